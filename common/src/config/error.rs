@@ -1,0 +1,76 @@
+//! What can be wrong with a configuration, said so that a person can put it right at once.
+
+use std::fmt;
+
+/// One problem: the key, where it was set, what is wrong and what was expected. Never the value of a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigProblem {
+    /// Dotted key, such as `faults.payments.charge.failure_rate`; empty when a whole file is at fault.
+    pub key: String,
+    /// File path or `environment variable NAME`.
+    pub place: String,
+    /// What is wrong, what is expected.
+    pub message: String,
+}
+
+impl ConfigProblem {
+    pub(super) fn new(
+        key: impl Into<String>,
+        place: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            key: key.into(),
+            place: place.into(),
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for ConfigProblem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.key.as_str() {
+            "" => write!(formatter, "{}: {}", self.place, self.message),
+            key => write!(formatter, "{key} ({}): {}", self.place, self.message),
+        }
+    }
+}
+
+/// All problems of all layers; shown one a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigErrors(Vec<ConfigProblem>);
+
+impl ConfigErrors {
+    /// Collects problems; an empty list is no error.
+    pub(super) fn unless_none(problems: Vec<ConfigProblem>) -> Result<(), Self> {
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(Self(problems)),
+        }
+    }
+
+    /// Returns every problem, in the order of the layers.
+    pub fn problems(&self) -> &[ConfigProblem] {
+        &self.0
+    }
+}
+
+impl From<ConfigProblem> for ConfigErrors {
+    fn from(problem: ConfigProblem) -> Self {
+        Self(vec![problem])
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            if index > 0 {
+                formatter.write_str("\n")?;
+            }
+            write!(formatter, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}

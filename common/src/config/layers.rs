@@ -1,0 +1,71 @@
+//! One layer of configuration: flat dotted keys with values, each value knowing where it was set.
+
+use std::collections::BTreeMap;
+
+use config::{FileFormat, Format as _, Map, Source, Value, ValueKind};
+
+use super::error::ConfigProblem;
+
+/// Leaves of a layer by dotted key. A value's `origin` is the place to name in an error.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Layer(pub(super) BTreeMap<String, Value>);
+
+impl Source for Layer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
+        Ok(self.0.clone().into_iter().collect())
+    }
+}
+
+/// Reads TOML text into nested values whose origin is `place`.
+///
+/// # Errors
+/// A syntax error, with line and column.
+pub(super) fn parse_toml(place: &str, text: &str) -> Result<Map<String, Value>, ConfigProblem> {
+    FileFormat::Toml
+        .parse(Some(&place.to_owned()), text)
+        .map_err(|error| ConfigProblem::new("", place, syntax_error(&error.to_string())))
+}
+
+/// Turns the parser's message (headline with line and column, excerpt, explanation) into one line. The excerpt is left
+/// out: it may show a secret.
+fn syntax_error(message: &str) -> String {
+    let mut lines = message
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty());
+    let headline = lines.next().unwrap_or("not readable");
+    let explanation: Vec<&str> = lines.filter(|line| !line.contains('|')).collect();
+    match explanation.is_empty() {
+        true => headline.to_owned(),
+        false => format!("{headline}: {}", explanation.join("; ")),
+    }
+}
+
+/// Flattens tables into dotted keys; empty tables vanish.
+pub(super) fn flatten(table: &Map<String, Value>) -> Layer {
+    let mut layer = Layer::default();
+    flatten_into(&mut layer, "", table);
+    layer
+}
+
+fn flatten_into(layer: &mut Layer, prefix: &str, table: &Map<String, Value>) {
+    for (name, value) in table {
+        let key = join(prefix, name);
+        match &value.kind {
+            ValueKind::Table(inner) => flatten_into(layer, &key, inner),
+            _ => drop(layer.0.insert(key, value.clone())),
+        }
+    }
+}
+
+/// Joins a section and a name into a dotted key.
+pub(super) fn join(prefix: &str, name: &str) -> String {
+    match prefix {
+        "" => name.to_owned(),
+        prefix => format!("{prefix}.{name}"),
+    }
+}

@@ -1,0 +1,306 @@
+//! Ranges and rules between settings. They are checked on the layered values, not on the typed structs, because only
+//! the values still know where they were set.
+
+use std::net::IpAddr;
+
+use config::{Value, ValueKind};
+use tracing_subscriber::EnvFilter;
+use warp::http::Uri;
+
+use super::{error::ConfigProblem, layers::Layer, source::PRODUCTION};
+use crate::faults::MAX_LATENCY_MS;
+
+/// The longest time that any setting may ask for: a day. More is a slip of units.
+const MAX_MS: i64 = 86_400_000;
+/// The largest count that any setting may ask for; it fits all types in use.
+const MAX_COUNT: i64 = 1_000_000_000;
+/// The largest body that a service may be told to hold in memory.
+const MAX_BODY_BYTES: i64 = 16 * 1024 * 1024;
+/// PostgreSQL's limit for names, in bytes.
+const MAX_DATABASE_NAME: usize = 63;
+
+/// Reports every value out of its range and every pair of values that contradict each other.
+pub(super) fn check(profile: &str, effective: &Layer, problems: &mut Vec<ConfigProblem>) {
+    for (key, value) in &effective.0 {
+        if let Err(message) = check_value(key, &value.kind) {
+            problems.push(ConfigProblem::new(key, place(value), message));
+        }
+    }
+    let rules = Rules {
+        effective,
+        problems,
+    };
+    rules.check(profile);
+}
+
+fn check_value(key: &str, value: &ValueKind) -> Result<(), String> {
+    let path: Vec<&str> = key.split('.').collect();
+    match (path.as_slice(), value) {
+        (["auth", _], ValueKind::String(token)) => check_token(token),
+        (["database", "url"], ValueKind::String(url)) => check_database_url(url),
+        (["http", "bind"], ValueKind::String(address)) => match address.parse::<IpAddr>() {
+            Ok(_) => Ok(()),
+            Err(_) => Err(format!(
+                "is {address:?}, expected an IP address such as 127.0.0.1 or 0.0.0.0"
+            )),
+        },
+        (["http", "cors_origins"], ValueKind::Array(origins)) => {
+            origins.iter().try_for_each(check_origin)
+        }
+        (["services", _, "url"], ValueKind::String(url)) => check_service_url(url),
+        (["services", _, "database"], ValueKind::String(name)) => check_database_name(name),
+        (["orchestrator", "node_id"], ValueKind::String(id)) => check_node_id(id),
+        (["telemetry", "filter"], ValueKind::String(filter)) => match EnvFilter::try_new(filter) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!(
+                "is {filter:?}, expected a log filter such as \"info,ractor=warn\": {error}"
+            )),
+        },
+        (["telemetry", "format"], ValueKind::String(format)) => match format.as_str() {
+            "text" | "json" => Ok(()),
+            other => Err(format!("is {other:?}, expected \"text\" or \"json\"")),
+        },
+        (["faults", _, _, "latency_ms", _], ValueKind::I64(ms)) => {
+            within(*ms, 0, MAX_LATENCY_MS as i64)
+        }
+        (["faults", ..], ValueKind::Float(rate)) => match (0.0..=1.0).contains(rate) {
+            true => Ok(()),
+            false => Err(format!("is {rate}, expected a rate from 0 to 1")),
+        },
+        (path, ValueKind::I64(number)) => {
+            let (min, max) = range(path);
+            within(*number, min, max)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The range of a whole number, both ends included.
+fn range(path: &[&str]) -> (i64, i64) {
+    match path {
+        ["faults", "seed"] => (0, i64::MAX),
+        ["services", _, "port"] => (0, u16::MAX.into()),
+        ["http", "body_limit_bytes"] => (1, MAX_BODY_BYTES),
+        ["inventory", "initial_stock"] => (0, i32::MAX.into()),
+        // 0 stands for "for ever", "not at all" or "none" here.
+        ["retry", "compensation", "attempts"] | ["supervision", "max_restarts"] => (0, MAX_COUNT),
+        ["participants", "reserved_for_compensations"] => (0, MAX_COUNT),
+        [
+            _,
+            "drain_grace_ms" | "grace_ms" | "event_flush_ms" | "wait_limit_ms" | "start_wait_ms",
+        ] => (0, MAX_MS),
+        [.., name] if name.ends_with("_ms") => (1, MAX_MS),
+        _ => (1, MAX_COUNT),
+    }
+}
+
+fn within(number: i64, min: i64, max: i64) -> Result<(), String> {
+    match (min..=max).contains(&number) {
+        true => Ok(()),
+        false => Err(format!(
+            "is {number}, expected a whole number from {min} to {max}"
+        )),
+    }
+}
+
+fn check_token(token: &str) -> Result<(), String> {
+    match token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(()),
+        false => Err(
+            "does not fit into a header, expected visible ASCII characters without blanks"
+                .to_owned(),
+        ),
+    }
+}
+
+fn check_database_url(url: &str) -> Result<(), String> {
+    // The parser's own message may quote a part of the password.
+    match url.is_empty() || url.parse::<tokio_postgres::Config>().is_ok() {
+        true => Ok(()),
+        false => Err("cannot be read, expected postgres://user:password@host:port/".to_owned()),
+    }
+}
+
+fn check_service_url(url: &str) -> Result<(), String> {
+    let is_plain_http = |uri: Uri| {
+        uri.scheme_str() == Some("http")
+            && uri.host().is_some_and(|host| !host.is_empty())
+            && uri.query().is_none()
+    };
+    match url.is_empty() || url.parse().is_ok_and(is_plain_http) {
+        true => Ok(()),
+        false => Err(format!(
+            "is {url:?}, expected an address such as http://127.0.0.1:8001"
+        )),
+    }
+}
+
+fn check_origin(origin: &Value) -> Result<(), String> {
+    let text = origin.clone().into_string().unwrap_or_default();
+    let is_origin = |uri: Uri| {
+        // `Uri` gives an absent path as "/", so the text must tell.
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.path() == "/"
+            && !text.ends_with('/')
+            && uri.query().is_none()
+    };
+    match text == "*" || text.parse().is_ok_and(is_origin) {
+        true => Ok(()),
+        false => Err(format!(
+            "has {text:?}, expected origins such as https://shop.example, or *"
+        )),
+    }
+}
+
+fn check_database_name(name: &str) -> Result<(), String> {
+    let starts_well = name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
+    let reads_well = name
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    match starts_well && reads_well && name.len() <= MAX_DATABASE_NAME {
+        true => Ok(()),
+        false => Err(format!(
+            "is {name:?}, expected lowercase letters, digits and underscores, at most {MAX_DATABASE_NAME}"
+        )),
+    }
+}
+
+fn check_node_id(id: &str) -> Result<(), String> {
+    match id.chars().count() <= 100 && id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(()),
+        false => Err(format!(
+            "is {id:?}, expected at most 100 visible ASCII characters without blanks, or nothing"
+        )),
+    }
+}
+
+/// Where a value was set.
+fn place(value: &Value) -> &str {
+    value.origin().unwrap_or("built-in default.toml")
+}
+
+/// Rules between keys.
+struct Rules<'a> {
+    effective: &'a Layer,
+    problems: &'a mut Vec<ConfigProblem>,
+}
+
+impl Rules<'_> {
+    fn check(mut self, profile: &str) {
+        self.require(
+            "orchestrator.lease_ms",
+            "more than twice",
+            "orchestrator.heartbeat_ms",
+            |lease, beat| lease > beat.saturating_mul(2),
+        );
+        self.require(
+            "participants.reserved_for_compensations",
+            "less than",
+            "participants.max_concurrent",
+            |a, b| a < b,
+        );
+        self.require(
+            "participants.connect_timeout_ms",
+            "at most",
+            "participants.timeout_ms",
+            |a, b| a <= b,
+        );
+        self.require(
+            "group_commit.max_batch",
+            "at most",
+            "group_commit.max_queue",
+            |a, b| a <= b,
+        );
+        for section in ["supervision", "retry.action", "retry.compensation"] {
+            let (min, max) = (
+                format!("{section}.backoff_min_ms"),
+                format!("{section}.backoff_max_ms"),
+            );
+            self.require(&min, "at most", &max, |a, b| a <= b);
+        }
+        let ranges: Vec<String> = self
+            .effective
+            .0
+            .keys()
+            .filter_map(|key| key.strip_suffix(".latency_ms.min"))
+            .map(str::to_owned)
+            .collect();
+        for operation in ranges {
+            let (min, max) = (
+                format!("{operation}.latency_ms.min"),
+                format!("{operation}.latency_ms.max"),
+            );
+            self.require(&min, "at most", &max, |a, b| a <= b);
+        }
+        self.require_distinct(".port");
+        self.require_distinct(".database");
+        if profile == PRODUCTION {
+            self.require_token("auth.service_token");
+        }
+    }
+
+    fn require(
+        &mut self,
+        key: &str,
+        relation: &str,
+        other: &str,
+        holds: impl Fn(i64, i64) -> bool,
+    ) {
+        let effective = self.effective;
+        let (Some(value), Some(other_value)) = (effective.0.get(key), effective.0.get(other))
+        else {
+            return;
+        };
+        let (ValueKind::I64(number), ValueKind::I64(limit)) = (&value.kind, &other_value.kind)
+        else {
+            return;
+        };
+        if !holds(*number, *limit) {
+            let other_place = place(other_value);
+            let message = format!(
+                "is {number}, expected {relation} {other}, which is {limit} ({other_place})"
+            );
+            self.problems
+                .push(ConfigProblem::new(key, place(value), message));
+        }
+    }
+
+    /// No two services may share a port or a database; port 0 is any free one.
+    fn require_distinct(&mut self, suffix: &str) {
+        let effective = self.effective;
+        let of_services = effective
+            .0
+            .iter()
+            .filter(|(key, _)| key.starts_with("services.") && key.ends_with(suffix));
+        let taken: Vec<(&String, &Value)> = of_services
+            .filter(|(_, value)| value.kind != ValueKind::I64(0))
+            .collect();
+        for (index, (key, value)) in taken.iter().enumerate() {
+            let twin = taken[..index]
+                .iter()
+                .find(|(_, earlier)| earlier.kind == value.kind);
+            if let Some((other, other_value)) = twin {
+                let message = format!(
+                    "is {value}, expected another than {other} ({})",
+                    place(other_value)
+                );
+                self.problems
+                    .push(ConfigProblem::new(*key, place(value), message));
+            }
+        }
+    }
+
+    fn require_token(&mut self, key: &str) {
+        let Some(value) = self.effective.0.get(key) else {
+            return;
+        };
+        if value.kind == ValueKind::String(String::new()) {
+            let variable = format!("ECOMMERCE__{}", key.to_uppercase().replace('.', "__"));
+            let message = format!(
+                "is not set, the production profile requires it; set the environment variable {variable}"
+            );
+            self.problems
+                .push(ConfigProblem::new(key, place(value), message));
+        }
+    }
+}

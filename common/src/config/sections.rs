@@ -1,0 +1,205 @@
+//! One struct a section of `default.toml`. What each key means to an operator is said there, in its comment;
+//! here stands the unit and the type. Times are milliseconds.
+
+use std::net::IpAddr;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+
+/// Limits of the HTTP front, `[http]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpSettings {
+    /// Address that every service listens on.
+    pub bind: IpAddr,
+    /// Largest request body in bytes; larger ones are answered 413.
+    pub body_limit_bytes: usize,
+    /// How long a client may take to send its headers.
+    pub header_timeout_ms: u64,
+    /// Open connections of one service.
+    pub max_connections: usize,
+    /// Requests at work at once in one service; more are answered 503.
+    pub max_in_flight: usize,
+    /// How long a stop waits for requests at work.
+    pub drain_grace_ms: u64,
+    /// Origins that browsers may call from; empty: CORS is off.
+    pub cors_origins: Vec<String>,
+}
+
+/// Where one service lives, `[services.<name>]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceSettings {
+    /// TCP port; 0 takes any free one.
+    pub port: u16,
+    /// Address by which others call it, without a trailing slash. Made from bind address and port when left empty.
+    pub url: String,
+    /// Name of its database.
+    pub database: String,
+}
+
+/// PostgreSQL, `[database]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseSettings {
+    /// URL of the server; empty: the caller has one of its own.
+    pub url: SecretString,
+    /// Connections of each pool.
+    pub pool_size: u32,
+    /// Wait for a connection.
+    pub connect_timeout_ms: u64,
+    /// Longest statement, enforced by the server.
+    pub statement_timeout_ms: u64,
+    /// How long a start waits for the server to answer.
+    pub start_wait_ms: u64,
+}
+
+/// Bearer tokens, `[auth]`; empty means not set.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthSettings {
+    /// Opens `/debug` and the operator endpoints.
+    pub operator_token: SecretString,
+    /// Asked of clients when set.
+    pub api_token: SecretString,
+    /// Asked by participants for writes when set; the orchestrator sends it.
+    pub service_token: SecretString,
+}
+
+/// Logs, `[telemetry]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TelemetrySettings {
+    /// Filter in the syntax of `tracing-subscriber`'s `EnvFilter`.
+    pub filter: String,
+    /// Form of a log line.
+    pub format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Bounds of a group-commit writer, `[group_commit]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupCommitSettings {
+    /// Items in one transaction.
+    pub max_batch: usize,
+    /// Items that may wait.
+    pub max_queue: usize,
+}
+
+/// Restart budgets, `[supervision]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SupervisionSettings {
+    /// Restarts within `within_ms` before a supervisor gives up.
+    pub max_restarts: u32,
+    /// Window of the budget.
+    pub within_ms: u64,
+    /// Wait before the first restart.
+    pub backoff_min_ms: u64,
+    /// Longest wait before a restart.
+    pub backoff_max_ms: u64,
+}
+
+/// Sagas, leases and takeover, `[orchestrator]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrchestratorSettings {
+    /// Identity of this node; empty: a new one for each process.
+    pub node_id: String,
+    /// Sagas that run at once; more are answered 503.
+    pub max_running: usize,
+    /// How long a client waits before it gets 202.
+    pub wait_limit_ms: u64,
+    /// Age at which a saga that is not done turns back.
+    pub deadline_ms: u64,
+    /// Validity of a lease.
+    pub lease_ms: u64,
+    /// Interval of lease renewals; less than half the lease.
+    pub heartbeat_ms: u64,
+    /// Age of an unconfirmed compensation at which a person is asked.
+    pub attention_after_ms: u64,
+    /// Attempts of a compensation after which a person is asked.
+    pub attention_after_attempts: u32,
+    /// Sagas claimed in one statement.
+    pub takeover_batch: u32,
+    /// Claims without progress before a saga goes to attention.
+    pub max_claims: u32,
+    /// Silence of a running saga after which it is called stalled.
+    pub stalled_after_ms: u64,
+    /// Longest wait of an event that nobody awaits.
+    pub event_flush_ms: u64,
+    /// How long a stop lets running sagas finish.
+    pub grace_ms: u64,
+}
+
+/// Calls to participants, `[participants]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ParticipantSettings {
+    /// Limit for opening a connection.
+    pub connect_timeout_ms: u64,
+    /// Limit of one attempt.
+    pub timeout_ms: u64,
+    /// Calls in flight per participant.
+    pub max_concurrent: usize,
+    /// How many of `max_concurrent` only compensations may use.
+    pub reserved_for_compensations: usize,
+    /// HTTP/2 connections per participant.
+    pub connections: usize,
+}
+
+/// Retry policies, `[retry]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetrySettings {
+    /// For actions.
+    pub action: RetryPolicy,
+    /// For compensations.
+    pub compensation: RetryPolicy,
+}
+
+/// How often and how soon a call is tried again, `[retry.*]`.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct RetryPolicy {
+    /// Attempts in all; 0: for ever (compensations only).
+    pub attempts: u32,
+    /// First back-off, before jitter.
+    pub backoff_min_ms: u64,
+    /// Longest back-off, before jitter.
+    pub backoff_max_ms: u64,
+}
+
+/// The saga, `[checkout]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckoutSettings {
+    /// Whether a saga that turns back gives stock back too.
+    pub compensate_inventory: bool,
+}
+
+/// The catalog service, `[catalog]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CatalogSettings {
+    /// Age at which the products in memory are read again.
+    pub refresh_ms: u64,
+}
+
+/// The inventory service, `[inventory]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InventorySettings {
+    /// Stock of a product that inventory has not seen.
+    pub initial_stock: i32,
+}

@@ -1,0 +1,300 @@
+//! Where settings come from, and how they are loaded.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use config::{Config, Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::{
+    Settings,
+    check::{VARIABLE_PREFIX, check_file, check_variables, closest},
+    error::{ConfigErrors, ConfigProblem},
+    layers::{Layer, flatten, parse_toml},
+    rules,
+};
+
+/// Profile for a developer's machine: the failures of the exercise, text logs.
+pub const DEVELOPMENT: &str = "development";
+/// Profile without failures, with JSON logs; refuses to start without a service token.
+pub const PRODUCTION: &str = "production";
+/// The layer beneath all profiles; as a profile name, nothing lies above it.
+const DEFAULT: &str = "default";
+
+/// The files of `config/`, compiled in: used where there is no folder, and `default.toml` always, as the schema.
+const EMBEDDED: [(&str, &str); 4] = [
+    (DEFAULT, include_str!("../../../config/default.toml")),
+    (
+        DEVELOPMENT,
+        include_str!("../../../config/development.toml"),
+    ),
+    ("bench", include_str!("../../../config/bench.toml")),
+    (PRODUCTION, include_str!("../../../config/production.toml")),
+];
+
+/// Where settings come from; loading it again gives what the files say then.
+#[derive(Clone)]
+pub struct ConfigSource {
+    /// Folder with `default.toml` and `<profile>.toml`; `None`: the files compiled in.
+    pub dir: Option<PathBuf>,
+    /// Name of the profile.
+    pub profile: String,
+    /// Variables; those that begin with `ECOMMERCE__` are settings and go above the files, a later one above an
+    /// earlier one.
+    pub env: Vec<(String, String)>,
+}
+
+impl ConfigSource {
+    /// Makes a source of a profile compiled in, without variables. For tests and tools.
+    pub fn embedded(profile: impl Into<String>) -> Self {
+        Self {
+            dir: None,
+            profile: profile.into(),
+            env: Vec::new(),
+        }
+    }
+
+    /// Makes the source that a process uses: the folder given, else `./config` if it has a `default.toml`, else the
+    /// files compiled in; with the variables of the process.
+    pub fn of_process(dir: Option<PathBuf>, profile: impl Into<String>) -> Self {
+        let found =
+            || Some(PathBuf::from("config")).filter(|dir| dir.join("default.toml").is_file());
+        let env = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+            .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX))
+            .map(|(name, value)| (name, value.to_string_lossy().into_owned()))
+            .collect();
+        Self {
+            dir: dir.or_else(found),
+            profile: profile.into(),
+            env,
+        }
+    }
+
+    /// Sets a key above files and earlier variables, as a variable of that name would:
+    /// `with("faults.payments.charge.failure_rate", 0.9)`.
+    pub fn with(mut self, key: &str, value: impl fmt::Display) -> Self {
+        let variable = format!("{VARIABLE_PREFIX}{}", key.to_uppercase().replace('.', "__"));
+        self.env.push((variable, value.to_string()));
+        self
+    }
+
+    /// Loads and checks all layers.
+    ///
+    /// # Errors
+    /// Every problem of every layer at once: unreadable files, syntax, unknown keys, wrong types, values out of range,
+    /// settings that contradict each other.
+    pub fn load(&self) -> Result<Settings, ConfigErrors> {
+        self.load_from(self.read_files())
+    }
+
+    /// As [`ConfigSource::load`], from files that were read before.
+    ///
+    /// # Errors
+    /// As [`ConfigSource::load`].
+    pub fn load_from(&self, files: ConfigFiles) -> Result<Settings, ConfigErrors> {
+        let schema = schema();
+        let ConfigFiles {
+            texts,
+            mut problems,
+        } = files;
+        let mut layers = vec![flatten(&schema)];
+        for (place, text) in texts {
+            match parse_toml(&place, &text) {
+                Ok(table) => layers.push(check_file(&schema, &place, &table, &mut problems)),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        layers.push(check_variables(&schema, &self.env, &mut problems));
+
+        let mut effective = Layer::default();
+        for layer in layers {
+            effective.0.extend(layer.0);
+        }
+        rules::check(&self.profile, &effective, &mut problems);
+        ConfigErrors::unless_none(problems)?;
+        self.settings(effective)
+    }
+
+    fn settings(&self, effective: Layer) -> Result<Settings, ConfigErrors> {
+        // Types and ranges were checked above; what still fails here is a rule that is missing there.
+        let mut settings: Settings = Config::builder()
+            .add_source(effective)
+            .build()
+            .and_then(Config::try_deserialize)
+            .map_err(|error| ConfigProblem::new("", self.to_string(), error.to_string()))?;
+        settings.profile.clone_from(&self.profile);
+        settings.reload = Some(self.clone());
+        settings.fill_in_urls();
+        Ok(settings)
+    }
+
+    /// Returns the files that this source reads from its folder, in the order of the layers.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let Some(dir) = &self.dir else {
+            return Vec::new();
+        };
+        let mut names = vec![DEFAULT];
+        if self.profile != DEFAULT {
+            names.push(&self.profile);
+        }
+        names
+            .into_iter()
+            .map(|name| dir.join(format!("{name}.toml")))
+            .collect()
+    }
+
+    /// Reads the files of the layers above the schema. What cannot be read is a problem of the load to come.
+    pub fn read_files(&self) -> ConfigFiles {
+        let mut files = ConfigFiles {
+            texts: Vec::new(),
+            problems: Vec::new(),
+        };
+        match self.profiles() {
+            Ok(known) if self.profile != DEFAULT && !known.contains(&self.profile) => {
+                files.problems.push(self.unknown_profile(&known));
+            }
+            Ok(_) => {}
+            Err(problem) => {
+                files.problems.push(problem);
+                return files;
+            }
+        }
+        if self.dir.is_none() {
+            let embedded = EMBEDDED
+                .iter()
+                .filter(|(name, _)| *name != DEFAULT && *name == self.profile);
+            files.texts = embedded
+                .map(|(name, text)| (format!("built-in {name}.toml"), (*text).to_owned()))
+                .collect();
+        }
+        for path in self.paths().into_iter().filter(|path| path.exists()) {
+            let place = path.display().to_string();
+            match fs::read_to_string(&path) {
+                Ok(text) => files.texts.push((place, text)),
+                Err(error) => files.problems.push(ConfigProblem::new(
+                    "",
+                    place,
+                    format!("cannot be read: {error}"),
+                )),
+            }
+        }
+        files
+    }
+
+    /// The names of the profiles to be had, sorted.
+    fn profiles(&self) -> Result<Vec<String>, ConfigProblem> {
+        match &self.dir {
+            None => Ok(EMBEDDED
+                .iter()
+                .map(|(name, _)| (*name).to_owned())
+                .filter(|name| name != DEFAULT)
+                .collect()),
+            Some(dir) => profiles_in(dir).map_err(|error| {
+                let message = format!(
+                    "cannot be read, expected a folder with default.toml and profiles: {error}"
+                );
+                ConfigProblem::new("", dir.display().to_string(), message)
+            }),
+        }
+    }
+
+    fn unknown_profile(&self, known: &[String]) -> ConfigProblem {
+        let hint = match closest(&self.profile, known.iter().map(String::as_str)) {
+            Some(near) => format!(" (did you mean {near}?)"),
+            None => String::new(),
+        };
+        let found = match known.is_empty() {
+            true => "none".to_owned(),
+            false => known.join(", "),
+        };
+        let place = self
+            .dir
+            .as_ref()
+            .map_or("built-in profiles".to_owned(), |dir| {
+                dir.display().to_string()
+            });
+        ConfigProblem::new(
+            "profile",
+            place,
+            format!(
+                "{:?} is unknown{hint}, profiles found: {found}",
+                self.profile
+            ),
+        )
+    }
+}
+
+/// The files of a source as they were at one moment: their hash and what is loaded from them belong together.
+pub struct ConfigFiles {
+    /// Place and text, in the order of the layers.
+    texts: Vec<(String, String)>,
+    /// What could not be read.
+    problems: Vec<ConfigProblem>,
+}
+
+impl ConfigFiles {
+    /// Returns a hash over all contents; what could not be read counts too. Another hash means that a load may differ.
+    pub fn hash(&self) -> [u8; 32] {
+        let problems = self.problems.iter().map(ToString::to_string);
+        let texts = self
+            .texts
+            .iter()
+            .flat_map(|(place, text)| [place.clone(), text.clone()]);
+        let mut hash = Sha256::new();
+        for part in texts.chain(problems) {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        hash.finalize().into()
+    }
+}
+
+/// For a log line: the folder and the profile. Values of variables may be secrets and are left out.
+impl fmt::Display for ConfigSource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.dir {
+            Some(dir) => write!(formatter, "profile {} in {}", self.profile, dir.display()),
+            None => write!(formatter, "built-in profile {}", self.profile),
+        }
+    }
+}
+
+impl fmt::Debug for ConfigSource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let variables: Vec<&String> = self.env.iter().map(|(name, _)| name).collect();
+        formatter
+            .debug_struct("ConfigSource")
+            .field("dir", &self.dir)
+            .field("profile", &self.profile)
+            .field("env", &variables)
+            .finish()
+    }
+}
+
+/// The embedded `default.toml`: every key with its default value.
+pub(super) fn schema() -> Map<String, Value> {
+    let (_, text) = EMBEDDED[0];
+    parse_toml("built-in default.toml", text)
+        .expect("default.toml is part of the program and its tests read it")
+}
+
+fn profiles_in(dir: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let is_toml = path
+            .extension()
+            .is_some_and(|extension| extension == "toml");
+        if let Some(name) = path.file_stem().and_then(|stem| stem.to_str())
+            && is_toml
+            && name != DEFAULT
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}

@@ -1,0 +1,541 @@
+//! Every problem of a configuration is reported, all at once, with where it was set and what was expected.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use secrecy::ExposeSecret;
+
+use super::*;
+
+/// A configuration folder of one test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn with(files: &[(&str, &str)]) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("config-{}-{number}", std::process::id()));
+        fs::create_dir_all(&dir).expect("a folder");
+        for (name, text) in files {
+            fs::write(dir.join(name), text).expect("a file");
+        }
+        Self(dir)
+    }
+
+    fn source(&self, profile: &str) -> ConfigSource {
+        ConfigSource {
+            dir: Some(self.0.clone()),
+            ..ConfigSource::embedded(profile)
+        }
+    }
+
+    fn place(&self, file: &str) -> String {
+        self.0.join(file).display().to_string()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn check(source: &ConfigSource, expected: &[&str]) {
+    let errors = source
+        .load()
+        .expect_err("the configuration is bad")
+        .to_string();
+    let lines: Vec<&str> = errors.lines().collect();
+    assert_eq!(lines, expected);
+}
+
+/// Checks the lines that one variable's value is answered with.
+fn check_variable(key: &str, value: &str, expected: &str) {
+    let variable = format!("ECOMMERCE__{}", key.to_uppercase().replace('.', "__"));
+    let source = ConfigSource::embedded("default").with(key, value);
+    check(
+        &source,
+        &[&format!(
+            "{key} (environment variable {variable}): {expected}"
+        )],
+    );
+}
+
+#[test]
+fn every_built_in_profile_loads() {
+    for profile in ["default", "development", "bench"] {
+        let settings = ConfigSource::embedded(profile)
+            .load()
+            .unwrap_or_else(|errors| panic!("{profile}:\n{errors}"));
+        assert_eq!(settings.profile, profile);
+        assert!(!settings.is_production());
+    }
+    let production = ConfigSource::embedded("production")
+        .with("auth.service_token", "t0ken")
+        .load()
+        .expect("valid");
+    assert!(production.is_production());
+    assert_eq!(production.telemetry.format, LogFormat::Json);
+}
+
+#[test]
+fn the_contracts_ports_databases_and_addresses_are_the_defaults() {
+    let settings = ConfigSource::embedded("development").load().expect("valid");
+    let names = [
+        "orchestrator",
+        "catalog",
+        "payments",
+        "inventory",
+        "purchases",
+    ];
+    assert_eq!(settings.services.len(), names.len());
+    for (name, port) in names.into_iter().zip(8000..) {
+        let service = settings.service(name);
+        assert_eq!(service.port, port);
+        assert_eq!(service.database, format!("ms_{name}"));
+        assert_eq!(service.url, format!("http://127.0.0.1:{port}"));
+        assert_eq!(
+            settings.listen_address(name).to_string(),
+            format!("127.0.0.1:{port}")
+        );
+    }
+}
+
+#[test]
+fn an_address_follows_its_port_and_the_bind_address() {
+    let url = |bind: &str| {
+        let source = ConfigSource::embedded("default")
+            .with("services.payments.port", 9002)
+            .with("http.bind", bind);
+        source
+            .load()
+            .expect("valid")
+            .service("payments")
+            .url
+            .clone()
+    };
+    assert_eq!(url("0.0.0.0"), "http://127.0.0.1:9002");
+    assert_eq!(url("::"), "http://[::1]:9002");
+    assert_eq!(url("10.0.0.5"), "http://10.0.0.5:9002");
+    let given =
+        ConfigSource::embedded("default").with("services.payments.url", "http://payments:8002/");
+    assert_eq!(
+        given.load().expect("valid").service("payments").url,
+        "http://payments:8002"
+    );
+}
+
+/// The failures of the contract, in the profile for playing and where nothing is said.
+#[test]
+fn one_saga_in_eight_completes_by_default_and_every_one_in_bench_and_production() {
+    for profile in ["default", "development"] {
+        let faults = ConfigSource::embedded(profile)
+            .load()
+            .expect("valid")
+            .faults;
+        let rate =
+            |service: &str, operation: &str| faults.services[service][operation].failure_rate;
+        assert_eq!(
+            [
+                rate("payments", "charge"),
+                rate("inventory", "decrease"),
+                rate("purchases", "create")
+            ],
+            [0.5, 0.5, 0.5]
+        );
+        for (service, operation) in [
+            ("catalog", "product"),
+            ("payments", "refund"),
+            ("inventory", "restore"),
+            ("purchases", "cancel"),
+        ] {
+            assert_eq!(rate(service, operation), 0.0, "{service}.{operation}");
+        }
+        let latency = faults.services["catalog"]["product"].latency_ms;
+        assert_eq!((latency.min, latency.max), (100, 500));
+    }
+    for profile in ["bench", "production"] {
+        let settings = ConfigSource::embedded(profile)
+            .with("auth.service_token", "t0ken")
+            .load()
+            .expect("valid");
+        for (operation, faults) in settings.faults.services.values().flatten() {
+            assert_eq!(*faults, Default::default(), "{operation} in {profile}");
+        }
+    }
+    let bench = ConfigSource::embedded("bench").load().expect("valid");
+    assert_eq!(bench.inventory.initial_stock, i32::MAX);
+}
+
+#[test]
+fn later_layers_win_key_by_key() {
+    let folder = Folder::with(&[
+        (
+            "default.toml",
+            "[http]\nmax_connections = 10\nmax_in_flight = 10\nbody_limit_bytes = 10\n",
+        ),
+        (
+            "mine.toml",
+            "[http]\nmax_in_flight = 20\nbody_limit_bytes = 20\n",
+        ),
+    ]);
+    let settings = folder
+        .source("mine")
+        .with("http.body_limit_bytes", 30)
+        .load()
+        .expect("valid");
+    let http = &settings.http;
+    assert_eq!(
+        (
+            http.max_connections,
+            http.max_in_flight,
+            http.body_limit_bytes
+        ),
+        (10, 20, 30)
+    );
+    assert_eq!(
+        http.header_timeout_ms, 5000,
+        "what no file says comes from the built-in defaults"
+    );
+    assert_eq!(settings.profile, "mine");
+    assert_eq!(
+        settings
+            .reload
+            .expect("loaded")
+            .load()
+            .expect("valid")
+            .http
+            .body_limit_bytes,
+        30
+    );
+}
+
+#[test]
+fn all_problems_of_all_layers_are_reported_at_once_with_their_places() {
+    let folder = Folder::with(&[
+        (
+            "default.toml",
+            "[orchestrator]\nlease_ms = 1000\n\n[http]\nbind = 'localhost'\n",
+        ),
+        (
+            "mine.toml",
+            "[faults.payments.charge]\nfailure_rat = 0.1\nlatency_ms = { min = 9, max = '3' }\n\
+             [faults.paymets]\n[database]\npool_size = 0\n[http]\ncors_origins = [1]\n",
+        ),
+    ]);
+    let (default, mine) = (folder.place("default.toml"), folder.place("mine.toml"));
+    let source = folder
+        .source("mine")
+        .with("services.catalog.port", 70_000)
+        .with("checkout.compensate_inventory", "perhaps");
+    check(
+        &source,
+        &[
+            &format!(
+                "faults.payments.charge.failure_rat ({mine}): unknown key, did you mean faults.payments.charge.failure_rate?"
+            ),
+            &format!(
+                "faults.payments.charge.latency_ms.max ({mine}): is a text, expected a whole number such as 300"
+            ),
+            &format!("faults.paymets ({mine}): unknown key, did you mean faults.payments?"),
+            &format!(
+                "http.cors_origins ({mine}): has items that are no texts, expected a list of texts"
+            ),
+            "checkout.compensate_inventory (environment variable ECOMMERCE__CHECKOUT__COMPENSATE_INVENTORY): \
+             cannot be read, expected true or false such as false",
+            &format!(
+                "database.pool_size ({mine}): is 0, expected a whole number from 1 to 1000000000"
+            ),
+            &format!(
+                "http.bind ({default}): is \"localhost\", expected an IP address such as 127.0.0.1 or 0.0.0.0"
+            ),
+            "services.catalog.port (environment variable ECOMMERCE__SERVICES__CATALOG__PORT): \
+             is 70000, expected a whole number from 0 to 65535",
+            &format!(
+                "orchestrator.lease_ms ({default}): is 1000, expected more than twice orchestrator.heartbeat_ms, \
+                 which is 1000 (built-in default.toml)"
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_syntax_error_names_file_line_and_column_and_shows_no_excerpt() {
+    let folder = Folder::with(&[("mine.toml", "[auth]\nservice_token = 'hunter2\n")]);
+    let errors = folder
+        .source("mine")
+        .load()
+        .expect_err("not TOML")
+        .to_string();
+    let headline = format!(
+        "{}: TOML parse error at line 2, column ",
+        folder.place("mine.toml")
+    );
+    assert!(errors.starts_with(&headline), "{errors}");
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+    assert!(!errors.contains("hunter2"), "{errors}");
+}
+
+#[test]
+fn an_unknown_profile_is_answered_with_the_profiles_found() {
+    let folder = Folder::with(&[
+        ("default.toml", ""),
+        ("staging.toml", ""),
+        ("canary.toml", ""),
+        ("notes.txt", ""),
+    ]);
+    let place = folder.0.display().to_string();
+    check(
+        &folder.source("stagign"),
+        &[&format!(
+            "profile ({place}): \"stagign\" is unknown (did you mean staging?), profiles found: canary, staging"
+        )],
+    );
+    check(
+        &ConfigSource::embedded("../etc/passwd"),
+        &[
+            "profile (built-in profiles): \"../etc/passwd\" is unknown, profiles found: development, bench, production",
+        ],
+    );
+}
+
+#[test]
+fn a_folder_that_does_not_exist_is_an_error() {
+    let source = ConfigSource {
+        dir: Some("/nonexistent".into()),
+        ..ConfigSource::embedded("development")
+    };
+    let errors = source.load().expect_err("no folder").to_string();
+    assert!(
+        errors.starts_with("/nonexistent: cannot be read, expected a folder"),
+        "{errors}"
+    );
+    assert_eq!(errors.lines().count(), 1);
+}
+
+#[test]
+fn a_variable_takes_the_type_of_its_key() {
+    let settings = ConfigSource::embedded("default")
+        .with("auth.service_token", "8001")
+        .with("auth.api_token", "true")
+        .with("faults.payments.charge.failure_rate", 1)
+        .with("checkout.compensate_inventory", "TRUE")
+        .with(
+            "http.cors_origins",
+            "https://a.example, http://localhost:3000",
+        )
+        .with("orchestrator.node_id", "1e3")
+        .load()
+        .expect("valid");
+    assert_eq!(settings.auth.service_token.expose_secret(), "8001");
+    assert_eq!(settings.auth.api_token.expose_secret(), "true");
+    assert_eq!(
+        settings.faults.services["payments"]["charge"].failure_rate,
+        1.0
+    );
+    assert!(settings.checkout.compensate_inventory);
+    assert_eq!(
+        settings.http.cors_origins,
+        ["https://a.example", "http://localhost:3000"]
+    );
+    assert_eq!(settings.orchestrator.node_id, "1e3");
+}
+
+#[test]
+fn a_whole_number_in_a_file_is_a_rate_too() {
+    let folder = Folder::with(&[("mine.toml", "[faults.payments.charge]\nfailure_rate = 1\n")]);
+    let faults = folder.source("mine").load().expect("valid").faults;
+    assert_eq!(faults.services["payments"]["charge"].failure_rate, 1.0);
+}
+
+#[test]
+fn variables_that_are_no_settings_are_left_alone() {
+    let mut source = ConfigSource::embedded("default");
+    source.env.push((
+        "ECOMMERCE_PG_BIN".to_owned(),
+        "/usr/lib/postgresql".to_owned(),
+    ));
+    source.env.push(("PATH".to_owned(), "/bin".to_owned()));
+    source.load().expect("valid");
+}
+
+#[test]
+fn a_bad_variable_is_answered_with_what_was_expected() {
+    let whole =
+        |value: &str, max: u64| format!("is {value}, expected a whole number from 1 to {max}");
+    let cases: &[(&str, &str, &str)] = &[
+        (
+            "faults.payments.charge.failure_rate",
+            "1.1",
+            "is 1.1, expected a rate from 0 to 1",
+        ),
+        (
+            "faults.payments.charge.failure_rate",
+            "-0.1",
+            "is -0.1, expected a rate from 0 to 1",
+        ),
+        (
+            "faults.payments.charge.failure_rate",
+            "NaN",
+            "is NaN, expected a rate from 0 to 1",
+        ),
+        (
+            "faults.payments.charge.failure_rate",
+            "half",
+            "cannot be read, expected a number such as 0.5",
+        ),
+        (
+            "faults.payments.charge",
+            "0.5",
+            "is a section, expected one of its keys",
+        ),
+        (
+            "faults.payments.chrge.failure_rate",
+            "1",
+            "unknown key, did you mean faults.payments.charge?",
+        ),
+        (
+            "faults.seed.x",
+            "1",
+            "unknown key, faults.seed is a whole number and no section",
+        ),
+        ("http.max_in_flight", "0", &whole("0", 1_000_000_000)),
+        (
+            "http.max_in_flight",
+            "",
+            "cannot be read, expected a whole number such as 4096",
+        ),
+        (
+            "participants.timeout_ms",
+            "86400001",
+            &whole("86400001", 86_400_000),
+        ),
+        ("retry.action.attempts", "0", &whole("0", 1_000_000_000)),
+        ("orchestrator.max_claims", "0", &whole("0", 1_000_000_000)),
+        (
+            "inventory.initial_stock",
+            "2147483648",
+            "is 2147483648, expected a whole number from 0 to 2147483647",
+        ),
+        (
+            "services.payments.url",
+            "payments:8002",
+            "is \"payments:8002\", expected an address such as http://127.0.0.1:8001",
+        ),
+        (
+            "services.payments.database",
+            "a-b",
+            "is \"a-b\", expected lowercase letters, digits and underscores, at most 63",
+        ),
+        (
+            "http.cors_origins",
+            "shop.example/",
+            "has \"shop.example/\", expected origins such as https://shop.example, or *",
+        ),
+        (
+            "telemetry.format",
+            "xml",
+            "is \"xml\", expected \"text\" or \"json\"",
+        ),
+        (
+            "orchestrator.node_id",
+            "a b",
+            "is \"a b\", expected at most 100 visible ASCII characters without blanks, or nothing",
+        ),
+        (
+            "participants.reserved_for_compensations",
+            "2048",
+            "is 2048, expected less than participants.max_concurrent, which is 2048 (built-in default.toml)",
+        ),
+        (
+            "faults.payments.charge.latency_ms.min",
+            "301",
+            "is 301, expected at most faults.payments.charge.latency_ms.max, which is 300 (built-in default.toml)",
+        ),
+        (
+            "retry.action.backoff_min_ms",
+            "1001",
+            "is 1001, expected at most retry.action.backoff_max_ms, which is 1000 (built-in default.toml)",
+        ),
+        (
+            "services.payments.port",
+            "8001",
+            "is 8001, expected another than services.catalog.port (built-in default.toml)",
+        ),
+        (
+            "services.payments.database",
+            "ms_catalog",
+            "is ms_catalog, expected another than services.catalog.database (built-in default.toml)",
+        ),
+    ];
+    for (key, value, expected) in cases {
+        check_variable(key, value, expected);
+    }
+}
+
+#[test]
+fn a_bad_log_filter_is_reported() {
+    let errors = ConfigSource::embedded("default")
+        .with("telemetry.filter", "info,=x=")
+        .load()
+        .expect_err("bad")
+        .to_string();
+    assert!(errors.contains("expected a log filter such as"), "{errors}");
+}
+
+#[test]
+fn all_ports_may_be_0() {
+    let mut source = ConfigSource::embedded("default");
+    for name in [
+        "orchestrator",
+        "catalog",
+        "payments",
+        "inventory",
+        "purchases",
+    ] {
+        source = source.with(&format!("services.{name}.port"), 0);
+    }
+    source.load().expect("valid");
+}
+
+#[test]
+fn production_requires_a_service_token_and_says_how_to_set_it() {
+    check(
+        &ConfigSource::embedded("production"),
+        &[
+            "auth.service_token (built-in default.toml): is not set, the production profile requires it; \
+           set the environment variable ECOMMERCE__AUTH__SERVICE_TOKEN",
+        ],
+    );
+}
+
+#[test]
+fn secrets_are_in_no_error_and_no_debug_form() {
+    let secret = "hunter2";
+    let source = ConfigSource::embedded("default")
+        .with(
+            "database.url",
+            format!("postgres://u:{secret}@localhost:1/"),
+        )
+        .with("auth.operator_token", secret);
+    let settings = source.load().expect("valid");
+    for shown in [
+        format!("{settings:?}"),
+        format!("{source:?}"),
+        source.to_string(),
+    ] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+    let bad = source
+        .with(
+            "database.url",
+            format!("postgres://u:{secret}@localhost:x/"),
+        )
+        .with("auth.api_token", format!("{secret} ü"));
+    let errors = bad.load().expect_err("bad").to_string();
+    assert_eq!(errors.lines().count(), 2, "{errors}");
+    assert!(!errors.contains(secret), "{errors}");
+}

@@ -1,0 +1,18 @@
+//! The failure lab: the only place that tosses a coin.
+//!
+//! ```text
+//! config files --(change)--> FaultWatcher --replace--> Dice <--decision, transport, latency-- service
+//! PUT /debug/faults ------------------------apply_json--^
+//! ```
+//! Decisions and transport faults are hashes, so the same transaction meets the same fate on every replica and in every
+//! run with the same seed. Latency comes from a seeded generator: nobody replays a delay.
+
+mod change;
+mod dice;
+mod settings;
+mod watcher;
+
+pub use change::{ChangeError, FieldError};
+pub use dice::{Coin, Dice, TransportFate};
+pub use settings::{FaultSettings, LatencyRange, MAX_LATENCY_MS, OperationFaults};
+pub use watcher::{FaultMsg, FaultWatcher, FaultWatcherArgs};

@@ -1,0 +1,259 @@
+//! The dice of one service: what happens to which request.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{ChangeError, FaultSettings, LatencyRange, OperationFaults, change};
+
+/// What a tossed coin says about the business decision of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coin {
+    /// The operation does its work.
+    Accept,
+    /// The operation is refused at random.
+    Refuse,
+}
+
+/// What happens to one delivery of a request on its way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TransportFate {
+    /// Answer 503 and do nothing.
+    pub unavailable: bool,
+    /// Cut the connection before the reply.
+    pub cut_connection: bool,
+    /// Do the work and drop this one reply.
+    pub lost_reply: bool,
+    /// Ask for the work twice.
+    pub duplicate: bool,
+}
+
+/// The failure settings in force of one service, and its coins. Clones share them.
+#[derive(Clone)]
+pub struct Dice {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    service: &'static str,
+    in_force: ArcSwap<InForce>,
+    /// What the configuration said last; differs from what is in force after a change through `/debug/faults`.
+    configured: ArcSwap<InForce>,
+    latency: Mutex<ChaCha8Rng>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct InForce {
+    pub(super) seed: u64,
+    pub(super) operations: Arc<BTreeMap<String, OperationFaults>>,
+}
+
+impl Dice {
+    /// Makes the dice of a service with its part of the settings.
+    pub fn new(service: &'static str, settings: &FaultSettings) -> Self {
+        let configured = Arc::new(InForce::of(service, settings));
+        let latency = Mutex::new(generator(service, settings.seed));
+        Self {
+            shared: Arc::new(Shared {
+                service,
+                in_force: ArcSwap::new(configured.clone()),
+                configured: ArcSwap::new(configured),
+                latency,
+            }),
+        }
+    }
+
+    /// Returns the service that these dice belong to.
+    pub fn service(&self) -> &'static str {
+        self.shared.service
+    }
+
+    /// Returns the faults in force, by operation.
+    pub fn settings(&self) -> Arc<BTreeMap<String, OperationFaults>> {
+        self.shared.in_force.load().operations.clone()
+    }
+
+    /// Returns the seed in force.
+    pub fn seed(&self) -> u64 {
+        self.shared.in_force.load().seed
+    }
+
+    /// Returns the body of `GET /debug/faults`: `{"seed": 1, "<operation>": {…}, …}`.
+    /// The whole of it, or any part, is what [`Dice::apply_json`] takes.
+    pub fn json(&self) -> Value {
+        let in_force = self.shared.in_force.load();
+        let mut body = json!(*in_force.operations);
+        body["seed"] = json!(in_force.seed);
+        body
+    }
+
+    /// Puts loaded settings in force, over any change made through `/debug/faults`.
+    pub fn replace(&self, settings: FaultSettings) {
+        let next = Arc::new(InForce::of(self.service(), &settings));
+        let before = self.shared.in_force.swap(next.clone());
+        self.shared.configured.store(next);
+        if before.seed != settings.seed {
+            *self.latency_generator() = generator(self.service(), settings.seed);
+        }
+    }
+
+    /// Says whether settings differ, for this service, from the ones that the configuration gave last.
+    /// A change through `/debug/faults` does not count: it must survive a restart of the watcher.
+    pub fn is_news(&self, settings: &FaultSettings) -> bool {
+        **self.shared.configured.load() != InForce::of(self.service(), settings)
+    }
+
+    /// Changes the settings in force by the body of `PUT /debug/faults`, all of it or nothing. The body has the form of
+    /// [`Dice::json`]; what it leaves out stays. The change lasts until the next [`Dice::replace`].
+    ///
+    /// # Errors
+    /// [`ChangeError::Malformed`] when the body is no JSON object, [`ChangeError::Fields`] with every bad field.
+    pub fn apply_json(&self, body: &[u8]) -> Result<(), ChangeError> {
+        let change = change::parse(body)?;
+        let mut seed_changed = None;
+        // Two changes at once must not undo each other: compare and swap, and apply again on a lost race.
+        loop {
+            let current = self.shared.in_force.load_full();
+            let next = change::apply(&current, &change).map_err(ChangeError::Fields)?;
+            if next.seed != current.seed {
+                seed_changed = Some(next.seed);
+            }
+            let seen = self
+                .shared
+                .in_force
+                .compare_and_swap(&current, Arc::new(next));
+            if Arc::ptr_eq(&current, &seen) {
+                break;
+            }
+        }
+        if let Some(seed) = seed_changed {
+            *self.latency_generator() = generator(self.service(), seed);
+        }
+        Ok(())
+    }
+
+    /// Tosses the coin of a decision: a hash of seed, service, operation and transaction id, so always the same one.
+    pub fn decision(&self, operation: &str, transaction_id: &str) -> Coin {
+        let in_force = self.shared.in_force.load();
+        let rate = in_force.of_operation(operation).failure_rate;
+        match self.hits(
+            rate,
+            in_force.seed,
+            ["decision", operation, transaction_id, ""],
+        ) {
+            true => Coin::Refuse,
+            false => Coin::Accept,
+        }
+    }
+
+    /// Tosses the coins of one delivery. `attempt` is the `Saga-Attempt` header, empty where there is none: another
+    /// attempt meets another fate.
+    pub fn transport(&self, operation: &str, transaction_id: &str, attempt: &str) -> TransportFate {
+        let in_force = self.shared.in_force.load();
+        let faults = in_force.of_operation(operation);
+        let hits = |rate, kind| {
+            self.hits(
+                rate,
+                in_force.seed,
+                [kind, operation, transaction_id, attempt],
+            )
+        };
+        TransportFate {
+            unavailable: hits(faults.unavailable_rate, "unavailable"),
+            cut_connection: hits(faults.cut_connection_rate, "cut connection"),
+            lost_reply: hits(faults.lost_reply_rate, "lost reply"),
+            duplicate: hits(faults.duplicate_rate, "duplicate"),
+        }
+    }
+
+    /// Draws a latency, uniform over the range of the operation.
+    pub fn latency(&self, operation: &str) -> Duration {
+        let LatencyRange { min, max } = self
+            .shared
+            .in_force
+            .load()
+            .of_operation(operation)
+            .latency_ms;
+        if min >= max {
+            return Duration::from_millis(min);
+        }
+        // Drawn in microseconds: whole milliseconds would make timers fall together.
+        let drawn_us = self
+            .latency_generator()
+            .random_range(min * 1_000..=max * 1_000);
+        Duration::from_micros(drawn_us)
+    }
+
+    /// The coin itself. The parts are hashed with their lengths, so that no two lists of parts look alike.
+    fn hits(&self, rate: f64, seed: u64, parts: [&str; 4]) -> bool {
+        // Also spares the hash where there is no fault, which is every request in production.
+        if rate <= 0.0 {
+            return false;
+        }
+        let mut hash = Sha256::new();
+        hash.update(seed.to_be_bytes());
+        for part in [self.service()].into_iter().chain(parts) {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        unit_interval(&hash.finalize().into()) < rate
+    }
+
+    fn latency_generator(&self) -> MutexGuard<'_, ChaCha8Rng> {
+        // A generator is never half written, so a poisoned lock is as good as any.
+        self.shared
+            .latency
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Dice {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Dice")
+            .field("service", &self.service())
+            .field("in_force", &self.shared.in_force.load())
+            .finish()
+    }
+}
+
+impl InForce {
+    fn of(service: &str, settings: &FaultSettings) -> Self {
+        Self {
+            seed: settings.seed,
+            operations: Arc::new(settings.of(service)),
+        }
+    }
+
+    fn of_operation(&self, operation: &str) -> OperationFaults {
+        self.operations.get(operation).copied().unwrap_or_default()
+    }
+}
+
+/// The first 53 bits of a hash as a fraction in [0, 1): as many as an `f64` holds exactly, so 1 is never reached.
+fn unit_interval(hash: &[u8; 32]) -> f64 {
+    let first_eight = hash
+        .first_chunk::<8>()
+        .expect("a SHA-256 hash has 32 bytes");
+    let bits = u64::from_be_bytes(*first_eight) >> 11;
+    bits as f64 / (1u64 << 53) as f64
+}
+
+fn generator(service: &str, seed: u64) -> ChaCha8Rng {
+    let mut hash = Sha256::new();
+    hash.update(seed.to_be_bytes());
+    hash.update(service);
+    ChaCha8Rng::from_seed(hash.finalize().into())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,14 @@
+//! What every service of the system stands on: configuration, the HTTP front, group commit over PostgreSQL,
+//! supervised actors, the failure lab. It knows no service and no saga.
+
+pub mod config;
+pub mod db;
+pub mod faults;
+pub mod fields;
+pub mod group_commit;
+pub mod http;
+pub mod ids;
+pub mod money;
+pub mod supervision;
+pub mod telemetry;
+pub mod wire;

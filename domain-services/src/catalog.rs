@@ -1,0 +1,65 @@
+//! The catalog: what can be bought. It decides nothing for a saga, so it keeps no step journal.
+//!
+//! | route | answered from |
+//! |---|---|
+//! | `GET /products/random/` | memory; if nothing can be bought, exactly one product is made |
+//! | `GET /products/{product_id}/` | memory, then the database, then 404 `product-not-found` |
+//! | `GET /products/` | the database, or memory where it is away |
+//! | `GET /journal/{transaction_id}/` | nothing: always empty |
+//!
+//! ```text
+//! GET ──► Memory ◄── replaced every catalog.refresh_ms by the shelf-keeper (catalog/keeper)
+//!   └ empty ──► ledger (EnsureOne, alone on all replicas) ──► database
+//! ```
+
+mod keeper;
+mod memory;
+mod routes;
+mod table;
+
+use std::{
+    borrow::Cow,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use common::{
+    db::Connection,
+    group_commit::{BatchError, BatchWriter},
+    wire::catalog::Product,
+};
+
+/// The catalog service.
+pub(crate) struct Catalog;
+
+/// The writer of the catalog's ledger.
+pub(crate) struct ShelfWriter;
+
+/// Asks that there be a product to choose. Answered with all active products.
+///
+/// Each request has a number of its own, so that all that wait share a batch and one look at the shelf.
+#[derive(Clone, Debug)]
+pub(crate) struct EnsureOne {
+    ticket: String,
+}
+
+impl EnsureOne {
+    fn new() -> Self {
+        static TICKETS: AtomicU64 = AtomicU64::new(0);
+        Self { ticket: TICKETS.fetch_add(1, Ordering::Relaxed).to_string() }
+    }
+}
+
+impl BatchWriter for ShelfWriter {
+    type Item = EnsureOne;
+    type Answer = Vec<Product>;
+
+    fn key(item: &EnsureOne) -> Cow<'_, str> {
+        Cow::Borrowed(&item.ticket)
+    }
+
+    async fn write(&self, connection: &mut Connection, items: &[EnsureOne]) -> Result<Vec<Vec<Product>>, BatchError> {
+        table::ensure_one(connection).await?;
+        let products = table::active(connection).await?;
+        Ok(vec![products; items.len()])
+    }
+}

@@ -1,0 +1,115 @@
+//! The shelf-keeper: an actor that keeps the memory of the catalog fresh.
+//!
+//! ```text
+//! Refresh ─► spawned read ─► Refreshed ─► Memory ─► (refresh_ms later) Refresh
+//! ```
+//! A read that fails leaves the memory as it is: an old shelf is better than none.
+
+use std::time::Duration;
+
+use common::{
+    group_commit::{Ledger, ReadError},
+    supervision::ActorCard,
+    wire::catalog::Product,
+};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use serde_json::json;
+use std::sync::Arc;
+use tracing::warn;
+
+use super::{ShelfWriter, memory::Memory, table};
+
+/// The actor.
+pub(super) struct ShelfKeeper;
+
+/// What the actor starts with, and keeps.
+pub(super) struct ShelfKeeperArgs {
+    pub(super) card: Arc<ActorCard>,
+    pub(super) ledger: Ledger<ShelfWriter>,
+    pub(super) memory: Memory,
+    pub(super) refresh_every: Duration,
+}
+
+/// Its messages.
+pub(super) enum ShelfKeeperMsg {
+    /// Read the products.
+    Refresh,
+    /// They were read, or not.
+    Refreshed(Result<Vec<Product>, ReadError>),
+}
+
+/// Whether the last read worked, so that an outage is logged once and not every second.
+pub(super) struct ShelfKeeperState {
+    args: ShelfKeeperArgs,
+    last_read: LastRead,
+}
+
+#[derive(PartialEq, Eq)]
+enum LastRead {
+    Worked,
+    Failed,
+}
+
+impl Actor for ShelfKeeper {
+    type Msg = ShelfKeeperMsg;
+    type State = ShelfKeeperState;
+    type Arguments = ShelfKeeperArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<ShelfKeeperMsg>,
+        args: ShelfKeeperArgs,
+    ) -> Result<ShelfKeeperState, ActorProcessingErr> {
+        let memory = args.memory.clone();
+        args.card.set_state(move || match memory.snapshot().map(|snapshot| snapshot.counts()) {
+            None => json!({ "products": null }),
+            Some((products, available)) => json!({ "products": products, "available": available }),
+        });
+        myself.cast(ShelfKeeperMsg::Refresh)?;
+        Ok(ShelfKeeperState { args, last_read: LastRead::Worked })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<ShelfKeeperMsg>,
+        message: ShelfKeeperMsg,
+        state: &mut ShelfKeeperState,
+    ) -> Result<(), ActorProcessingErr> {
+        state.args.card.handled();
+        match message {
+            ShelfKeeperMsg::Refresh => refresh(myself, state),
+            ShelfKeeperMsg::Refreshed(read) => refreshed(myself, state, read),
+        }
+        Ok(())
+    }
+}
+
+fn refresh(myself: ActorRef<ShelfKeeperMsg>, state: &ShelfKeeperState) {
+    let ledger = state.args.ledger.clone();
+    tokio::spawn(async move {
+        let read = ledger.read(|connection| Box::pin(table::active(connection))).await;
+        // Nobody is there to hear it when the service stops.
+        let _ = myself.cast(ShelfKeeperMsg::Refreshed(read));
+    });
+}
+
+fn refreshed(
+    myself: ActorRef<ShelfKeeperMsg>,
+    state: &mut ShelfKeeperState,
+    read: Result<Vec<Product>, ReadError>,
+) {
+    match read {
+        Ok(products) => {
+            state.args.memory.replace(products);
+            state.last_read = LastRead::Worked;
+        }
+        Err(error) => {
+            if state.last_read == LastRead::Worked {
+                warn!(%error, "products cannot be read; the catalog goes on with those in memory");
+            }
+            state.last_read = LastRead::Failed;
+        }
+    }
+    // Armed here and not by an interval: a slow read never makes the mailbox grow.
+    myself.send_after(state.args.refresh_every, || ShelfKeeperMsg::Refresh);
+}

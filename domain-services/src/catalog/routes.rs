@@ -1,0 +1,109 @@
+//! The catalog's routes.
+
+use common::{
+    faults::Dice,
+    group_commit::{Ledger, Written},
+    http::{Access, ApiError, Request, Response, Routes, StatusCode, json},
+    wire::{
+        catalog::{Product, ProductPage},
+        journal::JournalView,
+    },
+};
+use serde::Serialize;
+use tracing::{info, warn};
+
+use super::{EnsureOne, ShelfWriter, memory::Memory, table};
+use crate::participant::{
+    answer::{self, RETRY_AFTER_S},
+    front::{simulated_read, with},
+    pages::{Page, plain_number},
+    request::transaction_in_path,
+};
+
+/// The failure lab's name for looking a product up.
+const PRODUCT: &str = "product";
+
+/// What the handlers work with.
+#[derive(Clone)]
+pub(super) struct Desk {
+    pub(super) ledger: Ledger<ShelfWriter>,
+    pub(super) dice: Dice,
+    pub(super) memory: Memory,
+}
+
+/// Returns the routes of the catalog.
+pub(super) fn routes(desk: &Desk) -> Routes {
+    Routes::new("catalog")
+        .get("/products/random/", Access::Client, with(desk, random))
+        .get("/products/{product_id}/", Access::Client, with(desk, by_id))
+        .get("/products/", Access::Client, with(desk, list))
+        .get("/journal/{transaction_id}/", Access::Service, journal)
+}
+
+async fn random(desk: Desk, request: Request) -> Result<Response, ApiError> {
+    simulated_read(&desk.dice, &request, PRODUCT, async {
+        if let Some(product) = desk.memory.random() {
+            return Ok(shown(&product));
+        }
+        match desk.ledger.write(EnsureOne::new()).await {
+            Written::Committed(products) => desk.memory.replace(products),
+            Written::Rejected(reason) | Written::NotWritten(reason) | Written::InDoubt(reason) => {
+                warn!(%reason, "no product could be made");
+                return Err(no_database());
+            }
+        }
+        // The writer took care that there is one.
+        desk.memory.random().map(|product| shown(&product)).ok_or_else(no_database)
+    })
+    .await
+}
+
+async fn by_id(desk: Desk, request: Request) -> Result<Response, ApiError> {
+    simulated_read(&desk.dice, &request, PRODUCT, async {
+        let asked = request.param("product_id");
+        let not_found = || ApiError::typed_not_found("product-not-found", format!("Product {asked} not found"));
+        // What is no number, or beyond every number, is no product either.
+        let product_id = plain_number(asked).ok_or_else(not_found)?;
+        if let Some(product) = desk.memory.by_id(product_id) {
+            return Ok(shown(&product));
+        }
+        // Memory is behind by up to one refresh, and "not found" turns a saga back: it must be true.
+        let product = desk
+            .ledger
+            .read(move |connection| Box::pin(table::active_by_id(connection, product_id)))
+            .await
+            .map_err(answer::unreadable)?;
+        product.map(|product| shown(&product)).ok_or_else(not_found)
+    })
+    .await
+}
+
+async fn list(desk: Desk, request: Request) -> Result<Response, ApiError> {
+    let page = Page::of(&request)?;
+    let after = page.cursor.unwrap_or(0);
+    let read = desk.ledger.read(move |connection| Box::pin(table::page(connection, after, page.rows()))).await;
+    let mut products = match (read, desk.memory.snapshot()) {
+        (Ok(products), _) => products,
+        (Err(error), Some(snapshot)) => {
+            info!(%error, "the list is answered from memory");
+            snapshot.page(after, page.rows())
+        }
+        (Err(error), None) => return Err(answer::unreadable(error)),
+    };
+    let next_cursor = page.cut(&mut products, |product: &Product| product.product_id);
+    Ok(json(StatusCode::OK, &ProductPage { products, next_cursor }))
+}
+
+/// The catalog decides nothing, so it has nothing to tell; the route is there because every participant has it.
+async fn journal(request: Request) -> Result<Response, ApiError> {
+    let transaction_id = transaction_in_path(&request)?;
+    Ok(json(StatusCode::OK, &JournalView { transaction_id: transaction_id.into_string(), entries: Vec::new() }))
+}
+
+fn shown(product: &impl Serialize) -> Response {
+    json(StatusCode::OK, product)
+}
+
+fn no_database() -> ApiError {
+    ApiError::unavailable("no product is known and the database cannot be reached now; try again", RETRY_AFTER_S)
+}

@@ -1,0 +1,198 @@
+//! Inventory: the stock that counts.
+//!
+//! | route | operation |
+//! |---|---|
+//! | `POST /inventory/decrease/` | `decrease`, the action |
+//! | `POST /inventory/restore/by-transaction/{transaction_id}/` | `restore`, its compensation, which a saga asks for only if so configured |
+//! | `POST /inventory/restock/` | `restock`, by an operator; journaled too, so that a repeated one counts once |
+//! | `GET /inventory/{product_id}/` | the quantity |
+
+mod routes;
+mod stock;
+mod table;
+
+use std::collections::BTreeSet;
+
+use common::{
+    db::Connection,
+    faults::Coin,
+    http::Routes,
+    ids::{ProductId, TransactionId},
+    wire::inventory::{DecreaseReply, RestockReply, RestoreReply},
+};
+use serde::Serialize;
+
+use self::{
+    stock::Stock,
+    table::{Kind, Movement, Taken},
+};
+use crate::participant::{
+    Action, Decision, Decisions, NewAction, NewCompensation, Participant, Work, body, journal::ActionSeen,
+};
+
+const DECREASE: &str = "decrease";
+const RESTORE: &str = "restore";
+const RESTOCK: &str = "restock";
+
+/// The inventory service.
+pub(crate) struct Inventory {
+    /// Stock of a product that it has not seen.
+    initial_stock: i32,
+}
+
+/// The business fields of a movement that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    kind: ChangeKind,
+    product_id: ProductId,
+    quantity: i32,
+}
+
+/// Which way the stock goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChangeKind {
+    Decrease,
+    Restock,
+}
+
+impl Action for Change {
+    fn operation(&self) -> &'static str {
+        match self.kind {
+            ChangeKind::Decrease => DECREASE,
+            ChangeKind::Restock => RESTOCK,
+        }
+    }
+
+    fn canonical_fields(&self) -> Vec<Option<String>> {
+        vec![Some(self.product_id.to_string()), Some(self.quantity.to_string())]
+    }
+}
+
+/// The 409 of a decrease or a restock.
+#[derive(Serialize)]
+struct Refusal {
+    status: &'static str,
+    message: String,
+}
+
+impl Participant for Inventory {
+    const NAME: &'static str = "inventory";
+    const ACTION: &'static str = DECREASE;
+    const COMPENSATION: &'static str = RESTORE;
+    type Action = Change;
+
+    async fn perform(
+        &self,
+        connection: &mut Connection,
+        work: &Work<'_, Change>,
+    ) -> Result<Decisions, tokio_postgres::Error> {
+        let to_restore = work.compensations.iter().filter(|new| new.action == ActionSeen::Done);
+        let to_restore: Vec<&str> = to_restore.map(|new| new.transaction_id.as_str()).collect();
+        let taken = table::taken_by(connection, &to_restore).await?;
+        let products: BTreeSet<&str> = work
+            .actions
+            .iter()
+            .map(|new| new.action.product_id.as_str())
+            .chain(taken.values().map(|taken| taken.product_id.as_str()))
+            .collect();
+        let mut batch = Batch { stock: table::lock(connection, &products, self.initial_stock).await?, movements: vec![] };
+        // What comes back first: a decrease of the same batch may have it.
+        let compensations =
+            work.compensations.iter().map(|new| batch.restore(new, taken.get(new.transaction_id.as_str()))).collect();
+        let actions = work.actions.iter().map(|new| batch.change(new)).collect();
+        table::store(connection, &batch.stock).await?;
+        table::record_movements(connection, &batch.movements).await?;
+        Ok(Decisions { actions, compensations })
+    }
+
+    fn too_late(transaction_id: &TransactionId, _action: &Change, _compensation: &str) -> String {
+        Self::tombstone(transaction_id)
+    }
+
+    fn tombstone(transaction_id: &TransactionId) -> String {
+        body(&refusal(format!("Stock of transaction {transaction_id} was already given back")))
+    }
+}
+
+/// The decisions of one batch: the stock as it changes, and why it did.
+struct Batch<'a> {
+    stock: Stock,
+    movements: Vec<Movement<'a>>,
+}
+
+impl<'a> Batch<'a> {
+    fn change(&mut self, new: &NewAction<'a, Change>) -> Decision {
+        match new.action.kind {
+            ChangeKind::Decrease => self.decrease(new),
+            ChangeKind::Restock => self.restock(new),
+        }
+    }
+
+    fn decrease(&mut self, new: &NewAction<'a, Change>) -> Decision {
+        let Change { product_id, quantity, .. } = new.action;
+        if new.coin == Coin::Refuse {
+            return Decision::refused(&refusal(format!("Insufficient stock for product {product_id} (random failure)")));
+        }
+        match self.stock.take(product_id.as_str(), *quantity) {
+            Ok(remaining_quantity) => {
+                self.moved(new.transaction_id, Kind::Decrement, product_id.as_str(), *quantity);
+                Decision::done(&DecreaseReply {
+                    status: "success".to_owned(),
+                    message: "Inventory decreased successfully".to_owned(),
+                    product_id: product_id.clone(),
+                    remaining_quantity,
+                })
+            }
+            Err(stock::Insufficient { available }) => Decision::refused(&refusal(format!(
+                "Insufficient stock for product {product_id}. Available: {available}, requested: {quantity}"
+            ))),
+        }
+    }
+
+    fn restock(&mut self, new: &NewAction<'a, Change>) -> Decision {
+        let Change { product_id, quantity, .. } = new.action;
+        match self.stock.add(product_id.as_str(), *quantity) {
+            Ok(quantity_now) => {
+                self.moved(new.transaction_id, Kind::Restock, product_id.as_str(), *quantity);
+                Decision::done(&RestockReply {
+                    status: "success".to_owned(),
+                    message: "Inventory restocked successfully".to_owned(),
+                    product_id: product_id.clone(),
+                    quantity: quantity_now,
+                })
+            }
+            Err(stock::TooMuch) => Decision::refused(&refusal(format!(
+                "Stock of product {product_id} would exceed {}",
+                stock::MAX_QUANTITY
+            ))),
+        }
+    }
+
+    fn restore(&mut self, new: &NewCompensation<'a>, taken: Option<&'a Taken>) -> Option<Decision> {
+        let mut reply = RestoreReply {
+            status: "success".to_owned(),
+            message: "Nothing to restore".to_owned(),
+            transaction_id: new.transaction_id.clone(),
+            product_id: None,
+            quantity: None,
+        };
+        if new.action != ActionSeen::Done {
+            return Some(Decision::done(&reply));
+        }
+        let Taken { product_id, quantity } = taken?;
+        self.stock.put_back(product_id, *quantity).ok()?;
+        self.moved(new.transaction_id, Kind::Restore, product_id, *quantity);
+        reply.message = "Inventory restored successfully".to_owned();
+        reply.product_id = ProductId::parse(product_id).ok();
+        reply.quantity = Some(*quantity);
+        Some(Decision::done(&reply))
+    }
+
+    fn moved(&mut self, transaction_id: &'a TransactionId, kind: Kind, product_id: &'a str, quantity: i32) {
+        self.movements.push(Movement { transaction_id, kind, product_id, quantity });
+    }
+}
+
+fn refusal(message: String) -> Refusal {
+    Refusal { status: "error", message }
+}

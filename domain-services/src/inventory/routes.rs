@@ -1,0 +1,68 @@
+//! The inventory's routes.
+
+use common::{
+    fields::read,
+    http::{Access, ApiError, Request, Response, Routes, StatusCode, json},
+    ids::ProductId,
+};
+
+use super::{Change, ChangeKind, Inventory, table};
+use crate::participant::{
+    Action, Participant, answer,
+    front::{Desk, with},
+    idempotency::{Scope, transaction_id},
+    request::{finish, transaction_in_path},
+};
+
+/// What one request may move.
+const QUANTITIES: std::ops::RangeInclusive<i64> = 1..=1_000_000;
+
+/// Returns the routes of inventory.
+pub(super) fn routes(desk: &Desk<Inventory>) -> Routes {
+    Routes::new(Inventory::NAME)
+        .post("/inventory/decrease/", Access::Service, with(desk, decrease))
+        .post("/inventory/restore/by-transaction/{transaction_id}/", Access::Service, with(desk, restore))
+        .post("/inventory/restock/", Access::Operator, with(desk, restock))
+        .get("/inventory/{product_id}/", Access::Client, with(desk, show))
+}
+
+async fn decrease(desk: Desk<Inventory>, request: Request) -> Result<Response, ApiError> {
+    change(desk, request, ChangeKind::Decrease).await
+}
+
+async fn restock(desk: Desk<Inventory>, request: Request) -> Result<Response, ApiError> {
+    change(desk, request, ChangeKind::Restock).await
+}
+
+async fn change(desk: Desk<Inventory>, request: Request, kind: ChangeKind) -> Result<Response, ApiError> {
+    let mut fields = request.json_fields()?;
+    let product_id = fields.required("product_id", read::product_id);
+    let quantity = match kind {
+        ChangeKind::Decrease => fields.optional("quantity", read::integer(QUANTITIES)).or(Some(1)),
+        ChangeKind::Restock => fields.required("quantity", read::integer(QUANTITIES)),
+    };
+    let given = fields.optional("transaction_id", read::transaction_id);
+    let change = product_id.zip(quantity).map(|(product_id, quantity)| Change { kind, product_id, quantity });
+    let change = finish(fields, change)?;
+    let scope = Scope { service: Inventory::NAME, operation: change.operation(), user: None };
+    let transaction_id = transaction_id(given, &request, &scope)?;
+    desk.act(&request, transaction_id, change).await
+}
+
+async fn restore(desk: Desk<Inventory>, request: Request) -> Result<Response, ApiError> {
+    let transaction_id = transaction_in_path(&request)?;
+    desk.compensate(&request, transaction_id).await
+}
+
+async fn show(desk: Desk<Inventory>, request: Request) -> Result<Response, ApiError> {
+    let asked = request.param("product_id").to_owned();
+    let not_found = || ApiError::not_found(format!("inventory has not seen product {}", request.param("product_id")));
+    // What cannot be a product id is none that inventory has seen.
+    let product_id = ProductId::parse(&asked).map_err(|_| not_found())?;
+    let stock = desk
+        .ledger
+        .read(move |connection| Box::pin(async move { table::of_product(connection, &product_id).await }))
+        .await
+        .map_err(answer::unreadable)?;
+    stock.map(|stock| json(StatusCode::OK, &stock)).ok_or_else(not_found)
+}

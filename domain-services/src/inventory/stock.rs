@@ -1,0 +1,120 @@
+//! The stock of a batch's products, decided one item after another.
+//!
+//! The rows are locked before, and written after, in one statement each; between them everything is arithmetic, so that
+//! a hundred decrements of one product cost what one costs. No database, no clock, no dice here.
+
+use std::collections::BTreeMap;
+
+/// Far above every real stock, and far enough below what the column holds (2^31 − 1) that stock which is given back
+/// finds room.
+pub(super) const MAX_QUANTITY: i32 = 1_000_000_000;
+
+/// The quantities of the products of a batch, as they change.
+#[derive(Debug, Default)]
+pub(super) struct Stock {
+    products: BTreeMap<String, Shelf>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Shelf {
+    before: i32,
+    now: i32,
+}
+
+/// There is less than was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Insufficient {
+    pub(super) available: i32,
+}
+
+/// There would be more than can be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TooMuch;
+
+impl Stock {
+    /// Starts with the locked rows.
+    pub(super) fn of(rows: impl IntoIterator<Item = (String, i32)>) -> Self {
+        let shelves = rows.into_iter().map(|(product_id, quantity)| (product_id, Shelf { before: quantity, now: quantity }));
+        Self { products: shelves.collect() }
+    }
+
+    /// Takes stock and returns what remains.
+    ///
+    /// # Errors
+    /// [`Insufficient`] when there is less, and then nothing is taken.
+    pub(super) fn take(&mut self, product_id: &str, quantity: i32) -> Result<i32, Insufficient> {
+        let Some(shelf) = self.products.get_mut(product_id) else { return Err(Insufficient { available: 0 }) };
+        if shelf.now < quantity {
+            return Err(Insufficient { available: shelf.now });
+        }
+        shelf.now -= quantity;
+        Ok(shelf.now)
+    }
+
+    /// Adds stock that arrived, and returns what there is now.
+    ///
+    /// # Errors
+    /// [`TooMuch`] beyond [`MAX_QUANTITY`].
+    pub(super) fn add(&mut self, product_id: &str, quantity: i32) -> Result<i32, TooMuch> {
+        self.put(product_id, quantity, MAX_QUANTITY)
+    }
+
+    /// Puts back what was taken, and returns what there is now.
+    ///
+    /// # Errors
+    /// [`TooMuch`] if the column cannot hold it.
+    pub(super) fn put_back(&mut self, product_id: &str, quantity: i32) -> Result<i32, TooMuch> {
+        self.put(product_id, quantity, i32::MAX)
+    }
+
+    fn put(&mut self, product_id: &str, quantity: i32, limit: i32) -> Result<i32, TooMuch> {
+        let shelf = self.products.get_mut(product_id).ok_or(TooMuch)?;
+        let sum = shelf.now.checked_add(quantity).filter(|sum| *sum <= limit).ok_or(TooMuch)?;
+        shelf.now = sum;
+        Ok(sum)
+    }
+
+    /// Returns what there is now of each product whose quantity changed, sorted by product.
+    pub(super) fn changed(&self) -> (Vec<&str>, Vec<i32>) {
+        let changed = self.products.iter().filter(|(_, shelf)| shelf.before != shelf.now);
+        changed.map(|(product_id, shelf)| (product_id.as_str(), shelf.now)).unzip()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stock() -> Stock {
+        Stock::of([("1".to_owned(), 3), ("2".to_owned(), 0), ("3".to_owned(), i32::MAX - 1)])
+    }
+
+    #[test]
+    fn items_of_a_batch_see_what_those_before_them_took() {
+        let mut stock = stock();
+        assert_eq!(stock.take("1", 2), Ok(1));
+        assert_eq!(stock.take("1", 2), Err(Insufficient { available: 1 }));
+        assert_eq!(stock.put_back("1", 2), Ok(3));
+        assert_eq!(stock.take("1", 3), Ok(0));
+        assert_eq!(stock.changed(), (vec!["1"], vec![0]));
+    }
+
+    #[test]
+    fn stock_never_goes_below_zero_nor_beyond_what_can_be_kept() {
+        let mut stock = stock();
+        assert_eq!(stock.take("2", 1), Err(Insufficient { available: 0 }));
+        assert_eq!(stock.take("unknown", 1), Err(Insufficient { available: 0 }));
+        assert_eq!(stock.add("1", MAX_QUANTITY), Err(TooMuch));
+        assert_eq!(stock.add("3", 1), Err(TooMuch));
+        assert_eq!(stock.put_back("3", 1), Ok(i32::MAX));
+        assert_eq!(stock.put_back("3", 1), Err(TooMuch));
+    }
+
+    #[test]
+    fn what_did_not_change_is_not_written() {
+        let mut stock = stock();
+        assert_eq!(stock.take("1", 1), Ok(2));
+        assert_eq!(stock.put_back("1", 1), Ok(3));
+        assert_eq!(stock.changed(), (vec![], vec![]));
+    }
+}

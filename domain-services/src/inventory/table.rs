@@ -1,0 +1,138 @@
+//! The tables `inventory_inventory` and `stock_movement`.
+
+use std::collections::{BTreeSet, HashMap};
+
+use common::{
+    db::Connection,
+    ids::{ProductId, TransactionId},
+    wire,
+};
+
+use super::stock::Stock;
+
+/// Locks rows in the order of their products, so that replicas wait for each other and never in a circle.
+const LOCK: &str = "\
+    select product_id, quantity from inventory_inventory
+     where product_id = any($1::varchar[]) order by product_id for update";
+
+const ENSURE: &str = "\
+    insert into inventory_inventory (product_id, quantity, initial_quantity)
+    select product_id, $2::integer, $2::integer from unnest($1::varchar[]) as new (product_id)
+    on conflict (product_id) do nothing";
+
+const STORE: &str = "\
+    update inventory_inventory as kept set quantity = new.quantity, last_updated = clock_timestamp()
+      from unnest($1::varchar[], $2::integer[]) as new (product_id, quantity)
+     where kept.product_id = new.product_id";
+
+const MOVE: &str = "\
+    insert into stock_movement (transaction_id, kind, product_id, quantity)
+    select * from unnest($1::varchar[], $2::varchar[], $3::varchar[], $4::integer[])";
+
+const TAKEN: &str = "\
+    select transaction_id, product_id, quantity from stock_movement
+     where kind = 'decrement' and transaction_id = any($1::varchar[])";
+
+const OF_PRODUCT: &str = "select quantity, last_updated from inventory_inventory where product_id = $1";
+
+/// A change of a quantity.
+pub(super) struct Movement<'a> {
+    pub(super) transaction_id: &'a TransactionId,
+    pub(super) kind: Kind,
+    pub(super) product_id: &'a str,
+    pub(super) quantity: i32,
+}
+
+/// Why a quantity changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Decrement,
+    Restore,
+    Restock,
+}
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Decrement => "decrement",
+            Self::Restore => "restore",
+            Self::Restock => "restock",
+        }
+    }
+}
+
+/// What a transaction took.
+pub(super) struct Taken {
+    pub(super) product_id: String,
+    pub(super) quantity: i32,
+}
+
+/// Locks the rows of products; those that were not seen before start with the initial stock.
+pub(super) async fn lock(
+    connection: &mut Connection,
+    products: &BTreeSet<&str>,
+    initial_stock: i32,
+) -> Result<Stock, tokio_postgres::Error> {
+    let product_ids: Vec<&str> = products.iter().copied().collect();
+    if product_ids.is_empty() {
+        return Ok(Stock::default());
+    }
+    let mut rows = connection.query(LOCK, &[&product_ids]).await?;
+    // Nearly always they are all there; then this was the only statement.
+    if rows.len() < product_ids.len() {
+        connection.execute(ENSURE, &[&product_ids, &initial_stock]).await?;
+        rows = connection.query(LOCK, &[&product_ids]).await?;
+    }
+    Ok(Stock::of(rows.into_iter().map(|row| (row.get(0), row.get(1)))))
+}
+
+/// Writes the quantities that changed.
+pub(super) async fn store(connection: &mut Connection, stock: &Stock) -> Result<(), tokio_postgres::Error> {
+    let (product_ids, quantities) = stock.changed();
+    if !product_ids.is_empty() {
+        connection.execute(STORE, &[&product_ids, &quantities]).await?;
+    }
+    Ok(())
+}
+
+/// Writes down the movements, for the auditor and for those that will be undone.
+pub(super) async fn record_movements(
+    connection: &mut Connection,
+    movements: &[Movement<'_>],
+) -> Result<(), tokio_postgres::Error> {
+    if movements.is_empty() {
+        return Ok(());
+    }
+    let transaction_ids: Vec<&str> = movements.iter().map(|movement| movement.transaction_id.as_str()).collect();
+    let kinds: Vec<&str> = movements.iter().map(|movement| movement.kind.as_str()).collect();
+    let product_ids: Vec<&str> = movements.iter().map(|movement| movement.product_id).collect();
+    let quantities: Vec<i32> = movements.iter().map(|movement| movement.quantity).collect();
+    connection.execute(MOVE, &[&transaction_ids, &kinds, &product_ids, &quantities]).await?;
+    Ok(())
+}
+
+/// Returns what these transactions took.
+pub(super) async fn taken_by(
+    connection: &mut Connection,
+    transaction_ids: &[&str],
+) -> Result<HashMap<String, Taken>, tokio_postgres::Error> {
+    if transaction_ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = connection.query(TAKEN, &[&transaction_ids]).await?;
+    let taken = rows.into_iter().map(|row| (row.get(0), Taken { product_id: row.get(1), quantity: row.get(2) }));
+    Ok(taken.collect())
+}
+
+/// Returns the stock of a product, if inventory has seen it.
+pub(super) async fn of_product(
+    connection: &mut Connection,
+    product_id: &ProductId,
+) -> Result<Option<wire::inventory::Stock>, tokio_postgres::Error> {
+    let row = connection.query_opt(OF_PRODUCT, &[&product_id.as_str()]).await?;
+    Ok(row.map(|row| wire::inventory::Stock {
+        product_id: product_id.clone(),
+        quantity: row.get(0),
+        last_updated: row.get(1),
+    }))
+}

@@ -1,0 +1,68 @@
+//! The four domain services: catalog, payments, inventory, purchases.
+//!
+//! They know nothing of the orchestrator and nothing of each other. What they share is in [`participant`]; what each
+//! one does is in one file of its name. A new one is such a file, a folder of SQL, and a line in [`REGISTRY`].
+
+mod catalog;
+mod inventory;
+mod participant;
+mod payments;
+mod purchases;
+
+use std::sync::Arc;
+
+use common::config::Settings;
+use refinery::Runner;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use self::participant::service::{Running, StartError};
+use self::participant::service::{Entry, entry};
+
+/// Every domain service.
+const REGISTRY: [Entry; 4] = [
+    entry::<catalog::Catalog>(),
+    entry::<payments::Payments>(),
+    entry::<inventory::Inventory>(),
+    entry::<purchases::Purchases>(),
+];
+
+/// The names of the domain services, in the order of the saga's steps.
+pub const PARTICIPANTS: [&str; REGISTRY.len()] = {
+    let mut names = [""; REGISTRY.len()];
+    let mut index = 0;
+    while index < REGISTRY.len() {
+        names[index] = REGISTRY[index].name;
+        index += 1;
+    }
+    names
+};
+
+/// Starts a service on a listener: its database must be there and migrated, but need not answer yet.
+/// It runs until `shutdown` is cancelled, then finishes what is at work and stops.
+///
+/// # Errors
+/// [`StartError`] when the name is unknown, or the settings make no pool, or an actor does not start.
+pub async fn start(
+    service: &str,
+    settings: Arc<Settings>,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<Running, StartError> {
+    let entry = find(service).ok_or_else(|| StartError::Unknown(service.to_owned()))?;
+    (entry.start)(settings, listener, shutdown).await
+}
+
+/// Returns the migrations of a service's database.
+///
+/// # Panics
+/// When the name is not in [`PARTICIPANTS`].
+pub fn migrations(service: &str) -> Runner {
+    let entry = find(service).unwrap_or_else(|| panic!("{service} is no domain service"));
+    (entry.migrations)()
+}
+
+fn find(service: &str) -> Option<&'static Entry> {
+    static ENTRIES: [Entry; REGISTRY.len()] = REGISTRY;
+    ENTRIES.iter().find(|entry| entry.name == service)
+}

@@ -1,0 +1,194 @@
+//! The order of an operation, between its parsed request and its answer.
+//!
+//! ```text
+//! parsed request ─► 503?  ─► cut?  ─► latency ─► ledger (twice?) ─► reply lost? ─► answer
+//!                   └──── simulated: the failure lab ────┘
+//! ```
+//! The coin of the business decision is tossed here and goes with the item; the ledger uses it only if nothing was
+//! decided before. The coins of the transport are tossed for each delivery. A simulated latency is a timer that holds
+//! neither a connection nor a place in the ledger's queue.
+
+use common::{
+    faults::{Coin, Dice},
+    group_commit::Ledger,
+    http::{ApiError, Request, Response, StatusCode, json, transport_faults},
+    ids::TransactionId,
+    wire,
+};
+
+use super::{
+    Action, Participant,
+    answer::{self, RETRY_AFTER_S, answer},
+    journal::RequestHash,
+    ledger::{Intent, Item, JournaledWriter},
+    request::transaction_in_path,
+    step_journal::{self, Origin},
+};
+
+/// What the handlers of a participant work with. Clones share it.
+pub(crate) struct Desk<P: Participant> {
+    pub(crate) ledger: Ledger<JournaledWriter<P>>,
+    pub(crate) dice: Dice,
+}
+
+impl<P: Participant> Clone for Desk<P> {
+    fn clone(&self) -> Self {
+        Self { ledger: self.ledger.clone(), dice: self.dice.clone() }
+    }
+}
+
+impl<P: Participant> Desk<P> {
+    /// Does an action, once.
+    pub(crate) async fn act(
+        &self,
+        request: &Request,
+        transaction_id: TransactionId,
+        action: P::Action,
+    ) -> Result<Response, ApiError> {
+        let operation = action.operation();
+        let delivery = Delivery::of(request, operation, transaction_id.as_str());
+        let hash = RequestHash::of(operation, &action.canonical_fields());
+        let coin = self.dice.decision(operation, transaction_id.as_str());
+        let origin = origin(request, &transaction_id);
+        let intent = Intent::Act { action, hash, coin };
+        self.deliver(delivery, Item { transaction_id, origin, intent }).await
+    }
+
+    /// Undoes the action of a transaction, once; or sees to it that it never happens.
+    pub(crate) async fn compensate(
+        &self,
+        request: &Request,
+        transaction_id: TransactionId,
+    ) -> Result<Response, ApiError> {
+        let delivery = Delivery::of(request, P::COMPENSATION, transaction_id.as_str());
+        // A compensation has no right to refuse, so its failure rate makes it unavailable: a coin of the transport,
+        // tossed for each attempt and never recorded.
+        delivery.toss_unavailable(&self.dice)?;
+        let origin = origin(request, &transaction_id);
+        self.deliver(delivery, Item { transaction_id, origin, intent: Intent::Compensate }).await
+    }
+
+    /// Tells what the journal holds of a transaction.
+    pub(crate) async fn journal(&self, request: Request) -> Result<Response, ApiError> {
+        let transaction_id = transaction_in_path(&request)?;
+        let view = self
+            .ledger
+            .read(move |connection| Box::pin(async move { step_journal::view(connection, transaction_id).await }))
+            .await
+            .map_err(answer::unreadable)?;
+        Ok(json(StatusCode::OK, &view))
+    }
+
+    async fn deliver(&self, delivery: Delivery<'_>, item: Item<P::Action>) -> Result<Response, ApiError> {
+        let fate = self.dice.transport(delivery.operation, delivery.subject, &delivery.attempt);
+        if fate.unavailable {
+            return Err(simulated_unavailable(P::NAME));
+        }
+        if fate.cut_connection {
+            return Ok(transport_faults::cut_connection());
+        }
+        pause(&self.dice, delivery.operation).await;
+        let transaction_id = item.transaction_id.clone();
+        let written = match fate.duplicate {
+            false => self.ledger.write(item).await,
+            true => futures::join!(self.ledger.write(item.clone()), self.ledger.write(item)).0,
+        };
+        if fate.lost_reply {
+            return Ok(transport_faults::lost_reply());
+        }
+        answer(written, &transaction_id)
+    }
+}
+
+/// One delivery of a request, as the coins of the transport see it.
+struct Delivery<'a> {
+    operation: &'static str,
+    /// Whose delivery: the transaction; for a read, the saga or the request.
+    subject: &'a str,
+    attempt: String,
+}
+
+impl<'a> Delivery<'a> {
+    /// Takes the attempt from the saga's headers. Without them it is the request id: a client that tries again by hand
+    /// is another attempt too.
+    fn of(request: &Request, operation: &'static str, subject: &'a str) -> Self {
+        let attempt = match request.header(wire::SAGA_ATTEMPT) {
+            Some(attempt) => format!("{}/{attempt}", request.header(wire::SAGA_EPOCH).unwrap_or_default()),
+            None => request.request_id.clone(),
+        };
+        Self { operation, subject, attempt }
+    }
+
+    /// Tosses the failure rate of an operation that must not refuse, as a coin of the transport.
+    ///
+    /// # Errors
+    /// The simulated 503.
+    fn toss_unavailable(&self, dice: &Dice) -> Result<(), ApiError> {
+        match dice.decision(self.operation, &format!("{}\0{}", self.subject, self.attempt)) {
+            Coin::Accept => Ok(()),
+            Coin::Refuse => Err(simulated_unavailable(dice.service())),
+        }
+    }
+}
+
+/// Makes a route's handler of a function and what it works with.
+pub(crate) fn with<D, F, Answer>(desk: &D, handle: F) -> impl Fn(Request) -> Answer + Send + Sync + 'static + use<D, F, Answer>
+where
+    D: Clone + Send + Sync + 'static,
+    F: Fn(D, Request) -> Answer + Send + Sync + 'static,
+{
+    let desk = desk.clone();
+    move |request| handle(desk.clone(), request)
+}
+
+/// Does a read on its way through the failure lab.
+pub(crate) async fn simulated_read(
+    dice: &Dice,
+    request: &Request,
+    operation: &'static str,
+    work: impl Future<Output = Result<Response, ApiError>>,
+) -> Result<Response, ApiError> {
+    let subject = request.header(wire::SAGA_ID).unwrap_or(&request.request_id);
+    let delivery = Delivery::of(request, operation, subject);
+    delivery.toss_unavailable(dice)?;
+    let fate = dice.transport(operation, subject, &delivery.attempt);
+    if fate.unavailable {
+        return Err(simulated_unavailable(dice.service()));
+    }
+    if fate.cut_connection {
+        return Ok(transport_faults::cut_connection());
+    }
+    pause(dice, operation).await;
+    let answer = work.await;
+    match fate.lost_reply {
+        true => Ok(transport_faults::lost_reply()),
+        // A read that is asked for twice is answered once; there is nothing to see of the other.
+        false => answer,
+    }
+}
+
+/// Waits out the simulated latency of an operation.
+async fn pause(dice: &Dice, operation: &str) {
+    let latency = dice.latency(operation);
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
+    }
+}
+
+/// The 503 of the failure lab.
+fn simulated_unavailable(service: &str) -> ApiError {
+    ApiError::unavailable(format!("{service} is unavailable (simulated); nothing was done"), RETRY_AFTER_S)
+}
+
+/// Notes who asks. Headers that make no sense are left out: nothing is decided by them.
+fn origin(request: &Request, transaction_id: &TransactionId) -> Origin {
+    /// Longer than every step's name.
+    const MAX_STEP_CHARS: usize = 60;
+    let number = |name| request.header(name).and_then(|text| text.parse().ok());
+    Origin {
+        from_saga: request.header(wire::SAGA_ID) == Some(transaction_id.as_str()),
+        step: request.header(wire::SAGA_STEP).map(|step| step.chars().take(MAX_STEP_CHARS).collect()),
+        attempt: number(wire::SAGA_ATTEMPT),
+        epoch: number(wire::SAGA_EPOCH),
+    }
+}

@@ -1,0 +1,222 @@
+//! What the step journal says about a request: the pure part of idempotency.
+//!
+//! [`classify_action`] and [`classify_compensation`] see what is recorded of a transaction and say what a request means.
+//! They touch no database, no clock and no dice; [`super::ledger`] acts on them.
+
+use sha2::{Digest, Sha256};
+
+/// The version of the list of fields that is hashed now. A list that changes gets the next number.
+pub(crate) const HASH_VERSION: i16 = 1;
+
+/// The hash of what a request means: equal for requests that say the same in other bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RequestHash([u8; 32]);
+
+impl RequestHash {
+    /// Hashes a list of canonical fields. Every field goes in with its presence and its length, so that no two lists
+    /// look alike; the version and the operation go in first.
+    pub(crate) fn of(operation: &str, fields: &[Option<String>]) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(HASH_VERSION.to_be_bytes());
+        for field in [Some(operation)].into_iter().chain(fields.iter().map(Option::as_deref)) {
+            match field {
+                None => hash.update([0]),
+                Some(text) => {
+                    hash.update([1]);
+                    hash.update((text.len() as u64).to_be_bytes());
+                    hash.update(text);
+                }
+            }
+        }
+        Self(hash.finalize().into())
+    }
+
+    /// Returns the bytes that are stored.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// A row of the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Recorded {
+    pub(crate) status: i16,
+    pub(crate) reply: String,
+    pub(crate) hash: Option<Vec<u8>>,
+    pub(crate) hash_version: i16,
+    pub(crate) tombstone: bool,
+}
+
+impl Recorded {
+    /// Says whether this is an operation that had its effect.
+    fn is_done(&self) -> bool {
+        self.status == 200
+    }
+}
+
+/// What the journal holds of one transaction, as far as a request cares.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Found<'a> {
+    /// The row of the action: of the one that was asked for, or that is to be undone.
+    pub(crate) action: Option<&'a Recorded>,
+    /// The row of its compensation.
+    pub(crate) compensation: Option<&'a Recorded>,
+}
+
+/// What a compensation finds of its action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ActionSeen {
+    /// It had its effect, which must be undone.
+    Done,
+    /// It was refused: there is nothing to undo.
+    Refused,
+    /// It never ran, and must never run.
+    Never,
+}
+
+/// What an action means in the light of the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ActionVerdict<'a> {
+    /// Nothing is recorded: decide it.
+    New,
+    /// It was decided before: answer the same.
+    Replay(&'a Recorded),
+    /// Its compensation, or a tombstone, came first: 409 whatever its contents.
+    TooLate(&'a Recorded),
+    /// The transaction did something else under this operation: 422, and nothing happens.
+    ContentsDiffer,
+}
+
+/// What a compensation means in the light of the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CompensationVerdict<'a> {
+    /// It was not done yet: carry it out.
+    New(ActionSeen),
+    /// It was done before: answer the same.
+    Replay(&'a Recorded),
+}
+
+/// Says what an action with these contents means.
+pub(crate) fn classify_action<'a>(hash: &RequestHash, found: Found<'a>) -> ActionVerdict<'a> {
+    // Before the contents are looked at: a tombstone has none, and an undone action stays undone.
+    if let Some(compensation) = found.compensation {
+        return ActionVerdict::TooLate(compensation);
+    }
+    match found.action {
+        None => ActionVerdict::New,
+        Some(action) if action.tombstone => ActionVerdict::TooLate(action),
+        Some(action) if same_contents(hash, action) => ActionVerdict::Replay(action),
+        Some(_) => ActionVerdict::ContentsDiffer,
+    }
+}
+
+/// Says what a compensation means. It is keyed by the transaction alone: nothing else that the request says matters.
+pub(crate) fn classify_compensation(found: Found<'_>) -> CompensationVerdict<'_> {
+    match (found.compensation, found.action) {
+        (Some(compensation), _) => CompensationVerdict::Replay(compensation),
+        (None, None) => CompensationVerdict::New(ActionSeen::Never),
+        (None, Some(action)) if action.is_done() => CompensationVerdict::New(ActionSeen::Done),
+        (None, Some(_)) => CompensationVerdict::New(ActionSeen::Refused),
+    }
+}
+
+/// A row that was hashed by another version of the fields cannot be compared. It is replayed: its transaction id is the
+/// key, and the decision under it stands.
+fn same_contents(hash: &RequestHash, action: &Recorded) -> bool {
+    action.hash_version != HASH_VERSION || action.hash.as_deref() == Some(hash.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(text: &str) -> RequestHash {
+        RequestHash::of("charge", &[Some(text.to_owned())])
+    }
+
+    fn row(status: i16, contents: Option<&str>) -> Recorded {
+        Recorded {
+            status,
+            reply: "{}".to_owned(),
+            hash: contents.map(|text| hash(text).as_bytes().to_vec()),
+            hash_version: HASH_VERSION,
+            tombstone: contents.is_none(),
+        }
+    }
+
+    #[test]
+    fn every_state_of_the_journal_has_its_verdict_on_an_action() {
+        let done = row(200, Some("a"));
+        let refused = row(409, Some("a"));
+        let tombstone = row(409, None);
+        let undone = row(200, None);
+        let other_version = Recorded { hash_version: HASH_VERSION + 1, ..row(200, Some("z")) };
+        #[rustfmt::skip]
+        let cases = [
+            ("a", None,                 None,          ActionVerdict::New),
+            ("a", Some(&done),          None,          ActionVerdict::Replay(&done)),
+            ("a", Some(&refused),       None,          ActionVerdict::Replay(&refused)),
+            ("b", Some(&done),          None,          ActionVerdict::ContentsDiffer),
+            ("b", Some(&refused),       None,          ActionVerdict::ContentsDiffer),
+            ("b", Some(&other_version), None,          ActionVerdict::Replay(&other_version)),
+            ("a", Some(&done),          Some(&undone), ActionVerdict::TooLate(&undone)),
+            ("b", Some(&done),          Some(&undone), ActionVerdict::TooLate(&undone)),
+            ("a", Some(&refused),       Some(&undone), ActionVerdict::TooLate(&undone)),
+            ("b", Some(&tombstone),     Some(&undone), ActionVerdict::TooLate(&undone)),
+            ("a", Some(&tombstone),     None,          ActionVerdict::TooLate(&tombstone)),
+        ];
+        for (number, (contents, action, compensation, expected)) in cases.into_iter().enumerate() {
+            let found = Found { action, compensation };
+            assert_eq!(classify_action(&hash(contents), found), expected, "case {number}");
+        }
+    }
+
+    #[test]
+    fn every_state_of_the_journal_has_its_verdict_on_a_compensation() {
+        let done = row(200, Some("a"));
+        let refused = row(409, Some("a"));
+        let tombstone = row(409, None);
+        let undone = row(200, None);
+        #[rustfmt::skip]
+        let cases = [
+            (None,             None,          CompensationVerdict::New(ActionSeen::Never)),
+            (Some(&done),      None,          CompensationVerdict::New(ActionSeen::Done)),
+            (Some(&refused),   None,          CompensationVerdict::New(ActionSeen::Refused)),
+            (Some(&done),      Some(&undone), CompensationVerdict::Replay(&undone)),
+            (Some(&refused),   Some(&undone), CompensationVerdict::Replay(&undone)),
+            (Some(&tombstone), Some(&undone), CompensationVerdict::Replay(&undone)),
+        ];
+        for (number, (action, compensation, expected)) in cases.into_iter().enumerate() {
+            assert_eq!(classify_compensation(Found { action, compensation }), expected, "case {number}");
+        }
+    }
+
+    #[test]
+    fn only_equal_lists_of_fields_have_equal_hashes() {
+        let lists: [&[Option<&str>]; 7] = [
+            &[Some("ab"), Some("c")],
+            &[Some("a"), Some("bc")],
+            &[Some("abc")],
+            &[Some("abc"), None],
+            &[None, Some("abc")],
+            &[Some("abc"), Some("")],
+            &[],
+        ];
+        let owned = |list: &[Option<&str>]| list.iter().map(|field| field.map(str::to_owned)).collect::<Vec<_>>();
+        for (i, left) in lists.iter().enumerate() {
+            for (j, right) in lists.iter().enumerate() {
+                let equal = RequestHash::of("charge", &owned(left)) == RequestHash::of("charge", &owned(right));
+                assert_eq!(equal, i == j, "{left:?} and {right:?}");
+            }
+        }
+        assert_ne!(RequestHash::of("charge", &[]), RequestHash::of("create", &[]));
+    }
+
+    #[test]
+    fn the_hash_of_version_1_never_changes() {
+        // Rows with this hash are in databases: a change of the rule needs a new version.
+        let hash = RequestHash::of("charge", &[Some("user-1".to_owned()), Some("9990".to_owned()), None]);
+        let hex: String = hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "PINNED");
+    }
+}

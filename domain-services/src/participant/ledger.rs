@@ -1,0 +1,232 @@
+//! Writes a batch of operations exactly once: the protocol of the participants.
+//!
+//! A batch is one transaction, committed by group commit:
+//! 1. look up the journal rows of all its transactions (pipelined behind `begin`);
+//! 2. classify each item ([`super::journal`]): repeats are answered from their rows and write nothing;
+//! 3. do the new work, by the participant's own statements over sets;
+//! 4. insert the journal rows of all new work, plainly.
+//!
+//! Why no key is claimed first: two replicas that decide the same operation at once both see no row, but only one of
+//! them can insert it. The other's whole transaction, effects included, fails with a unique violation, and group commit
+//! runs it again: now the look-up sees the winner's row. So a lost race costs a repeat and never an effect.
+//!
+//! The same holds for an action and its compensation. A compensation that sees no action inserts the action's row too,
+//! as a tombstone. Either that insert wins, and the action's own fails and finds the tombstone; or the action's row wins,
+//! and the compensation fails, runs again, and finds an action to undo. In each order one of them sees the other.
+//!
+//! Only the success of a compensation is recorded, so that one that failed can be tried again.
+
+use std::borrow::Cow;
+
+use common::{
+    db::Connection,
+    faults::Coin,
+    group_commit::{BatchError, BatchWriter},
+    ids::TransactionId,
+};
+
+use super::{
+    Action, Decision, NewAction, NewCompensation, Participant, Work,
+    journal::{
+        ActionSeen, ActionVerdict, CompensationVerdict, Recorded, RequestHash, classify_action, classify_compensation,
+    },
+    step_journal::{Journal, JournalRow, Origin, record},
+};
+
+/// The writer of a participant's ledger.
+pub(crate) struct JournaledWriter<P> {
+    participant: P,
+}
+
+/// One request to decide.
+#[derive(Clone)]
+pub(crate) struct Item<A> {
+    pub(crate) transaction_id: TransactionId,
+    pub(crate) origin: Origin,
+    pub(crate) intent: Intent<A>,
+}
+
+/// What a request wants.
+#[derive(Clone)]
+pub(crate) enum Intent<A> {
+    /// Do it.
+    Act {
+        action: A,
+        hash: RequestHash,
+        /// Used only if nothing was decided before: a replay tosses no coin.
+        coin: Coin,
+    },
+    /// Undo what the transaction did, or see to it that it never does.
+    Compensate,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// Decided now.
+    Decided(Decision),
+    /// Decided before; the same answer again.
+    Replayed(Decision),
+    /// Refused because the compensation came first; the body of the 409.
+    TooLate(String),
+    /// The transaction did something else under this operation.
+    ContentsDiffer,
+    /// A compensation that cannot be confirmed: the effect of its action was not there. Nothing was written for it.
+    Unexplained,
+}
+
+impl<P: Participant> JournaledWriter<P> {
+    pub(crate) fn new(participant: P) -> Self {
+        Self { participant }
+    }
+
+    /// Does the new work, records it, and settles each item of it that may be confirmed.
+    async fn decide(
+        &self,
+        connection: &mut Connection,
+        new: &NewItems<'_, P::Action>,
+        settled: &mut [Option<Settled>],
+    ) -> Result<(), BatchError> {
+        let decisions = self.participant.perform(connection, &new.work()).await?;
+        let mut rows = Vec::with_capacity(new.actions.len() + 2 * new.compensations.len());
+        for (new, decision) in new.actions.iter().zip(decisions.actions) {
+            rows.push(JournalRow::new(new.item, new.action.operation(), Some(new.hash), decision.clone()));
+            settled[new.index] = Some(Settled::Decided(decision));
+        }
+        for (new, decision) in new.compensations.iter().zip(decisions.compensations) {
+            let Some(decision) = decision else { continue };
+            if new.action == ActionSeen::Never {
+                let refusal = Decision { status: 409, reply: P::tombstone(&new.item.transaction_id) };
+                let row = JournalRow::new(new.item, P::ACTION, None, refusal);
+                rows.push(JournalRow { tombstone: true, ..row });
+            }
+            rows.push(JournalRow::new(new.item, P::COMPENSATION, None, decision.clone()));
+            settled[new.index] = Some(Settled::Decided(decision));
+        }
+        record(connection, rows).await?;
+        Ok(())
+    }
+
+    /// Looks again at the compensations that found nothing to undo. Between the look-up and the update another replica
+    /// may have committed the same compensation: then its row is there now, and is the answer.
+    async fn explain(
+        &self,
+        connection: &mut Connection,
+        new: &NewItems<'_, P::Action>,
+        settled: &mut [Option<Settled>],
+    ) -> Result<(), BatchError> {
+        let open: Vec<_> = new.compensations.iter().filter(|new| settled[new.index].is_none()).collect();
+        if open.is_empty() {
+            return Ok(());
+        }
+        let journal = Journal::look_up(connection, open.iter().map(|new| &new.item.transaction_id)).await?;
+        for new in open {
+            let found = journal.found::<P>(&new.item.transaction_id, P::ACTION);
+            if let CompensationVerdict::Replay(recorded) = classify_compensation(found) {
+                settled[new.index] = Some(Settled::Replayed(recorded.into()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<P: Participant> BatchWriter for JournaledWriter<P> {
+    type Item = Item<P::Action>;
+    type Answer = Settled;
+
+    fn key(item: &Self::Item) -> Cow<'_, str> {
+        Cow::Borrowed(item.transaction_id.as_str())
+    }
+
+    async fn write(&self, connection: &mut Connection, items: &[Self::Item]) -> Result<Vec<Settled>, BatchError> {
+        let journal = Journal::look_up(connection, items.iter().map(|item| &item.transaction_id)).await?;
+        let (new, mut settled) = sort_out::<P>(&journal, items);
+        if !new.is_empty() {
+            self.decide(connection, &new, &mut settled).await?;
+            self.explain(connection, &new, &mut settled).await?;
+        }
+        Ok(settled.into_iter().map(|settled| settled.unwrap_or(Settled::Unexplained)).collect())
+    }
+}
+
+/// The items of a batch that were not decided before, sorted by transaction id.
+struct NewItems<'a, A> {
+    actions: Vec<ItemToDecide<'a, A>>,
+    compensations: Vec<ItemToUndo<'a, A>>,
+}
+
+struct ItemToDecide<'a, A> {
+    index: usize,
+    item: &'a Item<A>,
+    action: &'a A,
+    hash: &'a RequestHash,
+    coin: Coin,
+}
+
+struct ItemToUndo<'a, A> {
+    index: usize,
+    item: &'a Item<A>,
+    action: ActionSeen,
+}
+
+impl<'a, A> NewItems<'a, A> {
+    fn is_empty(&self) -> bool {
+        self.actions.is_empty() && self.compensations.is_empty()
+    }
+
+    fn work(&self) -> Work<'a, A> {
+        let actions = self.actions.iter().map(|new| NewAction {
+            transaction_id: &new.item.transaction_id,
+            action: new.action,
+            coin: new.coin,
+        });
+        let compensations = self
+            .compensations
+            .iter()
+            .map(|new| NewCompensation { transaction_id: &new.item.transaction_id, action: new.action });
+        Work { actions: actions.collect(), compensations: compensations.collect() }
+    }
+}
+
+/// Settles the items that the journal answers, and gathers the others.
+fn sort_out<'a, P: Participant>(
+    journal: &Journal,
+    items: &'a [Item<P::Action>],
+) -> (NewItems<'a, P::Action>, Vec<Option<Settled>>) {
+    let mut new = NewItems { actions: Vec::new(), compensations: Vec::new() };
+    let mut settled = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        let transaction_id = &item.transaction_id;
+        settled.push(match &item.intent {
+            Intent::Act { action, hash, coin } => {
+                match classify_action(hash, journal.found::<P>(transaction_id, action.operation())) {
+                    ActionVerdict::Replay(recorded) => Some(Settled::Replayed(recorded.into())),
+                    ActionVerdict::ContentsDiffer => Some(Settled::ContentsDiffer),
+                    ActionVerdict::TooLate(recorded) => {
+                        Some(Settled::TooLate(P::too_late(transaction_id, action, &recorded.reply)))
+                    }
+                    ActionVerdict::New => {
+                        new.actions.push(ItemToDecide { index, item, action, hash, coin: *coin });
+                        None
+                    }
+                }
+            }
+            Intent::Compensate => match classify_compensation(journal.found::<P>(transaction_id, P::ACTION)) {
+                CompensationVerdict::Replay(recorded) => Some(Settled::Replayed(recorded.into())),
+                CompensationVerdict::New(action) => {
+                    new.compensations.push(ItemToUndo { index, item, action });
+                    None
+                }
+            },
+        });
+    }
+    new.actions.sort_by_key(|new| &new.item.transaction_id);
+    new.compensations.sort_by_key(|new| &new.item.transaction_id);
+    (new, settled)
+}
+
+impl From<&Recorded> for Decision {
+    fn from(recorded: &Recorded) -> Self {
+        Self { status: recorded.status, reply: recorded.reply.clone() }
+    }
+}

@@ -1,0 +1,27 @@
+//! What all participants read from a request.
+
+use common::{
+    fields::{FieldError, Fields},
+    http::{ApiError, Request},
+    ids::TransactionId,
+};
+
+/// Ends the reading of a body: everything that was asked for, or every field that is bad.
+///
+/// # Errors
+/// 400 with all bad fields.
+pub(crate) fn finish<T>(fields: Fields<'_>, read: Option<T>) -> Result<T, ApiError> {
+    fields.finish().map_err(ApiError::bad_fields_400)?;
+    read.ok_or_else(|| ApiError::internal("a required field is missing, and nobody said so"))
+}
+
+/// Reads the transaction id in a path.
+///
+/// # Errors
+/// 400 when it cannot be one.
+pub(crate) fn transaction_in_path(request: &Request) -> Result<TransactionId, ApiError> {
+    let name = "transaction_id";
+    TransactionId::parse(request.param(name)).map_err(|error| {
+        ApiError::bad_fields_400(vec![FieldError { field: name.to_owned(), message: error.to_string() }])
+    })
+}

@@ -1,0 +1,142 @@
+//! A service as a running thing: its supervision tree, its start and its end.
+//!
+//! ```text
+//! stack-1/payments (supervisor)
+//! ├─ ledger   group commit, owns the pool
+//! ├─ …        what the service adds
+//! ├─ faults   watches the configuration, if it can be loaded again
+//! └─ front    the HTTP server
+//! ```
+//! They start in this order and stop in the reverse one: the front drains first, while all it stands on is there.
+
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use common::{
+    config::Settings,
+    db::{self, DbError},
+    faults::{Dice, FaultWatcher, FaultWatcherArgs},
+    group_commit::{BatchWriter, Ledger},
+    http::{Check, Draining, Front, HealthCheck, Routes, debug},
+    supervision::{self, ActorCard, Backoff, Budget, ChildSpec, Handle, Root, SupervisorSpec},
+};
+use refinery::Runner;
+use thiserror::Error;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use super::server::{Server, ServerArgs};
+
+/// What a service brings to its tree.
+pub(crate) trait Service: Send + Sync + 'static {
+    /// Its name: in configuration, paths, metrics and logs.
+    const NAME: &'static str;
+    /// What its ledger writes.
+    type Writer: BatchWriter;
+
+    /// Returns the migrations of its database.
+    fn migrations() -> Runner;
+    /// Makes the writer of its ledger.
+    fn writer(settings: &Settings) -> Self::Writer;
+    /// Makes its routes, and the actors that it has beside the common ones.
+    fn assemble(parts: Parts<'_, Self::Writer>) -> Assembly;
+}
+
+/// What the routes and actors of a service are made of.
+pub(crate) struct Parts<'a, W: BatchWriter> {
+    pub(crate) ledger: Ledger<W>,
+    pub(crate) dice: Dice,
+    pub(crate) settings: &'a Settings,
+    /// The names of its actors begin with this.
+    pub(crate) prefix: &'a str,
+}
+
+/// A service's own part of the tree.
+pub(crate) struct Assembly {
+    pub(crate) routes: Routes,
+    pub(crate) children: Vec<ChildSpec>,
+}
+
+/// A line of the registry.
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    pub(crate) migrations: fn() -> Runner,
+    pub(crate) start: fn(Arc<Settings>, TcpListener, CancellationToken) -> Starting,
+}
+
+/// A service that is being started.
+pub(crate) type Starting = Pin<Box<dyn Future<Output = Result<Running, StartError>> + Send>>;
+
+/// Makes the line of the registry for a service.
+pub(crate) const fn entry<S: Service>() -> Entry {
+    Entry {
+        name: S::NAME,
+        migrations: S::migrations,
+        start: |settings, listener, shutdown| Box::pin(start::<S>(settings, listener, shutdown)),
+    }
+}
+
+/// Why a service did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// No domain service has this name.
+    #[error("{0} is no domain service")]
+    Unknown(String),
+    /// The listener has no address.
+    #[error("the listener has no address")]
+    Listener(#[source] std::io::Error),
+    /// The database settings make no pool.
+    #[error("the database settings are no good")]
+    Database(#[from] DbError),
+    /// An actor did not start.
+    #[error("the supervision tree did not start")]
+    Tree(#[from] ractor::SpawnErr),
+}
+
+/// A service at work.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The root of its supervision tree, as `/debug/actors` shows it.
+    pub root: Arc<ActorCard>,
+    end: JoinHandle<Result<(), String>>,
+}
+
+impl Running {
+    /// Waits for the end of the service: after a shutdown, once what was at work is done.
+    ///
+    /// # Errors
+    /// The reason, when the supervision tree gave up.
+    pub async fn finished(self) -> Result<(), String> {
+        self.end.await.unwrap_or_else(|error| Err(format!("the task that waits for the end died: {error}")))
+    }
+}
+
+async fn start<S: Service>(
+    settings: Arc<Settings>,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<Running, StartError> {
+    let address = listener.local_addr().map_err(StartError::Listener)?;
+    let pool = db::pool(&settings.database.url, &settings.service(S::NAME).database, &settings.database)?;
+    let prefix = prefix(S::NAME);
+    let root = ActorCard::new(prefix.clone(), "supervisor");
+    let dice = Dice::new(S::NAME, &settings.faults);
+    let ledger_card = ActorCard::new(format!("{prefix}/ledger"), "group commit");
+    Err(StartError::Unknown(String::new()))
+}
+
+/// Makes the prefix of a service's actors: names are unique in a process, and a process may hold several stacks.
+fn prefix(service: &str) -> String {
+    static STACKS: AtomicU64 = AtomicU64::new(1);
+    format!("stack-{}/{service}", STACKS.fetch_add(1, Ordering::Relaxed))
+}

@@ -1,0 +1,112 @@
+//! The table `step_journal`, which each participant has in its own database.
+
+use std::collections::HashMap;
+
+use common::{db::Connection, ids::TransactionId};
+
+use super::{
+    Decision, Participant,
+    journal::{Found, HASH_VERSION, Recorded, RequestHash},
+};
+
+const LOOK_UP: &str = "\
+    select transaction_id, operation, status, reply, request_hash, hash_version, tombstone
+      from step_journal where transaction_id = any($1::varchar[])";
+
+const RECORD: &str = "\
+    insert into step_journal (transaction_id, operation, request_hash, hash_version, status, reply, tombstone,
+                              from_saga, step, attempt, epoch)
+    select * from unnest($1::varchar[], $2::varchar[], $3::bytea[], $4::smallint[], $5::smallint[], $6::text[],
+                         $7::boolean[], $8::boolean[], $9::text[], $10::integer[], $11::integer[])";
+
+/// Who asked, for people and for the audit. Nothing is decided by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) from_saga: bool,
+    pub(crate) step: Option<String>,
+    pub(crate) attempt: Option<i32>,
+    pub(crate) epoch: Option<i32>,
+}
+
+/// A row to insert into the journal.
+pub(crate) struct JournalRow<'a> {
+    pub(crate) transaction_id: &'a TransactionId,
+    pub(crate) operation: &'static str,
+    pub(crate) hash: Option<&'a RequestHash>,
+    pub(crate) decision: Decision,
+    pub(crate) tombstone: bool,
+    pub(crate) origin: &'a Origin,
+}
+
+/// What the journal holds of the transactions of a batch: transaction id → (operation, row)
+pub(crate) struct Journal(HashMap<String, Vec<(String, Recorded)>>);
+
+impl Journal {
+    pub(crate) async fn look_up(
+        connection: &mut Connection,
+        transaction_ids: impl Iterator<Item = &TransactionId>,
+    ) -> Result<Self, tokio_postgres::Error> {
+        let transaction_ids: Vec<&str> = transaction_ids.map(TransactionId::as_str).collect();
+        let mut journal: HashMap<String, Vec<(String, Recorded)>> = HashMap::new();
+        for row in connection.query(LOOK_UP, &[&transaction_ids]).await? {
+            let recorded = Recorded {
+                status: row.get(2),
+                reply: row.get(3),
+                hash: row.get(4),
+                hash_version: row.get(5),
+                tombstone: row.get(6),
+            };
+            journal.entry(row.get(0)).or_default().push((row.get(1), recorded));
+        }
+        Ok(Self(journal))
+    }
+
+    /// Returns what is recorded of an action and of its compensation.
+    pub(crate) fn found<P: Participant>(&self, transaction_id: &TransactionId, action: &'static str) -> Found<'_> {
+        let Some(rows) = self.0.get(transaction_id.as_str()) else { return Found::default() };
+        let row = |operation: &str| rows.iter().find(|(name, _)| name == operation).map(|(_, recorded)| recorded);
+        // An action that no saga asks for has no compensation that could forbid it.
+        let compensation = if action == P::ACTION { row(P::COMPENSATION) } else { None };
+        Found { action: row(action), compensation }
+    }
+}
+
+/// Inserts journal rows, in the order of their keys.
+pub(crate) async fn record(connection: &mut Connection, mut rows: Vec<JournalRow<'_>>) -> Result<(), tokio_postgres::Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    rows.sort_by_key(|row| (row.transaction_id, row.operation));
+    let versions = vec![HASH_VERSION; rows.len()];
+    let column = |of: fn(&JournalRow<'_>) -> bool| rows.iter().map(of).collect::<Vec<_>>();
+    let transaction_ids: Vec<&str> = rows.iter().map(|row| row.transaction_id.as_str()).collect();
+    let operations: Vec<&str> = rows.iter().map(|row| row.operation).collect();
+    let hashes: Vec<Option<&[u8]>> = rows.iter().map(|row| row.hash.map(RequestHash::as_bytes)).collect();
+    let statuses: Vec<i16> = rows.iter().map(|row| row.decision.status).collect();
+    let replies: Vec<&str> = rows.iter().map(|row| row.decision.reply.as_str()).collect();
+    let tombstones = column(|row| row.tombstone);
+    let from_saga = column(|row| row.origin.from_saga);
+    let steps: Vec<Option<&str>> = rows.iter().map(|row| row.origin.step.as_deref()).collect();
+    let attempts: Vec<Option<i32>> = rows.iter().map(|row| row.origin.attempt).collect();
+    let epochs: Vec<Option<i32>> = rows.iter().map(|row| row.origin.epoch).collect();
+    connection
+        .execute(
+            RECORD,
+            &[
+                &transaction_ids,
+                &operations,
+                &hashes,
+                &versions,
+                &statuses,
+                &replies,
+                &tombstones,
+                &from_saga,
+                &steps,
+                &attempts,
+                &epochs,
+            ],
+        )
+        .await?;
+    Ok(())
+}
+

@@ -1,0 +1,96 @@
+//! The routes of payments.
+
+use common::{
+    fields::read,
+    http::{Access, ApiError, Request, Response, Routes, StatusCode, json},
+    ids::TransactionId,
+};
+
+use super::{CHARGE, Charge, Payments, table};
+use crate::participant::{
+    Participant, answer,
+    front::{Desk, with},
+    idempotency::{Scope, transaction_id},
+    pages::plain_number,
+    request::{finish, transaction_in_path},
+};
+
+/// Returns the routes of payments.
+pub(super) fn routes(desk: &Desk<Payments>) -> Routes {
+    Routes::new(Payments::NAME)
+        .post("/payments/", Access::Service, with(desk, charge))
+        .post("/payments/{payment_id}/refund/", Access::Service, with(desk, refund_by_id))
+        .post("/payments/by-transaction/{transaction_id}/refund/", Access::Service, with(desk, refund))
+        .get("/payments/{payment_id}/", Access::Client, with(desk, show))
+        .get("/payments/by-transaction/{transaction_id}/", Access::Client, with(desk, show_by_transaction))
+}
+
+async fn charge(desk: Desk<Payments>, request: Request) -> Result<Response, ApiError> {
+    let mut fields = request.json_fields()?;
+    let user_id = fields.required("user_id", read::user_id);
+    let given = fields.optional("transaction_id", read::transaction_id);
+    let amount = fields.required("amount", read::amount);
+    let product_id = fields.optional("product_id", read::product_id);
+    let charge = user_id.zip(amount).map(|(user_id, amount)| Charge { user_id, product_id, amount });
+    let charge = finish(fields, charge)?;
+    let scope = Scope { service: Payments::NAME, operation: CHARGE, user: Some(charge.user_id.as_str()) };
+    let transaction_id = transaction_id(given, &request, &scope)?;
+    desk.act(&request, transaction_id, charge).await
+}
+
+async fn refund(desk: Desk<Payments>, request: Request) -> Result<Response, ApiError> {
+    let transaction_id = transaction_in_path(&request)?;
+    check_reason(&request)?;
+    desk.compensate(&request, transaction_id).await
+}
+
+/// Looks the transaction up and refunds that. Between the two nothing can go wrong: what a payment id stands for never
+/// changes, and whether there is something to give back is decided by the ledger.
+async fn refund_by_id(desk: Desk<Payments>, request: Request) -> Result<Response, ApiError> {
+    let payment = find(&desk, request.param("payment_id")).await?;
+    check_reason(&request)?;
+    if payment.status == "error" {
+        let payment_id = payment.payment_id;
+        return Err(ApiError::conflict(format!("payment {payment_id} was never captured: there is nothing to give back")));
+    }
+    let transaction_id = TransactionId::parse(&payment.transaction_id)
+        .map_err(|_| ApiError::internal("a payment has a bad transaction id"))?;
+    desk.compensate(&request, transaction_id).await
+}
+
+async fn show(desk: Desk<Payments>, request: Request) -> Result<Response, ApiError> {
+    let payment = find(&desk, request.param("payment_id")).await?;
+    Ok(json(StatusCode::OK, &payment))
+}
+
+async fn show_by_transaction(desk: Desk<Payments>, request: Request) -> Result<Response, ApiError> {
+    let asked = request.param("transaction_id");
+    let not_found = || ApiError::not_found(format!("transaction {asked} has no payment"));
+    let transaction_id = TransactionId::parse(asked).map_err(|_| not_found())?;
+    let payment = desk
+        .ledger
+        .read(move |connection| Box::pin(async move { table::by_transaction(connection, &transaction_id).await }))
+        .await
+        .map_err(answer::unreadable)?;
+    payment.map(|payment| json(StatusCode::OK, &payment)).ok_or_else(not_found)
+}
+
+async fn find(desk: &Desk<Payments>, asked: &str) -> Result<table::Payment, ApiError> {
+    let not_found = || ApiError::not_found(format!("there is no payment {asked}"));
+    let payment_id = plain_number(asked).ok_or_else(not_found)?;
+    let payment = desk.ledger.read(move |connection| Box::pin(table::by_id(connection, payment_id))).await;
+    payment.map_err(answer::unreadable)?.ok_or_else(not_found)
+}
+
+/// A refund may come with a reason, or with no body at all. The reason is for the caller's own logs: a compensation is
+/// keyed by its transaction alone, whatever its body says.
+fn check_reason(request: &Request) -> Result<(), ApiError> {
+    /// As long as a reason may be.
+    const MAX_REASON_CHARS: usize = 1_000;
+    if request.body.is_empty() {
+        return Ok(());
+    }
+    let mut fields = request.json_fields()?;
+    fields.optional("reason", read::text(MAX_REASON_CHARS));
+    finish(fields, Some(()))
+}

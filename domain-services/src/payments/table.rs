@@ -1,0 +1,125 @@
+//! The table `app_payment`.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use common::{
+    db::Connection,
+    faults::Coin,
+    ids::{ProductId, TransactionId},
+    money::Money,
+};
+use tokio_postgres::Row;
+
+use super::Charge;
+use crate::participant::{NewAction, NewCompensation, columns};
+
+const INSERT: &str = "\
+    insert into app_payment (user_id, transaction_id, product_id, amount, status)
+    select user_id, transaction_id, product_id, cents::numeric / 100, status
+      from unnest($1::varchar[], $2::varchar[], $3::varchar[], $4::bigint[], $5::varchar[])
+           as new (user_id, transaction_id, product_id, cents, status)
+    returning transaction_id, id";
+
+/// Gives back what was captured and not yet given back; a refused payment stays as it is.
+const REFUND: &str = "\
+    update app_payment set status = 'compensated', compensated_at = clock_timestamp()
+     where transaction_id = any($1::varchar[]) and status = 'success'
+    returning transaction_id, id, user_id, (amount * 100)::bigint";
+
+const BY_ID: &str = "\
+    select id, status, transaction_id, user_id, product_id, (amount * 100)::bigint, created_at, compensated_at
+      from app_payment where id = $1";
+
+const BY_TRANSACTION: &str = "\
+    select id, status, transaction_id, user_id, product_id, (amount * 100)::bigint, created_at, compensated_at
+      from app_payment where transaction_id = $1";
+
+/// A payment that was given back.
+pub(super) struct Refunded {
+    pub(super) payment_id: i64,
+    pub(super) user_id: String,
+    pub(super) amount: Money,
+}
+
+/// A row.
+pub(super) struct PaymentRow {
+    pub(super) payment_id: i64,
+    pub(super) status: String,
+    pub(super) transaction_id: String,
+    pub(super) user_id: String,
+    pub(super) product_id: Option<String>,
+    pub(super) amount: Money,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) compensated_at: Option<DateTime<Utc>>,
+}
+
+/// Inserts charges, refused ones with status `error`; returns transaction id → payment id.
+pub(super) async fn insert(
+    connection: &mut Connection,
+    charges: &[NewAction<'_, Charge>],
+) -> Result<HashMap<String, i64>, tokio_postgres::Error> {
+    if charges.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let user_ids: Vec<&str> = charges.iter().map(|new| new.action.user_id.as_str()).collect();
+    let transaction_ids: Vec<&str> = charges.iter().map(|new| new.transaction_id.as_str()).collect();
+    let product_ids: Vec<Option<&str>> =
+        charges.iter().map(|new| new.action.product_id.as_ref().map(ProductId::as_str)).collect();
+    let cents: Vec<i64> = charges.iter().map(|new| new.action.amount.cents()).collect();
+    let statuses: Vec<&str> = charges.iter().map(|new| status(new.coin)).collect();
+    let rows = connection.query(INSERT, &[&user_ids, &transaction_ids, &product_ids, &cents, &statuses]).await?;
+    Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// Gives back the captured payments of these transactions; returns transaction id → payment.
+pub(super) async fn refund(
+    connection: &mut Connection,
+    compensations: &[NewCompensation<'_>],
+) -> Result<HashMap<String, Refunded>, tokio_postgres::Error> {
+    if compensations.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let transaction_ids: Vec<&str> = compensations.iter().map(|new| new.transaction_id.as_str()).collect();
+    let rows = connection.query(REFUND, &[&transaction_ids]).await?;
+    let refunded = rows.into_iter().map(|row| {
+        (row.get(0), Refunded { payment_id: row.get(1), user_id: row.get(2), amount: columns::money(&row, 3) })
+    });
+    Ok(refunded.collect())
+}
+
+/// Returns a payment by its id.
+pub(super) async fn by_id(
+    connection: &mut Connection,
+    payment_id: i64,
+) -> Result<Option<PaymentRow>, tokio_postgres::Error> {
+    Ok(connection.query_opt(BY_ID, &[&payment_id]).await?.map(read))
+}
+
+/// Returns the payment of a transaction.
+pub(super) async fn by_transaction(
+    connection: &mut Connection,
+    transaction_id: &TransactionId,
+) -> Result<Option<PaymentRow>, tokio_postgres::Error> {
+    Ok(connection.query_opt(BY_TRANSACTION, &[&transaction_id.as_str()]).await?.map(read))
+}
+
+fn status(coin: Coin) -> &'static str {
+    match coin {
+        Coin::Accept => "success",
+        Coin::Refuse => "error",
+    }
+}
+
+fn read(row: Row) -> PaymentRow {
+    PaymentRow {
+        payment_id: row.get(0),
+        status: row.get(1),
+        transaction_id: row.get(2),
+        user_id: row.get(3),
+        product_id: row.get(4),
+        amount: columns::money(&row, 5),
+        created_at: row.get(6),
+        compensated_at: row.get(7),
+    }
+}

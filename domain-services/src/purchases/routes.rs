@@ -1,0 +1,101 @@
+//! The routes of purchases.
+
+use common::{
+    fields::{FieldError, read},
+    http::{Access, ApiError, Request, Response, Routes, StatusCode, json},
+    ids::{TransactionId, UserId},
+};
+
+use super::{Purchase, Purchases, table};
+use crate::participant::{
+    Participant, answer,
+    front::{Desk, with},
+    pages::{Page, plain_number},
+    request::{finish, transaction_in_path},
+};
+
+/// Returns the routes of purchases.
+pub(super) fn routes(desk: &Desk<Purchases>) -> Routes {
+    Routes::new(Purchases::NAME)
+        .post("/purchases/", Access::Service, with(desk, create))
+        .get("/purchases/", Access::Client, with(desk, list))
+        .get("/purchases/{purchase_id}/", Access::Client, with(desk, show))
+        .delete("/purchases/{purchase_id}/cancel/", Access::Service, with(desk, cancel_by_id))
+        .delete("/purchases/by-transaction/{transaction_id}/cancel/", Access::Service, with(desk, cancel))
+}
+
+async fn create(desk: Desk<Purchases>, request: Request) -> Result<Response, ApiError> {
+    let mut fields = request.json_fields()?;
+    let user_id = fields.required("user_id", read::user_id);
+    let transaction_id = fields.required("transaction_id", read::transaction_id);
+    let product_id = fields.required("product_id", read::product_id);
+    let payment_id = fields.required("payment_id", read::payment_id);
+    let amount = fields.required("amount", read::amount);
+    let all = || {
+        let purchase =
+            Purchase { user_id: user_id?, product_id: product_id?, payment_id: payment_id?, amount: amount? };
+        Some((transaction_id?, purchase))
+    };
+    let (transaction_id, purchase) = finish(fields, all())?;
+    desk.act(&request, transaction_id, purchase).await
+}
+
+async fn cancel(desk: Desk<Purchases>, request: Request) -> Result<Response, ApiError> {
+    let transaction_id = transaction_in_path(&request)?;
+    desk.compensate(&request, transaction_id).await
+}
+
+/// Cancels by a purchase id, or by a transaction id where it is not a number.
+async fn cancel_by_id(desk: Desk<Purchases>, request: Request) -> Result<Response, ApiError> {
+    let asked = request.param("purchase_id");
+    let transaction_id = match is_number(asked) {
+        true => find(&desk, asked).await?.transaction_id,
+        false => TransactionId::parse(asked).map_err(|error| {
+            ApiError::bad_fields_400(vec![FieldError { field: "transaction_id".to_owned(), message: error.to_string() }])
+        })?,
+    };
+    desk.compensate(&request, transaction_id).await
+}
+
+/// Shows by a purchase id, or by a transaction id where it is not a number.
+async fn show(desk: Desk<Purchases>, request: Request) -> Result<Response, ApiError> {
+    let purchase = find(&desk, request.param("purchase_id")).await?;
+    Ok(json(StatusCode::OK, &purchase))
+}
+
+async fn list(desk: Desk<Purchases>, request: Request) -> Result<Response, ApiError> {
+    let page = Page::of(&request)?;
+    let user_id = request.query.get("user_id").map(UserId::parse).transpose().map_err(|error| {
+        ApiError::bad_fields_400(vec![FieldError { field: "user_id".to_owned(), message: error.to_string() }])
+    })?;
+    let before = page.cursor.unwrap_or(i64::MAX);
+    let mut purchases = desk
+        .ledger
+        .read(move |connection| {
+            Box::pin(async move { table::page(connection, user_id.as_ref(), before, page.rows()).await })
+        })
+        .await
+        .map_err(answer::unreadable)?;
+    let next_cursor = page.cut(&mut purchases, |purchase| purchase.purchase_id);
+    Ok(json(StatusCode::OK, &PurchasePage { purchases, next_cursor }))
+}
+
+async fn find(desk: &Desk<Purchases>, asked: &str) -> Result<table::PurchaseRow, ApiError> {
+    let not_found = || ApiError::not_found(format!("there is no purchase {asked}"));
+    let found = match is_number(asked) {
+        true => {
+            let purchase_id = plain_number(asked).ok_or_else(not_found)?;
+            desk.ledger.read(move |connection| Box::pin(table::by_id(connection, purchase_id))).await
+        }
+        false => {
+            let transaction_id = TransactionId::parse(asked).map_err(|_| not_found())?;
+            let read = async move |connection| table::by_transaction(connection, &transaction_id).await;
+            desk.ledger.read(move |connection| Box::pin(read(connection))).await
+        }
+    };
+    found.map_err(answer::unreadable)?.ok_or_else(not_found)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}

@@ -1,0 +1,240 @@
+//! The saga: a purchase, as a table of steps. Read it from top to bottom to see what happens, from bottom to top to see
+//! how it is undone.
+//!
+//! | step | participant | effect | undone by |
+//! |---|---|---|---|
+//! | `choose` | catalog | none | – |
+//! | `charge` | payments | takes the money | `refund` by transaction |
+//! | `decrease` | inventory | takes the stock | nothing, by the product owner's rule (or `restore`, if configured) |
+//! | `create` | purchases | records the purchase | `cancel` by transaction |
+//!
+//! Adding a step on a known participant is one row here.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::saga::definition::{Context, Definition, DefinitionError, Effect, Method, Outputs, Request, Step};
+
+/// What a purchase gives: names of [`Outputs`].
+pub mod output {
+    /// The product bought.
+    pub const PRODUCT_ID: &str = "product_id";
+    /// The payment taken.
+    pub const PAYMENT_ID: &str = "payment_id";
+    /// The purchase recorded.
+    pub const PURCHASE_ID: &str = "purchase_id";
+    /// Set once the stock was taken.
+    pub const REMAINING_QUANTITY: &str = "remaining_quantity";
+}
+
+/// Whether a compensated purchase gives its stock back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StockRule {
+    /// It does not: the product owner's rule.
+    Keep,
+    /// It does.
+    Restore,
+}
+
+/// Returns the purchase as a definition. The two stock rules are two definitions with names of their own, stored with
+/// each saga: changing the rule never changes a saga that runs.
+///
+/// # Errors
+/// [`DefinitionError`] if the table breaks a rule of the engine.
+pub fn definition(rule: StockRule) -> Result<Definition, DefinitionError> {
+    let (name, decrease_effect) = match rule {
+        StockRule::Keep => ("checkout", Effect::Uncompensated),
+        StockRule::Restore => ("checkout-restoring-stock", Effect::Compensable(restore)),
+    };
+    let read_only = Effect::ReadOnly { refusal: "product-not-found" };
+    #[rustfmt::skip]
+    let steps = vec![
+        Step { name: "choose",   participant: "catalog",   action: choose,   effect: read_only,                   read: read_product },
+        Step { name: "charge",   participant: "payments",  action: charge,   effect: Effect::Compensable(refund), read: read_payment },
+        Step { name: "decrease", participant: "inventory", action: decrease, effect: decrease_effect,             read: read_stock },
+        Step { name: "create",   participant: "purchases", action: create,   effect: Effect::Compensable(cancel), read: read_purchase },
+    ];
+    Definition::new(name, 1, steps)
+}
+
+/// Returns every definition that this version of the program can run.
+///
+/// # Errors
+/// [`DefinitionError`] if a table breaks a rule of the engine.
+pub fn known_definitions() -> Result<Vec<Definition>, DefinitionError> {
+    Ok(vec![definition(StockRule::Keep)?, definition(StockRule::Restore)?])
+}
+
+// What may stand unencoded in a path segment, beside letters and digits.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+fn get(path: String) -> Request {
+    Request { method: Method::Get, path, body: None }
+}
+
+fn post(path: impl Into<String>, body: serde_json::Value) -> Request {
+    Request { method: Method::Post, path: path.into(), body: Some(body.to_string()) }
+}
+
+fn product(context: &Context) -> &str {
+    context.outputs.get(output::PRODUCT_ID).unwrap_or_default()
+}
+
+fn choose(context: &Context) -> Request {
+    match &context.order.product_id {
+        None => get("/products/random/".to_owned()),
+        Some(product_id) => get(format!("/products/{}/", utf8_percent_encode(product_id.as_str(), SEGMENT))),
+    }
+}
+
+fn charge(context: &Context) -> Request {
+    post(
+        "/payments/",
+        json!({
+            "user_id": context.order.user_id,
+            "transaction_id": context.saga_id,
+            "amount": context.order.amount,
+            "product_id": product(context),
+        }),
+    )
+}
+
+fn refund(context: &Context) -> Request {
+    post(format!("/payments/by-transaction/{}/refund/", context.saga_id), json!({}))
+}
+
+fn decrease(context: &Context) -> Request {
+    post(
+        "/inventory/decrease/",
+        json!({ "product_id": product(context), "quantity": 1, "transaction_id": context.saga_id }),
+    )
+}
+
+fn restore(context: &Context) -> Request {
+    post(format!("/inventory/restore/by-transaction/{}/", context.saga_id), json!({}))
+}
+
+fn create(context: &Context) -> Request {
+    post(
+        "/purchases/",
+        json!({
+            "user_id": context.order.user_id,
+            "transaction_id": context.saga_id,
+            "product_id": product(context),
+            "payment_id": context.outputs.get(output::PAYMENT_ID).unwrap_or_default(),
+            "amount": context.order.amount,
+        }),
+    )
+}
+
+fn cancel(context: &Context) -> Request {
+    Request {
+        method: Method::Delete,
+        path: format!("/purchases/by-transaction/{}/cancel/", context.saga_id),
+        body: None,
+    }
+}
+
+// Of each answer a reader names the fields that the saga keeps and no others: a participant may add more.
+
+fn read_product(body: &[u8]) -> Result<Outputs, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Chosen {
+        product_id: i64,
+    }
+    let chosen: Chosen = serde_json::from_slice(body)?;
+    Ok(Outputs::one(output::PRODUCT_ID, chosen.product_id.to_string()))
+}
+
+fn read_payment(body: &[u8]) -> Result<Outputs, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Paid {
+        payment_id: i64,
+    }
+    let paid: Paid = serde_json::from_slice(body)?;
+    Ok(Outputs::one(output::PAYMENT_ID, paid.payment_id.to_string()))
+}
+
+fn read_stock(body: &[u8]) -> Result<Outputs, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Taken {
+        remaining_quantity: i64,
+    }
+    let taken: Taken = serde_json::from_slice(body)?;
+    Ok(Outputs::one(output::REMAINING_QUANTITY, taken.remaining_quantity.to_string()))
+}
+
+fn read_purchase(body: &[u8]) -> Result<Outputs, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Recorded {
+        purchase_id: i64,
+    }
+    let recorded: Recorded = serde_json::from_slice(body)?;
+    Ok(Outputs::one(output::PURCHASE_ID, recorded.purchase_id.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use common::ids::{ProductId, UserId};
+    use common::money::Money;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::saga::SagaId;
+    use crate::saga::definition::Order;
+
+    fn context(product: Option<&str>) -> Context {
+        let mut outputs = Outputs::one(output::PRODUCT_ID, "7");
+        outputs.merge(Outputs::one(output::PAYMENT_ID, "42"));
+        Context {
+            saga_id: SagaId(Uuid::nil()),
+            order: Order {
+                user_id: UserId::parse("user-123").unwrap(),
+                product_id: product.map(|id| ProductId::parse(id).unwrap()),
+                amount: Money::parse("99.9").unwrap(),
+            },
+            outputs,
+        }
+    }
+
+    #[test]
+    fn both_stock_rules_are_definitions() {
+        let definitions = known_definitions().unwrap();
+        let names: Vec<_> = definitions.iter().map(|definition| definition.name).collect();
+        assert_eq!(names, ["checkout", "checkout-restoring-stock"]);
+        let compensable = |definition: &Definition| -> Vec<&str> {
+            definition.steps.iter().filter(|step| step.compensation().is_some()).map(|step| step.name).collect()
+        };
+        assert_eq!(compensable(&definitions[0]), ["charge", "create"]);
+        assert_eq!(compensable(&definitions[1]), ["charge", "decrease", "create"]);
+    }
+
+    #[test]
+    fn every_request_with_an_effect_carries_the_transaction() {
+        for definition in known_definitions().unwrap() {
+            for step in definition.steps.iter().filter(|step| !step.is_read_only()) {
+                let context = context(None);
+                let id = context.saga_id.to_string();
+                let action = (step.action)(&context);
+                assert!(action.body.unwrap().contains(&id), "{}", step.name);
+                if let Some(compensation) = step.compensation() {
+                    assert!(compensation(&context).path.contains(&id), "{}", step.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_given_product_is_asked_for_by_its_encoded_name() {
+        assert_eq!(choose(&context(None)).path, "/products/random/");
+        assert_eq!(choose(&context(Some("7"))).path, "/products/7/");
+        assert_eq!(choose(&context(Some("a/b ?"))).path, "/products/a%2Fb%20%3F/");
+    }
+
+    #[test]
+    fn the_amount_is_sent_as_exact_text() {
+        let body = charge(&context(None)).body.unwrap();
+        assert!(body.contains(r#""amount":"99.90""#), "{body}");
+    }
+}

@@ -1,0 +1,248 @@
+//! What is written to the saga log and what the log answers. Plain data and one pure judgement.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::saga::definition::{Order, Outputs};
+use crate::saga::log::{Direction, StepView};
+use crate::saga::{SagaId, Status};
+
+/// An `Idempotency-Key` and what it was sent with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// The key, as the client sent it.
+    pub key: String,
+    /// A hash of the canonical values of the request.
+    pub fingerprint: Vec<u8>,
+}
+
+/// A saga that begins.
+#[derive(Clone, Debug)]
+pub struct NewSaga {
+    /// The definition's name.
+    pub definition: &'static str,
+    /// The definition's version.
+    pub definition_version: i32,
+    /// What was ordered.
+    pub order: Order,
+    /// The client's key, if it sent one.
+    pub key: Option<IdempotencyKey>,
+    /// Tells this attempt to begin from any other.
+    pub nonce: Uuid,
+    /// How long it may run forward, from when the row is written, by the database's clock.
+    pub deadline: Duration,
+    /// When it was accepted, for people.
+    pub created_at: DateTime<Utc>,
+}
+
+/// One awaited write.
+#[derive(Clone, Debug)]
+pub struct LogWrite {
+    /// The saga.
+    pub saga_id: SagaId,
+    /// The epoch under which its owner writes.
+    pub epoch: i32,
+    /// What changes.
+    pub change: Change,
+    /// What the steps gave so far.
+    pub outputs: Outputs,
+    /// The steps as people see them.
+    pub timeline: Vec<StepView>,
+    /// A reason for a person to look, if there is one.
+    pub attention: Option<String>,
+    /// When it was written, for people.
+    pub at: DateTime<Utc>,
+}
+
+/// What a write changes.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// The saga begins; with an end, it ends in the same row, having had no effect.
+    Begin {
+        /// What begins.
+        saga: Box<NewSaga>,
+        /// The error with which it ended at once (COMPENSATED), if it did.
+        ended: Option<String>,
+    },
+    /// The reads have answered.
+    Outputs,
+    /// It turns back.
+    TurnBack {
+        /// Why.
+        cause: String,
+    },
+    /// Undoing takes too long: FAILED, not an end. The saga sleeps and tries again.
+    MarkFailed {
+        /// How long it sleeps.
+        wake_in: Duration,
+    },
+    /// It ends.
+    End {
+        /// How.
+        status: Status,
+        /// Why it did not complete.
+        error: Option<String>,
+    },
+}
+
+impl Change {
+    /// Names the kind of write, for logs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Change::Begin { ended: None, .. } => "begin",
+            Change::Begin { ended: Some(_), .. } => "begin and end",
+            Change::Outputs => "outputs",
+            Change::TurnBack { .. } => "turn back",
+            Change::MarkFailed { .. } => "mark failed",
+            Change::End { .. } => "end",
+        }
+    }
+}
+
+/// What the log says to a write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WriteReport {
+    /// It is durable, or an equal write of the same owner was already.
+    Durable {
+        /// Whether somebody has asked for a cancel.
+        cancel_requested: bool,
+    },
+    /// A begin: another saga holds the key.
+    KeyHeld(SagaId),
+    /// A begin: this node's lease is not live, so the row was not written.
+    LeaseNotLive,
+    /// The row is another owner's now: this one must stop without a sound.
+    Lost,
+    /// The row allows no such change: a flag stands against it.
+    CancelRequested,
+    /// The row has ended another way (a person resolved it).
+    EndedOtherwise,
+    /// Nothing was written.
+    NotWritten(String),
+    /// It may have been written: ask again, with the same write.
+    InDoubt(String),
+}
+
+/// A row as the statement after a write sees it.
+#[derive(Clone, Debug)]
+pub struct RowState {
+    /// Which process owns it.
+    pub owner_incarnation: Uuid,
+    /// Under which epoch.
+    pub epoch: i32,
+    /// Its status.
+    pub status: Status,
+    /// Its direction.
+    pub direction: Direction,
+    /// Whether it has ended.
+    pub ended: bool,
+    /// Whether a cancel was asked for.
+    pub cancel_requested: bool,
+    /// The nonce of the begin that made it.
+    pub begin_nonce: Uuid,
+}
+
+/// Judges a write that changed nothing by the row that it found, or did not find.
+pub fn judge(write: &LogWrite, incarnation: Uuid, row: Option<&RowState>) -> WriteReport {
+    let Some(row) = row else {
+        // A begin that found no row of its id and no holder of its key was kept out by the lease.
+        return match write.change {
+            Change::Begin { .. } => WriteReport::LeaseNotLive,
+            _ => WriteReport::Lost,
+        };
+    };
+    if row.owner_incarnation != incarnation || row.epoch != write.epoch {
+        return WriteReport::Lost;
+    }
+    let durable = WriteReport::Durable { cancel_requested: row.cancel_requested };
+    match &write.change {
+        Change::Begin { saga, .. } if row.begin_nonce == saga.nonce => durable,
+        Change::Begin { .. } => WriteReport::Lost,
+        Change::End { status, .. } if row.ended && row.status == *status => durable,
+        _ if row.ended => WriteReport::EndedOtherwise,
+        Change::End { status: Status::Completed, .. } if row.cancel_requested => WriteReport::CancelRequested,
+        // Unended, ours, and no flag against it: the update would have changed it.
+        _ => WriteReport::NotWritten("the row did not change".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINE: Uuid = Uuid::from_u128(1);
+    const NONCE: Uuid = Uuid::from_u128(2);
+
+    fn write(change: Change) -> LogWrite {
+        LogWrite {
+            saga_id: SagaId(Uuid::nil()),
+            epoch: 3,
+            change,
+            outputs: Outputs::default(),
+            timeline: Vec::new(),
+            attention: None,
+            at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    fn row() -> RowState {
+        RowState {
+            owner_incarnation: MINE,
+            epoch: 3,
+            status: Status::Pending,
+            direction: Direction::Forward,
+            ended: false,
+            cancel_requested: false,
+            begin_nonce: NONCE,
+        }
+    }
+
+    fn begin(nonce: Uuid) -> Change {
+        let order = Order {
+            user_id: common::ids::UserId::parse("u").unwrap(),
+            product_id: None,
+            amount: common::money::Money::parse("1").unwrap(),
+        };
+        let saga = NewSaga {
+            definition: "checkout",
+            definition_version: 1,
+            order,
+            key: None,
+            nonce,
+            deadline: Duration::from_secs(1),
+            created_at: DateTime::UNIX_EPOCH,
+        };
+        Change::Begin { saga: Box::new(saga), ended: None }
+    }
+
+    fn end(status: Status) -> Change {
+        Change::End { status, error: None }
+    }
+
+    #[test]
+    fn a_write_that_changed_nothing_is_judged_by_the_row() {
+        let durable = WriteReport::Durable { cancel_requested: false };
+        let ended = |status| Some(RowState { status, ended: true, ..row() });
+        let cases = [
+            ("begin, no row: the lease", begin(NONCE), None, WriteReport::LeaseNotLive),
+            ("begin, mine already", begin(NONCE), Some(row()), durable.clone()),
+            ("begin, somebody else's row", begin(MINE), Some(row()), WriteReport::Lost),
+            ("end, another epoch", end(Status::Completed), Some(RowState { epoch: 4, ..row() }), WriteReport::Lost),
+            ("end, another process", end(Status::Completed), Some(RowState { owner_incarnation: NONCE, ..row() }), WriteReport::Lost),
+            ("end, no row", end(Status::Completed), None, WriteReport::Lost),
+            ("end, written before", end(Status::Completed), ended(Status::Completed), durable),
+            ("end, resolved meanwhile", end(Status::Compensated), ended(Status::Failed), WriteReport::EndedOtherwise),
+            (
+                "completed against a cancel",
+                end(Status::Completed),
+                Some(RowState { cancel_requested: true, ..row() }),
+                WriteReport::CancelRequested,
+            ),
+        ];
+        for (name, change, row, expected) in cases {
+            assert_eq!(judge(&write(change), MINE, row.as_ref()), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! Writes to the saga log, a batch a transaction: begins in one statement, every other change in another, and for the
+//! items that changed nothing a third that says why. It must be a statement of its own: within one statement it would
+//! read the rows as they were before.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use common::db::Connection;
+use common::group_commit::{BatchError, BatchWriter};
+use uuid::Uuid;
+
+use crate::saga::SagaId;
+use crate::store::Owner;
+use crate::store::reader::{parse_direction, parse_status};
+use crate::store::record::{Change, LogWrite, NewSaga, RowState, WriteReport, judge};
+
+// A begin needs a live lease of the process that writes it; the order of the rows is the caller's (by user and key), so
+// that two nodes never wait for each other in a circle.
+const BEGIN: &str = "
+    insert into saga (id, definition, definition_version, user_id, amount, product_wanted, outputs, status, direction,
+                      error, timeline, idempotency_key, fingerprint, begin_nonce, owner_node, owner_incarnation, epoch,
+                      attention, attention_at, deadline_at, created_at, ended_at)
+    select i.id, i.definition, i.version, i.user_id, i.cents::numeric / 100, i.product, i.outputs,
+           case when i.ended_at is null then 'PENDING' else 'COMPENSATED' end,
+           case when i.ended_at is null then 'forward' else 'compensating' end,
+           i.error, i.timeline, i.key, i.fingerprint, i.nonce, $1, $2, i.epoch, i.attention,
+           case when i.attention is not null then clock_timestamp() end,
+           clock_timestamp() + i.deadline_ms * interval '1 millisecond', i.created_at, i.ended_at
+    from unnest($3::uuid[], $4::text[], $5::int[], $6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[],
+                $11::text[], $12::text[], $13::bytea[], $14::uuid[], $15::int[], $16::text[], $17::bigint[],
+                $18::timestamptz[], $19::timestamptz[])
+         as i(id, definition, version, user_id, cents, product, outputs, error, timeline, key, fingerprint, nonce,
+              epoch, attention, deadline_ms, created_at, ended_at)
+    where exists (select 1 from node_lease
+                  where node_id = $1 and incarnation = $2 and expires_at > clock_timestamp())
+    on conflict do nothing
+    returning id";
+
+// COMPLETED only against a row that never turned back and carries no cancel.
+const CHANGE: &str = "
+    update saga s
+    set status = coalesce(i.status, s.status), direction = coalesce(i.direction, s.direction),
+        error = coalesce(i.error, s.error), outputs = i.outputs, timeline = i.timeline,
+        attention = case when i.ended_at is null then coalesce(i.attention, s.attention)
+                         when i.status = 'COMPENSATED' and s.status = 'FAILED' then null
+                         else coalesce(i.attention, s.attention) end,
+        attention_at = case when i.ended_at is not null and i.status = 'COMPENSATED' and s.status = 'FAILED' then null
+                            when i.attention is not null then coalesce(s.attention_at, clock_timestamp())
+                            else s.attention_at end,
+        turned_at = case when i.direction = 'compensating' then coalesce(s.turned_at, i.at) else s.turned_at end,
+        wake_at = clock_timestamp() + i.wake_ms * interval '1 millisecond',
+        ended_at = i.ended_at, claims = 0
+    from unnest($2::uuid[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+                $10::bigint[], $11::timestamptz[], $12::timestamptz[])
+         as i(id, epoch, status, direction, error, outputs, timeline, attention, wake_ms, at, ended_at)
+    where s.id = i.id and s.owner_incarnation = $1 and s.epoch = i.epoch and s.ended_at is null
+      and (i.status is distinct from 'COMPLETED' or (s.direction = 'forward' and s.cancel_requested_at is null))
+    returning s.id, s.cancel_requested_at is not null";
+
+const ROWS: &str = "
+    select id, owner_incarnation, epoch, status, direction, ended_at is not null, cancel_requested_at is not null,
+           begin_nonce
+    from saga where id = any($1)";
+
+const KEY_HOLDERS: &str = "
+    select s.id, s.user_id, s.idempotency_key
+    from saga s join unnest($1::text[], $2::text[]) as i(user_id, key)
+      on s.user_id = i.user_id and s.idempotency_key = i.key";
+
+/// Writes batches of [`LogWrite`]s for one owner.
+pub struct SagaLogWriter {
+    owner: Arc<Owner>,
+}
+
+impl SagaLogWriter {
+    /// Makes a writer for the process that is `owner`.
+    pub fn new(owner: Arc<Owner>) -> SagaLogWriter {
+        SagaLogWriter { owner }
+    }
+}
+
+impl BatchWriter for SagaLogWriter {
+    type Item = LogWrite;
+    type Answer = WriteReport;
+
+    fn key(item: &LogWrite) -> Cow<'_, str> {
+        // A saga has one write in flight, so this keeps nothing apart; it is what the order of a retry rests on.
+        Cow::Owned(item.saga_id.to_string())
+    }
+
+    async fn write(&self, connection: &mut Connection, items: &[LogWrite]) -> Result<Vec<WriteReport>, BatchError> {
+        let (begins, changes): (Vec<_>, Vec<_>) =
+            items.iter().partition(|item| matches!(item.change, Change::Begin { .. }));
+        let mut written: HashMap<SagaId, bool> = HashMap::with_capacity(items.len());
+        if !begins.is_empty() {
+            self.begin(connection, begins, &mut written).await?;
+        }
+        if !changes.is_empty() {
+            self.change(connection, changes, &mut written).await?;
+        }
+        let missing: Vec<&LogWrite> = items.iter().filter(|item| !written.contains_key(&item.saga_id)).collect();
+        let mut judged = match missing.is_empty() {
+            true => HashMap::new(),
+            false => self.judge(connection, &missing).await?,
+        };
+        let report = |item: &LogWrite| match written.get(&item.saga_id) {
+            Some(&cancel_requested) => WriteReport::Durable { cancel_requested },
+            None => judged
+                .remove(&item.saga_id)
+                .unwrap_or_else(|| WriteReport::NotWritten("the batch has no report of it".to_owned())),
+        };
+        Ok(items.iter().map(report).collect())
+    }
+}
+
+impl SagaLogWriter {
+    async fn begin(
+        &self,
+        connection: &mut Connection,
+        mut items: Vec<&LogWrite>,
+        written: &mut HashMap<SagaId, bool>,
+    ) -> Result<(), BatchError> {
+        items.sort_by_key(|item| sort_key(item));
+        let mut c = BeginColumns::default();
+        for item in items {
+            if let Change::Begin { saga, ended } = &item.change {
+                c.push(item, saga, ended.as_deref());
+            }
+        }
+        let rows = connection
+            .query(
+                BEGIN,
+                &[
+                    &self.owner.node_id, &self.owner.incarnation, &c.id, &c.definition, &c.version, &c.user_id, &c.cents,
+                    &c.product, &c.outputs, &c.error, &c.timeline, &c.key, &c.fingerprint, &c.nonce, &c.epoch,
+                    &c.attention, &c.deadline_ms, &c.created_at, &c.ended_at,
+                ],
+            )
+            .await?;
+        written.extend(rows.iter().map(|row| (SagaId(row.get(0)), false)));
+        Ok(())
+    }
+
+    async fn change(
+        &self,
+        connection: &mut Connection,
+        mut items: Vec<&LogWrite>,
+        written: &mut HashMap<SagaId, bool>,
+    ) -> Result<(), BatchError> {
+        items.sort_by_key(|item| item.saga_id);
+        let mut c = ChangeColumns::default();
+        for item in items {
+            c.push(item);
+        }
+        let rows = connection
+            .query(
+                CHANGE,
+                &[
+                    &self.owner.incarnation, &c.id, &c.epoch, &c.status, &c.direction, &c.error, &c.outputs,
+                    &c.timeline, &c.attention, &c.wake_ms, &c.at, &c.ended_at,
+                ],
+            )
+            .await?;
+        written.extend(rows.iter().map(|row| (SagaId(row.get(0)), row.get(1))));
+        Ok(())
+    }
+
+    /// Says of items that changed nothing why.
+    async fn judge(
+        &self,
+        connection: &mut Connection,
+        items: &[&LogWrite],
+    ) -> Result<HashMap<SagaId, WriteReport>, BatchError> {
+        let ids: Vec<Uuid> = items.iter().map(|item| item.saga_id.0).collect();
+        let rows: HashMap<Uuid, RowState> = connection
+            .query(ROWS, &[&ids])
+            .await?
+            .iter()
+            .map(|row| {
+                let state = RowState {
+                    owner_incarnation: row.get(1),
+                    epoch: row.get(2),
+                    status: parse_status(row.get(3)),
+                    direction: parse_direction(row.get(4)),
+                    ended: row.get(5),
+                    cancel_requested: row.get(6),
+                    begin_nonce: row.get(7),
+                };
+                (row.get(0), state)
+            })
+            .collect();
+        let holders = key_holders(connection, items, &rows).await?;
+        let judged = items.iter().map(|item| {
+            let report = match (rows.get(&item.saga_id.0), key_of(item).and_then(|key| holders.get(&key))) {
+                (None, Some(&holder)) => WriteReport::KeyHeld(holder),
+                (row, _) => judge(item, self.owner.incarnation, row),
+            };
+            (item.saga_id, report)
+        });
+        Ok(judged.collect())
+    }
+}
+
+type UserAndKey = (String, String);
+
+fn key_of(item: &LogWrite) -> Option<UserAndKey> {
+    match &item.change {
+        Change::Begin { saga, .. } => {
+            saga.key.as_ref().map(|key| (saga.order.user_id.as_str().to_owned(), key.key.clone()))
+        }
+        _ => None,
+    }
+}
+
+/// Finds who holds the keys of begins whose own row is not there.
+async fn key_holders(
+    connection: &mut Connection,
+    items: &[&LogWrite],
+    rows: &HashMap<Uuid, RowState>,
+) -> Result<HashMap<UserAndKey, SagaId>, BatchError> {
+    let wanted: HashSet<UserAndKey> =
+        items.iter().filter(|item| !rows.contains_key(&item.saga_id.0)).filter_map(|item| key_of(item)).collect();
+    if wanted.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let (users, keys): (Vec<String>, Vec<String>) = wanted.into_iter().unzip();
+    let found = connection.query(KEY_HOLDERS, &[&users, &keys]).await?;
+    Ok(found.iter().map(|row| ((row.get(1), row.get(2)), SagaId(row.get(0)))).collect())
+}
+
+fn sort_key(item: &LogWrite) -> (String, String, SagaId) {
+    let (user, key) = key_of(item).unwrap_or_default();
+    (user, key, item.saga_id)
+}
+
+#[derive(Default)]
+struct BeginColumns<'a> {
+    id: Vec<Uuid>,
+    definition: Vec<&'a str>,
+    version: Vec<i32>,
+    user_id: Vec<&'a str>,
+    cents: Vec<i64>,
+    product: Vec<Option<&'a str>>,
+    outputs: Vec<String>,
+    error: Vec<Option<&'a str>>,
+    timeline: Vec<String>,
+    key: Vec<Option<&'a str>>,
+    fingerprint: Vec<Option<&'a [u8]>>,
+    nonce: Vec<Uuid>,
+    epoch: Vec<i32>,
+    attention: Vec<Option<&'a str>>,
+    deadline_ms: Vec<i64>,
+    created_at: Vec<DateTime<Utc>>,
+    ended_at: Vec<Option<DateTime<Utc>>>,
+}
+
+impl<'a> BeginColumns<'a> {
+    fn push(&mut self, item: &'a LogWrite, saga: &'a NewSaga, ended: Option<&'a str>) {
+        self.id.push(item.saga_id.0);
+        self.definition.push(saga.definition);
+        self.version.push(saga.definition_version);
+        self.user_id.push(saga.order.user_id.as_str());
+        self.cents.push(saga.order.amount.cents());
+        self.product.push(saga.order.product_id.as_ref().map(|id| id.as_str()));
+        self.outputs.push(json(&item.outputs));
+        self.error.push(ended);
+        self.timeline.push(json(&item.timeline));
+        self.key.push(saga.key.as_ref().map(|key| key.key.as_str()));
+        self.fingerprint.push(saga.key.as_ref().map(|key| key.fingerprint.as_slice()));
+        self.nonce.push(saga.nonce);
+        self.epoch.push(item.epoch);
+        self.attention.push(item.attention.as_deref());
+        self.deadline_ms.push(i64::try_from(saga.deadline.as_millis()).unwrap_or(i64::MAX));
+        self.created_at.push(saga.created_at);
+        self.ended_at.push(ended.map(|_| item.at));
+    }
+}
+
+#[derive(Default)]
+struct ChangeColumns<'a> {
+    id: Vec<Uuid>,
+    epoch: Vec<i32>,
+    status: Vec<Option<&'a str>>,
+    direction: Vec<Option<&'a str>>,
+    error: Vec<Option<&'a str>>,
+    outputs: Vec<String>,
+    timeline: Vec<String>,
+    attention: Vec<Option<&'a str>>,
+    wake_ms: Vec<Option<i64>>,
+    at: Vec<DateTime<Utc>>,
+    ended_at: Vec<Option<DateTime<Utc>>>,
+}
+
+impl<'a> ChangeColumns<'a> {
+    fn push(&mut self, item: &'a LogWrite) {
+        const BACK: Option<&str> = Some("compensating");
+        let (status, direction, error, wake_ms, ended) = match &item.change {
+            Change::Begin { .. } | Change::Outputs => (None, None, None, None, None),
+            Change::TurnBack { cause } => (Some("COMPENSATING"), BACK, Some(cause.as_str()), None, None),
+            Change::MarkFailed { wake_in } => {
+                (Some("FAILED"), None, None, Some(i64::try_from(wake_in.as_millis()).unwrap_or(i64::MAX)), None)
+            }
+            Change::End { status, error } => {
+                let direction = if *status == crate::saga::Status::Completed { None } else { BACK };
+                (Some(status.as_str()), direction, error.as_deref(), None, Some(item.at))
+            }
+        };
+        self.id.push(item.saga_id.0);
+        self.epoch.push(item.epoch);
+        self.status.push(status);
+        self.direction.push(direction);
+        self.error.push(error);
+        self.outputs.push(json(&item.outputs));
+        self.timeline.push(json(&item.timeline));
+        self.attention.push(item.attention.as_deref());
+        self.wake_ms.push(wake_ms);
+        self.at.push(item.at);
+        self.ended_at.push(ended);
+    }
+}
+
+fn json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("plain records of strings and numbers serialise")
+}
+

@@ -1,0 +1,117 @@
+//! The one seam between the saga engine and the world: everything that a saga does to the outside, and every clock and
+//! die that it looks at, goes through [`World`]. Live it is PostgreSQL and HTTP; in the simulator it is memory, a paused
+//! clock and a seed.
+//!
+//! Nothing here is awaited by the engine: each request is answered later through an [`Answer`], which becomes the next
+//! message of the saga that asked. An `Answer` that is dropped answers for itself, so that nobody waits for ever on
+//! something that died.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::saga::SagaId;
+use crate::saga::definition::Request;
+use crate::saga::outcome::Outcome;
+use crate::store::record::{LogWrite, WriteReport};
+
+/// What a saga may ask of the world.
+pub trait World: Send + Sync + 'static {
+    /// Writes to the saga log; answered once it is durable, or known not to be, or in doubt.
+    fn write(&self, write: LogWrite, answer: Answer<WriteReport>);
+
+    /// Calls a participant once.
+    fn call(&self, call: Call, answer: Answer<Outcome>);
+
+    /// Returns the time of day, for people to read; nothing is decided by it.
+    fn now(&self) -> DateTime<Utc>;
+
+    /// Returns a number in `0.0..1.0`, for jitter.
+    fn dice(&self) -> f64;
+
+    /// Makes the id of a new saga.
+    fn new_saga_id(&self) -> SagaId;
+
+    /// Makes a number that is used once, which tells one attempt to begin from another.
+    fn new_nonce(&self) -> Uuid;
+}
+
+/// One attempt at a step's action or at its undoing.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The saga.
+    pub saga_id: SagaId,
+    /// Its epoch: which owner asks.
+    pub epoch: i32,
+    /// The step.
+    pub step: &'static str,
+    /// Who does it.
+    pub participant: &'static str,
+    /// Whether it does or undoes.
+    pub purpose: Purpose,
+    /// 1 for the first.
+    pub attempt: u32,
+    /// What is asked.
+    pub request: Request,
+    /// Reads a 2xx body of an action.
+    pub read: fn(&[u8]) -> Result<crate::saga::definition::Outputs, serde_json::Error>,
+    /// How long it may take, waiting in line included.
+    pub timeout: Duration,
+}
+
+/// Whether a call does or undoes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The step's action; of a read, with the problem type that refuses.
+    Action {
+        /// The problem type that alone refuses a read; `None` where only a recorded decision refuses.
+        refusal: Option<&'static str>,
+    },
+    /// The step's compensation.
+    Compensation,
+}
+
+/// Where an answer goes. It is given once; if whoever holds it dies instead, `None` is given.
+pub struct Answer<T>(Option<Box<dyn FnOnce(Option<T>) + Send>>);
+
+impl<T> Answer<T> {
+    /// Makes an answer that `give` receives.
+    pub fn new(give: impl FnOnce(Option<T>) + Send + 'static) -> Answer<T> {
+        Answer(Some(Box::new(give)))
+    }
+
+    /// Answers.
+    pub fn give(mut self, value: T) {
+        if let Some(give) = self.0.take() {
+            give(Some(value));
+        }
+    }
+}
+
+impl<T> Drop for Answer<T> {
+    fn drop(&mut self) {
+        if let Some(give) = self.0.take() {
+            give(None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[test]
+    fn an_answer_is_given_once_even_when_its_holder_dies() {
+        let got = Arc::new(Mutex::new(Vec::new()));
+        let answer = |got: &Arc<Mutex<Vec<Option<u8>>>>| {
+            let got = got.clone();
+            Answer::new(move |value| got.lock().unwrap().push(value))
+        };
+        answer(&got).give(1);
+        drop(answer(&got));
+        assert_eq!(*got.lock().unwrap(), [Some(1), None]);
+    }
+}

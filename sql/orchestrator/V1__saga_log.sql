@@ -1,0 +1,62 @@
+-- The saga log: one row a saga, one row a node's lease. DESIGN: see ARCHITECTURE.md, "The saga protocol".
+
+create table node_lease (
+    node_id      varchar(100) primary key,
+    -- a new value for every process; only a twin with the same node id ever changes it under a running process
+    incarnation  uuid         not null,
+    registered_at timestamptz not null default clock_timestamp(),
+    expires_at   timestamptz  not null
+);
+
+create table saga (
+    id                  uuid         primary key,
+    -- which table of steps it follows; a node claims only definitions that it knows
+    definition          varchar(60)  not null,
+    definition_version  integer      not null,
+    user_id             varchar(100) not null,
+    amount              numeric(10,2) not null,
+    product_wanted      varchar(100) null,
+    -- what the steps gave back so far, a JSON object of strings
+    outputs             text         not null default '{}',
+    status              varchar(12)  not null
+        check (status in ('PENDING', 'COMPENSATING', 'COMPLETED', 'COMPENSATED', 'FAILED')),
+    direction           varchar(12)  not null default 'forward' check (direction in ('forward', 'compensating')),
+    -- why it turned back, or why it ended without an effect
+    error               text         null,
+    -- the state of every step, for people; correctness never reads it
+    timeline            text         not null default '[]',
+    idempotency_key     varchar(255) null,
+    fingerprint         bytea        null,
+    -- tells a repeated begin of the same attempt from somebody else's row
+    begin_nonce         uuid         not null,
+    -- who runs it; every write is conditional on incarnation and epoch
+    owner_node          varchar(100) not null,
+    owner_incarnation   uuid         not null,
+    epoch               integer      not null default 1,
+    -- how often it was claimed since its last awaited write: a saga that kills its owners goes to attention
+    claims              integer      not null default 0,
+    -- flags that any node may set, read by the owner
+    cancel_requested_at timestamptz  null,
+    retry_requested_at  timestamptz  null,
+    -- why a person should look, null when nobody needs to
+    attention           text         null,
+    attention_at        timestamptz  null,
+    resolved_at         timestamptz  null,
+    resolved_note       text         null,
+    -- a saga without an actor sleeps until then
+    wake_at             timestamptz  null,
+    deadline_at         timestamptz  not null,
+    created_at          timestamptz  not null default clock_timestamp(),
+    turned_at           timestamptz  null,
+    ended_at            timestamptz  null,
+    check (ended_at is null or status not in ('PENDING', 'COMPENSATING'))
+) with (fillfactor = 75);
+
+-- recovery and takeover look only at these
+create index saga_unfinished on saga (owner_node, owner_incarnation) where ended_at is null;
+-- the idempotent start: the saga row is the record of its key
+create unique index saga_idempotency on saga (user_id, idempotency_key) where idempotency_key is not null;
+-- "my purchases", newest first (ids sort by time)
+create index saga_of_user on saga (user_id, id desc);
+-- the attention list
+create index saga_attention on saga (attention_at) where attention is not null;
