@@ -1,1 +1,147 @@
-//! placeholder
+//! Supervised actors: trees that restart what dies, addresses that survive a restart, and cards that show it all.
+//!
+//! ```text
+//!   ChildSpec ──► supervisor ── spawns ──► actor          Handle  an address that is swapped at every restart
+//!                    │  ▲                    │            ActorCard  what `/debug/actors` shows; outlives restarts
+//!                    │  └── ActorFailed ◄────┘
+//!                    └── Respawn, after a back-off; budget spent: fails itself, one level up
+//! ```
+//!
+//! Why not the crate ractor-supervisor: it restarts by process-wide names, hands the reason of a death to nobody, and
+//! leaves the swapping of addresses and the graceful stop of children in a given order to its users, which is most of
+//! what is here.
+
+pub mod card;
+mod supervisor;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use futures::future::BoxFuture;
+use ractor::{Actor, ActorCell, ActorRef, Message, SpawnErr};
+
+pub use card::ActorCard;
+pub use supervisor::{Root, start, supervisor};
+
+/// How many restarts a supervisor allows before it fails itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// This many …
+    pub max_restarts: u32,
+    /// … within this time.
+    pub within: Duration,
+}
+
+/// How long a supervisor waits before a restart: doubled with each restart within the budget's window.
+#[derive(Clone, Copy, Debug)]
+pub struct Backoff {
+    /// Before the first restart.
+    pub min: Duration,
+    /// Before any restart.
+    pub max: Duration,
+}
+
+/// Starts an actor under a supervisor.
+pub type StartFn = Arc<dyn Fn(ActorCell) -> BoxFuture<'static, Result<ActorCell, SpawnErr>> + Send + Sync>;
+
+/// A child of a supervisor.
+#[derive(Clone)]
+pub struct ChildSpec {
+    /// What the tree shows of it.
+    pub card: Arc<ActorCard>,
+    /// Starts it, now and again.
+    pub start: StartFn,
+}
+
+/// A supervisor and what it supervises.
+pub struct SupervisorSpec {
+    /// What the tree shows of it.
+    pub card: Arc<ActorCard>,
+    /// How many restarts it allows.
+    pub budget: Budget,
+    /// How long it waits before one.
+    pub backoff: Backoff,
+    /// Its children, in the order in which they start; they stop in the reverse order.
+    pub children: Vec<ChildSpec>,
+}
+
+impl SupervisorSpec {
+    /// Makes a supervisor with the budget and back-off of the configuration.
+    pub fn new(card: Arc<ActorCard>, settings: &crate::config::SupervisionSettings, children: Vec<ChildSpec>) -> Self {
+        let budget =
+            Budget { max_restarts: settings.max_restarts, within: Duration::from_millis(settings.within_ms) };
+        let backoff = Backoff {
+            min: Duration::from_millis(settings.backoff_min_ms),
+            max: Duration::from_millis(settings.backoff_max_ms),
+        };
+        Self { card, budget, backoff, children }
+    }
+}
+
+/// An actor's address that survives its restarts: holders never keep a raw one.
+pub struct Handle<M>(Arc<ArcSwapOption<ActorRef<M>>>);
+
+impl<M> Clone for Handle<M> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<M> Default for Handle<M> {
+    fn default() -> Self {
+        Self(Arc::new(ArcSwapOption::empty()))
+    }
+}
+
+/// The actor is not there now: dead, being restarted, or not started yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the actor is down")]
+pub struct ActorDown;
+
+impl<M: Message> Handle<M> {
+    /// Makes a handle of an actor that is not started yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// [`ActorDown`] if nobody is there to receive it; the message is dropped.
+    pub fn cast(&self, message: M) -> Result<(), ActorDown> {
+        match &*self.0.load() {
+            Some(actor) => actor.cast(message).map_err(|_| ActorDown),
+            None => Err(ActorDown),
+        }
+    }
+
+    /// Returns the address that is in force now.
+    pub fn get(&self) -> Option<ActorRef<M>> {
+        self.0.load().as_deref().cloned()
+    }
+
+    /// Replaces the address.
+    pub fn set(&self, actor: ActorRef<M>) {
+        self.0.store(Some(Arc::new(actor)));
+    }
+}
+
+/// Makes a child of an actor: `make` is called for every start, the handle is swapped, the card kept.
+pub fn child<A: Actor>(
+    card: Arc<ActorCard>,
+    handle: Handle<A::Msg>,
+    make: impl Fn() -> (A, A::Arguments) + Send + Sync + 'static,
+) -> ChildSpec {
+    let name = card.name().to_owned();
+    let start: StartFn = Arc::new(move |supervisor| {
+        let (actor, arguments) = make();
+        let (handle, name) = (handle.clone(), name.clone());
+        Box::pin(async move {
+            let (actor, _) = Actor::spawn_linked(Some(name), actor, arguments, supervisor).await?;
+            handle.set(actor.clone());
+            Ok(actor.get_cell())
+        })
+    });
+    ChildSpec { card, start }
+}

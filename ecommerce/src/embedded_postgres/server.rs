@@ -1,0 +1,265 @@
+//! The server's process: started, waited for, stopped.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{Read, Seek, SeekFrom},
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Child, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{EmbeddedError, folder::DataFolder, postmaster};
+
+/// Only a part of the socket's name: nothing listens on it unless `listen_addresses` is set.
+pub(super) const PORT: u16 = 5432;
+
+/// Above PostgreSQL's defaults. fsync stays on: a saga that was accepted must survive a power cut. Five pools and
+/// tools need more than 100 connections; a rare, spread checkpoint does not disturb the group commits.
+const SETTINGS: [(&str, &str); 13] = [
+    ("listen_addresses", ""),
+    ("unix_socket_permissions", "0700"),
+    ("cluster_name", "ecommerce"),
+    ("max_connections", "200"),
+    ("shared_buffers", "256MB"),
+    ("fsync", "on"),
+    ("synchronous_commit", "on"),
+    ("full_page_writes", "on"),
+    ("wal_buffers", "16MB"),
+    ("max_wal_size", "2GB"),
+    ("checkpoint_timeout", "15min"),
+    ("timezone", "UTC"),
+    ("log_timezone", "UTC"),
+];
+
+const POLL: Duration = Duration::from_millis(10);
+/// A fast shutdown writes a checkpoint; slow disks need a while.
+const STOP_WAIT: Duration = Duration::from_secs(60);
+/// An immediate shutdown writes nothing.
+const QUIT_WAIT: Duration = Duration::from_secs(5);
+/// How long remains of a killed server, its memory and its lock files, may stand in the way.
+const REMAINS_WAIT: Duration = Duration::from_secs(10);
+/// A log larger than this is put aside at a start.
+const LOG_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
+/// More of a log than its last lines is not read for a message.
+const LOG_TAIL_BYTES: u64 = 16 * 1024;
+
+/// The postmaster: our child, or one that a killed launcher left.
+#[derive(Debug)]
+pub(super) enum Process {
+    /// Started by us.
+    Child(Child),
+    /// Found running.
+    Adopted(u32),
+}
+
+impl Process {
+    pub(super) fn pid(&self) -> u32 {
+        match self {
+            Self::Child(child) => child.id(),
+            Self::Adopted(pid) => *pid,
+        }
+    }
+
+    pub(super) fn is_running(&mut self, cluster: &Path) -> bool {
+        match self {
+            Self::Child(child) => matches!(child.try_wait(), Ok(None)),
+            Self::Adopted(pid) => postmaster::is_alive(*pid, cluster),
+        }
+    }
+
+    /// Asks for a fast shutdown and waits; then for an immediate one; then kills.
+    pub(super) fn stop(&mut self, cluster: &Path) -> Result<(), EmbeddedError> {
+        for (signal, patience) in [
+            (Signal::INT, STOP_WAIT),
+            (Signal::QUIT, QUIT_WAIT),
+            (Signal::KILL, QUIT_WAIT),
+        ] {
+            if !self.is_running(cluster) {
+                return Ok(());
+            }
+            self.signal(signal);
+            if wait_until(patience, || Ok(!self.is_running(cluster)))? && signal == Signal::INT {
+                return Ok(());
+            }
+        }
+        Err(EmbeddedError::Stop {
+            pid: self.pid(),
+            waited_s: STOP_WAIT.as_secs(),
+        })
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            // It may have ended by itself just now, which is what is wanted.
+            let _ = kill_process(pid, signal);
+        }
+    }
+}
+
+/// What a server is started with.
+pub(super) struct Spawn<'a> {
+    pub(super) folder: &'a DataFolder,
+    pub(super) bin_dir: &'a Path,
+    pub(super) socket_dir: &'a Path,
+    pub(super) extra_settings: &'a [(String, String)],
+}
+
+impl Spawn<'_> {
+    /// Starts the server and returns once it takes connections. Remains of a killed one (its memory, while its last
+    /// backends notice its death) are waited out.
+    pub(super) fn run(&self, patience: Duration) -> Result<Process, EmbeddedError> {
+        let begun = Instant::now();
+        loop {
+            match self.run_once(patience) {
+                Err(EmbeddedError::Start { reason, .. })
+                    if tells_of_remains(&reason) && begun.elapsed() < REMAINS_WAIT =>
+                {
+                    thread::sleep(POLL * 10);
+                    postmaster::look(&self.folder.cluster())?;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn run_once(&self, patience: Duration) -> Result<Process, EmbeddedError> {
+        let cluster = self.folder.cluster();
+        let log_file = self.folder.log_file();
+        let log = open_log(&log_file)?;
+        let log_start = log.metadata().map_or(0, |metadata| metadata.len());
+        let mut child = self.spawn(&cluster, log)?;
+        let mut ended = None;
+        let settled = wait_until(patience, || {
+            ended = child.try_wait().map_err(EmbeddedError::io("wait for", &cluster))?;
+            Ok(ended.is_some() || postmaster::is_ready(&cluster, child.id()))
+        });
+        if matches!(settled, Ok(true)) && ended.is_none() {
+            return Ok(Process::Child(child));
+        }
+        let status = ended.map(|status| status.to_string());
+        // Not ready in time: nothing half started is left behind.
+        let _ = Process::Child(child).stop(&cluster);
+        settled?;
+        let said = read_from(&log_file, log_start);
+        Err(match status {
+            None => EmbeddedError::NotReady {
+                waited_s: patience.as_secs(),
+                log_file,
+            },
+            Some(_) if tells_of_full_disk(&said) => {
+                EmbeddedError::DiskFull(self.folder.dir().to_owned())
+            }
+            Some(status) => EmbeddedError::Start {
+                reason: essence(&said).unwrap_or(status),
+                log_file,
+            },
+        })
+    }
+
+    fn spawn(&self, cluster: &Path, log: File) -> Result<Child, EmbeddedError> {
+        let program = self.bin_dir.join("postgres");
+        let mut command = self.folder.account().command(&program, self.folder.dir());
+        command.arg("-D").arg(cluster);
+        command.arg("-k").arg(self.socket_dir);
+        command.arg("-p").arg(PORT.to_string());
+        let extra = self.extra_settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in SETTINGS.into_iter().chain(extra) {
+            command.arg("-c").arg(format!("{name}={value}"));
+        }
+        let errors = log.try_clone().map_err(EmbeddedError::io("open", &program))?;
+        command
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors)
+            // A Ctrl-C on the terminal is for the launcher: it stops the services before their database.
+            .process_group(0)
+            .spawn()
+            .map_err(EmbeddedError::io("run", &program))
+    }
+}
+
+/// Asks until the answer is yes; `false` when time ran out.
+pub(super) fn wait_until(
+    patience: Duration,
+    mut is_so: impl FnMut() -> Result<bool, EmbeddedError>,
+) -> Result<bool, EmbeddedError> {
+    let begun = Instant::now();
+    loop {
+        if is_so()? {
+            return Ok(true);
+        }
+        if begun.elapsed() > patience {
+            return Ok(false);
+        }
+        thread::sleep(POLL);
+    }
+}
+
+/// Says whether PostgreSQL's words come down to a full disk.
+pub(super) fn tells_of_full_disk(said: &str) -> bool {
+    said.contains("No space left on device")
+}
+
+/// Picks from PostgreSQL's words those that say why it ended, on one line; else the last lines.
+pub(super) fn essence(said: &str) -> Option<String> {
+    const TELLING: [&str; 5] = ["FATAL:", "PANIC:", "error:", "HINT:", "DETAIL:"];
+    const LAST_LINES: usize = 3;
+    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let telling: Vec<&str> = lines
+        .iter()
+        .filter_map(|line| TELLING.iter().find_map(|word| line.find(word).map(|at| &line[at..])))
+        .collect();
+    let chosen = match telling.is_empty() {
+        true => &lines[lines.len().saturating_sub(LAST_LINES)..],
+        false => &telling,
+    };
+    Some(chosen.join(" | ")).filter(|text| !text.is_empty())
+}
+
+fn tells_of_remains(reason: &str) -> bool {
+    reason.contains("is still in use") || reason.contains("already exists")
+}
+
+fn open_log(path: &Path) -> Result<File, EmbeddedError> {
+    if fs::metadata(path).is_ok_and(|metadata| metadata.len() > LOG_LIMIT_BYTES) {
+        let _ = fs::rename(path, path.with_extension("log.1"));
+    }
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .map_err(EmbeddedError::io("open", path))
+}
+
+/// Reads what a log gained since `start`, or its tail where that is much.
+fn read_from(path: &Path, start: u64) -> String {
+    let mut bytes = Vec::new();
+    if let Ok(mut file) = File::open(path) {
+        let end = file.metadata().map_or(start, |metadata| metadata.len());
+        let from = start.max(end.saturating_sub(LOG_TAIL_BYTES));
+        let _ = file.seek(SeekFrom::Start(from));
+        let _ = file.read_to_end(&mut bytes);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_telling_lines_are_quoted_and_else_the_last_ones() {
+        let said = "2026-01-01 [7] LOG:  starting\n2026-01-01 [7] FATAL:  could not bind\n2026-01-01 [7] HINT:  use another\n";
+        assert_eq!(
+            essence(said).as_deref(),
+            Some("FATAL:  could not bind | HINT:  use another")
+        );
+        assert_eq!(essence("a\nb\n\nc\nd\n").as_deref(), Some("b | c | d"));
+        assert_eq!(essence("\n"), None);
+    }
+}

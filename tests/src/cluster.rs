@@ -1,0 +1,153 @@
+//! The PostgreSQL server that all tests share, so that `cargo test` needs nothing but the programs of PostgreSQL.
+//!
+//! ```text
+//! first test process ──► starts the server ◄── adopted by every later one
+//!      └ all hold users.lock, shared                     │
+//!                     watchdog: takes users.lock alone ──┘ stops the server
+//! ```
+//! The server outlives the process that started it. Each process leaves a watchdog behind that waits until the last user
+//! is gone, however it went: locks are released by the kernel.
+
+use std::{
+    fs::{self, File, Permissions},
+    hash::{DefaultHasher, Hash, Hasher},
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use tokio::{sync::OnceCell, task::spawn_blocking};
+
+use crate::{
+    PATIENCE,
+    database::Database,
+    files::{are_we_root, is_open_to_all, target},
+    private_cluster::launch,
+    wait_until,
+};
+
+/// Stacks at one time, of all test processes: more would need more than the hundred connections of the server.
+const SLOTS: u32 = 4;
+
+/// Stops the server whose data folder is `$0`, once nobody uses it, and waits until it has ended: the lock under which
+/// this runs keeps the next user out until then.
+const STOP: &str = r#"
+    pid=$(head -n 1 "$0/postmaster.pid") && kill -INT "$pid" || exit 0
+    for _ in $(seq 600); do [ -e "$0/postmaster.pid" ] || break; sleep 0.05; done"#;
+
+struct Shared {
+    url: String,
+    /// Held as long as this process lives.
+    _users: File,
+}
+
+/// Returns the URL of the server, which runs until this process ends.
+///
+/// # Panics
+/// When it cannot be started.
+pub async fn server_url() -> &'static str {
+    static SHARED: OnceCell<Shared> = OnceCell::const_new();
+    &SHARED.get_or_init(start_or_adopt).await.url
+}
+
+async fn start_or_adopt() -> Shared {
+    let folder = folder();
+    let (starting, users, company) =
+        spawn_blocking(|| enter(folder())).await.expect("waiting for a lock does not panic");
+    let data = folder.join("data");
+    let url = launch(&data).await.leave_running();
+    if company == Company::Alone {
+        drop_leftovers(&url).await;
+    }
+    stop_when_unused(&folder.join("users.lock"), &data);
+    drop(starting);
+    Shared { url, _users: users }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Company {
+    Alone,
+    Others,
+}
+
+/// Becomes a user of the server. While the first file is held, nobody else becomes one.
+fn enter(folder: &Path) -> (File, File, Company) {
+    let starting = open(&folder.join("start.lock"));
+    starting.lock().expect("a local file can be locked");
+    let users = open(&folder.join("users.lock"));
+    let company = match users.try_lock() {
+        Ok(()) => Company::Alone,
+        Err(_) => Company::Others,
+    };
+    // Where a watchdog is at work, this waits until the server has stopped.
+    users.lock_shared().expect("a local file can be locked");
+    (starting, users, company)
+}
+
+/// Drops the databases of tests that were killed. Only for the first user.
+async fn drop_leftovers(url: &str) {
+    let server = Database::connect(url, "postgres").await;
+    let leftovers = r"select datname from pg_database where datname ~ '^t[0-9a-f]{32}_'";
+    for row in server.rows(leftovers, &[]).await {
+        let name: String = row.get(0);
+        server.run(&format!("drop database if exists {name} with (force)")).await;
+    }
+}
+
+fn stop_when_unused(users: &Path, data: &Path) {
+    let watchdog = Command::new("flock")
+        .arg("--exclusive")
+        .arg(users)
+        .args(["sh", "-c", STOP])
+        .arg(data)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn();
+    // It outlives this process, so nobody waits for it.
+    drop(watchdog.expect("flock is part of util-linux"));
+}
+
+/// Where the cluster is: in the target folder, if the user that runs PostgreSQL can get there.
+fn folder() -> &'static Path {
+    static FOLDER: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let target = target();
+        let folder = match are_we_root() && !is_open_to_all(&target) {
+            false => target.join("test-postgres"),
+            true => {
+                let mut key = DefaultHasher::new();
+                target.hash(&mut key);
+                std::env::temp_dir().join(format!("ecommerce-test-postgres-{:016x}", key.finish()))
+            }
+        };
+        fs::create_dir_all(&folder).expect("the folder of the test server can be made");
+        fs::set_permissions(&folder, Permissions::from_mode(0o755)).expect("its owner may open it");
+        folder
+    })
+}
+
+fn open(path: &Path) -> File {
+    let file = File::options().create(true).truncate(false).write(true).open(path);
+    file.unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The right to run a stack on the shared server. It ends with its value.
+pub struct Slot(#[expect(dead_code, reason = "holds a lock")] File);
+
+impl Slot {
+    /// Waits for a free slot.
+    ///
+    /// # Panics
+    /// When none becomes free although no stack runs that long.
+    pub async fn take() -> Self {
+        let files: Vec<PathBuf> =
+            (0..SLOTS).map(|slot| folder().join(format!("slot-{slot}.lock"))).collect();
+        let free = async || {
+            files.iter().map(|path| open(path)).find(|file| file.try_lock().is_ok()).map(Slot)
+        };
+        // Others in line before this one take their time too.
+        wait_until("a stack of another test has ended", PATIENCE * 20, free).await
+    }
+}

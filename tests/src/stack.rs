@@ -1,0 +1,201 @@
+//! A whole system in this process: the five services on free ports, each on a database of its own.
+//!
+//! They are started through the same functions as in production, and talk to each other over HTTP.
+
+mod options;
+mod service;
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, resume_unwind},
+    sync::Arc,
+};
+
+use common::config::Settings;
+use futures::{FutureExt, future::join_all};
+use reqwest::{Client, Method, RequestBuilder};
+use serde_json::Value;
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+pub use self::options::StackOptions;
+use self::service::Service;
+use crate::{
+    cluster,
+    database::Database,
+    http::{Answer, send},
+    proxy::Proxy,
+};
+
+/// The five services, participants first.
+pub const SERVICES: [&str; 5] = ["catalog", "payments", "inventory", "purchases", ORCHESTRATOR];
+
+/// The one that runs the sagas.
+pub const ORCHESTRATOR: &str = "orchestrator";
+
+/// A running system.
+pub struct Stack {
+    /// What its services were started with.
+    pub settings: Arc<Settings>,
+    server_url: String,
+    addresses: BTreeMap<&'static str, SocketAddr>,
+    proxies: BTreeMap<&'static str, Proxy>,
+    /// What runs now; a service that is stopped is not in it.
+    services: Mutex<BTreeMap<&'static str, Service>>,
+    http: Client,
+    _slot: Option<cluster::Slot>,
+}
+
+/// Runs a test on a stack of its own, and takes it down again, also when the test fails.
+///
+/// # Panics
+/// When the test does; when the stack does not start; when a service does not end as it should.
+pub async fn with_stack(options: StackOptions, test: impl AsyncFnOnce(&Stack)) {
+    let stack = Stack::start(options).await;
+    let outcome = AssertUnwindSafe(test(&stack)).catch_unwind().await;
+    let end = stack.end().await;
+    match outcome {
+        Err(panic) => resume_unwind(panic),
+        Ok(()) => assert!(end.is_ok(), "the stack ended badly: {end:?}"),
+    }
+}
+
+impl Stack {
+    /// Starts a stack. [`Stack::end`] takes it down.
+    ///
+    /// # Panics
+    /// When something does not start.
+    pub async fn start(options: StackOptions) -> Self {
+        common::telemetry::init(&options.load().telemetry);
+        let slot = match options.server_url {
+            Some(_) => None,
+            None => Some(cluster::Slot::take().await),
+        };
+        let server_url = match &options.server_url {
+            Some(url) => url.clone(),
+            None => cluster::server_url().await.to_owned(),
+        };
+        let prepared = options.prepare(&server_url).await;
+        let mut services = BTreeMap::new();
+        let mut addresses = BTreeMap::new();
+        for (name, listener) in prepared.listeners {
+            let service = Service::start(name, prepared.settings.clone(), listener).await;
+            addresses.insert(name, service.address);
+            services.insert(name, service);
+        }
+        Self {
+            settings: prepared.settings,
+            server_url,
+            addresses,
+            proxies: prepared.proxies,
+            services: Mutex::new(services),
+            http: Client::new(),
+            _slot: slot,
+        }
+    }
+
+    /// Stops all services and drops their databases.
+    ///
+    /// # Errors
+    /// What did not end as it should.
+    pub async fn end(&self) -> Result<(), String> {
+        let services = std::mem::take(&mut *self.services.lock().await);
+        // All at once: a saga that runs may need its participants until its grace is over.
+        let ends = join_all(services.into_values().map(Service::stop)).await;
+        self.drop_databases().await?;
+        ends.into_iter().collect()
+    }
+
+    async fn drop_databases(&self) -> Result<(), String> {
+        let server = Database::try_connect(&self.server_url, "postgres").await;
+        let server = server.map_err(|error| format!("the server is gone: {error}"))?;
+        for name in SERVICES {
+            server.run(&format!("drop database if exists {} with (force)", self.database_name(name))).await;
+        }
+        Ok(())
+    }
+
+    /// Returns where a service listens.
+    pub fn address(&self, service: &str) -> SocketAddr {
+        self.addresses[service]
+    }
+
+    /// Returns the proxy between the orchestrator and a participant.
+    ///
+    /// # Panics
+    /// When the options asked for none.
+    pub fn proxy(&self, service: &str) -> &Proxy {
+        &self.proxies[service]
+    }
+
+    /// Makes a request to a service, to be sent by [`send`].
+    pub fn request(&self, method: Method, service: &str, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("http://{}{path}", self.address(service)))
+    }
+
+    /// Sends a request without a body.
+    pub async fn get(&self, service: &str, path: &str) -> Answer {
+        send(self.request(Method::GET, service, path)).await
+    }
+
+    /// Sends a JSON body, as it is.
+    pub async fn post(&self, service: &str, path: &str, body: impl ToString) -> Answer {
+        send(with_json(self.request(Method::POST, service, path), body)).await
+    }
+
+    /// Sends a request to delete.
+    pub async fn delete(&self, service: &str, path: &str) -> Answer {
+        send(self.request(Method::DELETE, service, path)).await
+    }
+
+    /// Changes the failure settings of a service, until it is restarted.
+    ///
+    /// # Panics
+    /// When the service does not take them.
+    pub async fn set_faults(&self, service: &str, faults: Value) {
+        let request = self.request(Method::PUT, service, "/debug/faults");
+        let answer = send(with_json(request, &faults)).await;
+        assert_eq!(answer.status, 200, "{service} takes no {faults}: {}", answer.text);
+    }
+
+    /// Connects to the database of a service.
+    pub async fn database(&self, service: &str) -> Database {
+        Database::connect(&self.server_url, self.database_name(service)).await
+    }
+
+    fn database_name(&self, service: &str) -> &str {
+        &self.settings.service(service).database
+    }
+
+    /// Stops a service, as a terminated process would.
+    ///
+    /// # Panics
+    /// When it does not run, or does not end as it should.
+    pub async fn stop(&self, service: &str) {
+        let running = self.services.lock().await.remove(service);
+        let running = running.unwrap_or_else(|| panic!("{service} does not run"));
+        running.stop().await.expect("a service ends well when it is told to");
+    }
+
+    /// Stops a service and starts it again at its old address.
+    ///
+    /// # Panics
+    /// When one of the two fails.
+    pub async fn restart(&self, service: &'static str) {
+        self.stop(service).await;
+        let listener = service::listen(self.address(service)).await;
+        let running = Service::start(service, self.settings.clone(), listener).await;
+        self.services.lock().await.insert(service, running);
+    }
+}
+
+/// Gives a request a JSON body, as it is.
+pub fn with_json(request: RequestBuilder, body: impl ToString) -> RequestBuilder {
+    request.header("content-type", "application/json").body(body.to_string())
+}
+
+/// Makes the id of a transaction that nobody used.
+pub fn new_transaction() -> String {
+    Uuid::now_v7().to_string()
+}

@@ -1,0 +1,141 @@
+//! What a test's stack is like, and all that must be there before its services start.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
+
+use common::{
+    config::{ConfigSource, Settings},
+    db,
+};
+use tokio::net::TcpListener;
+use uuid::Uuid;
+
+use super::{ORCHESTRATOR, SERVICES, service::listen};
+use crate::proxy::Proxy;
+
+/// Settings of every stack, above those of the profile.
+const FOR_TESTS: [(&str, &str); 14] = [
+    ("telemetry.filter", "error"),
+    ("inventory.initial_stock", "100"),
+    // All stacks share the hundred connections of one server.
+    ("database.pool_size", "3"),
+    // What is tried again should be tried soon.
+    ("retry.action.backoff_min_ms", "5"),
+    ("retry.action.backoff_max_ms", "50"),
+    ("retry.compensation.backoff_min_ms", "5"),
+    ("retry.compensation.backoff_max_ms", "100"),
+    ("supervision.backoff_min_ms", "10"),
+    ("supervision.backoff_max_ms", "100"),
+    ("catalog.refresh_ms", "50"),
+    ("orchestrator.heartbeat_ms", "200"),
+    ("orchestrator.grace_ms", "5000"),
+    ("http.drain_grace_ms", "5000"),
+    // A slow machine is no lost call, unless a test wants it to be.
+    ("participants.timeout_ms", "20000"),
+];
+
+/// What a stack is like. The default: nothing fails and nothing is slow, unless the test asks for it.
+#[derive(Clone, Default)]
+pub struct StackOptions {
+    profile: Option<String>,
+    folder: Option<PathBuf>,
+    settings: Vec<(String, String)>,
+    proxied: Vec<&'static str>,
+    pub(super) server_url: Option<String>,
+}
+
+pub(super) struct Prepared {
+    pub(super) settings: Arc<Settings>,
+    pub(super) listeners: Vec<(&'static str, TcpListener)>,
+    pub(super) proxies: BTreeMap<&'static str, Proxy>,
+}
+
+impl StackOptions {
+    /// Loads another profile than `bench`, the one without faults.
+    pub fn profile(mut self, profile: &str) -> Self {
+        self.profile = Some(profile.to_owned());
+        self
+    }
+
+    /// Reads the configuration from a folder, which the services then watch, instead of the files compiled in.
+    pub fn folder(mut self, folder: PathBuf) -> Self {
+        self.folder = Some(folder);
+        self
+    }
+
+    /// Sets a key of the configuration, above its files.
+    pub fn set(mut self, key: &str, value: impl ToString) -> Self {
+        self.settings.push((key.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Puts a proxy between the orchestrator and a participant.
+    pub fn through_proxy(mut self, participant: &'static str) -> Self {
+        self.proxied.push(participant);
+        self
+    }
+
+    /// Uses another PostgreSQL server than the shared one.
+    pub fn on_server(mut self, url: &str) -> Self {
+        self.server_url = Some(url.to_owned());
+        self
+    }
+
+    /// Loads the settings, as far as they do not depend on what is made for the stack.
+    pub(super) fn load(&self) -> Settings {
+        self.source().load().unwrap_or_else(|errors| panic!("bad settings of a test:\n{errors}"))
+    }
+
+    fn source(&self) -> ConfigSource {
+        let profile = self.profile.as_deref().unwrap_or("bench");
+        let mut source = ConfigSource::embedded(profile);
+        source.dir.clone_from(&self.folder);
+        let chosen = self.settings.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        for (key, value) in FOR_TESTS.into_iter().chain(chosen) {
+            source = source.with(key, value);
+        }
+        source
+    }
+
+    /// Binds the ports and makes the databases.
+    pub(super) async fn prepare(&self, server_url: &str) -> Prepared {
+        let stack = format!("t{}", Uuid::new_v4().simple());
+        let mut source = self.source().with("database.url", server_url);
+        let mut listeners = Vec::new();
+        let mut proxies = BTreeMap::new();
+        for name in SERVICES {
+            let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).await;
+            let mut address = listener.local_addr().expect("a bound listener has an address");
+            source = source
+                .with(&format!("services.{name}.port"), address.port())
+                .with(&format!("services.{name}.database"), format!("{stack}_{name}"));
+            if self.proxied.contains(&name) {
+                let proxy = Proxy::before(address).await;
+                address = proxy.address;
+                proxies.insert(name, proxy);
+            }
+            source = source.with(&format!("services.{name}.url"), format!("http://{address}"));
+            listeners.push((name, listener));
+        }
+        let mut settings =
+            source.load().unwrap_or_else(|errors| panic!("bad settings of a test:\n{errors}"));
+        if self.folder.is_none() {
+            // Nothing to watch.
+            settings.reload = None;
+        }
+        let settings = Arc::new(settings);
+        for name in SERVICES {
+            make_database(&settings, name).await;
+        }
+        Prepared { settings, listeners, proxies }
+    }
+}
+
+async fn make_database(settings: &Settings, service: &str) {
+    let (url, database) = (&settings.database.url, &settings.service(service).database);
+    db::ensure_database(url, database).await.expect("the test server makes databases");
+    let migrations = match service {
+        ORCHESTRATOR => orchestrator::migrations(),
+        participant => domain_services::migrations(participant),
+    };
+    db::migrate(url, database, migrations).await.expect("migrations apply to an empty database");
+}
