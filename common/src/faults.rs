@@ -12,7 +12,7 @@ mod dice;
 mod settings;
 mod watcher;
 
-pub use change::{ChangeError, FieldError};
+pub use change::ChangeError;
 pub use dice::{Coin, Dice, TransportFate};
 pub use settings::{FaultSettings, LatencyRange, MAX_LATENCY_MS, OperationFaults};
 pub use watcher::{FaultMsg, FaultWatcher, FaultWatcherArgs};

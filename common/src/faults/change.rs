@@ -7,15 +7,7 @@ use thiserror::Error;
 
 use super::{MAX_LATENCY_MS, OperationFaults, dice::InForce};
 use crate::config::closest;
-
-/// A bad field of a change and what is wrong with it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldError {
-    /// Dotted path in the body, such as `charge.failure_rate`.
-    pub field: String,
-    /// What is wrong, what is expected.
-    pub message: String,
-}
+use crate::fields::FieldError;
 
 /// Why a change of failure settings was not taken.
 #[derive(Debug, Error)]
