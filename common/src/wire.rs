@@ -182,3 +182,221 @@ pub mod catalog {
         pub next_cursor: Option<String>,
     }
 }
+
+/// The inventory's replies.
+pub mod inventory {
+    use super::{DateTime, Utc};
+    use serde::{Deserialize, Serialize};
+
+    use crate::ids::{ProductId, TransactionId};
+
+    /// Stock was taken.
+    #[derive(Clone, Debug, Serialize, Deserialize)]
+    pub struct DecreaseReply {
+        /// `success`.
+        pub status: String,
+        /// For people.
+        pub message: String,
+        /// Of what.
+        pub product_id: ProductId,
+        /// What is left.
+        pub remaining_quantity: i32,
+    }
+
+    /// Stock arrived.
+    #[derive(Clone, Debug, Serialize, Deserialize)]
+    pub struct RestockReply {
+        /// `success`.
+        pub status: String,
+        /// For people.
+        pub message: String,
+        /// Of what.
+        pub product_id: ProductId,
+        /// What there is now.
+        pub quantity: i32,
+    }
+
+    /// Stock was given back.
+    #[derive(Clone, Debug, Serialize, Deserialize)]
+    pub struct RestoreReply {
+        /// `success`.
+        pub status: String,
+        /// For people.
+        pub message: String,
+        /// Whose.
+        pub transaction_id: TransactionId,
+        /// Of what; null when there was nothing to give back.
+        pub product_id: Option<ProductId>,
+        /// How much.
+        pub quantity: Option<i32>,
+    }
+
+    /// What there is.
+    #[derive(Clone, Debug, Serialize, Deserialize)]
+    pub struct Stock {
+        /// Of what.
+        pub product_id: ProductId,
+        /// How much.
+        pub quantity: i32,
+        /// Since when.
+        #[serde(with = "super::rfc3339")]
+        pub last_updated: DateTime<Utc>,
+    }
+}
+
+/// The payments' replies.
+pub mod payments {
+    use super::{DateTime, Utc};
+    use serde::{Deserialize, Serialize};
+
+    use crate::money::Money;
+
+    /// A payment as it stands.
+    #[derive(Clone, Debug, Serialize, Deserialize)]
+    pub struct Payment {
+        /// Its id.
+        pub payment_id: i64,
+        /// `success`, `error` or `compensated`.
+        pub status: String,
+        /// Whose.
+        pub transaction_id: String,
+        /// Who paid.
+        pub user_id: String,
+        /// For what.
+        pub product_id: Option<String>,
+        /// How much.
+        pub amount: Money,
+        /// When.
+        #[serde(with = "super::rfc3339")]
+        pub created_at: DateTime<Utc>,
+        /// When it was given back.
+        #[serde(with = "super::rfc3339::option")]
+        pub compensated_at: Option<DateTime<Utc>>,
+    }
+
+    /// A payment was taken.
+    #[derive(Clone, Debug, Serialize, Deserialize)]
+    pub struct Charged {
+        /// Its id.
+        pub payment_id: i64,
+        /// `success`.
+        pub status: String,
+        /// For people.
+        pub message: String,
+        /// Whose.
+        pub transaction_id: String,
+        /// Who paid.
+        pub user_id: String,
+        /// For what.
+        pub product_id: Option<String>,
+        /// How much.
+        pub amount: Money,
+    }
+
+    /// A payment was refused.
+    #[derive(Clone, Debug, Serialize, Deserialize)]
+    pub struct ChargeRefused {
+        /// The row that is kept of it, or the payment that was given back; null where there was none.
+        pub payment_id: Option<i64>,
+        /// `error`.
+        pub status: String,
+        /// For people.
+        pub message: String,
+        /// Whose.
+        pub transaction_id: String,
+        /// Who would have paid.
+        pub user_id: Option<String>,
+        /// For what.
+        pub product_id: Option<String>,
+    }
+
+    /// A payment was given back, or never will be taken.
+    #[derive(Clone, Debug, Serialize, Deserialize)]
+    pub struct RefundReply {
+        /// `compensated`.
+        pub status: String,
+        /// For people.
+        pub message: String,
+        /// What was given back; null where nothing was.
+        pub payment_id: Option<i64>,
+        /// Whose.
+        pub transaction_id: String,
+        /// Who has it back.
+        pub user_id: Option<String>,
+        /// How much.
+        pub amount: Option<Money>,
+    }
+}
+
+/// The purchases' replies.
+pub mod purchases {
+    use super::{DateTime, Utc};
+    use serde::{Deserialize, Serialize};
+
+    use crate::ids::TransactionId;
+    use crate::money::Money;
+
+    /// A purchase was recorded.
+    #[derive(Clone, Debug, Serialize, Deserialize)]
+    pub struct PurchaseReply {
+        /// Its id.
+        pub purchase_id: i64,
+        /// `success`.
+        pub status: String,
+        /// Who buys.
+        pub user_id: String,
+        /// The transaction.
+        pub transaction_id: String,
+        /// What.
+        pub product_id: String,
+        /// Paid by what.
+        pub payment_id: String,
+        /// For how much.
+        pub amount: Money,
+    }
+
+    /// A purchase as it stands.
+    #[derive(Clone, Debug, Serialize, Deserialize)]
+    pub struct PurchaseView {
+        /// Its id.
+        pub purchase_id: i64,
+        /// `success` or `cancelled`.
+        pub status: String,
+        /// Who bought.
+        pub user_id: String,
+        /// The transaction.
+        pub transaction_id: String,
+        /// What.
+        pub product_id: String,
+        /// Paid by what.
+        pub payment_id: String,
+        /// For how much.
+        pub amount: Money,
+        /// When.
+        #[serde(with = "super::rfc3339")]
+        pub created_at: DateTime<Utc>,
+        /// When it was cancelled.
+        #[serde(with = "super::rfc3339::option")]
+        pub cancelled_at: Option<DateTime<Utc>>,
+    }
+
+    /// A part of the list.
+    #[derive(Clone, Debug, Serialize, Deserialize)]
+    pub struct PurchasePage {
+        /// The purchases, newest first.
+        pub purchases: Vec<PurchaseView>,
+        /// Where the next part begins; null at the end.
+        pub next_cursor: Option<String>,
+    }
+
+    /// A purchase is cancelled, or never will be made.
+    #[derive(Clone, Debug, Serialize, Deserialize)]
+    pub struct CancelReply {
+        /// `success`.
+        pub status: String,
+        /// For people.
+        pub message: String,
+        /// Whose.
+        pub transaction_id: TransactionId,
+    }
+}

@@ -20,13 +20,26 @@ mod table;
 use std::{
     borrow::Cow,
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use common::{
+    config::Settings,
     db::Connection,
     group_commit::{BatchError, BatchWriter},
+    supervision::{self, ActorCard, Handle},
     wire::catalog::Product,
 };
+
+use self::{
+    keeper::{ShelfKeeper, ShelfKeeperArgs},
+    memory::Memory,
+};
+use crate::participant::service::{Assembly, Parts, Service};
+
+mod migrations {
+    refinery::embed_migrations!("../sql/catalog");
+}
 
 /// The catalog service.
 pub(crate) struct Catalog;
@@ -61,5 +74,36 @@ impl BatchWriter for ShelfWriter {
         table::ensure_one(connection).await?;
         let products = table::active(connection).await?;
         Ok(vec![products; items.len()])
+    }
+}
+
+impl Service for Catalog {
+    const NAME: &'static str = "catalog";
+    type Writer = ShelfWriter;
+
+    fn migrations() -> refinery::Runner {
+        migrations::migrations::runner()
+    }
+
+    fn writer(_: &Settings) -> ShelfWriter {
+        ShelfWriter
+    }
+
+    fn assemble(parts: Parts<'_, ShelfWriter>) -> Assembly {
+        let memory = Memory::default();
+        let desk = routes::Desk { ledger: parts.ledger.clone(), dice: parts.dice, memory: memory.clone() };
+        let card = ActorCard::new(format!("{}/shelf-keeper", parts.prefix), "shelf keeper");
+        let refresh_every = Duration::from_millis(parts.settings.catalog.refresh_ms);
+        let (shared, ledger) = (card.clone(), parts.ledger);
+        let keeper = supervision::child(card, Handle::new(), move || {
+            let args = ShelfKeeperArgs {
+                card: shared.clone(),
+                ledger: ledger.clone(),
+                memory: memory.clone(),
+                refresh_every,
+            };
+            (ShelfKeeper, args)
+        });
+        Assembly { routes: routes::routes(&desk), children: vec![keeper] }
     }
 }

@@ -14,9 +14,9 @@ mod table;
 use std::collections::BTreeSet;
 
 use common::{
+    config::Settings,
     db::Connection,
     faults::Coin,
-    http::Routes,
     ids::{ProductId, TransactionId},
     wire::inventory::{DecreaseReply, RestockReply, RestoreReply},
 };
@@ -27,8 +27,16 @@ use self::{
     table::{Kind, Movement, Taken},
 };
 use crate::participant::{
-    Action, Decision, Decisions, NewAction, NewCompensation, Participant, Work, body, journal::ActionSeen,
+    Action, Decision, Decisions, NewAction, NewCompensation, Participant, Work, body,
+    front::{Desk, journal_route},
+    journal::ActionSeen,
+    ledger::JournaledWriter,
+    service::{Assembly, Parts, Service},
 };
+
+mod migrations {
+    refinery::embed_migrations!("../sql/inventory");
+}
 
 const DECREASE: &str = "decrease";
 const RESTORE: &str = "restore";
@@ -195,4 +203,22 @@ impl<'a> Batch<'a> {
 
 fn refusal(message: String) -> Refusal {
     Refusal { status: "error", message }
+}
+
+impl Service for Inventory {
+    const NAME: &'static str = "inventory";
+    type Writer = JournaledWriter<Inventory>;
+
+    fn migrations() -> refinery::Runner {
+        migrations::migrations::runner()
+    }
+
+    fn writer(settings: &Settings) -> JournaledWriter<Inventory> {
+        JournaledWriter::new(Inventory { initial_stock: settings.inventory.initial_stock })
+    }
+
+    fn assemble(parts: Parts<'_, JournaledWriter<Inventory>>) -> Assembly {
+        let desk = Desk { ledger: parts.ledger, dice: parts.dice };
+        Assembly { routes: routes::routes(&desk).merge(journal_route(&desk)), children: Vec::new() }
+    }
 }

@@ -7,27 +7,29 @@
 //! | `POST /payments/{payment_id}/refund/` | the same, for people: the transaction is looked up first |
 //! | `GET /payments/{payment_id}/`, `GET /payments/by-transaction/{transaction_id}/` | the row |
 
+mod routes;
 mod table;
 
 use common::{
+    config::Settings,
     db::Connection,
     faults::Coin,
-    fields::read,
-    http::{Access, ApiError, Request, Response, Routes, StatusCode, json},
     ids::{ProductId, TransactionId, UserId},
     money::Money,
-    wire::payments::{ChargeRefused, Payment, RefundReply},
+    wire::payments::{ChargeRefused, Charged, RefundReply},
 };
 
 use crate::participant::{
-    Action, Decision, Decisions, NewCompensation, Participant, Work, answer, body,
-    front::{Desk, transaction_in_path},
-    idempotency::{Scope, transaction_id},
+    Action, Decision, Decisions, NewCompensation, Participant, Work, body,
+    front::{Desk, journal_route},
     journal::ActionSeen,
     ledger::JournaledWriter,
-    row_id,
     service::{Assembly, Parts, Service},
 };
+
+mod migrations {
+    refinery::embed_migrations!("../sql/payments");
+}
 
 const CHARGE: &str = "charge";
 const REFUND: &str = "refund";
@@ -70,16 +72,20 @@ impl Participant for Payments {
     ) -> Result<Decisions, tokio_postgres::Error> {
         let payment_ids = table::insert(connection, &work.actions).await?;
         let refunded = table::refund(connection, &work.compensations).await?;
-        let actions = work.actions.iter().zip(payment_ids).map(|(new, payment_id)| match new.coin {
-            Coin::Accept => captured(payment_id, new.transaction_id, new.action),
-            Coin::Refuse => {
-                let message = "Error processing payment";
-                let payment_id = Some(payment_id);
-                Decision::refused(&refusal(payment_id, message, new.transaction_id, Some(new.action)))
+        let actions = work.actions.iter().map(|new| {
+            let payment_id = payment_ids.get(new.transaction_id.as_str()).copied();
+            match (new.coin, payment_id) {
+                (Coin::Accept, Some(payment_id)) => captured(payment_id, new.transaction_id, new.action),
+                _ => Decision::refused(&refusal(
+                    payment_id,
+                    "Error processing payment",
+                    new.transaction_id,
+                    Some(new.action),
+                )),
             }
         });
         let compensations = work.compensations.iter().map(|new| match refunded.get(new.transaction_id.as_str()) {
-            Some(payment) => Some(Decision::done(payment)),
+            Some(given_back) => Some(refund(new.transaction_id, Some(given_back))),
             None => nothing_to_refund(new),
         });
         Ok(Decisions { actions: actions.collect(), compensations: compensations.collect() })
@@ -98,11 +104,74 @@ impl Participant for Payments {
 fn captured(payment_id: i64, transaction_id: &TransactionId, charge: &Charge) -> Decision {
     Decision::done(&Charged {
         payment_id,
-        status: "success",
-        message: "Payment processed successfully",
-        transaction_id: transaction_id.as_str(),
-        user_id: charge.user_id.as_str(),
-        product_id: charge.product_id.as_ref().map(ProductId::as_str),
+        status: "success".to_owned(),
+        message: "Payment processed successfully".to_owned(),
+        transaction_id: transaction_id.to_string(),
+        user_id: charge.user_id.to_string(),
+        product_id: charge.product_id.as_ref().map(ProductId::to_string),
         amount: charge.amount,
     })
+}
+
+fn refusal(
+    payment_id: Option<i64>,
+    message: &str,
+    transaction_id: &TransactionId,
+    charge: Option<&Charge>,
+) -> ChargeRefused {
+    ChargeRefused {
+        payment_id,
+        status: "error".to_owned(),
+        message: message.to_owned(),
+        transaction_id: transaction_id.to_string(),
+        user_id: charge.map(|charge| charge.user_id.to_string()),
+        product_id: charge.and_then(|charge| charge.product_id.as_ref()).map(ProductId::to_string),
+    }
+}
+
+fn refund(transaction_id: &TransactionId, given_back: Option<&table::Refunded>) -> Decision {
+    let message = match given_back {
+        Some(_) => "Payment refunded successfully",
+        None => "Nothing to refund",
+    };
+    Decision::done(&RefundReply {
+        status: "compensated".to_owned(),
+        message: message.to_owned(),
+        payment_id: given_back.map(|payment| payment.payment_id),
+        transaction_id: transaction_id.to_string(),
+        user_id: given_back.map(|payment| payment.user_id.clone()),
+        amount: given_back.map(|payment| payment.amount),
+    })
+}
+
+/// A payment that was refused, or never came, has nothing to give back. One that was captured but is not there any more
+/// is not explained by anything here.
+fn nothing_to_refund(new: &NewCompensation<'_>) -> Option<Decision> {
+    match new.action {
+        ActionSeen::Refused | ActionSeen::Never => Some(refund(new.transaction_id, None)),
+        ActionSeen::Done => None,
+    }
+}
+
+/// Reads the payment that a compensation gave back from its answer.
+fn payment_given_back(compensation: &str) -> Option<i64> {
+    serde_json::from_str::<RefundReply>(compensation).ok().and_then(|reply| reply.payment_id)
+}
+
+impl Service for Payments {
+    const NAME: &'static str = "payments";
+    type Writer = JournaledWriter<Payments>;
+
+    fn migrations() -> refinery::Runner {
+        migrations::migrations::runner()
+    }
+
+    fn writer(_: &Settings) -> JournaledWriter<Payments> {
+        JournaledWriter::new(Payments)
+    }
+
+    fn assemble(parts: Parts<'_, JournaledWriter<Payments>>) -> Assembly {
+        let desk = Desk { ledger: parts.ledger, dice: parts.dice };
+        Assembly { routes: routes::routes(&desk).merge(journal_route(&desk)), children: Vec::new() }
+    }
 }

@@ -21,12 +21,16 @@ use common::{
 use serde::Serialize;
 
 use crate::participant::{
-    Action, Decision, Decisions, Participant, Work, body,
-    front::Desk,
+    Action, Decision, Decisions, NewAction, NewCompensation, Participant, Work, body,
+    front::{Desk, journal_route},
     journal::ActionSeen,
     ledger::JournaledWriter,
     service::{Assembly, Parts, Service},
 };
+
+mod migrations {
+    refinery::embed_migrations!("../sql/purchases");
+}
 
 const CREATE: &str = "create";
 const CANCEL: &str = "cancel";
@@ -63,5 +67,81 @@ impl Action for Purchase {
             Some(self.payment_id.to_string()),
             Some(self.amount.cents().to_string()),
         ]
+    }
+}
+
+impl Participant for Purchases {
+    const NAME: &'static str = "purchases";
+    const ACTION: &'static str = CREATE;
+    const COMPENSATION: &'static str = CANCEL;
+    type Action = Purchase;
+
+    async fn perform(
+        &self,
+        connection: &mut Connection,
+        work: &Work<'_, Purchase>,
+    ) -> Result<Decisions, tokio_postgres::Error> {
+        let accepted: Vec<&NewAction<'_, Purchase>> =
+            work.actions.iter().filter(|new| new.coin == Coin::Accept).collect();
+        let purchase_ids = table::insert(connection, &accepted).await?;
+        let cancelled = table::cancel(connection, &work.compensations).await?;
+        let actions = work.actions.iter().map(|new| match purchase_ids.get(new.transaction_id.as_str()) {
+            Some(&purchase_id) => created(purchase_id, new),
+            None => Decision::refused(&REFUSAL),
+        });
+        let compensations = work.compensations.iter().map(|new| {
+            let is_explained = cancelled.contains(new.transaction_id.as_str()) || new.action != ActionSeen::Done;
+            is_explained.then(|| cancel(new))
+        });
+        Ok(Decisions { actions: actions.collect(), compensations: compensations.collect() })
+    }
+
+    fn too_late(_: &TransactionId, _: &Purchase, _: &str) -> String {
+        body(&REFUSAL)
+    }
+
+    fn tombstone(_: &TransactionId) -> String {
+        body(&REFUSAL)
+    }
+}
+
+const REFUSAL: Refusal = Refusal { status: "error", message: "Purchase failed", error: "CONFLICT" };
+
+fn created(purchase_id: i64, new: &NewAction<'_, Purchase>) -> Decision {
+    let Purchase { user_id, product_id, payment_id, amount } = new.action;
+    Decision::done(&PurchaseReply {
+        purchase_id,
+        status: "success".to_owned(),
+        user_id: user_id.to_string(),
+        transaction_id: new.transaction_id.to_string(),
+        product_id: product_id.to_string(),
+        payment_id: payment_id.to_string(),
+        amount: *amount,
+    })
+}
+
+fn cancel(new: &NewCompensation<'_>) -> Decision {
+    Decision::done(&CancelReply {
+        status: "success".to_owned(),
+        message: "Purchase cancelled successfully".to_owned(),
+        transaction_id: new.transaction_id.clone(),
+    })
+}
+
+impl Service for Purchases {
+    const NAME: &'static str = "purchases";
+    type Writer = JournaledWriter<Purchases>;
+
+    fn migrations() -> refinery::Runner {
+        migrations::migrations::runner()
+    }
+
+    fn writer(_: &Settings) -> JournaledWriter<Purchases> {
+        JournaledWriter::new(Purchases)
+    }
+
+    fn assemble(parts: Parts<'_, JournaledWriter<Purchases>>) -> Assembly {
+        let desk = Desk { ledger: parts.ledger, dice: parts.dice };
+        Assembly { routes: routes::routes(&desk).merge(journal_route(&desk)), children: Vec::new() }
     }
 }

@@ -5,11 +5,10 @@
 
 use common::{
     group_commit::{ReadError, Written},
-    http::{ApiError, Response, StatusCode, json},
+    http::{ApiError, HeaderName, HeaderValue, Response, StatusCode, json},
     ids::TransactionId,
     wire,
 };
-use http::{HeaderName, HeaderValue};
 use serde_json::value::RawValue;
 use tracing::{error, warn};
 

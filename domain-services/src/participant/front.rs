@@ -11,7 +11,7 @@
 use common::{
     faults::{Coin, Dice},
     group_commit::Ledger,
-    http::{ApiError, Request, Response, StatusCode, json, transport_faults},
+    http::{Access, ApiError, Request, Response, Routes, StatusCode, json, transport_faults},
     ids::TransactionId,
     wire,
 };
@@ -98,6 +98,12 @@ impl<P: Participant> Desk<P> {
         }
         answer(written, &transaction_id)
     }
+}
+
+/// Returns the route that every participant with a journal has.
+pub(crate) fn journal_route<P: Participant>(desk: &Desk<P>) -> Routes {
+    let show = |desk: Desk<P>, request| async move { desk.journal(request).await };
+    Routes::new(P::NAME).get("/journal/{transaction_id}/", Access::Service, with(desk, show))
 }
 
 /// One delivery of a request, as the coins of the transport see it.

@@ -20,12 +20,12 @@ use std::{
 };
 
 use common::{
-    config::Settings,
+    config::{ConfigSource, Settings},
     db::{self, DbError},
     faults::{Dice, FaultWatcher, FaultWatcherArgs},
     group_commit::{BatchWriter, Ledger},
     http::{Check, Draining, Front, HealthCheck, Routes, debug},
-    supervision::{self, ActorCard, Backoff, Budget, ChildSpec, Handle, Root, SupervisorSpec},
+    supervision::{self, ActorCard, ChildSpec, Handle, SupervisorSpec},
 };
 use refinery::Runner;
 use thiserror::Error;
@@ -129,10 +129,68 @@ async fn start<S: Service>(
     let address = listener.local_addr().map_err(StartError::Listener)?;
     let pool = db::pool(&settings.database.url, &settings.service(S::NAME).database, &settings.database)?;
     let prefix = prefix(S::NAME);
-    let root = ActorCard::new(prefix.clone(), "supervisor");
     let dice = Dice::new(S::NAME, &settings.faults);
-    let ledger_card = ActorCard::new(format!("{prefix}/ledger"), "group commit");
-    Err(StartError::Unknown(String::new()))
+    let card = |name: &str, kind| ActorCard::new(format!("{prefix}/{name}"), kind);
+    let writer = S::writer(&settings);
+    let (ledger, ledger_child) =
+        Ledger::new(card("ledger", "group commit"), S::NAME, pool.clone(), writer, &settings.group_commit);
+    let assembly = S::assemble(Parts { ledger, dice: dice.clone(), settings: &settings, prefix: &prefix });
+
+    let root = ActorCard::new(prefix.clone(), "supervisor");
+    let draining = Draining::default();
+    let front = Front {
+        service: S::NAME,
+        routes: assembly.routes.merge(debug::routes(S::NAME, root.clone(), Some(dice.clone()))),
+        settings: settings.clone(),
+        health: database_health(pool),
+        draining: draining.clone(),
+    };
+    let mut children = vec![ledger_child];
+    children.extend(assembly.children);
+    children.extend(settings.reload.clone().map(|source| faults(card("faults", "failure lab"), source, dice)));
+    children.push(server(card("front", "HTTP server"), front, listener));
+    let tree = supervision::start(SupervisorSpec::new(root.clone(), &settings.supervision, children)).await?;
+    info!(service = S::NAME, %address, "service started");
+    let grace = Duration::from_millis(settings.http.drain_grace_ms) + STOP_MARGIN;
+    let end = tokio::spawn(async move {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => {
+                draining.begin();
+                tree.stop(grace).await;
+                Ok(())
+            }
+            reason = tree.gave_up() => {
+                error!(service = S::NAME, %reason, "service gave up");
+                Err(reason)
+            }
+        }
+    });
+    Ok(Running { address, root, end })
+}
+
+/// Beyond the front's own grace, for the rest of the tree.
+const STOP_MARGIN: Duration = Duration::from_secs(5);
+
+fn database_health(pool: db::Pool) -> HealthCheck {
+    Arc::new(move || {
+        let pool = pool.clone();
+        Box::pin(async move { vec![Check { name: "database", result: db::ping(&pool).await }] })
+    })
+}
+
+fn faults(card: Arc<ActorCard>, source: ConfigSource, dice: Dice) -> ChildSpec {
+    let shared = card.clone();
+    supervision::child(card, Handle::new(), move || {
+        (FaultWatcher, FaultWatcherArgs { source: source.clone(), dice: dice.clone(), card: shared.clone() })
+    })
+}
+
+fn server(card: Arc<ActorCard>, front: Front, listener: TcpListener) -> ChildSpec {
+    let (shared, listener) = (card.clone(), Arc::new(listener));
+    supervision::child(card, Handle::new(), move || {
+        (Server, ServerArgs { card: shared.clone(), front: front.clone(), listener: listener.clone() })
+    })
 }
 
 /// Makes the prefix of a service's actors: names are unique in a process, and a process may hold several stacks.

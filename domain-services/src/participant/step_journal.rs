@@ -2,10 +2,15 @@
 
 use std::collections::HashMap;
 
-use common::{db::Connection, ids::TransactionId};
+use common::{
+    db::Connection,
+    ids::TransactionId,
+    wire::journal::{JournalEntry, JournalView},
+};
 
 use super::{
     Decision, Participant,
+    ledger::Item,
     journal::{Found, HASH_VERSION, Recorded, RequestHash},
 };
 
@@ -18,6 +23,10 @@ const RECORD: &str = "\
                               from_saga, step, attempt, epoch)
     select * from unnest($1::varchar[], $2::varchar[], $3::bytea[], $4::smallint[], $5::smallint[], $6::text[],
                          $7::boolean[], $8::boolean[], $9::text[], $10::integer[], $11::integer[])";
+
+const VIEW: &str = "\
+    select operation, status, reply, decided_at, from_saga, step, attempt, epoch, tombstone
+      from step_journal where transaction_id = $1 order by decided_at, operation";
 
 /// Who asked, for people and for the audit. Nothing is decided by it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +45,18 @@ pub(crate) struct JournalRow<'a> {
     pub(crate) decision: Decision,
     pub(crate) tombstone: bool,
     pub(crate) origin: &'a Origin,
+}
+
+impl<'a> JournalRow<'a> {
+    /// Makes the row of a decision about an item.
+    pub(crate) fn new<A>(
+        item: &'a Item<A>,
+        operation: &'static str,
+        hash: Option<&'a RequestHash>,
+        decision: Decision,
+    ) -> Self {
+        Self { transaction_id: &item.transaction_id, operation, hash, decision, tombstone: false, origin: &item.origin }
+    }
 }
 
 /// What the journal holds of the transactions of a batch: transaction id → (operation, row)
@@ -110,3 +131,23 @@ pub(crate) async fn record(connection: &mut Connection, mut rows: Vec<JournalRow
     Ok(())
 }
 
+
+/// Returns everything that the journal holds of a transaction, for people.
+pub(crate) async fn view(
+    connection: &mut Connection,
+    transaction_id: TransactionId,
+) -> Result<JournalView, tokio_postgres::Error> {
+    let rows = connection.query(VIEW, &[&transaction_id.as_str()]).await?;
+    let entries = rows.into_iter().map(|row| JournalEntry {
+        operation: row.get(0),
+        status: row.get(1),
+        reply: serde_json::from_str(row.get(2)).unwrap_or_default(),
+        decided_at: row.get(3),
+        from_saga: row.get(4),
+        step: row.get(5),
+        attempt: row.get(6),
+        epoch: row.get(7),
+        tombstone: row.get(8),
+    });
+    Ok(JournalView { transaction_id: transaction_id.into_string(), entries: entries.collect() })
+}

@@ -4,6 +4,7 @@ use common::{
     fields::read,
     http::{Access, ApiError, Request, Response, Routes, StatusCode, json},
     ids::TransactionId,
+    wire::payments::Payment,
 };
 
 use super::{CHARGE, Charge, Payments, table};
@@ -75,7 +76,7 @@ async fn show_by_transaction(desk: Desk<Payments>, request: Request) -> Result<R
     payment.map(|payment| json(StatusCode::OK, &payment)).ok_or_else(not_found)
 }
 
-async fn find(desk: &Desk<Payments>, asked: &str) -> Result<table::Payment, ApiError> {
+async fn find(desk: &Desk<Payments>, asked: &str) -> Result<Payment, ApiError> {
     let not_found = || ApiError::not_found(format!("there is no payment {asked}"));
     let payment_id = plain_number(asked).ok_or_else(not_found)?;
     let payment = desk.ledger.read(move |connection| Box::pin(table::by_id(connection, payment_id))).await;

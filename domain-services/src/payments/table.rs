@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
 use common::{
     db::Connection,
     faults::Coin,
     ids::{ProductId, TransactionId},
     money::Money,
+    wire::payments::Payment,
 };
 use tokio_postgres::Row;
 
@@ -40,18 +40,6 @@ pub(super) struct Refunded {
     pub(super) payment_id: i64,
     pub(super) user_id: String,
     pub(super) amount: Money,
-}
-
-/// A row.
-pub(super) struct PaymentRow {
-    pub(super) payment_id: i64,
-    pub(super) status: String,
-    pub(super) transaction_id: String,
-    pub(super) user_id: String,
-    pub(super) product_id: Option<String>,
-    pub(super) amount: Money,
-    pub(super) created_at: DateTime<Utc>,
-    pub(super) compensated_at: Option<DateTime<Utc>>,
 }
 
 /// Inserts charges, refused ones with status `error`; returns transaction id → payment id.
@@ -92,7 +80,7 @@ pub(super) async fn refund(
 pub(super) async fn by_id(
     connection: &mut Connection,
     payment_id: i64,
-) -> Result<Option<PaymentRow>, tokio_postgres::Error> {
+) -> Result<Option<Payment>, tokio_postgres::Error> {
     Ok(connection.query_opt(BY_ID, &[&payment_id]).await?.map(read))
 }
 
@@ -100,7 +88,7 @@ pub(super) async fn by_id(
 pub(super) async fn by_transaction(
     connection: &mut Connection,
     transaction_id: &TransactionId,
-) -> Result<Option<PaymentRow>, tokio_postgres::Error> {
+) -> Result<Option<Payment>, tokio_postgres::Error> {
     Ok(connection.query_opt(BY_TRANSACTION, &[&transaction_id.as_str()]).await?.map(read))
 }
 
@@ -111,8 +99,8 @@ fn status(coin: Coin) -> &'static str {
     }
 }
 
-fn read(row: Row) -> PaymentRow {
-    PaymentRow {
+fn read(row: Row) -> Payment {
+    Payment {
         payment_id: row.get(0),
         status: row.get(1),
         transaction_id: row.get(2),

@@ -4,6 +4,7 @@ use common::{
     fields::{FieldError, read},
     http::{Access, ApiError, Request, Response, Routes, StatusCode, json},
     ids::{TransactionId, UserId},
+    wire::purchases::{PurchasePage, PurchaseView},
 };
 
 use super::{Purchase, Purchases, table};
@@ -50,10 +51,11 @@ async fn cancel_by_id(desk: Desk<Purchases>, request: Request) -> Result<Respons
     let asked = request.param("purchase_id");
     let transaction_id = match is_number(asked) {
         true => find(&desk, asked).await?.transaction_id,
-        false => TransactionId::parse(asked).map_err(|error| {
-            ApiError::bad_fields_400(vec![FieldError { field: "transaction_id".to_owned(), message: error.to_string() }])
-        })?,
+        false => asked.to_owned(),
     };
+    let transaction_id = TransactionId::parse(&transaction_id).map_err(|error| {
+        ApiError::bad_fields_400(vec![FieldError { field: "transaction_id".to_owned(), message: error.to_string() }])
+    })?;
     desk.compensate(&request, transaction_id).await
 }
 
@@ -80,7 +82,7 @@ async fn list(desk: Desk<Purchases>, request: Request) -> Result<Response, ApiEr
     Ok(json(StatusCode::OK, &PurchasePage { purchases, next_cursor }))
 }
 
-async fn find(desk: &Desk<Purchases>, asked: &str) -> Result<table::PurchaseRow, ApiError> {
+async fn find(desk: &Desk<Purchases>, asked: &str) -> Result<PurchaseView, ApiError> {
     let not_found = || ApiError::not_found(format!("there is no purchase {asked}"));
     let found = match is_number(asked) {
         true => {
@@ -89,8 +91,11 @@ async fn find(desk: &Desk<Purchases>, asked: &str) -> Result<table::PurchaseRow,
         }
         false => {
             let transaction_id = TransactionId::parse(asked).map_err(|_| not_found())?;
-            let read = async move |connection| table::by_transaction(connection, &transaction_id).await;
-            desk.ledger.read(move |connection| Box::pin(read(connection))).await
+            desk.ledger
+                .read(move |connection| {
+                    Box::pin(async move { table::by_transaction(connection, &transaction_id).await })
+                })
+                .await
         }
     };
     found.map_err(answer::unreadable)?.ok_or_else(not_found)
