@@ -166,10 +166,11 @@ impl Root {
     /// Waits until the tree has given up, and returns the reason: the budget at its top is spent.
     pub async fn gave_up(&self) -> String {
         let mut gave_up = self.gave_up.clone();
-        match gave_up.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or_default(),
+        let reason = gave_up.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+        match reason {
+            Some(reason) => reason,
             // The sender lives as long as the tree: it was stopped, and will never give up.
-            Err(_) => std::future::pending().await,
+            None => std::future::pending().await,
         }
     }
 

@@ -43,7 +43,7 @@ pub(super) fn routes(desk: &Desk) -> Routes {
 async fn random(desk: Desk, request: Request) -> Result<Response, ApiError> {
     simulated_read(&desk.dice, &request, PRODUCT, async {
         if let Some(product) = desk.memory.random() {
-            return Ok(shown(&product));
+            return Ok(shown(&*product));
         }
         match desk.ledger.write(EnsureOne::new()).await {
             Written::Committed(products) => desk.memory.replace(products),
@@ -53,7 +53,7 @@ async fn random(desk: Desk, request: Request) -> Result<Response, ApiError> {
             }
         }
         // The writer took care that there is one.
-        desk.memory.random().map(|product| shown(&product)).ok_or_else(no_database)
+        desk.memory.random().map(|product| shown(&*product)).ok_or_else(no_database)
     })
     .await
 }
@@ -65,7 +65,7 @@ async fn by_id(desk: Desk, request: Request) -> Result<Response, ApiError> {
         // What is no number, or beyond every number, is no product either.
         let product_id = plain_number(asked).ok_or_else(not_found)?;
         if let Some(product) = desk.memory.by_id(product_id) {
-            return Ok(shown(&product));
+            return Ok(shown(&*product));
         }
         // Memory is behind by up to one refresh, and "not found" turns a saga back: it must be true.
         let product = desk
@@ -100,7 +100,7 @@ async fn journal(request: Request) -> Result<Response, ApiError> {
     Ok(json(StatusCode::OK, &JournalView { transaction_id: transaction_id.into_string(), entries: Vec::new() }))
 }
 
-fn shown(product: &impl Serialize) -> Response {
+fn shown(product: &(impl Serialize + ?Sized)) -> Response {
     json(StatusCode::OK, product)
 }
 

@@ -79,8 +79,8 @@ impl<P: Participant> Desk<P> {
         Ok(json(StatusCode::OK, &view))
     }
 
-    async fn deliver(&self, delivery: Delivery<'_>, item: Item<P::Action>) -> Result<Response, ApiError> {
-        let fate = self.dice.transport(delivery.operation, delivery.subject, &delivery.attempt);
+    async fn deliver(&self, delivery: Delivery, item: Item<P::Action>) -> Result<Response, ApiError> {
+        let fate = self.dice.transport(delivery.operation, &delivery.subject, &delivery.attempt);
         if fate.unavailable {
             return Err(simulated_unavailable(P::NAME));
         }
@@ -107,22 +107,22 @@ pub(crate) fn journal_route<P: Participant>(desk: &Desk<P>) -> Routes {
 }
 
 /// One delivery of a request, as the coins of the transport see it.
-struct Delivery<'a> {
+struct Delivery {
     operation: &'static str,
     /// Whose delivery: the transaction; for a read, the saga or the request.
-    subject: &'a str,
+    subject: String,
     attempt: String,
 }
 
-impl<'a> Delivery<'a> {
+impl Delivery {
     /// Takes the attempt from the saga's headers. Without them it is the request id: a client that tries again by hand
     /// is another attempt too.
-    fn of(request: &Request, operation: &'static str, subject: &'a str) -> Self {
+    fn of(request: &Request, operation: &'static str, subject: &str) -> Self {
         let attempt = match request.header(wire::SAGA_ATTEMPT) {
             Some(attempt) => format!("{}/{attempt}", request.header(wire::SAGA_EPOCH).unwrap_or_default()),
             None => request.request_id.clone(),
         };
-        Self { operation, subject, attempt }
+        Self { operation, subject: subject.to_owned(), attempt }
     }
 
     /// Tosses the failure rate of an operation that must not refuse, as a coin of the transport.
