@@ -11,6 +11,7 @@ mod error;
 mod request;
 mod routes;
 mod serve;
+mod server;
 pub mod debug;
 pub mod trace;
 pub mod transport_faults;
@@ -29,6 +30,7 @@ pub use error::ApiError;
 pub use request::{Params, Query, Request};
 pub use routes::{Access, Routes};
 pub use serve::serve;
+pub use server::server;
 
 /// What a handler returns.
 pub type Response = warp::reply::Response;

@@ -20,7 +20,6 @@ pub(crate) mod journal;
 pub(crate) mod ledger;
 pub(crate) mod pages;
 pub(crate) mod request;
-pub(crate) mod server;
 pub(crate) mod service;
 pub(crate) mod step_journal;
 

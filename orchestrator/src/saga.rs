@@ -10,10 +10,13 @@
 //! What the engine runs is a [`definition`]; the one of this system is [`crate::checkout`].
 
 pub mod actor;
+pub mod coordinator;
 pub mod definition;
+pub mod lease;
 pub mod log;
 pub mod outcome;
 pub mod plan;
+pub mod recovery;
 pub mod running;
 
 use std::fmt;

@@ -70,10 +70,9 @@ fn recorded(decision: Decision) -> Response {
         200 => StatusCode::OK,
         _ => StatusCode::CONFLICT,
     };
-    let reply = RawValue::from_string(decision.reply).expect("the journal holds the JSON that was put in");
-    let response = json(status, &reply);
+    let response = with_body(status, "application/json", decision.reply.into_bytes());
     match status {
-        StatusCode::CONFLICT => with_header(response, wire::SAGA_DECISION, "refused"),
+        StatusCode::CONFLICT => with_header(response, wire::SAGA_DECISION, wire::REFUSED),
         _ => response,
     }
 }

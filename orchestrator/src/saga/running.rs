@@ -121,6 +121,11 @@ impl Running {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
+    /// Returns the ids of all of them.
+    pub fn ids(&self) -> Vec<uuid::Uuid> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).keys().map(|id| id.0).collect()
+    }
+
     /// Returns how many there are.
     pub fn len(&self) -> usize {
         self.0.read().unwrap_or_else(PoisonError::into_inner).len()
@@ -147,5 +152,9 @@ impl Running {
 
     pub(crate) fn remove(&self, id: SagaId) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

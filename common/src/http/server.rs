@@ -2,30 +2,38 @@
 
 use std::sync::Arc;
 
-use common::{
-    http::{Front, serve},
-    supervision::ActorCard,
-};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::{Front, serve};
+use crate::supervision::{ActorCard, ChildSpec, Handle, child};
+
+/// Makes the child that serves a front on a listener, which it keeps across restarts.
+pub fn server(card: Arc<ActorCard>, front: Front, listener: TcpListener) -> ChildSpec {
+    let (shared, listener) = (card.clone(), Arc::new(listener));
+    child(card, Handle::new(), move || {
+        (Server, ServerArgs { card: shared.clone(), front: front.clone(), listener: listener.clone() })
+    })
+}
+
 /// The actor.
-pub(crate) struct Server;
+struct Server;
 
 /// What it starts with.
-pub(crate) struct ServerArgs {
-    pub(crate) card: Arc<ActorCard>,
-    pub(crate) front: Front,
-    pub(crate) listener: Arc<TcpListener>,
+struct ServerArgs {
+    card: Arc<ActorCard>,
+    front: Front,
+    listener: Arc<TcpListener>,
 }
 
 /// The serving task ended.
-pub(crate) struct Ended;
+struct Ended;
 
 /// What it keeps.
-pub(crate) struct ServerState {
+struct ServerState {
     stop: CancellationToken,
     serving: Option<JoinHandle<()>>,
 }

@@ -1,0 +1,59 @@
+//! The orchestrator's HTTP routes.
+
+mod list;
+mod purchase;
+mod status;
+mod view;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::group_commit::Ledger;
+use common::http::{Access, ApiError, Request, Response, Routes, StatusCode, json};
+use common::supervision::Handle;
+
+use crate::saga::coordinator::CoordinatorMsg;
+use crate::saga::lease::LeaseState;
+use crate::saga::running::Running;
+use crate::store::writer::SagaLogWriter;
+use crate::world::World;
+
+/// What the handlers work with.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    pub(crate) coordinator: Handle<CoordinatorMsg>,
+    pub(crate) running: Arc<Running>,
+    pub(crate) saga_log: Ledger<SagaLogWriter>,
+    pub(crate) lease: Arc<LeaseState>,
+    pub(crate) world: Arc<dyn World>,
+    pub(crate) wait_limit: Duration,
+}
+
+/// Returns the routes.
+pub(crate) fn routes(desk: &Desk) -> Routes {
+    Routes::new(crate::SERVICE)
+        .post("/saga/transaction", Access::Client, with(desk, purchase::start))
+        .get("/saga/status/{transaction_id}", Access::Client, with(desk, status::show))
+        .get("/saga/transactions", Access::Client, with(desk, list::show))
+        .get("/", Access::Public, |_| async {
+            let body = serde_json::json!({
+                "service": "Saga Orchestrator", "status": "running", "version": env!("CARGO_PKG_VERSION"),
+            });
+            Ok(json(StatusCode::OK, &body))
+        })
+}
+
+fn with<F, Fut>(desk: &Desk, handle: F) -> impl Fn(Request) -> Fut + Send + Sync + 'static + use<F, Fut>
+where
+    F: Fn(Desk, Request) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response, ApiError>> + Send + 'static,
+{
+    let desk = desk.clone();
+    move |request| handle(desk.clone(), request)
+}
+
+/// Answers a read of the saga log that failed.
+fn unreadable(error: common::group_commit::ReadError) -> ApiError {
+    tracing::warn!(%error, "the saga log could not be read");
+    ApiError::unavailable("the saga log cannot be read now; try again", 1)
+}

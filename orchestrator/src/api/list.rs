@@ -1,0 +1,71 @@
+//! `GET /saga/transactions?status=&user_id=&limit=&cursor=`: newest first.
+
+use common::fields::FieldError;
+use common::http::{ApiError, Request, Response, StatusCode, json};
+use common::ids::UserId;
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::view::SagaView;
+use super::{Desk, unreadable};
+use crate::saga::Status;
+use crate::store::reader::{self, Filter};
+
+const DEFAULT_LIMIT: i64 = 100;
+const MAX_LIMIT: i64 = 1_000;
+
+#[derive(Serialize)]
+struct Page {
+    total: i64,
+    transactions: Vec<SagaView>,
+    next_cursor: Option<String>,
+}
+
+pub(super) async fn show(desk: Desk, request: Request) -> Result<Response, ApiError> {
+    let mut filter = read(&request)?;
+    let limit = filter.limit;
+    // One more than shown tells whether there are more.
+    filter.limit += 1;
+    let (total, mut rows) = desk
+        .saga_log
+        .read(move |connection| Box::pin(async move { reader::list(connection, &filter).await }))
+        .await
+        .map_err(unreadable)?;
+    let has_more = rows.len() as i64 > limit;
+    rows.truncate(usize::try_from(limit).unwrap_or(0));
+    let next_cursor = if has_more { rows.last().map(|row| row.id.to_string()) } else { None };
+    let page = Page { total, transactions: rows.into_iter().map(SagaView::of_row).collect(), next_cursor };
+    Ok(json(StatusCode::OK, &page))
+}
+
+fn read(request: &Request) -> Result<Filter, ApiError> {
+    let mut errors = Vec::new();
+    let mut bad = |field: &str, message: String| errors.push(FieldError { field: field.to_owned(), message });
+    let query = &request.query;
+    let mut filter = Filter { limit: DEFAULT_LIMIT, ..Filter::default() };
+    if let Some(text) = query.get("status") {
+        filter.status = Status::parse(text);
+        if filter.status.is_none() {
+            bad("status", "expected PENDING, COMPENSATING, COMPLETED, COMPENSATED or FAILED".to_owned());
+        }
+    }
+    if let Some(text) = query.get("user_id") {
+        match UserId::parse(text) {
+            Ok(user_id) => filter.user_id = Some(user_id),
+            Err(error) => bad("user_id", error.to_string()),
+        }
+    }
+    if let Some(text) = query.get("limit") {
+        match text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)) {
+            Some(limit) => filter.limit = limit,
+            None => bad("limit", "expected a whole number from 1 to 1000".to_owned()),
+        }
+    }
+    if let Some(text) = query.get("cursor") {
+        match text.parse::<Uuid>() {
+            Ok(before) => filter.before = Some(before),
+            Err(_) => bad("cursor", "expected the next_cursor of the page before".to_owned()),
+        }
+    }
+    if errors.is_empty() { Ok(filter) } else { Err(ApiError::bad_fields_422(errors)) }
+}

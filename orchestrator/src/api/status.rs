@@ -1,0 +1,38 @@
+//! `GET /saga/status/{transaction_id}`: from memory while the saga runs here, from the log otherwise.
+
+use common::fields::FieldError;
+use common::http::{ApiError, Request, Response, StatusCode, json};
+use uuid::Uuid;
+
+use super::view::SagaView;
+use super::{Desk, unreadable};
+use crate::saga::SagaId;
+use crate::store::reader;
+
+pub(super) async fn show(desk: Desk, request: Request) -> Result<Response, ApiError> {
+    let asked = request.param("transaction_id");
+    let id = asked.parse::<Uuid>().map(SagaId).map_err(|_| {
+        let message = "expected a UUID".to_owned();
+        ApiError::bad_fields_422(vec![FieldError { field: "transaction_id".to_owned(), message }])
+    })?;
+    // Without a valid lease another node may have this saga by now. What is not in the log does not exist yet, and what
+    // has ended is answered by the log.
+    if desk.lease.is_valid()
+        && let Some(saga) = desk.running.get(id)
+    {
+        let is_shown = {
+            let log = &saga.progress().log;
+            log.is_begun() && log.ended().is_none()
+        };
+        if is_shown {
+            return Ok(json(StatusCode::OK, &SagaView::of_running(&saga)));
+        }
+    }
+    let row = desk
+        .saga_log
+        .read(move |connection| Box::pin(reader::by_id(connection, id)))
+        .await
+        .map_err(unreadable)?
+        .ok_or_else(|| ApiError::not_found(format!("there is no saga {id}")))?;
+    Ok(json(StatusCode::OK, &SagaView::of_row(row)))
+}

@@ -1,0 +1,80 @@
+//! A saga as clients see it, from memory or from its row.
+
+use chrono::{DateTime, Utc};
+use common::ids::UserId;
+use common::money::Money;
+use serde::Serialize;
+
+use crate::checkout::output;
+use crate::saga::definition::Outputs;
+use crate::saga::log::StepView;
+use crate::saga::running::RunningSaga;
+use crate::saga::{SagaId, Status};
+use crate::store::reader::StoredSaga;
+
+/// A saga.
+#[derive(Serialize)]
+pub(super) struct SagaView {
+    transaction_id: SagaId,
+    status: Status,
+    user_id: UserId,
+    product_id: Option<String>,
+    payment_id: Option<String>,
+    inventory_updated: bool,
+    purchase_registered: bool,
+    #[serde(serialize_with = "common::money::as_number::serialize")]
+    amount: Money,
+    #[serde(with = "common::wire::rfc3339")]
+    created_at: DateTime<Utc>,
+    #[serde(with = "common::wire::rfc3339::option")]
+    completed_at: Option<DateTime<Utc>>,
+    error_message: Option<String>,
+    purchase_id: Option<String>,
+    steps: Vec<StepView>,
+}
+
+impl SagaView {
+    pub(super) fn of_row(row: StoredSaga) -> Self {
+        let StoredSaga { id, status, order, outputs, timeline, created_at, ended_at, error, .. } = row;
+        Self::new(id, status, (order.user_id, order.amount), &outputs, timeline, created_at, ended_at, error)
+    }
+
+    pub(super) fn of_running(saga: &RunningSaga) -> Self {
+        let progress = saga.progress();
+        let log = &progress.log;
+        let whose = (saga.order.user_id.clone(), saga.order.amount);
+        // A cause that is not durable yet is nobody's business.
+        let error = log.cause().filter(|_| log.status() != Status::Pending).map(ToString::to_string);
+        Self::new(saga.id, log.status(), whose, log.outputs(), log.timeline(), saga.created_at, None, error)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "they are the columns of one saga, from two sources")]
+    fn new(
+        transaction_id: SagaId,
+        status: Status,
+        (user_id, amount): (UserId, Money),
+        outputs: &Outputs,
+        steps: Vec<StepView>,
+        created_at: DateTime<Utc>,
+        completed_at: Option<DateTime<Utc>>,
+        error_message: Option<String>,
+    ) -> Self {
+        let stands = |step: &str| steps.iter().any(|view| view.step == step && view.state == "done");
+        let output = |name| outputs.get(name).map(str::to_owned);
+        Self {
+            transaction_id,
+            status,
+            user_id,
+            product_id: output(output::PRODUCT_ID),
+            payment_id: output(output::PAYMENT_ID),
+            inventory_updated: stands("decrease"),
+            purchase_registered: stands("create"),
+            amount,
+            created_at,
+            completed_at,
+            error_message,
+            purchase_id: output(output::PURCHASE_ID),
+            steps,
+        }
+    }
+}

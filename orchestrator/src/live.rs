@@ -1,0 +1,61 @@
+//! The live world: PostgreSQL through the saga log's group commit, participants through their clients.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use common::group_commit::{Ledger, Written};
+use common::supervision::Handle;
+use rand::RngExt;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::participant_client::{Calling, ClientMsg};
+use crate::saga::SagaId;
+use crate::saga::outcome::Outcome;
+use crate::store::record::{LogWrite, WriteReport};
+use crate::store::writer::SagaLogWriter;
+use crate::world::{Answer, Call, World};
+
+/// The world as it is.
+pub(crate) struct LiveWorld {
+    /// The saga log.
+    pub(crate) saga_log: Ledger<SagaLogWriter>,
+    /// The clients, by participant.
+    pub(crate) clients: BTreeMap<&'static str, Handle<ClientMsg>>,
+}
+
+impl World for LiveWorld {
+    fn write(&self, write: LogWrite, answer: Answer<WriteReport>) {
+        let saga_log = self.saga_log.clone();
+        tokio::spawn(async move {
+            answer.give(match saga_log.write(write).await {
+                Written::Committed(report) => report,
+                Written::NotWritten(reason) | Written::Rejected(reason) => WriteReport::NotWritten(reason),
+                Written::InDoubt(reason) => WriteReport::InDoubt(reason),
+            });
+        });
+    }
+
+    fn call(&self, call: Call, answer: Answer<Outcome>) {
+        // A client that is down drops the call, and the answer with it: that says that the effect is not known.
+        if let Some(client) = self.clients.get(call.participant) {
+            let _ = client.cast(ClientMsg::Call(Box::new(Calling { call, answer, since: Instant::now() })));
+        }
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
+
+    fn dice(&self) -> f64 {
+        rand::rng().random()
+    }
+
+    fn new_saga_id(&self) -> SagaId {
+        SagaId(Uuid::now_v7())
+    }
+
+    fn new_nonce(&self) -> Uuid {
+        Uuid::new_v4()
+    }
+}

@@ -1,0 +1,234 @@
+//! The coordinator: admits sagas, makes an actor for each, and hears of their ends. It never waits for anything.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use common::supervision::{ActorCard, ChildSpec, Handle, child};
+use common::wire::actors::ActorView;
+use metrics::{counter, gauge};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use serde_json::json;
+use tracing::{error, warn};
+use uuid::Uuid;
+
+use crate::saga::SagaId;
+use crate::saga::actor::{Origin, Policy, SagaActor, SagaArguments, SagaMsg, StartAnswer, Waiter};
+use crate::saga::definition::{Definition, Order};
+use crate::saga::log::{Recovered, SagaLog};
+use crate::saga::running::{Running, RunningSaga};
+use crate::store::reader::StoredSaga;
+use crate::store::record::IdempotencyKey;
+use crate::world::World;
+
+/// As many sagas as the tree lists; the rest is a number.
+const SHOWN_SAGAS: usize = 1_000;
+
+/// A saga that a client starts.
+pub struct StartSaga {
+    /// Its id.
+    pub id: SagaId,
+    /// What was ordered.
+    pub order: Order,
+    /// The client's key, if it sent one.
+    pub key: Option<IdempotencyKey>,
+    /// Who waits.
+    pub waiter: Waiter,
+}
+
+/// What the coordinator hears.
+pub enum CoordinatorMsg {
+    /// Run this saga.
+    StartSaga(Box<StartSaga>),
+    /// Run this saga from where its log stands: this node has claimed it.
+    Adopt(Box<StoredSaga>),
+    /// This client leaves: answer it once the saga is in the log.
+    Detach(SagaId, Waiter),
+}
+
+/// What the coordinator is made of.
+#[derive(Clone)]
+pub struct CoordinatorArguments {
+    /// Its card.
+    pub card: Arc<ActorCard>,
+    /// The world.
+    pub world: Arc<dyn World>,
+    /// How patient sagas are.
+    pub policy: Policy,
+    /// The sagas that run here.
+    pub running: Arc<Running>,
+    /// What new sagas follow.
+    pub definition: Arc<Definition>,
+    /// What sagas may follow.
+    pub known: Arc<Vec<Arc<Definition>>>,
+    /// How many new sagas may run at once.
+    pub max_running: usize,
+}
+
+/// The actor.
+pub struct Coordinator;
+
+/// Its state.
+pub struct CoordinatorState {
+    arguments: CoordinatorArguments,
+    sagas: HashMap<SagaId, ActorRef<SagaMsg>>,
+    ids: HashMap<ActorId, SagaId>,
+}
+
+/// Makes the coordinator a child.
+pub fn coordinator(handle: Handle<CoordinatorMsg>, arguments: CoordinatorArguments) -> ChildSpec {
+    let (listed, found) = (arguments.running.clone(), arguments.running.clone());
+    let counted = arguments.running.clone();
+    arguments.card.set_state(move || json!({ "running": counted.len() }));
+    arguments.card.set_children(move || listed.some(SHOWN_SAGAS).iter().map(|saga| view(saga, saga.brief())).collect());
+    arguments.card.set_find(move |name| {
+        let id = name.rsplit("saga/").next()?.parse::<Uuid>().ok()?;
+        let saga = found.get(SagaId(id))?;
+        Some(view(&saga, saga.in_full()))
+    });
+    child(arguments.card.clone(), handle, move || (Coordinator, arguments.clone()))
+}
+
+fn view(saga: &RunningSaga, state: serde_json::Value) -> ActorView {
+    ActorView {
+        name: format!("saga/{}", saga.id),
+        kind: "saga".to_owned(),
+        status: "running".to_owned(),
+        restarts: 0,
+        last_restart_reason: None,
+        started_at: Some(saga.created_at),
+        messages_handled: 0,
+        queue_depth: None,
+        state,
+        children: Vec::new(),
+    }
+}
+
+impl Actor for Coordinator {
+    type Msg = CoordinatorMsg;
+    type State = CoordinatorState;
+    type Arguments = CoordinatorArguments;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<CoordinatorMsg>,
+        arguments: CoordinatorArguments,
+    ) -> Result<CoordinatorState, ActorProcessingErr> {
+        // The sagas of a coordinator that died died with it: recovery finds their rows without an actor.
+        arguments.running.clear();
+        Ok(CoordinatorState { arguments, sagas: HashMap::new(), ids: HashMap::new() })
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<CoordinatorMsg>,
+        message: CoordinatorMsg,
+        state: &mut CoordinatorState,
+    ) -> Result<(), ActorProcessingErr> {
+        state.arguments.card.handled();
+        match message {
+            CoordinatorMsg::StartSaga(start) => start_saga(&me, state, *start).await,
+            CoordinatorMsg::Adopt(stored) => adopt(&me, state, *stored).await,
+            CoordinatorMsg::Detach(id, waiter) => {
+                match state.sagas.get(&id) {
+                    Some(saga) => drop(saga.cast(SagaMsg::Detach(waiter))),
+                    None => drop(waiter.send(StartAnswer::AskTheRow(id))),
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<CoordinatorMsg>,
+        event: SupervisionEvent,
+        state: &mut CoordinatorState,
+    ) -> Result<(), ActorProcessingErr> {
+        let who = match event {
+            SupervisionEvent::ActorTerminated(who, ..) => who,
+            SupervisionEvent::ActorFailed(who, reason) => {
+                let saga = state.ids.get(&who.get_id());
+                error!(saga.id = saga.map(tracing::field::display), %reason, "a saga's actor died: it is rebuilt from its log");
+                who
+            }
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
+        };
+        if let Some(id) = state.ids.remove(&who.get_id()) {
+            state.sagas.remove(&id);
+            if let Some(saga) = state.arguments.running.get(id)
+                && let Some(status) = saga.progress().log.ended()
+            {
+                counter!("sagas_ended_total", "status" => status.as_str()).increment(1);
+            }
+            state.arguments.running.remove(id);
+            gauge!("sagas_running").set(state.sagas.len() as f64);
+        }
+        Ok(())
+    }
+}
+
+async fn start_saga(
+    me: &ActorRef<CoordinatorMsg>,
+    state: &mut CoordinatorState,
+    start: StartSaga,
+) -> Result<(), ActorProcessingErr> {
+    let StartSaga { id, order, key, waiter } = start;
+    if state.sagas.len() >= state.arguments.max_running {
+        let _ = waiter.send(StartAnswer::Overloaded);
+        return Ok(());
+    }
+    counter!("sagas_started_total").increment(1);
+    let definition = state.arguments.definition.clone();
+    let log = SagaLog::new(&definition);
+    let now = state.arguments.world.now();
+    // Microseconds are what the log keeps: memory and row give the same time.
+    let created_at = chrono::DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now);
+    let saga = Arc::new(RunningSaga::new(id, order, definition, created_at, 1, log));
+    spawn(me, state, saga, Origin::New { key, waiter }).await
+}
+
+async fn adopt(
+    me: &ActorRef<CoordinatorMsg>,
+    state: &mut CoordinatorState,
+    stored: StoredSaga,
+) -> Result<(), ActorProcessingErr> {
+    let StoredSaga { definition: name, definition_version: version, .. } = &stored;
+    let known = state.arguments.known.iter().find(|known| known.name == *name && known.version == *version);
+    let Some(definition) = known.cloned() else {
+        warn!(saga.id = %stored.id, definition = %name, version, "this node does not know the saga's definition");
+        return Ok(());
+    };
+    let recovered = Recovered {
+        outputs: stored.outputs,
+        direction: stored.direction,
+        cause: stored.error,
+        status: stored.status,
+        timeline: stored.timeline,
+    };
+    let log = SagaLog::recovered(&definition, recovered);
+    let saga = Arc::new(RunningSaga::new(stored.id, stored.order, definition, stored.created_at, stored.epoch, log));
+    let origin = Origin::Recovered { remaining: stored.remaining, cancel_requested: stored.cancel_requested };
+    counter!("sagas_recovered_total").increment(1);
+    spawn(me, state, saga, origin).await
+}
+
+async fn spawn(
+    me: &ActorRef<CoordinatorMsg>,
+    state: &mut CoordinatorState,
+    saga: Arc<RunningSaga>,
+    origin: Origin,
+) -> Result<(), ActorProcessingErr> {
+    let arguments = SagaArguments {
+        saga: saga.clone(),
+        origin,
+        world: state.arguments.world.clone(),
+        policy: state.arguments.policy,
+    };
+    state.arguments.running.insert(saga.clone());
+    // Unnamed: the registry of names is process-wide, and sagas are many. Its start waits for nothing.
+    let (actor, _) = Actor::spawn_linked(None, SagaActor, arguments, me.get_cell()).await?;
+    state.ids.insert(actor.get_id(), saga.id);
+    state.sagas.insert(saga.id, actor);
+    gauge!("sagas_running").set(state.sagas.len() as f64);
+    Ok(())
+}

@@ -1,0 +1,204 @@
+//! The lease of this process: a row that it renews, without which it begins nothing.
+//!
+//! Correctness never rests on it, only on epochs; it says who is alive, so that nobody takes over from the living.
+//! A fixed node id is guarded by a session advisory lock on the lease's own connection: a second process with the same id
+//! waits for the first to go, and says so. A process whose row carries another incarnation has been superseded: it gives
+//! up and never registers again.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use common::config::DatabaseSettings;
+use common::db::{Connection, describe};
+use common::supervision::{ActorCard, ChildSpec, Handle, child};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use secrecy::SecretString;
+use serde_json::json;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::store::Owner;
+
+const LOCK: &str = "select pg_try_advisory_lock(hashtextextended('saga node ' || $1, 0))";
+
+const REGISTER: &str = "
+    insert into node_lease (node_id, incarnation, expires_at)
+    values ($1, $2, clock_timestamp() + $3::bigint * interval '1 millisecond')
+    on conflict (node_id) do update
+    set incarnation = excluded.incarnation, registered_at = clock_timestamp(), expires_at = excluded.expires_at";
+
+const RENEW: &str = "
+    update node_lease set expires_at = clock_timestamp() + $3::bigint * interval '1 millisecond'
+    where node_id = $1 and incarnation = $2";
+
+/// What everybody may know of the lease.
+#[derive(Debug, Default)]
+pub struct LeaseState(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    valid_until: Option<Instant>,
+    held_since: Option<Instant>,
+    last_error: Option<String>,
+}
+
+impl LeaseState {
+    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells whether the lease is valid now: counted from before its last renewal was sent.
+    pub fn is_valid(&self) -> bool {
+        self.inner().valid_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Returns since when it has been held without a gap, if it is held.
+    pub fn held_since(&self) -> Option<Instant> {
+        let inner = self.inner();
+        inner.held_since.filter(|_| inner.valid_until.is_some_and(|until| Instant::now() < until))
+    }
+
+    fn renewed(&self, sent_at: Instant, lease: Duration) {
+        let mut inner = self.inner();
+        let had_gap = inner.valid_until.is_none_or(|until| Instant::now() >= until);
+        if had_gap {
+            inner.held_since = Some(Instant::now());
+        }
+        inner.valid_until = Some(sent_at + lease);
+        inner.last_error = None;
+    }
+}
+
+/// What the lease is made of.
+#[derive(Clone)]
+pub struct LeaseArguments {
+    /// Its card.
+    pub card: Arc<ActorCard>,
+    /// Who holds it.
+    pub owner: Arc<Owner>,
+    /// What everybody may know of it.
+    pub state: Arc<LeaseState>,
+    /// The server.
+    pub server: SecretString,
+    /// The saga log's database.
+    pub database: String,
+    /// How to connect.
+    pub settings: DatabaseSettings,
+    /// How long it lasts.
+    pub lease: Duration,
+    /// How often it is renewed.
+    pub heartbeat: Duration,
+    /// Cancelled when this process has been superseded.
+    pub superseded: CancellationToken,
+}
+
+struct Lease;
+
+enum LeaseMsg {
+    Renew,
+    Renewed(Option<Connection>),
+}
+
+struct State {
+    arguments: LeaseArguments,
+    connection: Option<Connection>,
+}
+
+/// Makes the lease a child.
+pub fn lease(arguments: LeaseArguments) -> ChildSpec {
+    let (owner, state) = (arguments.owner.clone(), arguments.state.clone());
+    arguments.card.set_state(move || {
+        let valid = state.is_valid();
+        json!({ "node_id": owner.node_id, "incarnation": owner.incarnation, "valid": valid, "last_error": state.inner().last_error })
+    });
+    child(arguments.card.clone(), Handle::new(), move || (Lease, arguments.clone()))
+}
+
+impl Actor for Lease {
+    type Msg = LeaseMsg;
+    type State = State;
+    type Arguments = LeaseArguments;
+
+    async fn pre_start(&self, me: ActorRef<LeaseMsg>, arguments: LeaseArguments) -> Result<State, ActorProcessingErr> {
+        me.cast(LeaseMsg::Renew)?;
+        Ok(State { arguments, connection: None })
+    }
+
+    async fn handle(&self, me: ActorRef<LeaseMsg>, message: LeaseMsg, state: &mut State) -> Result<(), ActorProcessingErr> {
+        state.arguments.card.handled();
+        match message {
+            LeaseMsg::Renew => {
+                let (arguments, connection) = (state.arguments.clone(), state.connection.take());
+                tokio::spawn(async move {
+                    let connection = renew(&arguments, connection).await;
+                    let _ = me.cast(LeaseMsg::Renewed(connection));
+                });
+            }
+            LeaseMsg::Renewed(connection) => {
+                state.connection = connection;
+                if !state.arguments.superseded.is_cancelled() {
+                    me.send_after(state.arguments.heartbeat, || LeaseMsg::Renew);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Renews, or registers on a new connection; returns the connection for the next time if it is still good.
+async fn renew(arguments: &LeaseArguments, connection: Option<Connection>) -> Option<Connection> {
+    let LeaseArguments { owner, state, lease, .. } = arguments;
+    let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
+    let (mut connection, is_new) = match connection {
+        Some(connection) => (connection, false),
+        None => match Connection::open(&arguments.server, &arguments.database, &arguments.settings).await {
+            Ok(connection) => (connection, true),
+            Err(error) => {
+                state.inner().last_error = Some(error.to_string());
+                return None;
+            }
+        },
+    };
+    let sent_at = Instant::now();
+    let renewed = async {
+        if is_new && !connection.query_one(LOCK, &[&owner.node_id]).await?.get::<_, bool>(0) {
+            return Ok(Renewal::TwinLives);
+        }
+        let was_registered = state.inner().held_since.is_some();
+        if was_registered {
+            let rows = connection.execute(RENEW, &[&owner.node_id, &owner.incarnation, &lease_ms]).await?;
+            return Ok(if rows == 0 { Renewal::Superseded } else { Renewal::Done });
+        }
+        connection.execute(REGISTER, &[&owner.node_id, &owner.incarnation, &lease_ms]).await?;
+        Ok::<_, tokio_postgres::Error>(Renewal::Done)
+    };
+    match renewed.await {
+        Ok(Renewal::Done) => {
+            state.renewed(sent_at, *lease);
+            Some(connection)
+        }
+        Ok(Renewal::TwinLives) => {
+            info!(node = owner.node_id, "another process with this node id lives: waiting for it to go");
+            state.inner().last_error = Some("another process with this node id lives".to_owned());
+            None
+        }
+        Ok(Renewal::Superseded) => {
+            error!(node = owner.node_id, "another process has taken this node id: giving up");
+            arguments.superseded.cancel();
+            None
+        }
+        Err(error) => {
+            let reason = describe(&error);
+            warn!(node = owner.node_id, reason, "the lease could not be renewed");
+            state.inner().last_error = Some(reason);
+            None
+        }
+    }
+}
+
+enum Renewal {
+    Done,
+    TwinLives,
+    Superseded,
+}

@@ -1,0 +1,258 @@
+//! The orchestrator as a running thing: its supervision tree, its start and its end.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use common::config::{RetryPolicy, Settings};
+use common::db::{self, DbError};
+use common::group_commit::Ledger;
+use common::http::{Check, Draining, Front, HealthCheck, debug, server};
+use common::supervision::{self, ActorCard, Handle, Root, SupervisorSpec};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use crate::api::{self, Desk};
+use crate::checkout::{self, StockRule};
+use crate::live::LiveWorld;
+use crate::participant_client::client;
+use crate::saga::actor::Policy;
+use crate::saga::coordinator::{CoordinatorArguments, coordinator};
+use crate::saga::definition::{Definition, DefinitionError};
+use crate::saga::lease::{LeaseArguments, LeaseState, lease};
+use crate::saga::plan::Patience;
+use crate::saga::recovery::{RecoveryArguments, recovery};
+use crate::saga::running;
+use crate::store::Owner;
+use crate::store::writer::SagaLogWriter;
+use crate::world::World;
+use crate::SERVICE;
+
+/// Beyond the grace of running sagas, for the rest of the tree.
+const STOP_MARGIN: Duration = Duration::from_secs(25);
+/// How often a drain looks whether sagas still run.
+const DRAIN_LOOKS_EVERY: Duration = Duration::from_millis(20);
+/// How long a start waits for its first lease before it answers anyway.
+const FIRST_LEASE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the orchestrator did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The listener has no address.
+    #[error("the listener has no address")]
+    Listener(#[source] std::io::Error),
+    /// The database settings make no pool.
+    #[error("the database settings are no good")]
+    Database(#[from] DbError),
+    /// A table of steps breaks a rule of the engine.
+    #[error("a saga definition is no good")]
+    Definition(#[from] DefinitionError),
+    /// No HTTP client could be made.
+    #[error("no HTTP client could be made")]
+    Client(#[from] reqwest::Error),
+    /// An actor did not start.
+    #[error("the supervision tree did not start")]
+    Tree(#[from] ractor::SpawnErr),
+}
+
+/// The orchestrator at work.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The root of its supervision tree, as `/debug/actors` shows it.
+    pub root: Arc<ActorCard>,
+    end: JoinHandle<Result<(), String>>,
+}
+
+impl Running {
+    /// Waits for the end: after a shutdown, once running sagas have finished or the grace is over.
+    ///
+    /// # Errors
+    /// The reason, when the supervision tree gave up or another process took this node id.
+    pub async fn finished(self) -> Result<(), String> {
+        self.end.await.unwrap_or_else(|error| Err(format!("the task that waits for the end died: {error}")))
+    }
+}
+
+/// Starts the orchestrator on a listener: its database must be there and migrated, but need not answer yet.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn start(
+    settings: Arc<Settings>,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<Running, StartError> {
+    let address = listener.local_addr().map_err(StartError::Listener)?;
+    let prefix = prefix();
+    let card = |name: &str, kind| ActorCard::new(format!("{prefix}/{name}"), kind);
+    let orchestrator = &settings.orchestrator;
+    let database = settings.service(SERVICE).database.clone();
+    let pool = db::pool(&settings.database.url, &database, &settings.database)?;
+    let incarnation = Uuid::new_v4();
+    let node_id = match orchestrator.node_id.as_str() {
+        "" => format!("node-{incarnation}"),
+        fixed => fixed.to_owned(),
+    };
+    let owner = Arc::new(Owner { node_id, incarnation });
+    let known: Vec<Arc<Definition>> = checkout::known_definitions()?.into_iter().map(Arc::new).collect();
+    let rule = if settings.checkout.compensate_inventory { StockRule::Restore } else { StockRule::Keep };
+    let definition = Arc::new(checkout::definition(rule)?);
+
+    let (saga_log, saga_log_child) = Ledger::new(
+        card("saga-log", "group commit"),
+        "saga-log",
+        pool.clone(),
+        SagaLogWriter::new(owner.clone()),
+        &settings.group_commit,
+    );
+    let mut children = vec![saga_log_child];
+    let mut clients = BTreeMap::new();
+    for participant in known.iter().flat_map(|known| &known.steps).map(|step| step.participant) {
+        if !clients.contains_key(participant) {
+            let handle = Handle::new();
+            let card = card(&format!("{participant}-client"), "HTTP client");
+            children.push(client(card, handle.clone(), participant, &settings)?);
+            clients.insert(participant, handle);
+        }
+    }
+    let lease_state = Arc::new(LeaseState::default());
+    let superseded = CancellationToken::new();
+    children.push(lease(LeaseArguments {
+        card: card("lease", "lease"),
+        owner: owner.clone(),
+        state: lease_state.clone(),
+        server: settings.database.url.clone(),
+        database,
+        settings: settings.database.clone(),
+        lease: Duration::from_millis(orchestrator.lease_ms),
+        heartbeat: Duration::from_millis(orchestrator.heartbeat_ms),
+        superseded: superseded.clone(),
+    }));
+    let world: Arc<dyn World> = Arc::new(LiveWorld { saga_log: saga_log.clone(), clients });
+    let running = Arc::new(running::Running::default());
+    let handle = Handle::new();
+    children.push(coordinator(
+        handle.clone(),
+        CoordinatorArguments {
+            card: card("coordinator", "coordinator"),
+            world: world.clone(),
+            policy: policy(&settings),
+            running: running.clone(),
+            definition,
+            known: Arc::new(known.clone()),
+            max_running: orchestrator.max_running,
+        },
+    ));
+    children.push(recovery(RecoveryArguments {
+        card: card("recovery", "recovery"),
+        owner,
+        lease: lease_state.clone(),
+        saga_log: saga_log.clone(),
+        coordinator: handle.clone(),
+        running: running.clone(),
+        definitions: known.iter().map(|known| known.name).collect(),
+        heartbeat: Duration::from_millis(orchestrator.heartbeat_ms),
+        lease_for: Duration::from_millis(orchestrator.lease_ms),
+        batch: i64::from(orchestrator.takeover_batch),
+        max_claims: i32::try_from(orchestrator.max_claims).unwrap_or(i32::MAX),
+    }));
+    let desk = Desk {
+        coordinator: handle,
+        running: running.clone(),
+        saga_log,
+        lease: lease_state.clone(),
+        world,
+        wait_limit: Duration::from_millis(orchestrator.wait_limit_ms),
+    };
+    let root = ActorCard::new(prefix.clone(), "supervisor");
+    let draining = Draining::default();
+    let front = Front {
+        service: SERVICE,
+        routes: api::routes(&desk).merge(debug::routes(SERVICE, root.clone(), None)),
+        settings: settings.clone(),
+        health: health(pool),
+        draining: draining.clone(),
+    };
+    children.push(server(card("front", "HTTP server"), front, listener));
+    let tree = supervision::start(SupervisorSpec::new(root.clone(), &settings.supervision, children)).await?;
+    wait_for_first_lease(&lease_state).await;
+    info!(%address, "orchestrator started");
+    let grace = Duration::from_millis(orchestrator.grace_ms);
+    let end = tokio::spawn(async move {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => {
+                draining.begin();
+                drain(&running, grace).await;
+                tree.stop(STOP_MARGIN).await;
+                Ok(())
+            }
+            () = superseded.cancelled() => fail(&tree, "another process has taken this node id".to_owned()).await,
+            reason = tree.gave_up() => fail(&tree, reason).await,
+        }
+    });
+    Ok(Running { address, root, end })
+}
+
+async fn fail(tree: &Root, reason: String) -> Result<(), String> {
+    error!(%reason, "orchestrator gave up");
+    tree.stop(STOP_MARGIN).await;
+    Err(reason)
+}
+
+/// Waits until no saga runs here, for as long as the grace lasts; what is left finds another owner, or this one again.
+async fn drain(running: &running::Running, grace: Duration) {
+    let give_up = Instant::now() + grace;
+    while !running.is_empty() {
+        if Instant::now() >= give_up {
+            warn!(sagas = running.len(), "the grace is over: the next owner goes on with these");
+            return;
+        }
+        tokio::time::sleep(DRAIN_LOOKS_EVERY).await;
+    }
+}
+
+async fn wait_for_first_lease(lease: &LeaseState) {
+    let give_up = Instant::now() + FIRST_LEASE_TIMEOUT;
+    while !lease.is_valid() && Instant::now() < give_up {
+        tokio::time::sleep(DRAIN_LOOKS_EVERY).await;
+    }
+}
+
+fn health(pool: db::Pool) -> HealthCheck {
+    Arc::new(move || {
+        let pool = pool.clone();
+        Box::pin(async move { vec![Check { name: "saga_log", result: db::ping(&pool).await }] })
+    })
+}
+
+fn policy(settings: &Settings) -> Policy {
+    let patience = |retry: &RetryPolicy| Patience {
+        attempts: retry.attempts,
+        backoff_min: Duration::from_millis(retry.backoff_min_ms),
+        backoff_max: Duration::from_millis(retry.backoff_max_ms),
+    };
+    Policy {
+        action: patience(&settings.retry.action),
+        compensation: patience(&settings.retry.compensation),
+        call_timeout: Duration::from_millis(settings.participants.timeout_ms),
+        deadline: Duration::from_millis(settings.orchestrator.deadline_ms),
+        attention_after_attempts: settings.orchestrator.attention_after_attempts,
+        attention_after: Duration::from_millis(settings.orchestrator.attention_after_ms),
+    }
+}
+
+/// Makes the prefix of the actors' names: they are unique in a process, and a process may hold several stacks.
+fn prefix() -> String {
+    static STACKS: AtomicU64 = AtomicU64::new(1);
+    format!("stack-{}/{SERVICE}", STACKS.fetch_add(1, Ordering::Relaxed))
+}
