@@ -1,67 +1,69 @@
-//! Money: a positive amount with two decimals, kept as whole cents.
-//!
-//! An amount comes in as the text of a JSON number or string and is read digit by digit. It never becomes a binary
-//! floating-point number, neither here nor on its way through JSON.
+//! Amounts of money: whole cents, read from exact text. Binary floating point is nowhere on the way.
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::de::{self, Deserializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::fields::raw::Raw;
+/// The largest amount: decimal(10,2), 99999999.99.
+const MAX_CENTS: i64 = 9_999_999_999;
 
-/// The most that an amount may be, in cents: what `numeric(10,2)` holds.
-const MAX_CENTS: i64 = 99_999_999_99;
-
-/// A positive amount of at most 99999999.99. It is shown, and serialized, as text with two decimals.
+/// An amount, above 0 and at most 99999999.99, with two decimals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Money(i64);
 
-/// Why a text or a number of cents is no amount.
+/// Why a text is no amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum MoneyError {
-    /// It is not digits with an optional point and at most two decimals.
-    #[error("must be plain digits with at most 2 decimals, such as 99.90")]
-    Form,
-    /// It is zero, or negative.
-    #[error("must be greater than 0")]
-    TooSmall,
-    /// It is more than 99999999.99.
-    #[error("must be at most 99999999.99")]
+    /// It has something but digits and a point.
+    #[error("expected plain digits with at most one point, such as 99.99")]
+    NotPlain,
+    /// It has a third decimal.
+    #[error("expected at most 2 decimals")]
+    TooPrecise,
+    /// It is not above zero.
+    #[error("expected more than 0")]
+    NotPositive,
+    /// It is above the largest amount.
+    #[error("expected at most 99999999.99")]
     TooLarge,
 }
 
 impl Money {
-    /// Reads an amount: digits, then optionally a point and one or two more. No sign, no exponent, no blank, no zeros in
-    /// front.
+    /// Reads an amount: digits, optionally a point and one or two decimals. No sign, no exponent, no blank.
     ///
     /// # Errors
-    /// [`MoneyError`] says which rule the text breaks.
+    /// [`MoneyError`] says what is expected.
     pub fn parse(text: &str) -> Result<Self, MoneyError> {
-        let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
-        let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        let padded = whole.len() > 1 && whole.starts_with('0');
-        if !digits(whole) || !digits(decimals) || decimals.len() > 2 || padded {
-            return Err(MoneyError::Form);
+        let (whole, decimals) = match text.split_once('.') {
+            Some((whole, decimals)) => (whole, Some(decimals)),
+            None => (text, None),
+        };
+        let is_plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let leads_with_zero = whole.len() > 1 && whole.starts_with('0');
+        if !is_plain(whole) || !decimals.is_none_or(is_plain) || leads_with_zero {
+            return Err(MoneyError::NotPlain);
         }
-        // Longer ones are too large, and may be too large for the arithmetic.
-        const MAX_WHOLE_DIGITS: usize = 8;
-        if whole.len() > MAX_WHOLE_DIGITS {
+        let decimals = decimals.unwrap_or("00");
+        if decimals.len() > 2 {
+            return Err(MoneyError::TooPrecise);
+        }
+        if whole.len() > 8 {
             return Err(MoneyError::TooLarge);
         }
-        let number = |part: &str| part.bytes().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
-        let hundredths = if decimals.len() == 1 { number(decimals) * 10 } else { number(decimals) };
-        Self::from_cents(number(whole) * 100 + hundredths)
+        let digits = format!("{whole}{decimals:0<2}");
+        Self::from_cents(digits.parse().map_err(|_| MoneyError::NotPlain)?)
     }
 
-    /// Makes an amount of whole cents.
+    /// Makes an amount of cents.
     ///
     /// # Errors
-    /// [`MoneyError`] when it is not between 1 and 9999999999 cents.
+    /// [`MoneyError::NotPositive`] or [`MoneyError::TooLarge`].
     pub fn from_cents(cents: i64) -> Result<Self, MoneyError> {
         match cents {
-            ..=0 => Err(MoneyError::TooSmall),
+            ..=0 => Err(MoneyError::NotPositive),
             1..=MAX_CENTS => Ok(Self(cents)),
             _ => Err(MoneyError::TooLarge),
         }
@@ -71,16 +73,6 @@ impl Money {
     pub fn cents(self) -> i64 {
         self.0
     }
-
-    /// Reads an amount from a JSON number or string.
-    pub(crate) fn from_raw(raw: &RawValue) -> Result<Self, String> {
-        match Raw::of(raw) {
-            Raw::Text(text) => Self::parse(&text).map_err(|error| error.to_string()),
-            Raw::Number(number) if number.starts_with('-') => Err(MoneyError::TooSmall.to_string()),
-            Raw::Number(number) => Self::parse(number).map_err(|error| error.to_string()),
-            Raw::Other(kind) => Err(format!("must be a number or a numeric string, not {kind}")),
-        }
-    }
 }
 
 impl fmt::Display for Money {
@@ -89,38 +81,82 @@ impl fmt::Display for Money {
     }
 }
 
+/// As a string with two decimals; [`as_number`] writes a number instead.
 impl Serialize for Money {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-/// From the text of a JSON number or string; works with `serde_json` only.
+/// From a number or a string, by its exact text.
 impl<'de> Deserialize<'de> for Money {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
-        Self::from_raw(&raw).map_err(serde::de::Error::custom)
+        Self::parse(raw.get().trim_matches('"')).map_err(de::Error::custom)
     }
 }
 
-/// For `#[serde(with = "common::money::as_number")]`: an amount as a JSON number with two decimals.
+/// Writes an amount as a JSON number with two decimals, by its exact text.
 pub mod as_number {
-    use super::{Deserialize, Deserializer, Money, RawValue, Serialize, Serializer};
+    use super::{Money, RawValue};
+    use serde::{Serialize, Serializer, ser};
 
-    /// Writes the exact digits as a number; works with `serde_json` only.
+    /// Writes the number.
     ///
     /// # Errors
-    /// Those of the serializer.
+    /// The serializer's own.
     pub fn serialize<S: Serializer>(money: &Money, serializer: S) -> Result<S::Ok, S::Error> {
-        let digits = RawValue::from_string(money.to_string()).map_err(serde::ser::Error::custom)?;
-        digits.serialize(serializer)
+        RawValue::from_string(money.to_string()).map_err(ser::Error::custom)?.serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn amounts_are_read_by_their_exact_text() {
+        let good = [("1", 100), ("0.01", 1), ("99.9", 9_990), ("99999999.99", MAX_CENTS), ("10.00", 1_000)];
+        for (text, cents) in good {
+            assert_eq!(Money::parse(text).map(Money::cents), Ok(cents), "{text}");
+        }
+        let bad = [
+            ("", MoneyError::NotPlain), ("-1", MoneyError::NotPlain), ("+1", MoneyError::NotPlain),
+            ("1e2", MoneyError::NotPlain), (" 1", MoneyError::NotPlain), ("1.", MoneyError::NotPlain),
+            (".5", MoneyError::NotPlain), ("1.2.3", MoneyError::NotPlain), ("٣", MoneyError::NotPlain),
+            ("007", MoneyError::NotPlain), ("1.230", MoneyError::TooPrecise), ("0", MoneyError::NotPositive),
+            ("0.00", MoneyError::NotPositive), ("100000000", MoneyError::TooLarge),
+            ("9999999999999999999999999999999999999999999999999999999999999999", MoneyError::TooLarge),
+        ];
+        for (text, error) in bad {
+            assert_eq!(Money::parse(text), Err(error), "{text}");
+        }
     }
 
-    /// Reads a number or a numeric string.
-    ///
-    /// # Errors
-    /// When it is no amount.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Money, D::Error> {
-        Money::deserialize(deserializer)
+    #[test]
+    fn json_gives_a_string_or_a_number_with_two_decimals() {
+        #[derive(Serialize)]
+        struct Both {
+            text: Money,
+            #[serde(serialize_with = "as_number::serialize")]
+            number: Money,
+        }
+        let money = Money::parse("100").unwrap();
+        let json = serde_json::to_string(&Both { text: money, number: money }).unwrap();
+        assert_eq!(json, r#"{"text":"100.00","number":100.00}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_is_read_back(cents in 1..=MAX_CENTS) {
+            let money = Money::from_cents(cents).unwrap();
+            prop_assert_eq!(Money::parse(&money.to_string()), Ok(money));
+        }
+
+        #[test]
+        fn no_text_breaks_the_reader(text in "\\PC*") {
+            let _ = Money::parse(&text);
+        }
     }
 }

@@ -8,7 +8,6 @@
 //! | `GET /payments/{payment_id}/`, `GET /payments/by-transaction/{transaction_id}/` | the row |
 
 mod routes;
-mod routes;
 mod table;
 
 use common::{
@@ -22,11 +21,15 @@ use common::{
 
 use crate::participant::{
     Action, Decision, Decisions, NewCompensation, Participant, Work, body,
-    front::Desk,
+    front::{Desk, journal_route},
     journal::ActionSeen,
     ledger::JournaledWriter,
     service::{Assembly, Parts, Service},
 };
+
+mod migrations {
+    refinery::embed_migrations!("../sql/payments");
+}
 
 const CHARGE: &str = "charge";
 const REFUND: &str = "refund";
@@ -68,27 +71,29 @@ impl Participant for Payments {
         work: &Work<'_, Charge>,
     ) -> Result<Decisions, tokio_postgres::Error> {
         let payment_ids = table::insert(connection, &work.actions).await?;
-        let mut refunded = table::refund(connection, &work.compensations).await?;
+        let refunded = table::refund(connection, &work.compensations).await?;
         let actions = work.actions.iter().map(|new| {
-            let payment_id = payment_ids[new.transaction_id.as_str()];
-            match new.coin {
-                Coin::Accept => captured(payment_id, new.transaction_id, new.action),
-                Coin::Refuse => {
-                    let message = "Error processing payment";
-                    Decision::refused(&refusal(Some(payment_id), message, new.transaction_id, Some(new.action)))
-                }
+            let payment_id = payment_ids.get(new.transaction_id.as_str()).copied();
+            match (new.coin, payment_id) {
+                (Coin::Accept, Some(payment_id)) => captured(payment_id, new.transaction_id, new.action),
+                _ => Decision::refused(&refusal(
+                    payment_id,
+                    "Error processing payment",
+                    new.transaction_id,
+                    Some(new.action),
+                )),
             }
         });
-        let compensations = work
-            .compensations
-            .iter()
-            .map(|new| given_back(new, refunded.remove(new.transaction_id.as_str())));
+        let compensations = work.compensations.iter().map(|new| match refunded.get(new.transaction_id.as_str()) {
+            Some(given_back) => Some(refund(new.transaction_id, Some(given_back))),
+            None => nothing_to_refund(new),
+        });
         Ok(Decisions { actions: actions.collect(), compensations: compensations.collect() })
     }
 
     fn too_late(transaction_id: &TransactionId, charge: &Charge, compensation: &str) -> String {
         let payment_id = payment_given_back(compensation);
-        body(&refusal(payment_id, "Payment was refunded before", transaction_id, Some(charge)))
+        body(&refusal(payment_id, "Payment was already refunded", transaction_id, Some(charge)))
     }
 
     fn tombstone(transaction_id: &TransactionId) -> String {
@@ -124,52 +129,49 @@ fn refusal(
     }
 }
 
-fn given_back(new: &NewCompensation<'_>, refunded: Option<table::Refunded>) -> Option<Decision> {
-    let reply = match (refunded, new.action) {
-        (Some(payment), _) => RefundReply {
-            status: "compensated".to_owned(),
-            message: "Payment refunded successfully".to_owned(),
-            payment_id: Some(payment.payment_id),
-            transaction_id: new.transaction_id.to_string(),
-            user_id: Some(payment.user_id),
-            amount: Some(payment.amount),
-        },
-        (None, ActionSeen::Refused | ActionSeen::Never) => RefundReply {
-            status: "compensated".to_owned(),
-            message: "Nothing to refund; no payment of this transaction will be taken".to_owned(),
-            payment_id: None,
-            transaction_id: new.transaction_id.to_string(),
-            user_id: None,
-            amount: None,
-        },
-        // Captured, says the journal, but there was nothing to give back.
-        (None, ActionSeen::Done) => return None,
+fn refund(transaction_id: &TransactionId, given_back: Option<&table::Refunded>) -> Decision {
+    let message = match given_back {
+        Some(_) => "Payment refunded successfully",
+        None => "Nothing to refund",
     };
-    Some(Decision::done(&reply))
+    Decision::done(&RefundReply {
+        status: "compensated".to_owned(),
+        message: message.to_owned(),
+        payment_id: given_back.map(|payment| payment.payment_id),
+        transaction_id: transaction_id.to_string(),
+        user_id: given_back.map(|payment| payment.user_id.clone()),
+        amount: given_back.map(|payment| payment.amount),
+    })
 }
 
-/// Reads which payment a refund gave back from its reply; a tombstone's reply has none either.
-fn payment_given_back(reply: &str) -> Option<i64> {
-    #[derive(serde::Deserialize)]
-    struct GivenBack {
-        payment_id: Option<i64>,
+/// A payment that was refused, or never came, has nothing to give back. One that was captured but is not there any more
+/// is not explained by anything here.
+fn nothing_to_refund(new: &NewCompensation<'_>) -> Option<Decision> {
+    match new.action {
+        ActionSeen::Refused | ActionSeen::Never => Some(refund(new.transaction_id, None)),
+        ActionSeen::Done => None,
     }
-    serde_json::from_str::<GivenBack>(reply).ok()?.payment_id
+}
+
+/// Reads the payment that a compensation gave back from its answer.
+fn payment_given_back(compensation: &str) -> Option<i64> {
+    serde_json::from_str::<RefundReply>(compensation).ok().and_then(|reply| reply.payment_id)
 }
 
 impl Service for Payments {
-    const NAME: &'static str = <Self as Participant>::NAME;
-    type Writer = JournaledWriter<Self>;
+    const NAME: &'static str = "payments";
+    type Writer = JournaledWriter<Payments>;
 
     fn migrations() -> refinery::Runner {
-        embedded::migrations::runner()
+        migrations::migrations::runner()
     }
 
-    fn writer(_: &Settings) -> JournaledWriter<Self> {
-        JournaledWriter::new(Self)
+    fn writer(_: &Settings) -> JournaledWriter<Payments> {
+        JournaledWriter::new(Payments)
     }
 
-    fn assemble(parts: Parts<'_, JournaledWriter<Self>>) -> Assembly {
-        Assembly::of(routes::routes(&Desk { ledger: parts.ledger, dice: parts.dice }))
+    fn assemble(parts: Parts<'_, JournaledWriter<Payments>>) -> Assembly {
+        let desk = Desk { ledger: parts.ledger, dice: parts.dice };
+        Assembly { routes: routes::routes(&desk).merge(journal_route(&desk)), children: Vec::new() }
     }
 }

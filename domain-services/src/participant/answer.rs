@@ -70,9 +70,10 @@ fn recorded(decision: Decision) -> Response {
         200 => StatusCode::OK,
         _ => StatusCode::CONFLICT,
     };
-    let response = with_body(status, "application/json", decision.reply.into_bytes());
+    let reply = RawValue::from_string(decision.reply).expect("the journal holds the JSON that was put in");
+    let response = json(status, &reply);
     match status {
-        StatusCode::CONFLICT => with_header(response, wire::SAGA_DECISION, wire::REFUSED),
+        StatusCode::CONFLICT => with_header(response, wire::SAGA_DECISION, "refused"),
         _ => response,
     }
 }

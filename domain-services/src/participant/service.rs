@@ -127,73 +127,60 @@ async fn start<S: Service>(
     let address = listener.local_addr().map_err(StartError::Listener)?;
     let pool = db::pool(&settings.database.url, &settings.service(S::NAME).database, &settings.database)?;
     let prefix = prefix(S::NAME);
-    let root_card = ActorCard::new(prefix.clone(), "supervisor");
     let dice = Dice::new(S::NAME, &settings.faults);
-    let draining = Draining::default();
-
-    let card = ActorCard::new(format!("{prefix}/ledger"), "group commit");
+    let card = |name: &str, kind| ActorCard::new(format!("{prefix}/{name}"), kind);
+    let writer = S::writer(&settings);
     let (ledger, ledger_child) =
-        Ledger::new(card, S::NAME, pool.clone(), S::writer(&settings), &settings.group_commit);
-    let parts = Parts { ledger, dice: dice.clone(), settings: &settings, prefix: &prefix };
-    let Assembly { routes, children: own_children } = S::assemble(parts);
-    let routes = routes.merge(debug::routes(S::NAME, root_card.clone(), Some(dice.clone())));
+        Ledger::new(card("ledger", "group commit"), S::NAME, pool.clone(), writer, &settings.group_commit);
+    let assembly = S::assemble(Parts { ledger, dice: dice.clone(), settings: &settings, prefix: &prefix });
+
+    let root = ActorCard::new(prefix.clone(), "supervisor");
+    let draining = Draining::default();
     let front = Front {
         service: S::NAME,
-        routes,
+        routes: assembly.routes.merge(debug::routes(S::NAME, root.clone(), Some(dice.clone()))),
         settings: settings.clone(),
         health: database_health(pool),
         draining: draining.clone(),
     };
-
     let mut children = vec![ledger_child];
-    children.extend(own_children);
-    children.extend(settings.reload.clone().map(|source| fault_watcher(&prefix, source, dice)));
-    children.push(http::server(ActorCard::new(format!("{prefix}/front"), "http server"), front, listener));
-    let root = supervision::start(SupervisorSpec::new(root_card.clone(), &settings.supervision, children)).await?;
+    children.extend(assembly.children);
+    children.extend(settings.reload.clone().map(|source| faults(card("faults", "failure lab"), source, dice)));
+    children.push(server(card("front", "HTTP server"), front, listener));
+    let tree = supervision::start(SupervisorSpec::new(root.clone(), &settings.supervision, children)).await?;
     info!(service = S::NAME, %address, "service started");
-
-    let drain_grace = Duration::from_millis(settings.http.drain_grace_ms);
-    let end = tokio::spawn(run_until_the_end(S::NAME, root, shutdown, draining, drain_grace));
-    Ok(Running { address, root: root_card, end })
+    let grace = Duration::from_millis(settings.http.drain_grace_ms) + STOP_MARGIN;
+    let end = tokio::spawn(async move {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => {
+                draining.begin();
+                tree.stop(grace).await;
+                Ok(())
+            }
+            reason = tree.gave_up() => {
+                error!(service = S::NAME, %reason, "service gave up");
+                Err(reason)
+            }
+        }
+    });
+    Ok(Running { address, root, end })
 }
 
-/// Waits for a shutdown, or for the tree to give up, whichever comes first.
-async fn run_until_the_end(
-    service: &'static str,
-    root: Root,
-    shutdown: CancellationToken,
-    draining: Draining,
-    drain_grace: Duration,
-) -> Result<(), String> {
-    tokio::select! {
-        biased;
-        reason = root.gave_up() => {
-            error!(service, %reason, "the service gave up");
-            Err(reason)
-        }
-        () = shutdown.cancelled() => {
-            info!(service, "the service finishes what is at work");
-            draining.begin();
-            root.stop(drain_grace + STOP_MARGIN).await;
-            info!(service, "the service stopped");
-            Ok(())
-        }
-    }
-}
+/// Beyond the front's own grace, for the rest of the tree.
+const STOP_MARGIN: Duration = Duration::from_secs(5);
 
-fn database_health(pool: Pool) -> HealthCheck {
+fn database_health(pool: db::Pool) -> HealthCheck {
     Arc::new(move || {
         let pool = pool.clone();
         Box::pin(async move { vec![Check { name: "database", result: db::ping(&pool).await }] })
     })
 }
 
-fn fault_watcher(prefix: &str, source: ConfigSource, dice: Dice) -> ChildSpec {
-    let card = ActorCard::new(format!("{prefix}/faults"), "fault watcher");
+fn faults(card: Arc<ActorCard>, source: ConfigSource, dice: Dice) -> ChildSpec {
     let shared = card.clone();
     supervision::child(card, Handle::new(), move || {
-        let card = shared.clone();
-        (FaultWatcher, FaultWatcherArgs { source: source.clone(), dice: dice.clone(), card })
+        (FaultWatcher, FaultWatcherArgs { source: source.clone(), dice: dice.clone(), card: shared.clone() })
     })
 }
 

@@ -18,10 +18,6 @@ const LOOK_UP: &str = "\
     select transaction_id, operation, status, reply, request_hash, hash_version, tombstone
       from step_journal where transaction_id = any($1::varchar[])";
 
-const VIEW: &str = "\
-    select operation, status, reply, decided_at, from_saga, step, attempt, epoch, tombstone
-      from step_journal where transaction_id = $1 order by decided_at, operation";
-
 const RECORD: &str = "\
     insert into step_journal (transaction_id, operation, request_hash, hash_version, status, reply, tombstone,
                               from_saga, step, attempt, epoch)
@@ -96,31 +92,8 @@ impl Journal {
     }
 }
 
-/// Returns what the journal holds of a transaction, for people.
-pub(crate) async fn view(
-    connection: &mut Connection,
-    transaction_id: TransactionId,
-) -> Result<JournalView, tokio_postgres::Error> {
-    let rows = connection.query(VIEW, &[&transaction_id.as_str()]).await?;
-    let entries = rows.into_iter().map(|row| JournalEntry {
-        operation: row.get(0),
-        status: row.get(1),
-        reply: serde_json::from_str(row.get(2)).unwrap_or_default(),
-        decided_at: row.get(3),
-        from_saga: row.get(4),
-        step: row.get(5),
-        attempt: row.get(6),
-        epoch: row.get(7),
-        tombstone: row.get(8),
-    });
-    Ok(JournalView { transaction_id: transaction_id.into_string(), entries: entries.collect() })
-}
-
 /// Inserts journal rows, in the order of their keys.
-pub(crate) async fn record(
-    connection: &mut Connection,
-    mut rows: Vec<JournalRow<'_>>,
-) -> Result<(), tokio_postgres::Error> {
+pub(crate) async fn record(connection: &mut Connection, mut rows: Vec<JournalRow<'_>>) -> Result<(), tokio_postgres::Error> {
     if rows.is_empty() {
         return Ok(());
     }
