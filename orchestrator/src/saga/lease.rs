@@ -20,7 +20,7 @@ use tracing::{error, info, warn};
 
 use crate::store::Owner;
 
-const LOCK: &str = "select pg_try_advisory_lock(hashtextextended('saga node ' || $1, 0))";
+const LOCK: &str = "select pg_try_advisory_lock(hashtextextended('saga node ' || $1::text, 0))";
 
 const REGISTER: &str = "
     insert into node_lease (node_id, incarnation, expires_at)

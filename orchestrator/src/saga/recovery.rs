@@ -27,7 +27,7 @@ const CLAIM: &str = concat!(
          select f.id from saga f
          where f.ended_at is null and f.definition = any($3)
            and (f.wake_at is null or f.wake_at <= clock_timestamp())
-           and ((f.owner_node = $1 and f.owner_incarnation <> $2)
+           and ((f.owner_node = $1::varchar and f.owner_incarnation <> $2::uuid)
                 or (f.owner_incarnation = $2 and f.id <> all($4) and f.created_at < clock_timestamp() - interval '1 second')
                 or ($5 and f.owner_incarnation <> $2 and not exists (
                         select 1 from node_lease l
@@ -36,7 +36,7 @@ const CLAIM: &str = concat!(
          order by f.id limit $6
          for update skip locked)
      update saga s
-     set owner_node = $1, owner_incarnation = $2, epoch = s.epoch + 1, claims = s.claims + 1, wake_at = null,
+     set owner_node = $1::varchar, owner_incarnation = $2::uuid, epoch = s.epoch + 1, claims = s.claims + 1, wake_at = null,
          attention = case when s.claims + 1 > $7 then 'claimed ' || s.claims + 1 || ' times without progress'
                           else s.attention end,
          attention_at = case when s.claims + 1 > $7 then coalesce(s.attention_at, clock_timestamp())

@@ -25,7 +25,7 @@ const BEGIN: &str = "
     select i.id, i.definition, i.version, i.user_id, i.cents::numeric / 100, i.product, i.outputs,
            case when i.ended_at is null then 'PENDING' else 'COMPENSATED' end,
            case when i.ended_at is null then 'forward' else 'compensating' end,
-           i.error, i.timeline, i.key, i.fingerprint, i.nonce, $1, $2, i.epoch, i.attention,
+           i.error, i.timeline, i.key, i.fingerprint, i.nonce, $1::varchar, $2::uuid, i.epoch, i.attention,
            case when i.attention is not null then clock_timestamp() end,
            clock_timestamp() + i.deadline_ms * interval '1 millisecond', i.created_at, i.ended_at
     from unnest($3::uuid[], $4::text[], $5::int[], $6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[],
@@ -34,7 +34,7 @@ const BEGIN: &str = "
          as i(id, definition, version, user_id, cents, product, outputs, error, timeline, key, fingerprint, nonce,
               epoch, attention, deadline_ms, created_at, ended_at)
     where exists (select 1 from node_lease
-                  where node_id = $1 and incarnation = $2 and expires_at > clock_timestamp())
+                  where node_id = $1::varchar and incarnation = $2::uuid and expires_at > clock_timestamp())
     on conflict do nothing
     returning id";
 
