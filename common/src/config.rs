@@ -76,9 +76,7 @@ impl Settings {
     /// # Panics
     /// When the name is none of the five services: names are constants of this system.
     pub fn service(&self, name: &str) -> &ServiceSettings {
-        self.services
-            .get(name)
-            .unwrap_or_else(|| panic!("{name} is no service of this system"))
+        self.services.get(name).unwrap_or_else(|| panic!("{name} is no service of this system"))
     }
 
     /// Returns the address that a service listens on.
@@ -100,9 +98,7 @@ impl Settings {
             if service.url.is_empty() {
                 service.url = format!("http://{}", SocketAddr::new(host, service.port));
             }
-            service
-                .url
-                .truncate(service.url.trim_end_matches('/').len());
+            service.url.truncate(service.url.trim_end_matches('/').len());
         }
     }
 

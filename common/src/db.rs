@@ -89,7 +89,11 @@ impl Connection {
     ///
     /// # Errors
     /// What the database or the connection says.
-    pub async fn query(&mut self, sql: &'static str, parameters: Parameters<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {
+    pub async fn query(
+        &mut self,
+        sql: &'static str,
+        parameters: Parameters<'_>,
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
         let statement = self.prepared(sql).await?;
         self.client.query(&statement, parameters).await
     }
@@ -98,7 +102,11 @@ impl Connection {
     ///
     /// # Errors
     /// What the database or the connection says; more than one row.
-    pub async fn query_opt(&mut self, sql: &'static str, parameters: Parameters<'_>) -> Result<Option<Row>, tokio_postgres::Error> {
+    pub async fn query_opt(
+        &mut self,
+        sql: &'static str,
+        parameters: Parameters<'_>,
+    ) -> Result<Option<Row>, tokio_postgres::Error> {
         let statement = self.prepared(sql).await?;
         self.client.query_opt(&statement, parameters).await
     }
@@ -107,7 +115,11 @@ impl Connection {
     ///
     /// # Errors
     /// What the database or the connection says; no row, or more than one.
-    pub async fn query_one(&mut self, sql: &'static str, parameters: Parameters<'_>) -> Result<Row, tokio_postgres::Error> {
+    pub async fn query_one(
+        &mut self,
+        sql: &'static str,
+        parameters: Parameters<'_>,
+    ) -> Result<Row, tokio_postgres::Error> {
         let statement = self.prepared(sql).await?;
         self.client.query_one(&statement, parameters).await
     }
@@ -116,7 +128,11 @@ impl Connection {
     ///
     /// # Errors
     /// What the database or the connection says.
-    pub async fn execute(&mut self, sql: &'static str, parameters: Parameters<'_>) -> Result<u64, tokio_postgres::Error> {
+    pub async fn execute(
+        &mut self,
+        sql: &'static str,
+        parameters: Parameters<'_>,
+    ) -> Result<u64, tokio_postgres::Error> {
         let statement = self.prepared(sql).await?;
         self.client.execute(&statement, parameters).await
     }
@@ -216,7 +232,8 @@ pub async fn ensure_database(server: &SecretString, database: &str) -> Result<()
     let config = config(server, None, None)?;
     let client = connect(&config).await?;
     let refused = |error: tokio_postgres::Error| DbError::Refused { place: place(&config), reason: describe(&error) };
-    let there = client.query_opt("select 1 from pg_database where datname = $1", &[&database]).await.map_err(refused)?;
+    let there =
+        client.query_opt("select 1 from pg_database where datname = $1", &[&database]).await.map_err(refused)?;
     if there.is_some() {
         return Ok(());
     }
@@ -277,11 +294,13 @@ pub fn describe(error: &tokio_postgres::Error) -> String {
     }
 }
 
-fn config(server: &SecretString, database: Option<&str>, settings: Option<&DatabaseSettings>) -> Result<Config, DbError> {
-    let mut config: Config = server
-        .expose_secret()
-        .parse()
-        .map_err(|error: tokio_postgres::Error| DbError::Url(describe(&error)))?;
+fn config(
+    server: &SecretString,
+    database: Option<&str>,
+    settings: Option<&DatabaseSettings>,
+) -> Result<Config, DbError> {
+    let mut config: Config =
+        server.expose_secret().parse().map_err(|error: tokio_postgres::Error| DbError::Url(describe(&error)))?;
     if let Some(database) = database {
         config.dbname(database);
     }
@@ -323,7 +342,11 @@ mod tests {
 
     #[test]
     fn a_bad_url_is_said_in_one_line() {
-        let error = pool(&SecretString::from("nonsense"), "x", &crate::config::ConfigSource::embedded("bench").load().unwrap().database);
+        let error = pool(
+            &SecretString::from("nonsense"),
+            "x",
+            &crate::config::ConfigSource::embedded("bench").load().unwrap().database,
+        );
         assert!(error.is_err_and(|error| !error.to_string().contains('\n')));
     }
 }

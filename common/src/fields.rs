@@ -68,7 +68,12 @@ impl<'a> Fields<'a> {
         if self.errors.is_empty() { Ok(()) } else { Err(self.errors) }
     }
 
-    fn read<T>(&mut self, name: &'static str, value: &'a RawValue, read: impl FnOnce(&RawValue) -> Result<T, String>) -> Option<T> {
+    fn read<T>(
+        &mut self,
+        name: &'static str,
+        value: &'a RawValue,
+        read: impl FnOnce(&RawValue) -> Result<T, String>,
+    ) -> Option<T> {
         match read(value) {
             Ok(value) => Some(value),
             Err(message) => self.bad(name, message),

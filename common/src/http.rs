@@ -6,13 +6,13 @@
 //! The table exists beside warp's own filters because three things need to know every route: the `Allow` of a 405, the
 //! labels of the metrics, and the API description.
 
+pub mod debug;
 mod dispatch;
 mod error;
 mod request;
 mod routes;
 mod serve;
 mod server;
-pub mod debug;
 pub mod trace;
 pub mod transport_faults;
 

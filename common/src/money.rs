@@ -122,11 +122,20 @@ mod tests {
             assert_eq!(Money::parse(text).map(Money::cents), Ok(cents), "{text}");
         }
         let bad = [
-            ("", MoneyError::NotPlain), ("-1", MoneyError::NotPlain), ("+1", MoneyError::NotPlain),
-            ("1e2", MoneyError::NotPlain), (" 1", MoneyError::NotPlain), ("1.", MoneyError::NotPlain),
-            (".5", MoneyError::NotPlain), ("1.2.3", MoneyError::NotPlain), ("٣", MoneyError::NotPlain),
-            ("007", MoneyError::NotPlain), ("1.230", MoneyError::TooPrecise), ("0", MoneyError::NotPositive),
-            ("0.00", MoneyError::NotPositive), ("100000000", MoneyError::TooLarge),
+            ("", MoneyError::NotPlain),
+            ("-1", MoneyError::NotPlain),
+            ("+1", MoneyError::NotPlain),
+            ("1e2", MoneyError::NotPlain),
+            (" 1", MoneyError::NotPlain),
+            ("1.", MoneyError::NotPlain),
+            (".5", MoneyError::NotPlain),
+            ("1.2.3", MoneyError::NotPlain),
+            ("٣", MoneyError::NotPlain),
+            ("007", MoneyError::NotPlain),
+            ("1.230", MoneyError::TooPrecise),
+            ("0", MoneyError::NotPositive),
+            ("0.00", MoneyError::NotPositive),
+            ("100000000", MoneyError::TooLarge),
             ("9999999999999999999999999999999999999999999999999999999999999999", MoneyError::TooLarge),
         ];
         for (text, error) in bad {

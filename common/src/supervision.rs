@@ -69,8 +69,7 @@ pub struct SupervisorSpec {
 impl SupervisorSpec {
     /// Makes a supervisor with the budget and back-off of the configuration.
     pub fn new(card: Arc<ActorCard>, settings: &crate::config::SupervisionSettings, children: Vec<ChildSpec>) -> Self {
-        let budget =
-            Budget { max_restarts: settings.max_restarts, within: Duration::from_millis(settings.within_ms) };
+        let budget = Budget { max_restarts: settings.max_restarts, within: Duration::from_millis(settings.within_ms) };
         let backoff = Backoff {
             min: Duration::from_millis(settings.backoff_min_ms),
             max: Duration::from_millis(settings.backoff_max_ms),

@@ -96,12 +96,8 @@ impl Service for Catalog {
         let refresh_every = Duration::from_millis(parts.settings.catalog.refresh_ms);
         let (shared, ledger) = (card.clone(), parts.ledger);
         let keeper = supervision::child(card, Handle::new(), move || {
-            let args = ShelfKeeperArgs {
-                card: shared.clone(),
-                ledger: ledger.clone(),
-                memory: memory.clone(),
-                refresh_every,
-            };
+            let args =
+                ShelfKeeperArgs { card: shared.clone(), ledger: ledger.clone(), memory: memory.clone(), refresh_every };
             (ShelfKeeper, args)
         });
         Assembly { routes: routes::routes(&desk), children: vec![keeper] }

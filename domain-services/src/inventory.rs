@@ -103,7 +103,8 @@ impl Participant for Inventory {
             .map(|new| new.action.product_id.as_str())
             .chain(taken.values().map(|taken| taken.product_id.as_str()))
             .collect();
-        let mut batch = Batch { stock: table::lock(connection, &products, self.initial_stock).await?, movements: vec![] };
+        let mut batch =
+            Batch { stock: table::lock(connection, &products, self.initial_stock).await?, movements: vec![] };
         // What comes back first: a decrease of the same batch may have it.
         let compensations =
             work.compensations.iter().map(|new| batch.restore(new, taken.get(new.transaction_id.as_str()))).collect();
@@ -139,7 +140,9 @@ impl<'a> Batch<'a> {
     fn decrease(&mut self, new: &NewAction<'a, Change>) -> Decision {
         let Change { product_id, quantity, .. } = new.action;
         if new.coin == Coin::Refuse {
-            return Decision::refused(&refusal(format!("Insufficient stock for product {product_id} (random failure)")));
+            return Decision::refused(&refusal(format!(
+                "Insufficient stock for product {product_id} (random failure)"
+            )));
         }
         match self.stock.take(product_id.as_str(), *quantity) {
             Ok(remaining_quantity) => {

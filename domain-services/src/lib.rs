@@ -16,8 +16,8 @@ use refinery::Runner;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use self::participant::service::{Running, StartError};
 use self::participant::service::{Entry, entry};
+pub use self::participant::service::{Running, StartError};
 
 /// Every domain service.
 const REGISTRY: [Entry; 4] = [

@@ -20,7 +20,12 @@ pub(crate) struct Target {
 
 impl Target {
     /// Sends a request and returns the status and the JSON of the answer.
-    pub(crate) async fn call(&self, method: reqwest::Method, path: &str, body: Option<String>) -> anyhow::Result<(u16, Value)> {
+    pub(crate) async fn call(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<String>,
+    ) -> anyhow::Result<(u16, Value)> {
         let url = format!("{}{path}", self.target.trim_end_matches('/'));
         let mut request = reqwest::Client::new().request(method, &url);
         if let Some(token) = &self.token {
@@ -29,13 +34,13 @@ impl Target {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);
         }
-        let response = request
-            .send()
-            .await
-            .with_context(|| format!("nobody answers at {}; is it running? (`ecommerce up`, or --target)", self.target))?;
+        let response = request.send().await.with_context(|| {
+            format!("nobody answers at {}; is it running? (`ecommerce up`, or --target)", self.target)
+        })?;
         let status = response.status().as_u16();
         let body = response.bytes().await?;
-        let body = serde_json::from_slice(&body).with_context(|| format!("{url} answered {status}, and not with JSON"))?;
+        let body =
+            serde_json::from_slice(&body).with_context(|| format!("{url} answered {status}, and not with JSON"))?;
         Ok((status, body))
     }
 
@@ -43,7 +48,9 @@ impl Target {
     pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
         match self.call(reqwest::Method::GET, path, None).await? {
             (200, body) => Ok(body),
-            (status, problem) => bail!("{status}: {}", problem["detail"].as_str().unwrap_or("the server gave no reason")),
+            (status, problem) => {
+                bail!("{status}: {}", problem["detail"].as_str().unwrap_or("the server gave no reason"))
+            }
         }
     }
 }

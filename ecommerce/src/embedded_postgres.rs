@@ -33,13 +33,13 @@ use std::{
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-pub use self::{binaries::Search, error::EmbeddedError, folder::default_data_dir};
 use self::{
     binaries::Binaries,
     folder::DataFolder,
     postmaster::{Found, PidFile},
     server::{Process, Spawn},
 };
+pub use self::{binaries::Search, error::EmbeddedError, folder::default_data_dir};
 
 /// The oldest major version that the SQL of this system is written for.
 pub const OLDEST_MAJOR: u32 = 14;
@@ -168,21 +168,10 @@ impl EmbeddedPostgres {
         extra_settings: Vec<(String, String)>,
     ) -> Result<Self, EmbeddedError> {
         let socket_dir = folder.make_socket_dir()?;
-        let process = Spawn {
-            folder: &folder,
-            bin_dir: &bin_dir,
-            socket_dir: &socket_dir,
-            extra_settings: &extra_settings,
-        }
-        .run(START_WAIT)?;
-        Ok(Self {
-            folder,
-            bin_dir,
-            extra_settings,
-            process,
-            socket_dir,
-            port: server::PORT,
-        })
+        let process =
+            Spawn { folder: &folder, bin_dir: &bin_dir, socket_dir: &socket_dir, extra_settings: &extra_settings }
+                .run(START_WAIT)?;
+        Ok(Self { folder, bin_dir, extra_settings, process, socket_dir, port: server::PORT })
     }
 
     fn adopt(
@@ -226,9 +215,6 @@ fn wait_out_transitions(folder: &DataFolder) -> Result<Option<PidFile>, Embedded
     })?;
     match settled {
         true => Ok(ready),
-        false => Err(EmbeddedError::NotReady {
-            waited_s: START_WAIT.as_secs(),
-            log_file: folder.log_file(),
-        }),
+        false => Err(EmbeddedError::NotReady { waited_s: START_WAIT.as_secs(), log_file: folder.log_file() }),
     }
 }

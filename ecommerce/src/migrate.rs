@@ -21,7 +21,9 @@ impl Migrate {
     pub(crate) async fn run(self) -> anyhow::Result<Ended> {
         let settings = self.configuration.load()?;
         if settings.database.url.expose_secret().is_empty() {
-            return Err(Usage("migrate needs a database: set --database-url or ECOMMERCE__DATABASE__URL".to_owned()).into());
+            return Err(
+                Usage("migrate needs a database: set --database-url or ECOMMERCE__DATABASE__URL".to_owned()).into()
+            );
         }
         for (database, applied) in all(&settings).await? {
             println!("{database}: {applied} migrations applied");

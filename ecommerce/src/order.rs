@@ -43,8 +43,14 @@ impl Order {
             let details = &answer["details"];
             output::table(
                 ["transaction", "status", "product", "payment", "error"],
-                [[&answer["transaction_id"], &answer["status"], &details["product_id"], &details["payment_id"], &details["error"]]
-                    .map(text)],
+                [[
+                    &answer["transaction_id"],
+                    &answer["status"],
+                    &details["product_id"],
+                    &details["payment_id"],
+                    &details["error"],
+                ]
+                .map(text)],
             );
         }
         Ok(if matches!(status, 200 | 202) { Ended::Done } else { Ended::Refused })

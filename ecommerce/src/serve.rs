@@ -41,7 +41,9 @@ impl Serve {
             settings.orchestrator.node_id = node_id;
         }
         if settings.database.url.expose_secret().is_empty() {
-            return Err(Usage("serve needs a database: set --database-url or ECOMMERCE__DATABASE__URL".to_owned()).into());
+            return Err(
+                Usage("serve needs a database: set --database-url or ECOMMERCE__DATABASE__URL".to_owned()).into()
+            );
         }
         let listener = up::bind(&settings, &self.service).await?;
         let wait = Duration::from_millis(settings.database.start_wait_ms);

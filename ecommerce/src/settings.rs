@@ -27,9 +27,8 @@ impl Configuration {
     pub(crate) fn load(&self) -> anyhow::Result<Settings> {
         let here = PathBuf::from("config");
         let dir = self.config_dir.clone().or_else(|| here.join("default.toml").is_file().then_some(here));
-        let mut settings = ConfigSource::of_process(dir, self.profile.clone())
-            .load()
-            .map_err(|errors| Usage(errors.to_string()))?;
+        let mut settings =
+            ConfigSource::of_process(dir, self.profile.clone()).load().map_err(|errors| Usage(errors.to_string()))?;
         if let Some(url) = &self.database_url {
             settings.database.url = SecretString::from(url.as_str());
         }

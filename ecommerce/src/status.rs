@@ -24,10 +24,13 @@ impl Status {
         }
         output::table(
             ["transaction", "status", "user", "amount", "product", "payment", "error"],
-            [["transaction_id", "status", "user_id", "amount", "product_id", "payment_id", "error_message"].map(|name| text(&saga[name]))],
+            [["transaction_id", "status", "user_id", "amount", "product_id", "payment_id", "error_message"]
+                .map(|name| text(&saga[name]))],
         );
         let steps = saga["steps"].as_array().cloned().unwrap_or_default();
-        let rows = steps.iter().map(|step| ["step", "participant", "state", "attempts", "error"].map(|name| text(&step[name])));
+        let rows = steps
+            .iter()
+            .map(|step| ["step", "participant", "state", "attempts", "error"].map(|name| text(&step[name])));
         output::table(["step", "participant", "state", "attempts", "error"], rows);
         Ok(Ended::Done)
     }

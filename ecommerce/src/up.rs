@@ -56,7 +56,9 @@ impl Up {
         let postgres = self.database(&mut settings).await?;
         let ran = run(settings, listeners).await;
         if let Some(postgres) = postgres {
-            tokio::task::spawn_blocking(move || postgres.stop()).await?.context("PostgreSQL did not stop as it should")?;
+            tokio::task::spawn_blocking(move || postgres.stop())
+                .await?
+                .context("PostgreSQL did not stop as it should")?;
         }
         ran
     }
@@ -87,9 +89,9 @@ pub(crate) fn services() -> impl Iterator<Item = &'static str> {
 /// Binds a service's port.
 pub(crate) async fn bind(settings: &Settings, service: &str) -> anyhow::Result<TcpListener> {
     let address = settings.listen_address(service);
-    TcpListener::bind(address).await.with_context(|| {
-        format!("{service} cannot listen on {address}; free the port or set services.{service}.port")
-    })
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{service} cannot listen on {address}; free the port or set services.{service}.port"))
 }
 
 async fn run(settings: Settings, listeners: Vec<(&'static str, TcpListener, SocketAddr)>) -> anyhow::Result<Ended> {
@@ -105,13 +107,17 @@ async fn run(settings: Settings, listeners: Vec<(&'static str, TcpListener, Sock
             coordinator = Some(orchestrator::start(settings.clone(), listener, stop_orchestrator.clone()).await?);
             front = Some(address);
         } else {
-            let running = domain_services::start(service, settings.clone(), listener, stop_participants.clone()).await?;
-            participants.spawn(async move { running.finished().await.map_err(|reason| format!("{service}: {reason}")) });
+            let running =
+                domain_services::start(service, settings.clone(), listener, stop_participants.clone()).await?;
+            participants
+                .spawn(async move { running.finished().await.map_err(|reason| format!("{service}: {reason}")) });
         }
     }
     let (Some(coordinator), Some(front)) = (coordinator, front) else { bail!("there is no orchestrator") };
     println!("Running, profile {}:\n{}\n", settings.profile, shown.join("\n"));
-    println!("Try:\n  curl -X POST http://{front}/saga/transaction -H 'content-type: application/json' \\\n    -d '{{\"user_id\":\"user-123\",\"amount\":99.99}}'\n\nCtrl-C stops.");
+    println!(
+        "Try:\n  curl -X POST http://{front}/saga/transaction -H 'content-type: application/json' \\\n    -d '{{\"user_id\":\"user-123\",\"amount\":99.99}}'\n\nCtrl-C stops."
+    );
     let mut orchestrating = tokio::spawn(coordinator.finished());
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     // Whatever ends first, the rest is stopped in order: the orchestrator's sagas need the participants.

@@ -108,14 +108,19 @@ impl Actor for Client {
     async fn pre_start(&self, _: ActorRef<ClientMsg>, arguments: Arguments) -> Result<State, ActorProcessingErr> {
         let shown = Arc::new(Shown::default());
         let (state, depth, base) = (shown.clone(), shown.clone(), arguments.base.clone());
-        arguments.card.set_state(move || {
-            serde_json::json!({ "url": base, "in_flight": state.in_flight.load(Ordering::Relaxed) })
-        });
+        arguments.card.set_state(
+            move || serde_json::json!({ "url": base, "in_flight": state.in_flight.load(Ordering::Relaxed) }),
+        );
         arguments.card.set_queue_depth(move || depth.waiting.load(Ordering::Relaxed));
         Ok(State { arguments, shown, next: 0, actions: VecDeque::new(), compensations: VecDeque::new() })
     }
 
-    async fn handle(&self, me: ActorRef<ClientMsg>, message: ClientMsg, state: &mut State) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        me: ActorRef<ClientMsg>,
+        message: ClientMsg,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
         state.arguments.card.handled();
         match message {
             ClientMsg::Call(calling) => match calling.call.purpose {
@@ -157,7 +162,12 @@ fn send_waiting(me: &ActorRef<ClientMsg>, state: &mut State) {
 async fn make(http: &reqwest::Client, to: &Arguments, call: &Call, since: Instant) -> Outcome {
     let left = call.timeout.saturating_sub(since.elapsed());
     if left.is_zero() {
-        return unknown(Failure::timeout(to.service), "its time was up before it was sent", Duration::ZERO, Sent::Nothing);
+        return unknown(
+            Failure::timeout(to.service),
+            "its time was up before it was sent",
+            Duration::ZERO,
+            Sent::Nothing,
+        );
     }
     let url = format!("{}{}", to.base, call.request.path);
     let mut request = match call.request.method {
@@ -170,7 +180,10 @@ async fn make(http: &reqwest::Client, to: &Arguments, call: &Call, since: Instan
     .header(wire::SAGA_STEP, call.step)
     .header(wire::SAGA_ATTEMPT, call.attempt)
     .header(wire::SAGA_EPOCH, call.epoch)
-    .header(wire::TRACEPARENT, TraceContext { trace_id: call.saga_id.0.as_u128(), ..TraceContext::start() }.to_header());
+    .header(
+        wire::TRACEPARENT,
+        TraceContext { trace_id: call.saga_id.0.as_u128(), ..TraceContext::start() }.to_header(),
+    );
     if let Some(body) = &call.request.body {
         request = request.header("content-type", "application/json").body(body.clone());
     }
@@ -187,7 +200,8 @@ async fn make(http: &reqwest::Client, to: &Arguments, call: &Call, since: Instan
     };
     match answered.await {
         Ok((status, decision, retry_after, body)) => {
-            let reply = Reply { status, decision: decision.as_deref(), retry_after: retry_after.as_deref(), body: &body };
+            let reply =
+                Reply { status, decision: decision.as_deref(), retry_after: retry_after.as_deref(), body: &body };
             classify(to.service, call, &reply)
         }
         Err(error) => {
@@ -232,7 +246,8 @@ struct Said {
 
 fn classify(service: &str, call: &Call, reply: &Reply<'_>) -> Outcome {
     let said: Option<Said> = serde_json::from_slice(reply.body).ok();
-    let unreadable = || unknown(Failure::unavailable(service), "a 2xx that is not the participant's", Duration::ZERO, Sent::Maybe);
+    let unreadable =
+        || unknown(Failure::unavailable(service), "a 2xx that is not the participant's", Duration::ZERO, Sent::Maybe);
     match (reply.status, call.purpose) {
         (200..=299, Purpose::Action { .. }) => match (call.read)(reply.body) {
             Ok(outputs) => Outcome::Done(outputs),
@@ -302,7 +317,14 @@ mod tests {
             ("refused", action, 409, Some("refused"), r#"{"message":"no money"}"#, "409: payments conflict: no money"),
             ("409 of something else", action, 409, None, r#"{"message":"no"}"#, "never"),
             ("404 of something else", action, 404, None, "{}", "never"),
-            ("product not there", read, 404, None, r#"{"type":"product-not-found","detail":"Product 7 not found"}"#, "404: payments conflict: Product 7 not found"),
+            (
+                "product not there",
+                read,
+                404,
+                None,
+                r#"{"type":"product-not-found","detail":"Product 7 not found"}"#,
+                "404: payments conflict: Product 7 not found",
+            ),
             ("path not there", read, 404, None, r#"{"type":"about:blank"}"#, "never"),
             ("html 502", action, 502, None, "<html>", "again"),
             ("busy", action, 503, None, "{}", "again"),

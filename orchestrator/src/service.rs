@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
+use crate::SERVICE;
 use crate::api::{self, Desk};
 use crate::checkout::{self, StockRule};
 use crate::live::LiveWorld;
@@ -33,7 +34,6 @@ use crate::saga::running;
 use crate::store::Owner;
 use crate::store::writer::SagaLogWriter;
 use crate::world::World;
-use crate::SERVICE;
 
 /// Beyond the grace of running sagas, for the rest of the tree.
 const STOP_MARGIN: Duration = Duration::from_secs(25);

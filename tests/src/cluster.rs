@@ -52,8 +52,7 @@ pub async fn server_url() -> &'static str {
 
 async fn start_or_adopt() -> Shared {
     let folder = folder();
-    let (starting, users, company) =
-        spawn_blocking(|| enter(folder())).await.expect("waiting for a lock does not panic");
+    let (starting, users, company) = spawn_blocking(|| enter(folder)).await.expect("waiting for a lock does not panic");
     let data = folder.join("data");
     let url = launch(&data).await.leave_running();
     if company == Company::Alone {
@@ -142,11 +141,8 @@ impl Slot {
     /// # Panics
     /// When none becomes free although no stack runs that long.
     pub async fn take() -> Self {
-        let files: Vec<PathBuf> =
-            (0..SLOTS).map(|slot| folder().join(format!("slot-{slot}.lock"))).collect();
-        let free = async || {
-            files.iter().map(|path| open(path)).find(|file| file.try_lock().is_ok()).map(Slot)
-        };
+        let files: Vec<PathBuf> = (0..SLOTS).map(|slot| folder().join(format!("slot-{slot}.lock"))).collect();
+        let free = async || files.iter().map(|path| open(path)).find(|file| file.try_lock().is_ok()).map(Slot);
         // Others in line before this one take their time too.
         wait_until("a stack of another test has ended", PATIENCE * 20, free).await
     }

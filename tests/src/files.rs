@@ -32,9 +32,9 @@ pub fn are_we_root() -> bool {
 /// Says whether any user can go through a folder and all above it.
 pub fn is_open_to_all(folder: &Path) -> bool {
     const OTHERS_MAY_PASS: u32 = 0o001;
-    folder.ancestors().all(|folder| {
-        fs::metadata(folder).is_ok_and(|folder| folder.permissions().mode() & OTHERS_MAY_PASS != 0)
-    })
+    folder
+        .ancestors()
+        .all(|folder| fs::metadata(folder).is_ok_and(|folder| folder.permissions().mode() & OTHERS_MAY_PASS != 0))
 }
 
 /// A folder that is removed with its value.

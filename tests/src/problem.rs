@@ -18,8 +18,7 @@ pub fn check(answer: &Answer, status: u16) -> Result<(), String> {
     if !content_type.starts_with("application/problem+json") {
         return Err(format!("content type {content_type:?} instead of application/problem+json"));
     }
-    let body: Value =
-        serde_json::from_str(&answer.text).map_err(|error| format!("the body is no JSON: {error}"))?;
+    let body: Value = serde_json::from_str(&answer.text).map_err(|error| format!("the body is no JSON: {error}"))?;
     for member in ["type", "title", "detail"] {
         if body[member].as_str().is_none_or(str::is_empty) {
             return Err(format!("{member} is missing"));

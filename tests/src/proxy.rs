@@ -77,10 +77,7 @@ async fn carry(client: TcpStream, target: SocketAddr, traffic: watch::Receiver<T
     let _ = (client.set_nodelay(true), service.set_nodelay(true));
     let (client_read, client_write) = client.into_split();
     let (service_read, service_write) = service.into_split();
-    tokio::join!(
-        pass(client_read, service_write, traffic.clone()),
-        pass(service_read, client_write, traffic),
-    );
+    tokio::join!(pass(client_read, service_write, traffic.clone()), pass(service_read, client_write, traffic),);
 }
 
 async fn pass(

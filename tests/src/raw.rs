@@ -17,9 +17,7 @@ use crate::{PATIENCE, http::Answer};
 /// # Errors
 /// When what comes back is no answer, or nothing comes.
 pub async fn exchange(address: SocketAddr, request: &[u8]) -> Result<Answer, String> {
-    let mut connection = TcpStream::connect(address)
-        .await
-        .map_err(|error| format!("cannot connect: {error}"))?;
+    let mut connection = TcpStream::connect(address).await.map_err(|error| format!("cannot connect: {error}"))?;
     // A service may answer, and close, before it has read everything.
     let _ = connection.write_all(request).await;
     let mut received = Vec::new();
@@ -29,9 +27,7 @@ pub async fn exchange(address: SocketAddr, request: &[u8]) -> Result<Answer, Str
         Ok(Err(error)) => error.to_string(),
         Ok(Ok(_)) => "closed".to_owned(),
     };
-    parse(&received).ok_or_else(|| {
-        format!("no answer ({end}): {:?}", String::from_utf8_lossy(&received))
-    })
+    parse(&received).ok_or_else(|| format!("no answer ({end}): {:?}", String::from_utf8_lossy(&received)))
 }
 
 fn parse(received: &[u8]) -> Option<Answer> {
@@ -42,10 +38,7 @@ fn parse(received: &[u8]) -> Option<Answer> {
     let mut headers = HeaderMap::new();
     for line in lines {
         let (name, value) = line.split_once(':')?;
-        headers.append(
-            HeaderName::try_from(name).ok()?,
-            HeaderValue::try_from(value.trim()).ok()?,
-        );
+        headers.append(HeaderName::try_from(name).ok()?, HeaderValue::try_from(value.trim()).ok()?);
     }
     Some(Answer { status, headers, text: body.to_owned() })
 }

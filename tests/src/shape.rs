@@ -28,17 +28,13 @@ pub fn compare(actual: &Value, expected: &Value) -> Result<(), String> {
 
 fn compare_at(place: &str, actual: &Value, expected: &Value) -> Result<(), String> {
     match (actual, expected) {
-        (_, Value::String(kind)) if kind.starts_with('<') && kind.ends_with('>') => {
-            match is_of_kind(actual, kind) {
-                true => Ok(()),
-                false => Err(format!("{place}: {actual} is no {kind}")),
-            }
-        }
+        (_, Value::String(kind)) if kind.starts_with('<') && kind.ends_with('>') => match is_of_kind(actual, kind) {
+            true => Ok(()),
+            false => Err(format!("{place}: {actual} is no {kind}")),
+        },
         (Value::Object(actual), Value::Object(expected)) => {
             for (name, value) in actual {
-                let expected = expected
-                    .get(name)
-                    .ok_or_else(|| format!("{place}.{name} is not expected"))?;
+                let expected = expected.get(name).ok_or_else(|| format!("{place}.{name} is not expected"))?;
                 compare_at(&format!("{place}.{name}"), value, expected)?;
             }
             match expected.keys().find(|name| !actual.contains_key(*name)) {
@@ -48,9 +44,7 @@ fn compare_at(place: &str, actual: &Value, expected: &Value) -> Result<(), Strin
         }
         (Value::Array(actual), Value::Array(expected)) if actual.len() == expected.len() => {
             let mut pairs = actual.iter().zip(expected).enumerate();
-            pairs.try_for_each(|(index, (actual, expected))| {
-                compare_at(&format!("{place}[{index}]"), actual, expected)
-            })
+            pairs.try_for_each(|(index, (actual, expected))| compare_at(&format!("{place}[{index}]"), actual, expected))
         }
         _ if actual == expected => Ok(()),
         _ => Err(format!("{place}: {actual} instead of {expected}")),

@@ -13,11 +13,7 @@ const POLL: Duration = Duration::from_millis(20);
 ///
 /// # Panics
 /// When it has given none after `cap`; the message says what was waited for.
-pub async fn wait_until<T>(
-    description: &str,
-    cap: Duration,
-    mut condition: impl AsyncFnMut() -> Option<T>,
-) -> T {
+pub async fn wait_until<T>(description: &str, cap: Duration, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
     let start = Instant::now();
     let mut ticks = tokio::time::interval(POLL);
     loop {
@@ -26,9 +22,6 @@ pub async fn wait_until<T>(
         if let Some(value) = condition().await {
             return value;
         }
-        assert!(
-            start.elapsed() < cap,
-            "waited {cap:?} in vain until {description}"
-        );
+        assert!(start.elapsed() < cap, "waited {cap:?} in vain until {description}");
     }
 }

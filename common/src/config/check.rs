@@ -25,9 +25,7 @@ impl Kind {
     fn of(value: &ValueKind) -> Self {
         match value {
             ValueKind::Boolean(_) => Self::Boolean,
-            ValueKind::I64(_) | ValueKind::I128(_) | ValueKind::U64(_) | ValueKind::U128(_) => {
-                Self::Integer
-            }
+            ValueKind::I64(_) | ValueKind::I128(_) | ValueKind::U64(_) | ValueKind::U128(_) => Self::Integer,
             ValueKind::Float(_) => Self::Float,
             ValueKind::String(_) | ValueKind::Nil => Self::Text,
             ValueKind::Array(_) => Self::TextList,
@@ -74,11 +72,7 @@ fn check_section(
         let value = &given[name];
         let key = join(section, name);
         let Some(default) = schema.get(name) else {
-            problems.push(ConfigProblem::new(
-                &key,
-                place,
-                unknown(schema, section, name),
-            ));
+            problems.push(ConfigProblem::new(&key, place, unknown(schema, section, name)));
             continue;
         };
         match (&default.kind, &value.kind) {
@@ -86,11 +80,7 @@ fn check_section(
                 check_section(inner_schema, place, &key, inner, layer, problems);
             }
             (default, given) => match typed(Kind::of(default), given) {
-                Some(kind) => drop(
-                    layer
-                        .0
-                        .insert(key, Value::new(Some(&place.to_owned()), kind)),
-                ),
+                Some(kind) => drop(layer.0.insert(key, Value::new(Some(&place.to_owned()), kind))),
                 None => problems.push(ConfigProblem::new(&key, place, wrong_type(default, given))),
             },
         }
@@ -122,11 +112,7 @@ pub(super) fn check_variables(
         match parsed(Kind::of(default), text.trim()) {
             Some(kind) => drop(layer.0.insert(key, Value::new(Some(&place), kind))),
             None if matches!(default, ValueKind::Table(_)) => {
-                problems.push(ConfigProblem::new(
-                    key,
-                    place,
-                    "is a section, expected one of its keys",
-                ));
+                problems.push(ConfigProblem::new(key, place, "is a section, expected one of its keys"));
             }
             None => {
                 let message = format!("cannot be read, expected {}", expected(default));
@@ -150,10 +136,7 @@ fn find<'a>(schema: &'a Map<String, Value>, path: &[String]) -> Result<&'a Value
             ValueKind::Table(inner) => table = inner,
             kind if index + 1 == path.len() => return Ok(kind),
             kind => {
-                return Err(format!(
-                    "unknown key, {section} is {} and no section",
-                    Kind::of(kind).name()
-                ));
+                return Err(format!("unknown key, {section} is {} and no section", Kind::of(kind).name()));
             }
         }
         if index + 1 == path.len() {
@@ -182,13 +165,8 @@ fn parsed(kind: Kind, text: &str) -> Option<ValueKind> {
         Kind::Float => text.parse().ok().map(ValueKind::Float),
         Kind::Text => Some(ValueKind::String(text.to_owned())),
         Kind::TextList => {
-            let items = text
-                .split(',')
-                .map(str::trim)
-                .filter(|item| !item.is_empty());
-            Some(ValueKind::Array(
-                items.map(|item| Value::new(None, item)).collect(),
-            ))
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            Some(ValueKind::Array(items.map(|item| Value::new(None, item)).collect()))
         }
         Kind::Section => None,
     }
@@ -208,11 +186,7 @@ fn wrong_type(default: &ValueKind, given: &ValueKind) -> String {
     if let (ValueKind::Array(_), ValueKind::Array(_)) = (default, given) {
         return "has items that are no texts, expected a list of texts".to_owned();
     }
-    format!(
-        "is {}, expected {}",
-        Kind::of(given).name(),
-        expected(default)
-    )
+    format!("is {}, expected {}", Kind::of(given).name(), expected(default))
 }
 
 fn unknown(siblings: &Map<String, Value>, section: &str, name: &str) -> String {

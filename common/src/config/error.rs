@@ -14,16 +14,8 @@ pub struct ConfigProblem {
 }
 
 impl ConfigProblem {
-    pub(super) fn new(
-        key: impl Into<String>,
-        place: impl Into<String>,
-        message: impl Into<String>,
-    ) -> Self {
-        Self {
-            key: key.into(),
-            place: place.into(),
-            message: message.into(),
-        }
+    pub(super) fn new(key: impl Into<String>, place: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { key: key.into(), place: place.into(), message: message.into() }
     }
 }
 

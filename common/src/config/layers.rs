@@ -33,10 +33,7 @@ pub(super) fn parse_toml(place: &str, text: &str) -> Result<Map<String, Value>, 
 /// Turns the parser's message (headline with line and column, excerpt, explanation) into one line. The excerpt is left
 /// out: it may show a secret.
 fn syntax_error(message: &str) -> String {
-    let mut lines = message
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty());
+    let mut lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
     let headline = lines.next().unwrap_or("not readable");
     let explanation: Vec<&str> = lines.filter(|line| !line.contains('|')).collect();
     match explanation.is_empty() {

@@ -26,10 +26,7 @@ pub(super) fn check(profile: &str, effective: &Layer, problems: &mut Vec<ConfigP
             problems.push(ConfigProblem::new(key, place(value), message));
         }
     }
-    let rules = Rules {
-        effective,
-        problems,
-    };
+    let rules = Rules { effective, problems };
     rules.check(profile);
 }
 
@@ -40,29 +37,21 @@ fn check_value(key: &str, value: &ValueKind) -> Result<(), String> {
         (["database", "url"], ValueKind::String(url)) => check_database_url(url),
         (["http", "bind"], ValueKind::String(address)) => match address.parse::<IpAddr>() {
             Ok(_) => Ok(()),
-            Err(_) => Err(format!(
-                "is {address:?}, expected an IP address such as 127.0.0.1 or 0.0.0.0"
-            )),
+            Err(_) => Err(format!("is {address:?}, expected an IP address such as 127.0.0.1 or 0.0.0.0")),
         },
-        (["http", "cors_origins"], ValueKind::Array(origins)) => {
-            origins.iter().try_for_each(check_origin)
-        }
+        (["http", "cors_origins"], ValueKind::Array(origins)) => origins.iter().try_for_each(check_origin),
         (["services", _, "url"], ValueKind::String(url)) => check_service_url(url),
         (["services", _, "database"], ValueKind::String(name)) => check_database_name(name),
         (["orchestrator", "node_id"], ValueKind::String(id)) => check_node_id(id),
         (["telemetry", "filter"], ValueKind::String(filter)) => match EnvFilter::try_new(filter) {
             Ok(_) => Ok(()),
-            Err(error) => Err(format!(
-                "is {filter:?}, expected a log filter such as \"info,ractor=warn\": {error}"
-            )),
+            Err(error) => Err(format!("is {filter:?}, expected a log filter such as \"info,ractor=warn\": {error}")),
         },
         (["telemetry", "format"], ValueKind::String(format)) => match format.as_str() {
             "text" | "json" => Ok(()),
             other => Err(format!("is {other:?}, expected \"text\" or \"json\"")),
         },
-        (["faults", _, _, "latency_ms", _], ValueKind::I64(ms)) => {
-            within(*ms, 0, MAX_LATENCY_MS as i64)
-        }
+        (["faults", _, _, "latency_ms", _], ValueKind::I64(ms)) => within(*ms, 0, MAX_LATENCY_MS as i64),
         (["faults", ..], ValueKind::Float(rate)) => match (0.0..=1.0).contains(rate) {
             true => Ok(()),
             false => Err(format!("is {rate}, expected a rate from 0 to 1")),
@@ -85,10 +74,7 @@ fn range(path: &[&str]) -> (i64, i64) {
         // 0 stands for "for ever", "not at all" or "none" here.
         ["retry", "compensation", "attempts"] | ["supervision", "max_restarts"] => (0, MAX_COUNT),
         ["participants", "reserved_for_compensations"] => (0, MAX_COUNT),
-        [
-            _,
-            "drain_grace_ms" | "grace_ms" | "event_flush_ms" | "wait_limit_ms" | "start_wait_ms",
-        ] => (0, MAX_MS),
+        [_, "drain_grace_ms" | "grace_ms" | "event_flush_ms" | "wait_limit_ms" | "start_wait_ms"] => (0, MAX_MS),
         [.., name] if name.ends_with("_ms") => (1, MAX_MS),
         _ => (1, MAX_COUNT),
     }
@@ -97,19 +83,14 @@ fn range(path: &[&str]) -> (i64, i64) {
 fn within(number: i64, min: i64, max: i64) -> Result<(), String> {
     match (min..=max).contains(&number) {
         true => Ok(()),
-        false => Err(format!(
-            "is {number}, expected a whole number from {min} to {max}"
-        )),
+        false => Err(format!("is {number}, expected a whole number from {min} to {max}")),
     }
 }
 
 fn check_token(token: &str) -> Result<(), String> {
     match token.bytes().all(|byte| byte.is_ascii_graphic()) {
         true => Ok(()),
-        false => Err(
-            "does not fit into a header, expected visible ASCII characters without blanks"
-                .to_owned(),
-        ),
+        false => Err("does not fit into a header, expected visible ASCII characters without blanks".to_owned()),
     }
 }
 
@@ -123,15 +104,11 @@ fn check_database_url(url: &str) -> Result<(), String> {
 
 fn check_service_url(url: &str) -> Result<(), String> {
     let is_plain_http = |uri: Uri| {
-        uri.scheme_str() == Some("http")
-            && uri.host().is_some_and(|host| !host.is_empty())
-            && uri.query().is_none()
+        uri.scheme_str() == Some("http") && uri.host().is_some_and(|host| !host.is_empty()) && uri.query().is_none()
     };
     match url.is_empty() || url.parse().is_ok_and(is_plain_http) {
         true => Ok(()),
-        false => Err(format!(
-            "is {url:?}, expected an address such as http://127.0.0.1:8001"
-        )),
+        false => Err(format!("is {url:?}, expected an address such as http://127.0.0.1:8001")),
     }
 }
 
@@ -146,31 +123,25 @@ fn check_origin(origin: &Value) -> Result<(), String> {
     };
     match text == "*" || text.parse().is_ok_and(is_origin) {
         true => Ok(()),
-        false => Err(format!(
-            "has {text:?}, expected origins such as https://shop.example, or *"
-        )),
+        false => Err(format!("has {text:?}, expected origins such as https://shop.example, or *")),
     }
 }
 
 fn check_database_name(name: &str) -> Result<(), String> {
     let starts_well = name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_');
-    let reads_well = name
-        .bytes()
-        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    let reads_well = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
     match starts_well && reads_well && name.len() <= MAX_DATABASE_NAME {
         true => Ok(()),
-        false => Err(format!(
-            "is {name:?}, expected lowercase letters, digits and underscores, at most {MAX_DATABASE_NAME}"
-        )),
+        false => {
+            Err(format!("is {name:?}, expected lowercase letters, digits and underscores, at most {MAX_DATABASE_NAME}"))
+        }
     }
 }
 
 fn check_node_id(id: &str) -> Result<(), String> {
     match id.chars().count() <= 100 && id.bytes().all(|byte| byte.is_ascii_graphic()) {
         true => Ok(()),
-        false => Err(format!(
-            "is {id:?}, expected at most 100 visible ASCII characters without blanks, or nothing"
-        )),
+        false => Err(format!("is {id:?}, expected at most 100 visible ASCII characters without blanks, or nothing")),
     }
 }
 
@@ -187,49 +158,22 @@ struct Rules<'a> {
 
 impl Rules<'_> {
     fn check(mut self, profile: &str) {
-        self.require(
-            "orchestrator.lease_ms",
-            "more than twice",
-            "orchestrator.heartbeat_ms",
-            |lease, beat| lease > beat.saturating_mul(2),
-        );
-        self.require(
-            "participants.reserved_for_compensations",
-            "less than",
-            "participants.max_concurrent",
-            |a, b| a < b,
-        );
-        self.require(
-            "participants.connect_timeout_ms",
-            "at most",
-            "participants.timeout_ms",
-            |a, b| a <= b,
-        );
-        self.require(
-            "group_commit.max_batch",
-            "at most",
-            "group_commit.max_queue",
-            |a, b| a <= b,
-        );
+        self.require("orchestrator.lease_ms", "more than twice", "orchestrator.heartbeat_ms", |lease, beat| {
+            lease > beat.saturating_mul(2)
+        });
+        self.require("participants.reserved_for_compensations", "less than", "participants.max_concurrent", |a, b| {
+            a < b
+        });
+        self.require("participants.connect_timeout_ms", "at most", "participants.timeout_ms", |a, b| a <= b);
+        self.require("group_commit.max_batch", "at most", "group_commit.max_queue", |a, b| a <= b);
         for section in ["supervision", "retry.action", "retry.compensation"] {
-            let (min, max) = (
-                format!("{section}.backoff_min_ms"),
-                format!("{section}.backoff_max_ms"),
-            );
+            let (min, max) = (format!("{section}.backoff_min_ms"), format!("{section}.backoff_max_ms"));
             self.require(&min, "at most", &max, |a, b| a <= b);
         }
-        let ranges: Vec<String> = self
-            .effective
-            .0
-            .keys()
-            .filter_map(|key| key.strip_suffix(".latency_ms.min"))
-            .map(str::to_owned)
-            .collect();
+        let ranges: Vec<String> =
+            self.effective.0.keys().filter_map(|key| key.strip_suffix(".latency_ms.min")).map(str::to_owned).collect();
         for operation in ranges {
-            let (min, max) = (
-                format!("{operation}.latency_ms.min"),
-                format!("{operation}.latency_ms.max"),
-            );
+            let (min, max) = (format!("{operation}.latency_ms.min"), format!("{operation}.latency_ms.max"));
             self.require(&min, "at most", &max, |a, b| a <= b);
         }
         self.require_distinct(".port");
@@ -239,53 +183,31 @@ impl Rules<'_> {
         }
     }
 
-    fn require(
-        &mut self,
-        key: &str,
-        relation: &str,
-        other: &str,
-        holds: impl Fn(i64, i64) -> bool,
-    ) {
+    fn require(&mut self, key: &str, relation: &str, other: &str, holds: impl Fn(i64, i64) -> bool) {
         let effective = self.effective;
-        let (Some(value), Some(other_value)) = (effective.0.get(key), effective.0.get(other))
-        else {
+        let (Some(value), Some(other_value)) = (effective.0.get(key), effective.0.get(other)) else {
             return;
         };
-        let (ValueKind::I64(number), ValueKind::I64(limit)) = (&value.kind, &other_value.kind)
-        else {
+        let (ValueKind::I64(number), ValueKind::I64(limit)) = (&value.kind, &other_value.kind) else {
             return;
         };
         if !holds(*number, *limit) {
             let other_place = place(other_value);
-            let message = format!(
-                "is {number}, expected {relation} {other}, which is {limit} ({other_place})"
-            );
-            self.problems
-                .push(ConfigProblem::new(key, place(value), message));
+            let message = format!("is {number}, expected {relation} {other}, which is {limit} ({other_place})");
+            self.problems.push(ConfigProblem::new(key, place(value), message));
         }
     }
 
     /// No two services may share a port or a database; port 0 is any free one.
     fn require_distinct(&mut self, suffix: &str) {
         let effective = self.effective;
-        let of_services = effective
-            .0
-            .iter()
-            .filter(|(key, _)| key.starts_with("services.") && key.ends_with(suffix));
-        let taken: Vec<(&String, &Value)> = of_services
-            .filter(|(_, value)| value.kind != ValueKind::I64(0))
-            .collect();
+        let of_services = effective.0.iter().filter(|(key, _)| key.starts_with("services.") && key.ends_with(suffix));
+        let taken: Vec<(&String, &Value)> = of_services.filter(|(_, value)| value.kind != ValueKind::I64(0)).collect();
         for (index, (key, value)) in taken.iter().enumerate() {
-            let twin = taken[..index]
-                .iter()
-                .find(|(_, earlier)| earlier.kind == value.kind);
+            let twin = taken[..index].iter().find(|(_, earlier)| earlier.kind == value.kind);
             if let Some((other, other_value)) = twin {
-                let message = format!(
-                    "is {value}, expected another than {other} ({})",
-                    place(other_value)
-                );
-                self.problems
-                    .push(ConfigProblem::new(*key, place(value), message));
+                let message = format!("is {value}, expected another than {other} ({})", place(other_value));
+                self.problems.push(ConfigProblem::new(*key, place(value), message));
             }
         }
     }
@@ -296,11 +218,9 @@ impl Rules<'_> {
         };
         if value.kind == ValueKind::String(String::new()) {
             let variable = format!("ECOMMERCE__{}", key.to_uppercase().replace('.', "__"));
-            let message = format!(
-                "is not set, the production profile requires it; set the environment variable {variable}"
-            );
-            self.problems
-                .push(ConfigProblem::new(key, place(value), message));
+            let message =
+                format!("is not set, the production profile requires it; set the environment variable {variable}");
+            self.problems.push(ConfigProblem::new(key, place(value), message));
         }
     }
 }

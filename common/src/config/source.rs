@@ -26,10 +26,7 @@ const DEFAULT: &str = "default";
 /// The files of `config/`, compiled in: used where there is no folder, and `default.toml` always, as the schema.
 const EMBEDDED: [(&str, &str); 4] = [
     (DEFAULT, include_str!("../../../config/default.toml")),
-    (
-        DEVELOPMENT,
-        include_str!("../../../config/development.toml"),
-    ),
+    (DEVELOPMENT, include_str!("../../../config/development.toml")),
     ("bench", include_str!("../../../config/bench.toml")),
     (PRODUCTION, include_str!("../../../config/production.toml")),
 ];
@@ -49,28 +46,19 @@ pub struct ConfigSource {
 impl ConfigSource {
     /// Makes a source of a profile compiled in, without variables. For tests and tools.
     pub fn embedded(profile: impl Into<String>) -> Self {
-        Self {
-            dir: None,
-            profile: profile.into(),
-            env: Vec::new(),
-        }
+        Self { dir: None, profile: profile.into(), env: Vec::new() }
     }
 
     /// Makes the source that a process uses: the folder given, else `./config` if it has a `default.toml`, else the
     /// files compiled in; with the variables of the process.
     pub fn of_process(dir: Option<PathBuf>, profile: impl Into<String>) -> Self {
-        let found =
-            || Some(PathBuf::from("config")).filter(|dir| dir.join("default.toml").is_file());
+        let found = || Some(PathBuf::from("config")).filter(|dir| dir.join("default.toml").is_file());
         let env = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
             .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX))
             .map(|(name, value)| (name, value.to_string_lossy().into_owned()))
             .collect();
-        Self {
-            dir: dir.or_else(found),
-            profile: profile.into(),
-            env,
-        }
+        Self { dir: dir.or_else(found), profile: profile.into(), env }
     }
 
     /// Sets a key above files and earlier variables, as a variable of that name would:
@@ -96,10 +84,7 @@ impl ConfigSource {
     /// As [`ConfigSource::load`].
     pub fn load_from(&self, files: ConfigFiles) -> Result<Settings, ConfigErrors> {
         let schema = schema();
-        let ConfigFiles {
-            texts,
-            mut problems,
-        } = files;
+        let ConfigFiles { texts, mut problems } = files;
         let mut layers = vec![flatten(&schema)];
         for (place, text) in texts {
             match parse_toml(&place, &text) {
@@ -140,18 +125,12 @@ impl ConfigSource {
         if self.profile != DEFAULT {
             names.push(&self.profile);
         }
-        names
-            .into_iter()
-            .map(|name| dir.join(format!("{name}.toml")))
-            .collect()
+        names.into_iter().map(|name| dir.join(format!("{name}.toml"))).collect()
     }
 
     /// Reads the files of the layers above the schema. What cannot be read is a problem of the load to come.
     pub fn read_files(&self) -> ConfigFiles {
-        let mut files = ConfigFiles {
-            texts: Vec::new(),
-            problems: Vec::new(),
-        };
+        let mut files = ConfigFiles { texts: Vec::new(), problems: Vec::new() };
         match self.profiles() {
             Ok(known) if self.profile != DEFAULT && !known.contains(&self.profile) => {
                 files.problems.push(self.unknown_profile(&known));
@@ -163,22 +142,14 @@ impl ConfigSource {
             }
         }
         if self.dir.is_none() {
-            let embedded = EMBEDDED
-                .iter()
-                .filter(|(name, _)| *name != DEFAULT && *name == self.profile);
-            files.texts = embedded
-                .map(|(name, text)| (format!("built-in {name}.toml"), (*text).to_owned()))
-                .collect();
+            let embedded = EMBEDDED.iter().filter(|(name, _)| *name != DEFAULT && *name == self.profile);
+            files.texts = embedded.map(|(name, text)| (format!("built-in {name}.toml"), (*text).to_owned())).collect();
         }
         for path in self.paths().into_iter().filter(|path| path.exists()) {
             let place = path.display().to_string();
             match fs::read_to_string(&path) {
                 Ok(text) => files.texts.push((place, text)),
-                Err(error) => files.problems.push(ConfigProblem::new(
-                    "",
-                    place,
-                    format!("cannot be read: {error}"),
-                )),
+                Err(error) => files.problems.push(ConfigProblem::new("", place, format!("cannot be read: {error}"))),
             }
         }
         files
@@ -187,15 +158,9 @@ impl ConfigSource {
     /// The names of the profiles to be had, sorted.
     fn profiles(&self) -> Result<Vec<String>, ConfigProblem> {
         match &self.dir {
-            None => Ok(EMBEDDED
-                .iter()
-                .map(|(name, _)| (*name).to_owned())
-                .filter(|name| name != DEFAULT)
-                .collect()),
+            None => Ok(EMBEDDED.iter().map(|(name, _)| (*name).to_owned()).filter(|name| name != DEFAULT).collect()),
             Some(dir) => profiles_in(dir).map_err(|error| {
-                let message = format!(
-                    "cannot be read, expected a folder with default.toml and profiles: {error}"
-                );
+                let message = format!("cannot be read, expected a folder with default.toml and profiles: {error}");
                 ConfigProblem::new("", dir.display().to_string(), message)
             }),
         }
@@ -210,20 +175,8 @@ impl ConfigSource {
             true => "none".to_owned(),
             false => known.join(", "),
         };
-        let place = self
-            .dir
-            .as_ref()
-            .map_or("built-in profiles".to_owned(), |dir| {
-                dir.display().to_string()
-            });
-        ConfigProblem::new(
-            "profile",
-            place,
-            format!(
-                "{:?} is unknown{hint}, profiles found: {found}",
-                self.profile
-            ),
-        )
+        let place = self.dir.as_ref().map_or("built-in profiles".to_owned(), |dir| dir.display().to_string());
+        ConfigProblem::new("profile", place, format!("{:?} is unknown{hint}, profiles found: {found}", self.profile))
     }
 }
 
@@ -239,10 +192,7 @@ impl ConfigFiles {
     /// Returns a hash over all contents; what could not be read counts too. Another hash means that a load may differ.
     pub fn hash(&self) -> [u8; 32] {
         let problems = self.problems.iter().map(ToString::to_string);
-        let texts = self
-            .texts
-            .iter()
-            .flat_map(|(place, text)| [place.clone(), text.clone()]);
+        let texts = self.texts.iter().flat_map(|(place, text)| [place.clone(), text.clone()]);
         let mut hash = Sha256::new();
         for part in texts.chain(problems) {
             hash.update((part.len() as u64).to_be_bytes());
@@ -277,17 +227,14 @@ impl fmt::Debug for ConfigSource {
 /// The embedded `default.toml`: every key with its default value.
 pub(super) fn schema() -> Map<String, Value> {
     let (_, text) = EMBEDDED[0];
-    parse_toml("built-in default.toml", text)
-        .expect("default.toml is part of the program and its tests read it")
+    parse_toml("built-in default.toml", text).expect("default.toml is part of the program and its tests read it")
 }
 
 fn profiles_in(dir: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
-        let is_toml = path
-            .extension()
-            .is_some_and(|extension| extension == "toml");
+        let is_toml = path.extension().is_some_and(|extension| extension == "toml");
         if let Some(name) = path.file_stem().and_then(|stem| stem.to_str())
             && is_toml
             && name != DEFAULT

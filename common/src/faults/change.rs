@@ -27,61 +27,35 @@ struct Given<'a> {
 }
 
 pub(super) fn parse(body: &[u8]) -> Result<Map<String, Value>, ChangeError> {
-    serde_json::from_slice(body).map_err(|error| {
-        ChangeError::Malformed(format!(
-            "expected a JSON object of failure settings: {error}"
-        ))
-    })
+    serde_json::from_slice(body)
+        .map_err(|error| ChangeError::Malformed(format!("expected a JSON object of failure settings: {error}")))
 }
 
 /// Lays the change over the settings in force.
-pub(super) fn apply(
-    current: &InForce,
-    change: &Map<String, Value>,
-) -> Result<InForce, Vec<FieldError>> {
+pub(super) fn apply(current: &InForce, change: &Map<String, Value>) -> Result<InForce, Vec<FieldError>> {
     let mut errors = Vec::new();
     let mut seed = current.seed;
     let mut operations = (*current.operations).clone();
     for (name, value) in change {
-        let given = Given {
-            field: name.clone(),
-            value,
-        };
+        let given = Given { field: name.clone(), value };
         if name == "seed" {
-            take(
-                &mut seed,
-                whole_number(&given, i64::MAX as u64),
-                &mut errors,
-            );
+            take(&mut seed, whole_number(&given, i64::MAX as u64), &mut errors);
         } else if let Some(faults) = operations.get_mut(name) {
             change_operation(faults, &given, &mut errors);
         } else {
-            let known = current
-                .operations
-                .keys()
-                .map(String::as_str)
-                .chain(["seed"]);
+            let known = current.operations.keys().map(String::as_str).chain(["seed"]);
             errors.push(unknown(&given, name, known));
         }
     }
     match errors.is_empty() {
-        true => Ok(InForce {
-            seed,
-            operations: Arc::new(operations),
-        }),
+        true => Ok(InForce { seed, operations: Arc::new(operations) }),
         false => Err(errors),
     }
 }
 
 fn change_operation(faults: &mut OperationFaults, given: &Given<'_>, errors: &mut Vec<FieldError>) {
-    const KNOWN: [&str; 6] = [
-        "failure_rate",
-        "unavailable_rate",
-        "lost_reply_rate",
-        "cut_connection_rate",
-        "duplicate_rate",
-        "latency_ms",
-    ];
+    const KNOWN: [&str; 6] =
+        ["failure_rate", "unavailable_rate", "lost_reply_rate", "cut_connection_rate", "duplicate_rate", "latency_ms"];
     let Some(members) = given.value.as_object() else {
         errors.push(given.complaint("expected an object of rates and latency_ms"));
         return;
@@ -110,16 +84,8 @@ fn change_latency(faults: &mut OperationFaults, given: &Given<'_>, errors: &mut 
     for (name, value) in members {
         let member = given.member(name, value);
         match name.as_str() {
-            "min" => take(
-                &mut range.min,
-                whole_number(&member, MAX_LATENCY_MS),
-                errors,
-            ),
-            "max" => take(
-                &mut range.max,
-                whole_number(&member, MAX_LATENCY_MS),
-                errors,
-            ),
+            "min" => take(&mut range.min, whole_number(&member, MAX_LATENCY_MS), errors),
+            "max" => take(&mut range.max, whole_number(&member, MAX_LATENCY_MS), errors),
             _ => errors.push(unknown(&member, name, ["min", "max"])),
         }
     }
@@ -152,11 +118,7 @@ fn take<T>(target: &mut T, read: Result<T, FieldError>, errors: &mut Vec<FieldEr
     }
 }
 
-fn unknown<'a>(
-    given: &Given<'_>,
-    name: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> FieldError {
+fn unknown<'a>(given: &Given<'_>, name: &str, known: impl IntoIterator<Item = &'a str>) -> FieldError {
     let known: Vec<&str> = known.into_iter().collect();
     match closest(name, known.iter().copied()) {
         Some(near) => given.complaint(format!("unknown, did you mean {near}?")),
@@ -166,16 +128,10 @@ fn unknown<'a>(
 
 impl Given<'_> {
     fn member<'v>(&self, name: &str, value: &'v Value) -> Given<'v> {
-        Given {
-            field: format!("{}.{name}", self.field),
-            value,
-        }
+        Given { field: format!("{}.{name}", self.field), value }
     }
 
     fn complaint(&self, message: impl Into<String>) -> FieldError {
-        FieldError {
-            field: self.field.clone(),
-            message: message.into(),
-        }
+        FieldError { field: self.field.clone(), message: message.into() }
     }
 }

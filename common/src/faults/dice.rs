@@ -126,10 +126,7 @@ impl Dice {
             if next.seed != current.seed {
                 seed_changed = Some(next.seed);
             }
-            let seen = self
-                .shared
-                .in_force
-                .compare_and_swap(&current, Arc::new(next));
+            let seen = self.shared.in_force.compare_and_swap(&current, Arc::new(next));
             if Arc::ptr_eq(&current, &seen) {
                 break;
             }
@@ -144,11 +141,7 @@ impl Dice {
     pub fn decision(&self, operation: &str, transaction_id: &str) -> Coin {
         let in_force = self.shared.in_force.load();
         let rate = in_force.of_operation(operation).failure_rate;
-        match self.hits(
-            rate,
-            in_force.seed,
-            ["decision", operation, transaction_id, ""],
-        ) {
+        match self.hits(rate, in_force.seed, ["decision", operation, transaction_id, ""]) {
             true => Coin::Refuse,
             false => Coin::Accept,
         }
@@ -159,13 +152,7 @@ impl Dice {
     pub fn transport(&self, operation: &str, transaction_id: &str, attempt: &str) -> TransportFate {
         let in_force = self.shared.in_force.load();
         let faults = in_force.of_operation(operation);
-        let hits = |rate, kind| {
-            self.hits(
-                rate,
-                in_force.seed,
-                [kind, operation, transaction_id, attempt],
-            )
-        };
+        let hits = |rate, kind| self.hits(rate, in_force.seed, [kind, operation, transaction_id, attempt]);
         TransportFate {
             unavailable: hits(faults.unavailable_rate, "unavailable"),
             cut_connection: hits(faults.cut_connection_rate, "cut connection"),
@@ -176,19 +163,12 @@ impl Dice {
 
     /// Draws a latency, uniform over the range of the operation.
     pub fn latency(&self, operation: &str) -> Duration {
-        let LatencyRange { min, max } = self
-            .shared
-            .in_force
-            .load()
-            .of_operation(operation)
-            .latency_ms;
+        let LatencyRange { min, max } = self.shared.in_force.load().of_operation(operation).latency_ms;
         if min >= max {
             return Duration::from_millis(min);
         }
         // Drawn in microseconds: whole milliseconds would make timers fall together.
-        let drawn_us = self
-            .latency_generator()
-            .random_range(min * 1_000..=max * 1_000);
+        let drawn_us = self.latency_generator().random_range(min * 1_000..=max * 1_000);
         Duration::from_micros(drawn_us)
     }
 
@@ -209,10 +189,7 @@ impl Dice {
 
     fn latency_generator(&self) -> MutexGuard<'_, ChaCha8Rng> {
         // A generator is never half written, so a poisoned lock is as good as any.
-        self.shared
-            .latency
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shared.latency.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -228,10 +205,7 @@ impl fmt::Debug for Dice {
 
 impl InForce {
     fn of(service: &str, settings: &FaultSettings) -> Self {
-        Self {
-            seed: settings.seed,
-            operations: Arc::new(settings.of(service)),
-        }
+        Self { seed: settings.seed, operations: Arc::new(settings.of(service)) }
     }
 
     fn of_operation(&self, operation: &str) -> OperationFaults {
@@ -241,9 +215,7 @@ impl InForce {
 
 /// The first 53 bits of a hash as a fraction in [0, 1): as many as an `f64` holds exactly, so 1 is never reached.
 fn unit_interval(hash: &[u8; 32]) -> f64 {
-    let first_eight = hash
-        .first_chunk::<8>()
-        .expect("a SHA-256 hash has 32 bytes");
+    let first_eight = hash.first_chunk::<8>().expect("a SHA-256 hash has 32 bytes");
     let bits = u64::from_be_bytes(*first_eight) >> 11;
     bits as f64 / (1u64 << 53) as f64
 }

@@ -112,11 +112,7 @@ impl Actor for FaultWatcher {
         args: FaultWatcherArgs,
     ) -> Result<FaultWatcherState, ActorProcessingErr> {
         let FaultWatcherArgs { source, dice, card } = args;
-        let shown = Shown {
-            watching: source.dir.clone(),
-            profile: source.profile.clone(),
-            ..Shown::default()
-        };
+        let shown = Shown { watching: source.dir.clone(), profile: source.profile.clone(), ..Shown::default() };
         let shown = Arc::new(ArcSwap::from_pointee(shown));
         let to_show = shown.clone();
         card.set_state(move || to_show.load().json());
@@ -128,15 +124,7 @@ impl Actor for FaultWatcher {
             let _ = myself.cast(FaultMsg::Poll);
         }
         let phase = Phase::Settling;
-        Ok(FaultWatcherState {
-            source,
-            dice,
-            card,
-            seen: None,
-            phase,
-            shown,
-            _subscription: subscription,
-        })
+        Ok(FaultWatcherState { source, dice, card, seen: None, phase, shown, _subscription: subscription })
     }
 
     async fn handle(
@@ -187,8 +175,7 @@ fn look(myself: &ActorRef<FaultMsg>, state: &mut FaultWatcherState) {
 fn read(source: &ConfigSource, seen: Option<[u8; 32]>) -> Reading {
     let files = source.read_files();
     let hash = files.hash();
-    let loaded =
-        (seen != Some(hash)).then(|| source.load_from(files).map(|settings| settings.faults));
+    let loaded = (seen != Some(hash)).then(|| source.load_from(files).map(|settings| settings.faults));
     Reading { hash, loaded }
 }
 
@@ -237,12 +224,8 @@ async fn poll_later(myself: ActorRef<FaultMsg>) {
 /// events the poll remains.
 fn subscribe(source: &ConfigSource, myself: &ActorRef<FaultMsg>) -> Option<RecommendedWatcher> {
     let dir = source.dir.as_ref()?;
-    let names: BTreeSet<OsString> = source
-        .paths()
-        .iter()
-        .filter_map(|path| path.file_name())
-        .map(ToOwned::to_owned)
-        .collect();
+    let names: BTreeSet<OsString> =
+        source.paths().iter().filter_map(|path| path.file_name()).map(ToOwned::to_owned).collect();
     let myself = myself.clone();
     let on_event = move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| may_change(&event, &names)) {
@@ -265,12 +248,7 @@ fn may_change(event: &notify::Event, names: &BTreeSet<OsString>) -> bool {
         EventKind::Access(_) => false,
         _ => true,
     };
-    writes
-        && event
-            .paths
-            .iter()
-            .filter_map(|path| path.file_name())
-            .any(|name| names.contains(name))
+    writes && event.paths.iter().filter_map(|path| path.file_name()).any(|name| names.contains(name))
 }
 
 impl FaultWatcherState {
@@ -283,9 +261,7 @@ impl FaultWatcherState {
 
 impl Shown {
     fn json(&self) -> Value {
-        let last_reload_at = self
-            .last_reload_at
-            .map(|at| at.to_rfc3339_opts(SecondsFormat::Micros, true));
+        let last_reload_at = self.last_reload_at.map(|at| at.to_rfc3339_opts(SecondsFormat::Micros, true));
         let mode = match &self.watching {
             Some(_) => "watching",
             None => "idle: built-in settings, nothing to watch",

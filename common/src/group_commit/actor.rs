@@ -78,7 +78,12 @@ impl<W: BatchWriter> Actor for GroupCommit<W> {
         Ok(State { arguments, stats, queue: VecDeque::new(), in_flight: false })
     }
 
-    async fn handle(&self, me: ActorRef<Msg<W>>, message: Msg<W>, state: &mut State<W>) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        me: ActorRef<Msg<W>>,
+        message: Msg<W>,
+        state: &mut State<W>,
+    ) -> Result<(), ActorProcessingErr> {
         state.arguments.card.handled();
         match message {
             Msg::Write(pending) => state.queue.push_back(pending),

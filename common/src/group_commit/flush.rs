@@ -165,6 +165,7 @@ fn judge_work(error: &tokio_postgres::Error) -> Failure {
 
 /// A failed `commit` is known not to have happened only if the server itself said so and went on living.
 fn judge_commit(error: &tokio_postgres::Error) -> Failure {
-    let server_said_no = error.code().is_some_and(|code| !matches!(code.code().get(..2), Some("57" | "08" | "58" | "XX")));
+    let server_said_no =
+        error.code().is_some_and(|code| !matches!(code.code().get(..2), Some("57" | "08" | "58" | "XX")));
     Failure { kind: if server_said_no { Kind::NotWritten } else { Kind::InDoubt }, reason: describe(error) }
 }

@@ -102,7 +102,8 @@ impl Shared {
         let request_id = text(wire::REQUEST_ID)
             .filter(|id| !id.is_empty() && id.len() <= 128)
             .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
-        let trace = text(wire::TRACEPARENT).and_then(TraceContext::parse).map_or_else(TraceContext::start, TraceContext::child);
+        let trace =
+            text(wire::TRACEPARENT).and_then(TraceContext::parse).map_or_else(TraceContext::start, TraceContext::child);
         let is_head = method == Method::HEAD;
         let label = method.as_str().to_owned();
         let (route, answer) = self.dispatch(method, path, query, headers, body, &request_id, trace).await;
@@ -119,7 +120,8 @@ impl Shared {
         let status = response.status().as_u16().to_string();
         counter!("http_requests_total", "service" => self.service, "route" => route, "method" => label, "status" => status)
             .increment(1);
-        histogram!("http_request_seconds", "service" => self.service, "route" => route).record(started.elapsed().as_secs_f64());
+        histogram!("http_request_seconds", "service" => self.service, "route" => route)
+            .record(started.elapsed().as_secs_f64());
         response
     }
 
@@ -156,7 +158,9 @@ impl Shared {
             let _admitted = match endpoint.access {
                 Access::Public | Access::Operator => None,
                 Access::Client | Access::Service => Some(
-                    self.admission.try_acquire().map_err(|_| ApiError::unavailable("too many requests are in flight", 1))?,
+                    self.admission
+                        .try_acquire()
+                        .map_err(|_| ApiError::unavailable("too many requests are in flight", 1))?,
                 ),
             };
             let params = found.params.iter().map(|(name, value)| Ok((name.to_owned(), decode(value)?)));
@@ -210,7 +214,8 @@ impl Shared {
         body: impl Stream<Item = Result<B, warp::Error>>,
     ) -> Result<Bytes, ApiError> {
         let limit = self.front.settings.http.body_limit_bytes;
-        let announced = headers.get("content-length").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+        let announced =
+            headers.get("content-length").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
         if announced.is_some_and(|length: u64| length > limit as u64) {
             return Err(ApiError::too_large(limit));
         }

@@ -35,7 +35,14 @@ struct Problem<'a> {
 impl ApiError {
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        Self(Box::new(Inner { status, kind: "about:blank", detail, errors: Vec::new(), transaction_id: None, header: None }))
+        Self(Box::new(Inner {
+            status,
+            kind: "about:blank",
+            detail,
+            errors: Vec::new(),
+            transaction_id: None,
+            header: None,
+        }))
     }
 
     fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -106,7 +113,8 @@ impl ApiError {
 
     /// 401: no token.
     pub fn unauthorized() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "expected authorization: Bearer <token>").with_header("www-authenticate", "Bearer")
+        Self::new(StatusCode::UNAUTHORIZED, "expected authorization: Bearer <token>")
+            .with_header("www-authenticate", "Bearer")
     }
 
     /// 403: the wrong token, or an endpoint that is off.

@@ -29,10 +29,7 @@ pub async fn serve(front: Front, listener: Arc<TcpListener>, shutdown: Cancellat
     let service = front.service;
     let routes = TowerToHyperService::new(warp::service(dispatch::filter(front)));
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(http.header_timeout_ms));
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_millis(http.header_timeout_ms));
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS);
     let connections = Arc::new(Semaphore::new(http.max_connections));
     let graceful = GracefulShutdown::new();
@@ -57,7 +54,8 @@ pub async fn serve(front: Front, listener: Arc<TcpListener>, shutdown: Cancellat
         }
         let cut = CancellationToken::new();
         let faulty = Faulty { routes: routes.clone(), cut: cut.clone() };
-        let connection = graceful.watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), faulty).into_owned());
+        let connection =
+            graceful.watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), faulty).into_owned());
         tokio::spawn(async move {
             tokio::select! {
                 biased;

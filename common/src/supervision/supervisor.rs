@@ -83,7 +83,8 @@ impl Actor for Supervisor {
             }
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
         };
-        let index = state.running.iter().position(|cell| cell.as_ref().is_some_and(|cell| cell.get_id() == who.get_id()));
+        let index =
+            state.running.iter().position(|cell| cell.as_ref().is_some_and(|cell| cell.get_id() == who.get_id()));
         match index {
             Some(index) => {
                 state.running[index] = None;
@@ -113,7 +114,11 @@ fn restart(myself: &ActorRef<Msg>, state: &mut State, index: usize, reason: Stri
     if used > max_restarts {
         card.failed(reason.clone());
         error!(actor = card.name(), %reason, "restart budget is spent");
-        return Err(format!("{} died more than {max_restarts} times within {within:?}, last of: {reason}", card.name()).into());
+        return Err(format!(
+            "{} died more than {max_restarts} times within {within:?}, last of: {reason}",
+            card.name()
+        )
+        .into());
     }
     let Backoff { min, max } = state.arguments.backoff;
     let wait = min.saturating_mul(1 << (used - 1).min(16)).min(max);
@@ -209,7 +214,11 @@ impl Actor for Top {
     type State = TopState;
     type Arguments = (ChildSpec, watch::Sender<Option<String>>);
 
-    async fn pre_start(&self, me: ActorRef<TopMsg>, (child, gave_up): Self::Arguments) -> Result<TopState, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        me: ActorRef<TopMsg>,
+        (child, gave_up): Self::Arguments,
+    ) -> Result<TopState, ActorProcessingErr> {
         let tree = (child.start)(me.get_cell()).await?;
         Ok(TopState { tree, card: child.card, gave_up })
     }

@@ -93,11 +93,7 @@ fn refresh(myself: ActorRef<ShelfKeeperMsg>, state: &ShelfKeeperState) {
     });
 }
 
-fn refreshed(
-    myself: ActorRef<ShelfKeeperMsg>,
-    state: &mut ShelfKeeperState,
-    read: Result<Vec<Product>, ReadError>,
-) {
+fn refreshed(myself: ActorRef<ShelfKeeperMsg>, state: &mut ShelfKeeperState, read: Result<Vec<Product>, ReadError>) {
     match read {
         Ok(products) => {
             state.args.memory.replace(products);

@@ -53,11 +53,9 @@ impl Memory {
 
 impl Snapshot {
     fn of(products: Vec<Product>) -> Self {
-        let json = |product: &Product| {
-            Arc::from(to_raw_value(product).expect("a product is a struct of strings and numbers"))
-        };
-        let shown: Vec<Shown> =
-            products.into_iter().map(|product| Shown { json: json(&product), product }).collect();
+        let json =
+            |product: &Product| Arc::from(to_raw_value(product).expect("a product is a struct of strings and numbers"));
+        let shown: Vec<Shown> = products.into_iter().map(|product| Shown { json: json(&product), product }).collect();
         let places = shown.iter().enumerate().map(|(place, shown)| (shown.product.product_id, place)).collect();
         let available = (0..shown.len()).filter(|&place| shown[place].product.stock > 0).collect();
         Self { shown, places, available }

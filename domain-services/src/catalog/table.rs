@@ -59,7 +59,9 @@ pub(super) async fn ensure_one(connection: &mut Connection) -> Result<(), tokio_
         return Ok(());
     }
     let made = Made::at_random();
-    connection.execute(INSERT, &[&made.name, &"Made because the shelf was empty", &made.cents, &made.category, &made.stock]).await?;
+    connection
+        .execute(INSERT, &[&made.name, &"Made because the shelf was empty", &made.cents, &made.category, &made.stock])
+        .await?;
     Ok(())
 }
 
@@ -75,7 +77,7 @@ impl Made {
         let mut dice = rand::rng();
         Self {
             name: format!("Product-{}", dice.random_range(1_000..=9_999)),
-            cents: dice.random_range(10_00..=500_00),
+            cents: dice.random_range(1_000..=50_000),
             category: CATEGORIES[dice.random_range(0..CATEGORIES.len())],
             stock: dice.random_range(10..=100),
         }

@@ -34,7 +34,8 @@ pub(super) struct TooMuch;
 impl Stock {
     /// Starts with the locked rows.
     pub(super) fn of(rows: impl IntoIterator<Item = (String, i32)>) -> Self {
-        let shelves = rows.into_iter().map(|(product_id, quantity)| (product_id, Shelf { before: quantity, now: quantity }));
+        let shelves =
+            rows.into_iter().map(|(product_id, quantity)| (product_id, Shelf { before: quantity, now: quantity }));
         Self { products: shelves.collect() }
     }
 

@@ -138,7 +138,10 @@ impl Delivery {
 }
 
 /// Makes a route's handler of a function and what it works with.
-pub(crate) fn with<D, F, Answer>(desk: &D, handle: F) -> impl Fn(Request) -> Answer + Send + Sync + 'static + use<D, F, Answer>
+pub(crate) fn with<D, F, Answer>(
+    desk: &D,
+    handle: F,
+) -> impl Fn(Request) -> Answer + Send + Sync + 'static + use<D, F, Answer>
 where
     D: Clone + Send + Sync + 'static,
     F: Fn(D, Request) -> Answer + Send + Sync + 'static,

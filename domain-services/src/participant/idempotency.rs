@@ -47,13 +47,12 @@ pub(crate) fn transaction_id(
 }
 
 fn read_key(header: &[u8]) -> Result<&str, FieldError> {
-    std::str::from_utf8(header)
-        .ok()
-        .filter(|key| !key.trim().is_empty() && key.len() <= MAX_KEY_BYTES)
-        .ok_or_else(|| FieldError {
+    std::str::from_utf8(header).ok().filter(|key| !key.trim().is_empty() && key.len() <= MAX_KEY_BYTES).ok_or_else(
+        || FieldError {
             field: "Idempotency-Key".to_owned(),
             message: format!("expected 1 to {MAX_KEY_BYTES} bytes of text, not blank"),
-        })
+        },
+    )
 }
 
 fn from_key(key: &str, scope: &Scope<'_>) -> Uuid {

@@ -10,8 +10,8 @@ use common::{
 
 use super::{
     Decision, Participant,
-    ledger::Item,
     journal::{Found, HASH_VERSION, Recorded, RequestHash},
+    ledger::Item,
 };
 
 const LOOK_UP: &str = "\
@@ -93,7 +93,10 @@ impl Journal {
 }
 
 /// Inserts journal rows, in the order of their keys.
-pub(crate) async fn record(connection: &mut Connection, mut rows: Vec<JournalRow<'_>>) -> Result<(), tokio_postgres::Error> {
+pub(crate) async fn record(
+    connection: &mut Connection,
+    mut rows: Vec<JournalRow<'_>>,
+) -> Result<(), tokio_postgres::Error> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -130,7 +133,6 @@ pub(crate) async fn record(connection: &mut Connection, mut rows: Vec<JournalRow
         .await?;
     Ok(())
 }
-
 
 /// Returns everything that the journal holds of a transaction, for people.
 pub(crate) async fn view(

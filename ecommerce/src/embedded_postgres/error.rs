@@ -11,9 +11,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum EmbeddedError {
     /// There is no place for the data.
-    #[error(
-        "no home folder is known (HOME and XDG_DATA_HOME are not set): give a data folder with --data-dir"
-    )]
+    #[error("no home folder is known (HOME and XDG_DATA_HOME are not set): give a data folder with --data-dir")]
     NoHome,
     /// PostgreSQL does not run as root and there is nobody else.
     #[error("PostgreSQL does not run as root, and /etc/passwd has no account postgres or nobody")]

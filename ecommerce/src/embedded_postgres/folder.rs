@@ -45,16 +45,10 @@ impl DataFolder {
         let absolute = std::path::absolute(dir).map_err(EmbeddedError::io("find", dir))?;
         let account = Account::for_cluster(&absolute.join("postgres"))?;
         create(&absolute, &account)?;
-        let dir = absolute
-            .canonicalize()
-            .map_err(EmbeddedError::io("find", dir))?;
+        let dir = absolute.canonicalize().map_err(EmbeddedError::io("find", dir))?;
         account.check_reach(&dir)?;
         let lock = take_lock(&dir)?;
-        Ok(Self {
-            dir,
-            account,
-            _lock: lock,
-        })
+        Ok(Self { dir, account, _lock: lock })
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -101,11 +95,7 @@ impl DataFolder {
         let mut dir = self.dir.join("run");
         if dir.as_os_str().len() + 1 + SOCKET_NAME.len() > SOCKET_PATH_LIMIT {
             let identity = fs::metadata(&self.dir).map_err(EmbeddedError::io("look at", &self.dir))?;
-            dir = PathBuf::from(format!(
-                "/tmp/ecommerce-postgres-{:x}-{:x}",
-                identity.dev(),
-                identity.ino()
-            ));
+            dir = PathBuf::from(format!("/tmp/ecommerce-postgres-{:x}-{:x}", identity.dev(), identity.ino()));
             self.refuse_foreign(&dir)?;
         }
         self.account.make_private_dir(&dir)?;
@@ -132,9 +122,7 @@ fn create(dir: &Path, account: &Account) -> Result<(), EmbeddedError> {
         return Ok(());
     };
     create(parent, account)?;
-    let canonical_parent = parent
-        .canonicalize()
-        .map_err(EmbeddedError::io("find", parent))?;
+    let canonical_parent = parent.canonicalize().map_err(EmbeddedError::io("find", parent))?;
     account.check_reach(&canonical_parent)?;
     if let Err(error) = fs::create_dir(dir)
         && !dir.is_dir()
@@ -167,10 +155,7 @@ fn take_lock(dir: &Path) -> Result<File, EmbeddedError> {
                 "" => "another process".to_owned(),
                 pid => format!("process {pid}"),
             };
-            return Err(EmbeddedError::InUse {
-                data_dir: dir.to_owned(),
-                owner,
-            });
+            return Err(EmbeddedError::InUse { data_dir: dir.to_owned(), owner });
         }
         Err(TryLockError::Error(error)) => return Err(EmbeddedError::io("lock", &path)(error)),
     }

@@ -52,9 +52,7 @@ pub(super) fn look(cluster: &Path) -> Result<Found, EmbeddedError> {
         Err(error) => return Err(EmbeddedError::io("read", &path)(error)),
     };
     match first_pid(&text) {
-        Some(pid) if is_alive(pid, cluster) => {
-            Ok(ready(&text).map_or(Found::InTransition, Found::Ready))
-        }
+        Some(pid) if is_alive(pid, cluster) => Ok(ready(&text).map_or(Found::InTransition, Found::Ready)),
         _ => {
             fs::remove_file(&path).map_err(EmbeddedError::io("remove", &path))?;
             Ok(Found::Nothing)
@@ -105,11 +103,7 @@ fn ready(text: &str) -> Option<PidFile> {
     if lines.get(7) != Some(&"ready") {
         return None;
     }
-    Some(PidFile {
-        pid: lines[0].parse().ok()?,
-        port: lines[3].parse().ok()?,
-        socket_dir: PathBuf::from(lines[4]),
-    })
+    Some(PidFile { pid: lines[0].parse().ok()?, port: lines[3].parse().ok()?, socket_dir: PathBuf::from(lines[4]) })
 }
 
 #[cfg(test)]
@@ -119,11 +113,7 @@ mod tests {
     #[test]
     fn only_a_server_that_says_ready_is_ready() {
         let text = "4711\n/d/postgres\n1700000000\n5432\n/d/run\n\n  123 456\nready   \n";
-        let expected = PidFile {
-            pid: 4711,
-            port: 5432,
-            socket_dir: PathBuf::from("/d/run"),
-        };
+        let expected = PidFile { pid: 4711, port: 5432, socket_dir: PathBuf::from("/d/run") };
         assert_eq!(ready(text), Some(expected));
         assert_eq!(ready(&text.replace("ready   ", "starting")), None);
         assert_eq!(ready(&text.replace("ready   ", "stopping")), None);

@@ -73,11 +73,7 @@ impl Process {
 
     /// Asks for a fast shutdown and waits; then for an immediate one; then kills.
     pub(super) fn stop(&mut self, cluster: &Path) -> Result<(), EmbeddedError> {
-        for (signal, patience) in [
-            (Signal::INT, STOP_WAIT),
-            (Signal::QUIT, QUIT_WAIT),
-            (Signal::KILL, QUIT_WAIT),
-        ] {
+        for (signal, patience) in [(Signal::INT, STOP_WAIT), (Signal::QUIT, QUIT_WAIT), (Signal::KILL, QUIT_WAIT)] {
             if !self.is_running(cluster) {
                 return Ok(());
             }
@@ -86,10 +82,7 @@ impl Process {
                 return Ok(());
             }
         }
-        Err(EmbeddedError::Stop {
-            pid: self.pid(),
-            waited_s: STOP_WAIT.as_secs(),
-        })
+        Err(EmbeddedError::Stop { pid: self.pid(), waited_s: STOP_WAIT.as_secs() })
     }
 
     fn signal(&self, signal: Signal) {
@@ -147,17 +140,9 @@ impl Spawn<'_> {
         settled?;
         let said = read_from(&log_file, log_start);
         Err(match status {
-            None => EmbeddedError::NotReady {
-                waited_s: patience.as_secs(),
-                log_file,
-            },
-            Some(_) if tells_of_full_disk(&said) => {
-                EmbeddedError::DiskFull(self.folder.dir().to_owned())
-            }
-            Some(status) => EmbeddedError::Start {
-                reason: essence(&said).unwrap_or(status),
-                log_file,
-            },
+            None => EmbeddedError::NotReady { waited_s: patience.as_secs(), log_file },
+            Some(_) if tells_of_full_disk(&said) => EmbeddedError::DiskFull(self.folder.dir().to_owned()),
+            Some(status) => EmbeddedError::Start { reason: essence(&said).unwrap_or(status), log_file },
         })
     }
 
@@ -210,10 +195,8 @@ pub(super) fn essence(said: &str) -> Option<String> {
     const TELLING: [&str; 5] = ["FATAL:", "PANIC:", "error:", "HINT:", "DETAIL:"];
     const LAST_LINES: usize = 3;
     let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let telling: Vec<&str> = lines
-        .iter()
-        .filter_map(|line| TELLING.iter().find_map(|word| line.find(word).map(|at| &line[at..])))
-        .collect();
+    let telling: Vec<&str> =
+        lines.iter().filter_map(|line| TELLING.iter().find_map(|word| line.find(word).map(|at| &line[at..]))).collect();
     let chosen = match telling.is_empty() {
         true => &lines[lines.len().saturating_sub(LAST_LINES)..],
         false => &telling,
@@ -229,11 +212,7 @@ fn open_log(path: &Path) -> Result<File, EmbeddedError> {
     if fs::metadata(path).is_ok_and(|metadata| metadata.len() > LOG_LIMIT_BYTES) {
         let _ = fs::rename(path, path.with_extension("log.1"));
     }
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .map_err(EmbeddedError::io("open", path))
+    OpenOptions::new().create(true).append(true).open(path).map_err(EmbeddedError::io("open", path))
 }
 
 /// Reads what a log gained since `start`, or its tail where that is much.
@@ -254,11 +233,9 @@ mod tests {
 
     #[test]
     fn the_telling_lines_are_quoted_and_else_the_last_ones() {
-        let said = "2026-01-01 [7] LOG:  starting\n2026-01-01 [7] FATAL:  could not bind\n2026-01-01 [7] HINT:  use another\n";
-        assert_eq!(
-            essence(said).as_deref(),
-            Some("FATAL:  could not bind | HINT:  use another")
-        );
+        let said =
+            "2026-01-01 [7] LOG:  starting\n2026-01-01 [7] FATAL:  could not bind\n2026-01-01 [7] HINT:  use another\n";
+        assert_eq!(essence(said).as_deref(), Some("FATAL:  could not bind | HINT:  use another"));
         assert_eq!(essence("a\nb\n\nc\nd\n").as_deref(), Some("b | c | d"));
         assert_eq!(essence("\n"), None);
     }

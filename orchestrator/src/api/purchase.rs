@@ -77,7 +77,12 @@ fn read_order(request: &Request) -> Result<Order, ApiError> {
     }
 }
 
-async fn answered(desk: &Desk, request: &Request, answer: StartAnswer, deadline: Instant) -> Result<Response, ApiError> {
+async fn answered(
+    desk: &Desk,
+    request: &Request,
+    answer: StartAnswer,
+    deadline: Instant,
+) -> Result<Response, ApiError> {
     match answer {
         StartAnswer::Settled(standing) => {
             let outputs = standing.saga.progress().log.outputs().clone();
@@ -127,7 +132,8 @@ async fn ask_the_row(desk: &Desk, request: &Request, id: SagaId, deadline: Insta
 }
 
 fn in_doubt(id: SagaId) -> ApiError {
-    ApiError::unavailable("it is not known whether this purchase was accepted; its status tells", 1).with_transaction_id(id)
+    ApiError::unavailable("it is not known whether this purchase was accepted; its status tells", 1)
+        .with_transaction_id(id)
 }
 
 fn settled(id: SagaId, status: Status, order: &Order, outputs: &Outputs, error: Option<&str>) -> Response {

@@ -201,7 +201,12 @@ impl Actor for SagaActor {
         Ok(state)
     }
 
-    async fn handle(&self, me: ActorRef<SagaMsg>, message: SagaMsg, state: &mut SagaState) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        me: ActorRef<SagaMsg>,
+        message: SagaMsg,
+        state: &mut SagaState,
+    ) -> Result<(), ActorProcessingErr> {
         match message {
             SagaMsg::Advance => {}
             SagaMsg::CallFinished { attempt, outcome } => call_finished(&me, state, attempt, outcome)?,
@@ -524,7 +529,11 @@ fn write_again(me: &ActorRef<SagaMsg>, state: &mut SagaState) {
     );
 }
 
-fn log_written(me: &ActorRef<SagaMsg>, state: &mut SagaState, report: Option<WriteReport>) -> Result<(), ActorProcessingErr> {
+fn log_written(
+    me: &ActorRef<SagaMsg>,
+    state: &mut SagaState,
+    report: Option<WriteReport>,
+) -> Result<(), ActorProcessingErr> {
     let Some(write) = state.write.clone() else { return Ok(()) };
     let report = report.unwrap_or_else(|| WriteReport::InDoubt("the saga log's writer died".to_owned()));
     match report {
@@ -546,7 +555,9 @@ fn log_written(me: &ActorRef<SagaMsg>, state: &mut SagaState, report: Option<Wri
             Ok(())
         }
         // The lease keeps a begin out; but an earlier attempt of this begin may be there all the same.
-        WriteReport::LeaseNotLive if state.write_was_in_doubt => give_up(me, state, StartAnswer::InDoubt(state.saga.id)),
+        WriteReport::LeaseNotLive if state.write_was_in_doubt => {
+            give_up(me, state, StartAnswer::InDoubt(state.saga.id))
+        }
         WriteReport::LeaseNotLive => {
             give_up(me, state, StartAnswer::NotStarted("this node's lease is not live".to_owned()))
         }
@@ -575,9 +586,7 @@ fn write_later(me: &ActorRef<SagaMsg>, state: &mut SagaState, reason: &str) {
 fn written(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: Change) -> Result<(), ActorProcessingErr> {
     state.saga.progress().waiting_for = WaitingFor::Nothing;
     match change {
-        Change::Begin { ended: Some(error), .. } => {
-            end(me, state, Status::Compensated, Some(error))
-        }
+        Change::Begin { ended: Some(error), .. } => end(me, state, Status::Compensated, Some(error)),
         Change::Begin { ended: None, .. } => {
             let outputs = begun_with(&state.saga.progress().log);
             apply(state, Event::Begun { outputs })?;
@@ -614,7 +623,12 @@ fn begun_with(log: &SagaLog) -> OutputsInLog {
     }
 }
 
-fn end(me: &ActorRef<SagaMsg>, state: &mut SagaState, status: Status, error: Option<String>) -> Result<(), ActorProcessingErr> {
+fn end(
+    me: &ActorRef<SagaMsg>,
+    state: &mut SagaState,
+    status: Status,
+    error: Option<String>,
+) -> Result<(), ActorProcessingErr> {
     apply(state, Event::Ended(status))?;
     debug!(saga.id = %state.saga.id, %status, "saga ended");
     answer(state, status, error);

@@ -125,7 +125,12 @@ impl Actor for Lease {
         Ok(State { arguments, connection: None })
     }
 
-    async fn handle(&self, me: ActorRef<LeaseMsg>, message: LeaseMsg, state: &mut State) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        me: ActorRef<LeaseMsg>,
+        message: LeaseMsg,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
         state.arguments.card.handled();
         match message {
             LeaseMsg::Renew => {

@@ -361,7 +361,8 @@ impl SagaLog {
             return Some("the saga has ended");
         }
         let check = |allowed: bool, reason: &'static str| (!allowed).then_some(reason);
-        let action_is = |index: &usize, action: Action| self.steps.get(*index).is_some_and(|step| step.action == action);
+        let action_is =
+            |index: &usize, action: Action| self.steps.get(*index).is_some_and(|step| step.action == action);
         let undo_is = |index: &usize, undo: Undo| self.steps.get(*index).is_some_and(|step| step.undo == undo);
         match event {
             Event::BeginWanted => None,
@@ -371,7 +372,9 @@ impl SagaLog {
             Event::ActionDone(index, _)
             | Event::ActionRefused(index, _)
             | Event::ActionFailed(index, ..)
-            | Event::ActionGivenUp(index, ..) => check(action_is(index, Action::Running), "no call for it is in flight"),
+            | Event::ActionGivenUp(index, ..) => {
+                check(action_is(index, Action::Running), "no call for it is in flight")
+            }
             // A cancel is a flag in the row, which `end = COMPLETED` respects; the deadline is nobody's flag.
             Event::Interrupted(cause) => check(
                 self.direction == Direction::Forward && (*cause == Cause::Cancelled || !self.all_actions_done()),
@@ -393,7 +396,9 @@ impl SagaLog {
             Event::Ended(Status::Compensated) => {
                 check(self.cause.is_some() && self.next_to_undo().is_none(), "an effect may still be there")
             }
-            Event::Ended(Status::Failed) => check(self.marked_failed, "only a saga marked FAILED is resolved as FAILED"),
+            Event::Ended(Status::Failed) => {
+                check(self.marked_failed, "only a saga marked FAILED is resolved as FAILED")
+            }
             Event::Ended(Status::Pending | Status::Compensating) => Some("that is no end"),
         }
     }

@@ -108,15 +108,14 @@ pub fn backoff(patience: Patience, attempts: u32, dice: f64) -> Duration {
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience = Patience {
-        attempts: 4,
-        backoff_min: Duration::from_millis(50),
-        backoff_max: Duration::from_millis(300),
-    };
+    const PATIENCE: Patience =
+        Patience { attempts: 4, backoff_min: Duration::from_millis(50), backoff_max: Duration::from_millis(300) };
 
     #[test]
     fn the_wait_doubles_up_to_its_cap_and_is_jittered_in_full() {
-        for (attempts, dice, expected_ms) in [(1, 1.0, 50), (2, 1.0, 100), (3, 1.0, 200), (9, 1.0, 300), (3, 0.5, 100), (3, 0.0, 0)] {
+        for (attempts, dice, expected_ms) in
+            [(1, 1.0, 50), (2, 1.0, 100), (3, 1.0, 200), (9, 1.0, 300), (3, 0.5, 100), (3, 0.0, 0)]
+        {
             assert_eq!(backoff(PATIENCE, attempts, dice), Duration::from_millis(expected_ms), "{attempts} {dice}");
         }
     }
@@ -134,6 +133,9 @@ mod tests {
     #[test]
     fn zero_attempts_mean_for_ever() {
         let patience = Patience { attempts: 0, ..PATIENCE };
-        assert!(matches!(after_failure(patience, 1_000_000, Retry::After(Duration::ZERO), 1.0), AfterFailure::Again(_)));
+        assert!(matches!(
+            after_failure(patience, 1_000_000, Retry::After(Duration::ZERO), 1.0),
+            AfterFailure::Again(_)
+        ));
     }
 }

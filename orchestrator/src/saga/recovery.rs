@@ -138,7 +138,15 @@ fn look(me: &ActorRef<RecoveryMsg>, state: &RecoveryArguments) {
                     let rows = connection
                         .query(
                             CLAIM,
-                            &[&owner.node_id, &owner.incarnation, &known, &running, &may_take_from_others, &batch, &max_claims],
+                            &[
+                                &owner.node_id,
+                                &owner.incarnation,
+                                &known,
+                                &running,
+                                &may_take_from_others,
+                                &batch,
+                                &max_claims,
+                            ],
                         )
                         .await?;
                     Ok(rows.iter().map(StoredSaga::from_row).collect())

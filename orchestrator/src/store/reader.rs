@@ -98,7 +98,10 @@ pub async fn by_id(connection: &mut Connection, id: SagaId) -> Result<Option<Sto
 ///
 /// # Errors
 /// What the database says.
-pub async fn list(connection: &mut Connection, filter: &Filter) -> Result<(i64, Vec<StoredSaga>), tokio_postgres::Error> {
+pub async fn list(
+    connection: &mut Connection,
+    filter: &Filter,
+) -> Result<(i64, Vec<StoredSaga>), tokio_postgres::Error> {
     let status = filter.status.map(Status::as_str);
     let user_id = filter.user_id.as_ref().map(UserId::as_str);
     let total = connection.query_one(COUNT, &[&status, &user_id]).await?.get(0);

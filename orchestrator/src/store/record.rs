@@ -230,7 +230,12 @@ mod tests {
             ("begin, mine already", begin(NONCE), Some(row()), durable.clone()),
             ("begin, somebody else's row", begin(MINE), Some(row()), WriteReport::Lost),
             ("end, another epoch", end(Status::Completed), Some(RowState { epoch: 4, ..row() }), WriteReport::Lost),
-            ("end, another process", end(Status::Completed), Some(RowState { owner_incarnation: NONCE, ..row() }), WriteReport::Lost),
+            (
+                "end, another process",
+                end(Status::Completed),
+                Some(RowState { owner_incarnation: NONCE, ..row() }),
+                WriteReport::Lost,
+            ),
             ("end, no row", end(Status::Completed), None, WriteReport::Lost),
             ("end, written before", end(Status::Completed), ended(Status::Completed), durable),
             ("end, resolved meanwhile", end(Status::Compensated), ended(Status::Failed), WriteReport::EndedOtherwise),

@@ -133,9 +133,25 @@ impl SagaLogWriter {
             .query(
                 BEGIN,
                 &[
-                    &self.owner.node_id, &self.owner.incarnation, &c.id, &c.definition, &c.version, &c.user_id, &c.cents,
-                    &c.product, &c.outputs, &c.error, &c.timeline, &c.key, &c.fingerprint, &c.nonce, &c.epoch,
-                    &c.attention, &c.deadline_ms, &c.created_at, &c.ended_at,
+                    &self.owner.node_id,
+                    &self.owner.incarnation,
+                    &c.id,
+                    &c.definition,
+                    &c.version,
+                    &c.user_id,
+                    &c.cents,
+                    &c.product,
+                    &c.outputs,
+                    &c.error,
+                    &c.timeline,
+                    &c.key,
+                    &c.fingerprint,
+                    &c.nonce,
+                    &c.epoch,
+                    &c.attention,
+                    &c.deadline_ms,
+                    &c.created_at,
+                    &c.ended_at,
                 ],
             )
             .await?;
@@ -158,8 +174,18 @@ impl SagaLogWriter {
             .query(
                 CHANGE,
                 &[
-                    &self.owner.incarnation, &c.id, &c.epoch, &c.status, &c.direction, &c.error, &c.outputs,
-                    &c.timeline, &c.attention, &c.wake_ms, &c.at, &c.ended_at,
+                    &self.owner.incarnation,
+                    &c.id,
+                    &c.epoch,
+                    &c.status,
+                    &c.direction,
+                    &c.error,
+                    &c.outputs,
+                    &c.timeline,
+                    &c.attention,
+                    &c.wake_ms,
+                    &c.at,
+                    &c.ended_at,
                 ],
             )
             .await?;
@@ -324,4 +350,3 @@ impl<'a> ChangeColumns<'a> {
 fn json<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("plain records of strings and numbers serialise")
 }
-

@@ -116,8 +116,7 @@ impl StackOptions {
             source = source.with(&format!("services.{name}.url"), format!("http://{address}"));
             listeners.push((name, listener));
         }
-        let mut settings =
-            source.load().unwrap_or_else(|errors| panic!("bad settings of a test:\n{errors}"));
+        let mut settings = source.load().unwrap_or_else(|errors| panic!("bad settings of a test:\n{errors}"));
         if self.folder.is_none() {
             // Nothing to watch.
             settings.reload = None;

@@ -17,11 +17,7 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) async fn start(
-        name: &'static str,
-        settings: Arc<Settings>,
-        listener: TcpListener,
-    ) -> Self {
+    pub(super) async fn start(name: &'static str, settings: Arc<Settings>, listener: TcpListener) -> Self {
         let shutdown = CancellationToken::new();
         let (address, end) = match name {
             ORCHESTRATOR => {
@@ -30,8 +26,7 @@ impl Service {
                 (running.address, tokio::spawn(running.finished()))
             }
             participant => {
-                let running =
-                    domain_services::start(participant, settings, listener, shutdown.clone()).await;
+                let running = domain_services::start(participant, settings, listener, shutdown.clone()).await;
                 let running = running.unwrap_or_else(|error| panic!("{name}: {error:?}"));
                 (running.address, tokio::spawn(running.finished()))
             }

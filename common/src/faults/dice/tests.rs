@@ -8,27 +8,16 @@ const IDS: usize = 10_000;
 
 fn dice(service: &'static str, seed: u64, faults: OperationFaults) -> Dice {
     let operations = BTreeMap::from([("charge".to_owned(), faults), ("refund".to_owned(), faults)]);
-    Dice::new(
-        service,
-        &FaultSettings {
-            seed,
-            services: BTreeMap::from([(service.to_owned(), operations)]),
-        },
-    )
+    Dice::new(service, &FaultSettings { seed, services: BTreeMap::from([(service.to_owned(), operations)]) })
 }
 
 fn failing(failure_rate: f64) -> OperationFaults {
-    OperationFaults {
-        failure_rate,
-        ..OperationFaults::default()
-    }
+    OperationFaults { failure_rate, ..OperationFaults::default() }
 }
 
 /// Counts how many of the ids meet a fate.
 fn count(fate: impl Fn(&str) -> bool) -> usize {
-    (0..IDS)
-        .filter(|number| fate(&format!("transaction-{number}")))
-        .count()
+    (0..IDS).filter(|number| fate(&format!("transaction-{number}"))).count()
 }
 
 /// The standard deviation at 10,000 fair coins is 50; 250 is five of them.
@@ -38,10 +27,7 @@ fn is_about(expected: f64, hits: usize) -> bool {
 
 #[test]
 fn one_transaction_meets_one_fate_on_every_replica() {
-    let (here, there) = (
-        dice("payments", 7, failing(0.5)),
-        dice("payments", 7, failing(0.5)),
-    );
+    let (here, there) = (dice("payments", 7, failing(0.5)), dice("payments", 7, failing(0.5)));
     let differing = count(|id| here.decision("charge", id) != there.decision("charge", id));
     assert_eq!(differing, 0);
     let changing = count(|id| here.decision("charge", id) != here.decision("charge", id));
@@ -53,12 +39,10 @@ fn one_transaction_meets_one_fate_on_every_replica() {
 fn the_fates_of_a_seed_do_not_change_between_versions() {
     let dice = dice("payments", 7, failing(0.5));
     let fates: String = (0..16)
-        .map(
-            |number| match dice.decision("charge", &format!("transaction-{number}")) {
-                Coin::Accept => '+',
-                Coin::Refuse => '-',
-            },
-        )
+        .map(|number| match dice.decision("charge", &format!("transaction-{number}")) {
+            Coin::Accept => '+',
+            Coin::Refuse => '-',
+        })
         .collect();
     assert_eq!(fates, "+-++-+++-++---+-");
 }
@@ -87,25 +71,11 @@ fn rate_0_never_fails_and_rate_1_always_does() {
             latency_ms: LatencyRange::default(),
         },
     );
-    let everything = TransportFate {
-        unavailable: true,
-        cut_connection: true,
-        lost_reply: true,
-        duplicate: true,
-    };
+    let everything = TransportFate { unavailable: true, cut_connection: true, lost_reply: true, duplicate: true };
     assert_eq!(count(|id| never.decision("charge", id) == Coin::Refuse), 0);
-    assert_eq!(
-        count(|id| never.transport("charge", id, "1") != TransportFate::default()),
-        0
-    );
-    assert_eq!(
-        count(|id| always.decision("charge", id) == Coin::Refuse),
-        IDS
-    );
-    assert_eq!(
-        count(|id| always.transport("charge", id, "1") == everything),
-        IDS
-    );
+    assert_eq!(count(|id| never.transport("charge", id, "1") != TransportFate::default()), 0);
+    assert_eq!(count(|id| always.decision("charge", id) == Coin::Refuse), IDS);
+    assert_eq!(count(|id| always.transport("charge", id, "1") == everything), IDS);
 }
 
 #[test]
@@ -126,51 +96,21 @@ fn coins_of_other_services_operations_seeds_attempts_and_kinds_are_independent()
         duplicate_rate: 0.5,
         latency_ms: LatencyRange::default(),
     };
-    let (payments, inventory, other_seed) = (
-        dice("payments", 1, half),
-        dice("inventory", 1, half),
-        dice("payments", 2, half),
-    );
+    let (payments, inventory, other_seed) =
+        (dice("payments", 1, half), dice("inventory", 1, half), dice("payments", 2, half));
     let charge = |dice: &Dice, id: &str| dice.decision("charge", id) == Coin::Refuse;
     let fate = |id: &str, attempt: &str| payments.transport("charge", id, attempt);
 
     let agreements = [
-        (
-            "services",
-            count(|id| charge(&payments, id) == charge(&inventory, id)),
-        ),
-        (
-            "seeds",
-            count(|id| charge(&payments, id) == charge(&other_seed, id)),
-        ),
-        (
-            "operations",
-            count(|id| payments.decision("charge", id) == payments.decision("refund", id)),
-        ),
-        (
-            "attempts",
-            count(|id| fate(id, "1").unavailable == fate(id, "2").unavailable),
-        ),
-        (
-            "decision and unavailable",
-            count(|id| charge(&payments, id) == fate(id, "").unavailable),
-        ),
-        (
-            "unavailable and cut",
-            count(|id| fate(id, "1").unavailable == fate(id, "1").cut_connection),
-        ),
-        (
-            "cut and lost",
-            count(|id| fate(id, "1").cut_connection == fate(id, "1").lost_reply),
-        ),
-        (
-            "lost and duplicate",
-            count(|id| fate(id, "1").lost_reply == fate(id, "1").duplicate),
-        ),
-        (
-            "duplicate and unavailable",
-            count(|id| fate(id, "1").duplicate == fate(id, "1").unavailable),
-        ),
+        ("services", count(|id| charge(&payments, id) == charge(&inventory, id))),
+        ("seeds", count(|id| charge(&payments, id) == charge(&other_seed, id))),
+        ("operations", count(|id| payments.decision("charge", id) == payments.decision("refund", id))),
+        ("attempts", count(|id| fate(id, "1").unavailable == fate(id, "2").unavailable)),
+        ("decision and unavailable", count(|id| charge(&payments, id) == fate(id, "").unavailable)),
+        ("unavailable and cut", count(|id| fate(id, "1").unavailable == fate(id, "1").cut_connection)),
+        ("cut and lost", count(|id| fate(id, "1").cut_connection == fate(id, "1").lost_reply)),
+        ("lost and duplicate", count(|id| fate(id, "1").lost_reply == fate(id, "1").duplicate)),
+        ("duplicate and unavailable", count(|id| fate(id, "1").duplicate == fate(id, "1").unavailable)),
     ];
     for (pair, agreed) in agreements {
         assert!(is_about(0.5, agreed), "{pair} agree on {agreed} of {IDS}");
@@ -180,18 +120,12 @@ fn coins_of_other_services_operations_seeds_attempts_and_kinds_are_independent()
         let fate = fate(id, "1");
         fate.unavailable && fate.cut_connection && fate.lost_reply && fate.duplicate
     });
-    assert!(
-        is_about(all, all_of_them),
-        "all four kinds hit {all_of_them} of {IDS}"
-    );
+    assert!(is_about(all, all_of_them), "all four kinds hit {all_of_them} of {IDS}");
     let saga_completes = count(|id| {
         let decide = |dice: &Dice, operation| dice.decision(operation, id) == Coin::Accept;
         decide(&payments, "charge") && decide(&inventory, "charge") && decide(&other_seed, "charge")
     });
-    assert!(
-        is_about(three, saga_completes),
-        "three coins accept {saga_completes} of {IDS}"
-    );
+    assert!(is_about(three, saga_completes), "three coins accept {saga_completes} of {IDS}");
 }
 
 #[test]
@@ -207,36 +141,17 @@ fn parts_of_a_coin_do_not_run_into_each_other() {
 #[test]
 fn latency_stays_in_its_range_and_fills_it() {
     let range = LatencyRange { min: 100, max: 300 };
-    let dice = dice(
-        "payments",
-        1,
-        OperationFaults {
-            latency_ms: range,
-            ..OperationFaults::default()
-        },
-    );
+    let dice = dice("payments", 1, OperationFaults { latency_ms: range, ..OperationFaults::default() });
     let drawn: Vec<Duration> = (0..2_000).map(|_| dice.latency("charge")).collect();
-    let (least, most) = (
-        drawn.iter().min().expect("drawn"),
-        drawn.iter().max().expect("drawn"),
-    );
-    assert!(
-        (Duration::from_millis(100)..Duration::from_millis(110)).contains(least),
-        "{least:?}"
-    );
-    assert!(
-        (Duration::from_millis(290)..=Duration::from_millis(300)).contains(most),
-        "{most:?}"
-    );
+    let (least, most) = (drawn.iter().min().expect("drawn"), drawn.iter().max().expect("drawn"));
+    assert!((Duration::from_millis(100)..Duration::from_millis(110)).contains(least), "{least:?}");
+    assert!((Duration::from_millis(290)..=Duration::from_millis(300)).contains(most), "{most:?}");
 }
 
 #[test]
 fn a_seed_repeats_its_latencies() {
     let range = LatencyRange { min: 0, max: 1_000 };
-    let faults = OperationFaults {
-        latency_ms: range,
-        ..OperationFaults::default()
-    };
+    let faults = OperationFaults { latency_ms: range, ..OperationFaults::default() };
     let draw = |dice: Dice| -> Vec<Duration> { (0..10).map(|_| dice.latency("charge")).collect() };
     let first = draw(dice("payments", 1, faults));
     assert_eq!(first, draw(dice("payments", 1, faults)));
@@ -246,26 +161,13 @@ fn a_seed_repeats_its_latencies() {
 #[test]
 fn a_change_lasts_until_settings_are_replaced() {
     let dice = dice("payments", 1, failing(0.5));
-    let configured = FaultSettings {
-        seed: 1,
-        services: BTreeMap::from([("payments".to_owned(), (*dice.settings()).clone())]),
-    };
-    dice.apply_json(br#"{"seed": 9, "charge": {"failure_rate": 1, "latency_ms": {"max": 50}}}"#)
-        .expect("valid");
+    let configured =
+        FaultSettings { seed: 1, services: BTreeMap::from([("payments".to_owned(), (*dice.settings()).clone())]) };
+    dice.apply_json(br#"{"seed": 9, "charge": {"failure_rate": 1, "latency_ms": {"max": 50}}}"#).expect("valid");
     let changed = dice.settings()["charge"];
-    assert_eq!(
-        (dice.seed(), changed.failure_rate, changed.latency_ms.max),
-        (9, 1.0, 50)
-    );
-    assert_eq!(
-        dice.settings()["refund"],
-        failing(0.5),
-        "what the body leaves out stays"
-    );
-    assert!(
-        !dice.is_news(&configured),
-        "the configuration still says the same"
-    );
+    assert_eq!((dice.seed(), changed.failure_rate, changed.latency_ms.max), (9, 1.0, 50));
+    assert_eq!(dice.settings()["refund"], failing(0.5), "what the body leaves out stays");
+    assert!(!dice.is_news(&configured), "the configuration still says the same");
 
     dice.replace(configured);
     assert_eq!((dice.seed(), dice.settings()["charge"]), (1, failing(0.5)));
@@ -277,10 +179,8 @@ fn what_get_shows_put_takes() {
     let shown = dice.json();
     assert_eq!(shown["seed"], json!(1));
     assert_eq!(shown["charge"]["failure_rate"], json!(0.25));
-    dice.apply_json(br#"{"charge": {"failure_rate": 0.75}}"#)
-        .expect("valid");
-    dice.apply_json(shown.to_string().as_bytes())
-        .expect("valid");
+    dice.apply_json(br#"{"charge": {"failure_rate": 0.75}}"#).expect("valid");
+    dice.apply_json(shown.to_string().as_bytes()).expect("valid");
     assert_eq!(dice.json(), shown);
 }
 
@@ -297,10 +197,7 @@ fn a_bad_change_names_every_bad_field_and_changes_nothing() {
     let Err(ChangeError::Fields(errors)) = dice.apply_json(body.to_string().as_bytes()) else {
         panic!("the change was taken");
     };
-    let mut lines: Vec<String> = errors
-        .iter()
-        .map(|error| format!("{}: {}", error.field, error.message))
-        .collect();
+    let mut lines: Vec<String> = errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect();
     lines.sort();
     assert_eq!(
         lines,
@@ -325,9 +222,6 @@ fn a_body_that_is_no_object_is_malformed() {
     let dice = dice("payments", 1, failing(0.5));
     for body in ["", "{", "[]", "1", "null", "\u{feff}{}"] {
         let outcome = dice.apply_json(body.as_bytes());
-        assert!(
-            matches!(outcome, Err(ChangeError::Malformed(_))),
-            "{body:?}"
-        );
+        assert!(matches!(outcome, Err(ChangeError::Malformed(_))), "{body:?}");
     }
 }

@@ -26,34 +26,21 @@ impl Lab {
     async fn start(profile: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let dir =
-            std::env::temp_dir().join(format!("fault-watcher-{}-{number}", std::process::id()));
+        let dir = std::env::temp_dir().join(format!("fault-watcher-{}-{number}", std::process::id()));
         fs::create_dir_all(&dir).expect("a folder");
         fs::write(dir.join("lab.toml"), profile).expect("a profile");
-        let source = ConfigSource {
-            dir: Some(dir.clone()),
-            ..ConfigSource::embedded("lab")
-        };
+        let source = ConfigSource { dir: Some(dir.clone()), ..ConfigSource::embedded("lab") };
         let dice = Dice::new("payments", &source.load().expect("valid").faults);
         Self::watch(source, dice, dir).await
     }
 
     async fn watch(source: ConfigSource, dice: Dice, dir: PathBuf) -> Self {
         let (publish, published) = tokio::sync::oneshot::channel();
-        let args = FaultWatcherArgs {
-            source,
-            dice: dice.clone(),
-            card: ActorCard::new("faults", "watcher"),
-        };
+        let args = FaultWatcherArgs { source, dice: dice.clone(), card: ActorCard::new("faults", "watcher") };
         let probe = Probe(std::sync::Mutex::new(Some(publish)));
         let (watcher, _) = Actor::spawn(None, probe, args).await.expect("started");
         let shown = published.await.expect("published");
-        Self {
-            dir,
-            dice,
-            watcher,
-            shown,
-        }
+        Self { dir, dice, watcher, shown }
     }
 
     fn write(&self, profile: &str) {
@@ -119,8 +106,7 @@ async fn a_saved_file_is_taken_up_within_2_seconds() {
     let lab = Lab::start(&rate(0.1)).await;
     for next in [0.2, 0.3, 0.4] {
         lab.write(&rate(next));
-        lab.until("new rate", |lab| lab.failure_rate() == next)
-            .await;
+        lab.until("new rate", |lab| lab.failure_rate() == next).await;
     }
 }
 
@@ -137,58 +123,34 @@ async fn the_default_file_counts_beneath_the_profile() {
     let lab = Lab::start(&rate(0.1)).await;
     let defaults = "[faults.payments.charge]\nfailure_rate = 0.9\nduplicate_rate = 0.9\n";
     fs::write(lab.dir.join("default.toml"), defaults).expect("written");
-    lab.until("the default", |lab| {
-        lab.dice.settings()["charge"].duplicate_rate == 0.9
-    })
-    .await;
+    lab.until("the default", |lab| lab.dice.settings()["charge"].duplicate_rate == 0.9).await;
     assert_eq!(lab.failure_rate(), 0.1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn variables_stay_above_a_changed_file() {
     let lab = Lab::start(&rate(0.1)).await;
-    let source = ConfigSource {
-        dir: Some(lab.dir.clone()),
-        ..ConfigSource::embedded("lab")
-    }
-    .with("faults.payments.charge.failure_rate", 0.7);
+    let source = ConfigSource { dir: Some(lab.dir.clone()), ..ConfigSource::embedded("lab") }
+        .with("faults.payments.charge.failure_rate", 0.7);
     let dice = Dice::new("payments", &source.load().expect("valid").faults);
     let above = Lab::watch(source, dice, lab.dir.clone()).await;
     lab.write("[faults.payments.charge]\nfailure_rate = 0.2\nduplicate_rate = 0.3\n");
-    above
-        .until("other keys", |lab| {
-            lab.dice.settings()["charge"].duplicate_rate == 0.3
-        })
-        .await;
+    above.until("other keys", |lab| lab.dice.settings()["charge"].duplicate_rate == 0.3).await;
     assert_eq!(above.failure_rate(), 0.7);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_file_changes_nothing_and_a_mended_one_is_taken_up() {
     let lab = Lab::start(&rate(0.1)).await;
-    for broken in [
-        "[faults",
-        &rate(1.5),
-        "[faults.payments.chrage]\nfailure_rate = 1.0",
-        &rate("'often'"),
-    ] {
+    for broken in ["[faults", &rate(1.5), "[faults.payments.chrage]\nfailure_rate = 1.0", &rate("'often'")] {
         lab.write(broken);
-        lab.until("a problem is shown", |lab| {
-            !lab.shown.load().problems.is_empty()
-        })
-        .await;
+        lab.until("a problem is shown", |lab| !lab.shown.load().problems.is_empty()).await;
         assert_eq!(lab.failure_rate(), 0.1, "{broken}");
         lab.write(&rate(0.1));
-        lab.until("no problem is shown", |lab| {
-            lab.shown.load().problems.is_empty()
-        })
-        .await;
+        lab.until("no problem is shown", |lab| lab.shown.load().problems.is_empty()).await;
     }
     fs::remove_file(lab.dir.join("lab.toml")).expect("removed");
-    lab.until("a problem is shown", |lab| {
-        !lab.shown.load().problems.is_empty()
-    })
-    .await;
+    lab.until("a problem is shown", |lab| !lab.shown.load().problems.is_empty()).await;
     assert_eq!(lab.failure_rate(), 0.1);
     lab.write(&rate(0.2));
     lab.until("new rate", |lab| lab.failure_rate() == 0.2).await;
@@ -197,23 +159,16 @@ async fn a_broken_file_changes_nothing_and_a_mended_one_is_taken_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_through_debug_lasts_until_the_next_reload() {
     let lab = Lab::start(&rate(0.1)).await;
-    lab.dice
-        .apply_json(br#"{"charge": {"failure_rate": 0.8}}"#)
-        .expect("valid");
+    lab.dice.apply_json(br#"{"charge": {"failure_rate": 0.8}}"#).expect("valid");
     // Same contents are no reload, neither by a poll nor by a restart of the watcher.
     lab.write(&rate(0.1));
-    let source = ConfigSource {
-        dir: Some(lab.dir.clone()),
-        ..ConfigSource::embedded("lab")
-    };
+    let source = ConfigSource { dir: Some(lab.dir.clone()), ..ConfigSource::embedded("lab") };
     let restarted = Lab::watch(source, lab.dice.clone(), lab.dir.clone()).await;
     tokio::time::sleep(TWO_POLLS).await;
     assert_eq!(lab.failure_rate(), 0.8);
 
     lab.write(&rate(0.2));
-    restarted
-        .until("new rate", |lab| lab.failure_rate() == 0.2)
-        .await;
+    restarted.until("new rate", |lab| lab.failure_rate() == 0.2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,16 +176,10 @@ async fn a_change_while_the_watcher_was_away_is_taken_up_at_its_start() {
     let lab = Lab::start(&rate(0.1)).await;
     let old = Dice::new("payments", &FaultSettings::default());
     lab.write(&rate(0.6));
-    let source = ConfigSource {
-        dir: Some(lab.dir.clone()),
-        ..ConfigSource::embedded("lab")
-    };
+    let source = ConfigSource { dir: Some(lab.dir.clone()), ..ConfigSource::embedded("lab") };
     let late = Lab::watch(source, old, lab.dir.clone()).await;
     late.until("new rate", |lab| {
-        lab.dice
-            .settings()
-            .get("charge")
-            .is_some_and(|charge: &OperationFaults| charge.failure_rate == 0.6)
+        lab.dice.settings().get("charge").is_some_and(|charge: &OperationFaults| charge.failure_rate == 0.6)
     })
     .await;
 }
@@ -252,8 +201,5 @@ async fn without_a_folder_the_watcher_idles_and_says_so() {
     let source = ConfigSource::embedded("development");
     let dice = Dice::new("payments", &source.load().expect("valid").faults);
     let lab = Lab::watch(source, dice, PathBuf::from("/nonexistent")).await;
-    assert_eq!(
-        lab.shown.load().json()["mode"],
-        "idle: built-in settings, nothing to watch"
-    );
+    assert_eq!(lab.shown.load().json()["mode"], "idle: built-in settings, nothing to watch");
 }
