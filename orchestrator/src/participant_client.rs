@@ -311,7 +311,8 @@ mod tests {
         let action = Purpose::Action { refusal: None };
         let read = Purpose::Action { refusal: Some("product-not-found") };
         let undo = Purpose::Compensation;
-        let cases: &[(&str, Purpose, u16, Option<&str>, &str, &str)] = &[
+        type Case = (&'static str, Purpose, u16, Option<&'static str>, &'static str, &'static str);
+        let cases: &[Case] = &[
             ("done", action, 200, None, r#"{"payment_id":1}"#, "done"),
             ("html 200", action, 200, None, "<html>", "again"),
             ("refused", action, 409, Some("refused"), r#"{"message":"no money"}"#, "409: payments conflict: no money"),
