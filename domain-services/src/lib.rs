@@ -1,7 +1,7 @@
 //! The four domain services: catalog, payments, inventory, purchases.
 //!
-//! They know nothing of the orchestrator and nothing of each other. What they share is in [`participant`]; what each
-//! one does is in one file of its name. A new one is such a file, a folder of SQL, and a line in [`REGISTRY`].
+//! They know nothing of the orchestrator and nothing of each other. What they share is in `participant`; what each
+//! one does is in one file of its name. A new one is such a file, a folder of SQL, and a line in `REGISTRY`.
 
 mod catalog;
 mod inventory;

@@ -164,7 +164,10 @@ async fn the_tree_shows_sagas_that_wait_for_slow_calls() {
 
 #[tokio::test]
 async fn a_restarted_orchestrator_goes_on_with_what_was_running() {
-    let options = StackOptions::default().set("orchestrator.node_id", "the-node").set("orchestrator.grace_ms", 0);
+    let options = StackOptions::default()
+        .set("orchestrator.node_id", "the-node")
+        .set("orchestrator.grace_ms", 0)
+        .set("http.drain_grace_ms", 100);
     with_stack(options, async |stack| {
         stack.set_faults("payments", json!({"charge":{"latency_ms":{"min":1000,"max":1000}}})).await;
         let log = stack.database(ORCHESTRATOR).await;

@@ -592,3 +592,6 @@ impl StepView {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
