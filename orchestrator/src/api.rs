@@ -11,6 +11,7 @@ use std::time::Duration;
 use common::group_commit::Ledger;
 use common::http::{Access, ApiError, Request, Response, Routes, StatusCode, json};
 use common::supervision::Handle;
+use tokio_util::sync::CancellationToken;
 
 use crate::saga::coordinator::CoordinatorMsg;
 use crate::saga::lease::LeaseState;
@@ -27,6 +28,8 @@ pub(crate) struct Desk {
     pub(crate) lease: Arc<LeaseState>,
     pub(crate) world: Arc<dyn World>,
     pub(crate) wait_limit: Duration,
+    /// Cancelled when this process leaves its running sagas to their next owner.
+    pub(crate) handing_over: CancellationToken,
 }
 
 /// Returns the routes.

@@ -165,6 +165,7 @@ pub async fn start(
         batch: i64::from(orchestrator.takeover_batch),
         max_claims: i32::try_from(orchestrator.max_claims).unwrap_or(i32::MAX),
     }));
+    let handing_over = CancellationToken::new();
     let desk = Desk {
         coordinator: handle,
         running: running.clone(),
@@ -172,6 +173,7 @@ pub async fn start(
         lease: lease_state.clone(),
         world,
         wait_limit: Duration::from_millis(orchestrator.wait_limit_ms),
+        handing_over: handing_over.clone(),
     };
     let root = ActorCard::new(prefix.clone(), "supervisor");
     let draining = Draining::default();
@@ -193,6 +195,7 @@ pub async fn start(
             () = shutdown.cancelled() => {
                 draining.begin();
                 drain(&running, grace).await;
+                handing_over.cancel();
                 tree.stop(STOP_MARGIN).await;
                 Ok(())
             }

@@ -173,7 +173,6 @@ async fn a_restarted_orchestrator_goes_on_with_what_was_running() {
         let log = stack.database(ORCHESTRATOR).await;
         let url = format!("http://{}/saga/transaction", stack.address(ORCHESTRATOR));
         let client = reqwest::Client::new();
-        // Their clients may lose their answers; the sagas must not.
         let buying = join_all((0..20).map(|_| {
             let body = r#"{"user_id":"u","amount":"1"}"#;
             client.post(&url).header("content-type", "application/json").body(body).send()
@@ -185,7 +184,13 @@ async fn a_restarted_orchestrator_goes_on_with_what_was_running() {
             .await;
             stack.restart(ORCHESTRATOR).await;
         };
-        futures::join!(buying, restarting);
+        let (told, ()) = futures::join!(buying, restarting);
+        // What is handed over is accepted, and its client told where to look.
+        for answer in told {
+            let answer = answer.unwrap();
+            assert_eq!(answer.status(), 202);
+            assert!(answer.headers()["location"].to_str().unwrap().starts_with("/saga/status/"));
+        }
         wait_until_all_ended(stack).await;
         assert_books_agree(stack).await;
         assert_eq!(log.number("select count(*) from saga where status = 'COMPLETED'", &[]).await, 20);

@@ -57,7 +57,13 @@ pub(super) async fn start(desk: Desk, request: Request) -> Result<Response, ApiE
     desk.coordinator
         .cast(CoordinatorMsg::StartSaga(Box::new(start)))
         .map_err(|_| ApiError::unavailable("the coordinator is being restarted; nothing was done", 1))?;
-    match tokio::time::timeout_at(deadline, answer).await {
+    let told = tokio::select! {
+        biased;
+        told = tokio::time::timeout_at(deadline, answer) => told,
+        // The saga goes on elsewhere; its client is told where to look.
+        () = desk.handing_over.cancelled() => return leave(&desk, &request, id).await,
+    };
+    match told {
         Ok(Ok(answer)) => answered(&desk, &request, answer, deadline).await,
         // The saga's actor died: its row, if there is one, goes on.
         Ok(Err(_)) => ask_the_row(&desk, &request, id, deadline).await,
