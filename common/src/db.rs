@@ -58,13 +58,15 @@ pub enum DbError {
 pub struct Connection {
     client: Arc<Client>,
     statements: HashMap<&'static str, Statement>,
+    /// Set from `begin` until `commit` or `rollback` was answered.
+    in_transaction: bool,
 }
 
 type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 impl Connection {
     fn new(client: Client) -> Self {
-        Self { client: Arc::new(client), statements: HashMap::new() }
+        Self { client: Arc::new(client), statements: HashMap::new(), in_transaction: false }
     }
 
     /// Connects outside of any pool, for what needs a session of its own.
@@ -142,14 +144,20 @@ impl Connection {
         &self.client
     }
 
-    /// Returns a future that sends a command when it is first polled. It borrows nothing, so that a `begin` can be sent
+    /// Opens a transaction. The future sends `begin` when it is first polled and borrows nothing, so that it can be sent
     /// together with the first statement behind it: one round trip less.
-    pub(crate) fn command(
-        &self,
-        sql: &'static str,
-    ) -> impl Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static {
+    pub(crate) fn begin(&mut self) -> impl Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static {
+        self.in_transaction = true;
         let client = self.client.clone();
-        async move { client.batch_execute(sql).await }
+        async move { client.batch_execute("begin").await }
+    }
+
+    /// Ends the transaction with `commit` or `rollback`. A connection on which neither was answered, because it failed
+    /// or because whoever held it died, never goes back to its pool: the next user would commit what it left open.
+    pub(crate) async fn end(&mut self, sql: &'static str) -> Result<(), tokio_postgres::Error> {
+        self.client.batch_execute(sql).await?;
+        self.in_transaction = false;
+        Ok(())
     }
 }
 
@@ -176,7 +184,7 @@ impl bb8::ManageConnection for Manager {
     }
 
     fn has_broken(&self, connection: &mut Connection) -> bool {
-        connection.client.is_closed()
+        connection.in_transaction || connection.client.is_closed()
     }
 }
 

@@ -141,12 +141,12 @@ async fn write_once<W: BatchWriter>(
     writer: &W,
     items: &[W::Item],
 ) -> Result<Vec<W::Answer>, Attempt> {
-    let begin = connection.command("begin");
+    let begin = connection.begin();
     // `begin` is polled first, so it is sent first; the first statement follows in the same trip.
     let (begun, written) = futures::future::join(begin, writer.write(connection, items)).await;
     let failed = match (begun, written) {
         (Ok(()), Ok(answers)) => {
-            return match connection.command("commit").await {
+            return match connection.end("commit").await {
                 Ok(()) => Ok(answers),
                 Err(error) => Err(Attempt::Commit(error)),
             };
@@ -154,7 +154,7 @@ async fn write_once<W: BatchWriter>(
         (Err(error), _) | (_, Err(BatchError::Database(error))) => error,
     };
     // If this fails the connection is gone, and the transaction with it.
-    let _ = connection.command("rollback").await;
+    let _ = connection.end("rollback").await;
     Err(Attempt::Work(failed))
 }
 
