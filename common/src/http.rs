@@ -3,8 +3,8 @@
 //! ```text
 //! connection ─► request id, trace ─► route (404, 405) ─► token (401, 403) ─► admission (503) ─► body (413) ─► handler
 //! ```
-//! The table exists beside warp's own filters because three things need to know every route: the `Allow` of a 405, the
-//! labels of the metrics, and the API description.
+//! The table exists beside warp's own filters because two things need to know every route: the `Allow` of a 405 and the
+//! labels of the metrics.
 
 pub mod debug;
 mod dispatch;

@@ -49,7 +49,7 @@ struct Arguments {
     service: &'static str,
     http: Vec<reqwest::Client>,
     base: String,
-    service_token: SecretString,
+    token: Option<SecretString>,
     limit: usize,
     limit_for_actions: usize,
 }
@@ -93,7 +93,11 @@ pub(crate) fn client(
         service,
         http,
         base: settings.service(service).url.clone(),
-        service_token: settings.auth.service_token.clone(),
+        // The service token opens all that a saga needs; without one, reads may still want the API token.
+        token: [&settings.auth.service_token, &settings.auth.api_token]
+            .into_iter()
+            .find(|token| !token.expose_secret().is_empty())
+            .cloned(),
         limit: participants.max_concurrent,
         limit_for_actions: participants.max_concurrent.saturating_sub(participants.reserved_for_compensations).max(1),
     };
@@ -187,8 +191,8 @@ async fn make(http: &reqwest::Client, to: &Arguments, call: &Call, since: Instan
     if let Some(body) = &call.request.body {
         request = request.header("content-type", "application/json").body(body.clone());
     }
-    if !to.service_token.expose_secret().is_empty() {
-        request = request.bearer_auth(to.service_token.expose_secret());
+    if let Some(token) = &to.token {
+        request = request.bearer_auth(token.expose_secret());
     }
     let answered = async {
         let response = request.send().await?;

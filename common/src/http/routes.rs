@@ -13,7 +13,7 @@ use super::{ApiError, Request, Response};
 pub enum Access {
     /// Anybody.
     Public,
-    /// Who has the API token, where one is set.
+    /// Who has the API token, where one is set; other services by their service token too.
     Client,
     /// Who has the service token, where one is set.
     Service,
