@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bb8_postgres::PostgresConnectionManager;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 use tokio_postgres::types::ToSql;
@@ -161,22 +162,16 @@ impl Connection {
     }
 }
 
-/// Opens connections for bb8.
+/// Opens connections for bb8: those of bb8-postgres, with their prepared statements.
 #[derive(Clone, Debug)]
-pub struct Manager(Config);
+pub struct Manager(PostgresConnectionManager<NoTls>);
 
 impl bb8::ManageConnection for Manager {
     type Connection = Connection;
     type Error = tokio_postgres::Error;
 
     async fn connect(&self) -> Result<Connection, tokio_postgres::Error> {
-        let (client, connection) = self.0.connect(NoTls).await?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                debug!(%error, "a database connection ended");
-            }
-        });
-        Ok(Connection::new(client))
+        Ok(Connection::new(self.0.connect().await?))
     }
 
     async fn is_valid(&self, connection: &mut Connection) -> Result<(), tokio_postgres::Error> {
@@ -201,7 +196,7 @@ pub fn pool(server: &SecretString, database: &str, settings: &DatabaseSettings) 
         .max_size(settings.pool_size)
         .test_on_check_out(false)
         .connection_timeout(Duration::from_millis(settings.connect_timeout_ms))
-        .build_unchecked(Manager(config)))
+        .build_unchecked(Manager(PostgresConnectionManager::new(config, NoTls))))
 }
 
 /// Asks a database whether it is there, within two seconds.

@@ -14,7 +14,7 @@ mod flush;
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -91,17 +91,11 @@ pub struct Ledger<W: BatchWriter> {
     handle: Handle<Msg<W>>,
     waiting: Arc<AtomicUsize>,
     max_queue: usize,
-    panic_next: Arc<AtomicBool>,
 }
 
 impl<W: BatchWriter> Clone for Ledger<W> {
     fn clone(&self) -> Self {
-        Self {
-            handle: self.handle.clone(),
-            waiting: self.waiting.clone(),
-            max_queue: self.max_queue,
-            panic_next: self.panic_next.clone(),
-        }
+        Self { handle: self.handle.clone(), waiting: self.waiting.clone(), max_queue: self.max_queue }
     }
 }
 
@@ -133,26 +127,15 @@ impl<W: BatchWriter> Ledger<W> {
         writer: W,
         settings: &GroupCommitSettings,
     ) -> (Self, ChildSpec) {
-        let ledger = Self {
-            handle: Handle::new(),
-            waiting: Arc::default(),
-            max_queue: settings.max_queue,
-            panic_next: Arc::default(),
-        };
+        let ledger = Self { handle: Handle::new(), waiting: Arc::default(), max_queue: settings.max_queue };
         let waiting = ledger.waiting.clone();
         card.set_queue_depth(move || waiting.load(Ordering::Relaxed));
         let writer = Arc::new(writer);
         let max_batch = settings.max_batch.max(1);
-        let (panic_next, shared) = (ledger.panic_next.clone(), card.clone());
+        let shared = card.clone();
         let spec = child(card, ledger.handle.clone(), move || {
-            let arguments = Arguments {
-                card: shared.clone(),
-                name,
-                pool: pool.clone(),
-                writer: writer.clone(),
-                max_batch,
-                panic_next: panic_next.clone(),
-            };
+            let arguments =
+                Arguments { card: shared.clone(), name, pool: pool.clone(), writer: writer.clone(), max_batch };
             (GroupCommit::new(), arguments)
         });
         (ledger, spec)
@@ -197,11 +180,5 @@ impl<W: BatchWriter> Ledger<W> {
         });
         self.handle.cast(Msg::Read(job)).map_err(|_| ReadError::Down)?;
         answer.await.unwrap_or(Err(ReadError::Down))
-    }
-
-    /// Makes the next batch panic: how the tests of supervision break a ledger.
-    #[doc(hidden)]
-    pub fn panic_next_batch(&self) {
-        self.panic_next.store(true, Ordering::Relaxed);
     }
 }

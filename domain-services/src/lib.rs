@@ -16,8 +16,9 @@ use refinery::Runner;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use self::participant::service::StartError;
 use self::participant::service::{Entry, entry};
-pub use self::participant::service::{Running, StartError};
+pub use common::service::Running;
 
 /// Every domain service.
 const REGISTRY: [Entry; 4] = [

@@ -20,7 +20,8 @@ mod service;
 pub mod store;
 pub mod world;
 
-pub use service::{Running, StartError, start};
+pub use common::service::Running;
+pub use service::{StartError, start};
 pub use store::migrations;
 
 /// The service's name: in configuration, paths, metrics and logs.

@@ -1,19 +1,17 @@
 //! The orchestrator as a running thing: its supervision tree, its start and its end.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::config::{RetryPolicy, Settings};
 use common::db::{self, DbError};
 use common::group_commit::Ledger;
 use common::http::{Check, Draining, Front, HealthCheck, debug, server};
+use common::service::{Running, actor_prefix};
 use common::supervision::{self, ActorCard, Handle, Root, SupervisorSpec};
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -62,26 +60,6 @@ pub enum StartError {
     Tree(#[from] ractor::SpawnErr),
 }
 
-/// The orchestrator at work.
-#[derive(Debug)]
-pub struct Running {
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// The root of its supervision tree, as `/debug/actors` shows it.
-    pub root: Arc<ActorCard>,
-    end: JoinHandle<Result<(), String>>,
-}
-
-impl Running {
-    /// Waits for the end: after a shutdown, once running sagas have finished or the grace is over.
-    ///
-    /// # Errors
-    /// The reason, when the supervision tree gave up or another process took this node id.
-    pub async fn finished(self) -> Result<(), String> {
-        self.end.await.unwrap_or_else(|error| Err(format!("the task that waits for the end died: {error}")))
-    }
-}
-
 /// Starts the orchestrator on a listener: its database must be there and migrated, but need not answer yet.
 ///
 /// # Errors
@@ -92,7 +70,7 @@ pub async fn start(
     shutdown: CancellationToken,
 ) -> Result<Running, StartError> {
     let address = listener.local_addr().map_err(StartError::Listener)?;
-    let prefix = prefix();
+    let prefix = actor_prefix(SERVICE);
     let card = |name: &str, kind| ActorCard::new(format!("{prefix}/{name}"), kind);
     let orchestrator = &settings.orchestrator;
     let database = settings.service(SERVICE).database.clone();
@@ -252,10 +230,4 @@ fn policy(settings: &Settings) -> Policy {
         attention_after_attempts: settings.orchestrator.attention_after_attempts,
         attention_after: Duration::from_millis(settings.orchestrator.attention_after_ms),
     }
-}
-
-/// Makes the prefix of the actors' names: they are unique in a process, and a process may hold several stacks.
-fn prefix() -> String {
-    static STACKS: AtomicU64 = AtomicU64::new(1);
-    format!("stack-{}/{SERVICE}", STACKS.fetch_add(1, Ordering::Relaxed))
 }

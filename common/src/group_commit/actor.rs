@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -29,7 +29,6 @@ pub(crate) struct Arguments<W> {
     pub(crate) pool: Pool,
     pub(crate) writer: Arc<W>,
     pub(crate) max_batch: usize,
-    pub(crate) panic_next: Arc<AtomicBool>,
 }
 
 pub(crate) enum Msg<W: BatchWriter> {
@@ -113,7 +112,6 @@ fn send_next<W: BatchWriter>(me: &ActorRef<Msg<W>>, state: &mut State<W>) {
         pool: state.arguments.pool.clone(),
         writer: state.arguments.writer.clone(),
         stats: state.stats.clone(),
-        panic_now: state.arguments.panic_next.swap(false, Ordering::Relaxed),
         batch,
     }));
     let me = me.clone();

@@ -26,15 +26,13 @@ pub(crate) struct Flush<W: BatchWriter> {
     pub(crate) pool: Pool,
     pub(crate) writer: Arc<W>,
     pub(crate) stats: Arc<Stats>,
-    pub(crate) panic_now: bool,
     pub(crate) batch: Vec<Pending<W>>,
 }
 
 pub(crate) async fn flush<W: BatchWriter>(flush: Flush<W>) {
-    let Flush { name, pool, writer, stats, panic_now, batch } = flush;
+    let Flush { name, pool, writer, stats, batch } = flush;
     let started = Instant::now();
     let size = batch.len() as u64;
-    assert!(!panic_now, "a panic was asked for");
     let mut connection = match pool.get().await {
         Ok(connection) => connection,
         Err(error) => {

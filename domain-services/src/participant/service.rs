@@ -9,15 +9,7 @@
 //! ```
 //! They start in this order and stop in the reverse one: the front drains first, while all it stands on is there.
 
-use std::{
-    net::SocketAddr,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use common::{
     config::{ConfigSource, Settings},
@@ -25,11 +17,12 @@ use common::{
     faults::{Dice, FaultWatcher, FaultWatcherArgs},
     group_commit::{BatchWriter, Ledger},
     http::{Check, Draining, Front, HealthCheck, Routes, debug, server},
+    service::{Running, actor_prefix},
     supervision::{self, ActorCard, ChildSpec, Handle, SupervisorSpec},
 };
 use refinery::Runner;
 use thiserror::Error;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -99,26 +92,6 @@ pub enum StartError {
     Tree(#[from] ractor::SpawnErr),
 }
 
-/// A service at work.
-#[derive(Debug)]
-pub struct Running {
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// The root of its supervision tree, as `/debug/actors` shows it.
-    pub root: Arc<ActorCard>,
-    end: JoinHandle<Result<(), String>>,
-}
-
-impl Running {
-    /// Waits for the end of the service: after a shutdown, once what was at work is done.
-    ///
-    /// # Errors
-    /// The reason, when the supervision tree gave up.
-    pub async fn finished(self) -> Result<(), String> {
-        self.end.await.unwrap_or_else(|error| Err(format!("the task that waits for the end died: {error}")))
-    }
-}
-
 async fn start<S: Service>(
     settings: Arc<Settings>,
     listener: TcpListener,
@@ -126,7 +99,7 @@ async fn start<S: Service>(
 ) -> Result<Running, StartError> {
     let address = listener.local_addr().map_err(StartError::Listener)?;
     let pool = db::pool(&settings.database.url, &settings.service(S::NAME).database, &settings.database)?;
-    let prefix = prefix(S::NAME);
+    let prefix = actor_prefix(S::NAME);
     let dice = Dice::new(S::NAME, &settings.faults);
     let card = |name: &str, kind| ActorCard::new(format!("{prefix}/{name}"), kind);
     let writer = S::writer(&settings);
@@ -182,10 +155,4 @@ fn faults(card: Arc<ActorCard>, source: ConfigSource, dice: Dice) -> ChildSpec {
     supervision::child(card, Handle::new(), move || {
         (FaultWatcher, FaultWatcherArgs { source: source.clone(), dice: dice.clone(), card: shared.clone() })
     })
-}
-
-/// Makes the prefix of a service's actors: names are unique in a process, and a process may hold several stacks.
-fn prefix(service: &str) -> String {
-    static STACKS: AtomicU64 = AtomicU64::new(1);
-    format!("stack-{}/{service}", STACKS.fetch_add(1, Ordering::Relaxed))
 }
