@@ -1,36 +1,38 @@
-//! Ids as clients give them: checked once, at the edge, and trusted from then on.
+//! Identifiers: 1 to 100 characters, not blank, without NUL. Each kind is a type of its own, parsed once at the edge.
+//! Clones are cheap.
 
-use std::fmt;
+use std::{borrow::Cow, fmt, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
-/// As long as an id may be, in characters.
+/// As long as an id may be, in characters: what the columns hold.
 const MAX_CHARS: usize = 100;
 
 /// Why a text is no id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum IdError {
-    /// Nothing, or nothing but blanks.
-    #[error("expected something that is not blank")]
+    /// It is empty, or blanks and nothing else.
+    #[error("must not be blank")]
     Blank,
-    /// More than 100 characters.
-    #[error("expected at most 100 characters")]
+    /// It is longer than 100 characters.
+    #[error("must be at most 100 characters")]
     TooLong,
-    /// A NUL, which no database text can hold.
-    #[error("expected no NUL character")]
+    /// It holds a NUL, which the database cannot store.
+    #[error("must not hold a NUL character")]
     Nul,
 }
 
 fn check(text: &str) -> Result<(), IdError> {
-    if text.trim().is_empty() {
-        return Err(IdError::Blank);
-    }
-    if text.chars().count() > MAX_CHARS {
+    // Only a text with that many bytes can have that many characters.
+    if text.len() > MAX_CHARS && text.chars().nth(MAX_CHARS).is_some() {
         return Err(IdError::TooLong);
     }
     if text.contains('\0') {
         return Err(IdError::Nul);
+    }
+    if text.trim().is_empty() {
+        return Err(IdError::Blank);
     }
     Ok(())
 }
@@ -38,18 +40,17 @@ fn check(text: &str) -> Result<(), IdError> {
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(transparent)]
-        pub struct $name(String);
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
 
         impl $name {
-            /// Checks a text: 1 to 100 characters, not blank, no NUL.
+            /// Takes a text that keeps the rules of ids, as it is.
             ///
             /// # Errors
-            /// [`IdError`] says what is expected.
+            /// [`IdError`] says which rule the text breaks.
             pub fn parse(text: &str) -> Result<Self, IdError> {
                 check(text)?;
-                Ok(Self(text.to_owned()))
+                Ok(Self(text.into()))
             }
 
             /// Returns the text.
@@ -57,48 +58,78 @@ macro_rules! id {
                 &self.0
             }
 
-            /// Returns the text, owned.
+            /// Returns the text as a string of its own.
             pub fn into_string(self) -> String {
-                self.0
+                self.0.as_ref().to_owned()
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.pad(&self.0)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = Cow::<str>::deserialize(deserializer)?;
+                Self::parse(&text).map_err(serde::de::Error::custom)
             }
         }
     };
 }
 
-id!(
+id! {
     /// Who buys.
     UserId
-);
-id!(
-    /// Which purchase a request belongs to: the key of every idempotent operation.
+}
+id! {
+    /// One purchase, on all services: what every repetition of it carries.
     TransactionId
-);
-id!(
-    /// What is bought.
+}
+id! {
+    /// What is bought. The catalog's are numbers.
     ProductId
-);
-id!(
-    /// What was paid.
+}
+id! {
+    /// A payment. The payments service's are numbers.
     PaymentId
-);
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_one_to_a_hundred_characters_that_a_database_can_hold() {
-        let check = |text: &str| UserId::parse(text).map(UserId::into_string);
-        assert_eq!(check("user-123").as_deref(), Ok("user-123"));
-        assert!(check(&"ß".repeat(100)).is_ok());
-        assert_eq!(check(&"ß".repeat(101)), Err(IdError::TooLong));
-        assert_eq!(check(" \t"), Err(IdError::Blank));
-        assert_eq!(check("a\0b"), Err(IdError::Nul));
+    fn an_id_is_1_to_100_characters_not_blank_and_without_nul() {
+        let longest = "é".repeat(100);
+        for good in ["1", " a ", "user-123", "ид", "\u{1F600}", &longest] {
+            assert_eq!(UserId::parse(good).unwrap().as_str(), good);
+        }
+        let too_long = "é".repeat(101);
+        let bad = [
+            ("", IdError::Blank),
+            (" \t\u{a0}", IdError::Blank),
+            ("a\0b", IdError::Nul),
+            ("\0", IdError::Nul),
+            (too_long.as_str(), IdError::TooLong),
+        ];
+        for (text, error) in bad {
+            assert_eq!(TransactionId::parse(text), Err(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_a_string_in_json_both_ways() {
+        let id: ProductId = serde_json::from_str(r#""a\u0062""#).unwrap();
+        assert_eq!(serde_json::to_string(&id).unwrap(), r#""ab""#);
+        assert!(serde_json::from_str::<ProductId>("\" \"").is_err());
+        assert!(serde_json::from_str::<PaymentId>("7").is_err());
     }
 }

@@ -1,69 +1,67 @@
-//! Amounts of money: whole cents, read from exact text. Binary floating point is nowhere on the way.
+//! Money: a positive amount with two decimals, kept as whole cents.
+//!
+//! An amount comes in as the text of a JSON number or string and is read digit by digit. It never becomes a binary
+//! floating-point number, neither here nor on its way through JSON.
 
 use std::fmt;
 
-use serde::de::{self, Deserializer};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-/// The largest amount: decimal(10,2), 99999999.99.
+use crate::fields::raw::Raw;
+
+/// The most that an amount may be, in cents: what `numeric(10,2)` holds.
 const MAX_CENTS: i64 = 9_999_999_999;
 
-/// An amount, above 0 and at most 99999999.99, with two decimals.
+/// A positive amount of at most 99999999.99. It is shown, and serialized, as text with two decimals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Money(i64);
 
-/// Why a text is no amount.
+/// Why a text or a number of cents is no amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum MoneyError {
-    /// It has something but digits and a point.
-    #[error("expected plain digits with at most one point, such as 99.99")]
-    NotPlain,
-    /// It has a third decimal.
-    #[error("expected at most 2 decimals")]
-    TooPrecise,
-    /// It is not above zero.
-    #[error("expected more than 0")]
-    NotPositive,
-    /// It is above the largest amount.
-    #[error("expected at most 99999999.99")]
+    /// It is not digits with an optional point and at most two decimals.
+    #[error("must be plain digits with at most 2 decimals, such as 99.90")]
+    Form,
+    /// It is zero, or negative.
+    #[error("must be greater than 0")]
+    TooSmall,
+    /// It is more than 99999999.99.
+    #[error("must be at most 99999999.99")]
     TooLarge,
 }
 
 impl Money {
-    /// Reads an amount: digits, optionally a point and one or two decimals. No sign, no exponent, no blank.
+    /// Reads an amount: digits, then optionally a point and one or two more. No sign, no exponent, no blank, no zeros in
+    /// front.
     ///
     /// # Errors
-    /// [`MoneyError`] says what is expected.
+    /// [`MoneyError`] says which rule the text breaks.
     pub fn parse(text: &str) -> Result<Self, MoneyError> {
-        let (whole, decimals) = match text.split_once('.') {
-            Some((whole, decimals)) => (whole, Some(decimals)),
-            None => (text, None),
-        };
-        let is_plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        let leads_with_zero = whole.len() > 1 && whole.starts_with('0');
-        if !is_plain(whole) || !decimals.is_none_or(is_plain) || leads_with_zero {
-            return Err(MoneyError::NotPlain);
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let padded = whole.len() > 1 && whole.starts_with('0');
+        if !digits(whole) || !digits(decimals) || decimals.len() > 2 || padded {
+            return Err(MoneyError::Form);
         }
-        let decimals = decimals.unwrap_or("00");
-        if decimals.len() > 2 {
-            return Err(MoneyError::TooPrecise);
-        }
-        if whole.len() > 8 {
+        // Longer ones are too large, and may be too large for the arithmetic.
+        const MAX_WHOLE_DIGITS: usize = 8;
+        if whole.len() > MAX_WHOLE_DIGITS {
             return Err(MoneyError::TooLarge);
         }
-        let digits = format!("{whole}{decimals:0<2}");
-        Self::from_cents(digits.parse().map_err(|_| MoneyError::NotPlain)?)
+        let number = |part: &str| part.bytes().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
+        let hundredths = if decimals.len() == 1 { number(decimals) * 10 } else { number(decimals) };
+        Self::from_cents(number(whole) * 100 + hundredths)
     }
 
-    /// Makes an amount of cents.
+    /// Makes an amount of whole cents.
     ///
     /// # Errors
-    /// [`MoneyError::NotPositive`] or [`MoneyError::TooLarge`].
+    /// [`MoneyError`] when it is not between 1 and 9999999999 cents.
     pub fn from_cents(cents: i64) -> Result<Self, MoneyError> {
         match cents {
-            ..=0 => Err(MoneyError::NotPositive),
+            ..=0 => Err(MoneyError::TooSmall),
             1..=MAX_CENTS => Ok(Self(cents)),
             _ => Err(MoneyError::TooLarge),
         }
@@ -73,6 +71,16 @@ impl Money {
     pub fn cents(self) -> i64 {
         self.0
     }
+
+    /// Reads an amount from a JSON number or string.
+    pub(crate) fn from_raw(raw: &RawValue) -> Result<Self, String> {
+        match Raw::of(raw) {
+            Raw::Text(text) => Self::parse(&text).map_err(|error| error.to_string()),
+            Raw::Number(number) if number.starts_with('-') => Err(MoneyError::TooSmall.to_string()),
+            Raw::Number(number) => Self::parse(number).map_err(|error| error.to_string()),
+            Raw::Other(kind) => Err(format!("must be a number or a numeric string, not {kind}")),
+        }
+    }
 }
 
 impl fmt::Display for Money {
@@ -81,91 +89,131 @@ impl fmt::Display for Money {
     }
 }
 
-/// As a string with two decimals; [`as_number`] writes a number instead.
 impl Serialize for Money {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-/// From a number or a string, by its exact text.
+/// From the text of a JSON number or string; works with `serde_json` only.
 impl<'de> Deserialize<'de> for Money {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
-        Self::parse(raw.get().trim_matches('"')).map_err(de::Error::custom)
+        Self::from_raw(&raw).map_err(serde::de::Error::custom)
     }
 }
 
-/// Writes an amount as a JSON number with two decimals, by its exact text.
+/// For `#[serde(with = "common::money::as_number")]`: an amount as a JSON number with two decimals.
 pub mod as_number {
-    use super::{Money, RawValue};
-    use serde::{Serialize, Serializer, ser};
+    use super::{Deserialize, Deserializer, Money, RawValue, Serialize, Serializer};
 
-    /// Writes the number.
+    /// Writes the exact digits as a number; works with `serde_json` only.
     ///
     /// # Errors
-    /// The serializer's own.
+    /// Those of the serializer.
     pub fn serialize<S: Serializer>(money: &Money, serializer: S) -> Result<S::Ok, S::Error> {
-        RawValue::from_string(money.to_string()).map_err(ser::Error::custom)?.serialize(serializer)
+        let digits = RawValue::from_string(money.to_string()).map_err(serde::ser::Error::custom)?;
+        digits.serialize(serializer)
+    }
+
+    /// Reads a number or a numeric string.
+    ///
+    /// # Errors
+    /// When it is no amount.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Money, D::Error> {
+        Money::deserialize(deserializer)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
 
+    use super::*;
+
     #[test]
-    fn amounts_are_read_by_their_exact_text() {
-        let good = [("1", 100), ("0.01", 1), ("99.9", 9_990), ("99999999.99", MAX_CENTS), ("10.00", 1_000)];
+    fn an_amount_is_plain_digits_with_at_most_two_decimals() {
+        let good = [
+            ("1", 100),
+            ("0.01", 1),
+            ("0.5", 50),
+            ("99.9", 9_990),
+            ("99.90", 9_990),
+            ("99999999.99", MAX_CENTS),
+            ("99999999", 9_999_999_900),
+        ];
         for (text, cents) in good {
             assert_eq!(Money::parse(text).map(Money::cents), Ok(cents), "{text}");
         }
         let bad = [
-            ("", MoneyError::NotPlain),
-            ("-1", MoneyError::NotPlain),
-            ("+1", MoneyError::NotPlain),
-            ("1e2", MoneyError::NotPlain),
-            (" 1", MoneyError::NotPlain),
-            ("1.", MoneyError::NotPlain),
-            (".5", MoneyError::NotPlain),
-            ("1.2.3", MoneyError::NotPlain),
-            ("٣", MoneyError::NotPlain),
-            ("007", MoneyError::NotPlain),
-            ("1.230", MoneyError::TooPrecise),
-            ("0", MoneyError::NotPositive),
-            ("0.00", MoneyError::NotPositive),
+            ("", MoneyError::Form),
+            (".", MoneyError::Form),
+            (".5", MoneyError::Form),
+            ("5.", MoneyError::Form),
+            ("1.000", MoneyError::Form),
+            ("1.2.3", MoneyError::Form),
+            ("+1", MoneyError::Form),
+            ("-1", MoneyError::Form),
+            (" 1", MoneyError::Form),
+            ("1 ", MoneyError::Form),
+            ("1e2", MoneyError::Form),
+            ("0x10", MoneyError::Form),
+            ("1,5", MoneyError::Form),
+            ("01", MoneyError::Form),
+            ("00.5", MoneyError::Form),
+            ("１", MoneyError::Form),
+            ("NaN", MoneyError::Form),
+            ("0", MoneyError::TooSmall),
+            ("0.00", MoneyError::TooSmall),
             ("100000000", MoneyError::TooLarge),
-            ("9999999999999999999999999999999999999999999999999999999999999999", MoneyError::TooLarge),
+            ("99999999999999999999999999", MoneyError::TooLarge),
         ];
         for (text, error) in bad {
-            assert_eq!(Money::parse(text), Err(error), "{text}");
+            assert_eq!(Money::parse(text), Err(error), "{text:?}");
         }
     }
 
     #[test]
-    fn json_gives_a_string_or_a_number_with_two_decimals() {
-        #[derive(Serialize)]
-        struct Both {
+    fn an_amount_is_the_same_as_a_number_and_as_a_string() {
+        let read = |json: &str| serde_json::from_str::<Money>(json).map(Money::cents).ok();
+        for (json, cents) in [("99.9", 9_990), ("\"99.9\"", 9_990), ("1", 100), ("0.10", 10)] {
+            assert_eq!(read(json), Some(cents), "{json}");
+        }
+        for json in ["1e2", "\"1e2\"", "1.000", "\"1.000\"", "-1", "null", "true", "[1]", "\"\"", "0.29999999999999998"]
+        {
+            assert_eq!(read(json), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn an_amount_is_shown_with_two_decimals() {
+        #[derive(Serialize, Deserialize)]
+        struct Shown {
             text: Money,
-            #[serde(serialize_with = "as_number::serialize")]
+            #[serde(with = "as_number")]
             number: Money,
         }
-        let money = Money::parse("100").unwrap();
-        let json = serde_json::to_string(&Both { text: money, number: money }).unwrap();
-        assert_eq!(json, r#"{"text":"100.00","number":100.00}"#);
+        let amount = Money::parse("99.9").unwrap();
+        let json = serde_json::to_string(&Shown { text: amount, number: amount }).unwrap();
+        assert_eq!(json, r#"{"text":"99.90","number":99.90}"#);
+        let back: Shown = serde_json::from_str(&json).unwrap();
+        assert_eq!((back.text, back.number), (amount, amount));
+        assert_eq!(Money::parse("0.05").unwrap().to_string(), "0.05");
     }
 
     proptest! {
         #[test]
         fn what_is_shown_is_read_back(cents in 1..=MAX_CENTS) {
-            let money = Money::from_cents(cents).unwrap();
-            prop_assert_eq!(Money::parse(&money.to_string()), Ok(money));
+            let amount = Money::from_cents(cents).unwrap();
+            prop_assert_eq!(Money::parse(&amount.to_string()), Ok(amount));
         }
 
         #[test]
-        fn no_text_breaks_the_reader(text in "\\PC*") {
-            let _ = Money::parse(&text);
+        fn no_text_is_read_as_something_else(text in "[0-9.]{0,14}") {
+            if let Ok(amount) = Money::parse(&text) {
+                let (whole, decimals) = text.split_once('.').unwrap_or((&text, ""));
+                prop_assert_eq!(amount.to_string(), format!("{whole}.{decimals:0<2}"));
+            }
         }
     }
 }

@@ -1,42 +1,90 @@
 //! Logs and metrics of the process.
+//!
+//! Both are process-wide and set up at most once, whoever comes first: several services and many tests share a process.
 
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::{sync::OnceLock, thread, time::Duration};
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
 use crate::config::{LogFormat, TelemetrySettings};
 
-/// How often the recorder tidies up.
-const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+/// What is logged where the settings make no sense. An actor's span lasts as long as the actor; nobody reads those.
+const DEFAULT_FILTER: &str = "info,ractor=warn";
 
-/// Starts logging. Only the first call of a process counts.
+/// The exporter asks for its upkeep this often, or its histograms grow between two scrapes.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Bounds of the histograms of durations, in seconds: fine where a commit and a call are, coarse where something waits.
+const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0];
+
+/// Sets the logs of this process up, on standard error: standard output belongs to what commands print. A second call
+/// changes nothing. A filter that cannot be read is replaced by the default one, which says so.
 pub fn init(settings: &TelemetrySettings) {
-    let filter = EnvFilter::try_new(&settings.filter).unwrap_or_else(|_| EnvFilter::new("info,ractor=warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let _ = match settings.format {
-        LogFormat::Json => builder.json().try_init(),
-        LogFormat::Text => builder.try_init(),
+    let (filter, problem) = match EnvFilter::builder().parse(&settings.filter) {
+        Ok(filter) => (filter, None),
+        Err(error) => (EnvFilter::new(DEFAULT_FILTER), Some(error)),
     };
+    let registry = tracing_subscriber::registry().with(filter);
+    let first = match settings.format {
+        LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).try_init(),
+        LogFormat::Json => {
+            let layer = fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
+            registry.with(layer.with_writer(std::io::stderr)).try_init()
+        }
+    };
+    // An error means that somebody was here before, which is as good.
+    if let (Ok(()), Some(error)) = (first, problem) {
+        tracing::error!(filter = settings.filter, %error, "telemetry.filter is no filter; using {DEFAULT_FILTER}");
+    }
 }
 
-/// Returns what renders the process's metrics; `None` if another recorder is in place.
-pub fn metrics_handle() -> Option<&'static PrometheusHandle> {
-    static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
-    HANDLE
-        .get_or_init(|| {
-            let handle = PrometheusBuilder::new().install_recorder().ok()?;
-            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                let upkeep = handle.clone();
-                runtime.spawn(async move {
-                    loop {
-                        tokio::time::sleep(UPKEEP_EVERY).await;
-                        upkeep.run_upkeep();
-                    }
-                });
+/// Returns what renders the metrics of this process; the first call sets them up. Counters and histograms that were made
+/// before are not among them.
+pub fn metrics_handle() -> &'static PrometheusHandle {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    HANDLE.get_or_init(|| {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+            .expect("there are bounds")
+            .build_recorder();
+        let handle = recorder.handle();
+        // Somebody else's recorder stays; then ours renders nothing, which is no reason to stop.
+        if metrics::set_global_recorder(recorder).is_err() {
+            tracing::warn!("metrics were set up by somebody else; /metrics stays empty");
+        }
+        let upkeep = handle.clone();
+        // A thread of its own: the runtime of whoever came first may be gone long before the process is.
+        let started = thread::Builder::new().name("metrics-upkeep".to_owned()).spawn(move || {
+            loop {
+                thread::sleep(UPKEEP_INTERVAL);
+                upkeep.run_upkeep();
             }
-            Some(handle)
-        })
-        .as_ref()
+        });
+        if let Err(error) = started {
+            tracing::warn!(%error, "no thread for the upkeep of metrics; scrapes do it alone");
+        }
+        handle
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_call_and_a_broken_filter_do_no_harm() {
+        for (filter, format) in [("warn,common=info", LogFormat::Text), ("no=such=filter", LogFormat::Json)] {
+            init(&TelemetrySettings { filter: filter.to_owned(), format });
+        }
+    }
+
+    #[test]
+    fn durations_are_counted_in_buckets() {
+        let handle = metrics_handle();
+        metrics::histogram!("telemetry_test_seconds").record(0.002);
+        let text = metrics_handle().render();
+        assert!(std::ptr::eq(handle, metrics_handle()));
+        assert!(text.contains(r#"telemetry_test_seconds_bucket{le="0.0025"} 1"#), "{text}");
+    }
 }

@@ -18,9 +18,8 @@ use common::{
     db::Connection,
     faults::Coin,
     ids::{ProductId, TransactionId},
-    wire::inventory::{DecreaseReply, RestockReply, RestoreReply},
+    wire::inventory::{DecreaseReply, RestockReply, RestoreReply, StockRefused},
 };
-use serde::Serialize;
 
 use self::{
     stock::Stock,
@@ -74,13 +73,6 @@ impl Action for Change {
     fn canonical_fields(&self) -> Vec<Option<String>> {
         vec![Some(self.product_id.to_string()), Some(self.quantity.to_string())]
     }
-}
-
-/// The 409 of a decrease or a restock.
-#[derive(Serialize)]
-struct Refusal {
-    status: &'static str,
-    message: String,
 }
 
 impl Participant for Inventory {
@@ -204,8 +196,8 @@ impl<'a> Batch<'a> {
     }
 }
 
-fn refusal(message: String) -> Refusal {
-    Refusal { status: "error", message }
+fn refusal(message: String) -> StockRefused {
+    StockRefused { status: "error".to_owned(), message }
 }
 
 impl Service for Inventory {

@@ -16,7 +16,7 @@ use common::{
     faults::Coin,
     ids::{ProductId, TransactionId, UserId},
     money::Money,
-    wire::payments::{ChargeRefused, Charged, RefundReply},
+    wire::payments::{ChargeRefused, ChargeReply, RefundReply},
 };
 
 use crate::participant::{
@@ -73,15 +73,14 @@ impl Participant for Payments {
         let payment_ids = table::insert(connection, &work.actions).await?;
         let refunded = table::refund(connection, &work.compensations).await?;
         let actions = work.actions.iter().map(|new| {
-            let payment_id = payment_ids.get(new.transaction_id.as_str()).copied();
-            match (new.coin, payment_id) {
-                (Coin::Accept, Some(payment_id)) => captured(payment_id, new.transaction_id, new.action),
-                _ => Decision::refused(&refusal(
-                    payment_id,
-                    "Error processing payment",
-                    new.transaction_id,
-                    Some(new.action),
-                )),
+            // The insert returned a row for each.
+            let payment_id = payment_ids[new.transaction_id.as_str()];
+            match new.coin {
+                Coin::Accept => captured(payment_id, new.transaction_id, new.action),
+                Coin::Refuse => {
+                    let message = "Error processing payment";
+                    Decision::refused(&refusal(Some(payment_id), message, new.transaction_id, Some(new.action)))
+                }
             }
         });
         let compensations = work.compensations.iter().map(|new| match refunded.get(new.transaction_id.as_str()) {
@@ -93,22 +92,26 @@ impl Participant for Payments {
 
     fn too_late(transaction_id: &TransactionId, charge: &Charge, compensation: &str) -> String {
         let payment_id = payment_given_back(compensation);
-        body(&refusal(payment_id, "Payment was already refunded", transaction_id, Some(charge)))
+        let message = match payment_id {
+            Some(_) => "Payment was already refunded",
+            None => "Payment was refunded before it was taken",
+        };
+        body(&refusal(payment_id, message, transaction_id, Some(charge)))
     }
 
     fn tombstone(transaction_id: &TransactionId) -> String {
-        body(&refusal(None, "Payment was refunded before it arrived", transaction_id, None))
+        body(&refusal(None, "Payment was refunded before it was taken", transaction_id, None))
     }
 }
 
 fn captured(payment_id: i64, transaction_id: &TransactionId, charge: &Charge) -> Decision {
-    Decision::done(&Charged {
+    Decision::done(&ChargeReply {
         payment_id,
         status: "success".to_owned(),
         message: "Payment processed successfully".to_owned(),
-        transaction_id: transaction_id.to_string(),
-        user_id: charge.user_id.to_string(),
-        product_id: charge.product_id.as_ref().map(ProductId::to_string),
+        transaction_id: transaction_id.clone(),
+        user_id: charge.user_id.clone(),
+        product_id: charge.product_id.clone(),
         amount: charge.amount,
     })
 }
@@ -123,9 +126,9 @@ fn refusal(
         payment_id,
         status: "error".to_owned(),
         message: message.to_owned(),
-        transaction_id: transaction_id.to_string(),
-        user_id: charge.map(|charge| charge.user_id.to_string()),
-        product_id: charge.and_then(|charge| charge.product_id.as_ref()).map(ProductId::to_string),
+        transaction_id: transaction_id.clone(),
+        user_id: charge.map(|charge| charge.user_id.clone()),
+        product_id: charge.and_then(|charge| charge.product_id.clone()),
     }
 }
 
@@ -138,8 +141,8 @@ fn refund(transaction_id: &TransactionId, given_back: Option<&table::Refunded>) 
         status: "compensated".to_owned(),
         message: message.to_owned(),
         payment_id: given_back.map(|payment| payment.payment_id),
-        transaction_id: transaction_id.to_string(),
-        user_id: given_back.map(|payment| payment.user_id.clone()),
+        transaction_id: transaction_id.clone(),
+        user_id: given_back.and_then(|payment| UserId::parse(&payment.user_id).ok()),
         amount: given_back.map(|payment| payment.amount),
     })
 }

@@ -16,9 +16,8 @@ use common::{
     faults::Coin,
     ids::{PaymentId, ProductId, TransactionId, UserId},
     money::Money,
-    wire::purchases::{CancelReply, PurchaseReply},
+    wire::purchases::{CancelReply, PurchaseRefused, PurchaseReply},
 };
-use serde::Serialize;
 
 use crate::participant::{
     Action, Decision, Decisions, NewAction, NewCompensation, Participant, Work, body,
@@ -45,14 +44,6 @@ pub(crate) struct Purchase {
     product_id: ProductId,
     payment_id: PaymentId,
     amount: Money,
-}
-
-/// The 409 of a purchase.
-#[derive(Serialize)]
-struct Refusal {
-    status: &'static str,
-    message: &'static str,
-    error: &'static str,
 }
 
 impl Action for Purchase {
@@ -87,7 +78,7 @@ impl Participant for Purchases {
         let cancelled = table::cancel(connection, &work.compensations).await?;
         let actions = work.actions.iter().map(|new| match purchase_ids.get(new.transaction_id.as_str()) {
             Some(&purchase_id) => created(purchase_id, new),
-            None => Decision::refused(&REFUSAL),
+            None => Decision::refused(&refusal()),
         });
         let compensations = work.compensations.iter().map(|new| {
             let is_explained = cancelled.contains(new.transaction_id.as_str()) || new.action != ActionSeen::Done;
@@ -97,25 +88,27 @@ impl Participant for Purchases {
     }
 
     fn too_late(_: &TransactionId, _: &Purchase, _: &str) -> String {
-        body(&REFUSAL)
+        body(&refusal())
     }
 
     fn tombstone(_: &TransactionId) -> String {
-        body(&REFUSAL)
+        body(&refusal())
     }
 }
 
-const REFUSAL: Refusal = Refusal { status: "error", message: "Purchase failed", error: "CONFLICT" };
+fn refusal() -> PurchaseRefused {
+    PurchaseRefused { status: "error".to_owned(), message: "Purchase failed".to_owned(), error: "CONFLICT".to_owned() }
+}
 
 fn created(purchase_id: i64, new: &NewAction<'_, Purchase>) -> Decision {
     let Purchase { user_id, product_id, payment_id, amount } = new.action;
     Decision::done(&PurchaseReply {
         purchase_id,
         status: "success".to_owned(),
-        user_id: user_id.to_string(),
-        transaction_id: new.transaction_id.to_string(),
-        product_id: product_id.to_string(),
-        payment_id: payment_id.to_string(),
+        user_id: user_id.clone(),
+        transaction_id: new.transaction_id.clone(),
+        product_id: product_id.clone(),
+        payment_id: payment_id.clone(),
         amount: *amount,
     })
 }

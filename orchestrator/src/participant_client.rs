@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use common::config::Settings;
 use common::http::trace::TraceContext;
+use common::http::{HeaderValue, outgoing_bearer};
 use common::supervision::{ActorCard, ChildSpec, Handle, child};
 use common::wire;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::time::Instant;
 use tracing::error;
@@ -49,7 +49,7 @@ struct Arguments {
     service: &'static str,
     http: Vec<reqwest::Client>,
     base: String,
-    token: Option<SecretString>,
+    bearer: Option<HeaderValue>,
     limit: usize,
     limit_for_actions: usize,
 }
@@ -93,11 +93,7 @@ pub(crate) fn client(
         service,
         http,
         base: settings.service(service).url.clone(),
-        // The service token opens all that a saga needs; without one, reads may still want the API token.
-        token: [&settings.auth.service_token, &settings.auth.api_token]
-            .into_iter()
-            .find(|token| !token.expose_secret().is_empty())
-            .cloned(),
+        bearer: outgoing_bearer(&settings.auth),
         limit: participants.max_concurrent,
         limit_for_actions: participants.max_concurrent.saturating_sub(participants.reserved_for_compensations).max(1),
     };
@@ -191,8 +187,8 @@ async fn make(http: &reqwest::Client, to: &Arguments, call: &Call, since: Instan
     if let Some(body) = &call.request.body {
         request = request.header("content-type", "application/json").body(body.clone());
     }
-    if let Some(token) = &to.token {
-        request = request.bearer_auth(token.expose_secret());
+    if let Some(bearer) = &to.bearer {
+        request = request.header("authorization", bearer);
     }
     let answered = async {
         let response = request.send().await?;

@@ -1,28 +1,52 @@
-//! Errors that are no business answers: problem documents by RFC 9457, and nothing else.
+//! Errors as clients see them: RFC 9457 problems.
+//!
+//! A problem says what is wrong with the request, or that the fault is ours. What exactly went wrong on our side is for
+//! the log and never in the answer.
 
+use std::fmt::Display;
+
+use hyper::{
+    StatusCode,
+    header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+};
 use serde::Serialize;
-use warp::http::{HeaderValue, StatusCode};
+use tracing::error;
 
 use super::{Response, with_body};
 use crate::fields::FieldError;
 
-/// An error and how it is answered.
+/// An answer that is no business answer. Becomes `application/problem+json`.
 #[derive(Clone, Debug)]
-pub struct ApiError(Box<Inner>);
+pub struct ApiError(Box<Problem>);
 
 #[derive(Clone, Debug)]
-struct Inner {
+struct Problem {
     status: StatusCode,
+    /// A relative reference, one per kind of problem: what programs look at.
     kind: &'static str,
+    title: &'static str,
     detail: String,
     errors: Vec<FieldError>,
     transaction_id: Option<String>,
-    header: Option<(&'static str, String)>,
+    extra: Extra,
 }
 
+/// What one kind of problem has beside the members that all have.
+#[derive(Clone, Debug)]
+enum Extra {
+    None,
+    Allow(HeaderValue),
+    RetryAfter(u64),
+    Authenticate,
+    /// For the log.
+    Cause(String),
+}
+
+/// The body. Members that do not apply are left out.
 #[derive(Serialize)]
-struct Problem<'a> {
-    r#type: &'a str,
+struct Body<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
     title: &'a str,
     status: u16,
     detail: &'a str,
@@ -33,105 +57,99 @@ struct Problem<'a> {
 }
 
 impl ApiError {
-    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        let detail = detail.into();
-        Self(Box::new(Inner {
-            status,
-            kind: "about:blank",
-            detail,
-            errors: Vec::new(),
-            transaction_id: None,
-            header: None,
-        }))
-    }
-
-    fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.0.header = Some((name, value.into()));
-        self
-    }
-
     /// 400: the request cannot be read.
     pub fn malformed(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, detail)
+        Self::new(StatusCode::BAD_REQUEST, "malformed-request", "The request cannot be read", detail)
     }
 
-    /// 400: fields are bad, on a domain service.
+    /// 400: these fields are bad. The answer of participants.
     pub fn bad_fields_400(errors: Vec<FieldError>) -> Self {
-        let mut error = Self::new(StatusCode::BAD_REQUEST, "some fields are not as expected");
-        error.0.errors = errors;
-        error
+        Self::bad_fields(StatusCode::BAD_REQUEST, errors)
     }
 
-    /// 422: fields are bad, on the orchestrator.
+    /// 422: these fields are bad. The answer of the orchestrator.
     pub fn bad_fields_422(errors: Vec<FieldError>) -> Self {
-        let mut error = Self::bad_fields_400(errors);
-        error.0.status = StatusCode::UNPROCESSABLE_ENTITY;
-        error
+        Self::bad_fields(StatusCode::UNPROCESSABLE_ENTITY, errors)
     }
 
-    /// 404: there is nothing of that path or id.
+    /// 404: there is no such thing.
     pub fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, detail)
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
     }
 
-    /// 404 with a problem type of its own, which alone means a refusal to a saga.
+    /// 404 with a type of its own, by which programs know it.
     pub fn typed_not_found(kind: &'static str, detail: impl Into<String>) -> Self {
-        let mut error = Self::not_found(detail);
-        error.0.kind = kind;
-        error
+        Self::new(StatusCode::NOT_FOUND, kind, "Not found", detail)
     }
 
-    /// 405: another method is.
-    pub fn method_not_allowed(allow: String) -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, format!("this path answers {allow}")).with_header("allow", allow)
+    /// 405: the path is there, the method is not; `allow` are those that are.
+    pub fn method_not_allowed(allow: HeaderValue) -> Self {
+        let detail = format!("this path knows {}", allow.to_str().unwrap_or_default());
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
+            .with(Extra::Allow(allow))
     }
 
-    /// 415: the body is not JSON.
-    pub fn unsupported_media_type() -> Self {
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "expected a body with content-type: application/json")
+    /// 408: the body did not arrive in time.
+    pub fn body_timeout() -> Self {
+        let detail = "the body of the request did not arrive in time";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", "Request timeout", detail)
     }
 
-    /// 413: the body is too large.
-    pub fn too_large(limit_bytes: usize) -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a body may have at most {limit_bytes} bytes"))
-    }
-
-    /// 409 that is no recorded decision.
+    /// 409: what is asked for does not go with how things are. It is no recorded decision.
     pub fn conflict(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::CONFLICT, detail)
+        Self::new(StatusCode::CONFLICT, "conflict", "Conflict", detail)
     }
 
-    /// 422: the key was used with other contents.
+    /// 413: the body is larger than `limit` bytes.
+    pub fn too_large(limit: usize) -> Self {
+        let detail = format!("the body may have {limit} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Body too large", detail)
+    }
+
+    /// 415: the body is not declared to be JSON.
+    pub fn unsupported_media_type() -> Self {
+        let detail = "the body must be JSON: Content-Type: application/json";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Unsupported media type", detail)
+    }
+
+    /// 422: the key of this request was used for one with other contents.
     pub fn contents_differ(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "contents-differ", "Contents differ", detail)
     }
 
-    /// 503: not now.
-    pub fn unavailable(detail: impl Into<String>, retry_after_s: u64) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_header("retry-after", retry_after_s.to_string())
+    /// 401: a token is needed and was not given.
+    pub fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A token is needed", detail).with(Extra::Authenticate)
     }
 
-    /// 401: no token.
-    pub fn unauthorized() -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "expected authorization: Bearer <token>")
-            .with_header("www-authenticate", "Bearer")
-    }
-
-    /// 403: the wrong token, or an endpoint that is off.
+    /// 403: the token that was given does not open this, or nothing does.
     pub fn forbidden(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, detail)
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail)
     }
 
-    /// 500. The detail is for the log alone.
-    pub fn internal(detail: impl Into<String>) -> Self {
-        let detail = detail.into();
-        tracing::error!(detail, "internal error");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "something went wrong here; it has been logged")
+    /// 429: this client asks too often; it may come back after so many seconds.
+    pub fn too_many_requests(detail: impl Into<String>, retry_after_s: u64) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests", detail)
+            .with(Extra::RetryAfter(retry_after_s))
     }
 
-    /// Adds the transaction that it is about.
-    pub fn with_transaction_id(mut self, id: impl std::fmt::Display) -> Self {
-        self.0.transaction_id = Some(id.to_string());
+    /// 500: the fault is ours. `cause` goes to the log and only there.
+    pub fn internal(cause: impl Into<String>) -> Self {
+        let detail = "something is broken on our side; the X-Request-Id of this answer finds it in the log";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "Internal error", detail)
+            .with(Extra::Cause(cause.into()))
+    }
+
+    /// 503: not now; it is worth asking again after so many seconds.
+    pub fn unavailable(detail: impl Into<String>, retry_after_s: u64) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Unavailable", detail)
+            .with(Extra::RetryAfter(retry_after_s))
+    }
+
+    /// Adds the transaction that the request belongs to, so that its client can ask what became of it.
+    #[must_use]
+    pub fn with_transaction_id(mut self, transaction_id: impl Display) -> Self {
+        self.0.transaction_id = Some(transaction_id.to_string());
         self
     }
 
@@ -140,24 +158,63 @@ impl ApiError {
         self.0.status
     }
 
+    /// Returns what the client gets to read.
+    pub fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    /// Returns the bad fields, if that is what is wrong.
+    pub fn errors(&self) -> &[FieldError] {
+        &self.0.errors
+    }
+
     /// Makes the answer.
     pub fn into_response(self) -> Response {
-        let inner = self.0;
-        let problem = Problem {
-            r#type: inner.kind,
-            title: inner.status.canonical_reason().unwrap_or("Error"),
-            status: inner.status.as_u16(),
-            detail: &inner.detail,
-            errors: &inner.errors,
-            transaction_id: inner.transaction_id.as_deref(),
+        let problem = &*self.0;
+        let body = Body {
+            kind: problem.kind,
+            title: problem.title,
+            status: problem.status.as_u16(),
+            detail: &problem.detail,
+            errors: &problem.errors,
+            transaction_id: problem.transaction_id.as_deref(),
         };
-        let body = serde_json::to_vec(&problem).expect("a problem is a struct of strings and numbers");
-        let mut response = with_body(inner.status, "application/problem+json", body);
-        if let Some((name, value)) = &inner.header
-            && let Ok(value) = HeaderValue::from_str(value)
-        {
-            response.headers_mut().insert(*name, value);
+        let bytes = serde_json::to_vec(&body).expect("a struct of strings and numbers serializes");
+        let mut response = with_body(problem.status, "application/problem+json", bytes);
+        let headers = response.headers_mut();
+        match &problem.extra {
+            Extra::None | Extra::Cause(_) => {}
+            Extra::Allow(allow) => drop(headers.insert(ALLOW, allow.clone())),
+            Extra::RetryAfter(seconds) => drop(headers.insert(RETRY_AFTER, HeaderValue::from(*seconds))),
+            Extra::Authenticate => drop(headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
         }
         response
+    }
+
+    /// Logs what the answer does not say.
+    pub(super) fn log(&self, service: &str, request_id: &str) {
+        if let Extra::Cause(cause) = &self.0.extra {
+            error!(service, request.id = request_id, cause, "a request failed through our fault");
+        }
+    }
+
+    fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        let (detail, errors) = (detail.into(), Vec::new());
+        Self(Box::new(Problem { status, kind, title, detail, errors, transaction_id: None, extra: Extra::None }))
+    }
+
+    fn bad_fields(status: StatusCode, errors: Vec<FieldError>) -> Self {
+        let detail = match errors.as_slice() {
+            [one] => format!("{} {}", one.field, one.message),
+            several => format!("{} fields are bad", several.len()),
+        };
+        let mut error = Self::new(status, "bad-fields", "Bad fields", detail);
+        error.0.errors = errors;
+        error
+    }
+
+    fn with(mut self, extra: Extra) -> Self {
+        self.0.extra = extra;
+        self
     }
 }

@@ -1,89 +1,195 @@
-//! A request as handlers see it.
+//! A request as handlers see it: matched, admitted, its body in memory.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 use bytes::Bytes;
+use hyper::{
+    Method,
+    header::{CONTENT_TYPE, HeaderMap},
+};
 use percent_encoding::percent_decode_str;
-use warp::http::{HeaderMap, Method};
 
-use super::ApiError;
-use super::trace::TraceContext;
-use crate::fields::Fields;
+use super::{ApiError, TraceContext};
+use crate::{fields::Fields, wire};
 
-/// A request whose route is known.
+/// A request.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The method.
+    /// Its method; a HEAD is answered by the handler of GET.
     pub method: Method,
-    /// The path, as it came.
+    /// Its path as it came, without the query.
     pub path: String,
-    /// What stands in the path for the template's names.
+    /// What stood in the places of the template.
     pub params: Params,
-    /// The query.
+    /// Its query.
     pub query: Query,
-    /// The headers.
+    /// Its headers.
     pub headers: HeaderMap,
-    /// The body.
+    /// Its body, at most as long as the limit.
     pub body: Bytes,
-    /// Names it in every log.
+    /// Names it in logs: the client's `X-Request-Id`, or one made here.
     pub request_id: String,
-    /// Its span.
+    /// This service's part of the trace.
     pub trace: TraceContext,
-    /// What a proxy has stripped from the path; empty without one.
+    /// The path prefix that a proxy stripped, without a slash at its end: goes before every path that is given out.
     pub prefix: String,
 }
 
-/// Decoded path segments by name.
-#[derive(Clone, Debug, Default)]
-pub struct Params(pub(super) Vec<(String, String)>);
-
-/// Decoded query parameters by name; of repeated ones the last.
-#[derive(Clone, Debug, Default)]
-pub struct Query(BTreeMap<String, String>);
-
-impl Query {
-    pub(super) fn parse(raw: &str) -> Result<Self, ApiError> {
-        let pairs = raw.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Ok((decode(&name.replace('+', " "))?, decode(&value.replace('+', " "))?))
-        });
-        Ok(Self(pairs.collect::<Result<_, ApiError>>()?))
-    }
-
-    /// Returns the value of a parameter.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
-    }
-}
-
-/// Decodes percent-encoding.
-pub(super) fn decode(text: &str) -> Result<String, ApiError> {
-    let decoded = percent_decode_str(text).decode_utf8();
-    decoded.map(Into::into).map_err(|_| ApiError::malformed("the path or query is not UTF-8"))
-}
-
 impl Request {
-    /// Returns a header, if it is there and is text.
+    /// Returns a header, the first of that name, if it is text.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok())
+        text(&self.headers, name)
     }
 
-    /// Returns what stands in the path for a name of the route's template; empty for a name that it does not have.
+    /// Returns what stood in the place `{name}` of the template, decoded.
+    ///
+    /// # Panics
+    /// When the template has no such place.
     pub fn param(&self, name: &str) -> &str {
-        self.params.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+        self.params.get(name).unwrap_or_else(|| panic!("the template of {} has no place {name}", self.path))
     }
 
-    /// Reads the body as a JSON object.
+    /// Takes the JSON body apart.
     ///
     /// # Errors
-    /// 415 for another content type, 400 for what is no object.
+    /// 415 when it is declared to be something else, 400 when it is no JSON object.
     pub fn json_fields(&self) -> Result<Fields<'_>, ApiError> {
-        let content_type = self.header("content-type").unwrap_or("application/json");
-        let media_type = content_type.split(';').next().unwrap_or_default().trim();
-        let is_json = media_type.eq_ignore_ascii_case("application/json") || media_type.ends_with("+json");
-        if !is_json {
+        if !self.declares_json() {
             return Err(ApiError::unsupported_media_type());
         }
         Fields::parse(&self.body)
+    }
+
+    /// `application/json`, or anything that ends in `+json`, or nothing: who sends no type sends what is expected. A
+    /// charset does not matter: JSON is UTF-8, and a body that is not is refused.
+    fn declares_json(&self) -> bool {
+        let Some(declared) = self.headers.get(CONTENT_TYPE) else { return true };
+        let declared = declared.to_str().unwrap_or_default();
+        let media_type = declared.split(';').next().unwrap_or_default().trim();
+        let suffix = media_type.len().checked_sub("+json".len()).and_then(|at| media_type.get(at..));
+        media_type.eq_ignore_ascii_case("application/json")
+            || suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"))
+    }
+}
+
+/// What stood in the places of a template.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Params(pub(super) Vec<(&'static str, String)>);
+
+impl Params {
+    /// Returns what stood in the place `{name}`, decoded.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(place, _)| *place == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// The parameters after the `?`, decoded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Query(pub(super) Vec<(String, String)>);
+
+impl Query {
+    /// Takes what stands after the `?` apart, as forms are encoded. `None` if it is no text once it is decoded: whoever
+    /// guesses at the rest of a broken text answers a question that nobody asked.
+    pub(super) fn parse(raw: &str) -> Option<Self> {
+        let decode = |part: &str| {
+            let spaced = part.replace('+', " ");
+            percent_decode_str(&spaced).decode_utf8().map(Cow::into_owned).ok()
+        };
+        let pairs = raw.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Some((decode(name)?, decode(value)?))
+        });
+        pairs.collect::<Option<_>>().map(Self)
+    }
+
+    /// Returns the first parameter of this name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
+}
+
+/// Takes the client's id of a request if it is one that a log can bear, or makes one.
+pub(super) fn request_id(headers: &HeaderMap) -> String {
+    const MAX_BYTES: usize = 128;
+    let readable =
+        |id: &&str| !id.is_empty() && id.len() <= MAX_BYTES && id.bytes().all(|byte| byte.is_ascii_graphic());
+    match text(headers, wire::REQUEST_ID).filter(readable) {
+        Some(id) => id.to_owned(),
+        None => format!("{:032x}", rand::random::<u128>()),
+    }
+}
+
+/// Continues the client's trace, or starts one.
+pub(super) fn trace(headers: &HeaderMap) -> TraceContext {
+    match text(headers, wire::TRACEPARENT).and_then(TraceContext::parse) {
+        Some(parent) => parent.child(),
+        None => TraceContext::start(),
+    }
+}
+
+/// Takes the prefix that a proxy stripped, if it is a plain path: it ends up in `Location` headers and pages, where
+/// `//elsewhere` or a quote would do harm.
+pub(super) fn prefix(headers: &HeaderMap) -> String {
+    const MAX_BYTES: usize = 200;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b'~');
+    let given = text(headers, wire::FORWARDED_PREFIX).unwrap_or_default().trim_end_matches('/');
+    let harmless = given.starts_with('/')
+        && given.len() <= MAX_BYTES
+        && given.bytes().all(plain)
+        && !given.contains("//")
+        && given.split('/').all(|segment| segment != ".." && segment != ".");
+    if harmless { given.to_owned() } else { String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    fn headers(name: &'static str, value: &[u8]) -> HeaderMap {
+        HeaderMap::from_iter([(hyper::header::HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap())])
+    }
+
+    #[test]
+    fn a_prefix_is_taken_only_if_it_is_a_plain_path() {
+        let cases = [
+            ("/orchestrator", "/orchestrator"),
+            ("/orchestrator/", "/orchestrator"),
+            ("/a/b-c_d.e~1", "/a/b-c_d.e~1"),
+            ("/", ""),
+            ("", ""),
+            ("orchestrator", ""),
+            ("//evil.example", ""),
+            ("/a//b", ""),
+            ("/a/../b", ""),
+            ("/a\"><script>", ""),
+            ("/a, /b", ""),
+            ("https://evil.example", ""),
+        ];
+        for (given, taken) in cases {
+            assert_eq!(prefix(&headers(wire::FORWARDED_PREFIX, given.as_bytes())), taken, "{given}");
+        }
+        assert_eq!(prefix(&headers(wire::FORWARDED_PREFIX, b"/\xff")), "");
+    }
+
+    #[test]
+    fn a_request_id_is_echoed_only_if_a_log_can_bear_it() {
+        assert_eq!(request_id(&headers(wire::REQUEST_ID, b"req-1/2")), "req-1/2");
+        for bad in [&b""[..], b"a b", b"\xc3\xa9", b"\xff", &[b'x'; 129]] {
+            let made = request_id(&headers(wire::REQUEST_ID, bad));
+            assert_eq!(made.len(), 32, "{made}");
+        }
+        assert_ne!(request_id(&HeaderMap::new()), request_id(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_header_that_is_not_text_is_no_header() {
+        assert_eq!(text(&headers("x-note", "é".as_bytes()), "x-note"), Some("é"));
+        assert_eq!(text(&headers("x-note", b"\xff"), "x-note"), None);
     }
 }

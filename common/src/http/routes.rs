@@ -1,136 +1,259 @@
-//! The table of routes: path templates, methods, who may call.
+//! Routes: templates, methods and handlers, as a service lists them and as a request finds them.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use futures::future::BoxFuture;
-use warp::http::Method;
+use futures::{FutureExt, future::BoxFuture};
+use hyper::{Method, header::HeaderValue};
+use matchit::Router;
+use percent_encoding::percent_decode_str;
 
-use super::{ApiError, Request, Response};
+use super::{ApiError, Params, Request, Response, metrics::EndpointMetrics};
 
-/// Who may call a route.
+type Handler = Arc<dyn Fn(Request) -> BoxFuture<'static, Result<Response, ApiError>> + Send + Sync>;
+
+/// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Anybody.
+    /// Everybody.
     Public,
-    /// Who has the API token, where one is set; other services by their service token too.
+    /// Clients: the API token, where one is set.
     Client,
-    /// Who has the service token, where one is set.
+    /// The other services: the service token, where one is set.
     Service,
-    /// Who has the operator token; without one set, anybody, except in the production profile: nobody.
+    /// People who run the system: the operator token. Without one: open in development, closed in production.
     Operator,
 }
 
-pub(super) type Handler = Arc<dyn Fn(Request) -> BoxFuture<'static, Result<Response, ApiError>> + Send + Sync>;
-
-#[derive(Clone)]
-pub(super) struct Endpoint {
-    pub(super) access: Access,
-    pub(super) handler: Handler,
+/// Whether a route stands behind the door that limits requests at work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Door {
+    /// It does, and it is closed to changes while the service drains.
+    Limited,
+    /// It answers always: what one needs to see why the others do not.
+    Open,
 }
 
-/// What answers on one path: an endpoint for each method.
-#[derive(Clone)]
-pub(super) struct PathEntry {
-    pub(super) template: &'static str,
-    pub(super) endpoints: Vec<(Method, Endpoint)>,
-}
-
-/// A service's routes. Each path is answered with and without its trailing slash.
+/// The routes of a service.
 #[derive(Clone)]
 pub struct Routes {
     service: &'static str,
-    paths: BTreeMap<&'static str, PathEntry>,
+    routes: Vec<Route>,
+}
+
+#[derive(Clone)]
+pub(super) struct Route {
+    method: Method,
+    template: &'static str,
+    pub(super) access: Access,
+    pub(super) door: Door,
+    pub(super) handler: Handler,
 }
 
 impl Routes {
-    /// Makes an empty table.
+    /// Starts a list of routes.
     pub fn new(service: &'static str) -> Self {
-        Self { service, paths: BTreeMap::new() }
+        Self { service, routes: Vec::new() }
     }
 
-    /// Adds a route for GET (and HEAD).
+    /// Adds a GET, which answers HEAD too. A template is a path with places, `/payments/{payment_id}/`; a last place
+    /// `{*name}` takes the rest of the path, slashes included.
+    #[must_use]
     pub fn get<F, Fut>(self, template: &'static str, access: Access, handler: F) -> Self
     where
         F: Fn(Request) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Response, ApiError>> + Send + 'static,
     {
-        self.add(Method::GET, template, access, handler)
+        self.route(Method::GET, template, access, Door::Limited, handler)
     }
 
-    /// Adds a route for POST.
+    /// Adds a POST.
+    #[must_use]
     pub fn post<F, Fut>(self, template: &'static str, access: Access, handler: F) -> Self
     where
         F: Fn(Request) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Response, ApiError>> + Send + 'static,
     {
-        self.add(Method::POST, template, access, handler)
+        self.route(Method::POST, template, access, Door::Limited, handler)
     }
 
-    /// Adds a route for PUT.
+    /// Adds a PUT.
+    #[must_use]
     pub fn put<F, Fut>(self, template: &'static str, access: Access, handler: F) -> Self
     where
         F: Fn(Request) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Response, ApiError>> + Send + 'static,
     {
-        self.add(Method::PUT, template, access, handler)
+        self.route(Method::PUT, template, access, Door::Limited, handler)
     }
 
-    /// Adds a route for DELETE.
+    /// Adds a DELETE.
+    #[must_use]
     pub fn delete<F, Fut>(self, template: &'static str, access: Access, handler: F) -> Self
     where
         F: Fn(Request) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Response, ApiError>> + Send + 'static,
     {
-        self.add(Method::DELETE, template, access, handler)
+        self.route(Method::DELETE, template, access, Door::Limited, handler)
     }
 
-    fn add<F, Fut>(mut self, method: Method, template: &'static str, access: Access, handler: F) -> Self
+    /// Adds all routes of another list.
+    #[must_use]
+    pub fn merge(mut self, other: Routes) -> Self {
+        self.routes.extend(other.routes);
+        self
+    }
+
+    pub(super) fn route<F, Fut>(
+        mut self,
+        method: Method,
+        template: &'static str,
+        access: Access,
+        door: Door,
+        handler: F,
+    ) -> Self
     where
         F: Fn(Request) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Response, ApiError>> + Send + 'static,
     {
-        let handler: Handler = Arc::new(move |request| Box::pin(handler(request)));
-        let entry = self.paths.entry(template).or_insert_with(|| PathEntry { template, endpoints: Vec::new() });
-        entry.endpoints.push((method, Endpoint { access, handler }));
+        let handler: Handler = Arc::new(move |request| handler(request).boxed());
+        self.routes.push(Route { method, template, access, door, handler });
         self
-    }
-
-    /// Adds another table's routes.
-    pub fn merge(mut self, other: Routes) -> Self {
-        self.paths.extend(other.paths);
-        self
-    }
-
-    /// Makes what finds a path's entry. Templates are constants: two that contradict each other are found by the first
-    /// test that starts the service.
-    pub(super) fn into_router(self) -> matchit::Router<PathEntry> {
-        let mut router = matchit::Router::new();
-        for entry in self.paths.into_values() {
-            let bare = match entry.template.trim_end_matches('/') {
-                "" => "/",
-                bare => bare,
-            };
-            router
-                .insert(bare, entry.clone())
-                .unwrap_or_else(|error| panic!("{} {}: {error}", self.service, entry.template));
-        }
-        router
     }
 }
 
-impl PathEntry {
-    pub(super) fn endpoint(&self, method: &Method) -> Option<&Endpoint> {
-        let wanted = if *method == Method::HEAD { &Method::GET } else { method };
-        self.endpoints.iter().find(|(known, _)| known == wanted).map(|(_, endpoint)| endpoint)
+/// The routes of a service, ready to be searched.
+pub(super) struct Table {
+    router: Router<PathEntry>,
+}
+
+/// A path and what can be done with it.
+pub(super) struct PathEntry {
+    pub(super) template: &'static str,
+    endpoints: Vec<Endpoint>,
+    pub(super) allow: HeaderValue,
+}
+
+/// A method of a path.
+pub(super) struct Endpoint {
+    pub(super) route: Route,
+    pub(super) metrics: EndpointMetrics,
+    places: Vec<&'static str>,
+}
+
+/// What a path and a method lead to.
+pub(super) enum Found<'a> {
+    Endpoint(&'a Endpoint, Params),
+    /// The path is there, the method is not.
+    OtherMethods(&'a PathEntry),
+    /// The path is no text once it is decoded.
+    Unreadable,
+    Nothing,
+}
+
+impl Table {
+    /// Prepares routes for searching.
+    ///
+    /// # Panics
+    /// When two routes are the same, or a template is none: a mistake in a program, found at its start.
+    pub(super) fn of(routes: Routes) -> Self {
+        let service = routes.service;
+        // By template, places without their names: GET and POST of a path may name them differently.
+        let mut paths: BTreeMap<String, Vec<Endpoint>> = BTreeMap::new();
+        for route in routes.routes {
+            let (shape, places) = shape(route.template);
+            let metrics = EndpointMetrics::new(service, route.template, method_label(&route.method));
+            let endpoints = paths.entry(shape).or_default();
+            let twin = endpoints.iter().find(|endpoint| endpoint.route.method == route.method);
+            assert!(twin.is_none(), "{} {} is there twice", route.method, route.template);
+            endpoints.push(Endpoint { route, metrics, places });
+        }
+        let mut router = Router::new();
+        for endpoints in paths.into_values() {
+            let template = endpoints[0].route.template;
+            let entry = PathEntry { template, allow: allow(&endpoints), endpoints };
+            if let Err(error) = router.insert(without_slash(template), entry) {
+                panic!("the template {template} is no good: {error}");
+            }
+        }
+        Self { router }
     }
 
-    pub(super) fn allow(&self) -> String {
-        let mut names: Vec<&str> = self.endpoints.iter().map(|(method, _)| method.as_str()).collect();
-        if names.contains(&"GET") {
-            names.push("HEAD");
+    pub(super) fn find(&self, method: &Method, path: &str) -> Found<'_> {
+        let Ok(matched) = self.router.at(without_slash(path)) else { return Found::Nothing };
+        let entry = matched.value;
+        let wanted = if method == Method::HEAD { &Method::GET } else { method };
+        let Some(endpoint) = entry.endpoints.iter().find(|endpoint| endpoint.route.method == *wanted) else {
+            return Found::OtherMethods(entry);
+        };
+        let mut params = Vec::with_capacity(endpoint.places.len());
+        for (place, (_, value)) in endpoint.places.iter().zip(matched.params.iter()) {
+            match percent_decode_str(value).decode_utf8() {
+                Ok(value) => params.push((*place, value.into_owned())),
+                Err(_) => return Found::Unreadable,
+            }
         }
-        names.sort_unstable();
-        names.join(", ")
+        Found::Endpoint(endpoint, Params(params))
     }
+}
+
+impl Endpoint {
+    pub(super) fn template(&self) -> &'static str {
+        self.route.template
+    }
+
+    /// Whether it only looks.
+    pub(super) fn is_read(&self) -> bool {
+        self.route.method == Method::GET
+    }
+}
+
+/// Returns a method as a label. Clients can make methods up, and a label must not grow with them.
+pub(super) fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::PATCH => "PATCH",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// A path is the same with and without its last slash.
+fn without_slash(path: &str) -> &str {
+    match path.strip_suffix('/') {
+        None | Some("") => path,
+        Some(rest) => rest,
+    }
+}
+
+/// Returns a template with its places emptied, and the names of the places.
+fn shape(template: &'static str) -> (String, Vec<&'static str>) {
+    let mut places = Vec::new();
+    let segments: Vec<&str> = without_slash(template)
+        .split('/')
+        .map(|segment| match segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+            Some(place) if place.starts_with('*') => {
+                places.push(&place[1..]);
+                "{*}"
+            }
+            Some(place) => {
+                places.push(place);
+                "{}"
+            }
+            None => segment,
+        })
+        .collect();
+    (segments.join("/"), places)
+}
+
+fn allow(endpoints: &[Endpoint]) -> HeaderValue {
+    let mut methods: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.route.method.as_str()).collect();
+    if methods.contains(&"GET") {
+        methods.push("HEAD");
+    }
+    methods.sort_unstable();
+    HeaderValue::try_from(methods.join(", ")).expect("methods are tokens")
 }

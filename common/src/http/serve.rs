@@ -1,121 +1,244 @@
 //! The accept loop: HTTP/1.1 and HTTP/2 with prior knowledge on one port, with the limits that warp's own loop lacks.
+//!
+//! ```text
+//! place free? ─► accept ─► task per connection ─┬─ hyper serves the routes on it
+//!                                               ├─ no request in time: asked to end, then cut
+//!                                               └─ cut: by the failure lab, or by the end of a stop's grace
+//! ```
+//! A connection holds its place until it ends, so a stop has finished when all places are free again.
 
-use std::error::Error;
-use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{
+    error::Error,
+    fmt, io,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use hyper::service::Service;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use hyper::{Request, body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
+use tower::Service;
 use tracing::{debug, info, warn};
+use warp::filters::BoxedFilter;
 
-use super::transport_faults::{CutConnection, LostReply};
-use super::{Front, Response, dispatch};
+use super::{
+    Front, Response, filter,
+    transport_faults::{CutConnection, LostReply},
+};
+use crate::config::HttpSettings;
 
-/// As many requests as one HTTP/2 connection may carry at once: the orchestrator has few connections and many sagas.
-const MAX_STREAMS: u32 = 8_192;
-/// How long the loop rests when the system has no more file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long the loop rests when no connection can be accepted: the process is out of file descriptors, usually.
+const ACCEPT_REST: Duration = Duration::from_millis(50);
 
-/// Serves until `shutdown` is cancelled, then lets what is in flight finish, for as long as the configuration allows.
+/// A peer that is gone without a word is noticed by pings that it does not answer.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// As large as the headers of a request may be. Hyper's own limit times the cap on connections would be gigabytes.
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+
+/// Streams that a client gave up before they were looked at. Many of our own calls can time out at once, and the default
+/// of 20 takes that for an attack and ends the connection.
+const MAX_ABANDONED_STREAMS: usize = 512;
+
+/// How long a connection that is told to end gets to say so to its client.
+const GOODBYE_TIME: Duration = Duration::from_millis(200);
+
+/// Serves until `shutdown`, then stops accepting, lets requests at work finish, for as long as `http.drain_grace_ms`
+/// allows, and returns. If the future is dropped, its connections are cut.
 pub async fn serve(front: Front, listener: Arc<TcpListener>, shutdown: CancellationToken) {
     let http = front.settings.http.clone();
-    let service = front.service;
-    let routes = TowerToHyperService::new(warp::service(dispatch::filter(front)));
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_millis(http.header_timeout_ms));
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS);
-    let connections = Arc::new(Semaphore::new(http.max_connections));
-    let graceful = GracefulShutdown::new();
+    let (service, draining) = (front.service, front.draining.clone());
+    let max_connections = u32::try_from(http.max_connections).unwrap_or(u32::MAX);
+    let server = Server {
+        service,
+        header_time: Duration::from_millis(http.header_timeout_ms),
+        protocol: Arc::new(protocol(&http)),
+        routes: filter(front),
+        drain: shutdown.clone(),
+        // Not a child of the shutdown: requests at work outlive that.
+        cut: CancellationToken::new(),
+    };
+    let cut_on_drop = server.cut.clone().drop_guard();
+    let places = Arc::new(Semaphore::new(max_connections as usize));
+
     loop {
         let accepted = tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
-            accepted = listener.accept() => accepted,
+            accepted = accept(&listener, &places) => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        match accepted {
+            Ok((stream, place)) => server.spawn(stream, place),
             Err(error) => {
-                warn!(service, %error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
+                warn!(service, %error, "no connection can be accepted");
+                sleep(ACCEPT_REST).await;
             }
-        };
-        // Beyond the cap a connection is closed at once: waiting would only move the queue.
-        let Ok(permit) = connections.clone().try_acquire_owned() else { continue };
-        if let Err(error) = stream.set_nodelay(true) {
-            debug!(service, %error, "no TCP_NODELAY");
         }
-        let cut = CancellationToken::new();
-        let faulty = Faulty { routes: routes.clone(), cut: cut.clone() };
-        let connection =
-            graceful.watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), faulty).into_owned());
-        tokio::spawn(async move {
-            tokio::select! {
-                biased;
-                () = cut.cancelled() => {}
-                ended = connection => {
-                    if let Err(error) = ended {
-                        debug!(service, %error, "a connection ended");
-                    }
-                }
-            }
-            drop(permit);
-        });
     }
+
+    draining.begin();
     let grace = Duration::from_millis(http.drain_grace_ms);
-    if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
-        info!(service, ?grace, "some connections did not end in time");
+    if timeout(grace, places.acquire_many(max_connections)).await.is_err() {
+        let open = max_connections as usize - places.available_permits();
+        info!(service, open, "connections are cut: they did not finish within http.drain_grace_ms");
+        drop(cut_on_drop);
+        let _ = timeout(GOODBYE_TIME, places.acquire_many(max_connections)).await;
     }
 }
 
-/// The routes, with the transport faults of the failure lab made real.
-#[derive(Clone)]
-struct Faulty<S> {
-    routes: S,
+/// Waits for a free place first: connections beyond the cap wait in the listen queue.
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    // Without it a small answer may wait 40 ms for an acknowledgement. It can only fail on a connection that is gone.
+    let _ = stream.set_nodelay(true);
+    Ok((stream, place))
+}
+
+fn protocol(http: &HttpSettings) -> auto::Builder<TokioExecutor> {
+    let mut protocol = auto::Builder::new(TokioExecutor::new());
+    protocol
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(http.header_timeout_ms))
+        .max_buf_size(MAX_HEADER_BYTES);
+    // More than the door of the front lets in: a caller that asks for too much hears so, instead of waiting unheard.
+    let streams = http.max_in_flight.saturating_mul(2).clamp(256, u32::MAX as usize);
+    protocol
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .max_concurrent_streams(u32::try_from(streams).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(MAX_ABANDONED_STREAMS);
+    protocol
+}
+
+struct Server {
+    service: &'static str,
+    header_time: Duration,
+    protocol: Arc<auto::Builder<TokioExecutor>>,
+    routes: BoxedFilter<(Response,)>,
+    drain: CancellationToken,
     cut: CancellationToken,
 }
 
-/// Told to hyper instead of an answer.
+/// What a connection and the requests on it tell each other.
+#[derive(Default)]
+struct Line {
+    /// That a request has come.
+    used: AtomicBool,
+    /// That an answer takes the connection down.
+    cut: Notify,
+}
+
+impl Server {
+    fn spawn(&self, stream: TcpStream, place: OwnedSemaphorePermit) {
+        let (service, header_time) = (self.service, self.header_time);
+        let (drain, cut) = (self.drain.clone(), self.cut.clone());
+        let protocol = self.protocol.clone();
+        let line = Arc::new(Line::default());
+        let on_line = line.clone();
+        let routes = warp::service(self.routes.clone());
+        let answer = service_fn(move |request: Request<Incoming>| {
+            on_line.used.store(true, Ordering::Relaxed);
+            let (mut routes, line) = (routes.clone(), on_line.clone());
+            async move {
+                let Ok(response) = routes.call(request).await;
+                deliver(response, &line)
+            }
+        });
+        tokio::spawn(async move {
+            let _place = place;
+            let mut connection = pin!(protocol.serve_connection(TokioIo::new(stream), answer));
+            let end = tokio::select! {
+                biased;
+                () = cut.cancelled() => return,
+                () = line.cut.notified() => return,
+                () = drain.cancelled() => End::WhenDone,
+                () = unused(&line, header_time) => End::Now,
+                ended = connection.as_mut() => return log(service, ended),
+            };
+            connection.as_mut().graceful_shutdown();
+            if let End::Now = end
+                && timeout(GOODBYE_TIME, connection.as_mut()).await.is_ok()
+            {
+                return;
+            }
+            // The first request may have come with the goodbye; then the connection lives as long as that.
+            if let End::Now = end
+                && !line.used.load(Ordering::Relaxed)
+            {
+                return;
+            }
+            tokio::select! {
+                biased;
+                () = cut.cancelled() => {}
+                () = line.cut.notified() => {}
+                ended = connection.as_mut() => log(service, ended),
+            }
+        });
+    }
+}
+
+/// How a connection is to end.
+#[derive(Clone, Copy)]
+enum End {
+    WhenDone,
+    Now,
+}
+
+/// Ends when no request has come in time. Hyper has a limit for the headers of HTTP/1.1, but none for a client that
+/// never says which protocol it speaks, or opens no stream.
+async fn unused(line: &Line, header_time: Duration) {
+    sleep(header_time).await;
+    if line.used.load(Ordering::Relaxed) {
+        std::future::pending().await
+    }
+}
+
+/// Hands an answer over, unless it is marked to get lost. An error instead of an answer resets the stream of HTTP/2, and
+/// closes the connection of HTTP/1.1.
+fn deliver(response: Response, line: &Line) -> Result<Response, NoAnswer> {
+    let marks = response.extensions();
+    if marks.get::<CutConnection>().is_some() {
+        line.cut.notify_one();
+        return Err(NoAnswer);
+    }
+    if marks.get::<LostReply>().is_some() {
+        return Err(NoAnswer);
+    }
+    Ok(response)
+}
+
+/// Clients break connections off all the time: that is no trouble of ours.
+fn log(service: &str, ended: Result<(), Box<dyn Error + Send + Sync>>) {
+    if let Err(error) = ended {
+        debug!(service, error, "a connection broke off");
+    }
+}
+
+/// Given to hyper in the place of an answer that is to get lost.
 #[derive(Debug)]
 struct NoAnswer;
 
 impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a simulated fault took the answer")
+        f.write_str("the answer is lost (simulated)")
     }
 }
 
 impl Error for NoAnswer {}
-
-impl<R, S> Service<R> for Faulty<S>
-where
-    S: Service<R, Response = Response, Error = dispatch::Never>,
-    S::Future: Send + 'static,
-{
-    type Response = Response;
-    type Error = NoAnswer;
-    type Future = futures::future::BoxFuture<'static, Result<Response, NoAnswer>>;
-
-    fn call(&self, request: R) -> Self::Future {
-        let answer = self.routes.call(request);
-        let cut = self.cut.clone();
-        Box::pin(async move {
-            let Ok(response) = answer.await;
-            if response.extensions().get::<CutConnection>().is_some() {
-                cut.cancel();
-                return Err(NoAnswer);
-            }
-            match response.extensions().get::<LostReply>() {
-                Some(_) => Err(NoAnswer),
-                None => Ok(response),
-            }
-        })
-    }
-}

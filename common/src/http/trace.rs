@@ -1,66 +1,124 @@
-//! W3C Trace Context: read, continued, given back.
+//! W3C Trace Context, level 1: the header `traceparent`, read, continued and given back.
+//! <https://www.w3.org/TR/trace-context/>
 
-use uuid::Uuid;
+use std::fmt;
 
-/// Where a request stands in a trace.
+use hyper::header::HeaderValue;
+
+/// Which trace a request belongs to, and which part of it this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceContext {
-    /// The trace.
+    /// Names the trace; never 0.
     pub trace_id: u128,
-    /// The span within it.
+    /// Names this part of it; never 0.
     pub span_id: u64,
-    /// Whether somebody records it.
+    /// Whether the caller records the trace.
     pub sampled: bool,
 }
 
 impl TraceContext {
     /// Starts a trace.
     pub fn start() -> Self {
-        Self { trace_id: Uuid::new_v4().as_u128(), span_id: span_id(), sampled: false }
+        Self { trace_id: random_u128(), span_id: random_u64(), sampled: false }
     }
 
-    /// Reads a `traceparent`; `None` if it is none.
+    /// Reads a `traceparent` header. Returns `None` for one that breaks the rules: a new trace is started then.
     pub fn parse(header: &str) -> Option<Self> {
-        let mut parts = header.split('-');
-        let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        let well_formed =
-            version.len() == 2 && version != "ff" && trace.len() == 32 && span.len() == 16 && flags.len() == 2;
-        if !well_formed {
+        // version "-" trace id "-" parent id "-" flags; later versions may append to it.
+        const LENGTH: usize = 55;
+        let bytes = header.as_bytes();
+        let dashes = bytes.len() >= LENGTH && [2, 35, 52].iter().all(|&place| bytes[place] == b'-');
+        if !dashes {
             return None;
         }
-        let trace_id = u128::from_str_radix(trace, 16).ok().filter(|id| *id != 0)?;
-        let span_id = u64::from_str_radix(span, 16).ok().filter(|id| *id != 0)?;
-        let sampled = u8::from_str_radix(flags, 16).ok()? & 1 == 1;
-        Some(Self { trace_id, span_id, sampled })
+        let version = hex(&bytes[..2])?;
+        let ends = bytes.len() == LENGTH || (version > 0 && bytes[LENGTH] == b'-');
+        if version == 0xff || !ends {
+            return None;
+        }
+        let trace_id = hex(&bytes[3..35]).filter(|id| *id != 0)?;
+        let span_id = u64::try_from(hex(&bytes[36..52])?).ok().filter(|id| *id != 0)?;
+        let flags = hex(&bytes[53..55])?;
+        Some(Self { trace_id, span_id, sampled: flags & 1 == 1 })
     }
 
-    /// Returns a span below this one.
-    pub fn child(self) -> Self {
-        Self { span_id: span_id(), ..self }
+    /// Returns a part below this one: of the same trace, with an id of its own.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self { span_id: random_u64(), ..*self }
     }
 
-    /// Writes the header.
-    pub fn to_header(self) -> String {
-        format!("00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, u8::from(self.sampled))
+    /// Returns the `traceparent` header of this part.
+    pub fn to_header(&self) -> HeaderValue {
+        HeaderValue::try_from(self.to_string()).expect("hexadecimal digits and dashes make a header")
     }
 }
 
-fn span_id() -> u64 {
-    Uuid::new_v4().as_u64_pair().0 | 1
+impl fmt::Display for TraceContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, u8::from(self.sampled))
+    }
+}
+
+/// Lower case only, as the standard demands.
+fn hex(digits: &[u8]) -> Option<u128> {
+    digits.iter().try_fold(0, |number: u128, digit| {
+        let value = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        Some(number << 4 | u128::from(value))
+    })
+}
+
+fn random_u64() -> u64 {
+    rand::random::<u64>().max(1)
+}
+
+fn random_u128() -> u128 {
+    rand::random::<u128>().max(1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const HEADER: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
     #[test]
-    fn a_trace_goes_on_and_nonsense_starts_a_new_one() {
-        let header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        let context = TraceContext::parse(header).unwrap();
-        assert_eq!(context.to_header(), header);
-        assert_eq!(context.child().trace_id, context.trace_id);
-        for bad in ["", "00-0-0-0", "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"] {
-            assert_eq!(TraceContext::parse(bad), None, "{bad}");
+    fn a_trace_is_continued_under_an_id_of_its_own() {
+        let parent = TraceContext::parse(HEADER).unwrap();
+        assert_eq!(parent.to_header(), HEADER);
+        let child = parent.child();
+        assert_eq!((child.trace_id, child.sampled), (parent.trace_id, true));
+        assert_ne!(child.span_id, parent.span_id);
+    }
+
+    #[test]
+    fn a_later_version_is_read_as_far_as_it_is_known() {
+        let later = HEADER.replacen("00", "01", 1);
+        assert_eq!(TraceContext::parse(&format!("{later}-what-else")), TraceContext::parse(HEADER));
+        assert_eq!(TraceContext::parse(&later), TraceContext::parse(HEADER));
+        assert_eq!(TraceContext::parse(&format!("{later}what-else")), None);
+    }
+
+    #[test]
+    fn a_header_that_breaks_the_rules_starts_a_new_trace() {
+        let bad = [
+            "",
+            "00",
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0",
+            "00-0af7651916cd43dd8448eb211c80319c_b7ad6b7169203331-01",
+            "éé-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        ];
+        for header in bad {
+            assert_eq!(TraceContext::parse(header), None, "{header}");
         }
     }
 }

@@ -1,27 +1,30 @@
-//! Answers that never arrive: marks that the accept loop understands.
+//! Marks on answers that must not arrive: the failure lab's lost replies and cut connections.
+//!
+//! A handler cannot touch its connection. It marks its answer, and the accept loop does what the mark says. Without a
+//! socket, as in tests of the bare filter, the mark is only there to be seen.
 
-use warp::http::StatusCode;
+use super::{ApiError, Response};
 
-use super::{Response, with_body};
+/// The work is done and its reply is lost: on HTTP/2 the stream is reset, on HTTP/1.1 the connection closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostReply;
 
-/// The work is done and its one reply is lost: on HTTP/2 the stream is reset, on HTTP/1.1 the connection closes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LostReply;
+/// The connection is cut, with everything that is in flight on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CutConnection;
 
-/// The whole connection is cut.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct CutConnection;
-
-/// Makes a reply that is lost on its way.
+/// Makes an answer that gets lost.
 pub fn lost_reply() -> Response {
-    let mut response = with_body(StatusCode::OK, "application/json", Vec::new());
-    response.extensions_mut().insert(LostReply);
-    response
+    marked(LostReply)
 }
 
-/// Makes a reply that cuts its connection.
+/// Makes an answer that takes its connection down.
 pub fn cut_connection() -> Response {
-    let mut response = with_body(StatusCode::OK, "application/json", Vec::new());
-    response.extensions_mut().insert(CutConnection);
+    marked(CutConnection)
+}
+
+fn marked<M: Clone + Send + Sync + 'static>(mark: M) -> Response {
+    let mut response = ApiError::unavailable("this answer was to be lost (simulated)", 1).into_response();
+    response.extensions_mut().insert(mark);
     response
 }

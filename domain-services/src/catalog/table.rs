@@ -77,6 +77,7 @@ impl Made {
         let mut dice = rand::rng();
         Self {
             name: format!("Product-{}", dice.random_range(1_000..=9_999)),
+            // 10.00 to 500.00
             cents: dice.random_range(1_000..=50_000),
             category: CATEGORIES[dice.random_range(0..CATEGORIES.len())],
             stock: dice.random_range(10..=100),

@@ -42,7 +42,6 @@ async fn change(desk: Desk<Inventory>, request: Request, kind: ChangeKind) -> Re
         ChangeKind::Restock => fields.required("quantity", read::integer(QUANTITIES)),
     };
     let given = fields.optional("transaction_id", read::transaction_id);
-    let quantity = quantity.and_then(|quantity| i32::try_from(quantity).ok());
     let change = product_id.zip(quantity).map(|(product_id, quantity)| Change { kind, product_id, quantity });
     let change = finish(fields, change)?;
     let scope = Scope { service: Inventory::NAME, operation: change.operation(), user: None };

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-/// Far above every real stock, and far enough below what the column holds (2^31 − 1) that stock which is given back
-/// finds room.
-pub(super) const MAX_QUANTITY: i32 = 1_000_000_000;
+/// What a restock may fill up to: far above every real stock, and far enough below what the column holds (2^31 − 1) that
+/// stock which is given back later finds room.
+pub(super) const MAX_QUANTITY: i32 = 2_000_000_000;
 
 /// The quantities of the products of a batch, as they change.
 #[derive(Debug, Default)]

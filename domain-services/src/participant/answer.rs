@@ -5,11 +5,10 @@
 
 use common::{
     group_commit::{ReadError, Written},
-    http::{ApiError, HeaderName, HeaderValue, Response, StatusCode, json},
+    http::{ApiError, HeaderName, HeaderValue, Response, StatusCode, with_body},
     ids::TransactionId,
     wire,
 };
-use serde_json::value::RawValue;
 use tracing::{error, warn};
 
 use super::{Decision, ledger::Settled};
@@ -70,10 +69,9 @@ fn recorded(decision: Decision) -> Response {
         200 => StatusCode::OK,
         _ => StatusCode::CONFLICT,
     };
-    let reply = RawValue::from_string(decision.reply).expect("the journal holds the JSON that was put in");
-    let response = json(status, &reply);
+    let response = with_body(status, "application/json", decision.reply.into_bytes());
     match status {
-        StatusCode::CONFLICT => with_header(response, wire::SAGA_DECISION, "refused"),
+        StatusCode::CONFLICT => with_header(response, wire::SAGA_DECISION, wire::REFUSED),
         _ => response,
     }
 }

@@ -1,0 +1,104 @@
+//! Readers of fields, for [`Fields::required`](super::Fields::required) and [`Fields::optional`](super::Fields::optional).
+//! Each returns the value, or the message that its sender gets to read.
+
+use std::ops::RangeInclusive;
+
+use serde_json::value::RawValue;
+
+use super::raw::Raw;
+use crate::{
+    ids::{IdError, PaymentId, ProductId, TransactionId, UserId},
+    money::Money,
+};
+
+/// Reads a user id, a string.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn user_id(raw: &RawValue) -> Result<UserId, String> {
+    id_text(raw, UserId::parse)
+}
+
+/// Reads a transaction id, a string.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn transaction_id(raw: &RawValue) -> Result<TransactionId, String> {
+    id_text(raw, TransactionId::parse)
+}
+
+/// Reads a product id, a string or a whole number: `7` is `"7"`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn product_id(raw: &RawValue) -> Result<ProductId, String> {
+    id_text_or_number(raw, ProductId::parse)
+}
+
+/// Reads a payment id, a string or a whole number: `7` is `"7"`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn payment_id(raw: &RawValue) -> Result<PaymentId, String> {
+    id_text_or_number(raw, PaymentId::parse)
+}
+
+/// Reads an amount, a number or a numeric string.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn amount(raw: &RawValue) -> Result<Money, String> {
+    Money::from_raw(raw)
+}
+
+/// Makes a reader of a string of at most so many characters, without NUL. It may be empty.
+///
+/// # Errors
+/// The reader says what is wrong.
+pub fn text(max_chars: usize) -> impl FnOnce(&RawValue) -> Result<String, String> {
+    move |raw| match Raw::of(raw) {
+        Raw::Text(text) if text.contains('\0') => Err(IdError::Nul.to_string()),
+        Raw::Text(text) if text.chars().nth(max_chars).is_some() => {
+            Err(format!("must be at most {max_chars} characters"))
+        }
+        Raw::Text(text) => Ok(text.into_owned()),
+        Raw::Number(_) => Err("must be a string, not a number".to_owned()),
+        Raw::Other(kind) => Err(format!("must be a string, not {kind}")),
+    }
+}
+
+/// Makes a reader of a whole number within bounds, given as a JSON number in plain digits.
+///
+/// # Errors
+/// The reader says what is wrong.
+pub fn integer<T: TryFrom<i64>>(range: RangeInclusive<i64>) -> impl FnOnce(&RawValue) -> Result<T, String> {
+    move |raw| {
+        let number = match Raw::of(raw) {
+            Raw::Number(number) => number.parse::<i64>().ok(),
+            Raw::Text(_) | Raw::Other(_) => None,
+        };
+        number
+            .filter(|number| range.contains(number))
+            .and_then(|number| T::try_from(number).ok())
+            .ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()))
+    }
+}
+
+fn id_text<T>(raw: &RawValue, parse: fn(&str) -> Result<T, IdError>) -> Result<T, String> {
+    match Raw::of(raw) {
+        Raw::Text(text) => parse(&text).map_err(|error| error.to_string()),
+        Raw::Number(_) => Err("must be a string, not a number".to_owned()),
+        Raw::Other(kind) => Err(format!("must be a string, not {kind}")),
+    }
+}
+
+fn id_text_or_number<T>(raw: &RawValue, parse: fn(&str) -> Result<T, IdError>) -> Result<T, String> {
+    match Raw::of(raw) {
+        Raw::Text(text) => parse(&text).map_err(|error| error.to_string()),
+        Raw::Number(number) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+            parse(number).map_err(|error| error.to_string())
+        }
+        Raw::Number(_) => Err("must be a string or a whole number that is not negative".to_owned()),
+        Raw::Other(kind) => Err(format!("must be a string or a whole number, not {kind}")),
+    }
+}

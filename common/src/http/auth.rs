@@ -1,0 +1,91 @@
+//! Who may do what: bearer tokens, compared in constant time.
+//!
+//! | access | needs |
+//! |---|---|
+//! | public | nothing |
+//! | client | the API token, if one is set; the service token and the operator token do as well |
+//! | service | the service token, if one is set; the operator token does as well |
+//! | operator | the operator token; if none is set: nothing in development, and in production it is closed |
+
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
+
+use super::{Access, ApiError, request::text};
+use crate::config::{AuthSettings, Settings};
+
+/// Returns the `Authorization` header with which services call each other: the service token, or the API token where
+/// only that is set; `None` where neither is.
+pub fn outgoing_bearer(auth: &AuthSettings) -> Option<HeaderValue> {
+    let token = [&auth.service_token, &auth.api_token].into_iter().find(|token| is_set(token))?;
+    let mut header = HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).ok()?;
+    header.set_sensitive(true);
+    Some(header)
+}
+
+/// Checks the tokens of requests.
+pub(super) struct Guard {
+    auth: AuthSettings,
+    without_operator_token: WithoutOperatorToken,
+}
+
+/// What operator routes do where no token is set for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WithoutOperatorToken {
+    Open,
+    Closed,
+}
+
+impl Guard {
+    pub(super) fn of(settings: &Settings) -> Self {
+        let without_operator_token = match settings.is_production() {
+            true => WithoutOperatorToken::Closed,
+            false => WithoutOperatorToken::Open,
+        };
+        Self { auth: settings.auth.clone(), without_operator_token }
+    }
+
+    /// Lets a request through, or says why not.
+    ///
+    /// # Errors
+    /// 401 without a token, 403 with a wrong one or where nothing opens the route.
+    pub(super) fn check(&self, access: Access, headers: &HeaderMap) -> Result<(), ApiError> {
+        let AuthSettings { operator_token, api_token, service_token } = &self.auth;
+        match access {
+            Access::Public => Ok(()),
+            Access::Client if !is_set(api_token) => Ok(()),
+            Access::Client => demand(headers, &[api_token, service_token, operator_token]),
+            Access::Service if !is_set(service_token) => Ok(()),
+            Access::Service => demand(headers, &[service_token, operator_token]),
+            Access::Operator if is_set(operator_token) => demand(headers, &[operator_token]),
+            Access::Operator => match self.without_operator_token {
+                WithoutOperatorToken::Open => Ok(()),
+                WithoutOperatorToken::Closed => {
+                    Err(ApiError::forbidden("this is off in production until auth.operator_token is set"))
+                }
+            },
+        }
+    }
+}
+
+fn demand(headers: &HeaderMap, accepted: &[&SecretString]) -> Result<(), ApiError> {
+    let Some(given) = bearer(headers) else {
+        return Err(ApiError::unauthorized("send the token as Authorization: Bearer <token>"));
+    };
+    // All are compared, whichever fits: the time tells nothing.
+    let fits = accepted
+        .iter()
+        .filter(|token| is_set(token))
+        .fold(subtle::Choice::from(0), |fits, token| fits | token.expose_secret().as_bytes().ct_eq(given.as_bytes()));
+    if bool::from(fits) { Ok(()) } else { Err(ApiError::forbidden("this token does not open this route")) }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = text(headers, AUTHORIZATION.as_str())?.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+fn is_set(token: &SecretString) -> bool {
+    !token.expose_secret().is_empty()
+}

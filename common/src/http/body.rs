@@ -1,0 +1,110 @@
+//! Reads request bodies, at most so many bytes within so much time.
+
+use std::{pin::pin, time::Duration};
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures::{Stream, StreamExt};
+use hyper::header::{CONTENT_LENGTH, EXPECT, HeaderMap};
+
+use super::{ApiError, request::text};
+
+/// How much of a body that is too large is read and thrown away after its sender was answered: a sender that is cut off
+/// in the middle of sending may never see the answer.
+const DISCARDED_BYTES: usize = 16 * 1024 * 1024;
+
+/// How long that may take.
+const DISCARD_TIME: Duration = Duration::from_secs(2);
+
+/// What a body may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) bytes: usize,
+    pub(super) time: Duration,
+}
+
+/// Reads a body into memory.
+///
+/// # Errors
+/// 413 when it is too large, by its declared length before anything is read; 408 when it takes too long; 400 when it
+/// breaks off.
+pub(super) async fn read<S, B>(body: S, headers: &HeaderMap, limits: Limits) -> Result<Bytes, ApiError>
+where
+    S: Stream<Item = Result<B, warp::Error>> + Send + 'static,
+    B: Buf + Send,
+{
+    let declared = text(headers, CONTENT_LENGTH.as_str()).and_then(|length| length.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > limits.bytes as u64) {
+        // A sender that waits for a go-ahead does not get one, and has nothing to be read.
+        if !headers.contains_key(EXPECT) {
+            discard(Box::pin(body));
+        }
+        return Err(ApiError::too_large(limits.bytes));
+    }
+    if declared == Some(0) {
+        return Ok(Bytes::new());
+    }
+    let mut body = Box::pin(body);
+    let read = tokio::time::timeout(limits.time, collect(&mut body, limits.bytes)).await;
+    match read.unwrap_or_else(|_| Err(Broken::TooSlow)) {
+        Ok(bytes) => Ok(bytes),
+        Err(Broken::TooLarge) => {
+            discard(body);
+            Err(ApiError::too_large(limits.bytes))
+        }
+        Err(Broken::TooSlow) => Err(ApiError::body_timeout()),
+        Err(Broken::Off) => Err(ApiError::malformed("the body breaks off")),
+    }
+}
+
+enum Broken {
+    TooLarge,
+    TooSlow,
+    Off,
+}
+
+async fn collect<S, B>(body: &mut S, limit: usize) -> Result<Bytes, Broken>
+where
+    S: Stream<Item = Result<B, warp::Error>> + Unpin,
+    B: Buf,
+{
+    // Nearly every body comes in one piece, which is taken as it is.
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    while let Some(piece) = body.next().await {
+        let mut piece = piece.map_err(|_| Broken::Off)?;
+        let length = piece.remaining();
+        if first.len() + all.len() + length > limit {
+            return Err(Broken::TooLarge);
+        }
+        let piece = piece.copy_to_bytes(length);
+        match (first.is_empty(), all.is_empty()) {
+            (true, true) => first = piece,
+            (false, _) => {
+                all.reserve(first.len() + piece.len());
+                all.extend_from_slice(&std::mem::take(&mut first));
+                all.extend_from_slice(&piece);
+            }
+            (true, false) => all.extend_from_slice(&piece),
+        }
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
+}
+
+/// Lets a sender finish, within bounds, while its answer is on its way.
+fn discard<S, B>(body: std::pin::Pin<Box<S>>)
+where
+    S: Stream<Item = Result<B, warp::Error>> + Send + 'static,
+    B: Buf + Send,
+{
+    let read_on = async move {
+        let mut left = DISCARDED_BYTES;
+        let mut body = pin!(body);
+        while let Some(Ok(piece)) = body.next().await {
+            match left.checked_sub(piece.remaining()) {
+                Some(rest) => left = rest,
+                None => break,
+            }
+        }
+    };
+    tokio::spawn(tokio::time::timeout(DISCARD_TIME, read_on));
+}

@@ -1,0 +1,241 @@
+//! The one filter: what every request goes through, in this order, whatever its route.
+
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Buf;
+use futures::{FutureExt, Stream};
+use hyper::{
+    Method, StatusCode,
+    body::Body,
+    header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue},
+};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tracing::{Instrument, debug_span};
+use warp::{Filter, filters::BoxedFilter, path::FullPath};
+
+use super::{
+    ApiError, Draining, Front, Query, Request, Response, TraceContext,
+    auth::Guard,
+    body::{self, Limits},
+    cors::Cors,
+    health, metrics, request,
+    routes::{Door, Endpoint, Found, Table, method_label},
+};
+use crate::{telemetry, wire};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static(wire::REQUEST_ID);
+const TRACEPARENT: HeaderName = HeaderName::from_static(wire::TRACEPARENT);
+
+/// Seconds after which a request that found the door closed is worth repeating.
+const RETRY_AFTER_S: u64 = 1;
+
+/// The label of requests that no template matches.
+const UNMATCHED: &str = "unmatched";
+
+/// Makes the filter that answers for a service. It never rejects.
+pub fn filter(front: Front) -> BoxedFilter<(Response,)> {
+    // Before the endpoints make their counters.
+    telemetry::metrics_handle();
+    let gate = Arc::new(Gate::of(front));
+    // Raw, because warp's own decoding puts something else in the place of what is no text.
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    warp::method()
+        .and(warp::path::full())
+        .and(query)
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .then(move |method, path: FullPath, query, headers, body| {
+            let gate = gate.clone();
+            async move {
+                let head = Head { method, path, query, headers };
+                gate.answer(head, body).await
+            }
+        })
+        .boxed()
+}
+
+/// What stands before the handlers of a service.
+struct Gate {
+    service: &'static str,
+    table: Table,
+    guard: Guard,
+    cors: Option<Cors>,
+    draining: Draining,
+    /// One permit a request at work.
+    at_work: Semaphore,
+    body: Limits,
+}
+
+/// A request before its body.
+struct Head {
+    method: Method,
+    path: FullPath,
+    query: String,
+    headers: HeaderMap,
+}
+
+impl Gate {
+    fn of(front: Front) -> Self {
+        let Front { service, routes, settings, health, draining } = front;
+        let routes = routes.merge(health::routes(service, health, draining.clone())).merge(metrics::routes(service));
+        Self {
+            service,
+            table: Table::of(routes),
+            guard: Guard::of(&settings),
+            cors: Cors::of(&settings.http.cors_origins),
+            draining,
+            at_work: Semaphore::new(settings.http.max_in_flight.min(Semaphore::MAX_PERMITS)),
+            body: Limits {
+                bytes: settings.http.body_limit_bytes,
+                time: Duration::from_millis(settings.http.header_timeout_ms),
+            },
+        }
+    }
+
+    async fn answer<S, B>(&self, head: Head, body: S) -> Response
+    where
+        S: Stream<Item = Result<B, warp::Error>> + Send + 'static,
+        B: Buf + Send,
+    {
+        let began = Instant::now();
+        let request_id = request::request_id(&head.headers);
+        let trace = request::trace(&head.headers);
+        let is_head = head.method == Method::HEAD;
+        let method = method_label(&head.method);
+        // What the answer needs of the request once the handler has it.
+        let origin = self.cors.as_ref().map(|_| origin(&head.headers));
+
+        let (answer, counted) = match self.table.find(&head.method, head.path.as_str()) {
+            Found::Endpoint(endpoint, params) => {
+                let answer = self.at_endpoint(endpoint, params, head, body, request_id.clone(), trace).await;
+                (answer, Counted::By(endpoint))
+            }
+            Found::OtherMethods(path) => {
+                let answer = match &self.cors {
+                    Some(cors) if Cors::is_preflight(&head.method, &head.headers) => {
+                        cors.preflight(&head.headers, &path.allow)
+                    }
+                    _ => Err(ApiError::method_not_allowed(path.allow.clone())),
+                };
+                (answer, Counted::As(path.template))
+            }
+            Found::Unreadable => (Err(ApiError::malformed("the path is not UTF-8")), Counted::As(UNMATCHED)),
+            Found::Nothing => {
+                let path = head.path.as_str();
+                (Err(ApiError::not_found(format!("there is no path {path}"))), Counted::As(UNMATCHED))
+            }
+        };
+
+        let mut response = answer.unwrap_or_else(|error| {
+            error.log(self.service, &request_id);
+            error.into_response()
+        });
+        if is_head {
+            drop_body(&mut response);
+        }
+        let headers = response.headers_mut();
+        headers.insert(TRACEPARENT, trace.to_header());
+        if let Ok(id) = HeaderValue::try_from(request_id) {
+            headers.insert(REQUEST_ID, id);
+        }
+        if let (Some(cors), Some(origin)) = (&self.cors, origin) {
+            cors.mark(&origin, headers);
+        }
+        match counted {
+            Counted::By(endpoint) => endpoint.metrics.observe(response.status(), began.elapsed()),
+            Counted::As(route) => metrics::count_unmatched(self.service, route, method, response.status()),
+        }
+        response
+    }
+
+    async fn at_endpoint<S, B>(
+        &self,
+        endpoint: &Endpoint,
+        params: super::Params,
+        head: Head,
+        body: S,
+        request_id: String,
+        trace: TraceContext,
+    ) -> Result<Response, ApiError>
+    where
+        S: Stream<Item = Result<B, warp::Error>> + Send + 'static,
+        B: Buf + Send,
+    {
+        self.guard.check(endpoint.route.access, &head.headers)?;
+        let _at_work = self.admit(endpoint)?;
+        let query = Query::parse(&head.query).ok_or_else(|| ApiError::malformed("the query is not UTF-8"))?;
+        let body = body::read(body, &head.headers, self.body).await?;
+        let span = debug_span!(
+            "request",
+            service = self.service,
+            route = endpoint.template(),
+            request.id = %request_id,
+            trace.id = format_args!("{:032x}", trace.trace_id)
+        );
+        let request = Request {
+            prefix: request::prefix(&head.headers),
+            path: head.path.as_str().to_owned(),
+            method: head.method,
+            params,
+            query,
+            headers: head.headers,
+            body,
+            request_id,
+            trace,
+        };
+        let handler = &endpoint.route.handler;
+        let handled = AssertUnwindSafe(async { handler(request).await }.instrument(span)).catch_unwind().await;
+        handled.unwrap_or_else(|panic| Err(ApiError::internal(format!("a handler panicked: {}", message(&*panic)))))
+    }
+
+    /// Lets a request in if there is room for it. The permit is given back when the handler has answered.
+    fn admit(&self, endpoint: &Endpoint) -> Result<Option<SemaphorePermit<'_>>, ApiError> {
+        match endpoint.route.door {
+            Door::Open => return Ok(None),
+            Door::Limited => {}
+        }
+        if self.draining.is_set() && !endpoint.is_read() {
+            return Err(ApiError::unavailable("the service is about to stop; nothing was done", RETRY_AFTER_S));
+        }
+        match self.at_work.try_acquire() {
+            Ok(permit) => Ok(Some(permit)),
+            Err(_) => Err(ApiError::unavailable("too many requests are at work; nothing was done", RETRY_AFTER_S)),
+        }
+    }
+}
+
+/// How a request is counted.
+enum Counted<'a> {
+    By(&'a Endpoint),
+    As(&'static str),
+}
+
+/// Keeps of the headers what decides about a page's origin.
+fn origin(headers: &HeaderMap) -> HeaderMap {
+    let origin = hyper::header::ORIGIN;
+    headers.get(&origin).map(|value| (origin, value.clone())).into_iter().collect()
+}
+
+/// Makes the answer to a GET one to a HEAD: as long as it would be, and empty.
+fn drop_body(response: &mut Response) {
+    let length = response.body().size_hint().exact();
+    if let Some(length) = length
+        && response.status() != StatusCode::NO_CONTENT
+    {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert(HeaderValue::from(length));
+    }
+    *response.body_mut() = Default::default();
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("without a message")
+}

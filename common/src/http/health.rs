@@ -1,0 +1,69 @@
+//! `/health/` looks at what the service needs; `/health/live/` only shows that the process answers.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures::future::BoxFuture;
+use hyper::{Method, StatusCode};
+use serde::Serialize;
+
+use super::{Access, ApiError, Draining, Response, Routes, json, routes::Door};
+
+/// As long as all checks together may take: whoever asks for health does not wait for it.
+const CHECK_TIME: Duration = Duration::from_secs(2);
+
+/// Looks at what a service needs. No checks: there is nothing that it needs.
+pub type HealthCheck = Arc<dyn Fn() -> BoxFuture<'static, Vec<Check>> + Send + Sync>;
+
+/// Something that a service needs, and whether it is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What: `database`, `saga-log` …
+    pub name: &'static str,
+    /// Good, or what is wrong with it.
+    pub result: Result<(), String>,
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    service: &'static str,
+    version: &'static str,
+    /// What was looked at, where not all is good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checks: Option<BTreeMap<&'static str, String>>,
+}
+
+/// Adds the two routes.
+pub(super) fn routes(service: &'static str, check: HealthCheck, draining: Draining) -> Routes {
+    Routes::new(service)
+        .route(Method::GET, "/health/live/", Access::Public, Door::Open, move |_| async move {
+            Ok(show(StatusCode::OK, "healthy", service, None))
+        })
+        .route(Method::GET, "/health/", Access::Public, Door::Open, move |_| {
+            health(service, check.clone(), draining.clone())
+        })
+}
+
+async fn health(service: &'static str, check: HealthCheck, draining: Draining) -> Result<Response, ApiError> {
+    let looked_at = tokio::time::timeout(CHECK_TIME, check()).await;
+    let mut checks = looked_at.unwrap_or_else(|_| {
+        vec![Check { name: "checks", result: Err(format!("not done within {} s", CHECK_TIME.as_secs())) }]
+    });
+    if draining.is_set() {
+        checks.push(Check { name: "draining", result: Err("the service is about to stop".to_owned()) });
+    }
+    if checks.iter().all(|check| check.result.is_ok()) {
+        return Ok(show(StatusCode::OK, "healthy", service, None));
+    }
+    let shown = checks.into_iter().map(|check| (check.name, check.result.err().unwrap_or_else(|| "ok".to_owned())));
+    Ok(show(StatusCode::SERVICE_UNAVAILABLE, "unhealthy", service, Some(shown.collect())))
+}
+
+fn show(
+    status: StatusCode,
+    word: &'static str,
+    service: &'static str,
+    checks: Option<BTreeMap<&'static str, String>>,
+) -> Response {
+    json(status, &Health { status: word, service, version: env!("CARGO_PKG_VERSION"), checks })
+}

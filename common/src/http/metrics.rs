@@ -1,0 +1,65 @@
+//! `GET /metrics`, and what is measured of each request.
+
+use std::{sync::OnceLock, time::Duration};
+
+use ::metrics::{Counter, Histogram, counter, histogram};
+use hyper::{Method, StatusCode};
+
+use super::{Access, Response, Routes, routes::Door, with_body};
+use crate::telemetry;
+
+const REQUESTS: &str = "http_requests_total";
+const SECONDS: &str = "http_request_seconds";
+
+/// The statuses whose counters are kept at hand: all that are common here.
+const KEPT: [u16; 12] = [200, 202, 400, 401, 404, 409, 413, 422, 500, 502, 503, 504];
+
+/// Adds the route.
+pub(super) fn routes(service: &'static str) -> Routes {
+    Routes::new(service).route(Method::GET, "/metrics/", Access::Public, Door::Open, async |_| Ok(show()))
+}
+
+fn show() -> Response {
+    let text = telemetry::metrics_handle().render();
+    with_body(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
+}
+
+/// The counters and the histogram of an endpoint. Looking them up by their labels for every request would cost more than
+/// the rest of the front.
+pub(super) struct EndpointMetrics {
+    service: &'static str,
+    route: &'static str,
+    method: &'static str,
+    seconds: Histogram,
+    requests: [OnceLock<Counter>; KEPT.len()],
+}
+
+impl EndpointMetrics {
+    pub(super) fn new(service: &'static str, route: &'static str, method: &'static str) -> Self {
+        let seconds = histogram!(SECONDS, "service" => service, "route" => route);
+        Self { service, route, method, seconds, requests: Default::default() }
+    }
+
+    /// Counts a request that was answered.
+    pub(super) fn observe(&self, status: StatusCode, took: Duration) {
+        self.seconds.record(took);
+        match KEPT.iter().position(|kept| *kept == status.as_u16()) {
+            Some(place) => self.requests[place].get_or_init(|| self.counter(status)).increment(1),
+            None => self.counter(status).increment(1),
+        }
+    }
+
+    fn counter(&self, status: StatusCode) -> Counter {
+        requests(self.service, self.route, self.method, status)
+    }
+}
+
+/// Counts a request that came to no endpoint.
+pub(super) fn count_unmatched(service: &'static str, route: &'static str, method: &'static str, status: StatusCode) {
+    requests(service, route, method, status).increment(1);
+}
+
+fn requests(service: &'static str, route: &'static str, method: &'static str, status: StatusCode) -> Counter {
+    let status = status.as_str().to_owned();
+    counter!(REQUESTS, "service" => service, "route" => route, "method" => method, "status" => status)
+}

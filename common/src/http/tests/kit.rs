@@ -1,0 +1,192 @@
+//! A small service and ways to call it.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Request as HttpRequest, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use crate::{
+    config::{ConfigSource, Settings},
+    http::{
+        Access, Check, Draining, Front, HealthCheck, Request, Response, Routes, StatusCode, filter, json, serve,
+        transport_faults,
+    },
+};
+
+/// Longer than anything here takes, shorter than anybody waits.
+pub(super) const SOON: Duration = Duration::from_secs(10);
+
+/// Settings without faults, with a change.
+pub(super) fn settings(change: impl FnOnce(&mut Settings)) -> Arc<Settings> {
+    let mut settings = ConfigSource::embedded("bench").load().unwrap();
+    change(&mut settings);
+    Arc::new(settings)
+}
+
+pub(super) fn healthy() -> HealthCheck {
+    Arc::new(|| Box::pin(async { Vec::<Check>::new() }))
+}
+
+/// Routes that show what the front made of a request.
+pub(super) fn routes() -> Routes {
+    let show = |request: Request| async move { Ok(shown(&request)) };
+    Routes::new("test")
+        .get("/things/{id}/", Access::Public, show)
+        .post("/things/{name}/", Access::Public, show)
+        .delete("/things/{id}/parts/{part}/", Access::Public, show)
+        .get("/files/{*path}", Access::Public, show)
+        .get("/", Access::Public, show)
+        .put("/fields/", Access::Public, async |request: Request| {
+            let fields = request.json_fields()?;
+            fields.finish().map_err(crate::http::ApiError::bad_fields_400)?;
+            Ok(json(StatusCode::OK, "fine"))
+        })
+        .get("/panic/", Access::Public, async |_| panic!("a secret of the handler"))
+        .post("/lost/", Access::Public, async |_| Ok(transport_faults::lost_reply()))
+        .post("/cut/", Access::Public, async |_| Ok(transport_faults::cut_connection()))
+}
+
+fn shown(request: &Request) -> Response {
+    let params: serde_json::Map<String, Value> =
+        request.params.0.iter().map(|(place, value)| ((*place).to_owned(), value.as_str().into())).collect();
+    let body = serde_json::json!({
+        "method": request.method.as_str(),
+        "path": request.path,
+        "params": params,
+        "limit": request.query.get("limit"),
+        "body": String::from_utf8_lossy(&request.body),
+        "prefix": request.prefix,
+    });
+    json(StatusCode::OK, &body)
+}
+
+/// A route that says that it was entered, and answers once it is let.
+#[derive(Clone, Default)]
+pub(super) struct Gate {
+    pub(super) entered: Arc<Notify>,
+    pub(super) open: Arc<Notify>,
+}
+
+impl Gate {
+    pub(super) fn routes(&self) -> Routes {
+        let gate = self.clone();
+        routes().post("/slow/", Access::Public, move |_| {
+            let gate = gate.clone();
+            async move {
+                gate.entered.notify_one();
+                gate.open.notified().await;
+                Ok(json(StatusCode::OK, "done"))
+            }
+        })
+    }
+}
+
+pub(super) fn front(routes: Routes, settings: Arc<Settings>) -> Front {
+    Front { service: "test", routes, settings, health: healthy(), draining: Draining::default() }
+}
+
+/// An answer, read to its end.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: hyper::HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Answer {
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// Every error is a problem that says its own status.
+    pub(super) fn problem(&self) -> Value {
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status);
+        for member in ["type", "title", "detail"] {
+            assert!(problem[member].as_str().is_some_and(|text| !text.is_empty()), "{problem}");
+        }
+        problem
+    }
+}
+
+/// Calls a front without a socket.
+pub(super) async fn call(front: &Front, request: HttpRequest<Full<Bytes>>) -> Answer {
+    let Ok(response) = warp::service(filter(front.clone())).oneshot(request).await;
+    let (parts, body) = response.into_parts();
+    Answer { status: parts.status.as_u16(), headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
+}
+
+pub(super) fn request(method: &str, path: &str, body: &'static str) -> HttpRequest<Full<Bytes>> {
+    HttpRequest::builder().method(method).uri(path).body(Full::from(body)).unwrap()
+}
+
+/// A front on a free port.
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    pub(super) shutdown: CancellationToken,
+    pub(super) serving: JoinHandle<()>,
+}
+
+impl Server {
+    pub(super) async fn start(front: Front) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let serving = tokio::spawn(serve(front, Arc::new(listener), shutdown.clone()));
+        Self { address, shutdown, serving }
+    }
+
+    /// Stops it, and waits until it has.
+    pub(super) async fn stop(self) {
+        self.shutdown.cancel();
+        tokio::time::timeout(SOON, self.serving).await.unwrap().unwrap();
+    }
+
+    pub(super) async fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream
+    }
+
+    /// Sends bytes on a connection of their own and reads until the server ends it.
+    pub(super) async fn talk(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(bytes).await.unwrap();
+        read_to_end(&mut stream).await
+    }
+
+    pub(super) async fn http2(&self) -> http2::SendRequest<Full<Bytes>> {
+        let io = TokioIo::new(self.connect().await);
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+        tokio::spawn(connection);
+        sender
+    }
+
+    pub(super) fn post(&self, path: &str) -> HttpRequest<Full<Bytes>> {
+        let uri = format!("http://{}{path}", self.address);
+        HttpRequest::post(uri).body(Full::from("{}")).unwrap()
+    }
+}
+
+/// Reads until the other side ends the connection, however it does that.
+pub(super) async fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let read = tokio::time::timeout(SOON, stream.read_to_end(&mut bytes)).await;
+    let _ = read.expect("the server ends the connection");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
