@@ -6,29 +6,36 @@
 //!               └── what arrives meanwhile waits ┘
 //! ```
 //! There is no timer: idle, an item is written at once; under load, batches grow by themselves. One batch is in flight
-//! per writer. An answer never claims more than is known: [`Written`] tells apart what is committed, what is certainly
-//! not, and what is in doubt because the connection went while it was committing.
+//! per writer: that was measured to be faster than several. An answer never claims more than is known: [`Written`] tells
+//! apart what is committed, what is certainly not, and what is in doubt because the connection went while it was
+//! committing. The caller asks again with the same key; only it knows whether that is safe.
 
 mod actor;
+mod batch;
 mod flush;
 
 use std::borrow::Cow;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, Semaphore, oneshot};
 
 use crate::config::GroupCommitSettings;
-use crate::db::{Connection, Pool, describe};
+use crate::db::{Connection, DbError, Pool, describe};
 use crate::supervision::{ActorCard, ChildSpec, Handle, child};
 
-use actor::{Arguments, GroupCommit, Msg};
+use actor::{GroupCommit, Msg};
+use batch::Pending;
+use flush::Stats;
 
 /// How long a read may take, waiting for a connection included.
 const READ_TIMEOUT: Duration = Duration::from_secs(6);
+/// Connections that reads leave alone: one for the batch, one for the health check.
+const NOT_FOR_READS: usize = 2;
 
 /// What a group commit writes.
 pub trait BatchWriter: Send + Sync + 'static {
@@ -41,6 +48,12 @@ pub trait BatchWriter: Send + Sync + 'static {
     fn key(item: &Self::Item) -> Cow<'_, str>;
 
     /// Writes a batch inside an open transaction, and returns an answer for each item, in their order.
+    ///
+    /// It is called again, in a new transaction, when the database asks for that (a deadlock, a lost race for a unique
+    /// key), and with halves of the batch when a value is refused: so it must do nothing but write.
+    ///
+    /// # Errors
+    /// The first that a statement gives: the transaction is rolled back. A statement's error must not be swallowed.
     fn write(
         &self,
         connection: &mut Connection,
@@ -61,7 +74,7 @@ pub enum BatchError {
 pub enum Written<A> {
     /// It is durable.
     Committed(A),
-    /// The database does not accept its values (SQLSTATE class 22 or 23); it is not written, whatever came with it is.
+    /// The database does not accept its values (SQLSTATE class 22 or 23): it is not written, what came with it is.
     Rejected(String),
     /// It is not written.
     NotWritten(String),
@@ -77,7 +90,7 @@ pub enum ReadError {
     Down,
     /// The pool gave no connection.
     #[error("no database connection: {0}")]
-    NoConnection(String),
+    NoConnection(DbError),
     /// The database says so.
     #[error("{}", describe(.0))]
     Database(#[from] tokio_postgres::Error),
@@ -89,37 +102,37 @@ pub enum ReadError {
 /// The address of a group commit: it survives restarts, is cheap to clone, and bounds the queue.
 pub struct Ledger<W: BatchWriter> {
     handle: Handle<Msg<W>>,
-    waiting: Arc<AtomicUsize>,
-    max_queue: usize,
+    shared: Arc<Shared<W>>,
 }
 
 impl<W: BatchWriter> Clone for Ledger<W> {
     fn clone(&self) -> Self {
-        Self { handle: self.handle.clone(), waiting: self.waiting.clone(), max_queue: self.max_queue }
+        Self { handle: self.handle.clone(), shared: self.shared.clone() }
     }
 }
 
-/// One place in the bounded queue, given back when the item is answered or dropped.
-pub(crate) struct Place(Arc<AtomicUsize>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+/// What the addresses, the actor and its batches share, across restarts.
+struct Shared<W> {
+    card: Arc<ActorCard>,
+    name: &'static str,
+    pool: Pool,
+    writer: W,
+    max_batch: usize,
+    max_queue: usize,
+    /// Items that are in no batch yet.
+    waiting: Arc<AtomicUsize>,
+    hasher: RandomState,
+    /// Reads at work, so that they leave the writer its connection.
+    reads: Semaphore,
+    /// Held by the batch that is out. A batch may outlive its actor, when that is killed: the next actor's first batch
+    /// waits for it, so that items of one key keep their order.
+    turn: Mutex<()>,
+    stats: Stats,
+    panic_next: AtomicBool,
 }
-
-/// An item on its way.
-pub(crate) struct Pending<W: BatchWriter> {
-    pub(crate) item: W::Item,
-    pub(crate) reply: oneshot::Sender<Written<W::Answer>>,
-    _place: Place,
-}
-
-/// A read that the actor runs on its pool.
-pub(crate) type ReadJob = Box<dyn FnOnce(Pool) -> BoxFuture<'static, ()> + Send>;
 
 impl<W: BatchWriter> Ledger<W> {
-    /// Makes a group commit and the child that a supervisor starts. `name` labels its metrics.
+    /// Makes a group commit: its address, and the child that a supervisor starts. `name` labels its metrics.
     pub fn new(
         card: Arc<ActorCard>,
         name: &'static str,
@@ -127,32 +140,42 @@ impl<W: BatchWriter> Ledger<W> {
         writer: W,
         settings: &GroupCommitSettings,
     ) -> (Self, ChildSpec) {
-        let ledger = Self { handle: Handle::new(), waiting: Arc::default(), max_queue: settings.max_queue };
-        let waiting = ledger.waiting.clone();
-        card.set_queue_depth(move || waiting.load(Ordering::Relaxed));
-        let writer = Arc::new(writer);
-        let max_batch = settings.max_batch.max(1);
-        let shared = card.clone();
-        let spec = child(card, ledger.handle.clone(), move || {
-            let arguments =
-                Arguments { card: shared.clone(), name, pool: pool.clone(), writer: writer.clone(), max_batch };
-            (GroupCommit::new(), arguments)
+        let reads = (pool.size() as usize).saturating_sub(NOT_FOR_READS).max(1);
+        let shared = Arc::new(Shared {
+            card: card.clone(),
+            name,
+            pool,
+            writer,
+            max_batch: settings.max_batch.max(1),
+            max_queue: settings.max_queue,
+            waiting: Arc::default(),
+            hasher: RandomState::new(),
+            reads: Semaphore::new(reads),
+            turn: Mutex::new(()),
+            stats: Stats::default(),
+            panic_next: AtomicBool::new(false),
         });
+        let waiting = shared.waiting.clone();
+        card.set_queue_depth(move || waiting.load(Ordering::Relaxed));
+        let ledger = Self { handle: Handle::new(), shared };
+        let shared = ledger.shared.clone();
+        let make = move || (GroupCommit::new(), shared.clone());
+        let spec = child(card, ledger.handle.clone(), make);
         (ledger, spec)
     }
 
-    /// Writes an item, and returns once it is known what became of it.
+    /// Writes an item, and returns once it is known what became of it: at once if the queue is full or the actor down.
     pub async fn write(&self, item: W::Item) -> Written<W::Answer> {
-        let waiting = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let place = Place(self.waiting.clone());
-        if waiting >= self.max_queue {
+        let Some(place) = self.shared.place_in_queue() else {
             return Written::NotWritten("the queue is full".to_owned());
-        }
+        };
+        let key = self.shared.hasher.hash_one(W::key(&item).as_ref());
         let (reply, answer) = oneshot::channel();
-        if self.handle.cast(Msg::Write(Pending { item, reply, _place: place })).is_err() {
+        let pending = Pending { item, key, reply, place };
+        if self.handle.cast(Msg::Write(pending)).is_err() {
             return Written::NotWritten("the ledger is being restarted".to_owned());
         }
-        // The actor, or the batch it sent, died with the item: nobody knows how far it got.
+        // The actor, or the batch that it sent, died with the item: nobody knows how far it got.
         answer.await.unwrap_or_else(|_| Written::InDoubt("the ledger died".to_owned()))
     }
 
@@ -166,19 +189,48 @@ impl<W: BatchWriter> Ledger<W> {
         F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, tokio_postgres::Error>> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job: ReadJob = Box::new(move |pool| {
-            Box::pin(async move {
-                let read = async {
-                    let mut connection =
-                        pool.get().await.map_err(|error| ReadError::NoConnection(error.to_string()))?;
-                    Ok(job(&mut connection).await?)
-                };
-                let read = tokio::time::timeout(READ_TIMEOUT, read).await.unwrap_or(Err(ReadError::Timeout));
-                // Nobody waits any more: the answer is for nobody.
-                let _ = reply.send(read);
-            })
+        let shared = self.shared.clone();
+        let job = Box::pin(async move {
+            let read = tokio::time::timeout(READ_TIMEOUT, shared.read(job));
+            // An error means that nobody waits any more.
+            let _ = reply.send(read.await.unwrap_or(Err(ReadError::Timeout)));
         });
         self.handle.cast(Msg::Read(job)).map_err(|_| ReadError::Down)?;
         answer.await.unwrap_or(Err(ReadError::Down))
     }
+
+    /// Makes the next batch panic: how the tests of supervision break a ledger.
+    #[doc(hidden)]
+    pub fn panic_next_batch(&self) {
+        self.shared.panic_next.store(true, Ordering::Relaxed);
+    }
 }
+
+impl<W> Shared<W> {
+    fn place_in_queue(&self) -> Option<Place> {
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let place = Place(self.waiting.clone());
+        (before < self.max_queue).then_some(place)
+    }
+
+    async fn read<T, F>(&self, job: F) -> Result<T, ReadError>
+    where
+        F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, tokio_postgres::Error>>,
+    {
+        let _permit = self.reads.acquire().await.map_err(|_| ReadError::Down)?;
+        let mut connection = self.pool.get().await.map_err(ReadError::NoConnection)?;
+        Ok(job(&mut connection).await?)
+    }
+}
+
+/// A place in the bounded queue, given back when the item enters a batch, or is dropped.
+struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,11 +7,15 @@
 //!                    └── Respawn, after a back-off; budget spent: fails itself, one level up
 //! ```
 //!
-//! Why not the crate ractor-supervisor: it restarts by process-wide names, hands the reason of a death to nobody, and
-//! leaves the swapping of addresses and the graceful stop of children in a given order to its users, which is most of
-//! what is here.
+//! Names are `stack/service/actor`, unique in a process, so that a process can hold several stacks.
+//!
+//! Why not the crate ractor-supervisor (0.2): its count and reason of restarts are kept where only a message to the
+//! supervisor finds them; a restarted child is found by a process-wide name alone; and a supervisor that stops does
+//! nothing for its children, so that ractor kills them in no order and without `post_stop`. Handles, cards and the
+//! ordered stop are most of what is here, and what would be left to take over is a restart counter.
 
-pub mod card;
+mod card;
+mod root;
 mod supervisor;
 
 use std::sync::Arc;
@@ -22,7 +26,8 @@ use futures::future::BoxFuture;
 use ractor::{Actor, ActorCell, ActorRef, Message, SpawnErr};
 
 pub use card::ActorCard;
-pub use supervisor::{Root, start, supervisor};
+pub use root::{Root, start};
+pub use supervisor::supervisor;
 
 /// How many restarts a supervisor allows before it fails itself.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +45,15 @@ pub struct Backoff {
     pub min: Duration,
     /// Before any restart.
     pub max: Duration,
+}
+
+impl Backoff {
+    /// Returns the wait before the `nth` restart within the budget's window, counted from 1.
+    fn before_restart(self, nth: u32) -> Duration {
+        // Past 2^16 times the minimum every back-off has reached its maximum.
+        let doublings = nth.saturating_sub(1).min(16);
+        self.min.saturating_mul(1 << doublings).min(self.max)
+    }
 }
 
 /// Starts an actor under a supervisor.
@@ -144,3 +158,6 @@ pub fn child<A: Actor>(
     });
     ChildSpec { card, start }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,169 +1,227 @@
-//! One batch: written as one transaction, repeated when the database asks for it, split when a value is to blame.
+//! One batch: written as one transaction, again when the database asks for it, in halves when a value is to blame.
+//!
+//! What an error means for the items:
+//! - before `commit` was sent, nothing is written;
+//! - a `commit` that the server refused while it went on serving: nothing is written;
+//! - any other error of `commit`: in doubt. So is an error of `begin`, since the statement behind it is sent without
+//!   waiting and may then have run, and committed, on its own.
 
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use metrics::{counter, histogram};
+use arc_swap::ArcSwapOption;
+use metrics::{counter, gauge, histogram};
 use rand::RngExt;
-use tokio::time::Instant;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 use tokio_postgres::error::SqlState;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
-use super::actor::Stats;
-use super::{BatchError, BatchWriter, Pending, Written};
-use crate::db::{Connection, Pool, describe};
+use super::batch::Batch;
+use super::{BatchError, BatchWriter, Shared, Written};
+use crate::db::{describe, is_refusal};
 
-/// How often a batch that lost a race is repeated before its failure counts.
+/// How often a transaction that lost a race is run again before its failure counts.
 const MAX_REPEATS: u32 = 5;
-/// The longest wait before a repeat.
+/// The longest wait before that; random, so that two that met do not meet again.
 const REPEAT_JITTER_MS: u64 = 10;
-/// How long a batch that found no database holds the queue, so that a dead database does not spin.
+/// How long the queue is held when there is no database, on top of the wait for a connection: so that a server that
+/// refuses at once is not asked without a pause.
 const PAUSE_WITHOUT_DATABASE: Duration = Duration::from_millis(100);
 
-pub(crate) struct Flush<W: BatchWriter> {
-    pub(crate) name: &'static str,
-    pub(crate) pool: Pool,
-    pub(crate) writer: Arc<W>,
-    pub(crate) stats: Arc<Stats>,
-    pub(crate) batch: Vec<Pending<W>>,
+/// What the card shows of the batches; counted across restarts.
+#[derive(Default)]
+pub(super) struct Stats {
+    batches: AtomicU64,
+    items: AtomicU64,
+    largest: AtomicU64,
+    in_flight: AtomicU64,
+    last_error: ArcSwapOption<String>,
 }
 
-pub(crate) async fn flush<W: BatchWriter>(flush: Flush<W>) {
-    let Flush { name, pool, writer, stats, batch } = flush;
+/// What the end of a batch says about the next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flushed {
+    /// Each item has its answer from the database.
+    Settled,
+    /// There was no database to ask.
+    NoDatabase,
+}
+
+/// What became of one transaction.
+enum Ended<A> {
+    Committed(Vec<A>),
+    /// Rolled back, for what the database said.
+    Refused(tokio_postgres::Error),
+    NotWritten(String),
+    NoDatabase(String),
+    InDoubt(String),
+}
+
+/// Writes a batch and answers every item.
+pub(super) async fn flush<W: BatchWriter>(shared: &Shared<W>, batch: Batch<W>) -> Flushed {
+    let _turn = shared.turn.lock().await;
     let started = Instant::now();
-    let size = batch.len() as u64;
-    let mut connection = match pool.get().await {
-        Ok(connection) => connection,
-        Err(error) => {
-            let reason = format!("no database connection: {error}");
-            stats.last_error.store(Some(Arc::new(reason.clone())));
-            answer_all(batch, || Written::NotWritten(reason.clone()));
-            tokio::time::sleep(PAUSE_WITHOUT_DATABASE).await;
-            return;
+    let size = batch.items.len() as u64;
+    shared.stats.in_flight.store(size, Ordering::Relaxed);
+    let flushed = write_parts(shared, batch).await;
+    shared.stats.count(size);
+    counter!("group_commit_batches_total", "writer" => shared.name).increment(1);
+    counter!("group_commit_items_total", "writer" => shared.name).increment(size);
+    gauge!("group_commit_queue_depth", "writer" => shared.name).set(shared.waiting.load(Ordering::Relaxed) as f64);
+    histogram!("group_commit_seconds", "writer" => shared.name).record(started.elapsed().as_secs_f64());
+    if flushed == Flushed::NoDatabase {
+        sleep(PAUSE_WITHOUT_DATABASE).await;
+    }
+    flushed
+}
+
+async fn write_parts<W: BatchWriter>(shared: &Shared<W>, batch: Batch<W>) -> Flushed {
+    let Batch { items, mut replies } = batch;
+    let mut answer = |part: Range<usize>, written: &mut dyn FnMut() -> Written<W::Answer>| {
+        for reply in &mut replies[part] {
+            // An error means that nobody waits any more.
+            let _ = reply.take().map(|reply| reply.send(written()));
         }
     };
-    // Halves of a split batch wait here; the first is written next.
-    let mut parts = vec![batch];
+    // Parts that are still to be written, the first one on top.
+    let mut parts: Vec<Range<usize>> = Vec::new();
+    parts.push(0..items.len());
     while let Some(part) = parts.pop() {
-        let items: Vec<W::Item> = part.iter().map(|pending| pending.item.clone()).collect();
-        match write(&mut connection, writer.as_ref(), &items).await {
-            Ok(answers) if answers.len() == part.len() => {
-                for (pending, answer) in part.into_iter().zip(answers) {
-                    let _ = pending.reply.send(Written::Committed(answer));
-                }
+        let ended = write(shared, &items[part.clone()]).await;
+        shared.report(&ended, part.len());
+        match ended {
+            Ended::Committed(answers) => {
+                let mut answers = answers.into_iter();
+                answer(part, &mut || match answers.next() {
+                    Some(answer) => Written::Committed(answer),
+                    None => Written::InDoubt("the writer gave no answer".to_owned()),
+                });
             }
-            Ok(answers) => panic!("{} items were written and {} answered", part.len(), answers.len()),
-            Err(failure) => {
-                debug!(writer = name, reason = %failure.reason, "a batch failed");
-                stats.last_error.store(Some(Arc::new(failure.reason.clone())));
-                match failure.kind {
-                    Kind::Values if part.len() > 1 => {
-                        let mut first = part;
-                        let second = first.split_off(first.len() / 2);
-                        parts.push(second);
-                        parts.push(first);
-                    }
-                    Kind::Values => answer_all(part, || Written::Rejected(failure.reason.clone())),
-                    Kind::NotWritten => answer_all(part, || Written::NotWritten(failure.reason.clone())),
-                    Kind::InDoubt => {
-                        warn!(writer = name, reason = %failure.reason, items = part.len(), "a batch is in doubt");
-                        answer_all(part, || Written::InDoubt(failure.reason.clone()));
-                    }
-                }
+            Ended::Refused(error) if blames_a_value(&error) && part.len() > 1 => {
+                let middle = part.start + part.len() / 2;
+                parts.push(middle..part.end);
+                parts.push(part.start..middle);
+            }
+            Ended::Refused(error) if blames_a_value(&error) => {
+                answer(part, &mut || Written::Rejected(describe(&error)));
+            }
+            Ended::Refused(error) => answer(part, &mut || Written::NotWritten(describe(&error))),
+            Ended::NotWritten(reason) => answer(part, &mut || Written::NotWritten(reason.clone())),
+            Ended::InDoubt(reason) => answer(part, &mut || Written::InDoubt(reason.clone())),
+            Ended::NoDatabase(reason) => {
+                // Parts are written in order: this one and all behind it.
+                answer(part.start..items.len(), &mut || Written::NotWritten(reason.clone()));
+                return Flushed::NoDatabase;
             }
         }
     }
-    stats.batches.fetch_add(1, Ordering::Relaxed);
-    stats.items.fetch_add(size, Ordering::Relaxed);
-    stats.largest.fetch_max(size, Ordering::Relaxed);
-    counter!("group_commit_batches_total", "writer" => name).increment(1);
-    counter!("group_commit_items_total", "writer" => name).increment(size);
-    histogram!("group_commit_seconds", "writer" => name).record(started.elapsed().as_secs_f64());
+    Flushed::Settled
 }
 
-fn answer_all<W: BatchWriter>(part: Vec<Pending<W>>, written: impl Fn() -> Written<W::Answer>) {
-    for pending in part {
-        let _ = pending.reply.send(written());
-    }
-}
-
-struct Failure {
-    kind: Kind,
-    reason: String,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Kind {
-    /// Some value of the batch is to blame.
-    Values,
-    /// Nothing of it is there.
-    NotWritten,
-    /// It may be there.
-    InDoubt,
-}
-
-/// Writes a batch, and again while only a race stands against it.
-async fn write<W: BatchWriter>(
-    connection: &mut Connection,
-    writer: &W,
-    items: &[W::Item],
-) -> Result<Vec<W::Answer>, Failure> {
+/// Writes items in one transaction, and again while only a race stands against it.
+async fn write<W: BatchWriter>(shared: &Shared<W>, items: &[W::Item]) -> Ended<W::Answer> {
     let mut repeats = 0;
     loop {
-        let error = match write_once(connection, writer, items).await {
-            Ok(answers) => return Ok(answers),
-            Err(Attempt::Commit(error)) => return Err(judge_commit(&error)),
-            Err(Attempt::Work(error)) => error,
-        };
-        let lost_race = matches!(error.code(), Some(code)
-            if [SqlState::UNIQUE_VIOLATION, SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE].contains(code));
-        if !lost_race || repeats == MAX_REPEATS {
-            return Err(judge_work(&error));
+        match transaction(shared, items).await {
+            Ended::Refused(error) if lost_a_race(&error) && repeats < MAX_REPEATS => {
+                debug!(writer = shared.name, reason = %describe(&error), "a batch is repeated");
+                repeats += 1;
+                let wait_ms = rand::rng().random_range(0..=REPEAT_JITTER_MS);
+                sleep(Duration::from_millis(wait_ms)).await;
+            }
+            ended => return ended,
         }
-        repeats += 1;
-        let wait_ms = rand::rng().random_range(0..=REPEAT_JITTER_MS);
-        tokio::time::sleep(Duration::from_millis(wait_ms)).await;
     }
 }
 
-enum Attempt {
-    /// It failed before `commit` was sent.
-    Work(tokio_postgres::Error),
-    /// `commit` itself failed.
-    Commit(tokio_postgres::Error),
-}
-
-async fn write_once<W: BatchWriter>(
-    connection: &mut Connection,
-    writer: &W,
-    items: &[W::Item],
-) -> Result<Vec<W::Answer>, Attempt> {
-    let begin = connection.begin();
-    // `begin` is polled first, so it is sent first; the first statement follows in the same trip.
-    let (begun, written) = futures::future::join(begin, writer.write(connection, items)).await;
-    let failed = match (begun, written) {
-        (Ok(()), Ok(answers)) => {
-            return match connection.end("commit").await {
-                Ok(()) => Ok(answers),
-                Err(error) => Err(Attempt::Commit(error)),
-            };
-        }
-        (Err(error), _) | (_, Err(BatchError::Database(error))) => error,
+async fn transaction<W: BatchWriter>(shared: &Shared<W>, items: &[W::Item]) -> Ended<W::Answer> {
+    let mut connection = match shared.pool.get().await {
+        Ok(connection) => connection,
+        Err(error) => return Ended::NoDatabase(error.to_string()),
     };
-    // If this fails the connection is gone, and the transaction with it.
-    let _ = connection.end("rollback").await;
-    Err(Attempt::Work(failed))
+    let begin = connection.begin();
+    // Polled first and so sent first, with the writer's first statement right behind it: one trip less.
+    let work = async {
+        assert!(!shared.panic_next.swap(false, Ordering::Relaxed), "a panic was asked for");
+        shared.writer.write(&mut connection, items).await
+    };
+    let (begun, written) = futures::join!(begin, work);
+    if let Err(error) = begun {
+        return Ended::InDoubt(format!("begin: {}", describe(&error)));
+    }
+    let not_to_be_committed = match written {
+        Err(BatchError::Database(error)) => Ended::Refused(error),
+        Ok(_) if connection.transaction_failed() => {
+            Ended::NotWritten("a statement failed, and its writer went on".to_owned())
+        }
+        Ok(answers) if answers.len() != items.len() => {
+            Ended::NotWritten(format!("{} answers for {} items", answers.len(), items.len()))
+        }
+        Ok(answers) => match connection.commit().await {
+            Ok(()) => return Ended::Committed(answers),
+            Err(error) if is_refusal(&error) => Ended::Refused(error),
+            Err(error) => return Ended::InDoubt(format!("commit: {}", describe(&error))),
+        },
+    };
+    connection.rollback().await;
+    not_to_be_committed
 }
 
-fn judge_work(error: &tokio_postgres::Error) -> Failure {
-    let blames_values = error.code().is_some_and(|code| matches!(code.code().get(..2), Some("22" | "23")));
-    Failure { kind: if blames_values { Kind::Values } else { Kind::NotWritten }, reason: describe(error) }
+/// A unique key that somebody else took meanwhile is found by the writer's next look.
+fn lost_a_race(error: &tokio_postgres::Error) -> bool {
+    let races = [SqlState::UNIQUE_VIOLATION, SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE];
+    error.code().is_some_and(|code| races.contains(code))
 }
 
-/// A failed `commit` is known not to have happened only if the server itself said so and went on living.
-fn judge_commit(error: &tokio_postgres::Error) -> Failure {
-    let server_said_no =
-        error.code().is_some_and(|code| !matches!(code.code().get(..2), Some("57" | "08" | "58" | "XX")));
-    Failure { kind: if server_said_no { Kind::NotWritten } else { Kind::InDoubt }, reason: describe(error) }
+fn blames_a_value(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| matches!(code.code().get(..2), Some("22" | "23")))
+}
+
+impl<W> Shared<W> {
+    fn report<A>(&self, ended: &Ended<A>, items: usize) {
+        let reason = match ended {
+            Ended::Committed(_) => return,
+            Ended::Refused(error) => describe(error),
+            Ended::NotWritten(reason) | Ended::NoDatabase(reason) | Ended::InDoubt(reason) => reason.clone(),
+        };
+        let writer = self.name;
+        match ended {
+            Ended::Refused(error) if blames_a_value(error) && items > 1 => {
+                debug!(writer, items, %reason, "a batch is split");
+            }
+            Ended::NotWritten(_) => error!(writer, items, %reason, "a writer is wrong"),
+            _ => warn!(writer, items, %reason, "a batch failed"),
+        }
+        self.stats.last_error.store(Some(Arc::new(reason)));
+    }
+}
+
+impl Stats {
+    fn count(&self, items: u64) {
+        self.batches.fetch_add(1, Ordering::Relaxed);
+        self.items.fetch_add(items, Ordering::Relaxed);
+        self.largest.fetch_max(items, Ordering::Relaxed);
+        self.in_flight.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Returns what the card shows.
+pub(super) fn show<W>(shared: &Shared<W>) -> Value {
+    let stats = &shared.stats;
+    let connections = shared.pool.state();
+    json!({
+        "batches": stats.batches.load(Ordering::Relaxed),
+        "items": stats.items.load(Ordering::Relaxed),
+        "largest_batch": stats.largest.load(Ordering::Relaxed),
+        "in_flight": stats.in_flight.load(Ordering::Relaxed),
+        "last_error": stats.last_error.load().as_deref(),
+        "connections": {
+            "open": connections.connections,
+            "idle": connections.idle_connections,
+            "most": shared.pool.size(),
+        },
+    })
 }

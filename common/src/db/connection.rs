@@ -1,0 +1,215 @@
+//! A connection that prepares each statement once, bounds each answer in time, and knows whether it may be used again.
+//!
+//! A connection whose last statement was not waited for, or whose transaction was not ended, is thrown away and not
+//! handed on: whoever got it next would wait for a stranger's statement or write into a stranger's transaction. That
+//! covers a panic and a dropped future too, since they leave the marks set.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use tokio::time::timeout;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Error, Row, Statement};
+
+use super::{DbError, Target};
+use crate::config::DatabaseSettings;
+
+/// How long after the server's own limit a statement's answer is still waited for.
+const ANSWER_MARGIN: Duration = Duration::from_secs(1);
+
+/// A connection to one database. Statements are constants of the program, so there are only so many to remember.
+pub struct Connection {
+    client: Arc<Client>,
+    statements: HashMap<&'static str, Statement>,
+    /// How long an answer is waited for.
+    limit: Duration,
+    answer: Answer,
+    transaction: Transaction,
+}
+
+/// Whether the last statement was waited for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Complete,
+    Outstanding,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Transaction {
+    None,
+    Open,
+    /// Open, and a statement of it failed: the server would answer `commit` with a rollback, and call that success.
+    Failed,
+}
+
+/// What parameters of a statement are.
+type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+impl Connection {
+    /// Connects outside of any pool, for what needs a session of its own.
+    ///
+    /// # Errors
+    /// [`DbError`] if nobody answers, or not as wanted.
+    pub async fn open(server: &SecretString, database: &str, settings: &DatabaseSettings) -> Result<Self, DbError> {
+        let target = Target::new(server, Some(database), Some(settings))?;
+        Self::to(&target, statement_limit(settings)).await
+    }
+
+    /// Connects; every answer is waited for no longer than `limit`.
+    pub(super) async fn to(target: &Target, limit: Duration) -> Result<Self, DbError> {
+        let client = target.connect().await?;
+        Ok(Self {
+            client: Arc::new(client),
+            statements: HashMap::new(),
+            limit,
+            answer: Answer::Complete,
+            transaction: Transaction::None,
+        })
+    }
+
+    /// Returns all rows.
+    ///
+    /// # Errors
+    /// What the database or the connection says. An answer that does not come in time is one too.
+    pub async fn query(&mut self, sql: &'static str, parameters: Parameters<'_>) -> Result<Vec<Row>, Error> {
+        let (client, statement) = self.prepared(sql).await?;
+        self.run(client.query(&statement, parameters)).await
+    }
+
+    /// Returns the row, if there is one.
+    ///
+    /// # Errors
+    /// As [`Connection::query`], or more than one row.
+    pub async fn query_opt(&mut self, sql: &'static str, parameters: Parameters<'_>) -> Result<Option<Row>, Error> {
+        let (client, statement) = self.prepared(sql).await?;
+        self.run(client.query_opt(&statement, parameters)).await
+    }
+
+    /// Returns the one row.
+    ///
+    /// # Errors
+    /// As [`Connection::query`], or no row, or more than one.
+    pub async fn query_one(&mut self, sql: &'static str, parameters: Parameters<'_>) -> Result<Row, Error> {
+        let (client, statement) = self.prepared(sql).await?;
+        self.run(client.query_one(&statement, parameters)).await
+    }
+
+    /// Returns how many rows changed.
+    ///
+    /// # Errors
+    /// As [`Connection::query`].
+    pub async fn execute(&mut self, sql: &'static str, parameters: Parameters<'_>) -> Result<u64, Error> {
+        let (client, statement) = self.prepared(sql).await?;
+        self.run(client.execute(&statement, parameters)).await
+    }
+
+    /// Runs statements that have no parameters and whose rows nobody wants.
+    ///
+    /// # Errors
+    /// As [`Connection::query`].
+    pub async fn batch_execute(&mut self, sql: &str) -> Result<(), Error> {
+        let client = self.client.clone();
+        self.run(client.batch_execute(sql)).await
+    }
+
+    /// Returns the client, for what none of these does. It keeps none of the promises of this type; in a
+    /// [`crate::group_commit::BatchWriter`] a statement that fails here must fail the batch.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Begins a transaction. The future sends `begin` when it is first polled and borrows nothing, so that the first
+    /// statement can follow in the same trip.
+    pub(crate) fn begin(&mut self) -> impl Future<Output = Result<(), Error>> + Send + use<> {
+        self.transaction = Transaction::Open;
+        let (client, limit) = (self.client.clone(), self.limit);
+        async move { timeout(limit, client.batch_execute("begin")).await.unwrap_or_else(|_| Err(no_answer())) }
+    }
+
+    /// Commits.
+    ///
+    /// # Errors
+    /// Whatever it is, only [`is_refusal`] tells whether it says that nothing was committed.
+    pub(crate) async fn commit(&mut self) -> Result<(), Error> {
+        self.end_transaction("commit").await
+    }
+
+    /// Rolls back. If that fails, the connection goes, and the transaction with it.
+    pub(crate) async fn rollback(&mut self) {
+        let _ = self.end_transaction("rollback").await;
+    }
+
+    async fn end_transaction(&mut self, sql: &str) -> Result<(), Error> {
+        self.batch_execute(sql).await?;
+        self.transaction = Transaction::None;
+        Ok(())
+    }
+
+    /// Tells whether a statement of the open transaction has failed.
+    pub(crate) fn transaction_failed(&self) -> bool {
+        self.transaction == Transaction::Failed
+    }
+
+    /// Tells whether the next user of this connection can rely on it.
+    pub(crate) fn is_reusable(&self) -> bool {
+        self.answer == Answer::Complete && self.transaction == Transaction::None && !self.client.is_closed()
+    }
+
+    async fn prepared(&mut self, sql: &'static str) -> Result<(Arc<Client>, Statement), Error> {
+        let client = self.client.clone();
+        if let Some(statement) = self.statements.get(sql) {
+            return Ok((client, statement.clone()));
+        }
+        let statement = self.run(client.prepare(sql)).await?;
+        self.statements.insert(sql, statement.clone());
+        Ok((client, statement))
+    }
+
+    async fn run<T>(&mut self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        self.answer = Answer::Outstanding;
+        let Ok(result) = timeout(self.limit, work).await else { return Err(no_answer()) };
+        self.answer = Answer::Complete;
+        if let Err(error) = &result {
+            if self.transaction == Transaction::Open {
+                self.transaction = Transaction::Failed;
+            }
+            if is_stale_plan(error) {
+                self.statements.clear();
+            }
+        }
+        result
+    }
+}
+
+/// What is said when no answer came in time: a machine that has vanished, or a server that was paused, never answers. The
+/// connection keeps its marks and is thrown away.
+fn no_answer() -> Error {
+    // The only way to make such an error; the blocking client of the same makers does it too.
+    Error::__private_api_timeout()
+}
+
+/// How long a statement's answer is waited for.
+pub(super) fn statement_limit(settings: &DatabaseSettings) -> Duration {
+    Duration::from_millis(settings.statement_timeout_ms) + ANSWER_MARGIN
+}
+
+/// Tells whether an error of `commit` says that nothing was committed. Only the server can say so, and only while it goes
+/// on serving this session: an error that ends the session (FATAL), of a shutdown or a cancel (57), of the connection
+/// (08), or of the server's inside (58, XX) may come after the commit.
+pub(crate) fn is_refusal(error: &Error) -> bool {
+    use tokio_postgres::error::Severity;
+    error.as_db_error().is_some_and(|said| {
+        said.parsed_severity() == Some(Severity::Error)
+            && !matches!(said.code().code().get(..2), Some("57" | "08" | "58" | "XX"))
+    })
+}
+
+/// Tells whether a prepared statement does not fit the tables any more: a migration ran meanwhile.
+fn is_stale_plan(error: &Error) -> bool {
+    use tokio_postgres::error::SqlState;
+    error
+        .code()
+        .is_some_and(|code| *code == SqlState::FEATURE_NOT_SUPPORTED || *code == SqlState::INVALID_SQL_STATEMENT_NAME)
+}

@@ -1,0 +1,96 @@
+//! Why the database cannot be used, in one line each.
+
+use std::error::Error;
+
+use thiserror::Error as ThisError;
+use tokio_postgres::error::SqlState;
+
+use super::Target;
+
+/// Why the database cannot be used. Each is one line, without a password.
+#[derive(Debug, ThisError)]
+pub enum DbError {
+    /// The URL is none.
+    #[error("database.url is not a PostgreSQL URL: {0}")]
+    Url(String),
+    /// Nobody answers there.
+    #[error("cannot reach PostgreSQL at {place}: {reason}")]
+    Unreachable {
+        /// Host and port, or socket.
+        place: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// All connections of the pool were in use for as long as the caller may wait.
+    #[error("no connection to PostgreSQL at {place} became free")]
+    Busy {
+        /// Host and port, or socket.
+        place: String,
+    },
+    /// It answered with an error.
+    #[error("PostgreSQL at {place} says: {reason}")]
+    Refused {
+        /// Host and port, or socket.
+        place: String,
+        /// What it said.
+        reason: String,
+        /// Its SQLSTATE; empty where it gave none.
+        sqlstate: String,
+    },
+    /// A migration did not apply.
+    #[error("migration of database {database} failed: {reason}")]
+    Migration {
+        /// The database.
+        database: String,
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+impl DbError {
+    /// Reads why connecting failed.
+    pub(super) fn of_connecting(target: &Target, error: &tokio_postgres::Error) -> Self {
+        let (place, reason) = (target.place(), describe(error));
+        match error.code() {
+            // It is there, but starting up, going down or out of connections: as good as away.
+            Some(code) if is_temporary(code) => Self::Unreachable { place, reason },
+            Some(code) => Self::Refused { place, reason, sqlstate: code.code().to_owned() },
+            None => Self::Unreachable { place, reason },
+        }
+    }
+
+    /// Reads what an established connection said.
+    pub(super) fn of_statement(target: &Target, error: &tokio_postgres::Error) -> Self {
+        let sqlstate = error.code().map(|code| code.code().to_owned()).unwrap_or_default();
+        Self::Refused { place: target.place(), reason: describe(error), sqlstate }
+    }
+
+    /// Returns what went wrong, without the place.
+    pub(super) fn reason(&self) -> &str {
+        match self {
+            Self::Url(reason)
+            | Self::Unreachable { reason, .. }
+            | Self::Refused { reason, .. }
+            | Self::Migration { reason, .. } => reason,
+            Self::Busy { .. } => "all connections are in use",
+        }
+    }
+
+    /// Tells whether the server is there but the database is not.
+    pub(super) fn is_missing_database(&self) -> bool {
+        matches!(self, Self::Refused { sqlstate, .. } if sqlstate == SqlState::INVALID_CATALOG_NAME.code())
+    }
+}
+
+fn is_temporary(code: &SqlState) -> bool {
+    matches!(code.code().get(..2), Some("57" | "53"))
+}
+
+/// Returns what an error says with its cause, in one line.
+pub fn describe(error: &tokio_postgres::Error) -> String {
+    match (error.as_db_error(), error.source()) {
+        (Some(database), _) => format!("{} ({})", database.message(), database.code().code()),
+        (None, Some(cause)) => format!("{error}: {cause}"),
+        (None, None) => error.to_string(),
+    }
+}

@@ -1,0 +1,110 @@
+//! What comes before the first pool: the server is there, the database exists, its tables are up to date.
+
+use std::time::Duration;
+
+use refinery::Runner;
+use secrecy::SecretString;
+use tokio::time::{Instant, sleep};
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+use tracing::info;
+
+use super::{DbError, MAINTENANCE_DATABASE, Target, describe};
+
+/// How soon a server that is not there yet is asked again.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// How often making a database is tried: it fails while another one is copied from the same template.
+const CREATE_ATTEMPTS: u32 = 50;
+/// The advisory lock under which a database is migrated: any number, and the same one for everybody.
+const MIGRATION_LOCK: i64 = 0x5A6A_0001;
+
+/// Waits until a server answers.
+///
+/// # Errors
+/// The last [`DbError::Unreachable`], when the time is up; another one at once, since waiting would not help.
+pub async fn wait_for(server: &SecretString, timeout: Duration) -> Result<(), DbError> {
+    let target = Target::new(server, None, None)?;
+    let give_up = Instant::now() + timeout;
+    loop {
+        match target.connect().await {
+            Ok(_) => return Ok(()),
+            // Whether the database is there is the next question.
+            Err(error) if error.is_missing_database() => return Ok(()),
+            Err(DbError::Unreachable { .. }) if Instant::now() < give_up => {
+                sleep(ASK_AGAIN_AFTER).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Makes a database if it is missing; two that do so at once are no harm. A role that may not make databases is fine
+/// where the database exists.
+///
+/// # Errors
+/// [`DbError`] if the server cannot be reached or refuses.
+pub async fn ensure_database(server: &SecretString, database: &str) -> Result<(), DbError> {
+    match Target::new(server, Some(database), None)?.connect().await {
+        Ok(_) => return Ok(()),
+        Err(error) if error.is_missing_database() => {}
+        Err(error) => return Err(error),
+    }
+    let (client, target) = maintenance(server).await?;
+    let create = format!("create database \"{}\"", database.replace('"', "\"\""));
+    for attempt in 1.. {
+        match client.batch_execute(&create).await {
+            Ok(()) => break,
+            Err(error) if is_made_meanwhile(&error) => return Ok(()),
+            Err(error) if error.code() == Some(&SqlState::OBJECT_IN_USE) && attempt < CREATE_ATTEMPTS => {
+                sleep(ASK_AGAIN_AFTER).await;
+            }
+            Err(error) => return Err(DbError::of_statement(&target, &error)),
+        }
+    }
+    info!(database, "database made");
+    Ok(())
+}
+
+/// Connects to some database that exists.
+async fn maintenance(server: &SecretString) -> Result<(Client, Target), DbError> {
+    let mut target = Target::new(server, None, None)?;
+    let connected = match target.connect().await {
+        // A URL may name the very database that is to be made.
+        Err(error) if error.is_missing_database() => {
+            target = Target::new(server, Some(MAINTENANCE_DATABASE), None)?;
+            target.connect().await
+        }
+        connected => connected,
+    };
+    connected.map(|client| (client, target))
+}
+
+fn is_made_meanwhile(error: &tokio_postgres::Error) -> bool {
+    let made = [SqlState::DUPLICATE_DATABASE, SqlState::UNIQUE_VIOLATION];
+    error.code().is_some_and(|code| made.contains(code))
+}
+
+/// Brings a database up to date, and returns how many migrations that took. Whoever comes second waits.
+///
+/// # Errors
+/// [`DbError`] if the database cannot be reached or a migration fails.
+pub async fn migrate(server: &SecretString, database: &str, runner: Runner) -> Result<usize, DbError> {
+    // No settings, so no limit on a statement: a migration takes its time.
+    let mut client = Target::new(server, Some(database), None)?.connect().await?;
+    let failed = |reason: String| DbError::Migration { database: database.to_owned(), reason };
+    let lock = client.execute("select pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await;
+    lock.map_err(|error| failed(describe(&error)))?;
+    // The lock goes with the session, which ends with this function.
+    let report = runner.run_async(&mut client).await.map_err(|error| failed(chain(&error)))?;
+    Ok(report.applied_migrations().len())
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

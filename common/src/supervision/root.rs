@@ -1,0 +1,105 @@
+//! The root: what stands above a tree, starts it, stops it and hears that it gave up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorStatus, SpawnErr, SupervisionEvent};
+use tokio::sync::watch;
+use tracing::{error, warn};
+
+use super::{ActorCard, ChildSpec, SupervisorSpec, supervisor};
+
+/// A started tree. It runs until [`Root::stop`], whether this value lives or not.
+pub struct Root {
+    /// Its card.
+    pub card: Arc<ActorCard>,
+    guardian: ActorRef<NoMessage>,
+    gave_up: watch::Receiver<Option<String>>,
+}
+
+impl Root {
+    /// Waits until the tree has given up, because the budget at its top is spent, and returns the reason. Never
+    /// returns for a tree that is stopped.
+    pub async fn gave_up(&self) -> String {
+        let mut gave_up = self.gave_up.clone();
+        let reason = gave_up.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+        match reason {
+            Some(reason) => reason,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Stops the tree, children in reverse order; kills what is left after `timeout`.
+    pub async fn stop(&self, timeout: Duration) {
+        if self.guardian.stop_and_wait(None, Some(timeout)).await.is_err()
+            && self.guardian.get_status() != ActorStatus::Stopped
+        {
+            warn!(tree = self.card.name(), ?timeout, "the tree did not stop in time, killing it");
+            self.guardian.kill();
+        }
+    }
+}
+
+/// Starts a tree.
+///
+/// # Errors
+/// When a child does not start; those before it are stopped again.
+pub async fn start(spec: SupervisorSpec) -> Result<Root, SpawnErr> {
+    let tree = supervisor(spec);
+    let card = tree.card.clone();
+    let (tell, gave_up) = watch::channel(None);
+    let (guardian, _) = Actor::spawn(None, Guardian, (tree, tell)).await?;
+    Ok(Root { card, guardian, gave_up })
+}
+
+struct Guardian;
+
+enum NoMessage {}
+
+struct State {
+    tree: ActorCell,
+    card: Arc<ActorCard>,
+    gave_up: watch::Sender<Option<String>>,
+}
+
+impl Actor for Guardian {
+    type Msg = NoMessage;
+    type State = State;
+    type Arguments = (ChildSpec, watch::Sender<Option<String>>);
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<NoMessage>,
+        (tree, gave_up): Self::Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        let cell = (tree.start)(myself.get_cell()).await?;
+        Ok(State { tree: cell, card: tree.card, gave_up })
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<NoMessage>,
+        event: SupervisionEvent,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        let reason = match event {
+            SupervisionEvent::ActorFailed(_, error) => error.to_string(),
+            SupervisionEvent::ActorTerminated(_, _, reason) => {
+                reason.unwrap_or_else(|| "the tree ended without being asked to".to_owned())
+            }
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {
+                return Ok(());
+            }
+        };
+        error!(tree = state.card.name(), %reason, "the tree gave up");
+        state.card.failed(reason.clone());
+        state.gave_up.send_replace(Some(reason));
+        Ok(())
+    }
+
+    async fn post_stop(&self, _: ActorRef<NoMessage>, state: &mut State) -> Result<(), ActorProcessingErr> {
+        // Fails for a tree that has given up: it is gone already.
+        let _ = state.tree.drain_and_wait(None).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,338 @@
+//! Trees under a paused clock: every back-off is exact, and takes no time.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ractor::ActorProcessingErr;
+use tokio::time::Instant;
+
+use super::*;
+
+/// What happened, in order.
+#[derive(Clone, Default)]
+struct Diary(Arc<Mutex<Vec<String>>>);
+
+impl Diary {
+    fn note(&self, entry: impl Into<String>) {
+        self.0.lock().unwrap().push(entry.into());
+    }
+
+    fn entries(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// An actor that does what it is told, above all to die.
+struct Mortal;
+
+#[derive(Clone)]
+struct MortalArguments {
+    name: &'static str,
+    diary: Diary,
+    start: Arc<Mutex<Start>>,
+    card: Arc<ActorCard>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Start {
+    Works,
+    Fails,
+    Panics,
+    Hangs,
+}
+
+enum MortalMsg {
+    Note(&'static str),
+    Rest,
+    Panic,
+    Fail,
+    End,
+    Hang,
+}
+
+impl Actor for Mortal {
+    type Msg = MortalMsg;
+    type State = MortalArguments;
+    type Arguments = MortalArguments;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<MortalMsg>,
+        arguments: MortalArguments,
+    ) -> Result<MortalArguments, ActorProcessingErr> {
+        let start = *arguments.start.lock().unwrap();
+        match start {
+            Start::Works => arguments.diary.note(format!("{} started", arguments.name)),
+            Start::Fails => return Err("cannot start".into()),
+            Start::Panics => panic!("panics at its start"),
+            Start::Hangs => std::future::pending().await,
+        }
+        Ok(arguments)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<MortalMsg>,
+        message: MortalMsg,
+        state: &mut MortalArguments,
+    ) -> Result<(), ActorProcessingErr> {
+        state.card.handled();
+        match message {
+            MortalMsg::Note(text) => state.diary.note(format!("{} {text}", state.name)),
+            MortalMsg::Rest => tokio::time::sleep(Duration::from_millis(100)).await,
+            MortalMsg::Panic => panic!("told to panic"),
+            MortalMsg::Fail => return Err("told to fail".into()),
+            MortalMsg::End => myself.stop(None),
+            MortalMsg::Hang => std::future::pending().await,
+        }
+        Ok(())
+    }
+
+    async fn post_stop(&self, _: ActorRef<MortalMsg>, state: &mut MortalArguments) -> Result<(), ActorProcessingErr> {
+        state.diary.note(format!("{} stopped", state.name));
+        Ok(())
+    }
+}
+
+/// A mortal in a tree.
+struct Subject {
+    handle: Handle<MortalMsg>,
+    start: Arc<Mutex<Start>>,
+    card: Arc<ActorCard>,
+    spec: ChildSpec,
+}
+
+fn stack() -> String {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    format!("supervision-test-{}", NUMBER.fetch_add(1, Ordering::Relaxed))
+}
+
+fn mortal(stack: &str, name: &'static str, diary: &Diary) -> Subject {
+    let (handle, start) = (Handle::new(), Arc::new(Mutex::new(Start::Works)));
+    let card = ActorCard::new(format!("{stack}/service/{name}"), "mortal");
+    let arguments = MortalArguments { name, diary: diary.clone(), start: start.clone(), card: card.clone() };
+    let spec = child(card.clone(), handle.clone(), move || (Mortal, arguments.clone()));
+    Subject { handle, start, card, spec }
+}
+
+fn spec(name: String, max_restarts: u32, children: &[&Subject]) -> SupervisorSpec {
+    SupervisorSpec {
+        card: ActorCard::new(name, "supervisor"),
+        budget: Budget { max_restarts, within: Duration::from_secs(10) },
+        backoff: Backoff { min: Duration::from_millis(50), max: Duration::from_millis(150) },
+        children: children.iter().map(|subject| subject.spec.clone()).collect(),
+    }
+}
+
+/// Waits for a condition; time passes by itself under a paused clock.
+async fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..100_000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("{what} never came true");
+}
+
+async fn wait_for_restart(subject: &Subject, restarts: u32) {
+    wait_until("the restart", || subject.card.restarts() == restarts && subject.card.view().status == "running").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_ends_an_actor_restarts_it_and_its_handle_follows() {
+    let (stack, diary) = (stack(), Diary::default());
+    let subject = mortal(&stack, "a", &diary);
+    let root = start(spec(format!("{stack}/service"), 10, &[&subject])).await.unwrap();
+    let deaths = [
+        (MortalMsg::Panic, "told to panic"),
+        (MortalMsg::Fail, "told to fail"),
+        (MortalMsg::End, "ended without being asked to"),
+    ];
+    for (restarts, (death, reason)) in (1..).zip(deaths) {
+        let before = subject.handle.get().unwrap();
+        subject.handle.cast(death).unwrap();
+        wait_for_restart(&subject, restarts).await;
+        let view = subject.card.view();
+        assert!(view.last_restart_reason.unwrap().contains(reason));
+        assert_ne!(subject.handle.get().unwrap().get_id(), before.get_id());
+        subject.handle.cast(MortalMsg::Note("lives")).unwrap();
+        wait_until("a message", || diary.entries().last().unwrap() == "a lives").await;
+    }
+    assert_eq!(subject.card.view().messages_handled, 6, "counted across restarts");
+    root.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_restart_within_the_window_waits_twice_as_long_up_to_a_limit() {
+    let (stack, diary) = (stack(), Diary::default());
+    let subject = mortal(&stack, "a", &diary);
+    let root = start(spec(format!("{stack}/service"), 10, &[&subject])).await.unwrap();
+    let mut waits = Vec::new();
+    for restarts in 1..=4 {
+        let died_at = Instant::now();
+        subject.handle.cast(MortalMsg::Panic).unwrap();
+        wait_until("the death", || subject.card.restarts() == restarts).await;
+        assert_eq!(subject.card.view().status, "restarting");
+        assert_eq!(subject.handle.cast(MortalMsg::Panic), Err(ActorDown));
+        wait_for_restart(&subject, restarts).await;
+        waits.push(died_at.elapsed().as_millis());
+    }
+    for (wait, expected) in waits.iter().zip([50, 100, 150, 150]) {
+        // The test itself looks once a millisecond.
+        assert!((expected..expected + 5).contains(wait), "{waits:?}");
+    }
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let died_at = Instant::now();
+    subject.handle.cast(MortalMsg::Panic).unwrap();
+    wait_for_restart(&subject, 5).await;
+    assert!(died_at.elapsed() < Duration::from_millis(55), "the window has passed");
+    root.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_that_fails_counts_as_a_restart_and_is_tried_again() {
+    for failure in [Start::Fails, Start::Panics, Start::Hangs] {
+        let (stack, diary) = (stack(), Diary::default());
+        let subject = mortal(&stack, "a", &diary);
+        let mut patient = spec(format!("{stack}/service"), 10, &[&subject]);
+        patient.budget.within = Duration::from_secs(100);
+        let root = start(patient).await.unwrap();
+        *subject.start.lock().unwrap() = failure;
+        subject.handle.cast(MortalMsg::Panic).unwrap();
+        wait_until("two failed restarts", || subject.card.restarts() == 3).await;
+        let reason = subject.card.view().last_restart_reason.unwrap();
+        assert!(reason.contains("did not start"), "{reason}");
+        *subject.start.lock().unwrap() = Start::Works;
+        wait_for_restart(&subject, 3).await;
+        subject.handle.cast(MortalMsg::Note("lives")).unwrap();
+        root.stop(Duration::from_secs(5)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spent_budget_goes_up_one_level_and_at_the_top_the_tree_gives_up() {
+    let (stack, diary) = (stack(), Diary::default());
+    let (weak, sibling, cousin) =
+        (mortal(&stack, "weak", &diary), mortal(&stack, "sibling", &diary), mortal(&stack, "cousin", &diary));
+    let inner = supervisor(spec(format!("{stack}/service/inner"), 1, &[&weak, &sibling]));
+    let inner_card = inner.card.clone();
+    let mut outer = spec(format!("{stack}/service"), 1, &[&cousin]);
+    outer.children.push(inner);
+    let root = start(outer).await.unwrap();
+
+    // One death is in the budget of the inner supervisor; the second takes the inner supervisor down, once.
+    weak.handle.cast(MortalMsg::Panic).unwrap();
+    wait_for_restart(&weak, 1).await;
+    weak.handle.cast(MortalMsg::Panic).unwrap();
+    wait_until("the inner restart", || inner_card.restarts() == 1 && inner_card.view().status == "running").await;
+    let entries = diary.entries();
+    assert!(entries.contains(&"sibling stopped".to_owned()), "it stops in order: {entries:?}");
+    assert!(!entries.contains(&"cousin stopped".to_owned()), "{entries:?}");
+    let reason = inner_card.view().last_restart_reason.unwrap();
+    assert!(reason.contains("weak") && reason.contains("told to panic"), "{reason}");
+    sibling.handle.cast(MortalMsg::Note("lives")).unwrap();
+
+    weak.handle.cast(MortalMsg::Panic).unwrap();
+    wait_for_restart(&weak, 2).await;
+    weak.handle.cast(MortalMsg::Panic).unwrap();
+    let reason = root.gave_up().await;
+    assert!(reason.contains("inner") && reason.contains("told to panic"), "{reason}");
+    assert!(diary.entries().contains(&"cousin stopped".to_owned()), "{:?}", diary.entries());
+    assert_eq!(root.card.view().status, "failed");
+    root.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_works_off_mailboxes_and_goes_in_reverse_order_through_all_levels() {
+    let (stack, diary) = (stack(), Diary::default());
+    let subjects = ["1", "2", "3", "4"].map(|name| mortal(&stack, name, &diary));
+    let [one, two, three, four] = &subjects;
+    let mut outer = spec(format!("{stack}/service"), 1, &[one]);
+    outer.children.push(supervisor(spec(format!("{stack}/service/inner"), 1, &[two, three])));
+    outer.children.push(four.spec.clone());
+    let root = start(outer).await.unwrap();
+    for subject in &subjects {
+        // The first is being handled when the stop comes, the second still waits.
+        subject.handle.cast(MortalMsg::Rest).unwrap();
+        subject.handle.cast(MortalMsg::Note("still heard")).unwrap();
+    }
+    root.stop(Duration::from_secs(5)).await;
+    let entries = diary.entries();
+    let stops: Vec<&String> = entries.iter().filter(|entry| entry.ends_with("stopped")).collect();
+    assert_eq!(stops, ["4 stopped", "3 stopped", "2 stopped", "1 stopped"]);
+    assert_eq!(entries.iter().filter(|entry| entry.ends_with("still heard")).count(), 4);
+    assert!(subjects.iter().all(|subject| subject.card.view().status == "stopped"));
+    assert!(subjects.iter().all(|subject| subject.card.restarts() == 0));
+    let gave_up = tokio::time::timeout(Duration::from_secs(60), root.gave_up()).await;
+    assert!(gave_up.is_err(), "a tree that was stopped has not given up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_that_hangs_cannot_hold_up_a_stop() {
+    let (stack, diary) = (stack(), Diary::default());
+    let (hangs, well) = (mortal(&stack, "hangs", &diary), mortal(&stack, "well", &diary));
+    let root = start(spec(format!("{stack}/service"), 1, &[&hangs, &well])).await.unwrap();
+    hangs.handle.cast(MortalMsg::Hang).unwrap();
+    let before = Instant::now();
+    root.stop(Duration::from_secs(5)).await;
+    assert_eq!(before.elapsed().as_secs(), 5);
+    assert!(diary.entries().contains(&"well stopped".to_owned()));
+    wait_until("the kill", || hangs.handle.cast(MortalMsg::End).is_err()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tree_whose_child_does_not_start_does_not_start_and_leaves_nothing_behind() {
+    let (stack, diary) = (stack(), Diary::default());
+    let (well, broken) = (mortal(&stack, "well", &diary), mortal(&stack, "broken", &diary));
+    let tree = || spec(format!("{stack}/service"), 1, &[&well, &broken]);
+    *broken.start.lock().unwrap() = Start::Fails;
+    let error = start(tree()).await.err().unwrap().to_string();
+    assert!(error.contains("broken") && error.contains("cannot start"), "{error}");
+    assert_eq!(diary.entries(), ["well started", "well stopped"]);
+    *broken.start.lock().unwrap() = Start::Works;
+    let root = start(tree()).await.unwrap();
+    root.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn equal_trees_of_different_stacks_live_in_one_process() {
+    let diary = Diary::default();
+    let mut roots = Vec::new();
+    for _ in 0..2 {
+        let stack = stack();
+        let subject = mortal(&stack, "a", &diary);
+        roots.push(start(spec(format!("{stack}/service"), 1, &[&subject])).await.unwrap());
+    }
+    assert_eq!(diary.entries(), ["a started", "a started"]);
+    for root in roots {
+        root.stop(Duration::from_secs(5)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_cards_show_the_tree_and_find_each_actor() {
+    let (stack, diary) = (stack(), Diary::default());
+    let subject = mortal(&stack, "a", &diary);
+    subject.card.set_state(|| serde_json::json!({ "mood": "good" }));
+    subject.card.set_queue_depth(|| 7);
+    let root = start(spec(format!("{stack}/service"), 1, &[&subject])).await.unwrap();
+    let shown = ActorCard::new(format!("{stack}/saga/1"), "saga");
+    root.card.set_children(|| vec![ActorCard::new("brief", "saga").view()]);
+    root.card.set_find(move |name| shown.find(name));
+
+    let view = root.card.view();
+    assert_eq!(view.status, "running");
+    assert!(view.started_at.is_some());
+    let names: Vec<&str> = view.children.iter().map(|child| child.name.as_str()).collect();
+    assert_eq!(names, [format!("{stack}/service/a").as_str(), "brief"]);
+    assert_eq!(view.children[0].state["mood"], "good");
+    assert_eq!(view.children[0].queue_depth, Some(7));
+    for (name, kind) in
+        [(format!("{stack}/service/a"), "mortal"), ("service/a".into(), "mortal"), ("saga/1".into(), "saga")]
+    {
+        assert_eq!(root.card.find(&name).unwrap().kind, kind, "{name}");
+    }
+    assert!(root.card.find("service/b").is_none());
+    root.stop(Duration::from_secs(5)).await;
+}
