@@ -1,17 +1,34 @@
 #!/usr/bin/env bash
-# Installs what the tests need and runs all of them. For a fresh Debian with Rust; elsewhere PostgreSQL 14 or newer
-# must be installed already.
+# Installs what the tests need and runs all of them. For a fresh Debian 12 with cargo; elsewhere PostgreSQL 14 or newer
+# must be installed already. Arguments go to `cargo test`.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-if ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
-  echo "tests: installing PostgreSQL"
-  as_root=""; [ "$(id -u)" = 0 ] || as_root=sudo
-  $as_root apt-get update -qq
-  # Only its programs: the tests start servers of their own.
-  $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null
-fi
-for tool in flock setpriv; do
-  command -v "$tool" >/dev/null || { echo "tests: $tool is missing; install util-linux" >&2; exit 1; }
-done
-echo "tests: all crates"
-exec cargo test --locked --workspace
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() { echo "tests: $*"; }
+fail() { echo "tests: $*" >&2; exit 1; }
+
+# The tests start servers of their own; only the programs are needed.
+has_postgres() {
+  command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || [ -n "${ECOMMERCE_PG_BIN:-}" ]
+}
+
+install() {
+  command -v apt-get >/dev/null || fail "$1 is missing, and there is no apt-get to install it"
+  local as_root=()
+  [ "$(id -u)" = 0 ] || as_root=(sudo)
+  say "installing $1"
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null
+}
+
+command -v cargo >/dev/null || fail "cargo is missing: see https://rustup.rs"
+command -v cc >/dev/null || install build-essential
+command -v flock >/dev/null || install util-linux
+has_postgres || install postgresql
+
+# A test is a whole system of five services: beyond these they only wait for each other.
+cores=$(nproc 2>/dev/null || echo 2)
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((cores < 6 ? cores : 6))}"
+say "PostgreSQL is started by the first test and stopped after the last; $RUST_TEST_THREADS tests at a time"
+say "cargo test --locked --workspace $*"
+exec cargo test --locked --workspace "$@"

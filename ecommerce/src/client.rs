@@ -1,56 +1,149 @@
-//! Calls to the orchestrator, for the commands that are clients.
+//! The orchestrator's HTTP API, for the commands that are its clients.
+//!
+//! Amounts are read as the text that was sent ([`RawValue`]), never as a binary number: 99.90 stays 99.90.
 
-use anyhow::{Context, bail};
+use std::time::Duration;
+
 use clap::Args;
-use serde_json::Value;
+use reqwest::{Method, StatusCode, Url};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
 
-/// Where the orchestrator is.
+use crate::{ending::Failure, output::printable};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longer than an orchestrator lets its clients wait for the end of a saga.
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Which orchestrator, and in which form its answers are shown.
 #[derive(Args)]
 pub(crate) struct Target {
     /// The orchestrator
-    #[arg(long, default_value = "http://127.0.0.1:8000", env = "ECOMMERCE_TARGET")]
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8000", env = "ECOMMERCE_TARGET")]
     target: String,
-    /// The API token, where one is needed
+    /// API token, where the orchestrator asks for one
     #[arg(long, env = "ECOMMERCE_API_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// Prints JSON, for machines
+    /// Print the orchestrator's JSON, for machines
     #[arg(long)]
     pub(crate) json: bool,
 }
 
+/// An answer, of whatever status.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: String,
+    url: Url,
+}
+
 impl Target {
-    /// Sends a request and returns the status and the JSON of the answer.
-    pub(crate) async fn call(
-        &self,
-        method: reqwest::Method,
-        path: &str,
-        body: Option<String>,
-    ) -> anyhow::Result<(u16, Value)> {
-        let url = format!("{}{path}", self.target.trim_end_matches('/'));
-        let mut request = reqwest::Client::new().request(method, &url);
+    /// Makes the URL of a path below the target, which may itself have one (behind a proxy).
+    pub(crate) fn url(&self, segments: &[&str]) -> Result<Url, Failure> {
+        let wrong = |reason: &str| Failure::Usage(format!("--target {}: {reason}", self.target));
+        let mut url = Url::parse(&self.target).map_err(|error| wrong(&error.to_string()))?;
+        if url.scheme() != "http" {
+            return Err(wrong("expected an address such as http://127.0.0.1:8000; TLS is not spoken here"));
+        }
+        url.path_segments_mut().map_err(|()| wrong("has no host"))?.pop_if_empty().extend(segments);
+        Ok(url)
+    }
+
+    /// Asks, and returns the answer whatever its status.
+    pub(crate) async fn ask(&self, method: Method, url: Url, body: Option<String>) -> Result<Answer, Failure> {
+        let client = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT)
+            .build()
+            .map_err(|error| Failure::broken("no HTTP client", &error))?;
+        let mut request = client.request(method, url.clone());
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);
         }
-        let response = request.send().await.with_context(|| {
-            format!("nobody answers at {}; is it running? (`ecommerce up`, or --target)", self.target)
-        })?;
-        let status = response.status().as_u16();
-        let body = response.bytes().await?;
-        let body =
-            serde_json::from_slice(&body).with_context(|| format!("{url} answered {status}, and not with JSON"))?;
-        Ok((status, body))
+        let unreachable = |error: reqwest::Error| {
+            let reason = innermost(&error.without_url());
+            Failure::Unreachable(format!(
+                "no answer from {url}: {reason}; is it running (`ecommerce up`), is --target right?"
+            ))
+        };
+        let response = request.send().await.map_err(unreachable)?;
+        let status = response.status();
+        let body = response.text().await.map_err(unreachable)?;
+        Ok(Answer { status, body, url })
     }
 
-    /// Reads something.
-    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
-        match self.call(reqwest::Method::GET, path, None).await? {
-            (200, body) => Ok(body),
-            (status, problem) => {
-                bail!("{status}: {}", problem["detail"].as_str().unwrap_or("the server gave no reason"))
-            }
+    /// Reads something; any answer but 200 is a failure.
+    pub(crate) async fn get(&self, url: Url) -> Result<Answer, Failure> {
+        let answer = self.ask(Method::GET, url, None).await?;
+        match answer.status {
+            StatusCode::OK => Ok(answer),
+            _ => Err(answer.into_failure()),
         }
     }
+}
+
+impl Answer {
+    /// Reads the body.
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_str(&self.body).map_err(|error| {
+            Failure::Broken(format!(
+                "{} answered {} with something that no orchestrator says ({error}): is --target right?",
+                self.url,
+                self.status.as_u16()
+            ))
+        })
+    }
+
+    /// Makes a failure of an answer that is an error: RFC 9457, or whatever a proxy sent.
+    pub(crate) fn into_failure(self) -> Failure {
+        let status = self.status.as_u16();
+        let problem: Problem = serde_json::from_str(&self.body).unwrap_or_default();
+        let mut reason = problem
+            .detail
+            .or(problem.title)
+            .unwrap_or_else(|| self.status.canonical_reason().unwrap_or("no reason given").to_owned());
+        for error in problem.errors {
+            reason.push_str(&format!("; {}: {}", error.field, error.message));
+        }
+        if let Some(id) = problem.transaction_id {
+            reason.push_str(&format!("; `ecommerce status {id}` tells what became of it"));
+        }
+        let line = printable(&format!("{} answered {status}: {reason}", self.url));
+        match status {
+            400 | 422 => Failure::Usage(line),
+            _ => Failure::Broken(line),
+        }
+    }
+}
+
+/// The part of RFC 9457 that is shown.
+#[derive(Default, Deserialize)]
+struct Problem {
+    title: Option<String>,
+    detail: Option<String>,
+    #[serde(default)]
+    errors: Vec<FieldProblem>,
+    transaction_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct FieldProblem {
+    field: String,
+    message: String,
+}
+
+/// The text of a number or string as it was sent, without quotes.
+pub(crate) fn exact(value: &RawValue) -> &str {
+    value.get().trim_matches('"')
+}
+
+/// The cause at the bottom says what happened: "Connection refused" rather than "error sending request".
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut error = error;
+    while let Some(cause) = error.source() {
+        error = cause;
+    }
+    error.to_string()
 }

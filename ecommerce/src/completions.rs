@@ -3,7 +3,11 @@
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use crate::{Cli, Ended};
+use crate::{
+    Cli,
+    ending::{Ended, Failure},
+    output,
+};
 
 /// The options of `completions`.
 #[derive(Args)]
@@ -13,8 +17,10 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    pub(crate) fn run(self) -> anyhow::Result<Ended> {
-        clap_complete::generate(self.shell, &mut Cli::command(), "ecommerce", &mut std::io::stdout());
+    pub(crate) fn run(self) -> Result<Ended, Failure> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "ecommerce", &mut script);
+        output::print(String::from_utf8_lossy(&script).trim_end());
         Ok(Ended::Done)
     }
 }

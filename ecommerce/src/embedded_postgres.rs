@@ -84,6 +84,14 @@ pub struct EmbeddedPostgres {
     process: Process,
     socket_dir: PathBuf,
     port: u16,
+    at_the_end: AtTheEnd,
+}
+
+/// What becomes of the server when its handle is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AtTheEnd {
+    Stop,
+    LeaveRunning,
 }
 
 impl EmbeddedPostgres {
@@ -97,7 +105,7 @@ impl EmbeddedPostgres {
         let folder = DataFolder::open(&options.data_dir)?;
         let existing_major = folder.existing_major()?;
         if let Some(running) = wait_out_transitions(&folder)? {
-            return Self::adopt(folder, options.extra_settings, running);
+            return Ok(Self::adopt(folder, options.extra_settings, running));
         }
         let binaries = Binaries::find(&options, &folder, existing_major)?;
         if existing_major.is_none() {
@@ -162,6 +170,11 @@ impl EmbeddedPostgres {
         self.process.stop(&self.folder.cluster())
     }
 
+    /// Gives up the folder and leaves the server running, for the next launcher to adopt.
+    pub fn leave_running(mut self) {
+        self.at_the_end = AtTheEnd::LeaveRunning;
+    }
+
     fn launch(
         folder: DataFolder,
         bin_dir: PathBuf,
@@ -171,43 +184,53 @@ impl EmbeddedPostgres {
         let process =
             Spawn { folder: &folder, bin_dir: &bin_dir, socket_dir: &socket_dir, extra_settings: &extra_settings }
                 .run(START_WAIT)?;
-        Ok(Self { folder, bin_dir, extra_settings, process, socket_dir, port: server::PORT })
-    }
-
-    fn adopt(
-        folder: DataFolder,
-        extra_settings: Vec<(String, String)>,
-        running: PidFile,
-    ) -> Result<Self, EmbeddedError> {
-        let bin_dir = running.bin_dir()?;
         Ok(Self {
             folder,
             bin_dir,
             extra_settings,
-            process: Process::Adopted(running.pid),
-            socket_dir: running.socket_dir,
-            port: running.port,
+            process,
+            socket_dir,
+            port: server::PORT,
+            at_the_end: AtTheEnd::Stop,
         })
+    }
+
+    fn adopt(folder: DataFolder, extra_settings: Vec<(String, String)>, running: Running) -> Self {
+        Self {
+            folder,
+            bin_dir: running.bin_dir,
+            extra_settings,
+            process: Process::Adopted(running.file.pid),
+            socket_dir: running.file.socket_dir,
+            port: running.file.port,
+            at_the_end: AtTheEnd::Stop,
+        }
     }
 }
 
 impl Drop for EmbeddedPostgres {
     fn drop(&mut self) {
         // A stopped process is not running: after `stop` this does nothing.
-        if self.is_running() {
+        if self.at_the_end == AtTheEnd::Stop && self.is_running() {
             let _ = self.process.stop(&self.folder.cluster());
         }
     }
 }
 
+/// A server that was found at work.
+struct Running {
+    file: PidFile,
+    bin_dir: PathBuf,
+}
+
 /// Returns the server that is ready on this folder, if there is one. One that is still starting or stopping, left by a
 /// launcher that was killed just then, is waited for; what a dead one left behind is removed.
-fn wait_out_transitions(folder: &DataFolder) -> Result<Option<PidFile>, EmbeddedError> {
+fn wait_out_transitions(folder: &DataFolder) -> Result<Option<Running>, EmbeddedError> {
     let cluster = folder.cluster();
     let mut ready = None;
     let settled = server::wait_until(START_WAIT, || match postmaster::look(&cluster)? {
-        Found::Ready(running) => {
-            ready = Some(running);
+        Found::Ready { file, bin_dir } => {
+            ready = Some(Running { file, bin_dir });
             Ok(true)
         }
         Found::InTransition => Ok(false),

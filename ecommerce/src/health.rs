@@ -1,28 +1,51 @@
-//! `health`: asks a service whether it is healthy.
+//! `health`: asks a service whether it is healthy. Containers have no curl; this is their health check, so that every
+//! way of not being healthy is exit code 1.
 
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Args;
+use reqwest::Url;
 
-use crate::Ended;
+use crate::{
+    ending::{Ended, Failure},
+    output,
+};
 
-/// How long an answer may take.
+/// A health check that takes longer is as good as none.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The options of `health`.
 #[derive(Args)]
 pub(crate) struct Health {
-    /// The service, such as http://127.0.0.1:8000/health/
-    url: String,
+    /// The service, such as http://127.0.0.1:8001; without a path, /health/ is asked
+    url: Url,
 }
 
 impl Health {
-    pub(crate) async fn run(self) -> anyhow::Result<Ended> {
-        let request = reqwest::Client::new().get(&self.url).timeout(TIMEOUT);
-        let response = request.send().await.with_context(|| format!("nobody answers at {}", self.url))?;
-        let status = response.status();
-        println!("{}", response.text().await?);
-        Ok(if status.is_success() { Ended::Done } else { Ended::Refused })
+    pub(crate) async fn run(self) -> Result<Ended, Failure> {
+        let mut url = self.url;
+        if url.path() == "/" {
+            url.set_path("/health/");
+        }
+        let asked = async {
+            let client = reqwest::Client::builder().timeout(TIMEOUT).build()?;
+            let response = client.get(url.clone()).send().await?;
+            let status = response.status();
+            Ok((status, response.text().await?))
+        };
+        match asked.await {
+            Ok((status, body)) => {
+                output::print(&output::printable(body.trim_end()));
+                Ok(match status.is_success() {
+                    true => Ended::Done,
+                    false => Ended::Refused,
+                })
+            }
+            Err(error) => {
+                let error: reqwest::Error = error;
+                eprintln!("no answer from {url}: {}", error.without_url());
+                Ok(Ended::Refused)
+            }
+        }
     }
 }

@@ -1,14 +1,18 @@
-//! `ecommerce`: the one binary. Each subcommand is a file of its own.
+//! `ecommerce`: the one binary. Each command is a file of its own; what they share is how a command ends, the
+//! configuration, the HTTP client and the output.
 
 mod client;
 mod completions;
+mod configuration;
+mod ending;
 mod health;
 mod list;
 mod migrate;
 mod order;
 mod output;
 mod serve;
-mod settings;
+mod services;
+mod signals;
 mod status;
 mod up;
 
@@ -16,15 +20,27 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-const EXIT_CODES: &str = "Exit codes:
-  0  done
-  1  the purchase was refused or reverted, or the service is unhealthy
-  2  bad usage or configuration
-  3  nobody answers at the target, or a service could not start";
+use crate::ending::{Ended, Failure};
+
+const AFTER_HELP: &str = "\
+Exit codes:
+    0  done
+    1  the purchase was refused or reverted, or the service is unhealthy
+    2  bad usage or configuration
+    3  nobody answers: the orchestrator or the database cannot be reached
+    4  it answered with an error, or a service could not start or gave up
+  130  stopped at once by a second Ctrl-C
+
+Variables:
+  ECOMMERCE__SECTION__KEY  any setting of config/default.toml, such as ECOMMERCE__SERVICES__CATALOG__PORT=9001
+  ECOMMERCE_PG_BIN         folder of the PostgreSQL programs that `up` runs
+  NO_COLOR                 no colours, on terminals too";
 
 /// A purchase over five services that is never half done.
+///
+/// `ecommerce up` runs everything; `ecommerce order --user me --amount 9.99` buys something.
 #[derive(Parser)]
-#[command(name = "ecommerce", version, after_help = EXIT_CODES)]
+#[command(name = "ecommerce", version, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -32,62 +48,65 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs all five services and a PostgreSQL of their own, until Ctrl-C
+    /// Run all five services, and a PostgreSQL unless one is configured, until Ctrl-C
     Up(up::Up),
-    /// Runs one service, for production
+    /// Run one service, on a database that is there and migrated
     Serve(serve::Serve),
-    /// Makes the databases that are missing and brings all of them up to date
+    /// Make the databases that are missing and bring all of them up to date
     Migrate(migrate::Migrate),
-    /// Buys something, and waits for the end
+    /// Buy something and wait for the end
     Order(order::Order),
-    /// Shows how one purchase stands
+    /// Show how one purchase stands
     Status(status::Status),
-    /// Lists purchases, newest first
+    /// List purchases, newest first
     List(list::List),
-    /// Asks a service whether it is healthy (for containers: no curl needed)
+    /// Ask a service whether it is healthy: exit code 0 or 1, for containers
     Health(health::Health),
-    /// Prints the completions of a shell
+    /// Print the completions for a shell
     Completions(completions::Completions),
 }
 
-/// Why a command ended, as its exit code.
-pub(crate) enum Ended {
-    Done,
-    Refused,
+fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    let ended = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => {
+            let ended = runtime.block_on(run(command));
+            // Work that a forced stop left behind is not waited for.
+            runtime.shutdown_background();
+            ended
+        }
+        Err(error) => Err(Failure::Broken(format!("no runtime: {error}"))),
+    };
+    match ended {
+        Ok(ended) => ended.code(),
+        Err(failure) => {
+            output::error(&failure);
+            failure.code()
+        }
+    }
 }
 
-/// An error that is the user's to mend: exit code 2. All others are 3.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Usage(pub(crate) String);
+async fn run(command: Command) -> Result<Ended, Failure> {
+    match command {
+        Command::Up(up) => up.run().await,
+        Command::Serve(serve) => serve.run().await,
+        Command::Migrate(migrate) => migrate.run().await,
+        Command::Order(order) => order.run().await,
+        Command::Status(status) => status.run().await,
+        Command::List(list) => list.run().await,
+        Command::Health(health) => health.run().await,
+        Command::Completions(completions) => completions.run(),
+    }
+}
 
-fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("error: no runtime: {error}");
-            return ExitCode::from(3);
-        }
-    };
-    let ended = runtime.block_on(async {
-        match cli.command {
-            Command::Up(up) => up.run().await,
-            Command::Serve(serve) => serve.run().await,
-            Command::Migrate(migrate) => migrate.run().await,
-            Command::Order(order) => order.run().await,
-            Command::Status(status) => status.run().await,
-            Command::List(list) => list.run().await,
-            Command::Health(health) => health.run().await,
-            Command::Completions(completions) => completions.run(),
-        }
-    });
-    match ended {
-        Ok(Ended::Done) => ExitCode::SUCCESS,
-        Ok(Ended::Refused) => ExitCode::from(1),
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(if error.is::<Usage>() { 2 } else { 3 })
-        }
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Cli::command().debug_assert();
     }
 }

@@ -1,58 +1,96 @@
-//! `order`: buys something, and waits for the end.
+//! `order`: buys something and waits for the end.
 
-use anyhow::bail;
 use clap::Args;
-use common::money::Money;
-use serde_json::json;
+use common::money::{self, Money};
+use reqwest::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
 
-use crate::client::Target;
-use crate::output::{self, text};
-use crate::{Ended, Usage};
+use crate::{
+    client::Target,
+    ending::{Ended, Failure},
+    output,
+};
 
 /// The options of `order`.
 #[derive(Args)]
 pub(crate) struct Order {
     /// Who buys
-    #[arg(long)]
+    #[arg(long, value_name = "ID")]
     user: String,
-    /// How much is charged, such as 99.99
-    #[arg(long)]
-    amount: String,
-    /// Which product [default: the catalog chooses]
-    #[arg(long)]
+    /// How much is paid, such as 99.99
+    #[arg(long, value_parser = amount)]
+    amount: Money,
+    /// Which product [default: the catalog picks one]
+    #[arg(long, value_name = "ID")]
     product: Option<String>,
     #[command(flatten)]
     target: Target,
 }
 
+fn amount(text: &str) -> Result<Money, String> {
+    Money::parse(text).map_err(|error| error.to_string())
+}
+
+#[derive(Serialize)]
+struct Request<'a> {
+    user_id: &'a str,
+    #[serde(with = "money::as_number")]
+    amount: Money,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    product_id: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct Outcome {
+    transaction_id: String,
+    status: String,
+    #[serde(default)]
+    details: Details,
+}
+
+#[derive(Default, Deserialize)]
+struct Details {
+    product_id: Option<String>,
+    payment_id: Option<String>,
+    error: Option<String>,
+}
+
 impl Order {
-    pub(crate) async fn run(self) -> anyhow::Result<Ended> {
-        let amount = Money::parse(&self.amount).map_err(|error| Usage(format!("--amount {}: {error}", self.amount)))?;
-        let body = json!({ "user_id": self.user, "amount": amount, "product_id": self.product }).to_string();
-        let (status, answer) = self.target.call(reqwest::Method::POST, "/saga/transaction", Some(body)).await?;
-        if !matches!(status, 200 | 202 | 409 | 502) {
-            let detail = &answer["detail"];
-            let errors = answer["errors"].as_array().into_iter().flatten();
-            let fields: Vec<String> =
-                errors.map(|error| format!("{}: {}", text(&error["field"]), text(&error["message"]))).collect();
-            bail!("{status}: {} {}", text(detail), fields.join("; "));
-        }
+    pub(crate) async fn run(self) -> Result<Ended, Failure> {
+        let request = Request { user_id: &self.user, amount: self.amount, product_id: self.product.as_deref() };
+        let body =
+            serde_json::to_string(&request).map_err(|error| Failure::broken("the order makes no JSON", &error))?;
+        let url = self.target.url(&["saga", "transaction"])?;
+        let answer = self.target.ask(Method::POST, url, Some(body)).await?;
+        let ended = match answer.status {
+            StatusCode::OK | StatusCode::ACCEPTED => Ended::Done,
+            StatusCode::CONFLICT | StatusCode::BAD_GATEWAY => Ended::Refused,
+            _ => return Err(answer.into_failure()),
+        };
+        // Another answer of the same status, such as a proxy's own 502, is none of a saga's.
+        let Ok(outcome) = answer.read::<Outcome>() else {
+            return Err(answer.into_failure());
+        };
         if self.target.json {
-            output::json(&answer);
-        } else {
-            let details = &answer["details"];
-            output::table(
-                ["transaction", "status", "product", "payment", "error"],
-                [[
-                    &answer["transaction_id"],
-                    &answer["status"],
-                    &details["product_id"],
-                    &details["payment_id"],
-                    &details["error"],
-                ]
-                .map(text)],
-            );
+            output::print(answer.body.trim_end());
+            return Ok(ended);
         }
-        Ok(if matches!(status, 200 | 202) { Ended::Done } else { Ended::Refused })
+        let details = outcome.details;
+        output::print(&output::table(
+            ["transaction", "status", "product", "payment", "amount", "error"],
+            [[
+                output::cell(&outcome.transaction_id),
+                output::state(&outcome.status),
+                output::optional(details.product_id),
+                output::optional(details.payment_id),
+                output::cell(self.amount.to_string()),
+                output::optional(details.error),
+            ]],
+        ));
+        if answer.status == StatusCode::ACCEPTED {
+            let id = output::printable(&outcome.transaction_id);
+            eprintln!("it goes on: `ecommerce status {id}` tells how it ends");
+        }
+        Ok(ended)
     }
 }

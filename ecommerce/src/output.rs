@@ -1,29 +1,115 @@
-//! What the commands print: JSON for machines, tables for people.
+//! What commands print: tables for people, the server's own JSON for machines, errors in one line.
+//!
+//! Colours are for terminals, and not where NO_COLOR is set. What a server sent is shown without its control characters:
+//! a user's name must not steer a terminal.
 
-use comfy_table::Table;
-use comfy_table::presets::UTF8_BORDERS_ONLY;
-use serde_json::Value;
+use std::{
+    env,
+    io::{self, IsTerminal, Write},
+    process,
+};
 
-/// Prints JSON, indented.
-pub(crate) fn json(value: &Value) {
-    println!("{value:#}");
-}
+use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 
-/// Prints a table.
-pub(crate) fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) {
-    let mut table = Table::new();
-    table.load_preset(UTF8_BORDERS_ONLY).set_header(header);
-    for row in rows {
-        table.add_row(row);
+use crate::ending::Failure;
+
+/// Prints to standard output. A reader that has seen enough (`| head`) is no error.
+pub(crate) fn print(text: &str) {
+    if let Err(error) = writeln!(io::stdout(), "{text}")
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        eprintln!("error: cannot write the output: {error}");
+        process::exit(4);
     }
-    println!("{table}");
 }
 
-/// Shows a value as people read it: text without quotes, a dash for nothing.
-pub(crate) fn text(value: &Value) -> String {
-    match value {
-        Value::Null => "–".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+/// Prints a failure to standard error.
+pub(crate) fn error(failure: &Failure) {
+    let label = match is_colourful(io::stderr().is_terminal()) {
+        true => "\u{1b}[1;31merror:\u{1b}[0m",
+        false => "error:",
+    };
+    eprintln!("{label} {failure}");
+}
+
+/// Makes a table; on a terminal it is as wide as that, elsewhere as it needs. The first two columns are never broken: ids
+/// are for copying.
+pub(crate) fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [Cell; N]>) -> String {
+    let mut table = Table::new();
+    table
+        .load_preset(UTF8_BORDERS_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header)
+        .add_rows(rows);
+    for column in table.column_iter_mut().take(2) {
+        column.set_constraint(ColumnConstraint::ContentWidth);
+    }
+    if !io::stdout().is_terminal() {
+        table.force_no_tty();
+    }
+    table.to_string()
+}
+
+/// Makes a cell of a text.
+pub(crate) fn cell(text: impl AsRef<str>) -> Cell {
+    Cell::new(printable(text.as_ref()))
+}
+
+/// Makes a cell of something that may not be there.
+pub(crate) fn optional(text: Option<impl AsRef<str>>) -> Cell {
+    text.map_or_else(|| Cell::new("–"), cell)
+}
+
+/// Makes a cell of a time that may not be there, to the second: `--json` has the rest.
+pub(crate) fn moment(time: Option<impl AsRef<str>>) -> Cell {
+    optional(time.map(|time| match time.as_ref().split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => time.as_ref().to_owned(),
+    }))
+}
+
+/// Makes a cell of a saga's or step's state, in the colour of how good that is.
+pub(crate) fn state(name: &str) -> Cell {
+    let cell = cell(name);
+    if !is_colourful(io::stdout().is_terminal()) {
+        return cell;
+    }
+    match name.to_ascii_uppercase().as_str() {
+        "COMPLETED" | "DONE" => cell.fg(Color::Green),
+        "COMPENSATED" | "REFUSED" => cell.fg(Color::Yellow),
+        "FAILED" => cell.fg(Color::Red),
+        _ => cell,
+    }
+}
+
+/// Replaces control characters by what stands for them in Rust source.
+pub(crate) fn printable(text: &str) -> String {
+    let shown = |character: char| match character.is_control() {
+        true => character.escape_default().to_string(),
+        false => character.to_string(),
+    };
+    text.chars().map(shown).collect()
+}
+
+fn is_colourful(is_terminal: bool) -> bool {
+    is_terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_sent_cannot_steer_the_terminal() {
+        assert_eq!(printable("a\u{1b}[31mb\u{9b}c\n"), "a\\u{1b}[31mb\\u{9b}c\\n");
+        assert_eq!(printable("José–日本"), "José–日本");
+    }
+
+    #[test]
+    fn a_table_without_a_terminal_is_as_wide_as_it_needs() {
+        let long = "x".repeat(300);
+        let table = table(["name", "state"], [[cell(&long), state("COMPLETED")]]);
+        assert!(table.contains(&long), "{table}");
+        assert!(!table.contains('\u{1b}'), "{table}");
     }
 }

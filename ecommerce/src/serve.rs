@@ -1,81 +1,70 @@
-//! `serve`: one service, for production. Its database must be there and migrated.
+//! `serve`: one service, for production. Its database must be there and migrated, which is said now and not by the first
+//! request that fails.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use anyhow::bail;
-use clap::Args;
-use common::{db, telemetry};
-use secrecy::ExposeSecret;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
+use clap::{Args, builder::PossibleValuesParser};
+use common::db;
 
-use crate::settings::Configuration;
-use crate::{Ended, Usage, up};
+use crate::{
+    configuration::Configuration,
+    ending::{Ended, Failure},
+    output,
+    services::{self, SERVICES},
+    signals::Signals,
+};
 
 /// The options of `serve`.
 #[derive(Args)]
 pub(crate) struct Serve {
     /// Which service
-    #[arg(value_parser = ["orchestrator", "catalog", "payments", "inventory", "purchases"])]
+    #[arg(value_parser = PossibleValuesParser::new(SERVICES))]
     service: String,
-    #[command(flatten)]
-    configuration: Configuration,
-    /// The port to listen on
+    /// Port to listen on; 0 takes any free one
     #[arg(long)]
     port: Option<u16>,
-    /// The orchestrator's node id: a fixed one finds its sagas again at once after a crash
-    #[arg(long)]
+    /// Name of this orchestrator: with a fixed one it goes on with its sagas at once after a crash
+    #[arg(long, value_name = "ID")]
     node_id: Option<String>,
+    #[command(flatten)]
+    configuration: Configuration,
 }
 
 impl Serve {
-    pub(crate) async fn run(self) -> anyhow::Result<Ended> {
-        let mut settings = self.configuration.load()?;
-        telemetry::init(&settings.telemetry);
-        let _ = telemetry::metrics_handle();
-        if let (Some(port), Some(service)) = (self.port, settings.services.get_mut(&self.service)) {
+    pub(crate) async fn run(self) -> Result<Ended, Failure> {
+        let service = SERVICES
+            .into_iter()
+            .find(|name| *name == self.service)
+            .ok_or_else(|| Failure::Usage(format!("{} is no service", self.service)))?;
+        let mut settings = self.configuration.load_with_database()?;
+        if let (Some(port), Some(service)) = (self.port, settings.services.get_mut(service)) {
             service.port = port;
         }
-        if let Some(node_id) = self.node_id {
-            settings.orchestrator.node_id = node_id;
-        }
-        if settings.database.url.expose_secret().is_empty() {
-            return Err(
-                Usage("serve needs a database: set --database-url or ECOMMERCE__DATABASE__URL".to_owned()).into()
-            );
-        }
-        let listener = up::bind(&settings, &self.service).await?;
-        let wait = Duration::from_millis(settings.database.start_wait_ms);
-        db::wait_for(&settings.database.url, wait).await?;
-        let database = settings.service(&self.service).database.clone();
-        // A database that is not there, or was never migrated, is said now and not by the first request.
-        db::Connection::open(&settings.database.url, &database, &settings.database)
-            .await
-            .map_err(|error| anyhow::anyhow!("{error}; `ecommerce migrate` makes the databases"))?
-            .client()
-            .query_one("select max(version) from refinery_schema_history", &[])
-            .await
-            .map_err(|_| anyhow::anyhow!("database {database} is not migrated; run `ecommerce migrate`"))?;
-        let settings = Arc::new(settings);
-        let shutdown = CancellationToken::new();
-        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        let stop = shutdown.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
+        match self.node_id {
+            Some(_) if service != orchestrator::SERVICE => {
+                return Err(Failure::Usage(format!("--node-id is for the orchestrator, not for {service}")));
             }
-            stop.cancel();
-        });
-        let finished = if self.service == orchestrator::SERVICE {
-            orchestrator::start(settings, listener, shutdown).await?.finished().await
-        } else {
-            domain_services::start(&self.service, settings, listener, shutdown).await?.finished().await
-        };
-        match finished {
-            Ok(()) => Ok(Ended::Done),
-            Err(reason) => bail!("{} gave up: {reason}", self.service),
+            Some(node_id) => settings.orchestrator.node_id = node_id,
+            None => {}
+        }
+        let signals = Signals::listen()?;
+        let (listener, address) = services::bind(&settings, service).await?;
+        let start_wait = Duration::from_millis(settings.database.start_wait_ms);
+        tokio::select! {
+            () = signals.stop.cancelled() => return Ok(signals.ended()),
+            answered = db::wait_for(&settings.database.url, start_wait) => answered?,
+        }
+        services::check_migrated(&settings, service).await?;
+
+        let settings = Arc::new(settings);
+        let running = services::start(service, settings, listener, signals.stop.clone()).await?;
+        output::print(&format!("{service} http://{address}"));
+        tokio::select! {
+            ended = running.finished() => match ended {
+                Ok(()) => Ok(signals.ended()),
+                Err(reason) => Err(Failure::Broken(format!("{service} gave up: {reason}"))),
+            },
+            () = signals.force.cancelled() => Ok(Ended::Forced),
         }
     }
 }

@@ -1,37 +1,95 @@
-//! `status`: how one purchase stands.
+//! `status`: how one purchase stands, step by step.
 
 use clap::Args;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
 
-use crate::Ended;
-use crate::client::Target;
-use crate::output::{self, text};
+use crate::{
+    client::{Target, exact},
+    ending::{Ended, Failure},
+    output,
+};
 
 /// The options of `status`.
 #[derive(Args)]
 pub(crate) struct Status {
-    /// The transaction id
-    id: String,
+    /// The transaction id, as `order` and `list` show it
+    #[arg(value_parser = transaction_id)]
+    id: Uuid,
     #[command(flatten)]
     target: Target,
 }
 
+fn transaction_id(text: &str) -> Result<Uuid, String> {
+    Uuid::parse_str(text).map_err(|_| "a transaction id is a UUID, such as `ecommerce list` shows".to_owned())
+}
+
+#[derive(Deserialize)]
+struct Saga {
+    transaction_id: String,
+    status: String,
+    user_id: Option<String>,
+    product_id: Option<String>,
+    payment_id: Option<String>,
+    amount: Option<Box<RawValue>>,
+    created_at: Option<String>,
+    completed_at: Option<String>,
+    error_message: Option<String>,
+    #[serde(default)]
+    steps: Vec<Step>,
+}
+
+#[derive(Deserialize)]
+struct Step {
+    step: String,
+    participant: String,
+    state: String,
+    attempts: u64,
+    started_at: Option<String>,
+    finished_at: Option<String>,
+    error: Option<String>,
+}
+
 impl Status {
-    pub(crate) async fn run(self) -> anyhow::Result<Ended> {
-        let saga = self.target.get(&format!("/saga/status/{}", self.id)).await?;
-        if self.target.json {
-            output::json(&saga);
-            return Ok(Ended::Done);
+    pub(crate) async fn run(self) -> Result<Ended, Failure> {
+        let url = self.target.url(&["saga", "status", &self.id.to_string()])?;
+        let answer = self.target.get(url).await?;
+        let saga: Saga = answer.read()?;
+        match self.target.json {
+            true => output::print(answer.body.trim_end()),
+            false => output::print(&shown(saga)),
         }
-        output::table(
-            ["transaction", "status", "user", "amount", "product", "payment", "error"],
-            [["transaction_id", "status", "user_id", "amount", "product_id", "payment_id", "error_message"]
-                .map(|name| text(&saga[name]))],
-        );
-        let steps = saga["steps"].as_array().cloned().unwrap_or_default();
-        let rows = steps
-            .iter()
-            .map(|step| ["step", "participant", "state", "attempts", "error"].map(|name| text(&step[name])));
-        output::table(["step", "participant", "state", "attempts", "error"], rows);
         Ok(Ended::Done)
     }
+}
+
+fn shown(saga: Saga) -> String {
+    let amount = saga.amount.as_deref().map(exact);
+    let facts = output::table(
+        ["transaction", &saga.transaction_id],
+        [
+            [output::cell("status"), output::state(&saga.status)],
+            [output::cell("user"), output::optional(saga.user_id)],
+            [output::cell("amount"), output::optional(amount)],
+            [output::cell("product"), output::optional(saga.product_id)],
+            [output::cell("payment"), output::optional(saga.payment_id)],
+            [output::cell("created"), output::moment(saga.created_at)],
+            [output::cell("ended"), output::moment(saga.completed_at)],
+            [output::cell("error"), output::optional(saga.error_message)],
+        ],
+    );
+    let steps = saga.steps.into_iter().map(|step| {
+        [
+            output::cell(step.step),
+            output::cell(step.participant),
+            output::state(&step.state),
+            output::cell(step.attempts.to_string()),
+            output::moment(step.started_at),
+            output::moment(step.finished_at),
+            output::optional(step.error),
+        ]
+    });
+    let header = ["step", "participant", "state", "attempts", "started", "finished", "error"];
+    format!("{facts}\n{}", output::table(header, steps))
 }

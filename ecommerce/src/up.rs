@@ -1,23 +1,35 @@
-//! `up`: everything in one process. What can fail before anything runs (configuration, ports, the database) fails first.
+//! `up`: everything in one process.
+//!
+//! ```text
+//! ports bound ─► PostgreSQL started or reached ─► databases migrated ─► participants, orchestrator ─► URLs shown
+//! first signal ─► orchestrator (running sagas end) ─► participants ─► PostgreSQL ─► exit 0
+//! ```
+//! What can fail before anything runs fails first: a taken port leaves nothing half started.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
+mod database;
+mod stack;
 
-use anyhow::{Context, bail};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+};
+
 use clap::Args;
 use common::config::Settings;
-use common::telemetry;
-use ecommerce::embedded_postgres::{EmbeddedPostgres, Options, default_data_dir};
-use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
-use crate::settings::Configuration;
-use crate::{Ended, migrate};
+use self::{database::Database, stack::Stack};
+use crate::{
+    configuration::Configuration,
+    ending::{Ended, Failure},
+    output,
+    services::{self, SERVICES},
+    signals::Signals,
+};
 
-/// The node id of a process that runs everything: the same with every start, so that it finds its sagas again.
+/// Identity of the orchestrator unless one is configured: the same at every start, so that it goes on with its sagas at
+/// once. Two of them on one database keep each other out.
 const NODE_ID: &str = "up";
 
 /// The options of `up`.
@@ -25,123 +37,102 @@ const NODE_ID: &str = "up";
 pub(crate) struct Up {
     #[command(flatten)]
     configuration: Configuration,
-    /// Where the PostgreSQL of its own keeps its data [default: /var/lib/ecommerce as root, else under your data home]
-    #[arg(long)]
+    /// Where PostgreSQL keeps its data [default: $XDG_DATA_HOME/ecommerce or ~/.local/share/ecommerce, as root /var/lib/ecommerce]
+    #[arg(long, value_name = "DIR", env = "ECOMMERCE_DATA_DIR")]
     data_dir: Option<PathBuf>,
-    /// Never fetches PostgreSQL's binaries
+    /// Do not fetch PostgreSQL where none is installed
     #[arg(long)]
     offline: bool,
 }
 
+/// A service whose port is bound.
+struct Bound {
+    service: &'static str,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
 impl Up {
-    pub(crate) async fn run(self) -> anyhow::Result<Ended> {
+    pub(crate) async fn run(self) -> Result<Ended, Failure> {
         let mut settings = self.configuration.load()?;
-        telemetry::init(&settings.telemetry);
-        let _ = telemetry::metrics_handle();
         if settings.orchestrator.node_id.is_empty() {
             settings.orchestrator.node_id = NODE_ID.to_owned();
         }
-        let mut listeners = Vec::new();
-        for service in services() {
-            let listener = bind(&settings, service).await?;
-            let address = listener.local_addr()?;
-            if let Some(service) = settings.services.get_mut(service) {
-                service.port = address.port();
-                if service.url.is_empty() || service.url.ends_with(":0") {
-                    service.url = format!("http://{address}");
-                }
+        let signals = Signals::listen()?;
+        let bound = bind_all(&mut settings).await?;
+        let database = Database::start(&mut settings, self.data_dir, self.offline).await?;
+        let ran = tokio::select! {
+            () = signals.stop.cancelled() => Ok(()),
+            migrated = database.prepare(&settings) => match migrated {
+                Ok(()) => run(settings, bound, &database, &signals).await,
+                Err(failure) => Err(failure),
+            },
+        };
+        let stopped = database.stop().await;
+        ran.and(stopped)?;
+        Ok(signals.ended())
+    }
+}
+
+/// Binds all ports, and puts those that were free to choose into the addresses by which the services call each other.
+async fn bind_all(settings: &mut Settings) -> Result<Vec<Bound>, Failure> {
+    let mut all = Vec::new();
+    for service in SERVICES {
+        let (listener, address) = services::bind(settings, service).await?;
+        if let Some(service) = settings.services.get_mut(service) {
+            if let Some(host) = service.url.strip_suffix(":0") {
+                service.url = format!("{host}:{}", address.port());
             }
-            listeners.push((service, listener, address));
+            service.port = address.port();
         }
-        let postgres = self.database(&mut settings).await?;
-        let ran = run(settings, listeners).await;
-        if let Some(postgres) = postgres {
-            tokio::task::spawn_blocking(move || postgres.stop())
-                .await?
-                .context("PostgreSQL did not stop as it should")?;
-        }
-        ran
+        all.push(Bound { service, listener, address });
     }
-
-    /// Starts a PostgreSQL unless one is configured, and brings the databases up to date.
-    async fn database(&self, settings: &mut Settings) -> anyhow::Result<Option<EmbeddedPostgres>> {
-        let mut postgres = None;
-        if settings.database.url.expose_secret().is_empty() {
-            let data_dir = match &self.data_dir {
-                Some(data_dir) => data_dir.clone(),
-                None => default_data_dir()?,
-            };
-            let options = Options { offline: self.offline, ..Options::new(data_dir) };
-            let started = tokio::task::spawn_blocking(move || EmbeddedPostgres::start(options)).await??;
-            settings.database.url = SecretString::from(started.url());
-            postgres = Some(started);
-        }
-        migrate::all(settings).await?;
-        Ok(postgres)
-    }
+    Ok(all)
 }
 
-/// Returns the names of all services, the participants first.
-pub(crate) fn services() -> impl Iterator<Item = &'static str> {
-    domain_services::PARTICIPANTS.into_iter().chain([orchestrator::SERVICE])
-}
-
-/// Binds a service's port.
-pub(crate) async fn bind(settings: &Settings, service: &str) -> anyhow::Result<TcpListener> {
-    let address = settings.listen_address(service);
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("{service} cannot listen on {address}; free the port or set services.{service}.port"))
-}
-
-async fn run(settings: Settings, listeners: Vec<(&'static str, TcpListener, SocketAddr)>) -> anyhow::Result<Ended> {
-    let settings = Arc::new(settings);
-    let (stop_participants, stop_orchestrator) = (CancellationToken::new(), CancellationToken::new());
-    let mut participants = tokio::task::JoinSet::new();
-    let mut coordinator = None;
-    let mut front = None;
-    let mut shown = Vec::new();
-    for (service, listener, address) in listeners {
-        shown.push(format!("  {service:<13} http://{address}"));
-        if service == orchestrator::SERVICE {
-            coordinator = Some(orchestrator::start(settings.clone(), listener, stop_orchestrator.clone()).await?);
-            front = Some(address);
-        } else {
-            let running =
-                domain_services::start(service, settings.clone(), listener, stop_participants.clone()).await?;
-            participants
-                .spawn(async move { running.finished().await.map_err(|reason| format!("{service}: {reason}")) });
-        }
-    }
-    let (Some(coordinator), Some(front)) = (coordinator, front) else { bail!("there is no orchestrator") };
-    println!("Running, profile {}:\n{}\n", settings.profile, shown.join("\n"));
-    println!(
-        "Try:\n  curl -X POST http://{front}/saga/transaction -H 'content-type: application/json' \\\n    -d '{{\"user_id\":\"user-123\",\"amount\":99.99}}'\n\nCtrl-C stops."
-    );
-    let mut orchestrating = tokio::spawn(coordinator.finished());
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    // Whatever ends first, the rest is stopped in order: the orchestrator's sagas need the participants.
-    let failed = tokio::select! {
-        _ = interrupt.recv() => None,
-        _ = terminate.recv() => None,
-        ended = &mut orchestrating => Some(ended?.err().unwrap_or_else(|| "the orchestrator stopped".to_owned())),
-        Some(ended) = participants.join_next() => Some(ended?.err().unwrap_or_else(|| "a participant stopped".to_owned())),
+/// Runs the services until a signal; fails when one of them gives up.
+async fn run(settings: Settings, bound: Vec<Bound>, database: &Database, signals: &Signals) -> Result<(), Failure> {
+    let profile = settings.profile.clone();
+    let addresses: Vec<_> = bound.iter().map(|bound| (bound.service, bound.address)).collect();
+    let mut stack = Stack::start(Arc::new(settings), bound, signals).await?;
+    output::print(&welcome(&profile, &addresses, database));
+    let gave_up = tokio::select! {
+        () = signals.stop.cancelled() => None,
+        reason = stack.gave_up() => Some(reason),
+        () = database.keep_alive() => None,
     };
-    let stopping = async {
-        stop_orchestrator.cancel();
-        if !orchestrating.is_finished() {
-            let _ = (&mut orchestrating).await;
+    stack.stop(signals).await;
+    match gave_up {
+        None => Ok(()),
+        Some(reason) => Err(Failure::Broken(reason)),
+    }
+}
+
+fn welcome(profile: &str, addresses: &[(&str, SocketAddr)], database: &Database) -> String {
+    let mut lines = vec![format!("all services run (profile {profile}):")];
+    let mut front = String::new();
+    for (service, address) in addresses {
+        let url = format!("http://{}", reachable(*address));
+        lines.push(format!("  {service:<13} {url}"));
+        if *service == orchestrator::SERVICE {
+            front = url;
         }
-        stop_participants.cancel();
-        while participants.join_next().await.is_some() {}
+    }
+    lines.extend(database.url().map(|url| format!("  {:<13} {url}", "database")));
+    lines.push(format!(
+        "try:\n  curl -X POST {front}/saga/transaction -H 'content-type: application/json' -d \
+         '{{\"user_id\":\"user-123\",\"amount\":99.99}}'"
+    ));
+    lines.push("Ctrl-C stops".to_owned());
+    lines.join("\n")
+}
+
+/// An address that a client can use: a service on all interfaces is on loopback too.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let host = match address.ip() {
+        IpAddr::V4(any) if any.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(any) if any.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        host => host,
     };
-    eprintln!("Stopping: running sagas finish first (Ctrl-C again to stop at once).");
-    tokio::select! {
-        () = stopping => {}
-        _ = interrupt.recv() => eprintln!("Stopped at once; the next start goes on with what was running."),
-    }
-    match failed {
-        None => Ok(Ended::Done),
-        Some(reason) => bail!("{reason}"),
-    }
+    SocketAddr::new(host, address.port())
 }

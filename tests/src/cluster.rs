@@ -16,24 +16,27 @@ use std::{
     process::{Command, Stdio},
 };
 
+use ecommerce::embedded_postgres::{EmbeddedPostgres, Options};
 use tokio::{sync::OnceCell, task::spawn_blocking};
 
 use crate::{
     PATIENCE,
     database::Database,
     files::{are_we_root, is_open_to_all, target},
-    private_cluster::launch,
     wait_until,
 };
 
-/// Stacks at one time, of all test processes: more would need more than the hundred connections of the server.
-const SLOTS: u32 = 4;
+/// Stacks at one time, of all test processes: more would need more connections than the server has.
+const SLOTS: u32 = 5;
 
 /// Stops the server whose data folder is `$0`, once nobody uses it, and waits until it has ended: the lock under which
 /// this runs keeps the next user out until then.
 const STOP: &str = r#"
     pid=$(head -n 1 "$0/postmaster.pid") && kill -INT "$pid" || exit 0
     for _ in $(seq 600); do [ -e "$0/postmaster.pid" ] || break; sleep 0.05; done"#;
+
+/// Where a process that finds the server running reads how to reach it.
+const URL_FILE: &str = "url";
 
 struct Shared {
     url: String,
@@ -51,16 +54,37 @@ pub async fn server_url() -> &'static str {
 }
 
 async fn start_or_adopt() -> Shared {
-    let folder = folder();
-    let (starting, users, company) = spawn_blocking(|| enter(folder)).await.expect("waiting for a lock does not panic");
-    let data = folder.join("data");
-    let url = launch(&data).await.leave_running();
+    let (starting, users, company) =
+        spawn_blocking(|| enter(folder())).await.expect("waiting for a lock does not panic");
+    let url = match running().await {
+        Some(url) => url,
+        None => spawn_blocking(start).await.expect("the test server starts"),
+    };
     if company == Company::Alone {
         drop_leftovers(&url).await;
     }
-    stop_when_unused(&folder.join("users.lock"), &data);
+    stop_when_unused();
     drop(starting);
     Shared { url, _users: users }
+}
+
+/// Returns the URL of the server that another process started.
+async fn running() -> Option<String> {
+    let url = fs::read_to_string(folder().join(URL_FILE)).ok()?;
+    Database::try_connect(&url, "postgres").await.ok().map(|_| url)
+}
+
+/// Starts the server for good. These tests cut no power, so it may save itself the flushing.
+fn start() -> String {
+    let mut options = Options::new(folder());
+    let settings = [("fsync", "off"), ("full_page_writes", "off")];
+    options.extra_settings = settings.map(|(name, value)| (name.into(), value.into())).into();
+    let server = EmbeddedPostgres::start(options).unwrap_or_else(|error| panic!("{error}"));
+    let url = server.url();
+    fs::write(folder().join(URL_FILE), &url).expect("the folder of the test server can be written");
+    // Dropping it would stop the server.
+    std::mem::forget(server);
+    url
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -93,12 +117,12 @@ async fn drop_leftovers(url: &str) {
     }
 }
 
-fn stop_when_unused(users: &Path, data: &Path) {
+fn stop_when_unused() {
     let watchdog = Command::new("flock")
         .arg("--exclusive")
-        .arg(users)
+        .arg(folder().join("users.lock"))
         .args(["sh", "-c", STOP])
-        .arg(data)
+        .arg(folder().join("postgres"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

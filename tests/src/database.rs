@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures::{FutureExt, TryFutureExt};
+use futures::FutureExt;
 use tokio_postgres::{Client, Config, NoTls, Row, types::ToSql};
 
 /// A connection to one database.
@@ -36,18 +36,20 @@ impl Database {
         Ok(Self(Arc::new(client)))
     }
 
+    /// Says whether the connection still stands.
+    pub fn is_open(&self) -> bool {
+        !self.0.is_closed()
+    }
+
     /// Runs a statement and returns its rows.
     ///
     /// # Panics
     /// When it fails.
-    #[track_caller]
-    pub fn rows<'a>(
-        &'a self,
-        sql: &'a str,
-        parameters: &'a [&'a (dyn ToSql + Sync)],
-    ) -> impl Future<Output = Vec<Row>> + 'a {
-        let failed = move |error| panic!("{sql}: {error:?}");
-        self.0.query(sql, parameters).unwrap_or_else(failed)
+    pub async fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Vec<Row> {
+        match self.0.query(sql, parameters).await {
+            Ok(rows) => rows,
+            Err(error) => panic!("{sql}: {error:?}"),
+        }
     }
 
     /// Runs a query of one number.

@@ -9,11 +9,15 @@
 //! A test owns everything that it touches but the PostgreSQL server, so tests run side by side and in any order.
 //! One that stops the server itself takes a [`private_cluster`].
 
+pub mod actors;
+pub mod books;
 pub mod chance;
 pub mod cluster;
 pub mod database;
 pub mod files;
 pub mod http;
+pub mod operations;
+pub mod postgres_proxy;
 pub mod private_cluster;
 pub mod problem;
 pub mod proxy;

@@ -1,149 +1,54 @@
-//! A PostgreSQL server on a folder: the shared one of all tests, or one of a test's own that it may stop and start.
+//! A PostgreSQL server of one test's own, for tests that stop it.
 
-use std::fs::{self, Permissions};
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use ecommerce::embedded_postgres::{EmbeddedPostgres, Options};
+use tokio::{sync::Mutex, task::spawn_blocking};
 
-use tokio::task::spawn_blocking;
-use uuid::Uuid;
+use crate::files::TemporaryFolder;
 
-use crate::files::are_we_root;
-
-/// A server.
-pub struct Cluster {
-    data: PathBuf,
-    url: String,
-    is_private: bool,
+/// A server with a cluster of its own. Both end with the value.
+pub struct PrivateCluster {
+    /// `None` while it is stopped. Before the folder, so that it ends first.
+    server: Mutex<Option<EmbeddedPostgres>>,
+    folder: TemporaryFolder,
+    /// Where it is, whenever it runs.
+    pub url: String,
 }
 
-/// Starts a server on a folder, made first where there is none; adopts one that runs there.
-///
-/// # Panics
-/// When it does not start.
-pub async fn launch(data: &Path) -> Cluster {
-    let data = data.to_owned();
-    spawn_blocking(move || {
-        let sockets = socket_dir(&data);
-        make_for_postgres(&sockets);
-        if !data.join("PG_VERSION").exists() {
-            make_for_postgres(&data);
-            run("initdb", &["-D", text(&data), "-U", "postgres", "--auth=trust", "--no-sync"]);
-        }
-        let url = format!("postgres://postgres@/postgres?host={}", text(&sockets).replace('/', "%2F"));
-        let cluster = Cluster { data, url, is_private: false };
-        if !cluster.is_running() {
-            cluster.start();
-        }
-        cluster
-    })
-    .await
-    .expect("the server starts")
-}
-
-/// Starts a server of a test's own; it is removed with its value.
-///
-/// # Panics
-/// When it does not start.
-pub async fn private() -> Cluster {
-    let folder = std::env::temp_dir().join(format!("ecommerce-private-{}", Uuid::new_v4().simple()));
-    let cluster = launch(&folder).await;
-    Cluster { data: cluster.data.clone(), url: cluster.url.clone(), is_private: true }
-}
-
-impl Cluster {
-    /// Returns its URL, and lets it run on.
-    pub fn leave_running(self) -> String {
-        self.url.clone()
-    }
-
-    /// Returns its URL.
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// Starts it.
+impl PrivateCluster {
+    /// Makes a cluster and starts its server.
     ///
     /// # Panics
-    /// When it does not start.
-    pub fn start(&self) {
-        let sockets = socket_dir(&self.data);
-        let options = format!("-k {} -c listen_addresses='' -c max_connections=200", text(&sockets));
-        let log = self.data.join("server.log");
-        run("pg_ctl", &["-D", text(&self.data), "-w", "-l", text(&log), "-o", &options, "start"]);
+    /// When that fails.
+    pub async fn start() -> Self {
+        let folder = TemporaryFolder::new();
+        let server = launch(&folder).await;
+        let url = server.url();
+        Self { server: Mutex::new(Some(server)), folder, url }
     }
 
-    /// Stops it as a power cut would: nothing is written any more, recovery at the next start.
+    /// Stops the server; who is connected is disconnected.
     ///
     /// # Panics
-    /// When it does not stop.
-    pub fn stop_immediately(&self) {
-        run("pg_ctl", &["-D", text(&self.data), "-w", "-m", "immediate", "stop"]);
+    /// When it does not run, or does not stop.
+    pub async fn stop(&self) {
+        let server = self.server.lock().await.take().expect("the server runs");
+        let stopped = spawn_blocking(|| server.stop()).await.expect("stopping does not panic");
+        stopped.unwrap_or_else(|error| panic!("{error}"));
     }
 
-    fn is_running(&self) -> bool {
-        command("pg_ctl", &["-D", text(&self.data), "status"]).output().is_ok_and(|output| output.status.success())
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        if self.is_private {
-            if self.is_running() {
-                self.stop_immediately();
-            }
-            let _ = fs::remove_dir_all(&self.data);
-            let _ = fs::remove_dir_all(socket_dir(&self.data));
-        }
+    /// Starts the server again after [`PrivateCluster::stop`].
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn start_again(&self) {
+        let mut server = self.server.lock().await;
+        assert!(server.is_none(), "the server runs already");
+        *server = Some(launch(&self.folder).await);
     }
 }
 
-/// A short folder: the path of a socket must stay under 107 bytes.
-fn socket_dir(data: &Path) -> PathBuf {
-    let mut key = DefaultHasher::new();
-    data.hash(&mut key);
-    std::env::temp_dir().join(format!("ecommerce-sockets-{:016x}", key.finish()))
-}
-
-fn make_for_postgres(folder: &Path) {
-    fs::create_dir_all(folder).expect("the folder can be made");
-    fs::set_permissions(folder, Permissions::from_mode(0o700)).expect("its owner may open it");
-    if are_we_root() {
-        let chown = Command::new("chown").arg("-R").arg("postgres:postgres").arg(folder).status();
-        assert!(chown.is_ok_and(|status| status.success()), "the account postgres owns {}", folder.display());
-    }
-}
-
-fn run(program: &str, arguments: &[&str]) {
-    // Its output goes nowhere: the server keeps what it inherits open for as long as it lives.
-    let status =
-        command(program, arguments).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).status();
-    assert!(status.as_ref().is_ok_and(std::process::ExitStatus::success), "{program} {arguments:?}: {status:?}");
-}
-
-/// PostgreSQL does not run as root: its programs then run as `postgres`.
-fn command(program: &str, arguments: &[&str]) -> Command {
-    let program = bin_dir().join(program);
-    let mut command = if are_we_root() {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program);
-        command
-    } else {
-        Command::new(program)
-    };
-    command.args(arguments).current_dir("/");
-    command
-}
-
-/// The newest installed server.
-fn bin_dir() -> PathBuf {
-    let installed = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed");
-    let versions = installed.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    let newest = versions.max().expect("PostgreSQL is installed");
-    PathBuf::from(format!("/usr/lib/postgresql/{newest}/bin"))
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("paths of tests are UTF-8")
+async fn launch(folder: &TemporaryFolder) -> EmbeddedPostgres {
+    let options = Options::new(folder.path().join("server"));
+    let started = spawn_blocking(|| EmbeddedPostgres::start(options)).await;
+    started.expect("starting does not panic").unwrap_or_else(|error| panic!("{error}"))
 }

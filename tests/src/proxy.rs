@@ -72,7 +72,9 @@ async fn accept(
 }
 
 async fn carry(client: TcpStream, target: SocketAddr, traffic: watch::Receiver<Traffic>) {
-    let Ok(service) = TcpStream::connect(target).await else { return };
+    let Ok(service) = TcpStream::connect(target).await else {
+        return;
+    };
     // Small writes must not wait for each other here when they do not without a proxy.
     let _ = (client.set_nodelay(true), service.set_nodelay(true));
     let (client_read, client_write) = client.into_split();

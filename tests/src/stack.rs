@@ -9,7 +9,11 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     panic::{AssertUnwindSafe, resume_unwind},
-    sync::Arc,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use common::config::Settings;
@@ -24,7 +28,7 @@ use self::service::Service;
 use crate::{
     cluster,
     database::Database,
-    http::{Answer, send},
+    http::{Answer, send, try_send},
     proxy::Proxy,
 };
 
@@ -39,12 +43,16 @@ pub struct Stack {
     /// What its services were started with.
     pub settings: Arc<Settings>,
     server_url: String,
-    addresses: BTreeMap<&'static str, SocketAddr>,
+    /// Of each service, that of the one that the others call first.
+    addresses: RwLock<BTreeMap<&'static str, Vec<SocketAddr>>>,
+    turn: AtomicUsize,
     proxies: BTreeMap<&'static str, Proxy>,
     /// What runs now; a service that is stopped is not in it.
     services: Mutex<BTreeMap<&'static str, Service>>,
+    replicas: Mutex<Vec<Service>>,
+    databases: Mutex<BTreeMap<String, Database>>,
     http: Client,
-    _slot: Option<cluster::Slot>,
+    _slot: cluster::Slot,
 }
 
 /// Runs a test on a stack of its own, and takes it down again, also when the test fails.
@@ -68,10 +76,7 @@ impl Stack {
     /// When something does not start.
     pub async fn start(options: StackOptions) -> Self {
         common::telemetry::init(&options.load().telemetry);
-        let slot = match options.server_url {
-            Some(_) => None,
-            None => Some(cluster::Slot::take().await),
-        };
+        let slot = cluster::Slot::take().await;
         let server_url = match &options.server_url {
             Some(url) => url.clone(),
             None => cluster::server_url().await.to_owned(),
@@ -81,15 +86,18 @@ impl Stack {
         let mut addresses = BTreeMap::new();
         for (name, listener) in prepared.listeners {
             let service = Service::start(name, prepared.settings.clone(), listener).await;
-            addresses.insert(name, service.address);
+            addresses.insert(name, vec![service.address]);
             services.insert(name, service);
         }
         Self {
             settings: prepared.settings,
             server_url,
-            addresses,
+            addresses: RwLock::new(addresses),
+            turn: AtomicUsize::new(0),
             proxies: prepared.proxies,
             services: Mutex::new(services),
+            replicas: Mutex::default(),
+            databases: Mutex::default(),
             http: Client::new(),
             _slot: slot,
         }
@@ -101,8 +109,9 @@ impl Stack {
     /// What did not end as it should.
     pub async fn end(&self) -> Result<(), String> {
         let services = std::mem::take(&mut *self.services.lock().await);
+        let replicas = std::mem::take(&mut *self.replicas.lock().await);
         // All at once: a saga that runs may need its participants until its grace is over.
-        let ends = join_all(services.into_values().map(Service::stop)).await;
+        let ends = join_all(services.into_values().chain(replicas).map(Service::stop)).await;
         self.drop_databases().await?;
         ends.into_iter().collect()
     }
@@ -116,9 +125,33 @@ impl Stack {
         Ok(())
     }
 
-    /// Returns where a service listens.
+    /// Returns where a service listens; of several replicas, the one that the other services call.
+    ///
+    /// # Panics
+    /// When there is no such service.
     pub fn address(&self, service: &str) -> SocketAddr {
-        self.addresses[service]
+        self.addresses_of(service)[0]
+    }
+
+    fn addresses_of(&self, service: &str) -> Vec<SocketAddr> {
+        self.addresses.read().unwrap_or_else(PoisonError::into_inner)[service].clone()
+    }
+
+    /// Starts a second process of a service, so to speak: it shares nothing with the first one but the database.
+    /// From now on the requests of the test go to both in turn, and those of the other services to the first one.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn add_replica(&self, service: &'static str) {
+        let listener = service::listen(service::ANY_PORT).await;
+        let replica = Service::start(service, self.settings.clone(), listener).await;
+        self.announce(service, replica.address);
+        self.replicas.lock().await.push(replica);
+    }
+
+    fn announce(&self, service: &'static str, address: SocketAddr) {
+        let mut addresses = self.addresses.write().unwrap_or_else(PoisonError::into_inner);
+        addresses.entry(service).or_default().push(address);
     }
 
     /// Returns the proxy between the orchestrator and a participant.
@@ -129,9 +162,24 @@ impl Stack {
         &self.proxies[service]
     }
 
+    /// Says whether a service takes requests and calls itself healthy; one that leaves the question open does not.
+    pub async fn is_healthy(&self, service: &str) -> bool {
+        const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+        let probe = self.request(Method::GET, service, "/health/").timeout(PROBE_TIMEOUT);
+        let answer = try_send(probe).await;
+        answer.is_ok_and(|answer| answer.status == 200)
+    }
+
     /// Makes a request to a service, to be sent by [`send`].
     pub fn request(&self, method: Method, service: &str, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("http://{}{path}", self.address(service)))
+        let addresses = self.addresses_of(service);
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        self.request_at(method, addresses[turn % addresses.len()], path)
+    }
+
+    /// Makes a request to one replica of a service, to be sent by [`send`].
+    pub fn request_at(&self, method: Method, address: SocketAddr, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("http://{address}{path}"))
     }
 
     /// Sends a request without a body.
@@ -149,26 +197,39 @@ impl Stack {
         send(self.request(Method::DELETE, service, path)).await
     }
 
-    /// Changes the failure settings of a service, until it is restarted.
+    /// Changes the failure settings of a service and its replicas, until they are restarted.
     ///
     /// # Panics
     /// When the service does not take them.
     pub async fn set_faults(&self, service: &str, faults: Value) {
-        let request = self.request(Method::PUT, service, "/debug/faults");
-        let answer = send(with_json(request, &faults)).await;
-        assert_eq!(answer.status, 200, "{service} takes no {faults}: {}", answer.text);
+        for address in self.addresses_of(service) {
+            let request = self.request_at(Method::PUT, address, "/debug/faults");
+            let answer = send(with_json(request, &faults)).await;
+            assert_eq!(answer.status, 200, "{service} takes no {faults}: {}", answer.text);
+        }
     }
 
-    /// Connects to the database of a service.
+    /// Returns a connection to the database of a service.
+    ///
+    /// # Panics
+    /// When there is none to be had.
     pub async fn database(&self, service: &str) -> Database {
-        Database::connect(&self.server_url, self.database_name(service)).await
+        let mut databases = self.databases.lock().await;
+        match databases.get(service) {
+            Some(database) if database.is_open() => database.clone(),
+            _ => {
+                let database = Database::connect(&self.server_url, self.database_name(service)).await;
+                databases.insert(service.to_owned(), database.clone());
+                database
+            }
+        }
     }
 
     fn database_name(&self, service: &str) -> &str {
         &self.settings.service(service).database
     }
 
-    /// Stops a service, as a terminated process would.
+    /// Stops a service, as a terminated process would; its replicas go on.
     ///
     /// # Panics
     /// When it does not run, or does not end as it should.

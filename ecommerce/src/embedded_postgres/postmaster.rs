@@ -16,8 +16,13 @@ use super::EmbeddedError;
 #[derive(Debug)]
 pub(super) enum Found {
     /// A server that takes connections.
-    Ready(PidFile),
-    /// A server that is starting or stopping.
+    Ready {
+        /// What it wrote.
+        file: PidFile,
+        /// The folder of the program that runs.
+        bin_dir: PathBuf,
+    },
+    /// A server that is starting, stopping or dying.
     InTransition,
     /// No server; what a dead one left behind has been removed.
     Nothing,
@@ -34,15 +39,6 @@ pub(super) struct PidFile {
     pub(super) socket_dir: PathBuf,
 }
 
-impl PidFile {
-    /// Returns the folder of the program that runs.
-    pub(super) fn bin_dir(&self) -> Result<PathBuf, EmbeddedError> {
-        let link = PathBuf::from(format!("/proc/{}/exe", self.pid));
-        let program = fs::read_link(&link).map_err(EmbeddedError::io("read", &link))?;
-        Ok(program.parent().unwrap_or(Path::new("/")).to_owned())
-    }
-}
-
 /// Looks for a server of this cluster and removes the file of a dead one.
 pub(super) fn look(cluster: &Path) -> Result<Found, EmbeddedError> {
     let path = cluster.join("postmaster.pid");
@@ -52,12 +48,21 @@ pub(super) fn look(cluster: &Path) -> Result<Found, EmbeddedError> {
         Err(error) => return Err(EmbeddedError::io("read", &path)(error)),
     };
     match first_pid(&text) {
-        Some(pid) if is_alive(pid, cluster) => Ok(ready(&text).map_or(Found::InTransition, Found::Ready)),
+        Some(pid) if is_alive(pid, cluster) => Ok(match (ready(&text), bin_dir(pid)) {
+            (Some(file), Some(bin_dir)) => Found::Ready { file, bin_dir },
+            _ => Found::InTransition,
+        }),
         _ => {
             fs::remove_file(&path).map_err(EmbeddedError::io("remove", &path))?;
             Ok(Found::Nothing)
         }
     }
+}
+
+/// The folder of a process's program; `None` once the process has ended.
+fn bin_dir(pid: u32) -> Option<PathBuf> {
+    let program = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    program.parent().map(Path::to_owned)
 }
 
 /// Says whether the server with this process id has written that it takes connections.

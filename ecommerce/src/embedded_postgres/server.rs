@@ -187,7 +187,8 @@ pub(super) fn wait_until(
 
 /// Says whether PostgreSQL's words come down to a full disk.
 pub(super) fn tells_of_full_disk(said: &str) -> bool {
-    said.contains("No space left on device")
+    // The second is the hint on a write that was cut short.
+    said.contains("No space left on device") || said.contains("Check free disk space")
 }
 
 /// Picks from PostgreSQL's words those that say why it ended, on one line; else the last lines.

@@ -1,6 +1,6 @@
 //! What a test's stack is like, and all that must be there before its services start.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use common::{
     config::{ConfigSource, Settings},
@@ -9,7 +9,10 @@ use common::{
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-use super::{ORCHESTRATOR, SERVICES, service::listen};
+use super::{
+    ORCHESTRATOR, SERVICES,
+    service::{ANY_PORT, listen},
+};
 use crate::proxy::Proxy;
 
 /// Settings of every stack, above those of the profile.
@@ -103,7 +106,7 @@ impl StackOptions {
         let mut listeners = Vec::new();
         let mut proxies = BTreeMap::new();
         for name in SERVICES {
-            let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).await;
+            let listener = listen(ANY_PORT).await;
             let mut address = listener.local_addr().expect("a bound listener has an address");
             source = source
                 .with(&format!("services.{name}.port"), address.port())

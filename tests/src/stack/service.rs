@@ -1,6 +1,9 @@
 //! One running service of a stack.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
 use common::config::Settings;
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
@@ -8,6 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::ORCHESTRATOR;
 use crate::PATIENCE;
+
+/// A port that is free, on loopback.
+pub(super) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 pub(super) struct Service {
     pub(super) address: SocketAddr,

@@ -1,0 +1,51 @@
+//! The options that say which configuration is meant.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use common::{
+    config::{ConfigSource, DEVELOPMENT, Settings},
+    telemetry,
+};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::ending::Failure;
+
+/// Which configuration.
+#[derive(Args)]
+pub(crate) struct Configuration {
+    /// development, bench, production, or a file of your own in the configuration folder
+    #[arg(long, value_name = "NAME", default_value = DEVELOPMENT, env = "ECOMMERCE_PROFILE")]
+    profile: String,
+    /// Folder with default.toml and the profiles [default: ./config if it has one, else the files built in]
+    #[arg(long, value_name = "DIR", env = "ECOMMERCE_CONFIG_DIR")]
+    config_dir: Option<PathBuf>,
+    /// PostgreSQL server: postgres://user:password@host:port/ (a secret is better given by the variable)
+    #[arg(long, value_name = "URL", env = "ECOMMERCE_DATABASE_URL", hide_env_values = true)]
+    pub(crate) database_url: Option<String>,
+}
+
+impl Configuration {
+    /// Loads the settings and sets up the logs and the metrics that they ask for.
+    pub(crate) fn load(&self) -> Result<Settings, Failure> {
+        let source = ConfigSource::of_process(self.config_dir.clone(), self.profile.as_str());
+        let mut settings = source.load()?;
+        if let Some(url) = &self.database_url {
+            settings.database.url = SecretString::from(url.as_str());
+        }
+        telemetry::init(&settings.telemetry);
+        let _ = telemetry::metrics_handle();
+        Ok(settings)
+    }
+
+    /// As [`Configuration::load`], where there must be a database.
+    pub(crate) fn load_with_database(&self) -> Result<Settings, Failure> {
+        let settings = self.load()?;
+        match settings.database.url.expose_secret().is_empty() {
+            false => Ok(settings),
+            true => Err(Failure::Usage(
+                "no database is configured: set ECOMMERCE__DATABASE__URL, database.url or --database-url".to_owned(),
+            )),
+        }
+    }
+}

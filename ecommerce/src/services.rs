@@ -1,0 +1,104 @@
+//! The five services as one list, for the commands that start or migrate them.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use common::{config::Settings, db, service::Running};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::ending::Failure;
+
+/// The names of all services, the participants first: the orchestrator needs them.
+pub(crate) const SERVICES: [&str; 5] = {
+    let [one, two, three, four] = domain_services::PARTICIPANTS;
+    [one, two, three, four, orchestrator::SERVICE]
+};
+
+/// Binds a service's port.
+pub(crate) async fn bind(settings: &Settings, service: &str) -> Result<(TcpListener, SocketAddr), Failure> {
+    let address = settings.listen_address(service);
+    let bound = async {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    bound.await.map_err(|error: std::io::Error| {
+        let reason = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "the port is taken".to_owned(),
+            _ => error.to_string(),
+        };
+        Failure::Broken(format!(
+            "{service} cannot listen on {address}: {reason}; stop what listens there, or set services.{service}.port \
+             (ECOMMERCE__SERVICES__{}__PORT) or http.bind",
+            service.to_uppercase()
+        ))
+    })
+}
+
+/// Starts a service.
+pub(crate) async fn start(
+    service: &'static str,
+    settings: Arc<Settings>,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> Result<Running, Failure> {
+    let failed =
+        |error: &(dyn std::error::Error + 'static)| Failure::broken(&format!("{service} did not start"), error);
+    match service == orchestrator::SERVICE {
+        true => orchestrator::start(settings, listener, shutdown).await.map_err(|error| failed(&error)),
+        false => domain_services::start(service, settings, listener, shutdown).await.map_err(|error| failed(&error)),
+    }
+}
+
+/// What migrating one database came to.
+pub(crate) struct Migrated {
+    pub(crate) service: &'static str,
+    pub(crate) database: String,
+    pub(crate) applied: usize,
+}
+
+/// Makes the databases that are missing and migrates all of them. The server must answer.
+pub(crate) async fn migrate(settings: &Settings) -> Result<Vec<Migrated>, Failure> {
+    let url = &settings.database.url;
+    let mut migrated = Vec::new();
+    for service in SERVICES {
+        let database = settings.service(service).database.clone();
+        db::ensure_database(url, &database).await?;
+        let applied = match service == orchestrator::SERVICE {
+            true => db::migrate(url, &database, orchestrator::migrations()).await?,
+            false => db::migrate(url, &database, domain_services::migrations(service)).await?,
+        };
+        migrated.push(Migrated { service, database, applied });
+    }
+    Ok(migrated)
+}
+
+/// Checks that a service's database is there and that every migration was applied to it. Later ones, of a newer
+/// program, are no harm: migrations only add.
+pub(crate) async fn check_migrated(settings: &Settings, service: &str) -> Result<(), Failure> {
+    let database = &settings.service(service).database;
+    let advice = "`ecommerce migrate` brings it up to date";
+    let runner = match service == orchestrator::SERVICE {
+        true => orchestrator::migrations(),
+        false => domain_services::migrations(service),
+    };
+    let newest = runner.get_migrations().iter().map(|migration| migration.version()).max();
+    let outdated = |reason: &str| Failure::Broken(format!("database {database} {reason}: {advice}"));
+
+    let connection = db::Connection::open(&settings.database.url, database, &settings.database).await.map_err(
+        |error| match error {
+            db::DbError::Refused { .. } => Failure::Broken(format!("{error}; {advice}")),
+            other => Failure::from(other),
+        },
+    )?;
+    let applied = connection
+        .client()
+        .query_one("select max(version)::int8 from refinery_schema_history", &[])
+        .await
+        .map_err(|_| outdated("was never migrated"))?
+        .get::<_, Option<i64>>(0);
+    match applied >= newest.map(i64::from) {
+        true => Ok(()),
+        false => Err(outdated("is behind this program")),
+    }
+}

@@ -1,0 +1,109 @@
+//! The database of `up`: the configured server, or one of its own that is kept alive.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use common::{config::Settings, db};
+use ecommerce::embedded_postgres::{EmbeddedPostgres, Options, default_data_dir};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::task::spawn_blocking;
+use tracing::{error, info, warn};
+
+use crate::{ending::Failure, services};
+
+/// How soon the death of PostgreSQL is noticed, and the wait between two attempts to start it again.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// The server that the services work on.
+pub(super) enum Database {
+    /// Somebody else's.
+    Configured,
+    /// Ours.
+    Embedded {
+        /// Shared with the threads that wait for it; taken out to be stopped.
+        server: Arc<Mutex<Option<EmbeddedPostgres>>>,
+        /// Where it is.
+        url: String,
+    },
+}
+
+impl Database {
+    /// Starts a server unless one is configured, and puts its URL into the settings.
+    pub(super) async fn start(
+        settings: &mut Settings,
+        data_dir: Option<PathBuf>,
+        offline: bool,
+    ) -> Result<Self, Failure> {
+        if !settings.database.url.expose_secret().is_empty() {
+            return Ok(Self::Configured);
+        }
+        let data_dir = match data_dir {
+            Some(data_dir) => data_dir,
+            None => default_data_dir()?,
+        };
+        let options = Options { offline, ..Options::new(data_dir) };
+        let server = blocking(move || EmbeddedPostgres::start(options)).await??;
+        info!(pid = server.pid(), programs = %server.bin_dir().display(), "PostgreSQL runs");
+        let url = server.url();
+        settings.database.url = SecretString::from(url.as_str());
+        Ok(Self::Embedded { server: Arc::new(Mutex::new(Some(server))), url })
+    }
+
+    /// Waits until the server answers and migrates the databases.
+    pub(super) async fn prepare(&self, settings: &Settings) -> Result<(), Failure> {
+        let start_wait = Duration::from_millis(settings.database.start_wait_ms);
+        db::wait_for(&settings.database.url, start_wait).await?;
+        services::migrate(settings).await?;
+        Ok(())
+    }
+
+    /// Returns where our own server is; a configured one's address may hold a password.
+    pub(super) fn url(&self) -> Option<&str> {
+        match self {
+            Self::Configured => None,
+            Self::Embedded { url, .. } => Some(url),
+        }
+    }
+
+    /// Starts our own server again whenever it died; never ends. The services answer 503 meanwhile, and go on after.
+    pub(super) async fn keep_alive(&self) {
+        let Self::Embedded { server, .. } = self else {
+            return std::future::pending().await;
+        };
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            if lock(server).as_mut().is_none_or(EmbeddedPostgres::is_running) {
+                continue;
+            }
+            warn!("PostgreSQL died; it is started again");
+            let server = server.clone();
+            match blocking(move || lock(&server).as_mut().map_or(Ok(()), EmbeddedPostgres::revive)).await {
+                Ok(Ok(())) => info!("PostgreSQL runs again"),
+                Ok(Err(error)) => error!(%error, "PostgreSQL does not start again"),
+                Err(failure) => error!(%failure, "PostgreSQL does not start again"),
+            }
+        }
+    }
+
+    /// Stops our own server. A start that is under way is waited for.
+    pub(super) async fn stop(self) -> Result<(), Failure> {
+        let Self::Embedded { server, .. } = self else {
+            return Ok(());
+        };
+        blocking(move || lock(&server).take().map_or(Ok(()), EmbeddedPostgres::stop)).await??;
+        info!("PostgreSQL stopped");
+        Ok(())
+    }
+}
+
+/// What a panic left behind is still the server, which has to be stopped.
+fn lock(server: &Mutex<Option<EmbeddedPostgres>>) -> MutexGuard<'_, Option<EmbeddedPostgres>> {
+    server.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    spawn_blocking(work).await.map_err(|error| Failure::broken("PostgreSQL", &error))
+}

@@ -1,0 +1,81 @@
+//! The five services as one running thing.
+
+use std::sync::Arc;
+
+use common::config::Settings;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::Bound;
+use crate::{ending::Failure, services, signals::Signals};
+
+/// Running services. The orchestrator stops before the participants: its running sagas need them.
+#[derive(Default)]
+pub(super) struct Stack {
+    orchestrator: Group,
+    participants: Group,
+}
+
+/// Services that are told to stop together.
+#[derive(Default)]
+struct Group {
+    shutdown: CancellationToken,
+    /// Each gives its service's name, and the reason if it gave up.
+    running: JoinSet<(&'static str, Result<(), String>)>,
+}
+
+impl Stack {
+    /// Starts all services in the order given; if one does not start, those that did are stopped.
+    pub(super) async fn start(settings: Arc<Settings>, all: Vec<Bound>, signals: &Signals) -> Result<Self, Failure> {
+        let mut stack = Self::default();
+        for bound in all {
+            if let Err(failure) = stack.add(bound, settings.clone()).await {
+                stack.stop(signals).await;
+                return Err(failure);
+            }
+        }
+        Ok(stack)
+    }
+
+    async fn add(&mut self, bound: Bound, settings: Arc<Settings>) -> Result<(), Failure> {
+        let Bound { service, listener, .. } = bound;
+        let group = match service == orchestrator::SERVICE {
+            true => &mut self.orchestrator,
+            false => &mut self.participants,
+        };
+        let shutdown = group.shutdown.clone();
+        let running = services::start(service, settings, listener, shutdown).await?;
+        group.running.spawn(async move { (service, running.finished().await) });
+        Ok(())
+    }
+
+    /// Returns when a service ends that was not told to, with the reason.
+    pub(super) async fn gave_up(&mut self) -> String {
+        let ended = tokio::select! {
+            Some(ended) = self.orchestrator.running.join_next() => ended,
+            Some(ended) = self.participants.running.join_next() => ended,
+            else => return "no service runs".to_owned(),
+        };
+        match ended {
+            Ok((service, Err(reason))) => format!("{service} gave up: {reason}"),
+            Ok((service, Ok(()))) => format!("{service} stopped by itself"),
+            Err(error) => format!("a service died: {error}"),
+        }
+    }
+
+    /// Stops all services in order; a second signal cuts them off.
+    pub(super) async fn stop(mut self, signals: &Signals) {
+        let in_order = async {
+            for (name, group) in [("orchestrator", &mut self.orchestrator), ("participants", &mut self.participants)] {
+                group.shutdown.cancel();
+                while group.running.join_next().await.is_some() {}
+                info!("{name} stopped");
+            }
+        };
+        tokio::select! {
+            () = in_order => {}
+            () = signals.force.cancelled() => {}
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Commands that end by themselves: what they print, and their exit codes.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpListener,
+    thread,
+};
+
+use crate::{
+    program::{command, finish, run},
+    support::Folder,
+};
+
+/// A port that nobody listens on: bound and given back.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Answers one request with a status line and a body, and returns the address and what was asked.
+fn answering(status: &'static str, body: &'static str) -> (String, thread::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let asked = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = String::new();
+        let mut buffer = [0; 4096];
+        while !is_complete(&request) {
+            let count = stream.read(&mut buffer).unwrap();
+            assert_ne!(count, 0, "the client hung up: {request}");
+            request.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+        }
+        let length = body.len();
+        write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}").unwrap();
+        request
+    });
+    (address, asked)
+}
+
+/// A request without a body ends with its header, one with JSON where the object closes.
+fn is_complete(request: &str) -> bool {
+    request.split_once("\r\n\r\n").is_some_and(|(_, body)| request.starts_with("GET") || body.ends_with('}'))
+}
+
+#[test]
+fn the_version_is_told() {
+    let ran = run(&["--version"]);
+    assert_eq!((ran.code, ran.out), (0, format!("ecommerce {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn the_help_tells_the_exit_codes_and_every_command() {
+    let ran = run(&["--help"]);
+    assert_eq!(ran.code, 0);
+    for word in ["Exit codes", "up", "serve", "migrate", "order", "status", "list", "health", "completions"] {
+        assert!(ran.out.contains(word), "{word}: {}", ran.out);
+    }
+}
+
+#[test]
+fn every_shell_has_completions() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ran = run(&["completions", shell]);
+        assert_eq!(ran.code, 0, "{shell}");
+        assert!(ran.out.contains("ecommerce") && ran.out.contains("data-dir"), "{shell}");
+    }
+    assert_eq!(run(&["completions", "cobol"]).code, 2);
+}
+
+#[test]
+fn bad_usage_is_exit_code_2() {
+    let cases: [&[&str]; 9] = [
+        &[],
+        &["upp"],
+        &["serve", "shipping"],
+        &["order", "--user", "u"],
+        &["order", "--user", "u", "--amount", "1.234"],
+        &["order", "--user", "u", "--amount", "-1"],
+        &["order", "--user", "u", "--amount", "1e3"],
+        &["status", "no-uuid"],
+        &["list", "--status", "LOST"],
+    ];
+    for arguments in cases {
+        assert_eq!(run(arguments).code, 2, "{arguments:?}");
+    }
+    assert_eq!(run(&["list", "--limit", "1001"]).code, 2);
+    let https = run(&["list", "--target", "https://shop.example"]);
+    assert_eq!(https.code, 2);
+    assert!(https.error().contains("TLS"), "{https:?}");
+}
+
+#[test]
+fn every_mistake_in_the_configuration_is_listed_with_its_place() {
+    let folder = Folder::new();
+    fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../config/default.toml"), folder.path().join("default.toml"))
+        .unwrap();
+    let profile = "[faults.payments.charge]\nfailure_rat = 0.5\n[http]\nbody_limit_bytes = \"many\"\n";
+    fs::write(folder.path().join("mine.toml"), profile).unwrap();
+    let ran = finish(
+        command(&["up", "--profile", "mine", "--config-dir"])
+            .arg(folder.path())
+            .env("ECOMMERCE__SERVICES__PAYMENTS__PROT", "1"),
+    );
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.error().contains("3 places"), "{ran:?}");
+    for word in ["failure_rat", "failure_rate", "mine.toml", "body_limit_bytes", "ECOMMERCE__SERVICES__PAYMENTS__PROT"]
+    {
+        assert!(ran.err.contains(word), "{word}: {ran:?}");
+    }
+}
+
+#[test]
+fn an_unknown_profile_is_refused_with_those_that_there_are() {
+    let ran = run(&["up", "--profile", "developmnt"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.error().contains("did you mean development?"), "{ran:?}");
+}
+
+#[test]
+fn a_taken_port_is_named_with_its_service_and_its_setting() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let folder = Folder::new();
+    let mut up = crate::program::up_command(&folder.path().join("data"));
+    let ran = finish(up.env("ECOMMERCE__SERVICES__INVENTORY__PORT", &port));
+    assert_eq!(ran.code, 4, "{ran:?}");
+    for word in ["inventory", port.as_str(), "taken", "services.inventory.port"] {
+        assert!(ran.error().contains(word), "{word}: {ran:?}");
+    }
+    assert!(!folder.path().join("data").exists(), "nothing was half started");
+}
+
+#[test]
+fn a_database_that_does_not_answer_is_exit_code_3_and_its_password_is_not_shown() {
+    let url = format!("postgres://someone:hush@127.0.0.1:{}/", free_port());
+    for arguments in [&["migrate"][..], &["serve", "payments", "--port", "0"], &["up"]] {
+        let ran = finish(
+            command(arguments)
+                .env("ECOMMERCE__DATABASE__URL", &url)
+                .env("ECOMMERCE__DATABASE__START_WAIT_MS", "100")
+                .envs(
+                    ["ORCHESTRATOR", "CATALOG", "PAYMENTS", "INVENTORY", "PURCHASES"]
+                        .map(|service| (format!("ECOMMERCE__SERVICES__{service}__PORT"), "0")),
+                ),
+        );
+        assert_eq!(ran.code, 3, "{arguments:?} {ran:?}");
+        assert!(ran.error().contains("cannot reach PostgreSQL at 127.0.0.1"), "{ran:?}");
+        assert!(!ran.err.contains("hush"), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_database_url_that_is_none_is_a_mistake_of_the_configuration() {
+    let ran = run(&["migrate", "--database-url", "mysql://x"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    let none = run(&["serve", "catalog"]);
+    assert_eq!(none.code, 2, "{none:?}");
+    assert!(none.error().contains("no database is configured"), "{none:?}");
+}
+
+#[test]
+fn an_orchestrator_that_does_not_answer_is_exit_code_3() {
+    let target = format!("http://127.0.0.1:{}", free_port());
+    let id = "0190a2f0-0000-7000-8000-000000000000";
+    for arguments in [&["order", "--user", "u", "--amount", "1"][..], &["status", id], &["list"]] {
+        let ran = finish(command(arguments).args(["--target", &target]));
+        assert_eq!(ran.code, 3, "{arguments:?}");
+        assert!(ran.error().contains(&target), "{ran:?}");
+        assert!(ran.error().contains("ecommerce up"), "{ran:?}");
+    }
+    // For a container the only answers are yes and no.
+    assert_eq!(run(&["health", &target]).code, 1);
+}
+
+#[test]
+fn an_order_sends_the_amount_as_it_was_given() {
+    let answer = r#"{"transaction_id":"t-1","status":"COMPLETED","details":{"amount":19.90}}"#;
+    let (target, asked) = answering("200 OK", answer);
+    let ran = run(&["order", "--user", "José \"J\"", "--amount", "19.9", "--product", "7", "--target", &target]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.out.contains("19.90") && ran.out.contains("COMPLETED"), "{ran:?}");
+    let request = asked.join().unwrap();
+    assert!(request.starts_with("POST /saga/transaction HTTP/1.1"), "{request}");
+    assert!(request.ends_with(r#"{"user_id":"José \"J\"","amount":19.90,"product_id":"7"}"#), "{request}");
+}
+
+#[test]
+fn the_json_is_the_servers_own() {
+    let answer =
+        r#"{"transaction_id":"t-1","status":"COMPENSATED","details":{"error":"409: payments conflict","amount":1.10}}"#;
+    let (target, _) = answering("409 Conflict", answer);
+    let ran = run(&["order", "--user", "u", "--amount", "1.1", "--json", "--target", &target]);
+    assert_eq!((ran.code, ran.out.trim_end()), (1, answer));
+}
+
+#[test]
+fn an_error_of_the_server_is_told_with_its_fields() {
+    let problem = r#"{"type":"about:blank","title":"Unprocessable","status":422,"detail":"bad fields","errors":[{"field":"user_id","message":"is blank"}]}"#;
+    let (target, _) = answering("422 Unprocessable Entity", problem);
+    let ran = run(&["order", "--user", " ", "--amount", "1", "--target", &target]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.error().contains("user_id: is blank"), "{ran:?}");
+
+    let unknown = r#"{"transaction_id":"t-9","status":503,"detail":"not known yet"}"#;
+    let (target, _) = answering("503 Service Unavailable", unknown);
+    let ran = run(&["order", "--user", "u", "--amount", "1", "--target", &target]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+    assert!(ran.error().contains("ecommerce status t-9"), "{ran:?}");
+
+    let (target, _) = answering("502 Bad Gateway", "<html>");
+    let ran = run(&["order", "--user", "u", "--amount", "1", "--target", &target]);
+    assert_eq!(ran.code, 4, "a proxy's 502 is no saga that failed: {ran:?}");
+}
+
+#[test]
+fn a_list_asks_with_its_filters_and_shows_no_control_characters() {
+    let page = r#"{"total":1,"transactions":[{"transaction_id":"t-1","status":"COMPLETED","user_id":"a\u001b[31mb","amount":5.00}],"next_cursor":"next"}"#;
+    let (target, asked) = answering("200 OK", page);
+    let ran = run(&[
+        "list",
+        "--status",
+        "completed",
+        "--user",
+        "a&b",
+        "--limit",
+        "1",
+        "--target",
+        &format!("{target}/orchestrator/"),
+    ]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(!ran.out.contains('\u{1b}') && ran.out.contains("5.00") && ran.out.contains("--cursor next"), "{ran:?}");
+    let request = asked.join().unwrap();
+    let line = request.lines().next().unwrap();
+    assert_eq!(line, "GET /orchestrator/saga/transactions?limit=1&status=COMPLETED&user_id=a%26b HTTP/1.1");
+}
+
+#[test]
+fn health_is_yes_or_no() {
+    for (status, code) in [("200 OK", 0), ("503 Service Unavailable", 1)] {
+        let (target, asked) = answering(status, r#"{"status":"…"}"#);
+        assert_eq!(run(&["health", &target]).code, code, "{status}");
+        assert!(asked.join().unwrap().starts_with("GET /health/ HTTP/1.1"));
+    }
+}

@@ -1,0 +1,8 @@
+//! The binary and its launcher of PostgreSQL, from outside, with real processes.
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+mod cli;
+mod embedded_postgres;
+mod program;
+mod support;
+mod up;

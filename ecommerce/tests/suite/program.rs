@@ -1,0 +1,187 @@
+//! Runs the binary: to its end, or as a long-running process that is stopped whatever happens.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    thread,
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{self, PATIENCE};
+
+/// What a command came to.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Ran {
+    /// Returns the line that tells the error.
+    pub(crate) fn error(&self) -> &str {
+        let lines: Vec<&str> = self.err.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert_eq!(lines.len(), 1, "one error: {self:?}");
+        lines[0]
+    }
+}
+
+/// Makes the command, without what the environment of the tests says of it, and in a folder without a `config`.
+pub(crate) fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ecommerce"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ECOMMERCE") {
+            command.env_remove(name);
+        }
+    }
+    command.current_dir("/").args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(arguments: &[&str]) -> Ran {
+    finish(&mut command(arguments))
+}
+
+pub(crate) fn finish(command: &mut Command) -> Ran {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    Ran {
+        code: status.code().unwrap_or(-1),
+        out: String::from_utf8(stdout).unwrap(),
+        err: String::from_utf8(stderr).unwrap(),
+    }
+}
+
+/// A process that runs until it is stopped; its PostgreSQL is stopped with it.
+pub(crate) struct Server {
+    child: Child,
+    out: Lines,
+    err: Lines,
+    /// What it printed before the line that was waited for last.
+    pub(crate) said: String,
+}
+
+impl Server {
+    /// Starts `up` on a data folder, with ports of its own and a profile without failures.
+    pub(crate) fn up(data_dir: &Path) -> Self {
+        Self::start(&mut up_command(data_dir))
+    }
+
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let out = Lines::of(child.stdout.take().unwrap());
+        let err = Lines::of(child.stderr.take().unwrap());
+        Self { child, out, err, said: String::new() }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for a line on standard output that begins with a word, and returns the next word of it.
+    pub(crate) fn wait_for_line(&mut self, first_word: &str) -> String {
+        loop {
+            let Some(line) = self.out.next() else {
+                panic!("it ended without a line {first_word:?}, after {:?}", self.said);
+            };
+            let mut words = line.split_whitespace();
+            if words.next() == Some(first_word) {
+                return words.next().unwrap_or_default().to_owned();
+            }
+            self.said.push_str(&line);
+            self.said.push('\n');
+        }
+    }
+
+    /// Waits for a line on standard error that begins like this.
+    pub(crate) fn wait_for_notice(&mut self, beginning: &str) {
+        while !self.err.next().expect("it goes on").starts_with(beginning) {}
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        send(self.pid(), signal);
+    }
+
+    /// Waits for the end and returns exit code and standard error.
+    pub(crate) fn wait(&mut self) -> (i32, String) {
+        let mut code = None;
+        support::wait_until("the process has ended", || {
+            code = self.child.try_wait().unwrap();
+            code.is_some()
+        });
+        (code.and_then(|status| status.code()).unwrap_or(-1), self.err.rest())
+    }
+
+    /// Asks for an orderly stop, as a container platform does.
+    pub(crate) fn stop(&mut self) -> (i32, String) {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("standard error of the process:\n{}", self.err.rest());
+        }
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.signal(Signal::TERM);
+            support::wait_until("the process has ended", || !matches!(self.child.try_wait(), Ok(None)));
+        }
+    }
+}
+
+/// `up` on a data folder, with ports of its own and a profile without failures.
+pub(crate) fn up_command(data_dir: &Path) -> Command {
+    let mut command = command(&["up", "--profile", "bench", "--offline", "--data-dir"]);
+    command.arg(data_dir);
+    for service in ["ORCHESTRATOR", "CATALOG", "PAYMENTS", "INVENTORY", "PURCHASES"] {
+        command.env(format!("ECOMMERCE__SERVICES__{service}__PORT"), "0");
+    }
+    command
+}
+
+pub(crate) fn send(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
+}
+
+/// Lines of a pipe, read by a thread so that the process never waits for a reader.
+struct Lines(Receiver<String>);
+
+impl Lines {
+    fn of(pipe: impl std::io::Read + Send + 'static) -> Self {
+        let (sender, receiver) = channel();
+        thread::spawn(move || {
+            for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self(receiver)
+    }
+
+    /// Returns the next line; `None` at the end.
+    fn next(&self) -> Option<String> {
+        match self.0.recv_timeout(PATIENCE) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("gave up waiting for a line"),
+        }
+    }
+
+    /// Returns what comes until the end, or until it is quiet: a child may hold the pipe open.
+    fn rest(&self) -> String {
+        let mut rest = String::new();
+        while let Ok(line) = self.0.recv_timeout(Duration::from_millis(500)) {
+            rest.push_str(&line);
+            rest.push('\n');
+        }
+        rest
+    }
+}

@@ -1,0 +1,180 @@
+//! `up` and `serve`, with a PostgreSQL of their own: started, used, stopped, killed, started again.
+
+use std::{fs, path::Path, process::Stdio};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::{
+    program::{Server, command, finish, run, send, up_command},
+    support::{self, Folder},
+};
+
+/// Buys something and returns its transaction id.
+fn buy(front: &str) -> String {
+    let ran = run(&["order", "--user", "user-1", "--amount", "12.50", "--json", "--target", front]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let answer: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(answer["status"], "COMPLETED");
+    answer["transaction_id"].as_str().unwrap().to_owned()
+}
+
+fn status_of(front: &str, id: &str) -> Value {
+    let ran = run(&["status", id, "--json", "--target", front]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    serde_json::from_str(&ran.out).unwrap()
+}
+
+fn postmaster(data_dir: &Path) -> Option<u32> {
+    let text = fs::read_to_string(data_dir.join("postgres/postmaster.pid")).ok()?;
+    text.lines().next()?.parse().ok()
+}
+
+#[test]
+fn what_was_bought_is_there_after_a_stop_and_a_start() {
+    let folder = Folder::new();
+    let data_dir = folder.path().join("data");
+    let mut up = Server::up(&data_dir);
+    let front = up.wait_for_line("orchestrator");
+    up.wait_for_line("Ctrl-C");
+    assert!(up.said.contains("curl -X POST"), "{}", up.said);
+    assert_eq!(run(&["health", &front]).code, 0);
+    let id = buy(&front);
+    let before = status_of(&front, &id);
+    let list = run(&["list", "--user", "user-1", "--target", &front]);
+    assert!(list.out.contains(&id) && list.out.contains("12.5") && list.out.contains("1 of 1"), "{list:?}");
+    let table = run(&["status", &id, "--target", &front]);
+    assert!(table.out.contains("payments") && table.out.contains("COMPLETED"), "{table:?}");
+
+    let server = postmaster(&data_dir).unwrap();
+    let (code, err) = up.stop();
+    assert_eq!(code, 0, "{err}");
+    assert!(!support::is_alive(server), "PostgreSQL stops with it");
+
+    let mut up = Server::up(&data_dir);
+    let front = up.wait_for_line("orchestrator");
+    up.wait_for_line("Ctrl-C");
+    assert_eq!(status_of(&front, &id), before);
+    buy(&front);
+    up.signal(Signal::INT);
+    let (code, err) = up.wait();
+    assert_eq!(code, 0, "{err}");
+}
+
+#[test]
+fn a_second_up_on_a_data_folder_is_refused_and_harms_nothing() {
+    let folder = Folder::new();
+    let data_dir = folder.path().join("data");
+    let mut up = Server::up(&data_dir);
+    let front = up.wait_for_line("orchestrator");
+    up.wait_for_line("Ctrl-C");
+    let second = finish(&mut up_command(&data_dir));
+    assert_eq!(second.code, 4, "{second:?}");
+    assert!(second.error().contains(&format!("in use by process {}", up.pid())), "{second:?}");
+    buy(&front);
+    let (code, err) = up.stop();
+    assert_eq!(code, 0, "{err}");
+}
+
+#[test]
+fn a_killed_postgresql_is_started_again_under_running_services() {
+    let folder = Folder::new();
+    let data_dir = folder.path().join("data");
+    let mut up = Server::up(&data_dir);
+    let front = up.wait_for_line("orchestrator");
+    up.wait_for_line("Ctrl-C");
+    let id = buy(&front);
+    let killed = postmaster(&data_dir).unwrap();
+    send(killed, Signal::KILL);
+    support::wait_until("another PostgreSQL runs", || postmaster(&data_dir).is_some_and(|pid| pid != killed));
+    support::wait_until("the services are healthy", || run(&["health", &front]).code == 0);
+    support::wait_until("orders are taken again", || {
+        run(&["order", "--user", "user-1", "--amount", "1", "--target", &front]).code == 0
+    });
+    assert_eq!(status_of(&front, &id)["status"], "COMPLETED");
+    let (code, err) = up.stop();
+    assert_eq!(code, 0, "{err}");
+}
+
+#[test]
+fn an_up_that_was_killed_is_followed_by_one_that_takes_over_its_postgresql() {
+    let folder = Folder::new();
+    let data_dir = folder.path().join("data");
+    let mut up = Server::up(&data_dir);
+    let front = up.wait_for_line("orchestrator");
+    up.wait_for_line("Ctrl-C");
+    let id = buy(&front);
+    let server = postmaster(&data_dir).unwrap();
+    up.signal(Signal::KILL);
+    up.wait();
+    assert!(support::is_alive(server));
+
+    let mut up = Server::up(&data_dir);
+    let front = up.wait_for_line("orchestrator");
+    up.wait_for_line("Ctrl-C");
+    assert_eq!(postmaster(&data_dir), Some(server));
+    assert_eq!(status_of(&front, &id)["status"], "COMPLETED");
+    let (code, err) = up.stop();
+    assert_eq!(code, 0, "{err}");
+    assert!(!support::is_alive(server));
+}
+
+#[test]
+fn a_second_ctrl_c_does_not_wait_for_a_purchase_but_for_postgresql() {
+    let folder = Folder::new();
+    let data_dir = folder.path().join("data");
+    let mut slow = up_command(&data_dir);
+    for bound in ["MIN", "MAX"] {
+        slow.env(format!("ECOMMERCE__FAULTS__PAYMENTS__CHARGE__LATENCY_MS__{bound}"), "60000");
+    }
+    slow.env("ECOMMERCE__PARTICIPANTS__TIMEOUT_MS", "90000");
+    let mut up = Server::start(&mut slow);
+    let front = up.wait_for_line("orchestrator");
+    up.wait_for_line("Ctrl-C");
+    let mut order = command(&["order", "--user", "u", "--amount", "1", "--target", &front]);
+    let mut order = order.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    support::wait_until("the purchase runs", || {
+        run(&["list", "--status", "pending", "--target", &front]).out.contains("1 of 1")
+    });
+    let server = postmaster(&data_dir).unwrap();
+    up.signal(Signal::INT);
+    up.wait_for_notice("stopping:");
+    up.signal(Signal::INT);
+    assert_eq!(up.wait().0, 130);
+    assert!(!support::is_alive(server));
+    let _ = order.kill();
+    order.wait().unwrap();
+}
+
+#[test]
+fn one_service_is_served_only_on_a_database_that_is_migrated() {
+    let folder = Folder::new();
+    let options = ecommerce::embedded_postgres::Options::new(folder.path());
+    let server = ecommerce::embedded_postgres::EmbeddedPostgres::start(options).unwrap();
+    let url = server.url();
+    let with_database = |arguments: &[&str]| {
+        let mut command = command(arguments);
+        command.env("ECOMMERCE_DATABASE_URL", &url).env("ECOMMERCE_PROFILE", "bench");
+        command
+    };
+    let unmigrated = finish(&mut with_database(&["serve", "payments", "--port", "0"]));
+    assert_eq!(unmigrated.code, 4, "{unmigrated:?}");
+    assert!(unmigrated.error().contains("ms_payments"), "{unmigrated:?}");
+    assert!(unmigrated.error().contains("ecommerce migrate"), "{unmigrated:?}");
+
+    let migrated = finish(&mut with_database(&["migrate"]));
+    assert_eq!(migrated.code, 0, "{migrated:?}");
+    assert!(migrated.out.contains("ms_orchestrator"), "{migrated:?}");
+
+    let misplaced = finish(&mut with_database(&["serve", "payments", "--port", "0", "--node-id", "n"]));
+    assert_eq!(misplaced.code, 2, "{misplaced:?}");
+
+    for service in ["payments", "orchestrator"] {
+        let mut served = Server::start(&mut with_database(&["serve", service, "--port", "0"]));
+        let address = served.wait_for_line(service);
+        assert_eq!(run(&["health", &address]).code, 0, "{service}");
+        let (code, err) = served.stop();
+        assert_eq!(code, 0, "{err}");
+    }
+    server.stop().unwrap();
+}

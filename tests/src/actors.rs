@@ -1,0 +1,34 @@
+//! Supervision trees, as `/debug/actors` shows them.
+
+use common::wire::actors::ActorView;
+
+use crate::Stack;
+
+/// Reads the supervision tree of a service.
+///
+/// # Panics
+/// When it is not given.
+pub async fn tree(stack: &Stack, service: &str) -> ActorView {
+    let answer = stack.get(service, "/debug/actors").await.expect(200);
+    serde_json::from_str(&answer.text).unwrap_or_else(|error| panic!("{error}: {}", answer.text))
+}
+
+/// Returns every actor of a tree, parents first.
+pub fn all(root: &ActorView) -> Vec<&ActorView> {
+    let mut actors = vec![root];
+    actors.extend(root.children.iter().flat_map(all));
+    actors
+}
+
+/// Returns the actor with this last part of a name, `ledger` for `stack-1/payments/ledger`.
+///
+/// # Panics
+/// When the tree has none, or several.
+pub fn named<'a>(root: &'a ActorView, name: &str) -> &'a ActorView {
+    let ending = format!("/{name}");
+    let found: Vec<_> = all(root).into_iter().filter(|actor| actor.name.ends_with(&ending)).collect();
+    match found[..] {
+        [actor] => actor,
+        _ => panic!("{} actors are named {name} in {root:#?}", found.len()),
+    }
+}

@@ -1,0 +1,103 @@
+//! The books: what the five databases hold together, once nothing runs any more.
+//!
+//! Read past all services, so that a service that deceives itself is found out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{PATIENCE, Stack, stack::ORCHESTRATOR, wait_until};
+
+/// A transaction, as all databases together know it.
+#[derive(Clone, Debug, Default)]
+pub struct Entry {
+    /// The saga's status; empty where there is no saga.
+    pub status: String,
+    /// Whether the saga has ended.
+    pub ended: bool,
+    /// Why it turned back.
+    pub error: Option<String>,
+    /// Its payment, live or not.
+    pub payment: Option<Payment>,
+    /// Its live purchases.
+    pub live_purchases: i64,
+    /// Decrements of stock that were not given back.
+    pub decrements: i64,
+}
+
+/// A row of payments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payment {
+    /// Its id.
+    pub id: i64,
+    /// `success`, `error` or `compensated`.
+    pub status: String,
+}
+
+/// All transactions by id.
+pub type Books = BTreeMap<String, Entry>;
+
+/// Waits until every saga has ended, and returns the books, which agree.
+///
+/// # Panics
+/// When a saga does not end, or the books do not agree; the message lists every transaction that is wrong.
+pub async fn balanced(stack: &Stack) -> Books {
+    let books = wait_until("every saga has ended", PATIENCE * 2, async || {
+        let books = read(stack).await;
+        books.values().all(|entry| entry.ended || entry.status.is_empty()).then_some(books)
+    })
+    .await;
+    let wrong: Vec<String> =
+        books.iter().filter_map(|(id, entry)| Some(format!("{id}: {}, {entry:?}", complaint(entry)?))).collect();
+    assert!(wrong.is_empty(), "the books do not agree:\n{}", wrong.join("\n"));
+    let differences = "select count(*) from stock_difference";
+    let differences = stack.database("inventory").await.number(differences, &[]).await;
+    assert_eq!(differences, 0, "products whose stock its movements do not explain");
+    books
+}
+
+/// Says what is wrong with a transaction, if anything is.
+fn complaint(entry: &Entry) -> Option<&'static str> {
+    let payment = entry.payment.as_ref().map(|payment| payment.status.as_str());
+    match entry.status.as_str() {
+        "COMPLETED" if payment != Some("success") => Some("completed without a live payment"),
+        "COMPLETED" if entry.live_purchases != 1 => Some("completed without a live purchase"),
+        "COMPLETED" if entry.decrements != 1 => Some("completed without one decrement"),
+        "COMPLETED" => None,
+        "COMPENSATED" if payment == Some("success") => Some("compensated with a live payment"),
+        "COMPENSATED" if entry.live_purchases != 0 => Some("compensated with a live purchase"),
+        // By the product owner's rule the stock stays taken.
+        "COMPENSATED" if entry.decrements > 1 => Some("decremented twice"),
+        "COMPENSATED" => None,
+        "" if payment == Some("success") || entry.live_purchases != 0 => Some("an effect without a saga"),
+        "" => None,
+        _ => Some("neither completed nor compensated"),
+    }
+}
+
+async fn read(stack: &Stack) -> Books {
+    // The log first: a saga that ended then had all its effects then.
+    let mut books = Books::new();
+    let sagas = "select id::text, status, ended_at is not null, error from saga";
+    for row in stack.database(ORCHESTRATOR).await.rows(sagas, &[]).await {
+        let entry: &mut Entry = books.entry(row.get(0)).or_default();
+        (entry.status, entry.ended, entry.error) = (row.get(1), row.get(2), row.get(3));
+    }
+    let payments = "select transaction_id, id, status from app_payment";
+    for row in stack.database("payments").await.rows(payments, &[]).await {
+        books.entry(row.get(0)).or_default().payment = Some(Payment { id: row.get(1), status: row.get(2) });
+    }
+    let purchases = "select transaction_id from app_purchase where status = 'success'";
+    for row in stack.database("purchases").await.rows(purchases, &[]).await {
+        books.entry(row.get(0)).or_default().live_purchases += 1;
+    }
+    let movements = "select transaction_id, case kind when 'decrement' then 1 else -1 end::bigint
+                       from stock_movement where kind <> 'restock'";
+    for row in stack.database("inventory").await.rows(movements, &[]).await {
+        books.entry(row.get(0)).or_default().decrements += row.get::<_, i64>(1);
+    }
+    books
+}
+
+/// Returns the ids of the transactions with a status.
+pub fn with_status<'a>(books: &'a Books, status: &str) -> BTreeSet<&'a str> {
+    books.iter().filter(|(_, entry)| entry.status == status).map(|(id, _)| id.as_str()).collect()
+}

@@ -1,0 +1,105 @@
+//! Fields that are missing, or hold what they must not.
+
+use super::{DOORS, check_all};
+
+/// Texts that are no id of any kind.
+fn bad_ids() -> Vec<String> {
+    let mut bad =
+        ["true", "[]", "{}", "[\"1\"]", "\"\"", "\" \"", "\"\\t\\n\"", "\"\\u0000\"", "\"a\\u0000b\"", "\"\\ud800\""]
+            .map(str::to_owned)
+            .to_vec();
+    bad.push(format!("\"{}\"", "x".repeat(101)));
+    bad.push(format!("\"{}\"", "ж".repeat(101)));
+    bad
+}
+
+/// Numbers that are no id: a product or payment id may be a plain whole number.
+const BAD_NUMBERS: [&str; 5] = ["-1", "1.0", "1.5", "1e2", "-0"];
+
+/// What is no amount, as a number and as a text.
+const BAD_AMOUNTS: [&str; 30] = [
+    "0",
+    "0.00",
+    "-1",
+    "-0.01",
+    "100000000",
+    "99999999.991",
+    "99999999.995",
+    "100000000.00",
+    "1.234",
+    "1.230",
+    "1e2",
+    "1E2",
+    "1e-2",
+    "1e400",
+    "true",
+    "[]",
+    "{}",
+    "[1]",
+    "1111111111111111111111111111111111111111111111111111111111111111",
+    "0.0000000000000000000000000000000000000000000000000000000000000001",
+    "\"\"",
+    "\" 1\"",
+    "\"1 \"",
+    "\"+1\"",
+    "\"-1\"",
+    "\"1,5\"",
+    "\"NaN\"",
+    "\"0x10\"",
+    "\"1.\"",
+    "\"١\"",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn amounts_that_are_none_are_bad_fields_everywhere() {
+    let doors = DOORS.iter().filter(|door| door.has("amount"));
+    let rows = doors.flat_map(|door| {
+        let bad = BAD_AMOUNTS.iter().copied().chain([
+            "\".5\"",
+            "\"Infinity\"",
+            "\"1e2\"",
+            "\"01\"",
+            "\"1.230\"",
+            "\"\\u0000\"",
+        ]);
+        bad.map(|bad| door.post(door.body("amount", Some(bad)), door.bad_fields).complaining_of(&["amount"]))
+    });
+    check_all(rows.collect()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_that_are_none_are_bad_fields_everywhere() {
+    const IDS: [[&str; 1]; 4] = [["user_id"], ["transaction_id"], ["product_id"], ["payment_id"]];
+    let mut rows = Vec::new();
+    for door in &DOORS {
+        for id in IDS.iter().filter(|[id]| door.has(id)) {
+            let is_number_too = ["product_id", "payment_id"].contains(&id[0]);
+            let numbers = BAD_NUMBERS.map(str::to_owned);
+            // A user or a transaction is a text and nothing else.
+            let more = if is_number_too { numbers.to_vec() } else { vec!["1".to_owned()] };
+            for bad in bad_ids().into_iter().chain(more) {
+                let body = door.body(id[0], Some(&bad));
+                rows.push(door.post(body, door.bad_fields).complaining_of(id));
+            }
+        }
+    }
+    check_all(rows).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_fields_are_all_named_at_once() {
+    let mut rows = Vec::new();
+    for door in &DOORS {
+        let required: Vec<&'static str> = door.fields[..door.required].iter().map(|(name, _)| *name).collect();
+        let required: &'static [&'static str] = required.leak();
+        for empty in ["{}", r#"{"other":1}"#] {
+            rows.push(door.post(empty, door.bad_fields).complaining_of(required));
+        }
+        for field in required {
+            let missing: &'static [&'static str] = vec![*field].leak();
+            rows.push(door.post(door.body(field, None), door.bad_fields).complaining_of(missing));
+            rows.push(door.post(door.body(field, Some("null")), door.bad_fields).complaining_of(missing));
+        }
+    }
+    check_all(rows).await;
+}

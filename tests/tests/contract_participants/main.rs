@@ -1,0 +1,29 @@
+//! The contract of the participants, clause by clause.
+//!
+//! What all of them owe is in [`front`] and [`exactly_once`], which loop over them; what is one's own is in the module
+//! of its name.
+
+mod catalog;
+mod exactly_once;
+mod front;
+mod inventory;
+mod journal;
+mod payments;
+mod purchases;
+mod stopping;
+
+use std::collections::BTreeSet;
+
+use domain_services::PARTICIPANTS;
+use tests::operations::OPERATIONS;
+
+#[test]
+fn every_participant_and_every_step_of_a_saga_is_in_the_table_of_operations() {
+    let in_table: BTreeSet<&str> = OPERATIONS.iter().map(|operation| operation.service).chain(["catalog"]).collect();
+    assert_eq!(in_table, PARTICIPANTS.into_iter().collect());
+
+    let definitions = orchestrator::checkout::known_definitions().expect("the definitions are good");
+    let steps = definitions.iter().flat_map(|definition| &definition.steps);
+    let participants: BTreeSet<&str> = steps.map(|step| step.participant).collect();
+    assert!(participants.is_subset(&in_table), "{participants:?}");
+}

@@ -1,0 +1,146 @@
+//! PostgreSQL goes away under load and comes back: no service dies, nobody is told what is not true, and the work goes
+//! on by itself.
+
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use futures::future::join_all;
+use serde_json::json;
+use tests::{
+    PATIENCE, Stack, StackOptions, actors, books,
+    http::Answer,
+    operations::OPERATIONS,
+    private_cluster::PrivateCluster,
+    stack::{ORCHESTRATOR, SERVICES, new_transaction},
+    wait_until, with_stack,
+};
+use tokio_util::sync::CancellationToken;
+
+/// How long the database stays away: longer than a lease, and than every timeout of the pools.
+const OUTAGE: Duration = Duration::from_secs(6);
+const CLIENTS: usize = 8;
+
+/// What clients were told, in order.
+#[derive(Default)]
+struct Told(Mutex<Vec<Answer>>);
+
+impl Told {
+    fn hear(&self, answer: Answer) {
+        self.0.lock().expect("nobody panics while holding it").push(answer);
+    }
+
+    fn count(&self, status: u16) -> usize {
+        self.answers().iter().filter(|answer| answer.status == status).count()
+    }
+
+    fn answers(&self) -> Vec<Answer> {
+        self.0.lock().expect("nobody panics while holding it").clone()
+    }
+}
+
+/// Stops the database while `told` fills, and starts it again once it was missed.
+async fn outage(cluster: &PrivateCluster, stack: &Stack, told: &Told) {
+    wait_until("the clients have got going", PATIENCE, async || (told.count(200) >= 50).then_some(())).await;
+    cluster.stop().await;
+    let (start, before) = (Instant::now(), told.count(503));
+    wait_until("the outage has lasted and was noticed", PATIENCE, async || {
+        (start.elapsed() >= OUTAGE && told.count(503) >= before + 20).then_some(())
+    })
+    .await;
+    for service in SERVICES {
+        assert_eq!(stack.get(service, "/health/").await.status, 503, "{service}");
+        stack.get(service, "/health/live/").await.expect(200);
+        actors::tree(stack, service).await;
+    }
+    cluster.start_again().await;
+    let before = told.count(200);
+    wait_until("the work goes on", PATIENCE, async || (told.count(200) >= before + 50).then_some(())).await;
+    for service in SERVICES {
+        wait_until("the service is healthy", PATIENCE, async || {
+            (stack.get(service, "/health/").await.status == 200).then_some(())
+        })
+        .await;
+    }
+}
+
+fn options(cluster: &PrivateCluster) -> StackOptions {
+    StackOptions::default()
+        .on_server(&cluster.url)
+        .set("inventory.initial_stock", 1_000_000)
+        .set("database.connect_timeout_ms", 500)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn purchases_survive_an_outage_of_the_database() {
+    let cluster = PrivateCluster::start().await;
+    with_stack(options(&cluster), async |stack: &Stack| {
+        let (told, end) = (Told::default(), CancellationToken::new());
+        let client = async |number: usize| {
+            while !end.is_cancelled() {
+                let body = json!({ "user_id": format!("client-{number}"), "amount": 10 });
+                told.hear(stack.post(ORCHESTRATOR, "/saga/transaction", body).await);
+            }
+        };
+        let clients = join_all((0..CLIENTS).map(client));
+        let disturb = async {
+            outage(&cluster, stack, &told).await;
+            end.cancel();
+        };
+        futures::join!(clients, disturb);
+
+        let books = books::balanced(stack).await;
+        let mut statuses = std::collections::BTreeMap::<u16, usize>::new();
+        for answer in told.answers() {
+            *statuses.entry(answer.status).or_default() += 1;
+            let body = answer.json();
+            let entry = body["transaction_id"].as_str().map(|id| (id, books.get(id)));
+            match (answer.status, entry) {
+                (200 | 409, Some((_, Some(entry)))) => assert_eq!(body["status"], entry.status, "{body}"),
+                // An accepted saga is in the log; a doubtful one may be.
+                (202 | 502, Some((_, Some(_)))) | (503, _) => {}
+                _ => panic!("{} is not what the books hold: {body}", answer.status),
+            }
+        }
+        println!("answers by status: {statuses:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_participant_confirmed_before_and_during_an_outage_is_there_after_it() {
+    let cluster = PrivateCluster::start().await;
+    with_stack(options(&cluster), async |stack: &Stack| {
+        for operation in &OPERATIONS {
+            let (told, end) = (Told::default(), CancellationToken::new());
+            let confirmed = Mutex::new(Vec::new());
+            let client = async || {
+                while !end.is_cancelled() {
+                    let id = new_transaction();
+                    // In doubt: ask again with the same id.
+                    let answer = wait_until("there is an answer", PATIENCE, async || {
+                        let answer = operation.act(stack, &id).await;
+                        told.hear(answer.clone());
+                        (answer.status != 503).then_some(answer)
+                    })
+                    .await;
+                    answer.expect(200);
+                    confirmed.lock().expect("nobody panics while holding it").push(id);
+                }
+            };
+            let clients = join_all((0..CLIENTS).map(|_| client()));
+            let disturb = async {
+                outage(&cluster, stack, &told).await;
+                end.cancel();
+            };
+            futures::join!(clients, disturb);
+            let confirmed = confirmed.into_inner().expect("nobody panicked while holding it");
+            for id in &confirmed {
+                assert_eq!(operation.live(stack, id).await, 1, "{} confirmed {id}", operation.service);
+            }
+            println!("{}: {} confirmed, {} times in doubt", operation.service, confirmed.len(), told.count(503));
+        }
+    })
+    .await;
+}
