@@ -2,7 +2,13 @@
 //!
 //! Both are process-wide and set up at most once, whoever comes first: several services and many tests share a process.
 
-use std::{sync::OnceLock, thread, time::Duration};
+use std::{
+    env,
+    io::{self, IsTerminal},
+    sync::OnceLock,
+    thread,
+    time::Duration,
+};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
@@ -27,10 +33,15 @@ pub fn init(settings: &TelemetrySettings) {
     };
     let registry = tracing_subscriber::registry().with(filter);
     let first = match settings.format {
-        LogFormat::Text => registry.with(fmt::layer().with_writer(std::io::stderr)).try_init(),
+        LogFormat::Text => {
+            // A file or a pipe gets plain text, and so does a terminal whose user set NO_COLOR (https://no-color.org).
+            let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            let layer = fmt::layer().with_ansi(io::stderr().is_terminal() && !no_color);
+            registry.with(layer.with_writer(io::stderr)).try_init()
+        }
         LogFormat::Json => {
             let layer = fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
-            registry.with(layer.with_writer(std::io::stderr)).try_init()
+            registry.with(layer.with_writer(io::stderr)).try_init()
         }
     };
     // An error means that somebody was here before, which is as good.

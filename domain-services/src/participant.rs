@@ -63,7 +63,7 @@ pub(crate) trait Action: Clone + Send + Sync + 'static {
     fn operation(&self) -> &'static str;
 
     /// The fields that make it the same request, in canonical form: amounts in cents, ids as text, absent as `None`.
-    /// The list belongs to [`journal::HASH_VERSION`]; change both together.
+    /// The list belongs to [`common::request_hash::HASH_VERSION`]; change both together.
     fn canonical_fields(&self) -> Vec<Option<String>>;
 }
 

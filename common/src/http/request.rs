@@ -10,7 +10,10 @@ use hyper::{
 use percent_encoding::percent_decode_str;
 
 use super::{ApiError, TraceContext};
-use crate::{fields::Fields, wire};
+use crate::{
+    fields::{FieldError, Fields},
+    wire,
+};
 
 /// A request.
 #[derive(Clone, Debug)]
@@ -47,6 +50,21 @@ impl Request {
     /// When the template has no such place.
     pub fn param(&self, name: &str) -> &str {
         self.params.get(name).unwrap_or_else(|| panic!("the template of {} has no place {name}", self.path))
+    }
+
+    /// Returns the client's `Idempotency-Key`, if it sent one (draft-ietf-httpapi-idempotency-key-header).
+    ///
+    /// # Errors
+    /// When the header is there but holds no key.
+    pub fn idempotency_key(&self) -> Result<Option<&str>, FieldError> {
+        const MAX_BYTES: usize = 255;
+        let Some(header) = self.headers.get(wire::IDEMPOTENCY_KEY) else { return Ok(None) };
+        let key = std::str::from_utf8(header.as_bytes()).ok();
+        let key = key.filter(|key| !key.trim().is_empty() && key.len() <= MAX_BYTES);
+        key.map(Some).ok_or_else(|| FieldError {
+            field: "Idempotency-Key".to_owned(),
+            message: format!("expected 1 to {MAX_BYTES} bytes of text, not blank"),
+        })
     }
 
     /// Takes the JSON body apart.
@@ -185,6 +203,26 @@ mod tests {
             assert_eq!(made.len(), 32, "{made}");
         }
         assert_ne!(request_id(&HeaderMap::new()), request_id(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_blank_or_endless_idempotency_key_is_no_key() {
+        let request = |value: &[u8]| Request {
+            method: Method::POST,
+            path: "/".to_owned(),
+            params: Params::default(),
+            query: Query::default(),
+            headers: headers(wire::IDEMPOTENCY_KEY, value),
+            body: Bytes::new(),
+            request_id: String::new(),
+            trace: TraceContext::start(),
+            prefix: String::new(),
+        };
+        for bad in [b"".as_slice(), b"  ", &[b'k'; 256], b"\xff"] {
+            assert!(request(bad).idempotency_key().is_err(), "{bad:?}");
+        }
+        assert_eq!(request(b"order-1").idempotency_key(), Ok(Some("order-1")));
+        assert_eq!(Request { headers: HeaderMap::new(), ..request(b"") }.idempotency_key(), Ok(None));
     }
 
     #[test]

@@ -13,13 +13,13 @@ use common::{
     group_commit::Ledger,
     http::{Access, ApiError, Request, Response, Routes, StatusCode, json, transport_faults},
     ids::TransactionId,
+    request_hash::RequestHash,
     wire,
 };
 
 use super::{
     Action, Participant,
     answer::{self, RETRY_AFTER_S, answer},
-    journal::RequestHash,
     ledger::{Intent, Item, JournaledWriter},
     request::transaction_in_path,
     step_journal::{self, Origin},

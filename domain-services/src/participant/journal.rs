@@ -3,39 +3,7 @@
 //! [`classify_action`] and [`classify_compensation`] see what is recorded of a transaction and say what a request means.
 //! They touch no database, no clock and no dice; [`super::ledger`] acts on them.
 
-use sha2::{Digest, Sha256};
-
-/// The version of the list of fields that is hashed now. A list that changes gets the next number.
-pub(crate) const HASH_VERSION: i16 = 1;
-
-/// The hash of what a request means: equal for requests that say the same in other bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RequestHash([u8; 32]);
-
-impl RequestHash {
-    /// Hashes a list of canonical fields. Every field goes in with its presence and its length, so that no two lists
-    /// look alike; the version and the operation go in first.
-    pub(crate) fn of(operation: &str, fields: &[Option<String>]) -> Self {
-        let mut hash = Sha256::new();
-        hash.update(HASH_VERSION.to_be_bytes());
-        for field in [Some(operation)].into_iter().chain(fields.iter().map(Option::as_deref)) {
-            match field {
-                None => hash.update([0]),
-                Some(text) => {
-                    hash.update([1]);
-                    hash.update((text.len() as u64).to_be_bytes());
-                    hash.update(text);
-                }
-            }
-        }
-        Self(hash.finalize().into())
-    }
-
-    /// Returns the bytes that are stored.
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
+use common::request_hash::{HASH_VERSION, RequestHash};
 
 /// A row of the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]

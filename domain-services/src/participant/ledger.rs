@@ -23,13 +23,12 @@ use common::{
     faults::Coin,
     group_commit::{BatchError, BatchWriter},
     ids::TransactionId,
+    request_hash::RequestHash,
 };
 
 use super::{
     Action, Decision, NewAction, NewCompensation, Participant, Work,
-    journal::{
-        ActionSeen, ActionVerdict, CompensationVerdict, Recorded, RequestHash, classify_action, classify_compensation,
-    },
+    journal::{ActionSeen, ActionVerdict, CompensationVerdict, Recorded, classify_action, classify_compensation},
     step_journal::{Journal, JournalRow, Origin, record},
 };
 

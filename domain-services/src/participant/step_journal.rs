@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use common::{
     db::Connection,
     ids::TransactionId,
+    request_hash::{HASH_VERSION, RequestHash},
     wire::journal::{JournalEntry, JournalView},
 };
 
 use super::{
     Decision, Participant,
-    journal::{Found, HASH_VERSION, Recorded, RequestHash},
+    journal::{Found, Recorded},
     ledger::Item,
 };
 
