@@ -1,6 +1,8 @@
 //! The orchestrator's HTTP routes.
 
+mod answer;
 mod list;
+mod preference;
 mod purchase;
 mod status;
 mod view;

@@ -1,73 +1,60 @@
 //! `POST /saga/transaction`: starts a saga and answers with its end, as the log holds it.
+//!
+//! ```text
+//! key known? ──yes──► same contents? ──no──► 422
+//!     │                    └─yes──► wait for the end of that saga, or give its stored answer
+//!     └─no──► start a saga ──► its end, or 202 at the wait limit ; a key that another saga took first: as above
+//! ```
 
 use std::time::Duration;
 
-use chrono::Utc;
 use common::fields::read;
-use common::http::{ApiError, HeaderValue, Request, Response, StatusCode, json};
+use common::http::{ApiError, HeaderValue, Request, Response};
 use common::ids::UserId;
-use common::money::Money;
-use serde::Serialize;
+use common::request_hash::RequestHash;
+use common::wire;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{Desk, unreadable};
-use crate::checkout::output;
+use super::preference::Preference;
+use super::{Desk, answer, unreadable};
 use crate::saga::actor::StartAnswer;
 use crate::saga::coordinator::{CoordinatorMsg, StartSaga};
-use crate::saga::definition::{Order, Outputs};
+use crate::saga::definition::Order;
 use crate::saga::{SagaId, Status};
-use crate::store::reader;
+use crate::store::reader::{self, KeyHolder};
+use crate::store::record::IdempotencyKey;
 
 /// How often the row is asked where only the row can tell.
 const ASK_THE_ROW_EVERY: Duration = Duration::from_millis(100);
 /// How long a client that leaves waits for its saga to be in the log.
 const LEAVING_TIMEOUT: Duration = Duration::from_secs(5);
 
-#[derive(Serialize)]
-struct Answer<'a> {
-    transaction_id: SagaId,
-    status: Status,
-    message: &'a str,
-    details: Details<'a>,
-    timestamp: String,
+/// One request on its way.
+struct Asked {
+    desk: Desk,
+    request: Request,
+    preference: Preference,
+    user_id: UserId,
+    key: Option<IdempotencyKey>,
+    /// When its client stops waiting.
+    deadline: Instant,
 }
-
-#[derive(Serialize)]
-struct Details<'a> {
-    user_id: &'a UserId,
-    product_id: Option<&'a str>,
-    payment_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    amount: Option<Amount>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-#[serde(transparent)]
-struct Amount(#[serde(serialize_with = "common::money::as_number::serialize")] Money);
 
 pub(super) async fn start(desk: Desk, request: Request) -> Result<Response, ApiError> {
     let order = read_order(&request)?;
-    let id = desk.world.new_saga_id();
-    let deadline = Instant::now() + desk.wait_limit;
-    let (waiter, answer) = oneshot::channel();
-    let start = StartSaga { id, order, key: None, waiter };
-    desk.coordinator
-        .cast(CoordinatorMsg::StartSaga(Box::new(start)))
-        .map_err(|_| ApiError::unavailable("the coordinator is being restarted; nothing was done", 1))?;
-    let told = tokio::select! {
-        biased;
-        told = tokio::time::timeout_at(deadline, answer) => told,
-        // The saga goes on elsewhere; its client is told where to look.
-        () = desk.handing_over.cancelled() => return leave(&desk, &request, id).await,
+    let key = read_key(&request, &order)?;
+    let preference = Preference::of(&request);
+    let deadline = Instant::now() + preference.wait_limit(desk.wait_limit);
+    let asked = Asked { desk, request, preference, user_id: order.user_id.clone(), key, deadline };
+    // Looked up before anything is admitted: a repeat starts nothing, so it is welcome when the house is full.
+    let holder = match &asked.key {
+        Some(key) => asked.key_holder(key).await?,
+        None => None,
     };
-    match told {
-        Ok(Ok(answer)) => answered(&desk, &request, answer, deadline).await,
-        // The saga's actor died: its row, if there is one, goes on.
-        Ok(Err(_)) => ask_the_row(&desk, &request, id, deadline).await,
-        Err(_) => leave(&desk, &request, id).await,
+    match holder {
+        Some(holder) => asked.replay(holder).await,
+        None => asked.start(order).await,
     }
 }
 
@@ -83,98 +70,154 @@ fn read_order(request: &Request) -> Result<Order, ApiError> {
     }
 }
 
-async fn answered(
-    desk: &Desk,
-    request: &Request,
-    answer: StartAnswer,
-    deadline: Instant,
-) -> Result<Response, ApiError> {
-    match answer {
-        StartAnswer::Settled(standing) => {
-            let outputs = standing.saga.progress().log.outputs().clone();
-            Ok(settled(standing.saga.id, standing.status, &standing.saga.order, &outputs, standing.error.as_deref()))
-        }
-        StartAnswer::Accepted(id) => Ok(accepted(request, id)),
-        StartAnswer::KeyHeld(id) | StartAnswer::AskTheRow(id) => ask_the_row(desk, request, id, deadline).await,
-        StartAnswer::NotStarted(reason) => {
-            tracing::warn!(reason, "a purchase was not started");
-            Err(ApiError::unavailable("the saga log cannot be written now; nothing was done", 1))
-        }
-        StartAnswer::Overloaded => Err(ApiError::unavailable("as many sagas run as may run; nothing was done", 1)),
-        StartAnswer::InDoubt(id) => Err(in_doubt(id)),
-    }
+fn read_key(request: &Request, order: &Order) -> Result<Option<IdempotencyKey>, ApiError> {
+    let key = request.idempotency_key().map_err(|error| ApiError::bad_fields_422(vec![error]))?;
+    let contents = [
+        Some(order.user_id.to_string()),
+        order.product_id.as_ref().map(ToString::to_string),
+        Some(order.amount.cents().to_string()),
+    ];
+    Ok(key.map(|key| IdempotencyKey {
+        key: key.to_owned(),
+        fingerprint: RequestHash::of("purchase", &contents).as_bytes().to_vec(),
+    }))
 }
 
-/// The wait limit has passed: the client may go as soon as the saga is in the log.
-async fn leave(desk: &Desk, request: &Request, id: SagaId) -> Result<Response, ApiError> {
-    let (waiter, answer) = oneshot::channel();
-    let sent = desk.coordinator.cast(CoordinatorMsg::Detach(id, waiter));
-    let told = async { if sent.is_ok() { answer.await.ok() } else { None } };
-    match tokio::time::timeout(LEAVING_TIMEOUT, told).await {
-        Ok(Some(StartAnswer::Accepted(id))) => Ok(accepted(request, id)),
-        Ok(Some(StartAnswer::Settled(standing))) => {
-            let outputs = standing.saga.progress().log.outputs().clone();
-            Ok(settled(standing.saga.id, standing.status, &standing.saga.order, &outputs, standing.error.as_deref()))
+impl Asked {
+    async fn start(self, order: Order) -> Result<Response, ApiError> {
+        let id = self.desk.world.new_saga_id();
+        let (waiter, answer) = oneshot::channel();
+        let start = StartSaga { id, order, key: self.key.clone(), waiter };
+        self.desk
+            .coordinator
+            .cast(CoordinatorMsg::StartSaga(Box::new(start)))
+            .map_err(|_| ApiError::unavailable("the coordinator is being restarted; nothing was done", 1))?;
+        if self.preference.respond_async {
+            return self.leave(id).await;
         }
-        _ => ask_the_row(desk, request, id, Instant::now()).await,
+        self.wait(id, answer).await
     }
-}
 
-/// Waits for a saga that this process does not run to end, and answers what its row says.
-async fn ask_the_row(desk: &Desk, request: &Request, id: SagaId, deadline: Instant) -> Result<Response, ApiError> {
-    loop {
-        let row = desk.saga_log.read(move |connection| Box::pin(reader::by_id(connection, id))).await;
-        let is_late = Instant::now() >= deadline;
-        match row {
-            Ok(Some(row)) if row.ended_at.is_some() || row.status == Status::Failed => {
-                return Ok(settled(row.id, row.status, &row.order, &row.outputs, row.error.as_deref()));
+    /// Waits for what the actor of a saga says.
+    async fn wait(self, id: SagaId, answer: oneshot::Receiver<StartAnswer>) -> Result<Response, ApiError> {
+        let told = tokio::select! {
+            biased;
+            told = tokio::time::timeout_at(self.deadline, answer) => told,
+            // The saga goes on elsewhere; its client is told where to look.
+            () = self.desk.handing_over.cancelled() => return self.leave(id).await,
+        };
+        match told {
+            Ok(Ok(told)) => self.answered(told).await,
+            // The saga's actor died: its row, if there is one, goes on.
+            Ok(Err(_)) => self.ask_the_row(id).await,
+            Err(_) => self.leave(id).await,
+        }
+    }
+
+    async fn answered(self, told: StartAnswer) -> Result<Response, ApiError> {
+        match told {
+            StartAnswer::Settled(standing) => Ok(answer::of_standing(&standing)),
+            StartAnswer::Accepted(id) => Ok(self.preference.mark(answer::accepted(&self.request, id))),
+            StartAnswer::AskTheRow(id) => self.ask_the_row(id).await,
+            StartAnswer::KeyHeld(id) => self.lost_the_race(id).await,
+            StartAnswer::NotStarted(reason) => {
+                tracing::warn!(reason, "a purchase was not started");
+                Err(ApiError::unavailable("the saga log cannot be written now; nothing was done", 1))
             }
-            Ok(Some(_)) if is_late => return Ok(accepted(request, id)),
-            Ok(None) if is_late => return Err(in_doubt(id)),
-            Err(error) if is_late => return Err(unreadable(error).with_transaction_id(id)),
-            Ok(_) | Err(_) => tokio::time::sleep(ASK_THE_ROW_EVERY).await,
+            StartAnswer::Overloaded => Err(ApiError::unavailable("as many sagas run as may run; nothing was done", 1)),
+            StartAnswer::InDoubt(id) => Err(answer::in_doubt(id)),
+        }
+    }
+
+    /// Lets the client go as soon as the saga is in the log.
+    async fn leave(mut self, id: SagaId) -> Result<Response, ApiError> {
+        let (waiter, answer) = oneshot::channel();
+        let sent = self.desk.coordinator.cast(CoordinatorMsg::Detach(id, waiter));
+        let told = async { if sent.is_ok() { answer.await.ok() } else { None } };
+        match tokio::time::timeout(LEAVING_TIMEOUT, told).await {
+            Ok(Some(told)) => Box::pin(self.answered(told)).await,
+            Ok(None) | Err(_) => {
+                self.deadline = Instant::now();
+                self.ask_the_row(id).await
+            }
+        }
+    }
+
+    /// Waits for a saga that this process does not run to end, and answers what its row says.
+    async fn ask_the_row(self, id: SagaId) -> Result<Response, ApiError> {
+        let desk = &self.desk;
+        loop {
+            let row = desk.saga_log.read(move |connection| Box::pin(reader::by_id(connection, id))).await;
+            let is_late = Instant::now() >= self.deadline || desk.handing_over.is_cancelled();
+            match row {
+                Ok(Some(row)) if row.is_settled() => return Ok(answer::of_row(&row)),
+                Ok(Some(_)) if is_late => return Ok(self.preference.mark(answer::accepted(&self.request, id))),
+                Ok(None) if is_late => return Err(answer::in_doubt(id)),
+                Err(error) if is_late => return Err(unreadable(error).with_transaction_id(id)),
+                Ok(_) | Err(_) => tokio::time::sleep(ASK_THE_ROW_EVERY).await,
+            }
+        }
+    }
+
+    // --- a key that was used before ---------------------------------------------------------------------------------
+
+    async fn key_holder(&self, key: &IdempotencyKey) -> Result<Option<KeyHolder>, ApiError> {
+        let (user_id, key) = (self.user_id.clone(), key.key.clone());
+        let find = self
+            .desk
+            .saga_log
+            .read(move |connection| Box::pin(async move { reader::by_key(connection, &user_id, &key).await }));
+        find.await.map_err(unreadable)
+    }
+
+    /// Another request with the same key was in the log first.
+    async fn lost_the_race(self, holder: SagaId) -> Result<Response, ApiError> {
+        let found = match &self.key {
+            Some(key) => self.key_holder(key).await.map_err(|error| error.with_transaction_id(holder))?,
+            None => None,
+        };
+        match found {
+            Some(holder) => self.replay(holder).await,
+            // Its key was released meanwhile: it ended long ago, as clocks of keys go.
+            None => self.ask_the_row(holder).await,
+        }
+    }
+
+    /// Answers with the saga that holds the key: its stored answer, or its end once it comes.
+    async fn replay(self, holder: KeyHolder) -> Result<Response, ApiError> {
+        let KeyHolder { saga, fingerprint } = holder;
+        if self.key.as_ref().is_none_or(|key| key.fingerprint != fingerprint) {
+            return Err(ApiError::contents_differ("this Idempotency-Key was used for a purchase with other contents"));
+        }
+        let id = saga.id;
+        let response = match () {
+            () if saga.is_settled() => Ok(answer::of_row(&saga)),
+            () if self.preference.respond_async => Ok(self.preference.mark(answer::accepted(&self.request, id))),
+            () => Box::pin(self.attach(id)).await,
+        };
+        response.map(|mut response| {
+            let replayed = HeaderValue::from_static("true");
+            response.headers_mut().insert(wire::IDEMPOTENT_REPLAYED, replayed);
+            response
+        })
+    }
+
+    /// Waits beside the first client, by the actor if the saga runs here, by the row if not.
+    async fn attach(self, id: SagaId) -> Result<Response, ApiError> {
+        if !self.desk.lease.is_valid() || self.desk.running.get(id).is_none() {
+            return self.ask_the_row(id).await;
+        }
+        let (waiter, answer) = oneshot::channel();
+        match self.desk.coordinator.cast(CoordinatorMsg::Attach(id, waiter)) {
+            Ok(()) => self.wait(id, answer).await,
+            Err(_) => self.ask_the_row(id).await,
         }
     }
 }
 
-fn in_doubt(id: SagaId) -> ApiError {
-    ApiError::unavailable("it is not known whether this purchase was accepted; its status tells", 1)
-        .with_transaction_id(id)
-}
-
-fn settled(id: SagaId, status: Status, order: &Order, outputs: &Outputs, error: Option<&str>) -> Response {
-    let (code, message) = match status {
-        Status::Completed => (StatusCode::OK, "Transaction completed successfully"),
-        Status::Compensated => (StatusCode::CONFLICT, "Transaction failed and was reverted"),
-        Status::Failed => (StatusCode::BAD_GATEWAY, "Transaction failed and could not be reverted yet"),
-        Status::Pending | Status::Compensating => (StatusCode::ACCEPTED, "Transaction is running"),
-    };
-    let answer = Answer {
-        transaction_id: id,
-        status,
-        message,
-        details: Details {
-            user_id: &order.user_id,
-            product_id: outputs.get(output::PRODUCT_ID),
-            payment_id: outputs.get(output::PAYMENT_ID),
-            amount: (status == Status::Completed).then_some(Amount(order.amount)),
-            error: if status == Status::Completed { None } else { error },
-        },
-        timestamp: common::wire::timestamp(Utc::now()),
-    };
-    json(code, &answer)
-}
-
-fn accepted(request: &Request, id: SagaId) -> Response {
-    let body = serde_json::json!({
-        "transaction_id": id,
-        "status": Status::Pending,
-        "message": "Transaction accepted",
-        "timestamp": common::wire::timestamp(Utc::now()),
-    });
-    let mut response = json(StatusCode::ACCEPTED, &body);
-    if let Ok(location) = HeaderValue::from_str(&format!("{}/saga/status/{id}", request.prefix)) {
-        response.headers_mut().insert("location", location);
+impl reader::StoredSaga {
+    /// Tells whether there is an answer to give: it has ended, or a person has to look.
+    fn is_settled(&self) -> bool {
+        self.ended_at.is_some() || self.status == Status::Failed
     }
-    response
 }

@@ -17,6 +17,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -57,6 +58,8 @@ pub struct Standing {
     pub status: Status,
     /// Why it did not complete.
     pub error: Option<String>,
+    /// When that was written.
+    pub at: DateTime<Utc>,
 }
 
 /// What whoever started a saga is told.
@@ -540,7 +543,7 @@ fn log_written(
         WriteReport::Durable { cancel_requested } => {
             state.write = None;
             state.cancel_is_waiting |= cancel_requested;
-            written(me, state, write.change)
+            written(me, state, write)
         }
         WriteReport::CancelRequested => {
             state.write = None;
@@ -583,10 +586,11 @@ fn write_later(me: &ActorRef<SagaMsg>, state: &mut SagaState, reason: &str) {
 }
 
 /// A write is durable: now it may show.
-fn written(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: Change) -> Result<(), ActorProcessingErr> {
+fn written(me: &ActorRef<SagaMsg>, state: &mut SagaState, write: LogWrite) -> Result<(), ActorProcessingErr> {
     state.saga.progress().waiting_for = WaitingFor::Nothing;
-    match change {
-        Change::Begin { ended: Some(error), .. } => end(me, state, Status::Compensated, Some(error)),
+    let at = write.at;
+    match write.change {
+        Change::Begin { ended: Some(error), .. } => end(me, state, Status::Compensated, Some(error), at),
         Change::Begin { ended: None, .. } => {
             let outputs = begun_with(&state.saga.progress().log);
             apply(state, Event::Begun { outputs })?;
@@ -606,12 +610,12 @@ fn written(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: Change) -> Res
         Change::MarkFailed { .. } => {
             apply(state, Event::MarkedFailed)?;
             let error = state.saga.progress().log.cause().map(ToString::to_string);
-            answer(state, Status::Failed, error);
+            answer(state, Status::Failed, error, at);
             // It holds no actor while it sleeps; recovery wakes it.
             me.stop(None);
             Ok(())
         }
-        Change::End { status, error } => end(me, state, status, error),
+        Change::End { status, error } => end(me, state, status, error, at),
     }
 }
 
@@ -628,16 +632,17 @@ fn end(
     state: &mut SagaState,
     status: Status,
     error: Option<String>,
+    at: DateTime<Utc>,
 ) -> Result<(), ActorProcessingErr> {
     apply(state, Event::Ended(status))?;
     debug!(saga.id = %state.saga.id, %status, "saga ended");
-    answer(state, status, error);
+    answer(state, status, error, at);
     me.stop(None);
     Ok(())
 }
 
-fn answer(state: &mut SagaState, status: Status, error: Option<String>) {
-    let standing = Standing { saga: state.saga.clone(), status, error };
+fn answer(state: &mut SagaState, status: Status, error: Option<String>, at: DateTime<Utc>) {
+    let standing = Standing { saga: state.saga.clone(), status, error, at };
     for waiter in state.waiters.drain(..).chain(state.leaving.drain(..)) {
         let _ = waiter.send(StartAnswer::Settled(standing.clone()));
     }

@@ -43,6 +43,8 @@ pub enum CoordinatorMsg {
     Adopt(Box<StoredSaga>),
     /// This client leaves: answer it once the saga is in the log.
     Detach(SagaId, Waiter),
+    /// This client waits for the end of a saga that another one started.
+    Attach(SagaId, Waiter),
 }
 
 /// What the coordinator is made of.
@@ -129,10 +131,11 @@ impl Actor for Coordinator {
             CoordinatorMsg::StartSaga(start) => start_saga(&me, state, *start).await,
             CoordinatorMsg::Adopt(stored) => adopt(&me, state, *stored).await,
             CoordinatorMsg::Detach(id, waiter) => {
-                match state.sagas.get(&id) {
-                    Some(saga) => drop(saga.cast(SagaMsg::Detach(waiter))),
-                    None => drop(waiter.send(StartAnswer::AskTheRow(id))),
-                }
+                pass_on(state, id, waiter, SagaMsg::Detach);
+                Ok(())
+            }
+            CoordinatorMsg::Attach(id, waiter) => {
+                pass_on(state, id, waiter, SagaMsg::Attach);
                 Ok(())
             }
         }
@@ -154,6 +157,10 @@ impl Actor for Coordinator {
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
         };
         if let Some(id) = state.ids.remove(&who.get_id()) {
+            // A saga that slept and was woken at once may have its next actor already.
+            if state.sagas.get(&id).is_some_and(|saga| saga.get_id() != who.get_id()) {
+                return Ok(());
+            }
             state.sagas.remove(&id);
             if let Some(saga) = state.arguments.running.get(id)
                 && let Some(status) = saga.progress().log.ended()
@@ -164,6 +171,15 @@ impl Actor for Coordinator {
             gauge!("sagas_running").set(state.sagas.len() as f64);
         }
         Ok(())
+    }
+}
+
+/// Sends a waiter to its saga; one that does not run here is known by its row alone.
+fn pass_on(state: &CoordinatorState, id: SagaId, waiter: Waiter, message: fn(Waiter) -> SagaMsg) {
+    match state.sagas.get(&id) {
+        // A waiter that is dropped with an actor asks the row too.
+        Some(saga) => drop(saga.cast(message(waiter))),
+        None => drop(waiter.send(StartAnswer::AskTheRow(id))),
     }
 }
 

@@ -70,6 +70,9 @@ const LIST: &str = concat!(
       order by s.id desc limit $4"
 );
 
+const BY_KEY: &str =
+    concat!("select ", columns!(), ", s.fingerprint from saga s where s.user_id = $1 and s.idempotency_key = $2");
+
 const COUNT: &str = "
     select count(*) from saga s where ($1::text is null or s.status = $1) and ($2::text is null or s.user_id = $2)";
 
@@ -92,6 +95,31 @@ pub struct Filter {
 /// What the database says.
 pub async fn by_id(connection: &mut Connection, id: SagaId) -> Result<Option<StoredSaga>, tokio_postgres::Error> {
     Ok(connection.query_opt(BY_ID, &[&id.0]).await?.as_ref().map(StoredSaga::from_row))
+}
+
+/// A saga that was started with a key.
+#[derive(Clone, Debug)]
+pub struct KeyHolder {
+    /// The saga.
+    pub saga: StoredSaga,
+    /// The hash of what it was started with.
+    pub fingerprint: Vec<u8>,
+}
+
+/// Finds the saga that a user's `Idempotency-Key` stands for.
+///
+/// # Errors
+/// What the database says.
+pub async fn by_key(
+    connection: &mut Connection,
+    user_id: &UserId,
+    key: &str,
+) -> Result<Option<KeyHolder>, tokio_postgres::Error> {
+    let row = connection.query_opt(BY_KEY, &[&user_id.as_str(), &key]).await?;
+    Ok(row.map(|row| KeyHolder {
+        saga: StoredSaga::from_row(&row),
+        fingerprint: row.get::<_, Option<Vec<u8>>>("fingerprint").unwrap_or_default(),
+    }))
 }
 
 /// Reads a page of sagas, newest first, and how many there are on all pages.

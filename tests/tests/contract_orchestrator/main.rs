@@ -1,6 +1,7 @@
 //! The contract of the orchestrator, clause by clause (contract, section 2.6).
 
 mod calls;
+mod idempotency;
 mod purchase;
 mod views;
 

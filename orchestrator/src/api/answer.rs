@@ -1,0 +1,111 @@
+//! What clients of `POST /saga/transaction` are told: the bodies of 200, 202, 409 and 502.
+
+use chrono::{DateTime, Utc};
+use common::http::{ApiError, HeaderValue, Request, Response, StatusCode, json};
+use common::ids::UserId;
+use common::money::Money;
+use serde::Serialize;
+
+use crate::checkout::output;
+use crate::saga::actor::Standing;
+use crate::saga::definition::{Order, Outputs};
+use crate::saga::{SagaId, Status};
+use crate::store::reader::StoredSaga;
+
+/// A saga that ended, or stands in the attention list.
+#[derive(Serialize)]
+struct Settled<'a> {
+    transaction_id: SagaId,
+    status: Status,
+    message: &'a str,
+    details: Details<'a>,
+    timestamp: String,
+}
+
+#[derive(Serialize)]
+struct Details<'a> {
+    user_id: &'a UserId,
+    product_id: Option<&'a str>,
+    payment_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    amount: Option<Amount>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Amount(#[serde(serialize_with = "common::money::as_number::serialize")] Money);
+
+/// A saga that goes on.
+#[derive(Serialize)]
+struct Accepted<'a> {
+    transaction_id: SagaId,
+    status: Status,
+    message: &'a str,
+    timestamp: String,
+}
+
+/// Answers with what an actor has just written.
+pub(super) fn of_standing(standing: &Standing) -> Response {
+    let Standing { saga, status, error, at } = standing;
+    let outputs = saga.progress().log.outputs().clone();
+    settled(saga.id, *status, &saga.order, &outputs, error.as_deref(), *at)
+}
+
+/// Answers with what the row holds: the same bytes as the first answer, once the saga has ended.
+pub(super) fn of_row(row: &StoredSaga) -> Response {
+    let at = row.ended_at.unwrap_or_else(Utc::now);
+    settled(row.id, row.status, &row.order, &row.outputs, row.error.as_deref(), at)
+}
+
+fn settled(
+    id: SagaId,
+    status: Status,
+    order: &Order,
+    outputs: &Outputs,
+    error: Option<&str>,
+    at: DateTime<Utc>,
+) -> Response {
+    let (code, message) = match status {
+        Status::Completed => (StatusCode::OK, "Transaction completed successfully"),
+        Status::Compensated => (StatusCode::CONFLICT, "Transaction failed and was reverted"),
+        Status::Failed => (StatusCode::BAD_GATEWAY, "Transaction failed and could not be reverted yet"),
+        Status::Pending | Status::Compensating => (StatusCode::ACCEPTED, "Transaction is running"),
+    };
+    let answer = Settled {
+        transaction_id: id,
+        status,
+        message,
+        details: Details {
+            user_id: &order.user_id,
+            product_id: outputs.get(output::PRODUCT_ID),
+            payment_id: outputs.get(output::PAYMENT_ID),
+            amount: (status == Status::Completed).then_some(Amount(order.amount)),
+            error: if status == Status::Completed { None } else { error },
+        },
+        timestamp: common::wire::timestamp(at),
+    };
+    json(code, &answer)
+}
+
+/// Answers that the saga is in the log and goes on, with the place where its end will be.
+pub(super) fn accepted(request: &Request, id: SagaId) -> Response {
+    let body = Accepted {
+        transaction_id: id,
+        status: Status::Pending,
+        message: "Transaction accepted",
+        timestamp: common::wire::timestamp(Utc::now()),
+    };
+    let mut response = json(StatusCode::ACCEPTED, &body);
+    if let Ok(location) = HeaderValue::from_str(&format!("{}/saga/status/{id}", request.prefix)) {
+        response.headers_mut().insert("location", location);
+    }
+    response
+}
+
+/// Answers that only the row can tell, and it cannot be read, or is not there yet.
+pub(super) fn in_doubt(id: SagaId) -> ApiError {
+    ApiError::unavailable("it is not known whether this purchase was accepted; its status tells", 1)
+        .with_transaction_id(id)
+}

@@ -1,0 +1,81 @@
+//! The `Prefer` header (RFC 7240): how long a client wants to wait for the end of its saga.
+
+use std::time::Duration;
+
+use common::http::{HeaderValue, Request, Response};
+
+/// What a client prefers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Preference {
+    /// `respond-async`: not at all.
+    pub(super) respond_async: bool,
+    /// `wait=N`: this long.
+    wait: Option<Duration>,
+}
+
+impl Preference {
+    /// Reads the header. What it does not know it ignores, as the RFC says.
+    pub(super) fn of(request: &Request) -> Preference {
+        let headers = request.headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+        Self::parse(headers)
+    }
+
+    fn parse<'a>(headers: impl Iterator<Item = &'a str>) -> Preference {
+        let mut preference = Preference::default();
+        for part in headers.flat_map(|header| header.split(',')) {
+            // Parameters after a semicolon refine preferences that are not ours.
+            let token = part.split(';').next().unwrap_or_default().trim();
+            match token.split_once('=') {
+                None if token.eq_ignore_ascii_case("respond-async") => preference.respond_async = true,
+                Some((name, seconds)) if name.trim().eq_ignore_ascii_case("wait") => {
+                    preference.wait = seconds.trim().trim_matches('"').parse().ok().map(Duration::from_secs);
+                }
+                _ => {}
+            }
+        }
+        preference
+    }
+
+    /// Returns how long to wait, where `limit` is the longest that anybody waits.
+    pub(super) fn wait_limit(self, limit: Duration) -> Duration {
+        self.wait.map_or(limit, |wait| wait.min(limit))
+    }
+
+    /// Says in an answer that the preference was honoured.
+    pub(super) fn mark(self, mut response: Response) -> Response {
+        if self.respond_async {
+            let applied = HeaderValue::from_static("respond-async");
+            response.headers_mut().insert("preference-applied", applied);
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn preferences_are_found_among_others() {
+        let parse = |headers: &[&'static str]| Preference::parse(headers.iter().copied());
+        let wait = |seconds| Some(Duration::from_secs(seconds));
+        for (headers, expected) in [
+            (&[][..], Preference::default()),
+            (&["respond-async"], Preference { respond_async: true, wait: None }),
+            (&["Respond-Async, wait=10"], Preference { respond_async: true, wait: wait(10) }),
+            (&["handling=lenient", "wait=\"3\"; x=y"], Preference { respond_async: false, wait: wait(3) }),
+            (&["respond-asynchronously, wait=soon"], Preference::default()),
+        ] {
+            assert_eq!(parse(headers), expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_waits_longer_than_the_limit() {
+        let limit = Duration::from_secs(30);
+        let of = |seconds| Preference { wait: Some(Duration::from_secs(seconds)), ..Preference::default() };
+        assert_eq!(of(5).wait_limit(limit), Duration::from_secs(5));
+        assert_eq!(of(500).wait_limit(limit), limit);
+        assert_eq!(Preference::default().wait_limit(limit), limit);
+    }
+}
