@@ -1,6 +1,7 @@
 //! The orchestrator's HTTP routes.
 
 mod answer;
+mod describe;
 mod list;
 mod preference;
 mod purchase;
@@ -13,7 +14,9 @@ use std::time::Duration;
 use common::group_commit::Ledger;
 use common::http::{Access, ApiError, Request, Response, Routes, StatusCode, json};
 use common::supervision::Handle;
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
 use crate::saga::coordinator::CoordinatorMsg;
 use crate::saga::lease::LeaseState;
@@ -37,16 +40,22 @@ pub(crate) struct Desk {
 /// Returns the routes.
 pub(crate) fn routes(desk: &Desk) -> Routes {
     Routes::new(crate::SERVICE)
-        .post("/saga/transaction", Access::Client, with(desk, purchase::start))
-        .get("/saga/status/{transaction_id}", Access::Client, with(desk, status::show))
-        .get("/saga/transactions", Access::Client, with(desk, list::show))
-        .get("/", Access::Public, |_| async {
-            let body = serde_json::json!({
-                "service": "Saga Orchestrator", "status": "running", "version": env!("CARGO_PKG_VERSION"),
-            });
-            Ok(json(StatusCode::OK, &body))
-        })
+        .about(describe::ABOUT)
+        .post("/saga/transaction", Access::Client, describe::start, with(desk, purchase::start))
+        .get("/saga/status/{transaction_id}", Access::Client, describe::status, with(desk, status::show))
+        .get("/saga/transactions", Access::Client, describe::list, with(desk, list::show))
+        .get("/", Access::Public, describe::root, async |_| Ok(json(StatusCode::OK, &ROOT)))
 }
+
+/// What this is.
+#[derive(Serialize, ToSchema)]
+struct Root {
+    service: &'static str,
+    status: &'static str,
+    version: &'static str,
+}
+
+const ROOT: Root = Root { service: "Saga Orchestrator", status: "running", version: env!("CARGO_PKG_VERSION") };
 
 fn with<F, Fut>(desk: &Desk, handle: F) -> impl Fn(Request) -> Fut + Send + Sync + 'static + use<F, Fut>
 where
