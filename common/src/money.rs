@@ -18,6 +18,12 @@ use crate::fields::raw::Raw;
 /// The most that an amount may be, in cents: what `numeric(10,2)` holds.
 const MAX_CENTS: i64 = 9_999_999_999;
 
+/// An amount as it is shown, as a regular expression.
+const SHOWN: &str = r"^([1-9][0-9]{0,7}\.[0-9]{2}|0\.(0[1-9]|[1-9][0-9]))$";
+
+/// An amount as it may come in, as a regular expression: what [`Money::parse`] takes.
+pub(crate) const GIVEN: &str = r"^([1-9][0-9]{0,7}(\.[0-9]{1,2})?|0\.(0[1-9]|[1-9][0-9]?))$";
+
 /// A positive amount of at most 99999999.99. It is shown, and serialized, as text with two decimals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Money(i64);
@@ -102,7 +108,7 @@ impl Serialize for Money {
 /// As it is shown.
 impl PartialSchema for Money {
     fn schema() -> RefOr<Schema> {
-        let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^(0|[1-9][0-9]{0,7})\\.[0-9]{2}$"));
+        let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some(SHOWN));
         let text = "An amount of at most 99999999.99, with two decimals.";
         schema.description(Some(text)).examples(["99.99"]).into()
     }

@@ -10,6 +10,7 @@
 //! One that stops the server itself takes a [`private_cluster`].
 
 pub mod actors;
+pub mod api_description;
 pub mod books;
 pub mod chance;
 pub mod cluster;

@@ -1,4 +1,6 @@
 //! The failure settings of one service as `/debug/faults` shows and takes them.
+//!
+//! The change is only described here: it is read member by member (`change`), so that every bad one is named.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +19,7 @@ pub struct FaultsView {
     pub operations: BTreeMap<String, OperationFaults>,
 }
 
-/// A change of the settings, `PUT /debug/faults`: what is left out stays. Only described here; it is read member by
-/// member, so that every bad one is named.
+/// A change of the settings, `PUT /debug/faults`: what is left out stays.
 #[derive(Clone, Debug, ToSchema)]
 pub struct FaultsChange {
     /// Goes into every coin.

@@ -52,7 +52,7 @@ fn describe_actors() -> Description {
 fn describe_actor() -> Description {
     Description::new("actor", "One actor in full")
         .tag(OPERATORS)
-        .path("name", schema::text(1, 1_000), "Its name, slashes included, with or without that of its stack.")
+        .path("name", schema::text(1, 200), "Its name, slashes included, with or without that of its stack.")
         .answer::<ActorView>(200, "The actor and all below it.")
         .problem(404, "There is no such actor.")
 }

@@ -62,6 +62,7 @@ pub(super) struct Body<'a> {
     errors: &'a [FieldError],
     /// The transaction that the request belongs to, where it is worth asking what became of it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     transaction_id: Option<&'a str>,
 }
 

@@ -37,6 +37,7 @@ struct Health {
     version: &'static str,
     /// What was looked at, where not all is good.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     checks: Option<BTreeMap<&'static str, String>>,
 }
 

@@ -12,6 +12,7 @@ use utoipa::{
 use crate::{
     http::openapi::schema::{either, pattern, whole_number},
     ids::{PaymentId, ProductId, TransactionId, UserId},
+    money,
 };
 
 /// `POST /payments/`.
@@ -97,7 +98,7 @@ impl PartialSchema for GivenAmount {
             ObjectBuilder::new().schema_type(Type::Number).exclusive_minimum(Some(0)).maximum(Some(99_999_999.99));
         either(
             number.into(),
-            pattern("^(0|[1-9][0-9]{0,7})(\\.[0-9]{1,2})?$"),
+            pattern(money::GIVEN),
             "Greater than 0 and at most 99999999.99, in plain digits with at most 2 decimals; a number or a string.",
         )
     }

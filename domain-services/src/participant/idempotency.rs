@@ -31,10 +31,11 @@ pub(crate) fn transaction_id(
     request: &Request,
     scope: &Scope<'_>,
 ) -> Result<TransactionId, ApiError> {
+    // A bad key is told even where it is not needed: its client counts on it.
+    let key = request.idempotency_key().map_err(|error| ApiError::bad_fields_400(vec![error]))?;
     if let Some(given) = given {
         return Ok(given);
     }
-    let key = request.idempotency_key().map_err(|error| ApiError::bad_fields_400(vec![error]))?;
     let id = key.map_or_else(Uuid::now_v7, |key| from_key(key, scope));
     Ok(TransactionId::parse(&id.to_string()).expect("a UUID is a transaction id"))
 }

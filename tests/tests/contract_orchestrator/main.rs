@@ -1,5 +1,6 @@
 //! The contract of the orchestrator, clause by clause (contract, section 2.6).
 
+mod api_description;
 mod calls;
 mod idempotency;
 mod purchase;

@@ -1,8 +1,9 @@
 //! The contract of the participants, clause by clause.
 //!
-//! What all of them owe is in [`front`] and [`exactly_once`], which loop over them; what is one's own is in the module
+//! What all of them owe is in [`front`], [`exactly_once`] and [`api_description`], which loop over them; what is one's own is in the module
 //! of its name.
 
+mod api_description;
 mod catalog;
 mod exactly_once;
 mod front;

@@ -50,6 +50,12 @@ function kindOf(schema) {
   return words.join(" ");
 }
 
+/* What is said of a schema; where it is a choice with null, of the other one. */
+function aboutOf(schema) {
+  const full = resolve(schema);
+  return full.description || (full.oneOf || []).map(aboutOf).find(Boolean);
+}
+
 /* The schema that has the members: itself, or what a list or a choice is about. */
 function membersOf(schema) {
   const full = resolve(schema);
@@ -68,7 +74,7 @@ function members(schema, above = []) {
     const needed = (full.required || []).includes(member);
     list.append(make("dt", "", make("code", "", member), make("span", "kind", kindOf(its)),
       needed ? make("span", "needed", "required") : null));
-    const about = resolve(its).description;
+    const about = aboutOf(its);
     const inner = members(its, [...above, name]);
     if (about || inner) list.append(make("dd", "", ...text(about), inner));
   }

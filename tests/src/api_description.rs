@@ -1,0 +1,199 @@
+//! A service's own description of its API, and whether it tells the truth.
+//!
+//! ```text
+//! GET /openapi.json ─► ApiDescription ── check(request, answer) ─► the status is described, with this media type,
+//!                                                                  with these headers, and the body fits its schema
+//! ```
+
+use jsonschema::Validator;
+use serde_json::{Map, Value, json};
+
+use crate::{Stack, http::Answer};
+
+/// Headers that mean something to clients: an answer that has one says so in its description.
+const TELLING: [&str; 7] = [
+    "allow",
+    "idempotent-replayed",
+    "location",
+    "preference-applied",
+    "retry-after",
+    "saga-decision",
+    "www-authenticate",
+];
+
+/// The description of a service.
+pub struct ApiDescription(Value);
+
+/// One operation of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Described<'a> {
+    /// Its method, in capitals.
+    pub method: &'a str,
+    /// Its path template.
+    pub path: &'a str,
+    /// What is said of it.
+    pub operation: &'a Value,
+}
+
+impl ApiDescription {
+    /// Asks a service for its description.
+    ///
+    /// # Panics
+    /// When it has none.
+    pub async fn of(stack: &Stack, service: &str) -> Self {
+        Self(stack.get(service, "/openapi.json").await.expect(200).json())
+    }
+
+    /// Returns the document.
+    pub fn document(&self) -> &Value {
+        &self.0
+    }
+
+    /// Returns all operations.
+    ///
+    /// # Panics
+    /// When the document is none.
+    pub fn operations(&self) -> Vec<Described<'_>> {
+        let paths = self.0["paths"].as_object().expect("a document has paths");
+        paths
+            .iter()
+            .flat_map(|(path, item)| {
+                let methods = item.as_object().expect("a path has methods");
+                methods.iter().map(move |(method, operation)| Described {
+                    method: method_name(method),
+                    path,
+                    operation,
+                })
+            })
+            .collect()
+    }
+
+    /// Checks an answer against the description of its operation.
+    ///
+    /// # Errors
+    /// What is not described, or otherwise.
+    pub fn check(&self, method: &str, path: &str, answer: &Answer) -> Result<(), String> {
+        let operations = self.operations();
+        let found = operations.iter().filter(|one| one.method == method).max_by_key(|one| likeness(one.path, path));
+        let operation = match found {
+            Some(one) if likeness(one.path, path).is_some() => one.operation,
+            _ => return Err("the operation is not described".to_owned()),
+        };
+        let responses = &operation["responses"];
+        let response = self.resolve(&responses[answer.status.to_string()]);
+        if response.is_null() {
+            return Err(format!("the status {} is not described", answer.status));
+        }
+        let described = |name: &str| {
+            let headers = response["headers"].as_object();
+            headers.is_some_and(|headers| headers.keys().any(|header| header.eq_ignore_ascii_case(name)))
+        };
+        if let Some(silent) = TELLING.iter().find(|name| answer.header(name).is_some() && !described(name)) {
+            return Err(format!("the header {silent} of {} is not described", answer.status));
+        }
+        let media_type = answer.header("content-type").unwrap_or_default();
+        let schema = &response["content"][media_type]["schema"];
+        if schema.is_null() {
+            return Err(format!("a body of {media_type:?} is not described for {}", answer.status));
+        }
+        match media_type.ends_with("json") {
+            true => self.validate(schema, &answer.json()),
+            false => Ok(()),
+        }
+    }
+
+    /// Checks a value against a schema of the document.
+    ///
+    /// # Errors
+    /// Where it does not fit.
+    pub fn validate(&self, schema: &Value, value: &Value) -> Result<(), String> {
+        let mut root = schema.as_object().cloned().unwrap_or_else(Map::new);
+        // References lead into the document.
+        root.insert("components".to_owned(), json!({ "schemas": self.0["components"]["schemas"] }));
+        let validator = validator(&Value::Object(root));
+        let errors: Vec<String> =
+            validator.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        if errors.is_empty() { Ok(()) } else { Err(format!("{}\nin {value:#}", errors.join("\n"))) }
+    }
+
+    /// Follows a reference into the document.
+    pub fn resolve<'a>(&'a self, thing: &'a Value) -> &'a Value {
+        match thing["$ref"].as_str().and_then(|reference| reference.strip_prefix('#')) {
+            Some(pointer) => self.0.pointer(pointer).unwrap_or(&Value::Null),
+            None => thing,
+        }
+    }
+}
+
+/// Prepares a schema; formats such as `uuid` count.
+///
+/// # Panics
+/// When it is no schema.
+pub fn validator(schema: &Value) -> Validator {
+    match jsonschema::options().should_validate_formats(true).build(schema) {
+        Ok(validator) => validator,
+        Err(error) => panic!("no schema: {error}"),
+    }
+}
+
+fn method_name(method: &str) -> &'static str {
+    match method {
+        "get" => "GET",
+        "post" => "POST",
+        "put" => "PUT",
+        "delete" => "DELETE",
+        _ => panic!("a path has a {method}"),
+    }
+}
+
+/// Says how well a path fits a template: by how many segments that are no places; `None` if it does not fit.
+fn likeness(template: &str, path: &str) -> Option<usize> {
+    let path = path.split('?').next().unwrap_or_default();
+    let (mut template, mut path) = (template.trim_end_matches('/').split('/'), path.trim_end_matches('/').split('/'));
+    let mut alike = 0;
+    loop {
+        match (template.next(), path.next()) {
+            (None, None) => return Some(alike),
+            (Some(place), Some(_)) if place.starts_with('{') => {}
+            (Some(expected), Some(found)) if expected == found => alike += 1,
+            _ => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_belongs_to_the_template_with_the_fewest_places() {
+        assert_eq!(likeness("/payments/{id}/", "/payments/7?x=/"), Some(2));
+        assert_eq!(likeness("/payments/7/", "/payments/7"), Some(3));
+        assert_eq!(likeness("/payments/", "/payments/7"), None);
+        assert_eq!(likeness("/", ""), Some(1));
+    }
+
+    fn answer(status: u16, header: &'static str, body: &str) -> Answer {
+        let headers = [("content-type", "application/json"), (header, "x")];
+        let headers = headers.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        Answer { status, headers: headers.into_iter().collect(), text: body.to_owned() }
+    }
+
+    #[test]
+    fn an_answer_that_is_not_as_described_is_found() {
+        let schema = json!({ "type": "object", "required": ["id"], "properties": { "id": { "type": "integer" } } });
+        let thing = json!({ "$ref": "#/components/schemas/Thing" });
+        let ok = json!({ "headers": { "Location": {} }, "content": { "application/json": { "schema": thing } } });
+        let description = ApiDescription(json!({
+            "paths": { "/things/{id}/": { "get": { "responses": { "200": ok } } } },
+            "components": { "schemas": { "Thing": schema } },
+        }));
+        let check = |path, answer: Answer| description.check("GET", path, &answer).is_ok();
+        assert!(check("/things/1", answer(200, "location", "{\"id\":1}")));
+        assert!(!check("/others/1", answer(200, "location", "{\"id\":1}")));
+        assert!(!check("/things/1", answer(404, "location", "{\"id\":1}")));
+        assert!(!check("/things/1", answer(200, "saga-decision", "{\"id\":1}")));
+        assert!(!check("/things/1", answer(200, "location", "{\"id\":\"1\"}")));
+        assert!(!check("/things/1", answer(200, "location", "{}")));
+    }
+}
