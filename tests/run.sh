@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need and runs all of them. For a fresh Debian 12 with cargo; elsewhere PostgreSQL 14 or newer
-# must be installed already. Arguments go to `cargo test`.
+# must be installed already. Arguments go to `cargo test`; without any, schemathesis follows it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -25,10 +25,13 @@ command -v cargo >/dev/null || fail "cargo is missing: see https://rustup.rs"
 command -v cc >/dev/null || install build-essential
 command -v flock >/dev/null || install util-linux
 has_postgres || install postgresql
+python3 -c 'import ensurepip' 2>/dev/null || [ $# -gt 0 ] || install python3-venv
 
 # A test is a whole system of five services: beyond these they only wait for each other.
 cores=$(nproc 2>/dev/null || echo 2)
 export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((cores < 6 ? cores : 6))}"
 say "PostgreSQL is started by the first test and stopped after the last; $RUST_TEST_THREADS tests at a time"
 say "cargo test --locked --workspace $*"
-exec cargo test --locked --workspace "$@"
+[ $# -eq 0 ] || exec cargo test --locked --workspace "$@"
+cargo test --locked --workspace
+tests/schemathesis.sh

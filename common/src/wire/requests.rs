@@ -10,7 +10,7 @@ use utoipa::{
 };
 
 use crate::{
-    http::openapi::schema::{either, pattern, whole_number},
+    http::openapi::schema::{either, pattern},
     ids::{PaymentId, ProductId, TransactionId, UserId},
     money,
 };
@@ -106,13 +106,18 @@ impl PartialSchema for GivenAmount {
 
 impl ToSchema for GivenAmount {}
 
+/// An id as a number, of any size: its digits are taken, never its value.
+fn digits() -> RefOr<Schema> {
+    ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).into()
+}
+
 /// A product id as it may come in: `7` is `"7"`.
 #[derive(Clone, Debug)]
 pub struct GivenProductId;
 
 impl PartialSchema for GivenProductId {
     fn schema() -> RefOr<Schema> {
-        either(ProductId::schema(), whole_number(0..=i64::MAX), "A string or a whole number: 7 is \"7\".")
+        either(ProductId::schema(), digits(), "A string or a whole number: 7 is \"7\".")
     }
 }
 
@@ -124,7 +129,7 @@ pub struct GivenPaymentId;
 
 impl PartialSchema for GivenPaymentId {
     fn schema() -> RefOr<Schema> {
-        either(PaymentId::schema(), whole_number(0..=i64::MAX), "A string or a whole number: 7 is \"7\".")
+        either(PaymentId::schema(), digits(), "A string or a whole number: 7 is \"7\".")
     }
 }
 

@@ -141,9 +141,13 @@ async fn an_idempotency_key_stands_for_a_transaction_of_its_user() {
         let request = stack.request(Method::POST, "payments", "/payments/");
         let id = new_transaction();
         let body = json!({ "user_id": "user-1", "amount": 5, "transaction_id": id });
-        let given = send(with_json(request, body).header("Idempotency-Key", "key")).await;
+        let given = send(with_json(request, &body).header("Idempotency-Key", "key")).await;
         assert_eq!(given.expect(200).json()["transaction_id"], id);
+        // A key that is none is told, needed or not.
         assert_bad_fields(&charge("user-1", 5, " ").await, 400, &["Idempotency-Key"]);
+        let request = stack.request(Method::POST, "payments", "/payments/");
+        let blank = send(with_json(request, &body).header("Idempotency-Key", "")).await;
+        assert_bad_fields(&blank, 400, &["Idempotency-Key"]);
     })
     .await;
 }
