@@ -2,6 +2,7 @@
 
 mod answer;
 mod list;
+mod operate;
 mod preference;
 mod purchase;
 mod status;
@@ -10,13 +11,17 @@ mod view;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::fields::FieldError;
 use common::group_commit::Ledger;
 use common::http::{Access, ApiError, Request, Response, Routes, StatusCode, json};
 use common::supervision::Handle;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
+use crate::saga::SagaId;
 use crate::saga::coordinator::CoordinatorMsg;
 use crate::saga::lease::LeaseState;
+use crate::saga::recovery::RecoveryMsg;
 use crate::saga::running::Running;
 use crate::store::writer::SagaLogWriter;
 use crate::world::World;
@@ -25,6 +30,7 @@ use crate::world::World;
 #[derive(Clone)]
 pub(crate) struct Desk {
     pub(crate) coordinator: Handle<CoordinatorMsg>,
+    pub(crate) recovery: Handle<RecoveryMsg>,
     pub(crate) running: Arc<Running>,
     pub(crate) saga_log: Ledger<SagaLogWriter>,
     pub(crate) lease: Arc<LeaseState>,
@@ -40,6 +46,11 @@ pub(crate) fn routes(desk: &Desk) -> Routes {
         .post("/saga/transaction", Access::Client, with(desk, purchase::start))
         .get("/saga/status/{transaction_id}", Access::Client, with(desk, status::show))
         .get("/saga/transactions", Access::Client, with(desk, list::show))
+        .post("/saga/{transaction_id}/cancel", Access::Client, with(desk, operate::cancel))
+        .get("/saga/attention", Access::Operator, with(desk, operate::attention))
+        .post("/saga/attention/retry", Access::Operator, with(desk, operate::retry_all))
+        .post("/saga/{transaction_id}/retry", Access::Operator, with(desk, operate::retry))
+        .post("/saga/{transaction_id}/resolve", Access::Operator, with(desk, operate::resolve))
         .get("/", Access::Public, |_| async {
             let body = serde_json::json!({
                 "service": "Saga Orchestrator", "status": "running", "version": env!("CARGO_PKG_VERSION"),
@@ -55,6 +66,14 @@ where
 {
     let desk = desk.clone();
     move |request| handle(desk.clone(), request)
+}
+
+/// Reads which saga a path means.
+fn saga_id(request: &Request) -> Result<SagaId, ApiError> {
+    request.param("transaction_id").parse::<Uuid>().map(SagaId).map_err(|_| {
+        let (field, message) = ("transaction_id".to_owned(), "expected a UUID".to_owned());
+        ApiError::bad_fields_422(vec![FieldError { field, message }])
+    })
 }
 
 /// Answers a read of the saga log that failed.

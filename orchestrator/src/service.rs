@@ -130,14 +130,16 @@ pub async fn start(
             max_running: orchestrator.max_running,
         },
     ));
+    let recovery_handle = Handle::new();
     children.push(recovery(RecoveryArguments {
         card: card("recovery", "recovery"),
+        handle: recovery_handle.clone(),
         owner,
         lease: lease_state.clone(),
         saga_log: saga_log.clone(),
         coordinator: handle.clone(),
         running: running.clone(),
-        definitions: known.iter().map(|known| known.name).collect(),
+        definitions: known.iter().map(|known| format!("{}/{}", known.name, known.version)).collect(),
         heartbeat: Duration::from_millis(orchestrator.heartbeat_ms),
         lease_for: Duration::from_millis(orchestrator.lease_ms),
         batch: i64::from(orchestrator.takeover_batch),
@@ -146,6 +148,7 @@ pub async fn start(
     let handing_over = CancellationToken::new();
     let desk = Desk {
         coordinator: handle,
+        recovery: recovery_handle,
         running: running.clone(),
         saga_log,
         lease: lease_state.clone(),

@@ -54,6 +54,11 @@ create table saga (
 
 -- recovery and takeover look only at these
 create index saga_unfinished on saga (owner_node, owner_incarnation) where ended_at is null;
+-- those of the attention list that wait for their next try
+create index saga_sleeping on saga (wake_at) where wake_at is not null and ended_at is null;
+-- what owners look for with each heartbeat
+create index saga_flagged on saga (owner_incarnation)
+    where ended_at is null and (cancel_requested_at is not null or retry_requested_at is not null);
 -- the idempotent start: the saga row is the record of its key
 create unique index saga_idempotency on saga (user_id, idempotency_key) where idempotency_key is not null;
 -- "my purchases", newest first (ids sort by time)

@@ -137,6 +137,10 @@ pub enum SagaMsg {
     CancelRequested,
     /// Another client waits for its end.
     Attach(Waiter),
+    /// Somebody wants it to be tried again at once.
+    RetryNow,
+    /// Its row is another node's now.
+    Lost,
 }
 
 /// Names one attempt, so that a late answer is told from the awaited one.
@@ -219,6 +223,8 @@ impl Actor for SagaActor {
             SagaMsg::Detach(waiter) => detach(state, waiter)?,
             SagaMsg::CancelRequested => state.cancel_is_waiting = true,
             SagaMsg::Attach(waiter) => state.waiters.push(waiter),
+            SagaMsg::RetryNow => retry_now(&me, state)?,
+            SagaMsg::Lost => return give_up(&me, state, StartAnswer::AskTheRow(state.saga.id)),
         }
         advance(&me, state)
     }
@@ -464,6 +470,15 @@ fn back_off(me: &ActorRef<SagaMsg>, state: &mut SagaState, attempt: Attempt, wai
     state.awaited = Some(attempt);
     state.saga.progress().waiting_for = WaitingFor::BackOff(state.saga.definition.steps[attempt.step].name);
     me.send_after(wait, move || SagaMsg::RetryDue(attempt));
+}
+
+/// Cuts a back-off short. A call that is in flight is answered soon enough.
+fn retry_now(me: &ActorRef<SagaMsg>, state: &mut SagaState) -> Result<(), ActorProcessingErr> {
+    let is_backing_off = matches!(state.saga.progress().waiting_for, WaitingFor::BackOff(_));
+    match state.awaited {
+        Some(attempt) if is_backing_off => retry_due(me, state, attempt),
+        _ => Ok(()),
+    }
 }
 
 fn retry_due(me: &ActorRef<SagaMsg>, state: &mut SagaState, attempt: Attempt) -> Result<(), ActorProcessingErr> {

@@ -2,6 +2,7 @@
 //! look here, and never wait on a mailbox, a call or the database.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
@@ -113,22 +114,26 @@ impl RunningSaga {
 
 /// All of them.
 #[derive(Debug, Default)]
-pub struct Running(RwLock<HashMap<SagaId, Arc<RunningSaga>>>);
+pub struct Running {
+    sagas: RwLock<HashMap<SagaId, Arc<RunningSaga>>>,
+    /// Whether the log may hold rows of this process that have no actor.
+    suspicion: AtomicBool,
+}
 
 impl Running {
     /// Finds one.
     pub fn get(&self, id: SagaId) -> Option<Arc<RunningSaga>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        self.sagas.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
     /// Returns the ids of all of them.
     pub fn ids(&self) -> Vec<uuid::Uuid> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).keys().map(|id| id.0).collect()
+        self.sagas.read().unwrap_or_else(PoisonError::into_inner).keys().map(|id| id.0).collect()
     }
 
     /// Returns how many there are.
     pub fn len(&self) -> usize {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.sagas.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Tells whether there is none.
@@ -139,7 +144,7 @@ impl Running {
     /// Returns up to `limit` of them, oldest first.
     pub fn some(&self, limit: usize) -> Vec<Arc<RunningSaga>> {
         let mut sagas: Vec<_> = {
-            let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
+            let map = self.sagas.read().unwrap_or_else(PoisonError::into_inner);
             map.values().take(limit).cloned().collect()
         };
         sagas.sort_by_key(|saga| saga.id);
@@ -147,14 +152,25 @@ impl Running {
     }
 
     pub(crate) fn insert(&self, saga: Arc<RunningSaga>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(saga.id, saga);
+        self.sagas.write().unwrap_or_else(PoisonError::into_inner).insert(saga.id, saga);
     }
 
     pub(crate) fn remove(&self, id: SagaId) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.sagas.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    /// Notes that a row of this process may be without its actor: recovery looks for such rows then, and only then, since
+    /// that costs a look at all of its rows.
+    pub(crate) fn suspect_orphans(&self) {
+        self.suspicion.store(true, Ordering::Release);
+    }
+
+    /// Tells whether that was noted since the last time.
+    pub(crate) fn take_suspicion(&self) -> bool {
+        self.suspicion.swap(false, Ordering::AcqRel)
     }
 
     pub(crate) fn clear(&self) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.sagas.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
