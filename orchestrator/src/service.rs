@@ -29,6 +29,7 @@ use crate::saga::lease::{LeaseArguments, LeaseState, lease};
 use crate::saga::plan::Patience;
 use crate::saga::recovery::{RecoveryArguments, recovery};
 use crate::saga::running;
+use crate::saga::stall::{StallArguments, stall_watch};
 use crate::store::Owner;
 use crate::store::writer::SagaLogWriter;
 use crate::world::World;
@@ -130,6 +131,11 @@ pub async fn start(
             max_running: orchestrator.max_running,
         },
     ));
+    children.push(stall_watch(StallArguments {
+        card: card("stall-watch", "watch"),
+        running: running.clone(),
+        after: Duration::from_millis(orchestrator.stalled_after_ms),
+    }));
     let recovery_handle = Handle::new();
     children.push(recovery(RecoveryArguments {
         card: card("recovery", "recovery"),

@@ -156,6 +156,12 @@ pub struct ParticipantSettings {
     pub reserved_for_compensations: usize,
     /// HTTP/2 connections per participant.
     pub connections: usize,
+    /// Failed calls in a row that open the circuit breaker; 0: never.
+    pub breaker_failures: u32,
+    /// How long it stays open before a probe.
+    pub breaker_pause_ms: u64,
+    /// Parked sagas that come back each second.
+    pub breaker_wakes_per_second: u32,
 }
 
 /// Retry policies, `[retry]`.

@@ -78,6 +78,10 @@ impl Attempts {
         self.count += 1;
         self.started_at.get_or_insert(at);
     }
+
+    fn not_sent(&mut self) {
+        self.count -= 1;
+    }
 }
 
 /// One step of one saga.
@@ -141,6 +145,8 @@ pub enum Event {
     ActionRefused(usize, Failure),
     /// An attempt failed; another follows.
     ActionFailed(usize, String, Sent),
+    /// It was not sent, since the participant is known to be down: it was no attempt, and one follows.
+    ActionParked(usize),
     /// The last attempt failed.
     ActionGivenUp(usize, Failure, String, Sent),
     /// The deadline passed or a client cancelled.
@@ -153,6 +159,8 @@ pub enum Event {
     CompensationDone(usize),
     /// Undoing is not confirmed; another attempt follows.
     CompensationFailed(usize, String),
+    /// The call that undoes this step was not sent, since the participant is known to be down; one follows.
+    CompensationParked(usize),
     /// The row says FAILED: undoing takes too long. It goes on.
     MarkedFailed,
     /// The end is durable.
@@ -313,6 +321,11 @@ impl SagaLog {
                 step.may_have_happened |= sent == Sent::Maybe;
                 step.attempts.error = Some(error);
             }
+            Event::ActionParked(index) => {
+                let step = &mut self.steps[index];
+                step.action = Action::BackingOff;
+                step.attempts.not_sent();
+            }
             Event::ActionGivenUp(index, failure, error, sent) => {
                 let step = &mut self.steps[index];
                 step.action = Action::Unknown;
@@ -349,6 +362,11 @@ impl SagaLog {
                 step.undo = Undo::BackingOff;
                 step.undo_attempts.error = Some(error);
             }
+            Event::CompensationParked(index) => {
+                let step = &mut self.steps[index];
+                step.undo = Undo::BackingOff;
+                step.undo_attempts.not_sent();
+            }
             Event::MarkedFailed => self.marked_failed = true,
             Event::Ended(status) => self.ended = Some(status),
         }
@@ -372,6 +390,7 @@ impl SagaLog {
             Event::ActionDone(index, _)
             | Event::ActionRefused(index, _)
             | Event::ActionFailed(index, ..)
+            | Event::ActionParked(index)
             | Event::ActionGivenUp(index, ..) => {
                 check(action_is(index, Action::Running), "no call for it is in flight")
             }
@@ -385,7 +404,7 @@ impl SagaLog {
                 "it has no cause, is not in the log, or turned back already",
             ),
             Event::CompensationSent(index) => self.forbids_compensation(*index),
-            Event::CompensationDone(index) | Event::CompensationFailed(index, _) => {
+            Event::CompensationDone(index) | Event::CompensationFailed(index, _) | Event::CompensationParked(index) => {
                 check(undo_is(index, Undo::Running), "no call that undoes it is in flight")
             }
             Event::MarkedFailed => check(self.direction == Direction::Compensating, "only undoing can fail"),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::saga::SagaId;
 use crate::saga::definition::{Definition, Order};
@@ -24,14 +25,18 @@ pub enum WaitingFor {
     Participant(&'static str, &'static str),
     /// The time to try again.
     BackOff(&'static str),
+    /// A participant that is known to be down.
+    Parked(&'static str, &'static str),
 }
 
 impl WaitingFor {
-    fn describe(&self) -> Value {
+    /// Shows it, for people.
+    pub fn describe(&self) -> Value {
         match self {
             WaitingFor::Nothing => Value::Null,
             WaitingFor::Log(write) => json!({ "saga_log": write }),
             WaitingFor::Participant(participant, step) => json!({ "participant": participant, "step": step }),
+            WaitingFor::Parked(participant, step) => json!({ "parked_until_up": participant, "step": step }),
             WaitingFor::BackOff(step) => json!({ "back_off": step }),
         }
     }
@@ -60,6 +65,8 @@ pub struct Progress {
     pub log: SagaLog,
     /// What it waits for.
     pub waiting_for: WaitingFor,
+    /// When something last happened.
+    pub changed_at: Instant,
 }
 
 impl RunningSaga {
@@ -72,7 +79,7 @@ impl RunningSaga {
         epoch: i32,
         log: SagaLog,
     ) -> RunningSaga {
-        let progress = Mutex::new(Progress { log, waiting_for: WaitingFor::Nothing });
+        let progress = Mutex::new(Progress { log, waiting_for: WaitingFor::Nothing, changed_at: Instant::now() });
         RunningSaga { id, order, definition, created_at, epoch, progress }
     }
 
@@ -139,6 +146,11 @@ impl Running {
     /// Tells whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Returns all of them, in no order.
+    pub fn all(&self) -> Vec<Arc<RunningSaga>> {
+        self.sagas.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// Returns up to `limit` of them, oldest first.
