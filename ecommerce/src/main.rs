@@ -6,8 +6,10 @@ mod completions;
 mod configuration;
 mod ending;
 mod health;
+mod inspect;
 mod list;
 mod migrate;
+mod operate;
 mod order;
 mod output;
 mod serve;
@@ -60,6 +62,16 @@ enum Command {
     Status(status::Status),
     /// List purchases, newest first
     List(list::List),
+    /// Turn a running purchase back: what was done is undone
+    Cancel(operate::Cancel),
+    /// List the purchases that a person should look at, longest waiting first
+    Attention(operate::Attention),
+    /// Try a purchase again at once, or all of the attention list
+    Retry(operate::Retry),
+    /// Record that a person has settled a purchase of the attention list
+    Resolve(operate::Resolve),
+    /// Show what the saga log and each participant hold of one purchase
+    Inspect(inspect::Inspect),
     /// Ask a service whether it is healthy: exit code 0 or 1, for containers
     Health(health::Health),
     /// Print the completions for a shell
@@ -94,6 +106,11 @@ async fn run(command: Command) -> Result<Ended, Failure> {
         Command::Order(order) => order.run().await,
         Command::Status(status) => status.run().await,
         Command::List(list) => list.run().await,
+        Command::Cancel(cancel) => cancel.run().await,
+        Command::Attention(attention) => attention.run().await,
+        Command::Retry(retry) => retry.run().await,
+        Command::Resolve(resolve) => resolve.run().await,
+        Command::Inspect(inspect) => inspect.run().await,
         Command::Health(health) => health.run().await,
         Command::Completions(completions) => completions.run(),
     }

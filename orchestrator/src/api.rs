@@ -1,6 +1,7 @@
 //! The orchestrator's HTTP routes.
 
 mod answer;
+pub(crate) mod inspect;
 mod list;
 mod operate;
 mod preference;
@@ -18,6 +19,7 @@ use common::supervision::Handle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::inspect::Journals;
 use crate::saga::SagaId;
 use crate::saga::coordinator::CoordinatorMsg;
 use crate::saga::lease::LeaseState;
@@ -34,6 +36,7 @@ pub(crate) struct Desk {
     pub(crate) running: Arc<Running>,
     pub(crate) saga_log: Ledger<SagaLogWriter>,
     pub(crate) lease: Arc<LeaseState>,
+    pub(crate) journals: Arc<Journals>,
     pub(crate) world: Arc<dyn World>,
     pub(crate) wait_limit: Duration,
     /// Cancelled when this process leaves its running sagas to their next owner.
@@ -49,6 +52,7 @@ pub(crate) fn routes(desk: &Desk) -> Routes {
         .post("/saga/{transaction_id}/cancel", Access::Client, with(desk, operate::cancel))
         .get("/saga/attention", Access::Operator, with(desk, operate::attention))
         .post("/saga/attention/retry", Access::Operator, with(desk, operate::retry_all))
+        .get("/saga/{transaction_id}/inspect", Access::Operator, with(desk, inspect::show))
         .post("/saga/{transaction_id}/retry", Access::Operator, with(desk, operate::retry))
         .post("/saga/{transaction_id}/resolve", Access::Operator, with(desk, operate::resolve))
         .get("/", Access::Public, |_| async {

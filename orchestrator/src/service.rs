@@ -18,6 +18,7 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::SERVICE;
+use crate::api::inspect::Journals;
 use crate::api::{self, Desk};
 use crate::checkout::{self, StockRule};
 use crate::live::LiveWorld;
@@ -158,6 +159,7 @@ pub async fn start(
         running: running.clone(),
         saga_log,
         lease: lease_state.clone(),
+        journals: Arc::new(Journals::new(&settings, known.iter().map(AsRef::as_ref))?),
         world,
         wait_limit: Duration::from_millis(orchestrator.wait_limit_ms),
         handing_over: handing_over.clone(),

@@ -4,6 +4,7 @@
 pub mod flags;
 pub mod reader;
 pub mod record;
+pub mod whole;
 pub mod writer;
 
 use std::fmt;

@@ -52,7 +52,22 @@ fn the_version_is_told() {
 fn the_help_tells_the_exit_codes_and_every_command() {
     let ran = run(&["--help"]);
     assert_eq!(ran.code, 0);
-    for word in ["Exit codes", "up", "serve", "migrate", "order", "status", "list", "health", "completions"] {
+    for word in [
+        "Exit codes",
+        "up",
+        "serve",
+        "migrate",
+        "order",
+        "status",
+        "list",
+        "cancel",
+        "attention",
+        "retry",
+        "resolve",
+        "inspect",
+        "health",
+        "completions",
+    ] {
         assert!(ran.out.contains(word), "{word}: {}", ran.out);
     }
 }

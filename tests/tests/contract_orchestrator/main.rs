@@ -2,6 +2,7 @@
 
 mod calls;
 mod idempotency;
+mod inspect;
 mod purchase;
 mod views;
 
