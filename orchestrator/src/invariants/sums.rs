@@ -1,5 +1,6 @@
 //! Sums: money and stock.
 
+use std::fmt;
 use std::ops::AddAssign;
 
 use serde::Serialize;
@@ -23,6 +24,14 @@ impl AddAssign for MoneySums {
         self.captured_cents = self.captured_cents.saturating_add(other.captured_cents);
         self.refunded_cents = self.refunded_cents.saturating_add(other.refunded_cents);
         self.purchased_cents = self.purchased_cents.saturating_add(other.purchased_cents);
+    }
+}
+
+impl fmt::Display for MoneySums {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [captured, refunded, purchased] =
+            [self.captured_cents, self.refunded_cents, self.purchased_cents].map(amount);
+        write!(f, "{captured} captured, {refunded} refunded, {purchased} in live purchases")
     }
 }
 
