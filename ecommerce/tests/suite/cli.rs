@@ -65,6 +65,7 @@ fn the_help_tells_the_exit_codes_and_every_command() {
         "retry",
         "resolve",
         "inspect",
+        "audit",
         "health",
         "completions",
     ] {
@@ -148,7 +149,7 @@ fn a_taken_port_is_named_with_its_service_and_its_setting() {
 #[test]
 fn a_database_that_does_not_answer_is_exit_code_3_and_its_password_is_not_shown() {
     let url = format!("postgres://someone:hush@127.0.0.1:{}/", free_port());
-    for arguments in [&["migrate"][..], &["serve", "payments", "--port", "0"], &["up"]] {
+    for arguments in [&["migrate"][..], &["serve", "payments", "--port", "0"], &["up"], &["audit"]] {
         let ran = finish(
             command(arguments)
                 .env("ECOMMERCE__DATABASE__URL", &url)
