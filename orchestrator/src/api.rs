@@ -1,5 +1,6 @@
 //! The orchestrator's HTTP routes.
 
+mod events;
 mod list;
 mod purchase;
 mod status;
@@ -13,6 +14,7 @@ use common::http::{Access, ApiError, Request, Response, Routes, StatusCode, json
 use common::supervision::Handle;
 use tokio_util::sync::CancellationToken;
 
+use crate::events::Events;
 use crate::saga::coordinator::CoordinatorMsg;
 use crate::saga::lease::LeaseState;
 use crate::saga::running::Running;
@@ -26,6 +28,7 @@ pub(crate) struct Desk {
     pub(crate) running: Arc<Running>,
     pub(crate) saga_log: Ledger<SagaLogWriter>,
     pub(crate) lease: Arc<LeaseState>,
+    pub(crate) events: Events,
     pub(crate) world: Arc<dyn World>,
     pub(crate) wait_limit: Duration,
     /// Cancelled when this process leaves its running sagas to their next owner.
@@ -38,6 +41,7 @@ pub(crate) fn routes(desk: &Desk) -> Routes {
         .post("/saga/transaction", Access::Client, with(desk, purchase::start))
         .get("/saga/status/{transaction_id}", Access::Client, with(desk, status::show))
         .get("/saga/transactions", Access::Client, with(desk, list::show))
+        .get("/saga/events", Access::Client, with(desk, events::listen))
         .get("/", Access::Public, |_| async {
             let body = serde_json::json!({
                 "service": "Saga Orchestrator", "status": "running", "version": env!("CARGO_PKG_VERSION"),

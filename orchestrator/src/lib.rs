@@ -13,6 +13,7 @@
 
 mod api;
 pub mod checkout;
+pub mod events;
 mod live;
 mod participant_client;
 pub mod saga;

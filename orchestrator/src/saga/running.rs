@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use crate::events::unsent::{Unsent, fingerprints};
 use crate::saga::SagaId;
 use crate::saga::definition::{Definition, Order};
-use crate::saga::log::SagaLog;
+use crate::saga::log::{Event, IllegalTransition, SagaLog};
 use crate::saga::plan;
 
 /// What a saga waits for.
@@ -59,6 +60,21 @@ pub struct Progress {
     pub log: SagaLog,
     /// What it waits for.
     pub waiting_for: WaitingFor,
+    /// What listeners cannot see of it yet.
+    pub unsent: Unsent,
+}
+
+impl Progress {
+    /// Takes an event into the log, and what it changes of the steps into what is to be sent.
+    ///
+    /// # Errors
+    /// As [`SagaLog::apply`].
+    pub fn apply(&mut self, event: Event, at: DateTime<Utc>) -> Result<(), IllegalTransition> {
+        let before = fingerprints(&self.log);
+        self.log.apply(event, at)?;
+        self.unsent.note(&before, &self.log, at);
+        Ok(())
+    }
 }
 
 impl RunningSaga {
@@ -71,7 +87,7 @@ impl RunningSaga {
         epoch: i32,
         log: SagaLog,
     ) -> RunningSaga {
-        let progress = Mutex::new(Progress { log, waiting_for: WaitingFor::Nothing });
+        let progress = Mutex::new(Progress { log, waiting_for: WaitingFor::Nothing, unsent: Unsent::default() });
         RunningSaga { id, order, definition, created_at, epoch, progress }
     }
 
@@ -144,6 +160,11 @@ impl Running {
         };
         sagas.sort_by_key(|saga| saga.id);
         sagas
+    }
+
+    /// Returns all of them, in no order.
+    pub(crate) fn all(&self) -> Vec<Arc<RunningSaga>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     pub(crate) fn insert(&self, saga: Arc<RunningSaga>) {
