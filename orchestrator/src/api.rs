@@ -1,6 +1,7 @@
 //! The orchestrator's HTTP routes.
 
 mod answer;
+mod events;
 pub(crate) mod inspect;
 mod list;
 mod operate;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use self::inspect::Journals;
+use crate::events::Events;
 use crate::saga::SagaId;
 use crate::saga::coordinator::CoordinatorMsg;
 use crate::saga::lease::LeaseState;
@@ -37,6 +39,7 @@ pub(crate) struct Desk {
     pub(crate) saga_log: Ledger<SagaLogWriter>,
     pub(crate) lease: Arc<LeaseState>,
     pub(crate) journals: Arc<Journals>,
+    pub(crate) events: Events,
     pub(crate) world: Arc<dyn World>,
     pub(crate) wait_limit: Duration,
     /// Cancelled when this process leaves its running sagas to their next owner.
@@ -55,6 +58,7 @@ pub(crate) fn routes(desk: &Desk) -> Routes {
         .get("/saga/{transaction_id}/inspect", Access::Operator, with(desk, inspect::show))
         .post("/saga/{transaction_id}/retry", Access::Operator, with(desk, operate::retry))
         .post("/saga/{transaction_id}/resolve", Access::Operator, with(desk, operate::resolve))
+        .get("/saga/events", Access::Client, with(desk, events::listen))
         .get("/", Access::Public, |_| async {
             let body = serde_json::json!({
                 "service": "Saga Orchestrator", "status": "running", "version": env!("CARGO_PKG_VERSION"),

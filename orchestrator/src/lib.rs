@@ -13,6 +13,7 @@
 
 mod api;
 pub mod checkout;
+pub mod events;
 pub mod invariants;
 mod live;
 mod participant_client;

@@ -1,6 +1,7 @@
 //! The saga log in PostgreSQL: what is written ([`record`]), how ([`writer`], under group commit), and how it is read
 //! back ([`reader`]), and what others may set on it ([`flags`]). Tables: `saga` and `node_lease` in `ms_orchestrator`.
 
+pub mod events;
 pub mod flags;
 pub mod reader;
 pub mod record;

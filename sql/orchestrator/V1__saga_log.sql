@@ -49,6 +49,8 @@ create table saga (
     created_at          timestamptz  not null default clock_timestamp(),
     turned_at           timestamptz  null,
     ended_at            timestamptz  null,
+    -- where retention is on: when its details were cleared; from then on its status is answered in brief
+    cleared_at          timestamptz  null,
     check (ended_at is null or status not in ('PENDING', 'COMPENSATING'))
 ) with (fillfactor = 75);
 
@@ -65,3 +67,28 @@ create unique index saga_idempotency on saga (user_id, idempotency_key) where id
 create index saga_of_user on saga (user_id, id desc);
 -- the attention list
 create index saga_attention on saga (attention_at) where attention is not null;
+-- retention: what ended long ago and still has its details, or its key
+create index saga_in_full on saga (ended_at) where ended_at is not null and cleared_at is null;
+create index saga_holding_key on saga (ended_at) where ended_at is not null and idempotency_key is not null;
+
+-- The changes of sagas and steps, for whoever follows them: one row for all that one write, or one flush, changed in one
+-- saga. Read in the order of the primary key, and only behind the oldest transaction that still runs: see
+-- ARCHITECTURE.md, "Events".
+create table saga_event (
+    transaction  xid8         not null default pg_current_xact_id(),
+    -- the order within a transaction; counts from 1
+    position     bigint       not null generated always as identity,
+    saga_id      uuid         not null,
+    -- a JSON array of changes, oldest first. Text: what a participant said may hold what jsonb does not take
+    changes      text         not null,
+    at           timestamptz  not null default clock_timestamp(),
+    primary key (transaction, position)
+);
+
+-- One row: the last event that was pruned. Whoever asks for what follows an older one is told of the gap.
+create table saga_event_horizon (
+    only_row     boolean      primary key default true check (only_row),
+    transaction  xid8         not null,
+    position     bigint       not null
+);
+insert into saga_event_horizon (transaction, position) values ('0', 0);

@@ -293,10 +293,7 @@ fn interrupt_if_due(state: &mut SagaState) -> Result<(), ActorProcessingErr> {
 /// Takes an event into the log. An illegal one means that this actor is broken: it is rebuilt from what is durable.
 fn apply(state: &SagaState, event: Event) -> Result<(), ActorProcessingErr> {
     let at = state.world.now();
-    let mut progress = state.saga.progress();
-    progress.log.apply(event, at)?;
-    progress.changed_at = Instant::now();
-    Ok(())
+    Ok(state.saga.progress().apply(event, at)?)
 }
 
 // --- calls ---------------------------------------------------------------------------------------------------------
@@ -587,6 +584,7 @@ fn write(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: Change) {
             timeline: progress.log.timeline(),
             attention: state.attention.clone(),
             at: state.world.now(),
+            changes: Vec::new(),
         }
     };
     state.write = Some(write);
@@ -596,9 +594,13 @@ fn write(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: Change) {
 }
 
 fn write_again(me: &ActorRef<SagaMsg>, state: &mut SagaState) {
-    let Some(write) = state.write.clone() else { return };
+    let Some(mut write) = state.write.clone() else { return };
     state.write_attempts += 1;
-    state.saga.progress().waiting_for = WaitingFor::Log(write.change.name());
+    {
+        let progress = &mut *state.saga.progress();
+        progress.waiting_for = WaitingFor::Log(write.change.name());
+        write.changes = progress.unsent.ride(&write.change, &progress.log, write.at);
+    }
     let me = me.clone();
     state.world.write(
         write,
@@ -618,11 +620,13 @@ fn log_written(
     match report {
         WriteReport::Durable { cancel_requested } => {
             state.write = None;
+            state.saga.progress().unsent.landed();
             state.cancel_is_waiting |= cancel_requested;
             written(me, state, write)
         }
         WriteReport::CancelRequested => {
             state.write = None;
+            state.saga.progress().unsent.stayed();
             state.cancel_is_waiting = true;
             Ok(())
         }

@@ -120,6 +120,30 @@ impl StepRecord {
         }
     }
 
+    /// Returns its name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Returns who does it.
+    pub fn participant(&self) -> &'static str {
+        self.participant
+    }
+
+    /// Returns its state as people see it: see [`StepView::state`].
+    pub fn state(&self) -> &'static str {
+        match (self.undo, self.action) {
+            (Undo::Done, _) => "compensated",
+            (Undo::Running | Undo::BackingOff, _) => "compensating",
+            (Undo::None, Action::Pending) => "pending",
+            (Undo::None, Action::Running) => "running",
+            (Undo::None, Action::BackingOff) => "backing_off",
+            (Undo::None, Action::Done) => "done",
+            (Undo::None, Action::Refused) => "refused",
+            (Undo::None, Action::Unknown) => "unknown",
+        }
+    }
+
     fn needs_undo(&self) -> bool {
         self.kind == Kind::Compensable && self.undo != Undo::Done && self.may_have_happened
     }
@@ -481,6 +505,11 @@ impl SagaLog {
         &self.steps[index]
     }
 
+    /// Returns all steps, in their order.
+    pub fn steps(&self) -> &[StepRecord] {
+        &self.steps
+    }
+
     /// Tells whether that step leaves the world as it was.
     pub fn is_read_only(&self, index: usize) -> bool {
         self.steps[index].kind == Kind::ReadOnly
@@ -583,16 +612,6 @@ pub struct CompensationView {
 
 impl StepView {
     fn of(step: &StepRecord) -> StepView {
-        let state = match (step.undo, step.action) {
-            (Undo::Done, _) => "compensated",
-            (Undo::Running | Undo::BackingOff, _) => "compensating",
-            (Undo::None, Action::Pending) => "pending",
-            (Undo::None, Action::Running) => "running",
-            (Undo::None, Action::BackingOff) => "backing_off",
-            (Undo::None, Action::Done) => "done",
-            (Undo::None, Action::Refused) => "refused",
-            (Undo::None, Action::Unknown) => "unknown",
-        };
         let compensation = (step.undo != Undo::None).then(|| CompensationView {
             attempts: step.undo_attempts.count,
             started_at: step.undo_attempts.started_at,
@@ -602,7 +621,7 @@ impl StepView {
         StepView {
             step: step.name.to_owned(),
             participant: step.participant.to_owned(),
-            state: state.to_owned(),
+            state: step.state().to_owned(),
             attempts: step.attempts.count,
             started_at: step.attempts.started_at,
             finished_at: step.attempts.finished_at,

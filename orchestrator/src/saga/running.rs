@@ -9,9 +9,10 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::events::unsent::{Unsent, fingerprints};
 use crate::saga::SagaId;
 use crate::saga::definition::{Definition, Order};
-use crate::saga::log::SagaLog;
+use crate::saga::log::{Event, IllegalTransition, SagaLog};
 use crate::saga::plan;
 
 /// What a saga waits for.
@@ -67,6 +68,22 @@ pub struct Progress {
     pub waiting_for: WaitingFor,
     /// When something last happened.
     pub changed_at: Instant,
+    /// What listeners cannot see of it yet.
+    pub unsent: Unsent,
+}
+
+impl Progress {
+    /// Takes an event into the log, and what it changes of the steps into what is to be sent.
+    ///
+    /// # Errors
+    /// As [`SagaLog::apply`].
+    pub fn apply(&mut self, event: Event, at: DateTime<Utc>) -> Result<(), IllegalTransition> {
+        let before = fingerprints(&self.log);
+        self.log.apply(event, at)?;
+        self.unsent.note(&before, &self.log, at);
+        self.changed_at = Instant::now();
+        Ok(())
+    }
 }
 
 impl RunningSaga {
@@ -79,7 +96,12 @@ impl RunningSaga {
         epoch: i32,
         log: SagaLog,
     ) -> RunningSaga {
-        let progress = Mutex::new(Progress { log, waiting_for: WaitingFor::Nothing, changed_at: Instant::now() });
+        let progress = Mutex::new(Progress {
+            log,
+            waiting_for: WaitingFor::Nothing,
+            changed_at: Instant::now(),
+            unsent: Unsent::default(),
+        });
         RunningSaga { id, order, definition, created_at, epoch, progress }
     }
 

@@ -29,15 +29,23 @@ const RETRY_ALL: &str = "
         wake_at = case when wake_at is not null then clock_timestamp() end
     where attention is not null and ended_at is null";
 
-// A compensating saga that a person has settled ends; on one that has ended only the mark goes. Never a saga that runs
-// forward: nobody knows yet what there is to settle.
+// A compensating saga that a person has settled ends, and listeners are told in the form of `events::change`; on one that
+// has ended only the mark goes. Never a saga that runs forward: nobody knows yet what there is to settle. `now()` is the
+// same in the whole statement, so an end of this moment is one of this statement.
 const RESOLVE: &str = "
-    update saga
-    set resolved_at = clock_timestamp(), resolved_note = $2, attention = null, attention_at = null, wake_at = null,
-        status = case when ended_at is null then 'FAILED' else status end,
-        ended_at = coalesce(ended_at, clock_timestamp())
-    where id = $1 and attention is not null and (ended_at is not null or direction = 'compensating')
-    returning status, resolved_at, resolved_note";
+    with resolved as (
+        update saga
+        set resolved_at = now(), resolved_note = $2, attention = null, attention_at = null, wake_at = null,
+            status = case when ended_at is null then 'FAILED' else status end, ended_at = coalesce(ended_at, now())
+        where id = $1 and attention is not null and (ended_at is not null or direction = 'compensating')
+        returning id, status, resolved_at, resolved_note, ended_at, error),
+    told as (
+        insert into saga_event (saga_id, changes)
+        select id, json_build_array(json_build_object(
+                   'kind', 'saga', 'status', status, 'ended', true, 'error', error,
+                   'at', to_char(ended_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')))::text
+        from resolved where ended_at = resolved_at)
+    select status, resolved_at, resolved_note from resolved";
 
 const RESOLUTION: &str = "
     select status, resolved_at, resolved_note from saga where id = $1";
