@@ -10,9 +10,11 @@
 mod change;
 mod dice;
 mod settings;
+mod shown;
 mod watcher;
 
 pub use change::ChangeError;
 pub use dice::{Coin, Dice, TransportFate};
 pub use settings::{FaultSettings, LatencyRange, MAX_LATENCY_MS, OperationFaults};
+pub use shown::{FaultsChange, FaultsView, LatencyChange, OperationFaultsChange};
 pub use watcher::{FaultMsg, FaultWatcher, FaultWatcherArgs};

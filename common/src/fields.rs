@@ -17,6 +17,7 @@ use serde::{
     de::{Deserializer, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::http::ApiError;
 
@@ -24,7 +25,7 @@ use crate::http::ApiError;
 const MAX_DEPTH: usize = 32;
 
 /// A bad field, and what is wrong with it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
     /// Name of the field.
     pub field: String,

@@ -18,6 +18,7 @@ mod event_stream;
 mod front;
 mod health;
 mod metrics;
+pub mod openapi;
 mod request;
 mod routes;
 mod serve;
@@ -51,8 +52,8 @@ use crate::config::Settings;
 /// An answer.
 pub type Response = warp::reply::Response;
 
-/// What a service shows to the world. Beside its own routes it gets `/health/`, `/health/live/` and `/metrics`; every
-/// path is there with and without its trailing slash.
+/// What a service shows to the world. Beside its own routes it gets `/health/`, `/health/live/`, `/metrics`, and
+/// `/openapi.json` and `/docs`, which describe all of them; every path is there with and without its trailing slash.
 #[derive(Clone)]
 pub struct Front {
     /// The service, as health, metrics and logs call it.

@@ -5,6 +5,10 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, schema::Type},
+};
 
 /// As long as an id may be, in characters: what the columns hold.
 const MAX_CHARS: usize = 100;
@@ -38,8 +42,8 @@ fn check(text: &str) -> Result<(), IdError> {
 }
 
 macro_rules! id {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])* $name:ident, $example:literal) => {
+        $(#[doc = $doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
 
@@ -76,6 +80,15 @@ macro_rules! id {
             }
         }
 
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let schema = ObjectBuilder::new().schema_type(Type::String).description(Some(concat!($($doc),*).trim()));
+                schema.min_length(Some(1)).max_length(Some(MAX_CHARS)).examples([$example]).into()
+            }
+        }
+
+        impl ToSchema for $name {}
+
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = Cow::<str>::deserialize(deserializer)?;
@@ -87,19 +100,19 @@ macro_rules! id {
 
 id! {
     /// Who buys.
-    UserId
+    UserId, "user-123"
 }
 id! {
     /// One purchase, on all services: what every repetition of it carries.
-    TransactionId
+    TransactionId, "txn-456"
 }
 id! {
     /// What is bought. The catalog's are numbers.
-    ProductId
+    ProductId, "1"
 }
 id! {
     /// A payment. The payments service's are numbers.
-    PaymentId
+    PaymentId, "42"
 }
 
 #[cfg(test)]

@@ -8,6 +8,10 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use thiserror::Error;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, schema::Type},
+};
 
 use crate::fields::raw::Raw;
 
@@ -94,6 +98,17 @@ impl Serialize for Money {
         serializer.collect_str(self)
     }
 }
+
+/// As it is shown.
+impl PartialSchema for Money {
+    fn schema() -> RefOr<Schema> {
+        let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^(0|[1-9][0-9]{0,7})\\.[0-9]{2}$"));
+        let text = "An amount of at most 99999999.99, with two decimals.";
+        schema.description(Some(text)).examples(["99.99"]).into()
+    }
+}
+
+impl ToSchema for Money {}
 
 /// From the text of a JSON number or string; works with `serde_json` only.
 impl<'de> Deserialize<'de> for Money {

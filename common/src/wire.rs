@@ -8,6 +8,7 @@ pub mod inventory;
 pub mod journal;
 pub mod payments;
 pub mod purchases;
+pub mod requests;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 

@@ -12,6 +12,7 @@
 //!   └ empty ──► ledger (EnsureOne, alone on all replicas) ──► database
 //! ```
 
+mod describe;
 mod keeper;
 mod memory;
 mod routes;

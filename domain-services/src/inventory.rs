@@ -7,6 +7,7 @@
 //! | `POST /inventory/restock/` | `restock`, by an operator; journaled too, so that a repeated one counts once |
 //! | `GET /inventory/{product_id}/` | the quantity |
 
+mod describe;
 mod routes;
 mod stock;
 mod table;

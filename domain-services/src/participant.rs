@@ -14,6 +14,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod columns;
+pub(crate) mod describe;
 pub(crate) mod front;
 pub(crate) mod idempotency;
 pub(crate) mod journal;

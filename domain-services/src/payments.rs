@@ -7,6 +7,7 @@
 //! | `POST /payments/{payment_id}/refund/` | the same, for people: the transaction is looked up first |
 //! | `GET /payments/{payment_id}/`, `GET /payments/by-transaction/{transaction_id}/` | the row |
 
+mod describe;
 mod routes;
 mod table;
 

@@ -7,6 +7,7 @@
 //! | `DELETE /purchases/{id}/cancel/` | the same, by purchase id, or by transaction id where it is not a number |
 //! | `GET /purchases/{id}/`, `GET /purchases/` | one, or many, newest first |
 
+mod describe;
 mod routes;
 mod table;
 

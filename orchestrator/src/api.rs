@@ -1,6 +1,7 @@
 //! The orchestrator's HTTP routes.
 
 mod answer;
+mod describe;
 mod events;
 pub(crate) mod inspect;
 mod list;
@@ -17,7 +18,9 @@ use common::fields::FieldError;
 use common::group_commit::Ledger;
 use common::http::{Access, ApiError, Request, Response, Routes, StatusCode, json};
 use common::supervision::Handle;
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use self::inspect::Journals;
@@ -49,23 +52,29 @@ pub(crate) struct Desk {
 /// Returns the routes.
 pub(crate) fn routes(desk: &Desk) -> Routes {
     Routes::new(crate::SERVICE)
-        .post("/saga/transaction", Access::Client, with(desk, purchase::start))
-        .get("/saga/status/{transaction_id}", Access::Client, with(desk, status::show))
-        .get("/saga/transactions", Access::Client, with(desk, list::show))
-        .post("/saga/{transaction_id}/cancel", Access::Client, with(desk, operate::cancel))
-        .get("/saga/attention", Access::Operator, with(desk, operate::attention))
-        .post("/saga/attention/retry", Access::Operator, with(desk, operate::retry_all))
-        .get("/saga/{transaction_id}/inspect", Access::Operator, with(desk, inspect::show))
-        .post("/saga/{transaction_id}/retry", Access::Operator, with(desk, operate::retry))
-        .post("/saga/{transaction_id}/resolve", Access::Operator, with(desk, operate::resolve))
-        .get("/saga/events", Access::Client, with(desk, events::listen))
-        .get("/", Access::Public, |_| async {
-            let body = serde_json::json!({
-                "service": "Saga Orchestrator", "status": "running", "version": env!("CARGO_PKG_VERSION"),
-            });
-            Ok(json(StatusCode::OK, &body))
-        })
+        .about(describe::ABOUT)
+        .post("/saga/transaction", Access::Client, describe::start, with(desk, purchase::start))
+        .get("/saga/status/{transaction_id}", Access::Client, describe::status, with(desk, status::show))
+        .get("/saga/transactions", Access::Client, describe::list, with(desk, list::show))
+        .get("/saga/events", Access::Client, describe::events, with(desk, events::listen))
+        .post("/saga/{transaction_id}/cancel", Access::Client, describe::cancel, with(desk, operate::cancel))
+        .get("/saga/attention", Access::Operator, describe::attention, with(desk, operate::attention))
+        .post("/saga/attention/retry", Access::Operator, describe::retry_all, with(desk, operate::retry_all))
+        .get("/saga/{transaction_id}/inspect", Access::Operator, describe::inspect, with(desk, inspect::show))
+        .post("/saga/{transaction_id}/retry", Access::Operator, describe::retry, with(desk, operate::retry))
+        .post("/saga/{transaction_id}/resolve", Access::Operator, describe::resolve, with(desk, operate::resolve))
+        .get("/", Access::Public, describe::root, async |_| Ok(json(StatusCode::OK, &ROOT)))
 }
+
+/// What this is.
+#[derive(Serialize, ToSchema)]
+struct Root {
+    service: &'static str,
+    status: &'static str,
+    version: &'static str,
+}
+
+const ROOT: Root = Root { service: "Saga Orchestrator", status: "running", version: env!("CARGO_PKG_VERSION") };
 
 fn with<F, Fut>(desk: &Desk, handle: F) -> impl Fn(Request) -> Fut + Send + Sync + 'static + use<F, Fut>
 where

@@ -23,10 +23,11 @@ pub mod stall;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// Names one saga, and is the `transaction_id` that clients and participants see. A UUID v7, so that ids sort by time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct SagaId(pub Uuid);
 
@@ -37,8 +38,9 @@ impl fmt::Display for SagaId {
 }
 
 /// What a client sees of a saga's progress.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
+#[schema(as = SagaStatus)]
 pub enum Status {
     /// Running forward.
     Pending,

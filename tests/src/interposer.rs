@@ -9,7 +9,8 @@ use std::{
 use common::{
     config::ConfigSource,
     http::{
-        Access, ApiError, Draining, Front, HeaderValue, Request, Response, Routes, StatusCode, serve, transport_faults,
+        Access, ApiError, Draining, Front, HeaderValue, Request, Response, Routes, StatusCode, openapi::Description,
+        serve, transport_faults,
     },
 };
 use tokio::net::TcpListener;
@@ -78,9 +79,9 @@ impl Interposer {
             }
         };
         let routes = Routes::new("interposer")
-            .get("/{*path}", Access::Public, handler.clone())
-            .post("/{*path}", Access::Public, handler.clone())
-            .delete("/{*path}", Access::Public, handler);
+            .get("/{*path}", Access::Public, || Description::new("carryGet", "Carries a request"), handler.clone())
+            .post("/{*path}", Access::Public, || Description::new("carryPost", "Carries a request"), handler.clone())
+            .delete("/{*path}", Access::Public, || Description::new("carryDelete", "Carries a request"), handler);
         let front = Front {
             service: "interposer",
             routes,

@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{ChangeError, FaultSettings, LatencyRange, OperationFaults, change};
+use super::{ChangeError, FaultSettings, FaultsView, LatencyRange, OperationFaults, change};
 
 /// What a tossed coin says about the business decision of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,9 +90,7 @@ impl Dice {
     /// The whole of it, or any part, is what [`Dice::apply_json`] takes.
     pub fn json(&self) -> Value {
         let in_force = self.shared.in_force.load();
-        let mut body = json!(*in_force.operations);
-        body["seed"] = json!(in_force.seed);
-        body
+        json!(FaultsView { seed: in_force.seed, operations: (*in_force.operations).clone() })
     }
 
     /// Puts loaded settings in force, over any change made through `/debug/faults`.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The longest simulated latency, in milliseconds: far beyond every time-out, and still an end.
 pub const MAX_LATENCY_MS: u64 = 600_000;
@@ -25,25 +26,30 @@ impl FaultSettings {
 }
 
 /// What may go wrong with one operation. Rates are probabilities from 0 to 1. The default is no fault, no latency.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OperationFaults {
     /// The business refusal: tossed once per transaction, recorded, repeated.
+    #[schema(minimum = 0, maximum = 1)]
     pub failure_rate: f64,
     /// 503 before the work.
+    #[schema(minimum = 0, maximum = 1)]
     pub unavailable_rate: f64,
     /// The work is done and its reply dropped.
+    #[schema(minimum = 0, maximum = 1)]
     pub lost_reply_rate: f64,
     /// The connection is cut, with all that is in flight on it.
+    #[schema(minimum = 0, maximum = 1)]
     pub cut_connection_rate: f64,
     /// The work is asked for twice.
+    #[schema(minimum = 0, maximum = 1)]
     pub duplicate_rate: f64,
     /// Simulated latency.
     pub latency_ms: LatencyRange,
 }
 
 /// Bounds of a simulated latency in milliseconds, both inclusive.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LatencyRange {
     /// Shortest.

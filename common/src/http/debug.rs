@@ -4,42 +4,78 @@
 use std::sync::Arc;
 
 use hyper::{Method, StatusCode};
+use serde_json::json;
 
-use super::{Access, ApiError, Request, Response, Routes, json, routes::Door};
+use super::{
+    Access, ApiError, Request, Response, Routes,
+    openapi::{Description, OPERATORS, schema},
+    routes::Door,
+};
 use crate::{
-    faults::{ChangeError, Dice},
+    faults::{ChangeError, Dice, FaultsChange, FaultsView},
     supervision::ActorCard,
+    wire::actors::ActorView,
 };
 
 /// Returns the debug routes of a service: its actors, and its failure settings if it has dice.
 pub fn routes(service: &'static str, root: Arc<ActorCard>, dice: Option<Dice>) -> Routes {
     let tree = root.clone();
     let routes = Routes::new(service)
-        .route(Method::GET, "/debug/actors/", Access::Operator, Door::Open, move |_| {
+        .route(Method::GET, "/debug/actors/", Access::Operator, Door::Open, describe_actors, move |_| {
             let view = tree.view();
-            async move { Ok(json(StatusCode::OK, &view)) }
+            async move { Ok(super::json(StatusCode::OK, &view)) }
         })
-        .route(Method::GET, "/debug/actors/{*name}", Access::Operator, Door::Open, move |request| {
+        .route(Method::GET, "/debug/actors/{*name}", Access::Operator, Door::Open, describe_actor, move |request| {
             let found = actor(&root, &request);
             async move { found }
         });
     let Some(dice) = dice else { return routes };
     let shown = dice.clone();
     routes
-        .route(Method::GET, "/debug/faults/", Access::Operator, Door::Open, move |_| {
-            let answer = json(StatusCode::OK, &shown.json());
+        .route(Method::GET, "/debug/faults/", Access::Operator, Door::Open, describe_faults, move |_| {
+            let answer = super::json(StatusCode::OK, &shown.json());
             async move { Ok(answer) }
         })
-        .route(Method::PUT, "/debug/faults/", Access::Operator, Door::Open, move |request| {
+        .route(Method::PUT, "/debug/faults/", Access::Operator, Door::Open, describe_change, move |request| {
             let answer = change(&dice, &request);
             async move { answer }
         })
 }
 
+fn describe_actors() -> Description {
+    Description::new("actors", "The supervision tree")
+        .tag(OPERATORS)
+        .detail("Quick whatever the actors are doing.")
+        .answer::<ActorView>(200, "The root and all below it.")
+}
+
+fn describe_actor() -> Description {
+    Description::new("actor", "One actor in full")
+        .tag(OPERATORS)
+        .path("name", schema::text(1, 1_000), "Its name, slashes included, with or without that of its stack.")
+        .answer::<ActorView>(200, "The actor and all below it.")
+        .problem(404, "There is no such actor.")
+}
+
+fn describe_faults() -> Description {
+    Description::new("faults", "The failure settings in force")
+        .tag(OPERATORS)
+        .answer::<FaultsView>(200, "The settings by operation.")
+}
+
+fn describe_change() -> Description {
+    Description::new("changeFaults", "Changes the failure settings")
+        .tag(OPERATORS)
+        .detail("All of it or nothing. What is left out stays. It lasts until the next reload or restart.")
+        .body::<FaultsChange>(json!({ "seed": 7 }))
+        .answer::<FaultsView>(200, "The settings that are in force now.")
+        .bad_fields_400()
+}
+
 fn actor(root: &ActorCard, request: &Request) -> Result<Response, ApiError> {
     let name = request.param("name").trim_end_matches('/');
     let view = root.find(name).ok_or_else(|| ApiError::not_found(format!("there is no actor {name}")))?;
-    Ok(json(StatusCode::OK, &view))
+    Ok(super::json(StatusCode::OK, &view))
 }
 
 fn change(dice: &Dice, request: &Request) -> Result<Response, ApiError> {
@@ -50,5 +86,5 @@ fn change(dice: &Dice, request: &Request) -> Result<Response, ApiError> {
         ChangeError::Fields(errors) => ApiError::bad_fields_400(errors),
     })?;
     tracing::warn!(service = dice.service(), "failure settings were changed by hand, until the next reload or restart");
-    Ok(json(StatusCode::OK, &dice.json()))
+    Ok(super::json(StatusCode::OK, &dice.json()))
 }

@@ -11,6 +11,7 @@ use hyper::{
 };
 use serde::Serialize;
 use tracing::error;
+use utoipa::ToSchema;
 
 use super::{Response, with_body};
 use crate::fields::FieldError;
@@ -42,16 +43,24 @@ enum Extra {
     Cause(String),
 }
 
-/// The body. Members that do not apply are left out.
-#[derive(Serialize)]
-struct Body<'a> {
+/// An error (RFC 9457). Members that do not apply are left out.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Body<'a> {
+    /// One per kind of problem: what programs look at.
     #[serde(rename = "type")]
     kind: &'a str,
+    /// The same for people.
     title: &'a str,
+    /// The status of the answer.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
+    /// What exactly is wrong.
     detail: &'a str,
+    /// The bad fields, if that is what is wrong.
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
     errors: &'a [FieldError],
+    /// The transaction that the request belongs to, where it is worth asking what became of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     transaction_id: Option<&'a str>,
 }

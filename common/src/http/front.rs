@@ -23,7 +23,7 @@ use super::{
     auth::Guard,
     body::{self, Limits},
     cors::Cors,
-    health, metrics, request,
+    health, metrics, openapi, request,
     routes::{Door, Endpoint, Found, Table, method_label},
 };
 use crate::{telemetry, wire};
@@ -63,7 +63,7 @@ pub fn filter(front: Front) -> BoxedFilter<(Response,)> {
 struct Gate {
     service: &'static str,
     table: Table,
-    guard: Guard,
+    guard: Arc<Guard>,
     cors: Option<Cors>,
     draining: Draining,
     /// One permit a request at work.
@@ -83,10 +83,13 @@ impl Gate {
     fn of(front: Front) -> Self {
         let Front { service, routes, settings, health, draining } = front;
         let routes = routes.merge(health::routes(service, health, draining.clone())).merge(metrics::routes(service));
+        let guard = Arc::new(Guard::of(&settings));
+        let asked = guard.clone();
+        let routes = openapi::with_description(routes, Arc::new(move |access| asked.is_open(access)));
         Self {
             service,
             table: Table::of(routes),
-            guard: Guard::of(&settings),
+            guard,
             cors: Cors::of(&settings.http.cors_origins),
             draining,
             at_work: Semaphore::new(settings.http.max_in_flight.min(Semaphore::MAX_PERMITS)),

@@ -5,8 +5,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 use hyper::{Method, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::{Access, ApiError, Draining, Response, Routes, json, routes::Door};
+use super::{
+    Access, ApiError, Draining, Response, Routes, json,
+    openapi::{Description, EVERY_SERVICE},
+    routes::Door,
+};
 
 /// As long as all checks together may take: whoever asks for health does not wait for it.
 const CHECK_TIME: Duration = Duration::from_secs(2);
@@ -23,8 +28,10 @@ pub struct Check {
     pub result: Result<(), String>,
 }
 
-#[derive(Serialize)]
+/// How a service is.
+#[derive(Serialize, ToSchema)]
 struct Health {
+    #[schema(pattern = "^(healthy|unhealthy)$", example = "healthy")]
     status: &'static str,
     service: &'static str,
     version: &'static str,
@@ -36,12 +43,26 @@ struct Health {
 /// Adds the two routes.
 pub(super) fn routes(service: &'static str, check: HealthCheck, draining: Draining) -> Routes {
     Routes::new(service)
-        .route(Method::GET, "/health/live/", Access::Public, Door::Open, move |_| async move {
+        .route(Method::GET, "/health/live/", Access::Public, Door::Open, describe_live, move |_| async move {
             Ok(show(StatusCode::OK, "healthy", service, None))
         })
-        .route(Method::GET, "/health/", Access::Public, Door::Open, move |_| {
+        .route(Method::GET, "/health/", Access::Public, Door::Open, describe, move |_| {
             health(service, check.clone(), draining.clone())
         })
+}
+
+fn describe() -> Description {
+    Description::new("health", "Whether the service and what it needs are there")
+        .tag(EVERY_SERVICE)
+        .answer::<Health>(200, "All is well.")
+        .answer::<Health>(503, "Something is not, or the service is about to stop; `checks` says what.")
+}
+
+fn describe_live() -> Description {
+    Description::new("live", "Whether the process answers")
+        .tag(EVERY_SERVICE)
+        .detail("It never looks at what the service needs.")
+        .answer::<Health>(200, "It does.")
 }
 
 async fn health(service: &'static str, check: HealthCheck, draining: Draining) -> Result<Response, ApiError> {

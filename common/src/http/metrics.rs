@@ -5,10 +5,16 @@ use std::{sync::OnceLock, time::Duration};
 use ::metrics::{Counter, Histogram, counter, histogram};
 use hyper::{Method, StatusCode};
 
-use super::{Access, Response, Routes, routes::Door, with_body};
+use super::{
+    Access, Response, Routes,
+    openapi::{Description, EVERY_SERVICE, schema},
+    routes::Door,
+    with_body,
+};
 use crate::telemetry;
 
 const REQUESTS: &str = "http_requests_total";
+const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const SECONDS: &str = "http_request_seconds";
 
 /// The statuses whose counters are kept at hand: all that are common here.
@@ -16,12 +22,21 @@ const KEPT: [u16; 12] = [200, 202, 400, 401, 404, 409, 413, 422, 500, 502, 503, 
 
 /// Adds the route.
 pub(super) fn routes(service: &'static str) -> Routes {
-    Routes::new(service).route(Method::GET, "/metrics/", Access::Public, Door::Open, async |_| Ok(show()))
+    Routes::new(service).route(Method::GET, "/metrics/", Access::Public, Door::Open, describe, async |_| Ok(show()))
+}
+
+fn describe() -> Description {
+    Description::new("metrics", "Metrics for Prometheus").tag(EVERY_SERVICE).answer_of(
+        200,
+        MEDIA_TYPE,
+        schema::string(),
+        "The metrics of the process, in the text format.",
+    )
 }
 
 fn show() -> Response {
     let text = telemetry::metrics_handle().render();
-    with_body(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
+    with_body(StatusCode::OK, MEDIA_TYPE, text)
 }
 
 /// The counters and the histogram of an endpoint. Looking them up by their labels for every request would cost more than

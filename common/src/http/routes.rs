@@ -1,4 +1,4 @@
-//! Routes: templates, methods and handlers, as a service lists them and as a request finds them.
+//! Routes: templates, methods, descriptions and handlers, as a service lists them and as a request finds them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,7 +7,7 @@ use hyper::{Method, header::HeaderValue};
 use matchit::Router;
 use percent_encoding::percent_decode_str;
 
-use super::{ApiError, Params, Request, Response, metrics::EndpointMetrics};
+use super::{ApiError, Params, Request, Response, metrics::EndpointMetrics, openapi::Description};
 
 type Handler = Arc<dyn Fn(Request) -> BoxFuture<'static, Result<Response, ApiError>> + Send + Sync>;
 
@@ -36,64 +36,80 @@ pub(super) enum Door {
 /// The routes of a service.
 #[derive(Clone)]
 pub struct Routes {
-    service: &'static str,
-    routes: Vec<Route>,
+    pub(super) service: &'static str,
+    /// What the service is for, in Markdown.
+    pub(super) about: &'static str,
+    pub(super) routes: Vec<Route>,
 }
 
 #[derive(Clone)]
 pub(super) struct Route {
-    method: Method,
-    template: &'static str,
+    pub(super) method: Method,
+    pub(super) template: &'static str,
     pub(super) access: Access,
     pub(super) door: Door,
+    pub(super) describe: fn() -> Description,
     pub(super) handler: Handler,
 }
 
 impl Routes {
     /// Starts a list of routes.
     pub fn new(service: &'static str) -> Self {
-        Self { service, routes: Vec::new() }
+        Self { service, about: "", routes: Vec::new() }
+    }
+
+    /// Says what the service is for, at the head of its API description.
+    #[must_use]
+    pub fn about(self, about: &'static str) -> Self {
+        Self { about, ..self }
     }
 
     /// Adds a GET, which answers HEAD too. A template is a path with places, `/payments/{payment_id}/`; a last place
-    /// `{*name}` takes the rest of the path, slashes included.
+    /// `{*name}` takes the rest of the path, slashes included. What `describe` returns is the route's part of the
+    /// API description ([`openapi`](super::openapi) tells how to write one).
     #[must_use]
-    pub fn get<F, Fut>(self, template: &'static str, access: Access, handler: F) -> Self
+    pub fn get<F, Fut>(self, template: &'static str, access: Access, describe: fn() -> Description, handler: F) -> Self
     where
         F: Fn(Request) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Response, ApiError>> + Send + 'static,
     {
-        self.route(Method::GET, template, access, Door::Limited, handler)
+        self.route(Method::GET, template, access, Door::Limited, describe, handler)
     }
 
     /// Adds a POST.
     #[must_use]
-    pub fn post<F, Fut>(self, template: &'static str, access: Access, handler: F) -> Self
+    pub fn post<F, Fut>(self, template: &'static str, access: Access, describe: fn() -> Description, handler: F) -> Self
     where
         F: Fn(Request) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Response, ApiError>> + Send + 'static,
     {
-        self.route(Method::POST, template, access, Door::Limited, handler)
+        self.route(Method::POST, template, access, Door::Limited, describe, handler)
     }
 
     /// Adds a PUT.
     #[must_use]
-    pub fn put<F, Fut>(self, template: &'static str, access: Access, handler: F) -> Self
+    pub fn put<F, Fut>(self, template: &'static str, access: Access, describe: fn() -> Description, handler: F) -> Self
     where
         F: Fn(Request) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Response, ApiError>> + Send + 'static,
     {
-        self.route(Method::PUT, template, access, Door::Limited, handler)
+        self.route(Method::PUT, template, access, Door::Limited, describe, handler)
     }
 
     /// Adds a DELETE.
     #[must_use]
-    pub fn delete<F, Fut>(self, template: &'static str, access: Access, handler: F) -> Self
+    pub fn delete<F, Fut>(
+        self,
+        template: &'static str,
+        access: Access,
+        describe: fn() -> Description,
+        handler: F,
+    ) -> Self
     where
         F: Fn(Request) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Response, ApiError>> + Send + 'static,
     {
-        self.route(Method::DELETE, template, access, Door::Limited, handler)
+        self.route(Method::DELETE, template, access, Door::Limited, describe, handler)
     }
 
     /// Adds all routes of another list.
@@ -109,6 +125,7 @@ impl Routes {
         template: &'static str,
         access: Access,
         door: Door,
+        describe: fn() -> Description,
         handler: F,
     ) -> Self
     where
@@ -116,7 +133,7 @@ impl Routes {
         Fut: Future<Output = Result<Response, ApiError>> + Send + 'static,
     {
         let handler: Handler = Arc::new(move |request| handler(request).boxed());
-        self.routes.push(Route { method, template, access, door, handler });
+        self.routes.push(Route { method, template, access, door, describe, handler });
         self
     }
 }

@@ -1,11 +1,12 @@
 //! Bodies of the catalog.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::money::Money;
 
 /// A product, as `GET /products/{id}/` shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Product {
     /// A number here; everywhere else a string.
     pub product_id: i64,
@@ -22,10 +23,11 @@ pub struct Product {
 }
 
 /// A part of the list of products, in the order of their ids.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProductPage {
     /// The products.
     pub products: Vec<Product>,
     /// What to ask the next part with; null on the last.
+    #[schema(required)]
     pub next_cursor: Option<String>,
 }

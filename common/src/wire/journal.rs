@@ -3,9 +3,10 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 /// What a participant has decided about a transaction.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JournalView {
     /// Which transaction was asked for.
     pub transaction_id: String,
@@ -14,7 +15,7 @@ pub struct JournalView {
 }
 
 /// A recorded decision.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JournalEntry {
     /// `charge`, `refund` …
     pub operation: String,
@@ -28,10 +29,13 @@ pub struct JournalEntry {
     /// Whether a saga asked for it.
     pub from_saga: bool,
     /// The saga's step.
+    #[schema(required)]
     pub step: Option<String>,
     /// The attempt that was the first to arrive.
+    #[schema(required)]
     pub attempt: Option<i32>,
     /// The epoch of the saga's owner.
+    #[schema(required)]
     pub epoch: Option<i32>,
     /// That the action never ran, and never will.
     pub tombstone: bool,

@@ -12,8 +12,9 @@ use common::{
 use serde::Serialize;
 use tracing::{info, warn};
 
-use super::{EnsureOne, ShelfWriter, memory::Memory, table};
+use super::{EnsureOne, ShelfWriter, describe, memory::Memory, table};
 use crate::participant::{
+    self,
     answer::{self, RETRY_AFTER_S},
     front::{simulated_read, with},
     pages::{Page, plain_number},
@@ -34,10 +35,11 @@ pub(super) struct Desk {
 /// Returns the routes of the catalog.
 pub(super) fn routes(desk: &Desk) -> Routes {
     Routes::new("catalog")
-        .get("/products/random/", Access::Client, with(desk, random))
-        .get("/products/{product_id}/", Access::Client, with(desk, by_id))
-        .get("/products/", Access::Client, with(desk, list))
-        .get("/journal/{transaction_id}/", Access::Service, journal)
+        .about(describe::ABOUT)
+        .get("/products/random/", Access::Client, describe::random, with(desk, random))
+        .get("/products/{product_id}/", Access::Client, describe::by_id, with(desk, by_id))
+        .get("/products/", Access::Client, describe::list, with(desk, list))
+        .get("/journal/{transaction_id}/", Access::Service, participant::describe::journal, journal)
 }
 
 async fn random(desk: Desk, request: Request) -> Result<Response, ApiError> {

@@ -6,7 +6,7 @@ use common::{
     ids::ProductId,
 };
 
-use super::{Change, ChangeKind, Inventory, table};
+use super::{Change, ChangeKind, Inventory, describe, table};
 use crate::participant::{
     Action, Participant, answer,
     front::{Desk, with},
@@ -20,10 +20,16 @@ const QUANTITIES: std::ops::RangeInclusive<i64> = 1..=1_000_000;
 /// Returns the routes of inventory.
 pub(super) fn routes(desk: &Desk<Inventory>) -> Routes {
     Routes::new(Inventory::NAME)
-        .post("/inventory/decrease/", Access::Service, with(desk, decrease))
-        .post("/inventory/restore/by-transaction/{transaction_id}/", Access::Service, with(desk, restore))
-        .post("/inventory/restock/", Access::Operator, with(desk, restock))
-        .get("/inventory/{product_id}/", Access::Client, with(desk, show))
+        .about(describe::ABOUT)
+        .post("/inventory/decrease/", Access::Service, describe::decrease, with(desk, decrease))
+        .post(
+            "/inventory/restore/by-transaction/{transaction_id}/",
+            Access::Service,
+            describe::restore,
+            with(desk, restore),
+        )
+        .post("/inventory/restock/", Access::Operator, describe::restock, with(desk, restock))
+        .get("/inventory/{product_id}/", Access::Client, describe::show, with(desk, show))
 }
 
 async fn decrease(desk: Desk<Inventory>, request: Request) -> Result<Response, ApiError> {

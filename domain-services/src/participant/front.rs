@@ -20,6 +20,7 @@ use common::{
 use super::{
     Action, Participant,
     answer::{self, RETRY_AFTER_S, answer},
+    describe,
     ledger::{Intent, Item, JournaledWriter},
     request::transaction_in_path,
     step_journal::{self, Origin},
@@ -103,7 +104,7 @@ impl<P: Participant> Desk<P> {
 /// Returns the route that every participant with a journal has.
 pub(crate) fn journal_route<P: Participant>(desk: &Desk<P>) -> Routes {
     let show = |desk: Desk<P>, request| async move { desk.journal(request).await };
-    Routes::new(P::NAME).get("/journal/{transaction_id}/", Access::Service, with(desk, show))
+    Routes::new(P::NAME).get("/journal/{transaction_id}/", Access::Service, describe::journal, with(desk, show))
 }
 
 /// One delivery of a request, as the coins of the transport see it.

@@ -1,12 +1,15 @@
 //! Which part of a list a request asks for: `?limit=&cursor=`.
 
+use std::ops::RangeInclusive;
+
 use common::{
     fields::FieldError,
     http::{ApiError, Request},
 };
 
 const DEFAULT_LIMIT: i64 = 100;
-const MAX_LIMIT: i64 = 1_000;
+/// How many a client may ask for.
+pub(crate) const LIMITS: RangeInclusive<i64> = 1..=1_000;
 
 /// A part of a list that is ordered by id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,15 +31,15 @@ impl Page {
 
     fn read(limit: Option<&str>, cursor: Option<&str>) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();
-        let mut number = |field: &str, text: Option<&str>, from: i64, to: i64, expected: &str| {
-            let number = text.map(|text| plain_number(text).filter(|number| (from..=to).contains(number)));
+        let mut number = |field: &str, text: Option<&str>, range: RangeInclusive<i64>, expected: &str| {
+            let number = text.map(|text| plain_number(text).filter(|number| range.contains(number)));
             if number == Some(None) {
                 errors.push(FieldError { field: field.to_owned(), message: expected.to_owned() });
             }
             number.flatten()
         };
-        let limit = number("limit", limit, 1, MAX_LIMIT, "expected a whole number from 1 to 1000");
-        let cursor = number("cursor", cursor, 0, i64::MAX, "expected the next_cursor of the page before");
+        let limit = number("limit", limit, LIMITS, "expected a whole number from 1 to 1000");
+        let cursor = number("cursor", cursor, 0..=i64::MAX, "expected the next_cursor of the page before");
         match errors.is_empty() {
             true => Ok(Self { limit: limit.unwrap_or(DEFAULT_LIMIT), cursor }),
             false => Err(errors),

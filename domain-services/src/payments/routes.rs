@@ -7,7 +7,7 @@ use common::{
     wire::payments::Payment,
 };
 
-use super::{CHARGE, Charge, Payments, table};
+use super::{CHARGE, Charge, Payments, describe, table};
 use crate::participant::{
     Participant, answer,
     front::{Desk, with},
@@ -19,11 +19,22 @@ use crate::participant::{
 /// Returns the routes of payments.
 pub(super) fn routes(desk: &Desk<Payments>) -> Routes {
     Routes::new(Payments::NAME)
-        .post("/payments/", Access::Service, with(desk, charge))
-        .post("/payments/{payment_id}/refund/", Access::Service, with(desk, refund_by_id))
-        .post("/payments/by-transaction/{transaction_id}/refund/", Access::Service, with(desk, refund))
-        .get("/payments/{payment_id}/", Access::Client, with(desk, show))
-        .get("/payments/by-transaction/{transaction_id}/", Access::Client, with(desk, show_by_transaction))
+        .about(describe::ABOUT)
+        .post("/payments/", Access::Service, describe::charge, with(desk, charge))
+        .post("/payments/{payment_id}/refund/", Access::Service, describe::refund_by_id, with(desk, refund_by_id))
+        .post(
+            "/payments/by-transaction/{transaction_id}/refund/",
+            Access::Service,
+            describe::refund,
+            with(desk, refund),
+        )
+        .get("/payments/{payment_id}/", Access::Client, describe::show, with(desk, show))
+        .get(
+            "/payments/by-transaction/{transaction_id}/",
+            Access::Client,
+            describe::show_by_transaction,
+            with(desk, show_by_transaction),
+        )
 }
 
 async fn charge(desk: Desk<Payments>, request: Request) -> Result<Response, ApiError> {

@@ -7,7 +7,7 @@ use common::{
     wire::purchases::{PurchasePage, PurchaseView},
 };
 
-use super::{Purchase, Purchases, table};
+use super::{Purchase, Purchases, describe, table};
 use crate::participant::{
     Participant, answer,
     front::{Desk, with},
@@ -18,11 +18,17 @@ use crate::participant::{
 /// Returns the routes of purchases.
 pub(super) fn routes(desk: &Desk<Purchases>) -> Routes {
     Routes::new(Purchases::NAME)
-        .post("/purchases/", Access::Service, with(desk, create))
-        .get("/purchases/", Access::Client, with(desk, list))
-        .get("/purchases/{purchase_id}/", Access::Client, with(desk, show))
-        .delete("/purchases/{purchase_id}/cancel/", Access::Service, with(desk, cancel_by_id))
-        .delete("/purchases/by-transaction/{transaction_id}/cancel/", Access::Service, with(desk, cancel))
+        .about(describe::ABOUT)
+        .post("/purchases/", Access::Service, describe::create, with(desk, create))
+        .get("/purchases/", Access::Client, describe::list, with(desk, list))
+        .get("/purchases/{purchase_id}/", Access::Client, describe::show, with(desk, show))
+        .delete("/purchases/{purchase_id}/cancel/", Access::Service, describe::cancel_by_id, with(desk, cancel_by_id))
+        .delete(
+            "/purchases/by-transaction/{transaction_id}/cancel/",
+            Access::Service,
+            describe::cancel,
+            with(desk, cancel),
+        )
 }
 
 async fn create(desk: Desk<Purchases>, request: Request) -> Result<Response, ApiError> {

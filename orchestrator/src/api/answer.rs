@@ -5,6 +5,7 @@ use common::http::{ApiError, HeaderValue, Request, Response, StatusCode, json};
 use common::ids::UserId;
 use common::money::Money;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::checkout::output;
 use crate::saga::actor::Standing;
@@ -13,36 +14,56 @@ use crate::saga::{SagaId, Status};
 use crate::store::reader::StoredSaga;
 
 /// A saga that ended, or stands in the attention list.
-#[derive(Serialize)]
-struct Settled<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = SettledPurchase)]
+pub(super) struct Settled<'a> {
     transaction_id: SagaId,
     status: Status,
+    /// The same for people.
     message: &'a str,
     details: Details<'a>,
+    /// When it ended.
+    #[schema(format = DateTime)]
     timestamp: String,
 }
 
-#[derive(Serialize)]
+/// What became of a purchase.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PurchaseDetails)]
 struct Details<'a> {
     user_id: &'a UserId,
+    /// What was bought; null where no product was chosen.
+    #[schema(required)]
     product_id: Option<&'a str>,
+    /// The payment that was taken, and given back where the purchase was reverted; null where none was.
+    #[schema(required)]
     payment_id: Option<&'a str>,
+    /// How much, of a completed purchase.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     amount: Option<Amount>,
+    /// Why it was reverted: a status, and which service said what.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "409: payments conflict: Error processing payment")]
     error: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+/// An amount as a number with two decimals.
+#[derive(Serialize, ToSchema)]
+#[schema(value_type = f64, exclusive_minimum = 0, maximum = 99_999_999.99, example = 99.99)]
 #[serde(transparent)]
-struct Amount(#[serde(serialize_with = "common::money::as_number::serialize")] Money);
+pub(super) struct Amount(#[serde(serialize_with = "common::money::as_number::serialize")] Money);
 
 /// A saga that goes on.
-#[derive(Serialize)]
-struct Accepted<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = AcceptedPurchase)]
+pub(super) struct Accepted<'a> {
     transaction_id: SagaId,
     status: Status,
+    /// The same for people.
     message: &'a str,
+    /// When this was answered.
+    #[schema(format = DateTime)]
     timestamp: String,
 }
 

@@ -12,6 +12,7 @@ use common::wire::journal::{JournalEntry, JournalView};
 use futures::future::join_all;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{Desk, saga_id, unreadable};
 use crate::saga::SagaId;
@@ -63,18 +64,23 @@ impl Journals {
     }
 }
 
-#[derive(Serialize)]
-struct Inspection {
+/// What everybody holds of one transaction.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Inspection {
     transaction_id: SagaId,
     /// The row of the saga log; null where it has none.
+    #[schema(required)]
     log: Option<WholeRow>,
     /// The actor on the node that was asked; null where it runs on another one, or not at all.
+    #[schema(required, value_type = Option<Object>)]
     memory: Option<Value>,
+    /// By participant: its journal, or why it did not answer.
+    #[schema(value_type = BTreeMap<String, Held>)]
     participants: BTreeMap<&'static str, Held>,
 }
 
 /// What a participant holds.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 enum Held {
     Journal { journal: Vec<JournalEntry> },

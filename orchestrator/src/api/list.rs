@@ -1,9 +1,12 @@
 //! `GET /saga/transactions?status=&user_id=&limit=&cursor=`: newest first.
 
+use std::ops::RangeInclusive;
+
 use common::fields::FieldError;
 use common::http::{ApiError, Request, Response, StatusCode, json};
 use common::ids::UserId;
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::view::SagaView;
@@ -12,12 +15,18 @@ use crate::saga::Status;
 use crate::store::reader::{self, Filter};
 
 const DEFAULT_LIMIT: i64 = 100;
-const MAX_LIMIT: i64 = 1_000;
+/// How many a client may ask for.
+pub(super) const LIMITS: RangeInclusive<i64> = 1..=1_000;
 
-#[derive(Serialize)]
-struct Page {
+/// A part of the list of purchases, newest first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SagaPage)]
+pub(super) struct Page {
+    /// How many there are in all parts.
     total: i64,
     transactions: Vec<SagaView>,
+    /// What to ask the next part with; null on the last.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
@@ -56,7 +65,7 @@ fn read(request: &Request) -> Result<Filter, ApiError> {
         }
     }
     if let Some(text) = query.get("limit") {
-        match text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)) {
+        match text.parse().ok().filter(|limit| LIMITS.contains(limit)) {
             Some(limit) => filter.limit = limit,
             None => bad("limit", "expected a whole number from 1 to 1000".to_owned()),
         }

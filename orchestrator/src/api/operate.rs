@@ -5,8 +5,10 @@ use chrono::{DateTime, Utc};
 use common::fields::{FieldError, read};
 use common::http::{ApiError, Request, Response, StatusCode, json};
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::list::LIMITS;
 use super::view::SagaView;
 use super::{Desk, saga_id, unreadable};
 use crate::saga::coordinator::CoordinatorMsg;
@@ -17,11 +19,11 @@ use crate::store::flags::{self, After, Attention, Flagged, Resolution, Resolved}
 /// As long as the note of a resolution may be, in characters.
 const MAX_NOTE: usize = 1_000;
 const DEFAULT_LIMIT: i64 = 100;
-const MAX_LIMIT: i64 = 1_000;
 
 /// A saga of which something was asked.
-#[derive(Serialize)]
-struct Asked {
+#[derive(Serialize, ToSchema)]
+#[schema(as = AskedOfSaga)]
+pub(super) struct Asked {
     transaction_id: SagaId,
     status: Status,
     message: &'static str,
@@ -55,8 +57,9 @@ fn set(id: SagaId, flagged: Flagged) -> Result<Status, ApiError> {
 }
 
 /// What a retry of all gives.
-#[derive(Serialize)]
-struct Woken {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Woken {
+    /// How many sagas are tried again at once.
     woken: u64,
 }
 
@@ -68,8 +71,9 @@ pub(super) async fn retry_all(desk: Desk, _: Request) -> Result<Response, ApiErr
 }
 
 /// A saga that a person has settled.
-#[derive(Serialize)]
-struct ResolutionView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = Resolution)]
+pub(super) struct ResolutionView {
     transaction_id: SagaId,
     status: Status,
     #[serde(with = "common::wire::rfc3339")]
@@ -101,33 +105,43 @@ pub(super) async fn resolve(desk: Desk, request: Request) -> Result<Response, Ap
 }
 
 /// A page of the attention list.
-#[derive(Serialize)]
-struct Page {
+#[derive(Serialize, ToSchema)]
+#[schema(as = AttentionPage)]
+pub(super) struct Page {
+    /// How many there are on all pages.
     total: i64,
     transactions: Vec<AttentionView>,
+    /// Where the next page begins; null on the last one.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
 /// A saga that a person should look at.
-#[derive(Serialize)]
-struct AttentionView {
+#[derive(Serialize, ToSchema)]
+#[schema(as = SagaInAttention)]
+pub(super) struct AttentionView {
     #[serde(flatten)]
     saga: SagaView,
     attention: Why,
 }
 
 /// Why a person should look.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Attention)]
 struct Why {
     reason: String,
     #[serde(with = "common::wire::rfc3339")]
     since: DateTime<Utc>,
     age_seconds: i64,
     /// The step that is not undone yet, or that failed last.
+    #[schema(required)]
     step: Option<String>,
     attempts: u32,
+    #[schema(required)]
     last_error: Option<String>,
+    /// When it is tried again, if it sleeps until then.
     #[serde(with = "common::wire::rfc3339::option")]
+    #[schema(required)]
     next_try_at: Option<DateTime<Utc>>,
 }
 
@@ -175,7 +189,7 @@ fn read_page(request: &Request) -> Result<(After, i64), ApiError> {
     };
     let mut limit = DEFAULT_LIMIT;
     if let Some(text) = request.query.get("limit") {
-        match text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit)) {
+        match text.parse().ok().filter(|limit| LIMITS.contains(limit)) {
             Some(given) => limit = given,
             None => bad("limit", "expected a whole number from 1 to 1000"),
         }

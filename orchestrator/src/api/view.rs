@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use common::ids::UserId;
 use common::money::Money;
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::answer::Amount;
 use crate::checkout::output;
 use crate::saga::definition::Outputs;
 use crate::saga::log::StepView;
@@ -13,23 +15,39 @@ use crate::saga::{SagaId, Status};
 use crate::store::reader::StoredSaga;
 
 /// A saga.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Saga)]
 pub(super) struct SagaView {
     transaction_id: SagaId,
     status: Status,
     user_id: UserId,
+    /// What is bought; null until it is known.
+    #[schema(required)]
     product_id: Option<String>,
+    /// The payment that was taken, given back or not; null where there is none.
+    #[schema(required)]
     payment_id: Option<String>,
+    /// Whether the stock was decreased.
     inventory_updated: bool,
+    /// Whether the purchase stands.
     purchase_registered: bool,
     #[serde(serialize_with = "common::money::as_number::serialize")]
+    #[schema(value_type = Amount)]
     amount: Money,
+    /// When it was accepted.
     #[serde(with = "common::wire::rfc3339")]
     created_at: DateTime<Utc>,
+    /// When it ended.
     #[serde(with = "common::wire::rfc3339::option")]
+    #[schema(required)]
     completed_at: Option<DateTime<Utc>>,
+    /// Why it turned back.
+    #[schema(required)]
     error_message: Option<String>,
+    /// The purchase that was recorded, cancelled or not.
+    #[schema(required)]
     purchase_id: Option<String>,
+    /// All steps, those still to come included.
     steps: Vec<StepView>,
 }
 

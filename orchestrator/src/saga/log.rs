@@ -572,41 +572,54 @@ impl SagaLog {
 }
 
 /// One step as the status endpoint and the row's timeline show it.
-#[derive(Clone, Debug, Serialize, serde::Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, serde::Deserialize, utoipa::ToSchema, PartialEq, Eq)]
+#[schema(as = Step)]
 pub struct StepView {
     /// The step.
     pub step: String,
     /// Who does it.
     pub participant: String,
     /// `pending`, `running`, `backing_off`, `done`, `refused`, `unknown`, `compensating` or `compensated`.
+    #[schema(
+        pattern = "^(pending|running|backing_off|done|refused|unknown|compensating|compensated)$",
+        example = "done"
+    )]
     pub state: String,
     /// How often its action was asked for.
     pub attempts: u32,
     /// When it was first asked for.
     #[serde(with = "common::wire::rfc3339::option")]
+    #[schema(required)]
     pub started_at: Option<DateTime<Utc>>,
     /// When its action was settled.
     #[serde(with = "common::wire::rfc3339::option")]
+    #[schema(required)]
     pub finished_at: Option<DateTime<Utc>>,
     /// What went wrong last.
+    #[schema(required)]
     pub error: Option<String>,
     /// Its undoing, once that was asked for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false)]
     pub compensation: Option<CompensationView>,
 }
 
 /// The undoing of a step as people see it.
-#[derive(Clone, Debug, Serialize, serde::Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, serde::Deserialize, utoipa::ToSchema, PartialEq, Eq)]
+#[schema(as = Compensation)]
 pub struct CompensationView {
     /// How often it was asked for.
     pub attempts: u32,
     /// When it was first asked for.
     #[serde(with = "common::wire::rfc3339::option")]
+    #[schema(required)]
     pub started_at: Option<DateTime<Utc>>,
     /// When it was confirmed.
     #[serde(with = "common::wire::rfc3339::option")]
+    #[schema(required)]
     pub finished_at: Option<DateTime<Utc>>,
     /// What went wrong last.
+    #[schema(required)]
     pub error: Option<String>,
 }
 

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use common::db::Connection;
 use serde::Serialize;
 use tokio_postgres::Error;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::saga::SagaId;
@@ -20,38 +21,51 @@ const WHOLE: &str = concat!(
 );
 
 /// A row of the saga log as `inspect` shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = SagaRow)]
 pub struct WholeRow {
     status: &'static str,
     direction: String,
     definition: String,
+    #[schema(value_type = BTreeMap<String, String>)]
     outputs: Outputs,
+    #[schema(required)]
     error: Option<String>,
     owner_node: String,
     owner_incarnation: Uuid,
     epoch: i32,
     /// Claims since its last awaited write.
     claims: i32,
+    #[schema(required)]
     idempotency_key: Option<String>,
     #[serde(with = "common::wire::rfc3339")]
     created_at: DateTime<Utc>,
     #[serde(with = "common::wire::rfc3339")]
     deadline_at: DateTime<Utc>,
     #[serde(with = "common::wire::rfc3339::option")]
+    #[schema(required)]
     turned_at: Option<DateTime<Utc>>,
     #[serde(with = "common::wire::rfc3339::option")]
+    #[schema(required)]
     ended_at: Option<DateTime<Utc>>,
     #[serde(with = "common::wire::rfc3339::option")]
+    #[schema(required)]
     cancel_requested_at: Option<DateTime<Utc>>,
     #[serde(with = "common::wire::rfc3339::option")]
+    #[schema(required)]
     retry_requested_at: Option<DateTime<Utc>>,
     #[serde(with = "common::wire::rfc3339::option")]
+    #[schema(required)]
     wake_at: Option<DateTime<Utc>>,
+    #[schema(required)]
     attention: Option<String>,
     #[serde(with = "common::wire::rfc3339::option")]
+    #[schema(required)]
     attention_at: Option<DateTime<Utc>>,
     #[serde(with = "common::wire::rfc3339::option")]
+    #[schema(required)]
     resolved_at: Option<DateTime<Utc>>,
+    #[schema(required)]
     resolved_note: Option<String>,
     steps: Vec<StepView>,
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use hyper::header::HeaderValue;
 use secrecy::SecretString;
 
-use super::kit::{call, front, request, settings};
+use super::kit::{call, front, request, settings, undescribed};
 use crate::{
     config::Settings,
     faults::Dice,
@@ -20,7 +20,9 @@ const ACCESSES: [(&str, Access); 4] = [
 
 fn all_doors(settings: Arc<Settings>) -> Front {
     let answer = async |_| Ok(json(StatusCode::OK, ""));
-    let routes = ACCESSES.iter().fold(Routes::new("test"), |routes, (path, access)| routes.get(path, *access, answer));
+    let routes = ACCESSES
+        .iter()
+        .fold(Routes::new("test"), |routes, (path, access)| routes.get(path, *access, undescribed, answer));
     front(routes, settings)
 }
 

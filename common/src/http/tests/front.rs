@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request as HttpRequest, header::HeaderValue};
 
-use super::kit::{Answer, Gate, SOON, call, front, healthy, request, routes, settings};
+use super::kit::{Answer, Gate, SOON, call, front, healthy, request, routes, settings, undescribed};
 use crate::http::{Access, Check, Front, HealthCheck, Routes, StatusCode, json};
 
 fn plain() -> Front {
@@ -245,8 +245,9 @@ async fn health_does_not_wait_for_what_hangs() {
 #[tokio::test]
 async fn requests_are_counted_by_template_and_never_by_path() {
     let metered = |request| async {
-        let routes = Routes::new("metered")
-            .get("/m/{id}/", Access::Public, async |_| Ok(json(StatusCode::IM_A_TEAPOT, "short and stout")));
+        let routes = Routes::new("metered").get("/m/{id}/", Access::Public, undescribed, async |_| {
+            Ok(json(StatusCode::IM_A_TEAPOT, "short and stout"))
+        });
         call(&Front { service: "metered", ..front(routes, settings(|_| {})) }, request).await
     };
     for path in ["/m/secret-1", "/m/secret-2/", "/secret-3"] {
@@ -270,6 +271,11 @@ async fn requests_are_counted_by_template_and_never_by_path() {
 #[should_panic(expected = "GET /twice/ is there twice")]
 fn a_route_that_is_there_twice_is_found_at_the_start() {
     let answer = async |_| Ok(json(StatusCode::OK, ""));
-    let routes = Routes::new("test").get("/twice", Access::Public, answer).get("/twice/", Access::Public, answer);
+    let routes = Routes::new("test").get("/twice", Access::Public, undescribed, answer).get(
+        "/twice/",
+        Access::Public,
+        undescribed,
+        answer,
+    );
     crate::http::filter(front(routes, settings(|_| {})));
 }

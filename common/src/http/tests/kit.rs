@@ -19,8 +19,8 @@ use tower::ServiceExt;
 use crate::{
     config::{ConfigSource, Settings},
     http::{
-        Access, Check, Draining, Front, HealthCheck, Request, Response, Routes, StatusCode, filter, json, serve,
-        transport_faults,
+        Access, Check, Draining, Front, HealthCheck, Request, Response, Routes, StatusCode, filter, json,
+        openapi::Description, serve, transport_faults,
     },
 };
 
@@ -42,19 +42,24 @@ pub(super) fn healthy() -> HealthCheck {
 pub(super) fn routes() -> Routes {
     let show = |request: Request| async move { Ok(shown(&request)) };
     Routes::new("test")
-        .get("/things/{id}/", Access::Public, show)
-        .post("/things/{name}/", Access::Public, show)
-        .delete("/things/{id}/parts/{part}/", Access::Public, show)
-        .get("/files/{*path}", Access::Public, show)
-        .get("/", Access::Public, show)
-        .put("/fields/", Access::Public, async |request: Request| {
+        .get("/things/{id}/", Access::Public, undescribed, show)
+        .post("/things/{name}/", Access::Public, undescribed, show)
+        .delete("/things/{id}/parts/{part}/", Access::Public, undescribed, show)
+        .get("/files/{*path}", Access::Public, undescribed, show)
+        .get("/", Access::Public, undescribed, show)
+        .put("/fields/", Access::Public, undescribed, async |request: Request| {
             let fields = request.json_fields()?;
             fields.finish().map_err(crate::http::ApiError::bad_fields_400)?;
             Ok(json(StatusCode::OK, "fine"))
         })
-        .get("/panic/", Access::Public, async |_| panic!("a secret of the handler"))
-        .post("/lost/", Access::Public, async |_| Ok(transport_faults::lost_reply()))
-        .post("/cut/", Access::Public, async |_| Ok(transport_faults::cut_connection()))
+        .get("/panic/", Access::Public, undescribed, async |_| panic!("a secret of the handler"))
+        .post("/lost/", Access::Public, undescribed, async |_| Ok(transport_faults::lost_reply()))
+        .post("/cut/", Access::Public, undescribed, async |_| Ok(transport_faults::cut_connection()))
+}
+
+/// For routes whose description nobody reads.
+pub(super) fn undescribed() -> Description {
+    Description::new("undescribed", "A route of a test")
 }
 
 fn shown(request: &Request) -> Response {
@@ -81,7 +86,7 @@ pub(super) struct Gate {
 impl Gate {
     pub(super) fn routes(&self) -> Routes {
         let gate = self.clone();
-        routes().post("/slow/", Access::Public, move |_| {
+        routes().post("/slow/", Access::Public, undescribed, move |_| {
             let gate = gate.clone();
             async move {
                 gate.entered.notify_one();

@@ -1,6 +1,6 @@
 use tokio::{io::AsyncWriteExt, time::timeout};
 
-use super::kit::{Gate, SOON, Server, call, front, read_to_end, request, routes, settings};
+use super::kit::{Gate, SOON, Server, call, front, read_to_end, request, routes, settings, undescribed};
 use crate::http::{Access, StatusCode, json, transport_faults};
 
 #[tokio::test]
@@ -61,7 +61,7 @@ async fn on_http2_a_cut_takes_everything_on_the_connection_down() {
 async fn the_work_behind_a_lost_reply_is_done() {
     let done = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
     let count = done.clone();
-    let routes = routes().post("/work/", Access::Public, move |_| {
+    let routes = routes().post("/work/", Access::Public, undescribed, move |_| {
         let count = count.clone();
         async move {
             match count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {

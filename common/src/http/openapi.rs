@@ -1,0 +1,118 @@
+//! The API description of a service: `GET /openapi.json` (OpenAPI 3.1) and `GET /docs`, a page that shows it and needs
+//! nothing else: no network, no other server.
+//!
+//! ```text
+//! Routes ── each with its Description ──► Document ──► /openapi.json ──► /docs (page)
+//!               schemas of our own types     + what the front answers whatever the route: 401, 405, 413, 500 …
+//! ```
+//! A route cannot be listed without a description, so the document is complete by construction. To describe a new one:
+//!
+//! 1. Derive [`utoipa::ToSchema`] on the type of its answer. Its doc comments are what readers see. An `Option` that is
+//!    always there (null, not left out) is marked `#[schema(required)]`.
+//! 2. Write a function that returns its [`Description`], beside the routes of its service, and name it in the list:
+//!
+//! ```
+//! use common::http::{Access, Request, Response, Routes, StatusCode, json};
+//! use common::http::{ApiError, openapi::{Description, schema}};
+//!
+//! #[derive(serde::Serialize, utoipa::ToSchema)]
+//! struct Shelf {
+//!     /// What stands on it.
+//!     books: u32,
+//! }
+//!
+//! fn describe_shelf() -> Description {
+//!     Description::new("showShelf", "Shows a shelf")
+//!         .path("shelf_id", schema::text(1, 100), "Which one.")
+//!         .answer::<Shelf>(200, "The shelf.")
+//!         .problem(404, "There is no such shelf.")
+//! }
+//!
+//! async fn shelf(_: Request) -> Result<Response, ApiError> {
+//!     Ok(json(StatusCode::OK, &Shelf { books: 7 }))
+//! }
+//!
+//! let routes = Routes::new("library").get("/shelves/{shelf_id}/", Access::Client, describe_shelf, shelf);
+//! ```
+//! 3. Add it to the list of routes in the contract suite, which also compares real answers with what is described.
+//!
+//! What is *not* written in a description: the answers that the front gives by itself (`common_answers`), who may call,
+//! the tokens. They follow from the route.
+
+mod common_answers;
+mod description;
+mod document;
+mod headers;
+mod page;
+pub mod schema;
+
+use std::sync::{Arc, OnceLock};
+
+use hyper::{Method, StatusCode};
+
+pub use self::{description::Description, headers::Header};
+pub use utoipa::ToSchema;
+
+pub(super) use self::document::{Document, Openness};
+use super::{
+    Access, Routes, json,
+    routes::{Door, Route},
+};
+
+/// The tag of what all services have alike.
+pub(super) const EVERY_SERVICE: &str = "every service";
+/// The tag of what only the people see who run the system.
+pub(super) const OPERATORS: &str = "operators";
+
+/// Adds the two routes to all others of a service, and describes all of them, these two included.
+pub(super) fn with_description(routes: Routes, is_open: Openness) -> Routes {
+    let document = Arc::new(OnceLock::new());
+    let routes = routes.merge(own_routes(document.clone()));
+    // Made from the routes as they are now; nothing is spelled out before somebody asks.
+    let _ = document.set(Document::of(&routes, is_open));
+    routes
+}
+
+fn own_routes(document: Arc<OnceLock<Document>>) -> Routes {
+    let show = move |request: super::Request| {
+        let document = document.clone();
+        async move {
+            let document = document.get().expect("it is set before the routes are served");
+            Ok(json(StatusCode::OK, &document.behind(&request.prefix)))
+        }
+    };
+    let show_page = async |request: super::Request| Ok(page::show(&request.prefix));
+    let list = Routes::new("").route(Method::GET, "/openapi.json", Access::Public, Door::Open, describe_document, show);
+    list.route(Method::GET, "/docs", Access::Public, Door::Open, describe_page, show_page)
+}
+
+fn describe_document() -> Description {
+    Description::new("describe", "This description, as OpenAPI 3.1")
+        .tag(EVERY_SERVICE)
+        .detail("`servers` names the prefix that a proxy stripped (`X-Forwarded-Prefix`).")
+        .answer_of(200, "application/json", schema::any_object(), "The description.")
+}
+
+fn describe_page() -> Description {
+    Description::new("browse", "This description, as a page")
+        .tag(EVERY_SERVICE)
+        .detail("It loads nothing from anywhere but this service.")
+        .answer_of(200, "text/html; charset=utf-8", schema::string(), "The page.")
+}
+
+/// A route, as far as it is described.
+#[derive(Clone)]
+struct Described {
+    method: Method,
+    template: &'static str,
+    access: Access,
+    door: Door,
+    describe: fn() -> Description,
+}
+
+impl Described {
+    fn of(route: &Route) -> Self {
+        let Route { method, template, access, door, describe, .. } = route;
+        Self { method: method.clone(), template, access: *access, door: *door, describe: *describe }
+    }
+}

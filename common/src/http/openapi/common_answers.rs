@@ -1,0 +1,113 @@
+//! What the front answers by itself, whatever the route: described once and referred to.
+
+use utoipa::openapi::{ContentBuilder, RefOr, Response, ResponseBuilder};
+
+use super::{Access, Described, Description, Door, Header, description::Schemas};
+use crate::http::error::Body as Problem;
+
+/// An answer of the front.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CommonAnswer {
+    Malformed,
+    Unauthorized,
+    Forbidden,
+    MethodNotAllowed,
+    RequestTimeout,
+    TooLarge,
+    UnsupportedMediaType,
+    InternalError,
+    Unavailable,
+}
+
+impl CommonAnswer {
+    pub(super) const ALL: [Self; 9] = [
+        Self::Malformed,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::MethodNotAllowed,
+        Self::RequestTimeout,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::InternalError,
+        Self::Unavailable,
+    ];
+
+    /// Returns its name in the document.
+    pub(super) fn name(self) -> String {
+        format!("{self:?}")
+    }
+
+    pub(super) fn status(self) -> u16 {
+        match self {
+            Self::Malformed => 400,
+            Self::Unauthorized => 401,
+            Self::Forbidden => 403,
+            Self::MethodNotAllowed => 405,
+            Self::RequestTimeout => 408,
+            Self::TooLarge => 413,
+            Self::UnsupportedMediaType => 415,
+            Self::InternalError => 500,
+            Self::Unavailable => 503,
+        }
+    }
+
+    /// Says whether a route can be answered so.
+    pub(super) fn concerns(self, route: &Described, description: &Description) -> bool {
+        match self {
+            Self::Unauthorized | Self::Forbidden => route.access != Access::Public,
+            Self::UnsupportedMediaType => description.body.is_some(),
+            Self::Unavailable => route.door == Door::Limited,
+            // The front reads the body of every request, whether somebody wants it or not.
+            Self::Malformed | Self::MethodNotAllowed | Self::RequestTimeout | Self::TooLarge | Self::InternalError => {
+                true
+            }
+        }
+    }
+
+    pub(super) fn response(self, schemas: &mut Schemas) -> Response {
+        let content = ContentBuilder::new().schema(Some(schemas.reference::<Problem<'_>>())).build();
+        let response = ResponseBuilder::new().description(self.text()).content("application/problem+json", content);
+        match self.header() {
+            Some(header) => response.header(header.name(), header.of_answer()).build(),
+            None => response.build(),
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Malformed => {
+                "The request cannot be read: its path or query is not UTF-8, its body breaks off or is no JSON object."
+            }
+            Self::Unauthorized => "A token is needed and was not given.",
+            Self::Forbidden => "The token that was given does not open this, or nothing does.",
+            Self::MethodNotAllowed => "The path is there, the method is not.",
+            Self::RequestTimeout => "The body did not arrive in time.",
+            Self::TooLarge => "The body is too large.",
+            Self::UnsupportedMediaType => "The body is declared to be something else than JSON.",
+            Self::InternalError => "The fault is ours; the `X-Request-Id` of the answer finds it in the log.",
+            Self::Unavailable => {
+                "Not now: the database is away, too much is at work, or the service is about to stop. Ask again, with \
+                 the same id."
+            }
+        }
+    }
+
+    fn header(self) -> Option<Header> {
+        match self {
+            Self::Unauthorized => Some(Header::WwwAuthenticate),
+            Self::MethodNotAllowed => Some(Header::Allow),
+            Self::Unavailable => Some(Header::RetryAfter),
+            Self::Malformed
+            | Self::Forbidden
+            | Self::RequestTimeout
+            | Self::TooLarge
+            | Self::UnsupportedMediaType
+            | Self::InternalError => None,
+        }
+    }
+}
+
+/// Refers to an answer of the front.
+pub(super) fn reference(answer: CommonAnswer) -> RefOr<Response> {
+    RefOr::Ref(utoipa::openapi::Ref::from_response_name(answer.name()))
+}

@@ -1,0 +1,192 @@
+//! The document: all descriptions of a service, put together once somebody asks.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, LazyLock},
+};
+
+use hyper::Method;
+use utoipa::openapi::{
+    Components, Info, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Paths, Server, Tag,
+    path::{HttpMethod, Operation, OperationBuilder, ParameterIn},
+    security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    tag::TagBuilder,
+};
+
+use super::{
+    Access, Described, Description, EVERY_SERVICE, OPERATORS, Routes,
+    common_answers::{self, CommonAnswer},
+    description::Schemas,
+};
+
+/// Says whether routes of an access are open without a token, as things are configured.
+pub(in crate::http) type Openness = Arc<dyn Fn(Access) -> bool + Send + Sync>;
+
+/// What holds for every path, said once.
+const RULES: &str = "\
+Every path works with and without its trailing slash, and every GET answers HEAD too. Errors are \
+`application/problem+json` (RFC 9457). Unknown fields of a body are ignored. Times are RFC 3339 in UTC.\n\n\
+Every answer carries `X-Request-Id` (the one of the request, or a new one), which names the request in the logs, and \
+`traceparent` (W3C Trace Context), which continues the one of the request.";
+
+/// The description of a service.
+pub(in crate::http) struct Document(LazyLock<OpenApi, Box<dyn FnOnce() -> OpenApi + Send + Sync>>);
+
+impl Document {
+    /// Prepares the document of these routes.
+    pub(super) fn of(routes: &Routes, is_open: Openness) -> Self {
+        let (service, about) = (routes.service, routes.about);
+        let described: Vec<Described> = routes.routes.iter().map(Described::of).collect();
+        Self(LazyLock::new(Box::new(move || put_together(service, about, &described, &is_open))))
+    }
+
+    /// Returns the document for a client that sees the service behind a prefix, which may be empty.
+    pub(super) fn behind(&self, prefix: &str) -> OpenApi {
+        let mut document = self.0.clone();
+        document.servers = Some(vec![Server::new(if prefix.is_empty() { "/" } else { prefix })]);
+        document
+    }
+}
+
+/// # Panics
+/// When descriptions contradict each other or their routes: a mistake in a program, which the contract suite finds.
+fn put_together(service: &'static str, about: &'static str, routes: &[Described], is_open: &Openness) -> OpenApi {
+    let mut schemas = Schemas::default();
+    let mut paths = Paths::new();
+    let mut ids = BTreeSet::new();
+    for route in routes {
+        let description = (route.describe)();
+        assert!(ids.insert(description.id), "two routes are called {}", description.id);
+        check_places(route, &description);
+        schemas.merge(description.schemas.clone());
+        let method = http_method(&route.method);
+        paths.add_path_operation(path(route.template), vec![method], operation(service, route, description, is_open));
+    }
+    let mut components = Components::new();
+    for answer in CommonAnswer::ALL {
+        components.responses.insert(answer.name(), answer.response(&mut schemas).into());
+    }
+    components.schemas = schemas.0;
+    for token in Token::ALL {
+        components.add_security_scheme(token.scheme(), token.description());
+    }
+    OpenApiBuilder::new()
+        .info(info(service, about))
+        .tags(Some(tags(service)))
+        .paths(paths)
+        .components(Some(components))
+        .build()
+}
+
+fn info(service: &str, about: &str) -> Info {
+    InfoBuilder::new()
+        .title(format!("E-Commerce Saga: {service}"))
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(format!("{about}\n\n{RULES}").trim().to_owned()))
+        .license(Some(LicenseBuilder::new().name("MIT").identifier(Some("MIT")).build()))
+        .build()
+}
+
+fn tags(service: &str) -> Vec<Tag> {
+    let tag = |name: &str, text| TagBuilder::new().name(name).description(Some(text)).build();
+    vec![
+        tag(service, "What this service is for."),
+        tag(EVERY_SERVICE, "What all services have alike."),
+        tag(OPERATORS, "For the people who run the system. No proxy routes it."),
+    ]
+}
+
+fn operation(service: &str, route: &Described, description: Description, is_open: &Openness) -> Operation {
+    let front: Vec<CommonAnswer> =
+        CommonAnswer::ALL.into_iter().filter(|answer| answer.concerns(route, &description)).collect();
+    let mut operation = OperationBuilder::new()
+        .operation_id(Some(description.id))
+        .summary(Some(description.summary))
+        .description(description.detail)
+        .tag(description.tag.unwrap_or(service))
+        .request_body(description.body);
+    for parameter in description.parameters {
+        operation = operation.parameter(parameter);
+    }
+    let own: BTreeSet<u16> = description.answers.keys().copied().collect();
+    for (status, answer) in description.answers {
+        operation = operation.response(status.to_string(), answer);
+    }
+    for answer in front.into_iter().filter(|answer| !own.contains(&answer.status())) {
+        operation = operation.response(answer.status().to_string(), common_answers::reference(answer));
+    }
+    for requirement in security(route.access, is_open) {
+        operation = operation.security(requirement);
+    }
+    operation.build()
+}
+
+/// The tokens that open things.
+#[derive(Clone, Copy)]
+enum Token {
+    Api,
+    Service,
+    Operator,
+}
+
+impl Token {
+    const ALL: [Self; 3] = [Self::Api, Self::Service, Self::Operator];
+
+    fn scheme(self) -> &'static str {
+        match self {
+            Self::Api => "apiToken",
+            Self::Service => "serviceToken",
+            Self::Operator => "operatorToken",
+        }
+    }
+
+    fn description(self) -> SecurityScheme {
+        let text = match self {
+            Self::Api => "The token of clients, `auth.api_token`.",
+            Self::Service => "The token by which the services call each other, `auth.service_token`.",
+            Self::Operator => "The token of the people who run the system, `auth.operator_token`.",
+        };
+        SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(text)).build())
+    }
+}
+
+/// Returns what opens a route: any one of these.
+fn security(access: Access, is_open: &Openness) -> Vec<SecurityRequirement> {
+    let tokens: &[Token] = match access {
+        Access::Public => &[],
+        Access::Client => &[Token::Api, Token::Service, Token::Operator],
+        Access::Service => &[Token::Service, Token::Operator],
+        Access::Operator => &[Token::Operator],
+    };
+    let without = is_open(access).then(SecurityRequirement::default);
+    let with = tokens.iter().map(|token| SecurityRequirement::new(token.scheme(), Vec::<String>::new()));
+    without.into_iter().chain(with).collect()
+}
+
+/// A place that takes the rest of the path is a place like others here: OpenAPI knows no other.
+fn path(template: &str) -> String {
+    template.replace("{*", "{")
+}
+
+fn http_method(method: &Method) -> HttpMethod {
+    match *method {
+        Method::GET => HttpMethod::Get,
+        Method::POST => HttpMethod::Post,
+        Method::PUT => HttpMethod::Put,
+        Method::DELETE => HttpMethod::Delete,
+        _ => unreachable!("lists of routes know no other methods"),
+    }
+}
+
+fn check_places(route: &Described, description: &Description) {
+    let template = path(route.template);
+    let places: BTreeSet<&str> = template
+        .split('/')
+        .filter_map(|segment| segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')))
+        .collect();
+    let parameters = description.parameters.iter().filter(|parameter| parameter.parameter_in == ParameterIn::Path);
+    let described: BTreeSet<&str> = parameters.map(|parameter| parameter.name.as_str()).collect();
+    assert_eq!(places, described, "{} describes other places than {template} has", description.id);
+    let succeeds = description.answers.keys().any(|status| (200..300).contains(status));
+    assert!(succeeds, "{} describes no success", description.id);
+}

@@ -1,0 +1,97 @@
+//! The headers that mean something to clients, beside those that every answer has.
+
+use utoipa::openapi::{
+    HeaderBuilder, RefOr, Required, Schema,
+    header::Header as HeaderObject,
+    path::{Parameter, ParameterBuilder, ParameterIn},
+};
+
+use super::schema;
+
+/// A header of a request or of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Header {
+    /// Of a 405: what the path knows.
+    Allow,
+    /// Of a request: the client's own key for it.
+    IdempotencyKey,
+    /// Of an answer: that it was given before.
+    IdempotentReplayed,
+    /// Of a request for events: the last one that was seen.
+    LastEventId,
+    /// Of a 202: where the end will be.
+    Location,
+    /// Of a request: whether its client waits.
+    Prefer,
+    /// Of an answer: which preference was honoured.
+    PreferenceApplied,
+    /// Of a 503: when to ask again.
+    RetryAfter,
+    /// Of a 409: that it is a recorded decision.
+    SagaDecision,
+    /// Of a 401: how to send a token.
+    WwwAuthenticate,
+}
+
+impl Header {
+    /// Returns its name as readers are used to it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Header::Allow => "Allow",
+            Header::IdempotencyKey => "Idempotency-Key",
+            Header::IdempotentReplayed => "Idempotent-Replayed",
+            Header::LastEventId => "Last-Event-ID",
+            Header::Location => "Location",
+            Header::Prefer => "Prefer",
+            Header::PreferenceApplied => "Preference-Applied",
+            Header::RetryAfter => "Retry-After",
+            Header::SagaDecision => "Saga-Decision",
+            Header::WwwAuthenticate => "WWW-Authenticate",
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Header::Allow => "The methods that this path knows.",
+            Header::IdempotencyKey => "The client's own key of this request: repeated with it, it happens once.",
+            Header::IdempotentReplayed => "There where this answer was given before.",
+            Header::LastEventId => "The id of the last event that was seen: those after it follow.",
+            Header::Location => "Where the end of the purchase will be shown.",
+            Header::Prefer => {
+                "`respond-async`: do not wait for the end, answer 202. `wait=N`: wait N seconds at most (RFC 7240)."
+            }
+            Header::PreferenceApplied => "There where the preference was honoured.",
+            Header::RetryAfter => "Seconds after which it is worth asking again.",
+            Header::SagaDecision => {
+                "There where the refusal is a recorded decision, which every repetition gets again."
+            }
+            Header::WwwAuthenticate => "How the token is sent.",
+        }
+    }
+
+    fn schema(self) -> RefOr<Schema> {
+        match self {
+            Header::IdempotencyKey => schema::text(1, 255),
+            Header::IdempotentReplayed => schema::one_of(["true"]),
+            Header::PreferenceApplied => schema::one_of(["respond-async"]),
+            Header::RetryAfter => schema::whole_number(0..=i64::MAX),
+            Header::SagaDecision => schema::one_of([crate::wire::REFUSED]),
+            Header::WwwAuthenticate => schema::one_of(["Bearer"]),
+            Header::Allow | Header::LastEventId | Header::Location | Header::Prefer => schema::string(),
+        }
+    }
+
+    pub(super) fn of_answer(self) -> HeaderObject {
+        HeaderBuilder::new().schema(Some(self.schema())).description(Some(self.text())).build()
+    }
+
+    pub(super) fn of_request(self) -> Parameter {
+        ParameterBuilder::new()
+            .name(self.name())
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(self.text()))
+            .schema(Some(self.schema()))
+            .build()
+    }
+}
