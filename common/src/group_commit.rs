@@ -164,19 +164,27 @@ impl<W: BatchWriter> Ledger<W> {
         (ledger, spec)
     }
 
-    /// Writes an item, and returns once it is known what became of it: at once if the queue is full or the actor down.
-    pub async fn write(&self, item: W::Item) -> Written<W::Answer> {
-        let Some(place) = self.shared.place_in_queue() else {
-            return Written::NotWritten("the queue is full".to_owned());
-        };
+    /// Puts an item into the queue, at its end, and returns once it is known what became of it: at once if the queue is
+    /// full or the actor down. The item is in the queue when the call returns, whether the future is polled or not: calls
+    /// one after the other are written in that order.
+    pub fn write(&self, item: W::Item) -> impl Future<Output = Written<W::Answer>> + Send + use<W> {
+        let queued = self.queue(item);
+        async move {
+            match queued {
+                // The actor, or the batch that it sent, died with the item: nobody knows how far it got.
+                Ok(answer) => answer.await.unwrap_or_else(|_| Written::InDoubt("the ledger died".to_owned())),
+                Err(reason) => Written::NotWritten(reason.to_owned()),
+            }
+        }
+    }
+
+    fn queue(&self, item: W::Item) -> Result<oneshot::Receiver<Written<W::Answer>>, &'static str> {
+        let place = self.shared.place_in_queue().ok_or("the queue is full")?;
         let key = self.shared.hasher.hash_one(W::key(&item).as_ref());
         let (reply, answer) = oneshot::channel();
         let pending = Pending { item, key, reply, place };
-        if self.handle.cast(Msg::Write(pending)).is_err() {
-            return Written::NotWritten("the ledger is being restarted".to_owned());
-        }
-        // The actor, or the batch that it sent, died with the item: nobody knows how far it got.
-        answer.await.unwrap_or_else(|_| Written::InDoubt("the ledger died".to_owned()))
+        self.handle.cast(Msg::Write(pending)).map_err(|_| "the ledger is being restarted")?;
+        Ok(answer)
     }
 
     /// Reads on the actor's pool, beside its writes.

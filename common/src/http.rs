@@ -14,6 +14,7 @@ mod cors;
 pub mod debug;
 mod draining;
 mod error;
+mod event_stream;
 mod front;
 mod health;
 mod metrics;
@@ -33,6 +34,7 @@ use serde::Serialize;
 pub use auth::outgoing_bearer;
 pub use draining::Draining;
 pub use error::ApiError;
+pub use event_stream::{SseEvent, event_stream};
 pub use front::filter;
 pub use health::{Check, HealthCheck};
 pub use hyper::{

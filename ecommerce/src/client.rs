@@ -8,6 +8,7 @@ use clap::Args;
 use reqwest::{Method, StatusCode, Url};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use crate::{ending::Failure, output::printable};
 
@@ -21,7 +22,7 @@ pub(crate) struct Target {
     /// The orchestrator
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8000", env = "ECOMMERCE_TARGET")]
     target: String,
-    /// API token, where the orchestrator asks for one
+    /// Bearer token, where the orchestrator asks for one: the API token, or the operator token for what operators do
     #[arg(long, env = "ECOMMERCE_API_TOKEN", hide_env_values = true)]
     token: Option<String>,
     /// Print the orchestrator's JSON, for machines
@@ -132,6 +133,11 @@ struct Problem {
 struct FieldProblem {
     field: String,
     message: String,
+}
+
+/// Reads a transaction id of the command line.
+pub(crate) fn transaction_id(text: &str) -> Result<Uuid, String> {
+    Uuid::parse_str(text).map_err(|_| "a transaction id is a UUID, such as `ecommerce list` shows".to_owned())
 }
 
 /// The text of a number or string as it was sent, without quotes.

@@ -75,6 +75,20 @@ impl Options {
     }
 }
 
+/// Returns the URL of the server that runs in a data folder now, if one does: for tools beside the launcher that holds it.
+pub fn running_url(data_dir: &Path) -> Option<String> {
+    // A server's working directory, by which it is recognised, has no links in its path.
+    let file = postmaster::at_work(&data_dir.join("postgres").canonicalize().ok()?)?;
+    Some(socket_url(&file.socket_dir, file.port))
+}
+
+/// No host but the socket: with a host name before `?host=`, clients would try that first.
+fn socket_url(socket_dir: &Path, port: u16) -> String {
+    let socket_dir = socket_dir.to_string_lossy();
+    let host = utf8_percent_encode(&socket_dir, NON_ALPHANUMERIC);
+    format!("postgres://postgres@/postgres?host={host}&port={port}")
+}
+
 /// A running server. Dropping it stops the server; [`EmbeddedPostgres::stop`] also says whether that went well.
 #[derive(Debug)]
 pub struct EmbeddedPostgres {
@@ -114,13 +128,9 @@ impl EmbeddedPostgres {
         Self::launch(folder, binaries.dir, options.extra_settings)
     }
 
-    /// Returns the URL of the server, with the superuser and the database `postgres`. No host but the socket: with a
-    /// host name before `?host=`, clients would try that first.
+    /// Returns the URL of the server, with the superuser and the database `postgres`.
     pub fn url(&self) -> String {
-        let socket_dir = self.socket_dir.to_string_lossy();
-        let host = utf8_percent_encode(&socket_dir, NON_ALPHANUMERIC);
-        let port = self.port;
-        format!("postgres://postgres@/postgres?host={host}&port={port}")
+        socket_url(&self.socket_dir, self.port)
     }
 
     /// Returns the process id of the postmaster.

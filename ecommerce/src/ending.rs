@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use common::{config::ConfigErrors, db::DbError};
-use ecommerce::embedded_postgres::EmbeddedError;
+use ecommerce::{books::BooksError, embedded_postgres::EmbeddedError};
 use thiserror::Error;
 
 /// How a command ended that did what it was asked to.
@@ -11,7 +11,7 @@ use thiserror::Error;
 pub(crate) enum Ended {
     /// All is well.
     Done,
-    /// The answer is no: a purchase that was reverted, a service that is unhealthy.
+    /// The answer is no: a purchase that was reverted, a service that is unhealthy, books that do not agree.
     Refused,
     /// By a second Ctrl-C, while something was at work.
     Forced,
@@ -89,6 +89,15 @@ impl From<DbError> for Failure {
             ));
         }
         Self::Broken(line)
+    }
+}
+
+impl From<BooksError> for Failure {
+    fn from(error: BooksError) -> Self {
+        match error {
+            BooksError::Database(error) => error.into(),
+            BooksError::Statement { .. } => Self::Broken(error.to_string()),
+        }
     }
 }
 

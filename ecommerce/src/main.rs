@@ -1,13 +1,16 @@
 //! `ecommerce`: the one binary. Each command is a file of its own; what they share is how a command ends, the
 //! configuration, the HTTP client and the output.
 
+mod audit;
 mod client;
 mod completions;
 mod configuration;
 mod ending;
 mod health;
+mod inspect;
 mod list;
 mod migrate;
+mod operate;
 mod order;
 mod output;
 mod serve;
@@ -25,7 +28,7 @@ use crate::ending::{Ended, Failure};
 const AFTER_HELP: &str = "\
 Exit codes:
     0  done
-    1  the purchase was refused or reverted, or the service is unhealthy
+    1  the purchase was refused or reverted, the service is unhealthy, or the audit found something
     2  bad usage or configuration
     3  nobody answers: the orchestrator or the database cannot be reached
     4  it answered with an error, or a service could not start or gave up
@@ -60,6 +63,18 @@ enum Command {
     Status(status::Status),
     /// List purchases, newest first
     List(list::List),
+    /// Turn a running purchase back: what was done is undone
+    Cancel(operate::Cancel),
+    /// List the purchases that a person should look at, longest waiting first
+    Attention(operate::Attention),
+    /// Try a purchase again at once, or all of the attention list
+    Retry(operate::Retry),
+    /// Record that a person has settled a purchase of the attention list
+    Resolve(operate::Resolve),
+    /// Show what the saga log and each participant hold of one purchase
+    Inspect(inspect::Inspect),
+    /// Check that saga log, money, stock and purchases agree: exit code 0 or 1
+    Audit(audit::Audit),
     /// Ask a service whether it is healthy: exit code 0 or 1, for containers
     Health(health::Health),
     /// Print the completions for a shell
@@ -94,6 +109,12 @@ async fn run(command: Command) -> Result<Ended, Failure> {
         Command::Order(order) => order.run().await,
         Command::Status(status) => status.run().await,
         Command::List(list) => list.run().await,
+        Command::Cancel(cancel) => cancel.run().await,
+        Command::Attention(attention) => attention.run().await,
+        Command::Retry(retry) => retry.run().await,
+        Command::Resolve(resolve) => resolve.run().await,
+        Command::Inspect(inspect) => inspect.run().await,
+        Command::Audit(audit) => audit.run().await,
         Command::Health(health) => health.run().await,
         Command::Completions(completions) => completions.run(),
     }

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{
-    client::{Target, exact},
+    client::{Target, exact, transaction_id},
     ending::{Ended, Failure},
     output,
 };
@@ -19,10 +19,6 @@ pub(crate) struct Status {
     id: Uuid,
     #[command(flatten)]
     target: Target,
-}
-
-fn transaction_id(text: &str) -> Result<Uuid, String> {
-    Uuid::parse_str(text).map_err(|_| "a transaction id is a UUID, such as `ecommerce list` shows".to_owned())
 }
 
 #[derive(Deserialize)]

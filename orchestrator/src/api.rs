@@ -2,7 +2,10 @@
 
 mod answer;
 mod describe;
+mod events;
+pub(crate) mod inspect;
 mod list;
+mod operate;
 mod preference;
 mod purchase;
 mod status;
@@ -11,15 +14,21 @@ mod view;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::fields::FieldError;
 use common::group_commit::Ledger;
 use common::http::{Access, ApiError, Request, Response, Routes, StatusCode, json};
 use common::supervision::Handle;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
+use self::inspect::Journals;
+use crate::events::Events;
+use crate::saga::SagaId;
 use crate::saga::coordinator::CoordinatorMsg;
 use crate::saga::lease::LeaseState;
+use crate::saga::recovery::RecoveryMsg;
 use crate::saga::running::Running;
 use crate::store::writer::SagaLogWriter;
 use crate::world::World;
@@ -28,9 +37,12 @@ use crate::world::World;
 #[derive(Clone)]
 pub(crate) struct Desk {
     pub(crate) coordinator: Handle<CoordinatorMsg>,
+    pub(crate) recovery: Handle<RecoveryMsg>,
     pub(crate) running: Arc<Running>,
     pub(crate) saga_log: Ledger<SagaLogWriter>,
     pub(crate) lease: Arc<LeaseState>,
+    pub(crate) journals: Arc<Journals>,
+    pub(crate) events: Events,
     pub(crate) world: Arc<dyn World>,
     pub(crate) wait_limit: Duration,
     /// Cancelled when this process leaves its running sagas to their next owner.
@@ -44,6 +56,13 @@ pub(crate) fn routes(desk: &Desk) -> Routes {
         .post("/saga/transaction", Access::Client, describe::start, with(desk, purchase::start))
         .get("/saga/status/{transaction_id}", Access::Client, describe::status, with(desk, status::show))
         .get("/saga/transactions", Access::Client, describe::list, with(desk, list::show))
+        .get("/saga/events", Access::Client, describe::events, with(desk, events::listen))
+        .post("/saga/{transaction_id}/cancel", Access::Client, describe::cancel, with(desk, operate::cancel))
+        .get("/saga/attention", Access::Operator, describe::attention, with(desk, operate::attention))
+        .post("/saga/attention/retry", Access::Operator, describe::retry_all, with(desk, operate::retry_all))
+        .get("/saga/{transaction_id}/inspect", Access::Operator, describe::inspect, with(desk, inspect::show))
+        .post("/saga/{transaction_id}/retry", Access::Operator, describe::retry, with(desk, operate::retry))
+        .post("/saga/{transaction_id}/resolve", Access::Operator, describe::resolve, with(desk, operate::resolve))
         .get("/", Access::Public, describe::root, async |_| Ok(json(StatusCode::OK, &ROOT)))
 }
 
@@ -64,6 +83,14 @@ where
 {
     let desk = desk.clone();
     move |request| handle(desk.clone(), request)
+}
+
+/// Reads which saga a path means.
+fn saga_id(request: &Request) -> Result<SagaId, ApiError> {
+    request.param("transaction_id").parse::<Uuid>().map(SagaId).map_err(|_| {
+        let (field, message) = ("transaction_id".to_owned(), "expected a UUID".to_owned());
+        ApiError::bad_fields_422(vec![FieldError { field, message }])
+    })
 }
 
 /// Answers a read of the saga log that failed.

@@ -37,15 +37,29 @@ pub enum StockRule {
     Restore,
 }
 
+impl StockRule {
+    /// Returns the rule of the definition with this name, if it is one of ours.
+    pub fn of_definition(name: &str) -> Option<StockRule> {
+        [StockRule::Keep, StockRule::Restore].into_iter().find(|rule| rule.definition_name() == name)
+    }
+
+    fn definition_name(self) -> &'static str {
+        match self {
+            StockRule::Keep => "checkout",
+            StockRule::Restore => "checkout-restoring-stock",
+        }
+    }
+}
+
 /// Returns the purchase as a definition. The two stock rules are two definitions with names of their own, stored with
 /// each saga: changing the rule never changes a saga that runs.
 ///
 /// # Errors
 /// [`DefinitionError`] if the table breaks a rule of the engine.
 pub fn definition(rule: StockRule) -> Result<Definition, DefinitionError> {
-    let (name, decrease_effect) = match rule {
-        StockRule::Keep => ("checkout", Effect::Uncompensated),
-        StockRule::Restore => ("checkout-restoring-stock", Effect::Compensable(restore)),
+    let decrease_effect = match rule {
+        StockRule::Keep => Effect::Uncompensated,
+        StockRule::Restore => Effect::Compensable(restore),
     };
     let read_only = Effect::ReadOnly { refusal: "product-not-found" };
     #[rustfmt::skip]
@@ -55,7 +69,7 @@ pub fn definition(rule: StockRule) -> Result<Definition, DefinitionError> {
         Step { name: "decrease", participant: "inventory", action: decrease, effect: decrease_effect,             read: read_stock },
         Step { name: "create",   participant: "purchases", action: create,   effect: Effect::Compensable(cancel), read: read_purchase },
     ];
-    Definition::new(name, 1, steps)
+    Definition::new(rule.definition_name(), 1, steps)
 }
 
 /// Returns every definition that this version of the program can run.
@@ -201,8 +215,11 @@ mod tests {
     #[test]
     fn both_stock_rules_are_definitions() {
         let definitions = known_definitions().unwrap();
-        let names: Vec<_> = definitions.iter().map(|definition| definition.name).collect();
+        let names = [0, 1].map(|index: usize| definitions[index].name);
         assert_eq!(names, ["checkout", "checkout-restoring-stock"]);
+        let rules = names.map(StockRule::of_definition);
+        assert_eq!(rules, [Some(StockRule::Keep), Some(StockRule::Restore)]);
+        assert_eq!(StockRule::of_definition("another"), None);
         let compensable = |definition: &Definition| -> Vec<&str> {
             definition.steps.iter().filter(|step| step.compensation().is_some()).map(|step| step.name).collect()
         };

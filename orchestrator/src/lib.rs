@@ -13,6 +13,8 @@
 
 mod api;
 pub mod checkout;
+pub mod events;
+pub mod invariants;
 mod live;
 mod participant_client;
 pub mod saga;

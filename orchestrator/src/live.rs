@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::participant_client::{Calling, ClientMsg};
 use crate::saga::SagaId;
 use crate::saga::outcome::Outcome;
-use crate::store::record::{LogWrite, WriteReport};
+use crate::store::record::{LogItem, LogWrite, WriteReport};
 use crate::store::writer::SagaLogWriter;
 use crate::world::{Answer, Call, World};
 
@@ -26,9 +26,10 @@ pub(crate) struct LiveWorld {
 
 impl World for LiveWorld {
     fn write(&self, write: LogWrite, answer: Answer<WriteReport>) {
-        let saga_log = self.saga_log.clone();
+        // It is in the queue from here on, behind whatever the outbox has sent of this saga.
+        let written = self.saga_log.write(LogItem::Write(write));
         tokio::spawn(async move {
-            answer.give(match saga_log.write(write).await {
+            answer.give(match written.await {
                 Written::Committed(report) => report,
                 Written::NotWritten(reason) | Written::Rejected(reason) => WriteReport::NotWritten(reason),
                 Written::InDoubt(reason) => WriteReport::InDoubt(reason),

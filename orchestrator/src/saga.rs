@@ -18,6 +18,7 @@ pub mod outcome;
 pub mod plan;
 pub mod recovery;
 pub mod running;
+pub mod stall;
 
 use std::fmt;
 

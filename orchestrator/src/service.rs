@@ -18,8 +18,10 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::SERVICE;
+use crate::api::inspect::Journals;
 use crate::api::{self, Desk};
 use crate::checkout::{self, StockRule};
+use crate::events::events;
 use crate::live::LiveWorld;
 use crate::participant_client::client;
 use crate::saga::actor::Policy;
@@ -29,6 +31,7 @@ use crate::saga::lease::{LeaseArguments, LeaseState, lease};
 use crate::saga::plan::Patience;
 use crate::saga::recovery::{RecoveryArguments, recovery};
 use crate::saga::running;
+use crate::saga::stall::{StallArguments, stall_watch};
 use crate::store::Owner;
 use crate::store::writer::SagaLogWriter;
 use crate::world::World;
@@ -92,7 +95,12 @@ pub async fn start(
         SagaLogWriter::new(owner.clone()),
         &settings.group_commit,
     );
+    let running = Arc::new(running::Running::default());
+    // Streams end as soon as a stop begins: they would hold it up, and their clients find another node.
+    let closing = shutdown.child_token();
+    let (events, event_children) = events(card, orchestrator, &saga_log, &running, closing.clone());
     let mut children = vec![saga_log_child];
+    children.extend(event_children);
     let mut clients = BTreeMap::new();
     for participant in known.iter().flat_map(|known| &known.steps).map(|step| step.participant) {
         if !clients.contains_key(participant) {
@@ -116,7 +124,6 @@ pub async fn start(
         superseded: superseded.clone(),
     }));
     let world: Arc<dyn World> = Arc::new(LiveWorld { saga_log: saga_log.clone(), clients });
-    let running = Arc::new(running::Running::default());
     let handle = Handle::new();
     children.push(coordinator(
         handle.clone(),
@@ -130,14 +137,21 @@ pub async fn start(
             max_running: orchestrator.max_running,
         },
     ));
+    children.push(stall_watch(StallArguments {
+        card: card("stall-watch", "watch"),
+        running: running.clone(),
+        after: Duration::from_millis(orchestrator.stalled_after_ms),
+    }));
+    let recovery_handle = Handle::new();
     children.push(recovery(RecoveryArguments {
         card: card("recovery", "recovery"),
+        handle: recovery_handle.clone(),
         owner,
         lease: lease_state.clone(),
         saga_log: saga_log.clone(),
         coordinator: handle.clone(),
         running: running.clone(),
-        definitions: known.iter().map(|known| known.name).collect(),
+        definitions: known.iter().map(|known| format!("{}/{}", known.name, known.version)).collect(),
         heartbeat: Duration::from_millis(orchestrator.heartbeat_ms),
         lease_for: Duration::from_millis(orchestrator.lease_ms),
         batch: i64::from(orchestrator.takeover_batch),
@@ -146,9 +160,12 @@ pub async fn start(
     let handing_over = CancellationToken::new();
     let desk = Desk {
         coordinator: handle,
+        recovery: recovery_handle,
         running: running.clone(),
         saga_log,
         lease: lease_state.clone(),
+        journals: Arc::new(Journals::new(&settings, known.iter().map(AsRef::as_ref))?),
+        events,
         world,
         wait_limit: Duration::from_millis(orchestrator.wait_limit_ms),
         handing_over: handing_over.clone(),
@@ -177,8 +194,14 @@ pub async fn start(
                 tree.stop(STOP_MARGIN).await;
                 Ok(())
             }
-            () = superseded.cancelled() => fail(&tree, "another process has taken this node id".to_owned()).await,
-            reason = tree.gave_up() => fail(&tree, reason).await,
+            () = superseded.cancelled() => {
+                closing.cancel();
+                fail(&tree, "another process has taken this node id".to_owned()).await
+            }
+            reason = tree.gave_up() => {
+                closing.cancel();
+                fail(&tree, reason).await
+            }
         }
     });
     Ok(Running { address, root, end })

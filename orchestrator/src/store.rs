@@ -1,8 +1,11 @@
 //! The saga log in PostgreSQL: what is written ([`record`]), how ([`writer`], under group commit), and how it is read
-//! back ([`reader`]). Tables: `saga` and `node_lease` in `ms_orchestrator`.
+//! back ([`reader`]), and what others may set on it ([`flags`]). Tables: `saga` and `node_lease` in `ms_orchestrator`.
 
+pub mod events;
+pub mod flags;
 pub mod reader;
 pub mod record;
+pub mod whole;
 pub mod writer;
 
 use std::fmt;

@@ -17,6 +17,7 @@ pub mod cluster;
 pub mod database;
 pub mod files;
 pub mod http;
+pub mod interposer;
 pub mod operations;
 pub mod postgres_proxy;
 pub mod private_cluster;

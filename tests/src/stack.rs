@@ -20,16 +20,17 @@ use common::config::Settings;
 use futures::{FutureExt, future::join_all};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::{net::TcpListener, sync::Mutex};
 use uuid::Uuid;
 
-pub use self::options::StackOptions;
 use self::service::Service;
+pub use self::{options::StackOptions, service::Paused};
 use crate::{
-    cluster,
+    PATIENCE, cluster,
     database::Database,
     http::{Answer, send, try_send},
     proxy::Proxy,
+    wait_until,
 };
 
 /// The five services, participants first.
@@ -133,7 +134,11 @@ impl Stack {
         self.addresses_of(service)[0]
     }
 
-    fn addresses_of(&self, service: &str) -> Vec<SocketAddr> {
+    /// Returns where a service and its replicas listen.
+    ///
+    /// # Panics
+    /// When there is no such service.
+    pub fn addresses_of(&self, service: &str) -> Vec<SocketAddr> {
         self.addresses.read().unwrap_or_else(PoisonError::into_inner)[service].clone()
     }
 
@@ -239,15 +244,43 @@ impl Stack {
         running.stop().await.expect("a service ends well when it is told to");
     }
 
+    /// Kills a service in the middle of whatever it does; its replicas go on.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub async fn crash(&self, service: &str) {
+        let running = self.services.lock().await.remove(service);
+        running.unwrap_or_else(|| panic!("{service} does not run")).crash();
+    }
+
+    /// Starts a service again, at its old address, after it was stopped or killed.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_again(&self, service: &'static str) {
+        let address = self.address(service);
+        // What was killed gives its port back a moment later.
+        let listener = wait_until("the port is free", PATIENCE, async || TcpListener::bind(address).await.ok()).await;
+        let running = Service::start(service, self.settings.clone(), listener).await;
+        self.services.lock().await.insert(service, running);
+    }
+
+    /// Holds a service still, as SIGSTOP would, until the value is dropped; its replicas go on.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub async fn pause(&self, service: &str) -> Paused {
+        let services = self.services.lock().await;
+        services.get(service).unwrap_or_else(|| panic!("{service} does not run")).pause().await
+    }
+
     /// Stops a service and starts it again at its old address.
     ///
     /// # Panics
     /// When one of the two fails.
     pub async fn restart(&self, service: &'static str) {
         self.stop(service).await;
-        let listener = service::listen(self.address(service)).await;
-        let running = Service::start(service, self.settings.clone(), listener).await;
-        self.services.lock().await.insert(service, running);
+        self.start_again(service).await;
     }
 }
 

@@ -12,6 +12,10 @@ use crate::faults::MAX_LATENCY_MS;
 
 /// The longest time that any setting may ask for: a day. More is a slip of units.
 const MAX_MS: i64 = 86_400_000;
+/// The longest time that anything may be kept that is given in milliseconds: a year.
+const MAX_KEEP_MS: i64 = 365 * MAX_MS;
+/// The longest retention: a century.
+const MAX_RETENTION_DAYS: i64 = 36_500;
 /// The largest count that any setting may ask for; it fits all types in use.
 const MAX_COUNT: i64 = 1_000_000_000;
 /// The largest body that a service may be told to hold in memory.
@@ -74,7 +78,12 @@ fn range(path: &[&str]) -> (i64, i64) {
         // 0 stands for "for ever", "not at all" or "none" here.
         ["retry", "compensation", "attempts"] | ["supervision", "max_restarts"] => (0, MAX_COUNT),
         ["participants", "reserved_for_compensations"] => (0, MAX_COUNT),
-        [_, "drain_grace_ms" | "grace_ms" | "event_flush_ms" | "wait_limit_ms" | "start_wait_ms"] => (0, MAX_MS),
+        [_, "drain_grace_ms" | "grace_ms" | "wait_limit_ms" | "start_wait_ms"] => (0, MAX_MS),
+        // Shorter, and a listener could miss what it is about to read.
+        [_, "events_keep_ms"] => (60_000, MAX_KEEP_MS),
+        // The contract promises a day.
+        [_, "key_keep_ms"] => (MAX_MS, MAX_KEEP_MS),
+        [_, "retention_days"] => (0, MAX_RETENTION_DAYS),
         [.., name] if name.ends_with("_ms") => (1, MAX_MS),
         _ => (1, MAX_COUNT),
     }

@@ -138,6 +138,16 @@ pub struct OrchestratorSettings {
     pub stalled_after_ms: u64,
     /// Longest wait of an event that nobody awaits.
     pub event_flush_ms: u64,
+    /// Interval at which events are looked for.
+    pub event_poll_ms: u64,
+    /// Age at which events are pruned.
+    pub events_keep_ms: u64,
+    /// Listeners at once; more are answered 503.
+    pub max_event_listeners: usize,
+    /// Days from a saga's end until its details are cleared; 0: never.
+    pub retention_days: u32,
+    /// Time from a saga's end until its idempotency key is released, where retention is on.
+    pub key_keep_ms: u64,
     /// How long a stop lets running sagas finish.
     pub grace_ms: u64,
 }
@@ -156,6 +166,12 @@ pub struct ParticipantSettings {
     pub reserved_for_compensations: usize,
     /// HTTP/2 connections per participant.
     pub connections: usize,
+    /// Failed calls in a row that open the circuit breaker; 0: never.
+    pub breaker_failures: u32,
+    /// How long it stays open before a probe.
+    pub breaker_pause_ms: u64,
+    /// Parked sagas that come back each second.
+    pub breaker_wakes_per_second: u32,
 }
 
 /// Retry policies, `[retry]`.

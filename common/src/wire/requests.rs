@@ -37,6 +37,14 @@ pub struct RefundRequest {
     pub reason: Option<String>,
 }
 
+/// `POST /saga/{transaction_id}/resolve`.
+#[derive(Clone, Debug, ToSchema)]
+pub struct ResolveRequest {
+    /// What was done about it, for whoever looks next.
+    #[schema(min_length = 1, max_length = 1_000)]
+    pub note: String,
+}
+
 /// `POST /inventory/decrease/`.
 #[derive(Clone, Debug, ToSchema)]
 pub struct DecreaseRequest {

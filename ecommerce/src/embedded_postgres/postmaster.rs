@@ -59,6 +59,12 @@ pub(super) fn look(cluster: &Path) -> Result<Found, EmbeddedError> {
     }
 }
 
+/// Returns what a server of this cluster wrote that takes connections now, and touches nothing: for those who hold no lock.
+pub(super) fn at_work(cluster: &Path) -> Option<PidFile> {
+    let text = fs::read_to_string(cluster.join("postmaster.pid")).ok()?;
+    ready(&text).filter(|file| is_alive(file.pid, cluster))
+}
+
 /// The folder of a process's program; `None` once the process has ended.
 fn bin_dir(pid: u32) -> Option<PathBuf> {
     let program = fs::read_link(format!("/proc/{pid}/exe")).ok()?;

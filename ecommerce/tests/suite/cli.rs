@@ -52,7 +52,23 @@ fn the_version_is_told() {
 fn the_help_tells_the_exit_codes_and_every_command() {
     let ran = run(&["--help"]);
     assert_eq!(ran.code, 0);
-    for word in ["Exit codes", "up", "serve", "migrate", "order", "status", "list", "health", "completions"] {
+    for word in [
+        "Exit codes",
+        "up",
+        "serve",
+        "migrate",
+        "order",
+        "status",
+        "list",
+        "cancel",
+        "attention",
+        "retry",
+        "resolve",
+        "inspect",
+        "audit",
+        "health",
+        "completions",
+    ] {
         assert!(ran.out.contains(word), "{word}: {}", ran.out);
     }
 }
@@ -133,7 +149,7 @@ fn a_taken_port_is_named_with_its_service_and_its_setting() {
 #[test]
 fn a_database_that_does_not_answer_is_exit_code_3_and_its_password_is_not_shown() {
     let url = format!("postgres://someone:hush@127.0.0.1:{}/", free_port());
-    for arguments in [&["migrate"][..], &["serve", "payments", "--port", "0"], &["up"]] {
+    for arguments in [&["migrate"][..], &["serve", "payments", "--port", "0"], &["up"], &["audit"]] {
         let ran = finish(
             command(arguments)
                 .env("ECOMMERCE__DATABASE__URL", &url)

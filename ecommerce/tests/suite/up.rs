@@ -62,6 +62,35 @@ fn what_was_bought_is_there_after_a_stop_and_a_start() {
 }
 
 #[test]
+fn a_purchase_can_be_looked_into_and_what_has_ended_cannot_be_changed() {
+    let folder = Folder::new();
+    let mut up = Server::up(&folder.path().join("data"));
+    let front = up.wait_for_line("orchestrator");
+    up.wait_for_line("Ctrl-C");
+    let id = buy(&front);
+    let target = ["--target", front.as_str()];
+    let ran = |arguments: &[&str]| run(&[arguments, &target[..]].concat());
+
+    let inspected = ran(&["inspect", &id]);
+    assert_eq!(inspected.code, 0, "{inspected:?}");
+    for word in ["COMPLETED", "forward", "owner_node", "charge", "decrease", "create", "attempt 1, epoch 1"] {
+        assert!(inspected.out.contains(word), "{word}: {}", inspected.out);
+    }
+    for refused in [&["cancel", &id][..], &["retry", &id], &["resolve", &id, "--note", "n"]] {
+        let refused = ran(refused);
+        assert_eq!(refused.code, 4, "{refused:?}");
+        assert!(refused.err.contains("409") && refused.err.contains("COMPLETED"), "{refused:?}");
+    }
+    let unknown = ran(&["inspect", "01890000-0000-7000-8000-000000000000"]);
+    assert_eq!(unknown.code, 4, "{unknown:?}");
+    assert!(unknown.err.contains("404"), "{unknown:?}");
+    assert!(ran(&["attention"]).out.contains("nobody has to look"));
+    assert!(ran(&["retry", "--all"]).out.contains("0 sagas"));
+    assert_eq!(ran(&["retry"]).code, 2, "an id or --all");
+    assert_eq!(up.stop().0, 0);
+}
+
+#[test]
 fn a_second_up_on_a_data_folder_is_refused_and_harms_nothing() {
     let folder = Folder::new();
     let data_dir = folder.path().join("data");

@@ -1,12 +1,14 @@
 //! The API description of the orchestrator: one function a route (how to write one: `common::http::openapi`).
 
 use common::http::openapi::{Description, Header, schema};
-use common::wire::requests::OrderRequest;
+use common::wire::requests::{OrderRequest, ResolveRequest};
 use serde_json::json;
 
 use super::Root;
 use super::answer::{Accepted, Settled};
+use super::inspect::Inspection;
 use super::list::{LIMITS, Page};
+use super::operate::{self, Asked, ResolutionView, Woken};
 use super::view::SagaView;
 use crate::saga::Status;
 
@@ -54,6 +56,70 @@ pub(super) fn list() -> Description {
         .query("limit", schema::whole_number(LIMITS), "How many; 100 where it is left out.")
         .query("cursor", schema::uuid(), "The `next_cursor` of the part before.")
         .answer::<Page>(200, "A part of the list.")
+        .bad_fields_422()
+}
+
+pub(super) fn events() -> Description {
+    Description::new("listen", "Every change of a purchase or of one of its steps, as it happens")
+        .detail(
+            "Server-sent events of all replicas, in the order of their commits, none skipped. `event` is `saga` or `step`; \
+             `data` is a JSON object. The stream of one purchase begins with how it stands.",
+        )
+        .query("saga", schema::uuid(), "Only this purchase.")
+        .query("last_event_id", schema::string(), "As the header, for those that cannot set one.")
+        .header(Header::LastEventId)
+        .answer_of(200, "text/event-stream", schema::string(), "The stream; it ends when the service stops.")
+        .problem(404, "There is no such purchase.")
+        .bad_fields_422()
+}
+
+pub(super) fn cancel() -> Description {
+    Description::new("cancelPurchase", "Turns a running purchase back")
+        .path("transaction_id", schema::uuid(), "Which one.")
+        .answer::<Asked>(202, "It is being reverted, or will be in a moment.")
+        .problem(404, "There is no such purchase.")
+        .problem(409, "It has ended.")
+        .bad_fields_422()
+}
+
+pub(super) fn attention() -> Description {
+    Description::new("listAttention", "The purchases that a person should look at, longest waiting first, in parts")
+        .query("limit", schema::whole_number(LIMITS), "How many; 100 where it is left out.")
+        .query("cursor", schema::string(), "The `next_cursor` of the part before.")
+        .answer::<operate::Page>(200, "A part of the list.")
+        .bad_fields_422()
+}
+
+pub(super) fn retry_all() -> Description {
+    Description::new("retryAttention", "Tries every purchase of the attention list again, now")
+        .answer::<Woken>(202, "So many are woken.")
+}
+
+pub(super) fn retry() -> Description {
+    Description::new("retryPurchase", "Tries a purchase again, now, in the direction that it has")
+        .path("transaction_id", schema::uuid(), "Which one.")
+        .answer::<Asked>(202, "It is woken.")
+        .problem(404, "There is no such purchase.")
+        .problem(409, "It has ended.")
+        .bad_fields_422()
+}
+
+pub(super) fn resolve() -> Description {
+    Description::new("resolvePurchase", "Records that a person has settled a purchase of the attention list")
+        .detail("A compensating one ends FAILED; on one that has ended only the mark goes. The first note stands.")
+        .path("transaction_id", schema::uuid(), "Which one.")
+        .body::<ResolveRequest>(json!({ "note": "paid back by hand" }))
+        .answer::<ResolutionView>(200, "It is recorded, now or before.")
+        .problem(404, "There is no such purchase.")
+        .problem(409, "It does not stand in the attention list, or it runs forward.")
+        .bad_fields_422()
+}
+
+pub(super) fn inspect() -> Description {
+    Description::new("inspectPurchase", "What the saga log and each participant hold of a purchase, side by side")
+        .path("transaction_id", schema::uuid(), "Which one.")
+        .answer::<Inspection>(200, "What each of them holds, or why it did not answer.")
+        .problem(404, "Nobody knows it.")
         .bad_fields_422()
 }
 

@@ -204,7 +204,7 @@ impl Asked {
 
     /// Waits beside the first client, by the actor if the saga runs here, by the row if not.
     async fn attach(self, id: SagaId) -> Result<Response, ApiError> {
-        if !self.desk.lease.is_valid() || self.desk.running.get(id).is_none() {
+        if !self.desk.lease.covers_memory() || self.desk.running.get(id).is_none() {
             return self.ask_the_row(id).await;
         }
         let (waiter, answer) = oneshot::channel();

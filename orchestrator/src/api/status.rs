@@ -1,23 +1,16 @@
 //! `GET /saga/status/{transaction_id}`: from memory while the saga runs here, from the log otherwise.
 
-use common::fields::FieldError;
 use common::http::{ApiError, Request, Response, StatusCode, json};
-use uuid::Uuid;
 
 use super::view::SagaView;
-use super::{Desk, unreadable};
-use crate::saga::SagaId;
+use super::{Desk, saga_id, unreadable};
 use crate::store::reader;
 
 pub(super) async fn show(desk: Desk, request: Request) -> Result<Response, ApiError> {
-    let asked = request.param("transaction_id");
-    let id = asked.parse::<Uuid>().map(SagaId).map_err(|_| {
-        let message = "expected a UUID".to_owned();
-        ApiError::bad_fields_422(vec![FieldError { field: "transaction_id".to_owned(), message }])
-    })?;
+    let id = saga_id(&request)?;
     // Without a valid lease another node may have this saga by now. What is not in the log does not exist yet, and what
     // has ended is answered by the log.
-    if desk.lease.is_valid()
+    if desk.lease.covers_memory()
         && let Some(saga) = desk.running.get(id)
     {
         let is_shown = {

@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use crate::saga::definition::Context;
-use crate::saga::log::{Direction, Event, OutputsInLog, SagaLog};
+use crate::saga::log::{Action, Direction, Event, OutputsInLog, SagaLog, Undo};
 use crate::saga::outcome::{Cause, Failure, Outcome, Retry, Sent, Unknown};
 use crate::saga::plan::{self, AfterFailure, Decision, Patience};
 use crate::saga::running::{RunningSaga, WaitingFor};
@@ -137,6 +137,10 @@ pub enum SagaMsg {
     CancelRequested,
     /// Another client waits for its end.
     Attach(Waiter),
+    /// Somebody wants it to be tried again at once.
+    RetryNow,
+    /// Its row is another node's now.
+    Lost,
 }
 
 /// Names one attempt, so that a late answer is told from the awaited one.
@@ -219,6 +223,8 @@ impl Actor for SagaActor {
             SagaMsg::Detach(waiter) => detach(state, waiter)?,
             SagaMsg::CancelRequested => state.cancel_is_waiting = true,
             SagaMsg::Attach(waiter) => state.waiters.push(waiter),
+            SagaMsg::RetryNow => retry_now(&me, state)?,
+            SagaMsg::Lost => return give_up(&me, state, StartAnswer::AskTheRow(state.saga.id)),
         }
         advance(&me, state)
     }
@@ -287,7 +293,7 @@ fn interrupt_if_due(state: &mut SagaState) -> Result<(), ActorProcessingErr> {
 /// Takes an event into the log. An illegal one means that this actor is broken: it is rebuilt from what is durable.
 fn apply(state: &SagaState, event: Event) -> Result<(), ActorProcessingErr> {
     let at = state.world.now();
-    Ok(state.saga.progress().log.apply(event, at)?)
+    Ok(state.saga.progress().apply(event, at)?)
 }
 
 // --- calls ---------------------------------------------------------------------------------------------------------
@@ -397,6 +403,7 @@ fn call_finished(
         }
         (Direction::Compensating, Outcome::Unknown(unknown)) => {
             let at_least = match unknown.retry {
+                Retry::Parked(wait) => return compensation_parked(me, state, attempt, unknown.detail, wait),
                 Retry::After(at_least) => at_least,
                 Retry::Never | Retry::NeverAndRaise => Duration::ZERO,
             };
@@ -416,6 +423,11 @@ fn action_unknown(
     if retry == Retry::NeverAndRaise {
         error!(saga.id = %state.saga.id, step, %detail, "something else was done under this saga's key");
         state.attention = Some(format!("{step}: {detail}"));
+    }
+    if let Retry::Parked(wait) = retry {
+        apply(state, Event::ActionParked(attempt.step))?;
+        park(me, state, attempt, wait.min(state.deadline.saturating_duration_since(Instant::now())));
+        return Ok(());
     }
     // Attempts of earlier owners are shown but do not count: each owner has its own patience.
     state.tries += 1;
@@ -447,27 +459,88 @@ fn compensation_failed(
     apply(state, Event::CompensationFailed(attempt.step, detail.clone()))?;
     state.tries += 1;
     let wait = plan::backoff(state.policy.compensation, state.tries, state.world.dice()).max(at_least);
-    let too_often = state.tries >= state.policy.attention_after_attempts;
-    let too_long = state.turned_at.is_some_and(|at| at.elapsed() >= state.policy.attention_after);
-    if too_often || too_long || state.saga.progress().log.is_marked_failed() {
-        error!(saga.id = %state.saga.id, step, %detail, "an undo could not be confirmed: a person should look");
-        state.attention = Some(format!("{step} is not undone: {detail}"));
-        let wake_in = state.policy.compensation.backoff_max.max(at_least);
-        write(me, state, Change::MarkFailed { wake_in });
-        return Ok(());
+    if needs_a_person(state) {
+        mark_failed(me, state, step, &detail, at_least);
+    } else {
+        back_off(me, state, attempt, wait);
     }
-    back_off(me, state, attempt, wait);
     Ok(())
 }
 
+/// The participant is known to be down: that burns no attempt, but time goes by.
+fn compensation_parked(
+    me: &ActorRef<SagaMsg>,
+    state: &mut SagaState,
+    attempt: Attempt,
+    detail: String,
+    wait: Duration,
+) -> Result<(), ActorProcessingErr> {
+    apply(state, Event::CompensationParked(attempt.step))?;
+    if needs_a_person(state) {
+        let step = state.saga.definition.steps[attempt.step].name;
+        mark_failed(me, state, step, &detail, wait);
+    } else {
+        park(me, state, attempt, wait.min(state.policy.attention_after));
+    }
+    Ok(())
+}
+
+fn needs_a_person(state: &SagaState) -> bool {
+    let too_often = state.tries >= state.policy.attention_after_attempts;
+    let too_long = state.turned_at.is_some_and(|at| at.elapsed() >= state.policy.attention_after);
+    too_often || too_long || state.saga.progress().log.is_marked_failed()
+}
+
+fn mark_failed(me: &ActorRef<SagaMsg>, state: &mut SagaState, step: &str, detail: &str, at_least: Duration) {
+    error!(saga.id = %state.saga.id, step, %detail, "an undo could not be confirmed: a person should look");
+    state.attention = Some(format!("{step} is not undone: {detail}"));
+    let wake_in = state.policy.compensation.backoff_max.max(at_least);
+    write(me, state, Change::MarkFailed { wake_in });
+}
+
+/// Waits until a participant that is known to be down may be asked again.
+fn park(me: &ActorRef<SagaMsg>, state: &mut SagaState, attempt: Attempt, wait: Duration) {
+    let row = state.saga.definition.steps[attempt.step];
+    wait_for_retry(me, state, attempt, wait, WaitingFor::Parked(row.participant, row.name));
+}
+
 fn back_off(me: &ActorRef<SagaMsg>, state: &mut SagaState, attempt: Attempt, wait: Duration) {
+    let step = state.saga.definition.steps[attempt.step].name;
+    wait_for_retry(me, state, attempt, wait, WaitingFor::BackOff(step));
+}
+
+fn wait_for_retry(
+    me: &ActorRef<SagaMsg>,
+    state: &mut SagaState,
+    attempt: Attempt,
+    wait: Duration,
+    waiting_for: WaitingFor,
+) {
     state.awaited = Some(attempt);
-    state.saga.progress().waiting_for = WaitingFor::BackOff(state.saga.definition.steps[attempt.step].name);
+    state.saga.progress().waiting_for = waiting_for;
     me.send_after(wait, move || SagaMsg::RetryDue(attempt));
 }
 
+/// Cuts a back-off short. A call that is in flight is answered soon enough.
+fn retry_now(me: &ActorRef<SagaMsg>, state: &mut SagaState) -> Result<(), ActorProcessingErr> {
+    match state.awaited {
+        Some(attempt) => retry_due(me, state, attempt),
+        None => Ok(()),
+    }
+}
+
+fn is_backing_off(state: &SagaState, attempt: Attempt) -> bool {
+    let progress = state.saga.progress();
+    let step = progress.log.step(attempt.step);
+    match attempt.direction {
+        Direction::Forward => step.action == Action::BackingOff,
+        Direction::Compensating => step.undo == Undo::BackingOff,
+    }
+}
+
 fn retry_due(me: &ActorRef<SagaMsg>, state: &mut SagaState, attempt: Attempt) -> Result<(), ActorProcessingErr> {
-    if state.awaited != Some(attempt) {
+    // A parked attempt keeps its number: the timer of one that was woken early finds it in flight.
+    if state.awaited != Some(attempt) || !is_backing_off(state, attempt) {
         return Ok(());
     }
     if state.write.is_some() {
@@ -511,6 +584,7 @@ fn write(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: Change) {
             timeline: progress.log.timeline(),
             attention: state.attention.clone(),
             at: state.world.now(),
+            changes: Vec::new(),
         }
     };
     state.write = Some(write);
@@ -520,9 +594,13 @@ fn write(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: Change) {
 }
 
 fn write_again(me: &ActorRef<SagaMsg>, state: &mut SagaState) {
-    let Some(write) = state.write.clone() else { return };
+    let Some(mut write) = state.write.clone() else { return };
     state.write_attempts += 1;
-    state.saga.progress().waiting_for = WaitingFor::Log(write.change.name());
+    {
+        let progress = &mut *state.saga.progress();
+        progress.waiting_for = WaitingFor::Log(write.change.name());
+        write.changes = progress.unsent.ride(&write.change, &progress.log, write.at);
+    }
     let me = me.clone();
     state.world.write(
         write,
@@ -542,11 +620,13 @@ fn log_written(
     match report {
         WriteReport::Durable { cancel_requested } => {
             state.write = None;
+            state.saga.progress().unsent.landed();
             state.cancel_is_waiting |= cancel_requested;
             written(me, state, write)
         }
         WriteReport::CancelRequested => {
             state.write = None;
+            state.saga.progress().unsent.stayed();
             state.cancel_is_waiting = true;
             Ok(())
         }

@@ -45,6 +45,12 @@ pub enum CoordinatorMsg {
     Detach(SagaId, Waiter),
     /// This client waits for the end of a saga that another one started.
     Attach(SagaId, Waiter),
+    /// The row of this saga says that a cancel was asked for.
+    Cancel(SagaId),
+    /// Somebody wants this saga to be tried again at once.
+    Retry(SagaId),
+    /// This saga is another node's now.
+    Drop(SagaId),
 }
 
 /// What the coordinator is made of.
@@ -117,6 +123,7 @@ impl Actor for Coordinator {
     ) -> Result<CoordinatorState, ActorProcessingErr> {
         // The sagas of a coordinator that died died with it: recovery finds their rows without an actor.
         arguments.running.clear();
+        arguments.running.suspect_orphans();
         Ok(CoordinatorState { arguments, sagas: HashMap::new(), ids: HashMap::new() })
     }
 
@@ -138,6 +145,18 @@ impl Actor for Coordinator {
                 pass_on(state, id, waiter, SagaMsg::Attach);
                 Ok(())
             }
+            CoordinatorMsg::Cancel(id) => {
+                tell(state, id, SagaMsg::CancelRequested);
+                Ok(())
+            }
+            CoordinatorMsg::Retry(id) => {
+                tell(state, id, SagaMsg::RetryNow);
+                Ok(())
+            }
+            CoordinatorMsg::Drop(id) => {
+                tell(state, id, SagaMsg::Lost);
+                Ok(())
+            }
         }
     }
 
@@ -152,6 +171,7 @@ impl Actor for Coordinator {
             SupervisionEvent::ActorFailed(who, reason) => {
                 let saga = state.ids.get(&who.get_id());
                 error!(saga.id = saga.map(tracing::field::display), %reason, "a saga's actor died: it is rebuilt from its log");
+                state.arguments.running.suspect_orphans();
                 who
             }
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
@@ -171,6 +191,14 @@ impl Actor for Coordinator {
             gauge!("sagas_running").set(state.sagas.len() as f64);
         }
         Ok(())
+    }
+}
+
+/// Tells a saga something, if it still runs here.
+fn tell(state: &CoordinatorState, id: SagaId, message: SagaMsg) {
+    if let Some(saga) = state.sagas.get(&id) {
+        // One that stops at this moment has written what there is to say.
+        let _ = saga.cast(message);
     }
 }
 

@@ -40,6 +40,8 @@ pub struct LeaseState(Mutex<Inner>);
 struct Inner {
     valid_until: Option<Instant>,
     held_since: Option<Instant>,
+    /// The `held_since` under which the sagas in memory were last known to be this process's.
+    checked_under: Option<Instant>,
     last_error: Option<String>,
 }
 
@@ -57,6 +59,22 @@ impl LeaseState {
     pub fn held_since(&self) -> Option<Instant> {
         let inner = self.inner();
         inner.held_since.filter(|_| inner.valid_until.is_some_and(|until| Instant::now() < until))
+    }
+
+    /// Tells whether memory may answer for sagas: the lease is valid, and since its last gap it was looked up which sagas
+    /// other nodes took over meanwhile.
+    pub fn covers_memory(&self) -> bool {
+        self.is_checked(self.held_since())
+    }
+
+    /// Tells whether that was looked up under the lease that is held since then.
+    pub(crate) fn is_checked(&self, held_since: Option<Instant>) -> bool {
+        held_since.is_some() && self.inner().checked_under == held_since
+    }
+
+    /// Notes that it was.
+    pub(crate) fn checked(&self, held_since: Instant) {
+        self.inner().checked_under = Some(held_since);
     }
 
     fn renewed(&self, sent_at: Instant, lease: Duration) {

@@ -78,6 +78,10 @@ impl Attempts {
         self.count += 1;
         self.started_at.get_or_insert(at);
     }
+
+    fn not_sent(&mut self) {
+        self.count -= 1;
+    }
 }
 
 /// One step of one saga.
@@ -116,6 +120,30 @@ impl StepRecord {
         }
     }
 
+    /// Returns its name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Returns who does it.
+    pub fn participant(&self) -> &'static str {
+        self.participant
+    }
+
+    /// Returns its state as people see it: see [`StepView::state`].
+    pub fn state(&self) -> &'static str {
+        match (self.undo, self.action) {
+            (Undo::Done, _) => "compensated",
+            (Undo::Running | Undo::BackingOff, _) => "compensating",
+            (Undo::None, Action::Pending) => "pending",
+            (Undo::None, Action::Running) => "running",
+            (Undo::None, Action::BackingOff) => "backing_off",
+            (Undo::None, Action::Done) => "done",
+            (Undo::None, Action::Refused) => "refused",
+            (Undo::None, Action::Unknown) => "unknown",
+        }
+    }
+
     fn needs_undo(&self) -> bool {
         self.kind == Kind::Compensable && self.undo != Undo::Done && self.may_have_happened
     }
@@ -141,6 +169,8 @@ pub enum Event {
     ActionRefused(usize, Failure),
     /// An attempt failed; another follows.
     ActionFailed(usize, String, Sent),
+    /// It was not sent, since the participant is known to be down: it was no attempt, and one follows.
+    ActionParked(usize),
     /// The last attempt failed.
     ActionGivenUp(usize, Failure, String, Sent),
     /// The deadline passed or a client cancelled.
@@ -153,6 +183,8 @@ pub enum Event {
     CompensationDone(usize),
     /// Undoing is not confirmed; another attempt follows.
     CompensationFailed(usize, String),
+    /// The call that undoes this step was not sent, since the participant is known to be down; one follows.
+    CompensationParked(usize),
     /// The row says FAILED: undoing takes too long. It goes on.
     MarkedFailed,
     /// The end is durable.
@@ -313,6 +345,11 @@ impl SagaLog {
                 step.may_have_happened |= sent == Sent::Maybe;
                 step.attempts.error = Some(error);
             }
+            Event::ActionParked(index) => {
+                let step = &mut self.steps[index];
+                step.action = Action::BackingOff;
+                step.attempts.not_sent();
+            }
             Event::ActionGivenUp(index, failure, error, sent) => {
                 let step = &mut self.steps[index];
                 step.action = Action::Unknown;
@@ -349,6 +386,11 @@ impl SagaLog {
                 step.undo = Undo::BackingOff;
                 step.undo_attempts.error = Some(error);
             }
+            Event::CompensationParked(index) => {
+                let step = &mut self.steps[index];
+                step.undo = Undo::BackingOff;
+                step.undo_attempts.not_sent();
+            }
             Event::MarkedFailed => self.marked_failed = true,
             Event::Ended(status) => self.ended = Some(status),
         }
@@ -372,6 +414,7 @@ impl SagaLog {
             Event::ActionDone(index, _)
             | Event::ActionRefused(index, _)
             | Event::ActionFailed(index, ..)
+            | Event::ActionParked(index)
             | Event::ActionGivenUp(index, ..) => {
                 check(action_is(index, Action::Running), "no call for it is in flight")
             }
@@ -385,7 +428,7 @@ impl SagaLog {
                 "it has no cause, is not in the log, or turned back already",
             ),
             Event::CompensationSent(index) => self.forbids_compensation(*index),
-            Event::CompensationDone(index) | Event::CompensationFailed(index, _) => {
+            Event::CompensationDone(index) | Event::CompensationFailed(index, _) | Event::CompensationParked(index) => {
                 check(undo_is(index, Undo::Running), "no call that undoes it is in flight")
             }
             Event::MarkedFailed => check(self.direction == Direction::Compensating, "only undoing can fail"),
@@ -460,6 +503,11 @@ impl SagaLog {
     /// Returns the step of that index.
     pub fn step(&self, index: usize) -> &StepRecord {
         &self.steps[index]
+    }
+
+    /// Returns all steps, in their order.
+    pub fn steps(&self) -> &[StepRecord] {
+        &self.steps
     }
 
     /// Tells whether that step leaves the world as it was.
@@ -577,16 +625,6 @@ pub struct CompensationView {
 
 impl StepView {
     fn of(step: &StepRecord) -> StepView {
-        let state = match (step.undo, step.action) {
-            (Undo::Done, _) => "compensated",
-            (Undo::Running | Undo::BackingOff, _) => "compensating",
-            (Undo::None, Action::Pending) => "pending",
-            (Undo::None, Action::Running) => "running",
-            (Undo::None, Action::BackingOff) => "backing_off",
-            (Undo::None, Action::Done) => "done",
-            (Undo::None, Action::Refused) => "refused",
-            (Undo::None, Action::Unknown) => "unknown",
-        };
         let compensation = (step.undo != Undo::None).then(|| CompensationView {
             attempts: step.undo_attempts.count,
             started_at: step.undo_attempts.started_at,
@@ -596,7 +634,7 @@ impl StepView {
         StepView {
             step: step.name.to_owned(),
             participant: step.participant.to_owned(),
-            state: state.to_owned(),
+            state: step.state().to_owned(),
             attempts: step.attempts.count,
             started_at: step.attempts.started_at,
             finished_at: step.attempts.finished_at,

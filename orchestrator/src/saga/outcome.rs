@@ -37,6 +37,9 @@ pub struct Unknown {
 pub enum Retry {
     /// Yes, but not before this much time has passed (zero when the participant named none).
     After(Duration),
+    /// Yes, but the participant is known to be down: nothing was sent, it was no attempt, and it is worth trying again
+    /// after this time.
+    Parked(Duration),
     /// No: the answer would be the same.
     Never,
     /// No, and a person should look: something else was done under this key.

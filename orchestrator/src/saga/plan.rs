@@ -90,7 +90,11 @@ pub enum AfterFailure {
 /// (Brooker, "Exponential Backoff And Jitter", 2015), never earlier than the participant asked for.
 /// `dice` is in `0.0..=1.0`.
 pub fn after_failure(patience: Patience, attempts: u32, retry: Retry, dice: f64) -> AfterFailure {
-    let Retry::After(at_least) = retry else { return AfterFailure::GiveUp };
+    let at_least = match retry {
+        Retry::After(at_least) => at_least,
+        Retry::Parked(wait) => return AfterFailure::Again(wait),
+        Retry::Never | Retry::NeverAndRaise => return AfterFailure::GiveUp,
+    };
     if patience.attempts != 0 && attempts >= patience.attempts {
         return AfterFailure::GiveUp;
     }
@@ -126,6 +130,8 @@ mod tests {
         assert_eq!(again(1, Retry::After(Duration::from_secs(2))), AfterFailure::Again(Duration::from_secs(2)));
         assert_eq!(again(3, Retry::After(Duration::ZERO)), AfterFailure::Again(Duration::ZERO));
         assert_eq!(again(4, Retry::After(Duration::ZERO)), AfterFailure::GiveUp);
+        let parked = Duration::from_secs(9);
+        assert_eq!(again(100, Retry::Parked(parked)), AfterFailure::Again(parked), "it was no attempt");
         assert_eq!(again(1, Retry::Never), AfterFailure::GiveUp);
         assert_eq!(again(1, Retry::NeverAndRaise), AfterFailure::GiveUp);
     }

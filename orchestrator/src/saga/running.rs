@@ -2,14 +2,17 @@
 //! look here, and never wait on a mailbox, a call or the database.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
+use crate::events::unsent::{Unsent, fingerprints};
 use crate::saga::SagaId;
 use crate::saga::definition::{Definition, Order};
-use crate::saga::log::SagaLog;
+use crate::saga::log::{Event, IllegalTransition, SagaLog};
 use crate::saga::plan;
 
 /// What a saga waits for.
@@ -23,14 +26,18 @@ pub enum WaitingFor {
     Participant(&'static str, &'static str),
     /// The time to try again.
     BackOff(&'static str),
+    /// A participant that is known to be down.
+    Parked(&'static str, &'static str),
 }
 
 impl WaitingFor {
-    fn describe(&self) -> Value {
+    /// Shows it, for people.
+    pub fn describe(&self) -> Value {
         match self {
             WaitingFor::Nothing => Value::Null,
             WaitingFor::Log(write) => json!({ "saga_log": write }),
             WaitingFor::Participant(participant, step) => json!({ "participant": participant, "step": step }),
+            WaitingFor::Parked(participant, step) => json!({ "parked_until_up": participant, "step": step }),
             WaitingFor::BackOff(step) => json!({ "back_off": step }),
         }
     }
@@ -59,6 +66,24 @@ pub struct Progress {
     pub log: SagaLog,
     /// What it waits for.
     pub waiting_for: WaitingFor,
+    /// When something last happened.
+    pub changed_at: Instant,
+    /// What listeners cannot see of it yet.
+    pub unsent: Unsent,
+}
+
+impl Progress {
+    /// Takes an event into the log, and what it changes of the steps into what is to be sent.
+    ///
+    /// # Errors
+    /// As [`SagaLog::apply`].
+    pub fn apply(&mut self, event: Event, at: DateTime<Utc>) -> Result<(), IllegalTransition> {
+        let before = fingerprints(&self.log);
+        self.log.apply(event, at)?;
+        self.unsent.note(&before, &self.log, at);
+        self.changed_at = Instant::now();
+        Ok(())
+    }
 }
 
 impl RunningSaga {
@@ -71,7 +96,12 @@ impl RunningSaga {
         epoch: i32,
         log: SagaLog,
     ) -> RunningSaga {
-        let progress = Mutex::new(Progress { log, waiting_for: WaitingFor::Nothing });
+        let progress = Mutex::new(Progress {
+            log,
+            waiting_for: WaitingFor::Nothing,
+            changed_at: Instant::now(),
+            unsent: Unsent::default(),
+        });
         RunningSaga { id, order, definition, created_at, epoch, progress }
     }
 
@@ -113,22 +143,26 @@ impl RunningSaga {
 
 /// All of them.
 #[derive(Debug, Default)]
-pub struct Running(RwLock<HashMap<SagaId, Arc<RunningSaga>>>);
+pub struct Running {
+    sagas: RwLock<HashMap<SagaId, Arc<RunningSaga>>>,
+    /// Whether the log may hold rows of this process that have no actor.
+    suspicion: AtomicBool,
+}
 
 impl Running {
     /// Finds one.
     pub fn get(&self, id: SagaId) -> Option<Arc<RunningSaga>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        self.sagas.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
     /// Returns the ids of all of them.
     pub fn ids(&self) -> Vec<uuid::Uuid> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).keys().map(|id| id.0).collect()
+        self.sagas.read().unwrap_or_else(PoisonError::into_inner).keys().map(|id| id.0).collect()
     }
 
     /// Returns how many there are.
     pub fn len(&self) -> usize {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.sagas.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Tells whether there is none.
@@ -136,10 +170,15 @@ impl Running {
         self.len() == 0
     }
 
+    /// Returns all of them, in no order.
+    pub fn all(&self) -> Vec<Arc<RunningSaga>> {
+        self.sagas.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
     /// Returns up to `limit` of them, oldest first.
     pub fn some(&self, limit: usize) -> Vec<Arc<RunningSaga>> {
         let mut sagas: Vec<_> = {
-            let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
+            let map = self.sagas.read().unwrap_or_else(PoisonError::into_inner);
             map.values().take(limit).cloned().collect()
         };
         sagas.sort_by_key(|saga| saga.id);
@@ -147,14 +186,25 @@ impl Running {
     }
 
     pub(crate) fn insert(&self, saga: Arc<RunningSaga>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(saga.id, saga);
+        self.sagas.write().unwrap_or_else(PoisonError::into_inner).insert(saga.id, saga);
     }
 
     pub(crate) fn remove(&self, id: SagaId) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.sagas.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    /// Notes that a row of this process may be without its actor: recovery looks for such rows then, and only then, since
+    /// that costs a look at all of its rows.
+    pub(crate) fn suspect_orphans(&self) {
+        self.suspicion.store(true, Ordering::Release);
+    }
+
+    /// Tells whether that was noted since the last time.
+    pub(crate) fn take_suspicion(&self) -> bool {
+        self.suspicion.swap(false, Ordering::AcqRel)
     }
 
     pub(crate) fn clear(&self) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.sagas.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use crate::events::StateChange;
 use crate::saga::definition::{Order, Outputs};
 use crate::saga::log::{Direction, StepView};
 use crate::saga::{SagaId, Status};
@@ -54,6 +55,28 @@ pub struct LogWrite {
     pub attention: Option<String>,
     /// When it was written, for people.
     pub at: DateTime<Utc>,
+    /// What listeners are told if it takes place: its own change of the status, and the steps' changes before it.
+    pub changes: Vec<StateChange>,
+}
+
+/// Changes of a saga's steps that nobody awaits: they are for listeners only.
+#[derive(Clone, Debug)]
+pub struct StepChanges {
+    /// The saga.
+    pub saga_id: SagaId,
+    /// The epoch under which its owner saw them.
+    pub epoch: i32,
+    /// What listeners are told.
+    pub changes: Vec<StateChange>,
+}
+
+/// An item of the saga log's group commit.
+#[derive(Clone, Debug)]
+pub enum LogItem {
+    /// An awaited write of one saga.
+    Write(LogWrite),
+    /// Changes of steps, of many sagas.
+    Steps(Vec<StepChanges>),
 }
 
 /// What a write changes.
@@ -184,6 +207,7 @@ mod tests {
             timeline: Vec::new(),
             attention: None,
             at: DateTime::UNIX_EPOCH,
+            changes: Vec::new(),
         }
     }
 

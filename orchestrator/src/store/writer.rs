@@ -1,6 +1,9 @@
 //! Writes to the saga log, a batch a transaction: begins in one statement, every other change in another, and for the
 //! items that changed nothing a third that says why. It must be a statement of its own: within one statement it would
 //! read the rows as they were before.
+//!
+//! What listeners are told goes into `saga_event` in the statement that makes it true. The changes of steps that nobody
+//! awaits come first in a transaction: they are older than any write of their saga that shares it.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -11,14 +14,23 @@ use common::db::Connection;
 use common::group_commit::{BatchError, BatchWriter};
 use uuid::Uuid;
 
+use crate::events::change;
 use crate::saga::SagaId;
 use crate::store::Owner;
+use crate::store::events::{NewSteps, insert_steps};
 use crate::store::reader::{parse_direction, parse_status};
-use crate::store::record::{Change, LogWrite, NewSaga, RowState, WriteReport, judge};
+use crate::store::record::{Change, LogItem, LogWrite, NewSaga, RowState, WriteReport, judge};
 
 // A begin needs a live lease of the process that writes it; the order of the rows is the caller's (by user and key), so
 // that two nodes never wait for each other in a circle.
 const BEGIN: &str = "
+    with i as (
+        select * from unnest($3::uuid[], $4::text[], $5::int[], $6::text[], $7::bigint[], $8::text[], $9::text[],
+                             $10::text[], $11::text[], $12::text[], $13::bytea[], $14::uuid[], $15::int[], $16::text[],
+                             $17::bigint[], $18::timestamptz[], $19::timestamptz[], $20::text[])
+             as i(id, definition, version, user_id, cents, product, outputs, error, timeline, key, fingerprint, nonce,
+                  epoch, attention, deadline_ms, created_at, ended_at, changes)),
+    begun as (
     insert into saga (id, definition, definition_version, user_id, amount, product_wanted, outputs, status, direction,
                       error, timeline, idempotency_key, fingerprint, begin_nonce, owner_node, owner_incarnation, epoch,
                       attention, attention_at, deadline_at, created_at, ended_at)
@@ -28,18 +40,25 @@ const BEGIN: &str = "
            i.error, i.timeline, i.key, i.fingerprint, i.nonce, $1::varchar, $2::uuid, i.epoch, i.attention,
            case when i.attention is not null then clock_timestamp() end,
            clock_timestamp() + i.deadline_ms * interval '1 millisecond', i.created_at, i.ended_at
-    from unnest($3::uuid[], $4::text[], $5::int[], $6::text[], $7::bigint[], $8::text[], $9::text[], $10::text[],
-                $11::text[], $12::text[], $13::bytea[], $14::uuid[], $15::int[], $16::text[], $17::bigint[],
-                $18::timestamptz[], $19::timestamptz[])
-         as i(id, definition, version, user_id, cents, product, outputs, error, timeline, key, fingerprint, nonce,
-              epoch, attention, deadline_ms, created_at, ended_at)
+    from i
     where exists (select 1 from node_lease
                   where node_id = $1::varchar and incarnation = $2::uuid and expires_at > clock_timestamp())
     on conflict do nothing
-    returning id";
+    returning id),
+    told as (
+    insert into saga_event (saga_id, changes) select i.id, i.changes from i join begun on begun.id = i.id
+                                              where i.changes is not null)
+    select id from begun";
 
-// COMPLETED only against a row that never turned back and carries no cancel.
+// COMPLETED only against a row that never turned back and carries no cancel. A write that is repeated because nobody
+// knew of the first one finds its own status there (`was` is the row before this statement) and tells nobody again.
 const CHANGE: &str = "
+    with i as (
+        select * from unnest($2::uuid[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+                             $9::text[], $10::bigint[], $11::timestamptz[], $12::timestamptz[], $13::text[], $14::bool[])
+             as i(id, epoch, status, direction, error, outputs, timeline, attention, wake_ms, at, ended_at, changes,
+                  tells_status)),
+    changed as (
     update saga s
     set status = coalesce(i.status, s.status), direction = coalesce(i.direction, s.direction),
         error = coalesce(i.error, s.error), outputs = i.outputs, timeline = i.timeline,
@@ -52,12 +71,15 @@ const CHANGE: &str = "
         turned_at = case when i.direction = 'compensating' then coalesce(s.turned_at, i.at) else s.turned_at end,
         wake_at = clock_timestamp() + i.wake_ms * interval '1 millisecond',
         ended_at = i.ended_at, claims = 0
-    from unnest($2::uuid[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-                $10::bigint[], $11::timestamptz[], $12::timestamptz[])
-         as i(id, epoch, status, direction, error, outputs, timeline, attention, wake_ms, at, ended_at)
+    from i
     where s.id = i.id and s.owner_incarnation = $1 and s.epoch = i.epoch and s.ended_at is null
       and (i.status is distinct from 'COMPLETED' or (s.direction = 'forward' and s.cancel_requested_at is null))
-    returning s.id, s.cancel_requested_at is not null";
+    returning s.id, s.cancel_requested_at is not null as cancel_requested),
+    told as (
+    insert into saga_event (saga_id, changes)
+    select i.id, i.changes from i join changed on changed.id = i.id join saga was on was.id = i.id
+    where i.changes is not null and not (i.tells_status and i.ended_at is null and was.status = i.status))
+    select id, cancel_requested from changed";
 
 const ROWS: &str = "
     select id, owner_incarnation, epoch, status, direction, ended_at is not null, cancel_requested_at is not null,
@@ -82,16 +104,49 @@ impl SagaLogWriter {
 }
 
 impl BatchWriter for SagaLogWriter {
-    type Item = LogWrite;
+    type Item = LogItem;
     type Answer = WriteReport;
 
-    fn key(item: &LogWrite) -> Cow<'_, str> {
-        // A saga has one write in flight, so this keeps nothing apart; it is what the order of a retry rests on.
-        Cow::Owned(item.saga_id.to_string())
+    fn key(item: &LogItem) -> Cow<'_, str> {
+        Cow::Owned(match item {
+            // A saga has one write in flight, so this keeps nothing apart; it is what the order of a retry rests on.
+            LogItem::Write(write) => write.saga_id.to_string(),
+            // These share a batch with anything: they are written in the order of the queue, and before all others.
+            LogItem::Steps(steps) => {
+                format!("steps {:?}", steps.first().map(|first| (first.saga_id, first.changes.as_ptr())))
+            }
+        })
     }
 
-    async fn write(&self, connection: &mut Connection, items: &[LogWrite]) -> Result<Vec<WriteReport>, BatchError> {
-        let (begins, changes): (Vec<_>, Vec<_>) =
+    async fn write(&self, connection: &mut Connection, items: &[LogItem]) -> Result<Vec<WriteReport>, BatchError> {
+        let mut steps = NewSteps::default();
+        let mut writes: Vec<&LogWrite> = Vec::with_capacity(items.len());
+        for item in items {
+            match item {
+                LogItem::Write(write) => writes.push(write),
+                LogItem::Steps(of_sagas) => of_sagas.iter().for_each(|of_saga| steps.push(of_saga)),
+            }
+        }
+        if !steps.is_empty() {
+            insert_steps(connection, &self.owner, &steps).await?;
+        }
+        let mut reports = self.write_sagas(connection, &writes).await?.into_iter();
+        let report = |item: &LogItem| match item {
+            LogItem::Write(_) => reports.next(),
+            LogItem::Steps(_) => Some(WriteReport::Durable { cancel_requested: false }),
+        };
+        Ok(items.iter().filter_map(report).collect())
+    }
+}
+
+impl SagaLogWriter {
+    /// Writes what is awaited, and returns a report for each write, in their order.
+    async fn write_sagas(
+        &self,
+        connection: &mut Connection,
+        items: &[&LogWrite],
+    ) -> Result<Vec<WriteReport>, BatchError> {
+        let (begins, changes): (Vec<&LogWrite>, Vec<&LogWrite>) =
             items.iter().partition(|item| matches!(item.change, Change::Begin { .. }));
         let mut written: HashMap<SagaId, bool> = HashMap::with_capacity(items.len());
         if !begins.is_empty() {
@@ -100,12 +155,13 @@ impl BatchWriter for SagaLogWriter {
         if !changes.is_empty() {
             self.change(connection, changes, &mut written).await?;
         }
-        let missing: Vec<&LogWrite> = items.iter().filter(|item| !written.contains_key(&item.saga_id)).collect();
+        let missing: Vec<&LogWrite> =
+            items.iter().filter(|item| !written.contains_key(&item.saga_id)).copied().collect();
         let mut judged = match missing.is_empty() {
             true => HashMap::new(),
             false => self.judge(connection, &missing).await?,
         };
-        let report = |item: &LogWrite| match written.get(&item.saga_id) {
+        let report = |item: &&LogWrite| match written.get(&item.saga_id) {
             Some(&cancel_requested) => WriteReport::Durable { cancel_requested },
             None => judged
                 .remove(&item.saga_id)
@@ -113,9 +169,7 @@ impl BatchWriter for SagaLogWriter {
         };
         Ok(items.iter().map(report).collect())
     }
-}
 
-impl SagaLogWriter {
     async fn begin(
         &self,
         connection: &mut Connection,
@@ -152,6 +206,7 @@ impl SagaLogWriter {
                     &c.deadline_ms,
                     &c.created_at,
                     &c.ended_at,
+                    &c.changes,
                 ],
             )
             .await?;
@@ -186,6 +241,8 @@ impl SagaLogWriter {
                     &c.wake_ms,
                     &c.at,
                     &c.ended_at,
+                    &c.changes,
+                    &c.tells_status,
                 ],
             )
             .await?;
@@ -280,6 +337,7 @@ struct BeginColumns<'a> {
     deadline_ms: Vec<i64>,
     created_at: Vec<DateTime<Utc>>,
     ended_at: Vec<Option<DateTime<Utc>>>,
+    changes: Vec<Option<String>>,
 }
 
 impl<'a> BeginColumns<'a> {
@@ -301,6 +359,7 @@ impl<'a> BeginColumns<'a> {
         self.deadline_ms.push(i64::try_from(saga.deadline.as_millis()).unwrap_or(i64::MAX));
         self.created_at.push(saga.created_at);
         self.ended_at.push(ended.map(|_| item.at));
+        self.changes.push(change::to_row(&item.changes));
     }
 }
 
@@ -317,6 +376,8 @@ struct ChangeColumns<'a> {
     wake_ms: Vec<Option<i64>>,
     at: Vec<DateTime<Utc>>,
     ended_at: Vec<Option<DateTime<Utc>>>,
+    changes: Vec<Option<String>>,
+    tells_status: Vec<bool>,
 }
 
 impl<'a> ChangeColumns<'a> {
@@ -344,6 +405,8 @@ impl<'a> ChangeColumns<'a> {
         self.wake_ms.push(wake_ms);
         self.at.push(item.at);
         self.ended_at.push(ended);
+        self.changes.push(change::to_row(&item.changes));
+        self.tells_status.push(status.is_some());
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
 use crate::proxy::Proxy;
 
 /// Settings of every stack, above those of the profile.
-const FOR_TESTS: [(&str, &str); 14] = [
+const FOR_TESTS: [(&str, &str); 15] = [
     ("telemetry.filter", "error"),
     ("inventory.initial_stock", "100"),
     // All stacks share the hundred connections of one server.
@@ -28,6 +28,7 @@ const FOR_TESTS: [(&str, &str); 14] = [
     ("retry.compensation.backoff_max_ms", "100"),
     ("supervision.backoff_min_ms", "10"),
     ("supervision.backoff_max_ms", "100"),
+    ("participants.breaker_pause_ms", "200"),
     ("catalog.refresh_ms", "50"),
     ("orchestrator.heartbeat_ms", "200"),
     ("orchestrator.grace_ms", "5000"),
@@ -43,6 +44,7 @@ pub struct StackOptions {
     folder: Option<PathBuf>,
     settings: Vec<(String, String)>,
     proxied: Vec<&'static str>,
+    behind: BTreeMap<&'static str, String>,
     pub(super) server_url: Option<String>,
 }
 
@@ -74,6 +76,12 @@ impl StackOptions {
     /// Puts a proxy between the orchestrator and a participant.
     pub fn through_proxy(mut self, participant: &'static str) -> Self {
         self.proxied.push(participant);
+        self
+    }
+
+    /// Lets the orchestrator find a participant at this URL, where somebody stands between the two.
+    pub fn behind(mut self, participant: &'static str, url: &str) -> Self {
+        self.behind.insert(participant, url.to_owned());
         self
     }
 
@@ -116,7 +124,8 @@ impl StackOptions {
                 address = proxy.address;
                 proxies.insert(name, proxy);
             }
-            source = source.with(&format!("services.{name}.url"), format!("http://{address}"));
+            let url = self.behind.get(name).cloned().unwrap_or_else(|| format!("http://{address}"));
+            source = source.with(&format!("services.{name}.url"), url);
             listeners.push((name, listener));
         }
         let mut settings = source.load().unwrap_or_else(|errors| panic!("bad settings of a test:\n{errors}"));

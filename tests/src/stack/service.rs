@@ -6,7 +6,13 @@ use std::{
 };
 
 use common::config::Settings;
-use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Runtime},
+    sync::{oneshot, watch},
+    task::JoinHandle,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::ORCHESTRATOR;
@@ -15,40 +21,94 @@ use crate::PATIENCE;
 /// A port that is free, on loopback.
 pub(super) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
+/// Threads of a service; a pause has to hold all of them.
+const THREADS: usize = 2;
+
+/// A service on a runtime of its own, so that it can be killed and paused like a process.
 pub(super) struct Service {
     pub(super) address: SocketAddr,
     name: &'static str,
     shutdown: CancellationToken,
     end: JoinHandle<Result<(), String>>,
+    /// `None` once it was given back.
+    runtime: Option<Runtime>,
 }
 
 impl Service {
     pub(super) async fn start(name: &'static str, settings: Arc<Settings>, listener: TcpListener) -> Self {
         let shutdown = CancellationToken::new();
-        let (address, end) = match name {
-            ORCHESTRATOR => {
-                let running = orchestrator::start(settings, listener, shutdown.clone()).await;
-                let running = running.unwrap_or_else(|error| panic!("{name}: {error:?}"));
-                (running.address, tokio::spawn(running.finished()))
+        let runtime = Builder::new_multi_thread().worker_threads(THREADS).enable_all().build().expect("a runtime");
+        // A listener belongs to the runtime that polls it.
+        let listener = listener.into_std().expect("a listener can change its runtime");
+        let stop = shutdown.clone();
+        let started = runtime.spawn(async move {
+            let listener = TcpListener::from_std(listener).expect("a listener can change its runtime");
+            match name {
+                ORCHESTRATOR => {
+                    orchestrator::start(settings, listener, stop).await.map_err(|error| format!("{error:?}"))
+                }
+                participant => domain_services::start(participant, settings, listener, stop)
+                    .await
+                    .map_err(|error| format!("{error:?}")),
             }
-            participant => {
-                let running = domain_services::start(participant, settings, listener, shutdown.clone()).await;
-                let running = running.unwrap_or_else(|error| panic!("{name}: {error:?}"));
-                (running.address, tokio::spawn(running.finished()))
-            }
-        };
-        Self { address, name, shutdown, end }
+        });
+        let running = started.await.expect("a start does not panic").unwrap_or_else(|error| panic!("{name}: {error}"));
+        let address = running.address;
+        let end = runtime.spawn(running.finished());
+        Self { address, name, shutdown, end, runtime: Some(runtime) }
     }
 
     /// Tells the service to stop, and waits until it has.
-    pub(super) async fn stop(self) -> Result<(), String> {
+    pub(super) async fn stop(mut self) -> Result<(), String> {
         self.shutdown.cancel();
-        match timeout(PATIENCE, self.end).await {
+        match timeout(PATIENCE, &mut self.end).await {
             Err(_) => Err(format!("{} does not stop", self.name)),
             Ok(Err(panic)) => Err(format!("{}: {panic}", self.name)),
             Ok(Ok(end)) => end.map_err(|reason| format!("{} gave up: {reason}", self.name)),
         }
     }
+
+    /// Ends the service in the middle of whatever it does, as `kill -9` would: no good-bye, no last write.
+    pub(super) fn crash(self) {
+        drop(self);
+    }
+
+    /// Holds every thread of the service, as SIGSTOP would, until the value is dropped.
+    pub(super) async fn pause(&self) -> Paused {
+        let runtime = self.runtime.as_ref().expect("it runs");
+        let (release, released) = watch::channel(());
+        let mut held = Vec::new();
+        for _ in 0..THREADS {
+            let (caught, is_caught) = oneshot::channel();
+            let mut released = released.clone();
+            runtime.spawn(async move {
+                let _ = caught.send(());
+                // Blocks its thread, and with the other one the whole runtime: timers and sockets included.
+                std::thread::scope(|scope| {
+                    scope.spawn(|| futures::executor::block_on(released.changed()).is_ok());
+                });
+            });
+            held.push(is_caught);
+        }
+        for caught in held {
+            timeout(PATIENCE, caught).await.expect("a thread is free at some time").expect("the task runs");
+        }
+        Paused { _release: release }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Drops every task where it stands, and waits for none.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A service that is paused. It goes on when this is dropped.
+pub struct Paused {
+    _release: watch::Sender<()>,
 }
 
 /// Listens on an address; port 0 takes a free one.

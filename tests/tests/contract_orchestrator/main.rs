@@ -3,6 +3,7 @@
 mod api_description;
 mod calls;
 mod idempotency;
+mod inspect;
 mod purchase;
 mod views;
 

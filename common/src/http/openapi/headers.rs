@@ -17,6 +17,8 @@ pub enum Header {
     IdempotencyKey,
     /// Of an answer: that it was given before.
     IdempotentReplayed,
+    /// Of a request for events: the last one that was seen.
+    LastEventId,
     /// Of a 202: where the end will be.
     Location,
     /// Of a request: whether its client waits.
@@ -38,6 +40,7 @@ impl Header {
             Header::Allow => "Allow",
             Header::IdempotencyKey => "Idempotency-Key",
             Header::IdempotentReplayed => "Idempotent-Replayed",
+            Header::LastEventId => "Last-Event-ID",
             Header::Location => "Location",
             Header::Prefer => "Prefer",
             Header::PreferenceApplied => "Preference-Applied",
@@ -52,6 +55,7 @@ impl Header {
             Header::Allow => "The methods that this path knows.",
             Header::IdempotencyKey => "The client's own key of this request: repeated with it, it happens once.",
             Header::IdempotentReplayed => "There where this answer was given before.",
+            Header::LastEventId => "The id of the last event that was seen: those after it follow.",
             Header::Location => "Where the end of the purchase will be shown.",
             Header::Prefer => {
                 "`respond-async`: do not wait for the end, answer 202. `wait=N`: wait N seconds at most (RFC 7240)."
@@ -73,7 +77,7 @@ impl Header {
             Header::RetryAfter => schema::whole_number(0..=i64::MAX),
             Header::SagaDecision => schema::one_of([crate::wire::REFUSED]),
             Header::WwwAuthenticate => schema::one_of(["Bearer"]),
-            Header::Allow | Header::Location | Header::Prefer => schema::string(),
+            Header::Allow | Header::LastEventId | Header::Location | Header::Prefer => schema::string(),
         }
     }
 

@@ -1,0 +1,119 @@
+//! `audit`: whether saga log, money, stock and purchases agree, on the live databases.
+//!
+//! It may run while purchases do: those that have not ended are told and not judged, unless `--settled` says that
+//! nothing runs any more. It reads and never writes.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use common::config::Settings;
+use ecommerce::{
+    books::{self, Limits},
+    embedded_postgres::{default_data_dir, running_url},
+};
+use orchestrator::invariants::{Report, Run, Verdict};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+
+use crate::{
+    configuration::Configuration,
+    ending::{Ended, Failure},
+    output,
+    services::{self, SERVICES},
+};
+
+/// The options of `audit`.
+#[derive(Args)]
+pub(crate) struct Audit {
+    #[command(flatten)]
+    configuration: Configuration,
+    /// Data folder of the `ecommerce up` whose PostgreSQL is looked at where no database is named
+    #[arg(long, value_name = "DIR", env = "ECOMMERCE_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// Nothing runs any more: a purchase that has not ended never will
+    #[arg(long)]
+    settled: bool,
+    /// Print the findings as JSON, for machines
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    clean: bool,
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
+impl Audit {
+    pub(crate) async fn run(self) -> Result<Ended, Failure> {
+        let mut settings = self.configuration.load()?;
+        if settings.database.url.expose_secret().is_empty() {
+            settings.database.url = SecretString::from(find_server(self.data_dir)?);
+        }
+        check_migrated(&settings).await?;
+        let run = if self.settled { Run::Over } else { Run::Live };
+        let report = books::audit(&settings, run, Limits::default()).await?;
+        let clean = report.is_clean();
+        output::print(&match self.json {
+            true => serde_json::to_string_pretty(&Document { clean, report: &report })
+                .map_err(|error| Failure::broken("the report", &error))?,
+            false => shown(&report),
+        });
+        Ok(if clean { Ended::Done } else { Ended::Refused })
+    }
+}
+
+/// Finds the PostgreSQL of a running `up`.
+fn find_server(data_dir: Option<PathBuf>) -> Result<String, Failure> {
+    let data_dir = match data_dir {
+        Some(data_dir) => data_dir,
+        None => default_data_dir()?,
+    };
+    running_url(&data_dir).ok_or_else(|| {
+        Failure::Usage(format!(
+            "no database is configured, and no `ecommerce up` runs on {}: set database.url, --database-url or --data-dir",
+            data_dir.display()
+        ))
+    })
+}
+
+/// The catalog has no part in what is audited.
+async fn check_migrated(settings: &Settings) -> Result<(), Failure> {
+    for service in SERVICES.into_iter().filter(|service| *service != "catalog") {
+        services::check_migrated(settings, service).await?;
+    }
+    Ok(())
+}
+
+fn shown(report: &Report) -> String {
+    let invariants = report.verdicts.iter().map(|verdict| {
+        [verdict.name.to_owned(), verdict.looked_at.to_string(), verdict.offending.to_string()].map(output::cell)
+    });
+    let mut lines = vec![output::table(["invariant", "looked at", "violations"], invariants)];
+    lines.extend(report.verdicts.iter().filter_map(details));
+    let listed: Vec<String> = report.listed.iter().filter_map(details).collect();
+    if !listed.is_empty() {
+        lines.push("not judged:".to_owned());
+        lines.extend(listed);
+    }
+    lines.push(format!("money of purchases that ended: {}", report.money));
+    lines.push(match report.verdicts.iter().filter(|verdict| verdict.offending > 0).count() {
+        0 => "every invariant holds".to_owned(),
+        broken => format!("{broken} of {} invariants are broken", report.verdicts.len()),
+    });
+    lines.join("\n")
+}
+
+/// Names what was found, if anything was.
+fn details(verdict: &Verdict) -> Option<String> {
+    let more = verdict.offending - verdict.findings.len() as u64;
+    let findings =
+        verdict.findings.iter().map(|finding| output::printable(&format!("  {}  {}", finding.id, finding.why)));
+    let mut lines = vec![format!("{}: {}", verdict.name, verdict.offending)];
+    lines.extend(findings);
+    if more > 0 {
+        lines.push(format!("  … and {more} more"));
+    }
+    (verdict.offending > 0).then(|| lines.join("\n"))
+}

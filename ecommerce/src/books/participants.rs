@@ -1,0 +1,162 @@
+//! The participants' side of the books: what each did, and the journal that says why.
+
+use common::{config::Settings, db::Connection};
+use orchestrator::invariants::{
+    Books, Decision, Deed, Entry, Movement, MovementKind, Participant, Payment, PaymentStatus, Purchase,
+    PurchaseStatus, Shelf,
+};
+use tokio_postgres::{Row, types::ToSql};
+
+use super::{BooksError, open, range::Range};
+
+const PAYMENTS: &str = "\
+    select transaction_id, status, (amount * 100)::bigint from app_payment where transaction_id > $1";
+
+const PURCHASES: &str = "\
+    select transaction_id, status, (amount * 100)::bigint from app_purchase where transaction_id > $1";
+
+const MOVEMENTS: &str = "\
+    select transaction_id, kind, moved_at from stock_movement where kind <> 'restock' and transaction_id > $1";
+
+/// Restocking is nobody's step: it counts only in the sums of the stock.
+const JOURNAL: &str = "\
+    select transaction_id, operation, status, tombstone, from_saga, attempt, epoch, decided_at
+      from step_journal where operation <> 'restock' and transaction_id > $1";
+
+/// Appended to the above, as a condition of its own: one with "or" would keep the index from being used.
+const UP_TO: &str = " and transaction_id <= $2";
+
+const NTH_AFTER: &str = "\
+    select transaction_id from step_journal
+     where operation <> 'restock' and transaction_id > $1 order by transaction_id offset $2 limit 1";
+
+/// A full join: a movement of a product that is not there must be seen too.
+const SHELVES: &str = "\
+    select product_id, coalesce(i.initial_quantity, 0)::bigint, coalesce(i.quantity, 0)::bigint,
+           coalesce(m.restocked, 0), coalesce(m.decremented, 0), coalesce(m.restored, 0)
+      from inventory_inventory i
+      full join (select product_id,
+                        sum(quantity) filter (where kind = 'restock')   as restocked,
+                        sum(quantity) filter (where kind = 'decrement') as decremented,
+                        sum(quantity) filter (where kind = 'restore')   as restored
+                   from stock_movement group by product_id) m using (product_id)
+     order by product_id";
+
+/// A participant that keeps a journal.
+pub(super) struct Journaled {
+    participant: Participant,
+    connection: Connection,
+}
+
+impl Journaled {
+    pub(super) async fn open(settings: &Settings, participant: Participant) -> Result<Self, BooksError> {
+        Ok(Self { participant, connection: open(settings, participant.as_str()).await? })
+    }
+
+    /// Reads what it holds of the transactions of a range, at one moment.
+    pub(super) async fn read(&self, range: &Range, books: &mut Books) -> Result<(), BooksError> {
+        self.run("begin").await?;
+        match self.participant {
+            Participant::Payments => self.read_rows(PAYMENTS, range, books, add_payment).await?,
+            Participant::Inventory => self.read_rows(MOVEMENTS, range, books, add_movement).await?,
+            Participant::Purchases => self.read_rows(PURCHASES, range, books, add_purchase).await?,
+        }
+        let participant = self.participant;
+        self.read_rows(JOURNAL, range, books, |books, row| add_entry(books, row, participant)).await?;
+        self.run("commit").await
+    }
+
+    /// Returns the transaction so many places after the beginning of a range.
+    pub(super) async fn nth_after(&self, range: &Range, places: i64) -> Result<Option<String>, BooksError> {
+        Ok(self.rows(NTH_AFTER, &[&range.after, &places]).await?.first().map(|row| row.get(0)))
+    }
+
+    /// Reads the stock of every product. Inventory alone has any.
+    pub(super) async fn shelves(&self) -> Result<Vec<Shelf>, BooksError> {
+        let rows = self.rows(SHELVES, &[]).await?;
+        let shelves = rows.iter().map(|row| Shelf {
+            product_id: row.get(0),
+            initial: row.get(1),
+            quantity: row.get(2),
+            restocked: row.get(3),
+            decremented: row.get(4),
+            restored: row.get(5),
+        });
+        Ok(shelves.collect())
+    }
+
+    async fn read_rows(
+        &self,
+        sql: &str,
+        range: &Range,
+        books: &mut Books,
+        add: impl Fn(&mut Books, &Row),
+    ) -> Result<(), BooksError> {
+        let rows = match &range.up_to {
+            None => self.rows(sql, &[&range.after]).await?,
+            Some(up_to) => self.rows(&format!("{sql}{UP_TO}"), &[&range.after, up_to]).await?,
+        };
+        rows.iter().for_each(|row| add(books, row));
+        Ok(())
+    }
+
+    async fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, BooksError> {
+        self.connection.client().query(sql, parameters).await.map_err(|source| self.error(source))
+    }
+
+    async fn run(&self, sql: &str) -> Result<(), BooksError> {
+        self.connection.client().batch_execute(sql).await.map_err(|source| self.error(source))
+    }
+
+    fn error(&self, source: tokio_postgres::Error) -> BooksError {
+        BooksError::Statement { service: self.participant.as_str(), source }
+    }
+}
+
+// The check constraints of the columns allow no other values than those that are matched below.
+
+fn add_payment(books: &mut Books, row: &Row) {
+    let status = match row.get(1) {
+        "success" => PaymentStatus::Captured,
+        "compensated" => PaymentStatus::Refunded,
+        _ => PaymentStatus::Refused,
+    };
+    books.page(row.get(0)).payments.push(Payment { cents: row.get(2), status });
+}
+
+fn add_purchase(books: &mut Books, row: &Row) {
+    let status = match row.get(1) {
+        "success" => PurchaseStatus::Live,
+        _ => PurchaseStatus::Cancelled,
+    };
+    books.page(row.get(0)).purchases.push(Purchase { cents: row.get(2), status });
+}
+
+fn add_movement(books: &mut Books, row: &Row) {
+    let kind = match row.get(1) {
+        "decrement" => MovementKind::Decrement,
+        _ => MovementKind::Restore,
+    };
+    books.page(row.get(0)).movements.push(Movement { kind, at: row.get(2) });
+}
+
+fn add_entry(books: &mut Books, row: &Row, participant: Participant) {
+    let deed = match row.get(1) {
+        "charge" | "decrease" | "create" => Deed::Action,
+        _ => Deed::Compensation,
+    };
+    let decision = match row.get::<_, i16>(2) {
+        200 => Decision::Done,
+        _ => Decision::Refused,
+    };
+    books.page(row.get(0)).journal.push(Entry {
+        participant,
+        deed,
+        decision,
+        tombstone: row.get(3),
+        from_saga: row.get(4),
+        attempt: row.get(5),
+        epoch: row.get(6),
+        at: row.get(7),
+    });
+}

@@ -1,0 +1,132 @@
+//! `inspect`: what the saga log and each participant hold of one transaction, side by side.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use serde::Deserialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{
+    client::{Target, transaction_id},
+    ending::{Ended, Failure},
+    output,
+};
+
+/// The options of `inspect`.
+#[derive(Args)]
+pub(crate) struct Inspect {
+    /// The transaction id
+    #[arg(value_parser = transaction_id)]
+    id: Uuid,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Deserialize)]
+struct Inspection {
+    transaction_id: String,
+    log: Option<Value>,
+    participants: BTreeMap<String, Held>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Held {
+    Journal { journal: Vec<Entry> },
+    NoAnswer { error: String },
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    operation: String,
+    status: i64,
+    decided_at: Option<String>,
+    attempt: Option<i64>,
+    epoch: Option<i64>,
+    tombstone: bool,
+    reply: Value,
+}
+
+/// The members of the row that say most, in this order.
+const SHOWN: [&str; 11] = [
+    "status",
+    "direction",
+    "error",
+    "outputs",
+    "owner_node",
+    "epoch",
+    "created_at",
+    "ended_at",
+    "wake_at",
+    "attention",
+    "resolved_note",
+];
+
+impl Inspect {
+    pub(crate) async fn run(self) -> Result<Ended, Failure> {
+        let url = self.target.url(&["saga", &self.id.to_string(), "inspect"])?;
+        let answer = self.target.get(url).await?;
+        match self.target.json {
+            true => output::print(answer.body.trim_end()),
+            false => output::print(&shown(answer.read()?)),
+        }
+        Ok(Ended::Done)
+    }
+}
+
+fn shown(inspection: Inspection) -> String {
+    let Inspection { transaction_id, log, participants } = inspection;
+    let facts = match &log {
+        None => vec![[output::cell("log"), output::cell("has no such saga")]],
+        Some(row) => SHOWN.iter().map(|name| [output::cell(name), output::optional(text(&row[*name]))]).collect(),
+    };
+    let mut decisions = Vec::new();
+    for (participant, held) in participants {
+        let journal = match held {
+            Held::NoAnswer { error } => {
+                decisions.push([
+                    output::cell(participant),
+                    output::cell("no answer"),
+                    output::optional(None::<&str>),
+                    output::optional(None::<&str>),
+                    output::optional(None::<&str>),
+                    output::cell(error),
+                ]);
+                continue;
+            }
+            Held::Journal { journal } => journal,
+        };
+        if journal.is_empty() {
+            let nothing = || output::optional(None::<&str>);
+            decisions.push([output::cell(&participant), nothing(), nothing(), nothing(), nothing(), nothing()]);
+        }
+        for entry in journal {
+            let Entry { operation, status, decided_at, attempt, epoch, tombstone, reply } = entry;
+            let operation = if tombstone { format!("{operation} (tombstone)") } else { operation };
+            let asked = attempt.map(|attempt| match epoch {
+                Some(epoch) => format!("attempt {attempt}, epoch {epoch}"),
+                None => format!("attempt {attempt}"),
+            });
+            decisions.push([
+                output::cell(&participant),
+                output::cell(operation),
+                output::cell(status.to_string()),
+                output::moment(decided_at),
+                output::optional(asked),
+                output::cell(reply.to_string()),
+            ]);
+        }
+    }
+    let header = ["participant", "operation", "status", "decided", "asked by", "reply"];
+    format!("{}\n{}", output::table(["transaction", &transaction_id], facts), output::table(header, decisions))
+}
+
+/// Shows a value without the quotes of a string; null is nothing.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}

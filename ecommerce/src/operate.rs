@@ -1,0 +1,200 @@
+//! `cancel`, `attention`, `retry`, `resolve`: what people ask of sagas that were started.
+
+use clap::Args;
+use reqwest::{Method, StatusCode};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::{
+    client::{Answer, Target, transaction_id},
+    ending::{Ended, Failure},
+    output,
+};
+
+/// The options of `cancel`.
+#[derive(Args)]
+pub(crate) struct Cancel {
+    /// The transaction id
+    #[arg(value_parser = transaction_id)]
+    id: Uuid,
+    #[command(flatten)]
+    target: Target,
+}
+
+impl Cancel {
+    pub(crate) async fn run(self) -> Result<Ended, Failure> {
+        post(&self.target, &["saga", &self.id.to_string(), "cancel"], None, StatusCode::ACCEPTED).await
+    }
+}
+
+/// The options of `retry`.
+#[derive(Args)]
+pub(crate) struct Retry {
+    /// The transaction id
+    #[arg(value_parser = transaction_id, required_unless_present = "all", conflicts_with = "all")]
+    id: Option<Uuid>,
+    /// Every saga in the attention list
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+impl Retry {
+    pub(crate) async fn run(self) -> Result<Ended, Failure> {
+        match self.id {
+            Some(id) => post(&self.target, &["saga", &id.to_string(), "retry"], None, StatusCode::ACCEPTED).await,
+            None => post(&self.target, &["saga", "attention", "retry"], None, StatusCode::ACCEPTED).await,
+        }
+    }
+}
+
+/// The options of `resolve`.
+#[derive(Args)]
+pub(crate) struct Resolve {
+    /// The transaction id
+    #[arg(value_parser = transaction_id)]
+    id: Uuid,
+    /// What was done about it, for whoever looks next
+    #[arg(long)]
+    note: String,
+    #[command(flatten)]
+    target: Target,
+}
+
+impl Resolve {
+    pub(crate) async fn run(self) -> Result<Ended, Failure> {
+        let body = serde_json::json!({ "note": self.note }).to_string();
+        post(&self.target, &["saga", &self.id.to_string(), "resolve"], Some(body), StatusCode::OK).await
+    }
+}
+
+/// What is said of a saga, or of many.
+#[derive(Deserialize)]
+struct Said {
+    transaction_id: Option<String>,
+    status: Option<String>,
+    message: Option<String>,
+    note: Option<String>,
+    woken: Option<u64>,
+}
+
+async fn post(target: &Target, path: &[&str], body: Option<String>, expected: StatusCode) -> Result<Ended, Failure> {
+    let answer = target.ask(Method::POST, target.url(path)?, body).await?;
+    if answer.status != expected {
+        return Err(answer.into_failure());
+    }
+    match target.json {
+        true => output::print(answer.body.trim_end()),
+        false => output::print(&sentence(&answer)?),
+    }
+    Ok(Ended::Done)
+}
+
+fn sentence(answer: &Answer) -> Result<String, Failure> {
+    let Said { transaction_id, status, message, note, woken } = answer.read()?;
+    if let Some(woken) = woken {
+        return Ok(format!("{woken} sagas are tried again at once"));
+    }
+    let id = transaction_id.unwrap_or_default();
+    let status = status.unwrap_or_default();
+    let said = message.or(note.map(|note| format!("resolved: {note}"))).unwrap_or_default();
+    Ok(output::printable(&format!("{id} {status}: {said}")))
+}
+
+/// The options of `attention`.
+#[derive(Args)]
+pub(crate) struct Attention {
+    /// How many at most
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: u16,
+    /// Where an earlier list left off
+    #[arg(long)]
+    cursor: Option<String>,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    total: u64,
+    transactions: Vec<Entry>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    transaction_id: String,
+    status: String,
+    attention: Why,
+}
+
+#[derive(Deserialize)]
+struct Why {
+    reason: String,
+    age_seconds: u64,
+    step: Option<String>,
+    attempts: u64,
+    last_error: Option<String>,
+}
+
+impl Attention {
+    pub(crate) async fn run(self) -> Result<Ended, Failure> {
+        let mut url = self.target.url(&["saga", "attention"])?;
+        url.query_pairs_mut().append_pair("limit", &self.limit.to_string());
+        if let Some(cursor) = &self.cursor {
+            url.query_pairs_mut().append_pair("cursor", cursor);
+        }
+        let answer = self.target.get(url).await?;
+        if self.target.json {
+            output::print(answer.body.trim_end());
+            return Ok(Ended::Done);
+        }
+        let page: Page = answer.read()?;
+        if page.total == 0 {
+            output::print("nobody has to look at anything");
+            return Ok(Ended::Done);
+        }
+        let shown = page.transactions.len();
+        let rows = page.transactions.into_iter().map(|entry| {
+            let Entry { transaction_id, status, attention } = entry;
+            let Why { reason, age_seconds, step, attempts, last_error } = attention;
+            [
+                output::cell(transaction_id),
+                output::state(&status),
+                output::optional(step),
+                output::cell(attempts.to_string()),
+                output::cell(age(age_seconds)),
+                output::cell(last_error.unwrap_or(reason)),
+            ]
+        });
+        output::print(&output::table(["transaction", "status", "step", "attempts", "age", "error"], rows));
+        let more = page.next_cursor.map(|cursor| format!("; more with --cursor {cursor}")).unwrap_or_default();
+        output::print(&format!(
+            "{shown} of {}{more}\n`ecommerce retry ID` (or --all) tries again now, `ecommerce resolve ID --note …` settles one",
+            page.total
+        ));
+        Ok(Ended::Done)
+    }
+}
+
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::age;
+
+    #[test]
+    fn an_age_is_shown_in_its_largest_unit() {
+        for (seconds, shown) in [(0, "0 s"), (59, "59 s"), (60, "1 min"), (7_200, "2 h"), (172_800, "2 d")] {
+            assert_eq!(age(seconds), shown);
+        }
+    }
+}

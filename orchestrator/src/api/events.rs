@@ -1,0 +1,56 @@
+//! `GET /saga/events[?saga=ID]`: the changes of all sagas, or of one, as server-sent events.
+
+use common::fields::FieldError;
+use common::http::{ApiError, Request, Response, event_stream};
+use uuid::Uuid;
+
+use super::{Desk, unreadable};
+use crate::events::EventId;
+use crate::events::listener::{ListenError, Wanted};
+use crate::saga::SagaId;
+
+/// Browsers send it when they come back.
+const HEADER: &str = "Last-Event-ID";
+/// For those that cannot set a header.
+const PARAMETER: &str = "last_event_id";
+
+/// Seconds after which listening is worth another try.
+const RETRY_AFTER_S: u64 = 1;
+
+pub(super) async fn listen(desk: Desk, request: Request) -> Result<Response, ApiError> {
+    let wanted = read(&request)?;
+    let events = desk.events.listen(wanted).await.map_err(refused)?;
+    Ok(event_stream(events))
+}
+
+fn read(request: &Request) -> Result<Wanted, ApiError> {
+    let mut errors = Vec::new();
+    let mut bad = |field: &str, message: String| errors.push(FieldError { field: field.to_owned(), message });
+    let mut wanted = Wanted::default();
+    if let Some(text) = request.query.get("saga") {
+        match text.parse::<Uuid>() {
+            Ok(id) => wanted.saga = Some(SagaId(id)),
+            Err(_) => bad("saga", "expected a UUID".to_owned()),
+        }
+    }
+    // The header is the later of the two: a browser repeats the parameter, and tells in the header how far it has come.
+    let header = request.headers.get(HEADER).map(|value| (HEADER, value.to_str().unwrap_or("\u{fffd}")));
+    let given = header.or_else(|| request.query.get(PARAMETER).map(|text| (PARAMETER, text)));
+    if let Some((field, text)) = given.filter(|(_, text)| !text.is_empty()) {
+        match text.parse::<EventId>() {
+            Ok(id) => wanted.after = Some(id),
+            Err(error) => bad(field, error.to_string()),
+        }
+    }
+    if errors.is_empty() { Ok(wanted) } else { Err(ApiError::bad_fields_422(errors)) }
+}
+
+fn refused(error: ListenError) -> ApiError {
+    match error {
+        ListenError::NoSaga(_) => ApiError::not_found(error.to_string()),
+        ListenError::Unreadable(error) => unreadable(error),
+        ListenError::Closing | ListenError::Full | ListenError::Down => {
+            ApiError::unavailable(error.to_string(), RETRY_AFTER_S)
+        }
+    }
+}

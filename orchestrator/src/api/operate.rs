@@ -1,0 +1,209 @@
+//! What clients and operators may ask of a saga that was started: cancel, retry, resolve; and the list of those that a
+//! person should look at. Each is one conditional update of the row, whoever owns the saga.
+
+use chrono::{DateTime, Utc};
+use common::fields::{FieldError, read};
+use common::http::{ApiError, Request, Response, StatusCode, json};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::list::LIMITS;
+use super::view::SagaView;
+use super::{Desk, saga_id, unreadable};
+use crate::saga::coordinator::CoordinatorMsg;
+use crate::saga::recovery::RecoveryMsg;
+use crate::saga::{SagaId, Status};
+use crate::store::flags::{self, After, Attention, Flagged, Resolution, Resolved};
+
+/// As long as the note of a resolution may be, in characters.
+const MAX_NOTE: usize = 1_000;
+const DEFAULT_LIMIT: i64 = 100;
+
+/// A saga of which something was asked.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AskedOfSaga)]
+pub(super) struct Asked {
+    transaction_id: SagaId,
+    status: Status,
+    message: &'static str,
+}
+
+pub(super) async fn cancel(desk: Desk, request: Request) -> Result<Response, ApiError> {
+    let id = saga_id(&request)?;
+    let flagged = desk.saga_log.read(move |connection| Box::pin(flags::cancel(connection, id))).await;
+    let status = set(id, flagged.map_err(unreadable)?)?;
+    // The owner's heartbeat would tell it too, a moment later.
+    let _ = desk.coordinator.cast(CoordinatorMsg::Cancel(id));
+    let message = "Cancel requested: what was done is being reverted";
+    Ok(json(StatusCode::ACCEPTED, &Asked { transaction_id: id, status, message }))
+}
+
+pub(super) async fn retry(desk: Desk, request: Request) -> Result<Response, ApiError> {
+    let id = saga_id(&request)?;
+    let flagged = desk.saga_log.read(move |connection| Box::pin(flags::retry(connection, id))).await;
+    let status = set(id, flagged.map_err(unreadable)?)?;
+    let _ = desk.recovery.cast(RecoveryMsg::LookNow);
+    let message = "Retry requested: it is tried again at once";
+    Ok(json(StatusCode::ACCEPTED, &Asked { transaction_id: id, status, message }))
+}
+
+fn set(id: SagaId, flagged: Flagged) -> Result<Status, ApiError> {
+    match flagged {
+        Flagged::Set(status) => Ok(status),
+        Flagged::HasEnded(status) => Err(ApiError::conflict(format!("it has ended: {status}")).with_transaction_id(id)),
+        Flagged::Unknown => Err(ApiError::not_found(format!("there is no saga {id}"))),
+    }
+}
+
+/// What a retry of all gives.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Woken {
+    /// How many sagas are tried again at once.
+    woken: u64,
+}
+
+pub(super) async fn retry_all(desk: Desk, _: Request) -> Result<Response, ApiError> {
+    let woken = desk.saga_log.read(move |connection| Box::pin(flags::retry_all(connection))).await;
+    let woken = woken.map_err(unreadable)?;
+    let _ = desk.recovery.cast(RecoveryMsg::LookNow);
+    Ok(json(StatusCode::ACCEPTED, &Woken { woken }))
+}
+
+/// A saga that a person has settled.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Resolution)]
+pub(super) struct ResolutionView {
+    transaction_id: SagaId,
+    status: Status,
+    #[serde(with = "common::wire::rfc3339")]
+    resolved_at: DateTime<Utc>,
+    note: String,
+}
+
+pub(super) async fn resolve(desk: Desk, request: Request) -> Result<Response, ApiError> {
+    let id = saga_id(&request)?;
+    let mut fields = request.json_fields()?;
+    let note = fields.required("note", read::text(MAX_NOTE));
+    fields.finish().map_err(ApiError::bad_fields_422)?;
+    let note = note.ok_or_else(|| ApiError::internal("a required field is missing, and nobody said so"))?;
+    let resolved = desk
+        .saga_log
+        .read(move |connection| Box::pin(async move { flags::resolve(connection, id, &note).await }))
+        .await
+        .map_err(unreadable)?;
+    match resolved {
+        Resolved::Recorded(Resolution { status, at, note }) => {
+            Ok(json(StatusCode::OK, &ResolutionView { transaction_id: id, status, resolved_at: at, note }))
+        }
+        Resolved::NotInAttention(status) => {
+            let detail = format!("it is {status} and no person has to look at it; cancel reverts what runs");
+            Err(ApiError::conflict(detail).with_transaction_id(id))
+        }
+        Resolved::Unknown => Err(ApiError::not_found(format!("there is no saga {id}"))),
+    }
+}
+
+/// A page of the attention list.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AttentionPage)]
+pub(super) struct Page {
+    /// How many there are on all pages.
+    total: i64,
+    transactions: Vec<AttentionView>,
+    /// Where the next page begins; null on the last one.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// A saga that a person should look at.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SagaInAttention)]
+pub(super) struct AttentionView {
+    #[serde(flatten)]
+    saga: SagaView,
+    attention: Why,
+}
+
+/// Why a person should look.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Attention)]
+struct Why {
+    reason: String,
+    #[serde(with = "common::wire::rfc3339")]
+    since: DateTime<Utc>,
+    age_seconds: i64,
+    /// The step that is not undone yet, or that failed last.
+    #[schema(required)]
+    step: Option<String>,
+    attempts: u32,
+    #[schema(required)]
+    last_error: Option<String>,
+    /// When it is tried again, if it sleeps until then.
+    #[serde(with = "common::wire::rfc3339::option")]
+    #[schema(required)]
+    next_try_at: Option<DateTime<Utc>>,
+}
+
+pub(super) async fn attention(desk: Desk, request: Request) -> Result<Response, ApiError> {
+    let (after, limit) = read_page(&request)?;
+    let (total, mut rows) = desk
+        .saga_log
+        // One more than shown tells whether there are more.
+        .read(move |connection| Box::pin(flags::attention(connection, after, limit + 1)))
+        .await
+        .map_err(unreadable)?;
+    let has_more = rows.len() as i64 > limit;
+    rows.truncate(usize::try_from(limit).unwrap_or(0));
+    let last = rows.last().filter(|_| has_more);
+    let next_cursor = last.map(|last| format!("{}_{}", last.since.timestamp_micros(), last.saga.id));
+    let now = desk.world.now();
+    let transactions = rows.into_iter().map(|row| view(row, now)).collect();
+    Ok(json(StatusCode::OK, &Page { total, transactions, next_cursor }))
+}
+
+fn view(row: Attention, now: DateTime<Utc>) -> AttentionView {
+    let Attention { saga, reason, since, next_try } = row;
+    // Compensations run backwards: the first one from the back that is not confirmed is the one that is in the way.
+    let undo = saga.timeline.iter().rev().find_map(|step| {
+        let undo = step.compensation.as_ref().filter(|undo| undo.finished_at.is_none())?;
+        Some((step.step.clone(), undo.attempts, undo.error.clone()))
+    });
+    let failed = || {
+        let step = saga.timeline.iter().find(|step| step.error.is_some())?;
+        Some((step.step.clone(), step.attempts, step.error.clone()))
+    };
+    let (step, attempts, last_error) = match undo.or_else(failed) {
+        Some((step, attempts, error)) => (Some(step), attempts, error),
+        None => (None, 0, None),
+    };
+    let age_seconds = (now - since).num_seconds().max(0);
+    let attention = Why { reason, since, age_seconds, step, attempts, last_error, next_try_at: next_try };
+    AttentionView { saga: SagaView::of_row(saga), attention }
+}
+
+fn read_page(request: &Request) -> Result<(After, i64), ApiError> {
+    let mut errors = Vec::new();
+    let mut bad = |field: &str, message: &str| {
+        errors.push(FieldError { field: field.to_owned(), message: message.to_owned() });
+    };
+    let mut limit = DEFAULT_LIMIT;
+    if let Some(text) = request.query.get("limit") {
+        match text.parse().ok().filter(|limit| LIMITS.contains(limit)) {
+            Some(given) => limit = given,
+            None => bad("limit", "expected a whole number from 1 to 1000"),
+        }
+    }
+    let mut after = After::default();
+    if let Some(text) = request.query.get("cursor") {
+        let parsed = text.split_once('_').and_then(|(micros, id)| {
+            let since = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
+            Some((since, id.parse::<Uuid>().ok()?))
+        });
+        match parsed {
+            Some(place) => after = After(Some(place)),
+            None => bad("cursor", "expected the next_cursor of the page before"),
+        }
+    }
+    if errors.is_empty() { Ok((after, limit)) } else { Err(ApiError::bad_fields_422(errors)) }
+}

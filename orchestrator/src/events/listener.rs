@@ -1,0 +1,288 @@
+//! A listener: one task an open stream, between the reader and the client.
+//!
+//! It holds neither a connection of the pool nor a permit of the front while it waits. What it has sent is its cursor;
+//! whoever does not keep up with the reader's channel goes on from there, from the table.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::group_commit::{Ledger, ReadError};
+use common::http::SseEvent;
+use serde_json::json;
+use thiserror::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use crate::events::Events;
+use crate::events::change::StateChange;
+use crate::events::id::EventId;
+use crate::events::reader::{Attached, PAGE, ReaderMsg};
+use crate::saga::SagaId;
+use crate::store::events::{self, Bounds, EventRow, Seen};
+use crate::store::writer::SagaLogWriter;
+
+/// Silence after which a listener is told that the stream still stands, and how far it has come.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Events that wait for a client to take them.
+const WINDOW: usize = 64;
+/// How long a client should wait before it comes back.
+const COME_BACK_AFTER: Duration = Duration::from_secs(1);
+/// How long the reader may take to let somebody in.
+const ATTACH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a client asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wanted {
+    /// Only this saga's.
+    pub(crate) saga: Option<SagaId>,
+    /// Only what follows this event; `None`: from now on, and first how the saga stands.
+    pub(crate) after: Option<EventId>,
+}
+
+/// Why somebody cannot listen.
+#[derive(Debug, Error)]
+pub(crate) enum ListenError {
+    /// This process is about to stop.
+    #[error("the service is about to stop; listen to another one")]
+    Closing,
+    /// As many listen as may.
+    #[error("as many listen as may listen")]
+    Full,
+    /// The reader is being restarted, or the database does not answer.
+    #[error("the events cannot be read now")]
+    Down,
+    /// The saga log could not be read.
+    #[error("the saga log cannot be read now")]
+    Unreadable(#[from] ReadError),
+    /// There is no such saga.
+    #[error("there is no saga {0}")]
+    NoSaga(SagaId),
+}
+
+impl Events {
+    /// Lets somebody listen; the stream ends when the receiver is dropped, or this process stops.
+    ///
+    /// # Errors
+    /// [`ListenError`].
+    pub(crate) async fn listen(&self, wanted: Wanted) -> Result<mpsc::Receiver<SseEvent>, ListenError> {
+        if self.closing.is_cancelled() {
+            return Err(ListenError::Closing);
+        }
+        let place = self.places.clone().try_acquire_owned().map_err(|_| ListenError::Full)?;
+        let Attached { rows, from } = self.attach().await?;
+        // After the reader has let it in: what this does not see yet comes as an event.
+        let (mut first, mut seen) = (None, None);
+        if let Some(id) = wanted.saga {
+            let standing = self.saga_log.read(move |connection| Box::pin(events::standing(connection, id))).await?;
+            let standing = standing.ok_or(ListenError::NoSaga(id))?;
+            if wanted.after.is_none() {
+                (first, seen) = (Some(standing.change), Some(standing.seen));
+            }
+        }
+        let (out, events) = mpsc::channel(WINDOW);
+        let listener = Listener {
+            saga: wanted.saga,
+            cursor: wanted.after.unwrap_or(from),
+            seen,
+            rows,
+            out,
+            last_sent: Instant::now(),
+            saga_log: self.saga_log.clone(),
+            catching_up: self.catching_up.clone(),
+            closing: self.closing.clone(),
+            _place: place,
+        };
+        let start = if wanted.after.is_some() { Start::InThePast } else { Start::Now(first) };
+        tokio::spawn(async move {
+            let Err(over) = listener.run(start).await;
+            debug!(?over, "a listener is gone");
+        });
+        Ok(events)
+    }
+
+    async fn attach(&self) -> Result<Attached, ListenError> {
+        let (reply, attached) = oneshot::channel();
+        self.reader.cast(ReaderMsg::Attach(reply)).map_err(|_| ListenError::Down)?;
+        match timeout(ATTACH_TIMEOUT, attached).await {
+            Ok(Ok(attached)) => Ok(attached?),
+            Ok(Err(_)) | Err(_) => Err(ListenError::Down),
+        }
+    }
+}
+
+/// Where a stream begins.
+enum Start {
+    /// After an event that the client has.
+    InThePast,
+    /// Now, perhaps with how the saga stands.
+    Now(Option<StateChange>),
+}
+
+/// Why a stream is over.
+#[derive(Debug)]
+enum Over {
+    /// The client has gone.
+    ClientLeft,
+    /// This process stops, or its reader was restarted.
+    Closing,
+    /// The table could not be read: the client comes back.
+    Unreadable,
+}
+
+struct Listener {
+    saga: Option<SagaId>,
+    /// The last change that was sent, or that does not concern this listener.
+    cursor: EventId,
+    /// What the first event included already.
+    seen: Option<Seen>,
+    rows: broadcast::Receiver<Arc<EventRow>>,
+    out: mpsc::Sender<SseEvent>,
+    last_sent: Instant,
+    saga_log: Ledger<SagaLogWriter>,
+    catching_up: Arc<Semaphore>,
+    closing: CancellationToken,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Listener {
+    async fn run(mut self, start: Start) -> Result<std::convert::Infallible, Over> {
+        // No event: it tells at once that the stream stands, and from where a client goes on that hears nothing else.
+        self.send(self.mark().retry(COME_BACK_AFTER)).await?;
+        match start {
+            Start::InThePast => self.catch_up().await?,
+            Start::Now(Some(change)) => {
+                let id = self.saga.unwrap_or(SagaId(uuid::Uuid::nil()));
+                self.send(event(self.cursor, id, &change)).await?;
+            }
+            Start::Now(None) => {}
+        }
+        loop {
+            tokio::select! {
+                biased;
+                () = self.closing.cancelled() => return Err(Over::Closing),
+                () = self.out.closed() => return Err(Over::ClientLeft),
+                () = sleep_until(self.last_sent + KEEP_ALIVE) => self.send(self.mark()).await?,
+                row = self.rows.recv() => match row {
+                    Ok(row) => self.deliver(&row).await?,
+                    Err(broadcast::error::RecvError::Lagged(_)) => self.catch_up().await?,
+                    Err(broadcast::error::RecvError::Closed) => return Err(Over::Closing),
+                },
+            }
+        }
+    }
+
+    /// Makes what is no event but moves the client's `Last-Event-ID` to where this listener is.
+    fn mark(&self) -> SseEvent {
+        SseEvent::default().comment("listening").id(self.cursor.to_string())
+    }
+
+    /// Sends everything from the table that follows the cursor.
+    async fn catch_up(&mut self) -> Result<(), Over> {
+        loop {
+            let from = self.cursor;
+            let read = {
+                let _permit = self.catching_up.acquire().await.map_err(|_| Over::Closing)?;
+                self.saga_log.read(move |connection| Box::pin(page_and_bounds(connection, from))).await
+            };
+            let (rows, bounds) = read.map_err(|_| Over::Unreadable)?;
+            if let Some(goes_on_after) = gap(from, &bounds) {
+                self.cursor = goes_on_after;
+                self.send(gap_event(from, goes_on_after)).await?;
+            }
+            for row in &rows {
+                self.deliver(row).await?;
+            }
+            if (rows.len() as i64) < PAGE {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends what of a row follows the cursor and concerns this listener.
+    async fn deliver(&mut self, row: &EventRow) -> Result<(), Over> {
+        if row.last() <= self.cursor {
+            return Ok(());
+        }
+        let concerns = self.saga.is_none_or(|saga| saga == row.saga_id)
+            && !self.seen.as_ref().is_some_and(|seen| seen.has(row.first.transaction));
+        if concerns {
+            for (index, change) in (0..).zip(&row.changes) {
+                let id = EventId { index, ..row.first };
+                if id > self.cursor {
+                    self.send(event(id, row.saga_id, change)).await?;
+                }
+            }
+        }
+        self.cursor = row.last();
+        Ok(())
+    }
+
+    /// Waits for the client to have room.
+    async fn send(&mut self, event: SseEvent) -> Result<(), Over> {
+        let sent = tokio::select! {
+            biased;
+            () = self.closing.cancelled() => return Err(Over::Closing),
+            sent = self.out.send(event) => sent,
+        };
+        self.last_sent = Instant::now();
+        sent.map_err(|_| Over::ClientLeft)
+    }
+}
+
+async fn page_and_bounds(
+    connection: &mut common::db::Connection,
+    from: EventId,
+) -> Result<(Vec<EventRow>, Bounds), tokio_postgres::Error> {
+    let rows = events::page(connection, from, PAGE).await?;
+    // Afterwards: what was pruned before the page was read is pruned now.
+    Ok((rows, events::bounds(connection).await?))
+}
+
+/// Tells whether events that follow this one are kept no longer, and after which it goes on then.
+fn gap(cursor: EventId, bounds: &Bounds) -> Option<EventId> {
+    // Not of this server's history: that of another one, whose dump was restored.
+    if cursor > bounds.present {
+        return Some(bounds.present);
+    }
+    (cursor.row() < bounds.pruned.row()).then_some(bounds.pruned)
+}
+
+fn event(id: EventId, saga_id: SagaId, change: &StateChange) -> SseEvent {
+    SseEvent::default().id(id.to_string()).event(change.kind()).data(change.shown(saga_id))
+}
+
+fn gap_event(asked: EventId, goes_on_after: EventId) -> SseEvent {
+    let data = json!({
+        "kind": "gap",
+        "last_event_id": asked.to_string(),
+        "detail": "some events after this one are no longer kept; what follows goes on after the gap",
+    });
+    SseEvent::default().id(goes_on_after.to_string()).event("gap").data(data.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_is_told_only_where_events_are_missing() {
+        let id = |text: &str| text.parse::<EventId>().unwrap();
+        let bounds = Bounds { pruned: id("100-7-0"), present: id("200-0-0") };
+        for (cursor, expected) in [
+            ("100-6-3", Some("100-7-0")),
+            ("5-0-0", Some("100-7-0")),
+            ("100-7-2", None),
+            ("100-8-0", None),
+            ("199-9-0", None),
+            ("200-0-0", None),
+            ("200-1-0", Some("200-0-0")),
+            ("5000-1-0", Some("200-0-0")),
+        ] {
+            assert_eq!(gap(id(cursor), &bounds), expected.map(id), "{cursor}");
+        }
+        let untouched = Bounds { pruned: id("0-0-0"), present: id("1-0-0") };
+        assert_eq!(gap(id("0-0-0"), &untouched), None);
+    }
+}

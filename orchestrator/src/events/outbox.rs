@@ -1,0 +1,146 @@
+//! The outbox: an actor that sends the changes of steps that no awaited write has taken along in time.
+//!
+//! ```text
+//! Flush ─► what waits, of all sagas, into the saga log's queue ─► Flushed ─► (event_flush_ms later) Flush
+//! ```
+//! One flush is out at a time, so that a database that falls behind gets fewer and larger ones. What waits is taken and
+//! put into the queue while its saga is locked: no later write of that saga can be in the queue before it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use common::group_commit::{Ledger, Written};
+use common::supervision::{ActorCard, ChildSpec, Handle, child};
+use futures::future::join_all;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use serde_json::json;
+
+use crate::saga::running::{Running, RunningSaga};
+use crate::store::record::{LogItem, StepChanges};
+use crate::store::writer::SagaLogWriter;
+
+/// Sagas of one item, which are locked together for as long as it takes to collect what they have.
+const SAGAS_AN_ITEM: usize = 128;
+
+/// What the outbox is made of.
+#[derive(Clone)]
+pub(crate) struct OutboxArguments {
+    pub(crate) card: Arc<ActorCard>,
+    pub(crate) saga_log: Ledger<SagaLogWriter>,
+    pub(crate) running: Arc<Running>,
+    pub(crate) every: Duration,
+}
+
+struct Outbox;
+
+enum OutboxMsg {
+    Flush,
+    Flushed,
+}
+
+/// Makes the outbox a child.
+pub(crate) fn outbox(arguments: OutboxArguments) -> ChildSpec {
+    let sent = Arc::new(AtomicU64::new(0));
+    let shown = sent.clone();
+    arguments.card.set_state(move || json!({ "changes_sent": shown.load(Ordering::Relaxed) }));
+    child(arguments.card.clone(), Handle::new(), move || (Outbox, (arguments.clone(), sent.clone())))
+}
+
+impl Actor for Outbox {
+    type Msg = OutboxMsg;
+    type State = (OutboxArguments, Arc<AtomicU64>);
+    type Arguments = (OutboxArguments, Arc<AtomicU64>);
+
+    async fn pre_start(
+        &self,
+        me: ActorRef<OutboxMsg>,
+        arguments: Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        me.send_after(arguments.0.every, || OutboxMsg::Flush);
+        Ok(arguments)
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<OutboxMsg>,
+        message: OutboxMsg,
+        (arguments, sent): &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        arguments.card.handled();
+        match message {
+            OutboxMsg::Flush => {
+                let flush = flush(arguments, sent);
+                tokio::spawn(async move {
+                    flush.await;
+                    let _ = me.cast(OutboxMsg::Flushed);
+                });
+            }
+            OutboxMsg::Flushed => drop(me.send_after(arguments.every, || OutboxMsg::Flush)),
+        }
+        Ok(())
+    }
+
+    /// Sends what the sagas have that are left to the next owner.
+    async fn post_stop(
+        &self,
+        _: ActorRef<OutboxMsg>,
+        (arguments, sent): &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        flush(arguments, sent).await;
+        Ok(())
+    }
+}
+
+/// Puts what waits into the queue now; the future waits until it is known what became of it.
+fn flush(arguments: &OutboxArguments, sent: &AtomicU64) -> impl Future<Output = ()> + Send + use<> {
+    let sagas = arguments.running.all();
+    let items: Vec<_> = sagas.chunks(SAGAS_AN_ITEM).filter_map(|sagas| send(arguments, sagas, sent)).collect();
+    async move {
+        join_all(items).await;
+    }
+}
+
+/// Sends what these sagas have, if they have anything.
+fn send(
+    arguments: &OutboxArguments,
+    sagas: &[Arc<RunningSaga>],
+    sent: &AtomicU64,
+) -> Option<impl Future<Output = ()> + Send + use<>> {
+    let mut from = Vec::new();
+    let mut steps = Vec::new();
+    // Nobody else holds more than one of these at a time, so nobody waits for this in a circle.
+    let mut locked = Vec::new();
+    for saga in sagas {
+        let mut progress = saga.progress();
+        // A saga that is not in the log does not exist yet, and after its end there is nothing to tell.
+        let changes = match progress.log.is_begun() && progress.log.ended().is_none() {
+            true => progress.unsent.take(),
+            false => Vec::new(),
+        };
+        if !changes.is_empty() {
+            sent.fetch_add(changes.len() as u64, Ordering::Relaxed);
+            steps.push(StepChanges { saga_id: saga.id, epoch: saga.epoch, changes });
+            from.push(saga.clone());
+            locked.push(progress);
+        }
+    }
+    if steps.is_empty() {
+        return None;
+    }
+    let written = arguments.saga_log.write(LogItem::Steps(steps.clone()));
+    drop(locked);
+    Some(async move {
+        match written.await {
+            Written::Committed(_) => {}
+            // Better told twice than not at all.
+            Written::NotWritten(_) | Written::InDoubt(_) => {
+                for (saga, steps) in from.iter().zip(steps) {
+                    saga.progress().unsent.put_back(steps.changes);
+                }
+            }
+            // No other attempt would be accepted.
+            Written::Rejected(reason) => tracing::error!(reason, "changes of steps that the database does not accept"),
+        }
+    })
+}

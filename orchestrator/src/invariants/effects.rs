@@ -1,0 +1,89 @@
+//! What each effect must have: a saga, one decision, and its place in the order.
+
+use super::sagas::all;
+use super::{
+    Books, Decision, Deed, Entry, MovementKind, Participant, PaymentStatus, PurchaseStatus, Transaction, Verdict,
+};
+
+/// No payment, purchase or decrement without its saga.
+pub(super) fn no_effect_without_a_saga(books: &Books) -> Verdict {
+    let with_effect = books.untouched().filter(|(_, page)| {
+        !page.payments.is_empty() || !page.purchases.is_empty() || page.movements_of(MovementKind::Decrement) > 0
+    });
+    Verdict::over("no payment, purchase or decrement without its saga", with_effect, |page| match page.saga {
+        Some(_) => None,
+        None => {
+            let Transaction { payments, purchases, movements, .. } = page;
+            let (payments, purchases, movements) = (payments.len(), purchases.len(), movements.len());
+            Some(format!("{payments} payments, {purchases} purchases, {movements} movements of stock, and no saga"))
+        }
+    })
+}
+
+/// Nothing ran twice: each operation was decided once, and there are as many effects as decisions to have them.
+pub(super) fn nothing_ran_twice(books: &Books) -> Verdict {
+    Verdict::over("nothing ran twice", books.untouched(), |page| {
+        all(Participant::ALL.into_iter().flat_map(|participant| twice(page, participant)))
+    })
+}
+
+fn twice(page: &Transaction, participant: Participant) -> Vec<String> {
+    let (effects, undone) = effects(page, participant);
+    let decided = page.entries(participant, Deed::Action).count();
+    let done = page.entries(participant, Deed::Action).filter(|entry| entry.decision == Decision::Done).count();
+    let compensations = page.entries(participant, Deed::Compensation).count();
+    // One that found nothing done is a decision without an effect.
+    let effective = if page.did(participant) { compensations } else { 0 };
+    let name = participant.as_str();
+    let checks = [
+        (decided > 1, format!("{name} decided it {decided} times")),
+        (compensations > 1, format!("{name} undid it {compensations} times")),
+        (effects > 1, format!("{effects} effects at {name}")),
+        (effects != done, format!("{effects} effects at {name} by {done} decisions")),
+        (undone != effective, format!("{undone} effects undone at {name} by {effective} decisions")),
+    ];
+    checks.into_iter().filter(|(is_wrong, _)| *is_wrong).map(|(_, why)| why).collect()
+}
+
+/// Returns how many effects a participant had, undone ones included, and how many of these were undone.
+fn effects(page: &Transaction, participant: Participant) -> (usize, usize) {
+    match participant {
+        Participant::Payments => {
+            let refunded = page.payments_that_are(PaymentStatus::Refunded);
+            (page.payments_that_are(PaymentStatus::Captured) + refunded, refunded)
+        }
+        Participant::Inventory => {
+            (page.movements_of(MovementKind::Decrement), page.movements_of(MovementKind::Restore))
+        }
+        Participant::Purchases => {
+            let cancelled = page.purchases_that_are(PurchaseStatus::Cancelled);
+            (page.purchases_that_are(PurchaseStatus::Live) + cancelled, cancelled)
+        }
+    }
+}
+
+/// Within one epoch, what was done last is undone first. Where nothing had been done (a tombstone) there is no order to
+/// keep, and nor is there between two owners, of whom the earlier one's calls may still arrive.
+pub(super) fn compensations_in_reverse(books: &Books) -> Verdict {
+    let with_several = books
+        .untouched()
+        .map(|(id, page)| (id, compensations(page)))
+        .filter(|(_, compensations)| compensations.len() > 1);
+    Verdict::over("compensations run in reverse order", with_several, |compensations| {
+        let pairs = compensations.iter().flat_map(|first| compensations.iter().map(move |second| (first, second)));
+        let too_early = pairs.filter(|(earlier, later)| {
+            earlier.epoch == later.epoch && earlier.participant < later.participant && earlier.at < later.at
+        });
+        all(too_early.map(|(earlier, later)| {
+            let (first, second) = (earlier.participant.as_str(), later.participant.as_str());
+            format!("{first} was undone before {second}")
+        }))
+    })
+}
+
+/// Returns the compensations that undid something, or could have.
+fn compensations(page: &Transaction) -> Vec<&Entry> {
+    let undone = page.journal.iter().filter(|entry| entry.deed == Deed::Compensation && entry.epoch.is_some());
+    let is_tombstone = |entry: &Entry| page.entries(entry.participant, Deed::Action).any(|action| action.tombstone);
+    undone.filter(|entry| !is_tombstone(entry)).collect()
+}

@@ -1,0 +1,59 @@
+//! What is told and not judged. Each verdict's findings are the list; what it looked at is of no interest.
+
+use super::{Books, Deed, MovementKind, Run, Verdict};
+use crate::checkout::StockRule;
+use crate::saga::Status;
+
+/// Sagas that run, while they may.
+pub(super) fn unfinished(books: &Books, run: Run) -> Verdict {
+    let sagas = books.pages().filter_map(|(id, page)| Some((id, page.saga.as_ref()?)));
+    let open = sagas.filter(|(_, saga)| run == Run::Live && saga.ended_at.is_none());
+    Verdict::over("sagas that run", open, |saga| {
+        Some(match &saga.attention {
+            Some(attention) => format!("{}, in attention: {attention}", saga.status),
+            None => saga.status.to_string(),
+        })
+    })
+}
+
+/// Sagas that a person has settled: what became of their effects only that person knows.
+pub(super) fn settled_by_a_person(books: &Books) -> Verdict {
+    let sagas = books.pages().filter_map(|(id, page)| Some((id, page.saga.as_ref()?)));
+    let settled = sagas.filter(|(_, saga)| saga.status == Status::Failed && saga.ended_at.is_some());
+    Verdict::over("sagas that a person settled", settled, |saga| {
+        Some(saga.attention.clone().unwrap_or_else(|| "FAILED".to_owned()))
+    })
+}
+
+/// Calls that no orchestrator made.
+pub(super) fn calls_from_outside(books: &Books) -> Verdict {
+    let touched = books.pages().filter(|(_, page)| page.is_touched());
+    Verdict::over("calls that did not come from the orchestrator", touched, |page| {
+        let calls = page.journal.iter().filter(|entry| !entry.from_saga && !entry.tombstone).map(|entry| {
+            let deed = match entry.deed {
+                Deed::Action => "action",
+                Deed::Compensation => "compensation",
+            };
+            format!("{} {deed}", entry.participant.as_str())
+        });
+        let calls = calls.collect::<Vec<_>>().join(", ");
+        Some(match page.saga {
+            Some(_) => format!("{calls}, under the id of a saga"),
+            None => calls,
+        })
+    })
+}
+
+/// Stock that a call took which arrived after its saga had ended: nobody gives it back, by the product owner's rule. The
+/// end is by the clock of a node and the movement by that of the database, so at the edge this is a guess.
+pub(super) fn late_decrements(books: &Books) -> Verdict {
+    let kept = books.ended_as(Status::Compensated).filter(|(_, (saga, _))| saga.stock_rule == Some(StockRule::Keep));
+    let late = kept.filter_map(|(id, (saga, page))| {
+        let ended_at = saga.ended_at?;
+        let movement = page.movements.iter().find(|moved| moved.kind == MovementKind::Decrement)?;
+        (movement.at > ended_at).then_some((id, (movement.at, ended_at)))
+    });
+    Verdict::over("decrements after the end of their saga", late, |(at, ended_at)| {
+        Some(format!("{} ms after the end", (*at - *ended_at).num_milliseconds()))
+    })
+}

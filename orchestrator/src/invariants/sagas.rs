@@ -1,0 +1,67 @@
+//! What the end of a saga says of its effects.
+
+use super::{Books, MovementKind, PaymentStatus, PurchaseStatus, Run, Saga, Transaction, Verdict};
+use crate::checkout::StockRule;
+use crate::saga::Status;
+
+/// Every accepted saga ends. While sagas may run, only that those which have ended did so in one of the ways there are.
+pub(super) fn every_accepted_saga_ends(books: &Books, run: Run) -> Verdict {
+    let sagas = books.pages().filter_map(|(id, page)| Some((id, page.saga.as_ref()?)));
+    let judged = sagas.filter(|(_, saga)| run == Run::Over || saga.ended_at.is_some());
+    Verdict::over("every accepted saga ends", judged, |saga| {
+        let why = match (saga.status, saga.ended_at) {
+            (Status::Completed | Status::Compensated | Status::Failed, Some(_)) => return None,
+            (status, Some(_)) => format!("it has ended as {status}"),
+            (status, None) => format!("it is {status}"),
+        };
+        Some(match &saga.attention {
+            Some(attention) => format!("{why}, in attention: {attention}"),
+            None => why,
+        })
+    })
+}
+
+/// COMPLETED means one live payment, one live purchase, and stock taken once and not given back.
+pub(super) fn completed_has_one_of_each(books: &Books) -> Verdict {
+    let completed = books.ended_as(Status::Completed);
+    Verdict::over("COMPLETED has one live payment, one decrement, one live purchase", completed, |(_, page)| {
+        let counts = [
+            ("live payments", page.payments_that_are(PaymentStatus::Captured)),
+            ("decrements", page.movements_of(MovementKind::Decrement)),
+            ("live purchases", page.purchases_that_are(PurchaseStatus::Live)),
+        ];
+        let wrong = counts.into_iter().filter(|(_, count)| *count != 1).map(|(what, count)| format!("{count} {what}"));
+        let given_back = (page.movements_of(MovementKind::Restore) > 0).then(|| "its stock was given back".to_owned());
+        all(wrong.chain(given_back))
+    })
+}
+
+/// COMPENSATED means no live payment and no live purchase; and no stock taken, where the definition gives stock back.
+pub(super) fn compensated_has_nothing_live(books: &Books) -> Verdict {
+    let compensated = books.ended_as(Status::Compensated);
+    Verdict::over("COMPENSATED has no live payment and no live purchase", compensated, |(saga, page)| {
+        let counts = [
+            ("live payments", page.payments_that_are(PaymentStatus::Captured)),
+            ("live purchases", page.purchases_that_are(PurchaseStatus::Live)),
+            ("decrements that its definition gives back", owed_stock(saga, page)),
+        ];
+        all(counts.into_iter().filter(|(_, count)| *count != 0).map(|(what, count)| format!("{count} {what}")))
+    })
+}
+
+/// Returns how many decrements stand although the saga's definition gives stock back.
+fn owed_stock(saga: &Saga, page: &Transaction) -> usize {
+    match saga.stock_rule {
+        Some(StockRule::Restore) => {
+            page.movements_of(MovementKind::Decrement).saturating_sub(page.movements_of(MovementKind::Restore))
+        }
+        // By the product owner's rule it stays taken; of a definition that nobody knows nobody can say.
+        Some(StockRule::Keep) | None => 0,
+    }
+}
+
+/// Joins complaints; none is none.
+pub(super) fn all(complaints: impl Iterator<Item = String>) -> Option<String> {
+    let complaints: Vec<String> = complaints.collect();
+    (!complaints.is_empty()).then(|| complaints.join(", "))
+}

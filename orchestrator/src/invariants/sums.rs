@@ -1,0 +1,91 @@
+//! Sums: money and stock.
+
+use std::fmt;
+use std::ops::AddAssign;
+
+use serde::Serialize;
+
+use super::{Books, PaymentStatus, PurchaseStatus, Saga, Transaction, Verdict};
+use crate::saga::Status;
+
+/// The money of the sagas that were judged, in cents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct MoneySums {
+    /// All that was ever taken.
+    pub captured_cents: i64,
+    /// What of it was given back.
+    pub refunded_cents: i64,
+    /// What live purchases cost.
+    pub purchased_cents: i64,
+}
+
+impl AddAssign for MoneySums {
+    fn add_assign(&mut self, other: Self) {
+        self.captured_cents = self.captured_cents.saturating_add(other.captured_cents);
+        self.refunded_cents = self.refunded_cents.saturating_add(other.refunded_cents);
+        self.purchased_cents = self.purchased_cents.saturating_add(other.purchased_cents);
+    }
+}
+
+impl fmt::Display for MoneySums {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [captured, refunded, purchased] =
+            [self.captured_cents, self.refunded_cents, self.purchased_cents].map(amount);
+        write!(f, "{captured} captured, {refunded} refunded, {purchased} in live purchases")
+    }
+}
+
+/// Returns the sums over all sagas that have ended.
+pub(super) fn money(books: &Books) -> MoneySums {
+    let mut sums = MoneySums::default();
+    for (_, (_, page)) in ended(books) {
+        sums += money_of(page);
+    }
+    sums
+}
+
+/// Captured − refunded = live purchases: saga by saga, so that two errors cannot make up for each other; and a completed
+/// one cost what was ordered.
+pub(super) fn money_agrees(books: &Books) -> Verdict {
+    Verdict::over("captured − refunded = live purchases", ended(books), |(saga, page)| {
+        let MoneySums { captured_cents, refunded_cents, purchased_cents } = money_of(page);
+        let kept = captured_cents - refunded_cents;
+        if kept != purchased_cents {
+            return Some(format!("{} kept for purchases of {}", amount(kept), amount(purchased_cents)));
+        }
+        (saga.status == Status::Completed && kept != saga.cents)
+            .then(|| format!("{} kept, {} ordered", amount(kept), amount(saga.cents)))
+    })
+}
+
+/// Initial + restocked − decremented + restored = quantity, for every product, whoever moved it.
+pub(super) fn stock_adds_up(books: &Books) -> Verdict {
+    let shelves = books.shelves.iter().map(|shelf| (shelf.product_id.as_str(), shelf));
+    Verdict::over("initial + restocked − decremented + restored = quantity", shelves, |shelf| {
+        let expected = shelf.initial + shelf.restocked - shelf.decremented + shelf.restored;
+        (expected != shelf.quantity).then(|| format!("{} there, {expected} expected", shelf.quantity))
+    })
+}
+
+fn ended(books: &Books) -> impl Iterator<Item = (&str, (&Saga, &Transaction))> {
+    books.ended_as(Status::Completed).chain(books.ended_as(Status::Compensated))
+}
+
+fn money_of(page: &Transaction) -> MoneySums {
+    let paid = |wanted: &[PaymentStatus]| {
+        page.payments.iter().filter(|payment| wanted.contains(&payment.status)).map(|payment| payment.cents).sum()
+    };
+    let live = page.purchases.iter().filter(|purchase| purchase.status == PurchaseStatus::Live);
+    MoneySums {
+        captured_cents: paid(&[PaymentStatus::Captured, PaymentStatus::Refunded]),
+        refunded_cents: paid(&[PaymentStatus::Refunded]),
+        purchased_cents: live.map(|purchase| purchase.cents).sum(),
+    }
+}
+
+/// Shows cents as an amount.
+fn amount(cents: i64) -> String {
+    let sign = if cents < 0 { "-" } else { "" };
+    let cents = cents.unsigned_abs();
+    format!("{sign}{}.{:02}", cents / 100, cents % 100)
+}

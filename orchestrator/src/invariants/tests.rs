@@ -1,0 +1,365 @@
+//! Each invariant, on clean books and on books that break it and it alone.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::*;
+use crate::checkout::{self, StockRule};
+use crate::saga::Status;
+
+const CENTS: i64 = 1_250;
+
+fn at(second: i64) -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + TimeDelta::seconds(second)
+}
+
+fn saga(status: Status) -> Saga {
+    let ended = !matches!(status, Status::Pending | Status::Compensating);
+    Saga { status, ended_at: ended.then(|| at(100)), stock_rule: Some(StockRule::Keep), cents: CENTS, attention: None }
+}
+
+fn entry(participant: Participant, deed: Deed, second: i64) -> Entry {
+    Entry {
+        participant,
+        deed,
+        decision: Decision::Done,
+        tombstone: false,
+        from_saga: true,
+        attempt: Some(1),
+        epoch: Some(1),
+        at: at(second),
+    }
+}
+
+fn tombstone(participant: Participant, second: i64) -> Entry {
+    Entry { decision: Decision::Refused, tombstone: true, ..entry(participant, Deed::Action, second) }
+}
+
+fn payment(status: PaymentStatus) -> Payment {
+    Payment { cents: CENTS, status }
+}
+
+fn purchase(status: PurchaseStatus) -> Purchase {
+    Purchase { cents: CENTS, status }
+}
+
+fn movement(kind: MovementKind, second: i64) -> Movement {
+    Movement { kind, at: at(second) }
+}
+
+fn completed() -> Transaction {
+    Transaction {
+        saga: Some(saga(Status::Completed)),
+        payments: vec![payment(PaymentStatus::Captured)],
+        purchases: vec![purchase(PurchaseStatus::Live)],
+        movements: vec![movement(MovementKind::Decrement, 2)],
+        journal: Participant::ALL.into_iter().zip(1..).map(|(who, second)| entry(who, Deed::Action, second)).collect(),
+    }
+}
+
+/// Every step was done, and undone in reverse; the stock stays taken.
+fn compensated() -> Transaction {
+    let mut page = completed();
+    page.saga = Some(saga(Status::Compensated));
+    page.payments = vec![payment(PaymentStatus::Refunded)];
+    page.purchases = vec![purchase(PurchaseStatus::Cancelled)];
+    page.journal.push(entry(Participant::Purchases, Deed::Compensation, 10));
+    page.journal.push(entry(Participant::Payments, Deed::Compensation, 11));
+    page
+}
+
+/// The same under the definition that gives stock back.
+fn compensated_with_stock() -> Transaction {
+    let mut page = compensated();
+    page.saga = Some(Saga { stock_rule: Some(StockRule::Restore), ..saga(Status::Compensated) });
+    page.movements.push(movement(MovementKind::Restore, 10));
+    page.journal[4].at = at(12);
+    page.journal.push(entry(Participant::Inventory, Deed::Compensation, 11));
+    page
+}
+
+/// The payment was refused, and the rest never came: compensations that found nothing.
+fn refused() -> Transaction {
+    Transaction {
+        saga: Some(saga(Status::Compensated)),
+        payments: vec![payment(PaymentStatus::Refused)],
+        journal: vec![
+            Entry { decision: Decision::Refused, ..entry(Participant::Payments, Deed::Action, 1) },
+            // No order among those that found nothing.
+            entry(Participant::Payments, Deed::Compensation, 2),
+            tombstone(Participant::Purchases, 3),
+            entry(Participant::Purchases, Deed::Compensation, 3),
+        ],
+        ..Transaction::default()
+    }
+}
+
+/// A payment by a client of the participant itself.
+fn from_outside() -> Transaction {
+    let journal =
+        vec![Entry { from_saga: false, attempt: None, epoch: None, ..entry(Participant::Payments, Deed::Action, 1) }];
+    Transaction { payments: vec![payment(PaymentStatus::Captured)], journal, ..Transaction::default() }
+}
+
+fn shelf() -> Shelf {
+    Shelf { product_id: "7".to_owned(), initial: 100, restocked: 10, decremented: 4, restored: 1, quantity: 107 }
+}
+
+fn clean() -> Books {
+    let pages = [
+        ("completed", completed()),
+        ("compensated", compensated()),
+        ("compensated with stock", compensated_with_stock()),
+        ("refused", refused()),
+        ("outside", from_outside()),
+    ];
+    let transactions = pages.into_iter().map(|(id, page)| (id.to_owned(), page)).collect();
+    Books { transactions, shelves: vec![shelf()] }
+}
+
+/// Names the invariants that are broken, and by what.
+fn broken(report: &Report) -> Vec<(&str, &str)> {
+    let verdicts = report.verdicts.iter();
+    verdicts.flat_map(|verdict| verdict.findings.iter().map(|finding| (verdict.name, finding.id.as_str()))).collect()
+}
+
+#[test]
+fn clean_books_break_nothing_and_every_invariant_looks_at_something() {
+    let report = judge(&clean(), Run::Over);
+    assert_eq!(broken(&report), []);
+    assert!(report.is_clean());
+    let looked_at: Vec<u64> = report.verdicts.iter().map(|verdict| verdict.looked_at).collect();
+    assert_eq!(looked_at, [4, 1, 3, 4, 4, 1, 4, 2]);
+    let money = MoneySums { captured_cents: 3 * CENTS, refunded_cents: 2 * CENTS, purchased_cents: CENTS };
+    assert_eq!(report.money, money);
+}
+
+/// What it is, the books that it begins with, what breaks them, and the invariants that find it.
+type Case = (&'static str, fn() -> Transaction, fn(&mut Transaction), &'static [&'static str]);
+
+#[test]
+fn each_violation_is_found_by_its_invariant_and_by_no_other() {
+    const ENDS: &str = "every accepted saga ends";
+    const COMPLETED: &str = "COMPLETED has one live payment, one decrement, one live purchase";
+    const COMPENSATED: &str = "COMPENSATED has no live payment and no live purchase";
+    const SAGALESS: &str = "no payment, purchase or decrement without its saga";
+    const MONEY: &str = "captured − refunded = live purchases";
+    const TWICE: &str = "nothing ran twice";
+    const REVERSE: &str = "compensations run in reverse order";
+    let cases: [Case; 22] = [
+        ("unfinished", completed, |page| page.saga = Some(saga(Status::Pending)), &[ENDS]),
+        (
+            "FAILED is no end",
+            compensated,
+            |page| page.saga = Some(Saga { ended_at: None, ..saga(Status::Failed) }),
+            &[ENDS],
+        ),
+        (
+            "decrement missing",
+            completed,
+            |page| {
+                page.movements.clear();
+                page.journal.remove(1);
+            },
+            &[COMPLETED],
+        ),
+        (
+            "stock of a completed one given back",
+            completed,
+            |page| {
+                page.movements.push(movement(MovementKind::Restore, 9));
+                page.journal.push(entry(Participant::Inventory, Deed::Compensation, 9));
+            },
+            &[COMPLETED],
+        ),
+        (
+            "nothing bought",
+            completed,
+            |page| *page = Transaction { saga: page.saga.take(), ..Transaction::default() },
+            &[COMPLETED, MONEY],
+        ),
+        ("everything live", completed, |page| page.saga = Some(saga(Status::Compensated)), &[COMPENSATED]),
+        (
+            "payment live",
+            compensated,
+            |page| {
+                page.payments[0].status = PaymentStatus::Captured;
+                page.journal.pop();
+            },
+            &[COMPENSATED, MONEY],
+        ),
+        (
+            "purchase live",
+            compensated,
+            |page| {
+                page.purchases[0].status = PurchaseStatus::Live;
+                page.journal.remove(3);
+            },
+            &[COMPENSATED, MONEY],
+        ),
+        (
+            "stock kept although it is owed",
+            compensated,
+            |page| page.saga.as_mut().unwrap().stock_rule = Some(StockRule::Restore),
+            &[COMPENSATED],
+        ),
+        ("completed without a saga", completed, |page| page.saga = None, &[SAGALESS]),
+        ("refused without a saga", refused, |page| page.saga = None, &[SAGALESS]),
+        (
+            "only a decrement, without a saga",
+            completed,
+            |page| {
+                *page = Transaction {
+                    movements: page.movements.clone(),
+                    journal: vec![page.journal[1].clone()],
+                    ..Transaction::default()
+                };
+            },
+            &[SAGALESS],
+        ),
+        ("other amounts", completed, |page| page.payments[0].cents += 1, &[MONEY]),
+        ("another amount than ordered", completed, |page| page.saga.as_mut().unwrap().cents += 1, &[MONEY]),
+        ("charged twice", completed, |page| page.payments.push(payment(PaymentStatus::Refunded)), &[TWICE]),
+        ("refused twice", refused, |page| page.journal.push(page.journal[0].clone()), &[TWICE]),
+        ("decremented twice", compensated, |page| page.movements.push(movement(MovementKind::Decrement, 3)), &[TWICE]),
+        (
+            "restored twice",
+            compensated_with_stock,
+            |page| page.movements.push(movement(MovementKind::Restore, 13)),
+            &[TWICE],
+        ),
+        ("an effect that nobody decided", completed, |page| page.journal.truncate(2), &[TWICE]),
+        ("a decision without its effect", compensated, |page| page.movements.clear(), &[TWICE]),
+        ("undone in the order of the steps", compensated, |page| page.journal[4].at = at(9), &[REVERSE]),
+        (
+            "stock given back before the purchase was cancelled",
+            compensated_with_stock,
+            |page| page.journal[5].at = at(9),
+            &[REVERSE],
+        ),
+    ];
+    for (name, page, harm, expected) in cases {
+        let mut books = clean();
+        let mut harmed = page();
+        harm(&mut harmed);
+        books.transactions.insert("harmed".to_owned(), harmed);
+        let report = judge(&books, Run::Over);
+        let expected: Vec<(&str, &str)> = expected.iter().map(|invariant| (*invariant, "harmed")).collect();
+        assert_eq!(broken(&report), expected, "{name}");
+        assert!(!report.is_clean(), "{name}");
+    }
+}
+
+#[test]
+fn stock_that_its_movements_do_not_explain_is_found() {
+    let harms: [fn(&mut Shelf); 5] = [
+        |shelf| shelf.initial += 1,
+        |shelf| shelf.restocked += 1,
+        |shelf| shelf.decremented += 1,
+        |shelf| shelf.restored += 1,
+        |shelf| shelf.quantity += 1,
+    ];
+    for harm in harms {
+        let mut books = clean();
+        harm(&mut books.shelves[0]);
+        let report = judge(&books, Run::Over);
+        assert_eq!(broken(&report), [("initial + restocked − decremented + restored = quantity", "7")]);
+    }
+}
+
+#[test]
+fn while_sagas_may_run_only_those_that_ended_are_judged() {
+    let mut books = clean();
+    let mut running = completed();
+    running.saga = Some(saga(Status::Compensating));
+    running.purchases.clear();
+    running.journal.pop();
+    books.transactions.insert("running".to_owned(), running);
+    let report = judge(&books, Run::Live);
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(listed(&report, "sagas that run"), ["running"]);
+    let report = judge(&books, Run::Over);
+    assert_eq!(broken(&report), [("every accepted saga ends", "running")]);
+    assert_eq!(listed(&report, "sagas that run"), [""; 0]);
+}
+
+#[test]
+fn what_a_hand_touched_is_listed_and_not_judged() {
+    let mut books = clean();
+    // A person gives a completed purchase's money back.
+    let mut refunded = completed();
+    refunded.payments[0].status = PaymentStatus::Refunded;
+    let by_hand = Entry { from_saga: false, epoch: None, ..entry(Participant::Payments, Deed::Compensation, 200) };
+    refunded.journal.push(by_hand);
+    books.transactions.insert("refunded".to_owned(), refunded);
+    let report = judge(&books, Run::Over);
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(listed(&report, "calls that did not come from the orchestrator"), ["outside", "refunded"]);
+}
+
+#[test]
+fn what_came_late_or_was_settled_is_listed_and_not_judged() {
+    let mut books = clean();
+    let mut late = compensated();
+    late.movements[0].at = at(101);
+    books.transactions.insert("late".to_owned(), late);
+    let mut settled = compensated();
+    settled.saga = Some(Saga { attention: Some("charge is not undone".to_owned()), ..saga(Status::Failed) });
+    settled.payments[0].status = PaymentStatus::Captured;
+    settled.journal.pop();
+    books.transactions.insert("settled".to_owned(), settled);
+    let report = judge(&books, Run::Over);
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(listed(&report, "decrements after the end of their saga"), ["late"]);
+    assert_eq!(listed(&report, "sagas that a person settled"), ["settled"]);
+    // Under the other definition such stock is owed.
+    books.transactions.get_mut("late").unwrap().saga.as_mut().unwrap().stock_rule = Some(StockRule::Restore);
+    assert!(!judge(&books, Run::Over).is_clean());
+}
+
+#[test]
+fn there_is_no_order_between_two_owners() {
+    let mut books = clean();
+    let mut page = compensated();
+    page.journal[4].at = at(9);
+    page.journal[4].epoch = Some(2);
+    books.transactions.insert("two owners".to_owned(), page);
+    assert!(judge(&books, Run::Over).is_clean());
+}
+
+#[test]
+fn parts_of_the_books_judged_one_after_another_come_to_the_same() {
+    let mut books = clean();
+    for number in 0..5 {
+        let mut page = completed();
+        page.payments.clear();
+        books.transactions.insert(format!("harmed {number}"), page);
+    }
+    let whole = judge(&books, Run::Over);
+    let part = |transactions| Books { transactions, shelves: Vec::new() };
+    let mut rest = books.transactions.clone();
+    let second = rest.split_off("harmed 2");
+    let mut parts = judge(&Books { shelves: vec![shelf()], ..Books::default() }, Run::Over);
+    for transactions in [rest, second] {
+        parts.absorb(judge(&part(transactions), Run::Over), 100);
+    }
+    assert_eq!(parts, whole);
+
+    let mut few = judge(&books, Run::Over);
+    few.absorb(judge(&part(books.transactions), Run::Over), 3);
+    assert_eq!(few.verdicts[1].findings.len(), 3);
+    assert_eq!(few.verdicts[1].offending, 10);
+}
+
+#[test]
+fn the_participants_stand_in_the_order_of_the_steps() {
+    let definition = checkout::definition(StockRule::Restore).unwrap();
+    let steps: Vec<&str> =
+        definition.steps.iter().filter(|step| !step.is_read_only()).map(|step| step.participant).collect();
+    assert_eq!(steps, Participant::ALL.map(Participant::as_str));
+    assert!(Participant::ALL.is_sorted());
+}
+
+fn listed<'a>(report: &'a Report, name: &str) -> Vec<&'a str> {
+    let verdict = report.listed.iter().find(|verdict| verdict.name == name).unwrap();
+    verdict.findings.iter().map(|finding| finding.id.as_str()).collect()
+}

@@ -1,0 +1,207 @@
+//! The circuit breaker of one participant (Nygard, "Release It!"). Pure: it is told the time and what came of calls.
+//!
+//! ```text
+//!             N failures in a row               a call after the pause
+//!   closed ────────────────────────► open ──────────────────────────────► half open: that call is the probe
+//!      ▲                              ▲ │ every other call is parked              │
+//!      │                              └─┼─────────────── it fails ────────────────┤
+//!      └────────────────────────────────┴────────────── it succeeds ─────────────┘
+//! ```
+//! A parked call is told when to come back. Those times are spread, so that a participant that has just recovered is
+//! asked by so many a second, and not by everybody at once.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The knobs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BreakerSettings {
+    /// Failures in a row that open it; 0: it never opens.
+    pub(super) failures: u32,
+    /// How long it stays open before a probe.
+    pub(super) pause: Duration,
+    /// How many parked calls a second come back.
+    pub(super) wakes_per_second: u32,
+}
+
+/// The breaker.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Breaker {
+    settings: BreakerSettings,
+    state: State,
+    /// When the last of the parked calls comes back.
+    last_wake: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Closed {
+        failures: u32,
+    },
+    Open {
+        until: Instant,
+    },
+    /// A probe is out since then.
+    HalfOpen {
+        since: Instant,
+    },
+}
+
+/// Whether a call may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// It may.
+    Go,
+    /// Not now: ask again after this time.
+    Park(Duration),
+}
+
+/// What came of a call, as far as a breaker cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// The participant answered as one does, be it with a refusal.
+    Answered,
+    /// It did not.
+    Failed,
+    /// Nothing was sent, so nothing was learnt.
+    NotAsked,
+}
+
+impl Breaker {
+    pub(super) fn new(settings: BreakerSettings) -> Breaker {
+        Breaker { settings, state: State::Closed { failures: 0 }, last_wake: None }
+    }
+
+    /// Names the state, for people.
+    pub(super) fn state(&self) -> &'static str {
+        match self.state {
+            State::Closed { .. } => "closed",
+            State::Open { .. } => "open",
+            State::HalfOpen { .. } => "half-open",
+        }
+    }
+
+    /// Decides about a call that wants to go.
+    pub(super) fn admit(&mut self, now: Instant) -> Admission {
+        match self.state {
+            State::Closed { .. } => Admission::Go,
+            State::Open { until } if now < until => self.park(until, now),
+            State::Open { .. } => {
+                self.state = State::HalfOpen { since: now };
+                Admission::Go
+            }
+            // A probe that never came back frees its place.
+            State::HalfOpen { since } if now >= since + self.settings.pause => {
+                self.state = State::HalfOpen { since: now };
+                Admission::Go
+            }
+            State::HalfOpen { since } => self.park(since + self.settings.pause, now),
+        }
+    }
+
+    fn park(&mut self, earliest: Instant, now: Instant) -> Admission {
+        let gap = Duration::from_secs(1) / self.settings.wakes_per_second.max(1);
+        let wake = match self.last_wake {
+            Some(last) if last + gap > earliest => last + gap,
+            _ => earliest,
+        };
+        self.last_wake = Some(wake);
+        Admission::Park(wake.saturating_duration_since(now))
+    }
+
+    /// Takes in what came of a call; returns whether that opened or closed the breaker.
+    pub(super) fn learn(&mut self, health: Health, now: Instant) -> Option<&'static str> {
+        let before = self.state();
+        self.state = match (health, self.state) {
+            (Health::NotAsked, state) => state,
+            (Health::Answered, _) => State::Closed { failures: 0 },
+            (Health::Failed, State::HalfOpen { .. }) => State::Open { until: now + self.settings.pause },
+            (Health::Failed, State::Closed { failures }) => {
+                let failures = failures.saturating_add(1);
+                match self.settings.failures != 0 && failures >= self.settings.failures {
+                    true => State::Open { until: now + self.settings.pause },
+                    false => State::Closed { failures },
+                }
+            }
+            // A call that was out before it opened says nothing new.
+            (Health::Failed, open @ State::Open { .. }) => open,
+        };
+        (before != self.state()).then(|| self.state())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAUSE: Duration = Duration::from_secs(2);
+
+    fn breaker() -> Breaker {
+        Breaker::new(BreakerSettings { failures: 3, pause: PAUSE, wakes_per_second: 10 })
+    }
+
+    fn opened(now: Instant) -> Breaker {
+        let mut breaker = breaker();
+        for _ in 0..3 {
+            breaker.learn(Health::Failed, now);
+        }
+        assert_eq!(breaker.state(), "open");
+        breaker
+    }
+
+    #[test]
+    fn only_failures_in_a_row_open_it() {
+        let (mut breaker, now) = (breaker(), Instant::now());
+        for health in [Health::Failed, Health::Failed, Health::Answered, Health::Failed, Health::Failed] {
+            breaker.learn(health, now);
+        }
+        breaker.learn(Health::NotAsked, now);
+        assert_eq!(breaker.admit(now), Admission::Go);
+        assert_eq!(breaker.learn(Health::Failed, now), Some("open"));
+        let never = BreakerSettings { failures: 0, ..breaker.settings };
+        let mut never = Breaker::new(never);
+        for _ in 0..1_000 {
+            assert_eq!(never.learn(Health::Failed, now), None);
+        }
+    }
+
+    #[test]
+    fn parked_calls_come_back_one_after_the_other() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        let waits: Vec<Admission> = (0..3).map(|_| breaker.admit(now)).collect();
+        let gap = Duration::from_millis(100);
+        assert_eq!(waits, [Admission::Park(PAUSE), Admission::Park(PAUSE + gap), Admission::Park(PAUSE + 2 * gap)]);
+    }
+
+    #[test]
+    fn one_probe_goes_and_its_fate_decides() {
+        let now = Instant::now();
+        for (health, state) in [(Health::Answered, "closed"), (Health::Failed, "open")] {
+            let mut breaker = opened(now);
+            let later = now + PAUSE;
+            assert_eq!(breaker.admit(later), Admission::Go);
+            assert!(matches!(breaker.admit(later), Admission::Park(_)), "there is one probe");
+            assert_eq!(breaker.learn(health, later), Some(state));
+        }
+    }
+
+    #[test]
+    fn a_probe_that_never_comes_back_frees_its_place() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        assert_eq!(breaker.admit(now + PAUSE), Admission::Go);
+        assert_eq!(breaker.admit(now + 2 * PAUSE), Admission::Go);
+    }
+
+    #[test]
+    fn what_was_out_before_it_opened_changes_nothing_unless_it_was_answered() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        assert_eq!(breaker.learn(Health::Failed, now + PAUSE / 2), None);
+        assert_eq!(breaker.admit(now + PAUSE), Admission::Go);
+        let mut breaker = opened(now);
+        assert_eq!(breaker.learn(Health::Answered, now), Some("closed"));
+    }
+}

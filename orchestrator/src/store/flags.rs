@@ -1,0 +1,184 @@
+//! What people and clients may set on a saga that another process owns: a cancel, a retry, a resolution. Each is one
+//! conditional update that any node may make; the owner reads it with its next heartbeat, or with its next write.
+
+use chrono::{DateTime, Utc};
+use common::db::Connection;
+use tokio_postgres::{Error, Row};
+use uuid::Uuid;
+
+use crate::saga::{SagaId, Status};
+use crate::store::reader::{StoredSaga, columns, parse_status};
+
+// A saga that turned back already is doing what a cancel asks for; the flag then steers nothing, and does no harm.
+const CANCEL: &str = "
+    update saga set cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp())
+    where id = $1 and ended_at is null
+    returning status";
+
+// Wakes a saga that sleeps, and gives one that was left to a person new claims.
+const RETRY: &str = "
+    update saga
+    set retry_requested_at = clock_timestamp(), claims = 0,
+        wake_at = case when wake_at is not null then clock_timestamp() end
+    where id = $1 and ended_at is null
+    returning status";
+
+const RETRY_ALL: &str = "
+    update saga
+    set retry_requested_at = clock_timestamp(), claims = 0,
+        wake_at = case when wake_at is not null then clock_timestamp() end
+    where attention is not null and ended_at is null";
+
+// A compensating saga that a person has settled ends, and listeners are told in the form of `events::change`; on one that
+// has ended only the mark goes. Never a saga that runs forward: nobody knows yet what there is to settle. `now()` is the
+// same in the whole statement, so an end of this moment is one of this statement.
+const RESOLVE: &str = "
+    with resolved as (
+        update saga
+        set resolved_at = now(), resolved_note = $2, attention = null, attention_at = null, wake_at = null,
+            status = case when ended_at is null then 'FAILED' else status end, ended_at = coalesce(ended_at, now())
+        where id = $1 and attention is not null and (ended_at is not null or direction = 'compensating')
+        returning id, status, resolved_at, resolved_note, ended_at, error),
+    told as (
+        insert into saga_event (saga_id, changes)
+        select id, json_build_array(json_build_object(
+                   'kind', 'saga', 'status', status, 'ended', true, 'error', error,
+                   'at', to_char(ended_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')))::text
+        from resolved where ended_at = resolved_at)
+    select status, resolved_at, resolved_note from resolved";
+
+const RESOLUTION: &str = "
+    select status, resolved_at, resolved_note from saga where id = $1";
+
+const ATTENTION: &str = concat!(
+    "select ",
+    columns!(),
+    ", s.attention, s.attention_at, s.wake_at from saga s
+      where s.attention is not null and ($1::timestamptz is null or (s.attention_at, s.id) > ($1, $2))
+      order by s.attention_at, s.id limit $3"
+);
+
+const ATTENTION_COUNT: &str = "select count(*) from saga where attention is not null";
+
+const STATUS: &str = "select status from saga where id = $1";
+
+/// What became of a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flagged {
+    /// It is set, and the saga stands so.
+    Set(Status),
+    /// The saga has ended so: there is nothing to ask of it.
+    HasEnded(Status),
+    /// There is no such saga.
+    Unknown,
+}
+
+/// Asks a saga to turn back.
+///
+/// # Errors
+/// What the database says.
+pub async fn cancel(connection: &mut Connection, id: SagaId) -> Result<Flagged, Error> {
+    flag(connection, CANCEL, id).await
+}
+
+/// Wakes a saga, in the direction that it has.
+///
+/// # Errors
+/// What the database says.
+pub async fn retry(connection: &mut Connection, id: SagaId) -> Result<Flagged, Error> {
+    flag(connection, RETRY, id).await
+}
+
+async fn flag(connection: &mut Connection, sql: &'static str, id: SagaId) -> Result<Flagged, Error> {
+    if let Some(row) = connection.query_opt(sql, &[&id.0]).await? {
+        return Ok(Flagged::Set(parse_status(row.get(0))));
+    }
+    let row = connection.query_opt(STATUS, &[&id.0]).await?;
+    Ok(row.map_or(Flagged::Unknown, |row| Flagged::HasEnded(parse_status(row.get(0)))))
+}
+
+/// Wakes every saga of the attention list that has not ended, and returns how many there are.
+///
+/// # Errors
+/// What the database says.
+pub async fn retry_all(connection: &mut Connection) -> Result<u64, Error> {
+    connection.execute(RETRY_ALL, &[]).await
+}
+
+/// What became of a resolution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolved {
+    /// It is recorded, now or before.
+    Recorded(Resolution),
+    /// The saga does not stand in the attention list, or runs forward.
+    NotInAttention(Status),
+    /// There is no such saga.
+    Unknown,
+}
+
+/// A saga that a person has settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolution {
+    /// How it stands.
+    pub status: Status,
+    /// When that was.
+    pub at: DateTime<Utc>,
+    /// What the person wrote.
+    pub note: String,
+}
+
+/// Records that a person has settled a saga. A second time nothing changes.
+///
+/// # Errors
+/// What the database says.
+pub async fn resolve(connection: &mut Connection, id: SagaId, note: &str) -> Result<Resolved, Error> {
+    if let Some(row) = connection.query_opt(RESOLVE, &[&id.0, &note]).await? {
+        return Ok(resolution(&row).map_or(Resolved::Unknown, Resolved::Recorded));
+    }
+    let Some(row) = connection.query_opt(RESOLUTION, &[&id.0]).await? else { return Ok(Resolved::Unknown) };
+    Ok(resolution(&row).map_or(Resolved::NotInAttention(parse_status(row.get(0))), Resolved::Recorded))
+}
+
+fn resolution(row: &Row) -> Option<Resolution> {
+    let at: Option<DateTime<Utc>> = row.get(1);
+    let note: Option<String> = row.get(2);
+    Some(Resolution { status: parse_status(row.get(0)), at: at?, note: note.unwrap_or_default() })
+}
+
+/// A saga in the attention list.
+#[derive(Clone, Debug)]
+pub struct Attention {
+    /// The saga.
+    pub saga: StoredSaga,
+    /// Why a person should look.
+    pub reason: String,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// When it is tried again, if it sleeps until then.
+    pub next_try: Option<DateTime<Utc>>,
+}
+
+/// Where a page of the attention list begins: after this one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct After(pub Option<(DateTime<Utc>, Uuid)>);
+
+/// Reads a page of the attention list, longest waiting first, and how many there are on all pages.
+///
+/// # Errors
+/// What the database says.
+pub async fn attention(
+    connection: &mut Connection,
+    After(after): After,
+    limit: i64,
+) -> Result<(i64, Vec<Attention>), Error> {
+    let total = connection.query_one(ATTENTION_COUNT, &[]).await?.get(0);
+    let (since, id) = after.unzip();
+    let rows = connection.query(ATTENTION, &[&since, &id, &limit]).await?;
+    let read = |row: &Row| Attention {
+        saga: StoredSaga::from_row(row),
+        reason: row.get("attention"),
+        since: row.get("attention_at"),
+        next_try: row.get("wake_at"),
+    };
+    Ok((total, rows.iter().map(read).collect()))
+}

@@ -1,0 +1,104 @@
+//! One row in full, for people who look into a saga.
+
+use chrono::{DateTime, Utc};
+use common::db::Connection;
+use serde::Serialize;
+use tokio_postgres::Error;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::saga::SagaId;
+use crate::saga::definition::Outputs;
+use crate::saga::log::StepView;
+use crate::store::reader::{StoredSaga, columns};
+
+const WHOLE: &str = concat!(
+    "select ",
+    columns!(),
+    ", s.owner_node, s.owner_incarnation, s.cancel_requested_at, s.retry_requested_at, s.attention, s.attention_at,
+       s.resolved_at, s.resolved_note, s.wake_at, s.deadline_at, s.turned_at, s.idempotency_key
+     from saga s where s.id = $1"
+);
+
+/// A row of the saga log as `inspect` shows it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = SagaRow)]
+pub struct WholeRow {
+    status: &'static str,
+    direction: String,
+    definition: String,
+    #[schema(value_type = BTreeMap<String, String>)]
+    outputs: Outputs,
+    #[schema(required)]
+    error: Option<String>,
+    owner_node: String,
+    owner_incarnation: Uuid,
+    epoch: i32,
+    /// Claims since its last awaited write.
+    claims: i32,
+    #[schema(required)]
+    idempotency_key: Option<String>,
+    #[serde(with = "common::wire::rfc3339")]
+    created_at: DateTime<Utc>,
+    #[serde(with = "common::wire::rfc3339")]
+    deadline_at: DateTime<Utc>,
+    #[serde(with = "common::wire::rfc3339::option")]
+    #[schema(required)]
+    turned_at: Option<DateTime<Utc>>,
+    #[serde(with = "common::wire::rfc3339::option")]
+    #[schema(required)]
+    ended_at: Option<DateTime<Utc>>,
+    #[serde(with = "common::wire::rfc3339::option")]
+    #[schema(required)]
+    cancel_requested_at: Option<DateTime<Utc>>,
+    #[serde(with = "common::wire::rfc3339::option")]
+    #[schema(required)]
+    retry_requested_at: Option<DateTime<Utc>>,
+    #[serde(with = "common::wire::rfc3339::option")]
+    #[schema(required)]
+    wake_at: Option<DateTime<Utc>>,
+    #[schema(required)]
+    attention: Option<String>,
+    #[serde(with = "common::wire::rfc3339::option")]
+    #[schema(required)]
+    attention_at: Option<DateTime<Utc>>,
+    #[serde(with = "common::wire::rfc3339::option")]
+    #[schema(required)]
+    resolved_at: Option<DateTime<Utc>>,
+    #[schema(required)]
+    resolved_note: Option<String>,
+    steps: Vec<StepView>,
+}
+
+/// Reads a row in full.
+///
+/// # Errors
+/// What the database says.
+pub async fn read(connection: &mut Connection, id: SagaId) -> Result<Option<WholeRow>, Error> {
+    let Some(row) = connection.query_opt(WHOLE, &[&id.0]).await? else { return Ok(None) };
+    let saga = StoredSaga::from_row(&row);
+    Ok(Some(WholeRow {
+        status: saga.status.as_str(),
+        direction: format!("{:?}", saga.direction).to_lowercase(),
+        definition: format!("{}/{}", saga.definition, saga.definition_version),
+        outputs: saga.outputs,
+        error: saga.error,
+        owner_node: row.get("owner_node"),
+        owner_incarnation: row.get("owner_incarnation"),
+        epoch: saga.epoch,
+        claims: saga.claims,
+        idempotency_key: row.get("idempotency_key"),
+        created_at: saga.created_at,
+        deadline_at: row.get("deadline_at"),
+        turned_at: row.get("turned_at"),
+        ended_at: saga.ended_at,
+        cancel_requested_at: row.get("cancel_requested_at"),
+        retry_requested_at: row.get("retry_requested_at"),
+        wake_at: row.get("wake_at"),
+        attention: row.get("attention"),
+        attention_at: row.get("attention_at"),
+        resolved_at: row.get("resolved_at"),
+        resolved_note: row.get("resolved_note"),
+        steps: saga.timeline,
+    }))
+}

@@ -1,0 +1,193 @@
+//! Somebody between the orchestrator and a participant who reads what passes: loses one reply, answers in the
+//! participant's place, holds a request or its reply back until the test lets go.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use common::{
+    config::ConfigSource,
+    http::{
+        Access, ApiError, Draining, Front, HeaderValue, Request, Response, Routes, StatusCode, openapi::Description,
+        serve, transport_faults,
+    },
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// What happens to a request.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// It is carried, and its reply is lost.
+    LoseReply,
+    /// The participant never sees it; this comes back.
+    Answer(u16, &'static str, &'static str),
+    /// It waits until the token is cancelled, and is carried then.
+    HoldRequest(CancellationToken),
+    /// It is carried; its reply waits until the token is cancelled.
+    HoldReply(CancellationToken),
+}
+
+/// A request that passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// `METHOD /path`.
+    pub what: String,
+    /// The status that came back from the participant, if it was asked.
+    pub status: Option<u16>,
+}
+
+struct Rule {
+    what: &'static str,
+    times: usize,
+    act: Act,
+}
+
+#[derive(Default)]
+struct Script {
+    target: OnceLock<SocketAddr>,
+    rules: Mutex<Vec<Rule>>,
+    passed: Mutex<Vec<Passed>>,
+    arrived: Mutex<Vec<String>>,
+}
+
+/// The one in the middle. It ends with its value.
+pub struct Interposer {
+    /// Where it listens: for [`crate::StackOptions::behind`].
+    pub url: String,
+    script: Arc<Script>,
+    _end: DropGuard,
+}
+
+impl Interposer {
+    /// Starts one, on a free port, before nobody yet.
+    ///
+    /// # Panics
+    /// When there is no port.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let script = Arc::<Script>::default();
+        let http = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
+        let handler = {
+            let script = script.clone();
+            move |request: Request| {
+                // A task of its own: a caller that gives up does not take its request back.
+                let passing = tokio::spawn(pass(script.clone(), http.clone(), request));
+                async move { passing.await.unwrap_or_else(|panic| Err(ApiError::internal(panic.to_string()))) }
+            }
+        };
+        let routes = Routes::new("interposer")
+            .get("/{*path}", Access::Public, || Description::new("carryGet", "Carries a request"), handler.clone())
+            .post("/{*path}", Access::Public, || Description::new("carryPost", "Carries a request"), handler.clone())
+            .delete("/{*path}", Access::Public, || Description::new("carryDelete", "Carries a request"), handler);
+        let front = Front {
+            service: "interposer",
+            routes,
+            settings: Arc::new(ConfigSource::embedded("bench").load().expect("the profile is good")),
+            health: Arc::new(|| Box::pin(async { Vec::new() })),
+            draining: Draining::default(),
+        };
+        let end = CancellationToken::new();
+        tokio::spawn(end.clone().run_until_cancelled_owned(serve(front, Arc::new(listener), end.clone())));
+        Self { url: format!("http://{address}"), script, _end: end.drop_guard() }
+    }
+
+    /// Says who stands behind it.
+    ///
+    /// # Panics
+    /// The second time.
+    pub fn before(&self, target: SocketAddr) {
+        self.script.target.set(target).expect("it stands before one participant");
+    }
+
+    /// Does something to the next `times` requests whose `METHOD /path` contains `what`; with a `$` at its end, ends so.
+    pub fn next(&self, times: usize, what: &'static str, act: Act) {
+        lock(&self.script.rules).push(Rule { what, times, act });
+    }
+
+    /// From now on everything passes.
+    pub fn let_pass(&self) {
+        lock(&self.script.rules).clear();
+    }
+
+    /// Returns what passed so far, in the order in which it was answered.
+    pub fn passed(&self) -> Vec<Passed> {
+        lock(&self.script.passed).clone()
+    }
+
+    /// Returns how many requests came, those that are held included, by the rule of [`Interposer::next`].
+    pub fn arrived(&self, what: &str) -> usize {
+        lock(&self.script.arrived).iter().filter(|arrived| is_meant(arrived, what)).count()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn is_meant(request: &str, what: &str) -> bool {
+    match what.strip_suffix('$') {
+        Some(end) => request.ends_with(end),
+        None => request.contains(what),
+    }
+}
+
+impl Script {
+    fn act(&self, what: &str) -> Option<Act> {
+        let mut rules = lock(&self.rules);
+        let rule = rules.iter_mut().find(|rule| rule.times > 0 && is_meant(what, rule.what))?;
+        rule.times -= 1;
+        Some(rule.act.clone())
+    }
+
+    fn note(&self, what: String, status: Option<u16>) {
+        lock(&self.passed).push(Passed { what, status });
+    }
+}
+
+async fn pass(script: Arc<Script>, http: reqwest::Client, request: Request) -> Result<Response, ApiError> {
+    let what = format!("{} {}", request.method, request.path);
+    lock(&script.arrived).push(what.clone());
+    let act = script.act(&what);
+    match &act {
+        Some(Act::Answer(status, content_type, body)) => {
+            script.note(what, None);
+            let status = StatusCode::from_u16(*status).expect("a status of a test is one");
+            return Ok(common::http::with_body(status, content_type, *body));
+        }
+        Some(Act::HoldRequest(release)) => release.cancelled().await,
+        Some(Act::LoseReply | Act::HoldReply(_)) | None => {}
+    }
+    let Some(target) = script.target.get() else {
+        return Err(ApiError::unavailable("nobody stands behind the interposer yet", 1));
+    };
+    let mut headers = request.headers.clone();
+    for connection_specific in ["host", "content-length", "connection", "transfer-encoding"] {
+        headers.remove(connection_specific);
+    }
+    let carried = http
+        .request(request.method, format!("http://{target}{}", request.path))
+        .headers(headers)
+        .body(request.body)
+        .send()
+        .await
+        .map_err(|error| ApiError::unavailable(error.to_string(), 1))?;
+    let status = carried.status();
+    let headers = carried.headers().clone();
+    let body = carried.bytes().await.map_err(|error| ApiError::unavailable(error.to_string(), 1))?;
+    script.note(what, Some(status.as_u16()));
+    match act {
+        Some(Act::LoseReply) => return Ok(transport_faults::lost_reply()),
+        Some(Act::HoldReply(release)) => release.cancelled().await,
+        Some(Act::HoldRequest(_) | Act::Answer(..)) | None => {}
+    }
+    let mut response = common::http::with_body(status, "application/json", body);
+    for name in ["content-type", "saga-decision", "idempotent-replayed", "retry-after"] {
+        if let Some(value) = headers.get(name) {
+            response.headers_mut().insert(name, HeaderValue::from(value));
+        }
+    }
+    Ok(response)
+}
