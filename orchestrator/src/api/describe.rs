@@ -19,7 +19,7 @@ pub(super) const ABOUT: &str = "Buys things: it asks catalog, payments, inventor
 pub(super) fn start() -> Description {
     Description::new("buy", "Buys something")
         .detail(
-            "Waits for the end, unless the client prefers not to. **Accepted** means that it is in the saga log: it goes on \
+            "Waits for the end, unless the client prefers not to. Accepted means that it is in the saga log: it goes on \
              whatever happens to the connection. A repetition with the same `Idempotency-Key` and user starts nothing.",
         )
         .header(Header::IdempotencyKey)

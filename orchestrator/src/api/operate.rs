@@ -84,7 +84,7 @@ pub(super) struct ResolutionView {
 pub(super) async fn resolve(desk: Desk, request: Request) -> Result<Response, ApiError> {
     let id = saga_id(&request)?;
     let mut fields = request.json_fields()?;
-    let note = fields.required("note", read::text(MAX_NOTE));
+    let note = fields.required("note", |raw| read::text(MAX_NOTE)(raw).and_then(not_blank));
     fields.finish().map_err(ApiError::bad_fields_422)?;
     let note = note.ok_or_else(|| ApiError::internal("a required field is missing, and nobody said so"))?;
     let resolved = desk
@@ -102,6 +102,11 @@ pub(super) async fn resolve(desk: Desk, request: Request) -> Result<Response, Ap
         }
         Resolved::Unknown => Err(ApiError::not_found(format!("there is no saga {id}"))),
     }
+}
+
+/// A note that says nothing settles nothing.
+fn not_blank(note: String) -> Result<String, String> {
+    if note.trim().is_empty() { Err("must not be blank".to_owned()) } else { Ok(note) }
 }
 
 /// A page of the attention list.

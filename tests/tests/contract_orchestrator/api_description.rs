@@ -54,6 +54,34 @@ async fn what_it_answers_is_as_described() {
             look(path, 200).await;
         }
 
+        let ask = async |path: &str, body: &str, status: u16| {
+            let answer = stack.post(ORCHESTRATOR, path, body).await.expect(status);
+            assert_eq!(description.check("POST", path, &answer), Ok(()), "{path}");
+        };
+        let saga = |purchase: &Value, what: &str| {
+            format!("/saga/{}/{what}", purchase["transaction_id"].as_str().unwrap_or_default())
+        };
+        let unknown = json!({ "transaction_id": Uuid::now_v7() });
+        let bad = json!({ "transaction_id": "7" });
+        look("/saga/attention", 200).await;
+        look("/saga/attention?limit=0", 422).await;
+        for (purchase, status) in [(&done, 200), (&failed, 200), (&unknown, 404), (&bad, 422)] {
+            look(&saga(purchase, "inspect"), status).await;
+        }
+        for (purchase, status) in [(&failed, 202), (&done, 409), (&unknown, 404), (&bad, 422)] {
+            ask(&saga(purchase, "cancel"), "", status).await;
+            ask(&saga(purchase, "retry"), "", status).await;
+        }
+        ask("/saga/attention/retry", "", 202).await;
+        for body in ["{}", r#"{"note":""}"#, r#"{"note":" "}"#] {
+            ask(&saga(&failed, "resolve"), body, 422).await;
+        }
+        for (purchase, status) in [(&done, 409), (&unknown, 404), (&bad, 422)] {
+            ask(&saga(purchase, "resolve"), r#"{"note":"paid back by hand"}"#, status).await;
+        }
+        let settled = buy(order(stack), 502).await;
+        ask(&saga(&settled, "resolve"), r#"{"note":"paid back by hand"}"#, 200).await;
+
         stack.set_faults("payments", json!({ "refund": { "unavailable_rate": 0 } })).await;
         wait_until("the failed purchase is undone after all", PATIENCE, async || {
             let status = stack.get(ORCHESTRATOR, &of(&failed)).await.json();

@@ -51,11 +51,19 @@ orchestrator GET    /
 orchestrator POST   /saga/transaction
 orchestrator GET    /saga/status/{transaction_id}
 orchestrator GET    /saga/transactions
+orchestrator GET    /saga/events
+orchestrator POST   /saga/{transaction_id}/cancel
+orchestrator GET    /saga/attention
+orchestrator POST   /saga/attention/retry
+orchestrator GET    /saga/{transaction_id}/inspect
+orchestrator POST   /saga/{transaction_id}/retry
+orchestrator POST   /saga/{transaction_id}/resolve
 ";
 
 /// Runs a test on each of the five services, all of one stack.
 async fn each_description(test: impl AsyncFn(&Stack, &'static str, ApiDescription)) {
-    with_stack(StackOptions::default(), async |stack: &Stack| {
+    let options = StackOptions::default().set("orchestrator.attention_after_attempts", 1);
+    with_stack(options, async |stack: &Stack| {
         for service in SERVICES {
             test(stack, service, ApiDescription::of(stack, service).await).await;
         }
@@ -172,6 +180,9 @@ async fn every_example_is_accepted_and_what_is_called_required_is() {
 
 /// Puts something that is there into the places of a path.
 async fn place_of(stack: &Stack, path: &str) -> String {
+    if path.starts_with("/saga/{transaction_id}/") {
+        return path.replace("{transaction_id}", &failed_purchase(stack).await);
+    }
     let mut path = path.replace("{transaction_id}", &new_transaction());
     if path.contains("{payment_id}") {
         let body = json!({ "user_id": "u", "transaction_id": new_transaction(), "amount": 5 });
@@ -179,6 +190,16 @@ async fn place_of(stack: &Stack, path: &str) -> String {
         path = path.replace("{payment_id}", &payment["payment_id"].to_string());
     }
     path
+}
+
+/// Makes a purchase that stands in the attention list, and stays there: refunds fail from now on.
+async fn failed_purchase(stack: &Stack) -> String {
+    stack.set_faults("payments", json!({ "refund": { "unavailable_rate": 1 } })).await;
+    stack.set_faults("purchases", json!({ "create": { "failure_rate": 1 } })).await;
+    let body = json!({ "user_id": "u", "product_id": 1, "amount": 5 });
+    let failed = stack.post(ORCHESTRATOR, "/saga/transaction", body).await.expect(502).json();
+    stack.set_faults("purchases", json!({ "create": { "failure_rate": 0 } })).await;
+    failed["transaction_id"].as_str().expect("a transaction id is a string").to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]

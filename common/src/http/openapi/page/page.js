@@ -93,6 +93,8 @@ async function show() {
     }
     routes.append(section);
   }
+  /* There is nothing to be sent. */
+  document.getElementById("tools").addEventListener("submit", (event) => event.preventDefault());
   document.getElementById("find").addEventListener("input", (event) => find(event.target.value));
   const wanted = location.hash && document.getElementById(location.hash.slice(1));
   if (wanted) wanted.open = true;

@@ -19,18 +19,23 @@ function tryIt(path, method, operation, prefix) {
     body.spellcheck = false;
     form.append(make("label", "field", make("span", "", "body"), body));
   }
+  let running = null;
   const answer = make("div", "");
   answer.setAttribute("aria-live", "polite");
   form.append(make("button", "", "Send"), answer);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
+    /* A stream of events goes on until the next one is asked for. */
+    if (running) running.abort();
+    running = new AbortController();
     answer.replaceChildren(make("p", "quiet", "waiting …"));
-    answer.replaceChildren(...(await send(prefix + path, method, fields, body)));
+    const shown = await send(prefix + path, method, fields, body, running.signal);
+    if (shown) answer.replaceChildren(...shown);
   });
   return form;
 }
 
-async function send(path, method, fields, body) {
+async function send(path, method, fields, body, signal) {
   const query = new URLSearchParams();
   const headers = new Headers();
   for (const { parameter, input } of fields) {
@@ -45,15 +50,33 @@ async function send(path, method, fields, body) {
   if (content !== undefined) headers.set("Content-Type", "application/json");
   const address = query.size ? `${path}?${query}` : path;
   try {
-    const response = await fetch(address, { method, headers, body: content, redirect: "manual", credentials: "omit" });
+    const response = await fetch(address, { method, headers, body: content, redirect: "manual", credentials: "omit", signal });
     const shown = [...response.headers].map(([name, value]) => `${name}: ${value}`).join("\n");
+    const place = make("pre", "");
+    if (isStream(response)) follow(response, place);
+    else place.append(pretty(await response.text()));
     return [
       make("p", "", make("span", "status", `${response.status} ${response.statusText}`), ` ${method} ${address}`),
-      make("pre", "", pretty(await response.text())),
+      place,
       make("pre", "quiet", shown),
     ];
   } catch (error) {
+    if (signal.aborted) return null;
     return [make("p", "", `No answer: ${error.message}`)];
+  }
+}
+
+function isStream(response) {
+  return (response.headers.get("content-type") || "").startsWith("text/event-stream");
+}
+
+/* Shows a stream as it comes, as long as it comes. */
+async function follow(response, place) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  try {
+    for (let piece = await reader.read(); !piece.done; piece = await reader.read()) place.append(piece.value);
+  } catch {
+    place.append("\n(ended)");
   }
 }
 
