@@ -133,7 +133,11 @@ impl Stack {
         self.addresses_of(service)[0]
     }
 
-    fn addresses_of(&self, service: &str) -> Vec<SocketAddr> {
+    /// Returns where a service and its replicas listen, in the order in which they were started.
+    ///
+    /// # Panics
+    /// When there is no such service.
+    pub fn addresses_of(&self, service: &str) -> Vec<SocketAddr> {
         self.addresses.read().unwrap_or_else(PoisonError::into_inner)[service].clone()
     }
 
@@ -225,6 +229,14 @@ impl Stack {
         }
     }
 
+    /// Makes another connection to the database of a service, for a test that needs several.
+    ///
+    /// # Panics
+    /// When there is none to be had.
+    pub async fn new_connection(&self, service: &str) -> Database {
+        Database::connect(&self.server_url, self.database_name(service)).await
+    }
+
     fn database_name(&self, service: &str) -> &str {
         &self.settings.service(service).database
     }
@@ -245,6 +257,14 @@ impl Stack {
     /// When one of the two fails.
     pub async fn restart(&self, service: &'static str) {
         self.stop(service).await;
+        self.start_again(service).await;
+    }
+
+    /// Starts a service that was stopped at its old address.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn start_again(&self, service: &'static str) {
         let listener = service::listen(self.address(service)).await;
         let running = Service::start(service, self.settings.clone(), listener).await;
         self.services.lock().await.insert(service, running);

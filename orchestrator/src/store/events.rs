@@ -187,8 +187,9 @@ pub async fn standing(connection: &mut Connection, id: SagaId) -> Result<Option<
 ///
 /// # Errors
 /// What the database says.
-pub async fn prune(connection: &mut Connection, older_than_ms: i64, limit: i64) -> Result<i64, Error> {
-    Ok(connection.query_one(PRUNE, &[&older_than_ms, &limit]).await?.get(0))
+pub async fn prune(connection: &mut Connection, older_than_ms: i64, limit: i64) -> Result<u64, Error> {
+    let pruned: i64 = connection.query_one(PRUNE, &[&older_than_ms, &limit]).await?.get(0);
+    Ok(pruned.unsigned_abs())
 }
 
 /// Deletes what a restored dump brought from another server, and returns how many events that were.

@@ -1,7 +1,9 @@
 //! The contract of the orchestrator, clause by clause (contract, section 2.6).
 
 mod calls;
+mod events;
 mod purchase;
+mod retention;
 mod views;
 
 use serde_json::Value;
