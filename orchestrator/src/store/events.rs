@@ -36,6 +36,8 @@ const PAGE: &str = "
 
 const PRESENT: &str = "select pg_snapshot_xmin(pg_current_snapshot())::text";
 
+const SEEN: &str = "select pg_current_snapshot()::text";
+
 const HORIZON: &str = "
     select transaction::text, position, pg_snapshot_xmin(pg_current_snapshot())::text from saga_event_horizon";
 
@@ -156,6 +158,14 @@ pub async fn bounds(connection: &mut Connection) -> Result<Bounds, Error> {
         pruned: EventId { transaction: number(row.get(0)), position: row.get(1), index: 0 },
         present: EventId::before_transaction(number(row.get(2))),
     })
+}
+
+/// Returns what is to be seen now.
+///
+/// # Errors
+/// What the database says.
+pub async fn seen(connection: &mut Connection) -> Result<Seen, Error> {
+    Ok(Seen::parse(connection.query_one(SEEN, &[]).await?.get(0)))
 }
 
 /// How a saga stands, and which events that includes.
