@@ -15,6 +15,7 @@ mod services;
 mod signals;
 mod status;
 mod up;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -58,6 +59,8 @@ enum Command {
     Order(order::Order),
     /// Show how one purchase stands
     Status(status::Status),
+    /// Follow the changes of all purchases, or of one until it ends
+    Watch(watch::Watch),
     /// List purchases, newest first
     List(list::List),
     /// Ask a service whether it is healthy: exit code 0 or 1, for containers
@@ -93,6 +96,7 @@ async fn run(command: Command) -> Result<Ended, Failure> {
         Command::Migrate(migrate) => migrate.run().await,
         Command::Order(order) => order.run().await,
         Command::Status(status) => status.run().await,
+        Command::Watch(watch) => watch.run().await,
         Command::List(list) => list.run().await,
         Command::Health(health) => health.run().await,
         Command::Completions(completions) => completions.run(),

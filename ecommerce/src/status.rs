@@ -21,7 +21,7 @@ pub(crate) struct Status {
     target: Target,
 }
 
-fn transaction_id(text: &str) -> Result<Uuid, String> {
+pub(crate) fn transaction_id(text: &str) -> Result<Uuid, String> {
     Uuid::parse_str(text).map_err(|_| "a transaction id is a UUID, such as `ecommerce list` shows".to_owned())
 }
 

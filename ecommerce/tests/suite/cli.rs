@@ -52,7 +52,7 @@ fn the_version_is_told() {
 fn the_help_tells_the_exit_codes_and_every_command() {
     let ran = run(&["--help"]);
     assert_eq!(ran.code, 0);
-    for word in ["Exit codes", "up", "serve", "migrate", "order", "status", "list", "health", "completions"] {
+    for word in ["Exit codes", "up", "serve", "migrate", "order", "status", "watch", "list", "health", "completions"] {
         assert!(ran.out.contains(word), "{word}: {}", ran.out);
     }
 }
@@ -69,7 +69,7 @@ fn every_shell_has_completions() {
 
 #[test]
 fn bad_usage_is_exit_code_2() {
-    let cases: [&[&str]; 9] = [
+    let cases: [&[&str]; 10] = [
         &[],
         &["upp"],
         &["serve", "shipping"],
@@ -78,6 +78,7 @@ fn bad_usage_is_exit_code_2() {
         &["order", "--user", "u", "--amount", "-1"],
         &["order", "--user", "u", "--amount", "1e3"],
         &["status", "no-uuid"],
+        &["watch", "no-uuid"],
         &["list", "--status", "LOST"],
     ];
     for arguments in cases {
@@ -162,7 +163,9 @@ fn a_database_url_that_is_none_is_a_mistake_of_the_configuration() {
 fn an_orchestrator_that_does_not_answer_is_exit_code_3() {
     let target = format!("http://127.0.0.1:{}", free_port());
     let id = "0190a2f0-0000-7000-8000-000000000000";
-    for arguments in [&["order", "--user", "u", "--amount", "1"][..], &["status", id], &["list"]] {
+    for arguments in
+        [&["order", "--user", "u", "--amount", "1"][..], &["status", id], &["watch", id], &["watch"], &["list"]]
+    {
         let ran = finish(command(arguments).args(["--target", &target]));
         assert_eq!(ran.code, 3, "{arguments:?}");
         assert!(ran.error().contains(&target), "{ran:?}");
