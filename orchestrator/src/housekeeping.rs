@@ -28,10 +28,6 @@ use crate::store::{events, retention};
 const EVERY: Duration = Duration::from_secs(1);
 /// The rest while there is more to be pruned: events come in as fast as sagas run.
 const EVERY_WHILE_BEHIND: Duration = Duration::from_millis(100);
-/// Events of one round.
-const EVENTS: i64 = 2_000;
-/// Sagas of one round.
-const SAGAS: i64 = 500;
 
 /// What housekeeping is made of.
 #[derive(Clone)]
@@ -175,10 +171,10 @@ async fn round(
             warn!(events = foreign, "events of another server were dropped: this database was restored from a dump");
         }
     }
-    round.pruned = events::prune(connection, rules.events_keep_ms, EVENTS).await?;
+    round.pruned = events::prune(connection, rules.events_keep_ms).await?;
     if let Some(Retention { days, key_keep_ms }) = rules.retention {
-        round.cleared = retention::clear(connection, days, SAGAS, &checkout::in_brief()).await?;
-        round.released = retention::release_keys(connection, key_keep_ms, SAGAS).await?;
+        round.cleared = retention::clear(connection, days, &checkout::in_brief()).await?;
+        round.released = retention::release_keys(connection, key_keep_ms).await?;
     }
     Ok(round)
 }
@@ -195,7 +191,7 @@ fn done(me: &ActorRef<HousekeepingMsg>, state: &mut State, round: Result<Round, 
             if cleared + released > 0 {
                 info!(cleared, released, "old sagas are kept in brief now");
             }
-            if pruned == EVENTS.unsigned_abs() {
+            if pruned == events::PRUNE_BATCH {
                 rest = EVERY_WHILE_BEHIND;
             }
         }
