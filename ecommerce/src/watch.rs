@@ -139,10 +139,11 @@ impl Watch {
             return Ok(Some(Ended::Done));
         }
         let is_last = self.id.is_some() && kind == "saga" && change.ended;
-        Ok(is_last.then(|| match change.status.as_deref() {
-            Some("COMPLETED") => Ended::Done,
-            _ => Ended::Refused,
-        }))
+        Ok(match change.status.as_deref() {
+            _ if !is_last => None,
+            Some("COMPLETED") => Some(Ended::Done),
+            _ => Some(Ended::Refused),
+        })
     }
 }
 

@@ -46,14 +46,14 @@ fn assert_statuses_are_complete(events: &[Event], books: &Books) {
 async fn assert_steps_stand_as_told(stack: &Stack, events: &[Event]) {
     let mut last: BTreeMap<(&str, &str), &Value> = BTreeMap::new();
     for event in events.iter().filter(|event| event.name == "step") {
-        let step = event.data["step"].as_str().unwrap();
+        let step = event.data["step"].as_str().expect("a step has a name");
         last.insert((event.saga(), step), &event.data["state"]);
     }
     let rows = "select id::text, timeline from saga";
     for row in stack.database(ORCHESTRATOR).await.rows(rows, &[]).await {
         let (id, timeline): (String, String) = (row.get(0), row.get(1));
-        for step in serde_json::from_str::<Vec<Value>>(&timeline).unwrap() {
-            let told = last.get(&(id.as_str(), step["step"].as_str().unwrap()));
+        for step in serde_json::from_str::<Vec<Value>>(&timeline).expect("a timeline is JSON") {
+            let told = last.get(&(id.as_str(), step["step"].as_str().expect("a step has a name")));
             let expected = &step["state"];
             assert_eq!(**told.unwrap_or(&&json!("pending")), *expected, "{id}: {step}");
         }
