@@ -82,6 +82,30 @@ async fn the_changes_of_a_slow_step_are_told_while_the_saga_waits_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn failed_is_told_once_and_every_later_attempt_to_undo_is_told_too() {
+    let options = StackOptions::default().set("orchestrator.attention_after_attempts", 1);
+    with_stack(options, async |stack: &Stack| {
+        stack.set_faults("purchases", json!({ "create": { "failure_rate": 1 } })).await;
+        stack.set_faults("payments", json!({ "refund": { "failure_rate": 1 } })).await;
+        let mut listener = Listener::open(stack, "").await;
+        buy(stack, order()).await.expect(502);
+        listener.until(|event| event.brief() == "FAILED").await;
+        let mut failures = 0;
+        let later = listener
+            .until(|event| {
+                failures += usize::from(event.brief() == "charge compensating" && event.data["error"].is_string());
+                failures == 4
+            })
+            .await;
+        assert!(!brief(&later).contains(&"FAILED".to_owned()), "{later:?}");
+        stack.set_faults("payments", json!({ "refund": { "failure_rate": 0 } })).await;
+        let end = brief(&listener.until(is_end).await);
+        assert_eq!(end[end.len() - 2..], ["charge compensated", "COMPENSATED!"]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_comes_back_with_an_id_goes_on_after_it_from_any_of_them() {
     with_stack(StackOptions::default(), async |stack: &Stack| {
         let mut listener = Listener::open(stack, "").await;
