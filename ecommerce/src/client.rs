@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use reqwest::{Method, StatusCode, Url};
+use reqwest::{Method, Response, StatusCode, Url};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -15,6 +15,8 @@ use crate::{ending::Failure, output::printable};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longer than an orchestrator lets its clients wait for the end of a saga.
 const TIMEOUT: Duration = Duration::from_secs(300);
+/// How long an orchestrator may take to begin a stream.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Which orchestrator, and in which form its answers are shown.
 #[derive(Args)]
@@ -35,6 +37,14 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) body: String,
     url: Url,
+}
+
+/// Why no stream was opened.
+pub(crate) enum NotOpened {
+    /// Nobody answers.
+    Unreachable(Failure),
+    /// Somebody does, with an error.
+    Refused(StatusCode, Failure),
 }
 
 impl Target {
@@ -63,16 +73,33 @@ impl Target {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);
         }
-        let unreachable = |error: reqwest::Error| {
-            let reason = innermost(&error.without_url());
-            Failure::Unreachable(format!(
-                "no answer from {url}: {reason}; is it running (`ecommerce up`), is --target right?"
-            ))
-        };
-        let response = request.send().await.map_err(unreachable)?;
+        let response = request.send().await.map_err(|error| unreachable(&url, error))?;
         let status = response.status();
-        let body = response.text().await.map_err(unreachable)?;
+        let body = response.text().await.map_err(|error| unreachable(&url, error))?;
         Ok(Answer { status, body, url })
+    }
+
+    /// Opens a stream of events that follow the one with this id; it lasts for as long as both sides want.
+    pub(crate) async fn open(&self, url: Url, last_id: Option<&str>) -> Result<Response, NotOpened> {
+        let client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).build();
+        let client = client.map_err(|error| NotOpened::Unreachable(Failure::broken("no HTTP client", &error)))?;
+        let mut request = client.get(url.clone()).header("accept", "text/event-stream");
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(id) = last_id {
+            request = request.header("last-event-id", id);
+        }
+        // Only the beginning is bounded in time.
+        let sent = tokio::time::timeout(OPEN_TIMEOUT, request.send()).await;
+        let sent = sent.map_err(|_| NotOpened::Unreachable(silent(&url)))?;
+        let response = sent.map_err(|error| NotOpened::Unreachable(unreachable(&url, error)))?;
+        let status = response.status();
+        if status == StatusCode::OK {
+            return Ok(response);
+        }
+        let body = response.text().await.unwrap_or_default();
+        Err(NotOpened::Refused(status, Answer { status, body, url }.into_failure()))
     }
 
     /// Reads something; any answer but 200 is a failure.
@@ -143,6 +170,18 @@ pub(crate) fn transaction_id(text: &str) -> Result<Uuid, String> {
 /// The text of a number or string as it was sent, without quotes.
 pub(crate) fn exact(value: &RawValue) -> &str {
     value.get().trim_matches('"')
+}
+
+fn unreachable(url: &Url, error: reqwest::Error) -> Failure {
+    nobody(url, &innermost(&error.without_url()))
+}
+
+fn silent(url: &Url) -> Failure {
+    nobody(url, &format!("nothing was said within {OPEN_TIMEOUT:?}"))
+}
+
+fn nobody(url: &Url, reason: &str) -> Failure {
+    Failure::Unreachable(format!("no answer from {url}: {reason}; is it running (`ecommerce up`), is --target right?"))
 }
 
 /// The cause at the bottom says what happened: "Connection refused" rather than "error sending request".

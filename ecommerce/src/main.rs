@@ -18,6 +18,7 @@ mod services;
 mod signals;
 mod status;
 mod up;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -61,6 +62,8 @@ enum Command {
     Order(order::Order),
     /// Show how one purchase stands
     Status(status::Status),
+    /// Follow the changes of all purchases, or of one until it ends
+    Watch(watch::Watch),
     /// List purchases, newest first
     List(list::List),
     /// Turn a running purchase back: what was done is undone
@@ -108,6 +111,7 @@ async fn run(command: Command) -> Result<Ended, Failure> {
         Command::Migrate(migrate) => migrate.run().await,
         Command::Order(order) => order.run().await,
         Command::Status(status) => status.run().await,
+        Command::Watch(watch) => watch.run().await,
         Command::List(list) => list.run().await,
         Command::Cancel(cancel) => cancel.run().await,
         Command::Attention(attention) => attention.run().await,

@@ -15,11 +15,27 @@ use crate::ending::Failure;
 
 /// Prints to standard output. A reader that has seen enough (`| head`) is no error.
 pub(crate) fn print(text: &str) {
-    if let Err(error) = writeln!(io::stdout(), "{text}")
-        && error.kind() != io::ErrorKind::BrokenPipe
-    {
-        eprintln!("error: cannot write the output: {error}");
-        process::exit(4);
+    let _ = print_or_stop(text);
+}
+
+/// Whether somebody reads what is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Reader {
+    There,
+    /// It has seen enough.
+    Gone,
+}
+
+/// Prints to standard output, and tells whether it is worth printing more.
+pub(crate) fn print_or_stop(text: &str) -> Reader {
+    match writeln!(io::stdout(), "{text}") {
+        Ok(()) => Reader::There,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Reader::Gone,
+        Err(error) => {
+            eprintln!("error: cannot write the output: {error}");
+            process::exit(4);
+        }
     }
 }
 
@@ -71,14 +87,31 @@ pub(crate) fn moment(time: Option<impl AsRef<str>>) -> Cell {
 /// Makes a cell of a saga's or step's state, in the colour of how good that is.
 pub(crate) fn state(name: &str) -> Cell {
     let cell = cell(name);
-    if !is_colourful(io::stdout().is_terminal()) {
-        return cell;
+    match colour(name) {
+        Some((colour, _)) => cell.fg(colour),
+        None => cell,
     }
-    match name.to_ascii_uppercase().as_str() {
-        "COMPLETED" | "DONE" => cell.fg(Color::Green),
-        "COMPENSATED" | "REFUSED" => cell.fg(Color::Yellow),
-        "FAILED" => cell.fg(Color::Red),
-        _ => cell,
+}
+
+/// Shows a saga's or step's state within a line, in the same colours.
+pub(crate) fn word(state: &str) -> String {
+    let text = printable(state);
+    match colour(state) {
+        Some((_, code)) => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+        None => text,
+    }
+}
+
+/// Returns the colour of a state, for tables and as the code of a terminal; none where there are to be none.
+fn colour(state: &str) -> Option<(Color, u8)> {
+    if !is_colourful(io::stdout().is_terminal()) {
+        return None;
+    }
+    match state.to_ascii_uppercase().as_str() {
+        "COMPLETED" | "DONE" => Some((Color::Green, 32)),
+        "COMPENSATED" | "REFUSED" => Some((Color::Yellow, 33)),
+        "FAILED" => Some((Color::Red, 31)),
+        _ => None,
     }
 }
 

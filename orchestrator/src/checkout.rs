@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::saga::definition::{Context, Definition, DefinitionError, Effect, Method, Outputs, Request, Step};
+use crate::store::retention::InBrief;
 
 /// What a purchase gives: names of [`Outputs`].
 pub mod output {
@@ -78,6 +79,19 @@ pub fn definition(rule: StockRule) -> Result<Definition, DefinitionError> {
 /// [`DefinitionError`] if a table breaks a rule of the engine.
 pub fn known_definitions() -> Result<Vec<Definition>, DefinitionError> {
     Ok(vec![definition(StockRule::Keep)?, definition(StockRule::Restore)?])
+}
+
+/// Returns what of a purchase's outputs its status shows in brief, once its details are cleared. That stock was taken
+/// shows only as long as it has not been given back.
+pub fn in_brief() -> InBrief {
+    InBrief {
+        names: vec![output::PRODUCT_ID, output::PAYMENT_ID, output::PURCHASE_ID, output::REMAINING_QUANTITY],
+        // As the timeline spells it; a text of somebody else cannot hold an unescaped quote.
+        only_if: vec![(
+            output::REMAINING_QUANTITY,
+            r#""step":"decrease","participant":"inventory","state":"done""#.to_owned(),
+        )],
+    }
 }
 
 // What may stand unencoded in a path segment, beside letters and digits.
@@ -247,6 +261,26 @@ mod tests {
         assert_eq!(choose(&context(None)).path, "/products/random/");
         assert_eq!(choose(&context(Some("7"))).path, "/products/7/");
         assert_eq!(choose(&context(Some("a/b ?"))).path, "/products/a%2Fb%20%3F/");
+    }
+
+    #[test]
+    fn the_mark_of_taken_stock_is_what_a_timeline_holds() {
+        use crate::saga::log::StepView;
+        let view = StepView {
+            step: "decrease".to_owned(),
+            participant: "inventory".to_owned(),
+            state: "done".to_owned(),
+            attempts: 1,
+            started_at: None,
+            finished_at: None,
+            error: None,
+            compensation: None,
+        };
+        let mark = &in_brief().only_if[0].1;
+        let timeline =
+            |state: &str| serde_json::to_string(&[StepView { state: state.to_owned(), ..view.clone() }]).unwrap();
+        assert!(timeline("done").contains(mark));
+        assert!(!timeline("compensated").contains(mark));
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! ```text
 //! orchestrator (supervisor)
 //! ├─ saga-log        group commit, owns its pool
+//! ├─ event-outbox    sends changes of steps that nobody awaits
+//! ├─ event-reader    reads them for whoever listens
+//! ├─ housekeeping    gives up what is old
 //! ├─ catalog-client … purchases-client
 //! ├─ lease           who is alive
 //! ├─ coordinator     admits, spawns, finds
@@ -14,6 +17,7 @@
 mod api;
 pub mod checkout;
 pub mod events;
+mod housekeeping;
 pub mod invariants;
 mod live;
 mod participant_client;

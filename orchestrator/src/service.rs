@@ -22,6 +22,7 @@ use crate::api::inspect::Journals;
 use crate::api::{self, Desk};
 use crate::checkout::{self, StockRule};
 use crate::events::events;
+use crate::housekeeping::{HousekeepingArguments, Rules, housekeeping};
 use crate::live::LiveWorld;
 use crate::participant_client::client;
 use crate::saga::actor::Policy;
@@ -101,6 +102,11 @@ pub async fn start(
     let (events, event_children) = events(card, orchestrator, &saga_log, &running, closing.clone());
     let mut children = vec![saga_log_child];
     children.extend(event_children);
+    children.push(housekeeping(HousekeepingArguments {
+        card: card("housekeeping", "housekeeping"),
+        saga_log: saga_log.clone(),
+        rules: Rules::of(orchestrator),
+    }));
     let mut clients = BTreeMap::new();
     for participant in known.iter().flat_map(|known| &known.steps).map(|step| step.participant) {
         if !clients.contains_key(participant) {

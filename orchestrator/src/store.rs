@@ -1,10 +1,12 @@
-//! The saga log in PostgreSQL: what is written ([`record`]), how ([`writer`], under group commit), and how it is read
-//! back ([`reader`]), and what others may set on it ([`flags`]). Tables: `saga` and `node_lease` in `ms_orchestrator`.
+//! The saga log in PostgreSQL: what is written ([`record`]), how ([`writer`], under group commit), how it is read back
+//! ([`reader`], [`whole`]), what others may set on it ([`flags`]), what listeners are told ([`events`]), and what is given
+//! up in the end ([`retention`]). Tables: `saga`, `node_lease` and `saga_event` in `ms_orchestrator`.
 
 pub mod events;
 pub mod flags;
 pub mod reader;
 pub mod record;
+pub mod retention;
 pub mod whole;
 pub mod writer;
 

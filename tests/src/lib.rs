@@ -15,6 +15,7 @@ pub mod books;
 pub mod chance;
 pub mod cluster;
 pub mod database;
+pub mod events;
 pub mod files;
 pub mod http;
 pub mod interposer;

@@ -134,7 +134,7 @@ impl Stack {
         self.addresses_of(service)[0]
     }
 
-    /// Returns where a service and its replicas listen.
+    /// Returns where a service and its replicas listen, in the order in which they were started.
     ///
     /// # Panics
     /// When there is no such service.
@@ -228,6 +228,14 @@ impl Stack {
                 database
             }
         }
+    }
+
+    /// Makes another connection to the database of a service, for a test that needs several.
+    ///
+    /// # Panics
+    /// When there is none to be had.
+    pub async fn new_connection(&self, service: &str) -> Database {
+        Database::connect(&self.server_url, self.database_name(service)).await
     }
 
     fn database_name(&self, service: &str) -> &str {

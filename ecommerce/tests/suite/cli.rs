@@ -59,6 +59,7 @@ fn the_help_tells_the_exit_codes_and_every_command() {
         "migrate",
         "order",
         "status",
+        "watch",
         "list",
         "cancel",
         "attention",
@@ -85,7 +86,7 @@ fn every_shell_has_completions() {
 
 #[test]
 fn bad_usage_is_exit_code_2() {
-    let cases: [&[&str]; 9] = [
+    let cases: [&[&str]; 10] = [
         &[],
         &["upp"],
         &["serve", "shipping"],
@@ -94,6 +95,7 @@ fn bad_usage_is_exit_code_2() {
         &["order", "--user", "u", "--amount", "-1"],
         &["order", "--user", "u", "--amount", "1e3"],
         &["status", "no-uuid"],
+        &["watch", "no-uuid"],
         &["list", "--status", "LOST"],
     ];
     for arguments in cases {
@@ -178,7 +180,9 @@ fn a_database_url_that_is_none_is_a_mistake_of_the_configuration() {
 fn an_orchestrator_that_does_not_answer_is_exit_code_3() {
     let target = format!("http://127.0.0.1:{}", free_port());
     let id = "0190a2f0-0000-7000-8000-000000000000";
-    for arguments in [&["order", "--user", "u", "--amount", "1"][..], &["status", id], &["list"]] {
+    for arguments in
+        [&["order", "--user", "u", "--amount", "1"][..], &["status", id], &["watch", id], &["watch"], &["list"]]
+    {
         let ran = finish(command(arguments).args(["--target", &target]));
         assert_eq!(ran.code, 3, "{arguments:?}");
         assert!(ran.error().contains(&target), "{ran:?}");

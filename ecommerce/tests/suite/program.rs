@@ -97,6 +97,15 @@ impl Server {
         }
     }
 
+    /// Says whether what it has printed so far holds a text.
+    pub(crate) fn has_said(&mut self, text: &str) -> bool {
+        while let Ok(line) = self.out.0.try_recv() {
+            self.said.push_str(&line);
+            self.said.push('\n');
+        }
+        self.said.contains(text)
+    }
+
     /// Waits for a line on standard error that begins like this.
     pub(crate) fn wait_for_notice(&mut self, beginning: &str) {
         while !self.err.next().expect("it goes on").starts_with(beginning) {}

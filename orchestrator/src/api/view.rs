@@ -77,16 +77,23 @@ impl SagaView {
         completed_at: Option<DateTime<Utc>>,
         error_message: Option<String>,
     ) -> Self {
-        let stands = |step: &str| steps.iter().any(|view| view.step == step && view.state == "done");
         let output = |name| outputs.get(name).map(str::to_owned);
+        let (inventory_updated, purchase_registered) = match steps.is_empty() {
+            false => {
+                let stands = |step: &str| steps.iter().any(|view| view.step == step && view.state == "done");
+                (stands("decrease"), stands("create"))
+            }
+            // In brief, its details having been cleared: what is left says the same.
+            true => (outputs.get(output::REMAINING_QUANTITY).is_some(), status == Status::Completed),
+        };
         Self {
             transaction_id,
             status,
             user_id,
             product_id: output(output::PRODUCT_ID),
             payment_id: output(output::PAYMENT_ID),
-            inventory_updated: stands("decrease"),
-            purchase_registered: stands("create"),
+            inventory_updated,
+            purchase_registered,
             amount,
             created_at,
             completed_at,

@@ -20,7 +20,7 @@ use crate::events::change::StateChange;
 use crate::events::id::EventId;
 use crate::events::reader::{Attached, PAGE, ReaderMsg};
 use crate::saga::SagaId;
-use crate::store::events::{self, Bounds, EventRow, Seen};
+use crate::store::events::{self, Bounds, EventRow, SagaStanding, Seen};
 use crate::store::writer::SagaLogWriter;
 
 /// Silence after which a listener is told that the stream still stands, and how far it has come.
@@ -72,15 +72,16 @@ impl Events {
         }
         let place = self.places.clone().try_acquire_owned().map_err(|_| ListenError::Full)?;
         let Attached { rows, from } = self.attach().await?;
-        // After the reader has let it in: what this does not see yet comes as an event.
-        let (mut first, mut seen) = (None, None);
-        if let Some(id) = wanted.saga {
-            let standing = self.saga_log.read(move |connection| Box::pin(events::standing(connection, id))).await?;
-            let standing = standing.ok_or(ListenError::NoSaga(id))?;
-            if wanted.after.is_none() {
-                (first, seen) = (Some(standing.change), Some(standing.seen));
+        // After the reader has let it in: what this does not see yet comes as an event, and only that.
+        let (first, seen) = match wanted.saga {
+            Some(id) => {
+                let standing = self.saga_log.read(move |connection| Box::pin(events::standing(connection, id))).await?;
+                let SagaStanding { change, seen } = standing.ok_or(ListenError::NoSaga(id))?;
+                (Some(change), seen)
             }
-        }
+            None => (None, self.saga_log.read(|connection| Box::pin(events::seen(connection))).await?),
+        };
+        let seen = wanted.after.is_none().then_some(seen);
         let (out, events) = mpsc::channel(WINDOW);
         let listener = Listener {
             saga: wanted.saga,
@@ -135,7 +136,7 @@ struct Listener {
     saga: Option<SagaId>,
     /// The last change that was sent, or that does not concern this listener.
     cursor: EventId,
-    /// What the first event included already.
+    /// What had happened before the listener came: nobody has asked for it.
     seen: Option<Seen>,
     rows: broadcast::Receiver<Arc<EventRow>>,
     out: mpsc::Sender<SseEvent>,

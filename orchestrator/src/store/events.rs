@@ -36,6 +36,8 @@ const PAGE: &str = "
 
 const PRESENT: &str = "select pg_snapshot_xmin(pg_current_snapshot())::text";
 
+const SEEN: &str = "select pg_current_snapshot()::text";
+
 const HORIZON: &str = "
     select transaction::text, position, pg_snapshot_xmin(pg_current_snapshot())::text from saga_event_horizon";
 
@@ -46,10 +48,11 @@ const STANDING: &str = "
 
 // The row of the horizon is also what two nodes that prune do not have at once. The oldest rows are looked at whatever
 // their age, so that a table without old ones is not walked through.
+// The limit is PRUNE_BATCH; as a parameter, the planner would take it for a tenth of the table.
 const PRUNE: &str = "
     with mine as (select 1 from saga_event_horizon for update skip locked),
     oldest as (select e.transaction, e.position, e.at from mine, saga_event e
-               order by e.transaction, e.position limit $2),
+               order by e.transaction, e.position limit 2000),
     gone as (delete from saga_event e using oldest o
              where e.transaction = o.transaction and e.position = o.position
                and o.at < clock_timestamp() - $1::bigint * interval '1 millisecond'
@@ -158,6 +161,14 @@ pub async fn bounds(connection: &mut Connection) -> Result<Bounds, Error> {
     })
 }
 
+/// Returns what is to be seen now.
+///
+/// # Errors
+/// What the database says.
+pub async fn seen(connection: &mut Connection) -> Result<Seen, Error> {
+    Ok(Seen::parse(connection.query_one(SEEN, &[]).await?.get(0)))
+}
+
 /// How a saga stands, and which events that includes.
 #[derive(Debug)]
 pub struct SagaStanding {
@@ -182,13 +193,17 @@ pub async fn standing(connection: &mut Connection, id: SagaId) -> Result<Option<
     }))
 }
 
-/// Deletes up to `limit` events that are older than this, oldest first, and returns how many; none where another node is
-/// doing so.
+/// As many events as [`prune`] deletes at once.
+pub const PRUNE_BATCH: u64 = 2_000;
+
+/// Deletes up to [`PRUNE_BATCH`] events that are older than this, oldest first, and returns how many; none where another
+/// node is doing so.
 ///
 /// # Errors
 /// What the database says.
-pub async fn prune(connection: &mut Connection, older_than_ms: i64, limit: i64) -> Result<i64, Error> {
-    Ok(connection.query_one(PRUNE, &[&older_than_ms, &limit]).await?.get(0))
+pub async fn prune(connection: &mut Connection, older_than_ms: i64) -> Result<u64, Error> {
+    let pruned: i64 = connection.query_one(PRUNE, &[&older_than_ms]).await?.get(0);
+    Ok(pruned.unsigned_abs())
 }
 
 /// Deletes what a restored dump brought from another server, and returns how many events that were.

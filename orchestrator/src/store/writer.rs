@@ -14,7 +14,7 @@ use common::db::Connection;
 use common::group_commit::{BatchError, BatchWriter};
 use uuid::Uuid;
 
-use crate::events::change;
+use crate::events::change::{self, StateChange};
 use crate::saga::SagaId;
 use crate::store::Owner;
 use crate::store::events::{NewSteps, insert_steps};
@@ -406,7 +406,7 @@ impl<'a> ChangeColumns<'a> {
         self.at.push(item.at);
         self.ended_at.push(ended);
         self.changes.push(change::to_row(&item.changes));
-        self.tells_status.push(status.is_some());
+        self.tells_status.push(item.changes.iter().any(|change| matches!(change, StateChange::Saga { .. })));
     }
 }
 

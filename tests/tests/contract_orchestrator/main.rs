@@ -2,9 +2,11 @@
 
 mod api_description;
 mod calls;
+mod events;
 mod idempotency;
 mod inspect;
 mod purchase;
+mod retention;
 mod views;
 
 use serde_json::Value;

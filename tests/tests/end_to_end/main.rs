@@ -2,6 +2,7 @@
 //! the failure lab has.
 
 mod configuration;
+mod events;
 mod network;
 mod outcomes;
 mod restarts;

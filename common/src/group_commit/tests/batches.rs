@@ -29,6 +29,19 @@ async fn what_arrives_while_a_batch_is_out_forms_the_next_one() {
 }
 
 #[tokio::test]
+async fn items_are_written_in_the_order_of_the_calls_whoever_waits_first() {
+    let database = TestServer::shared().await.database(TABLES).await;
+    let bench = Bench::new(database.pool(), nothing()).await;
+    let calls: Vec<_> = ["first", "second", "third"].map(|id| bench.ledger.write(entry(id))).into_iter().collect();
+    for call in calls.into_iter().rev() {
+        assert_eq!(call.await, Written::Committed(Answer::Inserted));
+    }
+    let written: Vec<String> = rows(&database.client().await).await.into_iter().map(|(id, _)| id).collect();
+    assert_eq!(written, ["first", "second", "third"]);
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn a_batch_is_never_larger_than_its_bound() {
     let database = TestServer::shared().await.database(TABLES).await;
     let (gate, between) = gate();

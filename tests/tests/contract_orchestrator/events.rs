@@ -1,0 +1,366 @@
+//! The changes of sagas as server-sent events.
+
+use reqwest::Method;
+use serde_json::json;
+use tests::{
+    PATIENCE, Stack, StackOptions, actors, books,
+    events::{Event, Listener},
+    http::send,
+    problem::{assert_bad_fields, assert_problem},
+    stack::ORCHESTRATOR,
+    wait_until, with_stack,
+};
+use uuid::Uuid;
+
+use super::buy;
+
+fn order() -> serde_json::Value {
+    json!({ "user_id": "u", "product_id": 1, "amount": 5 })
+}
+
+fn is_end(event: &Event) -> bool {
+    event.data["ended"] == true
+}
+
+fn brief(events: &[Event]) -> Vec<String> {
+    events.iter().map(Event::brief).collect()
+}
+
+/// Makes an old friend of every event: older than any is kept.
+const AGE: &str = "update saga_event set at = at - interval '400 days'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_change_of_a_saga_and_its_steps_is_told_in_order() {
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        let mut listener = Listener::open(stack, "").await;
+        let bought = buy(stack, order()).await.expect(200).json();
+        let events = listener.until(is_end).await;
+        let steps = ["choose", "charge", "decrease", "create"];
+        let mut expected = vec!["PENDING".to_owned()];
+        expected.extend(steps.iter().flat_map(|step| [format!("{step} running"), format!("{step} done")]));
+        expected.push("COMPLETED!".to_owned());
+        assert_eq!(brief(&events), expected);
+        assert!(events.iter().all(|event| event.saga() == bought["transaction_id"]));
+        let charge = &events[3].data;
+        assert_eq!(
+            (&charge["participant"], &charge["attempts"], &charge["error"]),
+            (&json!("payments"), &json!(1), &json!(null))
+        );
+
+        stack.set_faults("purchases", json!({ "create": { "failure_rate": 1 } })).await;
+        let refused = buy(stack, order()).await.expect(409).json();
+        let events = listener.until(is_end).await;
+        let error = &refused["details"]["error"];
+        let told = brief(&events);
+        let turn = told.iter().position(|event| event == "COMPENSATING").expect("it turned back");
+        assert_eq!(told[turn - 1], "create refused");
+        assert_eq!(told[turn + 1..], ["charge compensating", "charge compensated", "COMPENSATED!"]);
+        assert_eq!((&events[turn].data["error"], &events[turn + 3].data["error"]), (error, error));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_changes_of_a_slow_step_are_told_while_the_saga_waits_for_it() {
+    let options = StackOptions::default().set("http.drain_grace_ms", 100);
+    with_stack(options, async |stack: &Stack| {
+        let slow = json!({ "decrease": { "latency_ms": { "min": 60_000, "max": 60_000 } } });
+        stack.set_faults("inventory", slow).await;
+        let mut listener = Listener::open(stack, "").await;
+        let purchase = buy(stack, order());
+        let listen = async {
+            let events = listener.until(|event| event.brief() == "decrease running").await;
+            assert_eq!(brief(&events)[..3], ["PENDING", "choose running", "choose done"]);
+            stack.restart("inventory").await;
+        };
+        let (answer, ()) = futures::join!(purchase, listen);
+        assert!([200, 409].contains(&answer.status), "{}", answer.text);
+        let told = brief(&listener.until(is_end).await);
+        assert!(told.contains(&"decrease backing_off".to_owned()), "{told:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_is_told_once_and_every_later_attempt_to_undo_is_told_too() {
+    let options = StackOptions::default().set("orchestrator.attention_after_attempts", 1);
+    with_stack(options, async |stack: &Stack| {
+        stack.set_faults("purchases", json!({ "create": { "failure_rate": 1 } })).await;
+        stack.set_faults("payments", json!({ "refund": { "failure_rate": 1 } })).await;
+        let mut listener = Listener::open(stack, "").await;
+        buy(stack, order()).await.expect(502);
+        listener.until(|event| event.brief() == "FAILED").await;
+        let mut failures = 0;
+        let later = listener
+            .until(|event| {
+                failures += usize::from(event.brief() == "charge compensating" && event.data["error"].is_string());
+                failures == 4
+            })
+            .await;
+        assert!(!brief(&later).contains(&"FAILED".to_owned()), "{later:?}");
+        stack.set_faults("payments", json!({ "refund": { "failure_rate": 0 } })).await;
+        let end = brief(&listener.until(is_end).await);
+        assert_eq!(end[end.len() - 2..], ["charge compensated", "COMPENSATED!"]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_with_an_id_goes_on_after_it_from_any_of_them() {
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        let mut listener = Listener::open(stack, "").await;
+        let start = listener.last_id.clone();
+        for _ in 0..3 {
+            buy(stack, order()).await.expect(200);
+        }
+        let mut ends = 0;
+        let events = listener
+            .until(|event| {
+                ends += usize::from(is_end(event));
+                ends == 3
+            })
+            .await;
+        drop(listener);
+        let ids: Vec<&str> = events.iter().map(|event| event.id.as_str()).collect();
+        for (sent, id) in std::iter::once(start.as_str()).chain(ids.iter().copied()).enumerate().step_by(4) {
+            // By the header, or by the parameter; the header counts where both are there.
+            for mut listener in [
+                Listener::come_back(stack, "", id).await,
+                Listener::open(stack, &format!("?last_event_id={id}")).await,
+                Listener::come_back(stack, &format!("?last_event_id={start}"), id).await,
+            ] {
+                for expected in &ids[sent..] {
+                    assert_eq!(listener.next().await.expect("it goes on").id, *expected, "after {id}");
+                }
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_one_saga_the_present_state_comes_first_and_then_only_what_is_its() {
+    let options = StackOptions::default().set("http.drain_grace_ms", 100);
+    with_stack(options, async |stack: &Stack| {
+        let done = buy(stack, order()).await.expect(200).json();
+        let id = done["transaction_id"].as_str().unwrap();
+        let mut listener = Listener::open(stack, &format!("?saga={id}")).await;
+        let first = listener.next().await.expect("the present state comes first");
+        assert_eq!((first.brief().as_str(), first.saga()), ("COMPLETED!", id));
+
+        let slow = json!({ "charge": { "latency_ms": { "min": 60_000, "max": 60_000 } } });
+        stack.set_faults("payments", slow).await;
+        let mut all = Listener::open(stack, "").await;
+        let purchase = buy(stack, order());
+        let listen = async {
+            let id = all.next().await.expect("it begins").saga().to_owned();
+            let mut listener = Listener::open(stack, &format!("?saga={id}")).await;
+            assert_eq!(listener.next().await.expect("the present state comes first").brief(), "PENDING");
+            stack.restart("payments").await;
+            // Another one's changes are not told.
+            buy(stack, order()).await.expect(200);
+            let events = listener.until(is_end).await;
+            assert!(events.iter().all(|event| event.saga() == id), "{events:?}");
+            assert!(!brief(&events).contains(&"PENDING".to_owned()), "{events:?}");
+        };
+        futures::join!(purchase, listen);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_listened_to_is_refused_with_the_reason() {
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        let unknown = format!("/saga/events?saga={}", Uuid::now_v7());
+        assert_problem(&stack.get(ORCHESTRATOR, &unknown).await, 404);
+        for (query, fields) in [
+            ("saga=7", &["saga"][..]),
+            ("last_event_id=yesterday", &["last_event_id"]),
+            ("last_event_id=1-2&saga=x", &["last_event_id", "saga"]),
+        ] {
+            assert_bad_fields(&stack.get(ORCHESTRATOR, &format!("/saga/events?{query}")).await, 422, fields);
+        }
+        for header in ["x", "1-2-3-4", "-1-0-0"] {
+            let request = stack.request(Method::GET, ORCHESTRATOR, "/saga/events").header("last-event-id", header);
+            let answer = send(request).await;
+            assert_bad_fields(&answer, 422, &["Last-Event-ID"]);
+            assert!(answer.text.contains("745-12-0"), "it says what an id looks like: {}", answer.text);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_an_api_token_is_set_listeners_need_it() {
+    let options = StackOptions::default().set("auth.api_token", "client");
+    with_stack(options, async |stack: &Stack| {
+        assert_problem(&stack.get(ORCHESTRATOR, "/saga/events").await, 401);
+        let request = stack.request(Method::HEAD, ORCHESTRATOR, "/saga/events").bearer_auth("client");
+        send(request).await.expect(200);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listeners_are_so_many_and_no_more_until_one_leaves() {
+    let options = StackOptions::default().set("orchestrator.max_event_listeners", 2);
+    with_stack(options, async |stack: &Stack| {
+        let first = Listener::open(stack, "").await;
+        let _second = Listener::open(stack, "").await;
+        let refused = stack.get(ORCHESTRATOR, "/saga/events").await;
+        assert_problem(&refused, 503);
+        assert!(refused.header("retry-after").is_some());
+        drop(first);
+        wait_until("there is room for another one", PATIENCE, async || {
+            let request = stack.request(Method::HEAD, ORCHESTRATOR, "/saga/events");
+            (send(request).await.status == 200).then_some(())
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn open_streams_take_neither_the_places_of_requests_nor_the_connections_of_the_pool() {
+    const LISTENERS: usize = 12;
+    let options = StackOptions::default().set("http.max_in_flight", 1);
+    with_stack(options, async |stack: &Stack| {
+        let mut listeners = Vec::new();
+        for _ in 0..LISTENERS {
+            listeners.push(Listener::open(stack, "").await);
+        }
+        let bought = buy(stack, order()).await.expect(200).json();
+        for listener in &mut listeners {
+            let end = listener.until(is_end).await.pop().expect("there is an end");
+            assert_eq!(end.saga(), bought["transaction_id"]);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_ends_the_streams_and_is_not_held_up_by_them() {
+    // Longer than the kit waits for a stop.
+    let options = StackOptions::default().set("http.drain_grace_ms", PATIENCE.as_millis() * 4);
+    with_stack(options, async |stack: &Stack| {
+        let mut listeners = [Listener::open(stack, "").await, Listener::open(stack, "").await];
+        // One that reads nothing.
+        let _idle = Listener::open(stack, "").await;
+        buy(stack, order()).await.expect(200);
+        stack.stop(ORCHESTRATOR).await;
+        for listener in &mut listeners {
+            let mut ended = 0;
+            while let Some(event) = listener.next().await {
+                ended += usize::from(is_end(&event));
+            }
+            assert!(ended <= 1);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_away_for_longer_than_events_are_kept_is_told_of_the_gap() {
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        let mut listener = Listener::open(stack, "").await;
+        let start = listener.last_id.clone();
+        buy(stack, order()).await.expect(200);
+        let old = listener.until(is_end).await;
+        drop(listener);
+        let database = stack.database(ORCHESTRATOR).await;
+        database.run(AGE).await;
+        wait_until("the old events are pruned", PATIENCE, async || {
+            (database.number("select count(*) from saga_event", &[]).await == 0).then_some(())
+        })
+        .await;
+        buy(stack, order()).await.expect(200);
+        for id in [&start, &old[0].id] {
+            let mut listener = Listener::come_back(stack, "", id).await;
+            let gap = listener.next().await.expect("it goes on");
+            assert_eq!((gap.name.as_str(), &gap.data["last_event_id"]), ("gap", &json!(id)));
+            assert_eq!(brief(&listener.until(is_end).await).first().map(String::as_str), Some("PENDING"));
+            // With the id of the gap there is none any more.
+            let mut again = Listener::come_back(stack, "", &gap.id).await;
+            assert_eq!(again.next().await.expect("it goes on").brief(), "PENDING");
+        }
+        // Whoever had seen all that was pruned misses nothing.
+        let mut listener = Listener::come_back(stack, "", &old[old.len() - 1].id).await;
+        assert_eq!(listener.next().await.expect("it goes on").brief(), "PENDING");
+        // An id of another database, from before a dump was restored.
+        let mut listener = Listener::come_back(stack, "", "999999999999-1-0").await;
+        assert_eq!(listener.next().await.expect("it goes on").name, "gap");
+        books::balanced(stack).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_committed_late_is_not_skipped_and_what_came_after_it_waits() {
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        let mut listener = Listener::open(stack, "").await;
+        let (early, late) = (Uuid::now_v7(), Uuid::now_v7());
+        let insert = |id: Uuid| {
+            let change = json!([{ "kind": "saga", "status": "PENDING", "ended": false, "error": null,
+                                  "at": "2026-01-01T00:00:00Z" }]);
+            format!("insert into saga_event (saga_id, changes) values ('{id}', '{change}')")
+        };
+        let slow = stack.new_connection(ORCHESTRATOR).await;
+        slow.run("begin").await;
+        slow.run(&insert(early)).await;
+        stack.database(ORCHESTRATOR).await.run(&insert(late)).await;
+        // The reader has looked again and again by then.
+        let looks = async || {
+            let tree = actors::tree(stack, ORCHESTRATOR).await;
+            actors::named(&tree, "event-reader").messages_handled
+        };
+        let before = looks().await;
+        wait_until("the reader has looked", PATIENCE, async || (looks().await > before + 6).then_some(())).await;
+        slow.run("commit").await;
+        for expected in [early, late] {
+            assert_eq!(listener.next().await.expect("it goes on").saga(), expected.to_string());
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_that_does_not_keep_up_misses_nothing() {
+    const WRITERS: i64 = 4;
+    const EACH: i64 = 3_000;
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        let mut listener = Listener::open(stack, "").await;
+        // It reads nothing while they write more than all buffers on the way hold.
+        let write = async |writer: i64| {
+            let connection = stack.new_connection(ORCHESTRATOR).await;
+            for number in 0..EACH {
+                let insert = format!(
+                    "insert into saga_event (saga_id, changes)
+                     select '{}', json_build_array(json_build_object('kind', 'saga', 'status', 'PENDING', 'ended', false,
+                         'error', '{number} ' || repeat('x', 2000), 'at', '2026-01-01T00:00:00Z'))",
+                    Uuid::from_u64_pair(0, writer as u64)
+                );
+                // Every other transaction lasts for some statements, so that they overlap.
+                match number % 2 {
+                    0 => connection.run(&insert).await,
+                    _ => {
+                        for sql in ["begin", &insert, "select 1", "select 2", "commit"] {
+                            connection.run(sql).await;
+                        }
+                    }
+                }
+            }
+        };
+        futures::future::join_all((0..WRITERS).map(write)).await;
+        let mut next = vec![0; WRITERS as usize];
+        for _ in 0..WRITERS * EACH {
+            let event = listener.next().await.expect("it goes on");
+            let writer = event.saga().parse::<Uuid>().unwrap().as_u64_pair().1 as usize;
+            let text = event.data["error"].as_str().unwrap();
+            let number: i64 = text.split(' ').next().unwrap().parse().unwrap();
+            assert_eq!(number, next[writer], "of writer {writer}");
+            next[writer] += 1;
+        }
+        assert_eq!(next, vec![EACH; WRITERS as usize]);
+    })
+    .await;
+}

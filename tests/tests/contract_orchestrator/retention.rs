@@ -1,0 +1,153 @@
+//! What becomes of old sagas: they are answered in brief, and their keys are free again.
+
+use serde_json::{Value, json};
+use tests::{PATIENCE, Stack, StackOptions, actors, stack::ORCHESTRATOR, wait_until, with_stack};
+
+use super::{buy, status};
+
+fn order() -> Value {
+    json!({ "user_id": "u", "product_id": 1, "amount": 5 })
+}
+
+/// Buys what completes, what is refused at once, and what is refused last; returns the transactions.
+async fn buy_each_kind(stack: &Stack) -> Vec<Value> {
+    let mut ids = Vec::new();
+    for (service, operation, code) in [("", "", 200), ("payments", "charge", 409), ("purchases", "create", 409)] {
+        if !service.is_empty() {
+            stack.set_faults(service, json!({ operation: { "failure_rate": 1 } })).await;
+        }
+        ids.push(buy(stack, order()).await.expect(code).json()["transaction_id"].clone());
+        if !service.is_empty() {
+            stack.set_faults(service, json!({ operation: { "failure_rate": 0 } })).await;
+        }
+    }
+    ids
+}
+
+/// Waits until housekeeping has gone round a few times more.
+async fn housekeeping_has_gone_round(stack: &Stack) {
+    let handled = async || {
+        let tree = actors::tree(stack, ORCHESTRATOR).await;
+        actors::named(&tree, "housekeeping").messages_handled
+    };
+    let before = handled().await;
+    wait_until("housekeeping has gone round", PATIENCE, async || (handled().await >= before + 4).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_of_an_old_saga_says_the_same_in_brief() {
+    for gives_stock_back in [false, true] {
+        let options = StackOptions::default()
+            .set("orchestrator.retention_days", 2)
+            .set("checkout.compensate_inventory", gives_stock_back);
+        with_stack(options, async |stack: &Stack| {
+            let ids = buy_each_kind(stack).await;
+            let young = buy(stack, order()).await.expect(200).json()["transaction_id"].clone();
+            let watched = buy(stack, order()).await.expect(200).json()["transaction_id"].clone();
+            let database = stack.database(ORCHESTRATOR).await;
+            let young_text = young.as_str().unwrap();
+            let watched_text = watched.as_str().unwrap();
+            database
+                .run(&format!(
+                    "update saga set attention = 'somebody looks at it' where id = '{watched_text}';
+                     update saga set ended_at = ended_at - interval '3 days' where id <> '{young_text}'"
+                ))
+                .await;
+            let mut before = Vec::new();
+            for id in ids.iter().chain([&young, &watched]) {
+                before.push(status(stack, id).await);
+            }
+            wait_until("the old sagas are cleared", PATIENCE, async || {
+                let cleared = "select count(*) from saga where cleared_at is not null";
+                (database.number(cleared, &[]).await == ids.len() as i64).then_some(())
+            })
+            .await;
+            housekeeping_has_gone_round(stack).await;
+            for (id, mut before) in ids.iter().zip(before.clone()) {
+                let now = status(stack, id).await;
+                assert_ne!(before["steps"], json!([]));
+                before["steps"] = json!([]);
+                assert_eq!(now, before);
+            }
+            // Neither what is young nor what somebody looks at.
+            for (id, before) in [&young, &watched].into_iter().zip(&before[ids.len()..]) {
+                assert_eq!(status(stack, id).await, *before);
+            }
+            let list = stack.get(ORCHESTRATOR, "/saga/transactions").await.expect(200).json();
+            assert_eq!(list["total"], ids.len() + 2);
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_free_again_a_day_after_the_end_where_retention_is_on() {
+    for (retention_days, expected) in [(100, 2), (0, 3)] {
+        let options = StackOptions::default().set("orchestrator.retention_days", retention_days);
+        with_stack(options, async |stack: &Stack| {
+            let database = stack.database(ORCHESTRATOR).await;
+            for (key, hours) in [("old", 25), ("young", 23), ("new", 0)] {
+                let bought = buy(stack, order()).await.expect(200).json();
+                let id = bought["transaction_id"].as_str().unwrap();
+                database
+                    .run(&format!(
+                        "update saga set idempotency_key = '{key}', fingerprint = 'f',
+                                ended_at = ended_at - interval '{hours} hours' where id = '{id}'"
+                    ))
+                    .await;
+            }
+            let held = "select count(*) from saga where idempotency_key is not null and fingerprint is not null";
+            wait_until("the old key is free", PATIENCE, async || {
+                (database.number(held, &[]).await == expected).then_some(())
+            })
+            .await;
+            housekeeping_has_gone_round(stack).await;
+            assert_eq!(database.number(held, &[]).await, expected);
+            let cleared = "select count(*) from saga where cleared_at is not null";
+            assert_eq!(database.number(cleared, &[]).await, 0);
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_retention_nothing_of_a_saga_is_ever_given_up() {
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        let ids = buy_each_kind(stack).await;
+        let database = stack.database(ORCHESTRATOR).await;
+        database.run("update saga set ended_at = ended_at - interval '1000 days'").await;
+        let before = status(stack, &ids[0]).await;
+        housekeeping_has_gone_round(stack).await;
+        assert_eq!(status(stack, &ids[0]).await, before);
+        assert_eq!(database.number("select count(*) from saga where cleared_at is not null", &[]).await, 0);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_a_restored_dump_brought_are_dropped_and_new_ones_are_told() {
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        let database = stack.database(ORCHESTRATOR).await;
+        stack.stop(ORCHESTRATOR).await;
+        database
+            .run(
+                "insert into saga_event (transaction, saga_id, changes) values ('999999999999', gen_random_uuid(), '[]');
+                 update saga_event_horizon set transaction = '999999999999'",
+            )
+            .await;
+        stack.start_again(ORCHESTRATOR).await;
+        wait_until("they are dropped", PATIENCE, async || {
+            let foreign = "select (select count(*) from saga_event where transaction = '999999999999')
+                                + (select count(*) from saga_event_horizon where transaction = '999999999999')";
+            (database.number(foreign, &[]).await == 0).then_some(())
+        })
+        .await;
+        let mut listener = tests::events::Listener::open(stack, "").await;
+        let start = listener.last_id.clone();
+        buy(stack, order()).await.expect(200);
+        assert_eq!(listener.next().await.expect("it begins").brief(), "PENDING");
+        let mut again = tests::events::Listener::come_back(stack, "", &start).await;
+        assert_eq!(again.next().await.expect("it begins").brief(), "PENDING");
+    })
+    .await;
+}
