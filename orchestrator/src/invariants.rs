@@ -9,8 +9,8 @@
 //! proves the same.
 //!
 //! What they do not judge is listed instead: calls that no orchestrator made, what a person has settled, and stock that
-//! was taken by a call that came late (`listed`). A transaction that somebody touched by hand is left out of all that
-//! is judged by its effects: what the hand did cannot be told from what a saga did.
+//! was taken by a call that came late. A transaction that somebody touched by hand is left out of all that is judged by
+//! its effects: what the hand did cannot be told from what a saga did.
 
 mod effects;
 mod facts;

@@ -1,9 +1,10 @@
 //! A PostgreSQL server of one test's own, for tests that stop it.
 
 use ecommerce::embedded_postgres::{EmbeddedPostgres, Options};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::{sync::Mutex, task::spawn_blocking};
 
-use crate::files::TemporaryFolder;
+use crate::{PATIENCE, files::TemporaryFolder, wait_until};
 
 /// A server with a cluster of its own. Both end with the value.
 pub struct PrivateCluster {
@@ -36,7 +37,18 @@ impl PrivateCluster {
         stopped.unwrap_or_else(|error| panic!("{error}"));
     }
 
-    /// Starts the server again after [`PrivateCluster::stop`].
+    /// Stops the server as a crash would: nothing is finished, and what was committed is recovered by the next start.
+    ///
+    /// # Panics
+    /// When it does not run, or does not end.
+    pub async fn crash(&self) {
+        let mut server = self.server.lock().await.take().expect("the server runs");
+        let pid = i32::try_from(server.pid()).ok().and_then(Pid::from_raw).expect("a process has a positive id");
+        kill_process(pid, Signal::QUIT).expect("the server's parent may signal it");
+        wait_until("the server has crashed", PATIENCE, async || (!server.is_running()).then_some(())).await;
+    }
+
+    /// Starts the server again after [`PrivateCluster::stop`] or [`PrivateCluster::crash`].
     ///
     /// # Panics
     /// When that fails.
@@ -47,8 +59,10 @@ impl PrivateCluster {
     }
 }
 
+/// What a server that died had written is in the kernel's hands: as no test cuts the power, nothing need be flushed.
 async fn launch(folder: &TemporaryFolder) -> EmbeddedPostgres {
-    let options = Options::new(folder.path().join("server"));
+    let mut options = Options::new(folder.path().join("server"));
+    options.extra_settings = vec![("fsync".to_owned(), "off".to_owned())];
     let started = spawn_blocking(|| EmbeddedPostgres::start(options)).await;
     started.expect("starting does not panic").unwrap_or_else(|error| panic!("{error}"))
 }

@@ -53,11 +53,16 @@ const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// of 20 takes that for an attack and ends the connection.
 const MAX_ABANDONED_STREAMS: usize = 512;
 
+/// How long a stop waits for the first request of a client that has just connected: it is on its way, and a client that
+/// is cut off then cannot know what became of it.
+const FIRST_REQUEST_TIME: Duration = Duration::from_secs(1);
+
 /// How long a connection that is told to end gets to say so to its client.
 const GOODBYE_TIME: Duration = Duration::from_millis(200);
 
-/// Serves until `shutdown`, then stops accepting, lets requests at work finish, for as long as `http.drain_grace_ms`
-/// allows, and returns. If the future is dropped, its connections are cut.
+/// Serves until `shutdown`, then lets the listener go, lets requests at work finish, for as long as `http.drain_grace_ms`
+/// allows, and returns. If nobody else has the listener then, clients that come later are refused and can go elsewhere;
+/// in the listen queue they would wait unheard. If the future is dropped, its connections are cut.
 pub async fn serve(front: Front, listener: Arc<TcpListener>, shutdown: CancellationToken) {
     let http = front.settings.http.clone();
     let (service, draining) = (front.service, front.draining.clone());
@@ -90,6 +95,7 @@ pub async fn serve(front: Front, listener: Arc<TcpListener>, shutdown: Cancellat
     }
 
     draining.begin();
+    drop(listener);
     let grace = Duration::from_millis(http.drain_grace_ms);
     if timeout(grace, places.acquire_many(max_connections)).await.is_err() {
         let open = max_connections as usize - places.available_permits();
@@ -141,6 +147,8 @@ struct Server {
 struct Line {
     /// That a request has come.
     used: AtomicBool,
+    /// Told of the first one.
+    first: Notify,
     /// That an answer takes the connection down.
     cut: Notify,
 }
@@ -154,7 +162,9 @@ impl Server {
         let on_line = line.clone();
         let routes = warp::service(self.routes.clone());
         let answer = service_fn(move |request: Request<Incoming>| {
-            on_line.used.store(true, Ordering::Relaxed);
+            if !on_line.used.swap(true, Ordering::Relaxed) {
+                on_line.first.notify_one();
+            }
             let (mut routes, line) = (routes.clone(), on_line.clone());
             async move {
                 let Ok(response) = routes.call(request).await;
@@ -168,7 +178,7 @@ impl Server {
                 biased;
                 () = cut.cancelled() => return,
                 () = line.cut.notified() => return,
-                () = drain.cancelled() => End::WhenDone,
+                () = told_to_end(&drain, &line) => End::WhenDone,
                 () = unused(&line, header_time) => End::Now,
                 ended = connection.as_mut() => return log(service, ended),
             };
@@ -199,6 +209,14 @@ impl Server {
 enum End {
     WhenDone,
     Now,
+}
+
+/// Ends at a stop; where no request has come by then, with the first one, or when none comes.
+async fn told_to_end(drain: &CancellationToken, line: &Line) {
+    drain.cancelled().await;
+    if !line.used.load(Ordering::Relaxed) {
+        let _ = timeout(FIRST_REQUEST_TIME, line.first.notified()).await;
+    }
 }
 
 /// Ends when no request has come in time. Hyper has a limit for the headers of HTTP/1.1, but none for a client that

@@ -1,6 +1,7 @@
 //! The front as an actor: its task serves, and if that ends unasked the actor dies and is restarted on the same listener.
+//! When it is told to stop, the listener is closed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
@@ -13,10 +14,25 @@ use crate::supervision::{ActorCard, ChildSpec, Handle, child};
 
 /// Makes the child that serves a front on a listener, which it keeps across restarts.
 pub fn server(card: Arc<ActorCard>, front: Front, listener: TcpListener) -> ChildSpec {
-    let (shared, listener) = (card.clone(), Arc::new(listener));
+    let (shared, listener) = (card.clone(), Kept(Arc::new(Mutex::new(Some(Arc::new(listener))))));
     child(card, Handle::new(), move || {
         (Server, ServerArgs { card: shared.clone(), front: front.clone(), listener: listener.clone() })
     })
+}
+
+/// The listener between two lives of the actor, until a stop. Clones share it.
+#[derive(Clone)]
+struct Kept(Arc<Mutex<Option<Arc<TcpListener>>>>);
+
+impl Kept {
+    fn get(&self) -> Option<Arc<TcpListener>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Leaves it to whoever serves on it, and closes it with that.
+    fn let_go(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
 }
 
 /// The actor.
@@ -26,7 +42,7 @@ struct Server;
 struct ServerArgs {
     card: Arc<ActorCard>,
     front: Front,
-    listener: Arc<TcpListener>,
+    listener: Kept,
 }
 
 /// The serving task ended.
@@ -34,6 +50,7 @@ struct Ended;
 
 /// What it keeps.
 struct ServerState {
+    listener: Kept,
     stop: CancellationToken,
     serving: Option<JoinHandle<()>>,
 }
@@ -44,15 +61,16 @@ impl Actor for Server {
     type Arguments = ServerArgs;
 
     async fn pre_start(&self, myself: ActorRef<Ended>, args: ServerArgs) -> Result<ServerState, ActorProcessingErr> {
-        let address = args.listener.local_addr()?.to_string();
+        let listener = args.listener.get().ok_or("the listener is closed")?;
+        let address = listener.local_addr()?.to_string();
         args.card.set_state(move || json!({ "address": address }));
         let stop = CancellationToken::new();
-        let served = serve(args.front, args.listener, stop.clone());
+        let served = serve(args.front, listener, stop.clone());
         let serving = tokio::spawn(async move {
             served.await;
             let _ = myself.cast(Ended);
         });
-        Ok(ServerState { stop, serving: Some(serving) })
+        Ok(ServerState { listener: args.listener, stop, serving: Some(serving) })
     }
 
     async fn handle(&self, _: ActorRef<Ended>, _: Ended, _: &mut ServerState) -> Result<(), ActorProcessingErr> {
@@ -60,6 +78,7 @@ impl Actor for Server {
     }
 
     async fn post_stop(&self, _: ActorRef<Ended>, state: &mut ServerState) -> Result<(), ActorProcessingErr> {
+        state.listener.let_go();
         state.stop.cancel();
         if let Some(serving) = state.serving.take() {
             serving.await?;

@@ -4,6 +4,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::Request as HttpRequest;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
     time::timeout,
 };
 
@@ -160,6 +161,45 @@ async fn a_stop_lets_requests_at_work_finish_on_both_protocols() {
     gate.open.notify_one();
     let answer = timeout(SOON, on_http2).await.unwrap().unwrap().unwrap();
     assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "\"done\"");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_connects_during_a_stop_is_refused_at_once() {
+    let gate = Gate::default();
+    let server = Server::start(front(gate.routes(), settings(|_| {}))).await;
+    let mut at_work = server.connect().await;
+    at_work.write_all(b"POST /slow/ HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    gate.entered.notified().await;
+    server.shutdown.cancel();
+    // A client that waits unheard in the listen queue cannot go elsewhere, and is reset in the end.
+    let refused = async {
+        while let Ok(stream) = TcpStream::connect(server.address).await {
+            drop(stream);
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, refused).await.unwrap();
+    assert!(!server.serving.is_finished());
+    gate.open.notify_one();
+    assert!(read_to_end(&mut at_work).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_had_just_connected_when_the_stop_came_is_answered() {
+    let server = server(|_| {}).await;
+    let (mut used, mut new) = (server.connect().await, server.connect().await);
+    let request = b"GET /things/7 HTTP/1.1\r\nhost: x\r\n\r\n";
+    used.write_all(request).await.unwrap();
+    let mut byte = [0];
+    used.read_exact(&mut byte).await.unwrap();
+    server.shutdown.cancel();
+    // The one that had its answer is closed; then the other one's request comes.
+    read_to_end(&mut used).await;
+    new.write_all(request).await.unwrap();
+    let answer = read_to_end(&mut new).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer:?}");
     server.stop().await;
 }
 

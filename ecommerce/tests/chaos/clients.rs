@@ -1,0 +1,168 @@
+//! Clients that buy all the time, and what they were told.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::{StreamExt, future::join_all, stream};
+use tests::{PATIENCE, http::Answer, wait_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::system::System;
+
+const CLIENTS: usize = 8;
+/// A client that nobody answers does not ask in a loop as fast as it can.
+const PACE: Duration = Duration::from_millis(20);
+
+/// What all clients together were told.
+#[derive(Default)]
+pub(crate) struct Told {
+    sagas: Mutex<BTreeMap<String, Story>>,
+    /// Answers, and requests that got none.
+    events: AtomicUsize,
+    unanswered: AtomicUsize,
+}
+
+/// What was told of one saga.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Story {
+    /// Whether anybody was told that it exists; otherwise only that it may.
+    accepted: bool,
+    /// The ends that were told. Two are one too many.
+    ends: BTreeSet<String>,
+    /// Whether its end was looked up and is as it was told.
+    confirmed: bool,
+}
+
+impl Told {
+    /// Takes in the answer to an order.
+    pub(crate) fn hear(&self, answer: &Answer) {
+        self.events.fetch_add(1, Ordering::Relaxed);
+        let body = answer.json();
+        let Some(id) = body["transaction_id"].as_str() else {
+            assert_eq!(answer.status, 503, "an order was answered {}: {body}", answer.status);
+            return;
+        };
+        let status = body["status"].as_str().unwrap_or_default();
+        match (answer.status, status) {
+            (200, "COMPLETED") | (409, "COMPENSATED") => self.told_of(id, true, Some(status)),
+            (202, "PENDING" | "COMPENSATING") | (502, "FAILED") => self.told_of(id, true, None),
+            (503, _) => self.told_of(id, false, None),
+            _ => panic!("an order was answered {}: {body}", answer.status),
+        }
+    }
+
+    fn told_of(&self, id: &str, accepted: bool, end: Option<&str>) {
+        let mut sagas = self.sagas();
+        let story = sagas.entry(id.to_owned()).or_default();
+        story.accepted |= accepted;
+        story.ends.extend(end.map(str::to_owned));
+        assert!(story.ends.len() <= 1, "{id} was told two ends: {story:?}");
+    }
+
+    fn not_answered(&self) {
+        self.events.fetch_add(1, Ordering::Relaxed);
+        self.unanswered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits until so many more orders were answered, or failed to be.
+    pub(crate) async fn wait_for_more(&self, events: usize) {
+        let wanted = self.events.load(Ordering::Relaxed) + events;
+        wait_until("clients have got on", PATIENCE, async || {
+            (self.events.load(Ordering::Relaxed) >= wanted).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until so many more orders were answered with an id.
+    pub(crate) async fn wait_for_sagas(&self, sagas: usize) {
+        let wanted = self.sagas().len() + sagas;
+        wait_until("clients have bought more", PATIENCE, async || (self.sagas().len() >= wanted).then_some(())).await;
+    }
+
+    /// Looks up every saga that was told of and not looked up before, at every orchestrator that runs. Nothing may run
+    /// any more: what is not there now never was.
+    pub(crate) async fn confirm(&self, system: &System) {
+        let open: Vec<String> =
+            self.sagas().iter().filter(|(_, story)| !story.confirmed).map(|(id, _)| id.clone()).collect();
+        stream::iter(open).for_each_concurrent(CLIENTS, |id| self.confirm_one(system, id)).await;
+    }
+
+    async fn confirm_one(&self, system: &System, id: String) {
+        for orchestrator in system.orchestrators.iter().filter(|process| process.is_running()) {
+            let view = system.status(orchestrator, &id).await.unwrap_or_else(|error| panic!("{id}: {error}"));
+            match view {
+                None => {
+                    let accepted = self.sagas()[&id].accepted;
+                    assert!(!accepted, "{id} was accepted, and {} knows it not", orchestrator.name);
+                }
+                Some(view) => {
+                    let status = view["status"].as_str().unwrap_or_default();
+                    assert!(matches!(status, "COMPLETED" | "COMPENSATED"), "{id} has not ended: {view}");
+                    self.told_of(&id, true, Some(status));
+                }
+            }
+        }
+        self.sagas().entry(id).or_default().confirmed = true;
+    }
+
+    /// Sums up, for people.
+    pub(crate) fn summary(&self) -> String {
+        let sagas = self.sagas();
+        let ended = |end: &str| sagas.values().filter(|story| story.ends.contains(end)).count();
+        let (completed, compensated) = (ended("COMPLETED"), ended("COMPENSATED"));
+        let unanswered = self.unanswered.load(Ordering::Relaxed);
+        format!(
+            "{} sagas, {completed} completed, {compensated} compensated; {unanswered} orders unanswered",
+            sagas.len()
+        )
+    }
+
+    /// Returns the ids that were told, in the order in which the sagas began.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.sagas().keys().cloned().collect()
+    }
+
+    fn sagas(&self) -> MutexGuard<'_, BTreeMap<String, Story>> {
+        // A client that panics has failed the test.
+        self.sagas.lock().unwrap()
+    }
+}
+
+/// Lets clients buy while something happens to the system; they finish what they have begun. One more client asks all
+/// the time how the newest sagas stand.
+pub(crate) async fn under_load(system: &System, told: &Told, happening: impl Future<Output = ()>) {
+    let end = CancellationToken::new();
+    let client = async |number: usize| {
+        let mut pace = tokio::time::interval(PACE);
+        while !end.is_cancelled() {
+            pace.tick().await;
+            match system.order_at(system.next_orchestrator(), &format!("client-{number}")).await {
+                Ok(answer) => told.hear(&answer),
+                Err(_) => told.not_answered(),
+            }
+        }
+    };
+    let watch = async {
+        let mut pace = tokio::time::interval(PACE);
+        while !end.is_cancelled() {
+            pace.tick().await;
+            let Some(id) = told.ids().pop() else { continue };
+            if let Ok(Some(view)) = system.status(system.next_orchestrator(), &id).await
+                && let Some(end @ ("COMPLETED" | "COMPENSATED")) = view["status"].as_str()
+            {
+                told.told_of(&id, true, Some(end));
+            }
+        }
+    };
+    let happening = async {
+        happening.await;
+        end.cancel();
+    };
+    futures::join!(join_all((0..CLIENTS).map(client)), watch, happening);
+}

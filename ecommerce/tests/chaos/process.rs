@@ -1,0 +1,118 @@
+//! One service as a process: started, killed, paused, told to stop.
+
+use std::{
+    fs::{self, File},
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::{Mutex, PoisonError},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tests::{PATIENCE, wait_until};
+
+/// How much of what a process said is shown when its test fails.
+const SHOWN_LINES: usize = 15;
+
+/// A service, running or not, always at the same address.
+pub(crate) struct Process {
+    pub(crate) name: String,
+    pub(crate) address: SocketAddr,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    log: PathBuf,
+    child: Mutex<Option<Child>>,
+}
+
+impl Process {
+    /// Prepares a process; [`Process::start`] starts it.
+    pub(crate) fn new(
+        name: &str,
+        address: SocketAddr,
+        arguments: Vec<String>,
+        environment: Vec<(String, String)>,
+        log: PathBuf,
+    ) -> Self {
+        Self { name: name.to_owned(), address, arguments, environment, log, child: Mutex::new(None) }
+    }
+
+    /// Starts it, without what the environment of the tests says of it.
+    pub(crate) fn start(&self) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ecommerce"));
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ECOMMERCE_")) {
+            // Where the programs of PostgreSQL are is no setting of a service.
+            command.env_remove(name);
+        }
+        let log = File::options().create(true).append(true).open(&self.log).unwrap();
+        command
+            .current_dir("/")
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        let previous = self.child().replace(command.spawn().unwrap());
+        assert!(previous.is_none(), "{} runs already", self.name);
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) fn kill(&self) {
+        let mut child = self.child().take().unwrap_or_else(|| panic!("{} does not run", self.name));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Tells it to stop, and returns its exit code.
+    pub(crate) async fn terminate(&self) -> Option<i32> {
+        self.signal(Signal::TERM);
+        let ended = async || self.child().as_mut()?.try_wait().unwrap();
+        let status = wait_until(&format!("{} has stopped", self.name), PATIENCE, ended).await;
+        self.child().take();
+        status.code()
+    }
+
+    /// Lets it stand still.
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.child().as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+
+    /// Returns all that it ever said.
+    pub(crate) fn said(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = self.child().as_ref().map(Child::id).unwrap_or_else(|| panic!("{} does not run", self.name));
+        kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), signal).unwrap();
+    }
+
+    fn child(&self) -> std::sync::MutexGuard<'_, Option<Child>> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child().take() {
+            // A paused one dies of this too.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            let said = self.said();
+            let lines: Vec<&str> = said.lines().collect();
+            let last = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
+            eprintln!("--- {} said last:\n{}", self.name, last.join("\n"));
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! A rolling restart: each replica is told to stop and started again, while clients buy through a load balancer.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use futures::future::join_all;
+use tests::{PATIENCE, http::Answer, wait_until};
+
+use crate::{
+    clients::Told,
+    system::{Options, System},
+};
+
+const CLIENTS: usize = 12;
+
+/// A replica as a load balancer sees it.
+#[derive(Default)]
+struct Backend {
+    /// It said that it takes no orders, or was not there; nothing is sent to it until it is healthy again.
+    out: AtomicBool,
+    /// How often that was noticed by an order, which then went elsewhere.
+    passed_over: AtomicUsize,
+}
+
+/// Orders until a replica takes the order. One that was sent must be answered.
+async fn order(system: &System, backends: &[Backend], user: &str, first: usize) -> Answer {
+    let mut turn = first;
+    wait_until("an order is taken", PATIENCE, async || {
+        turn += 1;
+        let index = turn % backends.len();
+        let backend = &backends[index];
+        if backend.out.load(Ordering::Relaxed) {
+            return None;
+        }
+        match system.order_at(&system.orchestrators[index], user).await {
+            // Nothing was done: it is stopping.
+            Ok(answer) if answer.status == 503 && answer.json()["transaction_id"].is_null() => {}
+            Err(error) if error.is_connect() => {}
+            Ok(answer) => return Some(answer),
+            Err(error) => panic!("an order was sent and not answered: {error:?}"),
+        }
+        backend.out.store(true, Ordering::Relaxed);
+        backend.passed_over.fetch_add(1, Ordering::Relaxed);
+        None
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rolling_restart_under_load_loses_nothing_and_answers_everybody() {
+    // Some sagas outlast the grace, and are handed over.
+    let options =
+        Options::new(&["a", "b"]).latency("inventory", "decrease", 10, 1_200).set("orchestrator.grace_ms", 400);
+    let system = System::start(options).await;
+    let told = Told::default();
+    let backends = [Backend::default(), Backend::default()];
+    let (end, handed_over) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let client = async |number: usize| {
+        for round in 0.. {
+            let answer = order(&system, &backends, &format!("client-{number}"), number + round).await;
+            told.hear(&answer);
+            if answer.status == 202 {
+                handed_over.fetch_add(1, Ordering::Relaxed);
+                let id = answer.json()["transaction_id"].as_str().unwrap().to_owned();
+                assert_eq!(answer.header("location"), Some(format!("/saga/status/{id}").as_str()));
+            }
+            if end.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+    };
+    let restarts = async {
+        for (replica, backend) in system.orchestrators.iter().zip(&backends) {
+            told.wait_for_sagas(30).await;
+            assert_eq!(replica.terminate().await, Some(0), "{} ends well", replica.name);
+            told.wait_for_sagas(30).await;
+            replica.start();
+            system.wait_for_health().await;
+            backend.out.store(false, Ordering::Relaxed);
+        }
+        told.wait_for_sagas(30).await;
+        end.store(true, Ordering::Relaxed);
+    };
+    futures::join!(join_all((0..CLIENTS).map(client)), restarts);
+    system.settle().await;
+    told.confirm(&system).await;
+    system.audit().await;
+    let passed_over: usize = backends.iter().map(|backend| backend.passed_over.load(Ordering::Relaxed)).sum();
+    let handed_over = handed_over.into_inner();
+    println!("{}; {handed_over} clients sent to the status, {passed_over} to the other replica", told.summary());
+    assert!(handed_over > 0, "the grace was too short for some");
+}
