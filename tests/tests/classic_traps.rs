@@ -449,3 +449,22 @@ async fn sagas_park_while_a_participant_is_down_and_go_on_when_it_is_up() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_saga_that_makes_no_progress_is_counted_until_it_does() {
+    let options = options().set("orchestrator.stalled_after_ms", 300);
+    with_interposer("payments", options, async |stack: &Stack, link: &Interposer| {
+        let stalled = async || {
+            let tree = tests::actors::tree(stack, ORCHESTRATOR).await;
+            tests::actors::named(&tree, "stall-watch").state["stalled"].as_u64().expect("a number")
+        };
+        let release = CancellationToken::new();
+        link.next(1, CHARGE, Act::HoldReply(release.clone()));
+        let id = start(stack).await;
+        wait_until("it is called stalled", PATIENCE, async || (stalled().await == 1).then_some(())).await;
+        release.cancel();
+        assert_eq!(ended(stack, &id).await["status"], "COMPLETED");
+        wait_until("nothing is stalled", PATIENCE, async || (stalled().await == 0).then_some(())).await;
+    })
+    .await;
+}
