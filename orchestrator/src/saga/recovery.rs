@@ -217,17 +217,18 @@ impl Question {
             None => Vec::new(),
         };
         let flags = owned::flags(connection, &claimer.owner, retries_since).await?;
-        let of_the_dead = claimer.of_the_dead(connection, reach).await?;
-        let sleepers = claimer.of_own_sleepers(connection).await?;
-        let orphans = match orphans_beside {
-            Some(running) => claimer.of_own_orphans(connection, &running).await?,
-            None => Vec::new(),
-        };
-        let mut claimed = of_the_dead;
         let is_full = |sagas: &[StoredSaga]| sagas.len() as i64 == claimer.batch;
-        let has_more = is_full(&claimed) || is_full(&sleepers) || is_full(&orphans);
+        let mut claimed = claimer.of_the_dead(connection, reach).await?;
+        let sleepers = claimer.of_own_sleepers(connection).await?;
+        let mut has_more = is_full(&claimed) || is_full(&sleepers);
         claimed.extend(sleepers);
-        claimed.extend(orphans);
+        if let Some(mut beside) = orphans_beside {
+            // What was claimed just now is this process's already and has no actor yet; it gets one, and not two.
+            beside.extend(claimed.iter().map(|saga| saga.id.0));
+            let orphans = claimer.of_own_orphans(connection, &beside).await?;
+            has_more |= is_full(&orphans);
+            claimed.extend(orphans);
+        }
         Ok(Found { claimed, has_more, flags, lost, held_since })
     }
 }
