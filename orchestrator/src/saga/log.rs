@@ -5,13 +5,21 @@
 //! whatever asked for it. The durable part of this lives in one row of the saga log; [`SagaLog::recovered`] rebuilds a
 //! log from such a row and assumes the worst about everything that the row does not hold.
 
-use chrono::{DateTime, Utc};
-use serde::Serialize;
-use thiserror::Error;
+mod event;
+mod rules;
+mod step;
+mod view;
 
+use chrono::{DateTime, Utc};
+
+pub use event::{Event, IllegalTransition, OutputsInLog};
+pub use step::{Action, Attempts, StepRecord, Undo};
+pub use view::{CompensationView, StepView};
+
+use self::step::Kind;
 use crate::saga::Status;
 use crate::saga::definition::{Definition, Effect, Outputs};
-use crate::saga::outcome::{Cause, Failure, Sent};
+use crate::saga::outcome::{Cause, Sent};
 
 /// Which way a saga runs. It turns once, and never turns forward again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,194 +28,6 @@ pub enum Direction {
     Forward,
     /// Undoing; durable before any compensation leaves.
     Compensating,
-}
-
-/// How far a step's action is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Not asked for yet.
-    Pending,
-    /// A call is in flight.
-    Running,
-    /// The last attempt failed and another one will follow.
-    BackingOff,
-    /// Done.
-    Done,
-    /// Decided against, by the participant.
-    Refused,
-    /// Given up or interrupted: it may have happened.
-    Unknown,
-}
-
-/// How far the undoing of a step is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Undo {
-    /// Not asked for.
-    None,
-    /// A call is in flight.
-    Running,
-    /// The last attempt failed and another one will follow.
-    BackingOff,
-    /// Confirmed.
-    Done,
-}
-
-/// What the protocol needs to know about a step's effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    ReadOnly,
-    Compensable,
-    Uncompensated,
-}
-
-/// The attempts at an action or at its undoing, for people.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Attempts {
-    /// How many were sent by this owner.
-    pub count: u32,
-    /// When the first was sent.
-    pub started_at: Option<DateTime<Utc>>,
-    /// When it was settled.
-    pub finished_at: Option<DateTime<Utc>>,
-    /// What went wrong last.
-    pub error: Option<String>,
-}
-
-impl Attempts {
-    fn sent(&mut self, at: DateTime<Utc>) {
-        self.count += 1;
-        self.started_at.get_or_insert(at);
-    }
-
-    fn not_sent(&mut self) {
-        self.count -= 1;
-    }
-}
-
-/// One step of one saga.
-#[derive(Clone, Debug)]
-pub struct StepRecord {
-    name: &'static str,
-    participant: &'static str,
-    kind: Kind,
-    /// How far its action is.
-    pub action: Action,
-    /// How far its undoing is.
-    pub undo: Undo,
-    /// The attempts at its action.
-    pub attempts: Attempts,
-    /// The attempts at undoing it.
-    pub undo_attempts: Attempts,
-    may_have_happened: bool,
-}
-
-impl StepRecord {
-    /// Takes over what people saw under an earlier owner; nothing is decided by it.
-    fn carry_over(&mut self, view: &StepView) {
-        self.attempts = Attempts {
-            count: view.attempts,
-            started_at: view.started_at,
-            finished_at: view.finished_at,
-            error: view.error.clone(),
-        };
-        if let Some(undo) = &view.compensation {
-            self.undo_attempts = Attempts {
-                count: undo.attempts,
-                started_at: undo.started_at,
-                finished_at: None,
-                error: undo.error.clone(),
-            };
-        }
-    }
-
-    /// Returns its name.
-    pub fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// Returns who does it.
-    pub fn participant(&self) -> &'static str {
-        self.participant
-    }
-
-    /// Returns its state as people see it: see [`StepView::state`].
-    pub fn state(&self) -> &'static str {
-        match (self.undo, self.action) {
-            (Undo::Done, _) => "compensated",
-            (Undo::Running | Undo::BackingOff, _) => "compensating",
-            (Undo::None, Action::Pending) => "pending",
-            (Undo::None, Action::Running) => "running",
-            (Undo::None, Action::BackingOff) => "backing_off",
-            (Undo::None, Action::Done) => "done",
-            (Undo::None, Action::Refused) => "refused",
-            (Undo::None, Action::Unknown) => "unknown",
-        }
-    }
-
-    fn needs_undo(&self) -> bool {
-        self.kind == Kind::Compensable && self.undo != Undo::Done && self.may_have_happened
-    }
-}
-
-/// Something that happened to a saga.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// The client does not want to wait: the saga must be in the log before anything else.
-    BeginWanted,
-    /// `begin` is durable, with the outputs known when it was written.
-    Begun {
-        /// Whether every read had answered by then.
-        outputs: OutputsInLog,
-    },
-    /// The outputs of the reads are durable.
-    OutputsWritten,
-    /// A call for this step's action left.
-    ActionSent(usize),
-    /// It is done.
-    ActionDone(usize, Outputs),
-    /// The participant decided against it.
-    ActionRefused(usize, Failure),
-    /// An attempt failed; another follows.
-    ActionFailed(usize, String, Sent),
-    /// It was not sent, since the participant is known to be down: it was no attempt, and one follows.
-    ActionParked(usize),
-    /// The last attempt failed.
-    ActionGivenUp(usize, Failure, String, Sent),
-    /// The deadline passed or a client cancelled.
-    Interrupted(Cause),
-    /// The turn is durable.
-    TurnedBack,
-    /// A call that undoes this step left.
-    CompensationSent(usize),
-    /// Undoing is confirmed.
-    CompensationDone(usize),
-    /// Undoing is not confirmed; another attempt follows.
-    CompensationFailed(usize, String),
-    /// The call that undoes this step was not sent, since the participant is known to be down; one follows.
-    CompensationParked(usize),
-    /// The row says FAILED: undoing takes too long. It goes on.
-    MarkedFailed,
-    /// The end is durable.
-    Ended(Status),
-}
-
-/// Whether the log holds what the reads gave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OutputsInLog {
-    /// All of it.
-    Complete,
-    /// Not yet.
-    Missing,
-}
-
-/// An event that the protocol does not allow in this state.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{event} is not allowed: {reason}")]
-pub struct IllegalTransition {
-    /// The event.
-    pub event: String,
-    /// What it would break.
-    pub reason: &'static str,
 }
 
 /// Everything that is known about one saga's progress.
@@ -397,89 +217,6 @@ impl SagaLog {
         Ok(())
     }
 
-    /// Says which rule of the protocol the event would break, if it would.
-    fn forbids(&self, event: &Event) -> Option<&'static str> {
-        if self.ended.is_some() {
-            return Some("the saga has ended");
-        }
-        let check = |allowed: bool, reason: &'static str| (!allowed).then_some(reason);
-        let action_is =
-            |index: &usize, action: Action| self.steps.get(*index).is_some_and(|step| step.action == action);
-        let undo_is = |index: &usize, undo: Undo| self.steps.get(*index).is_some_and(|step| step.undo == undo);
-        match event {
-            Event::BeginWanted => None,
-            Event::Begun { .. } => check(!self.begun, "begin is durable already"),
-            Event::OutputsWritten => check(self.begun && self.reads_are_done(), "the reads have not answered"),
-            Event::ActionSent(index) => self.forbids_action(*index),
-            Event::ActionDone(index, _)
-            | Event::ActionRefused(index, _)
-            | Event::ActionFailed(index, ..)
-            | Event::ActionParked(index)
-            | Event::ActionGivenUp(index, ..) => {
-                check(action_is(index, Action::Running), "no call for it is in flight")
-            }
-            // A cancel is a flag in the row, which `end = COMPLETED` respects; the deadline is nobody's flag.
-            Event::Interrupted(cause) => check(
-                self.direction == Direction::Forward && (*cause == Cause::Cancelled || !self.all_actions_done()),
-                "every action is done, or it turned back already",
-            ),
-            Event::TurnedBack => check(
-                self.begun && self.cause.is_some() && self.direction == Direction::Forward,
-                "it has no cause, is not in the log, or turned back already",
-            ),
-            Event::CompensationSent(index) => self.forbids_compensation(*index),
-            Event::CompensationDone(index) | Event::CompensationFailed(index, _) | Event::CompensationParked(index) => {
-                check(undo_is(index, Undo::Running), "no call that undoes it is in flight")
-            }
-            Event::MarkedFailed => check(self.direction == Direction::Compensating, "only undoing can fail"),
-            Event::Ended(Status::Completed) => check(
-                self.begun && self.all_actions_done() && self.cause.is_none(),
-                "a step is not done, or it turned back",
-            ),
-            Event::Ended(Status::Compensated) => {
-                check(self.cause.is_some() && self.next_to_undo().is_none(), "an effect may still be there")
-            }
-            Event::Ended(Status::Failed) => {
-                check(self.marked_failed, "only a saga marked FAILED is resolved as FAILED")
-            }
-            Event::Ended(Status::Pending | Status::Compensating) => Some("that is no end"),
-        }
-    }
-
-    fn forbids_action(&self, index: usize) -> Option<&'static str> {
-        let Some(step) = self.steps.get(index) else { return Some("there is no such step") };
-        if self.cause.is_some() || self.direction == Direction::Compensating {
-            return Some("the saga turns back");
-        }
-        if !matches!(step.action, Action::Pending | Action::BackingOff) {
-            return Some("it is in flight or settled already");
-        }
-        if !self.steps[..index].iter().all(|earlier| earlier.action == Action::Done) {
-            return Some("an earlier step is not done");
-        }
-        if step.kind != Kind::ReadOnly && !(self.begun && self.outputs_in_log == OutputsInLog::Complete) {
-            return Some("begin is not durable with what the reads gave");
-        }
-        None
-    }
-
-    fn forbids_compensation(&self, index: usize) -> Option<&'static str> {
-        let Some(step) = self.steps.get(index) else { return Some("there is no such step") };
-        if self.direction == Direction::Forward {
-            return Some("the turn is not durable");
-        }
-        if step.kind != Kind::Compensable {
-            return Some("it has no compensation");
-        }
-        if matches!(step.undo, Undo::Running | Undo::Done) {
-            return Some("it is in flight or confirmed already");
-        }
-        if self.steps[index + 1..].iter().any(StepRecord::needs_undo) {
-            return Some("a later step is not undone yet");
-        }
-        None
-    }
-
     /// Returns the first step that is not done, if there is one.
     pub fn next_to_do(&self) -> Option<usize> {
         self.steps.iter().position(|step| step.action != Action::Done)
@@ -568,79 +305,6 @@ impl SagaLog {
     /// Returns every step as people and the status endpoint see it.
     pub fn timeline(&self) -> Vec<StepView> {
         self.steps.iter().map(StepView::of).collect()
-    }
-}
-
-/// One step as the status endpoint and the row's timeline show it.
-#[derive(Clone, Debug, Serialize, serde::Deserialize, utoipa::ToSchema, PartialEq, Eq)]
-#[schema(as = Step)]
-pub struct StepView {
-    /// The step.
-    pub step: String,
-    /// Who does it.
-    pub participant: String,
-    /// `pending`, `running`, `backing_off`, `done`, `refused`, `unknown`, `compensating` or `compensated`.
-    #[schema(
-        pattern = "^(pending|running|backing_off|done|refused|unknown|compensating|compensated)$",
-        example = "done"
-    )]
-    pub state: String,
-    /// How often its action was asked for.
-    pub attempts: u32,
-    /// When it was first asked for.
-    #[serde(with = "common::wire::rfc3339::option")]
-    #[schema(required)]
-    pub started_at: Option<DateTime<Utc>>,
-    /// When its action was settled.
-    #[serde(with = "common::wire::rfc3339::option")]
-    #[schema(required)]
-    pub finished_at: Option<DateTime<Utc>>,
-    /// What went wrong last.
-    #[schema(required)]
-    pub error: Option<String>,
-    /// Its undoing, once that was asked for.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    #[schema(nullable = false)]
-    pub compensation: Option<CompensationView>,
-}
-
-/// The undoing of a step as people see it.
-#[derive(Clone, Debug, Serialize, serde::Deserialize, utoipa::ToSchema, PartialEq, Eq)]
-#[schema(as = Compensation)]
-pub struct CompensationView {
-    /// How often it was asked for.
-    pub attempts: u32,
-    /// When it was first asked for.
-    #[serde(with = "common::wire::rfc3339::option")]
-    #[schema(required)]
-    pub started_at: Option<DateTime<Utc>>,
-    /// When it was confirmed.
-    #[serde(with = "common::wire::rfc3339::option")]
-    #[schema(required)]
-    pub finished_at: Option<DateTime<Utc>>,
-    /// What went wrong last.
-    #[schema(required)]
-    pub error: Option<String>,
-}
-
-impl StepView {
-    fn of(step: &StepRecord) -> StepView {
-        let compensation = (step.undo != Undo::None).then(|| CompensationView {
-            attempts: step.undo_attempts.count,
-            started_at: step.undo_attempts.started_at,
-            finished_at: step.undo_attempts.finished_at,
-            error: step.undo_attempts.error.clone(),
-        });
-        StepView {
-            step: step.name.to_owned(),
-            participant: step.participant.to_owned(),
-            state: step.state().to_owned(),
-            attempts: step.attempts.count,
-            started_at: step.attempts.started_at,
-            finished_at: step.attempts.finished_at,
-            error: step.attempts.error.clone(),
-            compensation,
-        }
     }
 }
 

@@ -5,21 +5,22 @@
 //! What listeners are told goes into `saga_event` in the statement that makes it true. The changes of steps that nobody
 //! awaits come first in a transaction: they are older than any write of their saga that shares it.
 
+mod columns;
+
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use common::db::Connection;
 use common::group_commit::{BatchError, BatchWriter};
 use uuid::Uuid;
 
-use crate::events::change::{self, StateChange};
+use self::columns::{BeginColumns, ChangeColumns};
 use crate::saga::SagaId;
 use crate::store::Owner;
 use crate::store::events::{NewSteps, insert_steps};
 use crate::store::reader::{parse_direction, parse_status};
-use crate::store::record::{Change, LogItem, LogWrite, NewSaga, RowState, WriteReport, judge};
+use crate::store::record::{Change, LogItem, LogWrite, RowState, WriteReport, judge};
 
 // A begin needs a live lease of the process that writes it; the order of the rows is the caller's (by user and key), so
 // that two nodes never wait for each other in a circle.
@@ -316,100 +317,4 @@ async fn key_holders(
 fn sort_key(item: &LogWrite) -> (String, String, SagaId) {
     let (user, key) = key_of(item).unwrap_or_default();
     (user, key, item.saga_id)
-}
-
-#[derive(Default)]
-struct BeginColumns<'a> {
-    id: Vec<Uuid>,
-    definition: Vec<&'a str>,
-    version: Vec<i32>,
-    user_id: Vec<&'a str>,
-    cents: Vec<i64>,
-    product: Vec<Option<&'a str>>,
-    outputs: Vec<String>,
-    error: Vec<Option<&'a str>>,
-    timeline: Vec<String>,
-    key: Vec<Option<&'a str>>,
-    fingerprint: Vec<Option<&'a [u8]>>,
-    nonce: Vec<Uuid>,
-    epoch: Vec<i32>,
-    attention: Vec<Option<&'a str>>,
-    deadline_ms: Vec<i64>,
-    created_at: Vec<DateTime<Utc>>,
-    ended_at: Vec<Option<DateTime<Utc>>>,
-    changes: Vec<Option<String>>,
-}
-
-impl<'a> BeginColumns<'a> {
-    fn push(&mut self, item: &'a LogWrite, saga: &'a NewSaga, ended: Option<&'a str>) {
-        self.id.push(item.saga_id.0);
-        self.definition.push(saga.definition);
-        self.version.push(saga.definition_version);
-        self.user_id.push(saga.order.user_id.as_str());
-        self.cents.push(saga.order.amount.cents());
-        self.product.push(saga.order.product_id.as_ref().map(|id| id.as_str()));
-        self.outputs.push(json(&item.outputs));
-        self.error.push(ended);
-        self.timeline.push(json(&item.timeline));
-        self.key.push(saga.key.as_ref().map(|key| key.key.as_str()));
-        self.fingerprint.push(saga.key.as_ref().map(|key| key.fingerprint.as_slice()));
-        self.nonce.push(saga.nonce);
-        self.epoch.push(item.epoch);
-        self.attention.push(item.attention.as_deref());
-        self.deadline_ms.push(i64::try_from(saga.deadline.as_millis()).unwrap_or(i64::MAX));
-        self.created_at.push(saga.created_at);
-        self.ended_at.push(ended.map(|_| item.at));
-        self.changes.push(change::to_row(&item.changes));
-    }
-}
-
-#[derive(Default)]
-struct ChangeColumns<'a> {
-    id: Vec<Uuid>,
-    epoch: Vec<i32>,
-    status: Vec<Option<&'a str>>,
-    direction: Vec<Option<&'a str>>,
-    error: Vec<Option<&'a str>>,
-    outputs: Vec<String>,
-    timeline: Vec<String>,
-    attention: Vec<Option<&'a str>>,
-    wake_ms: Vec<Option<i64>>,
-    at: Vec<DateTime<Utc>>,
-    ended_at: Vec<Option<DateTime<Utc>>>,
-    changes: Vec<Option<String>>,
-    tells_status: Vec<bool>,
-}
-
-impl<'a> ChangeColumns<'a> {
-    fn push(&mut self, item: &'a LogWrite) {
-        const BACK: Option<&str> = Some("compensating");
-        let (status, direction, error, wake_ms, ended) = match &item.change {
-            Change::Begin { .. } | Change::Outputs => (None, None, None, None, None),
-            Change::TurnBack { cause } => (Some("COMPENSATING"), BACK, Some(cause.as_str()), None, None),
-            Change::MarkFailed { wake_in } => {
-                (Some("FAILED"), None, None, Some(i64::try_from(wake_in.as_millis()).unwrap_or(i64::MAX)), None)
-            }
-            Change::End { status, error } => {
-                let direction = if *status == crate::saga::Status::Completed { None } else { BACK };
-                (Some(status.as_str()), direction, error.as_deref(), None, Some(item.at))
-            }
-        };
-        self.id.push(item.saga_id.0);
-        self.epoch.push(item.epoch);
-        self.status.push(status);
-        self.direction.push(direction);
-        self.error.push(error);
-        self.outputs.push(json(&item.outputs));
-        self.timeline.push(json(&item.timeline));
-        self.attention.push(item.attention.as_deref());
-        self.wake_ms.push(wake_ms);
-        self.at.push(item.at);
-        self.ended_at.push(ended);
-        self.changes.push(change::to_row(&item.changes));
-        self.tells_status.push(item.changes.iter().any(|change| matches!(change, StateChange::Saga { .. })));
-    }
-}
-
-fn json<T: serde::Serialize>(value: &T) -> String {
-    serde_json::to_string(value).expect("plain records of strings and numbers serialise")
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::checkout::{StockRule, definition};
+use crate::saga::outcome::Failure;
 use crate::saga::plan::{self, Decision};
 
 const CHOOSE: usize = 0;

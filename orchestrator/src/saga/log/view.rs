@@ -1,0 +1,80 @@
+//! A step as people see it, in the status endpoint and in the row's timeline.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::step::{StepRecord, Undo};
+
+/// One step as the status endpoint and the row's timeline show it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema, PartialEq, Eq)]
+#[schema(as = Step)]
+pub struct StepView {
+    /// The step.
+    pub step: String,
+    /// Who does it.
+    pub participant: String,
+    /// `pending`, `running`, `backing_off`, `done`, `refused`, `unknown`, `compensating` or `compensated`.
+    #[schema(
+        pattern = "^(pending|running|backing_off|done|refused|unknown|compensating|compensated)$",
+        example = "done"
+    )]
+    pub state: String,
+    /// How often its action was asked for.
+    pub attempts: u32,
+    /// When it was first asked for.
+    #[serde(with = "common::wire::rfc3339::option")]
+    #[schema(required)]
+    pub started_at: Option<DateTime<Utc>>,
+    /// When its action was settled.
+    #[serde(with = "common::wire::rfc3339::option")]
+    #[schema(required)]
+    pub finished_at: Option<DateTime<Utc>>,
+    /// What went wrong last.
+    #[schema(required)]
+    pub error: Option<String>,
+    /// Its undoing, once that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schema(nullable = false)]
+    pub compensation: Option<CompensationView>,
+}
+
+/// The undoing of a step as people see it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema, PartialEq, Eq)]
+#[schema(as = Compensation)]
+pub struct CompensationView {
+    /// How often it was asked for.
+    pub attempts: u32,
+    /// When it was first asked for.
+    #[serde(with = "common::wire::rfc3339::option")]
+    #[schema(required)]
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it was confirmed.
+    #[serde(with = "common::wire::rfc3339::option")]
+    #[schema(required)]
+    pub finished_at: Option<DateTime<Utc>>,
+    /// What went wrong last.
+    #[schema(required)]
+    pub error: Option<String>,
+}
+
+impl StepView {
+    pub(super) fn of(step: &StepRecord) -> StepView {
+        let compensation = (step.undo != Undo::None).then(|| CompensationView {
+            attempts: step.undo_attempts.count,
+            started_at: step.undo_attempts.started_at,
+            finished_at: step.undo_attempts.finished_at,
+            error: step.undo_attempts.error.clone(),
+        });
+        StepView {
+            step: step.name.to_owned(),
+            participant: step.participant.to_owned(),
+            state: step.state().to_owned(),
+            attempts: step.attempts.count,
+            started_at: step.attempts.started_at,
+            finished_at: step.attempts.finished_at,
+            error: step.attempts.error.clone(),
+            compensation,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! A batch as columns: what the set-based statements of the writer take.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::events::change::{self, StateChange};
+use crate::saga::Status;
+use crate::store::record::{Change, LogWrite, NewSaga};
+
+#[derive(Default)]
+pub(super) struct BeginColumns<'a> {
+    pub(super) id: Vec<Uuid>,
+    pub(super) definition: Vec<&'a str>,
+    pub(super) version: Vec<i32>,
+    pub(super) user_id: Vec<&'a str>,
+    pub(super) cents: Vec<i64>,
+    pub(super) product: Vec<Option<&'a str>>,
+    pub(super) outputs: Vec<String>,
+    pub(super) error: Vec<Option<&'a str>>,
+    pub(super) timeline: Vec<String>,
+    pub(super) key: Vec<Option<&'a str>>,
+    pub(super) fingerprint: Vec<Option<&'a [u8]>>,
+    pub(super) nonce: Vec<Uuid>,
+    pub(super) epoch: Vec<i32>,
+    pub(super) attention: Vec<Option<&'a str>>,
+    pub(super) deadline_ms: Vec<i64>,
+    pub(super) created_at: Vec<DateTime<Utc>>,
+    pub(super) ended_at: Vec<Option<DateTime<Utc>>>,
+    pub(super) changes: Vec<Option<String>>,
+}
+
+impl<'a> BeginColumns<'a> {
+    pub(super) fn push(&mut self, item: &'a LogWrite, saga: &'a NewSaga, ended: Option<&'a str>) {
+        self.id.push(item.saga_id.0);
+        self.definition.push(saga.definition);
+        self.version.push(saga.definition_version);
+        self.user_id.push(saga.order.user_id.as_str());
+        self.cents.push(saga.order.amount.cents());
+        self.product.push(saga.order.product_id.as_ref().map(|id| id.as_str()));
+        self.outputs.push(json(&item.outputs));
+        self.error.push(ended);
+        self.timeline.push(json(&item.timeline));
+        self.key.push(saga.key.as_ref().map(|key| key.key.as_str()));
+        self.fingerprint.push(saga.key.as_ref().map(|key| key.fingerprint.as_slice()));
+        self.nonce.push(saga.nonce);
+        self.epoch.push(item.epoch);
+        self.attention.push(item.attention.as_deref());
+        self.deadline_ms.push(i64::try_from(saga.deadline.as_millis()).unwrap_or(i64::MAX));
+        self.created_at.push(saga.created_at);
+        self.ended_at.push(ended.map(|_| item.at));
+        self.changes.push(change::to_row(&item.changes));
+    }
+}
+
+#[derive(Default)]
+pub(super) struct ChangeColumns<'a> {
+    pub(super) id: Vec<Uuid>,
+    pub(super) epoch: Vec<i32>,
+    pub(super) status: Vec<Option<&'a str>>,
+    pub(super) direction: Vec<Option<&'a str>>,
+    pub(super) error: Vec<Option<&'a str>>,
+    pub(super) outputs: Vec<String>,
+    pub(super) timeline: Vec<String>,
+    pub(super) attention: Vec<Option<&'a str>>,
+    pub(super) wake_ms: Vec<Option<i64>>,
+    pub(super) at: Vec<DateTime<Utc>>,
+    pub(super) ended_at: Vec<Option<DateTime<Utc>>>,
+    pub(super) changes: Vec<Option<String>>,
+    pub(super) tells_status: Vec<bool>,
+}
+
+impl<'a> ChangeColumns<'a> {
+    pub(super) fn push(&mut self, item: &'a LogWrite) {
+        const BACK: Option<&str> = Some("compensating");
+        let (status, direction, error, wake_ms, ended) = match &item.change {
+            Change::Begin { .. } | Change::Outputs => (None, None, None, None, None),
+            Change::TurnBack { cause } => (Some("COMPENSATING"), BACK, Some(cause.as_str()), None, None),
+            Change::MarkFailed { wake_in } => {
+                (Some("FAILED"), None, None, Some(i64::try_from(wake_in.as_millis()).unwrap_or(i64::MAX)), None)
+            }
+            Change::End { status, error } => {
+                let direction = if *status == Status::Completed { None } else { BACK };
+                (Some(status.as_str()), direction, error.as_deref(), None, Some(item.at))
+            }
+        };
+        self.id.push(item.saga_id.0);
+        self.epoch.push(item.epoch);
+        self.status.push(status);
+        self.direction.push(direction);
+        self.error.push(error);
+        self.outputs.push(json(&item.outputs));
+        self.timeline.push(json(&item.timeline));
+        self.attention.push(item.attention.as_deref());
+        self.wake_ms.push(wake_ms);
+        self.at.push(item.at);
+        self.ended_at.push(ended);
+        self.changes.push(change::to_row(&item.changes));
+        self.tells_status.push(item.changes.iter().any(|change| matches!(change, StateChange::Saga { .. })));
+    }
+}
+
+fn json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("plain records of strings and numbers serialise")
+}
