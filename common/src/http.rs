@@ -19,6 +19,7 @@ mod front;
 mod health;
 mod metrics;
 pub mod openapi;
+pub mod page;
 mod request;
 mod routes;
 mod serve;

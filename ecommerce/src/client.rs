@@ -10,7 +10,10 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::{ending::Failure, output::printable};
+use crate::{
+    ending::Failure,
+    output::{self, printable},
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longer than an orchestrator lets its clients wait for the end of a saga.
@@ -112,7 +115,53 @@ impl Target {
     }
 }
 
+/// Which part of a list.
+#[derive(Args)]
+pub(crate) struct Part {
+    /// How many at most
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    limit: u16,
+    /// Where an earlier list left off
+    #[arg(long)]
+    cursor: Option<String>,
+}
+
+impl Part {
+    /// Asks for it.
+    pub(crate) fn add_to(&self, url: &mut Url) {
+        let mut query = url.query_pairs_mut();
+        query.append_pair("limit", &self.limit.to_string());
+        if let Some(cursor) = &self.cursor {
+            query.append_pair("cursor", cursor);
+        }
+    }
+}
+
+/// A part of a list as it comes.
+#[derive(Deserialize)]
+pub(crate) struct Page<T> {
+    pub(crate) total: u64,
+    pub(crate) transactions: Vec<T>,
+    next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// Says how much of the list this is, and how to see the rest.
+    pub(crate) fn extent(&self) -> String {
+        let more = self.next_cursor.as_ref();
+        let more = more.map_or_else(String::new, |cursor| format!("; more with --cursor {}", printable(cursor)));
+        format!("{} of {}{more}", self.transactions.len(), self.total)
+    }
+}
+
 impl Answer {
+    /// Prints the answer: as it came for machines, as `shown` makes it for people. Either way it must be readable.
+    pub(crate) fn print<T: DeserializeOwned>(self, json: bool, shown: impl FnOnce(T) -> String) -> Result<(), Failure> {
+        let body: T = self.read()?;
+        output::print(&if json { self.body.trim_end().to_owned() } else { shown(body) });
+        Ok(())
+    }
+
     /// Reads the body.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_str(&self.body).map_err(|error| {

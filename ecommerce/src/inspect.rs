@@ -67,10 +67,7 @@ impl Inspect {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
         let url = self.target.url(&["saga", &self.id.to_string(), "inspect"])?;
         let answer = self.target.get(url).await?;
-        match self.target.json {
-            true => output::print(answer.body.trim_end()),
-            false => output::print(&shown(answer.read()?)),
-        }
+        answer.print(self.target.json, shown)?;
         Ok(Ended::Done)
     }
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    client::{Target, exact},
+    client::{Page, Part, Target, exact},
     ending::{Ended, Failure},
     output,
 };
@@ -21,21 +21,10 @@ pub(crate) struct List {
     /// Only this user's
     #[arg(long, value_name = "ID")]
     user: Option<String>,
-    /// How many at most
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    limit: u16,
-    /// Where an earlier list left off
-    #[arg(long)]
-    cursor: Option<String>,
+    #[command(flatten)]
+    part: Part,
     #[command(flatten)]
     target: Target,
-}
-
-#[derive(Deserialize)]
-struct Page {
-    total: u64,
-    transactions: Vec<Saga>,
-    next_cursor: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -53,25 +42,20 @@ impl List {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
         let mut url = self.target.url(&["saga", "transactions"])?;
         let status = self.status.map(|status| status.to_ascii_uppercase());
-        let filters = [("status", status), ("user_id", self.user), ("cursor", self.cursor)];
-        url.query_pairs_mut().append_pair("limit", &self.limit.to_string());
-        for (name, value) in filters {
+        self.part.add_to(&mut url);
+        for (name, value) in [("status", status), ("user_id", self.user)] {
             if let Some(value) = value {
                 url.query_pairs_mut().append_pair(name, &value);
             }
         }
         let answer = self.target.get(url).await?;
-        let page: Page = answer.read()?;
-        match self.target.json {
-            true => output::print(answer.body.trim_end()),
-            false => output::print(&shown(page)),
-        }
+        answer.print(self.target.json, shown)?;
         Ok(Ended::Done)
     }
 }
 
-fn shown(page: Page) -> String {
-    let count = page.transactions.len();
+fn shown(page: Page<Saga>) -> String {
+    let extent = page.extent();
     let rows = page.transactions.into_iter().map(|saga| {
         let amount = saga.amount.as_deref().map(exact);
         [
@@ -86,8 +70,5 @@ fn shown(page: Page) -> String {
     });
     let header = ["transaction", "status", "user", "product", "amount", "created", "error"];
     let table = output::table(header, rows);
-    let more = page
-        .next_cursor
-        .map_or_else(String::new, |cursor| format!("; more with --cursor {}", output::printable(&cursor)));
-    format!("{table}\n{count} of {}{more}", page.total)
+    format!("{table}\n{extent}")
 }

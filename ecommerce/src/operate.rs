@@ -6,7 +6,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::{
-    client::{Answer, Target, transaction_id},
+    client::{Page, Part, Target, transaction_id},
     ending::{Ended, Failure},
     output,
 };
@@ -84,42 +84,28 @@ async fn post(target: &Target, path: &[&str], body: Option<String>, expected: St
     if answer.status != expected {
         return Err(answer.into_failure());
     }
-    match target.json {
-        true => output::print(answer.body.trim_end()),
-        false => output::print(&sentence(&answer)?),
-    }
+    answer.print(target.json, sentence)?;
     Ok(Ended::Done)
 }
 
-fn sentence(answer: &Answer) -> Result<String, Failure> {
-    let Said { transaction_id, status, message, note, woken } = answer.read()?;
+fn sentence(said: Said) -> String {
+    let Said { transaction_id, status, message, note, woken } = said;
     if let Some(woken) = woken {
-        return Ok(format!("{woken} sagas are tried again at once"));
+        return format!("{woken} sagas are tried again at once");
     }
     let id = transaction_id.unwrap_or_default();
     let status = status.unwrap_or_default();
     let said = message.or(note.map(|note| format!("resolved: {note}"))).unwrap_or_default();
-    Ok(output::printable(&format!("{id} {status}: {said}")))
+    output::printable(&format!("{id} {status}: {said}"))
 }
 
 /// The options of `attention`.
 #[derive(Args)]
 pub(crate) struct Attention {
-    /// How many at most
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    limit: u16,
-    /// Where an earlier list left off
-    #[arg(long)]
-    cursor: Option<String>,
+    #[command(flatten)]
+    part: Part,
     #[command(flatten)]
     target: Target,
-}
-
-#[derive(Deserialize)]
-struct Page {
-    total: u64,
-    transactions: Vec<Entry>,
-    next_cursor: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -141,41 +127,34 @@ struct Why {
 impl Attention {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
         let mut url = self.target.url(&["saga", "attention"])?;
-        url.query_pairs_mut().append_pair("limit", &self.limit.to_string());
-        if let Some(cursor) = &self.cursor {
-            url.query_pairs_mut().append_pair("cursor", cursor);
-        }
+        self.part.add_to(&mut url);
         let answer = self.target.get(url).await?;
-        if self.target.json {
-            output::print(answer.body.trim_end());
-            return Ok(Ended::Done);
-        }
-        let page: Page = answer.read()?;
-        if page.total == 0 {
-            output::print("nobody has to look at anything");
-            return Ok(Ended::Done);
-        }
-        let shown = page.transactions.len();
-        let rows = page.transactions.into_iter().map(|entry| {
-            let Entry { transaction_id, status, attention } = entry;
-            let Why { reason, age_seconds, step, attempts, last_error } = attention;
-            [
-                output::cell(transaction_id),
-                output::state(&status),
-                output::optional(step),
-                output::cell(attempts.to_string()),
-                output::cell(age(age_seconds)),
-                output::cell(last_error.unwrap_or(reason)),
-            ]
-        });
-        output::print(&output::table(["transaction", "status", "step", "attempts", "age", "error"], rows));
-        let more = page.next_cursor.map(|cursor| format!("; more with --cursor {cursor}")).unwrap_or_default();
-        output::print(&format!(
-            "{shown} of {}{more}\n`ecommerce retry ID` (or --all) tries again now, `ecommerce resolve ID --note …` settles one",
-            page.total
-        ));
+        answer.print(self.target.json, shown)?;
         Ok(Ended::Done)
     }
+}
+
+fn shown(page: Page<Entry>) -> String {
+    if page.total == 0 {
+        return "nobody has to look at anything".to_owned();
+    }
+    let extent = page.extent();
+    let rows = page.transactions.into_iter().map(|entry| {
+        let Entry { transaction_id, status, attention } = entry;
+        let Why { reason, age_seconds, step, attempts, last_error } = attention;
+        [
+            output::cell(transaction_id),
+            output::state(&status),
+            output::optional(step),
+            output::cell(attempts.to_string()),
+            output::cell(age(age_seconds)),
+            output::cell(last_error.unwrap_or(reason)),
+        ]
+    });
+    let table = output::table(["transaction", "status", "step", "attempts", "age", "error"], rows);
+    format!(
+        "{table}\n{extent}\n`ecommerce retry ID` (or --all) tries again now, `ecommerce resolve ID --note …` settles one"
+    )
 }
 
 fn age(seconds: u64) -> String {

@@ -51,11 +51,7 @@ impl Status {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
         let url = self.target.url(&["saga", "status", &self.id.to_string()])?;
         let answer = self.target.get(url).await?;
-        let saga: Saga = answer.read()?;
-        match self.target.json {
-            true => output::print(answer.body.trim_end()),
-            false => output::print(&shown(saga)),
-        }
+        answer.print(self.target.json, shown)?;
         Ok(Ended::Done)
     }
 }

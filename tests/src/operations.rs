@@ -11,6 +11,17 @@ use crate::{
 /// Stands for the transaction id in paths, bodies and expectations.
 const ID: &str = "$ID";
 
+/// Every operation that the failure lab knows, with its service.
+pub const FAULTY: [(&str, &str); 7] = [
+    ("catalog", "product"),
+    ("payments", "charge"),
+    ("payments", "refund"),
+    ("inventory", "decrease"),
+    ("inventory", "restore"),
+    ("purchases", "create"),
+    ("purchases", "cancel"),
+];
+
 /// An action of a participant and its compensation.
 pub struct Operation {
     /// Who does it.

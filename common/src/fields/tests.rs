@@ -1,3 +1,5 @@
+//! Bodies that are none, and fields that are bad, each of them named.
+
 use hyper::StatusCode;
 
 use super::*;

@@ -1,143 +1,11 @@
 //! Trees under a paused clock: every back-off is exact, and takes no time.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod kit;
 
-use ractor::ActorProcessingErr;
 use tokio::time::Instant;
 
+use self::kit::*;
 use super::*;
-
-/// What happened, in order.
-#[derive(Clone, Default)]
-struct Diary(Arc<Mutex<Vec<String>>>);
-
-impl Diary {
-    fn note(&self, entry: impl Into<String>) {
-        self.0.lock().unwrap().push(entry.into());
-    }
-
-    fn entries(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
-    }
-}
-
-/// An actor that does what it is told, above all to die.
-struct Mortal;
-
-#[derive(Clone)]
-struct MortalArguments {
-    name: &'static str,
-    diary: Diary,
-    start: Arc<Mutex<Start>>,
-    card: Arc<ActorCard>,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Start {
-    Works,
-    Fails,
-    Panics,
-    Hangs,
-}
-
-enum MortalMsg {
-    Note(&'static str),
-    Rest,
-    Panic,
-    Fail,
-    End,
-    Hang,
-}
-
-impl Actor for Mortal {
-    type Msg = MortalMsg;
-    type State = MortalArguments;
-    type Arguments = MortalArguments;
-
-    async fn pre_start(
-        &self,
-        _: ActorRef<MortalMsg>,
-        arguments: MortalArguments,
-    ) -> Result<MortalArguments, ActorProcessingErr> {
-        let start = *arguments.start.lock().unwrap();
-        match start {
-            Start::Works => arguments.diary.note(format!("{} started", arguments.name)),
-            Start::Fails => return Err("cannot start".into()),
-            Start::Panics => panic!("panics at its start"),
-            Start::Hangs => std::future::pending().await,
-        }
-        Ok(arguments)
-    }
-
-    async fn handle(
-        &self,
-        myself: ActorRef<MortalMsg>,
-        message: MortalMsg,
-        state: &mut MortalArguments,
-    ) -> Result<(), ActorProcessingErr> {
-        state.card.handled();
-        match message {
-            MortalMsg::Note(text) => state.diary.note(format!("{} {text}", state.name)),
-            MortalMsg::Rest => tokio::time::sleep(Duration::from_millis(100)).await,
-            MortalMsg::Panic => panic!("told to panic"),
-            MortalMsg::Fail => return Err("told to fail".into()),
-            MortalMsg::End => myself.stop(None),
-            MortalMsg::Hang => std::future::pending().await,
-        }
-        Ok(())
-    }
-
-    async fn post_stop(&self, _: ActorRef<MortalMsg>, state: &mut MortalArguments) -> Result<(), ActorProcessingErr> {
-        state.diary.note(format!("{} stopped", state.name));
-        Ok(())
-    }
-}
-
-/// A mortal in a tree.
-struct Subject {
-    handle: Handle<MortalMsg>,
-    start: Arc<Mutex<Start>>,
-    card: Arc<ActorCard>,
-    spec: ChildSpec,
-}
-
-fn stack() -> String {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    format!("supervision-test-{}", NUMBER.fetch_add(1, Ordering::Relaxed))
-}
-
-fn mortal(stack: &str, name: &'static str, diary: &Diary) -> Subject {
-    let (handle, start) = (Handle::new(), Arc::new(Mutex::new(Start::Works)));
-    let card = ActorCard::new(format!("{stack}/service/{name}"), "mortal");
-    let arguments = MortalArguments { name, diary: diary.clone(), start: start.clone(), card: card.clone() };
-    let spec = child(card.clone(), handle.clone(), move || (Mortal, arguments.clone()));
-    Subject { handle, start, card, spec }
-}
-
-fn spec(name: String, max_restarts: u32, children: &[&Subject]) -> SupervisorSpec {
-    SupervisorSpec {
-        card: ActorCard::new(name, "supervisor"),
-        budget: Budget { max_restarts, within: Duration::from_secs(10) },
-        backoff: Backoff { min: Duration::from_millis(50), max: Duration::from_millis(150) },
-        children: children.iter().map(|subject| subject.spec.clone()).collect(),
-    }
-}
-
-/// Waits for a condition; time passes by itself under a paused clock.
-async fn wait_until(what: &str, holds: impl Fn() -> bool) {
-    for _ in 0..100_000 {
-        if holds() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    panic!("{what} never came true");
-}
-
-async fn wait_for_restart(subject: &Subject, restarts: u32) {
-    wait_until("the restart", || subject.card.restarts() == restarts && subject.card.view().status == "running").await;
-}
 
 #[tokio::test(start_paused = true)]
 async fn whatever_ends_an_actor_restarts_it_and_its_handle_follows() {
@@ -182,7 +50,7 @@ async fn each_restart_within_the_window_waits_twice_as_long_up_to_a_limit() {
         // The test itself looks once a millisecond.
         assert!((expected..expected + 5).contains(wait), "{waits:?}");
     }
-    tokio::time::sleep(Duration::from_secs(11)).await;
+    tokio::time::advance(Duration::from_secs(11)).await;
     let died_at = Instant::now();
     subject.handle.cast(MortalMsg::Panic).unwrap();
     wait_for_restart(&subject, 5).await;

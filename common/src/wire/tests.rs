@@ -1,3 +1,5 @@
+//! Bodies and times have the form that the API promises.
+
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 

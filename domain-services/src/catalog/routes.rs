@@ -3,7 +3,7 @@
 use common::{
     faults::Dice,
     group_commit::{Ledger, Written},
-    http::{Access, ApiError, Request, Response, Routes, StatusCode, json},
+    http::{Access, ApiError, Request, Response, Routes, StatusCode, json, page::plain_number},
     wire::{
         catalog::{Product, ProductPage},
         journal::JournalView,
@@ -17,7 +17,7 @@ use crate::participant::{
     self,
     answer::{self, RETRY_AFTER_S},
     front::{simulated_read, with},
-    pages::{Page, plain_number},
+    pages::page_by_id,
     request::transaction_in_path,
 };
 
@@ -81,7 +81,7 @@ async fn by_id(desk: Desk, request: Request) -> Result<Response, ApiError> {
 }
 
 async fn list(desk: Desk, request: Request) -> Result<Response, ApiError> {
-    let page = Page::of(&request)?;
+    let page = page_by_id(&request)?;
     let after = page.cursor.unwrap_or(0);
     let read = desk.ledger.read(move |connection| Box::pin(table::page(connection, after, page.rows()))).await;
     let mut products = match (read, desk.memory.snapshot()) {
@@ -92,7 +92,7 @@ async fn list(desk: Desk, request: Request) -> Result<Response, ApiError> {
         }
         (Err(error), None) => return Err(answer::unreadable(error)),
     };
-    let next_cursor = page.cut(&mut products, |product: &Product| product.product_id);
+    let next_cursor = page.cut(&mut products, |product: &Product| product.product_id.to_string());
     Ok(json(StatusCode::OK, &ProductPage { products, next_cursor }))
 }
 

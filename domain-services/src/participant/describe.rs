@@ -5,7 +5,7 @@ use common::{
     wire::journal::JournalView,
 };
 
-use super::pages::LIMITS;
+use common::http::page::LIMITS;
 
 /// Adds the answers of a journaled action: done, refused, and what a repetition gets.
 pub(crate) fn action<Done: ToSchema, Refused: ToSchema>(

@@ -2,7 +2,7 @@
 
 use common::{
     fields::read,
-    http::{Access, ApiError, Request, Response, Routes, StatusCode, json},
+    http::{Access, ApiError, Request, Response, Routes, StatusCode, json, page::plain_number},
     ids::TransactionId,
     wire::payments::Payment,
 };
@@ -12,7 +12,6 @@ use crate::participant::{
     Participant, answer,
     front::{Desk, with},
     idempotency::{Scope, transaction_id},
-    pages::plain_number,
     request::{finish, transaction_in_path},
 };
 

@@ -2,7 +2,7 @@
 
 use common::{
     fields::{FieldError, read},
-    http::{Access, ApiError, Request, Response, Routes, StatusCode, json},
+    http::{Access, ApiError, Request, Response, Routes, StatusCode, json, page::plain_number},
     ids::{TransactionId, UserId},
     wire::purchases::{PurchasePage, PurchaseView},
 };
@@ -11,7 +11,7 @@ use super::{Purchase, Purchases, describe, table};
 use crate::participant::{
     Participant, answer,
     front::{Desk, with},
-    pages::{Page, plain_number},
+    pages::page_by_id,
     request::{finish, transaction_in_path},
 };
 
@@ -72,7 +72,7 @@ async fn show(desk: Desk<Purchases>, request: Request) -> Result<Response, ApiEr
 }
 
 async fn list(desk: Desk<Purchases>, request: Request) -> Result<Response, ApiError> {
-    let page = Page::of(&request)?;
+    let page = page_by_id(&request)?;
     let user_id = request.query.get("user_id").map(UserId::parse).transpose().map_err(|error| {
         ApiError::bad_fields_400(vec![FieldError { field: "user_id".to_owned(), message: error.to_string() }])
     })?;
@@ -84,7 +84,7 @@ async fn list(desk: Desk<Purchases>, request: Request) -> Result<Response, ApiEr
         })
         .await
         .map_err(answer::unreadable)?;
-    let next_cursor = page.cut(&mut purchases, |purchase| purchase.purchase_id);
+    let next_cursor = page.cut(&mut purchases, |purchase| purchase.purchase_id.to_string());
     Ok(json(StatusCode::OK, &PurchasePage { purchases, next_cursor }))
 }
 

@@ -19,6 +19,7 @@ use tests::{
     database::Database,
     files::TemporaryFolder,
     http::{Answer, try_send},
+    operations::FAULTY,
     private_cluster::PrivateCluster,
     proxy::Proxy,
     stack::with_json,
@@ -50,17 +51,6 @@ const FOR_CHAOS: [(&str, &str); 17] = [
     ("http.drain_grace_ms", "3000"),
 ];
 
-/// Every operation that the failure lab knows.
-const OPERATIONS: [(&str, &str); 7] = [
-    ("catalog", "product"),
-    ("payments", "charge"),
-    ("payments", "refund"),
-    ("inventory", "decrease"),
-    ("inventory", "restore"),
-    ("purchases", "create"),
-    ("purchases", "cancel"),
-];
-
 /// Every fault of the transport that there is.
 const TRANSPORT_FAULTS: [(&str, &str); 4] = [
     ("unavailable_rate", "0.03"),
@@ -86,7 +76,7 @@ impl Options {
         for (key, value) in FOR_CHAOS {
             options = options.set(key, value);
         }
-        for (service, operation) in OPERATIONS {
+        for (service, operation) in FAULTY {
             options = options.latency(service, operation, 1, 10);
         }
         options
@@ -94,7 +84,7 @@ impl Options {
 
     /// Turns every fault of the transport on, for every operation.
     pub(crate) fn with_transport_faults(mut self) -> Self {
-        for (service, operation) in OPERATIONS {
+        for (service, operation) in FAULTY {
             for (fault, rate) in TRANSPORT_FAULTS {
                 self = self.set(&format!("faults.{service}.{operation}.{fault}"), rate);
             }

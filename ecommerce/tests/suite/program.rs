@@ -97,6 +97,13 @@ impl Server {
         }
     }
 
+    /// Waits until `up` says that all runs, and returns where the orchestrator is.
+    pub(crate) fn wait_until_up(&mut self) -> String {
+        let front = self.wait_for_line("orchestrator");
+        self.wait_for_line("Ctrl-C");
+        front
+    }
+
     /// Says whether what it has printed so far holds a text.
     pub(crate) fn has_said(&mut self, text: &str) -> bool {
         while let Ok(line) = self.out.0.try_recv() {
@@ -126,9 +133,10 @@ impl Server {
     }
 
     /// Asks for an orderly stop, as a container platform does.
-    pub(crate) fn stop(&mut self) -> (i32, String) {
+    pub(crate) fn stop(&mut self) {
         self.signal(Signal::TERM);
-        self.wait()
+        let (code, err) = self.wait();
+        assert_eq!(code, 0, "{err}");
     }
 }
 

@@ -1,13 +1,14 @@
 //! The API description of the orchestrator: one function a route (how to write one: `common::http::openapi`).
 
 use common::http::openapi::{Description, Header, schema};
+use common::http::page::LIMITS;
 use common::wire::requests::{OrderRequest, ResolveRequest};
 use serde_json::json;
 
 use super::Root;
 use super::answer::{Accepted, Settled};
 use super::inspect::Inspection;
-use super::list::{LIMITS, Page};
+use super::list::Page;
 use super::operate::{self, Asked, ResolutionView, Woken};
 use super::view::SagaView;
 use crate::saga::Status;

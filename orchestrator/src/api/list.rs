@@ -1,9 +1,7 @@
 //! `GET /saga/transactions?status=&user_id=&limit=&cursor=`: newest first.
 
-use std::ops::RangeInclusive;
-
 use common::fields::FieldError;
-use common::http::{ApiError, Request, Response, StatusCode, json};
+use common::http::{ApiError, Request, Response, StatusCode, json, page};
 use common::ids::UserId;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -13,10 +11,6 @@ use super::view::SagaView;
 use super::{Desk, unreadable};
 use crate::saga::Status;
 use crate::store::reader::{self, Filter};
-
-const DEFAULT_LIMIT: i64 = 100;
-/// How many a client may ask for.
-pub(super) const LIMITS: RangeInclusive<i64> = 1..=1_000;
 
 /// A part of the list of purchases, newest first.
 #[derive(Serialize, ToSchema)]
@@ -31,27 +25,23 @@ pub(super) struct Page {
 }
 
 pub(super) async fn show(desk: Desk, request: Request) -> Result<Response, ApiError> {
-    let mut filter = read(&request)?;
-    let limit = filter.limit;
-    // One more than shown tells whether there are more.
-    filter.limit += 1;
+    let (filter, part) = read(&request)?;
     let (total, mut rows) = desk
         .saga_log
         .read(move |connection| Box::pin(async move { reader::list(connection, &filter).await }))
         .await
         .map_err(unreadable)?;
-    let has_more = rows.len() as i64 > limit;
-    rows.truncate(usize::try_from(limit).unwrap_or(0));
-    let next_cursor = if has_more { rows.last().map(|row| row.id.to_string()) } else { None };
+    let next_cursor = part.cut(&mut rows, |row| row.id.to_string());
     let page = Page { total, transactions: rows.into_iter().map(SagaView::of_row).collect(), next_cursor };
     Ok(json(StatusCode::OK, &page))
 }
 
-fn read(request: &Request) -> Result<Filter, ApiError> {
+fn read(request: &Request) -> Result<(Filter, page::Page<Uuid>), ApiError> {
     let mut errors = Vec::new();
-    let mut bad = |field: &str, message: String| errors.push(FieldError { field: field.to_owned(), message });
     let query = &request.query;
-    let mut filter = Filter { limit: DEFAULT_LIMIT, ..Filter::default() };
+    let part = page::Page::read(query, |text| text.parse().ok(), &mut errors);
+    let mut bad = |field: &str, message: String| errors.push(FieldError { field: field.to_owned(), message });
+    let mut filter = Filter { before: part.cursor, limit: part.rows(), ..Filter::default() };
     if let Some(text) = query.get("status") {
         filter.status = Status::parse(text);
         if filter.status.is_none() {
@@ -64,17 +54,5 @@ fn read(request: &Request) -> Result<Filter, ApiError> {
             Err(error) => bad("user_id", error.to_string()),
         }
     }
-    if let Some(text) = query.get("limit") {
-        match text.parse().ok().filter(|limit| LIMITS.contains(limit)) {
-            Some(limit) => filter.limit = limit,
-            None => bad("limit", "expected a whole number from 1 to 1000".to_owned()),
-        }
-    }
-    if let Some(text) = query.get("cursor") {
-        match text.parse::<Uuid>() {
-            Ok(before) => filter.before = Some(before),
-            Err(_) => bad("cursor", "expected the next_cursor of the page before".to_owned()),
-        }
-    }
-    if errors.is_empty() { Ok(filter) } else { Err(ApiError::bad_fields_422(errors)) }
+    if errors.is_empty() { Ok((filter, part)) } else { Err(ApiError::bad_fields_422(errors)) }
 }

@@ -2,13 +2,12 @@
 //! person should look at. Each is one conditional update of the row, whoever owns the saga.
 
 use chrono::{DateTime, Utc};
-use common::fields::{FieldError, read};
-use common::http::{ApiError, Request, Response, StatusCode, json};
+use common::fields::read;
+use common::http::{ApiError, Request, Response, StatusCode, json, page};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::list::LIMITS;
 use super::view::SagaView;
 use super::{Desk, saga_id, unreadable};
 use crate::saga::coordinator::CoordinatorMsg;
@@ -18,7 +17,6 @@ use crate::store::flags::{self, After, Attention, Flagged, Resolution, Resolved}
 
 /// As long as the note of a resolution may be, in characters.
 const MAX_NOTE: usize = 1_000;
-const DEFAULT_LIMIT: i64 = 100;
 
 /// A saga of which something was asked.
 #[derive(Serialize, ToSchema)]
@@ -151,17 +149,18 @@ struct Why {
 }
 
 pub(super) async fn attention(desk: Desk, request: Request) -> Result<Response, ApiError> {
-    let (after, limit) = read_page(&request)?;
+    let mut errors = Vec::new();
+    let part = page::Page::read(&request.query, read_cursor, &mut errors);
+    if !errors.is_empty() {
+        return Err(ApiError::bad_fields_422(errors));
+    }
+    let (after, rows) = (After(part.cursor), part.rows());
     let (total, mut rows) = desk
         .saga_log
-        // One more than shown tells whether there are more.
-        .read(move |connection| Box::pin(flags::attention(connection, after, limit + 1)))
+        .read(move |connection| Box::pin(flags::attention(connection, after, rows)))
         .await
         .map_err(unreadable)?;
-    let has_more = rows.len() as i64 > limit;
-    rows.truncate(usize::try_from(limit).unwrap_or(0));
-    let last = rows.last().filter(|_| has_more);
-    let next_cursor = last.map(|last| format!("{}_{}", last.since.timestamp_micros(), last.saga.id));
+    let next_cursor = part.cut(&mut rows, |last| format!("{}_{}", last.since.timestamp_micros(), last.saga.id));
     let now = desk.world.now();
     let transactions = rows.into_iter().map(|row| view(row, now)).collect();
     Ok(json(StatusCode::OK, &Page { total, transactions, next_cursor }))
@@ -187,28 +186,8 @@ fn view(row: Attention, now: DateTime<Utc>) -> AttentionView {
     AttentionView { saga: SagaView::of_row(saga), attention }
 }
 
-fn read_page(request: &Request) -> Result<(After, i64), ApiError> {
-    let mut errors = Vec::new();
-    let mut bad = |field: &str, message: &str| {
-        errors.push(FieldError { field: field.to_owned(), message: message.to_owned() });
-    };
-    let mut limit = DEFAULT_LIMIT;
-    if let Some(text) = request.query.get("limit") {
-        match text.parse().ok().filter(|limit| LIMITS.contains(limit)) {
-            Some(given) => limit = given,
-            None => bad("limit", "expected a whole number from 1 to 1000"),
-        }
-    }
-    let mut after = After::default();
-    if let Some(text) = request.query.get("cursor") {
-        let parsed = text.split_once('_').and_then(|(micros, id)| {
-            let since = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
-            Some((since, id.parse::<Uuid>().ok()?))
-        });
-        match parsed {
-            Some(place) => after = After(Some(place)),
-            None => bad("cursor", "expected the next_cursor of the page before"),
-        }
-    }
-    if errors.is_empty() { Ok((after, limit)) } else { Err(ApiError::bad_fields_422(errors)) }
+fn read_cursor(text: &str) -> Option<(DateTime<Utc>, Uuid)> {
+    let (micros, id) = text.split_once('_')?;
+    let since = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
+    Some((since, id.parse().ok()?))
 }

@@ -1,12 +1,9 @@
 //! The changes of sagas as server-sent events.
 
-use reqwest::Method;
 use serde_json::json;
 use tests::{
     PATIENCE, Stack, StackOptions, actors, books,
     events::{Event, Listener},
-    http::send,
-    problem::{assert_bad_fields, assert_problem},
     stack::ORCHESTRATOR,
     wait_until, with_stack,
 };
@@ -14,11 +11,11 @@ use uuid::Uuid;
 
 use super::buy;
 
-fn order() -> serde_json::Value {
+pub(super) fn order() -> serde_json::Value {
     json!({ "user_id": "u", "product_id": 1, "amount": 5 })
 }
 
-fn is_end(event: &Event) -> bool {
+pub(super) fn is_end(event: &Event) -> bool {
     event.data["ended"] == true
 }
 
@@ -164,97 +161,6 @@ async fn of_one_saga_the_present_state_comes_first_and_then_only_what_is_its() {
             assert!(!brief(&events).contains(&"PENDING".to_owned()), "{events:?}");
         };
         futures::join!(purchase, listen);
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_listened_to_is_refused_with_the_reason() {
-    with_stack(StackOptions::default(), async |stack: &Stack| {
-        let unknown = format!("/saga/events?saga={}", Uuid::now_v7());
-        assert_problem(&stack.get(ORCHESTRATOR, &unknown).await, 404);
-        for (query, fields) in [
-            ("saga=7", &["saga"][..]),
-            ("last_event_id=yesterday", &["last_event_id"]),
-            ("last_event_id=1-2&saga=x", &["last_event_id", "saga"]),
-        ] {
-            assert_bad_fields(&stack.get(ORCHESTRATOR, &format!("/saga/events?{query}")).await, 422, fields);
-        }
-        for header in ["x", "1-2-3-4", "-1-0-0"] {
-            let request = stack.request(Method::GET, ORCHESTRATOR, "/saga/events").header("last-event-id", header);
-            let answer = send(request).await;
-            assert_bad_fields(&answer, 422, &["Last-Event-ID"]);
-            assert!(answer.text.contains("745-12-0"), "it says what an id looks like: {}", answer.text);
-        }
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn where_an_api_token_is_set_listeners_need_it() {
-    let options = StackOptions::default().set("auth.api_token", "client");
-    with_stack(options, async |stack: &Stack| {
-        assert_problem(&stack.get(ORCHESTRATOR, "/saga/events").await, 401);
-        let request = stack.request(Method::HEAD, ORCHESTRATOR, "/saga/events").bearer_auth("client");
-        send(request).await.expect(200);
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn listeners_are_so_many_and_no_more_until_one_leaves() {
-    let options = StackOptions::default().set("orchestrator.max_event_listeners", 2);
-    with_stack(options, async |stack: &Stack| {
-        let first = Listener::open(stack, "").await;
-        let _second = Listener::open(stack, "").await;
-        let refused = stack.get(ORCHESTRATOR, "/saga/events").await;
-        assert_problem(&refused, 503);
-        assert!(refused.header("retry-after").is_some());
-        drop(first);
-        wait_until("there is room for another one", PATIENCE, async || {
-            let request = stack.request(Method::HEAD, ORCHESTRATOR, "/saga/events");
-            (send(request).await.status == 200).then_some(())
-        })
-        .await;
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn open_streams_take_neither_the_places_of_requests_nor_the_connections_of_the_pool() {
-    const LISTENERS: usize = 12;
-    let options = StackOptions::default().set("http.max_in_flight", 1);
-    with_stack(options, async |stack: &Stack| {
-        let mut listeners = Vec::new();
-        for _ in 0..LISTENERS {
-            listeners.push(Listener::open(stack, "").await);
-        }
-        let bought = buy(stack, order()).await.expect(200).json();
-        for listener in &mut listeners {
-            let end = listener.until(is_end).await.pop().expect("there is an end");
-            assert_eq!(end.saga(), bought["transaction_id"]);
-        }
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stop_ends_the_streams_and_is_not_held_up_by_them() {
-    // Longer than the kit waits for a stop.
-    let options = StackOptions::default().set("http.drain_grace_ms", PATIENCE.as_millis() * 4);
-    with_stack(options, async |stack: &Stack| {
-        let mut listeners = [Listener::open(stack, "").await, Listener::open(stack, "").await];
-        // One that reads nothing.
-        let _idle = Listener::open(stack, "").await;
-        buy(stack, order()).await.expect(200);
-        stack.stop(ORCHESTRATOR).await;
-        for listener in &mut listeners {
-            let mut ended = 0;
-            while let Some(event) = listener.next().await {
-                ended += usize::from(is_end(&event));
-            }
-            assert!(ended <= 1);
-        }
     })
     .await;
 }

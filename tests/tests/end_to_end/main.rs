@@ -11,19 +11,8 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
-use tests::{Stack, StackOptions, books::Books, http::Answer, stack::ORCHESTRATOR};
+use tests::{Stack, StackOptions, books::Books, http::Answer, operations::FAULTY, stack::ORCHESTRATOR};
 use uuid::Uuid;
-
-/// Every operation that the failure lab knows.
-const FAULTY: [(&str, &str); 7] = [
-    ("catalog", "product"),
-    ("payments", "charge"),
-    ("payments", "refund"),
-    ("inventory", "decrease"),
-    ("inventory", "restore"),
-    ("purchases", "create"),
-    ("purchases", "cancel"),
-];
 
 /// Draws a seed for the coins of the failure lab, and prints it.
 fn drawn_seed() -> u64 {

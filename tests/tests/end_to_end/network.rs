@@ -1,8 +1,10 @@
 //! Purchases over a network that loses, repeats and cuts.
 
-use tests::{PATIENCE, Stack, StackOptions, actors, books, stack::ORCHESTRATOR, wait_until, with_stack};
+use tests::{
+    PATIENCE, Stack, StackOptions, actors, books, operations::FAULTY, stack::ORCHESTRATOR, wait_until, with_stack,
+};
 
-use super::{FAULTY, assert_answers_are_true, buy, buy_all, default_failures, simple_order};
+use super::{assert_answers_are_true, buy, buy_all, default_failures, simple_order};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_every_fault_of_the_network_at_once_every_saga_ends_and_the_books_agree() {

@@ -11,14 +11,13 @@ use crate::faults::OperationFaults;
 
 /// A change must be taken up within this time.
 const IN_TIME: Duration = Duration::from_secs(2);
-/// Long enough for two polls to have seen the files.
-const TWO_POLLS: Duration = Duration::from_millis(2_200);
 
 struct Lab {
     dir: PathBuf,
     dice: Dice,
     watcher: ActorRef<FaultMsg>,
     shown: Arc<ArcSwap<Shown>>,
+    card: Arc<ActorCard>,
 }
 
 impl Lab {
@@ -36,11 +35,12 @@ impl Lab {
 
     async fn watch(source: ConfigSource, dice: Dice, dir: PathBuf) -> Self {
         let (publish, published) = tokio::sync::oneshot::channel();
-        let args = FaultWatcherArgs { source, dice: dice.clone(), card: ActorCard::new("faults", "watcher") };
+        let card = ActorCard::new("faults", "watcher");
+        let args = FaultWatcherArgs { source, dice: dice.clone(), card: card.clone() };
         let probe = Probe(std::sync::Mutex::new(Some(publish)));
         let (watcher, _) = Actor::spawn(None, probe, args).await.expect("started");
         let shown = published.await.expect("published");
-        Self { dir, dice, watcher, shown }
+        Self { dir, dice, watcher, shown, card }
     }
 
     fn write(&self, profile: &str) {
@@ -49,6 +49,16 @@ impl Lab {
 
     fn failure_rate(&self) -> f64 {
         self.dice.settings()["charge"].failure_rate
+    }
+
+    /// Makes the watcher look at the files twice, and waits until it has.
+    async fn look_twice(&self) {
+        for _ in 0..2 {
+            let before = self.card.view().messages_handled;
+            self.watcher.cast(FaultMsg::FileChanged).expect("it watches");
+            // That message, the look that follows it, and what the look read.
+            self.until("a look", |lab| lab.card.view().messages_handled >= before + 3).await;
+        }
     }
 
     async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
@@ -164,7 +174,7 @@ async fn a_change_through_debug_lasts_until_the_next_reload() {
     lab.write(&rate(0.1));
     let source = ConfigSource { dir: Some(lab.dir.clone()), ..ConfigSource::embedded("lab") };
     let restarted = Lab::watch(source, lab.dice.clone(), lab.dir.clone()).await;
-    tokio::time::sleep(TWO_POLLS).await;
+    restarted.look_twice().await;
     assert_eq!(lab.failure_rate(), 0.8);
 
     lab.write(&rate(0.2));

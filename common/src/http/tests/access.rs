@@ -1,3 +1,5 @@
+//! Who may use a route, with which token.
+
 use std::sync::Arc;
 
 use hyper::header::HeaderValue;

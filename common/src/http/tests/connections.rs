@@ -1,3 +1,5 @@
+//! Connections over a real socket: slow, many, half, and at the end of the service.
+
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full};

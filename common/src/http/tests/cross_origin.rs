@@ -1,3 +1,5 @@
+//! Browsers from other origins, listed or not.
+
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request as HttpRequest, header::HeaderValue};

@@ -1,3 +1,5 @@
+//! The API description says what the routes are, whatever prefix they stand behind.
+
 use std::collections::BTreeSet;
 
 use hyper::header::HeaderValue;

@@ -1,3 +1,5 @@
+//! What every request goes through before its handler, and every answer after it.
+
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! Answers that are marked to get lost, on both protocols.
+
 use tokio::{io::AsyncWriteExt, time::timeout};
 
 use super::kit::{Gate, SOON, Server, call, front, read_to_end, request, routes, settings, undescribed};
@@ -61,7 +63,7 @@ async fn on_http2_a_cut_takes_everything_on_the_connection_down() {
 async fn the_work_behind_a_lost_reply_is_done() {
     let done = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
     let count = done.clone();
-    let routes = routes().post("/work/", Access::Public, undescribed, move |_| {
+    let routes = routes().post("/jobs/", Access::Public, undescribed, move |_| {
         let count = count.clone();
         async move {
             match count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
@@ -72,10 +74,10 @@ async fn the_work_behind_a_lost_reply_is_done() {
     });
     let server = Server::start(front(routes, settings(|_| {}))).await;
     let mut stream = server.connect().await;
-    stream.write_all(b"POST /work/ HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    stream.write_all(b"POST /jobs/ HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await.unwrap();
     assert_eq!(read_to_end(&mut stream).await, "");
     let mut http2 = server.http2().await;
-    assert_eq!(http2.send_request(server.post("/work/")).await.unwrap().status(), 200);
+    assert_eq!(http2.send_request(server.post("/jobs/")).await.unwrap().status(), 200);
     assert_eq!(done.load(std::sync::atomic::Ordering::Relaxed), 2);
     server.stop().await;
 }
