@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use common::{config::ConfigErrors, db::DbError};
+use common::{config::ConfigErrors, db::DbError, reason::with_causes};
 use ecommerce::{books::BooksError, embedded_postgres::EmbeddedError};
 use thiserror::Error;
 
@@ -53,17 +53,7 @@ impl Failure {
 
     /// Makes a failure of an error with all its causes, in one line.
     pub(crate) fn broken(what: &str, error: &(dyn std::error::Error + 'static)) -> Self {
-        let mut line = format!("{what}: {error}");
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            // Some errors say their cause themselves.
-            if !line.ends_with(&text) {
-                line.push_str(&format!(": {text}"));
-            }
-            cause = error.source();
-        }
-        Self::Broken(line)
+        Self::Broken(format!("{what}: {}", with_causes(error)))
     }
 }
 

@@ -18,8 +18,7 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use crate::{
-    client::transaction_id,
-    client::{NotOpened, Target},
+    client::{NotOpened, Target, transaction_id},
     ending::{Ended, Failure},
     output::{self, Reader},
 };

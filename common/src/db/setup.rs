@@ -10,6 +10,7 @@ use tokio_postgres::error::SqlState;
 use tracing::info;
 
 use super::{DbError, MAINTENANCE_DATABASE, Target, describe};
+use crate::reason::with_causes;
 
 /// How soon a server that is not there yet is asked again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
@@ -95,16 +96,6 @@ pub async fn migrate(server: &SecretString, database: &str, runner: Runner) -> R
     let lock = client.execute("select pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await;
     lock.map_err(|error| failed(describe(&error)))?;
     // The lock goes with the session, which ends with this function.
-    let report = runner.run_async(&mut client).await.map_err(|error| failed(chain(&error)))?;
+    let report = runner.run_async(&mut client).await.map_err(|error| failed(with_causes(&error)))?;
     Ok(report.applied_migrations().len())
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -1,6 +1,5 @@
 //! The actor: a queue, and one batch out at a time. It waits for nothing in its handlers.
 
-use std::any::Any;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
@@ -15,6 +14,7 @@ use tracing::Instrument;
 use super::batch::{Pending, next_batch};
 use super::flush::{Flushed, flush, show};
 use super::{BatchWriter, Shared, Written};
+use crate::reason;
 
 pub(super) struct GroupCommit<W>(PhantomData<fn() -> W>);
 
@@ -102,11 +102,6 @@ fn send_next<W: BatchWriter>(myself: &ActorRef<Msg<W>>, state: &mut State<W>) {
         // A panic drops the batch with all that wait for it, and becomes the actor's death.
         let flushed = AssertUnwindSafe(flush(&shared, batch)).catch_unwind().await;
         // Nobody hears it once the actor stops; it waits for this task then.
-        let _ = myself.cast(Msg::BatchFinished(flushed.map_err(message_of)));
+        let _ = myself.cast(Msg::BatchFinished(flushed.map_err(|panic| reason::of_panic(&*panic).to_owned())));
     }));
-}
-
-fn message_of(panic: Box<dyn Any + Send>) -> String {
-    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".to_owned())
 }

@@ -1,7 +1,6 @@
 //! The one filter: what every request goes through, in this order, whatever its route.
 
 use std::{
-    any::Any,
     panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
@@ -26,7 +25,7 @@ use super::{
     health, metrics, openapi, request,
     routes::{Door, Endpoint, Found, Table, method_label},
 };
-use crate::{telemetry, wire};
+use crate::{reason, telemetry, wire};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static(wire::REQUEST_ID);
 const TRACEPARENT: HeaderName = HeaderName::from_static(wire::TRACEPARENT);
@@ -193,7 +192,9 @@ impl Gate {
         };
         let handler = &endpoint.route.handler;
         let handled = AssertUnwindSafe(async { handler(request).await }.instrument(span)).catch_unwind().await;
-        handled.unwrap_or_else(|panic| Err(ApiError::internal(format!("a handler panicked: {}", message(&*panic)))))
+        handled.unwrap_or_else(|panic| {
+            Err(ApiError::internal(format!("a handler panicked: {}", reason::of_panic(&*panic))))
+        })
     }
 
     /// Lets a request in if there is room for it. The permit is given back when the handler has answered.
@@ -233,12 +234,4 @@ fn drop_body(response: &mut Response) {
         response.headers_mut().entry(CONTENT_LENGTH).or_insert(HeaderValue::from(length));
     }
     *response.body_mut() = Default::default();
-}
-
-fn message(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("without a message")
 }

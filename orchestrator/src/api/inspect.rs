@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use common::config::Settings;
 use common::http::{ApiError, HeaderValue, Request, Response, StatusCode, json, outgoing_bearer};
+use common::reason::with_causes;
 use common::wire::journal::{JournalEntry, JournalView};
 use futures::future::join_all;
 use serde::Serialize;
@@ -53,12 +54,12 @@ impl Journals {
         if let Some(bearer) = &self.bearer {
             request = request.header("authorization", bearer);
         }
-        let response = request.send().await.map_err(|error| error.to_string())?;
+        let response = request.send().await.map_err(|error| with_causes(&error.without_url()))?;
         let status = response.status();
         if status != StatusCode::OK {
             return Err(format!("answered {status}"));
         }
-        let body = response.bytes().await.map_err(|error| error.to_string())?;
+        let body = response.bytes().await.map_err(|error| with_causes(&error.without_url()))?;
         let view: JournalView = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
         Ok(view.entries)
     }

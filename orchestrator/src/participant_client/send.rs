@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use common::http::trace::TraceContext;
+use common::reason::with_causes;
 use common::wire;
 use tokio::time::Instant;
 
@@ -71,17 +72,7 @@ async fn attempt(http: &reqwest::Client, to: &Arguments, call: &Call, left: Dura
                 false => Failure::unavailable(to.service),
             };
             let sent = if error.is_connect() { Sent::Nothing } else { Sent::Maybe };
-            unknown(failure, &describe(&error), Duration::ZERO, sent)
+            unknown(failure, &with_causes(&error), Duration::ZERO, sent)
         }
     }
-}
-
-fn describe(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }
