@@ -49,10 +49,11 @@ impl Serve {
         }
         let signals = Signals::listen()?;
         let (listener, address) = services::bind(&settings, service).await?;
+        let (url, database) = (settings.database_url(service), settings.service(service).database.clone());
         let start_wait = Duration::from_millis(settings.database.start_wait_ms);
         tokio::select! {
             () = signals.stop.cancelled() => return Ok(signals.ended()),
-            answered = db::wait_for(&settings.database.url, start_wait) => answered?,
+            answered = db::wait_for(&url, Some(&database), start_wait) => answered?,
         }
         services::check_migrated(&settings, service).await?;
 

@@ -78,7 +78,7 @@ pub async fn start(
     let card = |name: &str, kind| ActorCard::new(format!("{prefix}/{name}"), kind);
     let orchestrator = &settings.orchestrator;
     let database = settings.service(SERVICE).database.clone();
-    let pool = db::pool(&settings.database.url, &database, &settings.database)?;
+    let pool = db::pool(&settings.database_url(SERVICE), &database, &settings.database)?;
     let incarnation = Uuid::new_v4();
     let node_id = match orchestrator.node_id.as_str() {
         "" => format!("node-{incarnation}"),
@@ -122,7 +122,7 @@ pub async fn start(
         card: card("lease", "lease"),
         owner: owner.clone(),
         state: lease_state.clone(),
-        server: settings.database.url.clone(),
+        server: settings.database_url(SERVICE),
         database,
         settings: settings.database.clone(),
         lease: Duration::from_millis(orchestrator.lease_ms),

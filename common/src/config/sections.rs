@@ -36,6 +36,8 @@ pub struct ServiceSettings {
     pub url: String,
     /// Name of its database.
     pub database: String,
+    /// Password of its own role, which bears the name of its database; empty: it logs in as the user of `database.url`.
+    pub database_password: SecretString,
 }
 
 /// PostgreSQL, `[database]`.

@@ -98,7 +98,7 @@ async fn start<S: Service>(
     shutdown: CancellationToken,
 ) -> Result<Running, StartError> {
     let address = listener.local_addr().map_err(StartError::Listener)?;
-    let pool = db::pool(&settings.database.url, &settings.service(S::NAME).database, &settings.database)?;
+    let pool = db::pool(&settings.database_url(S::NAME), &settings.service(S::NAME).database, &settings.database)?;
     let prefix = actor_prefix(S::NAME);
     let dice = Dice::new(S::NAME, &settings.faults);
     let card = |name: &str, kind| ActorCard::new(format!("{prefix}/{name}"), kind);
