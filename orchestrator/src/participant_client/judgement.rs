@@ -12,11 +12,11 @@ use crate::saga::outcome::{Failure, Outcome, Retry, Sent, Unknown};
 use crate::world::{Call, Purpose};
 
 /// An answer, as far as it is judged.
-pub(super) struct Reply<'a> {
-    pub(super) status: u16,
-    pub(super) decision: Option<&'a str>,
-    pub(super) retry_after: Option<&'a str>,
-    pub(super) body: &'a [u8],
+pub(crate) struct Reply<'a> {
+    pub(crate) status: u16,
+    pub(crate) decision: Option<&'a str>,
+    pub(crate) retry_after: Option<&'a str>,
+    pub(crate) body: &'a [u8],
 }
 
 /// What a participant's bodies may say.
@@ -31,7 +31,7 @@ struct Said {
 }
 
 /// Says what an answer means.
-pub(super) fn classify(service: &str, call: &Call, reply: &Reply<'_>) -> Outcome {
+pub(crate) fn classify(service: &str, call: &Call, reply: &Reply<'_>) -> Outcome {
     let said: Option<Said> = serde_json::from_slice(reply.body).ok();
     let unreadable =
         || unknown(Failure::unavailable(service), "a 2xx that is not the participant's", Duration::ZERO, Sent::Maybe);

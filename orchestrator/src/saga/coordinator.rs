@@ -86,7 +86,7 @@ pub struct CoordinatorState {
 pub fn coordinator(handle: Handle<CoordinatorMsg>, arguments: CoordinatorArguments) -> ChildSpec {
     let (listed, found) = (arguments.running.clone(), arguments.running.clone());
     let counted = arguments.running.clone();
-    arguments.card.set_state(move || json!({ "running": counted.len() }));
+    arguments.card.set_state(move || json!({ "running": counted.len(), "deaths": counted.deaths().len() }));
     arguments.card.set_children(move || listed.some(SHOWN_SAGAS).iter().map(|saga| view(saga, saga.brief())).collect());
     arguments.card.set_find(move |name| {
         let id = name.rsplit("saga/").next()?.parse::<Uuid>().ok()?;
@@ -171,6 +171,10 @@ impl Actor for Coordinator {
             SupervisionEvent::ActorFailed(who, reason) => {
                 let saga = state.ids.get(&who.get_id());
                 error!(saga.id = saga.map(tracing::field::display), %reason, "a saga's actor died: it is rebuilt from its log");
+                counter!("saga_actors_died_total").increment(1);
+                if let Some(saga) = saga {
+                    state.arguments.running.died(*saga, reason.to_string());
+                }
                 state.arguments.running.suspect_orphans();
                 who
             }
