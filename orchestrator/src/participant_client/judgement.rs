@@ -9,6 +9,7 @@ use tracing::error;
 
 use crate::saga::definition::Outputs;
 use crate::saga::outcome::{Failure, Outcome, Retry, Sent, Unknown};
+use crate::simulation::planted::{Planted, is_planted};
 use crate::world::{Call, Purpose};
 
 /// An answer, as far as it is judged.
@@ -48,6 +49,9 @@ pub(crate) fn classify(service: &str, call: &Call, reply: &Reply<'_>) -> Outcome
             let said = said.unwrap_or_default();
             let message = said.error.or(said.message).unwrap_or_else(|| "refused".to_owned());
             Outcome::Refused(Failure::refused(409, service, &message))
+        }
+        (404 | 409, Purpose::Action { .. }) if is_planted(Planted::AnyConflictRefuses) => {
+            Outcome::Refused(Failure::refused(reply.status, service, "refused"))
         }
         (404, Purpose::Action { refusal: Some(refusal) })
             if said.as_ref().is_some_and(|said| said.r#type.as_deref() == Some(refusal)) =>

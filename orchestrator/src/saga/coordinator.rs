@@ -16,6 +16,7 @@ use crate::saga::actor::{Origin, Policy, SagaActor, SagaArguments, SagaMsg, Star
 use crate::saga::definition::{Definition, Order};
 use crate::saga::log::{Recovered, SagaLog};
 use crate::saga::running::{Running, RunningSaga};
+use crate::simulation::planted::{Planted, is_planted};
 use crate::store::reader::StoredSaga;
 use crate::store::record::IdempotencyKey;
 use crate::world::World;
@@ -238,8 +239,11 @@ async fn start_saga(
 async fn adopt(
     me: &ActorRef<CoordinatorMsg>,
     state: &mut CoordinatorState,
-    stored: StoredSaga,
+    mut stored: StoredSaga,
 ) -> Result<(), ActorProcessingErr> {
+    if is_planted(Planted::NewIdAfterTakeover) {
+        stored.id = state.arguments.world.new_saga_id();
+    }
     let StoredSaga { definition: name, definition_version: version, .. } = &stored;
     let known = state.arguments.known.iter().find(|known| known.name == *name && known.version == *version);
     let Some(definition) = known.cloned() else {

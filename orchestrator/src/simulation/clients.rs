@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::sync::{oneshot, watch};
 
 use super::faults::Faults;
-use super::process::{ProcessId, ProcessState};
+use super::process::{ProcessId, ProcessState, pick};
 use super::sim::{Sim, saga_id};
 use super::verdict::{Told, ToldWhat};
 use crate::saga::actor::{StartAnswer, Waiter};
@@ -112,9 +112,8 @@ impl Client {
     /// Finds a process that is there; it may be paused.
     fn find_process(&mut self) -> Option<(ProcessId, watch::Receiver<bool>)> {
         let inner = self.sim.lock();
-        let there: Vec<usize> = (0..inner.processes.len())
-            .filter(|index| inner.processes[*index].state != ProcessState::Dead)
-            .collect();
+        let there: Vec<usize> =
+            (0..inner.processes.len()).filter(|index| inner.processes[*index].state != ProcessState::Dead).collect();
         let chosen = *there.get(self.dice.random_range(0..there.len().max(1)))?;
         Some((ProcessId(chosen), inner.processes[chosen].death.subscribe()))
     }
@@ -126,7 +125,7 @@ impl Client {
         self.sim.note(|_| "client".to_owned(), |trace| format!("orders {}", trace.name(id)));
         send(&self.sim, process, CoordinatorMsg::StartSaga(Box::new(start)));
         if let Some(after) = self.cancels {
-            self.cancel_later(process, id, after);
+            self.cancel_later(id, after);
         }
         let told = tokio::select! {
             biased;
@@ -161,7 +160,8 @@ impl Client {
         }
     }
 
-    fn cancel_later(&self, process: ProcessId, id: SagaId, after: Duration) {
+    /// Cancels at any replica: the owner hears of it at once only if that is its own.
+    fn cancel_later(&self, id: SagaId, after: Duration) {
         self.sim.after(after, move |sim| {
             if !sim.database_answers() {
                 return;
@@ -173,7 +173,10 @@ impl Client {
                 inner.cancelled.push(id);
             }
             sim.note(|_| "client".to_owned(), |trace| format!("cancels {}: accepted: {turns}", trace.name(id)));
-            send(sim, process, CoordinatorMsg::Cancel(id));
+            let replica = pick(&mut sim.lock(), |state| state != ProcessState::Dead);
+            if let Some(replica) = replica {
+                send(sim, replica, CoordinatorMsg::Cancel(id));
+            }
         });
     }
 }

@@ -250,9 +250,12 @@ impl DurableLog {
     pub(super) fn look(&mut self, claimer: &Claimer, question: &Question, now: DateTime<Utc>) -> Found {
         let me = claimer.owner.clone();
         let is_mine = |row: &Row| row.owner.incarnation == me.incarnation;
-        let lost = question.mine.iter().flatten().map(|id| SagaId(*id)).filter(|id| {
-            self.rows.get(id).is_some_and(|row| !is_mine(row) || row.ended_at.is_some())
-        });
+        let lost = question
+            .mine
+            .iter()
+            .flatten()
+            .map(|id| SagaId(*id))
+            .filter(|id| self.rows.get(id).is_some_and(|row| !is_mine(row) || row.ended_at.is_some()));
         let lost: Vec<SagaId> = sorted(lost);
         let since = question.retries_since;
         let flags = self

@@ -90,6 +90,8 @@ pub(super) struct WriteFate {
     pub(super) end: WriteEnd,
     /// How long its report takes.
     pub(super) report: Duration,
+    /// How long its process is stopped, if it is, right before it commits.
+    pub(super) pause: Option<Duration>,
     /// Whether it reaches the database if its process dies first.
     pub(super) outlives_process: Outlives,
 }
@@ -171,13 +173,8 @@ impl Drawn {
     }
 
     fn stranger(&mut self) -> Stranger {
-        const ALL: [Stranger; 5] = [
-            Stranger::BadGateway,
-            Stranger::LoginPage,
-            Stranger::NotFound,
-            Stranger::Conflict,
-            Stranger::TooMany,
-        ];
+        const ALL: [Stranger; 5] =
+            [Stranger::BadGateway, Stranger::LoginPage, Stranger::NotFound, Stranger::Conflict, Stranger::TooMany];
         ALL[self.dice.random_range(0..ALL.len())]
     }
 
@@ -230,7 +227,8 @@ impl Fate for Drawn {
     }
 
     fn coin(&mut self, call: &Call) -> Coin {
-        let mut dice = ChaCha8Rng::seed_from_u64(self.seed ^ hash(call.step.as_bytes()) ^ hash(call.saga_id.0.as_bytes()));
+        let mut dice =
+            ChaCha8Rng::seed_from_u64(self.seed ^ hash(call.step.as_bytes()) ^ hash(call.saga_id.0.as_bytes()));
         match dice.random::<f64>() < self.faults.refusal_rate {
             true => Coin::Refuse,
             false => Coin::Accept,
@@ -249,7 +247,9 @@ impl Fate for Drawn {
             WriteEnd::Committed
         };
         let outlives_process = if self.dice.random() { Outlives::Yes } else { Outlives::No };
-        WriteFate { commits: self.millis(1, 12), end, report: self.millis(0, 5), outlives_process }
+        let pause = self.chance(self.faults.pause_at_write_rate * scale);
+        let pause = pause.then(|| self.millis(100, self.faults.pause_ms.max(101)));
+        WriteFate { commits: self.millis(1, 12), end, report: self.millis(0, 5), pause, outlives_process }
     }
 
     fn look(&mut self, mood: Mood) -> LookFate {

@@ -34,6 +34,8 @@ pub struct Faults {
     pub write_in_doubt_rate: f64,
     /// The orchestrator is killed right before or right after a commit.
     pub crash_at_write_rate: f64,
+    /// The orchestrator is stopped right before a commit, for up to `pause_ms`, and goes on.
+    pub pause_at_write_rate: f64,
     /// Orchestrators that are killed at any time, at most.
     pub crashes: u32,
     /// Orchestrators that are stopped for up to `pause_ms` and go on, at most.
@@ -74,6 +76,7 @@ impl Default for Faults {
             failed_write_rate: 0.02,
             write_in_doubt_rate: 0.04,
             crash_at_write_rate: 0.04,
+            pause_at_write_rate: 0.04,
             crashes: 2,
             pauses: 2,
             pause_ms: 15_000,
@@ -127,6 +130,7 @@ impl Faults {
             failed_write_rate: 0.0,
             write_in_doubt_rate: 0.0,
             crash_at_write_rate: 0.0,
+            pause_at_write_rate: 0.0,
             crashes: 0,
             pauses: 0,
             twin_rate: 0.0,
@@ -164,6 +168,7 @@ impl Faults {
             ("failed_write_rate", self.failed_write_rate),
             ("write_in_doubt_rate", self.write_in_doubt_rate),
             ("crash_at_write_rate", self.crash_at_write_rate),
+            ("pause_at_write_rate", self.pause_at_write_rate),
             ("twin_rate", self.twin_rate),
             ("cancel_rate", self.cancel_rate),
             ("key_rate", self.key_rate),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::fate::{LookAnswer, Outlives, WriteEnd, WriteFate};
-use super::process::{ProcessId, kill};
+use super::process::{ProcessId, kill, pause};
 use super::sim::Sim;
 use crate::saga::recovery::{Found, Question};
 use crate::store::record::{Change, LogWrite, WriteReport};
@@ -23,6 +23,9 @@ pub(super) fn write(sim: &Arc<Sim>, process: ProcessId, write: LogWrite, answer:
 fn commit(sim: &Arc<Sim>, process: ProcessId, write: &LogWrite, fate: WriteFate, answer: Answer<WriteReport>) {
     if sim.is_dead(process) && fate.outlives_process == Outlives::No {
         return;
+    }
+    if let Some(lasts) = fate.pause {
+        pause(sim, process, lasts);
     }
     let end = if sim.database_answers() { fate.end } else { WriteEnd::Failed };
     let report = match end {
@@ -70,12 +73,7 @@ fn apply(sim: &Sim, process: ProcessId, write: &LogWrite) -> WriteReport {
 }
 
 /// Looks for what needs this process.
-pub(super) fn look(
-    sim: &Arc<Sim>,
-    process: ProcessId,
-    question: Question,
-    answer: Answer<Result<Found, String>>,
-) {
+pub(super) fn look(sim: &Arc<Sim>, process: ProcessId, question: Question, answer: Answer<Result<Found, String>>) {
     let fate = {
         let mood = sim.mood();
         sim.lock().fate.look(mood)

@@ -36,7 +36,12 @@ pub(super) fn call(sim: &Arc<Sim>, process: ProcessId, call: Call, answer: Answe
     }
     let fate = {
         let mood = sim.mood();
-        sim.lock().fate.call(&call, mood)
+        let (elapsed, mut inner) = (sim.elapsed(), sim.lock());
+        // Nobody listens where a participant is away; what is on its way to it finds only its proxy.
+        match inner.participant_back.get(call.participant).is_some_and(|back| elapsed < *back) {
+            true => CallFate::Unreachable(Duration::from_millis(2)),
+            false => inner.fate.call(&call, mood),
+        }
     };
     sim.note_at(process, |trace| format!("→ {}", describe(trace, &call)));
     let timeout = call.timeout;
@@ -48,9 +53,8 @@ pub(super) fn call(sim: &Arc<Sim>, process: ProcessId, call: Call, answer: Answe
             sim.after(known_after, move |sim| settle(sim, process, &pending, outcome, Health::Failed));
         }
         CallFate::Sent(copies) => {
-            let answers_in_time = |copy: &Copy| {
-                copy.arrives.zip(copy.reply).is_some_and(|(arrives, reply)| arrives + reply < timeout)
-            };
+            let answers_in_time =
+                |copy: &Copy| copy.arrives.zip(copy.reply).is_some_and(|(arrives, reply)| arrives + reply < timeout);
             if !copies.iter().any(answers_in_time) {
                 give_up_after(sim, process, &pending, timeout);
             }
@@ -90,9 +94,10 @@ fn arrive(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy
     let reply = match there {
         There::Dying => {
             sim.lock().tally.participant_crashes += 1;
-            sim.note(|_| pending.call.participant.to_owned(), |trace| {
-                format!("is killed before it decides {}", describe(trace, &pending.call))
-            });
+            sim.note(
+                |_| pending.call.participant.to_owned(),
+                |trace| format!("is killed before it decides {}", describe(trace, &pending.call)),
+            );
             return;
         }
         There::Participant => decide(sim, &pending.call),
@@ -110,12 +115,8 @@ fn arrive(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy
     let pending = pending.clone();
     sim.after(travels, move |sim| {
         let service = pending.call.participant;
-        let judged = Judged {
-            status: reply.status,
-            decision: reply.decision,
-            retry_after: None,
-            body: reply.body.as_bytes(),
-        };
+        let judged =
+            Judged { status: reply.status, decision: reply.decision, retry_after: None, body: reply.body.as_bytes() };
         let outcome = classify(service, &pending.call, &judged);
         let health = match outcome {
             Outcome::Done(_) | Outcome::Refused(_) => Health::Answered,
@@ -143,10 +144,13 @@ fn decide(sim: &Arc<Sim>, call: &Call) -> Reply {
         }
         reply
     };
-    sim.note(|_| call.participant.to_owned(), |trace| {
-        let again = if reply.replayed { " again" } else { "" };
-        format!("answers {}{again} to {}", reply.status, describe(trace, call))
-    });
+    sim.note(
+        |_| call.participant.to_owned(),
+        |trace| {
+            let again = if reply.replayed { " again" } else { "" };
+            format!("answers {}{again} to {}", reply.status, describe(trace, call))
+        },
+    );
     reply
 }
 
@@ -158,9 +162,12 @@ fn step_of<'a>(sim: &'a Sim, call: &Call) -> &'a Step {
 
 fn answer_of(sim: &Arc<Sim>, pending: &Pending, stranger: Stranger) -> Reply {
     sim.lock().tally.strangers += 1;
-    sim.note(|_| "network".to_owned(), |trace| {
-        format!("{stranger:?} in the place of {} for {}", pending.call.participant, describe(trace, &pending.call))
-    });
+    sim.note(
+        |_| "network".to_owned(),
+        |trace| {
+            format!("{stranger:?} in the place of {} for {}", pending.call.participant, describe(trace, &pending.call))
+        },
+    );
     match stranger {
         Stranger::Busy => Reply::plain(503, r#"{"type":"about:blank","title":"overloaded","status":503}"#),
         Stranger::BadGateway => Reply::plain(502, "<html><h1>502 Bad Gateway</h1></html>"),

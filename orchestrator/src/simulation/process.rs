@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::durable_log::Renewal;
-use super::sim::{Sim, SimulatedWorld};
+use super::sim::{Inner, Sim, SimulatedWorld};
 use crate::participant_client::{Breaker, BreakerSettings};
 use crate::saga::actor::Policy;
 use crate::saga::coordinator::{CoordinatorArguments, CoordinatorMsg, coordinator};
@@ -263,6 +263,14 @@ pub(super) fn pause(sim: &Arc<Sim>, process: ProcessId, pause: Duration) {
             sim.at(process, act);
         }
     });
+}
+
+/// Draws one of the processes that are in such a state.
+pub(super) fn pick(inner: &mut Inner, is_wanted: impl Fn(ProcessState) -> bool) -> Option<ProcessId> {
+    let there: Vec<usize> =
+        (0..inner.processes.len()).filter(|index| is_wanted(inner.processes[*index].state)).collect();
+    let drawn = inner.dice.random_range(0..there.len().max(1));
+    there.get(drawn).map(|index| ProcessId(*index))
 }
 
 /// Ends all processes, so that nothing of a run stays behind.

@@ -12,7 +12,7 @@ use super::durable_log::DurableLog;
 use super::fate::{Drawn, Fate, intensity};
 use super::faults::Faults;
 use super::participants::Participants;
-use super::process::{self, ProcessId, ProcessState};
+use super::process::{self, ProcessState, pick};
 use super::sim::{Inner, Sim};
 use super::tally::Tally;
 use super::trace::{Trace, Tracing};
@@ -172,8 +172,8 @@ struct Troubles(Vec<(Duration, Trouble)>);
 
 #[derive(Clone, Copy, Debug)]
 enum Trouble {
-    Kill { which: usize },
-    Pause { which: usize, lasts: Duration, twin: bool },
+    Kill,
+    Pause { lasts: Duration, twin: bool },
     DatabaseAway { lasts: Duration },
     ParticipantAway { name: &'static str, lasts: Duration },
 }
@@ -189,12 +189,12 @@ impl Troubles {
             (0..count).map(|_| Duration::from_millis(dice.random_range(0..latest))).collect()
         };
         for at in times(faults.crashes, dice) {
-            troubles.push((at, Trouble::Kill { which: dice.random_range(0..100) }));
+            troubles.push((at, Trouble::Kill));
         }
         for at in times(faults.pauses, dice) {
             let lasts = lasting(dice, faults.pause_ms);
             let twin = dice.random::<f64>() < faults.twin_rate;
-            troubles.push((at, Trouble::Pause { which: dice.random_range(0..100), lasts, twin }));
+            troubles.push((at, Trouble::Pause { lasts, twin }));
         }
         for at in times(faults.database_outages, dice) {
             troubles.push((at, Trouble::DatabaseAway { lasts: lasting(dice, faults.outage_ms) }));
@@ -221,15 +221,21 @@ fn lasting(dice: &mut ChaCha8Rng, most: u64) -> Duration {
     Duration::from_millis(dice.random_range(100..most.max(101)))
 }
 
+fn is_alive(state: ProcessState) -> bool {
+    state == ProcessState::Alive
+}
+
 async fn make(sim: &Arc<Sim>, trouble: Trouble) {
     match trouble {
-        Trouble::Kill { which } => {
-            if let Some(process) = pick(sim, which) {
+        Trouble::Kill => {
+            let process = pick(&mut sim.lock(), is_alive);
+            if let Some(process) = process {
                 process::kill(sim, process);
             }
         }
-        Trouble::Pause { which, lasts, twin } => {
-            let Some(process) = pick(sim, which) else { return };
+        Trouble::Pause { lasts, twin } => {
+            let process = pick(&mut sim.lock(), is_alive);
+            let Some(process) = process else { return };
             process::pause(sim, process, lasts);
             if twin {
                 tokio::time::sleep(lasts / 2).await;
@@ -256,12 +262,4 @@ async fn make(sim: &Arc<Sim>, trouble: Trouble) {
             sim.lock().participant_back.insert(name, back);
         }
     }
-}
-
-fn pick(sim: &Sim, which: usize) -> Option<ProcessId> {
-    let inner = sim.lock();
-    let alive: Vec<usize> = (0..inner.processes.len())
-        .filter(|index| inner.processes[*index].state == ProcessState::Alive)
-        .collect();
-    (!alive.is_empty()).then(|| ProcessId(alive[which % alive.len()]))
 }

@@ -1,5 +1,8 @@
 //! The simulator, tried: it repeats itself, it finds nothing in the engine, and it finds what is planted.
 
+mod every_node;
+mod planted;
+
 use super::*;
 
 #[test]

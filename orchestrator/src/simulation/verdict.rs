@@ -96,18 +96,14 @@ fn untrue_answers(sim: &Sim) -> Vec<Violation> {
 
 fn ignored_cancels(sim: &Sim) -> Vec<Violation> {
     let inner = sim.lock();
-    let completed = inner.cancelled.iter().filter(|id| {
-        inner.log.row(**id).is_some_and(|row| row.ended_at.is_some() && row.status == Status::Completed)
-    });
-    completed
-        .map(|id| Violation { invariant: CANCEL, id: id.to_string(), why: "it is COMPLETED".to_owned() })
-        .collect()
+    let completed = inner
+        .cancelled
+        .iter()
+        .filter(|id| inner.log.row(**id).is_some_and(|row| row.ended_at.is_some() && row.status == Status::Completed));
+    completed.map(|id| Violation { invariant: CANCEL, id: id.to_string(), why: "it is COMPLETED".to_owned() }).collect()
 }
 
 fn dead_actors(sim: &Sim) -> Vec<Violation> {
     let deaths = sim.all_running().iter().flat_map(|running| running.deaths()).collect::<Vec<_>>();
-    deaths
-        .into_iter()
-        .map(|(id, reason)| Violation { invariant: ACTORS, id: id.to_string(), why: reason })
-        .collect()
+    deaths.into_iter().map(|(id, reason)| Violation { invariant: ACTORS, id: id.to_string(), why: reason }).collect()
 }

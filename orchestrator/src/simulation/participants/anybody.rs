@@ -20,10 +20,16 @@ impl Anybody {
     pub fn act(&mut self, ask: &Ask<'_>, step: &Step, transaction: &str) -> Reply {
         let contents = vec![ask.request.body.clone()];
         let refusal = || r#"{"status":"error","message":"refused"}"#.to_owned();
-        self.journal.act(ask, transaction, contents, |_| refusal(), |coin| match coin {
-            Coin::Accept => Decided { status: 200, body: readable(step) },
-            Coin::Refuse => Decided { status: 409, body: refusal() },
-        })
+        self.journal.act(
+            ask,
+            transaction,
+            contents,
+            |_| refusal(),
+            |coin| match coin {
+                Coin::Accept => Decided { status: 200, body: readable(step) },
+                Coin::Refuse => Decided { status: 409, body: refusal() },
+            },
+        )
     }
 
     /// Undoes it.

@@ -93,25 +93,36 @@ impl Inventory {
     fn restore(&mut self, ask: &Ask<'_>, transaction_id: &TransactionId) -> Reply {
         let transaction = transaction_id.to_string();
         let (stock, movements, at) = (&mut self.stock, &mut self.movements, ask.at);
-        self.journal.compensate(ask, &transaction, || tombstone(transaction_id), |seen| {
-            let taken = movements.iter().find(|moved| moved.transaction == transaction).cloned();
-            let mut reply = RestoreReply {
-                status: "success".to_owned(),
-                message: "Nothing to restore".to_owned(),
-                transaction_id: transaction_id.clone(),
-                product_id: None,
-                quantity: None,
-            };
-            if let (Seen::Done, Some(Moved { product_id, quantity, .. })) = (seen, taken) {
-                *stock.entry(product_id.clone()).or_default() += quantity;
-                let kind = MovementKind::Restore;
-                movements.push(Moved { transaction: transaction.clone(), product_id: product_id.clone(), quantity, kind, at });
-                reply.message = "Inventory restored successfully".to_owned();
-                reply.product_id = Some(product_id);
-                reply.quantity = Some(quantity);
-            }
-            show(&reply)
-        })
+        self.journal.compensate(
+            ask,
+            &transaction,
+            || tombstone(transaction_id),
+            |seen| {
+                let taken = movements.iter().find(|moved| moved.transaction == transaction).cloned();
+                let mut reply = RestoreReply {
+                    status: "success".to_owned(),
+                    message: "Nothing to restore".to_owned(),
+                    transaction_id: transaction_id.clone(),
+                    product_id: None,
+                    quantity: None,
+                };
+                if let (Seen::Done, Some(Moved { product_id, quantity, .. })) = (seen, taken) {
+                    *stock.entry(product_id.clone()).or_default() += quantity;
+                    let kind = MovementKind::Restore;
+                    movements.push(Moved {
+                        transaction: transaction.clone(),
+                        product_id: product_id.clone(),
+                        quantity,
+                        kind,
+                        at,
+                    });
+                    reply.message = "Inventory restored successfully".to_owned();
+                    reply.product_id = Some(product_id);
+                    reply.quantity = Some(quantity);
+                }
+                show(&reply)
+            },
+        )
     }
 
     pub(super) fn into_books(&self, books: &mut Books) {

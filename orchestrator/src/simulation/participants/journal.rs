@@ -116,9 +116,7 @@ impl Journal {
         let undone_is_refused = !is_planted(Planted::UndoneActionReplays)
             && !is_planted(Planted::CompensateBeforeTurn)
             && !is_planted(Planted::ForwardAfterTurn);
-        if (undone.is_some() && undone_is_refused)
-            || action.is_some_and(|action| action.contents.is_none())
-        {
+        if (undone.is_some() && undone_is_refused) || action.is_some_and(|action| action.contents.is_none()) {
             self.tombstones_hit += 1;
             let body = too_late(undone.map(|row| row.body.as_str()));
             return Reply { status: 409, decision: Some(wire::REFUSED), replayed: false, body };

@@ -54,22 +54,28 @@ impl Purchases {
             Some(amount.cents().to_string()),
         ];
         let rows = &mut self.rows;
-        self.journal.act(ask, &transaction, contents, |_| refusal(), |coin| {
-            if coin == Coin::Refuse {
-                return Decided { status: 409, body: refusal() };
-            }
-            rows.push(Row { transaction: transaction.clone(), amount, status: PurchaseStatus::Live });
-            let body = show(&PurchaseReply {
-                purchase_id: i64::try_from(rows.len()).unwrap_or(i64::MAX),
-                status: "success".to_owned(),
-                user_id: user_id.clone(),
-                transaction_id: transaction_id.clone(),
-                product_id: product_id.clone(),
-                payment_id: payment_id.clone(),
-                amount,
-            });
-            Decided { status: 200, body }
-        })
+        self.journal.act(
+            ask,
+            &transaction,
+            contents,
+            |_| refusal(),
+            |coin| {
+                if coin == Coin::Refuse {
+                    return Decided { status: 409, body: refusal() };
+                }
+                rows.push(Row { transaction: transaction.clone(), amount, status: PurchaseStatus::Live });
+                let body = show(&PurchaseReply {
+                    purchase_id: i64::try_from(rows.len()).unwrap_or(i64::MAX),
+                    status: "success".to_owned(),
+                    user_id: user_id.clone(),
+                    transaction_id: transaction_id.clone(),
+                    product_id: product_id.clone(),
+                    payment_id: payment_id.clone(),
+                    amount,
+                });
+                Decided { status: 200, body }
+            },
+        )
     }
 
     fn cancel(&mut self, ask: &Ask<'_>, transaction_id: &TransactionId) -> Reply {
