@@ -30,7 +30,7 @@ use crate::saga::coordinator::{CoordinatorArguments, coordinator};
 use crate::saga::definition::{Definition, DefinitionError};
 use crate::saga::lease::{LeaseArguments, LeaseState, lease};
 use crate::saga::plan::Patience;
-use crate::saga::recovery::{RecoveryArguments, recovery};
+use crate::saga::recovery::{Claimer, RecoveryArguments, recovery};
 use crate::saga::running;
 use crate::saga::stall::{StallArguments, stall_watch};
 use crate::store::Owner;
@@ -129,7 +129,16 @@ pub async fn start(
         heartbeat: Duration::from_millis(orchestrator.heartbeat_ms),
         superseded: superseded.clone(),
     }));
-    let world: Arc<dyn World> = Arc::new(LiveWorld { saga_log: saga_log.clone(), clients });
+    let world: Arc<dyn World> = Arc::new(LiveWorld {
+        saga_log: saga_log.clone(),
+        clients,
+        claimer: Arc::new(Claimer {
+            owner: owner.as_ref().clone(),
+            definitions: known.iter().map(|known| format!("{}/{}", known.name, known.version)).collect(),
+            batch: i64::from(orchestrator.takeover_batch),
+            max_claims: i32::try_from(orchestrator.max_claims).unwrap_or(i32::MAX),
+        }),
+    });
     let handle = Handle::new();
     children.push(coordinator(
         handle.clone(),
@@ -152,15 +161,12 @@ pub async fn start(
     children.push(recovery(RecoveryArguments {
         card: card("recovery", "recovery"),
         handle: recovery_handle.clone(),
-        owner,
         lease: lease_state.clone(),
-        saga_log: saga_log.clone(),
+        world: world.clone(),
         coordinator: handle.clone(),
         running: running.clone(),
-        definitions: known.iter().map(|known| format!("{}/{}", known.name, known.version)).collect(),
         heartbeat: Duration::from_millis(orchestrator.heartbeat_ms),
         lease_for: Duration::from_millis(orchestrator.lease_ms),
-        batch: i64::from(orchestrator.takeover_batch),
         max_claims: i32::try_from(orchestrator.max_claims).unwrap_or(i32::MAX),
     }));
     let handing_over = CancellationToken::new();

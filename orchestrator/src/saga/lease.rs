@@ -77,7 +77,7 @@ impl LeaseState {
         self.inner().checked_under = Some(held_since);
     }
 
-    fn renewed(&self, sent_at: Instant, lease: Duration) {
+    pub(crate) fn renewed(&self, sent_at: Instant, lease: Duration) {
         let mut inner = self.inner();
         let had_gap = inner.valid_until.is_none_or(|until| Instant::now() >= until);
         if had_gap {

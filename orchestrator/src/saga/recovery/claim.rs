@@ -84,19 +84,20 @@ const OF_OWN_ORPHANS: &str = claim!(
 
 /// Who claims, and how much.
 #[derive(Clone, Debug)]
-pub(super) struct Claimer {
-    pub(super) owner: Owner,
+pub struct Claimer {
+    /// Who claims.
+    pub owner: Owner,
     /// The definitions that this node knows, as `name/version`.
-    pub(super) definitions: Vec<String>,
+    pub definitions: Vec<String>,
     /// How many sagas are claimed at once.
-    pub(super) batch: i64,
+    pub batch: i64,
     /// How often a saga may be claimed without progress before it is left to a person.
-    pub(super) max_claims: i32,
+    pub max_claims: i32,
 }
 
 /// Whose sagas may be taken, beside those that an earlier process of the own node left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
+pub enum Reach {
     /// Nobody else's: after an outage everybody looks dead.
     OwnNode,
     /// Those of every node whose lease has run out.
