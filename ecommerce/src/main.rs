@@ -7,6 +7,7 @@ mod completions;
 mod configuration;
 mod ending;
 mod health;
+mod hold;
 mod inspect;
 mod list;
 mod migrate;
@@ -78,6 +79,10 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Check that saga log, money, stock and purchases agree: exit code 0 or 1
     Audit(audit::Audit),
+    /// Put all purchases on hold, before the orchestrators start: after a restore
+    Hold(hold::Hold),
+    /// Let purchases go on that were on hold, if the books agree
+    Release(hold::Release),
     /// Ask a service whether it is healthy: exit code 0 or 1, for containers
     Health(health::Health),
     /// Print the completions for a shell
@@ -119,6 +124,8 @@ async fn run(command: Command) -> Result<Ended, Failure> {
         Command::Resolve(resolve) => resolve.run().await,
         Command::Inspect(inspect) => inspect.run().await,
         Command::Audit(audit) => audit.run().await,
+        Command::Hold(hold) => hold.run().await,
+        Command::Release(release) => release.run().await,
         Command::Health(health) => health.run().await,
         Command::Completions(completions) => completions.run(),
     }

@@ -26,6 +26,9 @@ pub(crate) struct Serve {
     /// Name of this orchestrator: with a fixed one it goes on with its sagas at once after a crash
     #[arg(long, value_name = "ID")]
     node_id: Option<String>,
+    /// Put all purchases on hold first, for after a restore: none begins or goes on until `ecommerce release`
+    #[arg(long)]
+    hold: bool,
     #[command(flatten)]
     configuration: Configuration,
 }
@@ -46,6 +49,13 @@ impl Serve {
             }
             Some(node_id) => settings.orchestrator.node_id = node_id,
             None => {}
+        }
+        match self.hold {
+            true if service != orchestrator::SERVICE => {
+                return Err(Failure::Usage(format!("--hold is for the orchestrator, not for {service}")));
+            }
+            true => settings.orchestrator.hold = true,
+            false => {}
         }
         let signals = Signals::listen()?;
         let (listener, address) = services::bind(&settings, service).await?;

@@ -118,6 +118,8 @@ pub struct SupervisionSettings {
 pub struct OrchestratorSettings {
     /// Identity of this node; empty: a new one for each process.
     pub node_id: String,
+    /// Whether all sagas are put on hold at its start.
+    pub hold: bool,
     /// Sagas that run at once; more are answered 503.
     pub max_running: usize,
     /// How long a client waits before it gets 202.

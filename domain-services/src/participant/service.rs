@@ -146,7 +146,7 @@ const STOP_MARGIN: Duration = Duration::from_secs(5);
 fn database_health(pool: db::Pool) -> HealthCheck {
     Arc::new(move || {
         let pool = pool.clone();
-        Box::pin(async move { vec![Check { name: "database", result: db::ping(&pool).await }] })
+        Box::pin(async move { vec![Check::new("database", db::ping(&pool).await)] })
     })
 }
 

@@ -4,6 +4,7 @@
 mod audit;
 mod cli;
 mod embedded_postgres;
+mod hold;
 mod program;
 mod roles;
 mod support;
