@@ -6,14 +6,15 @@
 #   docker/try.sh                 all of it
 #   TRY_BUILD=no docker/try.sh    with the image that is there
 #   TRY_SWARM=no docker/try.sh    without the swarm
-#   TRY_SAGAS=400                 purchases under load (default)
+#   TRY_BACKUP=no docker/try.sh   without the backup and the restore
+#   TRY_SAGAS=1500                purchases under load (default)
 #
 # Traefik, Prometheus, Grafana and the collector are not started: they are not ours, and their images may be out of
 # reach. What their files say is checked by tests/tests/deployment.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-sagas="${TRY_SAGAS:-400}"
+sagas="${TRY_SAGAS:-1500}"
 workers=8
 patience=120
 
@@ -26,6 +27,7 @@ command -v "${compose[0]}" >/dev/null || fail "neither docker compose nor docker
 
 work="$(mktemp -d)"
 project="ecommerce-try"
+stack="ecommerce-try-swarm"
 image="ecommerce-saga:latest"
 swarm=no
 compose() { "${compose[@]}" --project-directory . --env-file "$work/env" -f docker-compose.prod.yml "$@"; }
@@ -35,7 +37,7 @@ end() {
     compose ps || true
     compose logs --no-color --tail=15 || true
   fi
-  docker stack rm "$project" >/dev/null 2>&1 || true
+  docker stack rm "$stack" >/dev/null 2>&1 || true
   [ -f "$work/env" ] && compose --profile tools down --volumes --remove-orphans --timeout 5 >/dev/null 2>&1 || true
   [ "$swarm" = no ] || docker swarm leave --force >/dev/null 2>&1 || true
   rm -rf "$work"
@@ -52,7 +54,10 @@ while IFS= read -r line; do
   esac
   echo "$line"
 done <.env.example >"$work/env"
-export COMPOSE_PROJECT_NAME="$project"
+# The scripts that are tried too find them as they would find those of .env.
+set -a
+. "$work/env"
+set +a
 value() { sed -n "s/^$1=//p" "$work/env"; }
 
 # --- the image ---
@@ -123,6 +128,7 @@ wait_healthy payments 2
 say "orchestrator=3 payments=2 healthy after $((SECONDS - began)) s"
 
 # Every purchase has a key, and is asked for again with it at the next front until it has an answer that is final.
+round=first
 fronts=()
 for id in $(containers orchestrator); do fronts+=("http://$(address "$id"):8000/saga/transaction"); done
 buy() {
@@ -130,29 +136,29 @@ buy() {
   for ((number = worker; number < sagas; number += workers)); do
     for ((attempt = 0; attempt < 60; attempt++)); do
       answer="$(curl -s --max-time 40 -w ' %{http_code}' -X POST "${fronts[$(((number + attempt) % ${#fronts[@]}))]}" \
-        -H 'content-type: application/json' -H "idempotency-key: try-$number" \
+        -H 'content-type: application/json' -H "idempotency-key: $round-$number" \
         -d "{\"user_id\":\"user-$((number % 7))\",\"amount\":9.99}" || true)"
       case "$answer" in
         *" 200" | *" 409" | *" 502") echo "$answer"; break ;;
         *) echo "again: $answer" >>"$work/again"; sleep 0.2 ;;
       esac
-    done >>"$work/answers.$worker"
+    done >>"$work/answers.$round.$worker"
   done
 }
-count() { cat "$work"/answers.* 2>/dev/null | grep -c "$1" || true; }
+count() { cat "$work/answers.$round".* 2>/dev/null | grep -c "$1" || true; }
+wait_for_buyers() { local job; for job in $(jobs -p); do wait "$job"; done; }
 began_ms=$(date +%s%3N)
 for ((worker = 0; worker < workers; worker++)); do buy "$worker" & done
+victims=()
+for service in orchestrator payments; do victims+=("$(containers "$service" | head -n 1)"); done
 waited=$SECONDS
 until [ "$(count .)" -ge $((sagas / 4)) ]; do sleep 0.1; [ $((SECONDS - waited)) -lt $patience ] || fail "the load makes no progress"; done
 # As the kernel would: their restart policy brings them back.
-victims=()
-for service in orchestrator payments; do
-  victim="$(containers "$service" | head -n 1)"
-  victims+=("$victim")
+for victim in "${victims[@]}"; do
   kill -9 "$(docker inspect --format '{{.State.Pid}}' "$victim")"
-  say "killed one of $service after $(count .) answers"
+  say "killed ${victim:0:12}, $(docker inspect --format '{{index .Config.Cmd 1}}' "$victim"), after $(count .) answers"
 done
-for job in $(jobs -p); do wait "$job"; done
+wait_for_buyers
 took_ms=$(($(date +%s%3N) - began_ms))
 say "$(count .) of $sagas answered in $((took_ms / 1000)).$((took_ms % 1000 / 100)) s: $(count ' 200$') completed, $(count ' 409$') reverted, $(count ' 502$') failed; asked again $(wc -l <"$work/again" 2>/dev/null || echo 0) times"
 expect "purchases that got an answer" "$(count .)" "$sagas"
@@ -175,28 +181,51 @@ completed="$(database ORCHESTRATOR_DB_PASSWORD ms_orchestrator ms_orchestrator "
 expect "completed purchases in the log" "$completed" "$(($(count ' 200$') + 1))"
 say "nothing was lost: $completed completed in the log, as the clients were told"
 
+# --- a backup under load, and a restore ---
+if [ "${TRY_BACKUP:-yes}" = yes ]; then
+  sagas=$((sagas / 5))
+  round=second
+  for ((worker = 0; worker < workers; worker++)); do buy "$worker" & done
+  until [ "$(count .)" -ge $((sagas / 10)) ]; do sleep 0.1; done
+  docker/backup.sh "$work/backups" | while IFS= read -r line; do say "$line"; done
+  say "$(count .) of $sagas purchases of this round answered when the backup was done"
+  wait_for_buyers
+  after="$(database ORCHESTRATOR_DB_PASSWORD ms_orchestrator ms_orchestrator 'select count(*) from saga')"
+  began=$SECONDS
+  docker/restore.sh "$work"/backups/base-* >"$work/restore.log" 2>&1 || { cat "$work/restore.log"; fail "the restore"; }
+  for service in "${services[@]}"; do wait_healthy "$service" 1; done
+  restored="$(database ORCHESTRATOR_DB_PASSWORD ms_orchestrator ms_orchestrator 'select count(*) from saga')"
+  say "restored in $((SECONDS - began)) s: $restored of $after purchases are there"
+  [ "$restored" -lt "$after" ] && [ "$restored" -gt "$completed" ] || fail "that is not the moment of the backup"
+  tools order --user held --amount 1 --target http://orchestrator:8000 && fail "a purchase began on hold"
+  grep -q 'on hold' "$work/tools" || { cat "$work/tools"; fail "it is not on hold"; }
+  tools release | tail -n 2
+  until tools order --user released --amount 1 --target http://orchestrator:8000 >"$work/released"; do sleep 0.5; done
+  audited
+  say "released: purchases begin, and what was in the middle has ended"
+fi
+
 # --- a swarm of one node ---
 if [ "${TRY_SWARM:-yes}" = yes ]; then
   compose stop --timeout 30 "${services[@]}" >/dev/null 2>&1
   [ "$(docker info --format '{{.Swarm.LocalNodeState}}')" = inactive ] || fail "this machine is in a swarm already: TRY_SWARM=no"
   docker swarm init --advertise-addr 127.0.0.1 >/dev/null
   swarm=yes
-  set -a; . "$work/env"; set +a
   # The server of the first part serves as the external one.
   export TRAEFIK_REPLICAS=0 DATABASE_HOST=external-postgres IMAGE="$image"
   began=$SECONDS
-  docker stack deploy -c docker/swarm.yml "$project" >/dev/null
-  until docker network inspect "${project}_backend" >/dev/null 2>&1; do sleep 0.2; done
-  docker network connect --alias external-postgres "${project}_backend" "$(containers postgres)"
-  ready() { docker stack services --format '{{.Name}} {{.Replicas}}' "$project" | grep -E "_($(IFS='|'; echo "${services[*]}")) " | grep -c ' 2/2' || true; }
+  docker stack deploy --detach=true -c docker/swarm.yml "$stack" >/dev/null
+  until docker network inspect "${stack}_backend" >/dev/null 2>&1; do sleep 0.2; done
+  docker network connect --alias external-postgres "${stack}_backend" "$(containers postgres)"
+  ready() { docker stack services --format '{{.Name}} {{.Replicas}}' "$stack" | grep -E "_($(IFS='|'; echo "${services[*]}")) " | grep -c ' 2/2' || true; }
   until [ "$(ready)" -eq 5 ]; do
     sleep 1
-    [ $((SECONDS - began)) -lt $((2 * patience)) ] || { docker stack ps --no-trunc "$project"; fail "the stack does not start"; }
+    [ $((SECONDS - began)) -lt $((2 * patience)) ] || { docker stack ps --no-trunc "$stack"; fail "the stack does not start"; }
   done
   say "swarm: five services of two replicas each, $((SECONDS - began)) s after deploy"
-  beside() { docker run --rm --read-only --network "${project}_backend" "$image" "$@"; }
+  beside() { docker run --rm --read-only --network "${stack}_backend" "$image" "$@"; }
   beside order --user swarm --amount 7.25 --target http://orchestrator:8000
-  docker service scale --detach=false "${project}_orchestrator=3" >/dev/null
+  docker service scale --detach=false "${stack}_orchestrator=3" >/dev/null
   beside order --user swarm --amount 7.25 --target http://orchestrator:8000
   audited
   say "swarm: purchases run through the stack, also after a scale to three"

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod audit;
+mod backup;
 mod cli;
 mod embedded_postgres;
 mod hold;
