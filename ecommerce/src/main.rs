@@ -16,6 +16,7 @@ mod output;
 mod serve;
 mod services;
 mod signals;
+mod simulate;
 mod status;
 mod up;
 mod watch;
@@ -78,6 +79,8 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Check that saga log, money, stock and purchases agree: exit code 0 or 1
     Audit(audit::Audit),
+    /// Run the engine through thousands of simulated disasters: exit code 0 or 1
+    Simulate(simulate::Simulate),
     /// Ask a service whether it is healthy: exit code 0 or 1, for containers
     Health(health::Health),
     /// Print the completions for a shell
@@ -119,6 +122,10 @@ async fn run(command: Command) -> Result<Ended, Failure> {
         Command::Resolve(resolve) => resolve.run().await,
         Command::Inspect(inspect) => inspect.run().await,
         Command::Audit(audit) => audit.run().await,
+        Command::Simulate(simulate) => match tokio::task::spawn_blocking(|| simulate.run()).await {
+            Ok(ended) => ended,
+            Err(error) => Err(Failure::broken("the simulation", &error)),
+        },
         Command::Health(health) => health.run().await,
         Command::Completions(completions) => completions.run(),
     }
