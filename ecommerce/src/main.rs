@@ -30,7 +30,7 @@ use crate::ending::{Ended, Failure};
 const AFTER_HELP: &str = "\
 Exit codes:
     0  done
-    1  the purchase was refused or reverted, the service is unhealthy, or the audit found something
+    1  the purchase was refused or reverted, the service is unhealthy, or an audit or a simulation found something
     2  bad usage or configuration
     3  nobody answers: the orchestrator or the database cannot be reached
     4  it answered with an error, or a service could not start or gave up

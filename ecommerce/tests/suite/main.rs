@@ -5,6 +5,7 @@ mod audit;
 mod cli;
 mod embedded_postgres;
 mod program;
+mod simulate;
 mod support;
 mod up;
 mod watch;
