@@ -17,6 +17,7 @@ mod output;
 mod serve;
 mod services;
 mod signals;
+mod simulate;
 mod status;
 mod up;
 mod watch;
@@ -30,7 +31,7 @@ use crate::ending::{Ended, Failure};
 const AFTER_HELP: &str = "\
 Exit codes:
     0  done
-    1  the purchase was refused or reverted, the service is unhealthy, or the audit found something
+    1  the purchase was refused or reverted, the service is unhealthy, or an audit or a simulation found something
     2  bad usage or configuration
     3  nobody answers: the orchestrator or the database cannot be reached
     4  it answered with an error, or a service could not start or gave up
@@ -83,6 +84,8 @@ enum Command {
     Hold(hold::Hold),
     /// Let purchases go on that were on hold, if the books agree
     Release(hold::Release),
+    /// Run the engine through thousands of simulated disasters: exit code 0 or 1
+    Simulate(simulate::Simulate),
     /// Ask a service whether it is healthy: exit code 0 or 1, for containers
     Health(health::Health),
     /// Print the completions for a shell
@@ -126,6 +129,10 @@ async fn run(command: Command) -> Result<Ended, Failure> {
         Command::Audit(audit) => audit.run().await,
         Command::Hold(hold) => hold.run().await,
         Command::Release(release) => release.run().await,
+        Command::Simulate(simulate) => match tokio::task::spawn_blocking(|| simulate.run()).await {
+            Ok(ended) => ended,
+            Err(error) => Err(Failure::broken("the simulation", &error)),
+        },
         Command::Health(health) => health.run().await,
         Command::Completions(completions) => completions.run(),
     }

@@ -8,6 +8,7 @@ mod embedded_postgres;
 mod hold;
 mod program;
 mod roles;
+mod simulate;
 mod support;
 mod up;
 mod watch;

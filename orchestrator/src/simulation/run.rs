@@ -64,6 +64,20 @@ pub struct RunReport {
     pub trace: String,
 }
 
+impl RunReport {
+    /// Returns what of the trace concerns a violation: the lines of its saga, and of what happened to processes,
+    /// participants and the database.
+    pub fn timeline(&self, violation: &Violation) -> String {
+        let concerns = |line: &&str| names(line, &violation.name) || !line.contains(" saga ");
+        self.trace.lines().filter(concerns).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Tells whether a line names this saga: `saga 1` is not named by `saga 12`.
+fn names(line: &str, name: &str) -> bool {
+    line.match_indices(name).any(|(at, _)| !line[at + name.len()..].starts_with(|next: char| next.is_ascii_digit()))
+}
+
 /// Runs a seed.
 ///
 /// # Errors

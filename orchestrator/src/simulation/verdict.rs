@@ -35,6 +35,8 @@ pub struct Violation {
     pub invariant: &'static str,
     /// The transaction, or the product.
     pub id: String,
+    /// How the trace calls it: `saga 3`; or as `id`, if it is no saga that a client asked for.
+    pub name: String,
     /// What is wrong with it.
     pub why: String,
 }
@@ -46,13 +48,20 @@ pub(super) const ACTORS: &str = "no saga's actor dies of its own";
 
 /// Judges a run.
 pub(super) fn violations(sim: &Arc<Sim>) -> Vec<Violation> {
+    let mut violations = nameless_violations(sim);
+    let inner = sim.lock();
+    for violation in &mut violations {
+        if let Ok(id) = violation.id.parse() {
+            violation.name = inner.trace.name(SagaId(id));
+        }
+    }
+    violations
+}
+
+fn nameless_violations(sim: &Arc<Sim>) -> Vec<Violation> {
     let report = judge(&books(sim), Run::Over);
     let by_books = report.verdicts.iter().flat_map(|verdict| {
-        verdict.findings.iter().map(|finding| Violation {
-            invariant: verdict.name,
-            id: finding.id.clone(),
-            why: finding.why.clone(),
-        })
+        verdict.findings.iter().map(|finding| violation(verdict.name, finding.id.clone(), finding.why.clone()))
     });
     by_books.chain(untrue_answers(sim)).chain(ignored_cancels(sim)).chain(dead_actors(sim)).collect()
 }
@@ -85,11 +94,8 @@ fn untrue_answers(sim: &Sim) -> Vec<Violation> {
             (ToldWhat::NotStarted, holds) => holds.is_none(),
             (ToldWhat::Ended(_) | ToldWhat::NotUndoneYet, None) => false,
         };
-        (!is_true).then(|| Violation {
-            invariant: TOLD,
-            id: told.id.to_string(),
-            why: format!("told {:?}, the log holds {holds:?}", told.what),
-        })
+        (!is_true)
+            .then(|| violation(TOLD, told.id.to_string(), format!("told {:?}, the log holds {holds:?}", told.what)))
     };
     inner.told.iter().filter_map(check).collect()
 }
@@ -100,10 +106,14 @@ fn ignored_cancels(sim: &Sim) -> Vec<Violation> {
         .cancelled
         .iter()
         .filter(|id| inner.log.row(**id).is_some_and(|row| row.ended_at.is_some() && row.status == Status::Completed));
-    completed.map(|id| Violation { invariant: CANCEL, id: id.to_string(), why: "it is COMPLETED".to_owned() }).collect()
+    completed.map(|id| violation(CANCEL, id.to_string(), "it is COMPLETED".to_owned())).collect()
 }
 
 fn dead_actors(sim: &Sim) -> Vec<Violation> {
     let deaths = sim.all_running().iter().flat_map(|running| running.deaths()).collect::<Vec<_>>();
-    deaths.into_iter().map(|(id, reason)| Violation { invariant: ACTORS, id: id.to_string(), why: reason }).collect()
+    deaths.into_iter().map(|(id, reason)| violation(ACTORS, id.to_string(), reason)).collect()
+}
+
+fn violation(invariant: &'static str, id: String, why: String) -> Violation {
+    Violation { invariant, name: id.clone(), id, why }
 }

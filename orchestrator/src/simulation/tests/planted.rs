@@ -3,7 +3,7 @@
 
 use crate::simulation::planted::{Planted, with_planted};
 use crate::simulation::verdict::{CANCEL, TOLD};
-use crate::simulation::{Faults, Plan, run};
+use crate::simulation::{Faults, Plan, Tracing, run};
 
 const ENDS: &str = "every accepted saga ends";
 const COMPLETED: &str = "COMPLETED has one live payment, one decrement, one live purchase";
@@ -84,6 +84,24 @@ fn every_planted_bug_is_found_by_the_invariant_that_it_breaks() {
         }
     }
     assert!(found.iter().all(|(_, _, seeds)| seeds.is_some()), "a hole in the simulator: {found:#?}");
+}
+
+#[test]
+fn a_violation_comes_with_the_timeline_of_its_saga() {
+    with_planted(Planted::CompensatedUnconfirmed, || {
+        let plan = Plan { tracing: Tracing::On, ..Plan::default() };
+        let report = (0..MOST_SEEDS).map(|seed| run(seed, &plan).unwrap()).find(|run| !run.violations.is_empty());
+        let report = report.expect("the bug is found");
+        let violation = &report.violations[0];
+        assert!(violation.name.starts_with("saga "), "{violation:?}");
+        let timeline = report.timeline(violation);
+        assert!(timeline.contains(&format!("orders {}", violation.name)), "{timeline}");
+        assert!(timeline.contains("log: end of"), "{timeline}");
+        let others = (1..=10).map(|other| format!("saga {other} ")).filter(|other| other.trim() != violation.name);
+        for other in others {
+            assert!(!timeline.contains(&other), "{other} in the timeline of {}:\n{timeline}", violation.name);
+        }
+    });
 }
 
 #[test]
