@@ -36,12 +36,17 @@ impl Router {
             assert_eq!(&label(name), value, "{service}: traefik.{name}");
         }
         let rule = label(&format!("http.routers.{service}.rule"));
-        let shape = Regex::new(r"^\(Path\(`([^`]+)`\) \|\| PathPrefix\(`([^`]+)`\)\) && !PathRegexp\(`([^`]+)`\)$");
-        let parts = shape.expect("a regular expression").captures(&rule).unwrap_or_else(|| panic!("{service}: {rule}"));
         let stripped = label(&format!("http.middlewares.{service}-prefix.stripprefix.prefixes"));
         assert_eq!(labels.len(), expected.len() + 2, "{service}: a label that nothing checks: {labels:?}");
+        Self::by_rule(service, &rule, &stripped)
+    }
+
+    /// Reads a rule.
+    pub(crate) fn by_rule(service: &str, rule: &str, stripped: &str) -> Self {
+        let shape = Regex::new(r"^\(Path\(`([^`]+)`\) \|\| PathPrefix\(`([^`]+)`\)\) && !PathRegexp\(`([^`]+)`\)$");
+        let parts = shape.expect("a regular expression").captures(rule).unwrap_or_else(|| panic!("{service}: {rule}"));
         let forbidden = Regex::new(&parts[3]).unwrap_or_else(|error| panic!("{service}: {error}"));
-        Self { path: parts[1].to_owned(), prefix: parts[2].to_owned(), forbidden, stripped }
+        Self { path: parts[1].to_owned(), prefix: parts[2].to_owned(), forbidden, stripped: stripped.to_owned() }
     }
 
     /// Returns the path by which a request from outside reaches the service, if it does.
@@ -58,10 +63,11 @@ fn routers(file: &str, labels: &str) -> Vec<(String, Router)> {
     services().into_iter().map(|(service, port)| (service.clone(), Router::of(&service, port, &of(&service)))).collect()
 }
 
-/// Both ways of running behind Traefik.
+/// All ways of running behind Traefik.
 fn all() -> Vec<(String, Router)> {
     let mut all = routers("docker-compose.prod.yml", "/labels");
     all.extend(routers("docker/swarm.yml", "/deploy/labels"));
+    all.extend(crate::kubernetes::routers());
     all
 }
 
@@ -85,7 +91,7 @@ fn what_clients_are_promised_is_routed_and_the_prefix_stripped() {
         let reached: Vec<_> =
             all().iter().filter_map(|(service, router)| Some((service.clone(), router.leads_to(outside)?))).collect();
         let service = outside.split('/').nth(1).expect("a prefix").to_owned();
-        assert_eq!(reached, vec![(service, inside.to_owned()); 2], "{outside}");
+        assert_eq!(reached, vec![(service, inside.to_owned()); 3], "{outside}");
     }
 }
 

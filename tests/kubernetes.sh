@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Holds docker/kubernetes against the published schemas of Kubernetes, strictly: a field that is not in them is an error.
+# It needs python3 with venv. What Kubernetes has no schema of (Traefik's kinds, the kustomization) is checked by
+# tests/tests/deployment.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+VERSION=1.37.0
+# The oldest that knows all that is used (a sleep before a stop), and a late one.
+RELEASES=(1.30 1.34)
+
+target="$(cargo metadata --locked --format-version 1 --no-deps | python3 -c 'import json,sys; print(json.load(sys.stdin)["target_directory"])')"
+venv="$target/kubernetes-validate-$VERSION"
+if [ ! -x "$venv/bin/kubernetes-validate" ]; then
+  echo "kubernetes: installing kubernetes-validate $VERSION"
+  rm -rf "$venv" "$venv.new"
+  python3 -m venv "$venv.new"
+  "$venv.new/bin/pip" install --quiet --disable-pip-version-check "kubernetes-validate==$VERSION"
+  mv "$venv.new" "$venv"
+fi
+files=()
+for file in docker/kubernetes/*.yaml; do
+  case "$file" in */kustomization.yaml | */ingress.yaml) ;; *) files+=("$file") ;; esac
+done
+for release in "${RELEASES[@]}"; do
+  "$venv/bin/python3" -m kubernetes_validate --strict --kubernetes-version "$release" "${files[@]}" >"$venv/log" 2>&1 || { cat "$venv/log"; exit 1; }
+  echo "kubernetes: ${#files[@]} files are as Kubernetes $release wants them"
+done
