@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need and runs all of them. For a fresh Debian 12 with cargo; elsewhere PostgreSQL 14 or newer
-# must be installed already. Arguments go to `cargo test`; without any, schemathesis follows it.
+# must be installed already. Arguments go to `cargo test`; without any, schemathesis, the Kubernetes manifests and
+# the dependency policy follow it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -35,3 +36,5 @@ say "cargo test --locked --workspace $*"
 [ $# -eq 0 ] || exec cargo test --locked --workspace "$@"
 cargo test --locked --workspace
 tests/schemathesis.sh
+tests/kubernetes.sh
+tests/dependencies.sh
