@@ -27,6 +27,10 @@ use clap::{Parser, Subcommand};
 
 use crate::ending::{Ended, Failure};
 
+/// A saga allocates in five services at once, mostly on one thread and frees on another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const AFTER_HELP: &str = "\
 Exit codes:
     0  done
