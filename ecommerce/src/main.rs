@@ -7,6 +7,7 @@ mod completions;
 mod configuration;
 mod ending;
 mod health;
+mod hold;
 mod inspect;
 mod list;
 mod migrate;
@@ -85,6 +86,10 @@ enum Command {
     Audit(audit::Audit),
     /// Run the engine through thousands of simulated disasters: exit code 0 or 1
     Simulate(simulate::Simulate),
+    /// Put all purchases on hold, before the orchestrators start: after a restore
+    Hold(hold::Hold),
+    /// Let purchases go on that were on hold, if the books agree
+    Release(hold::Release),
     /// Ask a service whether it is healthy: exit code 0 or 1, for containers
     Health(health::Health),
     /// Print the completions for a shell
@@ -130,6 +135,8 @@ async fn run(command: Command) -> Result<Ended, Failure> {
             Ok(ended) => ended,
             Err(error) => Err(Failure::broken("the simulation", &error)),
         },
+        Command::Hold(hold) => hold.run().await,
+        Command::Release(release) => release.run().await,
         Command::Health(health) => health.run().await,
         Command::Completions(completions) => completions.run(),
     }

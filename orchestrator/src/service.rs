@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::SecondsFormat;
 use common::config::{RetryPolicy, Settings};
 use common::db::{self, DbError};
 use common::group_commit::Ledger;
@@ -34,6 +35,7 @@ use crate::saga::recovery::{Claimer, RecoveryArguments, recovery};
 use crate::saga::running;
 use crate::saga::stall::{StallArguments, stall_watch};
 use crate::store::Owner;
+use crate::store::hold::Hold;
 use crate::store::writer::SagaLogWriter;
 use crate::world::World;
 
@@ -78,7 +80,7 @@ pub async fn start(
     let card = |name: &str, kind| ActorCard::new(format!("{prefix}/{name}"), kind);
     let orchestrator = &settings.orchestrator;
     let database = settings.service(SERVICE).database.clone();
-    let pool = db::pool(&settings.database.url, &database, &settings.database)?;
+    let pool = db::pool(&settings.database_url(SERVICE), &database, &settings.database)?;
     let incarnation = Uuid::new_v4();
     let node_id = match orchestrator.node_id.as_str() {
         "" => format!("node-{incarnation}"),
@@ -122,11 +124,12 @@ pub async fn start(
         card: card("lease", "lease"),
         owner: owner.clone(),
         state: lease_state.clone(),
-        server: settings.database.url.clone(),
+        server: settings.database_url(SERVICE),
         database,
         settings: settings.database.clone(),
         lease: Duration::from_millis(orchestrator.lease_ms),
         heartbeat: Duration::from_millis(orchestrator.heartbeat_ms),
+        hold_at_start: orchestrator.hold,
         superseded: superseded.clone(),
     }));
     let world: Arc<dyn World> = Arc::new(LiveWorld {
@@ -188,7 +191,7 @@ pub async fn start(
         service: SERVICE,
         routes: api::routes(&desk).merge(debug::routes(SERVICE, root.clone(), None)),
         settings: settings.clone(),
-        health: health(pool),
+        health: health(pool, lease_state.clone()),
         draining: draining.clone(),
     };
     children.push(server(card("front", "HTTP server"), front, listener));
@@ -239,15 +242,24 @@ async fn drain(running: &running::Running, grace: Duration) {
 
 async fn wait_for_first_lease(lease: &LeaseState) {
     let give_up = Instant::now() + FIRST_LEASE_TIMEOUT;
-    while !lease.is_valid() && Instant::now() < give_up {
+    while !lease.is_valid() && lease.hold().is_none() && Instant::now() < give_up {
         tokio::time::sleep(DRAIN_LOOKS_EVERY).await;
     }
 }
 
-fn health(pool: db::Pool) -> HealthCheck {
+fn health(pool: db::Pool, lease: Arc<LeaseState>) -> HealthCheck {
     Arc::new(move || {
-        let pool = pool.clone();
-        Box::pin(async move { vec![Check { name: "saga_log", result: db::ping(&pool).await }] })
+        let (pool, lease) = (pool.clone(), lease.clone());
+        Box::pin(async move {
+            let mut checks = vec![Check::new("saga_log", db::ping(&pool).await)];
+            if let Some(Hold { since, reason }) = lease.hold() {
+                // It does what it should: taken for unhealthy, it would not be reached by whoever is to release it.
+                let since = since.to_rfc3339_opts(SecondsFormat::Secs, true);
+                let note = Some(format!("no saga begins or is recovered, since {since}: {reason}"));
+                checks.push(Check { note, ..Check::new("hold", Ok(())) });
+            }
+            checks
+        })
     })
 }
 

@@ -4,6 +4,7 @@ mod api_description;
 mod calls;
 mod event_streams;
 mod events;
+mod hold;
 mod idempotency;
 mod inspect;
 mod purchase;
