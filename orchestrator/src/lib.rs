@@ -24,6 +24,7 @@ mod participant_client;
 pub mod saga;
 mod service;
 pub mod store;
+mod ui;
 pub mod world;
 
 pub use common::service::Running;

@@ -35,6 +35,7 @@ use crate::saga::running;
 use crate::saga::stall::{StallArguments, stall_watch};
 use crate::store::Owner;
 use crate::store::writer::SagaLogWriter;
+use crate::ui::{self, Ui};
 use crate::world::World;
 
 /// Beyond the grace of running sagas, for the rest of the tree.
@@ -180,7 +181,11 @@ pub async fn start(
     let draining = Draining::default();
     let front = Front {
         service: SERVICE,
-        routes: api::routes(&desk).merge(debug::routes(SERVICE, root.clone(), None)),
+        routes: api::routes(&desk).merge(ui::routes(&Ui::new(&desk, &settings)?)).merge(debug::routes(
+            SERVICE,
+            root.clone(),
+            None,
+        )),
         settings: settings.clone(),
         health: health(pool),
         draining: draining.clone(),

@@ -4,6 +4,7 @@
 
 pub mod events;
 pub mod flags;
+pub mod overview;
 pub mod reader;
 pub mod record;
 pub mod retention;
