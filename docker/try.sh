@@ -183,7 +183,6 @@ say "nothing was lost: $completed completed in the log, as the clients were told
 
 # --- a backup under load, and a restore ---
 if [ "${TRY_BACKUP:-yes}" = yes ]; then
-  sagas=$((sagas / 5))
   round=second
   for ((worker = 0; worker < workers; worker++)); do buy "$worker" & done
   until [ "$(count .)" -ge $((sagas / 10)) ]; do sleep 0.1; done

@@ -55,6 +55,8 @@ pub struct Settings {
     pub supervision: SupervisionSettings,
     /// The orchestrator's sagas and leases.
     pub orchestrator: OrchestratorSettings,
+    /// The orchestrator's dashboard.
+    pub ui: UiSettings,
     /// How the orchestrator calls participants.
     pub participants: ParticipantSettings,
     /// When a call is tried again.

@@ -28,6 +28,10 @@ use clap::{Parser, Subcommand};
 
 use crate::ending::{Ended, Failure};
 
+/// A saga allocates in five services at once, mostly on one thread and frees on another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const AFTER_HELP: &str = "\
 Exit codes:
     0  done
@@ -80,12 +84,12 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Check that saga log, money, stock and purchases agree: exit code 0 or 1
     Audit(audit::Audit),
+    /// Run the engine through thousands of simulated disasters: exit code 0 or 1
+    Simulate(simulate::Simulate),
     /// Put all purchases on hold, before the orchestrators start: after a restore
     Hold(hold::Hold),
     /// Let purchases go on that were on hold, if the books agree
     Release(hold::Release),
-    /// Run the engine through thousands of simulated disasters: exit code 0 or 1
-    Simulate(simulate::Simulate),
     /// Ask a service whether it is healthy: exit code 0 or 1, for containers
     Health(health::Health),
     /// Print the completions for a shell
@@ -127,12 +131,12 @@ async fn run(command: Command) -> Result<Ended, Failure> {
         Command::Resolve(resolve) => resolve.run().await,
         Command::Inspect(inspect) => inspect.run().await,
         Command::Audit(audit) => audit.run().await,
-        Command::Hold(hold) => hold.run().await,
-        Command::Release(release) => release.run().await,
         Command::Simulate(simulate) => match tokio::task::spawn_blocking(|| simulate.run()).await {
             Ok(ended) => ended,
             Err(error) => Err(Failure::broken("the simulation", &error)),
         },
+        Command::Hold(hold) => hold.run().await,
+        Command::Release(release) => release.run().await,
         Command::Health(health) => health.run().await,
         Command::Completions(completions) => completions.run(),
     }

@@ -4,12 +4,12 @@ mod answer;
 mod describe;
 mod events;
 pub(crate) mod inspect;
-mod list;
+pub(crate) mod list;
 mod operate;
 mod preference;
 mod purchase;
 mod status;
-mod view;
+pub(crate) mod view;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +31,7 @@ use crate::saga::lease::LeaseState;
 use crate::saga::recovery::RecoveryMsg;
 use crate::saga::running::Running;
 use crate::store::writer::SagaLogWriter;
+use crate::ui;
 use crate::world::World;
 
 /// What the handlers work with.
@@ -64,7 +65,7 @@ pub(crate) fn routes(desk: &Desk) -> Routes {
         .post("/saga/{transaction_id}/retry", Access::Operator, describe::retry, with(desk, operate::retry))
         .post("/saga/{transaction_id}/resolve", Access::Operator, describe::resolve, with(desk, operate::resolve))
         .post("/saga/release", Access::Operator, describe::release, with(desk, operate::release))
-        .get("/", Access::Public, describe::root, async |_| Ok(json(StatusCode::OK, &ROOT)))
+        .get("/", Access::Public, describe::root, root)
 }
 
 /// What this is.
@@ -76,6 +77,12 @@ struct Root {
 }
 
 const ROOT: Root = Root { service: "Saga Orchestrator", status: "running", version: env!("CARGO_PKG_VERSION") };
+
+/// Programs are told what this is; browsers are sent to the dashboard.
+async fn root(request: Request) -> Result<Response, ApiError> {
+    let is_browser = request.header("accept").is_some_and(|accept| accept.contains("text/html"));
+    if is_browser { Ok(ui::redirect(&request)) } else { Ok(json(StatusCode::OK, &ROOT)) }
+}
 
 fn with<F, Fut>(desk: &Desk, handle: F) -> impl Fn(Request) -> Fut + Send + Sync + 'static + use<F, Fut>
 where
@@ -95,7 +102,7 @@ fn saga_id(request: &Request) -> Result<SagaId, ApiError> {
 }
 
 /// Answers a read of the saga log that failed.
-fn unreadable(error: common::group_commit::ReadError) -> ApiError {
+pub(crate) fn unreadable(error: common::group_commit::ReadError) -> ApiError {
     tracing::warn!(%error, "the saga log could not be read");
     ApiError::unavailable("the saga log cannot be read now; try again", 1)
 }

@@ -25,6 +25,7 @@ pub mod saga;
 mod service;
 pub mod simulation;
 pub mod store;
+mod ui;
 pub mod world;
 
 pub use common::service::Running;

@@ -37,6 +37,7 @@ use crate::saga::stall::{StallArguments, stall_watch};
 use crate::store::Owner;
 use crate::store::hold::Hold;
 use crate::store::writer::SagaLogWriter;
+use crate::ui::{self, Ui};
 use crate::world::World;
 
 /// Beyond the grace of running sagas, for the rest of the tree.
@@ -189,7 +190,11 @@ pub async fn start(
     let draining = Draining::default();
     let front = Front {
         service: SERVICE,
-        routes: api::routes(&desk).merge(debug::routes(SERVICE, root.clone(), None)),
+        routes: api::routes(&desk).merge(ui::routes(&Ui::new(&desk, &settings)?)).merge(debug::routes(
+            SERVICE,
+            root.clone(),
+            None,
+        )),
         settings: settings.clone(),
         health: health(pool, lease_state.clone()),
         draining: draining.clone(),

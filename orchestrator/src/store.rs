@@ -5,6 +5,7 @@
 pub mod events;
 pub mod flags;
 pub mod hold;
+pub mod overview;
 pub mod reader;
 pub mod record;
 pub mod retention;

@@ -44,6 +44,9 @@ fn check_value(key: &str, value: &ValueKind) -> Result<(), String> {
             Err(_) => Err(format!("is {address:?}, expected an IP address such as 127.0.0.1 or 0.0.0.0")),
         },
         (["http", "cors_origins"], ValueKind::Array(origins)) => origins.iter().try_for_each(check_origin),
+        (["ui", "replicas", _], ValueKind::Array(urls)) => {
+            urls.iter().try_for_each(|url| check_service_url(&url.clone().into_string().unwrap_or_default()))
+        }
         (["services", _, "url"], ValueKind::String(url)) => check_service_url(url),
         (["services", _, "database_password"], ValueKind::String(password)) => check_password(password),
         (["services", _, "database"], ValueKind::String(name)) => check_database_name(name),

@@ -1,6 +1,7 @@
 //! One struct a section of `default.toml`. What each key means to an operator is said there, in its comment;
 //! here stands the unit and the type. Times are milliseconds.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use secrecy::SecretString;
@@ -154,6 +155,16 @@ pub struct OrchestratorSettings {
     pub key_keep_ms: u64,
     /// How long a stop lets running sagas finish.
     pub grace_ms: u64,
+}
+
+/// The dashboard, `[ui]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UiSettings {
+    /// Whether it gathers supervision trees and failure settings of all services.
+    pub services: bool,
+    /// Replicas of each service by name; none: the addresses of its host.
+    pub replicas: BTreeMap<String, Vec<String>>,
 }
 
 /// Calls to participants, `[participants]`.

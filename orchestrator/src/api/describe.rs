@@ -134,5 +134,8 @@ pub(super) fn inspect() -> Description {
 }
 
 pub(super) fn root() -> Description {
-    Description::new("root", "What this is").answer::<Root>(200, "The orchestrator, its state and its version.")
+    Description::new("root", "What this is")
+        .answer::<Root>(200, "The orchestrator, its state and its version.")
+        .answer_of(302, "text/plain; charset=utf-8", schema::string(), "To the dashboard, where text/html is accepted.")
+        .mark(302, Header::Location)
 }

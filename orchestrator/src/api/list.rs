@@ -36,7 +36,7 @@ pub(super) async fn show(desk: Desk, request: Request) -> Result<Response, ApiEr
     Ok(json(StatusCode::OK, &page))
 }
 
-fn read(request: &Request) -> Result<(Filter, page::Page<Uuid>), ApiError> {
+pub(crate) fn read(request: &Request) -> Result<(Filter, page::Page<Uuid>), ApiError> {
     let mut errors = Vec::new();
     let query = &request.query;
     let part = page::Page::read(query, |text| text.parse().ok(), &mut errors);

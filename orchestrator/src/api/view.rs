@@ -17,7 +17,7 @@ use crate::store::reader::StoredSaga;
 /// A saga.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Saga)]
-pub(super) struct SagaView {
+pub(crate) struct SagaView {
     transaction_id: SagaId,
     status: Status,
     user_id: UserId,
@@ -52,12 +52,12 @@ pub(super) struct SagaView {
 }
 
 impl SagaView {
-    pub(super) fn of_row(row: StoredSaga) -> Self {
+    pub(crate) fn of_row(row: StoredSaga) -> Self {
         let StoredSaga { id, status, order, outputs, timeline, created_at, ended_at, error, .. } = row;
         Self::new(id, status, (order.user_id, order.amount), &outputs, timeline, created_at, ended_at, error)
     }
 
-    pub(super) fn of_running(saga: &RunningSaga) -> Self {
+    pub(crate) fn of_running(saga: &RunningSaga) -> Self {
         let progress = saga.progress();
         let log = &progress.log;
         let whose = (saga.order.user_id.clone(), saga.order.amount);

@@ -187,15 +187,26 @@ impl Actor for Coordinator {
                 return Ok(());
             }
             state.sagas.remove(&id);
-            if let Some(saga) = state.arguments.running.get(id)
-                && let Some(status) = saga.progress().log.ended()
-            {
-                counter!("sagas_ended_total", "status" => status.as_str()).increment(1);
-            }
+            let saga = state.arguments.running.get(id);
             state.arguments.running.remove(id);
+            if let Some(saga) = saga {
+                stopped(state, &saga);
+            }
             gauge!("sagas_running").set(state.sagas.len() as f64);
         }
         Ok(())
+    }
+}
+
+/// Notes how a saga stands whose actor has stopped. One that stopped before its end has lost its row to another owner,
+/// and that may be this process: a claim whose answer was lost, while this actor hid the row from the search for orphans.
+fn stopped(state: &CoordinatorState, saga: &RunningSaga) {
+    let progress = saga.progress();
+    match progress.log.ended() {
+        Some(status) => counter!("sagas_ended_total", "status" => status.as_str()).increment(1),
+        // It sleeps, and wakes by the time in its row.
+        None if progress.log.is_marked_failed() => {}
+        None => state.arguments.running.suspect_orphans(),
     }
 }
 

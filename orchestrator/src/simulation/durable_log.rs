@@ -269,10 +269,11 @@ impl DurableLog {
             })
             .filter(|flag| flag.cancel || flag.retry_at > since)
             .collect();
+        let has_its_name = self.leases.get(&me.node_id).is_some_and(|lease| lease.incarnation == me.incarnation);
         let mut claimed = self.claim(claimer, now, |log, row| {
             let is_dead = row.owner.node_id == me.node_id
                 || (question.reach == Reach::Everybody && !log.is_live(&row.owner, now));
-            !is_mine(row) && is_dead && row.wake_at.is_none_or(|wake| wake <= now)
+            !is_mine(row) && has_its_name && is_dead && row.wake_at.is_none_or(|wake| wake <= now)
         });
         claimed.extend(self.claim(claimer, now, |_, row| is_mine(row) && row.wake_at.is_some_and(|wake| wake <= now)));
         if let Some(beside) = &question.orphans_beside {

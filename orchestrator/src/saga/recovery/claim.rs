@@ -48,6 +48,8 @@ const OF_THE_DEAD: &str = claim!(
      dead as materialized (
          select o.* from owners o
          where o.owner_incarnation <> $2::uuid
+           -- a process whose name another one has taken, and that has not heard of it yet, claims nothing
+           and exists (select 1 from node_lease l where l.node_id = $1::varchar and l.incarnation = $2::uuid)
            and (o.owner_node = $1::varchar
                 or ($6 and not exists (
                     select 1 from node_lease l

@@ -1,0 +1,89 @@
+//! The dashboard at `/ui/` and what it asks for beside the API that everybody has.
+//!
+//! ```text
+//! browser ─ /ui/…              assets     files in the binary, with ETag and gzip
+//!         ─ /ui/api/summary    summary    counts and rates, cheap however many sagas there are
+//!         ─ /ui/api/sagas      list       the list without a total, with a bounded search
+//!         ─ /ui/api/services   services ┐
+//!         ─ /ui/api/faults     faults   ┴ neighbours ─ HTTP ─► /debug of every replica of every service
+//!         ─ /saga/…            what every other client uses, events included
+//! ```
+//! The files are plain ES modules under `orchestrator/ui/`: there is nothing to build, and nothing is loaded from
+//! anywhere else. Debug builds read them from that folder, so that a change shows with the next reload of the page.
+
+mod assets;
+mod describe;
+mod faults;
+mod list;
+mod neighbours;
+mod services;
+mod summary;
+
+use std::sync::Arc;
+
+use common::config::Settings;
+use common::http::{Access, ApiError, HeaderValue, Request, Response, Routes, StatusCode, header, with_body};
+
+use crate::api::Desk;
+use neighbours::Neighbours;
+use summary::Cache;
+
+/// What the handlers of the dashboard work with.
+#[derive(Clone)]
+pub(crate) struct Ui {
+    desk: Desk,
+    neighbours: Arc<Neighbours>,
+    summary: Arc<Cache>,
+}
+
+impl Ui {
+    /// Makes it.
+    ///
+    /// # Errors
+    /// If no HTTP client can be made.
+    pub(crate) fn new(desk: &Desk, settings: &Settings) -> Result<Ui, reqwest::Error> {
+        let neighbours = Arc::new(Neighbours::new(settings)?);
+        Ok(Ui { desk: desk.clone(), neighbours, summary: Arc::default() })
+    }
+}
+
+/// Returns the routes.
+pub(crate) fn routes(ui: &Ui) -> Routes {
+    Routes::new(crate::SERVICE)
+        .get("/ui/", Access::Public, describe::page, page)
+        .get("/ui/{*file}", Access::Public, describe::file, file)
+        .get("/ui/api/summary", Access::Client, describe::summary, with(ui, summary::show))
+        .get("/ui/api/sagas", Access::Client, describe::list, with(ui, list::show))
+        .get("/ui/api/services", Access::Operator, describe::services, with(ui, services::show))
+        .get("/ui/api/faults", Access::Operator, describe::faults, with(ui, faults::show))
+        .put("/ui/api/faults", Access::Operator, describe::change_faults, with(ui, faults::change))
+}
+
+/// Sends a browser to the dashboard.
+pub(crate) fn redirect(request: &Request) -> Response {
+    let mut response = with_body(StatusCode::FOUND, "text/plain; charset=utf-8", "the dashboard is at /ui/\n");
+    if let Ok(place) = HeaderValue::try_from(format!("{}/ui/", request.prefix)) {
+        response.headers_mut().insert(header::LOCATION, place);
+    }
+    // The same path answers programs with JSON.
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    response
+}
+
+async fn page(request: Request) -> Result<Response, ApiError> {
+    // The page names its files relative to itself, so that it works behind any prefix: its path must end with a slash.
+    if request.path.ends_with('/') { assets::answer(&request, assets::PAGE) } else { Ok(redirect(&request)) }
+}
+
+async fn file(request: Request) -> Result<Response, ApiError> {
+    assets::answer(&request, request.param("file"))
+}
+
+fn with<F, Fut>(ui: &Ui, handle: F) -> impl Fn(Request) -> Fut + Send + Sync + 'static + use<F, Fut>
+where
+    F: Fn(Ui, Request) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response, ApiError>> + Send + 'static,
+{
+    let ui = ui.clone();
+    move |request| handle(ui.clone(), request)
+}

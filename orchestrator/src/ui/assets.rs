@@ -1,0 +1,116 @@
+//! The files of the dashboard.
+//!
+//! A browser asks for them again with each visit and is told "not modified": a new version shows at once, and costs one
+//! small answer a file. They are compressed once.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use common::http::{ApiError, HeaderValue, Request, Response, StatusCode, header, with_body};
+use flate2::{Compression, write::GzEncoder};
+use rust_embed::{EmbeddedFile, RustEmbed};
+
+/// The page itself.
+pub(super) const PAGE: &str = "index.html";
+
+/// It may load its own files and speak to its own service, and nothing else; no script or style in the markup.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+    connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+#[derive(RustEmbed)]
+#[folder = "ui"]
+struct Files;
+
+/// Compressed files by the hash of their contents. There are as many as there are files, in debug builds a few more.
+static COMPRESSED: LazyLock<Mutex<HashMap<[u8; 32], Vec<u8>>>> = LazyLock::new(Mutex::default);
+
+/// Answers with a file.
+///
+/// # Errors
+/// 404 where there is no such file.
+pub(super) fn answer(request: &Request, name: &str) -> Result<Response, ApiError> {
+    let file = Files::get(name).ok_or_else(|| ApiError::not_found(format!("the dashboard has no file {name}")))?;
+    let hash = file.metadata.sha256_hash();
+    let tag = format!("W/\"{}\"", hash[..12].iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    let is_known = request.header("if-none-match").is_some_and(|known| known.contains(&tag));
+    let mut response = match is_known {
+        true => not_modified(),
+        false => whole(request, name, file, hash),
+    };
+    let headers = response.headers_mut();
+    if let Ok(tag) = HeaderValue::try_from(tag) {
+        headers.insert(header::ETAG, tag);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    Ok(response)
+}
+
+fn not_modified() -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    response
+}
+
+fn whole(request: &Request, name: &str, file: EmbeddedFile, hash: [u8; 32]) -> Response {
+    let takes_gzip = request.header("accept-encoding").is_some_and(|given| given.contains("gzip"));
+    if !takes_gzip {
+        return with_body(StatusCode::OK, content_type(name), file.data.into_owned());
+    }
+    let mut cache = COMPRESSED.lock().unwrap_or_else(PoisonError::into_inner);
+    let body = cache.entry(hash).or_insert_with(|| compress(&file.data)).clone();
+    let mut response = with_body(StatusCode::OK, content_type(name), body);
+    response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    response
+}
+
+fn compress(data: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(data).and_then(|()| encoder.finish()).expect("writing into memory does not fail")
+}
+
+fn content_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map(|(_, ending)| ending) {
+        Some("html") => "text/html; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        _ => "text/plain; charset=utf-8",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_has_a_type_that_browsers_take_and_no_file_names_another_origin() {
+        let names: Vec<_> = Files::iter().collect();
+        assert!(names.iter().any(|name| name == PAGE), "{names:?}");
+        for name in names {
+            let ending = name.rsplit_once('.').map(|(_, ending)| ending);
+            assert!(matches!(ending, Some("html" | "js" | "css" | "svg" | "txt" | "md")), "{name}");
+            let data = Files::get(&name).expect("it was listed").data;
+            let text = std::str::from_utf8(&data).expect("all of them are text");
+            // Documents may speak of other places; what a browser runs may not load from them.
+            for load in ["src=\"http", "from \"http", "from 'http", "url(http", "import(\"http", "@import"] {
+                assert!(!text.contains(load), "{name} loads from elsewhere: {load}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_file_that_is_not_ours_comes_with_its_licence() {
+        let vendored: Vec<_> = Files::iter().filter(|name| name.starts_with("vendor/")).collect();
+        assert!(!vendored.is_empty());
+        for name in vendored.iter().filter(|name| !name.ends_with(".txt") && !name.ends_with(".md")) {
+            let folder = name.rsplit_once('/').expect("vendored files are in folders").0;
+            let licence = format!("{folder}/LICENSE");
+            assert!(vendored.iter().any(|other| other.starts_with(&licence)), "{name} has no {licence}.txt");
+        }
+    }
+}

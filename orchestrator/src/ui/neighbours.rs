@@ -1,0 +1,173 @@
+//! Every replica of every service, as far as it can be found, and how one asks it for what operators may see.
+//!
+//! Replicas are the addresses that are configured, or all those of the host name by which a service is called: that is
+//! where containers and headless services have theirs. They are looked up with each question, so that they come and go.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use common::config::Settings;
+use common::http::{ApiError, HeaderValue, Method, StatusCode, outgoing_bearer};
+use common::reason::with_causes;
+use futures::future::join_all;
+use reqwest::Url;
+use secrecy::ExposeSecret;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::net::lookup_host;
+
+/// How long one replica may take: the dashboard asks every other second.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The services in the order of the saga, its orchestrator first.
+const ORDER: [&str; 5] = ["orchestrator", "catalog", "payments", "inventory", "purchases"];
+
+/// Where they are.
+pub(super) struct Neighbours {
+    http: reqwest::Client,
+    bearer: Option<HeaderValue>,
+    /// By service: the URL that others call, and the replicas that are configured.
+    services: BTreeMap<String, (String, Vec<String>)>,
+    /// Services with failure settings.
+    faulty: Vec<&'static str>,
+    is_on: bool,
+}
+
+/// A replica and what it said.
+pub(super) struct Said<T> {
+    pub(super) url: String,
+    pub(super) answer: Result<T, NoAnswer>,
+}
+
+/// Why a replica said nothing of use.
+pub(super) enum NoAnswer {
+    /// In words.
+    Because(String),
+    /// It does not take what it was told; the body says why.
+    Refused(Value),
+}
+
+impl Neighbours {
+    pub(super) fn new(settings: &Settings) -> Result<Neighbours, reqwest::Error> {
+        let http =
+            reqwest::Client::builder().http2_prior_knowledge().connect_timeout(TIMEOUT).timeout(TIMEOUT).build()?;
+        let replicas = |name: &str| settings.ui.replicas.get(name).cloned().unwrap_or_default();
+        let services = settings.services.iter().map(|(name, service)| {
+            let configured = replicas(name).iter().map(|url| url.trim_end_matches('/').to_owned()).collect();
+            (name.clone(), (service.url.clone(), configured))
+        });
+        let operator = settings.auth.operator_token.expose_secret();
+        let bearer = match operator.is_empty() {
+            true => outgoing_bearer(&settings.auth),
+            false => HeaderValue::try_from(format!("Bearer {operator}")).ok(),
+        };
+        let faulty = ORDER.into_iter().filter(|name| settings.faults.services.contains_key(*name)).collect();
+        Ok(Neighbours { http, bearer, services: services.collect(), faulty, is_on: settings.ui.services })
+    }
+
+    /// Lets a request through where the configuration does.
+    ///
+    /// # Errors
+    /// 404 where this is off.
+    pub(super) fn demand_on(&self) -> Result<(), ApiError> {
+        match self.is_on {
+            true => Ok(()),
+            false => Err(ApiError::typed_not_found("off", "this is off here; ui.services = true turns it on")),
+        }
+    }
+
+    /// Returns all services.
+    pub(super) fn all(&self) -> &'static [&'static str] {
+        &ORDER
+    }
+
+    /// Returns the services that have failure settings.
+    pub(super) fn faulty(&self) -> &[&'static str] {
+        &self.faulty
+    }
+
+    /// Asks all replicas of a service the same at once.
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        service: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Vec<Said<T>> {
+        let replicas = self.replicas(service).await;
+        let asked = replicas.into_iter().map(|url| {
+            let method = method.clone();
+            async move {
+                let answer = self.ask_one(&format!("{url}{path}"), method, body).await;
+                Said { url, answer }
+            }
+        });
+        join_all(asked).await
+    }
+
+    async fn ask_one<T: DeserializeOwned>(
+        &self,
+        url: &str,
+        method: Method,
+        body: Option<&Value>,
+    ) -> Result<T, NoAnswer> {
+        let unreachable = |error: reqwest::Error| NoAnswer::Because(with_causes(&error.without_url()));
+        let mut request = self.http.request(method, url);
+        if let Some(bearer) = &self.bearer {
+            request = request.header("authorization", bearer);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.map_err(unreachable)?;
+        let status = response.status();
+        let bytes = response.bytes().await.map_err(unreachable)?;
+        match status {
+            StatusCode::OK => serde_json::from_slice(&bytes).map_err(|error| NoAnswer::Because(error.to_string())),
+            StatusCode::BAD_REQUEST => Err(NoAnswer::Refused(serde_json::from_slice(&bytes).unwrap_or_default())),
+            status => Err(NoAnswer::Because(format!("answered {status}"))),
+        }
+    }
+
+    async fn replicas(&self, service: &str) -> Vec<String> {
+        let Some((url, configured)) = self.services.get(service) else { return Vec::new() };
+        if configured.is_empty() { addresses_of(url).await } else { configured.clone() }
+    }
+}
+
+/// Returns one URL for each address of the host, or the URL itself where its host is an address already.
+async fn addresses_of(url: &str) -> Vec<String> {
+    let itself = || vec![url.to_owned()];
+    let Ok(parsed) = Url::parse(url) else { return itself() };
+    let host = parsed.host_str().unwrap_or_default();
+    let is_address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() || host == "localhost";
+    let Some(port) = parsed.port_or_known_default().filter(|_| !is_address) else { return itself() };
+    let Ok(Ok(found)) = tokio::time::timeout(TIMEOUT, lookup_host((host, port))).await else { return itself() };
+    let mut found: Vec<_> = found.collect();
+    // A process that listens on both families is one replica.
+    if found.iter().any(|address| address.is_ipv4()) {
+        found.retain(|address| address.is_ipv4());
+    }
+    found.sort_unstable();
+    found.dedup();
+    let with_path = |address: &std::net::SocketAddr| format!("http://{address}{}", parsed.path().trim_end_matches('/'));
+    if found.len() < 2 { itself() } else { found.iter().map(with_path).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_host_that_is_one_address_keeps_its_url() {
+        for url in [
+            "http://127.0.0.1:8001",
+            "http://[::1]:8001/base",
+            "http://localhost:8001",
+            "http://no.such.host.invalid:1",
+        ] {
+            assert_eq!(addresses_of(url).await, [url]);
+        }
+    }
+}

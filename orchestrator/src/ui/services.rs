@@ -1,0 +1,60 @@
+//! `GET /ui/api/services`: the supervision trees of all services and their replicas; those that did not answer are named.
+
+use common::http::{ApiError, Method, Request, Response, StatusCode, json};
+use common::wire::actors::ActorView;
+use futures::future::join_all;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Ui;
+use super::neighbours::{NoAnswer, Said};
+
+/// All services.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Services)]
+pub(super) struct ServicesView {
+    services: Vec<ServiceView>,
+}
+
+/// A service.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ServiceReplicas)]
+struct ServiceView {
+    service: &'static str,
+    replicas: Vec<ReplicaView>,
+}
+
+/// One process of a service.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Replica)]
+struct ReplicaView {
+    /// Where it was asked.
+    url: String,
+    /// Its supervision tree; null where it did not answer.
+    #[schema(required)]
+    actors: Option<ActorView>,
+    /// Why there is none.
+    #[schema(required)]
+    error: Option<String>,
+}
+
+pub(super) async fn show(ui: Ui, _: Request) -> Result<Response, ApiError> {
+    ui.neighbours.demand_on()?;
+    let services = ui.neighbours.all().iter().map(|service| {
+        let ui = &ui;
+        async move {
+            let replicas = ui.neighbours.ask(service, Method::GET, "/debug/actors/", None).await;
+            ServiceView { service, replicas: replicas.into_iter().map(view).collect() }
+        }
+    });
+    Ok(json(StatusCode::OK, &ServicesView { services: join_all(services).await }))
+}
+
+fn view(said: Said<ActorView>) -> ReplicaView {
+    let (actors, error) = match said.answer {
+        Ok(actors) => (Some(actors), None),
+        Err(NoAnswer::Because(reason)) => (None, Some(reason)),
+        Err(NoAnswer::Refused(_)) => (None, Some("answered 400".to_owned())),
+    };
+    ReplicaView { url: said.url, actors, error }
+}

@@ -1,0 +1,84 @@
+// Requests to the orchestrator. Paths are relative to the page, so that they work behind any prefix.
+// Where a token is asked for, the page asks its reader once and keeps it for the life of the tab.
+
+import { createStore, remember, remembered, session } from "./store.js";
+
+const KEY = "ecommerce-saga-token";
+const root = new URL("..", document.baseURI);
+
+/** The bearer token; empty: none. */
+export const token = createStore(remembered(session, KEY, ""));
+/** Whether something was refused for want of a token: null, "missing" or "wrong". */
+export const wanted = createStore(null);
+
+export function setToken(value) {
+  remember(session, KEY, value || null);
+  token.set(value);
+  wanted.set(null);
+}
+
+/** What went wrong with a request. `status` is 0 where there was no answer. */
+export class ApiError extends Error {
+  constructor(status, problem) {
+    super(problem?.detail || problem?.title || (status ? `HTTP ${status}` : "no answer"));
+    this.status = status;
+    this.problem = problem;
+  }
+}
+
+export function address(path) {
+  return new URL(path.replace(/^\//, ""), root).href;
+}
+
+export function authorization() {
+  return token.get() ? { authorization: `Bearer ${token.get()}` } : {};
+}
+
+/** The token that opened something: what it does not open is closed to its holder, and no reason to ask again. */
+let accepted = "";
+
+/** Notes that a token is needed, or another one, where an answer says so. */
+export function noteAccess(status) {
+  const held = token.get();
+  if (status === 401) wanted.set("missing");
+  else if (status === 403 && held && held !== accepted) wanted.set("wrong");
+  else if (status < 300 && held) accepted = held;
+}
+
+/** Sends a request and returns the parsed body; other statuses than the accepted ones are thrown. */
+export async function call(method, path, { body, accept = [], headers = {}, signal } = {}) {
+  const options = { method, signal, headers: { accept: "application/json", ...authorization(), ...headers } };
+  if (body !== undefined) {
+    options.body = JSON.stringify(body);
+    options.headers["content-type"] = "application/json";
+  }
+  let response;
+  try {
+    response = await fetch(address(path), options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0);
+  }
+  const text = await response.text();
+  let parsed = null;
+  try {
+    parsed = text ? JSON.parse(text) : null;
+  } catch {
+    parsed = null;
+  }
+  noteAccess(response.status);
+  if (response.ok || accept.includes(response.status)) return parsed;
+  throw new ApiError(response.status, parsed);
+}
+
+export const get = (path, options) => call("GET", path, options);
+export const post = (path, body, options) => call("POST", path, { body, ...options });
+export const put = (path, body, options) => call("PUT", path, { body, ...options });
+
+/** Buys something without waiting for the end, and returns its id. */
+export async function buy(userId) {
+  const amount = Math.round(100 + Math.random() * 49900) / 100;
+  const order = { user_id: userId, amount };
+  const answer = await post("saga/transaction", order, { headers: { prefer: "respond-async" }, accept: [409, 502] });
+  return answer.transaction_id;
+}

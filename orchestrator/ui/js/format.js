@@ -1,0 +1,52 @@
+// Numbers, times and amounts as readers of the chosen language write them.
+
+import { language } from "./i18n.js";
+
+const cache = new Map();
+
+function formatter(kind, options) {
+  const key = `${language.get()} ${kind.name} ${JSON.stringify(options)}`;
+  if (!cache.has(key)) cache.set(key, new kind(language.get(), options));
+  return cache.get(key);
+}
+
+export const number = (value, digits = 0) =>
+  formatter(Intl.NumberFormat, { maximumFractionDigits: digits }).format(value);
+export const compact = (value) =>
+  value < 100_000 ? number(value) : formatter(Intl.NumberFormat, { notation: "compact", maximumFractionDigits: 2 }).format(value);
+export const percent = (value, digits = 0) =>
+  formatter(Intl.NumberFormat, { style: "percent", maximumFractionDigits: digits }).format(value);
+export const amount = (value) =>
+  formatter(Intl.NumberFormat, { minimumFractionDigits: 2, maximumFractionDigits: 2 }).format(value);
+export const clock = (date) => formatter(Intl.DateTimeFormat, { timeStyle: "medium" }).format(new Date(date));
+export const moment = (date) =>
+  formatter(Intl.DateTimeFormat, { dateStyle: "medium", timeStyle: "medium" }).format(new Date(date));
+
+/** A span of time, in the unit that suits it. */
+export function span(ms) {
+  if (ms === null || ms === undefined || Number.isNaN(ms)) return "–";
+  if (ms < 1) return `${number(ms, 1)} ms`;
+  if (ms < 1000) return `${number(ms)} ms`;
+  if (ms < 60_000) return `${number(ms / 1000, 1)} s`;
+  if (ms < 3_600_000) return `${Math.floor(ms / 60_000)} min ${Math.floor((ms % 60_000) / 1000)} s`;
+  if (ms < 86_400_000) return `${Math.floor(ms / 3_600_000)} h ${Math.floor((ms % 3_600_000) / 60_000)} min`;
+  return `${Math.floor(ms / 86_400_000)} d ${Math.floor((ms % 86_400_000) / 3_600_000)} h`;
+}
+
+export function ago(date) {
+  const seconds = (new Date(date) - Date.now()) / 1000;
+  const relative = formatter(Intl.RelativeTimeFormat, { numeric: "auto", style: "short" });
+  if (seconds > -60) return relative.format(Math.min(0, Math.round(seconds)), "second");
+  if (seconds > -3600) return relative.format(Math.round(seconds / 60), "minute");
+  if (seconds > -86_400) return relative.format(Math.round(seconds / 3600), "hour");
+  return relative.format(Math.round(seconds / 86_400), "day");
+}
+
+/** The part of an id that tells neighbours apart: ids sort by time, so their beginnings are alike. */
+export const shortId = (id) => `…${id.slice(-8)}`;
+
+/** The trace of a saga: all its calls carry its id as trace id. */
+export const traceId = (id) => id.replaceAll("-", "");
+
+/** Milliseconds from its acceptance to its end, or to now. */
+export const duration = (saga) => (saga.completed_at ? new Date(saga.completed_at) : Date.now()) - new Date(saga.created_at);

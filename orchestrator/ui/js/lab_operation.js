@@ -1,0 +1,38 @@
+// One operation of a service in the failure lab: a slider for each kind of fault.
+
+import { number, percent } from "./format.js";
+import { t } from "./i18n.js";
+import { html } from "./parts.js";
+
+export const RATES = ["failure_rate", "unavailable_rate", "lost_reply_rate", "cut_connection_rate", "duplicate_rate"];
+// The configuration takes more; for people who watch this is long enough.
+const LONGEST_MS = 5000;
+/** Operations whose failure is the business saying no; that of the others is an error. */
+const REFUSING = ["charge", "decrease", "create"];
+
+function Slider({ id, name, about, value, shown, min = 0, max, step, onChange }) {
+  return html`<label class="slider ${value > 0 ? "on" : ""}" for=${id}><span class="slider-name">${name}<small>${about}</small></span>
+    <input id=${id} type="range" min=${min} max=${max} step=${step} value=${value} aria-valuetext=${shown} onInput=${(event) => onChange(Number(event.target.value))} />
+    <output for=${id}>${shown}</output></label>`;
+}
+
+function Latency({ id, range, change }) {
+  const set = (end) => (event) => {
+    const value = Math.min(LONGEST_MS, Math.max(0, Math.round(Number(event.target.value) || 0)));
+    const next = { ...range, [end]: value };
+    change("latency_ms", { min: end === "max" ? Math.min(next.min, value) : value, max: end === "min" ? Math.max(next.max, value) : value });
+  };
+  const box = (end, label) => html`<input id="${id}-${end}" type="number" inputmode="numeric" min="0" max=${LONGEST_MS} step="50" value=${range[end]} aria-label=${label} onChange=${set(end)} />`;
+  return html`<div class="slider latency ${range.max > 0 ? "on" : ""}"><span class="slider-name">${t("latency_ms")}<small>${t("latency_is")}</small></span>
+    <span class="latency-range">${box("min", t("latencyMin"))}–${box("max", t("latencyMax"))}</span><output>${number(range.min)}–${number(range.max)} ms</output></div>`;
+}
+
+export function Operation({ service, operation, settings, change }) {
+  const about = (rate) => t(rate === "failure_rate" && !REFUSING.includes(operation) ? "failure_rate_undo" : `${rate}_is`);
+  const worst = RATES.filter((rate) => settings[rate] > 0).map((rate) => `${t(rate)} ${percent(settings[rate])}`).join(", ");
+  const isMain = REFUSING.includes(operation);
+  return html`<details class="operation" open=${isMain} data-operation=${operation}><summary><b>${operation}</b> <small>${t(`op_${operation}`)}</small><span class="summary-state">${worst}</span></summary>
+    ${RATES.map((rate) => html`<${Slider} key=${rate} id="${service}-${operation}-${rate}" name=${t(rate)} about=${about(rate)} max="1" step="0.01"
+      value=${settings[rate]} shown=${percent(settings[rate])} onChange=${(value) => change(rate, value)} />`)}
+    <${Latency} id="${service}-${operation}-latency" range=${settings.latency_ms} change=${change} /></details>`;
+}

@@ -1,0 +1,139 @@
+// The list of sagas: filters, pages, and the first page following what happens.
+
+import { useEffect, useRef, useState } from "../vendor/preact/htm-preact.js";
+import { get } from "./api.js";
+import { ago, amount, duration, moment, shortId, span } from "./format.js";
+import { t } from "./i18n.js";
+import { Empty, Loaded, Status, StepMark, html } from "./parts.js";
+import { remember, remembered, local } from "./store.js";
+import { onChanges } from "./stream.js";
+
+const STATUSES = ["PENDING", "COMPENSATING", "COMPLETED", "COMPENSATED", "FAILED"];
+const SIZES = [25, 50, 100, 250];
+const SIZE_KEY = "ecommerce-saga-rows";
+// The first page is read again at most so often, and a filter waits for the end of a word.
+const REFRESH_MS = 1000;
+const TYPING_MS = 300;
+
+function query(filter, limit, cursor) {
+  const parameters = new URLSearchParams({ limit });
+  for (const [name, value] of Object.entries(filter)) if (value.trim()) parameters.set(name, value.trim());
+  if (cursor) parameters.set("cursor", cursor);
+  return `ui/api/sagas?${parameters}`;
+}
+
+/** Reads a page now, and the first one again when something happens. */
+function usePage(filter, limit, cursor) {
+  const [page, setPage] = useState({});
+  const key = JSON.stringify([filter, limit, cursor]);
+  useEffect(() => {
+    let isOver = false;
+    let isDirty = false;
+    let timer = null;
+    const abort = new AbortController();
+    const load = async () => {
+      isDirty = false;
+      try {
+        const value = await get(query(filter, limit, cursor), { signal: abort.signal });
+        if (!isOver) setPage({ key, value });
+      } catch (error) {
+        if (!isOver) setPage((before) => ({ ...before, error }));
+      }
+      timer = isOver ? null : setTimeout(due, REFRESH_MS);
+    };
+    const due = () => {
+      timer = null;
+      if (isDirty) load();
+    };
+    const stop = onChanges((changes) => {
+      const isReconnected = changes.some(({ kind }) => kind === "gap");
+      if (cursor && !isReconnected) return setPage((before) => patched(before, changes));
+      isDirty = true;
+      if (!timer) due();
+      return undefined;
+    });
+    timer = setTimeout(load, TYPING_MS * (page.value ? 1 : 0));
+    return () => {
+      isOver = true;
+      stop();
+      clearTimeout(timer);
+      abort.abort();
+    };
+  }, [key]);
+  return { ...page, isStale: page.key !== key };
+}
+
+/** A page that does not move, with the statuses that its sagas have now. */
+function patched(page, changes) {
+  if (!page.value) return page;
+  const statuses = new Map(changes.filter(({ kind }) => kind === "saga").map(({ transaction_id, status }) => [transaction_id, status]));
+  if (!page.value.transactions.some(({ transaction_id }) => statuses.has(transaction_id))) return page;
+  const transactions = page.value.transactions.map((saga) => (statuses.has(saga.transaction_id) ? { ...saga, status: statuses.get(saga.transaction_id) } : saga));
+  return { ...page, value: { ...page.value, transactions } };
+}
+
+function Filters({ filter, setFilter }) {
+  const set = (name) => (event) => setFilter({ ...filter, [name]: event.target.value });
+  const isSet = Object.values(filter).some(Boolean);
+  return html`<form class="filters" role="search" aria-label=${t("filters")} onSubmit=${(event) => event.preventDefault()}>
+    <label class="field">${t("status")}<select id="filter-status" value=${filter.status} onChange=${set("status")}><option value="">${t("any")}</option>
+      ${STATUSES.map((status) => html`<option value=${status}>${t(status)}</option>`)}</select></label>
+    <label class="field">${t("user")}<input id="filter-user" type="search" maxlength="100" placeholder=${t("userHint")} value=${filter.user_id} onInput=${set("user_id")} /></label>
+    <label class="field wide">${t("text")}<input id="filter-text" type="search" maxlength="100" placeholder=${t("textHint")} value=${filter.text} onInput=${set("text")} /></label>
+    <button class="button" type="button" disabled=${!isSet} onClick=${() => setFilter({ status: "", user_id: "", text: "" })}>${t("clear")}</button></form>`;
+}
+
+function Row({ saga }) {
+  const link = `#/saga/${saga.transaction_id}`;
+  const follow = (event) => {
+    if (!event.target.closest("a, button")) location.hash = link;
+  };
+  return html`<tr onClick=${follow} data-id=${saga.transaction_id}>
+    <td class="c-status"><${Status} status=${saga.status} /></td>
+    <th scope="row" class="c-id"><a href=${link} title=${saga.transaction_id}><code>${shortId(saga.transaction_id)}</code></a></th>
+    <td class="c-user">${saga.user_id}</td>
+    <td class="c-steps">${saga.steps.map((step) => html`<${StepMark} step=${step} key=${step.step} />`)}</td>
+    <td class="c-amount number">${amount(saga.amount)}</td>
+    <td class="c-took number">${span(duration(saga))}</td>
+    <td class="c-started" title=${moment(saga.created_at)}>${ago(saga.created_at)}</td>
+    <td class="c-reason" title=${saga.error_message ?? ""}>${saga.error_message ?? ""}</td></tr>`;
+}
+
+function Table({ sagas }) {
+  const heads = ["status", "saga", "user", "steps", "amount", "took", "started", "reason"];
+  return html`<div class="table-frame" tabindex="0" role="region" aria-label=${t("sagas")}><table class="sagas">
+    <thead><tr>${heads.map((head) => html`<th scope="col" class=${["amount", "took"].includes(head) ? "number" : ""}>${t(head)}</th>`)}</tr></thead>
+    <tbody>${sagas.map((saga) => html`<${Row} saga=${saga} key=${saga.transaction_id} />`)}</tbody></table></div>`;
+}
+
+export function SagaList({ filter, setFilter }) {
+  const [size, setSize] = useState(Number(remembered(local, SIZE_KEY, "25")) || 25);
+  // The cursors of the pages up to this one; the first has none.
+  const [cursors, setCursors] = useState([null]);
+  const filters = useRef(filter);
+  if (filters.current !== filter) {
+    filters.current = filter;
+    if (cursors.length > 1) setCursors([null]);
+  }
+  const cursor = cursors[cursors.length - 1];
+  const { value, error, isStale } = usePage(filter, size, cursor);
+  const resize = (event) => {
+    remember(local, SIZE_KEY, event.target.value);
+    setSize(Number(event.target.value));
+    setCursors([null]);
+  };
+  const isFiltered = Object.values(filter).some(Boolean);
+  const nothing = isFiltered ? (value?.next_cursor ? "noneWindow" : "noneFiltered") : "none";
+  return html`<section class="card list" aria-labelledby="list-title">
+    <header><h2 id="list-title">${t("sagas")}</h2><small>${t(cursor ? "sagasPaused" : "sagasLive")}</small></header>
+    <${Filters} filter=${filter} setFilter=${setFilter} />
+    <div class=${isStale && value ? "stale" : ""} data-testid="list" data-ready=${!isStale}>
+      <${Loaded} value=${value} error=${error} again=${() => setFilter({ ...filter })}>${(page) =>
+        page.transactions.length > 0 ? html`<${Table} sagas=${page.transactions} />` : html`<${Empty}>${t(nothing)}</${Empty}>`}</${Loaded}></div>
+    <footer class="pages"><label>${t("pageSize")} <select id="page-size" value=${size} onChange=${resize}>${SIZES.map((n) => html`<option value=${n}>${n}</option>`)}</select></label>
+      <span data-testid="page">${t("page", { n: cursors.length })}</span>
+      <button id="newest" class="button small" disabled=${cursors.length < 3} onClick=${() => setCursors([null])}>${t("newest")}</button>
+      <button id="newer" class="button small" disabled=${cursors.length < 2} onClick=${() => setCursors(cursors.slice(0, -1))}>${t("newer")}</button>
+      <button id="older" class="button small" disabled=${!value?.next_cursor || isStale} onClick=${() => setCursors([...cursors, value.next_cursor])}>${t("older")}</button></footer>
+  </section>`;
+}

@@ -1,0 +1,79 @@
+// Small parts that all views share: icons, statuses, and the four states that everything loaded can be in.
+
+import { html, useEffect, useRef, useState } from "../vendor/preact/htm-preact.js";
+import { t } from "./i18n.js";
+
+export { html };
+
+// Drawn on 24 × 24. Every status has a shape of its own, so that nothing rests on colour alone.
+const SHAPES = {
+  PENDING: "M12 3a9 9 0 1 0 9 9M12 3v4",
+  COMPENSATING: "M4 10h11a5 5 0 0 1 0 10H9M4 10l4-4m-4 4 4 4",
+  COMPLETED: "M5 12.5l4.5 4.5L19 7.5",
+  COMPENSATED: "M9 7L4 12l5 5M4 12h16",
+  FAILED: "M12 4v9M12 18v1.5",
+  overview: "M4 20V10m6 10V4m6 16v-8m4 8H3",
+  attention: "M12 9v4m0 3.5v.1M10.3 4.3 2.9 17a2 2 0 0 0 1.7 3h14.8a2 2 0 0 0 1.7-3L13.7 4.3a2 2 0 0 0-3.4 0z",
+  services: "M4 5h16v5H4zM4 14h16v5H4zM7.5 7.5h.1M7.5 16.5h.1",
+  lab: "M10 3v6l-5.5 9A2 2 0 0 0 6.2 21h11.6a2 2 0 0 0 1.7-3L14 9V3M8.5 3h7M8 15h8",
+  pending: "M12 12h.1", running: "M12 3a9 9 0 1 0 9 9", backing_off: "M4 12a8 8 0 1 1 3 6.2M4 20v-5h5",
+  done: "M5 12.5l4.5 4.5L19 7.5", refused: "M6 6l12 12M18 6L6 18", unknown: "M9 9a3 3 0 1 1 4 2.8c-.7.3-1 .9-1 1.7v.5m0 3v.1",
+  compensating: "M4 10h11a5 5 0 0 1 0 10H9M4 10l4-4m-4 4 4 4", compensated: "M9 7L4 12l5 5M4 12h16",
+  copy: "M9 9h11v11H9zM5 15H4V4h11v1", cart: "M3 4h2.5l2.2 11h10.6L20.5 8H7M9.5 20h.1M17 20h.1", arrow: "M5 12h14m-5-5 5 5-5 5", left: "M19 12H5m5-5-5 5 5 5", key: "M14 10a4 4 0 1 0-3.5 4L13 16h3v3h3v-3l-5-5z",
+};
+
+export function Icon({ name, size = 16 }) {
+  return html`<svg class="icon" width=${size} height=${size} viewBox="0 0 24 24" aria-hidden="true" fill="none"
+    stroke="currentColor" stroke-width="2.2" stroke-linecap="round" stroke-linejoin="round"><path d=${SHAPES[name]} /></svg>`;
+}
+
+export function Status({ status }) {
+  return html`<span class="status status-${status}" data-status=${status}><${Icon} name=${status} size="14" />${t(status)}</span>`;
+}
+
+/** A step's state as a small mark with a name. */
+export function StepMark({ step }) {
+  const name = `${t(step.participant)}: ${t(step.state)}`;
+  return html`<span class="mark mark-${step.state}" title=${name}><${Icon} name=${step.state} size="12" /><span class="hidden">${name}</span></span>`;
+}
+
+export const Loading = () => html`<p class="note" role="status"><span class="spinner"></span>${t("loading")}</p>`;
+
+export const Empty = ({ icon = "cart", children }) =>
+  html`<div class="empty"><span class="empty-icon"><${Icon} name=${icon} size="28" /></span><p>${children}</p></div>`;
+
+export function Failure({ error, again }) {
+  const reason = error.status === 0 ? t("noAnswer") : error.message;
+  return html`<div class="failure" role="alert"><${Icon} name="attention" />
+    <span>${t("failedLoad", { reason })}</span>
+    ${again && html`<button class="button small" onClick=${again}>${t("retryLoad")}</button>`}</div>`;
+}
+
+/** Shows what was loaded, or that it is not there yet, or why not. What was there once stays while it is asked again. */
+export function Loaded({ value, error, again, children }) {
+  if (value) return children(value);
+  return error ? html`<${Failure} error=${error} again=${again} />` : html`<${Loading} />`;
+}
+
+export function Copy({ text, label }) {
+  const [copied, setCopied] = useState(false);
+  const copy = async () => {
+    await navigator.clipboard?.writeText(text).catch(() => {});
+    setCopied(true);
+    setTimeout(() => setCopied(false), 1500);
+  };
+  const name = copied ? t("copied") : `${t("copy")}: ${label}`;
+  return html`<button class="ghost" onClick=${copy} title=${name} aria-label=${name}><${Icon} name=${copied ? "done" : "copy"} size="14" /></button>`;
+}
+
+/** A dialog over the page; the browser keeps the focus in it, and Escape closes it. */
+export function Dialog({ title, onClose, children }) {
+  const element = useRef();
+  useEffect(() => {
+    element.current.showModal();
+    return () => element.current?.close();
+  }, []);
+  const outside = (event) => event.target === element.current && onClose();
+  return html`<dialog ref=${element} onCancel=${(event) => { event.preventDefault(); onClose(); }} onClick=${outside} aria-labelledby="dialog-title">
+    <div class="dialog"><h2 id="dialog-title">${title}</h2>${children}</div></dialog>`;
+}

@@ -1,0 +1,170 @@
+// One saga: how it stands, why, what it waits for, its steps in time, and what a person may do about it.
+
+import { useEffect, useState } from "../vendor/preact/htm-preact.js";
+import { get, post } from "./api.js";
+import { amount, clock, duration, moment, span, traceId } from "./format.js";
+import { t } from "./i18n.js";
+import { Compared } from "./compare.js";
+import { Copy, Icon, Loaded, Status, html } from "./parts.js";
+import { Resolve } from "./resolve.js";
+import { onChanges } from "./stream.js";
+import { Timeline } from "./timeline.js";
+import { saying } from "./toasts.js";
+
+const TICK_MS = 250;
+const MAX_ACTIVITY = 200;
+
+const hasEnded = (saga) => saga.completed_at !== null;
+
+/** Reads the saga, again whenever something of it changes, and keeps what was heard. */
+function useSaga(id) {
+  const [state, setState] = useState({ activity: [] });
+  useEffect(() => {
+    let isOver = false;
+    let isBusy = false;
+    let isDirty = false;
+    const load = async () => {
+      if (isBusy) {
+        isDirty = true;
+        return;
+      }
+      isBusy = true;
+      isDirty = false;
+      try {
+        const saga = await get(`saga/status/${encodeURIComponent(id)}`);
+        if (!isOver) setState((before) => ({ ...before, saga, error: undefined }));
+      } catch (error) {
+        if (!isOver) setState((before) => ({ ...before, error }));
+      }
+      isBusy = false;
+      if (isDirty && !isOver) load();
+    };
+    load();
+    const stop = onChanges((changes) => {
+      const own = changes.filter((change) => change.transaction_id === id);
+      if (own.length > 0) setState((before) => ({ ...before, activity: [...before.activity, ...own].slice(-MAX_ACTIVITY) }));
+      if (own.length > 0 || changes.some(({ kind }) => kind === "gap")) load();
+    });
+    return () => {
+      isOver = true;
+      stop();
+    };
+  }, [id]);
+  return { ...state, reload: () => get(`saga/status/${encodeURIComponent(id)}`).then((saga) => setState((before) => ({ ...before, saga })), () => {}) };
+}
+
+/** What operators may know beside: what it waits for in memory, and whether it stands in the attention list. */
+function useInspection(id, saga) {
+  const [inspection, setInspection] = useState(null);
+  const isRunning = saga && !hasEnded(saga);
+  useEffect(() => {
+    if (!isRunning) return undefined;
+    let isOver = false;
+    let timer;
+    const look = async () => {
+      const found = await get(`saga/${id}/inspect`).catch(() => null);
+      if (isOver) return;
+      setInspection(found);
+      timer = setTimeout(look, 2000);
+    };
+    look();
+    return () => {
+      isOver = true;
+      clearTimeout(timer);
+    };
+  }, [id, isRunning]);
+  return isRunning ? inspection : null;
+}
+
+/** Renders again now and then while something runs, so that bars grow and times count. */
+function useTick(isOn) {
+  const [, setNow] = useState(0);
+  useEffect(() => {
+    if (!isOn) return undefined;
+    const timer = setInterval(() => setNow(Date.now()), TICK_MS);
+    return () => clearInterval(timer);
+  }, [isOn]);
+}
+
+function waitsFor(saga, inspection) {
+  const waiting = inspection?.memory?.waiting_for;
+  if (waiting?.parked_until_up) return t("waitsParked", { participant: t(waiting.parked_until_up), step: waiting.step });
+  if (waiting?.saga_log) return t("waitsLog", { write: waiting.saga_log });
+  const undone = saga.steps.findLast(({ compensation }) => compensation && !compensation.finished_at);
+  if (undone) return t("waitsUndo", { participant: t(undone.participant), step: undone.step, n: undone.compensation.attempts });
+  const active = saga.steps.find(({ state }) => state === "running" || state === "backing_off");
+  if (active?.state === "backing_off") return t("waitsRetry", { participant: t(active.participant), step: active.step });
+  if (active) return t("waitsFor", { participant: t(active.participant), step: active.step, n: active.attempts });
+  return t(saga.status === "FAILED" ? "waitsAttention" : "waitsNothing");
+}
+
+function Fact({ name, children }) {
+  return html`<div><dt>${name}</dt><dd>${children}</dd></div>`;
+}
+
+function Facts({ saga }) {
+  const id = saga.transaction_id;
+  return html`<dl class="facts">
+    <${Fact} name=${t("user")}>${saga.user_id}</${Fact}>
+    <${Fact} name=${t("amount")}>${amount(saga.amount)}</${Fact}>
+    <${Fact} name=${t("product")}>${saga.product_id ?? "–"}</${Fact}>
+    <${Fact} name=${t("payment")}>${saga.payment_id ?? "–"}</${Fact}>
+    <${Fact} name=${t("purchase")}>${saga.purchase_id ?? "–"}</${Fact}>
+    <${Fact} name=${t("created")}>${moment(saga.created_at)}</${Fact}>
+    <${Fact} name=${t("took")}>${span(duration(saga))}</${Fact}>
+    <${Fact} name=${t("id")}><code data-testid="saga-id">${id}</code><${Copy} text=${id} label=${t("id")} /></${Fact}>
+    <${Fact} name=${t("trace")}><code data-testid="trace-id">${traceId(id)}</code><${Copy} text=${traceId(id)} label=${t("trace")} /></${Fact}></dl>`;
+}
+
+function Actions({ saga, isInAttention, reload }) {
+  const [isResolving, setIsResolving] = useState(false);
+  const id = saga.transaction_id;
+  const canCancel = saga.status === "PENDING";
+  const canRetry = !hasEnded(saga) && (saga.status === "FAILED" || isInAttention);
+  if (!canCancel && !canRetry) return null;
+  const ask = async (what, message) => {
+    await saying(() => post(`saga/${id}/${what}`), () => t(message));
+    reload();
+  };
+  return html`<div class="actions">
+    ${canCancel && html`<button id="cancel" class="button danger" onClick=${() => ask("cancel", "cancelAsked")}>${t("cancel")}</button>`}
+    ${canRetry && html`<button id="retry" class="button primary" onClick=${() => ask("retry", "retryAsked")}>${t("retry")}</button>
+      <button id="resolve" class="button" onClick=${() => setIsResolving(true)}>${t("resolve")}</button>`}
+    ${isResolving && html`<${Resolve} id=${id} onClose=${() => { setIsResolving(false); reload(); }} />`}</div>`;
+}
+
+function Why({ saga }) {
+  if (!saga.error_message) return null;
+  const title = { COMPENSATED: "whyCompensated", FAILED: "whyFailed" }[saga.status] ?? "whyTurned";
+  return html`<div class="callout callout-${saga.status}" data-testid="why"><${Icon} name=${saga.status} size="20" /><div><h2>${t(title)}</h2><p>${saga.error_message}</p></div></div>`;
+}
+
+function Activity({ changes }) {
+  const text = ({ kind, status, step, state, attempts, error }) =>
+    kind === "saga" ? t(status) : `${step}: ${t(state)}${attempts > 1 ? ` (${t("attempts", { n: attempts })})` : ""}${error ? ` – ${error}` : ""}`;
+  return html`<section class="card activity"><header><h2>${t("activity")}</h2></header>
+    ${changes.length === 0 ? html`<p class="note">${t("activityNone")}</p>` : html`<ol>${changes.map((change, index) => html`
+      <li key=${index} class=${change.kind}><time>${clock(change.at)}</time><span>${text(change)}</span></li>`)}</ol>`}</section>`;
+}
+
+function Whole({ saga, activity, reload }) {
+  const inspection = useInspection(saga.transaction_id, saga);
+  useTick(!hasEnded(saga));
+  const isInAttention = Boolean(inspection?.log?.attention);
+  return html`<article class="saga">
+    <header class="saga-head"><div><h1>${t("saga")} <span class="saga-title">${saga.user_id} · ${amount(saga.amount)}</span></h1><${Status} status=${saga.status} /></div>
+      <${Actions} saga=${saga} isInAttention=${isInAttention} reload=${reload} /></header>
+    <${Why} saga=${saga} />
+    ${!hasEnded(saga) && html`<div class="callout callout-PENDING" data-testid="waits"><${Icon} name="PENDING" size="20" /><div><h2>${t("waits")}</h2><p>${waitsFor(saga, inspection)}</p></div></div>`}
+    <${Timeline} saga=${saga} />
+    <div class="card"><${Facts} saga=${saga} /></div>
+    <div class="columns"><${Activity} changes=${activity} /><${Compared} id=${saga.transaction_id} /></div></article>`;
+}
+
+export function Saga({ id }) {
+  const { saga, error, activity, reload } = useSaga(id);
+  const isUnknown = error && [404, 422].includes(error.status);
+  return html`<p class="crumb"><a href="#/"><${Icon} name="left" />${t("back")}</a></p>
+    ${isUnknown ? html`<p class="failure" role="alert">${t("notFound", { id })}</p>`
+      : html`<${Loaded} value=${saga} error=${error} again=${reload}>${(value) => html`<${Whole} saga=${value} activity=${activity} reload=${reload} />`}</${Loaded}>`}`;
+}

@@ -1,0 +1,65 @@
+// The system in numbers, asked for every other second while anybody looks, with what happened at each step lately.
+
+import { createStore } from "./store.js";
+import { onChanges } from "./stream.js";
+
+const EVERY_MS = 2000;
+const WINDOW_MS = 60_000;
+// Beyond this the oldest go: a minute of a very busy system.
+const MAX_REMEMBERED = 20_000;
+
+/** { value, error }: the last answer of /ui/api/summary. */
+export const summary = createStore({});
+
+/** What happened at the steps within the last minute: by step, by state, how often. */
+export const stepCounts = createStore({});
+
+/** The latest ends, newest first: { id, status }. */
+export const outcomes = createStore([]);
+const MAX_OUTCOMES = 100;
+
+let remembered = [];
+
+function count() {
+  const oldest = Date.now() - WINDOW_MS;
+  remembered = remembered.filter(({ at }) => at >= oldest).slice(-MAX_REMEMBERED);
+  const counts = {};
+  for (const { step, state } of remembered) {
+    counts[step] ??= {};
+    counts[step][state] = (counts[step][state] ?? 0) + 1;
+  }
+  stepCounts.set(counts);
+}
+
+onChanges((changes) => {
+  const now = Date.now();
+  const ends = [];
+  for (const change of changes) {
+    if (change.kind === "step" && ["done", "refused", "unknown", "compensated"].includes(change.state)) {
+      remembered.push({ step: change.step, state: change.state, at: now });
+    }
+    if (change.kind === "saga" && change.status !== "PENDING" && change.status !== "COMPENSATING") {
+      ends.unshift({ id: change.transaction_id, status: change.status });
+    }
+  }
+  if (ends.length > 0) {
+    const again = new Set(ends.map(({ id }) => id));
+    outcomes.set((all) => [...ends, ...all.filter(({ id }) => !again.has(id))].slice(0, MAX_OUTCOMES));
+  }
+});
+
+/** Asks for the summary for as long as the page is there. */
+export async function watchSummary(get) {
+  for (;;) {
+    if (!document.hidden) {
+      try {
+        const value = await get("ui/api/summary");
+        summary.set({ value });
+      } catch (error) {
+        summary.set(({ value }) => ({ value, error }));
+      }
+      count();
+    }
+    await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
+  }
+}

@@ -1,0 +1,69 @@
+// The steps of a saga in time: a bar for each action, one below it for its undoing. Bars that run grow with the clock.
+
+import { span } from "./format.js";
+import { t } from "./i18n.js";
+import { Icon, html } from "./parts.js";
+
+const TICKS = 4;
+// The narrowest bar, in percent: a step of a millisecond is still seen.
+const NARROWEST = 0.6;
+
+function scale(saga) {
+  const start = new Date(saga.created_at).getTime();
+  const ends = saga.steps.flatMap(({ finished_at, compensation }) => [finished_at, compensation?.finished_at]);
+  const last = Math.max(start, ...[saga.completed_at, ...ends].filter(Boolean).map((at) => new Date(at).getTime()));
+  const end = saga.completed_at ? last : Math.max(last, Date.now());
+  const length = Math.max(end - start, 1);
+  return { start, end, length, place: (at) => (Math.max(0, new Date(at).getTime() - start) / length) * 100 };
+}
+
+/** From when to when something ran; to now while it does. */
+function period({ started_at, finished_at }, saga, axis) {
+  const end = finished_at ?? (saga.completed_at ? axis.end : Date.now());
+  return { left: axis.place(started_at), width: Math.max(NARROWEST, axis.place(end) - axis.place(started_at)), ms: new Date(end) - new Date(started_at) };
+}
+
+function Bar({ part, name, state, saga, axis }) {
+  if (!part?.started_at) return null;
+  const { left, width, ms } = period(part, saga, axis);
+  const tries = part.attempts > 1 ? ` · ${t("attempts", { n: part.attempts })}` : "";
+  const label = `${span(ms)}${tries}`;
+  // Beside the bar where there is room, else before it, so that a short bar can be read too.
+  const side = left + width > 72 ? { right: `calc(${100 - left}% + 6px)` } : { left: `calc(${left + width}% + 6px)` };
+  const isRunning = !part.finished_at && !saga.completed_at;
+  return html`<div class="lane" role="img" aria-label="${name}: ${t(state)}, ${label}">
+    <i class="bar bar-${state} ${isRunning ? "growing" : ""}" style=${{ left: `${left}%`, width: `${Math.min(width, 100 - left)}%` }}></i>
+    <span class="bar-label" style=${width > 24 && left + width > 72 ? { left: `calc(${left}% + 8px)` } : side} data-inside=${width > 24 && left + width > 72}>${label}</span></div>`;
+}
+
+function StepState({ step }) {
+  return html`<span class="step-state mark-${step.state}" data-state=${step.state}><${Icon} name=${step.state} size="13" />${t(step.state)}</span>`;
+}
+
+/** How the action itself went, which a step that was undone does not say any more. */
+function actionState(step) {
+  if (!step.compensation && step.state !== "compensated") return step.state;
+  if (!step.error) return "done";
+  return step.finished_at ? "refused" : "unknown";
+}
+
+function Step({ step, saga, axis }) {
+  const undo = step.compensation;
+  const errors = [...new Set([step.error, undo?.error].filter(Boolean))];
+  return html`<li class="step" data-step=${step.step}>
+    <div class="step-name"><b>${t(step.participant)}</b><small>${step.step}</small><${StepState} step=${step} /></div>
+    <div class="lanes">
+      ${step.started_at ? html`<${Bar} part=${step} name=${t("action")} state=${actionState(step)} saga=${saga} axis=${axis} />` : html`<div class="lane"><span class="bar-label idle">${t("notYet")}</span></div>`}
+      ${undo && html`<${Bar} part=${undo} name=${t("undo")} state=${undo.finished_at ? "compensated" : "compensating"} saga=${saga} axis=${axis} />`}
+      ${errors.map((error) => html`<p class="step-error"><${Icon} name="attention" size="13" />${error}</p>`)}</div></li>`;
+}
+
+export function Timeline({ saga }) {
+  if (saga.steps.length === 0) return html`<section class="card"><p class="note">${t("inBrief")}</p></section>`;
+  const axis = scale(saga);
+  const ticks = Array.from({ length: TICKS + 1 }, (_, index) => index / TICKS);
+  return html`<section class="card timeline" aria-labelledby="timeline-title"><header><h2 id="timeline-title">${t("timeline")}</h2>
+      <ul class="legend"><li><i class="bar bar-done"></i>${t("action")}</li><li><i class="bar bar-refused"></i>${t("refused")}</li><li><i class="bar bar-compensated"></i>${t("undo")}</li></ul></header>
+    <ol class="steps">${saga.steps.map((step) => html`<${Step} key=${step.step} step=${step} saga=${saga} axis=${axis} />`)}</ol>
+    <div class="axis" aria-label=${t("timeAxis")}><span></span><div>${ticks.map((tick) => html`<small key=${tick} style=${{ left: `${tick * 100}%` }}>${span(Math.round(tick * axis.length))}</small>`)}</div></div></section>`;
+}
