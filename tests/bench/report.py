@@ -1,5 +1,7 @@
 """What came out, for people: tables, and the ratios against their targets."""
 
+import math
+
 
 def line(name, figures):
     cpu = ", ".join(f"{process} {used:.3f}" for process, used in figures["cpu_ms"].items())
@@ -90,5 +92,7 @@ def targets(results):
     for name, measured, sign, must, aim in _ratios(results):
         reached = lambda bound: measured >= bound if sign == "≥" else measured <= bound
         verdict = "aim reached" if reached(aim) else "reached" if reached(must) else "MISSED"
+        if math.isnan(measured):
+            verdict = "too short to tell"
         rows.append([name, f"{measured:.2f}", f"{sign} {must}", f"{sign} {aim}", verdict])
     return table(rows)

@@ -20,11 +20,11 @@ class System:
         self.ports = {service: free_port() for service in SERVICES}
         self.processes = {}
         self.layout = layout
-        self.environment = os.environ | {"ECOMMERCE_PROFILE": "bench", "ECOMMERCE__DATABASE__URL": bench.postgres.url}
+        # Settings that a developer has for himself are not measured.
+        own = {name: value for name, value in os.environ.items() if not name.startswith("ECOMMERCE_")}
+        self.environment = own | {"ECOMMERCE_PROFILE": "bench", "ECOMMERCE__DATABASE__URL": bench.postgres.url}
         self.environment |= {f"ECOMMERCE__SERVICES__{name.upper()}__PORT": str(port) for name, port in self.ports.items()}
         self.environment |= {f"ECOMMERCE__{key.upper()}": str(value) for key, value in settings.items()}
-        # Settings that a developer has for himself are not measured.
-        self.environment["RUST_LOG"] = "warn"
 
     def __enter__(self):
         try:
