@@ -13,6 +13,8 @@
 mod actor;
 mod batch;
 mod flush;
+#[doc(hidden)]
+pub mod in_memory;
 
 use std::borrow::Cow;
 use std::hash::{BuildHasher, RandomState};

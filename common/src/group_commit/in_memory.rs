@@ -1,0 +1,48 @@
+//! The batching alone, without actor and database: what the micro-benchmark measures, so that a regression is seen.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::oneshot;
+
+use super::batch::{Pending, next_batch};
+use super::{BatchWriter, Place, Written};
+
+/// A queue whose batches are written where it stands.
+pub struct InMemory<W: BatchWriter> {
+    queue: VecDeque<Pending<W>>,
+    waiting: Arc<AtomicUsize>,
+    hasher: RandomState,
+}
+
+impl<W: BatchWriter> Default for InMemory<W> {
+    fn default() -> Self {
+        Self { queue: VecDeque::new(), waiting: Arc::default(), hasher: RandomState::new() }
+    }
+}
+
+impl<W: BatchWriter> InMemory<W> {
+    /// Puts an item into the queue and returns where its answer will arrive.
+    pub fn push(&mut self, item: W::Item) -> oneshot::Receiver<Written<W::Answer>> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let place = Place(self.waiting.clone());
+        let key = self.hasher.hash_one(W::key(&item).as_ref());
+        let (reply, answer) = oneshot::channel();
+        self.queue.push_back(Pending { item, key, reply, place });
+        answer
+    }
+
+    /// Takes the next batch of at most `max` items, lets them be written and answers each. Returns how many they were.
+    pub fn write_next(&mut self, max: usize, write: impl FnOnce(&[W::Item]) -> Vec<W::Answer>) -> usize {
+        let batch = next_batch(&mut self.queue, max);
+        for (reply, answer) in batch.replies.into_iter().zip(write(&batch.items)) {
+            if let Some(reply) = reply {
+                // Whoever asked may have left.
+                let _ = reply.send(Written::Committed(answer));
+            }
+        }
+        batch.items.len()
+    }
+}

@@ -1,0 +1,94 @@
+//! Micro-benchmarks of the saga engine's pure part: `cargo bench --package orchestrator`.
+#![allow(missing_docs, reason = "criterion's macros make public functions")]
+
+use std::hint::black_box;
+
+use chrono::DateTime;
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use orchestrator::checkout::{StockRule, definition};
+use orchestrator::saga::Status;
+use orchestrator::saga::definition::{Definition, Outputs};
+use orchestrator::saga::log::{Direction, Event, OutputsInLog, Recovered, SagaLog, StepView};
+use orchestrator::saga::outcome::Failure;
+use orchestrator::saga::plan::{self, Decision};
+
+/// Runs a saga to its end as the actor does, every call answered at once; the step that refuses, if one does, is given.
+fn run(definition: &Definition, refusing: Option<usize>) -> SagaLog {
+    let at = DateTime::UNIX_EPOCH;
+    let mut log = SagaLog::new(definition);
+    loop {
+        let events = match plan::next(&log) {
+            Decision::Begin => vec![Event::Begun { outputs: OutputsInLog::Complete }],
+            Decision::WriteOutputs => vec![Event::OutputsWritten],
+            Decision::Run(step) if refusing == Some(step) => {
+                vec![Event::ActionSent(step), Event::ActionRefused(step, Failure::refused(409, "purchases", "no"))]
+            }
+            Decision::Run(step) => vec![Event::ActionSent(step), Event::ActionDone(step, outputs())],
+            Decision::TurnBack => vec![Event::TurnedBack],
+            Decision::Compensate(step) => vec![Event::CompensationSent(step), Event::CompensationDone(step)],
+            Decision::End(status) => vec![Event::Ended(status)],
+            Decision::Wait => return log,
+        };
+        for event in events {
+            log.apply(event, at).expect("what was planned is legal");
+        }
+    }
+}
+
+fn outputs() -> Outputs {
+    Outputs::one("product_id", "1")
+}
+
+fn sagas(criterion: &mut Criterion) {
+    let checkout = definition(StockRule::Keep).expect("the table is good");
+    let last = checkout.steps.len() - 1;
+    for (name, refusing, end) in [
+        ("a saga that completes", None, Status::Completed),
+        ("a saga that turns back", Some(last), Status::Compensated),
+    ] {
+        assert_eq!(run(&checkout, refusing).ended(), Some(end));
+        criterion.bench_function(name, |bencher| bencher.iter(|| run(&checkout, black_box(refusing))));
+    }
+}
+
+fn decisions(criterion: &mut Criterion) {
+    let checkout = definition(StockRule::Keep).expect("the table is good");
+    let log = run(&checkout, None);
+    criterion.bench_function("plan::next in a new saga", |bencher| {
+        let new = SagaLog::new(&checkout);
+        bencher.iter(|| plan::next(black_box(&new)));
+    });
+    criterion.bench_function("plan::next after a recovery", |bencher| {
+        let recovered = SagaLog::recovered(&checkout, row(&log, Direction::Compensating));
+        bencher.iter(|| plan::next(black_box(&recovered)));
+    });
+}
+
+fn row(log: &SagaLog, direction: Direction) -> Recovered {
+    Recovered {
+        outputs: log.outputs().clone(),
+        direction,
+        cause: Some("503: Service purchases unavailable".to_owned()),
+        status: log.status(),
+        timeline: log.timeline(),
+    }
+}
+
+fn rows(criterion: &mut Criterion) {
+    let checkout = definition(StockRule::Keep).expect("the table is good");
+    let log = run(&checkout, None);
+    criterion.bench_function("rebuild a log from its row", |bencher| {
+        let rebuild = |row| SagaLog::recovered(&checkout, row);
+        bencher.iter_batched(|| row(&log, Direction::Forward), rebuild, BatchSize::SmallInput);
+    });
+    criterion.bench_function("write a timeline", |bencher| {
+        bencher.iter(|| serde_json::to_string(&black_box(&log).timeline()));
+    });
+    let text = serde_json::to_string(&log.timeline()).expect("a timeline is JSON");
+    criterion.bench_function("read a timeline", |bencher| {
+        bencher.iter(|| serde_json::from_str::<Vec<StepView>>(black_box(&text)));
+    });
+}
+
+criterion_group!(benches, sagas, decisions, rows);
+criterion_main!(benches);

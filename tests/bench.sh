@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Measures the system in release, with PostgreSQL's fsync on, against what the same machine and the same server can do.
+#
+#   tests/bench.sh [MODE…] [--seconds N] [--runs N] [--connections 1,16,…] [--data-dir DIR] [--quick]
+#
+# Modes (all by default): throughput in-flight finished products replicas recovery failures. Everything is of its own: a
+# PostgreSQL with fresh data, services on free ports, a virtual environment for the plots in target/. Results go to
+# target/bench/ (JSON) and docs/images/bench-*.svg; --quick only shows that it works and writes no plots to docs.
+# It needs wrk, python3 with venv, and PostgreSQL's programs, pgbench among them; what is missing is installed on Debian.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+MATPLOTLIB=3.10.7
+
+say() { echo "bench: $*"; }
+
+install() {
+  command -v apt-get >/dev/null || { say "$1 is missing, and there is no apt-get to install it" >&2; exit 1; }
+  local as_root=()
+  [ "$(id -u)" = 0 ] || as_root=(sudo)
+  say "installing $1"
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null
+}
+
+command -v wrk >/dev/null || install wrk
+command -v pgbench >/dev/null || install postgresql
+python3 -c 'import ensurepip' 2>/dev/null || install python3-venv
+
+target="$(cargo metadata --locked --format-version 1 --no-deps | python3 -c 'import json,sys; print(json.load(sys.stdin)["target_directory"])')"
+venv="$target/bench-matplotlib-$MATPLOTLIB"
+if [ ! -x "$venv/bin/python3" ]; then
+  say "installing matplotlib $MATPLOTLIB"
+  rm -rf "$venv" "$venv.new"
+  python3 -m venv "$venv.new"
+  "$venv.new/bin/pip" install --quiet --disable-pip-version-check "matplotlib==$MATPLOTLIB"
+  # Only a whole one bears its name. Its interpreter does not mind where it was made.
+  mv "$venv.new" "$venv"
+fi
+
+say "building in release"
+cargo build --locked --quiet --release --package ecommerce
+exec "$venv/bin/python3" tests/bench --program "$target/release/ecommerce" --results "$target/bench" "$@"

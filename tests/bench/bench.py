@@ -1,0 +1,29 @@
+"""What all modes work with: the server, the settings of this benchmark, and systems that come and go."""
+
+import contextlib
+
+from system import System
+
+
+class Bench:
+    def __init__(self, given, postgres, folder):
+        self.postgres = postgres
+        self.folder = folder
+        self.program = given.program
+        self.quick = given.quick
+        self.seconds = 2 if given.quick else given.seconds
+        self.warm_up_seconds = 1 if given.quick else 3
+        self.runs = 1 if given.quick else given.runs
+        self.connections = [int(number) for number in given.connections.split(",")]
+
+    def size(self, number):
+        """A number of things, a hundredth of it where it is only to be shown that it works."""
+        return number // 100 if self.quick else number
+
+    @contextlib.contextmanager
+    def system(self, layout="one process", fresh=True, **settings):
+        """A running system: fresh data unless told otherwise; settings as `faults__payments__charge__failure_rate=0.5`."""
+        if fresh:
+            self.postgres.drop_databases()
+        with System(self, layout, settings) as system:
+            yield system

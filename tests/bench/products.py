@@ -1,0 +1,24 @@
+"""Sagas a second where everybody wants one product, against ten thousand products."""
+
+import measure
+import report
+
+PRODUCTS = 10_000
+CONNECTIONS = 256
+
+# The catalog starts with some; named products need not be in stock there.
+FILL = """insert into products (name, description, price) select 'Product ' || n, '', 9.99
+          from generate_series(1, {wanted} - (select count(*) from products)) n"""
+
+
+def run(bench):
+    runs = {"one product": [], "many products": []}
+    for _ in range(bench.runs):
+        for name, products in [("one product", 1), ("many products", PRODUCTS)]:
+            with bench.system() as system:
+                bench.postgres.sql(FILL.format(wanted=PRODUCTS), "ms_catalog")
+                # Longer than the catalog takes to notice.
+                measure.warm_up(bench, system, products=products)
+                runs[name].append(measure.sagas(bench, system, CONNECTIONS, products=products))
+                print(report.line(name, runs[name][-1]), flush=True)
+    return {name: measure.medians(found) for name, found in runs.items()}

@@ -1,0 +1,98 @@
+"""What came out, for people: tables, and the ratios against their targets."""
+
+import math
+
+
+def line(name, figures):
+    cpu = ", ".join(f"{process} {used:.3f}" for process, used in figures["cpu_ms"].items())
+    failed = f"; FAILED {figures['failed']}" if figures["failed"] else ""
+    return (
+        f"{name}: {figures['per_s']:,.0f}/s, p50 {figures['p50_us'] / 1e3:.2f} ms, p99 {figures['p99_us'] / 1e3:.2f} ms, "
+        f"CPU ms each {figures['cpu_ms_all']:.3f} ({cpu}), commits {figures['commits_each']:.2f}, "
+        f"flushes {figures['flushes_each']:.2f}{failed}"
+    )
+
+
+def spread(figure, digits=0, factor=1.0):
+    median, low, high = (figure[name] * factor for name in ["median", "min", "max"])
+    return f"{median:,.{digits}f} ({low:,.{digits}f}–{high:,.{digits}f})"
+
+
+def throughput(results):
+    rows = [["layout", "connections", "sagas/s", "p50 ms", "p99 ms", "CPU ms a saga", "commits", "flushes"]]
+    for layout, by_connections in results["sagas"].items():
+        for connections, figures in by_connections.items():
+            rows.append([
+                layout, str(connections), spread(figures["per_s"]), spread(figures["p50_us"], 2, 1e-3),
+                spread(figures["p99_us"], 2, 1e-3), spread(figures["cpu_ms_all"], 3),
+                spread(figures["commits_each"], 2), spread(figures["flushes_each"], 2),
+            ])
+    lines = [table(rows), ""]
+    for layout, memory in results["peak_memory_bytes"].items():
+        lines.append(f"{layout}: peak memory MB: " + ", ".join(f"{name} {spread(used, 0, 1e-6)}" for name, used in memory.items()))
+    for layout, seconds in results["start_on_existing_data_s"].items():
+        lines.append(f"{layout}: start on existing data {spread(seconds, 2)} s")
+    for clients, found in results["durable_inserts"].items():
+        lines.append(f"pgbench, {clients} clients: {spread(found['rows_per_s'])} rows/s, {spread(found['latency_ms'], 3)} ms")
+    health = results["health_at_64"]
+    lines.append(f"GET /health/live/ at 64: {spread(health['per_s'])}/s, {spread(health['cpu_ms']['ecommerce'], 1, 1e3)} µs CPU each")
+    return "\n".join(lines)
+
+
+def table(rows):
+    return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], ["---"] * len(rows[0]), *rows[1:]])
+
+
+def _median(thing, *path):
+    for name in path:
+        # Numbers are keys of ours and texts in a file.
+        thing = thing[name] if name in thing else thing[str(name)]
+    return thing["median"]
+
+
+def _share(measured, compared):
+    """A ratio, or nothing where there is nothing to compare with: a measurement that was too short to see one end."""
+    return measured / compared if compared else float("nan")
+
+
+def _throughput_ratios(found):
+    one, five = found["sagas"]["one process"], found["sagas"]["five processes"]
+    rows = _median(found, "durable_inserts", 64, "rows_per_s")
+    if 256 in one:
+        yield "throughput, one process", _share(_median(one, 256, "per_s"), rows), "≥", 0.25, 0.40
+        yield "throughput, five processes", _share(_median(five, 256, "per_s"), rows), "≥", 0.20, 0.32
+        yield "tail: p99 ÷ p50 at 256", _share(_median(one, 256, "p99_us"), _median(one, 256, "p50_us")), "≤", 2, 1.5
+        health = _median(found, "health_at_64", "cpu_ms", "ecommerce")
+        yield "CPU: a saga at 256 ÷ a bare request", _share(_median(one, 256, "cpu_ms_all"), health), "≤", 32, 20
+        yield "flushes a saga at 256", _median(one, 256, "flushes_each"), "≤", 0.5, 0.2
+    if 1 in one:
+        latency = _share(_median(one, 1, "p50_us") / 1e3, _median(found, "durable_inserts", 1, "latency_ms"))
+        yield "latency: p50 at 1 ÷ pgbench's at 1", latency, "≤", 11, 7
+
+
+def _ratios(results):
+    if "throughput" in results:
+        yield from _throughput_ratios(results["throughput"])
+    if "in-flight" in results:
+        yield "in flight: kB a running saga", results["in-flight"]["bytes_each"] / 1e3, "≤", 24, 12
+    for mode, more, less, name, must, aim in [
+        ("finished", "many", "none", "growth: with a million finished ÷ with none", 0.9, 1),
+        ("products", "one product", "many products", "hot product: on one ÷ on ten thousand", 0.9, 1),
+        ("failures", "half", "none", "failures: half refused ÷ none", 1, 1.3),
+    ]:
+        if mode in results:
+            yield name, _share(_median(results, mode, more, "per_s"), _median(results, mode, less, "per_s")), "≥", must, aim
+    if "recovery" in results:
+        yield "recovery: s to the last end", _median(results, "recovery", "seconds"), "≤", 10, 4
+
+
+def targets(results):
+    """The ratios of one run, against what they must be and what they aim at."""
+    rows = [["what", "measured", "must", "aim", ""]]
+    for name, measured, sign, must, aim in _ratios(results):
+        reached = lambda bound: measured >= bound if sign == "≥" else measured <= bound
+        verdict = "aim reached" if reached(aim) else "reached" if reached(must) else "MISSED"
+        if math.isnan(measured):
+            verdict = "too short to tell"
+        rows.append([name, f"{measured:.2f}", f"{sign} {must}", f"{sign} {aim}", verdict])
+    return table(rows)
