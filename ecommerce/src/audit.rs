@@ -47,13 +47,8 @@ struct Document<'a> {
 
 impl Audit {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
-        let mut settings = self.configuration.load()?;
-        if settings.database.url.expose_secret().is_empty() {
-            settings.database.url = SecretString::from(find_server(self.data_dir)?);
-        }
-        check_migrated(&settings).await?;
         let run = if self.settled { Run::Over } else { Run::Live };
-        let report = books::audit(&settings, run, Limits::default()).await?;
+        let report = report(self.configuration.load()?, self.data_dir, run).await?;
         let clean = report.is_clean();
         output::print(&match self.json {
             true => serde_json::to_string_pretty(&Document { clean, report: &report })
@@ -62,6 +57,15 @@ impl Audit {
         });
         Ok(if clean { Ended::Done } else { Ended::Refused })
     }
+}
+
+/// Audits the configured database, or else that of the `up` which runs on a data folder.
+pub(crate) async fn report(mut settings: Settings, data_dir: Option<PathBuf>, run: Run) -> Result<Report, Failure> {
+    if settings.database.url.expose_secret().is_empty() {
+        settings.database.url = SecretString::from(find_server(data_dir)?);
+    }
+    check_migrated(&settings).await?;
+    Ok(books::audit(&settings, run, Limits::default()).await?)
 }
 
 /// Finds the PostgreSQL of a running `up`.
@@ -86,7 +90,8 @@ async fn check_migrated(settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-fn shown(report: &Report) -> String {
+/// Puts a report into words.
+pub(crate) fn shown(report: &Report) -> String {
     let invariants = report.verdicts.iter().map(|verdict| {
         [verdict.name.to_owned(), verdict.looked_at.to_string(), verdict.offending.to_string()].map(output::cell)
     });

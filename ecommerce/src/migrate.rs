@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use common::db;
+use serde_json::json;
 
 use crate::{
     configuration::Configuration,
@@ -16,6 +17,9 @@ use crate::{
 pub(crate) struct Migrate {
     #[command(flatten)]
     configuration: Configuration,
+    /// Print JSON, for machines
+    #[arg(long)]
+    json: bool,
 }
 
 impl Migrate {
@@ -24,6 +28,14 @@ impl Migrate {
         let start_wait = Duration::from_millis(settings.database.start_wait_ms);
         db::wait_for(&settings.database.url, start_wait).await?;
         let migrated = services::migrate(&settings).await?;
+        if self.json {
+            let all: Vec<_> = migrated
+                .iter()
+                .map(|one| json!({"service": one.service, "database": one.database, "applied": one.applied}))
+                .collect();
+            output::print(&json!({ "databases": all }).to_string());
+            return Ok(Ended::Done);
+        }
         output::print(&output::table(
             ["service", "database", "migrations applied"],
             migrated

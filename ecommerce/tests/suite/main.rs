@@ -4,6 +4,7 @@
 mod audit;
 mod cli;
 mod embedded_postgres;
+mod load;
 mod program;
 mod support;
 mod up;
