@@ -5,6 +5,8 @@ mod audit;
 mod client;
 mod completions;
 mod configuration;
+#[cfg(test)]
+mod documents;
 mod ending;
 mod health;
 mod help;
