@@ -47,10 +47,8 @@ struct Document<'a> {
 
 impl Audit {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
-        let settings = settings(&self.configuration, self.data_dir)?;
-        check_migrated(&settings).await?;
         let run = if self.settled { Run::Over } else { Run::Live };
-        let report = books::audit(&settings, run, Limits::default()).await?;
+        let report = report(self.configuration.load()?, self.data_dir, run).await?;
         let clean = report.is_clean();
         output::print(&match self.json {
             true => serde_json::to_string_pretty(&Document { clean, report: &report })
@@ -63,11 +61,22 @@ impl Audit {
 
 /// Loads the settings; where no database is named, it is that of a running `up`.
 pub(crate) fn settings(configuration: &Configuration, data_dir: Option<PathBuf>) -> Result<Settings, Failure> {
-    let mut settings = configuration.load()?;
+    with_server(configuration.load()?, data_dir)
+}
+
+/// Takes the database of a running `up` where none is named.
+fn with_server(mut settings: Settings, data_dir: Option<PathBuf>) -> Result<Settings, Failure> {
     if settings.database.url.expose_secret().is_empty() {
         settings.database.url = SecretString::from(find_server(data_dir)?);
     }
     Ok(settings)
+}
+
+/// Audits the configured database, or else that of the `up` which runs on a data folder.
+pub(crate) async fn report(settings: Settings, data_dir: Option<PathBuf>, run: Run) -> Result<Report, Failure> {
+    let settings = with_server(settings, data_dir)?;
+    check_migrated(&settings).await?;
+    Ok(books::audit(&settings, run, Limits::default()).await?)
 }
 
 /// Finds the PostgreSQL of a running `up`.
@@ -92,6 +101,7 @@ pub(crate) async fn check_migrated(settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Puts a report into words.
 pub(crate) fn shown(report: &Report) -> String {
     let invariants = report.verdicts.iter().map(|verdict| {
         [verdict.name.to_owned(), verdict.looked_at.to_string(), verdict.offending.to_string()].map(output::cell)

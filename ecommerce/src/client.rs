@@ -62,6 +62,11 @@ impl Target {
         Ok(url)
     }
 
+    /// Returns the token that is sent, if there is one.
+    pub(crate) fn bearer(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
     /// Asks, and returns the answer whatever its status.
     pub(crate) async fn ask(&self, method: Method, url: Url, body: Option<String>) -> Result<Answer, Failure> {
         let client = reqwest::Client::builder()
@@ -187,11 +192,24 @@ impl Answer {
         if let Some(id) = problem.transaction_id {
             reason.push_str(&format!("; `ecommerce status {id}` tells what became of it"));
         }
+        if let Some(advice) = advice(status) {
+            reason.push_str(&format!("; {advice}"));
+        }
         let line = printable(&format!("{} answered {status}: {reason}", self.url));
         match status {
             400 | 422 => Failure::Usage(line),
             _ => Failure::Broken(line),
         }
+    }
+}
+
+/// What to do about an error that its text does not say.
+fn advice(status: u16) -> Option<&'static str> {
+    match status {
+        401 => Some("give the token with --token or ECOMMERCE_API_TOKEN"),
+        403 => Some("is it the right token (--token, ECOMMERCE_API_TOKEN)? What operators do needs the operator token"),
+        429 | 503 => Some("nothing is lost; try again in a moment"),
+        _ => None,
     }
 }
 

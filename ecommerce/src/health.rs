@@ -20,6 +20,9 @@ pub(crate) struct Health {
     /// The service, such as http://127.0.0.1:8001; without a path, /health/ is asked
     #[arg(env = "ECOMMERCE_HEALTH_URL")]
     url: Url,
+    /// Print JSON whatever comes, for machines; a service's own answer is JSON anyway
+    #[arg(long)]
+    json: bool,
 }
 
 impl Health {
@@ -44,7 +47,11 @@ impl Health {
             }
             Err(error) => {
                 let error: reqwest::Error = error;
-                eprintln!("no answer from {url}: {}", error.without_url());
+                let reason = error.without_url().to_string();
+                if self.json {
+                    output::print(&serde_json::json!({ "status": "unreachable", "reason": reason }).to_string());
+                }
+                eprintln!("no answer from {url}: {reason}");
                 Ok(Ended::Refused)
             }
         }

@@ -10,7 +10,8 @@ use crate::{
     output,
 };
 
-const STATUSES: [&str; 5] = ["PENDING", "COMPENSATING", "COMPLETED", "COMPENSATED", "FAILED"];
+/// How a saga may stand.
+pub(crate) const STATUSES: [&str; 5] = ["PENDING", "COMPENSATING", "COMPLETED", "COMPENSATED", "FAILED"];
 
 /// The options of `list`.
 #[derive(Args)]

@@ -5,11 +5,15 @@ mod audit;
 mod client;
 mod completions;
 mod configuration;
+#[cfg(test)]
+mod documents;
 mod ending;
 mod health;
+mod help;
 mod hold;
 mod inspect;
 mod list;
+mod load;
 mod migrate;
 mod operate;
 mod order;
@@ -48,7 +52,8 @@ Variables:
 
 /// A purchase over five services that is never half done.
 ///
-/// `ecommerce up` runs everything; `ecommerce order --user me --amount 9.99` buys something.
+/// `ecommerce up` runs everything; `ecommerce order --user me --amount 9.99` buys something; `ecommerce watch` shows it.
+/// Each command has examples: `ecommerce load --help`.
 #[derive(Parser)]
 #[command(name = "ecommerce", version, after_help = AFTER_HELP)]
 struct Cli {
@@ -59,30 +64,46 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run all five services, and a PostgreSQL unless one is configured, until Ctrl-C
+    #[command(after_help = help::UP)]
     Up(up::Up),
     /// Run one service, on a database that is there and migrated
+    #[command(after_help = help::SERVE)]
     Serve(serve::Serve),
     /// Make the databases that are missing and bring all of them up to date
+    #[command(after_help = help::MIGRATE)]
     Migrate(migrate::Migrate),
     /// Buy something and wait for the end
+    #[command(after_help = help::ORDER)]
     Order(order::Order),
+    /// Buy many things at once and tell how that went: table, HTML report, audit
+    #[command(after_help = help::LOAD)]
+    Load(load::Load),
     /// Show how one purchase stands
+    #[command(after_help = help::STATUS)]
     Status(status::Status),
     /// Follow the changes of all purchases, or of one until it ends
+    #[command(after_help = help::WATCH)]
     Watch(watch::Watch),
     /// List purchases, newest first
+    #[command(after_help = help::LIST)]
     List(list::List),
     /// Turn a running purchase back: what was done is undone
+    #[command(after_help = help::CANCEL)]
     Cancel(operate::Cancel),
     /// List the purchases that a person should look at, longest waiting first
+    #[command(after_help = help::ATTENTION)]
     Attention(operate::Attention),
     /// Try a purchase again at once, or all of the attention list
+    #[command(after_help = help::RETRY)]
     Retry(operate::Retry),
     /// Record that a person has settled a purchase of the attention list
+    #[command(after_help = help::RESOLVE)]
     Resolve(operate::Resolve),
     /// Show what the saga log and each participant hold of one purchase
+    #[command(after_help = help::INSPECT)]
     Inspect(inspect::Inspect),
     /// Check that saga log, money, stock and purchases agree: exit code 0 or 1
+    #[command(after_help = help::AUDIT)]
     Audit(audit::Audit),
     /// Run the engine through thousands of simulated disasters: exit code 0 or 1
     Simulate(simulate::Simulate),
@@ -91,8 +112,10 @@ enum Command {
     /// Let purchases go on that were on hold, if the books agree
     Release(hold::Release),
     /// Ask a service whether it is healthy: exit code 0 or 1, for containers
+    #[command(after_help = help::HEALTH)]
     Health(health::Health),
     /// Print the completions for a shell
+    #[command(after_help = help::COMPLETIONS)]
     Completions(completions::Completions),
 }
 
@@ -122,6 +145,7 @@ async fn run(command: Command) -> Result<Ended, Failure> {
         Command::Serve(serve) => serve.run().await,
         Command::Migrate(migrate) => migrate.run().await,
         Command::Order(order) => order.run().await,
+        Command::Load(load) => load.run().await,
         Command::Status(status) => status.run().await,
         Command::Watch(watch) => watch.run().await,
         Command::List(list) => list.run().await,

@@ -1,6 +1,7 @@
 //! `migrate`: makes the databases that are missing and brings all of them up to date.
 
 use clap::Args;
+use serde_json::json;
 
 use crate::{
     configuration::Configuration,
@@ -13,12 +14,23 @@ use crate::{
 pub(crate) struct Migrate {
     #[command(flatten)]
     configuration: Configuration,
+    /// Print JSON, for machines
+    #[arg(long)]
+    json: bool,
 }
 
 impl Migrate {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
         let settings = self.configuration.load_with_database()?;
         let migrated = services::migrate(&settings).await?;
+        if self.json {
+            let all: Vec<_> = migrated
+                .iter()
+                .map(|one| json!({"service": one.service, "database": one.database, "applied": one.applied}))
+                .collect();
+            output::print(&json!({ "databases": all }).to_string());
+            return Ok(Ended::Done);
+        }
         output::print(&output::table(
             ["service", "database", "migrations applied"],
             migrated

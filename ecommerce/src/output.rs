@@ -104,7 +104,7 @@ pub(crate) fn word(state: &str) -> String {
 
 /// Returns the colour of a state, for tables and as the code of a terminal; none where there are to be none.
 fn colour(state: &str) -> Option<(Color, u8)> {
-    if !is_colourful(io::stdout().is_terminal()) {
+    if !has_colours() {
         return None;
     }
     match state.to_ascii_uppercase().as_str() {
@@ -122,6 +122,11 @@ pub(crate) fn printable(text: &str) -> String {
         false => character.to_string(),
     };
     text.chars().map(shown).collect()
+}
+
+/// Tells whether standard output shows colours.
+pub(crate) fn has_colours() -> bool {
+    is_colourful(io::stdout().is_terminal())
 }
 
 fn is_colourful(is_terminal: bool) -> bool {

@@ -14,9 +14,14 @@ use tokio_util::sync::CancellationToken;
 use crate::ending::Failure;
 
 /// The names of all services, the participants first: the orchestrator needs them.
-pub(crate) const SERVICES: [&str; 5] = {
-    let [one, two, three, four] = domain_services::PARTICIPANTS;
-    [one, two, three, four, orchestrator::SERVICE]
+pub(crate) const SERVICES: [&str; domain_services::PARTICIPANTS.len() + 1] = {
+    let mut names = [orchestrator::SERVICE; domain_services::PARTICIPANTS.len() + 1];
+    let mut index = 0;
+    while index < domain_services::PARTICIPANTS.len() {
+        names[index] = domain_services::PARTICIPANTS[index];
+        index += 1;
+    }
+    names
 };
 
 /// Binds a service's port.

@@ -10,6 +10,7 @@ mod database;
 mod stack;
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
@@ -46,6 +47,16 @@ pub(crate) struct Up {
     /// Do not fetch PostgreSQL where none is installed
     #[arg(long)]
     offline: bool,
+    /// Say what runs as one line of JSON, for machines
+    #[arg(long)]
+    json: bool,
+}
+
+/// How it is told that everything runs.
+#[derive(Clone, Copy)]
+enum Welcome {
+    Text,
+    Json,
 }
 
 /// A service whose port is bound.
@@ -62,13 +73,14 @@ impl Up {
             settings.orchestrator.node_id = NODE_ID.to_owned();
         }
         settings.orchestrator.hold |= self.hold;
+        let welcome = if self.json { Welcome::Json } else { Welcome::Text };
         let signals = Signals::listen()?;
         let bound = bind_all(&mut settings).await?;
         let database = Database::start(&mut settings, self.data_dir, self.offline).await?;
         let ran = tokio::select! {
             () = signals.stop.cancelled() => Ok(()),
             migrated = database.prepare(&settings) => match migrated {
-                Ok(()) => run(settings, bound, &database, &signals).await,
+                Ok(()) => run(settings, bound, &database, &signals, welcome).await,
                 Err(failure) => Err(failure),
             },
         };
@@ -95,11 +107,20 @@ async fn bind_all(settings: &mut Settings) -> Result<Vec<Bound>, Failure> {
 }
 
 /// Runs the services until a signal; fails when one of them gives up.
-async fn run(settings: Settings, bound: Vec<Bound>, database: &Database, signals: &Signals) -> Result<(), Failure> {
+async fn run(
+    settings: Settings,
+    bound: Vec<Bound>,
+    database: &Database,
+    signals: &Signals,
+    told: Welcome,
+) -> Result<(), Failure> {
     let profile = settings.profile.clone();
     let addresses: Vec<_> = bound.iter().map(|bound| (bound.service, bound.address)).collect();
     let mut stack = Stack::start(Arc::new(settings), bound, signals).await?;
-    output::print(&welcome(&profile, &addresses, database));
+    output::print(&match told {
+        Welcome::Text => welcome(&profile, &addresses, database),
+        Welcome::Json => document(&profile, &addresses, database),
+    });
     let gave_up = tokio::select! {
         () = signals.stop.cancelled() => None,
         reason = stack.gave_up() => Some(reason),
@@ -110,6 +131,13 @@ async fn run(settings: Settings, bound: Vec<Bound>, database: &Database, signals
         None => Ok(()),
         Some(reason) => Err(Failure::Broken(reason)),
     }
+}
+
+/// The same for machines.
+fn document(profile: &str, addresses: &[(&str, SocketAddr)], database: &Database) -> String {
+    let urls: BTreeMap<_, _> =
+        addresses.iter().map(|(service, address)| (*service, format!("http://{}", reachable(*address)))).collect();
+    serde_json::json!({ "profile": profile, "services": urls, "database": database.url() }).to_string()
 }
 
 fn welcome(profile: &str, addresses: &[(&str, SocketAddr)], database: &Database) -> String {
@@ -124,8 +152,12 @@ fn welcome(profile: &str, addresses: &[(&str, SocketAddr)], database: &Database)
     }
     lines.extend(database.url().map(|url| format!("  {:<13} {url}", "database")));
     lines.push(format!(
-        "try:\n  curl -X POST {front}/saga/transaction -H 'content-type: application/json' -d \
-         '{{\"user_id\":\"user-123\",\"amount\":99.99}}'"
+        "try, in another terminal:\n  ecommerce order --user me --amount 9.99{}\n  curl -X POST {front}/saga/transaction -H 'content-type: application/json' -d \
+         '{{\"user_id\":\"user-123\",\"amount\":99.99}}'",
+        match front.ends_with(":8000") {
+            true => String::new(),
+            false => format!(" --target {front}"),
+        }
     ));
     lines.push("Ctrl-C stops".to_owned());
     lines.join("\n")

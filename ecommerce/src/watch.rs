@@ -6,17 +6,28 @@
 //!    └── after a while, with the id of the last event ──┘
 //! ```
 //! Who comes back with the id of the last event misses nothing; where events are kept no longer, the server says so.
+//! On a terminal all purchases are a live view, elsewhere lines.
 
-use std::time::Duration;
+mod board;
+mod change;
+mod live;
+
+use std::{
+    io::{self, IsTerminal},
+    time::Duration,
+};
 
 use clap::Args;
 use futures::StreamExt;
 use reqwest::{Response, StatusCode};
-use serde::Deserialize;
 use sse_stream::{Sse, SseByteStream};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 use uuid::Uuid;
 
+use self::{change::Change, live::News};
 use crate::{
     client::{NotOpened, Target, transaction_id},
     ending::{Ended, Failure},
@@ -28,6 +39,8 @@ const SILENCE: Duration = Duration::from_secs(45);
 /// The wait before the first attempt to come back; it doubles up to the longest one.
 const COME_BACK_AFTER: Duration = Duration::from_millis(500);
 const COME_BACK_AFTER_MAX: Duration = Duration::from_secs(10);
+/// Events that wait for the view to take them; the server waits with more.
+const NEWS: usize = 1024;
 /// So much of a transaction id is shown: its end, since ids begin with the time.
 const SHORT_ID: usize = 8;
 
@@ -37,24 +50,19 @@ pub(crate) struct Watch {
     /// Only this purchase, until it ends: exit code 0 if it completed, 1 if not [default: all, until Ctrl-C]
     #[arg(value_parser = transaction_id)]
     id: Option<Uuid>,
+    /// Lines instead of the live view, on a terminal too
+    #[arg(long)]
+    lines: bool,
     #[command(flatten)]
     target: Target,
 }
 
-/// What an event says; which of it is there depends on its kind.
-#[derive(Deserialize)]
-struct Change {
-    transaction_id: Option<String>,
-    status: Option<String>,
-    #[serde(default)]
-    ended: bool,
-    step: Option<String>,
-    participant: Option<String>,
-    state: Option<String>,
-    attempts: Option<u64>,
-    error: Option<String>,
-    at: Option<String>,
-    detail: Option<String>,
+/// Where what is heard goes.
+enum Audience {
+    /// Standard output, a line a change.
+    Lines,
+    /// The live view.
+    View(mpsc::Sender<News>),
 }
 
 /// How a connection ended.
@@ -67,6 +75,26 @@ enum Left {
 
 impl Watch {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
+        let is_terminal = io::stdout().is_terminal() && io::stdin().is_terminal();
+        if !is_terminal || self.lines || self.target.json || self.id.is_some() {
+            return self.listen(&Audience::Lines).await;
+        }
+        let (sender, news) = mpsc::channel(NEWS);
+        let hearing = async {
+            if let Err(failure) = self.listen(&Audience::View(sender.clone())).await {
+                let _ = sender.send(News::Broken(failure)).await;
+            }
+            // The view decides when it has been seen enough.
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            shown = live::show(&self.target, news) => shown,
+            () = hearing => Ok(Ended::Done),
+        }
+    }
+
+    /// Hears of changes until there is nothing more to hear; comes back where the connection is lost.
+    async fn listen(&self, audience: &Audience) -> Result<Ended, Failure> {
         let mut url = self.target.url(&["saga", "events"])?;
         if let Some(id) = self.id {
             url.query_pairs_mut().append_pair("saga", &id.to_string());
@@ -78,14 +106,15 @@ impl Watch {
             match self.target.open(url.clone(), last_id.as_deref()).await {
                 Ok(response) => {
                     if has_worked {
-                        eprintln!("connected again");
+                        audience.notice("connected again", "").await;
                     }
                     has_worked = true;
                     wait = COME_BACK_AFTER;
-                    if let Left::Over(ended) = self.follow(response, &mut last_id).await? {
+                    if let Left::Over(ended) = self.follow(response, &mut last_id, audience).await? {
                         return Ok(ended);
                     }
-                    eprintln!("the connection is gone; trying to connect again");
+                    let gone = "the connection is gone; trying to connect again";
+                    audience.notice(gone, gone).await;
                 }
                 // It was there before, so it may be there again.
                 Err(NotOpened::Unreachable(_)) if has_worked => {}
@@ -98,7 +127,12 @@ impl Watch {
     }
 
     /// Shows events for as long as they come.
-    async fn follow(&self, response: Response, last_id: &mut Option<String>) -> Result<Left, Failure> {
+    async fn follow(
+        &self,
+        response: Response,
+        last_id: &mut Option<String>,
+        audience: &Audience,
+    ) -> Result<Left, Failure> {
         let mut events = SseByteStream::new(response.bytes_stream());
         // An end, an error and a silence are all a connection that is lost.
         while let Ok(Some(Ok(event))) = timeout(SILENCE, events.next()).await {
@@ -108,8 +142,21 @@ impl Watch {
                 *last_id = id.or(last_id.take());
                 continue;
             };
-            if let Some(ended) = self.shown(event.as_deref().unwrap_or_default(), &data)? {
-                return Ok(Left::Over(ended));
+            let kind = event.as_deref().unwrap_or_default();
+            match audience {
+                Audience::Lines => {
+                    if let Some(ended) = self.shown(kind, &data)? {
+                        return Ok(Left::Over(ended));
+                    }
+                }
+                Audience::View(view) => {
+                    let change = Change::read(&data)?;
+                    let news = match kind {
+                        "gap" => News::Notice(change.detail.unwrap_or_else(|| "events are missing".to_owned())),
+                        _ => News::Event(kind.to_owned(), Box::new(change)),
+                    };
+                    let _ = view.send(news).await;
+                }
             }
             *last_id = id.or(last_id.take());
         }
@@ -118,9 +165,7 @@ impl Watch {
 
     /// Shows one event, and says whether it is the last one.
     fn shown(&self, kind: &str, data: &str) -> Result<Option<Ended>, Failure> {
-        let change: Change = serde_json::from_str(data).map_err(|error| {
-            Failure::Broken(format!("an event that no orchestrator sends ({error}): is --target right?"))
-        })?;
+        let change = Change::read(data)?;
         let line = match (self.target.json, kind) {
             (true, _) => Some(data.trim_end().to_owned()),
             (false, "saga") => Some(of_saga(&change)),
@@ -143,6 +188,16 @@ impl Watch {
             Some("COMPLETED") => Some(Ended::Done),
             _ => Some(Ended::Refused),
         })
+    }
+}
+
+impl Audience {
+    /// Says something of the connection: as a line, or as what stands in the view from now on.
+    async fn notice(&self, line: &str, standing: &str) {
+        match self {
+            Audience::Lines => eprintln!("{line}"),
+            Audience::View(view) => drop(view.send(News::Notice(standing.to_owned())).await),
+        }
     }
 }
 
@@ -181,8 +236,7 @@ fn of_step(change: &Change) -> String {
 
 /// The time of day in UTC, to the millisecond, and the end of the id.
 fn beginning(change: &Change) -> String {
-    let at = change.at.as_deref().unwrap_or_default();
-    let time = at.split_once('T').map_or(at, |(_, time)| time).get(..12).unwrap_or("--:--:--.---");
+    let time = change.time();
     let id = change.transaction_id.as_deref().unwrap_or_default();
     let short = id.get(id.len().saturating_sub(SHORT_ID)..).unwrap_or(id);
     format!("{}  …{}", output::printable(time), output::printable(short))

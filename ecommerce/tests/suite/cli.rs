@@ -58,6 +58,7 @@ fn the_help_tells_the_exit_codes_and_every_command() {
         "serve",
         "migrate",
         "order",
+        "load",
         "status",
         "watch",
         "list",
@@ -261,4 +262,29 @@ fn health_is_yes_or_no() {
         assert_eq!(run(&["health", &target]).code, code, "{status}");
         assert!(asked.join().unwrap().starts_with("GET /health/ HTTP/1.1"));
     }
+}
+
+#[test]
+fn a_mistyped_command_is_told_which_was_meant() {
+    let ran = run(&["lits"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.err.contains("'list'"), "{ran:?}");
+}
+
+#[test]
+fn an_error_says_what_to_do_about_a_token() {
+    for (status, advice) in [("401 Unauthorized", "ECOMMERCE_API_TOKEN"), ("403 Forbidden", "operator token")] {
+        let (target, _) = answering(status, r#"{"title":"no"}"#);
+        let ran = run(&["list", "--target", &target]);
+        assert_eq!(ran.code, 4, "{ran:?}");
+        assert!(ran.error().contains(advice), "{ran:?}");
+    }
+}
+
+#[test]
+fn health_is_json_even_where_nobody_answers() {
+    let ran = run(&["health", "--json", &format!("http://127.0.0.1:{}", free_port())]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let document: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(document["status"], "unreachable");
 }

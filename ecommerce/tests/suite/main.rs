@@ -6,6 +6,7 @@ mod backup;
 mod cli;
 mod embedded_postgres;
 mod hold;
+mod load;
 mod program;
 mod roles;
 mod simulate;

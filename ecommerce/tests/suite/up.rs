@@ -194,3 +194,15 @@ fn one_service_is_served_only_on_a_database_that_is_migrated() {
     }
     server.stop().unwrap();
 }
+
+#[test]
+fn machines_are_told_where_everything_is_as_one_line_of_json() {
+    let folder = Folder::new();
+    let mut up = Server::start(crate::program::up_command(&folder.path().join("data")).arg("--json"));
+    crate::support::wait_until("it says where it is", || up.has_said("\n"));
+    let document: serde_json::Value = serde_json::from_str(&up.said).unwrap();
+    assert_eq!(document["profile"], "bench");
+    let front = document["services"]["orchestrator"].as_str().unwrap();
+    assert_eq!(crate::program::run(&["health", front]).code, 0);
+    up.stop();
+}

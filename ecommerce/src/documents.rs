@@ -1,0 +1,198 @@
+//! The documents hold: every relative link leads somewhere, every command that is shown is one, and the reference of the
+//! configuration is what `default.toml` says.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use clap::{CommandFactory, Parser};
+
+use crate::Cli;
+
+const UUID: &str = "0190a2f0-0000-7000-8000-0000deadbeef";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+/// All documents, by their paths.
+fn documents() -> Vec<(PathBuf, String)> {
+    let folders = [root(), root().join("docs")];
+    let files = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
+    let documents: Vec<_> = files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .map(|path| (path.clone(), fs::read_to_string(path).unwrap()))
+        .collect();
+    assert!(documents.len() > 8, "README and the guide are there");
+    documents
+}
+
+/// The targets of the links and images of a document.
+fn links(text: &str) -> Vec<&str> {
+    text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link).collect()
+}
+
+/// The name by which a heading is linked to.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().to_lowercase();
+    kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).map(|c| if c == ' ' { '-' } else { c }).collect()
+}
+
+#[test]
+fn every_relative_link_leads_somewhere() {
+    let mut checked = 0;
+    for (path, text) in documents() {
+        for link in links(&text).into_iter().filter(|link| !link.contains("://")) {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => path.clone(),
+                file => path.parent().unwrap().join(file),
+            };
+            assert!(target.exists(), "{}: {link} leads nowhere", path.display());
+            if !heading.is_empty() {
+                let text = fs::read_to_string(&target).unwrap();
+                let mut headings =
+                    text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#'));
+                assert!(headings.any(|one| anchor(one) == heading), "{}: no heading {link}", path.display());
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked > 20, "{checked} links");
+}
+
+/// The commands in the shell blocks of a document, and those in its text that are whole: `ecommerce list`.
+fn commands(text: &str) -> Vec<String> {
+    let mut commands = Vec::new();
+    let mut is_shell = false;
+    let joined = text.replace("\\\n", " ");
+    for line in joined.lines() {
+        if let Some(language) = line.trim_start().strip_prefix("```") {
+            is_shell = !is_shell && matches!(language, "sh" | "console");
+        } else if is_shell {
+            commands.extend(line.split(" && ").filter_map(invocation));
+        } else {
+            commands.extend(line.split('`').skip(1).step_by(2).filter_map(invocation));
+        }
+    }
+    commands
+}
+
+/// What follows the program's name, if a piece of a line calls it; a form with brackets or alternatives is no call.
+fn invocation(piece: &str) -> Option<String> {
+    let piece = piece.trim().trim_start_matches("$ ");
+    let release = piece.strip_prefix("cargo run --release -- ").or_else(|| piece.strip_prefix("cargo run -- "));
+    let rest = release
+        .or_else(|| piece.strip_prefix("target/release/ecommerce "))
+        .or_else(|| piece.strip_prefix("ecommerce "))?;
+    let end = rest.find(" # ").or_else(|| rest.find("  #")).unwrap_or(rest.len());
+    let rest = rest[..end].split(" > ").next().unwrap_or_default().split(" | ").next().unwrap_or_default();
+    let is_form = rest.contains(['[', '…', '<']);
+    (!is_form).then(|| rest.trim_end_matches(" &").trim().to_owned())
+}
+
+fn assert_parses(command: &str, place: &str) {
+    let words = shlex::split(command).unwrap_or_else(|| panic!("{place}: `{command}` has a quote too many"));
+    let filled = words.into_iter().map(|word| match word.as_str() {
+        "ID" | "TRANSACTION_ID" | "$ID" => UUID.to_owned(),
+        "SERVICE" => "payments".to_owned(),
+        "SHELL" => "bash".to_owned(),
+        "URL" => "http://127.0.0.1:8000".to_owned(),
+        _ => word,
+    });
+    let parsed = Cli::try_parse_from([String::from("ecommerce")].into_iter().chain(filled));
+    if let Err(error) = parsed {
+        use clap::error::ErrorKind::{DisplayHelp, DisplayVersion, MissingRequiredArgument};
+        let is_named_only = error.kind() == MissingRequiredArgument && !command.contains(' ');
+        let is_shown = matches!(error.kind(), DisplayHelp | DisplayVersion);
+        assert!(is_named_only || is_shown, "{place}: `ecommerce {command}`: {error}");
+    }
+}
+
+#[test]
+fn every_command_in_the_documents_is_one() {
+    let mut checked = 0;
+    for (path, text) in documents() {
+        for command in commands(&text) {
+            assert_parses(&command, &path.display().to_string());
+            checked += 1;
+        }
+    }
+    assert!(checked > 20, "{checked} commands");
+}
+
+#[test]
+fn every_command_has_examples_that_parse() {
+    for command in Cli::command().get_subcommands() {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let examples: Vec<_> = help.lines().filter(|line| line.starts_with("  ecommerce ")).collect();
+        assert!(!examples.is_empty(), "{} has no example", command.get_name());
+        for example in examples.into_iter().flat_map(|line| line.split(" && ")).filter_map(invocation) {
+            assert_parses(&example, command.get_name());
+        }
+    }
+}
+
+/// The reference, made of `default.toml`: a table a section, the comments above a key beside it.
+fn reference(schema: &str) -> String {
+    let mut page = String::from(
+        "# Configuration reference\n\nMade of `config/default.toml`; after a change there, \
+         `UPDATE_DOCS=1 cargo test -p ecommerce --bin ecommerce documents` makes it anew.\n\n",
+    );
+    let mut comments: Vec<&str> = Vec::new();
+    let mut section = String::new();
+    let mut is_table = false;
+    // A placeholder in angle brackets would be taken for HTML.
+    let schema = schema.replace('<', "&lt;");
+    for line in schema.lines() {
+        if let Some(comment) = line.strip_prefix('#') {
+            comments.push(comment.trim());
+        } else if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = name.to_owned();
+            page.push_str(&format!("## {section}\n\n"));
+            push_text(&mut page, &mut comments);
+            is_table = false;
+        } else if let Some((key, value)) = line.split_once(" = ") {
+            if !is_table {
+                page.push_str("| key | default | |\n|---|---|---|\n");
+                is_table = true;
+            }
+            let meaning = comments.join(" ").replace('|', "\\|");
+            comments.clear();
+            page.push_str(&format!("| `{section}.{key}` | `{value}` | {meaning} |\n"));
+        } else if line.is_empty() {
+            push_text(&mut page, &mut comments);
+            if is_table {
+                page.push('\n');
+                is_table = false;
+            }
+        }
+    }
+    format!("{}\n", page.trim_end())
+}
+
+fn push_text(page: &mut String, comments: &mut Vec<&str>) {
+    if !comments.is_empty() {
+        // An empty comment parts paragraphs.
+        page.push_str(&comments.join("\n"));
+        page.push_str("\n\n");
+        comments.clear();
+    }
+}
+
+#[test]
+fn the_configuration_reference_is_what_the_defaults_say() {
+    let schema = fs::read_to_string(root().join("config/default.toml")).unwrap();
+    let file = root().join("docs/configuration.md");
+    let expected = reference(&schema);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&file, &expected).unwrap();
+    }
+    let is = fs::read_to_string(&file).unwrap_or_default();
+    let advice = "UPDATE_DOCS=1 cargo test -p ecommerce --bin ecommerce documents";
+    assert!(is == expected, "docs/configuration.md is out of date: {advice}");
+    for key in ["`faults.payments.charge.failure_rate` | `0.5` |", "`orchestrator.lease_ms` | `5000` | Validity"] {
+        assert!(expected.contains(key), "{key}");
+    }
+}

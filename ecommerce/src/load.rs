@@ -1,0 +1,195 @@
+//! `load`: buys many things at once, and tells how that went.
+//!
+//! ```text
+//! orchestrator answers? ─► restock ─► failure rates in force ─► buyers ─► table, report ─► audit
+//!                                                              (closed loop: each buys again when it is answered;
+//!                                                               open loop: one purchase each 1/rate seconds)
+//! ```
+//! Every purchase is followed to its end, whatever the first answer is: a 202 by its status, a 503 by asking again with
+//! the same key. So a purchase is counted once, and none is counted that nobody knows the end of.
+
+mod buyer;
+mod charts;
+mod pace;
+mod participants;
+mod report;
+mod run;
+mod summary;
+mod tally;
+
+use std::{
+    fs,
+    io::{self, IsTerminal, Write},
+    num::NonZeroU32,
+    path::PathBuf,
+};
+
+use clap::{ArgAction, Args};
+use common::{
+    config::Settings,
+    money::{self, Money},
+};
+use orchestrator::invariants::Run;
+use reqwest::Url;
+
+use self::{pace::Pace, participants::Participants, summary::Summary};
+use crate::{
+    audit,
+    client::Target,
+    configuration::Configuration,
+    ending::{Ended, Failure},
+    output,
+    signals::Signals,
+};
+
+/// The options of `load`.
+#[derive(Args)]
+pub(crate) struct Load {
+    /// How many purchases
+    #[arg(long, value_name = "N", default_value = "200")]
+    sagas: NonZeroU32,
+    /// How many of them at once, at most
+    #[arg(long, value_name = "C", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    concurrency: u32,
+    /// Open loop: purchases begun each second [default: closed loop, each buyer waits for its answer]
+    #[arg(long, value_name = "R", value_parser = rate)]
+    rate: Option<f64>,
+    /// What each purchase pays
+    #[arg(long, default_value = "9.99", value_parser = amount)]
+    amount: Money,
+    /// Where the HTML report goes
+    #[arg(long, value_name = "FILE", default_value = "load-report.html")]
+    report: PathBuf,
+    /// Write no report
+    #[arg(long, conflicts_with = "report")]
+    no_report: bool,
+    /// Leave the stock as it is: some products may run out
+    #[arg(long)]
+    no_restock: bool,
+    /// Check the books afterwards, as `ecommerce audit` does [default: asks, on a terminal]
+    #[arg(long, action = ArgAction::SetTrue, conflicts_with = "no_audit")]
+    audit: bool,
+    /// Do not check the books
+    #[arg(long)]
+    no_audit: bool,
+    /// Data folder of the `ecommerce up` whose books are checked where no database is named
+    #[arg(long, value_name = "DIR", env = "ECOMMERCE_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    configuration: Configuration,
+    #[command(flatten)]
+    target: Target,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if (0.01..=1_000_000.0).contains(&rate) => Ok(rate),
+        _ => Err("purchases a second: a number from 0.01 to 1000000".to_owned()),
+    }
+}
+
+fn amount(text: &str) -> Result<Money, String> {
+    Money::parse(text).map_err(|error| error.to_string())
+}
+
+/// What a purchase sends.
+fn body(amount: Money) -> Result<String, Failure> {
+    #[derive(serde::Serialize)]
+    struct Order {
+        user_id: &'static str,
+        #[serde(with = "money::as_number")]
+        amount: Money,
+    }
+    serde_json::to_string(&Order { user_id: "load", amount })
+        .map_err(|error| Failure::broken("the order makes no JSON", &error))
+}
+
+impl Load {
+    pub(crate) async fn run(self) -> Result<Ended, Failure> {
+        let settings = self.configuration.load()?;
+        let mut list = self.target.url(&["saga", "transactions"])?;
+        list.query_pairs_mut().append_pair("limit", "1");
+        // An address or a token that is wrong is told before anything is touched.
+        self.target.get(list).await?;
+        let participants = Participants::of(&self.target.url(&[])?, &settings, self.target.bearer())?;
+        let stock = match self.no_restock {
+            true => "left as it was".to_owned(),
+            false => participants.restock(self.sagas.get()).await,
+        };
+        let rates = participants.refusal_rates().await;
+        let signals = Signals::listen()?;
+        let work = run::Work {
+            shop: buyer::Shop::new(&self.target, body(self.amount)?, self.concurrency)?,
+            sagas: u64::from(self.sagas.get()),
+            concurrency: self.concurrency,
+            pace: self.rate.map_or(Pace::Closed, |rate| Pace::Open { rate }),
+        };
+        let ran = run::run(work, &signals).await;
+        let summary = Summary::new(&ran, stock, rates);
+        let written = self.write_report(&ran, &summary);
+        if !self.target.json {
+            output::print(&summary.shown());
+            if let Ok(Some(report)) = &written {
+                output::print(&format!("report: {report}"));
+            }
+        }
+        let audited = match self.is_audited(&participants, &signals) {
+            true => Some(self.audit(settings).await?),
+            false => None,
+        };
+        if self.target.json {
+            output::print(&summary.json(written.as_ref().ok().cloned().flatten(), audited.as_ref())?);
+        }
+        written?;
+        if signals.force.is_cancelled() {
+            return Ok(Ended::Forced);
+        }
+        let is_clean = audited.is_none_or(|report| report.is_clean());
+        Ok(if is_clean && summary.all_ended_well() { Ended::Done } else { Ended::Refused })
+    }
+
+    /// Writes the report and returns where it is.
+    fn write_report(&self, ran: &run::Ran, summary: &Summary) -> Result<Option<String>, Failure> {
+        if self.no_report {
+            return Ok(None);
+        }
+        let page = report::page(ran, summary).map_err(|error| Failure::Broken(format!("the report: {error}")))?;
+        let file = self.report.display().to_string();
+        fs::write(&self.report, page)
+            .map_err(|error| Failure::Broken(format!("cannot write the report to {file}: {error}; give --report")))?;
+        Ok(Some(file))
+    }
+
+    /// Decides whether the books are checked; whoever sits at a terminal is asked.
+    fn is_audited(&self, participants: &Participants, signals: &Signals) -> bool {
+        if self.audit || self.no_audit || self.target.json {
+            return self.audit;
+        }
+        let is_attended = io::stdin().is_terminal() && io::stdout().is_terminal();
+        if !is_attended || !participants.are_known() || signals.stop.is_cancelled() {
+            return false;
+        }
+        print!("check the books now (ecommerce audit)? [Y/n] ");
+        let _ = io::stdout().flush();
+        let mut answer = String::new();
+        let read = io::stdin().read_line(&mut answer);
+        // The end of the input is no yes.
+        read.is_ok_and(|count| count > 0) && !answer.trim().to_lowercase().starts_with('n')
+    }
+
+    async fn audit(&self, settings: Settings) -> Result<orchestrator::invariants::Report, Failure> {
+        let report = audit::report(settings, self.data_dir.clone(), Run::Live).await?;
+        if !self.target.json {
+            output::print(&audit::shown(&report));
+        }
+        Ok(report)
+    }
+}
+
+/// Tells whether two addresses are one place.
+fn is_same_place(one: &Url, other: &Url) -> bool {
+    let host = |url: &Url| url.host_str().map(|host| host.replace("localhost", "127.0.0.1"));
+    host(one) == host(other)
+        && one.port_or_known_default() == other.port_or_known_default()
+        && one.path().trim_end_matches('/') == other.path().trim_end_matches('/')
+}

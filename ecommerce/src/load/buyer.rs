@@ -1,0 +1,218 @@
+//! One purchase from the first request to its end.
+
+use std::time::Duration;
+
+use common::reason::with_causes;
+use reqwest::{Client, Response, StatusCode, Url, header::RETRY_AFTER};
+use serde::Deserialize;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use crate::{client::Target, ending::Failure};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longer than an orchestrator lets its clients wait.
+const TIMEOUT: Duration = Duration::from_secs(300);
+/// How long a purchase is asked for again that was not accepted, and looked after that was.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// The wait where an answer names none, and the longest one that is honoured.
+const WAIT: Duration = Duration::from_secs(1);
+const WAIT_MAX: Duration = Duration::from_secs(30);
+/// How often a purchase is looked after that was answered 202.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Where things are bought; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Shop {
+    client: Client,
+    token: Option<String>,
+    buy: Url,
+    status: Url,
+    body: String,
+}
+
+/// How a purchase ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// All was done.
+    Completed,
+    /// All was undone; by whose refusal, such as `payments`, where the answer says it.
+    Compensated(Option<String>),
+    /// Something could not be undone yet.
+    Failed,
+    /// Nobody knows, and why.
+    Unknown(String),
+}
+
+/// A purchase that ended, and what it took to hear of it.
+#[derive(Clone, Debug)]
+pub(super) struct Bought {
+    pub(super) outcome: Outcome,
+    /// How often the server was busy or away and was asked again.
+    pub(super) asked_again: u32,
+    /// Whether it was answered 202 and looked after.
+    pub(super) was_followed: bool,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    transaction_id: Uuid,
+    status: String,
+    #[serde(default)]
+    details: Details,
+    error_message: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Details {
+    error: Option<String>,
+}
+
+/// What to do after an answer.
+enum Next {
+    End(Outcome),
+    AskAgain(Duration, String),
+    Follow(Uuid),
+}
+
+impl Shop {
+    pub(super) fn new(target: &Target, body: String, concurrency: u32) -> Result<Self, Failure> {
+        let client = Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT)
+            .pool_max_idle_per_host(concurrency as usize)
+            .build()
+            .map_err(|error| Failure::broken("no HTTP client", &error))?;
+        Ok(Self {
+            client,
+            token: target.bearer().map(str::to_owned),
+            buy: target.url(&["saga", "transaction"])?,
+            status: target.url(&["saga", "status", ""])?,
+            body,
+        })
+    }
+
+    /// Buys once. Whatever is sent again is sent with the same key, so that it stays one purchase.
+    pub(super) async fn buy(&self) -> Bought {
+        let key = Uuid::new_v4().to_string();
+        let begun = Instant::now();
+        let mut asked_again = 0;
+        loop {
+            let request = self.client.post(self.buy.clone()).header("content-type", "application/json");
+            let request = request.header("idempotency-key", &key).body(self.body.clone());
+            let next = match self.with_token(request).send().await {
+                Ok(response) => judge(response).await,
+                Err(error) => Next::AskAgain(WAIT, with_causes(&error.without_url())),
+            };
+            let (wait, why) = match next {
+                Next::End(outcome) => return Bought { outcome, asked_again, was_followed: false },
+                Next::Follow(id) => {
+                    let outcome = self.follow(id).await;
+                    return Bought { outcome, asked_again, was_followed: true };
+                }
+                Next::AskAgain(wait, why) => (wait, why),
+            };
+            if begun.elapsed() + wait > PATIENCE {
+                return Bought { outcome: Outcome::Unknown(why), asked_again, was_followed: false };
+            }
+            asked_again += 1;
+            sleep(wait).await;
+        }
+    }
+
+    /// Looks after a purchase that goes on, until it ends.
+    async fn follow(&self, id: Uuid) -> Outcome {
+        let begun = Instant::now();
+        loop {
+            let Ok(url) = self.status.join(&id.to_string()) else {
+                return Outcome::Unknown("no address of its status".to_owned());
+            };
+            let asked = async {
+                let response = self.with_token(self.client.get(url)).send().await?.error_for_status()?;
+                response.json::<Answer>().await
+            };
+            if let Ok(answer) = asked.await
+                && let Some(outcome) = ended(&answer.status, answer.error_message)
+            {
+                return outcome;
+            }
+            if begun.elapsed() > PATIENCE {
+                return Outcome::Unknown(format!("it had not ended after {} s", PATIENCE.as_secs()));
+            }
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn with_token(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+}
+
+async fn judge(response: Response) -> Next {
+    let status = response.status();
+    let wait = retry_after(&response);
+    // A connection that breaks in the answer leaves a purchase whose end the same key tells.
+    let body = match response.text().await {
+        Ok(body) => body,
+        Err(error) => return Next::AskAgain(WAIT, with_causes(&error.without_url())),
+    };
+    let answer = serde_json::from_str::<Answer>(&body);
+    match (status, answer) {
+        (StatusCode::ACCEPTED, Ok(answer)) => Next::Follow(answer.transaction_id),
+        (StatusCode::OK | StatusCode::CONFLICT | StatusCode::BAD_GATEWAY, Ok(answer)) => {
+            match ended(&answer.status, answer.details.error) {
+                Some(outcome) => Next::End(outcome),
+                None => Next::Follow(answer.transaction_id),
+            }
+        }
+        (StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS, _) => {
+            Next::AskAgain(wait, format!("answered {}", status.as_u16()))
+        }
+        // What a proxy says of a server that is away.
+        (StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT, Err(_)) => {
+            Next::AskAgain(wait, format!("answered {} by something that is no orchestrator", status.as_u16()))
+        }
+        _ => Next::End(Outcome::Unknown(format!("answered {}", status.as_u16()))),
+    }
+}
+
+/// Reads how a purchase ended, if it has.
+fn ended(status: &str, error: Option<String>) -> Option<Outcome> {
+    match status {
+        "COMPLETED" => Some(Outcome::Completed),
+        "COMPENSATED" => Some(Outcome::Compensated(error.as_deref().and_then(refuser))),
+        "FAILED" => Some(Outcome::Failed),
+        _ => None,
+    }
+}
+
+/// Reads who refused: the error is `409: payments conflict: …` then.
+fn refuser(error: &str) -> Option<String> {
+    let (before, _) = error.split_once(" conflict")?;
+    let (_, name) = before.split_once(": ")?;
+    Some(name.to_owned())
+}
+
+fn retry_after(response: &Response) -> Duration {
+    let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let seconds = header.and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    seconds.unwrap_or(WAIT).min(WAIT_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_tells_who_refused_and_what_runs_has_none() {
+        let of = |status, error: &str| ended(status, Some(error.to_owned()));
+        let refused = of("COMPENSATED", "409: inventory conflict: Insufficient stock for product 1 (random failure)");
+        assert_eq!(refused, Some(Outcome::Compensated(Some("inventory".to_owned()))));
+        assert_eq!(of("COMPENSATED", "408: Deadline passed"), Some(Outcome::Compensated(None)));
+        assert_eq!(of("COMPENSATING", "409: payments conflict"), None);
+        assert_eq!(ended("PENDING", None), None);
+    }
+}

@@ -1,0 +1,215 @@
+//! The participants behind an orchestrator: their stock, and how often they are set to refuse.
+//!
+//! Nothing is guessed: where it is not certain that these are the participants of the orchestrator that is put under
+//! load, they are left alone.
+
+use std::time::Duration;
+
+use common::config::Settings;
+use reqwest::{Client, Method, StatusCode, Url};
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::is_same_place;
+use crate::ending::Failure;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// What one restock may add.
+const RESTOCK_MAX: u64 = 1_000_000;
+/// The participants that may refuse, in the order of the saga, and the operation that does.
+const REFUSING: [(&str, &str); 3] = [("payments", "charge"), ("inventory", "decrease"), ("purchases", "create")];
+const SELF: &str = "orchestrator";
+
+/// Where the participants are, if that is known.
+pub(super) struct Participants {
+    client: Client,
+    token: Option<String>,
+    place: Place,
+}
+
+enum Place {
+    /// Their addresses, by name.
+    Known(Vec<(&'static str, Url)>),
+    Unknown,
+}
+
+/// How often a participant is set to refuse.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct RefusalRate {
+    pub(super) participant: &'static str,
+    pub(super) rate: f64,
+}
+
+#[derive(Deserialize)]
+struct Products {
+    products: Vec<Product>,
+    next_cursor: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Product {
+    product_id: i64,
+}
+
+impl Participants {
+    /// Finds the participants: beside an orchestrator behind a proxy, or where the configuration has them.
+    pub(super) fn of(target: &Url, settings: &Settings, token: Option<&str>) -> Result<Self, Failure> {
+        let client = Client::builder().timeout(TIMEOUT).build();
+        let client = client.map_err(|error| Failure::broken("no HTTP client", &error))?;
+        let configured = [&settings.auth.operator_token, &settings.auth.service_token];
+        let configured = configured.into_iter().map(|token| token.expose_secret()).find(|token| !token.is_empty());
+        Ok(Self { client, token: configured.or(token).map(str::to_owned), place: Place::find(target, settings) })
+    }
+
+    pub(super) fn are_known(&self) -> bool {
+        matches!(self.place, Place::Known(_))
+    }
+
+    /// Fills each product's stock up so that it lasts for all purchases; says in words what was done.
+    pub(super) async fn restock(&self, sagas: u32) -> String {
+        let Place::Known(_) = &self.place else {
+            return format!(
+                "not restocked: the configuration does not say where the participants of this {SELF} are \
+                 (ECOMMERCE__SERVICES__INVENTORY__URL and so on)"
+            );
+        };
+        match self.fill_up(u64::from(sagas)).await {
+            Ok((products, 0)) => format!("{products} products, enough of each"),
+            Ok((products, filled)) => format!("{products} products, {filled} of them restocked"),
+            Err(reason) => format!("not restocked: {reason}"),
+        }
+    }
+
+    async fn fill_up(&self, wanted: u64) -> Result<(usize, usize), String> {
+        let (mut products, mut filled) = (0, 0);
+        let mut cursor = None;
+        loop {
+            let query = cursor.map_or_else(String::new, |cursor: String| format!("&cursor={cursor}"));
+            let page = self.ask(Method::GET, "catalog", &format!("products/?limit=1000{query}"), None).await?;
+            let page: Products = serde_json::from_value(page.1).map_err(|error| format!("the catalog: {error}"))?;
+            for Product { product_id } in page.products {
+                products += 1;
+                filled += usize::from(self.fill_up_one(product_id, wanted).await?);
+            }
+            cursor = match page.next_cursor {
+                Some(Value::String(next)) => Some(next),
+                Some(Value::Number(next)) => Some(next.to_string()),
+                _ => return Ok((products, filled)),
+            };
+        }
+    }
+
+    async fn fill_up_one(&self, product_id: i64, wanted: u64) -> Result<bool, String> {
+        let (status, stock) = self.ask(Method::GET, "inventory", &format!("inventory/{product_id}/"), None).await?;
+        let there = match status {
+            StatusCode::NOT_FOUND => 0,
+            _ => stock["quantity"].as_u64().unwrap_or(0),
+        };
+        let missing = wanted.saturating_sub(there).min(RESTOCK_MAX);
+        if missing == 0 {
+            return Ok(false);
+        }
+        let body = json!({ "product_id": product_id.to_string(), "quantity": missing });
+        self.ask(Method::POST, "inventory", "inventory/restock/", Some(body)).await?;
+        Ok(true)
+    }
+
+    /// Reads how often each participant is set to refuse; empty where that cannot be read of all of them.
+    pub(super) async fn refusal_rates(&self) -> Vec<RefusalRate> {
+        let mut rates = Vec::new();
+        for (participant, operation) in REFUSING {
+            let Ok((_, faults)) = self.ask(Method::GET, participant, "debug/faults/", None).await else {
+                return Vec::new();
+            };
+            let Some(rate) = faults[operation]["failure_rate"].as_f64() else {
+                return Vec::new();
+            };
+            rates.push(RefusalRate { participant, rate });
+        }
+        rates
+    }
+
+    /// Asks a participant; 404 is an answer.
+    async fn ask(
+        &self,
+        method: Method,
+        participant: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<(StatusCode, Value), String> {
+        let Place::Known(addresses) = &self.place else {
+            return Err("it is not known where the participants are".to_owned());
+        };
+        let Some((_, address)) = addresses.iter().find(|(name, _)| *name == participant) else {
+            return Err(format!("it is not known where {participant} is"));
+        };
+        let url = address.join(path).map_err(|error| format!("{address}{path}: {error}"))?;
+        let mut request = self.client.request(method, url);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        let failed = |error: reqwest::Error| format!("{participant}: {}", common::reason::with_causes(&error));
+        let response = request.send().await.map_err(failed)?;
+        let status = response.status();
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(format!(
+                "{participant} answered {}: set ECOMMERCE__AUTH__OPERATOR_TOKEN to its operator token",
+                status.as_u16()
+            )),
+            _ if status.is_success() || status == StatusCode::NOT_FOUND => {
+                Ok((status, response.json().await.unwrap_or_default()))
+            }
+            _ => Err(format!("{participant} answered {}", status.as_u16())),
+        }
+    }
+}
+
+impl Place {
+    fn find(target: &Url, settings: &Settings) -> Self {
+        let names = domain_services::PARTICIPANTS;
+        // Behind a proxy they are neighbours: …/orchestrator, …/payments.
+        if let Some(before) = target.path().trim_end_matches('/').strip_suffix(&format!("/{SELF}")) {
+            let beside = |name: &str| {
+                let mut url = target.clone();
+                url.set_path(&format!("{before}/{name}/"));
+                url
+            };
+            return Place::Known(names.map(|name| (name, beside(name))).to_vec());
+        }
+        let configured = |name: &str| Url::parse(&format!("{}/", settings.service(name).url)).ok();
+        match configured(SELF) {
+            Some(ours) if is_same_place(&ours, target) => {
+                Place::Known(names.into_iter().filter_map(|name| Some((name, configured(name)?))).collect())
+            }
+            _ => Place::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use common::config::ConfigSource;
+
+    use super::*;
+
+    fn payments_of(target: &str) -> Option<String> {
+        let settings = ConfigSource::embedded("bench").load().unwrap();
+        match Place::find(&Url::parse(target).unwrap(), &settings) {
+            Place::Known(all) => all.into_iter().find(|(name, _)| *name == "payments").map(|(_, url)| url.to_string()),
+            Place::Unknown => None,
+        }
+    }
+
+    #[test]
+    fn only_participants_that_are_surely_this_orchestrators_are_touched() {
+        assert_eq!(payments_of("http://127.0.0.1:8000").as_deref(), Some("http://127.0.0.1:8002/"));
+        assert_eq!(payments_of("http://localhost:8000/").as_deref(), Some("http://127.0.0.1:8002/"));
+        assert_eq!(payments_of("http://shop/x/orchestrator/").as_deref(), Some("http://shop/x/payments/"));
+        assert_eq!(payments_of("http://shop:8000"), None, "the configured ones belong to another orchestrator");
+        assert_eq!(payments_of("http://127.0.0.1:8100"), None);
+    }
+}

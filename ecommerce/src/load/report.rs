@@ -1,0 +1,63 @@
+//! The report: one HTML file that holds all it shows.
+
+use std::error::Error;
+
+use super::{
+    charts,
+    run::Ran,
+    summary::{HEADER, Summary},
+    tally::Kind,
+};
+
+const STYLE: &str = include_str!("report.css");
+
+/// Makes the page.
+pub(super) fn page(ran: &Ran, summary: &Summary) -> Result<String, Box<dyn Error>> {
+    let now = chrono::Utc::now().format("%Y-%m-%d %H:%M UTC");
+    let head: String = HEADER.iter().map(|name| format!("<th scope=\"col\">{name}</th>")).collect();
+    let rows: String = summary
+        .table()
+        .iter()
+        .map(|[name, rest @ ..]| {
+            let cells: String = rest.iter().map(|cell| format!("<td>{}</td>", escaped(cell))).collect();
+            format!("<tr><th scope=\"row\">{}</th>{cells}</tr>", escaped(name))
+        })
+        .collect();
+    let facts: String = summary.facts().iter().map(|fact| format!("<li>{}</li>", escaped(fact))).collect();
+    let legend: String = Kind::ALL
+        .iter()
+        .filter(|kind| ran.tally.count(**kind) > 0)
+        .map(|kind| {
+            let plotters::style::RGBColor(red, green, blue) = charts::colour(*kind);
+            format!("<li><i style=\"background:#{red:02x}{green:02x}{blue:02x}\"></i>{}</li>", kind.name())
+        })
+        .collect();
+    let charts: String = [
+        ("Latency", "From the request (in an open loop: from the time at which it was due) to the end of the purchase. The slowest 0.5 % are beyond the right edge.", charts::latencies(ran)?),
+        ("Throughput", "Purchases that ended, by time since the beginning.", charts::throughput(ran)?),
+        ("Outcomes", "A bar is what came, the line across it what the failure rates in force let expect.", charts::outcomes(&summary.shares)?),
+    ]
+    .into_iter()
+    .map(|(title, what, svg)| {
+        let svg = svg.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{title}\" "), 1);
+        format!("<section><h2>{title}</h2><p>{what}</p>{svg}</section>")
+    })
+    .collect();
+    Ok(format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <title>ecommerce load: {} purchases</title><style>{STYLE}</style></head><body>\
+         <main><h1>{} purchases, {:.1} a second</h1><p>{now}, ecommerce {}</p><ul class=\"facts\">{facts}</ul>\
+         <div class=\"wide\"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>\
+         <ul class=\"legend\">{legend}</ul>{charts}</main></body></html>\n",
+        summary.total,
+        summary.total,
+        summary.per_second,
+        env!("CARGO_PKG_VERSION"),
+    ))
+}
+
+/// Makes a text safe within HTML.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

@@ -1,0 +1,153 @@
+//! The buyers at work, and what is seen of them while they are.
+
+use std::{
+    io::IsTerminal,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    buyer::{Bought, Shop},
+    pace::Pace,
+    tally::{Kind, Tally},
+};
+use crate::signals::Signals;
+
+const REDRAW_EVERY: Duration = Duration::from_millis(250);
+
+/// What there is to do.
+pub(super) struct Work {
+    pub(super) shop: Shop,
+    pub(super) sagas: u64,
+    pub(super) concurrency: u32,
+    pub(super) pace: Pace,
+}
+
+/// What was done.
+pub(super) struct Ran {
+    pub(super) tally: Tally,
+    pub(super) took: Duration,
+    pub(super) wanted: u64,
+    pub(super) concurrency: u32,
+    pub(super) pace: Pace,
+    /// How many were begun and given up, by a second Ctrl-C: nobody looked how they ended.
+    pub(super) left: u64,
+}
+
+struct Ended {
+    bought: Bought,
+    at: Duration,
+    latency: Duration,
+}
+
+/// Buys until all is bought, or a signal says that it is enough.
+pub(super) async fn run(work: Work, signals: &Signals) -> Ran {
+    let Work { shop, sagas, concurrency, pace } = work;
+    let start = Instant::now();
+    let begun = Arc::new(AtomicU64::new(0));
+    let (sender, mut ended) = mpsc::unbounded_channel();
+    let mut buyers = JoinSet::new();
+    for _ in 0..u64::from(concurrency).min(sagas) {
+        buyers.spawn(buy_on(shop.clone(), pace, sagas, start, begun.clone(), sender.clone(), signals.clone()));
+    }
+    drop(sender);
+    let bar = bar(sagas);
+    let mut tally = Tally::default();
+    let mut redraw = tokio::time::interval(REDRAW_EVERY);
+    loop {
+        tokio::select! {
+            biased;
+            () = signals.force.cancelled() => break,
+            next = ended.recv() => match next {
+                Some(Ended { bought, at, latency }) => tally.add(bought, at, latency),
+                None => break,
+            },
+            _ = redraw.tick() => show(&bar, &tally, start),
+        }
+    }
+    buyers.abort_all();
+    bar.finish_and_clear();
+    let left = begun.load(Ordering::Relaxed).saturating_sub(tally.total());
+    Ran { tally, took: start.elapsed(), wanted: sagas, concurrency, pace, left }
+}
+
+async fn buy_on(
+    shop: Shop,
+    pace: Pace,
+    sagas: u64,
+    start: Instant,
+    begun: Arc<AtomicU64>,
+    ended: mpsc::UnboundedSender<Ended>,
+    signals: Signals,
+) {
+    loop {
+        // The number is taken only to be bought: what was begun is what ended and what was left.
+        let number = begun.fetch_add(1, Ordering::Relaxed);
+        let is_enough = number >= sagas || signals.stop.is_cancelled();
+        let due = pace.due(number).map(|due| start + due);
+        let came = async {
+            match due {
+                Some(due) if !is_enough => sleep_until(due).await,
+                _ => {}
+            }
+        };
+        let is_stopped = tokio::select! {
+            () = came => is_enough,
+            () = signals.stop.cancelled() => true,
+        };
+        if is_stopped {
+            begun.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        // From when it was due, not from when a buyer was free for it.
+        let from = due.unwrap_or_else(Instant::now);
+        let bought = shop.buy().await;
+        let now = Instant::now();
+        if ended.send(Ended { bought, at: now - start, latency: now - from }).is_err() {
+            return;
+        }
+    }
+}
+
+/// Makes the bar; without a terminal there is none.
+fn bar(sagas: u64) -> ProgressBar {
+    let target = match std::io::stderr().is_terminal() {
+        true => ProgressDrawTarget::stderr(),
+        false => ProgressDrawTarget::hidden(),
+    };
+    let bar = ProgressBar::with_draw_target(Some(sagas), target);
+    let template = "{elapsed_precise} {bar:30} {human_pos}/{human_len}  {msg}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("█▉▊▋▌▍▎▏ "));
+    }
+    bar
+}
+
+fn show(bar: &ProgressBar, tally: &Tally, start: Instant) {
+    let total = tally.total();
+    bar.set_position(total);
+    bar.set_message(line(tally, total, start.elapsed()));
+}
+
+/// The rate of the whole run so far, the outcomes, and what is unusual.
+fn line(tally: &Tally, total: u64, elapsed: Duration) -> String {
+    let rate = total as f64 / elapsed.as_secs_f64().max(0.001);
+    let [completed, compensated, failed, unknown] = Kind::ALL.map(|kind| tally.count(kind));
+    let mut line = format!("{rate:.0}/s  {completed} completed, {compensated} compensated");
+    for (count, what) in [(failed, "failed"), (unknown, "unknown"), (tally.asked_again, "asked again")] {
+        if count > 0 {
+            line.push_str(&format!(", {count} {what}"));
+        }
+    }
+    line
+}

@@ -1,0 +1,326 @@
+//! A run in figures: as a table for people, as a document for machines.
+
+use hdrhistogram::Histogram;
+use orchestrator::invariants::Report;
+use serde_json::{Value, json};
+
+use super::{
+    pace::Pace,
+    participants::RefusalRate,
+    run::Ran,
+    tally::{Kind, Tally},
+};
+use crate::{ending::Failure, output};
+
+/// The quantiles that are told, by name.
+pub(super) const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0)];
+/// Half the width of an interval that holds 95 % of a normal distribution, in standard deviations.
+const WIDTH_95: f64 = 1.96;
+
+/// An outcome: how often it came, and how often it was to be expected by the failure rates in force.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Share {
+    pub(super) name: String,
+    pub(super) count: u64,
+    /// From 0 to 1, of all that ended.
+    pub(super) seen: f64,
+    /// The same, if it is known.
+    pub(super) expected: Option<f64>,
+}
+
+/// The figures of a run.
+pub(super) struct Summary {
+    pub(super) shares: Vec<Share>,
+    rows: Vec<(Kind, u64, Vec<u64>)>,
+    all: (u64, Vec<u64>),
+    pub(super) total: u64,
+    wanted: u64,
+    pub(super) per_second: f64,
+    took_s: f64,
+    loop_: String,
+    pub(super) stock: String,
+    rates: Vec<RefusalRate>,
+    notes: Vec<String>,
+    errors: Vec<(String, u64)>,
+    asked_again: u64,
+    followed: u64,
+    left: u64,
+    unwell: u64,
+}
+
+impl Summary {
+    pub(super) fn new(ran: &Ran, stock: String, rates: Vec<RefusalRate>) -> Self {
+        let tally = &ran.tally;
+        let total = tally.total();
+        let took_s = ran.took.as_secs_f64();
+        let rows = Kind::ALL.map(|kind| (kind, tally.count(kind), quantiles(tally.latencies(kind)))).to_vec();
+        let mut notes = Vec::new();
+        if ran.left > 0 {
+            notes
+                .push(format!("{} were begun and not waited for; they end by themselves (`ecommerce list`)", ran.left));
+        }
+        if total < ran.wanted {
+            notes.push(format!("stopped after {total} of {} purchases", ran.wanted));
+        }
+        Self {
+            shares: shares(tally, total, &rates),
+            rows,
+            all: (total, quantiles(&tally.all_latencies())),
+            total,
+            wanted: ran.wanted,
+            per_second: total as f64 / took_s.max(0.001),
+            took_s,
+            loop_: match ran.pace {
+                Pace::Closed => format!("closed loop, {} buyers", ran.concurrency),
+                Pace::Open { rate } => format!("open loop, {rate} a second, at most {} at once", ran.concurrency),
+            },
+            stock,
+            rates,
+            notes,
+            errors: tally.errors.iter().map(|(why, count)| (why.clone(), *count)).collect(),
+            asked_again: tally.asked_again,
+            followed: tally.followed,
+            left: ran.left,
+            unwell: tally.count(Kind::Failed) + tally.count(Kind::Unknown),
+        }
+    }
+
+    /// Tells whether every purchase that was begun ended COMPLETED or COMPENSATED.
+    pub(super) fn all_ended_well(&self) -> bool {
+        self.unwell == 0 && self.left == 0
+    }
+
+    /// What was expected of the purchases that complete, in words.
+    pub(super) fn expectation(&self) -> String {
+        let Some(Share { seen, expected: Some(expected), .. }) = self.shares.first() else {
+            return "expected: unknown, since the failure rates in force cannot be read".to_owned();
+        };
+        let set: Vec<String> =
+            self.rates.iter().map(|rate| format!("{} refuses {}", rate.participant, percent(rate.rate))).collect();
+        let margin = WIDTH_95 * (expected * (1.0 - expected) / self.total.max(1) as f64).sqrt();
+        let verdict = match (seen - expected).abs() <= margin + f64::EPSILON {
+            true => "within chance",
+            false => "further off than chance explains in 19 of 20 runs",
+        };
+        format!(
+            "completed {}, expected {} ± {} ({}): {verdict}",
+            percent(*seen),
+            percent(*expected),
+            percent(margin),
+            set.join(", ")
+        )
+    }
+
+    /// The facts of the run in one line each.
+    pub(super) fn facts(&self) -> Vec<String> {
+        let mut facts = vec![
+            format!(
+                "{} of {} purchases in {:.1} s: {:.1} a second ({})",
+                self.total, self.wanted, self.took_s, self.per_second, self.loop_
+            ),
+            self.expectation(),
+            format!("stock: {}", self.stock),
+        ];
+        if self.asked_again > 0 {
+            facts.push(format!("asked again {} times, where the system was busy or away", self.asked_again));
+        }
+        if self.followed > 0 {
+            facts.push(format!("{} were accepted first (202) and looked after to their end", self.followed));
+        }
+        facts.extend(self.notes.iter().cloned());
+        facts.extend(self.errors.iter().map(|(why, count)| format!("error, {count} times: {why}")));
+        facts
+    }
+
+    /// The lines of the table: outcome, number, share, expected share, and the quantiles in milliseconds.
+    pub(super) fn table(&self) -> Vec<[String; 8]> {
+        let line = |name: &str, count: u64, expected: Option<f64>, quantiles: &[u64]| {
+            let ms = |index: usize| match count {
+                0 => "–".to_owned(),
+                _ => millis(quantiles[index]),
+            };
+            let share = percent(count as f64 / self.total.max(1) as f64);
+            let expected = expected.map_or_else(|| "–".to_owned(), percent);
+            [name.to_owned(), count.to_string(), share, expected, ms(0), ms(1), ms(2), ms(3)]
+        };
+        let completed = self.shares.first().and_then(|share| share.expected);
+        let expected = |kind| match kind {
+            Kind::Completed => completed,
+            Kind::Compensated => completed.map(|completed| 1.0 - completed),
+            Kind::Failed | Kind::Unknown => completed.map(|_| 0.0),
+        };
+        let is_shown = |(kind, count, _): &&(Kind, u64, Vec<u64>)| *count > 0 || *kind <= Kind::Failed;
+        let rows = self.rows.iter().filter(is_shown);
+        let rows = rows.map(|(kind, count, quantiles)| line(kind.name(), *count, expected(*kind), quantiles));
+        rows.chain([line("all", self.all.0, None, &self.all.1)]).collect()
+    }
+
+    pub(super) fn shown(&self) -> String {
+        let rows = self.table().into_iter().map(|[name, rest @ ..]| {
+            let mut cells = vec![output::state(&name)];
+            cells.extend(rest.map(output::cell));
+            <[_; 8]>::try_from(cells).unwrap_or_else(|_| unreachable!("as many as there were"))
+        });
+        let table = output::table(HEADER, rows);
+        let facts: Vec<String> = self.facts().iter().map(|fact| output::printable(fact)).collect();
+        format!("{table}\n{}", facts.join("\n"))
+    }
+
+    /// The whole as JSON. Latencies are milliseconds.
+    pub(super) fn json(&self, report: Option<String>, audit: Option<&Report>) -> Result<String, Failure> {
+        let figures = |count: u64, quantiles: &[u64]| -> Value {
+            let named = QUANTILES.iter().zip(quantiles);
+            let mut all: serde_json::Map<String, Value> =
+                named.map(|((name, _), micros)| (format!("{name}_ms"), json!(*micros as f64 / 1000.0))).collect();
+            all.insert("count".to_owned(), json!(count));
+            Value::Object(all)
+        };
+        let outcomes: serde_json::Map<String, Value> = self
+            .rows
+            .iter()
+            .map(|(kind, count, quantiles)| (kind.name().to_owned(), figures(*count, quantiles)))
+            .chain([("all".to_owned(), figures(self.all.0, &self.all.1))])
+            .collect();
+        let shares: Vec<Value> = self
+            .shares
+            .iter()
+            .map(|share| json!({"outcome": share.name, "count": share.count, "seen": share.seen, "expected": share.expected}))
+            .collect();
+        let errors: Vec<Value> = self.errors.iter().map(|(why, count)| json!({"error": why, "count": count})).collect();
+        let document = json!({
+            "sagas": self.total,
+            "wanted": self.wanted,
+            "left": self.left,
+            "seconds": self.took_s,
+            "per_second": self.per_second,
+            "loop": self.loop_,
+            "stock": self.stock,
+            "outcomes": outcomes,
+            "shares": shares,
+            "asked_again": self.asked_again,
+            "followed": self.followed,
+            "errors": errors,
+            "report": report,
+            "audit": audit.map(|report| json!({"clean": report.is_clean(), "report": report})),
+        });
+        serde_json::to_string_pretty(&document).map_err(|error| Failure::broken("the figures", &error))
+    }
+}
+
+/// The heads of [`Summary::table`].
+pub(super) const HEADER: [&str; 8] = ["outcome", "count", "share", "expected", "p50 ms", "p90 ms", "p99 ms", "max ms"];
+
+fn quantiles(histogram: &Histogram<u64>) -> Vec<u64> {
+    QUANTILES.iter().map(|(_, quantile)| histogram.value_at_quantile(*quantile)).collect()
+}
+
+/// Completed first, then who refused, in the order of the saga, then the rest.
+fn shares(tally: &Tally, total: u64, rates: &[RefusalRate]) -> Vec<Share> {
+    let share = |name: &str, count: u64, expected: Option<f64>| {
+        let seen = count as f64 / total.max(1) as f64;
+        Share { name: name.to_owned(), count, seen, expected }
+    };
+    let mut reached = 1.0;
+    let mut refused = Vec::new();
+    let mut others = tally.refused_by.clone();
+    for RefusalRate { participant, rate } in rates {
+        let count = others.remove(*participant).unwrap_or(0);
+        refused.push(share(&format!("refused by {participant}"), count, Some(reached * rate)));
+        reached *= 1.0 - rate;
+    }
+    let (known, none) = match rates.is_empty() {
+        true => (None, None),
+        false => (Some(reached), Some(0.0)),
+    };
+    let mut shares = vec![share("completed", tally.count(Kind::Completed), known)];
+    shares.extend(refused);
+    shares.extend(others.into_iter().map(|(name, count)| match name.as_str() {
+        "other" => share("reverted otherwise", count, none),
+        participant => share(&format!("refused by {participant}"), count, none),
+    }));
+    for (kind, name) in [(Kind::Failed, "failed"), (Kind::Unknown, "unknown")] {
+        if tally.count(kind) > 0 {
+            shares.push(share(name, tally.count(kind), none));
+        }
+    }
+    shares
+}
+
+/// A share of 1 as a text.
+pub(super) fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+/// Microseconds as milliseconds, to three digits or so.
+fn millis(micros: u64) -> String {
+    let ms = micros as f64 / 1000.0;
+    if ms < 10.0 { format!("{ms:.2}") } else { format!("{ms:.0}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{super::buyer::*, *};
+
+    fn rate(participant: &'static str, rate: f64) -> RefusalRate {
+        RefusalRate { participant, rate }
+    }
+
+    fn ran(outcomes: &[(Outcome, u32)], left: u64) -> Ran {
+        let mut tally = Tally::default();
+        for (outcome, count) in outcomes {
+            for _ in 0..*count {
+                let bought = Bought { outcome: outcome.clone(), asked_again: 0, was_followed: false };
+                tally.add(bought, Duration::from_millis(100), Duration::from_millis(20));
+            }
+        }
+        let wanted = tally.total() + left;
+        Ran { tally, took: Duration::from_secs(2), wanted, concurrency: 3, pace: Pace::Closed, left }
+    }
+
+    #[test]
+    fn what_is_expected_follows_from_the_failure_rates() {
+        let refused = |by: &str| Outcome::Compensated(Some(by.to_owned()));
+        let outcomes = [
+            (Outcome::Completed, 12),
+            (refused("payments"), 50),
+            (refused("inventory"), 26),
+            (refused("purchases"), 12),
+        ];
+        let rates = ["payments", "inventory", "purchases"].map(|name| rate(name, 0.5)).to_vec();
+        let summary = Summary::new(&ran(&outcomes, 0), String::new(), rates);
+        let expected: Vec<_> = summary.shares.iter().map(|share| share.expected.unwrap()).collect();
+        assert_eq!(expected, [0.125, 0.5, 0.25, 0.125]);
+        let counts: Vec<_> = summary.shares.iter().map(|share| share.count).collect();
+        assert_eq!(counts, [12, 50, 26, 12]);
+        assert!(summary.expectation().contains("12.0 %, expected 12.5 %"), "{}", summary.expectation());
+        assert!(summary.expectation().ends_with("within chance"), "{}", summary.expectation());
+        assert!(summary.all_ended_well());
+
+        // Half of 100 instead of an eighth is no chance.
+        let half = [(Outcome::Completed, 50), (refused("payments"), 50)];
+        let rates = ["payments", "inventory", "purchases"].map(|name| rate(name, 0.5)).to_vec();
+        let summary = Summary::new(&ran(&half, 0), String::new(), rates);
+        assert!(summary.expectation().contains("further off"), "{}", summary.expectation());
+    }
+
+    #[test]
+    fn a_purchase_that_failed_or_whose_end_nobody_knows_or_waited_for_is_no_good_end() {
+        for outcome in [Outcome::Failed, Outcome::Unknown("answered 500".to_owned())] {
+            assert!(!Summary::new(&ran(&[(outcome, 1)], 0), String::new(), Vec::new()).all_ended_well());
+        }
+        assert!(!Summary::new(&ran(&[(Outcome::Completed, 1)], 1), String::new(), Vec::new()).all_ended_well());
+    }
+
+    #[test]
+    fn without_the_rates_nothing_is_expected() {
+        let summary = Summary::new(&ran(&[(Outcome::Compensated(None), 1)], 0), String::new(), Vec::new());
+        assert!(summary.shares.iter().all(|share| share.expected.is_none()), "{:?}", summary.shares);
+        assert!(summary.expectation().contains("unknown"));
+        let table = summary.shown();
+        for word in ["COMPLETED", "COMPENSATED", "p99 ms", "20", "0.5 a second"] {
+            assert!(table.contains(word), "{word}: {table}");
+        }
+    }
+}

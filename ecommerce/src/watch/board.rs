@@ -1,0 +1,141 @@
+//! What the live view knows: the newest sagas and how many there are of each status. Pure: it is told events and totals.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::change::Change;
+
+/// Sagas that are kept; more fit on no screen.
+const KEPT: usize = 200;
+
+/// One saga as it is shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) id: String,
+    pub(super) time: String,
+    pub(super) status: String,
+    /// Each step and its state, in the order in which they were heard of first.
+    pub(super) steps: Vec<(String, String)>,
+    pub(super) error: String,
+}
+
+/// All that is shown.
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    /// The newest saga first.
+    pub(super) rows: VecDeque<Row>,
+    /// How many sagas have each status, as the server counted them last.
+    pub(super) totals: BTreeMap<&'static str, u64>,
+    /// What there is to say of the connection; empty where all is well.
+    pub(super) notice: String,
+    /// Ends that were heard of.
+    pub(super) ended: u64,
+    /// Whether anything changed since the totals were counted.
+    pub(super) is_stale: bool,
+}
+
+impl Board {
+    /// Takes an event of a saga or of a step up.
+    pub(super) fn hear(&mut self, kind: &str, change: &Change) {
+        let Some(id) = &change.transaction_id else {
+            return;
+        };
+        self.is_stale = true;
+        let row = match self.rows.iter_mut().position(|row| row.id == *id) {
+            Some(index) => &mut self.rows[index],
+            None => {
+                self.rows.push_front(Row { id: id.clone(), time: change.time().to_owned(), ..Row::default() });
+                self.rows.truncate(KEPT);
+                &mut self.rows[0]
+            }
+        };
+        if let Some(error) = &change.error {
+            row.error.clone_from(error);
+        }
+        match (kind, &change.status, &change.step, &change.state) {
+            ("saga", Some(status), _, _) => {
+                row.status.clone_from(status);
+                self.ended += u64::from(change.ended);
+            }
+            ("step", _, Some(step), Some(state)) => {
+                match row.steps.iter_mut().find(|(name, _)| name == step) {
+                    Some((_, known)) => known.clone_from(state),
+                    None => row.steps.push((step.clone(), state.clone())),
+                }
+                if row.status.is_empty() {
+                    row.status = "PENDING".to_owned();
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Row {
+    /// Puts the steps into a word each, with a sign that is readable without colour.
+    pub(super) fn steps(&self) -> String {
+        let sign = |state: &str| match state {
+            "done" => "✓",
+            "refused" => "✗",
+            "compensated" => "↩",
+            "compensating" => "↩…",
+            "unknown" | "backing_off" => "?",
+            _ => "…",
+        };
+        let words: Vec<String> = self.steps.iter().map(|(name, state)| format!("{name}{}", sign(state))).collect();
+        words.join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn saga(id: &str, status: &str, ended: bool, error: Option<&str>) -> Change {
+        let error = error.map(str::to_owned);
+        Change {
+            transaction_id: Some(id.to_owned()),
+            status: Some(status.to_owned()),
+            ended,
+            error,
+            at: Some("2026-01-02T03:04:05.678901Z".to_owned()),
+            ..Change::default()
+        }
+    }
+
+    fn step(id: &str, step: &str, state: &str) -> Change {
+        let text = |text: &str| Some(text.to_owned());
+        Change { transaction_id: text(id), step: text(step), state: text(state), ..Change::default() }
+    }
+
+    #[test]
+    fn a_saga_is_one_row_with_its_steps_as_they_stand() {
+        let mut board = Board::default();
+        board.hear("saga", &saga("one", "PENDING", false, None));
+        board.hear("step", &step("one", "charge", "running"));
+        board.hear("step", &step("two", "choose", "running"));
+        board.hear("step", &step("one", "charge", "refused"));
+        board.hear("saga", &saga("one", "COMPENSATED", true, Some("409: payments conflict")));
+        let rows: Vec<_> = board
+            .rows
+            .iter()
+            .map(|row| (row.id.as_str(), row.status.as_str(), row.steps(), row.error.as_str()))
+            .collect();
+        assert_eq!(
+            rows,
+            [
+                ("two", "PENDING", "choose…".to_owned(), ""),
+                ("one", "COMPENSATED", "charge✗".to_owned(), "409: payments conflict"),
+            ]
+        );
+        assert_eq!((board.rows[1].time.as_str(), board.ended), ("03:04:05.678", 1));
+    }
+
+    #[test]
+    fn only_the_newest_are_kept() {
+        let mut board = Board::default();
+        for number in 0..KEPT + 5 {
+            board.hear("saga", &saga(&number.to_string(), "PENDING", false, None));
+        }
+        assert_eq!((board.rows.len(), board.rows[0].id.as_str()), (KEPT, "204"));
+    }
+}

@@ -1,0 +1,182 @@
+//! The live view: counts and the newest sagas, drawn over and over until somebody presses q.
+//!
+//! The terminal is given back as it was, whatever ends the view: a key, a signal, an error, a panic (`ratatui::init`
+//! sees to the last).
+
+use std::time::{Duration, Instant};
+
+use crossterm::event::{Event, EventStream, KeyCode, KeyEventKind, KeyModifiers};
+use futures::StreamExt;
+use ratatui::{
+    DefaultTerminal, Frame,
+    layout::{Constraint, Layout},
+    style::{Color, Modifier, Style},
+    text::{Line, Span},
+    widgets::{Block, Cell, Row, Table},
+};
+use serde::Deserialize;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    time::interval,
+};
+
+use super::{
+    board::{Board, Row as Saga},
+    change::Change,
+};
+use crate::{
+    client::Target,
+    ending::{Ended, Failure},
+    list::STATUSES,
+    output,
+};
+
+const REDRAW_EVERY: Duration = Duration::from_millis(100);
+/// Counting goes through an index, but is not for nothing.
+const COUNT_EVERY: Duration = Duration::from_secs(2);
+
+/// What the connection tells the view.
+pub(super) enum News {
+    /// An event of this kind.
+    Event(String, Box<Change>),
+    /// Something about the connection, or nothing any more.
+    Notice(String),
+    /// It cannot go on.
+    Broken(Failure),
+}
+
+#[derive(Deserialize)]
+struct Total {
+    total: u64,
+}
+
+/// Shows the view until somebody has seen enough.
+pub(super) async fn show(target: &Target, mut news: mpsc::Receiver<News>) -> Result<Ended, Failure> {
+    let failed = |error| Failure::Broken(format!("cannot listen for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+    let mut board = Board::default();
+    // Told before the screen is taken: a wrong address is an error in one line.
+    count(target, &mut board).await?;
+    let mut terminal = ratatui::try_init().map_err(|error| Failure::Broken(format!("no terminal: {error}")))?;
+    let shown = tokio::select! {
+        shown = draw_on(target, &mut terminal, &mut board, &mut news) => shown,
+        _ = terminate.recv() => Ok(Ended::Done),
+        _ = hangup.recv() => Ok(Ended::Done),
+    };
+    ratatui::restore();
+    shown
+}
+
+async fn draw_on(
+    target: &Target,
+    terminal: &mut DefaultTerminal,
+    board: &mut Board,
+    news: &mut mpsc::Receiver<News>,
+) -> Result<Ended, Failure> {
+    let begun = Instant::now();
+    let mut keys = EventStream::new();
+    let mut redraw = interval(REDRAW_EVERY);
+    let mut recount = interval(COUNT_EVERY);
+    loop {
+        tokio::select! {
+            biased;
+            key = keys.next() => match key {
+                Some(Ok(event)) if is_end(&event) => return Ok(Ended::Done),
+                Some(Ok(_)) => {}
+                // Whoever could press a key is gone.
+                Some(Err(_)) | None => return Ok(Ended::Done),
+            },
+            _ = redraw.tick() => {
+                let drawn = terminal.draw(|frame| draw(frame, board, begun.elapsed()));
+                drawn.map_err(|error| Failure::Broken(format!("the terminal: {error}")))?;
+            }
+            _ = recount.tick(), if board.is_stale => {
+                // What cannot be counted now is counted later; the connection's own notice tells why.
+                let _ = count(target, board).await;
+            }
+            one = news.recv() => match one {
+                Some(News::Event(kind, change)) => board.hear(&kind, &change),
+                Some(News::Notice(notice)) => board.notice = notice,
+                Some(News::Broken(failure)) => return Err(failure),
+                None => return Ok(Ended::Done),
+            },
+        }
+    }
+}
+
+fn is_end(event: &Event) -> bool {
+    let Event::Key(key) = event else { return false };
+    let is_ctrl_c = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
+    key.kind == KeyEventKind::Press && (is_ctrl_c || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc))
+}
+
+/// Asks how many sagas have each status.
+async fn count(target: &Target, board: &mut Board) -> Result<(), Failure> {
+    board.is_stale = false;
+    for status in STATUSES {
+        let mut url = target.url(&["saga", "transactions"])?;
+        url.query_pairs_mut().append_pair("status", status).append_pair("limit", "1");
+        board.totals.insert(status, target.get(url).await?.read::<Total>()?.total);
+    }
+    Ok(())
+}
+
+fn draw(frame: &mut Frame, board: &Board, elapsed: Duration) {
+    let [counts, sagas, foot] =
+        Layout::vertical([Constraint::Length(1), Constraint::Fill(1), Constraint::Length(1)]).areas(frame.area());
+    let mut words = Vec::new();
+    for status in STATUSES {
+        let count = board.totals.get(status).copied().unwrap_or(0);
+        words.push(Span::styled(format!("{status} {count}   "), style(status)));
+    }
+    let rate = board.ended as f64 / elapsed.as_secs_f64().max(1.0);
+    words.push(Span::raw(format!("{rate:.1} ended/s")));
+    frame.render_widget(Line::from(words), counts);
+
+    let rows = board.rows.iter().take(usize::from(sagas.height)).map(row);
+    let widths = [
+        Constraint::Length(12),
+        Constraint::Length(36),
+        Constraint::Length(12),
+        Constraint::Length(38),
+        Constraint::Fill(1),
+    ];
+    let bold = Style::new().add_modifier(Modifier::BOLD);
+    let table = Table::new(rows, widths)
+        .header(Row::new(["time (UTC)", "transaction", "status", "steps", "error"]).style(bold))
+        .block(Block::bordered().title(" newest purchases "));
+    frame.render_widget(table, sagas);
+
+    let line = match (board.notice.is_empty(), board.rows.is_empty()) {
+        (false, _) => Line::styled(board.notice.clone(), bold),
+        (true, true) => {
+            Line::raw("nothing happens yet: `ecommerce order --user me --amount 9.99` buys something; q quits")
+        }
+        (true, false) => Line::raw("✓ done  ✗ refused  ↩ undone  ? not known  … at work     q quits"),
+    };
+    frame.render_widget(line, foot);
+}
+
+fn row(saga: &Saga) -> Row<'_> {
+    Row::new([
+        Cell::from(output::printable(&saga.time)),
+        Cell::from(output::printable(&saga.id)),
+        Cell::from(Span::styled(output::printable(&saga.status), style(&saga.status))),
+        Cell::from(output::printable(&saga.steps())),
+        Cell::from(output::printable(&saga.error)),
+    ])
+}
+
+fn style(status: &str) -> Style {
+    if !output::has_colours() {
+        return Style::new();
+    }
+    match status {
+        "COMPLETED" => Style::new().fg(Color::Green),
+        "COMPENSATED" | "COMPENSATING" => Style::new().fg(Color::Yellow),
+        "FAILED" => Style::new().fg(Color::Red),
+        _ => Style::new(),
+    }
+}
