@@ -9,7 +9,7 @@ import { html } from "./parts.js";
 import { useStore } from "./store.js";
 import { summary } from "./summary.js";
 
-const HEIGHT = 200;
+const HEIGHT = 168;
 const SPAN_S = 300;
 // Rates jump from second to second; a bucket of some seconds shows the trend.
 const BUCKET_S = 5;
@@ -120,7 +120,8 @@ export function Charts() {
   }, [value]);
   if (!shown) return html`<div class="charts"><section class="card chart-card skeleton"></section><section class="card chart-card skeleton"></section></div>`;
   const column = (read) => shown.map(read);
-  const ended = (...names) => column((bucket) => names.reduce((sum, name) => sum + bucket[name], 0) / BUCKET_S);
+  // Nothing is no bar, not one of no height.
+  const ended = (...names) => column((bucket) => names.reduce((sum, name) => sum + bucket[name], 0) / BUCKET_S || null);
   const at = column(({ at }) => at);
   const whole = shown.slice(-3, -1);
   const rate = (name) => whole.reduce((sum, bucket) => sum + bucket[name], 0) / (BUCKET_S * whole.length);

@@ -65,7 +65,7 @@ async fn a_purchase_that_waits_says_for_what_and_can_be_cancelled() {
         browser.click("#buy").await;
         browser.click("tr[data-id] a").await;
         browser.see_text("[data-testid=waits]", "Inventory").await;
-        browser.see_text(".activity", "charge: done").await;
+        browser.see_text(".activity", "decrease: ").await;
         browser.click("#cancel").await;
         browser.see("article [data-status=COMPENSATED]").await;
         browser.see_text("[data-testid=why]", "cancelled").await;

@@ -53,7 +53,7 @@ async fn what_it_answers_is_as_described() {
         for path in ["/", "/health/", "/metrics/", "/docs", "/openapi.json", "/debug/actors/"] {
             look(path, 200).await;
         }
-        for path in ["/ui/", "/ui/js/main.js", "/ui/style/base.css", "/ui/favicon.svg", "/ui/THIRD_PARTY.md"] {
+        for path in ["/ui/", "/ui/index.html", "/ui/favicon.svg", "/ui/THIRD_PARTY.md"] {
             look(path, 200).await;
         }
         look("/ui/nothing.js", 404).await;
