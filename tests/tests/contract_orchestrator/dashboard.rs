@@ -91,6 +91,11 @@ async fn the_summary_counts_what_runs_what_ended_and_how_fast() {
             (summary["ended"] == ended && summary["failed"] == 1).then_some(summary)
         })
         .await;
+        for (status, count) in [("PENDING", 0), ("COMPLETED", 3), ("COMPENSATED", 1), ("FAILED", 1)] {
+            let list = stack.get(ORCHESTRATOR, &format!("/ui/api/sagas?status={status}")).await.expect(200).json();
+            let sagas = list["transactions"].as_array().unwrap();
+            assert!(sagas.len() == count && sagas.iter().all(|saga| saga["status"] == status), "{status}: {list}");
+        }
         let of = |name: &str| summary[name].as_i64().unwrap();
         assert_eq!((of("pending"), of("compensating"), of("attention")), (0, 0, 1));
         let seconds = summary["seconds"].as_array().unwrap();
