@@ -21,6 +21,8 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 pub(crate) use check::closest;
@@ -81,6 +83,19 @@ impl Settings {
         self.services.get(name).unwrap_or_else(|| panic!("{name} is no service of this system"))
     }
 
+    /// Returns the URL of the server, as whom a service logs in there: the role of its own where it has a password, else
+    /// the user whom `database.url` names.
+    ///
+    /// # Panics
+    /// As [`Settings::service`].
+    pub fn database_url(&self, name: &str) -> SecretString {
+        let ServiceSettings { database, database_password, .. } = self.service(name);
+        match database_password.expose_secret() {
+            "" => self.database.url.clone(),
+            password => url_as(self.database.url.expose_secret(), database, password),
+        }
+    }
+
     /// Returns the address that a service listens on.
     ///
     /// # Panics
@@ -108,6 +123,18 @@ impl Settings {
     pub fn is_production(&self) -> bool {
         self.profile == PRODUCTION
     }
+}
+
+/// Names another user in a URL of PostgreSQL. In both forms of such a URL what comes later counts, so it is put at the end.
+fn url_as(url: &str, user: &str, password: &str) -> SecretString {
+    let is_url = url.starts_with("postgres://") || url.starts_with("postgresql://");
+    let quoted = |text: &str| text.replace('\\', "\\\\").replace('\'', "\\'");
+    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    SecretString::from(match (is_url, url.contains('?')) {
+        (true, true) => format!("{url}&user={}&password={}", encoded(user), encoded(password)),
+        (true, false) => format!("{url}?user={}&password={}", encoded(user), encoded(password)),
+        (false, _) => format!("{url} user='{}' password='{}'", quoted(user), quoted(password)),
+    })
 }
 
 #[cfg(test)]

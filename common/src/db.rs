@@ -7,6 +7,7 @@
 mod connection;
 mod error;
 mod pool;
+mod roles;
 mod setup;
 
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub use connection::Connection;
 pub(crate) use connection::is_refusal;
 pub use error::{DbError, describe};
 pub use pool::{Manager, Pool, ping, pool};
+pub use roles::{ensure_owned_database, names_user};
 pub use setup::{ensure_database, migrate, wait_for};
 
 /// How long to wait for a connection where no setting says so.

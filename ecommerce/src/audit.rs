@@ -47,10 +47,7 @@ struct Document<'a> {
 
 impl Audit {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
-        let mut settings = self.configuration.load()?;
-        if settings.database.url.expose_secret().is_empty() {
-            settings.database.url = SecretString::from(find_server(self.data_dir)?);
-        }
+        let settings = settings(&self.configuration, self.data_dir)?;
         check_migrated(&settings).await?;
         let run = if self.settled { Run::Over } else { Run::Live };
         let report = books::audit(&settings, run, Limits::default()).await?;
@@ -62,6 +59,15 @@ impl Audit {
         });
         Ok(if clean { Ended::Done } else { Ended::Refused })
     }
+}
+
+/// Loads the settings; where no database is named, it is that of a running `up`.
+pub(crate) fn settings(configuration: &Configuration, data_dir: Option<PathBuf>) -> Result<Settings, Failure> {
+    let mut settings = configuration.load()?;
+    if settings.database.url.expose_secret().is_empty() {
+        settings.database.url = SecretString::from(find_server(data_dir)?);
+    }
+    Ok(settings)
 }
 
 /// Finds the PostgreSQL of a running `up`.
@@ -79,14 +85,14 @@ fn find_server(data_dir: Option<PathBuf>) -> Result<String, Failure> {
 }
 
 /// The catalog has no part in what is audited.
-async fn check_migrated(settings: &Settings) -> Result<(), Failure> {
+pub(crate) async fn check_migrated(settings: &Settings) -> Result<(), Failure> {
     for service in SERVICES.into_iter().filter(|service| *service != "catalog") {
         services::check_migrated(settings, service).await?;
     }
     Ok(())
 }
 
-fn shown(report: &Report) -> String {
+pub(crate) fn shown(report: &Report) -> String {
     let invariants = report.verdicts.iter().map(|verdict| {
         [verdict.name.to_owned(), verdict.looked_at.to_string(), verdict.offending.to_string()].map(output::cell)
     });

@@ -118,7 +118,7 @@ async fn open(settings: &Settings, service: &'static str) -> Result<Connection, 
         set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;
         set default_transaction_read_only = on; set default_transaction_isolation = 'repeatable read'";
     let database = &settings.service(service).database;
-    let connection = Connection::open(&settings.database.url, database, &settings.database).await?;
+    let connection = Connection::open(&settings.database_url(service), database, &settings.database).await?;
     let set = connection.client().batch_execute(PATIENT_READER).await;
     set.map_err(|source| BooksError::Statement { service, source })?;
     Ok(connection)

@@ -18,6 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Args)]
 pub(crate) struct Health {
     /// The service, such as http://127.0.0.1:8001; without a path, /health/ is asked
+    #[arg(env = "ECOMMERCE_HEALTH_URL")]
     url: Url,
 }
 

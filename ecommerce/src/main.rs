@@ -7,6 +7,7 @@ mod completions;
 mod configuration;
 mod ending;
 mod health;
+mod hold;
 mod inspect;
 mod list;
 mod migrate;
@@ -16,6 +17,7 @@ mod output;
 mod serve;
 mod services;
 mod signals;
+mod simulate;
 mod status;
 mod up;
 mod watch;
@@ -26,10 +28,14 @@ use clap::{Parser, Subcommand};
 
 use crate::ending::{Ended, Failure};
 
+/// A saga allocates in five services at once, mostly on one thread and frees on another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const AFTER_HELP: &str = "\
 Exit codes:
     0  done
-    1  the purchase was refused or reverted, the service is unhealthy, or the audit found something
+    1  the purchase was refused or reverted, the service is unhealthy, or an audit or a simulation found something
     2  bad usage or configuration
     3  nobody answers: the orchestrator or the database cannot be reached
     4  it answered with an error, or a service could not start or gave up
@@ -78,6 +84,12 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Check that saga log, money, stock and purchases agree: exit code 0 or 1
     Audit(audit::Audit),
+    /// Run the engine through thousands of simulated disasters: exit code 0 or 1
+    Simulate(simulate::Simulate),
+    /// Put all purchases on hold, before the orchestrators start: after a restore
+    Hold(hold::Hold),
+    /// Let purchases go on that were on hold, if the books agree
+    Release(hold::Release),
     /// Ask a service whether it is healthy: exit code 0 or 1, for containers
     Health(health::Health),
     /// Print the completions for a shell
@@ -119,6 +131,12 @@ async fn run(command: Command) -> Result<Ended, Failure> {
         Command::Resolve(resolve) => resolve.run().await,
         Command::Inspect(inspect) => inspect.run().await,
         Command::Audit(audit) => audit.run().await,
+        Command::Simulate(simulate) => match tokio::task::spawn_blocking(|| simulate.run()).await {
+            Ok(ended) => ended,
+            Err(error) => Err(Failure::broken("the simulation", &error)),
+        },
+        Command::Hold(hold) => hold.run().await,
+        Command::Release(release) => release.run().await,
         Command::Health(health) => health.run().await,
         Command::Completions(completions) => completions.run(),
     }

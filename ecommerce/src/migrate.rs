@@ -1,9 +1,6 @@
 //! `migrate`: makes the databases that are missing and brings all of them up to date.
 
-use std::time::Duration;
-
 use clap::Args;
-use common::db;
 
 use crate::{
     configuration::Configuration,
@@ -21,8 +18,6 @@ pub(crate) struct Migrate {
 impl Migrate {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
         let settings = self.configuration.load_with_database()?;
-        let start_wait = Duration::from_millis(settings.database.start_wait_ms);
-        db::wait_for(&settings.database.url, start_wait).await?;
         let migrated = services::migrate(&settings).await?;
         output::print(&output::table(
             ["service", "database", "migrations applied"],

@@ -26,6 +26,9 @@ pub(crate) struct Serve {
     /// Name of this orchestrator: with a fixed one it goes on with its sagas at once after a crash
     #[arg(long, value_name = "ID")]
     node_id: Option<String>,
+    /// Put all purchases on hold first, for after a restore: none begins or goes on until `ecommerce release`
+    #[arg(long)]
+    hold: bool,
     #[command(flatten)]
     configuration: Configuration,
 }
@@ -47,12 +50,20 @@ impl Serve {
             Some(node_id) => settings.orchestrator.node_id = node_id,
             None => {}
         }
+        match self.hold {
+            true if service != orchestrator::SERVICE => {
+                return Err(Failure::Usage(format!("--hold is for the orchestrator, not for {service}")));
+            }
+            true => settings.orchestrator.hold = true,
+            false => {}
+        }
         let signals = Signals::listen()?;
         let (listener, address) = services::bind(&settings, service).await?;
+        let (url, database) = (settings.database_url(service), settings.service(service).database.clone());
         let start_wait = Duration::from_millis(settings.database.start_wait_ms);
         tokio::select! {
             () = signals.stop.cancelled() => return Ok(signals.ended()),
-            answered = db::wait_for(&settings.database.url, start_wait) => answered?,
+            answered = db::wait_for(&url, Some(&database), start_wait) => answered?,
         }
         services::check_migrated(&settings, service).await?;
 

@@ -1,8 +1,13 @@
 //! The five services as one list, for the commands that start or migrate them.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use common::{config::Settings, db, service::Running};
+use common::{
+    config::{ServiceSettings, Settings},
+    db,
+    service::Running,
+};
+use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -57,20 +62,40 @@ pub(crate) struct Migrated {
     pub(crate) applied: usize,
 }
 
-/// Makes the databases that are missing and migrates all of them. The server must answer.
+/// Waits until the server answers, makes the databases and roles that are missing, and migrates all of them.
 pub(crate) async fn migrate(settings: &Settings) -> Result<Vec<Migrated>, Failure> {
-    let url = &settings.database.url;
+    wait_for_server(settings).await?;
+    let server = &settings.database.url;
     let mut migrated = Vec::new();
     for service in SERVICES {
-        let database = settings.service(service).database.clone();
-        db::ensure_database(url, &database).await?;
+        let ServiceSettings { database, database_password, .. } = settings.service(service).clone();
+        match database_password.expose_secret().is_empty() {
+            true => db::ensure_database(server, &database).await?,
+            false => db::ensure_owned_database(server, &database, &database_password).await?,
+        }
+        let url = settings.database_url(service);
         let applied = match service == orchestrator::SERVICE {
-            true => db::migrate(url, &database, orchestrator::migrations()).await?,
-            false => db::migrate(url, &database, domain_services::migrations(service)).await?,
+            true => db::migrate(&url, &database, orchestrator::migrations()).await?,
+            false => db::migrate(&url, &database, domain_services::migrations(service)).await?,
         };
         migrated.push(Migrated { service, database, applied });
     }
     Ok(migrated)
+}
+
+/// Waits as the user of `database.url`; where it names none, as a role that must be there then.
+async fn wait_for_server(settings: &Settings) -> Result<(), Failure> {
+    let start_wait = Duration::from_millis(settings.database.start_wait_ms);
+    let server = &settings.database.url;
+    let owned = SERVICES.map(|service| (service, settings.service(service)));
+    let own_role = owned.iter().find(|(_, service)| !service.database_password.expose_secret().is_empty());
+    match own_role {
+        Some((service, ServiceSettings { database, .. })) if !db::names_user(server)? => {
+            db::wait_for(&settings.database_url(service), Some(database), start_wait).await?;
+        }
+        _ => db::wait_for(server, None, start_wait).await?,
+    }
+    Ok(())
 }
 
 /// Checks that a service's database is there and that every migration was applied to it. Later ones, of a newer
@@ -85,12 +110,12 @@ pub(crate) async fn check_migrated(settings: &Settings, service: &str) -> Result
     let newest = runner.get_migrations().iter().map(|migration| migration.version()).max();
     let outdated = |reason: &str| Failure::Broken(format!("database {database} {reason}: {advice}"));
 
-    let connection = db::Connection::open(&settings.database.url, database, &settings.database).await.map_err(
-        |error| match error {
+    let connection = db::Connection::open(&settings.database_url(service), database, &settings.database)
+        .await
+        .map_err(|error| match error {
             db::DbError::Refused { .. } => Failure::Broken(format!("{error}; {advice}")),
             other => Failure::from(other),
-        },
-    )?;
+        })?;
     let applied = connection
         .client()
         .query_one("select max(version)::int8 from refinery_schema_history", &[])

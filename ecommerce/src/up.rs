@@ -40,6 +40,9 @@ pub(crate) struct Up {
     /// Where PostgreSQL keeps its data [default: $XDG_DATA_HOME/ecommerce or ~/.local/share/ecommerce, as root /var/lib/ecommerce]
     #[arg(long, value_name = "DIR", env = "ECOMMERCE_DATA_DIR")]
     data_dir: Option<PathBuf>,
+    /// Put all purchases on hold first, for after a restore: none begins or goes on until `ecommerce release`
+    #[arg(long)]
+    hold: bool,
     /// Do not fetch PostgreSQL where none is installed
     #[arg(long)]
     offline: bool,
@@ -58,6 +61,7 @@ impl Up {
         if settings.orchestrator.node_id.is_empty() {
             settings.orchestrator.node_id = NODE_ID.to_owned();
         }
+        settings.orchestrator.hold |= self.hold;
         let signals = Signals::listen()?;
         let bound = bind_all(&mut settings).await?;
         let database = Database::start(&mut settings, self.data_dir, self.offline).await?;

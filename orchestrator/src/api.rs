@@ -64,6 +64,7 @@ pub(crate) fn routes(desk: &Desk) -> Routes {
         .get("/saga/{transaction_id}/inspect", Access::Operator, describe::inspect, with(desk, inspect::show))
         .post("/saga/{transaction_id}/retry", Access::Operator, describe::retry, with(desk, operate::retry))
         .post("/saga/{transaction_id}/resolve", Access::Operator, describe::resolve, with(desk, operate::resolve))
+        .post("/saga/release", Access::Operator, describe::release, with(desk, operate::release))
         .get("/", Access::Public, describe::root, root)
 }
 

@@ -23,6 +23,7 @@ mod live;
 mod participant_client;
 pub mod saga;
 mod service;
+pub mod simulation;
 pub mod store;
 mod ui;
 pub mod world;

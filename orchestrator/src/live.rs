@@ -1,6 +1,7 @@
 //! The live world: PostgreSQL through the saga log's group commit, participants through their clients.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use common::group_commit::{Ledger, Written};
@@ -12,6 +13,7 @@ use uuid::Uuid;
 use crate::participant_client::{Calling, ClientMsg};
 use crate::saga::SagaId;
 use crate::saga::outcome::Outcome;
+use crate::saga::recovery::{Claimer, Found, Question};
 use crate::store::record::{LogItem, LogWrite, WriteReport};
 use crate::store::writer::SagaLogWriter;
 use crate::world::{Answer, Call, World};
@@ -22,6 +24,8 @@ pub(crate) struct LiveWorld {
     pub(crate) saga_log: Ledger<SagaLogWriter>,
     /// The clients, by participant.
     pub(crate) clients: BTreeMap<&'static str, Handle<ClientMsg>>,
+    /// How this node claims.
+    pub(crate) claimer: Arc<Claimer>,
 }
 
 impl World for LiveWorld {
@@ -42,6 +46,15 @@ impl World for LiveWorld {
         if let Some(client) = self.clients.get(call.participant) {
             let _ = client.cast(ClientMsg::Call(Box::new(Calling { call, answer, since: Instant::now() })));
         }
+    }
+
+    fn look(&self, question: Question, answer: Answer<Result<Found, String>>) {
+        let (saga_log, claimer) = (self.saga_log.clone(), self.claimer.clone());
+        tokio::spawn(async move {
+            let look =
+                saga_log.read(move |connection| Box::pin(async move { claimer.look(connection, question).await }));
+            answer.give(look.await.map_err(|error| error.to_string()));
+        });
     }
 
     fn now(&self) -> DateTime<Utc> {

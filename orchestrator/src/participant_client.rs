@@ -25,7 +25,8 @@ use serde_json::json;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use self::breaker::{Admission, Breaker, BreakerSettings, Health};
+pub(crate) use self::breaker::{Admission, Breaker, BreakerSettings, Health};
+pub(crate) use self::judgement::{Reply as Judged, classify};
 use self::send::send;
 use crate::saga::outcome::{Failure, Outcome, Retry, Sent, Unknown};
 use crate::world::{Answer, Call, Purpose};
@@ -193,7 +194,7 @@ fn send_waiting(me: &ActorRef<ClientMsg>, state: &mut State) {
     }
 }
 
-fn parked(service: &str, wait: Duration) -> Outcome {
+pub(crate) fn parked(service: &str, wait: Duration) -> Outcome {
     Outcome::Unknown(Unknown {
         failure: Failure::unavailable(service),
         detail: format!("the circuit breaker of {service} is open"),

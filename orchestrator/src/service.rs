@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::SecondsFormat;
 use common::config::{RetryPolicy, Settings};
 use common::db::{self, DbError};
 use common::group_commit::Ledger;
@@ -30,10 +31,11 @@ use crate::saga::coordinator::{CoordinatorArguments, coordinator};
 use crate::saga::definition::{Definition, DefinitionError};
 use crate::saga::lease::{LeaseArguments, LeaseState, lease};
 use crate::saga::plan::Patience;
-use crate::saga::recovery::{RecoveryArguments, recovery};
+use crate::saga::recovery::{Claimer, RecoveryArguments, recovery};
 use crate::saga::running;
 use crate::saga::stall::{StallArguments, stall_watch};
 use crate::store::Owner;
+use crate::store::hold::Hold;
 use crate::store::writer::SagaLogWriter;
 use crate::ui::{self, Ui};
 use crate::world::World;
@@ -79,7 +81,7 @@ pub async fn start(
     let card = |name: &str, kind| ActorCard::new(format!("{prefix}/{name}"), kind);
     let orchestrator = &settings.orchestrator;
     let database = settings.service(SERVICE).database.clone();
-    let pool = db::pool(&settings.database.url, &database, &settings.database)?;
+    let pool = db::pool(&settings.database_url(SERVICE), &database, &settings.database)?;
     let incarnation = Uuid::new_v4();
     let node_id = match orchestrator.node_id.as_str() {
         "" => format!("node-{incarnation}"),
@@ -123,14 +125,24 @@ pub async fn start(
         card: card("lease", "lease"),
         owner: owner.clone(),
         state: lease_state.clone(),
-        server: settings.database.url.clone(),
+        server: settings.database_url(SERVICE),
         database,
         settings: settings.database.clone(),
         lease: Duration::from_millis(orchestrator.lease_ms),
         heartbeat: Duration::from_millis(orchestrator.heartbeat_ms),
+        hold_at_start: orchestrator.hold,
         superseded: superseded.clone(),
     }));
-    let world: Arc<dyn World> = Arc::new(LiveWorld { saga_log: saga_log.clone(), clients });
+    let world: Arc<dyn World> = Arc::new(LiveWorld {
+        saga_log: saga_log.clone(),
+        clients,
+        claimer: Arc::new(Claimer {
+            owner: owner.as_ref().clone(),
+            definitions: known.iter().map(|known| format!("{}/{}", known.name, known.version)).collect(),
+            batch: i64::from(orchestrator.takeover_batch),
+            max_claims: i32::try_from(orchestrator.max_claims).unwrap_or(i32::MAX),
+        }),
+    });
     let handle = Handle::new();
     children.push(coordinator(
         handle.clone(),
@@ -153,15 +165,12 @@ pub async fn start(
     children.push(recovery(RecoveryArguments {
         card: card("recovery", "recovery"),
         handle: recovery_handle.clone(),
-        owner,
         lease: lease_state.clone(),
-        saga_log: saga_log.clone(),
+        world: world.clone(),
         coordinator: handle.clone(),
         running: running.clone(),
-        definitions: known.iter().map(|known| format!("{}/{}", known.name, known.version)).collect(),
         heartbeat: Duration::from_millis(orchestrator.heartbeat_ms),
         lease_for: Duration::from_millis(orchestrator.lease_ms),
-        batch: i64::from(orchestrator.takeover_batch),
         max_claims: i32::try_from(orchestrator.max_claims).unwrap_or(i32::MAX),
     }));
     let handing_over = CancellationToken::new();
@@ -187,7 +196,7 @@ pub async fn start(
             None,
         )),
         settings: settings.clone(),
-        health: health(pool),
+        health: health(pool, lease_state.clone()),
         draining: draining.clone(),
     };
     children.push(server(card("front", "HTTP server"), front, listener));
@@ -238,15 +247,24 @@ async fn drain(running: &running::Running, grace: Duration) {
 
 async fn wait_for_first_lease(lease: &LeaseState) {
     let give_up = Instant::now() + FIRST_LEASE_TIMEOUT;
-    while !lease.is_valid() && Instant::now() < give_up {
+    while !lease.is_valid() && lease.hold().is_none() && Instant::now() < give_up {
         tokio::time::sleep(DRAIN_LOOKS_EVERY).await;
     }
 }
 
-fn health(pool: db::Pool) -> HealthCheck {
+fn health(pool: db::Pool, lease: Arc<LeaseState>) -> HealthCheck {
     Arc::new(move || {
-        let pool = pool.clone();
-        Box::pin(async move { vec![Check { name: "saga_log", result: db::ping(&pool).await }] })
+        let (pool, lease) = (pool.clone(), lease.clone());
+        Box::pin(async move {
+            let mut checks = vec![Check::new("saga_log", db::ping(&pool).await)];
+            if let Some(Hold { since, reason }) = lease.hold() {
+                // It does what it should: taken for unhealthy, it would not be reached by whoever is to release it.
+                let since = since.to_rfc3339_opts(SecondsFormat::Secs, true);
+                let note = Some(format!("no saga begins or is recovered, since {since}: {reason}"));
+                checks.push(Check { note, ..Check::new("hold", Ok(())) });
+            }
+            checks
+        })
     })
 }
 

@@ -1,9 +1,10 @@
 //! The saga log in PostgreSQL: what is written ([`record`]), how ([`writer`], under group commit), how it is read back
-//! ([`reader`], [`whole`]), what others may set on it ([`flags`]), what listeners are told ([`events`]), and what is given
-//! up in the end ([`retention`]). Tables: `saga`, `node_lease` and `saga_event` in `ms_orchestrator`.
+//! ([`reader`], [`whole`]), what others may set on it ([`flags`], [`hold`]), what listeners are told ([`events`]), and what is given
+//! up in the end ([`retention`]). Tables: `saga`, `node_lease`, `saga_hold` and `saga_event` in `ms_orchestrator`.
 
 pub mod events;
 pub mod flags;
+pub mod hold;
 pub mod overview;
 pub mod reader;
 pub mod record;

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::saga::SagaId;
 use crate::saga::definition::Request;
 use crate::saga::outcome::Outcome;
+use crate::saga::recovery::{Found, Question};
 use crate::store::record::{LogWrite, WriteReport};
 
 /// What a saga may ask of the world.
@@ -23,6 +24,9 @@ pub trait World: Send + Sync + 'static {
 
     /// Calls a participant once.
     fn call(&self, call: Call, answer: Answer<Outcome>);
+
+    /// Looks at the saga log for sagas that need this node, and claims them.
+    fn look(&self, question: Question, answer: Answer<Result<Found, String>>);
 
     /// Returns the time of day, for people to read; nothing is decided by it.
     fn now(&self) -> DateTime<Utc>;

@@ -73,12 +73,7 @@ impl ApiDescription {
     /// # Errors
     /// What is not described, or otherwise.
     pub fn check(&self, method: &str, path: &str, answer: &Answer) -> Result<(), String> {
-        let operations = self.operations();
-        let found = operations.iter().filter(|one| one.method == method).max_by_key(|one| likeness(one.path, path));
-        let operation = match found {
-            Some(one) if likeness(one.path, path).is_some() => one.operation,
-            _ => return Err("the operation is not described".to_owned()),
-        };
+        let operation = self.find(method, path).ok_or("the operation is not described")?;
         let responses = &operation["responses"];
         let response = self.resolve(&responses[answer.status.to_string()]);
         if response.is_null() {
@@ -100,6 +95,17 @@ impl ApiDescription {
             true => self.validate(schema, &answer.json()),
             false => Ok(()),
         }
+    }
+
+    /// Says whether a path and its method are described.
+    pub fn describes(&self, method: &str, path: &str) -> bool {
+        self.find(method, path).is_some()
+    }
+
+    fn find(&self, method: &str, path: &str) -> Option<&Value> {
+        let all = self.operations().into_iter().filter(|one| one.method == method);
+        let fitting = all.filter_map(|one| Some((likeness(one.path, path)?, one.operation)));
+        fitting.max_by_key(|(alike, _)| *alike).map(|(_, operation)| operation)
     }
 
     /// Checks a value against a schema of the document.

@@ -48,6 +48,7 @@ fn check_value(key: &str, value: &ValueKind) -> Result<(), String> {
             urls.iter().try_for_each(|url| check_service_url(&url.clone().into_string().unwrap_or_default()))
         }
         (["services", _, "url"], ValueKind::String(url)) => check_service_url(url),
+        (["services", _, "database_password"], ValueKind::String(password)) => check_password(password),
         (["services", _, "database"], ValueKind::String(name)) => check_database_name(name),
         (["orchestrator", "node_id"], ValueKind::String(id)) => check_node_id(id),
         (["telemetry", "filter"], ValueKind::String(filter)) => match EnvFilter::try_new(filter) {
@@ -111,6 +112,13 @@ fn check_database_url(url: &str) -> Result<(), String> {
     match url.is_empty() || url.parse::<tokio_postgres::Config>().is_ok() {
         true => Ok(()),
         false => Err("cannot be read, expected postgres://user:password@host:port/".to_owned()),
+    }
+}
+
+fn check_password(password: &str) -> Result<(), String> {
+    match password.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(()),
+        false => Err("cannot be sent, expected visible ASCII characters without blanks".to_owned()),
     }
 }
 

@@ -37,6 +37,8 @@ pub struct ServiceSettings {
     pub url: String,
     /// Name of its database.
     pub database: String,
+    /// Password of its own role, which bears the name of its database; empty: it logs in as the user of `database.url`.
+    pub database_password: SecretString,
 }
 
 /// PostgreSQL, `[database]`.
@@ -117,6 +119,8 @@ pub struct SupervisionSettings {
 pub struct OrchestratorSettings {
     /// Identity of this node; empty: a new one for each process.
     pub node_id: String,
+    /// Whether all sagas are put on hold at its start.
+    pub hold: bool,
     /// Sagas that run at once; more are answered 503.
     pub max_running: usize,
     /// How long a client waits before it gets 202.

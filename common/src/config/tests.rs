@@ -349,3 +349,31 @@ fn secrets_are_in_no_error_and_no_debug_form() {
     assert_eq!(errors.lines().count(), 2, "{errors}");
     assert!(!errors.contains(secret), "{errors}");
 }
+
+#[test]
+fn a_service_with_a_password_logs_in_as_the_role_of_its_database() {
+    let password = "p@ss'w\\rd&=%";
+    for (url, host) in [
+        ("postgres://admin:secret@db.example:6000/", "db.example"),
+        ("postgres://db.example:6000/?connect_timeout=3", "db.example"),
+        ("host=db.example user=admin password=secret port=6000", "db.example"),
+    ] {
+        let source = ConfigSource::embedded("default")
+            .with("database.url", url)
+            .with("services.payments.database", "money")
+            .with("services.payments.database_password", password);
+        let settings = source.load().expect("valid");
+        let own: tokio_postgres::Config = settings.database_url("payments").expose_secret().parse().expect("a URL");
+        assert_eq!(own.get_user(), Some("money"), "{url}");
+        assert_eq!(own.get_password(), Some(password.as_bytes()), "{url}");
+        assert_eq!(own.get_hosts(), [tokio_postgres::config::Host::Tcp(host.to_owned())], "{url}");
+        assert_eq!(settings.database_url("catalog").expose_secret(), url, "it has no password");
+        assert!(!format!("{settings:?}").contains("p@ss"));
+    }
+    check(
+        &ConfigSource::embedded("default").with("services.payments.database_password", "no blanks"),
+        &["services.payments.database_password (environment variable \
+           ECOMMERCE__SERVICES__PAYMENTS__DATABASE_PASSWORD): cannot be sent, expected visible ASCII characters \
+           without blanks"],
+    );
+}

@@ -17,14 +17,14 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// How often making a database is tried: it fails while another one is copied from the same template.
 const CREATE_ATTEMPTS: u32 = 50;
 /// The advisory lock under which a database is migrated: any number, and the same one for everybody.
-const MIGRATION_LOCK: i64 = 0x5A6A_0001;
+pub(super) const MIGRATION_LOCK: i64 = 0x5A6A_0001;
 
-/// Waits until a server answers.
+/// Waits until a server answers: asked for a database, or for the one that its URL names.
 ///
 /// # Errors
 /// The last [`DbError::Unreachable`], when the time is up; another one at once, since waiting would not help.
-pub async fn wait_for(server: &SecretString, timeout: Duration) -> Result<(), DbError> {
-    let target = Target::new(server, None, None)?;
+pub async fn wait_for(server: &SecretString, database: Option<&str>, timeout: Duration) -> Result<(), DbError> {
+    let target = Target::new(server, database, None)?;
     let give_up = Instant::now() + timeout;
     loop {
         match target.connect().await {
@@ -67,7 +67,7 @@ pub async fn ensure_database(server: &SecretString, database: &str) -> Result<()
 }
 
 /// Connects to some database that exists.
-async fn maintenance(server: &SecretString) -> Result<(Client, Target), DbError> {
+pub(super) async fn maintenance(server: &SecretString) -> Result<(Client, Target), DbError> {
     let mut target = Target::new(server, None, None)?;
     let connected = match target.connect().await {
         // A URL may name the very database that is to be made.

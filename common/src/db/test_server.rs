@@ -76,7 +76,7 @@ impl TestServer {
             .spawn()
             .unwrap();
         *self.process.lock().unwrap() = Some(process);
-        wait_for(&self.url(), PATIENCE).await.unwrap();
+        wait_for(&self.url(), None, PATIENCE).await.unwrap();
     }
 
     /// Stops the server as a crash would: no checkpoint, no good-bye.

@@ -33,7 +33,7 @@ fn a_bad_url_is_said_in_one_line() {
 #[tokio::test]
 async fn a_server_that_is_away_is_reported_with_its_place_and_the_cause() {
     let server = SecretString::from("postgres://u:secret@127.0.0.1:1/x");
-    let error = wait_for(&server, Duration::ZERO).await.unwrap_err().to_string();
+    let error = wait_for(&server, None, Duration::ZERO).await.unwrap_err().to_string();
     assert!(error.contains("127.0.0.1:1") && error.contains("refused"), "{error}");
     let brief = DatabaseSettings { connect_timeout_ms: 300, ..settings() };
     let pool = pool(&server, "x", &brief).unwrap();

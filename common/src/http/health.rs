@@ -26,6 +26,15 @@ pub struct Check {
     pub name: &'static str,
     /// Good, or what is wrong with it.
     pub result: Result<(), String>,
+    /// What is worth knowing though it is good.
+    pub note: Option<String>,
+}
+
+impl Check {
+    /// Makes a check of which there is no more to say.
+    pub fn new(name: &'static str, result: Result<(), String>) -> Self {
+        Self { name, result, note: None }
+    }
 }
 
 /// How a service is.
@@ -35,7 +44,7 @@ struct Health {
     status: &'static str,
     service: &'static str,
     version: &'static str,
-    /// What was looked at, where not all is good.
+    /// What was looked at, where not all is good, or there is something that is worth knowing.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     checks: Option<BTreeMap<&'static str, String>>,
@@ -68,17 +77,21 @@ fn describe_live() -> Description {
 
 async fn health(service: &'static str, check: HealthCheck, draining: Draining) -> Result<Response, ApiError> {
     let looked_at = tokio::time::timeout(CHECK_TIME, check()).await;
-    let mut checks = looked_at.unwrap_or_else(|_| {
-        vec![Check { name: "checks", result: Err(format!("not done within {} s", CHECK_TIME.as_secs())) }]
-    });
+    let mut checks = looked_at
+        .unwrap_or_else(|_| vec![Check::new("checks", Err(format!("not done within {} s", CHECK_TIME.as_secs())))]);
     if draining.is_set() {
-        checks.push(Check { name: "draining", result: Err("the service is about to stop".to_owned()) });
+        checks.push(Check::new("draining", Err("the service is about to stop".to_owned())));
     }
-    if checks.iter().all(|check| check.result.is_ok()) {
+    let is_healthy = checks.iter().all(|check| check.result.is_ok());
+    if is_healthy && checks.iter().all(|check| check.note.is_none()) {
         return Ok(show(StatusCode::OK, "healthy", service, None));
     }
-    let shown = checks.into_iter().map(|check| (check.name, check.result.err().unwrap_or_else(|| "ok".to_owned())));
-    Ok(show(StatusCode::SERVICE_UNAVAILABLE, "unhealthy", service, Some(shown.collect())))
+    let words = |check: Check| check.result.err().or(check.note).unwrap_or_else(|| "ok".to_owned());
+    let shown = checks.into_iter().map(|check| (check.name, words(check))).collect();
+    Ok(match is_healthy {
+        true => show(StatusCode::OK, "healthy", service, Some(shown)),
+        false => show(StatusCode::SERVICE_UNAVAILABLE, "unhealthy", service, Some(shown)),
+    })
 }
 
 fn show(

@@ -98,7 +98,7 @@ async fn start<S: Service>(
     shutdown: CancellationToken,
 ) -> Result<Running, StartError> {
     let address = listener.local_addr().map_err(StartError::Listener)?;
-    let pool = db::pool(&settings.database.url, &settings.service(S::NAME).database, &settings.database)?;
+    let pool = db::pool(&settings.database_url(S::NAME), &settings.service(S::NAME).database, &settings.database)?;
     let prefix = actor_prefix(S::NAME);
     let dice = Dice::new(S::NAME, &settings.faults);
     let card = |name: &str, kind| ActorCard::new(format!("{prefix}/{name}"), kind);
@@ -146,7 +146,7 @@ const STOP_MARGIN: Duration = Duration::from_secs(5);
 fn database_health(pool: db::Pool) -> HealthCheck {
     Arc::new(move || {
         let pool = pool.clone();
-        Box::pin(async move { vec![Check { name: "database", result: db::ping(&pool).await }] })
+        Box::pin(async move { vec![Check::new("database", db::ping(&pool).await)] })
     })
 }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use common::{config::Settings, db};
+use common::config::Settings;
 use ecommerce::embedded_postgres::{EmbeddedPostgres, Options, default_data_dir};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::task::spawn_blocking;
@@ -54,8 +54,6 @@ impl Database {
 
     /// Waits until the server answers and migrates the databases.
     pub(super) async fn prepare(&self, settings: &Settings) -> Result<(), Failure> {
-        let start_wait = Duration::from_millis(settings.database.start_wait_ms);
-        db::wait_for(&settings.database.url, start_wait).await?;
         services::migrate(settings).await?;
         Ok(())
     }

@@ -2,9 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod audit;
+mod backup;
 mod cli;
 mod embedded_postgres;
+mod hold;
 mod program;
+mod roles;
+mod simulate;
 mod support;
 mod up;
 mod watch;

@@ -96,6 +96,15 @@ pub(super) fn retry_all() -> Description {
         .answer::<Woken>(202, "So many are woken.")
 }
 
+pub(super) fn release() -> Description {
+    Description::new("release", "Takes the hold on all purchases away")
+        .detail(
+            "After a restore all purchases are on hold: none begins and none goes on, until it is known that the databases \
+             fit together. `/health/` says whether that is so.",
+        )
+        .answer::<operate::Released>(200, "There is none any more.")
+}
+
 pub(super) fn retry() -> Description {
     Description::new("retryPurchase", "Tries a purchase again, now, in the direction that it has")
         .path("transaction_id", schema::uuid(), "Which one.")

@@ -14,6 +14,7 @@ use crate::saga::coordinator::CoordinatorMsg;
 use crate::saga::recovery::RecoveryMsg;
 use crate::saga::{SagaId, Status};
 use crate::store::flags::{self, After, Attention, Flagged, Resolution, Resolved};
+use crate::store::hold::{self, Hold};
 
 /// As long as the note of a resolution may be, in characters.
 const MAX_NOTE: usize = 1_000;
@@ -44,6 +45,28 @@ pub(super) async fn retry(desk: Desk, request: Request) -> Result<Response, ApiE
     let _ = desk.recovery.cast(RecoveryMsg::LookNow);
     let message = "Retry requested: it is tried again at once";
     Ok(json(StatusCode::ACCEPTED, &Asked { transaction_id: id, status, message }))
+}
+
+/// What a release gives.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Released {
+    /// Whether there was a hold.
+    released: bool,
+    /// Since when it was there.
+    #[serde(with = "common::wire::rfc3339::option")]
+    #[schema(required)]
+    held_since: Option<DateTime<Utc>>,
+    /// Why.
+    #[schema(required)]
+    reason: Option<String>,
+}
+
+pub(super) async fn release(desk: Desk, _: Request) -> Result<Response, ApiError> {
+    let was = desk.saga_log.read(move |connection| Box::pin(hold::release(connection))).await;
+    let was = was.map_err(unreadable)?;
+    let released = was.is_some();
+    let (held_since, reason) = was.map(|Hold { since, reason }| (since, reason)).unzip();
+    Ok(json(StatusCode::OK, &Released { released, held_since, reason }))
 }
 
 fn set(id: SagaId, flagged: Flagged) -> Result<Status, ApiError> {

@@ -27,6 +27,8 @@ use crate::store::record::IdempotencyKey;
 
 /// How often the row is asked where only the row can tell.
 const ASK_THE_ROW_EVERY: Duration = Duration::from_millis(100);
+/// When a client may come again while all sagas are on hold, in seconds: a person has to release them.
+const HELD_RETRY_AFTER_S: u64 = 30;
 /// How long a client that leaves waits for its saga to be in the log.
 const LEAVING_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -85,6 +87,10 @@ fn read_key(request: &Request, order: &Order) -> Result<Option<IdempotencyKey>, 
 
 impl Asked {
     async fn start(self, order: Order) -> Result<Response, ApiError> {
+        if let Some(hold) = self.desk.lease.hold() {
+            let detail = format!("all purchases are on hold ({}); nothing was done", hold.reason);
+            return Err(ApiError::unavailable(detail, HELD_RETRY_AFTER_S));
+        }
         let id = self.desk.world.new_saga_id();
         let (waiter, answer) = oneshot::channel();
         let start = StartSaga { id, order, key: self.key.clone(), waiter };

@@ -16,18 +16,18 @@ use tokio::time::Instant;
 
 /// The knobs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct BreakerSettings {
+pub(crate) struct BreakerSettings {
     /// Failures in a row that open it; 0: it never opens.
-    pub(super) failures: u32,
+    pub(crate) failures: u32,
     /// How long it stays open before a probe.
-    pub(super) pause: Duration,
+    pub(crate) pause: Duration,
     /// How many parked calls a second come back.
-    pub(super) wakes_per_second: u32,
+    pub(crate) wakes_per_second: u32,
 }
 
 /// The breaker.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Breaker {
+pub(crate) struct Breaker {
     settings: BreakerSettings,
     state: State,
     /// When the last of the parked calls comes back.
@@ -50,7 +50,7 @@ enum State {
 
 /// Whether a call may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Admission {
+pub(crate) enum Admission {
     /// It may.
     Go,
     /// Not now: ask again after this time.
@@ -69,12 +69,12 @@ pub(crate) enum Health {
 }
 
 impl Breaker {
-    pub(super) fn new(settings: BreakerSettings) -> Breaker {
+    pub(crate) fn new(settings: BreakerSettings) -> Breaker {
         Breaker { settings, state: State::Closed { failures: 0 }, last_wake: None }
     }
 
     /// Names the state, for people.
-    pub(super) fn state(&self) -> &'static str {
+    pub(crate) fn state(&self) -> &'static str {
         match self.state {
             State::Closed { .. } => "closed",
             State::Open { .. } => "open",
@@ -83,7 +83,7 @@ impl Breaker {
     }
 
     /// Decides about a call that wants to go.
-    pub(super) fn admit(&mut self, now: Instant) -> Admission {
+    pub(crate) fn admit(&mut self, now: Instant) -> Admission {
         match self.state {
             State::Closed { .. } => Admission::Go,
             State::Open { until } if now < until => self.park(until, now),
@@ -111,7 +111,7 @@ impl Breaker {
     }
 
     /// Takes in what came of a call; returns whether that opened or closed the breaker.
-    pub(super) fn learn(&mut self, health: Health, now: Instant) -> Option<&'static str> {
+    pub(crate) fn learn(&mut self, health: Health, now: Instant) -> Option<&'static str> {
         let before = self.state();
         self.state = match (health, self.state) {
             (Health::NotAsked, state) => state,

@@ -9,14 +9,15 @@ use tracing::error;
 
 use crate::saga::definition::Outputs;
 use crate::saga::outcome::{Failure, Outcome, Retry, Sent, Unknown};
+use crate::simulation::planted::{Planted, is_planted};
 use crate::world::{Call, Purpose};
 
 /// An answer, as far as it is judged.
-pub(super) struct Reply<'a> {
-    pub(super) status: u16,
-    pub(super) decision: Option<&'a str>,
-    pub(super) retry_after: Option<&'a str>,
-    pub(super) body: &'a [u8],
+pub(crate) struct Reply<'a> {
+    pub(crate) status: u16,
+    pub(crate) decision: Option<&'a str>,
+    pub(crate) retry_after: Option<&'a str>,
+    pub(crate) body: &'a [u8],
 }
 
 /// What a participant's bodies may say.
@@ -31,7 +32,7 @@ struct Said {
 }
 
 /// Says what an answer means.
-pub(super) fn classify(service: &str, call: &Call, reply: &Reply<'_>) -> Outcome {
+pub(crate) fn classify(service: &str, call: &Call, reply: &Reply<'_>) -> Outcome {
     let said: Option<Said> = serde_json::from_slice(reply.body).ok();
     let unreadable =
         || unknown(Failure::unavailable(service), "a 2xx that is not the participant's", Duration::ZERO, Sent::Maybe);
@@ -48,6 +49,9 @@ pub(super) fn classify(service: &str, call: &Call, reply: &Reply<'_>) -> Outcome
             let said = said.unwrap_or_default();
             let message = said.error.or(said.message).unwrap_or_else(|| "refused".to_owned());
             Outcome::Refused(Failure::refused(409, service, &message))
+        }
+        (404 | 409, Purpose::Action { .. }) if is_planted(Planted::AnyConflictRefuses) => {
+            Outcome::Refused(Failure::refused(reply.status, service, "refused"))
         }
         (404, Purpose::Action { refusal: Some(refusal) })
             if said.as_ref().is_some_and(|said| said.r#type.as_deref() == Some(refusal)) =>

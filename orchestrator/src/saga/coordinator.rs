@@ -16,6 +16,7 @@ use crate::saga::actor::{Origin, Policy, SagaActor, SagaArguments, SagaMsg, Star
 use crate::saga::definition::{Definition, Order};
 use crate::saga::log::{Recovered, SagaLog};
 use crate::saga::running::{Running, RunningSaga};
+use crate::simulation::planted::{Planted, is_planted};
 use crate::store::reader::StoredSaga;
 use crate::store::record::IdempotencyKey;
 use crate::world::World;
@@ -86,7 +87,7 @@ pub struct CoordinatorState {
 pub fn coordinator(handle: Handle<CoordinatorMsg>, arguments: CoordinatorArguments) -> ChildSpec {
     let (listed, found) = (arguments.running.clone(), arguments.running.clone());
     let counted = arguments.running.clone();
-    arguments.card.set_state(move || json!({ "running": counted.len() }));
+    arguments.card.set_state(move || json!({ "running": counted.len(), "deaths": counted.deaths().len() }));
     arguments.card.set_children(move || listed.some(SHOWN_SAGAS).iter().map(|saga| view(saga, saga.brief())).collect());
     arguments.card.set_find(move |name| {
         let id = name.rsplit("saga/").next()?.parse::<Uuid>().ok()?;
@@ -171,6 +172,10 @@ impl Actor for Coordinator {
             SupervisionEvent::ActorFailed(who, reason) => {
                 let saga = state.ids.get(&who.get_id());
                 error!(saga.id = saga.map(tracing::field::display), %reason, "a saga's actor died: it is rebuilt from its log");
+                counter!("saga_actors_died_total").increment(1);
+                if let Some(saga) = saga {
+                    state.arguments.running.died(*saga, reason.to_string());
+                }
                 state.arguments.running.suspect_orphans();
                 who
             }
@@ -182,15 +187,26 @@ impl Actor for Coordinator {
                 return Ok(());
             }
             state.sagas.remove(&id);
-            if let Some(saga) = state.arguments.running.get(id)
-                && let Some(status) = saga.progress().log.ended()
-            {
-                counter!("sagas_ended_total", "status" => status.as_str()).increment(1);
-            }
+            let saga = state.arguments.running.get(id);
             state.arguments.running.remove(id);
+            if let Some(saga) = saga {
+                stopped(state, &saga);
+            }
             gauge!("sagas_running").set(state.sagas.len() as f64);
         }
         Ok(())
+    }
+}
+
+/// Notes how a saga stands whose actor has stopped. One that stopped before its end has lost its row to another owner,
+/// and that may be this process: a claim whose answer was lost, while this actor hid the row from the search for orphans.
+fn stopped(state: &CoordinatorState, saga: &RunningSaga) {
+    let progress = saga.progress();
+    match progress.log.ended() {
+        Some(status) => counter!("sagas_ended_total", "status" => status.as_str()).increment(1),
+        // It sleeps, and wakes by the time in its row.
+        None if progress.log.is_marked_failed() => {}
+        None => state.arguments.running.suspect_orphans(),
     }
 }
 
@@ -234,8 +250,11 @@ async fn start_saga(
 async fn adopt(
     me: &ActorRef<CoordinatorMsg>,
     state: &mut CoordinatorState,
-    stored: StoredSaga,
+    mut stored: StoredSaga,
 ) -> Result<(), ActorProcessingErr> {
+    if is_planted(Planted::NewIdAfterTakeover) {
+        stored.id = state.arguments.world.new_saga_id();
+    }
     let StoredSaga { definition: name, definition_version: version, .. } = &stored;
     let known = state.arguments.known.iter().find(|known| known.name == *name && known.version == *version);
     let Some(definition) = known.cloned() else {

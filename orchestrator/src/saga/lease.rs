@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::store::Owner;
+use crate::store::hold::{self, Hold};
 
 const LOCK: &str = "select pg_try_advisory_lock(hashtextextended('saga node ' || $1::text, 0))";
 
@@ -32,6 +33,11 @@ const RENEW: &str = "
     update node_lease set expires_at = clock_timestamp() + $3::bigint * interval '1 millisecond'
     where node_id = $1 and incarnation = $2";
 
+// While all sagas are on hold, the database must not take this process for one that may begin some.
+const GIVE_UP: &str = "
+    update node_lease set expires_at = clock_timestamp()
+    where node_id = $1 and incarnation = $2 and expires_at > clock_timestamp()";
+
 /// What everybody may know of the lease.
 #[derive(Debug, Default)]
 pub struct LeaseState(Mutex<Inner>);
@@ -43,6 +49,10 @@ struct Inner {
     /// The `held_since` under which the sagas in memory were last known to be this process's.
     checked_under: Option<Instant>,
     last_error: Option<String>,
+    /// The hold on all sagas that was there at the last renewal; there is no lease then.
+    hold: Option<Hold>,
+    /// Whether the hold that this process was started with is put.
+    hold_put: bool,
 }
 
 impl LeaseState {
@@ -72,12 +82,27 @@ impl LeaseState {
         held_since.is_some() && self.inner().checked_under == held_since
     }
 
+    /// Returns the hold on all sagas, if it was there when that was looked up last.
+    pub fn hold(&self) -> Option<Hold> {
+        self.inner().hold.clone()
+    }
+
+    fn held(&self, hold: Hold) {
+        let mut inner = self.inner();
+        if inner.hold.is_none() {
+            warn!(since = %hold.since, reason = hold.reason, "all sagas are on hold: none begins, none is recovered");
+        }
+        inner.valid_until = None;
+        inner.last_error = None;
+        inner.hold = Some(hold);
+    }
+
     /// Notes that it was.
     pub(crate) fn checked(&self, held_since: Instant) {
         self.inner().checked_under = Some(held_since);
     }
 
-    fn renewed(&self, sent_at: Instant, lease: Duration) {
+    pub(crate) fn renewed(&self, sent_at: Instant, lease: Duration) {
         let mut inner = self.inner();
         let had_gap = inner.valid_until.is_none_or(|until| Instant::now() >= until);
         if had_gap {
@@ -85,6 +110,9 @@ impl LeaseState {
         }
         inner.valid_until = Some(sent_at + lease);
         inner.last_error = None;
+        if inner.hold.take().is_some() {
+            info!("the hold is released: sagas go on");
+        }
     }
 }
 
@@ -107,6 +135,8 @@ pub struct LeaseArguments {
     pub lease: Duration,
     /// How often it is renewed.
     pub heartbeat: Duration,
+    /// Whether all sagas are put on hold before anything else.
+    pub hold_at_start: bool,
     /// Cancelled when this process has been superseded.
     pub superseded: CancellationToken,
 }
@@ -188,6 +218,14 @@ async fn renew(arguments: &LeaseArguments, connection: Option<Connection>) -> Op
         if is_new && !connection.query_one(LOCK, &[&owner.node_id]).await?.get::<_, bool>(0) {
             return Ok(Renewal::TwinLives);
         }
+        if arguments.hold_at_start && !state.inner().hold_put {
+            hold::put(&mut connection, "an orchestrator was started with --hold").await?;
+            state.inner().hold_put = true;
+        }
+        if let Some(hold) = hold::look(&mut connection).await? {
+            connection.execute(GIVE_UP, &[&owner.node_id, &owner.incarnation]).await?;
+            return Ok(Renewal::Held(hold));
+        }
         let was_registered = state.inner().held_since.is_some();
         if was_registered {
             let rows = connection.execute(RENEW, &[&owner.node_id, &owner.incarnation, &lease_ms]).await?;
@@ -199,6 +237,10 @@ async fn renew(arguments: &LeaseArguments, connection: Option<Connection>) -> Op
     match renewed.await {
         Ok(Renewal::Done) => {
             state.renewed(sent_at, *lease);
+            Some(connection)
+        }
+        Ok(Renewal::Held(hold)) => {
+            state.held(hold);
             Some(connection)
         }
         Ok(Renewal::TwinLives) => {
@@ -222,6 +264,7 @@ async fn renew(arguments: &LeaseArguments, connection: Option<Connection>) -> Op
 
 enum Renewal {
     Done,
+    Held(Hold),
     TwinLives,
     Superseded,
 }

@@ -15,6 +15,9 @@ use crate::saga::definition::{Definition, Order};
 use crate::saga::log::{Event, IllegalTransition, SagaLog};
 use crate::saga::plan;
 
+/// As many deaths of actors as are kept for people: one is a bug.
+const KEPT_DEATHS: usize = 100;
+
 /// What a saga waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WaitingFor {
@@ -147,6 +150,8 @@ pub struct Running {
     sagas: RwLock<HashMap<SagaId, Arc<RunningSaga>>>,
     /// Whether the log may hold rows of this process that have no actor.
     suspicion: AtomicBool,
+    /// Actors that died of their own, newest last.
+    deaths: Mutex<Vec<(SagaId, String)>>,
 }
 
 impl Running {
@@ -202,6 +207,19 @@ impl Running {
     /// Tells whether that was noted since the last time.
     pub(crate) fn take_suspicion(&self) -> bool {
         self.suspicion.swap(false, Ordering::AcqRel)
+    }
+
+    /// Notes that a saga's actor died of its own. As many as people would read are kept.
+    pub(crate) fn died(&self, id: SagaId, reason: String) {
+        let mut deaths = self.deaths.lock().unwrap_or_else(PoisonError::into_inner);
+        if deaths.len() < KEPT_DEATHS {
+            deaths.push((id, reason));
+        }
+    }
+
+    /// Returns the first sagas whose actors died of their own, and why.
+    pub fn deaths(&self) -> Vec<(SagaId, String)> {
+        self.deaths.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn clear(&self) {

@@ -5,6 +5,7 @@ mod calls;
 mod dashboard;
 mod event_streams;
 mod events;
+mod hold;
 mod idempotency;
 mod inspect;
 mod purchase;

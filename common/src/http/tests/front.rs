@@ -222,8 +222,8 @@ async fn while_draining_only_reads_are_answered_and_health_is_bad() {
 async fn health_says_what_is_wrong_and_nothing_else() {
     let health: HealthCheck = Arc::new(|| {
         Box::pin(async {
-            let database = Check { name: "database", result: Err("cannot be reached".to_owned()) };
-            vec![database, Check { name: "saga-log", result: Ok(()) }]
+            let database = Check::new("database", Err("cannot be reached".to_owned()));
+            vec![database, Check::new("saga-log", Ok(()))]
         })
     });
     let version = env!("CARGO_PKG_VERSION");

@@ -13,6 +13,7 @@ use crate::saga::log::{Action, Direction, Event, Undo};
 use crate::saga::outcome::{Failure, Outcome, Retry, Sent, Unknown};
 use crate::saga::plan::{self, AfterFailure};
 use crate::saga::running::WaitingFor;
+use crate::simulation::planted::{Planted, is_planted};
 use crate::store::record::Change;
 use crate::world::{Answer, Call, Purpose};
 
@@ -26,7 +27,11 @@ pub(super) fn run(me: &ActorRef<SagaMsg>, state: &mut SagaState, step: usize) ->
     };
     let timeout = state.policy.call_timeout.min(state.deadline.saturating_duration_since(Instant::now()));
     let attempt = Attempt { step, direction: Direction::Forward, number };
-    let request = (row.action)(&context(state));
+    let mut context = context(state);
+    if number > 1 && is_planted(Planted::RetryWithoutKey) {
+        context.saga_id = state.world.new_saga_id();
+    }
+    let request = (row.action)(&context);
     call(me, state, attempt, Purpose::Action { refusal }, request, timeout);
     Ok(())
 }
@@ -37,6 +42,10 @@ pub(super) fn compensate(me: &ActorRef<SagaMsg>, state: &mut SagaState, step: us
         return Err(format!("step {} has no compensation", row.name).into());
     };
     apply(state, Event::CompensationSent(step))?;
+    if is_planted(Planted::RefundOnlyIfKnown) && state.saga.progress().log.step(step).action != Action::Done {
+        apply(state, Event::CompensationDone(step))?;
+        return Ok(me.cast(SagaMsg::Advance)?);
+    }
     let number = state.saga.progress().log.step(step).undo_attempts.count;
     let attempt = Attempt { step, direction: Direction::Compensating, number };
     let request = compensation(&context(state));
@@ -118,6 +127,9 @@ pub(super) fn call_finished(
         }
         (Direction::Compensating, Outcome::Refused(failure)) => {
             compensation_failed(me, state, attempt, failure.to_string(), Duration::ZERO)
+        }
+        (Direction::Compensating, Outcome::Unknown(_)) if is_planted(Planted::CompensatedUnconfirmed) => {
+            apply(state, Event::CompensationDone(attempt.step))
         }
         (Direction::Compensating, Outcome::Unknown(unknown)) => {
             let at_least = match unknown.retry {

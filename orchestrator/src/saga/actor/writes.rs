@@ -11,6 +11,7 @@ use crate::saga::Status;
 use crate::saga::log::{Event, OutputsInLog, SagaLog};
 use crate::saga::plan;
 use crate::saga::running::WaitingFor;
+use crate::simulation::planted::{Planted, is_planted};
 use crate::store::record::{Change, LogWrite, NewSaga, WriteReport};
 use crate::world::Answer;
 
@@ -44,6 +45,11 @@ pub(super) fn write(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: Chang
     state.write = Some(write);
     state.write_attempts = 0;
     state.write_was_in_doubt = false;
+    if is_planted(Planted::AnswerBeforeEnd)
+        && let Some(LogWrite { change: Change::End { status, error }, at, .. }) = state.write.clone()
+    {
+        answer(state, status, error, at);
+    }
     write_again(me, state);
 }
 

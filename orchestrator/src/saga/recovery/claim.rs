@@ -48,6 +48,8 @@ const OF_THE_DEAD: &str = claim!(
      dead as materialized (
          select o.* from owners o
          where o.owner_incarnation <> $2::uuid
+           -- a process whose name another one has taken, and that has not heard of it yet, claims nothing
+           and exists (select 1 from node_lease l where l.node_id = $1::varchar and l.incarnation = $2::uuid)
            and (o.owner_node = $1::varchar
                 or ($6 and not exists (
                     select 1 from node_lease l
@@ -84,19 +86,20 @@ const OF_OWN_ORPHANS: &str = claim!(
 
 /// Who claims, and how much.
 #[derive(Clone, Debug)]
-pub(super) struct Claimer {
-    pub(super) owner: Owner,
+pub struct Claimer {
+    /// Who claims.
+    pub owner: Owner,
     /// The definitions that this node knows, as `name/version`.
-    pub(super) definitions: Vec<String>,
+    pub definitions: Vec<String>,
     /// How many sagas are claimed at once.
-    pub(super) batch: i64,
+    pub batch: i64,
     /// How often a saga may be claimed without progress before it is left to a person.
-    pub(super) max_claims: i32,
+    pub max_claims: i32,
 }
 
 /// Whose sagas may be taken, beside those that an earlier process of the own node left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
+pub enum Reach {
     /// Nobody else's: after an outage everybody looks dead.
     OwnNode,
     /// Those of every node whose lease has run out.

@@ -23,12 +23,13 @@ const LOST: &str = "
 
 /// A flag on a saga that this node owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Flag {
-    pub(super) id: SagaId,
+pub struct Flag {
+    /// The saga.
+    pub id: SagaId,
     /// A cancel was asked for, and the saga still runs forward.
-    pub(super) cancel: bool,
+    pub cancel: bool,
     /// When a retry was last asked for.
-    pub(super) retry_at: Option<DateTime<Utc>>,
+    pub retry_at: Option<DateTime<Utc>>,
 }
 
 /// Reads the cancels that wait, and the retries that are newer than `since`.

@@ -1,0 +1,233 @@
+#!/usr/bin/env bash
+# Tries the production files for real, on this machine's Docker: builds the image, starts docker-compose.prod.yml, buys,
+# scales, kills containers under load and lets `audit` look whether anything was lost; then the same image on a swarm of
+# one node. Everything is of its own (project, volumes, secrets, no host port) and removed at the end; the image stays.
+#
+#   docker/try.sh                 all of it
+#   TRY_BUILD=no docker/try.sh    with the image that is there
+#   TRY_SWARM=no docker/try.sh    without the swarm
+#   TRY_BACKUP=no docker/try.sh   without the backup and the restore
+#   TRY_SAGAS=1500                purchases under load (default)
+#
+# Traefik, Prometheus, Grafana and the collector are not started: they are not ours, and their images may be out of
+# reach. What their files say is checked by tests/tests/deployment.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+sagas="${TRY_SAGAS:-1500}"
+workers=8
+patience=120
+
+say() { printf '%s %s\n' "$(date +%T)" "$*"; }
+fail() { say "FAILED: $*" >&2; exit 1; }
+
+docker info >/dev/null 2>&1 || fail "no Docker engine answers"
+if docker compose version >/dev/null 2>&1; then compose=(docker compose); else compose=(docker-compose); fi
+command -v "${compose[0]}" >/dev/null || fail "neither docker compose nor docker-compose is there"
+
+work="$(mktemp -d)"
+project="ecommerce-try"
+stack="ecommerce-try-swarm"
+image="ecommerce-saga:latest"
+swarm=no
+compose() { "${compose[@]}" --project-directory . --env-file "$work/env" -f docker-compose.prod.yml "$@"; }
+end() {
+  local code=$?
+  if [ $code -ne 0 ] && [ -f "$work/env" ]; then
+    compose ps || true
+    compose logs --no-color --tail=15 || true
+  fi
+  docker stack rm "$stack" >/dev/null 2>&1 || true
+  [ -f "$work/env" ] && compose --profile tools down --volumes --remove-orphans --timeout 5 >/dev/null 2>&1 || true
+  [ "$swarm" = no ] || docker swarm leave --force >/dev/null 2>&1 || true
+  rm -rf "$work"
+}
+trap end EXIT
+trap 'exit 130' INT TERM
+
+# --- secrets of this run ---
+secret() { head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n'; }
+while IFS= read -r line; do
+  case "$line" in
+    COMPOSE_PROJECT_NAME=*) line="COMPOSE_PROJECT_NAME=$project" ;;
+    *_PASSWORD= | OPERATOR_TOKEN= | SERVICE_TOKEN=) line="$line$(secret)" ;;
+  esac
+  echo "$line"
+done <.env.example >"$work/env"
+# The scripts that are tried too find them as they would find those of .env.
+set -a
+. "$work/env"
+set +a
+value() { sed -n "s/^$1=//p" "$work/env"; }
+
+# --- the image ---
+if [ "${TRY_BUILD:-yes}" = yes ]; then
+  began=$SECONDS
+  compose build migrate >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log"; fail "the image does not build"; }
+  say "image built in $((SECONDS - began)) s"
+fi
+size="$(docker image inspect --format '{{.Size}}' "$image")"
+base="$(docker image inspect --format '{{.Size}}' debian:bookworm-slim)"
+say "image: $((size / 1000000)) MB, $(((size - base) / 1000000)) MB of it ours"
+[ "$(docker image inspect --format '{{.Config.User}}' "$image")" = 65532:65532 ] || fail "the image runs as root"
+docker run --rm --read-only --network none --cap-drop ALL "$image" --version
+
+# --- start ---
+services=(orchestrator catalog payments inventory purchases)
+containers() { compose ps -q "$1"; }
+health() { docker inspect --format '{{.State.Health.Status}}' "$1" 2>/dev/null || echo gone; }
+wait_healthy() {
+  local service="$1" count="$2" began=$SECONDS healthy id
+  while :; do
+    healthy=0
+    for id in $(containers "$service"); do [ "$(health "$id")" != healthy ] || healthy=$((healthy + 1)); done
+    [ "$healthy" -lt "$count" ] || return 0
+    [ $((SECONDS - began)) -lt $patience ] || fail "$service: $healthy of $count healthy after $patience s"
+    sleep 0.5
+  done
+}
+began=$SECONDS
+compose up -d postgres migrate "${services[@]}" >/dev/null 2>"$work/up.log" || { cat "$work/up.log"; fail "compose up"; }
+for service in "${services[@]}"; do wait_healthy "$service" 1; done
+say "five services healthy $((SECONDS - began)) s after up"
+migrate="$(compose ps -q -a migrate 2>/dev/null || compose ps -q migrate)"
+[ "$(docker inspect --format '{{.State.Status}} {{.State.ExitCode}}' "$migrate")" = "exited 0" ] || fail "migrate has not ended"
+
+tools() { compose run --rm -T tools "$@" 2>"$work/tools"; }
+tools order --user first --amount 12.50 --target http://orchestrator:8000
+address() { docker inspect --format "{{(index .NetworkSettings.Networks \"${project}_edge\").IPAddress}}" "$1"; }
+
+# --- what must not be possible ---
+status() { curl -s -o /dev/null -w '%{http_code}' --max-time 10 "$@" || true; }
+expect() { [ "$2" = "$3" ] || fail "$1: $2 instead of $3"; }
+payments="http://$(address "$(containers payments)"):8002"
+front="http://$(address "$(containers orchestrator)"):8000"
+body='{"user_id":"u","transaction_id":"t-1","amount":5}'
+pay=(-X POST -H 'content-type: application/json' -d "$body" "$payments/payments/")
+expect "a payment without the service token" "$(status "${pay[@]}")" 401
+expect "attention without the operator token" "$(status "$front/saga/attention")" 401
+expect "attention with a wrong one" "$(status -H 'authorization: Bearer wrong' "$front/saga/attention")" 403
+expect "attention with the right one" "$(status -H "authorization: Bearer $(value OPERATOR_TOKEN)" "$front/saga/attention")" 200
+database() { docker exec -e PGPASSWORD="$(value "$1")" "$(containers postgres)" psql -h 127.0.0.1 -U "$2" -d "$3" -tAc "$4" 2>&1 || true; }
+seen="$(database PAYMENTS_DB_PASSWORD ms_payments ms_payments 'select count(*) from app_payment')"
+expect "the payments role in its own database" "$seen" 1
+for other in ms_purchases ms_orchestrator ms_inventory ms_catalog postgres template1; do
+  seen="$(database PAYMENTS_DB_PASSWORD ms_payments "$other" 'select 1')"
+  [[ "$seen" == *"permission denied for database"* ]] || fail "the payments role in $other: $seen"
+done
+user="$(awk '/^Uid:/ { print $2 }' "/proc/$(docker inspect --format '{{.State.Pid}}' "$(containers payments)")/status")"
+expect "the user of a container" "$user" 65532
+docker exec "$(containers payments)" touch /tmp/x 2>/dev/null && fail "the root file system can be written"
+say "tokens, roles, user and read-only file system: as they should be"
+
+# --- replicas, and one killed under load ---
+began=$SECONDS
+compose up -d --no-recreate --scale orchestrator=3 --scale payments=2 postgres migrate "${services[@]}" >/dev/null 2>&1
+wait_healthy orchestrator 3
+wait_healthy payments 2
+say "orchestrator=3 payments=2 healthy after $((SECONDS - began)) s"
+
+# Every purchase has a key, and is asked for again with it at the next front until it has an answer that is final.
+round=first
+fronts=()
+for id in $(containers orchestrator); do fronts+=("http://$(address "$id"):8000/saga/transaction"); done
+buy() {
+  local worker="$1" number attempt answer
+  for ((number = worker; number < sagas; number += workers)); do
+    for ((attempt = 0; attempt < 60; attempt++)); do
+      answer="$(curl -s --max-time 40 -w ' %{http_code}' -X POST "${fronts[$(((number + attempt) % ${#fronts[@]}))]}" \
+        -H 'content-type: application/json' -H "idempotency-key: $round-$number" \
+        -d "{\"user_id\":\"user-$((number % 7))\",\"amount\":9.99}" || true)"
+      case "$answer" in
+        *" 200" | *" 409" | *" 502") echo "$answer"; break ;;
+        *) echo "again: $answer" >>"$work/again"; sleep 0.2 ;;
+      esac
+    done >>"$work/answers.$round.$worker"
+  done
+}
+count() { cat "$work/answers.$round".* 2>/dev/null | grep -c "$1" || true; }
+wait_for_buyers() { local job; for job in $(jobs -p); do wait "$job"; done; }
+began_ms=$(date +%s%3N)
+for ((worker = 0; worker < workers; worker++)); do buy "$worker" & done
+victims=()
+for service in orchestrator payments; do victims+=("$(containers "$service" | head -n 1)"); done
+waited=$SECONDS
+until [ "$(count .)" -ge $((sagas / 4)) ]; do sleep 0.1; [ $((SECONDS - waited)) -lt $patience ] || fail "the load makes no progress"; done
+# As the kernel would: their restart policy brings them back.
+for victim in "${victims[@]}"; do
+  kill -9 "$(docker inspect --format '{{.State.Pid}}' "$victim")"
+  say "killed ${victim:0:12}, $(docker inspect --format '{{index .Config.Cmd 1}}' "$victim"), after $(count .) answers"
+done
+wait_for_buyers
+took_ms=$(($(date +%s%3N) - began_ms))
+say "$(count .) of $sagas answered in $((took_ms / 1000)).$((took_ms % 1000 / 100)) s: $(count ' 200$') completed, $(count ' 409$') reverted, $(count ' 502$') failed; asked again $(wc -l <"$work/again" 2>/dev/null || echo 0) times"
+expect "purchases that got an answer" "$(count .)" "$sagas"
+for victim in "${victims[@]}"; do
+  [ "$(docker inspect --format '{{.RestartCount}}' "$victim")" -ge 1 ] || fail "a killed container was not started again"
+done
+wait_healthy orchestrator 3
+wait_healthy payments 2
+audited() {
+  local began=$SECONDS
+  until tools audit --settled >"$work/audit" 2>&1; do
+    # What the killed one left is taken over within a lease.
+    [ $((SECONDS - began)) -lt 60 ] || { cat "$work/audit"; fail "the books do not agree"; }
+    sleep 1
+  done
+  tail -n 2 "$work/audit"
+}
+audited
+completed="$(database ORCHESTRATOR_DB_PASSWORD ms_orchestrator ms_orchestrator "select count(*) from saga where status = 'COMPLETED'")"
+expect "completed purchases in the log" "$completed" "$(($(count ' 200$') + 1))"
+say "nothing was lost: $completed completed in the log, as the clients were told"
+
+# --- a backup under load, and a restore ---
+if [ "${TRY_BACKUP:-yes}" = yes ]; then
+  sagas=$((sagas / 5))
+  round=second
+  for ((worker = 0; worker < workers; worker++)); do buy "$worker" & done
+  until [ "$(count .)" -ge $((sagas / 10)) ]; do sleep 0.1; done
+  docker/backup.sh "$work/backups" | while IFS= read -r line; do say "$line"; done
+  say "$(count .) of $sagas purchases of this round answered when the backup was done"
+  wait_for_buyers
+  after="$(database ORCHESTRATOR_DB_PASSWORD ms_orchestrator ms_orchestrator 'select count(*) from saga')"
+  began=$SECONDS
+  docker/restore.sh "$work"/backups/base-* >"$work/restore.log" 2>&1 || { cat "$work/restore.log"; fail "the restore"; }
+  for service in "${services[@]}"; do wait_healthy "$service" 1; done
+  restored="$(database ORCHESTRATOR_DB_PASSWORD ms_orchestrator ms_orchestrator 'select count(*) from saga')"
+  say "restored in $((SECONDS - began)) s: $restored of $after purchases are there"
+  [ "$restored" -lt "$after" ] && [ "$restored" -gt "$completed" ] || fail "that is not the moment of the backup"
+  tools order --user held --amount 1 --target http://orchestrator:8000 && fail "a purchase began on hold"
+  grep -q 'on hold' "$work/tools" || { cat "$work/tools"; fail "it is not on hold"; }
+  tools release | tail -n 2
+  until tools order --user released --amount 1 --target http://orchestrator:8000 >"$work/released"; do sleep 0.5; done
+  audited
+  say "released: purchases begin, and what was in the middle has ended"
+fi
+
+# --- a swarm of one node ---
+if [ "${TRY_SWARM:-yes}" = yes ]; then
+  compose stop --timeout 30 "${services[@]}" >/dev/null 2>&1
+  [ "$(docker info --format '{{.Swarm.LocalNodeState}}')" = inactive ] || fail "this machine is in a swarm already: TRY_SWARM=no"
+  docker swarm init --advertise-addr 127.0.0.1 >/dev/null
+  swarm=yes
+  # The server of the first part serves as the external one.
+  export TRAEFIK_REPLICAS=0 DATABASE_HOST=external-postgres IMAGE="$image"
+  began=$SECONDS
+  docker stack deploy --detach=true -c docker/swarm.yml "$stack" >/dev/null
+  until docker network inspect "${stack}_backend" >/dev/null 2>&1; do sleep 0.2; done
+  docker network connect --alias external-postgres "${stack}_backend" "$(containers postgres)"
+  ready() { docker stack services --format '{{.Name}} {{.Replicas}}' "$stack" | grep -E "_($(IFS='|'; echo "${services[*]}")) " | grep -c ' 2/2' || true; }
+  until [ "$(ready)" -eq 5 ]; do
+    sleep 1
+    [ $((SECONDS - began)) -lt $((2 * patience)) ] || { docker stack ps --no-trunc "$stack"; fail "the stack does not start"; }
+  done
+  say "swarm: five services of two replicas each, $((SECONDS - began)) s after deploy"
+  beside() { docker run --rm --read-only --network "${stack}_backend" "$image" "$@"; }
+  beside order --user swarm --amount 7.25 --target http://orchestrator:8000
+  docker service scale --detach=false "${stack}_orchestrator=3" >/dev/null
+  beside order --user swarm --amount 7.25 --target http://orchestrator:8000
+  audited
+  say "swarm: purchases run through the stack, also after a scale to three"
+fi
+say "all as it should be"

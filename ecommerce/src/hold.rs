@@ -1,0 +1,94 @@
+//! `hold` and `release`: for after a restore, when nobody knows yet whether the databases fit together.
+//!
+//! Both work on the saga log's database itself, so that a hold can be put before any orchestrator runs. `release` looks at
+//! the books first, as `audit` does, and keeps the hold where they do not agree, unless a person has decided otherwise.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use common::{config::Settings, db::Connection};
+use ecommerce::books::{self, Limits};
+use orchestrator::{
+    invariants::Run,
+    store::hold::{self, Hold as Held},
+};
+
+use crate::{
+    audit,
+    configuration::Configuration,
+    ending::{Ended, Failure},
+    output, services,
+};
+
+/// The options of `hold`.
+#[derive(Args)]
+pub(crate) struct Hold {
+    /// Why, for whoever asks an orchestrator how it is
+    #[arg(long, default_value = "restored, not yet audited")]
+    reason: String,
+    #[command(flatten)]
+    configuration: Configuration,
+    /// Data folder of the `ecommerce up` whose PostgreSQL is meant where no database is named
+    #[arg(long, value_name = "DIR", env = "ECOMMERCE_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl Hold {
+    pub(crate) async fn run(self) -> Result<Ended, Failure> {
+        let settings = audit::settings(&self.configuration, self.data_dir)?;
+        let mut connection = saga_log(&settings).await?;
+        hold::put(&mut connection, &self.reason).await.map_err(|error| failed(&error))?;
+        let held = hold::look(&mut connection).await.map_err(|error| failed(&error))?;
+        output::print(&held.map_or_else(|| "released meanwhile".to_owned(), |held| sentence("on hold", &held)));
+        Ok(Ended::Done)
+    }
+}
+
+/// The options of `release`.
+#[derive(Args)]
+pub(crate) struct Release {
+    /// Release even if the books do not agree: somebody has looked at them
+    #[arg(long)]
+    anyway: bool,
+    #[command(flatten)]
+    configuration: Configuration,
+    /// Data folder of the `ecommerce up` whose PostgreSQL is meant where no database is named
+    #[arg(long, value_name = "DIR", env = "ECOMMERCE_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl Release {
+    pub(crate) async fn run(self) -> Result<Ended, Failure> {
+        let settings = audit::settings(&self.configuration, self.data_dir)?;
+        let mut connection = saga_log(&settings).await?;
+        if hold::look(&mut connection).await.map_err(|error| failed(&error))?.is_none() {
+            output::print("there is no hold");
+            return Ok(Ended::Done);
+        }
+        audit::check_migrated(&settings).await?;
+        let report = books::audit(&settings, Run::Live, Limits::default()).await?;
+        output::print(&audit::shown(&report));
+        if !report.is_clean() && !self.anyway {
+            output::print("still on hold: the books do not agree. `release --anyway` once somebody has looked at them");
+            return Ok(Ended::Refused);
+        }
+        let released = hold::release(&mut connection).await.map_err(|error| failed(&error))?;
+        output::print(&released.map_or_else(|| "there is no hold".to_owned(), |held| sentence("released", &held)));
+        Ok(Ended::Done)
+    }
+}
+
+async fn saga_log(settings: &Settings) -> Result<Connection, Failure> {
+    services::check_migrated(settings, orchestrator::SERVICE).await?;
+    let url = settings.database_url(orchestrator::SERVICE);
+    let database = &settings.service(orchestrator::SERVICE).database;
+    Ok(Connection::open(&url, database, &settings.database).await?)
+}
+
+fn failed(error: &tokio_postgres::Error) -> Failure {
+    Failure::broken("the saga log", error)
+}
+
+fn sentence(what: &str, held: &Held) -> String {
+    output::printable(&format!("{what}: all sagas, held since {}: {}", held.since.to_rfc3339(), held.reason))
+}

@@ -1,0 +1,154 @@
+//! `docker/backup.sh` under load, and what a system that starts from such a backup makes of it.
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, lchown},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
+};
+
+use tests::files::workspace;
+use tokio_postgres::config::Host;
+
+use crate::{
+    program::{Ran, Server, command, finish, run, up_command},
+    support::{Folder, wait_until},
+};
+
+/// A system whose purchases take a while, so that a backup finds some in the middle.
+fn slow_up(data_dir: &Path) -> Command {
+    let mut up = up_command(data_dir);
+    for operation in ["PAYMENTS__CHARGE", "INVENTORY__DECREASE", "PURCHASES__CREATE"] {
+        up.env(format!("ECOMMERCE__FAULTS__{operation}__LATENCY_MS__MAX"), "150");
+    }
+    up.env("ECOMMERCE__FAULTS__PURCHASES__CREATE__FAILURE_RATE", "0.3");
+    up
+}
+
+/// Buys until it is told to stop; counts what was answered.
+fn buy_on(front: &str, stop: &AtomicBool, bought: &AtomicUsize) {
+    while !stop.load(Ordering::Relaxed) {
+        let ran = run(&["order", "--user", "u", "--amount", "9.99", "--target", front]);
+        assert!(ran.code == 0 || ran.code == 1, "{ran:?}");
+        bought.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn backup(url: &str, folder: &Path) -> Ran {
+    let config: tokio_postgres::Config = url.parse().unwrap();
+    let [Host::Unix(socket)] = config.get_hosts() else { panic!("{url} is no socket") };
+    let mut script = Command::new(workspace().join("docker/backup.sh"));
+    script.arg(folder).env("PGHOST", socket).env("PGUSER", config.get_user().unwrap()).env("BACKUP_KEEP", "2");
+    script.env("PGPORT", config.get_ports()[0].to_string());
+    if let Some(programs) = std::env::var_os("ECOMMERCE_PG_BIN") {
+        script.env("PATH", format!("{}:{}", programs.display(), std::env::var("PATH").unwrap()));
+    }
+    finish(&mut script)
+}
+
+fn backups(folder: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("base-"))
+        .collect();
+    found.sort();
+    found
+}
+
+/// Puts a backup in the place of a cluster, with the owner that this one had.
+fn restore(backup: &Path, cluster: &Path) {
+    let owner = fs::metadata(cluster).unwrap();
+    fs::remove_dir_all(cluster).unwrap();
+    let copied = Command::new("cp").arg("-a").arg(backup).arg(cluster).status().unwrap();
+    assert!(copied.success());
+    own(cluster, owner.uid(), owner.gid());
+}
+
+fn own(path: &Path, user: u32, group: u32) {
+    lchown(path, Some(user), Some(group)).unwrap();
+    if path.is_dir() {
+        fs::read_dir(path).unwrap().for_each(|entry| own(&entry.unwrap().path(), user, group));
+    }
+}
+
+#[test]
+fn a_backup_under_load_is_one_moment_of_all_five_databases() {
+    let folder = Folder::new();
+    let (data_dir, kept) = (folder.path().join("data"), folder.path().join("backups"));
+    let mut up = Server::start(&mut slow_up(&data_dir));
+    let front = up.wait_for_line("orchestrator");
+    let url = up.wait_for_line("database");
+    up.wait_for_line("Ctrl-C");
+    let (stop, bought) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let at_backup = thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| buy_on(&front, &stop, &bought));
+        }
+        let more = |count: usize| {
+            let before = bought.load(Ordering::Relaxed);
+            wait_until("purchases go on", || bought.load(Ordering::Relaxed) >= before + count);
+        };
+        more(20);
+        let ran = backup(&url, &kept);
+        assert!(ran.code == 0 && ran.out.contains("whole and verified"), "{ran:?}");
+        let at_backup = bought.load(Ordering::Relaxed);
+        // What is bought from here on is lost by the restore: in all five databases alike.
+        more(20);
+        stop.store(true, Ordering::Relaxed);
+        at_backup
+    });
+    up.stop();
+    let [taken] = backups(&kept).try_into().unwrap();
+    restore(&taken, &data_dir.join("postgres"));
+
+    let mut up = Server::start(slow_up(&data_dir).arg("--hold"));
+    let front = up.wait_for_line("orchestrator");
+    up.wait_for_line("Ctrl-C");
+    let on_data = |arguments: &[&str]| finish(command(arguments).arg("--data-dir").arg(&data_dir));
+    let audited = on_data(&["audit"]);
+    assert_eq!(audited.code, 0, "{audited:?}");
+    let held = run(&["order", "--user", "u", "--amount", "1.00", "--target", &front]);
+    assert!(held.error().contains("on hold"), "{held:?}");
+    let released = on_data(&["release"]);
+    assert_eq!(released.code, 0, "{released:?}");
+    // What was in the middle goes on to its end.
+    wait_until("every purchase has ended, and the books agree", || on_data(&["audit", "--settled"]).code == 0);
+    let listed = run(&["list", "--json", "--limit", "1", "--target", &front]);
+    let total = serde_json::from_str::<serde_json::Value>(&listed.out).unwrap()["total"].as_u64().unwrap();
+    let answered = bought.load(Ordering::Relaxed);
+    assert!(
+        total >= 20 && (total as usize) < answered,
+        "of {answered} purchases {total} are there, {at_backup} before"
+    );
+    wait_until("purchases begin", || run(&["order", "--user", "u", "--amount", "1.00", "--target", &front]).code <= 1);
+    up.stop();
+}
+
+#[test]
+fn old_backups_go_and_a_half_one_is_never_shown() {
+    let folder = Folder::new();
+    let (data_dir, kept) = (folder.path().join("data"), folder.path().join("backups"));
+    let mut up = Server::up(&data_dir);
+    let url = up.wait_for_line("database");
+    up.wait_for_line("Ctrl-C");
+    fs::create_dir_all(kept.join(".base-20200101T000000Z.partial")).unwrap();
+    for old in ["base-20200101T000000Z", "base-20200102T000000Z"] {
+        fs::create_dir(kept.join(old)).unwrap();
+    }
+    let ran = backup(&url, &kept);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let found = backups(&kept);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].ends_with("base-20200102T000000Z"), "the oldest has gone: {found:?}");
+    assert!(!kept.join(".base-20200101T000000Z.partial").exists());
+    up.stop();
+
+    let failed = backup(&url, &kept);
+    assert_ne!(failed.code, 0, "nobody answers: {failed:?}");
+    assert_eq!(backups(&kept), found, "nothing new, and nothing went");
+    let left = fs::read_dir(&kept).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count();
+    assert_eq!(left, 2, "nothing half is left");
+}

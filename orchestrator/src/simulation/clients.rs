@@ -1,0 +1,194 @@
+//! The clients of a run: they order, wait or leave, cancel, lose their connection, and ask again with their key. What each
+//! was told is held against the log in the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::ids::{ProductId, UserId};
+use common::money::Money;
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::{oneshot, watch};
+
+use super::faults::Faults;
+use super::process::{ProcessId, ProcessState, pick};
+use super::sim::{Sim, saga_id};
+use super::verdict::{Told, ToldWhat};
+use crate::saga::actor::{StartAnswer, Waiter};
+use crate::saga::coordinator::{CoordinatorMsg, StartSaga};
+use crate::saga::definition::Order;
+use crate::saga::{SagaId, Status};
+use crate::store::record::IdempotencyKey;
+
+/// How long a client waits for the end.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// As often as a client with a key asks.
+const ATTEMPTS: usize = 6;
+
+/// A client.
+struct Client {
+    sim: Arc<Sim>,
+    dice: ChaCha8Rng,
+    order: Order,
+    key: Option<IdempotencyKey>,
+    /// How long it waits.
+    patience: Duration,
+    /// When it cancels, counted from its order.
+    cancels: Option<Duration>,
+}
+
+/// Runs a client from its order to what it is told.
+pub(super) async fn run(sim: Arc<Sim>, seed: u64, index: usize, faults: &Faults) {
+    let mut dice = ChaCha8Rng::seed_from_u64(seed ^ (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let latest = (faults.calm_after_ms * 4 / 5).max(1);
+    let starts = Duration::from_millis(dice.random_range(0..latest));
+    let chance = |dice: &mut ChaCha8Rng, rate: f64| rate > 0.0 && dice.random::<f64>() < rate;
+    let has_key = chance(&mut dice, faults.key_rate);
+    let leaves = chance(&mut dice, faults.async_rate);
+    let cancels = chance(&mut dice, faults.cancel_rate);
+    let order = order(&mut dice, index);
+    let client = Client {
+        order,
+        key: has_key.then(|| IdempotencyKey { key: format!("key-{index}"), fingerprint: Vec::new() }),
+        patience: if leaves { Duration::from_millis(dice.random_range(0..50)) } else { PATIENCE },
+        cancels: cancels.then(|| Duration::from_millis(dice.random_range(1..2_000))),
+        sim: sim.clone(),
+        dice,
+    };
+    tokio::time::sleep(starts).await;
+    client.buy().await;
+    sim.lock().clients -= 1;
+}
+
+fn order(dice: &mut ChaCha8Rng, index: usize) -> Order {
+    // One in ten wants a product that does not exist.
+    let product: u32 = dice.random_range(0..10);
+    let product_id = match product {
+        0 => ProductId::parse("99").ok(),
+        1..=5 => ProductId::parse(&product.to_string()).ok(),
+        _ => None,
+    };
+    let user_id = UserId::parse(&format!("user-{index}")).expect("a user's name");
+    let amount = Money::from_cents(dice.random_range(1..100_000)).expect("an amount");
+    Order { user_id, product_id, amount }
+}
+
+impl Client {
+    async fn buy(mut self) {
+        for _ in 0..ATTEMPTS {
+            let Some((process, death)) = self.find_process() else {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                continue;
+            };
+            let now = self.sim.now();
+            let id = saga_id(&mut self.dice, now);
+            self.sim.lock().trace.named(id);
+            match self.ask(process, death, id).await {
+                Some(StartAnswer::Settled(standing)) if standing.status == Status::Failed => {
+                    return self.told(id, ToldWhat::NotUndoneYet);
+                }
+                Some(StartAnswer::Settled(standing)) => return self.told(id, ToldWhat::Ended(standing.status)),
+                Some(StartAnswer::Accepted(_)) => return self.told(id, ToldWhat::Accepted),
+                Some(StartAnswer::KeyHeld(holder)) => {
+                    self.sim.lock().tally.keys_joined += 1;
+                    return self.told(holder, ToldWhat::Accepted);
+                }
+                Some(StartAnswer::AskTheRow(_) | StartAnswer::InDoubt(_)) => return,
+                Some(StartAnswer::NotStarted(_)) => self.told(id, ToldWhat::NotStarted),
+                Some(StartAnswer::Overloaded) => {}
+                // The connection is lost. Without a key it must not ask again.
+                None if self.key.is_none() => return,
+                None => {}
+            }
+            tokio::time::sleep(Duration::from_millis(self.dice.random_range(100..3_000))).await;
+        }
+    }
+
+    fn told(&self, id: SagaId, what: ToldWhat) {
+        self.sim.note(|_| "client".to_owned(), |trace| format!("is told of {}: {what:?}", trace.name(id)));
+        self.sim.lock().told.push(Told { id, what });
+    }
+
+    /// Finds a process that is there; it may be paused.
+    fn find_process(&mut self) -> Option<(ProcessId, watch::Receiver<bool>)> {
+        let inner = self.sim.lock();
+        let there: Vec<usize> =
+            (0..inner.processes.len()).filter(|index| inner.processes[*index].state != ProcessState::Dead).collect();
+        let chosen = *there.get(self.dice.random_range(0..there.len().max(1)))?;
+        Some((ProcessId(chosen), inner.processes[chosen].death.subscribe()))
+    }
+
+    /// Orders, and returns what it is told; `None` if the connection is lost.
+    async fn ask(&self, process: ProcessId, death: watch::Receiver<bool>, id: SagaId) -> Option<StartAnswer> {
+        let (waiter, mut answer) = oneshot::channel();
+        let start = StartSaga { id, order: self.order.clone(), key: self.key.clone(), waiter };
+        self.sim.note(|_| "client".to_owned(), |trace| format!("orders {}", trace.name(id)));
+        send(&self.sim, process, CoordinatorMsg::StartSaga(Box::new(start)));
+        if let Some(after) = self.cancels {
+            self.cancel_later(id, after);
+        }
+        let told = tokio::select! {
+            biased;
+            told = &mut answer => Some(told.ok()),
+            () = dead(death.clone()) => Some(None),
+            () = tokio::time::sleep(self.patience) => None,
+        };
+        let told = match told {
+            Some(told) => told,
+            None => self.leave(process, death, id, answer).await,
+        };
+        // What a process says in the moment of its death reaches nobody.
+        told.filter(|_| !self.sim.is_dead(process))
+    }
+
+    /// Asks to be told as soon as the saga is in the log; what is told of its end meanwhile counts too.
+    async fn leave(
+        &self,
+        process: ProcessId,
+        death: watch::Receiver<bool>,
+        id: SagaId,
+        answer: oneshot::Receiver<StartAnswer>,
+    ) -> Option<StartAnswer> {
+        let (waiter, accepted) = oneshot::channel::<StartAnswer>();
+        let detach: fn(SagaId, Waiter) -> CoordinatorMsg = CoordinatorMsg::Detach;
+        send(&self.sim, process, detach(id, waiter));
+        tokio::select! {
+            biased;
+            told = answer => told.ok(),
+            told = accepted => told.ok(),
+            () = dead(death) => None,
+        }
+    }
+
+    /// Cancels at any replica: the owner hears of it at once only if that is its own.
+    fn cancel_later(&self, id: SagaId, after: Duration) {
+        self.sim.after(after, move |sim| {
+            if !sim.database_answers() {
+                return;
+            }
+            let turns = sim.lock().log.cancel(id);
+            if turns {
+                let mut inner = sim.lock();
+                inner.tally.cancels += 1;
+                inner.cancelled.push(id);
+            }
+            sim.note(|_| "client".to_owned(), |trace| format!("cancels {}: accepted: {turns}", trace.name(id)));
+            let replica = pick(&mut sim.lock(), |state| state != ProcessState::Dead);
+            if let Some(replica) = replica {
+                send(sim, replica, CoordinatorMsg::Cancel(id));
+            }
+        });
+    }
+}
+
+fn send(sim: &Arc<Sim>, process: ProcessId, message: CoordinatorMsg) {
+    sim.at(process, move |sim| {
+        let coordinator = sim.lock().processes[process.0].coordinator.clone();
+        // One that is being restarted drops it; the client sees its connection lost.
+        let _ = coordinator.cast(message);
+    });
+}
+
+async fn dead(mut death: watch::Receiver<bool>) {
+    let _ = death.wait_for(|is_dead| *is_dead).await;
+}

@@ -1,0 +1,351 @@
+//! The saga log in memory: rows, leases, flags and claims, with the conditions of the statements on PostgreSQL. What is
+//! here is durable: a process that dies takes nothing of it along.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::planted::{Planted, is_planted};
+use crate::saga::definition::{Order, Outputs};
+use crate::saga::log::{Direction, StepView};
+use crate::saga::recovery::{Claimer, Flag, Found, Question, Reach};
+use crate::saga::{SagaId, Status};
+use crate::store::Owner;
+use crate::store::reader::StoredSaga;
+use crate::store::record::{Change, IdempotencyKey, LogWrite, NewSaga, RowState, WriteReport, judge};
+
+/// A row.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) status: Status,
+    pub(super) ended_at: Option<DateTime<Utc>>,
+    pub(super) order: Order,
+    pub(super) definition: &'static str,
+    pub(super) attention: Option<String>,
+    pub(super) owner: Owner,
+    /// When a cancel was accepted that COMPLETED must not follow.
+    pub(super) cancel_requested: bool,
+    version: i32,
+    outputs: Outputs,
+    direction: Direction,
+    error: Option<String>,
+    timeline: Vec<StepView>,
+    nonce: Uuid,
+    key: Option<IdempotencyKey>,
+    epoch: i32,
+    claims: i32,
+    retry_requested_at: Option<DateTime<Utc>>,
+    wake_at: Option<DateTime<Utc>>,
+    deadline_at: DateTime<Utc>,
+    created_at: DateTime<Utc>,
+}
+
+struct Lease {
+    incarnation: Uuid,
+    expires_at: DateTime<Utc>,
+}
+
+/// The log.
+#[derive(Default)]
+pub(super) struct DurableLog {
+    rows: BTreeMap<SagaId, Row>,
+    leases: BTreeMap<String, Lease>,
+    /// Sagas that came to another process than the one that had them.
+    pub(super) takeovers: u64,
+    /// Sagas that an owner claimed from itself.
+    pub(super) wakes: u64,
+}
+
+/// What a renewal says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Renewal {
+    Held,
+    /// Another process has this node's name now.
+    Superseded,
+}
+
+impl DurableLog {
+    pub(super) fn rows(&self) -> impl Iterator<Item = (SagaId, &Row)> {
+        self.rows.iter().map(|(id, row)| (*id, row))
+    }
+
+    pub(super) fn row(&self, id: SagaId) -> Option<&Row> {
+        self.rows.get(&id)
+    }
+
+    /// Registers a process under its node's name.
+    pub(super) fn register(&mut self, owner: &Owner, now: DateTime<Utc>, lease: Duration) {
+        let lease = Lease { incarnation: owner.incarnation, expires_at: now + lease };
+        self.leases.insert(owner.node_id.clone(), lease);
+    }
+
+    /// Renews its lease.
+    pub(super) fn renew(&mut self, owner: &Owner, now: DateTime<Utc>, lease: Duration) -> Renewal {
+        match self.leases.get_mut(&owner.node_id) {
+            Some(held) if held.incarnation == owner.incarnation => {
+                held.expires_at = now + lease;
+                Renewal::Held
+            }
+            _ => Renewal::Superseded,
+        }
+    }
+
+    fn is_live(&self, owner: &Owner, now: DateTime<Utc>) -> bool {
+        if is_planted(Planted::IgnoreLease) {
+            // Now and then anybody looks dead.
+            return now.timestamp_millis() % 5 != 0;
+        }
+        self.leases
+            .get(&owner.node_id)
+            .is_some_and(|lease| lease.incarnation == owner.incarnation && lease.expires_at > now)
+    }
+
+    /// Writes, if the conditions hold.
+    pub(super) fn write(&mut self, owner: &Owner, write: &LogWrite, now: DateTime<Utc>) -> WriteReport {
+        let done = match &write.change {
+            Change::Begin { saga, ended } => self.begin(owner, write, saga, ended.as_ref(), now),
+            _ => self.change(owner, write, now),
+        };
+        if let Some(cancel_requested) = done {
+            return WriteReport::Durable { cancel_requested };
+        }
+        if let Change::Begin { saga, .. } = &write.change
+            && !self.rows.contains_key(&write.saga_id)
+            && let Some(holder) = self.key_holder(saga)
+        {
+            return WriteReport::KeyHeld(holder);
+        }
+        let row = self.rows.get(&write.saga_id).map(|row| RowState {
+            owner_incarnation: row.owner.incarnation,
+            epoch: row.epoch,
+            status: row.status,
+            direction: row.direction,
+            ended: row.ended_at.is_some(),
+            cancel_requested: row.cancel_requested,
+            begin_nonce: row.nonce,
+        });
+        judge(write, owner.incarnation, row.as_ref())
+    }
+
+    fn key_holder(&self, saga: &NewSaga) -> Option<SagaId> {
+        let key = saga.key.as_ref()?;
+        let holds = |row: &Row| {
+            row.order.user_id == saga.order.user_id && row.key.as_ref().is_some_and(|held| held.key == key.key)
+        };
+        self.rows.iter().find(|(_, row)| holds(row)).map(|(id, _)| *id)
+    }
+
+    fn begin(
+        &mut self,
+        owner: &Owner,
+        write: &LogWrite,
+        saga: &NewSaga,
+        ended: Option<&String>,
+        now: DateTime<Utc>,
+    ) -> Option<bool> {
+        let is_taken = self.rows.contains_key(&write.saga_id) || self.key_holder(saga).is_some();
+        if is_taken || !self.is_live(owner, now) {
+            return None;
+        }
+        let (status, direction) = match ended {
+            None => (Status::Pending, Direction::Forward),
+            Some(_) => (Status::Compensated, Direction::Compensating),
+        };
+        let row = Row {
+            status,
+            ended_at: ended.map(|_| write.at),
+            order: saga.order.clone(),
+            definition: saga.definition,
+            attention: write.attention.clone(),
+            owner: owner.clone(),
+            cancel_requested: false,
+            version: saga.definition_version,
+            outputs: write.outputs.clone(),
+            direction,
+            error: ended.cloned(),
+            timeline: write.timeline.clone(),
+            nonce: saga.nonce,
+            key: saga.key.clone(),
+            epoch: write.epoch,
+            claims: 0,
+            retry_requested_at: None,
+            wake_at: None,
+            deadline_at: now + saga.deadline,
+            created_at: saga.created_at,
+        };
+        self.rows.insert(write.saga_id, row);
+        Some(false)
+    }
+
+    fn change(&mut self, owner: &Owner, write: &LogWrite, now: DateTime<Utc>) -> Option<bool> {
+        let row = self.rows.get_mut(&write.saga_id)?;
+        let is_mine = is_planted(Planted::WriteWithoutEpoch)
+            || (row.epoch == write.epoch
+                && (row.owner.incarnation == owner.incarnation || is_planted(Planted::ClaimWithoutEpoch)));
+        if !is_mine || row.ended_at.is_some() {
+            return None;
+        }
+        match &write.change {
+            Change::End { status: Status::Completed, .. }
+                if (row.direction != Direction::Forward && !is_planted(Planted::ForwardAfterTurn))
+                    || (row.cancel_requested && !is_planted(Planted::IgnoreCancel)) =>
+            {
+                return None;
+            }
+            Change::Begin { .. } | Change::Outputs => {}
+            Change::TurnBack { cause } => {
+                (row.status, row.direction) = (Status::Compensating, Direction::Compensating);
+                row.error = Some(cause.clone());
+            }
+            Change::MarkFailed { .. } => row.status = Status::Failed,
+            Change::End { status, error } => {
+                let was_marked = row.status == Status::Failed;
+                row.status = *status;
+                if *status != Status::Completed {
+                    row.direction = Direction::Compensating;
+                }
+                row.error = error.clone().or_else(|| row.error.take());
+                row.ended_at = Some(write.at);
+                if was_marked && *status == Status::Compensated {
+                    row.attention = None;
+                }
+            }
+        }
+        if row.ended_at.is_none() || write.attention.is_some() {
+            row.attention = write.attention.clone().or_else(|| row.attention.take());
+        }
+        row.wake_at = match write.change {
+            Change::MarkFailed { wake_in } => Some(now + wake_in),
+            _ => None,
+        };
+        row.outputs = write.outputs.clone();
+        row.timeline = write.timeline.clone();
+        row.claims = 0;
+        Some(row.cancel_requested)
+    }
+
+    /// Asks a saga to turn back; tells whether that was accepted for one that ran forward.
+    pub(super) fn cancel(&mut self, id: SagaId) -> bool {
+        match self.rows.get_mut(&id) {
+            Some(row) if row.ended_at.is_none() => {
+                row.cancel_requested = true;
+                row.direction == Direction::Forward
+            }
+            _ => false,
+        }
+    }
+
+    /// Wakes every saga of the attention list.
+    pub(super) fn retry_all(&mut self, now: DateTime<Utc>) {
+        for row in self.rows.values_mut().filter(|row| row.attention.is_some() && row.ended_at.is_none()) {
+            row.retry_requested_at = Some(now);
+            row.claims = 0;
+            row.wake_at = row.wake_at.map(|_| now);
+        }
+    }
+
+    /// Looks for what needs this process, and claims it.
+    pub(super) fn look(&mut self, claimer: &Claimer, question: &Question, now: DateTime<Utc>) -> Found {
+        let me = claimer.owner.clone();
+        let is_mine = |row: &Row| row.owner.incarnation == me.incarnation;
+        let lost = question
+            .mine
+            .iter()
+            .flatten()
+            .map(|id| SagaId(*id))
+            .filter(|id| self.rows.get(id).is_some_and(|row| !is_mine(row) || row.ended_at.is_some()));
+        let lost: Vec<SagaId> = sorted(lost);
+        let since = question.retries_since;
+        let flags = self
+            .rows
+            .iter()
+            .filter(|(_, row)| row.ended_at.is_none() && is_mine(row))
+            .map(|(id, row)| Flag {
+                id: *id,
+                cancel: row.cancel_requested && row.direction == Direction::Forward,
+                retry_at: row.retry_requested_at,
+            })
+            .filter(|flag| flag.cancel || flag.retry_at > since)
+            .collect();
+        let has_its_name = self.leases.get(&me.node_id).is_some_and(|lease| lease.incarnation == me.incarnation);
+        let mut claimed = self.claim(claimer, now, |log, row| {
+            let is_dead = row.owner.node_id == me.node_id
+                || (question.reach == Reach::Everybody && !log.is_live(&row.owner, now));
+            !is_mine(row) && has_its_name && is_dead && row.wake_at.is_none_or(|wake| wake <= now)
+        });
+        claimed.extend(self.claim(claimer, now, |_, row| is_mine(row) && row.wake_at.is_some_and(|wake| wake <= now)));
+        if let Some(beside) = &question.orphans_beside {
+            let mut beside = beside.clone();
+            beside.extend(claimed.iter().map(|saga: &StoredSaga| saga.id.0));
+            let young = now - Duration::from_secs(1);
+            let orphans: Vec<SagaId> = self
+                .rows
+                .iter()
+                .filter(|(id, row)| {
+                    is_mine(row) && row.wake_at.is_none() && !beside.contains(&id.0) && row.created_at < young
+                })
+                .map(|(id, _)| *id)
+                .collect();
+            claimed.extend(self.claim_these(claimer, now, orphans));
+        }
+        Found { claimed, has_more: false, flags, lost }
+    }
+
+    fn claim(
+        &mut self,
+        claimer: &Claimer,
+        now: DateTime<Utc>,
+        is_free: impl Fn(&DurableLog, &Row) -> bool,
+    ) -> Vec<StoredSaga> {
+        let free = self.rows.iter().filter(|(_, row)| is_free(self, row)).map(|(id, _)| *id).collect();
+        self.claim_these(claimer, now, free)
+    }
+
+    fn claim_these(&mut self, claimer: &Claimer, now: DateTime<Utc>, ids: Vec<SagaId>) -> Vec<StoredSaga> {
+        let mut claimed = Vec::new();
+        for id in ids {
+            let Some(row) = self.rows.get_mut(&id) else { continue };
+            let known = claimer.definitions.contains(&format!("{}/{}", row.definition, row.version));
+            if row.ended_at.is_some() || !known || row.claims > claimer.max_claims {
+                continue;
+            }
+            match row.owner.incarnation == claimer.owner.incarnation {
+                true => self.wakes += 1,
+                false => self.takeovers += 1,
+            }
+            row.owner = claimer.owner.clone();
+            row.epoch += if is_planted(Planted::ClaimWithoutEpoch) { 0 } else { 1 };
+            row.claims += 1;
+            row.wake_at = None;
+            if row.claims > claimer.max_claims {
+                row.attention = Some(format!("claimed {} times without progress", row.claims));
+            }
+            claimed.push(StoredSaga {
+                id,
+                definition: row.definition.to_owned(),
+                definition_version: row.version,
+                order: row.order.clone(),
+                outputs: row.outputs.clone(),
+                status: row.status,
+                direction: row.direction,
+                error: row.error.clone(),
+                timeline: row.timeline.clone(),
+                epoch: row.epoch,
+                claims: row.claims,
+                cancel_requested: row.cancel_requested,
+                remaining: (row.deadline_at - now).to_std().unwrap_or_default(),
+                created_at: row.created_at,
+                ended_at: row.ended_at,
+            });
+        }
+        claimed
+    }
+}
+
+fn sorted(ids: impl Iterator<Item = SagaId>) -> Vec<SagaId> {
+    let mut ids: Vec<SagaId> = ids.collect();
+    ids.sort();
+    ids
+}

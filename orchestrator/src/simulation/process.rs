@@ -1,0 +1,285 @@
+//! The orchestrators of a run: real coordinators, sagas and recoveries under real supervisors, each in a process that can
+//! be killed, paused, and replaced by another one of the same name.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use common::supervision::{ActorCard, Backoff, Budget, Handle, Root, SupervisorSpec};
+use rand::RngExt;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::durable_log::Renewal;
+use super::sim::{Inner, Sim, SimulatedWorld};
+use crate::participant_client::{Breaker, BreakerSettings};
+use crate::saga::actor::Policy;
+use crate::saga::coordinator::{CoordinatorArguments, CoordinatorMsg, coordinator};
+use crate::saga::lease::LeaseState;
+use crate::saga::plan::Patience;
+use crate::saga::recovery::{Claimer, RecoveryArguments, recovery};
+use crate::saga::running::Running;
+use crate::store::Owner;
+use crate::world::World;
+
+/// How long a lease lasts.
+const LEASE: Duration = Duration::from_secs(5);
+/// How often it is renewed.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// As often as a saga is claimed without progress.
+const MAX_CLAIMS: i32 = 5;
+/// How long a dead process's actors may take to go.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Names actors of different runs apart: their registry is the whole program's.
+static NEXT_TREE: AtomicU64 = AtomicU64::new(0);
+
+/// Which process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ProcessId(pub(super) usize);
+
+/// How a process stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ProcessState {
+    Alive,
+    Paused,
+    Dead,
+}
+
+/// Something that a paused process does when it goes on.
+pub(super) type Held = Box<dyn FnOnce(&Arc<Sim>) + Send>;
+
+/// A process.
+pub(super) struct Process {
+    pub(super) node: usize,
+    pub(super) owner: Owner,
+    pub(super) state: ProcessState,
+    pub(super) held: Vec<Held>,
+    pub(super) claimer: Arc<Claimer>,
+    pub(super) coordinator: Handle<CoordinatorMsg>,
+    pub(super) running: Arc<Running>,
+    pub(super) death: watch::Sender<bool>,
+    breakers: BTreeMap<&'static str, Breaker>,
+    root: Option<Arc<Root>>,
+}
+
+impl Process {
+    /// Returns its circuit breaker for a participant.
+    pub(super) fn breaker(&mut self, participant: &'static str) -> &mut Breaker {
+        self.breakers.entry(participant).or_insert_with(|| {
+            Breaker::new(BreakerSettings { failures: 8, pause: Duration::from_secs(2), wakes_per_second: 20 })
+        })
+    }
+
+    /// Names it, for people.
+    pub(super) fn title(&self) -> String {
+        self.owner.node_id.clone()
+    }
+}
+
+/// How patient the sagas of a run are: as live, but quicker to call a person, so that it happens often.
+pub(super) fn policy() -> Policy {
+    let patience = |attempts, backoff_max| Patience { attempts, backoff_min: Duration::from_millis(50), backoff_max };
+    Policy {
+        action: patience(4, Duration::from_secs(1)),
+        compensation: patience(0, Duration::from_secs(5)),
+        call_timeout: Duration::from_secs(3),
+        deadline: Duration::from_secs(15),
+        attention_after_attempts: 6,
+        attention_after: Duration::from_secs(20),
+    }
+}
+
+/// Starts a process of a node.
+pub(super) async fn start(sim: &Arc<Sim>, node: usize, node_id: String) {
+    let (id, owner) = {
+        let mut inner = sim.lock();
+        let owner = Owner { node_id, incarnation: inner.uuid() };
+        (ProcessId(inner.processes.len()), owner)
+    };
+    let running = Arc::new(Running::default());
+    let handle = Handle::new();
+    let definitions = sim.known.iter().map(|known| format!("{}/{}", known.name, known.version)).collect();
+    let claimer = Arc::new(Claimer { owner: owner.clone(), definitions, batch: i64::MAX, max_claims: MAX_CLAIMS });
+    sim.lock().processes.push(Process {
+        node,
+        owner,
+        state: ProcessState::Alive,
+        held: Vec::new(),
+        claimer,
+        coordinator: handle.clone(),
+        running: running.clone(),
+        death: watch::channel(false).0,
+        breakers: BTreeMap::new(),
+        root: None,
+    });
+    sim.note_at(id, |_| "starts".to_owned());
+    let lease = Arc::new(LeaseState::default());
+    let spec = tree(sim, id, handle, running, lease.clone());
+    match common::supervision::start(spec).await {
+        Ok(root) => sim.lock().processes[id.0].root = Some(Arc::new(root)),
+        Err(error) => panic!("the actors of a simulated process do not start: {error}"),
+    }
+    tokio::spawn(keep_lease(sim.clone(), id, lease));
+}
+
+fn tree(
+    sim: &Arc<Sim>,
+    process: ProcessId,
+    handle: Handle<CoordinatorMsg>,
+    running: Arc<Running>,
+    lease: Arc<LeaseState>,
+) -> SupervisorSpec {
+    let prefix = format!("simulated-{}", NEXT_TREE.fetch_add(1, Ordering::Relaxed));
+    let card = |name: &str| ActorCard::new(format!("{prefix}/{name}"), "simulated");
+    let world: Arc<dyn World> = Arc::new(SimulatedWorld { sim: sim.clone(), process });
+    let children = vec![
+        coordinator(
+            handle.clone(),
+            CoordinatorArguments {
+                card: card("coordinator"),
+                world: world.clone(),
+                policy: policy(),
+                running: running.clone(),
+                definition: sim.definition.clone(),
+                known: sim.known.clone(),
+                max_running: 1_000,
+            },
+        ),
+        recovery(RecoveryArguments {
+            card: card("recovery"),
+            handle: Handle::new(),
+            lease,
+            world,
+            coordinator: handle,
+            running,
+            heartbeat: HEARTBEAT,
+            lease_for: LEASE,
+            max_claims: MAX_CLAIMS,
+        }),
+    ];
+    SupervisorSpec {
+        card: ActorCard::new(prefix.clone(), "supervisor"),
+        budget: Budget { max_restarts: 5, within: Duration::from_secs(60) },
+        backoff: Backoff { min: Duration::from_millis(100), max: Duration::from_secs(1) },
+        children,
+    }
+}
+
+/// Renews the lease of a process until it dies or is superseded.
+async fn keep_lease(sim: Arc<Sim>, process: ProcessId, lease: Arc<LeaseState>) {
+    let mut is_registered = false;
+    loop {
+        let (state, owner) = {
+            let inner = sim.lock();
+            let process = &inner.processes[process.0];
+            (process.state, process.owner.clone())
+        };
+        if state == ProcessState::Dead {
+            return;
+        }
+        if state == ProcessState::Alive && sim.database_answers() {
+            let (sent_at, now) = (Instant::now(), sim.now());
+            if !is_registered {
+                is_registered = true;
+                sim.lock().log.register(&owner, now, LEASE);
+            }
+            let renewal = sim.lock().log.renew(&owner, now, LEASE);
+            if renewal == Renewal::Superseded {
+                sim.lock().tally.superseded += 1;
+                sim.note_at(process, |_| "is superseded by another process of its name".to_owned());
+                return kill_for_good(&sim, process);
+            }
+            lease.renewed(sent_at, LEASE);
+        }
+        tokio::time::sleep(HEARTBEAT).await;
+    }
+}
+
+/// Kills a process; another one takes its place after a while, under the same name or a new one.
+pub(super) fn kill(sim: &Arc<Sim>, process: ProcessId) {
+    if sim.is_dead(process) {
+        return;
+    }
+    kill_for_good(sim, process);
+    let (node, node_id, away) = {
+        let mut inner = sim.lock();
+        inner.tally.crashes += 1;
+        let away = inner.millis(100, 9_000);
+        let renamed = inner.dice.random::<bool>();
+        let count = inner.processes.len();
+        let Process { node, owner, .. } = &inner.processes[process.0];
+        let name = if renamed { format!("node {node}.{count}") } else { owner.node_id.clone() };
+        (*node, name, away)
+    };
+    let sim = sim.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(away).await;
+        start(&sim, node, node_id).await;
+    });
+}
+
+fn kill_for_good(sim: &Arc<Sim>, process: ProcessId) {
+    sim.note_at(process, |_| "is killed".to_owned());
+    let (root, held) = {
+        let mut inner = sim.lock();
+        let process = &mut inner.processes[process.0];
+        process.state = ProcessState::Dead;
+        process.death.send_replace(true);
+        (process.root.take(), std::mem::take(&mut process.held))
+    };
+    drop(held);
+    // Nothing that its actors still do reaches anybody.
+    if let Some(root) = root {
+        tokio::spawn(async move { root.stop(STOP_TIMEOUT).await });
+    }
+}
+
+/// Stops a process for a while; then it goes on as if nothing had been.
+pub(super) fn pause(sim: &Arc<Sim>, process: ProcessId, pause: Duration) {
+    {
+        let mut inner = sim.lock();
+        if inner.processes[process.0].state != ProcessState::Alive {
+            return;
+        }
+        inner.tally.pauses += 1;
+        inner.processes[process.0].state = ProcessState::Paused;
+    }
+    sim.note_at(process, |_| format!("is stopped for {pause:?}"));
+    let sim = sim.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(pause).await;
+        let held = {
+            let mut inner = sim.lock();
+            let process = &mut inner.processes[process.0];
+            if process.state == ProcessState::Paused {
+                process.state = ProcessState::Alive;
+            }
+            std::mem::take(&mut process.held)
+        };
+        sim.note_at(process, |_| "goes on".to_owned());
+        for act in held {
+            sim.at(process, act);
+        }
+    });
+}
+
+/// Draws one of the processes that are in such a state.
+pub(super) fn pick(inner: &mut Inner, is_wanted: impl Fn(ProcessState) -> bool) -> Option<ProcessId> {
+    let there: Vec<usize> =
+        (0..inner.processes.len()).filter(|index| is_wanted(inner.processes[*index].state)).collect();
+    let drawn = inner.dice.random_range(0..there.len().max(1));
+    there.get(drawn).map(|index| ProcessId(*index))
+}
+
+/// Ends all processes, so that nothing of a run stays behind.
+pub(super) async fn stop_all(sim: &Arc<Sim>) {
+    let roots: Vec<Arc<Root>> = sim.lock().processes.iter_mut().filter_map(|process| process.root.take()).collect();
+    for process in &mut sim.lock().processes {
+        process.state = ProcessState::Dead;
+    }
+    for root in roots {
+        root.stop(STOP_TIMEOUT).await;
+    }
+}

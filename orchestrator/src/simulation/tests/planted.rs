@@ -1,0 +1,117 @@
+//! Planted bugs: each is found within a bounded number of seeds, by the invariant that it breaks; the controls break
+//! nothing.
+
+use crate::simulation::planted::{Planted, with_planted};
+use crate::simulation::verdict::{CANCEL, TOLD};
+use crate::simulation::{Faults, Plan, Tracing, run};
+
+const ENDS: &str = "every accepted saga ends";
+const COMPLETED: &str = "COMPLETED has one live payment, one decrement, one live purchase";
+const COMPENSATED: &str = "COMPENSATED has no live payment and no live purchase";
+const NO_SAGA: &str = "no payment, purchase or decrement without its saga";
+const TWICE: &str = "nothing ran twice";
+const REVERSE: &str = "compensations run in reverse order";
+
+/// As many seeds as a bug may need. Most need fewer than ten.
+const MOST_SEEDS: u64 = 400;
+/// As many seeds as a control must survive.
+const CONTROL_SEEDS: u64 = 150;
+
+const BUGS: [(Planted, &str); 18] = [
+    (Planted::SkipTombstone, COMPENSATED),
+    (Planted::TossAgain, TWICE),
+    (Planted::ForgetJournal, TWICE),
+    (Planted::RetryWithoutKey, NO_SAGA),
+    (Planted::RefundOnlyIfKnown, COMPENSATED),
+    (Planted::WriteWithoutEpoch, COMPENSATED),
+    (Planted::ClaimWithoutEpoch, REVERSE),
+    (Planted::AnswerBeforeEnd, TOLD),
+    (Planted::CompensatedUnconfirmed, COMPENSATED),
+    (Planted::NewIdAfterTakeover, ENDS),
+    (Planted::ForgetOneCompensation, COMPENSATED),
+    (Planted::CompensateBeforeTurn, COMPLETED),
+    (Planted::ForwardAfterTurn, COMPLETED),
+    (Planted::AnyConflictRefuses, COMPENSATED),
+    (Planted::LastAttemptCounts, COMPENSATED),
+    (Planted::EffectBeforeBegin, NO_SAGA),
+    (Planted::CompensateInOrder, REVERSE),
+    (Planted::IgnoreCancel, CANCEL),
+];
+
+const CONTROLS: [Planted; 2] = [Planted::IgnoreLease, Planted::UndoneActionReplays];
+
+/// Returns the mix in which a bug shows best. Most show in the mix that everybody gets.
+fn faults_for(bug: Planted) -> Faults {
+    let mix = Faults::default();
+    match bug {
+        // Two owners, of which the first knows less than the second.
+        Planted::WriteWithoutEpoch => Faults {
+            pause_at_write_rate: 0.15,
+            unreachable_rate: 0.3,
+            participant_outages: 4,
+            lost_reply_rate: 0.0,
+            lost_request_rate: 0.0,
+            ..mix
+        },
+        // An owner that dies after it turned back, for a reason that its successor has not.
+        Planted::ForwardAfterTurn | Planted::CompensateBeforeTurn => {
+            Faults { crash_at_write_rate: 0.15, crashes: 4, cancel_rate: 0.8, refusal_rate: 0.02, ..mix }
+        }
+        Planted::IgnoreCancel => Faults { cancel_rate: 1.0, refusal_rate: 0.02, ..mix },
+        _ => mix,
+    }
+}
+
+/// Returns how many seeds it takes until a planted bug breaks this invariant.
+fn seeds_until(bug: Planted, invariant: &str) -> Option<u64> {
+    let plan = Plan { faults: faults_for(bug), ..Plan::default() };
+    with_planted(bug, || {
+        (0..MOST_SEEDS).find(|seed| {
+            let report = run(*seed, &plan).unwrap();
+            report.violations.iter().any(|violation| violation.invariant == invariant)
+        })
+    })
+    .map(|seed| seed + 1)
+}
+
+#[test]
+fn every_planted_bug_is_found_by_the_invariant_that_it_breaks() {
+    let found: Vec<_> = BUGS.iter().map(|(bug, invariant)| (bug, invariant, seeds_until(*bug, invariant))).collect();
+    for (bug, invariant, seeds) in &found {
+        match seeds {
+            Some(seeds) => println!("{bug:?}: {seeds} seeds, \"{invariant}\""),
+            None => println!("{bug:?}: not found in {MOST_SEEDS} seeds, \"{invariant}\""),
+        }
+    }
+    assert!(found.iter().all(|(_, _, seeds)| seeds.is_some()), "a hole in the simulator: {found:#?}");
+}
+
+#[test]
+fn a_violation_comes_with_the_timeline_of_its_saga() {
+    with_planted(Planted::CompensatedUnconfirmed, || {
+        let plan = Plan { tracing: Tracing::On, ..Plan::default() };
+        let report = (0..MOST_SEEDS).map(|seed| run(seed, &plan).unwrap()).find(|run| !run.violations.is_empty());
+        let report = report.expect("the bug is found");
+        let violation = &report.violations[0];
+        assert!(violation.name.starts_with("saga "), "{violation:?}");
+        let timeline = report.timeline(violation);
+        assert!(timeline.contains(&format!("orders {}", violation.name)), "{timeline}");
+        assert!(timeline.contains("log: end of"), "{timeline}");
+        let others = (1..=10).map(|other| format!("saga {other} ")).filter(|other| other.trim() != violation.name);
+        for other in others {
+            assert!(!timeline.contains(&other), "{other} in the timeline of {}:\n{timeline}", violation.name);
+        }
+    });
+}
+
+#[test]
+fn what_correctness_does_not_rest_on_breaks_nothing() {
+    for control in CONTROLS {
+        with_planted(control, || {
+            for seed in 0..CONTROL_SEEDS {
+                let report = run(seed, &Plan::default()).unwrap();
+                assert!(report.violations.is_empty(), "{control:?}, seed {seed}: {:#?}", report.violations);
+            }
+        });
+    }
+}

@@ -1,0 +1,119 @@
+//! What must hold when a run is over: the invariants that `audit` and the chaos suite use too, and what only a simulator
+//! sees: what every client was told, and that no actor died of its own.
+
+use std::sync::Arc;
+
+use super::sim::Sim;
+use crate::checkout::StockRule;
+use crate::invariants::{Books, Run, Saga, judge};
+use crate::saga::{SagaId, Status};
+
+/// What a client was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) id: SagaId,
+    pub(super) what: ToldWhat,
+}
+
+/// What that was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ToldWhat {
+    /// Its end.
+    Ended(Status),
+    /// FAILED: it may still become COMPENSATED.
+    NotUndoneYet,
+    /// It is in the log.
+    Accepted,
+    /// Nothing was written.
+    NotStarted,
+}
+
+/// Something that breaks an invariant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The invariant, as a sentence.
+    pub invariant: &'static str,
+    /// The transaction, or the product.
+    pub id: String,
+    /// How the trace calls it: `saga 3`; or as `id`, if it is no saga that a client asked for.
+    pub name: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// Names what only the simulator judges.
+pub(super) const TOLD: &str = "what a client is told is what the log holds";
+pub(super) const CANCEL: &str = "a cancel that was accepted is not followed by COMPLETED";
+pub(super) const ACTORS: &str = "no saga's actor dies of its own";
+
+/// Judges a run.
+pub(super) fn violations(sim: &Arc<Sim>) -> Vec<Violation> {
+    let mut violations = nameless_violations(sim);
+    let inner = sim.lock();
+    for violation in &mut violations {
+        if let Ok(id) = violation.id.parse() {
+            violation.name = inner.trace.name(SagaId(id));
+        }
+    }
+    violations
+}
+
+fn nameless_violations(sim: &Arc<Sim>) -> Vec<Violation> {
+    let report = judge(&books(sim), Run::Over);
+    let by_books = report.verdicts.iter().flat_map(|verdict| {
+        verdict.findings.iter().map(|finding| violation(verdict.name, finding.id.clone(), finding.why.clone()))
+    });
+    by_books.chain(untrue_answers(sim)).chain(ignored_cancels(sim)).chain(dead_actors(sim)).collect()
+}
+
+fn books(sim: &Sim) -> Books {
+    let mut books = Books::default();
+    let inner = sim.lock();
+    inner.participants.into_books(&mut books);
+    for (id, row) in inner.log.rows() {
+        books.page(&id.to_string()).saga = Some(Saga {
+            status: row.status,
+            ended_at: row.ended_at,
+            stock_rule: StockRule::of_definition(row.definition),
+            cents: row.order.amount.cents(),
+            attention: row.attention.clone(),
+        });
+    }
+    books
+}
+
+fn untrue_answers(sim: &Sim) -> Vec<Violation> {
+    let inner = sim.lock();
+    let check = |told: &Told| {
+        let row = inner.log.row(told.id);
+        let holds = row.map(|row| row.status);
+        let is_true = match (told.what, holds) {
+            (ToldWhat::Ended(status), Some(now)) => status == now,
+            (ToldWhat::NotUndoneYet, Some(now)) => now == Status::Compensated || now == Status::Failed,
+            (ToldWhat::Accepted, holds) => holds.is_some(),
+            (ToldWhat::NotStarted, holds) => holds.is_none(),
+            (ToldWhat::Ended(_) | ToldWhat::NotUndoneYet, None) => false,
+        };
+        (!is_true)
+            .then(|| violation(TOLD, told.id.to_string(), format!("told {:?}, the log holds {holds:?}", told.what)))
+    };
+    inner.told.iter().filter_map(check).collect()
+}
+
+fn ignored_cancels(sim: &Sim) -> Vec<Violation> {
+    let inner = sim.lock();
+    let completed = inner
+        .cancelled
+        .iter()
+        .filter(|id| inner.log.row(**id).is_some_and(|row| row.ended_at.is_some() && row.status == Status::Completed));
+    completed.map(|id| violation(CANCEL, id.to_string(), "it is COMPLETED".to_owned())).collect()
+}
+
+fn dead_actors(sim: &Sim) -> Vec<Violation> {
+    let deaths = sim.all_running().iter().flat_map(|running| running.deaths()).collect::<Vec<_>>();
+    deaths.into_iter().map(|(id, reason)| violation(ACTORS, id.to_string(), reason)).collect()
+}
+
+fn violation(invariant: &'static str, id: String, why: String) -> Violation {
+    Violation { invariant, name: id.clone(), id, why }
+}

@@ -1,0 +1,54 @@
+//! The hold: a row that keeps every node from beginning and recovering sagas, until somebody takes it away.
+//!
+//! It is for after a restore, when nobody knows yet whether the databases fit together: what a saga would do then could
+//! make it worse. Nodes read it with each renewal of their leases and hold no lease while it is there, and without a
+//! lease nothing begins and nothing is claimed. So it holds for all nodes, also for those that start later.
+
+use chrono::{DateTime, Utc};
+use common::db::Connection;
+use tokio_postgres::Error;
+
+const PUT: &str = "insert into saga_hold (reason) values ($1) on conflict do nothing";
+
+const LOOK: &str = "select held_since, reason from saga_hold";
+
+const RELEASE: &str = "delete from saga_hold returning held_since, reason";
+
+/// A hold on all sagas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// Why, in the words of whoever put it.
+    pub reason: String,
+}
+
+/// Puts a hold; one that is there stays as it is.
+///
+/// # Errors
+/// What the database says.
+pub async fn put(connection: &mut Connection, reason: &str) -> Result<(), Error> {
+    connection.execute(PUT, &[&reason]).await?;
+    Ok(())
+}
+
+/// Returns the hold, if there is one.
+///
+/// # Errors
+/// What the database says.
+pub async fn look(connection: &mut Connection) -> Result<Option<Hold>, Error> {
+    first(connection, LOOK).await
+}
+
+/// Takes the hold away, and returns what it was; nothing where there was none.
+///
+/// # Errors
+/// What the database says.
+pub async fn release(connection: &mut Connection) -> Result<Option<Hold>, Error> {
+    first(connection, RELEASE).await
+}
+
+async fn first(connection: &mut Connection, sql: &'static str) -> Result<Option<Hold>, Error> {
+    let rows = connection.query(sql, &[]).await?;
+    Ok(rows.first().map(|row| Hold { since: row.get("held_since"), reason: row.get("reason") }))
+}

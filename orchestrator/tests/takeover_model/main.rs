@@ -1,0 +1,173 @@
+//! The takeover protocol, small enough to be checked exhaustively: every order of events, not those that a seed happens to
+//! draw. It is a model written beside the code, not the code itself; read it as the protocol's documentation.
+//!
+//! ```text
+//!   node 0, node 1        actors (one an owner; a paused one is one that does not act)
+//!      │ claim, epoch + 1    │ ask, ask to undo          │ write, under owner and epoch
+//!      ▼                     ▼                           ▼
+//!   row: owner, epoch     calls: delivered late,      row: direction, end
+//!                         twice, or never
+//!                            ▼
+//!                         participants: journal and tombstones
+//! ```
+//! One saga of two compensable steps, two nodes, and two troubles (a process or an actor dies, a lease runs out): so up to
+//! three owners in a row, all of which may act as if they were the only one. `begin` has been written; a saga without it
+//! has had no effect. What the model leaves out: reads, uncompensated steps, flags, FAILED and the attention list.
+//!
+//! [`rules::Rules`] is the protocol as a list of rules; each test but the first two breaks one and shows the way to disaster.
+
+mod model;
+mod owner;
+mod participant;
+mod row;
+mod rules;
+
+use std::collections::BTreeSet;
+
+use model::{Event, System, Takeover};
+use participant::Journal;
+use row::End;
+use rules::Rules;
+use stateright::{Checker, HasDiscoveries, Model, Path, Property};
+
+const COMPLETED: &str = "COMPLETED has every effect";
+const COMPENSATED: &str = "COMPENSATED has no effect, then and for ever";
+const ONE_END: &str = "what clients are told is what the log says";
+const ENDS: &str = "nothing is left to happen only when the saga has ended";
+
+impl Model for Takeover {
+    type State = System;
+    type Action = Event;
+
+    fn init_states(&self) -> Vec<System> {
+        vec![System::begun(&self.rules)]
+    }
+
+    fn actions(&self, system: &System, events: &mut Vec<Event>) {
+        self.what_may_happen(system, events);
+    }
+
+    /// `None` where nothing would change: what happens again without a trace is no step. Every step uses something up (a
+    /// budget) or is there for good (a call that was sent, an entry of a journal, something an owner knows, a raised
+    /// epoch), so the graph has no circles, and a system that cannot go on is where a run ends.
+    fn next_state(&self, system: &System, event: Event) -> Option<System> {
+        let mut next = system.clone();
+        self.happens(&mut next, event);
+        (next != *system).then_some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always(COMPLETED, |_, system: &System| {
+                system.row.ended != Some(End::Completed) || system.journals.iter().all(Journal::has_live_effect)
+            }),
+            Property::always(COMPENSATED, |_, system: &System| {
+                system.row.ended != Some(End::Compensated) || !system.journals.iter().any(Journal::has_live_effect)
+            }),
+            Property::always(ONE_END, |_, system: &System| {
+                system.told.iter().all(|told| system.row.ended == Some(*told))
+            }),
+            // On a graph without circles this is "every run ends with the saga's end".
+            Property::always(ENDS, |model: &Takeover, system: &System| {
+                system.row.ended.is_some() || model.can_go_on(system)
+            }),
+            // A model in which nothing ever goes wrong proves nothing.
+            Property::sometimes("a successor completes", |_, system: &System| {
+                system.row.epoch > 1 && system.row.ended == Some(End::Completed)
+            }),
+            Property::sometimes("a successor undoes", |_, system: &System| {
+                system.row.epoch > 1
+                    && system.row.ended == Some(End::Compensated)
+                    && system.journals.contains(&Journal::Undone)
+            }),
+            Property::sometimes("an undo comes before its action", |_, system: &System| {
+                system.journals.contains(&Journal::Forbidden)
+            }),
+            Property::sometimes("three owners act side by side", |_, system: &System| system.owners.len() == 3),
+        ]
+    }
+}
+
+type Run = Path<System, Event>;
+
+const THREADS: usize = 2;
+
+/// Checks the protocol under these rules in every state, which takes as long as it takes.
+fn assert_holds(rules: Rules) {
+    let checker = Takeover { rules }.checker().threads(THREADS).spawn_bfs().join();
+    println!("{} states, up to {} events long", checker.unique_state_count(), checker.max_depth());
+    let found = checker.discoveries();
+    for property in (Takeover { rules }).properties() {
+        let is_promise = !ALWAYS.contains(&property.name);
+        match found.get(property.name) {
+            Some(run) if !is_promise => panic!("{} is broken:\n{}", property.name, story(run)),
+            None if is_promise => panic!("it never happens that {}", property.name),
+            Some(_) | None => {}
+        }
+    }
+}
+
+const ALWAYS: [&str; 4] = [COMPLETED, COMPENSATED, ONE_END, ENDS];
+
+/// Asserts that breaking a rule breaks this promise, and prints the shortest way there.
+fn assert_breaks(rules: Rules, promise: &'static str) {
+    let until_found = HasDiscoveries::AnyOf(BTreeSet::from([promise]));
+    let checker = Takeover { rules }.checker().threads(THREADS).finish_when(until_found).spawn_bfs().join();
+    match checker.discovery(promise) {
+        Some(run) => println!("{promise}: broken, after {} states:\n{}", checker.unique_state_count(), story(&run)),
+        None => panic!("{promise}: not broken in any of {} states", checker.unique_state_count()),
+    }
+}
+
+/// Tells a run, an event a line.
+fn story(run: &Run) -> String {
+    let events = run.clone().into_actions();
+    events.iter().enumerate().map(|(place, event)| format!("{:>3}. {event:?}\n", place + 1)).collect()
+}
+
+#[test]
+fn the_protocol_keeps_its_promises_whatever_happens_in_whatever_order() {
+    assert_holds(Rules::PROTOCOL);
+}
+
+#[test]
+fn nothing_breaks_where_leases_are_ignored() {
+    assert_holds(Rules { claims_wait_for_the_lease: false, ..Rules::PROTOCOL });
+}
+
+#[test]
+fn without_a_raised_epoch_an_earlier_owner_ends_what_it_knows_only_half_of() {
+    assert_breaks(Rules { claims_raise_the_epoch: false, ..Rules::PROTOCOL }, COMPENSATED);
+}
+
+/// The owner's process stands beside the epoch in every write's condition and would hide it for most of the runs.
+#[test]
+fn without_the_check_of_owner_and_epoch_an_earlier_owner_ends_what_it_knows_only_half_of() {
+    let rules = Rules { writes_check_the_epoch: false, writes_check_the_owner: false, ..Rules::PROTOCOL };
+    assert_breaks(rules, COMPENSATED);
+}
+
+#[test]
+fn without_a_durable_turn_before_the_first_undo_a_successor_completes_what_is_being_undone() {
+    assert_breaks(Rules { undo_waits_for_the_durable_turn: false, ..Rules::PROTOCOL }, COMPLETED);
+}
+
+#[test]
+fn without_tombstones_an_action_arrives_after_its_undo() {
+    assert_breaks(Rules { undos_leave_tombstones: false, ..Rules::PROTOCOL }, COMPENSATED);
+}
+
+#[test]
+fn without_a_refusal_of_what_was_undone_an_action_happens_twice() {
+    assert_breaks(Rules { what_was_undone_is_refused: false, ..Rules::PROTOCOL }, COMPENSATED);
+}
+
+#[test]
+fn without_the_assumption_that_everything_may_have_happened_a_successor_leaves_effects() {
+    assert_breaks(Rules { successors_undo_every_step: false, ..Rules::PROTOCOL }, COMPENSATED);
+}
+
+#[test]
+fn without_successors_a_crash_leaves_a_saga_without_end() {
+    assert_breaks(Rules { the_dead_are_succeeded: false, ..Rules::PROTOCOL }, ENDS);
+}

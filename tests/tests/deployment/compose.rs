@@ -1,0 +1,226 @@
+//! The compose files.
+
+use serde_json::Value;
+
+use crate::files::{
+    assert_pinned, assert_runs_as_itself, list, parse, path, read, services, settings, substitute, text, texts,
+    variables,
+};
+
+const PRODUCTION: &str = "docker-compose.prod.yml";
+const DEVELOPMENT: &str = "docker-compose.yml";
+
+/// Containers that run to an end.
+const JOBS: [&str; 2] = ["migrate", "tools"];
+/// What else the production file starts, and what only with the profile `observability`.
+const OTHERS: [&str; 3] = ["traefik", "postgres", "migrate"];
+const OBSERVERS: [&str; 3] = ["prometheus", "grafana", "otel-collector"];
+/// Its image holds its program and nothing that could ask it.
+const WITHOUT_HEALTH_CHECK: &str = "otel-collector";
+
+fn compose(file: &str) -> Value {
+    parse(file, &substitute(&read(file), &variables()))
+}
+
+fn members(document: &Value) -> Vec<(&str, &Value)> {
+    let services = document["services"].as_object().expect("services");
+    services.iter().map(|(name, service)| (name.as_str(), service)).collect()
+}
+
+#[test]
+fn every_service_of_the_code_runs_and_nothing_that_nobody_knows() {
+    let document = compose(PRODUCTION);
+    let mut expected: Vec<String> = services().into_keys().collect();
+    expected.extend(OTHERS.iter().chain(&OBSERVERS).chain(&["tools"]).map(|name| (*name).to_owned()));
+    expected.sort();
+    let mut found: Vec<String> = members(&document).into_iter().map(|(name, _)| name.to_owned()).collect();
+    found.sort();
+    assert_eq!(found, expected);
+    for (name, service) in members(&document) {
+        let profile = match name {
+            "tools" => serde_json::json!(["tools"]),
+            name if OBSERVERS.contains(&name) => serde_json::json!(["observability"]),
+            _ => Value::Null,
+        };
+        assert_eq!(service["profiles"], profile, "{name}");
+    }
+    for (name, port) in services() {
+        let service = &document["services"][&name];
+        assert_eq!(list(&service["command"]), ["serve", &name], "{name}");
+        let check = format!("http://127.0.0.1:{port}/health/");
+        assert_eq!(list(&service["healthcheck"]["test"]), ["CMD", "/usr/local/bin/ecommerce", "health", &check]);
+        assert_runs_as_itself(&name, &texts(&service["environment"]));
+    }
+}
+
+#[test]
+fn the_jobs_have_what_they_need_and_no_service_has_it() {
+    use secrecy::ExposeSecret;
+    let document = compose(PRODUCTION);
+    for job in JOBS {
+        let settings = settings(&texts(&document["services"][job]["environment"]));
+        for service in services().into_keys() {
+            let password = settings.service(&service).database_password.expose_secret();
+            assert_eq!(password, format!("secret-of-{service}_db_password"), "{job}");
+        }
+        let url: tokio_postgres::Config = settings.database.url.expose_secret().parse().expect("a URL");
+        assert_eq!(url.get_user(), (job == "migrate").then_some("postgres"), "only migrations need an administrator");
+    }
+    assert_eq!(list(&document["services"]["migrate"]["command"]), ["migrate"]);
+    assert_eq!(document["services"]["migrate"]["build"]["dockerfile"], "docker/Dockerfile");
+}
+
+#[test]
+fn nothing_starts_before_what_it_needs() {
+    for file in [PRODUCTION, DEVELOPMENT] {
+        let document = compose(file);
+        for service in services().into_keys() {
+            let needs = &document["services"][&service]["depends_on"];
+            assert_eq!(needs["postgres"]["condition"], "service_healthy", "{file}: {service}");
+            assert_eq!(needs["migrate"]["condition"], "service_completed_successfully", "{file}: {service}");
+        }
+        let migrate = &document["services"]["migrate"];
+        assert_eq!(migrate["depends_on"]["postgres"]["condition"], "service_healthy", "{file}");
+        assert_eq!(migrate["restart"], "on-failure", "{file}: one that has succeeded stays ended");
+    }
+}
+
+#[test]
+fn every_container_is_watched_limited_started_again_and_its_log_rotated() {
+    let document = compose(PRODUCTION);
+    for (name, service) in members(&document) {
+        let is_job = JOBS.contains(&name);
+        match name {
+            _ if is_job => assert_eq!(service["healthcheck"]["disable"], true, "{name}"),
+            WITHOUT_HEALTH_CHECK => assert!(service["healthcheck"].is_null(), "{name}"),
+            _ => {
+                let check = &service["healthcheck"];
+                assert_eq!(check["test"][0], "CMD", "{name}: without a shell");
+                for knob in ["interval", "timeout", "retries"] {
+                    assert!(!check[knob].is_null(), "{name}: {knob}");
+                }
+            }
+        }
+        assert!(service["mem_limit"].is_string(), "{name}");
+        assert!(text(&service["cpus"]).parse::<f64>().is_ok(), "{name}");
+        assert_eq!(service["security_opt"], serde_json::json!(["no-new-privileges:true"]), "{name}");
+        assert_eq!(service["logging"]["driver"], "json-file", "{name}");
+        assert_eq!(service["logging"]["options"]["max-size"], "10m", "{name}");
+        assert_eq!(service["logging"]["options"]["max-file"], "5", "{name}");
+        let restart = match name {
+            "tools" => Value::Null,
+            "migrate" => "on-failure".into(),
+            _ => "unless-stopped".into(),
+        };
+        assert_eq!(service["restart"], restart, "{name}");
+        // PostgreSQL's image changes its user and owns its data by itself.
+        if name != "postgres" {
+            assert_eq!(service["cap_drop"], serde_json::json!(["ALL"]), "{name}");
+        }
+        if !["postgres", "grafana"].contains(&name) {
+            assert_eq!(service["read_only"], true, "{name}");
+        }
+        assert_pinned(service["image"].as_str().expect("an image"));
+    }
+}
+
+#[test]
+fn a_service_has_time_to_stop() {
+    let settings = common::config::ConfigSource::embedded("default").load().expect("valid");
+    let needed = settings.orchestrator.grace_ms + settings.http.drain_grace_ms;
+    let document = compose(PRODUCTION);
+    for service in services().into_keys() {
+        let given = text(&document["services"][&service]["stop_grace_period"]);
+        let given: u64 = given.trim_end_matches('s').parse().expect("seconds");
+        assert!(given * 1000 > needed, "{service}: {given} s, and a stop may take {needed} ms");
+    }
+}
+
+#[test]
+fn nothing_hinders_a_second_replica() {
+    for (name, service) in members(&compose(PRODUCTION)) {
+        assert!(service["container_name"].is_null() && service["hostname"].is_null(), "{name}");
+        if services().contains_key(name) {
+            assert!(service["ports"].is_null() && service["volumes"].is_null(), "{name}");
+            assert!(service["networks"].is_array(), "{name}: a network with an address of its own");
+        }
+    }
+}
+
+#[test]
+fn only_traefik_is_reached_from_outside() {
+    let document = compose(PRODUCTION);
+    for (name, service) in members(&document) {
+        let ports = service["ports"].as_array().map(|ports| ports.iter().map(text).collect()).unwrap_or_default();
+        let open: Vec<String> = ports;
+        let open: Vec<&String> = open.iter().filter(|port| !port.starts_with("127.0.0.1:")).collect();
+        match name {
+            "traefik" => assert_eq!(open, ["80:80", "443:443"]),
+            _ => assert!(open.is_empty(), "{name}: {open:?}"),
+        }
+    }
+    let traefik = &document["services"]["traefik"];
+    assert!(list(&traefik["ports"]).contains(&"127.0.0.1:8080:8080".to_owned()));
+    assert_eq!(list(&traefik["networks"]), ["edge"], "Traefik does not reach the databases");
+    assert!(list(&traefik["command"]).contains(&"--providers.docker.network=ecommerce_edge".to_owned()));
+    assert!(list(&traefik["command"]).contains(&"--providers.docker.exposedByDefault=false".to_owned()));
+    assert_eq!(document["networks"]["edge"]["name"], "ecommerce_edge");
+    assert_eq!(document["networks"]["backend"]["internal"], true);
+    assert_eq!(list(&document["services"]["postgres"]["networks"]), ["backend"]);
+}
+
+#[test]
+fn the_connections_of_a_scaled_system_fit_into_the_server() {
+    let document = compose(PRODUCTION);
+    let pool: u64 = text(&document["services"]["payments"]["environment"]["ECOMMERCE__DATABASE__POOL_SIZE"])
+        .parse()
+        .expect("a number");
+    let command = list(&document["services"]["postgres"]["command"]).join(" ");
+    let max = command.split_once("max_connections=").expect("a limit").1;
+    let max: u64 = max.split(' ').next().expect("a number").parse().expect("a number");
+    // Five replicas of each of the five, with a lease each, and ten for people.
+    assert!(5 * 5 * (pool + 1) + 10 <= max, "{pool} {max}");
+}
+
+#[test]
+fn what_is_mounted_is_there() {
+    for file in [PRODUCTION, DEVELOPMENT] {
+        let document = compose(file);
+        let volumes = document["volumes"].as_object().expect("volumes");
+        for (name, service) in members(&document) {
+            for mount in service["volumes"].as_array().into_iter().flatten().map(text) {
+                let source = mount.split(':').next().expect("a source");
+                match source.strip_prefix("./") {
+                    // What watches the system is a part that can be left out, but not half there.
+                    Some(_) if OBSERVERS.contains(&name) && !path("docker/prometheus").exists() => {}
+                    Some(inside) => assert!(path(inside).exists(), "{file}: {name} mounts {source}"),
+                    None if source.starts_with('/') => assert_eq!(source, "/var/run/docker.sock", "{file}: {name}"),
+                    None => assert!(volumes.contains_key(source), "{file}: {name} mounts {source}"),
+                }
+                let is_written = volumes.contains_key(source);
+                assert_eq!(!mount.ends_with(":ro"), is_written, "{file}: {name} mounts {mount}");
+            }
+        }
+    }
+}
+
+#[test]
+fn development_has_every_service_on_its_port_of_this_machine_and_no_proxy() {
+    let document = compose(DEVELOPMENT);
+    let mut expected: Vec<String> = services().into_keys().chain(["migrate", "postgres"].map(str::to_owned)).collect();
+    expected.sort();
+    let mut found: Vec<String> = members(&document).into_iter().map(|(name, _)| name.to_owned()).collect();
+    found.sort();
+    assert_eq!(found, expected);
+    for (name, port) in services() {
+        let service = &document["services"][&name];
+        assert_eq!(list(&service["ports"]), [format!("127.0.0.1:{port}:{port}")], "{name}");
+        let check = format!("http://127.0.0.1:{port}/health/");
+        assert_eq!(list(&service["healthcheck"]["test"]), ["CMD", "/usr/local/bin/ecommerce", "health", &check]);
+        let settings = settings(&texts(&service["environment"]));
+        assert_eq!(settings.profile, "development");
+        for (other, port) in services() {
+            assert_eq!(settings.service(&other).url, format!("http://{other}:{port}"), "{name}");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The files, as data.
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use common::config::{ConfigSource, Settings};
+use regex::{Captures, Regex};
+use serde_json::Value;
+
+/// The services of the code, with their ports.
+pub(crate) fn services() -> BTreeMap<String, u16> {
+    let settings = ConfigSource::embedded("default").load().expect("the defaults are valid");
+    settings.services.iter().map(|(name, service)| (name.clone(), service.port)).collect()
+}
+
+pub(crate) fn path(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(name)
+}
+
+pub(crate) fn read(name: &str) -> String {
+    fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// Reads a file of one YAML document, with its merge keys applied.
+pub(crate) fn yaml(name: &str) -> Value {
+    parse(name, &read(name))
+}
+
+pub(crate) fn parse(name: &str, text: &str) -> Value {
+    serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The variables of `.env.example`, with a value for each secret that it leaves open.
+pub(crate) fn variables() -> BTreeMap<String, String> {
+    let lines = read(".env.example");
+    let assignments = lines.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    assignments
+        .map(|line| {
+            let (name, value) = line.split_once('=').unwrap_or_else(|| panic!("no assignment: {line}"));
+            let is_open = value.is_empty() && (name.ends_with("_PASSWORD") || name.ends_with("_TOKEN"));
+            let value = if is_open { format!("secret-of-{}", name.to_lowercase()) } else { value.to_owned() };
+            (name.to_owned(), value)
+        })
+        .collect()
+}
+
+/// The variables that a file asks for: their names, and what stands for those that are not set.
+pub(crate) fn asked_for(text: &str) -> Vec<(String, String)> {
+    let reference = reference();
+    reference.captures_iter(text).map(|found| (found[1].to_owned(), found[2].to_owned())).collect()
+}
+
+fn reference() -> Regex {
+    Regex::new(r"\$\{([A-Z_]+)((?::[-?][^}]*)?)\}").expect("a regular expression")
+}
+
+/// Puts variables in as compose does; `$$` is a dollar.
+pub(crate) fn substitute(text: &str, variables: &BTreeMap<String, String>) -> String {
+    let value = |found: &Captures<'_>| match variables.get(&found[1]).filter(|value| !value.is_empty()) {
+        Some(value) => value.clone(),
+        None => found[2].strip_prefix(":-").unwrap_or_default().to_owned(),
+    };
+    reference().replace_all(text, value).replace("$$", "$")
+}
+
+/// Returns an object's members as texts.
+pub(crate) fn texts(object: &Value) -> BTreeMap<String, String> {
+    let members = object.as_object().unwrap_or_else(|| panic!("no object: {object}"));
+    members.iter().map(|(name, value)| (name.clone(), text(value))).collect()
+}
+
+pub(crate) fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+pub(crate) fn list(value: &Value) -> Vec<String> {
+    value.as_array().unwrap_or_else(|| panic!("no list: {value}")).iter().map(text).collect()
+}
+
+/// Loads the configuration as a container with these variables would: an unknown or bad one is an error.
+pub(crate) fn settings(environment: &BTreeMap<String, String>) -> Settings {
+    let profile = environment.get("ECOMMERCE_PROFILE").expect("a profile is chosen");
+    let mut source = ConfigSource::embedded(profile);
+    source.env = environment.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    source.load().unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// Asserts that a service that runs with these variables finds the others by their names, and its database as itself.
+pub(crate) fn assert_runs_as_itself(service: &str, environment: &BTreeMap<String, String>) {
+    use secrecy::ExposeSecret;
+    let settings = settings(environment);
+    assert!(settings.is_production(), "{service}");
+    for (other, port) in services() {
+        assert_eq!(settings.service(&other).port, port, "{service}");
+        assert_eq!(settings.service(&other).url, format!("http://{other}:{port}"), "{service}");
+        let has_password = !settings.service(&other).database_password.expose_secret().is_empty();
+        assert_eq!(has_password, other == service, "{service} has its own password and no other one: {other}");
+    }
+    let url: tokio_postgres::Config = settings.database_url(service).expose_secret().parse().expect("a URL");
+    assert_eq!(url.get_user(), Some(settings.service(service).database.as_str()));
+    let administrator: tokio_postgres::Config = settings.database.url.expose_secret().parse().expect("a URL");
+    assert!(administrator.get_user().is_none() && administrator.get_password().is_none(), "{service}");
+    for token in [&settings.auth.operator_token, &settings.auth.service_token] {
+        assert!(!token.expose_secret().is_empty(), "{service}");
+    }
+    assert!(settings.orchestrator.node_id.is_empty(), "replicas must not share an identity");
+}
+
+/// Asserts that an image is named by a version, so that the same file is the same system tomorrow.
+pub(crate) fn assert_pinned(image: &str) {
+    let is_ours = image == "ecommerce-saga:latest";
+    let (_, tag) = image.rsplit_once(':').unwrap_or_else(|| panic!("{image} has no tag"));
+    assert!(is_ours || tag.trim_start_matches('v').starts_with(|first: char| first.is_ascii_digit()), "{image}");
+}
