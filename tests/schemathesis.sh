@@ -69,7 +69,7 @@ failed=()
 began=$SECONDS
 for service in "${services[@]}"; do
   # Failure settings that are made up would make the others fail, so they come last. A stream of events never ends.
-  if check "$service" --exclude-operation-id changeFaults --exclude-operation-id listen; then
+  if check "$service" --exclude-operation-id changeFaults --exclude-operation-id changeAllFaults --exclude-operation-id listen; then
     say "$service: $(grep -E '^  [0-9]+ generated' "$work/$service.log" | sed 's/^ *//')"
   else
     failed+=("$service")
@@ -77,8 +77,9 @@ for service in "${services[@]}"; do
   fi
 done
 for service in "${services[@]}"; do
-  [ "$service" != orchestrator ] || continue
-  check "$service" --include-operation-id changeFaults || { failed+=("$service: changeFaults"); cat "$work/$service.log"; }
+  operation=changeFaults
+  [ "$service" != orchestrator ] || operation=changeAllFaults
+  check "$service" --include-operation-id "$operation" || { failed+=("$service: $operation"); cat "$work/$service.log"; }
 done
 if [ ${#failed[@]} -gt 0 ]; then
   say "not as described: ${failed[*]}"

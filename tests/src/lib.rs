@@ -12,6 +12,7 @@
 pub mod actors;
 pub mod api_description;
 pub mod books;
+pub mod browser;
 pub mod chance;
 pub mod cluster;
 pub mod database;

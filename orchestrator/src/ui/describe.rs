@@ -10,11 +10,8 @@ use super::services::ServicesView;
 use super::summary::SummaryView;
 use crate::saga::Status;
 
-const TAG: &str = "dashboard";
-
 pub(super) fn page() -> Description {
     Description::new("dashboard", "The dashboard, as a page")
-        .tag(TAG)
         .answer_of(200, "text/html; charset=utf-8", schema::string(), "The page.")
         .answer_of(302, "text/plain; charset=utf-8", schema::string(), "Its path ends with a slash.")
         .mark(302, Header::Location)
@@ -25,7 +22,6 @@ pub(super) fn file() -> Description {
     let types = ["text/html; charset=utf-8", "text/javascript; charset=utf-8", "text/css; charset=utf-8"];
     let types = types.into_iter().chain(["image/svg+xml", "text/plain; charset=utf-8"]);
     let description = Description::new("dashboardFile", "A file of the dashboard")
-        .tag(TAG)
         .path("file", schema::text(1, 200), "Its name, slashes included.")
         .problem(404, "There is no such file.");
     let description =
@@ -35,14 +31,12 @@ pub(super) fn file() -> Description {
 
 pub(super) fn summary() -> Description {
     Description::new("showSummary", "How many purchases stand how, and how they ended lately")
-        .tag(TAG)
         .detail("Cheap however many there are; at most a second old.")
         .answer::<SummaryView>(200, "The system in numbers.")
 }
 
 pub(super) fn list() -> Description {
     Description::new("searchPurchases", "The purchases, newest first, in parts, without counting them")
-        .tag(TAG)
         .query("status", schema::one_of(Status::ALL.map(Status::as_str)), "Only those that stand so.")
         .query("user_id", schema::text(1, 100), "Only those of this user.")
         .query("text", schema::text(0, MAX_TEXT), "Only those with this in their id, user, product or error.")
@@ -54,21 +48,18 @@ pub(super) fn list() -> Description {
 
 pub(super) fn services() -> Description {
     Description::new("showServices", "The supervision trees of all services and their replicas")
-        .tag(TAG)
         .answer::<ServicesView>(200, "The trees; those that did not answer are named.")
         .problem(404, "This is off here.")
 }
 
 pub(super) fn faults() -> Description {
     Description::new("showAllFaults", "The failure settings of all services and their replicas")
-        .tag(TAG)
         .answer::<AllFaultsView>(200, "The settings in force; those that did not answer are named.")
         .problem(404, "This is off here.")
 }
 
 pub(super) fn change_faults() -> Description {
     Description::new("changeAllFaults", "Changes failure settings of services and all their replicas")
-        .tag(TAG)
         .detail("A service takes its part as a whole or not at all. It lasts until the next reload or restart.")
         .body::<AllFaultsChange>(json!({ "payments": { "charge": { "failure_rate": 0.5 } } }))
         .answer::<AllFaultsView>(200, "The settings that are in force now.")

@@ -4,6 +4,8 @@
 import { createStore, remember, remembered, session } from "./store.js";
 
 const KEY = "ecommerce-saga-token";
+const BUY_ATTEMPTS = 3;
+const BUY_PAUSE_MS = 300;
 const root = new URL("..", document.baseURI);
 
 /** The bearer token; empty: none. */
@@ -75,10 +77,19 @@ export const get = (path, options) => call("GET", path, options);
 export const post = (path, body, options) => call("POST", path, { body, ...options });
 export const put = (path, body, options) => call("PUT", path, { body, ...options });
 
-/** Buys something without waiting for the end, and returns its id. */
+/** Tells this purchase from any other. (`crypto.randomUUID` is not there on plain HTTP.) */
+const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
+/** Buys something without waiting for the end, and returns its id. Asked again with its key, it is bought once. */
 export async function buy(userId) {
-  const amount = Math.round(100 + Math.random() * 49900) / 100;
-  const order = { user_id: userId, amount };
-  const answer = await post("saga/transaction", order, { headers: { prefer: "respond-async" }, accept: [409, 502] });
-  return answer.transaction_id;
+  const order = { user_id: userId, amount: Math.round(100 + Math.random() * 49900) / 100 };
+  const options = { headers: { prefer: "respond-async", "idempotency-key": newKey() }, accept: [409, 502] };
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return (await post("saga/transaction", order, options)).transaction_id;
+    } catch (error) {
+      if (attempt === BUY_ATTEMPTS || ![0, 503].includes(error.status)) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, BUY_PAUSE_MS * attempt));
+  }
 }

@@ -2,7 +2,7 @@
 
 import { useState } from "../vendor/preact/htm-preact.js";
 import { get, post } from "./api.js";
-import { ago, amount, moment, number, shortId } from "./format.js";
+import { ago, amount, explained, moment, number, shortId } from "./format.js";
 import { t } from "./i18n.js";
 import { Empty, Loaded, Status, html } from "./parts.js";
 import { Resolve } from "./resolve.js";
@@ -31,7 +31,7 @@ function Item({ saga, reload, resolve }) {
       <div class="actions"><button class="button primary small" data-testid="retry" onClick=${retry}>${t("retry")}</button>
         <button class="button small" data-testid="resolve" onClick=${() => resolve(saga.transaction_id)}>${t("resolve")}</button></div></div>
     <p class="waiting-reason">${attention.reason}</p>
-    ${attention.last_error && html`<p class="waiting-error"><b>${t("lastError")}:</b> ${attention.last_error}</p>`}
+    ${attention.last_error && html`<p class="waiting-error"><b>${t("lastError")}:</b> ${explained(attention.last_error)}</p>`}
     <dl class="facts">${facts.map(([name, value]) => html`<div key=${name}><dt>${t(name)}</dt><dd>${value}</dd></div>`)}</dl></li>`;
 }
 

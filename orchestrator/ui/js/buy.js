@@ -28,7 +28,7 @@ async function buyMany(count) {
   await Promise.all(Array.from({ length: Math.min(AT_A_TIME, count) }, worker));
   const reason = failure?.status === 0 ? t("noAnswer") : failure?.message;
   if (failure) say(t("boughtSome", { n: number(accepted), all: number(count), reason }), "bad");
-  else say(t("bought", { n: number(accepted) }));
+  else say(accepted === 1 ? t("boughtOne") : t("bought", { n: number(accepted) }));
 }
 
 export function BuyButtons() {

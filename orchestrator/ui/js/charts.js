@@ -9,7 +9,7 @@ import { html } from "./parts.js";
 import { useStore } from "./store.js";
 import { summary } from "./summary.js";
 
-const HEIGHT = 170;
+const HEIGHT = 168;
 const SPAN_S = 300;
 // Rates jump from second to second; a bucket of some seconds shows the trend.
 const BUCKET_S = 5;
@@ -32,8 +32,8 @@ function axes(format, grid, text) {
   const shared = { stroke: text, grid: { stroke: grid, width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
   const hour = new Intl.DateTimeFormat(language.get(), { timeStyle: "short" });
   return [
-    { ...shared, grid: { show: false }, space: 70, values: (_, splits) => splits.map((second) => hour.format(second * 1000)) },
-    { ...shared, size: 58, space: 34, values: (_, splits) => splits.map(format) },
+    { ...shared, grid: { show: false }, size: 30, space: 70, values: (_, splits) => splits.map((second) => hour.format(second * 1000)) },
+    { ...shared, size: 62, space: 32, values: (_, splits) => splits.map(format) },
   ];
 }
 
@@ -50,13 +50,13 @@ function Chart({ data, series, format, label }) {
       const names = series.map(({ colour }) => colour);
       const [grid, text, ...strokes] = colours(["grid", "muted", ...names]);
       const lines = series.map(({ fill, dash, width: thickness = 2 }, index) => ({
-        stroke: strokes[index], fill: fill ? faded(strokes[index], 0.22) : undefined, dash, width: thickness,
-        points: { show: false }, spanGaps: false, paths: fill ? uPlot.paths.stepped({ align: 1 }) : undefined,
+        stroke: strokes[index], fill: fill ? faded(strokes[index], fill) : undefined, dash, width: thickness,
+        points: { show: !fill, size: 5 }, spanGaps: true, paths: fill ? uPlot.paths.bars({ size: [0.86, 40], align: 1, radius: 0.15 }) : undefined,
       }));
       chart.current = new uPlot({
         width, height: HEIGHT, padding: [10, 6, 0, 0], legend: { show: false },
         cursor: { show: false },
-        scales: { x: { time: true, range: (_, __, max) => [max - SPAN_S, max] }, y: { range: (_, __, max) => [0, Math.max(max, 0.001) * 1.15] } },
+        scales: { x: { time: true, range: (_, __, max) => [max - SPAN_S, max + BUCKET_S] }, y: { range: (_, __, max) => [0, Math.max(max, 0.001) * 1.15] } },
         axes: axes(format, grid, text), series: [{}, ...lines],
       }, latest.current, element.current);
     };
@@ -120,6 +120,8 @@ export function Charts() {
   }, [value]);
   if (!shown) return html`<div class="charts"><section class="card chart-card skeleton"></section><section class="card chart-card skeleton"></section></div>`;
   const column = (read) => shown.map(read);
+  // Nothing is no bar, not one of no height.
+  const ended = (...names) => column((bucket) => names.reduce((sum, name) => sum + bucket[name], 0) / BUCKET_S || null);
   const at = column(({ at }) => at);
   const whole = shown.slice(-3, -1);
   const rate = (name) => whole.reduce((sum, bucket) => sum + bucket[name], 0) / (BUCKET_S * whole.length);
@@ -127,7 +129,7 @@ export function Charts() {
   const isQuiet = !last;
   const perSecond = (n) => `${number(n, n < 10 ? 1 : 0)}${t("perSecond")}`;
   const rates = [["COMPLETED", "completed"], ["COMPENSATED", "compensated"], ["FAILED", "failed"]]
-    .map(([status, name]) => ({ colour: status, dash: status === "COMPENSATED", name: t(status), value: perSecond(rate(name)) }));
+    .map(([status, name]) => ({ colour: status, name: t(status), value: perSecond(rate(name)) }));
   const times = [["p50", t("median")], ["p90", t("nine")], ["p99", t("ninetynine")]]
     .map(([name, text], index) => ({ colour: name, dash: index > 0, name: text, value: span(last?.[name]) }));
   const told = (items) => items.map(({ name, value: text }) => `${name} ${text}`).join(", ");
@@ -135,8 +137,8 @@ export function Charts() {
     <${Panel} title=${t("throughput")} about="${t("throughputIs")} · ${t("fiveMinutes")}">
       <${Key} items=${rates} />
       <${Chart} key="rates" label="${t("throughput")}: ${told(rates)}" format=${(n) => number(n, 1)}
-        data=${[at, column((b) => (b.completed + b.compensated + b.failed) / BUCKET_S), column((b) => (b.completed + b.failed) / BUCKET_S), column((b) => b.failed / BUCKET_S)]}
-        series=${[{ colour: "COMPENSATED", fill: true, dash: [5, 3] }, { colour: "COMPLETED", fill: true }, { colour: "FAILED", fill: true }]} />
+        data=${[at, ended("completed", "compensated", "failed"), ended("completed", "failed"), ended("failed")]}
+        series=${[{ colour: "COMPENSATED", fill: 0.25, width: 1 }, { colour: "COMPLETED", fill: 0.85, width: 1 }, { colour: "FAILED", fill: 0.85, width: 1 }]} />
     </${Panel}>
     <${Panel} title=${t("latency")} about="${t("latencyIs")} · ${t("fiveMinutes")}">
       <${Key} items=${times} />

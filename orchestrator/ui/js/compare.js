@@ -5,7 +5,7 @@ import { get } from "./api.js";
 import { t } from "./i18n.js";
 import { Failure, Loading, html } from "./parts.js";
 
-const HIDDEN = ["timeline", "outputs"];
+const HIDDEN = ["timeline", "steps", "outputs"];
 
 function Pairs({ of }) {
   const rows = Object.entries(of).filter(([name, value]) => value !== null && !HIDDEN.includes(name));
@@ -32,6 +32,6 @@ export function Compared({ id }) {
   const { value, error, isLoading } = state;
   return html`<section class="card compare"><header><h2>${t("holds")}</h2><button id="compare" class="button small" onClick=${look}>${t("holdsShow")}</button></header>
     ${isLoading && html`<${Loading} />`}${error && html`<${Failure} error=${error} again=${look} />`}
-    ${value && html`<h3>${t("orchestrator")}</h3>${value.log ? html`<${Pairs} of=${value.log} />` : html`<p class="note">${t("holdsNothing")}</p>`}
-      ${Object.entries(value.participants).map(([name, held]) => html`<h3 key=${name}>${t(name)}</h3><${Held} held=${held} />`)}`}</section>`;
+    ${value && html`<div class="held"><div><h3>${t("orchestrator")}</h3>${value.log ? html`<${Pairs} of=${value.log} />` : html`<p class="note">${t("holdsNothing")}</p>`}</div>
+      ${Object.entries(value.participants).map(([name, held]) => html`<div key=${name}><h3>${t(name)}</h3><${Held} held=${held} /></div>`)}</div>`}</section>`;
 }

@@ -1,6 +1,6 @@
 // Numbers, times and amounts as readers of the chosen language write them.
 
-import { language } from "./i18n.js";
+import { language, t } from "./i18n.js";
 
 const cache = new Map();
 
@@ -47,6 +47,19 @@ export const shortId = (id) => `…${id.slice(-8)}`;
 
 /** The trace of a saga: all its calls carry its id as trace id. */
 export const traceId = (id) => id.replaceAll("-", "");
+
+/** An error of a saga in words: who refused and why. What has another form is shown as it is. */
+export function explained(error) {
+  if (!error) return "";
+  const refusal = /^\d{3}: (\w+) conflict: (.*)$/s.exec(error);
+  if (refusal) return t("why_refused", { service: t(refusal[1]), message: refusal[2] });
+  const silence = /^503: Service (\w+) unavailable$/.exec(error);
+  if (silence) return t("why_unavailable", { service: t(silence[1]) });
+  const timeout = /^504: Timeout while communicating with (\w+)$/.exec(error);
+  if (timeout) return t("why_timeout", { service: t(timeout[1]) });
+  if (error === "408: Deadline passed") return t("why_deadline");
+  return error === "409: Cancelled" ? t("why_cancelled") : error;
+}
 
 /** Milliseconds from its acceptance to its end, or to now. */
 export const duration = (saga) => (saga.completed_at ? new Date(saga.completed_at) : Date.now()) - new Date(saga.created_at);

@@ -23,8 +23,11 @@ function settingsOf(value) {
   return Object.fromEntries(value.services.map((service) => [service.service, inForce(service)]).filter(([, faults]) => faults));
 }
 
+/** The operations without the seed; what the saga does before what undoes it. */
 function onlyOperations(faults) {
-  return Object.fromEntries(Object.entries(faults).filter(([, value]) => typeof value === "object"));
+  const operations = Object.entries(faults).filter(([, value]) => typeof value === "object");
+  const isAction = ([name]) => ACTIONS.some(([, action]) => action === name);
+  return Object.fromEntries([...operations.filter(isAction), ...operations.filter((one) => !isAction(one))]);
 }
 
 /** Every rate of every operation set to nothing, with a change on top. */

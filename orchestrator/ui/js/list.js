@@ -2,7 +2,7 @@
 
 import { useEffect, useRef, useState } from "../vendor/preact/htm-preact.js";
 import { get } from "./api.js";
-import { ago, amount, duration, moment, shortId, span } from "./format.js";
+import { ago, amount, duration, explained, moment, shortId, span } from "./format.js";
 import { t } from "./i18n.js";
 import { Empty, Loaded, Status, StepMark, html } from "./parts.js";
 import { remember, remembered, local } from "./store.js";
@@ -92,11 +92,11 @@ function Row({ saga }) {
     <td class="c-status"><${Status} status=${saga.status} /></td>
     <th scope="row" class="c-id"><a href=${link} title=${saga.transaction_id}><code>${shortId(saga.transaction_id)}</code></a></th>
     <td class="c-user">${saga.user_id}</td>
-    <td class="c-steps">${saga.steps.map((step) => html`<${StepMark} step=${step} key=${step.step} />`)}</td>
+    <td class="c-steps"><div class="marks">${saga.steps.map((step) => html`<${StepMark} step=${step} saga=${saga} key=${step.step} />`)}</div></td>
     <td class="c-amount number">${amount(saga.amount)}</td>
     <td class="c-took number">${span(duration(saga))}</td>
     <td class="c-started" title=${moment(saga.created_at)}>${ago(saga.created_at)}</td>
-    <td class="c-reason" title=${saga.error_message ?? ""}>${saga.error_message ?? ""}</td></tr>`;
+    <td class="c-reason" title=${saga.error_message ?? ""}>${explained(saga.error_message)}</td></tr>`;
 }
 
 function Table({ sagas }) {

@@ -52,7 +52,7 @@ function Choices() {
     setTheme(value);
     applyTheme(value);
   };
-  return html`<div class="choices">
+  return html`<div class="choices"><a class="api" href="../docs">${t("api")}</a>
     <label><span class="hidden">${t("theme")}</span><select id="theme" value=${theme} onChange=${(event) => choose(event.target.value)}>
       <option value="auto">${t("themeAuto")}</option><option value="light">${t("themeLight")}</option><option value="dark">${t("themeDark")}</option></select></label>
     <label><span class="hidden">${t("language")}</span><select id="language" value=${language.get()} onChange=${(event) => setLanguage(event.target.value)}>
@@ -104,7 +104,7 @@ function App() {
   }, [view, id]);
   const lang = language.get();
   return html`<a class="skip" href="#content" onClick=${(event) => { event.preventDefault(); main.current.focus(); }}>${t("skip")}</a>
-    <header class="bar"><a class="brand" href="#/"><img src="favicon.svg" alt="" width="26" height="26" /><b>${t("title")}</b></a>
+    <header class="topbar"><a class="brand" href="#/"><img src="favicon.svg" alt="" width="26" height="26" /><b>${t("title")}</b></a>
       <${Navigation} view=${view} key="nav-${lang}" />
       <span class="connection ${state}" data-testid="connection" data-state=${state} role="status"><i></i>${t(state)}</span>
       <${Choices} key="choices-${lang}" /></header>

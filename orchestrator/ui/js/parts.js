@@ -31,9 +31,12 @@ export function Status({ status }) {
   return html`<span class="status status-${status}" data-status=${status}><${Icon} name=${status} size="14" />${t(status)}</span>`;
 }
 
+/** A step's state in words: of a saga that turned back nothing is to come any more. */
+export const stateName = (step, saga) => t(step.state === "pending" && saga.status !== "PENDING" ? "skipped" : step.state);
+
 /** A step's state as a small mark with a name. */
-export function StepMark({ step }) {
-  const name = `${t(step.participant)}: ${t(step.state)}`;
+export function StepMark({ step, saga }) {
+  const name = `${t(step.participant)}: ${stateName(step, saga)}`;
   return html`<span class="mark mark-${step.state}" title=${name}><${Icon} name=${step.state} size="12" /><span class="hidden">${name}</span></span>`;
 }
 

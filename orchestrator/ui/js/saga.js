@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "../vendor/preact/htm-preact.js";
 import { get, post } from "./api.js";
-import { amount, clock, duration, moment, span, traceId } from "./format.js";
+import { amount, clock, duration, explained, moment, span, traceId } from "./format.js";
 import { t } from "./i18n.js";
 import { Compared } from "./compare.js";
 import { Copy, Icon, Loaded, Status, html } from "./parts.js";
@@ -136,12 +136,12 @@ function Actions({ saga, isInAttention, reload }) {
 function Why({ saga }) {
   if (!saga.error_message) return null;
   const title = { COMPENSATED: "whyCompensated", FAILED: "whyFailed" }[saga.status] ?? "whyTurned";
-  return html`<div class="callout callout-${saga.status}" data-testid="why"><${Icon} name=${saga.status} size="20" /><div><h2>${t(title)}</h2><p>${saga.error_message}</p></div></div>`;
+  return html`<div class="callout callout-${saga.status}" data-testid="why"><${Icon} name=${saga.status} size="20" /><div><h2>${t(title)}</h2><p>${explained(saga.error_message)}</p><code>${saga.error_message}</code></div></div>`;
 }
 
 function Activity({ changes }) {
   const text = ({ kind, status, step, state, attempts, error }) =>
-    kind === "saga" ? t(status) : `${step}: ${t(state)}${attempts > 1 ? ` (${t("attempts", { n: attempts })})` : ""}${error ? ` – ${error}` : ""}`;
+    kind === "saga" ? t(status) : `${step}: ${t(state)}${attempts > 1 ? ` (${t("attempts", { n: attempts })})` : ""}${error ? ` – ${explained(error)}` : ""}`;
   return html`<section class="card activity"><header><h2>${t("activity")}</h2></header>
     ${changes.length === 0 ? html`<p class="note">${t("activityNone")}</p>` : html`<ol>${changes.map((change, index) => html`
       <li key=${index} class=${change.kind}><time>${clock(change.at)}</time><span>${text(change)}</span></li>`)}</ol>`}</section>`;
@@ -150,6 +150,7 @@ function Activity({ changes }) {
 function Whole({ saga, activity, reload }) {
   const inspection = useInspection(saga.transaction_id, saga);
   useTick(!hasEnded(saga));
+  const hasActivity = !hasEnded(saga) || activity.length > 0;
   const isInAttention = Boolean(inspection?.log?.attention);
   return html`<article class="saga">
     <header class="saga-head"><div><h1>${t("saga")} <span class="saga-title">${saga.user_id} · ${amount(saga.amount)}</span></h1><${Status} status=${saga.status} /></div>
@@ -158,7 +159,7 @@ function Whole({ saga, activity, reload }) {
     ${!hasEnded(saga) && html`<div class="callout callout-PENDING" data-testid="waits"><${Icon} name="PENDING" size="20" /><div><h2>${t("waits")}</h2><p>${waitsFor(saga, inspection)}</p></div></div>`}
     <${Timeline} saga=${saga} />
     <div class="card"><${Facts} saga=${saga} /></div>
-    <div class="columns"><${Activity} changes=${activity} /><${Compared} id=${saga.transaction_id} /></div></article>`;
+    <div class=${hasActivity ? "columns" : ""}>${hasActivity && html`<${Activity} changes=${activity} />`}<${Compared} id=${saga.transaction_id} /></div></article>`;
 }
 
 export function Saga({ id }) {

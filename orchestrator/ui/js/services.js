@@ -17,10 +17,12 @@ function restartsOf(actor) {
   return actor.restarts + actor.children.reduce((sum, child) => sum + restartsOf(child), 0);
 }
 
-function brief(state) {
+/** Its own state in a line; what is empty says nothing. */
+function brief(state, separator = " · ") {
   if (state === null || typeof state !== "object") return state === null ? "" : String(state);
-  return Object.entries(state).filter(([, value]) => value !== null)
-    .map(([name, value]) => `${name.replaceAll("_", " ")} ${typeof value === "object" ? JSON.stringify(value) : value}`).join(" · ");
+  if (Array.isArray(state)) return state.map((item) => brief(item, ", ")).join(", ");
+  return Object.entries(state).map(([name, value]) => [name.replaceAll("_", " "), brief(value, ", ")]).filter(([, text]) => text !== "")
+    .map(([name, text]) => `${name}${text.includes(",") ? ":" : ""} ${text}`).join(separator);
 }
 
 function Actor({ actor, depth }) {
@@ -29,7 +31,7 @@ function Actor({ actor, depth }) {
   const shown = isOpen ? actor.children : actor.children.slice(0, Math.max(CHILDREN_SHOWN, depth === 0 ? 99 : 0));
   const hidden = actor.children.length - shown.length;
   const facts = [
-    t("handled", { n: number(actor.messages_handled) }),
+    actor.messages_handled > 0 && t("handled", { n: number(actor.messages_handled) }),
     actor.queue_depth > 0 && t("queue", { n: number(actor.queue_depth) }),
     actor.started_at && t("sinceStart", { time: span(Date.now() - new Date(actor.started_at)) }),
   ].filter(Boolean).join(" · ");
@@ -54,7 +56,7 @@ function Replica({ replica, index, isOnly }) {
       <span class="pill ${actors ? "good" : "bad"}"><${Icon} name=${actors ? "done" : "refused"} size="12" />${t(actors ? "up" : "down")}</span>
       ${restarts > 0 && html`<span class="restarts">${restarts === 1 ? t("restart") : t("restarts", { n: restarts })}</span>`}</header>
     ${error && html`<p class="bad" role="alert">${t("noReplica", { reason: error })}</p>`}
-    ${actors && html`<ul class="tree"><${Actor} actor=${actors} depth="0" /></ul>`}</div>`;
+    ${actors && html`<ul class="tree"><${Actor} actor=${actors} depth=${0} /></ul>`}</div>`;
 }
 
 function Service({ service, replicas }) {

@@ -1,9 +1,9 @@
-// The system in numbers, asked for every other second while anybody looks, with what happened at each step lately.
+// The system in numbers, asked for every second while anybody looks, with what happened at each step lately.
 
 import { createStore } from "./store.js";
 import { onChanges } from "./stream.js";
 
-const EVERY_MS = 2000;
+const EVERY_MS = 1000;
 const WINDOW_MS = 60_000;
 // Beyond this the oldest go: a minute of a very busy system.
 const MAX_REMEMBERED = 20_000;

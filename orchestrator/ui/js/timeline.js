@@ -1,8 +1,8 @@
 // The steps of a saga in time: a bar for each action, one below it for its undoing. Bars that run grow with the clock.
 
-import { span } from "./format.js";
+import { explained, span } from "./format.js";
 import { t } from "./i18n.js";
-import { Icon, html } from "./parts.js";
+import { Icon, html, stateName } from "./parts.js";
 
 const TICKS = 4;
 // The narrowest bar, in percent: a step of a millisecond is still seen.
@@ -23,21 +23,26 @@ function period({ started_at, finished_at }, saga, axis) {
   return { left: axis.place(started_at), width: Math.max(NARROWEST, axis.place(end) - axis.place(started_at)), ms: new Date(end) - new Date(started_at) };
 }
 
+/** Behind the bar where there is room, else before it, else on it: a short bar can be read too. */
+function labelPlace(left, width) {
+  if (left + width <= 72) return { left: `calc(${left + width}% + 6px)` };
+  return left >= 20 ? { right: `calc(${100 - left}% + 6px)` } : { left: `calc(${left}% + 8px)` };
+}
+
 function Bar({ part, name, state, saga, axis }) {
   if (!part?.started_at) return null;
   const { left, width, ms } = period(part, saga, axis);
   const tries = part.attempts > 1 ? ` · ${t("attempts", { n: part.attempts })}` : "";
   const label = `${span(ms)}${tries}`;
-  // Beside the bar where there is room, else before it, so that a short bar can be read too.
-  const side = left + width > 72 ? { right: `calc(${100 - left}% + 6px)` } : { left: `calc(${left + width}% + 6px)` };
+  const place = labelPlace(left, width);
   const isRunning = !part.finished_at && !saga.completed_at;
   return html`<div class="lane" role="img" aria-label="${name}: ${t(state)}, ${label}">
     <i class="bar bar-${state} ${isRunning ? "growing" : ""}" style=${{ left: `${left}%`, width: `${Math.min(width, 100 - left)}%` }}></i>
-    <span class="bar-label" style=${width > 24 && left + width > 72 ? { left: `calc(${left}% + 8px)` } : side} data-inside=${width > 24 && left + width > 72}>${label}</span></div>`;
+    <span class="bar-label" style=${place}>${label}</span></div>`;
 }
 
-function StepState({ step }) {
-  return html`<span class="step-state mark-${step.state}" data-state=${step.state}><${Icon} name=${step.state} size="13" />${t(step.state)}</span>`;
+function StepState({ step, saga }) {
+  return html`<span class="step-state mark-${step.state}" data-state=${step.state}><${Icon} name=${step.state} size="13" />${stateName(step, saga)}</span>`;
 }
 
 /** How the action itself went, which a step that was undone does not say any more. */
@@ -51,11 +56,11 @@ function Step({ step, saga, axis }) {
   const undo = step.compensation;
   const errors = [...new Set([step.error, undo?.error].filter(Boolean))];
   return html`<li class="step" data-step=${step.step}>
-    <div class="step-name"><b>${t(step.participant)}</b><small>${step.step}</small><${StepState} step=${step} /></div>
+    <div class="step-name"><b>${t(step.participant)}</b><small>${step.step}</small><${StepState} step=${step} saga=${saga} /></div>
     <div class="lanes">
-      ${step.started_at ? html`<${Bar} part=${step} name=${t("action")} state=${actionState(step)} saga=${saga} axis=${axis} />` : html`<div class="lane"><span class="bar-label idle">${t("notYet")}</span></div>`}
+      ${step.started_at ? html`<${Bar} part=${step} name=${t("action")} state=${actionState(step)} saga=${saga} axis=${axis} />` : html`<div class="lane"><span class="bar-label idle">${stateName(step, saga)}</span></div>`}
       ${undo && html`<${Bar} part=${undo} name=${t("undo")} state=${undo.finished_at ? "compensated" : "compensating"} saga=${saga} axis=${axis} />`}
-      ${errors.map((error) => html`<p class="step-error"><${Icon} name="attention" size="13" />${error}</p>`)}</div></li>`;
+      ${errors.map((error) => html`<p class="step-error" title=${error}><${Icon} name="attention" size="13" />${explained(error)}</p>`)}</div></li>`;
 }
 
 export function Timeline({ saga }) {

@@ -53,6 +53,14 @@ async fn what_it_answers_is_as_described() {
         for path in ["/", "/health/", "/metrics/", "/docs", "/openapi.json", "/debug/actors/"] {
             look(path, 200).await;
         }
+        for path in ["/ui/", "/ui/index.html", "/ui/favicon.svg", "/ui/THIRD_PARTY.md"] {
+            look(path, 200).await;
+        }
+        look("/ui/nothing.js", 404).await;
+        look("/ui/api/sagas?limit=0", 422).await;
+        for path in ["/ui/api/summary", "/ui/api/sagas?text=u&limit=1", "/ui/api/services", "/ui/api/faults"] {
+            look(path, 200).await;
+        }
 
         let ask = async |path: &str, body: &str, status: u16| {
             let answer = stack.post(ORCHESTRATOR, path, body).await.expect(status);

@@ -2,6 +2,7 @@
 
 mod api_description;
 mod calls;
+mod dashboard;
 mod event_streams;
 mod events;
 mod hold;

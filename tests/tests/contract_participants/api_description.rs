@@ -48,6 +48,13 @@ purchases    GET    /purchases/{purchase_id}/
 purchases    DELETE /purchases/{purchase_id}/cancel/
 purchases    DELETE /purchases/by-transaction/{transaction_id}/cancel/
 orchestrator GET    /
+orchestrator GET    /ui/
+orchestrator GET    /ui/{file}
+orchestrator GET    /ui/api/summary
+orchestrator GET    /ui/api/sagas
+orchestrator GET    /ui/api/services
+orchestrator GET    /ui/api/faults
+orchestrator PUT    /ui/api/faults
 orchestrator POST   /saga/transaction
 orchestrator GET    /saga/status/{transaction_id}
 orchestrator GET    /saga/transactions

@@ -1,0 +1,83 @@
+//! The dashboard for everybody: axe-core finds nothing serious, in no view, on no screen; nothing is wider than a phone; and
+//! it speaks Spanish.
+
+use tests::{Stack, StackOptions, browser::Browser, browser::Screen};
+
+use super::operators::{buy_in_vain, impatient};
+use super::{buy, dashboard, with_dashboard};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_view_has_serious_findings_in_the_light() {
+    look_at_all_views(Screen::Desktop).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_view_has_serious_findings_in_the_dark() {
+    look_at_all_views(Screen::Dark).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_view_has_serious_findings_on_a_phone_or_is_wider_than_it() {
+    look_at_all_views(Screen::Phone).await;
+}
+
+async fn look_at_all_views(screen: Screen) {
+    with_dashboard(impatient(), screen, "", async |stack, browser| {
+        browser.see_text("[data-testid=list]", "No sagas yet").await;
+        assert_fine(browser, screen, "nothing bought").await;
+        buy(stack, "grace").await;
+        let failed = buy_in_vain(stack).await;
+        for (view, proof) in [
+            ("", format!("tr[data-id='{failed}']")),
+            (&format!("saga/{failed}"), "[data-step=charge] .bar".to_owned()),
+            ("attention", ".waiting".to_owned()),
+            ("services", "[data-actor=coordinator]".to_owned()),
+            ("lab", "#payments-charge-failure_rate".to_owned()),
+        ] {
+            browser.open(&dashboard(stack, view)).await;
+            browser.see(&proof).await;
+            assert_fine(browser, screen, view).await;
+        }
+        browser.open(&dashboard(stack, "attention")).await;
+        browser.click("[data-testid=resolve]").await;
+        browser.see("#note").await;
+        assert_fine(browser, screen, "a dialog").await;
+        documentation(stack, browser).await;
+    })
+    .await;
+}
+
+/// The page of the API, too.
+async fn documentation(stack: &Stack, browser: &Browser) {
+    browser.open(&format!("http://{}/docs", stack.address(tests::stack::ORCHESTRATOR))).await;
+    browser.see("#buy summary").await;
+    let findings = browser.serious_findings().await;
+    assert!(findings.is_empty(), "/docs: {findings:#?}");
+}
+
+async fn assert_fine(browser: &Browser, screen: Screen, what: &str) {
+    let findings = browser.serious_findings().await;
+    assert!(findings.is_empty(), "{what} ({screen:?}): {findings:#?}");
+    let too_wide = "return document.documentElement.scrollWidth > innerWidth";
+    assert_eq!(browser.run(too_wide, vec![]).await, false, "{what} ({screen:?}) is wider than the screen");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_speaks_spanish_and_remembers_it_and_it_can_be_dark() {
+    with_dashboard(StackOptions::default(), Screen::Desktop, "", async |_, browser| {
+        browser.choose("#language", "es").await;
+        browser.see_text("nav", "Laboratorio de fallos").await;
+        browser.choose("#theme", "dark").await;
+        browser.run("location.reload()", vec![]).await;
+        browser.see_text("nav", "Laboratorio de fallos").await;
+        let look = "return [document.documentElement.lang, getComputedStyle(document.documentElement).colorScheme]";
+        assert_eq!(browser.run(look, vec![]).await, serde_json::json!(["es", "dark"]));
+        let same = "const [en, es] = await Promise.all(['en', 'es'].map((name) => import(new URL(`js/text.${name}.js`, document.baseURI))));
+                    return [en, es].map((texts) => Object.entries(texts.default)
+                        .map(([key, text]) => key + ' ' + (text.match(/\\{\\w+\\}/g) ?? []).sort()).sort())";
+        let texts = browser.run_async(same, vec![]).await;
+        assert!(texts[0].as_array().is_some_and(|keys| keys.len() > 100), "{texts}");
+        assert_eq!(texts[0], texts[1], "both languages have the same texts with the same places");
+    })
+    .await;
+}

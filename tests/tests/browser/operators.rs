@@ -1,0 +1,103 @@
+//! What operators do: the attention queue, the supervision trees, tokens.
+
+use serde_json::json;
+use tests::{
+    PATIENCE, Stack, StackOptions, browser::Screen, browser::with_browser, stack::ORCHESTRATOR, wait_until, with_stack,
+};
+
+use super::{LIVE, buy, dashboard, status, with_dashboard};
+
+/// Sagas that cannot be undone stand in the list at once, and are not tried again by themselves while a test runs.
+pub(super) fn impatient() -> StackOptions {
+    StackOptions::default()
+        .set("orchestrator.attention_after_attempts", 1)
+        .set("retry.compensation.backoff_min_ms", 80_000_000)
+        .set("retry.compensation.backoff_max_ms", 80_000_000)
+}
+
+/// Buys something that can neither be completed nor undone.
+pub(super) async fn buy_in_vain(stack: &Stack) -> String {
+    stack.set_faults("purchases", json!({ "create": { "failure_rate": 1 } })).await;
+    stack.set_faults("payments", json!({ "refund": { "unavailable_rate": 1 } })).await;
+    buy(stack, "ada").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_of_the_attention_queue_is_retried_and_another_is_settled() {
+    with_dashboard(impatient(), Screen::Desktop, "attention", async |stack, browser| {
+        browser.see_text("main", "Nothing needs you").await;
+        let (first, second) = (buy_in_vain(stack).await, buy_in_vain(stack).await);
+        browser.see_text("[data-testid=attention-count]", "2").await;
+        browser.see_text(&format!("[data-id='{first}']"), "charge").await;
+        // Settled by a person, with a note that says how.
+        browser.click(&format!("[data-id='{second}'] [data-testid=resolve]")).await;
+        assert_eq!(browser.count("dialog button[type=submit]:disabled").await, 1, "a note is asked for");
+        browser.type_into("#note", "paid back by hand").await;
+        browser.click("dialog button[type=submit]").await;
+        browser.see_count(".waiting", 1).await;
+        assert_eq!(status(stack, &second).await["status"], "FAILED");
+        // Repaired, and tried again.
+        stack.set_faults("payments", json!({ "refund": { "unavailable_rate": 0 } })).await;
+        browser.click(&format!("[data-id='{first}'] [data-testid=retry]")).await;
+        browser.see_text("main", "Nothing needs you").await;
+        browser.see_count("[data-testid=attention-count]", 0).await;
+        wait_until("it is undone", PATIENCE, async || {
+            (status(stack, &first).await["status"] == "COMPENSATED").then_some(())
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trees_of_all_services_are_seen_and_one_that_stops_is_named() {
+    with_dashboard(StackOptions::default(), Screen::Desktop, "services", async |stack, browser| {
+        for service in ["orchestrator", "catalog", "payments", "inventory", "purchases"] {
+            browser.see(&format!("[data-service={service}] [data-actor=front][data-status=running]")).await;
+        }
+        browser.see("[data-actor=coordinator]").await;
+        stack.stop("payments").await;
+        browser.see_text("[data-service=payments]", "does not answer").await;
+        browser.see_text("main", "1 do not answer").await;
+        stack.start_again("payments").await;
+        browser.see("[data-service=payments] [data-actor=ledger][data-status=running]").await;
+        browser.see_text("main", "All services answer").await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_token_is_set_the_page_asks_for_it_and_keeps_it_for_the_tab() {
+    let options = StackOptions::default().set("auth.operator_token", "op").set("auth.api_token", "client");
+    with_stack(options, async |stack: &Stack| {
+        with_browser(Screen::Desktop, async |browser| {
+            browser.open(&dashboard(stack, "")).await;
+            browser.type_into("#token", "wrong\u{e007}").await;
+            browser.see_text("dialog", "does not open this").await;
+            browser.type_into("#token", "op\u{e007}").await;
+            browser.see(LIVE).await;
+            browser.click("#buy").await;
+            browser.see("tr [data-status=COMPLETED]").await;
+            let kept = "location.hash = '#/services'; location.reload()";
+            browser.run(kept, vec![]).await;
+            browser.see("[data-service=payments] [data-actor=ledger]").await;
+            assert_eq!(browser.count("dialog").await, 0);
+            assert!(browser.run("return localStorage.length", vec![]).await == 0, "a token is kept for the tab alone");
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_services_are_not_shown_the_page_says_so() {
+    let options = StackOptions::default().set("ui.services", false);
+    with_dashboard(options, Screen::Desktop, "services", async |stack, browser| {
+        browser.see_text("main", "This is off here").await;
+        browser.open(&dashboard(stack, "lab")).await;
+        browser.see_text("main h1", "Failure lab").await;
+        browser.see_text("main", "This is off here").await;
+        stack.get(ORCHESTRATOR, "/ui/api/services").await.expect(404);
+    })
+    .await;
+}
