@@ -24,6 +24,18 @@ pub struct HttpSettings {
     pub drain_grace_ms: u64,
     /// Origins that browsers may call from; empty: CORS is off.
     pub cors_origins: Vec<String>,
+    /// Addresses or networks whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<String>,
+}
+
+/// Limits of one client, `[rate_limit]`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimitSettings {
+    /// Requests a second in the long run; 0: no limit.
+    pub per_second: u32,
+    /// Requests at once after a pause.
+    pub burst: u32,
 }
 
 /// Where one service lives, `[services.<name>]`.
