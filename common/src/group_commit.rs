@@ -13,6 +13,7 @@
 mod actor;
 mod batch;
 mod flush;
+mod meters;
 
 use std::borrow::Cow;
 use std::hash::{BuildHasher, RandomState};
@@ -31,6 +32,7 @@ use crate::supervision::{ActorCard, ChildSpec, Handle, child};
 use actor::{GroupCommit, Msg};
 use batch::Pending;
 use flush::Stats;
+use meters::Meters;
 
 /// How long a read may take, waiting for a connection included.
 const READ_TIMEOUT: Duration = Duration::from_secs(6);
@@ -128,6 +130,7 @@ struct Shared<W> {
     /// waits for it, so that items of one key keep their order.
     turn: Mutex<()>,
     stats: Stats,
+    meters: Meters,
     panic_next: AtomicBool,
 }
 
@@ -141,6 +144,7 @@ impl<W: BatchWriter> Ledger<W> {
         settings: &GroupCommitSettings,
     ) -> (Self, ChildSpec) {
         let reads = (pool.size() as usize).saturating_sub(NOT_FOR_READS).max(1);
+        let waiting = Arc::default();
         let shared = Arc::new(Shared {
             card: card.clone(),
             name,
@@ -148,7 +152,8 @@ impl<W: BatchWriter> Ledger<W> {
             writer,
             max_batch: settings.max_batch.max(1),
             max_queue: settings.max_queue,
-            waiting: Arc::default(),
+            meters: Meters::of(name, &waiting),
+            waiting,
             hasher: RandomState::new(),
             reads: Semaphore::new(reads),
             turn: Mutex::new(()),

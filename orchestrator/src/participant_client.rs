@@ -19,7 +19,6 @@ use arc_swap::ArcSwap;
 use common::config::Settings;
 use common::http::{HeaderValue, outgoing_bearer};
 use common::supervision::{ActorCard, ChildSpec, Handle, child};
-use metrics::gauge;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
 use tokio::time::Instant;
@@ -27,6 +26,7 @@ use tracing::{info, warn};
 
 use self::breaker::{Admission, Breaker, BreakerSettings, Health};
 use self::send::send;
+use crate::meters::{Attempted, ClientMeters};
 use crate::saga::outcome::{Failure, Outcome, Retry, Sent, Unknown};
 use crate::world::{Answer, Call, Purpose};
 
@@ -44,8 +44,8 @@ pub(crate) struct Calling {
 pub(crate) enum ClientMsg {
     /// Make this call.
     Call(Box<Calling>),
-    /// A call has ended, and this is what it says of the participant.
-    Finished(Health),
+    /// A call has ended: this is what it says of the participant, and what it took.
+    Finished(Health, Attempted),
 }
 
 struct Client;
@@ -69,6 +69,7 @@ struct State {
     actions: VecDeque<Box<Calling>>,
     compensations: VecDeque<Box<Calling>>,
     breaker: Breaker,
+    meters: ClientMeters,
 }
 
 struct Shown {
@@ -138,7 +139,22 @@ impl Actor for Client {
             })
         });
         arguments.card.set_queue_depth(move || depth.waiting.load(Ordering::Relaxed));
-        Ok(State { arguments, shown, next: 0, actions: VecDeque::new(), compensations: VecDeque::new(), breaker })
+        let measured = Arc::downgrade(&shown);
+        let meters = ClientMeters::new(arguments.service, move || {
+            let shown = measured.upgrade()?;
+            Some((shown.in_flight.load(Ordering::Relaxed), shown.waiting.load(Ordering::Relaxed)))
+        });
+        let state = State {
+            arguments,
+            shown,
+            next: 0,
+            actions: VecDeque::new(),
+            compensations: VecDeque::new(),
+            breaker,
+            meters,
+        };
+        show_breaker(&state);
+        Ok(state)
     }
 
     async fn handle(
@@ -153,7 +169,8 @@ impl Actor for Client {
                 Purpose::Action { .. } => state.actions.push_back(calling),
                 Purpose::Compensation => state.compensations.push_back(calling),
             },
-            ClientMsg::Finished(health) => {
+            ClientMsg::Finished(health, attempted) => {
+                state.meters.attempted(attempted);
                 state.shown.in_flight.fetch_sub(1, Ordering::Relaxed);
                 learn(state, health);
             }
@@ -187,10 +204,24 @@ fn send_waiting(me: &ActorRef<ClientMsg>, state: &mut State) {
         tokio::spawn(async move {
             let Calling { call, answer, since } = *calling;
             let (outcome, health) = send(&http, &arguments, &call, since).await;
+            let attempted = attempted(&call, &outcome, since);
             answer.give(outcome);
-            let _ = me.cast(ClientMsg::Finished(health));
+            let _ = me.cast(ClientMsg::Finished(health, attempted));
         });
     }
+}
+
+fn attempted(call: &Call, outcome: &Outcome, since: Instant) -> Attempted {
+    let kind = match call.purpose {
+        Purpose::Action { .. } => "action",
+        Purpose::Compensation => "compensation",
+    };
+    let outcome = match outcome {
+        Outcome::Done(_) => "done",
+        Outcome::Refused(_) => "refused",
+        Outcome::Unknown(_) => "unknown",
+    };
+    Attempted { step: call.step, kind, outcome, took: since.elapsed() }
 }
 
 fn parked(service: &str, wait: Duration) -> Outcome {
@@ -216,7 +247,7 @@ fn learn(state: &mut State, health: Health) {
 }
 
 fn show_breaker(state: &State) {
-    let (service, now) = (state.arguments.service, state.breaker.state());
+    let now = state.breaker.state();
     state.shown.breaker.store(Arc::new(now));
     // 0 closed, 1 half-open, 2 open.
     let level = match now {
@@ -224,5 +255,5 @@ fn show_breaker(state: &State) {
         "half-open" => 1.0,
         _ => 2.0,
     };
-    gauge!("participant_breaker_state", "participant" => service).set(level);
+    state.meters.breaker(level);
 }

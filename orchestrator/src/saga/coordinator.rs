@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use common::supervision::{ActorCard, ChildSpec, Handle, child};
 use common::wire::actors::ActorView;
-use metrics::{counter, gauge};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use serde_json::json;
 use tracing::{error, warn};
 use uuid::Uuid;
 
+use crate::meters::SagaMeters;
 use crate::saga::SagaId;
 use crate::saga::actor::{Origin, Policy, SagaActor, SagaArguments, SagaMsg, StartAnswer, Waiter};
 use crate::saga::definition::{Definition, Order};
@@ -80,6 +80,7 @@ pub struct CoordinatorState {
     arguments: CoordinatorArguments,
     sagas: HashMap<SagaId, ActorRef<SagaMsg>>,
     ids: HashMap<ActorId, SagaId>,
+    meters: SagaMeters,
 }
 
 /// Makes the coordinator a child.
@@ -124,7 +125,7 @@ impl Actor for Coordinator {
         // The sagas of a coordinator that died died with it: recovery finds their rows without an actor.
         arguments.running.clear();
         arguments.running.suspect_orphans();
-        Ok(CoordinatorState { arguments, sagas: HashMap::new(), ids: HashMap::new() })
+        Ok(CoordinatorState { arguments, sagas: HashMap::new(), ids: HashMap::new(), meters: SagaMeters::new() })
     }
 
     async fn handle(
@@ -185,10 +186,10 @@ impl Actor for Coordinator {
             if let Some(saga) = state.arguments.running.get(id)
                 && let Some(status) = saga.progress().log.ended()
             {
-                counter!("sagas_ended_total", "status" => status.as_str()).increment(1);
+                let age = state.arguments.world.now().signed_duration_since(saga.created_at);
+                state.meters.ended(status, age.to_std().unwrap_or_default());
             }
             state.arguments.running.remove(id);
-            gauge!("sagas_running").set(state.sagas.len() as f64);
         }
         Ok(())
     }
@@ -221,7 +222,7 @@ async fn start_saga(
         let _ = waiter.send(StartAnswer::Overloaded);
         return Ok(());
     }
-    counter!("sagas_started_total").increment(1);
+    state.meters.started.increment(1);
     let definition = state.arguments.definition.clone();
     let log = SagaLog::new(&definition);
     let now = state.arguments.world.now();
@@ -252,7 +253,7 @@ async fn adopt(
     let log = SagaLog::recovered(&definition, recovered);
     let saga = Arc::new(RunningSaga::new(stored.id, stored.order, definition, stored.created_at, stored.epoch, log));
     let origin = Origin::Recovered { remaining: stored.remaining, cancel_requested: stored.cancel_requested };
-    counter!("sagas_recovered_total").increment(1);
+    state.meters.recovered.increment(1);
     spawn(me, state, saga, origin).await
 }
 
@@ -273,6 +274,5 @@ async fn spawn(
     let (actor, _) = Actor::spawn_linked(None, SagaActor, arguments, me.get_cell()).await?;
     state.ids.insert(actor.get_id(), saga.id);
     state.sagas.insert(saga.id, actor);
-    gauge!("sagas_running").set(state.sagas.len() as f64);
     Ok(())
 }
