@@ -8,7 +8,10 @@
 
 mod breaker;
 mod judgement;
+mod replicas;
 mod send;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,10 +24,12 @@ use common::http::{HeaderValue, outgoing_bearer};
 use common::supervision::{ActorCard, ChildSpec, Handle, child};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use self::breaker::{Admission, Breaker, BreakerSettings, Health};
+use self::replicas::{Connecting, Replicas, system_lookup};
 use self::send::send;
 use crate::meters::{Attempted, ClientMeters};
 use crate::saga::outcome::{Failure, Outcome, Retry, Sent, Unknown};
@@ -54,7 +59,8 @@ struct Client;
 struct Arguments {
     card: Arc<ActorCard>,
     service: &'static str,
-    http: Vec<reqwest::Client>,
+    replicas: Arc<Replicas>,
+    look_up_every: Duration,
     base: String,
     bearer: Option<HeaderValue>,
     limit: usize,
@@ -65,7 +71,8 @@ struct Arguments {
 struct State {
     arguments: Arguments,
     shown: Arc<Shown>,
-    next: usize,
+    /// Looks the participant's name up, where it has one.
+    following: Option<JoinHandle<()>>,
     actions: VecDeque<Box<Calling>>,
     compensations: VecDeque<Box<Calling>>,
     breaker: Breaker,
@@ -90,20 +97,17 @@ pub(crate) fn client(
     settings: &Settings,
 ) -> Result<ChildSpec, reqwest::Error> {
     let participants = &settings.participants;
-    let http = (0..participants.connections.max(1))
-        .map(|_| {
-            reqwest::Client::builder()
-                .http2_prior_knowledge()
-                .tcp_nodelay(true)
-                .connect_timeout(Duration::from_millis(participants.connect_timeout_ms))
-                .build()
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    let base = settings.service(service).url.clone();
+    let how = Connecting {
+        connections: participants.connections,
+        timeout: Duration::from_millis(participants.connect_timeout_ms),
+    };
     let arguments = Arguments {
         card: card.clone(),
         service,
-        http,
-        base: settings.service(service).url.clone(),
+        replicas: Arc::new(Replicas::new(service, &base, how)?),
+        look_up_every: Duration::from_millis(participants.resolve_ms),
+        base,
         bearer: outgoing_bearer(&settings.auth),
         limit: participants.max_concurrent,
         limit_for_actions: participants.max_concurrent.saturating_sub(participants.reserved_for_compensations).max(1),
@@ -130,15 +134,20 @@ impl Actor for Client {
             breaker: ArcSwap::from_pointee(breaker.state()),
         });
         let (state, depth, base) = (shown.clone(), shown.clone(), arguments.base.clone());
+        let replicas = arguments.replicas.clone();
         arguments.card.set_state(move || {
             json!({
                 "url": base,
+                "addresses": replicas.addresses(),
                 "in_flight": state.in_flight.load(Ordering::Relaxed),
                 "breaker": **state.breaker.load(),
                 "parked": state.parked.load(Ordering::Relaxed),
             })
         });
         arguments.card.set_queue_depth(move || depth.waiting.load(Ordering::Relaxed));
+        let replicas = arguments.replicas.clone();
+        let following =
+            replicas.is_named().then(|| tokio::spawn(replicas.follow(system_lookup(), arguments.look_up_every)));
         let measured = Arc::downgrade(&shown);
         let meters = ClientMeters::new(arguments.service, move || {
             let shown = measured.upgrade()?;
@@ -147,7 +156,7 @@ impl Actor for Client {
         let state = State {
             arguments,
             shown,
-            next: 0,
+            following,
             actions: VecDeque::new(),
             compensations: VecDeque::new(),
             breaker,
@@ -180,6 +189,15 @@ impl Actor for Client {
     }
 }
 
+impl Drop for State {
+    /// However the actor ends: its successor looks the name up by itself.
+    fn drop(&mut self) {
+        if let Some(following) = self.following.take() {
+            following.abort();
+        }
+    }
+}
+
 /// Sends what waits, compensations first, as far as the limits allow.
 fn send_waiting(me: &ActorRef<ClientMsg>, state: &mut State) {
     loop {
@@ -198,12 +216,10 @@ fn send_waiting(me: &ActorRef<ClientMsg>, state: &mut State) {
         }
         show_breaker(state);
         state.shown.in_flight.fetch_add(1, Ordering::Relaxed);
-        state.next = (state.next + 1) % state.arguments.http.len();
-        let http = state.arguments.http[state.next].clone();
         let (arguments, me) = (state.arguments.clone(), me.clone());
         tokio::spawn(async move {
             let Calling { call, answer, since } = *calling;
-            let (outcome, health) = send(&http, &arguments, &call, since).await;
+            let (outcome, health) = send(&arguments, &call, since).await;
             let attempted = attempted(&call, &outcome, since);
             answer.give(outcome);
             let _ = me.cast(ClientMsg::Finished(health, attempted));

@@ -176,8 +176,10 @@ pub struct ParticipantSettings {
     pub max_concurrent: usize,
     /// How many of `max_concurrent` only compensations may use.
     pub reserved_for_compensations: usize,
-    /// HTTP/2 connections per participant.
+    /// HTTP/2 connections to each address of a participant.
     pub connections: usize,
+    /// Interval at which a participant's name is looked up.
+    pub resolve_ms: u64,
     /// Failed calls in a row that open the circuit breaker; 0: never.
     pub breaker_failures: u32,
     /// How long it stays open before a probe.

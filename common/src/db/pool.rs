@@ -101,8 +101,7 @@ const METRICS: [Metric; 2] = [
 /// Has the pool read into metrics, as long as it lives.
 fn measure(database: &str, size: u32, connections: &Arc<bb8::Pool<Manager>>) {
     telemetry::describe(&METRICS);
-    let of_state =
-        |state: &'static str| gauge!(CONNECTIONS, "database" => database.to_owned(), "state" => state);
+    let of_state = |state: &'static str| gauge!(CONNECTIONS, "database" => database.to_owned(), "state" => state);
     let (idle, used) = (of_state("idle"), of_state("used"));
     let most = gauge!(MOST, "database" => database.to_owned());
     let pool = Arc::downgrade(connections);
