@@ -41,6 +41,8 @@ pub struct Settings {
     pub profile: String,
     /// The front of every service.
     pub http: HttpSettings,
+    /// How often one client may ask.
+    pub rate_limit: RateLimitSettings,
     /// Port, address and database of each of the five services, by name.
     pub services: BTreeMap<String, ServiceSettings>,
     /// PostgreSQL.

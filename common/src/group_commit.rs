@@ -15,6 +15,7 @@ mod batch;
 mod flush;
 #[doc(hidden)]
 pub mod in_memory;
+mod meters;
 
 use std::borrow::Cow;
 use std::hash::{BuildHasher, RandomState};
@@ -33,6 +34,7 @@ use crate::supervision::{ActorCard, ChildSpec, Handle, child};
 use actor::{GroupCommit, Msg};
 use batch::Pending;
 use flush::Stats;
+use meters::Meters;
 
 /// How long a read may take, waiting for a connection included.
 const READ_TIMEOUT: Duration = Duration::from_secs(6);
@@ -130,6 +132,7 @@ struct Shared<W> {
     /// waits for it, so that items of one key keep their order.
     turn: Mutex<()>,
     stats: Stats,
+    meters: Meters,
     panic_next: AtomicBool,
 }
 
@@ -143,6 +146,7 @@ impl<W: BatchWriter> Ledger<W> {
         settings: &GroupCommitSettings,
     ) -> (Self, ChildSpec) {
         let reads = (pool.size() as usize).saturating_sub(NOT_FOR_READS).max(1);
+        let waiting = Arc::default();
         let shared = Arc::new(Shared {
             card: card.clone(),
             name,
@@ -150,7 +154,8 @@ impl<W: BatchWriter> Ledger<W> {
             writer,
             max_batch: settings.max_batch.max(1),
             max_queue: settings.max_queue,
-            waiting: Arc::default(),
+            meters: Meters::of(name, &waiting),
+            waiting,
             hasher: RandomState::new(),
             reads: Semaphore::new(reads),
             turn: Mutex::new(()),

@@ -1,8 +1,8 @@
 //! The HTTP front that every service stands behind: routes, errors, limits, tokens, health, metrics, and the accept loop.
 //!
 //! ```text
-//! accept loop (serve) ─► one warp filter (front) ─► id + trace ─► route ─► token ─► admission ─► body ─► handler
-//!   connection cap         404, 405 + Allow            401, 403    503      413                   answer or problem
+//! accept loop (serve) ─► one warp filter (front) ─► id, trace ─► route ─► rate ─► token ─► admission ─► body ─► handler
+//!   connection cap         404, 405 + Allow          429     401, 403   503      413           answer or problem
 //!   header time-out        every answer: X-Request-Id, traceparent, metrics by route template
 //! ```
 //! Why one filter before a table of templates, instead of a filter a route: a router knows the template that matched (the
@@ -20,6 +20,7 @@ mod health;
 mod metrics;
 pub mod openapi;
 pub mod page;
+mod rate_limit;
 mod request;
 mod routes;
 mod serve;
@@ -42,6 +43,7 @@ pub use hyper::{
     Method, StatusCode,
     header::{self, HeaderMap, HeaderName, HeaderValue},
 };
+pub(crate) use rate_limit::network;
 pub use request::{Params, Query, Request};
 pub use routes::{Access, Routes};
 pub use serve::serve;

@@ -1,15 +1,19 @@
 //! Logs and metrics of the process.
 //!
+//! Counters and histograms are told as things happen; what is merely so at a moment (queues, pools, leases) is read when
+//! somebody scrapes ([`at_scrape`]), which costs nothing in between and is never old.
+//!
 //! Both are process-wide and set up at most once, whoever comes first: several services and many tests share a process.
 
 use std::{
     env,
     io::{self, IsTerminal},
-    sync::OnceLock,
+    sync::{Mutex, OnceLock, PoisonError},
     thread,
     time::Duration,
 };
 
+use metrics::{describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
@@ -23,6 +27,57 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Bounds of the histograms of durations, in seconds: fine where a commit and a call are, coarse where something waits.
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0];
+
+/// Bounds of the histogram of the sizes of batches.
+const ITEMS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
+
+/// Sagas can wait for minutes for a participant that is down.
+const SAGA_SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0];
+
+/// What kind of metric it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// A distribution.
+    Histogram,
+}
+
+/// A metric: kind, name, and what it tells.
+pub type Metric = (MetricKind, &'static str, &'static str);
+
+/// Gives metrics their HELP texts.
+pub fn describe(metrics: &[Metric]) {
+    metrics_handle();
+    for (kind, name, help) in metrics {
+        match kind {
+            MetricKind::Counter => describe_counter!(*name, *help),
+            MetricKind::Gauge => describe_gauge!(*name, *help),
+            MetricKind::Histogram => describe_histogram!(*name, *help),
+        }
+    }
+}
+
+/// Reads the state of something into gauges; `None` when that is gone, and need not be asked again.
+type Reading = Box<dyn Fn() -> Option<()> + Send>;
+
+static READINGS: Mutex<Vec<Reading>> = Mutex::new(Vec::new());
+
+/// Has something read into gauges at every scrape, until it is gone and the reading says `None`. It must not block, and
+/// should hold what it reads weakly.
+pub fn at_scrape(reading: impl Fn() -> Option<()> + Send + 'static) {
+    READINGS.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(reading));
+}
+
+/// Returns all metrics of the process in the text format.
+pub fn scrape() -> String {
+    let handle = metrics_handle();
+    READINGS.lock().unwrap_or_else(PoisonError::into_inner).retain(|reading| reading().is_some());
+    metrics_process::Collector::default().collect();
+    handle.render()
+}
 
 /// Sets the logs of this process up, on standard error: standard output belongs to what commands print. A second call
 /// changes nothing. A filter that cannot be read is replaced by the default one, which says so.
@@ -58,12 +113,17 @@ pub fn metrics_handle() -> &'static PrometheusHandle {
         let recorder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
             .expect("there are bounds")
+            .set_buckets_for_metric(Matcher::Full("saga_seconds".to_owned()), &SAGA_SECONDS)
+            .expect("there are bounds")
+            .set_buckets_for_metric(Matcher::Suffix("_items".to_owned()), &ITEMS)
+            .expect("there are bounds")
             .build_recorder();
         let handle = recorder.handle();
         // Somebody else's recorder stays; then ours renders nothing, which is no reason to stop.
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::warn!("metrics were set up by somebody else; /metrics stays empty");
         }
+        metrics_process::Collector::default().describe();
         let upkeep = handle.clone();
         // A thread of its own: the runtime of whoever came first may be gone long before the process is.
         let started = thread::Builder::new().name("metrics-upkeep".to_owned()).spawn(move || {

@@ -16,13 +16,15 @@ use std::time::Duration;
 use common::config::OrchestratorSettings;
 use common::group_commit::{Ledger, ReadError};
 use common::supervision::{ActorCard, ChildSpec, Handle, child};
+use metrics::Gauge;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
 use tracing::{info, warn};
 
 use crate::checkout;
+use crate::meters;
 use crate::store::writer::SagaLogWriter;
-use crate::store::{events, retention};
+use crate::store::{events, flags, retention};
 
 /// The rest between two rounds.
 const EVERY: Duration = Duration::from_secs(1);
@@ -74,6 +76,8 @@ struct Round {
     pruned: u64,
     cleared: u64,
     released: u64,
+    /// Sagas that a person must look at. Not kept house with, but counted here: every second, on every node.
+    attention: i64,
 }
 
 /// What all rounds did, across restarts.
@@ -91,6 +95,7 @@ struct State {
     looked_for_another_life: bool,
     /// Whether the last round worked, so that an outage is logged once.
     works: bool,
+    attention: Gauge,
 }
 
 /// Makes housekeeping a child.
@@ -119,7 +124,7 @@ impl Actor for Housekeeping {
         (arguments, totals): Self::Arguments,
     ) -> Result<State, ActorProcessingErr> {
         me.cast(HousekeepingMsg::Round)?;
-        Ok(State { arguments, totals, looked_for_another_life: false, works: true })
+        Ok(State { arguments, totals, looked_for_another_life: false, works: true, attention: meters::attention() })
     }
 
     async fn handle(
@@ -171,6 +176,7 @@ async fn round(
             warn!(events = foreign, "events of another server were dropped: this database was restored from a dump");
         }
     }
+    round.attention = flags::attention_count(connection).await?;
     round.pruned = events::prune(connection, rules.events_keep_ms).await?;
     if let Some(Retention { days, key_keep_ms }) = rules.retention {
         round.cleared = retention::clear(connection, days, &checkout::in_brief()).await?;
@@ -182,7 +188,8 @@ async fn round(
 fn done(me: &ActorRef<HousekeepingMsg>, state: &mut State, round: Result<Round, ReadError>) {
     let mut rest = EVERY;
     match round {
-        Ok(Round { pruned, cleared, released }) => {
+        Ok(Round { pruned, cleared, released, attention }) => {
+            state.attention.set(attention as f64);
             (state.looked_for_another_life, state.works) = (true, true);
             let Totals { pruned: all_pruned, cleared: all_cleared, released: all_released } = &*state.totals;
             all_pruned.fetch_add(pruned, Ordering::Relaxed);

@@ -20,6 +20,7 @@ pub mod events;
 mod housekeeping;
 pub mod invariants;
 mod live;
+mod meters;
 mod participant_client;
 pub mod saga;
 mod service;

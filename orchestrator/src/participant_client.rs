@@ -8,7 +8,10 @@
 
 mod breaker;
 mod judgement;
+mod replicas;
 mod send;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,15 +22,17 @@ use arc_swap::ArcSwap;
 use common::config::Settings;
 use common::http::{HeaderValue, outgoing_bearer};
 use common::supervision::{ActorCard, ChildSpec, Handle, child};
-use metrics::gauge;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 pub(crate) use self::breaker::{Admission, Breaker, BreakerSettings, Health};
 pub(crate) use self::judgement::{Reply as Judged, classify};
+use self::replicas::{Connecting, Replicas, system_lookup};
 use self::send::send;
+use crate::meters::{Attempted, ClientMeters};
 use crate::saga::outcome::{Failure, Outcome, Retry, Sent, Unknown};
 use crate::world::{Answer, Call, Purpose};
 
@@ -45,8 +50,8 @@ pub(crate) struct Calling {
 pub(crate) enum ClientMsg {
     /// Make this call.
     Call(Box<Calling>),
-    /// A call has ended, and this is what it says of the participant.
-    Finished(Health),
+    /// A call has ended: this is what it says of the participant, and what it took.
+    Finished(Health, Attempted),
 }
 
 struct Client;
@@ -55,7 +60,8 @@ struct Client;
 struct Arguments {
     card: Arc<ActorCard>,
     service: &'static str,
-    http: Vec<reqwest::Client>,
+    replicas: Arc<Replicas>,
+    look_up_every: Duration,
     base: String,
     bearer: Option<HeaderValue>,
     limit: usize,
@@ -66,10 +72,12 @@ struct Arguments {
 struct State {
     arguments: Arguments,
     shown: Arc<Shown>,
-    next: usize,
+    /// Looks the participant's name up, where it has one.
+    following: Option<JoinHandle<()>>,
     actions: VecDeque<Box<Calling>>,
     compensations: VecDeque<Box<Calling>>,
     breaker: Breaker,
+    meters: ClientMeters,
 }
 
 struct Shown {
@@ -90,20 +98,17 @@ pub(crate) fn client(
     settings: &Settings,
 ) -> Result<ChildSpec, reqwest::Error> {
     let participants = &settings.participants;
-    let http = (0..participants.connections.max(1))
-        .map(|_| {
-            reqwest::Client::builder()
-                .http2_prior_knowledge()
-                .tcp_nodelay(true)
-                .connect_timeout(Duration::from_millis(participants.connect_timeout_ms))
-                .build()
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    let base = settings.service(service).url.clone();
+    let how = Connecting {
+        connections: participants.connections,
+        timeout: Duration::from_millis(participants.connect_timeout_ms),
+    };
     let arguments = Arguments {
         card: card.clone(),
         service,
-        http,
-        base: settings.service(service).url.clone(),
+        replicas: Arc::new(Replicas::new(service, &base, how)?),
+        look_up_every: Duration::from_millis(participants.resolve_ms),
+        base,
         bearer: outgoing_bearer(&settings.auth),
         limit: participants.max_concurrent,
         limit_for_actions: participants.max_concurrent.saturating_sub(participants.reserved_for_compensations).max(1),
@@ -130,16 +135,36 @@ impl Actor for Client {
             breaker: ArcSwap::from_pointee(breaker.state()),
         });
         let (state, depth, base) = (shown.clone(), shown.clone(), arguments.base.clone());
+        let replicas = arguments.replicas.clone();
         arguments.card.set_state(move || {
             json!({
                 "url": base,
+                "addresses": replicas.addresses(),
                 "in_flight": state.in_flight.load(Ordering::Relaxed),
                 "breaker": **state.breaker.load(),
                 "parked": state.parked.load(Ordering::Relaxed),
             })
         });
         arguments.card.set_queue_depth(move || depth.waiting.load(Ordering::Relaxed));
-        Ok(State { arguments, shown, next: 0, actions: VecDeque::new(), compensations: VecDeque::new(), breaker })
+        let replicas = arguments.replicas.clone();
+        let following =
+            replicas.is_named().then(|| tokio::spawn(replicas.follow(system_lookup(), arguments.look_up_every)));
+        let measured = Arc::downgrade(&shown);
+        let meters = ClientMeters::new(arguments.service, move || {
+            let shown = measured.upgrade()?;
+            Some((shown.in_flight.load(Ordering::Relaxed), shown.waiting.load(Ordering::Relaxed)))
+        });
+        let state = State {
+            arguments,
+            shown,
+            following,
+            actions: VecDeque::new(),
+            compensations: VecDeque::new(),
+            breaker,
+            meters,
+        };
+        show_breaker(&state);
+        Ok(state)
     }
 
     async fn handle(
@@ -154,13 +179,23 @@ impl Actor for Client {
                 Purpose::Action { .. } => state.actions.push_back(calling),
                 Purpose::Compensation => state.compensations.push_back(calling),
             },
-            ClientMsg::Finished(health) => {
+            ClientMsg::Finished(health, attempted) => {
+                state.meters.attempted(attempted);
                 state.shown.in_flight.fetch_sub(1, Ordering::Relaxed);
                 learn(state, health);
             }
         }
         send_waiting(&me, state);
         Ok(())
+    }
+}
+
+impl Drop for State {
+    /// However the actor ends: its successor looks the name up by itself.
+    fn drop(&mut self) {
+        if let Some(following) = self.following.take() {
+            following.abort();
+        }
     }
 }
 
@@ -182,16 +217,28 @@ fn send_waiting(me: &ActorRef<ClientMsg>, state: &mut State) {
         }
         show_breaker(state);
         state.shown.in_flight.fetch_add(1, Ordering::Relaxed);
-        state.next = (state.next + 1) % state.arguments.http.len();
-        let http = state.arguments.http[state.next].clone();
         let (arguments, me) = (state.arguments.clone(), me.clone());
         tokio::spawn(async move {
             let Calling { call, answer, since } = *calling;
-            let (outcome, health) = send(&http, &arguments, &call, since).await;
+            let (outcome, health) = send(&arguments, &call, since).await;
+            let attempted = attempted(&call, &outcome, since);
             answer.give(outcome);
-            let _ = me.cast(ClientMsg::Finished(health));
+            let _ = me.cast(ClientMsg::Finished(health, attempted));
         });
     }
+}
+
+fn attempted(call: &Call, outcome: &Outcome, since: Instant) -> Attempted {
+    let kind = match call.purpose {
+        Purpose::Action { .. } => "action",
+        Purpose::Compensation => "compensation",
+    };
+    let outcome = match outcome {
+        Outcome::Done(_) => "done",
+        Outcome::Refused(_) => "refused",
+        Outcome::Unknown(_) => "unknown",
+    };
+    Attempted { step: call.step, kind, outcome, took: since.elapsed() }
 }
 
 pub(crate) fn parked(service: &str, wait: Duration) -> Outcome {
@@ -217,7 +264,7 @@ fn learn(state: &mut State, health: Health) {
 }
 
 fn show_breaker(state: &State) {
-    let (service, now) = (state.arguments.service, state.breaker.state());
+    let now = state.breaker.state();
     state.shown.breaker.store(Arc::new(now));
     // 0 closed, 1 half-open, 2 open.
     let level = match now {
@@ -225,5 +272,5 @@ fn show_breaker(state: &State) {
         "half-open" => 1.0,
         _ => 2.0,
     };
-    gauge!("participant_breaker_state", "participant" => service).set(level);
+    state.meters.breaker(level);
 }

@@ -25,6 +25,7 @@ use crate::checkout::{self, StockRule};
 use crate::events::events;
 use crate::housekeeping::{HousekeepingArguments, Rules, housekeeping};
 use crate::live::LiveWorld;
+use crate::meters;
 use crate::participant_client::client;
 use crate::saga::actor::Policy;
 use crate::saga::coordinator::{CoordinatorArguments, coordinator};
@@ -120,6 +121,7 @@ pub async fn start(
         }
     }
     let lease_state = Arc::new(LeaseState::default());
+    meters::measure_node(&lease_state, &running);
     let superseded = CancellationToken::new();
     children.push(lease(LeaseArguments {
         card: card("lease", "lease"),

@@ -47,6 +47,7 @@ fn check_value(key: &str, value: &ValueKind) -> Result<(), String> {
         (["ui", "replicas", _], ValueKind::Array(urls)) => {
             urls.iter().try_for_each(|url| check_service_url(&url.clone().into_string().unwrap_or_default()))
         }
+        (["http", "trusted_proxies"], ValueKind::Array(networks)) => networks.iter().try_for_each(check_network),
         (["services", _, "url"], ValueKind::String(url)) => check_service_url(url),
         (["services", _, "database_password"], ValueKind::String(password)) => check_password(password),
         (["services", _, "database"], ValueKind::String(name)) => check_database_name(name),
@@ -81,7 +82,7 @@ fn range(path: &[&str]) -> (i64, i64) {
         ["inventory", "initial_stock"] => (0, i32::MAX.into()),
         // 0 stands for "for ever", "not at all" or "none" here.
         ["retry", "compensation", "attempts"] | ["supervision", "max_restarts"] => (0, MAX_COUNT),
-        ["participants", "reserved_for_compensations"] => (0, MAX_COUNT),
+        ["participants", "reserved_for_compensations"] | ["rate_limit", "per_second"] => (0, MAX_COUNT),
         [_, "drain_grace_ms" | "grace_ms" | "wait_limit_ms" | "start_wait_ms"] => (0, MAX_MS),
         // Shorter, and a listener could miss what it is about to read.
         [_, "events_keep_ms"] => (60_000, MAX_KEEP_MS),
@@ -144,6 +145,14 @@ fn check_origin(origin: &Value) -> Result<(), String> {
     match text == "*" || text.parse().is_ok_and(is_origin) {
         true => Ok(()),
         false => Err(format!("has {text:?}, expected origins such as https://shop.example, or *")),
+    }
+}
+
+fn check_network(network: &Value) -> Result<(), String> {
+    let text = network.clone().into_string().unwrap_or_default();
+    match crate::http::network(&text) {
+        Some(_) => Ok(()),
+        None => Err(format!("has {text:?}, expected addresses such as 10.0.0.7, or networks such as 172.16.0.0/12")),
     }
 }
 

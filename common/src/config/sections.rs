@@ -25,6 +25,18 @@ pub struct HttpSettings {
     pub drain_grace_ms: u64,
     /// Origins that browsers may call from; empty: CORS is off.
     pub cors_origins: Vec<String>,
+    /// Addresses or networks whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<String>,
+}
+
+/// Limits of one client, `[rate_limit]`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimitSettings {
+    /// Requests a second in the long run; 0: no limit.
+    pub per_second: u32,
+    /// Requests at once after a pause.
+    pub burst: u32,
 }
 
 /// Where one service lives, `[services.<name>]`.
@@ -179,8 +191,10 @@ pub struct ParticipantSettings {
     pub max_concurrent: usize,
     /// How many of `max_concurrent` only compensations may use.
     pub reserved_for_compensations: usize,
-    /// HTTP/2 connections per participant.
+    /// HTTP/2 connections to each address of a participant.
     pub connections: usize,
+    /// Interval at which a participant's name is looked up.
+    pub resolve_ms: u64,
     /// Failed calls in a row that open the circuit breaker; 0: never.
     pub breaker_failures: u32,
     /// How long it stays open before a probe.

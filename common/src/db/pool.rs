@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bb8::{ManageConnection, PooledConnection, QueueStrategy};
+use metrics::gauge;
 use secrecy::SecretString;
 use tracing::{info, warn};
 
 use super::connection::{Connection, statement_limit};
 use super::{DbError, Target};
 use crate::config::DatabaseSettings;
+use crate::telemetry::{self, Metric, MetricKind};
 
 /// How long a health check waits for an answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -18,7 +20,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// A pool of connections to one database. Cheap to clone; clones share the connections.
 #[derive(Clone, Debug)]
 pub struct Pool {
-    connections: bb8::Pool<Manager>,
+    connections: Arc<bb8::Pool<Manager>>,
     size: u32,
     place: Arc<str>,
     /// Why connecting failed the last time, until it works again.
@@ -83,7 +85,34 @@ pub fn pool(server: &SecretString, database: &str, settings: &DatabaseSettings) 
         .test_on_check_out(false)
         .connection_timeout(connect_timeout)
         .build_unchecked(manager);
+    let connections = Arc::new(connections);
+    measure(database, settings.pool_size, &connections);
     Ok(Pool { connections, size: settings.pool_size, place, trouble })
+}
+
+const CONNECTIONS: &str = "db_pool_connections";
+const MOST: &str = "db_pool_max_connections";
+
+const METRICS: [Metric; 2] = [
+    (MetricKind::Gauge, CONNECTIONS, "Open connections of a pool, by database and state (idle, used)."),
+    (MetricKind::Gauge, MOST, "Connections that a pool may have, by database."),
+];
+
+/// Has the pool read into metrics, as long as it lives.
+fn measure(database: &str, size: u32, connections: &Arc<bb8::Pool<Manager>>) {
+    telemetry::describe(&METRICS);
+    let of_state = |state: &'static str| gauge!(CONNECTIONS, "database" => database.to_owned(), "state" => state);
+    let (idle, used) = (of_state("idle"), of_state("used"));
+    let most = gauge!(MOST, "database" => database.to_owned());
+    let pool = Arc::downgrade(connections);
+    telemetry::at_scrape(move || {
+        let pool = pool.upgrade()?;
+        let state = pool.state();
+        idle.set(f64::from(state.idle_connections));
+        used.set(f64::from(state.connections.saturating_sub(state.idle_connections)));
+        most.set(f64::from(size));
+        Some(())
+    });
 }
 
 /// Opens connections for bb8.

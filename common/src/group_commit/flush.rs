@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use metrics::{counter, gauge, histogram};
 use rand::RngExt;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -68,10 +67,7 @@ pub(super) async fn flush<W: BatchWriter>(shared: &Shared<W>, batch: Batch<W>) -
     shared.stats.in_flight.store(size, Ordering::Relaxed);
     let flushed = write_parts(shared, batch).await;
     shared.stats.count(size);
-    counter!("group_commit_batches_total", "writer" => shared.name).increment(1);
-    counter!("group_commit_items_total", "writer" => shared.name).increment(size);
-    gauge!("group_commit_queue_depth", "writer" => shared.name).set(shared.waiting.load(Ordering::Relaxed) as f64);
-    histogram!("group_commit_seconds", "writer" => shared.name).record(started.elapsed().as_secs_f64());
+    shared.meters.observe(size, started.elapsed());
     if flushed == Flushed::NoDatabase {
         sleep(PAUSE_WITHOUT_DATABASE).await;
     }

@@ -63,6 +63,12 @@ impl Guard {
         }
     }
 
+    /// Says whether a request comes from another service or an operator: they hold a token that clients do not have.
+    pub(super) fn is_one_of_us(&self, headers: &HeaderMap) -> bool {
+        let AuthSettings { operator_token, service_token, .. } = &self.auth;
+        demand(headers, &[service_token, operator_token]).is_ok()
+    }
+
     /// Says whether routes of this access need no token.
     pub(super) fn is_open(&self, access: Access) -> bool {
         match access {

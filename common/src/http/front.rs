@@ -22,7 +22,9 @@ use super::{
     auth::Guard,
     body::{self, Limits},
     cors::Cors,
-    health, metrics, openapi, request,
+    health, metrics, openapi,
+    rate_limit::{Peer, RateLimit},
+    request,
     routes::{Door, Endpoint, Found, Table, method_label},
 };
 use crate::{reason, telemetry, wire};
@@ -47,11 +49,12 @@ pub fn filter(front: Front) -> BoxedFilter<(Response,)> {
         .and(warp::path::full())
         .and(query)
         .and(warp::header::headers_cloned())
+        .and(warp::ext::optional::<Peer>())
         .and(warp::body::stream())
-        .then(move |method, path: FullPath, query, headers, body| {
+        .then(move |method, path: FullPath, query, headers, peer, body| {
             let gate = gate.clone();
             async move {
-                let head = Head { method, path, query, headers };
+                let head = Head { method, path, query, headers, peer };
                 gate.answer(head, body).await
             }
         })
@@ -64,6 +67,7 @@ struct Gate {
     table: Table,
     guard: Arc<Guard>,
     cors: Option<Cors>,
+    rate_limit: Option<RateLimit>,
     draining: Draining,
     /// One permit a request at work.
     at_work: Semaphore,
@@ -76,6 +80,8 @@ struct Head {
     path: FullPath,
     query: String,
     headers: HeaderMap,
+    /// Who is at the other end of the connection; unknown where there is none, as in tests.
+    peer: Option<Peer>,
 }
 
 impl Gate {
@@ -90,6 +96,7 @@ impl Gate {
             table: Table::of(routes),
             guard,
             cors: Cors::of(&settings.http.cors_origins),
+            rate_limit: RateLimit::of(&settings),
             draining,
             at_work: Semaphore::new(settings.http.max_in_flight.min(Semaphore::MAX_PERMITS)),
             body: Limits {
@@ -168,6 +175,7 @@ impl Gate {
         S: Stream<Item = Result<B, warp::Error>> + Send + 'static,
         B: Buf + Send,
     {
+        self.limit_rate(endpoint, &head)?;
         self.guard.check(endpoint.route.access, &head.headers)?;
         let _at_work = self.admit(endpoint)?;
         let query = Query::parse(&head.query).ok_or_else(|| ApiError::malformed("the query is not UTF-8"))?;
@@ -195,6 +203,15 @@ impl Gate {
         handled.unwrap_or_else(|panic| {
             Err(ApiError::internal(format!("a handler panicked: {}", reason::of_panic(&*panic))))
         })
+    }
+
+    /// Turns a client away that asks too often. It stands before the check of tokens: guessing is limited as well.
+    fn limit_rate(&self, endpoint: &Endpoint, head: &Head) -> Result<(), ApiError> {
+        let (Some(limit), Some(peer)) = (&self.rate_limit, head.peer) else { return Ok(()) };
+        if endpoint.route.door == Door::Open || self.guard.is_one_of_us(&head.headers) {
+            return Ok(());
+        }
+        limit.check(peer, &head.headers)
     }
 
     /// Lets a request in if there is room for it. The permit is given back when the handler has answered.

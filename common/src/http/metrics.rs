@@ -11,7 +11,7 @@ use super::{
     routes::Door,
     with_body,
 };
-use crate::telemetry;
+use crate::telemetry::{self, Metric, MetricKind};
 
 const REQUESTS: &str = "http_requests_total";
 const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -20,8 +20,14 @@ const SECONDS: &str = "http_request_seconds";
 /// The statuses whose counters are kept at hand: all that are common here.
 const KEPT: [u16; 12] = [200, 202, 400, 401, 404, 409, 413, 422, 500, 502, 503, 504];
 
+const METRICS: [Metric; 2] = [
+    (MetricKind::Counter, REQUESTS, "Requests answered, by service, route template, method and status."),
+    (MetricKind::Histogram, SECONDS, "Time from a request's headers to its answer, by service and route template."),
+];
+
 /// Adds the route.
 pub(super) fn routes(service: &'static str) -> Routes {
+    telemetry::describe(&METRICS);
     Routes::new(service).route(Method::GET, "/metrics/", Access::Public, Door::Open, describe, async |_| Ok(show()))
 }
 
@@ -35,8 +41,7 @@ fn describe() -> Description {
 }
 
 fn show() -> Response {
-    let text = telemetry::metrics_handle().render();
-    with_body(StatusCode::OK, MEDIA_TYPE, text)
+    with_body(StatusCode::OK, MEDIA_TYPE, telemetry::scrape())
 }
 
 /// The counters and the histogram of an endpoint. Looking them up by their labels for every request would cost more than

@@ -35,6 +35,7 @@ use warp::filters::BoxedFilter;
 
 use super::{
     Front, Response, filter,
+    rate_limit::Peer,
     transport_faults::{CutConnection, LostReply},
 };
 use crate::config::HttpSettings;
@@ -86,7 +87,7 @@ pub async fn serve(front: Front, listener: Arc<TcpListener>, shutdown: Cancellat
             accepted = accept(&listener, &places) => accepted,
         };
         match accepted {
-            Ok((stream, place)) => server.spawn(stream, place),
+            Ok((stream, peer, place)) => server.spawn(stream, peer, place),
             Err(error) => {
                 warn!(service, %error, "no connection can be accepted");
                 sleep(ACCEPT_REST).await;
@@ -106,12 +107,15 @@ pub async fn serve(front: Front, listener: Arc<TcpListener>, shutdown: Cancellat
 }
 
 /// Waits for a free place first: connections beyond the cap wait in the listen queue.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, Peer, OwnedSemaphorePermit)> {
     let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
+    let (stream, peer) = listener.accept().await?;
     // Without it a small answer may wait 40 ms for an acknowledgement. It can only fail on a connection that is gone.
     let _ = stream.set_nodelay(true);
-    Ok((stream, place))
+    Ok((stream, Peer(peer.ip().to_canonical()), place))
 }
 
 fn protocol(http: &HttpSettings) -> auto::Builder<TokioExecutor> {
@@ -154,17 +158,18 @@ struct Line {
 }
 
 impl Server {
-    fn spawn(&self, stream: TcpStream, place: OwnedSemaphorePermit) {
+    fn spawn(&self, stream: TcpStream, peer: Peer, place: OwnedSemaphorePermit) {
         let (service, header_time) = (self.service, self.header_time);
         let (drain, cut) = (self.drain.clone(), self.cut.clone());
         let protocol = self.protocol.clone();
         let line = Arc::new(Line::default());
         let on_line = line.clone();
         let routes = warp::service(self.routes.clone());
-        let answer = service_fn(move |request: Request<Incoming>| {
+        let answer = service_fn(move |mut request: Request<Incoming>| {
             if !on_line.used.swap(true, Ordering::Relaxed) {
                 on_line.first.notify_one();
             }
+            request.extensions_mut().insert(peer);
             let (mut routes, line) = (routes.clone(), on_line.clone());
             async move {
                 let Ok(response) = routes.call(request).await;

@@ -15,14 +15,14 @@ use crate::saga::outcome::{Failure, Outcome, Sent};
 use crate::world::Call;
 
 /// Makes a call, and says what it tells of the participant. `since` is when it was asked for: waiting in line counts.
-pub(super) async fn send(http: &reqwest::Client, to: &Arguments, call: &Call, since: Instant) -> (Outcome, Health) {
+pub(super) async fn send(to: &Arguments, call: &Call, since: Instant) -> (Outcome, Health) {
     let left = call.timeout.saturating_sub(since.elapsed());
     if left.is_zero() {
         let outcome =
             unknown(Failure::timeout(to.service), "its time was up before it was sent", Duration::ZERO, Sent::Nothing);
         return (outcome, Health::NotAsked);
     }
-    let outcome = attempt(http, to, call, left).await;
+    let outcome = attempt(to, call, left).await;
     let health = match outcome {
         Outcome::Done(_) | Outcome::Refused(_) => Health::Answered,
         Outcome::Unknown(_) => Health::Failed,
@@ -30,7 +30,26 @@ pub(super) async fn send(http: &reqwest::Client, to: &Arguments, call: &Call, si
     (outcome, health)
 }
 
-async fn attempt(http: &reqwest::Client, to: &Arguments, call: &Call, left: Duration) -> Outcome {
+/// Where nothing could be sent because nobody is there, another replica is asked in the same attempt.
+async fn attempt(to: &Arguments, call: &Call, left: Duration) -> Outcome {
+    let give_up = Instant::now() + left;
+    let mut others = to.replicas.len().saturating_sub(1);
+    loop {
+        let (replica, http) = to.replicas.next();
+        let left = give_up.saturating_duration_since(Instant::now());
+        let outcome = ask(&http, to, call, left).await;
+        let nobody_there = matches!(&outcome, Outcome::Unknown(unknown) if unknown.sent == Sent::Nothing);
+        if nobody_there {
+            replica.rest();
+        }
+        if !nobody_there || others == 0 || Instant::now() >= give_up {
+            return outcome;
+        }
+        others -= 1;
+    }
+}
+
+async fn ask(http: &reqwest::Client, to: &Arguments, call: &Call, left: Duration) -> Outcome {
     let url = format!("{}{}", to.base, call.request.path);
     let mut request = match call.request.method {
         Method::Get => http.get(url),

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use common::supervision::{ActorCard, ChildSpec, Handle, child};
 use common::wire::actors::ActorView;
-use metrics::{counter, gauge};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use serde_json::json;
 use tracing::{error, warn};
 use uuid::Uuid;
 
+use crate::meters::SagaMeters;
 use crate::saga::SagaId;
 use crate::saga::actor::{Origin, Policy, SagaActor, SagaArguments, SagaMsg, StartAnswer, Waiter};
 use crate::saga::definition::{Definition, Order};
@@ -81,6 +81,7 @@ pub struct CoordinatorState {
     arguments: CoordinatorArguments,
     sagas: HashMap<SagaId, ActorRef<SagaMsg>>,
     ids: HashMap<ActorId, SagaId>,
+    meters: SagaMeters,
 }
 
 /// Makes the coordinator a child.
@@ -125,7 +126,7 @@ impl Actor for Coordinator {
         // The sagas of a coordinator that died died with it: recovery finds their rows without an actor.
         arguments.running.clear();
         arguments.running.suspect_orphans();
-        Ok(CoordinatorState { arguments, sagas: HashMap::new(), ids: HashMap::new() })
+        Ok(CoordinatorState { arguments, sagas: HashMap::new(), ids: HashMap::new(), meters: SagaMeters::new() })
     }
 
     async fn handle(
@@ -192,7 +193,6 @@ impl Actor for Coordinator {
             if let Some(saga) = saga {
                 stopped(state, &saga);
             }
-            gauge!("sagas_running").set(state.sagas.len() as f64);
         }
         Ok(())
     }
@@ -203,7 +203,10 @@ impl Actor for Coordinator {
 fn stopped(state: &CoordinatorState, saga: &RunningSaga) {
     let progress = saga.progress();
     match progress.log.ended() {
-        Some(status) => counter!("sagas_ended_total", "status" => status.as_str()).increment(1),
+        Some(status) => {
+            let age = state.arguments.world.now().signed_duration_since(saga.created_at);
+            state.meters.ended(status, age.to_std().unwrap_or_default());
+        }
         // It sleeps, and wakes by the time in its row.
         None if progress.log.is_marked_failed() => {}
         None => state.arguments.running.suspect_orphans(),
@@ -237,7 +240,7 @@ async fn start_saga(
         let _ = waiter.send(StartAnswer::Overloaded);
         return Ok(());
     }
-    counter!("sagas_started_total").increment(1);
+    state.meters.started.increment(1);
     let definition = state.arguments.definition.clone();
     let log = SagaLog::new(&definition);
     let now = state.arguments.world.now();
@@ -271,7 +274,7 @@ async fn adopt(
     let log = SagaLog::recovered(&definition, recovered);
     let saga = Arc::new(RunningSaga::new(stored.id, stored.order, definition, stored.created_at, stored.epoch, log));
     let origin = Origin::Recovered { remaining: stored.remaining, cancel_requested: stored.cancel_requested };
-    counter!("sagas_recovered_total").increment(1);
+    state.meters.recovered.increment(1);
     spawn(me, state, saga, origin).await
 }
 
@@ -292,6 +295,5 @@ async fn spawn(
     let (actor, _) = Actor::spawn_linked(None, SagaActor, arguments, me.get_cell()).await?;
     state.ids.insert(actor.get_id(), saga.id);
     state.sagas.insert(saga.id, actor);
-    gauge!("sagas_running").set(state.sagas.len() as f64);
     Ok(())
 }

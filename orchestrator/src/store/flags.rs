@@ -162,6 +162,14 @@ pub struct Attention {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct After(pub Option<(DateTime<Utc>, Uuid)>);
 
+/// Counts the attention list.
+///
+/// # Errors
+/// What the database says.
+pub async fn attention_count(connection: &mut Connection) -> Result<i64, Error> {
+    Ok(connection.query_one(ATTENTION_COUNT, &[]).await?.get(0))
+}
+
 /// Reads a page of the attention list, longest waiting first, and how many there are on all pages.
 ///
 /// # Errors
@@ -171,7 +179,7 @@ pub async fn attention(
     After(after): After,
     limit: i64,
 ) -> Result<(i64, Vec<Attention>), Error> {
-    let total = connection.query_one(ATTENTION_COUNT, &[]).await?.get(0);
+    let total = attention_count(connection).await?;
     let (since, id) = after.unzip();
     let rows = connection.query(ATTENTION, &[&since, &id, &limit]).await?;
     let read = |row: &Row| Attention {

@@ -15,12 +15,13 @@ pub(super) enum CommonAnswer {
     RequestTimeout,
     TooLarge,
     UnsupportedMediaType,
+    TooManyRequests,
     InternalError,
     Unavailable,
 }
 
 impl CommonAnswer {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Malformed,
         Self::Unauthorized,
         Self::Forbidden,
@@ -28,6 +29,7 @@ impl CommonAnswer {
         Self::RequestTimeout,
         Self::TooLarge,
         Self::UnsupportedMediaType,
+        Self::TooManyRequests,
         Self::InternalError,
         Self::Unavailable,
     ];
@@ -46,6 +48,7 @@ impl CommonAnswer {
             Self::RequestTimeout => 408,
             Self::TooLarge => 413,
             Self::UnsupportedMediaType => 415,
+            Self::TooManyRequests => 429,
             Self::InternalError => 500,
             Self::Unavailable => 503,
         }
@@ -56,7 +59,7 @@ impl CommonAnswer {
         match self {
             Self::Unauthorized | Self::Forbidden => route.access != Access::Public,
             Self::UnsupportedMediaType => description.body.is_some(),
-            Self::Unavailable => route.door == Door::Limited,
+            Self::TooManyRequests | Self::Unavailable => route.door == Door::Limited,
             // The front reads the body of every request, whether somebody wants it or not.
             Self::Malformed | Self::MethodNotAllowed | Self::RequestTimeout | Self::TooLarge | Self::InternalError => {
                 true
@@ -84,6 +87,7 @@ impl CommonAnswer {
             Self::RequestTimeout => "The body did not arrive in time.",
             Self::TooLarge => "The body is too large.",
             Self::UnsupportedMediaType => "The body is declared to be something else than JSON.",
+            Self::TooManyRequests => "This client asks too often.",
             Self::InternalError => "The fault is ours; the `X-Request-Id` of the answer finds it in the log.",
             Self::Unavailable => {
                 "Not now: the database is away, too much is at work, or the service is about to stop. Ask again, with \
@@ -96,7 +100,7 @@ impl CommonAnswer {
         match self {
             Self::Unauthorized => Some(Header::WwwAuthenticate),
             Self::MethodNotAllowed => Some(Header::Allow),
-            Self::Unavailable => Some(Header::RetryAfter),
+            Self::TooManyRequests | Self::Unavailable => Some(Header::RetryAfter),
             Self::Malformed
             | Self::Forbidden
             | Self::RequestTimeout

@@ -78,14 +78,17 @@ async fn a_route_is_described_by_what_it_says_and_by_what_the_front_adds() {
         assert!(paths.contains(&path), "{path} is not in {paths:?}");
     }
     let show = &document["paths"]["/shelves/{shelf_id}/"]["get"];
-    assert_eq!(statuses(show), BTreeSet::from(["200", "400", "404", "405", "408", "413", "500", "503"]));
+    assert_eq!(statuses(show), BTreeSet::from(["200", "400", "404", "405", "408", "413", "429", "500", "503"]));
     assert_eq!(
         show["responses"]["200"]["content"]["application/json"]["schema"],
         json!({ "$ref": "#/components/schemas/Shelf" })
     );
     assert_eq!(document["components"]["schemas"]["Shelf"]["properties"]["books"]["description"], "What stands on it.");
     let fill = &document["paths"]["/rows/{shelf_id}"]["put"];
-    assert_eq!(statuses(fill), BTreeSet::from(["200", "400", "401", "403", "405", "408", "413", "415", "500", "503"]));
+    assert_eq!(
+        statuses(fill),
+        BTreeSet::from(["200", "400", "401", "403", "405", "408", "413", "415", "429", "500", "503"])
+    );
     assert_eq!(fill["requestBody"]["required"], true);
     assert!(fill["responses"]["200"]["headers"]["Idempotent-Replayed"].is_object(), "{fill:#}");
     assert_eq!(fill["responses"]["503"], json!({ "$ref": "#/components/responses/Unavailable" }));

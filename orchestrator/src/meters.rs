@@ -1,0 +1,141 @@
+//! What is measured of sagas and of the calls that they make, with its words for whoever reads `/metrics`.
+//!
+//! Handles are made once and kept by whoever uses them: looking a metric up by its labels costs more than counting.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use common::telemetry::{self, Metric, MetricKind};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+
+use crate::saga::Status;
+use crate::saga::lease::LeaseState;
+use crate::saga::running::Running;
+
+const STARTED: &str = "sagas_started_total";
+const RECOVERED: &str = "sagas_recovered_total";
+const ENDED: &str = "sagas_ended_total";
+const SECONDS: &str = "saga_seconds";
+const RUNNING: &str = "sagas_running";
+const ATTENTION: &str = "sagas_attention";
+const LEASE: &str = "node_lease_valid";
+const CALL_SECONDS: &str = "saga_call_seconds";
+const BREAKER: &str = "participant_breaker_state";
+const IN_FLIGHT: &str = "participant_calls_in_flight";
+const WAITING: &str = "participant_calls_waiting";
+
+const METRICS: [Metric; 13] = [
+    (MetricKind::Counter, STARTED, "Sagas that this node started."),
+    (MetricKind::Counter, RECOVERED, "Sagas that this node took over, from another node or from itself."),
+    (MetricKind::Counter, ENDED, "Sagas that ended on this node, by status."),
+    (MetricKind::Histogram, SECONDS, "Age of a saga at its end, by status."),
+    (MetricKind::Gauge, RUNNING, "Sagas that run on this node."),
+    (MetricKind::Gauge, ATTENTION, "Sagas of all nodes that stand in the attention list: a person must look."),
+    (MetricKind::Gauge, LEASE, "1 while this node holds its lease, else 0: it starts no sagas then."),
+    (MetricKind::Gauge, "sagas_stalled", "Sagas of this node that made no progress for orchestrator.stalled_after_ms."),
+    (MetricKind::Gauge, "event_listeners", "Listeners of /saga/events on this node."),
+    (
+        MetricKind::Histogram,
+        CALL_SECONDS,
+        "Time of one attempt, waiting in line included, by participant, step, kind and outcome.",
+    ),
+    (MetricKind::Gauge, BREAKER, "Circuit breaker of a participant: 0 closed, 1 half-open, 2 open."),
+    (MetricKind::Gauge, IN_FLIGHT, "Calls that are out to a participant."),
+    (MetricKind::Gauge, WAITING, "Calls that wait for a place on the way to a participant."),
+];
+
+/// Sets up what is measured of a node as a whole; read at each scrape, as long as the node lives.
+pub(crate) fn measure_node(lease: &Arc<LeaseState>, running: &Arc<Running>) {
+    telemetry::describe(&METRICS);
+    let (valid, sagas) = (gauge!(LEASE), gauge!(RUNNING));
+    // Shown from the start, also where nobody has listened yet.
+    gauge!("event_listeners").set(0.0);
+    let (lease, running): (Weak<LeaseState>, Weak<Running>) = (Arc::downgrade(lease), Arc::downgrade(running));
+    telemetry::at_scrape(move || {
+        valid.set(if lease.upgrade()?.is_valid() { 1.0 } else { 0.0 });
+        sagas.set(running.upgrade()?.len() as f64);
+        Some(())
+    });
+}
+
+/// Returns the gauge of the attention list.
+pub(crate) fn attention() -> Gauge {
+    gauge!(ATTENTION)
+}
+
+/// What the coordinator counts.
+pub(crate) struct SagaMeters {
+    pub(crate) started: Counter,
+    pub(crate) recovered: Counter,
+    ended: HashMap<&'static str, (Counter, Histogram)>,
+}
+
+impl SagaMeters {
+    pub(crate) fn new() -> Self {
+        // All statuses at once: a rate that begins with its first event misses that.
+        let of = |status: Status| {
+            let status = status.as_str();
+            (status, (counter!(ENDED, "status" => status), histogram!(SECONDS, "status" => status)))
+        };
+        let ends = [Status::Completed, Status::Compensated, Status::Failed];
+        Self { started: counter!(STARTED), recovered: counter!(RECOVERED), ended: ends.into_iter().map(of).collect() }
+    }
+
+    pub(crate) fn ended(&self, status: Status, age: Duration) {
+        if let Some((count, seconds)) = self.ended.get(status.as_str()) {
+            count.increment(1);
+            seconds.record(age);
+        }
+    }
+}
+
+/// One attempt, measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempted {
+    pub(crate) step: &'static str,
+    /// `action` or `compensation`.
+    pub(crate) kind: &'static str,
+    /// `done`, `refused` or `unknown`.
+    pub(crate) outcome: &'static str,
+    pub(crate) took: Duration,
+}
+
+/// What is measured of one participant's client.
+pub(crate) struct ClientMeters {
+    participant: &'static str,
+    breaker: Gauge,
+    seconds: HashMap<(&'static str, &'static str, &'static str), Histogram>,
+}
+
+impl ClientMeters {
+    /// Makes them; `reading` gives the calls in flight and those in line, as long as there is a client.
+    pub(crate) fn new(
+        participant: &'static str,
+        reading: impl Fn() -> Option<(usize, usize)> + Send + 'static,
+    ) -> Self {
+        let (in_flight, waiting) =
+            (gauge!(IN_FLIGHT, "participant" => participant), gauge!(WAITING, "participant" => participant));
+        telemetry::at_scrape(move || {
+            let (out, in_line) = reading()?;
+            in_flight.set(out as f64);
+            waiting.set(in_line as f64);
+            Some(())
+        });
+        Self { participant, breaker: gauge!(BREAKER, "participant" => participant), seconds: HashMap::new() }
+    }
+
+    /// Shows the breaker: 0 closed, 1 half-open, 2 open.
+    pub(crate) fn breaker(&self, level: f64) {
+        self.breaker.set(level);
+    }
+
+    pub(crate) fn attempted(&mut self, attempted: Attempted) {
+        let Attempted { step, kind, outcome, took } = attempted;
+        let participant = self.participant;
+        let seconds = self.seconds.entry((step, kind, outcome)).or_insert_with(|| {
+            histogram!(CALL_SECONDS, "participant" => participant, "step" => step, "kind" => kind, "outcome" => outcome)
+        });
+        seconds.record(took);
+    }
+}

@@ -1,0 +1,143 @@
+//! Calls to a participant that has several replicas behind one name, over real sockets.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use common::config::ConfigSource;
+use common::http::openapi::Description;
+use common::http::{Access, Check, Draining, Front, Routes, StatusCode, json, serve};
+use common::supervision::ActorCard;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::replicas::{Connecting, Lookup, Replicas};
+use super::send::send;
+use super::{Arguments, BreakerSettings};
+use crate::saga::SagaId;
+use crate::saga::definition::{Method, Outputs, Request};
+use crate::saga::outcome::Outcome;
+use crate::world::{Call, Purpose};
+
+/// A replica that counts what it is asked.
+struct Counting {
+    asked: Arc<AtomicUsize>,
+    shutdown: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+impl Counting {
+    fn on(listener: TcpListener) -> Self {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let routes = Routes::new("payments").get("/asked/", Access::Public, describe, move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+            async { Ok(json(StatusCode::OK, &serde_json::json!({ "status": "success" }))) }
+        });
+        let settings = Arc::new(ConfigSource::embedded("bench").load().unwrap());
+        let health: common::http::HealthCheck = Arc::new(|| Box::pin(async { Vec::<Check>::new() }));
+        let front = Front { service: "payments", routes, settings, health, draining: Draining::default() };
+        let shutdown = CancellationToken::new();
+        let serving = tokio::spawn(serve(front, Arc::new(listener), shutdown.clone()));
+        Self { asked, shutdown, serving }
+    }
+
+    /// Ends it as a killed process would: connections are cut and nobody listens any more.
+    async fn kill(self) -> usize {
+        self.serving.abort();
+        let _ = self.serving.await;
+        drop(self.shutdown);
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+fn describe() -> Description {
+    Description::new("asked", "Counts")
+}
+
+fn address(last: u8) -> IpAddr {
+    IpAddr::from([127, 0, 0, last])
+}
+
+/// Binds two addresses on one port, as two replicas behind one name have it.
+async fn two_listeners() -> (TcpListener, TcpListener, u16) {
+    loop {
+        let first = TcpListener::bind(SocketAddr::new(address(1), 0)).await.unwrap();
+        let port = first.local_addr().unwrap().port();
+        // Somebody else may have that port on the other address.
+        if let Ok(second) = TcpListener::bind(SocketAddr::new(address(2), port)).await {
+            return (first, second, port);
+        }
+    }
+}
+
+fn arguments(replicas: Arc<Replicas>, base: String) -> Arguments {
+    Arguments {
+        card: ActorCard::new("payments-client", "HTTP client"),
+        service: "payments",
+        replicas,
+        look_up_every: Duration::from_secs(1),
+        base,
+        bearer: None,
+        limit: 10,
+        limit_for_actions: 5,
+        breaker: BreakerSettings { failures: 0, pause: Duration::from_secs(1), wakes_per_second: 1 },
+    }
+}
+
+async fn ask(to: &Arguments, number: u32) -> Outcome {
+    let call = Call {
+        saga_id: SagaId(Uuid::now_v7()),
+        epoch: 1,
+        step: "charge",
+        participant: "payments",
+        purpose: Purpose::Action { refusal: None },
+        attempt: number,
+        request: Request { method: Method::Get, path: "/asked/".into(), body: None },
+        read: |body| serde_json::from_slice::<serde_json::Value>(body).map(|_| Outputs::one("payment_id", "1")),
+        timeout: Duration::from_secs(20),
+    };
+    send(to, &call, Instant::now()).await.0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_behind_one_name_share_the_calls_and_the_death_of_one_loses_none() {
+    let (first, second, port) = two_listeners().await;
+    let (first, second) = (Counting::on(first), Counting::on(second));
+    let base = format!("http://payments.test:{port}");
+    let how = Connecting { connections: 2, timeout: Duration::from_secs(5) };
+    let replicas = Arc::new(Replicas::new("payments", &base, how).unwrap());
+    let lookup: Lookup = Arc::new(|host| {
+        assert_eq!(host, "payments.test");
+        Box::pin(async { Ok(vec![address(1), address(2)]) })
+    });
+    let following = tokio::spawn(replicas.clone().follow(lookup, Duration::from_millis(20)));
+    while replicas.addresses().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let to = arguments(replicas, base);
+    for number in 0..40 {
+        assert!(matches!(ask(&to, number).await, Outcome::Done(_)));
+    }
+    assert_eq!((first.asked(), second.asked()), (20, 20));
+
+    let before = first.kill().await;
+    let mut lost = 0;
+    for number in 0..40 {
+        // What was on its way to the dead one may be in doubt, and is asked for again, as sagas do.
+        while !matches!(ask(&to, number).await, Outcome::Done(_)) {
+            lost += 1;
+            assert!(lost <= 4, "there is another replica, and at most a few connections to the dead one");
+        }
+    }
+    following.abort();
+    assert_eq!((before, second.asked()), (20, 60), "the name still had the dead one, and all went to the other");
+}
