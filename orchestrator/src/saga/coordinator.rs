@@ -173,7 +173,7 @@ impl Actor for Coordinator {
             SupervisionEvent::ActorFailed(who, reason) => {
                 let saga = state.ids.get(&who.get_id());
                 error!(saga.id = saga.map(tracing::field::display), %reason, "a saga's actor died: it is rebuilt from its log");
-                counter!("saga_actors_died_total").increment(1);
+                metrics::counter!("saga_actors_died_total").increment(1);
                 if let Some(saga) = saga {
                     state.arguments.running.died(*saga, reason.to_string());
                 }
