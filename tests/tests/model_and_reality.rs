@@ -257,7 +257,7 @@ fn operation() -> impl Strategy<Value = Operation> {
 }
 
 fn check(service: Service) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let fault = format!("faults.{}.{}.failure_rate", service.name(), service.action());
     let options = StackOptions::default().set("inventory.initial_stock", STOCK).set(&fault, "0.25");
     let stack = runtime.block_on(Stack::start(options));

@@ -81,10 +81,10 @@ impl Participants {
     }
 
     /// Adds all that they hold to the books.
-    pub fn into_books(&self, books: &mut Books) {
-        self.payments.into_books(books);
-        self.inventory.into_books(books);
-        self.purchases.into_books(books);
+    pub fn add_to(&self, books: &mut Books) {
+        self.payments.add_to(books);
+        self.inventory.add_to(books);
+        self.purchases.add_to(books);
     }
 
     pub(super) fn seen(&self) -> Seen {

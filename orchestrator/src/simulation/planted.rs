@@ -51,6 +51,16 @@ pub(crate) enum Planted {
 }
 
 #[cfg(test)]
+pub(crate) use switch::{is_planted, with_planted};
+
+/// Tells whether this bug is planted: never, outside of tests.
+#[cfg(not(test))]
+#[inline(always)]
+pub(crate) const fn is_planted(_: Planted) -> bool {
+    false
+}
+
+#[cfg(test)]
 mod switch {
     use std::cell::Cell;
 
@@ -76,14 +86,4 @@ mod switch {
         let _unplant = Unplant;
         run()
     }
-}
-
-#[cfg(test)]
-pub(crate) use switch::{is_planted, with_planted};
-
-/// Tells whether this bug is planted: never, outside of tests.
-#[cfg(not(test))]
-#[inline(always)]
-pub(crate) const fn is_planted(_: Planted) -> bool {
-    false
 }

@@ -69,7 +69,7 @@ fn nameless_violations(sim: &Arc<Sim>) -> Vec<Violation> {
 fn books(sim: &Sim) -> Books {
     let mut books = Books::default();
     let inner = sim.lock();
-    inner.participants.into_books(&mut books);
+    inner.participants.add_to(&mut books);
     for (id, row) in inner.log.rows() {
         books.page(&id.to_string()).saga = Some(Saga {
             status: row.status,

@@ -125,8 +125,8 @@ impl Inventory {
         )
     }
 
-    pub(super) fn into_books(&self, books: &mut Books) {
-        self.journal.into_books(Participant::Inventory, books);
+    pub(super) fn add_to(&self, books: &mut Books) {
+        self.journal.add_to(Participant::Inventory, books);
         for Moved { transaction, kind, at, .. } in &self.movements {
             books.page(transaction).movements.push(Movement { kind: *kind, at: *at });
         }

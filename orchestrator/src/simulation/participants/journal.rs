@@ -171,7 +171,7 @@ impl Journal {
     }
 
     /// Adds its rows to the books.
-    pub(super) fn into_books(&self, participant: Participant, books: &mut Books) {
+    pub(super) fn add_to(&self, participant: Participant, books: &mut Books) {
         for (transaction, page) in &self.pages {
             let entries = &mut books.page(transaction).journal;
             let rows = page.actions.iter().map(|row| (row, Deed::Action));

@@ -140,8 +140,8 @@ impl Payments {
         })
     }
 
-    pub(super) fn into_books(&self, books: &mut Books) {
-        self.journal.into_books(Participant::Payments, books);
+    pub(super) fn add_to(&self, books: &mut Books) {
+        self.journal.add_to(Participant::Payments, books);
         for Row { transaction, amount, status, .. } in &self.rows {
             books.page(transaction).payments.push(Payment { cents: amount.cents(), status: *status });
         }

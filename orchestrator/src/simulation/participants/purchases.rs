@@ -94,8 +94,8 @@ impl Purchases {
         })
     }
 
-    pub(super) fn into_books(&self, books: &mut Books) {
-        self.journal.into_books(Participant::Purchases, books);
+    pub(super) fn add_to(&self, books: &mut Books) {
+        self.journal.add_to(Participant::Purchases, books);
         for Row { transaction, amount, status } in &self.rows {
             books.page(transaction).purchases.push(Purchase { cents: amount.cents(), status: *status });
         }
