@@ -40,4 +40,4 @@ fi
 
 say "building in release"
 cargo build --locked --quiet --release --package ecommerce
-exec "$venv/bin/python3" tests/bench --program "$target/release/ecommerce" --results "$target/bench" "$@"
+exec "$venv/bin/python3" -B tests/bench --program "$target/release/ecommerce" --results "$target/bench" "$@"

@@ -125,6 +125,38 @@ Examples:
 
 Exit codes: 0 every invariant holds; 1 one is broken; 2 no database is known; 3 it does not answer.";
 
+pub(crate) const SIMULATE: &str = "\
+Examples:
+  ecommerce simulate
+      a thousand disasters
+  ecommerce simulate --seeds 0..10000 --nodes 3
+      ten thousand, with three orchestrators each
+  ecommerce simulate --seeds 42..43 --trace
+      one, message by message
+
+A file of faults is TOML and names what differs from the mix that finds most, such as
+  lost_reply_rate = 0.5     # of every call
+  crashes = 0               # orchestrators killed, at most
+  calm_after_ms = 25000     # when it all stops
+
+Exit codes: 0 nothing broke an invariant; 1 something did, and is shown; 2 bad usage or a bad file.";
+
+pub(crate) const HOLD: &str = "\
+Examples:
+  ecommerce hold --reason 'restored from the backup of noon'
+      before the orchestrators start; from then on none of them begins or recovers anything
+
+Exit codes: 0 on hold; 2 no database is known; 3 it does not answer.";
+
+pub(crate) const RELEASE: &str = "\
+Examples:
+  ecommerce release
+      if the books agree; else it says which do not, and the hold stays
+  ecommerce release --anyway
+      somebody has looked at each
+
+Exit codes: 0 released, or nothing was on hold; 1 the books do not agree; 2 no database is known; 3 it does not answer.";
+
 pub(crate) const HEALTH: &str = "\
 Examples:
   ecommerce health http://127.0.0.1:8002

@@ -106,10 +106,13 @@ enum Command {
     #[command(after_help = help::AUDIT)]
     Audit(audit::Audit),
     /// Run the engine through thousands of simulated disasters: exit code 0 or 1
+    #[command(after_help = help::SIMULATE)]
     Simulate(simulate::Simulate),
     /// Put all purchases on hold, before the orchestrators start: after a restore
+    #[command(after_help = help::HOLD)]
     Hold(hold::Hold),
     /// Let purchases go on that were on hold, if the books agree
+    #[command(after_help = help::RELEASE)]
     Release(hold::Release),
     /// Ask a service whether it is healthy: exit code 0 or 1, for containers
     #[command(after_help = help::HEALTH)]

@@ -29,22 +29,8 @@ use crate::{
 /// As many failing seeds as are looked for before it stops: one is enough to begin with.
 const MOST_FAILURES: usize = 10;
 
-const EXAMPLES: &str = "\
-Examples:
-  ecommerce simulate                              a thousand disasters
-  ecommerce simulate --seeds 0..10000 --nodes 3   ten thousand, three orchestrators each
-  ecommerce simulate --seeds 42..43 --trace       one, message by message
-
-A file of faults is TOML and names what differs from the mix that finds most, such as
-  lost_reply_rate = 0.5     # of every call
-  crashes = 0               # orchestrators killed, at most
-  calm_after_ms = 25000     # when it all stops
-
-Exit codes: 0 nothing broke an invariant; 1 something did; 2 bad usage";
-
 /// The options of `simulate`.
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
 pub(crate) struct Simulate {
     /// Seeds, the last one excluded
     #[arg(long, default_value = "0..1000", value_name = "A..B")]
