@@ -20,7 +20,7 @@ fn falsify(url: &str, database: &str, sql: &str) {
         tokio::spawn(connection);
         client.execute(sql, &[]).await.unwrap()
     });
-    assert_eq!(changed, 1, "{sql}");
+    assert!(changed > 0, "{sql}");
 }
 
 #[test]
