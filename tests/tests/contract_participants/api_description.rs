@@ -65,6 +65,7 @@ orchestrator POST   /saga/attention/retry
 orchestrator GET    /saga/{transaction_id}/inspect
 orchestrator POST   /saga/{transaction_id}/retry
 orchestrator POST   /saga/{transaction_id}/resolve
+orchestrator POST   /saga/release
 ";
 
 /// Runs a test on each of the five services, all of one stack.

@@ -1,8 +1,11 @@
 //! The Dockerfile and what is sent to it.
 
-use serde_json::Value;
+use std::{fs, path::Path, process::Command};
 
-use crate::files::{read, services};
+use serde_json::Value;
+use tests::files::TemporaryFolder;
+
+use crate::files::{path, read, services};
 
 /// The instructions, each on one line, without comments.
 fn instructions() -> Vec<String> {
@@ -60,7 +63,7 @@ fn the_runtime_is_slim_runs_nothing_while_it_is_built_and_is_not_root() {
 fn the_image_says_what_it_is() {
     let runtime = runtime();
     let labels = argument(&runtime, "LABEL");
-    for label in ["title", "description", "source", "documentation", "licenses", "version", "revision", "created"] {
+    for label in ["title", "description", "licenses", "version", "revision", "created"] {
         assert!(labels.contains(&format!("org.opencontainers.image.{label}=\"")), "{label}");
     }
     let workspace = read("Cargo.toml");
@@ -112,4 +115,29 @@ fn only_sources_are_sent_to_the_builder() {
     for kept_back in ["**/target", "**/.env"] {
         assert!(ignored.contains(&kept_back.to_owned()), "{kept_back}");
     }
+}
+
+/// The layer of the dependencies is built from manifests and empty sources: whatever a manifest names must be there.
+#[test]
+fn the_manifests_are_whole_beside_the_empty_sources_of_the_dependency_layer() {
+    let all = instructions();
+    let step =
+        all.iter().position(|line| line.starts_with("RUN for package in")).expect("the step of the dependencies");
+    let folder = TemporaryFolder::new();
+    for copied in all[..step].iter().filter_map(|line| line.strip_prefix("COPY ")) {
+        let mut words: Vec<&str> = copied.split(' ').collect();
+        let to = folder.path().join(words.pop().expect("a destination"));
+        fs::create_dir_all(&to).expect("a folder");
+        for from in words {
+            let name = Path::new(from).file_name().expect("a file");
+            fs::copy(path(from), to.join(name)).unwrap_or_else(|error| panic!("{from}: {error}"));
+        }
+    }
+    let script = all[step].strip_prefix("RUN ").and_then(|run| run.split(" && cargo build").next()).expect("a script");
+    let run = |command: &mut Command| {
+        let ran = command.current_dir(folder.path()).output().expect("it can be started");
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    };
+    run(Command::new("sh").args(["-ec", script]));
+    run(Command::new(env!("CARGO")).args(["metadata", "--no-deps", "--offline", "--format-version", "1"]));
 }
