@@ -75,7 +75,9 @@ fn arranged<const N: usize>(header: [&str; N], rows: &[[Cell; N]], width: Option
     // Each column has a blank on both sides, one more stands between two of them, and a border on either end.
     let taken = others.iter().map(|needed| needed + 3).sum::<usize>() + 4;
     let left = width.saturating_sub(taken);
-    if left < TEXT_WIDTH.min(*last) {
+    // Above the last column may stand an id.
+    let wanted = TEXT_WIDTH.max(header[N - 1].chars().count());
+    if left < wanted.min(*last) {
         return blocks(header, rows, width);
     }
     table.set_content_arrangement(ContentArrangement::Dynamic);
@@ -173,5 +175,7 @@ mod tests {
     fn names_and_values_that_do_not_fit_are_lines() {
         let facts = [[Cell::plain("status"), Cell::plain("COMPLETED")], [Cell::plain("error"), Cell::plain(ERROR)]];
         assert_eq!(arranged(["id", "7"], &facts, Some(20)), format!("id  7\nstatus  COMPLETED\nerror  {ERROR}"));
+        let id = "01a20dc8-3e63-75c4-b33b-a023543ca3ed";
+        assert!(arranged(["transaction", id], &facts, Some(50)).contains(id));
     }
 }
