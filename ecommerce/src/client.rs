@@ -187,10 +187,17 @@ impl Answer {
             .or(problem.title)
             .unwrap_or_else(|| self.status.canonical_reason().unwrap_or("no reason given").to_owned());
         for error in problem.errors {
-            reason.push_str(&format!("; {}: {}", error.field, error.message));
+            // The first one is the detail already.
+            if !reason.contains(&format!("{} {}", error.field, error.message)) {
+                reason.push_str(&format!("; {}: {}", error.field, error.message));
+            }
         }
         if let Some(id) = problem.transaction_id {
             reason.push_str(&format!("; `ecommerce status {id}` tells what became of it"));
+        }
+        // An id that is unknown is told as such.
+        if status == 404 && reason.starts_with("there is no path") {
+            reason.push_str("; is --target an orchestrator?");
         }
         if let Some(advice) = advice(status) {
             reason.push_str(&format!("; {advice}"));
@@ -252,7 +259,7 @@ fn nobody(url: &Url, reason: &str) -> Failure {
 }
 
 /// The cause at the bottom says what happened: "Connection refused" rather than "error sending request".
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut error = error;
     while let Some(cause) = error.source() {
         error = cause;

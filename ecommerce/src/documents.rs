@@ -62,6 +62,24 @@ fn every_relative_link_leads_somewhere() {
     assert!(checked > 20, "{checked} links");
 }
 
+#[test]
+fn a_stranger_finds_the_two_commands_the_picture_and_every_page_of_the_guide() {
+    for name in ["README.md", "README.es.md"] {
+        let text = fs::read_to_string(root().join(name)).unwrap();
+        let top: Vec<&str> = text.lines().take(25).collect();
+        for command in ["cargo run --release -- up ", "tests/run.sh "] {
+            assert!(top.iter().any(|line| line.starts_with(command)), "{name}: {command}");
+        }
+        assert!(text.contains("](docs/images/dashboard.png)"), "{name}");
+    }
+    let guide = fs::read_to_string(root().join("docs/README.md")).unwrap();
+    for page in fs::read_dir(root().join("docs")).unwrap() {
+        let page = page.unwrap().file_name().into_string().unwrap();
+        let is_listed = guide.contains(&format!("]({page})"));
+        assert!(is_listed || page == "README.md" || !page.ends_with(".md"), "docs/README.md lists {page}");
+    }
+}
+
 /// The commands in the shell blocks of a document, and those in its text that are whole: `ecommerce list`.
 fn commands(text: &str) -> Vec<String> {
     let mut commands = Vec::new();

@@ -7,6 +7,7 @@ use clap::Args;
 use reqwest::Url;
 
 use crate::{
+    client::innermost,
     ending::{Ended, Failure},
     output,
 };
@@ -18,11 +19,18 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Args)]
 pub(crate) struct Health {
     /// The service, such as http://127.0.0.1:8001; without a path, /health/ is asked
-    #[arg(env = "ECOMMERCE_HEALTH_URL")]
+    #[arg(env = "ECOMMERCE_HEALTH_URL", value_parser = address)]
     url: Url,
     /// Print JSON whatever comes, for machines; a service's own answer is JSON anyway
     #[arg(long)]
     json: bool,
+}
+
+fn address(text: &str) -> Result<Url, String> {
+    match Url::parse(text) {
+        Ok(url) if url.scheme() == "http" && url.has_host() => Ok(url),
+        _ => Err("expected an address such as http://127.0.0.1:8002".to_owned()),
+    }
 }
 
 impl Health {
@@ -47,7 +55,7 @@ impl Health {
             }
             Err(error) => {
                 let error: reqwest::Error = error;
-                let reason = error.without_url().to_string();
+                let reason = innermost(&error.without_url());
                 if self.json {
                     output::print(&serde_json::json!({ "status": "unreachable", "reason": reason }).to_string());
                 }

@@ -173,6 +173,9 @@ impl Load {
         let _ = io::stdout().flush();
         let mut answer = String::new();
         let read = io::stdin().read_line(&mut answer);
+        if !answer.ends_with('\n') {
+            output::print("");
+        }
         // The end of the input is no yes.
         read.is_ok_and(|count| count > 0) && !answer.trim().to_lowercase().starts_with('n')
     }

@@ -29,6 +29,7 @@ impl Cancel {
 
 /// The options of `retry`.
 #[derive(Args)]
+#[command(override_usage = "ecommerce retry [OPTIONS] <ID>\n       ecommerce retry [OPTIONS] --all")]
 pub(crate) struct Retry {
     /// The transaction id
     #[arg(value_parser = transaction_id, required_unless_present = "all", conflicts_with = "all")]

@@ -77,19 +77,22 @@ impl Order {
         }
         let details = outcome.details;
         output::print(&output::table(
-            ["transaction", "status", "product", "payment", "amount", "error"],
-            [[
-                output::cell(&outcome.transaction_id),
-                output::state(&outcome.status),
-                output::optional(details.product_id),
-                output::optional(details.payment_id),
-                output::cell(self.amount.to_string()),
-                output::optional(details.error),
-            ]],
+            ["transaction", &outcome.transaction_id],
+            [
+                [output::cell("status"), output::state(&outcome.status)],
+                [output::cell("product"), output::optional(details.product_id)],
+                [output::cell("payment"), output::optional(details.payment_id)],
+                [output::cell("amount"), output::cell(self.amount.to_string())],
+                [output::cell("error"), output::optional(details.error)],
+            ],
         ));
-        if answer.status == StatusCode::ACCEPTED {
-            let id = output::printable(&outcome.transaction_id);
-            eprintln!("it goes on: `ecommerce status {id}` tells how it ends");
+        let id = output::printable(&outcome.transaction_id);
+        match answer.status {
+            StatusCode::ACCEPTED => eprintln!("it goes on: `ecommerce status {id}` tells how it ends"),
+            StatusCode::BAD_GATEWAY => eprintln!(
+                "not everything could be undone yet; it is tried further: `ecommerce status {id}` tells what is left"
+            ),
+            _ => {}
         }
         Ok(ended)
     }

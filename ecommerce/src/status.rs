@@ -45,6 +45,13 @@ struct Step {
     started_at: Option<String>,
     finished_at: Option<String>,
     error: Option<String>,
+    compensation: Option<Compensation>,
+}
+
+#[derive(Deserialize)]
+struct Compensation {
+    attempts: u64,
+    error: Option<String>,
 }
 
 impl Status {
@@ -72,16 +79,44 @@ fn shown(saga: Saga) -> String {
         ],
     );
     let steps = saga.steps.into_iter().map(|step| {
+        let attempts = attempts(&step);
+        let not_undone = not_undone(&step);
         [
             output::cell(step.step),
             output::cell(step.participant),
             output::state(&step.state),
-            output::cell(step.attempts.to_string()),
+            output::cell(attempts),
             output::moment(step.started_at),
             output::moment(step.finished_at),
-            output::optional(step.error),
+            // What keeps a purchase from its end matters more than what turned it back, which stands above.
+            output::optional(not_undone.or(step.error)),
         ]
     });
     let header = ["step", "participant", "state", "attempts", "started", "finished", "error"];
     format!("{facts}\n{}", output::table(header, steps))
+}
+
+fn attempts(step: &Step) -> String {
+    match &step.compensation {
+        Some(undo) if undo.attempts > 0 => format!("{}, undo {}", step.attempts, undo.attempts),
+        _ => step.attempts.to_string(),
+    }
+}
+
+fn not_undone(step: &Step) -> Option<String> {
+    let error = step.compensation.as_ref()?.error.as_ref()?;
+    Some(format!("not undone: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_cannot_be_undone_says_why_and_how_often_it_was_tried() {
+        let saga = r#"{"transaction_id":"t","status":"FAILED","steps":[{"step":"charge","participant":"payments",
+            "state":"compensating","attempts":1,"error":null,"compensation":{"attempts":26,"error":"payments answered 503"}}]}"#;
+        let table = shown(serde_json::from_str(saga).unwrap());
+        assert!(table.contains("1, undo 26") && table.contains("not undone: payments answered 503"), "{table}");
+    }
 }

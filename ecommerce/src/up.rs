@@ -150,9 +150,10 @@ fn welcome(profile: &str, addresses: &[(&str, SocketAddr)], database: &Database)
             front = url;
         }
     }
+    lines.push(format!("  {:<13} {front}/ui/", "dashboard"));
     lines.extend(database.url().map(|url| format!("  {:<13} {url}", "database")));
     lines.push(format!(
-        "try, in another terminal:\n  ecommerce order --user me --amount 9.99{}\n  curl -X POST {front}/saga/transaction -H 'content-type: application/json' -d \
+        "open the dashboard in a browser, or try in another terminal:\n  ecommerce order --user me --amount 9.99{}\n  curl -X POST {front}/saga/transaction -H 'content-type: application/json' -d \
          '{{\"user_id\":\"user-123\",\"amount\":99.99}}'",
         match front.ends_with(":8000") {
             true => String::new(),

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use common::reason::with_causes;
-use reqwest::{Client, Response, StatusCode, Url, header::RETRY_AFTER};
+use reqwest::{
+    Client, Response, StatusCode, Url,
+    header::{HeaderMap, RETRY_AFTER},
+};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
@@ -48,8 +51,10 @@ pub(super) enum Outcome {
 #[derive(Clone, Debug)]
 pub(super) struct Bought {
     pub(super) outcome: Outcome,
-    /// How often the server was busy or away and was asked again.
+    /// How often the server was busy or away, or said that it is asked too often, and was asked again.
     pub(super) asked_again: u32,
+    /// How often of these it said that it is asked too often (429).
+    pub(super) limited: u32,
     /// Whether it was answered 202 and looked after.
     pub(super) was_followed: bool,
 }
@@ -71,8 +76,53 @@ struct Details {
 /// What to do after an answer.
 enum Next {
     End(Outcome),
-    AskAgain(Duration, String),
+    AskAgain(Wait, String),
     Follow(Uuid),
+}
+
+/// How long to wait before asking again, and for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// The server is busy or away.
+    Busy(Duration),
+    /// It is asked too often.
+    Limited(Duration),
+}
+
+/// How often something was asked again.
+#[derive(Clone, Copy, Default)]
+struct Repeats {
+    all: u32,
+    limited: u32,
+}
+
+impl Repeats {
+    async fn wait(&mut self, wait: Wait) {
+        self.all += 1;
+        self.limited += u32::from(matches!(wait, Wait::Limited(_)));
+        sleep(wait.time()).await;
+    }
+
+    fn bought(self, outcome: Outcome, was_followed: bool) -> Bought {
+        Bought { outcome, asked_again: self.all, limited: self.limited, was_followed }
+    }
+}
+
+impl Wait {
+    /// Reads the wait of an answer: as long as it says itself.
+    fn of(response: &Response) -> Self {
+        let wait = after(response.headers());
+        match response.status() {
+            StatusCode::TOO_MANY_REQUESTS => Self::Limited(wait),
+            _ => Self::Busy(wait),
+        }
+    }
+
+    fn time(self) -> Duration {
+        match self {
+            Self::Busy(time) | Self::Limited(time) => time,
+        }
+    }
 }
 
 impl Shop {
@@ -96,50 +146,53 @@ impl Shop {
     pub(super) async fn buy(&self) -> Bought {
         let key = Uuid::new_v4().to_string();
         let begun = Instant::now();
-        let mut asked_again = 0;
+        let mut repeats = Repeats::default();
         loop {
             let request = self.client.post(self.buy.clone()).header("content-type", "application/json");
             let request = request.header("idempotency-key", &key).body(self.body.clone());
             let next = match self.with_token(request).send().await {
                 Ok(response) => judge(response).await,
-                Err(error) => Next::AskAgain(WAIT, with_causes(&error.without_url())),
+                Err(error) => Next::AskAgain(Wait::Busy(WAIT), with_causes(&error.without_url())),
             };
             let (wait, why) = match next {
-                Next::End(outcome) => return Bought { outcome, asked_again, was_followed: false },
+                Next::End(outcome) => return repeats.bought(outcome, false),
                 Next::Follow(id) => {
-                    let outcome = self.follow(id).await;
-                    return Bought { outcome, asked_again, was_followed: true };
+                    let outcome = self.follow(id, &mut repeats).await;
+                    return repeats.bought(outcome, true);
                 }
                 Next::AskAgain(wait, why) => (wait, why),
             };
-            if begun.elapsed() + wait > PATIENCE {
-                return Bought { outcome: Outcome::Unknown(why), asked_again, was_followed: false };
+            if begun.elapsed() + wait.time() > PATIENCE {
+                return repeats.bought(Outcome::Unknown(why), false);
             }
-            asked_again += 1;
-            sleep(wait).await;
+            repeats.wait(wait).await;
         }
     }
 
     /// Looks after a purchase that goes on, until it ends.
-    async fn follow(&self, id: Uuid) -> Outcome {
+    async fn follow(&self, id: Uuid, repeats: &mut Repeats) -> Outcome {
         let begun = Instant::now();
         loop {
             let Ok(url) = self.status.join(&id.to_string()) else {
                 return Outcome::Unknown("no address of its status".to_owned());
             };
-            let asked = async {
-                let response = self.with_token(self.client.get(url)).send().await?.error_for_status()?;
-                response.json::<Answer>().await
-            };
-            if let Ok(answer) = asked.await
-                && let Some(outcome) = ended(&answer.status, answer.error_message)
-            {
-                return outcome;
+            let mut wait = None;
+            if let Ok(response) = self.with_token(self.client.get(url)).send().await {
+                wait = is_later(response.status()).then(|| Wait::of(&response));
+                if response.status().is_success()
+                    && let Ok(answer) = response.json::<Answer>().await
+                    && let Some(outcome) = ended(&answer.status, answer.error_message)
+                {
+                    return outcome;
+                }
             }
             if begun.elapsed() > PATIENCE {
                 return Outcome::Unknown(format!("it had not ended after {} s", PATIENCE.as_secs()));
             }
-            sleep(LOOK_EVERY).await;
+            match wait {
+                Some(wait) => repeats.wait(wait).await,
+                None => sleep(LOOK_EVERY).await,
+            }
         }
     }
 
@@ -153,11 +206,11 @@ impl Shop {
 
 async fn judge(response: Response) -> Next {
     let status = response.status();
-    let wait = retry_after(&response);
+    let wait = Wait::of(&response);
     // A connection that breaks in the answer leaves a purchase whose end the same key tells.
     let body = match response.text().await {
         Ok(body) => body,
-        Err(error) => return Next::AskAgain(WAIT, with_causes(&error.without_url())),
+        Err(error) => return Next::AskAgain(Wait::Busy(WAIT), with_causes(&error.without_url())),
     };
     let answer = serde_json::from_str::<Answer>(&body);
     match (status, answer) {
@@ -168,9 +221,7 @@ async fn judge(response: Response) -> Next {
                 None => Next::Follow(answer.transaction_id),
             }
         }
-        (StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS, _) => {
-            Next::AskAgain(wait, format!("answered {}", status.as_u16()))
-        }
+        (status, _) if is_later(status) => Next::AskAgain(wait, format!("answered {}", status.as_u16())),
         // What a proxy says of a server that is away.
         (StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT, Err(_)) => {
             Next::AskAgain(wait, format!("answered {} by something that is no orchestrator", status.as_u16()))
@@ -196,8 +247,14 @@ fn refuser(error: &str) -> Option<String> {
     Some(name.to_owned())
 }
 
-fn retry_after(response: &Response) -> Duration {
-    let header = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+/// Tells whether an answer only says that it is to be asked for later.
+pub(super) fn is_later(status: StatusCode) -> bool {
+    matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
+}
+
+/// Reads how long an answer wants its client to wait.
+pub(super) fn after(headers: &HeaderMap) -> Duration {
+    let header = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let seconds = header.and_then(|text| text.parse().ok()).map(Duration::from_secs);
     seconds.unwrap_or(WAIT).min(WAIT_MAX)
 }
@@ -214,5 +271,12 @@ mod tests {
         assert_eq!(of("COMPENSATED", "408: Deadline passed"), Some(Outcome::Compensated(None)));
         assert_eq!(of("COMPENSATING", "409: payments conflict"), None);
         assert_eq!(ended("PENDING", None), None);
+    }
+
+    #[test]
+    fn the_wait_is_the_servers_own_up_to_a_limit() {
+        let of = |text: &'static str| after(&HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]));
+        assert_eq!([of("7"), of("3600"), of("soon")], [Duration::from_secs(7), WAIT_MAX, WAIT]);
+        assert_eq!(after(&HeaderMap::new()), WAIT);
     }
 }

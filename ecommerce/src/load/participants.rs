@@ -10,11 +10,17 @@ use reqwest::{Client, Method, StatusCode, Url};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
-use super::is_same_place;
+use super::{
+    buyer::{after, is_later},
+    is_same_place,
+};
 use crate::ending::Failure;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one that is busy, or is asked too often, is asked again.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// What one restock may add.
 const RESTOCK_MAX: u64 = 1_000_000;
 /// The participants that may refuse, in the order of the saga, and the operation that does.
@@ -145,15 +151,24 @@ impl Participants {
             return Err(format!("it is not known where {participant} is"));
         };
         let url = address.join(path).map_err(|error| format!("{address}{path}: {error}"))?;
-        let mut request = self.client.request(method, url);
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
-        }
-        if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
-        }
         let failed = |error: reqwest::Error| format!("{participant}: {}", common::reason::with_causes(&error));
-        let response = request.send().await.map_err(failed)?;
+        let begun = Instant::now();
+        let response = loop {
+            let mut request = self.client.request(method.clone(), url.clone());
+            if let Some(token) = &self.token {
+                request = request.bearer_auth(token);
+            }
+            if let Some(body) = &body {
+                request = request.header("content-type", "application/json").body(body.to_string());
+            }
+            let response = request.send().await.map_err(failed)?;
+            let wait = after(response.headers());
+            if !is_later(response.status()) || begun.elapsed() + wait > PATIENCE {
+                break response;
+            }
+            // Neither answer means that anything was done.
+            sleep(wait).await;
+        };
         let status = response.status();
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(format!(

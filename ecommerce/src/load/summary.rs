@@ -43,6 +43,7 @@ pub(super) struct Summary {
     notes: Vec<String>,
     errors: Vec<(String, u64)>,
     asked_again: u64,
+    limited: u64,
     followed: u64,
     left: u64,
     unwell: u64,
@@ -79,6 +80,7 @@ impl Summary {
             notes,
             errors: tally.errors.iter().map(|(why, count)| (why.clone(), *count)).collect(),
             asked_again: tally.asked_again,
+            limited: tally.limited,
             followed: tally.followed,
             left: ran.left,
             unwell: tally.count(Kind::Failed) + tally.count(Kind::Unknown),
@@ -121,8 +123,16 @@ impl Summary {
             self.expectation(),
             format!("stock: {}", self.stock),
         ];
-        if self.asked_again > 0 {
-            facts.push(format!("asked again {} times, where the system was busy or away", self.asked_again));
+        let busy = self.asked_again.saturating_sub(self.limited);
+        if busy > 0 {
+            facts.push(format!("asked again {busy} times, where the system was busy or away"));
+        }
+        if self.limited > 0 {
+            facts.push(format!(
+                "asked again {} times after 429, each time as late as the answer said (Retry-After): what was measured is \
+                 the rate limit (rate_limit.per_second), which an operator's --token is free of",
+                self.limited
+            ));
         }
         if self.followed > 0 {
             facts.push(format!("{} were accepted first (202) and looked after to their end", self.followed));
@@ -198,6 +208,7 @@ impl Summary {
             "outcomes": outcomes,
             "shares": shares,
             "asked_again": self.asked_again,
+            "rate_limited": self.limited,
             "followed": self.followed,
             "errors": errors,
             "report": report,
@@ -271,7 +282,7 @@ mod tests {
         let mut tally = Tally::default();
         for (outcome, count) in outcomes {
             for _ in 0..*count {
-                let bought = Bought { outcome: outcome.clone(), asked_again: 0, was_followed: false };
+                let bought = Bought { outcome: outcome.clone(), asked_again: 0, limited: 0, was_followed: false };
                 tally.add(bought, Duration::from_millis(100), Duration::from_millis(20));
             }
         }

@@ -44,8 +44,10 @@ pub(super) struct Tally {
     pub(super) errors: BTreeMap<String, u64>,
     /// What ended in each [`SLOT`] of time.
     pub(super) timeline: Vec<BTreeMap<Kind, u64>>,
-    /// Requests that were sent again since the server was busy or away.
+    /// Requests that were sent again since the server was busy, away, or asked too often.
     pub(super) asked_again: u64,
+    /// Those of them that had been asked too often.
+    pub(super) limited: u64,
     /// Purchases that were answered 202.
     pub(super) followed: u64,
 }
@@ -58,6 +60,7 @@ impl Default for Tally {
             errors: BTreeMap::new(),
             timeline: Vec::new(),
             asked_again: 0,
+            limited: 0,
             followed: 0,
         }
     }
@@ -92,6 +95,7 @@ impl Tally {
         }
         *self.timeline[slot].entry(kind).or_default() += 1;
         self.asked_again += u64::from(bought.asked_again);
+        self.limited += u64::from(bought.limited);
         self.followed += u64::from(bought.was_followed);
     }
 
@@ -126,7 +130,7 @@ mod tests {
     use super::*;
 
     fn bought(outcome: Outcome) -> Bought {
-        Bought { outcome, asked_again: 1, was_followed: true }
+        Bought { outcome, asked_again: 2, limited: 1, was_followed: true }
     }
 
     #[test]
@@ -141,7 +145,7 @@ mod tests {
         assert_eq!(tally.timeline.iter().map(|slot| slot.values().sum::<u64>()).collect::<Vec<_>>(), [2, 0, 2]);
         assert_eq!(tally.refused_by, BTreeMap::from([("other".to_owned(), 1), ("payments".to_owned(), 1)]));
         assert_eq!(tally.errors, BTreeMap::from([("answered 500".to_owned(), 1)]));
-        assert_eq!((tally.asked_again, tally.followed, tally.total()), (4, 4, 4));
+        assert_eq!((tally.asked_again, tally.limited, tally.followed, tally.total()), (8, 4, 4, 4));
         assert!((29_900..=30_100).contains(&tally.all_latencies().max()), "{}", tally.all_latencies().max());
     }
 }

@@ -135,17 +135,19 @@ fn draw(frame: &mut Frame, board: &Board, elapsed: Duration) {
     words.push(Span::raw(format!("{rate:.1} ended/s")));
     frame.render_widget(Line::from(words), counts);
 
-    let rows = board.rows.iter().take(usize::from(sagas.height)).map(row);
-    let widths = [
+    let columns = Columns::that_fit(sagas.width);
+    let rows = board.rows.iter().take(usize::from(sagas.height)).map(|saga| columns.of(row(saga)));
+    let widths = columns.of([
         Constraint::Length(12),
         Constraint::Length(36),
         Constraint::Length(12),
         Constraint::Length(38),
         Constraint::Fill(1),
-    ];
+    ]);
     let bold = Style::new().add_modifier(Modifier::BOLD);
-    let table = Table::new(rows, widths)
-        .header(Row::new(["time (UTC)", "transaction", "status", "steps", "error"]).style(bold))
+    let header = columns.of(["time (UTC)", "transaction", "status", "steps", "error"]);
+    let table = Table::new(rows.map(Row::new), widths)
+        .header(Row::new(header).style(bold))
         .block(Block::bordered().title(" newest purchases "));
     frame.render_widget(table, sagas);
 
@@ -159,14 +161,40 @@ fn draw(frame: &mut Frame, board: &Board, elapsed: Duration) {
     frame.render_widget(line, foot);
 }
 
-fn row(saga: &Saga) -> Row<'_> {
-    Row::new([
+/// Which columns there is room for. The id, for `ecommerce status`, and why a purchase was turned back come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Columns {
+    All,
+    WithoutSteps,
+    WithoutStepsAndTime,
+}
+
+impl Columns {
+    fn that_fit(width: u16) -> Self {
+        match width {
+            130.. => Self::All,
+            96..130 => Self::WithoutSteps,
+            _ => Self::WithoutStepsAndTime,
+        }
+    }
+
+    fn of<T>(self, [time, id, status, steps, error]: [T; 5]) -> Vec<T> {
+        match self {
+            Self::All => vec![time, id, status, steps, error],
+            Self::WithoutSteps => vec![time, id, status, error],
+            Self::WithoutStepsAndTime => vec![id, status, error],
+        }
+    }
+}
+
+fn row(saga: &Saga) -> [Cell<'_>; 5] {
+    [
         Cell::from(output::printable(&saga.time)),
         Cell::from(output::printable(&saga.id)),
         Cell::from(Span::styled(output::printable(&saga.status), style(&saga.status))),
         Cell::from(output::printable(&saga.steps())),
         Cell::from(output::printable(&saga.error)),
-    ])
+    ]
 }
 
 fn style(status: &str) -> Style {
@@ -178,5 +206,32 @@ fn style(status: &str) -> Style {
         "COMPENSATED" | "COMPENSATING" => Style::new().fg(Color::Yellow),
         "FAILED" => Style::new().fg(Color::Red),
         _ => Style::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::{Terminal, backend::TestBackend};
+
+    use super::*;
+
+    #[test]
+    fn why_a_purchase_was_turned_back_is_seen_in_a_terminal_of_any_usual_width() {
+        let id = "01a20dc8-3e63-75c4-b33b-a023543ca3ed";
+        let mut board = Board::default();
+        board.rows.push_front(Saga {
+            id: id.to_owned(),
+            status: "COMPENSATED".to_owned(),
+            error: "409: payments conflict: Error processing payment".to_owned(),
+            ..Saga::default()
+        });
+        for width in [80, 100, 120, 200] {
+            let mut terminal = Terminal::new(TestBackend::new(width, 10)).unwrap();
+            terminal.draw(|frame| draw(frame, &board, Duration::from_secs(1))).unwrap();
+            let screen = terminal.backend().to_string();
+            for word in [id, "COMPENSATED", "409: payments conflict"] {
+                assert!(screen.contains(word), "{word} at {width}\n{screen}");
+            }
+        }
     }
 }

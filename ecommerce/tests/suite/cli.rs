@@ -282,6 +282,30 @@ fn an_error_says_what_to_do_about_a_token() {
 }
 
 #[test]
+fn an_error_says_each_thing_once_and_where_else_to_look() {
+    let problem = r#"{"detail":"user_id must not be blank","errors":[{"field":"user_id","message":"must not be blank"},
+        {"field":"amount","message":"must be larger than 0"}]}"#;
+    let (target, _) = answering("422 Unprocessable Content", problem);
+    let ran = run(&["list", "--target", &target]);
+    assert!(ran.code == 2 && ran.error().contains("user_id must not be blank; amount: must be larger"), "{ran:?}");
+
+    let (target, _) = answering("404 Not Found", r#"{"detail":"there is no path /saga/transactions"}"#);
+    assert!(run(&["list", "--target", &target]).error().contains("is --target an orchestrator?"));
+    assert!(run(&["retry"]).err.contains("retry [OPTIONS] --all"));
+    assert!(run(&["health", "127.0.0.1"]).err.contains("such as http://"));
+    let refused = run(&["health", &format!("http://127.0.0.1:{}", free_port())]);
+    assert!(refused.err.contains("Connection refused"), "{refused:?}");
+}
+
+#[test]
+fn an_undo_that_is_missing_is_told_beside_the_outcome() {
+    let (target, _) = answering("502 Bad Gateway", r#"{"transaction_id":"t-1","status":"FAILED","details":{}}"#);
+    let ran = run(&["order", "--user", "u", "--amount", "5", "--target", &target]);
+    assert!(ran.code == 1 && ran.out.contains("FAILED"), "{ran:?}");
+    assert!(ran.err.contains("`ecommerce status t-1`"), "{ran:?}");
+}
+
+#[test]
 fn health_is_json_even_where_nobody_answers() {
     let ran = run(&["health", "--json", &format!("http://127.0.0.1:{}", free_port())]);
     assert_eq!(ran.code, 1, "{ran:?}");

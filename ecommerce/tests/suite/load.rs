@@ -121,6 +121,24 @@ fn purchases_that_are_busy_or_accepted_first_are_followed_to_their_ends() {
 }
 
 #[test]
+fn a_rate_limit_slows_a_run_and_nothing_else() {
+    // Fewer tokens than the restock takes, and far fewer than the purchases do.
+    let mut system =
+        System::refusing(&[("ECOMMERCE__RATE_LIMIT__PER_SECOND", "20"), ("ECOMMERCE__RATE_LIMIT__BURST", "10")]);
+    let ran = finish(&mut system.load(&["--sagas", "40", "--concurrency", "20", "--json"]));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let document = json(&ran);
+    assert!(document["rate_limited"].as_u64().unwrap() > 0, "{document}");
+    assert_eq!(document["stock"], "20 products, 20 of them restocked", "{document}");
+    let count = |outcome: &str| document["outcomes"][outcome]["count"].as_u64().unwrap();
+    assert_eq!(count("COMPLETED") + count("COMPENSATED"), 40, "{document}");
+
+    let told = finish(&mut system.load(&["--sagas", "40", "--concurrency", "20"]));
+    assert!(told.code == 0 && told.out.contains("Retry-After"), "{told:?}");
+    system.up.stop();
+}
+
+#[test]
 fn ctrl_c_stops_buying_and_shows_the_table_so_far() {
     let mut system = System::refusing(&[]);
     let mut load = Server::start(&mut system.load(&["--sagas", "1000000", "--concurrency", "4", "--rate", "50"]));

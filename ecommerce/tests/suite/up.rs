@@ -37,6 +37,7 @@ fn what_was_bought_is_there_after_a_stop_and_a_start() {
     let mut up = Server::up(&data_dir);
     let front = up.wait_until_up();
     assert!(up.said.contains("curl -X POST"), "{}", up.said);
+    assert!(up.said.contains(&format!("{front}/ui/")), "the dashboard: {}", up.said);
     assert_eq!(run(&["health", &front]).code, 0);
     let id = buy(&front);
     let before = status_of(&front, &id);

@@ -79,6 +79,7 @@ impl SagaLog {
                 attempts: Attempts::default(),
                 undo_attempts: Attempts::default(),
                 may_have_happened: false,
+                seen_refused: false,
             })
             .collect();
         SagaLog {

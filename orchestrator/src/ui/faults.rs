@@ -28,7 +28,7 @@ pub(super) struct AllFaultsView {
 /// The failure settings of a service.
 #[derive(Serialize, ToSchema)]
 struct ServiceFaults {
-    service: &'static str,
+    service: String,
     replicas: Vec<ReplicaFaults>,
 }
 
@@ -90,11 +90,11 @@ pub(super) async fn change(ui: Ui, request: Request) -> Result<Response, ApiErro
 }
 
 /// Reads what each service is to be told.
-fn read(request: &Request, known: &[&'static str]) -> Result<Vec<(&'static str, Value)>, ApiError> {
+fn read<'a>(request: &Request, known: &'a [String]) -> Result<Vec<(&'a str, Value)>, ApiError> {
     request.json_fields()?;
     let given: Map<String, Value> =
         serde_json::from_slice(&request.body).map_err(|error| ApiError::malformed(error.to_string()))?;
-    let unknown = given.keys().filter(|name| *name != SEED && !known.contains(&name.as_str()));
+    let unknown = given.keys().filter(|name| *name != SEED && !known.contains(name));
     let mut errors: Vec<FieldError> = unknown
         .map(|name| FieldError {
             field: name.clone(),
@@ -103,20 +103,20 @@ fn read(request: &Request, known: &[&'static str]) -> Result<Vec<(&'static str, 
         .collect();
     let mut changes = Vec::new();
     for service in known {
-        let mut change = match given.get(*service) {
+        let mut change = match given.get(service) {
             Some(Value::Object(change)) => change.clone(),
             None if given.contains_key(SEED) => Map::new(),
             None => continue,
             Some(_) => {
                 let message = "expected an object of operations".to_owned();
-                errors.push(FieldError { field: (*service).to_owned(), message });
+                errors.push(FieldError { field: service.clone(), message });
                 continue;
             }
         };
         if let Some(seed) = given.get(SEED) {
             change.insert(SEED.to_owned(), seed.clone());
         }
-        changes.push((*service, Value::Object(change)));
+        changes.push((service.as_str(), Value::Object(change)));
     }
     if errors.is_empty() { Ok(changes) } else { Err(ApiError::bad_fields_422(errors)) }
 }
@@ -140,7 +140,7 @@ fn complaints(service: &str, problem: &Value) -> Vec<FieldError> {
 async fn gather(ui: &Ui) -> Result<Response, ApiError> {
     let services = ui.neighbours.faulty().iter().map(|service| async move {
         let said = ui.neighbours.ask(service, Method::GET, PATH, None).await;
-        ServiceFaults { service, replicas: said.into_iter().map(view).collect() }
+        ServiceFaults { service: service.clone(), replicas: said.into_iter().map(view).collect() }
     });
     Ok(json(StatusCode::OK, &AllFaultsView { services: join_all(services).await }))
 }

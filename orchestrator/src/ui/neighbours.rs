@@ -20,7 +20,7 @@ use tokio::net::lookup_host;
 /// How long one replica may take: the dashboard asks every other second.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The services in the order of the saga, its orchestrator first.
+/// The services in the order of the saga, its orchestrator first; those that are added follow by name.
 const ORDER: [&str; 5] = ["orchestrator", "catalog", "payments", "inventory", "purchases"];
 
 /// Where they are.
@@ -29,8 +29,10 @@ pub(super) struct Neighbours {
     bearer: Option<HeaderValue>,
     /// By service: the URL that others call, and the replicas that are configured.
     services: BTreeMap<String, (String, Vec<String>)>,
+    /// The services in the order in which they are shown.
+    names: Vec<String>,
     /// Services with failure settings.
-    faulty: Vec<&'static str>,
+    faulty: Vec<String>,
     is_on: bool,
 }
 
@@ -62,8 +64,10 @@ impl Neighbours {
             true => outgoing_bearer(&settings.auth),
             false => HeaderValue::try_from(format!("Bearer {operator}")).ok(),
         };
-        let faulty = ORDER.into_iter().filter(|name| settings.faults.services.contains_key(*name)).collect();
-        Ok(Neighbours { http, bearer, services: services.collect(), faulty, is_on: settings.ui.services })
+        let mut names: Vec<String> = settings.services.keys().cloned().collect();
+        names.sort_by_key(|name| (ORDER.iter().position(|known| known == name).unwrap_or(ORDER.len()), name.clone()));
+        let faulty = names.iter().filter(|name| settings.faults.services.contains_key(*name)).cloned().collect();
+        Ok(Neighbours { http, bearer, services: services.collect(), names, faulty, is_on: settings.ui.services })
     }
 
     /// Lets a request through where the configuration does.
@@ -78,12 +82,12 @@ impl Neighbours {
     }
 
     /// Returns all services.
-    pub(super) fn all(&self) -> &'static [&'static str] {
-        &ORDER
+    pub(super) fn all(&self) -> &[String] {
+        &self.names
     }
 
     /// Returns the services that have failure settings.
-    pub(super) fn faulty(&self) -> &[&'static str] {
+    pub(super) fn faulty(&self) -> &[String] {
         &self.faulty
     }
 
@@ -157,7 +161,23 @@ async fn addresses_of(url: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use common::config::ConfigSource;
+
     use super::*;
+
+    #[test]
+    fn a_service_that_is_added_is_shown_after_those_of_the_saga() {
+        let mut settings = ConfigSource::embedded("bench").load().unwrap();
+        let shipping = settings.services["purchases"].clone();
+        settings.services.insert("shipping".to_owned(), shipping);
+        settings.services.insert("billing".to_owned(), settings.services["purchases"].clone());
+        let purchases = settings.faults.services["purchases"].clone();
+        settings.faults.services.insert("shipping".to_owned(), purchases);
+        let neighbours = Neighbours::new(&settings).unwrap();
+        let shown = ["orchestrator", "catalog", "payments", "inventory", "purchases", "billing", "shipping"];
+        assert_eq!(neighbours.all(), shown);
+        assert_eq!(neighbours.faulty(), ["catalog", "payments", "inventory", "purchases", "shipping"]);
+    }
 
     #[tokio::test]
     async fn a_host_that_is_one_address_keeps_its_url() {

@@ -20,7 +20,7 @@ pub(super) struct ServicesView {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ServiceReplicas)]
 struct ServiceView {
-    service: &'static str,
+    service: String,
     replicas: Vec<ReplicaView>,
 }
 
@@ -44,7 +44,7 @@ pub(super) async fn show(ui: Ui, _: Request) -> Result<Response, ApiError> {
         let ui = &ui;
         async move {
             let replicas = ui.neighbours.ask(service, Method::GET, "/debug/actors/", None).await;
-            ServiceView { service, replicas: replicas.into_iter().map(view).collect() }
+            ServiceView { service: service.clone(), replicas: replicas.into_iter().map(view).collect() }
         }
     });
     Ok(json(StatusCode::OK, &ServicesView { services: join_all(services).await }))

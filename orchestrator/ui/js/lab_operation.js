@@ -28,11 +28,13 @@ function Latency({ id, range, change }) {
 }
 
 export function Operation({ service, operation, settings, change }) {
-  const about = (rate) => t(rate === "failure_rate" && !REFUSING.includes(operation) ? "failure_rate_undo" : `${rate}_is`);
-  const worst = RATES.filter((rate) => settings[rate] > 0).map((rate) => `${t(rate)} ${percent(settings[rate])}`).join(", ");
+  const isUndo = (rate) => rate === "failure_rate" && !REFUSING.includes(operation);
+  const name = (rate) => t(isUndo(rate) ? "fails" : rate);
+  const about = (rate) => t(isUndo(rate) ? "failure_rate_undo" : `${rate}_is`);
+  const worst = RATES.filter((rate) => settings[rate] > 0).map((rate) => `${name(rate)} ${percent(settings[rate])}`).join(", ");
   const isMain = REFUSING.includes(operation);
   return html`<details class="operation" open=${isMain} data-operation=${operation}><summary><b>${operation}</b> <small>${t(`op_${operation}`)}</small><span class="summary-state">${worst}</span></summary>
-    ${RATES.map((rate) => html`<${Slider} key=${rate} id="${service}-${operation}-${rate}" name=${t(rate)} about=${about(rate)} max="1" step="0.01"
+    ${RATES.map((rate) => html`<${Slider} key=${rate} id="${service}-${operation}-${rate}" name=${name(rate)} about=${about(rate)} max="1" step="0.01"
       value=${settings[rate]} shown=${percent(settings[rate])} onChange=${(value) => change(rate, value)} />`)}
     <${Latency} id="${service}-${operation}-latency" range=${settings.latency_ms} change=${change} /></details>`;
 }

@@ -70,12 +70,12 @@ export default {
   allUp: "All services answer", someDown: "{n} do not answer",
 
   labIs: "Make the services fail on purpose and watch what the sagas make of it. It lasts until the configuration is read again or the service restarts.",
-  failure_rate: "Refuses", failure_rate_is: "the business says no (409)", failure_rate_undo: "fails (503)", unavailable_rate: "Unavailable", unavailable_rate_is: "503 before the work",
+  failure_rate: "Refuses", failure_rate_is: "the business says no (409)", fails: "Fails", failure_rate_undo: "503, and nothing is done", unavailable_rate: "Unavailable", unavailable_rate_is: "503 before the work",
   lost_reply_rate: "Lost reply", lost_reply_rate_is: "work done, answer lost", cut_connection_rate: "Cut connection", cut_connection_rate_is: "with all that is on it",
   duplicate_rate: "Asked twice", duplicate_rate_is: "the same request again", latency_ms: "Latency", latency_is: "simulated, from – to, in ms",
   latencyMin: "Shortest latency", latencyMax: "Longest latency",
   op_charge: "take the payment", op_refund: "give it back", op_decrease: "take from stock", op_restore: "put back", op_create: "record", op_cancel: "cancel", op_product: "find a product",
-  presetDefault: "As it came", presetHealthy: "All healthy", presetPayments: "Break payments", presetLost: "Lose replies", presets: "Scenarios",
+  presetDefault: "As when opened", presetHealthy: "All healthy", presetPayments: "Break payments", presetLost: "Lose replies", presets: "Scenarios",
   expected: "Expected to complete", actual: "Completed", ofLast: "of the last {n}", outcomes: "Latest outcomes", outcomesNone: "Buy some and see.",
   saved: "In force", saving: "Saving …", differ: "Replicas differ",
 };

@@ -70,12 +70,12 @@ export default {
   allUp: "Todos los servicios responden", someDown: "{n} no responden",
 
   labIs: "Haga fallar los servicios a propósito y vea qué hacen las sagas. Dura hasta que se relea la configuración o se reinicie el servicio.",
-  failure_rate: "Se niega", failure_rate_is: "el negocio dice no (409)", failure_rate_undo: "falla (503)", unavailable_rate: "No disponible", unavailable_rate_is: "503 antes del trabajo",
+  failure_rate: "Se niega", failure_rate_is: "el negocio dice no (409)", fails: "Falla", failure_rate_undo: "503, y no se hace nada", unavailable_rate: "No disponible", unavailable_rate_is: "503 antes del trabajo",
   lost_reply_rate: "Respuesta perdida", lost_reply_rate_is: "trabajo hecho, respuesta perdida", cut_connection_rate: "Conexión cortada", cut_connection_rate_is: "con todo lo que lleva",
   duplicate_rate: "Pedido doble", duplicate_rate_is: "la misma petición otra vez", latency_ms: "Latencia", latency_is: "simulada, de – a, en ms",
   latencyMin: "Latencia mínima", latencyMax: "Latencia máxima",
   op_charge: "cobrar el pago", op_refund: "devolverlo", op_decrease: "descontar", op_restore: "reponer", op_create: "registrar", op_cancel: "anular", op_product: "hallar un producto",
-  presetDefault: "Como venía", presetHealthy: "Todo sano", presetPayments: "Romper pagos", presetLost: "Perder respuestas", presets: "Escenarios",
+  presetDefault: "Como al abrir", presetHealthy: "Todo sano", presetPayments: "Romper pagos", presetLost: "Perder respuestas", presets: "Escenarios",
   expected: "Se espera completar", actual: "Completadas", ofLast: "de las últimas {n}", outcomes: "Últimos resultados", outcomesNone: "Compre algunas y verá.",
   saved: "En vigor", saving: "Guardando …", differ: "Las réplicas difieren",
 };

@@ -66,6 +66,9 @@ impl Attempts {
     }
 }
 
+/// How the state of a refused step is called.
+const REFUSED: &str = "refused";
+
 /// One step of one saga.
 #[derive(Clone, Debug)]
 pub struct StepRecord {
@@ -81,11 +84,14 @@ pub struct StepRecord {
     /// The attempts at undoing it.
     pub undo_attempts: Attempts,
     pub(super) may_have_happened: bool,
+    /// Whether an earlier owner had heard its refusal: for people, who would else see a refused step as one to come.
+    pub(super) seen_refused: bool,
 }
 
 impl StepRecord {
     /// Takes over what people saw under an earlier owner; nothing is decided by it.
     pub(super) fn carry_over(&mut self, view: &StepView) {
+        self.seen_refused = view.state == REFUSED;
         self.attempts = Attempts {
             count: view.attempts,
             started_at: view.started_at,
@@ -117,11 +123,12 @@ impl StepRecord {
         match (self.undo, self.action) {
             (Undo::Done, _) => "compensated",
             (Undo::Running | Undo::BackingOff, _) => "compensating",
+            (Undo::None, Action::Pending) if self.seen_refused => REFUSED,
             (Undo::None, Action::Pending) => "pending",
             (Undo::None, Action::Running) => "running",
             (Undo::None, Action::BackingOff) => "backing_off",
             (Undo::None, Action::Done) => "done",
-            (Undo::None, Action::Refused) => "refused",
+            (Undo::None, Action::Refused) => REFUSED,
             (Undo::None, Action::Unknown) => "unknown",
         }
     }

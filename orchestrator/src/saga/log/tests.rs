@@ -138,6 +138,22 @@ fn a_later_owner_asks_again_forward_and_undoes_everything_backward() {
 }
 
 #[test]
+fn a_later_owner_still_shows_which_step_was_refused() {
+    let mut events = up_to(CHARGE);
+    events.extend([Event::ActionSent(DECREASE), Event::ActionRefused(DECREASE, refusal()), Event::TurnedBack]);
+    let row = Recovered {
+        outputs: Outputs::one("product_id", "1"),
+        direction: Direction::Compensating,
+        cause: Some("409: no".to_owned()),
+        status: Status::Compensating,
+        timeline: after(&events).timeline(),
+    };
+    let log = SagaLog::recovered(&definition(StockRule::Keep).unwrap(), row);
+    let states: Vec<_> = log.timeline().into_iter().map(|step| step.state).collect();
+    assert_eq!(states, ["done", "pending", "refused", "pending"]);
+}
+
+#[test]
 fn what_would_break_the_protocol_is_refused_and_changes_nothing() {
     let refused = |step: usize| vec![Event::ActionSent(step), Event::ActionRefused(step, refusal())];
     let with = |mut events: Vec<Event>, more: Vec<Event>| {
