@@ -16,6 +16,7 @@ mod flush;
 #[doc(hidden)]
 pub mod in_memory;
 mod meters;
+mod spans;
 
 use std::borrow::Cow;
 use std::hash::{BuildHasher, RandomState};
@@ -29,12 +30,15 @@ use tokio::sync::{Mutex, Semaphore, oneshot};
 
 use crate::config::GroupCommitSettings;
 use crate::db::{Connection, DbError, Pool, describe};
+use crate::http::TraceContext;
 use crate::supervision::{ActorCard, ChildSpec, Handle, child};
+use crate::traces::Tracer;
 
 use actor::{GroupCommit, Msg};
 use batch::Pending;
 use flush::Stats;
 use meters::Meters;
+use spans::Traced;
 
 /// How long a read may take, waiting for a connection included.
 const READ_TIMEOUT: Duration = Duration::from_secs(6);
@@ -50,6 +54,12 @@ pub trait BatchWriter: Send + Sync + 'static {
 
     /// Returns what makes two items the same thing: such items never share a batch, and keep their order.
     fn key(item: &Self::Item) -> Cow<'_, str>;
+
+    /// Returns which part of which trace wants this item written, and what kind of write it is, if it is traced.
+    fn traced(&self, item: &Self::Item) -> Option<(TraceContext, &'static str)> {
+        let _ = item;
+        None
+    }
 
     /// Writes a batch inside an open transaction, and returns an answer for each item, in their order.
     ///
@@ -133,6 +143,7 @@ struct Shared<W> {
     turn: Mutex<()>,
     stats: Stats,
     meters: Meters,
+    tracer: Tracer,
     panic_next: AtomicBool,
 }
 
@@ -144,6 +155,7 @@ impl<W: BatchWriter> Ledger<W> {
         pool: Pool,
         writer: W,
         settings: &GroupCommitSettings,
+        tracer: Tracer,
     ) -> (Self, ChildSpec) {
         let reads = (pool.size() as usize).saturating_sub(NOT_FOR_READS).max(1);
         let waiting = Arc::default();
@@ -160,6 +172,7 @@ impl<W: BatchWriter> Ledger<W> {
             reads: Semaphore::new(reads),
             turn: Mutex::new(()),
             stats: Stats::default(),
+            tracer,
             panic_next: AtomicBool::new(false),
         });
         let waiting = shared.waiting.clone();
@@ -189,7 +202,8 @@ impl<W: BatchWriter> Ledger<W> {
         let place = self.shared.place_in_queue().ok_or("the queue is full")?;
         let key = self.shared.hasher.hash_one(W::key(&item).as_ref());
         let (reply, answer) = oneshot::channel();
-        let pending = Pending { item, key, reply, place };
+        let traced = Traced::of(&self.shared.tracer, &self.shared.writer, &item);
+        let pending = Pending { item, key, reply, place, traced };
         self.handle.cast(Msg::Write(pending)).map_err(|_| "the ledger is being restarted")?;
         Ok(answer)
     }

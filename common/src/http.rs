@@ -25,6 +25,7 @@ mod request;
 mod routes;
 mod serve;
 mod server;
+mod span;
 pub mod trace;
 pub mod transport_faults;
 
@@ -48,9 +49,10 @@ pub use request::{Params, Query, Request};
 pub use routes::{Access, Routes};
 pub use serve::serve;
 pub use server::server;
-pub use trace::TraceContext;
+pub use trace::{PartOf, TraceContext};
 
 use crate::config::Settings;
+use crate::traces::Tracer;
 
 /// An answer.
 pub type Response = warp::reply::Response;
@@ -69,6 +71,8 @@ pub struct Front {
     pub health: HealthCheck,
     /// Set when the service is about to stop.
     pub draining: Draining,
+    /// Records what it answered.
+    pub tracer: Tracer,
 }
 
 /// Answers with a JSON body. Bodies are our own types, which always serialize; one that does not is a 500.

@@ -14,4 +14,5 @@ pub mod request_hash;
 pub mod service;
 pub mod supervision;
 pub mod telemetry;
+pub mod traces;
 pub mod wire;

@@ -5,18 +5,25 @@
 //!
 //! Both are process-wide and set up at most once, whoever comes first: several services and many tests share a process.
 
+pub(crate) mod lines;
+
 use std::{
     env,
     io::{self, IsTerminal},
-    sync::{Mutex, OnceLock, PoisonError},
+    panic,
+    sync::{
+        Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
 
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::{EnvFilter, fmt, prelude::*};
+use tracing_subscriber::{EnvFilter, fmt, fmt::format::JsonFields, prelude::*};
 
+use self::lines::JsonLines;
 use crate::config::{LogFormat, TelemetrySettings};
 
 /// What is logged where the settings make no sense. An actor's span lasts as long as the actor; nobody reads those.
@@ -95,13 +102,36 @@ pub fn init(settings: &TelemetrySettings) {
             registry.with(layer.with_writer(io::stderr)).try_init()
         }
         LogFormat::Json => {
-            let layer = fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
+            let layer = fmt::layer().fmt_fields(JsonFields::new()).event_format(JsonLines::new());
             registry.with(layer.with_writer(io::stderr)).try_init()
         }
     };
+    if first.is_ok() && settings.format == LogFormat::Json {
+        LOGS_ARE_JSON.store(true, Ordering::Relaxed);
+        // A panic is a line like any other.
+        panic::set_hook(Box::new(|panic| {
+            let place = panic.location().map(ToString::to_string);
+            tracing::error!(place, "a panic: {}", panic.payload_as_str().unwrap_or("without a message"));
+        }));
+    }
     // An error means that somebody was here before, which is as good.
     if let (Ok(()), Some(error)) = (first, problem) {
         tracing::error!(filter = settings.filter, %error, "telemetry.filter is no filter; using {DEFAULT_FILTER}");
+    }
+}
+
+static LOGS_ARE_JSON: AtomicBool = AtomicBool::new(false);
+
+/// Tells whether the log is for machines: nothing else may be written to standard error then.
+pub fn logs_are_json() -> bool {
+    LOGS_ARE_JSON.load(Ordering::Relaxed)
+}
+
+/// Tells whoever started the process something, on standard error; as a line of the log where that is for machines.
+pub fn notice(text: &str) {
+    match logs_are_json() {
+        true => tracing::info!("{text}"),
+        false => eprintln!("{text}"),
     }
 }
 
@@ -142,11 +172,13 @@ pub fn metrics_handle() -> &'static PrometheusHandle {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ConfigSource;
 
     #[test]
     fn a_second_call_and_a_broken_filter_do_no_harm() {
         for (filter, format) in [("warn,common=info", LogFormat::Text), ("no=such=filter", LogFormat::Json)] {
-            init(&TelemetrySettings { filter: filter.to_owned(), format });
+            let settings = ConfigSource::embedded("bench").load().unwrap().telemetry;
+            init(&TelemetrySettings { filter: filter.to_owned(), format, ..settings });
         }
     }
 

@@ -70,7 +70,7 @@ impl Options {
             offline: false,
             extra_settings: Vec::new(),
             search: Search::from_environment(),
-            say: |line| eprintln!("{line}"),
+            say: common::telemetry::notice,
         }
     }
 }

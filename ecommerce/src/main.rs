@@ -29,6 +29,7 @@ mod watch;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use common::telemetry;
 
 use crate::ending::{Ended, Failure};
 
@@ -124,6 +125,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let command = Cli::parse().command;
+    let is_service = matches!(command, Command::Up(_) | Command::Serve(_));
     let ended = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {
             let ended = runtime.block_on(run(command));
@@ -136,7 +138,10 @@ fn main() -> ExitCode {
     match ended {
         Ok(ended) => ended.code(),
         Err(failure) => {
-            output::error(&failure);
+            match is_service && telemetry::logs_are_json() {
+                true => tracing::error!("{failure}"),
+                false => output::error(&failure),
+            }
             failure.code()
         }
     }

@@ -1,6 +1,7 @@
 //! Ctrl-C, SIGTERM and SIGHUP, counted: the first asks for an orderly stop, the second for one at once, the third ends
 //! the process whatever it is doing.
 
+use common::telemetry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -28,10 +29,10 @@ impl Signals {
         let Self { stop, force } = signals.clone();
         tokio::spawn(async move {
             any(&mut received).await;
-            eprintln!("stopping: what is at work is finished first (Ctrl-C again: at once)");
+            telemetry::notice("stopping: what is at work is finished first (Ctrl-C again: at once)");
             stop.cancel();
             any(&mut received).await;
-            eprintln!("stopping at once: the next start goes on with what was at work");
+            telemetry::notice("stopping at once: the next start goes on with what was at work");
             force.cancel();
             any(&mut received).await;
             std::process::exit(FORCED_EXIT);

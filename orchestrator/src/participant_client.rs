@@ -22,6 +22,7 @@ use arc_swap::ArcSwap;
 use common::config::Settings;
 use common::http::{HeaderValue, outgoing_bearer};
 use common::supervision::{ActorCard, ChildSpec, Handle, child};
+use common::traces::Tracer;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -64,6 +65,7 @@ struct Arguments {
     look_up_every: Duration,
     base: String,
     bearer: Option<HeaderValue>,
+    tracer: Tracer,
     limit: usize,
     limit_for_actions: usize,
     breaker: BreakerSettings,
@@ -96,6 +98,7 @@ pub(crate) fn client(
     handle: Handle<ClientMsg>,
     service: &'static str,
     settings: &Settings,
+    tracer: Tracer,
 ) -> Result<ChildSpec, reqwest::Error> {
     let participants = &settings.participants;
     let base = settings.service(service).url.clone();
@@ -110,6 +113,7 @@ pub(crate) fn client(
         look_up_every: Duration::from_millis(participants.resolve_ms),
         base,
         bearer: outgoing_bearer(&settings.auth),
+        tracer,
         limit: participants.max_concurrent,
         limit_for_actions: participants.max_concurrent.saturating_sub(participants.reserved_for_compensations).max(1),
         breaker: BreakerSettings {

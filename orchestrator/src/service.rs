@@ -11,6 +11,7 @@ use common::group_commit::Ledger;
 use common::http::{Check, Draining, Front, HealthCheck, debug, server};
 use common::service::{Running, actor_prefix};
 use common::supervision::{self, ActorCard, Handle, Root, SupervisorSpec};
+use common::traces::Tracer;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -83,6 +84,7 @@ pub async fn start(
     let orchestrator = &settings.orchestrator;
     let database = settings.service(SERVICE).database.clone();
     let pool = db::pool(&settings.database_url(SERVICE), &database, &settings.database)?;
+    let tracer = Tracer::of(SERVICE, &settings.telemetry);
     let incarnation = Uuid::new_v4();
     let node_id = match orchestrator.node_id.as_str() {
         "" => format!("node-{incarnation}"),
@@ -97,8 +99,9 @@ pub async fn start(
         card("saga-log", "group commit"),
         "saga-log",
         pool.clone(),
-        SagaLogWriter::new(owner.clone()),
+        SagaLogWriter::new(owner.clone(), tracer.clone()),
         &settings.group_commit,
+        tracer.clone(),
     );
     let running = Arc::new(running::Running::default());
     // Streams end as soon as a stop begins: they would hold it up, and their clients find another node.
@@ -116,7 +119,7 @@ pub async fn start(
         if !clients.contains_key(participant) {
             let handle = Handle::new();
             let card = card(&format!("{participant}-client"), "HTTP client");
-            children.push(client(card, handle.clone(), participant, &settings)?);
+            children.push(client(card, handle.clone(), participant, &settings, tracer.clone())?);
             clients.insert(participant, handle);
         }
     }
@@ -156,6 +159,7 @@ pub async fn start(
             definition,
             known: Arc::new(known.clone()),
             max_running: orchestrator.max_running,
+            tracer: tracer.clone(),
         },
     ));
     children.push(stall_watch(StallArguments {
@@ -200,6 +204,7 @@ pub async fn start(
         settings: settings.clone(),
         health: health(pool, lease_state.clone()),
         draining: draining.clone(),
+        tracer: tracer.clone(),
     };
     children.push(server(card("front", "HTTP server"), front, listener));
     let tree = supervision::start(SupervisorSpec::new(root.clone(), &settings.supervision, children)).await?;
@@ -207,7 +212,7 @@ pub async fn start(
     info!(%address, "orchestrator started");
     let grace = Duration::from_millis(orchestrator.grace_ms);
     let end = tokio::spawn(async move {
-        tokio::select! {
+        let ended = tokio::select! {
             biased;
             () = shutdown.cancelled() => {
                 draining.begin();
@@ -224,7 +229,9 @@ pub async fn start(
                 closing.cancel();
                 fail(&tree, reason).await
             }
-        }
+        };
+        tracer.stop().await;
+        ended
     });
     Ok(Running { address, root, end })
 }

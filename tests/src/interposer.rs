@@ -12,6 +12,7 @@ use common::{
         Access, ApiError, Draining, Front, HeaderValue, Request, Response, Routes, StatusCode, openapi::Description,
         serve, transport_faults,
     },
+    traces::Tracer,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -88,6 +89,7 @@ impl Interposer {
             settings: Arc::new(ConfigSource::embedded("bench").load().expect("the profile is good")),
             health: Arc::new(|| Box::pin(async { Vec::new() })),
             draining: Draining::default(),
+            tracer: Tracer::off(),
         };
         let end = CancellationToken::new();
         tokio::spawn(end.clone().run_until_cancelled_owned(serve(front, Arc::new(listener), end.clone())));

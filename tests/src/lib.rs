@@ -15,6 +15,7 @@ pub mod books;
 pub mod browser;
 pub mod chance;
 pub mod cluster;
+pub mod collector;
 pub mod database;
 pub mod events;
 pub mod files;

@@ -60,6 +60,11 @@ fn check_value(key: &str, value: &ValueKind) -> Result<(), String> {
             "text" | "json" => Ok(()),
             other => Err(format!("is {other:?}, expected \"text\" or \"json\"")),
         },
+        (["telemetry", "otlp_endpoint"], ValueKind::String(url)) => check_service_url(url),
+        (["telemetry", "otlp_sample_ratio"], ValueKind::Float(ratio)) => match (0.0..=1.0).contains(ratio) {
+            true => Ok(()),
+            false => Err(format!("is {ratio}, expected a ratio from 0 to 1")),
+        },
         (["faults", _, _, "latency_ms", _], ValueKind::I64(ms)) => within(*ms, 0, MAX_LATENCY_MS as i64),
         (["faults", ..], ValueKind::Float(rate)) => match (0.0..=1.0).contains(rate) {
             true => Ok(()),

@@ -81,7 +81,7 @@ pub struct AuthSettings {
     pub service_token: SecretString,
 }
 
-/// Logs, `[telemetry]`.
+/// Logs and traces, `[telemetry]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TelemetrySettings {
@@ -89,6 +89,10 @@ pub struct TelemetrySettings {
     pub filter: String,
     /// Form of a log line.
     pub format: LogFormat,
+    /// Where traces go, by OTLP over HTTP, such as `http://otel-collector:4318`; empty: nowhere.
+    pub otlp_endpoint: String,
+    /// How much of the traces that begin here is recorded, from 0 to 1.
+    pub otlp_sample_ratio: f64,
 }
 
 /// The form of a log line.

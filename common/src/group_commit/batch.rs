@@ -4,6 +4,7 @@ use std::collections::{HashSet, VecDeque};
 
 use tokio::sync::oneshot;
 
+use super::spans::Traced;
 use super::{BatchWriter, Place, Written};
 
 /// How many items are looked at for one that may go into the batch, as a multiple of the batch's size. Without a limit a
@@ -17,6 +18,8 @@ pub(super) struct Pending<W: BatchWriter> {
     pub(super) key: u64,
     pub(super) reply: Reply<W>,
     pub(super) place: Place,
+    /// Whose trace it belongs to; boxed, because it is rare.
+    pub(super) traced: Option<Box<Traced>>,
 }
 
 type Reply<W> = oneshot::Sender<Written<<W as BatchWriter>::Answer>>;
@@ -25,13 +28,15 @@ type Reply<W> = oneshot::Sender<Written<<W as BatchWriter>::Answer>>;
 pub(super) struct Batch<W: BatchWriter> {
     pub(super) items: Vec<W::Item>,
     pub(super) replies: Vec<Option<Reply<W>>>,
+    /// Those that are traced, by their index.
+    pub(super) traced: Vec<(usize, Box<Traced>)>,
 }
 
 /// Takes up to `max` items whose keys differ, in order; an item whose key is taken waits, and so does every one of its
 /// key behind it.
 pub(super) fn next_batch<W: BatchWriter>(queue: &mut VecDeque<Pending<W>>, max: usize) -> Batch<W> {
     let size = queue.len().min(max);
-    let mut batch = Batch { items: Vec::with_capacity(size), replies: Vec::with_capacity(size) };
+    let mut batch = Batch { items: Vec::with_capacity(size), replies: Vec::with_capacity(size), traced: Vec::new() };
     let mut keys = HashSet::with_capacity(size);
     let mut passed_over = Vec::new();
     for _ in 0..max.saturating_mul(LOOK_AHEAD) {
@@ -42,8 +47,9 @@ pub(super) fn next_batch<W: BatchWriter>(queue: &mut VecDeque<Pending<W>>, max: 
             break;
         };
         if keys.insert(pending.key) {
-            let Pending { item, reply, place, .. } = pending;
+            let Pending { item, reply, place, traced, .. } = pending;
             drop(place);
+            batch.traced.extend(traced.map(|traced| (batch.items.len(), traced)));
             batch.items.push(item);
             batch.replies.push(Some(reply));
         } else {

@@ -9,7 +9,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use rand::RngExt;
@@ -50,7 +50,7 @@ pub(super) enum Flushed {
 }
 
 /// What became of one transaction.
-enum Ended<A> {
+pub(super) enum Ended<A> {
     Committed(Vec<A>),
     /// Rolled back, for what the database said.
     Refused(tokio_postgres::Error),
@@ -75,7 +75,7 @@ pub(super) async fn flush<W: BatchWriter>(shared: &Shared<W>, batch: Batch<W>) -
 }
 
 async fn write_parts<W: BatchWriter>(shared: &Shared<W>, batch: Batch<W>) -> Flushed {
-    let Batch { items, mut replies } = batch;
+    let Batch { items, mut replies, traced } = batch;
     let mut answer = |part: Range<usize>, written: &mut dyn FnMut() -> Written<W::Answer>| {
         for reply in &mut replies[part] {
             // An error means that nobody waits any more.
@@ -83,11 +83,16 @@ async fn write_parts<W: BatchWriter>(shared: &Shared<W>, batch: Batch<W>) -> Flu
         }
     };
     // Parts that are still to be written, the first one on top.
+    let began = SystemTime::now();
     let mut parts: Vec<Range<usize>> = Vec::new();
     parts.push(0..items.len());
     while let Some(part) = parts.pop() {
         let ended = write(shared, &items[part.clone()]).await;
         shared.report(&ended, part.len());
+        if !will_be_split(&ended, part.len()) {
+            let of_part = traced.iter().filter(|(index, _)| part.contains(index));
+            of_part.for_each(|(_, traced)| shared.trace(&ended, traced, part.len(), began));
+        }
         match ended {
             Ended::Committed(answers) => {
                 let mut answers = answers.into_iter();
@@ -96,7 +101,7 @@ async fn write_parts<W: BatchWriter>(shared: &Shared<W>, batch: Batch<W>) -> Flu
                     None => Written::InDoubt("the writer gave no answer".to_owned()),
                 });
             }
-            Ended::Refused(error) if blames_a_value(&error) && part.len() > 1 => {
+            ended if will_be_split(&ended, part.len()) => {
                 let middle = part.start + part.len() / 2;
                 parts.push(middle..part.end);
                 parts.push(part.start..middle);
@@ -170,6 +175,11 @@ async fn transaction<W: BatchWriter>(shared: &Shared<W>, items: &[W::Item]) -> E
 fn lost_a_race(error: &tokio_postgres::Error) -> bool {
     let races = [SqlState::UNIQUE_VIOLATION, SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE];
     error.code().is_some_and(|code| races.contains(code))
+}
+
+/// A part with a bad value is written again in halves, until the value is alone.
+fn will_be_split<A>(ended: &Ended<A>, items: usize) -> bool {
+    items > 1 && matches!(ended, Ended::Refused(error) if blames_a_value(error))
 }
 
 fn blames_a_value(error: &tokio_postgres::Error) -> bool {

@@ -30,7 +30,7 @@ impl<W: BatchWriter> InMemory<W> {
         let place = Place(self.waiting.clone());
         let key = self.hasher.hash_one(W::key(&item).as_ref());
         let (reply, answer) = oneshot::channel();
-        self.queue.push_back(Pending { item, key, reply, place });
+        self.queue.push_back(Pending { item, key, reply, place, traced: None });
         answer
     }
 

@@ -19,6 +19,7 @@ use crate::config::GroupCommitSettings;
 use crate::db::test_server::{TestDatabase, wait_until};
 use crate::db::{Connection, Pool};
 use crate::supervision::{ActorCard, Backoff, Budget, Root, SupervisorSpec, start};
+use crate::traces::Tracer;
 
 const TABLES: &str = "
     create table entry (
@@ -130,7 +131,7 @@ impl Bench {
         let batches = Arc::<Mutex<Vec<Vec<Entry>>>>::default();
         let writer = EntryWriter { calls: AtomicU64::new(0), batches: batches.clone(), between };
         let card = ActorCard::new(format!("{stack}/test/ledger"), "group commit");
-        let (ledger, child) = Ledger::new(card.clone(), "test", pool, writer, &settings);
+        let (ledger, child) = Ledger::new(card.clone(), "test", pool, writer, &settings, Tracer::off());
         let root = start(SupervisorSpec {
             card: ActorCard::new(format!("{stack}/test"), "supervisor"),
             budget: Budget { max_restarts: 5, within: Duration::from_secs(10) },

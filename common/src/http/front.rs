@@ -14,7 +14,7 @@ use hyper::{
     header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue},
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tracing::{Instrument, debug_span};
+use tracing::{Instrument, debug, debug_span};
 use warp::{Filter, filters::BoxedFilter, path::FullPath};
 
 use super::{
@@ -26,8 +26,14 @@ use super::{
     rate_limit::{Peer, RateLimit},
     request,
     routes::{Door, Endpoint, Found, Table, method_label},
+    span::{self, Answered},
 };
-use crate::{reason, telemetry, wire};
+use crate::{
+    reason,
+    telemetry::{self, lines},
+    traces::Tracer,
+    wire,
+};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static(wire::REQUEST_ID);
 const TRACEPARENT: HeaderName = HeaderName::from_static(wire::TRACEPARENT);
@@ -55,7 +61,10 @@ pub fn filter(front: Front) -> BoxedFilter<(Response,)> {
             let gate = gate.clone();
             async move {
                 let head = Head { method, path, query, headers, peer };
-                gate.answer(head, body).await
+                let parent = request::parent(&head.headers);
+                let trace = span::begin(&gate.tracer, parent);
+                let lines = lines::Of { trace_id: trace.trace_id, saga_id: request::saga_id(&head.headers) };
+                lines::within(lines, gate.answer(head, body, parent, trace)).await
             }
         })
         .boxed()
@@ -72,6 +81,7 @@ struct Gate {
     /// One permit a request at work.
     at_work: Semaphore,
     body: Limits,
+    tracer: Tracer,
 }
 
 /// A request before its body.
@@ -86,7 +96,7 @@ struct Head {
 
 impl Gate {
     fn of(front: Front) -> Self {
-        let Front { service, routes, settings, health, draining } = front;
+        let Front { service, routes, settings, health, draining, tracer } = front;
         let routes = routes.merge(health::routes(service, health, draining.clone())).merge(metrics::routes(service));
         let guard = Arc::new(Guard::of(&settings));
         let asked = guard.clone();
@@ -103,17 +113,18 @@ impl Gate {
                 bytes: settings.http.body_limit_bytes,
                 time: Duration::from_millis(settings.http.header_timeout_ms),
             },
+            tracer,
         }
     }
 
-    async fn answer<S, B>(&self, head: Head, body: S) -> Response
+    async fn answer<S, B>(&self, head: Head, body: S, parent: Option<TraceContext>, trace: TraceContext) -> Response
     where
         S: Stream<Item = Result<B, warp::Error>> + Send + 'static,
         B: Buf + Send,
     {
         let began = Instant::now();
         let request_id = request::request_id(&head.headers);
-        let trace = request::trace(&head.headers);
+        let seen = span::seen(&self.tracer, &head.headers);
         let is_head = head.method == Method::HEAD;
         let method = method_label(&head.method);
         // What the answer needs of the request once the handler has it.
@@ -147,6 +158,16 @@ impl Gate {
         if is_head {
             drop_body(&mut response);
         }
+        let route = match counted {
+            Counted::By(endpoint) => endpoint.template(),
+            Counted::As(route) => route,
+        };
+        debug!(service = self.service, method, route, status = response.status().as_u16(), took = ?began.elapsed(), "answered");
+        let trace = match counted {
+            // Those who look after the service ask all the time, and belong to no trace.
+            Counted::By(endpoint) if endpoint.route.door == Door::Open => trace,
+            _ => span::end(&self.tracer, parent, trace, seen, Answered { method, route, response: &response }),
+        };
         let headers = response.headers_mut();
         headers.insert(TRACEPARENT, trace.to_header());
         if let Ok(id) = HeaderValue::try_from(request_id) {

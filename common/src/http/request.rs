@@ -8,6 +8,7 @@ use hyper::{
     header::{CONTENT_TYPE, HeaderMap},
 };
 use percent_encoding::percent_decode_str;
+use uuid::Uuid;
 
 use super::{ApiError, TraceContext};
 use crate::{
@@ -141,12 +142,14 @@ pub(super) fn request_id(headers: &HeaderMap) -> String {
     }
 }
 
-/// Continues the client's trace, or starts one.
-pub(super) fn trace(headers: &HeaderMap) -> TraceContext {
-    match text(headers, wire::TRACEPARENT).and_then(TraceContext::parse) {
-        Some(parent) => parent.child(),
-        None => TraceContext::start(),
-    }
+/// Returns the client's part of the trace, if it names one.
+pub(super) fn parent(headers: &HeaderMap) -> Option<TraceContext> {
+    text(headers, wire::TRACEPARENT).and_then(TraceContext::parse)
+}
+
+/// Returns the saga that asks, if it is one.
+pub(super) fn saga_id(headers: &HeaderMap) -> Option<Uuid> {
+    text(headers, wire::SAGA_ID).and_then(|id| id.parse().ok())
 }
 
 /// Takes the prefix that a proxy stripped, if it is a plain path: it ends up in `Location` headers and pages, where

@@ -54,6 +54,16 @@ impl TraceContext {
     }
 }
 
+/// Goes with an answer whose request began something that has a trace of its own: the request belongs to that trace,
+/// unless its client has named another one, which is linked to it then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartOf {
+    /// The trace.
+    pub trace_id: u128,
+    /// What the request is a part of.
+    pub span_id: u64,
+}
+
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, u8::from(self.sampled))

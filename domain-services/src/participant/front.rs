@@ -200,5 +200,6 @@ fn origin(request: &Request, transaction_id: &TransactionId) -> Origin {
         step: request.header(wire::SAGA_STEP).map(|step| step.chars().take(MAX_STEP_CHARS).collect()),
         attempt: number(wire::SAGA_ATTEMPT),
         epoch: number(wire::SAGA_EPOCH),
+        trace: Some(request.trace),
     }
 }

@@ -22,6 +22,7 @@ use common::{
     db::Connection,
     faults::Coin,
     group_commit::{BatchError, BatchWriter},
+    http::TraceContext,
     ids::TransactionId,
     request_hash::RequestHash,
 };
@@ -135,6 +136,14 @@ impl<P: Participant> BatchWriter for JournaledWriter<P> {
 
     fn key(item: &Self::Item) -> Cow<'_, str> {
         Cow::Borrowed(item.transaction_id.as_str())
+    }
+
+    fn traced(&self, item: &Self::Item) -> Option<(TraceContext, &'static str)> {
+        let what = match &item.intent {
+            Intent::Act { action, .. } => action.operation(),
+            Intent::Compensate => P::COMPENSATION,
+        };
+        Some((item.origin.trace?, what))
     }
 
     async fn write(&self, connection: &mut Connection, items: &[Self::Item]) -> Result<Vec<Settled>, BatchError> {

@@ -19,6 +19,7 @@ use common::{
     http::{Check, Draining, Front, HealthCheck, Routes, debug, server},
     service::{Running, actor_prefix},
     supervision::{self, ActorCard, ChildSpec, Handle, SupervisorSpec},
+    traces::Tracer,
 };
 use refinery::Runner;
 use thiserror::Error;
@@ -103,8 +104,15 @@ async fn start<S: Service>(
     let dice = Dice::new(S::NAME, &settings.faults);
     let card = |name: &str, kind| ActorCard::new(format!("{prefix}/{name}"), kind);
     let writer = S::writer(&settings);
-    let (ledger, ledger_child) =
-        Ledger::new(card("ledger", "group commit"), S::NAME, pool.clone(), writer, &settings.group_commit);
+    let tracer = Tracer::of(S::NAME, &settings.telemetry);
+    let (ledger, ledger_child) = Ledger::new(
+        card("ledger", "group commit"),
+        S::NAME,
+        pool.clone(),
+        writer,
+        &settings.group_commit,
+        tracer.clone(),
+    );
     let assembly = S::assemble(Parts { ledger, dice: dice.clone(), settings: &settings, prefix: &prefix });
 
     let root = ActorCard::new(prefix.clone(), "supervisor");
@@ -115,6 +123,7 @@ async fn start<S: Service>(
         settings: settings.clone(),
         health: database_health(pool),
         draining: draining.clone(),
+        tracer: tracer.clone(),
     };
     let mut children = vec![ledger_child];
     children.extend(assembly.children);
@@ -124,7 +133,7 @@ async fn start<S: Service>(
     info!(service = S::NAME, %address, "service started");
     let grace = Duration::from_millis(settings.http.drain_grace_ms) + STOP_MARGIN;
     let end = tokio::spawn(async move {
-        tokio::select! {
+        let ended = tokio::select! {
             biased;
             () = shutdown.cancelled() => {
                 draining.begin();
@@ -135,7 +144,9 @@ async fn start<S: Service>(
                 error!(service = S::NAME, %reason, "service gave up");
                 Err(reason)
             }
-        }
+        };
+        tracer.stop().await;
+        ended
     });
     Ok(Running { address, root, end })
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use common::{
     db::Connection,
+    http::TraceContext,
     ids::TransactionId,
     request_hash::{HASH_VERSION, RequestHash},
     wire::journal::{JournalEntry, JournalView},
@@ -36,6 +37,8 @@ pub(crate) struct Origin {
     pub(crate) step: Option<String>,
     pub(crate) attempt: Option<i32>,
     pub(crate) epoch: Option<i32>,
+    /// The part of a trace that its commit belongs to.
+    pub(crate) trace: Option<TraceContext>,
 }
 
 /// A row to insert into the journal.

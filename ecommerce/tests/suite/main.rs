@@ -7,6 +7,7 @@ mod cli;
 mod embedded_postgres;
 mod hold;
 mod load;
+mod logs;
 mod program;
 mod roles;
 mod simulate;

@@ -154,7 +154,12 @@ impl Drop for Server {
 
 /// `up` on a data folder, with ports of its own and a profile without failures.
 pub(crate) fn up_command(data_dir: &Path) -> Command {
-    let mut command = command(&["up", "--profile", "bench", "--offline", "--data-dir"]);
+    up_with("bench", data_dir)
+}
+
+/// `up` on a data folder, with ports of its own.
+pub(crate) fn up_with(profile: &str, data_dir: &Path) -> Command {
+    let mut command = command(&["up", "--profile", profile, "--offline", "--data-dir"]);
     command.arg(data_dir);
     for service in ["ORCHESTRATOR", "CATALOG", "PAYMENTS", "INVENTORY", "PURCHASES"] {
         command.env(format!("ECOMMERCE__SERVICES__{service}__PORT"), "0");

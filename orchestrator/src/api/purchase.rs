@@ -21,7 +21,7 @@ use super::{Desk, answer, unreadable};
 use crate::saga::actor::StartAnswer;
 use crate::saga::coordinator::{CoordinatorMsg, StartSaga};
 use crate::saga::definition::Order;
-use crate::saga::{SagaId, Status};
+use crate::saga::{SagaId, Status, trace};
 use crate::store::reader::{self, KeyHolder};
 use crate::store::record::IdempotencyKey;
 
@@ -99,9 +99,9 @@ impl Asked {
             .cast(CoordinatorMsg::StartSaga(Box::new(start)))
             .map_err(|_| ApiError::unavailable("the coordinator is being restarted; nothing was done", 1))?;
         if self.preference.respond_async {
-            return self.leave(id).await;
+            return Ok(part_of(self.leave(id).await?, id));
         }
-        self.wait(id, answer).await
+        Ok(part_of(self.wait(id, answer).await?, id))
     }
 
     /// Waits for what the actor of a saga says.
@@ -204,7 +204,7 @@ impl Asked {
         response.map(|mut response| {
             let replayed = HeaderValue::from_static("true");
             response.headers_mut().insert(wire::IDEMPOTENT_REPLAYED, replayed);
-            response
+            part_of(response, id)
         })
     }
 
@@ -219,6 +219,12 @@ impl Asked {
             Err(_) => self.ask_the_row(id).await,
         }
     }
+}
+
+/// Notes that a request belongs to the trace of a saga, unless that is noted of another one.
+fn part_of(mut response: Response, id: SagaId) -> Response {
+    response.extensions_mut().get_or_insert_with(|| trace::request_of(id));
+    response
 }
 
 impl reader::StoredSaga {

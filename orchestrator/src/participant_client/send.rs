@@ -1,6 +1,6 @@
 //! One attempt over HTTP.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use common::http::trace::TraceContext;
 use common::reason::with_causes;
@@ -12,6 +12,7 @@ use super::breaker::Health;
 use super::judgement::{Reply, classify, unknown};
 use crate::saga::definition::Method;
 use crate::saga::outcome::{Failure, Outcome, Sent};
+use crate::saga::trace;
 use crate::world::Call;
 
 /// Makes a call, and says what it tells of the participant. `since` is when it was asked for: waiting in line counts.
@@ -49,7 +50,26 @@ async fn attempt(to: &Arguments, call: &Call, left: Duration) -> Outcome {
     }
 }
 
+/// Asks one replica, and records that as a part of the saga's trace.
 async fn ask(http: &reqwest::Client, to: &Arguments, call: &Call, left: Duration) -> Outcome {
+    let step = trace::of_call(&to.tracer, call);
+    let part = step.child();
+    let began = step.sampled.then(SystemTime::now);
+    let (outcome, status) = exchange(http, to, call, left, part).await;
+    if let Some(began) = began {
+        trace::record_attempt(&to.tracer, &part, call, began, &outcome, status);
+    }
+    outcome
+}
+
+/// Returns the status of the answer too, if there was one.
+async fn exchange(
+    http: &reqwest::Client,
+    to: &Arguments,
+    call: &Call,
+    left: Duration,
+    part: TraceContext,
+) -> (Outcome, Option<u16>) {
     let url = format!("{}{}", to.base, call.request.path);
     let mut request = match call.request.method {
         Method::Get => http.get(url),
@@ -61,10 +81,7 @@ async fn ask(http: &reqwest::Client, to: &Arguments, call: &Call, left: Duration
     .header(wire::SAGA_STEP, call.step)
     .header(wire::SAGA_ATTEMPT, call.attempt)
     .header(wire::SAGA_EPOCH, call.epoch)
-    .header(
-        wire::TRACEPARENT,
-        TraceContext { trace_id: call.saga_id.0.as_u128(), ..TraceContext::start() }.to_header(),
-    );
+    .header(wire::TRACEPARENT, part.to_header());
     if let Some(body) = &call.request.body {
         request = request.header("content-type", "application/json").body(body.clone());
     }
@@ -83,7 +100,7 @@ async fn ask(http: &reqwest::Client, to: &Arguments, call: &Call, left: Duration
         Ok((status, decision, retry_after, body)) => {
             let reply =
                 Reply { status, decision: decision.as_deref(), retry_after: retry_after.as_deref(), body: &body };
-            classify(to.service, call, &reply)
+            (classify(to.service, call, &reply), Some(status))
         }
         Err(error) => {
             let failure = match error.is_timeout() && !error.is_connect() {
@@ -91,7 +108,7 @@ async fn ask(http: &reqwest::Client, to: &Arguments, call: &Call, left: Duration
                 false => Failure::unavailable(to.service),
             };
             let sent = if error.is_connect() { Sent::Nothing } else { Sent::Maybe };
-            unknown(failure, &with_causes(&error), Duration::ZERO, sent)
+            (unknown(failure, &with_causes(&error), Duration::ZERO, sent), None)
         }
     }
 }

@@ -9,6 +9,7 @@ use common::config::ConfigSource;
 use common::http::openapi::Description;
 use common::http::{Access, Check, Draining, Front, Routes, StatusCode, json, serve};
 use common::supervision::ActorCard;
+use common::traces::Tracer;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -40,7 +41,14 @@ impl Counting {
         });
         let settings = Arc::new(ConfigSource::embedded("bench").load().unwrap());
         let health: common::http::HealthCheck = Arc::new(|| Box::pin(async { Vec::<Check>::new() }));
-        let front = Front { service: "payments", routes, settings, health, draining: Draining::default() };
+        let front = Front {
+            service: "payments",
+            routes,
+            settings,
+            health,
+            draining: Draining::default(),
+            tracer: Tracer::off(),
+        };
         let shutdown = CancellationToken::new();
         let serving = tokio::spawn(serve(front, Arc::new(listener), shutdown.clone()));
         Self { asked, shutdown, serving }
@@ -87,6 +95,7 @@ fn arguments(replicas: Arc<Replicas>, base: String) -> Arguments {
         look_up_every: Duration::from_secs(1),
         base,
         bearer: None,
+        tracer: Tracer::off(),
         limit: 10,
         limit_for_actions: 5,
         breaker: BreakerSettings { failures: 0, pause: Duration::from_secs(1), wakes_per_second: 1 },

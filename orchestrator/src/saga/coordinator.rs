@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use common::supervision::{ActorCard, ChildSpec, Handle, child};
+use common::traces::Tracer;
 use common::wire::actors::ActorView;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use serde_json::json;
@@ -16,6 +17,7 @@ use crate::saga::actor::{Origin, Policy, SagaActor, SagaArguments, SagaMsg, Star
 use crate::saga::definition::{Definition, Order};
 use crate::saga::log::{Recovered, SagaLog};
 use crate::saga::running::{Running, RunningSaga};
+use crate::saga::trace;
 use crate::simulation::planted::{Planted, is_planted};
 use crate::store::reader::StoredSaga;
 use crate::store::record::IdempotencyKey;
@@ -71,6 +73,8 @@ pub struct CoordinatorArguments {
     pub known: Arc<Vec<Arc<Definition>>>,
     /// How many new sagas may run at once.
     pub max_running: usize,
+    /// Records the sagas that ended.
+    pub tracer: Tracer,
 }
 
 /// The actor.
@@ -204,7 +208,9 @@ fn stopped(state: &CoordinatorState, saga: &RunningSaga) {
     let progress = saga.progress();
     match progress.log.ended() {
         Some(status) => {
-            let age = state.arguments.world.now().signed_duration_since(saga.created_at);
+            let now = state.arguments.world.now();
+            let age = now.signed_duration_since(saga.created_at);
+            trace::record(&state.arguments.tracer, saga, &progress.log, status, now);
             state.meters.ended(status, age.to_std().unwrap_or_default());
         }
         // It sleeps, and wakes by the time in its row.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::supervision::{ActorCard, Backoff, Budget, Handle, Root, SupervisorSpec};
+use common::traces::Tracer;
 use rand::RngExt;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -145,6 +146,7 @@ fn tree(
                 definition: sim.definition.clone(),
                 known: sim.known.clone(),
                 max_running: 1_000,
+                tracer: Tracer::off(),
             },
         ),
         recovery(RecoveryArguments {

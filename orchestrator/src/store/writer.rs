@@ -13,10 +13,12 @@ use std::sync::Arc;
 
 use common::db::Connection;
 use common::group_commit::{BatchError, BatchWriter};
+use common::http::TraceContext;
+use common::traces::Tracer;
 use uuid::Uuid;
 
 use self::columns::{BeginColumns, ChangeColumns};
-use crate::saga::SagaId;
+use crate::saga::{SagaId, trace};
 use crate::store::Owner;
 use crate::store::events::{NewSteps, insert_steps};
 use crate::store::reader::{parse_direction, parse_status};
@@ -95,12 +97,13 @@ const KEY_HOLDERS: &str = "
 /// Writes batches of [`LogWrite`]s for one owner.
 pub struct SagaLogWriter {
     owner: Arc<Owner>,
+    tracer: Tracer,
 }
 
 impl SagaLogWriter {
     /// Makes a writer for the process that is `owner`.
-    pub fn new(owner: Arc<Owner>) -> SagaLogWriter {
-        SagaLogWriter { owner }
+    pub fn new(owner: Arc<Owner>, tracer: Tracer) -> SagaLogWriter {
+        SagaLogWriter { owner, tracer }
     }
 }
 
@@ -117,6 +120,13 @@ impl BatchWriter for SagaLogWriter {
                 format!("steps {:?}", steps.first().map(|first| (first.saga_id, first.changes.as_ptr())))
             }
         })
+    }
+
+    fn traced(&self, item: &LogItem) -> Option<(TraceContext, &'static str)> {
+        match item {
+            LogItem::Write(write) => Some((trace::of_saga(&self.tracer, write.saga_id), write.change.name())),
+            LogItem::Steps(_) => None,
+        }
     }
 
     async fn write(&self, connection: &mut Connection, items: &[LogItem]) -> Result<Vec<WriteReport>, BatchError> {

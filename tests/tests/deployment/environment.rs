@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::files::{asked_for, read, variables};
+use crate::files::{asked_for, parse, read, services, settings, substitute, texts, variables, yaml};
 
 const FILES: [&str; 3] = ["docker-compose.prod.yml", "docker-compose.yml", "docker/swarm.yml"];
 /// Asked for only by the development file, where the defaults are what one wants.
@@ -30,6 +30,25 @@ fn the_example_says_the_defaults_of_the_files() {
             }
         }
     }
+}
+
+#[test]
+fn traces_go_where_one_variable_says_and_nowhere_without_it() {
+    const ENDPOINT: &str = "http://otel-collector:4318";
+    for file in ["docker-compose.prod.yml", "docker/swarm.yml"] {
+        for (given, expected) in [("", ""), (ENDPOINT, ENDPOINT)] {
+            let mut all = variables();
+            all.insert("OTLP_ENDPOINT".to_owned(), given.to_owned());
+            let document = parse(file, &substitute(&read(file), &all));
+            for name in services().into_keys() {
+                let settings = settings(&texts(&document["services"][&name]["environment"]));
+                assert_eq!(settings.telemetry.otlp_endpoint, expected, "{file}: {name}");
+            }
+        }
+    }
+    let collector = yaml("docker/otel/collector.yml");
+    let port = ENDPOINT.rsplit_once(':').map(|(_, port)| format!("0.0.0.0:{port}"));
+    assert_eq!(collector["receivers"]["otlp"]["protocols"]["http"]["endpoint"].as_str(), port.as_deref());
 }
 
 #[test]

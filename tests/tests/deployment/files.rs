@@ -1,6 +1,6 @@
 //! The files, as data.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, net::Ipv4Addr, path::PathBuf};
 
 use common::config::{ConfigSource, Settings};
 use regex::{Captures, Regex};
@@ -95,6 +95,7 @@ pub(crate) fn assert_runs_as_itself(service: &str, environment: &BTreeMap<String
         let has_password = !settings.service(&other).database_password.expose_secret().is_empty();
         assert_eq!(has_password, other == service, "{service} has its own password and no other one: {other}");
     }
+    assert_knows_clients_behind_traefik(service, &settings);
     let url: tokio_postgres::Config = settings.database_url(service).expose_secret().parse().expect("a URL");
     assert_eq!(url.get_user(), Some(settings.service(service).database.as_str()));
     let administrator: tokio_postgres::Config = settings.database.url.expose_secret().parse().expect("a URL");
@@ -103,6 +104,24 @@ pub(crate) fn assert_runs_as_itself(service: &str, environment: &BTreeMap<String
         assert!(!token.expose_secret().is_empty(), "{service}");
     }
     assert!(settings.orchestrator.node_id.is_empty(), "replicas must not share an identity");
+}
+
+/// Asserts that a proxy's word for who the client is is believed, from private networks and from nowhere else.
+fn assert_knows_clients_behind_traefik(service: &str, settings: &Settings) {
+    assert!(settings.rate_limit.per_second > 0, "{service} limits clients");
+    let networks: Vec<(Ipv4Addr, u8)> = settings
+        .http
+        .trusted_proxies
+        .iter()
+        .map(|network| {
+            let (address, bits) = network.split_once('/').unwrap_or_else(|| panic!("{network} is no network"));
+            (address.parse().expect("an address"), bits.parse().expect("a number"))
+        })
+        .collect();
+    assert!(!networks.is_empty(), "{service} takes all clients behind Traefik for one");
+    for (address, bits) in networks {
+        assert!(address.is_private() && bits >= 8, "{service} believes strangers: {address}/{bits}");
+    }
 }
 
 /// Asserts that an image is named by a version, so that the same file is the same system tomorrow.

@@ -4,6 +4,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::db::test_server::TestServer;
+use crate::traces::Tracer;
 
 /// Queues entries behind a batch that is held, so that they are one batch, and returns their answers.
 async fn write_together(bench: &Bench, gate: &tokio::sync::Semaphore, entries: Vec<Entry>) -> Vec<Told> {
@@ -161,7 +162,7 @@ async fn an_error_that_a_writer_swallows_is_not_called_a_success() {
     }
     let card = ActorCard::new("group-commit-careless/test/ledger", "group commit");
     let settings = GroupCommitSettings { max_batch: 1, max_queue: 1 };
-    let (ledger, child) = Ledger::new(card, "test", database.pool(), Careless, &settings);
+    let (ledger, child) = Ledger::new(card, "test", database.pool(), Careless, &settings, Tracer::off());
     let root = start(SupervisorSpec {
         card: ActorCard::new("group-commit-careless/test", "supervisor"),
         budget: Budget { max_restarts: 0, within: Duration::from_secs(1) },

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use crate::traces::Tracer;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{Request as HttpRequest, client::conn::http2};
@@ -98,7 +99,7 @@ impl Gate {
 }
 
 pub(super) fn front(routes: Routes, settings: Arc<Settings>) -> Front {
-    Front { service: "test", routes, settings, health: healthy(), draining: Draining::default() }
+    Front { service: "test", routes, settings, health: healthy(), draining: Draining::default(), tracer: Tracer::off() }
 }
 
 /// An answer, read to its end.

@@ -1,0 +1,101 @@
+//! The span of a request: what its client, or the service that asked, sees of it in a trace.
+
+use std::time::SystemTime;
+
+use hyper::header::HeaderMap;
+
+use super::{PartOf, Response, TraceContext, request::text};
+use crate::{
+    traces::{Attribute, Span, SpanKind, Status, Tracer, attribute},
+    wire,
+};
+
+/// Begins this service's part of a trace: the client's, as long as it names one.
+pub(super) fn begin(tracer: &Tracer, parent: Option<TraceContext>) -> TraceContext {
+    match parent {
+        Some(parent) => parent.child(),
+        None => {
+            let started = TraceContext::start();
+            TraceContext { sampled: tracer.samples(started.trace_id), ..started }
+        }
+    }
+}
+
+/// What of a request its span tells, kept while the handler has it.
+pub(super) struct Seen {
+    began: SystemTime,
+    saga: Vec<Attribute>,
+}
+
+/// Looks at a request, if anybody may want to know. What began something of its own is recorded by the trace of that.
+pub(super) fn seen(tracer: &Tracer, headers: &HeaderMap) -> Option<Seen> {
+    const KNOWN: [(&str, &str); 4] = [
+        (wire::SAGA_ID, "saga.id"),
+        (wire::SAGA_STEP, "saga.step"),
+        (wire::SAGA_ATTEMPT, "saga.attempt"),
+        (wire::SAGA_EPOCH, "saga.epoch"),
+    ];
+    tracer.is_on().then(|| {
+        let given = KNOWN.into_iter().filter_map(|(header, name)| {
+            let value = text(headers, header)?;
+            // Not ours, and so as long as a client likes.
+            Some(attribute(name, value.chars().take(MAX_CHARS).collect::<String>()))
+        });
+        Seen { began: SystemTime::now(), saga: given.collect() }
+    })
+}
+
+/// More of a header is not kept: it is a stranger's.
+const MAX_CHARS: usize = 64;
+
+/// What a request came to.
+pub(super) struct Answered<'a> {
+    pub(super) method: &'static str,
+    pub(super) route: &'static str,
+    pub(super) response: &'a Response,
+}
+
+/// Records the span, and returns which part of which trace the request was in the end.
+pub(super) fn end(
+    tracer: &Tracer,
+    parent: Option<TraceContext>,
+    trace: TraceContext,
+    seen: Option<Seen>,
+    answered: Answered<'_>,
+) -> TraceContext {
+    let began_something = answered
+        .response
+        .extensions()
+        .get::<PartOf>()
+        .copied()
+        .map(|PartOf { trace_id, span_id }| TraceContext { trace_id, span_id, sampled: tracer.samples(trace_id) });
+    let (trace, parent, link) = match (parent, began_something) {
+        (None, Some(of)) => (TraceContext { span_id: trace.span_id, ..of }, Some(of.span_id), None),
+        (parent, link) => (trace, parent.map(|parent| parent.span_id), link),
+    };
+    let Some(Seen { began, saga }) = seen else { return trace };
+    tracer.record(&trace, || {
+        let Answered { method, route, response } = answered;
+        let status = response.status();
+        let mut attributes = vec![
+            attribute("http.request.method", method),
+            attribute("http.route", route),
+            attribute("http.response.status_code", i64::from(status.as_u16())),
+        ];
+        attributes.extend(saga);
+        Span {
+            name: format!("{method} {route}").into(),
+            kind: SpanKind::Server,
+            parent,
+            began,
+            ended: SystemTime::now(),
+            attributes,
+            links: link.into_iter().collect(),
+            status: match status.is_server_error() {
+                true => Status::error(status.canonical_reason().unwrap_or_default()),
+                false => Status::Unset,
+            },
+        }
+    });
+    trace
+}

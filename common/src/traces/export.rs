@@ -1,0 +1,145 @@
+//! The way to the collector: the SDK's batches and its OTLP exporter, and what is said when nobody answers.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use opentelemetry_otlp::{Protocol, WithExportConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SpanData, SpanExporter, SpanProcessor};
+
+use super::attribute;
+
+/// Spans that wait, at about a kilobyte each; further ones are dropped.
+const MAX_QUEUE: usize = 8_192;
+/// Spans of one request to the collector.
+const MAX_BATCH: usize = 512;
+/// How long spans wait for others to be sent with.
+const BATCH_DELAY: Duration = Duration::from_secs(1);
+/// How long the collector has to take a batch. Shorter than a stop waits.
+const SEND_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Makes the queue and the thread of a service.
+///
+/// # Errors
+/// Why nothing can be sent.
+pub(super) fn processor(service: &'static str, endpoint: &str) -> Result<BatchSpanProcessor, String> {
+    let exporter = opentelemetry_otlp::SpanExporter::builder()
+        .with_http()
+        .with_protocol(Protocol::HttpBinary)
+        .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
+        .with_timeout(SEND_TIMEOUT)
+        .build()
+        .map_err(|error| error.to_string())?;
+    let batches = BatchConfigBuilder::default()
+        .with_max_queue_size(MAX_QUEUE)
+        .with_max_export_batch_size(MAX_BATCH)
+        .with_scheduled_delay(BATCH_DELAY)
+        .build();
+    let told = Told { exporter, service, endpoint: endpoint.to_owned(), silent: AtomicBool::new(false) };
+    let mut processor = BatchSpanProcessor::builder(told).with_batch_config(batches).build();
+    let resource = Resource::builder_empty().with_attributes([
+        attribute("service.namespace", "ecommerce-saga"),
+        attribute("service.name", service),
+        attribute("service.version", env!("CARGO_PKG_VERSION")),
+        attribute("process.pid", i64::from(std::process::id())),
+    ]);
+    processor.set_resource(&resource.build());
+    Ok(processor)
+}
+
+/// An exporter that says once that the collector does not answer, and once that it does again.
+#[derive(Debug)]
+struct Told<E> {
+    exporter: E,
+    service: &'static str,
+    endpoint: String,
+    silent: AtomicBool,
+}
+
+impl<E: SpanExporter> SpanExporter for Told<E> {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let Self { service, endpoint, .. } = self;
+        let spans = batch.len();
+        match self.exporter.export(batch).await {
+            Ok(()) if self.silent.swap(false, Ordering::Relaxed) => {
+                tracing::info!(service, endpoint, "the collector takes traces again");
+            }
+            Err(error) if !self.silent.swap(true, Ordering::Relaxed) => {
+                tracing::warn!(service, endpoint, spans, %error, "the collector takes no traces: they are dropped until it does");
+            }
+            Ok(()) | Err(_) => {}
+        }
+        // It has been told; the SDK would tell it for every batch.
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.exporter.force_flush()
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exporter.set_resource(resource);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
+    use opentelemetry_sdk::error::OTelSdkError;
+    use tracing::field::{Field, Visit};
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+    use super::*;
+
+    /// Fails as it is told to.
+    #[derive(Debug)]
+    struct Collector(AtomicBool);
+
+    impl SpanExporter for Collector {
+        async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
+            match self.0.load(Ordering::Relaxed) {
+                true => Ok(()),
+                false => Err(OTelSdkError::InternalFailure("nobody there".to_owned())),
+            }
+        }
+    }
+
+    struct Lines(Arc<AtomicUsize>);
+
+    impl<S: tracing::Subscriber> Layer<S> for Lines {
+        fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+            struct IsOurs(bool);
+            impl Visit for IsOurs {
+                fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+                    self.0 |= field.name() == "message" && format!("{value:?}").contains("the collector takes");
+                }
+            }
+            let mut ours = IsOurs(false);
+            event.record(&mut ours);
+            self.0.fetch_add(usize::from(ours.0), Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_collector_that_does_not_answer_is_said_once() {
+        let lines = Arc::new(AtomicUsize::new(0));
+        let _logs = tracing::subscriber::set_default(tracing_subscriber::registry().with(Lines(lines.clone())));
+        let collector = Collector(AtomicBool::new(false));
+        let told =
+            Told { exporter: collector, service: "test", endpoint: String::new(), silent: AtomicBool::new(false) };
+        let mut said = Vec::new();
+        for answers in [false, false, false, true, true, false] {
+            told.exporter.0.store(answers, Ordering::Relaxed);
+            assert!(told.export(Vec::new()).await.is_ok(), "the SDK has nothing to add");
+            said.push(lines.load(Ordering::Relaxed));
+        }
+        assert_eq!(said, [1, 1, 1, 2, 2, 3]);
+    }
+}
