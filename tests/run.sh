@@ -36,7 +36,7 @@ export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((cores < 6 ? cores : 6))}"
 say "PostgreSQL is started by the first test and stopped after the last; $RUST_TEST_THREADS tests at a time"
 say "cargo test --locked --workspace $*"
 [ $# -eq 0 ] || exec cargo test --locked --workspace "$@"
-cargo test --locked --workspace
+cargo test --locked --workspace --no-fail-fast
 tests/schemathesis.sh
 tests/kubernetes.sh
 tests/dependencies.sh
