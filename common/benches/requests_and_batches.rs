@@ -6,7 +6,7 @@ use std::{borrow::Cow, hint::black_box};
 use common::{
     db::Connection,
     fields::{Fields, read},
-    group_commit::{BatchError, BatchWriter, in_memory::InMemory},
+    group_commit::{BatchError, BatchWriter, Try, in_memory::InMemory},
     ids::{ProductId, TransactionId, UserId},
     money::Money,
     request_hash::RequestHash,
@@ -67,7 +67,7 @@ impl BatchWriter for InPlace {
         item.to_string().into()
     }
 
-    async fn write(&self, _: &mut Connection, items: &[u64]) -> Result<Vec<u64>, BatchError> {
+    async fn write(&self, _: &mut Connection, items: &[u64], _: Try) -> Result<Vec<u64>, BatchError> {
         Ok(items.to_vec())
     }
 }

@@ -22,8 +22,8 @@ use tokio_postgres::{Client, Config, NoTls};
 
 use crate::config::DatabaseSettings;
 
-pub use connection::Connection;
-pub(crate) use connection::is_refusal;
+pub use connection::{Bound, Connection, Parameter};
+pub(crate) use connection::{Commit, is_refusal};
 pub use error::{DbError, describe};
 pub use pool::{Manager, Pool, ping, pool};
 pub use roles::{ensure_owned_database, names_user};
@@ -67,6 +67,16 @@ impl Target {
             config.options(format!("-c statement_timeout={limit} -c idle_in_transaction_session_timeout={limit}"));
         }
         Ok(Self { config, connect_timeout })
+    }
+
+    /// Adds settings of the session.
+    fn with_session(mut self, settings: &[(&str, &str)]) -> Self {
+        let mut options = self.config.get_options().unwrap_or_default().to_owned();
+        for (name, value) in settings {
+            options.push_str(&format!(" -c {name}={value}"));
+        }
+        self.config.options(options);
+        self
     }
 
     /// Connects.

@@ -42,8 +42,8 @@ use spans::Traced;
 
 /// How long a read may take, waiting for a connection included.
 const READ_TIMEOUT: Duration = Duration::from_secs(6);
-/// Connections that reads leave alone: one for the batch, one for the health check.
-const NOT_FOR_READS: usize = 2;
+/// Connections that reads leave alone: one for the health check.
+const NOT_FOR_READS: usize = 1;
 
 /// What a group commit writes.
 pub trait BatchWriter: Send + Sync + 'static {
@@ -61,10 +61,11 @@ pub trait BatchWriter: Send + Sync + 'static {
         None
     }
 
-    /// Writes a batch inside an open transaction, and returns an answer for each item, in their order.
+    /// Writes a batch inside an open transaction, and returns an answer for each item, in their order. It may commit by
+    /// itself, with its last statements ([`Connection::finish`]); if it does not, that is done when it returns.
     ///
-    /// It is called again, in a new transaction, when the database asks for that (a deadlock, a lost race for a unique
-    /// key), and with halves of the batch when a value is refused: so it must do nothing but write.
+    /// It is called again, in a new transaction and with the next [`Try`], when the database asks for that (a deadlock, a
+    /// lost race for a unique key), and with halves of the batch when a value is refused: so it must do nothing but write.
     ///
     /// # Errors
     /// The first that a statement gives: the transaction is rolled back. A statement's error must not be swallowed.
@@ -72,7 +73,17 @@ pub trait BatchWriter: Send + Sync + 'static {
         &self,
         connection: &mut Connection,
         items: &[Self::Item],
+        attempt: Try,
     ) -> impl Future<Output = Result<Vec<Self::Answer>, BatchError>> + Send;
+}
+
+/// Whether a batch is written for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Try {
+    /// It is.
+    First,
+    /// The transaction before lost a race.
+    Again,
 }
 
 /// Why a batch was not written.
@@ -136,7 +147,7 @@ struct Shared<W> {
     /// Items that are in no batch yet.
     waiting: Arc<AtomicUsize>,
     hasher: RandomState,
-    /// Reads at work, so that they leave the writer its connection.
+    /// Reads at work, so that they leave the health check its connection.
     reads: Semaphore,
     /// Held by the batch that is out. A batch may outlive its actor, when that is killed: the next actor's first batch
     /// waits for it, so that items of one key keep their order.
@@ -157,7 +168,7 @@ impl<W: BatchWriter> Ledger<W> {
         settings: &GroupCommitSettings,
         tracer: Tracer,
     ) -> (Self, ChildSpec) {
-        let reads = (pool.size() as usize).saturating_sub(NOT_FOR_READS).max(1);
+        let reads = (pool.size_for_reads() as usize).saturating_sub(NOT_FOR_READS).max(1);
         let waiting = Arc::default();
         let shared = Arc::new(Shared {
             card: card.clone(),

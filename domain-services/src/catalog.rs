@@ -27,7 +27,7 @@ use std::{
 use common::{
     config::Settings,
     db::Connection,
-    group_commit::{BatchError, BatchWriter},
+    group_commit::{BatchError, BatchWriter, Try},
     supervision::{self, ActorCard, Handle},
     wire::catalog::Product,
 };
@@ -71,7 +71,12 @@ impl BatchWriter for ShelfWriter {
         Cow::Borrowed(&item.ticket)
     }
 
-    async fn write(&self, connection: &mut Connection, items: &[EnsureOne]) -> Result<Vec<Vec<Product>>, BatchError> {
+    async fn write(
+        &self,
+        connection: &mut Connection,
+        items: &[EnsureOne],
+        _: Try,
+    ) -> Result<Vec<Vec<Product>>, BatchError> {
         table::ensure_one(connection).await?;
         let products = table::active(connection).await?;
         Ok(vec![products; items.len()])

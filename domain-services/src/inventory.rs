@@ -12,6 +12,7 @@ mod routes;
 mod stock;
 mod table;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use common::{
@@ -27,7 +28,7 @@ use self::{
     table::{Kind, Movement, Taken},
 };
 use crate::participant::{
-    Action, Decision, Decisions, NewAction, NewCompensation, Participant, Work, body,
+    Action, Decision, Decisions, Effect, NewAction, NewCompensation, Participant, Work, body,
     front::{Desk, journal_route},
     journal::ActionSeen,
     ledger::JournaledWriter,
@@ -82,11 +83,11 @@ impl Participant for Inventory {
     const COMPENSATION: &'static str = RESTORE;
     type Action = Change;
 
-    async fn perform(
+    async fn perform<'a>(
         &self,
         connection: &mut Connection,
-        work: &Work<'_, Change>,
-    ) -> Result<Decisions, tokio_postgres::Error> {
+        work: &'a Work<'a, Change>,
+    ) -> Result<Decisions<'a>, tokio_postgres::Error> {
         let to_restore = work.compensations.iter().filter(|new| new.action == ActionSeen::Done);
         let to_restore: Vec<&str> = to_restore.map(|new| new.transaction_id.as_str()).collect();
         let taken = table::taken_by(connection, &to_restore).await?;
@@ -102,9 +103,8 @@ impl Participant for Inventory {
         let compensations =
             work.compensations.iter().map(|new| batch.restore(new, taken.get(new.transaction_id.as_str()))).collect();
         let actions = work.actions.iter().map(|new| batch.change(new)).collect();
-        table::store(connection, &batch.stock).await?;
-        table::record_movements(connection, &batch.movements).await?;
-        Ok(Decisions { actions, compensations })
+        let parameters = table::changes(&batch.stock, batch.movements);
+        Ok(Decisions { actions, compensations, effect: Effect { sql: table::STORE_AND_RECORD, parameters } })
     }
 
     fn too_late(transaction_id: &TransactionId, _action: &Change, _compensation: &str) -> String {
@@ -139,7 +139,7 @@ impl<'a> Batch<'a> {
         }
         match self.stock.take(product_id.as_str(), *quantity) {
             Ok(remaining_quantity) => {
-                self.moved(new.transaction_id, Kind::Decrement, product_id.as_str(), *quantity);
+                self.moved(new.transaction_id, Kind::Decrement, Cow::Borrowed(product_id.as_str()), *quantity);
                 Decision::done(&DecreaseReply {
                     status: "success".to_owned(),
                     message: "Inventory decreased successfully".to_owned(),
@@ -157,7 +157,7 @@ impl<'a> Batch<'a> {
         let Change { product_id, quantity, .. } = new.action;
         match self.stock.add(product_id.as_str(), *quantity) {
             Ok(quantity_now) => {
-                self.moved(new.transaction_id, Kind::Restock, product_id.as_str(), *quantity);
+                self.moved(new.transaction_id, Kind::Restock, Cow::Borrowed(product_id.as_str()), *quantity);
                 Decision::done(&RestockReply {
                     status: "success".to_owned(),
                     message: "Inventory restocked successfully".to_owned(),
@@ -172,7 +172,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    fn restore(&mut self, new: &NewCompensation<'a>, taken: Option<&'a Taken>) -> Option<Decision> {
+    fn restore(&mut self, new: &NewCompensation<'a>, taken: Option<&Taken>) -> Option<Decision> {
         let mut reply = RestoreReply {
             status: "success".to_owned(),
             message: "Nothing to restore".to_owned(),
@@ -185,14 +185,14 @@ impl<'a> Batch<'a> {
         }
         let Taken { product_id, quantity } = taken?;
         self.stock.put_back(product_id, *quantity).ok()?;
-        self.moved(new.transaction_id, Kind::Restore, product_id, *quantity);
+        self.moved(new.transaction_id, Kind::Restore, Cow::Owned(product_id.clone()), *quantity);
         reply.message = "Inventory restored successfully".to_owned();
         reply.product_id = ProductId::parse(product_id).ok();
         reply.quantity = Some(*quantity);
         Some(Decision::done(&reply))
     }
 
-    fn moved(&mut self, transaction_id: &'a TransactionId, kind: Kind, product_id: &'a str, quantity: i32) {
+    fn moved(&mut self, transaction_id: &'a TransactionId, kind: Kind, product_id: Cow<'a, str>, quantity: i32) {
         self.movements.push(Movement { transaction_id, kind, product_id, quantity });
     }
 }

@@ -26,7 +26,11 @@ pub(crate) mod step_journal;
 
 use std::future::Future;
 
-use common::{db::Connection, faults::Coin, ids::TransactionId};
+use common::{
+    db::{Connection, Parameter},
+    faults::Coin,
+    ids::TransactionId,
+};
 use serde::Serialize;
 
 use self::journal::ActionSeen;
@@ -44,11 +48,11 @@ pub(crate) trait Participant: Send + Sync + 'static {
 
     /// Does the new work of a batch inside the open transaction, with statements over whole sets, and says what was
     /// decided, in the order given. Both lists are sorted by transaction id, so that replicas lock in one order.
-    fn perform(
+    fn perform<'a>(
         &self,
         connection: &mut Connection,
-        work: &Work<'_, Self::Action>,
-    ) -> impl Future<Output = Result<Decisions, tokio_postgres::Error>> + Send;
+        work: &'a Work<'a, Self::Action>,
+    ) -> impl Future<Output = Result<Decisions<'a>, tokio_postgres::Error>> + Send;
 
     /// Returns the body of the 409 for an action that comes after its compensation.
     /// `compensation` is the body that the compensation was answered with.
@@ -89,11 +93,23 @@ pub(crate) struct NewCompensation<'a> {
 }
 
 /// What [`Participant::perform`] decided, in the order of its [`Work`].
-pub(crate) struct Decisions {
+pub(crate) struct Decisions<'a> {
     pub(crate) actions: Vec<Decision>,
     /// `None`: the action is done, but its effect was not there to be undone, and nothing here explains that.
     /// Such a compensation must not be confirmed.
     pub(crate) compensations: Vec<Option<Decision>>,
+    /// What is still to be done for that.
+    pub(crate) effect: Effect<'a>,
+}
+
+/// The statement that does what was decided and writes the journal: one, so that both cost one wait for the server.
+///
+/// It is made of [`step_journal::journal_rows!`] and [`step_journal::record!`]. It may return rows of transaction id,
+/// operation and reply: replies that hold something which is known only once it has run.
+pub(crate) struct Effect<'a> {
+    pub(crate) sql: &'static str,
+    /// Those behind the journal's.
+    pub(crate) parameters: Vec<Parameter<'a>>,
 }
 
 /// A decision as the journal keeps it.

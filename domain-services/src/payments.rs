@@ -21,7 +21,7 @@ use common::{
 };
 
 use crate::participant::{
-    Action, Decision, Decisions, NewCompensation, Participant, Work, body,
+    Action, Decision, Decisions, Effect, NewCompensation, Participant, Work, body,
     front::{Desk, journal_route},
     journal::ActionSeen,
     ledger::JournaledWriter,
@@ -34,6 +34,9 @@ mod migrations {
 
 const CHARGE: &str = "charge";
 const REFUND: &str = "refund";
+
+/// Stands in a reply for the number that the database gives a payment; it starts with 1.
+const NUMBER_TO_COME: i64 = 0;
 
 /// The payments service.
 pub(crate) struct Payments;
@@ -66,29 +69,25 @@ impl Participant for Payments {
     const COMPENSATION: &'static str = REFUND;
     type Action = Charge;
 
-    async fn perform(
+    async fn perform<'a>(
         &self,
         connection: &mut Connection,
-        work: &Work<'_, Charge>,
-    ) -> Result<Decisions, tokio_postgres::Error> {
-        let payment_ids = table::insert(connection, &work.actions).await?;
+        work: &'a Work<'a, Charge>,
+    ) -> Result<Decisions<'a>, tokio_postgres::Error> {
         let refunded = table::refund(connection, &work.compensations).await?;
-        let actions = work.actions.iter().map(|new| {
-            // The insert returned a row for each.
-            let payment_id = payment_ids[new.transaction_id.as_str()];
-            match new.coin {
-                Coin::Accept => captured(payment_id, new.transaction_id, new.action),
-                Coin::Refuse => {
-                    let message = "Error processing payment";
-                    Decision::refused(&refusal(Some(payment_id), message, new.transaction_id, Some(new.action)))
-                }
+        let actions = work.actions.iter().map(|new| match new.coin {
+            Coin::Accept => captured(NUMBER_TO_COME, new.transaction_id, new.action),
+            Coin::Refuse => {
+                let message = "Error processing payment";
+                Decision::refused(&refusal(Some(NUMBER_TO_COME), message, new.transaction_id, Some(new.action)))
             }
         });
         let compensations = work.compensations.iter().map(|new| match refunded.get(new.transaction_id.as_str()) {
             Some(given_back) => Some(refund(new.transaction_id, Some(given_back))),
             None => nothing_to_refund(new),
         });
-        Ok(Decisions { actions: actions.collect(), compensations: compensations.collect() })
+        let effect = Effect { sql: table::CHARGE_AND_RECORD, parameters: table::charges(&work.actions) };
+        Ok(Decisions { actions: actions.collect(), compensations: compensations.collect(), effect })
     }
 
     fn too_late(transaction_id: &TransactionId, charge: &Charge, compensation: &str) -> String {

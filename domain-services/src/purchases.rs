@@ -21,7 +21,7 @@ use common::{
 };
 
 use crate::participant::{
-    Action, Decision, Decisions, NewAction, NewCompensation, Participant, Work, body,
+    Action, Decision, Decisions, Effect, NewAction, NewCompensation, Participant, Work, body,
     front::{Desk, journal_route},
     journal::ActionSeen,
     ledger::JournaledWriter,
@@ -34,6 +34,9 @@ mod migrations {
 
 const CREATE: &str = "create";
 const CANCEL: &str = "cancel";
+
+/// Stands in a reply for the number that the database gives a purchase; it starts with 1.
+const NUMBER_TO_COME: i64 = 0;
 
 /// The purchases service.
 pub(crate) struct Purchases;
@@ -68,24 +71,24 @@ impl Participant for Purchases {
     const COMPENSATION: &'static str = CANCEL;
     type Action = Purchase;
 
-    async fn perform(
+    async fn perform<'a>(
         &self,
         connection: &mut Connection,
-        work: &Work<'_, Purchase>,
-    ) -> Result<Decisions, tokio_postgres::Error> {
+        work: &'a Work<'a, Purchase>,
+    ) -> Result<Decisions<'a>, tokio_postgres::Error> {
         let accepted: Vec<&NewAction<'_, Purchase>> =
             work.actions.iter().filter(|new| new.coin == Coin::Accept).collect();
-        let purchase_ids = table::insert(connection, &accepted).await?;
+        let effect = Effect { sql: table::CREATE_AND_RECORD, parameters: table::purchases(&accepted) };
         let cancelled = table::cancel(connection, &work.compensations).await?;
-        let actions = work.actions.iter().map(|new| match purchase_ids.get(new.transaction_id.as_str()) {
-            Some(&purchase_id) => created(purchase_id, new),
-            None => Decision::refused(&refusal()),
+        let actions = work.actions.iter().map(|new| match new.coin {
+            Coin::Accept => created(NUMBER_TO_COME, new),
+            Coin::Refuse => Decision::refused(&refusal()),
         });
         let compensations = work.compensations.iter().map(|new| {
             let is_explained = cancelled.contains(new.transaction_id.as_str()) || new.action != ActionSeen::Done;
             is_explained.then(|| cancel(new))
         });
-        Ok(Decisions { actions: actions.collect(), compensations: compensations.collect() })
+        Ok(Decisions { actions: actions.collect(), compensations: compensations.collect(), effect })
     }
 
     fn too_late(_: &TransactionId, _: &Purchase, _: &str) -> String {

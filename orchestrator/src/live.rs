@@ -29,7 +29,7 @@ pub(crate) struct LiveWorld {
 }
 
 impl World for LiveWorld {
-    fn write(&self, write: LogWrite, answer: Answer<WriteReport>) {
+    fn write(&self, write: Arc<LogWrite>, answer: Answer<WriteReport>) {
         // It is in the queue from here on, behind whatever the outbox has sent of this saga.
         let written = self.saga_log.write(LogItem::Write(write));
         tokio::spawn(async move {

@@ -6,6 +6,7 @@
 //! message of the saga that asked. An `Answer` that is dropped answers for itself, so that nobody waits for ever on
 //! something that died.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -20,7 +21,7 @@ use crate::store::record::{LogWrite, WriteReport};
 /// What a saga may ask of the world.
 pub trait World: Send + Sync + 'static {
     /// Writes to the saga log; answered once it is durable, or known not to be, or in doubt.
-    fn write(&self, write: LogWrite, answer: Answer<WriteReport>);
+    fn write(&self, write: Arc<LogWrite>, answer: Answer<WriteReport>);
 
     /// Calls a participant once.
     fn call(&self, call: Call, answer: Answer<Outcome>);

@@ -7,7 +7,7 @@
 //! Either way the connection is gone. Which database a connection is for, its first message tells.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -99,11 +99,15 @@ impl Drop for PostgresProxy {
 
 async fn carry(client: UnixStream, server: UnixStream, plan: &Plan) {
     let (client_read, client_write) = client.into_split();
-    let (server_read, server_write) = server.into_split();
+    let (mut server_read, mut server_write) = server.into_split();
     // Dropping both ends of both is what cuts the connection, as soon as one direction is over.
-    tokio::select! {
-        () = pass_requests(client_read, server_write, plan) => {}
-        () = pass(server_read, client_write) => {}
+    let lost = tokio::select! {
+        lost = pass_requests(client_read, &mut server_write, plan) => lost,
+        () = pass(&mut server_read, client_write) => None,
+    };
+    if lost == Some(Loss::ReplyLost) {
+        // A server that cannot deliver what it says gives up, even before it comes to the commit: so somebody listens.
+        until_idle(&mut server_read).await;
     }
 }
 
@@ -112,31 +116,100 @@ async fn pass(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin)
     let _ = tokio::io::copy(&mut from, &mut to).await;
 }
 
-async fn pass_requests(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, plan: &Plan) {
-    let mut buffer = vec![0; 64 * 1024];
-    let mut database = None;
-    loop {
-        let length = match from.read(&mut buffer).await {
-            Ok(length) if length > 0 => length,
+/// Reads until the server says that no transaction is open any more.
+async fn until_idle(mut server: impl AsyncRead + Unpin) {
+    const IDLE: &[u8] = b"Z\0\0\0\x05I";
+    let (mut said, mut buffer) = (Vec::new(), [0; 4096]);
+    while !said.ends_with(IDLE) {
+        match server.read(&mut buffer).await {
+            Ok(length) if length > 0 => said.extend_from_slice(&buffer[..length]),
             _ => return,
-        };
-        let sent = &buffer[..length];
-        let database = database.get_or_insert_with(|| database_in(sent));
-        match loss_of(plan, database, sent) {
-            None => {
-                if to.write_all(sent).await.is_err() {
-                    return;
-                }
-            }
-            Some(Loss::CommitLost) => return,
-            Some(Loss::ReplyLost) => {
-                // The server commits before it notices that nobody reads its reply any more.
-                let _ = to.write_all(sent).await;
-                return;
-            }
         }
     }
 }
+
+/// Passes requests on, whole messages only, until one is to be lost, which is returned.
+async fn pass_requests(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, plan: &Plan) -> Option<Loss> {
+    let (mut unsent, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
+    let mut session = Session::default();
+    loop {
+        match from.read(&mut buffer).await {
+            Ok(length) if length > 0 => unsent.extend_from_slice(&buffer[..length]),
+            _ => return None,
+        }
+        let mut whole = 0;
+        let mut commits = 0;
+        while let Some(message) = session.next_message(&unsent[whole..]) {
+            commits += usize::from(session.commits(message));
+            whole += message.len();
+        }
+        let loss = (0..commits).find_map(|_| loss_of(plan, &session.database));
+        if loss == Some(Loss::CommitLost) || to.write_all(&unsent[..whole]).await.is_err() || loss.is_some() {
+            return loss;
+        }
+        unsent.drain(..whole);
+    }
+}
+
+/// What a connection's messages tell of it.
+#[derive(Default)]
+struct Session {
+    has_started: bool,
+    database: String,
+    /// The prepared statements that write what somebody awaits.
+    writes: HashSet<Vec<u8>>,
+    is_in_transaction: bool,
+}
+
+impl Session {
+    /// Returns the message that stands first, if all of it is there. The first of a connection has no type.
+    fn next_message<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        let typed = usize::from(self.has_started);
+        let length = bytes.get(typed..typed + 4)?;
+        let length = u32::from_be_bytes(length.try_into().expect("four bytes are four bytes"));
+        bytes.get(..typed + length as usize)
+    }
+
+    /// Takes note of a message, and says whether the server commits something with it: at a `commit`, or where a statement
+    /// that writes is a transaction by itself.
+    fn commits(&mut self, message: &[u8]) -> bool {
+        if !self.has_started {
+            self.has_started = true;
+            self.database = database_in(message);
+            return false;
+        }
+        let mut texts = message[5..].split(|byte| *byte == 0);
+        let mut next = || texts.next().unwrap_or_default();
+        match message[0] {
+            b'Q' => match next() {
+                b"begin" => {
+                    self.is_in_transaction = true;
+                    false
+                }
+                sql => {
+                    let is_end = [&b"commit"[..], b"rollback"].contains(&sql);
+                    self.is_in_transaction &= !is_end;
+                    sql == b"commit"
+                }
+            },
+            b'P' => {
+                let (name, sql) = (next().to_vec(), next());
+                if WRITES.iter().any(|write| sql.windows(write.len()).any(|part| part == *write)) {
+                    self.writes.insert(name);
+                }
+                false
+            }
+            b'B' => {
+                let (_portal, name) = (next(), next());
+                !self.is_in_transaction && self.writes.contains(name)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// What stands in statements of the ledgers and of the saga log, and in no others.
+const WRITES: [&[u8]; 2] = [b"insert into step_journal", b"insert into saga_event"];
 
 /// Reads the database out of a connection's first message: names and values, each ended by a zero.
 fn database_in(startup: &[u8]) -> String {
@@ -146,11 +219,8 @@ fn database_in(startup: &[u8]) -> String {
     parts.next().unwrap_or_default().to_owned()
 }
 
-fn loss_of(plan: &Plan, database: &str, sent: &[u8]) -> Option<Loss> {
-    const COMMIT: &[u8] = b"commit\0";
-    if !sent.windows(COMMIT.len()).any(|part| part.eq_ignore_ascii_case(COMMIT)) {
-        return None;
-    }
+/// Counts a commit, and says whether it is to be lost.
+fn loss_of(plan: &Plan, database: &str) -> Option<Loss> {
     let mut plan = plan.lock().unwrap_or_else(PoisonError::into_inner);
     let armed = plan.get_mut(database)?;
     match armed.pass {

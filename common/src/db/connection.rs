@@ -3,11 +3,16 @@
 //! A connection whose last statement was not waited for, or whose transaction was not ended, is thrown away and not
 //! handed on: whoever got it next would wait for a stranger's statement or write into a stranger's transaction. That
 //! covers a panic and a dropped future too, since they leave the marks set.
+//!
+//! Statements whose answers nobody needs in between go in one trip, the commit with them ([`Connection::finish`]): a
+//! transaction then costs one wait for the server, and the server wakes up once.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{MaybeDone, join, maybe_done, try_join_all};
 use secrecy::SecretString;
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
@@ -27,6 +32,47 @@ pub struct Connection {
     limit: Duration,
     answer: Answer,
     transaction: Transaction,
+    /// Whether `begin` was sent and not answered.
+    is_begin_open: bool,
+    commit: Commit,
+}
+
+/// A statement with its parameters, to be sent together with others.
+pub struct Bound<'a> {
+    sql: &'static str,
+    parameters: Vec<Parameter<'a>>,
+}
+
+/// A parameter that a statement owns.
+pub type Parameter<'a> = Box<dyn ToSql + Sync + Send + 'a>;
+
+impl<'a> Bound<'a> {
+    /// Starts with a statement that has no parameters yet.
+    pub fn new(sql: &'static str) -> Self {
+        Self { sql, parameters: Vec::new() }
+    }
+
+    /// Adds the next parameter.
+    #[must_use]
+    pub fn with(mut self, parameter: impl ToSql + Sync + Send + 'a) -> Self {
+        self.parameters.push(Box::new(parameter));
+        self
+    }
+
+    /// Adds further parameters.
+    #[must_use]
+    pub fn with_all(mut self, parameters: Vec<Parameter<'a>>) -> Self {
+        self.parameters.extend(parameters);
+        self
+    }
+}
+
+impl Bound<'_> {
+    async fn run(&self, client: &Client, prepared: &Statement) -> Result<Vec<Row>, Error> {
+        let parameters: Vec<&(dyn ToSql + Sync)> =
+            self.parameters.iter().map(|parameter| &**parameter as &(dyn ToSql + Sync)).collect();
+        client.query(prepared, &parameters).await
+    }
 }
 
 /// Whether the last statement was waited for.
@@ -39,9 +85,20 @@ enum Answer {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Transaction {
     None,
+    /// To be opened with the first statement, unless that is the only one: it is a transaction by itself.
+    Wanted,
     Open,
     /// Open, and a statement of it failed: the server would answer `commit` with a rollback, and call that success.
     Failed,
+}
+
+/// What is known of the commit of the last transaction that was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Commit {
+    NotSent,
+    /// On its way, or refused.
+    Sent,
+    Done,
 }
 
 /// What parameters of a statement are.
@@ -66,6 +123,8 @@ impl Connection {
             limit,
             answer: Answer::Complete,
             transaction: Transaction::None,
+            is_begin_open: false,
+            commit: Commit::NotSent,
         })
     }
 
@@ -120,31 +179,99 @@ impl Connection {
         &self.client
     }
 
-    /// Begins a transaction. The future sends `begin` when it is first polled and borrows nothing, so that the first
-    /// statement can follow in the same trip.
-    pub(crate) fn begin(&mut self) -> impl Future<Output = Result<(), Error>> + Send + use<> {
-        self.transaction = Transaction::Open;
-        let (client, limit) = (self.client.clone(), self.limit);
-        async move { timeout(limit, client.batch_execute("begin")).await.unwrap_or_else(|_| Err(no_answer())) }
+    /// Begins a transaction: `begin` goes in one trip with the first statement.
+    pub(crate) fn begin(&mut self) {
+        self.transaction = Transaction::Wanted;
+        self.is_begin_open = false;
+        self.commit = Commit::NotSent;
     }
 
-    /// Commits.
+    /// Tells whether it is unknown that a transaction was begun. The statement behind may have run all the same, and then
+    /// it has committed by itself.
+    pub(crate) fn is_begin_in_doubt(&self) -> bool {
+        self.is_begin_open
+    }
+
+    /// Runs statements in this order, sent in one trip, and returns the rows of each.
     ///
     /// # Errors
-    /// Whatever it is, only [`is_refusal`] tells whether it says that nothing was committed.
-    pub(crate) async fn commit(&mut self) -> Result<(), Error> {
-        self.end_transaction("commit").await
+    /// As [`Connection::query`]; the first of them in that order.
+    pub async fn query_all(&mut self, statements: &[Bound<'_>]) -> Result<Vec<Vec<Row>>, Error> {
+        self.run_all(statements, false).await
+    }
+
+    /// Runs the last statements of a transaction as [`Connection::query_all`], and commits it in the same trip. The server
+    /// takes them one after the other, so that a statement which fails takes the commit with it. Where a statement has
+    /// failed before, nothing is committed, and nothing is said of that here.
+    ///
+    /// # Errors
+    /// As [`Connection::query`], or what the commit says: see [`Connection::commit_state`].
+    pub async fn finish(&mut self, statements: &[Bound<'_>]) -> Result<Vec<Vec<Row>>, Error> {
+        let mut prepared = None;
+        if let [only] = statements {
+            prepared = Some(self.prepared(only.sql).await?);
+        }
+        match (self.transaction, statements, prepared) {
+            (Transaction::Wanted, [], _) => {
+                (self.transaction, self.commit) = (Transaction::None, Commit::Done);
+                Ok(Vec::new())
+            }
+            (Transaction::Wanted, [only], Some((client, statement))) => {
+                (self.transaction, self.commit) = (Transaction::None, Commit::Sent);
+                let rows = self.run(only.run(&client, &statement)).await?;
+                self.commit = Commit::Done;
+                Ok(vec![rows])
+            }
+            (transaction, ..) => self.run_all(statements, transaction != Transaction::Failed).await,
+        }
+    }
+
+    /// Tells whether the last transaction was committed. Where that is [`Commit::Sent`] only [`is_refusal`] tells whether
+    /// an error says that nothing was committed.
+    pub(crate) fn commit_state(&self) -> Commit {
+        self.commit
     }
 
     /// Rolls back. If that fails, the connection goes, and the transaction with it.
     pub(crate) async fn rollback(&mut self) {
-        let _ = self.end_transaction("rollback").await;
+        if self.batch_execute("rollback").await.is_ok() {
+            self.transaction = Transaction::None;
+        }
     }
 
-    async fn end_transaction(&mut self, sql: &str) -> Result<(), Error> {
-        self.batch_execute(sql).await?;
-        self.transaction = Transaction::None;
-        Ok(())
+    async fn run_all(&mut self, statements: &[Bound<'_>], commits: bool) -> Result<Vec<Vec<Row>>, Error> {
+        let mut prepared = Vec::with_capacity(statements.len());
+        for statement in statements {
+            prepared.push(self.prepared(statement.sql).await?.1);
+        }
+        let client = self.client.clone();
+        let rows = statements.iter().zip(&prepared).map(|(statement, prepared)| statement.run(&client, prepared));
+        let mut rows = Box::pin(maybe_done(try_join_all(rows)));
+        let mut commit = Commit::NotSent;
+        let work = async {
+            // Polled once, each statement is encoded and on its way, in this order. One that could not be encoded is not:
+            // then the commit must not be either.
+            let _ = futures::poll!(rows.as_mut());
+            let has_failed = matches!(rows.as_mut().output_mut(), Some(Err(_)));
+            if !commits || has_failed {
+                rows.as_mut().await;
+                return taken(rows.as_mut());
+            }
+            commit = Commit::Sent;
+            let ((), said) = join(rows.as_mut(), client.batch_execute("commit")).await;
+            if said.is_ok() {
+                // The transaction has ended. Had a statement failed, it would have ended with a rollback.
+                commit = Commit::Done;
+            }
+            let rows = taken(rows.as_mut())?;
+            said.map(|()| rows)
+        };
+        let result = self.run(work).await;
+        if commit == Commit::Done {
+            self.transaction = Transaction::None;
+        }
+        self.commit = if commit == Commit::Done && result.is_err() { Commit::Sent } else { commit };
+        result
     }
 
     /// Tells whether a statement of the open transaction has failed.
@@ -169,8 +296,23 @@ impl Connection {
 
     async fn run<T>(&mut self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         self.answer = Answer::Outstanding;
-        let Ok(result) = timeout(self.limit, work).await else { return Err(no_answer()) };
+        let client = self.client.clone();
+        let begins = self.transaction == Transaction::Wanted;
+        if begins {
+            self.transaction = Transaction::Open;
+            self.is_begin_open = true;
+        }
+        let work = async {
+            if !begins {
+                return (Ok(()), work.await);
+            }
+            // Polled first and so sent first.
+            join(client.batch_execute("begin"), work).await
+        };
+        let Ok((begun, result)) = timeout(self.limit, work).await else { return Err(no_answer()) };
         self.answer = Answer::Complete;
+        begun?;
+        self.is_begin_open = false;
         if let Err(error) = &result {
             if self.transaction == Transaction::Open {
                 self.transaction = Transaction::Failed;
@@ -181,6 +323,14 @@ impl Connection {
         }
         result
     }
+}
+
+/// Takes the rows of statements that have answered.
+fn taken<F>(mut rows: Pin<&mut MaybeDone<F>>) -> Result<Vec<Vec<Row>>, Error>
+where
+    F: Future<Output = Result<Vec<Vec<Row>>, Error>>,
+{
+    rows.as_mut().take_output().unwrap_or_else(|| Err(Error::__private_api_timeout()))
 }
 
 /// What is said when no answer came in time: a machine that has vanished, or a server that was paused, never answers. The

@@ -17,25 +17,57 @@ use crate::telemetry::{self, Metric, MetricKind};
 /// How long a health check waits for an answer.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A pool of connections to one database. Cheap to clone; clones share the connections.
+/// What a session is told that writes batches: every statement of it is planned once, and finds its rows by an index.
+///
+/// Left to itself the planner decides by what it knows of a table when a statement is first run. On a new database that is
+/// nothing: it reads tables that seem empty from one end to the other, keeps that plan while they grow, and plans anew
+/// again and again where the number of rows in a batch makes a difference to it. Nor does a batch ever last long enough
+/// to be worth compiling.
+const OF_WRITERS: [(&str, &str); 4] =
+    [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"), ("enable_mergejoin", "off"), ("jit", "off")];
+
+/// What a session is told that reads: every statement is planned when it is run. There are few, their filters come and go,
+/// and a plan that was made for an empty table is kept for ever otherwise.
+const OF_READERS: [(&str, &str); 2] = [("plan_cache_mode", "force_custom_plan"), ("jit", "off")];
+
+/// A pool of connections to one database, one of them for batches of writes. Cheap to clone; clones share the connections.
 #[derive(Clone, Debug)]
 pub struct Pool {
-    connections: Arc<bb8::Pool<Manager>>,
-    size: u32,
+    reads: Connections,
+    writes: Connections,
     place: Arc<str>,
     /// Why connecting failed the last time, until it works again.
     trouble: Arc<ArcSwapOption<String>>,
 }
 
+/// Connections that are all alike.
+#[derive(Clone, Debug)]
+struct Connections {
+    pool: Arc<bb8::Pool<Manager>>,
+    size: u32,
+}
+
 impl Pool {
-    /// Takes a connection, waiting for it up to the connect timeout of the settings.
+    /// Takes a connection for anything but batches of writes, waiting for it up to the connect timeout of the settings.
     ///
     /// # Errors
     /// [`DbError::Unreachable`] if the server is away, [`DbError::Busy`] if all connections are in use.
     pub async fn get(&self) -> Result<PooledConnection<'_, Manager>, DbError> {
+        self.get_of(&self.reads).await
+    }
+
+    /// Takes the connection of the writer: there is one, its plans are those of a writer, and no read ever has it.
+    ///
+    /// # Errors
+    /// As [`Pool::get`].
+    pub async fn writer(&self) -> Result<PooledConnection<'_, Manager>, DbError> {
+        self.get_of(&self.writes).await
+    }
+
+    async fn get_of<'p>(&self, connections: &'p Connections) -> Result<PooledConnection<'p, Manager>, DbError> {
         // One more than can lie idle: then a new one was made, and lost at once.
-        for _ in 0..=self.size {
-            let Ok(connection) = self.connections.get().await else {
+        for _ in 0..=connections.size {
+            let Ok(connection) = connections.pool.get().await else {
                 let place = self.place.to_string();
                 return Err(match &*self.trouble.load() {
                     Some(reason) => DbError::Unreachable { place, reason: reason.to_string() },
@@ -51,18 +83,37 @@ impl Pool {
         Err(DbError::Unreachable { place: self.place.to_string(), reason })
     }
 
-    /// Returns how many connections it has, and what became of the others.
-    pub fn state(&self) -> bb8::State {
-        self.connections.state()
+    /// Returns how many connections there are, open and idle ones.
+    pub fn state(&self) -> PoolState {
+        let (reads, writes) = (self.reads.pool.state(), self.writes.pool.state());
+        PoolState {
+            open: reads.connections + writes.connections,
+            idle: reads.idle_connections + writes.idle_connections,
+        }
     }
 
     /// Returns how many connections it may have.
     pub fn size(&self) -> u32 {
-        self.size
+        self.reads.size + self.writes.size
+    }
+
+    /// Returns how many of them reads may have.
+    pub(crate) fn size_for_reads(&self) -> u32 {
+        self.reads.size
     }
 }
 
-/// Makes a pool. It connects when it is used, so that a database that is away holds up nothing.
+/// How many connections a pool has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolState {
+    /// All of them.
+    pub open: u32,
+    /// Those that nobody uses.
+    pub idle: u32,
+}
+
+/// Makes a pool. It connects when it is used, so that a database that is away holds up nothing. It has a connection for the
+/// writer and one for reads at least, whatever `database.pool_size` says.
 ///
 /// # Errors
 /// [`DbError::Url`].
@@ -70,24 +121,29 @@ pub fn pool(server: &SecretString, database: &str, settings: &DatabaseSettings) 
     let target = Target::new(server, Some(database), Some(settings))?;
     let place: Arc<str> = target.place().into();
     let trouble = Arc::new(ArcSwapOption::empty());
-    let connect_timeout = target.connect_timeout;
-    let manager = Manager {
-        target,
-        database: database.to_owned(),
-        answer_limit: statement_limit(settings),
-        trouble: trouble.clone(),
+    let connections = |target: Target, size: u32| {
+        let connect_timeout = target.connect_timeout;
+        let manager = Manager {
+            target,
+            database: database.to_owned(),
+            answer_limit: statement_limit(settings),
+            trouble: trouble.clone(),
+        };
+        let pool = bb8::Pool::builder()
+            .max_size(size)
+            // The one used last has its statements prepared and its session warm.
+            .queue_strategy(QueueStrategy::Lifo)
+            // Costs a round trip each time; `get` sees closed ones without.
+            .test_on_check_out(false)
+            .connection_timeout(connect_timeout)
+            .build_unchecked(manager);
+        Connections { pool: Arc::new(pool), size }
     };
-    let connections = bb8::Pool::builder()
-        .max_size(settings.pool_size)
-        // The one used last has its statements prepared and its session warm.
-        .queue_strategy(QueueStrategy::Lifo)
-        // Costs a round trip each time; `get` sees closed ones without.
-        .test_on_check_out(false)
-        .connection_timeout(connect_timeout)
-        .build_unchecked(manager);
-    let connections = Arc::new(connections);
-    measure(database, settings.pool_size, &connections);
-    Ok(Pool { connections, size: settings.pool_size, place, trouble })
+    let writes = connections(target.clone().with_session(&OF_WRITERS), 1);
+    let reads = connections(target.with_session(&OF_READERS), settings.pool_size.saturating_sub(1).max(1));
+    let pool = Pool { reads, writes, place, trouble };
+    measure(database, &pool);
+    Ok(pool)
 }
 
 const CONNECTIONS: &str = "db_pool_connections";
@@ -99,17 +155,18 @@ const METRICS: [Metric; 2] = [
 ];
 
 /// Has the pool read into metrics, as long as it lives.
-fn measure(database: &str, size: u32, connections: &Arc<bb8::Pool<Manager>>) {
+fn measure(database: &str, pool: &Pool) {
     telemetry::describe(&METRICS);
     let of_state = |state: &'static str| gauge!(CONNECTIONS, "database" => database.to_owned(), "state" => state);
     let (idle, used) = (of_state("idle"), of_state("used"));
     let most = gauge!(MOST, "database" => database.to_owned());
-    let pool = Arc::downgrade(connections);
+    let size = pool.size();
+    let (reads, writes) = (Arc::downgrade(&pool.reads.pool), Arc::downgrade(&pool.writes.pool));
     telemetry::at_scrape(move || {
-        let pool = pool.upgrade()?;
-        let state = pool.state();
-        idle.set(f64::from(state.idle_connections));
-        used.set(f64::from(state.connections.saturating_sub(state.idle_connections)));
+        let (reads, writes) = (reads.upgrade()?.state(), writes.upgrade()?.state());
+        let free = reads.idle_connections + writes.idle_connections;
+        idle.set(f64::from(free));
+        used.set(f64::from((reads.connections + writes.connections).saturating_sub(free)));
         most.set(f64::from(size));
         Some(())
     });

@@ -119,7 +119,8 @@ async fn a_connection_in_an_unknown_state_is_never_handed_on() {
     assert_ne!(second, first, "a statement was still running");
 
     let mut connection = pool.get().await.unwrap();
-    connection.begin().await.unwrap();
+    connection.begin();
+    connection.query("select 1", &[]).await.unwrap();
     drop(connection);
     let third = session().await;
     assert_ne!(third, second, "a transaction was open");
@@ -137,7 +138,7 @@ async fn connections_that_were_closed_while_they_lay_idle_are_not_handed_out() {
     let database = TestServer::shared().await.database("").await;
     let pool = database.pool();
     futures::future::join_all((0..4).map(|_| pool.get())).await;
-    assert_eq!(pool.state().idle_connections, 4);
+    assert_eq!(pool.state().idle, 4);
     let other = database.client().await;
     let end_all = "select pg_terminate_backend(pid) from pg_stat_activity
                    where datname = current_database() and application_name = 'ecommerce'";
@@ -187,4 +188,131 @@ async fn a_pool_whose_connections_are_all_in_use_says_so() {
     assert!(matches!(pool.get().await.map(drop), Err(DbError::Busy { .. })));
     drop(taken);
     pool.get().await.unwrap();
+}
+
+/// Counts what other sessions see.
+async fn things(database: &test_server::TestDatabase<'_>) -> i64 {
+    database.client().await.query_one("select count(*) from thing", &[]).await.unwrap().get(0)
+}
+
+const INSERT: &str = "insert into thing (id) select * from unnest($1::int[]) returning id";
+const FAIL: &str = "select 1 / (id - id) from thing";
+
+fn insert(ids: &[i32]) -> Bound<'_> {
+    Bound::new(INSERT).with(ids)
+}
+
+#[tokio::test]
+async fn the_last_statements_go_with_the_commit_and_answer_in_order() {
+    let database = TestServer::shared().await.database("create table thing (id int primary key)").await;
+    let pool = database.pool();
+    let mut connection = pool.writer().await.unwrap();
+    connection.begin();
+    let rows = connection.finish(&[insert(&[1, 2]), insert(&[3])]).await.unwrap();
+    let ids: Vec<Vec<i32>> = rows.iter().map(|rows| rows.iter().map(|row| row.get(0)).collect()).collect();
+    assert_eq!(ids, [vec![1, 2], vec![3]]);
+    assert_eq!(connection.commit_state(), Commit::Done);
+    assert!(connection.is_reusable());
+    assert_eq!(things(&database).await, 3);
+}
+
+#[tokio::test]
+async fn a_statement_that_fails_takes_the_commit_behind_it_with_it() {
+    let database = TestServer::shared().await.database("create table thing (id int primary key)").await;
+    let pool = database.pool();
+    let mut connection = pool.writer().await.unwrap();
+    for statements in [&[insert(&[1]), Bound::new(FAIL)][..], &[insert(&[1]), Bound::new(FAIL), insert(&[2])]] {
+        connection.begin();
+        let error = connection.finish(statements).await.unwrap_err();
+        assert!(is_refusal(&error) && describe(&error).contains("22012"), "{}", describe(&error));
+        assert_eq!(connection.commit_state(), Commit::Sent);
+        assert!(connection.is_reusable(), "the server has ended the transaction");
+        assert_eq!(things(&database).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_statement_that_cannot_be_encoded_holds_the_commit_back() {
+    let database = TestServer::shared().await.database("create table thing (id int primary key)").await;
+    let pool = database.pool();
+    let mut connection = pool.writer().await.unwrap();
+    connection.begin();
+    let wrong = Bound::new(INSERT).with("not a list of numbers");
+    connection.finish(&[insert(&[1]), wrong]).await.unwrap_err();
+    assert_eq!(connection.commit_state(), Commit::NotSent);
+    connection.rollback().await;
+    assert_eq!(things(&database).await, 0);
+}
+
+#[tokio::test]
+async fn after_a_statement_that_failed_nothing_is_committed_though_its_writer_goes_on() {
+    let database = TestServer::shared().await.database("create table thing (id int primary key)").await;
+    let pool = database.pool();
+    let mut connection = pool.writer().await.unwrap();
+    connection.begin();
+    connection.query_all(&[insert(&[1])]).await.unwrap();
+    connection.query(FAIL, &[]).await.unwrap_err();
+    connection.finish(&[]).await.unwrap();
+    assert_eq!(connection.commit_state(), Commit::NotSent);
+    assert!(connection.transaction_failed() && !connection.is_reusable());
+    connection.rollback().await;
+    assert!(connection.is_reusable());
+    assert_eq!(things(&database).await, 0);
+}
+
+#[tokio::test]
+async fn a_statement_alone_is_a_transaction_by_itself() {
+    let database = TestServer::shared().await.database("create table thing (id int primary key)").await;
+    let pool = database.pool();
+    let mut connection = pool.writer().await.unwrap();
+    for ids in [[1, 2], [3, 4]] {
+        connection.begin();
+        connection.finish(&[insert(&ids)]).await.unwrap();
+        assert_eq!(connection.commit_state(), Commit::Done);
+        assert!(connection.is_reusable());
+    }
+    assert_eq!(things(&database).await, 4);
+    connection.begin();
+    let error = connection.finish(&[insert(&[5, 4])]).await.unwrap_err();
+    assert!(is_refusal(&error) && describe(&error).contains("23505"), "{}", describe(&error));
+    assert_eq!(connection.commit_state(), Commit::Sent);
+    assert!(connection.is_reusable());
+    assert_eq!(things(&database).await, 4);
+    connection.begin();
+    connection.finish(&[]).await.unwrap();
+    assert_eq!(connection.commit_state(), Commit::Done, "nothing is as good as committed");
+}
+
+#[tokio::test]
+async fn rows_are_found_by_an_index_in_a_table_that_was_empty_when_they_were_first_looked_for() {
+    let tables =
+        "create table thing (id int primary key, name text); create index named on thing (id) where name is null";
+    let database = TestServer::shared().await.database(tables).await;
+    let pool = database.pool();
+    let look_up = "select name from thing where id = any($1::int[])";
+    let count = "select count(*) from thing where name is null";
+    let mut writer = pool.writer().await.unwrap();
+    let mut reader = pool.get().await.unwrap();
+    for _ in 0..6 {
+        writer.query(look_up, &[&vec![1, 2]]).await.unwrap();
+        reader.query(count, &[]).await.unwrap();
+    }
+    let fill = "insert into thing select n, 'thing' from generate_series(1, 20000) n";
+    database.client().await.batch_execute(fill).await.unwrap();
+    for first in 1..20 {
+        let rows = writer.query(look_up, &[&vec![first, first + 1]]).await.unwrap();
+        assert_eq!(rows.len(), 2);
+        assert_eq!(reader.query_one(count, &[]).await.unwrap().get::<_, i64>(0), 0);
+    }
+    drop((writer, reader));
+    let other = database.client().await;
+    test_server::wait_until("the sessions have told what they read", async || {
+        let told = "select idx_scan >= 55 from pg_stat_user_tables where relname = 'thing'";
+        other.batch_execute("select pg_stat_clear_snapshot()").await.unwrap();
+        other.query_one(told, &[]).await.unwrap().get::<_, bool>(0)
+    })
+    .await;
+    let read = "select seq_tup_read from pg_stat_user_tables where relname = 'thing'";
+    let read: i64 = other.query_one(read, &[]).await.unwrap().get(0);
+    assert_eq!(read, 0, "rows were read from one end of the table to the other");
 }

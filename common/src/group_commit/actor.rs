@@ -27,6 +27,8 @@ impl<W> GroupCommit<W> {
 pub(super) enum Msg<W: BatchWriter> {
     /// Write this.
     Write(Pending<W>),
+    /// Send what is queued by now.
+    Due,
     /// Read this.
     Read(BoxFuture<'static, ()>),
     /// The batch that was out is settled; or it panicked, with this message.
@@ -37,6 +39,8 @@ pub(super) struct State<W: BatchWriter> {
     shared: Arc<Shared<W>>,
     queue: VecDeque<Pending<W>>,
     in_flight: Option<JoinHandle<()>>,
+    /// Whether [`Msg::Due`] is on its way.
+    is_due: bool,
 }
 
 impl<W: BatchWriter> Actor for GroupCommit<W> {
@@ -47,7 +51,7 @@ impl<W: BatchWriter> Actor for GroupCommit<W> {
     async fn pre_start(&self, _: ActorRef<Msg<W>>, shared: Arc<Shared<W>>) -> Result<State<W>, ActorProcessingErr> {
         let shown = Arc::downgrade(&shared);
         shared.card.set_state(move || shown.upgrade().map_or_else(Default::default, |it| show(&it)));
-        Ok(State { shared, queue: VecDeque::new(), in_flight: None })
+        Ok(State { shared, queue: VecDeque::new(), in_flight: None, is_due: false })
     }
 
     async fn handle(
@@ -59,6 +63,11 @@ impl<W: BatchWriter> Actor for GroupCommit<W> {
         state.shared.card.handled();
         match message {
             Msg::Write(pending) => state.queue.push_back(pending),
+            Msg::Due => {
+                state.is_due = false;
+                send_next(&myself, state);
+                return Ok(());
+            }
             Msg::Read(job) => {
                 tokio::spawn(job.in_current_span());
             }
@@ -68,7 +77,7 @@ impl<W: BatchWriter> Actor for GroupCommit<W> {
                 finished.map_err(|reason| format!("a batch panicked: {reason}"))?;
             }
         }
-        send_next(&myself, state);
+        see_to_next(&myself, state);
         Ok(())
     }
 
@@ -89,6 +98,20 @@ impl<W: BatchWriter> Actor for GroupCommit<W> {
         }
         Ok(())
     }
+}
+
+/// Has a batch sent as soon as everything that can run now has run: what it queues shares the commit. Where nothing else
+/// can run, that is at once.
+fn see_to_next<W: BatchWriter>(myself: &ActorRef<Msg<W>>, state: &mut State<W>) {
+    if state.is_due || state.in_flight.is_some() || state.queue.is_empty() {
+        return;
+    }
+    state.is_due = true;
+    let myself = myself.clone();
+    tokio::spawn(async move {
+        tokio::task::yield_now().await;
+        let _ = myself.cast(Msg::Due);
+    });
 }
 
 /// Sends what is queued as the next batch, unless one is out.

@@ -2,8 +2,9 @@
 //!
 //! What an error means for the items:
 //! - before `commit` was sent, nothing is written;
-//! - a `commit` that the server refused while it went on serving: nothing is written;
-//! - any other error of `commit`: in doubt. So is an error of `begin`, since the statement behind it is sent without
+//! - a statement that failed, or a `commit` that was refused, while the server went on serving: nothing is written. A
+//!   `commit` that was sent behind a statement that failed ends as a rollback;
+//! - any other error once `commit` was sent, and any error after it: in doubt. So is an error of `begin`, since the statement behind it is sent without
 //!   waiting and may then have run, and committed, on its own.
 
 use std::ops::Range;
@@ -19,8 +20,8 @@ use tokio_postgres::error::SqlState;
 use tracing::{debug, error, warn};
 
 use super::batch::Batch;
-use super::{BatchError, BatchWriter, Shared, Written};
-use crate::db::{describe, is_refusal};
+use super::{BatchError, BatchWriter, Shared, Try, Written};
+use crate::db::{Commit, describe, is_refusal};
 
 /// How often a transaction that lost a race is run again before its failure counts.
 const MAX_REPEATS: u32 = 5;
@@ -125,49 +126,59 @@ async fn write_parts<W: BatchWriter>(shared: &Shared<W>, batch: Batch<W>) -> Flu
 /// Writes items in one transaction, and again while only a race stands against it.
 async fn write<W: BatchWriter>(shared: &Shared<W>, items: &[W::Item]) -> Ended<W::Answer> {
     let mut repeats = 0;
+    let mut attempt = Try::First;
     loop {
-        match transaction(shared, items).await {
+        match transaction(shared, items, attempt).await {
             Ended::Refused(error) if lost_a_race(&error) && repeats < MAX_REPEATS => {
                 debug!(writer = shared.name, reason = %describe(&error), "a batch is repeated");
+                // A unique key that is taken is taken by somebody who has committed: there is nobody to wait for.
+                if attempt == Try::Again || error.code() != Some(&SqlState::UNIQUE_VIOLATION) {
+                    let wait_ms = rand::rng().random_range(0..=REPEAT_JITTER_MS);
+                    sleep(Duration::from_millis(wait_ms)).await;
+                }
                 repeats += 1;
-                let wait_ms = rand::rng().random_range(0..=REPEAT_JITTER_MS);
-                sleep(Duration::from_millis(wait_ms)).await;
+                attempt = Try::Again;
             }
             ended => return ended,
         }
     }
 }
 
-async fn transaction<W: BatchWriter>(shared: &Shared<W>, items: &[W::Item]) -> Ended<W::Answer> {
-    let mut connection = match shared.pool.get().await {
+async fn transaction<W: BatchWriter>(shared: &Shared<W>, items: &[W::Item], attempt: Try) -> Ended<W::Answer> {
+    let mut connection = match shared.pool.writer().await {
         Ok(connection) => connection,
         Err(error) => return Ended::NoDatabase(error.to_string()),
     };
-    let begin = connection.begin();
-    // Polled first and so sent first, with the writer's first statement right behind it: one trip less.
-    let work = async {
-        assert!(!shared.panic_next.swap(false, Ordering::Relaxed), "a panic was asked for");
-        shared.writer.write(&mut connection, items).await
-    };
-    let (begun, written) = futures::join!(begin, work);
-    if let Err(error) = begun {
-        return Ended::InDoubt(format!("begin: {}", describe(&error)));
+    connection.begin();
+    assert!(!shared.panic_next.swap(false, Ordering::Relaxed), "a panic was asked for");
+    let written = shared.writer.write(&mut connection, items, attempt).await;
+    if let (Err(BatchError::Database(error)), true) = (&written, connection.is_begin_in_doubt()) {
+        return Ended::InDoubt(format!("begin: {}", describe(error)));
     }
-    let not_to_be_committed = match written {
-        Err(BatchError::Database(error)) => Ended::Refused(error),
-        Ok(_) if connection.transaction_failed() => {
+    let not_to_be_committed = match (written, connection.commit_state()) {
+        (Ok(answers), Commit::Done) => return Ended::Committed(answers),
+        (Err(BatchError::Database(error)), Commit::Done) => {
+            return Ended::InDoubt(format!("after the commit: {}", describe(&error)));
+        }
+        (Err(BatchError::Database(error)), Commit::Sent) if !is_refusal(&error) => {
+            return Ended::InDoubt(format!("commit: {}", describe(&error)));
+        }
+        (Err(BatchError::Database(error)), Commit::Sent | Commit::NotSent) => Ended::Refused(error),
+        (Ok(_), _) if connection.transaction_failed() => {
             Ended::NotWritten("a statement failed, and its writer went on".to_owned())
         }
-        Ok(answers) if answers.len() != items.len() => {
+        (Ok(answers), _) if answers.len() != items.len() => {
             Ended::NotWritten(format!("{} answers for {} items", answers.len(), items.len()))
         }
-        Ok(answers) => match connection.commit().await {
-            Ok(()) => return Ended::Committed(answers),
+        (Ok(answers), _) => match connection.finish(&[]).await {
+            Ok(_) => return Ended::Committed(answers),
             Err(error) if is_refusal(&error) => Ended::Refused(error),
             Err(error) => return Ended::InDoubt(format!("commit: {}", describe(&error))),
         },
     };
-    connection.rollback().await;
+    if !connection.is_reusable() {
+        connection.rollback().await;
+    }
     not_to_be_committed
 }
 
@@ -225,8 +236,8 @@ pub(super) fn show<W>(shared: &Shared<W>) -> Value {
         "in_flight": stats.in_flight.load(Ordering::Relaxed),
         "last_error": stats.last_error.load().as_deref(),
         "connections": {
-            "open": connections.connections,
-            "idle": connections.idle_connections,
+            "open": connections.open,
+            "idle": connections.idle,
             "most": shared.pool.size(),
         },
     })

@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
-use super::{BatchError, BatchWriter, Ledger, Ordering, Written};
+use super::{BatchError, BatchWriter, Ledger, Ordering, Try, Written};
 use crate::config::GroupCommitSettings;
 use crate::db::test_server::{TestDatabase, wait_until};
 use crate::db::{Connection, Pool};
@@ -70,7 +70,7 @@ impl BatchWriter for EntryWriter {
         Cow::Borrowed(&item.key)
     }
 
-    async fn write(&self, connection: &mut Connection, items: &[Entry]) -> Result<Vec<Answer>, BatchError> {
+    async fn write(&self, connection: &mut Connection, items: &[Entry], _: Try) -> Result<Vec<Answer>, BatchError> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         self.batches.lock().unwrap().push(items.to_vec());
         let ids: Vec<&str> = items.iter().map(|item| item.id.as_str()).collect();

@@ -76,9 +76,9 @@ impl Stock {
     }
 
     /// Returns what there is now of each product whose quantity changed, sorted by product.
-    pub(super) fn changed(&self) -> (Vec<&str>, Vec<i32>) {
+    pub(super) fn changed(&self) -> (Vec<String>, Vec<i32>) {
         let changed = self.products.iter().filter(|(_, shelf)| shelf.before != shelf.now);
-        changed.map(|(product_id, shelf)| (product_id.as_str(), shelf.now)).unzip()
+        changed.map(|(product_id, shelf)| (product_id.clone(), shelf.now)).unzip()
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(stock.take("1", 2), Err(Insufficient { available: 1 }));
         assert_eq!(stock.put_back("1", 2), Ok(3));
         assert_eq!(stock.take("1", 3), Ok(0));
-        assert_eq!(stock.changed(), (vec!["1"], vec![0]));
+        assert_eq!(stock.changed(), (vec!["1".to_owned()], vec![0]));
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! The tables `inventory_inventory` and `stock_movement`.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use common::{
-    db::Connection,
+    db::{Connection, Parameter},
     ids::{ProductId, TransactionId},
     wire,
 };
 
 use super::stock::Stock;
+use crate::participant::step_journal::{journal_rows, record};
 
 /// Locks rows in the order of their products, so that replicas wait for each other and never in a circle.
 const LOCK: &str = "\
@@ -20,14 +22,21 @@ const ENSURE: &str = "\
     select product_id, $2::integer, $2::integer from unnest($1::varchar[]) as new (product_id)
     on conflict (product_id) do nothing";
 
-const STORE: &str = "\
-    update inventory_inventory as kept set quantity = new.quantity, last_updated = clock_timestamp()
-      from unnest($1::varchar[], $2::integer[]) as new (product_id, quantity)
-     where kept.product_id = new.product_id";
-
-const MOVE: &str = "\
-    insert into stock_movement (transaction_id, kind, product_id, quantity)
-    select * from unnest($1::varchar[], $2::varchar[], $3::varchar[], $4::integer[])";
+/// Writes the quantities that changed, and their movements for the auditor and for those that will be undone, with the
+/// journal.
+pub(super) const STORE_AND_RECORD: &str = concat!(
+    "with ",
+    journal_rows!(),
+    ", stored as (
+        update inventory_inventory as kept set quantity = new.quantity, last_updated = clock_timestamp()
+          from unnest($12::varchar[], $13::integer[]) as new (product_id, quantity)
+         where kept.product_id = new.product_id),
+    moved as (
+        insert into stock_movement (transaction_id, kind, product_id, quantity)
+        select * from unnest($14::varchar[], $15::varchar[], $16::varchar[], $17::integer[]))
+    ",
+    record!("j.reply", "")
+);
 
 const TAKEN: &str = "\
     select transaction_id, product_id, quantity from stock_movement
@@ -39,7 +48,7 @@ const OF_PRODUCT: &str = "select quantity, last_updated from inventory_inventory
 pub(super) struct Movement<'a> {
     pub(super) transaction_id: &'a TransactionId,
     pub(super) kind: Kind,
-    pub(super) product_id: &'a str,
+    pub(super) product_id: Cow<'a, str>,
     pub(super) quantity: i32,
 }
 
@@ -86,29 +95,21 @@ pub(super) async fn lock(
     Ok(Stock::of(rows.into_iter().map(|row| (row.get(0), row.get(1)))))
 }
 
-/// Writes the quantities that changed.
-pub(super) async fn store(connection: &mut Connection, stock: &Stock) -> Result<(), tokio_postgres::Error> {
-    let (product_ids, quantities) = stock.changed();
-    if !product_ids.is_empty() {
-        connection.execute(STORE, &[&product_ids, &quantities]).await?;
-    }
-    Ok(())
-}
-
-/// Writes down the movements, for the auditor and for those that will be undone.
-pub(super) async fn record_movements(
-    connection: &mut Connection,
-    movements: &[Movement<'_>],
-) -> Result<(), tokio_postgres::Error> {
-    if movements.is_empty() {
-        return Ok(());
-    }
+/// Returns the parameters of [`STORE_AND_RECORD`] behind those of the journal.
+pub(super) fn changes<'a>(stock: &Stock, movements: Vec<Movement<'a>>) -> Vec<Parameter<'a>> {
+    let (changed, now) = stock.changed();
     let transaction_ids: Vec<&str> = movements.iter().map(|movement| movement.transaction_id.as_str()).collect();
     let kinds: Vec<&str> = movements.iter().map(|movement| movement.kind.as_str()).collect();
-    let product_ids: Vec<&str> = movements.iter().map(|movement| movement.product_id).collect();
     let quantities: Vec<i32> = movements.iter().map(|movement| movement.quantity).collect();
-    connection.execute(MOVE, &[&transaction_ids, &kinds, &product_ids, &quantities]).await?;
-    Ok(())
+    let product_ids: Vec<Cow<'_, str>> = movements.into_iter().map(|movement| movement.product_id).collect();
+    vec![
+        Box::new(changed),
+        Box::new(now),
+        Box::new(transaction_ids),
+        Box::new(kinds),
+        Box::new(product_ids),
+        Box::new(quantities),
+    ]
 }
 
 /// Returns what these transactions took.

@@ -1,10 +1,14 @@
 //! Writes a batch of operations exactly once: the protocol of the participants.
 //!
 //! A batch is one transaction, committed by group commit:
-//! 1. look up the journal rows of all its transactions (pipelined behind `begin`);
+//! 1. look up the journal rows of all its transactions (in one trip with `begin`);
 //! 2. classify each item ([`super::journal`]): repeats are answered from their rows and write nothing;
-//! 3. do the new work, by the participant's own statements over sets;
-//! 4. insert the journal rows of all new work, plainly.
+//! 3. read what the decisions need, by the participant's own statements over sets;
+//! 4. do the new work and insert its journal rows, plainly, in one statement: on the happy path the only one, and then a
+//!    transaction by itself; else in one trip with the commit.
+//!
+//! An action that its saga asks for the first time is not looked up: nothing is recorded of it then, and where something
+//! is after all, step 4 finds out, as it does for a race.
 //!
 //! Why no key is claimed first: two replicas that decide the same operation at once both see no row, but only one of
 //! them can insert it. The other's whole transaction, effects included, fails with a unique violation, and group commit
@@ -17,20 +21,21 @@
 //! Only the success of a compensation is recorded, so that one that failed can be tried again.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use common::{
     db::Connection,
     faults::Coin,
-    group_commit::{BatchError, BatchWriter},
+    group_commit::{BatchError, BatchWriter, Try},
     http::TraceContext,
     ids::TransactionId,
     request_hash::RequestHash,
 };
 
 use super::{
-    Action, Decision, NewAction, NewCompensation, Participant, Work,
+    Action, Decision, Decisions, NewAction, NewCompensation, Participant, Work,
     journal::{ActionSeen, ActionVerdict, CompensationVerdict, Recorded, classify_action, classify_compensation},
-    step_journal::{Journal, JournalRow, Origin, record},
+    step_journal::{Journal, JournalRow, Origin, bind},
 };
 
 /// The writer of a participant's ledger.
@@ -44,6 +49,13 @@ pub(crate) struct Item<A> {
     pub(crate) transaction_id: TransactionId,
     pub(crate) origin: Origin,
     pub(crate) intent: Intent<A>,
+}
+
+impl<A> Item<A> {
+    /// Tells whether it is an action that its saga asks for the first time.
+    fn is_first(&self) -> bool {
+        matches!(self.intent, Intent::Act { .. }) && self.origin.is_first()
+    }
 }
 
 /// What a request wants.
@@ -87,23 +99,46 @@ impl<P: Participant> JournaledWriter<P> {
         new: &NewItems<'_, P::Action>,
         settled: &mut [Option<Settled>],
     ) -> Result<(), BatchError> {
-        let decisions = self.participant.perform(connection, &new.work()).await?;
+        let work = new.work();
+        let Decisions { actions, compensations, effect } = self.participant.perform(connection, &work).await?;
         let mut rows = Vec::with_capacity(new.actions.len() + 2 * new.compensations.len());
-        for (new, decision) in new.actions.iter().zip(decisions.actions) {
-            rows.push(JournalRow::new(new.item, new.action.operation(), Some(new.hash), decision.clone()));
-            settled[new.index] = Some(Settled::Decided(decision));
+        let mut decided: Vec<(usize, &TransactionId, &'static str, Decision)> = Vec::with_capacity(rows.capacity());
+        for (new, decision) in new.actions.iter().zip(actions) {
+            let operation = new.action.operation();
+            rows.push(JournalRow::new(new.item, operation, Some(new.hash), decision.clone()));
+            decided.push((new.index, &new.item.transaction_id, operation, decision));
         }
-        for (new, decision) in new.compensations.iter().zip(decisions.compensations) {
-            let Some(decision) = decision else { continue };
+        let mut is_all_explained = true;
+        for (new, decision) in new.compensations.iter().zip(compensations) {
+            let Some(decision) = decision else {
+                is_all_explained = false;
+                continue;
+            };
             if new.action == ActionSeen::Never {
                 let refusal = Decision { status: 409, reply: P::tombstone(&new.item.transaction_id) };
                 let row = JournalRow::new(new.item, P::ACTION, None, refusal);
                 rows.push(JournalRow { tombstone: true, ..row });
             }
             rows.push(JournalRow::new(new.item, P::COMPENSATION, None, decision.clone()));
-            settled[new.index] = Some(Settled::Decided(decision));
+            decided.push((new.index, &new.item.transaction_id, P::COMPENSATION, decision));
         }
-        record(connection, rows).await?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let statement = [bind(effect.sql, rows).with_all(effect.parameters)];
+        let told = match is_all_explained {
+            true => connection.finish(&statement).await?,
+            // There is something left to look at.
+            false => connection.query_all(&statement).await?,
+        };
+        let mut replies: HashMap<(&str, &str), String> =
+            told.iter().flatten().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect();
+        for (index, transaction_id, operation, mut decision) in decided {
+            if let Some(reply) = replies.remove(&(transaction_id.as_str(), operation)) {
+                decision.reply = reply;
+            }
+            settled[index] = Some(Settled::Decided(decision));
+        }
         Ok(())
     }
 
@@ -146,8 +181,14 @@ impl<P: Participant> BatchWriter for JournaledWriter<P> {
         Some((item.origin.trace?, what))
     }
 
-    async fn write(&self, connection: &mut Connection, items: &[Self::Item]) -> Result<Vec<Settled>, BatchError> {
-        let journal = Journal::look_up(connection, items.iter().map(|item| &item.transaction_id)).await?;
+    async fn write(
+        &self,
+        connection: &mut Connection,
+        items: &[Self::Item],
+        attempt: Try,
+    ) -> Result<Vec<Settled>, BatchError> {
+        let unsure = items.iter().filter(|item| attempt == Try::Again || !item.is_first());
+        let journal = Journal::look_up(connection, unsure.map(|item| &item.transaction_id)).await?;
         let (new, mut settled) = sort_out::<P>(&journal, items);
         if !new.is_empty() {
             self.decide(connection, &new, &mut settled).await?;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use common::{
-    db::Connection,
+    db::{Bound, Connection},
     http::TraceContext,
     ids::TransactionId,
     request_hash::{HASH_VERSION, RequestHash},
@@ -20,12 +20,6 @@ const LOOK_UP: &str = "\
     select transaction_id, operation, status, reply, request_hash, hash_version, tombstone
       from step_journal where transaction_id = any($1::varchar[])";
 
-const RECORD: &str = "\
-    insert into step_journal (transaction_id, operation, request_hash, hash_version, status, reply, tombstone,
-                              from_saga, step, attempt, epoch)
-    select * from unnest($1::varchar[], $2::varchar[], $3::bytea[], $4::smallint[], $5::smallint[], $6::text[],
-                         $7::boolean[], $8::boolean[], $9::text[], $10::integer[], $11::integer[])";
-
 const VIEW: &str = "\
     select operation, status, reply, decided_at, from_saga, step, attempt, epoch, tombstone
       from step_journal where transaction_id = $1 order by decided_at, operation";
@@ -39,6 +33,13 @@ pub(crate) struct Origin {
     pub(crate) epoch: Option<i32>,
     /// The part of a trace that its commit belongs to.
     pub(crate) trace: Option<TraceContext>,
+}
+
+impl Origin {
+    /// Tells whether a saga asks for the first time: then, but for a delivery that came twice, nothing was decided.
+    pub(crate) fn is_first(&self) -> bool {
+        self.from_saga && self.attempt == Some(1) && self.epoch == Some(1)
+    }
 }
 
 /// A row to insert into the journal.
@@ -73,6 +74,9 @@ impl Journal {
     ) -> Result<Self, tokio_postgres::Error> {
         let transaction_ids: Vec<&str> = transaction_ids.map(TransactionId::as_str).collect();
         let mut journal: HashMap<String, Vec<(String, Recorded)>> = HashMap::new();
+        if transaction_ids.is_empty() {
+            return Ok(Self(journal));
+        }
         for row in connection.query(LOOK_UP, &[&transaction_ids]).await? {
             let recorded = Recorded {
                 status: row.get(2),
@@ -96,46 +100,61 @@ impl Journal {
     }
 }
 
-/// Inserts journal rows, in the order of their keys.
-pub(crate) async fn record(
-    connection: &mut Connection,
-    mut rows: Vec<JournalRow<'_>>,
-) -> Result<(), tokio_postgres::Error> {
-    if rows.is_empty() {
-        return Ok(());
-    }
+/// The journal rows of a batch, as the statement sees them that does the work of the batch: a participant puts it together
+/// of `with`, this, what it does to its own tables, and [`record!`]. Their parameters are $1 to $11, its own follow.
+macro_rules! journal_rows {
+    () => {
+        "journal as (
+            select * from unnest($1::varchar[], $2::varchar[], $3::bytea[], $4::smallint[], $5::smallint[], $6::text[],
+                                 $7::boolean[], $8::boolean[], $9::text[], $10::integer[], $11::integer[])
+                   as j (transaction_id, operation, request_hash, hash_version, status, reply, tombstone, from_saga, step,
+                         attempt, epoch))"
+    };
+}
+pub(crate) use journal_rows;
+
+/// The insert of the journal rows, which ends such a statement: with the reply of each as an expression, and what else to
+/// join them with.
+macro_rules! record {
+    ($reply:literal, $join:literal) => {
+        concat!(
+            "insert into step_journal (transaction_id, operation, request_hash, hash_version, status, reply, tombstone,
+                                       from_saga, step, attempt, epoch)
+             select j.transaction_id, j.operation, j.request_hash, j.hash_version, j.status, ",
+            $reply,
+            ", j.tombstone, j.from_saga, j.step, j.attempt, j.epoch from journal j ",
+            $join
+        )
+    };
+}
+pub(crate) use record;
+
+/// Gives journal rows, in the order of their keys, to a statement that is made of [`journal_rows!`].
+pub(crate) fn bind<'a>(sql: &'static str, mut rows: Vec<JournalRow<'a>>) -> Bound<'a> {
     rows.sort_by_key(|row| (row.transaction_id, row.operation));
     let versions = vec![HASH_VERSION; rows.len()];
     let column = |of: fn(&JournalRow<'_>) -> bool| rows.iter().map(of).collect::<Vec<_>>();
+    let (tombstones, from_saga) = (column(|row| row.tombstone), column(|row| row.origin.from_saga));
     let transaction_ids: Vec<&str> = rows.iter().map(|row| row.transaction_id.as_str()).collect();
     let operations: Vec<&str> = rows.iter().map(|row| row.operation).collect();
     let hashes: Vec<Option<&[u8]>> = rows.iter().map(|row| row.hash.map(RequestHash::as_bytes)).collect();
     let statuses: Vec<i16> = rows.iter().map(|row| row.decision.status).collect();
-    let replies: Vec<&str> = rows.iter().map(|row| row.decision.reply.as_str()).collect();
-    let tombstones = column(|row| row.tombstone);
-    let from_saga = column(|row| row.origin.from_saga);
     let steps: Vec<Option<&str>> = rows.iter().map(|row| row.origin.step.as_deref()).collect();
     let attempts: Vec<Option<i32>> = rows.iter().map(|row| row.origin.attempt).collect();
     let epochs: Vec<Option<i32>> = rows.iter().map(|row| row.origin.epoch).collect();
-    connection
-        .execute(
-            RECORD,
-            &[
-                &transaction_ids,
-                &operations,
-                &hashes,
-                &versions,
-                &statuses,
-                &replies,
-                &tombstones,
-                &from_saga,
-                &steps,
-                &attempts,
-                &epochs,
-            ],
-        )
-        .await?;
-    Ok(())
+    let replies: Vec<String> = rows.into_iter().map(|row| row.decision.reply).collect();
+    Bound::new(sql)
+        .with(transaction_ids)
+        .with(operations)
+        .with(hashes)
+        .with(versions)
+        .with(statuses)
+        .with(replies)
+        .with(tombstones)
+        .with(from_saga)
+        .with(steps)
+        .with(attempts)
+        .with(epochs)
 }
 
 /// Returns everything that the journal holds of a transaction, for people.

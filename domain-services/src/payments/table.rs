@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use common::{
-    db::Connection,
+    db::{Connection, Parameter},
     faults::Coin,
     ids::{ProductId, TransactionId},
     money::Money,
@@ -12,14 +12,29 @@ use common::{
 use tokio_postgres::Row;
 
 use super::Charge;
-use crate::participant::{NewAction, NewCompensation, columns};
+use crate::participant::{
+    NewAction, NewCompensation, columns,
+    step_journal::{journal_rows, record},
+};
 
-const INSERT: &str = "\
-    insert into app_payment (user_id, transaction_id, product_id, amount, status)
-    select user_id, transaction_id, product_id, cents::numeric / 100, status
-      from unnest($1::varchar[], $2::varchar[], $3::varchar[], $4::bigint[], $5::varchar[])
-           as new (user_id, transaction_id, product_id, cents, status)
-    returning transaction_id, id";
+/// Inserts charges, refused ones too, with the journal. What a charge is answered holds its number: 0 stands for it.
+pub(super) const CHARGE_AND_RECORD: &str = concat!(
+    "with ",
+    journal_rows!(),
+    ", paid as (
+        insert into app_payment (user_id, transaction_id, product_id, amount, status)
+        select user_id, transaction_id, product_id, cents::numeric / 100, status
+          from unnest($12::varchar[], $13::varchar[], $14::varchar[], $15::bigint[], $16::varchar[])
+               as new (user_id, transaction_id, product_id, cents, status)
+        returning transaction_id, id)
+    ",
+    // A quote inside of a text of the reply has a backslash before it, so that no user's text is taken for the number.
+    record!(
+        r#"coalesce(replace(j.reply, '"payment_id":0', '"payment_id":' || paid.id), j.reply)"#,
+        "left join paid on paid.transaction_id = j.transaction_id and j.operation = 'charge'"
+    ),
+    " returning transaction_id, operation, reply"
+);
 
 /// Gives back what was captured and not yet given back; a refused payment stays as it is.
 const REFUND: &str = "\
@@ -42,22 +57,15 @@ pub(super) struct Refunded {
     pub(super) amount: Money,
 }
 
-/// Inserts charges, refused ones with status `error`; returns transaction id → payment id.
-pub(super) async fn insert(
-    connection: &mut Connection,
-    charges: &[NewAction<'_, Charge>],
-) -> Result<HashMap<String, i64>, tokio_postgres::Error> {
-    if charges.is_empty() {
-        return Ok(HashMap::new());
-    }
+/// Returns the parameters of [`CHARGE_AND_RECORD`] behind those of the journal.
+pub(super) fn charges<'a>(charges: &'a [NewAction<'a, Charge>]) -> Vec<Parameter<'a>> {
     let user_ids: Vec<&str> = charges.iter().map(|new| new.action.user_id.as_str()).collect();
     let transaction_ids: Vec<&str> = charges.iter().map(|new| new.transaction_id.as_str()).collect();
     let product_ids: Vec<Option<&str>> =
         charges.iter().map(|new| new.action.product_id.as_ref().map(ProductId::as_str)).collect();
     let cents: Vec<i64> = charges.iter().map(|new| new.action.amount.cents()).collect();
     let statuses: Vec<&str> = charges.iter().map(|new| status(new.coin)).collect();
-    let rows = connection.query(INSERT, &[&user_ids, &transaction_ids, &product_ids, &cents, &statuses]).await?;
-    Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
+    vec![Box::new(user_ids), Box::new(transaction_ids), Box::new(product_ids), Box::new(cents), Box::new(statuses)]
 }
 
 /// Gives back the captured payments of these transactions; returns transaction id → payment.

@@ -1,23 +1,38 @@
 //! The table `app_purchase`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use common::{
-    db::Connection,
+    db::{Connection, Parameter},
     ids::{TransactionId, UserId},
     wire::purchases::PurchaseView,
 };
 use tokio_postgres::Row;
 
 use super::Purchase;
-use crate::participant::{NewAction, NewCompensation, columns};
+use crate::participant::{
+    NewAction, NewCompensation, columns,
+    step_journal::{journal_rows, record},
+};
 
-const INSERT: &str = "\
-    insert into app_purchase (user_id, transaction_id, product_id, payment_id, amount, status)
-    select user_id, transaction_id, product_id, payment_id, cents::numeric / 100, 'success'
-      from unnest($1::varchar[], $2::varchar[], $3::varchar[], $4::varchar[], $5::bigint[])
-           as new (user_id, transaction_id, product_id, payment_id, cents)
-    returning transaction_id, id";
+/// Inserts purchases with the journal. What a purchase is answered holds its number: 0 stands for it.
+pub(super) const CREATE_AND_RECORD: &str = concat!(
+    "with ",
+    journal_rows!(),
+    ", made as (
+        insert into app_purchase (user_id, transaction_id, product_id, payment_id, amount, status)
+        select user_id, transaction_id, product_id, payment_id, cents::numeric / 100, 'success'
+          from unnest($12::varchar[], $13::varchar[], $14::varchar[], $15::varchar[], $16::bigint[])
+               as new (user_id, transaction_id, product_id, payment_id, cents)
+        returning transaction_id, id)
+    ",
+    // A quote inside of a text of the reply has a backslash before it, so that no user's text is taken for the number.
+    record!(
+        r#"coalesce(replace(j.reply, '"purchase_id":0', '"purchase_id":' || made.id), j.reply)"#,
+        "left join made on made.transaction_id = j.transaction_id and j.operation = 'create'"
+    ),
+    " returning transaction_id, operation, reply"
+);
 
 const CANCEL: &str = "\
     update app_purchase set status = 'cancelled', cancelled_at = clock_timestamp()
@@ -41,21 +56,14 @@ const PAGE_OF_USER: &str = "\
     select id, status, user_id, transaction_id, product_id, payment_id, (amount * 100)::bigint, created_at, cancelled_at
       from app_purchase where user_id = $3 and id < $1 order by id desc limit $2";
 
-/// Inserts purchases; returns transaction id → purchase id.
-pub(super) async fn insert(
-    connection: &mut Connection,
-    purchases: &[&NewAction<'_, Purchase>],
-) -> Result<HashMap<String, i64>, tokio_postgres::Error> {
-    if purchases.is_empty() {
-        return Ok(HashMap::new());
-    }
+/// Returns the parameters of [`CREATE_AND_RECORD`] behind those of the journal.
+pub(super) fn purchases<'a>(purchases: &[&NewAction<'a, Purchase>]) -> Vec<Parameter<'a>> {
     let user_ids: Vec<&str> = purchases.iter().map(|new| new.action.user_id.as_str()).collect();
     let transaction_ids: Vec<&str> = purchases.iter().map(|new| new.transaction_id.as_str()).collect();
     let product_ids: Vec<&str> = purchases.iter().map(|new| new.action.product_id.as_str()).collect();
     let payment_ids: Vec<&str> = purchases.iter().map(|new| new.action.payment_id.as_str()).collect();
     let cents: Vec<i64> = purchases.iter().map(|new| new.action.amount.cents()).collect();
-    let rows = connection.query(INSERT, &[&user_ids, &transaction_ids, &product_ids, &payment_ids, &cents]).await?;
-    Ok(rows.into_iter().map(|row| (row.get(0), row.get(1))).collect())
+    vec![Box::new(user_ids), Box::new(transaction_ids), Box::new(product_ids), Box::new(payment_ids), Box::new(cents)]
 }
 
 /// Cancels the live purchases of these transactions; returns the transactions that had one.

@@ -171,7 +171,7 @@ pub struct SagaState {
     waiters: Vec<Waiter>,
     leaving: Vec<Waiter>,
     attention: Option<String>,
-    write: Option<LogWrite>,
+    write: Option<Arc<LogWrite>>,
     write_attempts: u32,
     write_was_in_doubt: bool,
     cancel_is_waiting: bool,

@@ -10,7 +10,7 @@ use crate::store::record::{Change, LogWrite, WriteReport};
 use crate::world::Answer;
 
 /// Writes.
-pub(super) fn write(sim: &Arc<Sim>, process: ProcessId, write: LogWrite, answer: Answer<WriteReport>) {
+pub(super) fn write(sim: &Arc<Sim>, process: ProcessId, write: Arc<LogWrite>, answer: Answer<WriteReport>) {
     let fate = {
         let mood = sim.mood();
         let mut inner = sim.lock();

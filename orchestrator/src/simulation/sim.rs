@@ -173,7 +173,7 @@ pub(super) struct SimulatedWorld {
 impl World for SimulatedWorld {
     fn write(
         &self,
-        write: crate::store::record::LogWrite,
+        write: Arc<crate::store::record::LogWrite>,
         answer: crate::world::Answer<crate::store::record::WriteReport>,
     ) {
         let process = self.process;

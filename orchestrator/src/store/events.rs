@@ -5,7 +5,7 @@
 //! beyond the oldest transaction that still runs, which is the xmin of a snapshot: all before it is settled for ever, and
 //! whoever goes on from the last row that was read misses none.
 
-use common::db::Connection;
+use common::db::{Bound, Connection};
 use tokio_postgres::Error;
 use uuid::Uuid;
 
@@ -92,10 +92,9 @@ impl NewSteps {
     }
 }
 
-pub(super) async fn insert_steps(connection: &mut Connection, owner: &Owner, steps: &NewSteps) -> Result<(), Error> {
+pub(super) fn insert_steps(owner: &Owner, steps: NewSteps) -> Bound<'static> {
     let NewSteps { saga_id, epoch, changes } = steps;
-    connection.execute(INSERT_STEPS, &[&owner.incarnation, saga_id, epoch, changes]).await?;
-    Ok(())
+    Bound::new(INSERT_STEPS).with(owner.incarnation).with(saga_id).with(epoch).with(changes)
 }
 
 /// A row: all that one write changed in one saga.

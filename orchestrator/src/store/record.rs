@@ -1,5 +1,6 @@
 //! What is written to the saga log and what the log answers. Plain data and one pure judgement.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -73,8 +74,8 @@ pub struct StepChanges {
 /// An item of the saga log's group commit.
 #[derive(Clone, Debug)]
 pub enum LogItem {
-    /// An awaited write of one saga.
-    Write(LogWrite),
+    /// An awaited write of one saga, which the saga's actor has too.
+    Write(Arc<LogWrite>),
     /// Changes of steps, of many sagas.
     Steps(Vec<StepChanges>),
 }

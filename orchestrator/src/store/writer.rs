@@ -1,6 +1,6 @@
-//! Writes to the saga log, a batch a transaction: begins in one statement, every other change in another, and for the
-//! items that changed nothing a third that says why. It must be a statement of its own: within one statement it would
-//! read the rows as they were before.
+//! Writes to the saga log, a batch a transaction: begins in one statement, every other change in another, sent in one trip
+//! with the commit. For the items that changed nothing a statement of its own says why, once that is committed: it sees
+//! what a statement at the end of the transaction would have seen, or something later, and both are true answers.
 //!
 //! What listeners are told goes into `saga_event` in the statement that makes it true. The changes of steps that nobody
 //! awaits come first in a transaction: they are older than any write of their saga that shares it.
@@ -11,8 +11,8 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use common::db::Connection;
-use common::group_commit::{BatchError, BatchWriter};
+use common::db::{Bound, Connection};
+use common::group_commit::{BatchError, BatchWriter, Try};
 use common::http::TraceContext;
 use common::traces::Tracer;
 use uuid::Uuid;
@@ -80,8 +80,10 @@ const CHANGE: &str = "
     returning s.id, s.cancel_requested_at is not null as cancel_requested),
     told as (
     insert into saga_event (saga_id, changes)
-    select i.id, i.changes from i join changed on changed.id = i.id join saga was on was.id = i.id
-    where i.changes is not null and not (i.tells_status and i.ended_at is null and was.status = i.status))
+    select i.id, i.changes from i join changed on changed.id = i.id
+    where i.changes is not null
+      and case when i.tells_status and i.ended_at is null
+               then i.status <> (select was.status from saga was where was.id = i.id) else true end)
     select id, cancel_requested from changed";
 
 const ROWS: &str = "
@@ -129,7 +131,12 @@ impl BatchWriter for SagaLogWriter {
         }
     }
 
-    async fn write(&self, connection: &mut Connection, items: &[LogItem]) -> Result<Vec<WriteReport>, BatchError> {
+    async fn write(
+        &self,
+        connection: &mut Connection,
+        items: &[LogItem],
+        _: Try,
+    ) -> Result<Vec<WriteReport>, BatchError> {
         let mut steps = NewSteps::default();
         let mut writes: Vec<&LogWrite> = Vec::with_capacity(items.len());
         for item in items {
@@ -138,10 +145,7 @@ impl BatchWriter for SagaLogWriter {
                 LogItem::Steps(of_sagas) => of_sagas.iter().for_each(|of_saga| steps.push(of_saga)),
             }
         }
-        if !steps.is_empty() {
-            insert_steps(connection, &self.owner, &steps).await?;
-        }
-        let mut reports = self.write_sagas(connection, &writes).await?.into_iter();
+        let mut reports = self.write_all(connection, steps, &writes).await?.into_iter();
         let report = |item: &LogItem| match item {
             LogItem::Write(_) => reports.next(),
             LogItem::Steps(_) => Some(WriteReport::Durable { cancel_requested: false }),
@@ -151,21 +155,34 @@ impl BatchWriter for SagaLogWriter {
 }
 
 impl SagaLogWriter {
-    /// Writes what is awaited, and returns a report for each write, in their order.
-    async fn write_sagas(
+    /// Writes what nobody awaits and what is awaited, and returns a report for each write, in their order.
+    async fn write_all(
         &self,
         connection: &mut Connection,
+        steps: NewSteps,
         items: &[&LogWrite],
     ) -> Result<Vec<WriteReport>, BatchError> {
-        let (begins, changes): (Vec<&LogWrite>, Vec<&LogWrite>) =
+        let (mut begins, mut changes): (Vec<&LogWrite>, Vec<&LogWrite>) =
             items.iter().partition(|item| matches!(item.change, Change::Begin { .. }));
-        let mut written: HashMap<SagaId, bool> = HashMap::with_capacity(items.len());
+        begins.sort_by_key(|item| sort_key(item));
+        changes.sort_by_key(|item| item.saga_id);
+        let mut statements = Vec::with_capacity(3);
+        let is_of_steps = !steps.is_empty();
+        if is_of_steps {
+            statements.push(insert_steps(&self.owner, steps));
+        }
         if !begins.is_empty() {
-            self.begin(connection, begins, &mut written).await?;
+            statements.push(self.begin(&begins));
         }
         if !changes.is_empty() {
-            self.change(connection, changes, &mut written).await?;
+            statements.push(self.change(&changes));
         }
+        let mut answers = connection.finish(&statements).await?.into_iter().skip(usize::from(is_of_steps));
+        let mut written: HashMap<SagaId, bool> = HashMap::with_capacity(items.len());
+        if !begins.is_empty() {
+            written.extend(answers.next().iter().flatten().map(|row| (SagaId(row.get(0)), false)));
+        }
+        written.extend(answers.next().iter().flatten().map(|row| (SagaId(row.get(0)), row.get(1))));
         let missing: Vec<&LogWrite> =
             items.iter().filter(|item| !written.contains_key(&item.saga_id)).copied().collect();
         let mut judged = match missing.is_empty() {
@@ -181,84 +198,56 @@ impl SagaLogWriter {
         Ok(items.iter().map(report).collect())
     }
 
-    async fn begin(
-        &self,
-        connection: &mut Connection,
-        mut items: Vec<&LogWrite>,
-        written: &mut HashMap<SagaId, bool>,
-    ) -> Result<(), BatchError> {
-        items.sort_by_key(|item| sort_key(item));
+    fn begin<'a>(&'a self, items: &[&'a LogWrite]) -> Bound<'a> {
         let mut c = BeginColumns::default();
         for item in items {
             if let Change::Begin { saga, ended } = &item.change {
                 c.push(item, saga, ended.as_deref());
             }
         }
-        let rows = connection
-            .query(
-                BEGIN,
-                &[
-                    &self.owner.node_id,
-                    &self.owner.incarnation,
-                    &c.id,
-                    &c.definition,
-                    &c.version,
-                    &c.user_id,
-                    &c.cents,
-                    &c.product,
-                    &c.outputs,
-                    &c.error,
-                    &c.timeline,
-                    &c.key,
-                    &c.fingerprint,
-                    &c.nonce,
-                    &c.epoch,
-                    &c.attention,
-                    &c.deadline_ms,
-                    &c.created_at,
-                    &c.ended_at,
-                    &c.changes,
-                ],
-            )
-            .await?;
-        written.extend(rows.iter().map(|row| (SagaId(row.get(0)), false)));
-        Ok(())
+        Bound::new(BEGIN)
+            .with(&self.owner.node_id)
+            .with(self.owner.incarnation)
+            .with(c.id)
+            .with(c.definition)
+            .with(c.version)
+            .with(c.user_id)
+            .with(c.cents)
+            .with(c.product)
+            .with(c.outputs)
+            .with(c.error)
+            .with(c.timeline)
+            .with(c.key)
+            .with(c.fingerprint)
+            .with(c.nonce)
+            .with(c.epoch)
+            .with(c.attention)
+            .with(c.deadline_ms)
+            .with(c.created_at)
+            .with(c.ended_at)
+            .with(c.changes)
     }
 
-    async fn change(
-        &self,
-        connection: &mut Connection,
-        mut items: Vec<&LogWrite>,
-        written: &mut HashMap<SagaId, bool>,
-    ) -> Result<(), BatchError> {
-        items.sort_by_key(|item| item.saga_id);
+    fn change<'a>(&self, items: &[&'a LogWrite]) -> Bound<'a> {
         let mut c = ChangeColumns::default();
         for item in items {
             c.push(item);
         }
-        let rows = connection
-            .query(
-                CHANGE,
-                &[
-                    &self.owner.incarnation,
-                    &c.id,
-                    &c.epoch,
-                    &c.status,
-                    &c.direction,
-                    &c.error,
-                    &c.outputs,
-                    &c.timeline,
-                    &c.attention,
-                    &c.wake_ms,
-                    &c.at,
-                    &c.ended_at,
-                    &c.changes,
-                    &c.tells_status,
-                ],
-            )
-            .await?;
-        written.extend(rows.iter().map(|row| (SagaId(row.get(0)), row.get(1))));
-        Ok(())
+        Bound::new(CHANGE)
+            .with(self.owner.incarnation)
+            .with(c.id)
+            .with(c.epoch)
+            .with(c.status)
+            .with(c.direction)
+            .with(c.error)
+            .with(c.outputs)
+            .with(c.timeline)
+            .with(c.attention)
+            .with(c.wake_ms)
+            .with(c.at)
+            .with(c.ended_at)
+            .with(c.changes)
+            .with(c.tells_status)
     }
 
     /// Says of items that changed nothing why.

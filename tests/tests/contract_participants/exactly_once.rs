@@ -1,5 +1,6 @@
 //! Every operation of a transaction is decided once (contract, section 2.5).
 
+use reqwest::RequestBuilder;
 use serde_json::json;
 use tests::{
     Stack, StackOptions,
@@ -38,6 +39,35 @@ async fn a_repeated_action_gives_the_first_answer_again_and_happens_once() {
             assert!(again.is_replayed());
         }
         assert_eq!(operation.rows(stack, &id).await, 1);
+    })
+    .await;
+}
+
+/// Makes a request the first attempt of a saga: of one that nothing is recorded of, as a rule.
+fn as_first_attempt(request: RequestBuilder, id: &str) -> RequestBuilder {
+    request.header("saga-id", id).header("saga-attempt", "1").header("saga-epoch", "1")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_attempt_that_comes_twice_or_too_late_is_found_out() {
+    each_operation(async |stack, operation| {
+        let id = new_transaction();
+        let deliver = async || send(as_first_attempt(operation.action(stack, &id), &id)).await;
+        let (first, at_once) = futures::join!(deliver(), deliver());
+        let later = deliver().await;
+        for answer in [&first, &at_once, &later] {
+            operation.assert_outcome(answer, &id, Outcome::Done);
+            assert_eq!(answer.text, first.text);
+        }
+        assert!(later.is_replayed() && first.is_replayed() != at_once.is_replayed());
+        assert_eq!((operation.rows(stack, &id).await, operation.live(stack, &id).await), (1, 1));
+
+        let id = new_transaction();
+        let undone = operation.compensate(stack, &id).await;
+        assert_eq!(undone.status, 200, "{}", undone.text);
+        let late = send(as_first_attempt(operation.action(stack, &id), &id)).await;
+        assert_eq!(late.status, 409, "{}", late.text);
+        assert_eq!(operation.live(stack, &id).await, 0);
     })
     .await;
 }

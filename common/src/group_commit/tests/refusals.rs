@@ -3,6 +3,7 @@
 use tokio::sync::Notify;
 
 use super::*;
+use crate::db::Bound;
 use crate::db::test_server::TestServer;
 use crate::traces::Tracer;
 
@@ -154,7 +155,7 @@ async fn an_error_that_a_writer_swallows_is_not_called_a_success() {
         fn key(item: &Entry) -> Cow<'_, str> {
             Cow::Borrowed(&item.key)
         }
-        async fn write(&self, connection: &mut Connection, items: &[Entry]) -> Result<Vec<()>, BatchError> {
+        async fn write(&self, connection: &mut Connection, items: &[Entry], _: Try) -> Result<Vec<()>, BatchError> {
             connection.execute("insert into entry (id) values ('careless')", &[]).await?;
             let _ = connection.execute("select 1 / (value - value) from (select 1) x", &[]).await;
             Ok(items.iter().map(|_| ()).collect())
@@ -205,4 +206,47 @@ async fn a_panic_leaves_its_callers_in_doubt_and_the_next_call_works() {
     assert_eq!(ids, ["first", "next"], "a panic's transaction is rolled back");
     assert_eq!(bench.card.view().queue_depth, Some(0), "no place is lost");
     bench.stop().await;
+}
+
+#[tokio::test]
+async fn a_writer_that_commits_by_itself_is_believed_and_what_fails_after_that_is_in_doubt() {
+    let database = TestServer::shared().await.database(TABLES).await;
+    struct Finishing;
+    impl BatchWriter for Finishing {
+        type Item = Entry;
+        type Answer = ();
+        fn key(item: &Entry) -> Cow<'_, str> {
+            Cow::Borrowed(&item.key)
+        }
+        async fn write(&self, connection: &mut Connection, items: &[Entry], _: Try) -> Result<Vec<()>, BatchError> {
+            let ids: Vec<&str> = items.iter().map(|item| item.id.as_str()).collect();
+            let insert = "insert into entry (id, key, value) select id, id, 0 from unnest($1::text[]) as i (id)";
+            connection.finish(&[Bound::new(insert).with(ids)]).await?;
+            if items.iter().any(|item| item.value > 0) {
+                connection.query("select 1 / (position - position) from entry", &[]).await?;
+            }
+            Ok(items.iter().map(|_| ()).collect())
+        }
+    }
+    let card = ActorCard::new("group-commit-finishing/test/ledger", "group commit");
+    let settings = GroupCommitSettings { max_batch: 1, max_queue: 8 };
+    let (ledger, child) = Ledger::new(card, "test", database.pool(), Finishing, &settings, Tracer::off());
+    let root = start(SupervisorSpec {
+        card: ActorCard::new("group-commit-finishing/test", "supervisor"),
+        budget: Budget { max_restarts: 0, within: Duration::from_secs(1) },
+        backoff: Backoff { min: Duration::from_millis(1), max: Duration::from_millis(1) },
+        children: vec![child],
+    })
+    .await
+    .unwrap();
+    assert_eq!(ledger.write(entry("a")).await, Written::Committed(()));
+    let taken = ledger.write(entry("a")).await;
+    assert!(matches!(&taken, Written::Rejected(_) | Written::NotWritten(_)), "{taken:?}");
+    let written = ledger.write(Entry { value: 1, ..entry("b") }).await;
+    assert!(matches!(&written, Written::InDoubt(why) if why.contains("after the commit")), "{written:?}");
+    let there = database.client().await.query("select id from entry order by id", &[]).await.unwrap();
+    let there: Vec<String> = there.iter().map(|row| row.get(0)).collect();
+    assert_eq!(there, ["a", "b"]);
+    assert_eq!(ledger.write(entry("c")).await, Written::Committed(()), "the connection is as good as before");
+    root.stop(Duration::from_secs(5)).await;
 }

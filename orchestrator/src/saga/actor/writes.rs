@@ -1,6 +1,8 @@
 //! Writes to the saga log, repeated until it is known what became of them, and what waits for them: nothing shows before
 //! it is durable.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use ractor::{ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
@@ -42,25 +44,29 @@ pub(super) fn write(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: Chang
             changes: Vec::new(),
         }
     };
-    state.write = Some(write);
+    state.write = Some(Arc::new(write));
     state.write_attempts = 0;
     state.write_was_in_doubt = false;
     if is_planted(Planted::AnswerBeforeEnd)
-        && let Some(LogWrite { change: Change::End { status, error }, at, .. }) = state.write.clone()
+        && let Some(write) = state.write.clone()
+        && let Change::End { status, error } = &write.change
     {
-        answer(state, status, error, at);
+        answer(state, *status, error.clone(), write.at);
     }
     write_again(me, state);
 }
 
 pub(super) fn write_again(me: &ActorRef<SagaMsg>, state: &mut SagaState) {
-    let Some(mut write) = state.write.clone() else { return };
+    let Some(write) = state.write.as_mut() else { return };
     state.write_attempts += 1;
     {
         let progress = &mut *state.saga.progress();
         progress.waiting_for = WaitingFor::Log(write.change.name());
-        write.changes = progress.unsent.ride(&write.change, &progress.log, write.at);
+        let changes = progress.unsent.ride(&write.change, &progress.log, write.at);
+        // Nobody else has it, but for a log whose answer is in doubt.
+        Arc::make_mut(write).changes = changes;
     }
+    let write = write.clone();
     let me = me.clone();
     state.world.write(
         write,
@@ -82,7 +88,7 @@ pub(super) fn log_written(
             state.write = None;
             state.saga.progress().unsent.landed();
             state.cancel_is_waiting |= cancel_requested;
-            written(me, state, write)
+            written(me, state, &write)
         }
         WriteReport::CancelRequested => {
             state.write = None;
@@ -126,11 +132,11 @@ fn write_later(me: &ActorRef<SagaMsg>, state: &mut SagaState, reason: &str) {
 }
 
 /// A write is durable: now it may show.
-fn written(me: &ActorRef<SagaMsg>, state: &mut SagaState, write: LogWrite) -> Result<(), ActorProcessingErr> {
+fn written(me: &ActorRef<SagaMsg>, state: &mut SagaState, write: &LogWrite) -> Result<(), ActorProcessingErr> {
     state.saga.progress().waiting_for = WaitingFor::Nothing;
     let at = write.at;
-    match write.change {
-        Change::Begin { ended: Some(error), .. } => end(me, state, Status::Compensated, Some(error), at),
+    match &write.change {
+        Change::Begin { ended: Some(error), .. } => end(me, state, Status::Compensated, Some(error.clone()), at),
         Change::Begin { ended: None, .. } => {
             let outputs = begun_with(&state.saga.progress().log);
             apply(state, Event::Begun { outputs })?;
@@ -155,7 +161,7 @@ fn written(me: &ActorRef<SagaMsg>, state: &mut SagaState, write: LogWrite) -> Re
             me.stop(None);
             Ok(())
         }
-        Change::End { status, error } => end(me, state, status, error, at),
+        Change::End { status, error } => end(me, state, *status, error.clone(), at),
     }
 }
 
