@@ -45,6 +45,8 @@ pub struct Settings {
     pub rate_limit: RateLimitSettings,
     /// Port, address and database of each of the five services, by name.
     pub services: BTreeMap<String, ServiceSettings>,
+    /// The threads of services.
+    pub runtime: RuntimeSettings,
     /// PostgreSQL.
     pub database: DatabaseSettings,
     /// Tokens.

@@ -17,6 +17,7 @@ mod error;
 mod event_stream;
 mod front;
 mod health;
+pub mod in_process;
 mod metrics;
 pub mod openapi;
 pub mod page;
@@ -38,7 +39,7 @@ pub use auth::outgoing_bearer;
 pub use draining::Draining;
 pub use error::ApiError;
 pub use event_stream::{SseEvent, event_stream};
-pub use front::filter;
+pub use front::{filter, once};
 pub use health::{Check, HealthCheck};
 pub use hyper::{
     Method, StatusCode,

@@ -7,11 +7,13 @@
 //! ```
 
 mod breaker;
+mod connection;
 mod judgement;
 mod replicas;
 mod send;
 #[cfg(test)]
 mod tests;
+mod url;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -33,6 +35,7 @@ pub(crate) use self::breaker::{Admission, Breaker, BreakerSettings, Health};
 pub(crate) use self::judgement::{Reply as Judged, classify};
 use self::replicas::{Connecting, Replicas, system_lookup};
 use self::send::send;
+pub(crate) use self::url::BadUrl;
 use crate::meters::{Attempted, ClientMeters};
 use crate::saga::outcome::{Failure, Outcome, Retry, Sent, Unknown};
 use crate::world::{Answer, Call, Purpose};
@@ -57,7 +60,6 @@ pub(crate) enum ClientMsg {
 
 struct Client;
 
-#[derive(Clone)]
 struct Arguments {
     card: Arc<ActorCard>,
     service: &'static str,
@@ -72,7 +74,7 @@ struct Arguments {
 }
 
 struct State {
-    arguments: Arguments,
+    arguments: Arc<Arguments>,
     shown: Arc<Shown>,
     /// Looks the participant's name up, where it has one.
     following: Option<JoinHandle<()>>,
@@ -99,14 +101,15 @@ pub(crate) fn client(
     service: &'static str,
     settings: &Settings,
     tracer: Tracer,
-) -> Result<ChildSpec, reqwest::Error> {
+) -> Result<ChildSpec, BadUrl> {
     let participants = &settings.participants;
     let base = settings.service(service).url.clone();
     let how = Connecting {
         connections: participants.connections,
         timeout: Duration::from_millis(participants.connect_timeout_ms),
+        in_process: participants.in_process,
     };
-    let arguments = Arguments {
+    let arguments = Arc::new(Arguments {
         card: card.clone(),
         service,
         replicas: Arc::new(Replicas::new(service, &base, how)?),
@@ -121,16 +124,16 @@ pub(crate) fn client(
             pause: Duration::from_millis(participants.breaker_pause_ms),
             wakes_per_second: participants.breaker_wakes_per_second,
         },
-    };
+    });
     Ok(child(card, handle, move || (Client, arguments.clone())))
 }
 
 impl Actor for Client {
     type Msg = ClientMsg;
     type State = State;
-    type Arguments = Arguments;
+    type Arguments = Arc<Arguments>;
 
-    async fn pre_start(&self, _: ActorRef<ClientMsg>, arguments: Arguments) -> Result<State, ActorProcessingErr> {
+    async fn pre_start(&self, _: ActorRef<ClientMsg>, arguments: Arc<Arguments>) -> Result<State, ActorProcessingErr> {
         let breaker = Breaker::new(arguments.breaker);
         let shown = Arc::new(Shown {
             in_flight: AtomicUsize::new(0),

@@ -27,7 +27,7 @@ use crate::events::events;
 use crate::housekeeping::{HousekeepingArguments, Rules, housekeeping};
 use crate::live::LiveWorld;
 use crate::meters;
-use crate::participant_client::client;
+use crate::participant_client::{BadUrl, client};
 use crate::saga::actor::Policy;
 use crate::saga::coordinator::{CoordinatorArguments, coordinator};
 use crate::saga::definition::{Definition, DefinitionError};
@@ -61,6 +61,9 @@ pub enum StartError {
     /// A table of steps breaks a rule of the engine.
     #[error("a saga definition is no good")]
     Definition(#[from] DefinitionError),
+    /// A participant cannot be called.
+    #[error(transparent)]
+    Participant(#[from] BadUrl),
     /// No HTTP client could be made.
     #[error("no HTTP client could be made")]
     Client(#[from] reqwest::Error),

@@ -83,10 +83,12 @@ impl Interposer {
             .get("/{*path}", Access::Public, || Description::new("carryGet", "Carries a request"), handler.clone())
             .post("/{*path}", Access::Public, || Description::new("carryPost", "Carries a request"), handler.clone())
             .delete("/{*path}", Access::Public, || Description::new("carryDelete", "Carries a request"), handler);
+        // It stands in the network: nobody may take it for a service of the same process.
+        let settings = ConfigSource::embedded("bench").with("participants.in_process", "false");
         let front = Front {
             service: "interposer",
             routes,
-            settings: Arc::new(ConfigSource::embedded("bench").load().expect("the profile is good")),
+            settings: Arc::new(settings.load().expect("the profile is good")),
             health: Arc::new(|| Box::pin(async { Vec::new() })),
             draining: Draining::default(),
             tracer: Tracer::off(),

@@ -18,6 +18,8 @@ const MAX_KEEP_MS: i64 = 365 * MAX_MS;
 const MAX_RETENTION_DAYS: i64 = 36_500;
 /// The largest count that any setting may ask for; it fits all types in use.
 const MAX_COUNT: i64 = 1_000_000_000;
+/// As many threads as a service may be given.
+const MAX_THREADS: i64 = 1_024;
 /// The largest body that a service may be told to hold in memory.
 const MAX_BODY_BYTES: i64 = 16 * 1024 * 1024;
 /// PostgreSQL's limit for names, in bytes.
@@ -87,6 +89,7 @@ fn range(path: &[&str]) -> (i64, i64) {
         ["inventory", "initial_stock"] => (0, i32::MAX.into()),
         // 0 stands for "for ever", "not at all" or "none" here.
         ["retry", "compensation", "attempts"] | ["supervision", "max_restarts"] => (0, MAX_COUNT),
+        ["runtime", "worker_threads"] => (0, MAX_THREADS),
         ["participants", "reserved_for_compensations"] | ["rate_limit", "per_second"] => (0, MAX_COUNT),
         [_, "drain_grace_ms" | "grace_ms" | "wait_limit_ms" | "start_wait_ms"] => (0, MAX_MS),
         // Shorter, and a listener could miss what it is about to read.

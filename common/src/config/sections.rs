@@ -105,6 +105,27 @@ pub enum LogFormat {
     Json,
 }
 
+/// The threads of a service, `[runtime]`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuntimeSettings {
+    /// Threads of each service; 0: [`RuntimeSettings::threads`] decides.
+    pub worker_threads: usize,
+}
+
+impl RuntimeSettings {
+    /// Returns how many threads a service has where it may use so many processors.
+    ///
+    /// What one thread does costs less than what several do, which wake and wait for each other; and of five services on
+    /// a machine none needs all of it. So there is one for every four processors unless a number is given.
+    pub fn threads(&self, processors: usize) -> usize {
+        match self.worker_threads {
+            0 => (processors / 4).max(1),
+            given => given,
+        }
+    }
+}
+
 /// Bounds of a group-commit writer, `[group_commit]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -197,6 +218,8 @@ pub struct ParticipantSettings {
     pub reserved_for_compensations: usize,
     /// HTTP/2 connections to each address of a participant.
     pub connections: usize,
+    /// Whether participants in the same process are called without a socket.
+    pub in_process: bool,
     /// Interval at which a participant's name is looked up.
     pub resolve_ms: u64,
     /// Failed calls in a row that open the circuit breaker; 0: never.

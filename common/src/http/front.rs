@@ -169,9 +169,9 @@ impl Gate {
             _ => span::end(&self.tracer, parent, trace, seen, Answered { method, route, response: &response }),
         };
         let headers = response.headers_mut();
-        headers.insert(TRACEPARENT, trace.to_header());
+        headers.insert(TRACEPARENT, once(trace.to_header()));
         if let Ok(id) = HeaderValue::try_from(request_id) {
-            headers.insert(REQUEST_ID, id);
+            headers.insert(REQUEST_ID, once(id));
         }
         if let (Some(cors), Some(origin)) = (&self.cors, origin) {
             cors.mark(&origin, headers);
@@ -249,6 +249,13 @@ impl Gate {
             Err(_) => Err(ApiError::unavailable("too many requests are at work; nothing was done", RETRY_AFTER_S)),
         }
     }
+}
+
+/// Keeps a header value that will not come again out of the table of values that HTTP/2 remembers for a connection, where
+/// it would push out those that do come again.
+pub fn once(mut value: HeaderValue) -> HeaderValue {
+    value.set_sensitive(true);
+    value
 }
 
 /// How a request is counted.

@@ -34,7 +34,7 @@ use tracing::{debug, info, warn};
 use warp::filters::BoxedFilter;
 
 use super::{
-    Front, Response, filter,
+    Front, Response, filter, in_process,
     rate_limit::Peer,
     transport_faults::{CutConnection, LostReply},
 };
@@ -67,6 +67,7 @@ const GOODBYE_TIME: Duration = Duration::from_millis(200);
 pub async fn serve(front: Front, listener: Arc<TcpListener>, shutdown: CancellationToken) {
     let http = front.settings.http.clone();
     let (service, draining) = (front.service, front.draining.clone());
+    let is_known = front.settings.participants.in_process;
     let max_connections = u32::try_from(http.max_connections).unwrap_or(u32::MAX);
     let server = Server {
         service,
@@ -79,6 +80,10 @@ pub async fn serve(front: Front, listener: Arc<TcpListener>, shutdown: Cancellat
     };
     let cut_on_drop = server.cut.clone().drop_guard();
     let places = Arc::new(Semaphore::new(max_connections as usize));
+    let calls = Arc::new(Semaphore::new(in_process::PLACES as usize));
+    let known = listener.local_addr().ok().filter(|_| is_known);
+    let known =
+        known.map(|address| in_process::make_known(address, server.routes.clone(), calls.clone(), server.cut.clone()));
 
     loop {
         let accepted = tokio::select! {
@@ -96,13 +101,16 @@ pub async fn serve(front: Front, listener: Arc<TcpListener>, shutdown: Cancellat
     }
 
     draining.begin();
+    drop(known);
     drop(listener);
     let grace = Duration::from_millis(http.drain_grace_ms);
-    if timeout(grace, places.acquire_many(max_connections)).await.is_err() {
+    let all_done =
+        || futures::future::join(places.acquire_many(max_connections), calls.acquire_many(in_process::PLACES));
+    if timeout(grace, all_done()).await.is_err() {
         let open = max_connections as usize - places.available_permits();
         info!(service, open, "connections are cut: they did not finish within http.drain_grace_ms");
         drop(cut_on_drop);
-        let _ = timeout(GOODBYE_TIME, places.acquire_many(max_connections)).await;
+        let _ = timeout(GOODBYE_TIME, all_done()).await;
     }
 }
 

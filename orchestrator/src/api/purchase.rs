@@ -51,11 +51,11 @@ pub(super) async fn start(desk: Desk, request: Request) -> Result<Response, ApiE
     let asked = Asked { desk, request, preference, user_id: order.user_id.clone(), key, deadline };
     // Looked up before anything is admitted: a repeat starts nothing, so it is welcome when the house is full.
     let holder = match &asked.key {
-        Some(key) => asked.key_holder(key).await?,
+        Some(key) => Box::pin(asked.key_holder(key)).await?,
         None => None,
     };
     match holder {
-        Some(holder) => asked.replay(holder).await,
+        Some(holder) => Box::pin(asked.replay(holder)).await,
         None => asked.start(order).await,
     }
 }
@@ -99,24 +99,25 @@ impl Asked {
             .cast(CoordinatorMsg::StartSaga(Box::new(start)))
             .map_err(|_| ApiError::unavailable("the coordinator is being restarted; nothing was done", 1))?;
         if self.preference.respond_async {
-            return Ok(part_of(self.leave(id).await?, id));
+            return Ok(part_of(Box::pin(self.leave(id)).await?, id));
         }
         Ok(part_of(self.wait(id, answer).await?, id))
     }
 
-    /// Waits for what the actor of a saga says.
+    /// Waits for what the actor of a saga says. What follows on anything but an end is rare, and large as a future: it is
+    /// boxed, so that a thousand that wait for an end are small.
     async fn wait(self, id: SagaId, answer: oneshot::Receiver<StartAnswer>) -> Result<Response, ApiError> {
         let told = tokio::select! {
             biased;
             told = tokio::time::timeout_at(self.deadline, answer) => told,
             // The saga goes on elsewhere; its client is told where to look.
-            () = self.desk.handing_over.cancelled() => return self.leave(id).await,
+            () = self.desk.handing_over.cancelled() => return Box::pin(self.leave(id)).await,
         };
         match told {
             Ok(Ok(told)) => self.answered(told).await,
             // The saga's actor died: its row, if there is one, goes on.
-            Ok(Err(_)) => self.ask_the_row(id).await,
-            Err(_) => self.leave(id).await,
+            Ok(Err(_)) => Box::pin(self.ask_the_row(id)).await,
+            Err(_) => Box::pin(self.leave(id)).await,
         }
     }
 
@@ -124,8 +125,8 @@ impl Asked {
         match told {
             StartAnswer::Settled(standing) => Ok(answer::of_standing(&standing)),
             StartAnswer::Accepted(id) => Ok(self.preference.mark(answer::accepted(&self.request, id))),
-            StartAnswer::AskTheRow(id) => self.ask_the_row(id).await,
-            StartAnswer::KeyHeld(id) => self.lost_the_race(id).await,
+            StartAnswer::AskTheRow(id) => Box::pin(self.ask_the_row(id)).await,
+            StartAnswer::KeyHeld(id) => Box::pin(self.lost_the_race(id)).await,
             StartAnswer::NotStarted(reason) => {
                 tracing::warn!(reason, "a purchase was not started");
                 Err(ApiError::unavailable("the saga log cannot be written now; nothing was done", 1))

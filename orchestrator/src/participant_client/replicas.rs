@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,6 +18,9 @@ use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
+
+use super::connection::Connection;
+use super::url::{BadUrl, Base};
 
 /// How long an address that nobody answered at is left out, while there are others.
 const REST: Duration = Duration::from_secs(1);
@@ -32,34 +35,26 @@ pub(super) struct Connecting {
     pub(super) connections: usize,
     /// How long opening one may take.
     pub(super) timeout: Duration,
+    /// Whether services of this process are called without one.
+    pub(super) in_process: bool,
 }
 
 /// One address and the connections to it.
 pub(super) struct Replica {
     /// `None` where the connections find the address by themselves.
     address: Option<IpAddr>,
-    clients: Vec<reqwest::Client>,
+    connections: Vec<Connection>,
     rests_until: Mutex<Option<Instant>>,
 }
 
 impl Replica {
-    fn new(host: &str, address: Option<IpAddr>, how: Connecting) -> Result<Self, reqwest::Error> {
-        let client = || {
-            let builder =
-                reqwest::Client::builder().http2_prior_knowledge().tcp_nodelay(true).connect_timeout(how.timeout);
-            match address {
-                // Port 0 stands for that of the URL.
-                Some(address) => builder.resolve(host, SocketAddr::new(address, 0)),
-                None => builder,
-            }
-            .build()
-        };
-        let clients = (0..how.connections.max(1)).map(|_| client()).collect::<Result<_, _>>()?;
-        Ok(Self { address, clients, rests_until: Mutex::new(None) })
+    fn new(base: &Base, address: Option<IpAddr>, how: Connecting) -> Self {
+        let connection = |_| Connection::new(base, address, how);
+        let connections = (0..how.connections.max(1)).map(connection).collect();
+        Self { address, connections, rests_until: Mutex::new(None) }
     }
 
-    /// Notes that nobody answered there.
-    pub(super) fn rest(&self) {
+    fn rest(&self) {
         *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + REST);
     }
 
@@ -72,25 +67,47 @@ impl Replica {
 /// All replicas of a participant.
 pub(super) struct Replicas {
     service: &'static str,
-    host: String,
+    base: Base,
     how: Connecting,
     list: ArcSwap<Vec<Arc<Replica>>>,
     turn: AtomicUsize,
+}
+
+/// Who gets a call.
+pub(super) struct Chosen {
+    replica: Arc<Replica>,
+    connection: usize,
+}
+
+impl Chosen {
+    pub(super) fn connection(&self) -> &Connection {
+        &self.replica.connections[self.connection]
+    }
+
+    /// Notes that nobody answered there.
+    pub(super) fn rest(&self) {
+        self.replica.rest();
+    }
 }
 
 impl Replicas {
     /// Starts with what the URL says.
     ///
     /// # Errors
-    /// If no HTTP client can be made.
-    pub(super) fn new(service: &'static str, url: &str, how: Connecting) -> Result<Self, reqwest::Error> {
-        let host = host(url);
-        let list = ArcSwap::from_pointee(vec![Arc::new(Replica::new(&host, None, how)?)]);
-        Ok(Self { service, host, how, list, turn: AtomicUsize::new(0) })
+    /// [`BadUrl`].
+    pub(super) fn new(service: &'static str, url: &str, how: Connecting) -> Result<Self, BadUrl> {
+        let base = Base::parse(service, url)?;
+        let list = ArcSwap::from_pointee(vec![Arc::new(Replica::new(&base, None, how))]);
+        Ok(Self { service, base, how, list, turn: AtomicUsize::new(0) })
+    }
+
+    /// Returns what goes before every path.
+    pub(super) fn base(&self) -> &Base {
+        &self.base
     }
 
     /// Returns who gets the next call, and over which connection.
-    pub(super) fn next(&self) -> (Arc<Replica>, reqwest::Client) {
+    pub(super) fn next(&self) -> Chosen {
         let list = self.list.load();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let at = |turn: usize| &list[turn % list.len()];
@@ -98,8 +115,8 @@ impl Replicas {
             1 => at(0),
             all => (turn..turn + all).map(at).find(|replica| !replica.rests()).unwrap_or_else(|| at(turn)),
         };
-        let connection = (turn / list.len()) % replica.clients.len();
-        (replica.clone(), replica.clients[connection].clone())
+        let connection = (turn / list.len()) % replica.connections.len();
+        Chosen { replica: replica.clone(), connection }
     }
 
     /// Returns how many there are.
@@ -114,14 +131,14 @@ impl Replicas {
 
     /// Whether there is a name to be looked up.
     pub(super) fn is_named(&self) -> bool {
-        self.host.trim_matches(['[', ']']).parse::<IpAddr>().is_err()
+        self.base.host().parse::<IpAddr>().is_err()
     }
 
     /// Looks the name up for ever.
     pub(super) async fn follow(self: Arc<Self>, lookup: Lookup, every: Duration) {
         let mut works = true;
         loop {
-            match lookup(self.host.clone()).await {
+            match lookup(self.base.host().to_owned()).await {
                 Ok(found) if !found.is_empty() => {
                     works = true;
                     self.become_these(&found);
@@ -129,7 +146,7 @@ impl Replicas {
                 // A name server that is away for a moment takes nobody away: those who were there stay.
                 Ok(_) | Err(_) if works => {
                     works = false;
-                    warn!(service = self.service, host = self.host, "the participant's name has no address now");
+                    warn!(service = self.service, host = self.base.host(), "the participant's name has no address now");
                 }
                 Ok(_) | Err(_) => {}
             }
@@ -148,16 +165,11 @@ impl Replicas {
             return;
         }
         let replicas = found.iter().map(|address| match known.get(address) {
-            Some(replica) => Ok((*replica).clone()),
-            None => Replica::new(&self.host, Some(*address), self.how).map(Arc::new),
+            Some(replica) => (*replica).clone(),
+            None => Arc::new(Replica::new(&self.base, Some(*address), self.how)),
         });
-        match replicas.collect::<Result<Vec<_>, _>>() {
-            Ok(list) => {
-                info!(service = self.service, addresses = ?found, "the participant's replicas");
-                self.list.store(Arc::new(list));
-            }
-            Err(error) => warn!(service = self.service, %error, "no HTTP client for a new replica"),
-        }
+        info!(service = self.service, addresses = ?found, "the participant's replicas");
+        self.list.store(Arc::new(replicas.collect()));
     }
 }
 
@@ -171,23 +183,18 @@ pub(super) fn system_lookup() -> Lookup {
     })
 }
 
-fn host(url: &str) -> String {
-    let parsed = reqwest::Url::parse(url).ok();
-    parsed.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const HOW: Connecting = Connecting { connections: 2, timeout: Duration::from_secs(1) };
+    const HOW: Connecting = Connecting { connections: 2, timeout: Duration::from_secs(1), in_process: false };
 
     fn address(last: u8) -> IpAddr {
         IpAddr::from([127, 0, 0, last])
     }
 
     fn chosen(replicas: &Replicas, calls: usize) -> Vec<Option<IpAddr>> {
-        (0..calls).map(|_| replicas.next().0.address).collect()
+        (0..calls).map(|_| replicas.next().replica.address).collect()
     }
 
     #[test]

@@ -3,12 +3,16 @@
 use std::time::{Duration, SystemTime};
 
 use common::http::trace::TraceContext;
-use common::reason::with_causes;
+use common::http::{HeaderName, HeaderValue, once};
 use common::wire;
+use http_body_util::Full;
+use hyper::Uri;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use tokio::time::Instant;
 
 use super::Arguments;
 use super::breaker::Health;
+use super::connection::{Connection, NoAnswer, Outgoing};
 use super::judgement::{Reply, classify, unknown};
 use crate::saga::definition::Method;
 use crate::saga::outcome::{Failure, Outcome, Sent};
@@ -36,12 +40,11 @@ async fn attempt(to: &Arguments, call: &Call, left: Duration) -> Outcome {
     let give_up = Instant::now() + left;
     let mut others = to.replicas.len().saturating_sub(1);
     loop {
-        let (replica, http) = to.replicas.next();
-        let left = give_up.saturating_duration_since(Instant::now());
-        let outcome = ask(&http, to, call, left).await;
+        let chosen = to.replicas.next();
+        let outcome = ask(chosen.connection(), to, call, give_up).await;
         let nobody_there = matches!(&outcome, Outcome::Unknown(unknown) if unknown.sent == Sent::Nothing);
         if nobody_there {
-            replica.rest();
+            chosen.rest();
         }
         if !nobody_there || others == 0 || Instant::now() >= give_up {
             return outcome;
@@ -51,11 +54,11 @@ async fn attempt(to: &Arguments, call: &Call, left: Duration) -> Outcome {
 }
 
 /// Asks one replica, and records that as a part of the saga's trace.
-async fn ask(http: &reqwest::Client, to: &Arguments, call: &Call, left: Duration) -> Outcome {
+async fn ask(connection: &Connection, to: &Arguments, call: &Call, give_up: Instant) -> Outcome {
     let step = trace::of_call(&to.tracer, call);
     let part = step.child();
     let began = step.sampled.then(SystemTime::now);
-    let (outcome, status) = exchange(http, to, call, left, part).await;
+    let (outcome, status) = exchange(connection, to, call, give_up, part).await;
     if let Some(began) = began {
         trace::record_attempt(&to.tracer, &part, call, began, &outcome, status);
     }
@@ -64,51 +67,79 @@ async fn ask(http: &reqwest::Client, to: &Arguments, call: &Call, left: Duration
 
 /// Returns the status of the answer too, if there was one.
 async fn exchange(
-    http: &reqwest::Client,
+    connection: &Connection,
     to: &Arguments,
     call: &Call,
-    left: Duration,
+    give_up: Instant,
     part: TraceContext,
 ) -> (Outcome, Option<u16>) {
-    let url = format!("{}{}", to.base, call.request.path);
-    let mut request = match call.request.method {
-        Method::Get => http.get(url),
-        Method::Post => http.post(url),
-        Method::Delete => http.delete(url),
-    }
-    .timeout(left)
-    .header(wire::SAGA_ID, call.saga_id.to_string())
-    .header(wire::SAGA_STEP, call.step)
-    .header(wire::SAGA_ATTEMPT, call.attempt)
-    .header(wire::SAGA_EPOCH, call.epoch)
-    .header(wire::TRACEPARENT, part.to_header());
-    if let Some(body) = &call.request.body {
-        request = request.header("content-type", "application/json").body(body.clone());
-    }
-    if let Some(bearer) = &to.bearer {
-        request = request.header("authorization", bearer);
-    }
-    let answered = async {
-        let response = request.send().await?;
-        let status = response.status().as_u16();
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let (decision, retry_after) = (header(wire::SAGA_DECISION), header("retry-after"));
-        let body = response.bytes().await?;
-        Ok::<_, reqwest::Error>((status, decision, retry_after, body))
+    let unavailable =
+        |detail: &str, sent| (unknown(Failure::unavailable(to.service), detail, Duration::ZERO, sent), None);
+    let head = match Head::of(to, call, part) {
+        Ok(head) => head,
+        Err(reason) => return unavailable(&reason, Sent::Nothing),
     };
-    match answered.await {
-        Ok((status, decision, retry_after, body)) => {
-            let reply =
-                Reply { status, decision: decision.as_deref(), retry_after: retry_after.as_deref(), body: &body };
-            (classify(to.service, call, &reply), Some(status))
-        }
-        Err(error) => {
-            let failure = match error.is_timeout() && !error.is_connect() {
-                true => Failure::timeout(to.service),
-                false => Failure::unavailable(to.service),
+    match connection.ask(|| head.request(call), give_up).await {
+        Ok(answered) => {
+            let header = |name| answered.headers().get(name).and_then(|value| value.to_str().ok());
+            let reply = Reply {
+                status: answered.status().as_u16(),
+                decision: header(wire::SAGA_DECISION),
+                retry_after: header("retry-after"),
+                body: answered.body(),
             };
-            let sent = if error.is_connect() { Sent::Nothing } else { Sent::Maybe };
-            (unknown(failure, &with_causes(&error), Duration::ZERO, sent), None)
+            (classify(to.service, call, &reply), Some(reply.status))
+        }
+        Err(NoAnswer::NotSent(reason)) => unavailable(&reason, Sent::Nothing),
+        Err(NoAnswer::Lost(reason)) => unavailable(&reason, Sent::Maybe),
+        Err(NoAnswer::Late) => {
+            (unknown(Failure::timeout(to.service), "no answer in time", Duration::ZERO, Sent::Maybe), None)
         }
     }
 }
+
+/// What a request is made of, as often as it is sent.
+struct Head {
+    uri: Uri,
+    saga_id: HeaderValue,
+    traceparent: HeaderValue,
+    bearer: Option<HeaderValue>,
+}
+
+impl Head {
+    fn of(to: &Arguments, call: &Call, part: TraceContext) -> Result<Head, String> {
+        let uri = to.replicas.base().at(&call.request.path).map_err(|error| error.to_string())?;
+        let saga_id = HeaderValue::try_from(call.saga_id.to_string()).map_err(|error| error.to_string())?;
+        Ok(Head { uri, saga_id: once(saga_id), traceparent: once(part.to_header()), bearer: to.bearer.clone() })
+    }
+
+    fn request(&self, call: &Call) -> Outgoing {
+        let mut request = Outgoing::new(Full::from(call.request.body.clone().unwrap_or_default()));
+        *request.method_mut() = match call.request.method {
+            Method::Get => hyper::Method::GET,
+            Method::Post => hyper::Method::POST,
+            Method::Delete => hyper::Method::DELETE,
+        };
+        *request.uri_mut() = self.uri.clone();
+        let headers = request.headers_mut();
+        headers.reserve(8);
+        headers.insert(SAGA_ID, self.saga_id.clone());
+        headers.insert(SAGA_STEP, HeaderValue::from_static(call.step));
+        headers.insert(SAGA_ATTEMPT, HeaderValue::from(call.attempt));
+        headers.insert(SAGA_EPOCH, HeaderValue::from(call.epoch));
+        headers.insert(TRACEPARENT, self.traceparent.clone());
+        if call.request.body.is_some() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        if let Some(bearer) = &self.bearer {
+            headers.insert(AUTHORIZATION, bearer.clone());
+        }
+        request
+    }
+}
+
+const SAGA_ID: HeaderName = HeaderName::from_static(wire::SAGA_ID);
+const SAGA_STEP: HeaderName = HeaderName::from_static(wire::SAGA_STEP);
+const SAGA_ATTEMPT: HeaderName = HeaderName::from_static(wire::SAGA_ATTEMPT);
+const SAGA_EPOCH: HeaderName = HeaderName::from_static(wire::SAGA_EPOCH);
+const TRACEPARENT: HeaderName = HeaderName::from_static(wire::TRACEPARENT);

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::config::ConfigSource;
+use common::config::{ConfigSource, Settings};
 use common::http::openapi::Description;
 use common::http::{Access, Check, Draining, Front, Routes, StatusCode, json, serve};
 use common::supervision::ActorCard;
 use common::traces::Tracer;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ use super::send::send;
 use super::{Arguments, BreakerSettings};
 use crate::saga::SagaId;
 use crate::saga::definition::{Method, Outputs, Request};
-use crate::saga::outcome::Outcome;
+use crate::saga::outcome::{Outcome, Sent, Unknown};
 use crate::world::{Call, Purpose};
 
 /// A replica that counts what it is asked.
@@ -33,13 +33,17 @@ struct Counting {
 
 impl Counting {
     fn on(listener: TcpListener) -> Self {
+        Self::with(listener, ConfigSource::embedded("bench").load().unwrap())
+    }
+
+    fn with(listener: TcpListener, settings: Settings) -> Self {
         let asked = Arc::new(AtomicUsize::new(0));
         let count = asked.clone();
         let routes = Routes::new("payments").get("/asked/", Access::Public, describe, move |_| {
             count.fetch_add(1, Ordering::Relaxed);
             async { Ok(json(StatusCode::OK, &serde_json::json!({ "status": "success" }))) }
         });
-        let settings = Arc::new(ConfigSource::embedded("bench").load().unwrap());
+        let settings = Arc::new(settings);
         let health: common::http::HealthCheck = Arc::new(|| Box::pin(async { Vec::<Check>::new() }));
         let front = Front {
             service: "payments",
@@ -59,6 +63,13 @@ impl Counting {
         self.serving.abort();
         let _ = self.serving.await;
         drop(self.shutdown);
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Ends it as a service that is told to stop.
+    async fn stop(self) -> usize {
+        self.shutdown.cancel();
+        self.serving.await.unwrap();
         self.asked.load(Ordering::Relaxed)
     }
 
@@ -122,7 +133,7 @@ async fn replicas_behind_one_name_share_the_calls_and_the_death_of_one_loses_non
     let (first, second, port) = two_listeners().await;
     let (first, second) = (Counting::on(first), Counting::on(second));
     let base = format!("http://payments.test:{port}");
-    let how = Connecting { connections: 2, timeout: Duration::from_secs(5) };
+    let how = Connecting { connections: 2, timeout: Duration::from_secs(5), in_process: false };
     let replicas = Arc::new(Replicas::new("payments", &base, how).unwrap());
     let lookup: Lookup = Arc::new(|host| {
         assert_eq!(host, "payments.test");
@@ -149,4 +160,48 @@ async fn replicas_behind_one_name_share_the_calls_and_the_death_of_one_loses_non
     }
     following.abort();
     assert_eq!((before, second.asked()), (20, 60), "the name still had the dead one, and all went to the other");
+}
+
+fn alone(base: &str, in_process: bool) -> Arguments {
+    let how = Connecting { connections: 1, timeout: Duration::from_secs(5), in_process };
+    arguments(Arc::new(Replicas::new("payments", base, how).unwrap()), base.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stops_in_peace_and_comes_back_loses_no_call() {
+    let listener = TcpListener::bind(SocketAddr::new(address(1), 0)).await.unwrap();
+    let place = listener.local_addr().unwrap();
+    let first = Counting::on(listener);
+    let to = alone(&format!("http://{place}"), false);
+    assert!(matches!(ask(&to, 1).await, Outcome::Done(_)));
+    assert_eq!(first.stop().await, 1);
+    let nobody = ask(&to, 2).await;
+    assert!(matches!(&nobody, Outcome::Unknown(Unknown { sent: Sent::Nothing, .. })), "{nobody:?}");
+
+    let second = Counting::on(TcpListener::bind(place).await.unwrap());
+    for number in 3..6 {
+        assert!(matches!(ask(&to, number).await, Outcome::Done(_)));
+    }
+    assert_eq!(second.stop().await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_participant_of_this_process_is_called_without_a_socket_as_long_as_it_serves() {
+    let mut settings = ConfigSource::embedded("bench").load().unwrap();
+    settings.http.max_connections = 1;
+    let listener = TcpListener::bind(SocketAddr::new(address(1), 0)).await.unwrap();
+    let place = listener.local_addr().unwrap();
+    let participant = Counting::with(listener, settings);
+    // Takes the one place that there is: a call over a socket would wait for it.
+    let stranger = TcpStream::connect(place).await.unwrap();
+    stranger.writable().await.unwrap();
+    let to = alone(&format!("http://{place}"), true);
+    for number in 0..3 {
+        assert!(matches!(ask(&to, number).await, Outcome::Done(_)));
+    }
+    drop(stranger);
+    assert_eq!(participant.stop().await, 3);
+    assert!(common::http::in_process::at(place).is_none());
+    let nobody = ask(&to, 9).await;
+    assert!(matches!(&nobody, Outcome::Unknown(Unknown { sent: Sent::Nothing, .. })), "{nobody:?}");
 }

@@ -1,0 +1,112 @@
+//! Calls between services of one process: through everything of a front but the sockets.
+//!
+//! ```text
+//! caller ─► at(address) ─► the same filter that answers on the socket ─► response
+//! ```
+//! A front that serves is known here by the address that it listens on, until it is told to stop, unless
+//! `participants.in_process` is off. Whoever calls a loopback address that is known calls a service of its own process:
+//! nobody else can listen there. The handler is run by its caller; what it asks its actors for is done by their threads.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, LazyLock};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+use warp::filters::BoxedFilter;
+
+use super::{
+    Response,
+    transport_faults::{CutConnection, LostReply},
+};
+
+/// The fronts of this process, by the address that each listens on.
+static FRONTS: LazyLock<ArcSwap<HashMap<SocketAddr, Arc<LocalFront>>>> = LazyLock::new(ArcSwap::default);
+
+/// As many calls as a front may have at once; its own door closes long before.
+pub(super) const PLACES: u32 = 1 << 20;
+
+/// A front of this process.
+pub struct LocalFront {
+    routes: BoxedFilter<(Response,)>,
+    /// A permit a call, so that a stop can wait for them.
+    places: Arc<Semaphore>,
+    cut: CancellationToken,
+}
+
+/// The answer to a call is lost: the failure lab wants it so, or the front was cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost;
+
+/// Finds the front of this process that listens on an address; `None` if there is none, or if the address is not one that
+/// only this machine can be reached by.
+pub fn at(address: SocketAddr) -> Option<Arc<LocalFront>> {
+    if !address.ip().is_loopback() {
+        return None;
+    }
+    let fronts = FRONTS.load();
+    let on = |ip: IpAddr| fronts.get(&SocketAddr::new(ip, address.port())).cloned();
+    on(address.ip()).or_else(|| match address.ip() {
+        IpAddr::V4(_) => on(Ipv4Addr::UNSPECIFIED.into()),
+        IpAddr::V6(_) => on(Ipv6Addr::UNSPECIFIED.into()),
+    })
+}
+
+impl LocalFront {
+    /// Answers a request as the socket would.
+    ///
+    /// # Errors
+    /// [`Lost`]: whether anything was done is not known.
+    pub async fn call(&self, request: Request<Full<Bytes>>) -> Result<hyper::Response<Bytes>, Lost> {
+        let _place = self.places.acquire().await.map_err(|_| Lost)?;
+        let answer = async {
+            let Ok(response) = warp::service(self.routes.clone()).call(request).await;
+            let marks = response.extensions();
+            if marks.get::<CutConnection>().is_some() || marks.get::<LostReply>().is_some() {
+                return Err(Lost);
+            }
+            let (head, body) = response.into_parts();
+            let body = body.collect().await.map_err(|_| Lost)?;
+            Ok(hyper::Response::from_parts(head, body.to_bytes()))
+        };
+        tokio::select! {
+            biased;
+            answer = answer => answer,
+            () = self.cut.cancelled() => Err(Lost),
+        }
+    }
+}
+
+/// A front that is known, as long as this lives.
+pub(super) struct Known(SocketAddr);
+
+/// Makes a front known.
+pub(super) fn make_known(
+    address: SocketAddr,
+    routes: BoxedFilter<(Response,)>,
+    places: Arc<Semaphore>,
+    cut: CancellationToken,
+) -> Known {
+    let front = Arc::new(LocalFront { routes, places, cut });
+    FRONTS.rcu(|fronts| {
+        let mut fronts = HashMap::clone(fronts);
+        fronts.insert(address, front.clone());
+        fronts
+    });
+    Known(address)
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        FRONTS.rcu(|fronts| {
+            let mut fronts = HashMap::clone(fronts);
+            fronts.remove(&self.0);
+            fronts
+        });
+    }
+}

@@ -1,0 +1,186 @@
+//! One HTTP/2 connection to a replica: opened when it is first needed, and again when it is gone. A service of this very
+//! process is called without.
+//!
+//! Hyper's own connection and not a client above it: a call is one request on one known connection, and whether anything
+//! of it was sent decides what a saga may assume. Redirects, proxies and retries have no place in that.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use common::http::in_process::{self, Lost};
+use common::reason::with_causes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::debug;
+
+use super::replicas::Connecting;
+use super::url::Base;
+
+/// A peer that is gone without a word is noticed by pings that it does not answer.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A request on its way out.
+pub(super) type Outgoing = Request<Full<Bytes>>;
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NoAnswer {
+    /// Nobody has seen the request.
+    NotSent(String),
+    /// It may have been seen: the connection went, or its time was up.
+    Lost(String),
+    /// Its time was up.
+    Late,
+}
+
+/// An answer with its body in memory.
+pub(super) type Answered = Response<Bytes>;
+
+/// A connection to one address.
+pub(super) struct Connection {
+    host: String,
+    port: u16,
+    /// Where that is; without it the name is asked for each time it is opened.
+    address: Option<IpAddr>,
+    connect_timeout: Duration,
+    /// Where a service of this process may be, which needs no connection.
+    local: Option<SocketAddr>,
+    open: ArcSwapOption<Sender>,
+    /// Held by whoever opens it, so that a thousand calls open one; in it, when that failed and why, so that they do not
+    /// fail one after the other.
+    opening: Mutex<Option<(Instant, String)>>,
+}
+
+type Sender = SendRequest<Full<Bytes>>;
+
+impl Connection {
+    pub(super) fn new(base: &Base, address: Option<IpAddr>, how: Connecting) -> Self {
+        let (host, port) = (base.host().to_owned(), base.port());
+        let named = address.or_else(|| host.parse().ok());
+        let local = named.filter(|_| how.in_process).map(|address| SocketAddr::new(address, port));
+        let (open, opening) = (ArcSwapOption::empty(), Mutex::new(None));
+        Self { host, port, address, connect_timeout: how.timeout, local, open, opening }
+    }
+
+    /// Sends a request and reads its answer, both before `give_up`. What the other side has certainly not looked at,
+    /// because it was about to close the connection, is sent again on a new one.
+    pub(super) async fn ask(&self, request: impl Fn() -> Outgoing, give_up: Instant) -> Result<Answered, NoAnswer> {
+        if let Some(front) = self.local.and_then(in_process::at) {
+            return match timeout_at(give_up, front.call(request())).await {
+                Ok(Ok(answered)) => Ok(answered),
+                Ok(Err(Lost)) => Err(NoAnswer::Lost("the answer is lost".to_owned())),
+                Err(_) => Err(NoAnswer::Late),
+            };
+        }
+        let mut is_second = false;
+        loop {
+            let Ok(sender) = timeout_at(give_up, self.sender()).await else {
+                return Err(NoAnswer::NotSent("no connection in time".to_owned()));
+            };
+            let sender = sender?;
+            match timeout_at(give_up, exchange(&sender, request())).await {
+                Ok(Err(NoAnswer::NotSent(_))) if !is_second => is_second = true,
+                Ok(answered) => return answered,
+                Err(_) => return Err(NoAnswer::Late),
+            }
+            // Out of use, unless somebody else has seen to that.
+            self.open.compare_and_swap(&sender, None);
+        }
+    }
+
+    async fn sender(&self) -> Result<Arc<Sender>, NoAnswer> {
+        if let Some(open) = self.usable() {
+            return Ok(open);
+        }
+        let wanted_since = Instant::now();
+        let mut failure = self.opening.lock().await;
+        if let Some(open) = self.usable() {
+            return Ok(open);
+        }
+        if let Some((at, reason)) = failure.as_ref()
+            && *at >= wanted_since
+        {
+            return Err(NoAnswer::NotSent(reason.clone()));
+        }
+        let opened = timeout(self.connect_timeout, self.connect()).await;
+        let opened = opened.unwrap_or_else(|_| Err(format!("no connection within {:?}", self.connect_timeout)));
+        match opened {
+            Ok(sender) => {
+                let sender = Arc::new(sender);
+                self.open.store(Some(sender.clone()));
+                *failure = None;
+                Ok(sender)
+            }
+            Err(reason) => {
+                *failure = Some((Instant::now(), reason.clone()));
+                Err(NoAnswer::NotSent(reason))
+            }
+        }
+    }
+
+    fn usable(&self) -> Option<Arc<Sender>> {
+        self.open.load_full().filter(|open| !open.is_closed())
+    }
+
+    async fn connect(&self) -> Result<Sender, String> {
+        let stream = match self.address {
+            Some(address) => TcpStream::connect((address, self.port)).await,
+            None => TcpStream::connect((self.host.as_str(), self.port)).await,
+        };
+        let stream = stream.map_err(|error| with_causes(&error))?;
+        // Without it a small request may wait 40 ms for an acknowledgement. It can only fail where all else does too.
+        let _ = stream.set_nodelay(true);
+        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| with_causes(&error))?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                debug!(%error, "a connection to a participant broke off");
+            }
+        });
+        Ok(sender)
+    }
+}
+
+async fn exchange(sender: &Sender, request: Outgoing) -> Result<Answered, NoAnswer> {
+    let mut sender = sender.clone();
+    let response: Response<Incoming> = sender.try_send_request(request).await.map_err(|mut failed| {
+        // The request comes back only if none of it has left.
+        let unsent = failed.take_message().is_some();
+        let error = failed.into_error();
+        match unsent || was_not_looked_at(&error) {
+            true => NoAnswer::NotSent(with_causes(&error)),
+            false => NoAnswer::Lost(with_causes(&error)),
+        }
+    })?;
+    let (head, body) = response.into_parts();
+    match body.collect().await {
+        Ok(body) => Ok(Response::from_parts(head, body.to_bytes())),
+        Err(error) => Err(NoAnswer::Lost(with_causes(&error))),
+    }
+}
+
+/// Tells whether the other side says that it has not looked at a request: it closes the connection in peace and names the
+/// last one that it will answer (RFC 9113, 6.8), or refuses this one unseen (8.7).
+fn was_not_looked_at(error: &hyper::Error) -> bool {
+    let of_protocol = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
+    of_protocol.is_some_and(|error| {
+        let went_away = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
+        let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        error.is_remote() && (went_away || refused)
+    })
+}
