@@ -205,7 +205,7 @@ impl Connection {
     /// failed before, nothing is committed, and nothing is said of that here.
     ///
     /// # Errors
-    /// As [`Connection::query`], or what the commit says: see [`Connection::commit_state`].
+    /// As [`Connection::query`], or what the commit says. An error that is not a plain refusal leaves it in doubt.
     pub async fn finish(&mut self, statements: &[Bound<'_>]) -> Result<Vec<Vec<Row>>, Error> {
         let mut prepared = None;
         if let [only] = statements {
