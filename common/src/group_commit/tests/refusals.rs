@@ -142,6 +142,20 @@ async fn any_other_error_of_the_database_is_not_written_and_rolls_back() {
     bench.stop().await;
 }
 
+/// Starts a ledger in a tree of its own whose batches are of one item.
+async fn one_at_a_time<W: BatchWriter>(name: &str, pool: Pool, writer: W) -> (Ledger<W>, Root) {
+    let card = |of: &str, kind| ActorCard::new(format!("group-commit-{name}/test{of}"), kind);
+    let settings = GroupCommitSettings { max_batch: 1, max_queue: 1 };
+    let (ledger, child) = Ledger::new(card("/ledger", "group commit"), "test", pool, writer, &settings, Tracer::off());
+    let root = start(SupervisorSpec {
+        card: card("", "supervisor"),
+        budget: Budget { max_restarts: 0, within: Duration::from_secs(1) },
+        backoff: Backoff { min: Duration::from_millis(1), max: Duration::from_millis(1) },
+        children: vec![child],
+    });
+    (ledger, root.await.unwrap())
+}
+
 #[tokio::test]
 async fn an_error_that_a_writer_swallows_is_not_called_a_success() {
     let database = TestServer::shared().await.database(TABLES).await;
@@ -161,17 +175,7 @@ async fn an_error_that_a_writer_swallows_is_not_called_a_success() {
             Ok(items.iter().map(|_| ()).collect())
         }
     }
-    let card = ActorCard::new("group-commit-careless/test/ledger", "group commit");
-    let settings = GroupCommitSettings { max_batch: 1, max_queue: 1 };
-    let (ledger, child) = Ledger::new(card, "test", database.pool(), Careless, &settings, Tracer::off());
-    let root = start(SupervisorSpec {
-        card: ActorCard::new("group-commit-careless/test", "supervisor"),
-        budget: Budget { max_restarts: 0, within: Duration::from_secs(1) },
-        backoff: Backoff { min: Duration::from_millis(1), max: Duration::from_millis(1) },
-        children: vec![child],
-    })
-    .await
-    .unwrap();
+    let (ledger, root) = one_at_a_time("careless", database.pool(), Careless).await;
     let written = ledger.write(entry("a")).await;
     assert!(matches!(written, Written::NotWritten(_)), "{written:?}");
     let left = database.client().await.query("select id from entry", &[]).await.unwrap();
@@ -228,17 +232,7 @@ async fn a_writer_that_commits_by_itself_is_believed_and_what_fails_after_that_i
             Ok(items.iter().map(|_| ()).collect())
         }
     }
-    let card = ActorCard::new("group-commit-finishing/test/ledger", "group commit");
-    let settings = GroupCommitSettings { max_batch: 1, max_queue: 8 };
-    let (ledger, child) = Ledger::new(card, "test", database.pool(), Finishing, &settings, Tracer::off());
-    let root = start(SupervisorSpec {
-        card: ActorCard::new("group-commit-finishing/test", "supervisor"),
-        budget: Budget { max_restarts: 0, within: Duration::from_secs(1) },
-        backoff: Backoff { min: Duration::from_millis(1), max: Duration::from_millis(1) },
-        children: vec![child],
-    })
-    .await
-    .unwrap();
+    let (ledger, root) = one_at_a_time("finishing", database.pool(), Finishing).await;
     assert_eq!(ledger.write(entry("a")).await, Written::Committed(()));
     let taken = ledger.write(entry("a")).await;
     assert!(matches!(&taken, Written::Rejected(_) | Written::NotWritten(_)), "{taken:?}");
