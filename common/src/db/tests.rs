@@ -285,29 +285,33 @@ async fn a_statement_alone_is_a_transaction_by_itself() {
 
 #[tokio::test]
 async fn rows_are_found_by_an_index_in_a_table_that_was_empty_when_they_were_first_looked_for() {
-    let tables =
-        "create table thing (id int primary key, name text); create index named on thing (id) where name is null";
+    // As wide as a journal: the planner guesses few rows for it, and takes an index for no help.
+    let tables = "
+        create table thing (id varchar(100), operation varchar(20), name text, reply text, step text, at timestamptz,
+                            primary key (id, operation));
+        create index named on thing (id) where name is null";
     let database = TestServer::shared().await.database(tables).await;
     let pool = database.pool();
-    let look_up = "select name from thing where id = any($1::int[])";
+    let look_up = "select name from thing where id = any($1::varchar[])";
     let count = "select count(*) from thing where name is null";
     let mut writer = pool.writer().await.unwrap();
     let mut reader = pool.get().await.unwrap();
     for _ in 0..6 {
-        writer.query(look_up, &[&vec![1, 2]]).await.unwrap();
+        writer.query(look_up, &[&vec!["1", "2"]]).await.unwrap();
         reader.query(count, &[]).await.unwrap();
     }
-    let fill = "insert into thing select n, 'thing' from generate_series(1, 20000) n";
+    let fill = "insert into thing select n, 'make', 'thing' from generate_series(1, 20000) n";
     database.client().await.batch_execute(fill).await.unwrap();
     for first in 1..20 {
-        let rows = writer.query(look_up, &[&vec![first, first + 1]]).await.unwrap();
+        let ids = vec![first.to_string(), (first + 1).to_string()];
+        let rows = writer.query(look_up, &[&ids]).await.unwrap();
         assert_eq!(rows.len(), 2);
         assert_eq!(reader.query_one(count, &[]).await.unwrap().get::<_, i64>(0), 0);
     }
     drop((writer, reader));
     let other = database.client().await;
     test_server::wait_until("the sessions have told what they read", async || {
-        let told = "select idx_scan >= 55 from pg_stat_user_tables where relname = 'thing'";
+        let told = "select idx_scan + seq_scan >= 55 from pg_stat_user_tables where relname = 'thing'";
         other.batch_execute("select pg_stat_clear_snapshot()").await.unwrap();
         other.query_one(told, &[]).await.unwrap().get::<_, bool>(0)
     })
