@@ -10,7 +10,7 @@ use crate::{
     configuration::Configuration,
     ending::{Ended, Failure},
     output,
-    services::{self, SERVICES},
+    services::{self, SERVICES, Threads},
     signals::Signals,
 };
 
@@ -68,7 +68,8 @@ impl Serve {
         services::check_migrated(&settings, service).await?;
 
         let settings = Arc::new(settings);
-        let running = services::start(service, settings, listener, signals.stop.clone()).await?;
+        let threads = Threads::start(&settings, 1)?;
+        let running = threads.run(service, settings, listener, signals.stop.clone()).await?;
         output::print(&format!("{service} http://{address}"));
         tokio::select! {
             ended = running.finished() => match ended {

@@ -48,69 +48,59 @@ pub(crate) async fn bind(settings: &Settings, service: &str) -> Result<(TcpListe
     })
 }
 
-/// A service that runs, on threads of its own. They end with this.
-pub(crate) struct Service {
-    running: Running,
-    runtime: OwnRuntime,
+/// The threads that services run on. They end with this; work that a forced stop left behind is not waited for.
+pub(crate) struct Threads {
+    /// There until it is dropped.
+    runtime: Option<Runtime>,
 }
 
-impl Service {
-    /// Waits for the end of the service.
-    ///
-    /// # Errors
-    /// The reason, when the service gave up.
-    pub(crate) async fn finished(self) -> Result<(), String> {
-        let Self { running, runtime } = self;
-        let ended = running.finished().await;
-        drop(runtime);
-        ended
+impl Threads {
+    /// Starts the threads for so many services of this process. They share them: what a saga does in one service is then
+    /// mostly done by the thread that asked for it, and need not wake another.
+    pub(crate) fn start(settings: &Settings, services: usize) -> Result<Self, Failure> {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let runtime = runtime::Builder::new_multi_thread()
+            .worker_threads(settings.runtime.threads(processors, services))
+            .thread_name("services")
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::broken("no threads", &error))?;
+        Ok(Self { runtime: Some(runtime) })
+    }
+
+    /// Starts a service.
+    pub(crate) async fn run(
+        &self,
+        service: &'static str,
+        settings: Arc<Settings>,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+    ) -> Result<Running, Failure> {
+        let not_started = format!("{service} did not start");
+        let listener = listener.into_std().map_err(|error| Failure::broken(&not_started, &error))?;
+        let started = async move {
+            // From here on it belongs to the runtime that this is run by.
+            let listener = TcpListener::from_std(listener)?;
+            match service == orchestrator::SERVICE {
+                true => Ok(orchestrator::start(settings, listener, shutdown).await?),
+                false => Ok(domain_services::start(service, settings, listener, shutdown).await?),
+            }
+        };
+        let Some(runtime) = &self.runtime else { return Err(Failure::Broken(not_started)) };
+        let started: Result<Result<Running, Box<dyn Error + Send + Sync>>, _> = runtime.spawn(started).await;
+        match started {
+            Ok(Ok(running)) => Ok(running),
+            Ok(Err(error)) => Err(Failure::broken(&not_started, &*error)),
+            Err(died) => Err(Failure::broken(&not_started, &died)),
+        }
     }
 }
 
-/// A runtime that may be dropped anywhere. Work that a forced stop left behind is not waited for.
-struct OwnRuntime(Option<Runtime>);
-
-impl Drop for OwnRuntime {
+impl Drop for Threads {
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
+        if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
-    }
-}
-
-/// Starts a service.
-///
-/// It gets a runtime, and so threads, of its own, alone in its process or not: what a saga does in one service is done by
-/// few threads, which then need not wake each other, and `top -H` tells the services of `up` apart.
-pub(crate) async fn start(
-    service: &'static str,
-    settings: Arc<Settings>,
-    listener: TcpListener,
-    shutdown: CancellationToken,
-) -> Result<Service, Failure> {
-    let not_started = format!("{service} did not start");
-    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let runtime = runtime::Builder::new_multi_thread()
-        .worker_threads(settings.runtime.threads(processors))
-        .thread_name(service)
-        .enable_all()
-        .build();
-    let runtime = OwnRuntime(Some(runtime.map_err(|error| Failure::broken(&not_started, &error))?));
-    let listener = listener.into_std().map_err(|error| Failure::broken(&not_started, &error))?;
-    let started = async move {
-        // From here on it belongs to the runtime that this is run by.
-        let listener = TcpListener::from_std(listener)?;
-        match service == orchestrator::SERVICE {
-            true => Ok(orchestrator::start(settings, listener, shutdown).await?),
-            false => Ok(domain_services::start(service, settings, listener, shutdown).await?),
-        }
-    };
-    let Some(own) = &runtime.0 else { return Err(Failure::Broken(not_started)) };
-    let started: Result<Result<Running, Box<dyn Error + Send + Sync>>, _> = own.spawn(started).await;
-    match started {
-        Ok(Ok(running)) => Ok(Service { running, runtime }),
-        Ok(Err(error)) => Err(Failure::broken(&not_started, &*error)),
-        Err(died) => Err(Failure::broken(&not_started, &died)),
     }
 }
 

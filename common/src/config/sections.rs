@@ -105,22 +105,23 @@ pub enum LogFormat {
     Json,
 }
 
-/// The threads of a service, `[runtime]`.
+/// The threads of a process, `[runtime]`.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RuntimeSettings {
-    /// Threads of each service; 0: [`RuntimeSettings::threads`] decides.
+    /// Threads that the services of a process share; 0: [`RuntimeSettings::threads`] decides.
     pub worker_threads: usize,
 }
 
 impl RuntimeSettings {
-    /// Returns how many threads a service has where it may use so many processors.
+    /// Returns how many threads so many services of one process share where it may use so many processors.
     ///
     /// What one thread does costs less than what several do, which wake and wait for each other; and of five services on
-    /// a machine none needs all of it. So there is one for every four processors unless a number is given.
-    pub fn threads(&self, processors: usize) -> usize {
+    /// a machine none needs all of it. So there is one a service for every four processors, but none without a processor,
+    /// unless a number is given.
+    pub fn threads(&self, processors: usize, services: usize) -> usize {
         match self.worker_threads {
-            0 => (processors / 4).max(1),
+            0 => ((processors / 4).max(1) * services).clamp(1, processors.max(1)),
             given => given,
         }
     }

@@ -8,13 +8,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::Bound;
-use crate::{ending::Failure, services, signals::Signals};
+use crate::{ending::Failure, services::Threads, signals::Signals};
 
 /// Running services. The orchestrator stops before the participants: its running sagas need them.
-#[derive(Default)]
 pub(super) struct Stack {
     orchestrator: Group,
     participants: Group,
+    /// What they run on.
+    threads: Threads,
 }
 
 /// Services that are told to stop together.
@@ -28,7 +29,8 @@ struct Group {
 impl Stack {
     /// Starts all services in the order given; if one does not start, those that did are stopped.
     pub(super) async fn start(settings: Arc<Settings>, all: Vec<Bound>, signals: &Signals) -> Result<Self, Failure> {
-        let mut stack = Self::default();
+        let threads = Threads::start(&settings, all.len())?;
+        let mut stack = Self { orchestrator: Group::default(), participants: Group::default(), threads };
         for bound in all {
             if let Err(failure) = stack.add(bound, settings.clone()).await {
                 stack.stop(signals).await;
@@ -45,7 +47,7 @@ impl Stack {
             false => &mut self.participants,
         };
         let shutdown = group.shutdown.clone();
-        let running = services::start(service, settings, listener, shutdown).await?;
+        let running = self.threads.run(service, settings, listener, shutdown).await?;
         group.running.spawn(async move { (service, running.finished().await) });
         Ok(())
     }
