@@ -116,13 +116,14 @@ pub struct RuntimeSettings {
 impl RuntimeSettings {
     /// Returns how many threads so many services of one process share where it may use so many processors.
     ///
-    /// What one thread does costs less than what several do, which wake and wait for each other; and of five services on
-    /// a machine none needs all of it. So there is one a service for every four processors, but none without a processor,
-    /// unless a number is given.
+    /// What one thread does costs less than what several do, which wake and wait for each other. A service alone has one
+    /// for every four processors: of five on a machine none needs all of it. All in one process have one for every two:
+    /// the database needs the others.
     pub fn threads(&self, processors: usize, services: usize) -> usize {
-        match self.worker_threads {
-            0 => ((processors / 4).max(1) * services).clamp(1, processors.max(1)),
-            given => given,
+        match (self.worker_threads, services) {
+            (0, ..=1) => (processors / 4).max(1),
+            (0, _) => (processors / 2).max(1),
+            (given, _) => given,
         }
     }
 }

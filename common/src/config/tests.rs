@@ -379,10 +379,10 @@ fn a_service_with_a_password_logs_in_as_the_role_of_its_database() {
 }
 
 #[test]
-fn a_service_has_a_thread_for_every_four_processors_unless_told_otherwise() {
+fn a_service_has_a_thread_for_every_four_processors_and_several_share_one_for_every_two() {
     let threads =
         |worker_threads, processors, services| RuntimeSettings { worker_threads }.threads(processors, services);
     assert_eq!([1, 2, 4, 7, 8, 64].map(|processors| threads(0, processors, 1)), [1, 1, 1, 1, 2, 16]);
-    assert_eq!([1, 2, 4, 7, 8, 64].map(|processors| threads(0, processors, 5)), [1, 2, 4, 5, 8, 64]);
+    assert_eq!([1, 2, 4, 7, 8, 64].map(|processors| threads(0, processors, 5)), [1, 1, 2, 3, 4, 32]);
     assert_eq!(threads(3, 2, 5), 3);
 }
