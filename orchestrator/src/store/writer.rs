@@ -55,6 +55,9 @@ const BEGIN: &str = "
 
 // COMPLETED only against a row that never turned back and carries no cancel. A write that is repeated because nobody
 // knew of the first one finds its own status there (`was` is the row before this statement) and tells nobody again.
+//
+// Who owns the row and whether it has ended are asked in a way that no index answers: `saga_unfinished` would, with every
+// saga that runs, where the primary key finds those of the batch.
 const CHANGE: &str = "
     with i as (
         select * from unnest($2::uuid[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
@@ -75,15 +78,16 @@ const CHANGE: &str = "
         wake_at = clock_timestamp() + i.wake_ms * interval '1 millisecond',
         ended_at = i.ended_at, claims = 0
     from i
-    where s.id = i.id and s.owner_incarnation = $1 and s.epoch = i.epoch and s.ended_at is null
+    where s.id = i.id and s.owner_incarnation is not distinct from $1 and s.epoch = i.epoch
+      and coalesce(s.ended_at, 'infinity') = 'infinity'
       and (i.status is distinct from 'COMPLETED' or (s.direction = 'forward' and s.cancel_requested_at is null))
-    returning s.id, s.cancel_requested_at is not null as cancel_requested),
+    returning s.id, s.cancel_requested_at is not null as cancel_requested, i.changes, i.status,
+              i.tells_status and i.ended_at is null as may_be_told),
     told as (
     insert into saga_event (saga_id, changes)
-    select i.id, i.changes from i join changed on changed.id = i.id
-    where i.changes is not null
-      and case when i.tells_status and i.ended_at is null
-               then i.status <> (select was.status from saga was where was.id = i.id) else true end)
+    select c.id, c.changes from changed c
+    where c.changes is not null
+      and case when c.may_be_told then c.status <> (select was.status from saga was where was.id = c.id) else true end)
     select id, cancel_requested from changed";
 
 const ROWS: &str = "
