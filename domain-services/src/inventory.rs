@@ -9,23 +9,26 @@
 
 mod describe;
 mod routes;
+mod seen;
 mod stock;
 mod table;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use common::{
     config::Settings,
     db::Connection,
     faults::Coin,
+    group_commit::Try,
     ids::{ProductId, TransactionId},
     wire::inventory::{DecreaseReply, RestockReply, RestoreReply, StockRefused},
 };
 
 use self::{
+    seen::Seen,
     stock::Stock,
-    table::{Kind, Movement, Taken},
+    table::{Kind, Movement, Take, Taken},
 };
 use crate::participant::{
     Action, Decision, Decisions, Effect, NewAction, NewCompensation, Participant, Work, body,
@@ -47,7 +50,12 @@ const RESTOCK: &str = "restock";
 pub(crate) struct Inventory {
     /// Stock of a product that it has not seen.
     initial_stock: i32,
+    /// What there was when it last looked: only a hint.
+    seen: Seen,
 }
+
+/// Stands in a reply for the quantity that is left, where only the statement that takes it knows that.
+const LEFT_TO_COME: i32 = 0;
 
 /// The business fields of a movement that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +96,57 @@ impl Participant for Inventory {
         connection: &mut Connection,
         work: &'a Work<'a, Change>,
     ) -> Result<Decisions<'a>, tokio_postgres::Error> {
+        match self.without_looking(work) {
+            Some(decisions) => Ok(decisions),
+            None => self.after_a_look(connection, work).await,
+        }
+    }
+
+    fn too_late(transaction_id: &TransactionId, _action: &Change, _compensation: &str) -> String {
+        Self::tombstone(transaction_id)
+    }
+
+    fn tombstone(transaction_id: &TransactionId) -> String {
+        body(&refusal(format!("Stock of transaction {transaction_id} was already given back")))
+    }
+}
+
+impl Inventory {
+    /// Decides a batch that only takes stock, all of which was there not long ago, as if it still were: one statement takes
+    /// it all, or fails, and then the batch comes again.
+    fn without_looking<'a>(&self, work: &'a Work<'a, Change>) -> Option<Decisions<'a>> {
+        if work.attempt == Try::Again || !work.compensations.is_empty() {
+            return None;
+        }
+        let mut wanted: BTreeMap<&str, i32> = BTreeMap::new();
+        let mut takes = Vec::with_capacity(work.actions.len());
+        let mut decisions = Vec::with_capacity(work.actions.len());
+        for NewAction { transaction_id, action: change, coin } in &work.actions {
+            decisions.push(match (change.kind, coin) {
+                (ChangeKind::Restock, _) => return None,
+                (ChangeKind::Decrease, Coin::Refuse) => refused_by_coin(&change.product_id),
+                (ChangeKind::Decrease, Coin::Accept) => {
+                    let (product_id, quantity) = (change.product_id.as_str(), change.quantity);
+                    let total = wanted.entry(product_id).or_default();
+                    *total = total.checked_add(quantity)?;
+                    takes.push(Take { transaction_id, product_id, quantity, taken_up_to_it: *total });
+                    decreased(&change.product_id, LEFT_TO_COME)
+                }
+            });
+        }
+        if !self.seen.take(&wanted) {
+            return None;
+        }
+        let effect = Effect { sql: table::TAKE_AND_RECORD, parameters: table::takes(&wanted, takes) };
+        Some(Decisions { actions: decisions, compensations: Vec::new(), effect })
+    }
+
+    /// Decides any batch, with its products' rows locked.
+    async fn after_a_look<'a>(
+        &self,
+        connection: &mut Connection,
+        work: &'a Work<'a, Change>,
+    ) -> Result<Decisions<'a>, tokio_postgres::Error> {
         let to_restore = work.compensations.iter().filter(|new| new.action == ActionSeen::Done);
         let to_restore: Vec<&str> = to_restore.map(|new| new.transaction_id.as_str()).collect();
         let taken = table::taken_by(connection, &to_restore).await?;
@@ -103,16 +162,9 @@ impl Participant for Inventory {
         let compensations =
             work.compensations.iter().map(|new| batch.restore(new, taken.get(new.transaction_id.as_str()))).collect();
         let actions = work.actions.iter().map(|new| batch.change(new)).collect();
+        self.seen.note(batch.stock.all());
         let parameters = table::changes(&batch.stock, batch.movements);
         Ok(Decisions { actions, compensations, effect: Effect { sql: table::STORE_AND_RECORD, parameters } })
-    }
-
-    fn too_late(transaction_id: &TransactionId, _action: &Change, _compensation: &str) -> String {
-        Self::tombstone(transaction_id)
-    }
-
-    fn tombstone(transaction_id: &TransactionId) -> String {
-        body(&refusal(format!("Stock of transaction {transaction_id} was already given back")))
     }
 }
 
@@ -133,19 +185,12 @@ impl<'a> Batch<'a> {
     fn decrease(&mut self, new: &NewAction<'a, Change>) -> Decision {
         let Change { product_id, quantity, .. } = new.action;
         if new.coin == Coin::Refuse {
-            return Decision::refused(&refusal(format!(
-                "Insufficient stock for product {product_id} (random failure)"
-            )));
+            return refused_by_coin(product_id);
         }
         match self.stock.take(product_id.as_str(), *quantity) {
             Ok(remaining_quantity) => {
                 self.moved(new.transaction_id, Kind::Decrement, Cow::Borrowed(product_id.as_str()), *quantity);
-                Decision::done(&DecreaseReply {
-                    status: "success".to_owned(),
-                    message: "Inventory decreased successfully".to_owned(),
-                    product_id: product_id.clone(),
-                    remaining_quantity,
-                })
+                decreased(product_id, remaining_quantity)
             }
             Err(stock::Insufficient { available }) => Decision::refused(&refusal(format!(
                 "Insufficient stock for product {product_id}. Available: {available}, requested: {quantity}"
@@ -197,6 +242,19 @@ impl<'a> Batch<'a> {
     }
 }
 
+fn decreased(product_id: &ProductId, remaining_quantity: i32) -> Decision {
+    Decision::done(&DecreaseReply {
+        status: "success".to_owned(),
+        message: "Inventory decreased successfully".to_owned(),
+        product_id: product_id.clone(),
+        remaining_quantity,
+    })
+}
+
+fn refused_by_coin(product_id: &ProductId) -> Decision {
+    Decision::refused(&refusal(format!("Insufficient stock for product {product_id} (random failure)")))
+}
+
 fn refusal(message: String) -> StockRefused {
     StockRefused { status: "error".to_owned(), message }
 }
@@ -210,7 +268,7 @@ impl Service for Inventory {
     }
 
     fn writer(settings: &Settings) -> JournaledWriter<Inventory> {
-        JournaledWriter::new(Inventory { initial_stock: settings.inventory.initial_stock })
+        JournaledWriter::new(Inventory { initial_stock: settings.inventory.initial_stock, seen: Seen::default() })
     }
 
     fn assemble(parts: Parts<'_, JournaledWriter<Inventory>>) -> Assembly {

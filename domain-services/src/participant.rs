@@ -29,6 +29,7 @@ use std::future::Future;
 use common::{
     db::{Connection, Parameter},
     faults::Coin,
+    group_commit::Try,
     ids::TransactionId,
 };
 use serde::Serialize;
@@ -76,6 +77,8 @@ pub(crate) trait Action: Clone + Send + Sync + 'static {
 pub(crate) struct Work<'a, A> {
     pub(crate) actions: Vec<NewAction<'a, A>>,
     pub(crate) compensations: Vec<NewCompensation<'a>>,
+    /// Whether it was tried before, in a transaction that was rolled back for a lost race.
+    pub(crate) attempt: Try,
 }
 
 /// An action to decide.

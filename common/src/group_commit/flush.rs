@@ -131,8 +131,8 @@ async fn write<W: BatchWriter>(shared: &Shared<W>, items: &[W::Item]) -> Ended<W
         match transaction(shared, items, attempt).await {
             Ended::Refused(error) if lost_a_race(&error) && repeats < MAX_REPEATS => {
                 debug!(writer = shared.name, reason = %describe(&error), "a batch is repeated");
-                // A unique key that is taken is taken by somebody who has committed: there is nobody to wait for.
-                if attempt == Try::Again || error.code() != Some(&SqlState::UNIQUE_VIOLATION) {
+                // Whoever took a unique key, or what a statement relied on, has committed: there is nobody to wait for.
+                if attempt == Try::Again || error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED) {
                     let wait_ms = rand::rng().random_range(0..=REPEAT_JITTER_MS);
                     sleep(Duration::from_millis(wait_ms)).await;
                 }

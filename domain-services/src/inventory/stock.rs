@@ -75,6 +75,11 @@ impl Stock {
         Ok(sum)
     }
 
+    /// Returns what there is now of each product.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, i32)> {
+        self.products.iter().map(|(product_id, shelf)| (product_id.as_str(), shelf.now))
+    }
+
     /// Returns what there is now of each product whose quantity changed, sorted by product.
     pub(super) fn changed(&self) -> (Vec<String>, Vec<i32>) {
         let changed = self.products.iter().filter(|(_, shelf)| shelf.before != shelf.now);

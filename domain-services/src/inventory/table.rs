@@ -1,7 +1,7 @@
 //! The tables `inventory_inventory` and `stock_movement`.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use common::{
     db::{Connection, Parameter},
@@ -38,6 +38,36 @@ pub(super) const STORE_AND_RECORD: &str = concat!(
     record!("j.reply", "")
 );
 
+/// Takes what a batch wants, if all of it is there, with its movements and the journal. What an item is answered holds how
+/// much is left behind it: 0 stands for that, and is replaced by what is left in the end and what items behind it took.
+pub(super) const TAKE_AND_RECORD: &str = concat!(
+    "with ",
+    journal_rows!(),
+    ", taken as (
+        update inventory_inventory as kept
+           set quantity = kept.quantity - wanted.quantity, last_updated = clock_timestamp()
+          from unnest($12::varchar[], $13::integer[]) as wanted (product_id, quantity)
+         where kept.product_id = wanted.product_id and kept.quantity >= wanted.quantity
+        returning kept.product_id, kept.quantity),
+    move as (
+        select * from unnest($14::varchar[], $15::varchar[], $16::integer[], $17::integer[])
+                   as move (transaction_id, product_id, quantity, taken_behind)),
+    moved as (
+        insert into stock_movement (transaction_id, kind, product_id, quantity)
+        select transaction_id, 'decrement', product_id, quantity from move)
+    ",
+    // A quote inside of a text of the reply has a backslash before it, so that no product's id is taken for the number.
+    record!(
+        r#"coalesce(replace(j.reply, '"remaining_quantity":0',
+                            '"remaining_quantity":' || taken.quantity + move.taken_behind), j.reply)"#,
+        "join (select stock_must_be_there((select count(*) from taken) = cardinality($12::varchar[])) as is_there) as all_stock
+              on all_stock.is_there
+         left join move on move.transaction_id = j.transaction_id
+         left join taken on taken.product_id = move.product_id"
+    ),
+    " returning transaction_id, operation, reply"
+);
+
 const TAKEN: &str = "\
     select transaction_id, product_id, quantity from stock_movement
      where kind = 'decrement' and transaction_id = any($1::varchar[])";
@@ -68,6 +98,15 @@ impl Kind {
             Self::Restock => "restock",
         }
     }
+}
+
+/// Stock that a batch takes without having looked.
+pub(super) struct Take<'a> {
+    pub(super) transaction_id: &'a TransactionId,
+    pub(super) product_id: &'a str,
+    pub(super) quantity: i32,
+    /// What the batch takes of that product, this included, up to here.
+    pub(super) taken_up_to_it: i32,
 }
 
 /// What a transaction took.
@@ -109,6 +148,23 @@ pub(super) fn changes<'a>(stock: &Stock, movements: Vec<Movement<'a>>) -> Vec<Pa
         Box::new(kinds),
         Box::new(product_ids),
         Box::new(quantities),
+    ]
+}
+
+/// Returns the parameters of [`TAKE_AND_RECORD`] behind those of the journal.
+pub(super) fn takes<'a>(wanted: &BTreeMap<&'a str, i32>, takes: Vec<Take<'a>>) -> Vec<Parameter<'a>> {
+    let (products, totals): (Vec<&str>, Vec<i32>) = wanted.iter().map(|(product, total)| (*product, *total)).unzip();
+    let transaction_ids: Vec<&str> = takes.iter().map(|take| take.transaction_id.as_str()).collect();
+    let product_ids: Vec<&str> = takes.iter().map(|take| take.product_id).collect();
+    let quantities: Vec<i32> = takes.iter().map(|take| take.quantity).collect();
+    let taken_behind: Vec<i32> = takes.iter().map(|take| wanted[take.product_id] - take.taken_up_to_it).collect();
+    vec![
+        Box::new(products),
+        Box::new(totals),
+        Box::new(transaction_ids),
+        Box::new(product_ids),
+        Box::new(quantities),
+        Box::new(taken_behind),
     ]
 }
 

@@ -97,9 +97,10 @@ impl<P: Participant> JournaledWriter<P> {
         &self,
         connection: &mut Connection,
         new: &NewItems<'_, P::Action>,
+        attempt: Try,
         settled: &mut [Option<Settled>],
     ) -> Result<(), BatchError> {
-        let work = new.work();
+        let work = new.work(attempt);
         let Decisions { actions, compensations, effect } = self.participant.perform(connection, &work).await?;
         let mut rows = Vec::with_capacity(new.actions.len() + 2 * new.compensations.len());
         let mut decided: Vec<(usize, &TransactionId, &'static str, Decision)> = Vec::with_capacity(rows.capacity());
@@ -191,7 +192,7 @@ impl<P: Participant> BatchWriter for JournaledWriter<P> {
         let journal = Journal::look_up(connection, unsure.map(|item| &item.transaction_id)).await?;
         let (new, mut settled) = sort_out::<P>(&journal, items);
         if !new.is_empty() {
-            self.decide(connection, &new, &mut settled).await?;
+            self.decide(connection, &new, attempt, &mut settled).await?;
             self.explain(connection, &new, &mut settled).await?;
         }
         Ok(settled.into_iter().map(|settled| settled.unwrap_or(Settled::Unexplained)).collect())
@@ -223,7 +224,7 @@ impl<'a, A> NewItems<'a, A> {
         self.actions.is_empty() && self.compensations.is_empty()
     }
 
-    fn work(&self) -> Work<'a, A> {
+    fn work(&self, attempt: Try) -> Work<'a, A> {
         let actions = self.actions.iter().map(|new| NewAction {
             transaction_id: &new.item.transaction_id,
             action: new.action,
@@ -233,7 +234,7 @@ impl<'a, A> NewItems<'a, A> {
             .compensations
             .iter()
             .map(|new| NewCompensation { transaction_id: &new.item.transaction_id, action: new.action });
-        Work { actions: actions.collect(), compensations: compensations.collect() }
+        Work { actions: actions.collect(), compensations: compensations.collect(), attempt }
     }
 }
 

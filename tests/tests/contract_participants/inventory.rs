@@ -72,6 +72,49 @@ async fn the_last_item_can_be_taken_and_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_another_replica_took_meanwhile_is_not_sold_again() {
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        stack.add_replica("inventory").await;
+        let replicas = stack.addresses_of("inventory");
+        let decrease_at = async |replica: usize, quantity: i32| {
+            let request = stack.request_at(Method::POST, replicas[replica], "/inventory/decrease/");
+            send(with_json(request, json!({ "product_id": "1", "quantity": quantity }))).await
+        };
+        // It has seen 99 now, and goes by that until it turns out to be wrong.
+        decrease_at(0, 1).await.expect(200);
+        decrease_at(1, 95).await.expect(200);
+        let short = decrease_at(0, 5).await.expect(409).json();
+        assert_eq!(short["message"], "Insufficient stock for product 1. Available: 4, requested: 5");
+        assert_eq!(decrease_at(0, 3).await.expect(200).json()["remaining_quantity"], 1);
+        assert_eq!(decrease_at(1, 1).await.expect(200).json()["remaining_quantity"], 0);
+        assert_eq!(quantity(stack, "1").await, 0);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_of_many_at_once_is_told_what_is_left_behind_it() {
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        let take = async |product: &str, quantity: i32| {
+            let answer = decrease(stack, json!({ "product_id": product, "quantity": quantity })).await.expect(200);
+            answer.json()["remaining_quantity"].as_i64().expect("a number")
+        };
+        assert_eq!((take("1", 1).await, take("2", 2).await), (99, 98));
+        let (ones, twos) = futures::join!(
+            futures::future::join_all((0..40).map(|_| take("1", 1))),
+            futures::future::join_all((0..40).map(|_| take("2", 2))),
+        );
+        let sorted = |mut left: Vec<i64>| {
+            left.sort_unstable();
+            left
+        };
+        assert_eq!(sorted(ones), (59..99).collect::<Vec<_>>());
+        assert_eq!(sorted(twos), (9..49).map(|half| 2 * half).collect::<Vec<_>>());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn stock_that_is_given_back_can_be_taken_again() {
     with_stack(StackOptions::default(), async |stack: &Stack| {
         let id = new_transaction();
