@@ -9,6 +9,7 @@
 //! label of metrics), knows which methods a path has (`Allow`), and costs the same for the first and the last route.
 
 mod auth;
+mod behind_others;
 mod body;
 mod cors;
 pub mod debug;
@@ -36,6 +37,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 pub use auth::outgoing_bearer;
+pub use behind_others::behind_others;
 pub use draining::Draining;
 pub use error::ApiError;
 pub use event_stream::{SseEvent, event_stream};

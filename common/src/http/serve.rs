@@ -34,7 +34,7 @@ use tracing::{debug, info, warn};
 use warp::filters::BoxedFilter;
 
 use super::{
-    Front, Response, filter, in_process,
+    Front, Response, behind_others, filter, in_process,
     rate_limit::Peer,
     transport_faults::{CutConnection, LostReply},
 };
@@ -184,7 +184,7 @@ impl Server {
                 deliver(response, &line)
             }
         });
-        tokio::spawn(async move {
+        tokio::spawn(behind_others(async move {
             let _place = place;
             let mut connection = pin!(protocol.serve_connection(TokioIo::new(stream), answer));
             let end = tokio::select! {
@@ -213,7 +213,7 @@ impl Server {
                 () = line.cut.notified() => {}
                 ended = connection.as_mut() => log(service, ended),
             }
-        });
+        }));
     }
 }
 

@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
+use common::http::behind_others;
 use common::http::in_process::{self, Lost};
 use common::reason::with_causes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -140,19 +141,32 @@ impl Connection {
         let stream = stream.map_err(|error| with_causes(&error))?;
         // Without it a small request may wait 40 ms for an acknowledgement. It can only fail where all else does too.
         let _ = stream.set_nodelay(true);
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        let (sender, connection) = http2::Builder::new(Gathering)
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| with_causes(&error))?;
-        tokio::spawn(async move {
+        tokio::spawn(behind_others(async move {
             if let Err(error) = connection.await {
                 debug!(%error, "a connection to a participant broke off");
             }
-        });
+        }));
         Ok(sender)
+    }
+}
+
+/// Runs the tasks of a connection, so that what many calls have to send is sent together.
+#[derive(Clone, Copy)]
+struct Gathering;
+
+impl<F> hyper::rt::Executor<F> for Gathering
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        tokio::spawn(behind_others(task));
     }
 }
 

@@ -1,0 +1,56 @@
+//! Connections that many share: what is written to them is gathered.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+/// Polls a future, whenever it is woken, behind everything that can run by then.
+///
+/// For the task of a connection: Tokio runs next what was woken last, so that each of a hundred answers that are ready at
+/// the same time would be written to the socket on its own. Behind the others it finds all of them, and one write takes
+/// them. Where nothing else can run it is polled at once.
+pub fn behind_others<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    let mut future = Box::pin(future);
+    let mut is_behind = false;
+    poll_fn(move |context| {
+        if !is_behind {
+            is_behind = true;
+            // A task that wakes itself goes to the end of the queue.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        is_behind = false;
+        future.as_mut().poll(context)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_ready_at_the_same_time_is_found_by_one_poll() {
+        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let polls = Arc::new(AtomicUsize::new(0));
+        let counted = polls.clone();
+        let connection = tokio::spawn(behind_others(async move {
+            let mut found = Vec::new();
+            while found.len() < 100 {
+                counted.fetch_add(1, Ordering::Relaxed);
+                receiver.recv_many(&mut found, 100).await;
+            }
+            found
+        }));
+        // All of them are ready to run before the first of them does.
+        for answer in 0..100 {
+            let sender = sender.clone();
+            tokio::spawn(async move { sender.send(answer) });
+        }
+        assert_eq!(connection.await.expect("no panic"), (0..100).collect::<Vec<_>>());
+        assert!(polls.load(Ordering::Relaxed) <= 2, "{polls:?}");
+    }
+}
