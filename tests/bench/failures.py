@@ -16,4 +16,4 @@ def run(bench):
                 measure.warm_up(bench, system)
                 runs[name].append(measure.sagas(bench, system, CONNECTIONS))
                 print(report.line(f"{name} refused", runs[name][-1]), flush=True)
-    return {name: measure.medians(found) for name, found in runs.items()}
+    return measure.pairs(runs, "half", "none")

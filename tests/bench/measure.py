@@ -60,3 +60,14 @@ def medians(runs):
     if isinstance(first, dict):
         return {name: medians([run[name] for run in runs]) for name in first}
     return {"median": statistics.median(runs), "min": min(runs), "max": max(runs)}
+
+
+def share(measured, compared):
+    """A ratio, or nothing where there is nothing to compare with: a measurement that was too short to see one end."""
+    return measured / compared if compared else float("nan")
+
+
+def pairs(runs, name, compared_with):
+    """The medians of runs that took turns, and the rate of one against the other's in the same turn."""
+    ratios = [share(one["per_s"], other["per_s"]) for one, other in zip(runs[name], runs[compared_with], strict=True)]
+    return {kind: medians(found) for kind, found in runs.items()} | {"ratio": medians(ratios)}

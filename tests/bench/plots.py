@@ -46,8 +46,10 @@ def throughput(results):
         lines(latency, points, "p50_us", 1e-3, label=f"{layout}, p50")
         lines(latency, points, "p99_us", 1e-3, label=f"{layout}, p99", linestyle="--")
         lines(cpu, points, "cpu_ms_all", label=layout)
-    rows = results["throughput"]["durable_inserts"][64]["rows_per_s"]["median"]
-    rate.axhline(rows, color="grey", linestyle=":", label="pgbench, one durable row each")
+    inserts = results["throughput"]["durable_inserts"]
+    if 64 in inserts:
+        rows = inserts[64]["rows_per_s"]["median"]
+        rate.axhline(rows, color="grey", linestyle=":", label="pgbench, one durable row each")
     for axes, title in [(rate, "sagas a second"), (latency, "milliseconds"), (cpu, "CPU ms a saga, PostgreSQL included")]:
         axes.set_xscale("log", base=2)
         places = [int(place) for place in next(iter(found.values()))]

@@ -1,5 +1,6 @@
 """A PostgreSQL of our own, as it comes (fsync and synchronous_commit on), with room for the connections of five services."""
 
+import contextlib
 import os
 import pathlib
 import pwd
@@ -15,10 +16,17 @@ DATABASES = ["ms_orchestrator", "ms_catalog", "ms_payments", "ms_inventory", "ms
 SETTINGS = {"max_connections": "300", "max_wal_size": "'8GB'", "checkpoint_timeout": "'30min'", "shared_buffers": "'256MB'"}
 
 
+def free_ports(count):
+    """So many ports, all of them different: each is held until the last one is found."""
+    with contextlib.ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_ports(1)[0]
 
 
 def programs():

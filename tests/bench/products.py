@@ -21,4 +21,4 @@ def run(bench):
                 measure.warm_up(bench, system, products=products)
                 runs[name].append(measure.sagas(bench, system, CONNECTIONS, products=products))
                 print(report.line(name, runs[name][-1]), flush=True)
-    return {name: measure.medians(found) for name, found in runs.items()}
+    return measure.pairs(runs, "one product", "many products")

@@ -6,7 +6,7 @@ import subprocess
 import time
 import urllib.request
 
-from postgres import free_port
+from postgres import free_port, free_ports
 
 SERVICES = ["catalog", "payments", "inventory", "purchases", "orchestrator"]
 START_S = 60
@@ -17,7 +17,7 @@ class System:
 
     def __init__(self, bench, layout, settings):
         self.bench = bench
-        self.ports = {service: free_port() for service in SERVICES}
+        self.ports = dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True))
         self.processes = {}
         self.layout = layout
         # Settings that a developer has for himself are not measured.

@@ -6,24 +6,35 @@ import report
 
 LAYOUTS = ["one process", "five processes"]
 
+# What so many connections are compared with: pgbench with so many clients, just before and just after. The machine's
+# speed changes within minutes, by more than what a change of the program makes.
+PGBENCH_CLIENTS = {1: 1, 256: 64}
+# Short: a disk may slow down after some ten thousand flushes in a row, and would then be slow for what comes behind.
+PGBENCH_S = 2
+
 
 def run(bench):
     runs = {layout: {connections: [] for connections in bench.connections} for layout in LAYOUTS}
     memory, starts = {layout: [] for layout in LAYOUTS}, {layout: [] for layout in LAYOUTS}
-    inserts, health = {1: [], 64: []}, []
+    inserts, health, ratios = {clients: [] for clients in PGBENCH_CLIENTS.values()}, [], []
     for _ in range(bench.runs):
-        for clients, found in inserts.items():
-            found.append(bench.postgres.durable_inserts(clients, bench.seconds))
+        ratios.append({})
         for layout in LAYOUTS:
             with bench.system(layout) as system:
                 measure.warm_up(bench, system)
                 for connections in bench.connections:
-                    figures = measure.sagas(bench, system, connections)
+                    figures, around = beside_pgbench(bench, system, connections)
+                    for clients, found in around.items():
+                        inserts[clients] += found
+                        ratios[-1] |= compared(layout, connections, figures, found)
                     print(report.line(f"{layout}, {connections} connections", figures), flush=True)
                     runs[layout][connections].append(figures)
                 memory[layout].append(measure.peak_memory(system))
                 if layout == "one process":
                     health.append(bare_request(bench, system))
+                    if 256 in bench.connections:
+                        a_saga = runs[layout][256][-1]["cpu_ms_all"]
+                        ratios[-1]["cpu"] = measure.share(a_saga, health[-1]["cpu_ms"]["ecommerce"])
             # The data is there now: from the command to the first answer.
             with bench.system(layout, fresh=False) as system:
                 starts[layout].append(system.start_s)
@@ -34,11 +45,35 @@ def run(bench):
         },
         "peak_memory_bytes": {layout: measure.medians(found) for layout, found in memory.items()},
         "start_on_existing_data_s": {layout: measure.medians(found) for layout, found in starts.items()},
-        "durable_inserts": {clients: measure.medians(found) for clients, found in inserts.items()},
+        "durable_inserts": {clients: measure.medians(found) for clients, found in inserts.items() if found},
         "health_at_64": measure.medians(health),
+        "ratios": measure.medians(ratios),
     }
     print(report.throughput(results))
     return results
+
+
+def beside_pgbench(bench, system, connections):
+    """The figures of so many connections, and pgbench's before and after: by its clients, or nothing where none compares."""
+    clients = PGBENCH_CLIENTS.get(connections)
+    if not clients:
+        return measure.sagas(bench, system, connections), {}
+    before = bench.postgres.durable_inserts(clients, PGBENCH_S)
+    # The first purchases after that would be those of a system that has lain idle, and of a disk that is still busy.
+    measure.warm_up(bench, system, connections)
+    figures = measure.sagas(bench, system, connections)
+    return figures, {clients: [before, bench.postgres.durable_inserts(clients, PGBENCH_S)]}
+
+
+def compared(layout, connections, figures, inserts):
+    """Ratios to what pgbench did around it."""
+    mean = {name: sum(one[name] for one in inserts) / len(inserts) for name in inserts[0]}
+    if connections == 1:
+        return {f"latency, {layout}": measure.share(figures["p50_us"] / 1e3, mean["latency_ms"])}
+    return {
+        f"throughput, {layout}": measure.share(figures["per_s"], mean["rows_per_s"]),
+        f"tail, {layout}": measure.share(figures["p99_us"], figures["p50_us"]),
+    }
 
 
 def bare_request(bench, system):
