@@ -123,6 +123,7 @@ fn a_server_and_its_launcher_killed_together_leave_nothing_in_the_way() {
     // Its process stays a zombie, since this process lives and never asks how its child ended.
     server.leave_running();
     kill(pid);
+    support::wait_until("the server is dead", || !support::is_alive(pid));
     let server = EmbeddedPostgres::start(options(&folder)).unwrap();
     assert_ne!(server.pid(), pid);
     assert_eq!(ask(&server, "select x from t"), "kept");

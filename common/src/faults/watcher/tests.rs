@@ -47,6 +47,12 @@ impl Lab {
         fs::write(self.dir.join("lab.toml"), profile).expect("written");
     }
 
+    /// Writes it whole, so that nobody reads half of it.
+    fn replace(&self, profile: &str) {
+        fs::write(self.dir.join("lab.toml~"), profile).expect("written");
+        fs::rename(self.dir.join("lab.toml~"), self.dir.join("lab.toml")).expect("renamed");
+    }
+
     fn failure_rate(&self) -> f64 {
         self.dice.settings()["charge"].failure_rate
     }
@@ -123,8 +129,7 @@ async fn a_saved_file_is_taken_up_within_2_seconds() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_replaced_by_renaming_is_taken_up() {
     let lab = Lab::start(&rate(0.1)).await;
-    fs::write(lab.dir.join("lab.toml~"), rate(0.2)).expect("written");
-    fs::rename(lab.dir.join("lab.toml~"), lab.dir.join("lab.toml")).expect("renamed");
+    lab.replace(&rate(0.2));
     lab.until("new rate", |lab| lab.failure_rate() == 0.2).await;
 }
 
@@ -171,7 +176,7 @@ async fn a_change_through_debug_lasts_until_the_next_reload() {
     let lab = Lab::start(&rate(0.1)).await;
     lab.dice.apply_json(br#"{"charge": {"failure_rate": 0.8}}"#).expect("valid");
     // Same contents are no reload, neither by a poll nor by a restart of the watcher.
-    lab.write(&rate(0.1));
+    lab.replace(&rate(0.1));
     let source = ConfigSource { dir: Some(lab.dir.clone()), ..ConfigSource::embedded("lab") };
     let restarted = Lab::watch(source, lab.dice.clone(), lab.dir.clone()).await;
     restarted.look_twice().await;
