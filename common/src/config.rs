@@ -45,7 +45,7 @@ pub struct Settings {
     pub rate_limit: RateLimitSettings,
     /// Port, address and database of each of the five services, by name.
     pub services: BTreeMap<String, ServiceSettings>,
-    /// The threads of services.
+    /// The threads of a process.
     pub runtime: RuntimeSettings,
     /// PostgreSQL.
     pub database: DatabaseSettings,

@@ -18,7 +18,7 @@ const MAX_KEEP_MS: i64 = 365 * MAX_MS;
 const MAX_RETENTION_DAYS: i64 = 36_500;
 /// The largest count that any setting may ask for; it fits all types in use.
 const MAX_COUNT: i64 = 1_000_000_000;
-/// As many threads as a service may be given.
+/// As many threads as the services of a process may be given.
 const MAX_THREADS: i64 = 1_024;
 /// The largest body that a service may be told to hold in memory.
 const MAX_BODY_BYTES: i64 = 16 * 1024 * 1024;

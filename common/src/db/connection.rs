@@ -292,7 +292,7 @@ fn taken<F>(mut rows: Pin<&mut MaybeDone<F>>) -> Result<Vec<Vec<Row>>, Error>
 where
     F: Future<Output = Result<Vec<Vec<Row>>, Error>>,
 {
-    rows.as_mut().take_output().unwrap_or_else(|| Err(Error::__private_api_timeout()))
+    rows.as_mut().take_output().unwrap_or_else(|| Err(no_answer()))
 }
 
 /// What is said when no answer came in time: a machine that has vanished, or a server that was paused, never answers. The

@@ -4,8 +4,8 @@
 //! - before `commit` was sent, nothing is written;
 //! - a statement that failed, or a `commit` that was refused, while the server went on serving: nothing is written. A
 //!   `commit` that was sent behind a statement that failed ends as a rollback;
-//! - any other error once `commit` was sent, and any error after it: in doubt. So is an error of `begin`, since the statement behind it is sent without
-//!   waiting and may then have run, and committed, on its own.
+//! - any other error once `commit` was sent, and any error after it: in doubt. So is an error of `begin`, since the
+//!   statement behind it is sent without waiting and may then have run, and committed, on its own.
 
 use std::ops::Range;
 use std::sync::Arc;

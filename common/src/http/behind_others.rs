@@ -32,25 +32,34 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
+    /// On a worker of the runtime, where what was woken last runs next.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn what_is_ready_at_the_same_time_is_found_by_one_poll() {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         let polls = Arc::new(AtomicUsize::new(0));
-        let counted = polls.clone();
-        let connection = tokio::spawn(behind_others(async move {
-            let mut found = Vec::new();
-            while found.len() < 100 {
-                counted.fetch_add(1, Ordering::Relaxed);
-                receiver.recv_many(&mut found, 100).await;
+        let (counted, waiting) = (polls.clone(), polls.clone());
+        let found = tokio::spawn(async move {
+            let connection = tokio::spawn(behind_others(async move {
+                let mut found = Vec::new();
+                while found.len() < 100 {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    receiver.recv_many(&mut found, 100).await;
+                }
+                found
+            }));
+            while waiting.load(Ordering::Relaxed) == 0 {
+                tokio::task::yield_now().await;
             }
-            found
-        }));
-        // All of them are ready to run before the first of them does.
-        for answer in 0..100 {
-            let sender = sender.clone();
-            tokio::spawn(async move { sender.send(answer) });
-        }
-        assert_eq!(connection.await.expect("no panic"), (0..100).collect::<Vec<_>>());
+            // All of them are ready to run before the first of them does.
+            for answer in 0..100 {
+                let sender = sender.clone();
+                tokio::spawn(async move { sender.send(answer) });
+            }
+            connection.await.expect("no panic")
+        });
+        let mut found = found.await.expect("no panic");
+        found.sort_unstable();
+        assert_eq!(found, (0..100).collect::<Vec<_>>());
         assert!(polls.load(Ordering::Relaxed) <= 2, "{polls:?}");
     }
 }

@@ -5,7 +5,7 @@
 //! ```
 //! A front that serves is known here by the address that it listens on, until it is told to stop, unless
 //! `participants.in_process` is off. Whoever calls a loopback address that is known calls a service of its own process:
-//! nobody else can listen there. The handler is run by its caller; what it asks its actors for is done by their threads.
+//! nobody else can listen there. The handler is run by its caller's task.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

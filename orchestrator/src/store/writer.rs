@@ -6,23 +6,23 @@
 //! awaits come first in a transaction: they are older than any write of their saga that shares it.
 
 mod columns;
+mod verdict;
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use common::db::{Bound, Connection};
 use common::group_commit::{BatchError, BatchWriter, Try};
 use common::http::TraceContext;
 use common::traces::Tracer;
-use uuid::Uuid;
 
 use self::columns::{BeginColumns, ChangeColumns};
+use self::verdict::{key_of, verdicts};
 use crate::saga::{SagaId, trace};
 use crate::store::Owner;
 use crate::store::events::{NewSteps, insert_steps};
-use crate::store::reader::{parse_direction, parse_status};
-use crate::store::record::{Change, LogItem, LogWrite, RowState, WriteReport, judge};
+use crate::store::record::{Change, LogItem, LogWrite, WriteReport};
 
 // A begin needs a live lease of the process that writes it; the order of the rows is the caller's (by user and key), so
 // that two nodes never wait for each other in a circle.
@@ -89,16 +89,6 @@ const CHANGE: &str = "
     where c.changes is not null
       and case when c.may_be_told then c.status <> (select was.status from saga was where was.id = c.id) else true end)
     select id, cancel_requested from changed";
-
-const ROWS: &str = "
-    select id, owner_incarnation, epoch, status, direction, ended_at is not null, cancel_requested_at is not null,
-           begin_nonce
-    from saga where id = any($1)";
-
-const KEY_HOLDERS: &str = "
-    select s.id, s.user_id, s.idempotency_key
-    from saga s join unnest($1::text[], $2::text[]) as i(user_id, key)
-      on s.user_id = i.user_id and s.idempotency_key = i.key";
 
 /// Writes batches of [`LogWrite`]s for one owner.
 pub struct SagaLogWriter {
@@ -191,7 +181,7 @@ impl SagaLogWriter {
             items.iter().filter(|item| !written.contains_key(&item.saga_id)).copied().collect();
         let mut judged = match missing.is_empty() {
             true => HashMap::new(),
-            false => self.judge(connection, &missing).await?,
+            false => verdicts(connection, self.owner.incarnation, &missing).await?,
         };
         let report = |item: &&LogWrite| match written.get(&item.saga_id) {
             Some(&cancel_requested) => WriteReport::Durable { cancel_requested },
@@ -253,68 +243,6 @@ impl SagaLogWriter {
             .with(c.changes)
             .with(c.tells_status)
     }
-
-    /// Says of items that changed nothing why.
-    async fn judge(
-        &self,
-        connection: &mut Connection,
-        items: &[&LogWrite],
-    ) -> Result<HashMap<SagaId, WriteReport>, BatchError> {
-        let ids: Vec<Uuid> = items.iter().map(|item| item.saga_id.0).collect();
-        let rows: HashMap<Uuid, RowState> = connection
-            .query(ROWS, &[&ids])
-            .await?
-            .iter()
-            .map(|row| {
-                let state = RowState {
-                    owner_incarnation: row.get(1),
-                    epoch: row.get(2),
-                    status: parse_status(row.get(3)),
-                    direction: parse_direction(row.get(4)),
-                    ended: row.get(5),
-                    cancel_requested: row.get(6),
-                    begin_nonce: row.get(7),
-                };
-                (row.get(0), state)
-            })
-            .collect();
-        let holders = key_holders(connection, items, &rows).await?;
-        let judged = items.iter().map(|item| {
-            let report = match (rows.get(&item.saga_id.0), key_of(item).and_then(|key| holders.get(&key))) {
-                (None, Some(&holder)) => WriteReport::KeyHeld(holder),
-                (row, _) => judge(item, self.owner.incarnation, row),
-            };
-            (item.saga_id, report)
-        });
-        Ok(judged.collect())
-    }
-}
-
-type UserAndKey = (String, String);
-
-fn key_of(item: &LogWrite) -> Option<UserAndKey> {
-    match &item.change {
-        Change::Begin { saga, .. } => {
-            saga.key.as_ref().map(|key| (saga.order.user_id.as_str().to_owned(), key.key.clone()))
-        }
-        _ => None,
-    }
-}
-
-/// Finds who holds the keys of begins whose own row is not there.
-async fn key_holders(
-    connection: &mut Connection,
-    items: &[&LogWrite],
-    rows: &HashMap<Uuid, RowState>,
-) -> Result<HashMap<UserAndKey, SagaId>, BatchError> {
-    let wanted: HashSet<UserAndKey> =
-        items.iter().filter(|item| !rows.contains_key(&item.saga_id.0)).filter_map(|item| key_of(item)).collect();
-    if wanted.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let (users, keys): (Vec<String>, Vec<String>) = wanted.into_iter().unzip();
-    let found = connection.query(KEY_HOLDERS, &[&users, &keys]).await?;
-    Ok(found.iter().map(|row| ((row.get(1), row.get(2)), SagaId(row.get(0)))).collect())
 }
 
 fn sort_key(item: &LogWrite) -> (String, String, SagaId) {

@@ -1,0 +1,85 @@
+//! Why writes changed nothing: asked behind the commit, by the rows that are there.
+
+use std::collections::{HashMap, HashSet};
+
+use common::db::Connection;
+use common::group_commit::BatchError;
+use uuid::Uuid;
+
+use crate::saga::SagaId;
+use crate::store::reader::{parse_direction, parse_status};
+use crate::store::record::{Change, LogWrite, RowState, WriteReport, judge};
+
+const ROWS: &str = "
+    select id, owner_incarnation, epoch, status, direction, ended_at is not null, cancel_requested_at is not null,
+           begin_nonce
+    from saga where id = any($1)";
+
+const KEY_HOLDERS: &str = "
+    select s.id, s.user_id, s.idempotency_key
+    from saga s join unnest($1::text[], $2::text[]) as i(user_id, key)
+      on s.user_id = i.user_id and s.idempotency_key = i.key";
+
+/// Says of items that changed nothing why.
+pub(super) async fn verdicts(
+    connection: &mut Connection,
+    incarnation: Uuid,
+    items: &[&LogWrite],
+) -> Result<HashMap<SagaId, WriteReport>, BatchError> {
+    let ids: Vec<Uuid> = items.iter().map(|item| item.saga_id.0).collect();
+    let rows: HashMap<Uuid, RowState> = connection
+        .query(ROWS, &[&ids])
+        .await?
+        .iter()
+        .map(|row| {
+            let state = RowState {
+                owner_incarnation: row.get(1),
+                epoch: row.get(2),
+                status: parse_status(row.get(3)),
+                direction: parse_direction(row.get(4)),
+                ended: row.get(5),
+                cancel_requested: row.get(6),
+                begin_nonce: row.get(7),
+            };
+            (row.get(0), state)
+        })
+        .collect();
+    let holders = key_holders(connection, items, &rows).await?;
+    let judged = items.iter().map(|item| {
+        let report = match (rows.get(&item.saga_id.0), key_of(item).and_then(|key| holders.get(&key))) {
+            (None, Some(&holder)) => WriteReport::KeyHeld(holder),
+            (row, _) => judge(item, incarnation, row),
+        };
+        (item.saga_id, report)
+    });
+    Ok(judged.collect())
+}
+
+/// A user, and a key of theirs.
+type UserAndKey = (String, String);
+
+/// Returns the key that a write wants to hold.
+pub(super) fn key_of(item: &LogWrite) -> Option<UserAndKey> {
+    match &item.change {
+        Change::Begin { saga, .. } => {
+            saga.key.as_ref().map(|key| (saga.order.user_id.as_str().to_owned(), key.key.clone()))
+        }
+        _ => None,
+    }
+}
+
+/// Finds who holds the keys of begins whose own row is not there.
+async fn key_holders(
+    connection: &mut Connection,
+    items: &[&LogWrite],
+    rows: &HashMap<Uuid, RowState>,
+) -> Result<HashMap<UserAndKey, SagaId>, BatchError> {
+    let wanted: HashSet<UserAndKey> =
+        items.iter().filter(|item| !rows.contains_key(&item.saga_id.0)).filter_map(|item| key_of(item)).collect();
+    if wanted.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let (users, keys): (Vec<String>, Vec<String>) = wanted.into_iter().unzip();
+    let found = connection.query(KEY_HOLDERS, &[&users, &keys]).await?;
+    Ok(found.iter().map(|row| ((row.get(1), row.get(2)), SagaId(row.get(0)))).collect())
+}
