@@ -4,6 +4,7 @@
 //! A server is named by a URL of any database on it (`postgres://user:password@host:port/`, or with `?host=/folder` for
 //! a socket); each service then uses a database of its own there. Nothing here touches how durable a commit is.
 
+mod batch_statement;
 mod bound;
 mod connection;
 mod error;
@@ -23,6 +24,7 @@ use tokio_postgres::{Client, Config, NoTls};
 
 use crate::config::DatabaseSettings;
 
+pub use batch_statement::BatchStatement;
 pub use bound::{Bound, Parameter};
 pub use connection::Connection;
 pub(crate) use connection::{Commit, is_refusal};

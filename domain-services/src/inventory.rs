@@ -137,7 +137,7 @@ impl Inventory {
         if !self.seen.take(&wanted) {
             return None;
         }
-        let effect = Effect { sql: table::TAKE_AND_RECORD, parameters: table::takes(&wanted, takes) };
+        let effect = Effect { statement: &table::TAKE_AND_RECORD, parameters: table::takes(&wanted, takes) };
         Some(Decisions { actions: decisions, compensations: Vec::new(), effect })
     }
 
@@ -164,7 +164,7 @@ impl Inventory {
         let actions = work.actions.iter().map(|new| batch.change(new)).collect();
         self.seen.note(batch.stock.all());
         let parameters = table::changes(&batch.stock, batch.movements);
-        Ok(Decisions { actions, compensations, effect: Effect { sql: table::STORE_AND_RECORD, parameters } })
+        Ok(Decisions { actions, compensations, effect: Effect { statement: &table::STORE_AND_RECORD, parameters } })
     }
 }
 

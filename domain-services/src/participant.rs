@@ -27,7 +27,7 @@ pub(crate) mod step_journal;
 use std::future::Future;
 
 use common::{
-    db::{Connection, Parameter},
+    db::{BatchStatement, Connection, Parameter},
     faults::Coin,
     group_commit::Try,
     ids::TransactionId,
@@ -110,7 +110,7 @@ pub(crate) struct Decisions<'a> {
 /// It is made of [`step_journal::journal_rows!`] and [`step_journal::record!`]. It may return rows of transaction id,
 /// operation and reply: replies that hold something which is known only once it has run.
 pub(crate) struct Effect<'a> {
-    pub(crate) sql: &'static str,
+    pub(crate) statement: &'static BatchStatement,
     /// Those behind the journal's.
     pub(crate) parameters: Vec<Parameter<'a>>,
 }

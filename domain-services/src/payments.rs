@@ -86,7 +86,7 @@ impl Participant for Payments {
             Some(given_back) => Some(refund(new.transaction_id, Some(given_back))),
             None => nothing_to_refund(new),
         });
-        let effect = Effect { sql: table::CHARGE_AND_RECORD, parameters: table::charges(&work.actions) };
+        let effect = Effect { statement: &table::CHARGE_AND_RECORD, parameters: table::charges(&work.actions) };
         Ok(Decisions { actions: actions.collect(), compensations: compensations.collect(), effect })
     }
 

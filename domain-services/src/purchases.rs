@@ -78,7 +78,7 @@ impl Participant for Purchases {
     ) -> Result<Decisions<'a>, tokio_postgres::Error> {
         let accepted: Vec<&NewAction<'_, Purchase>> =
             work.actions.iter().filter(|new| new.coin == Coin::Accept).collect();
-        let effect = Effect { sql: table::CREATE_AND_RECORD, parameters: table::purchases(&accepted) };
+        let effect = Effect { statement: &table::CREATE_AND_RECORD, parameters: table::purchases(&accepted) };
         let cancelled = table::cancel(connection, &work.compensations).await?;
         let actions = work.actions.iter().map(|new| match new.coin {
             Coin::Accept => created(NUMBER_TO_COME, new),

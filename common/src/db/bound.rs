@@ -3,25 +3,56 @@
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
 
+use super::BatchStatement;
+
 /// A statement with its parameters, to be sent together with others.
 pub struct Bound<'a> {
-    pub(super) sql: &'static str,
+    text: Text,
     parameters: Vec<Parameter<'a>>,
 }
 
+enum Text {
+    Plain(&'static str),
+    OverRows(&'static BatchStatement),
+}
+
 /// A parameter that a statement owns.
-pub type Parameter<'a> = Box<dyn ToSql + Sync + Send + 'a>;
+pub struct Parameter<'a>(Kind<'a>);
+
+enum Kind<'a> {
+    Value(Box<dyn ToSql + Sync + Send + 'a>),
+    Column(Box<dyn Column + 'a>),
+}
+
+impl<'a> Parameter<'a> {
+    /// Makes a column of the rows of a [`BatchStatement`]: a value for each row.
+    pub fn column<T: ToSql + Sync + Send + 'a>(values: Vec<T>) -> Self {
+        Self(Kind::Column(Box::new(values)))
+    }
+}
 
 impl<'a> Bound<'a> {
     /// Starts with a statement that has no parameters yet.
     pub fn new(sql: &'static str) -> Self {
-        Self { sql, parameters: Vec::new() }
+        Self { text: Text::Plain(sql), parameters: Vec::new() }
+    }
+
+    /// Starts with a statement over rows that has no parameters yet.
+    pub fn over_rows(statement: &'static BatchStatement) -> Self {
+        Self { text: Text::OverRows(statement), parameters: Vec::new() }
     }
 
     /// Adds the next parameter.
     #[must_use]
     pub fn with(mut self, parameter: impl ToSql + Sync + Send + 'a) -> Self {
-        self.parameters.push(Box::new(parameter));
+        self.parameters.push(Parameter(Kind::Value(Box::new(parameter))));
+        self
+    }
+
+    /// Adds the next column of rows: a value for each row.
+    #[must_use]
+    pub fn column<T: ToSql + Sync + Send + 'a>(mut self, values: Vec<T>) -> Self {
+        self.parameters.push(Parameter::column(values));
         self
     }
 
@@ -32,10 +63,58 @@ impl<'a> Bound<'a> {
         self
     }
 
+    /// The text to prepare, in the form that fits the rows.
+    pub(super) fn sql(&self) -> &'static str {
+        match self.text {
+            Text::Plain(sql) => sql,
+            Text::OverRows(statement) => statement.form(self.is_of_one()),
+        }
+    }
+
     /// Sends it when it is first polled, and returns its rows.
     pub(super) async fn run(&self, client: &Client, prepared: &Statement) -> Result<Vec<Row>, Error> {
-        let parameters: Vec<&(dyn ToSql + Sync)> =
-            self.parameters.iter().map(|parameter| &**parameter as &(dyn ToSql + Sync)).collect();
+        let is_of_one = self.is_of_one();
+        let parameters: Vec<&(dyn ToSql + Sync)> = self
+            .parameters
+            .iter()
+            .map(|parameter| match &parameter.0 {
+                Kind::Value(value) => &**value as &(dyn ToSql + Sync),
+                Kind::Column(values) if is_of_one => values.only(),
+                Kind::Column(values) => values.all(),
+            })
+            .collect();
         client.query(prepared, &parameters).await
+    }
+
+    /// Tells whether this is a statement over rows, and of each kind of rows there is one.
+    fn is_of_one(&self) -> bool {
+        let is_one = |parameter: &Parameter<'_>| match &parameter.0 {
+            Kind::Value(_) => true,
+            Kind::Column(values) => values.len() == 1,
+        };
+        matches!(self.text, Text::OverRows(_)) && self.parameters.iter().all(is_one)
+    }
+}
+
+/// Values of one column.
+trait Column: Send + Sync {
+    fn len(&self) -> usize;
+    /// As an array.
+    fn all(&self) -> &(dyn ToSql + Sync);
+    /// The only one; not to be asked for where there are none.
+    fn only(&self) -> &(dyn ToSql + Sync);
+}
+
+impl<T: ToSql + Sync + Send> Column for Vec<T> {
+    fn len(&self) -> usize {
+        Vec::len(self)
+    }
+
+    fn all(&self) -> &(dyn ToSql + Sync) {
+        self
+    }
+
+    fn only(&self) -> &(dyn ToSql + Sync) {
+        &self[0]
     }
 }

@@ -171,7 +171,7 @@ impl Connection {
     pub async fn finish(&mut self, statements: &[Bound<'_>]) -> Result<Vec<Vec<Row>>, Error> {
         let mut prepared = None;
         if let [only] = statements {
-            prepared = Some(self.prepared(only.sql).await?);
+            prepared = Some(self.prepared(only.sql()).await?);
         }
         match (self.transaction, statements, prepared) {
             (Transaction::Wanted, [], _) => {
@@ -204,7 +204,7 @@ impl Connection {
     async fn run_all(&mut self, statements: &[Bound<'_>], commits: bool) -> Result<Vec<Vec<Row>>, Error> {
         let mut prepared = Vec::with_capacity(statements.len());
         for statement in statements {
-            prepared.push(self.prepared(statement.sql).await?.1);
+            prepared.push(self.prepared(statement.sql()).await?.1);
         }
         let client = self.client.clone();
         let rows = statements.iter().zip(&prepared).map(|(statement, prepared)| statement.run(&client, prepared));

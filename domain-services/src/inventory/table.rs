@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::LazyLock;
 
 use common::{
-    db::{Connection, Parameter},
+    db::{BatchStatement, Connection, Parameter},
     ids::{ProductId, TransactionId},
     wire,
 };
@@ -24,49 +25,54 @@ const ENSURE: &str = "\
 
 /// Writes the quantities that changed, and their movements for the auditor and for those that will be undone, with the
 /// journal.
-pub(super) const STORE_AND_RECORD: &str = concat!(
-    "with ",
-    journal_rows!(),
-    ", stored as (
+pub(super) static STORE_AND_RECORD: LazyLock<BatchStatement> = LazyLock::new(|| {
+    BatchStatement::new(concat!(
+        "with ",
+        journal_rows!(),
+        ", new as rows($12: product_id varchar, quantity integer),
+    move as rows($14: transaction_id varchar, kind varchar, product_id varchar, quantity integer),
+    stored as (
         update inventory_inventory as kept set quantity = new.quantity, last_updated = clock_timestamp()
-          from unnest($12::varchar[], $13::integer[]) as new (product_id, quantity)
+          from new
          where kept.product_id = new.product_id),
     moved as (
         insert into stock_movement (transaction_id, kind, product_id, quantity)
-        select * from unnest($14::varchar[], $15::varchar[], $16::varchar[], $17::integer[]))
+        select transaction_id, kind, product_id, quantity from move)
     ",
-    record!("j.reply", "")
-);
+        record!("j.reply", "")
+    ))
+});
 
 /// Takes what a batch wants, if all of it is there, with its movements and the journal. What an item is answered holds how
 /// much is left behind it: 0 stands for that, and is replaced by what is left in the end and what items behind it took.
-pub(super) const TAKE_AND_RECORD: &str = concat!(
-    "with ",
-    journal_rows!(),
-    ", taken as (
+pub(super) static TAKE_AND_RECORD: LazyLock<BatchStatement> = LazyLock::new(|| {
+    BatchStatement::new(concat!(
+        "with ",
+        journal_rows!(),
+        ", wanted as rows($12: product_id varchar, quantity integer),
+    move as rows($14: transaction_id varchar, product_id varchar, quantity integer, taken_behind integer),
+    taken as (
         update inventory_inventory as kept
            set quantity = kept.quantity - wanted.quantity, last_updated = clock_timestamp()
-          from unnest($12::varchar[], $13::integer[]) as wanted (product_id, quantity)
+          from wanted
          where kept.product_id = wanted.product_id and kept.quantity >= wanted.quantity
         returning kept.product_id, kept.quantity),
-    move as (
-        select * from unnest($14::varchar[], $15::varchar[], $16::integer[], $17::integer[])
-                   as move (transaction_id, product_id, quantity, taken_behind)),
     moved as (
         insert into stock_movement (transaction_id, kind, product_id, quantity)
         select transaction_id, 'decrement', product_id, quantity from move)
     ",
-    // A quote inside of a text of the reply has a backslash before it, so that no product's id is taken for the number.
-    record!(
+        // A quote inside of a text of the reply has a backslash before it, so that no product's id is taken for the number.
+        record!(
         r#"coalesce(replace(j.reply, '"remaining_quantity":0',
                             '"remaining_quantity":' || taken.quantity + move.taken_behind), j.reply)"#,
-        "join (select stock_must_be_there((select count(*) from taken) = cardinality($12::varchar[])) as is_there) as all_stock
-              on all_stock.is_there
+        "join (select stock_must_be_there((select count(*) from taken) = (select count(*) from wanted)) as is_there)
+              as all_stock on all_stock.is_there
          left join move on move.transaction_id = j.transaction_id
          left join taken on taken.product_id = move.product_id"
     ),
-    " returning transaction_id, operation, reply"
-);
+        " returning transaction_id, operation, reply"
+    ))
+});
 
 const TAKEN: &str = "\
     select transaction_id, product_id, quantity from stock_movement
@@ -142,12 +148,12 @@ pub(super) fn changes<'a>(stock: &Stock, movements: Vec<Movement<'a>>) -> Vec<Pa
     let quantities: Vec<i32> = movements.iter().map(|movement| movement.quantity).collect();
     let product_ids: Vec<Cow<'_, str>> = movements.into_iter().map(|movement| movement.product_id).collect();
     vec![
-        Box::new(changed),
-        Box::new(now),
-        Box::new(transaction_ids),
-        Box::new(kinds),
-        Box::new(product_ids),
-        Box::new(quantities),
+        Parameter::column(changed),
+        Parameter::column(now),
+        Parameter::column(transaction_ids),
+        Parameter::column(kinds),
+        Parameter::column(product_ids),
+        Parameter::column(quantities),
     ]
 }
 
@@ -159,12 +165,12 @@ pub(super) fn takes<'a>(wanted: &BTreeMap<&'a str, i32>, takes: Vec<Take<'a>>) -
     let quantities: Vec<i32> = takes.iter().map(|take| take.quantity).collect();
     let taken_behind: Vec<i32> = takes.iter().map(|take| wanted[take.product_id] - take.taken_up_to_it).collect();
     vec![
-        Box::new(products),
-        Box::new(totals),
-        Box::new(transaction_ids),
-        Box::new(product_ids),
-        Box::new(quantities),
-        Box::new(taken_behind),
+        Parameter::column(products),
+        Parameter::column(totals),
+        Parameter::column(transaction_ids),
+        Parameter::column(product_ids),
+        Parameter::column(quantities),
+        Parameter::column(taken_behind),
     ]
 }
 

@@ -126,7 +126,7 @@ impl<P: Participant> JournaledWriter<P> {
         if rows.is_empty() {
             return Ok(());
         }
-        let statement = [bind(effect.sql, rows).with_all(effect.parameters)];
+        let statement = [bind(effect, rows)];
         let told = match is_all_explained {
             true => connection.finish(&statement).await?,
             // There is something left to look at.

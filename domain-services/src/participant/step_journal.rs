@@ -11,7 +11,7 @@ use common::{
 };
 
 use super::{
-    Decision, Participant,
+    Decision, Effect, Participant,
     journal::{Found, Recorded},
     ledger::Item,
 };
@@ -100,15 +100,14 @@ impl Journal {
     }
 }
 
-/// The journal rows of a batch, as the statement sees them that does the work of the batch: a participant puts it together
-/// of `with`, this, what it does to its own tables, and [`record!`]. Their parameters are $1 to $11, its own follow.
+/// The journal rows of a batch, as the statement sees them that does the work of the batch: a participant puts a
+/// [`BatchStatement`] together of `with`, this, what it does to its own tables, and [`record!`]. Their parameters are $1 to
+/// $11, its own follow.
 macro_rules! journal_rows {
     () => {
-        "journal as (
-            select * from unnest($1::varchar[], $2::varchar[], $3::bytea[], $4::smallint[], $5::smallint[], $6::text[],
-                                 $7::boolean[], $8::boolean[], $9::text[], $10::integer[], $11::integer[])
-                   as j (transaction_id, operation, request_hash, hash_version, status, reply, tombstone, from_saga, step,
-                         attempt, epoch))"
+        "journal as rows($1: transaction_id varchar, operation varchar, request_hash bytea, hash_version smallint,
+                         status smallint, reply text, tombstone boolean, from_saga boolean, step text, attempt integer,
+                         epoch integer)"
     };
 }
 pub(crate) use journal_rows;
@@ -129,8 +128,8 @@ macro_rules! record {
 }
 pub(crate) use record;
 
-/// Gives journal rows, in the order of their keys, to a statement that is made of [`journal_rows!`].
-pub(crate) fn bind<'a>(sql: &'static str, mut rows: Vec<JournalRow<'a>>) -> Bound<'a> {
+/// Gives journal rows, in the order of their keys, to the statement that does the work.
+pub(crate) fn bind<'a>(effect: Effect<'a>, mut rows: Vec<JournalRow<'a>>) -> Bound<'a> {
     rows.sort_by_key(|row| (row.transaction_id, row.operation));
     let versions = vec![HASH_VERSION; rows.len()];
     let column = |of: fn(&JournalRow<'_>) -> bool| rows.iter().map(of).collect::<Vec<_>>();
@@ -143,18 +142,19 @@ pub(crate) fn bind<'a>(sql: &'static str, mut rows: Vec<JournalRow<'a>>) -> Boun
     let attempts: Vec<Option<i32>> = rows.iter().map(|row| row.origin.attempt).collect();
     let epochs: Vec<Option<i32>> = rows.iter().map(|row| row.origin.epoch).collect();
     let replies: Vec<String> = rows.into_iter().map(|row| row.decision.reply).collect();
-    Bound::new(sql)
-        .with(transaction_ids)
-        .with(operations)
-        .with(hashes)
-        .with(versions)
-        .with(statuses)
-        .with(replies)
-        .with(tombstones)
-        .with(from_saga)
-        .with(steps)
-        .with(attempts)
-        .with(epochs)
+    Bound::over_rows(effect.statement)
+        .column(transaction_ids)
+        .column(operations)
+        .column(hashes)
+        .column(versions)
+        .column(statuses)
+        .column(replies)
+        .column(tombstones)
+        .column(from_saga)
+        .column(steps)
+        .column(attempts)
+        .column(epochs)
+        .with_all(effect.parameters)
 }
 
 /// Returns everything that the journal holds of a transaction, for people.

@@ -1,9 +1,10 @@
 //! The table `app_payment`.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use common::{
-    db::{Connection, Parameter},
+    db::{BatchStatement, Connection, Parameter},
     faults::Coin,
     ids::{ProductId, TransactionId},
     money::Money,
@@ -18,23 +19,24 @@ use crate::participant::{
 };
 
 /// Inserts charges, refused ones too, with the journal. What a charge is answered holds its number: 0 stands for it.
-pub(super) const CHARGE_AND_RECORD: &str = concat!(
-    "with ",
-    journal_rows!(),
-    ", paid as (
+pub(super) static CHARGE_AND_RECORD: LazyLock<BatchStatement> = LazyLock::new(|| {
+    BatchStatement::new(concat!(
+        "with ",
+        journal_rows!(),
+        ", new as rows($12: user_id varchar, transaction_id varchar, product_id varchar, cents bigint, status varchar),
+    paid as (
         insert into app_payment (user_id, transaction_id, product_id, amount, status)
-        select user_id, transaction_id, product_id, cents::numeric / 100, status
-          from unnest($12::varchar[], $13::varchar[], $14::varchar[], $15::bigint[], $16::varchar[])
-               as new (user_id, transaction_id, product_id, cents, status)
+        select user_id, transaction_id, product_id, cents::numeric / 100, status from new
         returning transaction_id, id)
     ",
-    // A quote inside of a text of the reply has a backslash before it, so that no user's text is taken for the number.
-    record!(
-        r#"coalesce(replace(j.reply, '"payment_id":0', '"payment_id":' || paid.id), j.reply)"#,
-        "left join paid on paid.transaction_id = j.transaction_id and j.operation = 'charge'"
-    ),
-    " returning transaction_id, operation, reply"
-);
+        // A quote inside of a text of the reply has a backslash before it, so that no user's text is taken for the number.
+        record!(
+            r#"coalesce(replace(j.reply, '"payment_id":0', '"payment_id":' || paid.id), j.reply)"#,
+            "left join paid on paid.transaction_id = j.transaction_id and j.operation = 'charge'"
+        ),
+        " returning transaction_id, operation, reply"
+    ))
+});
 
 /// Gives back what was captured and not yet given back; a refused payment stays as it is.
 const REFUND: &str = "\
@@ -65,7 +67,13 @@ pub(super) fn charges<'a>(charges: &'a [NewAction<'a, Charge>]) -> Vec<Parameter
         charges.iter().map(|new| new.action.product_id.as_ref().map(ProductId::as_str)).collect();
     let cents: Vec<i64> = charges.iter().map(|new| new.action.amount.cents()).collect();
     let statuses: Vec<&str> = charges.iter().map(|new| status(new.coin)).collect();
-    vec![Box::new(user_ids), Box::new(transaction_ids), Box::new(product_ids), Box::new(cents), Box::new(statuses)]
+    vec![
+        Parameter::column(user_ids),
+        Parameter::column(transaction_ids),
+        Parameter::column(product_ids),
+        Parameter::column(cents),
+        Parameter::column(statuses),
+    ]
 }
 
 /// Gives back the captured payments of these transactions; returns transaction id → payment.

@@ -1,9 +1,10 @@
 //! The table `app_purchase`.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use common::{
-    db::{Connection, Parameter},
+    db::{BatchStatement, Connection, Parameter},
     ids::{TransactionId, UserId},
     wire::purchases::PurchaseView,
 };
@@ -16,14 +17,14 @@ use crate::participant::{
 };
 
 /// Inserts purchases with the journal. What a purchase is answered holds its number: 0 stands for it.
-pub(super) const CREATE_AND_RECORD: &str = concat!(
+pub(super) static CREATE_AND_RECORD: LazyLock<BatchStatement> = LazyLock::new(|| {
+    BatchStatement::new(concat!(
     "with ",
     journal_rows!(),
-    ", made as (
+    ", new as rows($12: user_id varchar, transaction_id varchar, product_id varchar, payment_id varchar, cents bigint),
+    made as (
         insert into app_purchase (user_id, transaction_id, product_id, payment_id, amount, status)
-        select user_id, transaction_id, product_id, payment_id, cents::numeric / 100, 'success'
-          from unnest($12::varchar[], $13::varchar[], $14::varchar[], $15::varchar[], $16::bigint[])
-               as new (user_id, transaction_id, product_id, payment_id, cents)
+        select user_id, transaction_id, product_id, payment_id, cents::numeric / 100, 'success' from new
         returning transaction_id, id)
     ",
     // A quote inside of a text of the reply has a backslash before it, so that no user's text is taken for the number.
@@ -32,7 +33,8 @@ pub(super) const CREATE_AND_RECORD: &str = concat!(
         "left join made on made.transaction_id = j.transaction_id and j.operation = 'create'"
     ),
     " returning transaction_id, operation, reply"
-);
+))
+});
 
 const CANCEL: &str = "\
     update app_purchase set status = 'cancelled', cancelled_at = clock_timestamp()
@@ -63,7 +65,13 @@ pub(super) fn purchases<'a>(purchases: &[&NewAction<'a, Purchase>]) -> Vec<Param
     let product_ids: Vec<&str> = purchases.iter().map(|new| new.action.product_id.as_str()).collect();
     let payment_ids: Vec<&str> = purchases.iter().map(|new| new.action.payment_id.as_str()).collect();
     let cents: Vec<i64> = purchases.iter().map(|new| new.action.amount.cents()).collect();
-    vec![Box::new(user_ids), Box::new(transaction_ids), Box::new(product_ids), Box::new(payment_ids), Box::new(cents)]
+    vec![
+        Parameter::column(user_ids),
+        Parameter::column(transaction_ids),
+        Parameter::column(product_ids),
+        Parameter::column(payment_ids),
+        Parameter::column(cents),
+    ]
 }
 
 /// Cancels the live purchases of these transactions; returns the transactions that had one.

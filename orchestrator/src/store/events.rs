@@ -5,7 +5,9 @@
 //! beyond the oldest transaction that still runs, which is the xmin of a snapshot: all before it is settled for ever, and
 //! whoever goes on from the last row that was read misses none.
 
-use common::db::{Bound, Connection};
+use std::sync::LazyLock;
+
+use common::db::{BatchStatement, Bound, Connection};
 use tokio_postgres::Error;
 use uuid::Uuid;
 
@@ -17,14 +19,21 @@ use crate::store::reader::parse_status;
 use crate::store::record::StepChanges;
 
 // Only of sagas that the writer owns: a process that was paused tells nobody what another owner has overtaken. The order
-// of the rows is that of the queue, and becomes that of the positions.
-const INSERT_STEPS: &str = "
+// of the rows is that of the queue, and becomes that of the positions. As in the writer's own statement, owner and end are
+// asked for in a way that only the primary key answers, and not the index of all sagas that run.
+static INSERT_STEPS: LazyLock<BatchStatement> = LazyLock::new(|| {
+    BatchStatement::new(
+        "
+    with i as rows($2: id uuid, epoch int, changes text, number bigint)
     insert into saga_event (saga_id, changes)
     select i.id, i.changes
-    from unnest($2::uuid[], $3::int[], $4::text[]) with ordinality as i(id, epoch, changes, number)
+    from i
     where exists (select 1 from saga s
-                  where s.id = i.id and s.owner_incarnation = $1 and s.epoch = i.epoch and s.ended_at is null)
-    order by i.number";
+                  where s.id = i.id and s.owner_incarnation is not distinct from $1 and s.epoch = i.epoch
+                    and coalesce(s.ended_at, 'infinity') = 'infinity')
+    order by i.number",
+    )
+});
 
 // A type xid8 is unknown to the driver, so it goes as text.
 const PAGE: &str = "
@@ -94,7 +103,8 @@ impl NewSteps {
 
 pub(super) fn insert_steps(owner: &Owner, steps: NewSteps) -> Bound<'static> {
     let NewSteps { saga_id, epoch, changes } = steps;
-    Bound::new(INSERT_STEPS).with(owner.incarnation).with(saga_id).with(epoch).with(changes)
+    let number: Vec<i64> = (0..).take(changes.len()).collect();
+    Bound::over_rows(&INSERT_STEPS).with(owner.incarnation).column(saga_id).column(epoch).column(changes).column(number)
 }
 
 /// A row: all that one write changed in one saga.

@@ -10,9 +10,9 @@ mod verdict;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use common::db::{Bound, Connection};
+use common::db::{BatchStatement, Bound, Connection};
 use common::group_commit::{BatchError, BatchWriter, Try};
 use common::http::TraceContext;
 use common::traces::Tracer;
@@ -26,13 +26,12 @@ use crate::store::record::{Change, LogItem, LogWrite, WriteReport};
 
 // A begin needs a live lease of the process that writes it; the order of the rows is the caller's (by user and key), so
 // that two nodes never wait for each other in a circle.
-const BEGIN: &str = "
-    with i as (
-        select * from unnest($3::uuid[], $4::text[], $5::int[], $6::text[], $7::bigint[], $8::text[], $9::text[],
-                             $10::text[], $11::text[], $12::text[], $13::bytea[], $14::uuid[], $15::int[], $16::text[],
-                             $17::bigint[], $18::timestamptz[], $19::timestamptz[], $20::text[])
-             as i(id, definition, version, user_id, cents, product, outputs, error, timeline, key, fingerprint, nonce,
-                  epoch, attention, deadline_ms, created_at, ended_at, changes)),
+static BEGIN: LazyLock<BatchStatement> = LazyLock::new(|| {
+    BatchStatement::new(
+        "
+    with i as rows($3: id uuid, definition text, version int, user_id text, cents bigint, product text, outputs text,
+                   error text, timeline text, key text, fingerprint bytea, nonce uuid, epoch int, attention text,
+                   deadline_ms bigint, created_at timestamptz, ended_at timestamptz, changes text),
     begun as (
     insert into saga (id, definition, definition_version, user_id, amount, product_wanted, outputs, status, direction,
                       error, timeline, idempotency_key, fingerprint, begin_nonce, owner_node, owner_incarnation, epoch,
@@ -51,19 +50,21 @@ const BEGIN: &str = "
     told as (
     insert into saga_event (saga_id, changes) select i.id, i.changes from i join begun on begun.id = i.id
                                               where i.changes is not null)
-    select id from begun";
+    select id from begun",
+    )
+});
 
 // COMPLETED only against a row that never turned back and carries no cancel. A write that is repeated because nobody
 // knew of the first one finds its own status there (`was` is the row before this statement) and tells nobody again.
 //
 // Who owns the row and whether it has ended are asked in a way that no index answers: `saga_unfinished` would, with every
 // saga that runs, where the primary key finds those of the batch.
-const CHANGE: &str = "
-    with i as (
-        select * from unnest($2::uuid[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-                             $9::text[], $10::bigint[], $11::timestamptz[], $12::timestamptz[], $13::text[], $14::bool[])
-             as i(id, epoch, status, direction, error, outputs, timeline, attention, wake_ms, at, ended_at, changes,
-                  tells_status)),
+static CHANGE: LazyLock<BatchStatement> = LazyLock::new(|| {
+    BatchStatement::new(
+        "
+    with i as rows($2: id uuid, epoch int, status text, direction text, error text, outputs text, timeline text,
+                   attention text, wake_ms bigint, at timestamptz, ended_at timestamptz, changes text,
+                   tells_status bool),
     changed as (
     update saga s
     set status = coalesce(i.status, s.status), direction = coalesce(i.direction, s.direction),
@@ -88,7 +89,9 @@ const CHANGE: &str = "
     select c.id, c.changes from changed c
     where c.changes is not null
       and case when c.may_be_told then c.status <> (select was.status from saga was where was.id = c.id) else true end)
-    select id, cancel_requested from changed";
+    select id, cancel_requested from changed",
+    )
+});
 
 /// Writes batches of [`LogWrite`]s for one owner.
 pub struct SagaLogWriter {
@@ -199,27 +202,27 @@ impl SagaLogWriter {
                 c.push(item, saga, ended.as_deref());
             }
         }
-        Bound::new(BEGIN)
+        Bound::over_rows(&BEGIN)
             .with(&self.owner.node_id)
             .with(self.owner.incarnation)
-            .with(c.id)
-            .with(c.definition)
-            .with(c.version)
-            .with(c.user_id)
-            .with(c.cents)
-            .with(c.product)
-            .with(c.outputs)
-            .with(c.error)
-            .with(c.timeline)
-            .with(c.key)
-            .with(c.fingerprint)
-            .with(c.nonce)
-            .with(c.epoch)
-            .with(c.attention)
-            .with(c.deadline_ms)
-            .with(c.created_at)
-            .with(c.ended_at)
-            .with(c.changes)
+            .column(c.id)
+            .column(c.definition)
+            .column(c.version)
+            .column(c.user_id)
+            .column(c.cents)
+            .column(c.product)
+            .column(c.outputs)
+            .column(c.error)
+            .column(c.timeline)
+            .column(c.key)
+            .column(c.fingerprint)
+            .column(c.nonce)
+            .column(c.epoch)
+            .column(c.attention)
+            .column(c.deadline_ms)
+            .column(c.created_at)
+            .column(c.ended_at)
+            .column(c.changes)
     }
 
     fn change<'a>(&self, items: &[&'a LogWrite]) -> Bound<'a> {
@@ -227,21 +230,21 @@ impl SagaLogWriter {
         for item in items {
             c.push(item);
         }
-        Bound::new(CHANGE)
+        Bound::over_rows(&CHANGE)
             .with(self.owner.incarnation)
-            .with(c.id)
-            .with(c.epoch)
-            .with(c.status)
-            .with(c.direction)
-            .with(c.error)
-            .with(c.outputs)
-            .with(c.timeline)
-            .with(c.attention)
-            .with(c.wake_ms)
-            .with(c.at)
-            .with(c.ended_at)
-            .with(c.changes)
-            .with(c.tells_status)
+            .column(c.id)
+            .column(c.epoch)
+            .column(c.status)
+            .column(c.direction)
+            .column(c.error)
+            .column(c.outputs)
+            .column(c.timeline)
+            .column(c.attention)
+            .column(c.wake_ms)
+            .column(c.at)
+            .column(c.ended_at)
+            .column(c.changes)
+            .column(c.tells_status)
     }
 }
 

@@ -1,0 +1,183 @@
+//! The statements of the saga log on PostgreSQL: alone and in a batch they write the same, and whatever they look for they
+//! find by its key, however many sagas run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use common::{
+    config::ConfigSource,
+    db::{self, Connection},
+    group_commit::{BatchWriter, Try},
+    ids::UserId,
+    money::Money,
+    traces::Tracer,
+};
+use orchestrator::{
+    events::StateChange,
+    saga::{
+        SagaId, Status,
+        definition::{Order, Outputs},
+    },
+    store::{
+        Owner,
+        record::{Change, LogItem, LogWrite, NewSaga, StepChanges, WriteReport},
+        writer::SagaLogWriter,
+    },
+};
+use tests::{cluster, database::Database};
+use uuid::Uuid;
+
+/// Enough that a plan which reads all of them would cost more than one that looks each up.
+const RUNNING: usize = 200;
+
+/// A saga log, and a process that may write to it.
+struct Log {
+    pool: db::Pool,
+    database: Database,
+    writer: SagaLogWriter,
+}
+
+impl Log {
+    async fn new() -> Self {
+        let server = cluster::server_url().await;
+        let settings = ConfigSource::embedded("bench").with("database.url", server).load().expect("good settings");
+        let name = format!("t{}", Uuid::new_v4().simple());
+        let url = &settings.database.url;
+        db::ensure_database(url, &name).await.expect("the test server makes databases");
+        db::migrate(url, &name, orchestrator::migrations()).await.expect("migrations apply to an empty database");
+        let owner = Owner { node_id: "node".to_owned(), incarnation: Uuid::new_v4() };
+        let database = Database::connect(server, &name).await;
+        let register =
+            "insert into node_lease (node_id, incarnation, expires_at) values ($1, $2, now() + interval '1 day')";
+        database.rows(register, &[&owner.node_id, &owner.incarnation]).await;
+        let pool = db::pool(url, &name, &settings.database).expect("a good URL");
+        Self { pool, database, writer: SagaLogWriter::new(Arc::new(owner), Tracer::off()) }
+    }
+
+    /// Writes these as one batch.
+    async fn write(&self, connection: &mut Connection, items: Vec<LogItem>) {
+        let reports =
+            self.writer.write(connection, &items, Try::First).await.unwrap_or_else(|_| panic!("a batch fails"));
+        assert_eq!(reports, vec![WriteReport::Durable { cancel_requested: false }; items.len()]);
+    }
+
+    /// What is there of these sagas but for what is of each alone, and what listeners are told of them.
+    async fn written(&self, sagas: &[SagaId]) -> Vec<(String, i64)> {
+        let sql = "
+            select (to_jsonb(s) - array['id', 'begin_nonce', 'created_at', 'deadline_at'])::text
+                   || string_agg(e.changes, ';' order by e.transaction, e.position), count(*)
+            from saga s join saga_event e on e.saga_id = s.id where s.id = any($1) group by s.id";
+        let ids: Vec<Uuid> = sagas.iter().map(|saga| saga.0).collect();
+        self.database.rows(sql, &[&ids]).await.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+}
+
+fn new_sagas(number: usize) -> Vec<SagaId> {
+    (0..number).map(|_| SagaId(Uuid::now_v7())).collect()
+}
+
+fn write(saga_id: SagaId, change: Change, changes: Vec<StateChange>) -> LogItem {
+    let at = DateTime::UNIX_EPOCH;
+    let (outputs, timeline) = (Outputs::one("payment_id", "7"), Vec::new());
+    LogItem::Write(Arc::new(LogWrite { saga_id, epoch: 1, change, outputs, timeline, attention: None, at, changes }))
+}
+
+fn told(status: Status) -> Vec<StateChange> {
+    let ended = status == Status::Completed;
+    vec![StateChange::Saga { status, ended, error: None, at: DateTime::UNIX_EPOCH }]
+}
+
+fn begin(saga: &SagaId) -> LogItem {
+    let user_id = UserId::parse("somebody").expect("a good id");
+    let order = Order { user_id, product_id: None, amount: Money::from_cents(999).expect("a good amount") };
+    let new = NewSaga {
+        definition: "checkout",
+        definition_version: 1,
+        order,
+        key: None,
+        nonce: Uuid::new_v4(),
+        deadline: Duration::from_secs(60),
+        created_at: Utc::now(),
+    };
+    write(*saga, Change::Begin { saga: Box::new(new), ended: None }, told(Status::Pending))
+}
+
+fn step(saga: &SagaId) -> StepChanges {
+    let change = StateChange::Step {
+        step: "charge".into(),
+        participant: "payments".into(),
+        state: "running".into(),
+        attempts: 1,
+        error: None,
+        at: DateTime::UNIX_EPOCH,
+    };
+    StepChanges { saga_id: *saga, epoch: 1, changes: vec![change] }
+}
+
+fn end(saga: &SagaId) -> LogItem {
+    write(*saga, Change::End { status: Status::Completed, error: None }, told(Status::Completed))
+}
+
+/// All that happens to sagas, those of each batch together.
+async fn live(log: &Log, connection: &mut Connection, batch: &[SagaId]) {
+    log.write(connection, batch.iter().map(begin).collect()).await;
+    log.write(connection, vec![LogItem::Steps(batch.iter().map(step).collect())]).await;
+    log.write(connection, batch.iter().map(end).collect()).await;
+}
+
+#[tokio::test]
+async fn a_saga_alone_is_written_as_in_a_batch() {
+    let log = Log::new().await;
+    let mut connection = log.pool.writer().await.expect("a connection");
+    let sagas = new_sagas(4);
+    let (alone, together) = sagas.split_at(1);
+    live(&log, &mut connection, alone).await;
+    live(&log, &mut connection, together).await;
+    let written = log.written(&sagas).await;
+    assert_eq!(written.len(), sagas.len());
+    assert!(written[0].0.contains("COMPLETED") && written[0].0.contains("running"), "{}", written[0].0);
+    assert_eq!(written[0].1, 3, "the begin, the step and the end");
+    assert!(written.iter().all(|saga| *saga == written[0]), "{written:#?}");
+}
+
+#[tokio::test]
+async fn writes_look_at_their_own_sagas_and_at_no_others() {
+    let log = Log::new().await;
+    let mut connection = log.pool.writer().await.expect("a connection");
+    log.write(&mut connection, new_sagas(RUNNING).iter().map(begin).collect()).await;
+    for number in [1, 4] {
+        live(&log, &mut connection, &new_sagas(number)).await;
+    }
+    for statistics in ["none", "analyze saga"] {
+        if statistics != "none" {
+            log.database.run(statistics).await;
+        }
+        let plans = plans(&connection).await;
+        assert_eq!(plans.len(), 6, "two forms of three statements: {plans:#?}");
+        for plan in plans {
+            let by_key = plan.contains("saga_pkey") || plan.contains("Insert on saga ");
+            assert!(by_key && !plan.contains("saga_unfinished"), "statistics: {statistics}\n{plan}");
+        }
+    }
+}
+
+/// The plans of the statements on sagas that the session has prepared, as it runs them.
+async fn plans(connection: &Connection) -> Vec<String> {
+    let client = connection.client();
+    let prepared = "
+        select name, array(select 'null::' || kind from unnest(parameter_types) as kind)
+        from pg_prepared_statements where ltrim(statement, E' \n') like 'with i as%'";
+    let mut plans = Vec::new();
+    for statement in client.query(prepared, &[]).await.expect("a list") {
+        let (name, nulls): (String, Vec<String>) = (statement.get(0), statement.get(1));
+        let explain = format!("explain execute {name}({})", nulls.join(", "));
+        let lines = client.simple_query(&explain).await.unwrap_or_else(|error| panic!("{explain}: {error:?}"));
+        let text = lines.iter().filter_map(|line| match line {
+            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        plans.push(text.collect::<Vec<_>>().join("\n"));
+    }
+    plans
+}
