@@ -58,7 +58,10 @@ const ATTENTION: &str = concat!(
       order by s.attention_at, s.id limit $3"
 );
 
-const ATTENTION_COUNT: &str = "select count(*) from saga where attention is not null";
+// By `saga_attention`. The bounds exclude nothing (whoever needs attention has it since some time); without them a planner
+// that has no statistics yet would read the whole table, once a second.
+const ATTENTION_COUNT: &str = "
+    select count(*) from saga where attention is not null and attention_at between '-infinity' and 'infinity'";
 
 const STATUS: &str = "select status from saga where id = $1";
 

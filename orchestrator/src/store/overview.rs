@@ -7,6 +7,7 @@ use common::ids::UserId;
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
+use super::flags;
 use super::reader::{Filter, StoredSaga, columns};
 use crate::saga::Status;
 
@@ -18,9 +19,6 @@ const UNFINISHED: &str = "
     select count(*) filter (where status = 'PENDING'), count(*) filter (where status = 'COMPENSATING'),
            count(*) filter (where status = 'FAILED'), now()
     from saga where ended_at is null";
-
-// By `saga_attention`.
-const ATTENTION: &str = "select count(*) from saga where attention is not null";
 
 // Up to so many are counted. The limit bounds the rows that are read; more than the limit means "estimate instead".
 const COUNTED: &str = "
@@ -168,7 +166,7 @@ pub async fn overview(connection: &mut Connection) -> Result<Overview, Error> {
     let now = unfinished.get(3);
     let unfinished =
         Unfinished { pending: unfinished.get(0), compensating: unfinished.get(1), failed: unfinished.get(2) };
-    let attention = connection.query_one(ATTENTION, &[]).await?.get(0);
+    let attention = flags::attention_count(connection).await?;
     let counted = connection.query_one(COUNTED, &[]).await?;
     let ended = match counted.get(3) {
         false => Ended { counts: counts(&counted, 0), is_exact: true },
