@@ -54,7 +54,7 @@ def run(bench):
     for name, figures in results["reads"].items():
         print(f"{name}: p50 {figures['p50_us'] / 1e3:.2f} ms, p99 {figures['p99_us'] / 1e3:.2f} ms")
     print(f"start: {results['start_s']:.2f} s")
-    return results | {name: measure.medians(found) for name, found in runs.items()}
+    return results | measure.pairs(runs, "many", "none")
 
 
 def fill(bench):
