@@ -35,7 +35,7 @@ use crate::supervision::{ActorCard, ChildSpec, Handle, child};
 use crate::traces::Tracer;
 
 use actor::{GroupCommit, Msg};
-use batch::Pending;
+use batch::{Pending, Reply};
 use flush::Stats;
 use meters::Meters;
 use spans::Traced;
@@ -199,24 +199,26 @@ impl<W: BatchWriter> Ledger<W> {
     /// full or the actor down. The item is in the queue when the call returns, whether the future is polled or not: calls
     /// one after the other are written in that order.
     pub fn write(&self, item: W::Item) -> impl Future<Output = Written<W::Answer>> + Send + use<W> {
-        let queued = self.queue(item);
-        async move {
-            match queued {
-                // The actor, or the batch that it sent, died with the item: nobody knows how far it got.
-                Ok(answer) => answer.await.unwrap_or_else(|_| Written::InDoubt("the ledger died".to_owned())),
-                Err(reason) => Written::NotWritten(reason.to_owned()),
-            }
-        }
+        let (sender, written) = oneshot::channel();
+        self.write_then(item, move |written| {
+            // An error means that nobody waits any more.
+            let _ = sender.send(written);
+        });
+        async move { written.await.unwrap_or_else(|_| Written::InDoubt("the ledger died".to_owned())) }
     }
 
-    fn queue(&self, item: W::Item) -> Result<oneshot::Receiver<Written<W::Answer>>, &'static str> {
-        let place = self.shared.place_in_queue().ok_or("the queue is full")?;
+    /// As [`Ledger::write`], for whoever waits for nothing: `then` is told what became of the item, once. It may be called
+    /// before this returns, must not wait, and holds up the other answers of its batch.
+    pub fn write_then(&self, item: W::Item, then: impl FnOnce(Written<W::Answer>) + Send + 'static) {
+        let reply = Reply::new(then);
+        let Some(place) = self.shared.place_in_queue() else {
+            return reply.give(Written::NotWritten("the queue is full".to_owned()));
+        };
         let key = self.shared.hasher.hash_one(W::key(&item).as_ref());
-        let (reply, answer) = oneshot::channel();
         let traced = Traced::of(&self.shared.tracer, &self.shared.writer, &item);
         let pending = Pending { item, key, reply, place, traced };
-        self.handle.cast(Msg::Write(pending)).map_err(|_| "the ledger is being restarted")?;
-        Ok(answer)
+        // An item that nobody takes is dropped, and that is told.
+        let _ = self.handle.cast(Msg::Write(pending));
     }
 
     /// Reads on the actor's pool, beside its writes.

@@ -31,9 +31,8 @@ pub(crate) struct LiveWorld {
 impl World for LiveWorld {
     fn write(&self, write: Arc<LogWrite>, answer: Answer<WriteReport>) {
         // It is in the queue from here on, behind whatever the outbox has sent of this saga.
-        let written = self.saga_log.write(LogItem::Write(write));
-        tokio::spawn(async move {
-            answer.give(match written.await {
+        self.saga_log.write_then(LogItem::Write(write), move |written| {
+            answer.give(match written {
                 Written::Committed(report) => report,
                 Written::NotWritten(reason) | Written::Rejected(reason) => WriteReport::NotWritten(reason),
                 Written::InDoubt(reason) => WriteReport::InDoubt(reason),

@@ -2,8 +2,6 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use tokio::sync::oneshot;
-
 use super::spans::Traced;
 use super::{BatchWriter, Place, Written};
 
@@ -16,18 +14,46 @@ pub(super) struct Pending<W: BatchWriter> {
     pub(super) item: W::Item,
     /// The hash of its key. Two keys with the same hash are taken for one, which costs a batch and breaks nothing.
     pub(super) key: u64,
-    pub(super) reply: Reply<W>,
+    pub(super) reply: Reply<W::Answer>,
     pub(super) place: Place,
     /// Whose trace it belongs to; boxed, because it is rare.
     pub(super) traced: Option<Box<Traced>>,
 }
 
-type Reply<W> = oneshot::Sender<Written<<W as BatchWriter>::Answer>>;
+/// What is done with an answer. It is done once: if the item is dropped, that is told.
+pub(super) struct Reply<A> {
+    then: Option<Box<dyn FnOnce(Written<A>) + Send>>,
+    /// From then on nobody knows how far the item got, if the batch dies with it.
+    is_in_batch: bool,
+}
+
+impl<A> Reply<A> {
+    pub(super) fn new(then: impl FnOnce(Written<A>) + Send + 'static) -> Self {
+        Self { then: Some(Box::new(then)), is_in_batch: false }
+    }
+
+    pub(super) fn give(mut self, written: Written<A>) {
+        if let Some(then) = self.then.take() {
+            then(written);
+        }
+    }
+}
+
+impl<A> Drop for Reply<A> {
+    fn drop(&mut self) {
+        if let Some(then) = self.then.take() {
+            then(match self.is_in_batch {
+                true => Written::InDoubt("the ledger died".to_owned()),
+                false => Written::NotWritten("the ledger is being restarted".to_owned()),
+            });
+        }
+    }
+}
 
 /// The items of one transaction, and who waits for them, in the same order.
 pub(super) struct Batch<W: BatchWriter> {
     pub(super) items: Vec<W::Item>,
-    pub(super) replies: Vec<Option<Reply<W>>>,
+    pub(super) replies: Vec<Option<Reply<W::Answer>>>,
     /// Those that are traced, by their index.
     pub(super) traced: Vec<(usize, Box<Traced>)>,
 }
@@ -47,8 +73,9 @@ pub(super) fn next_batch<W: BatchWriter>(queue: &mut VecDeque<Pending<W>>, max: 
             break;
         };
         if keys.insert(pending.key) {
-            let Pending { item, reply, place, traced, .. } = pending;
+            let Pending { item, mut reply, place, traced, .. } = pending;
             drop(place);
+            reply.is_in_batch = true;
             batch.traced.extend(traced.map(|traced| (batch.items.len(), traced)));
             batch.items.push(item);
             batch.replies.push(Some(reply));

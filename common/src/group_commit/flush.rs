@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwapOption;
 use rand::RngExt;
 use serde_json::{Value, json};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::error::SqlState;
 use tracing::{debug, error, warn};
@@ -60,15 +61,18 @@ pub(super) enum Ended<A> {
     InDoubt(String),
 }
 
-/// Writes a batch and answers every item.
+/// Writes a batch and answers every item, and returns once everything that can run has run.
 pub(super) async fn flush<W: BatchWriter>(shared: &Shared<W>, batch: Batch<W>) -> Flushed {
     let _turn = shared.turn.lock().await;
     let started = Instant::now();
     let size = batch.items.len() as u64;
     shared.stats.in_flight.store(size, Ordering::Relaxed);
     let flushed = write_parts(shared, batch).await;
+    let took = started.elapsed();
+    // Whoever was answered goes on first; what that queues is in the next batch.
+    yield_now().await;
     shared.stats.count(size);
-    shared.meters.observe(size, started.elapsed());
+    shared.meters.observe(size, took);
     if flushed == Flushed::NoDatabase {
         sleep(PAUSE_WITHOUT_DATABASE).await;
     }
@@ -79,8 +83,9 @@ async fn write_parts<W: BatchWriter>(shared: &Shared<W>, batch: Batch<W>) -> Flu
     let Batch { items, mut replies, traced } = batch;
     let mut answer = |part: Range<usize>, written: &mut dyn FnMut() -> Written<W::Answer>| {
         for reply in &mut replies[part] {
-            // An error means that nobody waits any more.
-            let _ = reply.take().map(|reply| reply.send(written()));
+            if let Some(reply) = reply.take() {
+                reply.give(written());
+            }
         }
     };
     // Parts that are still to be written, the first one on top.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::oneshot;
 
-use super::batch::{Pending, next_batch};
+use super::batch::{Pending, Reply, next_batch};
 use super::{BatchWriter, Place, Written};
 
 /// A queue whose batches are written where it stands.
@@ -29,7 +29,11 @@ impl<W: BatchWriter> InMemory<W> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let place = Place(self.waiting.clone());
         let key = self.hasher.hash_one(W::key(&item).as_ref());
-        let (reply, answer) = oneshot::channel();
+        let (sender, answer) = oneshot::channel();
+        let reply = Reply::new(move |written| {
+            // Whoever asked may have left.
+            let _ = sender.send(written);
+        });
         self.queue.push_back(Pending { item, key, reply, place, traced: None });
         answer
     }
@@ -39,8 +43,7 @@ impl<W: BatchWriter> InMemory<W> {
         let batch = next_batch(&mut self.queue, max);
         for (reply, answer) in batch.replies.into_iter().zip(write(&batch.items)) {
             if let Some(reply) = reply {
-                // Whoever asked may have left.
-                let _ = reply.send(Written::Committed(answer));
+                reply.give(Written::Committed(answer));
             }
         }
         batch.items.len()

@@ -187,17 +187,22 @@ async fn an_error_that_a_writer_swallows_is_not_called_a_success() {
 async fn a_panic_leaves_its_callers_in_doubt_and_the_next_call_works() {
     let database = TestServer::shared().await.database(TABLES).await;
     let (gate, between) = gate();
-    let bench = Bench::new(database.pool(), between).await;
+    let bench = Bench::with(database.pool(), between, GroupCommitSettings { max_batch: 5, max_queue: 8192 }).await;
     let first = bench.write(entry("first"));
     bench.wait_for_batches(1).await;
-    // One batch that is held, then one that panics: what waits behind it shares its fate.
+    // One batch that is held, then one that panics; what waits behind that is in no batch.
     bench.ledger.panic_next_batch();
     let doomed: Vec<_> = (0..5).map(|n| bench.write(entry(n.to_string()))).collect();
     bench.wait_for_queue(5).await;
+    let behind: Vec<_> = (5..7).map(|n| bench.write(entry(n.to_string()))).collect();
+    bench.wait_for_queue(7).await;
     gate.add_permits(100);
     assert_eq!(first.await.unwrap(), Written::Committed(Answer::Inserted));
     for write in doomed {
         assert!(matches!(write.await.unwrap(), Written::InDoubt(_)));
+    }
+    for write in behind {
+        assert!(matches!(write.await.unwrap(), Written::NotWritten(_)));
     }
     wait_until("the restart", async || bench.card.view().status == "running").await;
     let view = bench.card.view();
