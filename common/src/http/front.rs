@@ -46,9 +46,11 @@ const UNMATCHED: &str = "unmatched";
 
 /// Makes the filter that answers for a service. It never rejects.
 pub fn filter(front: Front) -> BoxedFilter<(Response,)> {
-    // Before the endpoints make their counters.
-    telemetry::metrics_handle();
-    let gate = Arc::new(Gate::of(front));
+    filter_before(Arc::new(Gate::of(front)))
+}
+
+/// Makes a filter that takes requests to a gate.
+pub(super) fn filter_before(gate: Arc<Gate>) -> BoxedFilter<(Response,)> {
     // Raw, because warp's own decoding puts something else in the place of what is no text.
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::method()
@@ -59,19 +61,14 @@ pub fn filter(front: Front) -> BoxedFilter<(Response,)> {
         .and(warp::body::stream())
         .then(move |method, path: FullPath, query, headers, peer, body| {
             let gate = gate.clone();
-            async move {
-                let head = Head { method, path, query, headers, peer };
-                let parent = request::parent(&head.headers);
-                let trace = span::begin(&gate.tracer, parent);
-                let lines = lines::Of { trace_id: trace.trace_id, saga_id: request::saga_id(&head.headers) };
-                lines::within(lines, gate.answer(head, body, parent, trace)).await
-            }
+            let head = Head { method, path: path.as_str().to_owned(), query, headers, peer };
+            async move { gate.answer(head, body).await }
         })
         .boxed()
 }
 
 /// What stands before the handlers of a service.
-struct Gate {
+pub(super) struct Gate {
     service: &'static str,
     table: Table,
     guard: Arc<Guard>,
@@ -85,17 +82,19 @@ struct Gate {
 }
 
 /// A request before its body.
-struct Head {
-    method: Method,
-    path: FullPath,
-    query: String,
-    headers: HeaderMap,
-    /// Who is at the other end of the connection; unknown where there is none, as in tests.
-    peer: Option<Peer>,
+pub(super) struct Head {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) query: String,
+    pub(super) headers: HeaderMap,
+    /// Who is at the other end of the connection; unknown where there is none.
+    pub(super) peer: Option<Peer>,
 }
 
 impl Gate {
-    fn of(front: Front) -> Self {
+    pub(super) fn of(front: Front) -> Self {
+        // Before the endpoints make their counters.
+        telemetry::metrics_handle();
         let Front { service, routes, settings, health, draining, tracer } = front;
         let routes = routes.merge(health::routes(service, health, draining.clone())).merge(metrics::routes(service));
         let guard = Arc::new(Guard::of(&settings));
@@ -117,7 +116,25 @@ impl Gate {
         }
     }
 
-    async fn answer<S, B>(&self, head: Head, body: S, parent: Option<TraceContext>, trace: TraceContext) -> Response
+    /// Answers a request. No `async fn`: there is one of these for every call that waits, and it would hold all this twice.
+    pub(super) fn answer<S, B>(&self, head: Head, body: S) -> impl Future<Output = Response> + Send + use<'_, S, B>
+    where
+        S: Stream<Item = Result<B, warp::Error>> + Send + 'static,
+        B: Buf + Send,
+    {
+        let parent = request::parent(&head.headers);
+        let trace = span::begin(&self.tracer, parent);
+        let lines = lines::Of { trace_id: trace.trace_id, saga_id: request::saga_id(&head.headers) };
+        lines::within(lines, self.answer_as_part_of(head, body, parent, trace))
+    }
+
+    async fn answer_as_part_of<S, B>(
+        &self,
+        head: Head,
+        body: S,
+        parent: Option<TraceContext>,
+        trace: TraceContext,
+    ) -> Response
     where
         S: Stream<Item = Result<B, warp::Error>> + Send + 'static,
         B: Buf + Send,
@@ -130,7 +147,7 @@ impl Gate {
         // What the answer needs of the request once the handler has it.
         let origin = self.cors.as_ref().map(|_| origin(&head.headers));
 
-        let (answer, counted) = match self.table.find(&head.method, head.path.as_str()) {
+        let (answer, counted) = match self.table.find(&head.method, &head.path) {
             Found::Endpoint(endpoint, params) => {
                 let answer = self.at_endpoint(endpoint, params, head, body, request_id.clone(), trace).await;
                 (answer, Counted::By(endpoint))
@@ -146,7 +163,7 @@ impl Gate {
             }
             Found::Unreadable => (Err(ApiError::malformed("the path is not UTF-8")), Counted::As(UNMATCHED)),
             Found::Nothing => {
-                let path = head.path.as_str();
+                let path = &head.path;
                 (Err(ApiError::not_found(format!("there is no path {path}"))), Counted::As(UNMATCHED))
             }
         };
@@ -210,7 +227,7 @@ impl Gate {
         );
         let request = Request {
             prefix: request::prefix(&head.headers),
-            path: head.path.as_str().to_owned(),
+            path: head.path,
             method: head.method,
             params,
             query,

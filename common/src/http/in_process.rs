@@ -1,7 +1,7 @@
 //! Calls between services of one process: through everything of a front but the sockets.
 //!
 //! ```text
-//! caller ─► at(address) ─► the same filter that answers on the socket ─► response
+//! caller ─► at(address) ─► the same gate that answers on the socket ─► response
 //! ```
 //! A front that serves is known here by the address that it listens on, until it is told to stop, unless
 //! `participants.in_process` is off. Whoever calls a loopback address that is known calls a service of its own process:
@@ -13,15 +13,14 @@ use std::sync::{Arc, LazyLock};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use futures::stream;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tower::Service;
-use warp::filters::BoxedFilter;
 
 use super::{
-    Response,
+    front::{Gate, Head},
     transport_faults::{CutConnection, LostReply},
 };
 
@@ -33,7 +32,7 @@ pub(super) const PLACES: u32 = 1 << 20;
 
 /// A front of this process.
 pub struct LocalFront {
-    routes: BoxedFilter<(Response,)>,
+    gate: Arc<Gate>,
     /// A permit a call, so that a stop can wait for them.
     places: Arc<Semaphore>,
     cut: CancellationToken,
@@ -65,7 +64,11 @@ impl LocalFront {
     pub async fn call(&self, request: Request<Full<Bytes>>) -> Result<hyper::Response<Bytes>, Lost> {
         let _place = self.places.acquire().await.map_err(|_| Lost)?;
         let answer = async {
-            let Ok(response) = warp::service(self.routes.clone()).call(request).await;
+            let (head, body) = request.into_parts();
+            let (path, query) = (head.uri.path().to_owned(), head.uri.query().unwrap_or_default().to_owned());
+            let head = Head { method: head.method, path, query, headers: head.headers, peer: None };
+            let body = stream::once(async { Ok(body.collect().await?.to_bytes()) });
+            let response = self.gate.answer(head, body).await;
             let marks = response.extensions();
             if marks.get::<CutConnection>().is_some() || marks.get::<LostReply>().is_some() {
                 return Err(Lost);
@@ -88,11 +91,11 @@ pub(super) struct Known(SocketAddr);
 /// Makes a front known.
 pub(super) fn make_known(
     address: SocketAddr,
-    routes: BoxedFilter<(Response,)>,
+    gate: Arc<Gate>,
     places: Arc<Semaphore>,
     cut: CancellationToken,
 ) -> Known {
-    let front = Arc::new(LocalFront { routes, places, cut });
+    let front = Arc::new(LocalFront { gate, places, cut });
     FRONTS.rcu(|fronts| {
         let mut fronts = HashMap::clone(fronts);
         fronts.insert(address, front.clone());

@@ -34,7 +34,9 @@ use tracing::{debug, info, warn};
 use warp::filters::BoxedFilter;
 
 use super::{
-    Front, Response, behind_others, filter, in_process,
+    Front, Response, behind_others,
+    front::{Gate, filter_before},
+    in_process,
     rate_limit::Peer,
     transport_faults::{CutConnection, LostReply},
 };
@@ -69,11 +71,12 @@ pub async fn serve(front: Front, listener: Arc<TcpListener>, shutdown: Cancellat
     let (service, draining) = (front.service, front.draining.clone());
     let is_known = front.settings.participants.in_process;
     let max_connections = u32::try_from(http.max_connections).unwrap_or(u32::MAX);
+    let gate = Arc::new(Gate::of(front));
     let server = Server {
         service,
         header_time: Duration::from_millis(http.header_timeout_ms),
         protocol: Arc::new(protocol(&http)),
-        routes: filter(front),
+        routes: filter_before(gate.clone()),
         drain: shutdown.clone(),
         // Not a child of the shutdown: requests at work outlive that.
         cut: CancellationToken::new(),
@@ -82,8 +85,7 @@ pub async fn serve(front: Front, listener: Arc<TcpListener>, shutdown: Cancellat
     let places = Arc::new(Semaphore::new(max_connections as usize));
     let calls = Arc::new(Semaphore::new(in_process::PLACES as usize));
     let known = listener.local_addr().ok().filter(|_| is_known);
-    let known =
-        known.map(|address| in_process::make_known(address, server.routes.clone(), calls.clone(), server.cut.clone()));
+    let known = known.map(|address| in_process::make_known(address, gate, calls.clone(), server.cut.clone()));
 
     loop {
         let accepted = tokio::select! {

@@ -6,6 +6,7 @@
 
 use std::fmt::{self, Write};
 
+use tokio::task::futures::TaskLocalFuture;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::{Format, Json, JsonFields, Writer};
@@ -27,8 +28,8 @@ pub(crate) struct Of {
 }
 
 /// Does the work of a request, whose lines belong to it.
-pub(crate) async fn within<T>(of: Of, work: impl Future<Output = T>) -> T {
-    REQUEST.scope(of, work).await
+pub(crate) fn within<F: Future>(of: Of, work: F) -> TaskLocalFuture<Of, F> {
+    REQUEST.scope(of, work)
 }
 
 /// The format.
