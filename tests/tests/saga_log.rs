@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use common::{
     config::ConfigSource,
     db::{self, Connection},
-    group_commit::{BatchWriter, Try},
+    group_commit::{BatchError, BatchWriter, Try},
     ids::UserId,
     money::Money,
     traces::Tracer,
@@ -26,6 +26,7 @@ use orchestrator::{
     },
 };
 use tests::{cluster, database::Database};
+use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 /// Enough that a plan which reads all of them would cost more than one that looks each up.
@@ -123,6 +124,7 @@ fn end(saga: &SagaId) -> LogItem {
 async fn live(log: &Log, connection: &mut Connection, batch: &[SagaId]) {
     log.write(connection, batch.iter().map(begin).collect()).await;
     log.write(connection, vec![LogItem::Steps(batch.iter().map(step).collect())]).await;
+    log.write(connection, batch.iter().map(|saga| write(*saga, Change::Outputs, Vec::new())).collect()).await;
     log.write(connection, batch.iter().map(end).collect()).await;
 }
 
@@ -152,12 +154,49 @@ async fn writes_look_at_their_own_sagas_and_at_no_others() {
     let without_statistics = plans(&connection).await;
     log.database.run("analyze saga").await;
     for plans in [without_statistics, plans(&connection).await] {
-        assert_eq!(plans.len(), 6, "two forms of three statements: {plans:#?}");
+        assert_eq!(plans.len(), 8, "two forms of four statements: {plans:#?}");
         for plan in plans {
             let by_key = plan.contains("saga_pkey") || plan.contains("Insert on saga ");
             assert!(by_key && !plan.contains("saga_unfinished"), "{plan}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_begin_that_is_there_already_costs_its_batch_a_second_try_and_no_more() {
+    let log = Log::new().await;
+    let mut connection = log.pool.writer().await.expect("a connection");
+    let sagas = new_sagas(3);
+    let [there, new, alone] = [0, 1, 2].map(|index| begin(&sagas[index]));
+    log.write(&mut connection, vec![there.clone()]).await;
+    let batch = [new, there.clone()];
+    let Err(BatchError::Database(error)) = log.writer.write(&mut connection, &batch, Try::First).await else {
+        panic!("a row of that id is there")
+    };
+    assert_eq!(error.code(), Some(&SqlState::UNIQUE_VIOLATION), "as a lost race, so that it is tried again");
+    assert_eq!(log.written(&sagas).await.len(), 1, "nothing of the batch");
+    let durable = WriteReport::Durable { cancel_requested: false };
+    for batch in [&batch[..], &[there], &[alone]] {
+        let reports = log.writer.write(&mut connection, batch, Try::Again).await.expect("a second try");
+        assert_eq!(reports, vec![durable.clone(); batch.len()], "the same begin is durable, whoever wrote it");
+    }
+    let written = log.written(&sagas).await;
+    assert!(written.len() == 3 && written.iter().all(|(_, events)| *events == 1), "each once: {written:#?}");
+}
+
+#[tokio::test]
+async fn nothing_ends_as_what_goes_on() {
+    let log = Log::new().await;
+    let mut connection = log.pool.writer().await.expect("a connection");
+    let saga = SagaId(Uuid::now_v7());
+    log.write(&mut connection, vec![begin(&saga)]).await;
+    for status in [Status::Pending, Status::Compensating] {
+        let items = [write(saga, Change::End { status, error: None }, told(status))];
+        let reports = log.writer.write(&mut connection, &items, Try::First).await.expect("no error");
+        assert!(matches!(reports[..], [WriteReport::NotWritten(_)]), "{reports:?}");
+    }
+    let unended = log.database.rows("select from saga where id = $1 and ended_at is null", &[&saga.0]).await;
+    assert_eq!(unended.len(), 1);
 }
 
 /// The plans of the statements on sagas that the session has prepared, as it runs them.

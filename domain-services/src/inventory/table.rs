@@ -63,13 +63,13 @@ pub(super) static TAKE_AND_RECORD: LazyLock<BatchStatement> = LazyLock::new(|| {
     ",
         // A quote inside of a text of the reply has a backslash before it, so that no product's id is taken for the number.
         record!(
-        r#"coalesce(replace(j.reply, '"remaining_quantity":0',
+            r#"coalesce(replace(j.reply, '"remaining_quantity":0',
                             '"remaining_quantity":' || taken.quantity + move.taken_behind), j.reply)"#,
-        "join (select stock_must_be_there((select count(*) from taken) = (select count(*) from wanted)) as is_there)
-              as all_stock on all_stock.is_there
+            "join (select case when (select count(*) from taken) = (select count(*) from wanted) then true
+                           else stock_must_be_there(false) end as is_there) as all_stock on all_stock.is_there
          left join move on move.transaction_id = j.transaction_id
          left join taken on taken.product_id = move.product_id"
-    ),
+        ),
         " returning transaction_id, operation, reply"
     ))
 });

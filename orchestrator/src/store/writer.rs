@@ -1,5 +1,5 @@
-//! Writes to the saga log, a batch a transaction: begins in one statement, every other change in another, sent in one trip
-//! with the commit. For the items that changed nothing a statement of its own says why, once that is committed: it sees
+//! Writes to the saga log, a batch a transaction: begins in one statement, ends in another, every other change in a third,
+//! sent in one trip with the commit. For the items that changed nothing a statement of its own says why, once that is committed: it sees
 //! what a statement at the end of the transaction would have seen, or something later, and both are true answers.
 //!
 //! What listeners are told goes into `saga_event` in the statement that makes it true. The changes of steps that nobody
@@ -26,8 +26,14 @@ use crate::store::record::{Change, LogItem, LogWrite, WriteReport};
 
 // A begin needs a live lease of the process that writes it; the order of the rows is the caller's (by user and key), so
 // that two nodes never wait for each other in a circle.
-static BEGIN: LazyLock<BatchStatement> = LazyLock::new(|| {
-    BatchStatement::new(
+//
+// An id or a key that is there already is rare. Plainly, it fails the batch, as a lost race does, and the batch is written
+// again with the form that passes over such rows: that one costs more, since it inserts each row on probation.
+static BEGIN: LazyLock<BatchStatement> = LazyLock::new(|| begin_statement(""));
+static BEGIN_AGAIN: LazyLock<BatchStatement> = LazyLock::new(|| begin_statement("on conflict do nothing"));
+
+fn begin_statement(on_conflict: &str) -> BatchStatement {
+    BatchStatement::new(&format!(
         "
     with i as rows($3: id uuid, definition text, version int, user_id text, cents bigint, product text, outputs text,
                    error text, timeline text, key text, fingerprint bytea, nonce uuid, epoch int, attention text,
@@ -45,52 +51,73 @@ static BEGIN: LazyLock<BatchStatement> = LazyLock::new(|| {
     from i
     where exists (select 1 from node_lease
                   where node_id = $1::varchar and incarnation = $2::uuid and expires_at > clock_timestamp())
-    on conflict do nothing
-    returning id),
-    told as (
-    insert into saga_event (saga_id, changes) select i.id, i.changes from i join begun on begun.id = i.id
-                                              where i.changes is not null)
-    select id from begun",
-    )
-});
+    {on_conflict}
+    returning id)
+    insert into saga_event (saga_id, changes)
+    select i.id, coalesce(i.changes, '[]') from i join begun on begun.id = i.id
+    returning saga_id"
+    ))
+}
 
-// COMPLETED only against a row that never turned back and carries no cancel. A write that is repeated because nobody
-// knew of the first one finds its own status there (`was` is the row before this statement) and tells nobody again.
-//
 // Who owns the row and whether it has ended are asked in a way that no index answers: `saga_unfinished` would, with every
 // saga that runs, where the primary key finds those of the batch.
-static CHANGE: LazyLock<BatchStatement> = LazyLock::new(|| {
-    BatchStatement::new(
+const OWNED: &str = "s.id = i.id and s.owner_incarnation is not distinct from $1 and s.epoch = i.epoch
+      and coalesce(s.ended_at, 'infinity') = 'infinity'";
+
+// COMPLETED only against a row that never turned back and carries no cancel. A saga that was in attention and is
+// COMPENSATED after all needs nobody any more.
+static END: LazyLock<BatchStatement> = LazyLock::new(|| {
+    BatchStatement::new(&format!(
         "
     with i as rows($2: id uuid, epoch int, status text, direction text, error text, outputs text, timeline text,
-                   attention text, wake_ms bigint, at timestamptz, ended_at timestamptz, changes text,
-                   tells_status bool),
+                   attention text, ended_at timestamptz, changes text),
+    ended as (
+    update saga s
+    set status = i.status, direction = coalesce(i.direction, s.direction), error = coalesce(i.error, s.error),
+        outputs = i.outputs, timeline = i.timeline,
+        attention = case when i.status = 'COMPENSATED' and s.status = 'FAILED' then null
+                         else coalesce(i.attention, s.attention) end,
+        attention_at = case when i.status = 'COMPENSATED' and s.status = 'FAILED' then null
+                            when i.attention is not null then coalesce(s.attention_at, clock_timestamp())
+                            else s.attention_at end,
+        turned_at = case when i.direction = 'compensating' then coalesce(s.turned_at, i.ended_at) else s.turned_at end,
+        wake_at = null, ended_at = i.ended_at, claims = 0
+    from i
+    where {OWNED} and i.status not in ('PENDING', 'COMPENSATING')
+      and (i.status <> 'COMPLETED' or (s.direction = 'forward' and s.cancel_requested_at is null))
+    returning s.id, i.changes)
+    insert into saga_event (saga_id, changes)
+    select id, coalesce(changes, '[]') from ended
+    returning saga_id"
+    ))
+});
+
+// A write that is repeated because nobody knew of the first one finds its own status there (`was` is the row before this
+// statement) and tells nobody again.
+static CHANGE: LazyLock<BatchStatement> = LazyLock::new(|| {
+    BatchStatement::new(&format!(
+        "
+    with i as rows($2: id uuid, epoch int, status text, direction text, error text, outputs text, timeline text,
+                   attention text, wake_ms bigint, at timestamptz, changes text, tells_status bool),
     changed as (
     update saga s
     set status = coalesce(i.status, s.status), direction = coalesce(i.direction, s.direction),
         error = coalesce(i.error, s.error), outputs = i.outputs, timeline = i.timeline,
-        attention = case when i.ended_at is null then coalesce(i.attention, s.attention)
-                         when i.status = 'COMPENSATED' and s.status = 'FAILED' then null
-                         else coalesce(i.attention, s.attention) end,
-        attention_at = case when i.ended_at is not null and i.status = 'COMPENSATED' and s.status = 'FAILED' then null
-                            when i.attention is not null then coalesce(s.attention_at, clock_timestamp())
+        attention = coalesce(i.attention, s.attention),
+        attention_at = case when i.attention is not null then coalesce(s.attention_at, clock_timestamp())
                             else s.attention_at end,
         turned_at = case when i.direction = 'compensating' then coalesce(s.turned_at, i.at) else s.turned_at end,
-        wake_at = clock_timestamp() + i.wake_ms * interval '1 millisecond',
-        ended_at = i.ended_at, claims = 0
+        wake_at = clock_timestamp() + i.wake_ms * interval '1 millisecond', claims = 0
     from i
-    where s.id = i.id and s.owner_incarnation is not distinct from $1 and s.epoch = i.epoch
-      and coalesce(s.ended_at, 'infinity') = 'infinity'
-      and (i.status is distinct from 'COMPLETED' or (s.direction = 'forward' and s.cancel_requested_at is null))
-    returning s.id, s.cancel_requested_at is not null as cancel_requested, i.changes, i.status,
-              i.tells_status and i.ended_at is null as may_be_told),
+    where {OWNED}
+    returning s.id, s.cancel_requested_at is not null as cancel_requested, i.changes, i.status, i.tells_status),
     told as (
     insert into saga_event (saga_id, changes)
     select c.id, c.changes from changed c
     where c.changes is not null
-      and case when c.may_be_told then c.status <> (select was.status from saga was where was.id = c.id) else true end)
-    select id, cancel_requested from changed",
-    )
+      and case when c.tells_status then c.status <> (select was.status from saga was where was.id = c.id) else true end)
+    select id, cancel_requested from changed"
+    ))
 });
 
 /// Writes batches of [`LogWrite`]s for one owner.
@@ -132,7 +159,7 @@ impl BatchWriter for SagaLogWriter {
         &self,
         connection: &mut Connection,
         items: &[LogItem],
-        _: Try,
+        attempt: Try,
     ) -> Result<Vec<WriteReport>, BatchError> {
         let mut steps = NewSteps::default();
         let mut writes: Vec<&LogWrite> = Vec::with_capacity(items.len());
@@ -142,7 +169,7 @@ impl BatchWriter for SagaLogWriter {
                 LogItem::Steps(of_sagas) => of_sagas.iter().for_each(|of_saga| steps.push(of_saga)),
             }
         }
-        let mut reports = self.write_all(connection, steps, &writes).await?.into_iter();
+        let mut reports = self.write_all(connection, steps, &writes, attempt).await?.into_iter();
         let report = |item: &LogItem| match item {
             LogItem::Write(_) => reports.next(),
             LogItem::Steps(_) => Some(WriteReport::Durable { cancel_requested: false }),
@@ -158,28 +185,43 @@ impl SagaLogWriter {
         connection: &mut Connection,
         steps: NewSteps,
         items: &[&LogWrite],
+        attempt: Try,
     ) -> Result<Vec<WriteReport>, BatchError> {
-        let (mut begins, mut changes): (Vec<&LogWrite>, Vec<&LogWrite>) =
-            items.iter().partition(|item| matches!(item.change, Change::Begin { .. }));
+        let (mut begins, mut changes, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+        for &item in items {
+            match item.change {
+                Change::Begin { .. } => begins.push(item),
+                Change::Outputs | Change::TurnBack { .. } | Change::MarkFailed { .. } => changes.push(item),
+                Change::End { .. } => ends.push(item),
+            }
+        }
         begins.sort_by_key(|item| sort_key(item));
         changes.sort_by_key(|item| item.saga_id);
-        let mut statements = Vec::with_capacity(3);
+        ends.sort_by_key(|item| item.saga_id);
+        let mut statements = Vec::with_capacity(4);
         let is_of_steps = !steps.is_empty();
         if is_of_steps {
             statements.push(insert_steps(&self.owner, steps));
         }
         if !begins.is_empty() {
-            statements.push(self.begin(&begins));
+            statements.push(self.begin(&begins, attempt));
         }
         if !changes.is_empty() {
             statements.push(self.change(&changes));
+        }
+        if !ends.is_empty() {
+            statements.push(self.end(&ends));
         }
         let mut answers = connection.finish(&statements).await?.into_iter().skip(usize::from(is_of_steps));
         let mut written: HashMap<SagaId, bool> = HashMap::with_capacity(items.len());
         if !begins.is_empty() {
             written.extend(answers.next().iter().flatten().map(|row| (SagaId(row.get(0)), false)));
         }
-        written.extend(answers.next().iter().flatten().map(|row| (SagaId(row.get(0)), row.get(1))));
+        if !changes.is_empty() {
+            written.extend(answers.next().iter().flatten().map(|row| (SagaId(row.get(0)), row.get(1))));
+        }
+        // Whoever has written an end asks for no cancel any more.
+        written.extend(answers.flatten().map(|row| (SagaId(row.get(0)), false)));
         let missing: Vec<&LogWrite> =
             items.iter().filter(|item| !written.contains_key(&item.saga_id)).copied().collect();
         let mut judged = match missing.is_empty() {
@@ -195,14 +237,18 @@ impl SagaLogWriter {
         Ok(items.iter().map(report).collect())
     }
 
-    fn begin<'a>(&'a self, items: &[&'a LogWrite]) -> Bound<'a> {
+    fn begin<'a>(&'a self, items: &[&'a LogWrite], attempt: Try) -> Bound<'a> {
         let mut c = BeginColumns::default();
         for item in items {
             if let Change::Begin { saga, ended } = &item.change {
                 c.push(item, saga, ended.as_deref());
             }
         }
-        Bound::over_rows(&BEGIN)
+        let statement = match attempt {
+            Try::First => &BEGIN,
+            Try::Again => &BEGIN_AGAIN,
+        };
+        Bound::over_rows(statement)
             .with(&self.owner.node_id)
             .with(self.owner.incarnation)
             .column(c.id)
@@ -242,9 +288,27 @@ impl SagaLogWriter {
             .column(c.attention)
             .column(c.wake_ms)
             .column(c.at)
-            .column(c.ended_at)
             .column(c.changes)
             .column(c.tells_status)
+    }
+
+    fn end<'a>(&self, items: &[&'a LogWrite]) -> Bound<'a> {
+        let mut c = ChangeColumns::default();
+        for item in items {
+            c.push(item);
+        }
+        Bound::over_rows(&END)
+            .with(self.owner.incarnation)
+            .column(c.id)
+            .column(c.epoch)
+            .column(c.status)
+            .column(c.direction)
+            .column(c.error)
+            .column(c.outputs)
+            .column(c.timeline)
+            .column(c.attention)
+            .column(c.at)
+            .column(c.changes)
     }
 }
 

@@ -64,7 +64,6 @@ pub(super) struct ChangeColumns<'a> {
     pub(super) attention: Vec<Option<&'a str>>,
     pub(super) wake_ms: Vec<Option<i64>>,
     pub(super) at: Vec<DateTime<Utc>>,
-    pub(super) ended_at: Vec<Option<DateTime<Utc>>>,
     pub(super) changes: Vec<Option<String>>,
     pub(super) tells_status: Vec<bool>,
 }
@@ -72,15 +71,15 @@ pub(super) struct ChangeColumns<'a> {
 impl<'a> ChangeColumns<'a> {
     pub(super) fn push(&mut self, item: &'a LogWrite) {
         const BACK: Option<&str> = Some("compensating");
-        let (status, direction, error, wake_ms, ended) = match &item.change {
-            Change::Begin { .. } | Change::Outputs => (None, None, None, None, None),
-            Change::TurnBack { cause } => (Some("COMPENSATING"), BACK, Some(cause.as_str()), None, None),
+        let (status, direction, error, wake_ms) = match &item.change {
+            Change::Begin { .. } | Change::Outputs => (None, None, None, None),
+            Change::TurnBack { cause } => (Some("COMPENSATING"), BACK, Some(cause.as_str()), None),
             Change::MarkFailed { wake_in } => {
-                (Some("FAILED"), None, None, Some(i64::try_from(wake_in.as_millis()).unwrap_or(i64::MAX)), None)
+                (Some("FAILED"), None, None, Some(i64::try_from(wake_in.as_millis()).unwrap_or(i64::MAX)))
             }
             Change::End { status, error } => {
                 let direction = if *status == Status::Completed { None } else { BACK };
-                (Some(status.as_str()), direction, error.as_deref(), None, Some(item.at))
+                (Some(status.as_str()), direction, error.as_deref(), None)
             }
         };
         self.id.push(item.saga_id.0);
@@ -93,7 +92,6 @@ impl<'a> ChangeColumns<'a> {
         self.attention.push(item.attention.as_deref());
         self.wake_ms.push(wake_ms);
         self.at.push(item.at);
-        self.ended_at.push(ended);
         self.changes.push(change::to_row(&item.changes));
         self.tells_status.push(item.changes.iter().any(|change| matches!(change, StateChange::Saga { .. })));
     }
