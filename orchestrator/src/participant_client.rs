@@ -27,7 +27,7 @@ use common::supervision::{ActorCard, ChildSpec, Handle, child};
 use common::traces::Tracer;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, yield_now};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -230,6 +230,8 @@ fn send_waiting(me: &ActorRef<ClientMsg>, state: &mut State) {
             let (outcome, health) = send(&arguments, &call, since).await;
             let attempted = attempted(&call, &outcome, since);
             answer.give(outcome);
+            // The saga goes on first.
+            yield_now().await;
             let _ = me.cast(ClientMsg::Finished(health, attempted));
         });
     }

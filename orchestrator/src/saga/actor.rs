@@ -1,4 +1,5 @@
-//! One saga: an actor that does what [`plan::next`] decides, one thing at a time, and never waits inside a handler.
+//! One saga: an actor that does what [`plan::next`] decides, one thing at a time, and waits for nothing but its turn
+//! inside a handler.
 //!
 //! ```text
 //!            ┌──────────── Advance ◄─────────────┐
@@ -23,6 +24,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
+use tokio::task::yield_now;
 use tokio::time::Instant;
 use tracing::info;
 
@@ -184,7 +186,7 @@ impl Actor for SagaActor {
     type State = SagaState;
     type Arguments = SagaArguments;
 
-    async fn pre_start(&self, myself: ActorRef<SagaMsg>, args: SagaArguments) -> Result<SagaState, ActorProcessingErr> {
+    async fn pre_start(&self, _: ActorRef<SagaMsg>, args: SagaArguments) -> Result<SagaState, ActorProcessingErr> {
         let SagaArguments { saga, origin, world, policy } = args;
         let (key, waiters, remaining, cancel_is_waiting) = match origin {
             Origin::New { key, waiter } => (key, vec![waiter], policy.deadline, false),
@@ -209,8 +211,11 @@ impl Actor for SagaActor {
             awaited: None,
             tries: 0,
         };
-        myself.cast(SagaMsg::Advance)?;
         Ok(state)
+    }
+
+    async fn post_start(&self, me: ActorRef<SagaMsg>, state: &mut SagaState) -> Result<(), ActorProcessingErr> {
+        advance(&me, state)
     }
 
     async fn handle(
@@ -222,7 +227,13 @@ impl Actor for SagaActor {
         match message {
             SagaMsg::Advance => {}
             SagaMsg::CallFinished { attempt, outcome } => call_finished(&me, state, attempt, outcome)?,
-            SagaMsg::LogWritten(report) => log_written(&me, state, report)?,
+            SagaMsg::LogWritten(report) => {
+                log_written(&me, state, report)?;
+                if state.saga.progress().log.ended().is_some() {
+                    // Whoever was answered goes on first: this actor's end is nobody's business but ours.
+                    yield_now().await;
+                }
+            }
             SagaMsg::RetryDue(attempt) => retry_due(&me, state, attempt)?,
             SagaMsg::WriteAgain => write_again(&me, state),
             SagaMsg::Detach(waiter) => detach(state, waiter)?,
