@@ -1,5 +1,6 @@
 """One measurement: load on a system, and what it cost everybody."""
 
+import os
 import statistics
 import time
 
@@ -32,12 +33,16 @@ def running(bench):
 
 
 def settle(bench):
-    """Waits until nothing runs that an earlier load, which was broken off, has left."""
+    """Waits until nothing is left of earlier loads: no saga that was broken off, and nothing that the kernel has yet to write.
+
+    It writes what is half a minute old in one go, and on some disks no flush of the log gets through meanwhile.
+    """
     end = time.monotonic() + 60
     while running(bench):
         if time.monotonic() > end:
             raise SystemExit(f"bench: {running(bench)} sagas do not end")
         time.sleep(0.05)
+    os.sync()
 
 
 def sagas(bench, system, connections, seconds=None, **how):
