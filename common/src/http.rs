@@ -41,7 +41,7 @@ pub use behind_others::behind_others;
 pub use draining::Draining;
 pub use error::ApiError;
 pub use event_stream::{SseEvent, event_stream};
-pub use front::{filter, once};
+pub use front::once;
 pub use health::{Check, HealthCheck};
 pub use hyper::{
     Method, StatusCode,

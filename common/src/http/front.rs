@@ -44,13 +44,8 @@ const RETRY_AFTER_S: u64 = 1;
 /// The label of requests that no template matches.
 const UNMATCHED: &str = "unmatched";
 
-/// Makes the filter that answers for a service. It never rejects.
-pub fn filter(front: Front) -> BoxedFilter<(Response,)> {
-    filter_before(Arc::new(Gate::of(front)))
-}
-
-/// Makes a filter that takes requests to a gate.
-pub(super) fn filter_before(gate: Arc<Gate>) -> BoxedFilter<(Response,)> {
+/// Makes the filter that takes requests to a gate. It never rejects.
+pub(super) fn filter(gate: Arc<Gate>) -> BoxedFilter<(Response,)> {
     // Raw, because warp's own decoding puts something else in the place of what is no text.
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::method()

@@ -35,7 +35,7 @@ use warp::filters::BoxedFilter;
 
 use super::{
     Front, Response, behind_others,
-    front::{Gate, filter_before},
+    front::{Gate, filter},
     in_process,
     rate_limit::Peer,
     transport_faults::{CutConnection, LostReply},
@@ -76,7 +76,7 @@ pub async fn serve(front: Front, listener: Arc<TcpListener>, shutdown: Cancellat
         service,
         header_time: Duration::from_millis(http.header_timeout_ms),
         protocol: Arc::new(protocol(&http)),
-        routes: filter_before(gate.clone()),
+        routes: filter(gate.clone()),
         drain: shutdown.clone(),
         // Not a child of the shutdown: requests at work outlive that.
         cut: CancellationToken::new(),

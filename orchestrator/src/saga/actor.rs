@@ -2,7 +2,7 @@
 //! inside a handler.
 //!
 //! ```text
-//!            ┌──────────── Advance ◄─────────────┐
+//!            ┌──────────── advance ◄─────────────┐
 //!            ▼                                   │
 //!   plan::next(log) ──► write ──► LogWritten ────┤
 //!            │                                   │
@@ -123,8 +123,6 @@ pub struct SagaArguments {
 
 /// What a saga actor hears.
 pub enum SagaMsg {
-    /// Go on.
-    Advance,
     /// A call came back (`None`: whoever made it died).
     CallFinished {
         /// Which attempt it was.
@@ -225,7 +223,6 @@ impl Actor for SagaActor {
         state: &mut SagaState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            SagaMsg::Advance => {}
             SagaMsg::CallFinished { attempt, outcome } => call_finished(&me, state, attempt, outcome)?,
             SagaMsg::LogWritten(report) => {
                 log_written(&me, state, report)?;
@@ -262,7 +259,7 @@ fn advance(me: &ActorRef<SagaMsg>, state: &mut SagaState) -> Result<(), ActorPro
             write(me, state, begin);
             state.write = None;
             apply(state, Event::Begun { outputs: crate::saga::log::OutputsInLog::Complete })?;
-            Ok(me.cast(SagaMsg::Advance)?)
+            advance(me, state)
         }
         Decision::Begin => {
             let begin = begin(state, None);
@@ -275,7 +272,7 @@ fn advance(me: &ActorRef<SagaMsg>, state: &mut SagaState) -> Result<(), ActorPro
         }
         Decision::TurnBack if is_planted(Planted::CompensateBeforeTurn) => {
             apply(state, Event::TurnedBack)?;
-            Ok(me.cast(SagaMsg::Advance)?)
+            advance(me, state)
         }
         Decision::TurnBack => {
             let cause = state.saga.progress().log.cause().map(ToString::to_string).unwrap_or_default();

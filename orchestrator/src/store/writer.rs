@@ -10,6 +10,7 @@ mod verdict;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::mem::take;
 use std::sync::{Arc, LazyLock};
 
 use common::db::{BatchStatement, Bound, Connection};
@@ -98,7 +99,7 @@ static CHANGE: LazyLock<BatchStatement> = LazyLock::new(|| {
     BatchStatement::new(&format!(
         "
     with i as rows($2: id uuid, epoch int, status text, direction text, error text, outputs text, timeline text,
-                   attention text, wake_ms bigint, at timestamptz, changes text, tells_status bool),
+                   attention text, at timestamptz, changes text, wake_ms bigint, tells_status bool),
     changed as (
     update saga s
     set status = coalesce(i.status, s.status), direction = coalesce(i.direction, s.direction),
@@ -272,32 +273,18 @@ impl SagaLogWriter {
     }
 
     fn change<'a>(&self, items: &[&'a LogWrite]) -> Bound<'a> {
-        let mut c = ChangeColumns::default();
-        for item in items {
-            c.push(item);
-        }
-        Bound::over_rows(&CHANGE)
-            .with(self.owner.incarnation)
-            .column(c.id)
-            .column(c.epoch)
-            .column(c.status)
-            .column(c.direction)
-            .column(c.error)
-            .column(c.outputs)
-            .column(c.timeline)
-            .column(c.attention)
-            .column(c.wake_ms)
-            .column(c.at)
-            .column(c.changes)
-            .column(c.tells_status)
+        let mut c = ChangeColumns::of(items);
+        let (wake_ms, tells_status) = (take(&mut c.wake_ms), take(&mut c.tells_status));
+        self.bind(&CHANGE, c).column(wake_ms).column(tells_status)
     }
 
     fn end<'a>(&self, items: &[&'a LogWrite]) -> Bound<'a> {
-        let mut c = ChangeColumns::default();
-        for item in items {
-            c.push(item);
-        }
-        Bound::over_rows(&END)
+        self.bind(&END, ChangeColumns::of(items))
+    }
+
+    /// Binds what both kinds of changes have.
+    fn bind<'a>(&self, statement: &'static BatchStatement, c: ChangeColumns<'a>) -> Bound<'a> {
+        Bound::over_rows(statement)
             .with(self.owner.incarnation)
             .column(c.id)
             .column(c.epoch)

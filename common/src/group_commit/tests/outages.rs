@@ -217,3 +217,27 @@ async fn without_a_database_writes_and_reads_fail_in_time_and_do_not_spin() {
     wait_for_a_commit(&bench, "back").await;
     bench.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_without_a_database_tells_all_that_wait_and_does_not_try_each() {
+    let server = TestServer::start().await;
+    let database = server.database(TABLES).await;
+    let brief = DatabaseSettings { connect_timeout_ms: 300, ..settings() };
+    let one_by_one = GroupCommitSettings { max_batch: 1, max_queue: 1_000 };
+    let bench = Bench::with(database.pool_with(&brief), nothing(), one_by_one).await;
+    wait_for_a_commit(&bench, "before").await;
+    server.stop_immediately();
+    wait_until("the outage is noticed", async || {
+        matches!(bench.ledger.write(entry("away")).await, Written::NotWritten(_))
+    })
+    .await;
+    let writes: Vec<_> = (0..500).map(|n| bench.write(entry(n.to_string()))).collect();
+    wait_until("a full queue", async || bench.card.view().queue_depth.is_some_and(|depth| depth > 400)).await;
+    bench.stop().await;
+    let mut given_up = 0;
+    for write in writes {
+        let Written::NotWritten(reason) = write.await.unwrap() else { panic!("there is no database") };
+        given_up += usize::from(reason == "the ledger has stopped");
+    }
+    assert!(given_up > 400, "only {given_up} were not tried");
+}

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request as HttpRequest, header::HeaderValue};
 
-use super::kit::{Answer, Gate, SOON, call, front, healthy, request, routes, settings, undescribed};
+use super::kit::{Answer, Gate, SOON, call, filter, front, healthy, request, routes, settings, undescribed};
 use crate::http::{Access, Check, Front, HealthCheck, Routes, StatusCode, json};
 
 fn plain() -> Front {
@@ -181,7 +181,7 @@ async fn a_body_may_have_the_limit_and_not_a_byte_more() {
 async fn beyond_the_limit_at_work_requests_are_503_and_health_still_answers() {
     let gate = Gate::default();
     let front = front(gate.routes(), settings(|settings| settings.http.max_in_flight = 1));
-    let service = crate::http::filter(front);
+    let service = filter(front);
     let call = |request: HttpRequest<Full<Bytes>>| {
         let service = warp::service(service.clone());
         async move { tower::ServiceExt::oneshot(service, request).await.unwrap() }
@@ -279,5 +279,5 @@ fn a_route_that_is_there_twice_is_found_at_the_start() {
         undescribed,
         answer,
     );
-    crate::http::filter(front(routes, settings(|_| {})));
+    filter(front(routes, settings(|_| {})));
 }

@@ -16,11 +16,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+use warp::filters::BoxedFilter;
 
 use crate::{
     config::{ConfigSource, Settings},
     http::{
-        Access, Check, Draining, Front, HealthCheck, Request, Response, Routes, StatusCode, filter, json,
+        Access, Check, Draining, Front, HealthCheck, Request, Response, Routes, StatusCode, front as fronts, json,
         openapi::Description, serve, transport_faults,
     },
 };
@@ -128,6 +129,11 @@ impl Answer {
         }
         problem
     }
+}
+
+/// The filter that answers for a front.
+pub(super) fn filter(front: Front) -> BoxedFilter<(Response,)> {
+    fronts::filter(Arc::new(fronts::Gate::of(front)))
 }
 
 /// Calls a front without a socket.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::writes::write;
-use super::{Attempt, SagaMsg, SagaState, apply, interrupt_if_due};
+use super::{Attempt, SagaMsg, SagaState, advance, apply, interrupt_if_due};
 use crate::saga::definition::{Context, Effect, Request};
 use crate::saga::log::{Action, Direction, Event, Undo};
 use crate::saga::outcome::{Failure, Outcome, Retry, Sent, Unknown};
@@ -44,7 +44,7 @@ pub(super) fn compensate(me: &ActorRef<SagaMsg>, state: &mut SagaState, step: us
     apply(state, Event::CompensationSent(step))?;
     if is_planted(Planted::RefundOnlyIfKnown) && state.saga.progress().log.step(step).action != Action::Done {
         apply(state, Event::CompensationDone(step))?;
-        return Ok(me.cast(SagaMsg::Advance)?);
+        return advance(me, state);
     }
     let number = state.saga.progress().log.step(step).undo_attempts.count;
     let attempt = Attempt { step, direction: Direction::Compensating, number };

@@ -69,7 +69,13 @@ pub(super) struct ChangeColumns<'a> {
 }
 
 impl<'a> ChangeColumns<'a> {
-    pub(super) fn push(&mut self, item: &'a LogWrite) {
+    pub(super) fn of(items: &[&'a LogWrite]) -> Self {
+        let mut columns = Self::default();
+        items.iter().for_each(|item| columns.push(item));
+        columns
+    }
+
+    fn push(&mut self, item: &'a LogWrite) {
         const BACK: Option<&str> = Some("compensating");
         let (status, direction, error, wake_ms) = match &item.change {
             Change::Begin { .. } | Change::Outputs => (None, None, None, None),
