@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use thiserror::Error;
 use tokio::sync::{Mutex, Semaphore, oneshot};
@@ -34,7 +35,7 @@ use crate::http::TraceContext;
 use crate::supervision::{ActorCard, ChildSpec, Handle, child};
 use crate::traces::Tracer;
 
-use actor::{GroupCommit, Msg};
+use actor::{GroupCommit, Msg, Phase, Queue};
 use batch::{Pending, Reply};
 use flush::Stats;
 use meters::Meters;
@@ -126,7 +127,7 @@ pub enum ReadError {
 
 /// The address of a group commit: it survives restarts, is cheap to clone, and bounds the queue.
 pub struct Ledger<W: BatchWriter> {
-    handle: Handle<Msg<W>>,
+    handle: Handle<Msg>,
     shared: Arc<Shared<W>>,
 }
 
@@ -137,13 +138,15 @@ impl<W: BatchWriter> Clone for Ledger<W> {
 }
 
 /// What the addresses, the actor and its batches share, across restarts.
-struct Shared<W> {
+struct Shared<W: BatchWriter> {
     card: Arc<ActorCard>,
     name: &'static str,
     pool: Pool,
     writer: W,
     max_batch: usize,
     max_queue: usize,
+    /// That of the actor that is there now.
+    queue: ArcSwap<Queue<W>>,
     /// Items that are in no batch yet.
     waiting: Arc<AtomicUsize>,
     hasher: RandomState,
@@ -177,6 +180,7 @@ impl<W: BatchWriter> Ledger<W> {
             writer,
             max_batch: settings.max_batch.max(1),
             max_queue: settings.max_queue,
+            queue: ArcSwap::from_pointee(Queue::new(Phase::Closed)),
             meters: Meters::of(name, &waiting),
             waiting,
             hasher: RandomState::new(),
@@ -216,9 +220,8 @@ impl<W: BatchWriter> Ledger<W> {
         };
         let key = self.shared.hasher.hash_one(W::key(&item).as_ref());
         let traced = Traced::of(&self.shared.tracer, &self.shared.writer, &item);
-        let pending = Pending { item, key, reply, place, traced };
-        // An item that nobody takes is dropped, and that is told.
-        let _ = self.handle.cast(Msg::Write(pending));
+        self.shared.card.handled();
+        self.shared.queue.load().push(Pending { item, key, reply, place, traced });
     }
 
     /// Reads on the actor's pool, beside its writes.
@@ -248,7 +251,7 @@ impl<W: BatchWriter> Ledger<W> {
     }
 }
 
-impl<W> Shared<W> {
+impl<W: BatchWriter> Shared<W> {
     fn place_in_queue(&self) -> Option<Place> {
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
         let place = Place(self.waiting.clone());

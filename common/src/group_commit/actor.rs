@@ -1,13 +1,21 @@
-//! The actor: a queue, and a task that writes it, one batch after the other. It waits for nothing in its handlers.
+//! The actor: it owns the queue and the task that writes it, one batch after the other. It waits for nothing in its
+//! handlers.
+//!
+//! ```text
+//!   write ──► queue ──► the task that writes ──► answers         read ──► the actor ──► a task of its own
+//! ```
+//! Writes pass by the actor's mailbox: the queue takes its place, so that no item costs a message and a turn of the actor.
+//! It is there as long as the actor is; what it still holds when the actor dies is told that it is not written.
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::Notify;
 use tokio::task::{JoinHandle, yield_now};
 use tracing::Instrument;
 
@@ -24,9 +32,7 @@ impl<W> GroupCommit<W> {
     }
 }
 
-pub(super) enum Msg<W: BatchWriter> {
-    /// Write this.
-    Write(Pending<W>),
+pub(super) enum Msg {
     /// Read this.
     Read(BoxFuture<'static, ()>),
     /// A batch panicked, with this message.
@@ -36,49 +42,27 @@ pub(super) enum Msg<W: BatchWriter> {
 pub(super) struct State<W: BatchWriter> {
     shared: Arc<Shared<W>>,
     queue: Arc<Queue<W>>,
-    /// The task that writes, or the last one that did.
     writing: Option<JoinHandle<()>>,
 }
 
-/// What waits to be written. The actor fills it, and a task empties it, of which there is one at a time.
-struct Queue<W: BatchWriter>(Mutex<Waiting<W>>);
-
-struct Waiting<W: BatchWriter> {
-    items: VecDeque<Pending<W>>,
-    /// Whether a task is there that writes until nothing is left.
-    is_written: bool,
-    /// Whether the actor stops: then a database that is away is not waited for again and again.
-    is_last: bool,
-}
-
 impl<W: BatchWriter> Actor for GroupCommit<W> {
-    type Msg = Msg<W>;
+    type Msg = Msg;
     type State = State<W>;
     type Arguments = Arc<Shared<W>>;
 
-    async fn pre_start(&self, _: ActorRef<Msg<W>>, shared: Arc<Shared<W>>) -> Result<State<W>, ActorProcessingErr> {
+    async fn pre_start(&self, me: ActorRef<Msg>, shared: Arc<Shared<W>>) -> Result<State<W>, ActorProcessingErr> {
         let shown = Arc::downgrade(&shared);
         shared.card.set_state(move || shown.upgrade().map_or_else(Default::default, |it| show(&it)));
-        let waiting = Waiting { items: VecDeque::new(), is_written: false, is_last: false };
-        Ok(State { shared, queue: Arc::new(Queue(Mutex::new(waiting))), writing: None })
+        let queue = Arc::new(Queue::new(Phase::Open));
+        shared.queue.store(queue.clone());
+        let writing = tokio::spawn(write_all(shared.clone(), queue.clone(), me));
+        Ok(State { shared, queue, writing: Some(writing) })
     }
 
-    async fn handle(
-        &self,
-        myself: ActorRef<Msg<W>>,
-        message: Msg<W>,
-        state: &mut State<W>,
-    ) -> Result<(), ActorProcessingErr> {
-        state.shared.card.handled();
+    async fn handle(&self, _: ActorRef<Msg>, message: Msg, state: &mut State<W>) -> Result<(), ActorProcessingErr> {
         match message {
-            Msg::Write(pending) => {
-                if state.queue.push(pending) {
-                    let (shared, queue) = (state.shared.clone(), state.queue.clone());
-                    state.writing = Some(tokio::spawn(write_all(shared, queue, Some(myself))));
-                }
-                Ok(())
-            }
             Msg::Read(job) => {
+                state.shared.card.handled();
                 tokio::spawn(job.in_current_span());
                 Ok(())
             }
@@ -88,13 +72,13 @@ impl<W: BatchWriter> Actor for GroupCommit<W> {
     }
 
     /// Writes what is left.
-    async fn post_stop(&self, _: ActorRef<Msg<W>>, state: &mut State<W>) -> Result<(), ActorProcessingErr> {
-        state.queue.waiting().is_last = true;
+    async fn post_stop(&self, _: ActorRef<Msg>, state: &mut State<W>) -> Result<(), ActorProcessingErr> {
+        state.queue.enter(Phase::Last);
         if let Some(writing) = state.writing.take() {
             let _ = writing.await;
         }
         // There is something left where the task ended with a panic.
-        write_all(state.shared.clone(), state.queue.clone(), None).await;
+        while write_what_waits(&state.shared, &state.queue).await.is_err() {}
         Ok(())
     }
 }
@@ -102,60 +86,121 @@ impl<W: BatchWriter> Actor for GroupCommit<W> {
 impl<W: BatchWriter> Drop for State<W> {
     /// However the actor ends: nothing that waits is written after it, where its successor may be writing already.
     fn drop(&mut self) {
-        let left = std::mem::take(&mut self.queue.waiting().items);
-        drop(left);
+        self.queue.enter(Phase::Closed);
+        drop(self.queue.take_all());
     }
 }
 
+/// What waits to be written: filled by whoever writes, emptied by one task.
+pub(super) struct Queue<W: BatchWriter> {
+    waiting: Mutex<Waiting<W>>,
+    /// There is something to do for that task.
+    stirred: Notify,
+}
+
+struct Waiting<W: BatchWriter> {
+    items: VecDeque<Pending<W>>,
+    phase: Phase,
+}
+
+/// What a queue is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It takes items, and they are written.
+    Open,
+    /// The actor stops: what waits is written, if there is a database; one that is away is not waited for again and again.
+    Last,
+    /// There is no actor.
+    Closed,
+}
+
 impl<W: BatchWriter> Queue<W> {
-    fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting<W>> {
+    pub(super) fn new(phase: Phase) -> Self {
+        Self { waiting: Mutex::new(Waiting { items: VecDeque::new(), phase }), stirred: Notify::new() }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting<W>> {
         // Nothing panics under the lock but an allocation.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns whether a task is to be started that writes.
-    fn push(&self, pending: Pending<W>) -> bool {
+    /// Takes an item. One that comes too late is dropped, and that is told.
+    pub(super) fn push(&self, pending: Pending<W>) {
         let mut waiting = self.waiting();
+        if waiting.phase != Phase::Open {
+            // It is told outside of the lock.
+            drop(waiting);
+            return drop(pending);
+        }
         waiting.items.push_back(pending);
-        !std::mem::replace(&mut waiting.is_written, true)
+        drop(waiting);
+        self.stirred.notify_one();
     }
 
-    /// Takes the next batch; `None` ends the task that writes.
+    fn enter(&self, phase: Phase) {
+        self.waiting().phase = phase;
+        self.stirred.notify_one();
+    }
+
+    fn phase(&self) -> Phase {
+        self.waiting().phase
+    }
+
+    /// Takes the next batch, if anything waits.
     fn next_batch(&self, max: usize) -> Option<Batch<W>> {
         let mut waiting = self.waiting();
-        if waiting.items.is_empty() {
-            waiting.is_written = false;
-            return None;
-        }
-        Some(next_batch(&mut waiting.items, max))
+        (!waiting.items.is_empty()).then(|| next_batch(&mut waiting.items, max))
+    }
+
+    fn take_all(&self) -> VecDeque<Pending<W>> {
+        std::mem::take(&mut self.waiting().items)
     }
 
     /// Tells all that wait, once the actor has stopped, that nothing of them is written.
     fn give_up(&self) {
-        let left = std::mem::take(&mut self.waiting().items);
-        for pending in left {
+        for pending in self.take_all() {
             pending.reply.give(Written::NotWritten("the ledger has stopped".to_owned()));
         }
     }
 }
 
-/// Writes until nothing is left. Each batch is taken as soon as everything that can run has run ([`flush`] waits for that
-/// too): what that queues shares the commit. Where nothing else can run, that is at once.
-async fn write_all<W: BatchWriter>(shared: Arc<Shared<W>>, queue: Arc<Queue<W>>, actor: Option<ActorRef<Msg<W>>>) {
-    yield_now().await;
-    while let Some(batch) = queue.next_batch(shared.max_batch) {
-        // A panic drops the batch with all that wait for it, and becomes the actor's death.
-        match AssertUnwindSafe(flush(&shared, batch)).catch_unwind().await {
-            Ok(Flushed::NoDatabase) if queue.waiting().is_last => queue.give_up(),
-            Ok(Flushed::NoDatabase | Flushed::Settled) => {}
+/// Writes whatever comes, until the actor ends.
+async fn write_all<W: BatchWriter>(shared: Arc<Shared<W>>, queue: Arc<Queue<W>>, actor: ActorRef<Msg>) {
+    let mut last_batch = 0;
+    loop {
+        queue.stirred.notified().await;
+        if last_batch > 1 {
+            // Many write: what everything that can run now is about to queue shares the commit.
+            yield_now().await;
+        }
+        match write_what_waits(&shared, &queue).await {
+            Ok(0) => {}
+            Ok(size) => last_batch = size,
             Err(panic) => {
-                let reason = reason::of_panic(&*panic).to_owned();
-                let told = actor.as_ref().map(|actor| actor.cast(Msg::Panicked(reason)));
-                // An actor that stops hears nothing any more: it is itself that goes on.
-                if matches!(told, Some(Ok(()))) {
-                    return;
-                }
+                // It becomes the actor's death. One that stops already hears nothing any more, and goes on by itself.
+                let _ = actor.cast(Msg::Panicked(panic));
+                return;
             }
         }
+        if queue.phase() != Phase::Open {
+            return;
+        }
     }
+}
+
+/// Writes batch after batch until nothing waits, and returns the size of the last one.
+///
+/// # Errors
+/// What a batch panicked with: it is gone, with all that wait for it.
+async fn write_what_waits<W: BatchWriter>(shared: &Shared<W>, queue: &Queue<W>) -> Result<usize, String> {
+    let mut size = 0;
+    while let Some(batch) = queue.next_batch(shared.max_batch) {
+        size = batch.items.len();
+        let flushed = AssertUnwindSafe(flush(shared, batch)).catch_unwind().await;
+        let flushed = flushed.map_err(|panic| reason::of_panic(&*panic).to_owned())?;
+        if flushed == Flushed::NoDatabase && queue.phase() == Phase::Last {
+            queue.give_up();
+        }
+    }
+    Ok(size)
 }

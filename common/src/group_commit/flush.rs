@@ -202,7 +202,7 @@ fn blames_a_value(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| matches!(code.code().get(..2), Some("22" | "23")))
 }
 
-impl<W> Shared<W> {
+impl<W: BatchWriter> Shared<W> {
     fn report<A>(&self, ended: &Ended<A>, items: usize) {
         let reason = match ended {
             Ended::Committed(_) => return,
@@ -231,7 +231,7 @@ impl Stats {
 }
 
 /// Returns what the card shows.
-pub(super) fn show<W>(shared: &Shared<W>) -> Value {
+pub(super) fn show<W: BatchWriter>(shared: &Shared<W>) -> Value {
     let stats = &shared.stats;
     let connections = shared.pool.state();
     json!({

@@ -25,7 +25,7 @@ impl Traced {
     }
 }
 
-impl<W> Shared<W> {
+impl<W: BatchWriter> Shared<W> {
     /// Records what became of a write of a batch that began to be written at some moment.
     pub(super) fn trace<A>(&self, ended: &Ended<A>, traced: &Traced, items: usize, began: SystemTime) {
         let (outcome, status) = match ended {
