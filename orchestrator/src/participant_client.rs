@@ -217,15 +217,19 @@ fn send_waiting(me: &ActorRef<ClientMsg>, state: &mut State) {
         };
         state.shown.waiting.store(state.actions.len() + state.compensations.len(), Ordering::Relaxed);
         let Some(calling) = next else { return };
+        let breaker = state.breaker.state();
         if let Admission::Park(wait) = state.breaker.admit(Instant::now()) {
             state.shown.parked.fetch_add(1, Ordering::Relaxed);
             calling.answer.give(parked(state.arguments.service, wait));
             continue;
         }
-        show_breaker(state);
+        if state.breaker.state() != breaker {
+            show_breaker(state);
+        }
         state.shown.in_flight.fetch_add(1, Ordering::Relaxed);
         let (arguments, me) = (state.arguments.clone(), me.clone());
-        tokio::spawn(async move {
+        // Boxed, since Tokio moves a task's future when it starts and again when it ends, and this one is large.
+        tokio::spawn(Box::pin(async move {
             let Calling { call, answer, since } = *calling;
             let (outcome, health) = send(&arguments, &call, since).await;
             let attempted = attempted(&call, &outcome, since);
@@ -233,7 +237,7 @@ fn send_waiting(me: &ActorRef<ClientMsg>, state: &mut State) {
             // The saga goes on first.
             yield_now().await;
             let _ = me.cast(ClientMsg::Finished(health, attempted));
-        });
+        }));
     }
 }
 
@@ -267,7 +271,7 @@ fn learn(state: &mut State, health: Health) {
             info!(service, "the participant answers again: its circuit breaker is closed");
         }
         Some(now) => warn!(service, state = now, "the participant does not answer: its circuit breaker is open"),
-        None => {}
+        None => return,
     }
     show_breaker(state);
 }
