@@ -62,12 +62,12 @@ pub(super) static TAKE_AND_RECORD: LazyLock<BatchStatement> = LazyLock::new(|| {
         select transaction_id, 'decrement', product_id, quantity from move)
     ",
         // A quote inside of a text of the reply has a backslash before it, so that no product's id is taken for the number.
+        // What is not there fails the statement: each product that is wanted is wanted by an item.
         record!(
-            r#"coalesce(replace(j.reply, '"remaining_quantity":0',
-                            '"remaining_quantity":' || taken.quantity + move.taken_behind), j.reply)"#,
-            "join (select case when (select count(*) from taken) = (select count(*) from wanted) then true
-                           else stock_must_be_there(false) end as is_there) as all_stock on all_stock.is_there
-         left join move on move.transaction_id = j.transaction_id
+            r#"case when move.transaction_id is null then j.reply else
+                    replace(j.reply, '"remaining_quantity":0', '"remaining_quantity":' ||
+                            coalesce(taken.quantity, stock_must_be_there(false)::int) + move.taken_behind) end"#,
+            "left join move on move.transaction_id = j.transaction_id
          left join taken on taken.product_id = move.product_id"
         ),
         " returning transaction_id, operation, reply"

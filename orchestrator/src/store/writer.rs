@@ -47,11 +47,10 @@ fn begin_statement(on_conflict: &str) -> BatchStatement {
            case when i.ended_at is null then 'PENDING' else 'COMPENSATED' end,
            case when i.ended_at is null then 'forward' else 'compensating' end,
            i.error, i.timeline, i.key, i.fingerprint, i.nonce, $1::varchar, $2::uuid, i.epoch, i.attention,
-           case when i.attention is not null then clock_timestamp() end,
-           clock_timestamp() + i.deadline_ms * interval '1 millisecond', i.created_at, i.ended_at
-    from i
-    where exists (select 1 from node_lease
-                  where node_id = $1::varchar and incarnation = $2::uuid and expires_at > clock_timestamp())
+           case when i.attention is not null then statement_timestamp() end,
+           statement_timestamp() + i.deadline_ms * interval '1 millisecond', i.created_at, i.ended_at
+    from i, node_lease l
+    where l.node_id = $1::varchar and l.incarnation = $2::uuid and l.expires_at > clock_timestamp()
     {on_conflict}
     returning id)
     insert into saga_event (saga_id, changes)
