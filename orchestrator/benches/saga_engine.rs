@@ -8,9 +8,10 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use orchestrator::checkout::{StockRule, definition};
 use orchestrator::saga::Status;
 use orchestrator::saga::definition::{Definition, Outputs};
-use orchestrator::saga::log::{Direction, Event, OutputsInLog, Recovered, SagaLog, StepView};
+use orchestrator::saga::log::{Direction, Event, OutputsInLog, Recovered, SagaLog};
 use orchestrator::saga::outcome::Failure;
 use orchestrator::saga::plan::{self, Decision};
+use orchestrator::store::row_text;
 
 /// Runs a saga to its end as the actor does, every call answered at once; the step that refuses, if one does, is given.
 fn run(definition: &Definition, refusing: Option<usize>) -> SagaLog {
@@ -82,11 +83,11 @@ fn rows(criterion: &mut Criterion) {
         bencher.iter_batched(|| row(&log, Direction::Forward), rebuild, BatchSize::SmallInput);
     });
     criterion.bench_function("write a timeline", |bencher| {
-        bencher.iter(|| serde_json::to_string(&black_box(&log).timeline()));
+        bencher.iter(|| row_text::of_steps(&black_box(&log).timeline()));
     });
-    let text = serde_json::to_string(&log.timeline()).expect("a timeline is JSON");
+    let text = row_text::of_steps(&log.timeline());
     criterion.bench_function("read a timeline", |bencher| {
-        bencher.iter(|| serde_json::from_str::<Vec<StepView>>(black_box(&text)));
+        bencher.iter(|| row_text::to_steps(black_box(&text)));
     });
 }
 

@@ -1,5 +1,5 @@
 //! The saga log in PostgreSQL: what is written ([`record`]), how ([`writer`], under group commit), how it is read back
-//! ([`reader`], [`whole`]), what others may set on it ([`flags`], [`hold`]), what listeners are told ([`events`]), and what is given
+//! ([`reader`], [`whole`]) and how it is spelled ([`row_text`]), what others may set on it ([`flags`], [`hold`]), what listeners are told ([`events`]), and what is given
 //! up in the end ([`retention`]). Tables: `saga`, `node_lease`, `saga_hold` and `saga_event` in `ms_orchestrator`.
 
 pub mod events;
@@ -9,6 +9,7 @@ pub mod overview;
 pub mod reader;
 pub mod record;
 pub mod retention;
+pub mod row_text;
 pub mod whole;
 pub mod writer;
 

@@ -5,6 +5,9 @@ use std::fmt;
 
 use hyper::header::HeaderValue;
 
+/// version "-" trace id "-" parent id "-" flags; later versions may append to it.
+const LENGTH: usize = 55;
+
 /// Which trace a request belongs to, and which part of it this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceContext {
@@ -24,8 +27,6 @@ impl TraceContext {
 
     /// Reads a `traceparent` header. Returns `None` for one that breaks the rules: a new trace is started then.
     pub fn parse(header: &str) -> Option<Self> {
-        // version "-" trace id "-" parent id "-" flags; later versions may append to it.
-        const LENGTH: usize = 55;
         let bytes = header.as_bytes();
         let dashes = bytes.len() >= LENGTH && [2, 35, 52].iter().all(|&place| bytes[place] == b'-');
         if !dashes {
@@ -50,7 +51,16 @@ impl TraceContext {
 
     /// Returns the `traceparent` header of this part.
     pub fn to_header(&self) -> HeaderValue {
-        HeaderValue::try_from(self.to_string()).expect("hexadecimal digits and dashes make a header")
+        HeaderValue::from_bytes(&self.text()).expect("hexadecimal digits and dashes make a header")
+    }
+
+    /// Spells it; by hand, because every call of a purchase does it several times.
+    fn text(&self) -> [u8; LENGTH] {
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        write_hex(self.trace_id, &mut text[3..35]);
+        write_hex(self.span_id.into(), &mut text[36..52]);
+        write_hex(self.sampled.into(), &mut text[53..]);
+        text
     }
 }
 
@@ -66,7 +76,15 @@ pub struct PartOf {
 
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, u8::from(self.sampled))
+        f.write_str(str::from_utf8(&self.text()).expect("hexadecimal digits and dashes are text"))
+    }
+}
+
+fn write_hex(number: u128, digits: &mut [u8]) {
+    let mut left = number;
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(left & 0xf) as usize];
+        left >>= 4;
     }
 }
 

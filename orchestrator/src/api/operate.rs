@@ -194,11 +194,11 @@ fn view(row: Attention, now: DateTime<Utc>) -> AttentionView {
     // Compensations run backwards: the first one from the back that is not confirmed is the one that is in the way.
     let undo = saga.timeline.iter().rev().find_map(|step| {
         let undo = step.compensation.as_ref().filter(|undo| undo.finished_at.is_none())?;
-        Some((step.step.clone(), undo.attempts, undo.error.clone()))
+        Some((step.step.to_string(), undo.attempts, undo.error.clone()))
     });
     let failed = || {
         let step = saga.timeline.iter().find(|step| step.error.is_some())?;
-        Some((step.step.clone(), step.attempts, step.error.clone()))
+        Some((step.step.to_string(), step.attempts, step.error.clone()))
     };
     let (step, attempts, last_error) = match undo.or_else(failed) {
         Some((step, attempts, error)) => (Some(step), attempts, error),

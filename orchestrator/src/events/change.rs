@@ -1,4 +1,4 @@
-//! One change of a saga's or a step's state: as its row holds it, and as listeners get it.
+//! One change of a saga's or a step's state: as listeners get it, and as the program knows it.
 
 use std::borrow::Cow;
 
@@ -76,16 +76,6 @@ impl StateChange {
     }
 }
 
-/// Returns what a row of `saga_event` holds for these changes; `None` if there is none, and so no row.
-pub(crate) fn to_row(changes: &[StateChange]) -> Option<String> {
-    (!changes.is_empty()).then(|| json(changes))
-}
-
-/// Reads what [`to_row`] made. A text that is none shows as no changes rather than stopping the stream.
-pub(crate) fn from_row(changes: &str) -> Vec<StateChange> {
-    serde_json::from_str(changes).unwrap_or_default()
-}
-
 fn json<T: Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).expect("plain records of strings and numbers serialise")
 }
@@ -97,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_gives_back_what_was_written_and_listeners_get_the_contracts_fields() {
+    fn listeners_get_the_contracts_fields() {
         let at = DateTime::from_timestamp_micros(1_767_225_600_000_001).unwrap();
         let changes = vec![
             StateChange::Step {
@@ -110,8 +100,6 @@ mod tests {
             },
             StateChange::of_saga(Status::Compensated, Ending::Ended, Some("409: no".to_owned()), at),
         ];
-        assert_eq!(from_row(&to_row(&changes).unwrap()), changes);
-        assert_eq!(to_row(&[]), None);
         let id = SagaId(Uuid::nil());
         assert_eq!(
             changes[1].shown(id),

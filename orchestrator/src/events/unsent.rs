@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 
 use crate::events::change::{Ending, StateChange};
 use crate::saga::Status;
-use crate::saga::log::{Action, SagaLog, Undo};
+use crate::saga::log::{Action, SagaLog, StepRecord, Undo};
 use crate::store::record::Change;
 
 /// What tells one state of a step from another.
@@ -26,16 +26,18 @@ pub struct Unsent {
 
 /// Returns the state of every step, to be compared with what it is later.
 pub(crate) fn fingerprints(log: &SagaLog) -> Vec<Fingerprint> {
-    let of =
-        |step: &crate::saga::log::StepRecord| (step.action, step.undo, step.attempts.count, step.undo_attempts.count);
-    log.steps().iter().map(of).collect()
+    log.steps().iter().map(fingerprint).collect()
+}
+
+fn fingerprint(step: &StepRecord) -> Fingerprint {
+    (step.action, step.undo, step.attempts.count, step.undo_attempts.count)
 }
 
 impl Unsent {
     /// Takes in how the steps differ from what they were before.
     pub(crate) fn note(&mut self, before: &[Fingerprint], log: &SagaLog, at: DateTime<Utc>) {
-        for ((step, before), now) in log.steps().iter().zip(before).zip(fingerprints(log)) {
-            if *before == now {
+        for (step, before) in log.steps().iter().zip(before) {
+            if *before == fingerprint(step) {
                 continue;
             }
             let attempts = if step.undo == Undo::None { &step.attempts } else { &step.undo_attempts };

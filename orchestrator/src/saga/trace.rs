@@ -126,9 +126,9 @@ pub(crate) fn record(tracer: &Tracer, saga: &RunningSaga, log: &SagaLog, status:
         });
     };
     for view in log.timeline() {
-        let (participant, attempts) = (view.participant.as_str(), view.attempts);
+        let (participant, attempts) = (&*view.participant, view.attempts);
         // A step that was undone was done, or may have been.
-        let state = match (view.state.as_str(), &view.error) {
+        let state = match (&*view.state, &view.error) {
             ("compensating" | "compensated", None) => "done",
             ("compensating" | "compensated", Some(_)) => "unknown",
             (state, _) => state,

@@ -11,12 +11,13 @@ use common::db::{BatchStatement, Bound, Connection};
 use tokio_postgres::Error;
 use uuid::Uuid;
 
-use crate::events::change::{self, StateChange};
+use crate::events::change::StateChange;
 use crate::events::id::EventId;
 use crate::saga::{SagaId, Status};
 use crate::store::Owner;
 use crate::store::reader::parse_status;
 use crate::store::record::StepChanges;
+use crate::store::row_text;
 
 // Only of sagas that the writer owns: a process that was paused tells nobody what another owner has overtaken. The order
 // of the rows is that of the queue, and becomes that of the positions. As in the writer's own statement, owner and end are
@@ -90,7 +91,7 @@ pub(super) struct NewSteps {
 
 impl NewSteps {
     pub(super) fn push(&mut self, of_saga: &StepChanges) {
-        let Some(changes) = change::to_row(&of_saga.changes) else { return };
+        let Some(changes) = row_text::of_changes(&of_saga.changes) else { return };
         self.saga_id.push(of_saga.saga_id.0);
         self.epoch.push(of_saga.epoch);
         self.changes.push(changes);
@@ -135,7 +136,7 @@ pub async fn page(connection: &mut Connection, from: EventId, limit: i64) -> Res
     let read = |row: &tokio_postgres::Row| EventRow {
         first: EventId { transaction: number(row.get(0)), position: row.get(1), index: 0 },
         saga_id: SagaId(row.get(2)),
-        changes: change::from_row(row.get(3)),
+        changes: row_text::to_changes(row.get(3)),
     };
     Ok(rows.iter().map(read).collect())
 }

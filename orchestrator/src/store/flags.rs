@@ -29,7 +29,7 @@ const RETRY_ALL: &str = "
         wake_at = case when wake_at is not null then clock_timestamp() end
     where attention is not null and ended_at is null";
 
-// A compensating saga that a person has settled ends, and listeners are told in the form of `events::change`; on one that
+// A compensating saga that a person has settled ends, and listeners are told in the form of `row_text`; on one that
 // has ended only the mark goes. Never a saga that runs forward: nobody knows yet what there is to settle. `now()` is the
 // same in the whole statement, so an end of this moment is one of this statement.
 const RESOLVE: &str = "
@@ -41,9 +41,8 @@ const RESOLVE: &str = "
         returning id, status, resolved_at, resolved_note, ended_at, error),
     told as (
         insert into saga_event (saga_id, changes)
-        select id, json_build_array(json_build_object(
-                   'kind', 'saga', 'status', status, 'ended', true, 'error', error,
-                   'at', to_char(ended_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')))::text
+        select id, json_build_array(json_build_array(
+                   status, true, error, (extract(epoch from ended_at) * 1000000)::bigint))::text
         from resolved where ended_at = resolved_at)
     select status, resolved_at, resolved_note from resolved";
 

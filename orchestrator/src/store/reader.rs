@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::saga::definition::{Order, Outputs};
 use crate::saga::log::{Direction, StepView};
 use crate::saga::{SagaId, Status};
+use crate::store::row_text;
 
 /// A saga as its row holds it.
 #[derive(Clone, Debug)]
@@ -159,7 +160,7 @@ impl StoredSaga {
             status: parse_status(row.get(7)),
             direction: parse_direction(row.get(8)),
             error: row.get(9),
-            timeline: serde_json::from_str(timeline).unwrap_or_default(),
+            timeline: row_text::to_steps(timeline),
             epoch: row.get(11),
             claims: row.get(12),
             cancel_requested: row.get(13),

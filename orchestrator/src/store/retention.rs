@@ -19,8 +19,9 @@ const CLEAR: &str = "
         outputs = coalesce(
             (select json_object_agg(o.key, o.value)::text from json_each(s.outputs::json) o
              where o.key = any($2)
-               and not exists (select 1 from unnest($3::text[], $4::text[]) as only_if(key, mark)
-                               where only_if.key = o.key and strpos(s.timeline, only_if.mark) = 0)),
+               and (o.key <> all($3::text[])
+                    or exists (select 1 from unnest($3::text[], $4::text[]) as only_if(key, mark)
+                               where only_if.key = o.key and strpos(s.timeline, only_if.mark) > 0))),
             '{}')
     from old where s.id = old.id";
 
@@ -37,7 +38,7 @@ const RELEASE_KEYS: &str = "
 pub struct InBrief {
     /// Their names.
     pub names: Vec<&'static str>,
-    /// Of some of them what the timeline must hold: a text that tells that the step which gave it still stands.
+    /// Of some of them what the timeline must hold one of: a text that tells that the step which gave it still stands.
     pub only_if: Vec<(&'static str, String)>,
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use orchestrator::store::row_text;
 use serde_json::{Value, json};
 use tests::{
     Stack, StackOptions, books,
@@ -52,10 +53,9 @@ async fn assert_steps_stand_as_told(stack: &Stack, events: &[Event]) {
     let rows = "select id::text, timeline from saga";
     for row in stack.database(ORCHESTRATOR).await.rows(rows, &[]).await {
         let (id, timeline): (String, String) = (row.get(0), row.get(1));
-        for step in serde_json::from_str::<Vec<Value>>(&timeline).expect("a timeline is JSON") {
-            let told = last.get(&(id.as_str(), step["step"].as_str().expect("a step has a name")));
-            let expected = &step["state"];
-            assert_eq!(**told.unwrap_or(&&json!("pending")), *expected, "{id}: {step}");
+        for step in row_text::to_steps(&timeline) {
+            let told = last.get(&(id.as_str(), &*step.step));
+            assert_eq!(**told.unwrap_or(&&json!("pending")), *step.state, "{id}: {step:?}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A step as people see it, in the status endpoint and in the row's timeline.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -11,15 +13,18 @@ use super::step::{StepRecord, Undo};
 #[schema(as = Step)]
 pub struct StepView {
     /// The step.
-    pub step: String,
+    #[schema(value_type = String)]
+    pub step: Cow<'static, str>,
     /// Who does it.
-    pub participant: String,
+    #[schema(value_type = String)]
+    pub participant: Cow<'static, str>,
     /// `pending`, `running`, `backing_off`, `done`, `refused`, `unknown`, `compensating` or `compensated`.
     #[schema(
+        value_type = String,
         pattern = "^(pending|running|backing_off|done|refused|unknown|compensating|compensated)$",
         example = "done"
     )]
-    pub state: String,
+    pub state: Cow<'static, str>,
     /// How often its action was asked for.
     pub attempts: u32,
     /// When it was first asked for.
@@ -67,9 +72,9 @@ impl StepView {
             error: step.undo_attempts.error.clone(),
         });
         StepView {
-            step: step.name.to_owned(),
-            participant: step.participant.to_owned(),
-            state: step.state().to_owned(),
+            step: step.name.into(),
+            participant: step.participant.into(),
+            state: step.state().into(),
             attempts: step.attempts.count,
             started_at: step.attempts.started_at,
             finished_at: step.attempts.finished_at,

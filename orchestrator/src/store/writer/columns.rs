@@ -3,9 +3,10 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::events::change::{self, StateChange};
+use crate::events::change::StateChange;
 use crate::saga::Status;
 use crate::store::record::{Change, LogWrite, NewSaga};
+use crate::store::row_text;
 
 #[derive(Default)]
 pub(super) struct BeginColumns<'a> {
@@ -39,7 +40,7 @@ impl<'a> BeginColumns<'a> {
         self.product.push(saga.order.product_id.as_ref().map(|id| id.as_str()));
         self.outputs.push(json(&item.outputs));
         self.error.push(ended);
-        self.timeline.push(json(&item.timeline));
+        self.timeline.push(row_text::of_steps(&item.timeline));
         self.key.push(saga.key.as_ref().map(|key| key.key.as_str()));
         self.fingerprint.push(saga.key.as_ref().map(|key| key.fingerprint.as_slice()));
         self.nonce.push(saga.nonce);
@@ -48,7 +49,7 @@ impl<'a> BeginColumns<'a> {
         self.deadline_ms.push(i64::try_from(saga.deadline.as_millis()).unwrap_or(i64::MAX));
         self.created_at.push(saga.created_at);
         self.ended_at.push(ended.map(|_| item.at));
-        self.changes.push(change::to_row(&item.changes));
+        self.changes.push(row_text::of_changes(&item.changes));
     }
 }
 
@@ -94,11 +95,11 @@ impl<'a> ChangeColumns<'a> {
         self.direction.push(direction);
         self.error.push(error);
         self.outputs.push(json(&item.outputs));
-        self.timeline.push(json(&item.timeline));
+        self.timeline.push(row_text::of_steps(&item.timeline));
         self.attention.push(item.attention.as_deref());
         self.wake_ms.push(wake_ms);
         self.at.push(item.at);
-        self.changes.push(change::to_row(&item.changes));
+        self.changes.push(row_text::of_changes(&item.changes));
         self.tells_status.push(item.changes.iter().any(|change| matches!(change, StateChange::Saga { .. })));
     }
 }

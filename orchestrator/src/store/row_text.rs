@@ -1,0 +1,269 @@
+//! How the steps and the changes of a saga stand in its rows: JSON arrays, a value a place, times in microseconds.
+//!
+//! ```text
+//!   saga.timeline        [["charge","payments","done",1,1767225600000001,1767225600000002,null], …]
+//!                          step, participant, state, attempts, started, finished, error[, [undoing: attempts, …]]
+//!   saga_event.changes   [["charge","payments","running",1,null,1767225600000001],["COMPLETED",true,null,1767225600000002], …]
+//!                          of a step: step, participant, state, attempts, error, at;  of the saga: status, ended, error, at
+//! ```
+//! These texts are most of what a purchase writes, and the database takes in, copies and logs every byte of them: with the
+//! names of the members they were two and a half times as long. Rows with names, of an earlier version, are read as well.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::events::change::StateChange;
+use crate::saga::Status;
+use crate::saga::log::{CompensationView, StepView};
+
+/// Writes the steps of a saga.
+pub fn of_steps(steps: &[StepView]) -> String {
+    json(&steps.iter().map(StepRow::of).collect::<Vec<_>>())
+}
+
+/// Reads what [`of_steps`] made. A text that is none shows as no steps: nothing is decided by it.
+pub fn to_steps(text: &str) -> Vec<StepView> {
+    let steps: Vec<Stored<StepRow<'static>, StepView>> = serde_json::from_str(text).unwrap_or_default();
+    steps.into_iter().map(Stored::into_it).collect()
+}
+
+/// Writes changes; `None` if there is none, and so no row.
+pub fn of_changes(changes: &[StateChange]) -> Option<String> {
+    (!changes.is_empty()).then(|| json(&changes.iter().map(ChangeRow::of).collect::<Vec<_>>()))
+}
+
+/// Reads what [`of_changes`] made. A text that is none shows as no changes rather than stopping the stream.
+pub fn to_changes(text: &str) -> Vec<StateChange> {
+    let changes: Vec<Stored<ChangeRow<'static>, StateChange>> = serde_json::from_str(text).unwrap_or_default();
+    changes.into_iter().map(Stored::into_it).collect()
+}
+
+/// Returns what the text of a saga's steps holds one of exactly where this step stands so: a text of somebody else cannot
+/// hold a quote as it is.
+pub(crate) fn marks_of(step: &str, participant: &str, state: &str) -> [String; 2] {
+    [
+        format!(r#"["{step}","{participant}","{state}""#),
+        format!(r#""step":"{step}","participant":"{participant}","state":"{state}""#),
+    ]
+}
+
+/// What stands in a row, or stood there with the names of its members.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Stored<R, N> {
+    Row(R),
+    Named(N),
+}
+
+impl<R: Into<N>, N> Stored<R, N> {
+    fn into_it(self) -> N {
+        match self {
+            Self::Row(row) => row.into(),
+            Self::Named(it) => it,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(transparent)]
+struct Micros(#[serde(with = "chrono::serde::ts_microseconds")] DateTime<Utc>);
+
+impl Micros {
+    fn time(self) -> DateTime<Utc> {
+        self.0
+    }
+}
+
+/// Step, participant, state, attempts, started, finished, error, and its undoing if that was asked for.
+#[derive(Serialize, Deserialize)]
+struct StepRow<'a>(
+    Cow<'a, str>,
+    Cow<'a, str>,
+    Cow<'a, str>,
+    u32,
+    Option<Micros>,
+    Option<Micros>,
+    Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")] Option<UndoRow<'a>>,
+);
+
+/// Attempts, started, finished, error.
+#[derive(Serialize, Deserialize)]
+struct UndoRow<'a>(u32, Option<Micros>, Option<Micros>, Option<Cow<'a, str>>);
+
+impl<'a> StepRow<'a> {
+    fn of(view: &'a StepView) -> Self {
+        let undo = view.compensation.as_ref().map(|undo| {
+            UndoRow(
+                undo.attempts,
+                undo.started_at.map(Micros),
+                undo.finished_at.map(Micros),
+                undo.error.as_deref().map(Cow::Borrowed),
+            )
+        });
+        Self(
+            Cow::Borrowed(&view.step),
+            Cow::Borrowed(&view.participant),
+            Cow::Borrowed(&view.state),
+            view.attempts,
+            view.started_at.map(Micros),
+            view.finished_at.map(Micros),
+            view.error.as_deref().map(Cow::Borrowed),
+            undo,
+        )
+    }
+}
+
+impl From<StepRow<'static>> for StepView {
+    fn from(row: StepRow<'static>) -> Self {
+        let StepRow(step, participant, state, attempts, started, finished, error, undo) = row;
+        let compensation = undo.map(|UndoRow(attempts, started, finished, error)| CompensationView {
+            attempts,
+            started_at: started.map(Micros::time),
+            finished_at: finished.map(Micros::time),
+            error: error.map(Cow::into_owned),
+        });
+        Self {
+            step,
+            participant,
+            state,
+            attempts,
+            started_at: started.map(Micros::time),
+            finished_at: finished.map(Micros::time),
+            error: error.map(Cow::into_owned),
+            compensation,
+        }
+    }
+}
+
+/// The two kinds differ in how many values they have.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum ChangeRow<'a> {
+    /// Step, participant, state, attempts, error, when.
+    Step(Cow<'a, str>, Cow<'a, str>, Cow<'a, str>, u32, Option<Cow<'a, str>>, Micros),
+    /// Status, whether it has ended, error, when.
+    Saga(Status, bool, Option<Cow<'a, str>>, Micros),
+}
+
+impl<'a> ChangeRow<'a> {
+    fn of(change: &'a StateChange) -> Self {
+        match change {
+            StateChange::Saga { status, ended, error, at } => {
+                Self::Saga(*status, *ended, error.as_deref().map(Cow::Borrowed), Micros(*at))
+            }
+            StateChange::Step { step, participant, state, attempts, error, at } => Self::Step(
+                Cow::Borrowed(step),
+                Cow::Borrowed(participant),
+                Cow::Borrowed(state),
+                *attempts,
+                error.as_deref().map(Cow::Borrowed),
+                Micros(*at),
+            ),
+        }
+    }
+}
+
+impl From<ChangeRow<'static>> for StateChange {
+    fn from(row: ChangeRow<'static>) -> Self {
+        match row {
+            ChangeRow::Step(step, participant, state, attempts, error, at) => {
+                Self::Step { step, participant, state, attempts, error: error.map(Cow::into_owned), at: at.time() }
+            }
+            ChangeRow::Saga(status, ended, error, at) => {
+                Self::Saga { status, ended, error: error.map(Cow::into_owned), at: at.time() }
+            }
+        }
+    }
+}
+
+fn json<T: Serialize + ?Sized>(value: &T) -> String {
+    serde_json::to_string(value).expect("plain records of strings and numbers serialise")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::change::Ending;
+
+    /// What a participant said may hold anything.
+    const ERROR: &str =
+        r#"a " and ["charge","payments","done" and "step":"charge","participant":"payments","state":"done""#;
+
+    fn at(micros: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp_micros(1_767_225_600_000_000 + micros).unwrap()
+    }
+
+    fn steps() -> Vec<StepView> {
+        let pending = StepView {
+            step: "create".into(),
+            participant: "purchases".into(),
+            state: "pending".into(),
+            attempts: 0,
+            started_at: None,
+            finished_at: None,
+            error: None,
+            compensation: None,
+        };
+        let undone = StepView {
+            step: "charge".into(),
+            participant: "payments".into(),
+            state: "compensated".into(),
+            attempts: 2,
+            started_at: Some(at(1)),
+            finished_at: Some(at(2)),
+            error: Some(ERROR.to_owned()),
+            compensation: Some(CompensationView {
+                attempts: 3,
+                started_at: Some(at(3)),
+                finished_at: None,
+                error: Some("\u{0}".to_owned()),
+            }),
+        };
+        vec![undone, pending]
+    }
+
+    fn changes() -> Vec<StateChange> {
+        let step = StateChange::Step {
+            step: "charge".into(),
+            participant: "payments".into(),
+            state: "refused".into(),
+            attempts: 2,
+            error: Some(ERROR.to_owned()),
+            at: at(1),
+        };
+        vec![step, StateChange::of_saga(Status::Compensated, Ending::Ended, Some("409: no".to_owned()), at(2))]
+    }
+
+    #[test]
+    fn a_row_gives_back_what_was_written() {
+        assert_eq!(to_steps(&of_steps(&steps())), steps());
+        assert_eq!(to_changes(&of_changes(&changes()).unwrap()), changes());
+        assert_eq!(of_changes(&[]), None);
+    }
+
+    #[test]
+    fn a_row_of_an_earlier_version_is_read() {
+        assert_eq!(to_steps(&json(&steps())), steps());
+        assert_eq!(to_changes(&json(&changes())), changes());
+    }
+
+    #[test]
+    fn texts_are_spelled_as_other_programs_may_rely_on() {
+        assert_eq!(of_steps(&steps()[1..]), r#"[["create","purchases","pending",0,null,null,null]]"#);
+        assert_eq!(of_changes(&changes()[1..]).unwrap(), r#"[["COMPENSATED",true,"409: no",1767225600000002]]"#);
+    }
+
+    #[test]
+    fn a_step_is_found_by_its_marks_in_both_spellings_and_not_in_what_somebody_said() {
+        let is_marked = |text: &str, state: &str| {
+            marks_of("charge", "payments", state).iter().any(|mark| text.contains(mark.as_str()))
+        };
+        for text in [of_steps(&steps()), json(&steps())] {
+            assert!(is_marked(&text, "compensated"), "{text}");
+            assert!(!is_marked(&text, "done"), "{text}");
+        }
+    }
+}
