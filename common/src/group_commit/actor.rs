@@ -166,21 +166,14 @@ impl<W: BatchWriter> Queue<W> {
 
 /// Writes whatever comes, until the actor ends.
 async fn write_all<W: BatchWriter>(shared: Arc<Shared<W>>, queue: Arc<Queue<W>>, actor: ActorRef<Msg>) {
-    let mut last_batch = 0;
     loop {
         queue.stirred.notified().await;
-        if last_batch > 1 {
-            // Many write: what everything that can run now is about to queue shares the commit.
-            yield_now().await;
-        }
-        match write_what_waits(&shared, &queue).await {
-            Ok(0) => {}
-            Ok(size) => last_batch = size,
-            Err(panic) => {
-                // It becomes the actor's death. One that stops already hears nothing any more, and goes on by itself.
-                let _ = actor.cast(Msg::Panicked(panic));
-                return;
-            }
+        // What everything that can run now is about to queue shares the commit. Where nothing else can run, that is at once.
+        yield_now().await;
+        if let Err(panic) = write_what_waits(&shared, &queue).await {
+            // It becomes the actor's death. One that stops already hears nothing any more, and goes on by itself.
+            let _ = actor.cast(Msg::Panicked(panic));
+            return;
         }
         if queue.phase() != Phase::Open {
             return;
@@ -188,19 +181,17 @@ async fn write_all<W: BatchWriter>(shared: Arc<Shared<W>>, queue: Arc<Queue<W>>,
     }
 }
 
-/// Writes batch after batch until nothing waits, and returns the size of the last one.
+/// Writes batch after batch until nothing waits; [`flush`] lets run what can run before it returns.
 ///
 /// # Errors
 /// What a batch panicked with: it is gone, with all that wait for it.
-async fn write_what_waits<W: BatchWriter>(shared: &Shared<W>, queue: &Queue<W>) -> Result<usize, String> {
-    let mut size = 0;
+async fn write_what_waits<W: BatchWriter>(shared: &Shared<W>, queue: &Queue<W>) -> Result<(), String> {
     while let Some(batch) = queue.next_batch(shared.max_batch) {
-        size = batch.items.len();
         let flushed = AssertUnwindSafe(flush(shared, batch)).catch_unwind().await;
         let flushed = flushed.map_err(|panic| reason::of_panic(&*panic).to_owned())?;
         if flushed == Flushed::NoDatabase && queue.phase() == Phase::Last {
             queue.give_up();
         }
     }
-    Ok(size)
+    Ok(())
 }

@@ -1,4 +1,5 @@
 //! Rounds of disasters under load, chosen by a seed. `CHAOS_SEED` repeats a choice; the timing is never the same.
+//! `CHAOS_PROFILE=bench` takes the failure rates away, so that disasters strike what runs at full speed.
 
 use std::{env, time::Instant};
 

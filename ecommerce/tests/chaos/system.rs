@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    env,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     process::Command,
     sync::atomic::{AtomicUsize, Ordering},
@@ -29,7 +30,10 @@ use uuid::Uuid;
 
 use crate::process::Process;
 
-/// Above the profile `development`, whose failure rates stay: quick, so that a round is short, and with leases that run
+/// Which profile the processes run in; `development` otherwise.
+const PROFILE: &str = "CHAOS_PROFILE";
+
+/// Above the profile, whose failure rates stay: quick, so that a round is short, and with leases that run
 /// out soon.
 const FOR_CHAOS: [(&str, &str); 17] = [
     ("telemetry.filter", "warn,orchestrator=info,ractor=error"),
@@ -65,14 +69,17 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a system is like.
 pub(crate) struct Options {
+    profile: String,
     nodes: Vec<&'static str>,
     settings: Vec<(String, String)>,
 }
 
 impl Options {
-    /// One orchestrator for each node id. The failure rates of the exercise, nearly no latency, and no other fault.
+    /// One orchestrator for each node id. The failure rates of the profile (those of the exercise, unless `CHAOS_PROFILE`
+    /// names another one), nearly no latency, and no other fault.
     pub(crate) fn new(nodes: &[&'static str]) -> Self {
-        let mut options = Self { nodes: nodes.to_vec(), settings: Vec::new() };
+        let profile = env::var(PROFILE).unwrap_or_else(|_| "development".to_owned());
+        let mut options = Self { profile, nodes: nodes.to_vec(), settings: Vec::new() };
         for (key, value) in FOR_CHAOS {
             options = options.set(key, value);
         }
@@ -104,7 +111,8 @@ impl Options {
 
     fn environment(&self) -> Vec<(String, String)> {
         let variable = |key: &str| format!("ECOMMERCE__{}", key.to_uppercase().replace('.', "__"));
-        self.settings.iter().map(|(key, value)| (variable(key), value.clone())).collect()
+        let settings = self.settings.iter().map(|(key, value)| (variable(key), value.clone()));
+        [("ECOMMERCE_PROFILE".to_owned(), self.profile.clone())].into_iter().chain(settings).collect()
     }
 }
 
@@ -150,7 +158,7 @@ impl System {
             ports.into_iter().map(|(service, address)| (service, process(service, address, &[]))).collect();
         let orchestrators =
             options.nodes.iter().map(|node| process(ORCHESTRATOR, free_address(), &["--node-id", node])).collect();
-        let settings = ConfigSource::embedded("development").with("database.url", &cluster.url).load().unwrap();
+        let settings = ConfigSource::embedded(&options.profile).with("database.url", &cluster.url).load().unwrap();
         let http = Client::builder().pool_max_idle_per_host(0).timeout(CLIENT_TIMEOUT).build().unwrap();
         migrate(&environment);
         let turn = AtomicUsize::new(0);
