@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn listeners_get_the_contracts_fields() {
         let at = DateTime::from_timestamp_micros(1_767_225_600_000_001).unwrap();
-        let changes = vec![
+        let changes = [
             StateChange::Step {
                 step: "charge".into(),
                 participant: "payments".into(),
