@@ -28,6 +28,7 @@ use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use thiserror::Error;
 use tokio::sync::{Mutex, Semaphore, oneshot};
+use tracing::Instrument;
 
 use crate::config::GroupCommitSettings;
 use crate::db::{Connection, DbError, Pool, describe};
@@ -220,8 +221,9 @@ impl<W: BatchWriter> Ledger<W> {
         };
         let key = self.shared.hasher.hash_one(W::key(&item).as_ref());
         let traced = Traced::of(&self.shared.tracer, &self.shared.writer, &item);
-        self.shared.card.handled();
-        self.shared.queue.load().push(Pending { item, key, reply, place, traced });
+        if self.shared.queue.load().push(Pending { item, key, reply, place, traced }).is_ok() {
+            self.shared.card.handled();
+        }
     }
 
     /// Reads on the actor's pool, beside its writes.
@@ -235,11 +237,12 @@ impl<W: BatchWriter> Ledger<W> {
     {
         let (reply, answer) = oneshot::channel();
         let shared = self.shared.clone();
-        let job = Box::pin(async move {
+        let job = async move {
             let read = tokio::time::timeout(READ_TIMEOUT, shared.read(job));
             // An error means that nobody waits any more.
             let _ = reply.send(read.await.unwrap_or(Err(ReadError::Timeout)));
-        });
+        };
+        let job = Box::pin(job.in_current_span());
         self.handle.cast(Msg::Read(job)).map_err(|_| ReadError::Down)?;
         answer.await.unwrap_or(Err(ReadError::Down))
     }

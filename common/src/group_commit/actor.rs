@@ -17,7 +17,6 @@ use futures::future::BoxFuture;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, yield_now};
-use tracing::Instrument;
 
 use super::batch::{Batch, Pending, next_batch};
 use super::flush::{Flushed, flush, show};
@@ -63,7 +62,7 @@ impl<W: BatchWriter> Actor for GroupCommit<W> {
         match message {
             Msg::Read(job) => {
                 state.shared.card.handled();
-                tokio::spawn(job.in_current_span());
+                tokio::spawn(job);
                 Ok(())
             }
             // Whoever waits for the batch is told that it is in doubt; whoever waits behind it, that nothing is written.
@@ -73,7 +72,7 @@ impl<W: BatchWriter> Actor for GroupCommit<W> {
 
     /// Writes what is left.
     async fn post_stop(&self, _: ActorRef<Msg>, state: &mut State<W>) -> Result<(), ActorProcessingErr> {
-        state.queue.enter(Phase::Last);
+        state.queue.stop();
         if let Some(writing) = state.writing.take() {
             let _ = writing.await;
         }
@@ -84,10 +83,9 @@ impl<W: BatchWriter> Actor for GroupCommit<W> {
 }
 
 impl<W: BatchWriter> Drop for State<W> {
-    /// However the actor ends: nothing that waits is written after it, where its successor may be writing already.
+    /// However the actor ends: from here on nothing that waits is written, where its successor may be writing already.
     fn drop(&mut self) {
-        self.queue.enter(Phase::Closed);
-        drop(self.queue.take_all());
+        drop(self.queue.close());
     }
 }
 
@@ -124,22 +122,30 @@ impl<W: BatchWriter> Queue<W> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes an item. One that comes too late is dropped, and that is told.
-    pub(super) fn push(&self, pending: Pending<W>) {
+    /// Takes an item. One that comes too late comes back: dropped, outside of the lock, it tells that it is not written.
+    pub(super) fn push(&self, pending: Pending<W>) -> Result<(), Pending<W>> {
         let mut waiting = self.waiting();
         if waiting.phase != Phase::Open {
-            // It is told outside of the lock.
-            drop(waiting);
-            return drop(pending);
+            return Err(pending);
         }
         waiting.items.push_back(pending);
         drop(waiting);
         self.stirred.notify_one();
+        Ok(())
     }
 
-    fn enter(&self, phase: Phase) {
-        self.waiting().phase = phase;
+    /// Lets what waits be written, and nothing else.
+    fn stop(&self) {
+        self.waiting().phase = Phase::Last;
         self.stirred.notify_one();
+    }
+
+    /// Ends it, and returns what waited.
+    fn close(&self) -> VecDeque<Pending<W>> {
+        let mut waiting = self.waiting();
+        waiting.phase = Phase::Closed;
+        self.stirred.notify_one();
+        std::mem::take(&mut waiting.items)
     }
 
     fn phase(&self) -> Phase {
@@ -152,13 +158,9 @@ impl<W: BatchWriter> Queue<W> {
         (!waiting.items.is_empty()).then(|| next_batch(&mut waiting.items, max))
     }
 
-    fn take_all(&self) -> VecDeque<Pending<W>> {
-        std::mem::take(&mut self.waiting().items)
-    }
-
     /// Tells all that wait, once the actor has stopped, that nothing of them is written.
     fn give_up(&self) {
-        for pending in self.take_all() {
+        for pending in self.close() {
             pending.reply.give(Written::NotWritten("the ledger has stopped".to_owned()));
         }
     }

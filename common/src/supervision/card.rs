@@ -68,7 +68,7 @@ impl ActorCard {
         &self.name
     }
 
-    /// Counts a message.
+    /// Counts a message, or what takes the place of one.
     pub fn handled(&self) {
         self.handled.fetch_add(1, Ordering::Relaxed);
     }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::saga::{SagaId, Status};
 
-/// A change. The text fields are borrowed where this program makes them and owned where it reads them back.
+/// A change. The text fields are borrowed where this program makes them and owned where it reads them back. With these names
+/// it stood in the rows of an earlier version, too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum StateChange {

@@ -232,7 +232,7 @@ async fn a_stop_without_a_database_tells_all_that_wait_and_does_not_try_each() {
     })
     .await;
     let writes: Vec<_> = (0..500).map(|n| bench.write(entry(n.to_string()))).collect();
-    wait_until("a full queue", async || bench.card.view().queue_depth.is_some_and(|depth| depth > 400)).await;
+    wait_until("a full queue", async || bench.card.view().queue_depth.is_some_and(|depth| depth > 450)).await;
     bench.stop().await;
     let mut given_up = 0;
     for write in writes {

@@ -1,4 +1,4 @@
-//! A step as people see it, in the status endpoint and in the row's timeline.
+//! A step as people see it, in the status endpoint. With these names it stood in the rows of an earlier version, too.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::step::{StepRecord, Undo};
 
-/// One step as the status endpoint and the row's timeline show it.
+/// One step as the status endpoint shows it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema, PartialEq, Eq)]
 #[schema(as = Step)]
 pub struct StepView {
