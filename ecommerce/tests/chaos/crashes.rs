@@ -14,6 +14,8 @@ async fn two_hundred_sagas_in_flight_end_after_their_orchestrator_was_killed() {
     let options = Options::new(&["only"])
         .set("participants.timeout_ms", 10_000)
         .set("faults.payments.charge.failure_rate", 0)
+        .set("faults.inventory.decrease.failure_rate", 0.5)
+        .set("faults.purchases.create.failure_rate", 0.5)
         .latency("inventory", "decrease", 2_000, 2_500);
     let system = System::start(options).await;
     let orchestrator = &system.orchestrators[0];
