@@ -6,8 +6,8 @@
 //!   saga_event.changes   [["charge","payments","running",1,null,1767225600000001],["COMPLETED",true,null,1767225600000002], …]
 //!                          of a step: step, participant, state, attempts, error, at;  of the saga: status, ended, error, at
 //! ```
-//! These texts are most of what a purchase writes, and the database takes in, copies and logs every byte of them: with the
-//! names of the members they were two and a half times as long. Rows with names, of an earlier version, are read as well.
+//! The database takes in, copies and logs every byte of them: a purchase that completes writes 1.0 kB, and wrote 2.5 kB with
+//! the names of the members. Rows with names, of an earlier version, are read as well.
 
 use std::borrow::Cow;
 
