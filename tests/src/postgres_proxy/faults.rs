@@ -1,0 +1,147 @@
+//! The faults that are to come, by database.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::{sync::watch, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::session::Run;
+use crate::PATIENCE;
+
+/// What is lost of a commit, or of another statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// The request itself: nothing has happened.
+    CommitLost,
+    /// Its reply: it has happened.
+    ReplyLost,
+}
+
+/// A fault of one statement. Dropped, it releases what it holds; it strikes all the same.
+pub struct StatementFault {
+    struck: watch::Receiver<bool>,
+    release: watch::Sender<bool>,
+}
+
+impl StatementFault {
+    /// Says whether the statement has come.
+    pub fn has_struck(&self) -> bool {
+        *self.struck.borrow()
+    }
+
+    /// Waits until the statement has come.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn struck(&mut self) {
+        let struck = timeout(PATIENCE, self.struck.wait_for(|has_struck| *has_struck)).await;
+        assert!(struck.is_ok_and(|struck| struck.is_ok()), "the statement has not come");
+    }
+
+    /// Lets a delayed statement arrive.
+    pub fn release(self) {
+        self.release.send_replace(true);
+    }
+}
+
+/// What happens to a message.
+pub(super) enum Strike {
+    Lose(Loss),
+    /// It waits until this is true.
+    Delay(watch::Receiver<bool>),
+}
+
+struct Commit {
+    loss: Loss,
+    /// Commits that pass before it.
+    pass: usize,
+}
+
+struct Statement {
+    database: String,
+    text: String,
+    pass: usize,
+    /// A delay where there is none.
+    loss: Option<Loss>,
+    struck: watch::Sender<bool>,
+    released: watch::Receiver<bool>,
+}
+
+#[derive(Default)]
+struct ToCome {
+    commits: HashMap<String, Commit>,
+    statements: Vec<Statement>,
+    /// Of each database, what the tokens of its connections are made from.
+    cuts: HashMap<String, CancellationToken>,
+}
+
+#[derive(Default)]
+pub(super) struct Faults(Mutex<ToCome>);
+
+impl Faults {
+    fn to_come(&self) -> MutexGuard<'_, ToCome> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn lose_commit(&self, database: &str, loss: Loss, pass: usize) {
+        self.to_come().commits.insert(database.to_owned(), Commit { loss, pass });
+    }
+
+    pub(super) fn is_commit_armed(&self, database: &str) -> bool {
+        self.to_come().commits.contains_key(database)
+    }
+
+    pub(super) fn add(&self, database: &str, text: &str, pass: usize, loss: Option<Loss>) -> StatementFault {
+        let (sender, struck) = watch::channel(false);
+        let (release, released) = watch::channel(false);
+        self.to_come().statements.push(Statement {
+            database: database.to_owned(),
+            text: text.to_owned(),
+            pass,
+            loss,
+            struck: sender,
+            released,
+        });
+        StatementFault { struck, release }
+    }
+
+    /// Returns what tells a new connection of a database that it is to be cut.
+    pub(super) fn cut_of(&self, database: &str) -> CancellationToken {
+        self.to_come().cuts.entry(database.to_owned()).or_default().child_token()
+    }
+
+    pub(super) fn cut(&self, database: &str) {
+        if let Some(cut) = self.to_come().cuts.remove(database) {
+            cut.cancel();
+        }
+    }
+
+    /// Counts what a message runs, and says what is to happen to it.
+    pub(super) fn strike(&self, database: &str, run: &Run) -> Option<Strike> {
+        let text = run.text.as_deref()?;
+        let mut to_come = self.to_come();
+        if run.commits
+            && let Some(commit) = to_come.commits.get_mut(database)
+        {
+            match commit.pass {
+                0 => return to_come.commits.remove(database).map(|commit| Strike::Lose(commit.loss)),
+                _ => commit.pass -= 1,
+            }
+        }
+        let index = to_come
+            .statements
+            .iter()
+            .position(|statement| statement.database == database && text.contains(&statement.text))?;
+        let statement = &mut to_come.statements[index];
+        if statement.pass > 0 {
+            statement.pass -= 1;
+            return None;
+        }
+        let Statement { loss, struck, released, .. } = to_come.statements.remove(index);
+        struck.send_replace(true);
+        Some(loss.map_or(Strike::Delay(released), Strike::Lose))
+    }
+}
