@@ -19,6 +19,7 @@ pub mod plan;
 pub mod recovery;
 pub mod running;
 pub mod stall;
+pub mod takeover;
 pub(crate) mod trace;
 
 use std::fmt;

@@ -252,7 +252,7 @@ async fn start_saga(
     let now = state.arguments.world.now();
     // Microseconds are what the log keeps: memory and row give the same time.
     let created_at = chrono::DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now);
-    let saga = Arc::new(RunningSaga::new(id, order, definition, created_at, 1, log));
+    let saga = Arc::new(RunningSaga::new(id, order, definition, created_at, 1, Vec::new(), log));
     spawn(me, state, saga, Origin::New { key, waiter }).await
 }
 
@@ -278,7 +278,8 @@ async fn adopt(
         timeline: stored.timeline,
     };
     let log = SagaLog::recovered(&definition, recovered);
-    let saga = Arc::new(RunningSaga::new(stored.id, stored.order, definition, stored.created_at, stored.epoch, log));
+    let StoredSaga { id, order, created_at, epoch, takeovers, .. } = stored;
+    let saga = Arc::new(RunningSaga::new(id, order, definition, created_at, epoch, takeovers, log));
     let origin = Origin::Recovered { remaining: stored.remaining, cancel_requested: stored.cancel_requested };
     state.meters.recovered.increment(1);
     spawn(me, state, saga, origin).await

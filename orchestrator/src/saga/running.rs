@@ -14,6 +14,7 @@ use crate::saga::SagaId;
 use crate::saga::definition::{Definition, Order};
 use crate::saga::log::{Event, IllegalTransition, SagaLog};
 use crate::saga::plan;
+use crate::saga::takeover::Takeover;
 
 /// As many deaths of actors as are kept for people: one is a bug.
 const KEPT_DEATHS: usize = 100;
@@ -59,6 +60,8 @@ pub struct RunningSaga {
     pub created_at: DateTime<Utc>,
     /// Under which epoch this node owns it.
     pub epoch: i32,
+    /// How it came to other owners, and to this one last.
+    pub takeovers: Vec<Takeover>,
     progress: Mutex<Progress>,
 }
 
@@ -97,6 +100,7 @@ impl RunningSaga {
         definition: Arc<Definition>,
         created_at: DateTime<Utc>,
         epoch: i32,
+        takeovers: Vec<Takeover>,
         log: SagaLog,
     ) -> RunningSaga {
         let progress = Mutex::new(Progress {
@@ -105,7 +109,7 @@ impl RunningSaga {
             changed_at: Instant::now(),
             unsent: Unsent::default(),
         });
-        RunningSaga { id, order, definition, created_at, epoch, progress }
+        RunningSaga { id, order, definition, created_at, epoch, takeovers, progress }
     }
 
     /// Gives access to its progress.
@@ -133,6 +137,7 @@ impl RunningSaga {
             "definition": { "name": self.definition.name, "version": self.definition.version },
             "order": { "user_id": self.order.user_id, "product_id": self.order.product_id, "amount": self.order.amount },
             "created_at": common::wire::timestamp(self.created_at),
+            "takeovers": self.takeovers,
             "outputs": progress.log.outputs(),
             "direction": format!("{:?}", progress.log.direction()),
             "cause": progress.log.cause().map(ToString::to_string),

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::planted::{Planted, is_planted};
 use crate::saga::definition::{Order, Outputs};
 use crate::saga::log::{Direction, StepView};
+use crate::saga::takeover::Takeover;
 use crate::saga::{SagaId, Status};
 use crate::store::Owner;
 use crate::store::record::{Change, IdempotencyKey, LogWrite, NewSaga, RowState, WriteReport, judge};
@@ -40,6 +41,7 @@ pub(super) struct Row {
     wake_at: Option<DateTime<Utc>>,
     deadline_at: DateTime<Utc>,
     created_at: DateTime<Utc>,
+    takeovers: Vec<Takeover>,
 }
 
 struct Lease {
@@ -174,6 +176,7 @@ impl DurableLog {
             wake_at: None,
             deadline_at: now + saga.deadline,
             created_at: saga.created_at,
+            takeovers: Vec::new(),
         };
         self.rows.insert(write.saga_id, row);
         Some(false)

@@ -52,7 +52,7 @@ const RESOLUTION: &str = "
 const ATTENTION: &str = concat!(
     "select ",
     columns!(),
-    ", s.attention, s.attention_at, s.wake_at from saga s
+    ", s.attention_at, s.wake_at from saga s
       where s.attention is not null and ($1::timestamptz is null or (s.attention_at, s.id) > ($1, $2))
       order by s.attention_at, s.id limit $3"
 );

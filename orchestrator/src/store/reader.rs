@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::saga::definition::{Order, Outputs};
 use crate::saga::log::{Direction, StepView};
+use crate::saga::takeover::{LeftBy, Takeover};
 use crate::saga::{SagaId, Status};
 use crate::store::row_text;
 
@@ -47,14 +48,26 @@ pub struct StoredSaga {
     pub created_at: DateTime<Utc>,
     /// When it ended, if it has.
     pub ended_at: Option<DateTime<Utc>>,
+    /// Why a person should look, if one should.
+    pub attention: Option<String>,
+    /// How it came to other owners, the newest last.
+    pub takeovers: Vec<Takeover>,
+    /// How its last owner left it; known to claims only.
+    pub left_by: LeftBy,
 }
 
-/// The columns of [`StoredSaga::from_row`], in its order; `s` is the table.
+/// The columns of [`StoredSaga::from_row`], in its order; `s` is the table. Of a saga whose claims never end, the newest
+/// takeovers are enough.
 macro_rules! columns {
     () => {
         "s.id, s.definition, s.definition_version, s.user_id, (s.amount * 100)::bigint, s.product_wanted, s.outputs,
          s.status, s.direction, s.error, s.timeline, s.epoch, s.claims, s.cancel_requested_at is not null,
-         greatest(0, extract(epoch from s.deadline_at - clock_timestamp()) * 1000)::bigint, s.created_at, s.ended_at"
+         greatest(0, extract(epoch from s.deadline_at - clock_timestamp()) * 1000)::bigint, s.created_at, s.ended_at,
+         s.attention,
+         case when s.epoch > 1 then
+             (select json_agg(t order by t.epoch)::text
+              from (select node, epoch, at, unowned_ms from saga_takeover where saga_id = s.id
+                    order by epoch desc limit 100) t) end"
     };
 }
 pub(crate) use columns;
@@ -147,6 +160,7 @@ impl StoredSaga {
         let outputs: &str = row.get(6);
         let timeline: &str = row.get(10);
         let remaining_ms: i64 = row.get(14);
+        let takeovers: Option<&str> = row.get(18);
         StoredSaga {
             id: SagaId(row.get(0)),
             definition: row.get(1),
@@ -167,6 +181,9 @@ impl StoredSaga {
             remaining: Duration::from_millis(u64::try_from(remaining_ms).unwrap_or(0)),
             created_at: row.get(15),
             ended_at: row.get(16),
+            attention: row.get(17),
+            takeovers: takeovers.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default(),
+            left_by: LeftBy::Loss,
         }
     }
 }

@@ -13,7 +13,8 @@ const CLEAR: &str = "
         select id from saga
         where ended_at < now() - make_interval(days => $1) and cleared_at is null and attention is null
         order by ended_at limit 500
-        for update skip locked)
+        for update skip locked),
+    forgotten as (delete from saga_takeover t using old where t.saga_id = old.id)
     update saga s
     set cleared_at = clock_timestamp(), timeline = '[]',
         outputs = coalesce(

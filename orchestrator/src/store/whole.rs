@@ -10,12 +10,13 @@ use uuid::Uuid;
 use crate::saga::SagaId;
 use crate::saga::definition::Outputs;
 use crate::saga::log::StepView;
+use crate::saga::takeover::Takeover;
 use crate::store::reader::{StoredSaga, columns};
 
 const WHOLE: &str = concat!(
     "select ",
     columns!(),
-    ", s.owner_node, s.owner_incarnation, s.cancel_requested_at, s.retry_requested_at, s.attention, s.attention_at,
+    ", s.owner_node, s.owner_incarnation, s.cancel_requested_at, s.retry_requested_at, s.attention_at,
        s.resolved_at, s.resolved_note, s.wake_at, s.deadline_at, s.turned_at, s.idempotency_key
      from saga s where s.id = $1"
 );
@@ -67,6 +68,8 @@ pub struct WholeRow {
     resolved_at: Option<DateTime<Utc>>,
     #[schema(required)]
     resolved_note: Option<String>,
+    /// How it came to other owners, the newest last.
+    takeovers: Vec<Takeover>,
     steps: Vec<StepView>,
 }
 
@@ -95,10 +98,11 @@ pub async fn read(connection: &mut Connection, id: SagaId) -> Result<Option<Whol
         cancel_requested_at: row.get("cancel_requested_at"),
         retry_requested_at: row.get("retry_requested_at"),
         wake_at: row.get("wake_at"),
-        attention: row.get("attention"),
+        attention: saga.attention,
         attention_at: row.get("attention_at"),
         resolved_at: row.get("resolved_at"),
         resolved_note: row.get("resolved_note"),
+        takeovers: saga.takeovers,
         steps: saga.timeline,
     }))
 }

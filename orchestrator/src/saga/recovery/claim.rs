@@ -5,20 +5,23 @@
 //! batch, so that a takeover of thousands holds no lock for long.
 
 use common::db::Connection;
-use tokio_postgres::Error;
+use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
+use crate::saga::takeover::{LeftBy, Takeover};
 use crate::store::Owner;
 use crate::store::reader::{StoredSaga, columns};
 
-/// Makes the statement that claims the rows of the CTE `free`. Parameters of all: $1 node, $2 incarnation, $3 known
-/// definitions, $4 limit, $5 the most claims without progress.
+/// Makes the statement that claims the rows of the CTE `free`: their ids, and how their last owner left them (`last_node`,
+/// `last_incarnation`, `slept`). Parameters of all: $1 node, $2 incarnation, $3 known definitions, $4 limit, $5 the most
+/// claims without progress. A claim is noted as a takeover, except that of a process which wakes its own sleeping saga.
 macro_rules! claim {
     ($free:literal) => {
         concat!(
             "with ",
             $free,
-            "
+            ",
+             claimed as (
              update saga s
              set owner_node = $1::varchar, owner_incarnation = $2::uuid, epoch = s.epoch + 1, claims = s.claims + 1,
                  wake_at = null,
@@ -27,8 +30,18 @@ macro_rules! claim {
                  attention_at = case when s.claims >= $5 then coalesce(s.attention_at, clock_timestamp())
                                      else s.attention_at end
              from free where s.id = free.id
-             returning ",
-            columns!()
+             returning s.*, free.last_node, free.last_incarnation, free.slept),
+             noted as (
+             insert into saga_takeover (saga_id, epoch, node, at, unowned_ms)
+             select c.id, c.epoch, c.owner_node, clock_timestamp(),
+                    (select greatest(0, extract(epoch from clock_timestamp() - l.expires_at) * 1000)::bigint
+                     from node_lease l
+                     where l.node_id = c.last_node and l.incarnation = c.last_incarnation and l.incarnation <> $2)
+             from claimed c where not c.slept or c.last_incarnation <> $2
+             returning saga_id, node, epoch, at, unowned_ms)
+             select ",
+            columns!(),
+            ", s.slept, n.node, n.at, n.unowned_ms from claimed s left join noted n on n.saga_id = s.id"
         )
     };
 }
@@ -56,7 +69,8 @@ const OF_THE_DEAD: &str = claim!(
                     where l.node_id = o.owner_node and l.incarnation = o.owner_incarnation
                       and l.expires_at > clock_timestamp())))),
      free as materialized (
-         select f.id from saga f join dead d on f.owner_node = d.owner_node and f.owner_incarnation = d.owner_incarnation
+         select f.id, f.owner_node as last_node, f.owner_incarnation as last_incarnation, f.wake_at is not null as slept
+         from saga f join dead d on f.owner_node = d.owner_node and f.owner_incarnation = d.owner_incarnation
          where f.ended_at is null and f.definition || '/' || f.definition_version = any($3)
            and f.claims <= $5 and (f.wake_at is null or f.wake_at <= clock_timestamp())
          order by f.id limit $4
@@ -65,7 +79,8 @@ const OF_THE_DEAD: &str = claim!(
 
 const OF_OWN_SLEEPERS: &str = claim!(
     "free as materialized (
-         select f.id from saga f
+         select f.id, f.owner_node as last_node, f.owner_incarnation as last_incarnation, f.wake_at is not null as slept
+         from saga f
          where f.ended_at is null and f.wake_at <= clock_timestamp() and f.owner_incarnation = $2::uuid
            and f.definition || '/' || f.definition_version = any($3) and f.claims <= $5
          order by f.id limit $4
@@ -75,7 +90,8 @@ const OF_OWN_SLEEPERS: &str = claim!(
 // A row may be a moment ahead of its actor's place in memory: only rows that are not brand-new count.
 const OF_OWN_ORPHANS: &str = claim!(
     "free as materialized (
-         select f.id from saga f
+         select f.id, f.owner_node as last_node, f.owner_incarnation as last_incarnation, f.wake_at is not null as slept
+         from saga f
          where f.ended_at is null and f.owner_node = $1::varchar and f.owner_incarnation = $2::uuid
            and f.wake_at is null and f.id <> all($6::uuid[])
            and f.created_at < clock_timestamp() - interval '1 second'
@@ -118,7 +134,7 @@ impl Claimer {
         let rows = connection
             .query(OF_THE_DEAD, &[&owner.node_id, &owner.incarnation, definitions, batch, max_claims, &everybody])
             .await?;
-        Ok(rows.iter().map(StoredSaga::from_row).collect())
+        Ok(rows.iter().map(claimed).collect())
     }
 
     /// Claims own sagas whose time to wake has come.
@@ -127,7 +143,7 @@ impl Claimer {
         let rows = connection
             .query(OF_OWN_SLEEPERS, &[&owner.node_id, &owner.incarnation, definitions, batch, max_claims])
             .await?;
-        Ok(rows.iter().map(StoredSaga::from_row).collect())
+        Ok(rows.iter().map(claimed).collect())
     }
 
     /// Claims own sagas that have no actor: those that are not among `running`.
@@ -140,6 +156,16 @@ impl Claimer {
         let rows = connection
             .query(OF_OWN_ORPHANS, &[&owner.node_id, &owner.incarnation, definitions, batch, max_claims, &running])
             .await?;
-        Ok(rows.iter().map(StoredSaga::from_row).collect())
+        Ok(rows.iter().map(claimed).collect())
     }
+}
+
+fn claimed(row: &Row) -> StoredSaga {
+    let mut saga = StoredSaga::from_row(row);
+    saga.left_by = if row.get("slept") { LeftBy::Sleep } else { LeftBy::Loss };
+    // The statement that notes a takeover does not see its own note.
+    if let Some(node) = row.get("node") {
+        saga.takeovers.push(Takeover { node, epoch: saga.epoch, at: row.get("at"), unowned_ms: row.get("unowned_ms") });
+    }
+    saga
 }

@@ -8,6 +8,7 @@ use super::{DurableLog, Row};
 use crate::saga::SagaId;
 use crate::saga::log::Direction;
 use crate::saga::recovery::{Claimer, Flag, Found, Question, Reach};
+use crate::saga::takeover::{LeftBy, Takeover};
 use crate::simulation::planted::{Planted, is_planted};
 use crate::store::reader::StoredSaga;
 
@@ -77,16 +78,25 @@ impl DurableLog {
             if row.ended_at.is_some() || !known || row.claims > claimer.max_claims {
                 continue;
             }
-            match row.owner.incarnation == claimer.owner.incarnation {
+            let is_own = row.owner.incarnation == claimer.owner.incarnation;
+            match is_own {
                 true => self.wakes += 1,
                 false => self.takeovers += 1,
             }
+            let left_by = if row.wake_at.is_some() { LeftBy::Sleep } else { LeftBy::Loss };
+            let lease = self.leases.get(&row.owner.node_id);
+            let lease = lease.filter(|lease| !is_own && lease.incarnation == row.owner.incarnation);
+            let unowned_ms = lease.map(|lease| (now - lease.expires_at).num_milliseconds().max(0));
             row.owner = claimer.owner.clone();
             row.epoch += if is_planted(Planted::ClaimWithoutEpoch) { 0 } else { 1 };
             row.claims += 1;
             row.wake_at = None;
             if row.claims > claimer.max_claims {
                 row.attention = Some(format!("claimed {} times without progress", row.claims));
+            }
+            if !is_own || left_by == LeftBy::Loss {
+                let node = row.owner.node_id.clone();
+                row.takeovers.push(Takeover { node, epoch: row.epoch, at: now, unowned_ms });
             }
             claimed.push(StoredSaga {
                 id,
@@ -104,6 +114,9 @@ impl DurableLog {
                 remaining: (row.deadline_at - now).to_std().unwrap_or_default(),
                 created_at: row.created_at,
                 ended_at: row.ended_at,
+                attention: row.attention.clone(),
+                takeovers: row.takeovers.clone(),
+                left_by,
             });
         }
         claimed
