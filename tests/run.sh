@@ -26,6 +26,7 @@ command -v cargo >/dev/null || fail "cargo is missing: see https://rustup.rs"
 command -v cc >/dev/null || install build-essential
 command -v flock >/dev/null || install util-linux
 has_postgres || install postgresql
+command -v pgbouncer >/dev/null || install pgbouncer
 # The browser suite drives a real one.
 command -v chromedriver >/dev/null || { install chromium; install chromium-driver; }
 python3 -c 'import ensurepip' 2>/dev/null || [ $# -gt 0 ] || install python3-venv

@@ -10,6 +10,7 @@ mod connection;
 mod error;
 mod pool;
 mod roles;
+mod session;
 mod setup;
 
 #[cfg(test)]
@@ -20,9 +21,11 @@ use std::time::Duration;
 use bb8::ManageConnection;
 use bb8_postgres::PostgresConnectionManager;
 use secrecy::{ExposeSecret, SecretString};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Config, NoTls};
 
 use crate::config::DatabaseSettings;
+
+use session::Session;
 
 pub use batch_statement::BatchStatement;
 pub use bound::{Bound, Parameter};
@@ -31,6 +34,7 @@ pub(crate) use connection::{Commit, is_refusal};
 pub use error::{DbError, describe};
 pub use pool::{Manager, Pool, ping, pool};
 pub use roles::{ensure_owned_database, names_user};
+pub use session::{Access, check_pooling};
 pub use setup::{ensure_database, migrate, wait_for};
 
 /// How long to wait for a connection where no setting says so.
@@ -43,6 +47,8 @@ const MAINTENANCE_DATABASE: &str = "postgres";
 struct Target {
     config: Config,
     connect_timeout: Duration,
+    /// Settings of each session: those of the URL first, then ours.
+    session: Vec<(String, String)>,
 }
 
 impl Target {
@@ -52,7 +58,8 @@ impl Target {
         settings: Option<&DatabaseSettings>,
     ) -> Result<Self, DbError> {
         let parsed = server.expose_secret().parse::<Config>();
-        let mut config = parsed.map_err(|error| DbError::Url(describe(&error)))?;
+        let config = parsed.map_err(|error| DbError::Url(describe(&error)))?;
+        let (mut config, session) = session::take_options(config)?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(DbError::Url("it names no host".to_owned()));
         }
@@ -65,30 +72,29 @@ impl Target {
         let connect_timeout =
             settings.map_or(CONNECT_TIMEOUT, |settings| Duration::from_millis(settings.connect_timeout_ms));
         config.connect_timeout(connect_timeout);
-        if let Some(settings) = settings {
-            // Dropping a future stops nothing on the server. These do, and free what a session of ours has locked.
-            let limit = settings.statement_timeout_ms;
-            config.options(format!("-c statement_timeout={limit} -c idle_in_transaction_session_timeout={limit}"));
-        }
-        Ok(Self { config, connect_timeout })
+        let target = Self { config, connect_timeout, session };
+        let Some(settings) = settings else { return Ok(target) };
+        // Dropping a future stops nothing on the server. These do, and free what a session of ours has locked.
+        let limit = settings.statement_timeout_ms.to_string();
+        Ok(target.with_session(&[("statement_timeout", &limit), ("idle_in_transaction_session_timeout", &limit)]))
     }
 
     /// Adds settings of the session.
     fn with_session(mut self, settings: &[(&str, &str)]) -> Self {
-        let mut options = self.config.get_options().unwrap_or_default().to_owned();
-        for (name, value) in settings {
-            options.push_str(&format!(" -c {name}={value}"));
-        }
-        self.config.options(options);
+        self.session.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         self
     }
 
-    /// Connects.
-    async fn connect(&self) -> Result<Client, DbError> {
+    /// Connects, and sets the settings of the session.
+    async fn connect(&self) -> Result<Session, DbError> {
         let opener = PostgresConnectionManager::new(self.config.clone(), NoTls);
+        let open = async {
+            let client = opener.connect().await?;
+            Session::prepare(client, &self.session).await
+        };
         // The setting of the configuration covers the socket only; a server that hangs accepts that and says nothing.
-        match tokio::time::timeout(self.connect_timeout, opener.connect()).await {
-            Ok(Ok(client)) => Ok(client),
+        match tokio::time::timeout(self.connect_timeout, open).await {
+            Ok(Ok(session)) => Ok(session),
             Ok(Err(error)) => Err(DbError::of_connecting(self, &error)),
             Err(_) => {
                 let reason = format!("no answer within {:?}", self.connect_timeout);

@@ -31,7 +31,7 @@ use tokio::sync::{Mutex, Semaphore, oneshot};
 use tracing::Instrument;
 
 use crate::config::GroupCommitSettings;
-use crate::db::{Connection, DbError, Pool, describe};
+use crate::db::{Access, Connection, DbError, Pool, describe};
 use crate::http::TraceContext;
 use crate::supervision::{ActorCard, ChildSpec, Handle, child};
 use crate::traces::Tracer;
@@ -226,11 +226,31 @@ impl<W: BatchWriter> Ledger<W> {
         }
     }
 
-    /// Reads on the actor's pool, beside its writes.
+    /// Reads on the actor's pool, beside its writes, what something is decided by; or makes a single write there.
+    ///
+    /// # Errors
+    /// [`ReadError`]; a server that takes no writes is one.
+    pub async fn read<T, F>(&self, job: F) -> Result<T, ReadError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, tokio_postgres::Error>> + Send + 'static,
+    {
+        self.read_as(Access::ReadWrite, job).await
+    }
+
+    /// Reads what is only shown: from a server that takes no writes too.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn read<T, F>(&self, job: F) -> Result<T, ReadError>
+    pub async fn read_for_display<T, F>(&self, job: F) -> Result<T, ReadError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, tokio_postgres::Error>> + Send + 'static,
+    {
+        self.read_as(Access::ReadOnly, job).await
+    }
+
+    async fn read_as<T, F>(&self, access: Access, job: F) -> Result<T, ReadError>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, tokio_postgres::Error>> + Send + 'static,
@@ -238,7 +258,7 @@ impl<W: BatchWriter> Ledger<W> {
         let (reply, answer) = oneshot::channel();
         let shared = self.shared.clone();
         let job = async move {
-            let read = tokio::time::timeout(READ_TIMEOUT, shared.read(job));
+            let read = tokio::time::timeout(READ_TIMEOUT, shared.read(access, job));
             // An error means that nobody waits any more.
             let _ = reply.send(read.await.unwrap_or(Err(ReadError::Timeout)));
         };
@@ -261,12 +281,16 @@ impl<W: BatchWriter> Shared<W> {
         (before < self.max_queue).then_some(place)
     }
 
-    async fn read<T, F>(&self, job: F) -> Result<T, ReadError>
+    async fn read<T, F>(&self, access: Access, job: F) -> Result<T, ReadError>
     where
         F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, tokio_postgres::Error>>,
     {
         let _permit = self.reads.acquire().await.map_err(|_| ReadError::Down)?;
-        let mut connection = self.pool.get().await.map_err(ReadError::NoConnection)?;
+        let connection = match access {
+            Access::ReadWrite => self.pool.get().await,
+            Access::ReadOnly => self.pool.get_for_display().await,
+        };
+        let mut connection = connection.map_err(ReadError::NoConnection)?;
         Ok(job(&mut connection).await?)
     }
 }

@@ -82,7 +82,7 @@ async fn saga_log(settings: &Settings) -> Result<Connection, Failure> {
     services::check_migrated(settings, orchestrator::SERVICE).await?;
     let url = settings.database_url(orchestrator::SERVICE);
     let database = &settings.service(orchestrator::SERVICE).database;
-    Ok(Connection::open(&url, database, &settings.database).await?)
+    Ok(Connection::open_writable(&url, database, &settings.database).await?)
 }
 
 fn failed(error: &tokio_postgres::Error) -> Failure {

@@ -115,6 +115,9 @@ pub(crate) struct Migrated {
 pub(crate) async fn migrate(settings: &Settings) -> Result<Vec<Migrated>, Failure> {
     wait_for_server(settings).await?;
     let server = &settings.database.url;
+    if db::names_user(server)? {
+        db::check_pooling(server, None).await?;
+    }
     let mut migrated = Vec::new();
     for service in SERVICES {
         let ServiceSettings { database, database_password, .. } = settings.service(service).clone();
@@ -158,13 +161,14 @@ pub(crate) async fn check_migrated(settings: &Settings, service: &str) -> Result
     };
     let newest = runner.get_migrations().iter().map(|migration| migration.version()).max();
     let outdated = |reason: &str| Failure::Broken(format!("database {database} {reason}: {advice}"));
+    let unusable = |error| match error {
+        db::DbError::Refused { .. } => Failure::Broken(format!("{error}; {advice}")),
+        other => Failure::from(other),
+    };
 
-    let connection = db::Connection::open(&settings.database_url(service), database, &settings.database)
-        .await
-        .map_err(|error| match error {
-            db::DbError::Refused { .. } => Failure::Broken(format!("{error}; {advice}")),
-            other => Failure::from(other),
-        })?;
+    let url = settings.database_url(service);
+    db::check_pooling(&url, Some(database)).await.map_err(unusable)?;
+    let connection = db::Connection::open(&url, database, &settings.database).await.map_err(unusable)?;
     let applied = connection
         .client()
         .query_one("select max(version)::int8 from refinery_schema_history", &[])

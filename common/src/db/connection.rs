@@ -10,14 +10,16 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::{MaybeDone, join, maybe_done, try_join_all};
 use secrecy::SecretString;
 use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
 
+use super::session::{Access, Session, is_current};
 use super::{Bound, DbError, Target};
 use crate::config::DatabaseSettings;
 
@@ -35,6 +37,10 @@ pub struct Connection {
     /// Whether `begin` was sent and not answered.
     is_begin_open: bool,
     commit: Commit,
+    access: Access,
+    opened_at: Instant,
+    /// A statement was answered with an error after which the session is of no use.
+    is_spent: bool,
 }
 
 /// Whether the last statement was waited for.
@@ -76,9 +82,26 @@ impl Connection {
         Self::to(&target, statement_limit(settings)).await
     }
 
+    /// Connects as [`Connection::open`], for writes.
+    ///
+    /// # Errors
+    /// As [`Connection::open`], and [`DbError::ReadOnly`].
+    pub async fn open_writable(
+        server: &SecretString,
+        database: &str,
+        settings: &DatabaseSettings,
+    ) -> Result<Self, DbError> {
+        let target = Target::new(server, Some(database), Some(settings))?;
+        let connection = Self::to(&target, statement_limit(settings)).await?;
+        match connection.access {
+            Access::ReadWrite => Ok(connection),
+            Access::ReadOnly => Err(DbError::ReadOnly { place: target.place() }),
+        }
+    }
+
     /// Connects; every answer is waited for no longer than `limit`.
     pub(super) async fn to(target: &Target, limit: Duration) -> Result<Self, DbError> {
-        let client = target.connect().await?;
+        let Session { client, access, opened_at } = target.connect().await?;
         Ok(Self {
             client: Arc::new(client),
             statements: HashMap::new(),
@@ -87,6 +110,9 @@ impl Connection {
             transaction: Transaction::None,
             is_begin_open: false,
             commit: Commit::NotSent,
+            access,
+            opened_at,
+            is_spent: false,
         })
     }
 
@@ -243,7 +269,16 @@ impl Connection {
 
     /// Tells whether the next user of this connection can rely on it.
     pub(crate) fn is_reusable(&self) -> bool {
-        self.answer == Answer::Complete && self.transaction == Transaction::None && !self.client.is_closed()
+        self.answer == Answer::Complete
+            && self.transaction == Transaction::None
+            && !self.is_spent
+            && is_current(self.access, self.opened_at)
+            && !self.client.is_closed()
+    }
+
+    /// Returns whether it could write when it was opened.
+    pub fn access(&self) -> Access {
+        self.access
     }
 
     async fn prepared(&mut self, sql: &'static str) -> Result<(Arc<Client>, Statement), Error> {
@@ -282,6 +317,7 @@ impl Connection {
             if is_stale_plan(error) {
                 self.statements.clear();
             }
+            self.is_spent |= ends_session(error);
         }
         result
     }
@@ -320,8 +356,13 @@ pub(crate) fn is_refusal(error: &Error) -> bool {
 
 /// Tells whether a prepared statement does not fit the tables any more: a migration ran meanwhile.
 fn is_stale_plan(error: &Error) -> bool {
-    use tokio_postgres::error::SqlState;
-    error
-        .code()
-        .is_some_and(|code| *code == SqlState::FEATURE_NOT_SUPPORTED || *code == SqlState::INVALID_SQL_STATEMENT_NAME)
+    error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED)
+}
+
+/// Tells whether a session is of no use after an error: it may not write (25006: the server is read-only now, or was when
+/// the session was opened), the server ends it (57P0x), its connection is broken (08), or it has lost its prepared
+/// statements (26000), as behind a pooler.
+fn ends_session(error: &Error) -> bool {
+    let Some(code) = error.code().map(SqlState::code) else { return false };
+    matches!(code, "25006" | "26000") || code.starts_with("08") || code.starts_with("57P0")
 }

@@ -37,6 +37,20 @@ pub enum DbError {
         /// Its SQLSTATE; empty where it gave none.
         sqlstate: String,
     },
+    /// It takes no writes.
+    #[error("PostgreSQL at {place} is read-only: a standby, or set so")]
+    ReadOnly {
+        /// Host and port, or socket.
+        place: String,
+    },
+    /// A pooler gives every transaction another session.
+    #[error(
+        "{place} is a pooler in transaction mode, which keeps no session: settings, locks and prepared statements are lost. Use PgBouncer's `pool_mode = session`, or PostgreSQL itself"
+    )]
+    TransactionPooling {
+        /// Host and port, or socket.
+        place: String,
+    },
     /// A migration did not apply.
     #[error("migration of database {database} failed: {reason}")]
     Migration {
@@ -52,6 +66,10 @@ impl DbError {
     pub(super) fn of_connecting(target: &Target, error: &tokio_postgres::Error) -> Self {
         let (place, reason) = (target.place(), describe(error));
         match error.code() {
+            // PgBouncer's words for a database that its server has not.
+            Some(code) if code.code() == "08P01" && reason.contains("does not exist") => {
+                Self::Refused { place, reason, sqlstate: SqlState::INVALID_CATALOG_NAME.code().to_owned() }
+            }
             // It is there, but starting up, going down or out of connections: as good as away.
             Some(code) if is_temporary(code) => Self::Unreachable { place, reason },
             Some(code) => Self::Refused { place, reason, sqlstate: code.code().to_owned() },
@@ -73,6 +91,8 @@ impl DbError {
             | Self::Refused { reason, .. }
             | Self::Migration { reason, .. } => reason,
             Self::Busy { .. } => "all connections are in use",
+            Self::ReadOnly { .. } => "it is read-only",
+            Self::TransactionPooling { .. } => "it is a pooler in transaction mode",
         }
     }
 
@@ -83,7 +103,7 @@ impl DbError {
 }
 
 fn is_temporary(code: &SqlState) -> bool {
-    matches!(code.code().get(..2), Some("57" | "53"))
+    matches!(code.code().get(..2), Some("57" | "53" | "08"))
 }
 
 /// Returns what an error says with its cause, in one line.

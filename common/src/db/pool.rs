@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use tracing::{info, warn};
 
 use super::connection::{Connection, statement_limit};
+use super::session::Access;
 use super::{DbError, Target};
 use crate::config::DatabaseSettings;
 use crate::telemetry::{self, Metric, MetricKind};
@@ -48,11 +49,21 @@ struct Connections {
 }
 
 impl Pool {
-    /// Takes a connection for anything but batches of writes, waiting for it up to the connect timeout of the settings.
+    /// Takes a connection for reads that something is decided by, or for single writes, waiting for it up to the connect
+    /// timeout of the settings.
     ///
     /// # Errors
-    /// [`DbError::Unreachable`] if the server is away, [`DbError::Busy`] if all connections are in use.
+    /// [`DbError::Unreachable`] if the server is away, [`DbError::Busy`] if all connections are in use,
+    /// [`DbError::ReadOnly`] if the server takes no writes.
     pub async fn get(&self) -> Result<PooledConnection<'_, Manager>, DbError> {
+        self.writable(self.get_of(&self.reads).await?)
+    }
+
+    /// Takes a connection for reads that are only shown: a server that takes no writes will do.
+    ///
+    /// # Errors
+    /// As [`Pool::get`], but for [`DbError::ReadOnly`].
+    pub async fn get_for_display(&self) -> Result<PooledConnection<'_, Manager>, DbError> {
         self.get_of(&self.reads).await
     }
 
@@ -61,7 +72,17 @@ impl Pool {
     /// # Errors
     /// As [`Pool::get`].
     pub async fn writer(&self) -> Result<PooledConnection<'_, Manager>, DbError> {
-        self.get_of(&self.writes).await
+        self.writable(self.get_of(&self.writes).await?)
+    }
+
+    fn writable<'p>(
+        &self,
+        connection: PooledConnection<'p, Manager>,
+    ) -> Result<PooledConnection<'p, Manager>, DbError> {
+        match connection.access() {
+            Access::ReadWrite => Ok(connection),
+            Access::ReadOnly => Err(DbError::ReadOnly { place: self.place.to_string() }),
+        }
     }
 
     async fn get_of<'p>(&self, connections: &'p Connections) -> Result<PooledConnection<'p, Manager>, DbError> {

@@ -73,7 +73,7 @@ pub async fn ensure_owned_database(
     }
     let own = format!("alter database {name} owner to {name}; revoke all on database {name} from public");
     client.batch_execute(&own).await.map_err(refused)?;
-    let inside = Target::new(server, Some(database), None)?.connect().await?;
+    let inside = Target::new(server, Some(database), None)?.connect().await?.client;
     inside.batch_execute(HAND_OVER).await.map_err(refused)
 }
 

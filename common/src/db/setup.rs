@@ -45,12 +45,17 @@ pub async fn wait_for(server: &SecretString, database: Option<&str>, timeout: Du
 /// # Errors
 /// [`DbError`] if the server cannot be reached or refuses.
 pub async fn ensure_database(server: &SecretString, database: &str) -> Result<(), DbError> {
-    match Target::new(server, Some(database), None)?.connect().await {
-        Ok(_) => return Ok(()),
-        Err(error) if error.is_missing_database() => {}
-        Err(error) => return Err(error),
+    // Asked of another database first: PgBouncer remembers a database that was missing for 15 seconds.
+    let (client, target) = match maintenance(server).await {
+        Ok(connected) => connected,
+        Err(refused) => {
+            return Target::new(server, Some(database), None)?.connect().await.map(drop).map_err(|_| refused);
+        }
+    };
+    let found = client.query_opt("select from pg_database where datname = $1", &[&database]).await;
+    if found.map_err(|error| DbError::of_statement(&target, &error))?.is_some() {
+        return Ok(());
     }
-    let (client, target) = maintenance(server).await?;
     let create = format!("create database \"{}\"", database.replace('"', "\"\""));
     for attempt in 1.. {
         match client.batch_execute(&create).await {
@@ -77,7 +82,7 @@ pub(super) async fn maintenance(server: &SecretString) -> Result<(Client, Target
         }
         connected => connected,
     };
-    connected.map(|client| (client, target))
+    connected.map(|session| (session.client, target))
 }
 
 fn is_made_meanwhile(error: &tokio_postgres::Error) -> bool {
@@ -91,7 +96,7 @@ fn is_made_meanwhile(error: &tokio_postgres::Error) -> bool {
 /// [`DbError`] if the database cannot be reached or a migration fails.
 pub async fn migrate(server: &SecretString, database: &str, runner: Runner) -> Result<usize, DbError> {
     // No settings, so no limit on a statement: a migration takes its time.
-    let mut client = Target::new(server, Some(database), None)?.connect().await?;
+    let mut client = Target::new(server, Some(database), None)?.connect().await?.client;
     let failed = |reason: String| DbError::Migration { database: database.to_owned(), reason };
     let lock = client.execute("select pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await;
     lock.map_err(|error| failed(describe(&error)))?;

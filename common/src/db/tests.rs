@@ -154,6 +154,88 @@ async fn connections_that_were_closed_while_they_lay_idle_are_not_handed_out() {
     }
 }
 
+async fn session_of(connection: &mut Connection) -> i32 {
+    connection.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn a_session_that_was_opened_while_the_server_took_no_writes_is_not_used_for_long() {
+    let database = TestServer::shared().await.database("create table thing (id int primary key)").await;
+    let administrator = database.client().await;
+    let read_only = async |value: &str| {
+        let alter = format!("alter database {} set default_transaction_read_only = {value}", database.name);
+        administrator.batch_execute(&format!("set default_transaction_read_only = off; {alter}")).await.unwrap();
+    };
+    read_only("on").await;
+    let pool = database.pool();
+    for refused in [pool.writer().await.map(drop), pool.get().await.map(drop)] {
+        assert!(matches!(refused, Err(DbError::ReadOnly { .. })), "{refused:?}");
+    }
+    let mut shown = pool.get_for_display().await.unwrap();
+    shown.query("select * from thing", &[]).await.unwrap();
+    drop(shown);
+    read_only("off").await;
+    test_server::wait_until("sessions that may write take their place", async || {
+        pool.writer().await.is_ok() && pool.get().await.is_ok()
+    })
+    .await;
+    let mut writer = pool.writer().await.unwrap();
+    writer.execute("insert into thing values (1)", &[]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_that_turns_out_to_be_of_no_use_is_given_up() {
+    let database = TestServer::shared().await.database("create table thing (id int primary key)").await;
+    let pool = database.pool_with(&DatabaseSettings { pool_size: 1, ..settings() });
+    for (turn, statement, sqlstate) in [
+        ("set default_transaction_read_only = on", "insert into thing values (1)", "25006"),
+        ("deallocate all", "select 2", "26000"),
+        (
+            "create or replace function end_it() returns int language plpgsql as
+             $$ begin raise exception 'going' using errcode = '57P01'; end $$",
+            "select end_it()",
+            "57P01",
+        ),
+        (
+            "create or replace function cut_it() returns int language plpgsql as
+             $$ begin raise exception 'cut' using errcode = '08006'; end $$",
+            "select cut_it()",
+            "08006",
+        ),
+    ] {
+        let mut connection = pool.writer().await.unwrap();
+        let before = session_of(&mut connection).await;
+        let _ = connection.query("select 2", &[]).await;
+        connection.batch_execute(turn).await.unwrap();
+        let error = connection.query(statement, &[]).await.unwrap_err();
+        assert_eq!(error.code().map(tokio_postgres::error::SqlState::code), Some(sqlstate));
+        drop(connection);
+        let mut connection = pool.writer().await.unwrap();
+        assert_ne!(session_of(&mut connection).await, before, "{sqlstate}");
+    }
+    let mut connection = pool.writer().await.unwrap();
+    let before = session_of(&mut connection).await;
+    connection.query("select 1 / 0", &[]).await.unwrap_err();
+    drop(connection);
+    let mut connection = pool.writer().await.unwrap();
+    assert_eq!(session_of(&mut connection).await, before, "an ordinary error ends no session");
+}
+
+#[tokio::test]
+async fn settings_in_the_options_of_a_url_count_beside_those_of_the_program() {
+    let database = TestServer::shared().await.database("").await;
+    let server = TestServer::shared().await.url();
+    let url = format!("{}&options=-c%20work_mem%3D7MB%20-c%20DateStyle%3DSQL", server.expose_secret());
+    let pool = pool(&url.into(), &database.name, &settings()).unwrap();
+    let mut connection = pool.get().await.unwrap();
+    for (setting, expected) in [("work_mem", "7MB"), ("DateStyle", "SQL, MDY"), ("jit", "off")] {
+        let row = connection.query_one("select current_setting($1)", &[&setting]).await.unwrap();
+        assert_eq!(row.get::<_, String>(0), expected);
+    }
+    let limit = connection.query_one("select current_setting('statement_timeout')", &[]).await.unwrap();
+    assert_eq!(limit.get::<_, String>(0), "5s");
+}
+
 #[tokio::test]
 async fn a_session_that_hangs_is_given_up_after_a_while() {
     let database = TestServer::shared().await.database("").await;

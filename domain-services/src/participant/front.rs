@@ -74,7 +74,9 @@ impl<P: Participant> Desk<P> {
         let transaction_id = transaction_in_path(&request)?;
         let view = self
             .ledger
-            .read(move |connection| Box::pin(async move { step_journal::view(connection, transaction_id).await }))
+            .read_for_display(move |connection| {
+                Box::pin(async move { step_journal::view(connection, transaction_id).await })
+            })
             .await
             .map_err(answer::unreadable)?;
         Ok(json(StatusCode::OK, &view))

@@ -8,6 +8,7 @@ mod embedded_postgres;
 mod hold;
 mod load;
 mod logs;
+mod pooler;
 mod program;
 mod roles;
 mod simulate;

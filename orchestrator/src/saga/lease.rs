@@ -205,7 +205,7 @@ async fn renew(arguments: &LeaseArguments, connection: Option<Connection>) -> Op
     let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
     let (mut connection, is_new) = match connection {
         Some(connection) => (connection, false),
-        None => match Connection::open(&arguments.server, &arguments.database, &arguments.settings).await {
+        None => match Connection::open_writable(&arguments.server, &arguments.database, &arguments.settings).await {
             Ok(connection) => (connection, true),
             Err(error) => {
                 state.inner().last_error = Some(error.to_string());
