@@ -8,6 +8,7 @@
 //! Why one filter before a table of templates, instead of a filter a route: a router knows the template that matched (the
 //! label of metrics), knows which methods a path has (`Allow`), and costs the same for the first and the last route.
 
+mod answer;
 mod auth;
 mod behind_others;
 mod body;
@@ -36,6 +37,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 
+pub use answer::{MAX_ANSWER_BYTES, read_answer};
 pub use auth::outgoing_bearer;
 pub use behind_others::behind_others;
 pub use draining::Draining;

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use common::http::read_answer;
 use reqwest::{Method, Response, StatusCode, Url};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -83,7 +84,7 @@ impl Target {
         }
         let response = request.send().await.map_err(|error| unreachable(&url, error))?;
         let status = response.status();
-        let body = response.text().await.map_err(|error| unreachable(&url, error))?;
+        let body = text_of(response).await.map_err(|reason| nobody(&url, &reason))?;
         Ok(Answer { status, body, url })
     }
 
@@ -106,7 +107,7 @@ impl Target {
         if status == StatusCode::OK {
             return Ok(response);
         }
-        let body = response.text().await.unwrap_or_default();
+        let body = text_of(response).await.unwrap_or_default();
         Err(NotOpened::Refused(status, Answer { status, body, url }.into_failure()))
     }
 
@@ -244,6 +245,12 @@ pub(crate) fn transaction_id(text: &str) -> Result<Uuid, String> {
 /// The text of a number or string as it was sent, without quotes.
 pub(crate) fn exact(value: &RawValue) -> &str {
     value.get().trim_matches('"')
+}
+
+/// Reads the body of an answer.
+pub(crate) async fn text_of(response: Response) -> Result<String, String> {
+    let body = read_answer(reqwest::Body::from(response)).await?;
+    Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
 fn unreachable(url: &Url, error: reqwest::Error) -> Failure {

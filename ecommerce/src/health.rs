@@ -7,7 +7,7 @@ use clap::Args;
 use reqwest::Url;
 
 use crate::{
-    client::innermost,
+    client::{innermost, text_of},
     ending::{Ended, Failure},
     output,
 };
@@ -40,10 +40,11 @@ impl Health {
             url.set_path("/health/");
         }
         let asked = async {
-            let client = reqwest::Client::builder().timeout(TIMEOUT).build()?;
-            let response = client.get(url.clone()).send().await?;
+            let in_words = |error: reqwest::Error| innermost(&error.without_url());
+            let client = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(in_words)?;
+            let response = client.get(url.clone()).send().await.map_err(in_words)?;
             let status = response.status();
-            Ok((status, response.text().await?))
+            Ok((status, text_of(response).await?))
         };
         match asked.await {
             Ok((status, body)) => {
@@ -53,9 +54,8 @@ impl Health {
                     false => Ended::Refused,
                 })
             }
-            Err(error) => {
-                let error: reqwest::Error = error;
-                let reason = innermost(&error.without_url());
+            Err(reason) => {
+                let reason: String = reason;
                 if self.json {
                     output::print(&serde_json::json!({ "status": "unreachable", "reason": reason }).to_string());
                 }

@@ -18,7 +18,8 @@ use std::{
 };
 
 use clap::Args;
-use futures::StreamExt;
+use common::http::MAX_ANSWER_BYTES;
+use futures::{StreamExt, future::ready};
 use reqwest::{Response, StatusCode};
 use sse_stream::{Sse, SseByteStream};
 use tokio::{
@@ -133,7 +134,14 @@ impl Watch {
         last_id: &mut Option<String>,
         audience: &Audience,
     ) -> Result<Left, Failure> {
-        let mut events = SseByteStream::new(response.bytes_stream());
+        let mut of_one_event = 0;
+        let pieces = response.bytes_stream().take_while(|piece| {
+            let piece = piece.as_deref().unwrap_or_default();
+            let ends_one = piece.windows(2).any(|pair| pair == b"\n\n");
+            of_one_event = if ends_one { 0 } else { of_one_event + piece.len() };
+            ready(of_one_event <= MAX_ANSWER_BYTES)
+        });
+        let mut events = SseByteStream::new(pieces);
         // An end, an error and a silence are all a connection that is lost.
         while let Ok(Some(Ok(event))) = timeout(SILENCE, events.next()).await {
             let Sse { event, data, id, .. } = event;

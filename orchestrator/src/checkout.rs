@@ -10,14 +10,16 @@
 //!
 //! Adding a step on a known participant is one row here.
 
-use common::ids::UserId;
+use common::ids::{ProductId, UserId};
 use common::money::Money;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::saga::SagaId;
-use crate::saga::definition::{Context, Definition, DefinitionError, Effect, Method, Outputs, Request, Step};
+use crate::saga::definition::{
+    Context, Definition, DefinitionError, Effect, Method, Operation, Outputs, Request, Step,
+};
 use crate::store::retention::InBrief;
 use crate::store::row_text;
 
@@ -64,18 +66,26 @@ impl StockRule {
 pub fn definition(rule: StockRule) -> Result<Definition, DefinitionError> {
     let decrease_effect = match rule {
         StockRule::Keep => Effect::Uncompensated,
-        StockRule::Restore => Effect::Compensable(restore),
+        StockRule::Restore => Effect::Compensable(RESTORE),
     };
     let read_only = Effect::ReadOnly { refusal: "product-not-found" };
     #[rustfmt::skip]
     let steps = vec![
-        Step { name: "choose",   participant: "catalog",   action: choose,   effect: read_only,                   read: read_product },
-        Step { name: "charge",   participant: "payments",  action: charge,   effect: Effect::Compensable(refund), read: read_payment },
-        Step { name: "decrease", participant: "inventory", action: decrease, effect: decrease_effect,             read: read_stock },
-        Step { name: "create",   participant: "purchases", action: create,   effect: Effect::Compensable(cancel), read: read_purchase },
+        Step { name: "choose",   participant: "catalog",   action: PRODUCT,  effect: read_only },
+        Step { name: "charge",   participant: "payments",  action: CHARGE,   effect: Effect::Compensable(REFUND) },
+        Step { name: "decrease", participant: "inventory", action: DECREASE, effect: decrease_effect },
+        Step { name: "create",   participant: "purchases", action: CREATE,   effect: Effect::Compensable(CANCEL) },
     ];
     Definition::new(rule.definition_name(), 1, steps)
 }
+
+const PRODUCT: Operation = Operation { name: "product", request: choose, read: read_product };
+const CHARGE: Operation = Operation { name: "charge", request: charge, read: read_payment };
+const REFUND: Operation = Operation { name: "refund", request: refund, read: read_refund };
+const DECREASE: Operation = Operation { name: "decrease", request: decrease, read: read_stock };
+const RESTORE: Operation = Operation { name: "restore", request: restore, read: read_undone };
+const CREATE: Operation = Operation { name: "create", request: create, read: read_purchase };
+const CANCEL: Operation = Operation { name: "cancel", request: cancel, read: read_undone };
 
 /// Returns every definition that this version of the program can run.
 ///
@@ -179,53 +189,123 @@ fn cancel(context: &Context) -> Request {
     }
 }
 
-// Of each answer a reader names the fields that the saga keeps and no others: a participant may add more.
+// Of each answer a reader names what the saga keeps, and what shows that it answers this saga: whatever stands before a
+// participant may answer 200 with JSON of its own. A participant may add more.
 
-fn read_product(body: &[u8]) -> Result<Outputs, serde_json::Error> {
+/// `status` of what was done, or undone without money.
+#[derive(Deserialize)]
+enum Success {
+    #[serde(rename = "success")]
+    Success,
+}
+
+/// `status` of a payment that is given back, or that never will be taken.
+#[derive(Deserialize)]
+enum Compensated {
+    #[serde(rename = "compensated")]
+    Compensated,
+}
+
+fn read_product(context: &Context, body: &[u8]) -> Result<Outputs, serde_json::Error> {
     #[derive(Deserialize)]
     struct Chosen {
         product_id: i64,
     }
-    let chosen: Chosen = serde_json::from_slice(body)?;
-    Ok(Outputs::one(output::PRODUCT_ID, chosen.product_id.to_string()))
+    let Chosen { product_id } = serde_json::from_slice(body)?;
+    let asked = context.order.product_id.as_ref().map(ProductId::as_str);
+    match asked.is_none_or(|asked| asked.parse() == Ok(product_id)) {
+        true => Ok(Outputs::one(output::PRODUCT_ID, product_id.to_string())),
+        false => Err(of_another("product")),
+    }
 }
 
-fn read_payment(body: &[u8]) -> Result<Outputs, serde_json::Error> {
+fn read_payment(context: &Context, body: &[u8]) -> Result<Outputs, serde_json::Error> {
     #[derive(Deserialize)]
     struct Paid {
+        #[serde(rename = "status")]
+        _status: Success,
+        transaction_id: SagaId,
         payment_id: i64,
     }
     let paid: Paid = serde_json::from_slice(body)?;
+    is_ours(context, paid.transaction_id)?;
     Ok(Outputs::one(output::PAYMENT_ID, paid.payment_id.to_string()))
 }
 
-fn read_stock(body: &[u8]) -> Result<Outputs, serde_json::Error> {
+fn read_refund(context: &Context, body: &[u8]) -> Result<Outputs, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Refunded {
+        #[serde(rename = "status")]
+        _status: Compensated,
+        transaction_id: SagaId,
+    }
+    let refunded: Refunded = serde_json::from_slice(body)?;
+    is_ours(context, refunded.transaction_id)?;
+    Ok(Outputs::default())
+}
+
+/// Its answer names no transaction.
+fn read_stock(context: &Context, body: &[u8]) -> Result<Outputs, serde_json::Error> {
     #[derive(Deserialize)]
     struct Taken {
+        #[serde(rename = "status")]
+        _status: Success,
+        product_id: ProductId,
         remaining_quantity: i64,
     }
     let taken: Taken = serde_json::from_slice(body)?;
-    Ok(Outputs::one(output::REMAINING_QUANTITY, taken.remaining_quantity.to_string()))
+    match taken.product_id.as_str() == product(context) {
+        true => Ok(Outputs::one(output::REMAINING_QUANTITY, taken.remaining_quantity.to_string())),
+        false => Err(of_another("product")),
+    }
 }
 
-fn read_purchase(body: &[u8]) -> Result<Outputs, serde_json::Error> {
+fn read_purchase(context: &Context, body: &[u8]) -> Result<Outputs, serde_json::Error> {
     #[derive(Deserialize)]
     struct Recorded {
+        #[serde(rename = "status")]
+        _status: Success,
+        transaction_id: SagaId,
         purchase_id: i64,
     }
     let recorded: Recorded = serde_json::from_slice(body)?;
+    is_ours(context, recorded.transaction_id)?;
     Ok(Outputs::one(output::PURCHASE_ID, recorded.purchase_id.to_string()))
 }
 
+/// Of a restore and of a cancellation.
+fn read_undone(context: &Context, body: &[u8]) -> Result<Outputs, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Undone {
+        #[serde(rename = "status")]
+        _status: Success,
+        transaction_id: SagaId,
+    }
+    let undone: Undone = serde_json::from_slice(body)?;
+    is_ours(context, undone.transaction_id)?;
+    Ok(Outputs::default())
+}
+
+fn is_ours(context: &Context, transaction_id: SagaId) -> Result<(), serde_json::Error> {
+    match transaction_id == context.saga_id {
+        true => Ok(()),
+        false => Err(of_another("transaction")),
+    }
+}
+
+fn of_another(what: &str) -> serde_json::Error {
+    serde::de::Error::custom(format_args!("it is of another {what}"))
+}
+
 #[cfg(test)]
-mod tests {
-    use common::ids::ProductId;
+pub(crate) mod tests {
     use uuid::Uuid;
 
     use super::*;
     use crate::saga::definition::Order;
 
-    fn context(product: Option<&str>) -> Context {
+    /// Makes what a saga knows that has charged.
+    pub(crate) fn context(product: Option<&str>) -> Context {
         let mut outputs = Outputs::one(output::PRODUCT_ID, "7");
         outputs.merge(Outputs::one(output::PAYMENT_ID, "42"));
         Context {
@@ -260,10 +340,10 @@ mod tests {
             for step in definition.steps.iter().filter(|step| !step.is_read_only()) {
                 let context = context(None);
                 let id = context.saga_id.to_string();
-                let action = (step.action)(&context);
+                let action = (step.action.request)(&context);
                 assert!(action.body.unwrap().contains(&id), "{}", step.name);
                 if let Some(compensation) = step.compensation() {
-                    assert!(compensation(&context).path.contains(&id), "{}", step.name);
+                    assert!((compensation.request)(&context).path.contains(&id), "{}", step.name);
                 }
             }
         }
@@ -280,5 +360,43 @@ mod tests {
     fn the_amount_is_sent_as_exact_text() {
         let body = charge(&context(None)).body.unwrap();
         assert!(body.contains(r#""amount":"99.90""#), "{body}");
+    }
+
+    #[test]
+    fn an_answer_is_read_only_if_it_is_the_participants_and_of_this_saga() {
+        const OURS: &str = r#""transaction_id":"00000000-0000-0000-0000-000000000000""#;
+        const FOREIGN: &str = r#""transaction_id":"00000000-0000-0000-0000-000000000001""#;
+        type Case = (Operation, Option<&'static str>, String, bool);
+        let done =
+            |transaction: &str| format!(r#"{{"status":"success",{transaction},"payment_id":1,"purchase_id":1}}"#);
+        let undone = |status: &str, transaction: &str| format!(r#"{{"status":"{status}",{transaction}}}"#);
+        let taken =
+            |product: &str| format!(r#"{{"status":"success","product_id":"{product}","remaining_quantity":1}}"#);
+        let cases: Vec<Case> = vec![
+            (PRODUCT, None, r#"{"product_id":3}"#.to_owned(), true),
+            (PRODUCT, Some("3"), r#"{"product_id":3}"#.to_owned(), true),
+            (PRODUCT, Some("4"), r#"{"product_id":3}"#.to_owned(), false),
+            (CHARGE, None, done(OURS), true),
+            (CHARGE, None, done(FOREIGN), false),
+            (CHARGE, None, done(OURS).replace("success", "maintenance"), false),
+            (CHARGE, None, r#"{"status":"success","payment_id":1}"#.to_owned(), false),
+            (REFUND, None, undone("compensated", OURS), true),
+            (REFUND, None, undone("compensated", FOREIGN), false),
+            (REFUND, None, undone("success", OURS), false),
+            (REFUND, None, r#"{"status":"compensated"}"#.to_owned(), false),
+            (DECREASE, None, taken("7"), true),
+            (DECREASE, None, taken("8"), false),
+            (DECREASE, None, taken("7").replace("success", "error"), false),
+            (CREATE, None, done(OURS), true),
+            (CREATE, None, done(FOREIGN), false),
+            (RESTORE, None, undone("success", OURS), true),
+            (RESTORE, None, undone("compensated", OURS), false),
+            (CANCEL, None, undone("success", OURS), true),
+            (CANCEL, None, undone("success", FOREIGN), false),
+        ];
+        for (operation, product, body, is_read) in cases {
+            let read = (operation.read)(&context(product), body.as_bytes());
+            assert_eq!(read.is_ok(), is_read, "{} {body}: {read:?}", operation.name);
+        }
     }
 }

@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::saga::SagaId;
-use crate::saga::definition::Request;
+use crate::saga::definition::{Context, ReadReply, Request};
 use crate::saga::outcome::Outcome;
 use crate::saga::recovery::{Found, Question};
 use crate::store::record::{LogWrite, WriteReport};
@@ -57,10 +57,14 @@ pub struct Call {
     pub purpose: Purpose,
     /// 1 for the first.
     pub attempt: u32,
+    /// The participant's operation, as in `[faults]`.
+    pub operation: &'static str,
     /// What is asked.
     pub request: Request,
-    /// Reads a 2xx body of an action.
-    pub read: fn(&[u8]) -> Result<crate::saga::definition::Outputs, serde_json::Error>,
+    /// What the saga knows: an answer must be of it.
+    pub context: Context,
+    /// Reads the body of a 200.
+    pub read: ReadReply,
     /// How long it may take, waiting in line included.
     pub timeout: Duration,
 }

@@ -3,18 +3,21 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use common::{
     config::ConfigSource,
     http::{
-        Access, ApiError, Draining, Front, HeaderValue, Request, Response, Routes, StatusCode, openapi::Description,
-        serve, transport_faults,
+        Access, ApiError, Draining, Front, HeaderValue, Request, Response, Routes, SseEvent, StatusCode, event_stream,
+        openapi::Description, serve, transport_faults,
     },
     traces::Tracer,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// What happens to a request.
@@ -24,11 +27,20 @@ pub enum Act {
     LoseReply,
     /// The participant never sees it; this comes back.
     Answer(u16, &'static str, &'static str),
+    /// The same, with headers, and a body of any length.
+    AnswerWith(u16, Headers, String),
+    /// The participant never sees it; an answer comes back whose body has no end.
+    AnswerWithoutEnd(u16, Headers),
+    /// It is carried; its reply gets this status.
+    ReplyAs(u16),
     /// It waits until the token is cancelled, and is carried then.
     HoldRequest(CancellationToken),
     /// It is carried; its reply waits until the token is cancelled.
     HoldReply(CancellationToken),
 }
+
+/// Headers of an answer.
+pub type Headers = &'static [(&'static str, &'static str)];
 
 /// A request that passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +63,8 @@ struct Script {
     rules: Mutex<Vec<Rule>>,
     passed: Mutex<Vec<Passed>>,
     arrived: Mutex<Vec<String>>,
+    /// How much of bodies without an end was taken.
+    taken: AtomicUsize,
 }
 
 /// The one in the middle. It ends with its value.
@@ -121,6 +135,11 @@ impl Interposer {
         lock(&self.script.passed).clone()
     }
 
+    /// Returns how many bytes of bodies without an end were taken.
+    pub fn taken(&self) -> usize {
+        self.script.taken.load(Ordering::Relaxed)
+    }
+
     /// Returns how many requests came, those that are held included, by the rule of [`Interposer::next`].
     pub fn arrived(&self, what: &str) -> usize {
         lock(&self.script.arrived).iter().filter(|arrived| is_meant(arrived, what)).count()
@@ -161,8 +180,20 @@ async fn pass(script: Arc<Script>, http: reqwest::Client, request: Request) -> R
             let status = StatusCode::from_u16(*status).expect("a status of a test is one");
             return Ok(common::http::with_body(status, content_type, *body));
         }
+        Some(Act::AnswerWith(status, headers, body)) => {
+            script.note(what, None);
+            return Ok(with_headers(
+                common::http::with_body(StatusCode::OK, "application/json", body.clone()),
+                *status,
+                headers,
+            ));
+        }
+        Some(Act::AnswerWithoutEnd(status, headers)) => {
+            script.note(what, None);
+            return Ok(with_headers(without_end(&script), *status, headers));
+        }
         Some(Act::HoldRequest(release)) => release.cancelled().await,
-        Some(Act::LoseReply | Act::HoldReply(_)) | None => {}
+        Some(Act::LoseReply | Act::ReplyAs(_) | Act::HoldReply(_)) | None => {}
     }
     let Some(target) = script.target.get() else {
         return Err(ApiError::unavailable("nobody stands behind the interposer yet", 1));
@@ -178,14 +209,15 @@ async fn pass(script: Arc<Script>, http: reqwest::Client, request: Request) -> R
         .send()
         .await
         .map_err(|error| ApiError::unavailable(error.to_string(), 1))?;
-    let status = carried.status();
+    let mut status = carried.status();
     let headers = carried.headers().clone();
     let body = carried.bytes().await.map_err(|error| ApiError::unavailable(error.to_string(), 1))?;
     script.note(what, Some(status.as_u16()));
     match act {
         Some(Act::LoseReply) => return Ok(transport_faults::lost_reply()),
+        Some(Act::ReplyAs(other)) => status = StatusCode::from_u16(other).expect("a status of a test is one"),
         Some(Act::HoldReply(release)) => release.cancelled().await,
-        Some(Act::HoldRequest(_) | Act::Answer(..)) | None => {}
+        Some(Act::HoldRequest(_) | Act::Answer(..) | Act::AnswerWith(..) | Act::AnswerWithoutEnd(..)) | None => {}
     }
     let mut response = common::http::with_body(status, "application/json", body);
     for name in ["content-type", "saga-decision", "idempotent-replayed", "retry-after"] {
@@ -194,4 +226,25 @@ async fn pass(script: Arc<Script>, http: reqwest::Client, request: Request) -> R
         }
     }
     Ok(response)
+}
+
+fn with_headers(mut response: Response, status: u16, headers: Headers) -> Response {
+    *response.status_mut() = StatusCode::from_u16(status).expect("a status of a test is one");
+    for (name, value) in headers {
+        response.headers_mut().insert(*name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Answers with a body that goes on for as long as the caller takes it.
+fn without_end(script: &Arc<Script>) -> Response {
+    const PIECE: usize = 16 * 1024;
+    let (events, body) = mpsc::channel(1);
+    let script = script.clone();
+    tokio::spawn(async move {
+        while events.send(SseEvent::default().data("x".repeat(PIECE))).await.is_ok() {
+            script.taken.fetch_add(PIECE, Ordering::Relaxed);
+        }
+    });
+    event_stream(body)
 }

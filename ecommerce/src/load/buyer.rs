@@ -11,7 +11,10 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::{client::Target, ending::Failure};
+use crate::{
+    client::{Target, text_of},
+    ending::Failure,
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longer than an orchestrator lets its clients wait.
@@ -180,7 +183,8 @@ impl Shop {
             if let Ok(response) = self.with_token(self.client.get(url)).send().await {
                 wait = is_later(response.status()).then(|| Wait::of(&response));
                 if response.status().is_success()
-                    && let Ok(answer) = response.json::<Answer>().await
+                    && let Ok(body) = text_of(response).await
+                    && let Ok(answer) = serde_json::from_str::<Answer>(&body)
                     && let Some(outcome) = ended(&answer.status, answer.error_message)
                 {
                     return outcome;
@@ -208,9 +212,9 @@ async fn judge(response: Response) -> Next {
     let status = response.status();
     let wait = Wait::of(&response);
     // A connection that breaks in the answer leaves a purchase whose end the same key tells.
-    let body = match response.text().await {
+    let body = match text_of(response).await {
         Ok(body) => body,
-        Err(error) => return Next::AskAgain(Wait::Busy(WAIT), with_causes(&error.without_url())),
+        Err(reason) => return Next::AskAgain(Wait::Busy(WAIT), reason),
     };
     let answer = serde_json::from_str::<Answer>(&body);
     match (status, answer) {

@@ -16,7 +16,7 @@ use super::{
     buyer::{after, is_later},
     is_same_place,
 };
-use crate::ending::Failure;
+use crate::{client::text_of, ending::Failure};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one that is busy, or is asked too often, is asked again.
@@ -176,7 +176,8 @@ impl Participants {
                 status.as_u16()
             )),
             _ if status.is_success() || status == StatusCode::NOT_FOUND => {
-                Ok((status, response.json().await.unwrap_or_default()))
+                let body = text_of(response).await?;
+                Ok((status, serde_json::from_str(&body).unwrap_or_default()))
             }
             _ => Err(format!("{participant} answered {}", status.as_u16())),
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::config::Settings;
-use common::http::{ApiError, HeaderValue, Request, Response, StatusCode, json, outgoing_bearer};
+use common::http::{ApiError, HeaderValue, Request, Response, StatusCode, json, outgoing_bearer, read_answer};
 use common::reason::with_causes;
 use common::wire::journal::{JournalEntry, JournalView};
 use futures::future::join_all;
@@ -59,7 +59,7 @@ impl Journals {
         if status != StatusCode::OK {
             return Err(format!("answered {status}"));
         }
-        let body = response.bytes().await.map_err(|error| with_causes(&error.without_url()))?;
+        let body = read_answer(reqwest::Body::from(response)).await?;
         let view: JournalView = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
         Ok(view.entries)
     }

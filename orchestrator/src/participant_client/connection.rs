@@ -13,9 +13,11 @@ use bytes::Bytes;
 use common::http::behind_others;
 use common::http::in_process::{self, Lost};
 use common::reason::with_causes;
-use http_body_util::{BodyExt, Full};
+use common::wire;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
+use hyper::http::response::Parts;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
@@ -23,12 +25,16 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
+use super::judgement::is_recorded_refusal;
 use super::replicas::Connecting;
 use super::url::Base;
 
 /// A peer that is gone without a word is noticed by pings that it does not answer.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest answer of a participant that is read: a hundred times what our own say.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// A request on its way out.
 pub(super) type Outgoing = Request<Full<Bytes>>;
@@ -143,6 +149,8 @@ impl Connection {
         let _ = stream.set_nodelay(true);
         let (sender, connection) = http2::Builder::new(Gathering)
             .timer(TokioTimer::new())
+            // No stream has more on its way than is read of it.
+            .initial_stream_window_size(u32::try_from(MAX_ANSWER_BYTES).ok())
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
             .handshake(TokioIo::new(stream))
@@ -182,10 +190,22 @@ async fn exchange(sender: &Sender, request: Outgoing) -> Result<Answered, NoAnsw
         }
     })?;
     let (head, body) = response.into_parts();
-    match body.collect().await {
+    // A body that is dropped unread resets its stream.
+    match Limited::new(body, MAX_ANSWER_BYTES).collect().await {
         Ok(body) => Ok(Response::from_parts(head, body.to_bytes())),
-        Err(error) => Err(NoAnswer::Lost(with_causes(&error))),
+        Err(error) if error.is::<LengthLimitError>() && is_refusal(&head) => {
+            Ok(Response::from_parts(head, Bytes::new()))
+        }
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(NoAnswer::Lost(format!("the answer is longer than {MAX_ANSWER_BYTES} bytes")))
+        }
+        Err(error) => Err(NoAnswer::Lost(with_causes(&*error))),
     }
+}
+
+fn is_refusal(head: &Parts) -> bool {
+    let decision = head.headers.get(wire::SAGA_DECISION).and_then(|value| value.to_str().ok());
+    is_recorded_refusal(head.status.as_u16(), decision)
 }
 
 /// Tells whether the other side says that it has not looked at a request: it closes the connection in peace and names the

@@ -1,22 +1,29 @@
-//! The judgement of an answer. Pure, and strict: only a recorded decision refuses, only a readable 2xx is done, everything
-//! else is unknown.
+//! The judgement of an answer. Pure, and strict: only a recorded decision refuses, only a 200 that is the participant's
+//! and of this saga is done, everything else is unknown.
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use common::wire;
 use serde::Deserialize;
 use tracing::error;
 
-use crate::saga::definition::Outputs;
 use crate::saga::outcome::{Failure, Outcome, Retry, Sent, Unknown};
 use crate::simulation::planted::{Planted, is_planted};
 use crate::world::{Call, Purpose};
+
+/// The longest text of a participant that is kept, in characters: enough for a person, and a row stays a row.
+const MAX_SAID_CHARS: usize = 500;
+
+/// The longest wait that a participant may ask for. Longer ones are slips, or not meant for a program.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 
 /// An answer, as far as it is judged.
 pub(crate) struct Reply<'a> {
     pub(crate) status: u16,
     pub(crate) decision: Option<&'a str>,
-    pub(crate) retry_after: Option<&'a str>,
+    /// How long the participant wants to be left alone; zero where it does not say.
+    pub(crate) retry_after: Duration,
     pub(crate) body: &'a [u8],
 }
 
@@ -28,42 +35,32 @@ struct Said {
     detail: Option<String>,
     message: Option<String>,
     error: Option<String>,
-    status: serde_json::Value,
 }
 
 /// Says what an answer means.
 pub(crate) fn classify(service: &str, call: &Call, reply: &Reply<'_>) -> Outcome {
-    let said: Option<Said> = serde_json::from_slice(reply.body).ok();
-    let unreadable =
-        || unknown(Failure::unavailable(service), "a 2xx that is not the participant's", Duration::ZERO, Sent::Maybe);
+    let again = |detail: &str| unknown(Failure::unavailable(service), detail, reply.retry_after, Sent::Maybe);
     match (reply.status, call.purpose) {
-        (200..=299, Purpose::Action { .. }) => match (call.read)(reply.body) {
-            Ok(outputs) => Outcome::Done(outputs),
-            Err(_) => unreadable(),
+        (200, _) => match (call.read)(&call.context, reply.body) {
+            Ok(outputs) if outputs.fit_the_log() => Outcome::Done(outputs),
+            Ok(_) => again("a 200 with outputs that the log cannot hold"),
+            Err(error) => again(&format!("a 200 that is not the participant's: {error}")),
         },
-        (200..=299, Purpose::Compensation) => match said.is_some_and(|said| said.status.is_string()) {
-            true => Outcome::Done(Outputs::default()),
-            false => unreadable(),
-        },
-        (409, Purpose::Action { .. }) if reply.decision == Some(wire::REFUSED) => {
-            let said = said.unwrap_or_default();
-            let message = said.error.or(said.message).unwrap_or_else(|| "refused".to_owned());
-            Outcome::Refused(Failure::refused(409, service, &message))
+        // Accepted, or whatever else it may be: nothing is confirmed by it.
+        (201..=299, _) => again(&format!("{service} answered {}", reply.status)),
+        (status, Purpose::Action { .. }) if is_recorded_refusal(status, reply.decision) => {
+            let Said { error, message, .. } = said(reply);
+            let message = error.or(message).unwrap_or_else(|| "refused".to_owned());
+            Outcome::Refused(Failure::refused(status, service, &legible(&message)))
         }
         (404 | 409, Purpose::Action { .. }) if is_planted(Planted::AnyConflictRefuses) => {
             Outcome::Refused(Failure::refused(reply.status, service, "refused"))
         }
-        (404, Purpose::Action { refusal: Some(refusal) })
-            if said.as_ref().is_some_and(|said| said.r#type.as_deref() == Some(refusal)) =>
-        {
-            let detail = said.and_then(|said| said.detail).unwrap_or_default();
-            Outcome::Refused(Failure::refused(404, service, &detail))
+        (404, Purpose::Action { refusal: Some(refusal) }) if said(reply).r#type.as_deref() == Some(refusal) => {
+            let detail = said(reply).detail.unwrap_or_default();
+            Outcome::Refused(Failure::refused(404, service, &legible(&detail)))
         }
-        (429 | 500..=599, _) => {
-            let seconds = reply.retry_after.and_then(|text| text.parse().ok()).unwrap_or(0);
-            let detail = format!("{service} answered {}", reply.status);
-            unknown(Failure::unavailable(service), &detail, Duration::from_secs(seconds), Sent::Maybe)
-        }
+        (429 | 500..=599, _) => again(&format!("{service} answered {}", reply.status)),
         (status, _) => {
             error!(saga.id = %call.saga_id, step = call.step, service, status, "a participant answered what it never should");
             let retry = if status == 422 { Retry::NeverAndRaise } else { Retry::Never };
@@ -73,27 +70,59 @@ pub(crate) fn classify(service: &str, call: &Call, reply: &Reply<'_>) -> Outcome
     }
 }
 
+/// Tells whether an answer is a refusal that its participant has recorded. Its head alone says so.
+pub(super) fn is_recorded_refusal(status: u16, decision: Option<&str>) -> bool {
+    status == 409 && decision == Some(wire::REFUSED)
+}
+
+/// Reads `Retry-After`: seconds, or a date (RFC 9110, 10.2.3), at most an hour. Zero where it is neither.
+pub(super) fn retry_after(text: &str, now: DateTime<Utc>) -> Duration {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let asked = match (is_number, DateTime::parse_from_rfc2822(text)) {
+        // A number that fits no integer is a long time too.
+        (true, _) => text.parse().map_or(Duration::MAX, Duration::from_secs),
+        (false, Ok(date)) => date.to_utc().signed_duration_since(now).to_std().unwrap_or_default(),
+        (false, Err(_)) => Duration::ZERO,
+    };
+    asked.min(MAX_RETRY_AFTER)
+}
+
+fn said(reply: &Reply<'_>) -> Said {
+    serde_json::from_slice(reply.body).unwrap_or_default()
+}
+
+/// Makes a text that others wrote fit for rows, logs and terminals.
+fn legible(text: &str) -> String {
+    let plain = |character: char| if character.is_control() { ' ' } else { character };
+    text.chars().take(MAX_SAID_CHARS).map(plain).collect()
+}
+
 /// Makes the outcome of an attempt whose effect is not known, and that may be repeated.
 pub(super) fn unknown(failure: Failure, detail: &str, retry_after: Duration, sent: Sent) -> Outcome {
-    Outcome::Unknown(Unknown { failure, detail: detail.to_owned(), retry: Retry::After(retry_after), sent })
+    Outcome::Unknown(Unknown { failure, detail: legible(detail), retry: Retry::After(retry_after), sent })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::saga::SagaId;
-    use crate::saga::definition::{Method, Request};
+    use crate::checkout::tests::context;
+    use crate::saga::definition::{Method, Outputs, Request};
 
     fn call(purpose: Purpose) -> Call {
         Call {
-            saga_id: SagaId(uuid::Uuid::nil()),
+            saga_id: context(None).saga_id,
             epoch: 1,
             step: "charge",
             participant: "payments",
             purpose,
             attempt: 1,
+            operation: "charge",
             request: Request { method: Method::Get, path: "/".into(), body: None },
-            read: |body| serde_json::from_slice::<serde_json::Value>(body).map(|_| Outputs::one("payment_id", "1")),
+            context: context(None),
+            read: |_, body| {
+                let value: serde_json::Value = serde_json::from_slice(body)?;
+                Ok(Outputs::one("payment_id", value["payment_id"].as_str().unwrap_or_default()))
+            },
             timeout: Duration::from_secs(1),
         }
     }
@@ -119,6 +148,17 @@ mod tests {
                 "404: payments conflict: Product 7 not found",
             ),
             ("path not there", read, 404, None, r#"{"type":"about:blank"}"#, "never"),
+            ("accepted", action, 202, None, r#"{"payment_id":"1"}"#, "again"),
+            ("accepted undo", undo, 202, None, r#"{"status":"compensated"}"#, "again"),
+            ("no row holds this", action, 200, None, r#"{"payment_id":"1\u0000"}"#, "again"),
+            (
+                "control characters",
+                action,
+                409,
+                Some("refused"),
+                r#"{"message":"no\u0000\u001b[2J money"}"#,
+                "409: payments conflict: no  [2J money",
+            ),
             ("html 502", action, 502, None, "<html>", "again"),
             ("busy", action, 503, None, "{}", "again"),
             ("other contents", action, 422, None, "{}", "raise"),
@@ -127,7 +167,8 @@ mod tests {
             ("an undo is never refused", undo, 409, Some("refused"), "{}", "never"),
         ];
         for (name, purpose, status, decision, body, expected) in cases {
-            let reply = Reply { status: *status, decision: *decision, retry_after: None, body: body.as_bytes() };
+            let reply =
+                Reply { status: *status, decision: *decision, retry_after: Duration::ZERO, body: body.as_bytes() };
             let shown = match classify("payments", &call(*purpose), &reply) {
                 Outcome::Done(_) => "done".to_owned(),
                 Outcome::Refused(failure) => failure.to_string(),
@@ -138,6 +179,36 @@ mod tests {
                 },
             };
             assert_eq!(shown, *expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_participant_says_is_cut() {
+        let body = format!(r#"{{"message":"{}"}}"#, "é".repeat(10_000));
+        let reply =
+            Reply { status: 409, decision: Some("refused"), retry_after: Duration::ZERO, body: body.as_bytes() };
+        let Outcome::Refused(failure) = classify("payments", &call(Purpose::Action { refusal: None }), &reply) else {
+            panic!("it is a refusal");
+        };
+        assert_eq!(failure.message, format!("payments conflict: {}", "é".repeat(500)));
+    }
+
+    #[test]
+    fn a_wait_is_a_number_or_a_date_and_an_hour_at_most() {
+        let now = DateTime::parse_from_rfc3339("2026-11-29T12:00:00Z").unwrap().to_utc();
+        for (text, seconds) in [
+            ("0", 0),
+            ("7", 7),
+            ("3601", 3_600),
+            ("99999999999999999999999", 3_600),
+            ("Sun, 29 Nov 2026 12:00:30 GMT", 30),
+            ("Sun, 29 Nov 2026 11:00:00 GMT", 0),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", 3_600),
+            ("", 0),
+            ("-1", 0),
+            ("soon", 0),
+        ] {
+            assert_eq!(retry_after(text, now), Duration::from_secs(seconds), "{text:?}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use chrono::Utc;
 use common::http::trace::TraceContext;
 use common::http::{HeaderName, HeaderValue, once};
 use common::wire;
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 use super::Arguments;
 use super::breaker::Health;
 use super::connection::{Connection, NoAnswer, Outgoing};
-use super::judgement::{Reply, classify, unknown};
+use super::judgement::{Reply, classify, retry_after, unknown};
 use crate::saga::definition::Method;
 use crate::saga::outcome::{Failure, Outcome, Sent};
 use crate::saga::trace;
@@ -85,7 +86,7 @@ async fn exchange(
             let reply = Reply {
                 status: answered.status().as_u16(),
                 decision: header(wire::SAGA_DECISION),
-                retry_after: header("retry-after"),
+                retry_after: header("retry-after").map_or(Duration::ZERO, |text| retry_after(text, Utc::now())),
                 body: answered.body(),
             };
             (classify(to.service, call, &reply), Some(reply.status))

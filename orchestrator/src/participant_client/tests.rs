@@ -14,12 +14,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::replicas::{Connecting, Lookup, Replicas};
 use super::send::send;
 use super::{Arguments, BreakerSettings};
-use crate::saga::SagaId;
+use crate::checkout::tests::context;
 use crate::saga::definition::{Method, Outputs, Request};
 use crate::saga::outcome::{Outcome, Sent, Unknown};
 use crate::world::{Call, Purpose};
@@ -115,14 +114,16 @@ fn arguments(replicas: Arc<Replicas>, base: String) -> Arguments {
 
 async fn ask(to: &Arguments, number: u32) -> Outcome {
     let call = Call {
-        saga_id: SagaId(Uuid::now_v7()),
+        saga_id: context(None).saga_id,
         epoch: 1,
         step: "charge",
         participant: "payments",
         purpose: Purpose::Action { refusal: None },
         attempt: number,
+        operation: "charge",
         request: Request { method: Method::Get, path: "/asked/".into(), body: None },
-        read: |body| serde_json::from_slice::<serde_json::Value>(body).map(|_| Outputs::one("payment_id", "1")),
+        context: context(None),
+        read: |_, body| serde_json::from_slice::<serde_json::Value>(body).map(|_| Outputs::one("payment_id", "1")),
         timeout: Duration::from_secs(20),
     };
     send(to, &call, Instant::now()).await.0

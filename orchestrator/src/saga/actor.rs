@@ -176,6 +176,8 @@ pub struct SagaState {
     write_was_in_doubt: bool,
     cancel_is_waiting: bool,
     awaited: Option<Attempt>,
+    /// A retry whose time has come while a write was in flight.
+    due_after_write: Option<Attempt>,
     tries: u32,
 }
 
@@ -207,6 +209,7 @@ impl Actor for SagaActor {
             write_was_in_doubt: false,
             cancel_is_waiting,
             awaited: None,
+            due_after_write: None,
             tries: 0,
         };
         Ok(state)
@@ -247,6 +250,9 @@ impl Actor for SagaActor {
 fn advance(me: &ActorRef<SagaMsg>, state: &mut SagaState) -> Result<(), ActorProcessingErr> {
     if state.write.is_some() {
         return Ok(());
+    }
+    if let Some(attempt) = state.due_after_write.take() {
+        retry_due(me, state, attempt)?;
     }
     interrupt_if_due(state)?;
     let decision = plan::next(&state.saga.progress().log);

@@ -12,6 +12,9 @@ use thiserror::Error;
 
 use crate::saga::SagaId;
 
+/// The longest output of a step, in bytes: several times the longest id of our own participants.
+const MAX_OUTPUT_BYTES: usize = 1_000;
+
 /// What the client ordered; it never changes during a saga.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
@@ -37,6 +40,11 @@ impl Outputs {
     /// Returns the value of that name, if a step gave it.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
+    }
+
+    /// Tells whether the saga log can hold them: PostgreSQL takes no NUL, and a row is no place for documents.
+    pub fn fit_the_log(&self) -> bool {
+        self.0.values().all(|value| value.len() <= MAX_OUTPUT_BYTES && !value.contains('\0'))
     }
 
     /// Takes over everything that another step gave.
@@ -81,6 +89,20 @@ pub struct Request {
 /// Makes a request from what the saga knows.
 pub type MakeRequest = fn(&Context) -> Request;
 
+/// Reads what to keep from the body of a 200; an error means that it is not the participant's answer to this saga.
+pub type ReadReply = fn(&Context, &[u8]) -> Result<Outputs, serde_json::Error>;
+
+/// One operation of a participant, as a saga asks for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Operation {
+    /// Its name at the participant, as in `[faults]`: `charge`, `refund` …
+    pub name: &'static str,
+    /// The request.
+    pub request: MakeRequest,
+    /// Reads the answer.
+    pub read: ReadReply,
+}
+
 /// What a step does to the world, and how that is undone.
 #[derive(Clone, Copy, Debug)]
 pub enum Effect {
@@ -89,8 +111,8 @@ pub enum Effect {
         /// The `type` of the problem document that refuses.
         refusal: &'static str,
     },
-    /// Undone by this request, which must be safe to send at any time, any number of times.
-    Compensable(MakeRequest),
+    /// Undone by this operation, which must be safe to ask for at any time, any number of times.
+    Compensable(Operation),
     /// Stays done, by a rule of the business.
     Uncompensated,
 }
@@ -104,17 +126,15 @@ pub struct Step {
     pub participant: &'static str,
     /// What it does to the world.
     pub effect: Effect,
-    /// The request that does it.
-    pub action: MakeRequest,
-    /// Reads what to keep from a 2xx body; an error means that the body is not the participant's.
-    pub read: fn(&[u8]) -> Result<Outputs, serde_json::Error>,
+    /// The operation that does it.
+    pub action: Operation,
 }
 
 impl Step {
-    /// Returns the request that undoes it, if it can be undone.
-    pub fn compensation(&self) -> Option<MakeRequest> {
+    /// Returns the operation that undoes it, if it can be undone.
+    pub fn compensation(&self) -> Option<Operation> {
         match self.effect {
-            Effect::Compensable(request) => Some(request),
+            Effect::Compensable(operation) => Some(operation),
             Effect::ReadOnly { .. } | Effect::Uncompensated => None,
         }
     }
@@ -190,7 +210,8 @@ mod tests {
     }
 
     fn step(name: &'static str, effect: Effect) -> Step {
-        Step { name, participant: "p", effect, action: request, read: |_| Ok(Outputs::default()) }
+        let action = Operation { name, request, read: |_, _| Ok(Outputs::default()) };
+        Step { name, participant: "p", effect, action }
     }
 
     const READ: Effect = Effect::ReadOnly { refusal: "none" };
@@ -216,5 +237,12 @@ mod tests {
         assert_eq!(serde_json::to_string(&outputs).unwrap(), r#"{"payment_id":"42","product_id":"7"}"#);
         assert_eq!(outputs.get("product_id"), Some("7"));
         assert_eq!(outputs.get("purchase_id"), None);
+    }
+
+    #[test]
+    fn outputs_that_no_row_could_hold_are_known() {
+        for (value, fit) in [("42".to_owned(), true), ("4\u{0}2".to_owned(), false), ("4".repeat(1_001), false)] {
+            assert_eq!(Outputs::one("payment_id", value).fit_the_log(), fit);
+        }
     }
 }

@@ -115,8 +115,12 @@ fn arrive(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy
     let pending = pending.clone();
     sim.after(travels, move |sim| {
         let service = pending.call.participant;
-        let judged =
-            Judged { status: reply.status, decision: reply.decision, retry_after: None, body: reply.body.as_bytes() };
+        let judged = Judged {
+            status: reply.status,
+            decision: reply.decision,
+            retry_after: Duration::ZERO,
+            body: reply.body.as_bytes(),
+        };
         let outcome = classify(service, &pending.call, &judged);
         let health = match outcome {
             Outcome::Done(_) | Outcome::Refused(_) => Health::Answered,
@@ -138,7 +142,7 @@ fn decide(sim: &Arc<Sim>, call: &Call) -> Reply {
         };
         let origin = Some(Origin { attempt: call.attempt, epoch: call.epoch });
         let ask = Ask { request: &call.request, origin, coin, at };
-        let reply = inner.participants.answer(step, deed, &call.saga_id.to_string(), &ask);
+        let reply = inner.participants.answer(step, deed, &call.context, &ask);
         if reply.decision.is_some() && !reply.replayed {
             inner.tally.refusals += 1;
         }

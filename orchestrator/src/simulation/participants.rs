@@ -19,7 +19,7 @@ pub use self::journal::{Ask, Coin, Origin, Reply};
 pub use self::payments::Payments;
 pub use self::purchases::Purchases;
 use crate::invariants::Books;
-use crate::saga::definition::{Effect, Step};
+use crate::saga::definition::{Context, Effect, Step};
 
 /// Products that the catalog knows: 1 to this.
 const PRODUCTS: u64 = 5;
@@ -63,8 +63,8 @@ impl Participants {
         }
     }
 
-    /// Answers one request for a step of this transaction.
-    pub fn answer(&mut self, step: &Step, deed: Deed, transaction: &str, ask: &Ask<'_>) -> Reply {
+    /// Answers one request for a step of a saga that knows this.
+    pub fn answer(&mut self, step: &Step, deed: Deed, context: &Context, ask: &Ask<'_>) -> Reply {
         match (step.participant, step.effect) {
             ("catalog", _) => self.choose(ask),
             ("payments", _) => self.payments.answer(ask),
@@ -72,9 +72,9 @@ impl Participants {
             ("purchases", _) => self.purchases.answer(ask),
             (name, Effect::ReadOnly { .. } | Effect::Compensable(_) | Effect::Uncompensated) => {
                 let other = self.others.entry(name).or_default();
-                match deed {
-                    Deed::Action => other.act(ask, step, transaction),
-                    Deed::Compensation => other.compensate(ask, transaction),
+                match (deed, step.compensation()) {
+                    (Deed::Compensation, Some(compensation)) => other.compensate(ask, &compensation, context),
+                    (Deed::Action, _) | (Deed::Compensation, None) => other.act(ask, &step.action, context),
                 }
             }
         }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use common::config::Settings;
-use common::http::{ApiError, HeaderValue, Method, StatusCode, outgoing_bearer};
+use common::http::{ApiError, HeaderValue, Method, StatusCode, outgoing_bearer, read_answer};
 use common::reason::with_causes;
 use futures::future::join_all;
 use reqwest::Url;
@@ -126,7 +126,7 @@ impl Neighbours {
         }
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status();
-        let bytes = response.bytes().await.map_err(unreachable)?;
+        let bytes = read_answer(reqwest::Body::from(response)).await.map_err(NoAnswer::Because)?;
         match status {
             StatusCode::OK => serde_json::from_slice(&bytes).map_err(|error| NoAnswer::Because(error.to_string())),
             StatusCode::BAD_REQUEST => Err(NoAnswer::Refused(serde_json::from_slice(&bytes).unwrap_or_default())),

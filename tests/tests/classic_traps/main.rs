@@ -4,6 +4,7 @@ mod crashes;
 mod interruptions;
 mod lost_replies;
 mod refunds;
+mod strangers;
 mod waiting;
 
 use reqwest::Method;

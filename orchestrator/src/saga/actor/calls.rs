@@ -8,7 +8,7 @@ use tracing::{debug, error, warn};
 
 use super::writes::write;
 use super::{Attempt, SagaMsg, SagaState, advance, apply, interrupt_if_due};
-use crate::saga::definition::{Context, Effect, Request};
+use crate::saga::definition::{Context, Effect, Operation};
 use crate::saga::log::{Action, Direction, Event, Undo};
 use crate::saga::outcome::{Failure, Outcome, Retry, Sent, Unknown};
 use crate::saga::plan::{self, AfterFailure};
@@ -31,8 +31,7 @@ pub(super) fn run(me: &ActorRef<SagaMsg>, state: &mut SagaState, step: usize) ->
     if number > 1 && is_planted(Planted::RetryWithoutKey) {
         context.saga_id = state.world.new_saga_id();
     }
-    let request = (row.action)(&context);
-    call(me, state, attempt, Purpose::Action { refusal }, request, timeout);
+    call(me, state, attempt, Purpose::Action { refusal }, row.action, context, timeout);
     Ok(())
 }
 
@@ -48,8 +47,8 @@ pub(super) fn compensate(me: &ActorRef<SagaMsg>, state: &mut SagaState, step: us
     }
     let number = state.saga.progress().log.step(step).undo_attempts.count;
     let attempt = Attempt { step, direction: Direction::Compensating, number };
-    let request = compensation(&context(state));
-    call(me, state, attempt, Purpose::Compensation, request, state.policy.call_timeout);
+    let (context, timeout) = (context(state), state.policy.call_timeout);
+    call(me, state, attempt, Purpose::Compensation, compensation, context, timeout);
     Ok(())
 }
 
@@ -63,7 +62,8 @@ fn call(
     state: &mut SagaState,
     attempt: Attempt,
     purpose: Purpose,
-    request: Request,
+    operation: Operation,
+    context: Context,
     timeout: Duration,
 ) {
     let row = state.saga.definition.steps[attempt.step];
@@ -76,8 +76,10 @@ fn call(
         participant: row.participant,
         purpose,
         attempt: attempt.number,
-        request,
-        read: row.read,
+        operation: operation.name,
+        request: (operation.request)(&context),
+        context,
+        read: operation.read,
         timeout,
     };
     let me = me.clone();
@@ -192,7 +194,7 @@ fn compensation_failed(
     if needs_a_person(state) {
         mark_failed(me, state, step, &detail, at_least);
     } else {
-        back_off(me, state, attempt, wait);
+        back_off(me, state, attempt, wait.min(until_attention(state)));
     }
     Ok(())
 }
@@ -210,9 +212,15 @@ fn compensation_parked(
         let step = state.saga.definition.steps[attempt.step].name;
         mark_failed(me, state, step, &detail, wait);
     } else {
-        park(me, state, attempt, wait.min(state.policy.attention_after));
+        park(me, state, attempt, wait.min(until_attention(state)));
     }
     Ok(())
+}
+
+/// Returns how long an undo may still take before a person is called: no wait goes beyond that.
+fn until_attention(state: &SagaState) -> Duration {
+    let taken = state.turned_at.map(|at| at.elapsed()).unwrap_or_default();
+    state.policy.attention_after.saturating_sub(taken)
 }
 
 fn needs_a_person(state: &SagaState) -> bool {
@@ -278,8 +286,8 @@ pub(super) fn retry_due(
         return Ok(());
     }
     if state.write.is_some() {
-        // The write decides first; what follows it looks at the plan again.
-        me.send_after(Duration::from_millis(10), move || SagaMsg::RetryDue(attempt));
+        // The write decides first.
+        state.due_after_write = Some(attempt);
         return Ok(());
     }
     interrupt_if_due(state)?;

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::journal::{Ask, Coin, Decided, Journal, Reply};
-use crate::saga::definition::Step;
+use crate::saga::definition::{Context, Operation};
 
 /// As many fields as an answer may need.
 const MAX_FIELDS: usize = 32;
@@ -17,35 +17,48 @@ pub struct Anybody {
 
 impl Anybody {
     /// Decides the action of a step.
-    pub fn act(&mut self, ask: &Ask<'_>, step: &Step, transaction: &str) -> Reply {
+    pub fn act(&mut self, ask: &Ask<'_>, operation: &Operation, context: &Context) -> Reply {
         let contents = vec![ask.request.body.clone()];
         let refusal = || r#"{"status":"error","message":"refused"}"#.to_owned();
         self.journal.act(
             ask,
-            transaction,
+            &context.saga_id.to_string(),
             contents,
             |_| refusal(),
             |coin| match coin {
-                Coin::Accept => Decided { status: 200, body: readable(step) },
+                Coin::Accept => Decided { status: 200, body: readable(operation, context) },
                 Coin::Refuse => Decided { status: 409, body: refusal() },
             },
         )
     }
 
     /// Undoes it.
-    pub fn compensate(&mut self, ask: &Ask<'_>, transaction: &str) -> Reply {
+    pub fn compensate(&mut self, ask: &Ask<'_>, operation: &Operation, context: &Context) -> Reply {
         let refusal = || r#"{"status":"error","message":"undone before"}"#.to_owned();
-        self.journal.compensate(ask, transaction, refusal, |_| r#"{"status":"success"}"#.to_owned())
+        let transaction = context.saga_id.to_string();
+        self.journal.compensate(ask, &transaction, refusal, |_| readable(operation, context))
     }
 }
 
-/// Finds a body that the step can read, by asking its reader what is missing: the names of the fields are known to
-/// nobody else.
-fn readable(step: &Step) -> String {
-    let mut body = Map::from_iter([("status".to_owned(), json!("success"))]);
+/// Finds a body that can be read as the answer to an operation, by asking its reader what is missing: the names of the
+/// fields are known to nobody else. It says what all participants say: that it is done, or undone, and for whom.
+fn readable(operation: &Operation, context: &Context) -> String {
+    let asked = (operation.request)(context).body;
+    let asked: Map<String, Value> = asked.and_then(|body| serde_json::from_str(&body).ok()).unwrap_or_default();
+    let bodies = ["success", "compensated"].map(|status| {
+        let mut body = asked.clone();
+        body.insert("status".to_owned(), json!(status));
+        body.insert("transaction_id".to_owned(), json!(context.saga_id));
+        filled(body, operation, context)
+    });
+    let can_be_read = |body: &&String| (operation.read)(context, body.as_bytes()).is_ok();
+    bodies.iter().find(can_be_read).unwrap_or(&bodies[0]).clone()
+}
+
+fn filled(mut body: Map<String, Value>, operation: &Operation, context: &Context) -> String {
     for _ in 0..MAX_FIELDS {
         let text = Value::Object(body.clone()).to_string();
-        let Err(error) = (step.read)(text.as_bytes()) else { return text };
+        let Err(error) = (operation.read)(context, text.as_bytes()) else { return text };
         let said = error.to_string();
         let missing = said.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
         match missing {
@@ -63,19 +76,24 @@ fn readable(step: &Step) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkout::tests::context;
     use crate::checkout::{StockRule, definition};
-    use crate::saga::definition::{Effect, Method, Outputs, Request};
+    use crate::saga::definition::{Method, Outputs, Request};
 
     #[test]
-    fn every_step_can_read_what_it_is_answered() {
+    fn every_operation_can_be_answered() {
+        let context = context(None);
         for step in definition(StockRule::Restore).unwrap().steps {
-            assert!((step.read)(readable(&step).as_bytes()).is_ok(), "{}", step.name);
+            for operation in [Some(step.action), step.compensation()].into_iter().flatten() {
+                let body = readable(&operation, &context);
+                assert!((operation.read)(&context, body.as_bytes()).is_ok(), "{}: {body}", operation.name);
+            }
         }
     }
 
     #[test]
     fn texts_and_numbers_are_found() {
-        fn read(body: &[u8]) -> Result<Outputs, serde_json::Error> {
+        fn read(_: &Context, body: &[u8]) -> Result<Outputs, serde_json::Error> {
             #[derive(serde::Deserialize)]
             struct Shipped {
                 parcels: u8,
@@ -84,13 +102,9 @@ mod tests {
             let Shipped { parcels, tracking } = serde_json::from_slice(body)?;
             Ok(Outputs::one("tracking", format!("{parcels}/{tracking}")))
         }
-        let step = Step {
-            name: "ship",
-            participant: "shipping",
-            effect: Effect::Uncompensated,
-            action: |_| Request { method: Method::Post, path: "/".into(), body: None },
-            read,
-        };
-        assert_eq!((step.read)(readable(&step).as_bytes()).unwrap().get("tracking"), Some("1/1"));
+        let request = |_: &Context| Request { method: Method::Post, path: "/".into(), body: None };
+        let (ship, context) = (Operation { name: "ship", request, read }, context(None));
+        let body = readable(&ship, &context);
+        assert_eq!((ship.read)(&context, body.as_bytes()).unwrap().get("tracking"), Some("1/1"));
     }
 }
