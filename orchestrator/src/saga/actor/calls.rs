@@ -232,7 +232,8 @@ fn needs_a_person(state: &SagaState) -> bool {
 fn mark_failed(me: &ActorRef<SagaMsg>, state: &mut SagaState, step: &str, detail: &str, at_least: Duration) {
     error!(saga.id = %state.saga.id, step, %detail, "an undo could not be confirmed: a person should look");
     state.attention = Some(format!("{step} is not undone: {detail}"));
-    let wake_in = state.policy.compensation.backoff_max.max(at_least);
+    let longest = state.policy.compensation.backoff_max;
+    let wake_in = at_least.clamp(longest, longest);
     write(me, state, Change::MarkFailed { wake_in });
 }
 
