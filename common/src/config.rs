@@ -55,6 +55,8 @@ pub struct Settings {
     pub telemetry: TelemetrySettings,
     /// The writers that commit in groups.
     pub group_commit: GroupCommitSettings,
+    /// What the health check asks for.
+    pub health: HealthSettings,
     /// Restart budgets.
     pub supervision: SupervisionSettings,
     /// The orchestrator's sagas and leases.

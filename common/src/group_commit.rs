@@ -10,6 +10,7 @@
 //! apart what is committed, what is certainly not, and what is in doubt because the connection went while it was
 //! committing. The caller asks again with the same key; only it knows whether that is safe.
 
+mod activity;
 mod actor;
 mod batch;
 mod flush;
@@ -28,14 +29,16 @@ use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use thiserror::Error;
 use tokio::sync::{Mutex, Semaphore, oneshot};
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::config::GroupCommitSettings;
-use crate::db::{Access, Connection, DbError, Pool, describe};
+use crate::db::{self, Access, Connection, DbError, Pool, describe};
 use crate::http::TraceContext;
 use crate::supervision::{ActorCard, ChildSpec, Handle, child};
 use crate::traces::Tracer;
 
+use activity::{Activity, Verdict};
 use actor::{GroupCommit, Msg, Phase, Queue};
 use batch::{Pending, Reply};
 use flush::Stats;
@@ -157,6 +160,7 @@ struct Shared<W: BatchWriter> {
     /// waits for it, so that items of one key keep their order.
     turn: Mutex<()>,
     stats: Stats,
+    activity: Activity,
     meters: Meters,
     tracer: Tracer,
     panic_next: AtomicBool,
@@ -188,6 +192,7 @@ impl<W: BatchWriter> Ledger<W> {
             reads: Semaphore::new(reads),
             turn: Mutex::new(()),
             stats: Stats::default(),
+            activity: Activity::default(),
             tracer,
             panic_next: AtomicBool::new(false),
         });
@@ -265,6 +270,27 @@ impl<W: BatchWriter> Ledger<W> {
         let job = Box::pin(job.in_current_span());
         self.handle.cast(Msg::Read(job)).map_err(|_| ReadError::Down)?;
         answer.await.unwrap_or(Err(ReadError::Down))
+    }
+
+    /// Tells whether batches come through. One that has been under way for `stalled_after` does not; where they failed and
+    /// none was tried for a while, something small is written to find out.
+    ///
+    /// # Errors
+    /// In words, for a health check.
+    pub async fn check_writer(&self, stalled_after: Duration) -> Result<(), String> {
+        let activity = &self.shared.activity;
+        match activity.judge(Instant::now(), stalled_after) {
+            Verdict::Works => Ok(()),
+            Verdict::Fails(reason) => Err(reason),
+            Verdict::Unclear => {
+                let tried = db::try_write(&self.shared.pool).await;
+                match &tried {
+                    Ok(()) => activity.worked(),
+                    Err(reason) => activity.failed(Instant::now(), reason),
+                }
+                tried
+            }
+        }
     }
 
     /// Makes the next batch panic: how the tests of supervision break a ledger.

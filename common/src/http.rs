@@ -44,7 +44,7 @@ pub use draining::Draining;
 pub use error::ApiError;
 pub use event_stream::{SseEvent, event_stream};
 pub use front::once;
-pub use health::{Check, HealthCheck};
+pub use health::{Check, Finding, HealthCheck};
 pub use hyper::{
     Method, StatusCode,
     header::{self, HeaderMap, HeaderName, HeaderValue},

@@ -8,10 +8,11 @@ use chrono::SecondsFormat;
 use common::config::{RetryPolicy, Settings};
 use common::db::{self, DbError};
 use common::group_commit::Ledger;
-use common::http::{Check, Draining, Front, HealthCheck, debug, server};
+use common::http::{Check, Draining, Finding, Front, HealthCheck, debug, server};
 use common::service::{Running, actor_prefix};
 use common::supervision::{self, ActorCard, Handle, Root, SupervisorSpec};
 use common::traces::Tracer;
+use futures::future::join;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -182,6 +183,8 @@ pub async fn start(
         lease_for: Duration::from_millis(orchestrator.lease_ms),
         max_claims: i32::try_from(orchestrator.max_claims).unwrap_or(i32::MAX),
     }));
+    let health_log = saga_log.clone();
+    let stalled_after = Duration::from_millis(settings.health.writer_stalled_ms);
     let handing_over = CancellationToken::new();
     let desk = Desk {
         coordinator: handle,
@@ -205,7 +208,7 @@ pub async fn start(
             None,
         )),
         settings: settings.clone(),
-        health: health(pool, lease_state.clone()),
+        health: health(pool, health_log, lease_state.clone(), stalled_after),
         draining: draining.clone(),
         tracer: tracer.clone(),
     };
@@ -264,16 +267,25 @@ async fn wait_for_first_lease(lease: &LeaseState) {
     }
 }
 
-fn health(pool: db::Pool, lease: Arc<LeaseState>) -> HealthCheck {
+fn health(
+    pool: db::Pool,
+    saga_log: Ledger<SagaLogWriter>,
+    lease: Arc<LeaseState>,
+    stalled_after: Duration,
+) -> HealthCheck {
     Arc::new(move || {
-        let (pool, lease) = (pool.clone(), lease.clone());
+        let (pool, saga_log, lease) = (pool.clone(), saga_log.clone(), lease.clone());
         Box::pin(async move {
-            let mut checks = vec![Check::new("saga_log", db::ping(&pool).await)];
-            if let Some(Hold { since, reason }) = lease.hold() {
-                // It does what it should: taken for unhealthy, it would not be reached by whoever is to release it.
-                let since = since.to_rfc3339_opts(SecondsFormat::Secs, true);
-                let note = Some(format!("no saga begins or is recovered, since {since}: {reason}"));
-                checks.push(Check { note, ..Check::new("hold", Ok(())) });
+            let (database, writer) = join(db::check_writable(&pool), saga_log.check_writer(stalled_after)).await;
+            let mut checks = vec![Check::new("saga_log", database.and(writer))];
+            match lease.hold() {
+                Some(Hold { since, reason }) => {
+                    // A node on hold does what it should. Taken for unhealthy, it would not be reached to be released.
+                    let since = since.to_rfc3339_opts(SecondsFormat::Secs, true);
+                    let note = Finding::Note(format!("no saga begins or is recovered, since {since}: {reason}"));
+                    checks.push(Check { name: "hold", finding: note });
+                }
+                None => checks.push(Check::new("lease", lease.check())),
             }
             checks
         })

@@ -138,6 +138,14 @@ pub struct GroupCommitSettings {
     pub max_queue: usize,
 }
 
+/// What the health check asks for, `[health]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HealthSettings {
+    /// How long a batch may be under way before the writer counts as broken.
+    pub writer_stalled_ms: u64,
+}
+
 /// Restart budgets, `[supervision]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

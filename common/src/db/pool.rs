@@ -15,8 +15,8 @@ use super::{DbError, Target};
 use crate::config::DatabaseSettings;
 use crate::telemetry::{self, Metric, MetricKind};
 
-/// How long a health check waits for an answer.
-const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a health check waits for an answer: less than all checks of a service together may take.
+const CHECK_LIMIT: Duration = Duration::from_millis(1_800);
 
 /// What a session is told that writes batches: every statement of it is planned once, and finds its rows by an index.
 ///
@@ -229,15 +229,40 @@ impl ManageConnection for Manager {
     }
 }
 
-/// Asks a database whether it is there, within two seconds.
+/// Asks a database whether it is there and takes writes, within two seconds.
 ///
 /// # Errors
 /// In words, for a health check.
-pub async fn ping(pool: &Pool) -> Result<(), String> {
-    let asked = async {
+pub async fn check_writable(pool: &Pool) -> Result<(), String> {
+    const TAKES_NO_WRITES: &str = "select pg_is_in_recovery(), current_setting('transaction_read_only')::bool";
+    within_check_limit(async {
         let mut connection = pool.get().await.map_err(|error| error.to_string())?;
-        connection.batch_execute("select 1").await.map_err(|error| super::describe(&error))
-    };
-    let in_time = tokio::time::timeout(PING_TIMEOUT, asked).await;
-    in_time.unwrap_or_else(|_| Err(format!("no answer within {PING_TIMEOUT:?}")))
+        let asked = connection.query_one(TAKES_NO_WRITES, &[]).await;
+        let row = asked.map_err(|error| super::describe(&error))?;
+        match (row.get(0), row.get(1)) {
+            (true, _) => Err("the server is in recovery: a standby, or being restored".to_owned()),
+            (false, true) => Err("the database is read-only".to_owned()),
+            (false, false) => Ok(()),
+        }
+    })
+    .await
+}
+
+/// Writes something small on the writer's connection: a message in the write-ahead log that nothing reads. Its commit waits
+/// for disk and standbys as any other.
+///
+/// # Errors
+/// In words, for a health check.
+pub(crate) async fn try_write(pool: &Pool) -> Result<(), String> {
+    const WRITE: &str = "select pg_logical_emit_message(true, 'ecommerce', 'health')::text";
+    within_check_limit(async {
+        let mut connection = pool.writer().await.map_err(|error| error.to_string())?;
+        connection.query_one(WRITE, &[]).await.map(drop).map_err(|error| super::describe(&error))
+    })
+    .await
+}
+
+async fn within_check_limit(check: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    let in_time = tokio::time::timeout(CHECK_LIMIT, check).await;
+    in_time.unwrap_or_else(|_| Err(format!("no answer within {CHECK_LIMIT:?}")))
 }

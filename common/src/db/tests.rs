@@ -39,7 +39,7 @@ async fn a_server_that_is_away_is_reported_with_its_place_and_the_cause() {
     let pool = pool(&server, "x", &brief).unwrap();
     let error = pool.get().await.map(drop).unwrap_err().to_string();
     assert!(error.contains("127.0.0.1:1") && error.contains("refused"), "{error}");
-    assert!(ping(&pool).await.is_err());
+    assert!(check_writable(&pool).await.is_err());
 }
 
 #[tokio::test]
@@ -248,7 +248,7 @@ async fn a_session_that_hangs_is_given_up_after_a_while() {
     signal("CONT", pid.unsigned_abs());
     assert!(error.to_string().contains("timeout"), "{error}");
     drop(connection);
-    ping(&pool).await.unwrap();
+    check_writable(&pool).await.unwrap();
 }
 
 #[tokio::test]

@@ -67,7 +67,9 @@ pub(super) async fn flush<W: BatchWriter>(shared: &Shared<W>, batch: Batch<W>) -
     let started = Instant::now();
     let size = batch.items.len() as u64;
     shared.stats.in_flight.store(size, Ordering::Relaxed);
+    shared.activity.begun(started);
     let flushed = write_parts(shared, batch).await;
+    shared.activity.ended();
     let took = started.elapsed();
     // Whoever was answered goes on first; what that queues is in the next batch.
     yield_now().await;
@@ -205,7 +207,7 @@ fn blames_a_value(error: &tokio_postgres::Error) -> bool {
 impl<W: BatchWriter> Shared<W> {
     fn report<A>(&self, ended: &Ended<A>, items: usize) {
         let reason = match ended {
-            Ended::Committed(_) => return,
+            Ended::Committed(_) => return self.activity.worked(),
             Ended::Refused(error) => describe(error),
             Ended::NotWritten(reason) | Ended::NoDatabase(reason) | Ended::InDoubt(reason) => reason.clone(),
         };
@@ -216,6 +218,10 @@ impl<W: BatchWriter> Shared<W> {
             }
             Ended::NotWritten(_) => error!(writer, items, %reason, "a writer is wrong"),
             _ => warn!(writer, items, %reason, "a batch failed"),
+        }
+        match ended {
+            Ended::Refused(error) if blames_a_value(error) => self.activity.worked(),
+            _ => self.activity.failed(Instant::now(), &reason),
         }
         self.stats.last_error.store(Some(Arc::new(reason)));
     }

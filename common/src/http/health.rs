@@ -19,28 +19,39 @@ const CHECK_TIME: Duration = Duration::from_secs(2);
 /// Looks at what a service needs. No checks: there is nothing that it needs.
 pub type HealthCheck = Arc<dyn Fn() -> BoxFuture<'static, Vec<Check>> + Send + Sync>;
 
-/// Something that a service needs, and whether it is there.
+/// Something that a service needs, and how it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// What: `database`, `saga-log` …
+    /// Names it: `database`, `lease` …
     pub name: &'static str,
-    /// Good, or what is wrong with it.
-    pub result: Result<(), String>,
-    /// What is worth knowing though it is good.
-    pub note: Option<String>,
+    /// How it is.
+    pub finding: Finding,
+}
+
+/// How something is that a service needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// As it should be.
+    Good,
+    /// As it should be, and worth knowing.
+    Note(String),
+    /// The service does its work, but not all of it.
+    Degraded(String),
+    /// The service cannot do its work.
+    Failed(String),
 }
 
 impl Check {
-    /// Makes a check of which there is no more to say.
+    /// Makes a check that is good, or failed for a reason.
     pub fn new(name: &'static str, result: Result<(), String>) -> Self {
-        Self { name, result, note: None }
+        Self { name, finding: result.map_or_else(Finding::Failed, |()| Finding::Good) }
     }
 }
 
 /// How a service is.
 #[derive(Serialize, ToSchema)]
 struct Health {
-    #[schema(pattern = "^(healthy|unhealthy)$", example = "healthy")]
+    #[schema(pattern = "^(healthy|degraded|unhealthy)$", example = "healthy")]
     status: &'static str,
     service: &'static str,
     version: &'static str,
@@ -64,7 +75,10 @@ pub(super) fn routes(service: &'static str, check: HealthCheck, draining: Draini
 fn describe() -> Description {
     Description::new("health", "Whether the service and what it needs are there")
         .tag(EVERY_SERVICE)
-        .answer::<Health>(200, "All is well.")
+        .answer::<Health>(
+            200,
+            "All is well; or `degraded`: some operations of other services do not answer, see `checks`.",
+        )
         .answer::<Health>(503, "Something is not, or the service is about to stop; `checks` says what.")
 }
 
@@ -82,16 +96,23 @@ async fn health(service: &'static str, check: HealthCheck, draining: Draining) -
     if draining.is_set() {
         checks.push(Check::new("draining", Err("the service is about to stop".to_owned())));
     }
-    let is_healthy = checks.iter().all(|check| check.result.is_ok());
-    if is_healthy && checks.iter().all(|check| check.note.is_none()) {
-        return Ok(show(StatusCode::OK, "healthy", service, None));
+    let is_some = |finding: fn(&Finding) -> bool| checks.iter().any(|check| finding(&check.finding));
+    let (code, status) = if is_some(|finding| matches!(finding, Finding::Failed(_))) {
+        (StatusCode::SERVICE_UNAVAILABLE, "unhealthy")
+    } else if is_some(|finding| matches!(finding, Finding::Degraded(_))) {
+        (StatusCode::OK, "degraded")
+    } else {
+        (StatusCode::OK, "healthy")
+    };
+    if !is_some(|finding| *finding != Finding::Good) {
+        return Ok(show(code, status, service, None));
     }
-    let words = |check: Check| check.result.err().or(check.note).unwrap_or_else(|| "ok".to_owned());
+    let words = |check: Check| match check.finding {
+        Finding::Good => "ok".to_owned(),
+        Finding::Note(words) | Finding::Degraded(words) | Finding::Failed(words) => words,
+    };
     let shown = checks.into_iter().map(|check| (check.name, words(check))).collect();
-    Ok(match is_healthy {
-        true => show(StatusCode::OK, "healthy", service, Some(shown)),
-        false => show(StatusCode::SERVICE_UNAVAILABLE, "unhealthy", service, Some(shown)),
-    })
+    Ok(show(code, status, service, Some(shown)))
 }
 
 fn show(

@@ -21,6 +21,7 @@ use common::{
     supervision::{self, ActorCard, ChildSpec, Handle, SupervisorSpec},
     traces::Tracer,
 };
+use futures::future::join;
 use refinery::Runner;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -113,6 +114,8 @@ async fn start<S: Service>(
         &settings.group_commit,
         tracer.clone(),
     );
+    let stalled_after = Duration::from_millis(settings.health.writer_stalled_ms);
+    let health = health(pool, ledger.clone(), stalled_after);
     let assembly = S::assemble(Parts { ledger, dice: dice.clone(), settings: &settings, prefix: &prefix });
 
     let root = ActorCard::new(prefix.clone(), "supervisor");
@@ -121,7 +124,7 @@ async fn start<S: Service>(
         service: S::NAME,
         routes: assembly.routes.merge(debug::routes(S::NAME, root.clone(), Some(dice.clone()))),
         settings: settings.clone(),
-        health: database_health(pool),
+        health,
         draining: draining.clone(),
         tracer: tracer.clone(),
     };
@@ -154,10 +157,13 @@ async fn start<S: Service>(
 /// Beyond the front's own grace, for the rest of the tree.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
 
-fn database_health(pool: db::Pool) -> HealthCheck {
+fn health<W: BatchWriter>(pool: db::Pool, ledger: Ledger<W>, stalled_after: Duration) -> HealthCheck {
     Arc::new(move || {
-        let pool = pool.clone();
-        Box::pin(async move { vec![Check::new("database", db::ping(&pool).await)] })
+        let (pool, ledger) = (pool.clone(), ledger.clone());
+        Box::pin(async move {
+            let (database, writer) = join(db::check_writable(&pool), ledger.check_writer(stalled_after)).await;
+            vec![Check::new("database", database), Check::new("writer", writer)]
+        })
     })
 }
 

@@ -129,7 +129,11 @@ impl Asked {
             StartAnswer::KeyHeld(id) => Box::pin(self.lost_the_race(id)).await,
             StartAnswer::NotStarted(reason) => {
                 tracing::warn!(reason, "a purchase was not started");
-                Err(ApiError::unavailable("the saga log cannot be written now; nothing was done", 1))
+                let why = match self.desk.lease.check() {
+                    Err(lost) => format!("this node holds no lease: {lost}"),
+                    Ok(()) => format!("the saga log cannot be written now: {reason}"),
+                };
+                Err(ApiError::unavailable(format!("{why}; nothing was done"), 1))
             }
             StartAnswer::Overloaded => Err(ApiError::unavailable("as many sagas run as may run; nothing was done", 1)),
             StartAnswer::InDoubt(id) => Err(answer::in_doubt(id)),

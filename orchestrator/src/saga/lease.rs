@@ -65,6 +65,18 @@ impl LeaseState {
         self.inner().valid_until.is_some_and(|until| Instant::now() < until)
     }
 
+    /// Tells whether this process may begin sagas.
+    ///
+    /// # Errors
+    /// Why it holds no lease, in words, for a health check.
+    pub fn check(&self) -> Result<(), String> {
+        let inner = self.inner();
+        match inner.valid_until.is_some_and(|until| Instant::now() < until) {
+            true => Ok(()),
+            false => Err(inner.last_error.clone().unwrap_or_else(|| "it was not renewed in time".to_owned())),
+        }
+    }
+
     /// Returns since when it has been held without a gap, if it is held.
     pub fn held_since(&self) -> Option<Instant> {
         let inner = self.inner();

@@ -1,0 +1,117 @@
+//! Whether a writer's batches come through: what its health check rests on.
+//!
+//! A batch that is under way for too long hangs, for instance in a commit that waits for a synchronous standby. Batches
+//! that fail one after the other are told by their own errors. Where the newest failure is old, nothing may have been
+//! written since for want of traffic: the check then writes something itself, so that a service does not stay out.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Batches that fail one after the other before the writer counts as broken.
+const FAILURES: u32 = 3;
+/// How long a failure tells how the writer is.
+const FAILURE_LIFE: Duration = Duration::from_secs(10);
+
+/// What is known of a writer's batches.
+#[derive(Default)]
+pub(super) struct Activity(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    under_way_since: Option<Instant>,
+    failures_in_a_row: u32,
+    newest_failure: Option<(Instant, String)>,
+}
+
+/// How a writer is, as far as its batches tell.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Works,
+    Fails(String),
+    /// The failures are old: only another write can tell.
+    Unclear,
+}
+
+impl Activity {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a batch is under way.
+    pub(super) fn begun(&self, now: Instant) {
+        self.inner().under_way_since = Some(now);
+    }
+
+    /// Notes that it no longer is, whatever came of it.
+    pub(super) fn ended(&self) {
+        self.inner().under_way_since = None;
+    }
+
+    /// Notes that the database has written, or refused a value.
+    pub(super) fn worked(&self) {
+        self.inner().failures_in_a_row = 0;
+    }
+
+    /// Notes that it has not.
+    pub(super) fn failed(&self, now: Instant, reason: &str) {
+        let mut inner = self.inner();
+        inner.failures_in_a_row = inner.failures_in_a_row.saturating_add(1);
+        inner.newest_failure = Some((now, reason.to_owned()));
+    }
+
+    /// Judges the writer.
+    pub(super) fn judge(&self, now: Instant, stalled_after: Duration) -> Verdict {
+        let inner = self.inner();
+        if let Some(since) = inner.under_way_since
+            && now.saturating_duration_since(since) >= stalled_after
+        {
+            let seconds = now.saturating_duration_since(since).as_secs_f64();
+            return Verdict::Fails(format!("a batch has been under way for {seconds:.1} s"));
+        }
+        match &inner.newest_failure {
+            Some((at, reason)) if inner.failures_in_a_row >= FAILURES => {
+                match now.saturating_duration_since(*at) < FAILURE_LIFE {
+                    true => Verdict::Fails(format!("the last {} batches failed: {reason}", inner.failures_in_a_row)),
+                    false => Verdict::Unclear,
+                }
+            }
+            _ => Verdict::Works,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STALLED: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn a_batch_that_hangs_is_told_until_it_ends() {
+        let (activity, began) = (Activity::default(), Instant::now());
+        activity.begun(began);
+        assert_eq!(activity.judge(began + STALLED / 2, STALLED), Verdict::Works);
+        let hangs = Verdict::Fails("a batch has been under way for 6.0 s".to_owned());
+        assert_eq!(activity.judge(began + Duration::from_secs(6), STALLED), hangs);
+        activity.ended();
+        assert_eq!(activity.judge(began + Duration::from_secs(6), STALLED), Verdict::Works);
+    }
+
+    #[test]
+    fn only_failures_in_a_row_count_and_only_for_a_while() {
+        let (activity, now) = (Activity::default(), Instant::now());
+        let fail = |times: u32| (0..times).for_each(|_| activity.failed(now, "the disk is full"));
+        fail(FAILURES - 1);
+        activity.worked();
+        fail(FAILURES - 1);
+        assert_eq!(activity.judge(now, STALLED), Verdict::Works);
+        fail(1);
+        let fails = Verdict::Fails("the last 3 batches failed: the disk is full".to_owned());
+        assert_eq!(activity.judge(now, STALLED), fails);
+        assert_eq!(activity.judge(now + FAILURE_LIFE, STALLED), Verdict::Unclear);
+        activity.worked();
+        assert_eq!(activity.judge(now + FAILURE_LIFE, STALLED), Verdict::Works);
+    }
+}
