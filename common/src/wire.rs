@@ -22,8 +22,15 @@ pub const SAGA_ATTEMPT: &str = "saga-attempt";
 pub const SAGA_EPOCH: &str = "saga-epoch";
 /// On a 409: that it is a recorded decision. Its only value is [`REFUSED`].
 pub const SAGA_DECISION: &str = "saga-decision";
-/// The value of [`SAGA_DECISION`].
+/// The value of [`SAGA_DECISION`], and of [`SAGA_ACTION`] where the action had been refused.
 pub const REFUSED: &str = "refused";
+/// On the 200 of a compensation: what it found of its action. Its values are [`ACTION_DONE`], [`REFUSED`] and
+/// [`ACTION_NONE`].
+pub const SAGA_ACTION: &str = "saga-action";
+/// The action had happened, and was undone.
+pub const ACTION_DONE: &str = "done";
+/// The action had never run, and never will.
+pub const ACTION_NONE: &str = "none";
 /// On an answer that was given before: `true`.
 pub const IDEMPOTENT_REPLAYED: &str = "idempotent-replayed";
 /// A client's own key of a request, so that it can be repeated.

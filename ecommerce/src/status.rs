@@ -31,9 +31,20 @@ struct Saga {
     amount: Option<Box<RawValue>>,
     created_at: Option<String>,
     completed_at: Option<String>,
-    error_message: Option<String>,
+    turned_back_because: Option<String>,
+    stuck_because: Option<String>,
+    #[serde(default)]
+    takeovers: Vec<Takeover>,
     #[serde(default)]
     steps: Vec<Step>,
+}
+
+#[derive(Deserialize)]
+struct Takeover {
+    node: String,
+    epoch: i64,
+    at: Option<String>,
+    unowned_ms: Option<i64>,
 }
 
 #[derive(Deserialize)]
@@ -75,7 +86,8 @@ fn shown(saga: Saga) -> String {
             [output::cell("payment"), output::optional(saga.payment_id)],
             [output::cell("created"), output::moment(saga.created_at)],
             [output::cell("ended"), output::moment(saga.completed_at)],
-            [output::cell("error"), output::optional(saga.error_message)],
+            [output::cell("turned back because"), output::optional(saga.turned_back_because)],
+            [output::cell("stuck because"), output::optional(saga.stuck_because)],
         ],
     );
     let steps = saga.steps.into_iter().map(|step| {
@@ -88,18 +100,37 @@ fn shown(saga: Saga) -> String {
             output::cell(attempts),
             output::moment(step.started_at),
             output::moment(step.finished_at),
-            // What keeps a purchase from its end matters more than what turned it back, which stands above.
-            output::optional(not_undone.or(step.error)),
+            output::optional(errors(step.error, not_undone)),
         ]
     });
     let header = ["step", "participant", "state", "attempts", "started", "finished", "error"];
-    format!("{facts}\n{}", output::table(header, steps))
+    let mut tables = vec![facts, output::table(header, steps)];
+    if !saga.takeovers.is_empty() {
+        let takeovers = saga.takeovers.into_iter().map(|takeover| {
+            [
+                output::moment(takeover.at),
+                output::cell(takeover.node),
+                output::cell(takeover.epoch.to_string()),
+                output::optional(takeover.unowned_ms.map(|ms| format!("{ms} ms"))),
+            ]
+        });
+        tables.push(output::table(["taken over", "by", "epoch", "without an owner"], takeovers));
+    }
+    tables.join("\n")
 }
 
 fn attempts(step: &Step) -> String {
     match &step.compensation {
         Some(undo) if undo.attempts > 0 => format!("{}, undo {}", step.attempts, undo.attempts),
         _ => step.attempts.to_string(),
+    }
+}
+
+/// Joins what went wrong with a step and with its undoing.
+fn errors(error: Option<String>, not_undone: Option<String>) -> Option<String> {
+    match (error, not_undone) {
+        (Some(error), Some(not_undone)) => Some(format!("{error}; {not_undone}")),
+        (error, not_undone) => error.or(not_undone),
     }
 }
 
@@ -118,5 +149,18 @@ mod tests {
             "state":"compensating","attempts":1,"error":null,"compensation":{"attempts":26,"error":"payments answered 503"}}]}"#;
         let table = shown(serde_json::from_str(saga).unwrap());
         assert!(table.contains("1, undo 26") && table.contains("not undone: payments answered 503"), "{table}");
+        assert!(!table.contains("taken over"), "{table}");
+    }
+
+    #[test]
+    fn why_a_purchase_turned_back_and_why_it_is_stuck_are_two_things_and_its_takeovers_are_listed() {
+        let saga = r#"{"transaction_id":"t","status":"FAILED","turned_back_because":"409: purchases conflict: CONFLICT",
+            "stuck_because":"charge is not undone: payments answered 503","steps":[],
+            "takeovers":[{"node":"node-2","epoch":2,"at":"2026-01-01T00:00:00.000001Z","unowned_ms":1234}]}"#;
+        let table = shown(serde_json::from_str(saga).unwrap());
+        let line = |name: &str| table.lines().find(|line| line.contains(name)).unwrap_or_default();
+        assert!(line("turned back because").contains("409: purchases conflict: CONFLICT"), "{table}");
+        assert!(line("stuck because").contains("charge is not undone: payments answered 503"), "{table}");
+        assert!(line("node-2").contains("1234 ms"), "{table}");
     }
 }

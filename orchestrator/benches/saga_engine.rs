@@ -9,8 +9,9 @@ use orchestrator::checkout::{StockRule, definition};
 use orchestrator::saga::Status;
 use orchestrator::saga::definition::{Definition, Outputs};
 use orchestrator::saga::log::{Direction, Event, OutputsInLog, Recovered, SagaLog};
-use orchestrator::saga::outcome::Failure;
+use orchestrator::saga::outcome::{Failure, Found};
 use orchestrator::saga::plan::{self, Decision};
+use orchestrator::saga::takeover::LeftBy;
 use orchestrator::store::row_text;
 
 /// Runs a saga to its end as the actor does, every call answered at once; the step that refuses, if one does, is given.
@@ -26,7 +27,9 @@ fn run(definition: &Definition, refusing: Option<usize>) -> SagaLog {
             }
             Decision::Run(step) => vec![Event::ActionSent(step), Event::ActionDone(step, outputs())],
             Decision::TurnBack => vec![Event::TurnedBack],
-            Decision::Compensate(step) => vec![Event::CompensationSent(step), Event::CompensationDone(step)],
+            Decision::Compensate(step) => {
+                vec![Event::CompensationSent(step), Event::CompensationDone(step, Found::Done, Outputs::default())]
+            }
             Decision::End(status) => vec![Event::Ended(status)],
             Decision::Wait => return log,
         };
@@ -72,6 +75,7 @@ fn row(log: &SagaLog, direction: Direction) -> Recovered {
         cause: Some("503: Service purchases unavailable".to_owned()),
         status: log.status(),
         timeline: log.timeline(),
+        left_by: LeftBy::Loss,
     }
 }
 

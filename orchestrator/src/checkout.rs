@@ -33,6 +33,8 @@ pub mod output {
     pub const PURCHASE_ID: &str = "purchase_id";
     /// Set once the stock was taken.
     pub const REMAINING_QUANTITY: &str = "remaining_quantity";
+    /// Of a purchase in brief: set where it is not known whether the stock was taken.
+    pub const STOCK_IS_UNKNOWN: &str = "stock_is_unknown";
 }
 
 /// Whether a compensated purchase gives its stock back.
@@ -103,6 +105,11 @@ pub fn in_brief() -> InBrief {
         only_if: row_text::marks_of("decrease", "inventory", "done")
             .map(|mark| (output::REMAINING_QUANTITY, mark))
             .to_vec(),
+        added: ["unknown", "compensating"]
+            .into_iter()
+            .flat_map(|state| row_text::marks_of("decrease", "inventory", state))
+            .map(|mark| (output::STOCK_IS_UNKNOWN, mark))
+            .collect(),
     }
 }
 
@@ -238,10 +245,12 @@ fn read_refund(context: &Context, body: &[u8]) -> Result<Outputs, serde_json::Er
         #[serde(rename = "status")]
         _status: Compensated,
         transaction_id: SagaId,
+        payment_id: Option<i64>,
     }
     let refunded: Refunded = serde_json::from_slice(body)?;
     is_ours(context, refunded.transaction_id)?;
-    Ok(Outputs::default())
+    // What its charge gave may never have been heard.
+    Ok(refunded.payment_id.map_or_else(Outputs::default, |id| Outputs::one(output::PAYMENT_ID, id.to_string())))
 }
 
 /// Its answer names no transaction.

@@ -14,6 +14,7 @@
 
 mod effects;
 mod facts;
+mod history;
 mod listed;
 mod sagas;
 mod sums;
@@ -24,6 +25,7 @@ pub use self::facts::{
     Books, Decision, Deed, Entry, Movement, MovementKind, Participant, Payment, PaymentStatus, Purchase,
     PurchaseStatus, Saga, Shelf, Transaction,
 };
+pub use self::history::disagreement;
 pub use self::sums::MoneySums;
 
 /// Whether sagas may still run.
@@ -131,6 +133,7 @@ pub fn judge(books: &Books, run: Run) -> Report {
             sums::stock_adds_up(books),
             effects::nothing_ran_twice(books),
             effects::compensations_in_reverse(books),
+            history::shown_history_agrees(books),
         ],
         listed: vec![
             listed::unfinished(books, run),

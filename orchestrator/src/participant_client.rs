@@ -247,7 +247,7 @@ fn attempted(call: &Call, outcome: &Outcome, since: Instant) -> Attempted {
         Purpose::Compensation => "compensation",
     };
     let outcome = match outcome {
-        Outcome::Done(_) => "done",
+        Outcome::Done(_) | Outcome::Undone(..) => "done",
         Outcome::Refused(_) => "refused",
         Outcome::Unknown(_) => "unknown",
     };

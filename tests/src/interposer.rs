@@ -220,7 +220,7 @@ async fn pass(script: Arc<Script>, http: reqwest::Client, request: Request) -> R
         Some(Act::HoldRequest(_) | Act::Answer(..) | Act::AnswerWith(..) | Act::AnswerWithoutEnd(..)) | None => {}
     }
     let mut response = common::http::with_body(status, "application/json", body);
-    for name in ["content-type", "saga-decision", "idempotent-replayed", "retry-after"] {
+    for name in ["content-type", "saga-decision", "saga-action", "idempotent-replayed", "retry-after"] {
         if let Some(value) = headers.get(name) {
             response.headers_mut().insert(name, HeaderValue::from(value));
         }

@@ -138,6 +138,8 @@ struct Seen {
     status: u16,
     is_recorded_refusal: bool,
     is_replayed: bool,
+    /// What a compensation says of its action.
+    action: Option<String>,
     body: Value,
 }
 
@@ -158,16 +160,18 @@ impl Ids {
                 body[name] = json!(format!("of {owner}"));
             }
         }
-        Seen { status, is_recorded_refusal: decision == Some("refused"), is_replayed, body }
+        Seen { status, is_recorded_refusal: decision == Some("refused"), is_replayed, action: None, body }
     }
 
     fn of_answer(&mut self, answer: &Answer, transaction: &str) -> Seen {
         let decision = answer.header("saga-decision");
-        self.see(answer.status, decision, answer.is_replayed(), &answer.text, transaction)
+        let action = answer.header("saga-action").map(str::to_owned);
+        Seen { action, ..self.see(answer.status, decision, answer.is_replayed(), &answer.text, transaction) }
     }
 
     fn of_reply(&mut self, reply: &Reply, transaction: &str) -> Seen {
-        self.see(reply.status, reply.decision, reply.replayed, &reply.body, transaction)
+        let action = reply.action.map(str::to_owned);
+        Seen { action, ..self.see(reply.status, reply.decision, reply.replayed, &reply.body, transaction) }
     }
 }
 

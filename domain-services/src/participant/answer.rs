@@ -11,7 +11,7 @@ use common::{
 };
 use tracing::{error, warn};
 
-use super::{Decision, ledger::Settled};
+use super::{Decision, journal::ActionSeen, ledger::Settled};
 
 /// Seconds after which asking again is worth a try: a group commit takes milliseconds, a database restart seconds.
 pub(crate) const RETRY_AFTER_S: u64 = 1;
@@ -52,6 +52,10 @@ fn answer_settled(settled: Settled, transaction_id: &TransactionId) -> Result<Re
     match settled {
         Settled::Decided(decision) => Ok(recorded(decision)),
         Settled::Replayed(decision) => Ok(with_header(recorded(decision), wire::IDEMPOTENT_REPLAYED, "true")),
+        Settled::Undone(decision, action) => Ok(undone(decision, action)),
+        Settled::UndoneBefore(decision, action) => {
+            Ok(with_header(undone(decision, action), wire::IDEMPOTENT_REPLAYED, "true"))
+        }
         Settled::TooLate(reply) => Ok(recorded(Decision { status: 409, reply })),
         Settled::ContentsDiffer => Err(ApiError::contents_differ(format!(
             "transaction {transaction_id} was used for a request with other contents; nothing was done"
@@ -74,6 +78,16 @@ fn recorded(decision: Decision) -> Response {
         StatusCode::CONFLICT => with_header(response, wire::SAGA_DECISION, wire::REFUSED),
         _ => response,
     }
+}
+
+/// Answers that a compensation is confirmed, and what there was of its action: the orchestrator keeps it for people.
+fn undone(decision: Decision, action: ActionSeen) -> Response {
+    let action = match action {
+        ActionSeen::Done => wire::ACTION_DONE,
+        ActionSeen::Refused => wire::REFUSED,
+        ActionSeen::Never => wire::ACTION_NONE,
+    };
+    with_header(recorded(decision), wire::SAGA_ACTION, action)
 }
 
 fn with_header(mut response: Response, name: &'static str, value: &'static str) -> Response {

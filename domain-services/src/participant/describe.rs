@@ -25,7 +25,11 @@ pub(crate) fn action<Done: ToSchema, Refused: ToSchema>(
 
 /// Adds the answers of a compensation, which has no right to refuse.
 pub(crate) fn compensation<Done: ToSchema>(description: Description, done: &'static str) -> Description {
-    description.answer::<Done>(200, done).mark(200, Header::IdempotentReplayed).bad_fields_400()
+    description
+        .answer::<Done>(200, done)
+        .mark(200, Header::IdempotentReplayed)
+        .mark(200, Header::SagaAction)
+        .bad_fields_400()
 }
 
 /// Adds the place of a transaction id.

@@ -60,8 +60,8 @@ pub(crate) enum ActionVerdict<'a> {
 pub(crate) enum CompensationVerdict<'a> {
     /// It was not done yet: carry it out.
     New(ActionSeen),
-    /// It was done before: answer the same.
-    Replay(&'a Recorded),
+    /// It was done before: answer the same, and what was found of the action.
+    Replay(&'a Recorded, ActionSeen),
 }
 
 /// Says what an action with these contents means.
@@ -80,11 +80,15 @@ pub(crate) fn classify_action<'a>(hash: &RequestHash, found: Found<'a>) -> Actio
 
 /// Says what a compensation means. It is keyed by the transaction alone: nothing else that the request says matters.
 pub(crate) fn classify_compensation(found: Found<'_>) -> CompensationVerdict<'_> {
-    match (found.compensation, found.action) {
-        (Some(compensation), _) => CompensationVerdict::Replay(compensation),
-        (None, None) => CompensationVerdict::New(ActionSeen::Never),
-        (None, Some(action)) if action.is_done() => CompensationVerdict::New(ActionSeen::Done),
-        (None, Some(_)) => CompensationVerdict::New(ActionSeen::Refused),
+    let seen = match found.action {
+        None => ActionSeen::Never,
+        Some(action) if action.tombstone => ActionSeen::Never,
+        Some(action) if action.is_done() => ActionSeen::Done,
+        Some(_) => ActionSeen::Refused,
+    };
+    match found.compensation {
+        Some(compensation) => CompensationVerdict::Replay(compensation, seen),
+        None => CompensationVerdict::New(seen),
     }
 }
 
@@ -150,9 +154,9 @@ mod tests {
             (None,             None,          CompensationVerdict::New(ActionSeen::Never)),
             (Some(&done),      None,          CompensationVerdict::New(ActionSeen::Done)),
             (Some(&refused),   None,          CompensationVerdict::New(ActionSeen::Refused)),
-            (Some(&done),      Some(&undone), CompensationVerdict::Replay(&undone)),
-            (Some(&refused),   Some(&undone), CompensationVerdict::Replay(&undone)),
-            (Some(&tombstone), Some(&undone), CompensationVerdict::Replay(&undone)),
+            (Some(&done),      Some(&undone), CompensationVerdict::Replay(&undone, ActionSeen::Done)),
+            (Some(&refused),   Some(&undone), CompensationVerdict::Replay(&undone, ActionSeen::Refused)),
+            (Some(&tombstone), Some(&undone), CompensationVerdict::Replay(&undone, ActionSeen::Never)),
         ];
         for (number, (action, compensation, expected)) in cases.into_iter().enumerate() {
             assert_eq!(classify_compensation(Found { action, compensation }), expected, "case {number}");

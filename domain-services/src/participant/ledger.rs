@@ -79,6 +79,10 @@ pub(crate) enum Settled {
     Decided(Decision),
     /// Decided before; the same answer again.
     Replayed(Decision),
+    /// A compensation that is confirmed now, and what it found of its action.
+    Undone(Decision, ActionSeen),
+    /// A compensation that was confirmed before; the same answer again, and what there was of its action.
+    UndoneBefore(Decision, ActionSeen),
     /// Refused because the compensation came first; the body of the 409.
     TooLate(String),
     /// The transaction did something else under this operation.
@@ -103,11 +107,12 @@ impl<P: Participant> JournaledWriter<P> {
         let work = new.work(attempt);
         let Decisions { actions, compensations, effect } = self.participant.perform(connection, &work).await?;
         let mut rows = Vec::with_capacity(new.actions.len() + 2 * new.compensations.len());
-        let mut decided: Vec<(usize, &TransactionId, &'static str, Decision)> = Vec::with_capacity(rows.capacity());
+        type Decided<'a> = (usize, &'a TransactionId, &'static str, Decision, Option<ActionSeen>);
+        let mut decided: Vec<Decided<'_>> = Vec::with_capacity(rows.capacity());
         for (new, decision) in new.actions.iter().zip(actions) {
             let operation = new.action.operation();
             rows.push(JournalRow::new(new.item, operation, Some(new.hash), decision.clone()));
-            decided.push((new.index, &new.item.transaction_id, operation, decision));
+            decided.push((new.index, &new.item.transaction_id, operation, decision, None));
         }
         let mut is_all_explained = true;
         for (new, decision) in new.compensations.iter().zip(compensations) {
@@ -121,7 +126,7 @@ impl<P: Participant> JournaledWriter<P> {
                 rows.push(JournalRow { tombstone: true, ..row });
             }
             rows.push(JournalRow::new(new.item, P::COMPENSATION, None, decision.clone()));
-            decided.push((new.index, &new.item.transaction_id, P::COMPENSATION, decision));
+            decided.push((new.index, &new.item.transaction_id, P::COMPENSATION, decision, Some(new.action)));
         }
         if rows.is_empty() {
             return Ok(());
@@ -134,11 +139,14 @@ impl<P: Participant> JournaledWriter<P> {
         };
         let mut replies: HashMap<(&str, &str), String> =
             told.iter().flatten().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect();
-        for (index, transaction_id, operation, mut decision) in decided {
+        for (index, transaction_id, operation, mut decision, undone) in decided {
             if let Some(reply) = replies.remove(&(transaction_id.as_str(), operation)) {
                 decision.reply = reply;
             }
-            settled[index] = Some(Settled::Decided(decision));
+            settled[index] = Some(match undone {
+                None => Settled::Decided(decision),
+                Some(action) => Settled::Undone(decision, action),
+            });
         }
         Ok(())
     }
@@ -158,8 +166,8 @@ impl<P: Participant> JournaledWriter<P> {
         let journal = Journal::look_up(connection, open.iter().map(|new| &new.item.transaction_id)).await?;
         for new in open {
             let found = journal.found::<P>(&new.item.transaction_id, P::ACTION);
-            if let CompensationVerdict::Replay(recorded) = classify_compensation(found) {
-                settled[new.index] = Some(Settled::Replayed(recorded.into()));
+            if let CompensationVerdict::Replay(recorded, action) = classify_compensation(found) {
+                settled[new.index] = Some(Settled::UndoneBefore(recorded.into(), action));
             }
         }
         Ok(())
@@ -262,7 +270,7 @@ fn sort_out<'a, P: Participant>(
                 }
             }
             Intent::Compensate => match classify_compensation(journal.found::<P>(transaction_id, P::ACTION)) {
-                CompensationVerdict::Replay(recorded) => Some(Settled::Replayed(recorded.into())),
+                CompensationVerdict::Replay(recorded, action) => Some(Settled::UndoneBefore(recorded.into(), action)),
                 CompensationVerdict::New(action) => {
                     new.compensations.push(ItemToUndo { index, item, action });
                     None

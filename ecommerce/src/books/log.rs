@@ -7,6 +7,7 @@ use orchestrator::{
     checkout::StockRule,
     invariants::{Books, Saga},
     saga::Status,
+    store::row_text,
 };
 use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
@@ -17,11 +18,11 @@ use super::{BooksError, open, range::Range};
 const NEWEST: &str = "select id from saga order by id desc limit 1";
 
 const AFTER: &str = "\
-    select id, status, ended_at, definition, (amount * 100)::bigint, attention
+    select id, status, ended_at, definition, (amount * 100)::bigint, attention, timeline
       from saga where id > $1 and id <= $2 order by id limit $3";
 
 const KNOWN: &str = "\
-    select id, status, ended_at, definition, (amount * 100)::bigint, attention
+    select id, status, ended_at, definition, (amount * 100)::bigint, attention, timeline
       from saga where id = any($1::uuid[])";
 
 /// The saga log.
@@ -86,5 +87,6 @@ fn saga(row: &Row) -> Saga {
         stock_rule: StockRule::of_definition(row.get(3)),
         cents: row.get(4),
         attention: row.get(5),
+        steps: row_text::to_steps(row.get(6)),
     }
 }

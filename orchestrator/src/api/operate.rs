@@ -191,9 +191,10 @@ pub(super) async fn attention(desk: Desk, request: Request) -> Result<Response, 
 
 fn view(row: Attention, now: DateTime<Utc>) -> AttentionView {
     let Attention { saga, reason, since, next_try } = row;
-    // Compensations run backwards: the first one from the back that is not confirmed is the one that is in the way.
+    // Compensations run backwards: the first one from the back that is not confirmed, or whose repeat by a later owner is
+    // not, is the one that is in the way.
     let undo = saga.timeline.iter().rev().find_map(|step| {
-        let undo = step.compensation.as_ref().filter(|undo| undo.finished_at.is_none())?;
+        let undo = step.compensation.as_ref().filter(|undo| undo.error.is_some() || undo.finished_at.is_none())?;
         Some((step.step.to_string(), undo.attempts, undo.error.clone()))
     });
     let failed = || {

@@ -8,9 +8,10 @@ use utoipa::ToSchema;
 
 use super::answer::Amount;
 use crate::checkout::output;
-use crate::saga::definition::Outputs;
-use crate::saga::log::StepView;
+use crate::saga::definition::{Order, Outputs};
+use crate::saga::log::{StepView, stuck_because};
 use crate::saga::running::RunningSaga;
+use crate::saga::takeover::Takeover;
 use crate::saga::{SagaId, Status};
 use crate::store::reader::StoredSaga;
 
@@ -27,8 +28,9 @@ pub(crate) struct SagaView {
     /// The payment that was taken, given back or not; null where there is none.
     #[schema(required)]
     payment_id: Option<String>,
-    /// Whether the stock was decreased.
-    inventory_updated: bool,
+    /// Whether the stock is decreased; null where that is not known.
+    #[schema(required)]
+    inventory_updated: Option<bool>,
     /// Whether the purchase stands.
     purchase_registered: bool,
     #[serde(serialize_with = "common::money::as_number::serialize")]
@@ -47,6 +49,15 @@ pub(crate) struct SagaView {
     /// The purchase that was recorded, cancelled or not.
     #[schema(required)]
     purchase_id: Option<String>,
+    /// Why it turned back; null where it has not.
+    #[schema(required)]
+    turned_back_because: Option<String>,
+    /// Why what it did is not undone yet: of one that is COMPENSATING or FAILED, where something stands in its way.
+    #[schema(required)]
+    stuck_because: Option<String>,
+    /// How it came to other owners, oldest first. A process that makes a saga's dead actor anew is another owner too; one
+    /// that wakes its own saga from its sleep is not.
+    takeovers: Vec<Takeover>,
     /// All steps, those still to come included.
     steps: Vec<StepView>,
 }
@@ -54,52 +65,91 @@ pub(crate) struct SagaView {
 impl SagaView {
     pub(crate) fn of_row(row: StoredSaga) -> Self {
         let StoredSaga { id, status, order, outputs, timeline, created_at, ended_at, error, .. } = row;
-        Self::new(id, status, (order.user_id, order.amount), &outputs, timeline, created_at, ended_at, error)
+        let facts = Facts { id, status, order: &order, outputs: &outputs, steps: timeline, created_at, error };
+        Self::new(facts, ended_at, row.attention, row.takeovers)
     }
 
     pub(crate) fn of_running(saga: &RunningSaga) -> Self {
         let progress = saga.progress();
         let log = &progress.log;
-        let whose = (saga.order.user_id.clone(), saga.order.amount);
-        // A cause that is not durable yet is nobody's business.
-        let error = log.cause().filter(|_| log.status() != Status::Pending).map(ToString::to_string);
-        Self::new(saga.id, log.status(), whose, log.outputs(), log.timeline(), saga.created_at, None, error)
+        let facts = Facts {
+            id: saga.id,
+            status: log.status(),
+            order: &saga.order,
+            outputs: log.outputs(),
+            steps: log.timeline(),
+            created_at: saga.created_at,
+            // A cause that is not durable yet is nobody's business.
+            error: log.cause().filter(|_| log.status() != Status::Pending).map(ToString::to_string),
+        };
+        Self::new(facts, None, None, saga.takeovers.clone())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "they are the columns of one saga, from two sources")]
     fn new(
-        transaction_id: SagaId,
-        status: Status,
-        (user_id, amount): (UserId, Money),
-        outputs: &Outputs,
-        steps: Vec<StepView>,
-        created_at: DateTime<Utc>,
+        facts: Facts<'_>,
         completed_at: Option<DateTime<Utc>>,
-        error_message: Option<String>,
+        attention: Option<String>,
+        takeovers: Vec<Takeover>,
     ) -> Self {
+        let Facts { id, status, order, outputs, steps, created_at, error } = facts;
         let output = |name| outputs.get(name).map(str::to_owned);
+        let step = |name: &str| steps.iter().find(|view| view.step == name);
         let (inventory_updated, purchase_registered) = match steps.is_empty() {
-            false => {
-                let stands = |step: &str| steps.iter().any(|view| view.step == step && view.state == "done");
-                (stands("decrease"), stands("create"))
-            }
+            false => (
+                step("decrease").map_or(Some(false), stands),
+                step("create").is_some_and(|view| stands(view) == Some(true)),
+            ),
             // In brief, its details having been cleared: what is left says the same.
-            true => (outputs.get(output::REMAINING_QUANTITY).is_some(), status == Status::Completed),
+            true => (in_brief(outputs), status == Status::Completed),
+        };
+        let stuck_because = match status {
+            Status::Compensating | Status::Failed => stuck_because(&steps).or(attention),
+            Status::Pending | Status::Completed | Status::Compensated => None,
         };
         Self {
-            transaction_id,
+            transaction_id: id,
             status,
-            user_id,
+            user_id: order.user_id.clone(),
             product_id: output(output::PRODUCT_ID),
             payment_id: output(output::PAYMENT_ID),
             inventory_updated,
             purchase_registered,
-            amount,
+            amount: order.amount,
             created_at,
             completed_at,
-            error_message,
+            turned_back_because: error.clone(),
+            error_message: error,
             purchase_id: output(output::PURCHASE_ID),
+            stuck_because,
+            takeovers,
             steps,
         }
+    }
+}
+
+/// What memory and the row both tell of a saga.
+struct Facts<'a> {
+    id: SagaId,
+    status: Status,
+    order: &'a Order,
+    outputs: &'a Outputs,
+    steps: Vec<StepView>,
+    created_at: DateTime<Utc>,
+    error: Option<String>,
+}
+
+/// Tells whether the effect of a step is there, where that is known.
+fn stands(step: &StepView) -> Option<bool> {
+    match &*step.state {
+        "done" => Some(true),
+        "pending" | "refused" | "compensated" => Some(false),
+        _ => None,
+    }
+}
+
+fn in_brief(outputs: &Outputs) -> Option<bool> {
+    match outputs.get(output::STOCK_IS_UNKNOWN) {
+        Some(_) => None,
+        None => Some(outputs.get(output::REMAINING_QUANTITY).is_some()),
     }
 }

@@ -30,7 +30,7 @@ pub enum StateChange {
         step: Cow<'static, str>,
         /// Who does it.
         participant: Cow<'static, str>,
-        /// As in the status: `running`, `backing_off`, `done`, `refused`, `unknown`, `compensating` or `compensated`.
+        /// As in the status.
         state: Cow<'static, str>,
         /// How often it was asked for, in the direction that the state names.
         attempts: u32,

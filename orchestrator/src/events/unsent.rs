@@ -10,11 +10,12 @@ use chrono::{DateTime, Utc};
 
 use crate::events::change::{Ending, StateChange};
 use crate::saga::Status;
-use crate::saga::log::{Action, SagaLog, StepRecord, Undo};
+use crate::saga::log::{SagaLog, StepRecord, Undo};
 use crate::store::record::Change;
 
-/// What tells one state of a step from another.
-type Fingerprint = (Action, Undo, u32, u32);
+/// What tells one state of a step from another: its name, the attempts in its direction, and whether one of them is under
+/// way. What nobody sees of a step, an undoing as a precaution, changes nothing.
+type Fingerprint = (&'static str, u32, Option<Undo>);
 
 /// The changes that wait.
 #[derive(Debug, Default)]
@@ -30,7 +31,8 @@ pub(crate) fn fingerprints(log: &SagaLog) -> Vec<Fingerprint> {
 }
 
 fn fingerprint(step: &StepRecord) -> Fingerprint {
-    (step.action, step.undo, step.attempts.count, step.undo_attempts.count)
+    let state = step.state();
+    (state, step.shown_attempts().count, (state == "compensating").then_some(step.undo))
 }
 
 impl Unsent {
@@ -40,7 +42,7 @@ impl Unsent {
             if *before == fingerprint(step) {
                 continue;
             }
-            let attempts = if step.undo == Undo::None { &step.attempts } else { &step.undo_attempts };
+            let attempts = step.shown_attempts();
             self.waiting.push(StateChange::Step {
                 step: step.name().into(),
                 participant: step.participant().into(),

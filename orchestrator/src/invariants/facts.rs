@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::checkout::StockRule;
 use crate::saga::Status;
+use crate::saga::log::StepView;
 
 /// All facts, or a part of them. A transaction is in one part only.
 #[derive(Clone, Debug, Default)]
@@ -102,6 +103,8 @@ pub struct Saga {
     pub cents: i64,
     /// Why a person should look, if one should.
     pub attention: Option<String>,
+    /// What people are shown of its steps; nothing once that was cleared.
+    pub steps: Vec<StepView>,
 }
 
 /// A payment.

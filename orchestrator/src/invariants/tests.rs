@@ -5,6 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::*;
 use crate::checkout::{self, StockRule};
 use crate::saga::Status;
+use crate::saga::log::{CompensationView, StepView};
 
 const CENTS: i64 = 1_250;
 
@@ -14,7 +15,14 @@ fn at(second: i64) -> DateTime<Utc> {
 
 fn saga(status: Status) -> Saga {
     let ended = !matches!(status, Status::Pending | Status::Compensating);
-    Saga { status, ended_at: ended.then(|| at(100)), stock_rule: Some(StockRule::Keep), cents: CENTS, attention: None }
+    Saga {
+        status,
+        ended_at: ended.then(|| at(100)),
+        stock_rule: Some(StockRule::Keep),
+        cents: CENTS,
+        attention: None,
+        steps: Vec::new(),
+    }
 }
 
 fn entry(participant: Participant, deed: Deed, second: i64) -> Entry {
@@ -46,9 +54,31 @@ fn movement(kind: MovementKind, second: i64) -> Movement {
     Movement { kind, at: at(second) }
 }
 
+/// A step as it is shown: its state, that of its action, and whether its undoing is confirmed.
+fn step(participant: Participant, state: &'static str, action: &'static str, undone: Option<bool>) -> StepView {
+    let compensation = undone.map(|is_confirmed| CompensationView {
+        attempts: 1,
+        started_at: Some(at(3)),
+        finished_at: is_confirmed.then(|| at(4)),
+        error: None,
+    });
+    StepView {
+        step: "a step".into(),
+        participant: participant.as_str().into(),
+        state: state.into(),
+        action: action.into(),
+        attempts: 1,
+        started_at: Some(at(1)),
+        finished_at: Some(at(2)),
+        error: None,
+        compensation,
+    }
+}
+
 fn completed() -> Transaction {
+    let steps = Participant::ALL.map(|participant| step(participant, "done", "done", None)).to_vec();
     Transaction {
-        saga: Some(saga(Status::Completed)),
+        saga: Some(Saga { steps, ..saga(Status::Completed) }),
         payments: vec![payment(PaymentStatus::Captured)],
         purchases: vec![purchase(PurchaseStatus::Live)],
         movements: vec![movement(MovementKind::Decrement, 2)],
@@ -59,7 +89,12 @@ fn completed() -> Transaction {
 /// Every step was done, and undone in reverse; the stock stays taken.
 fn compensated() -> Transaction {
     let mut page = completed();
-    page.saga = Some(saga(Status::Compensated));
+    let steps = vec![
+        step(Participant::Payments, "compensated", "done", Some(true)),
+        step(Participant::Inventory, "done", "done", None),
+        step(Participant::Purchases, "compensated", "done", Some(true)),
+    ];
+    page.saga = Some(Saga { steps, ..saga(Status::Compensated) });
     page.payments = vec![payment(PaymentStatus::Refunded)];
     page.purchases = vec![purchase(PurchaseStatus::Cancelled)];
     page.journal.push(entry(Participant::Purchases, Deed::Compensation, 10));
@@ -79,8 +114,13 @@ fn compensated_with_stock() -> Transaction {
 
 /// The payment was refused, and the rest never came: compensations that found nothing.
 fn refused() -> Transaction {
+    let steps = vec![
+        step(Participant::Payments, "refused", "refused", Some(true)),
+        step(Participant::Inventory, "pending", "pending", None),
+        step(Participant::Purchases, "pending", "pending", Some(true)),
+    ];
     Transaction {
-        saga: Some(saga(Status::Compensated)),
+        saga: Some(Saga { steps, ..saga(Status::Compensated) }),
         payments: vec![payment(PaymentStatus::Refused)],
         journal: vec![
             Entry { decision: Decision::Refused, ..entry(Participant::Payments, Deed::Action, 1) },
@@ -128,7 +168,7 @@ fn clean_books_break_nothing_and_every_invariant_looks_at_something() {
     assert_eq!(broken(&report), []);
     assert!(report.is_clean());
     let looked_at: Vec<u64> = report.verdicts.iter().map(|verdict| verdict.looked_at).collect();
-    assert_eq!(looked_at, [4, 1, 3, 4, 4, 1, 4, 2]);
+    assert_eq!(looked_at, [4, 1, 3, 4, 4, 1, 4, 2, 4]);
     let money = MoneySums { captured_cents: 3 * CENTS, refunded_cents: 2 * CENTS, purchased_cents: CENTS };
     assert_eq!(report.money, money);
 }
@@ -240,12 +280,43 @@ fn each_violation_is_found_by_its_invariant_and_by_no_other() {
     for (name, page, harm, expected) in cases {
         let mut books = clean();
         let mut harmed = page();
+        // The history has a test of its own.
+        harmed.saga.as_mut().unwrap().steps.clear();
         harm(&mut harmed);
         books.transactions.insert("harmed".to_owned(), harmed);
         let report = judge(&books, Run::Over);
         let expected: Vec<(&str, &str)> = expected.iter().map(|invariant| (*invariant, "harmed")).collect();
         assert_eq!(broken(&report), expected, "{name}");
         assert!(!report.is_clean(), "{name}");
+    }
+}
+
+#[test]
+fn a_history_that_the_journals_do_not_bear_out_is_found() {
+    const HISTORY: &str = "the shown history agrees with the journals";
+    let (payments, inventory, purchases) = (Participant::Payments, Participant::Inventory, Participant::Purchases);
+    type Case = (&'static str, fn() -> Transaction, StepView, bool);
+    let cases: [Case; 12] = [
+        ("stock was taken", compensated, step(inventory, "pending", "pending", None), true),
+        ("it is not known whether stock was taken", compensated, step(inventory, "unknown", "unknown", None), false),
+        ("a step that never ran", refused, step(purchases, "compensated", "done", Some(true)), true),
+        ("a step that was refused", refused, step(payments, "compensated", "done", Some(true)), true),
+        ("money was taken", completed, step(payments, "pending", "pending", None), true),
+        ("money was given back", compensated, step(payments, "done", "done", None), true),
+        ("nothing was undone", completed, step(payments, "compensated", "done", Some(true)), true),
+        ("nothing was refused", completed, step(payments, "refused", "refused", None), true),
+        ("a tombstone refuses", refused, step(purchases, "refused", "refused", None), false),
+        ("it is over", completed, step(payments, "running", "running", None), true),
+        ("a precaution that was not confirmed", refused, step(inventory, "pending", "pending", Some(true)), true),
+        ("by an earlier version", refused, step(purchases, "compensated", "unknown", Some(true)), false),
+    ];
+    for (name, page, shown, is_found) in cases {
+        let mut books = clean();
+        let mut harmed = page();
+        harmed.saga.as_mut().unwrap().steps = vec![shown];
+        books.transactions.insert("harmed".to_owned(), harmed);
+        let expected = if is_found { vec![(HISTORY, "harmed")] } else { Vec::new() };
+        assert_eq!(broken(&judge(&books, Run::Over)), expected, "{name}");
     }
 }
 

@@ -8,7 +8,7 @@ use common::wire;
 use serde::Deserialize;
 use tracing::error;
 
-use crate::saga::outcome::{Failure, Outcome, Retry, Sent, Unknown};
+use crate::saga::outcome::{Failure, Found, Outcome, Retry, Sent, Unknown};
 use crate::simulation::planted::{Planted, is_planted};
 use crate::world::{Call, Purpose};
 
@@ -22,6 +22,8 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 pub(crate) struct Reply<'a> {
     pub(crate) status: u16,
     pub(crate) decision: Option<&'a str>,
+    /// What a compensation says of its action.
+    pub(crate) action: Option<&'a str>,
     /// How long the participant wants to be left alone; zero where it does not say.
     pub(crate) retry_after: Duration,
     pub(crate) body: &'a [u8],
@@ -42,7 +44,10 @@ pub(crate) fn classify(service: &str, call: &Call, reply: &Reply<'_>) -> Outcome
     let again = |detail: &str| unknown(Failure::unavailable(service), detail, reply.retry_after, Sent::Maybe);
     match (reply.status, call.purpose) {
         (200, _) => match (call.read)(&call.context, reply.body) {
-            Ok(outputs) if outputs.fit_the_log() => Outcome::Done(outputs),
+            Ok(outputs) if outputs.fit_the_log() => match call.purpose {
+                Purpose::Action { .. } => Outcome::Done(outputs),
+                Purpose::Compensation => Outcome::Undone(Found::of_header(reply.action), outputs),
+            },
             Ok(_) => again("a 200 with outputs that the log cannot hold"),
             Err(error) => again(&format!("a 200 that is not the participant's: {error}")),
         },
@@ -167,10 +172,15 @@ mod tests {
             ("an undo is never refused", undo, 409, Some("refused"), "{}", "never"),
         ];
         for (name, purpose, status, decision, body, expected) in cases {
-            let reply =
-                Reply { status: *status, decision: *decision, retry_after: Duration::ZERO, body: body.as_bytes() };
+            let reply = Reply {
+                status: *status,
+                decision: *decision,
+                action: None,
+                retry_after: Duration::ZERO,
+                body: body.as_bytes(),
+            };
             let shown = match classify("payments", &call(*purpose), &reply) {
-                Outcome::Done(_) => "done".to_owned(),
+                Outcome::Done(_) | Outcome::Undone(..) => "done".to_owned(),
                 Outcome::Refused(failure) => failure.to_string(),
                 Outcome::Unknown(unknown) => match unknown.retry {
                     Retry::After(_) | Retry::Parked(_) => "again".to_owned(),
@@ -185,8 +195,13 @@ mod tests {
     #[test]
     fn what_a_participant_says_is_cut() {
         let body = format!(r#"{{"message":"{}"}}"#, "é".repeat(10_000));
-        let reply =
-            Reply { status: 409, decision: Some("refused"), retry_after: Duration::ZERO, body: body.as_bytes() };
+        let reply = Reply {
+            status: 409,
+            decision: Some("refused"),
+            action: None,
+            retry_after: Duration::ZERO,
+            body: body.as_bytes(),
+        };
         let Outcome::Refused(failure) = classify("payments", &call(Purpose::Action { refusal: None }), &reply) else {
             panic!("it is a refusal");
         };

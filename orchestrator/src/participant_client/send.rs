@@ -30,7 +30,7 @@ pub(super) async fn send(to: &Arguments, call: &Call, since: Instant) -> (Outcom
     }
     let outcome = attempt(to, call, left).await;
     let health = match outcome {
-        Outcome::Done(_) | Outcome::Refused(_) => Health::Answered,
+        Outcome::Done(_) | Outcome::Undone(..) | Outcome::Refused(_) => Health::Answered,
         Outcome::Unknown(_) => Health::Failed,
     };
     (outcome, health)
@@ -86,6 +86,7 @@ async fn exchange(
             let reply = Reply {
                 status: answered.status().as_u16(),
                 decision: header(wire::SAGA_DECISION),
+                action: header(wire::SAGA_ACTION),
                 retry_after: header("retry-after").map_or(Duration::ZERO, |text| retry_after(text, Utc::now())),
                 body: answered.body(),
             };

@@ -276,6 +276,7 @@ async fn adopt(
         cause: stored.error,
         status: stored.status,
         timeline: stored.timeline,
+        left_by: stored.left_by,
     };
     let log = SagaLog::recovered(&definition, recovered);
     let StoredSaga { id, order, created_at, epoch, takeovers, .. } = stored;

@@ -6,6 +6,7 @@
 //! log from such a row and assumes the worst about everything that the row does not hold.
 
 mod event;
+mod known;
 mod rules;
 mod step;
 mod view;
@@ -13,13 +14,15 @@ mod view;
 use chrono::{DateTime, Utc};
 
 pub use event::{Event, IllegalTransition, OutputsInLog};
+pub use known::{KnownEffect, Undoing};
 pub use step::{Action, Attempts, StepRecord, Undo};
-pub use view::{CompensationView, StepView};
+pub use view::{CompensationView, StepView, stuck_because};
 
 use self::step::Kind;
 use crate::saga::Status;
 use crate::saga::definition::{Definition, Effect, Outputs};
 use crate::saga::outcome::{Cause, Sent};
+use crate::saga::takeover::LeftBy;
 use crate::simulation::planted::{Planted, is_planted};
 
 /// Which way a saga runs. It turns once, and never turns forward again.
@@ -56,8 +59,10 @@ pub struct Recovered {
     pub cause: Option<String>,
     /// The status that the row shows.
     pub status: Status,
-    /// The steps as the row's timeline has them, so that people see the attempts of earlier owners too.
+    /// The steps as the row's timeline has them, so that people see what earlier owners knew.
     pub timeline: Vec<StepView>,
+    /// How the last owner left it: how much may have happened since that timeline was written.
+    pub left_by: LeftBy,
 }
 
 impl SagaLog {
@@ -79,7 +84,8 @@ impl SagaLog {
                 attempts: Attempts::default(),
                 undo_attempts: Attempts::default(),
                 may_have_happened: false,
-                seen_refused: false,
+                effect: KnownEffect::NotDone,
+                undoing: Undoing::None,
             })
             .collect();
         SagaLog {
@@ -96,7 +102,8 @@ impl SagaLog {
     }
 
     /// Rebuilds a log from what is durable. Reads whose output is there are done; every step with an effect may have
-    /// happened, since an earlier owner may have asked for it without anybody knowing.
+    /// happened, since an earlier owner may have asked for it without anybody knowing. That is what decisions rest on;
+    /// what earlier owners knew is kept beside it, for people.
     pub fn recovered(definition: &Definition, row: Recovered) -> SagaLog {
         let mut log = SagaLog::new(definition);
         log.begun = true;
@@ -107,14 +114,17 @@ impl SagaLog {
         };
         for step in &mut log.steps {
             match step.kind {
-                Kind::ReadOnly if log.outputs_in_log == OutputsInLog::Complete => step.action = Action::Done,
                 Kind::ReadOnly => {}
-                Kind::Compensable | Kind::Uncompensated => step.may_have_happened = true,
+                Kind::Compensable | Kind::Uncompensated => {
+                    step.may_have_happened = true;
+                    step.effect = KnownEffect::Unknown;
+                }
             }
-        }
-        for view in &row.timeline {
-            if let Some(step) = log.steps.iter_mut().find(|step| step.name == view.step) {
-                step.carry_over(view);
+            if let Some(view) = row.timeline.iter().find(|view| view.step == step.name) {
+                step.carry_over(view, row.direction, row.left_by);
+            }
+            if step.kind == Kind::ReadOnly && log.outputs_in_log == OutputsInLog::Complete {
+                (step.action, step.effect) = (Action::Done, KnownEffect::Done);
             }
         }
         log.outputs = row.outputs;
@@ -161,18 +171,20 @@ impl SagaLog {
                 step.attempts.finished_at = Some(at);
                 step.attempts.error = None;
                 self.outputs.merge(outputs);
+                self.learn(index, KnownEffect::Done);
             }
             Event::ActionRefused(index, failure) => {
                 let step = &mut self.steps[index];
                 step.action = Action::Refused;
                 step.attempts.finished_at = Some(at);
                 step.attempts.error = Some(failure.to_string());
+                self.learn(index, KnownEffect::Refused);
                 self.cause.get_or_insert(Cause::Refused(failure));
             }
             Event::ActionFailed(index, error, sent) => {
                 let step = &mut self.steps[index];
                 step.action = Action::BackingOff;
-                step.may_have_happened |= sent == Sent::Maybe;
+                step.failed(sent);
                 if is_planted(Planted::LastAttemptCounts) {
                     step.may_have_happened = sent == Sent::Maybe;
                 }
@@ -186,7 +198,7 @@ impl SagaLog {
             Event::ActionGivenUp(index, failure, error, sent) => {
                 let step = &mut self.steps[index];
                 step.action = Action::Unknown;
-                step.may_have_happened |= sent == Sent::Maybe;
+                step.failed(sent);
                 if is_planted(Planted::LastAttemptCounts) {
                     step.may_have_happened = sent == Sent::Maybe;
                 }
@@ -197,7 +209,7 @@ impl SagaLog {
             Event::Interrupted(cause) => {
                 for step in &mut self.steps {
                     if matches!(step.action, Action::Running | Action::BackingOff) {
-                        step.may_have_happened |= step.action == Action::Running;
+                        step.failed(if step.action == Action::Running { Sent::Maybe } else { Sent::Nothing });
                         step.action = Action::Unknown;
                         step.attempts.finished_at = Some(at);
                         step.attempts.error = Some(cause.to_string());
@@ -205,27 +217,40 @@ impl SagaLog {
                 }
                 self.cause.get_or_insert(cause);
             }
+            Event::HeardLate(index, outputs) => {
+                self.outputs.merge(outputs);
+                self.learn(index, KnownEffect::Done);
+            }
+            Event::RefusedLate(index) => self.learn(index, KnownEffect::Refused),
             Event::TurnedBack => self.direction = Direction::Compensating,
             Event::CompensationSent(index) => {
                 let step = &mut self.steps[index];
                 step.undo = Undo::Running;
+                if step.undoing == Undoing::None {
+                    step.undoing = Undoing::Asked;
+                }
                 step.undo_attempts.sent(at);
             }
-            Event::CompensationDone(index) => {
+            Event::CompensationDone(index, found, outputs) => {
                 let step = &mut self.steps[index];
                 step.undo = Undo::Done;
-                step.undo_attempts.finished_at = Some(at);
+                step.undoing = Undoing::Confirmed;
+                // What a later owner repeats was confirmed before.
+                step.undo_attempts.finished_at.get_or_insert(at);
                 step.undo_attempts.error = None;
+                self.outputs.merge(outputs);
+                self.learn_from_undo(index, found);
             }
             Event::CompensationFailed(index, error) => {
                 let step = &mut self.steps[index];
                 step.undo = Undo::BackingOff;
                 step.undo_attempts.error = Some(error);
             }
-            Event::CompensationParked(index) => {
+            Event::CompensationParked(index, error) => {
                 let step = &mut self.steps[index];
                 step.undo = Undo::BackingOff;
                 step.undo_attempts.not_sent();
+                step.undo_attempts.error = Some(error);
             }
             Event::MarkedFailed => self.marked_failed = true,
             Event::Ended(status) => self.ended = Some(status),

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use common::wire;
+
 use crate::saga::definition::Outputs;
 
 /// What came of one attempt.
@@ -13,10 +15,37 @@ use crate::saga::definition::Outputs;
 pub enum Outcome {
     /// It is done, and this is what it gave.
     Done(Outputs),
+    /// A compensation is confirmed: what it found of its action, and what its answer names of what the action gave.
+    Undone(Found, Outputs),
     /// The participant decided against it and has recorded that. Never retried.
     Refused(Failure),
     /// Anything else: it may have happened.
     Unknown(Unknown),
+}
+
+/// What a compensation found of its action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It had happened.
+    Done,
+    /// It had been refused.
+    Refused,
+    /// It had never run, and never will.
+    Nothing,
+    /// The participant does not say.
+    NotSaid,
+}
+
+impl Found {
+    /// Reads the header [`wire::SAGA_ACTION`] of an answer.
+    pub fn of_header(value: Option<&str>) -> Found {
+        match value {
+            Some(wire::ACTION_DONE) => Found::Done,
+            Some(wire::REFUSED) => Found::Refused,
+            Some(wire::ACTION_NONE) => Found::Nothing,
+            Some(_) | None => Found::NotSaid,
+        }
+    }
 }
 
 /// An attempt whose effect is not known.

@@ -56,7 +56,7 @@ pub(crate) fn record_attempt(
     let step = of_call(tracer, call);
     tracer.record(part, || {
         let (name, status) = match outcome {
-            Outcome::Done(_) => ("done", Ended::Ok),
+            Outcome::Done(_) | Outcome::Undone(..) => ("done", Ended::Ok),
             Outcome::Refused(failure) => ("refused", Ended::error(failure.to_string())),
             Outcome::Unknown(unknown) => ("unknown", Ended::error(unknown.detail.clone())),
         };
@@ -127,13 +127,7 @@ pub(crate) fn record(tracer: &Tracer, saga: &RunningSaga, log: &SagaLog, status:
     };
     for view in log.timeline() {
         let (participant, attempts) = (&*view.participant, view.attempts);
-        // A step that was undone was done, or may have been.
-        let state = match (&*view.state, &view.error) {
-            ("compensating" | "compensated", None) => "done",
-            ("compensating" | "compensated", Some(_)) => "unknown",
-            (state, _) => state,
-        };
-        let told = Told { participant, attempts, state, error: view.error.as_deref() };
+        let told = Told { participant, attempts, state: &view.action, error: view.error.as_deref() };
         record_step(Deed::Do, &view.step, (view.started_at, view.finished_at), told);
         if let Some(undoing) = &view.compensation {
             let state = if undoing.finished_at.is_some() { "compensated" } else { "compensating" };

@@ -32,7 +32,7 @@ pub(super) struct Row {
     outputs: Outputs,
     direction: Direction,
     error: Option<String>,
-    timeline: Vec<StepView>,
+    pub(super) timeline: Vec<StepView>,
     nonce: Uuid,
     key: Option<IdempotencyKey>,
     epoch: i32,

@@ -118,12 +118,13 @@ fn arrive(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy
         let judged = Judged {
             status: reply.status,
             decision: reply.decision,
+            action: reply.action,
             retry_after: Duration::ZERO,
             body: reply.body.as_bytes(),
         };
         let outcome = classify(service, &pending.call, &judged);
         let health = match outcome {
-            Outcome::Done(_) | Outcome::Refused(_) => Health::Answered,
+            Outcome::Done(_) | Outcome::Undone(..) | Outcome::Refused(_) => Health::Answered,
             Outcome::Unknown(_) => Health::Failed,
         };
         settle(sim, process, &pending, outcome, health);
@@ -201,7 +202,7 @@ fn settle_now(sim: &Arc<Sim>, process: ProcessId, pending: &Pending, outcome: Ou
 
 fn shown(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Done(_) => "done".to_owned(),
+        Outcome::Done(_) | Outcome::Undone(..) => "done".to_owned(),
         Outcome::Refused(failure) => format!("refused ({failure})"),
         Outcome::Unknown(unknown) => format!("unknown ({})", unknown.detail),
     }

@@ -77,6 +77,7 @@ fn books(sim: &Sim) -> Books {
             stock_rule: StockRule::of_definition(row.definition),
             cents: row.order.amount.cents(),
             attention: row.attention.clone(),
+            steps: row.timeline.clone(),
         });
     }
     books

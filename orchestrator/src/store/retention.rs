@@ -18,11 +18,15 @@ const CLEAR: &str = "
     update saga s
     set cleared_at = clock_timestamp(), timeline = '[]',
         outputs = coalesce(
-            (select json_object_agg(o.key, o.value)::text from json_each(s.outputs::json) o
-             where o.key = any($2)
-               and (o.key <> all($3::text[])
-                    or exists (select 1 from unnest($3::text[], $4::text[]) as only_if(key, mark)
-                               where only_if.key = o.key and strpos(s.timeline, only_if.mark) > 0))),
+            (select json_object_agg(kept.key, kept.value)::text
+             from (select o.key, o.value from json_each(s.outputs::json) o
+                   where o.key = any($2)
+                     and (o.key <> all($3::text[])
+                          or exists (select 1 from unnest($3::text[], $4::text[]) as only_if(key, mark)
+                                     where only_if.key = o.key and strpos(s.timeline, only_if.mark) > 0))
+                   union all
+                   select distinct on (added.key) added.key, '\"true\"'::text::json from unnest($5::text[], $6::text[]) as added(key, mark)
+                   where strpos(s.timeline, added.mark) > 0) kept),
             '{}')
     from old where s.id = old.id";
 
@@ -41,6 +45,8 @@ pub struct InBrief {
     pub names: Vec<&'static str>,
     /// Of some of them what the timeline must hold one of: a text that tells that the step which gave it still stands.
     pub only_if: Vec<(&'static str, String)>,
+    /// What is added where the timeline holds this text.
+    pub added: Vec<(&'static str, String)>,
 }
 
 /// Clears the details of some sagas, up to 500, that ended more than so many days ago, and returns how many.
@@ -48,9 +54,11 @@ pub struct InBrief {
 /// # Errors
 /// What the database says.
 pub async fn clear(connection: &mut Connection, days: i32, in_brief: &InBrief) -> Result<u64, Error> {
-    let (keys, marks): (Vec<&str>, Vec<&str>) =
-        in_brief.only_if.iter().map(|(key, mark)| (*key, mark.as_str())).unzip();
-    connection.execute(CLEAR, &[&days, &in_brief.names, &keys, &marks]).await
+    let columns =
+        |pairs: &'_ [(&'static str, String)]| -> (Vec<&'static str>, Vec<String>) { pairs.iter().cloned().unzip() };
+    let (keys, marks) = columns(&in_brief.only_if);
+    let (added, added_marks) = columns(&in_brief.added);
+    connection.execute(CLEAR, &[&days, &in_brief.names, &keys, &marks, &added, &added_marks]).await
 }
 
 /// Releases the idempotency keys of some sagas, up to 500, that ended longer ago than this, and returns how many.

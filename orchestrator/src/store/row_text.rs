@@ -2,12 +2,14 @@
 //!
 //! ```text
 //!   saga.timeline        [["charge","payments","done",1,1767225600000001,1767225600000002,null], …]
-//!                          step, participant, state, attempts, started, finished, error[, [undoing: attempts, …]]
+//!                          step, participant, state, attempts, started, finished, error
+//!                          [, [undoing: attempts, started, finished, error, state of the action alone]]
 //!   saga_event.changes   [["charge","payments","running",1,null,1767225600000001],["COMPLETED",true,null,1767225600000002], …]
 //!                          of a step: step, participant, state, attempts, error, at;  of the saga: status, ended, error, at
 //! ```
 //! The database takes in, copies and logs every byte of them: a purchase that completes writes 1.0 kB, and wrote 2.5 kB with
-//! the names of the members. Rows with names, of an earlier version, are read as well.
+//! the names of the members. Rows of earlier versions are read as well: with names, and without the action of a step that
+//! was undone, of which a later owner then knew less than it showed.
 
 use std::borrow::Cow;
 
@@ -26,7 +28,18 @@ pub fn of_steps(steps: &[StepView]) -> String {
 /// Reads what [`of_steps`] made. A text that is none shows as no steps: nothing is decided by it.
 pub fn to_steps(text: &str) -> Vec<StepView> {
     let steps: Vec<Stored<StepRow<'static>, StepView>> = serde_json::from_str(text).unwrap_or_default();
-    steps.into_iter().map(Stored::into_it).collect()
+    steps.into_iter().map(Stored::into_it).map(with_action).collect()
+}
+
+/// Fills in the state of the action where a row does not tell it: of a step that was not undone it is the step's, of another
+/// one it cannot be told from what an earlier version showed.
+fn with_action(step: StepView) -> StepView {
+    let action = match &*step.state {
+        _ if !step.action.is_empty() => step.action,
+        "compensating" | "compensated" => Cow::Borrowed("unknown"),
+        _ => step.state.clone(),
+    };
+    StepView { action, ..step }
 }
 
 /// Writes changes; `None` if there is none, and so no row.
@@ -89,9 +102,9 @@ struct StepRow<'a>(
     #[serde(default, skip_serializing_if = "Option::is_none")] Option<UndoRow<'a>>,
 );
 
-/// Attempts, started, finished, error.
+/// Attempts, started, finished, error, and the state of the action alone.
 #[derive(Serialize, Deserialize)]
-struct UndoRow<'a>(u32, Option<Micros>, Option<Micros>, Option<Cow<'a, str>>);
+struct UndoRow<'a>(u32, Option<Micros>, Option<Micros>, Option<Cow<'a, str>>, #[serde(default)] Cow<'a, str>);
 
 impl<'a> StepRow<'a> {
     fn of(view: &'a StepView) -> Self {
@@ -101,6 +114,7 @@ impl<'a> StepRow<'a> {
                 undo.started_at.map(Micros),
                 undo.finished_at.map(Micros),
                 undo.error.as_deref().map(Cow::Borrowed),
+                Cow::Borrowed(&*view.action),
             )
         });
         Self(
@@ -119,16 +133,21 @@ impl<'a> StepRow<'a> {
 impl From<StepRow<'static>> for StepView {
     fn from(row: StepRow<'static>) -> Self {
         let StepRow(step, participant, state, attempts, started, finished, error, undo) = row;
-        let compensation = undo.map(|UndoRow(attempts, started, finished, error)| CompensationView {
-            attempts,
-            started_at: started.map(Micros::time),
-            finished_at: finished.map(Micros::time),
-            error: error.map(Cow::into_owned),
+        let mut action = Cow::Borrowed("");
+        let compensation = undo.map(|UndoRow(attempts, started, finished, error, of_action)| {
+            action = of_action;
+            CompensationView {
+                attempts,
+                started_at: started.map(Micros::time),
+                finished_at: finished.map(Micros::time),
+                error: error.map(Cow::into_owned),
+            }
         });
         Self {
             step,
             participant,
             state,
+            action,
             attempts,
             started_at: started.map(Micros::time),
             finished_at: finished.map(Micros::time),
@@ -201,6 +220,7 @@ mod tests {
             step: "create".into(),
             participant: "purchases".into(),
             state: "pending".into(),
+            action: "pending".into(),
             attempts: 0,
             started_at: None,
             finished_at: None,
@@ -211,6 +231,7 @@ mod tests {
             step: "charge".into(),
             participant: "payments".into(),
             state: "compensated".into(),
+            action: "done".into(),
             attempts: 2,
             started_at: Some(at(1)),
             finished_at: Some(at(2)),
@@ -251,8 +272,32 @@ mod tests {
     }
 
     #[test]
+    fn of_an_undone_step_in_a_row_without_its_action_nothing_is_said_of_that() {
+        let rows = [
+            r#"[["charge","payments","compensated",2,1767225600000001,1767225600000002,null,[3,1767225600000003,null,null]]]"#,
+            r#"[{"step":"charge","participant":"payments","state":"compensated","attempts":2,"started_at":"2026-01-01T00:00:00.000001Z","finished_at":"2026-01-01T00:00:00.000002Z","error":null,"compensation":{"attempts":3,"started_at":"2026-01-01T00:00:00.000003Z","finished_at":null,"error":null}}]"#,
+        ];
+        for row in rows {
+            let [step] = &to_steps(row)[..] else { panic!("{row}") };
+            assert_eq!((&*step.state, &*step.action, step.attempts), ("compensated", "unknown", 2), "{row}");
+            assert_eq!(step.compensation.as_ref().unwrap().attempts, 3, "{row}");
+        }
+        let [step] =
+            &to_steps(r#"[["create","purchases","refused",1,1767225600000001,1767225600000002,"409: no"]]"#)[..]
+        else {
+            panic!("it is one step")
+        };
+        assert_eq!((&*step.state, &*step.action), ("refused", "refused"));
+    }
+
+    #[test]
     fn texts_are_spelled_as_other_programs_may_rely_on() {
         assert_eq!(of_steps(&steps()[1..]), r#"[["create","purchases","pending",0,null,null,null]]"#);
+        let undone = StepView { error: None, ..steps().remove(0) };
+        assert_eq!(
+            of_steps(&[undone]),
+            r#"[["charge","payments","compensated",2,1767225600000001,1767225600000002,null,[3,1767225600000003,null,"\u0000","done"]]]"#
+        );
         assert_eq!(of_changes(&changes()[1..]).unwrap(), r#"[["COMPENSATED",true,"409: no",1767225600000002]]"#);
     }
 

@@ -90,7 +90,7 @@ function waitsFor(saga, inspection) {
   const waiting = inspection?.memory?.waiting_for;
   if (waiting?.parked_until_up) return t("waitsParked", { participant: t(waiting.parked_until_up), step: waiting.step });
   if (waiting?.saga_log) return t("waitsLog", { write: waiting.saga_log });
-  const undone = saga.steps.findLast(({ compensation }) => compensation && !compensation.finished_at);
+  const undone = saga.steps.findLast(({ compensation }) => compensation?.error || (compensation?.started_at && !compensation.finished_at));
   if (undone) return t("waitsUndo", { participant: t(undone.participant), step: undone.step, n: undone.compensation.attempts });
   const active = saga.steps.find(({ state }) => state === "running" || state === "backing_off");
   if (active?.state === "backing_off") return t("waitsRetry", { participant: t(active.participant), step: active.step });
@@ -133,10 +133,22 @@ function Actions({ saga, isInAttention, reload }) {
     ${isResolving && html`<${Resolve} id=${id} onClose=${() => { setIsResolving(false); reload(); }} />`}</div>`;
 }
 
+function Callout({ status, id, title, reason }) {
+  return html`<div class="callout callout-${status}" data-testid=${id}><${Icon} name=${status} size="20" /><div><h2>${t(title)}</h2><p>${explained(reason)}</p><code>${reason}</code></div></div>`;
+}
+
+/** Why it turned back, and, another thing, why what it did is not undone yet. */
 function Why({ saga }) {
-  if (!saga.error_message) return null;
-  const title = { COMPENSATED: "whyCompensated", FAILED: "whyFailed" }[saga.status] ?? "whyTurned";
-  return html`<div class="callout callout-${saga.status}" data-testid="why"><${Icon} name=${saga.status} size="20" /><div><h2>${t(title)}</h2><p>${explained(saga.error_message)}</p><code>${saga.error_message}</code></div></div>`;
+  const { turned_back_because: turned, stuck_because: stuck } = saga;
+  return html`${turned && html`<${Callout} status=${saga.status === "FAILED" ? "COMPENSATING" : saga.status} id="why" title="whyTurned" reason=${turned} />`}
+    ${stuck && html`<${Callout} status="FAILED" id="stuck" title="whyStuck" reason=${stuck} />`}`;
+}
+
+function Takeovers({ saga }) {
+  if (saga.takeovers.length === 0) return null;
+  const unowned = (ms) => (ms === null ? "" : t("takenOverUnowned", { time: span(ms) }));
+  return html`<section class="card takeovers" data-testid="takeovers"><header><h2>${t("takenOver")}</h2></header><ol>${saga.takeovers.map(({ node, epoch, at, unowned_ms }) => html`
+    <li key=${epoch}><time>${moment(at)}</time> <code>${node}</code> · ${t("takenOverEpoch", { n: epoch })} ${unowned(unowned_ms)}</li>`)}</ol></section>`;
 }
 
 function Activity({ changes }) {
@@ -158,6 +170,7 @@ function Whole({ saga, activity, reload }) {
     <${Why} saga=${saga} />
     ${!hasEnded(saga) && html`<div class="callout callout-PENDING" data-testid="waits"><${Icon} name="PENDING" size="20" /><div><h2>${t("waits")}</h2><p>${waitsFor(saga, inspection)}</p></div></div>`}
     <${Timeline} saga=${saga} />
+    <${Takeovers} saga=${saga} />
     <div class="card"><${Facts} saga=${saga} /></div>
     <div class=${hasActivity ? "columns" : ""}>${hasActivity && html`<${Activity} changes=${activity} />`}<${Compared} id=${saga.transaction_id} /></div></article>`;
 }

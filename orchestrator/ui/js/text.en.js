@@ -45,7 +45,8 @@ export default {
   compensating: "being undone", compensated: "undone",
 
   back: "Back to the overview", copy: "Copy", copied: "Copied", trace: "Trace", created: "Accepted", id: "Id",
-  payment: "Payment", purchase: "Purchase", whyCompensated: "Why it was compensated", whyTurned: "Why it turned back", whyFailed: "Why it failed",
+  payment: "Payment", purchase: "Purchase", whyTurned: "Why it turned back", whyStuck: "Why it is stuck",
+  takenOver: "Owners that took it over", takenOverEpoch: "epoch {n}", takenOverUnowned: "· {time} without an owner",
   waits: "What it waits for", waitsFor: "{participant} to answer ({step}), attempt {n}", waitsUndo: "{participant} to confirm the undoing of {step}, attempt {n}",
   waitsRetry: "the next attempt at {participant} ({step}) after a failure", waitsParked: "{participant} to be up again; its circuit breaker is open ({step})",
   waitsLog: "the saga log to write \"{write}\"", waitsNothing: "nothing: it is being handled right now", waitsAttention: "its next attempt at undoing",

@@ -45,7 +45,8 @@ export default {
   compensating: "deshaciéndose", compensated: "deshecho",
 
   back: "Volver al resumen", copy: "Copiar", copied: "Copiado", trace: "Traza", created: "Aceptada", id: "Id",
-  payment: "Pago", purchase: "Compra", whyCompensated: "Por qué se compensó", whyTurned: "Por qué retrocedió", whyFailed: "Por qué falló",
+  payment: "Pago", purchase: "Compra", whyTurned: "Por qué retrocedió", whyStuck: "Por qué no avanza",
+  takenOver: "Dueños que la asumieron", takenOverEpoch: "época {n}", takenOverUnowned: "· {time} sin dueño",
   waits: "Qué espera", waitsFor: "que {participant} responda ({step}), intento {n}", waitsUndo: "que {participant} confirme deshacer {step}, intento {n}",
   waitsRetry: "el próximo intento en {participant} ({step}) tras un fallo", waitsParked: "que {participant} vuelva; su cortacircuitos está abierto ({step})",
   waitsLog: "que el registro de sagas escriba «{write}»", waitsNothing: "nada: se está tratando ahora mismo", waitsAttention: "su próximo intento de deshacer",

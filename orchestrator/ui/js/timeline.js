@@ -45,9 +45,9 @@ function StepState({ step, saga }) {
   return html`<span class="step-state mark-${step.state}" data-state=${step.state}><${Icon} name=${step.state} size="13" />${stateName(step, saga)}</span>`;
 }
 
-/** How the action itself went, which a step that was undone does not say any more. */
+/** How the action itself went. Rows of an earlier version do not tell it of a step that was undone. */
 function actionState(step) {
-  if (!step.compensation && step.state !== "compensated") return step.state;
+  if (step.action !== "unknown" || step.state !== "compensated") return step.action;
   if (!step.error) return "done";
   return step.finished_at ? "refused" : "unknown";
 }

@@ -23,6 +23,29 @@ pub(super) async fn buy_in_vain(stack: &Stack) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_a_purchase_says_why_it_turned_back_why_it_is_stuck_and_who_took_it_over() {
+    let options = impatient().set("orchestrator.node_id", "the-node");
+    with_dashboard(options, Screen::Desktop, "", async |stack, browser| {
+        let id = buy_in_vain(stack).await;
+        stack.restart(ORCHESTRATOR).await;
+        let retry = async || stack.post(ORCHESTRATOR, &format!("/saga/{id}/retry"), "{}").await.expect(202);
+        retry().await;
+        wait_until("the next process has tried it", PATIENCE, async || {
+            let status = status(stack, &id).await;
+            (status["takeovers"][0]["epoch"] == 2 && status["status"] == "FAILED").then_some(())
+        })
+        .await;
+        browser.open(&dashboard(stack, &format!("saga/{id}"))).await;
+        browser.see_text("[data-testid=why]", "Purchases refused").await;
+        browser.see_text("[data-testid=stuck]", "charge is not undone: payments answered 503").await;
+        browser.see_text("[data-testid=takeovers]", "the-node").await;
+        browser.see("[data-step=decrease] [data-state=done]").await;
+        browser.see("[data-step=create] [data-state=refused]").await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_item_of_the_attention_queue_is_retried_and_another_is_settled() {
     with_dashboard(impatient(), Screen::Desktop, "attention", async |stack, browser| {
         browser.see_text("main", "Nothing needs you").await;

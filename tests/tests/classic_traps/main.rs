@@ -1,6 +1,7 @@
 //! The ways in which sagas are known to go wrong, one test each: what others get wrong, and what must never happen here.
 
 mod crashes;
+mod histories;
 mod interruptions;
 mod lost_replies;
 mod refunds;

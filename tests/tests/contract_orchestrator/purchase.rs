@@ -13,7 +13,7 @@ use super::{buy, status};
 /// A step that was done at once.
 fn step_done(name: &str, participant: &str) -> Value {
     json!({
-        "step": name, "participant": participant, "state": "done", "attempts": 1,
+        "step": name, "participant": participant, "state": "done", "action": "done", "attempts": 1,
         "started_at": "<time>", "finished_at": "<time>", "error": null,
     })
 }
@@ -44,6 +44,7 @@ async fn a_purchase_that_goes_through_is_completed_with_all_its_ids() {
             "payment_id": body["details"]["payment_id"], "inventory_updated": true,
             "purchase_registered": true, "amount": 99.9, "created_at": "<time>", "completed_at": "<time>",
             "error_message": null, "purchase_id": "<id>",
+            "turned_back_because": null, "stuck_because": null, "takeovers": [],
             "steps": [
                 step_done("choose", "catalog"), step_done("charge", "payments"),
                 step_done("decrease", "inventory"), step_done("create", "purchases"),

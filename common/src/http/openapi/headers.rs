@@ -27,6 +27,8 @@ pub enum Header {
     PreferenceApplied,
     /// Of a 503: when to ask again.
     RetryAfter,
+    /// Of the answer of a compensation: what it found of its action.
+    SagaAction,
     /// Of a 409: that it is a recorded decision.
     SagaDecision,
     /// Of a 401: how to send a token.
@@ -45,6 +47,7 @@ impl Header {
             Header::Prefer => "Prefer",
             Header::PreferenceApplied => "Preference-Applied",
             Header::RetryAfter => "Retry-After",
+            Header::SagaAction => "Saga-Action",
             Header::SagaDecision => "Saga-Decision",
             Header::WwwAuthenticate => "WWW-Authenticate",
         }
@@ -62,6 +65,9 @@ impl Header {
             }
             Header::PreferenceApplied => "There where the preference was honoured.",
             Header::RetryAfter => "Seconds after which it is worth asking again.",
+            Header::SagaAction => {
+                "What was found of the action: `done` and undone now, `refused`, or `none`: it never ran and never will."
+            }
             Header::SagaDecision => {
                 "There where the refusal is a recorded decision, which every repetition gets again."
             }
@@ -75,6 +81,9 @@ impl Header {
             Header::IdempotentReplayed => schema::one_of(["true"]),
             Header::PreferenceApplied => schema::one_of(["respond-async"]),
             Header::RetryAfter => schema::whole_number(0..=i64::MAX),
+            Header::SagaAction => {
+                schema::one_of([crate::wire::ACTION_DONE, crate::wire::REFUSED, crate::wire::ACTION_NONE])
+            }
             Header::SagaDecision => schema::one_of([crate::wire::REFUSED]),
             Header::WwwAuthenticate => schema::one_of(["Bearer"]),
             Header::Allow | Header::LastEventId | Header::Location | Header::Prefer => schema::string(),

@@ -4,7 +4,7 @@ use super::*;
 use crate::checkout::{StockRule, definition};
 use crate::saga::definition::Outputs;
 use crate::saga::log::{Event, OutputsInLog};
-use crate::saga::outcome::{Cause, Failure, Sent};
+use crate::saga::outcome::{Cause, Failure, Found, Sent};
 
 struct Saga {
     log: SagaLog,
@@ -71,7 +71,7 @@ fn every_change_of_a_step_is_told_also_where_its_name_stays() {
         Event::CompensationSent(1),
         Event::CompensationFailed(1, "503".to_owned()),
         Event::CompensationSent(1),
-        Event::CompensationDone(1),
+        Event::CompensationDone(1, Found::Done, Outputs::default()),
     ] {
         saga.apply(event);
     }

@@ -8,9 +8,9 @@ use tracing::{debug, error, warn};
 
 use super::writes::write;
 use super::{Attempt, SagaMsg, SagaState, advance, apply, interrupt_if_due};
-use crate::saga::definition::{Context, Effect, Operation};
-use crate::saga::log::{Action, Direction, Event, Undo};
-use crate::saga::outcome::{Failure, Outcome, Retry, Sent, Unknown};
+use crate::saga::definition::{Context, Effect, Operation, Outputs};
+use crate::saga::log::{Action, Direction, Event, KnownEffect, Undo};
+use crate::saga::outcome::{Failure, Found, Outcome, Retry, Sent, Unknown};
 use crate::saga::plan::{self, AfterFailure};
 use crate::saga::running::WaitingFor;
 use crate::simulation::planted::{Planted, is_planted};
@@ -42,7 +42,7 @@ pub(super) fn compensate(me: &ActorRef<SagaMsg>, state: &mut SagaState, step: us
     };
     apply(state, Event::CompensationSent(step))?;
     if is_planted(Planted::RefundOnlyIfKnown) && state.saga.progress().log.step(step).action != Action::Done {
-        apply(state, Event::CompensationDone(step))?;
+        apply(state, Event::CompensationDone(step, Found::NotSaid, Outputs::default()))?;
         return advance(me, state);
     }
     let number = state.saga.progress().log.step(step).undo_attempts.count;
@@ -101,7 +101,7 @@ pub(super) fn call_finished(
     let row = state.saga.definition.steps[attempt.step];
     if state.awaited != Some(attempt) {
         debug!(saga.id = %state.saga.id, step = row.name, attempt = attempt.number, "late reply noted");
-        return Ok(());
+        return note_late(state, attempt, outcome);
     }
     state.awaited = None;
     state.saga.progress().waiting_for = WaitingFor::Nothing;
@@ -123,15 +123,18 @@ pub(super) fn call_finished(
             apply(state, Event::ActionRefused(attempt.step, failure))
         }
         (Direction::Forward, Outcome::Unknown(unknown)) => action_unknown(me, state, attempt, unknown),
-        (Direction::Compensating, Outcome::Done(_)) => {
+        (Direction::Compensating, Outcome::Undone(found, outputs)) => {
             state.tries = 0;
-            apply(state, Event::CompensationDone(attempt.step))
+            apply(state, Event::CompensationDone(attempt.step, found, outputs))
+        }
+        (Direction::Forward, Outcome::Undone(..)) | (Direction::Compensating, Outcome::Done(_)) => {
+            Err("an answer to another question".into())
         }
         (Direction::Compensating, Outcome::Refused(failure)) => {
             compensation_failed(me, state, attempt, failure.to_string(), Duration::ZERO)
         }
         (Direction::Compensating, Outcome::Unknown(_)) if is_planted(Planted::CompensatedUnconfirmed) => {
-            apply(state, Event::CompensationDone(attempt.step))
+            apply(state, Event::CompensationDone(attempt.step, Found::NotSaid, Outputs::default()))
         }
         (Direction::Compensating, Outcome::Unknown(unknown)) => {
             let at_least = match unknown.retry {
@@ -142,6 +145,21 @@ pub(super) fn call_finished(
             compensation_failed(me, state, attempt, unknown.detail, at_least)
         }
     }
+}
+
+/// Keeps for people what became of an action whose answer was no longer awaited, if the log can still take it.
+fn note_late(state: &SagaState, attempt: Attempt, outcome: Option<Outcome>) -> Result<(), ActorProcessingErr> {
+    let event = match outcome {
+        Some(Outcome::Done(outputs)) => Event::HeardLate(attempt.step, outputs),
+        Some(Outcome::Refused(_)) => Event::RefusedLate(attempt.step),
+        Some(Outcome::Undone(..) | Outcome::Unknown(_)) | None => return Ok(()),
+    };
+    let is_open = {
+        let log = &state.saga.progress().log;
+        let step = log.step(attempt.step);
+        log.ended().is_none() && step.action == Action::Unknown && step.effect() == KnownEffect::Unknown
+    };
+    if attempt.direction == Direction::Forward && is_open { apply(state, event) } else { Ok(()) }
 }
 
 fn action_unknown(
@@ -207,7 +225,7 @@ fn compensation_parked(
     detail: String,
     wait: Duration,
 ) -> Result<(), ActorProcessingErr> {
-    apply(state, Event::CompensationParked(attempt.step))?;
+    apply(state, Event::CompensationParked(attempt.step, detail.clone()))?;
     if needs_a_person(state) {
         let step = state.saga.definition.steps[attempt.step].name;
         mark_failed(me, state, step, &detail, wait);

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::saga::Status;
 use crate::saga::definition::Outputs;
-use crate::saga::outcome::{Cause, Failure, Sent};
+use crate::saga::outcome::{Cause, Failure, Found, Sent};
 
 /// Something that happened to a saga.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,16 +32,20 @@ pub enum Event {
     ActionGivenUp(usize, Failure, String, Sent),
     /// The deadline passed or a client cancelled.
     Interrupted(Cause),
+    /// A call that was given up was answered after all: its step had been done. For people; it steers nothing.
+    HeardLate(usize, Outputs),
+    /// A call that was given up was answered after all: its step had been refused. For people; it steers nothing.
+    RefusedLate(usize),
     /// The turn is durable.
     TurnedBack,
     /// A call that undoes this step left.
     CompensationSent(usize),
-    /// Undoing is confirmed.
-    CompensationDone(usize),
+    /// Undoing is confirmed, with what it found of the action, and what its answer names of what the action gave.
+    CompensationDone(usize, Found, Outputs),
     /// Undoing is not confirmed; another attempt follows.
     CompensationFailed(usize, String),
     /// The call that undoes this step was not sent, since the participant is known to be down; one follows.
-    CompensationParked(usize),
+    CompensationParked(usize, String),
     /// The row says FAILED: undoing takes too long. It goes on.
     MarkedFailed,
     /// The end is durable.

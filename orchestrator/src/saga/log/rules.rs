@@ -33,12 +33,17 @@ impl SagaLog {
                 self.direction == Direction::Forward && (*cause == Cause::Cancelled || !self.all_actions_done()),
                 "every action is done, or it turned back already",
             ),
+            Event::HeardLate(index, _) | Event::RefusedLate(index) => {
+                check(action_is(index, Action::Unknown), "no call for it was given up")
+            }
             Event::TurnedBack => check(
                 self.begun && self.cause.is_some() && self.direction == Direction::Forward,
                 "it has no cause, is not in the log, or turned back already",
             ),
             Event::CompensationSent(index) => self.forbids_compensation(*index),
-            Event::CompensationDone(index) | Event::CompensationFailed(index, _) | Event::CompensationParked(index) => {
+            Event::CompensationDone(index, ..)
+            | Event::CompensationFailed(index, _)
+            | Event::CompensationParked(index, _) => {
                 check(undo_is(index, Undo::Running), "no call that undoes it is in flight")
             }
             Event::MarkedFailed => check(self.direction == Direction::Compensating, "only undoing can fail"),

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use super::view::StepView;
+use super::known::{KnownEffect, Undoing};
+use crate::saga::outcome::Sent;
 
 /// How far a step's action is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub(super) enum Kind {
 /// The attempts at an action or at its undoing, for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempts {
-    /// How many were sent by this owner.
+    /// How many were sent, by all owners as far as the log tells.
     pub count: u32,
     /// When the first was sent.
     pub started_at: Option<DateTime<Utc>>,
@@ -64,10 +65,17 @@ impl Attempts {
     pub(super) fn not_sent(&mut self) {
         self.count -= 1;
     }
-}
 
-/// How the state of a refused step is called.
-const REFUSED: &str = "refused";
+    pub(super) fn carry_over(
+        &mut self,
+        count: u32,
+        started_at: Option<DateTime<Utc>>,
+        finished_at: Option<DateTime<Utc>>,
+        error: &Option<String>,
+    ) {
+        *self = Attempts { count, started_at, finished_at, error: error.clone() };
+    }
+}
 
 /// One step of one saga.
 #[derive(Clone, Debug)]
@@ -83,31 +91,15 @@ pub struct StepRecord {
     pub attempts: Attempts,
     /// The attempts at undoing it.
     pub undo_attempts: Attempts,
+    /// What decisions assume: an owner that did not see all of the saga assumes the worst.
     pub(super) may_have_happened: bool,
-    /// Whether an earlier owner had heard its refusal: for people, who would else see a refused step as one to come.
-    pub(super) seen_refused: bool,
+    /// What is known of its action, by all owners together.
+    pub(super) effect: KnownEffect,
+    /// What is known of its undoing, by all owners together.
+    pub(super) undoing: Undoing,
 }
 
 impl StepRecord {
-    /// Takes over what people saw under an earlier owner; nothing is decided by it.
-    pub(super) fn carry_over(&mut self, view: &StepView) {
-        self.seen_refused = view.state == REFUSED;
-        self.attempts = Attempts {
-            count: view.attempts,
-            started_at: view.started_at,
-            finished_at: view.finished_at,
-            error: view.error.clone(),
-        };
-        if let Some(undo) = &view.compensation {
-            self.undo_attempts = Attempts {
-                count: undo.attempts,
-                started_at: undo.started_at,
-                finished_at: None,
-                error: undo.error.clone(),
-            };
-        }
-    }
-
     /// Returns its name.
     pub fn name(&self) -> &'static str {
         self.name
@@ -118,18 +110,48 @@ impl StepRecord {
         self.participant
     }
 
-    /// Returns its state as people see it: see [`StepView::state`].
+    /// Returns what is known of its action.
+    pub fn effect(&self) -> KnownEffect {
+        self.effect
+    }
+
+    /// Returns the state of its action alone: see [`StepView::action`](super::StepView::action).
+    pub fn action_state(&self) -> &'static str {
+        match (self.effect, self.action) {
+            (KnownEffect::Done, _) => "done",
+            (KnownEffect::Refused, _) => "refused",
+            (_, Action::Running) => "running",
+            (_, Action::BackingOff) => "backing_off",
+            (KnownEffect::Unknown, _) => "unknown",
+            (KnownEffect::NotDone, _) => "pending",
+        }
+    }
+
+    /// Returns its state as people see it: see [`StepView::state`](super::StepView::state).
     pub fn state(&self) -> &'static str {
-        match (self.undo, self.action) {
-            (Undo::Done, _) => "compensated",
-            (Undo::Running | Undo::BackingOff, _) => "compensating",
-            (Undo::None, Action::Pending) if self.seen_refused => REFUSED,
-            (Undo::None, Action::Pending) => "pending",
-            (Undo::None, Action::Running) => "running",
-            (Undo::None, Action::BackingOff) => "backing_off",
-            (Undo::None, Action::Done) => "done",
-            (Undo::None, Action::Refused) => REFUSED,
-            (Undo::None, Action::Unknown) => "unknown",
+        match (self.undoing, self.effect) {
+            (Undoing::Asked, KnownEffect::Done | KnownEffect::Unknown) => "compensating",
+            (Undoing::Confirmed, KnownEffect::Done) => "compensated",
+            // Nothing happened that could be undone, or it is not known whether something did.
+            (Undoing::None | Undoing::Asked | Undoing::Confirmed, _) => self.action_state(),
+        }
+    }
+
+    /// Returns the attempts in the direction that its state names.
+    pub fn shown_attempts(&self) -> &Attempts {
+        match self.state() {
+            "compensating" | "compensated" => &self.undo_attempts,
+            _ => &self.attempts,
+        }
+    }
+
+    /// An attempt at its action failed.
+    pub(super) fn failed(&mut self, sent: Sent) {
+        if sent == Sent::Maybe {
+            self.may_have_happened = true;
+            if self.effect == KnownEffect::NotDone {
+                self.effect = KnownEffect::Unknown;
+            }
         }
     }
 

@@ -1,8 +1,10 @@
 //! Every legal way through a saga, and what the log refuses at each point of it.
 
+mod history;
+
 use super::*;
 use crate::checkout::{StockRule, definition};
-use crate::saga::outcome::Failure;
+use crate::saga::outcome::{Failure, Found};
 use crate::saga::plan::{self, Decision};
 
 const CHOOSE: usize = 0;
@@ -76,7 +78,7 @@ fn a_refusal_turns_back_and_undoes_in_reverse_what_happened_or_may_have() {
         assert_eq!(plan::next(&log), Decision::Compensate(step));
         log.apply(Event::CompensationSent(step), at()).unwrap();
         assert_eq!(plan::next(&log), Decision::Wait);
-        log.apply(Event::CompensationDone(step), at()).unwrap();
+        log.apply(Event::CompensationDone(step, Found::Done, Outputs::default()), at()).unwrap();
     }
     assert_eq!(plan::next(&log), Decision::End(Status::Compensated));
 }
@@ -128,6 +130,7 @@ fn a_later_owner_asks_again_forward_and_undoes_everything_backward() {
         cause: cause.map(str::to_owned),
         status: Status::Pending,
         timeline: Vec::new(),
+        left_by: LeftBy::Loss,
     };
     let definition = definition(StockRule::Keep).unwrap();
     let forward = SagaLog::recovered(&definition, row(Direction::Forward, None));
@@ -147,10 +150,11 @@ fn a_later_owner_still_shows_which_step_was_refused() {
         cause: Some("409: no".to_owned()),
         status: Status::Compensating,
         timeline: after(&events).timeline(),
+        left_by: LeftBy::Loss,
     };
     let log = SagaLog::recovered(&definition(StockRule::Keep).unwrap(), row);
     let states: Vec<_> = log.timeline().into_iter().map(|step| step.state).collect();
-    assert_eq!(states, ["done", "pending", "refused", "pending"]);
+    assert_eq!(states, ["done", "compensating", "refused", "pending"]);
 }
 
 #[test]

@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::step::{StepRecord, Undo};
+use super::known::Undoing;
+use super::step::StepRecord;
 
 /// One step as the status endpoint shows it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema, PartialEq, Eq)]
@@ -18,14 +19,24 @@ pub struct StepView {
     /// Who does it.
     #[schema(value_type = String)]
     pub participant: Cow<'static, str>,
-    /// `pending`, `running`, `backing_off`, `done`, `refused`, `unknown`, `compensating` or `compensated`.
+    /// `pending` (it did not happen), `running`, `backing_off`, `done`, `refused`, `unknown` (it may have happened),
+    /// `compensating` (it was done, or may have been, and is being undone) or `compensated` (it was done and is undone).
     #[schema(
         value_type = String,
         pattern = "^(pending|running|backing_off|done|refused|unknown|compensating|compensated)$",
         example = "done"
     )]
     pub state: Cow<'static, str>,
-    /// How often its action was asked for.
+    /// The state of its action alone: `state` without what became of its undoing. With a `compensation` and an action that
+    /// is `pending` or `refused` the undoing is a precaution: there was nothing to undo.
+    #[schema(
+        value_type = String,
+        pattern = "^(pending|running|backing_off|done|refused|unknown)$",
+        example = "done"
+    )]
+    #[serde(default)]
+    pub action: Cow<'static, str>,
+    /// How often its action was asked for, as far as it is known.
     pub attempts: u32,
     /// When it was first asked for.
     #[serde(with = "common::wire::rfc3339::option")]
@@ -65,7 +76,7 @@ pub struct CompensationView {
 
 impl StepView {
     pub(super) fn of(step: &StepRecord) -> StepView {
-        let compensation = (step.undo != Undo::None).then(|| CompensationView {
+        let compensation = (step.undoing != Undoing::None).then(|| CompensationView {
             attempts: step.undo_attempts.count,
             started_at: step.undo_attempts.started_at,
             finished_at: step.undo_attempts.finished_at,
@@ -75,6 +86,7 @@ impl StepView {
             step: step.name.into(),
             participant: step.participant.into(),
             state: step.state().into(),
+            action: step.action_state().into(),
             attempts: step.attempts.count,
             started_at: step.attempts.started_at,
             finished_at: step.attempts.finished_at,
@@ -82,4 +94,12 @@ impl StepView {
             compensation,
         }
     }
+}
+
+/// Says why undoing is not confirmed, as far as the steps tell: what went wrong with the last one that is to be undone.
+pub fn stuck_because(steps: &[StepView]) -> Option<String> {
+    steps.iter().rev().find_map(|step| {
+        let error = step.compensation.as_ref()?.error.as_ref()?;
+        Some(format!("{} is not undone: {error}", step.step))
+    })
 }

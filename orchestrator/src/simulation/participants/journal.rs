@@ -47,6 +47,8 @@ pub struct Reply {
     pub status: u16,
     /// The value of `Saga-Decision`, if it has one.
     pub decision: Option<&'static str>,
+    /// The value of `Saga-Action`, of a compensation: what it found of its action.
+    pub action: Option<&'static str>,
     /// Whether it was given before.
     pub replayed: bool,
     /// The body.
@@ -56,7 +58,7 @@ pub struct Reply {
 impl Reply {
     /// Makes an answer that no journal knows of.
     pub fn plain(status: u16, body: impl Into<String>) -> Reply {
-        Reply { status, decision: None, replayed: false, body: body.into() }
+        Reply { status, decision: None, action: None, replayed: false, body: body.into() }
     }
 }
 
@@ -119,7 +121,7 @@ impl Journal {
         if (undone.is_some() && undone_is_refused) || action.is_some_and(|action| action.contents.is_none()) {
             self.tombstones_hit += 1;
             let body = too_late(undone.map(|row| row.body.as_str()));
-            return Reply { status: 409, decision: Some(wire::REFUSED), replayed: false, body };
+            return Reply { status: 409, decision: Some(wire::REFUSED), action: None, replayed: false, body };
         }
         if let Some(action) = action
             && !(is_planted(Planted::TossAgain) && action.status == 409)
@@ -130,12 +132,13 @@ impl Journal {
             }
             self.replays += 1;
             let decision = (action.status == 409).then_some(wire::REFUSED);
-            return Reply { status: action.status, decision, replayed: true, body: action.body.clone() };
+            return Reply { status: action.status, decision, action: None, replayed: true, body: action.body.clone() };
         }
         let Decided { status, body } = decide(ask.coin);
         let row = Row { status, body: body.clone(), contents: Some(contents), origin: ask.origin, at: ask.at };
         page.actions.push(row);
-        Reply { status, decision: (status == 409).then_some(wire::REFUSED), replayed: false, body }
+        let decision = (status == 409).then_some(wire::REFUSED);
+        Reply { status, decision, action: None, replayed: false, body }
     }
 
     /// Undoes once, or sees to it that the action never happens; answers the same ever after.
@@ -147,15 +150,21 @@ impl Journal {
         undo: impl FnOnce(Seen) -> String,
     ) -> Reply {
         let page = self.pages.entry(transaction.to_owned()).or_default();
-        if let Some(done) = page.compensations.first() {
-            self.replays += 1;
-            return Reply { status: done.status, decision: None, replayed: true, body: done.body.clone() };
-        }
         let seen = match page.actions.last() {
             None => Seen::Never,
+            Some(action) if action.contents.is_none() => Seen::Never,
             Some(action) if action.status == 200 => Seen::Done,
             Some(_) => Seen::Refused,
         };
+        let action = Some(match seen {
+            Seen::Done => wire::ACTION_DONE,
+            Seen::Refused => wire::REFUSED,
+            Seen::Never => wire::ACTION_NONE,
+        });
+        if let Some(done) = page.compensations.first() {
+            self.replays += 1;
+            return Reply { status: done.status, decision: None, action, replayed: true, body: done.body.clone() };
+        }
         let body = undo(seen);
         if seen == Seen::Never {
             if is_planted(Planted::SkipTombstone) {
@@ -167,7 +176,7 @@ impl Journal {
         }
         let row = Row { status: 200, body: body.clone(), contents: None, origin: ask.origin, at: ask.at };
         page.compensations.push(row);
-        Reply::plain(200, body)
+        Reply { action, ..Reply::plain(200, body) }
     }
 
     /// Adds its rows to the books.
