@@ -30,6 +30,7 @@ use crate::saga::coordinator::CoordinatorMsg;
 use crate::saga::lease::LeaseState;
 use crate::saga::recovery::RecoveryMsg;
 use crate::saga::running::Running;
+use crate::store::reader::UnreadableRow;
 use crate::store::writer::SagaLogWriter;
 use crate::ui;
 use crate::world::World;
@@ -105,4 +106,9 @@ fn saga_id(request: &Request) -> Result<SagaId, ApiError> {
 pub(crate) fn unreadable(error: common::group_commit::ReadError) -> ApiError {
     tracing::warn!(%error, "the saga log could not be read");
     ApiError::unavailable("the saga log cannot be read now; try again", 1)
+}
+
+/// Answers for a saga whose row cannot be read.
+pub(crate) fn unreadable_row(row: UnreadableRow) -> ApiError {
+    ApiError::internal(row.to_string()).with_transaction_id(row.id)
 }

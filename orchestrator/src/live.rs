@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::participant_client::{Calling, ClientMsg};
 use crate::saga::SagaId;
 use crate::saga::outcome::Outcome;
-use crate::saga::recovery::{Claimer, Found, Question};
+use crate::saga::recovery::{self, Claimer, Claims, Found, Question};
 use crate::store::record::{LogItem, LogWrite, WriteReport};
 use crate::store::writer::SagaLogWriter;
 use crate::world::{Answer, Call, World};
@@ -50,8 +50,9 @@ impl World for LiveWorld {
     fn look(&self, question: Question, answer: Answer<Result<Found, String>>) {
         let (saga_log, claimer) = (self.saga_log.clone(), self.claimer.clone());
         tokio::spawn(async move {
-            let look =
-                saga_log.read(move |connection| Box::pin(async move { claimer.look(connection, question).await }));
+            let look = saga_log.read(move |connection| {
+                Box::pin(async move { recovery::look(&mut Claims { claimer: &claimer, connection }, question).await })
+            });
             answer.give(look.await.map_err(|error| error.to_string()));
         });
     }

@@ -18,6 +18,7 @@ const RECOVERED: &str = "sagas_recovered_total";
 const ENDED: &str = "sagas_ended_total";
 const SECONDS: &str = "saga_seconds";
 const RUNNING: &str = "sagas_running";
+const WITHOUT_ACTOR: &str = "sagas_without_actor";
 const ATTENTION: &str = "sagas_attention";
 const LEASE: &str = "node_lease_valid";
 const CALL_SECONDS: &str = "saga_call_seconds";
@@ -25,12 +26,17 @@ const BREAKER: &str = "participant_breaker_state";
 const IN_FLIGHT: &str = "participant_calls_in_flight";
 const WAITING: &str = "participant_calls_waiting";
 
-const METRICS: [Metric; 13] = [
+const METRICS: [Metric; 14] = [
     (MetricKind::Counter, STARTED, "Sagas that this node started."),
     (MetricKind::Counter, RECOVERED, "Sagas that this node took over, from another node or from itself."),
     (MetricKind::Counter, ENDED, "Sagas that ended on this node, by status."),
     (MetricKind::Histogram, SECONDS, "Age of a saga at its end, by status."),
     (MetricKind::Gauge, RUNNING, "Sagas that run on this node."),
+    (
+        MetricKind::Gauge,
+        WITHOUT_ACTOR,
+        "Unfinished sagas that this node could run and that have no actor, as its last search found them.",
+    ),
     (MetricKind::Gauge, ATTENTION, "Sagas of all nodes that stand in the attention list: a person must look."),
     (MetricKind::Gauge, LEASE, "1 while this node holds its lease, else 0: it starts no sagas then."),
     (MetricKind::Gauge, "sagas_stalled", "Sagas of this node that made no progress for orchestrator.stalled_after_ms."),
@@ -48,13 +54,15 @@ const METRICS: [Metric; 13] = [
 /// Sets up what is measured of a node as a whole; read at each scrape, as long as the node lives.
 pub(crate) fn measure_node(lease: &Arc<LeaseState>, running: &Arc<Running>) {
     telemetry::describe(&METRICS);
-    let (valid, sagas) = (gauge!(LEASE), gauge!(RUNNING));
+    let (valid, sagas, without_actor) = (gauge!(LEASE), gauge!(RUNNING), gauge!(WITHOUT_ACTOR));
     // Shown from the start, also where nobody has listened yet.
     gauge!("event_listeners").set(0.0);
     let (lease, running): (Weak<LeaseState>, Weak<Running>) = (Arc::downgrade(lease), Arc::downgrade(running));
     telemetry::at_scrape(move || {
         valid.set(if lease.upgrade()?.is_valid() { 1.0 } else { 0.0 });
-        sagas.set(running.upgrade()?.len() as f64);
+        let running = running.upgrade()?;
+        sagas.set(running.len() as f64);
+        without_actor.set(running.without_actor() as f64);
         Some(())
     });
 }

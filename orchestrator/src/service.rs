@@ -181,7 +181,8 @@ pub async fn start(
         running: running.clone(),
         heartbeat: Duration::from_millis(orchestrator.heartbeat_ms),
         lease_for: Duration::from_millis(orchestrator.lease_ms),
-        max_claims: i32::try_from(orchestrator.max_claims).unwrap_or(i32::MAX),
+        sweep: Duration::from_millis(orchestrator.sweep_ms),
+        node_id: owner.node_id.clone(),
     }));
     let health_log = saga_log.clone();
     let stalled_after = Duration::from_millis(settings.health.writer_stalled_ms);

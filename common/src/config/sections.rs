@@ -184,8 +184,10 @@ pub struct OrchestratorSettings {
     pub attention_after_attempts: u32,
     /// Sagas claimed in one statement.
     pub takeover_batch: u32,
-    /// Claims without progress before a saga goes to attention.
+    /// Deaths of a saga's own actor without progress before it goes to attention.
     pub max_claims: u32,
+    /// Interval of searches for sagas without an actor.
+    pub sweep_ms: u64,
     /// Silence of a running saga after which it is called stalled.
     pub stalled_after_ms: u64,
     /// Longest wait of an event that nobody awaits.

@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Desk, saga_id, unreadable};
+use super::{Desk, saga_id, unreadable, unreadable_row};
 use crate::saga::SagaId;
 use crate::saga::definition::{Definition, Effect};
 use crate::store::whole::{self, WholeRow};
@@ -103,7 +103,7 @@ pub(super) async fn show(desk: Desk, request: Request) -> Result<Response, ApiEr
     });
     let row = desk.saga_log.read(move |connection| Box::pin(whole::read(connection, id)));
     let (log, participants) = futures::join!(row, join_all(asked));
-    let log = log.map_err(unreadable)?;
+    let log = log.map_err(unreadable)?.transpose().map_err(unreadable_row)?;
     let participants: BTreeMap<_, _> = participants.into_iter().collect();
     let nobody_knows =
         participants.values().all(|held| matches!(held, Held::Journal { journal } if journal.is_empty()));

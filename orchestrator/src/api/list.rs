@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::view::SagaView;
 use super::{Desk, unreadable};
 use crate::saga::Status;
-use crate::store::reader::{self, Filter};
+use crate::store::reader::{self, Filter, id_of, readable};
 
 /// A part of the list of purchases, newest first.
 #[derive(Serialize, ToSchema)]
@@ -31,8 +31,9 @@ pub(super) async fn show(desk: Desk, request: Request) -> Result<Response, ApiEr
         .read(move |connection| Box::pin(async move { reader::list(connection, &filter).await }))
         .await
         .map_err(unreadable)?;
-    let next_cursor = part.cut(&mut rows, |row| row.id.to_string());
-    let page = Page { total, transactions: rows.into_iter().map(SagaView::of_row).collect(), next_cursor };
+    let next_cursor = part.cut(&mut rows, |row| id_of(row).to_string());
+    let transactions = readable(rows).into_iter().map(SagaView::of_row).collect();
+    let page = Page { total, transactions, next_cursor };
     Ok(json(StatusCode::OK, &page))
 }
 

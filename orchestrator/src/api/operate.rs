@@ -15,6 +15,7 @@ use crate::saga::recovery::RecoveryMsg;
 use crate::saga::{SagaId, Status};
 use crate::store::flags::{self, After, Attention, Flagged, Resolution, Resolved};
 use crate::store::hold::{self, Hold};
+use crate::store::reader::{StoredSaga, id_of};
 
 /// As long as the note of a resolution may be, in characters.
 const MAX_NOTE: usize = 1_000;
@@ -117,8 +118,12 @@ pub(super) async fn resolve(desk: Desk, request: Request) -> Result<Response, Ap
         Resolved::Recorded(Resolution { status, at, note }) => {
             Ok(json(StatusCode::OK, &ResolutionView { transaction_id: id, status, resolved_at: at, note }))
         }
+        Resolved::RunsForward => {
+            let detail = "it runs forward, so there is nothing to settle yet: cancel it first";
+            Err(ApiError::conflict(detail).with_transaction_id(id))
+        }
         Resolved::NotInAttention(status) => {
-            let detail = format!("it is {status} and no person has to look at it; cancel reverts what runs");
+            let detail = format!("it is {status}, and no person has to look at it");
             Err(ApiError::conflict(detail).with_transaction_id(id))
         }
         Resolved::Unknown => Err(ApiError::not_found(format!("there is no saga {id}"))),
@@ -137,6 +142,8 @@ pub(super) struct Page {
     /// How many there are on all pages.
     total: i64,
     transactions: Vec<AttentionView>,
+    /// Sagas of this part whose rows cannot be read.
+    unreadable: Vec<UnreadableView>,
     /// Where the next page begins; null on the last one.
     #[schema(required)]
     next_cursor: Option<String>,
@@ -149,6 +156,16 @@ pub(super) struct AttentionView {
     #[serde(flatten)]
     saga: SagaView,
     attention: Why,
+}
+
+/// A saga that a person should look at, and whose row cannot be read.
+#[derive(Serialize, ToSchema)]
+#[schema(as = UnreadableSaga)]
+pub(super) struct UnreadableView {
+    transaction_id: SagaId,
+    reason: String,
+    #[serde(with = "common::wire::rfc3339")]
+    since: DateTime<Utc>,
 }
 
 /// Why a person should look.
@@ -183,14 +200,25 @@ pub(super) async fn attention(desk: Desk, request: Request) -> Result<Response, 
         .read(move |connection| Box::pin(flags::attention(connection, after, rows)))
         .await
         .map_err(unreadable)?;
-    let next_cursor = part.cut(&mut rows, |last| format!("{}_{}", last.since.timestamp_micros(), last.saga.id));
+    let next_cursor = part.cut(&mut rows, |last| format!("{}_{}", last.since.timestamp_micros(), id_of(&last.saga)));
     let now = desk.world.now();
-    let transactions = rows.into_iter().map(|row| view(row, now)).collect();
-    Ok(json(StatusCode::OK, &Page { total, transactions, next_cursor }))
+    let (mut transactions, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
+    for Attention { saga, reason, since, next_try } in rows {
+        match saga {
+            Ok(saga) => transactions.push(view(saga, reason, since, next_try, now)),
+            Err(row) => unreadable.push(UnreadableView { transaction_id: row.id, reason, since }),
+        }
+    }
+    Ok(json(StatusCode::OK, &Page { total, transactions, unreadable, next_cursor }))
 }
 
-fn view(row: Attention, now: DateTime<Utc>) -> AttentionView {
-    let Attention { saga, reason, since, next_try } = row;
+fn view(
+    saga: StoredSaga,
+    reason: String,
+    since: DateTime<Utc>,
+    next_try: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> AttentionView {
     // Compensations run backwards: the first one from the back that is not confirmed, or whose repeat by a later owner is
     // not, is the one that is in the way.
     let undo = saga.timeline.iter().rev().find_map(|step| {

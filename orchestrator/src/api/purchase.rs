@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::preference::Preference;
-use super::{Desk, answer, unreadable};
+use super::{Desk, answer, unreadable, unreadable_row};
 use crate::saga::actor::StartAnswer;
 use crate::saga::coordinator::{CoordinatorMsg, StartSaga};
 use crate::saga::definition::Order;
@@ -161,7 +161,8 @@ impl Asked {
             let row = desk.saga_log.read(move |connection| Box::pin(reader::by_id(connection, id))).await;
             let is_late = Instant::now() >= self.deadline || desk.handing_over.is_cancelled();
             match row {
-                Ok(Some(row)) if row.is_settled() => return Ok(answer::of_row(&row)),
+                Ok(Some(Err(row))) => return Err(unreadable_row(row)),
+                Ok(Some(Ok(row))) if row.is_settled() => return Ok(answer::of_row(&row)),
                 Ok(Some(_)) if is_late => return Ok(self.preference.mark(answer::accepted(&self.request, id))),
                 Ok(None) if is_late => return Err(answer::in_doubt(id)),
                 Err(error) if is_late => return Err(unreadable(error).with_transaction_id(id)),
@@ -178,7 +179,7 @@ impl Asked {
             .desk
             .saga_log
             .read(move |connection| Box::pin(async move { reader::by_key(connection, &user_id, &key).await }));
-        find.await.map_err(unreadable)
+        find.await.map_err(unreadable)?.transpose().map_err(unreadable_row)
     }
 
     /// Another request with the same key was in the log first.

@@ -16,6 +16,7 @@ use crate::saga::SagaId;
 use crate::saga::actor::{Origin, Policy, SagaActor, SagaArguments, SagaMsg, StartAnswer, Waiter};
 use crate::saga::definition::{Definition, Order};
 use crate::saga::log::{Recovered, SagaLog};
+use crate::saga::recovery::ActorDeath;
 use crate::saga::running::{Running, RunningSaga};
 use crate::saga::trace;
 use crate::simulation::planted::{Planted, is_planted};
@@ -84,7 +85,8 @@ pub struct Coordinator;
 pub struct CoordinatorState {
     arguments: CoordinatorArguments,
     sagas: HashMap<SagaId, ActorRef<SagaMsg>>,
-    ids: HashMap<ActorId, SagaId>,
+    /// Of each actor: its saga and its epoch.
+    ids: HashMap<ActorId, (SagaId, i32)>,
     meters: SagaMeters,
 }
 
@@ -176,17 +178,17 @@ impl Actor for Coordinator {
             SupervisionEvent::ActorTerminated(who, ..) => who,
             SupervisionEvent::ActorFailed(who, reason) => {
                 let saga = state.ids.get(&who.get_id());
-                error!(saga.id = saga.map(tracing::field::display), %reason, "a saga's actor died: it is rebuilt from its log");
+                let id = saga.map(|(id, _)| tracing::field::display(id));
+                error!(saga.id = id, %reason, "a saga's actor died: it is rebuilt from its log");
                 metrics::counter!("saga_actors_died_total").increment(1);
-                if let Some(saga) = saga {
-                    state.arguments.running.died(*saga, reason.to_string());
+                if let Some(&(id, epoch)) = saga {
+                    state.arguments.running.died(ActorDeath { id, epoch, reason: reason.to_string() });
                 }
-                state.arguments.running.suspect_orphans();
                 who
             }
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
         };
-        if let Some(id) = state.ids.remove(&who.get_id()) {
+        if let Some((id, _)) = state.ids.remove(&who.get_id()) {
             // A saga that slept and was woken at once may have its next actor already.
             if state.sagas.get(&id).is_some_and(|saga| saga.get_id() != who.get_id()) {
                 return Ok(());
@@ -301,7 +303,7 @@ async fn spawn(
     state.arguments.running.insert(saga.clone());
     // Unnamed: the registry of names is process-wide, and sagas are many. Its start waits for nothing.
     let (actor, _) = Actor::spawn_linked(None, SagaActor, arguments, me.get_cell()).await?;
-    state.ids.insert(actor.get_id(), saga.id);
+    state.ids.insert(actor.get_id(), (saga.id, saga.epoch));
     state.sagas.insert(saga.id, actor);
     Ok(())
 }

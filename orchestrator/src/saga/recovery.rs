@@ -1,17 +1,23 @@
 //! Recovery and takeover: unfinished sagas that nobody runs find an owner, and owners hear what others did to their sagas.
 //!
 //! With every heartbeat a node
-//! - claims, epoch + 1: at once, what an earlier process of its own node id left; what sleeps in the attention list and
-//!   is due; its own rows that have no actor, when it suspects some; and, once it has held its lease for one full lease
-//!   without a gap (after an outage everybody looks dead), the sagas of nodes whose lease has run out;
+//! - claims, epoch + 1: at once, what an earlier process of its own node id left; its own sagas that sleep and are due, or
+//!   whose actor died; and, once it has held its lease for one full lease without a gap (after an outage every process
+//!   looks dead), the sagas of processes whose lease does not move any more;
 //! - reads the flags (cancel, retry) that others set on its sagas;
 //! - after a gap in its lease, drops the actors of sagas that were taken over meanwhile.
+//!
+//! A row of this process may lack its actor: the answer to its claim was lost, or the coordinator died. All rows are
+//! searched for such, page by page, when there is a hint at one, and every `sweep_ms` without any hint. A search that
+//! failed or passed over a locked row is begun again.
 //!
 //! Each saga is recovered on its own: one that cannot be holds up no other.
 
 mod claim;
+mod judgement;
 mod look;
 mod owned;
+mod statements;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,11 +26,17 @@ use chrono::{DateTime, Utc};
 use common::supervision::{ActorCard, ChildSpec, Handle, child};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
+use uuid::Uuid;
 
-pub use self::claim::{Claimer, Reach};
-pub use self::look::{Found, Question};
+pub use self::claim::Claimer;
+pub(crate) use self::claim::Claims;
+pub use self::judgement::{Leases, SeenLease, SeenOwner};
+pub(crate) use self::look::look;
+pub use self::look::{ActorDeath, Found, ListedRow, Question, Reach, Searched};
 pub use self::owned::Flag;
+pub use self::statements::Free;
+pub(crate) use self::statements::Statements;
 use crate::saga::coordinator::CoordinatorMsg;
 use crate::saga::lease::LeaseState;
 use crate::saga::running::Running;
@@ -52,8 +64,10 @@ pub struct RecoveryArguments {
     pub heartbeat: Duration,
     /// How long a lease lasts.
     pub lease_for: Duration,
-    /// How often a saga may be claimed without progress before it is left to a person.
-    pub max_claims: i32,
+    /// How often it searches for rows without an actor although nothing hints at any.
+    pub sweep: Duration,
+    /// This node's name.
+    pub node_id: String,
 }
 
 struct Recovery;
@@ -64,6 +78,8 @@ pub enum RecoveryMsg {
     Look,
     /// Look now: a flag was set on this node.
     LookNow,
+    /// It is time to search for rows without an actor.
+    Sweep,
     /// What was found; and the lease, as it was when the look began.
     Looked(Result<Found, String>, Instant),
 }
@@ -73,6 +89,17 @@ struct State {
     /// The newest retry that was passed on.
     retries_until: Option<DateTime<Utc>>,
     look: Look,
+    search: Option<Search>,
+    leases: Arc<Leases>,
+}
+
+/// A search for rows of this process without an actor.
+#[derive(Clone, Copy, Debug, Default)]
+struct Search {
+    /// It goes on behind this id.
+    after: Uuid,
+    /// Rows that it could not claim.
+    left: usize,
 }
 
 /// Whether a look is under way.
@@ -100,7 +127,9 @@ impl Actor for Recovery {
         arguments: RecoveryArguments,
     ) -> Result<State, ActorProcessingErr> {
         me.cast(RecoveryMsg::Look)?;
-        Ok(State { arguments, retries_until: None, look: Look::Idle })
+        me.send_after(arguments.sweep, || RecoveryMsg::Sweep);
+        let leases = Arc::new(Leases::new(&arguments.node_id, arguments.lease_for));
+        Ok(State { arguments, retries_until: None, look: Look::Idle, search: None, leases })
     }
 
     async fn handle(
@@ -116,9 +145,14 @@ impl Actor for Recovery {
                 let heartbeat = state.arguments.heartbeat;
                 let wait = if has_lease { heartbeat } else { heartbeat.min(LOOK_WITHOUT_LEASE) };
                 me.send_after(wait, || RecoveryMsg::Look);
-                look(&me, state);
+                begin_look(&me, state);
             }
-            RecoveryMsg::LookNow => look(&me, state),
+            RecoveryMsg::LookNow => begin_look(&me, state),
+            RecoveryMsg::Sweep => {
+                me.send_after(state.arguments.sweep, || RecoveryMsg::Sweep);
+                state.arguments.running.suspect_orphans();
+                begin_look(&me, state);
+            }
             RecoveryMsg::Looked(found, held_since) => {
                 let again = std::mem::replace(&mut state.look, Look::Idle) == Look::WantedAgain;
                 let has_more = match found {
@@ -126,12 +160,13 @@ impl Actor for Recovery {
                     Err(error) => {
                         warn!(%error, "the saga log cannot be searched for unfinished sagas now");
                         // It may have claimed some before it failed.
+                        state.search = None;
                         state.arguments.running.suspect_orphans();
                         false
                     }
                 };
                 if again || has_more {
-                    look(&me, state);
+                    begin_look(&me, state);
                 }
             }
         }
@@ -140,7 +175,7 @@ impl Actor for Recovery {
 }
 
 /// Asks for a look at the log; one at a time.
-fn look(me: &ActorRef<RecoveryMsg>, state: &mut State) {
+fn begin_look(me: &ActorRef<RecoveryMsg>, state: &mut State) {
     if state.look != Look::Idle {
         state.look = Look::WantedAgain;
         return;
@@ -148,20 +183,25 @@ fn look(me: &ActorRef<RecoveryMsg>, state: &mut State) {
     let Some(held_since) = state.arguments.lease.held_since() else { return };
     state.look = Look::UnderWay;
     let running = &state.arguments.running;
+    if state.search.is_none() && running.take_suspicion() {
+        state.search = Some(Search::default());
+    }
     let question = Question {
         reach: match held_since.elapsed() >= state.arguments.lease_for {
             true => Reach::Everybody,
             false => Reach::OwnNode,
         },
-        orphans_beside: running.take_suspicion().then(|| running.ids()),
+        search_after: state.search.map(|search| search.after),
         mine: (!state.arguments.lease.is_checked(Some(held_since))).then(|| running.ids()),
         retries_since: state.retries_until,
+        running: running.clone(),
+        leases: state.leases.clone(),
     };
     let me = me.clone();
     state.arguments.world.look(
         question,
         Answer::new(move |found: Option<Result<Found, String>>| {
-            let found = found.unwrap_or_else(|| Err("whoever looked died".to_owned()));
+            let found = found.unwrap_or_else(|| Err("the task that looked died".to_owned()));
             let _ = me.cast(RecoveryMsg::Looked(found, held_since));
         }),
     );
@@ -169,8 +209,8 @@ fn look(me: &ActorRef<RecoveryMsg>, state: &mut State) {
 
 /// Passes on what was found, and tells whether there is more.
 fn take_in(state: &mut State, found: Found, held_since: Instant) -> bool {
-    let Found { claimed, has_more, flags, lost } = found;
-    let RecoveryArguments { coordinator, running, lease, max_claims, .. } = &state.arguments;
+    let Found { claimed, has_more, flags, lost, search } = found;
+    let RecoveryArguments { coordinator, running, lease, .. } = &state.arguments;
     // A coordinator that is down loses these messages; its sagas are orphans then, and are suspected when it starts.
     if !lost.is_empty() {
         info!(sagas = lost.len(), "sagas were taken over by other nodes meanwhile");
@@ -182,13 +222,14 @@ fn take_in(state: &mut State, found: Found, held_since: Instant) -> bool {
     lease.checked(held_since);
     for Flag { id, cancel, retry_at } in flags {
         let is_new_retry = retry_at.is_some() && retry_at > state.retries_until;
+        if running.get(id).is_none() {
+            running.suspect_orphans();
+        }
         if cancel {
             let _ = coordinator.cast(CoordinatorMsg::Cancel(id));
         }
-        if is_new_retry && running.get(id).is_some() {
+        if is_new_retry {
             let _ = coordinator.cast(CoordinatorMsg::Retry(id));
-        } else if is_new_retry {
-            running.suspect_orphans();
         }
         state.retries_until = state.retries_until.max(retry_at);
     }
@@ -196,12 +237,24 @@ fn take_in(state: &mut State, found: Found, held_since: Instant) -> bool {
         info!(sagas = claimed.len(), "unfinished sagas recovered");
     }
     for saga in claimed {
-        if saga.claims > *max_claims {
-            error!(saga.id = %saga.id, claims = saga.claims, "a saga was claimed too often without progress: a person should look");
-            continue;
-        }
+        let id = saga.id;
+        running.hand_over(id, saga.epoch);
         if coordinator.cast(CoordinatorMsg::Adopt(Box::new(saga))).is_err() {
+            running.not_handed_over(id);
             running.suspect_orphans();
+        }
+    }
+    if let (Some(Searched { next, left }), Some(search)) = (search, &mut state.search) {
+        search.left += left;
+        if search.left > 0 {
+            running.suspect_orphans();
+        }
+        match next {
+            Some(next) => search.after = next,
+            None => {
+                running.left_without_actor(search.left);
+                state.search = None;
+            }
         }
     }
     has_more

@@ -1,19 +1,23 @@
 //! The sagas that run on this node, readable by anybody without asking an actor: the status endpoint and the debug tree
 //! look here, and never wait on a mailbox, a call or the database.
 
+mod rows;
+
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use self::rows::RowsWithoutActor;
 use crate::events::unsent::{Unsent, fingerprints};
 use crate::saga::SagaId;
 use crate::saga::definition::{Definition, Order};
 use crate::saga::log::{Event, IllegalTransition, SagaLog};
 use crate::saga::plan;
+use crate::saga::recovery::ActorDeath;
 use crate::saga::takeover::Takeover;
 
 /// As many deaths of actors as are kept for people: one is a bug.
@@ -155,6 +159,10 @@ pub struct Running {
     sagas: RwLock<HashMap<SagaId, Arc<RunningSaga>>>,
     /// Whether the log may hold rows of this process that have no actor.
     suspicion: AtomicBool,
+    /// Rows of this process whose actor is missing for a known reason.
+    rows: Mutex<RowsWithoutActor>,
+    /// Rows without an actor that nothing accounts for, as the last search left them.
+    without_actor: AtomicUsize,
     /// Actors that died of their own, newest last.
     deaths: Mutex<Vec<(SagaId, String)>>,
 }
@@ -195,7 +203,12 @@ impl Running {
         sagas
     }
 
+    fn rows(&self) -> MutexGuard<'_, RowsWithoutActor> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn insert(&self, saga: Arc<RunningSaga>) {
+        self.rows().arrived(saga.id);
         self.sagas.write().unwrap_or_else(PoisonError::into_inner).insert(saga.id, saga);
     }
 
@@ -203,8 +216,7 @@ impl Running {
         self.sagas.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
-    /// Notes that a row of this process may be without its actor: recovery looks for such rows then, and only then, since
-    /// that costs a look at all of its rows.
+    /// Notes that a row of this process may be without its actor: recovery searches all of its rows then.
     pub(crate) fn suspect_orphans(&self) {
         self.suspicion.store(true, Ordering::Release);
     }
@@ -214,12 +226,54 @@ impl Running {
         self.suspicion.swap(false, Ordering::AcqRel)
     }
 
-    /// Notes that a saga's actor died of its own. As many as people would read are kept.
-    pub(crate) fn died(&self, id: SagaId, reason: String) {
+    /// Tells whether a row of this process has its actor, or lacks it for a known reason.
+    pub(crate) fn accounts_for(&self, id: SagaId, epoch: i32) -> bool {
+        self.get(id).is_some_and(|saga| saga.epoch >= epoch) || self.rows().explain(id, epoch)
+    }
+
+    /// Notes that a claimed saga is on its way to the coordinator.
+    pub(crate) fn hand_over(&self, id: SagaId, epoch: i32) {
+        self.rows().hand_over(id, epoch);
+    }
+
+    /// Notes that it is not, after all.
+    pub(crate) fn not_handed_over(&self, id: SagaId) {
+        self.rows().arrived(id);
+    }
+
+    /// Notes that a search has found rows without an actor, before it tries to claim them.
+    pub(crate) fn found_without_actor(&self, number: usize) {
+        self.without_actor.fetch_max(number, Ordering::Relaxed);
+    }
+
+    /// Notes how many rows without an actor a search has left so.
+    pub(crate) fn left_without_actor(&self, number: usize) {
+        self.without_actor.store(number, Ordering::Relaxed);
+    }
+
+    /// Returns the number of rows without an actor, as far as they have been found.
+    pub(crate) fn without_actor(&self) -> usize {
+        self.without_actor.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a saga's actor died of its own: for recovery, which counts that in the log, and for people, as many as they
+    /// would read.
+    pub(crate) fn died(&self, death: ActorDeath) {
         let mut deaths = self.deaths.lock().unwrap_or_else(PoisonError::into_inner);
         if deaths.len() < KEPT_DEATHS {
-            deaths.push((id, reason));
+            deaths.push((death.id, death.reason.clone()));
         }
+        self.rows().died(death);
+    }
+
+    /// Returns the deaths that are not in the log yet.
+    pub(crate) fn unrecorded_deaths(&self) -> Vec<ActorDeath> {
+        self.rows().deaths()
+    }
+
+    /// Notes that these are in the log.
+    pub(crate) fn deaths_recorded(&self, deaths: &[ActorDeath]) {
+        self.rows().recorded(deaths);
     }
 
     /// Returns the first sagas whose actors died of their own, and why.
@@ -228,6 +282,7 @@ impl Running {
     }
 
     pub(crate) fn clear(&self) {
+        self.rows().none_arrives();
         self.sagas.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

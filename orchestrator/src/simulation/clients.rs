@@ -166,7 +166,8 @@ impl Client {
             if !sim.database_answers() {
                 return;
             }
-            let turns = sim.lock().log.cancel(id);
+            let now = sim.now();
+            let turns = sim.lock().log.cancel(id, now);
             if turns {
                 let mut inner = sim.lock();
                 inner.tally.cancels += 1;

@@ -3,6 +3,8 @@
 
 mod claims;
 
+pub(super) use claims::LogNow;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -36,7 +38,9 @@ pub(super) struct Row {
     nonce: Uuid,
     key: Option<IdempotencyKey>,
     epoch: i32,
-    claims: i32,
+    deaths: i32,
+    /// Whether the next awaited write clears the attention mark.
+    attention_until_write: bool,
     retry_requested_at: Option<DateTime<Utc>>,
     wake_at: Option<DateTime<Utc>>,
     deadline_at: DateTime<Utc>,
@@ -171,7 +175,8 @@ impl DurableLog {
             nonce: saga.nonce,
             key: saga.key.clone(),
             epoch: write.epoch,
-            claims: 0,
+            deaths: 0,
+            attention_until_write: false,
             retry_requested_at: None,
             wake_at: None,
             deadline_at: now + saga.deadline,
@@ -216,6 +221,9 @@ impl DurableLog {
                 }
             }
         }
+        if std::mem::take(&mut row.attention_until_write) {
+            row.attention = None;
+        }
         if row.ended_at.is_none() || write.attention.is_some() {
             row.attention = write.attention.clone().or_else(|| row.attention.take());
         }
@@ -225,15 +233,18 @@ impl DurableLog {
         };
         row.outputs = write.outputs.clone();
         row.timeline = write.timeline.clone();
-        row.claims = 0;
+        row.deaths = 0;
         Some(row.cancel_requested)
     }
 
     /// Asks a saga to turn back; tells whether that was accepted for one that ran forward.
-    pub(super) fn cancel(&mut self, id: SagaId) -> bool {
+    pub(super) fn cancel(&mut self, id: SagaId, now: DateTime<Utc>) -> bool {
         match self.rows.get_mut(&id) {
             Some(row) if row.ended_at.is_none() => {
                 row.cancel_requested = true;
+                if row.direction == Direction::Forward {
+                    row.wake_at = row.wake_at.map(|wake_at| wake_at.min(now));
+                }
                 row.direction == Direction::Forward
             }
             _ => false,
@@ -244,7 +255,7 @@ impl DurableLog {
     pub(super) fn retry_all(&mut self, now: DateTime<Utc>) {
         for row in self.rows.values_mut().filter(|row| row.attention.is_some() && row.ended_at.is_none()) {
             row.retry_requested_at = Some(now);
-            row.claims = 0;
+            row.deaths = 0;
             row.wake_at = row.wake_at.map(|_| now);
         }
     }

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt;
+
+use super::durable_log::LogNow;
 use super::fate::{LookAnswer, Outlives, WriteEnd, WriteFate};
 use super::process::{ProcessId, kill, pause};
 use super::sim::Sim;
-use crate::saga::recovery::{Found, Question};
+use crate::saga::recovery::{self, Found, Question};
 use crate::store::record::{Change, LogWrite, WriteReport};
 use crate::world::Answer;
 
@@ -89,7 +92,10 @@ pub(super) fn look(sim: &Arc<Sim>, process: ProcessId, question: Question, answe
         let found = {
             let mut inner = sim.lock();
             let claimer = inner.processes[process.0].claimer.clone();
-            inner.log.look(&claimer, &question, now)
+            let mut log = LogNow { log: &mut inner.log, claimer: &claimer, now };
+            let looked = recovery::look(&mut log, question).now_or_never();
+            let Ok(found) = looked.expect("memory answers at once");
+            found
         };
         for saga in &found.claimed {
             sim.note_at(process, |trace| format!("log: claims {} (epoch {})", trace.name(saga.id), saga.epoch));

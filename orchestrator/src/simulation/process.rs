@@ -28,8 +28,10 @@ use crate::world::World;
 const LEASE: Duration = Duration::from_secs(5);
 /// How often it is renewed.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// As often as a saga is claimed without progress.
+/// How often a saga's own actor may die without an awaited write.
 const MAX_CLAIMS: i32 = 5;
+/// How often a process searches for rows without an actor.
+const SWEEP: Duration = Duration::from_secs(30);
 /// How long a dead process's actors may take to go.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -132,6 +134,7 @@ fn tree(
     running: Arc<Running>,
     lease: Arc<LeaseState>,
 ) -> SupervisorSpec {
+    let node_id = sim.lock().processes[process.0].owner.node_id.clone();
     let prefix = format!("simulated-{}", NEXT_TREE.fetch_add(1, Ordering::Relaxed));
     let card = |name: &str| ActorCard::new(format!("{prefix}/{name}"), "simulated");
     let world: Arc<dyn World> = Arc::new(SimulatedWorld { sim: sim.clone(), process });
@@ -158,7 +161,8 @@ fn tree(
             running,
             heartbeat: HEARTBEAT,
             lease_for: LEASE,
-            max_claims: MAX_CLAIMS,
+            sweep: SWEEP,
+            node_id,
         }),
     ];
     SupervisorSpec {

@@ -7,25 +7,28 @@ use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
 use crate::saga::{SagaId, Status};
-use crate::store::reader::{StoredSaga, columns, parse_status};
+use crate::store::reader::{ReadRow, StoredSaga, columns, parse_status};
 
-// A saga that turned back already is doing what a cancel asks for; the flag then steers nothing, and does no harm.
+// A saga that turned back already is doing what a cancel asks for; the flag then steers nothing, and does no harm. One
+// that runs forward and sleeps, since its actors died, is woken to turn back.
 const CANCEL: &str = "
-    update saga set cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp())
+    update saga
+    set cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()),
+        wake_at = case when wake_at is not null and direction = 'forward' then clock_timestamp() else wake_at end
     where id = $1 and ended_at is null
     returning status";
 
-// Wakes a saga that sleeps, and gives one that was left to a person new claims.
+// Wakes a saga that sleeps, and forgets the deaths of its actors.
 const RETRY: &str = "
     update saga
-    set retry_requested_at = clock_timestamp(), claims = 0,
+    set retry_requested_at = clock_timestamp(), deaths = 0,
         wake_at = case when wake_at is not null then clock_timestamp() end
     where id = $1 and ended_at is null
     returning status";
 
 const RETRY_ALL: &str = "
     update saga
-    set retry_requested_at = clock_timestamp(), claims = 0,
+    set retry_requested_at = clock_timestamp(), deaths = 0,
         wake_at = case when wake_at is not null then clock_timestamp() end
     where attention is not null and ended_at is null";
 
@@ -47,7 +50,8 @@ const RESOLVE: &str = "
     select status, resolved_at, resolved_note from resolved";
 
 const RESOLUTION: &str = "
-    select status, resolved_at, resolved_note from saga where id = $1";
+    select status, resolved_at, resolved_note, ended_at is null and direction = 'forward' as runs_forward
+    from saga where id = $1";
 
 const ATTENTION: &str = concat!(
     "select ",
@@ -112,7 +116,9 @@ pub async fn retry_all(connection: &mut Connection) -> Result<u64, Error> {
 pub enum Resolved {
     /// It is recorded, now or before.
     Recorded(Resolution),
-    /// The saga does not stand in the attention list, or runs forward.
+    /// It runs forward: nobody knows yet what there is to settle.
+    RunsForward,
+    /// The saga does not stand in the attention list.
     NotInAttention(Status),
     /// There is no such saga.
     Unknown,
@@ -138,7 +144,12 @@ pub async fn resolve(connection: &mut Connection, id: SagaId, note: &str) -> Res
         return Ok(resolution(&row).map_or(Resolved::Unknown, Resolved::Recorded));
     }
     let Some(row) = connection.query_opt(RESOLUTION, &[&id.0]).await? else { return Ok(Resolved::Unknown) };
-    Ok(resolution(&row).map_or(Resolved::NotInAttention(parse_status(row.get(0))), Resolved::Recorded))
+    let unresolved = if row.get("runs_forward") {
+        Resolved::RunsForward
+    } else {
+        Resolved::NotInAttention(parse_status(row.get(0)))
+    };
+    Ok(resolution(&row).map_or(unresolved, Resolved::Recorded))
 }
 
 fn resolution(row: &Row) -> Option<Resolution> {
@@ -150,8 +161,8 @@ fn resolution(row: &Row) -> Option<Resolution> {
 /// A saga in the attention list.
 #[derive(Clone, Debug)]
 pub struct Attention {
-    /// The saga.
-    pub saga: StoredSaga,
+    /// The saga, if its row can be read.
+    pub saga: ReadRow,
     /// Why a person should look.
     pub reason: String,
     /// Since when.

@@ -8,7 +8,7 @@ use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
 use super::flags;
-use super::reader::{Filter, StoredSaga, columns};
+use super::reader::{Filter, ReadRow, StoredSaga, columns};
 use crate::saga::Status;
 
 /// Sagas that a search looks through in one go.
@@ -152,7 +152,7 @@ pub struct Search {
 #[derive(Clone, Debug)]
 pub struct Found {
     /// The sagas, newest first.
-    pub sagas: Vec<StoredSaga>,
+    pub sagas: Vec<ReadRow>,
     /// Where the search stopped, if there is more to look through.
     pub searched_to: Option<Uuid>,
 }

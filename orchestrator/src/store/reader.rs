@@ -6,7 +6,11 @@ use chrono::{DateTime, Utc};
 use common::db::Connection;
 use common::ids::{ProductId, UserId};
 use common::money::Money;
+use common::reason::with_causes;
+use thiserror::Error;
 use tokio_postgres::Row;
+use tokio_postgres::types::FromSqlOwned;
+use tracing::warn;
 use uuid::Uuid;
 
 use crate::saga::definition::{Order, Outputs};
@@ -14,6 +18,21 @@ use crate::saga::log::{Direction, StepView};
 use crate::saga::takeover::{LeftBy, Takeover};
 use crate::saga::{SagaId, Status};
 use crate::store::row_text;
+
+/// A row that holds a value which no version of this program writes.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the row of saga {id} cannot be read: {reason}")]
+pub struct UnreadableRow {
+    /// The saga.
+    pub id: SagaId,
+    /// Its epoch.
+    pub epoch: i32,
+    /// What cannot be read.
+    pub reason: String,
+}
+
+/// A saga, or why its row cannot be read.
+pub type ReadRow = Result<StoredSaga, UnreadableRow>;
 
 /// A saga as its row holds it.
 #[derive(Clone, Debug)]
@@ -38,8 +57,8 @@ pub struct StoredSaga {
     pub timeline: Vec<StepView>,
     /// The owner's epoch.
     pub epoch: i32,
-    /// How often it was claimed since its last awaited write.
-    pub claims: i32,
+    /// How often its own actor died since its last awaited write.
+    pub deaths: i32,
     /// Whether a cancel was asked for.
     pub cancel_requested: bool,
     /// How much of its time is left, by the database's clock.
@@ -56,14 +75,15 @@ pub struct StoredSaga {
     pub left_by: LeftBy,
 }
 
-/// The columns of [`StoredSaga::from_row`], in its order; `s` is the table. Of a saga whose claims never end, the newest
-/// takeovers are enough.
+/// The columns of [`StoredSaga::from_row`], in its order; `s` is the table. No value makes them fail: the statement would
+/// fail for all rows. Of a saga whose claims never end, the newest takeovers are enough.
 macro_rules! columns {
     () => {
-        "s.id, s.definition, s.definition_version, s.user_id, (s.amount * 100)::bigint, s.product_wanted, s.outputs,
-         s.status, s.direction, s.error, s.timeline, s.epoch, s.claims, s.cancel_requested_at is not null,
-         greatest(0, extract(epoch from s.deadline_at - clock_timestamp()) * 1000)::bigint, s.created_at, s.ended_at,
-         s.attention,
+        "s.id, s.definition, s.definition_version, s.user_id, s.amount::text, s.product_wanted, s.outputs,
+         s.status::text, s.direction::text, s.error, s.timeline, s.epoch, s.deaths, s.cancel_requested_at is not null,
+         case when isfinite(s.deadline_at)
+              then greatest(0, extract(epoch from s.deadline_at - clock_timestamp()) * 1000)::bigint end,
+         s.created_at, s.ended_at, s.attention,
          case when s.epoch > 1 then
              (select json_agg(t order by t.epoch)::text
               from (select node, epoch, at, unowned_ms from saga_takeover where saga_id = s.id
@@ -107,7 +127,7 @@ pub struct Filter {
 ///
 /// # Errors
 /// What the database says.
-pub async fn by_id(connection: &mut Connection, id: SagaId) -> Result<Option<StoredSaga>, tokio_postgres::Error> {
+pub async fn by_id(connection: &mut Connection, id: SagaId) -> Result<Option<ReadRow>, tokio_postgres::Error> {
     Ok(connection.query_opt(BY_ID, &[&id.0]).await?.as_ref().map(StoredSaga::from_row))
 }
 
@@ -128,11 +148,11 @@ pub async fn by_key(
     connection: &mut Connection,
     user_id: &UserId,
     key: &str,
-) -> Result<Option<KeyHolder>, tokio_postgres::Error> {
+) -> Result<Option<Result<KeyHolder, UnreadableRow>>, tokio_postgres::Error> {
     let row = connection.query_opt(BY_KEY, &[&user_id.as_str(), &key]).await?;
-    Ok(row.map(|row| KeyHolder {
-        saga: StoredSaga::from_row(&row),
-        fingerprint: row.get::<_, Option<Vec<u8>>>("fingerprint").unwrap_or_default(),
+    Ok(row.map(|row| {
+        let fingerprint = row.get::<_, Option<Vec<u8>>>("fingerprint").unwrap_or_default();
+        StoredSaga::from_row(&row).map(|saga| KeyHolder { saga, fingerprint })
     }))
 }
 
@@ -140,10 +160,7 @@ pub async fn by_key(
 ///
 /// # Errors
 /// What the database says.
-pub async fn list(
-    connection: &mut Connection,
-    filter: &Filter,
-) -> Result<(i64, Vec<StoredSaga>), tokio_postgres::Error> {
+pub async fn list(connection: &mut Connection, filter: &Filter) -> Result<(i64, Vec<ReadRow>), tokio_postgres::Error> {
     let status = filter.status.map(Status::as_str);
     let user_id = filter.user_id.as_ref().map(UserId::as_str);
     let total = connection.query_one(COUNT, &[&status, &user_id]).await?.get(0);
@@ -152,40 +169,75 @@ pub async fn list(
 }
 
 impl StoredSaga {
-    /// Reads a row of [`columns`]. What the writer wrote is what is there: a value that does not parse was not written
-    /// by this program, and shows as empty rather than hiding the saga.
-    pub(crate) fn from_row(row: &Row) -> StoredSaga {
-        let user: &str = row.get(3);
-        let product: Option<&str> = row.get(5);
-        let outputs: &str = row.get(6);
-        let timeline: &str = row.get(10);
-        let remaining_ms: i64 = row.get(14);
-        let takeovers: Option<&str> = row.get(18);
-        StoredSaga {
-            id: SagaId(row.get(0)),
-            definition: row.get(1),
-            definition_version: row.get(2),
-            order: Order {
-                user_id: UserId::parse(user).expect("the column holds what UserId::parse let through"),
-                product_id: product.and_then(|id| ProductId::parse(id).ok()),
-                amount: Money::from_cents(row.get(4)).expect("the column holds what Money::parse let through"),
-            },
-            outputs: serde_json::from_str(outputs).unwrap_or_default(),
-            status: parse_status(row.get(7)),
-            direction: parse_direction(row.get(8)),
-            error: row.get(9),
-            timeline: row_text::to_steps(timeline),
-            epoch: row.get(11),
-            claims: row.get(12),
-            cancel_requested: row.get(13),
-            remaining: Duration::from_millis(u64::try_from(remaining_ms).unwrap_or(0)),
-            created_at: row.get(15),
-            ended_at: row.get(16),
-            attention: row.get(17),
-            takeovers: takeovers.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default(),
-            left_by: LeftBy::Loss,
-        }
+    /// Reads a row of [`columns`].
+    ///
+    /// # Errors
+    /// [`UnreadableRow`] for a value that this program does not write: nothing is decided by a guess. The timeline is for
+    /// people alone and shows as empty.
+    pub(crate) fn from_row(row: &Row) -> ReadRow {
+        let (id, epoch) = (SagaId(row.get(0)), row.get(11));
+        read(row).map_err(|reason| UnreadableRow { id, epoch, reason })
     }
+}
+
+fn read(row: &Row) -> Result<StoredSaga, String> {
+    let user: String = value(row, 3)?;
+    let amount: String = value(row, 4)?;
+    let product: Option<String> = value(row, 5)?;
+    let outputs: String = value(row, 6)?;
+    let remaining_ms: Option<i64> = value(row, 14)?;
+    Ok(StoredSaga {
+        id: SagaId(value(row, 0)?),
+        definition: value(row, 1)?,
+        definition_version: value(row, 2)?,
+        order: Order {
+            user_id: UserId::parse(&user).map_err(|error| format!("user_id: {error}"))?,
+            product_id: match product {
+                Some(id) => Some(ProductId::parse(&id).map_err(|error| format!("product_wanted: {error}"))?),
+                None => None,
+            },
+            amount: Money::parse(&amount).map_err(|error| format!("amount: {error}"))?,
+        },
+        outputs: serde_json::from_str(&outputs).map_err(|error| format!("outputs: {error}"))?,
+        status: parse_status(&value::<String>(row, 7)?),
+        direction: parse_direction(&value::<String>(row, 8)?),
+        error: value(row, 9)?,
+        timeline: row_text::to_steps(&value::<String>(row, 10)?),
+        epoch: value(row, 11)?,
+        deaths: value(row, 12)?,
+        cancel_requested: value(row, 13)?,
+        remaining: match remaining_ms {
+            Some(ms) => Duration::from_millis(u64::try_from(ms).unwrap_or(0)),
+            None => return Err("deadline_at: it is infinite".to_owned()),
+        },
+        created_at: value(row, 15)?,
+        ended_at: value(row, 16)?,
+        attention: value(row, 17)?,
+        takeovers: match value::<Option<String>>(row, 18)? {
+            Some(takeovers) => serde_json::from_str(&takeovers).unwrap_or_default(),
+            None => Vec::new(),
+        },
+        left_by: LeftBy::Loss,
+    })
+}
+
+fn value<T: FromSqlOwned>(row: &Row, index: usize) -> Result<T, String> {
+    row.try_get(index).map_err(|error| with_causes(&error))
+}
+
+/// Returns the id of a row of a list.
+pub(crate) fn id_of(row: &ReadRow) -> SagaId {
+    match row {
+        Ok(saga) => saga.id,
+        Err(unreadable) => unreadable.id,
+    }
+}
+
+/// Keeps those rows of a list that can be read.
+pub(crate) fn readable(rows: Vec<ReadRow>) -> Vec<StoredSaga> {
+    let read =
+        |row: ReadRow| row.inspect_err(|row| warn!(saga.id = %row.id, reason = row.reason, "left out of a list")).ok();
+    rows.into_iter().filter_map(read).collect()
 }
 
 /// Reads a status column. The table's check constraint allows no other.

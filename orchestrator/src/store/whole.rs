@@ -11,7 +11,7 @@ use crate::saga::SagaId;
 use crate::saga::definition::Outputs;
 use crate::saga::log::StepView;
 use crate::saga::takeover::Takeover;
-use crate::store::reader::{StoredSaga, columns};
+use crate::store::reader::{StoredSaga, UnreadableRow, columns};
 
 const WHOLE: &str = concat!(
     "select ",
@@ -35,8 +35,8 @@ pub struct WholeRow {
     owner_node: String,
     owner_incarnation: Uuid,
     epoch: i32,
-    /// Claims since its last awaited write.
-    claims: i32,
+    /// Deaths of its own actor since its last awaited write.
+    deaths: i32,
     #[schema(required)]
     idempotency_key: Option<String>,
     #[serde(with = "common::wire::rfc3339")]
@@ -77,10 +77,9 @@ pub struct WholeRow {
 ///
 /// # Errors
 /// What the database says.
-pub async fn read(connection: &mut Connection, id: SagaId) -> Result<Option<WholeRow>, Error> {
+pub async fn read(connection: &mut Connection, id: SagaId) -> Result<Option<Result<WholeRow, UnreadableRow>>, Error> {
     let Some(row) = connection.query_opt(WHOLE, &[&id.0]).await? else { return Ok(None) };
-    let saga = StoredSaga::from_row(&row);
-    Ok(Some(WholeRow {
+    Ok(Some(StoredSaga::from_row(&row).map(|saga| WholeRow {
         status: saga.status.as_str(),
         direction: format!("{:?}", saga.direction).to_lowercase(),
         definition: format!("{}/{}", saga.definition, saga.definition_version),
@@ -89,7 +88,7 @@ pub async fn read(connection: &mut Connection, id: SagaId) -> Result<Option<Whol
         owner_node: row.get("owner_node"),
         owner_incarnation: row.get("owner_incarnation"),
         epoch: saga.epoch,
-        claims: saga.claims,
+        deaths: saga.deaths,
         idempotency_key: row.get("idempotency_key"),
         created_at: saga.created_at,
         deadline_at: row.get("deadline_at"),
@@ -104,5 +103,5 @@ pub async fn read(connection: &mut Connection, id: SagaId) -> Result<Option<Whol
         resolved_note: row.get("resolved_note"),
         takeovers: saga.takeovers,
         steps: saga.timeline,
-    }))
+    })))
 }

@@ -76,12 +76,15 @@ static END: LazyLock<BatchStatement> = LazyLock::new(|| {
     set status = i.status, direction = coalesce(i.direction, s.direction), error = coalesce(i.error, s.error),
         outputs = i.outputs, timeline = i.timeline,
         attention = case when i.status = 'COMPENSATED' and s.status = 'FAILED' then null
+                         when s.attention_until_write then i.attention
                          else coalesce(i.attention, s.attention) end,
         attention_at = case when i.status = 'COMPENSATED' and s.status = 'FAILED' then null
                             when i.attention is not null then coalesce(s.attention_at, clock_timestamp())
+                            when s.attention_until_write then null
                             else s.attention_at end,
+        attention_until_write = false,
         turned_at = case when i.direction = 'compensating' then coalesce(s.turned_at, i.ended_at) else s.turned_at end,
-        wake_at = null, ended_at = i.ended_at, claims = 0
+        wake_at = null, ended_at = i.ended_at, deaths = 0
     from i
     where {OWNED} and i.status not in ('PENDING', 'COMPENSATING')
       and (i.status <> 'COMPLETED' or (s.direction = 'forward' and s.cancel_requested_at is null))
@@ -103,11 +106,13 @@ static CHANGE: LazyLock<BatchStatement> = LazyLock::new(|| {
     update saga s
     set status = coalesce(i.status, s.status), direction = coalesce(i.direction, s.direction),
         error = coalesce(i.error, s.error), outputs = i.outputs, timeline = i.timeline,
-        attention = coalesce(i.attention, s.attention),
+        attention = case when s.attention_until_write then i.attention else coalesce(i.attention, s.attention) end,
         attention_at = case when i.attention is not null then coalesce(s.attention_at, clock_timestamp())
+                            when s.attention_until_write then null
                             else s.attention_at end,
+        attention_until_write = false,
         turned_at = case when i.direction = 'compensating' then coalesce(s.turned_at, i.at) else s.turned_at end,
-        wake_at = clock_timestamp() + i.wake_ms * interval '1 millisecond', claims = 0
+        wake_at = clock_timestamp() + i.wake_ms * interval '1 millisecond', deaths = 0
     from i
     where {OWNED}
     returning s.id, s.cancel_requested_at is not null as cancel_requested, i.changes, i.status, i.tells_status),

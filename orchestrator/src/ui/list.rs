@@ -13,6 +13,7 @@ use crate::api::list::read;
 use crate::api::unreadable;
 use crate::api::view::SagaView;
 use crate::store::overview::{self, Search};
+use crate::store::reader::{id_of, readable};
 
 /// As long as a text may be that is searched for, in characters.
 pub(super) const MAX_TEXT: usize = 100;
@@ -40,9 +41,9 @@ pub(super) async fn show(ui: Ui, request: Request) -> Result<Response, ApiError>
         desk.saga_log.read(move |connection| Box::pin(async move { overview::list(connection, &search).await }));
     let overview::Found { mut sagas, searched_to } = found.await.map_err(unreadable)?;
     let next_cursor =
-        part.cut(&mut sagas, |row| row.id.to_string()).or_else(|| searched_to.map(|last| last.to_string()));
+        part.cut(&mut sagas, |row| id_of(row).to_string()).or_else(|| searched_to.map(|last| last.to_string()));
     let is_current = desk.lease.covers_memory();
-    let transactions = sagas.into_iter().map(|row| {
+    let transactions = readable(sagas).into_iter().map(|row| {
         let running = desk.running.get(row.id).filter(|_| is_current && row.ended_at.is_none());
         match running {
             Some(saga) => SagaView::of_running(&saga),

@@ -1,36 +1,49 @@
-//! Claims: how a node makes unfinished sagas its own. Each claim raises the epoch, so that whoever owned the saga before
-//! can write nothing more.
+//! Claims: how a node makes unfinished sagas its own. Each claim raises the epoch, so that the owner before can write
+//! nothing more.
 //!
 //! Rows are locked first and skipped where another node has them, so that two never claim one saga; a statement claims a
 //! batch, so that a takeover of thousands holds no lock for long.
 
+use chrono::{DateTime, Utc};
 use common::db::Connection;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
+use super::judgement::{SeenLease, SeenOwner};
+use super::look::ListedRow;
+use super::owned::{self, Flag};
+use super::statements::{Free, Statements};
+use crate::saga::SagaId;
 use crate::saga::takeover::{LeftBy, Takeover};
 use crate::store::Owner;
-use crate::store::reader::{StoredSaga, columns};
+use crate::store::reader::{ReadRow, StoredSaga, UnreadableRow, columns};
 
-/// Makes the statement that claims the rows of the CTE `free`: their ids, and how their last owner left them (`last_node`,
-/// `last_incarnation`, `slept`). Parameters of all: $1 node, $2 incarnation, $3 known definitions, $4 limit, $5 the most
-/// claims without progress. A claim is noted as a takeover, except that of a process which wakes its own sleeping saga.
-macro_rules! claim {
-    ($free:literal) => {
+/// Characters of a reason that the attention list shows.
+const LONGEST_REASON: usize = 500;
+
+/// The condition that a node may run a saga now: it knows the definition ($3), and the saga does not sleep.
+macro_rules! may_run {
+    () => {
+        "f.ended_at is null and f.definition || '/' || f.definition_version = any($3)
+           and (f.wake_at is null or f.wake_at <= clock_timestamp())"
+    };
+}
+
+/// The columns of the CTE `free`. A saga that was set aside did not go to sleep by itself: its actor died at its work.
+macro_rules! free {
+    () => {
+        "f.id, f.owner_node as last_node, f.owner_incarnation as last_incarnation,
+         f.wake_at is not null and not f.attention_until_write as slept"
+    };
+}
+
+/// Ends a statement whose CTE `claimed` has the claimed rows, and how their last owner left them (`last_node`,
+/// `last_incarnation`, `slept`): a claim is noted as a takeover, except that of a process which wakes its own sleeping saga.
+macro_rules! noted {
+    () => {
         concat!(
-            "with ",
-            $free,
             ",
-             claimed as (
-             update saga s
-             set owner_node = $1::varchar, owner_incarnation = $2::uuid, epoch = s.epoch + 1, claims = s.claims + 1,
-                 wake_at = null,
-                 attention = case when s.claims >= $5 then 'claimed ' || s.claims + 1 || ' times without progress'
-                                  else s.attention end,
-                 attention_at = case when s.claims >= $5 then coalesce(s.attention_at, clock_timestamp())
-                                     else s.attention_at end
-             from free where s.id = free.id
-             returning s.*, free.last_node, free.last_incarnation, free.slept),
              noted as (
              insert into saga_takeover (saga_id, epoch, node, at, unowned_ms)
              select c.id, c.epoch, c.owner_node, clock_timestamp(),
@@ -46,9 +59,113 @@ macro_rules! claim {
     };
 }
 
-// The owners are found by jumps over the index, one for each, whatever the number of their sagas.
+/// Makes the statement that claims the rows of the CTE `free`: their ids, and how their last owner left them. Parameters of
+/// all: $1 node, $2 incarnation, $3 known definitions, $4 limit.
+macro_rules! claim {
+    ($($free:expr),+) => {
+        concat!(
+            "with ",
+            $($free,)+
+            ",
+             claimed as (
+             update saga s
+             set owner_node = $1::varchar, owner_incarnation = $2::uuid, epoch = s.epoch + 1, wake_at = null
+             from free where s.id = free.id
+             returning s.*, free.last_node, free.last_incarnation, free.slept)",
+            noted!()
+        )
+    };
+}
+
 const OF_THE_DEAD: &str = claim!(
-    "recursive owners as (
+    "dead as materialized (
+         select d.node, d.incarnation from unnest($5::text[], $6::uuid[]) as d (node, incarnation)
+         -- a process whose name another one has taken, and that has not heard of it yet, claims nothing
+         where exists (select 1 from node_lease l where l.node_id = $1::varchar and l.incarnation = $2::uuid)),
+     free as materialized (
+         select ",
+    free!(),
+    "
+         from saga f join dead d on f.owner_node = d.node and f.owner_incarnation = d.incarnation
+         where ",
+    may_run!(),
+    "
+         order by f.id limit $4
+         for update of f skip locked)"
+);
+
+const OF_OWN_SLEEPERS: &str = claim!(
+    "free as materialized (
+         select ",
+    free!(),
+    "
+         from saga f
+         where f.wake_at is not null and f.owner_incarnation = $2::uuid and ",
+    may_run!(),
+    "
+         order by f.id limit $4
+         for update skip locked)"
+);
+
+// By id and epoch: a row that was claimed or has ended since it was listed is passed over.
+const OF_OWN_ORPHANS: &str = claim!(
+    "free as materialized (
+         select ",
+    free!(),
+    "
+         from saga f join unnest($5::uuid[], $6::int[]) as i (id, epoch) on f.id = i.id and f.epoch = i.epoch
+         where f.owner_incarnation = $2::uuid and ",
+    may_run!(),
+    "
+         order by f.id limit $4
+         for update of f skip locked)"
+);
+
+/// Makes the statement that claims sagas whose own actor died ($3 ids, $4 epochs, $5 reasons) and counts that death. From
+/// the death on that makes the condition true, the saga goes to attention with this mark instead of to another actor, and
+/// sleeps for 1, 2, 4 … at most 30 minutes; one that runs forward is woken at its deadline, to turn back. Parameters of
+/// all: $1 node, $2 incarnation.
+macro_rules! set_back {
+    ($deaths_before_rest:literal, $mark:literal) => {
+        concat!(
+            "with died as (
+                 select s.id, i.reason, s.deaths + 1 as deaths, s.deaths + 1 - ",
+            $deaths_before_rest,
+            " as too_many,
+                        case when s.direction = 'forward' and s.deadline_at > clock_timestamp()
+                             then s.deadline_at else 'infinity' end as deadline_at
+                 from saga s join unnest($3::uuid[], $4::int[], $5::text[]) as i (id, epoch, reason)
+                   on s.id = i.id and s.epoch = i.epoch
+                 where s.ended_at is null and s.owner_node = $1::varchar and s.owner_incarnation = $2::uuid
+                 order by s.id
+                 for update of s),
+             claimed as (
+             update saga s
+             set epoch = s.epoch + 1, deaths = d.deaths,
+                 attention = case when d.too_many >= 0 then ",
+            $mark,
+            " else s.attention end,
+                 attention_at = case when d.too_many >= 0 then coalesce(s.attention_at, clock_timestamp())
+                                     else s.attention_at end,
+                 attention_until_write = s.attention_until_write or d.too_many >= 0,
+                 wake_at = case when d.too_many >= 0 then
+                     least(d.deadline_at,
+                           clock_timestamp() + least(30, power(2, least(d.too_many, 5))) * interval '1 minute') end
+             from died d where s.id = d.id
+             returning s.*, s.owner_node as last_node, s.owner_incarnation as last_incarnation,
+                       s.wake_at is not null as slept)",
+            noted!()
+        )
+    };
+}
+
+const DIED: &str = set_back!("$6", "'its actor died ' || d.deaths || ' times: ' || d.reason");
+const UNREADABLE: &str = set_back!("1", "'its row cannot be read: ' || d.reason");
+
+// The owners are found by jumps over the index, one for each, whatever the number of their sagas. Leases are listed whether
+// their nodes own something now or not: what is known of them counts when they do.
+const OWNERS: &str = "
+    with recursive owners as (
          (select owner_node, owner_incarnation from saga where ended_at is null
           order by owner_node, owner_incarnation limit 1)
          union all
@@ -57,115 +174,153 @@ const OF_THE_DEAD: &str = claim!(
          cross join lateral (
              select owner_node, owner_incarnation from saga
              where ended_at is null and (owner_node, owner_incarnation) > (o.owner_node, o.owner_incarnation)
-             order by owner_node, owner_incarnation limit 1) n),
-     dead as materialized (
-         select o.* from owners o
-         where o.owner_incarnation <> $2::uuid
-           -- a process whose name another one has taken, and that has not heard of it yet, claims nothing
-           and exists (select 1 from node_lease l where l.node_id = $1::varchar and l.incarnation = $2::uuid)
-           and (o.owner_node = $1::varchar
-                or ($6 and not exists (
-                    select 1 from node_lease l
-                    where l.node_id = o.owner_node and l.incarnation = o.owner_incarnation
-                      and l.expires_at > clock_timestamp())))),
-     free as materialized (
-         select f.id, f.owner_node as last_node, f.owner_incarnation as last_incarnation, f.wake_at is not null as slept
-         from saga f join dead d on f.owner_node = d.owner_node and f.owner_incarnation = d.owner_incarnation
-         where f.ended_at is null and f.definition || '/' || f.definition_version = any($3)
-           and f.claims <= $5 and (f.wake_at is null or f.wake_at <= clock_timestamp())
-         order by f.id limit $4
-         for update of f skip locked)"
+             order by owner_node, owner_incarnation limit 1) n)
+    select coalesce(o.owner_node, l.node_id), coalesce(o.owner_incarnation, l.incarnation), l.expires_at::text,
+           o.owner_node is not null, l.given_up_at is not null
+    from owners o full join node_lease l on l.node_id = o.owner_node and l.incarnation = o.owner_incarnation
+    where coalesce(o.owner_incarnation, l.incarnation) <> $1";
+
+const OWN_ROWS: &str = concat!(
+    "select f.id, f.epoch from saga f
+     where f.owner_node = $1 and f.owner_incarnation = $2 and f.id > $4 and ",
+    may_run!(),
+    " order by f.id limit $5"
 );
 
-const OF_OWN_SLEEPERS: &str = claim!(
-    "free as materialized (
-         select f.id, f.owner_node as last_node, f.owner_incarnation as last_incarnation, f.wake_at is not null as slept
-         from saga f
-         where f.ended_at is null and f.wake_at <= clock_timestamp() and f.owner_incarnation = $2::uuid
-           and f.definition || '/' || f.definition_version = any($3) and f.claims <= $5
-         order by f.id limit $4
-         for update skip locked)"
+const STILL_FREE: &str = concat!(
+    "select count(*) from saga f join unnest($4::uuid[], $5::int[]) as i (id, epoch) on f.id = i.id and f.epoch = i.epoch
+     where f.owner_node = $1 and f.owner_incarnation = $2 and ",
+    may_run!()
 );
 
-// A row may be a moment ahead of its actor's place in memory: only rows that are not brand-new count.
-const OF_OWN_ORPHANS: &str = claim!(
-    "free as materialized (
-         select f.id, f.owner_node as last_node, f.owner_incarnation as last_incarnation, f.wake_at is not null as slept
-         from saga f
-         where f.ended_at is null and f.owner_node = $1::varchar and f.owner_incarnation = $2::uuid
-           and f.wake_at is null and f.id <> all($6::uuid[])
-           and f.created_at < clock_timestamp() - interval '1 second'
-           and f.definition || '/' || f.definition_version = any($3) and f.claims <= $5
-         order by f.id limit $4
-         for update skip locked)"
-);
-
-/// Who claims, and how much.
+/// Which process claims, and how much.
 #[derive(Clone, Debug)]
 pub struct Claimer {
-    /// Who claims.
+    /// The process.
     pub owner: Owner,
     /// The definitions that this node knows, as `name/version`.
     pub definitions: Vec<String>,
     /// How many sagas are claimed at once.
     pub batch: i64,
-    /// How often a saga may be claimed without progress before it is left to a person.
+    /// How often a saga's own actor may die without an awaited write before it is left to a person.
     pub max_claims: i32,
 }
 
-/// Whose sagas may be taken, beside those that an earlier process of the own node left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// Nobody else's: after an outage everybody looks dead.
-    OwnNode,
-    /// Those of every node whose lease has run out.
-    Everybody,
+/// A claimer at a connection.
+pub(crate) struct Claims<'a> {
+    pub(crate) claimer: &'a Claimer,
+    pub(crate) connection: &'a mut Connection,
 }
 
-impl Claimer {
-    /// Claims what owners left that are gone.
-    pub(super) async fn of_the_dead(
-        &self,
-        connection: &mut Connection,
-        reach: Reach,
-    ) -> Result<Vec<StoredSaga>, Error> {
-        let everybody = reach == Reach::Everybody;
-        let Self { owner, definitions, batch, max_claims } = self;
-        let rows = connection
-            .query(OF_THE_DEAD, &[&owner.node_id, &owner.incarnation, definitions, batch, max_claims, &everybody])
-            .await?;
+impl Statements for Claims<'_> {
+    type Error = Error;
+
+    fn batch(&self) -> i64 {
+        self.claimer.batch
+    }
+
+    async fn lost(&mut self, running: &[Uuid]) -> Result<Vec<SagaId>, Error> {
+        owned::lost(self.connection, &self.claimer.owner, running).await
+    }
+
+    async fn flags(&mut self, since: Option<DateTime<Utc>>) -> Result<Vec<Flag>, Error> {
+        owned::flags(self.connection, &self.claimer.owner, since).await
+    }
+
+    async fn owners(&mut self) -> Result<Vec<SeenOwner>, Error> {
+        let rows = self.connection.query(OWNERS, &[&self.claimer.owner.incarnation]).await?;
+        Ok(rows.iter().map(seen_owner).collect())
+    }
+
+    async fn own_rows(&mut self, after: Uuid, limit: i64) -> Result<Vec<ListedRow>, Error> {
+        let Claimer { owner, definitions, .. } = self.claimer;
+        let rows =
+            self.connection.query(OWN_ROWS, &[&owner.node_id, &owner.incarnation, definitions, &after, &limit]).await?;
+        Ok(rows.iter().map(|row| ListedRow { id: SagaId(row.get(0)), epoch: row.get(1) }).collect())
+    }
+
+    async fn claim(&mut self, free: Free<'_>) -> Result<Vec<ReadRow>, Error> {
+        let Claimer { owner, definitions, batch, max_claims } = self.claimer;
+        let (node, incarnation) = (&owner.node_id, &owner.incarnation);
+        let rows = match free {
+            Free::OfTheDead(owners) => {
+                let (nodes, incarnations): (Vec<&str>, Vec<Uuid>) =
+                    owners.iter().map(|owner| (owner.node_id.as_str(), owner.incarnation)).unzip();
+                let parameters: [&(dyn ToSql + Sync); 6] =
+                    [node, incarnation, definitions, batch, &nodes, &incarnations];
+                self.connection.query(OF_THE_DEAD, &parameters).await?
+            }
+            Free::OwnSleepers => {
+                self.connection.query(OF_OWN_SLEEPERS, &[node, incarnation, definitions, batch]).await?
+            }
+            Free::Orphans(listed) => {
+                let (ids, epochs) = columns_of(listed);
+                let parameters: [&(dyn ToSql + Sync); 6] = [node, incarnation, definitions, batch, &ids, &epochs];
+                self.connection.query(OF_OWN_ORPHANS, &parameters).await?
+            }
+            Free::Died(deaths) => {
+                let died = deaths.iter().map(|death| (death.id, death.epoch, death.reason.as_str()));
+                let (ids, epochs, reasons) = set_back_columns(died);
+                let parameters: [&(dyn ToSql + Sync); 6] = [node, incarnation, &ids, &epochs, &reasons, max_claims];
+                let mut rows = self.connection.query(DIED, &parameters).await?;
+                // The others were set aside.
+                rows.retain(|row| !row.get::<_, bool>("slept"));
+                rows
+            }
+        };
         Ok(rows.iter().map(claimed).collect())
     }
 
-    /// Claims own sagas whose time to wake has come.
-    pub(super) async fn of_own_sleepers(&self, connection: &mut Connection) -> Result<Vec<StoredSaga>, Error> {
-        let Self { owner, definitions, batch, max_claims } = self;
-        let rows = connection
-            .query(OF_OWN_SLEEPERS, &[&owner.node_id, &owner.incarnation, definitions, batch, max_claims])
-            .await?;
-        Ok(rows.iter().map(claimed).collect())
+    async fn set_aside(&mut self, rows: &[UnreadableRow]) -> Result<(), Error> {
+        let Owner { node_id, incarnation } = &self.claimer.owner;
+        let (ids, epochs, reasons) = set_back_columns(rows.iter().map(|row| (row.id, row.epoch, row.reason.as_str())));
+        self.connection.query(UNREADABLE, &[node_id, incarnation, &ids, &epochs, &reasons]).await?;
+        Ok(())
     }
 
-    /// Claims own sagas that have no actor: those that are not among `running`.
-    pub(super) async fn of_own_orphans(
-        &self,
-        connection: &mut Connection,
-        running: &[Uuid],
-    ) -> Result<Vec<StoredSaga>, Error> {
-        let Self { owner, definitions, batch, max_claims } = self;
-        let rows = connection
-            .query(OF_OWN_ORPHANS, &[&owner.node_id, &owner.incarnation, definitions, batch, max_claims, &running])
+    async fn still_free(&mut self, rows: &[ListedRow]) -> Result<usize, Error> {
+        let Claimer { owner, definitions, .. } = self.claimer;
+        let (ids, epochs) = columns_of(rows);
+        let row = self
+            .connection
+            .query_one(STILL_FREE, &[&owner.node_id, &owner.incarnation, definitions, &ids, &epochs])
             .await?;
-        Ok(rows.iter().map(claimed).collect())
+        Ok(usize::try_from(row.get::<_, i64>(0)).unwrap_or(usize::MAX))
     }
 }
 
-fn claimed(row: &Row) -> StoredSaga {
-    let mut saga = StoredSaga::from_row(row);
+fn claimed(row: &Row) -> ReadRow {
+    let mut saga = StoredSaga::from_row(row)?;
     saga.left_by = if row.get("slept") { LeftBy::Sleep } else { LeftBy::Loss };
     // The statement that notes a takeover does not see its own note.
     if let Some(node) = row.get("node") {
         saga.takeovers.push(Takeover { node, epoch: saga.epoch, at: row.get("at"), unowned_ms: row.get("unowned_ms") });
     }
-    saga
+    Ok(saga)
+}
+
+fn columns_of(rows: &[ListedRow]) -> (Vec<Uuid>, Vec<i32>) {
+    rows.iter().map(|row| (row.id.0, row.epoch)).unzip()
+}
+
+/// Ids, epochs and reasons. A reason holds what an error said: the log takes no NUL, and people read no novel.
+fn set_back_columns<'a>(rows: impl Iterator<Item = (SagaId, i32, &'a str)>) -> (Vec<Uuid>, Vec<i32>, Vec<String>) {
+    let mut columns = (Vec::new(), Vec::new(), Vec::new());
+    for (id, epoch, reason) in rows {
+        let plain = |c: char| if c.is_control() { ' ' } else { c };
+        columns.0.push(id.0);
+        columns.1.push(epoch);
+        columns.2.push(reason.chars().take(LONGEST_REASON).map(plain).collect());
+    }
+    columns
+}
+
+fn seen_owner(row: &Row) -> SeenOwner {
+    let until: Option<String> = row.get(2);
+    let lease = match (until, row.get::<_, Option<bool>>(4)) {
+        (None, _) => SeenLease::None,
+        (Some(_), Some(true)) => SeenLease::GivenUp,
+        (Some(until), _) => SeenLease::Until(until),
+    };
+    SeenOwner { owner: Owner { node_id: row.get(0), incarnation: row.get(1) }, lease, has_sagas: row.get(3) }
 }

@@ -8,12 +8,12 @@ use uuid::Uuid;
 use crate::saga::SagaId;
 use crate::store::Owner;
 
-// Its partial index holds only flagged rows.
+// Its partial index holds only flagged rows. One that sleeps hears of its flags when it is claimed.
 const FLAGS: &str = "
     select id, cancel_requested_at is not null and direction = 'forward', retry_requested_at
     from saga
     where ended_at is null and (cancel_requested_at is not null or retry_requested_at is not null)
-      and owner_incarnation = $1
+      and owner_incarnation = $1 and (wake_at is null or wake_at <= clock_timestamp())
       and ((cancel_requested_at is not null and direction = 'forward')
            or retry_requested_at > coalesce($2::timestamptz, '-infinity'))";
 
