@@ -22,6 +22,7 @@ pub mod files;
 pub mod http;
 pub mod interposer;
 pub mod operations;
+pub mod panics;
 pub mod pgbouncer;
 pub mod postgres_proxy;
 pub mod private_cluster;

@@ -24,11 +24,15 @@ use tokio::{net::TcpListener, sync::Mutex};
 use uuid::Uuid;
 
 use self::service::Service;
-pub use self::{options::StackOptions, service::Paused};
+pub use self::{
+    options::{Panics, StackOptions},
+    service::Paused,
+};
 use crate::{
     PATIENCE, cluster,
     database::Database,
     http::{Answer, send, try_send},
+    panics,
     proxy::Proxy,
     wait_until,
 };
@@ -52,6 +56,9 @@ pub struct Stack {
     services: Mutex<BTreeMap<&'static str, Service>>,
     replicas: Mutex<Vec<Service>>,
     databases: Mutex<BTreeMap<String, Database>>,
+    /// The names of the threads of all services that ever ran here.
+    threads: RwLock<Vec<String>>,
+    panics: Panics,
     http: Client,
     _slot: cluster::Slot,
 }
@@ -83,11 +90,13 @@ impl Stack {
             None => cluster::server_url().await.to_owned(),
         };
         let prepared = options.prepare(&server_url).await;
+        let mut threads = Vec::new();
         let mut services = BTreeMap::new();
         let mut addresses = BTreeMap::new();
         for (name, listener) in prepared.listeners {
             let service = Service::start(name, prepared.settings.clone(), listener).await;
             addresses.insert(name, vec![service.address]);
+            threads.push(service.threads.clone());
             services.insert(name, service);
         }
         Self {
@@ -99,6 +108,8 @@ impl Stack {
             services: Mutex::new(services),
             replicas: Mutex::default(),
             databases: Mutex::default(),
+            threads: RwLock::new(threads),
+            panics: options.panics,
             http: Client::new(),
             _slot: slot,
         }
@@ -114,7 +125,13 @@ impl Stack {
         // All at once: a saga that runs may need its participants until its grace is over.
         let ends = join_all(services.into_values().chain(replicas).map(Service::stop)).await;
         self.drop_databases().await?;
-        ends.into_iter().collect()
+        ends.into_iter().collect::<Result<(), String>>()?;
+        let threads = std::mem::take(&mut *self.threads.write().unwrap_or_else(PoisonError::into_inner));
+        let panics: Vec<String> = threads.iter().flat_map(|threads| panics::take(threads)).collect();
+        match (self.panics, panics.as_slice()) {
+            (_, []) | (Panics::Provoked, _) => Ok(()),
+            (Panics::Unwanted, panics) => Err(format!("services panicked: {panics:#?}")),
+        }
     }
 
     async fn drop_databases(&self) -> Result<(), String> {
@@ -150,8 +167,13 @@ impl Stack {
     pub async fn add_replica(&self, service: &'static str) {
         let listener = service::listen(service::ANY_PORT).await;
         let replica = Service::start(service, self.settings.clone(), listener).await;
+        self.watch(&replica);
         self.announce(service, replica.address);
         self.replicas.lock().await.push(replica);
+    }
+
+    fn watch(&self, service: &Service) {
+        self.threads.write().unwrap_or_else(PoisonError::into_inner).push(service.threads.clone());
     }
 
     fn announce(&self, service: &'static str, address: SocketAddr) {
@@ -270,6 +292,7 @@ impl Stack {
         // What was killed gives its port back a moment later.
         let listener = wait_until("the port is free", PATIENCE, async || TcpListener::bind(address).await.ok()).await;
         let running = Service::start(service, self.settings.clone(), listener).await;
+        self.watch(&running);
         self.services.lock().await.insert(service, running);
     }
 

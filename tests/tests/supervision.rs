@@ -45,7 +45,7 @@ fn assert_in_doubt(answer: &Answer) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ledger_that_panics_in_a_batch_is_restarted_and_goes_on() {
-    with_stack(StackOptions::default(), async |stack: &Stack| {
+    with_stack(StackOptions::default().provoking_panics(), async |stack: &Stack| {
         for operation in &OPERATIONS {
             let before = new_transaction();
             let first = operation.act(stack, &before).await.expect(200);
@@ -82,7 +82,7 @@ async fn a_ledger_that_panics_in_a_batch_is_restarted_and_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_catalogs_ledger_is_restarted_too() {
     // The shelf must not be read between what empties it and what breaks it.
-    with_stack(StackOptions::default(), async |stack: &Stack| {
+    with_stack(StackOptions::default().provoking_panics(), async |stack: &Stack| {
         let products = stack.database("catalog").await;
         products.run("alter table products alter column price drop not null").await;
         products.run("delete from products").await;
@@ -119,7 +119,7 @@ async fn a_purchase_goes_on_when_the_saga_log_panics_under_it() {
         end $$;
         create trigger break_begin before insert on saga for each row execute function break_begin();
         create trigger break_change before update on saga for each row execute function break_change();";
-    with_stack(StackOptions::default(), async |stack: &Stack| {
+    with_stack(StackOptions::default().provoking_panics(), async |stack: &Stack| {
         let order = |user: &str| json!({ "user_id": user, "product_id": 1, "amount": 5 });
         let saga_log = stack.database(ORCHESTRATOR).await;
         saga_log.run(BREAK_ONCE).await;

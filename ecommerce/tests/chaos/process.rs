@@ -113,6 +113,8 @@ impl Drop for Process {
             let lines: Vec<&str> = said.lines().collect();
             let last = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
             eprintln!("--- {} said last:\n{}", self.name, last.join("\n"));
+        } else {
+            tests::panics::assert_none_in(&self.said());
         }
     }
 }

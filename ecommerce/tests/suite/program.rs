@@ -4,12 +4,16 @@ use std::{
     io::{BufRead, BufReader},
     path::Path,
     process::{Child, Command, Output, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
     thread,
     time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use tests::panics::assert_none_in;
 
 use crate::support::{self, PATIENCE};
 
@@ -49,11 +53,13 @@ pub(crate) fn run(arguments: &[&str]) -> Ran {
 
 pub(crate) fn finish(command: &mut Command) -> Ran {
     let Output { status, stdout, stderr } = command.output().unwrap();
-    Ran {
+    let ran = Ran {
         code: status.code().unwrap_or(-1),
         out: String::from_utf8(stdout).unwrap(),
         err: String::from_utf8(stderr).unwrap(),
-    }
+    };
+    assert_none_in(&ran.err);
+    ran
 }
 
 /// A process that runs until it is stopped; its PostgreSQL is stopped with it.
@@ -149,6 +155,10 @@ impl Drop for Server {
             self.signal(Signal::TERM);
             support::wait_until("the process has ended", || !matches!(self.child.try_wait(), Ok(None)));
         }
+        if !std::thread::panicking() {
+            let said = self.err.1.lock().unwrap_or_else(PoisonError::into_inner);
+            assert_none_in(&said);
+        }
     }
 }
 
@@ -172,20 +182,23 @@ pub(crate) fn send(pid: u32, signal: Signal) {
     kill_process(pid, signal).unwrap();
 }
 
-/// Lines of a pipe, read by a thread so that the process never waits for a reader.
-struct Lines(Receiver<String>);
+/// Lines of a pipe, read by a thread so that the process never waits for a reader; and all of them until now.
+struct Lines(Receiver<String>, Arc<Mutex<String>>);
 
 impl Lines {
     fn of(pipe: impl std::io::Read + Send + 'static) -> Self {
         let (sender, receiver) = channel();
+        let all = Arc::new(Mutex::new(String::new()));
+        let said = all.clone();
         thread::spawn(move || {
             for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                *said.lock().unwrap_or_else(PoisonError::into_inner) += &format!("{line}\n");
                 if sender.send(line).is_err() {
                     return;
                 }
             }
         });
-        Self(receiver)
+        Self(receiver, all)
     }
 
     /// Returns the next line; `None` at the end.

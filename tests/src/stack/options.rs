@@ -46,6 +46,17 @@ pub struct StackOptions {
     proxied: Vec<&'static str>,
     behind: BTreeMap<&'static str, String>,
     pub(super) server_url: Option<String>,
+    pub(super) panics: Panics,
+}
+
+/// What a panic of a service says of a test.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Panics {
+    /// That it failed.
+    #[default]
+    Unwanted,
+    /// Nothing: the test made it.
+    Provoked,
 }
 
 pub(super) struct Prepared {
@@ -82,6 +93,12 @@ impl StackOptions {
     /// Lets the orchestrator find a participant at this URL, where somebody stands between the two.
     pub fn behind(mut self, participant: &'static str, url: &str) -> Self {
         self.behind.insert(participant, url.to_owned());
+        self
+    }
+
+    /// Makes services panic on purpose.
+    pub fn provoking_panics(mut self) -> Self {
+        self.panics = Panics::Provoked;
         self
     }
 

@@ -14,9 +14,10 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::ORCHESTRATOR;
-use crate::PATIENCE;
+use crate::{PATIENCE, panics};
 
 /// A port that is free, on loopback.
 pub(super) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -30,6 +31,8 @@ pub(super) struct Service {
     name: &'static str,
     shutdown: CancellationToken,
     end: JoinHandle<Result<(), String>>,
+    /// The name of its threads.
+    pub(super) threads: String,
     /// `None` once it was given back.
     runtime: Option<Runtime>,
 }
@@ -37,7 +40,9 @@ pub(super) struct Service {
 impl Service {
     pub(super) async fn start(name: &'static str, settings: Arc<Settings>, listener: TcpListener) -> Self {
         let shutdown = CancellationToken::new();
-        let runtime = Builder::new_multi_thread().worker_threads(THREADS).enable_all().build().expect("a runtime");
+        let threads = panics::watch(&format!("{name} {}", Uuid::new_v4().simple()));
+        let runtime = Builder::new_multi_thread().worker_threads(THREADS).thread_name(&threads).enable_all().build();
+        let runtime = runtime.expect("a runtime");
         // A listener belongs to the runtime that polls it.
         let listener = listener.into_std().expect("a listener can change its runtime");
         let stop = shutdown.clone();
@@ -55,7 +60,7 @@ impl Service {
         let running = started.await.expect("a start does not panic").unwrap_or_else(|error| panic!("{name}: {error}"));
         let address = running.address;
         let end = runtime.spawn(running.finished());
-        Self { address, name, shutdown, end, runtime: Some(runtime) }
+        Self { address, name, shutdown, end, threads, runtime: Some(runtime) }
     }
 
     /// Tells the service to stop, and waits until it has.
