@@ -19,6 +19,7 @@ mod error;
 mod event_stream;
 mod front;
 mod health;
+mod idempotency_key;
 pub mod in_process;
 mod metrics;
 pub mod openapi;
@@ -49,6 +50,7 @@ pub use hyper::{
     Method, StatusCode,
     header::{self, HeaderMap, HeaderName, HeaderValue},
 };
+pub use idempotency_key::{Form, IdempotencyKey};
 pub(crate) use rate_limit::network;
 pub use request::{Params, Query, Request};
 pub use routes::{Access, Routes};

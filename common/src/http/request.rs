@@ -10,7 +10,7 @@ use hyper::{
 use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
-use super::{ApiError, TraceContext};
+use super::{ApiError, IdempotencyKey, TraceContext};
 use crate::{
     fields::{FieldError, Fields},
     wire,
@@ -53,19 +53,12 @@ impl Request {
         self.params.get(name).unwrap_or_else(|| panic!("the template of {} has no place {name}", self.path))
     }
 
-    /// Returns the client's `Idempotency-Key`, if it sent one (draft-ietf-httpapi-idempotency-key-header).
+    /// Returns the client's `Idempotency-Key`, if it sent one.
     ///
     /// # Errors
-    /// When the header is there but holds no key.
-    pub fn idempotency_key(&self) -> Result<Option<&str>, FieldError> {
-        const MAX_BYTES: usize = 255;
-        let Some(header) = self.headers.get(wire::IDEMPOTENCY_KEY) else { return Ok(None) };
-        let key = std::str::from_utf8(header.as_bytes()).ok();
-        let key = key.filter(|key| !key.trim().is_empty() && key.len() <= MAX_BYTES);
-        key.map(Some).ok_or_else(|| FieldError {
-            field: "Idempotency-Key".to_owned(),
-            message: format!("expected 1 to {MAX_BYTES} bytes of text, not blank"),
-        })
+    /// 422 when it sent several, and what `bad` makes of it when the header holds no key.
+    pub fn idempotency_key(&self, bad: fn(Vec<FieldError>) -> ApiError) -> Result<Option<IdempotencyKey>, ApiError> {
+        IdempotencyKey::of(&self.headers, bad)
     }
 
     /// Takes the JSON body apart.
@@ -206,26 +199,6 @@ mod tests {
             assert_eq!(made.len(), 32, "{made}");
         }
         assert_ne!(request_id(&HeaderMap::new()), request_id(&HeaderMap::new()));
-    }
-
-    #[test]
-    fn a_blank_or_endless_idempotency_key_is_no_key() {
-        let request = |value: &[u8]| Request {
-            method: Method::POST,
-            path: "/".to_owned(),
-            params: Params::default(),
-            query: Query::default(),
-            headers: headers(wire::IDEMPOTENCY_KEY, value),
-            body: Bytes::new(),
-            request_id: String::new(),
-            trace: TraceContext::start(),
-            prefix: String::new(),
-        };
-        for bad in [b"".as_slice(), b"  ", &[b'k'; 256], b"\xff"] {
-            assert!(request(bad).idempotency_key().is_err(), "{bad:?}");
-        }
-        assert_eq!(request(b"order-1").idempotency_key(), Ok(Some("order-1")));
-        assert_eq!(Request { headers: HeaderMap::new(), ..request(b"") }.idempotency_key(), Ok(None));
     }
 
     #[test]

@@ -51,7 +51,7 @@ async fn change(desk: Desk<Inventory>, request: Request, kind: ChangeKind) -> Re
     let change = product_id.zip(quantity).map(|(product_id, quantity)| Change { kind, product_id, quantity });
     let change = finish(fields, change)?;
     let scope = Scope { service: Inventory::NAME, operation: change.operation(), user: None };
-    let transaction_id = transaction_id(given, &request, &scope)?;
+    let transaction_id = transaction_id(&desk, given, &request, &scope).await?;
     desk.act(&request, transaction_id, change).await
 }
 

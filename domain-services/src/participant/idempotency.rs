@@ -3,12 +3,17 @@
 //! A `transaction_id` in the body is the key of everything. A client that has none may send an `Idempotency-Key` header
 //! instead: it stands for a transaction id, always the same one for the same service, operation, user and key. A request
 //! with neither is a transaction of its own, and cannot be repeated.
+//!
+//! The quoted and the bare form of a key are one key: both stand for the id that is made of the quoted form. In earlier
+//! versions a bare key stood for another id, so the journal is asked for both.
 
 use common::{
-    http::{ApiError, Request},
+    http::{ApiError, Form, IdempotencyKey, Request},
     ids::TransactionId,
 };
 use uuid::Uuid;
+
+use super::{Participant, answer, front::Desk, step_journal};
 
 /// The namespace of the ids made from keys (RFC 9562, version 5): any fixed value, and never another one.
 const NAMESPACE: Uuid = uuid::uuid!("6b0d3f0e-52a5-4f43-9c8e-0d4ad1f6b9a7");
@@ -25,19 +30,43 @@ pub(crate) struct Scope<'a> {
 /// sorts by time.
 ///
 /// # Errors
-/// 400 when the header is there but holds no key.
-pub(crate) fn transaction_id(
+/// 400 when the header is there but holds no key, 422 when it holds several; 503 when the journal cannot be read.
+pub(crate) async fn transaction_id<P: Participant>(
+    desk: &Desk<P>,
     given: Option<TransactionId>,
     request: &Request,
     scope: &Scope<'_>,
 ) -> Result<TransactionId, ApiError> {
     // A bad key is told even where it is not needed: its client counts on it.
-    let key = request.idempotency_key().map_err(|error| ApiError::bad_fields_400(vec![error]))?;
-    if let Some(given) = given {
-        return Ok(given);
+    let key = request.idempotency_key(ApiError::bad_fields_400)?;
+    match (given, key) {
+        (Some(given), _) => Ok(given),
+        (None, None) => Ok(of_uuid(Uuid::now_v7())),
+        (None, Some(key)) => {
+            let candidates = candidates(&key, scope);
+            let asked = candidates.clone();
+            let known = desk.ledger.read(move |connection| Box::pin(step_journal::known(connection, asked))).await;
+            let known = known.map_err(answer::unreadable)?;
+            Ok(choose(candidates, &known, key.form()))
+        }
     }
-    let id = key.map_or_else(Uuid::now_v7, |key| from_key(key, scope));
-    Ok(TransactionId::parse(&id.to_string()).expect("a UUID is a transaction id"))
+}
+
+/// Returns the ids that a key may stand for: that of its quoted form, then that of its bare form.
+fn candidates(key: &IdempotencyKey, scope: &Scope<'_>) -> [TransactionId; 2] {
+    [&key.quoted(), key.bare()].map(|form| of_uuid(from_key(form, scope)))
+}
+
+/// Takes the id that the journal knows; if it knows both or none, that of the form that was sent, or the quoted one.
+fn choose([quoted, bare]: [TransactionId; 2], known: &[TransactionId], sent: Form) -> TransactionId {
+    match (known.contains(&quoted), known.contains(&bare), sent) {
+        (true, true, Form::Bare) | (false, true, _) => bare,
+        (true, true, Form::Quoted) | (_, false, _) => quoted,
+    }
+}
+
+fn of_uuid(id: Uuid) -> TransactionId {
+    TransactionId::parse(&id.to_string()).expect("a UUID is a transaction id")
 }
 
 fn from_key(key: &str, scope: &Scope<'_>) -> Uuid {
@@ -71,5 +100,19 @@ mod tests {
         assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
         assert_eq!(ids[0], id("payments", "charge", Some("ada"), "k"));
         assert_eq!(ids[0].get_version_num(), 5);
+    }
+
+    #[test]
+    fn a_key_finds_what_was_done_under_either_of_its_forms() {
+        let [quoted, bare] = ["\"k\"", "k"]
+            .map(|key| of_uuid(from_key(key, &Scope { service: "payments", operation: "charge", user: Some("ada") })));
+        let both = || [quoted.clone(), bare.clone()];
+        for sent in [Form::Bare, Form::Quoted] {
+            assert_eq!(choose(both(), &[], sent), quoted);
+            assert_eq!(choose(both(), std::slice::from_ref(&quoted), sent), quoted);
+            assert_eq!(choose(both(), std::slice::from_ref(&bare), sent), bare);
+        }
+        assert_eq!(choose(both(), &both(), Form::Bare), bare);
+        assert_eq!(choose(both(), &both(), Form::Quoted), quoted);
     }
 }

@@ -24,6 +24,8 @@ const VIEW: &str = "\
     select operation, status, reply, decided_at, from_saga, step, attempt, epoch, tombstone
       from step_journal where transaction_id = $1 order by decided_at, operation";
 
+const KNOWN: &str = "select distinct transaction_id from step_journal where transaction_id = any($1::varchar[])";
+
 /// Who asked, for people and for the audit. Nothing is decided by it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Origin {
@@ -155,6 +157,17 @@ pub(crate) fn bind<'a>(effect: Effect<'a>, mut rows: Vec<JournalRow<'a>>) -> Bou
         .column(attempts)
         .column(epochs)
         .with_all(effect.parameters)
+}
+
+/// Returns those of some transactions of which the journal holds anything.
+pub(crate) async fn known(
+    connection: &mut Connection,
+    transaction_ids: [TransactionId; 2],
+) -> Result<Vec<TransactionId>, tokio_postgres::Error> {
+    let texts = transaction_ids.each_ref().map(TransactionId::as_str);
+    let rows = connection.query(KNOWN, &[&&texts[..]]).await?;
+    let is_known = |id: &TransactionId| rows.iter().any(|row| row.get::<_, &str>(0) == id.as_str());
+    Ok(transaction_ids.iter().filter(|id| is_known(id)).cloned().collect())
 }
 
 /// Returns everything that the journal holds of a transaction, for people.

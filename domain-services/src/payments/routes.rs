@@ -45,7 +45,7 @@ async fn charge(desk: Desk<Payments>, request: Request) -> Result<Response, ApiE
     let charge = user_id.zip(amount).map(|(user_id, amount)| Charge { user_id, product_id, amount });
     let charge = finish(fields, charge)?;
     let scope = Scope { service: Payments::NAME, operation: CHARGE, user: Some(charge.user_id.as_str()) };
-    let transaction_id = transaction_id(given, &request, &scope)?;
+    let transaction_id = transaction_id(&desk, given, &request, &scope).await?;
     desk.act(&request, transaction_id, charge).await
 }
 

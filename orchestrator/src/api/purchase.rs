@@ -73,14 +73,14 @@ fn read_order(request: &Request) -> Result<Order, ApiError> {
 }
 
 fn read_key(request: &Request, order: &Order) -> Result<Option<IdempotencyKey>, ApiError> {
-    let key = request.idempotency_key().map_err(|error| ApiError::bad_fields_422(vec![error]))?;
+    let key = request.idempotency_key(ApiError::bad_fields_422)?;
     let contents = [
         Some(order.user_id.to_string()),
         order.product_id.as_ref().map(ToString::to_string),
         Some(order.amount.cents().to_string()),
     ];
     Ok(key.map(|key| IdempotencyKey {
-        key: key.to_owned(),
+        key: key.bare().to_owned(),
         fingerprint: RequestHash::of("purchase", &contents).as_bytes().to_vec(),
     }))
 }

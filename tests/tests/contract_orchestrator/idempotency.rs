@@ -12,6 +12,7 @@ use tests::{
     stack::{ORCHESTRATOR, with_json},
     wait_until, with_stack,
 };
+use uuid::Uuid;
 
 use super::{buy, status};
 
@@ -176,6 +177,77 @@ async fn who_prefers_to_wait_briefly_is_let_go_and_an_unknown_product_still_ends
         })
         .await;
         assert_eq!(ended["error_message"], "404: catalog conflict: Product 4711 not found");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_quoted_and_the_bare_form_are_one_key_and_a_list_is_none() {
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        let body = json!({ "user_id": "ada", "amount": 5 });
+        let first = buy_keyed(stack, "\"order, 1\"", body.clone()).await.expect(200);
+        let bare = buy_keyed(stack, "order-2", body.clone()).await.expect(200);
+        for (key, earlier) in [("\"order, 1\"", &first), ("\"order-2\"", &bare), (" order-2", &bare)] {
+            let again = buy_keyed(stack, key, body.clone()).await.expect(200);
+            assert!(again.is_replayed(), "{key}");
+            assert_eq!(again.text, earlier.text, "{key}");
+        }
+        assert_eq!(count(stack).await, 2);
+        for list in [&["a", "b"][..], &["a", "a"], &["a, b"], &["\"a\", \"b\""], &["\"a\",b"], &["order-2,"]] {
+            let headers: Vec<(&str, &str)> = list.iter().map(|key| ("idempotency-key", *key)).collect();
+            let answer = buy_with(stack, &headers, body.clone()).await;
+            assert_bad_fields(&answer, 422, &["Idempotency-Key"]);
+        }
+        assert_bad_fields(&buy_keyed(stack, "\"half", body).await, 422, &["Idempotency-Key"]);
+        assert_eq!(count(stack).await, 2);
+    })
+    .await;
+}
+
+/// What made keys bare in databases of earlier versions.
+const BARE_KEYS: &str = include_str!("../../../sql/orchestrator/V11__bare_keys.sql");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_earlier_versions_kept_with_quotes_are_found_and_the_older_saga_keeps_one_that_both_have() {
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        let body = |user: &str| json!({ "user_id": user, "amount": 5 });
+        let rows = stack.database(ORCHESTRATOR).await;
+        // Each saga is started under a key of its own, and given the one that an earlier version would have kept.
+        let keep = async |user: &str, key: &str| {
+            let bought = buy_keyed(stack, &Uuid::new_v4().to_string(), body(user)).await.expect(200);
+            let sql = "update saga set idempotency_key = $2 where id::text = $1";
+            rows.rows(sql, &[&id(&bought), &key]).await;
+            bought
+        };
+        let alone = keep("ada", "\"k\"").await;
+        let escaped = keep("ada", r#""a\"b\\c""#).await;
+        let older_quoted = keep("bob", "\"k\"").await;
+        let younger_bare = keep("bob", "k").await;
+        let older_bare = keep("eve", "k").await;
+        let younger_quoted = keep("eve", "\"k\"").await;
+        let no_string = keep("ada", "\"half").await;
+        rows.run(BARE_KEYS).await;
+        for (user, key, kept) in [
+            ("ada", "\"k\"", &alone),
+            ("ada", "k", &alone),
+            ("ada", r#""a\"b\\c""#, &escaped),
+            ("bob", "k", &older_quoted),
+            ("bob", "\"k\"", &older_quoted),
+            ("eve", "k", &older_bare),
+        ] {
+            let again = buy_keyed(stack, key, body(user)).await.expect(200);
+            assert_eq!((again.is_replayed(), &again.text), (true, &kept.text), "{user} {key}");
+        }
+        let keys = rows.rows("select id::text, idempotency_key from saga", &[]).await;
+        let key_of = |saga: &Answer| {
+            let row = keys.iter().find(|row| row.get::<_, &str>(0) == id(saga)).expect("it is in the log");
+            row.get::<_, Option<&str>>(1)
+        };
+        assert_eq!([key_of(&younger_bare), key_of(&younger_quoted)], [None, None]);
+        assert_eq!(key_of(&no_string), Some("\"half"));
+        // Once more changes nothing.
+        rows.run(BARE_KEYS).await;
+        assert_eq!(rows.number("select count(*) from saga where idempotency_key = 'k'", &[]).await, 3);
     })
     .await;
 }

@@ -188,3 +188,39 @@ async fn strings_may_have_a_hundred_characters_of_any_script() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_quoted_and_the_bare_form_of_a_key_are_one_transaction() {
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        let charge = async |keys: &[&str]| {
+            let request = stack.request(Method::POST, "payments", "/payments/");
+            let body = json!({ "user_id": "user-1", "amount": 5 });
+            send(keys.iter().fold(with_json(request, body), |request, key| request.header("Idempotency-Key", *key)))
+                .await
+        };
+        let first = charge(&["\"k\""]).await.expect(200);
+        // What this key stood for in every version: other clients may have kept it.
+        assert_eq!(first.json()["transaction_id"], QUOTED_K);
+        for key in ["k", "\"k\""] {
+            let again = charge(&[key]).await.expect(200);
+            assert_eq!((again.is_replayed(), &again.text), (true, &first.text), "{key}");
+        }
+        // A bare key of an earlier version stood for another id; what was done under that is found.
+        let body = json!({ "user_id": "user-1", "amount": 5, "transaction_id": BARE_L });
+        let earlier = stack.post("payments", "/payments/", body).await.expect(200);
+        for key in ["l", "\"l\""] {
+            let again = charge(&[key]).await.expect(200);
+            assert_eq!((again.is_replayed(), &again.text), (true, &earlier.text), "{key}");
+        }
+        for list in [&["a", "b"][..], &["a, b"], &["\"a\", \"b\""]] {
+            assert_bad_fields(&charge(list).await, 422, &["Idempotency-Key"]);
+        }
+        let payments = stack.database("payments").await;
+        assert_eq!(payments.number("select count(*) from app_payment", &[]).await, 2);
+    })
+    .await;
+}
+
+/// The ids of two keys of user-1, as earlier versions made them.
+const QUOTED_K: &str = "f436c521-dbf2-5290-970b-0cbbc456483d";
+const BARE_L: &str = "d179cf1c-20a5-5832-9944-fa59d956eb3a";
