@@ -25,6 +25,9 @@ pub enum IdError {
     /// It holds a NUL, which the database cannot store.
     #[error("must not hold a NUL character")]
     Nul,
+    /// It is `.` or `..`, which a path cannot hold: every client takes them for steps in it.
+    #[error("must not be . or ..")]
+    Dots,
 }
 
 fn check(text: &str) -> Result<(), IdError> {
@@ -55,6 +58,17 @@ macro_rules! id {
             pub fn parse(text: &str) -> Result<Self, IdError> {
                 check(text)?;
                 Ok(Self(text.into()))
+            }
+
+            /// Takes a text that a client sent. Beside the rules of ids it must be one that can stand in a path.
+            ///
+            /// # Errors
+            /// [`IdError`] says which rule the text breaks.
+            pub fn from_client(text: &str) -> Result<Self, IdError> {
+                if matches!(text, "." | "..") {
+                    return Err(IdError::Dots);
+                }
+                Self::parse(text)
             }
 
             /// Returns the text.
@@ -136,6 +150,15 @@ mod tests {
         for (text, error) in bad {
             assert_eq!(TransactionId::parse(text), Err(error), "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_id_that_is_a_step_in_a_path_is_known_and_no_longer_taken() {
+        for dots in [".", ".."] {
+            assert!(TransactionId::parse(dots).is_ok());
+            assert_eq!(TransactionId::from_client(dots), Err(IdError::Dots));
+        }
+        assert!(TransactionId::from_client("...").is_ok());
     }
 
     #[test]

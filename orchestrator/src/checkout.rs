@@ -10,6 +10,7 @@
 //!
 //! Adding a step on a known participant is one row here.
 
+use common::http::page::plain_number;
 use common::ids::{ProductId, UserId};
 use common::money::Money;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -70,7 +71,7 @@ pub fn definition(rule: StockRule) -> Result<Definition, DefinitionError> {
         StockRule::Keep => Effect::Uncompensated,
         StockRule::Restore => Effect::Compensable(RESTORE),
     };
-    let read_only = Effect::ReadOnly { refusal: "product-not-found" };
+    let read_only = Effect::ReadOnly { refusal: "product-not-found", refuse: no_number };
     #[rustfmt::skip]
     let steps = vec![
         Step { name: "choose",   participant: "catalog",   action: PRODUCT,  effect: read_only },
@@ -127,6 +128,12 @@ fn post(path: impl Into<String>, body: &impl Serialize) -> Request {
 
 fn product(context: &Context) -> &str {
     context.outputs.get(output::PRODUCT_ID).unwrap_or_default()
+}
+
+/// The catalog's products are numbers. Anything else might be a word of its routes: `random` would buy any product.
+fn no_number(context: &Context) -> Option<String> {
+    let product_id = context.order.product_id.as_ref()?;
+    plain_number(product_id.as_str()).is_none().then(|| format!("Product {product_id} not found"))
 }
 
 fn choose(context: &Context) -> Request {
@@ -355,6 +362,17 @@ pub(crate) mod tests {
                     assert!((compensation.request)(&context).path.contains(&id), "{}", step.name);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn only_a_number_is_asked_for() {
+        assert_eq!(no_number(&context(None)), None);
+        for number in ["1", "007", "9223372036854775807"] {
+            assert_eq!(no_number(&context(Some(number))), None, "{number}");
+        }
+        for other in ["random", "a/b", "-1", "1.0", "9223372036854775808", "\u{661}", " 1"] {
+            assert_eq!(no_number(&context(Some(other))), Some(format!("Product {other} not found")));
         }
     }
 

@@ -16,7 +16,7 @@ use crate::{
 /// # Errors
 /// What is wrong with it.
 pub fn user_id(raw: &RawValue) -> Result<UserId, String> {
-    id_text(raw, UserId::parse)
+    id_text(raw, UserId::from_client)
 }
 
 /// Reads a transaction id, a string.
@@ -24,7 +24,7 @@ pub fn user_id(raw: &RawValue) -> Result<UserId, String> {
 /// # Errors
 /// What is wrong with it.
 pub fn transaction_id(raw: &RawValue) -> Result<TransactionId, String> {
-    id_text(raw, TransactionId::parse)
+    id_text(raw, TransactionId::from_client)
 }
 
 /// Reads a product id, a string or a whole number: `7` is `"7"`.
@@ -32,6 +32,14 @@ pub fn transaction_id(raw: &RawValue) -> Result<TransactionId, String> {
 /// # Errors
 /// What is wrong with it.
 pub fn product_id(raw: &RawValue) -> Result<ProductId, String> {
+    id_text_or_number(raw, ProductId::from_client)
+}
+
+/// Reads the id of a product that may or may not be there, `.` and `..` included: it stands in no path.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn wanted_product_id(raw: &RawValue) -> Result<ProductId, String> {
     id_text_or_number(raw, ProductId::parse)
 }
 
@@ -40,7 +48,7 @@ pub fn product_id(raw: &RawValue) -> Result<ProductId, String> {
 /// # Errors
 /// What is wrong with it.
 pub fn payment_id(raw: &RawValue) -> Result<PaymentId, String> {
-    id_text_or_number(raw, PaymentId::parse)
+    id_text_or_number(raw, PaymentId::from_client)
 }
 
 /// Reads an amount, a number or a numeric string.

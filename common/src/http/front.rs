@@ -11,7 +11,7 @@ use futures::{FutureExt, Stream};
 use hyper::{
     Method, StatusCode,
     body::Body,
-    header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue},
+    header::{ALLOW, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue},
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::{Instrument, debug, debug_span};
@@ -147,14 +147,18 @@ impl Gate {
                 let answer = self.at_endpoint(endpoint, params, head, body, request_id.clone(), trace).await;
                 (answer, Counted::By(endpoint))
             }
-            Found::OtherMethods(path) => {
+            Found::OtherMethods { template, allow } => {
                 let answer = match &self.cors {
                     Some(cors) if Cors::is_preflight(&head.method, &head.headers) => {
-                        cors.preflight(&head.headers, &path.allow)
+                        cors.preflight(&head.headers, &allow)
                     }
-                    _ => Err(ApiError::method_not_allowed(path.allow.clone())),
+                    _ => Err(ApiError::method_not_allowed(allow)),
                 };
-                (answer, Counted::As(path.template))
+                (answer, Counted::As(template))
+            }
+            // The server as a whole (RFC 9110, 9.3.7).
+            Found::Nothing if head.method == Method::OPTIONS && head.path == "*" => {
+                (Ok(allowed(self.table.methods())), Counted::As(UNMATCHED))
             }
             Found::Unreadable => (Err(ApiError::malformed("the path is not UTF-8")), Counted::As(UNMATCHED)),
             Found::Nothing => {
@@ -280,6 +284,14 @@ enum Counted<'a> {
 fn origin(headers: &HeaderMap) -> HeaderMap {
     let origin = hyper::header::ORIGIN;
     headers.get(&origin).map(|value| (origin, value.clone())).into_iter().collect()
+}
+
+/// Answers a question for what may be asked.
+fn allowed(methods: HeaderValue) -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response.headers_mut().insert(ALLOW, methods);
+    response
 }
 
 /// Makes the answer to a GET one to a HEAD: as long as it would be, and empty.

@@ -140,14 +140,10 @@ impl Routes {
 
 /// The routes of a service, ready to be searched.
 pub(super) struct Table {
-    router: Router<PathEntry>,
-}
-
-/// A path and what can be done with it.
-pub(super) struct PathEntry {
-    pub(super) template: &'static str,
-    endpoints: Vec<Endpoint>,
-    pub(super) allow: HeaderValue,
+    /// What can be done with a path, by the template that is nearest to it.
+    router: Router<Vec<Arc<Endpoint>>>,
+    /// All of them, those whose templates have words first.
+    all: Vec<Arc<Endpoint>>,
 }
 
 /// A method of a path.
@@ -161,7 +157,10 @@ pub(super) struct Endpoint {
 pub(super) enum Found<'a> {
     Endpoint(&'a Endpoint, Params),
     /// The path is there, the method is not.
-    OtherMethods(&'a PathEntry),
+    OtherMethods {
+        template: &'static str,
+        allow: HeaderValue,
+    },
     /// The path is no text once it is decoded.
     Unreadable,
     Nothing,
@@ -175,45 +174,63 @@ impl Table {
     pub(super) fn of(routes: Routes) -> Self {
         let service = routes.service;
         // By template, places without their names: GET and POST of a path may name them differently.
-        let mut paths: BTreeMap<String, Vec<Endpoint>> = BTreeMap::new();
+        let mut paths: BTreeMap<String, Vec<Arc<Endpoint>>> = BTreeMap::new();
         for route in routes.routes {
             let (shape, places) = shape(route.template);
             let metrics = EndpointMetrics::new(service, route.template, method_label(&route.method));
             let endpoints = paths.entry(shape).or_default();
             let twin = endpoints.iter().find(|endpoint| endpoint.route.method == route.method);
             assert!(twin.is_none(), "{} {} is there twice", route.method, route.template);
-            endpoints.push(Endpoint { route, metrics, places });
+            endpoints.push(Arc::new(Endpoint { route, metrics, places }));
         }
+        let all = paths.values().flatten().cloned().collect();
         let mut router = Router::new();
         for endpoints in paths.into_values() {
             let template = endpoints[0].route.template;
-            let entry = PathEntry { template, allow: allow(&endpoints), endpoints };
-            if let Err(error) = router.insert(without_slash(template), entry) {
+            if let Err(error) = router.insert(without_slash(template), endpoints) {
                 panic!("the template {template} is no good: {error}");
             }
         }
-        Self { router }
+        Self { router, all }
+    }
+
+    /// Returns the methods that any path of the service has.
+    pub(super) fn methods(&self) -> HeaderValue {
+        allow(self.all.iter())
     }
 
     pub(super) fn find(&self, method: &Method, path: &str) -> Found<'_> {
-        let Ok(matched) = self.router.at(without_slash(path)) else { return Found::Nothing };
-        let entry = matched.value;
+        let path = without_slash(path);
+        let Ok(matched) = self.router.at(path) else { return Found::Nothing };
         let wanted = if method == Method::HEAD { &Method::GET } else { method };
-        let Some(endpoint) = entry.endpoints.iter().find(|endpoint| endpoint.route.method == *wanted) else {
-            return Found::OtherMethods(entry);
-        };
-        let mut params = Vec::with_capacity(endpoint.places.len());
-        for (place, (_, value)) in endpoint.places.iter().zip(matched.params.iter()) {
+        if let Some(endpoint) = matched.value.iter().find(|endpoint| endpoint.route.method == *wanted) {
+            return endpoint.found(matched.params.iter().map(|(_, value)| value));
+        }
+        // The nearest template lacks the method. Another may have it: an id can be called like a word of a route.
+        let fitting: Vec<_> =
+            self.all.iter().filter_map(|endpoint| Some((endpoint, values(endpoint.template(), path)?))).collect();
+        match fitting.iter().find(|(endpoint, _)| endpoint.route.method == *wanted) {
+            Some((endpoint, values)) => endpoint.found(values.iter().copied()),
+            None => Found::OtherMethods {
+                template: matched.value[0].template(),
+                allow: allow(fitting.iter().map(|(endpoint, _)| *endpoint)),
+            },
+        }
+    }
+}
+
+impl Endpoint {
+    fn found<'a>(&self, values: impl Iterator<Item = &'a str>) -> Found<'_> {
+        let mut params = Vec::with_capacity(self.places.len());
+        for (place, value) in self.places.iter().zip(values) {
             match percent_decode_str(value).decode_utf8() {
                 Ok(value) => params.push((*place, value.into_owned())),
                 Err(_) => return Found::Unreadable,
             }
         }
-        Found::Endpoint(endpoint, Params(params))
+        Found::Endpoint(self, Params(params))
     }
-}
 
-impl Endpoint {
     pub(super) fn template(&self) -> &'static str {
         self.route.template
     }
@@ -266,11 +283,31 @@ fn shape(template: &'static str) -> (String, Vec<&'static str>) {
     (segments.join("/"), places)
 }
 
-fn allow(endpoints: &[Endpoint]) -> HeaderValue {
-    let mut methods: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.route.method.as_str()).collect();
+/// Returns what stands in the places of a template in a path, if that fits it.
+fn values<'a>(template: &str, path: &'a str) -> Option<Vec<&'a str>> {
+    let (mut values, mut rest) = (Vec::new(), Some(path));
+    for segment in without_slash(template).split('/') {
+        let left = rest?;
+        let (given, after) = left.split_once('/').map_or((left, None), |(given, after)| (given, Some(after)));
+        rest = after;
+        if segment.starts_with("{*") && !left.is_empty() {
+            values.push(left);
+            return Some(values);
+        } else if segment.starts_with('{') && !given.is_empty() {
+            values.push(given);
+        } else if segment != given {
+            return None;
+        }
+    }
+    rest.is_none().then_some(values)
+}
+
+fn allow<'a>(endpoints: impl Iterator<Item = &'a Arc<Endpoint>>) -> HeaderValue {
+    let mut methods: Vec<&str> = endpoints.map(|endpoint| endpoint.route.method.as_str()).collect();
     if methods.contains(&"GET") {
         methods.push("HEAD");
     }
     methods.sort_unstable();
+    methods.dedup();
     HeaderValue::try_from(methods.join(", ")).expect("methods are tokens")
 }

@@ -21,7 +21,7 @@ pub(crate) fn finish<T>(fields: Fields<'_>, read: Option<T>) -> Result<T, ApiErr
 /// 400 when it cannot be one.
 pub(crate) fn transaction_in_path(request: &Request) -> Result<TransactionId, ApiError> {
     let name = "transaction_id";
-    TransactionId::parse(request.param(name)).map_err(|error| {
+    TransactionId::from_client(request.param(name)).map_err(|error| {
         ApiError::bad_fields_400(vec![FieldError { field: name.to_owned(), message: error.to_string() }])
     })
 }

@@ -59,7 +59,7 @@ async fn cancel_by_id(desk: Desk<Purchases>, request: Request) -> Result<Respons
         true => find(&desk, asked).await?.transaction_id,
         false => asked.to_owned(),
     };
-    let transaction_id = TransactionId::parse(&transaction_id).map_err(|error| {
+    let transaction_id = TransactionId::from_client(&transaction_id).map_err(|error| {
         ApiError::bad_fields_400(vec![FieldError { field: "transaction_id".to_owned(), message: error.to_string() }])
     })?;
     desk.compensate(&request, transaction_id).await

@@ -63,7 +63,7 @@ pub(super) async fn start(desk: Desk, request: Request) -> Result<Response, ApiE
 fn read_order(request: &Request) -> Result<Order, ApiError> {
     let mut fields = request.json_fields()?;
     let user_id = fields.required("user_id", read::user_id);
-    let product_id = fields.optional("product_id", read::product_id);
+    let product_id = fields.optional("product_id", read::wanted_product_id);
     let amount = fields.required("amount", read::amount);
     fields.finish().map_err(ApiError::bad_fields_422)?;
     match (user_id, amount) {

@@ -110,6 +110,8 @@ pub enum Effect {
     ReadOnly {
         /// The `type` of the problem document that refuses.
         refusal: &'static str,
+        /// Says why an order is refused that the participant need not be asked about, in the words of its `detail`.
+        refuse: fn(&Context) -> Option<String>,
     },
     /// Undone by this operation, which must be safe to ask for at any time, any number of times.
     Compensable(Operation),
@@ -214,7 +216,7 @@ mod tests {
         Step { name, participant: "p", effect, action }
     }
 
-    const READ: Effect = Effect::ReadOnly { refusal: "none" };
+    const READ: Effect = Effect::ReadOnly { refusal: "none", refuse: |_| None };
 
     #[test]
     fn a_table_that_breaks_a_rule_is_refused() {

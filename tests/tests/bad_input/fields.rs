@@ -77,7 +77,10 @@ async fn ids_that_are_none_are_bad_fields_everywhere() {
             let numbers = BAD_NUMBERS.map(str::to_owned);
             // A user or a transaction is a text and nothing else.
             let more = if is_number_too { numbers.to_vec() } else { vec!["1".to_owned()] };
-            for bad in bad_ids().into_iter().chain(more) {
+            // A purchase may ask for a product that cannot be there; it is not found.
+            let is_wanted = door.service == "orchestrator" && id[0] == "product_id";
+            let dots = ["\".\"", "\"..\""].map(str::to_owned).into_iter().filter(|_| !is_wanted);
+            for bad in bad_ids().into_iter().chain(more).chain(dots) {
                 let body = door.body(id[0], Some(&bad));
                 rows.push(door.post(body, door.bad_fields).complaining_of(id));
             }

@@ -222,3 +222,26 @@ async fn a_saga_that_outlasts_the_wait_limit_is_accepted_and_goes_on() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_product_that_is_no_number_is_not_found_without_asking_for_it() {
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        // It would be asked in vain.
+        stack.stop("catalog").await;
+        for product in ["random", ".", "..", "1/../random", "1?x", "-1", "1.0", "\u{661}", "9223372036854775808"] {
+            let answer = buy(stack, json!({ "user_id": "u", "product_id": product, "amount": 5 })).await.expect(409);
+            let body = answer.json();
+            assert_eq!(body["status"], "COMPENSATED", "{product}");
+            let expected = format!("404: catalog conflict: Product {product} not found");
+            assert_eq!(
+                body["details"],
+                json!({ "user_id": "u", "product_id": null, "payment_id": null, "error": expected })
+            );
+            let status = status(stack, &body["transaction_id"]).await;
+            assert_eq!((&status["status"], &status["error_message"]), (&json!("COMPENSATED"), &json!(expected)));
+        }
+        let payments = stack.database("payments").await;
+        assert_eq!(payments.number("select count(*) from app_payment", &[]).await, 0);
+    })
+    .await;
+}

@@ -187,3 +187,22 @@ async fn quantities_have_bounds() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_product_may_be_called_like_a_word_of_a_route() {
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        for (word, status) in [("restock", 404), ("decrease", 404), ("restore", 404)] {
+            let path = format!("/inventory/{word}/");
+            assert_problem(&stack.get("inventory", &path).await, status);
+            let body = json!({ "product_id": word, "quantity": 1 });
+            stack.post("inventory", "/inventory/restock/", body).await.expect(200);
+            let stock = stack.get("inventory", &path).await.expect(200).json();
+            assert_eq!((&stock["product_id"], &stock["quantity"]), (&json!(word), &json!(101)));
+            let deleted = stack.delete("inventory", &path).await;
+            assert_problem(&deleted, 405);
+            let allow = if word == "restore" { "GET, HEAD" } else { "GET, HEAD, POST" };
+            assert_eq!(deleted.header("allow"), Some(allow), "{word}");
+        }
+    })
+    .await;
+}

@@ -281,3 +281,35 @@ fn a_route_that_is_there_twice_is_found_at_the_start() {
     );
     filter(front(routes, settings(|_| {})));
 }
+
+#[tokio::test]
+async fn an_id_may_be_called_like_a_word_of_a_route() {
+    let answer = |name: &'static str| {
+        move |request: crate::http::Request| async move { Ok(json(StatusCode::OK, &format!("{name} {:?}", request.params))) }
+    };
+    let routes = Routes::new("test")
+        .post("/things/refill/", Access::Public, undescribed, answer("refill"))
+        .get("/things/any/", Access::Public, undescribed, answer("any"))
+        .get("/things/{id}/", Access::Public, undescribed, answer("thing"))
+        .put("/things/{id}/parts/", Access::Public, undescribed, answer("parts"))
+        .get("/things/of/{owner}/", Access::Public, undescribed, answer("of"));
+    let front = front(routes, settings(|_| {}));
+    for (method, path, expected) in [
+        ("POST", "/things/refill", r#"refill Params([])"#),
+        ("GET", "/things/refill/", r#"thing Params([("id", "refill")])"#),
+        ("GET", "/things/any", r#"any Params([])"#),
+        ("GET", "/things/of/parts", r#"of Params([("owner", "parts")])"#),
+        ("PUT", "/things/of/parts/", r#"parts Params([("id", "of")])"#),
+    ] {
+        let answer = call(&front, request(method, path, "")).await;
+        assert_eq!((answer.status, answer.json().as_str()), (200, Some(expected)), "{method} {path}");
+    }
+    for (method, path, allow) in [
+        ("PUT", "/things/refill/", "GET, HEAD, POST"),
+        ("POST", "/things/7/", "GET, HEAD"),
+        ("POST", "/things/of/parts", "GET, HEAD, PUT"),
+    ] {
+        let answer = call(&front, request(method, path, "")).await;
+        assert_eq!((answer.status, answer.header("allow")), (405, allow), "{method} {path}");
+    }
+}

@@ -22,7 +22,13 @@ pub(super) fn run(me: &ActorRef<SagaMsg>, state: &mut SagaState, step: usize) ->
     let row = state.saga.definition.steps[step];
     let number = state.saga.progress().log.step(step).attempts.count;
     let refusal = match row.effect {
-        Effect::ReadOnly { refusal } => Some(refusal),
+        Effect::ReadOnly { refusal, refuse } => {
+            if let Some(detail) = refuse(&context(state)) {
+                apply(state, Event::ActionRefused(step, Failure::refused(404, row.participant, &detail)))?;
+                return advance(me, state);
+            }
+            Some(refusal)
+        }
         _ => None,
     };
     let timeout = state.policy.call_timeout.min(state.deadline.saturating_duration_since(Instant::now()));
