@@ -22,6 +22,7 @@ mod health;
 mod idempotency_key;
 pub mod in_process;
 mod metrics;
+pub mod negotiation;
 pub mod openapi;
 pub mod page;
 mod rate_limit;

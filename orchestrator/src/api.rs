@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use common::fields::FieldError;
 use common::group_commit::Ledger;
-use common::http::{Access, ApiError, Request, Response, Routes, StatusCode, json};
+use common::http::{Access, ApiError, Request, Response, Routes, StatusCode, json, negotiation};
 use common::supervision::Handle;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -81,8 +81,11 @@ const ROOT: Root = Root { service: "Saga Orchestrator", status: "running", versi
 
 /// Programs are told what this is; browsers are sent to the dashboard.
 async fn root(request: Request) -> Result<Response, ApiError> {
-    let is_browser = request.header("accept").is_some_and(|accept| accept.contains("text/html"));
-    if is_browser { Ok(ui::redirect(&request)) } else { Ok(json(StatusCode::OK, &ROOT)) }
+    if negotiation::accepts_type(&request.headers, "text/html") {
+        Ok(ui::redirect(&request))
+    } else {
+        Ok(json(StatusCode::OK, &ROOT))
+    }
 }
 
 fn with<F, Fut>(desk: &Desk, handle: F) -> impl Fn(Request) -> Fut + Send + Sync + 'static + use<F, Fut>

@@ -71,8 +71,7 @@ pub(crate) fn redirect(request: &Request) -> Response {
 }
 
 async fn page(request: Request) -> Result<Response, ApiError> {
-    // The page names its files relative to itself, so that it works behind any prefix: its path must end with a slash.
-    if request.path.ends_with('/') { assets::answer(&request, assets::PAGE) } else { Ok(redirect(&request)) }
+    assets::page(&request)
 }
 
 async fn file(request: Request) -> Result<Response, ApiError> {

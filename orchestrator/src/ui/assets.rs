@@ -3,20 +3,21 @@
 //! A browser asks for them again with each visit and is told "not modified": a new version shows at once, and costs one
 //! small answer a file. They are compressed once.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::Write;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use common::http::{ApiError, HeaderValue, Request, Response, StatusCode, header, with_body};
+use common::http::{ApiError, HeaderValue, Request, Response, StatusCode, header, negotiation, with_body};
 use flate2::{Compression, write::GzEncoder};
-use rust_embed::{EmbeddedFile, RustEmbed};
+use rust_embed::RustEmbed;
 
 /// The page itself.
-pub(super) const PAGE: &str = "index.html";
+const PAGE: &str = "index.html";
 
 /// It may load its own files and speak to its own service, and nothing else; no script or style in the markup.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-    connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    connect-src 'self'; manifest-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'";
 
 #[derive(RustEmbed)]
 #[folder = "ui"]
@@ -31,13 +32,37 @@ static COMPRESSED: LazyLock<Mutex<HashMap<[u8; 32], Vec<u8>>>> = LazyLock::new(M
 /// 404 where there is no such file.
 pub(super) fn answer(request: &Request, name: &str) -> Result<Response, ApiError> {
     let file = Files::get(name).ok_or_else(|| ApiError::not_found(format!("the dashboard has no file {name}")))?;
-    let hash = file.metadata.sha256_hash();
-    let tag = format!("W/\"{}\"", hash[..12].iter().map(|byte| format!("{byte:02x}")).collect::<String>());
-    let is_known = request.header("if-none-match").is_some_and(|known| known.contains(&tag));
-    let mut response = match is_known {
-        true => not_modified(),
-        false => whole(request, name, file, hash),
-    };
+    Ok(unless_known(request, Contents { name, hash: file.metadata.sha256_hash(), data: file.data }))
+}
+
+/// Answers with the page. It names its files relative to itself, so that it works behind any prefix; asked for without
+/// the slash at the end of its path, it stands one level higher, and says so.
+///
+/// # Errors
+/// 404 where it is not there.
+pub(super) fn page(request: &Request) -> Result<Response, ApiError> {
+    if request.path.ends_with('/') {
+        return answer(request, PAGE);
+    }
+    let file = Files::get(PAGE).ok_or_else(|| ApiError::not_found("the dashboard has no page"))?;
+    let data = String::from_utf8_lossy(&file.data).replacen("<head>", "<head>\n  <base href=\"ui/\">", 1);
+    let mut hash = file.metadata.sha256_hash();
+    // Other contents, so another tag.
+    hash[0] ^= 1;
+    Ok(unless_known(request, Contents { name: PAGE, hash, data: data.into_bytes().into() }))
+}
+
+/// What a file holds.
+struct Contents<'a> {
+    name: &'a str,
+    hash: [u8; 32],
+    data: Cow<'static, [u8]>,
+}
+
+fn unless_known(request: &Request, file: Contents<'_>) -> Response {
+    let tag = format!("W/\"{}\"", file.hash[..12].iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    let mut response =
+        if negotiation::has_already(&request.headers, &tag) { not_modified() } else { whole(request, file) };
     let headers = response.headers_mut();
     if let Ok(tag) = HeaderValue::try_from(tag) {
         headers.insert(header::ETAG, tag);
@@ -47,7 +72,7 @@ pub(super) fn answer(request: &Request, name: &str) -> Result<Response, ApiError
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    Ok(response)
+    response
 }
 
 fn not_modified() -> Response {
@@ -56,13 +81,12 @@ fn not_modified() -> Response {
     response
 }
 
-fn whole(request: &Request, name: &str, file: EmbeddedFile, hash: [u8; 32]) -> Response {
-    let takes_gzip = request.header("accept-encoding").is_some_and(|given| given.contains("gzip"));
-    if !takes_gzip {
-        return with_body(StatusCode::OK, content_type(name), file.data.into_owned());
+fn whole(request: &Request, Contents { name, hash, data }: Contents<'_>) -> Response {
+    if !negotiation::accepts_encoding(&request.headers, "gzip") {
+        return with_body(StatusCode::OK, content_type(name), data.into_owned());
     }
     let mut cache = COMPRESSED.lock().unwrap_or_else(PoisonError::into_inner);
-    let body = cache.entry(hash).or_insert_with(|| compress(&file.data)).clone();
+    let body = cache.entry(hash).or_insert_with(|| compress(&data)).clone();
     let mut response = with_body(StatusCode::OK, content_type(name), body);
     response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     response

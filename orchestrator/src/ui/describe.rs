@@ -1,6 +1,6 @@
 //! The API description of the dashboard's routes.
 
-use common::http::openapi::{Description, Header, schema};
+use common::http::openapi::{Description, schema};
 use common::http::page::LIMITS;
 use serde_json::json;
 
@@ -13,8 +13,6 @@ use crate::saga::Status;
 pub(super) fn page() -> Description {
     Description::new("dashboard", "The dashboard, as a page")
         .answer_of(200, "text/html; charset=utf-8", schema::string(), "The page.")
-        .answer_of(302, "text/plain; charset=utf-8", schema::string(), "Its path ends with a slash.")
-        .mark(302, Header::Location)
         .answer_of(304, "text/html; charset=utf-8", schema::string(), "The browser has it.")
 }
 

@@ -27,13 +27,11 @@ async fn a_browser_is_sent_to_the_dashboard_and_a_program_is_told_what_this_is()
     with_stack(StackOptions::default(), async |stack: &Stack| {
         let browser = "text/html,application/xhtml+xml,*/*;q=0.8";
         for (prefix, place) in [("", "/ui/"), ("/orchestrator", "/orchestrator/ui/"), ("//evil.example", "/ui/")] {
-            for path in ["/", "/ui"] {
-                let (status, headers, _) =
-                    get_with(stack, path, &[(ACCEPT.as_str(), browser), ("x-forwarded-prefix", prefix)]).await;
-                assert_eq!((status, headers["location"].to_str().unwrap()), (302, place), "{path} behind {prefix:?}");
-            }
+            let (status, headers, _) =
+                get_with(stack, "/", &[(ACCEPT.as_str(), browser), ("x-forwarded-prefix", prefix)]).await;
+            assert_eq!((status, headers["location"].to_str().unwrap()), (302, place), "behind {prefix:?}");
         }
-        for accept in ["*/*", "application/json"] {
+        for accept in ["*/*", "application/json", "text/html;q=0", "application/json, text/html; q=0.0"] {
             let (status, _, text) = get_with(stack, "/", &[(ACCEPT.as_str(), accept)]).await;
             assert_eq!(status, 200);
             assert!(text.contains("Saga Orchestrator"), "{text}");
@@ -62,9 +60,35 @@ async fn a_file_that_the_browser_has_is_not_sent_again_and_the_page_may_load_not
         assert_eq!(packed["content-encoding"], "gzip");
         let length = packed["content-length"].to_str().unwrap().parse::<usize>().unwrap();
         assert!(length < script.len() / 2, "{length} of {}", script.len());
+        for known in [&tag[2..], &format!("\"x\", {tag}"), "*"] {
+            assert_eq!(get_with(stack, "/ui/", &[("if-none-match", known)]).await.0, 304, "{known}");
+        }
+        for refused in ["gzip;q=0", "*;q=0", "gzip; q=0.000, br"] {
+            let (_, plain, _) = get_with(stack, "/ui/js/main.js", &[("accept-encoding", refused)]).await;
+            assert_eq!(plain.get("content-encoding"), None, "{refused}");
+        }
         for path in ["/ui/../Cargo.toml", "/ui/%2e%2e/Cargo.toml", "/ui/js", "/ui/js/"] {
             assert_eq!(get_with(stack, path, &[]).await.0, 404, "{path}");
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_is_there_with_and_without_its_last_slash_and_finds_its_files_from_both() {
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        let (_, _, page) = get_with(stack, "/ui/", &[]).await;
+        let (status, headers, above) = get_with(stack, "/ui", &[]).await;
+        assert_eq!(status, 200);
+        // What a browser makes of `js/main.js` in a page at `/ui` with this base is `/ui/js/main.js`.
+        assert!(
+            above.contains(r#"<base href="ui/">"#)
+                && headers["content-security-policy"].to_str().unwrap().contains("base-uri 'self'")
+        );
+        assert_eq!(above.replacen("\n  <base href=\"ui/\">", "", 1), page);
+        let tag = headers["etag"].to_str().unwrap();
+        assert_eq!(get_with(stack, "/ui", &[("if-none-match", tag)]).await.0, 304);
+        assert_eq!(get_with(stack, "/ui/", &[("if-none-match", tag)]).await.0, 200, "the other form is not this one");
     })
     .await;
 }
