@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! accept loop (serve) ─► one warp filter (front) ─► id, trace ─► route ─► rate ─► token ─► admission ─► body ─► handler
-//!   connection cap         404, 405 + Allow          429     401, 403   503      413           answer or problem
-//!   header time-out        every answer: X-Request-Id, traceparent, metrics by route template
+//!   places, time limits    404, 405 + Allow          429     401, 403   503      413           answer or problem
+//!   heads that are wrong   every answer: X-Request-Id, traceparent, metrics by route template
 //! ```
 //! Why one filter before a table of templates, instead of a filter a route: a router knows the template that matched (the
 //! label of metrics), knows which methods a path has (`Allow`), and costs the same for the first and the last route.
@@ -12,12 +12,14 @@ mod answer;
 mod auth;
 mod behind_others;
 mod body;
+mod client;
 mod cors;
 pub mod debug;
 mod draining;
 mod error;
 mod event_stream;
 mod front;
+mod head;
 mod health;
 mod idempotency_key;
 pub mod in_process;
@@ -42,6 +44,7 @@ use serde::Serialize;
 pub use answer::{MAX_ANSWER_BYTES, read_answer};
 pub use auth::outgoing_bearer;
 pub use behind_others::behind_others;
+pub(crate) use client::network;
 pub use draining::Draining;
 pub use error::ApiError;
 pub use event_stream::{SseEvent, event_stream};
@@ -52,7 +55,6 @@ pub use hyper::{
     header::{self, HeaderMap, HeaderName, HeaderValue},
 };
 pub use idempotency_key::{Form, IdempotencyKey};
-pub(crate) use rate_limit::network;
 pub use request::{Params, Query, Request};
 pub use routes::{Access, Routes};
 pub use serve::serve;

@@ -9,6 +9,7 @@ pub mod group_commit;
 pub mod http;
 pub mod ids;
 pub mod money;
+pub mod per_client;
 pub mod reason;
 pub mod request_hash;
 pub mod service;

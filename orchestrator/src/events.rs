@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use common::config::OrchestratorSettings;
 use common::group_commit::Ledger;
+use common::per_client::PerClient;
 use common::supervision::{ActorCard, ChildSpec, Handle};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +44,8 @@ pub(crate) struct Events {
     saga_log: Ledger<SagaLogWriter>,
     /// One permit a listener.
     places: Arc<Semaphore>,
+    /// Listeners of each client.
+    places_of: PerClient,
     catching_up: Arc<Semaphore>,
     /// Cancelled when the streams are to end.
     closing: CancellationToken,
@@ -60,6 +63,7 @@ pub(crate) fn events(
         reader: Handle::new(),
         saga_log: saga_log.clone(),
         places: Arc::new(Semaphore::new(settings.max_event_listeners)),
+        places_of: PerClient::new(settings.max_event_listeners_per_client),
         catching_up: Arc::new(Semaphore::new(CATCH_UPS_AT_ONCE)),
         closing,
     };

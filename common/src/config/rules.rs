@@ -91,6 +91,9 @@ fn range(path: &[&str]) -> (i64, i64) {
         ["retry", "compensation", "attempts"] | ["supervision", "max_restarts"] => (0, MAX_COUNT),
         ["runtime", "worker_threads"] => (0, MAX_THREADS),
         ["participants", "reserved_for_compensations"] | ["rate_limit", "per_second"] => (0, MAX_COUNT),
+        [_, "max_connections_per_peer" | "max_in_flight_per_client" | "max_event_listeners_per_client"] => {
+            (0, MAX_COUNT)
+        }
         [_, "drain_grace_ms" | "grace_ms" | "wait_limit_ms" | "start_wait_ms"] => (0, MAX_MS),
         // Shorter, and a listener could miss what it is about to read.
         [_, "events_keep_ms"] => (60_000, MAX_KEEP_MS),

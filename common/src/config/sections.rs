@@ -15,17 +15,25 @@ pub struct HttpSettings {
     pub bind: IpAddr,
     /// Largest request body in bytes; larger ones are answered 413.
     pub body_limit_bytes: usize,
-    /// How long a client may take to send its headers.
+    /// How long a client may take from the first byte of a head to its last, and for a body.
     pub header_timeout_ms: u64,
+    /// How long a connection may be open without a request.
+    pub idle_timeout_ms: u64,
+    /// How long a client may take nothing of an answer.
+    pub write_timeout_ms: u64,
     /// Open connections of one service.
     pub max_connections: usize,
+    /// Open connections of one peer that is no trusted proxy; 0: any number.
+    pub max_connections_per_peer: usize,
     /// Requests at work at once in one service; more are answered 503.
     pub max_in_flight: usize,
+    /// Requests at work at once of one client behind a trusted proxy; more are answered 503; 0: any number.
+    pub max_in_flight_per_client: usize,
     /// How long a stop waits for requests at work.
     pub drain_grace_ms: u64,
     /// Origins that browsers may call from; empty: CORS is off.
     pub cors_origins: Vec<String>,
-    /// Addresses or networks whose `X-Forwarded-For` is believed.
+    /// Addresses or networks whose `X-Forwarded-For` or `Forwarded` is believed.
     pub trusted_proxies: Vec<String>,
 }
 
@@ -198,6 +206,8 @@ pub struct OrchestratorSettings {
     pub events_keep_ms: u64,
     /// Listeners at once; more are answered 503.
     pub max_event_listeners: usize,
+    /// Listeners at once of one client; more are answered 503; 0: any number.
+    pub max_event_listeners_per_client: usize,
     /// Days from a saga's end until its details are cleared; 0: never.
     pub retention_days: u32,
     /// Time from a saga's end until its idempotency key is released, where retention is on.

@@ -69,6 +69,11 @@ impl Guard {
         demand(headers, &[service_token, operator_token]).is_ok()
     }
 
+    /// Says whether a request comes from an operator, known by the token.
+    pub(super) fn is_operator(&self, headers: &HeaderMap) -> bool {
+        demand(headers, &[&self.auth.operator_token]).is_ok()
+    }
+
     /// Says whether routes of this access need no token.
     pub(super) fn is_open(&self, access: Access) -> bool {
         match access {

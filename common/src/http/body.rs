@@ -56,6 +56,15 @@ where
     }
 }
 
+/// Takes the mark away that some programs put before text in UTF-8: it is allowed, and says nothing (RFC 8259, 8.1).
+pub(super) fn without_byte_order_mark(mut body: Bytes) -> Bytes {
+    const MARK: &[u8] = b"\xEF\xBB\xBF";
+    if body.starts_with(MARK) {
+        body.advance(MARK.len());
+    }
+    body
+}
+
 enum Broken {
     TooLarge,
     TooSlow,

@@ -7,7 +7,7 @@ use std::fmt::Display;
 
 use hyper::{
     StatusCode,
-    header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{ACCEPT_ENCODING, ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use serde::Serialize;
 use tracing::error;
@@ -39,6 +39,8 @@ enum Extra {
     Allow(HeaderValue),
     RetryAfter(u64),
     Authenticate,
+    /// Bodies are taken without an encoding.
+    PlainOnly,
     /// For the log.
     Cause(String),
 }
@@ -99,6 +101,19 @@ impl ApiError {
             .with(Extra::Allow(allow))
     }
 
+    /// 405 for the one method that has no path.
+    pub(super) fn no_tunnels(allow: HeaderValue) -> Self {
+        let detail = "this is no proxy: it opens no tunnels";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
+            .with(Extra::Allow(allow))
+    }
+
+    /// 408: the head did not arrive in time.
+    pub(super) fn head_timeout() -> Self {
+        let detail = "the head of the request did not arrive in time";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", "Request timeout", detail)
+    }
+
     /// 408: the body did not arrive in time.
     pub fn body_timeout() -> Self {
         let detail = "the body of the request did not arrive in time";
@@ -116,10 +131,35 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Body too large", detail)
     }
 
+    /// 414: the target is longer than `limit` bytes.
+    pub(super) fn target_too_long(limit: usize) -> Self {
+        let detail = format!("path and query may have {limit} bytes");
+        Self::new(StatusCode::URI_TOO_LONG, "target-too-long", "Target too long", detail)
+    }
+
+    /// 431: the headers have more than `limit` bytes, or there are too many of them.
+    pub(super) fn headers_too_large(limit: usize) -> Self {
+        let detail = format!("there may be 100 headers, and all of them together may have {limit} bytes");
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large", "Headers too large", detail)
+    }
+
+    /// 501: the body comes in a transfer coding that is not known.
+    pub(super) fn unknown_coding(coding: &str) -> Self {
+        let detail = format!("the transfer coding {coding:?} is not known, chunked is");
+        Self::new(StatusCode::NOT_IMPLEMENTED, "not-implemented", "Not implemented", detail)
+    }
+
     /// 415: the body is not declared to be JSON.
     pub fn unsupported_media_type() -> Self {
         let detail = "the body must be JSON: Content-Type: application/json";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Unsupported media type", detail)
+    }
+
+    /// 415: the body is compressed, or encoded otherwise.
+    pub fn unsupported_encoding() -> Self {
+        let detail = "the body must be sent as it is, without a Content-Encoding";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-encoding", "Unsupported encoding", detail)
+            .with(Extra::PlainOnly)
     }
 
     /// 422: the key of this request was used for one with other contents.
@@ -196,6 +236,7 @@ impl ApiError {
             Extra::None | Extra::Cause(_) => {}
             Extra::Allow(allow) => drop(headers.insert(ALLOW, allow.clone())),
             Extra::RetryAfter(seconds) => drop(headers.insert(RETRY_AFTER, HeaderValue::from(*seconds))),
+            Extra::PlainOnly => drop(headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"))),
             Extra::Authenticate => drop(headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
         }
         response

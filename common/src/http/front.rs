@@ -13,7 +13,7 @@ use hyper::{
     body::Body,
     header::{ALLOW, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue},
 };
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 use tracing::{Instrument, debug, debug_span};
 use warp::{Filter, filters::BoxedFilter, path::FullPath};
 
@@ -21,19 +21,24 @@ use super::{
     ApiError, Draining, Front, Query, Request, Response, TraceContext,
     auth::Guard,
     body::{self, Limits},
+    client::{Clients, Peer},
     cors::Cors,
     health, metrics, openapi,
-    rate_limit::{Peer, RateLimit},
+    rate_limit::RateLimit,
     request,
     routes::{Door, Endpoint, Found, Table, method_label},
     span::{self, Answered},
 };
 use crate::{
+    per_client::PerClient,
     reason,
     telemetry::{self, lines},
     traces::Tracer,
     wire,
 };
+
+mod admission;
+mod refusal;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static(wire::REQUEST_ID);
 const TRACEPARENT: HeaderName = HeaderName::from_static(wire::TRACEPARENT);
@@ -72,6 +77,9 @@ pub(super) struct Gate {
     draining: Draining,
     /// One permit a request at work.
     at_work: Semaphore,
+    clients: Clients,
+    /// Requests at work of each client behind a trusted proxy.
+    at_work_of: PerClient,
     body: Limits,
     tracer: Tracer,
 }
@@ -82,7 +90,7 @@ pub(super) struct Head {
     pub(super) path: String,
     pub(super) query: String,
     pub(super) headers: HeaderMap,
-    /// Who is at the other end of the connection; unknown where there is none.
+    /// The other end of the connection; unknown where there is none.
     pub(super) peer: Option<Peer>,
 }
 
@@ -103,6 +111,8 @@ impl Gate {
             rate_limit: RateLimit::of(&settings),
             draining,
             at_work: Semaphore::new(settings.http.max_in_flight.min(Semaphore::MAX_PERMITS)),
+            clients: Clients::behind(&settings.http.trusted_proxies),
+            at_work_of: PerClient::new(settings.http.max_in_flight_per_client),
             body: Limits {
                 bytes: settings.http.body_limit_bytes,
                 time: Duration::from_millis(settings.http.header_timeout_ms),
@@ -142,7 +152,12 @@ impl Gate {
         // What the answer needs of the request once the handler has it.
         let origin = self.cors.as_ref().map(|_| origin(&head.headers));
 
-        let (answer, counted) = match self.table.find(&head.method, &head.path) {
+        let found = self.table.find(&head.method, &head.path);
+        let (answer, counted) = match found {
+            _ if self.lacks_room(&found, &head) => {
+                let detail = "as many connections are open as may be; nothing was done";
+                (Err(ApiError::unavailable(detail, RETRY_AFTER_S)), Counted::As(UNMATCHED))
+            }
             Found::Endpoint(endpoint, params) => {
                 let answer = self.at_endpoint(endpoint, params, head, body, request_id.clone(), trace).await;
                 (answer, Counted::By(endpoint))
@@ -184,11 +199,8 @@ impl Gate {
             Counted::By(endpoint) if endpoint.route.door == Door::Open => trace,
             _ => span::end(&self.tracer, parent, trace, seen, Answered { method, route, response: &response }),
         };
+        name(&mut response, request_id, trace);
         let headers = response.headers_mut();
-        headers.insert(TRACEPARENT, once(trace.to_header()));
-        if let Ok(id) = HeaderValue::try_from(request_id) {
-            headers.insert(REQUEST_ID, once(id));
-        }
         if let (Some(cors), Some(origin)) = (&self.cors, origin) {
             cors.mark(&origin, headers);
         }
@@ -212,11 +224,13 @@ impl Gate {
         S: Stream<Item = Result<B, warp::Error>> + Send + 'static,
         B: Buf + Send,
     {
-        self.limit_rate(endpoint, &head)?;
+        let client = head.peer.map(|peer| self.clients.of(peer, &head.headers));
+        self.limit_rate(endpoint, client, &head.headers)?;
         self.guard.check(endpoint.route.access, &head.headers)?;
+        let _share = self.share(endpoint, client, &head.headers)?;
         let _at_work = self.admit(endpoint)?;
         let query = Query::parse(&head.query).ok_or_else(|| ApiError::malformed("the query is not UTF-8"))?;
-        let body = body::read(body, &head.headers, self.body).await?;
+        let body = body::without_byte_order_mark(body::read(body, &head.headers, self.body).await?);
         let span = debug_span!(
             "request",
             service = self.service,
@@ -234,6 +248,7 @@ impl Gate {
             body,
             request_id,
             trace,
+            client: client.map(|client| client.address),
         };
         let handler = &endpoint.route.handler;
         let handled = AssertUnwindSafe(async { handler(request).await }.instrument(span)).catch_unwind().await;
@@ -241,29 +256,14 @@ impl Gate {
             Err(ApiError::internal(format!("a handler panicked: {}", reason::of_panic(&*panic))))
         })
     }
+}
 
-    /// Turns a client away that asks too often. It stands before the check of tokens: guessing is limited as well.
-    fn limit_rate(&self, endpoint: &Endpoint, head: &Head) -> Result<(), ApiError> {
-        let (Some(limit), Some(peer)) = (&self.rate_limit, head.peer) else { return Ok(()) };
-        if endpoint.route.door == Door::Open || self.guard.is_one_of_us(&head.headers) {
-            return Ok(());
-        }
-        limit.check(peer, &head.headers)
-    }
-
-    /// Lets a request in if there is room for it. The permit is given back when the handler has answered.
-    fn admit(&self, endpoint: &Endpoint) -> Result<Option<SemaphorePermit<'_>>, ApiError> {
-        match endpoint.route.door {
-            Door::Open => return Ok(None),
-            Door::Limited => {}
-        }
-        if self.draining.is_set() && !endpoint.is_read() {
-            return Err(ApiError::unavailable("the service is about to stop; nothing was done", RETRY_AFTER_S));
-        }
-        match self.at_work.try_acquire() {
-            Ok(permit) => Ok(Some(permit)),
-            Err(_) => Err(ApiError::unavailable("too many requests are at work; nothing was done", RETRY_AFTER_S)),
-        }
+/// Puts the names of a request on its answer.
+fn name(response: &mut Response, request_id: String, trace: TraceContext) {
+    let headers = response.headers_mut();
+    headers.insert(TRACEPARENT, once(trace.to_header()));
+    if let Ok(id) = HeaderValue::try_from(request_id) {
+        headers.insert(REQUEST_ID, once(id));
     }
 }
 

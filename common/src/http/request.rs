@@ -1,11 +1,11 @@
 //! A request as handlers see it: matched, admitted, its body in memory.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, net::IpAddr};
 
 use bytes::Bytes;
 use hyper::{
     Method,
-    header::{CONTENT_TYPE, HeaderMap},
+    header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap},
 };
 use percent_encoding::percent_decode_str;
 use uuid::Uuid;
@@ -37,6 +37,8 @@ pub struct Request {
     pub trace: TraceContext,
     /// The path prefix that a proxy stripped, without a slash at its end: goes before every path that is given out.
     pub prefix: String,
+    /// The address of the client, or its /64 network with IPv6; unknown where there is no connection.
+    pub client: Option<IpAddr>,
 }
 
 impl Request {
@@ -64,12 +66,22 @@ impl Request {
     /// Takes the JSON body apart.
     ///
     /// # Errors
-    /// 415 when it is declared to be something else, 400 when it is no JSON object.
+    /// 415 when it is declared to be something else, or encoded; 400 when it is no JSON object.
     pub fn json_fields(&self) -> Result<Fields<'_>, ApiError> {
+        if !self.is_plain() {
+            return Err(ApiError::unsupported_encoding());
+        }
         if !self.declares_json() {
             return Err(ApiError::unsupported_media_type());
         }
         Fields::parse(&self.body)
+    }
+
+    /// No body is decompressed here: what one of 64 KiB may grow to is anybody's guess.
+    fn is_plain(&self) -> bool {
+        let codings = self.headers.get_all(CONTENT_ENCODING).iter().map(|line| line.to_str().unwrap_or("\u{fffd}"));
+        let mut codings = codings.flat_map(|line| line.split(',')).map(str::trim).filter(|coding| !coding.is_empty());
+        codings.all(|coding| coding.eq_ignore_ascii_case("identity"))
     }
 
     /// `application/json`, or anything that ends in `+json`, or nothing: who sends no type sends what is expected. A

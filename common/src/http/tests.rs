@@ -1,11 +1,13 @@
 //! The front as its clients see it: without a socket in `front`, `access`, `cross_origin` and
 //! `description`, on a real one in
-//! `connections` and `lost_answers`.
+//! `connections`, `clients`, `heads` and `lost_answers`.
 
 mod access;
+mod clients;
 mod connections;
 mod cross_origin;
 mod description;
 mod front;
+mod heads;
 mod kit;
 mod lost_answers;

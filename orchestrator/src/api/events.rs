@@ -26,7 +26,7 @@ pub(super) async fn listen(desk: Desk, request: Request) -> Result<Response, Api
 fn read(request: &Request) -> Result<Wanted, ApiError> {
     let mut errors = Vec::new();
     let mut bad = |field: &str, message: String| errors.push(FieldError { field: field.to_owned(), message });
-    let mut wanted = Wanted::default();
+    let mut wanted = Wanted { client: request.client, ..Wanted::default() };
     if let Some(text) = request.query.get("saga") {
         match text.parse::<Uuid>() {
             Ok(id) => wanted.saga = Some(SagaId(id)),
@@ -49,7 +49,7 @@ fn refused(error: ListenError) -> ApiError {
     match error {
         ListenError::NoSaga(_) => ApiError::not_found(error.to_string()),
         ListenError::Unreadable(error) => unreadable(error),
-        ListenError::Closing | ListenError::Full | ListenError::Down => {
+        ListenError::Closing | ListenError::Full | ListenError::ClientFull | ListenError::Down => {
             ApiError::unavailable(error.to_string(), RETRY_AFTER_S)
         }
     }

@@ -3,11 +3,13 @@
 //! It holds neither a connection of the pool nor a permit of the front while it waits. What it has sent is its cursor;
 //! whoever does not keep up with the reader's channel goes on from there, from the table.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use common::group_commit::{Ledger, ReadError};
 use common::http::SseEvent;
+use common::per_client::Share;
 use serde_json::json;
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
@@ -39,6 +41,8 @@ pub(crate) struct Wanted {
     pub(crate) saga: Option<SagaId>,
     /// Only what follows this event; `None`: from now on, and first how the saga stands.
     pub(crate) after: Option<EventId>,
+    /// The address of the client, where it is known.
+    pub(crate) client: Option<IpAddr>,
 }
 
 /// Why somebody cannot listen.
@@ -50,6 +54,9 @@ pub(crate) enum ListenError {
     /// As many listen as may.
     #[error("as many listen as may listen")]
     Full,
+    /// This client listens as often as it may.
+    #[error("this client listens as often as it may")]
+    ClientFull,
     /// The reader is being restarted, or the database does not answer.
     #[error("the events cannot be read now")]
     Down,
@@ -70,6 +77,8 @@ impl Events {
         if self.closing.is_cancelled() {
             return Err(ListenError::Closing);
         }
+        let share = wanted.client.map_or_else(|| Some(Share::uncounted()), |client| self.places_of.take(client));
+        let share = share.ok_or(ListenError::ClientFull)?;
         let place = self.places.clone().try_acquire_owned().map_err(|_| ListenError::Full)?;
         let Attached { rows, from } = self.attach().await?;
         // After the reader has let it in: what this does not see yet comes as an event, and only that.
@@ -93,7 +102,7 @@ impl Events {
             saga_log: self.saga_log.clone(),
             catching_up: self.catching_up.clone(),
             closing: self.closing.clone(),
-            _place: place,
+            _place: (place, share),
         };
         let start = if wanted.after.is_some() { Start::InThePast } else { Start::Now(first) };
         tokio::spawn(async move {
@@ -144,7 +153,7 @@ struct Listener {
     saga_log: Ledger<SagaLogWriter>,
     catching_up: Arc<Semaphore>,
     closing: CancellationToken,
-    _place: OwnedSemaphorePermit,
+    _place: (OwnedSemaphorePermit, Share),
 }
 
 impl Listener {

@@ -94,6 +94,46 @@ async fn json_may_be_said_in_any_of_its_names() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_in_an_encoding_that_is_not_read_are_415_and_say_what_is() {
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        for door in &DOORS {
+            let request = |encoding: &'static str| {
+                let request = stack.request(Method::POST, door.service, door.path);
+                let request = request.header("content-type", "application/json").body(door.body("", None));
+                send(request.header("content-encoding", encoding))
+            };
+            for encoding in ["gzip", "br", "identity, gzip", "x"] {
+                let answer = request(encoding).await;
+                problem::assert_problem(&answer, 415);
+                assert_eq!(answer.header("accept-encoding"), Some("identity"));
+            }
+        }
+        assert_nothing_happened(stack).await;
+        for door in &DOORS {
+            let request = stack.request(Method::POST, door.service, door.path).header("content-encoding", "Identity");
+            send(request.body(door.body("", None))).await.expect(200);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_byte_order_mark_before_the_body_says_nothing() {
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        for door in &DOORS {
+            stack.post(door.service, door.path, format!("\u{feff}{}", door.body("", None))).await.expect(200);
+            let twice = stack.post(door.service, door.path, format!("\u{feff}\u{feff}{}", door.body("", None))).await;
+            problem::assert_problem(&twice, 400);
+        }
+        for (service, path) in [("payments", "/debug/faults/"), ("orchestrator", "/ui/api/faults")] {
+            let request = stack.request(Method::PUT, service, path);
+            send(tests::stack::with_json(request, "\u{feff}{\"seed\":7}")).await.expect(200);
+        }
+    })
+    .await;
+}
+
 /// Sends bytes to each door and checks the status of the problem that comes back.
 async fn check_raw(status: u16, request: impl Fn(&Door) -> Vec<u8>) {
     with_stack(StackOptions::default(), async |stack: &Stack| {

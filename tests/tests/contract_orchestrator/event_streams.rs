@@ -106,3 +106,30 @@ async fn a_stop_ends_the_streams_and_is_not_held_up_by_them() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_client_takes_no_more_than_its_share_of_the_places_for_listeners() {
+    let options = StackOptions::default()
+        .set("orchestrator.max_event_listeners_per_client", 2)
+        .set("http.trusted_proxies", "127.0.0.1");
+    with_stack(options, async |stack: &Stack| {
+        let listen = |client: &str| {
+            let request = stack.request(Method::GET, ORCHESTRATOR, "/saga/events");
+            request.header("x-forwarded-for", client.to_owned()).send()
+        };
+        let first = listen("198.51.100.3:4711").await.expect("an answer");
+        let second = listen("198.51.100.3:4712").await.expect("an answer");
+        assert_eq!((first.status().as_u16(), second.status().as_u16()), (200, 200));
+        let refused = listen("198.51.100.3").await.expect("an answer");
+        assert_eq!(refused.status().as_u16(), 503);
+        assert!(refused.headers().contains_key("retry-after"));
+        assert_eq!(listen("198.51.100.4").await.expect("an answer").status().as_u16(), 200);
+        drop(first);
+        wait_until("there is room for another one", PATIENCE, async || {
+            let again = listen("198.51.100.3").await.expect("an answer");
+            (again.status().as_u16() == 200).then_some(())
+        })
+        .await;
+    })
+    .await;
+}

@@ -37,8 +37,8 @@ use tests::{
 fn robust() -> StackOptions {
     StackOptions::default()
         .set("inventory.initial_stock", 1_000_000)
-        // A listener that left is noticed with the next thing that it would be told.
         .set("orchestrator.max_event_listeners", 1_000)
+        .set("orchestrator.max_event_listeners_per_client", 0)
 }
 
 async fn buy(stack: &Stack) -> String {

@@ -1,5 +1,5 @@
-//! Requests that are no HTTP: bytes that were made up, cut off, or contradict themselves. Who sends them is owed no answer
-//! that explains anything; the connection ends, soon, and nobody else notices.
+//! Requests that are no HTTP: bytes that were made up, cut off, or contradict themselves. The connection ends, soon, and
+//! no other client notices; where there is an answer it is a problem.
 
 use std::{fmt, net::SocketAddr};
 
@@ -26,7 +26,7 @@ impl fmt::Debug for Bytes {
     }
 }
 
-const FIRST_LINES: [&str; 12] = [
+const FIRST_LINES: [&str; 15] = [
     "POST /payments/ HTTP/1.1",
     "POST /saga/transaction HTTP/1.1",
     "GET / HTTP/1.1",
@@ -38,6 +38,9 @@ const FIRST_LINES: [&str; 12] = [
     "GET  /  HTTP/1.1",
     "PRI * HTTP/2.0",
     "CONNECT example.org:80 HTTP/1.1",
+    "CONNECT / HTTP/1.1",
+    "GET example.org:80 HTTP/1.1",
+    "OPTIONS * HTTP/1.1",
     "GET http://[::1/ HTTP/1.1",
 ];
 
@@ -115,8 +118,18 @@ pub(crate) async fn send(address: SocketAddr, request: Bytes) -> Result<(), Stri
         let _ = connection.read_to_end(&mut received).await;
     };
     timeout(HANGS_AFTER, exchange).await.map_err(|_| "the connection stays open".to_owned())?;
-    match received.strip_prefix(b"HTTP/1.").and_then(|rest| rest.get(2)) {
-        Some(b'5') => Err(format!("a failure of the service: {}", received.escape_ascii())),
-        _ => Ok(()),
+    let shown = || received.escape_ascii().to_string();
+    let Some(status) = received.strip_prefix(b"HTTP/1.").and_then(|rest| rest.get(2..5)) else { return Ok(()) };
+    let text = String::from_utf8_lossy(&received);
+    match status {
+        // A transfer coding that is not known.
+        b"501" => {}
+        [b'5', ..] => return Err(format!("a failure of the service: {}", shown())),
+        [b'4', ..] => {}
+        _ => return Ok(()),
     }
+    let is_problem = text.contains("content-type: application/problem+json") && text.contains("\"detail\":");
+    // Behind a HEAD there is nothing to see.
+    let is_head = request.0.starts_with(b"HEAD");
+    if is_problem || is_head { Ok(()) } else { Err(format!("an answer that says nothing: {}", shown())) }
 }

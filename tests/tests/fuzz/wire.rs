@@ -77,7 +77,11 @@ impl Wire {
             true => Bytes::new(),
             false => body.collect().await.map_err(|error| format!("half an answer: {error:?}"))?.to_bytes(),
         };
-        let text = String::from_utf8(bytes.to_vec()).map_err(|_| "the body is no text".to_owned())?;
+        let text = match head.headers.contains_key("content-encoding") {
+            // A file of the dashboard, compressed: it was wanted so.
+            true => String::new(),
+            false => String::from_utf8(bytes.to_vec()).map_err(|_| "the body is no text".to_owned())?,
+        };
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, text })
     }
 }

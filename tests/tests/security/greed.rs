@@ -4,6 +4,9 @@ use std::{io::Read, net::TcpStream as Blocking, time::Duration};
 
 use bytes::Bytes;
 use futures::stream;
+use http_body_util::Empty;
+use hyper::{Request, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use reqwest::{Body, Method};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::json;
@@ -52,7 +55,7 @@ async fn ten_megabytes_are_413_with_and_without_a_declared_length() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_dawdles_over_its_headers_is_cut_and_nobody_waits_for_it() {
-    let options = StackOptions::default().set("http.header_timeout_ms", 500);
+    let options = StackOptions::default().set("http.header_timeout_ms", 500).set("http.idle_timeout_ms", 500);
     with_stack(options, async |stack: &Stack| {
         for service in SERVICES {
             for begun in ["", "POST /sa", "GET /health/ HTTP/1.1\r\nhost: x\r\nx-slow: "] {
@@ -102,8 +105,8 @@ fn allow_open_files(count: u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_thousand_idle_connections_stop_nobody() {
     allow_open_files(5_000);
-    // They stay for the whole of the test: what has sent nothing would be cut after the header timeout.
-    let options = StackOptions::default().set("http.header_timeout_ms", 120_000);
+    // They come from one address, and stay for the whole of the test.
+    let options = StackOptions::default().set("http.max_connections_per_peer", 0).set("http.idle_timeout_ms", 600_000);
     with_stack(options, async |stack: &Stack| {
         for service in [ORCHESTRATOR, "payments"] {
             let mut idle = Vec::new();
@@ -130,7 +133,7 @@ fn is_open(connection: &TcpStream) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_connections_that_take_every_place_lose_it() {
-    let options = StackOptions::default().set("http.max_connections", 50).set("http.header_timeout_ms", 500);
+    let options = StackOptions::default().set("http.max_connections", 50).set("http.idle_timeout_ms", 500);
     with_stack(options, async |stack: &Stack| {
         let address = stack.address(ORCHESTRATOR);
         let mut idle: Vec<Blocking> = Vec::new();
@@ -142,6 +145,33 @@ async fn idle_connections_that_take_every_place_lose_it() {
         let mut first = idle.swap_remove(0);
         first.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         assert_eq!(first.read(&mut [0]).ok(), Some(0), "the first one was cut");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_thousand_connections_of_http2_with_a_request_each_do_not_stop_the_health_check() {
+    allow_open_files(9_000);
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        let address = stack.address(ORCHESTRATOR);
+        let mut open = Vec::new();
+        for _ in 0..4_096 {
+            let stream = TcpStream::connect(address).await.expect("the system takes it");
+            let shaken = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+            let Ok((mut sender, connection)) = shaken else { continue };
+            tokio::spawn(async move { drop(connection.await) });
+            let request = Request::get(format!("http://{address}/saga/events")).body(Empty::<Bytes>::new());
+            open.push(tokio::spawn(async move {
+                let answer = sender.send_request(request.expect("it is a request")).await;
+                // Kept open, and not read.
+                (sender, answer)
+            }));
+        }
+        for path in ["/health/", "/metrics"] {
+            let fresh = reqwest::Client::new().get(format!("http://{address}{path}"));
+            send(fresh.timeout(PATIENCE)).await.expect(200);
+        }
+        drop(open);
     })
     .await;
 }

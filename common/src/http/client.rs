@@ -1,0 +1,246 @@
+//! Who the client is: the address at the other end of the connection, unless that is a proxy that the operator trusts.
+//!
+//! Then `X-Forwarded-For`, or `Forwarded` (RFC 7239) where there is none, is read from its end, where the nearest proxy
+//! wrote, up to the first address that is not a trusted proxy's: what stands before that the client may have made up.
+//! `Forwarded` does not count beside the other header: most proxies write one of the two and hand the other one on as the
+//! client sent it. An IPv6 client is its /64 network, since that is what one customer gets.
+
+use std::{
+    borrow::Cow,
+    net::{IpAddr, Ipv6Addr},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use hyper::header::{FORWARDED, HeaderMap, HeaderName};
+use ipnet::IpNet;
+use tracing::warn;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// More of what cannot be read is not logged: it is a stranger's.
+const MAX_SHOWN_CHARS: usize = 64;
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Peer {
+    pub(super) address: IpAddr,
+    pub(super) room: Room,
+}
+
+/// Whether a connection was let in within the limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    /// It was.
+    Free,
+    /// It is one of the few beyond them, for what operators need to see.
+    Reserved,
+}
+
+/// A client, as limits know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Client {
+    /// Its address, or its network.
+    pub(super) address: IpAddr,
+    pub(super) through: Through,
+}
+
+/// How a client came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Through {
+    /// It is at the other end of the connection.
+    Nobody,
+    /// Through a trusted proxy, which named it.
+    Proxy,
+    /// It is a trusted proxy itself, or one did not name it.
+    Unnamed,
+}
+
+/// Tells clients apart.
+pub(super) struct Clients {
+    trusted: Vec<IpNet>,
+    /// That a header could not be read was logged.
+    complained: AtomicBool,
+}
+
+impl Clients {
+    /// Trusts the proxies of a checked configuration.
+    pub(super) fn behind(proxies: &[String]) -> Self {
+        let trusted = proxies.iter().filter_map(|text| network(text)).collect();
+        Self { trusted, complained: AtomicBool::new(false) }
+    }
+
+    pub(super) fn is_trusted(&self, address: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(&address))
+    }
+
+    /// Returns the client of a request.
+    pub(super) fn of(&self, peer: Peer, headers: &HeaderMap) -> Client {
+        let mut client = peer.address;
+        if !self.is_trusted(client) {
+            return Client { address: bucket_of(client), through: Through::Nobody };
+        }
+        for hop in hops(headers).iter().rev() {
+            let Some(before) = address(hop) else {
+                self.complain(hop);
+                break;
+            };
+            client = before;
+            if !self.is_trusted(client) {
+                return Client { address: bucket_of(client), through: Through::Proxy };
+            }
+        }
+        Client { address: bucket_of(client), through: Through::Unnamed }
+    }
+
+    fn complain(&self, hop: &str) {
+        if !self.complained.swap(true, Ordering::Relaxed) {
+            let hop: String = hop.chars().take(MAX_SHOWN_CHARS).collect();
+            warn!(
+                hop = ?hop,
+                "a trusted proxy named a client that cannot be read as an address; clients behind it count as one"
+            );
+        }
+    }
+}
+
+/// Returns the clients that the headers name, the nearest last. Several headers of a name are one list.
+fn hops(headers: &HeaderMap) -> Vec<Cow<'_, str>> {
+    let lines = |name: &HeaderName| headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
+    if headers.contains_key(FORWARDED_FOR) {
+        return lines(&FORWARDED_FOR).flat_map(|line| split(&line, ',')).map(Cow::Owned).collect();
+    }
+    let elements = lines(&FORWARDED).flat_map(|line| split(&line, ','));
+    let named = elements.map(|element| {
+        let mut pairs = split(&element, ';').into_iter();
+        let named = pairs.find_map(|pair| {
+            let (name, value) = pair.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("for").then(|| value.trim().to_owned())
+        });
+        named.unwrap_or_default()
+    });
+    named.map(Cow::Owned).collect()
+}
+
+/// Splits at a mark that is not within quotes.
+fn split(text: &str, mark: char) -> Vec<String> {
+    let mut is_quoted = false;
+    let parts = text.split(|character| {
+        is_quoted ^= character == '"';
+        character == mark && !is_quoted
+    });
+    parts.map(|part| part.trim().to_owned()).collect()
+}
+
+/// Reads an address with or without a port, an IPv6 one with or without its brackets.
+fn address(hop: &str) -> Option<IpAddr> {
+    let hop = hop.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(hop);
+    let plain = |text: &str| text.parse::<IpAddr>().ok();
+    let address = plain(hop).or_else(|| {
+        let (address, port) = match hop.strip_prefix('[') {
+            Some(rest) => {
+                let (address, port) = rest.split_once(']')?;
+                (IpAddr::V6(address.parse().ok()?), port)
+            }
+            None => hop.find(':').and_then(|at| Some((IpAddr::V4(hop[..at].parse().ok()?), &hop[at..])))?,
+        };
+        let is_port = |port: &str| port.parse::<u16>().is_ok() || port.starts_with('_');
+        (port.is_empty() || port.strip_prefix(':').is_some_and(is_port)).then_some(address)
+    });
+    address.map(|address| address.to_canonical())
+}
+
+/// Reads a network, or an address, which is a network of one. `None` if it is neither.
+pub(crate) fn network(text: &str) -> Option<IpNet> {
+    text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
+/// Returns what counts as one client.
+pub(super) fn bucket_of(client: IpAddr) -> IpAddr {
+    match client {
+        IpAddr::V4(_) => client,
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    fn client(trusted: &[&str], from: &str, name: &HeaderName, lines: &[&'static str]) -> String {
+        let trusted: Vec<String> = trusted.iter().map(|text| (*text).to_owned()).collect();
+        let headers = lines.iter().map(|line| (name.clone(), HeaderValue::from_static(line))).collect();
+        let peer = Peer { address: from.parse().unwrap(), room: Room::Free };
+        Clients::behind(&trusted).of(peer, &headers).address.to_string()
+    }
+
+    #[test]
+    fn a_client_is_who_the_nearest_trusted_proxy_says() {
+        type Case = (&'static [&'static str], &'static str, &'static [&'static str], &'static str);
+        let cases: [Case; 15] = [
+            (&[], "203.0.113.1", &["198.51.100.9"], "203.0.113.1"),
+            (&["10.0.0.0/8"], "203.0.113.1", &["198.51.100.9"], "203.0.113.1"),
+            (&["10.0.0.0/8"], "10.0.0.1", &["198.51.100.9"], "198.51.100.9"),
+            (&["10.0.0.0/8"], "10.0.0.1", &[], "10.0.0.1"),
+            (&["10.0.0.0/8"], "10.0.0.1", &["1.1.1.1, 198.51.100.9"], "198.51.100.9"),
+            (&["10.0.0.0/8"], "10.0.0.1", &["1.1.1.1", "198.51.100.9, 10.0.0.2"], "198.51.100.9"),
+            (&["10.0.0.0/8"], "10.0.0.1", &["198.51.100.9, nonsense"], "10.0.0.1"),
+            (&["10.0.0.1"], "10.0.0.1", &["10.0.0.2"], "10.0.0.2"),
+            (&["10.0.0.1"], "10.0.0.1", &["::ffff:198.51.100.9"], "198.51.100.9"),
+            (&["10.0.0.1"], "10.0.0.1", &["198.51.100.3:4711"], "198.51.100.3"),
+            (&["10.0.0.1"], "10.0.0.1", &["[2001:db8:1:2:3::1]:443"], "2001:db8:1:2::"),
+            (&["10.0.0.1"], "10.0.0.1", &["[2001:db8:1:2:3::1]"], "2001:db8:1:2::"),
+            (&["10.0.0.0/8"], "10.0.0.1", &["198.51.100.3:1, 10.0.0.2:80"], "198.51.100.3"),
+            (&["10.0.0.1"], "10.0.0.1", &["198.51.100.3:99999"], "10.0.0.1"),
+            (&["10.0.0.1"], "10.0.0.1", &["198.51.100.3:"], "10.0.0.1"),
+        ];
+        for (trusted, from, lines, expected) in cases {
+            assert_eq!(client(trusted, from, &FORWARDED_FOR, lines), expected, "{trusted:?} {from} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn the_standard_header_names_the_client_too() {
+        type Case = (&'static [&'static str], &'static str);
+        let cases: [Case; 9] = [
+            (&["for=198.51.100.9"], "198.51.100.9"),
+            (&["For=\"198.51.100.9:4711\";proto=http;by=203.0.113.43"], "198.51.100.9"),
+            (&["proto=https;for=\"[2001:db8:1:2:3::1]:443\""], "2001:db8:1:2::"),
+            (&["for=1.1.1.1, for=198.51.100.9;host=\"a,b;for=2.2.2.2\""], "198.51.100.9"),
+            (&["for=1.1.1.1", "for=198.51.100.9, for=10.0.0.2"], "198.51.100.9"),
+            (&["for=\"198.51.100.9:_port\""], "198.51.100.9"),
+            (&["for=unknown"], "10.0.0.1"),
+            (&["for=_hidden, for=10.0.0.2"], "10.0.0.2"),
+            (&["by=198.51.100.9"], "10.0.0.1"),
+        ];
+        for (lines, expected) in cases {
+            assert_eq!(client(&["10.0.0.0/8"], "10.0.0.1", &FORWARDED, lines), expected, "{lines:?}");
+        }
+        assert_eq!(client(&["10.0.0.0/8"], "203.0.113.1", &FORWARDED, &["for=198.51.100.9"]), "203.0.113.1");
+    }
+
+    #[test]
+    fn a_client_cannot_name_itself_through_a_proxy_that_writes_the_other_header() {
+        let headers = HeaderMap::from_iter([
+            (FORWARDED, HeaderValue::from_static("for=1.1.1.1")),
+            (FORWARDED_FOR, HeaderValue::from_static("198.51.100.9")),
+        ]);
+        let peer = Peer { address: "10.0.0.1".parse().unwrap(), room: Room::Free };
+        let client = Clients::behind(&["10.0.0.1".to_owned()]).of(peer, &headers);
+        assert_eq!(client, Client { address: "198.51.100.9".parse().unwrap(), through: Through::Proxy });
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said_once() {
+        let clients = Clients::behind(&["10.0.0.1".to_owned()]);
+        let headers = HeaderMap::from_iter([(FORWARDED_FOR, HeaderValue::from_bytes(b"\xff").unwrap())]);
+        let peer = Peer { address: "10.0.0.1".parse().unwrap(), room: Room::Free };
+        assert!(!clients.complained.load(Ordering::Relaxed));
+        assert_eq!(clients.of(peer, &headers).through, Through::Unnamed);
+        assert!(clients.complained.load(Ordering::Relaxed));
+    }
+}

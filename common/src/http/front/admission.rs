@@ -1,0 +1,79 @@
+//! Who gets in: how often a client asks, how much it and all of them have at work, and on which connections.
+
+use hyper::header::HeaderMap;
+use tokio::sync::SemaphorePermit;
+
+use super::{Gate, Head, RETRY_AFTER_S};
+use crate::{
+    http::{
+        Access, ApiError,
+        client::{Client, Room, Through},
+        routes::{Door, Endpoint, Found},
+    },
+    per_client::Share,
+};
+
+impl Gate {
+    /// Turns a client away that asks too often. It stands before the check of tokens: guessing is limited as well.
+    pub(super) fn limit_rate(
+        &self,
+        endpoint: &Endpoint,
+        client: Option<Client>,
+        headers: &HeaderMap,
+    ) -> Result<(), ApiError> {
+        let (Some(limit), Some(client)) = (&self.rate_limit, client) else { return Ok(()) };
+        if endpoint.route.door == Door::Open || self.guard.is_one_of_us(headers) {
+            return Ok(());
+        }
+        limit.check(client)
+    }
+
+    /// Lets a request in if its client has not too many at work. Who has a connection of its own is limited by the
+    /// number of these.
+    pub(super) fn share(
+        &self,
+        endpoint: &Endpoint,
+        client: Option<Client>,
+        headers: &HeaderMap,
+    ) -> Result<Share, ApiError> {
+        match client {
+            Some(Client { address, through: Through::Proxy })
+                if endpoint.route.door == Door::Limited && !self.guard.is_one_of_us(headers) =>
+            {
+                self.at_work_of.take(address).ok_or_else(|| {
+                    let detail = "too many requests of this client are at work; nothing was done";
+                    ApiError::unavailable(detail, RETRY_AFTER_S)
+                })
+            }
+            Some(_) | None => Ok(Share::uncounted()),
+        }
+    }
+
+    /// Tells whether a request is not one of those for which connections beyond a limit are accepted.
+    pub(super) fn lacks_room(&self, found: &Found<'_>, head: &Head) -> bool {
+        match (head.peer.map(|peer| peer.room), found) {
+            (None | Some(Room::Free), _) => false,
+            (Some(Room::Reserved), Found::Endpoint(Endpoint { route, .. }, _))
+                if route.door == Door::Open || route.access == Access::Operator =>
+            {
+                false
+            }
+            (Some(Room::Reserved), _) => !self.guard.is_operator(&head.headers),
+        }
+    }
+
+    /// Lets a request in if there is room for it. The permit is given back when the handler has answered.
+    pub(super) fn admit(&self, endpoint: &Endpoint) -> Result<Option<SemaphorePermit<'_>>, ApiError> {
+        match endpoint.route.door {
+            Door::Open => return Ok(None),
+            Door::Limited => {}
+        }
+        if self.draining.is_set() && !endpoint.is_read() {
+            return Err(ApiError::unavailable("the service is about to stop; nothing was done", RETRY_AFTER_S));
+        }
+        match self.at_work.try_acquire() {
+            Ok(permit) => Ok(Some(permit)),
+            Err(_) => Err(ApiError::unavailable("too many requests are at work; nothing was done", RETRY_AFTER_S)),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Answers to requests that do not reach the routes, because of their heads.
+
+use hyper::{
+    Method, Request,
+    header::{HeaderMap, HeaderValue},
+};
+
+use super::{Gate, UNMATCHED, name};
+use crate::http::{ApiError, Response, head, metrics, request, routes::method_label, span};
+
+impl Gate {
+    /// Answers a request that must not reach the routes, if it is one. They count on a path, which CONNECT has not.
+    pub(in crate::http) fn check_head<B>(&self, request: &Request<B>) -> Option<Response> {
+        let refused = match *request.method() {
+            Method::CONNECT => Err(ApiError::no_tunnels(self.table.methods())),
+            _ => head::check(request),
+        };
+        let error = refused.err()?;
+        Some(self.refuse(method_label(request.method()), request.headers(), error))
+    }
+
+    /// Answers a head that could not be read.
+    pub(in crate::http) fn refuse_head(&self, error: ApiError) -> Response {
+        self.refuse("other", &HeaderMap::<HeaderValue>::new(), error)
+    }
+
+    fn refuse(&self, method: &'static str, headers: &HeaderMap, error: ApiError) -> Response {
+        metrics::count_unmatched(self.service, UNMATCHED, method, error.status());
+        let trace = span::begin(&self.tracer, request::parent(headers));
+        let mut response = error.into_response();
+        name(&mut response, request::request_id(headers), trace);
+        response
+    }
+}

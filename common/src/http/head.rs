@@ -1,0 +1,98 @@
+//! The head of a request, before anything is done with it (RFC 9110 and 9112).
+//!
+//! Hyper refuses most heads that break the rules, with answers that say nothing: [`explain`] says it. What hyper lets
+//! through, and must not reach the routes, [`check`] finds.
+
+use hyper::{
+    Method, Request, StatusCode, Version,
+    header::{HOST, HeaderMap, TRANSFER_ENCODING},
+    http::uri::Authority,
+};
+
+use super::ApiError;
+
+/// The longest target of a request. Servers should take 8000 bytes at least.
+const MAX_TARGET_BYTES: usize = 8 * 1024;
+
+/// As large as all headers together may be. Hyper keeps to it with HTTP/1.
+pub(super) const MAX_HEADER_BYTES: usize = 64 * 1024;
+
+/// Says what is wrong with a head that was read, if anything is. CONNECT, which has no path, is not told here.
+///
+/// # Errors
+/// 400, 414, 431 or 501.
+pub(super) fn check<B>(request: &Request<B>) -> Result<(), ApiError> {
+    let (uri, headers) = (request.uri(), request.headers());
+    let Some(target) = uri.path_and_query() else {
+        return Err(ApiError::malformed("the target of the request has no path"));
+    };
+    if target.as_str().len() > MAX_TARGET_BYTES {
+        return Err(ApiError::target_too_long(MAX_TARGET_BYTES));
+    }
+    if target.path() == "*" && request.method() != Method::OPTIONS {
+        return Err(ApiError::malformed("the target * is for OPTIONS alone"));
+    }
+    match request.version() {
+        Version::HTTP_11 => {
+            check_host(headers)?;
+            check_codings(headers)
+        }
+        Version::HTTP_2 => {
+            if headers.contains_key(HOST) {
+                check_host(headers)?;
+            }
+            let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+            if size > MAX_HEADER_BYTES { Err(ApiError::headers_too_large(MAX_HEADER_BYTES)) } else { Ok(()) }
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_host(headers: &HeaderMap) -> Result<(), ApiError> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = hosts.next().ok_or_else(|| ApiError::malformed("the request has no Host"))?;
+    if hosts.next().is_some() {
+        return Err(ApiError::malformed("the request has more than one Host"));
+    }
+    let is_host =
+        |text: &[u8]| text.is_empty() || Authority::try_from(text).is_ok_and(|host| !host.as_str().contains('@'));
+    if is_host(host.as_bytes()) { Ok(()) } else { Err(ApiError::malformed("Host is no name or address")) }
+}
+
+/// Hyper reads what is chunked last, whatever it was before that.
+fn check_codings(headers: &HeaderMap) -> Result<(), ApiError> {
+    let lines = headers.get_all(TRANSFER_ENCODING).iter().map(|line| line.to_str().unwrap_or("\u{fffd}"));
+    let unknown = lines.flat_map(|line| line.split(',')).find(|coding| !is_known(coding));
+    unknown.map_or(Ok(()), |coding| Err(ApiError::unknown_coding(coding.trim())))
+}
+
+fn is_known(coding: &str) -> bool {
+    coding.trim().eq_ignore_ascii_case("chunked")
+}
+
+/// Says what is wrong with a head that hyper refused with a status, as far as that can be told. There may be nothing of
+/// it, where it came together with the request before it.
+pub(super) fn explain(head: &[u8], status: StatusCode) -> ApiError {
+    let line_bytes = head.iter().position(|byte| *byte == b'\n').unwrap_or(head.len());
+    if status == StatusCode::URI_TOO_LONG || line_bytes > MAX_TARGET_BYTES {
+        return ApiError::target_too_long(MAX_TARGET_BYTES);
+    }
+    if status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE {
+        return ApiError::headers_too_large(MAX_HEADER_BYTES);
+    }
+    if status == StatusCode::REQUEST_TIMEOUT {
+        return ApiError::head_timeout();
+    }
+    let text = String::from_utf8_lossy(head);
+    let mut lines = text.split('\n').map(|line| line.trim_end_matches('\r'));
+    let is_http11 = lines.next().is_some_and(|line| line.ends_with(" HTTP/1.1"));
+    let codings = lines.take_while(|line| !line.is_empty()).filter_map(|line| {
+        let (name, codings) = line.split_once(':')?;
+        name.eq_ignore_ascii_case(TRANSFER_ENCODING.as_str()).then_some(codings)
+    });
+    let mut codings = codings.flat_map(|codings| codings.split(','));
+    match codings.find(|coding| !is_known(coding)).filter(|_| is_http11) {
+        Some(coding) => ApiError::unknown_coding(coding.trim()),
+        None => ApiError::malformed("the head of the request is not one of HTTP/1.1"),
+    }
+}

@@ -1,0 +1,273 @@
+//! One connection, from its first byte to its last.
+
+use std::{error::Error, fmt, pin::pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use chrono::Utc;
+use http_body_util::BodyExt;
+use hyper::{
+    Request, StatusCode, Version,
+    body::{Body, Incoming},
+    header::{CONNECTION, DATE, HeaderValue},
+    service::service_fn,
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+use tracing::debug;
+use warp::filters::BoxedFilter;
+
+use super::{
+    answer::{Answer, AtWork},
+    line::{Line, Overdue, Refusal},
+    places::Accepted,
+    wire::Wire,
+};
+use crate::http::{
+    Response,
+    client::{Peer, Room},
+    front::Gate,
+    head,
+    transport_faults::{CutConnection, LostReply},
+};
+
+/// How long a stop waits for the first request of a client that has just connected: it is on its way, and a client that
+/// is cut off then cannot know what became of it.
+const FIRST_REQUEST_TIME: Duration = Duration::from_secs(1);
+
+/// How long a connection that is told to end gets to say so to its client.
+pub(super) const GOODBYE_TIME: Duration = Duration::from_millis(200);
+
+/// How long a client that was refused in the middle of sending is listened to: one that is cut off may never see why.
+const LINGER_TIME: Duration = Duration::from_secs(2);
+
+/// How much of that is read.
+const LINGER_BYTES: u64 = 16 * 1024 * 1024;
+
+/// What all connections of a server have in common.
+#[derive(Clone)]
+pub(super) struct Connections {
+    pub(super) service: &'static str,
+    pub(super) protocol: Arc<auto::Builder<TokioExecutor>>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) routes: BoxedFilter<(Response,)>,
+    /// Cancelled when no further request is to be taken.
+    pub(super) drain: CancellationToken,
+    /// Cancelled when all is to end.
+    pub(super) cut: CancellationToken,
+}
+
+/// How HTTP ended on a connection.
+enum Ended {
+    /// As it should, or broken off by the client, or by hyper for what the client sent.
+    ByItself(Result<(), Box<dyn Error + Send + Sync>>),
+    /// Because of a time limit.
+    Overdue(Overdue),
+    /// From our side.
+    Cut,
+}
+
+impl Connections {
+    pub(super) async fn serve(self, Accepted { stream, peer, line, place }: Accepted) {
+        let _place = place;
+        let ended = self.speak_http(stream, peer, &line).await;
+        let unsaid = match (&ended, line.refusal()) {
+            (Ended::ByItself(_), Refusal::Unsaid(status)) => Some(status),
+            (Ended::ByItself(Err(error)), Refusal::None) if is_half_a_head(&**error) => Some(StatusCode::BAD_REQUEST),
+            (Ended::Overdue(Overdue::Head), _) => Some(StatusCode::REQUEST_TIMEOUT),
+            (Ended::ByItself(_) | Ended::Overdue(_) | Ended::Cut, _) => None,
+        };
+        let Some(mut stream) = line.take_stream() else { return };
+        if let (Some(status), Some(head)) = (unsaid, line.take_head())
+            && (line.refusal() != Refusal::None || !head.is_empty())
+        {
+            let answer = self.refusal(&head, status).await;
+            let _ = timeout(GOODBYE_TIME, stream.write_all(&answer)).await;
+            linger(&mut stream).await;
+        } else if line.refusal() == Refusal::Said {
+            linger(&mut stream).await;
+        } else if let Ended::Overdue(Overdue::Write) = ended {
+            // What it does not take is not kept for it.
+            let _ = stream.set_zero_linger();
+        }
+    }
+
+    async fn speak_http(&self, stream: TcpStream, peer: Peer, line: &Arc<Line>) -> Ended {
+        let io = TokioIo::new(Wire::new(stream, line.clone()));
+        let asked = Asked { gate: self.gate.clone(), routes: self.routes.clone(), peer, line: line.clone() };
+        let answer = service_fn(move |request: Request<Incoming>| asked.answer(request));
+        let mut connection = pin!(self.protocol.serve_connection(io, answer));
+        let goodbye = tokio::select! {
+            biased;
+            () = self.cut.cancelled() => return Ended::Cut,
+            () = line.cut.notified() => return Ended::Cut,
+            () = told_to_end(&self.drain, line) => None,
+            () = line.last.notified() => None,
+            overdue = line.overdue() => match overdue {
+                Overdue::Idle => Some(GOODBYE_TIME),
+                Overdue::Head | Overdue::Write => return Ended::Overdue(overdue),
+            },
+            ended = connection.as_mut() => return self.by_itself(ended),
+        };
+        connection.as_mut().graceful_shutdown();
+        if let Some(time) = goodbye {
+            if let Ok(ended) = timeout(time, connection.as_mut()).await {
+                return self.by_itself(ended);
+            }
+            // A request may have come with the goodbye; then the connection lives as long as that.
+            if !line.is_at_work() {
+                return Ended::Cut;
+            }
+        }
+        tokio::select! {
+            biased;
+            () = self.cut.cancelled() => Ended::Cut,
+            () = line.cut.notified() => Ended::Cut,
+            overdue = line.overdue() => Ended::Overdue(overdue),
+            ended = connection.as_mut() => self.by_itself(ended),
+        }
+    }
+
+    /// Clients break connections off all the time: that is no trouble of ours.
+    fn by_itself(&self, ended: Result<(), Box<dyn Error + Send + Sync>>) -> Ended {
+        if let Err(error) = &ended {
+            debug!(service = self.service, error, "a connection broke off");
+        }
+        Ended::ByItself(ended)
+    }
+
+    /// Spells the answer to a head that hyper did not take.
+    async fn refusal(&self, head: &[u8], status: StatusCode) -> Vec<u8> {
+        let (parts, body) = self.gate.refuse_head(head::explain(head, status)).into_parts();
+        let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let (status, reason) = (parts.status.as_u16(), parts.status.canonical_reason().unwrap_or_default());
+        let date = Utc::now().format("%a, %d %b %Y %H:%M:%S GMT");
+        let mut answer =
+            format!("HTTP/1.1 {status} {reason}\r\n{CONNECTION}: close\r\n{DATE}: {date}\r\n").into_bytes();
+        for (name, value) in &parts.headers {
+            answer.extend_from_slice(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+        answer.extend_from_slice(format!("content-length: {}\r\n\r\n", body.len()).as_bytes());
+        answer.extend_from_slice(&body);
+        answer
+    }
+}
+
+/// What the requests of a connection share.
+struct Asked {
+    gate: Arc<Gate>,
+    routes: BoxedFilter<(Response,)>,
+    peer: Peer,
+    line: Arc<Line>,
+}
+
+impl Asked {
+    fn answer(
+        &self,
+        mut request: Request<Incoming>,
+    ) -> impl Future<Output = Result<hyper::Response<Answer<impl WarpBody + use<>>>, NoAnswer>> + Send + use<> {
+        let (peer, line, version) = (self.peer, self.line.clone(), request.version());
+        let at_work = AtWork::begin(line.clone(), version);
+        request.extensions_mut().insert(peer);
+        let refused = self.gate.check_head(&request);
+        let mut routes = warp::service(self.routes.clone());
+        async move {
+            let (mut response, ending) = match refused {
+                None => {
+                    let Ok(response) = routes.call(request).await;
+                    (response, if peer.room == Room::Reserved { Ending::Last } else { Ending::Open })
+                }
+                Some(response) => (response, Ending::Refused),
+            };
+            match (ending, version) {
+                (Ending::Open, _) | (Ending::Refused, Version::HTTP_2) => {}
+                (Ending::Last, Version::HTTP_2) => line.last.notify_one(),
+                (Ending::Last | Ending::Refused, _) => {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                    if ending == Ending::Refused {
+                        line.refuse();
+                    }
+                }
+            }
+            deliver(response, at_work, &line)
+        }
+    }
+}
+
+/// What follows an answer on its connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// More requests.
+    Open,
+    /// Nothing: the connection was let in beyond a limit.
+    Last,
+    /// Nothing with HTTP/1: where the next request begins is not known.
+    Refused,
+}
+
+/// Hands an answer over, unless it is marked to get lost. An error instead of an answer resets the stream of HTTP/2, and
+/// closes the connection of HTTP/1.1.
+fn deliver(
+    response: Response,
+    at_work: AtWork,
+    line: &Line,
+) -> Result<hyper::Response<Answer<impl WarpBody + use<>>>, NoAnswer> {
+    let marks = response.extensions();
+    if marks.get::<CutConnection>().is_some() {
+        line.cut.notify_one();
+        return Err(NoAnswer);
+    }
+    if marks.get::<LostReply>().is_some() {
+        return Err(NoAnswer);
+    }
+    let (parts, body) = response.into_parts();
+    let body = Answer::new(body, &parts.headers, at_work);
+    Ok(hyper::Response::from_parts(parts, body))
+}
+
+/// The body of an answer of warp, whose type has no name.
+trait WarpBody: Body<Data = Bytes, Error = warp::Error> + Send + Unpin + 'static {}
+
+impl<B: Body<Data = Bytes, Error = warp::Error> + Send + Unpin + 'static> WarpBody for B {}
+
+/// Ends at a stop; where no request has come by then, with the first one, or when none comes.
+async fn told_to_end(drain: &CancellationToken, line: &Line) {
+    drain.cancelled().await;
+    if !line.was_used() {
+        let _ = timeout(FIRST_REQUEST_TIME, line.first.notified()).await;
+    }
+}
+
+/// Tells whether the client said that nothing follows while something was missing.
+fn is_half_a_head(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<hyper::Error>().is_some_and(|error| error.is_incomplete_message() || error.is_parse())
+}
+
+/// Lets a client finish, within bounds, while its answer is on its way.
+async fn linger(stream: &mut TcpStream) {
+    let read_on = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await
+    };
+    let _ = timeout(LINGER_TIME, read_on).await;
+}
+
+/// Given to hyper in the place of an answer that is to get lost.
+#[derive(Debug)]
+struct NoAnswer;
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the answer is lost (simulated)")
+    }
+}
+
+impl Error for NoAnswer {}

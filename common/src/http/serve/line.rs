@@ -1,0 +1,300 @@
+//! What a connection, the requests on it and its bytes tell each other, and the times that follow from that.
+//!
+//! ```text
+//! fresh ─► idle ─ first byte ─► head ─ request ─► at work ─ answer handed over ─► idle …
+//!          idle_timeout         header_timeout    write_timeout, while the client takes nothing
+//! ```
+//! No timer is set for a request. The times are noted, and looked at no later than the shortest limit after each other:
+//! whatever begins after a look cannot be overdue before the next one.
+
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use hyper::StatusCode;
+use tokio::{
+    net::TcpStream,
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+
+/// What a client of HTTP/2 sends first.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// As much of a head as is kept, to say what is wrong with it.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// Room for the next head that a connection keeps: nearly all of them fit.
+const USUAL_HEAD_BYTES: usize = 2 * 1024;
+
+/// The limits of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub(super) head: Duration,
+    pub(super) idle: Duration,
+    pub(super) write: Duration,
+}
+
+/// What took too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// A head that has begun is not complete.
+    Head,
+    /// Nothing was asked.
+    Idle,
+    /// The client takes nothing of what it asked for.
+    Write,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Unknown,
+    Http1,
+    Http2,
+}
+
+/// Whether the client is sent away because of its head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    None,
+    /// It was answered; it may still be sending.
+    Said,
+    /// It has to be answered, with this status.
+    Unsaid(StatusCode),
+}
+
+/// A connection.
+pub(super) struct Line {
+    times: Times,
+    state: Mutex<State>,
+    /// Answers that are streams of events.
+    streams: AtomicUsize,
+    /// That a request has come.
+    used: AtomicBool,
+    /// Told of the first request.
+    pub(super) first: Notify,
+    /// That an answer takes the connection down, or that its place is needed.
+    pub(super) cut: Notify,
+    /// That the connection ends with the answers that are on their way.
+    pub(super) last: Notify,
+}
+
+struct State {
+    protocol: Protocol,
+    /// Requests whose answers are not handed over yet.
+    at_work: usize,
+    idle_since: Instant,
+    /// What was read of the next head, with HTTP/1.
+    head: Vec<u8>,
+    head_began: Option<Instant>,
+    /// Answers of which the client could take more, and when one last took something.
+    untaken: usize,
+    taken_at: Instant,
+    /// Since when the socket takes nothing.
+    blocked_since: Option<Instant>,
+    refusal: Refusal,
+    /// The socket, once HTTP is done with it.
+    left: Option<TcpStream>,
+}
+
+impl Line {
+    pub(super) fn new(times: Times) -> Self {
+        let now = Instant::now();
+        let state = State {
+            protocol: Protocol::Unknown,
+            at_work: 0,
+            idle_since: now,
+            head: Vec::new(),
+            head_began: None,
+            untaken: 0,
+            taken_at: now,
+            blocked_since: None,
+            refusal: Refusal::None,
+            left: None,
+        };
+        Self {
+            times,
+            state: Mutex::new(state),
+            streams: AtomicUsize::new(0),
+            used: AtomicBool::new(false),
+            first: Notify::new(),
+            cut: Notify::new(),
+            last: Notify::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn was_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_at_work(&self) -> bool {
+        self.state().at_work > 0
+    }
+
+    pub(super) fn has_streams(&self) -> bool {
+        self.streams.load(Ordering::Relaxed) > 0
+    }
+
+    /// Notes what was read. Between requests that is the next head.
+    pub(super) fn read(&self, bytes: &[u8]) {
+        let mut state = self.state();
+        if state.at_work > 0 || state.protocol == Protocol::Http2 || bytes.is_empty() {
+            return;
+        }
+        let room = MAX_HEAD_BYTES.saturating_sub(state.head.len());
+        state.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        // The preface alone is no more than half a word.
+        if state.head.len() > PREFACE.len() && state.head.starts_with(PREFACE) {
+            state.protocol = Protocol::Http2;
+            state.head = Vec::new();
+            state.head_began = None;
+            state.idle_since = Instant::now();
+        } else if state.head_began.is_none() {
+            state.head_began = Some(Instant::now());
+        }
+    }
+
+    /// Notes that a request has come.
+    pub(super) fn begin(&self, version: hyper::Version) {
+        let mut state = self.state();
+        state.at_work += 1;
+        state.protocol = if version == hyper::Version::HTTP_2 { Protocol::Http2 } else { Protocol::Http1 };
+        state.head.clear();
+        state.head.shrink_to(USUAL_HEAD_BYTES);
+        state.head_began = None;
+        drop(state);
+        if !self.used.swap(true, Ordering::Relaxed) {
+            self.first.notify_one();
+        }
+    }
+
+    /// Notes that an answer has been handed over, or will never be.
+    pub(super) fn finish(&self) {
+        let mut state = self.state();
+        state.at_work -= 1;
+        if state.at_work == 0 {
+            state.idle_since = Instant::now();
+        }
+    }
+
+    /// Notes that an answer has something for the client.
+    pub(super) fn offer(&self) {
+        let mut state = self.state();
+        state.untaken += 1;
+        state.taken_at = Instant::now();
+    }
+
+    /// Notes that the client took something, and that there is more.
+    pub(super) fn take_some(&self) {
+        self.state().taken_at = Instant::now();
+    }
+
+    /// Notes that the client took all that an answer has for now.
+    pub(super) fn take_all(&self) {
+        let mut state = self.state();
+        state.untaken -= 1;
+        state.taken_at = Instant::now();
+    }
+
+    pub(super) fn stream_began(&self) {
+        self.streams.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn stream_ended(&self) {
+        self.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Notes that the socket takes nothing now, unless that is known.
+    pub(super) fn blocked(&self) {
+        self.state().blocked_since.get_or_insert_with(Instant::now);
+    }
+
+    pub(super) fn unblocked(&self) {
+        self.state().blocked_since = None;
+    }
+
+    /// Notes that the client was refused by hyper, if that is what it writes here: an answer without a request that does
+    /// not bear the id which all of ours do.
+    pub(super) fn is_refusal(&self, written: &[u8]) -> bool {
+        let Some(status) = written.strip_prefix(b"HTTP/1.").and_then(|rest| rest.get(2..5)) else { return false };
+        let Some(status) = StatusCode::from_bytes(status).ok().filter(StatusCode::is_client_error) else {
+            return false;
+        };
+        let mut state = self.state();
+        let of_ours = || written.windows(REQUEST_ID_LINE.len()).any(|part| part == REQUEST_ID_LINE);
+        if state.at_work > 0 || of_ours() {
+            return false;
+        }
+        state.refusal = Refusal::Unsaid(status);
+        true
+    }
+
+    /// Notes that the client is refused, with an answer that is on its way.
+    pub(super) fn refuse(&self) {
+        self.state().refusal = Refusal::Said;
+    }
+
+    pub(super) fn refusal(&self) -> Refusal {
+        self.state().refusal
+    }
+
+    /// Returns what was read of the next head, if the client may understand an answer of HTTP/1.
+    pub(super) fn take_head(&self) -> Option<Vec<u8>> {
+        let mut state = self.state();
+        let head = std::mem::take(&mut state.head);
+        (state.protocol != Protocol::Http2 && !head.starts_with(b"PRI")).then_some(head)
+    }
+
+    pub(super) fn leave(&self, stream: TcpStream) {
+        self.state().left = Some(stream);
+    }
+
+    pub(super) fn take_stream(&self) -> Option<TcpStream> {
+        self.state().left.take()
+    }
+
+    /// Waits until something takes too long.
+    pub(super) async fn overdue(&self) -> Overdue {
+        loop {
+            match self.look(Instant::now()) {
+                Ok(next) => sleep_until(next).await,
+                Err(overdue) => return overdue,
+            }
+        }
+    }
+
+    /// Returns when to look again, or what is overdue.
+    fn look(&self, now: Instant) -> Result<Instant, Overdue> {
+        let Times { head, idle, write } = self.times;
+        let state = self.state();
+        let is_idle = state.at_work == 0 && state.head_began.is_none();
+        let due = [
+            (state.blocked_since.map(|since| since + write), Overdue::Write),
+            ((state.untaken > 0).then_some(state.taken_at + write), Overdue::Write),
+            (state.head_began.map(|since| since + head), Overdue::Head),
+            (is_idle.then_some(state.idle_since + idle), Overdue::Idle),
+        ];
+        let mut next = now + head.min(idle).min(write);
+        for (at, what) in due {
+            match at {
+                Some(at) if at <= now => return Err(what),
+                Some(at) => next = next.min(at),
+                None => {}
+            }
+        }
+        Ok(next)
+    }
+}
+
+const REQUEST_ID_LINE: &[u8] = b"\r\nx-request-id: ";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! How many connections there may be: of all peers together, and of each that is no trusted proxy.
+//!
+//! Beyond a limit there are a few more places, for what operators need to see while nobody else gets in. A connection
+//! there that asks nothing gives way to the next one, so a flood cannot hold them.
+
+use std::{
+    collections::VecDeque,
+    io,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit},
+};
+
+use super::line::{Line, Times};
+use crate::{
+    config::HttpSettings,
+    http::client::{Clients, Peer, Room, bucket_of},
+    per_client::{PerClient, Share},
+};
+
+/// Connections that are accepted beyond a limit.
+const RESERVED: usize = 64;
+
+/// The places of a server.
+pub(super) struct Places {
+    all: Arc<Semaphore>,
+    /// As many permits as there are.
+    count: u32,
+    of_peers: PerClient,
+    clients: Clients,
+    times: Times,
+    reserved: Mutex<VecDeque<Arc<Line>>>,
+}
+
+/// A connection that was accepted.
+pub(super) struct Accepted {
+    pub(super) stream: TcpStream,
+    pub(super) peer: Peer,
+    pub(super) line: Arc<Line>,
+    pub(super) place: Place,
+}
+
+/// The place of a connection, free again when this is dropped.
+pub(super) struct Place {
+    _permit: OwnedSemaphorePermit,
+    _share: Option<Share>,
+    reserved: Option<(Arc<Places>, Arc<Line>)>,
+}
+
+impl Places {
+    pub(super) fn of(http: &HttpSettings) -> Self {
+        let count = http.max_connections.saturating_add(RESERVED).min(Semaphore::MAX_PERMITS);
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        Self {
+            all: Arc::new(Semaphore::new(count as usize)),
+            count,
+            of_peers: PerClient::new(http.max_connections_per_peer),
+            clients: Clients::behind(&http.trusted_proxies),
+            times: Times {
+                head: Duration::from_millis(http.header_timeout_ms),
+                idle: Duration::from_millis(http.idle_timeout_ms),
+                write: Duration::from_millis(http.write_timeout_ms),
+            },
+            reserved: Mutex::default(),
+        }
+    }
+
+    /// Accepts the next connection; `None` for one of a peer that has more than its share and finds no reserved place.
+    /// Those of others wait in the listen queue while there is no place at all.
+    pub(super) async fn accept(self: &Arc<Self>, listener: &TcpListener) -> io::Result<Option<Accepted>> {
+        let permit = match self.all.clone().try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                make_room(&mut self.reserved());
+                self.all.clone().acquire_owned().await.map_err(io::Error::other)?
+            }
+        };
+        let (stream, from) = listener.accept().await?;
+        // Without it a small answer may wait 40 ms for an acknowledgement. It can only fail on a connection that is gone.
+        let _ = stream.set_nodelay(true);
+        let admitted = self.admit(permit, from.ip().to_canonical());
+        Ok(admitted.map(|(peer, line, place)| Accepted { stream, peer, line, place }))
+    }
+
+    fn admit(self: &Arc<Self>, permit: OwnedSemaphorePermit, address: IpAddr) -> Option<(Peer, Arc<Line>, Place)> {
+        let is_within = self.all.available_permits() >= RESERVED;
+        let share = match self.clients.is_trusted(address) {
+            true => Some(Share::uncounted()),
+            false => self.of_peers.take(bucket_of(address)),
+        };
+        if let Some(share) = share.filter(|_| is_within) {
+            let place = Place { _permit: permit, _share: Some(share), reserved: None };
+            return Some((Peer { address, room: Room::Free }, Arc::new(Line::new(self.times)), place));
+        }
+        // It is there for one question, which is to come at once.
+        let line = Arc::new(Line::new(Times { idle: self.times.head, ..self.times }));
+        let mut reserved = self.reserved();
+        if reserved.len() >= RESERVED && !make_room(&mut reserved) {
+            return None;
+        }
+        reserved.push_back(line.clone());
+        let place = Place { _permit: permit, _share: None, reserved: Some((self.clone(), line.clone())) };
+        Some((Peer { address, room: Room::Reserved }, line, place))
+    }
+
+    /// Waits until all places are free.
+    pub(super) async fn all_free(&self) -> Option<SemaphorePermit<'_>> {
+        self.all.acquire_many(self.count).await.ok()
+    }
+
+    pub(super) fn taken(&self) -> usize {
+        self.count as usize - self.all.available_permits()
+    }
+
+    fn reserved(&self) -> MutexGuard<'_, VecDeque<Arc<Line>>> {
+        self.reserved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends the oldest of the reserved connections on which nothing is asked, if there is one.
+fn make_room(reserved: &mut VecDeque<Arc<Line>>) -> bool {
+    let idle = reserved.iter().position(|line| !line.is_at_work());
+    let ended = idle.and_then(|place| reserved.remove(place));
+    if let Some(line) = &ended {
+        line.cut.notify_one();
+    }
+    ended.is_some()
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some((places, line)) = self.reserved.take() {
+            places.reserved().retain(|other| !Arc::ptr_eq(other, &line));
+        }
+    }
+}

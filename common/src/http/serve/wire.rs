@@ -1,0 +1,111 @@
+//! The bytes of a connection between its socket and hyper.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+use super::line::{Line, Refusal};
+
+/// A socket that notes what goes through it. When HTTP is done with it, it is left with the line.
+pub(super) struct Wire {
+    /// `None` only while it is dropped.
+    stream: Option<TcpStream>,
+    line: Arc<Line>,
+    is_blocked: bool,
+}
+
+impl Wire {
+    pub(super) fn new(stream: TcpStream, line: Arc<Line>) -> Self {
+        Self { stream: Some(stream), line, is_blocked: false }
+    }
+
+    fn stream(&mut self) -> Pin<&mut TcpStream> {
+        Pin::new(self.stream.as_mut().expect("it is there until the end"))
+    }
+
+    fn note(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match (written.is_pending(), self.is_blocked) {
+            (true, false) => self.line.blocked(),
+            (false, true) => self.line.unblocked(),
+            (true, true) | (false, false) => {}
+        }
+        self.is_blocked = written.is_pending();
+        written
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(self.stream().poll_read(context, buffer))?;
+        self.line.read(&buffer.filled()[before..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.line.is_refusal(bytes) {
+            // It says nothing; the answer that does is sent when hyper is done.
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let written = self.stream().poll_write(context, bytes);
+        self.note(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if slices.first().is_some_and(|bytes| self.line.is_refusal(bytes)) {
+            return Poll::Ready(Ok(slices.iter().map(|bytes| bytes.len()).sum()));
+        }
+        let written = self.stream().poll_write_vectored(context, slices);
+        self.note(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// Looks, while events are streamed, whether the listener is still there: nothing else would tell before something is
+    /// sent to it. Hyper does not read then, and flushes whenever the connection is woken.
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.line.has_streams() {
+            let mut byte = [0];
+            let peeked = self.stream().poll_peek(context, &mut ReadBuf::new(&mut byte));
+            if matches!(peeked, Poll::Ready(Ok(0) | Err(_))) {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+            }
+        }
+        self.stream().poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.line.refusal() {
+            Refusal::Unsaid(_) => Poll::Ready(Ok(())),
+            Refusal::None | Refusal::Said => self.stream().poll_shutdown(context),
+        }
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            self.line.leave(stream);
+        }
+    }
+}
