@@ -66,7 +66,9 @@ impl SagaView {
     pub(crate) fn of_row(row: StoredSaga) -> Self {
         let StoredSaga { id, status, order, outputs, timeline, created_at, ended_at, error, .. } = row;
         let facts = Facts { id, status, order: &order, outputs: &outputs, steps: timeline, created_at, error };
-        Self::new(facts, ended_at, row.attention, row.takeovers)
+        // Of one that is undone right now, a mark from before says nothing; that its actor dies of it does.
+        let attention = row.attention.filter(|_| status == Status::Failed || row.deaths > 0);
+        Self::new(facts, ended_at, attention, row.takeovers)
     }
 
     pub(crate) fn of_running(saga: &RunningSaga) -> Self {

@@ -44,6 +44,10 @@ pub(crate) enum Planted {
     CompensateInOrder,
     /// COMPLETED is written against a cancel that was accepted.
     IgnoreCancel,
+    /// An undo that is confirmed shows its step as undone, whatever it found.
+    UndoneWhateverWasFound,
+    /// A recovered saga shows its steps as if no earlier owner had asked for any of them.
+    ForgetEarlierOwners,
     /// Control: nobody looks at leases. Correctness does not rest on them.
     IgnoreLease,
     /// Control: an undone action that is repeated gives its first answer. It has no effect, and whoever asks turned back.

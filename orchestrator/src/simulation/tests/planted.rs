@@ -11,13 +11,14 @@ const COMPENSATED: &str = "COMPENSATED has no live payment and no live purchase"
 const NO_SAGA: &str = "no payment, purchase or decrement without its saga";
 const TWICE: &str = "nothing ran twice";
 const REVERSE: &str = "compensations run in reverse order";
+const HISTORY: &str = "the shown history agrees with the journals";
 
 /// As many seeds as a bug may need. Most need fewer than ten.
 const MOST_SEEDS: u64 = 400;
 /// As many seeds as a control must survive.
 const CONTROL_SEEDS: u64 = 150;
 
-const BUGS: [(Planted, &str); 18] = [
+const BUGS: [(Planted, &str); 20] = [
     (Planted::SkipTombstone, COMPENSATED),
     (Planted::TossAgain, TWICE),
     (Planted::ForgetJournal, TWICE),
@@ -36,6 +37,8 @@ const BUGS: [(Planted, &str); 18] = [
     (Planted::EffectBeforeBegin, NO_SAGA),
     (Planted::CompensateInOrder, REVERSE),
     (Planted::IgnoreCancel, CANCEL),
+    (Planted::UndoneWhateverWasFound, HISTORY),
+    (Planted::ForgetEarlierOwners, HISTORY),
 ];
 
 const CONTROLS: [Planted; 2] = [Planted::IgnoreLease, Planted::UndoneActionReplays];
