@@ -134,7 +134,7 @@ function Actions({ saga, isInAttention, reload }) {
 }
 
 function Callout({ status, id, title, reason }) {
-  return html`<div class="callout callout-${status}" data-testid=${id}><${Icon} name=${status} size="20" /><div><h2>${t(title)}</h2><p>${explained(reason)}</p><code>${reason}</code></div></div>`;
+  return html`<div class="callout callout-${status}" data-testid=${id}><${Icon} name=${status} size="20" /><div><h2>${t(title)}</h2><p>${explained(reason)}</p>${explained(reason) !== reason && html`<code>${reason}</code>`}</div></div>`;
 }
 
 /** Why it turned back, and, another thing, why what it did is not undone yet. */
