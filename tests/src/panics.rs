@@ -10,7 +10,7 @@ use std::{
 /// How a thread of a service is called, before its address.
 const THREAD: &str = "service ";
 
-/// What the program says of a panic.
+/// The words of a line that tells of a panic.
 const SAID: &str = "panicked at";
 
 /// The panics of all services of this process: the name of the thread, and what was said.

@@ -1,7 +1,8 @@
-//! Who the client is: the address at the other end of the connection, unless that is a proxy that the operator trusts.
+//! The client of a request: the address at the other end of the connection, unless that is a proxy that the operator
+//! trusts.
 //!
-//! Then `X-Forwarded-For`, or `Forwarded` (RFC 7239) where there is none, is read from its end, where the nearest proxy
-//! wrote, up to the first address that is not a trusted proxy's: what stands before that the client may have made up.
+//! In that case `X-Forwarded-For`, or `Forwarded` (RFC 7239) where there is none, is read from its end, where the nearest
+//! proxy wrote, up to the first address that is not a trusted proxy's. The client may have made up everything before it.
 //! `Forwarded` does not count beside the other header: most proxies write one of the two and hand the other one on as the
 //! client sent it. An IPv6 client is its /64 network, since that is what one customer gets.
 
@@ -27,12 +28,12 @@ pub(super) struct Peer {
     pub(super) room: Room,
 }
 
-/// Whether a connection was let in within the limits.
+/// The kind of place that a connection has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Room {
-    /// It was.
+    /// One within the limits.
     Free,
-    /// It is one of the few beyond them, for what operators need to see.
+    /// One of the few beyond the limits, for health, metrics and operators.
     Reserved,
 }
 
@@ -44,11 +45,11 @@ pub(super) struct Client {
     pub(super) through: Through,
 }
 
-/// How a client came.
+/// How a client is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Through {
     /// It is at the other end of the connection.
-    Nobody,
+    Itself,
     /// Through a trusted proxy, which named it.
     Proxy,
     /// It is a trusted proxy itself, or one did not name it.
@@ -77,7 +78,7 @@ impl Clients {
     pub(super) fn of(&self, peer: Peer, headers: &HeaderMap) -> Client {
         let mut client = peer.address;
         if !self.is_trusted(client) {
-            return Client { address: bucket_of(client), through: Through::Nobody };
+            return Client { address: bucket_of(client), through: Through::Itself };
         }
         for hop in hops(headers).iter().rev() {
             let Some(before) = address(hop) else {

@@ -1,7 +1,7 @@
 //! The head of a request, before anything is done with it (RFC 9110 and 9112).
 //!
-//! Hyper refuses most heads that break the rules, with answers that say nothing: [`explain`] says it. What hyper lets
-//! through, and must not reach the routes, [`check`] finds.
+//! Hyper refuses most heads that break the rules, with empty answers: [`explain`] gives the reason. [`check`] finds those
+//! that hyper lets through and that must not reach the routes.
 
 use hyper::{
     Method, Request, StatusCode, Version,
@@ -56,7 +56,7 @@ fn check_host(headers: &HeaderMap) -> Result<(), ApiError> {
     }
     let is_host =
         |text: &[u8]| text.is_empty() || Authority::try_from(text).is_ok_and(|host| !host.as_str().contains('@'));
-    if is_host(host.as_bytes()) { Ok(()) } else { Err(ApiError::malformed("Host is no name or address")) }
+    if is_host(host.as_bytes()) { Ok(()) } else { Err(ApiError::malformed("Host must be a name or an address")) }
 }
 
 /// Hyper reads what is chunked last, whatever it was before that.

@@ -1,4 +1,4 @@
-//! What a client takes, and what it has: `Accept`, `Accept-Encoding` and `If-None-Match` (RFC 9110, sections 12.5 and 13.1.2).
+//! Representations that a client takes or has already: `Accept`, `Accept-Encoding` and `If-None-Match` (RFC 9110, sections 12.5 and 13.1.2).
 
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName, IF_NONE_MATCH};
 

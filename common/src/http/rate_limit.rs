@@ -72,7 +72,7 @@ mod tests {
     }
 
     fn client(address: IpAddr) -> Client {
-        Client { address: bucket_of(address), through: Through::Nobody }
+        Client { address: bucket_of(address), through: Through::Itself }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Who gets in: how often a client asks, how much it and all of them have at work, and on which connections.
+//! Admission: the rate of a client, its requests at work and those of all, and the place that its connection has.
 
 use hyper::header::HeaderMap;
 use tokio::sync::SemaphorePermit;
@@ -28,8 +28,8 @@ impl Gate {
         limit.check(client)
     }
 
-    /// Lets a request in if its client has not too many at work. Who has a connection of its own is limited by the
-    /// number of these.
+    /// Lets a request in if its client has not too many at work. A client with connections of its own is limited by their
+    /// number instead.
     pub(super) fn share(
         &self,
         endpoint: &Endpoint,

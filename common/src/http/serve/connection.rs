@@ -52,7 +52,7 @@ const LINGER_TIME: Duration = Duration::from_secs(2);
 /// How much of that is read.
 const LINGER_BYTES: u64 = 16 * 1024 * 1024;
 
-/// What all connections of a server have in common.
+/// The parts that all connections of a server share.
 #[derive(Clone)]
 pub(super) struct Connections {
     pub(super) service: &'static str,
@@ -95,7 +95,7 @@ impl Connections {
         } else if line.refusal() == Refusal::Said {
             linger(&mut stream).await;
         } else if let Ended::Overdue(Overdue::Write) = ended {
-            // What it does not take is not kept for it.
+            // The kernel would keep what the client does not take.
             let _ = stream.set_zero_linger();
         }
     }
@@ -136,7 +136,7 @@ impl Connections {
         }
     }
 
-    /// Clients break connections off all the time: that is no trouble of ours.
+    /// Clients break connections off all the time, so that is no warning.
     fn by_itself(&self, ended: Result<(), Box<dyn Error + Send + Sync>>) -> Ended {
         if let Err(error) = &ended {
             debug!(service = self.service, error, "a connection broke off");
@@ -161,7 +161,7 @@ impl Connections {
     }
 }
 
-/// What the requests of a connection share.
+/// The parts that the requests of a connection share.
 struct Asked {
     gate: Arc<Gate>,
     routes: BoxedFilter<(Response,)>,
@@ -202,7 +202,7 @@ impl Asked {
     }
 }
 
-/// What follows an answer on its connection.
+/// The future of a connection after an answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ending {
     /// More requests.

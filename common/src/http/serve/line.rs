@@ -1,4 +1,4 @@
-//! What a connection, the requests on it and its bytes tell each other, and the times that follow from that.
+//! The state that a connection shares with its requests and its bytes, and the time limits that follow from it.
 //!
 //! ```text
 //! fresh ─► idle ─ first byte ─► head ─ request ─► at work ─ answer handed over ─► idle …
@@ -22,7 +22,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// What a client of HTTP/2 sends first.
+/// The first bytes of a client of HTTP/2.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// As much of a head as is kept, to say what is wrong with it.
@@ -39,7 +39,7 @@ pub(super) struct Times {
     pub(super) write: Duration,
 }
 
-/// What took too long.
+/// A time limit that is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Overdue {
     /// A head that has begun is not complete.
@@ -57,7 +57,7 @@ enum Protocol {
     Http2,
 }
 
-/// Whether the client is sent away because of its head.
+/// The answer to a head that breaks the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     None,
@@ -88,7 +88,7 @@ struct State {
     /// Requests whose answers are not handed over yet.
     at_work: usize,
     idle_since: Instant,
-    /// What was read of the next head, with HTTP/1.
+    /// The bytes of the next head so far, with HTTP/1.
     head: Vec<u8>,
     head_began: Option<Instant>,
     /// Answers of which the client could take more, and when one last took something.
@@ -151,7 +151,7 @@ impl Line {
         }
         let room = MAX_HEAD_BYTES.saturating_sub(state.head.len());
         state.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        // The preface alone is no more than half a word.
+        // The settings of the client belong to the preface.
         if state.head.len() > PREFACE.len() && state.head.starts_with(PREFACE) {
             state.protocol = Protocol::Http2;
             state.head = Vec::new();

@@ -1,4 +1,4 @@
-//! How many connections there may be: of all peers together, and of each that is no trusted proxy.
+//! Places for connections: a number for all peers together, and one for each peer, trusted proxies excepted.
 //!
 //! Beyond a limit there are a few more places, for what operators need to see while nobody else gets in. A connection
 //! there that asks nothing gives way to the next one, so a flood cannot hold them.
@@ -71,7 +71,7 @@ impl Places {
     }
 
     /// Accepts the next connection; `None` for one of a peer that has more than its share and finds no reserved place.
-    /// Those of others wait in the listen queue while there is no place at all.
+    /// While all places are taken, connections wait in the listen queue.
     pub(super) async fn accept(self: &Arc<Self>, listener: &TcpListener) -> io::Result<Option<Accepted>> {
         let permit = match self.all.clone().try_acquire_owned() {
             Ok(permit) => permit,
