@@ -130,9 +130,11 @@ pub async fn start(
     let lease_state = Arc::new(LeaseState::default());
     meters::measure_node(&lease_state, &running);
     let superseded = CancellationToken::new();
+    let definitions: Vec<String> = known.iter().map(|known| format!("{}/{}", known.name, known.version)).collect();
     children.push(lease(LeaseArguments {
         card: card("lease", "lease"),
         owner: owner.clone(),
+        definitions: definitions.clone(),
         state: lease_state.clone(),
         server: settings.database_url(SERVICE),
         database,
@@ -147,7 +149,7 @@ pub async fn start(
         clients,
         claimer: Arc::new(Claimer {
             owner: owner.as_ref().clone(),
-            definitions: known.iter().map(|known| format!("{}/{}", known.name, known.version)).collect(),
+            definitions: definitions.clone(),
             batch: i64::from(orchestrator.takeover_batch),
             max_claims: i32::try_from(orchestrator.max_claims).unwrap_or(i32::MAX),
         }),
@@ -183,6 +185,7 @@ pub async fn start(
         lease_for: Duration::from_millis(orchestrator.lease_ms),
         sweep: Duration::from_millis(orchestrator.sweep_ms),
         node_id: owner.node_id.clone(),
+        stopping: shutdown.clone(),
     }));
     let health_log = saga_log.clone();
     let stalled_after = Duration::from_millis(settings.health.writer_stalled_ms);

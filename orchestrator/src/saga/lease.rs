@@ -17,6 +17,7 @@ use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
+use uuid::Uuid;
 
 use crate::store::Owner;
 use crate::store::hold::{self, Hold};
@@ -24,19 +25,39 @@ use crate::store::hold::{self, Hold};
 const LOCK: &str = "select pg_try_advisory_lock(hashtextextended('saga node ' || $1::text, 0))";
 
 const REGISTER: &str = "
-    insert into node_lease (node_id, incarnation, expires_at)
-    values ($1, $2, clock_timestamp() + $3::bigint * interval '1 millisecond')
+    insert into node_lease (node_id, incarnation, expires_at, definitions)
+    values ($1, $2, clock_timestamp() + $3::bigint * interval '1 millisecond', $4)
     on conflict (node_id) do update
-    set incarnation = excluded.incarnation, registered_at = clock_timestamp(), expires_at = excluded.expires_at";
+    set incarnation = excluded.incarnation, registered_at = clock_timestamp(), expires_at = excluded.expires_at,
+        definitions = excluded.definitions, given_up_at = null";
 
+// A row that was deleted, since it looked long dead, comes back; one of another incarnation stays.
 const RENEW: &str = "
-    update node_lease set expires_at = clock_timestamp() + $3::bigint * interval '1 millisecond'
-    where node_id = $1 and incarnation = $2";
+    insert into node_lease (node_id, incarnation, expires_at, definitions)
+    values ($1, $2, clock_timestamp() + $3::bigint * interval '1 millisecond', $4)
+    on conflict (node_id) do update set expires_at = excluded.expires_at
+    where node_lease.incarnation = excluded.incarnation";
+
+const INCARNATION: &str = "select incarnation from node_lease where node_id = $1";
+
+// The server of a host that has died does not see the end of its connection by itself: it asks after two seconds of
+// silence, and three times more.
+const KEEPALIVE: &str = "
+    set tcp_keepalives_idle = 2; set tcp_keepalives_interval = 1; set tcp_keepalives_count = 3;
+    set tcp_user_timeout = 5000";
 
 // While all sagas are on hold, the database must not take this process for one that may begin some.
-const GIVE_UP: &str = "
+const PAUSE: &str = "
     update node_lease set expires_at = clock_timestamp()
     where node_id = $1 and incarnation = $2 and expires_at > clock_timestamp()";
+
+// The sagas that are left are free for other processes at once.
+const GIVE_UP: &str = "
+    update node_lease set expires_at = least(expires_at, clock_timestamp()), given_up_at = clock_timestamp()
+    where node_id = $1 and incarnation = $2";
+
+/// How long a stop waits for the lease to be given up. Without that it runs out.
+const GIVE_UP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What everybody may know of the lease.
 #[derive(Debug, Default)]
@@ -135,6 +156,8 @@ pub struct LeaseArguments {
     pub card: Arc<ActorCard>,
     /// Who holds it.
     pub owner: Arc<Owner>,
+    /// The definitions that this node knows, for the others to read.
+    pub definitions: Vec<String>,
     /// What everybody may know of it.
     pub state: Arc<LeaseState>,
     /// The server.
@@ -209,11 +232,21 @@ impl Actor for Lease {
         }
         Ok(())
     }
+
+    /// Gives the lease up: the sagas of this process have ended by now, or are left to the others.
+    async fn post_stop(&self, _: ActorRef<LeaseMsg>, state: &mut State) -> Result<(), ActorProcessingErr> {
+        let given_up = tokio::time::timeout(GIVE_UP_TIMEOUT, give_up(&state.arguments, state.connection.take())).await;
+        let given_up = given_up.unwrap_or_else(|_| Err("the database does not answer".to_owned()));
+        if let Err(reason) = given_up {
+            warn!(reason, "the lease could not be given up: it runs out by itself");
+        }
+        Ok(())
+    }
 }
 
 /// Renews, or registers on a new connection; returns the connection for the next time if it is still good.
 async fn renew(arguments: &LeaseArguments, connection: Option<Connection>) -> Option<Connection> {
-    let LeaseArguments { owner, state, lease, .. } = arguments;
+    let LeaseArguments { owner, state, lease, definitions, .. } = arguments;
     let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
     let (mut connection, is_new) = match connection {
         Some(connection) => (connection, false),
@@ -227,23 +260,26 @@ async fn renew(arguments: &LeaseArguments, connection: Option<Connection>) -> Op
     };
     let sent_at = Instant::now();
     let renewed = async {
-        if is_new && !connection.query_one(LOCK, &[&owner.node_id]).await?.get::<_, bool>(0) {
-            return Ok(Renewal::TwinLives);
+        let was_registered = state.inner().held_since.is_some();
+        if is_new {
+            connection.batch_execute(KEEPALIVE).await?;
+            if !connection.query_one(LOCK, &[&owner.node_id]).await?.get::<_, bool>(0) {
+                return twin(&mut connection, owner, was_registered).await;
+            }
         }
         if arguments.hold_at_start && !state.inner().hold_put {
             hold::put(&mut connection, "an orchestrator was started with --hold").await?;
             state.inner().hold_put = true;
         }
         if let Some(hold) = hold::look(&mut connection).await? {
-            connection.execute(GIVE_UP, &[&owner.node_id, &owner.incarnation]).await?;
+            connection.execute(PAUSE, &[&owner.node_id, &owner.incarnation]).await?;
             return Ok(Renewal::Held(hold));
         }
-        let was_registered = state.inner().held_since.is_some();
         if was_registered {
-            let rows = connection.execute(RENEW, &[&owner.node_id, &owner.incarnation, &lease_ms]).await?;
+            let rows = connection.execute(RENEW, &[&owner.node_id, &owner.incarnation, &lease_ms, definitions]).await?;
             return Ok(if rows == 0 { Renewal::Superseded } else { Renewal::Done });
         }
-        connection.execute(REGISTER, &[&owner.node_id, &owner.incarnation, &lease_ms]).await?;
+        connection.execute(REGISTER, &[&owner.node_id, &owner.incarnation, &lease_ms, definitions]).await?;
         Ok::<_, tokio_postgres::Error>(Renewal::Done)
     };
     match renewed.await {
@@ -272,6 +308,33 @@ async fn renew(arguments: &LeaseArguments, connection: Option<Connection>) -> Op
             None
         }
     }
+}
+
+/// Judges a process that lives under this node id beside this one. A process that has registered before and finds another
+/// one in its row has been succeeded; one that has not waits.
+async fn twin(
+    connection: &mut Connection,
+    owner: &Owner,
+    was_registered: bool,
+) -> Result<Renewal, tokio_postgres::Error> {
+    if was_registered
+        && let Some(row) = connection.query_opt(INCARNATION, &[&owner.node_id]).await?
+        && row.get::<_, Uuid>(0) != owner.incarnation
+    {
+        return Ok(Renewal::Superseded);
+    }
+    Ok(Renewal::TwinLives)
+}
+
+/// Gives the lease up for good.
+async fn give_up(arguments: &LeaseArguments, connection: Option<Connection>) -> Result<(), String> {
+    let LeaseArguments { owner, server, database, settings, .. } = arguments;
+    let mut connection = match connection {
+        Some(connection) => connection,
+        None => Connection::open(server, database, settings).await.map_err(|error| error.to_string())?,
+    };
+    let given_up = connection.execute(GIVE_UP, &[&owner.node_id, &owner.incarnation]).await;
+    given_up.map(drop).map_err(|error| describe(&error))
 }
 
 enum Renewal {

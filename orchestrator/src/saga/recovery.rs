@@ -26,6 +26,7 @@ use chrono::{DateTime, Utc};
 use common::supervision::{ActorCard, ChildSpec, Handle, child};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -68,6 +69,8 @@ pub struct RecoveryArguments {
     pub sweep: Duration,
     /// This node's name.
     pub node_id: String,
+    /// Cancelled when this process is told to stop: it claims nothing from then on.
+    pub stopping: CancellationToken,
 }
 
 struct Recovery;
@@ -187,9 +190,10 @@ fn begin_look(me: &ActorRef<RecoveryMsg>, state: &mut State) {
         state.search = Some(Search::default());
     }
     let question = Question {
-        reach: match held_since.elapsed() >= state.arguments.lease_for {
-            true => Reach::Everybody,
-            false => Reach::OwnNode,
+        reach: match () {
+            () if state.arguments.stopping.is_cancelled() => Reach::Nothing,
+            () if held_since.elapsed() >= state.arguments.lease_for => Reach::Everybody,
+            () => Reach::OwnNode,
         },
         search_after: state.search.map(|search| search.after),
         mine: (!state.arguments.lease.is_checked(Some(held_since))).then(|| running.ids()),

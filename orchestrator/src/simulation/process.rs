@@ -11,6 +11,7 @@ use common::traces::Tracer;
 use rand::RngExt;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::durable_log::Renewal;
 use super::sim::{Inner, Sim, SimulatedWorld};
@@ -163,6 +164,7 @@ fn tree(
             lease_for: LEASE,
             sweep: SWEEP,
             node_id,
+            stopping: CancellationToken::new(),
         }),
     ];
     SupervisorSpec {

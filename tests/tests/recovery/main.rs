@@ -2,7 +2,9 @@
 //! lack it, and a saga that breaks its actors holds up no other.
 
 mod orphans;
+mod ownership;
 mod poisoned;
+mod rows;
 
 use serde_json::json;
 use tests::{

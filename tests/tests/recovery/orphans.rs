@@ -1,8 +1,13 @@
 //! Rows without an actor.
 
-use tests::{Stack, StackOptions, books, stack::ORCHESTRATOR, with_stack};
+use tests::{
+    PATIENCE, Stack, StackOptions, books, cluster,
+    postgres_proxy::{Loss, PostgresProxy},
+    stack::ORCHESTRATOR,
+    wait_until, with_stack,
+};
 
-use super::{all_ended, plant_orphans};
+use super::{all_ended, plant_orphans, start};
 
 /// Longer than any test.
 const NEVER_MS: u64 = 3_600_000;
@@ -35,4 +40,58 @@ async fn a_cancel_or_a_retry_of_a_row_without_an_actor_wakes_it_and_all_others()
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sagas_whose_claims_were_answered_to_nobody_find_an_actor() {
+    const SAGAS: usize = 25;
+    let proxy = PostgresProxy::before(cluster::server_url().await);
+    let options = StackOptions::default()
+        .on_server(&proxy.url)
+        .set("orchestrator.node_id", "the-node")
+        .set("orchestrator.sweep_ms", NEVER_MS)
+        .set("orchestrator.takeover_batch", 10)
+        .set("retry.action.attempts", 1_000_000);
+    with_stack(options, async |stack: &Stack| {
+        let saga_log = stack.database(ORCHESTRATOR).await;
+        stack.crash("payments").await;
+        for user in 0..SAGAS {
+            start(stack, &format!("user-{user}")).await;
+        }
+        stack.crash(ORCHESTRATOR).await;
+        let database = &stack.settings.service(ORCHESTRATOR).database;
+        let lose_three_claims = async {
+            for _ in 0..3 {
+                let fault = proxy.lose_statement(database, "set owner_node = $1::varchar", Loss::ReplyLost, 0);
+                wait_until("a claim is lost", PATIENCE, async || fault.has_struck().then_some(())).await;
+            }
+        };
+        futures::join!(lose_three_claims, stack.start_again(ORCHESTRATOR));
+        stack.start_again("payments").await;
+        all_ended(&saga_log).await;
+        assert_eq!(books::with_status(&books::balanced(stack).await, "COMPLETED").len(), SAGAS);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_without_an_actor_that_cannot_be_claimed_are_counted() {
+    let options = StackOptions::default().set("orchestrator.sweep_ms", 200);
+    with_stack(options, async |stack: &Stack| {
+        let gauge = async || {
+            let metrics = stack.get(ORCHESTRATOR, "/metrics").await.expect(200).text;
+            let line = metrics.lines().find_map(|line| line.strip_prefix("sagas_without_actor "));
+            line.map(|value| value.parse::<f64>().expect("a number"))
+        };
+        assert_eq!(gauge().await, Some(0.0), "shown from the start");
+        let saga_log = stack.database(ORCHESTRATOR).await;
+        let holder = stack.new_connection(ORCHESTRATOR).await;
+        let sagas = plant_orphans(&saga_log, "locked", 3).await;
+        holder.run(&format!("begin; select 1 from saga where id = '{}' for update", sagas[1])).await;
+        wait_until("one is counted", PATIENCE, async || (gauge().await == Some(1.0)).then_some(())).await;
+        holder.run("commit").await;
+        all_ended(&saga_log).await;
+        wait_until("none is counted", PATIENCE, async || (gauge().await == Some(0.0)).then_some(())).await;
+    })
+    .await;
 }

@@ -36,7 +36,8 @@ async fn sagas_outlive_any_number_of_processes_while_a_participant_is_away() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_saga_whose_actor_keeps_dying_is_left_to_a_person_alone_and_is_tried_again_on_retry() {
-    let options = StackOptions::default().set("orchestrator.sweep_ms", 300).set("orchestrator.max_claims", 2);
+    let options =
+        StackOptions::default().provoking_panics().set("orchestrator.sweep_ms", 300).set("orchestrator.max_claims", 2);
     with_stack(options, async |stack: &Stack| {
         let saga_log = stack.database(ORCHESTRATOR).await;
         let sagas = plant_orphans(&saga_log, "doomed", 3).await;
@@ -70,7 +71,8 @@ async fn a_saga_whose_actor_keeps_dying_is_left_to_a_person_alone_and_is_tried_a
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_saga_that_waits_for_its_next_actor_is_turned_back_at_its_deadline() {
-    let options = StackOptions::default().set("orchestrator.sweep_ms", 300).set("orchestrator.max_claims", 1);
+    let options =
+        StackOptions::default().provoking_panics().set("orchestrator.sweep_ms", 300).set("orchestrator.max_claims", 1);
     with_stack(options, async |stack: &Stack| {
         let saga_log = stack.database(ORCHESTRATOR).await;
         let saga = plant_orphans(&saga_log, "late", 1).await[0];

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use common::db::Connection;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
+use tracing::warn;
 use uuid::Uuid;
 
 use super::judgement::{SeenLease, SeenOwner};
@@ -193,6 +194,27 @@ const STILL_FREE: &str = concat!(
     may_run!()
 );
 
+// A node of an earlier version does not say what it knows.
+const NOT_KNOWN: &str = "
+    update saga s
+    set attention = 'definition ' || s.definition || '/' || s.definition_version || ' is not known to any live node',
+        attention_at = clock_timestamp(), attention_until_write = true
+    from unnest($1::text[], $2::uuid[]) as d (node, incarnation)
+    where s.owner_node = d.node and s.owner_incarnation = d.incarnation and s.ended_at is null and s.attention is null
+      and s.definition || '/' || s.definition_version <> all($3)
+      and not exists (
+          select 1 from node_lease l
+          where l.given_up_at is null and l.expires_at > clock_timestamp()
+            and (l.definitions is null or s.definition || '/' || s.definition_version = any(l.definitions)))
+    returning s.id, s.attention";
+
+const FORGET_LEASES: &str = "
+    delete from node_lease l
+    where l.incarnation <> $1 and l.expires_at < clock_timestamp() - interval '1 day'
+      and not exists (
+          select 1 from saga s
+          where s.ended_at is null and s.owner_node = l.node_id and s.owner_incarnation = l.incarnation)";
+
 /// Which process claims, and how much.
 #[derive(Clone, Debug)]
 pub struct Claimer {
@@ -244,8 +266,7 @@ impl Statements for Claims<'_> {
         let (node, incarnation) = (&owner.node_id, &owner.incarnation);
         let rows = match free {
             Free::OfTheDead(owners) => {
-                let (nodes, incarnations): (Vec<&str>, Vec<Uuid>) =
-                    owners.iter().map(|owner| (owner.node_id.as_str(), owner.incarnation)).unzip();
+                let (nodes, incarnations) = owner_columns(owners);
                 let parameters: [&(dyn ToSql + Sync); 6] =
                     [node, incarnation, definitions, batch, &nodes, &incarnations];
                 self.connection.query(OF_THE_DEAD, &parameters).await?
@@ -278,6 +299,19 @@ impl Statements for Claims<'_> {
         Ok(())
     }
 
+    async fn tidy(&mut self, dead: &[Owner]) -> Result<(), Error> {
+        let Claimer { owner, definitions, .. } = self.claimer;
+        if !dead.is_empty() {
+            let (nodes, incarnations) = owner_columns(dead);
+            for row in self.connection.query(NOT_KNOWN, &[&nodes, &incarnations, definitions]).await? {
+                let (id, attention): (Uuid, &str) = (row.get(0), row.get(1));
+                warn!(saga.id = %id, attention, "a saga waits for a node that can run it");
+            }
+        }
+        self.connection.execute(FORGET_LEASES, &[&owner.incarnation]).await?;
+        Ok(())
+    }
+
     async fn still_free(&mut self, rows: &[ListedRow]) -> Result<usize, Error> {
         let Claimer { owner, definitions, .. } = self.claimer;
         let (ids, epochs) = columns_of(rows);
@@ -297,6 +331,10 @@ fn claimed(row: &Row) -> ReadRow {
         saga.takeovers.push(Takeover { node, epoch: saga.epoch, at: row.get("at"), unowned_ms: row.get("unowned_ms") });
     }
     Ok(saga)
+}
+
+fn owner_columns(owners: &[Owner]) -> (Vec<&str>, Vec<Uuid>) {
+    owners.iter().map(|owner| (owner.node_id.as_str(), owner.incarnation)).unzip()
 }
 
 fn columns_of(rows: &[ListedRow]) -> (Vec<Uuid>, Vec<i32>) {

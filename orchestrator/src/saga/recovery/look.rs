@@ -93,7 +93,8 @@ pub struct ListedRow {
 
 /// Looks. `batch` bounds what one statement claims.
 ///
-/// Rows are listed before anything is claimed: what is claimed in this look has no actor yet.
+/// Rows are listed before anything is claimed: what is claimed in this look has no actor yet. The end of a search, which
+/// comes every `sweep_ms` at the latest, is also the time for what needs to be done now and then only.
 ///
 /// # Errors
 /// What a statement says; some sagas may have been claimed before it did.
@@ -125,6 +126,9 @@ pub(crate) async fn look<S: Statements>(log: &mut S, question: Question) -> Resu
         let left: Vec<ListedRow> = orphans.into_iter().filter(|row| !claimed.contains(&row.id)).collect();
         let left = if left.is_empty() { 0 } else { log.still_free(&left).await? };
         found.has_more |= next.is_some();
+        if next.is_none() {
+            log.tidy(&dead).await?;
+        }
         found.search = Some(Searched { next, left });
     }
     Ok(found)

@@ -62,6 +62,10 @@ pub(crate) trait Statements: Send {
     /// Sends claimed rows that cannot be read to the attention list, to sleep there.
     fn set_aside(&mut self, rows: &[UnreadableRow]) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
+    /// Does what is due now and then: sagas of these processes, which are not alive, go to attention if no live node knows
+    /// their definition, and leases of processes that are long dead and own nothing are deleted.
+    fn tidy(&mut self, dead: &[Owner]) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
     /// Counts those of these rows that a claim could still take.
     fn still_free(&mut self, rows: &[ListedRow]) -> impl Future<Output = Result<usize, Self::Error>> + Send;
 }
