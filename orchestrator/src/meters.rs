@@ -46,7 +46,7 @@ const METRICS: [Metric; 14] = [
         CALL_SECONDS,
         "Time of one attempt, waiting in line included, by participant, step, kind and outcome.",
     ),
-    (MetricKind::Gauge, BREAKER, "Circuit breaker of a participant: 0 closed, 1 half-open, 2 open."),
+    (MetricKind::Gauge, BREAKER, "Circuit breaker of a participant's operation: 0 closed, 1 half-open, 2 open."),
     (MetricKind::Gauge, IN_FLIGHT, "Calls that are out to a participant."),
     (MetricKind::Gauge, WAITING, "Calls that wait for a place on the way to a participant."),
 ];
@@ -112,7 +112,6 @@ pub(crate) struct Attempted {
 /// What is measured of one participant's client.
 pub(crate) struct ClientMeters {
     participant: &'static str,
-    breaker: Gauge,
     seconds: HashMap<(&'static str, &'static str, &'static str), Histogram>,
 }
 
@@ -130,12 +129,12 @@ impl ClientMeters {
             waiting.set(in_line as f64);
             Some(())
         });
-        Self { participant, breaker: gauge!(BREAKER, "participant" => participant), seconds: HashMap::new() }
+        Self { participant, seconds: HashMap::new() }
     }
 
-    /// Shows the breaker: 0 closed, 1 half-open, 2 open.
-    pub(crate) fn breaker(&self, level: f64) {
-        self.breaker.set(level);
+    /// Shows the breaker of an operation: 0 closed, 1 half-open, 2 open.
+    pub(crate) fn breaker(&self, operation: &str, level: f64) {
+        gauge!(BREAKER, "participant" => self.participant, "operation" => operation.to_owned()).set(level);
     }
 
     pub(crate) fn attempted(&mut self, attempted: Attempted) {

@@ -5,17 +5,20 @@
 //! call ─► line (compensations first) ─► limit ─► breaker ─► one attempt over HTTP ─► judgement ─► outcome
 //!                                                   └─ open: parked, with the time to come back
 //! ```
+//! Limits are the participant's, breakers are of each operation. Calls for sagas that are FAILED already stand in lines of
+//! their own, of which a few are out at once.
 
 mod breaker;
 mod connection;
 mod judgement;
+mod operations;
 mod replicas;
 mod send;
 #[cfg(test)]
 mod tests;
 mod url;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -33,12 +36,19 @@ use tracing::{info, warn};
 
 pub(crate) use self::breaker::{Admission, Breaker, BreakerSettings, Health};
 pub(crate) use self::judgement::{Reply as Judged, classify};
+use self::operations::Operations;
 use self::replicas::{Connecting, Replicas, system_lookup};
 use self::send::send;
 pub(crate) use self::url::BadUrl;
 use crate::meters::{Attempted, ClientMeters};
+use crate::saga::definition::full_name;
+use crate::saga::failed::Confirmations;
 use crate::saga::outcome::{Failure, Outcome, Retry, Sent, Unknown};
-use crate::world::{Answer, Call, Purpose};
+use crate::world::{Answer, Call, Purpose, Urgency};
+
+/// How metrics call these.
+const COMPENSATION: &str = "compensation";
+const DONE: &str = "done";
 
 /// A call and where its outcome goes.
 pub(crate) struct Calling {
@@ -54,8 +64,16 @@ pub(crate) struct Calling {
 pub(crate) enum ClientMsg {
     /// Make this call.
     Call(Box<Calling>),
-    /// A call has ended: this is what it says of the participant, and what it took.
-    Finished(Health, Attempted),
+    /// A call has ended.
+    Finished(Finished),
+}
+
+/// What a call says of the participant, and what it took.
+pub(crate) struct Finished {
+    operation: &'static str,
+    urgency: Urgency,
+    health: Health,
+    attempted: Attempted,
 }
 
 struct Client;
@@ -70,7 +88,10 @@ struct Arguments {
     tracer: Tracer,
     limit: usize,
     limit_for_actions: usize,
+    limit_for_failed: usize,
     breaker: BreakerSettings,
+    operations: Vec<&'static str>,
+    confirmations: Arc<Confirmations>,
 }
 
 struct State {
@@ -80,7 +101,7 @@ struct State {
     following: Option<JoinHandle<()>>,
     actions: VecDeque<Box<Calling>>,
     compensations: VecDeque<Box<Calling>>,
-    breaker: Breaker,
+    operations: Operations,
     meters: ClientMeters,
 }
 
@@ -88,10 +109,10 @@ struct Shown {
     in_flight: AtomicUsize,
     waiting: AtomicUsize,
     parked: AtomicUsize,
-    breaker: ArcSwap<&'static str>,
+    breakers: ArcSwap<BTreeMap<String, &'static str>>,
 }
 
-/// Makes the client of a participant.
+/// Makes the client of a participant, of which sagas ask these operations.
 ///
 /// # Errors
 /// If no HTTP client can be made.
@@ -99,11 +120,14 @@ pub(crate) fn client(
     card: Arc<ActorCard>,
     handle: Handle<ClientMsg>,
     service: &'static str,
+    operations: Vec<&'static str>,
     settings: &Settings,
     tracer: Tracer,
+    confirmations: Arc<Confirmations>,
 ) -> Result<ChildSpec, BadUrl> {
     let participants = &settings.participants;
     let base = settings.service(service).url.clone();
+    let limit_for_actions = participants.max_concurrent.saturating_sub(participants.reserved_for_compensations).max(1);
     let how = Connecting {
         connections: participants.connections,
         timeout: Duration::from_millis(participants.connect_timeout_ms),
@@ -118,12 +142,16 @@ pub(crate) fn client(
         bearer: outgoing_bearer(&settings.auth),
         tracer,
         limit: participants.max_concurrent,
-        limit_for_actions: participants.max_concurrent.saturating_sub(participants.reserved_for_compensations).max(1),
+        limit_for_actions,
+        // Where few calls may be out at all, FAILED sagas leave half of them to the others.
+        limit_for_failed: participants.failed_compensations.min((limit_for_actions / 2).max(1)),
         breaker: BreakerSettings {
             failures: participants.breaker_failures,
             pause: Duration::from_millis(participants.breaker_pause_ms),
             wakes_per_second: participants.breaker_wakes_per_second,
         },
+        operations,
+        confirmations,
     });
     Ok(child(card, handle, move || (Client, arguments.clone())))
 }
@@ -134,12 +162,13 @@ impl Actor for Client {
     type Arguments = Arc<Arguments>;
 
     async fn pre_start(&self, _: ActorRef<ClientMsg>, arguments: Arc<Arguments>) -> Result<State, ActorProcessingErr> {
-        let breaker = Breaker::new(arguments.breaker);
+        let Arguments { service, breaker, limit_for_failed, .. } = *arguments;
+        let operations = Operations::new(service, &arguments.operations, breaker, limit_for_failed);
         let shown = Arc::new(Shown {
             in_flight: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             parked: AtomicUsize::new(0),
-            breaker: ArcSwap::from_pointee(breaker.state()),
+            breakers: ArcSwap::from_pointee(operations.states()),
         });
         let (state, depth, base) = (shown.clone(), shown.clone(), arguments.base.clone());
         let replicas = arguments.replicas.clone();
@@ -148,7 +177,7 @@ impl Actor for Client {
                 "url": base,
                 "addresses": replicas.addresses(),
                 "in_flight": state.in_flight.load(Ordering::Relaxed),
-                "breaker": **state.breaker.load(),
+                "breakers": **state.breakers.load(),
                 "parked": state.parked.load(Ordering::Relaxed),
             })
         });
@@ -167,10 +196,10 @@ impl Actor for Client {
             following,
             actions: VecDeque::new(),
             compensations: VecDeque::new(),
-            breaker,
+            operations,
             meters,
         };
-        show_breaker(&state);
+        show_breakers(&state);
         Ok(state)
     }
 
@@ -182,14 +211,18 @@ impl Actor for Client {
     ) -> Result<(), ActorProcessingErr> {
         state.arguments.card.handled();
         match message {
-            ClientMsg::Call(calling) => match calling.call.purpose {
-                Purpose::Action { .. } => state.actions.push_back(calling),
-                Purpose::Compensation => state.compensations.push_back(calling),
+            ClientMsg::Call(calling) => match (calling.call.purpose, calling.call.urgency) {
+                (Purpose::Action { .. }, _) => state.actions.push_back(calling),
+                (Purpose::Compensation, Urgency::Normal) => state.compensations.push_back(calling),
+                (Purpose::Compensation, Urgency::Low) => {
+                    if let Some(calling) = state.operations.line_up(calling) {
+                        park(state, *calling, state.operations.pause());
+                    }
+                }
             },
-            ClientMsg::Finished(health, attempted) => {
-                state.meters.attempted(attempted);
+            ClientMsg::Finished(finished) => {
                 state.shown.in_flight.fetch_sub(1, Ordering::Relaxed);
-                learn(state, health);
+                learn(state, finished);
             }
         }
         send_waiting(&me, state);
@@ -210,21 +243,27 @@ impl Drop for State {
 fn send_waiting(me: &ActorRef<ClientMsg>, state: &mut State) {
     loop {
         let in_flight = state.shown.in_flight.load(Ordering::Relaxed);
+        let now = Instant::now();
         let next = match in_flight {
             _ if in_flight >= state.arguments.limit => None,
             _ if in_flight >= state.arguments.limit_for_actions => state.compensations.pop_front(),
-            _ => state.compensations.pop_front().or_else(|| state.actions.pop_front()),
+            _ => state
+                .compensations
+                .pop_front()
+                .or_else(|| state.operations.next_in_line(now))
+                .or_else(|| state.actions.pop_front()),
         };
-        state.shown.waiting.store(state.actions.len() + state.compensations.len(), Ordering::Relaxed);
+        let waiting = state.actions.len() + state.compensations.len() + state.operations.waiting();
+        state.shown.waiting.store(waiting, Ordering::Relaxed);
         let Some(calling) = next else { return };
-        let breaker = state.breaker.state();
-        if let Admission::Park(wait) = state.breaker.admit(Instant::now()) {
-            state.shown.parked.fetch_add(1, Ordering::Relaxed);
-            calling.answer.give(parked(state.arguments.service, wait));
+        let operation = calling.call.operation;
+        let breaker = state.operations.state(operation);
+        if let Admission::Park(wait) = state.operations.admit(&calling.call, now) {
+            park(state, *calling, wait);
             continue;
         }
-        if state.breaker.state() != breaker {
-            show_breaker(state);
+        if state.operations.state(operation) != breaker {
+            show_breakers(state);
         }
         state.shown.in_flight.fetch_add(1, Ordering::Relaxed);
         let (arguments, me) = (state.arguments.clone(), me.clone());
@@ -233,10 +272,11 @@ fn send_waiting(me: &ActorRef<ClientMsg>, state: &mut State) {
             let Calling { call, answer, since } = *calling;
             let (outcome, health) = send(&arguments, &call, since).await;
             let attempted = attempted(&call, &outcome, since);
+            let finished = Finished { operation: call.operation, urgency: call.urgency, health, attempted };
             answer.give(outcome);
             // The saga goes on first.
             yield_now().await;
-            let _ = me.cast(ClientMsg::Finished(health, attempted));
+            let _ = me.cast(ClientMsg::Finished(finished));
         }));
     }
 }
@@ -244,46 +284,60 @@ fn send_waiting(me: &ActorRef<ClientMsg>, state: &mut State) {
 fn attempted(call: &Call, outcome: &Outcome, since: Instant) -> Attempted {
     let kind = match call.purpose {
         Purpose::Action { .. } => "action",
-        Purpose::Compensation => "compensation",
+        Purpose::Compensation => COMPENSATION,
     };
     let outcome = match outcome {
-        Outcome::Done(_) | Outcome::Undone(..) => "done",
+        Outcome::Done(_) | Outcome::Undone(..) => DONE,
         Outcome::Refused(_) => "refused",
         Outcome::Unknown(_) => "unknown",
     };
     Attempted { step: call.step, kind, outcome, took: since.elapsed() }
 }
 
-pub(crate) fn parked(service: &str, wait: Duration) -> Outcome {
+fn park(state: &State, calling: Calling, wait: Duration) {
+    state.shown.parked.fetch_add(1, Ordering::Relaxed);
+    let outcome = parked(&calling.call, wait);
+    calling.answer.give(outcome);
+}
+
+/// Makes the outcome of a call that is not made, since its operation is known to be down.
+pub(crate) fn parked(call: &Call, wait: Duration) -> Outcome {
     Outcome::Unknown(Unknown {
-        failure: Failure::unavailable(service),
-        detail: format!("the circuit breaker of {service} is open"),
+        failure: Failure::unavailable(call.participant),
+        detail: format!("the circuit breaker of {} is open", call.full_name()),
         retry: Retry::Parked(wait),
         sent: Sent::Nothing,
     })
 }
 
-fn learn(state: &mut State, health: Health) {
+fn learn(state: &mut State, finished: Finished) {
+    let Finished { operation, urgency, health, attempted } = finished;
+    state.meters.attempted(attempted);
     let service = state.arguments.service;
-    match state.breaker.learn(health, Instant::now()) {
+    if attempted.kind == COMPENSATION && attempted.outcome == DONE {
+        state.arguments.confirmations.note(&full_name(service, operation));
+    }
+    match state.operations.learn(operation, urgency, health, Instant::now()) {
         Some("closed") => {
             state.shown.parked.store(0, Ordering::Relaxed);
-            info!(service, "the participant answers again: its circuit breaker is closed");
+            info!(service, operation, "the operation works again: its circuit breaker is closed");
         }
-        Some(now) => warn!(service, state = now, "the participant does not answer: its circuit breaker is open"),
+        Some(now) => warn!(service, operation, state = now, "the operation fails: its circuit breaker is open"),
         None => return,
     }
-    show_breaker(state);
+    show_breakers(state);
 }
 
-fn show_breaker(state: &State) {
-    let now = state.breaker.state();
-    state.shown.breaker.store(Arc::new(now));
-    // 0 closed, 1 half-open, 2 open.
-    let level = match now {
-        "closed" => 0.0,
-        "half-open" => 1.0,
-        _ => 2.0,
-    };
-    state.meters.breaker(level);
+fn show_breakers(state: &State) {
+    let states = state.operations.states();
+    for (operation, now) in &states {
+        // 0 closed, 1 half-open, 2 open.
+        let level = match *now {
+            "closed" => 0.0,
+            "half-open" => 1.0,
+            _ => 2.0,
+        };
+        state.meters.breaker(operation, level);
+    }
+    state.shown.breakers.store(Arc::new(states));
 }

@@ -12,6 +12,7 @@
 pub mod actor;
 pub mod coordinator;
 pub mod definition;
+pub mod failed;
 pub mod lease;
 pub mod log;
 pub mod outcome;

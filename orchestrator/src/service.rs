@@ -32,6 +32,7 @@ use crate::participant_client::{BadUrl, client};
 use crate::saga::actor::Policy;
 use crate::saga::coordinator::{CoordinatorArguments, coordinator};
 use crate::saga::definition::{Definition, DefinitionError};
+use crate::saga::failed::{Confirmations, Sleep, WakerArguments, waker};
 use crate::saga::lease::{LeaseArguments, LeaseState, lease};
 use crate::saga::plan::Patience;
 use crate::saga::recovery::{Claimer, RecoveryArguments, recovery};
@@ -119,14 +120,20 @@ pub async fn start(
         rules: Rules::of(orchestrator),
     }));
     let mut clients = BTreeMap::new();
-    for participant in known.iter().flat_map(|known| &known.steps).map(|step| step.participant) {
-        if !clients.contains_key(participant) {
-            let handle = Handle::new();
-            let card = card(&format!("{participant}-client"), "HTTP client");
-            children.push(client(card, handle.clone(), participant, &settings, tracer.clone())?);
-            clients.insert(participant, handle);
-        }
+    let confirmations = Arc::<Confirmations>::default();
+    for (participant, operations) in operations(&known) {
+        let handle = Handle::new();
+        let card = card(&format!("{participant}-client"), "HTTP client");
+        let (tracer, confirmations) = (tracer.clone(), confirmations.clone());
+        children.push(client(card, handle.clone(), participant, operations, &settings, tracer, confirmations)?);
+        clients.insert(participant, handle);
     }
+    children.push(waker(WakerArguments {
+        card: card("waker", "waker"),
+        saga_log: saga_log.clone(),
+        confirmations,
+        wakes_per_second: settings.participants.breaker_wakes_per_second,
+    }));
     let lease_state = Arc::new(LeaseState::default());
     meters::measure_node(&lease_state, &running);
     let superseded = CancellationToken::new();
@@ -246,6 +253,17 @@ pub async fn start(
     Ok(Running { address, root, end })
 }
 
+/// Returns the participants of some definitions, and which of their operations those ask for.
+fn operations(known: &[Arc<Definition>]) -> BTreeMap<&'static str, Vec<&'static str>> {
+    let mut operations: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for step in known.iter().flat_map(|known| &known.steps) {
+        let of_participant = operations.entry(step.participant).or_default();
+        of_participant
+            .extend([Some(step.action), step.compensation()].iter().flatten().map(|operation| operation.name));
+    }
+    operations
+}
+
 async fn fail(tree: &Root, reason: String) -> Result<(), String> {
     error!(%reason, "orchestrator gave up");
     tree.stop(STOP_MARGIN).await;
@@ -309,5 +327,9 @@ fn policy(settings: &Settings) -> Policy {
         deadline: Duration::from_millis(settings.orchestrator.deadline_ms),
         attention_after_attempts: settings.orchestrator.attention_after_attempts,
         attention_after: Duration::from_millis(settings.orchestrator.attention_after_ms),
+        failed: Sleep {
+            min: Duration::from_millis(settings.retry.failed.backoff_min_ms),
+            max: Duration::from_millis(settings.retry.failed.backoff_max_ms),
+        },
     }
 }

@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::saga::SagaId;
-use crate::saga::definition::{Context, ReadReply, Request};
+use crate::saga::definition::{Context, ReadReply, Request, full_name};
 use crate::saga::outcome::Outcome;
 use crate::saga::recovery::{Found, Question};
 use crate::store::record::{LogWrite, WriteReport};
@@ -55,6 +55,8 @@ pub struct Call {
     pub participant: &'static str,
     /// Whether it does or undoes.
     pub purpose: Purpose,
+    /// Whether it stands back for others.
+    pub urgency: Urgency,
     /// 1 for the first.
     pub attempt: u32,
     /// The participant's operation, as in `[faults]`.
@@ -69,6 +71,13 @@ pub struct Call {
     pub timeout: Duration,
 }
 
+impl Call {
+    /// Returns the name of the operation with that of its participant: `payments.refund`.
+    pub fn full_name(&self) -> String {
+        full_name(self.participant, self.operation)
+    }
+}
+
 /// Whether a call does or undoes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -79,6 +88,15 @@ pub enum Purpose {
     },
     /// The step's compensation.
     Compensation,
+}
+
+/// Whether a call stands back for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// It does not.
+    Normal,
+    /// An undo for a saga that is FAILED already: no client waits for it, and there may be thousands.
+    Low,
 }
 
 /// Where an answer goes. It is given once; if whoever holds it dies instead, `None` is given.

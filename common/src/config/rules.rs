@@ -90,7 +90,9 @@ fn range(path: &[&str]) -> (i64, i64) {
         // 0 stands for "for ever", "not at all" or "none" here.
         ["retry", "compensation", "attempts"] | ["supervision", "max_restarts"] => (0, MAX_COUNT),
         ["runtime", "worker_threads"] => (0, MAX_THREADS),
-        ["participants", "reserved_for_compensations"] | ["rate_limit", "per_second"] => (0, MAX_COUNT),
+        ["participants", "reserved_for_compensations" | "breaker_failures"] | ["rate_limit", "per_second"] => {
+            (0, MAX_COUNT)
+        }
         [_, "max_connections_per_peer" | "max_in_flight_per_client" | "max_event_listeners_per_client"] => {
             (0, MAX_COUNT)
         }
@@ -206,7 +208,7 @@ impl Rules<'_> {
         });
         self.require("participants.connect_timeout_ms", "at most", "participants.timeout_ms", |a, b| a <= b);
         self.require("group_commit.max_batch", "at most", "group_commit.max_queue", |a, b| a <= b);
-        for section in ["supervision", "retry.action", "retry.compensation"] {
+        for section in ["supervision", "retry.action", "retry.compensation", "retry.failed"] {
             let (min, max) = (format!("{section}.backoff_min_ms"), format!("{section}.backoff_max_ms"));
             self.require(&min, "at most", &max, |a, b| a <= b);
         }

@@ -244,12 +244,14 @@ pub struct ParticipantSettings {
     pub in_process: bool,
     /// Interval at which a participant's name is looked up.
     pub resolve_ms: u64,
-    /// Failed calls in a row that open the circuit breaker; 0: never.
+    /// Failed calls of an operation in a row that open its circuit breaker; 0: never.
     pub breaker_failures: u32,
     /// How long it stays open before a probe.
     pub breaker_pause_ms: u64,
     /// Parked sagas that come back each second.
     pub breaker_wakes_per_second: u32,
+    /// Calls in flight per operation for sagas that are FAILED already.
+    pub failed_compensations: usize,
 }
 
 /// Retry policies, `[retry]`.
@@ -260,6 +262,18 @@ pub struct RetrySettings {
     pub action: RetryPolicy,
     /// For compensations.
     pub compensation: RetryPolicy,
+    /// For compensations of sagas that are FAILED already.
+    pub failed: BackoffPolicy,
+}
+
+/// How soon something is tried again that is tried for ever, `[retry.failed]`.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct BackoffPolicy {
+    /// Shortest back-off.
+    pub backoff_min_ms: u64,
+    /// Longest back-off.
+    pub backoff_max_ms: u64,
 }
 
 /// How often and how soon a call is tried again, `[retry.*]`.

@@ -386,3 +386,16 @@ fn a_service_has_a_thread_for_every_four_processors_and_several_share_one_for_ev
     assert_eq!([1, 2, 4, 7, 8, 64].map(|processors| threads(0, processors, 5)), [1, 1, 2, 3, 4, 32]);
     assert_eq!(threads(3, 2, 5), 3);
 }
+
+#[test]
+fn zero_is_taken_where_it_has_a_meaning() {
+    for key in [
+        "participants.breaker_failures",
+        "retry.compensation.attempts",
+        "rate_limit.per_second",
+        "runtime.worker_threads",
+        "orchestrator.retention_days",
+    ] {
+        assert!(ConfigSource::embedded("default").with(key, 0).load().is_ok(), "{key}");
+    }
+}

@@ -46,6 +46,8 @@ const FOR_CHAOS: [(&str, &str); 17] = [
     ("retry.action.backoff_max_ms", "200"),
     ("retry.compensation.backoff_min_ms", "10"),
     ("retry.compensation.backoff_max_ms", "500"),
+    ("retry.failed.backoff_min_ms", "100"),
+    ("retry.failed.backoff_max_ms", "500"),
     ("supervision.max_restarts", "50"),
     ("participants.timeout_ms", "2000"),
     ("orchestrator.heartbeat_ms", "200"),

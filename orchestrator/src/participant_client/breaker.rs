@@ -1,4 +1,5 @@
-//! The circuit breaker of one participant (Nygard, "Release It!"). Pure: it is told the time and what came of calls.
+//! The circuit breaker of one operation of a participant (Nygard, "Release It!"). Pure: it is told the time and what came
+//! of calls.
 //!
 //! ```text
 //!             N failures in a row               a call after the pause
@@ -13,6 +14,8 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::world::Urgency;
 
 /// The knobs.
 #[derive(Clone, Copy, Debug)]
@@ -83,21 +86,29 @@ impl Breaker {
     }
 
     /// Decides about a call that wants to go.
-    pub(crate) fn admit(&mut self, now: Instant) -> Admission {
-        match self.state {
-            State::Closed { .. } => Admission::Go,
-            State::Open { until } if now < until => self.park(until, now),
-            State::Open { .. } => {
-                self.state = State::HalfOpen { since: now };
+    pub(crate) fn admit(&mut self, urgency: Urgency, now: Instant) -> Admission {
+        match (self.blocked_until(now), urgency) {
+            (Some(until), Urgency::Normal) => self.park(until, now),
+            // Its saga sleeps for longer than that, and takes no place among those that come back.
+            (Some(until), Urgency::Low) => Admission::Park(until.saturating_duration_since(now)),
+            (None, _) => {
+                if !matches!(self.state, State::Closed { .. }) {
+                    self.state = State::HalfOpen { since: now };
+                }
                 Admission::Go
             }
-            // A probe that never came back frees its place.
-            State::HalfOpen { since } if now >= since + self.settings.pause => {
-                self.state = State::HalfOpen { since: now };
-                Admission::Go
-            }
-            State::HalfOpen { since } => self.park(since + self.settings.pause, now),
         }
+    }
+
+    /// Returns until when no call may go, if none may now.
+    pub(crate) fn blocked_until(&self, now: Instant) -> Option<Instant> {
+        let until = match self.state {
+            State::Closed { .. } => return None,
+            State::Open { until } => until,
+            // A probe that never came back frees its place.
+            State::HalfOpen { since } => since + self.settings.pause,
+        };
+        (now < until).then_some(until)
     }
 
     fn park(&mut self, earliest: Instant, now: Instant) -> Admission {
@@ -115,7 +126,11 @@ impl Breaker {
         let before = self.state();
         self.state = match (health, self.state) {
             (Health::NotAsked, state) => state,
-            (Health::Answered, _) => State::Closed { failures: 0 },
+            (Health::Answered, _) => {
+                // Those that come back are spread from now on, and not from where an earlier outage left off.
+                self.last_wake = None;
+                State::Closed { failures: 0 }
+            }
             (Health::Failed, State::HalfOpen { .. }) => State::Open { until: now + self.settings.pause },
             (Health::Failed, State::Closed { failures }) => {
                 let failures = failures.saturating_add(1);
@@ -157,7 +172,7 @@ mod tests {
             breaker.learn(health, now);
         }
         breaker.learn(Health::NotAsked, now);
-        assert_eq!(breaker.admit(now), Admission::Go);
+        assert_eq!(breaker.admit(Urgency::Normal, now), Admission::Go);
         assert_eq!(breaker.learn(Health::Failed, now), Some("open"));
         let never = BreakerSettings { failures: 0, ..breaker.settings };
         let mut never = Breaker::new(never);
@@ -170,7 +185,7 @@ mod tests {
     fn parked_calls_come_back_one_after_the_other() {
         let now = Instant::now();
         let mut breaker = opened(now);
-        let waits: Vec<Admission> = (0..3).map(|_| breaker.admit(now)).collect();
+        let waits: Vec<Admission> = (0..3).map(|_| breaker.admit(Urgency::Normal, now)).collect();
         let gap = Duration::from_millis(100);
         assert_eq!(waits, [Admission::Park(PAUSE), Admission::Park(PAUSE + gap), Admission::Park(PAUSE + 2 * gap)]);
     }
@@ -181,8 +196,8 @@ mod tests {
         for (health, state) in [(Health::Answered, "closed"), (Health::Failed, "open")] {
             let mut breaker = opened(now);
             let later = now + PAUSE;
-            assert_eq!(breaker.admit(later), Admission::Go);
-            assert!(matches!(breaker.admit(later), Admission::Park(_)), "there is one probe");
+            assert_eq!(breaker.admit(Urgency::Normal, later), Admission::Go);
+            assert!(matches!(breaker.admit(Urgency::Normal, later), Admission::Park(_)), "there is one probe");
             assert_eq!(breaker.learn(health, later), Some(state));
         }
     }
@@ -191,8 +206,8 @@ mod tests {
     fn a_probe_that_never_comes_back_frees_its_place() {
         let now = Instant::now();
         let mut breaker = opened(now);
-        assert_eq!(breaker.admit(now + PAUSE), Admission::Go);
-        assert_eq!(breaker.admit(now + 2 * PAUSE), Admission::Go);
+        assert_eq!(breaker.admit(Urgency::Normal, now + PAUSE), Admission::Go);
+        assert_eq!(breaker.admit(Urgency::Normal, now + 2 * PAUSE), Admission::Go);
     }
 
     #[test]
@@ -200,8 +215,33 @@ mod tests {
         let now = Instant::now();
         let mut breaker = opened(now);
         assert_eq!(breaker.learn(Health::Failed, now + PAUSE / 2), None);
-        assert_eq!(breaker.admit(now + PAUSE), Admission::Go);
+        assert_eq!(breaker.admit(Urgency::Normal, now + PAUSE), Admission::Go);
         let mut breaker = opened(now);
         assert_eq!(breaker.learn(Health::Answered, now), Some("closed"));
+    }
+
+    #[test]
+    fn those_that_an_earlier_outage_parked_hold_up_nobody_after_it() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        for _ in 0..1_000 {
+            breaker.admit(Urgency::Normal, now);
+        }
+        breaker.learn(Health::Answered, now);
+        for _ in 0..3 {
+            breaker.learn(Health::Failed, now);
+        }
+        assert_eq!(breaker.admit(Urgency::Normal, now), Admission::Park(PAUSE));
+    }
+
+    #[test]
+    fn failed_sagas_take_no_place_among_those_that_come_back() {
+        let now = Instant::now();
+        let mut breaker = opened(now);
+        for _ in 0..1_000 {
+            assert_eq!(breaker.admit(Urgency::Low, now), Admission::Park(PAUSE));
+        }
+        assert_eq!(breaker.admit(Urgency::Normal, now), Admission::Park(PAUSE));
+        assert_eq!(breaker.admit(Urgency::Low, now + PAUSE), Admission::Go, "it may be the probe");
     }
 }

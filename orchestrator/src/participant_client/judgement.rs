@@ -112,6 +112,7 @@ mod tests {
     use super::*;
     use crate::checkout::tests::context;
     use crate::saga::definition::{Method, Outputs, Request};
+    use crate::world::Urgency;
 
     fn call(purpose: Purpose) -> Call {
         Call {
@@ -120,6 +121,7 @@ mod tests {
             step: "charge",
             participant: "payments",
             purpose,
+            urgency: Urgency::Normal,
             attempt: 1,
             operation: "charge",
             request: Request { method: Method::Get, path: "/".into(), body: None },

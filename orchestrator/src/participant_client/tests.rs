@@ -21,7 +21,7 @@ use super::{Arguments, BreakerSettings};
 use crate::checkout::tests::context;
 use crate::saga::definition::{Method, Outputs, Request};
 use crate::saga::outcome::{Outcome, Sent, Unknown};
-use crate::world::{Call, Purpose};
+use crate::world::{Call, Purpose, Urgency};
 
 /// A replica that counts what it is asked.
 struct Counting {
@@ -108,25 +108,33 @@ fn arguments(replicas: Arc<Replicas>, base: String) -> Arguments {
         tracer: Tracer::off(),
         limit: 10,
         limit_for_actions: 5,
+        limit_for_failed: 2,
+        operations: vec!["charge"],
+        confirmations: Arc::default(),
         breaker: BreakerSettings { failures: 0, pause: Duration::from_secs(1), wakes_per_second: 1 },
     }
 }
 
 async fn ask(to: &Arguments, number: u32) -> Outcome {
-    let call = Call {
+    send(to, &call_of("charge", number), Instant::now()).await.0
+}
+
+/// Makes an attempt at an action.
+pub(super) fn call_of(operation: &'static str, number: u32) -> Call {
+    Call {
         saga_id: context(None).saga_id,
         epoch: 1,
         step: "charge",
         participant: "payments",
         purpose: Purpose::Action { refusal: None },
+        urgency: Urgency::Normal,
         attempt: number,
-        operation: "charge",
+        operation,
         request: Request { method: Method::Get, path: "/asked/".into(), body: None },
         context: context(None),
         read: |_, body| serde_json::from_slice::<serde_json::Value>(body).map(|_| Outputs::one("payment_id", "1")),
         timeout: Duration::from_secs(20),
-    };
-    send(to, &call, Instant::now()).await.0
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

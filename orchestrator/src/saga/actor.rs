@@ -30,6 +30,7 @@ use tracing::info;
 
 use self::calls::{call_finished, compensate, retry_due, retry_now, run};
 use self::writes::{begin, detach, give_up, log_written, write, write_again};
+use crate::saga::failed::{Marks, Sleep};
 use crate::saga::log::{Direction, Event};
 use crate::saga::outcome::{Cause, Outcome};
 use crate::saga::plan::{self, Decision, Patience};
@@ -54,6 +55,8 @@ pub struct Policy {
     pub attention_after_attempts: u32,
     /// How long undoing may take before a person is called.
     pub attention_after: Duration,
+    /// How long FAILED sagas sleep.
+    pub failed: Sleep,
 }
 
 /// How a saga ended, or stands, when its client is answered.
@@ -106,6 +109,8 @@ pub enum Origin {
         remaining: Duration,
         /// Whether somebody has asked for a cancel.
         cancel_requested: bool,
+        /// How often it was marked FAILED, and what ended its last sleep.
+        marks: Marks,
     },
 }
 
@@ -179,6 +184,7 @@ pub struct SagaState {
     /// A retry whose time has come while a write was in flight.
     due_after_write: Option<Attempt>,
     tries: u32,
+    marks: Marks,
 }
 
 impl Actor for SagaActor {
@@ -188,9 +194,11 @@ impl Actor for SagaActor {
 
     async fn pre_start(&self, _: ActorRef<SagaMsg>, args: SagaArguments) -> Result<SagaState, ActorProcessingErr> {
         let SagaArguments { saga, origin, world, policy } = args;
-        let (key, waiters, remaining, cancel_is_waiting) = match origin {
-            Origin::New { key, waiter } => (key, vec![waiter], policy.deadline, false),
-            Origin::Recovered { remaining, cancel_requested } => (None, Vec::new(), remaining, cancel_requested),
+        let (key, waiters, remaining, cancel_is_waiting, marks) = match origin {
+            Origin::New { key, waiter } => (key, vec![waiter], policy.deadline, false, Marks::NONE),
+            Origin::Recovered { remaining, cancel_requested, marks } => {
+                (None, Vec::new(), remaining, cancel_requested, marks)
+            }
         };
         let turned = saga.progress().log.direction() == Direction::Compensating;
         let state = SagaState {
@@ -211,6 +219,7 @@ impl Actor for SagaActor {
             awaited: None,
             due_after_write: None,
             tries: 0,
+            marks,
         };
         Ok(state)
     }

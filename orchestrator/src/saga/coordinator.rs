@@ -283,7 +283,11 @@ async fn adopt(
     let log = SagaLog::recovered(&definition, recovered);
     let StoredSaga { id, order, created_at, epoch, takeovers, .. } = stored;
     let saga = Arc::new(RunningSaga::new(id, order, definition, created_at, epoch, takeovers, log));
-    let origin = Origin::Recovered { remaining: stored.remaining, cancel_requested: stored.cancel_requested };
+    let origin = Origin::Recovered {
+        remaining: stored.remaining,
+        cancel_requested: stored.cancel_requested,
+        marks: stored.marks,
+    };
     state.meters.recovered.increment(1);
     spawn(me, state, saga, origin).await
 }

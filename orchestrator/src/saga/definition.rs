@@ -103,6 +103,11 @@ pub struct Operation {
     pub read: ReadReply,
 }
 
+/// Returns the name of an operation with that of its participant: `payments.refund`.
+pub fn full_name(participant: &str, operation: &str) -> String {
+    format!("{participant}.{operation}")
+}
+
 /// What a step does to the world, and how that is undone.
 #[derive(Clone, Copy, Debug)]
 pub enum Effect {

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::planted::{Planted, is_planted};
 use crate::saga::definition::{Order, Outputs};
+use crate::saga::failed::{Marks, WokenBy};
 use crate::saga::log::{Direction, StepView};
 use crate::saga::takeover::Takeover;
 use crate::saga::{SagaId, Status};
@@ -43,6 +44,8 @@ pub(super) struct Row {
     attention_until_write: bool,
     retry_requested_at: Option<DateTime<Utc>>,
     wake_at: Option<DateTime<Utc>>,
+    marks: Marks,
+    waits_for: Option<String>,
     deadline_at: DateTime<Utc>,
     created_at: DateTime<Utc>,
     takeovers: Vec<Takeover>,
@@ -179,6 +182,8 @@ impl DurableLog {
             attention_until_write: false,
             retry_requested_at: None,
             wake_at: None,
+            marks: Marks::NONE,
+            waits_for: None,
             deadline_at: now + saga.deadline,
             created_at: saga.created_at,
             takeovers: Vec::new(),
@@ -227,9 +232,12 @@ impl DurableLog {
         if row.ended_at.is_none() || write.attention.is_some() {
             row.attention = write.attention.clone().or_else(|| row.attention.take());
         }
-        row.wake_at = match write.change {
-            Change::MarkFailed { wake_in } => Some(now + wake_in),
-            _ => None,
+        (row.wake_at, row.waits_for) = match &write.change {
+            Change::MarkFailed { wake_in, marks, waits_for } => {
+                row.marks = Marks { count: *marks, woken_by: WokenBy::Time };
+                (Some(now + *wake_in), waits_for.clone())
+            }
+            _ => (None, None),
         };
         row.outputs = write.outputs.clone();
         row.timeline = write.timeline.clone();
@@ -248,6 +256,20 @@ impl DurableLog {
                 row.direction == Direction::Forward
             }
             _ => false,
+        }
+    }
+
+    /// Wakes the sagas that wait for an operation, since it was confirmed for another one.
+    pub(super) fn wake_waiting(&mut self, operation: &str, now: DateTime<Utc>) {
+        let waits = |row: &&mut Row| {
+            row.waits_for.as_deref() == Some(operation)
+                && row.wake_at.is_some_and(|at| at > now)
+                && row.ended_at.is_none()
+        };
+        for row in self.rows.values_mut().filter(waits) {
+            row.wake_at = Some(now);
+            row.waits_for = None;
+            row.marks.woken_by = WokenBy::Confirmation;
         }
     }
 

@@ -26,12 +26,12 @@ pub(super) fn call(sim: &Arc<Sim>, process: ProcessId, call: Call, answer: Answe
     let admission = {
         let mut inner = sim.lock();
         inner.tally.calls += 1;
-        inner.processes[process.0].breaker(call.participant).admit(Instant::now())
+        inner.processes[process.0].breaker(&call).admit(call.urgency, Instant::now())
     };
     if let Admission::Park(wait) = admission {
         sim.lock().tally.parked += 1;
         sim.note_at(process, |trace| format!("parks {} for {wait:?}", describe(trace, &call)));
-        answer.give(parked(call.participant, wait));
+        answer.give(parked(&call, wait));
         return;
     }
     let fate = {
@@ -196,7 +196,14 @@ fn settle_now(sim: &Arc<Sim>, process: ProcessId, pending: &Pending, outcome: Ou
         return;
     };
     sim.note_at(process, |trace| format!("← {}: {}", describe(trace, &pending.call), shown(&outcome)));
-    sim.lock().processes[process.0].breaker(pending.call.participant).learn(health, Instant::now());
+    {
+        let now = sim.now();
+        let inner = &mut *sim.lock();
+        inner.processes[process.0].breaker(&pending.call).learn(health, Instant::now());
+        if matches!(outcome, Outcome::Undone(..)) {
+            inner.log.wake_waiting(&pending.call.full_name(), now);
+        }
+    }
     answer.give(outcome);
 }
 

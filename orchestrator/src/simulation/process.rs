@@ -18,12 +18,13 @@ use super::sim::{Inner, Sim, SimulatedWorld};
 use crate::participant_client::{Breaker, BreakerSettings};
 use crate::saga::actor::Policy;
 use crate::saga::coordinator::{CoordinatorArguments, CoordinatorMsg, coordinator};
+use crate::saga::failed::Sleep;
 use crate::saga::lease::LeaseState;
 use crate::saga::plan::Patience;
 use crate::saga::recovery::{Claimer, RecoveryArguments, recovery};
 use crate::saga::running::Running;
 use crate::store::Owner;
-use crate::world::World;
+use crate::world::{Call, World};
 
 /// How long a lease lasts.
 const LEASE: Duration = Duration::from_secs(5);
@@ -64,14 +65,14 @@ pub(super) struct Process {
     pub(super) coordinator: Handle<CoordinatorMsg>,
     pub(super) running: Arc<Running>,
     pub(super) death: watch::Sender<bool>,
-    breakers: BTreeMap<&'static str, Breaker>,
+    breakers: BTreeMap<(&'static str, &'static str), Breaker>,
     root: Option<Arc<Root>>,
 }
 
 impl Process {
-    /// Returns its circuit breaker for a participant.
-    pub(super) fn breaker(&mut self, participant: &'static str) -> &mut Breaker {
-        self.breakers.entry(participant).or_insert_with(|| {
+    /// Returns its circuit breaker for the operation that is called.
+    pub(super) fn breaker(&mut self, call: &Call) -> &mut Breaker {
+        self.breakers.entry((call.participant, call.operation)).or_insert_with(|| {
             Breaker::new(BreakerSettings { failures: 8, pause: Duration::from_secs(2), wakes_per_second: 20 })
         })
     }
@@ -92,6 +93,7 @@ pub(super) fn policy() -> Policy {
         deadline: Duration::from_secs(15),
         attention_after_attempts: 6,
         attention_after: Duration::from_secs(20),
+        failed: Sleep { min: Duration::from_secs(2), max: Duration::from_secs(10) },
     }
 }
 

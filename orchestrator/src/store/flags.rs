@@ -1,4 +1,4 @@
-//! What people and clients may set on a saga that another process owns: a cancel, a retry, a resolution. Each is one
+//! What people and clients may set on a saga that another process owns: a cancel, a retry, a wake-up, a resolution. Each is one
 //! conditional update that any node may make; the owner reads it with its next heartbeat, or with its next write.
 
 use chrono::{DateTime, Utc};
@@ -68,6 +68,17 @@ const ATTENTION_COUNT: &str = "
 
 const STATUS: &str = "select status from saga where id = $1";
 
+// By `saga_waiting`. Those that would sleep longest come first: the others wake soon enough by themselves.
+const WAKE_WAITING: &str = "
+    with found as materialized (
+        select w.id from unnest($1::text[]) as o(operation)
+        cross join lateral (
+            select s.id from saga s
+            where s.waits_for = o.operation and s.wake_at > clock_timestamp() and s.ended_at is null
+            order by s.wake_at desc limit $2 for update skip locked) w)
+    update saga s set wake_at = clock_timestamp(), waits_for = null, woken = true
+    from found where s.id = found.id";
+
 /// What became of a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flagged {
@@ -109,6 +120,14 @@ async fn flag(connection: &mut Connection, sql: &'static str, id: SagaId) -> Res
 /// What the database says.
 pub async fn retry_all(connection: &mut Connection) -> Result<u64, Error> {
     connection.execute(RETRY_ALL, &[]).await
+}
+
+/// Wakes FAILED sagas that wait for one of these operations, at most so many of each, and returns how many there were.
+///
+/// # Errors
+/// What the database says.
+pub async fn wake_waiting(connection: &mut Connection, operations: &[String], most: i64) -> Result<u64, Error> {
+    connection.execute(WAKE_WAITING, &[&operations, &most]).await
 }
 
 /// What became of a resolution.

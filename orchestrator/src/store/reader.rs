@@ -14,6 +14,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::saga::definition::{Order, Outputs};
+use crate::saga::failed::{Marks, WokenBy};
 use crate::saga::log::{Direction, StepView};
 use crate::saga::takeover::{LeftBy, Takeover};
 use crate::saga::{SagaId, Status};
@@ -71,6 +72,8 @@ pub struct StoredSaga {
     pub attention: Option<String>,
     /// How it came to other owners, the newest last.
     pub takeovers: Vec<Takeover>,
+    /// How often it was marked FAILED, and what ended its last sleep.
+    pub marks: Marks,
     /// How its last owner left it; known to claims only.
     pub left_by: LeftBy,
 }
@@ -87,7 +90,8 @@ macro_rules! columns {
          case when s.epoch > 1 then
              (select json_agg(t order by t.epoch)::text
               from (select node, epoch, at, unowned_ms from saga_takeover where saga_id = s.id
-                    order by epoch desc limit 100) t) end"
+                    order by epoch desc limit 100) t) end,
+         s.failed_marks, s.woken"
     };
 }
 pub(crate) use columns;
@@ -216,6 +220,10 @@ fn read(row: &Row) -> Result<StoredSaga, String> {
         takeovers: match value::<Option<String>>(row, 18)? {
             Some(takeovers) => serde_json::from_str(&takeovers).unwrap_or_default(),
             None => Vec::new(),
+        },
+        marks: Marks {
+            count: u32::try_from(value::<i32>(row, 19)?).unwrap_or(0),
+            woken_by: if value(row, 20)? { WokenBy::Confirmation } else { WokenBy::Time },
         },
         left_by: LeftBy::Loss,
     })

@@ -101,6 +101,10 @@ pub enum Change {
     MarkFailed {
         /// How long it sleeps.
         wake_in: Duration,
+        /// How often it was marked, this time included.
+        marks: u32,
+        /// The operation whose confirmation for another saga wakes it earlier.
+        waits_for: Option<String>,
     },
     /// It ends.
     End {

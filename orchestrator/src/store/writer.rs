@@ -101,7 +101,8 @@ static CHANGE: LazyLock<BatchStatement> = LazyLock::new(|| {
     BatchStatement::new(&format!(
         "
     with i as rows($2: id uuid, epoch int, status text, direction text, error text, outputs text, timeline text,
-                   attention text, at timestamptz, changes text, wake_ms bigint, tells_status bool),
+                   attention text, at timestamptz, changes text, wake_ms bigint, tells_status bool, marks int,
+                   waits_for text),
     changed as (
     update saga s
     set status = coalesce(i.status, s.status), direction = coalesce(i.direction, s.direction),
@@ -112,7 +113,8 @@ static CHANGE: LazyLock<BatchStatement> = LazyLock::new(|| {
                             else s.attention_at end,
         attention_until_write = false,
         turned_at = case when i.direction = 'compensating' then coalesce(s.turned_at, i.at) else s.turned_at end,
-        wake_at = clock_timestamp() + i.wake_ms * interval '1 millisecond', deaths = 0
+        wake_at = clock_timestamp() + i.wake_ms * interval '1 millisecond', deaths = 0,
+        failed_marks = coalesce(i.marks, s.failed_marks), waits_for = i.waits_for, woken = false
     from i
     where {OWNED}
     returning s.id, s.cancel_requested_at is not null as cancel_requested, i.changes, i.status, i.tells_status),
@@ -279,7 +281,8 @@ impl SagaLogWriter {
     fn change<'a>(&self, items: &[&'a LogWrite]) -> Bound<'a> {
         let mut c = ChangeColumns::of(items);
         let (wake_ms, tells_status) = (take(&mut c.wake_ms), take(&mut c.tells_status));
-        self.bind(&CHANGE, c).column(wake_ms).column(tells_status)
+        let (marks, waits_for) = (take(&mut c.marks), take(&mut c.waits_for));
+        self.bind(&CHANGE, c).column(wake_ms).column(tells_status).column(marks).column(waits_for)
     }
 
     fn end<'a>(&self, items: &[&'a LogWrite]) -> Bound<'a> {

@@ -16,7 +16,7 @@ use super::{
 use crate::proxy::Proxy;
 
 /// Settings of every stack, above those of the profile.
-const FOR_TESTS: [(&str, &str); 15] = [
+const FOR_TESTS: [(&str, &str); 17] = [
     ("telemetry.filter", "error"),
     ("inventory.initial_stock", "100"),
     // All stacks share the hundred connections of one server.
@@ -26,6 +26,8 @@ const FOR_TESTS: [(&str, &str); 15] = [
     ("retry.action.backoff_max_ms", "50"),
     ("retry.compensation.backoff_min_ms", "5"),
     ("retry.compensation.backoff_max_ms", "100"),
+    ("retry.failed.backoff_min_ms", "5"),
+    ("retry.failed.backoff_max_ms", "100"),
     ("supervision.backoff_min_ms", "10"),
     ("supervision.backoff_max_ms", "100"),
     ("participants.breaker_pause_ms", "200"),

@@ -1,5 +1,6 @@
 //! The ways in which sagas are known to go wrong, one test each: what others get wrong, and what must never happen here.
 
+mod broken_undo;
 mod crashes;
 mod histories;
 mod interruptions;

@@ -65,7 +65,8 @@ async fn a_refund_that_fails_for_good_is_failed_until_a_person_says_retry() {
         .set("orchestrator.attention_after_attempts", 3)
         .set("retry.compensation.backoff_min_ms", 1)
         // It sleeps this long: the test ends before that unless it is woken.
-        .set("retry.compensation.backoff_max_ms", 3_600_000);
+        .set("retry.failed.backoff_min_ms", 3_600_000)
+        .set("retry.failed.backoff_max_ms", 3_600_000);
     with_interposer("payments", options, async |stack: &Stack, link: &Interposer| {
         link.next(1_000, REFUND, Act::Answer(500, "text/plain", "no"));
         let failed = buy(stack).await.expect(502);
@@ -94,9 +95,8 @@ async fn a_refund_that_fails_for_good_is_failed_until_a_person_says_retry() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_person_has_settled_is_failed_for_ever_and_asked_no_more() {
-    let options = refusing_purchases()
-        .set("orchestrator.attention_after_attempts", 2)
-        .set("retry.compensation.backoff_max_ms", 20);
+    let options =
+        refusing_purchases().set("orchestrator.attention_after_attempts", 2).set("retry.failed.backoff_max_ms", 20);
     with_interposer("payments", options, async |stack: &Stack, link: &Interposer| {
         link.next(1_000_000, REFUND, Act::Answer(500, "text/plain", "no"));
         let id = id(&buy(stack).await.expect(502));

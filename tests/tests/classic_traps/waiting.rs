@@ -27,7 +27,7 @@ async fn sagas_park_while_a_participant_is_down_and_go_on_when_it_is_up() {
             let client = children
                 .into_iter()
                 .find(|child| child["name"].as_str().is_some_and(|name| name.ends_with("/payments-client")));
-            client.expect("the client")["state"]["breaker"].as_str().expect("a state").to_owned()
+            client.expect("the client")["state"]["breakers"]["payments.charge"].as_str().expect("a state").to_owned()
         };
         wait_until("the breaker opens", PATIENCE, async || (breaker().await != "closed").then_some(())).await;
         let others: Vec<String> = {

@@ -97,7 +97,8 @@ async fn the_page_is_there_with_and_without_its_last_slash_and_finds_its_files_f
 async fn the_summary_counts_what_runs_what_ended_and_how_fast() {
     let options = StackOptions::default()
         .set("orchestrator.attention_after_attempts", 1)
-        .set("retry.compensation.backoff_max_ms", 60_000_000)
+        .set("retry.failed.backoff_min_ms", 60_000_000)
+        .set("retry.failed.backoff_max_ms", 60_000_000)
         .set("retry.compensation.backoff_min_ms", 60_000_000);
     with_stack(options, async |stack: &Stack| {
         let order = json!({ "user_id": "u", "product_id": 1, "amount": 5 });

@@ -121,7 +121,7 @@ fn every_write_that_changes_the_status_tells_it_and_no_other_one_does() {
         };
         Change::Begin { saga: Box::new(saga), ended }
     };
-    let failed = Change::MarkFailed { wake_in: std::time::Duration::ZERO };
+    let failed = Change::MarkFailed { wake_in: std::time::Duration::ZERO, marks: 1, waits_for: None };
     let mut saga = Saga::new();
     saga.apply(Event::ActionSent(0));
     assert_eq!(saga.ride(&begin(None)), ["PENDING", "choose running 1"]);

@@ -8,14 +8,15 @@ use tracing::{debug, error, warn};
 
 use super::writes::write;
 use super::{Attempt, SagaMsg, SagaState, advance, apply, interrupt_if_due};
-use crate::saga::definition::{Context, Effect, Operation, Outputs};
+use crate::saga::definition::{Context, Effect, Operation, Outputs, full_name};
+use crate::saga::failed::WokenBy;
 use crate::saga::log::{Action, Direction, Event, KnownEffect, Undo};
 use crate::saga::outcome::{Failure, Found, Outcome, Retry, Sent, Unknown};
 use crate::saga::plan::{self, AfterFailure};
 use crate::saga::running::WaitingFor;
 use crate::simulation::planted::{Planted, is_planted};
 use crate::store::record::Change;
-use crate::world::{Answer, Call, Purpose};
+use crate::world::{Answer, Call, Purpose, Urgency};
 
 pub(super) fn run(me: &ActorRef<SagaMsg>, state: &mut SagaState, step: usize) -> Result<(), ActorProcessingErr> {
     apply(state, Event::ActionSent(step))?;
@@ -74,13 +75,18 @@ fn call(
 ) {
     let row = state.saga.definition.steps[attempt.step];
     state.awaited = Some(attempt);
-    state.saga.progress().waiting_for = WaitingFor::Participant(row.participant, row.name);
+    let urgency = {
+        let progress = &mut *state.saga.progress();
+        progress.waiting_for = WaitingFor::Participant(row.participant, row.name);
+        if progress.log.is_marked_failed() { Urgency::Low } else { Urgency::Normal }
+    };
     let call = Call {
         saga_id: state.saga.id,
         epoch: state.saga.epoch,
         step: row.name,
         participant: row.participant,
         purpose,
+        urgency,
         attempt: attempt.number,
         operation: operation.name,
         request: (operation.request)(&context),
@@ -216,7 +222,10 @@ fn compensation_failed(
     state.tries += 1;
     let wait = plan::backoff(state.policy.compensation, state.tries, state.world.dice()).max(at_least);
     if needs_a_person(state) {
-        mark_failed(me, state, step, &detail, at_least);
+        // Woken since it worked for others, and failed all the same: the fault is this saga's own.
+        let waits = state.marks.woken_by == WokenBy::Time;
+        let waits_for = waits.then(|| compensation_name(state, attempt.step)).flatten();
+        mark_failed(me, state, attempt.step, &detail, at_least, waits_for);
     } else {
         back_off(me, state, attempt, wait.min(until_attention(state)));
     }
@@ -233,8 +242,8 @@ fn compensation_parked(
 ) -> Result<(), ActorProcessingErr> {
     apply(state, Event::CompensationParked(attempt.step, detail.clone()))?;
     if needs_a_person(state) {
-        let step = state.saga.definition.steps[attempt.step].name;
-        mark_failed(me, state, step, &detail, wait);
+        let waits_for = compensation_name(state, attempt.step);
+        mark_failed(me, state, attempt.step, &detail, wait, waits_for);
     } else {
         park(me, state, attempt, wait.min(until_attention(state)));
     }
@@ -253,12 +262,26 @@ fn needs_a_person(state: &SagaState) -> bool {
     too_often || too_long || state.saga.progress().log.is_marked_failed()
 }
 
-fn mark_failed(me: &ActorRef<SagaMsg>, state: &mut SagaState, step: &str, detail: &str, at_least: Duration) {
+fn mark_failed(
+    me: &ActorRef<SagaMsg>,
+    state: &mut SagaState,
+    step: usize,
+    detail: &str,
+    at_least: Duration,
+    waits_for: Option<String>,
+) {
+    let step = state.saga.definition.steps[step].name;
     error!(saga.id = %state.saga.id, step, %detail, "an undo could not be confirmed: a person should look");
     state.attention = Some(format!("{step} is not undone: {detail}"));
-    let longest = state.policy.compensation.backoff_max;
-    let wake_in = at_least.clamp(longest, longest);
-    write(me, state, Change::MarkFailed { wake_in });
+    let marks = state.marks.count.saturating_add(1);
+    let wake_in = state.policy.failed.after(marks, at_least, state.world.dice());
+    write(me, state, Change::MarkFailed { wake_in, marks, waits_for });
+}
+
+/// Names the operation that undoes a step.
+fn compensation_name(state: &SagaState, step: usize) -> Option<String> {
+    let row = state.saga.definition.steps[step];
+    row.compensation().map(|operation| full_name(row.participant, operation.name))
 }
 
 /// Waits until a participant that is known to be down may be asked again.

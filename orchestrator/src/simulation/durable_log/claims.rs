@@ -119,6 +119,7 @@ fn stored(id: SagaId, row: &Row, left_by: LeftBy, now: DateTime<Utc>) -> StoredS
         ended_at: row.ended_at,
         attention: row.attention.clone(),
         takeovers: row.takeovers.clone(),
+        marks: row.marks,
         left_by,
     }
 }

@@ -67,6 +67,8 @@ pub(super) struct ChangeColumns<'a> {
     pub(super) at: Vec<DateTime<Utc>>,
     pub(super) changes: Vec<Option<String>>,
     pub(super) tells_status: Vec<bool>,
+    pub(super) marks: Vec<Option<i32>>,
+    pub(super) waits_for: Vec<Option<&'a str>>,
 }
 
 impl<'a> ChangeColumns<'a> {
@@ -81,7 +83,7 @@ impl<'a> ChangeColumns<'a> {
         let (status, direction, error, wake_ms) = match &item.change {
             Change::Begin { .. } | Change::Outputs => (None, None, None, None),
             Change::TurnBack { cause } => (Some("COMPENSATING"), BACK, Some(cause.as_str()), None),
-            Change::MarkFailed { wake_in } => {
+            Change::MarkFailed { wake_in, .. } => {
                 (Some("FAILED"), None, None, Some(i64::try_from(wake_in.as_millis()).unwrap_or(i64::MAX)))
             }
             Change::End { status, error } => {
@@ -100,6 +102,12 @@ impl<'a> ChangeColumns<'a> {
         self.wake_ms.push(wake_ms);
         self.at.push(item.at);
         self.changes.push(row_text::of_changes(&item.changes));
+        let (marks, waits_for) = match &item.change {
+            Change::MarkFailed { marks, waits_for, .. } => (i32::try_from(*marks).ok(), waits_for.as_deref()),
+            _ => (None, None),
+        };
+        self.marks.push(marks);
+        self.waits_for.push(waits_for);
         self.tells_status.push(item.changes.iter().any(|change| matches!(change, StateChange::Saga { .. })));
     }
 }

@@ -1,0 +1,184 @@
+//! The operations of one participant: a circuit breaker each, so that one that is broken stops no other, and a line each
+//! for sagas that are FAILED already. Those lines are served a few at a time, whatever their length, and time in them
+//! does not count: no client waits for what stands there.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Calling;
+use super::breaker::{Admission, Breaker, BreakerSettings, Health};
+use crate::saga::definition::full_name;
+use crate::world::{Call, Urgency};
+
+/// The longest line: beyond it sagas go back to sleep.
+const MAX_IN_LINE: usize = 1_000;
+
+/// The operations, by their names.
+pub(super) struct Operations {
+    participant: &'static str,
+    breaker: BreakerSettings,
+    /// Calls for FAILED sagas that may be out at once, of each operation.
+    limit: usize,
+    operations: BTreeMap<&'static str, Operation>,
+}
+
+struct Operation {
+    breaker: Breaker,
+    failed: VecDeque<Box<Calling>>,
+    failed_out: usize,
+}
+
+impl Operations {
+    pub(super) fn new(
+        participant: &'static str,
+        names: &[&'static str],
+        breaker: BreakerSettings,
+        limit: usize,
+    ) -> Operations {
+        let mut operations = Operations { participant, breaker, limit: limit.max(1), operations: BTreeMap::new() };
+        for name in names {
+            operations.of(name);
+        }
+        operations
+    }
+
+    fn of(&mut self, name: &'static str) -> &mut Operation {
+        let breaker = self.breaker;
+        self.operations.entry(name).or_insert_with(|| Operation {
+            breaker: Breaker::new(breaker),
+            failed: VecDeque::new(),
+            failed_out: 0,
+        })
+    }
+
+    /// Puts a call for a FAILED saga into its line; gives it back where that is too long.
+    pub(super) fn line_up(&mut self, calling: Box<Calling>) -> Option<Box<Calling>> {
+        let operation = self.of(calling.call.operation);
+        if operation.failed.len() >= MAX_IN_LINE {
+            return Some(calling);
+        }
+        operation.failed.push_back(calling);
+        None
+    }
+
+    /// Returns the next call for a FAILED saga: one that may go, or one that its breaker parks.
+    pub(super) fn next_in_line(&mut self, now: Instant) -> Option<Box<Calling>> {
+        let limit = self.limit;
+        let may_leave =
+            |operation: &&mut Operation| operation.failed_out < limit || operation.breaker.blocked_until(now).is_some();
+        let mut calling =
+            self.operations.values_mut().filter(may_leave).find_map(|operation| operation.failed.pop_front())?;
+        calling.since = now;
+        Some(calling)
+    }
+
+    /// Decides about a call that wants to go.
+    pub(super) fn admit(&mut self, call: &Call, now: Instant) -> Admission {
+        let operation = self.of(call.operation);
+        let admission = operation.breaker.admit(call.urgency, now);
+        if admission == Admission::Go && call.urgency == Urgency::Low {
+            operation.failed_out += 1;
+        }
+        admission
+    }
+
+    /// Takes in what came of a call; returns the state of its breaker if that has changed.
+    pub(super) fn learn(
+        &mut self,
+        name: &'static str,
+        urgency: Urgency,
+        health: Health,
+        now: Instant,
+    ) -> Option<&'static str> {
+        let operation = self.of(name);
+        if urgency == Urgency::Low {
+            operation.failed_out = operation.failed_out.saturating_sub(1);
+        }
+        operation.breaker.learn(health, now)
+    }
+
+    /// Names the state of an operation's breaker.
+    pub(super) fn state(&self, name: &str) -> Option<&'static str> {
+        self.operations.get(name).map(|operation| operation.breaker.state())
+    }
+
+    /// Returns how many calls stand in line.
+    pub(super) fn waiting(&self) -> usize {
+        self.operations.values().map(|operation| operation.failed.len()).sum()
+    }
+
+    /// Names the states of the breakers, for people, by the full names of the operations.
+    pub(super) fn states(&self) -> BTreeMap<String, &'static str> {
+        let state = |(name, operation): (&&'static str, &Operation)| {
+            (full_name(self.participant, name), operation.breaker.state())
+        };
+        self.operations.iter().map(state).collect()
+    }
+
+    /// Returns how long a breaker stays open.
+    pub(super) fn pause(&self) -> Duration {
+        self.breaker.pause
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::participant_client::tests::call_of;
+    use crate::world::Answer;
+
+    fn operations() -> Operations {
+        let breaker = BreakerSettings { failures: 2, pause: Duration::from_secs(2), wakes_per_second: 10 };
+        Operations::new("payments", &["charge", "refund"], breaker, 3)
+    }
+
+    fn line_up(operations: &mut Operations) -> Option<Box<Calling>> {
+        let call = Call { urgency: Urgency::Low, ..call_of("refund", 1) };
+        operations.line_up(Box::new(Calling { call, answer: Answer::new(|_| {}), since: Instant::now() }))
+    }
+
+    #[test]
+    fn an_operation_that_is_broken_stops_no_other() {
+        let (mut operations, now) = (operations(), Instant::now());
+        operations.learn("refund", Urgency::Normal, Health::Failed, now);
+        assert_eq!(operations.learn("refund", Urgency::Normal, Health::Failed, now), Some("open"));
+        assert!(matches!(operations.admit(&call_of("refund", 1), now), Admission::Park(_)));
+        assert_eq!(operations.admit(&call_of("charge", 1), now), Admission::Go);
+        let states = [("payments.charge".to_owned(), "closed"), ("payments.refund".to_owned(), "open")];
+        assert_eq!(operations.states(), BTreeMap::from(states));
+    }
+
+    #[test]
+    fn a_few_calls_for_failed_sagas_are_out_at_once() {
+        let (mut operations, now) = (operations(), Instant::now());
+        for _ in 0..10 {
+            assert!(line_up(&mut operations).is_none());
+        }
+        let out: Vec<_> = std::iter::from_fn(|| {
+            let calling = operations.next_in_line(now)?;
+            (operations.admit(&calling.call, now) == Admission::Go).then_some(calling)
+        })
+        .collect();
+        assert_eq!((out.len(), operations.waiting()), (3, 7));
+        operations.learn("refund", Urgency::Low, Health::Answered, now);
+        assert!(operations.next_in_line(now).is_some(), "one has come back");
+    }
+
+    #[test]
+    fn a_line_is_sent_home_when_its_breaker_opens_and_never_grows_for_ever() {
+        let (mut operations, now) = (operations(), Instant::now());
+        for _ in 0..MAX_IN_LINE {
+            assert!(line_up(&mut operations).is_none());
+        }
+        assert!(line_up(&mut operations).is_some());
+        for _ in 0..2 {
+            operations.learn("refund", Urgency::Normal, Health::Failed, now);
+        }
+        while let Some(calling) = operations.next_in_line(now) {
+            assert!(matches!(operations.admit(&calling.call, now), Admission::Park(_)));
+        }
+        assert_eq!(operations.waiting(), 0);
+    }
+}
