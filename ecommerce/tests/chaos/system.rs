@@ -35,7 +35,7 @@ const PROFILE: &str = "CHAOS_PROFILE";
 
 /// Above the profile, whose failure rates stay: quick, so that a round is short, and with leases that run
 /// out soon.
-const FOR_CHAOS: [(&str, &str); 17] = [
+const FOR_CHAOS: [(&str, &str); 19] = [
     ("telemetry.filter", "warn,orchestrator=info,ractor=error"),
     ("inventory.initial_stock", "1000000"),
     ("database.pool_size", "4"),
