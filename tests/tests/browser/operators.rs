@@ -11,7 +11,6 @@ use super::{LIVE, buy, dashboard, status, with_dashboard};
 pub(super) fn impatient() -> StackOptions {
     StackOptions::default()
         .set("orchestrator.attention_after_attempts", 1)
-        .set("retry.compensation.backoff_min_ms", 80_000_000)
         .set("retry.failed.backoff_min_ms", 80_000_000)
         .set("retry.failed.backoff_max_ms", 80_000_000)
 }

@@ -98,8 +98,7 @@ async fn the_summary_counts_what_runs_what_ended_and_how_fast() {
     let options = StackOptions::default()
         .set("orchestrator.attention_after_attempts", 1)
         .set("retry.failed.backoff_min_ms", 60_000_000)
-        .set("retry.failed.backoff_max_ms", 60_000_000)
-        .set("retry.compensation.backoff_min_ms", 60_000_000);
+        .set("retry.failed.backoff_max_ms", 60_000_000);
     with_stack(options, async |stack: &Stack| {
         let order = json!({ "user_id": "u", "product_id": 1, "amount": 5 });
         for _ in 0..3 {

@@ -70,7 +70,8 @@ macro_rules! claim {
             ",
              claimed as (
              update saga s
-             set owner_node = $1::varchar, owner_incarnation = $2::uuid, epoch = s.epoch + 1, wake_at = null
+             set owner_node = $1::varchar, owner_incarnation = $2::uuid, epoch = s.epoch + 1, wake_at = null,
+                 waits_for = null
              from free where s.id = free.id
              returning s.*, free.last_node, free.last_incarnation, free.slept)",
             noted!()

@@ -66,6 +66,7 @@ impl LogNow<'_> {
         row.owner = self.claimer.owner.clone();
         row.epoch += if is_planted(Planted::ClaimWithoutEpoch) { 0 } else { 1 };
         row.wake_at = None;
+        row.waits_for = None;
         if !is_own || left_by == LeftBy::Loss {
             let node = row.owner.node_id.clone();
             row.takeovers.push(Takeover { node, epoch: row.epoch, at: self.now, unowned_ms });
