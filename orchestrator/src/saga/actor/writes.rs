@@ -32,7 +32,11 @@ pub(super) fn begin(state: &mut SagaState, ended: Option<String>) -> Change {
 
 pub(super) fn write(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: Change) {
     let write = {
-        let progress = state.saga.progress();
+        let progress = &mut *state.saga.progress();
+        let at = state.world.now();
+        // Chosen once, for every attempt at this write: where the first one came through, the log tells what that one
+        // carried, and what joined a repeat would be taken for told.
+        let changes = progress.unsent.ride(&change, &progress.log, at);
         LogWrite {
             saga_id: state.saga.id,
             epoch: state.saga.epoch,
@@ -40,8 +44,8 @@ pub(super) fn write(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: Chang
             outputs: progress.log.outputs().clone(),
             timeline: progress.log.timeline(),
             attention: state.attention.clone(),
-            at: state.world.now(),
-            changes: Vec::new(),
+            at,
+            changes,
         }
     };
     state.write = Some(Arc::new(write));
@@ -57,16 +61,9 @@ pub(super) fn write(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: Chang
 }
 
 pub(super) fn write_again(me: &ActorRef<SagaMsg>, state: &mut SagaState) {
-    let Some(write) = state.write.as_mut() else { return };
+    let Some(write) = state.write.clone() else { return };
     state.write_attempts += 1;
-    {
-        let progress = &mut *state.saga.progress();
-        progress.waiting_for = WaitingFor::Log(write.change.name());
-        let changes = progress.unsent.ride(&write.change, &progress.log, write.at);
-        // Nobody else has it, but for a log whose answer is in doubt.
-        Arc::make_mut(write).changes = changes;
-    }
-    let write = write.clone();
+    state.saga.progress().waiting_for = WaitingFor::Log(write.change.name());
     let me = me.clone();
     state.world.write(
         write,
@@ -215,3 +212,6 @@ pub(super) fn detach(state: &mut SagaState, waiter: Waiter) -> Result<(), ActorP
     state.leaving.push(waiter);
     apply(state, Event::BeginWanted)
 }
+
+#[cfg(test)]
+mod tests;
