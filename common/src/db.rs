@@ -33,7 +33,7 @@ pub use connection::Connection;
 pub(crate) use connection::{Commit, is_refusal};
 pub use error::{DbError, describe};
 pub(crate) use pool::try_write;
-pub use pool::{Manager, Pool, check_writable, pool};
+pub use pool::{Manager, Pool, check_writable, pool, pool_with_reserve};
 pub use roles::{ensure_owned_database, names_user};
 pub use session::{Access, check_pooling};
 pub use setup::{ensure_database, migrate, wait_for};

@@ -17,6 +17,7 @@ mod flush;
 #[doc(hidden)]
 pub mod in_memory;
 mod meters;
+mod reads;
 mod spans;
 
 use std::borrow::Cow;
@@ -26,29 +27,25 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures::future::BoxFuture;
 use thiserror::Error;
-use tokio::sync::{Mutex, Semaphore, oneshot};
+use tokio::sync::{Mutex, oneshot};
 use tokio::time::Instant;
-use tracing::Instrument;
 
 use crate::config::GroupCommitSettings;
-use crate::db::{self, Access, Connection, DbError, Pool, describe};
+use crate::db::{self, Connection, Pool, describe};
 use crate::http::TraceContext;
 use crate::supervision::{ActorCard, ChildSpec, Handle, child};
 use crate::traces::Tracer;
+
+pub use reads::ReadError;
 
 use activity::{Activity, Verdict};
 use actor::{GroupCommit, Msg, Phase, Queue};
 use batch::{Pending, Reply};
 use flush::Stats;
 use meters::Meters;
+use reads::Reads;
 use spans::Traced;
-
-/// How long a read may take, waiting for a connection included.
-const READ_TIMEOUT: Duration = Duration::from_secs(6);
-/// Connections that reads leave alone: one for the health check.
-const NOT_FOR_READS: usize = 1;
 
 /// What a group commit writes.
 pub trait BatchWriter: Send + Sync + 'static {
@@ -112,23 +109,6 @@ pub enum Written<A> {
     InDoubt(String),
 }
 
-/// Why something could not be read.
-#[derive(Debug, Error)]
-pub enum ReadError {
-    /// The actor that owns the pool is down.
-    #[error("the ledger is being restarted")]
-    Down,
-    /// The pool gave no connection.
-    #[error("no database connection: {0}")]
-    NoConnection(DbError),
-    /// The database says so.
-    #[error("{}", describe(.0))]
-    Database(#[from] tokio_postgres::Error),
-    /// It took too long.
-    #[error("the database did not answer in time")]
-    Timeout,
-}
-
 /// The address of a group commit: it survives restarts, is cheap to clone, and bounds the queue.
 pub struct Ledger<W: BatchWriter> {
     handle: Handle<Msg>,
@@ -154,8 +134,7 @@ struct Shared<W: BatchWriter> {
     /// Items that are in no batch yet.
     waiting: Arc<AtomicUsize>,
     hasher: RandomState,
-    /// Reads at work, so that they leave the health check its connection.
-    reads: Semaphore,
+    reads: Reads,
     /// Held by the batch that is out. A batch may outlive its actor, when that is killed: the next actor's first batch
     /// waits for it, so that items of one key keep their order.
     turn: Mutex<()>,
@@ -176,7 +155,7 @@ impl<W: BatchWriter> Ledger<W> {
         settings: &GroupCommitSettings,
         tracer: Tracer,
     ) -> (Self, ChildSpec) {
-        let reads = (pool.size_for_reads() as usize).saturating_sub(NOT_FOR_READS).max(1);
+        let reads = Reads::of(&pool);
         let waiting = Arc::default();
         let shared = Arc::new(Shared {
             card: card.clone(),
@@ -189,7 +168,7 @@ impl<W: BatchWriter> Ledger<W> {
             meters: Meters::of(name, &waiting),
             waiting,
             hasher: RandomState::new(),
-            reads: Semaphore::new(reads),
+            reads,
             turn: Mutex::new(()),
             stats: Stats::default(),
             activity: Activity::default(),
@@ -231,47 +210,6 @@ impl<W: BatchWriter> Ledger<W> {
         }
     }
 
-    /// Reads on the actor's pool, beside its writes, what something is decided by; or makes a single write there.
-    ///
-    /// # Errors
-    /// [`ReadError`]; a server that takes no writes is one.
-    pub async fn read<T, F>(&self, job: F) -> Result<T, ReadError>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, tokio_postgres::Error>> + Send + 'static,
-    {
-        self.read_as(Access::ReadWrite, job).await
-    }
-
-    /// Reads what is only shown: from a server that takes no writes too.
-    ///
-    /// # Errors
-    /// [`ReadError`].
-    pub async fn read_for_display<T, F>(&self, job: F) -> Result<T, ReadError>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, tokio_postgres::Error>> + Send + 'static,
-    {
-        self.read_as(Access::ReadOnly, job).await
-    }
-
-    async fn read_as<T, F>(&self, access: Access, job: F) -> Result<T, ReadError>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, tokio_postgres::Error>> + Send + 'static,
-    {
-        let (reply, answer) = oneshot::channel();
-        let shared = self.shared.clone();
-        let job = async move {
-            let read = tokio::time::timeout(READ_TIMEOUT, shared.read(access, job));
-            // An error means that nobody waits any more.
-            let _ = reply.send(read.await.unwrap_or(Err(ReadError::Timeout)));
-        };
-        let job = Box::pin(job.in_current_span());
-        self.handle.cast(Msg::Read(job)).map_err(|_| ReadError::Down)?;
-        answer.await.unwrap_or(Err(ReadError::Down))
-    }
-
     /// Tells whether batches come through. One that has been under way for `stalled_after` does not; where they failed and
     /// none was tried for a while, something small is written to find out.
     ///
@@ -305,19 +243,6 @@ impl<W: BatchWriter> Shared<W> {
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
         let place = Place(self.waiting.clone());
         (before < self.max_queue).then_some(place)
-    }
-
-    async fn read<T, F>(&self, access: Access, job: F) -> Result<T, ReadError>
-    where
-        F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, tokio_postgres::Error>>,
-    {
-        let _permit = self.reads.acquire().await.map_err(|_| ReadError::Down)?;
-        let connection = match access {
-            Access::ReadWrite => self.pool.get().await,
-            Access::ReadOnly => self.pool.get_for_display().await,
-        };
-        let mut connection = connection.map_err(ReadError::NoConnection)?;
-        Ok(job(&mut connection).await?)
     }
 }
 

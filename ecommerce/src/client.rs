@@ -147,6 +147,8 @@ impl Part {
 #[derive(Deserialize)]
 pub(crate) struct Page<T> {
     pub(crate) total: u64,
+    /// Not there where it is exact.
+    total_is_exact: Option<bool>,
     pub(crate) transactions: Vec<T>,
     next_cursor: Option<String>,
 }
@@ -156,7 +158,8 @@ impl<T> Page<T> {
     pub(crate) fn extent(&self) -> String {
         let more = self.next_cursor.as_ref();
         let more = more.map_or_else(String::new, |cursor| format!("; more with --cursor {}", printable(cursor)));
-        format!("{} of {}{more}", self.transactions.len(), self.total)
+        let about = if self.total_is_exact == Some(false) { "about " } else { "" };
+        format!("{} of {about}{}{more}", self.transactions.len(), self.total)
     }
 }
 

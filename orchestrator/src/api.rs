@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::fields::FieldError;
-use common::group_commit::Ledger;
+use common::group_commit::{Ledger, ReadError};
 use common::http::{Access, ApiError, Request, Response, Routes, StatusCode, json, negotiation};
 use common::supervision::Handle;
 use serde::Serialize;
@@ -106,7 +106,10 @@ fn saga_id(request: &Request) -> Result<SagaId, ApiError> {
 }
 
 /// Answers a read of the saga log that failed.
-pub(crate) fn unreadable(error: common::group_commit::ReadError) -> ApiError {
+pub(crate) fn unreadable(error: ReadError) -> ApiError {
+    if matches!(error, ReadError::ListsBusy) {
+        return ApiError::unavailable("too many lists are being read now; try again", 1);
+    }
     tracing::warn!(%error, "the saga log could not be read");
     ApiError::unavailable("the saga log cannot be read now; try again", 1)
 }

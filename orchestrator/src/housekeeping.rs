@@ -176,7 +176,7 @@ async fn round(
             warn!(events = foreign, "events of another server were dropped: this database was restored from a dump");
         }
     }
-    round.attention = flags::attention_count(connection).await?;
+    round.attention = flags::attention_count(connection).await?.sagas;
     round.pruned = events::prune(connection, rules.events_keep_ms).await?;
     if let Some(Retention { days, key_keep_ms }) = rules.retention {
         round.cleared = retention::clear(connection, days, &checkout::in_brief()).await?;

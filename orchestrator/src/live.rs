@@ -50,7 +50,7 @@ impl World for LiveWorld {
     fn look(&self, question: Question, answer: Answer<Result<Found, String>>) {
         let (saga_log, claimer) = (self.saga_log.clone(), self.claimer.clone());
         tokio::spawn(async move {
-            let look = saga_log.read(move |connection| {
+            let look = saga_log.read_in_reserve(move |connection| {
                 Box::pin(async move { recovery::look(&mut Claims { claimer: &claimer, connection }, question).await })
             });
             answer.give(look.await.map_err(|error| error.to_string()));

@@ -88,7 +88,7 @@ pub async fn start(
     let card = |name: &str, kind| ActorCard::new(format!("{prefix}/{name}"), kind);
     let orchestrator = &settings.orchestrator;
     let database = settings.service(SERVICE).database.clone();
-    let pool = db::pool(&settings.database_url(SERVICE), &database, &settings.database)?;
+    let pool = db::pool_with_reserve(&settings.database_url(SERVICE), &database, &settings.database)?;
     let tracer = Tracer::of(SERVICE, &settings.telemetry);
     let incarnation = Uuid::new_v4();
     let node_id = match orchestrator.node_id.as_str() {

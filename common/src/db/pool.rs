@@ -36,6 +36,8 @@ const OF_READERS: [(&str, &str); 2] = [("plan_cache_mode", "force_custom_plan"),
 pub struct Pool {
     reads: Connections,
     writes: Connections,
+    /// One connection beside those of the settings, for work that must not wait for reads.
+    reserve: Option<Connections>,
     place: Arc<str>,
     /// Why connecting failed the last time, until it works again.
     trouble: Arc<ArcSwapOption<String>>,
@@ -85,6 +87,14 @@ impl Pool {
         }
     }
 
+    /// Takes the connection in reserve; one of those for reads where the pool was made without.
+    ///
+    /// # Errors
+    /// As [`Pool::get`].
+    pub(crate) async fn reserve(&self) -> Result<PooledConnection<'_, Manager>, DbError> {
+        self.writable(self.get_of(self.reserve.as_ref().unwrap_or(&self.reads)).await?)
+    }
+
     async fn get_of<'p>(&self, connections: &'p Connections) -> Result<PooledConnection<'p, Manager>, DbError> {
         // One more than can lie idle: then a new one was made, and lost at once.
         for _ in 0..=connections.size {
@@ -104,7 +114,7 @@ impl Pool {
         Err(DbError::Unreachable { place: self.place.to_string(), reason })
     }
 
-    /// Returns how many connections there are, open and idle ones.
+    /// Returns how many connections there are, open and idle ones, without the one in reserve.
     pub fn state(&self) -> PoolState {
         let (reads, writes) = (self.reads.pool.state(), self.writes.pool.state());
         PoolState {
@@ -113,7 +123,7 @@ impl Pool {
         }
     }
 
-    /// Returns how many connections it may have.
+    /// Returns how many connections it may have, without the one in reserve.
     pub fn size(&self) -> u32 {
         self.reads.size + self.writes.size
     }
@@ -139,6 +149,24 @@ pub struct PoolState {
 /// # Errors
 /// [`DbError::Url`].
 pub fn pool(server: &SecretString, database: &str, settings: &DatabaseSettings) -> Result<Pool, DbError> {
+    make(server, database, settings, Reserve::None)
+}
+
+/// As [`pool`], with one connection in reserve beside those of `database.pool_size`.
+///
+/// # Errors
+/// [`DbError::Url`].
+pub fn pool_with_reserve(server: &SecretString, database: &str, settings: &DatabaseSettings) -> Result<Pool, DbError> {
+    make(server, database, settings, Reserve::One)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reserve {
+    None,
+    One,
+}
+
+fn make(server: &SecretString, database: &str, settings: &DatabaseSettings, reserve: Reserve) -> Result<Pool, DbError> {
     let target = Target::new(server, Some(database), Some(settings))?;
     let place: Arc<str> = target.place().into();
     let trouble = Arc::new(ArcSwapOption::empty());
@@ -161,8 +189,10 @@ pub fn pool(server: &SecretString, database: &str, settings: &DatabaseSettings) 
         Connections { pool: Arc::new(pool), size }
     };
     let writes = connections(target.clone().with_session(&OF_WRITERS), 1);
-    let reads = connections(target.with_session(&OF_READERS), settings.pool_size.saturating_sub(1).max(1));
-    let pool = Pool { reads, writes, place, trouble };
+    let reader = target.with_session(&OF_READERS);
+    let reserve = (reserve == Reserve::One).then(|| connections(reader.clone(), 1));
+    let reads = connections(reader, settings.pool_size.saturating_sub(1).max(1));
+    let pool = Pool { reads, writes, reserve, place, trouble };
     measure(database, &pool);
     Ok(pool)
 }

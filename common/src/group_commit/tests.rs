@@ -2,6 +2,7 @@
 
 mod batches;
 mod outages;
+mod reads;
 mod refusals;
 
 use std::borrow::Cow;

@@ -83,7 +83,7 @@ async fn by_id(desk: Desk, request: Request) -> Result<Response, ApiError> {
 async fn list(desk: Desk, request: Request) -> Result<Response, ApiError> {
     let page = page_by_id(&request)?;
     let after = page.cursor.unwrap_or(0);
-    let read = desk.ledger.read_for_display(move |connection| Box::pin(table::page(connection, after, page.rows())));
+    let read = desk.ledger.read_list(move |connection| Box::pin(table::page(connection, after, page.rows())));
     let read = read.await;
     let mut products = match (read, desk.memory.snapshot()) {
         (Ok(products), _) => products,

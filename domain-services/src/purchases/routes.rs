@@ -79,7 +79,7 @@ async fn list(desk: Desk<Purchases>, request: Request) -> Result<Response, ApiEr
     let before = page.cursor.unwrap_or(i64::MAX);
     let mut purchases = desk
         .ledger
-        .read_for_display(move |connection| {
+        .read_list(move |connection| {
             Box::pin(async move { table::page(connection, user_id.as_ref(), before, page.rows()).await })
         })
         .await

@@ -10,14 +10,18 @@ use uuid::Uuid;
 use super::view::SagaView;
 use super::{Desk, unreadable};
 use crate::saga::Status;
-use crate::store::reader::{self, Filter, id_of, readable};
+use crate::store::lists::{self, Filter, Search, Total};
+use crate::store::reader::{id_of, readable};
 
 /// A part of the list of purchases, newest first.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SagaPage)]
 pub(super) struct Page {
-    /// How many there are in all parts.
+    /// How many there are in all parts: exactly up to 10,000, beyond that an estimate that is never less than 10,001.
     total: i64,
+    /// `false` where the total is an estimate; left out where it is exact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_is_exact: Option<bool>,
     transactions: Vec<SagaView>,
     /// What to ask the next part with; null on the last.
     #[schema(required)]
@@ -28,13 +32,24 @@ pub(super) async fn show(desk: Desk, request: Request) -> Result<Response, ApiEr
     let (filter, part) = read(&request)?;
     let (total, mut rows) = desk
         .saga_log
-        .read(move |connection| Box::pin(async move { reader::list(connection, &filter).await }))
+        .read_list(move |connection| {
+            Box::pin(async move {
+                let total = lists::total(connection, &filter).await?;
+                Ok((total, lists::list(connection, &Search { filter, text: None }).await?.sagas))
+            })
+        })
         .await
         .map_err(unreadable)?;
     let next_cursor = part.cut(&mut rows, |row| id_of(row).to_string());
     let transactions = readable(rows).into_iter().map(SagaView::of_row).collect();
-    let page = Page { total, transactions, next_cursor };
+    let (total, total_is_exact) = shown(total);
+    let page = Page { total, total_is_exact, transactions, next_cursor };
     Ok(json(StatusCode::OK, &page))
+}
+
+/// Returns how a total stands in an answer: that it is exact goes without saying.
+pub(super) fn shown(Total { sagas, is_exact }: Total) -> (i64, Option<bool>) {
+    (sagas, (!is_exact).then_some(false))
 }
 
 pub(crate) fn read(request: &Request) -> Result<(Filter, page::Page<Uuid>), ApiError> {

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::view::SagaView;
-use super::{Desk, saga_id, unreadable};
+use super::{Desk, list, saga_id, unreadable};
 use crate::saga::coordinator::CoordinatorMsg;
 use crate::saga::recovery::RecoveryMsg;
 use crate::saga::{SagaId, Status};
@@ -31,7 +31,7 @@ pub(super) struct Asked {
 
 pub(super) async fn cancel(desk: Desk, request: Request) -> Result<Response, ApiError> {
     let id = saga_id(&request)?;
-    let flagged = desk.saga_log.read(move |connection| Box::pin(flags::cancel(connection, id))).await;
+    let flagged = desk.saga_log.read_in_reserve(move |connection| Box::pin(flags::cancel(connection, id))).await;
     let status = set(id, flagged.map_err(unreadable)?)?;
     // The owner's heartbeat would tell it too, a moment later.
     let _ = desk.coordinator.cast(CoordinatorMsg::Cancel(id));
@@ -41,7 +41,7 @@ pub(super) async fn cancel(desk: Desk, request: Request) -> Result<Response, Api
 
 pub(super) async fn retry(desk: Desk, request: Request) -> Result<Response, ApiError> {
     let id = saga_id(&request)?;
-    let flagged = desk.saga_log.read(move |connection| Box::pin(flags::retry(connection, id))).await;
+    let flagged = desk.saga_log.read_in_reserve(move |connection| Box::pin(flags::retry(connection, id))).await;
     let status = set(id, flagged.map_err(unreadable)?)?;
     let _ = desk.recovery.cast(RecoveryMsg::LookNow);
     let message = "Retry requested: it is tried again at once";
@@ -63,7 +63,7 @@ pub(super) struct Released {
 }
 
 pub(super) async fn release(desk: Desk, _: Request) -> Result<Response, ApiError> {
-    let was = desk.saga_log.read(move |connection| Box::pin(hold::release(connection))).await;
+    let was = desk.saga_log.read_in_reserve(move |connection| Box::pin(hold::release(connection))).await;
     let was = was.map_err(unreadable)?;
     let released = was.is_some();
     let (held_since, reason) = was.map(|Hold { since, reason }| (since, reason)).unzip();
@@ -86,6 +86,7 @@ pub(super) struct Woken {
 }
 
 pub(super) async fn retry_all(desk: Desk, _: Request) -> Result<Response, ApiError> {
+    // They may be many: recovery does not wait for that.
     let woken = desk.saga_log.read(move |connection| Box::pin(flags::retry_all(connection))).await;
     let woken = woken.map_err(unreadable)?;
     let _ = desk.recovery.cast(RecoveryMsg::LookNow);
@@ -111,7 +112,7 @@ pub(super) async fn resolve(desk: Desk, request: Request) -> Result<Response, Ap
     let note = note.ok_or_else(|| ApiError::internal("a required field is missing, and nobody said so"))?;
     let resolved = desk
         .saga_log
-        .read(move |connection| Box::pin(async move { flags::resolve(connection, id, &note).await }))
+        .read_in_reserve(move |connection| Box::pin(async move { flags::resolve(connection, id, &note).await }))
         .await
         .map_err(unreadable)?;
     match resolved {
@@ -139,8 +140,11 @@ fn not_blank(note: String) -> Result<String, String> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = AttentionPage)]
 pub(super) struct Page {
-    /// How many there are on all pages.
+    /// How many there are on all pages, counted up to 10,000.
     total: i64,
+    /// `false` where there are more than the total says; left out where it is exact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_is_exact: Option<bool>,
     transactions: Vec<AttentionView>,
     /// Sagas of this part whose rows cannot be read.
     unreadable: Vec<UnreadableView>,
@@ -197,7 +201,7 @@ pub(super) async fn attention(desk: Desk, request: Request) -> Result<Response, 
     let (after, rows) = (After(part.cursor), part.rows());
     let (total, mut rows) = desk
         .saga_log
-        .read(move |connection| Box::pin(flags::attention(connection, after, rows)))
+        .read_list(move |connection| Box::pin(flags::attention(connection, after, rows)))
         .await
         .map_err(unreadable)?;
     let next_cursor = part.cut(&mut rows, |last| format!("{}_{}", last.since.timestamp_micros(), id_of(&last.saga)));
@@ -209,7 +213,8 @@ pub(super) async fn attention(desk: Desk, request: Request) -> Result<Response, 
             Err(row) => unreadable.push(UnreadableView { transaction_id: row.id, reason, since }),
         }
     }
-    Ok(json(StatusCode::OK, &Page { total, transactions, unreadable, next_cursor }))
+    let (total, total_is_exact) = list::shown(total);
+    Ok(json(StatusCode::OK, &Page { total, total_is_exact, transactions, unreadable, next_cursor }))
 }
 
 fn view(

@@ -7,6 +7,7 @@ use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
 use crate::saga::{SagaId, Status};
+use crate::store::lists::Total;
 use crate::store::reader::{ReadRow, StoredSaga, columns, parse_status};
 
 // A saga that turned back already is doing what a cancel asks for; the flag then steers nothing, and does no harm. One
@@ -61,10 +62,11 @@ const ATTENTION: &str = concat!(
       order by s.attention_at, s.id limit $3"
 );
 
-// By `saga_attention`. The bounds exclude nothing (whoever needs attention has it since some time); without them a planner
-// that has no statistics yet would read the whole table, once a second.
+// By `saga_attention`, up to so many. The bounds exclude nothing (a saga in attention has a time since when); without them
+// a planner that has no statistics yet would read the whole table, once a second.
 const ATTENTION_COUNT: &str = "
-    select count(*) from saga where attention is not null and attention_at between '-infinity' and 'infinity'";
+    select count(*) from (
+        select from saga where attention is not null and attention_at between '-infinity' and 'infinity' limit 10001) s";
 
 const STATUS: &str = "select status from saga where id = $1";
 
@@ -194,12 +196,12 @@ pub struct Attention {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct After(pub Option<(DateTime<Utc>, Uuid)>);
 
-/// Counts the attention list.
+/// Counts the attention list, up to a limit.
 ///
 /// # Errors
 /// What the database says.
-pub async fn attention_count(connection: &mut Connection) -> Result<i64, Error> {
-    Ok(connection.query_one(ATTENTION_COUNT, &[]).await?.get(0))
+pub async fn attention_count(connection: &mut Connection) -> Result<Total, Error> {
+    Ok(Total::of_count(connection.query_one(ATTENTION_COUNT, &[]).await?.get(0)))
 }
 
 /// Reads a page of the attention list, longest waiting first, and how many there are on all pages.
@@ -210,7 +212,7 @@ pub async fn attention(
     connection: &mut Connection,
     After(after): After,
     limit: i64,
-) -> Result<(i64, Vec<Attention>), Error> {
+) -> Result<(Total, Vec<Attention>), Error> {
     let total = attention_count(connection).await?;
     let (since, id) = after.unzip();
     let rows = connection.query(ATTENTION, &[&since, &id, &limit]).await?;

@@ -1,24 +1,19 @@
-//! Reads the saga log as a whole, for people who look at it: how many sagas stand how, how they ended lately, and a list
-//! that is not counted. Nothing here costs more because there are more sagas.
+//! Reads the saga log in numbers, for people who look at it: how many sagas stand how, and how they ended lately. Nothing
+//! here costs more because there are more sagas.
 
 use chrono::{DateTime, Utc};
 use common::db::Connection;
-use common::ids::UserId;
 use tokio_postgres::{Error, Row};
-use uuid::Uuid;
 
 use super::flags;
-use super::reader::{Filter, ReadRow, StoredSaga, columns};
+use super::lists::Total;
 use crate::saga::Status;
 
-/// Sagas that a search looks through in one go.
-const SEARCHED: i64 = 10_000;
-
-// By `saga_unfinished`, which holds what runs and nothing else.
+// By `saga_unfinished`, which holds what runs and nothing else. Up to so many are counted.
 const UNFINISHED: &str = "
     select count(*) filter (where status = 'PENDING'), count(*) filter (where status = 'COMPENSATING'),
-           count(*) filter (where status = 'FAILED'), now()
-    from saga where ended_at is null";
+           count(*) filter (where status = 'FAILED'), now(), count(*)
+    from (select status from saga where ended_at is null limit 10001) s";
 
 // Up to so many are counted. The limit bounds the rows that are read; more than the limit means "estimate instead".
 const COUNTED: &str = "
@@ -46,42 +41,6 @@ const SECONDS: &str = "
            order by ended_at desc limit 20000) s
     group by second order by second";
 
-/// The sagas that a search looks through. What has not ended is few, what failed too, and both have indexes: a planner that
-/// does not know the parameter uses them only where the condition is said in so many words.
-macro_rules! window {
-    ($and:literal) => {
-        concat!(
-            "from saga s
-              where ($1::text is null or s.status = $1) and ($2::text is null or s.user_id = $2)
-                and ($3::uuid is null or s.id < $3)",
-            $and,
-            " order by s.id desc"
-        )
-    };
-}
-
-macro_rules! list {
-    ($and:literal) => {
-        concat!(
-            "select ",
-            columns!(),
-            " from (select s.* ",
-            window!($and),
-            " limit $4) s
-              where $5::text is null or position(lower($5) in
-                    lower(concat_ws(' ', s.id::text, s.user_id, s.product_wanted, s.error, s.outputs))) > 0
-              order by s.id desc limit $6"
-        )
-    };
-}
-
-const LIST: &str = list!("");
-const LIST_UNENDED: &str = list!(" and s.ended_at is null");
-const LIST_FAILED: &str = list!(" and s.status = 'FAILED'");
-const END_OF_WINDOW: &str = concat!("select s.id ", window!(""), " offset $4 limit 1");
-const END_OF_WINDOW_UNENDED: &str = concat!("select s.id ", window!(" and s.ended_at is null"), " offset $4 limit 1");
-const END_OF_WINDOW_FAILED: &str = concat!("select s.id ", window!(" and s.status = 'FAILED'"), " offset $4 limit 1");
-
 /// The saga log in numbers.
 #[derive(Clone, Debug)]
 pub struct Overview {
@@ -90,7 +49,7 @@ pub struct Overview {
     /// What has not ended.
     pub unfinished: Unfinished,
     /// Sagas that a person should look at.
-    pub attention: i64,
+    pub attention: Total,
     /// What has ended.
     pub ended: Ended,
     /// The last five minutes in seconds, oldest first, without those in which nothing ended.
@@ -100,6 +59,8 @@ pub struct Overview {
 /// Sagas that have not ended, by status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unfinished {
+    /// Whether all were counted; there are more if not.
+    pub is_exact: bool,
     /// Running forward.
     pub pending: i64,
     /// Turned back.
@@ -139,24 +100,6 @@ pub struct Second {
     pub quantiles_ms: [f64; 3],
 }
 
-/// What a list shows.
-#[derive(Clone, Debug, Default)]
-pub struct Search {
-    /// Which sagas.
-    pub filter: Filter,
-    /// Only those that hold this somewhere.
-    pub text: Option<String>,
-}
-
-/// A part of a list.
-#[derive(Clone, Debug)]
-pub struct Found {
-    /// The sagas, newest first.
-    pub sagas: Vec<ReadRow>,
-    /// Where the search stopped, if there is more to look through.
-    pub searched_to: Option<Uuid>,
-}
-
 /// Reads the numbers.
 ///
 /// # Errors
@@ -164,8 +107,12 @@ pub struct Found {
 pub async fn overview(connection: &mut Connection) -> Result<Overview, Error> {
     let unfinished = connection.query_one(UNFINISHED, &[]).await?;
     let now = unfinished.get(3);
-    let unfinished =
-        Unfinished { pending: unfinished.get(0), compensating: unfinished.get(1), failed: unfinished.get(2) };
+    let unfinished = Unfinished {
+        is_exact: Total::of_count(unfinished.get(4)).is_exact,
+        pending: unfinished.get(0),
+        compensating: unfinished.get(1),
+        failed: unfinished.get(2),
+    };
     let attention = flags::attention_count(connection).await?;
     let counted = connection.query_one(COUNTED, &[]).await?;
     let ended = match counted.get(3) {
@@ -174,31 +121,6 @@ pub async fn overview(connection: &mut Connection) -> Result<Overview, Error> {
     };
     let seconds = connection.query(SECONDS, &[]).await?.iter().map(second).collect();
     Ok(Overview { now, unfinished, attention, ended, seconds })
-}
-
-/// Reads a part of the list.
-///
-/// # Errors
-/// What the database says.
-pub async fn list(connection: &mut Connection, search: &Search) -> Result<Found, Error> {
-    let Search { filter, text } = search;
-    let window = if text.is_some() { SEARCHED } else { filter.limit };
-    let status = filter.status.map(Status::as_str);
-    let user_id = filter.user_id.as_ref().map(UserId::as_str);
-    // What has not ended is few, and has an index; the check constraint that ties the two is nothing a planner uses.
-    let (list, end_of_window) = match filter.status {
-        Some(Status::Pending | Status::Compensating) => (LIST_UNENDED, END_OF_WINDOW_UNENDED),
-        Some(Status::Failed) => (LIST_FAILED, END_OF_WINDOW_FAILED),
-        Some(Status::Completed | Status::Compensated) | None => (LIST, END_OF_WINDOW),
-    };
-    let rows = connection.query(list, &[&status, &user_id, &filter.before, &window, text, &filter.limit]).await?;
-    let sagas: Vec<_> = rows.iter().map(StoredSaga::from_row).collect();
-    let is_full = sagas.len() as i64 >= filter.limit;
-    if text.is_none() || is_full {
-        return Ok(Found { sagas, searched_to: None });
-    }
-    let last = connection.query_opt(end_of_window, &[&status, &user_id, &filter.before, &(window - 1)]).await?;
-    Ok(Found { sagas, searched_to: last.map(|row| row.get(0)) })
 }
 
 fn counts(row: &Row, first: usize) -> Counts {

@@ -1,4 +1,4 @@
-//! Reads the saga log: one saga, the list, what is unfinished.
+//! Reads one saga of the saga log: by its id, or by its key.
 
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use thiserror::Error;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSqlOwned;
 use tracing::warn;
-use uuid::Uuid;
 
 use crate::saga::definition::{Order, Outputs};
 use crate::saga::failed::{Marks, WokenBy};
@@ -98,34 +97,8 @@ pub(crate) use columns;
 
 const BY_ID: &str = concat!("select ", columns!(), " from saga s where s.id = $1");
 
-// Ids sort by time, so "newest first" is the primary key backwards.
-const LIST: &str = concat!(
-    "select ",
-    columns!(),
-    " from saga s
-      where ($1::text is null or s.status = $1) and ($2::text is null or s.user_id = $2)
-        and ($3::uuid is null or s.id < $3)
-      order by s.id desc limit $4"
-);
-
 const BY_KEY: &str =
     concat!("select ", columns!(), ", s.fingerprint from saga s where s.user_id = $1 and s.idempotency_key = $2");
-
-const COUNT: &str = "
-    select count(*) from saga s where ($1::text is null or s.status = $1) and ($2::text is null or s.user_id = $2)";
-
-/// Which sagas a list shows.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Only these.
-    pub status: Option<Status>,
-    /// Only this user's.
-    pub user_id: Option<UserId>,
-    /// Only those older than this one.
-    pub before: Option<Uuid>,
-    /// At most so many.
-    pub limit: i64,
-}
 
 /// Reads one saga.
 ///
@@ -158,18 +131,6 @@ pub async fn by_key(
         let fingerprint = row.get::<_, Option<Vec<u8>>>("fingerprint").unwrap_or_default();
         StoredSaga::from_row(&row).map(|saga| KeyHolder { saga, fingerprint })
     }))
-}
-
-/// Reads a page of sagas, newest first, and how many there are on all pages.
-///
-/// # Errors
-/// What the database says.
-pub async fn list(connection: &mut Connection, filter: &Filter) -> Result<(i64, Vec<ReadRow>), tokio_postgres::Error> {
-    let status = filter.status.map(Status::as_str);
-    let user_id = filter.user_id.as_ref().map(UserId::as_str);
-    let total = connection.query_one(COUNT, &[&status, &user_id]).await?.get(0);
-    let rows = connection.query(LIST, &[&status, &user_id, &filter.before, &filter.limit]).await?;
-    Ok((total, rows.iter().map(StoredSaga::from_row).collect()))
 }
 
 impl StoredSaga {

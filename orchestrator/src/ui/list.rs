@@ -12,7 +12,7 @@ use super::Ui;
 use crate::api::list::read;
 use crate::api::unreadable;
 use crate::api::view::SagaView;
-use crate::store::overview::{self, Search};
+use crate::store::lists::{self, Search};
 use crate::store::reader::{id_of, readable};
 
 /// As long as a text may be that is searched for, in characters.
@@ -38,8 +38,8 @@ pub(super) async fn show(ui: Ui, request: Request) -> Result<Response, ApiError>
     let desk = &ui.desk;
     let search = Search { filter, text };
     let found =
-        desk.saga_log.read(move |connection| Box::pin(async move { overview::list(connection, &search).await }));
-    let overview::Found { mut sagas, searched_to } = found.await.map_err(unreadable)?;
+        desk.saga_log.read_list(move |connection| Box::pin(async move { lists::list(connection, &search).await }));
+    let lists::Found { mut sagas, searched_to } = found.await.map_err(unreadable)?;
     let next_cursor =
         part.cut(&mut sagas, |row| id_of(row).to_string()).or_else(|| searched_to.map(|last| last.to_string()));
     let is_current = desk.lease.covers_memory();

@@ -40,6 +40,8 @@ pub(super) struct SummaryView {
     failed: i64,
     /// Those that a person should look at.
     attention: i64,
+    /// Whether all of those four were counted; each is counted up to 10,000.
+    standing_is_exact: bool,
     /// How the others ended.
     ended: EndedView,
     /// The last minutes in seconds, oldest first; seconds in which nothing ended are left out.
@@ -83,7 +85,7 @@ pub(super) async fn show(ui: Ui, _: Request) -> Result<Response, ApiError> {
         let _ = at;
         return Ok(with_body(StatusCode::OK, "application/json", body.clone()));
     }
-    let read = ui.desk.saga_log.read(|connection| Box::pin(overview::overview(connection)));
+    let read = ui.desk.saga_log.read_list(|connection| Box::pin(overview::overview(connection)));
     let view = view(read.await.map_err(unreadable)?);
     let body = serde_json::to_vec(&view).map_err(|error| ApiError::internal(error.to_string()))?;
     *cache = Some((Instant::now(), body.clone()));
@@ -97,7 +99,8 @@ fn view(overview: Overview) -> SummaryView {
         pending: unfinished.pending,
         compensating: unfinished.compensating,
         failed: unfinished.failed,
-        attention,
+        attention: attention.sagas,
+        standing_is_exact: unfinished.is_exact && attention.is_exact,
         ended: EndedView {
             completed: ended.counts.completed,
             compensated: ended.counts.compensated,

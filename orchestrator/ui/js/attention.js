@@ -56,7 +56,7 @@ export function Attention() {
   };
   const total = state.value?.total ?? 0;
   return html`<header class="view-head"><div><h1>${t("attention")}</h1><p class="lead">${t("attentionIs")}</p></div>
-      ${total > 0 && html`<div class="actions"><span>${t("total", { n: number(total) })}</span><button id="retry-all" class="button" onClick=${retryAll}>${t("retryAll")}</button></div>`}</header>
+      ${total > 0 && html`<div class="actions"><span>${state.value.total_is_exact === false ? t("totalMore", { n: number(total - 1) }) : t("total", { n: number(total) })}</span><button id="retry-all" class="button" onClick=${retryAll}>${t("retryAll")}</button></div>`}</header>
     <${Loaded} value=${state.value} error=${state.error} again=${reload}>${({ transactions }) => transactions.length === 0
       ? html`<div class="card"><${Empty} icon="done">${t("attentionNone")}</${Empty}></div>`
       : html`<ul class="waitings">${transactions.map((saga) => html`<${Item} saga=${saga} reload=${reload} resolve=${setResolving} key=${saga.transaction_id} />`)}</ul>`}</${Loaded}>

@@ -17,12 +17,17 @@ function counts({ pending, compensating, failed, ended }) {
   return { PENDING: pending, COMPENSATING: compensating, COMPLETED: ended.completed, COMPENSATED: ended.compensated, FAILED: failed + ended.failed };
 }
 
-function Counter({ status, value, isExact, isChosen, choose }) {
-  const isEstimate = !isExact && (status === "COMPLETED" || status === "COMPENSATED");
+/** The words for a number that is not exact: of ends there is an estimate, what stands is counted up to a limit. */
+function inexact(status, summary) {
+  if (status === "COMPLETED" || status === "COMPENSATED") return summary?.ended.is_exact === false ? "estimated" : null;
+  return summary?.standing_is_exact === false ? "orMore" : null;
+}
+
+function Counter({ status, value, about, isChosen, choose }) {
   return html`<button class="counter counter-${status}" aria-pressed=${isChosen} onClick=${choose} title=${t("filterBy", { status: t(status) })} data-testid="count-${status}">
     <span class="counter-name"><${Icon} name=${status} />${t(status)}</span>
     <b title=${value === null ? "" : number(value)}>${value === null ? "–" : compact(value)}</b>
-    <small>${isEstimate ? t("estimated") : t(`${status}_is`)}</small></button>`;
+    <small>${t(about ?? `${status}_is`)}</small></button>`;
 }
 
 export function Overview() {
@@ -33,7 +38,7 @@ export function Overview() {
   return html`<h1 class="hidden">${t("overview")}</h1>
     ${error && error.status !== 0 && html`<${Failure} error=${error} />`}
     <div class="counters" role="group" aria-label=${t("status")}>${STATUSES.map((status) => html`
-      <${Counter} key=${status} status=${status} value=${all && all[status]} isExact=${value?.ended.is_exact ?? true}
+      <${Counter} key=${status} status=${status} value=${all && all[status]} about=${inexact(status, value)}
         isChosen=${filter.status === status} choose=${() => choose(status)} />`)}</div>
     <div class="hero"><${Flow} /><div class="card buy-card"><${BuyButtons} /></div></div>
     <${Charts} />

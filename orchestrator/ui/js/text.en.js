@@ -25,7 +25,7 @@ export default {
   PENDING: "Running", COMPENSATING: "Turning back", COMPLETED: "Completed", COMPENSATED: "Compensated", FAILED: "Failed",
   PENDING_is: "on their way through the steps", COMPENSATING_is: "being undone right now", COMPLETED_is: "all four steps done",
   COMPENSATED_is: "refused, everything undone", FAILED_is: "could not be undone yet",
-  estimated: "estimated", filterBy: "Show only: {status}",
+  estimated: "estimated", orMore: "or more", filterBy: "Show only: {status}",
 
   throughput: "Throughput", throughputIs: "sagas that ended per second", latency: "Latency", latencyIs: "from acceptance to the end",
   median: "median", nine: "90 % within", ninetynine: "99 % within", fiveMinutes: "last 5 minutes",
@@ -61,7 +61,7 @@ export default {
 
   attentionIs: "Purchases that could not be undone yet, longest waiting first. They are retried by themselves; you can hurry or settle them.",
   attentionNone: "Nothing needs you. Every purchase is completed, compensated or on its way.", retryAll: "Retry all", since: "Since", step: "Step", lastError: "Last error",
-  nextTry: "Next try", now: "now", woken: "{n} are tried again now.", total: "{n} in all", tries: "Attempts",
+  nextTry: "Next try", now: "now", woken: "{n} are tried again now.", total: "{n} in all", totalMore: "more than {n}", tries: "Attempts",
 
   servicesIs: "The actors of all five services, as their supervisors see them. One that dies is started again by its parent.",
   servicesOff: "This is off here. An operator turns it on with ui.services = true.",

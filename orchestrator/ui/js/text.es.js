@@ -25,7 +25,7 @@ export default {
   PENDING: "En curso", COMPENSATING: "Retrocediendo", COMPLETED: "Completada", COMPENSATED: "Compensada", FAILED: "Fallida",
   PENDING_is: "recorriendo los pasos", COMPENSATING_is: "deshaciéndose ahora", COMPLETED_is: "los cuatro pasos hechos",
   COMPENSATED_is: "rechazadas, todo deshecho", FAILED_is: "aún sin deshacer",
-  estimated: "estimado", filterBy: "Mostrar solo: {status}",
+  estimated: "estimado", orMore: "o más", filterBy: "Mostrar solo: {status}",
 
   throughput: "Rendimiento", throughputIs: "sagas terminadas por segundo", latency: "Latencia", latencyIs: "desde la aceptación hasta el final",
   median: "mediana", nine: "90 % en", ninetynine: "99 % en", fiveMinutes: "últimos 5 minutos",
@@ -61,7 +61,7 @@ export default {
 
   attentionIs: "Compras que aún no se pudieron deshacer, primero la que más espera. Se reintentan solas; puede apurarlas o resolverlas.",
   attentionNone: "Nada le necesita. Cada compra está completada, compensada o en camino.", retryAll: "Reintentar todas", since: "Desde", step: "Paso", lastError: "Último error",
-  nextTry: "Próximo intento", now: "ya", woken: "{n} se reintentan ahora.", total: "{n} en total", tries: "Intentos",
+  nextTry: "Próximo intento", now: "ya", woken: "{n} se reintentan ahora.", total: "{n} en total", totalMore: "más de {n}", tries: "Intentos",
 
   servicesIs: "Los actores de los cinco servicios, como los ven sus supervisores. El que muere es reiniciado por su padre.",
   servicesOff: "Está desactivado aquí. Un operador lo activa con ui.services = true.",

@@ -151,7 +151,7 @@ async fn the_summary_of_very_many_is_an_estimate_and_says_so() {
 }
 
 /// SQL that makes so many sagas that ended, one in four of them completed, by as many users.
-fn ended_sagas(count: u32) -> String {
+pub(super) fn ended_sagas(count: u32) -> String {
     format!(
         "insert into saga (id, definition, definition_version, user_id, amount, status, begin_nonce, owner_node,
                            owner_incarnation, deadline_at, ended_at, error)

@@ -8,6 +8,7 @@ mod events;
 mod hold;
 mod idempotency;
 mod inspect;
+mod lists;
 mod purchase;
 mod retention;
 mod views;

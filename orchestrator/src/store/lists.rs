@@ -1,0 +1,219 @@
+//! Lists of sagas, newest first, and how many there are. Both cost the same with a thousand sagas and with millions: a
+//! part is found by an index whatever the filter, and nothing is counted beyond a limit.
+//!
+//! | filter | index |
+//! |---|---|
+//! | none | the primary key: ids sort by time |
+//! | PENDING, COMPENSATING | `saga_unfinished`, which holds only what runs |
+//! | FAILED | `saga_failed` |
+//! | COMPLETED, COMPENSATED | `saga_of_status` |
+//! | a user, with or without a status | `saga_of_user_and_status`; without, once for each status |
+
+use common::db::Connection;
+use common::ids::UserId;
+use tokio_postgres::Error;
+use uuid::Uuid;
+
+use super::reader::{ReadRow, StoredSaga, columns};
+use crate::saga::Status;
+
+/// Sagas that a search looks through in one go.
+const SEARCHED: i64 = 10_000;
+
+/// Most sagas that are counted one by one. One more is read, which tells that there are more.
+pub(crate) const COUNTED: i64 = 10_000;
+
+/// Which sagas a list shows.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only these.
+    pub status: Option<Status>,
+    /// Only this user's.
+    pub user_id: Option<UserId>,
+    /// Only those older than this one.
+    pub before: Option<Uuid>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// How many sagas fit a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Total {
+    /// Their number; where it is not exact, an estimate that is never below what was counted.
+    pub sagas: i64,
+    /// Whether all of them were counted.
+    pub is_exact: bool,
+}
+
+impl Total {
+    /// Makes the total of a count that stops one beyond [`COUNTED`].
+    pub(crate) fn of_count(counted: i64) -> Total {
+        Total { sagas: counted, is_exact: counted <= COUNTED }
+    }
+}
+
+/// What a search shows.
+#[derive(Clone, Debug, Default)]
+pub struct Search {
+    /// Which sagas.
+    pub filter: Filter,
+    /// Only those that hold this somewhere.
+    pub text: Option<String>,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The sagas, newest first.
+    pub sagas: Vec<ReadRow>,
+    /// Where the search stopped, if there is more to look through.
+    pub searched_to: Option<Uuid>,
+}
+
+/// The statements of one kind of filter. Parameters: `$1` status, `$2` user, `$3` before, `$4` sagas to look through, and of
+/// the list `$5` text and `$6` sagas to show.
+struct Statements {
+    list: &'static str,
+    end_of_window: &'static str,
+    count: &'static str,
+}
+
+macro_rules! newest {
+    ($condition:literal, $order:literal) => {
+        concat!(
+            "select s.* from saga s where ($3::uuid is null or s.id < $3) and ",
+            $condition,
+            " order by ",
+            $order,
+            " limit $4"
+        )
+    };
+}
+
+// The newest of each status, and of those the newest: the index of users has no order across statuses.
+macro_rules! newest_of_each {
+    ($condition:literal, $order:literal) => {
+        concat!(
+            "select s.* from unnest(array['PENDING', 'COMPENSATING', 'COMPLETED', 'COMPENSATED', 'FAILED']) as each (status)
+             cross join lateral (",
+            newest!($condition, $order),
+            ") s order by s.id desc limit $4"
+        )
+    };
+}
+
+macro_rules! statements {
+    ($newest:ident, $condition:literal, $order:literal) => {
+        Statements {
+            list: concat!(
+                "select ",
+                columns!(),
+                " from (",
+                $newest!($condition, $order),
+                ") s
+                  where $5::text is null or position(lower($5) in
+                        lower(concat_ws(' ', s.id::text, s.user_id, s.product_wanted, s.error, s.outputs))) > 0
+                  order by s.id desc limit $6"
+            ),
+            end_of_window: concat!(
+                "select s.id from (",
+                $newest!($condition, $order),
+                ") s order by s.id desc offset $4::bigint - 1"
+            ),
+            count: concat!("select count(*) from (", $newest!($condition, $order), ") s"),
+        }
+    };
+}
+
+// What fits is ordered by the columns of its index, and `= any(array[…])` keeps the planner from seeing that all but the
+// id are the same in all rows. It would walk along the primary key otherwise, and filter: quick where what fits is many and
+// evenly spread, as the statistics have it, and a walk through the whole table where it is few, or old.
+const ALL: Statements = statements!(newest, "$1::text is null and $2::text is null", "s.id desc");
+const UNENDED: Statements = statements!(
+    newest,
+    "s.status = any(array[$1::text]) and s.ended_at is null and $2::text is null",
+    "s.status, s.id desc"
+);
+const FAILED: Statements =
+    statements!(newest, "$1::text is not null and s.status = 'FAILED' and $2::text is null", "s.id desc");
+const ENDED: Statements = statements!(
+    newest,
+    "s.status = any(array[$1::text]) and s.ended_at is not null and $2::text is null",
+    "s.status, s.id desc"
+);
+const OF_USER_AND_STATUS: Statements =
+    statements!(newest, "s.user_id = any(array[$2::text]) and s.status = $1::text", "s.user_id, s.id desc");
+const OF_USER: Statements = statements!(
+    newest_of_each,
+    "s.user_id = any(array[$2::text]) and s.status = each.status and $1::text is null",
+    "s.user_id, s.id desc"
+);
+
+// What the last analyze saw: the number of rows, and the share of the status and of the user, as if the two had nothing to
+// do with each other. Reads no saga.
+const ESTIMATED: &str = "
+    with share as (
+        select t.attname as name, v.share
+        from pg_stats t, unnest(t.most_common_vals::text::text[], t.most_common_freqs) as v (value, share)
+        where t.schemaname = current_schema() and t.tablename = 'saga'
+          and (t.attname = 'status' and v.value = $1 or t.attname = 'user_id' and v.value = $2))
+    select (greatest(c.reltuples, 0)
+            * case when $1::text is null then 1 else coalesce((select share from share where name = 'status'), 0) end
+            * case when $2::text is null then 1 else coalesce((select share from share where name = 'user_id'), 0) end
+           )::float8
+    from pg_class c where c.oid = 'saga'::regclass";
+
+fn statements(filter: &Filter) -> &'static Statements {
+    match (&filter.user_id, filter.status) {
+        (Some(_), Some(_)) => &OF_USER_AND_STATUS,
+        (Some(_), None) => &OF_USER,
+        (None, Some(Status::Pending | Status::Compensating)) => &UNENDED,
+        (None, Some(Status::Failed)) => &FAILED,
+        (None, Some(Status::Completed | Status::Compensated)) => &ENDED,
+        (None, None) => &ALL,
+    }
+}
+
+/// Reads a part of the list.
+///
+/// # Errors
+/// What the database says.
+pub async fn list(connection: &mut Connection, search: &Search) -> Result<Found, Error> {
+    let Search { filter, text } = search;
+    let window = if text.is_some() { SEARCHED } else { filter.limit };
+    let status = filter.status.map(Status::as_str);
+    let user_id = filter.user_id.as_ref().map(UserId::as_str);
+    let Statements { list, end_of_window, .. } = statements(filter);
+    let rows = connection.query(list, &[&status, &user_id, &filter.before, &window, text, &filter.limit]).await?;
+    let sagas: Vec<_> = rows.iter().map(StoredSaga::from_row).collect();
+    let is_full = sagas.len() as i64 >= filter.limit;
+    if text.is_none() || is_full {
+        return Ok(Found { sagas, searched_to: None });
+    }
+    let last = connection.query_opt(end_of_window, &[&status, &user_id, &filter.before, &window]).await?;
+    Ok(Found { sagas, searched_to: last.map(|row| row.get(0)) })
+}
+
+/// Tells how many sagas fit a filter, older and newer ones: exactly up to [`COUNTED`], else as the statistics say.
+///
+/// # Errors
+/// What the database says.
+pub async fn total(connection: &mut Connection, filter: &Filter) -> Result<Total, Error> {
+    let status = filter.status.map(Status::as_str);
+    let user_id = filter.user_id.as_ref().map(UserId::as_str);
+    let estimate = async |connection: &mut Connection, at_least: i64| {
+        let estimated: f64 = connection.query_one(ESTIMATED, &[&status, &user_id]).await?.get(0);
+        Ok::<_, Error>(Total { sagas: at_least.max(estimated as i64), is_exact: false })
+    };
+    if status.is_none() && user_id.is_none() {
+        // No saga is ever deleted: where there were that many, counting some of them tells nothing.
+        let all = estimate(connection, 0).await?;
+        if all.sagas > 2 * COUNTED {
+            return Ok(all);
+        }
+    }
+    let count = statements(filter).count;
+    let counted = connection.query_one(count, &[&status, &user_id, &None::<Uuid>, &(COUNTED + 1)]).await?;
+    let total = Total::of_count(counted.get(0));
+    if total.is_exact { Ok(total) } else { estimate(connection, total.sagas).await }
+}

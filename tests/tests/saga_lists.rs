@@ -1,0 +1,94 @@
+//! The lists of sagas on PostgreSQL: a filter that fits few sagas of very many finds them by an index, in any combination.
+
+use common::{
+    config::ConfigSource,
+    db::{self, Connection},
+    ids::UserId,
+};
+use orchestrator::{
+    saga::Status,
+    store::lists::{self, Filter, Search},
+};
+use tests::{cluster, database::Database};
+use uuid::Uuid;
+
+/// The older half completed, the newer half is one user's and none of it completed: both are many, and few fit both. A few
+/// failed or still run.
+const SAGAS: &str = "
+    insert into saga (id, definition, definition_version, user_id, amount, status, begin_nonce, owner_node,
+                      owner_incarnation, deadline_at, ended_at)
+    select ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'checkout', 1,
+           case when n > 30000 then 'many' else 'user-' || n % 1000 end, 5,
+           case when n <= 5 then 'PENDING' when n <= 9 then 'COMPENSATING' when n % 20000 = 16 then 'FAILED'
+                when n <= 30000 then 'COMPLETED' else 'COMPENSATED' end,
+           gen_random_uuid(), 'n', gen_random_uuid(), now(), case when n > 9 then now() end
+    from generate_series(1, 60000) n";
+
+/// Rows of a part.
+const PART: i64 = 10;
+
+/// As many rows as a list may look at: those that it shows, some for each status, and no others.
+const FEW: i64 = 200;
+/// As many rows as a total may look at, for each status.
+const COUNTED: i64 = 10_001;
+
+/// Returns how many rows of `saga` are read meanwhile.
+async fn rows_read(connection: &mut Connection, list: impl AsyncFnOnce(&mut Connection)) -> i64 {
+    const READ: &str = "
+        select seq_tup_read + coalesce(idx_tup_fetch, 0) from pg_stat_xact_user_tables where relname = 'saga'";
+    // The counts of a session are its own until a transaction of it ends.
+    connection.batch_execute("begin").await.expect("a transaction");
+    let before: i64 = connection.query_one(READ, &[]).await.expect("a number").get(0);
+    list(connection).await;
+    let after: i64 = connection.query_one(READ, &[]).await.expect("a number").get(0);
+    connection.batch_execute("rollback").await.expect("the end of a transaction");
+    after - before
+}
+
+#[tokio::test]
+async fn a_filter_that_fits_few_sagas_of_very_many_reads_few() {
+    let server = cluster::server_url().await;
+    let settings = ConfigSource::embedded("bench").with("database.url", server).load().expect("good settings");
+    let name = format!("t{}", Uuid::new_v4().simple());
+    let url = &settings.database.url;
+    db::ensure_database(url, &name).await.expect("the test server makes databases");
+    db::migrate(url, &name, orchestrator::migrations()).await.expect("migrations apply to an empty database");
+    let pool = db::pool(url, &name, &settings.database).expect("a good URL");
+    let mut connection = pool.get().await.expect("a connection");
+    Database::connect(server, &name).await.run(SAGAS).await;
+    let mut failures = Vec::new();
+    for statistics in ["without statistics", "with statistics"] {
+        let users = [None, Some("many"), Some("user-3"), Some("nobody")];
+        let statuses =
+            [None, Some("PENDING"), Some("COMPENSATING"), Some("COMPLETED"), Some("COMPENSATED"), Some("FAILED")];
+        for (user, status) in users.iter().flat_map(|user| statuses.map(|status| (user, status))) {
+            let filter = Filter {
+                status: status.and_then(Status::parse),
+                user_id: user.and_then(|user| UserId::parse(user).ok()),
+                before: None,
+                limit: PART,
+            };
+            let search = Search { filter: filter.clone(), text: None };
+            let looked_at = rows_read(&mut connection, async |connection| {
+                lists::list(connection, &search).await.expect("a list");
+            })
+            .await;
+            if looked_at > FEW {
+                failures.push(format!("{statistics}: the list of {user:?} {status:?} reads {looked_at} rows"));
+            }
+            let looked_at = rows_read(&mut connection, async |connection| {
+                lists::total(connection, &filter).await.expect("a total");
+            })
+            .await;
+            // A table that nobody has looked at yet is read in whatever way seems best for a small one.
+            if looked_at > 2 * COUNTED && statistics == "with statistics" {
+                failures.push(format!("{statistics}: the total of {user:?} {status:?} reads {looked_at} rows"));
+            }
+        }
+        connection.batch_execute("analyze saga").await.expect("statistics");
+    }
+    drop(connection);
+    let server = Database::connect(server, "postgres").await;
+    server.run(&format!("drop database {name} with (force)")).await;
+    assert!(failures.is_empty(), "{failures:#?}");
+}
