@@ -13,11 +13,13 @@ pub(crate) mod change;
 pub(crate) mod id;
 pub(crate) mod listener;
 pub(crate) mod outbox;
+pub(crate) mod place;
 pub(crate) mod reader;
 pub(crate) mod unsent;
 
 pub use change::{Ending, StateChange};
 pub use id::EventId;
+pub use place::Place;
 
 use std::sync::Arc;
 

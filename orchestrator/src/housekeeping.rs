@@ -2,18 +2,20 @@
 //!
 //! | what | when | what is left |
 //! |---|---|---|
-//! | events | older than `events_keep_ms` | the horizon, by which a listener that comes back is told of the gap |
+//! | events | older than `events_keep_ms`, or of another server's dump | the horizon, by which a listener that comes back is told of the gap |
 //! | details of a saga | `retention_days` after its end | a slim row: its status is answered in brief for ever |
 //! | an idempotency key | `key_keep_ms` after its saga's end, where retention is on | – |
 //!
-//! Every node keeps house; rows that another one has are skipped. The journals of the participants are never pruned: a
-//! repeat of an old call must find its decision.
+//! Every node keeps house; rows that another one has are skipped, and a part that fails holds up no other. The journals of
+//! the participants are never pruned: a repeat of an old call must find its decision.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::config::OrchestratorSettings;
+use common::db::Connection;
 use common::group_commit::{Ledger, ReadError};
 use common::supervision::{ActorCard, ChildSpec, Handle, child};
 use metrics::Gauge;
@@ -24,7 +26,7 @@ use tracing::{info, warn};
 use crate::checkout;
 use crate::meters;
 use crate::store::writer::SagaLogWriter;
-use crate::store::{events, flags, retention};
+use crate::store::{flags, retention};
 
 /// The rest between two rounds.
 const EVERY: Duration = Duration::from_secs(1);
@@ -63,38 +65,63 @@ impl Rules {
     }
 }
 
+/// A part of a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    /// Counts the attention list: every second, on every node.
+    Attention,
+    /// Drops the events of another server.
+    ForeignEvents,
+    /// Prunes old events.
+    OldEvents,
+    /// Clears the details of old sagas.
+    Details,
+    /// Releases the keys of old sagas.
+    Keys,
+}
+
+const PARTS: [Part; 5] = [Part::Attention, Part::ForeignEvents, Part::OldEvents, Part::Details, Part::Keys];
+
+impl Part {
+    /// Does this part, in one batch, and returns how many rows it concerned.
+    async fn run(self, connection: &mut Connection, rules: Rules) -> Result<u64, tokio_postgres::Error> {
+        match (self, rules.retention) {
+            (Part::Attention, _) => Ok(flags::attention_count(connection).await?.sagas.unsigned_abs()),
+            (Part::ForeignEvents, _) => retention::forget_another_life(connection).await,
+            (Part::OldEvents, _) => retention::prune(connection, rules.events_keep_ms).await,
+            (Part::Details, Some(Retention { days, .. })) => {
+                retention::clear(connection, days, &checkout::in_brief()).await
+            }
+            (Part::Keys, Some(Retention { key_keep_ms, .. })) => retention::release_keys(connection, key_keep_ms).await,
+            (Part::Details | Part::Keys, None) => Ok(0),
+        }
+    }
+}
+
 struct Housekeeping;
 
 enum HousekeepingMsg {
     Round,
-    Done(Result<Round, ReadError>),
-}
-
-/// What one round did.
-#[derive(Clone, Copy, Debug, Default)]
-struct Round {
-    pruned: u64,
-    cleared: u64,
-    released: u64,
-    /// Sagas that a person must look at. Not kept house with, but counted here: every second, on every node.
-    attention: i64,
+    Done(Vec<(Part, Result<u64, ReadError>)>),
 }
 
 /// What all rounds did, across restarts.
 #[derive(Default)]
 struct Totals {
     pruned: AtomicU64,
+    /// Of another server, since that was last logged.
+    dropped: AtomicU64,
     cleared: AtomicU64,
     released: AtomicU64,
+    /// As the last round counted it.
+    attention: AtomicU64,
 }
 
 struct State {
     arguments: HousekeepingArguments,
     totals: Arc<Totals>,
-    /// Whether what another server's dump brought has been looked for.
-    looked_for_another_life: bool,
-    /// Whether the last round worked, so that an outage is logged once.
-    works: bool,
+    /// The parts that failed last time, so that an outage is logged once.
+    failing: BTreeSet<Part>,
     attention: Gauge,
 }
 
@@ -108,6 +135,7 @@ pub(crate) fn housekeeping(arguments: HousekeepingArguments) -> ChildSpec {
             "events_pruned": of(&shown.pruned),
             "sagas_cleared": of(&shown.cleared),
             "keys_released": of(&shown.released),
+            "sagas_in_attention": of(&shown.attention),
         })
     });
     child(arguments.card.clone(), Handle::new(), move || (Housekeeping, (arguments.clone(), totals.clone())))
@@ -124,7 +152,7 @@ impl Actor for Housekeeping {
         (arguments, totals): Self::Arguments,
     ) -> Result<State, ActorProcessingErr> {
         me.cast(HousekeepingMsg::Round)?;
-        Ok(State { arguments, totals, looked_for_another_life: false, works: true, attention: meters::attention() })
+        Ok(State { arguments, totals, failing: BTreeSet::new(), attention: meters::attention() })
     }
 
     async fn handle(
@@ -136,78 +164,74 @@ impl Actor for Housekeeping {
         state.arguments.card.handled();
         match message {
             HousekeepingMsg::Round => begin(me, state),
-            HousekeepingMsg::Done(round) => done(&me, state, round),
+            HousekeepingMsg::Done(parts) => done(&me, state, parts),
         }
         Ok(())
     }
 }
 
 fn begin(me: ActorRef<HousekeepingMsg>, state: &State) {
-    let (saga_log, rules, is_first) =
-        (state.arguments.saga_log.clone(), state.arguments.rules, !state.looked_for_another_life);
+    let (saga_log, rules) = (state.arguments.saga_log.clone(), state.arguments.rules);
     tokio::spawn(async move {
-        let round = saga_log
-            .read(move |connection| {
-                Box::pin(async move {
-                    let first = if is_first { First::Yes } else { First::No };
-                    round(connection, rules, first).await
-                })
-            })
-            .await;
-        let _ = me.cast(HousekeepingMsg::Done(round));
+        let mut parts = Vec::with_capacity(PARTS.len());
+        for part in PARTS {
+            let done = saga_log.read(move |connection| Box::pin(part.run(connection, rules))).await;
+            parts.push((part, done));
+        }
+        let _ = me.cast(HousekeepingMsg::Done(parts));
     });
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum First {
-    Yes,
-    No,
-}
-
-async fn round(
-    connection: &mut common::db::Connection,
-    rules: Rules,
-    first: First,
-) -> Result<Round, tokio_postgres::Error> {
-    let mut round = Round::default();
-    if first == First::Yes {
-        let foreign = events::forget_another_life(connection).await?;
-        if foreign > 0 {
-            warn!(events = foreign, "events of another server were dropped: this database was restored from a dump");
-        }
-    }
-    round.attention = flags::attention_count(connection).await?.sagas;
-    round.pruned = events::prune(connection, rules.events_keep_ms).await?;
-    if let Some(Retention { days, key_keep_ms }) = rules.retention {
-        round.cleared = retention::clear(connection, days, &checkout::in_brief()).await?;
-        round.released = retention::release_keys(connection, key_keep_ms).await?;
-    }
-    Ok(round)
-}
-
-fn done(me: &ActorRef<HousekeepingMsg>, state: &mut State, round: Result<Round, ReadError>) {
+fn done(me: &ActorRef<HousekeepingMsg>, state: &mut State, parts: Vec<(Part, Result<u64, ReadError>)>) {
     let mut rest = EVERY;
-    match round {
-        Ok(Round { pruned, cleared, released, attention }) => {
-            state.attention.set(attention as f64);
-            (state.looked_for_another_life, state.works) = (true, true);
-            let Totals { pruned: all_pruned, cleared: all_cleared, released: all_released } = &*state.totals;
-            all_pruned.fetch_add(pruned, Ordering::Relaxed);
-            all_cleared.fetch_add(cleared, Ordering::Relaxed);
-            all_released.fetch_add(released, Ordering::Relaxed);
-            if cleared + released > 0 {
-                info!(cleared, released, "old sagas are kept in brief now");
+    for (part, done) in parts {
+        match done {
+            Ok(rows) => {
+                state.failing.remove(&part);
+                if counted(state, part, rows) == Progress::MoreToDo {
+                    rest = EVERY_WHILE_BEHIND;
+                }
             }
-            if pruned == events::PRUNE_BATCH {
-                rest = EVERY_WHILE_BEHIND;
+            Err(error) => {
+                if state.failing.insert(part) {
+                    warn!(?part, %error, "a part of housekeeping has to wait");
+                }
             }
-        }
-        Err(error) => {
-            if state.works {
-                warn!(%error, "housekeeping has to wait");
-            }
-            state.works = false;
         }
     }
     me.send_after(rest, || HousekeepingMsg::Round);
+}
+
+/// Whether a part has done all that there is to do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    UpToDate,
+    MoreToDo,
+}
+
+fn counted(state: &State, part: Part, rows: u64) -> Progress {
+    let Totals { pruned, dropped, cleared, released, attention } = &*state.totals;
+    match part {
+        Part::Attention => {
+            attention.store(rows, Ordering::Relaxed);
+            state.attention.set(rows as f64);
+        }
+        Part::ForeignEvents => {
+            dropped.fetch_add(rows, Ordering::Relaxed);
+            if rows < retention::PRUNE_BATCH {
+                let events = dropped.swap(0, Ordering::Relaxed);
+                if events > 0 {
+                    warn!(events, "events of another server were dropped: this database was restored from a dump");
+                }
+            }
+        }
+        Part::OldEvents => _ = pruned.fetch_add(rows, Ordering::Relaxed),
+        Part::Details => _ = cleared.fetch_add(rows, Ordering::Relaxed),
+        Part::Keys => _ = released.fetch_add(rows, Ordering::Relaxed),
+    }
+    if rows > 0 && matches!(part, Part::Details | Part::Keys) {
+        info!(?part, rows, "old sagas are kept in brief now");
+    }
+    let is_full = matches!(part, Part::ForeignEvents | Part::OldEvents) && rows == retention::PRUNE_BATCH;
+    if is_full { Progress::MoreToDo } else { Progress::UpToDate }
 }

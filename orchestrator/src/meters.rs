@@ -20,13 +20,14 @@ const SECONDS: &str = "saga_seconds";
 const RUNNING: &str = "sagas_running";
 const WITHOUT_ACTOR: &str = "sagas_without_actor";
 const ATTENTION: &str = "sagas_attention";
+const EVENT_LAG: &str = "event_lag_seconds";
 const LEASE: &str = "node_lease_valid";
 const CALL_SECONDS: &str = "saga_call_seconds";
 const BREAKER: &str = "participant_breaker_state";
 const IN_FLIGHT: &str = "participant_calls_in_flight";
 const WAITING: &str = "participant_calls_waiting";
 
-const METRICS: [Metric; 14] = [
+const METRICS: [Metric; 15] = [
     (MetricKind::Counter, STARTED, "Sagas that this node started."),
     (MetricKind::Counter, RECOVERED, "Sagas that this node took over, from another node or from itself."),
     (MetricKind::Counter, ENDED, "Sagas that ended on this node, by status."),
@@ -37,10 +38,19 @@ const METRICS: [Metric; 14] = [
         WITHOUT_ACTOR,
         "Unfinished sagas that this node could run and that have no actor, as its last search found them.",
     ),
-    (MetricKind::Gauge, ATTENTION, "Sagas of all nodes that stand in the attention list: a person must look."),
+    (
+        MetricKind::Gauge,
+        ATTENTION,
+        "Sagas of all nodes that stand in the attention list, counted up to 10,000: a person must look.",
+    ),
     (MetricKind::Gauge, LEASE, "1 while this node holds its lease, else 0: it starts no sagas then."),
     (MetricKind::Gauge, "sagas_stalled", "Sagas of this node that made no progress for orchestrator.stalled_after_ms."),
     (MetricKind::Gauge, "event_listeners", "Listeners of /saga/events on this node."),
+    (
+        MetricKind::Gauge,
+        EVENT_LAG,
+        "Age of the oldest event that is committed and that this node has not told its listeners; 0 without listeners.",
+    ),
     (
         MetricKind::Histogram,
         CALL_SECONDS,
@@ -57,6 +67,7 @@ pub(crate) fn measure_node(lease: &Arc<LeaseState>, running: &Arc<Running>) {
     let (valid, sagas, without_actor) = (gauge!(LEASE), gauge!(RUNNING), gauge!(WITHOUT_ACTOR));
     // Shown from the start, also where nobody has listened yet.
     gauge!("event_listeners").set(0.0);
+    event_lag().set(0.0);
     let (lease, running): (Weak<LeaseState>, Weak<Running>) = (Arc::downgrade(lease), Arc::downgrade(running));
     telemetry::at_scrape(move || {
         valid.set(if lease.upgrade()?.is_valid() { 1.0 } else { 0.0 });
@@ -65,6 +76,11 @@ pub(crate) fn measure_node(lease: &Arc<LeaseState>, running: &Arc<Running>) {
         without_actor.set(running.without_actor() as f64);
         Some(())
     });
+}
+
+/// Returns the gauge of the lag of events.
+pub(crate) fn event_lag() -> Gauge {
+    gauge!(EVENT_LAG)
 }
 
 /// Returns the gauge of the attention list.

@@ -48,6 +48,8 @@ pub struct Listener {
     stream: Pin<Box<dyn Stream<Item = Result<Sse, sse_stream::Error>> + Send>>,
     /// The `Last-Event-ID` with which a client would come back.
     pub last_id: String,
+    /// How many milliseconds a client is told to wait before it comes back.
+    pub retry_ms: u64,
 }
 
 impl Listener {
@@ -80,11 +82,12 @@ impl Listener {
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         let mut listener =
-            Self { stream: Box::pin(SseByteStream::new(response.bytes_stream())), last_id: String::new() };
+            Self { stream: Box::pin(SseByteStream::new(response.bytes_stream())), last_id: String::new(), retry_ms: 0 };
         // It begins with a mark that says where it begins.
         let mark = timeout(PATIENCE, listener.item()).await.expect("a mark comes at once");
         let mark = mark.expect("a stream begins with a mark");
-        assert!(mark.data.is_none() && mark.retry.is_some(), "{mark:?}");
+        assert!(mark.data.is_none(), "{mark:?}");
+        listener.retry_ms = mark.retry.expect("a mark says when to come back");
         listener.last_id = mark.id.expect("a mark has an id");
         listener
     }

@@ -1,5 +1,7 @@
 //! A PostgreSQL server of one test's own, for tests that stop it.
 
+use std::process::Command;
+
 use ecommerce::embedded_postgres::{EmbeddedPostgres, Options};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{sync::Mutex, task::spawn_blocking};
@@ -46,6 +48,37 @@ impl PrivateCluster {
         let pid = i32::try_from(server.pid()).ok().and_then(Pid::from_raw).expect("a process has a positive id");
         kill_process(pid, Signal::QUIT).expect("the server's parent may signal it");
         wait_until("the server has crashed", PATIENCE, async || (!server.is_running()).then_some(())).await;
+    }
+
+    /// Copies the cluster of a server that is stopped, for [`PrivateCluster::restore_copy`].
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn keep_copy(&self) {
+        self.copy("server", "copy").await;
+    }
+
+    /// Puts the copy in the place of a cluster whose server is stopped, as a restored backup would be: what was written
+    /// since then has never happened.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn restore_copy(&self) {
+        self.copy("copy", "server").await;
+    }
+
+    async fn copy(&self, from: &str, to: &str) {
+        assert!(self.server.lock().await.is_none(), "the server runs");
+        let [from, to] = [from, to].map(|name| self.folder.path().join(name));
+        let copied = spawn_blocking(move || {
+            if to.exists() {
+                std::fs::remove_dir_all(&to)?;
+            }
+            // With the owners and modes that PostgreSQL insists on.
+            Command::new("cp").arg("--archive").args([from, to]).status()
+        });
+        let status = copied.await.expect("copying does not panic").expect("a folder can be copied");
+        assert!(status.success(), "cp ends with {status}");
     }
 
     /// Starts the server again after [`PrivateCluster::stop`] or [`PrivateCluster::crash`].

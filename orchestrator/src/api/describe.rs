@@ -52,6 +52,10 @@ pub(super) fn status() -> Description {
 
 pub(super) fn list() -> Description {
     Description::new("listPurchases", "The purchases, newest first, in parts")
+        .detail(
+            "Lists leave the database to purchases: one that would have to wait for others for more than two seconds is \
+             answered 503 with `Retry-After`.",
+        )
         .query("status", schema::one_of(Status::ALL.map(Status::as_str)), "Only those that stand so.")
         .query("user_id", schema::text(1, 100), "Only those of this user.")
         .query("limit", schema::whole_number(LIMITS), "How many; 100 where it is left out.")
@@ -64,7 +68,9 @@ pub(super) fn events() -> Description {
     Description::new("listen", "Every change of a purchase or of one of its steps, as it happens")
         .detail(
             "Server-sent events of all replicas, in the order of their commits, none skipped. `event` is `saga` or `step`; \
-             `data` is a JSON object. The stream of one purchase begins with how it stands.",
+             `data` is a JSON object. The stream of one purchase begins with how it stands. `event` is `gap` where \
+             events are missing that are no longer kept, or that a restored database does not have; the stream of one \
+             purchase then tells how it stands now.",
         )
         .query("saga", schema::uuid(), "Only this purchase.")
         .query("last_event_id", schema::string(), "As the header, for those that cannot set one.")

@@ -4,12 +4,14 @@
 //! whoever does not keep up with the reader's channel goes on from there, from the table.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use common::group_commit::{Ledger, ReadError};
 use common::http::SseEvent;
 use common::per_client::Share;
+use rand::RngExt;
 use serde_json::json;
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot};
@@ -20,17 +22,19 @@ use tracing::debug;
 use crate::events::Events;
 use crate::events::change::StateChange;
 use crate::events::id::EventId;
-use crate::events::reader::{Attached, PAGE, ReaderMsg};
+use crate::events::place::Place;
+use crate::events::reader::{Attached, Item, PAGE, ReaderMsg};
 use crate::saga::SagaId;
-use crate::store::events::{self, Bounds, EventRow, SagaStanding, Seen};
+use crate::store::events::{self, EventRow, SagaStanding, Seen};
 use crate::store::writer::SagaLogWriter;
 
 /// Silence after which a listener is told that the stream still stands, and how far it has come.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Events that wait for a client to take them.
 const WINDOW: usize = 64;
-/// How long a client should wait before it comes back.
-const COME_BACK_AFTER: Duration = Duration::from_secs(1);
+/// How long a client should wait before it comes back, in milliseconds. Each is told a time of its own: the listeners of a
+/// node that stops would all come to the next one at once otherwise.
+const COME_BACK_AFTER_MS: RangeInclusive<u64> = 500..=3_000;
 /// How long the reader may take to let somebody in.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -80,7 +84,7 @@ impl Events {
         let share = wanted.client.map_or_else(|| Some(Share::uncounted()), |client| self.places_of.take(client));
         let share = share.ok_or(ListenError::ClientFull)?;
         let place = self.places.clone().try_acquire_owned().map_err(|_| ListenError::Full)?;
-        let Attached { rows, from } = self.attach().await?;
+        let Attached { items, from } = self.attach().await?;
         // After the reader has let it in: what this does not see yet comes as an event, and only that.
         let (first, seen) = match wanted.saga {
             Some(id) => {
@@ -96,7 +100,7 @@ impl Events {
             saga: wanted.saga,
             cursor: wanted.after.unwrap_or(from),
             seen,
-            rows,
+            items,
             out,
             last_sent: Instant::now(),
             saga_log: self.saga_log.clone(),
@@ -147,7 +151,7 @@ struct Listener {
     cursor: EventId,
     /// What had happened before the listener came: nobody has asked for it.
     seen: Option<Seen>,
-    rows: broadcast::Receiver<Arc<EventRow>>,
+    items: broadcast::Receiver<Item>,
     out: mpsc::Sender<SseEvent>,
     last_sent: Instant,
     saga_log: Ledger<SagaLogWriter>,
@@ -159,7 +163,8 @@ struct Listener {
 impl Listener {
     async fn run(mut self, start: Start) -> Result<std::convert::Infallible, Over> {
         // No event: it tells at once that the stream stands, and from where a client goes on that hears nothing else.
-        self.send(self.mark().retry(COME_BACK_AFTER)).await?;
+        let come_back_after_ms = rand::rng().random_range(COME_BACK_AFTER_MS);
+        self.send(self.mark().retry(Duration::from_millis(come_back_after_ms))).await?;
         match start {
             Start::InThePast => self.catch_up().await?,
             Start::Now(Some(change)) => {
@@ -174,8 +179,9 @@ impl Listener {
                 () = self.closing.cancelled() => return Err(Over::Closing),
                 () = self.out.closed() => return Err(Over::ClientLeft),
                 () = sleep_until(self.last_sent + KEEP_ALIVE) => self.send(self.mark()).await?,
-                row = self.rows.recv() => match row {
-                    Ok(row) => self.deliver(&row).await?,
+                item = self.items.recv() => match item {
+                    Ok(Item::Row(row)) => self.deliver(&row).await?,
+                    Ok(Item::Gap(goes_on_after)) => self.tell_gap(goes_on_after).await?,
                     Err(broadcast::error::RecvError::Lagged(_)) => self.catch_up().await?,
                     Err(broadcast::error::RecvError::Closed) => return Err(Over::Closing),
                 },
@@ -194,20 +200,39 @@ impl Listener {
             let from = self.cursor;
             let read = {
                 let _permit = self.catching_up.acquire().await.map_err(|_| Over::Closing)?;
-                self.saga_log.read(move |connection| Box::pin(page_and_bounds(connection, from))).await
+                self.saga_log.read(move |connection| Box::pin(events::page(connection, from, PAGE))).await
             };
-            let (rows, bounds) = read.map_err(|_| Over::Unreadable)?;
-            if let Some(goes_on_after) = gap(from, &bounds) {
-                self.cursor = goes_on_after;
-                self.send(gap_event(from, goes_on_after)).await?;
+            let page = read.map_err(|_| Over::Unreadable)?;
+            if let Some(goes_on_after) = Place::at(from).gap(&page) {
+                self.tell_gap(goes_on_after).await?;
+                continue;
             }
-            for row in &rows {
+            for row in &page.rows {
                 self.deliver(row).await?;
             }
-            if (rows.len() as i64) < PAGE {
+            if (page.rows.len() as i64) < PAGE {
                 return Ok(());
             }
         }
+    }
+
+    /// Tells that events are missing. Of one saga it tells how that stands: its end may be among them.
+    async fn tell_gap(&mut self, goes_on_after: EventId) -> Result<(), Over> {
+        if self.cursor == goes_on_after {
+            // It has caught up by itself, and told it then.
+            return Ok(());
+        }
+        let missed = std::mem::replace(&mut self.cursor, goes_on_after);
+        self.send(gap_event(missed, goes_on_after)).await?;
+        // A snapshot of another life of the server says nothing of this one.
+        self.seen = None;
+        let Some(id) = self.saga else { return Ok(()) };
+        let standing = self.saga_log.read(move |connection| Box::pin(events::standing(connection, id))).await;
+        if let Some(SagaStanding { change, seen }) = standing.map_err(|_| Over::Unreadable)? {
+            self.seen = Some(seen);
+            self.send(event(self.cursor, id, &change)).await?;
+        }
+        Ok(())
     }
 
     /// Sends what of a row follows the cursor and concerns this listener.
@@ -241,24 +266,6 @@ impl Listener {
     }
 }
 
-async fn page_and_bounds(
-    connection: &mut common::db::Connection,
-    from: EventId,
-) -> Result<(Vec<EventRow>, Bounds), tokio_postgres::Error> {
-    let rows = events::page(connection, from, PAGE).await?;
-    // Afterwards: what was pruned before the page was read is pruned now.
-    Ok((rows, events::bounds(connection).await?))
-}
-
-/// Tells whether events that follow this one are kept no longer, and after which it goes on then.
-fn gap(cursor: EventId, bounds: &Bounds) -> Option<EventId> {
-    // Not of this server's history: that of another one, whose dump was restored.
-    if cursor > bounds.present {
-        return Some(bounds.present);
-    }
-    (cursor.row() < bounds.pruned.row()).then_some(bounds.pruned)
-}
-
 fn event(id: EventId, saga_id: SagaId, change: &StateChange) -> SseEvent {
     SseEvent::default().id(id.to_string()).event(change.kind()).data(change.shown(saga_id))
 }
@@ -267,32 +274,8 @@ fn gap_event(asked: EventId, goes_on_after: EventId) -> SseEvent {
     let data = json!({
         "kind": "gap",
         "last_event_id": asked.to_string(),
-        "detail": "some events after this one are no longer kept; what follows goes on after the gap",
+        "detail": "some events after this one are missing: they are no longer kept, or the database was restored; \
+                   what follows goes on after the gap",
     });
     SseEvent::default().id(goes_on_after.to_string()).event("gap").data(data.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_gap_is_told_only_where_events_are_missing() {
-        let id = |text: &str| text.parse::<EventId>().unwrap();
-        let bounds = Bounds { pruned: id("100-7-0"), present: id("200-0-0") };
-        for (cursor, expected) in [
-            ("100-6-3", Some("100-7-0")),
-            ("5-0-0", Some("100-7-0")),
-            ("100-7-2", None),
-            ("100-8-0", None),
-            ("199-9-0", None),
-            ("200-0-0", None),
-            ("200-1-0", Some("200-0-0")),
-            ("5000-1-0", Some("200-0-0")),
-        ] {
-            assert_eq!(gap(id(cursor), &bounds), expected.map(id), "{cursor}");
-        }
-        let untouched = Bounds { pruned: id("0-0-0"), present: id("1-0-0") };
-        assert_eq!(gap(id("0-0-0"), &untouched), None);
-    }
 }

@@ -4,9 +4,11 @@
 //! Attach ─► (idle: where is the present?) ─► a receiver, and the place from which it receives
 //! Poll ─► spawned read ─► Polled ─► broadcast ─► (event_poll_ms later) Poll, unless nobody listens any more
 //! ```
-//! Rows are read once for all listeners. Who falls behind by more than the channel holds reads the table itself.
+//! Rows are read once for all listeners. A listener that lags by more than the channel's capacity catches up from the table.
+//! Where the stream does not go on from the last row (see [`place`](super::place)) all listeners are told.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use common::group_commit::{Ledger, ReadError};
@@ -18,7 +20,9 @@ use tokio::sync::{broadcast, oneshot};
 use tracing::warn;
 
 use crate::events::id::EventId;
-use crate::store::events::{self, EventRow};
+use crate::events::place::Place;
+use crate::meters;
+use crate::store::events::{self, EventRow, Page};
 use crate::store::writer::SagaLogWriter;
 
 /// Rows of one read.
@@ -28,11 +32,20 @@ const CHANNEL: usize = 4 * PAGE as usize;
 /// The rest after a read that failed.
 const REST_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
+/// What the reader hands to its listeners.
+#[derive(Clone, Debug)]
+pub(crate) enum Item {
+    /// The next row.
+    Row(Arc<EventRow>),
+    /// Some events are missing: it goes on after this one.
+    Gap(EventId),
+}
+
 /// Where a listener joins.
 #[derive(Debug)]
 pub(crate) struct Attached {
     /// Gives every row after `from`.
-    pub(crate) rows: broadcast::Receiver<Arc<EventRow>>,
+    pub(crate) items: broadcast::Receiver<Item>,
     /// The last change that was given before.
     pub(crate) from: EventId,
 }
@@ -45,11 +58,11 @@ pub(crate) enum ReaderMsg {
     /// Somebody wants to listen.
     Attach(Attach),
     /// The database says where the present is.
-    Present(Result<EventId, ReadError>),
+    Present(Result<Place, ReadError>),
     /// It is time to look for rows.
     Poll,
     /// They were read, or not.
-    Polled(Result<Vec<EventRow>, ReadError>),
+    Polled(Result<Page, ReadError>),
 }
 
 /// What the reader is made of.
@@ -64,8 +77,10 @@ struct Reader;
 
 struct State {
     arguments: ReaderArguments,
-    rows: broadcast::Sender<Arc<EventRow>>,
+    items: broadcast::Sender<Item>,
     phase: Phase,
+    /// For the card; in milliseconds.
+    lag_ms: Arc<AtomicI64>,
     /// Whether the last read worked, so that an outage is logged once.
     works: bool,
 }
@@ -75,8 +90,8 @@ enum Phase {
     Idle,
     /// These wait to know where the present is.
     Starting(Vec<Attach>),
-    /// The last change that was handed out.
-    Following(EventId),
+    /// Behind the last change that was handed out.
+    Following(Place),
 }
 
 /// Makes the reader a child.
@@ -91,10 +106,13 @@ impl Actor for Reader {
 
     async fn pre_start(&self, _: ActorRef<ReaderMsg>, arguments: ReaderArguments) -> Result<State, ActorProcessingErr> {
         // The receivers of a reader that died are closed; their listeners end, and come back with what they had last.
-        let (rows, _) = broadcast::channel(CHANNEL);
-        let counted = rows.clone();
-        arguments.card.set_state(move || json!({ "listeners": counted.receiver_count() }));
-        Ok(State { arguments, rows, phase: Phase::Idle, works: true })
+        let (items, _) = broadcast::channel(CHANNEL);
+        let (counted, lag_ms) = (items.clone(), Arc::new(AtomicI64::new(0)));
+        let shown = lag_ms.clone();
+        arguments.card.set_state(
+            move || json!({ "listeners": counted.receiver_count(), "lag_ms": shown.load(Ordering::Relaxed) }),
+        );
+        Ok(State { arguments, items, phase: Phase::Idle, lag_ms, works: true })
     }
 
     async fn handle(
@@ -108,9 +126,9 @@ impl Actor for Reader {
             ReaderMsg::Attach(listener) => attach(&me, state, listener),
             ReaderMsg::Present(present) => started(&me, state, present),
             ReaderMsg::Poll => poll(&me, state),
-            ReaderMsg::Polled(rows) => polled(&me, state, rows),
+            ReaderMsg::Polled(page) => polled(&me, state, page),
         }
-        gauge!("event_listeners").set(state.rows.receiver_count() as f64);
+        gauge!("event_listeners").set(state.items.receiver_count() as f64);
         Ok(())
     }
 }
@@ -118,7 +136,7 @@ impl Actor for Reader {
 fn attach(me: &ActorRef<ReaderMsg>, state: &mut State, listener: Attach) {
     match &mut state.phase {
         Phase::Following(from) => {
-            let _ = listener.send(Ok(Attached { rows: state.rows.subscribe(), from: *from }));
+            let _ = listener.send(Ok(Attached { items: state.items.subscribe(), from: from.after }));
         }
         Phase::Starting(waiting) => waiting.push(listener),
         Phase::Idle => {
@@ -132,7 +150,7 @@ fn attach(me: &ActorRef<ReaderMsg>, state: &mut State, listener: Attach) {
     }
 }
 
-fn started(me: &ActorRef<ReaderMsg>, state: &mut State, present: Result<EventId, ReadError>) {
+fn started(me: &ActorRef<ReaderMsg>, state: &mut State, present: Result<Place, ReadError>) {
     let Phase::Starting(waiting) = std::mem::replace(&mut state.phase, Phase::Idle) else { return };
     let from = match present {
         Ok(from) => from,
@@ -147,7 +165,7 @@ fn started(me: &ActorRef<ReaderMsg>, state: &mut State, present: Result<EventId,
         }
     };
     for listener in waiting {
-        let _ = listener.send(Ok(Attached { rows: state.rows.subscribe(), from }));
+        let _ = listener.send(Ok(Attached { items: state.items.subscribe(), from: from.after }));
     }
     state.phase = Phase::Following(from);
     poll(me, state);
@@ -155,40 +173,57 @@ fn started(me: &ActorRef<ReaderMsg>, state: &mut State, present: Result<EventId,
 
 fn poll(me: &ActorRef<ReaderMsg>, state: &mut State) {
     let Phase::Following(from) = state.phase else { return };
-    if state.rows.receiver_count() == 0 {
+    if state.items.receiver_count() == 0 {
         state.phase = Phase::Idle;
+        state.show_lag(0);
         return;
     }
     let (saga_log, me) = (state.arguments.saga_log.clone(), me.clone());
     tokio::spawn(async move {
-        let rows = saga_log.read(move |connection| Box::pin(events::page(connection, from, PAGE))).await;
-        let _ = me.cast(ReaderMsg::Polled(rows));
+        let page = saga_log.read(move |connection| Box::pin(events::page(connection, from.after, PAGE))).await;
+        let _ = me.cast(ReaderMsg::Polled(page));
     });
 }
 
-fn polled(me: &ActorRef<ReaderMsg>, state: &mut State, rows: Result<Vec<EventRow>, ReadError>) {
+fn polled(me: &ActorRef<ReaderMsg>, state: &mut State, page: Result<Page, ReadError>) {
     let Phase::Following(from) = &mut state.phase else { return };
-    match rows {
-        Ok(rows) => {
-            state.works = true;
-            let is_full = rows.len() as i64 == PAGE;
-            // The page begins with the row that was handed out last.
-            for row in rows.into_iter().filter(|row| row.first.row() > from.row()).collect::<Vec<_>>() {
-                *from = row.last();
-                // Nobody may be there any more: the next poll sees to that.
-                let _ = state.rows.send(Arc::new(row));
-            }
-            match is_full {
-                true => drop(me.cast(ReaderMsg::Poll)),
-                false => drop(me.send_after(state.arguments.every, || ReaderMsg::Poll)),
-            }
-        }
+    let page = match page {
+        Ok(page) => page,
         Err(error) => {
             if state.works {
                 warn!(%error, "events cannot be read now");
             }
             state.works = false;
             me.send_after(REST_AFTER_FAILURE, || ReaderMsg::Poll);
+            return;
         }
+    };
+    state.works = true;
+    let is_full = page.rows.len() as i64 == PAGE;
+    let gap = from.gap(&page);
+    if let Some(goes_on_after) = gap {
+        warn!(after = %from.after, %goes_on_after, "events are missing: they were pruned, or the database was restored");
+        *from = Place::at(goes_on_after);
+        // Nobody may be there any more: the next poll sees to that.
+        let _ = state.items.send(Item::Gap(goes_on_after));
+    } else {
+        // The page begins with the row that was handed out last.
+        let last = from.after.row();
+        for row in page.rows.into_iter().filter(|row| row.first.row() > last) {
+            *from = Place::behind(&row);
+            let _ = state.items.send(Item::Row(Arc::new(row)));
+        }
+    }
+    state.show_lag(page.lag_ms);
+    match is_full || gap.is_some() {
+        true => drop(me.cast(ReaderMsg::Poll)),
+        false => drop(me.send_after(state.arguments.every, || ReaderMsg::Poll)),
+    }
+}
+
+impl State {
+    fn show_lag(&self, lag_ms: i64) {
+        self.lag_ms.store(lag_ms, Ordering::Relaxed);
+        meters::event_lag().set(lag_ms as f64 / 1000.0);
     }
 }

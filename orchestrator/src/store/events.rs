@@ -3,16 +3,19 @@
 //!
 //! A row shows when its transaction commits, which may be long after rows of later transactions did. So nobody reads
 //! beyond the oldest transaction that still runs, which is the xmin of a snapshot: all before it is settled for ever, and
-//! whoever goes on from the last row that was read misses none.
+//! whoever goes on from the last row that was read misses none. That holds as long as the server goes on: one that was
+//! restored, or promoted, may count from an earlier transaction on, and a page tells enough to notice.
 
 use std::sync::LazyLock;
 
+use chrono::{DateTime, Utc};
 use common::db::{BatchStatement, Bound, Connection};
-use tokio_postgres::Error;
+use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
 use crate::events::change::StateChange;
 use crate::events::id::EventId;
+use crate::events::place::Place;
 use crate::saga::{SagaId, Status};
 use crate::store::Owner;
 use crate::store::reader::parse_status;
@@ -36,50 +39,41 @@ static INSERT_STEPS: LazyLock<BatchStatement> = LazyLock::new(|| {
     )
 });
 
-// A type xid8 is unknown to the driver, so it goes as text.
+// One statement, so that all of it is of one moment: where the stream ends and where it was pruned to, the rows, and how long
+// the oldest one has waited that was committed and not read before. A type xid8 is unknown to the driver, so it goes as text.
 const PAGE: &str = "
-    select e.transaction::text, e.position, e.saga_id, e.changes
-    from saga_event e
-    where e.transaction < pg_snapshot_xmin(pg_current_snapshot())
-      and (e.transaction, e.position) >= ($1::text::xid8, $2)
-    order by e.transaction, e.position limit $3";
+    select pg_snapshot_xmin(pg_current_snapshot())::text, h.transaction::text, h.position,
+           (select greatest(0, extract(epoch from clock_timestamp() - w.at) * 1000)::bigint
+            from saga_event w
+            where (w.transaction, w.position) > ($1::text::xid8, $2)
+              and w.transaction < pg_snapshot_xmax(pg_current_snapshot())
+            order by w.transaction, w.position limit 1),
+           e.transaction::text, e.position, e.saga_id, e.changes, e.at
+    from saga_event_horizon h
+    left join lateral (
+        select p.transaction, p.position, p.saga_id, p.changes, p.at
+        from saga_event p
+        where p.transaction < pg_snapshot_xmin(pg_current_snapshot())
+          and (p.transaction, p.position) >= ($1::text::xid8, $2)
+        order by p.transaction, p.position limit $3) e on true
+    order by e.transaction, e.position";
 
-const PRESENT: &str = "select pg_snapshot_xmin(pg_current_snapshot())::text";
+// The last row of the stream, or what stands before all that is not settled yet.
+const PRESENT: &str = "
+    select pg_snapshot_xmin(pg_current_snapshot())::text, e.transaction::text, e.position, e.saga_id, e.changes, e.at
+    from (select) nothing
+    left join lateral (
+        select p.transaction, p.position, p.saga_id, p.changes, p.at
+        from saga_event p
+        where p.transaction < pg_snapshot_xmin(pg_current_snapshot())
+        order by p.transaction desc, p.position desc limit 1) e on true";
 
 const SEEN: &str = "select pg_current_snapshot()::text";
-
-const HORIZON: &str = "
-    select transaction::text, position, pg_snapshot_xmin(pg_current_snapshot())::text from saga_event_horizon";
 
 const STANDING: &str = "
     select pg_current_snapshot()::text, s.status, s.ended_at is not null, s.error,
            coalesce(s.ended_at, s.turned_at, s.created_at)
     from saga s where s.id = $1";
-
-// The row of the horizon is also what two nodes that prune do not have at once. The oldest rows are looked at whatever
-// their age, so that a table without old ones is not walked through.
-// The limit is PRUNE_BATCH; as a parameter, the planner would take it for a tenth of the table.
-const PRUNE: &str = "
-    with mine as (select 1 from saga_event_horizon for update skip locked),
-    oldest as (select e.transaction, e.position, e.at from mine, saga_event e
-               order by e.transaction, e.position limit 2000),
-    gone as (delete from saga_event e using oldest o
-             where e.transaction = o.transaction and e.position = o.position
-               and o.at < clock_timestamp() - $1::bigint * interval '1 millisecond'
-             returning e.transaction, e.position),
-    last as (select transaction, position from gone order by transaction desc, position desc limit 1),
-    moved as (update saga_event_horizon h set transaction = last.transaction, position = last.position from last
-              where (h.transaction, h.position) < (last.transaction, last.position))
-    select count(*) from gone";
-
-// A row that shows and was written by a transaction that this server has not come to yet was restored from another
-// server's dump. Its place in this server's order means nothing.
-const FORGET_ANOTHER_LIFE: &str = "
-    with foreign_events as (delete from saga_event where transaction >= pg_snapshot_xmax(pg_current_snapshot())
-                            returning 1),
-    horizon as (update saga_event_horizon set transaction = pg_snapshot_xmin(pg_current_snapshot()), position = 0
-                where transaction >= pg_snapshot_xmax(pg_current_snapshot()))
-    select count(*) from foreign_events";
 
 /// Changes of steps, as columns.
 #[derive(Default)]
@@ -117,6 +111,8 @@ pub struct EventRow {
     pub saga_id: SagaId,
     /// The changes, oldest first.
     pub changes: Vec<StateChange>,
+    /// When it was written, by the clock of the database: two rows of one key, in two lives of a server, differ in this.
+    pub at: DateTime<Utc>,
 }
 
 impl EventRow {
@@ -125,50 +121,66 @@ impl EventRow {
         let others = self.changes.len().saturating_sub(1);
         EventId { index: u32::try_from(others).unwrap_or(u32::MAX), ..self.first }
     }
+
+    /// Reads the five columns from this one on; `None` where they are null.
+    fn read(row: &Row, column: usize) -> Option<EventRow> {
+        let transaction: Option<&str> = row.get(column);
+        Some(EventRow {
+            first: EventId { transaction: number(transaction?), position: row.get(column + 1), index: 0 },
+            saga_id: SagaId(row.get(column + 2)),
+            changes: row_text::to_changes(row.get(column + 3)),
+            at: row.get(column + 4),
+        })
+    }
 }
 
-/// Reads up to `limit` rows, in order, from the row of this id on, that one included.
+/// What one look at the stream gives.
+#[derive(Debug)]
+pub struct Page {
+    /// Rows in order, from the one that was asked for on, that one included.
+    pub rows: Vec<EventRow>,
+    /// Where the stream begins and ends.
+    pub bounds: Bounds,
+    /// How long the oldest row has waited that was committed behind the one that was asked for, in milliseconds; 0 where
+    /// there is none.
+    pub lag_ms: i64,
+}
+
+/// Reads up to `limit` rows, from the row of this id on, and what is known of the stream at the same moment.
 ///
 /// # Errors
 /// What the database says.
-pub async fn page(connection: &mut Connection, from: EventId, limit: i64) -> Result<Vec<EventRow>, Error> {
+pub async fn page(connection: &mut Connection, from: EventId, limit: i64) -> Result<Page, Error> {
     let rows = connection.query(PAGE, &[&from.transaction.to_string(), &from.position, &limit]).await?;
-    let read = |row: &tokio_postgres::Row| EventRow {
-        first: EventId { transaction: number(row.get(0)), position: row.get(1), index: 0 },
-        saga_id: SagaId(row.get(2)),
-        changes: row_text::to_changes(row.get(3)),
+    let bounds = |row: &Row| Bounds {
+        present: EventId::before_transaction(number(row.get(0))),
+        pruned: EventId { transaction: number(row.get(1)), position: row.get(2), index: 0 },
     };
-    Ok(rows.iter().map(read).collect())
+    // The horizon is one row, so there is one at least.
+    Ok(Page {
+        bounds: rows.first().map_or_else(Bounds::default, bounds),
+        lag_ms: rows.first().and_then(|row| row.get(3)).unwrap_or(0),
+        rows: rows.iter().filter_map(|row| EventRow::read(row, 4)).collect(),
+    })
 }
 
-/// Returns the id that stands before everything that has not been settled yet.
+/// Returns the last row that is settled, or else the id that stands before everything that is not.
 ///
 /// # Errors
 /// What the database says.
-pub async fn present(connection: &mut Connection) -> Result<EventId, Error> {
+pub async fn present(connection: &mut Connection) -> Result<Place, Error> {
     let row = connection.query_one(PRESENT, &[]).await?;
-    Ok(EventId::before_transaction(number(row.get(0))))
+    let present = EventId::before_transaction(number(row.get(0)));
+    Ok(EventRow::read(&row, 1).map_or(Place::at(present), |last| Place::behind(&last)))
 }
 
 /// What is known of the ends of the stream.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Bounds {
     /// The last row that was pruned.
     pub pruned: EventId,
-    /// As [`present`].
+    /// What stands before everything that is not settled yet.
     pub present: EventId,
-}
-
-/// Reads where the stream begins and ends.
-///
-/// # Errors
-/// What the database says.
-pub async fn bounds(connection: &mut Connection) -> Result<Bounds, Error> {
-    let row = connection.query_one(HORIZON, &[]).await?;
-    Ok(Bounds {
-        pruned: EventId { transaction: number(row.get(0)), position: row.get(1), index: 0 },
-        present: EventId::before_transaction(number(row.get(2))),
-    })
 }
 
 /// Returns what is to be seen now.
@@ -201,27 +213,6 @@ pub async fn standing(connection: &mut Connection, id: SagaId) -> Result<Option<
         },
         seen: Seen::parse(row.get(0)),
     }))
-}
-
-/// As many events as [`prune`] deletes at once.
-pub const PRUNE_BATCH: u64 = 2_000;
-
-/// Deletes up to [`PRUNE_BATCH`] events that are older than this, oldest first, and returns how many; none where another
-/// node is doing so.
-///
-/// # Errors
-/// What the database says.
-pub async fn prune(connection: &mut Connection, older_than_ms: i64) -> Result<u64, Error> {
-    let pruned: i64 = connection.query_one(PRUNE, &[&older_than_ms]).await?.get(0);
-    Ok(pruned.unsigned_abs())
-}
-
-/// Deletes what a restored dump brought from another server, and returns how many events that were.
-///
-/// # Errors
-/// What the database says.
-pub async fn forget_another_life(connection: &mut Connection) -> Result<i64, Error> {
-    Ok(connection.query_one(FORGET_ANOTHER_LIFE, &[]).await?.get(0))
 }
 
 /// A snapshot of the database: which transactions it sees.

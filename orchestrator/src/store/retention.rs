@@ -1,4 +1,5 @@
-//! Retention: what of old sagas is given up. Their rows stay.
+//! Retention: what is given up. Of old sagas that is details and keys, and their rows stay; old events go, and those that a
+//! restored dump brought from another server.
 
 use common::db::Connection;
 use tokio_postgres::Error;
@@ -38,6 +39,40 @@ const RELEASE_KEYS: &str = "
         for update skip locked)
     update saga s set idempotency_key = null, fingerprint = null from old where s.id = old.id";
 
+// The row of the horizon is also what two nodes that prune do not have at once. The oldest rows are looked at whatever
+// their age, so that a table without old ones is not walked through.
+// The limit is PRUNE_BATCH; as a parameter, the planner would take it for a tenth of the table.
+const PRUNE: &str = "
+    with mine as (select 1 from saga_event_horizon for update skip locked),
+    oldest as (select e.transaction, e.position, e.at from mine, saga_event e
+               order by e.transaction, e.position limit 2000),
+    gone as (delete from saga_event e using oldest o
+             where e.transaction = o.transaction and e.position = o.position
+               and o.at < clock_timestamp() - $1::bigint * interval '1 millisecond'
+             returning e.transaction, e.position),
+    last as (select transaction, position from gone order by transaction desc, position desc limit 1),
+    moved as (update saga_event_horizon h set transaction = last.transaction, position = last.position from last
+              where (h.transaction, h.position) < (last.transaction, last.position))
+    select count(*) from gone";
+
+// A row that shows and was written by a transaction that this server has not come to yet was restored from another
+// server's dump. Its place in this server's order means nothing.
+const HAS_ANOTHER_LIFE: &str = "
+    select exists (select from saga_event where transaction >= pg_snapshot_xmax(pg_current_snapshot()))
+           or exists (select from saga_event_horizon where transaction >= pg_snapshot_xmax(pg_current_snapshot()))";
+
+// The lowest first, which this server would come to first. The limit is PRUNE_BATCH.
+const FORGET_ANOTHER_LIFE: &str = "
+    with mine as (select 1 from saga_event_horizon for update skip locked),
+    foreign_events as (select e.transaction, e.position from mine, saga_event e
+                       where e.transaction >= pg_snapshot_xmax(pg_current_snapshot())
+                       order by e.transaction, e.position limit 2000),
+    gone as (delete from saga_event e using foreign_events f
+             where e.transaction = f.transaction and e.position = f.position returning 1),
+    horizon as (update saga_event_horizon h set transaction = pg_snapshot_xmin(pg_current_snapshot()), position = 0
+                from mine where h.transaction >= pg_snapshot_xmax(pg_current_snapshot()))
+    select count(*) from gone";
+
 /// Which outputs of a saga show in brief.
 #[derive(Clone, Debug)]
 pub struct InBrief {
@@ -67,4 +102,30 @@ pub async fn clear(connection: &mut Connection, days: i32, in_brief: &InBrief) -
 /// What the database says.
 pub async fn release_keys(connection: &mut Connection, kept_ms: i64) -> Result<u64, Error> {
     connection.execute(RELEASE_KEYS, &[&kept_ms]).await
+}
+
+/// As many events as [`prune`] deletes at once.
+pub const PRUNE_BATCH: u64 = 2_000;
+
+/// Deletes up to [`PRUNE_BATCH`] events that are older than this, oldest first, and returns how many; none where another
+/// node is doing so.
+///
+/// # Errors
+/// What the database says.
+pub async fn prune(connection: &mut Connection, older_than_ms: i64) -> Result<u64, Error> {
+    let pruned: i64 = connection.query_one(PRUNE, &[&older_than_ms]).await?.get(0);
+    Ok(pruned.unsigned_abs())
+}
+
+/// Deletes up to [`PRUNE_BATCH`] events that a restored dump brought from another server, and returns how many; none where
+/// another node is doing so.
+///
+/// # Errors
+/// What the database says.
+pub async fn forget_another_life(connection: &mut Connection) -> Result<u64, Error> {
+    if !connection.query_one(HAS_ANOTHER_LIFE, &[]).await?.get::<_, bool>(0) {
+        return Ok(0);
+    }
+    let gone: i64 = connection.query_one(FORGET_ANOTHER_LIFE, &[]).await?.get(0);
+    Ok(gone.unsigned_abs())
 }

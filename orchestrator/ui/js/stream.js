@@ -8,7 +8,8 @@ import { createStore } from "./store.js";
 const BATCH_MS = 150;
 // The service marks a silent stream more often than that.
 const SILENCE_MS = 45_000;
-const PAUSES_MS = [300, 600, 1200, 2500, 5000];
+// About so long, so that the pages whose node has gone do not all come to the next one at once.
+const PAUSES_MS = [500, 1000, 1500, 2500, 5000];
 
 /** "connecting", "live" or "lost", since when, and how many changes came. */
 export const connection = createStore({ state: "connecting", since: Date.now() });
@@ -88,7 +89,7 @@ export async function follow() {
       add({ kind: "gap" });
     });
     become("lost");
-    const pause = PAUSES_MS[Math.min(failures, PAUSES_MS.length - 1)];
+    const pause = PAUSES_MS[Math.min(failures, PAUSES_MS.length - 1)] * (0.5 + Math.random());
     failures += 1;
     await new Promise((resolve) => {
       const timer = setTimeout(resolve, pause);

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use tests::{
-    PATIENCE, Stack, StackOptions,
+    PATIENCE, Stack, StackOptions, actors,
     events::Listener,
     http::send,
     problem::{assert_bad_fields, assert_problem},
@@ -130,6 +130,49 @@ async fn one_client_takes_no_more_than_its_share_of_the_places_for_listeners() {
             (again.status().as_u16() == 200).then_some(())
         })
         .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listeners_are_told_to_come_back_at_different_times() {
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        let mut pauses_ms = Vec::new();
+        for _ in 0..20 {
+            pauses_ms.push(Listener::open(stack, "").await.retry_ms);
+        }
+        assert!(pauses_ms.iter().all(|pause_ms| (500..=3_000).contains(pause_ms)), "{pauses_ms:?}");
+        pauses_ms.sort_unstable();
+        pauses_ms.dedup();
+        assert!(pauses_ms.len() > 5, "{pauses_ms:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lag_of_the_events_is_measured_from_their_commit_until_they_are_told() {
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        let lag_ms = async || {
+            let tree = actors::tree(stack, ORCHESTRATOR).await;
+            actors::named(&tree, "event-reader").state["lag_ms"].as_i64().expect("a lag")
+        };
+        assert_eq!(lag_ms().await, 0, "nothing to tell, and nobody to be told");
+        let mut listener = Listener::open(stack, "").await;
+        let insert = "insert into saga_event (saga_id, changes)
+                      values (gen_random_uuid(), '[[\"PENDING\", false, null, 0]]')";
+        // What is committed behind a transaction that still runs has to wait for it.
+        let slow = stack.new_connection(ORCHESTRATOR).await;
+        slow.run("begin").await;
+        slow.run(insert).await;
+        stack.database(ORCHESTRATOR).await.run(insert).await;
+        wait_until("the lag grows", PATIENCE, async || (lag_ms().await > 500).then_some(())).await;
+        let metrics = stack.get(ORCHESTRATOR, "/metrics").await.text;
+        assert!(metrics.contains("\nevent_lag_seconds "), "{metrics}");
+        slow.run("commit").await;
+        for _ in 0..2 {
+            listener.next().await.expect("it goes on");
+        }
+        wait_until("the lag is over", PATIENCE, async || (lag_ms().await == 0).then_some(())).await;
     })
     .await;
 }

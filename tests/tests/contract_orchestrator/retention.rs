@@ -157,3 +157,69 @@ async fn events_that_a_restored_dump_brought_are_dropped_and_new_ones_are_told()
     })
     .await;
 }
+
+/// Lets no statement delete more events than a batch has, as a limit of its time would.
+const LIMITED_DELETIONS: &str = "
+    create function are_too_many() returns trigger language plpgsql as $$ begin
+        if (select count(*) from gone) > 2000 then
+            raise exception 'canceling statement due to statement timeout';
+        end if;
+        return null;
+    end $$;
+    create trigger are_too_many after delete on saga_event referencing old table as gone
+        for each statement execute function are_too_many()";
+
+const FOREIGN: &str = "
+    insert into saga_event (transaction, saga_id, changes)
+    select (999999990000 + n)::text::xid8, gen_random_uuid(), '[]' from generate_series(1, 8000) n";
+
+const FOREIGN_COUNT: &str = "select count(*) from saga_event where transaction > '999999990000'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn very_many_events_that_a_restored_dump_brought_are_dropped_in_batches_also_under_a_running_node() {
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        let database = stack.database(ORCHESTRATOR).await;
+        housekeeping_has_gone_round(stack).await;
+        database.run(LIMITED_DELETIONS).await;
+        database.run(FOREIGN).await;
+        wait_until("they are dropped", PATIENCE, async || {
+            (database.number(FOREIGN_COUNT, &[]).await == 0).then_some(())
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_part_of_housekeeping_that_fails_stops_no_other() {
+    with_stack(StackOptions::default().set("orchestrator.retention_days", 1), async |stack: &Stack| {
+        let ids = buy_each_kind(stack).await;
+        let database = stack.database(ORCHESTRATOR).await;
+        stack.stop(ORCHESTRATOR).await;
+        database
+            .run(
+                "create function fails() returns trigger language plpgsql as $$ begin
+                     raise exception 'this row cannot be deleted';
+                 end $$;
+                 create trigger fails before delete on saga_event for each row execute function fails();
+                 update saga_event set at = at - interval '400 days';
+                 update saga set ended_at = ended_at - interval '2 days'",
+            )
+            .await;
+        database.run(FOREIGN).await;
+        database.run(&format!("update saga set attention = 'look' where id = '{}'", ids[0].as_str().unwrap())).await;
+        database.run("update saga set attention_at = now() where attention is not null").await;
+        stack.start_again(ORCHESTRATOR).await;
+        wait_until("the attention list is counted", PATIENCE, async || {
+            let tree = actors::tree(stack, ORCHESTRATOR).await;
+            (actors::named(&tree, "housekeeping").state["sagas_in_attention"] == 1).then_some(())
+        })
+        .await;
+        wait_until("the old sagas are cleared", PATIENCE, async || {
+            let cleared = "select count(*) from saga where cleared_at is not null";
+            (database.number(cleared, &[]).await == ids.len() as i64 - 1).then_some(())
+        })
+        .await;
+    })
+    .await;
+}
