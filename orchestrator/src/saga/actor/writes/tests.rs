@@ -15,6 +15,7 @@ use crate::events::StateChange;
 use crate::saga::SagaId;
 use crate::saga::actor::{Origin, Policy, SagaActor, SagaArguments};
 use crate::saga::definition::{Order, Outputs};
+use crate::saga::failed::Sleep;
 use crate::saga::outcome::Outcome;
 use crate::saga::plan::Patience;
 use crate::saga::recovery::{Found, Question};
@@ -77,6 +78,7 @@ async fn a_write_that_is_repeated_carries_the_changes_of_its_first_attempt_and_l
         deadline: minute,
         attention_after_attempts: 5,
         attention_after: minute,
+        failed: Sleep { min: minute, max: minute },
     };
     let (writes, mut asked_to_write) = mpsc::unbounded_channel();
     let (calls, mut asked_to_call) = mpsc::unbounded_channel();
