@@ -12,6 +12,7 @@
 mod check;
 mod error;
 mod layers;
+mod lookup;
 mod rules;
 mod sections;
 mod source;
@@ -27,6 +28,7 @@ use serde::Deserialize;
 
 pub(crate) use check::closest;
 pub use error::{ConfigErrors, ConfigProblem};
+pub use lookup::Found;
 pub use sections::*;
 pub use source::{ConfigFiles, ConfigSource, DEVELOPMENT, PRODUCTION};
 

@@ -2,14 +2,17 @@
 //! supervised actors, the failure lab. It knows no service and no saga.
 
 pub mod config;
+pub mod console;
 pub mod db;
 pub mod faults;
 pub mod fields;
 pub mod group_commit;
 pub mod http;
 pub mod ids;
+pub mod loopback;
 pub mod money;
 pub mod per_client;
+pub mod printable;
 pub mod reason;
 pub mod request_hash;
 pub mod service;

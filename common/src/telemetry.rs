@@ -25,6 +25,7 @@ use tracing_subscriber::{EnvFilter, fmt, fmt::format::JsonFields, prelude::*};
 
 use self::lines::JsonLines;
 use crate::config::{LogFormat, TelemetrySettings};
+use crate::console::{self, LogLine};
 
 /// What is logged where the settings make no sense. An actor's span lasts as long as the actor; nobody reads those.
 const DEFAULT_FILTER: &str = "info,ractor=warn";
@@ -99,11 +100,11 @@ pub fn init(settings: &TelemetrySettings) {
             // A file or a pipe gets plain text, and so does a terminal whose user set NO_COLOR (https://no-color.org).
             let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
             let layer = fmt::layer().with_ansi(io::stderr().is_terminal() && !no_color);
-            registry.with(layer.with_writer(io::stderr)).try_init()
+            registry.with(layer.with_writer(LogLine::Text).log_internal_errors(false)).try_init()
         }
         LogFormat::Json => {
             let layer = fmt::layer().fmt_fields(JsonFields::new()).event_format(JsonLines::new());
-            registry.with(layer.with_writer(io::stderr)).try_init()
+            registry.with(layer.with_writer(LogLine::Json).log_internal_errors(false)).try_init()
         }
     };
     if first.is_ok() && settings.format == LogFormat::Json {
@@ -131,7 +132,7 @@ pub fn logs_are_json() -> bool {
 pub fn notice(text: &str) {
     match logs_are_json() {
         true => tracing::info!("{text}"),
-        false => eprintln!("{text}"),
+        false => console::complain(text),
     }
 }
 

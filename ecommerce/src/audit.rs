@@ -50,11 +50,13 @@ impl Audit {
         let run = if self.settled { Run::Over } else { Run::Live };
         let report = report(self.configuration.load()?, self.data_dir, run).await?;
         let clean = report.is_clean();
-        output::print(&match self.json {
-            true => serde_json::to_string_pretty(&Document { clean, report: &report })
-                .map_err(|error| Failure::broken("the report", &error))?,
-            false => shown(&report),
-        });
+        match self.json {
+            true => output::tell_json(
+                &serde_json::to_string_pretty(&Document { clean, report: &report })
+                    .map_err(|error| Failure::broken("the report", &error))?,
+            ),
+            false => output::tell(&shown(&report)),
+        }
         Ok(if clean { Ended::Done } else { Ended::Refused })
     }
 }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::{
     ending::Failure,
     output::{self, printable},
+    way,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,20 +64,20 @@ impl Target {
         Ok(url)
     }
 
-    /// Returns the token that is sent, if there is one.
+    /// Returns the token that is sent, if there is one, without the line end that files of secrets have.
     pub(crate) fn bearer(&self) -> Option<&str> {
-        self.token.as_deref()
+        self.token.as_deref().map(str::trim_end).filter(|token| !token.is_empty())
     }
 
     /// Asks, and returns the answer whatever its status.
     pub(crate) async fn ask(&self, method: Method, url: Url, body: Option<String>) -> Result<Answer, Failure> {
-        let client = reqwest::Client::builder()
+        let client = way::to(&url)
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)
             .build()
             .map_err(|error| Failure::broken("no HTTP client", &error))?;
         let mut request = client.request(method, url.clone());
-        if let Some(token) = &self.token {
+        if let Some(token) = self.bearer() {
             request = request.bearer_auth(token);
         }
         if let Some(body) = body {
@@ -90,10 +91,10 @@ impl Target {
 
     /// Opens a stream of events that follow the one with this id; it lasts for as long as both sides want.
     pub(crate) async fn open(&self, url: Url, last_id: Option<&str>) -> Result<Response, NotOpened> {
-        let client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).build();
+        let client = way::to(&url).connect_timeout(CONNECT_TIMEOUT).build();
         let client = client.map_err(|error| NotOpened::Unreachable(Failure::broken("no HTTP client", &error)))?;
         let mut request = client.get(url.clone()).header("accept", "text/event-stream");
-        if let Some(token) = &self.token {
+        if let Some(token) = self.bearer() {
             request = request.bearer_auth(token);
         }
         if let Some(id) = last_id {
@@ -167,7 +168,10 @@ impl Answer {
     /// Prints the answer: as it came for machines, as `shown` makes it for people. Either way it must be readable.
     pub(crate) fn print<T: DeserializeOwned>(self, json: bool, shown: impl FnOnce(T) -> String) -> Result<(), Failure> {
         let body: T = self.read()?;
-        output::print(&if json { self.body.trim_end().to_owned() } else { shown(body) });
+        match json {
+            true => output::print_json(&self.body)?,
+            false => output::print(&shown(body))?,
+        };
         Ok(())
     }
 
@@ -175,8 +179,9 @@ impl Answer {
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_str(&self.body).map_err(|error| {
             Failure::Broken(format!(
-                "{} answered {} with something that no orchestrator says ({error}): is --target right?",
+                "{}{} answered {} with something that no orchestrator says ({error}): is --target right?",
                 self.url,
+                way::proxy(&self.url),
                 self.status.as_u16()
             ))
         })
@@ -206,7 +211,7 @@ impl Answer {
         if let Some(advice) = advice(status) {
             reason.push_str(&format!("; {advice}"));
         }
-        let line = printable(&format!("{} answered {status}: {reason}", self.url));
+        let line = printable(&format!("{}{} answered {status}: {reason}", self.url, way::proxy(&self.url)));
         match status {
             400 | 422 => Failure::Usage(line),
             _ => Failure::Broken(line),
@@ -265,7 +270,10 @@ fn silent(url: &Url) -> Failure {
 }
 
 fn nobody(url: &Url, reason: &str) -> Failure {
-    Failure::Unreachable(format!("no answer from {url}: {reason}; is it running (`ecommerce up`), is --target right?"))
+    let proxy = way::proxy(url);
+    Failure::Unreachable(format!(
+        "no answer from {url}{proxy}: {reason}; is it running (`ecommerce up`), is --target right?"
+    ))
 }
 
 /// The cause at the bottom says what happened: "Connection refused" rather than "error sending request".

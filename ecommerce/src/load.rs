@@ -19,7 +19,7 @@ mod tally;
 
 use std::{
     fs,
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     num::NonZeroU32,
     path::PathBuf,
 };
@@ -39,7 +39,7 @@ use crate::{
     configuration::Configuration,
     ending::{Ended, Failure},
     output,
-    signals::Signals,
+    signals::{Hangup, Signals},
 };
 
 /// The options of `load`.
@@ -117,7 +117,7 @@ impl Load {
             false => participants.restock(self.sagas.get()).await,
         };
         let rates = participants.refusal_rates().await;
-        let signals = Signals::listen()?;
+        let signals = Signals::listen(Hangup::Stops)?;
         let work = run::Work {
             shop: buyer::Shop::new(&self.target, body(self.amount)?, self.concurrency)?,
             sagas: u64::from(self.sagas.get()),
@@ -128,9 +128,9 @@ impl Load {
         let summary = Summary::new(&ran, stock, rates);
         let written = self.write_report(&ran, &summary);
         if !self.target.json {
-            output::print(&summary.shown());
+            output::tell(&summary.shown());
             if let Ok(Some(report)) = &written {
-                output::print(&format!("report: {report}"));
+                output::tell(&format!("report: {report}"));
             }
         }
         let audited = match self.is_audited(&participants, &signals) {
@@ -138,7 +138,7 @@ impl Load {
             false => None,
         };
         if self.target.json {
-            output::print(&summary.json(written.as_ref().ok().cloned().flatten(), audited.as_ref())?);
+            output::tell(&summary.json(written.as_ref().ok().cloned().flatten(), audited.as_ref())?);
         }
         written?;
         if signals.force.is_cancelled() {
@@ -169,12 +169,13 @@ impl Load {
         if !is_attended || !participants.are_known() || signals.stop.is_cancelled() {
             return false;
         }
-        print!("check the books now (ecommerce audit)? [Y/n] ");
-        let _ = io::stdout().flush();
+        if output::ask("check the books now (ecommerce audit)? [Y/n] ").is_err() {
+            return false;
+        }
         let mut answer = String::new();
         let read = io::stdin().read_line(&mut answer);
         if !answer.ends_with('\n') {
-            output::print("");
+            output::tell("");
         }
         // The end of the input is no yes.
         read.is_ok_and(|count| count > 0) && !answer.trim().to_lowercase().starts_with('n')
@@ -183,7 +184,7 @@ impl Load {
     async fn audit(&self, settings: Settings) -> Result<orchestrator::invariants::Report, Failure> {
         let report = audit::report(settings, self.data_dir.clone(), Run::Live).await?;
         if !self.target.json {
-            output::print(&audit::shown(&report));
+            output::tell(&audit::shown(&report));
         }
         Ok(report)
     }

@@ -25,17 +25,21 @@ mod simulate;
 mod status;
 mod up;
 mod watch;
+mod way;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
-use common::telemetry;
+use common::{console, telemetry};
 
 use crate::ending::{Ended, Failure};
 
 /// A saga allocates in five services at once, mostly on one thread and frees on another.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How long the end of the process waits for a reader of standard error.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -135,7 +139,7 @@ fn main() -> ExitCode {
         }
         Err(error) => Err(Failure::Broken(format!("no runtime: {error}"))),
     };
-    match ended {
+    let code = match ended {
         Ok(ended) => ended.code(),
         Err(failure) => {
             match is_service && telemetry::logs_are_json() {
@@ -144,7 +148,9 @@ fn main() -> ExitCode {
             }
             failure.code()
         }
-    }
+    };
+    console::flush(LAST_WORDS);
+    code
 }
 
 async fn run(command: Command) -> Result<Ended, Failure> {

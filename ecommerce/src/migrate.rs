@@ -28,10 +28,10 @@ impl Migrate {
                 .iter()
                 .map(|one| json!({"service": one.service, "database": one.database, "applied": one.applied}))
                 .collect();
-            output::print(&json!({ "databases": all }).to_string());
+            output::tell(&json!({ "databases": all }).to_string());
             return Ok(Ended::Done);
         }
-        output::print(&output::table(
+        output::tell(&output::table(
             ["service", "database", "migrations applied"],
             migrated
                 .into_iter()

@@ -72,11 +72,11 @@ impl Order {
             return Err(answer.into_failure());
         };
         if self.target.json {
-            output::print(answer.body.trim_end());
+            output::tell_json(&answer.body);
             return Ok(ended);
         }
         let details = outcome.details;
-        output::print(&output::table(
+        output::tell(&output::table(
             ["transaction", &outcome.transaction_id],
             [
                 [output::cell("status"), output::state(&outcome.status)],
@@ -88,10 +88,10 @@ impl Order {
         ));
         let id = output::printable(&outcome.transaction_id);
         match answer.status {
-            StatusCode::ACCEPTED => eprintln!("it goes on: `ecommerce status {id}` tells how it ends"),
-            StatusCode::BAD_GATEWAY => eprintln!(
+            StatusCode::ACCEPTED => output::complain(&format!("it goes on: `ecommerce status {id}` tells how it ends")),
+            StatusCode::BAD_GATEWAY => output::complain(&format!(
                 "not everything could be undone yet; it is tried further: `ecommerce status {id}` tells what is left"
-            ),
+            )),
             _ => {}
         }
         Ok(ended)

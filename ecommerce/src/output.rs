@@ -1,45 +1,60 @@
 //! What commands print: tables for people, the server's own JSON for machines, errors in one line.
 //!
-//! Colours are for terminals, and not where NO_COLOR is set. What a server sent is shown without its control characters:
-//! a user's name must not steer a terminal.
+//! Colours are for terminals, and not where NO_COLOR is set. What a server sent is shown without the characters that steer
+//! or mislead a terminal: [`printable`].
 
 mod table;
 
 use std::{
     env,
-    io::{self, IsTerminal, Write},
-    process,
+    io::{self, IsTerminal},
 };
 
 use comfy_table::Color;
+use common::{
+    console,
+    printable::{printable_json, printable_lines},
+    telemetry,
+};
+pub(crate) use common::{console::Reader, printable::printable};
 
 pub(crate) use self::table::{Cell, table};
 use crate::ending::Failure;
 
-/// Prints to standard output. A reader that has seen enough (`| head`) is no error.
-pub(crate) fn print(text: &str) {
-    let _ = print_or_stop(text);
+/// Prints what a command was asked for to standard output, and returns whether there is a reader for more. A reader that
+/// has seen enough (`| head`) is no error.
+pub(crate) fn print(text: &str) -> Result<Reader, Failure> {
+    console::write(&format!("{text}\n")).map_err(|error| Failure::Broken(format!("cannot write the output: {error}")))
 }
 
-/// Whether somebody reads what is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub(crate) enum Reader {
-    There,
-    /// It has seen enough.
-    Gone,
+/// Prints a server's JSON document, as [`print`] does. It stays the same document.
+pub(crate) fn print_json(document: &str) -> Result<Reader, Failure> {
+    print(&printable_json(document.trim_end()))
 }
 
-/// Prints to standard output, and tells whether it is worth printing more.
-pub(crate) fn print_or_stop(text: &str) -> Reader {
-    match writeln!(io::stdout(), "{text}") {
-        Ok(()) => Reader::There,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Reader::Gone,
-        Err(error) => {
-            eprintln!("error: cannot write the output: {error}");
-            process::exit(4);
+/// Prints the outcome of work that is done. The exit code tells it too, so that it is kept where this cannot be written.
+pub(crate) fn tell(text: &str) {
+    if let Err(failure) = print(text) {
+        match telemetry::logs_are_json() {
+            true => tracing::error!("{failure}"),
+            false => error(&failure),
         }
     }
+}
+
+/// As [`tell`], of a server's JSON document.
+pub(crate) fn tell_json(document: &str) {
+    tell(&printable_json(document.trim_end()));
+}
+
+/// Asks something, on the line where the answer is typed.
+pub(crate) fn ask(question: &str) -> Result<Reader, Failure> {
+    console::write(question).map_err(|error| Failure::Broken(format!("cannot ask: {error}")))
+}
+
+/// Says something beside the output, in lines on standard error.
+pub(crate) fn complain(text: &str) {
+    telemetry::notice(&printable_lines(text));
 }
 
 /// Prints a failure to standard error.
@@ -48,7 +63,7 @@ pub(crate) fn error(failure: &Failure) {
         true => "\u{1b}[1;31merror:\u{1b}[0m",
         false => "error:",
     };
-    eprintln!("{label} {failure}");
+    console::complain(&format!("{label} {}", printable_lines(&failure.to_string())));
 }
 
 /// Makes a cell of a text.
@@ -96,15 +111,6 @@ fn colour(state: &str) -> Option<(Color, u8)> {
     }
 }
 
-/// Replaces control characters by what stands for them in Rust source.
-pub(crate) fn printable(text: &str) -> String {
-    let shown = |character: char| match character.is_control() {
-        true => character.escape_default().to_string(),
-        false => character.to_string(),
-    };
-    text.chars().map(shown).collect()
-}
-
 /// Tells whether standard output shows colours.
 pub(crate) fn has_colours() -> bool {
     is_colourful(io::stdout().is_terminal())
@@ -112,15 +118,4 @@ pub(crate) fn has_colours() -> bool {
 
 fn is_colourful(is_terminal: bool) -> bool {
     is_terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_server_sent_cannot_steer_the_terminal() {
-        assert_eq!(printable("a\u{1b}[31mb\u{9b}c\n"), "a\\u{1b}[31mb\\u{9b}c\\n");
-        assert_eq!(printable("José–日本"), "José–日本");
-    }
 }

@@ -7,11 +7,11 @@ use clap::{Args, builder::PossibleValuesParser};
 use common::db;
 
 use crate::{
-    configuration::Configuration,
+    configuration::{self, Configuration},
     ending::{Ended, Failure},
     output,
     services::{self, SERVICES, Threads},
-    signals::Signals,
+    signals::{Hangup, Signals},
 };
 
 /// The options of `serve`.
@@ -40,6 +40,7 @@ impl Serve {
             .find(|name| *name == self.service)
             .ok_or_else(|| Failure::Usage(format!("{} is no service", self.service)))?;
         let mut settings = self.configuration.load_with_database()?;
+        configuration::announce(&settings);
         if let (Some(port), Some(service)) = (self.port, settings.services.get_mut(service)) {
             service.port = port;
         }
@@ -57,7 +58,7 @@ impl Serve {
             true => settings.orchestrator.hold = true,
             false => {}
         }
-        let signals = Signals::listen()?;
+        let signals = Signals::listen(Hangup::IsIgnored)?;
         let (listener, address) = services::bind(&settings, service).await?;
         let (url, database) = (settings.database_url(service), settings.service(service).database.clone());
         let start_wait = Duration::from_millis(settings.database.start_wait_ms);
@@ -70,7 +71,7 @@ impl Serve {
         let settings = Arc::new(settings);
         let threads = Threads::start(&settings, 1)?;
         let running = threads.run(service, settings, listener, signals.stop.clone()).await?;
-        output::print(&format!("{service} http://{address}"));
+        output::tell(&format!("{service} http://{address}"));
         tokio::select! {
             ended = running.finished() => match ended {
                 Ok(()) => Ok(signals.ended()),

@@ -112,7 +112,7 @@ impl Simulate {
         let started = Instant::now();
         let outcome = self.try_all(&plan)?;
         let took = started.elapsed();
-        output::print(&match self.json {
+        output::tell(&match self.json {
             true => self.document(&outcome, took)?,
             false => self.shown(&plan, &outcome, took)?,
         });
@@ -153,7 +153,7 @@ impl Simulate {
                 outcome.tally += report.tally;
                 outcome.simulated += report.lasted;
                 if self.trace {
-                    output::print(report.trace.trim_end());
+                    output::tell(report.trace.trim_end());
                 }
                 if !report.violations.is_empty() {
                     outcome.failures.push(report);

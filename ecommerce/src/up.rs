@@ -17,16 +17,16 @@ use std::{
 };
 
 use clap::Args;
-use common::config::Settings;
+use common::config::{PRODUCTION, Settings};
 use tokio::net::TcpListener;
 
 use self::{database::Database, stack::Stack};
 use crate::{
-    configuration::Configuration,
+    configuration::{self, Configuration},
     ending::{Ended, Failure},
     output,
     services::{self, SERVICES},
-    signals::Signals,
+    signals::{Hangup, Signals},
 };
 
 /// Identity of the orchestrator unless one is configured: the same at every start, so that it goes on with its sagas at
@@ -69,12 +69,16 @@ struct Bound {
 impl Up {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
         let mut settings = self.configuration.load()?;
+        configuration::announce(&settings);
         if settings.orchestrator.node_id.is_empty() {
             settings.orchestrator.node_id = NODE_ID.to_owned();
         }
         settings.orchestrator.hold |= self.hold;
         let welcome = if self.json { Welcome::Json } else { Welcome::Text };
-        let signals = Signals::listen()?;
+        let signals = Signals::listen(match settings.profile == PRODUCTION {
+            true => Hangup::IsIgnored,
+            false => Hangup::Stops,
+        })?;
         let bound = bind_all(&mut settings).await?;
         let database = Database::start(&mut settings, self.data_dir, self.offline).await?;
         let ran = tokio::select! {
@@ -117,7 +121,7 @@ async fn run(
     let profile = settings.profile.clone();
     let addresses: Vec<_> = bound.iter().map(|bound| (bound.service, bound.address)).collect();
     let mut stack = Stack::start(Arc::new(settings), bound, signals).await?;
-    output::print(&match told {
+    output::tell(&match told {
         Welcome::Text => welcome(&profile, &addresses, database),
         Welcome::Json => document(&profile, &addresses, database),
     });

@@ -18,7 +18,7 @@ use std::{
 };
 
 use clap::Args;
-use common::http::MAX_ANSWER_BYTES;
+use common::{http::MAX_ANSWER_BYTES, printable::printable_json};
 use futures::{StreamExt, future::ready};
 use reqwest::{Response, StatusCode};
 use sse_stream::{Sse, SseByteStream};
@@ -175,18 +175,18 @@ impl Watch {
     fn shown(&self, kind: &str, data: &str) -> Result<Option<Ended>, Failure> {
         let change = Change::read(data)?;
         let line = match (self.target.json, kind) {
-            (true, _) => Some(data.trim_end().to_owned()),
+            (true, _) => Some(printable_json(data.trim_end())),
             (false, "saga") => Some(of_saga(&change)),
             (false, "step") => Some(of_step(&change)),
             (false, "gap") => {
-                eprintln!("{}", output::printable(&change.detail.unwrap_or_else(|| "events are missing".to_owned())));
+                output::complain(&change.detail.unwrap_or_else(|| "events are missing".to_owned()));
                 return Ok(None);
             }
             // Of a later version; whoever wants it takes the JSON.
             (false, _) => None,
         };
         if let Some(line) = line
-            && output::print_or_stop(&line) == Reader::Gone
+            && output::print(&line)? == Reader::Gone
         {
             return Ok(Some(Ended::Done));
         }
@@ -203,7 +203,7 @@ impl Audience {
     /// Says something of the connection: as a line, or as what stands in the view from now on.
     async fn notice(&self, line: &str, standing: &str) {
         match self {
-            Audience::Lines => eprintln!("{line}"),
+            Audience::Lines => output::complain(line),
             Audience::View(view) => drop(view.send(News::Notice(standing.to_owned())).await),
         }
     }

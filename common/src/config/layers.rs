@@ -10,6 +10,20 @@ use super::error::ConfigProblem;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Layer(pub(super) BTreeMap<String, Value>);
 
+impl Layer {
+    /// Cuts the line ends off secrets: files of secrets end with one, and neither a header nor a login may have one.
+    pub(super) fn trim_secrets(&mut self) {
+        for (key, value) in &mut self.0 {
+            let is_secret = key.starts_with("auth.") || key.ends_with(".database_password") || key == "database.url";
+            if let ValueKind::String(text) = &mut value.kind
+                && is_secret
+            {
+                text.truncate(text.trim_end_matches(['\r', '\n']).len());
+            }
+        }
+    }
+}
+
 impl Source for Layer {
     fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
         Box::new(self.clone())

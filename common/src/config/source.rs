@@ -13,6 +13,7 @@ use super::{
     check::{VARIABLE_PREFIX, check_file, check_variables, closest},
     error::{ConfigErrors, ConfigProblem},
     layers::{Layer, flatten, parse_toml},
+    lookup::Found,
     rules,
 };
 
@@ -49,10 +50,13 @@ impl ConfigSource {
         Self { dir: None, profile: profile.into(), env: Vec::new() }
     }
 
-    /// Makes the source that a process uses: the folder given, else `./config` if it has a `default.toml`, else the
-    /// files compiled in; with the variables of the process.
+    /// Makes the source that a process uses: the folder given, else `./config` if it is [ours](Found), else the files
+    /// compiled in; with the variables of the process.
     pub fn of_process(dir: Option<PathBuf>, profile: impl Into<String>) -> Self {
-        let found = || Some(PathBuf::from("config")).filter(|dir| dir.join("default.toml").is_file());
+        let found = || match Found::in_current_folder() {
+            Found::Ours(dir) => Some(dir),
+            Found::Foreign(_) | Found::Nothing => None,
+        };
         let env = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
             .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX))
@@ -98,6 +102,7 @@ impl ConfigSource {
         for layer in layers {
             effective.0.extend(layer.0);
         }
+        effective.trim_secrets();
         rules::check(&self.profile, &effective, &mut problems);
         ConfigErrors::unless_none(problems)?;
         self.settings(effective)

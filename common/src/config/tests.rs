@@ -333,6 +333,23 @@ fn production_requires_a_service_token_and_says_how_to_set_it() {
 }
 
 #[test]
+fn the_line_end_of_a_file_of_secrets_is_no_part_of_the_secret() {
+    let settings = ConfigSource::embedded("default")
+        .with("auth.operator_token", "operator\n")
+        .with("auth.api_token", "api\r\n")
+        .with("services.payments.database_password", "hush\n")
+        .with("database.url", "postgres://u@localhost:1/\n")
+        .load()
+        .expect("valid");
+    assert_eq!(settings.auth.operator_token.expose_secret(), "operator");
+    assert_eq!(settings.auth.api_token.expose_secret(), "api");
+    assert_eq!(settings.services["payments"].database_password.expose_secret(), "hush");
+    assert_eq!(settings.database.url.expose_secret(), "postgres://u@localhost:1/");
+    let broken = ConfigSource::embedded("default").with("auth.api_token", "one\ntwo\n").load();
+    assert!(broken.expect_err("a line end within").to_string().contains("auth.api_token"));
+}
+
+#[test]
 fn secrets_are_in_no_error_and_no_debug_form() {
     let secret = "hunter2";
     let source = ConfigSource::embedded("default")

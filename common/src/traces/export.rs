@@ -1,14 +1,16 @@
 //! The way to the collector: the SDK's batches and its OTLP exporter, and what is said when nobody answers.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
-use opentelemetry_otlp::{Protocol, WithExportConfig};
+use opentelemetry_otlp::{Protocol, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SpanData, SpanExporter, SpanProcessor};
 
 use super::attribute;
+use crate::loopback::is_loopback;
 
 /// Spans that wait, at about a kilobyte each; further ones are dropped.
 const MAX_QUEUE: usize = 8_192;
@@ -26,6 +28,7 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) fn processor(service: &'static str, endpoint: &str) -> Result<BatchSpanProcessor, String> {
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_http()
+        .with_http_client(client(endpoint)?)
         .with_protocol(Protocol::HttpBinary)
         .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
         .with_timeout(SEND_TIMEOUT)
@@ -46,6 +49,19 @@ pub(super) fn processor(service: &'static str, endpoint: &str) -> Result<BatchSp
     ]);
     processor.set_resource(&resource.build());
     Ok(processor)
+}
+
+/// Makes the client of a collector. One on this machine is not asked through a proxy of the environment, to which these
+/// addresses mean another machine.
+fn client(endpoint: &str) -> Result<reqwest::blocking::Client, String> {
+    let is_near = is_loopback(endpoint);
+    // A blocking client is not made on a thread of a runtime.
+    let made = thread::spawn(move || {
+        let client = reqwest::blocking::Client::builder().timeout(SEND_TIMEOUT);
+        if is_near { client.no_proxy().build() } else { client.build() }
+    });
+    let made = made.join().map_err(|_| "the HTTP client could not be made".to_owned())?;
+    made.map_err(|error| error.to_string())
 }
 
 /// An exporter that says once that the collector does not answer, and once that it does again.

@@ -43,11 +43,9 @@ pub(super) fn show() -> Description {
 }
 
 pub(super) fn list() -> Description {
-    let description = Description::new("listPurchases", "The purchases, newest first, in parts").query(
-        "user_id",
-        schema::text(1, 100),
-        "Only those of this user.",
-    );
+    let description = Description::new("listPurchases", "The purchases, newest first, in parts")
+        .detail("Newest first is by purchase id: in the order in which they were recorded, whatever the clocks say.")
+        .query("user_id", schema::text(1, 100), "Only those of this user.");
     page(description).answer::<PurchasePage>(200, "A part of the list.")
 }
 

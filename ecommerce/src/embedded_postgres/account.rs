@@ -1,16 +1,22 @@
 //! As whom the server runs: as ourselves, or, since PostgreSQL refuses root, as an account of its own.
 
 use std::{
-    fs,
+    fs::{self, File, OpenOptions},
+    io::ErrorKind,
     os::unix::{
-        fs::{MetadataExt, PermissionsExt, chown},
+        fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
         process::CommandExt,
     },
     path::Path,
     process::Command,
 };
 
+use rustix::fs::OFlags;
+
 use super::EmbeddedError;
+
+/// A log larger than this is put aside at a start.
+const LOG_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Preferred first: the account that a PostgreSQL package brings along, then the one that every system has.
 const SERVER_ACCOUNTS: [&str; 2] = ["postgres", "nobody"];
@@ -34,17 +40,26 @@ pub(super) enum Account {
 impl Account {
     /// Returns the account to run as. An existing cluster keeps its owner, so that one made by `nobody` is not lost
     /// when a package that brings `postgres` is installed later.
-    pub(super) fn for_cluster(cluster: &Path) -> Result<Self, EmbeddedError> {
+    pub(super) fn for_folder(dir: &Path) -> Result<Self, EmbeddedError> {
         if !rustix::process::geteuid().is_root() {
             return Ok(Self::Own);
         }
         let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-        if let Ok(owner) = fs::metadata(cluster)
-            && owner.uid() != 0
+        let accounts: Vec<Self> = SERVER_ACCOUNTS.iter().filter_map(|name| by_name(&passwd, name)).collect();
+        let cluster = dir.join("postgres");
+        let owner = match fs::symlink_metadata(&cluster) {
+            Ok(found) if found.is_symlink() => return Err(EmbeddedError::Link(cluster)),
+            Ok(found) => found.uid(),
+            Err(_) => 0,
+        };
+        let found = fs::metadata(dir).map_or(0, |found| found.uid());
+        if let Some(third) =
+            [found, owner].into_iter().find(|uid| *uid != 0 && !accounts.iter().any(|one| one.uid() == *uid))
         {
-            return Ok(Self::Other { name: name_of(&passwd, owner.uid()), uid: owner.uid(), gid: owner.gid() });
+            return Err(EmbeddedError::ThirdAccount { dir: dir.to_owned(), owner: name_of(&passwd, third) });
         }
-        SERVER_ACCOUNTS.iter().find_map(|name| by_name(&passwd, name)).ok_or(EmbeddedError::NoAccount)
+        let kept = accounts.iter().position(|account| account.uid() == owner).unwrap_or_default();
+        accounts.into_iter().nth(kept).ok_or(EmbeddedError::NoAccount)
     }
 
     /// Prepares a program to run as this account, in a folder that it can enter. PostgreSQL's own variables and our
@@ -64,19 +79,66 @@ impl Account {
         command
     }
 
-    /// Makes a folder that only this account may enter.
+    /// Makes a folder that only this account may enter. What is there is changed through its handle, so that a link put
+    /// in its place meanwhile does no harm.
     pub(super) fn make_private_dir(&self, dir: &Path) -> Result<(), EmbeddedError> {
         if let Err(error) = fs::create_dir(dir)
-            && !dir.is_dir()
+            && error.kind() != ErrorKind::AlreadyExists
         {
             return Err(EmbeddedError::io("create", dir)(error));
         }
-        fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
+        let mut options = OpenOptions::new();
+        let folder = self.open(options.read(true), OFlags::DIRECTORY, dir)?;
+        folder
+            .set_permissions(fs::Permissions::from_mode(0o700))
             .map_err(EmbeddedError::io("set the permissions of", dir))?;
         if let Self::Other { uid, gid, .. } = self {
-            chown(dir, Some(*uid), Some(*gid)).map_err(EmbeddedError::io("give away", dir))?;
+            fchown(&folder, Some(*uid), Some(*gid)).map_err(EmbeddedError::io("give away", dir))?;
         }
         Ok(())
+    }
+
+    /// Opens the log of the server to append to it. A large one is put aside.
+    pub(super) fn open_log(&self, path: &Path) -> Result<File, EmbeddedError> {
+        if fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.len() > LOG_LIMIT_BYTES) {
+            let _ = fs::rename(path, path.with_extension("log.1"));
+        }
+        self.open(OpenOptions::new().create(true).append(true), OFlags::empty(), path)
+    }
+
+    /// Opens something in the data folder; root follows no link there.
+    pub(super) fn open(&self, options: &mut OpenOptions, flags: OFlags, path: &Path) -> Result<File, EmbeddedError> {
+        let flags = match self {
+            Self::Own => flags,
+            Self::Other { .. } => flags | OFlags::NOFOLLOW,
+        };
+        let opened = options.custom_flags(flags.bits().cast_signed()).open(path);
+        opened.map_err(|error| match self.refuse_link(path) {
+            Err(link) => link,
+            Ok(()) => EmbeddedError::io("open", path)(error),
+        })
+    }
+
+    /// Refuses a link in the data folder where root would follow it.
+    pub(super) fn refuse_link(&self, path: &Path) -> Result<(), EmbeddedError> {
+        match self {
+            Self::Other { .. } if path.is_symlink() => Err(EmbeddedError::Link(path.to_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that the server's account owns a file of its cluster.
+    pub(super) fn check_owner(&self, path: &Path) -> Result<(), EmbeddedError> {
+        let found = fs::metadata(path).map_err(EmbeddedError::io("look at", path))?;
+        if found.uid() == self.uid() {
+            return Ok(());
+        }
+        let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+        Err(EmbeddedError::WrongOwner {
+            path: path.to_owned(),
+            owner: name_of(&passwd, found.uid()),
+            account: name_of(&passwd, self.uid()),
+        })
     }
 
     /// Returns the user id of files that this account makes.
@@ -130,7 +192,7 @@ fn name_of(passwd: &str, uid: u32) -> String {
         .lines()
         .find(|line| line.split(':').nth(2) == Some(&uid))
         .and_then(|line| line.split(':').next())
-        .map_or_else(|| format!("with user id {uid}"), str::to_owned)
+        .map_or(uid, str::to_owned)
 }
 
 #[cfg(test)]
@@ -145,6 +207,6 @@ mod tests {
         assert_eq!(by_name(PASSWD, "nobody"), Some(nobody));
         assert_eq!(by_name(PASSWD, "postgres"), None);
         assert_eq!(name_of(PASSWD, 65534), "nobody");
-        assert_eq!(name_of(PASSWD, 7), "with user id 7");
+        assert_eq!(name_of(PASSWD, 7), "7");
     }
 }

@@ -2,11 +2,18 @@
 
 use std::{
     fs::{self, File},
+    io::ErrorKind,
     os::unix::process::CommandExt,
-    process::Output,
+    process::{Output, Stdio},
 };
 
-use super::{EmbeddedError, binaries::Binaries, folder::DataFolder, server};
+use super::{
+    EmbeddedError,
+    binaries::Binaries,
+    children::{self, Kind},
+    folder::DataFolder,
+    server,
+};
 
 /// Superuser over the socket without a password: the socket's folder is closed to others. Over TCP, which is off
 /// unless asked for, a password is needed, and none is set. The C locale sorts alike on every system.
@@ -25,20 +32,25 @@ const INITDB_ARGUMENTS: [&str; 6] = [
 /// What `initdb` said, or that the disk is full.
 pub(super) fn create(folder: &DataFolder, binaries: &Binaries) -> Result<(), EmbeddedError> {
     let unfinished = folder.new_cluster();
-    if unfinished.exists() {
-        fs::remove_dir_all(&unfinished).map_err(EmbeddedError::io("remove", &unfinished))?;
+    if let Err(error) = fs::remove_dir_all(&unfinished)
+        && error.kind() != ErrorKind::NotFound
+    {
+        return Err(EmbeddedError::io("remove", &unfinished)(error));
     }
     folder.account().make_private_dir(&unfinished)?;
     let initdb = binaries.dir.join("initdb");
-    let output = folder
-        .account()
-        .command(&initdb, folder.dir())
+    let mut command = folder.account().command(&initdb, folder.dir());
+    command
         .args(INITDB_ARGUMENTS)
         .arg("--pgdata")
         .arg(&unfinished)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         // A Ctrl-C is for the launcher to act on, once this is done.
-        .process_group(0)
-        .output()
+        .process_group(0);
+    let output = children::spawn(&mut command, Kind::Initdb)
+        .and_then(|(child, _listed)| child.wait_with_output())
         .map_err(EmbeddedError::io("run", &initdb))?;
     if !output.status.success() {
         let _ = fs::remove_dir_all(&unfinished);

@@ -27,6 +27,39 @@ pub enum EmbeddedError {
         /// The account.
         account: String,
     },
+    /// The path has a line break.
+    #[error("{0:?} has a line break in its name, which PostgreSQL does not take: give another --data-dir")]
+    LineBreak(PathBuf),
+    /// There is a file in the place of a folder.
+    #[error("{0} is a file and not a folder: move it away, or give another --data-dir")]
+    NoFolder(PathBuf),
+    /// Root was given the folder of an account that PostgreSQL does not run as.
+    #[error(
+        "{dir} belongs to {owner}, and root uses no data folder of another account: run this as {owner}, or give \
+         another --data-dir"
+    )]
+    ThirdAccount {
+        /// The folder.
+        dir: PathBuf,
+        /// The account.
+        owner: String,
+    },
+    /// Root was led elsewhere by a link.
+    #[error("{0} is a link, which root does not follow in a data folder: put what it leads to in its place")]
+    Link(PathBuf),
+    /// A copy made by another account.
+    #[error(
+        "{path} belongs to {owner}, and PostgreSQL runs as {account}: give it back (chown -R {account} on the folder \
+         of the data), or give another --data-dir"
+    )]
+    WrongOwner {
+        /// The file.
+        path: PathBuf,
+        /// The account that it belongs to.
+        owner: String,
+        /// The account of the server.
+        account: String,
+    },
     /// Another launcher is at work.
     #[error(
         "the data folder {data_dir} is in use by {owner}: stop that one first, or give another folder with --data-dir"
@@ -114,6 +147,11 @@ pub enum EmbeddedError {
 }
 
 impl EmbeddedError {
+    /// Tells whether an account may not do what it tried.
+    pub(super) fn is_denied(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+    }
+
     /// Makes a closure for `map_err`: names the operation and the path of an I/O error.
     pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

@@ -3,10 +3,15 @@
 use std::{
     env,
     fs::{self, File, OpenOptions, TryLockError},
-    io::{Read, Seek, Write},
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    io::{ErrorKind, Read, Seek, Write},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
 };
+
+use rustix::fs::OFlags;
 
 use super::{EmbeddedError, account::Account};
 
@@ -43,11 +48,13 @@ impl DataFolder {
     /// Makes the folder if need be, checks that the server can reach it and takes the lock.
     pub(super) fn open(dir: &Path) -> Result<Self, EmbeddedError> {
         let absolute = std::path::absolute(dir).map_err(EmbeddedError::io("find", dir))?;
-        let account = Account::for_cluster(&absolute.join("postgres"))?;
+        let account = Account::for_folder(&absolute)?;
+        refuse_line_break(&absolute)?;
         create(&absolute, &account)?;
         let dir = absolute.canonicalize().map_err(EmbeddedError::io("find", dir))?;
+        refuse_line_break(&dir)?;
         account.check_reach(&dir)?;
-        let lock = take_lock(&dir)?;
+        let lock = take_lock(&dir, &account)?;
         Ok(Self { dir, account, _lock: lock })
     }
 
@@ -82,18 +89,24 @@ impl DataFolder {
         if !cluster.exists() {
             return Ok(None);
         }
-        fs::read_to_string(cluster.join("PG_VERSION"))
-            .ok()
-            .and_then(|text| text.trim().parse().ok())
-            .map(Some)
-            .ok_or(EmbeddedError::NoCluster(cluster))
+        let version = fs::read_to_string(cluster.join("PG_VERSION"));
+        if version.as_ref().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
+            self.account.check_owner(&cluster)?;
+        }
+        version.ok().and_then(|text| text.trim().parse().ok()).map(Some).ok_or(EmbeddedError::NoCluster(cluster))
+    }
+
+    /// Checks that the server's account owns the cluster, which a copy made by another account does not belong to.
+    pub(super) fn check_owner_of_cluster(&self) -> Result<(), EmbeddedError> {
+        let cluster = self.cluster();
+        ["", "PG_VERSION", "global"].iter().try_for_each(|name| self.account.check_owner(&cluster.join(name)))
     }
 
     /// Makes the folder of the socket, closed to other accounts since the socket asks for no password, and empties it:
     /// no server is running, and a socket's lock file with a process id that somebody else has by now would stop ours.
     pub(super) fn make_socket_dir(&self) -> Result<PathBuf, EmbeddedError> {
         let mut dir = self.dir.join("run");
-        if dir.as_os_str().len() + 1 + SOCKET_NAME.len() > SOCKET_PATH_LIMIT {
+        if !is_fit_for_sockets(&dir) {
             let identity = fs::metadata(&self.dir).map_err(EmbeddedError::io("look at", &self.dir))?;
             dir = PathBuf::from(format!("/tmp/ecommerce-postgres-{:x}-{:x}", identity.dev(), identity.ino()));
             self.refuse_foreign(&dir)?;
@@ -115,9 +128,26 @@ impl DataFolder {
     }
 }
 
+/// Tells whether a server can be told of a folder of sockets, and clients by a URL: in both a comma separates folders.
+fn is_fit_for_sockets(dir: &Path) -> bool {
+    let is_short = dir.as_os_str().len() + 1 + SOCKET_NAME.len() <= SOCKET_PATH_LIMIT;
+    is_short && dir.to_str().is_some_and(|text| !text.contains(','))
+}
+
+/// `initdb` takes no such path, and `postmaster.pid` would be read wrongly by all.
+fn refuse_line_break(dir: &Path) -> Result<(), EmbeddedError> {
+    match dir.as_os_str().as_bytes().iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+        true => Err(EmbeddedError::LineBreak(dir.to_owned())),
+        false => Ok(()),
+    }
+}
+
 /// Makes the folders that are missing, open to the server's account whatever the umask: what is secret within has its
 /// own permissions. Those that exist are left as they are.
 fn create(dir: &Path, account: &Account) -> Result<(), EmbeddedError> {
+    if dir.exists() && !dir.is_dir() {
+        return Err(EmbeddedError::NoFolder(dir.to_owned()));
+    }
     let Some(parent) = dir.parent().filter(|_| !dir.exists()) else {
         return Ok(());
     };
@@ -137,23 +167,22 @@ fn create(dir: &Path, account: &Account) -> Result<(), EmbeddedError> {
 }
 
 /// The lock is the kernel's: it goes with the process, however that ends. The process id in it is for messages alone.
-fn take_lock(dir: &Path) -> Result<File, EmbeddedError> {
+fn take_lock(dir: &Path, account: &Account) -> Result<File, EmbeddedError> {
     let path = dir.join("lock");
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(EmbeddedError::io("open", &path))?;
+    let mut options = OpenOptions::new();
+    let opened = account.open(options.read(true).write(true).create(true).truncate(false), OFlags::empty(), &path);
+    let mut file = match opened {
+        Err(error) if error.is_denied() => account.check_owner(dir).and(Err(error)),
+        opened => opened,
+    }?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut owner = String::new();
             let _ = file.read_to_string(&mut owner);
-            let owner = match owner.trim() {
-                "" => "another process".to_owned(),
-                pid => format!("process {pid}"),
+            let owner = match owner.trim().parse::<u32>() {
+                Ok(pid) => format!("process {pid}"),
+                Err(_) => "another process".to_owned(),
             };
             return Err(EmbeddedError::InUse { data_dir: dir.to_owned(), owner });
         }

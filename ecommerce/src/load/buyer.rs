@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::{
     client::{Target, text_of},
     ending::Failure,
+    way,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -130,7 +131,8 @@ impl Wait {
 
 impl Shop {
     pub(super) fn new(target: &Target, body: String, concurrency: u32) -> Result<Self, Failure> {
-        let client = Client::builder()
+        let buy = target.url(&["saga", "transaction"])?;
+        let client = way::to(&buy)
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)
             .pool_max_idle_per_host(concurrency as usize)
@@ -139,7 +141,7 @@ impl Shop {
         Ok(Self {
             client,
             token: target.bearer().map(str::to_owned),
-            buy: target.url(&["saga", "transaction"])?,
+            buy,
             status: target.url(&["saga", "status", ""])?,
             body,
         })

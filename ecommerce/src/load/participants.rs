@@ -16,7 +16,7 @@ use super::{
     buyer::{after, is_later},
     is_same_place,
 };
-use crate::{client::text_of, ending::Failure};
+use crate::{client::text_of, ending::Failure, way};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one that is busy, or is asked too often, is asked again.
@@ -61,7 +61,7 @@ struct Product {
 impl Participants {
     /// Finds the participants: beside an orchestrator behind a proxy, or where the configuration has them.
     pub(super) fn of(target: &Url, settings: &Settings, token: Option<&str>) -> Result<Self, Failure> {
-        let client = Client::builder().timeout(TIMEOUT).build();
+        let client = way::to(target).timeout(TIMEOUT).build();
         let client = client.map_err(|error| Failure::broken("no HTTP client", &error))?;
         let configured = [&settings.auth.operator_token, &settings.auth.service_token];
         let configured = configured.into_iter().map(|token| token.expose_secret()).find(|token| !token.is_empty());

@@ -152,7 +152,7 @@ fn draw(frame: &mut Frame, board: &Board, elapsed: Duration) {
     frame.render_widget(table, sagas);
 
     let line = match (board.notice.is_empty(), board.rows.is_empty()) {
-        (false, _) => Line::styled(board.notice.clone(), bold),
+        (false, _) => Line::styled(output::printable(&board.notice), bold),
         (true, true) => {
             Line::raw("nothing happens yet: `ecommerce order --user me --amount 9.99` buys something; q quits")
         }

@@ -15,6 +15,7 @@
 //! | [`rounds`] | rounds of a seeded choice among all disasters |
 //! | [`crashes`], [`takeover`], [`rolling`] | one disaster each, looked at closely |
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "shown where a test fails")]
 
 mod clients;
 mod crashes;

@@ -18,7 +18,7 @@ fn free_port() -> u16 {
 }
 
 /// Answers one request with a status line and a body, and returns the address and what was asked.
-fn answering(status: &'static str, body: &'static str) -> (String, thread::JoinHandle<String>) {
+pub(crate) fn answering(status: &'static str, body: &'static str) -> (String, thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let asked = thread::spawn(move || {

@@ -1,17 +1,20 @@
 //! The binary and its launcher of PostgreSQL, from outside, with real processes.
-#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails by a panic, and says why")]
 
 mod audit;
 mod backup;
 mod cli;
 mod embedded_postgres;
+mod folders;
 mod hold;
 mod load;
 mod logs;
 mod pooler;
 mod program;
 mod roles;
+mod signals;
 mod simulate;
 mod support;
+mod surroundings;
 mod up;
 mod watch;

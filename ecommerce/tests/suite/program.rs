@@ -124,6 +124,11 @@ impl Server {
         while !self.err.next().expect("it goes on").starts_with(beginning) {}
     }
 
+    /// Waits for a line on standard error that holds this, such as one of a log of JSON.
+    pub(crate) fn wait_for_log(&mut self, text: &str) {
+        while !self.err.next().expect("it goes on").contains(text) {}
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         send(self.pid(), signal);
     }

@@ -53,8 +53,10 @@ pub(super) fn status() -> Description {
 pub(super) fn list() -> Description {
     Description::new("listPurchases", "The purchases, newest first, in parts")
         .detail(
-            "Lists leave the database to purchases: one that would have to wait for others for more than two seconds is \
-             answered 503 with `Retry-After`.",
+            "Newest first is by transaction id, that is by the clock of the node that accepted the purchase: where a \
+             clock was set back, or clocks differ, a later purchase can stand below an earlier one. Lists leave the \
+             database to purchases: one that would have to wait for others for more than two seconds is answered 503 \
+             with `Retry-After`.",
         )
         .query("status", schema::one_of(Status::ALL.map(Status::as_str)), "Only those that stand so.")
         .query("user_id", schema::text(1, 100), "Only those of this user.")

@@ -97,6 +97,10 @@ pub(crate) use columns;
 
 const BY_ID: &str = concat!("select ", columns!(), " from saga s where s.id = $1");
 
+/// The order of lists, for their descriptions. Ids sort by time, so that it is the primary key backwards.
+pub(crate) const NEWEST_FIRST: &str = "Newest first is by transaction id, that is by the clock of the node that accepted \
+    the purchase: where a clock was set back, or clocks differ, a later purchase can stand below an earlier one. \
+    A purchase never changes its place.";
 const BY_KEY: &str =
     concat!("select ", columns!(), ", s.fingerprint from saga s where s.user_id = $1 and s.idempotency_key = $2");
 

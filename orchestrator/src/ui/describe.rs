@@ -9,6 +9,7 @@ use super::list::{ListView, MAX_TEXT};
 use super::services::ServicesView;
 use super::summary::SummaryView;
 use crate::saga::Status;
+use crate::store::reader::NEWEST_FIRST;
 
 pub(super) fn page() -> Description {
     Description::new("dashboard", "The dashboard, as a page")
@@ -35,6 +36,7 @@ pub(super) fn summary() -> Description {
 
 pub(super) fn list() -> Description {
     Description::new("searchPurchases", "The purchases, newest first, in parts, without counting them")
+        .detail(NEWEST_FIRST)
         .query("status", schema::one_of(Status::ALL.map(Status::as_str)), "Only those that stand so.")
         .query("user_id", schema::text(1, 100), "Only those of this user.")
         .query("text", schema::text(0, MAX_TEXT), "Only those with this in their id, user, product or error.")

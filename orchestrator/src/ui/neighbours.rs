@@ -52,8 +52,12 @@ pub(super) enum NoAnswer {
 
 impl Neighbours {
     pub(super) fn new(settings: &Settings) -> Result<Neighbours, reqwest::Error> {
-        let http =
-            reqwest::Client::builder().http2_prior_knowledge().connect_timeout(TIMEOUT).timeout(TIMEOUT).build()?;
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .http2_prior_knowledge()
+            .connect_timeout(TIMEOUT)
+            .timeout(TIMEOUT)
+            .build()?;
         let replicas = |name: &str| settings.ui.replicas.get(name).cloned().unwrap_or_default();
         let services = settings.services.iter().map(|(name, service)| {
             let configured = replicas(name).iter().map(|url| url.trim_end_matches('/').to_owned()).collect();

@@ -15,6 +15,7 @@
 //! has had no effect. What the model leaves out: reads, uncompensated steps, flags, FAILED and the attention list.
 //!
 //! [`rules::Rules`] is the protocol as a list of rules; each test but the first two breaks one and shows the way to disaster.
+#![allow(clippy::print_stdout, reason = "shown where a test fails")]
 
 mod model;
 mod owner;
