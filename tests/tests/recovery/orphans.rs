@@ -86,8 +86,12 @@ async fn rows_without_an_actor_that_cannot_be_claimed_are_counted() {
         assert_eq!(gauge().await, Some(0.0), "shown from the start");
         let saga_log = stack.database(ORCHESTRATOR).await;
         let holder = stack.new_connection(ORCHESTRATOR).await;
-        let sagas = plant_orphans(&saga_log, "locked", 3).await;
-        holder.run(&format!("begin; select 1 from saga where id = '{}' for update", sagas[1])).await;
+        // One sleeps until it is locked.
+        holder.run("begin").await;
+        let locked = plant_orphans(&holder, "locked", 3).await[1];
+        let sleep = "update saga set wake_at = clock_timestamp() + interval '3 seconds' where id = $1";
+        holder.rows(sleep, &[&locked]).await;
+        holder.run(&format!("commit; begin; select 1 from saga where id = '{locked}' for update")).await;
         wait_until("one is counted", PATIENCE, async || (gauge().await == Some(1.0)).then_some(())).await;
         holder.run("commit").await;
         all_ended(&saga_log).await;
