@@ -233,7 +233,9 @@ async fn what_is_committed_late_is_not_skipped_and_what_came_after_it_waits() {
 async fn a_listener_that_does_not_keep_up_misses_nothing() {
     const WRITERS: i64 = 4;
     const EACH: i64 = 3_000;
-    with_stack(StackOptions::default(), async |stack: &Stack| {
+    // It takes nothing for as long as they write, and a slow machine is no dead client.
+    let options = StackOptions::default().set("http.write_timeout_ms", 600_000);
+    with_stack(options, async |stack: &Stack| {
         let mut listener = Listener::open(stack, "").await;
         // It reads nothing while they write more than all buffers on the way hold.
         let write = async |writer: i64| {
