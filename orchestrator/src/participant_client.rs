@@ -35,7 +35,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 pub(crate) use self::breaker::{Admission, Breaker, BreakerSettings, Health};
-pub(crate) use self::judgement::{Reply as Judged, classify};
+pub(crate) use self::judgement::{Reply as Judged, classify, retry_after as read_retry_after};
 use self::operations::Operations;
 use self::replicas::{Connecting, Replicas, system_lookup};
 use self::send::send;

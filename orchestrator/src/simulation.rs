@@ -13,19 +13,30 @@
 //! the real ones), HTTP, and the events for listeners.
 
 mod clients;
+mod clocks;
 mod durable_log;
 mod fate;
 mod faults;
+mod knobs;
+mod line;
 mod log_access;
+mod looks;
 mod network;
 pub mod participants;
+mod partitions;
 pub(crate) mod planted;
 mod process;
 mod run;
 mod sim;
+mod status;
+mod strangers;
 mod tally;
 mod trace;
+mod troubles;
 mod verdict;
+mod versions;
+mod watch;
+mod world;
 
 pub use faults::{Faults, FaultsError};
 pub use run::{Plan, RunReport, run};

@@ -81,7 +81,7 @@ pub(super) fn is_recorded_refusal(status: u16, decision: Option<&str>) -> bool {
 }
 
 /// Reads `Retry-After`: seconds, or a date (RFC 9110, 10.2.3), at most an hour. Zero where it is neither.
-pub(super) fn retry_after(text: &str, now: DateTime<Utc>) -> Duration {
+pub(crate) fn retry_after(text: &str, now: DateTime<Utc>) -> Duration {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let asked = match (is_number, DateTime::parse_from_rfc2822(text)) {
         // A number that fits no integer is a long time too.

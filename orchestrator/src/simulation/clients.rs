@@ -10,9 +10,9 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::{oneshot, watch};
 
-use super::faults::Faults;
 use super::process::{ProcessId, ProcessState, pick};
 use super::sim::{Sim, saga_id};
+use super::status::{self, Shown};
 use super::verdict::{Told, ToldWhat};
 use crate::saga::actor::{StartAnswer, Waiter};
 use crate::saga::coordinator::{CoordinatorMsg, StartSaga};
@@ -25,6 +25,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// As often as a client with a key asks.
 const ATTEMPTS: usize = 6;
 
+/// How often a client that asks for the status does so.
+const STATUS_ASKED: usize = 4;
+/// How often the front asks the row where only the row can tell.
+const ASK_THE_ROW_EVERY: Duration = Duration::from_millis(100);
+/// How often a client asks for an id that came with a 503.
+const LEARN_EVERY: Duration = Duration::from_millis(500);
+/// How soon it must know, once it is calm.
+const LEARNS_WITHIN: Duration = Duration::from_secs(60);
+
 /// A client.
 struct Client {
     sim: Arc<Sim>,
@@ -33,12 +42,15 @@ struct Client {
     key: Option<IdempotencyKey>,
     /// How long it waits.
     patience: Duration,
+    /// Whether it asks for the status meanwhile.
+    asks: bool,
     /// When it cancels, counted from its order.
     cancels: Option<Duration>,
 }
 
 /// Runs a client from its order to what it is told.
-pub(super) async fn run(sim: Arc<Sim>, seed: u64, index: usize, faults: &Faults) {
+pub(super) async fn run(sim: Arc<Sim>, seed: u64, index: usize) {
+    let faults = sim.faults.clone();
     let mut dice = ChaCha8Rng::seed_from_u64(seed ^ (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let latest = (faults.calm_after_ms * 4 / 5).max(1);
     let starts = Duration::from_millis(dice.random_range(0..latest));
@@ -46,11 +58,13 @@ pub(super) async fn run(sim: Arc<Sim>, seed: u64, index: usize, faults: &Faults)
     let has_key = chance(&mut dice, faults.key_rate);
     let leaves = chance(&mut dice, faults.async_rate);
     let cancels = chance(&mut dice, faults.cancel_rate);
+    let asks = chance(&mut dice, faults.status_rate);
     let order = order(&mut dice, index);
     let client = Client {
         order,
         key: has_key.then(|| IdempotencyKey { key: format!("key-{index}"), fingerprint: Vec::new() }),
         patience: if leaves { Duration::from_millis(dice.random_range(0..50)) } else { PATIENCE },
+        asks,
         cancels: cancels.then(|| Duration::from_millis(dice.random_range(1..2_000))),
         sim: sim.clone(),
         dice,
@@ -80,9 +94,16 @@ impl Client {
                 tokio::time::sleep(Duration::from_millis(500)).await;
                 continue;
             };
-            let now = self.sim.now();
+            let now = self.sim.node_now(process);
             let id = saga_id(&mut self.dice, now);
             self.sim.lock().trace.named(id);
+            if self.asks {
+                for _ in 0..STATUS_ASKED {
+                    let after = Duration::from_millis(self.dice.random_range(0..20_000));
+                    status::ask_later(&self.sim, id, after);
+                }
+            }
+            let asked_at = self.sim.elapsed();
             match self.ask(process, death, id).await {
                 Some(StartAnswer::Settled(standing)) if standing.status == Status::Failed => {
                     return self.told(id, ToldWhat::NotUndoneYet);
@@ -93,15 +114,52 @@ impl Client {
                     self.sim.lock().tally.keys_joined += 1;
                     return self.told(holder, ToldWhat::Accepted);
                 }
-                Some(StartAnswer::AskTheRow(_) | StartAnswer::InDoubt(_)) => return,
+                Some(StartAnswer::AskTheRow(id)) => return self.ask_the_row(process, id, asked_at).await,
+                Some(StartAnswer::InDoubt(id)) => return self.learn(id).await,
                 Some(StartAnswer::NotStarted(_)) => self.told(id, ToldWhat::NotStarted),
-                Some(StartAnswer::Overloaded) => {}
+                Some(StartAnswer::Overloaded) => {
+                    self.sim.lock().tally.overloaded += 1;
+                    self.told(id, ToldWhat::NotStarted);
+                }
                 // The connection is lost. Without a key it must not ask again.
                 None if self.key.is_none() => return,
                 None => {}
             }
             tokio::time::sleep(Duration::from_millis(self.dice.random_range(100..3_000))).await;
         }
+    }
+
+    /// Waits by the row, as the front does for a saga that its process does not run.
+    async fn ask_the_row(&self, process: ProcessId, id: SagaId, asked_at: Duration) {
+        let deadline = asked_at + self.patience;
+        loop {
+            if self.sim.is_dead(process) {
+                return;
+            }
+            let is_late = self.sim.elapsed() >= deadline;
+            match status::ask(&self.sim, process, id) {
+                Shown::Saga { status, has_ended: true } => return self.told(id, ToldWhat::Ended(status)),
+                Shown::Saga { status: Status::Failed, .. } => return self.told(id, ToldWhat::NotUndoneYet),
+                Shown::Saga { .. } if is_late => return self.told(id, ToldWhat::Accepted),
+                Shown::NotFound | Shown::Unknown if is_late => return self.learn(id).await,
+                Shown::Saga { .. } | Shown::NotFound | Shown::Unknown => tokio::time::sleep(ASK_THE_ROW_EVERY).await,
+            }
+        }
+    }
+
+    /// Asks any replica for an id that came with a 503, until it is known what became of it.
+    async fn learn(&self, id: SagaId) {
+        self.sim.lock().tally.in_doubt_told += 1;
+        self.sim.note(|_| "client".to_owned(), |trace| format!("is told of {}: 503, in doubt", trace.name(id)));
+        let give_up = self.sim.calm_after + LEARNS_WITHIN;
+        while self.sim.elapsed() < give_up {
+            match status::ask_any(&self.sim, id) {
+                Shown::Saga { .. } => return self.told(id, ToldWhat::Accepted),
+                Shown::NotFound => return self.told(id, ToldWhat::NotStarted),
+                Shown::Unknown => tokio::time::sleep(LEARN_EVERY).await,
+            }
+        }
+        self.sim.lock().watched.not_learnt.insert(id);
     }
 
     fn told(&self, id: SagaId, what: ToldWhat) {
@@ -166,7 +224,7 @@ impl Client {
             if !sim.database_answers() {
                 return;
             }
-            let now = sim.now();
+            let now = sim.database_now();
             let turns = sim.lock().log.cancel(id, now);
             if turns {
                 let mut inner = sim.lock();

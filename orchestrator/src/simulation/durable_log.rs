@@ -2,6 +2,7 @@
 //! here is durable: a process that dies takes nothing of it along.
 
 mod claims;
+mod open;
 
 pub(super) use claims::LogNow;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use self::open::OpenTransactions;
 use super::planted::{Planted, is_planted};
 use crate::saga::definition::{Order, Outputs};
 use crate::saga::failed::{Marks, WokenBy};
@@ -31,23 +33,28 @@ pub(super) struct Row {
     pub(super) owner: Owner,
     /// When a cancel was accepted that COMPLETED must not follow.
     pub(super) cancel_requested: bool,
+    /// Whether it came with a key, released or not.
+    pub(super) had_key: bool,
+    /// The values cannot be read by any version of the program.
+    pub(super) is_bad: bool,
+    /// When it wakes, if it sleeps.
+    pub(super) wake_at: Option<DateTime<Utc>>,
+    pub(super) epoch: i32,
+    pub(super) timeline: Vec<StepView>,
     version: i32,
     outputs: Outputs,
     direction: Direction,
     error: Option<String>,
-    pub(super) timeline: Vec<StepView>,
     nonce: Uuid,
     key: Option<IdempotencyKey>,
-    epoch: i32,
     deaths: i32,
     /// Whether the next awaited write clears the attention mark.
     attention_until_write: bool,
     retry_requested_at: Option<DateTime<Utc>>,
-    wake_at: Option<DateTime<Utc>>,
     marks: Marks,
     waits_for: Option<String>,
     deadline_at: DateTime<Utc>,
-    created_at: DateTime<Utc>,
+    pub(super) created_at: DateTime<Utc>,
     takeovers: Vec<Takeover>,
 }
 
@@ -61,8 +68,12 @@ struct Lease {
 pub(super) struct DurableLog {
     rows: BTreeMap<SagaId, Row>,
     leases: BTreeMap<String, Lease>,
+    /// Transactions that commit later.
+    pub(super) open: OpenTransactions,
     /// Sagas that came to another process than the one that had them.
     pub(super) takeovers: u64,
+    /// Keys that were given free.
+    pub(super) keys_released: u64,
     /// Sagas that an owner claimed from itself.
     pub(super) wakes: u64,
 }
@@ -170,6 +181,8 @@ impl DurableLog {
             attention: write.attention.clone(),
             owner: owner.clone(),
             cancel_requested: false,
+            is_bad: false,
+            had_key: saga.key.is_some(),
             version: saga.definition_version,
             outputs: write.outputs.clone(),
             direction,
@@ -270,6 +283,20 @@ impl DurableLog {
             row.wake_at = Some(now);
             row.waits_for = None;
             row.marks.woken_by = WokenBy::Confirmation;
+        }
+    }
+
+    /// Makes a row unreadable.
+    pub(super) fn spoil(&mut self, id: SagaId) {
+        if let Some(row) = self.rows.get_mut(&id) {
+            row.is_bad = true;
+        }
+    }
+
+    /// Releases the keys of sagas that ended before that.
+    pub(super) fn release_keys(&mut self, ended_before: DateTime<Utc>) {
+        for row in self.rows.values_mut().filter(|row| row.ended_at.is_some_and(|at| at < ended_before)) {
+            self.keys_released += u64::from(row.key.take().is_some());
         }
     }
 

@@ -6,7 +6,7 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
 use super::faults::Faults;
-use super::participants::Coin;
+use super::participants::{Coin, Reply};
 use crate::store::record::LogWrite;
 use crate::world::Call;
 
@@ -16,6 +16,10 @@ pub(super) trait Fate: Send {
     fn call(&mut self, call: &Call, mood: Mood) -> CallFate;
     /// How the decision on a step's action falls: the same whenever it is asked.
     fn coin(&mut self, call: &Call) -> Coin;
+    /// What a participant says that has decided: its own words, or others that come from it.
+    fn says(&mut self, _: &Call, reply: Reply, _: Mood) -> Reply {
+        reply
+    }
     /// What happens to a write.
     fn write(&mut self, write: &LogWrite, mood: Mood) -> WriteFate;
     /// What happens to a look at the log.
@@ -79,6 +83,12 @@ pub(super) enum Stranger {
     Conflict,
     /// 429.
     TooMany,
+    /// 200, in JSON, with this status: a maintenance page, or a health check.
+    Json(&'static str),
+    /// What the participant answered another transaction.
+    OtherReply,
+    /// 503, with this `Retry-After`.
+    ComeBack(&'static str),
 }
 
 /// What happens to a write.
@@ -113,6 +123,10 @@ pub(super) enum WriteEnd {
     DoubtedThere,
     /// Nobody knows; it is not there.
     DoubtedGone,
+    /// It is not known, and it commits after this time.
+    DoubtedLate(Duration),
+    /// The log refuses one of its values.
+    Rejected,
     /// The process is killed right before the commit.
     KilledBefore,
     /// The process is killed right after the commit.
@@ -122,18 +136,24 @@ pub(super) enum WriteEnd {
 /// What happens to a look at the log.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LookFate {
-    /// How long it takes.
+    /// How long each of its statements takes.
     pub(super) takes: Duration,
-    /// Whether its answer is lost, after the claims were made.
-    pub(super) answer: LookAnswer,
+    pub(super) end: LookEnd,
 }
 
-/// Whether the answer of a look comes.
+/// How a look ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LookAnswer {
+pub(super) enum LookEnd {
+    /// Its answer comes.
     Comes,
+    /// It is lost, after the claims were made.
     Lost,
+    /// The connection goes before this one of its statements: what those before it claimed stays claimed.
+    CutBefore(usize),
 }
+
+/// The most statements that a look runs when nothing is wrong.
+const STATEMENTS_OF_A_LOOK: usize = 7;
 
 /// Fates drawn from a seed.
 pub(super) struct Drawn {
@@ -143,6 +163,17 @@ pub(super) struct Drawn {
     log: f64,
     dice: ChaCha8Rng,
 }
+
+const STRANGERS: [Stranger; 5] =
+    [Stranger::BadGateway, Stranger::LoginPage, Stranger::NotFound, Stranger::Conflict, Stranger::TooMany];
+/// What a 200 in JSON may say that is not the participant's.
+const JSON_STATUSES: [&str; 4] = ["maintenance", "ok", "success", "compensated"];
+/// A refusal with a NUL and an escape sequence.
+const HOSTILE: &str = r#"{"status":"error","message":"no\u0000 \u001b[31mnever","error":"no\u0000 \u001b[31mnever"}"#;
+/// Times to come back, from a second to centuries, as a date, and as none.
+const COME_BACK: [&str; 6] = ["1", "30", "7200", "9999999999", "Fri, 31 Dec 2199 23:59:59 GMT", "soon"];
+/// How long a commit goes on at most that was reported as in doubt.
+const LATEST_COMMIT_MS: u64 = 20_000;
 
 /// How wild a run is, by kind: most seeds are moderate, some are quiet in one respect and wild in another.
 const INTENSITIES: [f64; 6] = [0.0, 0.5, 1.0, 1.0, 2.0, 4.0];
@@ -172,10 +203,16 @@ impl Drawn {
         Duration::from_millis(self.dice.random_range(from..to))
     }
 
-    fn stranger(&mut self) -> Stranger {
-        const ALL: [Stranger; 5] =
-            [Stranger::BadGateway, Stranger::LoginPage, Stranger::NotFound, Stranger::Conflict, Stranger::TooMany];
-        ALL[self.dice.random_range(0..ALL.len())]
+    fn one_of<T: std::marker::Copy>(&mut self, all: &[T]) -> T {
+        all[self.dice.random_range(0..all.len())]
+    }
+
+    /// Draws whether the participant has done its work before something else answers.
+    fn before_or_after(&mut self, stranger: Stranger) -> There {
+        match self.dice.random() {
+            true => There::ParticipantThen(stranger),
+            false => There::Only(stranger),
+        }
     }
 
     fn copy(&mut self, mood: Mood) -> Copy {
@@ -199,13 +236,18 @@ impl Drawn {
                 copy.there = There::Dying;
             }
         } else if self.chance(rates.unavailable_rate * scale) {
-            copy.there = There::Only(Stranger::Busy);
+            copy.there = There::Only(match self.chance(rates.retry_after_rate) {
+                true => Stranger::ComeBack(self.one_of(&COME_BACK)),
+                false => Stranger::Busy,
+            });
+        } else if self.chance(rates.json_stranger_rate * scale) {
+            let stranger = Stranger::Json(self.one_of(&JSON_STATUSES));
+            copy.there = self.before_or_after(stranger);
+        } else if self.chance(rates.other_reply_rate * scale) {
+            copy.there = self.before_or_after(Stranger::OtherReply);
         } else if self.chance(rates.stranger_rate * scale) {
-            let stranger = self.stranger();
-            copy.there = match self.dice.random() {
-                true => There::ParticipantThen(stranger),
-                false => There::Only(stranger),
-            };
+            let stranger = self.one_of(&STRANGERS);
+            copy.there = self.before_or_after(stranger);
         }
         copy
     }
@@ -235,12 +277,28 @@ impl Fate for Drawn {
         }
     }
 
+    fn says(&mut self, _: &Call, mut reply: Reply, mood: Mood) -> Reply {
+        let may_be_hostile = mood == Mood::Wild && reply.decision.is_some();
+        if may_be_hostile && self.chance(self.faults.hostile_text_rate) {
+            reply.body = HOSTILE.to_owned();
+        }
+        reply
+    }
+
     fn write(&mut self, _: &LogWrite, mood: Mood) -> WriteFate {
         let scale = if mood == Mood::Wild { self.log } else { 0.0 };
         let end = if self.chance(self.faults.failed_write_rate * scale) {
             WriteEnd::Failed
         } else if self.chance(self.faults.write_in_doubt_rate * scale) {
-            if self.dice.random() { WriteEnd::DoubtedThere } else { WriteEnd::DoubtedGone }
+            if self.chance(self.faults.late_commit_rate) {
+                WriteEnd::DoubtedLate(self.millis(100, LATEST_COMMIT_MS))
+            } else if self.dice.random() {
+                WriteEnd::DoubtedThere
+            } else {
+                WriteEnd::DoubtedGone
+            }
+        } else if self.chance(self.faults.rejected_write_rate * scale) {
+            WriteEnd::Rejected
         } else if self.chance(self.faults.crash_at_write_rate * scale) {
             if self.dice.random() { WriteEnd::KilledBefore } else { WriteEnd::KilledAfter }
         } else {
@@ -253,9 +311,15 @@ impl Fate for Drawn {
     }
 
     fn look(&mut self, mood: Mood) -> LookFate {
-        let lost = mood == Mood::Wild && self.chance(self.faults.failed_write_rate * self.log);
-        let answer = if lost { LookAnswer::Lost } else { LookAnswer::Comes };
-        LookFate { takes: self.millis(1, 15), answer }
+        let wild = mood == Mood::Wild;
+        let end = if wild && self.chance(self.faults.failed_write_rate * self.log) {
+            LookEnd::Lost
+        } else if wild && self.chance(self.faults.look_cut_rate * self.log) {
+            LookEnd::CutBefore(self.dice.random_range(0..STATEMENTS_OF_A_LOOK))
+        } else {
+            LookEnd::Comes
+        };
+        LookFate { takes: self.millis(1, 4), end }
     }
 
     fn dice(&mut self) -> f64 {

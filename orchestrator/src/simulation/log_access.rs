@@ -1,14 +1,11 @@
-//! How processes reach the saga log: writes and looks take time, fail, and are in doubt; processes die around them.
+//! How processes write to the saga log: writes take time, fail, are refused, and are in doubt; processes die around them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures::FutureExt;
-
-use super::durable_log::LogNow;
-use super::fate::{LookAnswer, Outlives, WriteEnd, WriteFate};
+use super::fate::{Mood, Outlives, WriteEnd, WriteFate};
 use super::process::{ProcessId, kill, pause};
 use super::sim::Sim;
-use crate::saga::recovery::{self, Found, Question};
 use crate::store::record::{Change, LogWrite, WriteReport};
 use crate::world::Answer;
 
@@ -18,29 +15,46 @@ pub(super) fn write(sim: &Arc<Sim>, process: ProcessId, write: Arc<LogWrite>, an
         let mood = sim.mood();
         let mut inner = sim.lock();
         inner.tally.writes += 1;
+        if inner.processes[process.0].writes_under_way >= sim.knobs.log_queue {
+            inner.tally.log_queue_full += 1;
+            drop(inner);
+            return answer.give(WriteReport::NotWritten("the queue is full".to_owned()));
+        }
+        inner.processes[process.0].writes_under_way += 1;
         inner.fate.write(&write, mood)
     };
     sim.after(fate.commits, move |sim| commit(sim, process, &write, fate, answer));
 }
 
-fn commit(sim: &Arc<Sim>, process: ProcessId, write: &LogWrite, fate: WriteFate, answer: Answer<WriteReport>) {
+fn commit(sim: &Arc<Sim>, process: ProcessId, write: &Arc<LogWrite>, fate: WriteFate, answer: Answer<WriteReport>) {
     if sim.is_dead(process) && fate.outlives_process == Outlives::No {
         return;
+    }
+    let locked_until = sim.lock().log.open.on(write.saga_id);
+    if let Some(until) = locked_until {
+        let (wait, write) = (until.saturating_sub(sim.elapsed()) + Duration::from_millis(1), write.clone());
+        return sim.after(wait, move |sim| commit(sim, process, &write, fate, answer));
     }
     if let Some(lasts) = fate.pause {
         pause(sim, process, lasts);
     }
-    let end = if sim.database_answers() { fate.end } else { WriteEnd::Failed };
+    let end = if sim.reaches_database(process) { fate.end } else { WriteEnd::Failed };
     let report = match end {
         WriteEnd::KilledBefore => {
             note(sim, process, write, "is killed before");
             return kill(sim, process);
         }
         WriteEnd::Failed => WriteReport::NotWritten("the database went away".to_owned()),
+        WriteEnd::Rejected => rejected(sim),
+        _ if is_refused(write) => rejected(sim),
         WriteEnd::DoubtedGone => in_doubt(sim),
         WriteEnd::Committed => apply(sim, process, write),
         WriteEnd::DoubtedThere => {
             apply(sim, process, write);
+            in_doubt(sim)
+        }
+        WriteEnd::DoubtedLate(after) => {
+            commit_later(sim, process, write, after);
             in_doubt(sim)
         }
         WriteEnd::KilledAfter => {
@@ -50,7 +64,28 @@ fn commit(sim: &Arc<Sim>, process: ProcessId, write: &LogWrite, fate: WriteFate,
         }
     };
     sim.note_at(process, |trace| format!("log: {} of {}: {report:?}", write.change.name(), trace.name(write.saga_id)));
-    sim.after(fate.report, move |sim| sim.at(process, move |_| answer.give(report)));
+    sim.after(fate.report, move |sim| {
+        sim.lock().processes[process.0].writes_under_way -= 1;
+        sim.at(process, move |_| answer.give(report));
+    });
+}
+
+/// Its connection is gone, and its transaction goes on; unless the database goes away first.
+fn commit_later(sim: &Arc<Sim>, process: ProcessId, write: &Arc<LogWrite>, after: Duration) {
+    let (began, commits) = (sim.database_now(), sim.elapsed() + after);
+    {
+        let mut inner = sim.lock();
+        inner.tally.late_commits += 1;
+        inner.log.open.add(write.saga_id, commits);
+    }
+    let write = write.clone();
+    sim.after(after, move |sim| {
+        sim.lock().log.open.remove(write.saga_id);
+        if sim.database_answers() {
+            let report = apply_at(sim, process, &write, began);
+            note(sim, process, &write, &format!("commits late ({report:?})"));
+        }
+    });
 }
 
 fn note(sim: &Sim, process: ProcessId, write: &LogWrite, what: &str) {
@@ -62,48 +97,46 @@ fn in_doubt(sim: &Sim) -> WriteReport {
     WriteReport::InDoubt("the connection went while committing".to_owned())
 }
 
+/// Tells whether a text of the write has a character that PostgreSQL does not take.
+fn is_refused(write: &LogWrite) -> bool {
+    let error = match &write.change {
+        Change::Begin { ended, .. } => ended.as_ref(),
+        Change::TurnBack { cause } => Some(cause),
+        Change::End { error, .. } => error.as_ref(),
+        Change::Outputs | Change::MarkFailed { .. } => None,
+    };
+    let of_steps = write.timeline.iter().flat_map(|step| {
+        let undo = step.compensation.as_ref().and_then(|undo| undo.error.as_ref());
+        step.error.iter().chain(undo)
+    });
+    of_steps.chain(error).chain(&write.attention).any(|text| text.contains('\0'))
+}
+
+fn rejected(sim: &Sim) -> WriteReport {
+    sim.lock().tally.rejected_writes += 1;
+    WriteReport::NotWritten("22021: invalid byte sequence for encoding \"UTF8\": 0x00".to_owned())
+}
+
 fn apply(sim: &Sim, process: ProcessId, write: &LogWrite) -> WriteReport {
-    let now = sim.now();
+    apply_at(sim, process, write, sim.database_now())
+}
+
+/// Applies a write whose statement ran at that time.
+fn apply_at(sim: &Sim, process: ProcessId, write: &LogWrite, at: chrono::DateTime<chrono::Utc>) -> WriteReport {
     let mut inner = sim.lock();
     let owner = inner.processes[process.0].owner.clone();
-    let report = inner.log.write(&owner, write, now);
+    let report = inner.log.write(&owner, write, at);
     match (&report, &write.change) {
         (WriteReport::Durable { .. }, Change::MarkFailed { .. }) => inner.tally.failed_marks += 1,
+        (WriteReport::Durable { .. }, Change::Begin { .. }) => {
+            let is_bad = sim.mood() == Mood::Wild && inner.chance(sim.faults.bad_row_rate);
+            if is_bad {
+                inner.tally.bad_rows += 1;
+                inner.log.spoil(write.saga_id);
+            }
+        }
         (WriteReport::Lost, _) => inner.tally.refused_writes += 1,
         _ => {}
     }
     report
-}
-
-/// Looks for what needs this process.
-pub(super) fn look(sim: &Arc<Sim>, process: ProcessId, question: Question, answer: Answer<Result<Found, String>>) {
-    let fate = {
-        let mood = sim.mood();
-        sim.lock().fate.look(mood)
-    };
-    sim.after(fate.takes, move |sim| {
-        if sim.is_dead(process) {
-            return;
-        }
-        if !sim.database_answers() {
-            return sim.at(process, move |_| answer.give(Err("the database is away".to_owned())));
-        }
-        let now = sim.now();
-        let found = {
-            let mut inner = sim.lock();
-            let claimer = inner.processes[process.0].claimer.clone();
-            let mut log = LogNow { log: &mut inner.log, claimer: &claimer, now };
-            let looked = recovery::look(&mut log, question).now_or_never();
-            let Ok(found) = looked.expect("memory answers at once");
-            found
-        };
-        for saga in &found.claimed {
-            sim.note_at(process, |trace| format!("log: claims {} (epoch {})", trace.name(saga.id), saga.epoch));
-        }
-        let found = match fate.answer {
-            LookAnswer::Comes => Ok(found),
-            LookAnswer::Lost => Err("the connection went".to_owned()),
-        };
-        sim.at(process, move |_| answer.give(found));
-    });
 }

@@ -7,78 +7,92 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::fate::{CallFate, Copy, Stranger, There};
+use super::line;
 use super::participants::{Ask, Coin, Deed, Origin, Reply};
+use super::partitions::Operation;
 use super::process::ProcessId;
 use super::sim::Sim;
-use crate::participant_client::{Admission, Health, Judged, classify, parked};
-use crate::saga::definition::Step;
+use super::strangers::{self, Answered};
+use crate::participant_client::{Admission, Health, Judged, classify, parked, read_retry_after};
 use crate::saga::outcome::{Failure, Outcome, Retry, Sent, Unknown};
 use crate::world::{Answer, Call, Purpose};
 
-/// A call on its way: whoever answers first is heard.
-struct Pending {
-    call: Call,
+/// A call on its way: the first answer is heard.
+pub(super) struct Pending {
+    pub(super) call: Call,
+    pub(super) since: Instant,
     answer: Mutex<Option<Answer<Outcome>>>,
 }
 
-/// Sends a call.
+/// Makes a call, as soon as it is its turn.
 pub(super) fn call(sim: &Arc<Sim>, process: ProcessId, call: Call, answer: Answer<Outcome>) {
-    let admission = {
-        let mut inner = sim.lock();
-        inner.tally.calls += 1;
-        inner.processes[process.0].breaker(&call).admit(call.urgency, Instant::now())
-    };
+    sim.lock().tally.calls += 1;
+    line::enter(sim, process, Arc::new(Pending { call, since: Instant::now(), answer: Mutex::new(Some(answer)) }));
+}
+
+/// Sends a call whose turn it is.
+pub(super) fn send(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>) {
+    let call = &pending.call;
+    let admission = sim.lock().processes[process.0].breaker(call).admit(call.urgency, Instant::now());
     if let Admission::Park(wait) = admission {
         sim.lock().tally.parked += 1;
-        sim.note_at(process, |trace| format!("parks {} for {wait:?}", describe(trace, &call)));
-        answer.give(parked(&call, wait));
-        return;
+        sim.note_at(process, |trace| format!("parks {} for {wait:?}", describe(trace, call)));
+        return answer(sim, process, pending, parked(call, wait), Health::NotAsked);
     }
-    let fate = {
-        let mood = sim.mood();
-        let (elapsed, mut inner) = (sim.elapsed(), sim.lock());
-        // Nobody listens where a participant is away; what is on its way to it finds only its proxy.
-        match inner.participant_back.get(call.participant).is_some_and(|back| elapsed < *back) {
-            true => CallFate::Unreachable(Duration::from_millis(2)),
-            false => inner.fate.call(&call, mood),
-        }
-    };
-    sim.note_at(process, |trace| format!("→ {}", describe(trace, &call)));
-    let timeout = call.timeout;
-    let pending = Arc::new(Pending { call, answer: Mutex::new(Some(answer)) });
-    match fate {
+    sim.note_at(process, |trace| format!("→ {}", describe(trace, call)));
+    match fate_of(sim, process, call) {
         CallFate::Unreachable(known_after) => {
-            let failure = Failure::unavailable(pending.call.participant);
-            let outcome = not_known(failure, "nobody listens", Sent::Nothing);
+            let outcome = not_known(Failure::unavailable(call.participant), "nobody listens", Sent::Nothing);
+            let pending = pending.clone();
             sim.after(known_after, move |sim| settle(sim, process, &pending, outcome, Health::Failed));
         }
         CallFate::Sent(copies) => {
+            let left = line::give_up_at(pending).saturating_duration_since(Instant::now());
             let answers_in_time =
-                |copy: &Copy| copy.arrives.zip(copy.reply).is_some_and(|(arrives, reply)| arrives + reply < timeout);
+                |copy: &Copy| copy.arrives.zip(copy.reply).is_some_and(|(arrives, reply)| arrives + reply < left);
             if !copies.iter().any(answers_in_time) {
-                give_up_after(sim, process, &pending, timeout);
+                give_up_in_time(sim, process, pending);
             }
             if copies.len() > 1 {
                 sim.lock().tally.duplicates += 1;
             }
             for copy in copies {
-                send(sim, process, &pending, copy);
+                send_copy(sim, process, pending, copy);
             }
         }
     }
 }
 
-/// Nobody waits longer than the call's timeout, whatever is still on its way.
-fn give_up_after(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, timeout: Duration) {
+fn fate_of(sim: &Sim, process: ProcessId, call: &Call) -> CallFate {
+    if sim.is_away(call.participant) {
+        // Nobody listens where a participant is away; what is on its way to it finds only its proxy.
+        return CallFate::Unreachable(Duration::from_millis(2));
+    }
+    if !sim.reaches(process, call.participant) {
+        return CallFate::Sent(vec![Copy { arrives: None, there: There::Participant, reply: None }]);
+    }
+    let mood = sim.mood();
+    sim.lock().fate.call(call, mood)
+}
+
+/// Answers a call for which no time was left when its turn came.
+pub(super) fn time_was_up(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>) {
+    let failure = Failure::timeout(pending.call.participant);
+    let outcome = not_known(failure, "its time was up before it was sent", Sent::Nothing);
+    answer(sim, process, pending, outcome, Health::NotAsked);
+}
+
+/// A call takes no longer than its timeout, whatever is still on its way.
+fn give_up_in_time(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>) {
     let (sim, pending) = (sim.clone(), pending.clone());
     tokio::spawn(async move {
-        tokio::time::sleep(timeout).await;
+        tokio::time::sleep_until(line::give_up_at(&pending)).await;
         let outcome = not_known(Failure::timeout(pending.call.participant), "no answer in time", Sent::Maybe);
-        sim.at(process, move |sim| settle_now(sim, process, &pending, outcome, Health::Failed));
+        sim.at(process, move |sim| answer(sim, process, &pending, outcome, Health::Failed));
     });
 }
 
-fn send(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy) {
+fn send_copy(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy) {
     let Some(arrives) = copy.arrives else {
         sim.lock().tally.lost_requests += 1;
         sim.note(|_| "network".to_owned(), |trace| format!("loses {}", describe(trace, &pending.call)));
@@ -89,9 +103,9 @@ fn send(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy) 
 }
 
 fn arrive(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy) {
-    let is_away = sim.lock().participant_back.get(pending.call.participant).is_some_and(|back| sim.elapsed() < *back);
+    let is_away = sim.is_away(pending.call.participant) || sim.is_out(Operation::of(&pending.call));
     let there = if is_away { There::Only(Stranger::Busy) } else { copy.there };
-    let reply = match there {
+    let Answered { reply, retry_after } = match there {
         There::Dying => {
             sim.lock().tally.participant_crashes += 1;
             sim.note(
@@ -100,7 +114,7 @@ fn arrive(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy
             );
             return;
         }
-        There::Participant => decide(sim, &pending.call),
+        There::Participant => decide(sim, &pending.call).into(),
         There::ParticipantThen(stranger) => {
             decide(sim, &pending.call);
             answer_of(sim, pending, stranger)
@@ -115,11 +129,16 @@ fn arrive(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy
     let pending = pending.clone();
     sim.after(travels, move |sim| {
         let service = pending.call.participant;
+        if !sim.reaches(process, service) && !sim.is_away(service) {
+            sim.lock().tally.lost_replies += 1;
+            return give_up_in_time(sim, process, &pending);
+        }
+        let node_now = sim.node_now(process);
         let judged = Judged {
             status: reply.status,
             decision: reply.decision,
             action: reply.action,
-            retry_after: Duration::ZERO,
+            retry_after: retry_after.map_or(Duration::ZERO, |text| read_retry_after(text, node_now)),
             body: reply.body.as_bytes(),
         };
         let outcome = classify(service, &pending.call, &judged);
@@ -133,8 +152,8 @@ fn arrive(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy
 
 /// The participant decides, and its decision is durable.
 fn decide(sim: &Arc<Sim>, call: &Call) -> Reply {
-    let step = step_of(sim, call);
-    let at = sim.now();
+    let step = sim.versions.step(call.step, call.participant).expect("a call is for a step of a definition");
+    let (at, mood) = (sim.now(), sim.mood());
     let reply = {
         let mut inner = sim.lock();
         let (deed, coin) = match call.purpose {
@@ -147,7 +166,12 @@ fn decide(sim: &Arc<Sim>, call: &Call) -> Reply {
         if reply.decision.is_some() && !reply.replayed {
             inner.tally.refusals += 1;
         }
-        reply
+        if reply.status == 200 {
+            inner.last_replies.insert(Operation::of(call), (call.saga_id, reply.body.clone()));
+        }
+        let said = inner.fate.says(call, reply.clone(), mood);
+        inner.tally.hostile_texts += u64::from(said != reply);
+        said
     };
     sim.note(
         |_| call.participant.to_owned(),
@@ -159,45 +183,32 @@ fn decide(sim: &Arc<Sim>, call: &Call) -> Reply {
     reply
 }
 
-fn step_of<'a>(sim: &'a Sim, call: &Call) -> &'a Step {
-    let steps = sim.known.iter().flat_map(|known| &known.steps);
-    let mut of_this_name = steps.filter(|step| step.name == call.step && step.participant == call.participant);
-    of_this_name.next().expect("a call is for a step of a definition")
-}
-
-fn answer_of(sim: &Arc<Sim>, pending: &Pending, stranger: Stranger) -> Reply {
-    sim.lock().tally.strangers += 1;
+fn answer_of(sim: &Arc<Sim>, pending: &Pending, stranger: Stranger) -> Answered {
     sim.note(
         |_| "network".to_owned(),
         |trace| {
             format!("{stranger:?} in the place of {} for {}", pending.call.participant, describe(trace, &pending.call))
         },
     );
-    match stranger {
-        Stranger::Busy => Reply::plain(503, r#"{"type":"about:blank","title":"overloaded","status":503}"#),
-        Stranger::BadGateway => Reply::plain(502, "<html><h1>502 Bad Gateway</h1></html>"),
-        Stranger::LoginPage => Reply::plain(200, "<html>Please log in</html>"),
-        Stranger::NotFound => Reply::plain(404, r#"{"type":"about:blank","title":"not found","status":404}"#),
-        Stranger::Conflict => Reply::plain(409, r#"{"status":"error","message":"conflict"}"#),
-        Stranger::TooMany => Reply::plain(429, r#"{"type":"about:blank","title":"too many","status":429}"#),
-    }
+    strangers::answer(sim, &pending.call, stranger)
 }
 
 /// Gives the answer to the process, when it can hear it.
 fn settle(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, outcome: Outcome, health: Health) {
     let pending = pending.clone();
-    sim.at(process, move |sim| settle_now(sim, process, &pending, outcome, health));
+    sim.at(process, move |sim| answer(sim, process, &pending, outcome, health));
 }
 
-fn settle_now(sim: &Arc<Sim>, process: ProcessId, pending: &Pending, outcome: Outcome, health: Health) {
+/// Gives a call its answer, unless it has one.
+fn answer(sim: &Arc<Sim>, process: ProcessId, pending: &Pending, outcome: Outcome, health: Health) {
     let answer = pending.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
     let Some(answer) = answer else {
         sim.lock().tally.late_replies += 1;
         return;
     };
-    sim.note_at(process, |trace| format!("← {}: {}", describe(trace, &pending.call), shown(&outcome)));
-    {
-        let now = sim.now();
+    if health != Health::NotAsked {
+        sim.note_at(process, |trace| format!("← {}: {}", describe(trace, &pending.call), shown(&outcome)));
+        let now = sim.database_now();
         let inner = &mut *sim.lock();
         inner.processes[process.0].breaker(&pending.call).learn(health, Instant::now());
         if matches!(outcome, Outcome::Undone(..)) {
@@ -205,6 +216,7 @@ fn settle_now(sim: &Arc<Sim>, process: ProcessId, pending: &Pending, outcome: Ou
         }
     }
     answer.give(outcome);
+    line::leave(sim, process, pending.call.participant);
 }
 
 fn shown(outcome: &Outcome) -> String {

@@ -14,7 +14,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::durable_log::Renewal;
-use super::sim::{Inner, Sim, SimulatedWorld};
+use super::fate::Mood;
+use super::line::Line;
+use super::sim::{Inner, Sim};
+use super::versions::{Knowledge, Version};
+use super::world::SimulatedWorld;
 use crate::participant_client::{Breaker, BreakerSettings};
 use crate::saga::actor::Policy;
 use crate::saga::coordinator::{CoordinatorArguments, CoordinatorMsg, coordinator};
@@ -27,11 +31,9 @@ use crate::store::Owner;
 use crate::world::{Call, World};
 
 /// How long a lease lasts.
-const LEASE: Duration = Duration::from_secs(5);
+pub(super) const LEASE: Duration = Duration::from_secs(5);
 /// How often it is renewed.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// How often a saga's own actor may die without an awaited write.
-const MAX_CLAIMS: i32 = 5;
 /// How often a process searches for rows without an actor.
 const SWEEP: Duration = Duration::from_secs(30);
 /// How long a dead process's actors may take to go.
@@ -65,6 +67,12 @@ pub(super) struct Process {
     pub(super) coordinator: Handle<CoordinatorMsg>,
     pub(super) running: Arc<Running>,
     pub(super) death: watch::Sender<bool>,
+    pub(super) lease: Arc<LeaseState>,
+    /// Its calls to each participant.
+    pub(super) lines: BTreeMap<&'static str, Line>,
+    /// Its writes that are on their way to the saga log.
+    pub(super) writes_under_way: usize,
+    version: Version,
     breakers: BTreeMap<(&'static str, &'static str), Breaker>,
     root: Option<Arc<Root>>,
 }
@@ -99,15 +107,20 @@ pub(super) fn policy() -> Policy {
 
 /// Starts a process of a node.
 pub(super) async fn start(sim: &Arc<Sim>, node: usize, node_id: String) {
-    let (id, owner) = {
+    let (id, owner, version) = {
         let mut inner = sim.lock();
         let owner = Owner { node_id, incarnation: inner.uuid() };
-        (ProcessId(inner.processes.len()), owner)
+        let is_old = sim.versions.are_mixed && sim.mood() == Mood::Wild && inner.dice.random();
+        let version = if is_old { Version::Old } else { Version::New };
+        (ProcessId(inner.processes.len()), owner, version)
     };
+    let knowledge = sim.versions.of(version).clone();
     let running = Arc::new(Running::default());
     let handle = Handle::new();
-    let definitions = sim.known.iter().map(|known| format!("{}/{}", known.name, known.version)).collect();
-    let claimer = Arc::new(Claimer { owner: owner.clone(), definitions, batch: i64::MAX, max_claims: MAX_CLAIMS });
+    let definitions = knowledge.known.iter().map(|known| format!("{}/{}", known.name, known.version)).collect();
+    let (batch, max_claims) = (sim.knobs.takeover_batch, sim.knobs.max_claims);
+    let claimer = Arc::new(Claimer { owner: owner.clone(), definitions, batch, max_claims });
+    let lease = Arc::new(LeaseState::default());
     sim.lock().processes.push(Process {
         node,
         owner,
@@ -117,12 +130,15 @@ pub(super) async fn start(sim: &Arc<Sim>, node: usize, node_id: String) {
         coordinator: handle.clone(),
         running: running.clone(),
         death: watch::channel(false).0,
+        lease: lease.clone(),
+        lines: BTreeMap::new(),
+        writes_under_way: 0,
+        version,
         breakers: BTreeMap::new(),
         root: None,
     });
-    sim.note_at(id, |_| "starts".to_owned());
-    let lease = Arc::new(LeaseState::default());
-    let spec = tree(sim, id, handle, running, lease.clone());
+    sim.note_at(id, |_| format!("starts ({version:?})"));
+    let spec = tree(sim, id, knowledge, handle, running, lease.clone());
     match common::supervision::start(spec).await {
         Ok(root) => sim.lock().processes[id.0].root = Some(Arc::new(root)),
         Err(error) => panic!("the actors of a simulated process do not start: {error}"),
@@ -133,6 +149,7 @@ pub(super) async fn start(sim: &Arc<Sim>, node: usize, node_id: String) {
 fn tree(
     sim: &Arc<Sim>,
     process: ProcessId,
+    knowledge: Knowledge,
     handle: Handle<CoordinatorMsg>,
     running: Arc<Running>,
     lease: Arc<LeaseState>,
@@ -149,9 +166,9 @@ fn tree(
                 world: world.clone(),
                 policy: policy(),
                 running: running.clone(),
-                definition: sim.definition.clone(),
-                known: sim.known.clone(),
-                max_running: 1_000,
+                definition: knowledge.definition,
+                known: knowledge.known,
+                max_running: sim.knobs.max_running,
                 tracer: Tracer::off(),
             },
         ),
@@ -189,8 +206,8 @@ async fn keep_lease(sim: Arc<Sim>, process: ProcessId, lease: Arc<LeaseState>) {
         if state == ProcessState::Dead {
             return;
         }
-        if state == ProcessState::Alive && sim.database_answers() {
-            let (sent_at, now) = (Instant::now(), sim.now());
+        if state == ProcessState::Alive && sim.reaches_database(process) {
+            let (sent_at, now) = (Instant::now(), sim.database_now());
             if !is_registered {
                 is_registered = true;
                 sim.lock().log.register(&owner, now, LEASE);
@@ -243,6 +260,18 @@ fn kill_for_good(sim: &Arc<Sim>, process: ProcessId) {
     // Nothing that its actors still do reaches anybody.
     if let Some(root) = root {
         tokio::spawn(async move { root.stop(STOP_TIMEOUT).await });
+    }
+}
+
+/// Replaces what still runs the old version, once it is calm.
+pub(super) async fn end_of_roll_out(sim: Arc<Sim>) {
+    tokio::time::sleep(sim.calm_after).await;
+    let old: Vec<usize> = {
+        let inner = sim.lock();
+        (0..inner.processes.len()).filter(|index| inner.processes[*index].version == Version::Old).collect()
+    };
+    for index in old {
+        kill(&sim, ProcessId(index));
     }
 }
 

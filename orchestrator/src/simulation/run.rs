@@ -7,16 +7,22 @@ use std::time::Duration;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
-use super::clients;
-use super::durable_log::DurableLog;
-use super::fate::{Drawn, Fate, intensity};
+use super::clocks::Clocks;
+use super::durable_log::{DurableLog, Row};
+use super::fate::{Drawn, Fate};
 use super::faults::Faults;
+use super::knobs::Knobs;
 use super::participants::Participants;
-use super::process::{self, ProcessState, pick};
+use super::partitions::Partitions;
+use super::process;
 use super::sim::{Inner, Sim};
 use super::tally::Tally;
 use super::trace::{Trace, Tracing};
+use super::troubles::Troubles;
 use super::verdict::{self, Violation};
+use super::versions::Versions;
+use super::watch::Watched;
+use super::{clients, watch};
 use crate::checkout;
 use crate::saga::Status;
 use crate::saga::definition::{Definition, DefinitionError};
@@ -29,6 +35,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const OPERATOR_EVERY: Duration = Duration::from_secs(15);
 /// Pieces of each product: few enough to run out now and then.
 const STOCK: i32 = 4;
+/// How long after its saga's end a key is kept.
+const KEYS_KEPT: Duration = Duration::from_secs(300);
+/// Clients of a run with many.
+const CROWD: std::ops::Range<usize> = 100..400;
 
 /// What is simulated.
 #[derive(Clone, Debug)]
@@ -103,42 +113,62 @@ pub(super) fn run_with(seed: u64, plan: &Plan, known: Vec<Arc<Definition>>, fate
 
 async fn drive(seed: u64, plan: &Plan, known: Vec<Arc<Definition>>, fate: Box<dyn Fate>) -> RunReport {
     let mut dice = ChaCha8Rng::seed_from_u64(seed);
+    let faults = &plan.faults;
     let nodes = plan.nodes.unwrap_or_else(|| dice.random_range(1..=3)).max(1);
-    let sagas = plan.sagas.unwrap_or_else(|| dice.random_range(3..=10));
+    let mut sagas = plan.sagas.unwrap_or_else(|| dice.random_range(3..=10));
     let which = dice.random_range(0..known.len());
-    let troubles = Troubles::draw(&mut dice, &plan.faults, &known[which]);
+    let troubles = Troubles::draw(&mut dice, faults, &known[which], nodes);
+    let mut tally = Tally::default();
+    let mut is_drawn = |rate: f64, count: &mut u64| {
+        let is_drawn = rate > 0.0 && dice.random::<f64>() < rate;
+        *count += u64::from(is_drawn);
+        is_drawn
+    };
+    let has_small_knobs = is_drawn(faults.small_knobs_rate, &mut tally.small_knobs);
+    let is_crowd = plan.sagas.is_none() && is_drawn(faults.crowd_rate, &mut tally.crowds);
+    let are_mixed = is_drawn(faults.mixed_versions_rate, &mut tally.mixed_versions);
+    let has_operator = faults.operator_rate >= 1.0 || is_drawn(faults.operator_rate, &mut tally.operators);
+    let knobs = if has_small_knobs { Knobs::small(&mut dice) } else { Knobs::default() };
+    if is_crowd {
+        sagas = dice.random_range(CROWD);
+    }
     let inner = Inner {
         fate,
         log: DurableLog::default(),
-        participants: Participants::new(STOCK),
+        participants: Participants::new(STOCK.max(i32::try_from(sagas / 5).unwrap_or(i32::MAX))),
         processes: Vec::new(),
         trace: Trace::new(plan.tracing),
-        tally: Tally::default(),
+        tally,
         told: Vec::new(),
         cancelled: Vec::new(),
+        watched: Watched::default(),
         clients: sagas,
         under_way: 0,
-        database_back: Duration::ZERO,
-        participant_back: BTreeMap::new(),
+        last_replies: BTreeMap::new(),
+        clocks: Clocks::drawn(&mut dice, nodes, faults.clock_skew_ms),
+        partitions: Partitions::default(),
         dice,
     };
-    let calm_after = Duration::from_millis(plan.faults.calm_after_ms);
-    let sim = Sim::new(inner, calm_after, known, which);
+    let sim = Sim::new(inner, faults.clone(), knobs, Versions::new(known, which, are_mixed));
     for node in 0..nodes {
         process::start(&sim, node, format!("node {node}")).await;
     }
     troubles.start(&sim);
     for index in 0..sagas {
-        let (sim, faults) = (sim.clone(), plan.faults.clone());
-        tokio::spawn(async move { clients::run(sim, seed, index, &faults).await });
+        let sim = sim.clone();
+        tokio::spawn(async move { clients::run(sim, seed, index).await });
     }
-    tokio::spawn(operator(sim.clone()));
+    if has_operator {
+        tokio::spawn(operator(sim.clone()));
+    }
+    tokio::spawn(housekeeping(sim.clone()));
+    tokio::spawn(process::end_of_roll_out(sim.clone()));
     wait_for_the_end(&sim).await;
     let violations = verdict::violations(&sim);
     let lasted = sim.elapsed();
     process::stop_all(&sim).await;
     let mut inner = sim.lock();
-    let tally = tally(&inner);
+    let tally = counted(&inner);
     let trace = std::mem::replace(&mut inner.trace, Trace::new(Tracing::Off)).into_text();
     RunReport { seed, violations, tally, lasted, trace }
 }
@@ -147,8 +177,11 @@ async fn wait_for_the_end(sim: &Arc<Sim>) {
     let give_up = sim.calm_after + LIVENESS;
     while sim.elapsed() < give_up {
         tokio::time::sleep(LOOK_EVERY).await;
+        watch::look(sim);
         let inner = sim.lock();
-        let all_ended = inner.log.rows().all(|(_, row)| row.ended_at.is_some());
+        // A row that cannot be read is left to a person, who is told.
+        let is_over = |row: &Row| row.ended_at.is_some() || (row.is_bad && row.attention.is_some());
+        let all_ended = inner.log.rows().all(|(_, row)| is_over(row));
         if inner.clients == 0 && all_ended && inner.under_way == 0 && sim.elapsed() >= sim.calm_after {
             return;
         }
@@ -160,12 +193,23 @@ async fn operator(sim: Arc<Sim>) {
     tokio::time::sleep(sim.calm_after).await;
     loop {
         tokio::time::sleep(OPERATOR_EVERY).await;
-        let now = sim.now();
+        let now = sim.database_now();
         sim.lock().log.retry_all(now);
     }
 }
 
-fn tally(inner: &Inner) -> Tally {
+/// Releases the keys of sagas that ended long ago.
+async fn housekeeping(sim: Arc<Sim>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if sim.database_answers() {
+            let ended_before = sim.database_now() - KEYS_KEPT;
+            sim.lock().log.release_keys(ended_before);
+        }
+    }
+}
+
+fn counted(inner: &Inner) -> Tally {
     let seen = inner.participants.seen();
     let ended = |status| inner.log.rows().filter(|(_, row)| row.status == status).count() as u64;
     Tally {
@@ -177,103 +221,7 @@ fn tally(inner: &Inner) -> Tally {
         replays: seen.replays,
         takeovers: inner.log.takeovers,
         wakes: inner.log.wakes,
+        keys_released: inner.log.keys_released,
         ..inner.tally
-    }
-}
-
-/// What happens by itself, whatever the sagas do.
-struct Troubles(Vec<(Duration, Trouble)>);
-
-#[derive(Clone, Copy, Debug)]
-enum Trouble {
-    Kill,
-    Pause { lasts: Duration, twin: bool },
-    DatabaseAway { lasts: Duration },
-    ParticipantAway { name: &'static str, lasts: Duration },
-}
-
-impl Troubles {
-    fn draw(dice: &mut ChaCha8Rng, faults: &Faults, definition: &Definition) -> Troubles {
-        let wildness = intensity(dice);
-        let mut troubles = Vec::new();
-        let latest = faults.calm_after_ms.max(1);
-        let times = |most: u32, dice: &mut ChaCha8Rng| -> Vec<Duration> {
-            let most = f64::from(most) * wildness;
-            let count = if most > 0.0 { dice.random_range(0..=(most.ceil() as u32)) } else { 0 };
-            (0..count).map(|_| Duration::from_millis(dice.random_range(0..latest))).collect()
-        };
-        for at in times(faults.crashes, dice) {
-            troubles.push((at, Trouble::Kill));
-        }
-        for at in times(faults.pauses, dice) {
-            let lasts = lasting(dice, faults.pause_ms);
-            let twin = dice.random::<f64>() < faults.twin_rate;
-            troubles.push((at, Trouble::Pause { lasts, twin }));
-        }
-        for at in times(faults.database_outages, dice) {
-            troubles.push((at, Trouble::DatabaseAway { lasts: lasting(dice, faults.outage_ms) }));
-        }
-        for at in times(faults.participant_outages, dice) {
-            let name = definition.steps[dice.random_range(0..definition.steps.len())].participant;
-            troubles.push((at, Trouble::ParticipantAway { name, lasts: lasting(dice, faults.outage_ms) }));
-        }
-        Troubles(troubles)
-    }
-
-    fn start(self, sim: &Arc<Sim>) {
-        for (at, trouble) in self.0 {
-            let sim = sim.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(at).await;
-                make(&sim, trouble).await;
-            });
-        }
-    }
-}
-
-fn lasting(dice: &mut ChaCha8Rng, most: u64) -> Duration {
-    Duration::from_millis(dice.random_range(100..most.max(101)))
-}
-
-fn is_alive(state: ProcessState) -> bool {
-    state == ProcessState::Alive
-}
-
-async fn make(sim: &Arc<Sim>, trouble: Trouble) {
-    match trouble {
-        Trouble::Kill => {
-            let process = pick(&mut sim.lock(), is_alive);
-            if let Some(process) = process {
-                process::kill(sim, process);
-            }
-        }
-        Trouble::Pause { lasts, twin } => {
-            let process = pick(&mut sim.lock(), is_alive);
-            let Some(process) = process else { return };
-            process::pause(sim, process, lasts);
-            if twin {
-                tokio::time::sleep(lasts / 2).await;
-                let (node, name) = {
-                    let inner = sim.lock();
-                    let stopped = &inner.processes[process.0];
-                    if stopped.state != ProcessState::Paused {
-                        return;
-                    }
-                    (stopped.node, stopped.owner.node_id.clone())
-                };
-                process::start(sim, node, name).await;
-            }
-        }
-        Trouble::DatabaseAway { lasts } => {
-            let back = sim.elapsed() + lasts;
-            sim.note(|_| "database".to_owned(), |_| format!("is away for {lasts:?}"));
-            let mut inner = sim.lock();
-            inner.database_back = inner.database_back.max(back);
-        }
-        Trouble::ParticipantAway { name, lasts } => {
-            let back = sim.elapsed() + lasts;
-            sim.note(|_| name.to_owned(), |_| format!("is away for {lasts:?}"));
-            sim.lock().participant_back.insert(name, back);
-        }
     }
 }

@@ -13,17 +13,21 @@ use rand::{Rng, RngExt};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::clocks::{ClockOf, Clocks};
 use super::durable_log::DurableLog;
 use super::fate::{Fate, Mood};
+use super::faults::Faults;
+use super::knobs::Knobs;
 use super::participants::Participants;
+use super::partitions::{Operation, Partitions};
 use super::process::{Process, ProcessId, ProcessState};
 use super::tally::Tally;
 use super::trace::Trace;
 use super::verdict::Told;
+use super::versions::Versions;
+use super::watch::Watched;
 use crate::saga::SagaId;
-use crate::saga::definition::Definition;
 use crate::saga::running::Running;
-use crate::world::World;
 
 /// A run.
 pub(super) struct Sim {
@@ -31,10 +35,11 @@ pub(super) struct Sim {
     started: Instant,
     /// When things stop going wrong.
     pub(super) calm_after: Duration,
-    /// What new sagas follow.
-    pub(super) definition: Arc<Definition>,
-    /// Every definition that the nodes know.
-    pub(super) known: Arc<Vec<Arc<Definition>>>,
+    /// What goes wrong.
+    pub(super) faults: Faults,
+    pub(super) knobs: Knobs,
+    /// Which definitions the nodes know.
+    pub(super) versions: Versions,
 }
 
 /// What changes.
@@ -48,28 +53,25 @@ pub(super) struct Inner {
     pub(super) told: Vec<Told>,
     /// Sagas whose cancel was accepted while they ran forward.
     pub(super) cancelled: Vec<SagaId>,
+    /// What was seen on the way that the end does not show.
+    pub(super) watched: Watched,
     /// Clients that are not done.
     pub(super) clients: usize,
     /// Requests and replies on their way.
     pub(super) under_way: usize,
-    /// Until when the log's database is away.
-    pub(super) database_back: Duration,
-    /// Until when a participant is away.
-    pub(super) participant_back: BTreeMap<&'static str, Duration>,
+    /// The newest answer of each operation, with its saga.
+    pub(super) last_replies: BTreeMap<Operation, (SagaId, String)>,
+    pub(super) clocks: Clocks,
+    /// What cannot be reached, by whom, until when.
+    pub(super) partitions: Partitions,
     /// What the run itself draws: who is killed when.
     pub(super) dice: ChaCha8Rng,
 }
 
 impl Sim {
-    pub(super) fn new(inner: Inner, calm_after: Duration, known: Vec<Arc<Definition>>, which: usize) -> Arc<Sim> {
-        let definition = known[which].clone();
-        Arc::new(Sim {
-            inner: Mutex::new(inner),
-            started: Instant::now(),
-            calm_after,
-            definition,
-            known: Arc::new(known),
-        })
+    pub(super) fn new(inner: Inner, faults: Faults, knobs: Knobs, versions: Versions) -> Arc<Sim> {
+        let calm_after = Duration::from_millis(faults.calm_after_ms);
+        Arc::new(Sim { inner: Mutex::new(inner), started: Instant::now(), calm_after, faults, knobs, versions })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -81,9 +83,22 @@ impl Sim {
         self.started.elapsed()
     }
 
-    /// Returns the time of day in the run: the database's clock and everybody's.
+    /// Returns the time of day in the run, as no clock of it need show.
     pub(super) fn now(&self) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) + self.elapsed()
+    }
+
+    /// Returns what the clock of the saga log's database shows.
+    pub(super) fn database_now(&self) -> DateTime<Utc> {
+        let now = self.now();
+        self.lock().clocks.shows(ClockOf::Database, now)
+    }
+
+    /// Returns what the clock of a process's node shows.
+    pub(super) fn node_now(&self, process: ProcessId) -> DateTime<Utc> {
+        let now = self.now();
+        let inner = self.lock();
+        inner.clocks.shows(ClockOf::Node(inner.processes[process.0].node), now)
     }
 
     pub(super) fn mood(&self) -> Mood {
@@ -119,11 +134,6 @@ impl Sim {
         self.lock().processes[process.0].state == ProcessState::Dead
     }
 
-    /// Tells whether the log's database answers.
-    pub(super) fn database_answers(&self) -> bool {
-        self.elapsed() >= self.lock().database_back
-    }
-
     /// Adds a line to the trace.
     pub(super) fn note(&self, who: impl FnOnce(&Inner) -> String, what: impl FnOnce(&Trace) -> String) {
         let at = self.elapsed();
@@ -145,6 +155,11 @@ impl Sim {
 }
 
 impl Inner {
+    /// Draws whether something with this probability happens; what never happens draws nothing.
+    pub(super) fn chance(&mut self, rate: f64) -> bool {
+        rate > 0.0 && self.dice.random::<f64>() < rate
+    }
+
     /// Draws a number of milliseconds.
     pub(super) fn millis(&mut self, from: u64, to: u64) -> Duration {
         Duration::from_millis(self.dice.random_range(from..to.max(from + 1)))
@@ -162,52 +177,4 @@ pub(super) fn saga_id(dice: &mut ChaCha8Rng, now: DateTime<Utc>) -> SagaId {
     dice.fill_bytes(&mut random);
     let millis = u64::try_from(now.timestamp_millis()).unwrap_or_default();
     SagaId(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
-}
-
-/// The world as one process of a run sees it.
-pub(super) struct SimulatedWorld {
-    pub(super) sim: Arc<Sim>,
-    pub(super) process: ProcessId,
-}
-
-impl World for SimulatedWorld {
-    fn write(
-        &self,
-        write: Arc<crate::store::record::LogWrite>,
-        answer: crate::world::Answer<crate::store::record::WriteReport>,
-    ) {
-        let process = self.process;
-        self.sim.at(process, move |sim| super::log_access::write(sim, process, write, answer));
-    }
-
-    fn call(&self, call: crate::world::Call, answer: crate::world::Answer<crate::saga::outcome::Outcome>) {
-        let process = self.process;
-        self.sim.at(process, move |sim| super::network::call(sim, process, call, answer));
-    }
-
-    fn look(
-        &self,
-        question: crate::saga::recovery::Question,
-        answer: crate::world::Answer<Result<crate::saga::recovery::Found, String>>,
-    ) {
-        let process = self.process;
-        self.sim.at(process, move |sim| super::log_access::look(sim, process, question, answer));
-    }
-
-    fn now(&self) -> DateTime<Utc> {
-        self.sim.now()
-    }
-
-    fn dice(&self) -> f64 {
-        self.sim.lock().fate.dice()
-    }
-
-    fn new_saga_id(&self) -> SagaId {
-        let now = self.sim.now();
-        saga_id(&mut self.sim.lock().dice, now)
-    }
-
-    fn new_nonce(&self) -> Uuid {
-        self.sim.lock().uuid()
-    }
 }

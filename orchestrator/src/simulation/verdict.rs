@@ -1,9 +1,11 @@
 //! What must hold when a run is over: the invariants that `audit` and the chaos suite use too, and what only a simulator
 //! sees: what every client was told, and that no actor died of its own.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::sim::Sim;
+use super::world::KILLED;
 use crate::checkout::StockRule;
 use crate::invariants::{Books, Run, Saga, judge};
 use crate::saga::{SagaId, Status};
@@ -45,6 +47,10 @@ pub struct Violation {
 pub(super) const TOLD: &str = "what a client is told is what the log holds";
 pub(super) const CANCEL: &str = "a cancel that was accepted is not followed by COMPLETED";
 pub(super) const ACTORS: &str = "no saga's actor dies of its own";
+pub(super) const ORPHAN: &str = "no saga is without an actor for longer than a sweep";
+pub(super) const FINAL: &str = "a 404 is final";
+pub(super) const LEARNS: &str = "an id that came with a 503 can be asked for until its end is known";
+pub(super) const KEY: &str = "one key buys once";
 
 /// Judges a run.
 pub(super) fn violations(sim: &Arc<Sim>) -> Vec<Violation> {
@@ -63,7 +69,37 @@ fn nameless_violations(sim: &Arc<Sim>) -> Vec<Violation> {
     let by_books = report.verdicts.iter().flat_map(|verdict| {
         verdict.findings.iter().map(|finding| violation(verdict.name, finding.id.clone(), finding.why.clone()))
     });
-    by_books.chain(untrue_answers(sim)).chain(ignored_cancels(sim)).chain(dead_actors(sim)).collect()
+    by_books
+        .chain(untrue_answers(sim))
+        .chain(ignored_cancels(sim))
+        .chain(dead_actors(sim))
+        .chain(watched(sim))
+        .chain(keys(sim))
+        .collect()
+}
+
+fn watched(sim: &Sim) -> Vec<Violation> {
+    let inner = sim.lock();
+    let watched = &inner.watched;
+    let orphans = watched.orphans.iter().map(|(id, at)| {
+        violation(ORPHAN, id.to_string(), format!("it had none for a minute at {:.1} s", at.as_secs_f64()))
+    });
+    let came_back = watched.not_found.iter().filter(|id| inner.log.row(**id).is_some());
+    let came_back = came_back.map(|id| violation(FINAL, id.to_string(), "it is in the log".to_owned()));
+    let not_learnt = watched.not_learnt.iter();
+    let not_learnt = not_learnt.map(|id| violation(LEARNS, id.to_string(), "its client still cannot tell".to_owned()));
+    orphans.chain(came_back).chain(not_learnt).collect()
+}
+
+/// Each client has a name of its own and orders once: a second row under a key is a second purchase.
+fn keys(sim: &Sim) -> Vec<Violation> {
+    let inner = sim.lock();
+    let mut sagas: BTreeMap<&str, Vec<SagaId>> = BTreeMap::new();
+    for (id, row) in inner.log.rows().filter(|(_, row)| row.had_key) {
+        sagas.entry(row.order.user_id.as_str()).or_default().push(id);
+    }
+    let twice = sagas.into_iter().filter(|(_, ids)| ids.len() > 1);
+    twice.map(|(user, ids)| violation(KEY, ids[0].to_string(), format!("{} sagas of {user}", ids.len()))).collect()
 }
 
 fn books(sim: &Sim) -> Books {
@@ -71,13 +107,15 @@ fn books(sim: &Sim) -> Books {
     let inner = sim.lock();
     inner.participants.add_to(&mut books);
     for (id, row) in inner.log.rows() {
+        // A row that cannot be read is left to a person, who is told.
+        let is_left = row.is_bad && row.ended_at.is_none() && row.attention.is_some();
         books.page(&id.to_string()).saga = Some(Saga {
-            status: row.status,
-            ended_at: row.ended_at,
+            status: if is_left { Status::Failed } else { row.status },
+            ended_at: if is_left { Some(row.created_at) } else { row.ended_at },
             stock_rule: StockRule::of_definition(row.definition),
             cents: row.order.amount.cents(),
             attention: row.attention.clone(),
-            steps: row.timeline.clone(),
+            steps: if is_left { Vec::new() } else { row.timeline.clone() },
         });
     }
     books
@@ -112,7 +150,8 @@ fn ignored_cancels(sim: &Sim) -> Vec<Violation> {
 
 fn dead_actors(sim: &Sim) -> Vec<Violation> {
     let deaths = sim.all_running().iter().flat_map(|running| running.deaths()).collect::<Vec<_>>();
-    deaths.into_iter().map(|(id, reason)| violation(ACTORS, id.to_string(), reason)).collect()
+    let deaths = deaths.into_iter().filter(|(_, reason)| !reason.contains(KILLED));
+    deaths.map(|(id, reason)| violation(ACTORS, id.to_string(), reason)).collect()
 }
 
 fn violation(invariant: &'static str, id: String, why: String) -> Violation {

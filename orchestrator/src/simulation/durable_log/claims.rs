@@ -16,6 +16,9 @@ use crate::simulation::planted::{Planted, is_planted};
 use crate::store::Owner;
 use crate::store::reader::{ReadRow, StoredSaga, UnreadableRow};
 
+/// How long a row sleeps that could not be read.
+const UNREADABLE_SLEEPS: Duration = Duration::from_secs(30 * 60);
+
 /// The log at one moment, for one process.
 pub(in crate::simulation) struct LogNow<'a> {
     pub(in crate::simulation) log: &'a mut DurableLog,
@@ -48,10 +51,13 @@ impl LogNow<'_> {
             Free::Died(_) => false,
         };
         let limit = usize::try_from(self.claimer.batch).unwrap_or(usize::MAX);
-        self.log.rows.iter().filter(|(id, row)| is_free(**id, row)).map(|(id, _)| *id).take(limit).collect()
+        // What another transaction has locked is passed over.
+        let is_locked = |id: SagaId| self.log.open.on(id).is_some();
+        let rows = self.log.rows.iter().filter(|(id, row)| is_free(**id, row) && !is_locked(**id));
+        rows.map(|(id, _)| *id).take(limit).collect()
     }
 
-    fn take(&mut self, id: SagaId) -> Option<StoredSaga> {
+    fn take(&mut self, id: SagaId) -> Option<ReadRow> {
         let row = self.log.rows.get_mut(&id)?;
         let is_own = row.owner.incarnation == self.claimer.owner.incarnation;
         match is_own {
@@ -71,11 +77,11 @@ impl LogNow<'_> {
             let node = row.owner.node_id.clone();
             row.takeovers.push(Takeover { node, epoch: row.epoch, at: self.now, unowned_ms });
         }
-        Some(stored(id, row, left_by, self.now))
+        Some(read(id, row, left_by, self.now))
     }
 
     /// Counts the death of a saga's own actor, and gives the saga to another one unless too many have died.
-    fn set_back(&mut self, death: &ActorDeath) -> Option<StoredSaga> {
+    fn set_back(&mut self, death: &ActorDeath) -> Option<ReadRow> {
         let (incarnation, now) = (self.claimer.owner.incarnation, self.now);
         let row = self.log.rows.get_mut(&death.id)?;
         if row.ended_at.is_some() || row.owner.incarnation != incarnation || row.epoch != death.epoch {
@@ -89,7 +95,7 @@ impl LogNow<'_> {
             row.wake_at = None;
             let node = row.owner.node_id.clone();
             row.takeovers.push(Takeover { node, epoch: row.epoch, at: now, unowned_ms: None });
-            return Some(stored(death.id, row, LeftBy::Loss, now));
+            return Some(read(death.id, row, LeftBy::Loss, now));
         }
         row.attention = Some(format!("its actor died {} times: {}", row.deaths, death.reason));
         row.attention_until_write = true;
@@ -98,6 +104,13 @@ impl LogNow<'_> {
         let turns_at = (row.direction == Direction::Forward && row.deadline_at > now).then_some(row.deadline_at);
         row.wake_at = Some(turns_at.map_or(rested, |deadline_at| deadline_at.min(rested)));
         None
+    }
+}
+
+fn read(id: SagaId, row: &Row, left_by: LeftBy, now: DateTime<Utc>) -> ReadRow {
+    match row.is_bad {
+        true => Err(UnreadableRow { id, epoch: row.epoch, reason: "the simulator spoiled it".to_owned() }),
+        false => Ok(stored(id, row, left_by, now)),
     }
 }
 
@@ -201,17 +214,23 @@ impl Statements for LogNow<'_> {
 
     fn claim(&mut self, free: Free<'_>) -> impl Future<Output = Result<Vec<ReadRow>, Infallible>> + Send {
         let claimed: Vec<ReadRow> = match free {
-            Free::Died(deaths) => deaths.iter().filter_map(|death| self.set_back(death)).map(Ok).collect(),
+            Free::Died(deaths) => deaths.iter().filter_map(|death| self.set_back(death)).collect(),
             Free::OfTheDead(_) | Free::OwnSleepers | Free::Orphans(_) => {
                 let ids = self.free(free);
-                ids.into_iter().filter_map(|id| self.take(id)).map(Ok).collect()
+                ids.into_iter().filter_map(|id| self.take(id)).collect()
             }
         };
         done(claimed)
     }
 
-    fn set_aside(&mut self, _: &[UnreadableRow]) -> impl Future<Output = Result<(), Infallible>> + Send {
-        // Rows in memory can be read.
+    fn set_aside(&mut self, rows: &[UnreadableRow]) -> impl Future<Output = Result<(), Infallible>> + Send {
+        for UnreadableRow { id, epoch, reason } in rows {
+            let row = self.log.rows.get_mut(id).filter(|row| row.epoch == *epoch);
+            if let Some(row) = row {
+                row.attention = Some(format!("its row cannot be read: {reason}"));
+                row.wake_at = Some(self.now + UNREADABLE_SLEEPS);
+            }
+        }
         done(())
     }
 

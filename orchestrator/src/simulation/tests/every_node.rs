@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::checkout::known_definitions;
 use crate::saga::definition::Definition;
-use crate::simulation::fate::{CallFate, Copy, Fate, LookAnswer, LookFate, Mood, Outlives, Stranger, There};
+use crate::simulation::fate::{CallFate, Copy, Fate, LookEnd, LookFate, Mood, Outlives, Stranger, There};
 use crate::simulation::fate::{WriteEnd, WriteFate};
 use crate::simulation::participants::Coin;
 use crate::simulation::run::run_with;
@@ -110,7 +110,7 @@ impl Fate for Scripted {
     }
 
     fn look(&mut self, _: Mood) -> LookFate {
-        LookFate { takes: MOMENT, answer: LookAnswer::Comes }
+        LookFate { takes: MOMENT, end: LookEnd::Comes }
     }
 
     fn dice(&mut self) -> f64 {

@@ -1,0 +1,54 @@
+//! The clocks of a run: one for each node and one for the database, each off by its own skew, and jumping now and then.
+//! Timers are monotonic and know nothing of it, as live. Journals and the judgement use the run's own time.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rand::RngExt;
+use rand::rngs::ChaCha8Rng;
+
+/// Whose clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ClockOf {
+    Database,
+    Node(usize),
+}
+
+/// How far each clock is off.
+#[derive(Default)]
+pub(super) struct Clocks {
+    database: TimeDelta,
+    nodes: BTreeMap<usize, TimeDelta>,
+}
+
+impl Clocks {
+    /// Draws a skew for every clock.
+    pub(super) fn drawn(dice: &mut ChaCha8Rng, nodes: usize, most_ms: u64) -> Clocks {
+        if most_ms == 0 {
+            return Clocks::default();
+        }
+        let database = either_way(dice, most_ms);
+        Clocks { database, nodes: (0..nodes).map(|node| (node, either_way(dice, most_ms))).collect() }
+    }
+
+    pub(super) fn jump(&mut self, of: ClockOf, by: TimeDelta) {
+        match of {
+            ClockOf::Database => self.database += by,
+            ClockOf::Node(node) => *self.nodes.entry(node).or_default() += by,
+        }
+    }
+
+    /// Returns what a clock shows.
+    pub(super) fn shows(&self, of: ClockOf, now: DateTime<Utc>) -> DateTime<Utc> {
+        now + match of {
+            ClockOf::Database => self.database,
+            ClockOf::Node(node) => self.nodes.get(&node).copied().unwrap_or_default(),
+        }
+    }
+}
+
+/// Draws a time to be off by, forwards or backwards.
+pub(super) fn either_way(dice: &mut ChaCha8Rng, most_ms: u64) -> TimeDelta {
+    let most = i64::try_from(most_ms).unwrap_or(i64::MAX);
+    TimeDelta::milliseconds(dice.random_range(-most..=most))
+}
