@@ -17,6 +17,7 @@
 mod api;
 pub mod checkout;
 pub mod events;
+mod health;
 mod housekeeping;
 pub mod invariants;
 mod live;

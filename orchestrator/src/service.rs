@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::SecondsFormat;
 use common::config::{RetryPolicy, Settings};
 use common::db::{self, DbError};
 use common::group_commit::Ledger;
-use common::http::{Check, Draining, Finding, Front, HealthCheck, debug, server};
+use common::http::{Draining, Front, debug, server};
 use common::service::{Running, actor_prefix};
 use common::supervision::{self, ActorCard, Handle, Root, SupervisorSpec};
 use common::traces::Tracer;
-use futures::future::join;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -25,6 +23,7 @@ use crate::api::inspect::Journals;
 use crate::api::{self, Desk};
 use crate::checkout::{self, StockRule};
 use crate::events::events;
+use crate::health::{self, Needs};
 use crate::housekeeping::{HousekeepingArguments, Rules, housekeeping};
 use crate::live::LiveWorld;
 use crate::meters;
@@ -39,7 +38,6 @@ use crate::saga::recovery::{Claimer, RecoveryArguments, recovery};
 use crate::saga::running;
 use crate::saga::stall::{StallArguments, stall_watch};
 use crate::store::Owner;
-use crate::store::hold::Hold;
 use crate::store::writer::SagaLogWriter;
 use crate::ui::{self, Ui};
 use crate::world::World;
@@ -119,11 +117,12 @@ pub async fn start(
         saga_log: saga_log.clone(),
         rules: Rules::of(orchestrator),
     }));
-    let mut clients = BTreeMap::new();
+    let (mut clients, mut client_cards) = (BTreeMap::new(), Vec::new());
     let confirmations = Arc::<Confirmations>::default();
     for (participant, operations) in operations(&known) {
         let handle = Handle::new();
         let card = card(&format!("{participant}-client"), "HTTP client");
+        client_cards.push(card.clone());
         let (tracer, confirmations) = (tracer.clone(), confirmations.clone());
         children.push(client(card, handle.clone(), participant, operations, &settings, tracer, confirmations)?);
         clients.insert(participant, handle);
@@ -194,8 +193,13 @@ pub async fn start(
         node_id: owner.node_id.clone(),
         stopping: shutdown.clone(),
     }));
-    let health_log = saga_log.clone();
-    let stalled_after = Duration::from_millis(settings.health.writer_stalled_ms);
+    let health = health::check(Needs {
+        pool,
+        saga_log: saga_log.clone(),
+        lease: lease_state.clone(),
+        clients: client_cards,
+        stalled_after: Duration::from_millis(settings.health.writer_stalled_ms),
+    });
     let handing_over = CancellationToken::new();
     let desk = Desk {
         coordinator: handle,
@@ -219,7 +223,7 @@ pub async fn start(
             None,
         )),
         settings: settings.clone(),
-        health: health(pool, health_log, lease_state.clone(), stalled_after),
+        health,
         draining: draining.clone(),
         tracer: tracer.clone(),
     };
@@ -287,31 +291,6 @@ async fn wait_for_first_lease(lease: &LeaseState) {
     while !lease.is_valid() && lease.hold().is_none() && Instant::now() < give_up {
         tokio::time::sleep(DRAIN_LOOKS_EVERY).await;
     }
-}
-
-fn health(
-    pool: db::Pool,
-    saga_log: Ledger<SagaLogWriter>,
-    lease: Arc<LeaseState>,
-    stalled_after: Duration,
-) -> HealthCheck {
-    Arc::new(move || {
-        let (pool, saga_log, lease) = (pool.clone(), saga_log.clone(), lease.clone());
-        Box::pin(async move {
-            let (database, writer) = join(db::check_writable(&pool), saga_log.check_writer(stalled_after)).await;
-            let mut checks = vec![Check::new("saga_log", database.and(writer))];
-            match lease.hold() {
-                Some(Hold { since, reason }) => {
-                    // A node on hold does what it should. Taken for unhealthy, it would not be reached to be released.
-                    let since = since.to_rfc3339_opts(SecondsFormat::Secs, true);
-                    let note = Finding::Note(format!("no saga begins or is recovered, since {since}: {reason}"));
-                    checks.push(Check { name: "hold", finding: note });
-                }
-                None => checks.push(Check::new("lease", lease.check())),
-            }
-            checks
-        })
-    })
 }
 
 fn policy(settings: &Settings) -> Policy {

@@ -138,3 +138,20 @@ async fn an_orchestrator_without_a_lease_is_unhealthy_and_says_why_it_takes_no_p
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_orchestrator_whose_participant_is_away_is_degraded_and_names_the_operation() {
+    with_stack(StackOptions::default().set("participants.breaker_pause_ms", 60_000), async |stack: &Stack| {
+        stack.stop("payments").await;
+        wait_until("the breaker of charges has opened", PATIENCE, async || {
+            buy(stack).await;
+            let answer = stack.get(ORCHESTRATOR, "/health/").await.expect(200).json();
+            let names_it =
+                answer["checks"]["breakers"].as_str().is_some_and(|open| open.contains("payments/charge: open"));
+            (answer["status"] == "degraded" && names_it).then_some(())
+        })
+        .await;
+        assert_eq!(stack.get("inventory", "/health/").await.expect(200).json()["status"], "healthy");
+    })
+    .await;
+}

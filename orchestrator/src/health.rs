@@ -1,0 +1,67 @@
+//! How the orchestrator is, for `GET /health/`: its saga log, its lease, and the circuit breakers of the participants.
+//! It calls no participant: what the breakers have learnt from purchases is what it tells.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::SecondsFormat;
+use common::db;
+use common::group_commit::Ledger;
+use common::http::{Check, Finding, HealthCheck};
+use common::supervision::ActorCard;
+use futures::future::join;
+use serde_json::Value;
+
+use crate::saga::lease::LeaseState;
+use crate::store::hold::Hold;
+use crate::store::writer::SagaLogWriter;
+
+/// What is looked at.
+#[derive(Clone)]
+pub(crate) struct Needs {
+    pub(crate) pool: db::Pool,
+    pub(crate) saga_log: Ledger<SagaLogWriter>,
+    pub(crate) lease: Arc<LeaseState>,
+    /// The clients of the participants, which show their breakers.
+    pub(crate) clients: Vec<Arc<ActorCard>>,
+    /// How long a batch may be under way.
+    pub(crate) stalled_after: Duration,
+}
+
+/// Makes the health check.
+pub(crate) fn check(needs: Needs) -> HealthCheck {
+    Arc::new(move || {
+        let needs = needs.clone();
+        Box::pin(async move {
+            let writer = needs.saga_log.check_writer(needs.stalled_after);
+            let (database, writer) = join(db::check_writable(&needs.pool), writer).await;
+            let mut checks = vec![Check::new("saga_log", database.and(writer))];
+            match needs.lease.hold() {
+                Some(Hold { since, reason }) => {
+                    // A node on hold does what it should. Taken for unhealthy, it would not be reached to be released.
+                    let since = since.to_rfc3339_opts(SecondsFormat::Secs, true);
+                    let note = Finding::Note(format!("no saga begins or is recovered, since {since}: {reason}"));
+                    checks.push(Check { name: "hold", finding: note });
+                }
+                None => checks.push(Check::new("lease", needs.lease.check())),
+            }
+            let open = open_breakers(&needs.clients);
+            if !open.is_empty() {
+                checks.push(Check { name: "breakers", finding: Finding::Degraded(open.join(", ")) });
+            }
+            checks
+        })
+    })
+}
+
+/// Lists the breakers that are not closed, as `<participant>/<operation>: <state>`.
+fn open_breakers(clients: &[Arc<ActorCard>]) -> Vec<String> {
+    let of_client = |client: &Arc<ActorCard>| match client.view().state["breakers"].take() {
+        Value::Object(breakers) => breakers,
+        _ => serde_json::Map::new(),
+    };
+    let breakers = clients.iter().flat_map(of_client);
+    let open = breakers.filter(|(_, state)| state != "closed");
+    open.map(|(operation, state)| format!("{}: {}", operation.replacen('.', "/", 1), state.as_str().unwrap_or("?")))
+        .collect()
+}
