@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::durable_log::LogNow;
 use super::fate::LookEnd;
+use super::planted::{Planted, is_planted};
 use super::process::{ProcessId, ProcessState};
 use super::sim::Sim;
 use crate::saga::SagaId;
@@ -115,7 +116,11 @@ impl Statements for Connection {
     }
 
     async fn claim(&mut self, free: Free<'_>) -> Result<Vec<ReadRow>, String> {
-        self.run(|log| at_once(log.claim(free))).await
+        let claimed = self.run(|log| at_once(log.claim(free))).await?;
+        match claimed.iter().any(Result::is_err) && is_planted(Planted::BadRowFailsAll) {
+            true => Err("a row cannot be read".to_owned()),
+            false => Ok(claimed),
+        }
     }
 
     async fn set_aside(&mut self, rows: &[UnreadableRow]) -> Result<(), String> {

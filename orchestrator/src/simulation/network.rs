@@ -10,11 +10,13 @@ use super::fate::{CallFate, Copy, Stranger, There};
 use super::line;
 use super::participants::{Ask, Coin, Deed, Origin, Reply};
 use super::partitions::Operation;
+use super::planted::{Planted, is_planted};
 use super::process::ProcessId;
 use super::sim::Sim;
 use super::strangers::{self, Answered};
 use crate::participant_client::{Admission, Health, Judged, classify, parked, read_retry_after};
-use crate::saga::outcome::{Failure, Outcome, Retry, Sent, Unknown};
+use crate::saga::definition::Outputs;
+use crate::saga::outcome::{Failure, Found, Outcome, Retry, Sent, Unknown};
 use crate::world::{Answer, Call, Purpose};
 
 /// A call on its way: the first answer is heard.
@@ -35,7 +37,11 @@ pub(super) fn send(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>) {
     let call = &pending.call;
     let admission = sim.lock().processes[process.0].breaker(call).admit(call.urgency, Instant::now());
     if let Admission::Park(wait) = admission {
-        sim.lock().tally.parked += 1;
+        {
+            let mut inner = sim.lock();
+            inner.tally.parked += 1;
+            inner.watched.parked(process, call);
+        }
         sim.note_at(process, |trace| format!("parks {} for {wait:?}", describe(trace, call)));
         return answer(sim, process, pending, parked(call, wait), Health::NotAsked);
     }
@@ -141,7 +147,14 @@ fn arrive(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy
             retry_after: retry_after.map_or(Duration::ZERO, |text| read_retry_after(text, node_now)),
             body: reply.body.as_bytes(),
         };
-        let outcome = classify(service, &pending.call, &judged);
+        let confirms = is_planted(Planted::AnyJsonConfirms)
+            && pending.call.purpose == Purpose::Compensation
+            && judged.status == 200
+            && serde_json::from_slice::<serde_json::Value>(judged.body).is_ok_and(|said| said["status"].is_string());
+        let outcome = match confirms {
+            true => Outcome::Undone(Found::NotSaid, Outputs::default()),
+            false => classify(service, &pending.call, &judged),
+        };
         let health = match outcome {
             Outcome::Done(_) | Outcome::Undone(..) | Outcome::Refused(_) => Health::Answered,
             Outcome::Unknown(_) => Health::Failed,
@@ -210,6 +223,9 @@ fn answer(sim: &Arc<Sim>, process: ProcessId, pending: &Pending, outcome: Outcom
         sim.note_at(process, |trace| format!("← {}: {}", describe(trace, &pending.call), shown(&outcome)));
         let now = sim.database_now();
         let inner = &mut *sim.lock();
+        if health == Health::Failed {
+            inner.watched.failed(process, &pending.call);
+        }
         inner.processes[process.0].breaker(&pending.call).learn(health, Instant::now());
         if matches!(outcome, Outcome::Undone(..)) {
             inner.log.wake_waiting(&pending.call.full_name(), now);

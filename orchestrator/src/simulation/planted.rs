@@ -48,6 +48,16 @@ pub(crate) enum Planted {
     UndoneWhateverWasFound,
     /// A recovered saga shows its steps as if no earlier owner had asked for any of them.
     ForgetEarlierOwners,
+    /// Any JSON with a `status` confirms an undo.
+    AnyJsonConfirms,
+    /// Rows without an actor are never searched for.
+    NoSearchForOrphans,
+    /// A claim counts against its saga, and one that was claimed too often is left to a person.
+    ClaimsPoison,
+    /// One row that cannot be read fails the whole claim.
+    BadRowFailsAll,
+    /// All operations of a participant share a circuit breaker.
+    OneBreakerForAll,
     /// Control: nobody looks at leases. Correctness does not rest on them.
     IgnoreLease,
     /// Control: an undone action that is repeated gives its first answer. It has no effect, and whoever asks turned back.

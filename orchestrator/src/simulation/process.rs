@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::durable_log::Renewal;
 use super::fate::Mood;
 use super::line::Line;
+use super::planted::{Planted, is_planted};
 use super::sim::{Inner, Sim};
 use super::versions::{Knowledge, Version};
 use super::world::SimulatedWorld;
@@ -80,7 +81,8 @@ pub(super) struct Process {
 impl Process {
     /// Returns its circuit breaker for the operation that is called.
     pub(super) fn breaker(&mut self, call: &Call) -> &mut Breaker {
-        self.breakers.entry((call.participant, call.operation)).or_insert_with(|| {
+        let operation = if is_planted(Planted::OneBreakerForAll) { "all" } else { call.operation };
+        self.breakers.entry((call.participant, operation)).or_insert_with(|| {
             Breaker::new(BreakerSettings { failures: 8, pause: Duration::from_secs(2), wakes_per_second: 20 })
         })
     }

@@ -50,6 +50,7 @@ pub(super) const ACTORS: &str = "no saga's actor dies of its own";
 pub(super) const ORPHAN: &str = "no saga is without an actor for longer than a sweep";
 pub(super) const FINAL: &str = "a 404 is final";
 pub(super) const LEARNS: &str = "an id that came with a 503 can be asked for until its end is known";
+pub(super) const PARKED: &str = "a call is parked only where its own operation has failed";
 pub(super) const KEY: &str = "one key buys once";
 
 /// Judges a run.
@@ -88,7 +89,9 @@ fn watched(sim: &Sim) -> Vec<Violation> {
     let came_back = came_back.map(|id| violation(FINAL, id.to_string(), "it is in the log".to_owned()));
     let not_learnt = watched.not_learnt.iter();
     let not_learnt = not_learnt.map(|id| violation(LEARNS, id.to_string(), "its client still cannot tell".to_owned()));
-    orphans.chain(came_back).chain(not_learnt).collect()
+    let parked = watched.parked_for_others.iter();
+    let parked = parked.map(|(id, what)| violation(PARKED, id.to_string(), format!("no call of {what} had failed")));
+    orphans.chain(parked).chain(came_back).chain(not_learnt).collect()
 }
 
 /// Each client has a name of its own and orders once: a second row under a key is a second purchase.

@@ -1,14 +1,15 @@
-//! What is watched while a run goes on, since its end does not show it: rows without an actor, and ids that were said not
-//! to exist.
+//! What is watched while a run goes on, since its end does not show it: rows without an actor, ids that were said not to
+//! exist, and calls that were parked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::fate::Mood;
-use super::process::ProcessState;
+use super::process::{ProcessId, ProcessState};
 use super::sim::{Inner, Sim};
 use crate::saga::SagaId;
+use crate::world::Call;
 
 /// How long a row may be without an actor once it is calm: the sweep of recovery, a restart, and two leases.
 const MOST_WITHOUT_ACTOR: Duration = Duration::from_secs(60);
@@ -21,11 +22,26 @@ pub(super) struct Watched {
     pub(super) orphans: BTreeMap<SagaId, Duration>,
     /// Ids that a replica answered with 404.
     pub(super) not_found: BTreeSet<SagaId>,
+    /// The operations of which a call of that process has failed.
+    failed: BTreeSet<(usize, String)>,
+    /// Sagas of which a call was parked although none of its operation had failed, and which operation.
+    pub(super) parked_for_others: BTreeMap<SagaId, String>,
     /// Ids that came with a 503, of which their client could learn nothing.
     pub(super) not_learnt: BTreeSet<SagaId>,
 }
 
 impl Watched {
+    pub(super) fn failed(&mut self, process: ProcessId, call: &Call) {
+        self.failed.insert((process.0, call.full_name()));
+    }
+
+    pub(super) fn parked(&mut self, process: ProcessId, call: &Call) {
+        let operation = call.full_name();
+        if !self.failed.contains(&(process.0, operation.clone())) {
+            self.parked_for_others.entry(call.saga_id).or_insert(operation);
+        }
+    }
+
     pub(super) fn not_found(&mut self, id: SagaId) {
         self.not_found.insert(id);
     }

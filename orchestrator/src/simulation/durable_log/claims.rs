@@ -34,7 +34,8 @@ impl LogNow<'_> {
     /// Tells whether this process may run a saga now, whoever owns it.
     fn may_run(&self, row: &Row) -> bool {
         let known = self.claimer.definitions.contains(&format!("{}/{}", row.definition, row.version));
-        row.ended_at.is_none() && known && row.wake_at.is_none_or(|wake_at| wake_at <= self.now)
+        let is_poisoned = is_planted(Planted::ClaimsPoison) && row.deaths > self.claimer.max_claims;
+        row.ended_at.is_none() && known && !is_poisoned && row.wake_at.is_none_or(|wake_at| wake_at <= self.now)
     }
 
     fn is_listed(&self, listed: &[ListedRow], id: SagaId, row: &Row) -> bool {
@@ -59,6 +60,9 @@ impl LogNow<'_> {
 
     fn take(&mut self, id: SagaId) -> Option<ReadRow> {
         let row = self.log.rows.get_mut(&id)?;
+        if is_planted(Planted::ClaimsPoison) {
+            row.deaths += 1;
+        }
         let is_own = row.owner.incarnation == self.claimer.owner.incarnation;
         match is_own {
             true => self.log.wakes += 1,

@@ -2,7 +2,7 @@
 //! nothing.
 
 use crate::simulation::planted::{Planted, with_planted};
-use crate::simulation::verdict::{CANCEL, ORPHAN, TOLD};
+use crate::simulation::verdict::{CANCEL, ORPHAN, PARKED, TOLD};
 use crate::simulation::{Faults, Plan, Tracing, run};
 
 const ENDS: &str = "every accepted saga ends";
@@ -18,7 +18,7 @@ const MOST_SEEDS: u64 = 400;
 /// As many seeds as a control must survive.
 const CONTROL_SEEDS: u64 = 150;
 
-const BUGS: [(Planted, &str); 20] = [
+const BUGS: [(Planted, &str); 25] = [
     (Planted::SkipTombstone, COMPENSATED),
     (Planted::TossAgain, TWICE),
     (Planted::ForgetJournal, TWICE),
@@ -39,6 +39,11 @@ const BUGS: [(Planted, &str); 20] = [
     (Planted::IgnoreCancel, CANCEL),
     (Planted::UndoneWhateverWasFound, HISTORY),
     (Planted::ForgetEarlierOwners, HISTORY),
+    (Planted::AnyJsonConfirms, COMPENSATED),
+    (Planted::NoSearchForOrphans, ORPHAN),
+    (Planted::ClaimsPoison, ENDS),
+    (Planted::BadRowFailsAll, ORPHAN),
+    (Planted::OneBreakerForAll, PARKED),
 ];
 
 const CONTROLS: [Planted; 2] = [Planted::IgnoreLease, Planted::UndoneActionReplays];
@@ -86,6 +91,12 @@ fn faults_for(bug: Planted) -> Faults {
             Faults { crash_at_write_rate: 0.15, crashes: 4, cancel_rate: 0.8, refusal_rate: 0.02, ..mix }
         }
         Planted::IgnoreCancel => Faults { cancel_rate: 1.0, refusal_rate: 0.02, ..mix },
+        Planted::ClaimsPoison => Faults { small_knobs_rate: 1.0, operator_rate: 0.0, crashes: 6, ..Faults::default() },
+        // Enough calls that the failures of one operation meet the others.
+        Planted::OneBreakerForAll => {
+            Faults { operation_outages: 4, refusal_rate: 0.3, crowd_rate: 1.0, ..Faults::default() }
+        }
+        Planted::BadRowFailsAll => Faults { bad_row_rate: 0.05, operator_rate: 0.0, ..Faults::default() },
         _ => Faults::default(),
     }
 }
