@@ -57,6 +57,13 @@ pub trait BatchWriter: Send + Sync + 'static {
     /// Returns what makes two items the same thing: such items never share a batch, and keep their order.
     fn key(item: &Self::Item) -> Cow<'_, str>;
 
+    /// Tells whether an item is to be in a transaction of its own: one that is expected to fail would cost its batch a
+    /// second try.
+    fn goes_alone(item: &Self::Item) -> bool {
+        let _ = item;
+        false
+    }
+
     /// Returns which part of which trace wants this item written, and what kind of write it is, if it is traced.
     fn traced(&self, item: &Self::Item) -> Option<(TraceContext, &'static str)> {
         let _ = item;
@@ -102,11 +109,21 @@ pub enum Written<A> {
     /// It is durable.
     Committed(A),
     /// The database does not accept its values (SQLSTATE class 22 or 23): it is not written, what came with it is.
-    Rejected(String),
+    Rejected(ValueRefused),
     /// It is not written.
     NotWritten(String),
     /// The connection went while it was being committed: only asking again can tell.
     InDoubt(String),
+}
+
+/// What the database says of a value that it does not accept.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{reason}")]
+pub struct ValueRefused {
+    /// The SQLSTATE.
+    pub sqlstate: String,
+    /// The same in words, with the SQLSTATE.
+    pub reason: String,
 }
 
 /// The address of a group commit: it survives restarts, is cheap to clone, and bounds the queue.

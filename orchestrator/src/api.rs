@@ -9,6 +9,7 @@ mod operate;
 mod preference;
 mod purchase;
 mod status;
+mod unknown;
 pub(crate) mod view;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::saga::coordinator::CoordinatorMsg;
 use crate::saga::lease::LeaseState;
 use crate::saga::recovery::RecoveryMsg;
 use crate::saga::running::Running;
+use crate::store::clock::DatabaseClock;
 use crate::store::reader::UnreadableRow;
 use crate::store::writer::SagaLogWriter;
 use crate::ui;
@@ -47,6 +49,10 @@ pub(crate) struct Desk {
     pub(crate) events: Events,
     pub(crate) world: Arc<dyn World>,
     pub(crate) wait_limit: Duration,
+    /// How long after its id was made a saga may begin.
+    pub(crate) begin_limit: Duration,
+    /// The clock by which that is.
+    pub(crate) clock: Arc<DatabaseClock>,
     /// Cancelled when this process leaves its running sagas to their next owner.
     pub(crate) handing_over: CancellationToken,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use common::group_commit::{Ledger, Written};
+use common::ids::uuid_v7;
 use common::supervision::Handle;
 use rand::RngExt;
 use tokio::time::Instant;
@@ -14,6 +15,7 @@ use crate::participant_client::{Calling, ClientMsg};
 use crate::saga::SagaId;
 use crate::saga::outcome::Outcome;
 use crate::saga::recovery::{self, Claimer, Claims, Found, Question};
+use crate::store::clock::DatabaseClock;
 use crate::store::record::{LogItem, LogWrite, WriteReport};
 use crate::store::writer::SagaLogWriter;
 use crate::world::{Answer, Call, World};
@@ -24,6 +26,8 @@ pub(crate) struct LiveWorld {
     pub(crate) saga_log: Ledger<SagaLogWriter>,
     /// The clients, by participant.
     pub(crate) clients: BTreeMap<&'static str, Handle<ClientMsg>>,
+    /// The clock that ids are made by.
+    pub(crate) clock: Arc<DatabaseClock>,
     /// How this node claims.
     pub(crate) claimer: Arc<Claimer>,
 }
@@ -34,7 +38,8 @@ impl World for LiveWorld {
         self.saga_log.write_then(LogItem::Write(write), move |written| {
             answer.give(match written {
                 Written::Committed(report) => report,
-                Written::NotWritten(reason) | Written::Rejected(reason) => WriteReport::NotWritten(reason),
+                Written::Rejected(refused) => WriteReport::Rejected(refused),
+                Written::NotWritten(reason) => WriteReport::NotWritten(reason),
                 Written::InDoubt(reason) => WriteReport::InDoubt(reason),
             });
         });
@@ -66,7 +71,7 @@ impl World for LiveWorld {
     }
 
     fn new_saga_id(&self) -> SagaId {
-        SagaId(Uuid::now_v7())
+        SagaId(uuid_v7(self.clock.now()))
     }
 
     fn new_nonce(&self) -> Uuid {

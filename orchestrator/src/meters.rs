@@ -27,7 +27,10 @@ const BREAKER: &str = "participant_breaker_state";
 const IN_FLIGHT: &str = "participant_calls_in_flight";
 const WAITING: &str = "participant_calls_waiting";
 
-const METRICS: [Metric; 15] = [
+/// Shown from the start, so that an alert sees the first one.
+const ROWS_GONE: &str = "saga_rows_gone_total";
+
+const METRICS: [Metric; 16] = [
     (MetricKind::Counter, STARTED, "Sagas that this node started."),
     (MetricKind::Counter, RECOVERED, "Sagas that this node took over, from another node or from itself."),
     (MetricKind::Counter, ENDED, "Sagas that ended on this node, by status."),
@@ -45,6 +48,11 @@ const METRICS: [Metric; 15] = [
     ),
     (MetricKind::Gauge, LEASE, "1 while this node holds its lease, else 0: it starts no sagas then."),
     (MetricKind::Gauge, "sagas_stalled", "Sagas of this node that made no progress for orchestrator.stalled_after_ms."),
+    (
+        MetricKind::Counter,
+        ROWS_GONE,
+        "Sagas of this node whose rows were gone from the saga log when they were written to.",
+    ),
     (MetricKind::Gauge, "event_listeners", "Listeners of /saga/events on this node."),
     (
         MetricKind::Gauge,
@@ -68,6 +76,7 @@ pub(crate) fn measure_node(lease: &Arc<LeaseState>, running: &Arc<Running>) {
     // Shown from the start, also where nobody has listened yet.
     gauge!("event_listeners").set(0.0);
     event_lag().set(0.0);
+    counter!(ROWS_GONE).absolute(0);
     let (lease, running): (Weak<LeaseState>, Weak<Running>) = (Arc::downgrade(lease), Arc::downgrade(running));
     telemetry::at_scrape(move || {
         valid.set(if lease.upgrade()?.is_valid() { 1.0 } else { 0.0 });
@@ -81,6 +90,11 @@ pub(crate) fn measure_node(lease: &Arc<LeaseState>, running: &Arc<Running>) {
 /// Returns the gauge of the lag of events.
 pub(crate) fn event_lag() -> Gauge {
     gauge!(EVENT_LAG)
+}
+
+/// Counts a saga whose row is gone.
+pub(crate) fn row_is_gone() {
+    counter!(ROWS_GONE).increment(1);
 }
 
 /// Returns the gauge of the attention list.

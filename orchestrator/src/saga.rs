@@ -24,7 +24,9 @@ pub mod takeover;
 pub(crate) mod trace;
 
 use std::fmt;
+use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -33,6 +35,20 @@ use uuid::Uuid;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct SagaId(pub Uuid);
+
+impl SagaId {
+    /// Returns when it was made, to the millisecond; `None` for a UUID of another version, which no saga has.
+    pub fn made_at(self) -> Option<DateTime<Utc>> {
+        let (seconds, nanos) = self.0.get_timestamp().filter(|_| self.0.get_version_num() == 7)?.to_unix();
+        DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
+    }
+
+    /// Returns the time by which it is decided, once and for all, whether the saga is in the log: `begin_limit` after its
+    /// id was made. The clock is that of the log's database.
+    pub fn decided_by(self, begin_limit: Duration) -> Option<DateTime<Utc>> {
+        self.made_at()?.checked_add_signed(TimeDelta::from_std(begin_limit).ok()?)
+    }
+}
 
 impl fmt::Display for SagaId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

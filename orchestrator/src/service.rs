@@ -38,6 +38,7 @@ use crate::saga::recovery::{Claimer, RecoveryArguments, recovery};
 use crate::saga::running;
 use crate::saga::stall::{StallArguments, stall_watch};
 use crate::store::Owner;
+use crate::store::clock::DatabaseClock;
 use crate::store::writer::SagaLogWriter;
 use crate::ui::{self, Ui};
 use crate::world::World;
@@ -102,7 +103,7 @@ pub async fn start(
         card("saga-log", "group commit"),
         "saga-log",
         pool.clone(),
-        SagaLogWriter::new(owner.clone(), tracer.clone()),
+        SagaLogWriter::new(owner.clone(), Duration::from_millis(orchestrator.begin_limit_ms), tracer.clone()),
         &settings.group_commit,
         tracer.clone(),
     );
@@ -135,6 +136,7 @@ pub async fn start(
     }));
     let lease_state = Arc::new(LeaseState::default());
     meters::measure_node(&lease_state, &running);
+    let clock = Arc::new(DatabaseClock::default());
     let superseded = CancellationToken::new();
     let definitions: Vec<String> = known.iter().map(|known| format!("{}/{}", known.name, known.version)).collect();
     children.push(lease(LeaseArguments {
@@ -142,6 +144,7 @@ pub async fn start(
         owner: owner.clone(),
         definitions: definitions.clone(),
         state: lease_state.clone(),
+        clock: clock.clone(),
         server: settings.database_url(SERVICE),
         database,
         settings: settings.database.clone(),
@@ -153,6 +156,7 @@ pub async fn start(
     let world: Arc<dyn World> = Arc::new(LiveWorld {
         saga_log: saga_log.clone(),
         clients,
+        clock: clock.clone(),
         claimer: Arc::new(Claimer {
             owner: owner.as_ref().clone(),
             definitions: definitions.clone(),
@@ -211,6 +215,8 @@ pub async fn start(
         events,
         world,
         wait_limit: Duration::from_millis(orchestrator.wait_limit_ms),
+        begin_limit: Duration::from_millis(orchestrator.begin_limit_ms),
+        clock: clock.clone(),
         handing_over: handing_over.clone(),
     };
     let root = ActorCard::new(prefix.clone(), "supervisor");
@@ -310,5 +316,6 @@ fn policy(settings: &Settings) -> Policy {
             min: Duration::from_millis(settings.retry.failed.backoff_min_ms),
             max: Duration::from_millis(settings.retry.failed.backoff_max_ms),
         },
+        begin_limit: Duration::from_millis(settings.orchestrator.begin_limit_ms),
     }
 }

@@ -1,8 +1,10 @@
 //! The saga log in PostgreSQL: what is written ([`record`]), how ([`writer`], under group commit), how it is read back
 //! ([`reader`], [`lists`], [`overview`], [`whole`]) and how it is spelled ([`row_text`]), what others may set on it ([`flags`], [`hold`]), what listeners are told ([`events`]), and what is given
-//! up in the end ([`retention`]). Tables: `saga`, `saga_takeover`,
+//! up in the end ([`retention`]); whose clock decides ([`clock`]). Tables: `saga`, `saga_takeover`,
 //! `node_lease`, `saga_hold` and `saga_event` in `ms_orchestrator`.
 
+pub mod clock;
+pub mod decided;
 pub mod events;
 pub mod flags;
 pub mod hold;

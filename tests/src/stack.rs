@@ -13,7 +13,7 @@ use std::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use common::config::Settings;
@@ -318,6 +318,12 @@ impl Stack {
 /// Gives a request a JSON body, as it is.
 pub fn with_json(request: RequestBuilder, body: impl ToString) -> RequestBuilder {
     request.header("content-type", "application/json").body(body.to_string())
+}
+
+/// Makes the id of a saga that never was, so long ago that this is certain.
+pub fn unknown_saga() -> Uuid {
+    let hour = Duration::from_secs(3_600);
+    common::ids::uuid_v7((SystemTime::now() - hour).into())
 }
 
 /// Makes the id of a transaction that nobody used.

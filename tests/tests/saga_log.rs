@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use common::{
     config::ConfigSource,
     db::{self, Connection},
@@ -21,7 +21,7 @@ use orchestrator::{
     },
     store::{
         Owner,
-        record::{Change, LogItem, LogWrite, NewSaga, StepChanges, WriteReport},
+        record::{Change, Company, LogItem, LogWrite, NewSaga, StepChanges, WriteReport},
         writer::SagaLogWriter,
     },
 };
@@ -31,6 +31,9 @@ use uuid::Uuid;
 
 /// Enough that a plan which reads all of them would cost more than one that looks each up.
 const RUNNING: usize = 200;
+
+/// Far more than a test takes.
+const BEGIN_LIMIT: Duration = Duration::from_secs(600);
 
 /// A saga log, and a process that may write to it.
 struct Log {
@@ -53,20 +56,20 @@ impl Log {
             "insert into node_lease (node_id, incarnation, expires_at) values ($1, $2, now() + interval '1 day')";
         database.rows(register, &[&owner.node_id, &owner.incarnation]).await;
         let pool = db::pool(url, &name, &settings.database).expect("a good URL");
-        Self { pool, database, writer: SagaLogWriter::new(Arc::new(owner), Tracer::off()) }
+        Self { pool, database, writer: SagaLogWriter::new(Arc::new(owner), BEGIN_LIMIT, Tracer::off()) }
     }
 
     /// Writes these as one batch.
     async fn write(&self, connection: &mut Connection, items: Vec<LogItem>) {
         let reports =
             self.writer.write(connection, &items, Try::First).await.unwrap_or_else(|_| panic!("a batch fails"));
-        assert_eq!(reports, vec![WriteReport::Durable { cancel_requested: false }; items.len()]);
+        assert!(reports.len() == items.len() && reports.iter().all(is_durable), "{reports:?}");
     }
 
     /// What is there of these sagas but for what is of each alone, and what listeners are told of them.
     async fn written(&self, sagas: &[SagaId]) -> Vec<(String, i64)> {
         let sql = "
-            select (to_jsonb(s) - array['id', 'begin_nonce', 'created_at', 'deadline_at'])::text
+            select (to_jsonb(s) - array['id', 'begin_nonce', 'created_at', 'deadline_at', 'ended_at'])::text
                    || string_agg(e.changes, ';' order by e.transaction, e.position), count(*)
             from saga s join saga_event e on e.saga_id = s.id where s.id = any($1) group by s.id";
         let ids: Vec<Uuid> = sagas.iter().map(|saga| saga.0).collect();
@@ -81,7 +84,13 @@ fn new_sagas(number: usize) -> Vec<SagaId> {
 fn write(saga_id: SagaId, change: Change, changes: Vec<StateChange>) -> LogItem {
     let at = DateTime::UNIX_EPOCH;
     let (outputs, timeline) = (Outputs::one("payment_id", "7"), Vec::new());
-    LogItem::Write(Arc::new(LogWrite { saga_id, epoch: 1, change, outputs, timeline, attention: None, at, changes }))
+    let (epoch, attention, company) = (1, None, Company::Any);
+    let write = LogWrite { saga_id, epoch, change, outputs, timeline, attention, at, changes, company };
+    LogItem::Write(Arc::new(write))
+}
+
+fn is_durable(report: &WriteReport) -> bool {
+    matches!(report, WriteReport::Durable { cancel_requested: false, .. })
 }
 
 fn told(status: Status) -> Vec<StateChange> {
@@ -99,7 +108,8 @@ fn begin(saga: &SagaId) -> LogItem {
         key: None,
         nonce: Uuid::new_v4(),
         deadline: Duration::from_secs(60),
-        created_at: Utc::now(),
+        age: Duration::ZERO,
+        decided_by: saga.decided_by(BEGIN_LIMIT).expect("an id has its time"),
     };
     write(*saga, Change::Begin { saga: Box::new(new), ended: None }, told(Status::Pending))
 }
@@ -175,10 +185,10 @@ async fn a_begin_that_is_there_already_costs_its_batch_a_second_try_and_no_more(
     };
     assert_eq!(error.code(), Some(&SqlState::UNIQUE_VIOLATION), "as a lost race, so that it is tried again");
     assert_eq!(log.written(&sagas).await.len(), 1, "nothing of the batch");
-    let durable = WriteReport::Durable { cancel_requested: false };
     for batch in [&batch[..], &[there], &[alone]] {
         let reports = log.writer.write(&mut connection, batch, Try::Again).await.expect("a second try");
-        assert_eq!(reports, vec![durable.clone(); batch.len()], "the same begin is durable, whoever wrote it");
+        let are_durable = reports.len() == batch.len() && reports.iter().all(is_durable);
+        assert!(are_durable, "the same begin is durable, whoever wrote it: {reports:?}");
     }
     let written = log.written(&sagas).await;
     assert!(written.len() == 3 && written.iter().all(|(_, events)| *events == 1), "each once: {written:#?}");

@@ -180,6 +180,8 @@ pub struct OrchestratorSettings {
     pub max_running: usize,
     /// How long a client waits before it gets 202.
     pub wait_limit_ms: u64,
+    /// How long after its id was made a saga may begin; the same on all nodes.
+    pub begin_limit_ms: u64,
     /// Age at which a saga that is not done turns back.
     pub deadline_ms: u64,
     /// Validity of a lease.

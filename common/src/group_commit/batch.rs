@@ -59,7 +59,7 @@ pub(super) struct Batch<W: BatchWriter> {
 }
 
 /// Takes up to `max` items whose keys differ, in order; an item whose key is taken waits, and so does every one of its
-/// key behind it.
+/// key behind it. An item that goes alone ends the batch before it, and is one.
 pub(super) fn next_batch<W: BatchWriter>(queue: &mut VecDeque<Pending<W>>, max: usize) -> Batch<W> {
     let size = queue.len().min(max);
     let mut batch = Batch { items: Vec::with_capacity(size), replies: Vec::with_capacity(size), traced: Vec::new() };
@@ -72,6 +72,11 @@ pub(super) fn next_batch<W: BatchWriter>(queue: &mut VecDeque<Pending<W>>, max: 
         let Some(pending) = queue.pop_front() else {
             break;
         };
+        let goes_alone = W::goes_alone(&pending.item);
+        if goes_alone && !batch.items.is_empty() {
+            queue.push_front(pending);
+            break;
+        }
         if keys.insert(pending.key) {
             let Pending { item, mut reply, place, traced, .. } = pending;
             drop(place);
@@ -79,6 +84,9 @@ pub(super) fn next_batch<W: BatchWriter>(queue: &mut VecDeque<Pending<W>>, max: 
             batch.traced.extend(traced.map(|traced| (batch.items.len(), traced)));
             batch.items.push(item);
             batch.replies.push(Some(reply));
+            if goes_alone {
+                break;
+            }
         } else {
             passed_over.push(pending);
         }

@@ -21,7 +21,7 @@ use tokio_postgres::error::SqlState;
 use tracing::{debug, error, warn};
 
 use super::batch::Batch;
-use super::{BatchError, BatchWriter, Shared, Try, Written};
+use super::{BatchError, BatchWriter, Shared, Try, ValueRefused, Written};
 use crate::db::{Commit, describe, is_refusal};
 
 /// How often a transaction that lost a race is run again before its failure counts.
@@ -115,7 +115,9 @@ async fn write_parts<W: BatchWriter>(shared: &Shared<W>, batch: Batch<W>) -> Flu
                 parts.push(part.start..middle);
             }
             Ended::Refused(error) if blames_a_value(&error) => {
-                answer(part, &mut || Written::Rejected(describe(&error)));
+                let sqlstate = error.code().map(|code| code.code().to_owned()).unwrap_or_default();
+                let refused = ValueRefused { sqlstate, reason: describe(&error) };
+                answer(part, &mut || Written::Rejected(refused.clone()));
             }
             Ended::Refused(error) => answer(part, &mut || Written::NotWritten(describe(&error))),
             Ended::NotWritten(reason) => answer(part, &mut || Written::NotWritten(reason.clone())),

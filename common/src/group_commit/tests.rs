@@ -71,6 +71,10 @@ impl BatchWriter for EntryWriter {
         Cow::Borrowed(&item.key)
     }
 
+    fn goes_alone(item: &Entry) -> bool {
+        item.key.starts_with("alone")
+    }
+
     async fn write(&self, connection: &mut Connection, items: &[Entry], _: Try) -> Result<Vec<Answer>, BatchError> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         self.batches.lock().unwrap().push(items.to_vec());

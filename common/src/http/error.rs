@@ -5,6 +5,7 @@
 
 use std::fmt::Display;
 
+use chrono::{DateTime, Utc};
 use hyper::{
     StatusCode,
     header::{ACCEPT_ENCODING, ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE},
@@ -15,6 +16,7 @@ use utoipa::ToSchema;
 
 use super::{Response, with_body};
 use crate::fields::FieldError;
+use crate::wire::timestamp;
 
 /// An answer that is no business answer. Becomes `application/problem+json`.
 #[derive(Clone, Debug)]
@@ -29,6 +31,7 @@ struct Problem {
     detail: String,
     errors: Vec<FieldError>,
     transaction_id: Option<String>,
+    decided_by: Option<String>,
     extra: Extra,
 }
 
@@ -66,6 +69,10 @@ pub(super) struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     transaction_id: Option<&'a str>,
+    /// Where it is not known whether that transaction was accepted: from when on its status tells for good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    decided_by: Option<&'a str>,
 }
 
 impl ApiError {
@@ -203,6 +210,13 @@ impl ApiError {
         self
     }
 
+    /// Adds the time from which on it is known whether that transaction was accepted.
+    #[must_use]
+    pub fn with_decided_by(mut self, time: DateTime<Utc>) -> Self {
+        self.0.decided_by = Some(timestamp(time));
+        self
+    }
+
     /// Returns the status.
     pub fn status(&self) -> StatusCode {
         self.0.status
@@ -228,6 +242,7 @@ impl ApiError {
             detail: &problem.detail,
             errors: &problem.errors,
             transaction_id: problem.transaction_id.as_deref(),
+            decided_by: problem.decided_by.as_deref(),
         };
         let bytes = serde_json::to_vec(&body).expect("a struct of strings and numbers serializes");
         let mut response = with_body(problem.status, "application/problem+json", bytes);
@@ -251,7 +266,8 @@ impl ApiError {
 
     fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         let (detail, errors) = (detail.into(), Vec::new());
-        Self(Box::new(Problem { status, kind, title, detail, errors, transaction_id: None, extra: Extra::None }))
+        let (transaction_id, decided_by, extra) = (None, None, Extra::None);
+        Self(Box::new(Problem { status, kind, title, detail, errors, transaction_id, decided_by, extra }))
     }
 
     fn bad_fields(status: StatusCode, errors: Vec<FieldError>) -> Self {

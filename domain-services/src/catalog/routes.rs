@@ -49,7 +49,11 @@ async fn random(desk: Desk, request: Request) -> Result<Response, ApiError> {
         }
         match desk.ledger.write(EnsureOne::new()).await {
             Written::Committed(products) => desk.memory.replace(products),
-            Written::Rejected(reason) | Written::NotWritten(reason) | Written::InDoubt(reason) => {
+            Written::Rejected(refused) => {
+                warn!(%refused, "no product could be made");
+                return Err(no_database());
+            }
+            Written::NotWritten(reason) | Written::InDoubt(reason) => {
                 warn!(%reason, "no product could be made");
                 return Err(no_database());
             }

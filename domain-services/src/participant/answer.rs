@@ -20,9 +20,9 @@ pub(crate) const RETRY_AFTER_S: u64 = 1;
 pub(crate) fn answer(written: Written<Settled>, transaction_id: &TransactionId) -> Result<Response, ApiError> {
     match written {
         Written::Committed(settled) => answer_settled(settled, transaction_id),
-        Written::Rejected(sqlstate) => {
+        Written::Rejected(refused) => {
             // Values are checked before they get here, so this is one that was forgotten.
-            error!(transaction.id = %transaction_id, %sqlstate, "the database rejected a value that was let in");
+            error!(transaction.id = %transaction_id, %refused, "the database rejected a value that was let in");
             Err(ApiError::malformed("the database cannot hold these values"))
         }
         Written::NotWritten(reason) => {

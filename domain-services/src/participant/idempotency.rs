@@ -7,9 +7,11 @@
 //! The quoted and the bare form of a key are one key: both stand for the id that is made of the quoted form. In earlier
 //! versions a bare key stood for another id, so the journal is asked for both.
 
+use std::time::SystemTime;
+
 use common::{
     http::{ApiError, Form, IdempotencyKey, Request},
-    ids::TransactionId,
+    ids::{TransactionId, uuid_v7},
 };
 use uuid::Uuid;
 
@@ -41,7 +43,7 @@ pub(crate) async fn transaction_id<P: Participant>(
     let key = request.idempotency_key(ApiError::bad_fields_400)?;
     match (given, key) {
         (Some(given), _) => Ok(given),
-        (None, None) => Ok(of_uuid(Uuid::now_v7())),
+        (None, None) => Ok(of_uuid(uuid_v7(SystemTime::now().into()))),
         (None, Some(key)) => {
             let candidates = candidates(&key, scope);
             let asked = candidates.clone();

@@ -1,7 +1,7 @@
 //! What clients of `POST /saga/transaction` are told: the bodies of 200, 202, 409 and 502.
 
 use chrono::{DateTime, Utc};
-use common::http::{ApiError, HeaderValue, Request, Response, StatusCode, json};
+use common::http::{HeaderValue, Request, Response, StatusCode, json};
 use common::ids::UserId;
 use common::money::Money;
 use serde::Serialize;
@@ -123,10 +123,4 @@ pub(super) fn accepted(request: &Request, id: SagaId) -> Response {
         response.headers_mut().insert("location", location);
     }
     response
-}
-
-/// Answers that only the row can tell, and it cannot be read, or is not there yet.
-pub(super) fn in_doubt(id: SagaId) -> ApiError {
-    ApiError::unavailable("it is not known whether this purchase was accepted; its status tells", 1)
-        .with_transaction_id(id)
 }

@@ -37,13 +37,17 @@ pub(super) fn start() -> Description {
         .problem(422, "Bad fields, each of them in `errors`; or the key was used for a purchase with other contents.")
         .answer::<Settled<'_>>(502, "FAILED: something could not be undone yet; it goes on being retried.")
         .mark(502, Header::IdempotentReplayed)
-        .problem(503, "Not now. With a `transaction_id` it is not known whether the purchase was accepted: its status tells.")
+        .problem(503, "Not now. With a `transaction_id` it is not known whether the purchase was accepted: its status tells, and from \
+             `decided_by` on for good.")
         .mark(503, Header::RetryAfter)
 }
 
 pub(super) fn status() -> Description {
     Description::new("showPurchase", "How a purchase stands")
-        .detail("Answers for every purchase that was ever accepted, from any replica.")
+        .detail(
+            "Answers for every purchase that was ever accepted, from any replica. 404 is final. Where it is not known yet \
+             whether the purchase was accepted, the answer is 503 with `decided_by`: from then on it is.",
+        )
         .path("transaction_id", schema::uuid(), "Which one.")
         .answer::<SagaView>(200, "The purchase, with all its steps.")
         .problem(404, "There is no such purchase.")

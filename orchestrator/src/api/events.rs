@@ -4,7 +4,7 @@ use common::fields::FieldError;
 use common::http::{ApiError, Request, Response, event_stream};
 use uuid::Uuid;
 
-use super::{Desk, unreadable};
+use super::{Desk, unknown, unreadable};
 use crate::events::EventId;
 use crate::events::listener::{ListenError, Wanted};
 use crate::saga::SagaId;
@@ -19,8 +19,12 @@ const RETRY_AFTER_S: u64 = 1;
 
 pub(super) async fn listen(desk: Desk, request: Request) -> Result<Response, ApiError> {
     let wanted = read(&request)?;
-    let events = desk.events.listen(wanted).await.map_err(refused)?;
-    Ok(event_stream(events))
+    let mut listening = desk.events.listen(wanted).await;
+    if let Err(ListenError::NoSaga(id)) = listening {
+        unknown::until_decided(&desk, id).await?;
+        listening = desk.events.listen(wanted).await;
+    }
+    Ok(event_stream(listening.map_err(refused)?))
 }
 
 fn read(request: &Request) -> Result<Wanted, ApiError> {

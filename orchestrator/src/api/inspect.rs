@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Desk, saga_id, unreadable, unreadable_row};
+use super::{Desk, saga_id, unknown, unreadable, unreadable_row};
 use crate::saga::SagaId;
 use crate::saga::definition::{Definition, Effect};
 use crate::store::whole::{self, WholeRow};
@@ -90,6 +90,17 @@ enum Held {
 
 pub(super) async fn show(desk: Desk, request: Request) -> Result<Response, ApiError> {
     let id = saga_id(&request)?;
+    let read = || look(&desk, id);
+    match unknown::find(&desk, id, read).await {
+        Err(error) if error.status() == StatusCode::NOT_FOUND => {
+            Err(ApiError::not_found(format!("neither the log nor a participant knows {id}")))
+        }
+        found => Ok(json(StatusCode::OK, &found?)),
+    }
+}
+
+/// Asks everybody; `None` if none of them knows it.
+async fn look(desk: &Desk, id: SagaId) -> Result<Option<Inspection>, ApiError> {
     let journals = desk.journals.clone();
     let asked = journals.participants.iter().map(|(name, url)| {
         let journals = &journals;
@@ -108,8 +119,8 @@ pub(super) async fn show(desk: Desk, request: Request) -> Result<Response, ApiEr
     let nobody_knows =
         participants.values().all(|held| matches!(held, Held::Journal { journal } if journal.is_empty()));
     if log.is_none() && nobody_knows {
-        return Err(ApiError::not_found(format!("neither the log nor a participant knows {id}")));
+        return Ok(None);
     }
     let memory = desk.running.get(id).map(|saga| saga.in_full());
-    Ok(json(StatusCode::OK, &Inspection { transaction_id: id, log, memory, participants }))
+    Ok(Some(Inspection { transaction_id: id, log, memory, participants }))
 }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::view::SagaView;
-use super::{Desk, list, saga_id, unreadable};
+use super::{Desk, list, saga_id, unknown, unreadable};
 use crate::saga::coordinator::CoordinatorMsg;
 use crate::saga::recovery::RecoveryMsg;
 use crate::saga::{SagaId, Status};
@@ -31,8 +31,11 @@ pub(super) struct Asked {
 
 pub(super) async fn cancel(desk: Desk, request: Request) -> Result<Response, ApiError> {
     let id = saga_id(&request)?;
-    let flagged = desk.saga_log.read_in_reserve(move |connection| Box::pin(flags::cancel(connection, id))).await;
-    let status = set(id, flagged.map_err(unreadable)?)?;
+    let cancel = || async {
+        let flagged = desk.saga_log.read_in_reserve(move |connection| Box::pin(flags::cancel(connection, id))).await;
+        flagged.map_err(unreadable)
+    };
+    let status = set(id, unknown::find(&desk, id, cancel).await?)?;
     // The owner's heartbeat would tell it too, a moment later.
     let _ = desk.coordinator.cast(CoordinatorMsg::Cancel(id));
     let message = "Cancel requested: what was done is being reverted";
@@ -41,8 +44,11 @@ pub(super) async fn cancel(desk: Desk, request: Request) -> Result<Response, Api
 
 pub(super) async fn retry(desk: Desk, request: Request) -> Result<Response, ApiError> {
     let id = saga_id(&request)?;
-    let flagged = desk.saga_log.read_in_reserve(move |connection| Box::pin(flags::retry(connection, id))).await;
-    let status = set(id, flagged.map_err(unreadable)?)?;
+    let retry = || async {
+        let flagged = desk.saga_log.read_in_reserve(move |connection| Box::pin(flags::retry(connection, id))).await;
+        flagged.map_err(unreadable)
+    };
+    let status = set(id, unknown::find(&desk, id, retry).await?)?;
     let _ = desk.recovery.cast(RecoveryMsg::LookNow);
     let message = "Retry requested: it is tried again at once";
     Ok(json(StatusCode::ACCEPTED, &Asked { transaction_id: id, status, message }))
@@ -74,7 +80,6 @@ fn set(id: SagaId, flagged: Flagged) -> Result<Status, ApiError> {
     match flagged {
         Flagged::Set(status) => Ok(status),
         Flagged::HasEnded(status) => Err(ApiError::conflict(format!("it has ended: {status}")).with_transaction_id(id)),
-        Flagged::Unknown => Err(ApiError::not_found(format!("there is no saga {id}"))),
     }
 }
 
@@ -110,12 +115,14 @@ pub(super) async fn resolve(desk: Desk, request: Request) -> Result<Response, Ap
     let note = fields.required("note", |raw| read::text(MAX_NOTE)(raw).and_then(not_blank));
     fields.finish().map_err(ApiError::bad_fields_422)?;
     let note = note.ok_or_else(|| ApiError::internal("a required field is missing, and nobody said so"))?;
-    let resolved = desk
-        .saga_log
-        .read_in_reserve(move |connection| Box::pin(async move { flags::resolve(connection, id, &note).await }))
-        .await
-        .map_err(unreadable)?;
-    match resolved {
+    let resolve = || {
+        let note = note.clone();
+        let read = desk
+            .saga_log
+            .read_in_reserve(move |connection| Box::pin(async move { flags::resolve(connection, id, &note).await }));
+        async { read.await.map_err(unreadable) }
+    };
+    match unknown::find(&desk, id, resolve).await? {
         Resolved::Recorded(Resolution { status, at, note }) => {
             Ok(json(StatusCode::OK, &ResolutionView { transaction_id: id, status, resolved_at: at, note }))
         }
@@ -127,7 +134,6 @@ pub(super) async fn resolve(desk: Desk, request: Request) -> Result<Response, Ap
             let detail = format!("it is {status}, and no person has to look at it");
             Err(ApiError::conflict(detail).with_transaction_id(id))
         }
-        Resolved::Unknown => Err(ApiError::not_found(format!("there is no saga {id}"))),
     }
 }
 

@@ -10,20 +10,19 @@ use std::time::Duration;
 
 use common::fields::read;
 use common::http::{ApiError, HeaderValue, Request, Response};
-use common::ids::UserId;
-use common::request_hash::RequestHash;
+use common::request_hash::{HASH_VERSION, RequestHash};
 use common::wire;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::preference::Preference;
-use super::{Desk, answer, unreadable, unreadable_row};
+use super::{Desk, answer, unknown, unreadable, unreadable_row};
 use crate::saga::actor::StartAnswer;
 use crate::saga::coordinator::{CoordinatorMsg, StartSaga};
 use crate::saga::definition::Order;
 use crate::saga::{SagaId, Status, trace};
 use crate::store::reader::{self, KeyHolder};
-use crate::store::record::IdempotencyKey;
+use crate::store::record::{Fingerprint, IdempotencyKey};
 
 /// How often the row is asked where only the row can tell.
 const ASK_THE_ROW_EVERY: Duration = Duration::from_millis(100);
@@ -37,8 +36,9 @@ struct Asked {
     desk: Desk,
     request: Request,
     preference: Preference,
-    user_id: UserId,
+    order: Order,
     key: Option<IdempotencyKey>,
+    started_at: Instant,
     /// When its client stops waiting.
     deadline: Instant,
 }
@@ -47,8 +47,9 @@ pub(super) async fn start(desk: Desk, request: Request) -> Result<Response, ApiE
     let order = read_order(&request)?;
     let key = read_key(&request, &order)?;
     let preference = Preference::of(&request);
-    let deadline = Instant::now() + preference.wait_limit(desk.wait_limit);
-    let asked = Asked { desk, request, preference, user_id: order.user_id.clone(), key, deadline };
+    let started_at = Instant::now();
+    let deadline = started_at + preference.wait_limit(desk.wait_limit);
+    let asked = Asked { desk, request, preference, order, key, started_at, deadline };
     // Looked up before anything is admitted: a repeat starts nothing, so it is welcome when the house is full.
     let holder = match &asked.key {
         Some(key) => Box::pin(asked.key_holder(key)).await?,
@@ -56,7 +57,7 @@ pub(super) async fn start(desk: Desk, request: Request) -> Result<Response, ApiE
     };
     match holder {
         Some(holder) => Box::pin(asked.replay(holder)).await,
-        None => asked.start(order).await,
+        None => asked.start().await,
     }
 }
 
@@ -74,26 +75,38 @@ fn read_order(request: &Request) -> Result<Order, ApiError> {
 
 fn read_key(request: &Request, order: &Order) -> Result<Option<IdempotencyKey>, ApiError> {
     let key = request.idempotency_key(ApiError::bad_fields_422)?;
+    Ok(key.map(|key| IdempotencyKey { key: key.bare().to_owned(), fingerprint: fingerprint(order) }))
+}
+
+/// The list of fields belongs to [`HASH_VERSION`]; both change together.
+fn fingerprint(order: &Order) -> Fingerprint {
     let contents = [
         Some(order.user_id.to_string()),
         order.product_id.as_ref().map(ToString::to_string),
         Some(order.amount.cents().to_string()),
     ];
-    Ok(key.map(|key| IdempotencyKey {
-        key: key.bare().to_owned(),
-        fingerprint: RequestHash::of("purchase", &contents).as_bytes().to_vec(),
-    }))
+    let hash = RequestHash::of("purchase", &contents).as_bytes().to_vec();
+    Fingerprint { version: HASH_VERSION, hash }
+}
+
+/// Tells whether the order of a saga is the same as one with this fingerprint. Hashes of another version cannot be
+/// compared; what was ordered stands in the row as well.
+fn same_contents(order: &Order, fingerprint: &Fingerprint, holder: &KeyHolder) -> bool {
+    match &holder.fingerprint {
+        Some(stored) if stored.version == fingerprint.version => stored.hash == fingerprint.hash,
+        Some(_) | None => holder.saga.order == *order,
+    }
 }
 
 impl Asked {
-    async fn start(self, order: Order) -> Result<Response, ApiError> {
+    async fn start(self) -> Result<Response, ApiError> {
         if let Some(hold) = self.desk.lease.hold() {
             let detail = format!("all purchases are on hold ({}); nothing was done", hold.reason);
             return Err(ApiError::unavailable(detail, HELD_RETRY_AFTER_S));
         }
         let id = self.desk.world.new_saga_id();
         let (waiter, answer) = oneshot::channel();
-        let start = StartSaga { id, order, key: self.key.clone(), waiter };
+        let start = StartSaga { id, order: self.order.clone(), key: self.key.clone(), waiter };
         self.desk
             .coordinator
             .cast(CoordinatorMsg::StartSaga(Box::new(start)))
@@ -106,12 +119,23 @@ impl Asked {
 
     /// Waits for what the actor of a saga says. What follows on anything but an end is rare, and large as a future: it is
     /// boxed, so that a thousand that wait for an end are small.
-    async fn wait(self, id: SagaId, answer: oneshot::Receiver<StartAnswer>) -> Result<Response, ApiError> {
-        let told = tokio::select! {
-            biased;
-            told = tokio::time::timeout_at(self.deadline, answer) => told,
-            // The saga goes on elsewhere; its client is told where to look.
-            () = self.desk.handing_over.cancelled() => return Box::pin(self.leave(id)).await,
+    async fn wait(self, id: SagaId, mut answer: oneshot::Receiver<StartAnswer>) -> Result<Response, ApiError> {
+        // A purchase whose product is still being chosen by then begins before that is known: later it might not any more.
+        let begin_by = self.started_at + self.desk.begin_limit / 2;
+        let mut until = self.deadline.min(begin_by);
+        let told = loop {
+            let told = tokio::select! {
+                biased;
+                told = tokio::time::timeout_at(until, &mut answer) => told,
+                // The saga goes on elsewhere; its client is told where to look.
+                () = self.desk.handing_over.cancelled() => return Box::pin(self.leave(id)).await,
+            };
+            if told.is_ok() || until == self.deadline {
+                break told;
+            }
+            until = self.deadline;
+            // A coordinator that is down drops the answer too.
+            let _ = self.desk.coordinator.cast(CoordinatorMsg::BeginSoon(id));
         };
         match told {
             Ok(Ok(told)) => self.answered(told).await,
@@ -136,7 +160,10 @@ impl Asked {
                 Err(ApiError::unavailable(format!("{why}; nothing was done"), 1))
             }
             StartAnswer::Overloaded => Err(ApiError::unavailable("as many sagas run as may run; nothing was done", 1)),
-            StartAnswer::InDoubt(id) => Err(answer::in_doubt(id)),
+            StartAnswer::InDoubt(id) => Err(unknown::in_doubt(&self.desk, id)),
+            StartAnswer::RowGone(id) => {
+                Err(ApiError::internal(format!("the row of saga {id} is gone")).with_transaction_id(id))
+            }
         }
     }
 
@@ -164,8 +191,11 @@ impl Asked {
                 Ok(Some(Err(row))) => return Err(unreadable_row(row)),
                 Ok(Some(Ok(row))) if row.is_settled() => return Ok(answer::of_row(&row)),
                 Ok(Some(_)) if is_late => return Ok(self.preference.mark(answer::accepted(&self.request, id))),
-                Ok(None) if is_late => return Err(answer::in_doubt(id)),
-                Err(error) if is_late => return Err(unreadable(error).with_transaction_id(id)),
+                Ok(None) if is_late => return Err(unknown::in_doubt(desk, id)),
+                Err(error) if is_late => {
+                    tracing::warn!(%error, "the saga log could not be read");
+                    return Err(unknown::in_doubt(desk, id));
+                }
                 Ok(_) | Err(_) => tokio::time::sleep(ASK_THE_ROW_EVERY).await,
             }
         }
@@ -174,7 +204,7 @@ impl Asked {
     // --- a key that was used before ---------------------------------------------------------------------------------
 
     async fn key_holder(&self, key: &IdempotencyKey) -> Result<Option<KeyHolder>, ApiError> {
-        let (user_id, key) = (self.user_id.clone(), key.key.clone());
+        let (user_id, key) = (self.order.user_id.clone(), key.key.clone());
         let find = self
             .desk
             .saga_log
@@ -197,10 +227,10 @@ impl Asked {
 
     /// Answers with the saga that holds the key: its stored answer, or its end once it comes.
     async fn replay(self, holder: KeyHolder) -> Result<Response, ApiError> {
-        let KeyHolder { saga, fingerprint } = holder;
-        if self.key.as_ref().is_none_or(|key| key.fingerprint != fingerprint) {
+        if self.key.as_ref().is_none_or(|key| !same_contents(&self.order, &key.fingerprint, &holder)) {
             return Err(ApiError::contents_differ("this Idempotency-Key was used for a purchase with other contents"));
         }
+        let saga = holder.saga;
         let id = saga.id;
         let response = match () {
             () if saga.is_settled() => Ok(answer::of_row(&saga)),

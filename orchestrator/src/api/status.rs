@@ -3,7 +3,7 @@
 use common::http::{ApiError, Request, Response, StatusCode, json};
 
 use super::view::SagaView;
-use super::{Desk, saga_id, unreadable, unreadable_row};
+use super::{Desk, saga_id, unknown, unreadable, unreadable_row};
 use crate::store::reader;
 
 pub(super) async fn show(desk: Desk, request: Request) -> Result<Response, ApiError> {
@@ -21,12 +21,9 @@ pub(super) async fn show(desk: Desk, request: Request) -> Result<Response, ApiEr
             return Ok(json(StatusCode::OK, &SagaView::of_running(&saga)));
         }
     }
-    let row = desk
-        .saga_log
-        .read(move |connection| Box::pin(reader::by_id(connection, id)))
-        .await
-        .map_err(unreadable)?
-        .ok_or_else(|| ApiError::not_found(format!("there is no saga {id}")))?
-        .map_err(unreadable_row)?;
+    let read = || async {
+        desk.saga_log.read(move |connection| Box::pin(reader::by_id(connection, id))).await.map_err(unreadable)
+    };
+    let row = unknown::find(&desk, id, read).await?.map_err(unreadable_row)?;
     Ok(json(StatusCode::OK, &SagaView::of_row(row)))
 }

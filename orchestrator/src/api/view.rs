@@ -80,7 +80,7 @@ impl SagaView {
             order: &saga.order,
             outputs: log.outputs(),
             steps: log.timeline(),
-            created_at: saga.created_at,
+            created_at: saga.accepted_at(),
             // A cause that is not durable yet is nobody's business.
             error: log.cause().filter(|_| log.status() != Status::Pending).map(ToString::to_string),
         };

@@ -140,7 +140,9 @@ fn send(
                 }
             }
             // No other attempt would be accepted.
-            Written::Rejected(reason) => tracing::error!(reason, "changes of steps that the database does not accept"),
+            Written::Rejected(refused) => {
+                tracing::error!(%refused, "changes of steps that the database does not accept")
+            }
         }
     })
 }

@@ -45,7 +45,7 @@ pub(super) fn calls_from_outside(books: &Books) -> Verdict {
 }
 
 /// Stock that a call took which arrived after its saga had ended: nobody gives it back, by the product owner's rule. The
-/// end is by the clock of a node and the movement by that of the database, so at the edge this is a guess.
+/// end is by the clock of one database and the movement by that of another, so at the edge this is a guess.
 pub(super) fn late_decrements(books: &Books) -> Verdict {
     let kept = books.ended_as(Status::Compensated).filter(|(_, (saga, _))| saga.stock_rule == Some(StockRule::Keep));
     let late = kept.filter_map(|(id, (saga, page))| {

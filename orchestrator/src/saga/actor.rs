@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use common::group_commit::ValueRefused;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
@@ -29,7 +30,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 use self::calls::{call_finished, compensate, retry_due, retry_now, run};
-use self::writes::{begin, detach, give_up, log_written, write, write_again};
+use self::writes::{begin, begin_soon, detach, give_up, log_written, write, write_again};
 use crate::saga::failed::{Marks, Sleep};
 use crate::saga::log::{Direction, Event};
 use crate::saga::outcome::{Cause, Outcome};
@@ -37,7 +38,7 @@ use crate::saga::plan::{self, Decision, Patience};
 use crate::saga::running::RunningSaga;
 use crate::saga::{SagaId, Status};
 use crate::simulation::planted::{Planted, is_planted};
-use crate::store::record::{Change, IdempotencyKey, LogWrite, WriteReport};
+use crate::store::record::{Change, IdempotencyKey, LogWrite, Mark, WriteReport};
 use crate::world::World;
 
 /// How patient sagas are: the knobs of the configuration that an actor needs.
@@ -57,6 +58,8 @@ pub struct Policy {
     pub attention_after: Duration,
     /// How long FAILED sagas sleep.
     pub failed: Sleep,
+    /// How long after its id was made a saga may begin.
+    pub begin_limit: Duration,
 }
 
 /// How a saga ended, or stands, when its client is answered.
@@ -68,7 +71,7 @@ pub struct Standing {
     pub status: Status,
     /// Why it did not complete.
     pub error: Option<String>,
-    /// When that was written.
+    /// When that was written, as its row holds it.
     pub at: DateTime<Utc>,
 }
 
@@ -89,6 +92,8 @@ pub enum StartAnswer {
     InDoubt(SagaId),
     /// This node no longer runs it: the row tells.
     AskTheRow(SagaId),
+    /// It was in the log, and its row is gone.
+    RowGone(SagaId),
 }
 
 /// Where that is told.
@@ -141,6 +146,8 @@ pub enum SagaMsg {
     RetryDue(Attempt),
     /// It is time to write again.
     WriteAgain,
+    /// The time in which it may begin runs out: begin now, whatever the reads say later.
+    BeginSoon,
     /// Its client leaves: answer it as soon as the saga is in the log.
     Detach(Waiter),
     /// The row says that a cancel was asked for.
@@ -175,7 +182,9 @@ pub struct SagaState {
     turned_at: Option<Instant>,
     waiters: Vec<Waiter>,
     leaving: Vec<Waiter>,
-    attention: Option<String>,
+    attention: Option<Mark>,
+    /// What the log said of a text that it refused: from then on it is given none.
+    refused: Option<ValueRefused>,
     write: Option<Arc<LogWrite>>,
     write_attempts: u32,
     write_was_in_doubt: bool,
@@ -212,6 +221,7 @@ impl Actor for SagaActor {
             waiters,
             leaving: Vec::new(),
             attention: None,
+            refused: None,
             write: None,
             write_attempts: 0,
             write_was_in_doubt: false,
@@ -245,6 +255,7 @@ impl Actor for SagaActor {
             }
             SagaMsg::RetryDue(attempt) => retry_due(&me, state, attempt)?,
             SagaMsg::WriteAgain => write_again(&me, state),
+            SagaMsg::BeginSoon => begin_soon(state)?,
             SagaMsg::Detach(waiter) => detach(state, waiter)?,
             SagaMsg::CancelRequested => state.cancel_is_waiting = true,
             SagaMsg::Attach(waiter) => state.waiters.push(waiter),

@@ -45,6 +45,8 @@ pub enum CoordinatorMsg {
     StartSaga(Box<StartSaga>),
     /// Run this saga from where its log stands: this node has claimed it.
     Adopt(Box<StoredSaga>),
+    /// The time in which this saga may begin runs out.
+    BeginSoon(SagaId),
     /// This client leaves: answer it once the saga is in the log.
     Detach(SagaId, Waiter),
     /// This client waits for the end of a saga that another one started.
@@ -145,6 +147,10 @@ impl Actor for Coordinator {
         match message {
             CoordinatorMsg::StartSaga(start) => start_saga(&me, state, *start).await,
             CoordinatorMsg::Adopt(stored) => adopt(&me, state, *stored).await,
+            CoordinatorMsg::BeginSoon(id) => {
+                tell(state, id, SagaMsg::BeginSoon);
+                Ok(())
+            }
             CoordinatorMsg::Detach(id, waiter) => {
                 pass_on(state, id, waiter, SagaMsg::Detach);
                 Ok(())

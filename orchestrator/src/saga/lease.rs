@@ -20,6 +20,7 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::store::Owner;
+use crate::store::clock::DatabaseClock;
 use crate::store::hold::{self, Hold};
 
 const LOCK: &str = "select pg_try_advisory_lock(hashtextextended('saga node ' || $1::text, 0))";
@@ -29,14 +30,16 @@ const REGISTER: &str = "
     values ($1, $2, clock_timestamp() + $3::bigint * interval '1 millisecond', $4)
     on conflict (node_id) do update
     set incarnation = excluded.incarnation, registered_at = clock_timestamp(), expires_at = excluded.expires_at,
-        definitions = excluded.definitions, given_up_at = null";
+        definitions = excluded.definitions, given_up_at = null
+    returning clock_timestamp()";
 
 // A row that was deleted, since it looked long dead, comes back; one of another incarnation stays.
 const RENEW: &str = "
     insert into node_lease (node_id, incarnation, expires_at, definitions)
     values ($1, $2, clock_timestamp() + $3::bigint * interval '1 millisecond', $4)
     on conflict (node_id) do update set expires_at = excluded.expires_at
-    where node_lease.incarnation = excluded.incarnation";
+    where node_lease.incarnation = excluded.incarnation
+    returning clock_timestamp()";
 
 const INCARNATION: &str = "select incarnation from node_lease where node_id = $1";
 
@@ -160,6 +163,8 @@ pub struct LeaseArguments {
     pub definitions: Vec<String>,
     /// What everybody may know of it.
     pub state: Arc<LeaseState>,
+    /// The database's clock, read with each renewal.
+    pub clock: Arc<DatabaseClock>,
     /// The server.
     pub server: SecretString,
     /// The saga log's database.
@@ -276,10 +281,16 @@ async fn renew(arguments: &LeaseArguments, connection: Option<Connection>) -> Op
             return Ok(Renewal::Held(hold));
         }
         if was_registered {
-            let rows = connection.execute(RENEW, &[&owner.node_id, &owner.incarnation, &lease_ms, definitions]).await?;
-            return Ok(if rows == 0 { Renewal::Superseded } else { Renewal::Done });
+            let asked_at = Instant::now();
+            let row =
+                connection.query_opt(RENEW, &[&owner.node_id, &owner.incarnation, &lease_ms, definitions]).await?;
+            let Some(row) = row else { return Ok(Renewal::Superseded) };
+            arguments.clock.read(asked_at, row.get(0));
+            return Ok(Renewal::Done);
         }
-        connection.execute(REGISTER, &[&owner.node_id, &owner.incarnation, &lease_ms, definitions]).await?;
+        let asked_at = Instant::now();
+        let row = connection.query_one(REGISTER, &[&owner.node_id, &owner.incarnation, &lease_ms, definitions]).await?;
+        arguments.clock.read(asked_at, row.get(0));
         Ok::<_, tokio_postgres::Error>(Renewal::Done)
     };
     match renewed.await {

@@ -5,7 +5,7 @@ mod rows;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -60,8 +60,12 @@ pub struct RunningSaga {
     pub order: Order,
     /// What it follows.
     pub definition: Arc<Definition>,
-    /// When it was accepted.
+    /// When it came to this process, by its clock; of a recovered one, when it was accepted, as the row holds it.
     pub created_at: DateTime<Utc>,
+    /// The same moment, to measure from.
+    pub accepted: Instant,
+    /// When it was accepted, as the row of one that began here holds it.
+    begun_at: OnceLock<DateTime<Utc>>,
     /// Under which epoch this node owns it.
     pub epoch: i32,
     /// How it came to other owners, and to this one last.
@@ -113,7 +117,19 @@ impl RunningSaga {
             changed_at: Instant::now(),
             unsent: Unsent::default(),
         });
-        RunningSaga { id, order, definition, created_at, epoch, takeovers, progress }
+        let (accepted, begun_at) = (Instant::now(), OnceLock::new());
+        RunningSaga { id, order, definition, created_at, accepted, begun_at, epoch, takeovers, progress }
+    }
+
+    /// Notes the time that its row holds for its beginning.
+    pub(crate) fn begun(&self, at: DateTime<Utc>) {
+        // A second report of one begin gives the same time.
+        let _ = self.begun_at.set(at);
+    }
+
+    /// Returns when it was accepted, as its row holds it once it is there.
+    pub fn accepted_at(&self) -> DateTime<Utc> {
+        self.begun_at.get().copied().unwrap_or(self.created_at)
     }
 
     /// Gives access to its progress.
@@ -140,7 +156,7 @@ impl RunningSaga {
             "epoch": self.epoch,
             "definition": { "name": self.definition.name, "version": self.definition.version },
             "order": { "user_id": self.order.user_id, "product_id": self.order.product_id, "amount": self.order.amount },
-            "created_at": common::wire::timestamp(self.created_at),
+            "created_at": common::wire::timestamp(self.accepted_at()),
             "takeovers": self.takeovers,
             "outputs": progress.log.outputs(),
             "direction": format!("{:?}", progress.log.direction()),

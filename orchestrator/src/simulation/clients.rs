@@ -10,7 +10,7 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::{oneshot, watch};
 
-use super::process::{ProcessId, ProcessState, pick};
+use super::process::{BEGIN_LIMIT, ProcessId, ProcessState, pick};
 use super::sim::{Sim, saga_id};
 use super::status::{self, Shown};
 use super::verdict::{Told, ToldWhat};
@@ -18,7 +18,7 @@ use crate::saga::actor::{StartAnswer, Waiter};
 use crate::saga::coordinator::{CoordinatorMsg, StartSaga};
 use crate::saga::definition::Order;
 use crate::saga::{SagaId, Status};
-use crate::store::record::IdempotencyKey;
+use crate::store::record::{Fingerprint, IdempotencyKey};
 
 /// How long a client waits for the end.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -62,7 +62,10 @@ pub(super) async fn run(sim: Arc<Sim>, seed: u64, index: usize) {
     let order = order(&mut dice, index);
     let client = Client {
         order,
-        key: has_key.then(|| IdempotencyKey { key: format!("key-{index}"), fingerprint: Vec::new() }),
+        key: has_key.then(|| IdempotencyKey {
+            key: format!("key-{index}"),
+            fingerprint: Fingerprint { version: 1, hash: Vec::new() },
+        }),
         patience: if leaves { Duration::from_millis(dice.random_range(0..50)) } else { PATIENCE },
         asks,
         cancels: cancels.then(|| Duration::from_millis(dice.random_range(1..2_000))),
@@ -116,6 +119,7 @@ impl Client {
                 }
                 Some(StartAnswer::AskTheRow(id)) => return self.ask_the_row(process, id, asked_at).await,
                 Some(StartAnswer::InDoubt(id)) => return self.learn(id).await,
+                Some(StartAnswer::RowGone(_)) => return,
                 Some(StartAnswer::NotStarted(_)) => self.told(id, ToldWhat::NotStarted),
                 Some(StartAnswer::Overloaded) => {
                     self.sim.lock().tally.overloaded += 1;
@@ -182,6 +186,8 @@ impl Client {
         let start = StartSaga { id, order: self.order.clone(), key: self.key.clone(), waiter };
         self.sim.note(|_| "client".to_owned(), |trace| format!("orders {}", trace.name(id)));
         send(&self.sim, process, CoordinatorMsg::StartSaga(Box::new(start)));
+        // As the front does for a purchase whose product is still being chosen.
+        self.sim.after(BEGIN_LIMIT / 2, move |sim| send(sim, process, CoordinatorMsg::BeginSoon(id)));
         if let Some(after) = self.cancels {
             self.cancel_later(id, after);
         }

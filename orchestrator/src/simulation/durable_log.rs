@@ -10,17 +10,19 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use common::group_commit::ValueRefused;
 use uuid::Uuid;
 
 use self::open::OpenTransactions;
 use super::planted::{Planted, is_planted};
+use super::process::BEGIN_LIMIT;
 use crate::saga::definition::{Order, Outputs};
 use crate::saga::failed::{Marks, WokenBy};
 use crate::saga::log::{Direction, StepView};
 use crate::saga::takeover::Takeover;
 use crate::saga::{SagaId, Status};
 use crate::store::Owner;
-use crate::store::record::{Change, IdempotencyKey, LogWrite, NewSaga, RowState, WriteReport, judge};
+use crate::store::record::{Change, IdempotencyKey, LogWrite, NewSaga, RowState, Until, WriteReport, judge};
 
 /// A row.
 #[derive(Clone, Debug)]
@@ -30,6 +32,8 @@ pub(super) struct Row {
     pub(super) order: Order,
     pub(super) definition: &'static str,
     pub(super) attention: Option<String>,
+    /// The mark outlives the end of the saga.
+    attention_stays: bool,
     pub(super) owner: Owner,
     /// When a cancel was accepted that COMPLETED must not follow.
     pub(super) cancel_requested: bool,
@@ -124,12 +128,16 @@ impl DurableLog {
 
     /// Writes, if the conditions hold.
     pub(super) fn write(&mut self, owner: &Owner, write: &LogWrite, now: DateTime<Utc>) -> WriteReport {
+        if holds_nul(write) {
+            let (sqlstate, reason) = ("22021".to_owned(), "invalid byte sequence (22021)".to_owned());
+            return WriteReport::Rejected(ValueRefused { sqlstate, reason });
+        }
         let done = match &write.change {
             Change::Begin { saga, ended } => self.begin(owner, write, saga, ended.as_ref(), now),
             _ => self.change(owner, write, now),
         };
-        if let Some(cancel_requested) = done {
-            return WriteReport::Durable { cancel_requested };
+        if let Some((cancel_requested, at)) = done {
+            return WriteReport::Durable { cancel_requested, at };
         }
         if let Change::Begin { saga, .. } = &write.change
             && !self.rows.contains_key(&write.saga_id)
@@ -142,7 +150,8 @@ impl DurableLog {
             epoch: row.epoch,
             status: row.status,
             direction: row.direction,
-            ended: row.ended_at.is_some(),
+            created_at: row.created_at,
+            ended_at: row.ended_at,
             cancel_requested: row.cancel_requested,
             begin_nonce: row.nonce,
         });
@@ -164,21 +173,24 @@ impl DurableLog {
         saga: &NewSaga,
         ended: Option<&String>,
         now: DateTime<Utc>,
-    ) -> Option<bool> {
+    ) -> Option<(bool, DateTime<Utc>)> {
         let is_taken = self.rows.contains_key(&write.saga_id) || self.key_holder(saga).is_some();
-        if is_taken || !self.is_live(owner, now) {
+        let is_in_time = now < saga.decided_by && saga.decided_by < now + 2 * BEGIN_LIMIT;
+        if is_taken || !is_in_time || !self.is_live(owner, now) {
             return None;
         }
+        let created_at = now - saga.age;
         let (status, direction) = match ended {
             None => (Status::Pending, Direction::Forward),
             Some(_) => (Status::Compensated, Direction::Compensating),
         };
         let row = Row {
             status,
-            ended_at: ended.map(|_| write.at),
+            ended_at: ended.map(|_| now),
             order: saga.order.clone(),
             definition: saga.definition,
-            attention: write.attention.clone(),
+            attention: write.attention.as_ref().map(|mark| mark.reason.clone()),
+            attention_stays: write.attention.as_ref().is_some_and(|mark| mark.until == Until::Resolved),
             owner: owner.clone(),
             cancel_requested: false,
             is_bad: false,
@@ -198,14 +210,14 @@ impl DurableLog {
             marks: Marks::NONE,
             waits_for: None,
             deadline_at: now + saga.deadline,
-            created_at: saga.created_at,
+            created_at,
             takeovers: Vec::new(),
         };
         self.rows.insert(write.saga_id, row);
-        Some(false)
+        Some((false, ended.map_or(created_at, |_| now)))
     }
 
-    fn change(&mut self, owner: &Owner, write: &LogWrite, now: DateTime<Utc>) -> Option<bool> {
+    fn change(&mut self, owner: &Owner, write: &LogWrite, now: DateTime<Utc>) -> Option<(bool, DateTime<Utc>)> {
         let row = self.rows.get_mut(&write.saga_id)?;
         let is_mine = is_planted(Planted::WriteWithoutEpoch)
             || (row.epoch == write.epoch
@@ -227,23 +239,26 @@ impl DurableLog {
             }
             Change::MarkFailed { .. } => row.status = Status::Failed,
             Change::End { status, error } => {
-                let was_marked = row.status == Status::Failed;
                 row.status = *status;
                 if *status != Status::Completed {
                     row.direction = Direction::Compensating;
                 }
                 row.error = error.clone().or_else(|| row.error.take());
-                row.ended_at = Some(write.at);
-                if was_marked && *status == Status::Compensated {
-                    row.attention = None;
-                }
+                row.ended_at = Some(now);
             }
         }
-        if std::mem::take(&mut row.attention_until_write) {
+        if std::mem::take(&mut row.attention_until_write) && !row.attention_stays {
             row.attention = None;
         }
-        if row.ended_at.is_none() || write.attention.is_some() {
-            row.attention = write.attention.clone().or_else(|| row.attention.take());
+        if let Some(mark) = &write.attention {
+            let stays = mark.until == Until::Resolved;
+            if stays || !row.attention_stays {
+                row.attention = Some(mark.reason.clone());
+            }
+            row.attention_stays |= stays;
+        }
+        if row.ended_at.is_some() && !row.attention_stays {
+            row.attention = None;
         }
         (row.wake_at, row.waits_for) = match &write.change {
             Change::MarkFailed { wake_in, marks, waits_for } => {
@@ -255,7 +270,7 @@ impl DurableLog {
         row.outputs = write.outputs.clone();
         row.timeline = write.timeline.clone();
         row.deaths = 0;
-        Some(row.cancel_requested)
+        Some((row.cancel_requested, now))
     }
 
     /// Asks a saga to turn back; tells whether that was accepted for one that ran forward.
@@ -308,4 +323,16 @@ impl DurableLog {
             row.wake_at = row.wake_at.map(|_| now);
         }
     }
+}
+
+/// Tells whether PostgreSQL would refuse a text of the write. Steps and changes are JSON, which spells a NUL in plain
+/// characters.
+fn holds_nul(write: &LogWrite) -> bool {
+    let error = match &write.change {
+        Change::Begin { ended: error, .. } | Change::End { error, .. } => error.as_deref(),
+        Change::TurnBack { cause } => Some(cause.as_str()),
+        Change::Outputs | Change::MarkFailed { .. } => None,
+    };
+    let reason = write.attention.as_ref().map(|mark| mark.reason.as_str());
+    error.into_iter().chain(reason).any(|text| text.contains('\0'))
 }

@@ -109,7 +109,7 @@ fn is_refused(write: &LogWrite) -> bool {
         let undo = step.compensation.as_ref().and_then(|undo| undo.error.as_ref());
         step.error.iter().chain(undo)
     });
-    of_steps.chain(error).chain(&write.attention).any(|text| text.contains('\0'))
+    of_steps.chain(error).chain(write.attention.as_ref().map(|mark| &mark.reason)).any(|text| text.contains('\0'))
 }
 
 fn rejected(sim: &Sim) -> WriteReport {

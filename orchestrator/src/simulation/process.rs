@@ -40,6 +40,9 @@ const SWEEP: Duration = Duration::from_secs(30);
 /// How long a dead process's actors may take to go.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long after its id was made a saga may begin.
+pub(super) const BEGIN_LIMIT: Duration = Duration::from_secs(10);
+
 /// Names actors of different runs apart: their registry is the whole program's.
 static NEXT_TREE: AtomicU64 = AtomicU64::new(0);
 
@@ -104,6 +107,7 @@ pub(super) fn policy() -> Policy {
         attention_after_attempts: 6,
         attention_after: Duration::from_secs(20),
         failed: Sleep { min: Duration::from_secs(2), max: Duration::from_secs(10) },
+        begin_limit: BEGIN_LIMIT,
     }
 }
 

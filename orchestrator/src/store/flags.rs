@@ -39,7 +39,8 @@ const RETRY_ALL: &str = "
 const RESOLVE: &str = "
     with resolved as (
         update saga
-        set resolved_at = now(), resolved_note = $2, attention = null, attention_at = null, wake_at = null,
+        set resolved_at = now(), resolved_note = $2, attention = null, attention_at = null,
+            attention_stays = false, wake_at = null,
             status = case when ended_at is null then 'FAILED' else status end, ended_at = coalesce(ended_at, now())
         where id = $1 and attention is not null and (ended_at is not null or direction = 'compensating')
         returning id, status, resolved_at, resolved_note, ended_at, error),
@@ -88,32 +89,30 @@ pub enum Flagged {
     Set(Status),
     /// The saga has ended so: there is nothing to ask of it.
     HasEnded(Status),
-    /// There is no such saga.
-    Unknown,
 }
 
-/// Asks a saga to turn back.
+/// Asks a saga to turn back; `None` where there is no such saga.
 ///
 /// # Errors
 /// What the database says.
-pub async fn cancel(connection: &mut Connection, id: SagaId) -> Result<Flagged, Error> {
+pub async fn cancel(connection: &mut Connection, id: SagaId) -> Result<Option<Flagged>, Error> {
     flag(connection, CANCEL, id).await
 }
 
-/// Wakes a saga, in the direction that it has.
+/// Wakes a saga, in the direction that it has; `None` where there is no such saga.
 ///
 /// # Errors
 /// What the database says.
-pub async fn retry(connection: &mut Connection, id: SagaId) -> Result<Flagged, Error> {
+pub async fn retry(connection: &mut Connection, id: SagaId) -> Result<Option<Flagged>, Error> {
     flag(connection, RETRY, id).await
 }
 
-async fn flag(connection: &mut Connection, sql: &'static str, id: SagaId) -> Result<Flagged, Error> {
+async fn flag(connection: &mut Connection, sql: &'static str, id: SagaId) -> Result<Option<Flagged>, Error> {
     if let Some(row) = connection.query_opt(sql, &[&id.0]).await? {
-        return Ok(Flagged::Set(parse_status(row.get(0))));
+        return Ok(Some(Flagged::Set(parse_status(row.get(0)))));
     }
     let row = connection.query_opt(STATUS, &[&id.0]).await?;
-    Ok(row.map_or(Flagged::Unknown, |row| Flagged::HasEnded(parse_status(row.get(0)))))
+    Ok(row.map(|row| Flagged::HasEnded(parse_status(row.get(0)))))
 }
 
 /// Wakes every saga of the attention list that has not ended, and returns how many there are.
@@ -141,8 +140,6 @@ pub enum Resolved {
     RunsForward,
     /// The saga does not stand in the attention list.
     NotInAttention(Status),
-    /// There is no such saga.
-    Unknown,
 }
 
 /// A saga that a person has settled.
@@ -156,21 +153,21 @@ pub struct Resolution {
     pub note: String,
 }
 
-/// Records that a person has settled a saga. A second time nothing changes.
+/// Records that a person has settled a saga; `None` where there is no such saga. A second time nothing changes.
 ///
 /// # Errors
 /// What the database says.
-pub async fn resolve(connection: &mut Connection, id: SagaId, note: &str) -> Result<Resolved, Error> {
+pub async fn resolve(connection: &mut Connection, id: SagaId, note: &str) -> Result<Option<Resolved>, Error> {
     if let Some(row) = connection.query_opt(RESOLVE, &[&id.0, &note]).await? {
-        return Ok(resolution(&row).map_or(Resolved::Unknown, Resolved::Recorded));
+        return Ok(resolution(&row).map(Resolved::Recorded));
     }
-    let Some(row) = connection.query_opt(RESOLUTION, &[&id.0]).await? else { return Ok(Resolved::Unknown) };
+    let Some(row) = connection.query_opt(RESOLUTION, &[&id.0]).await? else { return Ok(None) };
     let unresolved = if row.get("runs_forward") {
         Resolved::RunsForward
     } else {
         Resolved::NotInAttention(parse_status(row.get(0)))
     };
-    Ok(resolution(&row).map_or(unresolved, Resolved::Recorded))
+    Ok(Some(resolution(&row).map_or(unresolved, Resolved::Recorded)))
 }
 
 fn resolution(row: &Row) -> Option<Resolution> {

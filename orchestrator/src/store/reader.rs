@@ -17,6 +17,7 @@ use crate::saga::failed::{Marks, WokenBy};
 use crate::saga::log::{Direction, StepView};
 use crate::saga::takeover::{LeftBy, Takeover};
 use crate::saga::{SagaId, Status};
+use crate::store::record::Fingerprint;
 use crate::store::row_text;
 
 /// A row that holds a value which no version of this program writes.
@@ -101,8 +102,11 @@ const BY_ID: &str = concat!("select ", columns!(), " from saga s where s.id = $1
 pub(crate) const NEWEST_FIRST: &str = "Newest first is by transaction id, that is by the clock of the node that accepted \
     the purchase: where a clock was set back, or clocks differ, a later purchase can stand below an earlier one. \
     A purchase never changes its place.";
-const BY_KEY: &str =
-    concat!("select ", columns!(), ", s.fingerprint from saga s where s.user_id = $1 and s.idempotency_key = $2");
+const BY_KEY: &str = concat!(
+    "select ",
+    columns!(),
+    ", s.fingerprint, s.fingerprint_version from saga s where s.user_id = $1 and s.idempotency_key = $2"
+);
 
 /// Reads one saga.
 ///
@@ -117,8 +121,8 @@ pub async fn by_id(connection: &mut Connection, id: SagaId) -> Result<Option<Rea
 pub struct KeyHolder {
     /// The saga.
     pub saga: StoredSaga,
-    /// The hash of what it was started with.
-    pub fingerprint: Vec<u8>,
+    /// The hash of what it was started with; `None` where the row holds none.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 /// Finds the saga that a user's `Idempotency-Key` stands for.
@@ -132,7 +136,8 @@ pub async fn by_key(
 ) -> Result<Option<Result<KeyHolder, UnreadableRow>>, tokio_postgres::Error> {
     let row = connection.query_opt(BY_KEY, &[&user_id.as_str(), &key]).await?;
     Ok(row.map(|row| {
-        let fingerprint = row.get::<_, Option<Vec<u8>>>("fingerprint").unwrap_or_default();
+        let hash: Option<Vec<u8>> = row.get("fingerprint");
+        let fingerprint = hash.map(|hash| Fingerprint { version: row.get("fingerprint_version"), hash });
         StoredSaga::from_row(&row).map(|saga| KeyHolder { saga, fingerprint })
     }))
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use common::group_commit::ValueRefused;
 use uuid::Uuid;
 
 use crate::events::StateChange;
@@ -17,7 +18,46 @@ pub struct IdempotencyKey {
     /// The key, as the client sent it.
     pub key: String,
     /// A hash of the canonical values of the request.
-    pub fingerprint: Vec<u8>,
+    pub fingerprint: Fingerprint,
+}
+
+/// A hash of what a request means, and the version of the list of fields that it was made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// The version.
+    pub version: i16,
+    /// The hash.
+    pub hash: Vec<u8>,
+}
+
+/// Why a person should look at a saga.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The reason.
+    pub reason: String,
+    /// What clears it.
+    pub until: Until,
+}
+
+/// What clears a [`Mark`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Any end of its saga.
+    End,
+    /// A person alone: no end settles what it tells of. It stands where a saga has one of each kind.
+    Resolved,
+}
+
+impl Mark {
+    /// Makes a mark that any end clears.
+    pub fn until_end(reason: String) -> Mark {
+        Mark { reason, until: Until::End }
+    }
+
+    /// Makes a mark that stays until a person resolves it.
+    pub fn until_resolved(reason: String) -> Mark {
+        Mark { reason, until: Until::Resolved }
+    }
 }
 
 /// A saga that begins.
@@ -35,8 +75,10 @@ pub struct NewSaga {
     pub nonce: Uuid,
     /// How long it may run forward, from when the row is written, by the database's clock.
     pub deadline: Duration,
-    /// When it was accepted, for people.
-    pub created_at: DateTime<Utc>,
+    /// How long ago it was accepted. The row holds that moment by the database's clock.
+    pub age: Duration,
+    /// When the row is there at the latest, by the database's clock: from then on it is not written any more.
+    pub decided_by: DateTime<Utc>,
 }
 
 /// One awaited write.
@@ -53,11 +95,22 @@ pub struct LogWrite {
     /// The steps as people see them.
     pub timeline: Vec<StepView>,
     /// A reason for a person to look, if there is one.
-    pub attention: Option<String>,
-    /// When it was written, for people.
+    pub attention: Option<Mark>,
+    /// When it was written, by the node's clock: for listeners.
     pub at: DateTime<Utc>,
     /// What listeners are told if it takes place: its own change of the status, and the steps' changes before it.
     pub changes: Vec<StateChange>,
+    /// Which writes may share its transaction.
+    pub company: Company,
+}
+
+/// Which other writes may share the transaction of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Company {
+    /// Those of any saga.
+    Any,
+    /// None: the database has refused a value of this write, and might refuse another.
+    None,
 }
 
 /// Changes of a saga's steps that nobody awaits: they are for listeners only.
@@ -136,17 +189,24 @@ pub enum WriteReport {
     Durable {
         /// Whether somebody has asked for a cancel.
         cancel_requested: bool,
+        /// The time that the row holds of it, by the database's clock: of a begin when the saga was accepted, of an end
+        /// when it ended.
+        at: DateTime<Utc>,
     },
     /// A begin: another saga holds the key.
     KeyHeld(SagaId),
-    /// A begin: this node's lease is not live, so the row was not written.
-    LeaseNotLive,
+    /// A begin: this node's lease is not live, or the time in which the saga may begin is over.
+    NotAdmitted,
     /// The row is another owner's now: this one must stop without a sound.
     Lost,
+    /// There is no row, although this saga was in the log.
+    RowGone,
     /// The row allows no such change: a flag stands against it.
     CancelRequested,
     /// The row has ended another way (a person resolved it).
     EndedOtherwise,
+    /// Nothing was written: the database does not accept a value, and never will.
+    Rejected(ValueRefused),
     /// Nothing was written.
     NotWritten(String),
     /// It may have been written: ask again, with the same write.
@@ -164,8 +224,10 @@ pub struct RowState {
     pub status: Status,
     /// Its direction.
     pub direction: Direction,
-    /// Whether it has ended.
-    pub ended: bool,
+    /// When it was accepted.
+    pub created_at: DateTime<Utc>,
+    /// When it ended, if it has.
+    pub ended_at: Option<DateTime<Utc>>,
     /// Whether a cancel was asked for.
     pub cancel_requested: bool,
     /// The nonce of the begin that made it.
@@ -175,22 +237,23 @@ pub struct RowState {
 /// Judges a write that changed nothing by the row that it found, or did not find.
 pub fn judge(write: &LogWrite, incarnation: Uuid, row: Option<&RowState>) -> WriteReport {
     let Some(row) = row else {
-        // A begin that found no row of its id and no holder of its key was kept out by the lease.
+        // A begin that found no row of its id and no holder of its key was kept out by the lease, or came too late.
         return match write.change {
-            Change::Begin { .. } => WriteReport::LeaseNotLive,
-            _ => WriteReport::Lost,
+            Change::Begin { .. } => WriteReport::NotAdmitted,
+            _ => WriteReport::RowGone,
         };
     };
     if row.owner_incarnation != incarnation || row.epoch != write.epoch {
         return WriteReport::Lost;
     }
-    let durable = WriteReport::Durable { cancel_requested: row.cancel_requested };
-    match &write.change {
-        Change::Begin { saga, .. } if row.begin_nonce == saga.nonce => durable,
-        Change::Begin { .. } => WriteReport::Lost,
-        Change::End { status, .. } if row.ended && row.status == *status => durable,
-        _ if row.ended => WriteReport::EndedOtherwise,
-        Change::End { status: Status::Completed, .. } if row.cancel_requested => WriteReport::CancelRequested,
+    let durable = |at| WriteReport::Durable { cancel_requested: row.cancel_requested, at };
+    match (&write.change, row.ended_at) {
+        (Change::Begin { saga, ended: Some(_) }, Some(at)) if row.begin_nonce == saga.nonce => durable(at),
+        (Change::Begin { saga, .. }, _) if row.begin_nonce == saga.nonce => durable(row.created_at),
+        (Change::Begin { .. }, _) => WriteReport::Lost,
+        (Change::End { status, .. }, Some(at)) if row.status == *status => durable(at),
+        (_, Some(_)) => WriteReport::EndedOtherwise,
+        (Change::End { status: Status::Completed, .. }, None) if row.cancel_requested => WriteReport::CancelRequested,
         // Unended, ours, and no flag against it: the update would have changed it.
         _ => WriteReport::NotWritten("the row did not change".to_owned()),
     }
@@ -213,6 +276,7 @@ mod tests {
             attention: None,
             at: DateTime::UNIX_EPOCH,
             changes: Vec::new(),
+            company: Company::Any,
         }
     }
 
@@ -222,7 +286,8 @@ mod tests {
             epoch: 3,
             status: Status::Pending,
             direction: Direction::Forward,
-            ended: false,
+            created_at: at(1),
+            ended_at: None,
             cancel_requested: false,
             begin_nonce: NONCE,
         }
@@ -241,9 +306,21 @@ mod tests {
             key: None,
             nonce,
             deadline: Duration::from_secs(1),
-            created_at: DateTime::UNIX_EPOCH,
+            age: Duration::ZERO,
+            decided_by: DateTime::UNIX_EPOCH,
         };
         Change::Begin { saga: Box::new(saga), ended: None }
+    }
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(seconds, 0).unwrap()
+    }
+
+    fn begin_and_end() -> Change {
+        match begin(NONCE) {
+            Change::Begin { saga, .. } => Change::Begin { saga, ended: Some("404: no".to_owned()) },
+            other => other,
+        }
     }
 
     fn end(status: Status) -> Change {
@@ -252,11 +329,12 @@ mod tests {
 
     #[test]
     fn a_write_that_changed_nothing_is_judged_by_the_row() {
-        let durable = WriteReport::Durable { cancel_requested: false };
-        let ended = |status| Some(RowState { status, ended: true, ..row() });
+        let durable = |seconds| WriteReport::Durable { cancel_requested: false, at: at(seconds) };
+        let ended = |status| Some(RowState { status, ended_at: Some(at(2)), ..row() });
         let cases = [
-            ("begin, no row: the lease", begin(NONCE), None, WriteReport::LeaseNotLive),
-            ("begin, mine already", begin(NONCE), Some(row()), durable.clone()),
+            ("begin, no row: the lease, or its time is over", begin(NONCE), None, WriteReport::NotAdmitted),
+            ("begin, mine already", begin(NONCE), Some(row()), durable(1)),
+            ("begin and end, mine already", begin_and_end(), ended(Status::Compensated), durable(2)),
             ("begin, somebody else's row", begin(MINE), Some(row()), WriteReport::Lost),
             ("end, another epoch", end(Status::Completed), Some(RowState { epoch: 4, ..row() }), WriteReport::Lost),
             (
@@ -265,8 +343,8 @@ mod tests {
                 Some(RowState { owner_incarnation: NONCE, ..row() }),
                 WriteReport::Lost,
             ),
-            ("end, no row", end(Status::Completed), None, WriteReport::Lost),
-            ("end, written before", end(Status::Completed), ended(Status::Completed), durable),
+            ("end, no row", end(Status::Completed), None, WriteReport::RowGone),
+            ("end, written before", end(Status::Completed), ended(Status::Completed), durable(2)),
             ("end, resolved meanwhile", end(Status::Compensated), ended(Status::Failed), WriteReport::EndedOtherwise),
             (
                 "completed against a cancel",

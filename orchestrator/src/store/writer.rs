@@ -12,20 +12,25 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::mem::take;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
+use chrono::DateTime;
 use common::db::{BatchStatement, Bound, Connection};
 use common::group_commit::{BatchError, BatchWriter, Try};
 use common::http::TraceContext;
 use common::traces::Tracer;
+use tokio_postgres::Row;
 
 use self::columns::{BeginColumns, ChangeColumns};
 use self::verdict::{key_of, verdicts};
 use crate::saga::{SagaId, trace};
 use crate::store::Owner;
 use crate::store::events::{NewSteps, insert_steps};
-use crate::store::record::{Change, LogItem, LogWrite, WriteReport};
+use crate::store::record::{Change, Company, LogItem, LogWrite, WriteReport};
 
-// A begin needs a live lease of the process that writes it; the order of the rows is the caller's (by user and key), so
+// A begin needs a live lease of the process that writes it, and comes before the time by which it is decided whether the
+// saga was ever there. An id from further ahead than that time may be away is none of this log's clock: nobody waits for
+// it to be decided, so it does not begin. The order of the rows is the caller's (by user and key), so
 // that two nodes never wait for each other in a circle.
 //
 // An id or a key that is there already is rare. Plainly, it fails the batch, as a lost race does, and the batch is written
@@ -36,26 +41,33 @@ static BEGIN_AGAIN: LazyLock<BatchStatement> = LazyLock::new(|| begin_statement(
 fn begin_statement(on_conflict: &str) -> BatchStatement {
     BatchStatement::new(&format!(
         "
-    with i as rows($3: id uuid, definition text, version int, user_id text, cents bigint, product text, outputs text,
-                   error text, timeline text, key text, fingerprint bytea, nonce uuid, epoch int, attention text,
-                   deadline_ms bigint, created_at timestamptz, ended_at timestamptz, changes text),
+    with i as rows($4: id uuid, definition text, version int, user_id text, cents bigint, product text, outputs text,
+                   error text, timeline text, key text, fingerprint bytea, fingerprint_version smallint, nonce uuid,
+                   epoch int, attention text, attention_stays bool, deadline_ms bigint, age_us bigint,
+                   decided_by timestamptz, has_ended bool, changes text),
     begun as (
     insert into saga (id, definition, definition_version, user_id, amount, product_wanted, outputs, status, direction,
-                      error, timeline, idempotency_key, fingerprint, begin_nonce, owner_node, owner_incarnation, epoch,
-                      attention, attention_at, deadline_at, created_at, ended_at)
+                      error, timeline, idempotency_key, fingerprint, fingerprint_version, begin_nonce, owner_node,
+                      owner_incarnation, epoch, attention, attention_stays, attention_at, deadline_at, created_at,
+                      ended_at)
     select i.id, i.definition, i.version, i.user_id, i.cents::numeric / 100, i.product, i.outputs,
-           case when i.ended_at is null then 'PENDING' else 'COMPENSATED' end,
-           case when i.ended_at is null then 'forward' else 'compensating' end,
-           i.error, i.timeline, i.key, i.fingerprint, i.nonce, $1::varchar, $2::uuid, i.epoch, i.attention,
-           case when i.attention is not null then statement_timestamp() end,
-           statement_timestamp() + i.deadline_ms * interval '1 millisecond', i.created_at, i.ended_at
+           case when i.has_ended then 'COMPENSATED' else 'PENDING' end,
+           case when i.has_ended then 'compensating' else 'forward' end,
+           i.error, i.timeline, i.key, i.fingerprint, i.fingerprint_version, i.nonce, $1::varchar, $2::uuid, i.epoch,
+           i.attention, i.attention_stays, case when i.attention is not null then statement_timestamp() end,
+           statement_timestamp() + i.deadline_ms * interval '1 millisecond',
+           statement_timestamp() - i.age_us * interval '1 microsecond',
+           case when i.has_ended then statement_timestamp() end
     from i, node_lease l
     where l.node_id = $1::varchar and l.incarnation = $2::uuid and l.expires_at > clock_timestamp()
+      and i.decided_by > clock_timestamp()
+      and i.decided_by < clock_timestamp() + 2 * $3::bigint * interval '1 millisecond'
     {on_conflict}
-    returning id)
+    returning id, coalesce(ended_at, created_at) as at),
+    told as (
     insert into saga_event (saga_id, changes)
-    select i.id, coalesce(i.changes, '[]') from i join begun on begun.id = i.id
-    returning saga_id"
+    select i.id, coalesce(i.changes, '[]') from i join begun on begun.id = i.id)
+    select id, at from begun"
     ))
 }
 
@@ -64,34 +76,32 @@ fn begin_statement(on_conflict: &str) -> BatchStatement {
 const OWNED: &str = "s.id = i.id and s.owner_incarnation is not distinct from $1 and s.epoch = i.epoch
       and coalesce(s.ended_at, 'infinity') = 'infinity'";
 
-// COMPLETED only against a row that never turned back and carries no cancel. A saga that was in attention and is
-// COMPENSATED after all needs nobody any more.
+// COMPLETED only against a row that never turned back and carries no cancel. An end settles what a person was called
+// for, but for a mark that stays.
 static END: LazyLock<BatchStatement> = LazyLock::new(|| {
     BatchStatement::new(&format!(
         "
     with i as rows($2: id uuid, epoch int, status text, direction text, error text, outputs text, timeline text,
-                   attention text, ended_at timestamptz, changes text),
+                   attention text, attention_stays bool, changes text),
     ended as (
     update saga s
     set status = i.status, direction = coalesce(i.direction, s.direction), error = coalesce(i.error, s.error),
         outputs = i.outputs, timeline = i.timeline,
-        attention = case when i.status = 'COMPENSATED' and s.status = 'FAILED' then null
-                         when s.attention_until_write then i.attention
-                         else coalesce(i.attention, s.attention) end,
-        attention_at = case when i.status = 'COMPENSATED' and s.status = 'FAILED' then null
-                            when i.attention is not null then coalesce(s.attention_at, clock_timestamp())
-                            when s.attention_until_write then null
-                            else s.attention_at end,
-        attention_until_write = false,
-        turned_at = case when i.direction = 'compensating' then coalesce(s.turned_at, i.ended_at) else s.turned_at end,
-        wake_at = null, ended_at = i.ended_at, deaths = 0
+        attention = case when s.attention_stays then s.attention when i.attention_stays then i.attention end,
+        attention_at = case when s.attention_stays or i.attention_stays
+                            then coalesce(s.attention_at, statement_timestamp()) end,
+        attention_stays = s.attention_stays or i.attention_stays,
+        turned_at = case when i.direction = 'compensating' then coalesce(s.turned_at, statement_timestamp())
+                         else s.turned_at end,
+        attention_until_write = false, wake_at = null, ended_at = statement_timestamp(), deaths = 0
     from i
     where {OWNED} and i.status not in ('PENDING', 'COMPENSATING')
       and (i.status <> 'COMPLETED' or (s.direction = 'forward' and s.cancel_requested_at is null))
-    returning s.id, i.changes)
+    returning s.id, i.changes, s.ended_at),
+    told as (
     insert into saga_event (saga_id, changes)
-    select id, coalesce(changes, '[]') from ended
-    returning saga_id"
+    select id, coalesce(changes, '[]') from ended)
+    select id, ended_at from ended"
     ))
 });
 
@@ -101,18 +111,21 @@ static CHANGE: LazyLock<BatchStatement> = LazyLock::new(|| {
     BatchStatement::new(&format!(
         "
     with i as rows($2: id uuid, epoch int, status text, direction text, error text, outputs text, timeline text,
-                   attention text, at timestamptz, changes text, wake_ms bigint, tells_status bool, marks int,
+                   attention text, attention_stays bool, changes text, wake_ms bigint, tells_status bool, marks int,
                    waits_for text),
     changed as (
     update saga s
     set status = coalesce(i.status, s.status), direction = coalesce(i.direction, s.direction),
         error = coalesce(i.error, s.error), outputs = i.outputs, timeline = i.timeline,
-        attention = case when s.attention_until_write then i.attention else coalesce(i.attention, s.attention) end,
-        attention_at = case when i.attention is not null then coalesce(s.attention_at, clock_timestamp())
-                            when s.attention_until_write then null
+        attention = case when s.attention_stays and not i.attention_stays then s.attention
+                         when s.attention_until_write then i.attention
+                         else coalesce(i.attention, s.attention) end,
+        attention_at = case when i.attention is not null then coalesce(s.attention_at, statement_timestamp())
+                            when s.attention_until_write and not s.attention_stays then null
                             else s.attention_at end,
-        attention_until_write = false,
-        turned_at = case when i.direction = 'compensating' then coalesce(s.turned_at, i.at) else s.turned_at end,
+        attention_stays = s.attention_stays or i.attention_stays, attention_until_write = false,
+        turned_at = case when i.direction = 'compensating' then coalesce(s.turned_at, statement_timestamp())
+                         else s.turned_at end,
         wake_at = clock_timestamp() + i.wake_ms * interval '1 millisecond', deaths = 0,
         failed_marks = coalesce(i.marks, s.failed_marks), waits_for = i.waits_for, woken = false
     from i
@@ -123,20 +136,21 @@ static CHANGE: LazyLock<BatchStatement> = LazyLock::new(|| {
     select c.id, c.changes from changed c
     where c.changes is not null
       and case when c.tells_status then c.status <> (select was.status from saga was where was.id = c.id) else true end)
-    select id, cancel_requested from changed"
+    select id, statement_timestamp(), cancel_requested from changed"
     ))
 });
 
 /// Writes batches of [`LogWrite`]s for one owner.
 pub struct SagaLogWriter {
     owner: Arc<Owner>,
+    begin_limit_ms: i64,
     tracer: Tracer,
 }
 
 impl SagaLogWriter {
-    /// Makes a writer for the process that is `owner`.
-    pub fn new(owner: Arc<Owner>, tracer: Tracer) -> SagaLogWriter {
-        SagaLogWriter { owner, tracer }
+    /// Makes a writer for the process that is `owner`. A saga begins within `begin_limit` of the time in its id.
+    pub fn new(owner: Arc<Owner>, begin_limit: Duration, tracer: Tracer) -> SagaLogWriter {
+        SagaLogWriter { owner, begin_limit_ms: i64::try_from(begin_limit.as_millis()).unwrap_or(i64::MAX), tracer }
     }
 }
 
@@ -153,6 +167,10 @@ impl BatchWriter for SagaLogWriter {
                 format!("steps {:?}", steps.first().map(|first| (first.saga_id, first.changes.as_ptr())))
             }
         })
+    }
+
+    fn goes_alone(item: &LogItem) -> bool {
+        matches!(item, LogItem::Write(write) if write.company == Company::None)
     }
 
     fn traced(&self, item: &LogItem) -> Option<(TraceContext, &'static str)> {
@@ -179,7 +197,8 @@ impl BatchWriter for SagaLogWriter {
         let mut reports = self.write_all(connection, steps, &writes, attempt).await?.into_iter();
         let report = |item: &LogItem| match item {
             LogItem::Write(_) => reports.next(),
-            LogItem::Steps(_) => Some(WriteReport::Durable { cancel_requested: false }),
+            // Nobody awaits these, so nobody asks when that was.
+            LogItem::Steps(_) => Some(WriteReport::Durable { cancel_requested: false, at: DateTime::UNIX_EPOCH }),
         };
         Ok(items.iter().filter_map(report).collect())
     }
@@ -220,26 +239,25 @@ impl SagaLogWriter {
             statements.push(self.end(&ends));
         }
         let mut answers = connection.finish(&statements).await?.into_iter().skip(usize::from(is_of_steps));
-        let mut written: HashMap<SagaId, bool> = HashMap::with_capacity(items.len());
+        let mut written: HashMap<SagaId, WriteReport> = HashMap::with_capacity(items.len());
+        let durable = |row: &Row, cancel_requested| WriteReport::Durable { cancel_requested, at: row.get(1) };
         if !begins.is_empty() {
-            written.extend(answers.next().iter().flatten().map(|row| (SagaId(row.get(0)), false)));
+            written.extend(answers.next().iter().flatten().map(|row| (SagaId(row.get(0)), durable(row, false))));
         }
         if !changes.is_empty() {
-            written.extend(answers.next().iter().flatten().map(|row| (SagaId(row.get(0)), row.get(1))));
+            written.extend(answers.next().iter().flatten().map(|row| (SagaId(row.get(0)), durable(row, row.get(2)))));
         }
         // Whoever has written an end asks for no cancel any more.
-        written.extend(answers.flatten().map(|row| (SagaId(row.get(0)), false)));
+        written.extend(answers.flatten().map(|row| (SagaId(row.get(0)), durable(&row, false))));
         let missing: Vec<&LogWrite> =
             items.iter().filter(|item| !written.contains_key(&item.saga_id)).copied().collect();
         let mut judged = match missing.is_empty() {
             true => HashMap::new(),
             false => verdicts(connection, self.owner.incarnation, &missing).await?,
         };
-        let report = |item: &&LogWrite| match written.get(&item.saga_id) {
-            Some(&cancel_requested) => WriteReport::Durable { cancel_requested },
-            None => judged
-                .remove(&item.saga_id)
-                .unwrap_or_else(|| WriteReport::NotWritten("the batch has no report of it".to_owned())),
+        let report = |item: &&LogWrite| {
+            let report = written.remove(&item.saga_id).or_else(|| judged.remove(&item.saga_id));
+            report.unwrap_or_else(|| WriteReport::NotWritten("the batch has no report of it".to_owned()))
         };
         Ok(items.iter().map(report).collect())
     }
@@ -258,6 +276,7 @@ impl SagaLogWriter {
         Bound::over_rows(statement)
             .with(&self.owner.node_id)
             .with(self.owner.incarnation)
+            .with(self.begin_limit_ms)
             .column(c.id)
             .column(c.definition)
             .column(c.version)
@@ -269,12 +288,15 @@ impl SagaLogWriter {
             .column(c.timeline)
             .column(c.key)
             .column(c.fingerprint)
+            .column(c.fingerprint_version)
             .column(c.nonce)
             .column(c.epoch)
             .column(c.attention)
+            .column(c.attention_stays)
             .column(c.deadline_ms)
-            .column(c.created_at)
-            .column(c.ended_at)
+            .column(c.age_us)
+            .column(c.decided_by)
+            .column(c.has_ended)
             .column(c.changes)
     }
 
@@ -301,7 +323,7 @@ impl SagaLogWriter {
             .column(c.outputs)
             .column(c.timeline)
             .column(c.attention)
-            .column(c.at)
+            .column(c.attention_stays)
             .column(c.changes)
     }
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::proxy::Proxy;
 
 /// Settings of every stack, above those of the profile.
-const FOR_TESTS: [(&str, &str); 17] = [
+const FOR_TESTS: [(&str, &str); 18] = [
     ("telemetry.filter", "error"),
     ("inventory.initial_stock", "100"),
     // All stacks share the hundred connections of one server.
@@ -35,6 +35,7 @@ const FOR_TESTS: [(&str, &str); 17] = [
     ("orchestrator.heartbeat_ms", "200"),
     ("orchestrator.grace_ms", "5000"),
     ("http.drain_grace_ms", "5000"),
+    ("orchestrator.begin_limit_ms", "60000"),
     // A slow machine is no lost call, unless a test wants it to be.
     ("participants.timeout_ms", "20000"),
 ];

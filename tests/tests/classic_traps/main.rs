@@ -6,6 +6,7 @@ mod histories;
 mod interruptions;
 mod lost_replies;
 mod refunds;
+mod refused_values;
 mod strangers;
 mod waiting;
 

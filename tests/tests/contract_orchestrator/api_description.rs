@@ -4,10 +4,9 @@
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tests::{
-    PATIENCE, Stack, StackOptions, api_description::ApiDescription, http::send, stack::ORCHESTRATOR, stack::with_json,
-    wait_until, with_stack,
+    PATIENCE, Stack, StackOptions, api_description::ApiDescription, http::send, stack::ORCHESTRATOR,
+    stack::unknown_saga, stack::with_json, wait_until, with_stack,
 };
-use uuid::Uuid;
 
 fn order(stack: &Stack) -> RequestBuilder {
     let body = json!({ "user_id": "u", "product_id": 1, "amount": 5 });
@@ -45,7 +44,7 @@ async fn what_it_answers_is_as_described() {
         for purchase in [&done, &accepted, &reverted, &failed] {
             look(&of(purchase), 200).await;
         }
-        look(&format!("/saga/status/{}", Uuid::now_v7()), 404).await;
+        look(&format!("/saga/status/{}", unknown_saga()), 404).await;
         look("/saga/status/7", 422).await;
         look("/saga/transactions", 200).await;
         look("/saga/transactions?limit=1&status=COMPLETED&user_id=u", 200).await;
@@ -69,7 +68,7 @@ async fn what_it_answers_is_as_described() {
         let saga = |purchase: &Value, what: &str| {
             format!("/saga/{}/{what}", purchase["transaction_id"].as_str().unwrap_or_default())
         };
-        let unknown = json!({ "transaction_id": Uuid::now_v7() });
+        let unknown = json!({ "transaction_id": unknown_saga() });
         let bad = json!({ "transaction_id": "7" });
         look("/saga/attention", 200).await;
         look("/saga/attention?limit=0", 422).await;

@@ -6,10 +6,9 @@ use tests::{
     events::Listener,
     http::send,
     problem::{assert_bad_fields, assert_problem},
-    stack::ORCHESTRATOR,
+    stack::{ORCHESTRATOR, unknown_saga},
     wait_until, with_stack,
 };
-use uuid::Uuid;
 
 use super::{
     buy,
@@ -19,7 +18,7 @@ use super::{
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_listened_to_is_refused_with_the_reason() {
     with_stack(StackOptions::default(), async |stack: &Stack| {
-        let unknown = format!("/saga/events?saga={}", Uuid::now_v7());
+        let unknown = format!("/saga/events?saga={}", unknown_saga());
         assert_problem(&stack.get(ORCHESTRATOR, &unknown).await, 404);
         for (query, fields) in [
             ("saga=7", &["saga"][..]),

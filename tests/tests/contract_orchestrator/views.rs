@@ -4,17 +4,16 @@ use serde_json::json;
 use tests::{
     PATIENCE, Stack, StackOptions, actors, assert_shape, books,
     problem::{assert_bad_fields, assert_problem},
-    stack::ORCHESTRATOR,
+    stack::{ORCHESTRATOR, unknown_saga},
     wait_until, with_stack,
 };
-use uuid::Uuid;
 
 use super::{buy, status};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_status_of_what_is_no_saga_is_404_or_422() {
     with_stack(StackOptions::default(), async |stack: &Stack| {
-        let unknown = format!("/saga/status/{}", Uuid::now_v7());
+        let unknown = format!("/saga/status/{}", unknown_saga());
         for path in [unknown.clone(), format!("{unknown}/")] {
             assert_problem(&stack.get(ORCHESTRATOR, &path).await, 404);
         }

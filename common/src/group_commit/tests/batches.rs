@@ -60,6 +60,27 @@ async fn a_batch_is_never_larger_than_its_bound() {
 }
 
 #[tokio::test]
+async fn an_item_that_goes_alone_shares_no_batch_and_keeps_its_place() {
+    let database = TestServer::shared().await.database(TABLES).await;
+    let (gate, between) = gate();
+    let bench = Bench::new(database.pool(), between).await;
+    let first = bench.write(entry("first"));
+    bench.wait_for_batches(1).await;
+    let others: Vec<_> = ["a", "b", "alone 1", "alone 2", "c"].map(|id| bench.write(entry(id))).into_iter().collect();
+    bench.wait_for_queue(5).await;
+    gate.add_permits(100);
+    futures::future::join_all(others).await;
+    first.await.unwrap();
+    let batches: Vec<String> = bench
+        .batches()
+        .iter()
+        .map(|batch| batch.iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(batches, ["first", "a b", "alone 1", "alone 2", "c"]);
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn items_of_one_key_keep_their_order_and_never_share_a_batch() {
     let database = TestServer::shared().await.database(TABLES).await;
     let (gate, between) = gate();

@@ -117,7 +117,8 @@ fn every_write_that_changes_the_status_tells_it_and_no_other_one_does() {
             key: None,
             nonce: uuid::Uuid::nil(),
             deadline: std::time::Duration::ZERO,
-            created_at: DateTime::UNIX_EPOCH,
+            age: std::time::Duration::ZERO,
+            decided_by: DateTime::UNIX_EPOCH,
         };
         Change::Begin { saga: Box::new(saga), ended }
     };

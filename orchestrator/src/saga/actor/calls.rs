@@ -15,7 +15,7 @@ use crate::saga::outcome::{Failure, Found, Outcome, Retry, Sent, Unknown};
 use crate::saga::plan::{self, AfterFailure};
 use crate::saga::running::WaitingFor;
 use crate::simulation::planted::{Planted, is_planted};
-use crate::store::record::Change;
+use crate::store::record::{Change, Mark};
 use crate::world::{Answer, Call, Purpose, Urgency};
 
 pub(super) fn run(me: &ActorRef<SagaMsg>, state: &mut SagaState, step: usize) -> Result<(), ActorProcessingErr> {
@@ -184,7 +184,7 @@ fn action_unknown(
     let step = state.saga.definition.steps[attempt.step].name;
     if retry == Retry::NeverAndRaise {
         error!(saga.id = %state.saga.id, step, %detail, "something else was done under this saga's key");
-        state.attention = Some(format!("{step}: {detail}"));
+        state.attention = Some(Mark::until_resolved(format!("{step}: {detail}")));
     }
     if let Retry::Parked(wait) = retry {
         apply(state, Event::ActionParked(attempt.step))?;
@@ -272,7 +272,7 @@ fn mark_failed(
 ) {
     let step = state.saga.definition.steps[step].name;
     error!(saga.id = %state.saga.id, step, %detail, "an undo could not be confirmed: a person should look");
-    state.attention = Some(format!("{step} is not undone: {detail}"));
+    state.attention = Some(Mark::until_end(format!("{step} is not undone: {detail}")));
     let marks = state.marks.count.saturating_add(1);
     let wake_in = state.policy.failed.after(marks, at_least, state.world.dice());
     write(me, state, Change::MarkFailed { wake_in, marks, waits_for });

@@ -4,18 +4,24 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use common::group_commit::ValueRefused;
 use ractor::{ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use super::{SagaMsg, SagaState, Standing, StartAnswer, Waiter, apply};
+use crate::events::StateChange;
+use crate::meters;
 use crate::saga::Status;
 use crate::saga::log::{Event, OutputsInLog, SagaLog};
 use crate::saga::plan;
 use crate::saga::running::WaitingFor;
 use crate::simulation::planted::{Planted, is_planted};
-use crate::store::record::{Change, LogWrite, NewSaga, WriteReport};
+use crate::store::record::{Change, Company, LogWrite, Mark, NewSaga, Until, WriteReport};
 use crate::world::Answer;
+
+/// What stands in the log for a text that it refused.
+const REFUSED_TEXT: &str = "text refused by the saga log";
 
 pub(super) fn begin(state: &mut SagaState, ended: Option<String>) -> Change {
     let saga = NewSaga {
@@ -25,7 +31,9 @@ pub(super) fn begin(state: &mut SagaState, ended: Option<String>) -> Change {
         key: state.key.clone(),
         nonce: state.nonce,
         deadline: state.deadline.saturating_duration_since(Instant::now()),
-        created_at: state.saga.created_at,
+        age: state.saga.accepted.elapsed(),
+        // An id of another kind has no time in it, and no node makes any: it begins in time.
+        decided_by: state.saga.id.decided_by(state.policy.begin_limit).unwrap_or_else(|| state.world.now()),
     };
     Change::Begin { saga: Box::new(saga), ended }
 }
@@ -46,8 +54,10 @@ pub(super) fn write(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: Chang
             attention: state.attention.clone(),
             at,
             changes,
+            company: Company::Any,
         }
     };
+    let write = if state.refused.is_some() { without_texts(write) } else { write };
     state.write = Some(Arc::new(write));
     state.write_attempts = 0;
     state.write_was_in_doubt = false;
@@ -81,11 +91,11 @@ pub(super) fn log_written(
     let Some(write) = state.write.clone() else { return Ok(()) };
     let report = report.unwrap_or_else(|| WriteReport::InDoubt("the saga log's writer died".to_owned()));
     match report {
-        WriteReport::Durable { cancel_requested } => {
+        WriteReport::Durable { cancel_requested, at } => {
             state.write = None;
             state.saga.progress().unsent.landed();
             state.cancel_is_waiting |= cancel_requested;
-            written(me, state, &write)
+            written(me, state, &write, at)
         }
         WriteReport::CancelRequested => {
             state.write = None;
@@ -100,14 +110,23 @@ pub(super) fn log_written(
             write_later(me, state, &reason);
             Ok(())
         }
-        // The lease keeps a begin out; but an earlier attempt of this begin may be there all the same.
-        WriteReport::LeaseNotLive if state.write_was_in_doubt => {
-            give_up(me, state, StartAnswer::InDoubt(state.saga.id))
+        WriteReport::Rejected(refused) if is_new_begin(state, &write) => {
+            error!(saga.id = %state.saga.id, %refused, "the saga log refuses a value of a new purchase");
+            give_up(me, state, StartAnswer::NotStarted(refused.to_string()))
         }
-        WriteReport::LeaseNotLive => {
-            give_up(me, state, StartAnswer::NotStarted("this node's lease is not live".to_owned()))
+        WriteReport::Rejected(refused) => rejected(me, state, &write, refused),
+        // A begin is kept out; but an earlier attempt of this begin may be there all the same.
+        WriteReport::NotAdmitted if state.write_was_in_doubt => give_up(me, state, StartAnswer::InDoubt(state.saga.id)),
+        WriteReport::NotAdmitted => {
+            let reason = "this node's lease is not live, or the purchase took too long to begin";
+            give_up(me, state, StartAnswer::NotStarted(reason.to_owned()))
         }
         WriteReport::KeyHeld(holder) => give_up(me, state, StartAnswer::KeyHeld(holder)),
+        WriteReport::RowGone => {
+            error!(saga.id = %state.saga.id, write = write.change.name(), "the row of a saga that was in the log is gone");
+            meters::row_is_gone();
+            give_up(me, state, StartAnswer::RowGone(state.saga.id))
+        }
         WriteReport::Lost | WriteReport::EndedOtherwise => {
             debug!(saga.id = %state.saga.id, "another owner has this saga now");
             give_up(me, state, StartAnswer::AskTheRow(state.saga.id))
@@ -128,14 +147,65 @@ fn write_later(me: &ActorRef<SagaMsg>, state: &mut SagaState, reason: &str) {
     me.send_after(wait, || SagaMsg::WriteAgain);
 }
 
-/// A write is durable: now it may show.
-fn written(me: &ActorRef<SagaMsg>, state: &mut SagaState, write: &LogWrite) -> Result<(), ActorProcessingErr> {
+/// The log refuses a value, and would every time. Texts that participants made are what it can be: without them the write
+/// is tried once more, alone, so that it can spoil no batch. Refused again, the saga is more than this actor can mend: it
+/// dies of it, and the saga is claimed again later.
+fn rejected(
+    me: &ActorRef<SagaMsg>,
+    state: &mut SagaState,
+    write: &LogWrite,
+    refused: ValueRefused,
+) -> Result<(), ActorProcessingErr> {
+    error!(saga.id = %state.saga.id, write = write.change.name(), %refused, "the saga log refuses a value");
+    if state.refused.is_some() {
+        return Err(format!("value refused by the log: {refused}").into());
+    }
+    let mark = Mark::until_resolved(format!("value refused by the log: {}", refused.sqlstate));
+    state.attention = Some(mark.clone());
+    state.refused = Some(refused);
+    let again = LogWrite { attention: Some(mark), company: Company::None, ..without_texts(write.clone()) };
+    state.write = Some(Arc::new(again));
+    write_again(me, state);
+    Ok(())
+}
+
+/// Replaces what participants said by fixed words.
+fn without_texts(mut write: LogWrite) -> LogWrite {
+    let replace = |text: &mut Option<String>| *text = text.take().map(|_| REFUSED_TEXT.to_owned());
+    match &mut write.change {
+        Change::TurnBack { cause } => *cause = REFUSED_TEXT.to_owned(),
+        Change::End { error, .. } | Change::Begin { ended: error, .. } => replace(error),
+        Change::Outputs | Change::MarkFailed { .. } => {}
+    }
+    for step in &mut write.timeline {
+        replace(&mut step.error);
+        if let Some(undo) = &mut step.compensation {
+            replace(&mut undo.error);
+        }
+    }
+    for change in &mut write.changes {
+        let (StateChange::Saga { error, .. } | StateChange::Step { error, .. }) = change;
+        replace(error);
+    }
+    if let Some(mark) = write.attention.as_mut().filter(|mark| mark.until == Until::End) {
+        mark.reason = REFUSED_TEXT.to_owned();
+    }
+    write
+}
+
+/// A write is durable: now it may show. `at` is when, as its row holds it.
+fn written(
+    me: &ActorRef<SagaMsg>,
+    state: &mut SagaState,
+    write: &LogWrite,
+    at: DateTime<Utc>,
+) -> Result<(), ActorProcessingErr> {
     state.saga.progress().waiting_for = WaitingFor::Nothing;
-    let at = write.at;
     match &write.change {
         Change::Begin { ended: Some(error), .. } => end(me, state, Status::Compensated, Some(error.clone()), at),
         Change::Begin { ended: None, .. } => {
             let outputs = begun_with(&state.saga.progress().log);
+            state.saga.begun(at);
             apply(state, Event::Begun { outputs })?;
             let id = state.saga.id;
             for waiter in state.leaving.drain(..) {
@@ -202,6 +272,13 @@ pub(super) fn give_up(
     }
     me.stop(None);
     Ok(())
+}
+
+/// Has the saga begin before its reads have answered, unless it has begun.
+pub(super) fn begin_soon(state: &mut SagaState) -> Result<(), ActorProcessingErr> {
+    // A write before the begin is known to be there is the begin.
+    let is_due = state.write.is_none() && !state.saga.progress().log.is_begun();
+    if is_due { apply(state, Event::BeginWanted) } else { Ok(()) }
 }
 
 pub(super) fn detach(state: &mut SagaState, waiter: Waiter) -> Result<(), ActorProcessingErr> {

@@ -144,7 +144,7 @@ macro_rules! set_back {
              claimed as (
              update saga s
              set epoch = s.epoch + 1, deaths = d.deaths,
-                 attention = case when d.too_many >= 0 then ",
+                 attention = case when d.too_many >= 0 and not s.attention_stays then ",
             $mark,
             " else s.attention end,
                  attention_at = case when d.too_many >= 0 then coalesce(s.attention_at, clock_timestamp())

@@ -101,7 +101,9 @@ impl LogNow<'_> {
             row.takeovers.push(Takeover { node, epoch: row.epoch, at: now, unowned_ms: None });
             return Some(read(death.id, row, LeftBy::Loss, now));
         }
-        row.attention = Some(format!("its actor died {} times: {}", row.deaths, death.reason));
+        if !row.attention_stays {
+            row.attention = Some(format!("its actor died {} times: {}", row.deaths, death.reason));
+        }
         row.attention_until_write = true;
         let minutes = 2_u64.pow(u32::try_from(too_many.min(5)).unwrap_or_default()).min(30);
         let rested = now + Duration::from_secs(60 * minutes);

@@ -1,12 +1,16 @@
 //! A batch as columns: what the set-based statements of the writer take.
 
 use chrono::{DateTime, Utc};
+use common::request_hash::HASH_VERSION;
 use uuid::Uuid;
 
 use crate::events::change::StateChange;
 use crate::saga::Status;
-use crate::store::record::{Change, LogWrite, NewSaga};
+use crate::store::record::{Change, LogWrite, NewSaga, Until};
 use crate::store::row_text;
+
+/// No saga sleeps longer, in milliseconds: beyond some point the database refuses the time to wake.
+const LONGEST_SLEEP_MS: i64 = 24 * 3_600 * 1_000;
 
 #[derive(Default)]
 pub(super) struct BeginColumns<'a> {
@@ -21,12 +25,15 @@ pub(super) struct BeginColumns<'a> {
     pub(super) timeline: Vec<String>,
     pub(super) key: Vec<Option<&'a str>>,
     pub(super) fingerprint: Vec<Option<&'a [u8]>>,
+    pub(super) fingerprint_version: Vec<i16>,
     pub(super) nonce: Vec<Uuid>,
     pub(super) epoch: Vec<i32>,
     pub(super) attention: Vec<Option<&'a str>>,
+    pub(super) attention_stays: Vec<bool>,
     pub(super) deadline_ms: Vec<i64>,
-    pub(super) created_at: Vec<DateTime<Utc>>,
-    pub(super) ended_at: Vec<Option<DateTime<Utc>>>,
+    pub(super) age_us: Vec<i64>,
+    pub(super) decided_by: Vec<DateTime<Utc>>,
+    pub(super) has_ended: Vec<bool>,
     pub(super) changes: Vec<Option<String>>,
 }
 
@@ -42,13 +49,16 @@ impl<'a> BeginColumns<'a> {
         self.error.push(ended);
         self.timeline.push(row_text::of_steps(&item.timeline));
         self.key.push(saga.key.as_ref().map(|key| key.key.as_str()));
-        self.fingerprint.push(saga.key.as_ref().map(|key| key.fingerprint.as_slice()));
+        self.fingerprint.push(saga.key.as_ref().map(|key| key.fingerprint.hash.as_slice()));
+        self.fingerprint_version.push(saga.key.as_ref().map_or(HASH_VERSION, |key| key.fingerprint.version));
         self.nonce.push(saga.nonce);
         self.epoch.push(item.epoch);
-        self.attention.push(item.attention.as_deref());
+        self.attention.push(reason(item));
+        self.attention_stays.push(stays(item));
         self.deadline_ms.push(i64::try_from(saga.deadline.as_millis()).unwrap_or(i64::MAX));
-        self.created_at.push(saga.created_at);
-        self.ended_at.push(ended.map(|_| item.at));
+        self.age_us.push(i64::try_from(saga.age.as_micros()).unwrap_or(i64::MAX));
+        self.decided_by.push(saga.decided_by);
+        self.has_ended.push(ended.is_some());
         self.changes.push(row_text::of_changes(&item.changes));
     }
 }
@@ -63,8 +73,8 @@ pub(super) struct ChangeColumns<'a> {
     pub(super) outputs: Vec<String>,
     pub(super) timeline: Vec<String>,
     pub(super) attention: Vec<Option<&'a str>>,
+    pub(super) attention_stays: Vec<bool>,
     pub(super) wake_ms: Vec<Option<i64>>,
-    pub(super) at: Vec<DateTime<Utc>>,
     pub(super) changes: Vec<Option<String>>,
     pub(super) tells_status: Vec<bool>,
     pub(super) marks: Vec<Option<i32>>,
@@ -84,7 +94,8 @@ impl<'a> ChangeColumns<'a> {
             Change::Begin { .. } | Change::Outputs => (None, None, None, None),
             Change::TurnBack { cause } => (Some("COMPENSATING"), BACK, Some(cause.as_str()), None),
             Change::MarkFailed { wake_in, .. } => {
-                (Some("FAILED"), None, None, Some(i64::try_from(wake_in.as_millis()).unwrap_or(i64::MAX)))
+                let wake_ms = i64::try_from(wake_in.as_millis()).unwrap_or(i64::MAX).min(LONGEST_SLEEP_MS);
+                (Some("FAILED"), None, None, Some(wake_ms))
             }
             Change::End { status, error } => {
                 let direction = if *status == Status::Completed { None } else { BACK };
@@ -98,9 +109,9 @@ impl<'a> ChangeColumns<'a> {
         self.error.push(error);
         self.outputs.push(json(&item.outputs));
         self.timeline.push(row_text::of_steps(&item.timeline));
-        self.attention.push(item.attention.as_deref());
+        self.attention.push(reason(item));
+        self.attention_stays.push(stays(item));
         self.wake_ms.push(wake_ms);
-        self.at.push(item.at);
         self.changes.push(row_text::of_changes(&item.changes));
         let (marks, waits_for) = match &item.change {
             Change::MarkFailed { marks, waits_for, .. } => (i32::try_from(*marks).ok(), waits_for.as_deref()),
@@ -110,6 +121,14 @@ impl<'a> ChangeColumns<'a> {
         self.waits_for.push(waits_for);
         self.tells_status.push(item.changes.iter().any(|change| matches!(change, StateChange::Saga { .. })));
     }
+}
+
+fn reason(item: &LogWrite) -> Option<&str> {
+    item.attention.as_ref().map(|mark| mark.reason.as_str())
+}
+
+fn stays(item: &LogWrite) -> bool {
+    item.attention.as_ref().is_some_and(|mark| mark.until == Until::Resolved)
 }
 
 fn json<T: serde::Serialize>(value: &T) -> String {

@@ -11,8 +11,8 @@ use crate::store::reader::{parse_direction, parse_status};
 use crate::store::record::{Change, LogWrite, RowState, WriteReport, judge};
 
 const ROWS: &str = "
-    select id, owner_incarnation, epoch, status, direction, ended_at is not null, cancel_requested_at is not null,
-           begin_nonce
+    select id, owner_incarnation, epoch, status, direction, ended_at, cancel_requested_at is not null, begin_nonce,
+           created_at
     from saga where id = any($1)";
 
 const KEY_HOLDERS: &str = "
@@ -37,7 +37,8 @@ pub(super) async fn verdicts(
                 epoch: row.get(2),
                 status: parse_status(row.get(3)),
                 direction: parse_direction(row.get(4)),
-                ended: row.get(5),
+                created_at: row.get(8),
+                ended_at: row.get(5),
                 cancel_requested: row.get(6),
                 begin_nonce: row.get(7),
             };

@@ -78,6 +78,7 @@ async fn a_write_that_is_repeated_carries_the_changes_of_its_first_attempt_and_l
         deadline: minute,
         attention_after_attempts: 5,
         attention_after: minute,
+        begin_limit: minute,
         failed: Sleep { min: minute, max: minute },
     };
     let (writes, mut asked_to_write) = mpsc::unbounded_channel();
@@ -102,7 +103,7 @@ async fn a_write_that_is_repeated_carries_the_changes_of_its_first_attempt_and_l
     in_doubt.give(WriteReport::InDoubt("its reply was lost".to_owned()));
     let (repeated, durable) = asked_to_write.recv().await.unwrap();
     assert_eq!(brief(&repeated.changes), brief(&first.changes), "a repeat tells what the first attempt told");
-    durable.give(WriteReport::Durable { cancel_requested: false });
+    durable.give(WriteReport::Durable { cancel_requested: false, at: DateTime::UNIX_EPOCH });
     let (next, _) = asked_to_write.recv().await.unwrap();
     assert_eq!((next.change.name(), brief(&next.changes)), ("outputs", vec!["choose done".to_owned()]));
 

@@ -1,0 +1,50 @@
+//! The clock of the saga log's database, as this node knows it: read with each renewal of the lease, and carried on by the
+//! monotonic clock in between. So the time of day of the node, and its jumps, matter to nothing that is decided.
+
+use std::sync::{Mutex, PoisonError};
+
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+
+/// The clock.
+#[derive(Debug, Default)]
+pub struct DatabaseClock(Mutex<Option<Reading>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    at: Instant,
+    time: DateTime<Utc>,
+}
+
+impl DatabaseClock {
+    /// Takes a reading that was asked for at some moment and has just arrived. The database took it in between.
+    pub fn read(&self, asked_at: Instant, time: DateTime<Utc>) {
+        let reading = Reading { at: asked_at + asked_at.elapsed() / 2, time };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
+    }
+
+    /// Returns the time. Before the first reading that is the node's.
+    pub fn now(&self) -> DateTime<Utc> {
+        let reading = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        reading.map_or_else(Utc::now, |Reading { at, time }| time + at.elapsed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_is_that_of_the_last_reading_and_what_has_passed_since() {
+        let clock = DatabaseClock::default();
+        for time in [DateTime::UNIX_EPOCH, DateTime::UNIX_EPOCH - Duration::from_secs(3_600)] {
+            let asked_at = Instant::now();
+            tokio::time::advance(Duration::from_millis(20)).await;
+            clock.read(asked_at, time);
+            tokio::time::advance(Duration::from_secs(5)).await;
+            assert_eq!(clock.now(), time + Duration::from_millis(5_010));
+        }
+    }
+}
