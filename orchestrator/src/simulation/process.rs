@@ -146,10 +146,20 @@ pub(super) async fn start(sim: &Arc<Sim>, node: usize, node_id: String) {
     sim.note_at(id, |_| format!("starts ({version:?})"));
     let spec = tree(sim, id, knowledge, handle, running, lease.clone());
     match common::supervision::start(spec).await {
-        Ok(root) => sim.lock().processes[id.0].root = Some(Arc::new(root)),
+        Ok(root) => {
+            let root = Arc::new(root);
+            sim.lock().processes[id.0].root = Some(root.clone());
+            tokio::spawn(exit_with(sim.clone(), id, root));
+        }
         Err(error) => panic!("the actors of a simulated process do not start: {error}"),
     }
     tokio::spawn(keep_lease(sim.clone(), id, lease));
+}
+
+/// A process whose tree has given up exits, and its platform starts another.
+async fn exit_with(sim: Arc<Sim>, process: ProcessId, root: Arc<Root>) {
+    root.gave_up().await;
+    kill(&sim, process);
 }
 
 fn tree(
