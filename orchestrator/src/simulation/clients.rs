@@ -97,7 +97,8 @@ impl Client {
                 tokio::time::sleep(Duration::from_millis(500)).await;
                 continue;
             };
-            let now = self.sim.node_now(process);
+            // As live: by the database's clock, as the node last read it.
+            let now = self.sim.database_now();
             let id = saga_id(&mut self.dice, now);
             self.sim.lock().trace.named(id);
             if self.asks {

@@ -244,7 +244,7 @@ impl DurableLog {
                     row.direction = Direction::Compensating;
                 }
                 row.error = error.clone().or_else(|| row.error.take());
-                row.ended_at = Some(now);
+                row.ended_at = Some(if is_planted(Planted::EndedByNodeClock) { write.at } else { now });
             }
         }
         if std::mem::take(&mut row.attention_until_write) && !row.attention_stays {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::group_commit::ValueRefused;
+
 use super::fate::{Mood, Outlives, WriteEnd, WriteFate};
 use super::process::{ProcessId, kill, pause};
 use super::sim::Sim;
@@ -46,7 +48,6 @@ fn commit(sim: &Arc<Sim>, process: ProcessId, write: &Arc<LogWrite>, fate: Write
         }
         WriteEnd::Failed => WriteReport::NotWritten("the database went away".to_owned()),
         WriteEnd::Rejected => rejected(sim),
-        _ if is_refused(write) => rejected(sim),
         WriteEnd::DoubtedGone => in_doubt(sim),
         WriteEnd::Committed => apply(sim, process, write),
         WriteEnd::DoubtedThere => {
@@ -76,7 +77,7 @@ fn commit_later(sim: &Arc<Sim>, process: ProcessId, write: &Arc<LogWrite>, after
     {
         let mut inner = sim.lock();
         inner.tally.late_commits += 1;
-        inner.log.open.add(write.saga_id, commits);
+        inner.log.open.add(write.saga_id, began, commits);
     }
     let write = write.clone();
     sim.after(after, move |sim| {
@@ -97,24 +98,9 @@ fn in_doubt(sim: &Sim) -> WriteReport {
     WriteReport::InDoubt("the connection went while committing".to_owned())
 }
 
-/// Tells whether a text of the write has a character that PostgreSQL does not take.
-fn is_refused(write: &LogWrite) -> bool {
-    let error = match &write.change {
-        Change::Begin { ended, .. } => ended.as_ref(),
-        Change::TurnBack { cause } => Some(cause),
-        Change::End { error, .. } => error.as_ref(),
-        Change::Outputs | Change::MarkFailed { .. } => None,
-    };
-    let of_steps = write.timeline.iter().flat_map(|step| {
-        let undo = step.compensation.as_ref().and_then(|undo| undo.error.as_ref());
-        step.error.iter().chain(undo)
-    });
-    of_steps.chain(error).chain(write.attention.as_ref().map(|mark| &mark.reason)).any(|text| text.contains('\0'))
-}
-
 fn rejected(sim: &Sim) -> WriteReport {
     sim.lock().tally.rejected_writes += 1;
-    WriteReport::NotWritten("22021: invalid byte sequence for encoding \"UTF8\": 0x00".to_owned())
+    WriteReport::Rejected(ValueRefused { sqlstate: "22P05".to_owned(), reason: "the simulator (22P05)".to_owned() })
 }
 
 fn apply(sim: &Sim, process: ProcessId, write: &LogWrite) -> WriteReport {

@@ -58,6 +58,10 @@ pub(crate) enum Planted {
     BadRowFailsAll,
     /// All operations of a participant share a circuit breaker.
     OneBreakerForAll,
+    /// An id that the log does not hold is answered with 404 at once.
+    NotFoundAtOnce,
+    /// The end of a saga is dated by the clock of its node.
+    EndedByNodeClock,
     /// Control: nobody looks at leases. Correctness does not rest on them.
     IgnoreLease,
     /// Control: an undone action that is repeated gives its first answer. It has no effect, and whoever asks turned back.

@@ -4,9 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::process::{ProcessId, ProcessState, pick};
+use super::planted::{Planted, is_planted};
+use super::process::{BEGIN_LIMIT, ProcessId, ProcessState, pick};
 use super::sim::Sim;
 use crate::saga::{SagaId, Status};
+use crate::store::decided::{self, Decided, Look, Older};
 
 /// What a replica says of an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +42,17 @@ pub(super) fn ask(sim: &Sim, process: ProcessId, id: SagaId) -> Shown {
     if !sim.reaches_database(process) {
         return Shown::Unknown;
     }
+    let now = sim.database_now();
     let inner = sim.lock();
-    match inner.log.row(id) {
-        Some(row) => Shown::Saga { status: row.status, has_ended: row.ended_at.is_some() },
-        None => Shown::NotFound,
+    if let Some(row) = inner.log.row(id) {
+        return Shown::Saga { status: row.status, has_ended: row.ended_at.is_some() };
+    }
+    let Some(decided_by) = id.decided_by(BEGIN_LIMIT) else { return Shown::NotFound };
+    let older = if inner.log.open.any_before(decided_by) { Older::Open } else { Older::Over };
+    match decided::judge(decided_by, 2 * BEGIN_LIMIT, Look { now, older }) {
+        Decided::Yes => Shown::NotFound,
+        Decided::By(_) if is_planted(Planted::NotFoundAtOnce) => Shown::NotFound,
+        Decided::By(_) => Shown::Unknown,
     }
 }
 

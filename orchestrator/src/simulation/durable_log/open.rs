@@ -4,15 +4,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use crate::saga::SagaId;
 
-/// All of them: when each commits, in time of the run.
+/// All of them: when each began, by the database's clock, and commits, in time of the run.
 #[derive(Default)]
-pub(in crate::simulation) struct OpenTransactions(BTreeMap<SagaId, Duration>);
+pub(in crate::simulation) struct OpenTransactions(BTreeMap<SagaId, (DateTime<Utc>, Duration)>);
 
 impl OpenTransactions {
-    pub(in crate::simulation) fn add(&mut self, id: SagaId, commits: Duration) {
-        self.0.insert(id, commits);
+    pub(in crate::simulation) fn add(&mut self, id: SagaId, began: DateTime<Utc>, commits: Duration) {
+        self.0.insert(id, (began, commits));
     }
 
     pub(in crate::simulation) fn remove(&mut self, id: SagaId) {
@@ -21,6 +23,11 @@ impl OpenTransactions {
 
     /// Returns when the one on this row commits, if there is one.
     pub(in crate::simulation) fn on(&self, id: SagaId) -> Option<Duration> {
-        self.0.get(&id).copied()
+        self.0.get(&id).map(|(_, commits)| *commits)
+    }
+
+    /// Tells whether one of them began before that.
+    pub(in crate::simulation) fn any_before(&self, time: DateTime<Utc>) -> bool {
+        self.0.values().any(|(began, _)| *began < time)
     }
 }

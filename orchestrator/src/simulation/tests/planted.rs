@@ -2,7 +2,7 @@
 //! nothing.
 
 use crate::simulation::planted::{Planted, with_planted};
-use crate::simulation::verdict::{CANCEL, ORPHAN, PARKED, TOLD};
+use crate::simulation::verdict::{CANCEL, FINAL, KEY, ORPHAN, PARKED, TOLD};
 use crate::simulation::{Faults, Plan, Tracing, run};
 
 const ENDS: &str = "every accepted saga ends";
@@ -18,7 +18,7 @@ const MOST_SEEDS: u64 = 400;
 /// As many seeds as a control must survive.
 const CONTROL_SEEDS: u64 = 150;
 
-const BUGS: [(Planted, &str); 25] = [
+const BUGS: [(Planted, &str); 27] = [
     (Planted::SkipTombstone, COMPENSATED),
     (Planted::TossAgain, TWICE),
     (Planted::ForgetJournal, TWICE),
@@ -44,6 +44,8 @@ const BUGS: [(Planted, &str); 25] = [
     (Planted::ClaimsPoison, ENDS),
     (Planted::BadRowFailsAll, ORPHAN),
     (Planted::OneBreakerForAll, PARKED),
+    (Planted::NotFoundAtOnce, FINAL),
+    (Planted::EndedByNodeClock, KEY),
 ];
 
 const CONTROLS: [Planted; 2] = [Planted::IgnoreLease, Planted::UndoneActionReplays];
@@ -97,6 +99,7 @@ fn faults_for(bug: Planted) -> Faults {
             Faults { operation_outages: 4, refusal_rate: 0.3, crowd_rate: 1.0, ..Faults::default() }
         }
         Planted::BadRowFailsAll => Faults { bad_row_rate: 0.05, operator_rate: 0.0, ..Faults::default() },
+        Planted::EndedByNodeClock => Faults { key_rate: 1.0, ..Faults::default() },
         _ => Faults::default(),
     }
 }
