@@ -11,12 +11,16 @@
 //!
 //! Large books are read in parts, by ranges of transaction ids, so that memory stays bounded. Everything is read by
 //! transactions that cannot write, one a part, so that the audit neither holds up the vacuum nor anybody else.
-//! The databases of one system sort alike: they come from one server.
+//! The databases of one system sort alike. Times of two databases are compared exactly where one server keeps both, and
+//! with an allowance of a second where not.
 
 mod log;
 mod participants;
 mod range;
 
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
 use common::{
     config::Settings,
     db::{Connection, DbError, describe},
@@ -25,6 +29,9 @@ use orchestrator::invariants::{Books, Participant, Report, Run, judge};
 use thiserror::Error;
 
 use self::{log::Log, participants::Journaled, range::Range};
+
+/// By how much the clocks of two servers may differ: far more than NTP leaves.
+const CLOCK_ALLOWANCE: TimeDelta = TimeDelta::seconds(1);
 
 /// How much is read at once, and kept.
 #[derive(Clone, Copy, Debug)]
@@ -69,11 +76,12 @@ pub async fn audit(settings: &Settings, run: Run, limits: Limits) -> Result<Repo
         Journaled::open(settings, Participant::Inventory).await?,
         Journaled::open(settings, Participant::Purchases).await?,
     ];
+    let clock_allowance = clock_allowance(&participants).await?;
     let newest = log.newest().await?;
     let mut report = judge(&Books::default(), run);
     let mut range = Range::start();
     loop {
-        let mut books = Books::default();
+        let mut books = Books { clock_allowance, ..Books::default() };
         let last_saga = match newest {
             Some(newest) => log.read_after(&range, newest, limits.part, &mut books).await?,
             None => None,
@@ -99,6 +107,15 @@ pub async fn audit(settings: &Settings, run: Run, limits: Limits) -> Result<Repo
     let shelves = participants[1].shelves().await?;
     report.absorb(judge(&Books { shelves, ..Books::default() }, run), limits.findings);
     Ok(report)
+}
+
+/// Returns by how much the clocks of the databases may differ.
+async fn clock_allowance(participants: &[Journaled]) -> Result<TimeDelta, BooksError> {
+    let mut servers = BTreeSet::new();
+    for participant in participants {
+        servers.insert(participant.server().await?);
+    }
+    Ok(if servers.len() == 1 { TimeDelta::zero() } else { CLOCK_ALLOWANCE })
 }
 
 /// Returns where a part without sagas ends; `None` for the last one.

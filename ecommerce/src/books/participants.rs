@@ -42,6 +42,9 @@ const SHELVES: &str = "\
                    from stock_movement group by product_id) m using (product_id)
      order by product_id";
 
+/// Tells one server from another, and one start of it from the next.
+const SERVER: &str = "select pg_postmaster_start_time()::text";
+
 /// A participant that keeps a journal.
 pub(super) struct Journaled {
     participant: Participant,
@@ -51,6 +54,11 @@ pub(super) struct Journaled {
 impl Journaled {
     pub(super) async fn open(settings: &Settings, participant: Participant) -> Result<Self, BooksError> {
         Ok(Self { participant, connection: open(settings, participant.as_str()).await? })
+    }
+
+    /// Returns what names the server that keeps its database.
+    pub(super) async fn server(&self) -> Result<String, BooksError> {
+        Ok(self.rows(SERVER, &[]).await?.first().map(|row| row.get(0)).unwrap_or_default())
     }
 
     /// Reads what it holds of the transactions of a range, at one moment.

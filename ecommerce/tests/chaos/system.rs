@@ -134,7 +134,14 @@ pub(crate) struct System {
 
 impl System {
     /// Starts everything, and waits until all of it is healthy.
-    pub(crate) async fn start(mut options: Options) -> Self {
+    pub(crate) async fn start(options: Options) -> Self {
+        let system = Self::launch(options).await;
+        system.wait_for_health().await;
+        system
+    }
+
+    /// Starts everything.
+    pub(crate) async fn launch(mut options: Options) -> Self {
         let cluster = PrivateCluster::start().await;
         let folder = TemporaryFolder::new();
         let mut ports = BTreeMap::new();
@@ -168,7 +175,6 @@ impl System {
         let system =
             Self { participants, orchestrators, nodes, proxies, cluster, settings, http, turn, _folder: folder };
         system.all().for_each(Process::start);
-        system.wait_for_health().await;
         system
     }
 
@@ -179,7 +185,12 @@ impl System {
 
     /// Waits until every process that runs is healthy.
     pub(crate) async fn wait_for_health(&self) {
-        for process in self.all().filter(|process| process.is_running()) {
+        self.wait_for_health_of(self.all()).await;
+    }
+
+    /// Waits until those of these processes that run are healthy.
+    pub(crate) async fn wait_for_health_of(&self, processes: impl Iterator<Item = &Process>) {
+        for process in processes.filter(|process| process.is_running()) {
             wait_until(&format!("{} is healthy", process.name), PATIENCE, async || {
                 assert!(process.is_running(), "{} ended by itself:\n{}", process.name, process.said());
                 self.is_healthy(process).await.then_some(())

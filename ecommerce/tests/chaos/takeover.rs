@@ -102,7 +102,8 @@ async fn a_second_process_with_the_same_node_id_waits_and_says_so_until_the_firs
         1_000,
         1_500,
     );
-    let system = System::start(options).await;
+    // The one that waits holds no lease, so it is not healthy.
+    let system = System::launch(options).await;
     let [one, two] = &system.orchestrators[..] else { panic!("two were asked for") };
     let (first, second) = wait_until("one of the two waits for the other", PATIENCE, async || {
         match (one.said().contains(NOTICE), two.said().contains(NOTICE)) {
@@ -113,6 +114,7 @@ async fn a_second_process_with_the_same_node_id_waits_and_says_so_until_the_firs
         }
     })
     .await;
+    system.wait_for_health_of(system.all().filter(|process| process.name != second.name)).await;
     let told = Told::default();
     told.hear(&system.order_at(first, "user").await.unwrap());
     let refused = system.order_at(second, "user").await.unwrap();

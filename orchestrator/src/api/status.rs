@@ -21,9 +21,16 @@ pub(super) async fn show(desk: Desk, request: Request) -> Result<Response, ApiEr
             return Ok(json(StatusCode::OK, &SagaView::of_running(&saga)));
         }
     }
-    let read = || async {
-        desk.saga_log.read(move |connection| Box::pin(reader::by_id(connection, id))).await.map_err(unreadable)
+    // A server that takes no writes shows what it has; that there is no such saga only one that takes them can say.
+    let shown = desk.saga_log.read_for_display(move |connection| Box::pin(reader::by_id(connection, id))).await;
+    let row = match shown.map_err(unreadable)? {
+        Some(row) => row,
+        None => {
+            let read = || async {
+                desk.saga_log.read(move |connection| Box::pin(reader::by_id(connection, id))).await.map_err(unreadable)
+            };
+            unknown::find(&desk, id, read).await?
+        }
     };
-    let row = unknown::find(&desk, id, read).await?.map_err(unreadable_row)?;
-    Ok(json(StatusCode::OK, &SagaView::of_row(row)))
+    Ok(json(StatusCode::OK, &SagaView::of_row(row.map_err(unreadable_row)?)))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::checkout::StockRule;
 use crate::saga::Status;
@@ -15,6 +15,8 @@ pub struct Books {
     pub transactions: BTreeMap<String, Transaction>,
     /// The stock of every product.
     pub shelves: Vec<Shelf>,
+    /// By how much the clocks of the databases may differ; zero where one server keeps all of them.
+    pub clock_allowance: TimeDelta,
 }
 
 impl Books {

@@ -45,13 +45,14 @@ pub(super) fn calls_from_outside(books: &Books) -> Verdict {
 }
 
 /// Stock that a call took which arrived after its saga had ended: nobody gives it back, by the product owner's rule. The
-/// end is by the clock of one database and the movement by that of another, so at the edge this is a guess.
+/// end is by the clock of one database and the movement by that of another, so within [`Books::clock_allowance`] after the
+/// end a movement is not listed.
 pub(super) fn late_decrements(books: &Books) -> Verdict {
     let kept = books.ended_as(Status::Compensated).filter(|(_, (saga, _))| saga.stock_rule == Some(StockRule::Keep));
     let late = kept.filter_map(|(id, (saga, page))| {
         let ended_at = saga.ended_at?;
         let movement = page.movements.iter().find(|moved| moved.kind == MovementKind::Decrement)?;
-        (movement.at > ended_at).then_some((id, (movement.at, ended_at)))
+        (movement.at > ended_at + books.clock_allowance).then_some((id, (movement.at, ended_at)))
     });
     Verdict::over("decrements after the end of their saga", late, |(at, ended_at)| {
         Some(format!("{} ms after the end", (*at - *ended_at).num_milliseconds()))

@@ -153,7 +153,7 @@ fn clean() -> Books {
         ("outside", from_outside()),
     ];
     let transactions = pages.into_iter().map(|(id, page)| (id.to_owned(), page)).collect();
-    Books { transactions, shelves: vec![shelf()] }
+    Books { transactions, shelves: vec![shelf()], ..Books::default() }
 }
 
 /// Names the invariants that are broken, and by what.
@@ -406,7 +406,7 @@ fn parts_of_the_books_judged_one_after_another_come_to_the_same() {
         books.transactions.insert(format!("harmed {number}"), page);
     }
     let whole = judge(&books, Run::Over);
-    let part = |transactions| Books { transactions, shelves: Vec::new() };
+    let part = |transactions| Books { transactions, ..Books::default() };
     let mut rest = books.transactions.clone();
     let second = rest.split_off("harmed 2");
     let mut parts = judge(&Books { shelves: vec![shelf()], ..Books::default() }, Run::Over);
@@ -433,4 +433,19 @@ fn the_participants_stand_in_the_order_of_the_steps() {
 fn listed<'a>(report: &'a Report, name: &str) -> Vec<&'a str> {
     let verdict = report.listed.iter().find(|verdict| verdict.name == name).unwrap();
     verdict.findings.iter().map(|finding| finding.id.as_str()).collect()
+}
+
+#[test]
+fn times_of_two_servers_are_compared_with_the_allowance_of_their_clocks() {
+    let mut books = clean();
+    let mut page = compensated();
+    // The refund, by a clock that is behind by less than the allowance.
+    let refund = page.journal.len() - 1;
+    page.journal[refund].at = page.journal[refund - 1].at - TimeDelta::milliseconds(500);
+    books.transactions.insert("skewed".to_owned(), page);
+    assert!(!judge(&books, Run::Over).is_clean());
+    books.clock_allowance = TimeDelta::seconds(1);
+    assert!(judge(&books, Run::Over).is_clean());
+    books.clock_allowance = TimeDelta::milliseconds(499);
+    assert!(!judge(&books, Run::Over).is_clean());
 }
