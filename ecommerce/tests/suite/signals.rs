@@ -78,13 +78,32 @@ fn begin_a_purchase(front: &str) -> Child {
     order
 }
 
+/// Makes a command that another program starts.
+fn wrapped(plain: &Command, wrapper: &[&str]) -> Command {
+    let mut wrapped = Command::new(wrapper[0]);
+    wrapped.args(&wrapper[1..]).arg(plain.get_program()).args(plain.get_args()).stdin(Stdio::null());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
+        };
+    }
+    wrapped.current_dir("/");
+    wrapped
+}
+
+/// Makes a command that SIGHUP reaches, though it be ignored where the tests were started.
+fn with_hangup(plain: &Command) -> Command {
+    wrapped(plain, &["env", "--default-signal=HUP"])
+}
+
 #[test]
 fn each_signal_stops_up_after_the_reader_of_its_output_has_gone() {
     let folder = Folder::new();
     let data_dir = folder.path().join("data");
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let (reader, writer) = pipe().unwrap();
-        let mut up = up_command(&data_dir);
+        let mut up = with_hangup(&up_command(&data_dir));
         up.stdout(writer.try_clone().unwrap()).stderr(writer);
         let mut child = up.spawn().unwrap();
         // The command holds the writing end.
@@ -102,7 +121,7 @@ fn up_is_stopped_by_the_terminal_that_is_closed() {
     let folder = Folder::new();
     let data_dir = folder.path().join("data");
     let (master, slave) = terminal();
-    let mut up = up_command(&data_dir);
+    let mut up = with_hangup(&up_command(&data_dir));
     let mut child = up.stdout(slave.try_clone().unwrap()).stderr(slave).spawn().unwrap();
     drop(up);
     wait_until_up(&master);
@@ -178,16 +197,7 @@ fn a_hangup_that_was_ignored_at_the_start_stays_ignored() {
     let data_dir = folder.path().join("data");
     for wrapper in [&["nohup"][..], &["sh", "-c", r#"trap "" HUP; exec "$0" "$@""#]] {
         let plain = up_command(&data_dir);
-        let mut wrapped = Command::new(wrapper[0]);
-        wrapped.args(&wrapper[1..]).arg(plain.get_program()).args(plain.get_args()).stdin(Stdio::null());
-        for (name, value) in plain.get_envs() {
-            match value {
-                Some(value) => wrapped.env(name, value),
-                None => wrapped.env_remove(name),
-            };
-        }
-        wrapped.current_dir("/");
-        let mut up = Server::start(&mut wrapped);
+        let mut up = Server::start(&mut wrapped(&plain, wrapper));
         let front = up.wait_until_up();
         up.signal(Signal::HUP);
         let bought = run(&["order", "--user", "u", "--amount", "1", "--target", &front]);
@@ -202,17 +212,16 @@ fn a_hangup_that_was_ignored_at_the_start_stays_ignored() {
 #[test]
 fn a_hangup_does_not_stop_a_service_in_production() {
     let folder = Folder::new();
-    let mut up = Server::start(
-        crate::program::up_with("production", &folder.path().join("data"))
-            .env("ECOMMERCE__AUTH__SERVICE_TOKEN", "the-services-token-of-a-test"),
-    );
+    let mut production = crate::program::up_with("production", &folder.path().join("data"));
+    production.env("ECOMMERCE__AUTH__SERVICE_TOKEN", "the-services-token-of-a-test");
+    let mut up = Server::start(&mut with_hangup(&production));
     let front = up.wait_until_up();
     let database = up.said.lines().find_map(|line| line.trim().strip_prefix("database")).unwrap().trim().to_owned();
     up.signal(Signal::HUP);
     up.wait_for_log("SIGHUP does not stop a service");
 
     let mut serve = command(&["serve", "catalog", "--port", "0", "--profile", "bench"]);
-    let mut serve = Server::start(serve.env("ECOMMERCE_DATABASE_URL", &database));
+    let mut serve = Server::start(&mut with_hangup(serve.env("ECOMMERCE_DATABASE_URL", &database)));
     let catalog = serve.wait_for_line("catalog");
     serve.signal(Signal::HUP);
     serve.wait_for_notice("SIGHUP does not stop a service");
