@@ -182,7 +182,7 @@ fn an_audit_of_a_running_system_is_clean_until_somebody_falsifies_its_books() {
     let ran = system.audit(&[]);
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.out.contains("txn-2  1 payments, 0 purchases, 0 movements of stock, and no saga"), "{ran:?}");
-    assert!(ran.out.contains("2 of 8 invariants are broken"), "{ran:?}");
+    assert!(ran.out.contains("2 of 9 invariants are broken"), "{ran:?}");
     system.up.stop();
 }
 
