@@ -3,16 +3,17 @@
 //! | kind | connections |
 //! |---|---|
 //! | a look at a few rows | all but the writer's and one for the health check |
-//! | a list, a count | at most two of those, and a short wait for them |
+//! | a list, a count | at most two of those, for a third of the time, and a short wait for them |
 //! | in reserve | one that is beside the pool's own, where the pool has one |
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bb8::PooledConnection;
 use futures::future::BoxFuture;
 use thiserror::Error;
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::Instrument;
 
 use super::actor::Msg;
@@ -27,6 +28,12 @@ const NOT_FOR_READS: usize = 1;
 const MAX_LISTS: usize = 2;
 /// How long a list waits for a connection. A client that would wait longer is better told to come back.
 const LIST_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long the place of a list rests, in times that the list took: lists that are asked for without a pause would take
+/// processors from purchases, on the server as in this process.
+const LIST_REST: u32 = 2;
+/// The longest rest.
+const MAX_LIST_REST: Duration = Duration::from_millis(100);
 
 /// Why something could not be read.
 #[derive(Debug, Error)]
@@ -51,7 +58,7 @@ pub enum ReadError {
 /// Reads at work: each kind has its places.
 pub(super) struct Reads {
     all: Semaphore,
-    lists: Semaphore,
+    lists: Arc<Semaphore>,
 }
 
 impl Reads {
@@ -59,7 +66,7 @@ impl Reads {
         let all = (pool.size_for_reads() as usize).saturating_sub(NOT_FOR_READS).max(1);
         // Half of them at most, where a pool is small.
         let lists = (all / 2).clamp(1, MAX_LISTS);
-        Self { all: Semaphore::new(all), lists: Semaphore::new(lists) }
+        Self { all: Semaphore::new(all), lists: Arc::new(Semaphore::new(lists)) }
     }
 }
 
@@ -155,9 +162,16 @@ impl<W: BatchWriter> Shared<W> {
                 run(self.pool.get_for_display().await, job).await
             }
             Kind::List => {
-                let places = async { (lists.acquire().await, all.acquire().await) };
-                let _places = timeout(LIST_TIMEOUT, places).await.map_err(|_| ReadError::ListsBusy)?;
-                run(self.pool.get_for_display().await, job).await
+                let places = async { (lists.clone().acquire_owned().await, all.acquire().await) };
+                let (place, _place) = timeout(LIST_TIMEOUT, places).await.map_err(|_| ReadError::ListsBusy)?;
+                let began = Instant::now();
+                let read = run(self.pool.get_for_display().await, job).await;
+                let rest = (began.elapsed() * LIST_REST).min(MAX_LIST_REST);
+                tokio::spawn(async move {
+                    sleep(rest).await;
+                    drop(place);
+                });
+                read
             }
             Kind::InReserve => run(self.pool.reserve().await, job).await,
         }

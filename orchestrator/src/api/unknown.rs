@@ -30,7 +30,7 @@ pub(super) async fn until_decided(desk: &Desk, id: SagaId) -> Result<(), ApiErro
     let Some(decided_by) = id.decided_by(desk.begin_limit) else { return Ok(()) };
     let look = desk.saga_log.read(move |connection| Box::pin(decided::look(connection, decided_by)));
     let look = look.await.map_err(unreadable)?;
-    match decided::judge(decided_by, 2 * desk.begin_limit, look) {
+    match decided::judge(decided_by, look) {
         Decided::Yes => Ok(()),
         Decided::By(time) => Err(undecided(id, time, look.now)),
     }

@@ -98,9 +98,12 @@ fn in_doubt(sim: &Sim) -> WriteReport {
     WriteReport::InDoubt("the connection went while committing".to_owned())
 }
 
+/// Says that a value was refused.
+pub(super) const REFUSED_VALUE: &str = "the simulator (22P05)";
+
 fn rejected(sim: &Sim) -> WriteReport {
     sim.lock().tally.rejected_writes += 1;
-    WriteReport::Rejected(ValueRefused { sqlstate: "22P05".to_owned(), reason: "the simulator (22P05)".to_owned() })
+    WriteReport::Rejected(ValueRefused { sqlstate: "22P05".to_owned(), reason: REFUSED_VALUE.to_owned() })
 }
 
 fn apply(sim: &Sim, process: ProcessId, write: &LogWrite) -> WriteReport {

@@ -49,7 +49,7 @@ pub(super) fn ask(sim: &Sim, process: ProcessId, id: SagaId) -> Shown {
     }
     let Some(decided_by) = id.decided_by(BEGIN_LIMIT) else { return Shown::NotFound };
     let older = if inner.log.open.any_before(decided_by) { Older::Open } else { Older::Over };
-    match decided::judge(decided_by, 2 * BEGIN_LIMIT, Look { now, older }) {
+    match decided::judge(decided_by, Look { now, older }) {
         Decided::Yes => Shown::NotFound,
         Decided::By(_) if is_planted(Planted::NotFoundAtOnce) => Shown::NotFound,
         Decided::By(_) => Shown::Unknown,

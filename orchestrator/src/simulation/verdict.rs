@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::log_access::REFUSED_VALUE;
 use super::sim::Sim;
 use super::world::KILLED;
 use crate::checkout::StockRule;
@@ -153,7 +154,9 @@ fn ignored_cancels(sim: &Sim) -> Vec<Violation> {
 
 fn dead_actors(sim: &Sim) -> Vec<Violation> {
     let deaths = sim.all_running().iter().flat_map(|running| running.deaths()).collect::<Vec<_>>();
-    let deaths = deaths.into_iter().filter(|(_, reason)| !reason.contains(KILLED));
+    // Killed by the simulator, or by its log, which has refused a write twice.
+    let is_wanted = |reason: &str| reason.contains(KILLED) || reason.contains(REFUSED_VALUE);
+    let deaths = deaths.into_iter().filter(|(_, reason)| !is_wanted(reason));
     deaths.map(|(id, reason)| violation(ACTORS, id.to_string(), reason)).collect()
 }
 

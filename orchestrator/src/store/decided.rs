@@ -4,6 +4,8 @@
 //! that nobody sees into, of a connection that was lost. So after that time each transaction is waited for that began
 //! before it, and only then is it worth looking for the row once more.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use common::db::Connection;
 use tokio_postgres::Error;
@@ -52,10 +54,14 @@ pub async fn look(connection: &mut Connection, decided_by: DateTime<Utc>) -> Res
     Ok(Look { now: row.get(0), older: if row.get(1) { Older::Open } else { Older::Over } })
 }
 
-/// Judges by such a look. `ahead` is how far a `decided_by` may lie ahead: no saga begins with one that is further away.
-pub fn judge(decided_by: DateTime<Utc>, ahead: std::time::Duration, Look { now, older }: Look) -> Decided {
+/// How far a `decided_by` may lie ahead before it is taken for one that no node has made. A node makes ids by the database's
+/// clock, so one lies ahead by more than the limit of a begin only where that clock was set back since.
+const AHEAD: Duration = Duration::from_secs(3_600);
+
+/// Judges by such a look.
+pub fn judge(decided_by: DateTime<Utc>, Look { now, older }: Look) -> Decided {
     match older {
-        _ if decided_by >= now + ahead => Decided::Yes,
+        _ if decided_by >= now + AHEAD => Decided::Yes,
         Older::Over if now >= decided_by => Decided::Yes,
         Older::Over | Older::Open => Decided::By(decided_by),
     }
@@ -63,14 +69,11 @@ pub fn judge(decided_by: DateTime<Utc>, ahead: std::time::Duration, Look { now, 
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
     fn it_is_decided_once_the_time_is_over_and_no_older_transaction_is_open() {
         let now = DateTime::UNIX_EPOCH;
-        let ahead = Duration::from_secs(20);
         let by = |seconds: i64| now + chrono::TimeDelta::seconds(seconds);
         let cases = [
             (by(-1), Older::Over, Decided::Yes),
@@ -78,12 +81,12 @@ mod tests {
             (by(-1), Older::Open, Decided::By(by(-1))),
             (by(1), Older::Over, Decided::By(by(1))),
             (by(1), Older::Open, Decided::By(by(1))),
-            (by(19), Older::Over, Decided::By(by(19))),
-            (by(20), Older::Over, Decided::Yes),
+            (by(3_599), Older::Over, Decided::By(by(3_599))),
+            (by(3_600), Older::Over, Decided::Yes),
             (by(1_000_000_000), Older::Open, Decided::Yes),
         ];
         for (decided_by, older, expected) in cases {
-            assert_eq!(judge(decided_by, ahead, Look { now, older }), expected, "{decided_by} {older:?}");
+            assert_eq!(judge(decided_by, Look { now, older }), expected, "{decided_by} {older:?}");
         }
     }
 }
