@@ -55,12 +55,15 @@ done
 # Runs the checks on a service. Left out of `all` is what takes more than a schema: that a good request is accepted (an
 # amount has two decimals, a transaction id is used once), and what becomes of things over several requests.
 check() {
-  local service="$1" url
+  local service="$1" url excluded=positive_data_acceptance,use_after_free,ensure_resource_availability,object_level_authorization
   shift
+  # A product may be called like a word of a route: GET /inventory/restock/ is that product, and `Allow` names GET there. The
+  # description has that GET under the template of the product.
+  [ "$service" != inventory ] || excluded+=,allow_header_conformance
   url="$(awk -v service="$service" '$1 == service && $2 ~ /^http/ { print $2 }' "$work/up.log")"
   timeout --kill-after=10 "$LIMIT_S" "$venv/bin/python3" -m schemathesis.cli run "$url/openapi.json" --url "$url" --seed "$seed" --max-examples "$examples" \
     --phases examples,coverage,fuzzing --suppress-health-check all --warnings off \
-    --checks all --exclude-checks positive_data_acceptance,use_after_free,ensure_resource_availability,object_level_authorization \
+    --checks all --exclude-checks "$excluded" \
     "$@" >"$work/$service.log" 2>&1
 }
 services=("$@")

@@ -21,7 +21,7 @@ use crate::saga::Status;
 const SEARCHED: i64 = 10_000;
 
 /// Most sagas that are counted one by one. One more is read, which tells that there are more.
-pub(crate) const COUNTED: i64 = 10_000;
+pub const COUNTED: i64 = 10_000;
 
 /// Which sagas a list shows.
 #[derive(Clone, Debug, Default)]
