@@ -26,6 +26,8 @@ command -v cargo >/dev/null || fail "cargo is missing: see https://rustup.rs"
 command -v cc >/dev/null || install build-essential
 command -v flock >/dev/null || install util-linux
 has_postgres || install postgresql
+# Debian keeps it where an ordinary account does not look.
+export PATH="$PATH:/usr/sbin"
 command -v pgbouncer >/dev/null || install pgbouncer
 # The browser suite drives a real one.
 command -v chromedriver >/dev/null || { install chromium; install chromium-driver; }
