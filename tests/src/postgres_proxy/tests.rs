@@ -1,3 +1,5 @@
+//! The faults of the proxy, each on a real server.
+
 use std::time::Duration;
 
 use tokio_postgres::{Client, NoTls};

@@ -1,3 +1,5 @@
+//! When a connection is closed, by the times at which it last moved.
+
 use super::*;
 
 const TIMES: Times =
