@@ -201,7 +201,11 @@ async fn a_participant_of_this_process_is_called_without_a_socket_as_long_as_it_
     let listener = TcpListener::bind(SocketAddr::new(address(1), 0)).await.unwrap();
     let place = listener.local_addr().unwrap();
     let participant = Counting::with(listener, settings);
-    // Takes the one place that there is: a call over a socket would wait for it.
+    // The front is known once its task runs; a call before that goes over a socket.
+    while common::http::in_process::at(place).is_none() {
+        tokio::task::yield_now().await;
+    }
+    // Occupies the only connection slot: a call over a socket would be refused with 503.
     let stranger = TcpStream::connect(place).await.unwrap();
     stranger.writable().await.unwrap();
     let to = alone(&format!("http://{place}"), true);
