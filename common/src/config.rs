@@ -1,13 +1,13 @@
-//! The settings of the whole system: typed, checked as a whole, loaded from layers.
+//! The settings of the whole system: typed, checked together, loaded from layers.
 //!
 //! ```text
 //! default.toml (embedded: values AND schema) < <dir>/default.toml < <profile>.toml < ECOMMERCE__SECTION__KEY
 //! ```
-//! `config/default.toml` names every knob once, with its default and a comment; a key that is not there is unknown,
-//! a value of another type is wrong. So a typing mistake is an error at start and never a setting silently ignored.
-//! All problems of all layers are reported together, each with the key, where it was set and what was expected.
+//! `config/default.toml` lists every key once, with its default and a comment. A key missing there is unknown, and a
+//! value of another type is wrong: a typing mistake is an error at start, never a setting silently ignored. All
+//! problems of all layers are reported together, each with the key, where it was set and the expected value.
 //!
-//! Nothing else in the system reads the environment for settings.
+//! No other module reads settings from the environment.
 
 mod check;
 mod error;
@@ -34,20 +34,20 @@ pub use source::{ConfigFiles, ConfigSource, DEVELOPMENT, PRODUCTION};
 
 use crate::faults::FaultSettings;
 
-/// Holds every setting of every service. Secrets are redacted in its `Debug` form.
+/// All settings of all services. Secrets are redacted in the `Debug` form.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// The profile that was loaded: `development`, `bench`, `production` or a file of one's own.
+    /// Name of the loaded profile: `development`, `bench`, `production` or a custom file.
     #[serde(skip)]
     pub profile: String,
-    /// The front of every service.
+    /// HTTP limits, the same for every service.
     pub http: HttpSettings,
-    /// How often one client may ask.
+    /// Rate limit per client.
     pub rate_limit: RateLimitSettings,
     /// Port, address and database of each of the five services, by name.
     pub services: BTreeMap<String, ServiceSettings>,
-    /// The threads of a process.
+    /// Worker threads of a process.
     pub runtime: RuntimeSettings,
     /// PostgreSQL.
     pub database: DatabaseSettings,
@@ -55,9 +55,9 @@ pub struct Settings {
     pub auth: AuthSettings,
     /// Logs.
     pub telemetry: TelemetrySettings,
-    /// The writers that commit in groups.
+    /// Group-commit writers.
     pub group_commit: GroupCommitSettings,
-    /// What the health check asks for.
+    /// Health check.
     pub health: HealthSettings,
     /// Restart budgets.
     pub supervision: SupervisionSettings,
@@ -65,11 +65,11 @@ pub struct Settings {
     pub orchestrator: OrchestratorSettings,
     /// The orchestrator's dashboard.
     pub ui: UiSettings,
-    /// How the orchestrator calls participants.
+    /// Calls from the orchestrator to participants.
     pub participants: ParticipantSettings,
-    /// When a call is tried again.
+    /// Retry policies of calls.
     pub retry: RetrySettings,
-    /// The saga itself.
+    /// The checkout saga.
     pub checkout: CheckoutSettings,
     /// The catalog service.
     pub catalog: CatalogSettings,
@@ -77,7 +77,7 @@ pub struct Settings {
     pub inventory: InventorySettings,
     /// The failure lab.
     pub faults: FaultSettings,
-    /// Where these settings came from, so that they can be loaded again; `None` when made by hand.
+    /// Source of these settings, for reloading; `None` when they were built in code.
     #[serde(skip)]
     pub reload: Option<ConfigSource>,
 }
@@ -85,17 +85,17 @@ pub struct Settings {
 impl Settings {
     /// Returns the settings of a service.
     ///
-    /// # Panics
+    /// If `name` is not one of the five services: names are constants of this system.
     /// When the name is none of the five services: names are constants of this system.
     pub fn service(&self, name: &str) -> &ServiceSettings {
         self.services.get(name).unwrap_or_else(|| panic!("{name} is no service of this system"))
     }
 
-    /// Returns the URL of the server, as whom a service logs in there: the role of its own where it has a password, else
-    /// the user whom `database.url` names.
+    /// Returns the server URL with the login of a service: its own role if it has a password, else the user in
+    /// `database.url`.
     ///
     /// # Panics
-    /// As [`Settings::service`].
+    /// See [`Settings::service`].
     pub fn database_url(&self, name: &str) -> SecretString {
         let ServiceSettings { database, database_password, .. } = self.service(name);
         match database_password.expose_secret() {
@@ -107,12 +107,12 @@ impl Settings {
     /// Returns the address that a service listens on.
     ///
     /// # Panics
-    /// As [`Settings::service`].
+    /// See [`Settings::service`].
     pub fn listen_address(&self, name: &str) -> SocketAddr {
         SocketAddr::new(self.http.bind, self.service(name).port)
     }
 
-    /// Gives every service without an address the one that it listens on: loopback where it listens on all interfaces.
+    /// Sets each empty service URL to the listen address of the service; loopback if it listens on all interfaces.
     fn fill_in_urls(&mut self) {
         let host = match self.http.bind {
             IpAddr::V4(address) if address.is_unspecified() => IpAddr::from(Ipv4Addr::LOCALHOST),
@@ -127,13 +127,13 @@ impl Settings {
         }
     }
 
-    /// Says whether the production profile was loaded: operator endpoints without a token are off then.
+    /// Returns whether the production profile was loaded. Operator endpoints without a token are off then.
     pub fn is_production(&self) -> bool {
         self.profile == PRODUCTION
     }
 }
 
-/// Names another user in a URL of PostgreSQL. In both forms of such a URL what comes later counts, so it is put at the end.
+/// Replaces the user in a PostgreSQL URL. In both forms of such a URL the last value wins, so the user is appended.
 fn url_as(url: &str, user: &str, password: &str) -> SecretString {
     let is_url = url.starts_with("postgres://") || url.starts_with("postgresql://");
     let quoted = |text: &str| text.replace('\\', "\\\\").replace('\'', "\\'");

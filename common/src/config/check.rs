@@ -1,4 +1,4 @@
-//! Layers against the schema: is each key known, has each value the type of its default?
+//! Checks layers against the schema: every key must be known, every value must have the type of its default.
 
 use config::{Map, Value, ValueKind};
 
@@ -7,10 +7,10 @@ use super::{
     layers::{Layer, join},
 };
 
-/// What all variables that are settings begin with.
+/// Prefix of the environment variables that are settings.
 pub(super) const VARIABLE_PREFIX: &str = "ECOMMERCE__";
 
-/// A type that a key may have, taken from its value in `default.toml`.
+/// The type of a key, taken from its value in `default.toml`.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Boolean,
@@ -45,7 +45,7 @@ impl Kind {
     }
 }
 
-/// Keeps what is right in a file's values and reports all that is not.
+/// Keeps the valid values of a file and reports all others as problems.
 pub(super) fn check_file(
     schema: &Map<String, Value>,
     place: &str,
@@ -65,7 +65,7 @@ fn check_section(
     layer: &mut Layer,
     problems: &mut Vec<ConfigProblem>,
 ) {
-    // In the order of their names: the map is a hash map, and messages should not change places from run to run.
+    // Sorted by name: the map is a hash map, and the order of messages should not vary between runs.
     let mut names: Vec<&String> = given.keys().collect();
     names.sort();
     for name in names {
@@ -87,7 +87,7 @@ fn check_section(
     }
 }
 
-/// Reads the variables that begin with [`VARIABLE_PREFIX`]; the type of a value is that of its key, so a token `"8001"`
+/// Reads the variables that begin with [`VARIABLE_PREFIX`]. A value is read as the type of its key, so a token `"8001"`
 /// stays a text. Lists are comma-separated.
 pub(super) fn check_variables(
     schema: &Map<String, Value>,
@@ -123,7 +123,7 @@ pub(super) fn check_variables(
     layer
 }
 
-/// Walks the schema along a path; the error says where the path leaves it.
+/// Walks the schema along a path; the error names the first part of the path that is unknown.
 fn find<'a>(schema: &'a Map<String, Value>, path: &[String]) -> Result<&'a ValueKind, String> {
     let mut table = schema;
     let mut section = String::new();
@@ -146,7 +146,7 @@ fn find<'a>(schema: &'a Map<String, Value>, path: &[String]) -> Result<&'a Value
     Err("unknown key".to_owned())
 }
 
-/// The value in the type of its key, where the types agree. A whole number is a number too.
+/// Converts a value to the type of its key; `None` if the types differ. A whole number is accepted for a float.
 fn typed(kind: Kind, given: &ValueKind) -> Option<ValueKind> {
     match (kind, given) {
         (Kind::Float, ValueKind::I64(number)) => Some(ValueKind::Float(*number as f64)),
@@ -198,8 +198,8 @@ fn unknown(siblings: &Map<String, Value>, section: &str, name: &str) -> String {
     }
 }
 
-/// Finds the known name that somebody probably meant. Two slips of the finger are likely in a long name; in a short one
-/// they would make another word of it.
+/// Finds the known name closest to a misspelled one. Up to three edits are allowed in a long name and one in a short
+/// name, where more would give a different word.
 pub(crate) fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (name.chars().count() / 3).clamp(1, 3);
     known

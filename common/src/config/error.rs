@@ -1,15 +1,15 @@
-//! What can be wrong with a configuration, said so that a person can put it right at once.
+//! Configuration errors, with enough detail to fix them at once.
 
 use std::fmt;
 
-/// One problem: the key, where it was set, what is wrong and what was expected. Never the value of a secret.
+/// One problem: the key, where it was set, the fault and the expected value. Never the value of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigProblem {
     /// Dotted key, such as `faults.payments.charge.failure_rate`; empty when a whole file is at fault.
     pub key: String,
     /// File path or `environment variable NAME`.
     pub place: String,
-    /// What is wrong, what is expected.
+    /// The fault and the expected value.
     pub message: String,
 }
 
@@ -28,12 +28,12 @@ impl fmt::Display for ConfigProblem {
     }
 }
 
-/// All problems of all layers; shown one a line.
+/// All problems of all layers, displayed one a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors(Vec<ConfigProblem>);
 
 impl ConfigErrors {
-    /// Collects problems; an empty list is no error.
+    /// Returns `Err` with the problems, `Ok` if there are none.
     pub(super) fn unless_none(problems: Vec<ConfigProblem>) -> Result<(), Self> {
         match problems.is_empty() {
             true => Ok(()),

@@ -1,4 +1,4 @@
-//! One layer of configuration: flat dotted keys with values, each value knowing where it was set.
+//! One layer of configuration: flat dotted keys with values, each with the place where it was set.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,12 @@ use config::{FileFormat, Format as _, Map, Source, Value, ValueKind};
 
 use super::error::ConfigProblem;
 
-/// Leaves of a layer by dotted key. A value's `origin` is the place to name in an error.
+/// Values of a layer by dotted key. The `origin` of a value is the place named in errors.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Layer(pub(super) BTreeMap<String, Value>);
 
 impl Layer {
-    /// Cuts the line ends off secrets: files of secrets end with one, and neither a header nor a login may have one.
+    /// Trims line ends off secrets: secret files end with one, and neither a header nor a login may contain one.
     pub(super) fn trim_secrets(&mut self) {
         for (key, value) in &mut self.0 {
             let is_secret = key.starts_with("auth.") || key.ends_with(".database_password") || key == "database.url";
@@ -44,8 +44,8 @@ pub(super) fn parse_toml(place: &str, text: &str) -> Result<Map<String, Value>, 
         .map_err(|error| ConfigProblem::new("", place, syntax_error(&error.to_string())))
 }
 
-/// Turns the parser's message (headline with line and column, excerpt, explanation) into one line. The excerpt is left
-/// out: it may show a secret.
+/// Turns the parser's message (headline with line and column, excerpt, explanation) into one line, without the excerpt:
+/// it may show a secret.
 fn syntax_error(message: &str) -> String {
     let mut lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
     let headline = lines.next().unwrap_or("not readable");
@@ -56,7 +56,7 @@ fn syntax_error(message: &str) -> String {
     }
 }
 
-/// Flattens tables into dotted keys; empty tables vanish.
+/// Flattens tables into dotted keys; empty tables are dropped.
 pub(super) fn flatten(table: &Map<String, Value>) -> Layer {
     let mut layer = Layer::default();
     flatten_into(&mut layer, "", table);

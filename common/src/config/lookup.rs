@@ -1,7 +1,7 @@
-//! The configuration folder that nobody named: `./config`, if it is ours.
+//! The default configuration folder: `./config`, if it belongs to this program.
 //!
-//! `config/default.toml` is a usual name, so that the folder of another project may have one. It is ours if this program
-//! knows at least half of its keys: then the others are typing mistakes, which an error should name.
+//! `config/default.toml` is a common name, so the folder of another project may contain one. The file is ours if at
+//! least half of its keys are known: then the other keys are typing mistakes, which an error should name.
 
 use std::path::{Path, PathBuf};
 
@@ -10,12 +10,12 @@ use super::{
     source::schema,
 };
 
-/// What there is in the current folder.
+/// Result of looking for `config/default.toml` in the current folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// Our settings.
+    /// The file has our settings.
     Ours(PathBuf),
-    /// Those of another program.
+    /// The file belongs to another program.
     Foreign(PathBuf),
     /// No `config/default.toml`.
     Nothing,

@@ -1,5 +1,5 @@
-//! Ranges and rules between settings. They are checked on the layered values, not on the typed structs, because only
-//! the values still know where they were set.
+//! Ranges of values and rules between settings. They are checked on the layered values rather than on the typed
+//! structs, because only the values know where they were set.
 
 use std::net::IpAddr;
 
@@ -10,17 +10,17 @@ use warp::http::Uri;
 use super::{error::ConfigProblem, layers::Layer, source::PRODUCTION};
 use crate::faults::MAX_LATENCY_MS;
 
-/// The longest time that any setting may ask for: a day. More is a slip of units.
+/// The longest duration of any setting: a day. A larger value is a mistake of units.
 const MAX_MS: i64 = 86_400_000;
-/// The longest time that anything may be kept that is given in milliseconds: a year.
+/// The longest retention given in milliseconds: a year.
 const MAX_KEEP_MS: i64 = 365 * MAX_MS;
-/// The longest retention: a century.
+/// The longest retention given in days: a century.
 const MAX_RETENTION_DAYS: i64 = 36_500;
-/// The largest count that any setting may ask for; it fits all types in use.
+/// The largest count of any setting; it fits all integer types in use.
 const MAX_COUNT: i64 = 1_000_000_000;
-/// As many threads as the services of a process may be given.
+/// The largest number of worker threads of a process.
 const MAX_THREADS: i64 = 1_024;
-/// The largest body that a service may be told to hold in memory.
+/// The largest request body that a service may hold in memory.
 const MAX_BODY_BYTES: i64 = 16 * 1024 * 1024;
 /// PostgreSQL's limit for names, in bytes.
 const MAX_DATABASE_NAME: usize = 63;
@@ -80,14 +80,14 @@ fn check_value(key: &str, value: &ValueKind) -> Result<(), String> {
     }
 }
 
-/// The range of a whole number, both ends included.
+/// Returns the range of a whole number, both ends included.
 fn range(path: &[&str]) -> (i64, i64) {
     match path {
         ["faults", "seed"] => (0, i64::MAX),
         ["services", _, "port"] => (0, u16::MAX.into()),
         ["http", "body_limit_bytes"] => (1, MAX_BODY_BYTES),
         ["inventory", "initial_stock"] => (0, i32::MAX.into()),
-        // 0 stands for "for ever", "not at all" or "none" here.
+        // Here 0 means "for ever", "not at all" or "none".
         ["retry", "compensation", "attempts"] | ["supervision", "max_restarts"] => (0, MAX_COUNT),
         ["runtime", "worker_threads"] => (0, MAX_THREADS),
         ["participants", "reserved_for_compensations" | "breaker_failures"] | ["rate_limit", "per_second"] => {
@@ -97,7 +97,7 @@ fn range(path: &[&str]) -> (i64, i64) {
             (0, MAX_COUNT)
         }
         [_, "drain_grace_ms" | "grace_ms" | "wait_limit_ms" | "start_wait_ms"] => (0, MAX_MS),
-        // Shorter, and a listener could miss what it is about to read.
+        // With a shorter retention, a listener could miss events that it has yet to read.
         [_, "events_keep_ms"] => (60_000, MAX_KEEP_MS),
         // The contract promises a day.
         [_, "key_keep_ms"] => (MAX_MS, MAX_KEEP_MS),
@@ -149,7 +149,7 @@ fn check_service_url(url: &str) -> Result<(), String> {
 fn check_origin(origin: &Value) -> Result<(), String> {
     let text = origin.clone().into_string().unwrap_or_default();
     let is_origin = |uri: Uri| {
-        // `Uri` gives an absent path as "/", so the text must tell.
+        // `Uri` returns an absent path as "/", so a trailing slash is looked for in the text.
         matches!(uri.scheme_str(), Some("http" | "https"))
             && uri.path() == "/"
             && !text.ends_with('/')
@@ -187,7 +187,6 @@ fn check_node_id(id: &str) -> Result<(), String> {
     }
 }
 
-/// Where a value was set.
 fn place(value: &Value) -> &str {
     value.origin().unwrap_or("built-in default.toml")
 }
@@ -240,7 +239,7 @@ impl Rules<'_> {
         }
     }
 
-    /// No two services may share a port or a database; port 0 is any free one.
+    /// No two services may share a port or a database; port 0 means any free port.
     fn require_distinct(&mut self, suffix: &str) {
         let effective = self.effective;
         let of_services = effective.0.iter().filter(|(key, _)| key.starts_with("services.") && key.ends_with(suffix));

@@ -1,5 +1,5 @@
-//! One struct a section of `default.toml`. What each key means to an operator is said there, in its comment;
-//! here stands the unit and the type. Times are milliseconds.
+//! One struct a section of `default.toml`. The meaning of each key for an operator is in the comments of that file;
+//! here are unit and type. Times are milliseconds.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,49 +15,50 @@ pub struct HttpSettings {
     pub bind: IpAddr,
     /// Largest request body in bytes; larger ones are answered 413.
     pub body_limit_bytes: usize,
-    /// How long a client may take from the first byte of a head to its last, and for a body.
+    /// Time limit for a request head, from its first byte to its last, and for a body.
     pub header_timeout_ms: u64,
-    /// How long a connection may be open without a request.
+    /// Time limit for a connection without a request.
     pub idle_timeout_ms: u64,
-    /// How long a client may take nothing of an answer.
+    /// Time limit for a client that reads nothing of a response.
     pub write_timeout_ms: u64,
-    /// Open connections of one service.
+    /// Maximum number of open connections of one service.
     pub max_connections: usize,
-    /// Open connections of one peer that is no trusted proxy; 0: any number.
+    /// Maximum number of open connections of one peer that is not a trusted proxy; 0: unlimited.
     pub max_connections_per_peer: usize,
-    /// Requests at work at once in one service; more are answered 503.
+    /// Maximum number of requests in flight in one service; more are answered 503.
     pub max_in_flight: usize,
-    /// Requests at work at once of one client behind a trusted proxy; more are answered 503; 0: any number.
+    /// Maximum number of requests in flight of one client behind a trusted proxy; more are answered 503; 0: unlimited.
     pub max_in_flight_per_client: usize,
-    /// How long a stop waits for requests at work.
+    /// How long a shutdown waits for requests in flight.
     pub drain_grace_ms: u64,
-    /// Origins that browsers may call from; empty: CORS is off.
+    /// Origins from which browsers may call; empty: CORS is off.
     pub cors_origins: Vec<String>,
-    /// Addresses or networks whose `X-Forwarded-For` or `Forwarded` is believed.
+    /// Addresses or networks whose `X-Forwarded-For` or `Forwarded` header is trusted.
     pub trusted_proxies: Vec<String>,
 }
 
-/// Limits of one client, `[rate_limit]`.
+/// Rate limit of one client, `[rate_limit]`.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RateLimitSettings {
-    /// Requests a second in the long run; 0: no limit.
+    /// Sustained requests per second; 0: no limit.
     pub per_second: u32,
-    /// Requests at once after a pause.
+    /// Requests allowed at once after a pause.
     pub burst: u32,
 }
 
-/// Where one service lives, `[services.<name>]`.
+/// Address and database of one service, `[services.<name>]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceSettings {
-    /// TCP port; 0 takes any free one.
+    /// TCP port; 0 takes any free port.
     pub port: u16,
-    /// Address by which others call it, without a trailing slash. Made from bind address and port when left empty.
+    /// Address by which others call it, without a trailing slash; empty: made from bind address and port.
     pub url: String,
     /// Name of its database.
     pub database: String,
-    /// Password of its own role, which bears the name of its database; empty: it logs in as the user of `database.url`.
+    /// Password of the service's own role, which has the name of its database; empty: log in as the user of
+    /// `database.url`.
     pub database_password: SecretString,
 }
 
@@ -65,13 +66,13 @@ pub struct ServiceSettings {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseSettings {
-    /// URL of the server; empty: the caller has one of its own.
+    /// URL of the server; empty: the caller provides its own server.
     pub url: SecretString,
     /// Connections of each pool.
     pub pool_size: u32,
-    /// Wait for a connection.
+    /// Time limit for opening a connection.
     pub connect_timeout_ms: u64,
-    /// Longest statement, enforced by the server.
+    /// Time limit of a statement, enforced by the server.
     pub statement_timeout_ms: u64,
     /// How long a start waits for the server to answer.
     pub start_wait_ms: u64,
@@ -81,11 +82,11 @@ pub struct DatabaseSettings {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuthSettings {
-    /// Opens `/debug` and the operator endpoints.
+    /// Token for `/debug` and the operator endpoints.
     pub operator_token: SecretString,
-    /// Asked of clients when set.
+    /// Token required from clients, if set.
     pub api_token: SecretString,
-    /// Asked by participants for writes when set; the orchestrator sends it.
+    /// Token that participants require for writes, if set; the orchestrator sends it.
     pub service_token: SecretString,
 }
 
@@ -95,38 +96,38 @@ pub struct AuthSettings {
 pub struct TelemetrySettings {
     /// Filter in the syntax of `tracing-subscriber`'s `EnvFilter`.
     pub filter: String,
-    /// Form of a log line.
+    /// Format of log lines.
     pub format: LogFormat,
-    /// Where traces go, by OTLP over HTTP, such as `http://otel-collector:4318`; empty: nowhere.
+    /// OTLP over HTTP endpoint for traces, such as `http://otel-collector:4318`; empty: traces are not exported.
     pub otlp_endpoint: String,
-    /// How much of the traces that begin here is recorded, from 0 to 1.
+    /// Share of the traces begun here that is recorded, from 0 to 1.
     pub otlp_sample_ratio: f64,
 }
 
-/// The form of a log line.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
     /// One JSON object a line.
     Json,
 }
 
-/// The threads of a process, `[runtime]`.
+/// Worker threads of a process, `[runtime]`.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RuntimeSettings {
-    /// Threads that the services of a process share; 0: [`RuntimeSettings::threads`] decides.
+    /// Threads shared by the services of a process; 0: [`RuntimeSettings::threads`] decides.
     pub worker_threads: usize,
 }
 
 impl RuntimeSettings {
-    /// Returns how many threads so many services of one process share where it may use so many processors.
+    /// Returns the number of worker threads for a process with this many services and processors.
     ///
-    /// What one thread does costs less than what several do, which wake and wait for each other. A service alone has one
-    /// for every four processors: of five on a machine none needs all of it. All in one process have one for every two:
-    /// the database needs the others.
+    /// One thread costs less than several, which wake and wait for each other. A service alone in its process gets one
+    /// thread for every four processors, since none of five services on a machine needs all of it. All services in one
+    /// process get one thread for every two processors: the database needs the others.
     pub fn threads(&self, processors: usize, services: usize) -> usize {
         match (self.worker_threads, services) {
             (0, ..=1) => (processors / 4).max(1),
@@ -140,17 +141,17 @@ impl RuntimeSettings {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GroupCommitSettings {
-    /// Items in one transaction.
+    /// Maximum number of items in one transaction.
     pub max_batch: usize,
-    /// Items that may wait.
+    /// Capacity of the queue, in items.
     pub max_queue: usize,
 }
 
-/// What the health check asks for, `[health]`.
+/// Health check, `[health]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HealthSettings {
-    /// How long a batch may be under way before the writer counts as broken.
+    /// How long a batch may take before the writer counts as broken.
     pub writer_stalled_ms: u64,
 }
 
@@ -160,7 +161,7 @@ pub struct HealthSettings {
 pub struct SupervisionSettings {
     /// Restarts within `within_ms` before a supervisor gives up.
     pub max_restarts: u32,
-    /// Window of the budget.
+    /// Window of the restart budget.
     pub within_ms: u64,
     /// Wait before the first restart.
     pub backoff_min_ms: u64,
@@ -174,47 +175,47 @@ pub struct SupervisionSettings {
 pub struct OrchestratorSettings {
     /// Identity of this node; empty: a new one for each process.
     pub node_id: String,
-    /// Whether all sagas are put on hold at its start.
+    /// Whether all sagas are put on hold at start.
     pub hold: bool,
-    /// Sagas that run at once; more are answered 503.
+    /// Maximum number of running sagas; more are answered 503.
     pub max_running: usize,
-    /// How long a client waits before it gets 202.
+    /// How long a client waits before it is answered 202.
     pub wait_limit_ms: u64,
     /// How long after its id was made a saga may begin; the same on all nodes.
     pub begin_limit_ms: u64,
-    /// Age at which a saga that is not done turns back.
+    /// Age at which an unfinished saga starts to compensate.
     pub deadline_ms: u64,
     /// Validity of a lease.
     pub lease_ms: u64,
     /// Interval of lease renewals; less than half the lease.
     pub heartbeat_ms: u64,
-    /// Age of an unconfirmed compensation at which a person is asked.
+    /// Age of an unconfirmed compensation at which it needs attention from an operator.
     pub attention_after_ms: u64,
-    /// Attempts of a compensation after which a person is asked.
+    /// Attempts of a compensation after which it needs attention from an operator.
     pub attention_after_attempts: u32,
     /// Sagas claimed in one statement.
     pub takeover_batch: u32,
-    /// Deaths of a saga's own actor without progress before it goes to attention.
+    /// Deaths of a saga's own actor without progress before the saga needs attention.
     pub max_claims: u32,
-    /// Interval of searches for sagas without an actor.
+    /// Interval of the sweeps for sagas without an actor.
     pub sweep_ms: u64,
-    /// Silence of a running saga after which it is called stalled.
+    /// Time without progress after which a running saga is reported as stalled.
     pub stalled_after_ms: u64,
-    /// Longest wait of an event that nobody awaits.
+    /// Maximum delay before an event without a waiting caller is written.
     pub event_flush_ms: u64,
-    /// Interval at which events are looked for.
+    /// Interval at which the events table is polled.
     pub event_poll_ms: u64,
     /// Age at which events are pruned.
     pub events_keep_ms: u64,
-    /// Listeners at once; more are answered 503.
+    /// Maximum number of event listeners; more are answered 503.
     pub max_event_listeners: usize,
-    /// Listeners at once of one client; more are answered 503; 0: any number.
+    /// Maximum number of event listeners of one client; more are answered 503; 0: unlimited.
     pub max_event_listeners_per_client: usize,
     /// Days from a saga's end until its details are cleared; 0: never.
     pub retention_days: u32,
     /// Time from a saga's end until its idempotency key is released, where retention is on.
     pub key_keep_ms: u64,
-    /// How long a stop lets running sagas finish.
+    /// How long a shutdown lets running sagas finish.
     pub grace_ms: u64,
 }
 
@@ -222,9 +223,9 @@ pub struct OrchestratorSettings {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UiSettings {
-    /// Whether it gathers supervision trees and failure settings of all services.
+    /// Whether it shows supervision trees and failure settings of all services.
     pub services: bool,
-    /// Replicas of each service by name; none: the addresses of its host.
+    /// Replicas of each service by name; none: the addresses of its host name.
     pub replicas: BTreeMap<String, Vec<String>>,
 }
 
@@ -232,27 +233,27 @@ pub struct UiSettings {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ParticipantSettings {
-    /// Limit for opening a connection.
+    /// Time limit for opening a connection.
     pub connect_timeout_ms: u64,
-    /// Limit of one attempt.
+    /// Time limit of one attempt.
     pub timeout_ms: u64,
-    /// Calls in flight per participant.
+    /// Maximum number of calls in flight per participant.
     pub max_concurrent: usize,
-    /// How many of `max_concurrent` only compensations may use.
+    /// Share of `max_concurrent` reserved for compensations.
     pub reserved_for_compensations: usize,
     /// HTTP/2 connections to each address of a participant.
     pub connections: usize,
     /// Whether participants in the same process are called without a socket.
     pub in_process: bool,
-    /// Interval at which a participant's name is looked up.
+    /// Interval of DNS lookups of a participant's name.
     pub resolve_ms: u64,
-    /// Failed calls of an operation in a row that open its circuit breaker; 0: never.
+    /// Consecutive failed calls of an operation that open its circuit breaker; 0: never.
     pub breaker_failures: u32,
-    /// How long it stays open before a probe.
+    /// How long a circuit breaker stays open before a probe.
     pub breaker_pause_ms: u64,
-    /// Parked sagas that come back each second.
+    /// Parked sagas resumed per second.
     pub breaker_wakes_per_second: u32,
-    /// Calls in flight per operation for sagas that are FAILED already.
+    /// Maximum number of calls in flight per operation for sagas that are already FAILED.
     pub failed_compensations: usize,
 }
 
@@ -264,11 +265,11 @@ pub struct RetrySettings {
     pub action: RetryPolicy,
     /// For compensations.
     pub compensation: RetryPolicy,
-    /// For compensations of sagas that are FAILED already.
+    /// For compensations of sagas that are already FAILED.
     pub failed: BackoffPolicy,
 }
 
-/// How soon something is tried again that is tried for ever, `[retry.failed]`.
+/// Back-off of calls that are retried for ever, `[retry.failed]`.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct BackoffPolicy {
@@ -278,11 +279,11 @@ pub struct BackoffPolicy {
     pub backoff_max_ms: u64,
 }
 
-/// How often and how soon a call is tried again, `[retry.*]`.
+/// Attempts and back-off of calls, `[retry.*]`.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct RetryPolicy {
-    /// Attempts in all; 0: for ever (compensations only).
+    /// Total number of attempts; 0: for ever (compensations only).
     pub attempts: u32,
     /// First back-off, before jitter.
     pub backoff_min_ms: u64,
@@ -294,7 +295,7 @@ pub struct RetryPolicy {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckoutSettings {
-    /// Whether a saga that turns back gives stock back too.
+    /// Whether a compensating saga returns stock too.
     pub compensate_inventory: bool,
 }
 
@@ -302,7 +303,7 @@ pub struct CheckoutSettings {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CatalogSettings {
-    /// Age at which the products in memory are read again.
+    /// Maximum age of the products in memory.
     pub refresh_ms: u64,
 }
 
@@ -310,6 +311,6 @@ pub struct CatalogSettings {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InventorySettings {
-    /// Stock of a product that inventory has not seen.
+    /// Stock of a product that inventory has not seen before.
     pub initial_stock: i32,
 }

@@ -17,14 +17,14 @@ use super::{
     rules,
 };
 
-/// Profile for a developer's machine: the failures of the exercise, text logs.
+/// Profile for development: the failures of the exercise, text logs.
 pub const DEVELOPMENT: &str = "development";
 /// Profile without failures, with JSON logs; refuses to start without a service token.
 pub const PRODUCTION: &str = "production";
-/// The layer beneath all profiles; as a profile name, nothing lies above it.
+/// The layer beneath all profiles; as a profile name, it means that layer alone.
 const DEFAULT: &str = "default";
 
-/// The files of `config/`, compiled in: used where there is no folder, and `default.toml` always, as the schema.
+/// The files of `config/`, compiled in: used without a folder; `default.toml` always, as the schema.
 const EMBEDDED: [(&str, &str); 4] = [
     (DEFAULT, include_str!("../../../config/default.toml")),
     (DEVELOPMENT, include_str!("../../../config/development.toml")),
@@ -32,26 +32,26 @@ const EMBEDDED: [(&str, &str); 4] = [
     (PRODUCTION, include_str!("../../../config/production.toml")),
 ];
 
-/// Where settings come from; loading it again gives what the files say then.
+/// Where settings come from. Each load reads the files anew.
 #[derive(Clone)]
 pub struct ConfigSource {
-    /// Folder with `default.toml` and `<profile>.toml`; `None`: the files compiled in.
+    /// Folder with `default.toml` and `<profile>.toml`; `None`: the compiled-in files.
     pub dir: Option<PathBuf>,
     /// Name of the profile.
     pub profile: String,
-    /// Variables; those that begin with `ECOMMERCE__` are settings and go above the files, a later one above an
-    /// earlier one.
+    /// Environment variables. Those that begin with `ECOMMERCE__` are settings and override the files; later ones
+    /// override earlier ones.
     pub env: Vec<(String, String)>,
 }
 
 impl ConfigSource {
-    /// Makes a source of a profile compiled in, without variables. For tests and tools.
+    /// Creates a source for a compiled-in profile, without variables, for tests and tools.
     pub fn embedded(profile: impl Into<String>) -> Self {
         Self { dir: None, profile: profile.into(), env: Vec::new() }
     }
 
-    /// Makes the source that a process uses: the folder given, else `./config` if it is [ours](Found), else the files
-    /// compiled in; with the variables of the process.
+    /// Creates the source of a process: the given folder, else `./config` if it is [ours](Found), else the compiled-in
+    /// files; with the environment variables of the process.
     pub fn of_process(dir: Option<PathBuf>, profile: impl Into<String>) -> Self {
         let found = || match Found::in_current_folder() {
             Found::Ours(dir) => Some(dir),
@@ -65,7 +65,7 @@ impl ConfigSource {
         Self { dir: dir.or_else(found), profile: profile.into(), env }
     }
 
-    /// Sets a key above files and earlier variables, as a variable of that name would:
+    /// Sets a key above files and earlier variables, like an environment variable of that name:
     /// `with("faults.payments.charge.failure_rate", 0.9)`.
     pub fn with(mut self, key: &str, value: impl fmt::Display) -> Self {
         let variable = format!("{VARIABLE_PREFIX}{}", key.to_uppercase().replace('.', "__"));
@@ -82,10 +82,10 @@ impl ConfigSource {
         self.load_from(self.read_files())
     }
 
-    /// As [`ConfigSource::load`], from files that were read before.
+    /// Like [`ConfigSource::load`], from files read earlier.
     ///
     /// # Errors
-    /// As [`ConfigSource::load`].
+    /// See [`ConfigSource::load`].
     pub fn load_from(&self, files: ConfigFiles) -> Result<Settings, ConfigErrors> {
         let schema = schema();
         let ConfigFiles { texts, mut problems } = files;
@@ -109,7 +109,7 @@ impl ConfigSource {
     }
 
     fn settings(&self, effective: Layer) -> Result<Settings, ConfigErrors> {
-        // Types and ranges were checked above; what still fails here is a rule that is missing there.
+        // Types and ranges were checked above; an error here is a rule missing there.
         let mut settings: Settings = Config::builder()
             .add_source(effective)
             .build()
@@ -133,7 +133,7 @@ impl ConfigSource {
         names.into_iter().map(|name| dir.join(format!("{name}.toml"))).collect()
     }
 
-    /// Reads the files of the layers above the schema. What cannot be read is a problem of the load to come.
+    /// Reads the files of the layers above the schema. An unreadable file is reported as a problem by the load.
     pub fn read_files(&self) -> ConfigFiles {
         let mut files = ConfigFiles { texts: Vec::new(), problems: Vec::new() };
         match self.profiles() {
@@ -160,7 +160,7 @@ impl ConfigSource {
         files
     }
 
-    /// The names of the profiles to be had, sorted.
+    /// Returns the names of the available profiles, sorted.
     fn profiles(&self) -> Result<Vec<String>, ConfigProblem> {
         match &self.dir {
             None => Ok(EMBEDDED.iter().map(|(name, _)| (*name).to_owned()).filter(|name| name != DEFAULT).collect()),
@@ -185,16 +185,16 @@ impl ConfigSource {
     }
 }
 
-/// The files of a source as they were at one moment: their hash and what is loaded from them belong together.
+/// The files of a source as read at one moment, so that the hash and the loaded settings belong together.
 pub struct ConfigFiles {
     /// Place and text, in the order of the layers.
     texts: Vec<(String, String)>,
-    /// What could not be read.
+    /// Files that could not be read.
     problems: Vec<ConfigProblem>,
 }
 
 impl ConfigFiles {
-    /// Returns a hash over all contents; what could not be read counts too. Another hash means that a load may differ.
+    /// Returns a hash over all contents and read problems. A different hash means that a load may differ.
     pub fn hash(&self) -> [u8; 32] {
         let problems = self.problems.iter().map(ToString::to_string);
         let texts = self.texts.iter().flat_map(|(place, text)| [place.clone(), text.clone()]);
@@ -207,7 +207,7 @@ impl ConfigFiles {
     }
 }
 
-/// For a log line: the folder and the profile. Values of variables may be secrets and are left out.
+/// For a log line: the folder and the profile, without variables, whose values may be secrets.
 impl fmt::Display for ConfigSource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.dir {
@@ -229,7 +229,7 @@ impl fmt::Debug for ConfigSource {
     }
 }
 
-/// The embedded `default.toml`: every key with its default value.
+/// Returns the embedded `default.toml`: every key with its default value.
 pub(super) fn schema() -> Map<String, Value> {
     let (_, text) = EMBEDDED[0];
     parse_toml("built-in default.toml", text).expect("default.toml is part of the program and its tests read it")

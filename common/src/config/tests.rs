@@ -1,4 +1,4 @@
-//! Every problem of a configuration is reported, all at once, with where it was set and what was expected.
+//! Configuration problems are all reported at once, with the place where each was set and the expected value.
 
 use std::{
     fs,
@@ -46,7 +46,7 @@ fn check(source: &ConfigSource, expected: &[&str]) {
     assert_eq!(lines, expected);
 }
 
-/// Checks the lines that one variable's value is answered with.
+/// Checks the error line for one variable's value.
 fn check_variable(key: &str, value: &str, expected: &str) {
     let variable = format!("ECOMMERCE__{}", key.to_uppercase().replace('.', "__"));
     let source = ConfigSource::embedded("default").with(key, value);
@@ -92,7 +92,7 @@ fn an_address_follows_its_port_and_the_bind_address() {
     assert_eq!(given.load().expect("valid").service("payments").url, "http://payments:8002");
 }
 
-/// The failures of the contract, in the profile for playing and where nothing is said.
+/// The failures that the contract asks for, in the development profile and without a profile.
 #[test]
 fn one_saga_in_eight_completes_by_default_and_every_one_in_bench_and_production() {
     for profile in ["default", "development"] {
