@@ -1,8 +1,8 @@
-//! PostgreSQL: pools whose connections remember their prepared statements and are never handed on in an unknown state,
-//! databases that are made when missing, migrations under a lock.
+//! PostgreSQL: connection pools with prepared statements, creation of missing databases, migrations under a lock.
 //!
-//! A server is named by a URL of any database on it (`postgres://user:password@host:port/`, or with `?host=/folder` for
-//! a socket); each service then uses a database of its own there. Nothing here touches how durable a commit is.
+//! A connection in an unknown state never returns to its pool. A server is named by the URL of any database on it
+//! (`postgres://user:password@host:port/`, or with `?host=/folder` for a socket); each service uses its own database on
+//! that server. This module leaves the durability settings of the server unchanged.
 
 mod batch_statement;
 mod bound;
@@ -38,17 +38,17 @@ pub use roles::{ensure_owned_database, names_user};
 pub use session::{Access, check_pooling};
 pub use setup::{ensure_database, migrate, wait_for};
 
-/// How long to wait for a connection where no setting says so.
+/// Connect timeout for callers without settings.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The database to start from where neither the caller nor the URL names one: every cluster has it.
+/// Database to connect to if neither the caller nor the URL names one: every cluster has it.
 const MAINTENANCE_DATABASE: &str = "postgres";
 
-/// Where to connect, and as what.
+/// Where to connect, and with which session settings.
 #[derive(Clone, Debug)]
 struct Target {
     config: Config,
     connect_timeout: Duration,
-    /// Settings of each session: those of the URL first, then ours.
+    /// Session settings: those of the URL first, then ours.
     session: Vec<(String, String)>,
 }
 
@@ -75,25 +75,27 @@ impl Target {
         config.connect_timeout(connect_timeout);
         let target = Self { config, connect_timeout, session };
         let Some(settings) = settings else { return Ok(target) };
-        // Dropping a future stops nothing on the server. These do, and free what a session of ours has locked.
+        // Dropping a future does not stop its statement on the server. These two limits do, and release the locks of
+        // the session.
         let limit = settings.statement_timeout_ms.to_string();
         Ok(target.with_session(&[("statement_timeout", &limit), ("idle_in_transaction_session_timeout", &limit)]))
     }
 
-    /// Adds settings of the session.
+    /// Adds session settings.
     fn with_session(mut self, settings: &[(&str, &str)]) -> Self {
         self.session.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         self
     }
 
-    /// Connects, and sets the settings of the session.
+    /// Connects and applies the session settings.
     async fn connect(&self) -> Result<Session, DbError> {
         let opener = PostgresConnectionManager::new(self.config.clone(), NoTls);
         let open = async {
             let client = opener.connect().await?;
             Session::prepare(client, &self.session).await
         };
-        // The setting of the configuration covers the socket only; a server that hangs accepts that and says nothing.
+        // `connect_timeout` of the configuration covers only the socket; a hung server accepts the connection and never
+        // answers.
         match tokio::time::timeout(self.connect_timeout, open).await {
             Ok(Ok(session)) => Ok(session),
             Ok(Err(error)) => Err(DbError::of_connecting(self, &error)),
@@ -104,7 +106,7 @@ impl Target {
         }
     }
 
-    /// Says where that is, without a password.
+    /// Returns the address of the server, without a password.
     fn place(&self) -> String {
         use tokio_postgres::config::Host;
         let port = self.config.get_ports().first().copied().unwrap_or(5432);

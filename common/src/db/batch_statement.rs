@@ -1,14 +1,14 @@
-//! Statements over rows, in a form for many and in a form for one.
+//! Statements over rows, in one form for many rows and one form for a single row.
 //!
-//! A batch is one statement, whatever its size: its rows are given as columns, an array each, and PostgreSQL makes rows of
-//! them again. With few clients nearly every batch is of one row, and then making and taking apart arrays, and joining
-//! what comes of them, is much of what the statement costs. So each is written once and sent in the form that fits.
+//! A batch is one statement of any size: its rows are sent as columns, one array each, and PostgreSQL turns them back
+//! into rows. With few clients nearly every batch has one row. Then building and unpacking arrays and joining their
+//! rows is much of the cost of the statement. So each statement is written once and sent in the form that fits.
 
 /// A statement over rows that are given as columns.
 ///
-/// Where the rows are to stand, the text has a common table expression `name as rows($3: id uuid, note text)`: the number
-/// of the first column's parameter, and the name and type of each. All other parameters are plain values. There may be
-/// several kinds of rows; the form for one is used where there is one of each.
+/// The text marks the place of the rows by a common table expression `name as rows($3: id uuid, note text)`: the
+/// parameter number of the first column, then name and type of each column. All other parameters are plain values. A
+/// statement may have several kinds of rows; the single-row form is used if there is one row of each kind.
 #[derive(Debug)]
 pub struct BatchStatement {
     of_many: String,
@@ -19,7 +19,7 @@ impl BatchStatement {
     /// Makes both forms of a text.
     ///
     /// # Panics
-    /// If what stands in `rows(…)` is not as it should be. The texts are constants of the program.
+    /// If the content of `rows(…)` is malformed. The texts are constants of the program.
     #[must_use]
     pub fn new(text: &str) -> Self {
         let (mut of_many, mut of_one) = (String::new(), String::new());
@@ -41,7 +41,7 @@ impl BatchStatement {
     }
 }
 
-/// What stands in `rows(…)`.
+/// The content of `rows(…)`.
 struct Rows<'a> {
     /// Parameter, name and type of each column.
     columns: Vec<(usize, &'a str, &'a str)>,
@@ -64,7 +64,7 @@ impl<'a> Rows<'a> {
         format!("(select * from unnest({arrays}) as given ({names}))")
     }
 
-    /// Not materialized, so that nothing is left of it: where a column is named, there is a parameter.
+    /// Not materialized, so the planner inlines it: each reference to a column becomes a parameter.
     fn one(&self) -> String {
         let values = self.list(|number, name, kind| format!("${number}::{kind} as {name}"));
         format!("not materialized (select {values})")

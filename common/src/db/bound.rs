@@ -1,4 +1,4 @@
-//! Statements that own their parameters, so that several can be put together before they are sent.
+//! Statements that own their parameters, so that several can be collected before they are sent.
 
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
@@ -25,7 +25,7 @@ enum Kind<'a> {
 }
 
 impl<'a> Parameter<'a> {
-    /// Makes a column of the rows of a [`BatchStatement`]: a value for each row.
+    /// Creates a column for the rows of a [`BatchStatement`]: one value a row.
     pub fn column<T: ToSql + Sync + Send + 'a>(values: Vec<T>) -> Self {
         Self(Kind::Column(Box::new(values)))
     }
@@ -49,7 +49,7 @@ impl<'a> Bound<'a> {
         self
     }
 
-    /// Adds the next column of rows: a value for each row.
+    /// Adds the next column of rows: one value a row.
     #[must_use]
     pub fn column<T: ToSql + Sync + Send + 'a>(mut self, values: Vec<T>) -> Self {
         self.parameters.push(Parameter::column(values));
@@ -63,7 +63,7 @@ impl<'a> Bound<'a> {
         self
     }
 
-    /// The text to prepare, in the form that fits the rows.
+    /// Returns the text to prepare, in the form that fits the number of rows.
     pub(super) fn sql(&self) -> &'static str {
         match self.text {
             Text::Plain(sql) => sql,
@@ -71,7 +71,7 @@ impl<'a> Bound<'a> {
         }
     }
 
-    /// Sends it when it is first polled, and returns its rows.
+    /// Sends the statement when first polled, and returns its rows.
     pub(super) async fn run(&self, client: &Client, prepared: &Statement) -> Result<Vec<Row>, Error> {
         let is_of_one = self.is_of_one();
         let parameters: Vec<&(dyn ToSql + Sync)> = self
@@ -86,7 +86,7 @@ impl<'a> Bound<'a> {
         client.query(prepared, &parameters).await
     }
 
-    /// Tells whether this is a statement over rows, and of each kind of rows there is one.
+    /// Returns whether this is a statement over rows with exactly one row of each kind.
     fn is_of_one(&self) -> bool {
         let is_one = |parameter: &Parameter<'_>| match &parameter.0 {
             Kind::Value(_) => true,
@@ -99,9 +99,9 @@ impl<'a> Bound<'a> {
 /// Values of one column.
 trait Column: Send + Sync {
     fn len(&self) -> usize;
-    /// As an array.
+    /// All values, as an array parameter.
     fn all(&self) -> &(dyn ToSql + Sync);
-    /// The only one; not to be asked for where there are none.
+    /// The only value. Panics on an empty column.
     fn only(&self) -> &(dyn ToSql + Sync);
 }
 

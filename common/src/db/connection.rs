@@ -1,11 +1,11 @@
-//! A connection that prepares each statement once, bounds each answer in time, and knows whether it may be used again.
+//! A connection that prepares each statement once, bounds the time of each answer, and knows whether it can be reused.
 //!
-//! A connection whose last statement was not waited for, or whose transaction was not ended, is thrown away and not
-//! handed on: whoever got it next would wait for a stranger's statement or write into a stranger's transaction. That
-//! covers a panic and a dropped future too, since they leave the marks set.
+//! A connection with an unanswered statement or an open transaction is closed and not returned to the pool: the next
+//! user would wait for another caller's statement or write into another caller's transaction. That covers a panic and a
+//! dropped future too, since both leave the marks set.
 //!
-//! Statements whose answers nobody needs in between go in one trip, the commit with them ([`Connection::finish`]): a
-//! transaction then costs one wait for the server, and the server wakes up once.
+//! Statements that do not need each other's answers are sent in one round trip, the commit with them
+//! ([`Connection::finish`]): a transaction then costs one wait for the server, and the server process wakes up once.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -23,27 +23,27 @@ use super::session::{Access, Session, is_current};
 use super::{Bound, DbError, Target};
 use crate::config::DatabaseSettings;
 
-/// How long after the server's own limit a statement's answer is still waited for.
+/// How much longer than the server's own statement limit an answer is waited for.
 const ANSWER_MARGIN: Duration = Duration::from_secs(1);
 
-/// A connection to one database. Statements are constants of the program, so there are only so many to remember.
+/// A connection to one database. Its cache of statements is bounded, because statements are constants of the program.
 pub struct Connection {
     client: Arc<Client>,
     statements: HashMap<&'static str, Statement>,
-    /// How long an answer is waited for.
+    /// Time limit for an answer.
     limit: Duration,
     answer: Answer,
     transaction: Transaction,
-    /// Whether `begin` was sent and not answered.
+    /// Whether `begin` was sent and is not answered yet.
     is_begin_open: bool,
     commit: Commit,
     access: Access,
     opened_at: Instant,
-    /// A statement was answered with an error after which the session is of no use.
+    /// Set by an error after which the session is unusable.
     is_spent: bool,
 }
 
-/// Whether the last statement was waited for.
+/// Whether the last statement was answered.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Answer {
     Complete,
@@ -53,39 +53,40 @@ enum Answer {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Transaction {
     None,
-    /// To be opened with the first statement, unless that is the only one: it is a transaction by itself.
+    /// To be opened with the first statement. If that is the only one, it is a transaction by itself and needs no
+    /// `begin`.
     Wanted,
     Open,
-    /// Open, and a statement of it failed: the server would answer `commit` with a rollback, and call that success.
+    /// Open, with a failed statement: the server would answer `commit` with a rollback and report success.
     Failed,
 }
 
-/// What is known of the commit of the last transaction that was begun.
+/// State of the commit of the last transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Commit {
     NotSent,
-    /// On its way, or refused.
+    /// Sent and not confirmed, or refused.
     Sent,
     Done,
 }
 
-/// What parameters of a statement are.
+/// The parameters of a statement.
 type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 impl Connection {
-    /// Connects outside of any pool, for what needs a session of its own.
+    /// Connects outside of any pool, for a caller that needs its own session.
     ///
     /// # Errors
-    /// [`DbError`] if nobody answers, or not as wanted.
+    /// [`DbError`] if the server does not answer, or refuses the session.
     pub async fn open(server: &SecretString, database: &str, settings: &DatabaseSettings) -> Result<Self, DbError> {
         let target = Target::new(server, Some(database), Some(settings))?;
         Self::to(&target, statement_limit(settings)).await
     }
 
-    /// Connects as [`Connection::open`], for writes.
+    /// Like [`Connection::open`], for writes.
     ///
     /// # Errors
-    /// As [`Connection::open`], and [`DbError::ReadOnly`].
+    /// See [`Connection::open`]; also [`DbError::ReadOnly`].
     pub async fn open_writable(
         server: &SecretString,
         database: &str,
@@ -99,7 +100,7 @@ impl Connection {
         }
     }
 
-    /// Connects; every answer is waited for no longer than `limit`.
+    /// Connects. `limit` bounds the wait for every answer.
     pub(super) async fn to(target: &Target, limit: Duration) -> Result<Self, DbError> {
         let Session { client, access, opened_at } = target.connect().await?;
         Ok(Self {
@@ -119,81 +120,82 @@ impl Connection {
     /// Returns all rows.
     ///
     /// # Errors
-    /// What the database or the connection says. An answer that does not come in time is one too.
+    /// An error of the database or the connection, or a timeout if no answer comes in time.
     pub async fn query(&mut self, sql: &'static str, parameters: Parameters<'_>) -> Result<Vec<Row>, Error> {
         let (client, statement) = self.prepared(sql).await?;
         self.run(client.query(&statement, parameters)).await
     }
 
-    /// Returns the row, if there is one.
+    /// Returns the row, or `None` if there is none.
     ///
     /// # Errors
-    /// As [`Connection::query`], or more than one row.
+    /// See [`Connection::query`]; also if there is more than one row.
     pub async fn query_opt(&mut self, sql: &'static str, parameters: Parameters<'_>) -> Result<Option<Row>, Error> {
         let (client, statement) = self.prepared(sql).await?;
         self.run(client.query_opt(&statement, parameters)).await
     }
 
-    /// Returns the one row.
+    /// Returns the only row.
     ///
     /// # Errors
-    /// As [`Connection::query`], or no row, or more than one.
+    /// See [`Connection::query`]; also unless there is exactly one row.
     pub async fn query_one(&mut self, sql: &'static str, parameters: Parameters<'_>) -> Result<Row, Error> {
         let (client, statement) = self.prepared(sql).await?;
         self.run(client.query_one(&statement, parameters)).await
     }
 
-    /// Returns how many rows changed.
+    /// Returns the number of rows changed.
     ///
     /// # Errors
-    /// As [`Connection::query`].
+    /// See [`Connection::query`].
     pub async fn execute(&mut self, sql: &'static str, parameters: Parameters<'_>) -> Result<u64, Error> {
         let (client, statement) = self.prepared(sql).await?;
         self.run(client.execute(&statement, parameters)).await
     }
 
-    /// Runs statements that have no parameters and whose rows nobody wants.
+    /// Runs statements without parameters and discards their rows.
     ///
     /// # Errors
-    /// As [`Connection::query`].
+    /// See [`Connection::query`].
     pub async fn batch_execute(&mut self, sql: &str) -> Result<(), Error> {
         let client = self.client.clone();
         self.run(client.batch_execute(sql)).await
     }
 
-    /// Returns the client, for what none of these does. It keeps none of the promises of this type; in a
-    /// [`crate::group_commit::BatchWriter`] a statement that fails here must fail the batch.
+    /// Returns the client, for calls that this type does not offer. The client gives none of the guarantees of this
+    /// type; in a [`crate::group_commit::BatchWriter`] a statement that fails here must fail the batch.
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Begins a transaction: `begin` goes in one trip with the first statement.
+    /// Begins a transaction: `begin` is sent in one round trip with the first statement.
     pub(crate) fn begin(&mut self) {
         self.transaction = Transaction::Wanted;
         self.is_begin_open = false;
         self.commit = Commit::NotSent;
     }
 
-    /// Tells whether it is unknown that a transaction was begun. The statement behind may have run all the same, and then
-    /// it has committed by itself.
+    /// Returns whether `begin` was sent and its success is unknown. The statement sent with it may have run all the
+    /// same, outside of a transaction, and then it has committed by itself.
     pub(crate) fn is_begin_in_doubt(&self) -> bool {
         self.is_begin_open
     }
 
-    /// Runs statements in this order, sent in one trip, and returns the rows of each.
+    /// Runs statements in this order in one round trip, and returns the rows of each.
     ///
     /// # Errors
-    /// As [`Connection::query`]; the first of them in that order.
+    /// See [`Connection::query`]; the error of the first statement that failed.
     pub async fn query_all(&mut self, statements: &[Bound<'_>]) -> Result<Vec<Vec<Row>>, Error> {
         self.run_all(statements, false).await
     }
 
-    /// Runs the last statements of a transaction as [`Connection::query_all`], and commits it in the same trip. The server
-    /// takes them one after the other, so that a statement which fails takes the commit with it. Where a statement has
-    /// failed before, nothing is committed, and nothing is said of that here.
+    /// Runs the last statements of a transaction like [`Connection::query_all`] and commits in the same round trip. The
+    /// server runs them in order, so a failed statement turns the commit into a rollback. If an earlier statement of
+    /// the transaction failed, nothing is committed, and this call does not report it.
     ///
     /// # Errors
-    /// As [`Connection::query`], or what the commit says. An error that is not a plain refusal leaves it in doubt.
+    /// See [`Connection::query`]; also an error of the commit. Unless the server refused plainly, the commit is in
+    /// doubt.
     pub async fn finish(&mut self, statements: &[Bound<'_>]) -> Result<Vec<Vec<Row>>, Error> {
         let mut prepared = None;
         if let [only] = statements {
@@ -214,13 +216,13 @@ impl Connection {
         }
     }
 
-    /// Tells whether the last transaction was committed. Where that is [`Commit::Sent`] only [`is_refusal`] tells whether
-    /// an error says that nothing was committed.
+    /// Returns whether the last transaction was committed. For [`Commit::Sent`], [`is_refusal`] tells whether an error
+    /// means that nothing was committed.
     pub(crate) fn commit_state(&self) -> Commit {
         self.commit
     }
 
-    /// Rolls back. If that fails, the connection goes, and the transaction with it.
+    /// Rolls back. If that fails, the connection is closed, which ends the transaction too.
     pub(crate) async fn rollback(&mut self) {
         if self.batch_execute("rollback").await.is_ok() {
             self.transaction = Transaction::None;
@@ -237,8 +239,8 @@ impl Connection {
         let mut rows = Box::pin(maybe_done(try_join_all(rows)));
         let mut commit = Commit::NotSent;
         let work = async {
-            // Polled once, each statement is encoded and on its way, in this order. One that could not be encoded is not:
-            // then the commit must not be either.
+            // One poll encodes and sends each statement, in this order. If one could not be encoded it was not sent,
+            // and the commit must not be sent either.
             let _ = futures::poll!(rows.as_mut());
             let has_failed = matches!(rows.as_mut().output_mut(), Some(Err(_)));
             if !commits || has_failed {
@@ -248,7 +250,7 @@ impl Connection {
             commit = Commit::Sent;
             let ((), said) = join(rows.as_mut(), client.batch_execute("commit")).await;
             if said.is_ok() {
-                // The transaction has ended. Had a statement failed, it would have ended with a rollback.
+                // The transaction has ended; if a statement failed, with a rollback.
                 commit = Commit::Done;
             }
             let rows = taken(rows.as_mut())?;
@@ -262,12 +264,12 @@ impl Connection {
         result
     }
 
-    /// Tells whether a statement of the open transaction has failed.
+    /// Returns whether a statement of the open transaction has failed.
     pub(crate) fn transaction_failed(&self) -> bool {
         self.transaction == Transaction::Failed
     }
 
-    /// Tells whether the next user of this connection can rely on it.
+    /// Returns whether the connection can be handed to the next user.
     pub(crate) fn is_reusable(&self) -> bool {
         self.answer == Answer::Complete
             && self.transaction == Transaction::None
@@ -276,7 +278,7 @@ impl Connection {
             && !self.client.is_closed()
     }
 
-    /// Returns whether it could write when it was opened.
+    /// Returns whether the session could write when it was opened.
     pub fn access(&self) -> Access {
         self.access
     }
@@ -303,7 +305,7 @@ impl Connection {
             if !begins {
                 return (Ok(()), work.await);
             }
-            // Polled first and so sent first.
+            // `join` polls `begin` first, so it is sent first.
             join(client.batch_execute("begin"), work).await
         };
         let Ok((begun, result)) = timeout(self.limit, work).await else { return Err(no_answer()) };
@@ -323,7 +325,7 @@ impl Connection {
     }
 }
 
-/// Takes the rows of statements that have answered.
+/// Takes the rows of completed statements.
 fn taken<F>(mut rows: Pin<&mut MaybeDone<F>>) -> Result<Vec<Vec<Row>>, Error>
 where
     F: Future<Output = Result<Vec<Vec<Row>>, Error>>,
@@ -331,21 +333,21 @@ where
     rows.as_mut().take_output().unwrap_or_else(|| Err(no_answer()))
 }
 
-/// What is said when no answer came in time: a machine that has vanished, or a server that was paused, never answers. The
-/// connection keeps its marks and is thrown away.
+/// The error for an answer that did not come in time: a vanished machine or a paused server never answers. The
+/// connection keeps its marks and is closed.
 fn no_answer() -> Error {
-    // The only way to make such an error; the blocking client of the same makers does it too.
+    // tokio-postgres offers no other constructor for a timeout; its own blocking client uses this one.
     Error::__private_api_timeout()
 }
 
-/// How long a statement's answer is waited for.
+/// Time limit for the answer to a statement.
 pub(super) fn statement_limit(settings: &DatabaseSettings) -> Duration {
     Duration::from_millis(settings.statement_timeout_ms) + ANSWER_MARGIN
 }
 
-/// Tells whether an error of `commit` says that nothing was committed. Only the server can say so, and only while it goes
-/// on serving this session: an error that ends the session (FATAL), of a shutdown or a cancel (57), of the connection
-/// (08), or of the server's inside (58, XX) may come after the commit.
+/// Returns whether an error of `commit` means that nothing was committed. Only the server can say so, and only while it
+/// keeps the session: an error that ends the session (FATAL), a shutdown or a cancel (57), a connection error (08), or
+/// an internal error (58, XX) may come after the commit.
 pub(crate) fn is_refusal(error: &Error) -> bool {
     use tokio_postgres::error::Severity;
     error.as_db_error().is_some_and(|said| {
@@ -354,14 +356,14 @@ pub(crate) fn is_refusal(error: &Error) -> bool {
     })
 }
 
-/// Tells whether a prepared statement does not fit the tables any more: a migration ran meanwhile.
+/// Returns whether a prepared statement no longer fits the tables, because a migration ran meanwhile.
 fn is_stale_plan(error: &Error) -> bool {
     error.code() == Some(&SqlState::FEATURE_NOT_SUPPORTED)
 }
 
-/// Tells whether a session is of no use after an error: it may not write (25006: the server is read-only now, or was when
-/// the session was opened), the server ends it (57P0x), its connection is broken (08), or it has lost its prepared
-/// statements (26000), as behind a pooler.
+/// Returns whether an error makes the session unusable: it cannot write (25006: the server is read-only now, or was
+/// when the session was opened), the server ends it (57P0x), its connection is broken (08), or its prepared statements
+/// are lost (26000), as behind a pooler.
 fn ends_session(error: &Error) -> bool {
     let Some(code) = error.code().map(SqlState::code) else { return false };
     matches!(code, "25006" | "26000") || code.starts_with("08") || code.starts_with("57P0")

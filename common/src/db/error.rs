@@ -1,4 +1,4 @@
-//! Why the database cannot be used, in one line each.
+//! Database errors, in one line each.
 
 use std::error::Error;
 
@@ -7,13 +7,13 @@ use tokio_postgres::error::SqlState;
 
 use super::Target;
 
-/// Why the database cannot be used. Each is one line, without a password.
+/// A reason why the database cannot be used. Each message is one line, without a password.
 #[derive(Debug, ThisError)]
 pub enum DbError {
-    /// The URL is none.
+    /// The URL is invalid.
     #[error("database.url is not a PostgreSQL URL: {0}")]
     Url(String),
-    /// Nobody answers there.
+    /// The server does not answer.
     #[error("cannot reach PostgreSQL at {place}: {reason}")]
     Unreachable {
         /// Host and port, or socket.
@@ -21,29 +21,29 @@ pub enum DbError {
         /// What went wrong.
         reason: String,
     },
-    /// All connections of the pool were in use for as long as the caller may wait.
+    /// All connections of the pool stayed in use for as long as the caller may wait.
     #[error("no connection to PostgreSQL at {place} became free")]
     Busy {
         /// Host and port, or socket.
         place: String,
     },
-    /// It answered with an error.
+    /// The server answered with an error.
     #[error("PostgreSQL at {place} says: {reason}")]
     Refused {
         /// Host and port, or socket.
         place: String,
-        /// What it said.
+        /// The server's message.
         reason: String,
-        /// Its SQLSTATE; empty where it gave none.
+        /// Its SQLSTATE; empty if there is none.
         sqlstate: String,
     },
-    /// It takes no writes.
+    /// The server accepts no writes.
     #[error("PostgreSQL at {place} is read-only: a standby, or set so")]
     ReadOnly {
         /// Host and port, or socket.
         place: String,
     },
-    /// A pooler gives every transaction another session.
+    /// A pooler gives each transaction a different session.
     #[error(
         "{place} is a pooler in transaction mode, which keeps no session: settings, locks and prepared statements are lost. Use PgBouncer's `pool_mode = session`, or PostgreSQL itself"
     )]
@@ -51,7 +51,7 @@ pub enum DbError {
         /// Host and port, or socket.
         place: String,
     },
-    /// A migration did not apply.
+    /// A migration failed.
     #[error("migration of database {database} failed: {reason}")]
     Migration {
         /// The database.
@@ -62,28 +62,28 @@ pub enum DbError {
 }
 
 impl DbError {
-    /// Reads why connecting failed.
+    /// Converts an error of connecting.
     pub(super) fn of_connecting(target: &Target, error: &tokio_postgres::Error) -> Self {
         let (place, reason) = (target.place(), describe(error));
         match error.code() {
-            // PgBouncer's words for a database that its server has not.
+            // PgBouncer's message for a database missing on its server.
             Some(code) if code.code() == "08P01" && reason.contains("does not exist") => {
                 Self::Refused { place, reason, sqlstate: SqlState::INVALID_CATALOG_NAME.code().to_owned() }
             }
-            // It is there, but starting up, going down or out of connections: as good as away.
+            // The server is starting up, shutting down or out of connections: treated as unreachable.
             Some(code) if is_temporary(code) => Self::Unreachable { place, reason },
             Some(code) => Self::Refused { place, reason, sqlstate: code.code().to_owned() },
             None => Self::Unreachable { place, reason },
         }
     }
 
-    /// Reads what an established connection said.
+    /// Converts an error of an established connection.
     pub(super) fn of_statement(target: &Target, error: &tokio_postgres::Error) -> Self {
         let sqlstate = error.code().map(|code| code.code().to_owned()).unwrap_or_default();
         Self::Refused { place: target.place(), reason: describe(error), sqlstate }
     }
 
-    /// Returns what went wrong, without the place.
+    /// Returns the reason, without the place.
     pub(super) fn reason(&self) -> &str {
         match self {
             Self::Url(reason)
@@ -96,7 +96,7 @@ impl DbError {
         }
     }
 
-    /// Tells whether the server is there but the database is not.
+    /// Returns whether the server answered but the database is missing.
     pub(super) fn is_missing_database(&self) -> bool {
         matches!(self, Self::Refused { sqlstate, .. } if sqlstate == SqlState::INVALID_CATALOG_NAME.code())
     }
@@ -106,7 +106,7 @@ fn is_temporary(code: &SqlState) -> bool {
     matches!(code.code().get(..2), Some("57" | "53" | "08"))
 }
 
-/// Returns what an error says with its cause, in one line.
+/// Returns the message of an error with its cause, in one line.
 pub fn describe(error: &tokio_postgres::Error) -> String {
     match (error.as_db_error(), error.source()) {
         (Some(database), _) => format!("{} ({})", database.message(), database.code().code()),

@@ -15,35 +15,35 @@ use super::{DbError, Target};
 use crate::config::DatabaseSettings;
 use crate::telemetry::{self, Metric, MetricKind};
 
-/// How long a health check waits for an answer: less than all checks of a service together may take.
+/// Time limit for the answer to a health check, below the limit for all checks of a service together.
 const CHECK_LIMIT: Duration = Duration::from_millis(1_800);
 
-/// What a session is told that writes batches: every statement of it is planned once, and finds its rows by an index.
+/// Settings of sessions that write batches: each statement is planned once and finds its rows by an index.
 ///
-/// Left to itself the planner decides by what it knows of a table when a statement is first run. On a new database that is
-/// nothing: it reads tables that seem empty from one end to the other, keeps that plan while they grow, and plans anew
-/// again and again where the number of rows in a batch makes a difference to it. Nor does a batch ever last long enough
-/// to be worth compiling.
+/// By default the planner uses the table statistics of the moment when a statement is first run. In a new database
+/// these are empty: it picks sequential scans, keeps that plan while the tables grow, and plans again and again where
+/// the number of rows in a batch matters to it. A batch is also too short for JIT compilation to pay off.
 const OF_WRITERS: [(&str, &str); 4] =
     [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"), ("enable_mergejoin", "off"), ("jit", "off")];
 
-/// What a session is told that reads: every statement is planned when it is run. There are few, their filters come and go,
-/// and a plan that was made for an empty table is kept for ever otherwise.
+/// Settings of sessions that read: each statement is planned for every run. Reads are few and their filters vary, and
+/// otherwise a plan made for an empty table would be kept for ever.
 const OF_READERS: [(&str, &str); 2] = [("plan_cache_mode", "force_custom_plan"), ("jit", "off")];
 
-/// A pool of connections to one database, one of them for batches of writes. Cheap to clone; clones share the connections.
+/// A pool of connections to one database, one of them for batches of writes. Clones are cheap and share the
+/// connections.
 #[derive(Clone, Debug)]
 pub struct Pool {
     reads: Connections,
     writes: Connections,
-    /// One connection beside those of the settings, for work that must not wait for reads.
+    /// One connection beyond the configured ones, for work that must not wait for reads.
     reserve: Option<Connections>,
     place: Arc<str>,
-    /// Why connecting failed the last time, until it works again.
+    /// Why the last attempt to connect failed; `None` once it works again.
     trouble: Arc<ArcSwapOption<String>>,
 }
 
-/// Connections that are all alike.
+/// Connections with the same settings.
 #[derive(Clone, Debug)]
 struct Connections {
     pool: Arc<bb8::Pool<Manager>>,
@@ -51,28 +51,28 @@ struct Connections {
 }
 
 impl Pool {
-    /// Takes a connection for reads that something is decided by, or for single writes, waiting for it up to the connect
+    /// Takes a connection for reads that a decision depends on, or for single writes. It waits up to the connect
     /// timeout of the settings.
     ///
     /// # Errors
     /// [`DbError::Unreachable`] if the server is away, [`DbError::Busy`] if all connections are in use,
-    /// [`DbError::ReadOnly`] if the server takes no writes.
+    /// [`DbError::ReadOnly`] if the server accepts no writes.
     pub async fn get(&self) -> Result<PooledConnection<'_, Manager>, DbError> {
         self.writable(self.get_of(&self.reads).await?)
     }
 
-    /// Takes a connection for reads that are only shown: a server that takes no writes will do.
+    /// Takes a connection for reads that are only displayed; a read-only server is accepted.
     ///
     /// # Errors
-    /// As [`Pool::get`], but for [`DbError::ReadOnly`].
+    /// See [`Pool::get`], except [`DbError::ReadOnly`].
     pub async fn get_for_display(&self) -> Result<PooledConnection<'_, Manager>, DbError> {
         self.get_of(&self.reads).await
     }
 
-    /// Takes the connection of the writer: there is one, its plans are those of a writer, and no read ever has it.
+    /// Takes the writer's connection. It is the only one with the plans of a writer, and no read ever uses it.
     ///
     /// # Errors
-    /// As [`Pool::get`].
+    /// See [`Pool::get`].
     pub async fn writer(&self) -> Result<PooledConnection<'_, Manager>, DbError> {
         self.writable(self.get_of(&self.writes).await?)
     }
@@ -87,16 +87,16 @@ impl Pool {
         }
     }
 
-    /// Takes the connection in reserve; one of those for reads where the pool was made without.
+    /// Takes the reserve connection, or one for reads if the pool has no reserve.
     ///
     /// # Errors
-    /// As [`Pool::get`].
+    /// See [`Pool::get`].
     pub(crate) async fn reserve(&self) -> Result<PooledConnection<'_, Manager>, DbError> {
         self.writable(self.get_of(self.reserve.as_ref().unwrap_or(&self.reads)).await?)
     }
 
     async fn get_of<'p>(&self, connections: &'p Connections) -> Result<PooledConnection<'p, Manager>, DbError> {
-        // One more than can lie idle: then a new one was made, and lost at once.
+        // One attempt more than connections can lie idle: the last one gets a new connection, lost at once.
         for _ in 0..=connections.size {
             let Ok(connection) = connections.pool.get().await else {
                 let place = self.place.to_string();
@@ -108,13 +108,13 @@ impl Pool {
             if connection.is_reusable() {
                 return Ok(connection);
             }
-            // It was closed while it lay idle, by a restart of the server; dropping it makes room for a new one.
+            // The connection was closed while idle, by a restart of the server; dropping it makes room for a new one.
         }
         let reason = "connections are closed as soon as they are made".to_owned();
         Err(DbError::Unreachable { place: self.place.to_string(), reason })
     }
 
-    /// Returns how many connections there are, open and idle ones, without the one in reserve.
+    /// Returns the number of connections, open and idle, without the reserve.
     pub fn state(&self) -> PoolState {
         let (reads, writes) = (self.reads.pool.state(), self.writes.pool.state());
         PoolState {
@@ -123,39 +123,39 @@ impl Pool {
         }
     }
 
-    /// Returns how many connections it may have, without the one in reserve.
+    /// Returns the maximum number of connections, without the reserve.
     pub fn size(&self) -> u32 {
         self.reads.size + self.writes.size
     }
 
-    /// Returns how many of them reads may have.
+    /// Returns the maximum number of connections for reads.
     pub(crate) fn size_for_reads(&self) -> u32 {
         self.reads.size
     }
 }
 
-/// How many connections a pool has.
+/// Number of connections of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolState {
-    /// All of them.
+    /// All open connections.
     pub open: u32,
-    /// Those that nobody uses.
+    /// Open connections not in use.
     pub idle: u32,
 }
 
-/// Makes a pool. It connects when it is used, so that a database that is away holds up nothing. It has a connection for the
-/// writer and one for reads at least, whatever `database.pool_size` says.
+/// Creates a pool. It connects on first use, so an unreachable database delays nothing. It has at least one connection
+/// for the writer and one for reads, whatever `database.pool_size` says.
 ///
 /// # Errors
-/// [`DbError::Url`].
+/// [`DbError::Url`] if the URL is invalid.
 pub fn pool(server: &SecretString, database: &str, settings: &DatabaseSettings) -> Result<Pool, DbError> {
     make(server, database, settings, Reserve::None)
 }
 
-/// As [`pool`], with one connection in reserve beside those of `database.pool_size`.
+/// Like [`pool`], with one reserve connection beyond `database.pool_size`.
 ///
 /// # Errors
-/// [`DbError::Url`].
+/// [`DbError::Url`] if the URL is invalid.
 pub fn pool_with_reserve(server: &SecretString, database: &str, settings: &DatabaseSettings) -> Result<Pool, DbError> {
     make(server, database, settings, Reserve::One)
 }
@@ -180,9 +180,9 @@ fn make(server: &SecretString, database: &str, settings: &DatabaseSettings, rese
         };
         let pool = bb8::Pool::builder()
             .max_size(size)
-            // The one used last has its statements prepared and its session warm.
+            // The connection used last has its statements prepared and its session warm.
             .queue_strategy(QueueStrategy::Lifo)
-            // Costs a round trip each time; `get` sees closed ones without.
+            // A test costs a round trip each time; `get` detects closed connections without one.
             .test_on_check_out(false)
             .connection_timeout(connect_timeout)
             .build_unchecked(manager);
@@ -205,7 +205,7 @@ const METRICS: [Metric; 2] = [
     (MetricKind::Gauge, MOST, "Connections that a pool may have, by database."),
 ];
 
-/// Has the pool read into metrics, as long as it lives.
+/// Registers gauges of the pool, read at each scrape for as long as the pool exists.
 fn measure(database: &str, pool: &Pool) {
     telemetry::describe(&METRICS);
     let of_state = |state: &'static str| gauge!(CONNECTIONS, "database" => database.to_owned(), "state" => state);
@@ -240,7 +240,7 @@ impl ManageConnection for Manager {
         let connected = Connection::to(&self.target, self.answer_limit).await;
         let trouble = connected.as_ref().err().map(|error| Arc::new(error.reason().to_owned()));
         let before = self.trouble.swap(trouble);
-        // Said once when it begins and once when it is over: a pool that finds nobody tries on and on.
+        // Logged once when an outage begins and once when it ends: without a server the pool keeps trying to connect.
         match (&connected, before) {
             (Ok(_), Some(_)) => info!(database = self.database, "the database is back"),
             (Err(error), None) => warn!(database = self.database, %error, "no database"),
@@ -259,10 +259,10 @@ impl ManageConnection for Manager {
     }
 }
 
-/// Asks a database whether it is there and takes writes, within two seconds.
+/// Checks that a database answers and accepts writes, within two seconds.
 ///
 /// # Errors
-/// In words, for a health check.
+/// The reason in words, for a health check.
 pub async fn check_writable(pool: &Pool) -> Result<(), String> {
     const TAKES_NO_WRITES: &str = "select pg_is_in_recovery(), current_setting('transaction_read_only')::bool";
     within_check_limit(async {
@@ -278,11 +278,11 @@ pub async fn check_writable(pool: &Pool) -> Result<(), String> {
     .await
 }
 
-/// Writes something small on the writer's connection: a message in the write-ahead log that nothing reads. Its commit waits
-/// for disk and standbys as any other.
+/// Writes a small record on the writer's connection: a message in the write-ahead log that has no reader. Its commit
+/// waits for disk and standbys like any other.
 ///
 /// # Errors
-/// In words, for a health check.
+/// The reason in words, for a health check.
 pub(crate) async fn try_write(pool: &Pool) -> Result<(), String> {
     const WRITE: &str = "select pg_logical_emit_message(true, 'ecommerce', 'health')::text";
     within_check_limit(async {

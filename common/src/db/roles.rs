@@ -1,8 +1,8 @@
-//! A role of its own for a database: it owns that database and reaches no other one.
+//! A role per database, which owns that database and can reach no other one.
 //!
-//! Made by `migrate`, as an administrator: a superuser, or one that may make roles and databases. Done again it changes
-//! nothing, except that a new password counts from then on. What an administrator made in the database before, when it
-//! had no role of its own, is handed over.
+//! The role is created by `migrate`, run by an administrator: a superuser, or a role that may create roles and
+//! databases. Running it again changes nothing, except that it sets the password. Objects that an administrator created
+//! in the database before it had its own role are handed over to the role.
 
 use postgres_protocol::password::scram_sha_256;
 use secrecy::{ExposeSecret, SecretString};
@@ -14,14 +14,14 @@ use super::{
     setup::{MIGRATION_LOCK, ensure_database, maintenance},
 };
 
-/// Whether it is there, and whether it is one that nothing is kept from.
+/// Finds a role and whether it is a superuser, which bypasses all permission checks.
 const FIND: &str = "select rolsuper from pg_roles where rolname = $1";
 
-/// A superuser may act as anybody; others must be members of the role that they make an owner.
+/// A superuser may act as any role; others must be members of the role that they make an owner.
 const MAY_ACT_AS: &str = "select pg_has_role(current_user, $1::name, 'member')";
 
-/// Hands over the tables, sequences and functions of somebody else, but not what an extension brought. A sequence of a
-/// column goes with its table.
+/// Hands over tables, sequences and functions with another owner, except those of an extension. A sequence of a column
+/// follows its table.
 const HAND_OVER: &str = "
     do $$
     declare
@@ -47,12 +47,12 @@ const HAND_OVER: &str = "
         end loop;
     end $$";
 
-/// Makes a database and the role of the same name that owns it, or brings both up to date; nobody else but superusers
-/// and members of that role can connect to it then. Where the URL names no user there is nobody to do that: both must
-/// be there.
+/// Creates a database and the role of the same name that owns it, or brings both up to date. From then on only
+/// superusers and members of that role can connect to the database. If the URL names no user, nothing is changed:
+/// database and role must exist.
 ///
 /// # Errors
-/// [`DbError`] if the server cannot be reached, or refuses: the user of the URL may not do it.
+/// [`DbError`] if the server cannot be reached, or the user of the URL lacks the permission.
 pub async fn ensure_owned_database(
     server: &SecretString,
     database: &str,
@@ -63,7 +63,7 @@ pub async fn ensure_owned_database(
     }
     let (client, target) = maintenance(server).await?;
     let refused = |error: tokio_postgres::Error| DbError::of_statement(&target, &error);
-    // Two that change one role at the same time would fail. The lock goes with the session.
+    // Two concurrent changes of one role would fail, so a lock orders them. It ends with the session.
     client.execute("select pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await.map_err(refused)?;
     ensure_role(&client, &target, database, password).await?;
     ensure_database(server, database).await?;
@@ -77,10 +77,10 @@ pub async fn ensure_owned_database(
     inside.batch_execute(HAND_OVER).await.map_err(refused)
 }
 
-/// Tells whether a URL says who connects.
+/// Returns whether a URL names a user.
 ///
 /// # Errors
-/// [`DbError::Url`].
+/// [`DbError::Url`] if the URL is invalid.
 pub fn names_user(server: &SecretString) -> Result<bool, DbError> {
     Ok(Target::new(server, None, None)?.config.get_user().is_some())
 }
@@ -95,7 +95,7 @@ async fn ensure_role(client: &Client, target: &Target, role: &str, password: &Se
             sqlstate: SqlState::INVALID_ROLE_SPECIFICATION.code().to_owned(),
         });
     }
-    // What a server logs of a statement never shows the password: it is sent as what the server would make of it.
+    // The password is sent as a SCRAM verifier, as the server would store it, so the server's log never shows it.
     let verifier = scram_sha_256(password.expose_secret().as_bytes());
     let verb = if found.is_some() { "alter" } else { "create" };
     client

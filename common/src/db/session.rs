@@ -1,7 +1,7 @@
-//! What a session is told right after it was opened, and whether it may write.
+//! Settings of a new session, and whether the session may write.
 //!
-//! Settings are set by a statement and not sent as startup options: PgBouncer refuses most of those. One statement sets
-//! them and reads whether the server takes writes, so that it costs one trip for each new connection.
+//! Settings are set by a statement instead of startup options, because PgBouncer refuses most of those. One statement
+//! sets them and reads whether the server accepts writes, so a new connection costs one round trip.
 
 use std::time::{Duration, Instant};
 
@@ -11,9 +11,9 @@ use tokio_postgres::{Client, Config, Error, SimpleQueryMessage};
 
 use super::{DbError, Target};
 
-/// How long a read-only session is used: the address may lead to a writable server again by then.
+/// How long a read-only session is used: after that, the address may lead to a writable server again.
 const READ_ONLY_SESSION_LIFE: Duration = Duration::from_secs(1);
-/// How long [`check_pooling`] waits for a session whose server connection another session may hold.
+/// How long [`check_pooling`] waits for a session whose server connection may be held by another session.
 const POOLING_CHECK_LIMIT: Duration = Duration::from_secs(2);
 
 const READ_ACCESS: &str = "(pg_is_in_recovery() or current_setting('transaction_read_only')::bool
@@ -22,13 +22,13 @@ const READ_ACCESS: &str = "(pg_is_in_recovery() or current_setting('transaction_
 /// Whether a session may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// It may.
+    /// Reads and writes.
     ReadWrite,
     /// The server is in recovery, or the session is read-only by a setting.
     ReadOnly,
 }
 
-/// A session that has its settings.
+/// A session with its settings applied.
 pub(super) struct Session {
     pub(super) client: Client,
     pub(super) access: Access,
@@ -36,7 +36,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Sets the settings of a session that was just opened, and reads its access.
+    /// Applies the settings to a new session and reads its access.
     pub(super) async fn prepare(client: Client, settings: &[(String, String)]) -> Result<Self, Error> {
         let mut columns: Vec<String> = settings
             .iter()
@@ -51,7 +51,7 @@ impl Session {
     }
 }
 
-/// Tells whether a session with this access that was opened then may still be handed out.
+/// Returns whether a session with this access, opened at this time, may still be handed out.
 pub(super) fn is_current(access: Access, opened_at: Instant) -> bool {
     access == Access::ReadWrite || opened_at.elapsed() < READ_ONLY_SESSION_LIFE
 }
@@ -65,8 +65,8 @@ async fn last_value(client: &Client, sql: &str) -> Result<Option<String>, Error>
     }))
 }
 
-/// Takes the settings out of a URL's `options`, which must be `-c name=value` and nothing else, and returns the rest of
-/// the configuration with them. A backslash keeps the character after it, as in libpq.
+/// Takes the settings out of a URL's `options`, which may hold only `-c name=value`, and returns them with the rest of
+/// the configuration. A backslash escapes the next character, as in libpq.
 pub(super) fn take_options(config: Config) -> Result<(Config, Vec<(String, String)>), DbError> {
     let Some(options) = config.get_options() else { return Ok((config, Vec::new())) };
     let mut settings = Vec::new();
@@ -101,7 +101,7 @@ fn words(options: &str) -> Vec<String> {
     words
 }
 
-/// Copies a configuration without its `options`: they cannot be taken back from one.
+/// Copies a configuration without its `options`: the type has no way to remove them.
 fn without_options(config: &Config) -> Config {
     use tokio_postgres::config::Host;
     let mut copy = Config::new();
@@ -146,15 +146,14 @@ fn without_options(config: &Config) -> Config {
     copy
 }
 
-/// Finds a pooler in transaction mode (PgBouncer's `pool_mode = transaction`), which breaks everything that a session
-/// holds: settings, prepared statements, advisory locks.
+/// Detects a pooler in transaction mode (PgBouncer's `pool_mode = transaction`), which breaks all state of a session:
+/// settings, prepared statements, advisory locks.
 ///
-/// One session makes a setting of its own; a second one opens a transaction, which takes the server connection that was
-/// used last where those are shared; then the first one looks for its setting. A first session that gets no answer
-/// meanwhile shares the one connection there is.
+/// The first session makes a setting. A second session opens a transaction; if server connections are shared, it takes
+/// the one used last. Then the first session reads its setting. If it gets no answer, both share the only connection.
 ///
 /// # Errors
-/// [`DbError::TransactionPooling`], or why the check could not be made.
+/// [`DbError::TransactionPooling`], or an error of the check itself.
 pub async fn check_pooling(server: &secrecy::SecretString, database: Option<&str>) -> Result<(), DbError> {
     const MARK: &str = "select set_config('ecommerce.session_check', 'kept', false)";
     const LOOK: &str = "select coalesce(current_setting('ecommerce.session_check', true), '')";
@@ -162,7 +161,7 @@ pub async fn check_pooling(server: &secrecy::SecretString, database: Option<&str
     let (first, second) = (target.connect().await?.client, target.connect().await?.client);
     let failed = |error: Error| DbError::of_statement(&target, &error);
     last_value(&first, MARK).await.map_err(failed)?;
-    // A second session that gets no server waits for the first one's: each session has one of its own then.
+    // A second session that gets no server connection is waiting for the first one's: each session has its own then.
     let Ok(begun) = timeout(POOLING_CHECK_LIMIT, second.batch_execute("begin")).await else { return Ok(()) };
     begun.map_err(failed)?;
     let kept = match timeout(POOLING_CHECK_LIMIT, last_value(&first, LOOK)).await {

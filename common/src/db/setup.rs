@@ -1,4 +1,4 @@
-//! What comes before the first pool: the server is there, the database exists, its tables are up to date.
+//! Set-up before the first pool: wait for the server, create the database, migrate its tables.
 
 use std::time::Duration;
 
@@ -12,24 +12,24 @@ use tracing::info;
 use super::{DbError, MAINTENANCE_DATABASE, Target, describe};
 use crate::reason::with_causes;
 
-/// How soon a server that is not there yet is asked again.
+/// Interval at which an unavailable server is tried again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
-/// How often making a database is tried: it fails while another one is copied from the same template.
+/// Attempts to create a database: it fails while another one is copied from the same template.
 const CREATE_ATTEMPTS: u32 = 50;
-/// The advisory lock under which a database is migrated: any number, and the same one for everybody.
+/// The advisory lock for migrations: an arbitrary number, the same for all callers.
 pub(super) const MIGRATION_LOCK: i64 = 0x5A6A_0001;
 
-/// Waits until a server answers: asked for a database, or for the one that its URL names.
+/// Waits until a server answers for a database, by default the one in its URL.
 ///
 /// # Errors
-/// The last [`DbError::Unreachable`], when the time is up; another one at once, since waiting would not help.
+/// The last [`DbError::Unreachable`] after `timeout`; any other error at once, since waiting would not help.
 pub async fn wait_for(server: &SecretString, database: Option<&str>, timeout: Duration) -> Result<(), DbError> {
     let target = Target::new(server, database, None)?;
     let give_up = Instant::now() + timeout;
     loop {
         match target.connect().await {
             Ok(_) => return Ok(()),
-            // Whether the database is there is the next question.
+            // The server answers; whether the database exists is checked later.
             Err(error) if error.is_missing_database() => return Ok(()),
             Err(DbError::Unreachable { .. }) if Instant::now() < give_up => {
                 sleep(ASK_AGAIN_AFTER).await;
@@ -39,13 +39,13 @@ pub async fn wait_for(server: &SecretString, database: Option<&str>, timeout: Du
     }
 }
 
-/// Makes a database if it is missing; two that do so at once are no harm. A role that may not make databases is fine
-/// where the database exists.
+/// Creates a database if it is missing; concurrent calls are safe. If the database exists, the role needs no permission
+/// to create databases.
 ///
 /// # Errors
 /// [`DbError`] if the server cannot be reached or refuses.
 pub async fn ensure_database(server: &SecretString, database: &str) -> Result<(), DbError> {
-    // Asked of another database first: PgBouncer remembers a database that was missing for 15 seconds.
+    // Looked up from another database first: PgBouncer caches the absence of a database for 15 seconds.
     let (client, target) = match maintenance(server).await {
         Ok(connected) => connected,
         Err(refused) => {
@@ -71,11 +71,11 @@ pub async fn ensure_database(server: &SecretString, database: &str) -> Result<()
     Ok(())
 }
 
-/// Connects to some database that exists.
+/// Connects to an existing database.
 pub(super) async fn maintenance(server: &SecretString) -> Result<(Client, Target), DbError> {
     let mut target = Target::new(server, None, None)?;
     let connected = match target.connect().await {
-        // A URL may name the very database that is to be made.
+        // The URL may name the very database that is to be created.
         Err(error) if error.is_missing_database() => {
             target = Target::new(server, Some(MAINTENANCE_DATABASE), None)?;
             target.connect().await
@@ -90,17 +90,17 @@ fn is_made_meanwhile(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| made.contains(code))
 }
 
-/// Brings a database up to date, and returns how many migrations that took. Whoever comes second waits.
+/// Migrates a database and returns the number of migrations applied. Concurrent callers wait for each other.
 ///
 /// # Errors
 /// [`DbError`] if the database cannot be reached or a migration fails.
 pub async fn migrate(server: &SecretString, database: &str, runner: Runner) -> Result<usize, DbError> {
-    // No settings, so no limit on a statement: a migration takes its time.
+    // No settings, so no statement timeout: a migration may take long.
     let mut client = Target::new(server, Some(database), None)?.connect().await?.client;
     let failed = |reason: String| DbError::Migration { database: database.to_owned(), reason };
     let lock = client.execute("select pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await;
     lock.map_err(|error| failed(describe(&error)))?;
-    // The lock goes with the session, which ends with this function.
+    // The lock ends with the session, which ends with this function.
     let report = runner.run_async(&mut client).await.map_err(|error| failed(with_causes(&error)))?;
     Ok(report.applied_migrations().len())
 }

@@ -1,5 +1,5 @@
-//! A PostgreSQL of this test process's own: durable as in production, on a socket in a temporary folder, gone with the
-//! process. Tests share one, each with a database of its own; a test that stops the server starts its own.
+//! A PostgreSQL server for one test process: durable as in production, on a socket in a temporary folder, removed with
+//! the process. Tests share one server, with a database each; a test that stops the server starts its own.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -17,24 +17,23 @@ use tokio_postgres::{Client, NoTls};
 use super::{Pool, pool, wait_for};
 use crate::config::DatabaseSettings;
 
-/// How long a test waits for what must come.
+/// How long a test waits for an expected condition.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Ends the server when the test process is gone, however it went: a static is never dropped.
+/// Stops the server after the test process has ended in any way: a static is never dropped.
 const WATCHDOG: &str = r#"
     while kill -0 "$1" 2>/dev/null; do sleep 0.2; done
     pid=$(head -n 1 "$2/data/postmaster.pid" 2>/dev/null) && kill -QUIT "$pid"
     for _ in $(seq 100); do [ -e "$2/data/postmaster.pid" ] || break; sleep 0.05; done
     rm -rf "$2""#;
 
-/// A server.
 pub(crate) struct TestServer {
     folder: PathBuf,
     process: Mutex<Option<Child>>,
 }
 
 impl TestServer {
-    /// Returns the server that all tests of this process share.
+    /// Returns the server shared by all tests of this process.
     pub(crate) async fn shared() -> &'static TestServer {
         static SHARED: OnceCell<TestServer> = OnceCell::const_new();
         SHARED.get_or_init(TestServer::start).await
@@ -64,7 +63,7 @@ impl TestServer {
         server
     }
 
-    /// Starts a server that was stopped.
+    /// Starts a stopped server again.
     pub(crate) async fn start_again(&self) {
         let log = fs::File::options().create(true).append(true).open(self.folder.join("log"));
         let process = program("postgres", &self.folder)
@@ -79,7 +78,7 @@ impl TestServer {
         wait_for(&self.url(), None, PATIENCE).await.unwrap();
     }
 
-    /// Stops the server as a crash would: no checkpoint, no good-bye.
+    /// Stops the server like a crash, without a checkpoint.
     pub(crate) fn stop_immediately(&self) {
         let mut process = self.process.lock().unwrap().take().unwrap();
         signal("QUIT", process.id());
@@ -90,7 +89,7 @@ impl TestServer {
         format!("postgres://postgres@/postgres?host={}", self.folder.display()).into()
     }
 
-    /// Makes a database and runs `tables` in it.
+    /// Creates a database and runs `tables` in it.
     pub(crate) async fn database(&self, tables: &str) -> TestDatabase<'_> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -125,7 +124,7 @@ impl TestDatabase<'_> {
         pool(&self.server.url(), &self.name, settings).unwrap()
     }
 
-    /// Connects beside any pool.
+    /// Connects outside of any pool.
     pub(crate) async fn client(&self) -> Client {
         let mut config: tokio_postgres::Config =
             secrecy::ExposeSecret::expose_secret(&self.server.url()).parse().unwrap();
@@ -136,12 +135,11 @@ impl TestDatabase<'_> {
     }
 }
 
-/// The settings of a test: those of the configuration, where a test does not change them.
+/// Returns the database settings of the configuration, which tests adapt.
 pub(crate) fn settings() -> DatabaseSettings {
     crate::config::ConfigSource::embedded("bench").load().unwrap().database
 }
 
-/// Sends a signal to a process of the server.
 pub(crate) fn signal(name: &str, pid: u32) {
     let _ = Command::new("kill").args([format!("-{name}"), pid.to_string()]).status();
 }
@@ -167,7 +165,7 @@ fn watch(folder: &Path) {
     drop(watchdog.unwrap());
 }
 
-/// Prepares a program of PostgreSQL, which refuses to run as root.
+/// Prepares a PostgreSQL program, run as another user if this process is root: PostgreSQL refuses root.
 fn program(name: &str, folder: &Path) -> Command {
     let mut command = Command::new(programs().join(name));
     command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
@@ -177,7 +175,7 @@ fn program(name: &str, folder: &Path) -> Command {
     command
 }
 
-/// Returns the folder of PostgreSQL's programs: that of the newest version, or that on the path.
+/// Returns the folder of PostgreSQL's programs: of the newest installed version, else from `PATH`.
 fn programs() -> &'static Path {
     static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
@@ -191,7 +189,7 @@ fn programs() -> &'static Path {
     })
 }
 
-/// Returns the user and group to become, when this process is root.
+/// Returns the user and group to switch to if this process is root.
 fn other_user() -> Option<(u32, u32)> {
     use std::os::unix::fs::MetadataExt;
     if fs::metadata("/proc/self").unwrap().uid() != 0 {

@@ -1,4 +1,4 @@
-//! Connections, pools and set-up against a real server.
+//! Tests of connections, pools and set-up against a real server.
 
 use std::time::Duration;
 
@@ -272,7 +272,7 @@ async fn a_pool_whose_connections_are_all_in_use_says_so() {
     pool.get().await.unwrap();
 }
 
-/// Counts what other sessions see.
+/// Counts the rows visible to other sessions.
 async fn things(database: &test_server::TestDatabase<'_>) -> i64 {
     database.client().await.query_one("select count(*) from thing", &[]).await.unwrap().get(0)
 }
@@ -367,7 +367,7 @@ async fn a_statement_alone_is_a_transaction_by_itself() {
 
 #[tokio::test]
 async fn rows_are_found_by_an_index_in_a_table_that_was_empty_when_they_were_first_looked_for() {
-    // As wide as a journal: the planner guesses few rows for it, and takes an index for no help.
+    // As wide as a journal: the planner expects few rows and sees no benefit in an index.
     let tables = "
         create table thing (id varchar(100), operation varchar(20), name text, reply text, step text, at timestamptz,
                             primary key (id, operation));
