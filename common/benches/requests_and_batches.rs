@@ -1,4 +1,4 @@
-//! Micro-benchmarks of what every request and every write goes through: `cargo bench --package common`.
+//! Micro-benchmarks of the code on the path of every request and every write: `cargo bench --package common`.
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 
 use std::{borrow::Cow, hint::black_box};
@@ -56,7 +56,7 @@ fn requests(criterion: &mut Criterion) {
     });
 }
 
-/// Keys as sagas have them; the benchmark writes by itself.
+/// A writer for keys as sagas have them. Its `write` is not called: the benchmark takes the batches itself.
 struct InPlace;
 
 impl BatchWriter for InPlace {
@@ -72,13 +72,13 @@ impl BatchWriter for InPlace {
     }
 }
 
-/// Which key the item at a place of the queue has.
+/// Maps a position in the queue to the item's key.
 type KeyOfPlace = fn(u64) -> u64;
 
 const QUEUED: u64 = 1_024;
 const MAX_BATCH: usize = 256;
 
-/// Batches of a queue in which every so many items share a key.
+/// Measures batching for queues with different shares of equal keys.
 fn batches(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("group commit");
     group.throughput(Throughput::Elements(QUEUED));

@@ -1,14 +1,14 @@
-//! Group commit: one actor writes everything that queued up while its last commit ran as one transaction.
+//! Group commit: an actor writes all items queued during its last commit as one transaction.
 //!
 //! ```text
 //!   write ──► queue ──► batch ──► BEGIN, the writer's statements, COMMIT ──► every item is answered
 //!               ▲                                │
-//!               └── what arrives meanwhile waits ┘
+//!               └──── items arriving meanwhile ──┘
 //! ```
-//! There is no timer: idle, an item is written at once; under load, batches grow by themselves. One batch is in flight
-//! per writer: that was measured to be faster than several. An answer never claims more than is known: [`Written`] tells
-//! apart what is committed, what is certainly not, and what is in doubt because the connection went while it was
-//! committing. The caller asks again with the same key; only it knows whether that is safe.
+//! There is no timer: an idle writer writes an item at once, and under load batches grow by themselves. Each writer has
+//! one batch in flight; measured, that is faster than several. An answer never claims more than is known: [`Written`]
+//! separates committed items, items certainly not written, and items in doubt because the connection was lost during
+//! the commit. The caller retries with the same key; only the caller knows whether that is safe.
 
 mod activity;
 mod actor;
@@ -47,37 +47,38 @@ use meters::Meters;
 use reads::Reads;
 use spans::Traced;
 
-/// What a group commit writes.
+/// Writes the batches of a group commit.
 pub trait BatchWriter: Send + Sync + 'static {
-    /// One thing to write.
+    /// One item to write.
     type Item: Clone + Send + Sync + 'static;
-    /// What its caller is told once it is committed.
+    /// The answer to an item's caller after the commit.
     type Answer: Send + 'static;
 
-    /// Returns what makes two items the same thing: such items never share a batch, and keep their order.
+    /// Returns the key of an item: items with equal keys never share a batch and keep their order.
     fn key(item: &Self::Item) -> Cow<'_, str>;
 
-    /// Tells whether an item is to be in a transaction of its own: one that is expected to fail would cost its batch a
-    /// second try.
+    /// Returns whether an item gets its own transaction: an item expected to fail would cost its batch a second
+    /// attempt.
     fn goes_alone(item: &Self::Item) -> bool {
         let _ = item;
         false
     }
 
-    /// Returns which part of which trace wants this item written, and what kind of write it is, if it is traced.
+    /// Returns the trace context of an item and the kind of write, if the item is traced.
     fn traced(&self, item: &Self::Item) -> Option<(TraceContext, &'static str)> {
         let _ = item;
         None
     }
 
-    /// Writes a batch inside an open transaction, and returns an answer for each item, in their order. It may commit by
-    /// itself, with its last statements ([`Connection::finish`]); if it does not, that is done when it returns.
+    /// Writes a batch inside an open transaction, and returns one answer per item, in order. It may commit with its
+    /// last statements ([`Connection::finish`]); otherwise the commit follows when it returns.
     ///
-    /// It is called again, in a new transaction and with the next [`Try`], when the database asks for that (a deadlock, a
-    /// lost race for a unique key), and with halves of the batch when a value is refused: so it must do nothing but write.
+    /// It is called again, in a new transaction and with the next [`Try`], if the database asks for that (a deadlock, a
+    /// lost race for a unique key), and with halves of the batch if a value is refused. So it must have no effects
+    /// other than its writes.
     ///
     /// # Errors
-    /// The first that a statement gives: the transaction is rolled back. A statement's error must not be swallowed.
+    /// The first error of a statement; the transaction is rolled back. No statement's error may be swallowed.
     fn write(
         &self,
         connection: &mut Connection,
@@ -89,44 +90,44 @@ pub trait BatchWriter: Send + Sync + 'static {
 /// Whether a batch is written for the first time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Try {
-    /// It is.
+    /// The first attempt.
     First,
-    /// The transaction before lost a race.
+    /// A retry after the previous transaction lost a race.
     Again,
 }
 
-/// Why a batch was not written.
+/// The reason why a batch was not written.
 #[derive(Debug, Error)]
 pub enum BatchError {
-    /// The database or the connection says so.
+    /// An error of the database or the connection.
     #[error("{}", describe(.0))]
     Database(#[from] tokio_postgres::Error),
 }
 
-/// What became of an item.
+/// The outcome of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written<A> {
-    /// It is durable.
+    /// The item is durable.
     Committed(A),
-    /// The database does not accept its values (SQLSTATE class 22 or 23): it is not written, what came with it is.
+    /// The database refused its values (SQLSTATE class 22 or 23). It is not written; the rest of its batch is.
     Rejected(ValueRefused),
-    /// It is not written.
+    /// The item is not written, for this reason.
     NotWritten(String),
-    /// The connection went while it was being committed: only asking again can tell.
+    /// The connection was lost during the commit: only a retry can tell whether the item is written.
     InDoubt(String),
 }
 
-/// What the database says of a value that it does not accept.
+/// The database's error for a refused value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{reason}")]
 pub struct ValueRefused {
     /// The SQLSTATE.
     pub sqlstate: String,
-    /// The same in words, with the SQLSTATE.
+    /// The error message, with the SQLSTATE.
     pub reason: String,
 }
 
-/// The address of a group commit: it survives restarts, is cheap to clone, and bounds the queue.
+/// A handle to a group commit. It survives restarts of the actor, is cheap to clone, and bounds the queue.
 pub struct Ledger<W: BatchWriter> {
     handle: Handle<Msg>,
     shared: Arc<Shared<W>>,
@@ -138,7 +139,7 @@ impl<W: BatchWriter> Clone for Ledger<W> {
     }
 }
 
-/// What the addresses, the actor and its batches share, across restarts.
+/// State shared by the handles, the actor and its batches, across restarts.
 struct Shared<W: BatchWriter> {
     card: Arc<ActorCard>,
     name: &'static str,
@@ -146,14 +147,14 @@ struct Shared<W: BatchWriter> {
     writer: W,
     max_batch: usize,
     max_queue: usize,
-    /// That of the actor that is there now.
+    /// The queue of the current actor.
     queue: ArcSwap<Queue<W>>,
-    /// Items that are in no batch yet.
+    /// Number of items not yet in a batch.
     waiting: Arc<AtomicUsize>,
     hasher: RandomState,
     reads: Reads,
-    /// Held by the batch that is out. A batch may outlive its actor, when that is killed: the next actor's first batch
-    /// waits for it, so that items of one key keep their order.
+    /// Locked by the batch in flight. A batch may outlive a killed actor: the first batch of the next actor waits for
+    /// it, so that items with equal keys keep their order.
     turn: Mutex<()>,
     stats: Stats,
     activity: Activity,
@@ -163,7 +164,7 @@ struct Shared<W: BatchWriter> {
 }
 
 impl<W: BatchWriter> Ledger<W> {
-    /// Makes a group commit: its address, and the child that a supervisor starts. `name` labels its metrics.
+    /// Creates a group commit: its handle, and the child for a supervisor. `name` labels its metrics.
     pub fn new(
         card: Arc<ActorCard>,
         name: &'static str,
@@ -201,20 +202,19 @@ impl<W: BatchWriter> Ledger<W> {
         (ledger, spec)
     }
 
-    /// Puts an item into the queue, at its end, and returns once it is known what became of it: at once if the queue is
-    /// full or the actor down. The item is in the queue when the call returns, whether the future is polled or not: calls
-    /// one after the other are written in that order.
+    /// Appends an item to the queue and resolves to its outcome; at once if the queue is full or the actor is down. The
+    /// item is queued when the call returns, even if the future is never polled: successive calls are written in order.
     pub fn write(&self, item: W::Item) -> impl Future<Output = Written<W::Answer>> + Send + use<W> {
         let (sender, written) = oneshot::channel();
         self.write_then(item, move |written| {
-            // An error means that nobody waits any more.
+            // An error means that the caller has gone.
             let _ = sender.send(written);
         });
         async move { written.await.unwrap_or_else(|_| Written::InDoubt("the ledger died".to_owned())) }
     }
 
-    /// As [`Ledger::write`], for whoever waits for nothing: `then` is told what became of the item, once. It may be called
-    /// before this returns, must not wait, and holds up the other answers of its batch.
+    /// Like [`Ledger::write`], for callers that do not await: `then` receives the outcome, exactly once. It may run
+    /// before this call returns, must not block, and delays the other answers of its batch.
     pub fn write_then(&self, item: W::Item, then: impl FnOnce(Written<W::Answer>) + Send + 'static) {
         let reply = Reply::new(then);
         let Some(place) = self.shared.place_in_queue() else {
@@ -227,11 +227,11 @@ impl<W: BatchWriter> Ledger<W> {
         }
     }
 
-    /// Tells whether batches come through. One that has been under way for `stalled_after` does not; where they failed and
-    /// none was tried for a while, something small is written to find out.
+    /// Checks that batches are written. A batch under way for `stalled_after` counts as stalled. If the last batches
+    /// failed and none was tried for a while, a small probe is written.
     ///
     /// # Errors
-    /// In words, for a health check.
+    /// The reason in words, for a health check.
     pub async fn check_writer(&self, stalled_after: Duration) -> Result<(), String> {
         let activity = &self.shared.activity;
         match activity.judge(Instant::now(), stalled_after) {
@@ -248,7 +248,7 @@ impl<W: BatchWriter> Ledger<W> {
         }
     }
 
-    /// Makes the next batch panic: how the tests of supervision break a ledger.
+    /// Makes the next batch panic, for tests of supervision.
     #[doc(hidden)]
     pub fn panic_next_batch(&self) {
         self.shared.panic_next.store(true, Ordering::Relaxed);
@@ -263,7 +263,7 @@ impl<W: BatchWriter> Shared<W> {
     }
 }
 
-/// A place in the bounded queue, given back when the item enters a batch, or is dropped.
+/// A place in the bounded queue, released when the item enters a batch or is dropped.
 struct Place(Arc<AtomicUsize>);
 
 impl Drop for Place {

@@ -1,20 +1,20 @@
-//! Whether a writer's batches come through: what its health check rests on.
+//! Tracks whether a writer's batches succeed, for its health check.
 //!
-//! A batch that is under way for too long hangs, for instance in a commit that waits for a synchronous standby. Batches
-//! that fail one after the other are told by their own errors. Where the newest failure is old, nothing may have been
-//! written since for want of traffic: the check then writes something itself, so that a service does not stay out.
+//! A batch under way for too long is stalled, for instance in a commit that waits for a synchronous standby.
+//! Consecutive failed batches count as a failing writer. If the last failure is old, there may have been no traffic
+//! since; the check then writes a probe itself, so that the service does not stay unhealthy.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Batches that fail one after the other before the writer counts as broken.
+/// Consecutive failed batches after which the writer counts as broken.
 const FAILURES: u32 = 3;
-/// How long a failure tells how the writer is.
+/// How long a failure counts as evidence.
 const FAILURE_LIFE: Duration = Duration::from_secs(10);
 
-/// What is known of a writer's batches.
+/// The record of a writer's batches.
 #[derive(Default)]
 pub(super) struct Activity(Mutex<Inner>);
 
@@ -25,7 +25,7 @@ struct Inner {
     newest_failure: Option<(Instant, String)>,
 }
 
-/// How a writer is, as far as its batches tell.
+/// Health of a writer, judged by its batches.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Works,
@@ -39,29 +39,28 @@ impl Activity {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that a batch is under way.
+    /// Records that a batch is under way.
     pub(super) fn begun(&self, now: Instant) {
         self.inner().under_way_since = Some(now);
     }
 
-    /// Notes that it no longer is, whatever came of it.
+    /// Records that the batch has ended, with any outcome.
     pub(super) fn ended(&self) {
         self.inner().under_way_since = None;
     }
 
-    /// Notes that the database has written, or refused a value.
+    /// Records that the database has written, or refused a value.
     pub(super) fn worked(&self) {
         self.inner().failures_in_a_row = 0;
     }
 
-    /// Notes that it has not.
+    /// Records a failure to write.
     pub(super) fn failed(&self, now: Instant, reason: &str) {
         let mut inner = self.inner();
         inner.failures_in_a_row = inner.failures_in_a_row.saturating_add(1);
         inner.newest_failure = Some((now, reason.to_owned()));
     }
 
-    /// Judges the writer.
     pub(super) fn judge(&self, now: Instant, stalled_after: Duration) -> Verdict {
         let inner = self.inner();
         if let Some(since) = inner.under_way_since

@@ -1,11 +1,10 @@
-//! The actor: it owns the queue and the task that writes it, one batch after the other. It waits for nothing in its
-//! handlers.
+//! The actor: it owns the queue and the task that writes it, one batch after the other. Its handlers never await.
 //!
 //! ```text
-//!   write ──► queue ──► the task that writes ──► answers         read ──► the actor ──► a task of its own
+//!   write ──► queue ──► writer task ──► answers         read ──► actor ──► spawned task
 //! ```
-//! Writes pass by the actor's mailbox: the queue takes its place, so that no item costs a message and a turn of the actor.
-//! It is there as long as the actor is; what it still holds when the actor dies is told that it is not written.
+//! Writes bypass the actor's mailbox and go directly to the queue, so that an item costs no message and no turn of the
+//! actor. The queue lives as long as the actor; items still queued when the actor dies are answered as not written.
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
@@ -32,9 +31,9 @@ impl<W> GroupCommit<W> {
 }
 
 pub(super) enum Msg {
-    /// Read this.
+    /// A read to spawn.
     Read(BoxFuture<'static, ()>),
-    /// A batch panicked, with this message.
+    /// A batch panicked with this message.
     Panicked(String),
 }
 
@@ -65,34 +64,34 @@ impl<W: BatchWriter> Actor for GroupCommit<W> {
                 tokio::spawn(job);
                 Ok(())
             }
-            // Whoever waits for the batch is told that it is in doubt; whoever waits behind it, that nothing is written.
+            // The batch's callers are answered that it is in doubt, callers still in the queue that nothing is written.
             Msg::Panicked(reason) => Err(format!("a batch panicked: {reason}").into()),
         }
     }
 
-    /// Writes what is left.
+    /// Writes the remaining items.
     async fn post_stop(&self, _: ActorRef<Msg>, state: &mut State<W>) -> Result<(), ActorProcessingErr> {
         state.queue.stop();
         if let Some(writing) = state.writing.take() {
             let _ = writing.await;
         }
-        // There is something left where the task ended with a panic.
+        // Items remain if the writer task ended with a panic.
         while write_what_waits(&state.shared, &state.queue).await.is_err() {}
         Ok(())
     }
 }
 
 impl<W: BatchWriter> Drop for State<W> {
-    /// However the actor ends: from here on nothing that waits is written, where its successor may be writing already.
+    /// However the actor ends, its queued items are not written from here on: its successor may already be writing.
     fn drop(&mut self) {
         drop(self.queue.close());
     }
 }
 
-/// What waits to be written: filled by whoever writes, emptied by one task.
+/// The items to be written: filled by callers, emptied by one task.
 pub(super) struct Queue<W: BatchWriter> {
     waiting: Mutex<Waiting<W>>,
-    /// There is something to do for that task.
+    /// Wakes the writer task.
     stirred: Notify,
 }
 
@@ -101,14 +100,14 @@ struct Waiting<W: BatchWriter> {
     phase: Phase,
 }
 
-/// What a queue is good for.
+/// The state of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// It takes items, and they are written.
+    /// Items are accepted and written.
     Open,
-    /// The actor stops: what waits is written, if there is a database; one that is away is not waited for again and again.
+    /// The actor is stopping: queued items are written if there is a database. An unavailable one is tried only once.
     Last,
-    /// There is no actor.
+    /// The actor has ended.
     Closed,
 }
 
@@ -118,11 +117,11 @@ impl<W: BatchWriter> Queue<W> {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting<W>> {
-        // Nothing panics under the lock but an allocation.
+        // Nothing under the lock can panic, except an allocation.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes an item. One that comes too late comes back: dropped, outside of the lock, it tells that it is not written.
+    /// Enqueues an item. A rejected item is returned: dropped outside of the lock, it answers that it is not written.
     pub(super) fn push(&self, pending: Pending<W>) -> Result<(), Pending<W>> {
         let mut waiting = self.waiting();
         if waiting.phase != Phase::Open {
@@ -134,13 +133,13 @@ impl<W: BatchWriter> Queue<W> {
         Ok(())
     }
 
-    /// Lets what waits be written, and nothing else.
+    /// Accepts no more items; queued ones are still written.
     fn stop(&self) {
         self.waiting().phase = Phase::Last;
         self.stirred.notify_one();
     }
 
-    /// Ends it, and returns what waited.
+    /// Closes the queue and returns its items.
     fn close(&self) -> VecDeque<Pending<W>> {
         let mut waiting = self.waiting();
         waiting.phase = Phase::Closed;
@@ -152,13 +151,13 @@ impl<W: BatchWriter> Queue<W> {
         self.waiting().phase
     }
 
-    /// Takes the next batch, if anything waits.
+    /// Takes the next batch; `None` if the queue is empty.
     fn next_batch(&self, max: usize) -> Option<Batch<W>> {
         let mut waiting = self.waiting();
         (!waiting.items.is_empty()).then(|| next_batch(&mut waiting.items, max))
     }
 
-    /// Tells all that wait, once the actor has stopped, that nothing of them is written.
+    /// Answers all queued items as not written, once the actor has stopped.
     fn give_up(&self) {
         for pending in self.close() {
             pending.reply.give(Written::NotWritten("the ledger has stopped".to_owned()));
@@ -166,14 +165,15 @@ impl<W: BatchWriter> Queue<W> {
     }
 }
 
-/// Writes whatever comes, until the actor ends.
+/// Writes items until the actor ends.
 async fn write_all<W: BatchWriter>(shared: Arc<Shared<W>>, queue: Arc<Queue<W>>, actor: ActorRef<Msg>) {
     loop {
         queue.stirred.notified().await;
-        // What everything that can run now is about to queue shares the commit. Where nothing else can run, that is at once.
+        // Yield, so tasks that can run now enqueue their items before the commit. Without such tasks this returns at
+        // once.
         yield_now().await;
         if let Err(panic) = write_what_waits(&shared, &queue).await {
-            // It becomes the actor's death. One that stops already hears nothing any more, and goes on by itself.
+            // The message ends the actor. An actor that is already stopping ignores it and writes the rest itself.
             let _ = actor.cast(Msg::Panicked(panic));
             return;
         }
@@ -183,10 +183,10 @@ async fn write_all<W: BatchWriter>(shared: Arc<Shared<W>>, queue: Arc<Queue<W>>,
     }
 }
 
-/// Writes batch after batch until nothing waits; [`flush`] lets run what can run before it returns.
+/// Writes batch after batch until the queue is empty; [`flush`] yields to other tasks before it returns.
 ///
 /// # Errors
-/// What a batch panicked with: it is gone, with all that wait for it.
+/// The message of a panic in a batch; the batch and its callers' replies are dropped.
 async fn write_what_waits<W: BatchWriter>(shared: &Shared<W>, queue: &Queue<W>) -> Result<(), String> {
     while let Some(batch) = queue.next_batch(shared.max_batch) {
         let flushed = AssertUnwindSafe(flush(shared, batch)).catch_unwind().await;

@@ -1,29 +1,29 @@
-//! What goes into a batch.
+//! Batches: their items, and the selection of items from the queue.
 
 use std::collections::{HashSet, VecDeque};
 
 use super::spans::Traced;
 use super::{BatchWriter, Place, Written};
 
-/// How many items are looked at for one that may go into the batch, as a multiple of the batch's size. Without a limit a
-/// long queue of one key would be walked through again for every batch.
+/// Number of queue items examined for a batch, as a multiple of its maximum size. Without a limit, a long queue of one
+/// key would be walked again for every batch.
 const LOOK_AHEAD: usize = 4;
 
-/// An item on its way.
+/// A queued item.
 pub(super) struct Pending<W: BatchWriter> {
     pub(super) item: W::Item,
-    /// The hash of its key. Two keys with the same hash are taken for one, which costs a batch and breaks nothing.
+    /// The hash of its key. Keys with the same hash are treated as equal, which costs a batch and breaks nothing.
     pub(super) key: u64,
     pub(super) reply: Reply<W::Answer>,
     pub(super) place: Place,
-    /// Whose trace it belongs to; boxed, because it is rare.
+    /// The trace it belongs to; boxed, because it is rare.
     pub(super) traced: Option<Box<Traced>>,
 }
 
-/// What is done with an answer. It is done once: if the item is dropped, that is told.
+/// The callback for an answer, called exactly once: dropping the reply answers too.
 pub(super) struct Reply<A> {
     then: Option<Box<dyn FnOnce(Written<A>) + Send>>,
-    /// From then on nobody knows how far the item got, if the batch dies with it.
+    /// Once set, the item's outcome is unknown if the batch dies.
     is_in_batch: bool,
 }
 
@@ -50,16 +50,16 @@ impl<A> Drop for Reply<A> {
     }
 }
 
-/// The items of one transaction, and who waits for them, in the same order.
+/// The items of one transaction and their replies, in the same order.
 pub(super) struct Batch<W: BatchWriter> {
     pub(super) items: Vec<W::Item>,
     pub(super) replies: Vec<Option<Reply<W::Answer>>>,
-    /// Those that are traced, by their index.
+    /// The traced items, by index.
     pub(super) traced: Vec<(usize, Box<Traced>)>,
 }
 
-/// Takes up to `max` items whose keys differ, in order; an item whose key is taken waits, and so does every one of its
-/// key behind it. An item that goes alone ends the batch before it, and is one.
+/// Takes up to `max` items with different keys, in order. An item whose key is already in the batch stays queued, and
+/// so do all later items with that key. An item that goes alone ends the batch before it and forms its own.
 pub(super) fn next_batch<W: BatchWriter>(queue: &mut VecDeque<Pending<W>>, max: usize) -> Batch<W> {
     let size = queue.len().min(max);
     let mut batch = Batch { items: Vec::with_capacity(size), replies: Vec::with_capacity(size), traced: Vec::new() };

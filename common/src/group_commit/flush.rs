@@ -1,11 +1,11 @@
-//! One batch: written as one transaction, again when the database asks for it, in halves when a value is to blame.
+//! One batch: written as one transaction, repeated if the database asks for it, split in halves if a value is refused.
 //!
 //! What an error means for the items:
-//! - before `commit` was sent, nothing is written;
-//! - a statement that failed, or a `commit` that was refused, while the server went on serving: nothing is written. A
-//!   `commit` that was sent behind a statement that failed ends as a rollback;
+//! - before `commit` was sent: not written;
+//! - a failed statement or a refused `commit` while the server keeps the session: not written. A `commit` sent behind
+//!   a failed statement ends as a rollback;
 //! - any other error once `commit` was sent, and any error after it: in doubt. So is an error of `begin`, since the
-//!   statement behind it is sent without waiting and may then have run, and committed, on its own.
+//!   statement behind it is sent without waiting and may have run, and committed, on its own.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,15 +24,15 @@ use super::batch::Batch;
 use super::{BatchError, BatchWriter, Shared, Try, ValueRefused, Written};
 use crate::db::{Commit, describe, is_refusal};
 
-/// How often a transaction that lost a race is run again before its failure counts.
+/// Maximum number of repeats for a transaction that lost a race.
 const MAX_REPEATS: u32 = 5;
-/// The longest wait before that; random, so that two that met do not meet again.
+/// Longest wait before a repeat; the wait is random, so that two colliding transactions do not collide again.
 const REPEAT_JITTER_MS: u64 = 10;
-/// How long the queue is held when there is no database, on top of the wait for a connection: so that a server that
-/// refuses at once is not asked without a pause.
+/// How long the queue is held without a database, beyond the wait for a connection, so that a server that refuses at
+/// once is not asked in a tight loop.
 const PAUSE_WITHOUT_DATABASE: Duration = Duration::from_millis(100);
 
-/// What the card shows of the batches; counted across restarts.
+/// Statistics of batches for the actor's card, counted across restarts.
 #[derive(Default)]
 pub(super) struct Stats {
     batches: AtomicU64,
@@ -42,26 +42,26 @@ pub(super) struct Stats {
     last_error: ArcSwapOption<String>,
 }
 
-/// What the end of a batch says about the next one.
+/// What the outcome of a batch means for the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flushed {
-    /// Each item has its answer from the database.
+    /// Each item has the database's answer.
     Settled,
-    /// There was no database to ask.
+    /// The database could not be reached.
     NoDatabase,
 }
 
-/// What became of one transaction.
+/// The outcome of one transaction.
 pub(super) enum Ended<A> {
     Committed(Vec<A>),
-    /// Rolled back, for what the database said.
+    /// Rolled back, because of this error.
     Refused(tokio_postgres::Error),
     NotWritten(String),
     NoDatabase(String),
     InDoubt(String),
 }
 
-/// Writes a batch and answers every item, and returns once everything that can run has run.
+/// Writes a batch, answers every item, and yields to other tasks before it returns.
 pub(super) async fn flush<W: BatchWriter>(shared: &Shared<W>, batch: Batch<W>) -> Flushed {
     let _turn = shared.turn.lock().await;
     let started = Instant::now();
@@ -71,7 +71,7 @@ pub(super) async fn flush<W: BatchWriter>(shared: &Shared<W>, batch: Batch<W>) -
     let flushed = write_parts(shared, batch).await;
     shared.activity.ended();
     let took = started.elapsed();
-    // Whoever was answered goes on first; what that queues is in the next batch.
+    // Yield, so the callers just answered run first; what they enqueue joins the next batch.
     yield_now().await;
     shared.stats.count(size);
     shared.meters.observe(size, took);
@@ -90,7 +90,7 @@ async fn write_parts<W: BatchWriter>(shared: &Shared<W>, batch: Batch<W>) -> Flu
             }
         }
     };
-    // Parts that are still to be written, the first one on top.
+    // Parts still to be written, the first one on top.
     let began = SystemTime::now();
     let mut parts: Vec<Range<usize>> = Vec::new();
     parts.push(0..items.len());
@@ -123,7 +123,7 @@ async fn write_parts<W: BatchWriter>(shared: &Shared<W>, batch: Batch<W>) -> Flu
             Ended::NotWritten(reason) => answer(part, &mut || Written::NotWritten(reason.clone())),
             Ended::InDoubt(reason) => answer(part, &mut || Written::InDoubt(reason.clone())),
             Ended::NoDatabase(reason) => {
-                // Parts are written in order: this one and all behind it.
+                // Parts are written in order, so this part and all later ones are not written.
                 answer(part.start..items.len(), &mut || Written::NotWritten(reason.clone()));
                 return Flushed::NoDatabase;
             }
@@ -132,7 +132,7 @@ async fn write_parts<W: BatchWriter>(shared: &Shared<W>, batch: Batch<W>) -> Flu
     Flushed::Settled
 }
 
-/// Writes items in one transaction, and again while only a race stands against it.
+/// Writes items in one transaction, repeated as long as it only lost a race.
 async fn write<W: BatchWriter>(shared: &Shared<W>, items: &[W::Item]) -> Ended<W::Answer> {
     let mut repeats = 0;
     let mut attempt = Try::First;
@@ -140,7 +140,8 @@ async fn write<W: BatchWriter>(shared: &Shared<W>, items: &[W::Item]) -> Ended<W
         match transaction(shared, items, attempt).await {
             Ended::Refused(error) if lost_a_race(&error) && repeats < MAX_REPEATS => {
                 debug!(writer = shared.name, reason = %describe(&error), "a batch is repeated");
-                // Whoever took a unique key, or what a statement relied on, has committed: there is nobody to wait for.
+                // The transaction that took a unique key, or changed what a statement relied on, has committed: no wait
+                // needed.
                 if attempt == Try::Again || error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED) {
                     let wait_ms = rand::rng().random_range(0..=REPEAT_JITTER_MS);
                     sleep(Duration::from_millis(wait_ms)).await;
@@ -191,13 +192,13 @@ async fn transaction<W: BatchWriter>(shared: &Shared<W>, items: &[W::Item], atte
     not_to_be_committed
 }
 
-/// A unique key that somebody else took meanwhile is found by the writer's next look.
+/// A unique key taken by another writer meanwhile is found by the writer's next look-up.
 fn lost_a_race(error: &tokio_postgres::Error) -> bool {
     let races = [SqlState::UNIQUE_VIOLATION, SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE];
     error.code().is_some_and(|code| races.contains(code))
 }
 
-/// A part with a bad value is written again in halves, until the value is alone.
+/// A part with a refused value is written again in halves, until the value is alone.
 fn will_be_split<A>(ended: &Ended<A>, items: usize) -> bool {
     items > 1 && matches!(ended, Ended::Refused(error) if blames_a_value(error))
 }
@@ -238,7 +239,7 @@ impl Stats {
     }
 }
 
-/// Returns what the card shows.
+/// Returns the state for the actor's card.
 pub(super) fn show<W: BatchWriter>(shared: &Shared<W>) -> Value {
     let stats = &shared.stats;
     let connections = shared.pool.state();

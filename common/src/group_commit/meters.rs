@@ -1,4 +1,4 @@
-//! What is measured of a group commit. The handles are made once: looking them up for every batch would be seen there.
+//! Metrics of a group commit. The handles are created once: a look-up for every batch would be measurable.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,7 +31,7 @@ pub(super) struct Meters {
 }
 
 impl Meters {
-    /// Makes them; the queue is read at each scrape, as long as it is there.
+    /// Creates the handles; the queue depth is read at each scrape for as long as the queue exists.
     pub(super) fn of(writer: &'static str, waiting: &Arc<AtomicUsize>) -> Self {
         telemetry::describe(&METRICS);
         let (depth, waiting) = (gauge!(QUEUE, "writer" => writer), Arc::downgrade(waiting));

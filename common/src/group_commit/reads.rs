@@ -1,10 +1,10 @@
-//! Reads on the pool of a group commit, beside its writes. There are three kinds, so that none has to wait for another:
+//! Reads on the pool of a group commit, beside its writes. There are three kinds, so that none waits for another:
 //!
 //! | kind | connections |
 //! |---|---|
-//! | a look at a few rows | all but the writer's and one for the health check |
-//! | a list, a count | at most two of those, for a third of the time, and a short wait for them |
-//! | in reserve | one that is beside the pool's own, where the pool has one |
+//! | rows | all but the writer's and one for the health check |
+//! | a list or a count | at most two of those, for a third of the time, after a short wait |
+//! | reserve | the pool's reserve connection, if it has one |
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,42 +20,41 @@ use super::actor::Msg;
 use super::{BatchWriter, Ledger, Shared};
 use crate::db::{Connection, DbError, Manager, Pool, describe};
 
-/// How long a read may take, waiting for a connection included.
+/// Time limit for a read, including the wait for a connection.
 const READ_TIMEOUT: Duration = Duration::from_secs(6);
-/// Connections that reads leave alone: one for the health check.
+/// Connections withheld from reads: one for the health check.
 const NOT_FOR_READS: usize = 1;
-/// Most connections that lists use at once.
+/// Maximum number of connections used by lists.
 const MAX_LISTS: usize = 2;
-/// How long a list waits for a connection. A client that would wait longer is better told to come back.
+/// How long a list waits for a connection. A client that would wait longer should rather be told to come back.
 const LIST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long the place of a list rests, in times that the list took: lists that are asked for without a pause would take
-/// processors from purchases, on the server as in this process.
+/// How long a list's place stays occupied afterwards, in multiples of the list's duration: lists requested without a
+/// pause would take processor time from purchases, on the server and in this process.
 const LIST_REST: u32 = 2;
-/// The longest rest.
 const MAX_LIST_REST: Duration = Duration::from_millis(100);
 
-/// Why something could not be read.
+/// The reason why a read failed.
 #[derive(Debug, Error)]
 pub enum ReadError {
     /// The actor that owns the pool is down.
     #[error("the ledger is being restarted")]
     Down,
-    /// The pool gave no connection.
+    /// The pool had no connection.
     #[error("no database connection: {0}")]
     NoConnection(DbError),
-    /// Other lists have all connections that lists may use.
+    /// Other lists use all connections for lists.
     #[error("other lists are being read")]
     ListsBusy,
-    /// The database says so.
+    /// An error of the database or the connection.
     #[error("{}", describe(.0))]
     Database(#[from] tokio_postgres::Error),
-    /// It took too long.
+    /// The read timed out.
     #[error("the database did not answer in time")]
     Timeout,
 }
 
-/// Reads at work: each kind has its places.
+/// The limits of concurrent reads, per kind.
 pub(super) struct Reads {
     all: Semaphore,
     lists: Arc<Semaphore>,
@@ -64,7 +63,7 @@ pub(super) struct Reads {
 impl Reads {
     pub(super) fn of(pool: &Pool) -> Self {
         let all = (pool.size_for_reads() as usize).saturating_sub(NOT_FOR_READS).max(1);
-        // Half of them at most, where a pool is small.
+        // At most half of the connections, if the pool is small.
         let lists = (all / 2).clamp(1, MAX_LISTS);
         Self { all: Semaphore::new(all), lists: Arc::new(Semaphore::new(lists)) }
     }
@@ -79,10 +78,10 @@ enum Kind {
 }
 
 impl<W: BatchWriter> Ledger<W> {
-    /// Reads on the actor's pool, beside its writes, what something is decided by; or makes a single write there.
+    /// Reads rows that a decision depends on, or makes a single write, on the actor's pool beside its batches.
     ///
     /// # Errors
-    /// [`ReadError`]; a server that takes no writes is one.
+    /// [`ReadError`], also if the server accepts no writes.
     pub async fn read<T, F>(&self, job: F) -> Result<T, ReadError>
     where
         T: Send + 'static,
@@ -91,7 +90,7 @@ impl<W: BatchWriter> Ledger<W> {
         self.read_as(Kind::Rows, job).await
     }
 
-    /// Reads what is only shown: from a server that takes no writes too.
+    /// Reads data that is only displayed; a read-only server is accepted.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -103,7 +102,7 @@ impl<W: BatchWriter> Ledger<W> {
         self.read_as(Kind::Display, job).await
     }
 
-    /// Reads a list or a count, to be shown: any number of them at once leaves most connections to other reads.
+    /// Reads a list or a count for display. Any number of concurrent lists leaves most connections to other reads.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -115,8 +114,7 @@ impl<W: BatchWriter> Ledger<W> {
         self.read_as(Kind::List, job).await
     }
 
-    /// Reads, or writes what belongs to no batch, on the connection in reserve: however many reads there are, this waits
-    /// for none of them.
+    /// Reads, or writes something that belongs to no batch, on the reserve connection: it never waits for other reads.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -137,7 +135,7 @@ impl<W: BatchWriter> Ledger<W> {
         let shared = self.shared.clone();
         let job = async move {
             let read = timeout(READ_TIMEOUT, shared.read(kind, job));
-            // An error means that nobody waits any more.
+            // An error means that the caller has gone.
             let _ = reply.send(read.await.unwrap_or(Err(ReadError::Timeout)));
         };
         let job = Box::pin(job.in_current_span());

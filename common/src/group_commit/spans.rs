@@ -1,4 +1,4 @@
-//! The span of a write: from the moment it is queued until it is known what became of it.
+//! The span of a write, from its queueing to its outcome.
 
 use std::time::{Duration, SystemTime};
 
@@ -26,7 +26,7 @@ impl Traced {
 }
 
 impl<W: BatchWriter> Shared<W> {
-    /// Records what became of a write of a batch that began to be written at some moment.
+    /// Records the outcome of a write whose batch began at `began`.
     pub(super) fn trace<A>(&self, ended: &Ended<A>, traced: &Traced, items: usize, began: SystemTime) {
         let (outcome, status) = match ended {
             Ended::Committed(_) => ("committed", Status::Ok),

@@ -1,4 +1,4 @@
-//! Group commit against a real server. The writer of these tests stops where a test tells it to, and notes its batches.
+//! Tests of group commit against a real server. Their writer pauses where a test tells it to, and records its batches.
 
 mod batches;
 mod outages;
@@ -42,7 +42,7 @@ struct Entry {
     value: i32,
 }
 
-/// Makes an entry that is a key of its own.
+/// Creates an entry whose key is its id.
 fn entry(id: impl Into<String>) -> Entry {
     let id = id.into();
     Entry { key: id.clone(), id, value: 0 }
@@ -54,7 +54,7 @@ enum Answer {
     WasThere,
 }
 
-/// What a test does between the look-up and the insert of the `nth` call of the writer.
+/// Callback between the look-up and the insert of the writer's `nth` call.
 type Between = Arc<dyn for<'c> Fn(u64, &'c mut Connection) -> BoxFuture<'c, Result<(), BatchError>> + Send + Sync>;
 
 struct EntryWriter {
@@ -95,10 +95,10 @@ impl BatchWriter for EntryWriter {
     }
 }
 
-/// The id of an entry, and what its caller was told.
+/// The id of an entry, and the outcome that its caller received.
 type Told = (String, Written<Answer>);
 
-/// A ledger in a tree of its own.
+/// A ledger in its own supervision tree.
 struct Bench {
     ledger: Ledger<EntryWriter>,
     card: Arc<ActorCard>,
@@ -106,12 +106,11 @@ struct Bench {
     root: Root,
 }
 
-/// Does nothing between the statements.
 fn nothing() -> Between {
     Arc::new(|_, _| Box::pin(async { Ok(()) }))
 }
 
-/// Holds every batch until the test gives a permit, one for each.
+/// Holds every batch until the test adds a permit, one per batch.
 fn gate() -> (Arc<tokio::sync::Semaphore>, Between) {
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     let held = gate.clone();
@@ -170,13 +169,13 @@ impl Bench {
     }
 }
 
-/// Returns what the table holds: the id and value of each row, in the order of their insertion.
+/// Returns id and value of each row, in insertion order.
 async fn rows(client: &Client) -> Vec<(String, i16)> {
     let rows = client.query("select id, value from entry order by position", &[]).await.unwrap();
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()
 }
 
-/// Checks that no answer claims more than is in the table, and returns how many there were of each kind.
+/// Checks that no answer claims more than the table holds, and returns the number of answers of each kind.
 async fn check_honesty(database: &TestDatabase<'_>, answers: &[Told]) -> HashMap<&'static str, usize> {
     let there: Vec<String> = rows(&database.client().await).await.into_iter().map(|(id, _)| id).collect();
     let mut counts = HashMap::new();

@@ -1,4 +1,4 @@
-//! How batches form, and what a full queue, a stop and reads do to them.
+//! How batches form, and the effects of a full queue, a stop and reads.
 
 use super::*;
 use crate::db::test_server::TestServer;
@@ -90,7 +90,7 @@ async fn items_of_one_key_keep_their_order_and_never_share_a_batch() {
     bench.wait_for_batches(1).await;
     let mut writes = Vec::new();
     for n in 0..60 {
-        // A hot key, and others between.
+        // A hot key, interleaved with others.
         let key = if n % 3 == 0 { format!("key-{}", n % 5) } else { "hot".to_owned() };
         writes.push(bench.write(Entry { id: format!("{key} {n:03}"), key, value: 0 }));
         bench.wait_for_queue(n + 1).await;

@@ -1,10 +1,10 @@
-//! Connections and servers that go: no answer may claim more than is known, and work goes on by itself.
+//! Lost connections and servers: no answer claims more than is known, and work resumes by itself.
 
 use super::*;
 use crate::config::DatabaseSettings;
 use crate::db::test_server::{PATIENCE, TestServer, settings, signal};
 
-/// Writes under load until `stop`, and returns every answer.
+/// Writes under load until `stop`; each task returns its answers.
 fn load(bench: &Bench, stop: &Arc<AtomicU64>) -> Vec<JoinHandle<Vec<Told>>> {
     (0..16)
         .map(|client| {
@@ -58,7 +58,7 @@ async fn a_server_that_crashes_under_load_makes_no_answer_a_lie() {
     }
     wait_for_a_commit(&bench, "after").await;
     let answers = finish(clients, &stop).await;
-    // "away" was asked for many times.
+    // The server was away during many writes.
     let counts = check_honesty(&database, &answers).await;
     assert!(counts["committed"] > 100 && counts["not written"] > 0, "{counts:?}");
     assert_eq!(bench.card.restarts(), 0, "an outage is no fault of the actor");
@@ -86,7 +86,7 @@ async fn connections_that_are_cut_at_any_moment_make_no_answer_a_lie() {
     bench.stop().await;
 }
 
-/// Makes every commit wait for a lock that the test holds, before anything is durable.
+/// Makes every commit wait for a lock held by the test, before anything is durable.
 const SLOW_COMMIT: &str = "
     create function wait_for_lock() returns trigger language plpgsql as
         $$ begin perform pg_advisory_xact_lock_shared(88); return null; end $$;

@@ -1,4 +1,4 @@
-//! Reads of one kind hold up those of their own kind only.
+//! Reads of one kind delay only reads of the same kind.
 
 use super::*;
 use crate::config::DatabaseSettings;
@@ -6,7 +6,7 @@ use crate::db::pool_with_reserve;
 use crate::db::test_server::{TestServer, settings};
 use crate::group_commit::ReadError;
 
-/// Waits until the lock of the test is given up.
+/// Waits until the test releases its lock.
 async fn wait_for_lock(connection: &mut Connection) -> Result<(), tokio_postgres::Error> {
     connection.batch_execute("select pg_advisory_xact_lock_shared(7)").await
 }

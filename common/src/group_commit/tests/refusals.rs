@@ -1,4 +1,4 @@
-//! What the database refuses, and what it asks to be tried again.
+//! Values that the database refuses, and transactions that it asks to repeat.
 
 use tokio::sync::Notify;
 
@@ -7,7 +7,7 @@ use crate::db::Bound;
 use crate::db::test_server::TestServer;
 use crate::traces::Tracer;
 
-/// Queues entries behind a batch that is held, so that they are one batch, and returns their answers.
+/// Queues entries behind a held batch, so that they form one batch, and returns their answers.
 async fn write_together(bench: &Bench, gate: &tokio::sync::Semaphore, entries: Vec<Entry>) -> Vec<Told> {
     let first = bench.write(entry("first"));
     bench.wait_for_batches(1).await;
@@ -100,7 +100,7 @@ async fn a_deadlock_is_run_again() {
                 done.notified().await;
                 return Ok(());
             }
-            // Whoever finds the circle first is the victim: this side looks a hundred times sooner.
+            // The session that detects the deadlock first is the victim: this one checks a hundred times sooner.
             connection.batch_execute("set local deadlock_timeout = '10ms'").await?;
             connection.execute("update entry set value = 2 where id = 'b'", &[]).await?;
             told.notify_one();
@@ -142,7 +142,7 @@ async fn any_other_error_of_the_database_is_not_written_and_rolls_back() {
     bench.stop().await;
 }
 
-/// Starts a ledger in a tree of its own whose batches are of one item.
+/// Starts a ledger in its own supervision tree, with batches of one item.
 async fn one_at_a_time<W: BatchWriter>(name: &str, pool: Pool, writer: W) -> (Ledger<W>, Root) {
     let card = |of: &str, kind| ActorCard::new(format!("group-commit-{name}/test{of}"), kind);
     let settings = GroupCommitSettings { max_batch: 1, max_queue: 1 };
@@ -190,7 +190,7 @@ async fn a_panic_leaves_its_callers_in_doubt_and_the_next_call_works() {
     let bench = Bench::with(database.pool(), between, GroupCommitSettings { max_batch: 5, max_queue: 8192 }).await;
     let first = bench.write(entry("first"));
     bench.wait_for_batches(1).await;
-    // One batch that is held, then one that panics; what waits behind that is in no batch.
+    // One batch is held, the next one panics; the items behind it are in no batch.
     bench.ledger.panic_next_batch();
     let doomed: Vec<_> = (0..5).map(|n| bench.write(entry(n.to_string()))).collect();
     bench.wait_for_queue(5).await;
