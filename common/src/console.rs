@@ -1,8 +1,8 @@
-//! Standard output and standard error. All that this process writes there is written here.
+//! Standard output and standard error. Everything this process writes to them passes through this module.
 //!
-//! A reader may be gone (`| head`, a terminal that was closed), a disk may be full, a terminal may be stopped. The print
-//! macros panic on the first two and block on the third, in the task that happens to print, so the lints forbid them. Here
-//! an error of standard output is a value, and standard error is written by a thread of its own: no service waits for it.
+//! The reader may be gone (`| head`, a closed terminal), the disk may be full, the terminal may be stopped. The print
+//! macros panic in the first two cases and block in the third, in whichever task prints, so the lints forbid them. Here
+//! an error of standard output is a value, and a dedicated thread writes standard error: no service waits for it.
 
 use std::{
     fs::File,
@@ -21,22 +21,22 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::printable::without_format_characters;
 
-/// Lines that may wait for standard error; further ones are lost, and counted.
+/// Capacity of the queue for standard error; further lines are dropped and counted.
 const MAX_WAITING: usize = 8_192;
 
 /// Whether standard output still has a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reader {
-    /// It reads on.
+    /// The reader is still there.
     There,
-    /// It has seen enough, or its terminal was closed.
+    /// The reader closed the pipe, or the terminal was closed.
     Gone,
 }
 
-/// Writes a text to standard output, as it is, and flushes it.
+/// Writes a text to standard output unchanged and flushes it.
 ///
 /// # Errors
-/// Those that a user can do something about, such as a full disk. A reader that is gone is not among them.
+/// I/O errors that a user can fix, such as a full disk. A reader that is gone is [`Reader::Gone`], not an error.
 pub fn write(text: &str) -> io::Result<Reader> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -46,19 +46,20 @@ pub fn write(text: &str) -> io::Result<Reader> {
     }
 }
 
-/// Writes a line to standard error, after those that wait there. It never blocks; an error has no place to be told.
+/// Queues a line for standard error, after the lines already queued. It never blocks; write errors are dropped, since
+/// there is no other place to report them.
 pub fn complain(line: &str) {
     ERRORS.get_or_init(Errors::start).write(format!("{line}\n").into_bytes());
 }
 
-/// Waits until standard error has taken all that was written, for at most so long.
+/// Waits until all queued lines are written to standard error, at most `patience`.
 pub fn flush(patience: Duration) {
     if let Some(errors) = ERRORS.get() {
         errors.flush(patience);
     }
 }
 
-/// A terminal that was closed answers every write with EIO; so does a broken disk, which is told.
+/// A closed terminal answers every write with EIO. So does a broken disk, so EIO counts only on a character device.
 fn is_hung_up(error: &io::Error) -> bool {
     const EIO: i32 = 5;
     let is_device = || {
@@ -70,11 +71,11 @@ fn is_hung_up(error: &io::Error) -> bool {
 
 static ERRORS: OnceLock<Errors> = OnceLock::new();
 
-/// The lines that wait for standard error.
+/// The queue of lines for standard error.
 struct Errors {
-    /// `None`: there is no thread for it.
+    /// `None`: the thread could not be started, so lines are written directly.
     sender: Option<Sender<Waiting>>,
-    /// Lines sent and not yet taken.
+    /// Lines queued and not yet written.
     waiting: &'static AtomicUsize,
     lost: &'static AtomicUsize,
 }
@@ -137,12 +138,12 @@ fn write_all(receiver: &Receiver<Waiting>, waiting: &AtomicUsize, lost: &AtomicU
     }
 }
 
-/// What a line of the log may hold.
+/// The format of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogLine {
-    /// Text that a terminal may show. The subscriber replaces control characters; format characters are replaced here.
+    /// Text for a terminal. The subscriber escapes control characters; format characters are escaped here.
     Text,
-    /// JSON, one object a line, read by programs.
+    /// JSON, one object a line, for programs.
     Json,
 }
 
@@ -154,7 +155,7 @@ impl MakeWriter<'_> for LogLine {
     }
 }
 
-/// The subscriber writes a line at once.
+/// The subscriber passes one whole line per call.
 impl Write for LogLine {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = match self {

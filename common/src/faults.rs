@@ -1,11 +1,11 @@
-//! The failure lab: the only place that tosses a coin.
+//! The failure lab: the only module that decides at random whether a call fails.
 //!
 //! ```text
 //! config files --(change)--> FaultWatcher --replace--> Dice <--decision, transport, latency-- service
 //! PUT /debug/faults ------------------------apply_json--^
 //! ```
-//! Decisions and transport faults are hashes, so the same transaction meets the same fate on every replica and in every
-//! run with the same seed. Latency comes from a seeded generator: nobody replays a delay.
+//! Decisions and transport faults are hashes, so the same transaction has the same outcome on every replica and in
+//! every run with the same seed. Latency comes from a seeded generator: delays need no replay.
 
 mod change;
 mod dice;

@@ -1,11 +1,12 @@
-//! A JSON request body, read field by field. Every bad field is noted, so that a client hears of all of them at once.
+//! Reads a JSON request body field by field. Every invalid field is recorded, so that a client learns all errors at
+//! once.
 //!
 //! ```text
 //! body ─► Fields::parse ─► required("amount", read::amount) … ─► finish ─► all fields, or every error
 //! ```
-//! Values stay text until a reader from [`read`] takes them: an amount is judged by the digits that were sent.
-//! Fields that nobody asks for are ignored. One that is asked for and was sent twice is an error: two readers of such a
-//! body could see different values.
+//! Values stay text until a reader from [`read`] takes them: an amount is judged by the digits that were sent. Unknown
+//! fields are ignored. A requested field that was sent twice is an error: two parsers of such a body could see
+//! different values.
 
 pub(crate) mod raw;
 pub mod read;
@@ -21,10 +22,10 @@ use utoipa::ToSchema;
 
 use crate::http::ApiError;
 
-/// The deepest nesting that a body may have. Ours have one level; what parses more deeply may be made to cost a lot.
+/// Maximum nesting of a body. Our bodies have one level; deeper nesting could be made expensive to parse.
 const MAX_DEPTH: usize = 32;
 
-/// A bad field, and what is wrong with it.
+/// An invalid field and its error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
     /// Name of the field.
@@ -33,26 +34,26 @@ pub struct FieldError {
     pub message: String,
 }
 
-/// A JSON object that is being read.
+/// A JSON object being read.
 #[derive(Debug)]
 pub struct Fields<'a> {
     members: Vec<(Cow<'a, str>, &'a RawValue)>,
     errors: Vec<FieldError>,
 }
 
-/// The members of an object, in their order, repeated ones included.
+/// The members of an object in order, repeated ones included.
 struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
-/// Borrows where it can; `Cow` alone never does.
+/// Borrows where possible; a plain `Cow` never does.
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> Fields<'a> {
-    /// Takes a body apart.
+    /// Parses a body.
     ///
     /// # Errors
-    /// 400 when it is no JSON object, not UTF-8, or nested more than 32 levels deep.
+    /// 400 if the body is not a JSON object, not UTF-8, or nested more than 32 levels deep.
     pub fn parse(body: &'a [u8]) -> Result<Self, ApiError> {
         let text = std::str::from_utf8(body).map_err(|_| ApiError::malformed("the body is not UTF-8"))?;
         if depth(body) > MAX_DEPTH {
@@ -63,7 +64,7 @@ impl<'a> Fields<'a> {
         Ok(Self { members, errors: Vec::new() })
     }
 
-    /// Reads a field that must be there. Returns `None` when it is not, or not good, and notes why.
+    /// Reads a mandatory field. Returns `None` and records an error if it is missing or invalid.
     pub fn required<T>(&mut self, name: &'static str, read: impl FnOnce(&RawValue) -> Result<T, String>) -> Option<T> {
         match self.find(name)? {
             Some(value) => self.note(name, read(value)),
@@ -71,7 +72,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Reads a field that may be absent or null. Returns `None` then, and also when it is not good, which is noted.
+    /// Reads an optional field. Returns `None` if it is absent or null, and if it is invalid, which is recorded.
     pub fn optional<T>(&mut self, name: &'static str, read: impl FnOnce(&RawValue) -> Result<T, String>) -> Option<T> {
         match self.find(name)? {
             Some(value) => self.note(name, read(value)),
@@ -79,15 +80,15 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Ends the reading.
+    /// Finishes reading.
     ///
     /// # Errors
-    /// Every field that was asked for and was not good.
+    /// Every requested field that was missing or invalid.
     pub fn finish(self) -> Result<(), Vec<FieldError>> {
         if self.errors.is_empty() { Ok(()) } else { Err(self.errors) }
     }
 
-    /// `None`: there is an error, and it is noted. `Some(None)`: absent or null.
+    /// `None`: the field was given twice, and the error is recorded. `Some(None)`: absent or null.
     fn find(&mut self, name: &'static str) -> Option<Option<&'a RawValue>> {
         let mut values = self.members.iter().filter(|(member, _)| member == name).map(|(_, value)| *value);
         let value = values.next().filter(|value| value.get() != "null");
@@ -127,7 +128,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
-/// Counts how deeply brackets are nested. The parser below skips values that nobody reads without a limit of its own.
+/// Counts how deeply brackets are nested. The parser skips values without a reader, and has no nesting limit there.
 fn depth(json: &[u8]) -> usize {
     let (mut depth, mut deepest) = (0usize, 0);
     let mut bytes = json.iter();

@@ -1,5 +1,5 @@
-//! Identifiers: 1 to 100 characters, not blank, without NUL. Each kind is a type of its own, parsed once at the edge.
-//! Clones are cheap.
+//! Identifiers: 1 to 100 characters, not blank, without NUL. Each kind is its own type, parsed once at the edge. Clones
+//! are cheap.
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -13,31 +13,31 @@ use utoipa::{
 };
 use uuid::Uuid;
 
-/// As long as an id may be, in characters: what the columns hold.
+/// Maximum length of an id in characters, as in the database columns.
 const MAX_CHARS: usize = 100;
 
-/// Why a text is no id.
+/// Why a text is not a valid id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum IdError {
-    /// It is empty, or blanks and nothing else.
+    /// Empty or blank.
     #[error("must not be blank")]
     Blank,
-    /// It is longer than 100 characters.
+    /// Longer than 100 characters.
     #[error("must be at most 100 characters")]
     TooLong,
-    /// It holds a NUL, which the database cannot store.
+    /// Contains a NUL, which the database cannot store.
     #[error("must not hold a NUL character")]
     Nul,
-    /// It is `.` or `..`, which a path cannot hold: every client takes them for steps in it.
+    /// `.` or `..`: clients treat them as relative steps in a path.
     #[error("must not be . or ..")]
     Dots,
 }
 
-/// Makes a UUID v7 of this moment; those of one node sort by time to a quarter of a microsecond. It keeps no count of the
-/// ones before, as [`Uuid::now_v7`] does to stay in order: after a clock that had jumped ahead it would stay there.
+/// Creates a UUID v7 for a time. The ids of one node sort by time, to a quarter of a microsecond. Unlike
+/// [`Uuid::now_v7`] it keeps no counter for monotonic order: after a clock jumped ahead, that counter would stay ahead.
 pub fn uuid_v7(at: DateTime<Utc>) -> Uuid {
     let millis = u64::try_from(at.timestamp_millis()).unwrap_or_default();
-    // RFC 9562, method 3: the fraction of the millisecond stands in the twelve bits behind it.
+    // RFC 9562, method 3: the 12 bits after the milliseconds hold the fraction of the millisecond.
     let fraction = u64::from(at.timestamp_subsec_nanos() % 1_000_000) * 4_096 / 1_000_000;
     let mut random: [u8; 10] = rand::rng().random();
     random[..2].copy_from_slice(&u16::try_from(fraction).unwrap_or_default().to_be_bytes());
@@ -45,7 +45,7 @@ pub fn uuid_v7(at: DateTime<Utc>) -> Uuid {
 }
 
 fn check(text: &str) -> Result<(), IdError> {
-    // Only a text with that many bytes can have that many characters.
+    // Only a text with more bytes can have more characters.
     if text.len() > MAX_CHARS && text.chars().nth(MAX_CHARS).is_some() {
         return Err(IdError::TooLong);
     }
@@ -65,19 +65,19 @@ macro_rules! id {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// Takes a text that keeps the rules of ids, as it is.
+            /// Accepts a text that follows the rules of ids, unchanged.
             ///
             /// # Errors
-            /// [`IdError`] says which rule the text breaks.
+            /// [`IdError`] names the rule that the text breaks.
             pub fn parse(text: &str) -> Result<Self, IdError> {
                 check(text)?;
                 Ok(Self(text.into()))
             }
 
-            /// Takes a text that a client sent. Beside the rules of ids it must be one that can stand in a path.
+            /// Accepts an id from a client. In addition to the rules of ids it must be usable in a path.
             ///
             /// # Errors
-            /// [`IdError`] says which rule the text breaks.
+            /// [`IdError`] names the rule that the text breaks.
             pub fn from_client(text: &str) -> Result<Self, IdError> {
                 if matches!(text, "." | "..") {
                     return Err(IdError::Dots);
@@ -90,7 +90,7 @@ macro_rules! id {
                 &self.0
             }
 
-            /// Returns the text as a string of its own.
+            /// Returns the text as an owned string.
             pub fn into_string(self) -> String {
                 self.0.as_ref().to_owned()
             }
@@ -127,19 +127,19 @@ macro_rules! id {
 }
 
 id! {
-    /// Who buys.
+    /// The buyer.
     UserId, "user-123"
 }
 id! {
-    /// One purchase, on all services: what every repetition of it carries.
+    /// One purchase across all services; every retry carries the same id.
     TransactionId, "txn-456"
 }
 id! {
-    /// What is bought. The catalog's are numbers.
+    /// A product. The catalog uses numbers.
     ProductId, "1"
 }
 id! {
-    /// A payment. The payments service's are numbers.
+    /// A payment. The payments service uses numbers.
     PaymentId, "42"
 }
 

@@ -1,5 +1,5 @@
-//! What every service of the system stands on: configuration, the HTTP front, group commit over PostgreSQL,
-//! supervised actors, the failure lab. It knows no service and no saga.
+//! The foundation of every service: configuration, the HTTP front, group commit over PostgreSQL, supervised actors, the
+//! failure lab. This crate knows no service and no saga.
 
 pub mod config;
 pub mod console;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use warp::http::Uri;
 
-/// Tells whether a URL leads to this machine: by a loopback address, the unspecified one, or the name `localhost`.
+/// Returns whether the host of a URL is this machine: a loopback address, the unspecified address, or `localhost`.
 pub fn is_loopback(url: &str) -> bool {
     let Ok(url) = url.parse::<Uri>() else { return false };
     let host = url.host().unwrap_or_default().to_ascii_lowercase();

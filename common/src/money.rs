@@ -1,6 +1,6 @@
-//! Money: a positive amount with two decimals, kept as whole cents.
+//! Money: a positive amount with two decimals, stored as whole cents.
 //!
-//! An amount comes in as the text of a JSON number or string and is read digit by digit. It never becomes a binary
+//! An amount arrives as the text of a JSON number or string and is read digit by digit. It never becomes a binary
 //! floating-point number, neither here nor on its way through JSON.
 
 use std::fmt;
@@ -15,39 +15,39 @@ use utoipa::{
 
 use crate::fields::raw::Raw;
 
-/// The most that an amount may be, in cents: what `numeric(10,2)` holds.
+/// The largest amount, in cents: the limit of `numeric(10,2)`.
 const MAX_CENTS: i64 = 9_999_999_999;
 
-/// An amount as it is shown, as a regular expression.
+/// Regular expression of an amount in responses.
 const SHOWN: &str = r"^([1-9][0-9]{0,7}\.[0-9]{2}|0\.(0[1-9]|[1-9][0-9]))$";
 
-/// An amount as it may come in, as a regular expression: what [`Money::parse`] takes.
+/// Regular expression of an amount in requests, as accepted by [`Money::parse`].
 pub(crate) const GIVEN: &str = r"^([1-9][0-9]{0,7}(\.[0-9]{1,2})?|0\.(0[1-9]|[1-9][0-9]?))$";
 
-/// A positive amount of at most 99999999.99. It is shown, and serialized, as text with two decimals.
+/// A positive amount of at most 99999999.99. It is displayed and serialized as text with two decimals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Money(i64);
 
-/// Why a text or a number of cents is no amount.
+/// Why a text or a number of cents is not a valid amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum MoneyError {
-    /// It is not digits with an optional point and at most two decimals.
+    /// Not digits with an optional point and at most two decimals.
     #[error("must be plain digits with at most 2 decimals, such as 99.90")]
     Form,
-    /// It is zero, or negative.
+    /// Zero or negative.
     #[error("must be greater than 0")]
     TooSmall,
-    /// It is more than 99999999.99.
+    /// More than 99999999.99.
     #[error("must be at most 99999999.99")]
     TooLarge,
 }
 
 impl Money {
-    /// Reads an amount: digits, then optionally a point and one or two more. No sign, no exponent, no blank, no zeros in
-    /// front.
+    /// Reads an amount: digits, then optionally a point and one or two decimals. No sign, exponent, blanks or leading
+    /// zeros.
     ///
     /// # Errors
-    /// [`MoneyError`] says which rule the text breaks.
+    /// [`MoneyError`] names the rule that the text breaks.
     pub fn parse(text: &str) -> Result<Self, MoneyError> {
         let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
         let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
@@ -55,7 +55,7 @@ impl Money {
         if !digits(whole) || !digits(decimals) || decimals.len() > 2 || padded {
             return Err(MoneyError::Form);
         }
-        // Longer ones are too large, and may be too large for the arithmetic.
+        // Longer amounts are too large, and could overflow the arithmetic.
         const MAX_WHOLE_DIGITS: usize = 8;
         if whole.len() > MAX_WHOLE_DIGITS {
             return Err(MoneyError::TooLarge);
@@ -65,10 +65,10 @@ impl Money {
         Self::from_cents(number(whole) * 100 + hundredths)
     }
 
-    /// Makes an amount of whole cents.
+    /// Creates an amount from whole cents.
     ///
     /// # Errors
-    /// [`MoneyError`] when it is not between 1 and 9999999999 cents.
+    /// [`MoneyError`] unless it is between 1 and 9999999999 cents.
     pub fn from_cents(cents: i64) -> Result<Self, MoneyError> {
         match cents {
             ..=0 => Err(MoneyError::TooSmall),
@@ -105,7 +105,7 @@ impl Serialize for Money {
     }
 }
 
-/// As it is shown.
+/// The format in responses.
 impl PartialSchema for Money {
     fn schema() -> RefOr<Schema> {
         let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some(SHOWN));
@@ -116,7 +116,7 @@ impl PartialSchema for Money {
 
 impl ToSchema for Money {}
 
-/// From the text of a JSON number or string; works with `serde_json` only.
+/// Reads the text of a JSON number or string; works with `serde_json` only.
 impl<'de> Deserialize<'de> for Money {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
@@ -128,10 +128,10 @@ impl<'de> Deserialize<'de> for Money {
 pub mod as_number {
     use super::{Deserialize, Deserializer, Money, RawValue, Serialize, Serializer};
 
-    /// Writes the exact digits as a number; works with `serde_json` only.
+    /// Writes the exact digits as a JSON number; works with `serde_json` only.
     ///
     /// # Errors
-    /// Those of the serializer.
+    /// Errors of the serializer.
     pub fn serialize<S: Serializer>(money: &Money, serializer: S) -> Result<S::Ok, S::Error> {
         let digits = RawValue::from_string(money.to_string()).map_err(serde::ser::Error::custom)?;
         digits.serialize(serializer)
@@ -140,7 +140,7 @@ pub mod as_number {
     /// Reads a number or a numeric string.
     ///
     /// # Errors
-    /// When it is no amount.
+    /// If the value is not a valid amount.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Money, D::Error> {
         Money::deserialize(deserializer)
     }

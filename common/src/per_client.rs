@@ -1,4 +1,4 @@
-//! How much each client has of something at once, up to a limit.
+//! A limit per client on concurrent uses of something.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -13,17 +13,17 @@ pub struct PerClient {
     counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
-/// One of what a client has, until this is dropped.
+/// One use by a client, released on drop.
 #[derive(Debug)]
 pub struct Share(Option<(PerClient, IpAddr)>);
 
 impl PerClient {
-    /// Allows each client so many; 0: any number.
+    /// Creates a counter that allows each client `limit` concurrent uses; 0: unlimited.
     pub fn new(limit: usize) -> Self {
         Self { limit, counts: Arc::default() }
     }
 
-    /// Takes one, unless the client has as many as it may.
+    /// Takes one share; `None` if the client is at its limit.
     pub fn take(&self, client: IpAddr) -> Option<Share> {
         if self.limit == 0 {
             return Some(Share(None));
@@ -43,7 +43,7 @@ impl PerClient {
 }
 
 impl Share {
-    /// Returns one that counts for no client.
+    /// Returns a share that counts for no client.
     pub fn uncounted() -> Self {
         Self(None)
     }

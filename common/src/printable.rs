@@ -1,29 +1,29 @@
-//! Text of others made safe for a terminal.
+//! Makes text from outside safe to print on a terminal.
 //!
-//! Control characters (Cc) steer a terminal. Format characters (Cf) turn the direction of a line or take no room, and the
-//! two separators (Zl, Zp) break lines in some programs, so that what is shown is not what is there. All of them are
-//! replaced by their Rust escapes.
+//! Control characters (Cc) steer a terminal. Format characters (Cf) reverse the direction of a line or are invisible,
+//! and the two separators (Zl, Zp) break lines in some programs, so the screen shows something other than the text. All
+//! of them are replaced by their Rust escapes.
 
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
-/// Replaces control and format characters and line separators by what stands for them in Rust source.
+/// Replaces control characters, format characters and line separators by their Rust escapes.
 pub fn printable(text: &str) -> String {
     replaced(text, |character| is_control(character) || is_format(character), rust_escape)
 }
 
-/// As [`printable`], keeping line ends: for texts of several lines.
+/// Like [`printable`], but keeps line ends, for texts of several lines.
 pub fn printable_lines(text: &str) -> String {
     replaced(text, |character| character != '\n' && (is_control(character) || is_format(character)), rust_escape)
 }
 
-/// As [`printable`] for a JSON document, which stays the same document: `\u202e` in a string is the character itself.
-/// Control characters of ASCII are blanks between its tokens, as JSON has none in strings.
+/// Like [`printable`], for a JSON document. Its value is unchanged: `\u202e` in a string means the character itself.
+/// ASCII control characters are kept, since in JSON they occur only as blanks between tokens.
 pub fn printable_json(text: &str) -> String {
     let is_hidden = |character: char| !character.is_ascii() && is_control(character) || is_format(character);
     replaced(text, |character| is_hidden(character) || character == '\u{7f}', json_escape)
 }
 
-/// Replaces format characters and line separators alone: colours, which are control characters, stay.
+/// Replaces only format characters and line separators; colors, which are control characters, stay.
 pub(crate) fn without_format_characters(text: &str) -> String {
     replaced(text, is_format, rust_escape)
 }

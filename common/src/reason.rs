@@ -1,9 +1,9 @@
-//! Why something went wrong, in one line.
+//! Reasons of errors and panics, in one line.
 
 use std::any::Any;
 use std::error::Error;
 
-/// Returns what an error says with all its causes. Some errors say their cause themselves; it is not said twice.
+/// Returns an error's message followed by its causes. A cause that a message already ends with is not repeated.
 pub fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
@@ -18,7 +18,7 @@ pub fn with_causes(error: &(dyn Error + 'static)) -> String {
     line
 }
 
-/// Returns what a panic said.
+/// Returns the message of a panic.
 pub fn of_panic(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")

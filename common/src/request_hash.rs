@@ -1,17 +1,17 @@
-//! What tells two requests under one key apart: a hash of what they mean, not of their bytes.
+//! Tells two requests with the same key apart: a hash of their meaning, not of their bytes.
 
 use sha2::{Digest, Sha256};
 
-/// The version of the lists of fields that are hashed now. A list that changes gets the next number.
+/// The version of the hashed field lists. A changed list gets the next number.
 pub const HASH_VERSION: i16 = 1;
 
-/// The hash of what a request means: equal for requests that say the same in other bytes.
+/// The hash of a request's meaning: equal for requests that differ only in their bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestHash([u8; 32]);
 
 impl RequestHash {
-    /// Hashes a list of canonical fields (amounts in cents, ids as text, absent as `None`). Every field goes in with its
-    /// presence and its length, so that no two lists look alike; the version and the operation go in first.
+    /// Hashes a list of canonical fields (amounts in cents, ids as text, absent as `None`). The version and the
+    /// operation come first; each field is hashed with its presence and its length, so that no two lists collide.
     pub fn of(operation: &str, fields: &[Option<String>]) -> Self {
         let mut hash = Sha256::new();
         hash.update(HASH_VERSION.to_be_bytes());
@@ -28,7 +28,7 @@ impl RequestHash {
         Self(hash.finalize().into())
     }
 
-    /// Returns the bytes that are stored.
+    /// Returns the bytes to store.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! The text of a JSON value, before anybody has made a number of it.
+//! The text of a JSON value, before it becomes a number.
 
 use std::borrow::Cow;
 
@@ -6,16 +6,16 @@ use serde_json::value::RawValue;
 
 /// A JSON value by its kind.
 pub(crate) enum Raw<'a> {
-    /// A string, its escapes resolved.
+    /// A string with its escapes resolved.
     Text(Cow<'a, str>),
-    /// A number, in the digits in which it came.
+    /// A number, in the digits that were sent.
     Number(&'a str),
-    /// Something else: what to call it in a message.
+    /// Any other kind, by its name for messages.
     Other(&'static str),
 }
 
 impl<'a> Raw<'a> {
-    /// Tells the kind of a value; what it holds is borrowed where it can be.
+    /// Classifies a value; its content is borrowed where possible.
     pub(crate) fn of(raw: &'a RawValue) -> Self {
         let text = raw.get();
         match text.as_bytes().first() {
@@ -32,7 +32,7 @@ impl<'a> Raw<'a> {
         if !quoted.contains('\\') {
             return Self::Text(Cow::Borrowed(quoted.trim_matches('"')));
         }
-        // A value that nobody has read may hold half a surrogate pair.
+        // A value that was not parsed before may contain half a surrogate pair.
         match serde_json::from_str(quoted) {
             Ok(text) => Self::Text(Cow::Owned(text)),
             Err(_) => Self::Other("text with a broken escape"),

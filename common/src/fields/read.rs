@@ -1,5 +1,5 @@
-//! Readers of fields, for [`Fields::required`](super::Fields::required) and [`Fields::optional`](super::Fields::optional).
-//! Each returns the value, or the message that its sender gets to read.
+//! Readers of fields, for [`Fields::required`](super::Fields::required) and
+//! [`Fields::optional`](super::Fields::optional). Each returns the value, or an error message for the client.
 
 use std::ops::RangeInclusive;
 
@@ -14,7 +14,7 @@ use crate::{
 /// Reads a user id, a string.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The rule that the value breaks.
 pub fn user_id(raw: &RawValue) -> Result<UserId, String> {
     id_text(raw, UserId::from_client)
 }
@@ -22,7 +22,7 @@ pub fn user_id(raw: &RawValue) -> Result<UserId, String> {
 /// Reads a transaction id, a string.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The rule that the value breaks.
 pub fn transaction_id(raw: &RawValue) -> Result<TransactionId, String> {
     id_text(raw, TransactionId::from_client)
 }
@@ -30,15 +30,15 @@ pub fn transaction_id(raw: &RawValue) -> Result<TransactionId, String> {
 /// Reads a product id, a string or a whole number: `7` is `"7"`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The rule that the value breaks.
 pub fn product_id(raw: &RawValue) -> Result<ProductId, String> {
     id_text_or_number(raw, ProductId::from_client)
 }
 
-/// Reads the id of a product that may or may not be there, `.` and `..` included: it stands in no path.
+/// Reads the id of a product that may not exist, `.` and `..` included: this id is never part of a path.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The rule that the value breaks.
 pub fn wanted_product_id(raw: &RawValue) -> Result<ProductId, String> {
     id_text_or_number(raw, ProductId::parse)
 }
@@ -46,7 +46,7 @@ pub fn wanted_product_id(raw: &RawValue) -> Result<ProductId, String> {
 /// Reads a payment id, a string or a whole number: `7` is `"7"`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The rule that the value breaks.
 pub fn payment_id(raw: &RawValue) -> Result<PaymentId, String> {
     id_text_or_number(raw, PaymentId::from_client)
 }
@@ -54,15 +54,15 @@ pub fn payment_id(raw: &RawValue) -> Result<PaymentId, String> {
 /// Reads an amount, a number or a numeric string.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The rule that the value breaks.
 pub fn amount(raw: &RawValue) -> Result<Money, String> {
     Money::from_raw(raw)
 }
 
-/// Makes a reader of a string of at most so many characters, without NUL. It may be empty.
+/// Creates a reader of a string of at most `max_chars` characters, without NUL. The string may be empty.
 ///
 /// # Errors
-/// The reader says what is wrong.
+/// The reader returns the rule that the value breaks.
 pub fn text(max_chars: usize) -> impl FnOnce(&RawValue) -> Result<String, String> {
     move |raw| match Raw::of(raw) {
         Raw::Text(text) if text.contains('\0') => Err(IdError::Nul.to_string()),
@@ -75,10 +75,10 @@ pub fn text(max_chars: usize) -> impl FnOnce(&RawValue) -> Result<String, String
     }
 }
 
-/// Makes a reader of a whole number within bounds, given as a JSON number in plain digits.
+/// Creates a reader of a whole number in `range`, given as a JSON number in plain digits.
 ///
 /// # Errors
-/// The reader says what is wrong.
+/// The reader returns the rule that the value breaks.
 pub fn integer<T: TryFrom<i64>>(range: RangeInclusive<i64>) -> impl FnOnce(&RawValue) -> Result<T, String> {
     move |raw| {
         let number = match Raw::of(raw) {

@@ -1,4 +1,4 @@
-//! Bodies that are none, and fields that are bad, each of them named.
+//! Invalid bodies and invalid fields, each of them named in the error.
 
 use hyper::StatusCode;
 
@@ -79,7 +79,7 @@ fn deep_nesting_is_refused_wherever_it_hides() {
     assert!(Fields::parse(nested(31).as_bytes()).is_ok());
     assert!(refusal(nested(32).as_bytes()).detail().contains("32 levels"));
     refusal(nested(30_000).as_bytes());
-    // Brackets in strings are text, also behind an escaped quote.
+    // Brackets in strings do not count, also behind an escaped quote.
     let text = format!(r#"{{"x":"\"{}"}}"#, "[".repeat(1_000));
     assert!(Fields::parse(text.as_bytes()).is_ok());
 }
@@ -109,7 +109,7 @@ fn an_integer_is_plain_digits_within_bounds() {
     for json in ["0", "1000001", "-1", "1.0", "1e3", "\"1\"", "true", "99999999999999999999"] {
         assert_eq!(number(json), Err("must be a whole number from 1 to 1000000".to_owned()), "{json}");
     }
-    // A range that the type does not hold is not let through either.
+    // A number outside the type is refused, even if the range allows it.
     assert!(read_one::<i8>("{\"x\":300}", read::integer(1..=1_000)).is_err());
 }
 
