@@ -1,4 +1,4 @@
-//! Supervised actors: trees that restart what dies, addresses that survive a restart, and cards that show it all.
+//! Supervised actors: trees that restart dead actors, addresses that survive a restart, and cards that show the state.
 //!
 //! ```text
 //!   ChildSpec ──► supervisor ── spawns ──► actor          Handle  an address that is swapped at every restart
@@ -9,10 +9,10 @@
 //!
 //! Names are `stack/service/actor`, unique in a process, so that a process can hold several stacks.
 //!
-//! Why not the crate ractor-supervisor (0.2): its count and reason of restarts are kept where only a message to the
-//! supervisor finds them; a restarted child is found by a process-wide name alone; and a supervisor that stops does
-//! nothing for its children, so that ractor kills them in no order and without `post_stop`. Handles, cards and the
-//! ordered stop are most of what is here, and what would be left to take over is a restart counter.
+//! Why not the crate ractor-supervisor (0.2): only a message to the supervisor returns count and reason of restarts; a
+//! restarted child is found only by a process-wide name; and a supervisor that stops does not stop its children in
+//! order, so ractor kills them without `post_stop`. Handles, cards and the ordered stop are most of this module; only a
+//! restart counter would be left to reuse.
 
 mod card;
 mod root;
@@ -29,28 +29,28 @@ pub use card::ActorCard;
 pub use root::{Root, start};
 pub use supervisor::supervisor;
 
-/// How many restarts a supervisor allows before it fails itself.
+/// The number of restarts that a supervisor allows before it fails itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
-    /// This many …
+    /// This many restarts …
     pub max_restarts: u32,
     /// … within this time.
     pub within: Duration,
 }
 
-/// How long a supervisor waits before a restart: doubled with each restart within the budget's window.
+/// The wait before a restart: doubled with each restart within the budget's window.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
-    /// Before the first restart.
+    /// Wait before the first restart.
     pub min: Duration,
-    /// Before any restart.
+    /// Longest wait before a restart.
     pub max: Duration,
 }
 
 impl Backoff {
     /// Returns the wait before the `nth` restart within the budget's window, counted from 1.
     fn before_restart(self, nth: u32) -> Duration {
-        // Past 2^16 times the minimum every back-off has reached its maximum.
+        // After 16 doublings every back-off has reached its maximum.
         let doublings = nth.saturating_sub(1).min(16);
         self.min.saturating_mul(1 << doublings).min(self.max)
     }
@@ -62,26 +62,26 @@ pub type StartFn = Arc<dyn Fn(ActorCell) -> BoxFuture<'static, Result<ActorCell,
 /// A child of a supervisor.
 #[derive(Clone)]
 pub struct ChildSpec {
-    /// What the tree shows of it.
+    /// Its card in the tree.
     pub card: Arc<ActorCard>,
-    /// Starts it, now and again.
+    /// Starts the child, the first time and at each restart.
     pub start: StartFn,
 }
 
-/// A supervisor and what it supervises.
+/// A supervisor and its children.
 pub struct SupervisorSpec {
-    /// What the tree shows of it.
+    /// Its card in the tree.
     pub card: Arc<ActorCard>,
-    /// How many restarts it allows.
+    /// Its restart budget.
     pub budget: Budget,
-    /// How long it waits before one.
+    /// Its back-off between restarts.
     pub backoff: Backoff,
-    /// Its children, in the order in which they start; they stop in the reverse order.
+    /// Its children in start order; they stop in reverse order.
     pub children: Vec<ChildSpec>,
 }
 
 impl SupervisorSpec {
-    /// Makes a supervisor with the budget and back-off of the configuration.
+    /// Creates a supervisor with the budget and back-off of the configuration.
     pub fn new(card: Arc<ActorCard>, settings: &crate::config::SupervisionSettings, children: Vec<ChildSpec>) -> Self {
         let budget = Budget { max_restarts: settings.max_restarts, within: Duration::from_millis(settings.within_ms) };
         let backoff = Backoff {
@@ -92,7 +92,7 @@ impl SupervisorSpec {
     }
 }
 
-/// An actor's address that survives its restarts: holders never keep a raw one.
+/// An actor's address that survives restarts. Callers hold a handle, never an `ActorRef`.
 pub struct Handle<M>(Arc<ArcSwapOption<ActorRef<M>>>);
 
 impl<M> Clone for Handle<M> {
@@ -107,13 +107,13 @@ impl<M> Default for Handle<M> {
     }
 }
 
-/// The actor is not there now: dead, being restarted, or not started yet.
+/// The actor is unavailable: dead, restarting, or not started yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the actor is down")]
 pub struct ActorDown;
 
 impl<M: Message> Handle<M> {
-    /// Makes a handle of an actor that is not started yet.
+    /// Creates a handle for an actor that is not started yet.
     pub fn new() -> Self {
         Self::default()
     }
@@ -121,7 +121,7 @@ impl<M: Message> Handle<M> {
     /// Sends a message.
     ///
     /// # Errors
-    /// [`ActorDown`] if nobody is there to receive it; the message is dropped.
+    /// [`ActorDown`] if the actor cannot receive it; the message is dropped.
     pub fn cast(&self, message: M) -> Result<(), ActorDown> {
         match &*self.0.load() {
             Some(actor) => actor.cast(message).map_err(|_| ActorDown),
@@ -129,7 +129,7 @@ impl<M: Message> Handle<M> {
         }
     }
 
-    /// Returns the address that is in force now.
+    /// Returns the current address; `None` before the first start.
     pub fn get(&self) -> Option<ActorRef<M>> {
         self.0.load().as_deref().cloned()
     }
@@ -140,7 +140,7 @@ impl<M: Message> Handle<M> {
     }
 }
 
-/// Makes a child of an actor: `make` is called for every start, the handle is swapped, the card kept.
+/// Creates a child from an actor: every start calls `make` and updates the handle; the card stays the same.
 pub fn child<A: Actor>(
     card: Arc<ActorCard>,
     handle: Handle<A::Msg>,

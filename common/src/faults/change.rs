@@ -1,4 +1,4 @@
-//! The body of `PUT /debug/faults`: checked as a whole, applied as a whole.
+//! The body of `PUT /debug/faults`: validated as a whole, applied as a whole.
 
 use std::sync::Arc;
 
@@ -9,18 +9,18 @@ use super::{MAX_LATENCY_MS, OperationFaults, dice::InForce};
 use crate::config::closest;
 use crate::fields::FieldError;
 
-/// Why a change of failure settings was not taken.
+/// Why a change of failure settings was rejected.
 #[derive(Debug, Error)]
 pub enum ChangeError {
-    /// The body is no JSON object.
+    /// The body is not a JSON object.
     #[error("{0}")]
     Malformed(String),
-    /// Some fields are bad; nothing was changed.
+    /// Some fields are invalid; nothing was changed.
     #[error("{} bad fields", .0.len())]
     Fields(Vec<FieldError>),
 }
 
-/// A value as it came and the field it came in: the place of every complaint.
+/// A value with the name of its field, which every error names.
 struct Given<'a> {
     field: String,
     value: &'a Value,
@@ -31,7 +31,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Map<String, Value>, ChangeError> {
         .map_err(|error| ChangeError::Malformed(format!("expected a JSON object of failure settings: {error}")))
 }
 
-/// Lays the change over the settings in force.
+/// Applies a change to the settings in force.
 pub(super) fn apply(current: &InForce, change: &Map<String, Value>) -> Result<InForce, Vec<FieldError>> {
     let mut errors = Vec::new();
     let mut seed = current.seed;

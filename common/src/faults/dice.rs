@@ -1,4 +1,4 @@
-//! The dice of one service: what happens to which request.
+//! The dice of one service: they decide which request meets which failure.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::{ChangeError, FaultSettings, FaultsView, LatencyRange, OperationFaults, change};
 
-/// What a tossed coin says about the business decision of an operation.
+/// The outcome of a coin toss for the business decision of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coin {
     /// The operation does its work.
@@ -23,20 +23,20 @@ pub enum Coin {
     Refuse,
 }
 
-/// What happens to one delivery of a request on its way.
+/// The transport faults of one delivery of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TransportFate {
-    /// Answer 503 and do nothing.
+    /// Answer 503 without doing the work.
     pub unavailable: bool,
     /// Cut the connection before the reply.
     pub cut_connection: bool,
-    /// Do the work and drop this one reply.
+    /// Do the work and drop this reply.
     pub lost_reply: bool,
-    /// Ask for the work twice.
+    /// Request the work twice.
     pub duplicate: bool,
 }
 
-/// The failure settings in force of one service, and its coins. Clones share them.
+/// The failure settings in force of one service, and its coins. Clones share both.
 #[derive(Clone)]
 pub struct Dice {
     shared: Arc<Shared>,
@@ -45,7 +45,7 @@ pub struct Dice {
 struct Shared {
     service: &'static str,
     in_force: ArcSwap<InForce>,
-    /// What the configuration said last; differs from what is in force after a change through `/debug/faults`.
+    /// The last settings from the configuration; a change through `/debug/faults` makes `in_force` differ.
     configured: ArcSwap<InForce>,
     latency: Mutex<ChaCha8Rng>,
 }
@@ -57,7 +57,7 @@ pub(super) struct InForce {
 }
 
 impl Dice {
-    /// Makes the dice of a service with its part of the settings.
+    /// Creates the dice of a service from its part of the settings.
     pub fn new(service: &'static str, settings: &FaultSettings) -> Self {
         let configured = Arc::new(InForce::of(service, settings));
         let latency = Mutex::new(generator(service, settings.seed));
@@ -71,7 +71,7 @@ impl Dice {
         }
     }
 
-    /// Returns the service that these dice belong to.
+    /// Returns the name of the service.
     pub fn service(&self) -> &'static str {
         self.shared.service
     }
@@ -86,14 +86,14 @@ impl Dice {
         self.shared.in_force.load().seed
     }
 
-    /// Returns the body of `GET /debug/faults`: `{"seed": 1, "<operation>": {…}, …}`.
-    /// The whole of it, or any part, is what [`Dice::apply_json`] takes.
+    /// Returns the body of `GET /debug/faults`: `{"seed": 1, "<operation>": {…}, …}`. [`Dice::apply_json`] accepts all
+    /// of it or any part.
     pub fn json(&self) -> Value {
         let in_force = self.shared.in_force.load();
         json!(FaultsView { seed: in_force.seed, operations: (*in_force.operations).clone() })
     }
 
-    /// Puts loaded settings in force, over any change made through `/debug/faults`.
+    /// Puts loaded settings in force and discards changes made through `/debug/faults`.
     pub fn replace(&self, settings: FaultSettings) {
         let next = Arc::new(InForce::of(self.service(), &settings));
         let before = self.shared.in_force.swap(next.clone());
@@ -103,21 +103,21 @@ impl Dice {
         }
     }
 
-    /// Says whether settings differ, for this service, from the ones that the configuration gave last.
-    /// A change through `/debug/faults` does not count: it must survive a restart of the watcher.
+    /// Returns whether settings differ, for this service, from the last ones of the configuration. A change through
+    /// `/debug/faults` does not count: it must survive a restart of the watcher.
     pub fn is_news(&self, settings: &FaultSettings) -> bool {
         **self.shared.configured.load() != InForce::of(self.service(), settings)
     }
 
-    /// Changes the settings in force by the body of `PUT /debug/faults`, all of it or nothing. The body has the form of
-    /// [`Dice::json`]; what it leaves out stays. The change lasts until the next [`Dice::replace`].
+    /// Applies the body of `PUT /debug/faults` to the settings in force, completely or not at all. The body has the
+    /// form of [`Dice::json`]; omitted members stay as they are. The change lasts until the next [`Dice::replace`].
     ///
     /// # Errors
-    /// [`ChangeError::Malformed`] when the body is no JSON object, [`ChangeError::Fields`] with every bad field.
+    /// [`ChangeError::Malformed`] if the body is not a JSON object, [`ChangeError::Fields`] with every invalid field.
     pub fn apply_json(&self, body: &[u8]) -> Result<(), ChangeError> {
         let change = change::parse(body)?;
         let mut seed_changed = None;
-        // Two changes at once must not undo each other: compare and swap, and apply again on a lost race.
+        // Concurrent changes must not undo each other: compare and swap, and retry after a lost race.
         loop {
             let current = self.shared.in_force.load_full();
             let next = change::apply(&current, &change).map_err(ChangeError::Fields)?;
@@ -135,7 +135,8 @@ impl Dice {
         Ok(())
     }
 
-    /// Tosses the coin of a decision: a hash of seed, service, operation and transaction id, so always the same one.
+    /// Tosses the coin of a decision: a hash of seed, service, operation and transaction id, so the result never
+    /// varies.
     pub fn decision(&self, operation: &str, transaction_id: &str) -> Coin {
         let in_force = self.shared.in_force.load();
         let rate = in_force.of_operation(operation).failure_rate;
@@ -145,8 +146,8 @@ impl Dice {
         }
     }
 
-    /// Tosses the coins of one delivery. `attempt` is the `Saga-Attempt` header, empty where there is none: another
-    /// attempt meets another fate.
+    /// Tosses the coins of one delivery. `attempt` is the `Saga-Attempt` header, empty if absent: each attempt gets its
+    /// own fate.
     pub fn transport(&self, operation: &str, transaction_id: &str, attempt: &str) -> TransportFate {
         let in_force = self.shared.in_force.load();
         let faults = in_force.of_operation(operation);
@@ -165,14 +166,14 @@ impl Dice {
         if min >= max {
             return Duration::from_millis(min);
         }
-        // Drawn in microseconds: whole milliseconds would make timers fall together.
+        // Drawn in microseconds: with whole milliseconds many timers would fire together.
         let drawn_us = self.latency_generator().random_range(min * 1_000..=max * 1_000);
         Duration::from_micros(drawn_us)
     }
 
-    /// The coin itself. The parts are hashed with their lengths, so that no two lists of parts look alike.
+    /// Tosses one coin. The parts are hashed with their lengths, so that no two lists of parts collide.
     fn hits(&self, rate: f64, seed: u64, parts: [&str; 4]) -> bool {
-        // Also spares the hash where there is no fault, which is every request in production.
+        // Also skips the hash for a rate of 0, which is every request in production.
         if rate <= 0.0 {
             return false;
         }
@@ -186,7 +187,7 @@ impl Dice {
     }
 
     fn latency_generator(&self) -> MutexGuard<'_, ChaCha8Rng> {
-        // A generator is never half written, so a poisoned lock is as good as any.
+        // The generator is never left half-updated, so a poisoned lock is safe to use.
         self.shared.latency.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -211,7 +212,7 @@ impl InForce {
     }
 }
 
-/// The first 53 bits of a hash as a fraction in [0, 1): as many as an `f64` holds exactly, so 1 is never reached.
+/// Converts the first 53 bits of a hash to a fraction in [0, 1). An `f64` holds 53 bits exactly, so 1 is never reached.
 fn unit_interval(hash: &[u8; 32]) -> f64 {
     let first_eight = hash.first_chunk::<8>().expect("a SHA-256 hash has 32 bytes");
     let bits = u64::from_be_bytes(*first_eight) >> 11;

@@ -1,17 +1,17 @@
-//! The failure settings as the configuration gives them: per service, per operation.
+//! The failure settings of the configuration, per service and operation.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// The longest simulated latency, in milliseconds: far beyond every time-out, and still an end.
+/// The longest simulated latency, in milliseconds: far longer than every timeout, yet finite.
 pub const MAX_LATENCY_MS: u64 = 600_000;
 
 /// Failure settings of all services, section `[faults]`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FaultSettings {
-    /// Goes into every coin and every generator: another seed, other fates.
+    /// Seed of all coins and generators: another seed gives other outcomes.
     pub seed: u64,
     /// Service → operation → faults.
     #[serde(flatten)]
@@ -25,23 +25,24 @@ impl FaultSettings {
     }
 }
 
-/// What may go wrong with one operation. Rates are probabilities from 0 to 1. The default is no fault, no latency.
+/// Failure rates and latency of one operation. Rates are probabilities from 0 to 1. By default there are no faults and
+/// no latency.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OperationFaults {
-    /// The business refusal: tossed once per transaction, recorded, repeated.
+    /// Rate of business refusals: decided once per transaction, recorded, repeated.
     #[schema(minimum = 0, maximum = 1)]
     pub failure_rate: f64,
-    /// 503 before the work.
+    /// Rate of 503 answers before the work.
     #[schema(minimum = 0, maximum = 1)]
     pub unavailable_rate: f64,
-    /// The work is done and its reply dropped.
+    /// Rate of replies dropped after the work is done.
     #[schema(minimum = 0, maximum = 1)]
     pub lost_reply_rate: f64,
-    /// The connection is cut, with all that is in flight on it.
+    /// Rate of connections cut, with all requests in flight on them.
     #[schema(minimum = 0, maximum = 1)]
     pub cut_connection_rate: f64,
-    /// The work is asked for twice.
+    /// Rate of requests whose work is requested twice.
     #[schema(minimum = 0, maximum = 1)]
     pub duplicate_rate: f64,
     /// Simulated latency.

@@ -1,6 +1,6 @@
-//! The failure settings of one service as `/debug/faults` shows and takes them.
+//! The failure settings of one service as the bodies of `/debug/faults`.
 //!
-//! The change is only described here: it is read member by member (`change`), so that every bad one is named.
+//! The types of the change only describe it: the module `change` reads it member by member, to name every invalid one.
 
 use std::collections::BTreeMap;
 
@@ -12,17 +12,17 @@ use super::OperationFaults;
 /// The settings in force, `GET /debug/faults`.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct FaultsView {
-    /// Goes into every coin.
+    /// Seed of all coins.
     pub seed: u64,
     /// The operations of the service.
     #[serde(flatten)]
     pub operations: BTreeMap<String, OperationFaults>,
 }
 
-/// A change of the settings, `PUT /debug/faults`: what is left out stays.
+/// A change of the settings, `PUT /debug/faults`: omitted members stay as they are.
 #[derive(Clone, Debug, ToSchema)]
 pub struct FaultsChange {
-    /// Goes into every coin.
+    /// Seed of all coins.
     #[schema(nullable = false, maximum = 9_223_372_036_854_775_807_i64)]
     pub seed: Option<u64>,
     /// Operations of the service.
@@ -30,23 +30,23 @@ pub struct FaultsChange {
     pub operations: BTreeMap<String, OperationFaultsChange>,
 }
 
-/// A change of what may go wrong with one operation. Rates are probabilities.
+/// A change of the failure rates and latency of one operation. Rates are probabilities.
 #[derive(Clone, Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OperationFaultsChange {
-    /// The business refusal; a 503 where the operation has no right to refuse.
+    /// Rate of business refusals; of 503 answers if the operation has no right to refuse.
     #[schema(nullable = false, minimum = 0, maximum = 1)]
     pub failure_rate: Option<f64>,
-    /// 503 before the work.
+    /// Rate of 503 answers before the work.
     #[schema(nullable = false, minimum = 0, maximum = 1)]
     pub unavailable_rate: Option<f64>,
-    /// The work is done and its reply dropped.
+    /// Rate of replies dropped after the work is done.
     #[schema(nullable = false, minimum = 0, maximum = 1)]
     pub lost_reply_rate: Option<f64>,
-    /// The connection is cut, with all that is in flight on it.
+    /// Rate of connections cut, with all requests in flight on them.
     #[schema(nullable = false, minimum = 0, maximum = 1)]
     pub cut_connection_rate: Option<f64>,
-    /// The work is asked for twice.
+    /// Rate of requests whose work is requested twice.
     #[schema(nullable = false, minimum = 0, maximum = 1)]
     pub duplicate_rate: Option<f64>,
     /// Simulated latency.
@@ -54,7 +54,7 @@ pub struct OperationFaultsChange {
     pub latency_ms: Option<LatencyChange>,
 }
 
-/// A change of a simulated latency, in milliseconds. The shortest must not exceed the longest.
+/// A change of a simulated latency, in milliseconds. The minimum must not exceed the maximum.
 #[derive(Clone, Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LatencyChange {

@@ -1,12 +1,12 @@
-//! The actor that carries a changed configuration file to the dice.
+//! The actor that applies a changed configuration file to the dice.
 //!
 //! ```text
 //! notify --FileChanged--> [settle 100 ms] --Poll--> read and check (blocking thread) --Read--> dice.replace
 //!                          every 1 s -----Poll--^
 //! ```
-//! Events of the file system are the quick way; the poll is the sure one, for folders where events do not arrive
-//! (network and container mounts, a folder that was replaced). Only other contents count as a change, and a broken file
-//! is logged once and changes nothing. The state is rebuilt from the files alone.
+//! File system events are fast; the poll is reliable, for folders without events (network and container mounts, a
+//! replaced folder). Only different contents count as a change. A broken file is logged once and changes nothing. The
+//! state is rebuilt from the files alone.
 
 use std::{collections::BTreeSet, ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 
@@ -27,40 +27,40 @@ use crate::{
     supervision::ActorCard,
 };
 
-/// How often the files are read without an event: half of the 2 s in which a change must be taken up.
+/// Interval at which files are read without an event: half of the 2 s in which a change must take effect.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// How long after an event the files are read: editors write in several steps, and half a file is a broken one.
+/// Delay between an event and reading the files: editors write in several steps, and half a file looks broken.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// The actor.
+/// Watches the configuration files of one service's failure settings.
 pub struct FaultWatcher;
 
-/// What the actor is started with.
+/// Arguments to start the actor.
 pub struct FaultWatcherArgs {
-    /// Where the settings come from; without a folder there is nothing to watch and the actor idles.
+    /// Source of the settings; without a folder there is nothing to watch and the actor idles.
     pub source: ConfigSource,
     /// The dice to keep up to date.
     pub dice: Dice,
-    /// Where the actor shows its state.
+    /// The card for the actor's state.
     pub card: Arc<ActorCard>,
 }
 
 /// The actor's messages.
 pub enum FaultMsg {
-    /// The file system says that a watched file changed.
+    /// The file system reported a change of a watched file.
     FileChanged,
-    /// It is time to look at the files.
+    /// The files are due to be read.
     Poll,
-    /// The files were looked at.
+    /// The files were read.
     Read(FilesRead),
 }
 
-/// What a look at the files gave.
+/// The result of reading the files; empty if the read panicked.
 pub struct FilesRead(Option<Reading>);
 
 struct Reading {
     hash: [u8; 32],
-    /// `None`: the contents are those of the last look.
+    /// `None`: the contents are the same as in the previous read.
     loaded: Option<Result<FaultSettings, ConfigErrors>>,
 }
 
@@ -72,16 +72,16 @@ pub struct FaultWatcherState {
     seen: Option<[u8; 32]>,
     phase: Phase,
     shown: Arc<ArcSwap<Shown>>,
-    /// Ends the subscription when dropped.
+    /// The file system subscription, which ends on drop.
     _subscription: Option<RecommendedWatcher>,
 }
 
 enum Phase {
-    /// The next look comes with the timer.
+    /// The timer triggers the next read.
     Waiting(JoinHandle<()>),
-    /// An event came; the look comes as soon as the writer is likely done.
+    /// An event came; the read follows when the writer is likely done.
     Settling,
-    /// A look is under way.
+    /// A read is under way.
     Reading(Meanwhile),
 }
 
@@ -91,7 +91,7 @@ enum Meanwhile {
     Changed,
 }
 
-/// What `/debug/actors` shows.
+/// The state for `/debug/actors`.
 #[derive(Clone, Default)]
 struct Shown {
     watching: Option<PathBuf>,
@@ -119,8 +119,8 @@ impl Actor for FaultWatcher {
 
         let subscription = subscribe(&source, &myself);
         if source.dir.is_some() {
-            // The first look comes at once: a file may have changed since the settings were loaded, or while this
-            // actor was being restarted.
+            // Read at once: a file may have changed since the settings were loaded, or while this actor was being
+            // restarted.
             let _ = myself.cast(FaultMsg::Poll);
         }
         let phase = Phase::Settling;
@@ -153,7 +153,7 @@ fn settle(myself: &ActorRef<FaultMsg>, state: &mut FaultWatcherState) {
             myself.send_after(SETTLE, || FaultMsg::Poll);
             state.phase = Phase::Settling;
         }
-        // The look to come will see this change too.
+        // The coming read will see this change too.
         Phase::Settling => {}
         Phase::Reading(meanwhile) => *meanwhile = Meanwhile::Changed,
     }
@@ -167,7 +167,7 @@ fn look(myself: &ActorRef<FaultMsg>, state: &mut FaultWatcherState) {
     let (source, seen, myself) = (state.source.clone(), state.seen, myself.clone());
     let reading = spawn_blocking(move || read(&source, seen));
     tokio::spawn(async move {
-        // Fails only when this actor is gone.
+        // Fails only if this actor has ended.
         let _ = myself.cast(FaultMsg::Read(FilesRead(reading.await.ok())));
     });
 }
@@ -183,8 +183,8 @@ fn take_up(myself: &ActorRef<FaultMsg>, reading: Reading, state: &mut FaultWatch
     let is_first = state.seen.replace(reading.hash).is_none();
     match reading.loaded {
         None => {}
-        // At a start the dice may hold a change made through /debug/faults; only a file that says something else than
-        // it said last ends that.
+        // At start the dice may hold a change made through `/debug/faults`. Only a file with other settings than before
+        // ends that change.
         Some(Ok(faults)) if is_first && !state.dice.is_news(&faults) => {}
         Some(Ok(faults)) => {
             state.dice.replace(faults);
@@ -216,12 +216,12 @@ fn take_up(myself: &ActorRef<FaultMsg>, reading: Reading, state: &mut FaultWatch
 
 async fn poll_later(myself: ActorRef<FaultMsg>) {
     tokio::time::sleep(POLL_INTERVAL).await;
-    // Fails only when the actor is gone, and then nobody waits for it.
+    // Fails only if the actor has ended, and then the message is not needed.
     let _ = myself.cast(FaultMsg::Poll);
 }
 
-/// Asks the file system for events of the folder (of the folder, because editors replace files by renaming). Without
-/// events the poll remains.
+/// Subscribes to events of the folder; not of the files, because editors replace files by renaming. If that fails,
+/// polling remains.
 fn subscribe(source: &ConfigSource, myself: &ActorRef<FaultMsg>) -> Option<RecommendedWatcher> {
     let dir = source.dir.as_ref()?;
     let names: BTreeSet<OsString> =
@@ -241,7 +241,8 @@ fn subscribe(source: &ConfigSource, myself: &ActorRef<FaultMsg>) -> Option<Recom
         .ok()
 }
 
-/// Reading a file is an event too; without this filter the actor would answer itself for ever.
+/// Returns whether an event may mean changed contents. Reading a file is an event too; without this filter the actor
+/// would trigger itself for ever.
 fn may_change(event: &notify::Event, names: &BTreeSet<OsString>) -> bool {
     let writes = match event.kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,

@@ -1,5 +1,5 @@
-//! What `/debug/actors` shows of an actor. A card outlives its actor's restarts, and reading it waits for nobody: no
-//! mailbox, no call, no database.
+//! The entry of an actor in `/debug/actors`. A card outlives its actor's restarts, and reading it never waits for a
+//! mailbox, a call or the database.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -52,7 +52,7 @@ impl std::fmt::Debug for ActorCard {
 }
 
 impl ActorCard {
-    /// Makes the card of an actor that is about to start.
+    /// Creates the card of an actor that is about to start.
     pub fn new(name: impl Into<String>, kind: &'static str) -> Arc<Self> {
         Arc::new(Self {
             name: name.into(),
@@ -68,17 +68,17 @@ impl ActorCard {
         &self.name
     }
 
-    /// Counts a message, or what takes the place of one.
+    /// Counts a message, or an equivalent unit of work.
     pub fn handled(&self) {
         self.handled.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Sets what computes the actor's own state in brief; it must not wait.
+    /// Sets the function that returns the actor's state in brief; it must not block.
     pub fn set_state(&self, state: impl Fn() -> Value + Send + Sync + 'static) {
         self.inner().state = Some(Arc::new(state));
     }
 
-    /// Sets what tells how many messages wait.
+    /// Sets the function that returns the number of queued messages.
     pub fn set_queue_depth(&self, depth: impl Fn() -> usize + Send + Sync + 'static) {
         self.inner().queue_depth = Some(Arc::new(depth));
     }
@@ -88,24 +88,24 @@ impl ActorCard {
         self.inner().children.push(child);
     }
 
-    /// Sets what lists children that come and go.
+    /// Sets the function that lists dynamic children.
     pub fn set_children(&self, children: impl Fn() -> Vec<ActorView> + Send + Sync + 'static) {
         self.inner().dynamic = Some(Arc::new(children));
     }
 
-    /// Sets what shows one of the children that come and go in full.
+    /// Sets the function that finds a dynamic child by name and shows it in full.
     pub fn set_find(&self, find: impl Fn(&str) -> Option<ActorView> + Send + Sync + 'static) {
         self.inner().find = Some(Arc::new(find));
     }
 
-    /// Notes that the actor runs.
+    /// Records that the actor runs.
     pub fn started(&self) {
         let mut inner = self.inner();
         inner.status = Status::Running;
         inner.started_at = Some(Utc::now());
     }
 
-    /// Notes that the actor died and will be started again.
+    /// Records that the actor died and will be restarted.
     pub fn restarting(&self, reason: String) {
         self.restarts.fetch_add(1, Ordering::Relaxed);
         let mut inner = self.inner();
@@ -113,26 +113,26 @@ impl ActorCard {
         inner.last_restart_reason = Some(reason);
     }
 
-    /// Notes that the actor ended as it should.
+    /// Records that the actor ended normally.
     pub fn stopped(&self) {
         self.inner().status = Status::Stopped;
     }
 
-    /// Notes that the actor died for good.
+    /// Records that the actor died and will not be restarted.
     pub fn failed(&self, reason: String) {
         let mut inner = self.inner();
         inner.status = Status::Failed;
         inner.last_restart_reason = Some(reason);
     }
 
-    /// Returns how often the actor was restarted.
+    /// Returns the number of restarts.
     pub fn restarts(&self) -> u32 {
         self.restarts.load(Ordering::Relaxed)
     }
 
-    /// Shows the actor and everything below it.
+    /// Returns the view of the actor and all its descendants.
     pub fn view(&self) -> ActorView {
-        // The closures run after the lock is released: they may look at other cards.
+        // The closures run after the lock is released: they may read other cards.
         let (state, depth, dynamic, children, mut view) = {
             let inner = self.inner();
             let view = ActorView {
@@ -163,7 +163,7 @@ impl ActorCard {
         view
     }
 
-    /// Finds an actor by its full name, or by its name without the stack, and shows it.
+    /// Finds an actor by its full name, or by its name without the stack, and returns its view.
     pub fn find(&self, name: &str) -> Option<ActorView> {
         let without_stack = self.name.split_once('/').map_or("", |(_, rest)| rest);
         if self.name == name || without_stack == name {

@@ -1,4 +1,4 @@
-//! The root: what stands above a tree, starts it, stops it and hears that it gave up.
+//! The root: starts and stops a tree, and is notified when the tree gives up.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,17 +9,17 @@ use tracing::{error, warn};
 
 use super::{ActorCard, ChildSpec, SupervisorSpec, supervisor};
 
-/// A started tree. It runs until [`Root::stop`], whether this value lives or not.
+/// A started tree. It runs until [`Root::stop`], even if this value is dropped.
 pub struct Root {
-    /// Its card.
+    /// The card of the tree's top supervisor.
     pub card: Arc<ActorCard>,
     guardian: ActorRef<NoMessage>,
     gave_up: watch::Receiver<Option<String>>,
 }
 
 impl Root {
-    /// Waits until the tree has given up, because the budget at its top is spent, and returns the reason. Never
-    /// returns for a tree that is stopped.
+    /// Waits until the tree gives up, because the budget of its top supervisor is spent, and returns the reason. For a
+    /// tree that is stopped it never returns.
     pub async fn gave_up(&self) -> String {
         let mut gave_up = self.gave_up.clone();
         let reason = gave_up.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
@@ -29,7 +29,7 @@ impl Root {
         }
     }
 
-    /// Stops the tree, children in reverse order; kills what is left after `timeout`.
+    /// Stops the tree, children in reverse order, and kills the rest after `timeout`.
     pub async fn stop(&self, timeout: Duration) {
         if self.guardian.stop_and_wait(None, Some(timeout)).await.is_err()
             && self.guardian.get_status() != ActorStatus::Stopped
@@ -43,7 +43,7 @@ impl Root {
 /// Starts a tree.
 ///
 /// # Errors
-/// When a child does not start; those before it are stopped again.
+/// If a child does not start; children started before it are stopped again.
 pub async fn start(spec: SupervisorSpec) -> Result<Root, SpawnErr> {
     let tree = supervisor(spec);
     let card = tree.card.clone();
@@ -98,7 +98,7 @@ impl Actor for Guardian {
     }
 
     async fn post_stop(&self, _: ActorRef<NoMessage>, state: &mut State) -> Result<(), ActorProcessingErr> {
-        // Fails for a tree that has given up: it is gone already.
+        // Fails for a tree that has given up: it has already ended.
         let _ = state.tree.drain_and_wait(None).await;
         Ok(())
     }

@@ -1,8 +1,8 @@
-//! The supervisor: one for one, with a budget and a back-off.
+//! The supervisor: one-for-one restarts, with a budget and a back-off.
 //!
-//! A panic, an error and an end that nobody asked for all count as a death, and so does a restart that fails. Children
-//! stop in the reverse of the order in which they started, each with its mailbox worked off and its `post_stop` run:
-//! ractor itself kills the children of an actor that stops.
+//! A panic, an error, an unrequested end and a failed restart all count as a death. Children stop in reverse start
+//! order; each finishes its mailbox and runs its `post_stop`. Without this, ractor kills the children of a stopping
+//! actor.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,16 +14,17 @@ use tracing::{error, info, warn};
 
 use super::{ActorCard, Backoff, Budget, ChildSpec, StartFn, SupervisorSpec};
 
-/// How long a child may take to stop before it is killed; the limit of a whole tree is that of its root's `stop`.
+/// How long a child may take to stop before it is killed; the whole tree has the limit of
+/// [`Root::stop`](super::Root::stop).
 const CHILD_STOP_TIMEOUT: Duration = Duration::from_secs(30);
-/// The same once the supervisor has given up: what hangs must not hold up the level above.
+/// The same limit once the supervisor has given up: a hanging child must not delay the level above.
 const ORPHAN_STOP_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a child may take to start. A start is handled like any message, so it holds up the supervisor.
+/// How long a child may take to start. A start is handled like any message, so it blocks the supervisor.
 const CHILD_START_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a killed child may take to be gone. It is gone at its next await.
+/// How long a killed child may take to end. It ends at its next await.
 const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Makes a supervisor a child, of another supervisor or of the root.
+/// Turns a supervisor into a child of another supervisor or of the root.
 pub fn supervisor(spec: SupervisorSpec) -> ChildSpec {
     let SupervisorSpec { card, budget, backoff, children } = spec;
     for child in &children {
@@ -52,14 +53,14 @@ struct Arguments {
 
 struct State {
     arguments: Arguments,
-    /// By the index of the child; `None` while it waits for its restart.
+    /// Running children by index; `None` while a child waits for its restart.
     running: Vec<Option<ActorCell>>,
-    /// When children died, within the window of the budget.
+    /// Times of the children's deaths within the window of the budget.
     deaths: VecDeque<Instant>,
 }
 
 enum Msg {
-    /// The back-off of the child with this index is over.
+    /// The back-off of the child with this index has passed.
     RestartDue(usize),
 }
 
@@ -140,7 +141,7 @@ async fn start(child: &ChildSpec, supervisor: &ActorRef<Msg>) -> Result<ActorCel
     }
 }
 
-/// Arms a restart; or, if the budget is spent, fails the supervisor itself once the other children have stopped.
+/// Schedules a restart. If the budget is spent, stops the other children and fails the supervisor itself.
 async fn child_died(
     myself: &ActorRef<Msg>,
     state: &mut State,
@@ -167,17 +168,17 @@ async fn child_died(
     let summary =
         format!("{} died, the budget of {max_restarts} restarts within {within:?} is spent: {reason}", card.name());
     card.failed(reason);
-    // Else ractor would kill them, and their names might still be taken when they are started again.
+    // Otherwise ractor would kill them, and their names might still be in use when they are started again.
     stop_in_reverse(children, &mut state.running, ORPHAN_STOP_TIMEOUT).await;
     Err(summary.into())
 }
 
-/// Stops children one after the other, last first.
+/// Stops children one after the other, in reverse order.
 async fn stop_in_reverse(children: &[ChildSpec], running: &mut [Option<ActorCell>], limit: Duration) {
     for (child, cell) in children.iter().zip(running.iter_mut()).rev() {
-        // Taken out first: its end is wanted, and no reason for a restart.
+        // Taken out first, so that this requested end does not cause a restart.
         let Some(cell) = cell.take() else { continue };
-        // An error is also what an actor gives that is gone already.
+        // An actor that has already ended returns an error too.
         if cell.drain_and_wait(Some(limit)).await.is_err() && cell.get_status() != ActorStatus::Stopped {
             warn!(actor = child.card.name(), ?limit, "actor did not stop in time, killing it");
             let _ = cell.kill_and_wait(Some(KILL_TIMEOUT)).await;

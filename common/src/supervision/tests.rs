@@ -1,4 +1,4 @@
-//! Trees under a paused clock: every back-off is exact, and takes no time.
+//! Trees under a paused clock: every back-off is exact and takes no real time.
 
 mod kit;
 
@@ -47,7 +47,7 @@ async fn each_restart_within_the_window_waits_twice_as_long_up_to_a_limit() {
         waits.push(died_at.elapsed().as_millis());
     }
     for (wait, expected) in waits.iter().zip([50, 100, 150, 150]) {
-        // The test itself looks once a millisecond.
+        // The test itself polls once a millisecond.
         assert!((expected..expected + 5).contains(wait), "{waits:?}");
     }
     tokio::time::advance(Duration::from_secs(11)).await;
@@ -89,7 +89,7 @@ async fn a_spent_budget_goes_up_one_level_and_at_the_top_the_tree_gives_up() {
     outer.children.push(inner);
     let root = start(outer).await.unwrap();
 
-    // One death is in the budget of the inner supervisor; the second takes the inner supervisor down, once.
+    // The inner supervisor's budget covers one death; the second one takes it down, once.
     weak.handle.cast(MortalMsg::Panic).unwrap();
     wait_for_restart(&weak, 1).await;
     weak.handle.cast(MortalMsg::Panic).unwrap();
@@ -121,7 +121,7 @@ async fn a_stop_works_off_mailboxes_and_goes_in_reverse_order_through_all_levels
     outer.children.push(four.spec.clone());
     let root = start(outer).await.unwrap();
     for subject in &subjects {
-        // The first is being handled when the stop comes, the second still waits.
+        // The first message is being handled at the stop, the second is still queued.
         subject.handle.cast(MortalMsg::Rest).unwrap();
         subject.handle.cast(MortalMsg::Note("still heard")).unwrap();
     }

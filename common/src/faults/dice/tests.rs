@@ -1,4 +1,4 @@
-//! The coins are the same everywhere and for ever, and fair.
+//! The coins are fair, and the same on every replica and in every version.
 
 use serde_json::json;
 
@@ -15,12 +15,12 @@ fn failing(failure_rate: f64) -> OperationFaults {
     OperationFaults { failure_rate, ..OperationFaults::default() }
 }
 
-/// Counts how many of the ids meet a fate.
+/// Counts the ids that meet a fate.
 fn count(fate: impl Fn(&str) -> bool) -> usize {
     (0..IDS).filter(|number| fate(&format!("transaction-{number}"))).count()
 }
 
-/// The standard deviation at 10,000 fair coins is 50; 250 is five of them.
+/// With 10,000 fair coins the standard deviation is 50; 250 is five of them.
 fn is_about(expected: f64, hits: usize) -> bool {
     (hits as f64 - expected * IDS as f64).abs() < 250.0
 }
@@ -34,7 +34,7 @@ fn one_transaction_meets_one_fate_on_every_replica() {
     assert_eq!(changing, 0);
 }
 
-/// Whole runs are repeated by their seed, so the coins must not change between versions either.
+/// A seed reproduces whole runs, so the coins must not change between versions either.
 #[test]
 fn the_fates_of_a_seed_do_not_change_between_versions() {
     let dice = dice("payments", 7, failing(0.5));

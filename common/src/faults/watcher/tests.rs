@@ -1,4 +1,4 @@
-//! Files change, break, vanish and come back; the dice follow within 2 s or stay as they were.
+//! Files change, break, disappear and return; the dice follow within 2 s or stay unchanged.
 
 use std::{
     fs,
@@ -9,7 +9,7 @@ use std::{
 use super::*;
 use crate::faults::OperationFaults;
 
-/// A change must be taken up within this time.
+/// A change must take effect within this time.
 const IN_TIME: Duration = Duration::from_secs(2);
 
 struct Lab {
@@ -21,7 +21,7 @@ struct Lab {
 }
 
 impl Lab {
-    /// Starts a watcher on a folder of its own with one profile.
+    /// Starts a watcher on a folder of its own, with one profile.
     async fn start(profile: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -47,7 +47,7 @@ impl Lab {
         fs::write(self.dir.join("lab.toml"), profile).expect("written");
     }
 
-    /// Writes it whole, so that nobody reads half of it.
+    /// Replaces the file atomically, so that no half of it can be read.
     fn replace(&self, profile: &str) {
         fs::write(self.dir.join("lab.toml~"), profile).expect("written");
         fs::rename(self.dir.join("lab.toml~"), self.dir.join("lab.toml")).expect("renamed");
@@ -57,12 +57,12 @@ impl Lab {
         self.dice.settings()["charge"].failure_rate
     }
 
-    /// Makes the watcher look at the files twice, and waits until it has.
+    /// Makes the watcher read the files twice, and waits until it has.
     async fn look_twice(&self) {
         for _ in 0..2 {
             let before = self.card.view().messages_handled;
             self.watcher.cast(FaultMsg::FileChanged).expect("it watches");
-            // That message, the look that follows it, and what the look read.
+            // Three messages: this event, the poll that follows, and the result of the read.
             self.until("a look", |lab| lab.card.view().messages_handled >= before + 3).await;
         }
     }
@@ -83,7 +83,7 @@ impl Drop for Lab {
     }
 }
 
-/// The watcher itself, with its shown state handed out: the card is not under test here.
+/// The watcher, with its shown state handed out to the test; the card is not under test here.
 struct Probe(std::sync::Mutex<Option<tokio::sync::oneshot::Sender<Arc<ArcSwap<Shown>>>>>);
 
 impl Actor for Probe {
@@ -157,7 +157,7 @@ async fn variables_stay_above_a_changed_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_file_changes_nothing_and_a_mended_one_is_taken_up() {
     let lab = Lab::start(&rate(0.1)).await;
-    // Replaced whole: a file that is written in place is empty for a moment, and that is no broken one.
+    // Replaced atomically: a file written in place is empty for a moment, and an empty file is valid.
     for broken in ["[faults", &rate(1.5), "[faults.payments.chrage]\nfailure_rate = 1.0", &rate("'often'")] {
         lab.replace(broken);
         lab.until("a problem is shown", |lab| !lab.shown.load().problems.is_empty()).await;
@@ -176,7 +176,7 @@ async fn a_broken_file_changes_nothing_and_a_mended_one_is_taken_up() {
 async fn a_change_through_debug_lasts_until_the_next_reload() {
     let lab = Lab::start(&rate(0.1)).await;
     lab.dice.apply_json(br#"{"charge": {"failure_rate": 0.8}}"#).expect("valid");
-    // Same contents are no reload, neither by a poll nor by a restart of the watcher.
+    // Unchanged contents cause no reload, neither by a poll nor by a restart of the watcher.
     lab.replace(&rate(0.1));
     let source = ConfigSource { dir: Some(lab.dir.clone()), ..ConfigSource::embedded("lab") };
     let restarted = Lab::watch(source, lab.dice.clone(), lab.dir.clone()).await;

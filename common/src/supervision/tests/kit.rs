@@ -1,4 +1,4 @@
-//! Actors that die in every way, and what they leave behind.
+//! Actors that die in every way, and a diary of the events.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use ractor::ActorProcessingErr;
 
 use crate::supervision::*;
 
-/// What happened, in order.
+/// The events, in order.
 #[derive(Clone, Default)]
 pub(super) struct Diary(Arc<Mutex<Vec<String>>>);
 
@@ -21,7 +21,7 @@ impl Diary {
     }
 }
 
-/// An actor that does what it is told, above all to die.
+/// An actor that follows the test's orders, above all to die.
 pub(super) struct Mortal;
 
 #[derive(Clone)]
@@ -123,7 +123,7 @@ pub(super) fn spec(name: String, max_restarts: u32, children: &[&Subject]) -> Su
     }
 }
 
-/// Waits for a condition; time passes by itself under a paused clock.
+/// Waits for a condition; under a paused clock time advances by itself.
 pub(super) async fn wait_until(what: &str, holds: impl Fn() -> bool) {
     for _ in 0..100_000 {
         if holds() {
