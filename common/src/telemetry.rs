@@ -1,9 +1,9 @@
 //! Logs and metrics of the process.
 //!
-//! Counters and histograms are told as things happen; what is merely so at a moment (queues, pools, leases) is read when
-//! somebody scrapes ([`at_scrape`]), which costs nothing in between and is never old.
+//! Counters and histograms are updated as events happen. The current state (queues, pools, leases) is read at each
+//! scrape ([`at_scrape`]), which costs nothing in between and is always current.
 //!
-//! Both are process-wide and set up at most once, whoever comes first: several services and many tests share a process.
+//! Both are process-wide and set up by the first caller: several services and many tests share a process.
 
 pub(crate) mod lines;
 
@@ -27,36 +27,37 @@ use self::lines::JsonLines;
 use crate::config::{LogFormat, TelemetrySettings};
 use crate::console::{self, LogLine};
 
-/// What is logged where the settings make no sense. An actor's span lasts as long as the actor; nobody reads those.
+/// Filter for settings that cannot be parsed. ractor opens a span for the whole life of each actor; these spans are of
+/// no use and left out.
 const DEFAULT_FILTER: &str = "info,ractor=warn";
 
-/// The exporter asks for its upkeep this often, or its histograms grow between two scrapes.
+/// Interval of the exporter's upkeep; without it, histograms grow between two scrapes.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Bounds of the histograms of durations, in seconds: fine where a commit and a call are, coarse where something waits.
+/// Bucket bounds of duration histograms, in seconds: fine for commits and calls, coarse for waits.
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0];
 
-/// Bounds of the histogram of the sizes of batches.
+/// Bucket bounds of batch size histograms.
 const ITEMS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
-/// Sagas can wait for minutes for a participant that is down.
+/// Bucket bounds of the duration of sagas, in seconds: they can wait minutes for an unavailable participant.
 const SAGA_SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0];
 
-/// What kind of metric it is.
+/// Kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricKind {
-    /// Only grows.
+    /// A value that only grows.
     Counter,
-    /// Goes up and down.
+    /// A value that goes up and down.
     Gauge,
     /// A distribution.
     Histogram,
 }
 
-/// A metric: kind, name, and what it tells.
+/// A metric: kind, name, and HELP text.
 pub type Metric = (MetricKind, &'static str, &'static str);
 
-/// Gives metrics their HELP texts.
+/// Registers the HELP texts of metrics.
 pub fn describe(metrics: &[Metric]) {
     metrics_handle();
     for (kind, name, help) in metrics {
@@ -68,18 +69,18 @@ pub fn describe(metrics: &[Metric]) {
     }
 }
 
-/// Reads the state of something into gauges; `None` when that is gone, and need not be asked again.
+/// Reads the state of an object into gauges; `None` once the object is gone.
 type Reading = Box<dyn Fn() -> Option<()> + Send>;
 
 static READINGS: Mutex<Vec<Reading>> = Mutex::new(Vec::new());
 
-/// Has something read into gauges at every scrape, until it is gone and the reading says `None`. It must not block, and
-/// should hold what it reads weakly.
+/// Registers a reading that runs at every scrape until it returns `None`. It must not block, and should hold its object
+/// by a weak reference.
 pub fn at_scrape(reading: impl Fn() -> Option<()> + Send + 'static) {
     READINGS.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(reading));
 }
 
-/// Returns all metrics of the process in the text format.
+/// Returns all metrics of the process in the Prometheus text format.
 pub fn scrape() -> String {
     let handle = metrics_handle();
     READINGS.lock().unwrap_or_else(PoisonError::into_inner).retain(|reading| reading().is_some());
@@ -87,8 +88,8 @@ pub fn scrape() -> String {
     handle.render()
 }
 
-/// Sets the logs of this process up, on standard error: standard output belongs to what commands print. A second call
-/// changes nothing. A filter that cannot be read is replaced by the default one, which says so.
+/// Sets up the logs of this process on standard error: standard output belongs to the output of commands. A second call
+/// changes nothing. An invalid filter is replaced by the default one, and an error is logged.
 pub fn init(settings: &TelemetrySettings) {
     let (filter, problem) = match EnvFilter::builder().parse(&settings.filter) {
         Ok(filter) => (filter, None),
@@ -109,13 +110,13 @@ pub fn init(settings: &TelemetrySettings) {
     };
     if first.is_ok() && settings.format == LogFormat::Json {
         LOGS_ARE_JSON.store(true, Ordering::Relaxed);
-        // A panic is a line like any other.
+        // A panic is logged as a line like any other.
         panic::set_hook(Box::new(|panic| {
             let place = panic.location().map(ToString::to_string);
             tracing::error!(place, "a panic: {}", panic.payload_as_str().unwrap_or("without a message"));
         }));
     }
-    // An error means that somebody was here before, which is as good.
+    // An error means that another caller set the logs up before, which is fine.
     if let (Ok(()), Some(error)) = (first, problem) {
         tracing::error!(filter = settings.filter, %error, "telemetry.filter is no filter; using {DEFAULT_FILTER}");
     }
@@ -123,12 +124,12 @@ pub fn init(settings: &TelemetrySettings) {
 
 static LOGS_ARE_JSON: AtomicBool = AtomicBool::new(false);
 
-/// Tells whether the log is for machines: nothing else may be written to standard error then.
+/// Returns whether the log is for machines: then nothing else may be written to standard error.
 pub fn logs_are_json() -> bool {
     LOGS_ARE_JSON.load(Ordering::Relaxed)
 }
 
-/// Tells whoever started the process something, on standard error; as a line of the log where that is for machines.
+/// Writes a text for the user to standard error; as a log line if the log is for machines.
 pub fn notice(text: &str) {
     match logs_are_json() {
         true => tracing::info!("{text}"),
@@ -136,8 +137,8 @@ pub fn notice(text: &str) {
     }
 }
 
-/// Returns what renders the metrics of this process; the first call sets them up. Counters and histograms that were made
-/// before are not among them.
+/// Returns the renderer of this process's metrics; the first call sets it up. Counters and histograms created before
+/// are not included.
 pub fn metrics_handle() -> &'static PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     HANDLE.get_or_init(|| {
@@ -150,13 +151,13 @@ pub fn metrics_handle() -> &'static PrometheusHandle {
             .expect("there are bounds")
             .build_recorder();
         let handle = recorder.handle();
-        // Somebody else's recorder stays; then ours renders nothing, which is no reason to stop.
+        // A recorder set up by other code stays; then this one renders nothing, which is no reason to stop.
         if metrics::set_global_recorder(recorder).is_err() {
             tracing::warn!("metrics were set up by somebody else; /metrics stays empty");
         }
         metrics_process::Collector::default().describe();
         let upkeep = handle.clone();
-        // A thread of its own: the runtime of whoever came first may be gone long before the process is.
+        // A separate thread: the runtime of the first caller may end long before the process.
         let started = thread::Builder::new().name("metrics-upkeep".to_owned()).spawn(move || {
             loop {
                 thread::sleep(UPKEEP_INTERVAL);

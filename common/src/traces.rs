@@ -1,14 +1,15 @@
-//! Traces: what happened in which part of a trace and how long it took, sent to an OpenTelemetry collector by OTLP.
+//! Traces: spans of the work of each service, sent to an OpenTelemetry collector by OTLP.
 //!
-//! Spans are made whole, when they end, out of what is known then: nothing is carried along on the way but the ids that
-//! `traceparent` holds anyway. So a tracer that is off costs a look at an `Option`, a part of a trace needs no process
-//! that lives as long as it does, and a saga's spans hang together over all owners that it had.
+//! A span is created whole when it ends, from the data known then: requests carry only the ids that `traceparent` holds
+//! anyway. So a disabled tracer costs a check of an `Option`, no process must live as long as a part of a trace, and a
+//! saga's spans stay connected across all its owners.
 //!
 //! ```text
-//! service ─► record ─► bounded queue ─► a thread of its own: batches ─► HTTP ─► collector
-//!                       full: dropped                                   no answer: dropped, said once
+//! service ─► record ─► bounded queue ─► exporter thread: batches ─► HTTP ─► collector
+//!                       full: dropped                               no answer: dropped, logged once
 //! ```
-//! Each service has a tracer of its own, also where several share a process: a collector knows them by their resource.
+//! Each service has its own tracer, even if several share a process: a collector tells services apart by their
+//! resource.
 
 mod export;
 
@@ -24,10 +25,10 @@ use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanData, SpanEvents, SpanLin
 use crate::config::TelemetrySettings;
 use crate::http::TraceContext;
 
-/// How long a stop waits for the last spans to be sent.
+/// How long a shutdown waits for the last spans to be sent.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Records the spans of one service, or nothing. Clones share it.
+/// Records the spans of one service, or nothing. Clones share one queue.
 #[derive(Clone, Debug, Default)]
 pub struct Tracer(Option<Arc<On>>);
 
@@ -35,38 +36,38 @@ pub struct Tracer(Option<Arc<On>>);
 struct On {
     processor: BatchSpanProcessor,
     scope: InstrumentationScope,
-    /// Of 2^64 traces, so many are recorded.
+    /// Number of traces recorded out of 2^64.
     threshold: u128,
 }
 
-/// Something that has ended.
+/// A finished span.
 #[derive(Clone, Debug)]
 pub struct Span {
-    /// What it was: few different ones, without ids.
+    /// Its name: few distinct values, without ids.
     pub name: Cow<'static, str>,
-    /// Which side of which border it was on.
+    /// Its kind, such as client or server.
     pub kind: SpanKind,
-    /// The id of the part that it belongs to; `None` at the root.
+    /// The id of the parent span; `None` for the root.
     pub parent: Option<u64>,
-    /// When it began.
+    /// Start time.
     pub began: SystemTime,
-    /// When it ended.
+    /// End time.
     pub ended: SystemTime,
-    /// What else is known.
+    /// Further data.
     pub attributes: Vec<KeyValue>,
-    /// Parts of other traces that have to do with it.
+    /// Related spans of other traces.
     pub links: Vec<TraceContext>,
-    /// How it ended.
+    /// Outcome.
     pub status: Status,
 }
 
 impl Tracer {
-    /// Makes one that records nothing.
+    /// Creates a tracer that records nothing.
     pub fn off() -> Self {
         Self(None)
     }
 
-    /// Makes that of a service: off where no collector is named.
+    /// Creates the tracer of a service; off if no collector is configured.
     pub fn of(service: &'static str, settings: &TelemetrySettings) -> Self {
         if settings.otlp_endpoint.is_empty() {
             return Self::off();
@@ -84,17 +85,17 @@ impl Tracer {
         }
     }
 
-    /// Tells whether it records anything at all.
+    /// Returns whether this tracer records anything at all.
     pub fn is_on(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Tells whether a trace that begins here is recorded. All services and all owners of a saga say the same of it.
+    /// Returns whether a trace that begins here is recorded. All services and all owners of a saga agree on the result.
     pub fn samples(&self, trace_id: u128) -> bool {
         self.0.as_ref().is_some_and(|on| u128::from(spread(trace_id)) < on.threshold)
     }
 
-    /// Records a span, if its trace is recorded. It never waits, and fails silently.
+    /// Records a span if its trace is sampled. It never waits, and errors are dropped.
     pub fn record(&self, context: &TraceContext, span: impl FnOnce() -> Span) {
         let Some(on) = self.0.as_ref().filter(|_| context.sampled) else { return };
         let Span { name, kind, parent, began, ended, attributes, links, status } = span();
@@ -107,7 +108,7 @@ impl Tracer {
             span_kind: kind,
             name,
             start_time: began,
-            // A clock that was set back makes no negative time.
+            // A clock set back must not give a negative duration.
             end_time: ended.max(began),
             attributes,
             dropped_attributes_count: 0,
@@ -118,7 +119,7 @@ impl Tracer {
         });
     }
 
-    /// Sends what is queued, for a few seconds at most. Spans that come later are dropped.
+    /// Sends the queued spans, waiting a few seconds at most. Later spans are dropped.
     pub async fn stop(&self) {
         let Some(on) = self.0.clone() else { return };
         let stopping = tokio::task::spawn_blocking(move || on.processor.shutdown_with_timeout(STOP_TIMEOUT));
@@ -139,13 +140,14 @@ fn of(context: &TraceContext) -> SpanContext {
     )
 }
 
-/// Returns how many of 2^64 numbers a ratio stands for.
+/// Converts a ratio to a number of traces out of 2^64.
 fn threshold(ratio: f64) -> u128 {
     // 2^64 is exact as a float, and so are both ends of the range.
     (ratio.clamp(0.0, 1.0) * 18_446_744_073_709_551_616.0) as u128
 }
 
-/// Spreads ids evenly over all numbers, alike in every process. That of a saga is a UUID: its bits are not all random.
+/// Spreads trace ids evenly over all 64-bit numbers, the same in every process. A saga's trace id is a UUID, whose bits
+/// are not all random.
 fn spread(trace_id: u128) -> u64 {
     // The finalizer of SplitMix64.
     let mut mixed = (trace_id as u64) ^ ((trace_id >> 64) as u64).rotate_left(32);
@@ -154,12 +156,12 @@ fn spread(trace_id: u128) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// Makes an attribute of a span.
+/// Creates an attribute of a span.
 pub fn attribute(name: &'static str, value: impl Into<opentelemetry::Value>) -> KeyValue {
     KeyValue::new(name, value.into())
 }
 
-/// One thing that is told of a span.
+/// An attribute of a span.
 pub type Attribute = KeyValue;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! JSON lines for machines: one object a line, and in each that belongs to a request or a saga, `trace.id` and
+//! JSON log lines for machines: one object a line. Lines that belong to a request or a saga have `trace.id` and
 //! `saga.id`.
 //!
-//! What a request belongs to is kept beside its task and looked at only when a line is written: a span with fields for
-//! every request would cost all of them, logged or not. A saga's lines name it themselves, and its trace bears its id.
+//! The ids of a request are kept in a task local and read only when a line is written: a span with fields would be a
+//! cost for every request, logged or not. Log lines about a saga name it themselves, and its trace id is its saga id.
 
 use std::fmt::{self, Write};
 
@@ -18,21 +18,20 @@ tokio::task_local! {
     static REQUEST: Of;
 }
 
-/// What the lines of a request belong to.
+/// The trace and the saga that the lines of a request belong to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Of {
-    /// The trace.
     pub(crate) trace_id: u128,
-    /// The saga that asks, if one does.
+    /// The calling saga, if any.
     pub(crate) saga_id: Option<Uuid>,
 }
 
-/// Does the work of a request, whose lines belong to it.
+/// Runs the work of a request; its log lines get the ids of `of`.
 pub(crate) fn within<F: Future>(of: Of, work: F) -> TaskLocalFuture<Of, F> {
     REQUEST.scope(of, work)
 }
 
-/// The format.
+/// Formats an event as JSON and adds missing ids.
 pub(super) struct JsonLines(Format<Json>);
 
 impl JsonLines {
@@ -63,7 +62,7 @@ where
     }
 }
 
-/// Writes the ids that the event does not bear itself.
+/// Writes the ids that the event does not have itself.
 fn missing(event: &Event<'_>, ids: &mut String) -> fmt::Result {
     let mut own = Own::default();
     event.record(&mut own);
@@ -73,7 +72,7 @@ fn missing(event: &Event<'_>, ids: &mut String) -> fmt::Result {
     {
         write!(ids, r#""saga.id":"{saga_id}","#)?;
     }
-    // A saga's trace bears its id, whoever's request the line was written in.
+    // The trace id of a saga is its saga id, also for lines written within another request.
     let of_saga = own.saga_id.map(|id| id.as_u128());
     if !own.names_trace
         && let Some(trace_id) = of_saga.or(request.map(|of| of.trace_id))
@@ -83,7 +82,7 @@ fn missing(event: &Event<'_>, ids: &mut String) -> fmt::Result {
     Ok(())
 }
 
-/// What an event says of itself.
+/// Ids among the event's own fields.
 #[derive(Default)]
 struct Own {
     names_saga: bool,
@@ -104,7 +103,7 @@ impl Visit for Own {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // All others are left unformatted.
+        // Other fields are not formatted, to save the cost.
         if matches!(field.name(), "saga.id" | "trace.id") {
             self.record_str(field, &format!("{value:?}"));
         }

@@ -1,4 +1,5 @@
-//! The way to the collector: the SDK's batches and its OTLP exporter, and what is said when nobody answers.
+//! The export to the collector: the SDK's batches, its OTLP exporter, and the log lines for a collector that does not
+//! answer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -12,19 +13,19 @@ use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SpanData,
 use super::attribute;
 use crate::loopback::is_loopback;
 
-/// Spans that wait, at about a kilobyte each; further ones are dropped.
+/// Capacity of the queue in spans, about a kilobyte each; further ones are dropped.
 const MAX_QUEUE: usize = 8_192;
-/// Spans of one request to the collector.
+/// Spans per request to the collector.
 const MAX_BATCH: usize = 512;
-/// How long spans wait for others to be sent with.
+/// How long a span waits for others in its batch.
 const BATCH_DELAY: Duration = Duration::from_secs(1);
-/// How long the collector has to take a batch. Shorter than a stop waits.
+/// Time limit for sending a batch, shorter than the limit of a shutdown.
 const SEND_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Makes the queue and the thread of a service.
+/// Creates the queue and the exporter thread of a service.
 ///
 /// # Errors
-/// Why nothing can be sent.
+/// The reason why spans cannot be sent.
 pub(super) fn processor(service: &'static str, endpoint: &str) -> Result<BatchSpanProcessor, String> {
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_http()
@@ -51,11 +52,11 @@ pub(super) fn processor(service: &'static str, endpoint: &str) -> Result<BatchSp
     Ok(processor)
 }
 
-/// Makes the client of a collector. One on this machine is not asked through a proxy of the environment, to which these
-/// addresses mean another machine.
+/// Creates the HTTP client for a collector. A collector on this machine is called without the proxy from the
+/// environment: to a proxy, a loopback address means another machine.
 fn client(endpoint: &str) -> Result<reqwest::blocking::Client, String> {
     let is_near = is_loopback(endpoint);
-    // A blocking client is not made on a thread of a runtime.
+    // A blocking client cannot be created on a thread of a runtime.
     let made = thread::spawn(move || {
         let client = reqwest::blocking::Client::builder().timeout(SEND_TIMEOUT);
         if is_near { client.no_proxy().build() } else { client.build() }
@@ -64,7 +65,7 @@ fn client(endpoint: &str) -> Result<reqwest::blocking::Client, String> {
     made.map_err(|error| error.to_string())
 }
 
-/// An exporter that says once that the collector does not answer, and once that it does again.
+/// An exporter that logs once when the collector stops answering, and once when it answers again.
 #[derive(Debug)]
 struct Told<E> {
     exporter: E,
@@ -86,7 +87,7 @@ impl<E: SpanExporter> SpanExporter for Told<E> {
             }
             Ok(()) | Err(_) => {}
         }
-        // It has been told; the SDK would tell it for every batch.
+        // Already logged above; the SDK would log it for every batch.
         Ok(())
     }
 
@@ -114,7 +115,7 @@ mod tests {
 
     use super::*;
 
-    /// Fails as it is told to.
+    /// An exporter that fails when the test sets its flag.
     #[derive(Debug)]
     struct Collector(AtomicBool);
 
