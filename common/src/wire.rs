@@ -1,6 +1,6 @@
-//! What goes over the wire between the services, and what both sides must spell alike: headers, bodies, times.
+//! The wire format between the services, identical on both sides: headers, bodies, times.
 //!
-//! The bodies are those of the API: members in this order, ids and amounts in the form in which clients see them.
+//! The bodies are those of the API: members in this order, ids and amounts in the form that clients see.
 
 pub mod actors;
 pub mod catalog;
@@ -12,42 +12,42 @@ pub mod requests;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-/// The saga that a call belongs to. Its value is the transaction id.
+/// The saga of a call. Its value is the transaction id.
 pub const SAGA_ID: &str = "saga-id";
-/// The step that a call belongs to.
+/// The saga's step that a call belongs to.
 pub const SAGA_STEP: &str = "saga-step";
-/// Which attempt of the step a call is: 1, 2, …
+/// Number of the attempt of the step: 1, 2, …
 pub const SAGA_ATTEMPT: &str = "saga-attempt";
-/// Which owner of the saga calls: it grows with each takeover.
+/// The epoch of the saga's owner; it grows with each takeover.
 pub const SAGA_EPOCH: &str = "saga-epoch";
-/// On a 409: that it is a recorded decision. Its only value is [`REFUSED`].
+/// On a 409: the refusal is a recorded decision. Its only value is [`REFUSED`].
 pub const SAGA_DECISION: &str = "saga-decision";
-/// The value of [`SAGA_DECISION`], and of [`SAGA_ACTION`] where the action had been refused.
+/// The value of [`SAGA_DECISION`], and of [`SAGA_ACTION`] if the action was refused.
 pub const REFUSED: &str = "refused";
-/// On the 200 of a compensation: what it found of its action. Its values are [`ACTION_DONE`], [`REFUSED`] and
-/// [`ACTION_NONE`].
+/// On the 200 of a compensation: the state in which it found its action. Its values are [`ACTION_DONE`], [`REFUSED`]
+/// and [`ACTION_NONE`].
 pub const SAGA_ACTION: &str = "saga-action";
-/// The action had happened, and was undone.
+/// The action was done, and is undone now.
 pub const ACTION_DONE: &str = "done";
-/// The action had never run, and never will.
+/// The action never ran, and never will.
 pub const ACTION_NONE: &str = "none";
-/// On an answer that was given before: `true`.
+/// On a repeated answer: `true`.
 pub const IDEMPOTENT_REPLAYED: &str = "idempotent-replayed";
-/// A client's own key of a request, so that it can be repeated.
+/// A client's key for a request, which makes it safe to repeat.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// Names a request in logs, of ours and of the client.
+/// Identifies a request in the logs of services and client.
 pub const REQUEST_ID: &str = "x-request-id";
 /// W3C Trace Context.
 pub const TRACEPARENT: &str = "traceparent";
-/// The path prefix that a proxy stripped.
+/// The path prefix that a proxy removed.
 pub const FORWARDED_PREFIX: &str = "x-forwarded-prefix";
 
-/// Shows a time: RFC 3339 in UTC, with microseconds and `Z`.
+/// Formats a time: RFC 3339 in UTC, with microseconds and `Z`.
 pub fn timestamp(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
-/// For `#[serde(with = "common::wire::rfc3339")]`: a time as [`timestamp`] shows it.
+/// For `#[serde(with = "common::wire::rfc3339")]`: a time as formatted by [`timestamp`].
 pub mod rfc3339 {
     use chrono::{DateTime, Utc};
     use serde::{Deserialize, Deserializer, Serializer};
@@ -57,15 +57,15 @@ pub mod rfc3339 {
     /// Writes a time.
     ///
     /// # Errors
-    /// Those of the serializer.
+    /// Errors of the serializer.
     pub fn serialize<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&timestamp(*time))
     }
 
-    /// Reads a time, of any offset.
+    /// Reads a time with any offset.
     ///
     /// # Errors
-    /// When it is not RFC 3339.
+    /// If it is not RFC 3339.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<Utc>, D::Error> {
         let text = String::deserialize(deserializer)?;
         DateTime::parse_from_rfc3339(&text).map(|time| time.to_utc()).map_err(serde::de::Error::custom)
@@ -82,7 +82,7 @@ pub mod rfc3339 {
         /// Writes a time, or null.
         ///
         /// # Errors
-        /// Those of the serializer.
+        /// Errors of the serializer.
         pub fn serialize<S: Serializer>(time: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
             match time {
                 Some(time) => super::serialize(time, serializer),
@@ -90,10 +90,10 @@ pub mod rfc3339 {
             }
         }
 
-        /// Reads a time, or null. With `#[serde(default)]` the member may be absent too.
+        /// Reads a time or null. With `#[serde(default)]` the member may also be absent.
         ///
         /// # Errors
-        /// When it is neither.
+        /// If it is neither.
         pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
             Ok(Option::<Time>::deserialize(deserializer)?.map(|Time(time)| time))
         }

@@ -5,29 +5,29 @@ use utoipa::ToSchema;
 
 use crate::money::Money;
 
-/// A product, as `GET /products/{id}/` shows it.
+/// A product, `GET /products/{id}/`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Product {
-    /// A number here; everywhere else a string.
+    /// A number here; in all other bodies a string.
     pub product_id: i64,
-    /// What it is called.
+    /// Name of the product.
     pub name: String,
-    /// What it is.
+    /// Description of the product.
     pub description: String,
-    /// What it costs.
+    /// Price of the product.
     pub price: Money,
-    /// Where it stands.
+    /// Category of the product.
     pub category: String,
-    /// For show: inventory keeps the real one.
+    /// For display only: inventory keeps the real stock.
     pub stock: i32,
 }
 
-/// A part of the list of products, in the order of their ids.
+/// A page of the list of products, ordered by id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProductPage {
-    /// The products.
+    /// Products of this page.
     pub products: Vec<Product>,
-    /// What to ask the next part with; null on the last.
+    /// Cursor of the next page; null on the last.
     #[schema(required)]
     pub next_cursor: Option<String>,
 }

@@ -12,11 +12,11 @@ pub struct DecreaseReply {
     /// `success`.
     #[schema(pattern = "^(success)$", example = "success")]
     pub status: String,
-    /// The same for people.
+    /// The result in words.
     pub message: String,
-    /// Of what.
+    /// The product.
     pub product_id: ProductId,
-    /// What is left.
+    /// Stock that is left.
     pub remaining_quantity: i32,
 }
 
@@ -26,7 +26,7 @@ pub struct StockRefused {
     /// `error`.
     #[schema(pattern = "^(error)$", example = "error")]
     pub status: String,
-    /// Why.
+    /// The reason.
     pub message: String,
 }
 
@@ -36,14 +36,14 @@ pub struct RestoreReply {
     /// `success`.
     #[schema(pattern = "^(success)$", example = "success")]
     pub status: String,
-    /// The same for people.
+    /// The result in words.
     pub message: String,
-    /// Whose stock was put back.
+    /// The transaction whose stock was put back.
     pub transaction_id: TransactionId,
-    /// Of what; null where there was nothing to put back.
+    /// The product; null if there was nothing to put back.
     #[schema(required)]
     pub product_id: Option<ProductId>,
-    /// How much; null where there was nothing to put back.
+    /// The quantity put back; null if there was nothing to put back.
     #[schema(required)]
     pub quantity: Option<i32>,
 }
@@ -54,22 +54,22 @@ pub struct RestockReply {
     /// `success`.
     #[schema(pattern = "^(success)$", example = "success")]
     pub status: String,
-    /// The same for people.
+    /// The result in words.
     pub message: String,
-    /// Of what.
+    /// The product.
     pub product_id: ProductId,
-    /// What there is now.
+    /// Stock after the restock.
     pub quantity: i32,
 }
 
 /// `GET /inventory/{product_id}/`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Stock {
-    /// Of what.
+    /// The product.
     pub product_id: ProductId,
-    /// How much there is.
+    /// Stock of the product.
     pub quantity: i32,
-    /// When that changed last.
+    /// Time of the last change.
     #[serde(with = "super::rfc3339")]
     pub last_updated: DateTime<Utc>,
 }

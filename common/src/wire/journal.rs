@@ -1,16 +1,16 @@
-//! `GET /journal/{transaction_id}/`, on every participant.
+//! The body of `GET /journal/{transaction_id}/`, on every participant.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-/// What a participant has decided about a transaction.
+/// A participant's decisions about a transaction.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JournalView {
-    /// Which transaction was asked for.
+    /// The requested transaction.
     pub transaction_id: String,
-    /// Its decisions, oldest first; none where it has not heard of the transaction.
+    /// Its decisions, oldest first; empty for an unknown transaction.
     pub entries: Vec<JournalEntry>,
 }
 
@@ -19,24 +19,24 @@ pub struct JournalView {
 pub struct JournalEntry {
     /// `charge`, `refund` …
     pub operation: String,
-    /// The HTTP status that was, and will be, answered.
+    /// HTTP status of the first answer and all repetitions.
     pub status: i16,
-    /// The body that was, and will be, answered.
+    /// Body of the first answer and all repetitions.
     pub reply: Value,
-    /// When it was decided.
+    /// Time of the decision.
     #[serde(with = "super::rfc3339")]
     pub decided_at: DateTime<Utc>,
-    /// Whether a saga asked for it.
+    /// Whether the request came from a saga.
     pub from_saga: bool,
     /// The saga's step.
     #[schema(required)]
     pub step: Option<String>,
-    /// The attempt that was the first to arrive.
+    /// The first attempt that arrived.
     #[schema(required)]
     pub attempt: Option<i32>,
     /// The epoch of the saga's owner.
     #[schema(required)]
     pub epoch: Option<i32>,
-    /// That the action never ran, and never will.
+    /// Whether this is a tombstone: the action never ran, and never will.
     pub tombstone: bool,
 }

@@ -12,41 +12,41 @@ use crate::{
 /// The 200 of a charge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ChargeReply {
-    /// A number here; purchases and the orchestrator show it as a string.
+    /// A number here; a string at purchases and the orchestrator.
     pub payment_id: i64,
     /// `success`.
     #[schema(pattern = "^(success)$", example = "success")]
     pub status: String,
-    /// The same for people.
+    /// The result in words.
     pub message: String,
-    /// For which transaction.
+    /// The transaction.
     pub transaction_id: TransactionId,
-    /// Who pays.
+    /// The payer.
     pub user_id: UserId,
-    /// For what.
+    /// The product.
     #[schema(required)]
     pub product_id: Option<ProductId>,
-    /// How much.
+    /// The amount.
     pub amount: Money,
 }
 
 /// The 409 of a charge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ChargeRefused {
-    /// The row that is kept of it; null where nothing was ever charged.
+    /// The row kept for the refusal; null if nothing was ever charged.
     #[schema(required)]
     pub payment_id: Option<i64>,
     /// `error`.
     #[schema(pattern = "^(error)$", example = "error")]
     pub status: String,
-    /// Why.
+    /// The reason.
     pub message: String,
-    /// For which transaction.
+    /// The transaction.
     pub transaction_id: TransactionId,
-    /// Who would have paid; null on a tombstone, which knows only the transaction.
+    /// The payer; null on a tombstone, which knows only the transaction.
     #[schema(required)]
     pub user_id: Option<UserId>,
-    /// For what.
+    /// The product.
     #[schema(required)]
     pub product_id: Option<ProductId>,
 }
@@ -57,42 +57,42 @@ pub struct RefundReply {
     /// `compensated`.
     #[schema(pattern = "^(compensated)$", example = "compensated")]
     pub status: String,
-    /// The same for people.
+    /// The result in words.
     pub message: String,
-    /// The payment that was given back; null where there was nothing to give back.
+    /// The refunded payment; null if there was nothing to refund.
     #[schema(required)]
     pub payment_id: Option<i64>,
-    /// Of which transaction.
+    /// The transaction.
     pub transaction_id: TransactionId,
-    /// Whose it was.
+    /// The user refunded.
     #[schema(required)]
     pub user_id: Option<UserId>,
-    /// How much it was.
+    /// The amount refunded.
     #[schema(required)]
     pub amount: Option<Money>,
 }
 
-/// A row, as `GET /payments/{payment_id}/` shows it.
+/// A payment, `GET /payments/{payment_id}/`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Payment {
-    /// Its id.
+    /// Id of the payment.
     pub payment_id: i64,
     /// `success`, `error` or `compensated`.
     #[schema(pattern = "^(success|error|compensated)$", example = "success")]
     pub status: String,
-    /// For which transaction.
+    /// The transaction.
     pub transaction_id: String,
-    /// Who pays.
+    /// The payer.
     pub user_id: String,
-    /// For what.
+    /// The product.
     #[schema(required)]
     pub product_id: Option<String>,
-    /// How much.
+    /// The amount.
     pub amount: Money,
-    /// When it was decided.
+    /// Time of the decision.
     #[serde(with = "super::rfc3339")]
     pub created_at: DateTime<Utc>,
-    /// When it was given back.
+    /// Time of the refund.
     #[serde(with = "super::rfc3339::option")]
     #[schema(required)]
     pub compensated_at: Option<DateTime<Utc>>,

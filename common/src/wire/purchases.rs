@@ -12,20 +12,20 @@ use crate::{
 /// The 200 of a purchase.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PurchaseReply {
-    /// Its id.
+    /// Id of the purchase.
     pub purchase_id: i64,
     /// `success`.
     #[schema(pattern = "^(success)$", example = "success")]
     pub status: String,
-    /// Who bought.
+    /// The buyer.
     pub user_id: UserId,
-    /// In which transaction.
+    /// The transaction.
     pub transaction_id: TransactionId,
-    /// What.
+    /// The product.
     pub product_id: ProductId,
-    /// Paid how.
+    /// The payment.
     pub payment_id: PaymentId,
-    /// For how much.
+    /// The amount.
     pub amount: Money,
 }
 
@@ -35,9 +35,9 @@ pub struct PurchaseRefused {
     /// `error`.
     #[schema(pattern = "^(error)$", example = "error")]
     pub status: String,
-    /// The same for people.
+    /// The reason in words.
     pub message: String,
-    /// Why, in a word.
+    /// The reason as an error code.
     #[schema(example = "CONFLICT")]
     pub error: String,
 }
@@ -48,45 +48,45 @@ pub struct CancelReply {
     /// `success`.
     #[schema(pattern = "^(success)$", example = "success")]
     pub status: String,
-    /// The same for people.
+    /// The result in words.
     pub message: String,
-    /// Whose purchase it was.
+    /// The transaction of the purchase.
     pub transaction_id: TransactionId,
 }
 
-/// A row, as `GET /purchases/{id}/` shows it.
+/// A purchase, `GET /purchases/{id}/`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PurchaseView {
-    /// Its id.
+    /// Id of the purchase.
     pub purchase_id: i64,
     /// `success` or `cancelled`.
     #[schema(pattern = "^(success|cancelled)$", example = "success")]
     pub status: String,
-    /// Who bought.
+    /// The buyer.
     pub user_id: String,
-    /// In which transaction.
+    /// The transaction.
     pub transaction_id: String,
-    /// What.
+    /// The product.
     pub product_id: String,
-    /// Paid how.
+    /// The payment.
     pub payment_id: String,
-    /// For how much.
+    /// The amount.
     pub amount: Money,
-    /// When.
+    /// Time of the purchase.
     #[serde(with = "super::rfc3339")]
     pub created_at: DateTime<Utc>,
-    /// When it was cancelled.
+    /// Time of the cancellation.
     #[serde(with = "super::rfc3339::option")]
     #[schema(required)]
     pub cancelled_at: Option<DateTime<Utc>>,
 }
 
-/// A part of the list of purchases, newest first.
+/// A page of the list of purchases, newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PurchasePage {
-    /// The purchases.
+    /// Purchases of this page.
     pub purchases: Vec<PurchaseView>,
-    /// What to ask the next part with; null on the last.
+    /// Cursor of the next page; null on the last.
     #[schema(required)]
     pub next_cursor: Option<String>,
 }

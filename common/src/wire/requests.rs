@@ -1,8 +1,8 @@
-//! Bodies that come in, as the API descriptions show them.
+//! Request bodies, as described in the API.
 //!
-//! Services read them field by field ([`crate::fields`]), so that an amount is judged by its digits and every bad field is
-//! named; nothing is ever deserialized into these types. That they tell the truth about what is read is held by the
-//! contract suite: it sends each described example, and again without each of its fields.
+//! Services read them field by field ([`crate::fields`]), so that an amount is judged by its digits and every invalid
+//! field is named; nothing is ever deserialized into these types. The contract suite checks that the descriptions are
+//! true: it sends each described example, complete and without each of its fields.
 
 use utoipa::{
     PartialSchema, ToSchema,
@@ -18,21 +18,21 @@ use crate::{
 /// `POST /payments/`.
 #[derive(Clone, Debug, ToSchema)]
 pub struct ChargeRequest {
-    /// Who pays.
+    /// The payer.
     pub user_id: UserId,
-    /// For which transaction. Without it the service makes one, and the call cannot be repeated unless it has an
+    /// The transaction. If omitted, the service creates one, and the call cannot be repeated unless it has an
     /// `Idempotency-Key`.
     pub transaction_id: Option<TransactionId>,
-    /// How much.
+    /// The amount.
     pub amount: GivenAmount,
-    /// For what.
+    /// The product.
     pub product_id: Option<GivenProductId>,
 }
 
-/// The body of a refund, which may be left out.
+/// The body of a refund, which may be omitted.
 #[derive(Clone, Debug, ToSchema)]
 pub struct RefundRequest {
-    /// For the caller's own logs.
+    /// A reason for the caller's own logs.
     #[schema(max_length = 1_000)]
     pub reason: Option<String>,
 }
@@ -40,7 +40,7 @@ pub struct RefundRequest {
 /// `POST /saga/{transaction_id}/resolve`.
 #[derive(Clone, Debug, ToSchema)]
 pub struct ResolveRequest {
-    /// What was done about it, for whoever looks next.
+    /// A note about the resolution, for later readers.
     #[schema(min_length = 1, max_length = 1_000)]
     pub note: String,
 }
@@ -48,12 +48,12 @@ pub struct ResolveRequest {
 /// `POST /inventory/decrease/`.
 #[derive(Clone, Debug, ToSchema)]
 pub struct DecreaseRequest {
-    /// Of what.
+    /// The product.
     pub product_id: GivenProductId,
-    /// How much; 1 where it is left out.
+    /// The quantity; 1 if omitted.
     #[schema(minimum = 1, maximum = 1_000_000)]
     pub quantity: Option<i32>,
-    /// For which transaction. Without it the service makes one, and the call cannot be repeated unless it has an
+    /// The transaction. If omitted, the service creates one, and the call cannot be repeated unless it has an
     /// `Idempotency-Key`.
     pub transaction_id: Option<TransactionId>,
 }
@@ -61,42 +61,42 @@ pub struct DecreaseRequest {
 /// `POST /inventory/restock/`.
 #[derive(Clone, Debug, ToSchema)]
 pub struct RestockRequest {
-    /// Of what.
+    /// The product.
     pub product_id: GivenProductId,
-    /// How much comes in.
+    /// The quantity delivered.
     #[schema(minimum = 1, maximum = 1_000_000)]
     pub quantity: i32,
-    /// Names the delivery, so that it counts once; an `Idempotency-Key` does as well.
+    /// Identifies the delivery, so that it counts once; an `Idempotency-Key` does too.
     pub transaction_id: Option<TransactionId>,
 }
 
 /// `POST /purchases/`.
 #[derive(Clone, Debug, ToSchema)]
 pub struct PurchaseRequest {
-    /// Who bought.
+    /// The buyer.
     pub user_id: UserId,
-    /// In which transaction.
+    /// The transaction.
     pub transaction_id: TransactionId,
-    /// What.
+    /// The product.
     pub product_id: GivenProductId,
-    /// Paid how.
+    /// The payment.
     pub payment_id: GivenPaymentId,
-    /// For how much.
+    /// The amount.
     pub amount: GivenAmount,
 }
 
 /// `POST /saga/transaction`.
 #[derive(Clone, Debug, ToSchema)]
 pub struct OrderRequest {
-    /// Who buys.
+    /// The buyer.
     pub user_id: UserId,
-    /// What. Without it the catalog picks a product.
+    /// The product. If omitted, the catalog picks one.
     pub product_id: Option<GivenProductId>,
-    /// For how much.
+    /// The amount.
     pub amount: GivenAmount,
 }
 
-/// An amount as it may come in.
+/// An amount in a request.
 #[derive(Clone, Debug)]
 pub struct GivenAmount;
 
@@ -114,12 +114,12 @@ impl PartialSchema for GivenAmount {
 
 impl ToSchema for GivenAmount {}
 
-/// An id as a number, of any size: its digits are taken, never its value.
+/// The schema of an id given as a number of any size: its digits are used, never its numeric value.
 fn digits() -> RefOr<Schema> {
     ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).into()
 }
 
-/// A product id as it may come in: `7` is `"7"`.
+/// A product id in a request: `7` is `"7"`.
 #[derive(Clone, Debug)]
 pub struct GivenProductId;
 
@@ -131,7 +131,7 @@ impl PartialSchema for GivenProductId {
 
 impl ToSchema for GivenProductId {}
 
-/// A payment id as it may come in: `7` is `"7"`.
+/// A payment id in a request: `7` is `"7"`.
 #[derive(Clone, Debug)]
 pub struct GivenPaymentId;
 

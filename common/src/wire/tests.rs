@@ -1,11 +1,11 @@
-//! Bodies and times have the form that the API promises.
+//! Bodies and times have the format that the API promises.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::{catalog::Product, inventory::DecreaseReply, payments::ChargeReply, purchases::PurchaseReply, *};
 
-/// A body goes out exactly as the API describes it, and comes back as the same value.
+/// Checks that a body is serialized exactly as the API describes it, and read back as the same value.
 fn check<T: Serialize + DeserializeOwned>(json: &str) {
     let body: T = serde_json::from_str(json).unwrap();
     assert_eq!(serde_json::to_string(&body).unwrap(), json);
