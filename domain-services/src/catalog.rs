@@ -1,15 +1,15 @@
-//! The catalog: what can be bought. It decides nothing for a saga, so it keeps no step journal.
+//! The catalog: the products on sale. A saga only reads it, so it keeps no step journal.
 //!
 //! | route | answered from |
 //! |---|---|
-//! | `GET /products/random/` | memory; if nothing can be bought, exactly one product is made |
+//! | `GET /products/random/` | memory; if no product is available, exactly one is created |
 //! | `GET /products/{product_id}/` | memory, then the database, then 404 `product-not-found` |
-//! | `GET /products/` | the database, or memory where it is away |
-//! | `GET /journal/{transaction_id}/` | nothing: always empty |
+//! | `GET /products/` | the database, or memory while the database is unreachable |
+//! | `GET /journal/{transaction_id}/` | constant: always empty |
 //!
 //! ```text
 //! GET ──► Memory ◄── replaced every catalog.refresh_ms by the shelf-keeper (catalog/keeper)
-//!   └ empty ──► ledger (EnsureOne, alone on all replicas) ──► database
+//!   └ empty ──► ledger (EnsureOne, serialized across all replicas) ──► database
 //! ```
 
 mod describe;
@@ -42,15 +42,14 @@ mod migrations {
     refinery::embed_migrations!("../sql/catalog");
 }
 
-/// The catalog service.
 pub(crate) struct Catalog;
 
 /// The writer of the catalog's ledger.
 pub(crate) struct ShelfWriter;
 
-/// Asks that there be a product to choose. Answered with all active products.
+/// Ensures that a product is available. The reply is the list of all active products.
 ///
-/// Each request has a number of its own, so that all that wait share a batch and one look at the shelf.
+/// Each request has its own number, so that all waiting requests share one batch and one read of the table.
 #[derive(Clone, Debug)]
 pub(crate) struct EnsureOne {
     ticket: String,

@@ -1,10 +1,10 @@
-//! Inventory: the stock that counts.
+//! Inventory: the stock of each product.
 //!
 //! | route | operation |
 //! |---|---|
 //! | `POST /inventory/decrease/` | `decrease`, the action |
-//! | `POST /inventory/restore/by-transaction/{transaction_id}/` | `restore`, its compensation, which a saga asks for only if so configured |
-//! | `POST /inventory/restock/` | `restock`, by an operator; journaled too, so that a repeated one counts once |
+//! | `POST /inventory/restore/by-transaction/{transaction_id}/` | `restore`, its compensation; used only if configured |
+//! | `POST /inventory/restock/` | `restock`, by an operator; journaled too, so that a repeat counts once |
 //! | `GET /inventory/{product_id}/` | the quantity |
 
 mod describe;
@@ -46,18 +46,17 @@ const DECREASE: &str = "decrease";
 const RESTORE: &str = "restore";
 const RESTOCK: &str = "restock";
 
-/// The inventory service.
 pub(crate) struct Inventory {
-    /// Stock of a product that it has not seen.
+    /// Initial stock of a product on first use.
     initial_stock: i32,
-    /// What there was when it last looked: only a hint.
+    /// Quantities at the last look; only a hint.
     seen: Seen,
 }
 
-/// Stands in a reply for the quantity that is left, where only the statement that takes it knows that.
+/// Placeholder in a reply for the quantity left, which is known only when the statement runs.
 const LEFT_TO_COME: i32 = 0;
 
-/// The business fields of a movement that is asked for.
+/// The business fields of a requested movement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     kind: ChangeKind,
@@ -65,7 +64,7 @@ pub(crate) struct Change {
     quantity: i32,
 }
 
-/// Which way the stock goes.
+/// The direction of a movement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChangeKind {
     Decrease,
@@ -112,8 +111,8 @@ impl Participant for Inventory {
 }
 
 impl Inventory {
-    /// Decides a batch that only takes stock, all of which was there not long ago, as if it still were: one statement takes
-    /// it all, or fails, and then the batch comes again.
+    /// Decides a batch of decreases only, if the hint says that the stock suffices: one statement takes everything or
+    /// fails. After a failure the batch is tried again, with locks.
     fn without_looking<'a>(&self, work: &'a Work<'a, Change>) -> Option<Decisions<'a>> {
         if work.attempt == Try::Again || !work.compensations.is_empty() {
             return None;
@@ -141,7 +140,7 @@ impl Inventory {
         Some(Decisions { actions: decisions, compensations: Vec::new(), effect })
     }
 
-    /// Decides any batch, with its products' rows locked.
+    /// Decides any batch after locking the rows of its products.
     async fn after_a_look<'a>(
         &self,
         connection: &mut Connection,
@@ -158,7 +157,7 @@ impl Inventory {
             .collect();
         let mut batch =
             Batch { stock: table::lock(connection, &products, self.initial_stock).await?, movements: vec![] };
-        // What comes back first: a decrease of the same batch may have it.
+        // Restores first, so that a decrease in the same batch can use the returned stock.
         let compensations =
             work.compensations.iter().map(|new| batch.restore(new, taken.get(new.transaction_id.as_str()))).collect();
         let actions = work.actions.iter().map(|new| batch.change(new)).collect();
@@ -168,7 +167,7 @@ impl Inventory {
     }
 }
 
-/// The decisions of one batch: the stock as it changes, and why it did.
+/// The decisions of one batch: the changing stock and its movements.
 struct Batch<'a> {
     stock: Stock,
     movements: Vec<Movement<'a>>,

@@ -1,7 +1,7 @@
 //! The four domain services: catalog, payments, inventory, purchases.
 //!
-//! They know nothing of the orchestrator and nothing of each other. What they share is in `participant`; what each
-//! one does is in one file of its name. A new one is such a file, a folder of SQL, and a line in `REGISTRY`.
+//! They know neither the orchestrator nor each other. Their common parts are in `participant`; each service is one file
+//! of its name. A new service is such a file, a folder of SQL, and a line in `REGISTRY`.
 
 mod catalog;
 mod inventory;
@@ -20,7 +20,6 @@ pub use self::participant::service::StartError;
 use self::participant::service::{Entry, entry};
 pub use common::service::Running;
 
-/// Every domain service.
 const REGISTRY: [Entry; 4] = [
     entry::<catalog::Catalog>(),
     entry::<payments::Payments>(),
@@ -39,11 +38,11 @@ pub const PARTICIPANTS: [&str; REGISTRY.len()] = {
     names
 };
 
-/// Starts a service on a listener: its database must be there and migrated, but need not answer yet.
-/// It runs until `shutdown` is cancelled, then finishes what is at work and stops.
+/// Starts a service on a listener. Its database must exist and be migrated, but may be unreachable for now. The service
+/// runs until `shutdown` is cancelled, then drains its requests and stops.
 ///
 /// # Errors
-/// [`StartError`] when the name is unknown, or the settings make no pool, or an actor does not start.
+/// [`StartError`] when the name is unknown, the database settings are invalid, or an actor does not start.
 pub async fn start(
     service: &str,
     settings: Arc<Settings>,

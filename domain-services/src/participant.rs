@@ -1,5 +1,5 @@
-//! What the participants of a saga share. Each of them is one file beside this one that says *what* is done; *how* it
-//! is done exactly once is here.
+//! The common parts of the participants. Each participant is one file beside this one and defines *what* is done; this
+//! module ensures that it is done exactly once.
 //!
 //! ```text
 //!            front ──────────────► ledger ───────────────► PostgreSQL
@@ -8,9 +8,9 @@
 //!                             (participant/ledger,        (the participant's SQL)
 //!                              participant/journal)
 //! ```
-//! The promise (protocol in [`ledger`]): an operation of a transaction is decided once, under any number of concurrent
-//! repeats, on any number of replicas, across crashes; a repeat is answered from the journal; once an action has been
-//! compensated, even before it arrived, it can never happen.
+//! The guarantee (protocol in [`ledger`]): an operation of a transaction is decided once, under any number of
+//! concurrent repeats, on any number of replicas, across crashes. A repeat is answered from the journal. An action that
+//! has been compensated, even before it arrived, can never happen.
 
 pub(crate) mod answer;
 pub(crate) mod columns;
@@ -40,102 +40,99 @@ use self::journal::ActionSeen;
 pub(crate) trait Participant: Send + Sync + 'static {
     /// The name of the service.
     const NAME: &'static str;
-    /// The journal's name of the action that a saga asks for.
+    /// The action's name in the journal.
     const ACTION: &'static str;
-    /// The journal's name of what undoes it.
+    /// The compensation's name in the journal.
     const COMPENSATION: &'static str;
-    /// The business fields of an action.
     type Action: Action;
 
-    /// Does the new work of a batch inside the open transaction, with statements over whole sets, and says what was
-    /// decided, in the order given. Both lists are sorted by transaction id, so that replicas lock in one order.
+    /// Does the new work of a batch inside the open transaction, with set-based statements, and returns the decisions
+    /// in the order of the work. Both lists are sorted by transaction id, so that all replicas lock in the same order.
     fn perform<'a>(
         &self,
         connection: &mut Connection,
         work: &'a Work<'a, Self::Action>,
     ) -> impl Future<Output = Result<Decisions<'a>, tokio_postgres::Error>> + Send;
 
-    /// Returns the body of the 409 for an action that comes after its compensation.
-    /// `compensation` is the body that the compensation was answered with.
+    /// Returns the body of the 409 for an action that arrives after its compensation. `compensation` is the recorded
+    /// body of the compensation.
     fn too_late(transaction_id: &TransactionId, action: &Self::Action, compensation: &str) -> String;
 
-    /// Returns the body that stands in the journal for an action that never ran.
+    /// Returns the journaled body of an action that never ran.
     fn tombstone(transaction_id: &TransactionId) -> String;
 }
 
-/// The business fields of an action, as they came.
+/// The business fields of an action, as received.
 pub(crate) trait Action: Clone + Send + Sync + 'static {
-    /// The journal's name of this action; [`Participant::ACTION`] unless it is one that no saga asks for.
+    /// The action's name in the journal: [`Participant::ACTION`], unless no saga uses the action.
     fn operation(&self) -> &'static str;
 
-    /// The fields that make it the same request, in canonical form: amounts in cents, ids as text, absent as `None`.
-    /// The list belongs to [`common::request_hash::HASH_VERSION`]; change both together.
+    /// The fields that identify the request's contents, in canonical form: amounts in cents, ids as text, absent as
+    /// `None`. The list is part of [`common::request_hash::HASH_VERSION`]; change both together.
     fn canonical_fields(&self) -> Vec<Option<String>>;
 }
 
-/// The new work of a batch: nothing in it was done before.
+/// The new work of a batch: none of it is in the journal yet.
 pub(crate) struct Work<'a, A> {
     pub(crate) actions: Vec<NewAction<'a, A>>,
     pub(crate) compensations: Vec<NewCompensation<'a>>,
-    /// Whether it was tried before, in a transaction that was rolled back for a lost race.
+    /// Whether the batch was rolled back before because of a lost race.
     pub(crate) attempt: Try,
 }
 
-/// An action to decide.
 pub(crate) struct NewAction<'a, A> {
     pub(crate) transaction_id: &'a TransactionId,
     pub(crate) action: &'a A,
-    /// Whether the failure lab refuses it.
+    /// Whether the failure lab refuses the action.
     pub(crate) coin: Coin,
 }
 
-/// A compensation to carry out.
 pub(crate) struct NewCompensation<'a> {
     pub(crate) transaction_id: &'a TransactionId,
     pub(crate) action: ActionSeen,
 }
 
-/// What [`Participant::perform`] decided, in the order of its [`Work`].
+/// The decisions of [`Participant::perform`], in the order of its [`Work`].
 pub(crate) struct Decisions<'a> {
     pub(crate) actions: Vec<Decision>,
-    /// `None`: the action is done, but its effect was not there to be undone, and nothing here explains that.
-    /// Such a compensation must not be confirmed.
+    /// `None`: the action is recorded as done, but its effect was not found, for no known reason. Such a compensation
+    /// must not be confirmed.
     pub(crate) compensations: Vec<Option<Decision>>,
-    /// What is still to be done for that.
+    /// The statement that carries the decisions out.
     pub(crate) effect: Effect<'a>,
 }
 
-/// The statement that does what was decided and writes the journal: one, so that both cost one wait for the server.
+/// The statement that carries the decisions out and writes the journal: a single one, so that both cost one round trip.
 ///
-/// It is made of [`step_journal::journal_rows!`] and [`step_journal::record!`]. It may return rows of transaction id,
-/// operation and reply: replies that hold something which is known only once it has run.
+/// It is composed of [`step_journal::journal_rows!`] and [`step_journal::record!`]. It may return rows of transaction
+/// id, operation and reply, for replies with a value that is known only after the statement has run.
 pub(crate) struct Effect<'a> {
     pub(crate) statement: &'static BatchStatement,
-    /// Those behind the journal's.
+    /// Parameters that follow those of the journal.
     pub(crate) parameters: Vec<Parameter<'a>>,
 }
 
-/// A decision as the journal keeps it.
+/// A decision as recorded in the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Decision {
     pub(crate) status: i16,
-    /// The exact JSON body of the answer.
+    /// The exact JSON body of the reply.
     pub(crate) reply: String,
 }
 
 impl Decision {
-    /// It is done.
+    /// The operation is done.
     pub(crate) fn done(reply: &impl Serialize) -> Self {
         Self { status: 200, reply: body(reply) }
     }
 
-    /// It is refused, and stays refused.
+    /// The operation is refused, for good.
     pub(crate) fn refused(reply: &impl Serialize) -> Self {
         Self { status: 409, reply: body(reply) }
     }
 }
 
-/// Writes a reply as JSON text.
+/// Serializes a reply as JSON text.
 pub(crate) fn body(reply: &impl Serialize) -> String {
     serde_json::to_string(reply).expect("replies are structs of strings and numbers")
 }

@@ -1,10 +1,10 @@
-//! Payments: takes money for a transaction and gives it back.
+//! Payments: charges and refunds.
 //!
 //! | route | operation |
 //! |---|---|
 //! | `POST /payments/` | `charge`, the action; a refused one leaves a row with status `error` |
 //! | `POST /payments/by-transaction/{transaction_id}/refund/` | `refund`, its compensation |
-//! | `POST /payments/{payment_id}/refund/` | the same, for people: the transaction is looked up first |
+//! | `POST /payments/{payment_id}/refund/` | the same, for people: looks the transaction up first |
 //! | `GET /payments/{payment_id}/`, `GET /payments/by-transaction/{transaction_id}/` | the row |
 
 mod describe;
@@ -35,10 +35,9 @@ mod migrations {
 const CHARGE: &str = "charge";
 const REFUND: &str = "refund";
 
-/// Stands in a reply for the number that the database gives a payment; it starts with 1.
+/// Placeholder in a reply for the payment id that the database assigns; ids start at 1.
 const NUMBER_TO_COME: i64 = 0;
 
-/// The payments service.
 pub(crate) struct Payments;
 
 /// The business fields of a charge.
@@ -147,8 +146,8 @@ fn refund(transaction_id: &TransactionId, given_back: Option<&table::Refunded>) 
     })
 }
 
-/// A payment that was refused, or never came, has nothing to give back. One that was captured but is not there any more
-/// is not explained by anything here.
+/// A payment that was refused, or never arrived, needs no refund. A captured payment that is missing has no known
+/// explanation.
 fn nothing_to_refund(new: &NewCompensation<'_>) -> Option<Decision> {
     match new.action {
         ActionSeen::Refused | ActionSeen::Never => Some(refund(new.transaction_id, None)),
@@ -156,7 +155,7 @@ fn nothing_to_refund(new: &NewCompensation<'_>) -> Option<Decision> {
     }
 }
 
-/// Reads the payment that a compensation gave back from its answer.
+/// Reads the refunded payment's id from the recorded reply of its compensation.
 fn payment_given_back(compensation: &str) -> Option<i64> {
     serde_json::from_str::<RefundReply>(compensation).ok().and_then(|reply| reply.payment_id)
 }

@@ -1,11 +1,11 @@
-//! Purchases: the record of what was bought.
+//! Purchases: the record of completed purchases.
 //!
 //! | route | operation |
 //! |---|---|
 //! | `POST /purchases/` | `create`, the action; a refused one leaves no row |
 //! | `DELETE /purchases/by-transaction/{transaction_id}/cancel/` | `cancel`, its compensation |
-//! | `DELETE /purchases/{id}/cancel/` | the same, by purchase id, or by transaction id where it is not a number |
-//! | `GET /purchases/{id}/`, `GET /purchases/` | one, or many, newest first |
+//! | `DELETE /purchases/{id}/cancel/` | the same, by purchase id; any text that is not a number is a transaction id |
+//! | `GET /purchases/{id}/`, `GET /purchases/` | one purchase, or many, newest first |
 
 mod describe;
 mod routes;
@@ -35,10 +35,9 @@ mod migrations {
 const CREATE: &str = "create";
 const CANCEL: &str = "cancel";
 
-/// Stands in a reply for the number that the database gives a purchase; it starts with 1.
+/// Placeholder in a reply for the purchase id that the database assigns; ids start at 1.
 const NUMBER_TO_COME: i64 = 0;
 
-/// The purchases service.
 pub(crate) struct Purchases;
 
 /// The business fields of a purchase.

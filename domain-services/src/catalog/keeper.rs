@@ -3,7 +3,7 @@
 //! ```text
 //! Refresh ─► spawned read ─► Refreshed ─► Memory ─► (refresh_ms later) Refresh
 //! ```
-//! A read that fails leaves the memory as it is: an old shelf is better than none.
+//! A failed read leaves the memory as it is: stale products are better than none.
 
 use std::time::Duration;
 
@@ -19,10 +19,9 @@ use tracing::warn;
 
 use super::{ShelfWriter, memory::Memory, table};
 
-/// The actor.
 pub(super) struct ShelfKeeper;
 
-/// What the actor starts with, and keeps.
+/// The actor's arguments, kept in its state.
 pub(super) struct ShelfKeeperArgs {
     pub(super) card: Arc<ActorCard>,
     pub(super) ledger: Ledger<ShelfWriter>,
@@ -30,15 +29,14 @@ pub(super) struct ShelfKeeperArgs {
     pub(super) refresh_every: Duration,
 }
 
-/// Its messages.
 pub(super) enum ShelfKeeperMsg {
-    /// Read the products.
+    /// Start a read of the products.
     Refresh,
-    /// They were read, or not.
+    /// Result of the read.
     Refreshed(Result<Vec<Product>, ReadError>),
 }
 
-/// Whether the last read worked, so that an outage is logged once and not every second.
+/// The state holds whether the last read worked, so that an outage is logged once and not at every refresh.
 pub(super) struct ShelfKeeperState {
     args: ShelfKeeperArgs,
     last_read: LastRead,
@@ -88,7 +86,7 @@ fn refresh(myself: ActorRef<ShelfKeeperMsg>, state: &ShelfKeeperState) {
     let ledger = state.args.ledger.clone();
     tokio::spawn(async move {
         let read = ledger.read(|connection| Box::pin(table::active(connection))).await;
-        // Nobody is there to hear it when the service stops.
+        // The actor may have stopped with the service; then the result is dropped.
         let _ = myself.cast(ShelfKeeperMsg::Refreshed(read));
     });
 }
@@ -106,6 +104,6 @@ fn refreshed(myself: ActorRef<ShelfKeeperMsg>, state: &mut ShelfKeeperState, rea
             state.last_read = LastRead::Failed;
         }
     }
-    // Armed here and not by an interval: a slow read never makes the mailbox grow.
+    // Armed after each read, not by an interval, so that slow reads never fill the mailbox.
     myself.send_after(state.args.refresh_every, || ShelfKeeperMsg::Refresh);
 }

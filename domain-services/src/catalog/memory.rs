@@ -1,7 +1,7 @@
-//! The products in memory: what the catalog answers from, with or without its database.
+//! The in-memory copy of the products. It answers reads even while the database is unreachable.
 //!
-//! A snapshot is replaced as a whole and read without a lock. Each product keeps its JSON, written once per refresh
-//! instead of once per request.
+//! A refresh replaces the whole snapshot; readers take no lock. Each product's JSON is serialized once per refresh, not
+//! once per request.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -10,17 +10,17 @@ use common::wire::catalog::Product;
 use rand::RngExt;
 use serde_json::value::{RawValue, to_raw_value};
 
-/// The products that the catalog knows; empty until they were read once. Clones share it.
+/// The known products; empty until the first successful read. Clones share the snapshot.
 #[derive(Clone, Default)]
 pub(super) struct Memory(Arc<ArcSwapOption<Snapshot>>);
 
-/// The active products at one time.
+/// The active products at one point in time.
 pub(super) struct Snapshot {
-    /// In the order of their ids.
+    /// Sorted by product id.
     shown: Vec<Shown>,
     /// Product id → place in `shown`.
     places: HashMap<i64, usize>,
-    /// Places of those with stock.
+    /// Indexes in `shown` of the products with stock.
     available: Vec<usize>,
 }
 
@@ -30,17 +30,17 @@ struct Shown {
 }
 
 impl Memory {
-    /// Replaces what is known.
+    /// Replaces the snapshot.
     pub(super) fn replace(&self, products: Vec<Product>) {
         self.0.store(Some(Arc::new(Snapshot::of(products))));
     }
 
-    /// Returns what is known; `None` until products were read once.
+    /// Returns the snapshot; `None` until the first successful read.
     pub(super) fn snapshot(&self) -> Option<Arc<Snapshot>> {
         self.0.load_full()
     }
 
-    /// Chooses uniformly among the products with stock, and returns its JSON.
+    /// Returns the JSON of a product chosen uniformly among those with stock.
     pub(super) fn random(&self) -> Option<Arc<RawValue>> {
         self.snapshot()?.random()
     }
@@ -80,7 +80,7 @@ impl Snapshot {
         self.shown[start..].iter().take(limit).map(|shown| shown.product.clone()).collect()
     }
 
-    /// Returns how many products there are, and how many of them have stock.
+    /// Returns the number of products, and the number of products with stock.
     pub(super) fn counts(&self) -> (usize, usize) {
         (self.shown.len(), self.available.len())
     }
@@ -110,7 +110,7 @@ mod tests {
             *counts.entry(memory.random().unwrap().get().to_owned()).or_default() += 1;
         }
         assert_eq!(counts.len(), 4);
-        // Each is expected 2,000 times, with a standard deviation of 39; ten of these never happen by chance.
+        // Each count has mean 2,000 and standard deviation 39; a deviation of 400 (ten sigma) does not occur by chance.
         assert!(counts.values().all(|count| (1_600..=2_400).contains(count)), "{counts:?}");
     }
 

@@ -21,10 +21,10 @@ use crate::participant::{
     request::transaction_in_path,
 };
 
-/// The failure lab's name for looking a product up.
+/// The operation name of a product read in the failure lab.
 const PRODUCT: &str = "product";
 
-/// What the handlers work with.
+/// Shared state of the handlers.
 #[derive(Clone)]
 pub(super) struct Desk {
     pub(super) ledger: Ledger<ShelfWriter>,
@@ -32,7 +32,6 @@ pub(super) struct Desk {
     pub(super) memory: Memory,
 }
 
-/// Returns the routes of the catalog.
 pub(super) fn routes(desk: &Desk) -> Routes {
     Routes::new("catalog")
         .about(describe::ABOUT)
@@ -58,7 +57,7 @@ async fn random(desk: Desk, request: Request) -> Result<Response, ApiError> {
                 return Err(no_database());
             }
         }
-        // The writer took care that there is one.
+        // The writer has just ensured that a product is available.
         desk.memory.random().map(|product| shown(&*product)).ok_or_else(no_database)
     })
     .await
@@ -68,12 +67,12 @@ async fn by_id(desk: Desk, request: Request) -> Result<Response, ApiError> {
     simulated_read(&desk.dice, &request, PRODUCT, async {
         let asked = request.param("product_id");
         let not_found = || ApiError::typed_not_found("product-not-found", format!("Product {asked} not found"));
-        // What is no number, or beyond every number, is no product either.
+        // A text that is not a number, or is out of range, matches no product.
         let product_id = plain_number(asked).ok_or_else(not_found)?;
         if let Some(product) = desk.memory.by_id(product_id) {
             return Ok(shown(&*product));
         }
-        // Memory is behind by up to one refresh, and "not found" turns a saga back: it must be true.
+        // Memory lags by up to one refresh, and "not found" makes a saga compensate: confirm it in the database.
         let product = desk
             .ledger
             .read(move |connection| Box::pin(table::active_by_id(connection, product_id)))
@@ -101,7 +100,7 @@ async fn list(desk: Desk, request: Request) -> Result<Response, ApiError> {
     Ok(json(StatusCode::OK, &ProductPage { products, next_cursor }))
 }
 
-/// The catalog decides nothing, so it has nothing to tell; the route is there because every participant has it.
+/// Always empty, since the catalog decides nothing; the route exists because every participant has it.
 async fn journal(request: Request) -> Result<Response, ApiError> {
     let transaction_id = transaction_in_path(&request)?;
     Ok(json(StatusCode::OK, &JournalView { transaction_id: transaction_id.into_string(), entries: Vec::new() }))

@@ -18,7 +18,7 @@ const PAGE: &str = "\
     select id, name, coalesce(description, ''), (price * 100)::bigint, category, stock
       from products where is_active and id > $1 order by id limit $2";
 
-/// Held until the transaction ends: whoever makes the first product does so alone, on all replicas.
+/// Held until the transaction ends, so that only one replica creates the first product.
 const LOCK: &str = "select pg_advisory_xact_lock(hashtext('catalog: the first product'))";
 
 const HAS_AVAILABLE: &str = "select exists (select from products where is_active and stock > 0)";
@@ -34,7 +34,6 @@ pub(super) async fn active(connection: &mut Connection) -> Result<Vec<Product>, 
     Ok(connection.query(ACTIVE, &[]).await?.into_iter().map(read).collect())
 }
 
-/// Returns an active product.
 pub(super) async fn active_by_id(
     connection: &mut Connection,
     product_id: i64,
@@ -51,10 +50,10 @@ pub(super) async fn page(
     Ok(connection.query(PAGE, &[&after, &limit]).await?.into_iter().map(read).collect())
 }
 
-/// Makes a product if there is none to choose; within an open transaction.
+/// Creates a product if none is available. The caller has an open transaction.
 pub(super) async fn ensure_one(connection: &mut Connection) -> Result<(), tokio_postgres::Error> {
     connection.execute(LOCK, &[]).await?;
-    // A statement of its own, so that it sees what was committed while this one waited for the lock.
+    // A separate statement, so that its snapshot includes commits made while the lock was awaited.
     if connection.query_one(HAS_AVAILABLE, &[]).await?.get(0) {
         return Ok(());
     }

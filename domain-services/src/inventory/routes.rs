@@ -14,10 +14,9 @@ use crate::participant::{
     request::{finish, transaction_in_path},
 };
 
-/// What one request may move.
+/// Allowed quantity per request.
 const QUANTITIES: std::ops::RangeInclusive<i64> = 1..=1_000_000;
 
-/// Returns the routes of inventory.
 pub(super) fn routes(desk: &Desk<Inventory>) -> Routes {
     Routes::new(Inventory::NAME)
         .about(describe::ABOUT)
@@ -63,7 +62,7 @@ async fn restore(desk: Desk<Inventory>, request: Request) -> Result<Response, Ap
 async fn show(desk: Desk<Inventory>, request: Request) -> Result<Response, ApiError> {
     let asked = request.param("product_id").to_owned();
     let not_found = || ApiError::not_found(format!("inventory has not seen product {}", request.param("product_id")));
-    // What cannot be a product id is none that inventory has seen.
+    // A text that is not a valid product id cannot be known to inventory.
     let product_id = ProductId::parse(&asked).map_err(|_| not_found())?;
     let stock = desk
         .ledger

@@ -1,10 +1,10 @@
-//! How much there was of a product when this process last looked, less what it took since. Only a hint: others take stock
-//! too, and a batch may be rolled back. What it says decides which statement is tried first, and nothing else.
+//! Each product's quantity when this process last looked, less its own decreases since. Only a hint: other replicas
+//! take stock too, and a batch may be rolled back. It decides only which statement is tried first.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// How many products are remembered; about 100 bytes each. Beyond that it begins anew.
+/// Maximum number of products remembered, about 100 bytes each. At the limit the map is cleared.
 const MAX_PRODUCTS: usize = 100_000;
 
 /// Product id → quantity.
@@ -12,7 +12,7 @@ const MAX_PRODUCTS: usize = 100_000;
 pub(super) struct Seen(Mutex<HashMap<String, i32>>);
 
 impl Seen {
-    /// Tells whether that much of each product should be there, and if so counts it as taken.
+    /// Returns whether the wanted quantity of each product should be available; if so, subtracts it.
     pub(super) fn take(&self, wanted: &BTreeMap<&str, i32>) -> bool {
         let mut seen = self.lock();
         let is_there = |(product, total): (&&str, &i32)| seen.get(*product).is_some_and(|quantity| quantity >= total);
@@ -27,7 +27,7 @@ impl Seen {
         true
     }
 
-    /// Remembers what there is.
+    /// Remembers the current quantities.
     pub(super) fn note<'a>(&self, quantities: impl Iterator<Item = (&'a str, i32)>) {
         let mut seen = self.lock();
         for (product, quantity) in quantities {
@@ -43,7 +43,7 @@ impl Seen {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, i32>> {
-        // A hint that a panic left half noted is still a hint.
+        // After a panic half of the quantities may be stale: still valid as a hint.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

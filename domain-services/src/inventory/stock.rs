@@ -1,15 +1,15 @@
 //! The stock of a batch's products, decided one item after another.
 //!
-//! The rows are locked before, and written after, in one statement each; between them everything is arithmetic, so that
-//! a hundred decrements of one product cost what one costs. No database, no clock, no dice here.
+//! One statement locks the rows before, one writes them after; in between is only arithmetic, so that a hundred
+//! decreases of one product cost as much as one. No database, no clock, no randomness here.
 
 use std::collections::BTreeMap;
 
-/// What a restock may fill up to: far above every real stock, and far enough below what the column holds (2^31 − 1) that
-/// stock which is given back later finds room.
+/// Upper limit of a restock: far above any real stock, and far enough below the column's maximum (2^31 − 1) that later
+/// restores still fit.
 pub(super) const MAX_QUANTITY: i32 = 2_000_000_000;
 
-/// The quantities of the products of a batch, as they change.
+/// The changing quantities of a batch's products.
 #[derive(Debug, Default)]
 pub(super) struct Stock {
     products: BTreeMap<String, Shelf>,
@@ -21,28 +21,27 @@ struct Shelf {
     now: i32,
 }
 
-/// There is less than was asked for.
+/// The stock is less than the requested quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Insufficient {
     pub(super) available: i32,
 }
 
-/// There would be more than can be kept.
+/// The quantity would exceed the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooMuch;
 
 impl Stock {
-    /// Starts with the locked rows.
     pub(super) fn of(rows: impl IntoIterator<Item = (String, i32)>) -> Self {
         let shelves =
             rows.into_iter().map(|(product_id, quantity)| (product_id, Shelf { before: quantity, now: quantity }));
         Self { products: shelves.collect() }
     }
 
-    /// Takes stock and returns what remains.
+    /// Takes stock and returns the remaining quantity.
     ///
     /// # Errors
-    /// [`Insufficient`] when there is less, and then nothing is taken.
+    /// [`Insufficient`] when the stock is too low; nothing is taken then.
     pub(super) fn take(&mut self, product_id: &str, quantity: i32) -> Result<i32, Insufficient> {
         let Some(shelf) = self.products.get_mut(product_id) else { return Err(Insufficient { available: 0 }) };
         if shelf.now < quantity {
@@ -52,7 +51,7 @@ impl Stock {
         Ok(shelf.now)
     }
 
-    /// Adds stock that arrived, and returns what there is now.
+    /// Adds new stock and returns the new quantity.
     ///
     /// # Errors
     /// [`TooMuch`] beyond [`MAX_QUANTITY`].
@@ -60,7 +59,7 @@ impl Stock {
         self.put(product_id, quantity, MAX_QUANTITY)
     }
 
-    /// Puts back what was taken, and returns what there is now.
+    /// Puts taken stock back and returns the new quantity.
     ///
     /// # Errors
     /// [`TooMuch`] if the column cannot hold it.
@@ -75,12 +74,12 @@ impl Stock {
         Ok(sum)
     }
 
-    /// Returns what there is now of each product.
+    /// Returns the current quantity of each product.
     pub(super) fn all(&self) -> impl Iterator<Item = (&str, i32)> {
         self.products.iter().map(|(product_id, shelf)| (product_id.as_str(), shelf.now))
     }
 
-    /// Returns what there is now of each product whose quantity changed, sorted by product.
+    /// Returns the current quantity of each product that changed, sorted by product.
     pub(super) fn changed(&self) -> (Vec<String>, Vec<i32>) {
         let changed = self.products.iter().filter(|(_, shelf)| shelf.before != shelf.now);
         changed.map(|(product_id, shelf)| (product_id.clone(), shelf.now)).unzip()

@@ -13,7 +13,7 @@ use common::{
 use super::stock::Stock;
 use crate::participant::step_journal::{journal_rows, record};
 
-/// Locks rows in the order of their products, so that replicas wait for each other and never in a circle.
+/// Locks rows in the order of their product ids, so that replicas cannot deadlock.
 const LOCK: &str = "\
     select product_id, quantity from inventory_inventory
      where product_id = any($1::varchar[]) order by product_id for update";
@@ -23,8 +23,7 @@ const ENSURE: &str = "\
     select product_id, $2::integer, $2::integer from unnest($1::varchar[]) as new (product_id)
     on conflict (product_id) do nothing";
 
-/// Writes the quantities that changed, and their movements for the auditor and for those that will be undone, with the
-/// journal.
+/// Writes the changed quantities, their movements (for the auditor and for a later restore) and the journal rows.
 pub(super) static STORE_AND_RECORD: LazyLock<BatchStatement> = LazyLock::new(|| {
     BatchStatement::new(concat!(
         "with ",
@@ -43,8 +42,8 @@ pub(super) static STORE_AND_RECORD: LazyLock<BatchStatement> = LazyLock::new(|| 
     ))
 });
 
-/// Takes what a batch wants, if all of it is there, with its movements and the journal. What an item is answered holds how
-/// much is left behind it: 0 stands for that, and is replaced by what is left in the end and what items behind it took.
+/// Takes the whole stock that a batch wants, or fails; writes the movements and the journal rows. A reply's placeholder
+/// 0 is replaced by the quantity left behind its item: the final quantity plus the stock taken by later items.
 pub(super) static TAKE_AND_RECORD: LazyLock<BatchStatement> = LazyLock::new(|| {
     BatchStatement::new(concat!(
         "with ",
@@ -61,8 +60,8 @@ pub(super) static TAKE_AND_RECORD: LazyLock<BatchStatement> = LazyLock::new(|| {
         insert into stock_movement (transaction_id, kind, product_id, quantity)
         select transaction_id, 'decrement', product_id, quantity from move)
     ",
-        // A quote inside of a text of the reply has a backslash before it, so that no product's id is taken for the number.
-        // What is not there fails the statement: each product that is wanted is wanted by an item.
+        // A quote inside a string of the reply is escaped, so a product id never matches the placeholder. Missing stock
+        // fails the statement: each wanted product is wanted by an item.
         record!(
             r#"case when move.transaction_id is null then j.reply else
                     replace(j.reply, '"remaining_quantity":0', '"remaining_quantity":' ||
@@ -80,7 +79,6 @@ const TAKEN: &str = "\
 
 const OF_PRODUCT: &str = "select quantity, last_updated from inventory_inventory where product_id = $1";
 
-/// A change of a quantity.
 pub(super) struct Movement<'a> {
     pub(super) transaction_id: &'a TransactionId,
     pub(super) kind: Kind,
@@ -88,7 +86,7 @@ pub(super) struct Movement<'a> {
     pub(super) quantity: i32,
 }
 
-/// Why a quantity changed.
+/// The reason for a change of quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Decrement,
@@ -106,22 +104,22 @@ impl Kind {
     }
 }
 
-/// Stock that a batch takes without having looked.
+/// A decrease made without a look at the stock first.
 pub(super) struct Take<'a> {
     pub(super) transaction_id: &'a TransactionId,
     pub(super) product_id: &'a str,
     pub(super) quantity: i32,
-    /// What the batch takes of that product, this included, up to here.
+    /// Quantity of that product taken by the batch up to and including this item.
     pub(super) taken_up_to_it: i32,
 }
 
-/// What a transaction took.
+/// The decrease of a transaction.
 pub(super) struct Taken {
     pub(super) product_id: String,
     pub(super) quantity: i32,
 }
 
-/// Locks the rows of products; those that were not seen before start with the initial stock.
+/// Locks the rows of products. New products start with the initial stock.
 pub(super) async fn lock(
     connection: &mut Connection,
     products: &BTreeSet<&str>,
@@ -132,7 +130,7 @@ pub(super) async fn lock(
         return Ok(Stock::default());
     }
     let mut rows = connection.query(LOCK, &[&product_ids]).await?;
-    // Nearly always they are all there; then this was the only statement.
+    // Nearly always all rows exist; then this is the only statement.
     if rows.len() < product_ids.len() {
         connection.execute(ENSURE, &[&product_ids, &initial_stock]).await?;
         rows = connection.query(LOCK, &[&product_ids]).await?;
@@ -174,7 +172,7 @@ pub(super) fn takes<'a>(wanted: &BTreeMap<&'a str, i32>, takes: Vec<Take<'a>>) -
     ]
 }
 
-/// Returns what these transactions took.
+/// Returns the decreases of these transactions.
 pub(super) async fn taken_by(
     connection: &mut Connection,
     transaction_ids: &[&str],
@@ -187,7 +185,7 @@ pub(super) async fn taken_by(
     Ok(taken.collect())
 }
 
-/// Returns the stock of a product, if inventory has seen it.
+/// Returns the stock of a product, if inventory knows it.
 pub(super) async fn of_product(
     connection: &mut Connection,
     product_id: &ProductId,

@@ -1,7 +1,7 @@
-//! From what became of a request to what its caller reads.
+//! Maps the outcome of a request to its HTTP answer.
 //!
-//! A 409 carries `Saga-Decision: refused` only here, and only where the ledger says that it is recorded: the
-//! orchestrator turns a saga back for nothing less.
+//! Only this module sets `Saga-Decision: refused` on a 409, and only for a refusal that the ledger has recorded: the
+//! orchestrator compensates a saga for nothing less.
 
 use common::{
     group_commit::{ReadError, Written},
@@ -13,7 +13,7 @@ use tracing::{error, warn};
 
 use super::{Decision, journal::ActionSeen, ledger::Settled};
 
-/// Seconds after which asking again is worth a try: a group commit takes milliseconds, a database restart seconds.
+/// `Retry-After` in seconds: a group commit takes milliseconds, a database restart seconds.
 pub(crate) const RETRY_AFTER_S: u64 = 1;
 
 /// Answers a request that went through the ledger.
@@ -21,7 +21,7 @@ pub(crate) fn answer(written: Written<Settled>, transaction_id: &TransactionId) 
     match written {
         Written::Committed(settled) => answer_settled(settled, transaction_id),
         Written::Rejected(refused) => {
-            // Values are checked before they get here, so this is one that was forgotten.
+            // Values are validated before the ledger; this one was missed.
             error!(transaction.id = %transaction_id, %refused, "the database rejected a value that was let in");
             Err(ApiError::malformed("the database cannot hold these values"))
         }
@@ -36,13 +36,12 @@ pub(crate) fn answer(written: Written<Settled>, transaction_id: &TransactionId) 
     }
 }
 
-/// Answers a read that failed.
 pub(crate) fn unreadable(error: ReadError) -> ApiError {
     warn!(%error, "a read failed");
     ApiError::unavailable("the database cannot be read now; try again", RETRY_AFTER_S)
 }
 
-/// Says that the work may or may not have happened, and how to find out.
+/// The 503 for an unknown outcome: the work may or may not have happened, and a repeat finds out.
 pub(crate) fn ask_again(what: &str, transaction_id: &TransactionId) -> ApiError {
     let detail = format!("{what}; ask again with the same transaction_id, {transaction_id}, to learn or to finish it");
     ApiError::unavailable(detail, RETRY_AFTER_S).with_transaction_id(transaction_id)
@@ -67,7 +66,7 @@ fn answer_settled(settled: Settled, transaction_id: &TransactionId) -> Result<Re
     }
 }
 
-/// Answers with a decision of the journal, byte for byte.
+/// Answers with a recorded decision, byte for byte.
 fn recorded(decision: Decision) -> Response {
     let status = match decision.status {
         200 => StatusCode::OK,
@@ -80,7 +79,7 @@ fn recorded(decision: Decision) -> Response {
     }
 }
 
-/// Answers that a compensation is confirmed, and what there was of its action: the orchestrator keeps it for people.
+/// Confirms a compensation. A header says which action was found; the orchestrator keeps that for people.
 fn undone(decision: Decision, action: ActionSeen) -> Response {
     let action = match action {
         ActionSeen::Done => wire::ACTION_DONE,

@@ -1,4 +1,4 @@
-//! Values of columns as the types of this system. Amounts leave the database as whole cents.
+//! Conversion of columns to the types of this system. Queries return amounts as whole cents.
 
 use common::money::Money;
 use tokio_postgres::Row;
@@ -6,7 +6,7 @@ use tokio_postgres::Row;
 /// Reads an amount in cents.
 ///
 /// # Panics
-/// If the table's own checks were removed and a bad amount was put in; the ledger is restarted then.
+/// If the table's checks were removed and hold a bad amount; supervision then restarts the ledger.
 pub(crate) fn money(row: &Row, column: usize) -> Money {
     Money::from_cents(row.get(column)).expect("the table's checks keep amounts within bounds")
 }

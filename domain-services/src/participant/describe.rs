@@ -1,4 +1,4 @@
-//! What the API descriptions of all participants have alike.
+//! The common parts of the participants' API descriptions.
 
 use common::{
     http::openapi::{Description, Header, ToSchema, schema},
@@ -7,7 +7,7 @@ use common::{
 
 use common::http::page::LIMITS;
 
-/// Adds the answers of a journaled action: done, refused, and what a repetition gets.
+/// Adds the answers of a journaled action: done, refused, and replayed.
 pub(crate) fn action<Done: ToSchema, Refused: ToSchema>(
     description: Description,
     done: &'static str,
@@ -23,7 +23,7 @@ pub(crate) fn action<Done: ToSchema, Refused: ToSchema>(
         .bad_fields_400()
 }
 
-/// Adds the answers of a compensation, which has no right to refuse.
+/// Adds the answers of a compensation, which must not refuse.
 pub(crate) fn compensation<Done: ToSchema>(description: Description, done: &'static str) -> Description {
     description
         .answer::<Done>(200, done)
@@ -32,12 +32,12 @@ pub(crate) fn compensation<Done: ToSchema>(description: Description, done: &'sta
         .bad_fields_400()
 }
 
-/// Adds the place of a transaction id.
+/// Adds the path parameter for a transaction id.
 pub(crate) fn transaction_in_path(description: Description) -> Description {
     description.path("transaction_id", schema::text(1, 100), "The transaction.")
 }
 
-/// Adds the parameters that ask for a part of a list.
+/// Adds the paging parameters of a list.
 pub(crate) fn page(description: Description) -> Description {
     description
         .query("limit", schema::whole_number(LIMITS), "How many; 100 where it is left out.")
@@ -45,7 +45,6 @@ pub(crate) fn page(description: Description) -> Description {
         .bad_fields_400()
 }
 
-/// Describes the journal.
 pub(crate) fn journal() -> Description {
     let description = Description::new("journal", "What this service has decided about a transaction")
         .detail("Decisions, refusals among them, are kept for ever; a repetition is answered from here.");

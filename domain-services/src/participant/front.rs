@@ -1,12 +1,12 @@
-//! The order of an operation, between its parsed request and its answer.
+//! The path of an operation from its parsed request to its answer.
 //!
 //! ```text
 //! parsed request ─► 503?  ─► cut?  ─► latency ─► ledger (twice?) ─► reply lost? ─► answer
 //!                   └──── simulated: the failure lab ────┘
 //! ```
-//! The coin of the business decision is tossed here and goes with the item; the ledger uses it only if nothing was
-//! decided before. The coins of the transport are tossed for each delivery. A simulated latency is a timer that holds
-//! neither a connection nor a place in the ledger's queue.
+//! The coin of the business decision is tossed here and passed with the item; the ledger uses it only if no decision is
+//! recorded yet. The transport's coins are tossed for each delivery. A simulated latency is a timer that holds neither
+//! a connection nor a place in the ledger's queue.
 
 use common::{
     faults::{Coin, Dice},
@@ -26,7 +26,7 @@ use super::{
     step_journal::{self, Origin},
 };
 
-/// What the handlers of a participant work with. Clones share it.
+/// Shared state of a participant's handlers. Clones share it.
 pub(crate) struct Desk<P: Participant> {
     pub(crate) ledger: Ledger<JournaledWriter<P>>,
     pub(crate) dice: Dice,
@@ -39,7 +39,7 @@ impl<P: Participant> Clone for Desk<P> {
 }
 
 impl<P: Participant> Desk<P> {
-    /// Does an action, once.
+    /// Runs an action, once.
     pub(crate) async fn act(
         &self,
         request: &Request,
@@ -55,21 +55,21 @@ impl<P: Participant> Desk<P> {
         self.deliver(delivery, Item { transaction_id, origin, intent }).await
     }
 
-    /// Undoes the action of a transaction, once; or sees to it that it never happens.
+    /// Undoes the action of a transaction, once, or leaves a tombstone so that the action never happens.
     pub(crate) async fn compensate(
         &self,
         request: &Request,
         transaction_id: TransactionId,
     ) -> Result<Response, ApiError> {
         let delivery = Delivery::of(request, P::COMPENSATION, transaction_id.as_str());
-        // A compensation has no right to refuse, so its failure rate makes it unavailable: a coin of the transport,
-        // tossed for each attempt and never recorded.
+        // A compensation must not refuse, so its failure rate makes it unavailable: a coin of the transport, tossed for
+        // each attempt and never recorded.
         delivery.toss_unavailable(&self.dice)?;
         let origin = origin(request, &transaction_id);
         self.deliver(delivery, Item { transaction_id, origin, intent: Intent::Compensate }).await
     }
 
-    /// Tells what the journal holds of a transaction.
+    /// Returns the journal entries of a transaction.
     pub(crate) async fn journal(&self, request: Request) -> Result<Response, ApiError> {
         let transaction_id = transaction_in_path(&request)?;
         let view = self
@@ -103,23 +103,23 @@ impl<P: Participant> Desk<P> {
     }
 }
 
-/// Returns the route that every participant with a journal has.
+/// Returns the journal route, common to all participants with a journal.
 pub(crate) fn journal_route<P: Participant>(desk: &Desk<P>) -> Routes {
     let show = |desk: Desk<P>, request| async move { desk.journal(request).await };
     Routes::new(P::NAME).get("/journal/{transaction_id}/", Access::Service, describe::journal, with(desk, show))
 }
 
-/// One delivery of a request, as the coins of the transport see it.
+/// One delivery of a request, as seen by the transport's coins.
 struct Delivery {
     operation: &'static str,
-    /// Whose delivery: the transaction; for a read, the saga or the request.
+    /// The transaction; for a read, the saga or the request.
     subject: String,
     attempt: String,
 }
 
 impl Delivery {
-    /// Takes the attempt from the saga's headers. Without them it is the request id: a client that tries again by hand
-    /// is another attempt too.
+    /// Takes the attempt from the saga's headers. Without them the request id is the attempt: a manual retry by a
+    /// client counts as another attempt too.
     fn of(request: &Request, operation: &'static str, subject: &str) -> Self {
         let attempt = match request.header(wire::SAGA_ATTEMPT) {
             Some(attempt) => format!("{}/{attempt}", request.header(wire::SAGA_EPOCH).unwrap_or_default()),
@@ -140,7 +140,7 @@ impl Delivery {
     }
 }
 
-/// Makes a route's handler of a function and what it works with.
+/// Makes a route's handler of a function and its shared state.
 pub(crate) fn with<D, F, Answer>(
     desk: &D,
     handle: F,
@@ -153,7 +153,7 @@ where
     move |request| handle(desk.clone(), request)
 }
 
-/// Does a read on its way through the failure lab.
+/// Runs a read under the failure lab.
 pub(crate) async fn simulated_read(
     dice: &Dice,
     request: &Request,
@@ -174,12 +174,11 @@ pub(crate) async fn simulated_read(
     let answer = work.await;
     match fate.lost_reply {
         true => Ok(transport_faults::lost_reply()),
-        // A read that is asked for twice is answered once; there is nothing to see of the other.
+        // A duplicate read has no effect, so there is nothing to simulate.
         false => answer,
     }
 }
 
-/// Waits out the simulated latency of an operation.
 async fn pause(dice: &Dice, operation: &str) {
     let latency = dice.latency(operation);
     if !latency.is_zero() {
@@ -187,14 +186,13 @@ async fn pause(dice: &Dice, operation: &str) {
     }
 }
 
-/// The 503 of the failure lab.
 fn simulated_unavailable(service: &str) -> ApiError {
     ApiError::unavailable(format!("{service} is unavailable (simulated); nothing was done"), RETRY_AFTER_S)
 }
 
-/// Notes who asks. Headers that make no sense are left out: nothing is decided by them.
+/// Reads the origin from the headers. Malformed headers are ignored: no decision depends on them.
 fn origin(request: &Request, transaction_id: &TransactionId) -> Origin {
-    /// Longer than every step's name.
+    /// Longer than every step name.
     const MAX_STEP_CHARS: usize = 60;
     let number = |name| request.header(name).and_then(|text| text.parse().ok());
     Origin {

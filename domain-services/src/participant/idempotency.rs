@@ -1,11 +1,11 @@
-//! Which transaction a request belongs to.
+//! Finds the transaction id of a request.
 //!
-//! A `transaction_id` in the body is the key of everything. A client that has none may send an `Idempotency-Key` header
-//! instead: it stands for a transaction id, always the same one for the same service, operation, user and key. A request
-//! with neither is a transaction of its own, and cannot be repeated.
+//! A `transaction_id` in the body is the key. A client without one may send an `Idempotency-Key` header instead: a
+//! transaction id is derived from service, operation, user and key, always the same one. A request with neither is a
+//! transaction of its own and cannot be repeated.
 //!
-//! The quoted and the bare form of a key are one key: both stand for the id that is made of the quoted form. In earlier
-//! versions a bare key stood for another id, so the journal is asked for both.
+//! The quoted and the bare form of a key are the same key: both map to the id derived from the quoted form. Earlier
+//! versions derived another id from a bare key, so the journal is asked for both.
 
 use std::time::SystemTime;
 
@@ -17,10 +17,10 @@ use uuid::Uuid;
 
 use super::{Participant, answer, front::Desk, step_journal};
 
-/// The namespace of the ids made from keys (RFC 9562, version 5): any fixed value, and never another one.
+/// The namespace of derived ids (RFC 9562, version 5): an arbitrary value that must never change.
 const NAMESPACE: Uuid = uuid::uuid!("6b0d3f0e-52a5-4f43-9c8e-0d4ad1f6b9a7");
 
-/// What a key is unique within.
+/// The scope in which a key is unique.
 pub(crate) struct Scope<'a> {
     pub(crate) service: &'static str,
     pub(crate) operation: &'static str,
@@ -28,18 +28,18 @@ pub(crate) struct Scope<'a> {
     pub(crate) user: Option<&'a str>,
 }
 
-/// Returns the transaction id of a request: the given one, or one made from its `Idempotency-Key`, or a fresh one that
+/// Returns the transaction id of a request: the given one, or one derived from its `Idempotency-Key`, or a new one that
 /// sorts by time.
 ///
 /// # Errors
-/// 400 when the header is there but holds no key, 422 when it holds several; 503 when the journal cannot be read.
+/// 400 for a malformed header, 422 for several keys, 503 when the journal cannot be read.
 pub(crate) async fn transaction_id<P: Participant>(
     desk: &Desk<P>,
     given: Option<TransactionId>,
     request: &Request,
     scope: &Scope<'_>,
 ) -> Result<TransactionId, ApiError> {
-    // A bad key is told even where it is not needed: its client counts on it.
+    // A bad key is reported even if the id is given: the client relies on the key.
     let key = request.idempotency_key(ApiError::bad_fields_400)?;
     match (given, key) {
         (Some(given), _) => Ok(given),
@@ -54,12 +54,13 @@ pub(crate) async fn transaction_id<P: Participant>(
     }
 }
 
-/// Returns the ids that a key may stand for: that of its quoted form, then that of its bare form.
+/// Returns the possible ids of a key: derived from its quoted form, then from its bare form.
 fn candidates(key: &IdempotencyKey, scope: &Scope<'_>) -> [TransactionId; 2] {
     [&key.quoted(), key.bare()].map(|form| of_uuid(from_key(form, scope)))
 }
 
-/// Takes the id that the journal knows; if it knows both or none, that of the form that was sent, or the quoted one.
+/// Returns the id that the journal knows. If it knows both: the id of the sent form. If it knows neither: the quoted
+/// one.
 fn choose([quoted, bare]: [TransactionId; 2], known: &[TransactionId], sent: Form) -> TransactionId {
     match (known.contains(&quoted), known.contains(&bare), sent) {
         (true, true, Form::Bare) | (false, true, _) => bare,
@@ -73,7 +74,7 @@ fn of_uuid(id: Uuid) -> TransactionId {
 
 fn from_key(key: &str, scope: &Scope<'_>) -> Uuid {
     let mut name = Vec::new();
-    // With its length before each part, no two lists of parts look alike.
+    // The length prefix keeps different lists of parts distinct.
     for part in [scope.service, scope.operation, scope.user.unwrap_or_default(), key] {
         name.extend_from_slice(&(part.len() as u64).to_be_bytes());
         name.extend_from_slice(part.as_bytes());

@@ -1,7 +1,7 @@
-//! What the step journal says about a request: the pure part of idempotency.
+//! Compares a request with the step journal: the pure part of idempotency.
 //!
-//! [`classify_action`] and [`classify_compensation`] see what is recorded of a transaction and say what a request means.
-//! They touch no database, no clock and no dice; [`super::ledger`] acts on them.
+//! [`classify_action`] and [`classify_compensation`] take the recorded rows of a transaction and return the verdict on
+//! a request. They use no database, no clock and no randomness; [`super::ledger`] acts on the verdict.
 
 use common::request_hash::{HASH_VERSION, RequestHash};
 
@@ -16,22 +16,22 @@ pub(crate) struct Recorded {
 }
 
 impl Recorded {
-    /// Says whether this is an operation that had its effect.
+    /// Returns whether the operation had its effect.
     fn is_done(&self) -> bool {
         self.status == 200
     }
 }
 
-/// What the journal holds of one transaction, as far as a request cares.
+/// The journal rows of one transaction that matter for a request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Found<'a> {
-    /// The row of the action: of the one that was asked for, or that is to be undone.
+    /// The row of the requested action, or of the action to undo.
     pub(crate) action: Option<&'a Recorded>,
     /// The row of its compensation.
     pub(crate) compensation: Option<&'a Recorded>,
 }
 
-/// What a compensation finds of its action.
+/// State of the action found by its compensation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ActionSeen {
     /// It had its effect, which must be undone.
@@ -42,31 +42,31 @@ pub(crate) enum ActionSeen {
     Never,
 }
 
-/// What an action means in the light of the journal.
+/// Verdict on an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ActionVerdict<'a> {
     /// Nothing is recorded: decide it.
     New,
-    /// It was decided before: answer the same.
+    /// It was decided before: send the same answer.
     Replay(&'a Recorded),
-    /// Its compensation, or a tombstone, came first: 409 whatever its contents.
+    /// Its compensation, or a tombstone, came first: 409 for any contents.
     TooLate(&'a Recorded),
-    /// The transaction did something else under this operation: 422, and nothing happens.
+    /// The transaction has other contents recorded for this operation: 422, and nothing is done.
     ContentsDiffer,
 }
 
-/// What a compensation means in the light of the journal.
+/// Verdict on a compensation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CompensationVerdict<'a> {
-    /// It was not done yet: carry it out.
+    /// It is not recorded yet: carry it out.
     New(ActionSeen),
-    /// It was done before: answer the same, and what was found of the action.
+    /// It was done before: send the same answer, and the state of the action.
     Replay(&'a Recorded, ActionSeen),
 }
 
-/// Says what an action with these contents means.
+/// Returns the verdict on an action with these contents.
 pub(crate) fn classify_action<'a>(hash: &RequestHash, found: Found<'a>) -> ActionVerdict<'a> {
-    // Before the contents are looked at: a tombstone has none, and an undone action stays undone.
+    // Checked before the contents: a tombstone has none, and an undone action stays undone.
     if let Some(compensation) = found.compensation {
         return ActionVerdict::TooLate(compensation);
     }
@@ -78,7 +78,7 @@ pub(crate) fn classify_action<'a>(hash: &RequestHash, found: Found<'a>) -> Actio
     }
 }
 
-/// Says what a compensation means. It is keyed by the transaction alone: nothing else that the request says matters.
+/// Returns the verdict on a compensation. Its only key is the transaction; no other field of the request matters.
 pub(crate) fn classify_compensation(found: Found<'_>) -> CompensationVerdict<'_> {
     let seen = match found.action {
         None => ActionSeen::Never,
@@ -92,8 +92,8 @@ pub(crate) fn classify_compensation(found: Found<'_>) -> CompensationVerdict<'_>
     }
 }
 
-/// A row that was hashed by another version of the fields cannot be compared. It is replayed: its transaction id is the
-/// key, and the decision under it stands.
+/// A row hashed by another version of the fields cannot be compared. It is replayed: the transaction id is the key, and
+/// its decision stands.
 fn same_contents(hash: &RequestHash, action: &Recorded) -> bool {
     action.hash_version != HASH_VERSION || action.hash.as_deref() == Some(hash.as_bytes())
 }
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn the_hash_of_version_1_never_changes() {
-        // Rows with this hash are in databases: a change of the rule needs a new version.
+        // Databases hold rows with this hash: a change of the rule needs a new version.
         let hash = RequestHash::of("charge", &[Some("user-1".to_owned()), Some("9990".to_owned()), None]);
         let hex: String = hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, "8f6e82f3ced2de5ab22550e6db0a7397aaee43021ca4f0975f3e80ba5d4f19ef");

@@ -1,24 +1,24 @@
 //! Writes a batch of operations exactly once: the protocol of the participants.
 //!
 //! A batch is one transaction, committed by group commit:
-//! 1. look up the journal rows of all its transactions (in one trip with `begin`);
+//! 1. look up the journal rows of all its transactions (in the same round trip as `begin`);
 //! 2. classify each item ([`super::journal`]): repeats are answered from their rows and write nothing;
-//! 3. read what the decisions need, by the participant's own statements over sets;
-//! 4. do the new work and insert its journal rows, plainly, in one statement: on the happy path the only one, and then a
-//!    transaction by itself; else in one trip with the commit.
+//! 3. read the data for the decisions, with the participant's own set-based statements;
+//! 4. do the new work and insert its journal rows, without `on conflict`, in one statement. On the happy path it is the
+//!    only statement, a transaction by itself; otherwise it shares its round trip with the commit.
 //!
-//! An action that its saga asks for the first time is not looked up: nothing is recorded of it then, and where something
-//! is after all, step 4 finds out, as it does for a race.
+//! The first request for an action by its saga is not looked up: normally nothing is recorded for it. If a row exists
+//! after all, step 4 detects it like a lost race.
 //!
-//! Why no key is claimed first: two replicas that decide the same operation at once both see no row, but only one of
-//! them can insert it. The other's whole transaction, effects included, fails with a unique violation, and group commit
-//! runs it again: now the look-up sees the winner's row. So a lost race costs a repeat and never an effect.
+//! Why no key is claimed first: two replicas that decide the same operation at once both see no row, but only one can
+//! insert it. The other's whole transaction, effects included, fails with a unique violation, and group commit runs it
+//! again: now the look-up sees the winner's row. So a lost race costs a repeat and never an effect.
 //!
 //! The same holds for an action and its compensation. A compensation that sees no action inserts the action's row too,
-//! as a tombstone. Either that insert wins, and the action's own fails and finds the tombstone; or the action's row wins,
-//! and the compensation fails, runs again, and finds an action to undo. In each order one of them sees the other.
+//! as a tombstone. If that insert wins, the action's insert fails and its retry finds the tombstone. If the action's
+//! row wins, the compensation fails, and its retry finds an action to undo. In either order one of them sees the other.
 //!
-//! Only the success of a compensation is recorded, so that one that failed can be tried again.
+//! Only the success of a compensation is recorded, so that a failed one can be retried.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -38,7 +38,6 @@ use super::{
     step_journal::{Journal, JournalRow, Origin, bind},
 };
 
-/// The writer of a participant's ledger.
 pub(crate) struct JournaledWriter<P> {
     participant: P,
 }
@@ -52,42 +51,42 @@ pub(crate) struct Item<A> {
 }
 
 impl<A> Item<A> {
-    /// Tells whether it is an action that its saga asks for the first time.
+    /// Returns whether this is the first request for an action by its saga.
     fn is_first(&self) -> bool {
         matches!(self.intent, Intent::Act { .. }) && self.origin.is_first()
     }
 }
 
-/// What a request wants.
+/// The request's intent.
 #[derive(Clone)]
 pub(crate) enum Intent<A> {
-    /// Do it.
+    /// Run the action.
     Act {
         action: A,
         hash: RequestHash,
-        /// Used only if nothing was decided before: a replay tosses no coin.
+        /// Used only if no decision is recorded: a replay tosses no coin.
         coin: Coin,
     },
-    /// Undo what the transaction did, or see to it that it never does.
+    /// Undo the transaction's action, or ensure that it never happens.
     Compensate,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Settled {
     /// Decided now.
     Decided(Decision),
-    /// Decided before; the same answer again.
+    /// Decided before; the recorded answer is repeated.
     Replayed(Decision),
-    /// A compensation that is confirmed now, and what it found of its action.
+    /// A compensation confirmed now, and the state of its action.
     Undone(Decision, ActionSeen),
-    /// A compensation that was confirmed before; the same answer again, and what there was of its action.
+    /// A compensation confirmed before: the recorded answer, and the state of its action.
     UndoneBefore(Decision, ActionSeen),
     /// Refused because the compensation came first; the body of the 409.
     TooLate(String),
-    /// The transaction did something else under this operation.
+    /// The transaction has other contents recorded for this operation.
     ContentsDiffer,
-    /// A compensation that cannot be confirmed: the effect of its action was not there. Nothing was written for it.
+    /// A compensation that cannot be confirmed: its action's effect was not found. Nothing was written for it.
     Unexplained,
 }
 
@@ -96,7 +95,7 @@ impl<P: Participant> JournaledWriter<P> {
         Self { participant }
     }
 
-    /// Does the new work, records it, and settles each item of it that may be confirmed.
+    /// Does the new work, records it, and settles each item that may be confirmed.
     async fn decide(
         &self,
         connection: &mut Connection,
@@ -134,7 +133,7 @@ impl<P: Participant> JournaledWriter<P> {
         let statement = [bind(effect, rows)];
         let told = match is_all_explained {
             true => connection.finish(&statement).await?,
-            // There is something left to look at.
+            // Unexplained compensations still need another look in this transaction.
             false => connection.query_all(&statement).await?,
         };
         let mut replies: HashMap<(&str, &str), String> =
@@ -151,8 +150,8 @@ impl<P: Participant> JournaledWriter<P> {
         Ok(())
     }
 
-    /// Looks again at the compensations that found nothing to undo. Between the look-up and the update another replica
-    /// may have committed the same compensation: then its row is there now, and is the answer.
+    /// Looks again at the compensations that found nothing to undo. Between look-up and update another replica may have
+    /// committed the same compensation: its row then exists and is the answer.
     async fn explain(
         &self,
         connection: &mut Connection,
@@ -207,7 +206,7 @@ impl<P: Participant> BatchWriter for JournaledWriter<P> {
     }
 }
 
-/// The items of a batch that were not decided before, sorted by transaction id.
+/// The undecided items of a batch, sorted by transaction id.
 struct NewItems<'a, A> {
     actions: Vec<ItemToDecide<'a, A>>,
     compensations: Vec<ItemToUndo<'a, A>>,
@@ -246,7 +245,7 @@ impl<'a, A> NewItems<'a, A> {
     }
 }
 
-/// Settles the items that the journal answers, and gathers the others.
+/// Settles the items that the journal answers, and collects the others.
 fn sort_out<'a, P: Participant>(
     journal: &Journal,
     items: &'a [Item<P::Action>],

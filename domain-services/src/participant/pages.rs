@@ -1,11 +1,11 @@
-//! Parts of lists that are ordered by a numeric id.
+//! Paging of lists that are ordered by a numeric id.
 
 use common::http::{
     ApiError, Request,
     page::{Page, plain_number},
 };
 
-/// Reads the part of such a list that a request asks for.
+/// Reads the paging parameters of a request.
 ///
 /// # Errors
 /// 400 with every bad parameter.

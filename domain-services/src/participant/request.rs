@@ -1,4 +1,4 @@
-//! What all participants read from a request.
+//! Common parts of reading a request.
 
 use common::{
     fields::{FieldError, Fields},
@@ -6,7 +6,7 @@ use common::{
     ids::TransactionId,
 };
 
-/// Ends the reading of a body: everything that was asked for, or every field that is bad.
+/// Ends the reading of a body: returns the value, or all bad fields.
 ///
 /// # Errors
 /// 400 with all bad fields.
@@ -18,7 +18,7 @@ pub(crate) fn finish<T>(fields: Fields<'_>, read: Option<T>) -> Result<T, ApiErr
 /// Reads the transaction id in a path.
 ///
 /// # Errors
-/// 400 when it cannot be one.
+/// 400 when it is malformed.
 pub(crate) fn transaction_in_path(request: &Request) -> Result<TransactionId, ApiError> {
     let name = "transaction_id";
     TransactionId::from_client(request.param(name)).map_err(|error| {

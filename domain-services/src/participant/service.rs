@@ -1,13 +1,12 @@
-//! A service as a running thing: its supervision tree, its start and its end.
+//! A running service: its supervision tree, start and shutdown.
 //!
 //! ```text
 //! stack-1/payments (supervisor)
 //! ├─ ledger   group commit, owns the pool
-//! ├─ …        what the service adds
-//! ├─ faults   watches the configuration, if it can be loaded again
+//! ├─ …        the service's own actors ├─ faults   watches the configuration, if it can be reloaded
 //! └─ front    the HTTP server
 //! ```
-//! They start in this order and stop in the reverse one: the front drains first, while all it stands on is there.
+//! They start in this order and stop in reverse: the front drains first, while the actors it depends on still run.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -28,37 +27,35 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-/// What a service brings to its tree.
+/// The parts of the tree that differ by service.
 pub(crate) trait Service: Send + Sync + 'static {
-    /// Its name: in configuration, paths, metrics and logs.
+    /// Used in configuration, paths, metrics and logs.
     const NAME: &'static str;
-    /// What its ledger writes.
+    /// The writer of its ledger.
     type Writer: BatchWriter;
 
-    /// Returns the migrations of its database.
     fn migrations() -> Runner;
-    /// Makes the writer of its ledger.
     fn writer(settings: &Settings) -> Self::Writer;
-    /// Makes its routes, and the actors that it has beside the common ones.
+    /// Makes its routes and its own actors.
     fn assemble(parts: Parts<'_, Self::Writer>) -> Assembly;
 }
 
-/// What the routes and actors of a service are made of.
+/// Inputs for the routes and actors of a service.
 pub(crate) struct Parts<'a, W: BatchWriter> {
     pub(crate) ledger: Ledger<W>,
     pub(crate) dice: Dice,
     pub(crate) settings: &'a Settings,
-    /// The names of its actors begin with this.
+    /// Prefix of its actors' names.
     pub(crate) prefix: &'a str,
 }
 
-/// A service's own part of the tree.
+/// A service's own routes and actors.
 pub(crate) struct Assembly {
     pub(crate) routes: Routes,
     pub(crate) children: Vec<ChildSpec>,
 }
 
-/// A line of the registry.
+/// An entry of the registry.
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
     pub(crate) migrations: fn() -> Runner,
@@ -68,7 +65,7 @@ pub(crate) struct Entry {
 /// A service that is being started.
 pub(crate) type Starting = Pin<Box<dyn Future<Output = Result<Running, StartError>> + Send>>;
 
-/// Makes the line of the registry for a service.
+/// Makes the registry entry of a service.
 pub(crate) const fn entry<S: Service>() -> Entry {
     Entry {
         name: S::NAME,
@@ -86,7 +83,7 @@ pub enum StartError {
     /// The listener has no address.
     #[error("the listener has no address")]
     Listener(#[source] std::io::Error),
-    /// The database settings make no pool.
+    /// The database settings are invalid.
     #[error("the database settings are no good")]
     Database(#[from] DbError),
     /// An actor did not start.
@@ -154,7 +151,7 @@ async fn start<S: Service>(
     Ok(Running { address, root, end })
 }
 
-/// Beyond the front's own grace, for the rest of the tree.
+/// Added to the front's own grace period, for the rest of the tree.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
 
 fn health<W: BatchWriter>(pool: db::Pool, ledger: Ledger<W>, stalled_after: Duration) -> HealthCheck {

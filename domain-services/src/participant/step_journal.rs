@@ -1,4 +1,4 @@
-//! The table `step_journal`, which each participant has in its own database.
+//! The table `step_journal`. Each participant has one in its own database.
 
 use std::collections::HashMap;
 
@@ -26,25 +26,25 @@ const VIEW: &str = "\
 
 const KNOWN: &str = "select distinct transaction_id from step_journal where transaction_id = any($1::varchar[])";
 
-/// Who asked, for people and for the audit. Nothing is decided by it.
+/// The origin of a request, for people and for the audit. No decision depends on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) from_saga: bool,
     pub(crate) step: Option<String>,
     pub(crate) attempt: Option<i32>,
     pub(crate) epoch: Option<i32>,
-    /// The part of a trace that its commit belongs to.
+    /// The trace context of its commit.
     pub(crate) trace: Option<TraceContext>,
 }
 
 impl Origin {
-    /// Tells whether a saga asks for the first time: then, but for a delivery that came twice, nothing was decided.
+    /// Returns whether this is a saga's first attempt. Then nothing was decided before, unless the delivery is a
+    /// duplicate.
     pub(crate) fn is_first(&self) -> bool {
         self.from_saga && self.attempt == Some(1) && self.epoch == Some(1)
     }
 }
 
-/// A row to insert into the journal.
 pub(crate) struct JournalRow<'a> {
     pub(crate) transaction_id: &'a TransactionId,
     pub(crate) operation: &'static str,
@@ -55,7 +55,7 @@ pub(crate) struct JournalRow<'a> {
 }
 
 impl<'a> JournalRow<'a> {
-    /// Makes the row of a decision about an item.
+    /// Makes the row for an item's decision.
     pub(crate) fn new<A>(
         item: &'a Item<A>,
         operation: &'static str,
@@ -66,7 +66,7 @@ impl<'a> JournalRow<'a> {
     }
 }
 
-/// What the journal holds of the transactions of a batch: transaction id → (operation, row)
+/// The journal rows of a batch's transactions: transaction id → (operation, row)
 pub(crate) struct Journal(HashMap<String, Vec<(String, Recorded)>>);
 
 impl Journal {
@@ -92,19 +92,19 @@ impl Journal {
         Ok(Self(journal))
     }
 
-    /// Returns what is recorded of an action and of its compensation.
+    /// Returns the recorded rows of an action and of its compensation.
     pub(crate) fn found<P: Participant>(&self, transaction_id: &TransactionId, action: &'static str) -> Found<'_> {
         let Some(rows) = self.0.get(transaction_id.as_str()) else { return Found::default() };
         let row = |operation: &str| rows.iter().find(|(name, _)| name == operation).map(|(_, recorded)| recorded);
-        // An action that no saga asks for has no compensation that could forbid it.
+        // An action that no saga uses has no compensation that could forbid it.
         let compensation = if action == P::ACTION { row(P::COMPENSATION) } else { None };
         Found { action: row(action), compensation }
     }
 }
 
-/// The journal rows of a batch, as the statement sees them that does the work of the batch: a participant puts a
-/// [`BatchStatement`] together of `with`, this, what it does to its own tables, and [`record!`]. Their parameters are $1 to
-/// $11, its own follow.
+/// The journal rows of a batch as an input of the statement that does its work. A participant composes a
+/// [`BatchStatement`] of `with`, this macro, the changes to its own tables, and [`record!`]. These parameters are $1 to
+/// $11; the participant's own follow.
 macro_rules! journal_rows {
     () => {
         "journal as rows($1: transaction_id varchar, operation varchar, request_hash bytea, hash_version smallint,
@@ -114,8 +114,8 @@ macro_rules! journal_rows {
 }
 pub(crate) use journal_rows;
 
-/// The insert of the journal rows, which ends such a statement: with the reply of each as an expression, and what else to
-/// join them with.
+/// The insert of the journal rows, the last part of such a statement. `$reply` is the expression for each reply,
+/// `$join` the joins that the expression needs.
 macro_rules! record {
     ($reply:literal, $join:literal) => {
         concat!(
@@ -130,7 +130,7 @@ macro_rules! record {
 }
 pub(crate) use record;
 
-/// Gives journal rows, in the order of their keys, to the statement that does the work.
+/// Binds the journal rows, sorted by key, to the statement that does the work.
 pub(crate) fn bind<'a>(effect: Effect<'a>, mut rows: Vec<JournalRow<'a>>) -> Bound<'a> {
     rows.sort_by_key(|row| (row.transaction_id, row.operation));
     let versions = vec![HASH_VERSION; rows.len()];
@@ -159,7 +159,7 @@ pub(crate) fn bind<'a>(effect: Effect<'a>, mut rows: Vec<JournalRow<'a>>) -> Bou
         .with_all(effect.parameters)
 }
 
-/// Returns those of some transactions of which the journal holds anything.
+/// Returns the given transactions that have any journal row.
 pub(crate) async fn known(
     connection: &mut Connection,
     transaction_ids: [TransactionId; 2],
@@ -170,7 +170,7 @@ pub(crate) async fn known(
     Ok(transaction_ids.iter().filter(|id| is_known(id)).cloned().collect())
 }
 
-/// Returns everything that the journal holds of a transaction, for people.
+/// Returns all journal entries of a transaction, for people.
 pub(crate) async fn view(
     connection: &mut Connection,
     transaction_id: TransactionId,

@@ -15,7 +15,6 @@ use crate::participant::{
     request::{finish, transaction_in_path},
 };
 
-/// Returns the routes of payments.
 pub(super) fn routes(desk: &Desk<Payments>) -> Routes {
     Routes::new(Payments::NAME)
         .about(describe::ABOUT)
@@ -55,8 +54,8 @@ async fn refund(desk: Desk<Payments>, request: Request) -> Result<Response, ApiE
     desk.compensate(&request, transaction_id).await
 }
 
-/// Looks the transaction up and refunds that. Between the two nothing can go wrong: what a payment id stands for never
-/// changes, and whether there is something to give back is decided by the ledger.
+/// Looks the transaction up and refunds it. No race is possible in between: the transaction of a payment id never
+/// changes, and the ledger decides whether there is something to refund.
 async fn refund_by_id(desk: Desk<Payments>, request: Request) -> Result<Response, ApiError> {
     let payment = find(&desk, request.param("payment_id")).await?;
     check_reason(&request)?;
@@ -95,10 +94,9 @@ async fn find(desk: &Desk<Payments>, asked: &str) -> Result<Payment, ApiError> {
     payment.map_err(answer::unreadable)?.ok_or_else(not_found)
 }
 
-/// A refund may come with a reason, or with no body at all. The reason is for the caller's own logs: a compensation is
-/// keyed by its transaction alone, whatever its body says.
+/// The body is optional and may hold a reason. The reason is for the caller's own logs: the only key of a compensation
+/// is its transaction.
 fn check_reason(request: &Request) -> Result<(), ApiError> {
-    /// As long as a reason may be.
     const MAX_REASON_CHARS: usize = 1_000;
     if request.body.is_empty() {
         return Ok(());

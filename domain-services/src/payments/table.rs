@@ -18,7 +18,7 @@ use crate::participant::{
     step_journal::{journal_rows, record},
 };
 
-/// Inserts charges, refused ones too, with the journal. What a charge is answered holds its number: 0 stands for it.
+/// Inserts charges, refused ones too, and the journal rows. The placeholder 0 in a reply is replaced by the payment id.
 pub(super) static CHARGE_AND_RECORD: LazyLock<BatchStatement> = LazyLock::new(|| {
     BatchStatement::new(concat!(
         "with ",
@@ -29,7 +29,7 @@ pub(super) static CHARGE_AND_RECORD: LazyLock<BatchStatement> = LazyLock::new(||
         select user_id, transaction_id, product_id, cents::numeric / 100, status from new
         returning transaction_id, id)
     ",
-        // A quote inside of a text of the reply has a backslash before it, so that no user's text is taken for the number.
+        // A quote inside a string of the reply is escaped, so a user's text never matches the placeholder.
         record!(
             r#"coalesce(replace(j.reply, '"payment_id":0', '"payment_id":' || paid.id), j.reply)"#,
             "left join paid on paid.transaction_id = j.transaction_id and j.operation = 'charge'"
@@ -38,7 +38,7 @@ pub(super) static CHARGE_AND_RECORD: LazyLock<BatchStatement> = LazyLock::new(||
     ))
 });
 
-/// Gives back what was captured and not yet given back; a refused payment stays as it is.
+/// Refunds captured payments that are not refunded yet; a refused payment stays as it is.
 const REFUND: &str = "\
     update app_payment set status = 'compensated', compensated_at = clock_timestamp()
      where transaction_id = any($1::varchar[]) and status = 'success'
@@ -52,7 +52,7 @@ const BY_TRANSACTION: &str = "\
     select id, status, transaction_id, user_id, product_id, (amount * 100)::bigint, created_at, compensated_at
       from app_payment where transaction_id = $1";
 
-/// A payment that was given back.
+/// A refunded payment.
 pub(super) struct Refunded {
     pub(super) payment_id: i64,
     pub(super) user_id: String,
@@ -76,7 +76,7 @@ pub(super) fn charges<'a>(charges: &'a [NewAction<'a, Charge>]) -> Vec<Parameter
     ]
 }
 
-/// Gives back the captured payments of these transactions; returns transaction id → payment.
+/// Refunds the captured payments of these transactions; returns transaction id → payment.
 pub(super) async fn refund(
     connection: &mut Connection,
     compensations: &[NewCompensation<'_>],
@@ -92,7 +92,6 @@ pub(super) async fn refund(
     Ok(refunded.collect())
 }
 
-/// Returns a payment by its id.
 pub(super) async fn by_id(
     connection: &mut Connection,
     payment_id: i64,
@@ -100,7 +99,6 @@ pub(super) async fn by_id(
     Ok(connection.query_opt(BY_ID, &[&payment_id]).await?.map(read))
 }
 
-/// Returns the payment of a transaction.
 pub(super) async fn by_transaction(
     connection: &mut Connection,
     transaction_id: &TransactionId,

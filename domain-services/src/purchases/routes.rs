@@ -15,7 +15,6 @@ use crate::participant::{
     request::{finish, transaction_in_path},
 };
 
-/// Returns the routes of purchases.
 pub(super) fn routes(desk: &Desk<Purchases>) -> Routes {
     Routes::new(Purchases::NAME)
         .about(describe::ABOUT)
@@ -52,7 +51,7 @@ async fn cancel(desk: Desk<Purchases>, request: Request) -> Result<Response, Api
     desk.compensate(&request, transaction_id).await
 }
 
-/// Cancels by a purchase id, or by a transaction id where it is not a number.
+/// Cancels by purchase id, or by transaction id if the text is not a number.
 async fn cancel_by_id(desk: Desk<Purchases>, request: Request) -> Result<Response, ApiError> {
     let asked = request.param("purchase_id");
     let transaction_id = match is_number(asked) {
@@ -65,7 +64,7 @@ async fn cancel_by_id(desk: Desk<Purchases>, request: Request) -> Result<Respons
     desk.compensate(&request, transaction_id).await
 }
 
-/// Shows by a purchase id, or by a transaction id where it is not a number.
+/// Shows by purchase id, or by transaction id if the text is not a number.
 async fn show(desk: Desk<Purchases>, request: Request) -> Result<Response, ApiError> {
     let purchase = find(&desk, request.param("purchase_id")).await?;
     Ok(json(StatusCode::OK, &purchase))

@@ -16,7 +16,7 @@ use crate::participant::{
     step_journal::{journal_rows, record},
 };
 
-/// Inserts purchases with the journal. What a purchase is answered holds its number: 0 stands for it.
+/// Inserts purchases and the journal rows. The placeholder 0 in a reply is replaced by the purchase id.
 pub(super) static CREATE_AND_RECORD: LazyLock<BatchStatement> = LazyLock::new(|| {
     BatchStatement::new(concat!(
     "with ",
@@ -27,7 +27,7 @@ pub(super) static CREATE_AND_RECORD: LazyLock<BatchStatement> = LazyLock::new(||
         select user_id, transaction_id, product_id, payment_id, cents::numeric / 100, 'success' from new
         returning transaction_id, id)
     ",
-    // A quote inside of a text of the reply has a backslash before it, so that no user's text is taken for the number.
+    // A quote inside a string of the reply is escaped, so a user's text never matches the placeholder.
     record!(
         r#"coalesce(replace(j.reply, '"purchase_id":0', '"purchase_id":' || made.id), j.reply)"#,
         "left join made on made.transaction_id = j.transaction_id and j.operation = 'create'"
@@ -49,7 +49,7 @@ const BY_TRANSACTION: &str = "\
     select id, status, user_id, transaction_id, product_id, payment_id, (amount * 100)::bigint, created_at, cancelled_at
       from app_purchase where transaction_id = $1";
 
-/// Newest first, of one user or of all.
+/// Newest first, all users.
 const PAGE: &str = "\
     select id, status, user_id, transaction_id, product_id, payment_id, (amount * 100)::bigint, created_at, cancelled_at
       from app_purchase where id < $1 order by id desc limit $2";
@@ -87,7 +87,6 @@ pub(super) async fn cancel(
     Ok(rows.into_iter().map(|row| row.get(0)).collect())
 }
 
-/// Returns a purchase by its id.
 pub(super) async fn by_id(
     connection: &mut Connection,
     purchase_id: i64,
@@ -95,7 +94,6 @@ pub(super) async fn by_id(
     Ok(connection.query_opt(BY_ID, &[&purchase_id]).await?.map(read))
 }
 
-/// Returns the purchase of a transaction.
 pub(super) async fn by_transaction(
     connection: &mut Connection,
     transaction_id: &TransactionId,
