@@ -1,7 +1,7 @@
-//! `audit`: whether saga log, money, stock and purchases agree, on the live databases.
+//! `audit`: checks on the live databases that saga log, money, stock and purchases agree.
 //!
-//! It may run while purchases do: those that have not ended are told and not judged, unless `--settled` says that
-//! nothing runs any more. It reads and never writes.
+//! It may run during purchases: running ones are listed but not judged, unless `--settled` declares that nothing runs
+//! any more. It only reads.
 
 use std::path::PathBuf;
 
@@ -61,12 +61,12 @@ impl Audit {
     }
 }
 
-/// Loads the settings; where no database is named, it is that of a running `up`.
+/// Loads the settings. Without a configured database, uses that of a running `up`.
 pub(crate) fn settings(configuration: &Configuration, data_dir: Option<PathBuf>) -> Result<Settings, Failure> {
     with_server(configuration.load()?, data_dir)
 }
 
-/// Takes the database of a running `up` where none is named.
+/// Sets the database of a running `up` if none is configured.
 fn with_server(mut settings: Settings, data_dir: Option<PathBuf>) -> Result<Settings, Failure> {
     if settings.database.url.expose_secret().is_empty() {
         settings.database.url = SecretString::from(find_server(data_dir)?);
@@ -74,7 +74,7 @@ fn with_server(mut settings: Settings, data_dir: Option<PathBuf>) -> Result<Sett
     Ok(settings)
 }
 
-/// Audits the configured database, or else that of the `up` which runs on a data folder.
+/// Audits the configured database, or that of the `up` running on a data folder.
 pub(crate) async fn report(settings: Settings, data_dir: Option<PathBuf>, run: Run) -> Result<Report, Failure> {
     let settings = with_server(settings, data_dir)?;
     check_migrated(&settings).await?;
@@ -95,7 +95,7 @@ fn find_server(data_dir: Option<PathBuf>) -> Result<String, Failure> {
     })
 }
 
-/// The catalog has no part in what is audited.
+/// Checks the migrations of all audited services; the catalog is not audited.
 pub(crate) async fn check_migrated(settings: &Settings) -> Result<(), Failure> {
     for service in SERVICES.into_iter().filter(|service| *service != "catalog") {
         services::check_migrated(settings, service).await?;
@@ -103,7 +103,7 @@ pub(crate) async fn check_migrated(settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Puts a report into words.
+/// Formats a report for people.
 pub(crate) fn shown(report: &Report) -> String {
     let invariants = report.verdicts.iter().map(|verdict| {
         [verdict.name.to_owned(), verdict.looked_at.to_string(), verdict.offending.to_string()].map(output::cell)
@@ -123,7 +123,7 @@ pub(crate) fn shown(report: &Report) -> String {
     lines.join("\n")
 }
 
-/// Names what was found, if anything was.
+/// Lists the findings of a verdict, if it has any.
 fn details(verdict: &Verdict) -> Option<String> {
     let more = verdict.offending - verdict.findings.len() as u64;
     let findings =

@@ -1,18 +1,18 @@
-//! Reads the books of the live system, all five databases together, and judges them: the work behind `ecommerce audit`.
+//! Reads the books of the live system, all five databases, and judges them: the implementation of `ecommerce audit`.
 //!
-//! The databases have no common moment, so the order of reading is what makes the facts comparable:
+//! The databases share no snapshot, so the order of reading makes the facts comparable:
 //! ```text
-//! log ──────► participants ──────► log again, for ids that it did not show
-//!  │ an end that is seen here       │ an effect that is seen there
+//! log ──────► participants ──────► log again, for ids without a saga so far
+//!  │ a saga that has ended here     │ an effect that is found there
 //!  └ had all its effects before     └ had its saga before
 //! ```
-//! Only sagas that the first look saw ended are judged by their effects. What one participant holds is read at one
-//! moment, its journal with its rows.
+//! Effects are judged only for sagas that had ended at the first read of the log. Each participant's journal and rows
+//! are read in one snapshot.
 //!
-//! Large books are read in parts, by ranges of transaction ids, so that memory stays bounded. Everything is read by
-//! transactions that cannot write, one a part, so that the audit neither holds up the vacuum nor anybody else.
-//! The databases of one system sort alike. Times of two databases are compared exactly where one server keeps both, and
-//! with an allowance of a second where not.
+//! Large books are read in parts, by ranges of transaction ids, so that memory stays bounded. Each part has its own
+//! read-only transaction, so that the audit delays neither vacuum nor any writer. All databases of a system use the
+//! same collation. Times of two databases are compared exactly if one server holds both, else with an allowance of a
+//! second.
 
 mod log;
 mod participants;
@@ -30,20 +30,20 @@ use thiserror::Error;
 
 use self::{log::Log, participants::Journaled, range::Range};
 
-/// By how much the clocks of two servers may differ: far more than NTP leaves.
+/// Maximum difference between the clocks of two servers: far more than NTP leaves.
 const CLOCK_ALLOWANCE: TimeDelta = TimeDelta::seconds(1);
 
-/// How much is read at once, and kept.
+/// Limits of memory: facts per read, findings kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Sagas, or transactions without one, in one part.
+    /// Sagas, or transactions without a saga, in one part.
     pub part: i64,
-    /// Findings of one invariant that are kept; all are counted.
+    /// Findings kept per invariant; all are counted.
     pub findings: usize,
 }
 
 impl Default for Limits {
-    /// Some ten megabytes of facts at once, and as many findings as a person looks at.
+    /// About ten megabytes of facts at once, and as many findings as a person reads.
     fn default() -> Self {
         Self { part: 10_000, findings: 20 }
     }
@@ -52,15 +52,15 @@ impl Default for Limits {
 /// Why the books could not be read.
 #[derive(Debug, Error)]
 pub enum BooksError {
-    /// A database does not let us in.
+    /// No connection to a database.
     #[error(transparent)]
     Database(#[from] DbError),
-    /// A database does not answer as it should.
+    /// A statement failed.
     #[error("the database of {service} says: {}", describe(.source))]
     Statement {
-        /// Whose.
+        /// The service whose database failed.
         service: &'static str,
-        /// What it said.
+        /// The error of the database.
         source: tokio_postgres::Error,
     },
 }
@@ -103,13 +103,13 @@ pub async fn audit(settings: &Settings, run: Run, limits: Limits) -> Result<Repo
             None => break,
         }
     }
-    // The stock is compared within one database, so it is one moment's, whatever came before.
+    // All stock is in one database, so one read is one snapshot, independent of the parts read before.
     let shelves = participants[1].shelves().await?;
     report.absorb(judge(&Books { shelves, ..Books::default() }, run), limits.findings);
     Ok(report)
 }
 
-/// Returns by how much the clocks of the databases may differ.
+/// Returns the maximum difference between the clocks of the databases.
 async fn clock_allowance(participants: &[Journaled]) -> Result<TimeDelta, BooksError> {
     let mut servers = BTreeSet::new();
     for participant in participants {
@@ -118,7 +118,7 @@ async fn clock_allowance(participants: &[Journaled]) -> Result<TimeDelta, BooksE
     Ok(if servers.len() == 1 { TimeDelta::zero() } else { CLOCK_ALLOWANCE })
 }
 
-/// Returns where a part without sagas ends; `None` for the last one.
+/// Returns the end of a part without sagas; `None` for the last part.
 async fn boundary(participants: &[Journaled], range: &Range, part: i64) -> Result<Option<String>, BooksError> {
     let mut boundary: Option<String> = None;
     for participant in participants {
@@ -129,7 +129,7 @@ async fn boundary(participants: &[Journaled], range: &Range, part: i64) -> Resul
     Ok(boundary)
 }
 
-/// Opens a session that may take its time, since an audit reads whole tables, and can write nothing.
+/// Opens a read-only session without timeouts, since an audit reads whole tables.
 async fn open(settings: &Settings, service: &'static str) -> Result<Connection, BooksError> {
     const PATIENT_READER: &str = "\
         set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;

@@ -1,6 +1,6 @@
 //! The orchestrator's HTTP API, for the commands that are its clients.
 //!
-//! Amounts are read as the text that was sent ([`RawValue`]), never as a binary number: 99.90 stays 99.90.
+//! Amounts keep the text of the answer ([`RawValue`]) and are never parsed as binary numbers: 99.90 stays 99.90.
 
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ use crate::{
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longer than an orchestrator lets its clients wait for the end of a saga.
+/// Longer than an orchestrator lets a client wait for the end of a saga.
 const TIMEOUT: Duration = Duration::from_secs(300);
-/// How long an orchestrator may take to begin a stream.
+/// Time limit for an orchestrator to open a stream.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Which orchestrator, and in which form its answers are shown.
@@ -37,23 +37,23 @@ pub(crate) struct Target {
     pub(crate) json: bool,
 }
 
-/// An answer, of whatever status.
+/// An answer with any status.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) body: String,
     url: Url,
 }
 
-/// Why no stream was opened.
+/// The reason why no stream was opened.
 pub(crate) enum NotOpened {
-    /// Nobody answers.
+    /// No server answers.
     Unreachable(Failure),
-    /// Somebody does, with an error.
+    /// The server answered with an error.
     Refused(StatusCode, Failure),
 }
 
 impl Target {
-    /// Makes the URL of a path below the target, which may itself have one (behind a proxy).
+    /// Makes the URL of a path below the target, which may have a path itself (behind a proxy).
     pub(crate) fn url(&self, segments: &[&str]) -> Result<Url, Failure> {
         let wrong = |reason: &str| Failure::Usage(format!("--target {}: {reason}", self.target));
         let mut url = Url::parse(&self.target).map_err(|error| wrong(&error.to_string()))?;
@@ -64,12 +64,12 @@ impl Target {
         Ok(url)
     }
 
-    /// Returns the token that is sent, if there is one, without the line end that files of secrets have.
+    /// Returns the token to send, if any, without the trailing newline that files of secrets have.
     pub(crate) fn bearer(&self) -> Option<&str> {
         self.token.as_deref().map(str::trim_end).filter(|token| !token.is_empty())
     }
 
-    /// Asks, and returns the answer whatever its status.
+    /// Sends a request and returns the answer, whatever its status.
     pub(crate) async fn ask(&self, method: Method, url: Url, body: Option<String>) -> Result<Answer, Failure> {
         let client = way::to(&url)
             .connect_timeout(CONNECT_TIMEOUT)
@@ -89,7 +89,7 @@ impl Target {
         Ok(Answer { status, body, url })
     }
 
-    /// Opens a stream of events that follow the one with this id; it lasts for as long as both sides want.
+    /// Opens a stream of the events after `last_id`. It has no time limit.
     pub(crate) async fn open(&self, url: Url, last_id: Option<&str>) -> Result<Response, NotOpened> {
         let client = way::to(&url).connect_timeout(CONNECT_TIMEOUT).build();
         let client = client.map_err(|error| NotOpened::Unreachable(Failure::broken("no HTTP client", &error)))?;
@@ -100,7 +100,7 @@ impl Target {
         if let Some(id) = last_id {
             request = request.header("last-event-id", id);
         }
-        // Only the beginning is bounded in time.
+        // The timeout bounds only the opening.
         let sent = tokio::time::timeout(OPEN_TIMEOUT, request.send()).await;
         let sent = sent.map_err(|_| NotOpened::Unreachable(silent(&url)))?;
         let response = sent.map_err(|error| NotOpened::Unreachable(unreachable(&url, error)))?;
@@ -112,7 +112,7 @@ impl Target {
         Err(NotOpened::Refused(status, Answer { status, body, url }.into_failure()))
     }
 
-    /// Reads something; any answer but 200 is a failure.
+    /// Reads a resource; any answer but 200 is a failure.
     pub(crate) async fn get(&self, url: Url) -> Result<Answer, Failure> {
         let answer = self.ask(Method::GET, url, None).await?;
         match answer.status {
@@ -134,7 +134,7 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// Asks for it.
+    /// Adds limit and cursor to a URL.
     pub(crate) fn add_to(&self, url: &mut Url) {
         let mut query = url.query_pairs_mut();
         query.append_pair("limit", &self.limit.to_string());
@@ -144,18 +144,18 @@ impl Part {
     }
 }
 
-/// A part of a list as it comes.
+/// A page of a list, as received.
 #[derive(Deserialize)]
 pub(crate) struct Page<T> {
     pub(crate) total: u64,
-    /// Not there where it is exact.
+    /// Absent if the total is exact.
     total_is_exact: Option<bool>,
     pub(crate) transactions: Vec<T>,
     next_cursor: Option<String>,
 }
 
 impl<T> Page<T> {
-    /// Says how much of the list this is, and how to see the rest.
+    /// Describes the size of this page and how to get the next one.
     pub(crate) fn extent(&self) -> String {
         let more = self.next_cursor.as_ref();
         let more = more.map_or_else(String::new, |cursor| format!("; more with --cursor {}", printable(cursor)));
@@ -165,7 +165,7 @@ impl<T> Page<T> {
 }
 
 impl Answer {
-    /// Prints the answer: as it came for machines, as `shown` makes it for people. Either way it must be readable.
+    /// Prints the answer: unchanged for machines, formatted by `shown` for people. It must be valid in either case.
     pub(crate) fn print<T: DeserializeOwned>(self, json: bool, shown: impl FnOnce(T) -> String) -> Result<(), Failure> {
         let body: T = self.read()?;
         match json {
@@ -175,7 +175,7 @@ impl Answer {
         Ok(())
     }
 
-    /// Reads the body.
+    /// Parses the body.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_str(&self.body).map_err(|error| {
             Failure::Broken(format!(
@@ -187,7 +187,7 @@ impl Answer {
         })
     }
 
-    /// Makes a failure of an answer that is an error: RFC 9457, or whatever a proxy sent.
+    /// Makes a failure of an error answer: RFC 9457, or any body of a proxy.
     pub(crate) fn into_failure(self) -> Failure {
         let status = self.status.as_u16();
         let problem: Problem = serde_json::from_str(&self.body).unwrap_or_default();
@@ -196,7 +196,7 @@ impl Answer {
             .or(problem.title)
             .unwrap_or_else(|| self.status.canonical_reason().unwrap_or("no reason given").to_owned());
         for error in problem.errors {
-            // The first one is the detail already.
+            // The detail repeats the first error.
             if !reason.contains(&format!("{} {}", error.field, error.message)) {
                 reason.push_str(&format!("; {}: {}", error.field, error.message));
             }
@@ -204,7 +204,7 @@ impl Answer {
         if let Some(id) = problem.transaction_id {
             reason.push_str(&format!("; `ecommerce status {id}` tells what became of it"));
         }
-        // An id that is unknown is told as such.
+        // An unknown id has a detail of its own; an unknown path suggests a wrong target.
         if status == 404 && reason.starts_with("there is no path") {
             reason.push_str("; is --target an orchestrator?");
         }
@@ -219,7 +219,7 @@ impl Answer {
     }
 }
 
-/// What to do about an error that its text does not say.
+/// Advice on an error that its own text does not contain.
 fn advice(status: u16) -> Option<&'static str> {
     match status {
         401 => Some("give the token with --token or ECOMMERCE_API_TOKEN"),
@@ -229,7 +229,7 @@ fn advice(status: u16) -> Option<&'static str> {
     }
 }
 
-/// The part of RFC 9457 that is shown.
+/// The fields of RFC 9457 that are shown.
 #[derive(Default, Deserialize)]
 struct Problem {
     title: Option<String>,
@@ -245,12 +245,12 @@ struct FieldProblem {
     message: String,
 }
 
-/// Reads a transaction id of the command line.
+/// Parses a transaction id from the command line.
 pub(crate) fn transaction_id(text: &str) -> Result<Uuid, String> {
     Uuid::parse_str(text).map_err(|_| "a transaction id is a UUID, such as `ecommerce list` shows".to_owned())
 }
 
-/// The text of a number or string as it was sent, without quotes.
+/// Returns the text of a number or string as received, without quotes.
 pub(crate) fn exact(value: &RawValue) -> &str {
     value.get().trim_matches('"')
 }
@@ -276,7 +276,7 @@ fn nobody(url: &Url, reason: &str) -> Failure {
     ))
 }
 
-/// The cause at the bottom says what happened: "Connection refused" rather than "error sending request".
+/// Returns the innermost cause: "Connection refused" rather than "error sending request".
 pub(crate) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut error = error;
     while let Some(cause) = error.source() {

@@ -1,4 +1,4 @@
-//! `completions`: for a shell.
+//! `completions`: prints the completion script of a shell.
 
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;

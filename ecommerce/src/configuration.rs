@@ -1,4 +1,4 @@
-//! The options that say which configuration is meant.
+//! The command-line options that select the configuration.
 
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ pub(crate) struct Configuration {
 }
 
 impl Configuration {
-    /// Loads the settings and sets up the logs and the metrics that they ask for.
+    /// Loads the settings and initializes logs and metrics from them.
     pub(crate) fn load(&self) -> Result<Settings, Failure> {
         let source = ConfigSource::of_process(self.config_dir.clone(), self.profile.as_str());
         let mut settings = source.load()?;
@@ -44,7 +44,7 @@ impl Configuration {
         Ok(settings)
     }
 
-    /// As [`Configuration::load`], where there must be a database.
+    /// As [`Configuration::load`], but a database is required.
     pub(crate) fn load_with_database(&self) -> Result<Settings, Failure> {
         let settings = self.load()?;
         match settings.database.url.expose_secret().is_empty() {
@@ -56,7 +56,7 @@ impl Configuration {
     }
 }
 
-/// Says at the start of a service where its settings are from.
+/// Logs the source of the settings when a service starts.
 pub(crate) fn announce(settings: &Settings) {
     if let Some(source) = &settings.reload {
         telemetry::notice(&format!("settings: {source}"));

@@ -1,5 +1,5 @@
-//! The documents hold: every relative link leads somewhere, every command that is shown is one, and the reference of the
-//! configuration is what `default.toml` says.
+//! Tests of the documents: every relative link resolves, every command shown parses, and the configuration reference
+//! matches `default.toml`.
 
 use std::{
     fs,
@@ -28,12 +28,12 @@ fn documents() -> Vec<(PathBuf, String)> {
     documents
 }
 
-/// The targets of the links and images of a document.
+/// Returns the targets of the links and images of a document.
 fn links(text: &str) -> Vec<&str> {
     text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link).collect()
 }
 
-/// The name by which a heading is linked to.
+/// Returns the anchor of a heading.
 fn anchor(heading: &str) -> String {
     let kept = heading.trim().to_lowercase();
     kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).map(|c| if c == ' ' { '-' } else { c }).collect()
@@ -80,7 +80,7 @@ fn a_stranger_finds_the_two_commands_the_picture_and_every_page_of_the_guide() {
     }
 }
 
-/// The commands in the shell blocks of a document, and those in its text that are whole: `ecommerce list`.
+/// Returns the commands in a document's shell blocks, and the complete ones in its text: `ecommerce list`.
 fn commands(text: &str) -> Vec<String> {
     let mut commands = Vec::new();
     let mut is_shell = false;
@@ -97,7 +97,7 @@ fn commands(text: &str) -> Vec<String> {
     commands
 }
 
-/// What follows the program's name, if a piece of a line calls it; a form with brackets or alternatives is no call.
+/// Returns the arguments if the piece calls the program; a form with brackets or alternatives is not a call.
 fn invocation(piece: &str) -> Option<String> {
     let piece = piece.trim().trim_start_matches("$ ");
     let release = piece.strip_prefix("cargo run --release -- ").or_else(|| piece.strip_prefix("cargo run -- "));
@@ -152,7 +152,7 @@ fn every_command_has_examples_that_parse() {
     }
 }
 
-/// The reference, made of `default.toml`: a table a section, the comments above a key beside it.
+/// Generates the reference from `default.toml`: a table per section, with the comments above a key beside it.
 fn reference(schema: &str) -> String {
     let mut page = String::from(
         "# Configuration reference\n\nMade of `config/default.toml`; after a change there, \
@@ -161,7 +161,7 @@ fn reference(schema: &str) -> String {
     let mut comments: Vec<&str> = Vec::new();
     let mut section = String::new();
     let mut is_table = false;
-    // A placeholder in angle brackets would be taken for HTML.
+    // Markdown would read a placeholder in angle brackets as HTML.
     let schema = schema.replace('<', "&lt;");
     for line in schema.lines() {
         if let Some(comment) = line.strip_prefix('#') {
@@ -192,7 +192,7 @@ fn reference(schema: &str) -> String {
 
 fn push_text(page: &mut String, comments: &mut Vec<&str>) {
     if !comments.is_empty() {
-        // An empty comment parts paragraphs.
+        // An empty comment separates paragraphs.
         page.push_str(&comments.join("\n"));
         page.push_str("\n\n");
         comments.clear();

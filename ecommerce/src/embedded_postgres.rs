@@ -1,22 +1,22 @@
-//! A PostgreSQL of one's own: installed binaries run as a child of this process, on a Unix socket, in a folder.
+//! An embedded PostgreSQL: installed binaries run as a child of this process, on a Unix socket, in a data folder.
 //!
 //! ```text
-//! <data dir>/            lock          held while a launcher is at work: two of them would share one cluster
+//! <data dir>/            lock          held by the running launcher: two launchers would share one cluster
 //!                        postgres/     the cluster (postgres.new/ while initdb writes it)
-//!                        run/          the socket; in /tmp where this path would not do for one
-//!                        binaries/     from the wheel, where no PostgreSQL is installed
-//!                        postgres.log  what the server says
+//!                        run/          the socket; in /tmp if this path is unfit for a socket
+//!                        binaries/     from the wheel, if no PostgreSQL is installed
+//!                        postgres.log  the server's log
 //! ```
-//! So a first run needs no database server to be set up. It is a full PostgreSQL with fsync on: what it says is
-//! committed survives a power cut. A server that a killed launcher left behind goes on running and is adopted by the
-//! next one, with the settings that it was started with.
+//! So a first run needs no database server. It is a full PostgreSQL with fsync on: committed data survives a power cut.
+//! A server whose launcher was killed continues to run, and the next launcher adopts it with its original settings.
 //!
-//! What it does not do: listen on TCP (unless `listen_addresses` is among the extra settings), upgrade a cluster to
-//! another major version, or run as root, which PostgreSQL refuses: a root's server runs as `postgres` or `nobody`. Root
-//! uses no folder of a third account and follows no link in a data folder, since another account could have put it there.
+//! It does not: listen on TCP (unless `listen_addresses` is among the extra settings), upgrade a cluster to another
+//! major version, or run as root, which PostgreSQL refuses; under root the server runs as `postgres` or `nobody`. Root
+//! rejects a folder of a third account and follows no link in a data folder, since another account could have put it
+//! there.
 //!
-//! All calls block for up to some seconds; async callers wrap them in `spawn_blocking`. Processes are recognised by
-//! `/proc`, so this is for Linux.
+//! All calls block, for up to some seconds; async callers wrap them in `spawn_blocking`. Processes are identified
+//! through `/proc`, so this works on Linux only.
 
 mod account;
 mod binaries;
@@ -43,29 +43,29 @@ use self::{
 };
 pub use self::{binaries::Search, children::end_all, error::EmbeddedError, folder::default_data_dir};
 
-/// The oldest major version that the SQL of this system is written for.
+/// The oldest major version that supports the SQL of this system.
 pub const OLDEST_MAJOR: u32 = 14;
 
-/// Recovery after a crash may have to replay much log; longer than this is a fault.
+/// Crash recovery may have to replay much of the log; a longer start is an error.
 const START_WAIT: Duration = Duration::from_secs(60);
 
-/// Where and how the server runs.
+/// Options of the server.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Folder of the cluster and all that belongs to it; made when missing.
+    /// Folder of the cluster and its files; created if missing.
     pub data_dir: PathBuf,
-    /// Forbids fetching binaries where none are installed.
+    /// Forbids fetching binaries if none are installed.
     pub offline: bool,
-    /// Settings above the built-in ones, as `postgres -c name=value` takes them.
+    /// Settings added to the built-in ones, as `postgres -c name=value` takes them.
     pub extra_settings: Vec<(String, String)>,
-    /// Where binaries are looked for.
+    /// Search order for binaries.
     pub search: Search,
-    /// Tells a person, in one line, about something that takes long.
+    /// Prints a one-line notice about a slow operation.
     pub say: fn(&str),
 }
 
 impl Options {
-    /// Makes options with binaries searched as the environment says and notices on standard error.
+    /// Makes options with the search of the environment and notices on standard error.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         Self {
             data_dir: data_dir.into(),
@@ -77,21 +77,21 @@ impl Options {
     }
 }
 
-/// Returns the URL of the server that runs in a data folder now, if one does: for tools beside the launcher that holds it.
+/// Returns the URL of the server running in a data folder, if any: for tools that do not hold the folder's lock.
 pub fn running_url(data_dir: &Path) -> Option<String> {
-    // A server's working directory, by which it is recognised, has no links in its path.
+    // A server is identified by its working directory, whose path contains no links.
     let file = postmaster::at_work(&data_dir.join("postgres").canonicalize().ok()?)?;
     Some(socket_url(&file.socket_dir, file.port))
 }
 
-/// No host but the socket: with a host name before `?host=`, clients would try that first.
+/// Without a host before `?host=`: clients would try that host first.
 fn socket_url(socket_dir: &Path, port: u16) -> String {
     let socket_dir = socket_dir.to_string_lossy();
     let host = utf8_percent_encode(&socket_dir, NON_ALPHANUMERIC);
     format!("postgres://postgres@/postgres?host={host}&port={port}")
 }
 
-/// A running server. Dropping it stops the server; [`EmbeddedPostgres::stop`] also says whether that went well.
+/// A running server. Dropping it stops the server; [`EmbeddedPostgres::stop`] also returns errors.
 #[derive(Debug)]
 pub struct EmbeddedPostgres {
     folder: DataFolder,
@@ -103,7 +103,7 @@ pub struct EmbeddedPostgres {
     at_the_end: AtTheEnd,
 }
 
-/// What becomes of the server when its handle is dropped.
+/// Fate of the server when its handle is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AtTheEnd {
     Stop,
@@ -111,12 +111,12 @@ enum AtTheEnd {
 }
 
 impl EmbeddedPostgres {
-    /// Starts the server, makes its cluster first where there is none, and returns once it takes connections. Adopts
-    /// the server where one is running on this folder already.
+    /// Starts the server, after creating a missing cluster, and returns once it accepts connections. Adopts a server
+    /// that already runs on this folder.
     ///
     /// # Errors
-    /// One clear line for whatever is in the way: another launcher at work, no binaries or of the wrong version, a
-    /// folder that cannot be written or that the server's account cannot reach, a full disk, or the server's own words.
+    /// In one line: another launcher running, no binaries or a wrong version, a folder that is not writable or out of
+    /// the server account's reach, a full disk, or the server's own message.
     pub fn start(options: Options) -> Result<Self, EmbeddedError> {
         let folder = DataFolder::open(&options.data_dir)?;
         let existing_major = folder.existing_major()?;
@@ -146,17 +146,17 @@ impl EmbeddedPostgres {
         &self.bin_dir
     }
 
-    /// Returns the file that the server logs to.
+    /// Returns the server's log file.
     pub fn log_file(&self) -> PathBuf {
         self.folder.log_file()
     }
 
-    /// Says whether the server's process is alive.
+    /// Returns whether the server's process is alive.
     pub fn is_running(&mut self) -> bool {
         self.process.is_running(&self.folder.cluster())
     }
 
-    /// Starts the server again after it died; does nothing while it lives.
+    /// Restarts the server if it has died; does nothing while it lives.
     ///
     /// # Errors
     /// As [`EmbeddedPostgres::start`], from the launch on.
@@ -175,15 +175,15 @@ impl EmbeddedPostgres {
         Ok(())
     }
 
-    /// Stops the server: open transactions are rolled back, what was committed is on disk.
+    /// Stops the server: open transactions are rolled back, committed data is on disk.
     ///
     /// # Errors
-    /// When it did not stop in time and had to be killed; the next start recovers it.
+    /// When the server did not stop in time and was killed; the next start recovers it.
     pub fn stop(mut self) -> Result<(), EmbeddedError> {
         self.process.stop(&self.folder.cluster())
     }
 
-    /// Gives up the folder and leaves the server running, for the next launcher to adopt.
+    /// Releases the folder and leaves the server running, for the next launcher to adopt.
     pub fn leave_running(mut self) {
         self.at_the_end = AtTheEnd::LeaveRunning;
     }
@@ -223,21 +223,21 @@ impl EmbeddedPostgres {
 
 impl Drop for EmbeddedPostgres {
     fn drop(&mut self) {
-        // A stopped process is not running: after `stop` this does nothing.
+        // After `stop` the process is gone, and this does nothing.
         if self.at_the_end == AtTheEnd::Stop && self.is_running() {
             let _ = self.process.stop(&self.folder.cluster());
         }
     }
 }
 
-/// A server that was found at work.
+/// A server that was found running.
 struct Running {
     file: PidFile,
     bin_dir: PathBuf,
 }
 
-/// Returns the server that is ready on this folder, if there is one. One that is still starting or stopping, left by a
-/// launcher that was killed just then, is waited for; what a dead one left behind is removed.
+/// Returns the ready server on this folder, if any. Waits for a server that is still starting or stopping because its
+/// launcher was killed; removes the pid file of a dead one.
 fn wait_out_transitions(folder: &DataFolder) -> Result<Option<Running>, EmbeddedError> {
     let cluster = folder.cluster();
     let mut ready = None;

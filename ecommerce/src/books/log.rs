@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{BooksError, open, range::Range};
 
-/// The saga that began last, when the audit began. Those that begin later belong to no audit.
+/// The newest saga when the audit starts. Later sagas are not audited.
 const NEWEST: &str = "select id from saga order by id desc limit 1";
 
 const AFTER: &str = "\
@@ -25,7 +25,6 @@ const KNOWN: &str = "\
     select id, status, ended_at, definition, (amount * 100)::bigint, attention, timeline
       from saga where id = any($1::uuid[])";
 
-/// The saga log.
 pub(super) struct Log(Connection);
 
 impl Log {
@@ -37,7 +36,7 @@ impl Log {
         Ok(self.rows(NEWEST, &[]).await?.first().map(|row| row.get(0)))
     }
 
-    /// Reads the first sagas of a range, and returns the last of them.
+    /// Reads the first sagas of a range; returns the last one read.
     pub(super) async fn read_after(
         &self,
         range: &Range,
@@ -53,13 +52,13 @@ impl Log {
         Ok(rows.last().map(|row| row.get(0)))
     }
 
-    /// Looks again for the sagas of transactions that had none at the first look. Those that are there now have begun
-    /// meanwhile, and count as running: their effects were read too early to judge them.
+    /// Reads the log again for transactions without a saga at the first read. Sagas found now began in between and
+    /// count as running: their effects were read too early to judge them.
     pub(super) async fn read_missing(&self, books: &mut Books) -> Result<(), BooksError> {
         let without_saga = books.transactions.iter().filter(|(_, page)| page.saga.is_none());
         let missing: HashMap<Uuid, String> = without_saga
             .filter_map(|(id, _)| Some((Uuid::parse_str(id).ok()?, id.clone())))
-            // Of all spellings of a UUID only this one is a saga's.
+            // Sagas write a UUID in this spelling only.
             .filter(|(uuid, id)| uuid.to_string() == *id)
             .collect();
         if missing.is_empty() {
@@ -81,7 +80,7 @@ impl Log {
 
 fn saga(row: &Row) -> Saga {
     Saga {
-        // The check constraint of the column allows no other.
+        // The column's check constraint allows no other value.
         status: Status::parse(row.get(1)).unwrap_or(Status::Pending),
         ended_at: row.get(2),
         stock_rule: StockRule::of_definition(row.get(3)),

@@ -1,4 +1,4 @@
-//! The participants' side of the books: what each did, and the journal that says why.
+//! The participants' side of the books: their business rows, and the journal that explains them.
 
 use common::{config::Settings, db::Connection};
 use orchestrator::invariants::{
@@ -18,19 +18,19 @@ const PURCHASES: &str = "\
 const MOVEMENTS: &str = "\
     select transaction_id, kind, moved_at from stock_movement where kind <> 'restock' and transaction_id > $1";
 
-/// Restocking is nobody's step: it counts only in the sums of the stock.
+/// Without restocks, which belong to no step: they count only in the sums of the stock.
 const JOURNAL: &str = "\
     select transaction_id, operation, status, tombstone, from_saga, attempt, epoch, decided_at
       from step_journal where operation <> 'restock' and transaction_id > $1";
 
-/// Appended to the above, as a condition of its own: one with "or" would keep the index from being used.
+/// Appended to the above as a separate condition: an "or" would prevent the use of the index.
 const UP_TO: &str = " and transaction_id <= $2";
 
 const NTH_AFTER: &str = "\
     select transaction_id from step_journal
      where operation <> 'restock' and transaction_id > $1 order by transaction_id offset $2 limit 1";
 
-/// A full join: a movement of a product that is not there must be seen too.
+/// A full join, so that a movement of a missing product is found too.
 const SHELVES: &str = "\
     select product_id, coalesce(i.initial_quantity, 0)::bigint, coalesce(i.quantity, 0)::bigint,
            coalesce(m.restocked, 0), coalesce(m.decremented, 0), coalesce(m.restored, 0)
@@ -42,7 +42,7 @@ const SHELVES: &str = "\
                    from stock_movement group by product_id) m using (product_id)
      order by product_id";
 
-/// Tells one server from another, and one start of it from the next.
+/// Identifies a server and its current start.
 const SERVER: &str = "select pg_postmaster_start_time()::text";
 
 /// A participant that keeps a journal.
@@ -56,12 +56,12 @@ impl Journaled {
         Ok(Self { participant, connection: open(settings, participant.as_str()).await? })
     }
 
-    /// Returns what names the server that keeps its database.
+    /// Returns the identity of its database server.
     pub(super) async fn server(&self) -> Result<String, BooksError> {
         Ok(self.rows(SERVER, &[]).await?.first().map(|row| row.get(0)).unwrap_or_default())
     }
 
-    /// Reads what it holds of the transactions of a range, at one moment.
+    /// Reads its rows for a range of transactions, in one snapshot.
     pub(super) async fn read(&self, range: &Range, books: &mut Books) -> Result<(), BooksError> {
         self.run("begin").await?;
         match self.participant {
@@ -74,12 +74,12 @@ impl Journaled {
         self.run("commit").await
     }
 
-    /// Returns the transaction so many places after the beginning of a range.
+    /// Returns the id of the transaction `places` after the start of a range.
     pub(super) async fn nth_after(&self, range: &Range, places: i64) -> Result<Option<String>, BooksError> {
         Ok(self.rows(NTH_AFTER, &[&range.after, &places]).await?.first().map(|row| row.get(0)))
     }
 
-    /// Reads the stock of every product. Inventory alone has any.
+    /// Reads the stock of every product. Only inventory has stock.
     pub(super) async fn shelves(&self) -> Result<Vec<Shelf>, BooksError> {
         let rows = self.rows(SHELVES, &[]).await?;
         let shelves = rows.iter().map(|row| Shelf {
@@ -121,7 +121,7 @@ impl Journaled {
     }
 }
 
-// The check constraints of the columns allow no other values than those that are matched below.
+// The columns' check constraints allow only the values matched below.
 
 fn add_payment(books: &mut Books, row: &Row) {
     let status = match row.get(1) {

@@ -1,33 +1,33 @@
-//! A range of transaction ids: what one part of the books holds.
+//! A range of transaction ids: the extent of one part of the books.
 
 use uuid::Uuid;
 
-/// From one id, exclusive, to another, inclusive; without an upper bound it is the last one.
+/// From one id, exclusive, to another, inclusive. Without an upper bound it extends to the last id.
 #[derive(Clone, Debug)]
 pub(super) struct Range {
-    /// The last saga before it; ids of sagas are compared as what they are in the log.
+    /// The last saga before the range; the log compares saga ids as UUIDs, not as text.
     pub(super) after_saga: Uuid,
     pub(super) after: String,
     pub(super) up_to: Option<String>,
 }
 
 impl Range {
-    /// Begins before all ids: none is empty.
+    /// Starts before all ids: no id is the empty text.
     pub(super) fn start() -> Self {
         Self { after_saga: Uuid::nil(), after: String::new(), up_to: None }
     }
 
-    /// Ends with a saga.
+    /// Ends the range at a saga.
     pub(super) fn up_to_saga(self, last: Uuid) -> Self {
         Self { after_saga: last, up_to: Some(last.to_string()), ..self }
     }
 
-    /// Ends with a transaction that has no saga.
+    /// Ends the range at a transaction without a saga.
     pub(super) fn up_to(self, last: Option<String>) -> Self {
         Self { up_to: last, ..self }
     }
 
-    /// Returns what follows it.
+    /// Returns the following range.
     pub(super) fn next(self) -> Option<Self> {
         let after = self.up_to?;
         Some(Self { after, up_to: None, ..self })

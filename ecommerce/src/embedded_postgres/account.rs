@@ -1,4 +1,4 @@
-//! As whom the server runs: as ourselves, or, since PostgreSQL refuses root, as an account of its own.
+//! The account of the server: our own, or, since PostgreSQL refuses root, another one.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -15,31 +15,29 @@ use rustix::fs::OFlags;
 
 use super::EmbeddedError;
 
-/// A log larger than this is put aside at a start.
+/// A larger log is rotated at a start.
 const LOG_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Preferred first: the account that a PostgreSQL package brings along, then the one that every system has.
+/// In order of preference: the account of a PostgreSQL package, then one that exists on every system.
 const SERVER_ACCOUNTS: [&str; 2] = ["postgres", "nobody"];
 
 /// The account of the server's processes and files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Account {
-    /// Ours.
+    /// Our own.
     Own,
-    /// Another one, since we are root.
+    /// Another account, because we are root.
     Other {
-        /// For messages.
+        /// Used in messages.
         name: String,
-        /// User id.
         uid: u32,
-        /// Group id.
         gid: u32,
     },
 }
 
 impl Account {
-    /// Returns the account to run as. An existing cluster keeps its owner, so that one made by `nobody` is not lost
-    /// when a package that brings `postgres` is installed later.
+    /// Returns the account to run as. An existing cluster keeps its owner, so that a cluster created by `nobody` stays
+    /// usable after a package installs `postgres`.
     pub(super) fn for_folder(dir: &Path) -> Result<Self, EmbeddedError> {
         if !rustix::process::geteuid().is_root() {
             return Ok(Self::Own);
@@ -62,8 +60,8 @@ impl Account {
         accounts.into_iter().nth(kept).ok_or(EmbeddedError::NoAccount)
     }
 
-    /// Prepares a program to run as this account, in a folder that it can enter. PostgreSQL's own variables and our
-    /// secrets are not handed on.
+    /// Makes a command that runs as this account, in a folder that it can enter. PostgreSQL's own variables and our
+    /// secrets are removed from its environment.
     pub(super) fn command(&self, program: &Path, folder: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir(folder).env("LC_ALL", "C");
@@ -79,8 +77,8 @@ impl Account {
         command
     }
 
-    /// Makes a folder that only this account may enter. What is there is changed through its handle, so that a link put
-    /// in its place meanwhile does no harm.
+    /// Creates a folder that only this account may enter. An existing folder is changed through its handle, so that a
+    /// link swapped in meanwhile does no harm.
     pub(super) fn make_private_dir(&self, dir: &Path) -> Result<(), EmbeddedError> {
         if let Err(error) = fs::create_dir(dir)
             && error.kind() != ErrorKind::AlreadyExists
@@ -98,7 +96,7 @@ impl Account {
         Ok(())
     }
 
-    /// Opens the log of the server to append to it. A large one is put aside.
+    /// Opens the server's log for appending. A large log is rotated.
     pub(super) fn open_log(&self, path: &Path) -> Result<File, EmbeddedError> {
         if fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.len() > LOG_LIMIT_BYTES) {
             let _ = fs::rename(path, path.with_extension("log.1"));
@@ -106,7 +104,7 @@ impl Account {
         self.open(OpenOptions::new().create(true).append(true), OFlags::empty(), path)
     }
 
-    /// Opens something in the data folder; root follows no link there.
+    /// Opens a file or folder in the data folder. Root follows no link there.
     pub(super) fn open(&self, options: &mut OpenOptions, flags: OFlags, path: &Path) -> Result<File, EmbeddedError> {
         let flags = match self {
             Self::Own => flags,
@@ -119,7 +117,7 @@ impl Account {
         })
     }
 
-    /// Refuses a link in the data folder where root would follow it.
+    /// Refuses a link in the data folder if root would follow it.
     pub(super) fn refuse_link(&self, path: &Path) -> Result<(), EmbeddedError> {
         match self {
             Self::Other { .. } if path.is_symlink() => Err(EmbeddedError::Link(path.to_owned())),
@@ -141,7 +139,7 @@ impl Account {
         })
     }
 
-    /// Returns the user id of files that this account makes.
+    /// Returns the owner of the files that this account creates.
     pub(super) fn uid(&self) -> u32 {
         match self {
             Self::Own => rustix::process::geteuid().as_raw(),
@@ -149,7 +147,7 @@ impl Account {
         }
     }
 
-    /// Checks that the account can enter a folder through all folders above it.
+    /// Checks that the account can enter a folder and all its ancestors.
     pub(super) fn check_reach(&self, dir: &Path) -> Result<(), EmbeddedError> {
         let Self::Other { name, uid, gid } = self else {
             return Ok(());

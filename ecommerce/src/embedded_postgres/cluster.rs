@@ -1,4 +1,4 @@
-//! Making a cluster: `initdb` into a folder beside, then one rename, so that a half-made cluster is never used.
+//! Creates a cluster: `initdb` into a temporary folder, then one rename, so that a half-made cluster is never used.
 
 use std::{
     fs::{self, File},
@@ -15,8 +15,8 @@ use super::{
     server,
 };
 
-/// Superuser over the socket without a password: the socket's folder is closed to others. Over TCP, which is off
-/// unless asked for, a password is needed, and none is set. The C locale sorts alike on every system.
+/// Superuser over the socket without a password, since other accounts cannot enter the socket's folder. TCP, off by
+/// default, requires a password, and none is set. The C locale sorts the same on every system.
 const INITDB_ARGUMENTS: [&str; 6] = [
     "--username=postgres",
     "--auth-local=trust",
@@ -26,10 +26,10 @@ const INITDB_ARGUMENTS: [&str; 6] = [
     "--no-instructions",
 ];
 
-/// Makes the cluster of a data folder.
+/// Creates the cluster of a data folder.
 ///
 /// # Errors
-/// What `initdb` said, or that the disk is full.
+/// The message of `initdb`, or a full disk.
 pub(super) fn create(folder: &DataFolder, binaries: &Binaries) -> Result<(), EmbeddedError> {
     let unfinished = folder.new_cluster();
     if let Err(error) = fs::remove_dir_all(&unfinished)
@@ -47,7 +47,7 @@ pub(super) fn create(folder: &DataFolder, binaries: &Binaries) -> Result<(), Emb
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        // A Ctrl-C is for the launcher to act on, once this is done.
+        // Ctrl-C must reach only the launcher, which handles it after this step.
         .process_group(0);
     let output = children::spawn(&mut command, Kind::Initdb)
         .and_then(|(child, _listed)| child.wait_with_output())
@@ -58,7 +58,7 @@ pub(super) fn create(folder: &DataFolder, binaries: &Binaries) -> Result<(), Emb
     }
     let cluster = folder.cluster();
     fs::rename(&unfinished, &cluster).map_err(EmbeddedError::io("create", &cluster))?;
-    // The rename itself must be on disk before anyone is told that something in the cluster is.
+    // The rename must be on disk before any commit in the cluster is acknowledged.
     File::open(folder.dir()).and_then(|dir| dir.sync_all()).map_err(EmbeddedError::io("sync", folder.dir()))
 }
 

@@ -1,4 +1,4 @@
-//! What can be in the way of an embedded server, each said in one line with what to do.
+//! The errors of an embedded server, each in one line with advice.
 
 use std::{
     io,
@@ -7,13 +7,13 @@ use std::{
 
 use thiserror::Error;
 
-/// Why there is no embedded server.
+/// The reason why there is no embedded server.
 #[derive(Debug, Error)]
 pub enum EmbeddedError {
-    /// There is no place for the data.
+    /// No folder for the data is known.
     #[error("no home folder is known (HOME and XDG_DATA_HOME are not set): give a data folder with --data-dir")]
     NoHome,
-    /// PostgreSQL does not run as root and there is nobody else.
+    /// PostgreSQL does not run as root, and there is no other account.
     #[error("PostgreSQL does not run as root, and /etc/passwd has no account postgres or nobody")]
     NoAccount,
     /// The server's account cannot enter a folder above the data.
@@ -22,18 +22,18 @@ pub enum EmbeddedError {
          --data-dir /var/lib/ecommerce"
     )]
     OutOfReach {
-        /// The folder that is closed.
+        /// The folder that cannot be entered.
         dir: PathBuf,
         /// The account.
         account: String,
     },
-    /// The path has a line break.
+    /// The path contains a line break.
     #[error("{0:?} has a line break in its name, which PostgreSQL does not take: give another --data-dir")]
     LineBreak(PathBuf),
-    /// There is a file in the place of a folder.
+    /// A file has the name of a needed folder.
     #[error("{0} is a file and not a folder: move it away, or give another --data-dir")]
     NoFolder(PathBuf),
-    /// Root was given the folder of an account that PostgreSQL does not run as.
+    /// Under root, the folder of an account other than PostgreSQL's.
     #[error(
         "{dir} belongs to {owner}, and root uses no data folder of another account: run this as {owner}, or give \
          another --data-dir"
@@ -41,13 +41,13 @@ pub enum EmbeddedError {
     ThirdAccount {
         /// The folder.
         dir: PathBuf,
-        /// The account.
+        /// The folder's owner.
         owner: String,
     },
-    /// Root was led elsewhere by a link.
+    /// Under root, a link in the data folder.
     #[error("{0} is a link, which root does not follow in a data folder: put what it leads to in its place")]
     Link(PathBuf),
-    /// A copy made by another account.
+    /// The files belong to another account, for instance after a copy.
     #[error(
         "{path} belongs to {owner}, and PostgreSQL runs as {account}: give it back (chown -R {account} on the folder \
          of the data), or give another --data-dir"
@@ -55,45 +55,45 @@ pub enum EmbeddedError {
     WrongOwner {
         /// The file.
         path: PathBuf,
-        /// The account that it belongs to.
+        /// The file's owner.
         owner: String,
         /// The account of the server.
         account: String,
     },
-    /// Another launcher is at work.
+    /// Another launcher is running.
     #[error(
         "the data folder {data_dir} is in use by {owner}: stop that one first, or give another folder with --data-dir"
     )]
     InUse {
         /// The folder.
         data_dir: PathBuf,
-        /// Who has it.
+        /// The process that holds the lock.
         owner: String,
     },
-    /// The folder of the cluster holds something else.
+    /// The cluster's folder has other contents.
     #[error("{0} is no PostgreSQL cluster (it has no readable PG_VERSION): move it away, or give another --data-dir")]
     NoCluster(PathBuf),
-    /// The folder that was named has no usable binaries.
+    /// The named folder has no usable binaries.
     #[error("ECOMMERCE_PG_BIN={dir}: {reason}")]
     NamedFolder {
         /// The folder.
         dir: PathBuf,
-        /// What is wrong with it.
+        /// The problem with the folder.
         reason: String,
     },
-    /// Nothing was found, and fetching was forbidden or failed.
+    /// No binaries were found, and fetching was forbidden or failed.
     #[error(
         "no PostgreSQL {wanted} found{found}; {fetch}: install one (Debian: apt-get install {package}), name its bin \
          folder in ECOMMERCE_PG_BIN, or give --database-url"
     )]
     NoBinaries {
-        /// The versions that would do.
+        /// The acceptable versions.
         wanted: String,
-        /// What was found instead, or empty.
+        /// Unusable binaries that were found, or empty.
         found: String,
-        /// Why none were fetched.
+        /// The reason why none were fetched.
         fetch: String,
-        /// The Debian package that has them.
+        /// The Debian package of the binaries.
         package: String,
     },
     /// `initdb` failed.
@@ -101,21 +101,21 @@ pub enum EmbeddedError {
     Initdb {
         /// The folder.
         dir: PathBuf,
-        /// Its words.
+        /// The message of `initdb`.
         reason: String,
     },
     /// The server ended instead of starting.
     #[error("PostgreSQL did not start: {reason} (log: {log_file})")]
     Start {
-        /// The last words of its log.
+        /// The last lines of its log.
         reason: String,
         /// The log.
         log_file: PathBuf,
     },
-    /// The server runs but takes no connections.
+    /// The server runs but accepts no connections.
     #[error("PostgreSQL took no connections within {waited_s} s (log: {log_file})")]
     NotReady {
-        /// How long it was given.
+        /// Seconds waited.
         waited_s: u64,
         /// The log.
         log_file: PathBuf,
@@ -123,12 +123,12 @@ pub enum EmbeddedError {
     /// The server ignored the request to stop.
     #[error("PostgreSQL (process {pid}) did not stop within {waited_s} s and was killed; the next start recovers it")]
     Stop {
-        /// Its process.
+        /// Its process id.
         pid: u32,
-        /// How long it was given.
+        /// Seconds waited.
         waited_s: u64,
     },
-    /// The folder for the socket in /tmp belongs to somebody else.
+    /// The socket's folder in /tmp belongs to another account.
     #[error("{0} exists and is not ours: remove it, or give a shorter --data-dir (a socket's path has a limit)")]
     SocketFolder(PathBuf),
     /// The disk is full.
@@ -139,20 +139,20 @@ pub enum EmbeddedError {
     Io {
         /// The operation.
         what: &'static str,
-        /// What on.
+        /// The path.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
 }
 
 impl EmbeddedError {
-    /// Tells whether an account may not do what it tried.
+    /// Returns whether permission was denied.
     pub(super) fn is_denied(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
     }
 
-    /// Makes a closure for `map_err`: names the operation and the path of an I/O error.
+    /// Makes a closure for `map_err` that adds operation and path to an I/O error.
     pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| match source.kind() {

