@@ -1,4 +1,4 @@
-//! How a command ends, and the exit code that says so. The codes are documented in `--help`.
+//! The outcomes of a command and their exit codes. The codes are documented in `--help`.
 
 use std::process::ExitCode;
 
@@ -6,14 +6,14 @@ use common::{config::ConfigErrors, db::DbError, reason::with_causes};
 use ecommerce::{books::BooksError, embedded_postgres::EmbeddedError};
 use thiserror::Error;
 
-/// How a command ended that did what it was asked to.
+/// Outcome of a command that ran as asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// All is well.
+    /// Success.
     Done,
-    /// The answer is no: a purchase that was reverted, a service that is unhealthy, books that do not agree.
+    /// A negative answer: a reverted purchase, an unhealthy service, books that do not agree.
     Refused,
-    /// By a second Ctrl-C, while something was at work.
+    /// Ended by a second Ctrl-C during work.
     Forced,
 }
 
@@ -22,22 +22,22 @@ impl Ended {
         match self {
             Self::Done => ExitCode::SUCCESS,
             Self::Refused => ExitCode::from(1),
-            // What shells give for a program that Ctrl-C ended.
+            // The code that shells use for a program ended by Ctrl-C.
             Self::Forced => ExitCode::from(130),
         }
     }
 }
 
-/// Why a command could not do what it was asked to: what, where, and what to do.
+/// The reason why a command could not run as asked; each names the cause, the place and the remedy.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
-    /// The user asked for something that cannot be, or the configuration is wrong.
+    /// Invalid usage or configuration.
     #[error("{0}")]
     Usage(String),
-    /// Nobody answers.
+    /// The server did not answer.
     #[error("{0}")]
     Unreachable(String),
-    /// What was asked for is broken.
+    /// An error answer, or a service that could not start or gave up.
     #[error("{0}")]
     Broken(String),
 }
@@ -51,7 +51,7 @@ impl Failure {
         })
     }
 
-    /// Makes a failure of an error with all its causes, in one line.
+    /// Makes a failure of an error and all its causes, in one line.
     pub(crate) fn broken(what: &str, error: &(dyn std::error::Error + 'static)) -> Self {
         Self::Broken(format!("{what}: {}", with_causes(error)))
     }

@@ -1,5 +1,5 @@
-//! `health`: asks a service whether it is healthy. Containers have no curl; this is their health check, so that every
-//! way of not being healthy is exit code 1. A proxy of the environment is never asked: it would be its health.
+//! `health`: checks the health of a service. It is the health check of containers, which have no curl, so every kind of
+//! failure has exit code 1. Proxies of the environment are ignored: the check would test the proxy.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
     output, way,
 };
 
-/// A health check that takes longer is as good as none.
+/// A slower health check counts as unhealthy.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The options of `health`.

@@ -1,4 +1,4 @@
-//! The examples beneath each command's help. A test runs them all through the parser.
+//! The examples below each command's help. A test parses all of them.
 
 pub(crate) const UP: &str = "\
 Examples:

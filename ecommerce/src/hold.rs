@@ -1,7 +1,7 @@
-//! `hold` and `release`: for after a restore, when nobody knows yet whether the databases fit together.
+//! `hold` and `release`: keep sagas from running after a restore, until the databases are known to agree.
 //!
-//! Both work on the saga log's database itself, so that a hold can be put before any orchestrator runs. `release` looks at
-//! the books first, as `audit` does, and keeps the hold where they do not agree, unless a person has decided otherwise.
+//! Both write to the saga log's database directly, so that a hold can be set before any orchestrator runs. `release`
+//! first audits the books and keeps the hold if they do not agree, unless an operator overrides it.
 
 use std::path::PathBuf;
 

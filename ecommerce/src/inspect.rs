@@ -1,4 +1,4 @@
-//! `inspect`: what the saga log and each participant hold of one transaction, side by side.
+//! `inspect`: the entries of the saga log and of each participant for one transaction, side by side.
 
 use std::collections::BTreeMap;
 
@@ -48,7 +48,7 @@ struct Entry {
     reply: Value,
 }
 
-/// The members of the row that say most, in this order.
+/// The most informative members of the row, in display order.
 const SHOWN: [&str; 11] = [
     "status",
     "direction",
@@ -119,7 +119,7 @@ fn shown(inspection: Inspection) -> String {
     format!("{}\n{}", output::table(["transaction", &transaction_id], facts), output::table(header, decisions))
 }
 
-/// Shows a value without the quotes of a string; null is nothing.
+/// Formats a value without the quotes of a string; null becomes `None`.
 fn text(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,

@@ -1,6 +1,6 @@
-//! The library beside the one binary: only what other crates of this workspace use themselves.
+//! The library of the binary: only the parts that other crates of this workspace use.
 //!
-//! The commands are in `main.rs` and its modules; they are no library, since nothing else runs them.
+//! The commands are in `main.rs` and its modules, since nothing else runs them.
 
 pub mod books;
 pub mod embedded_postgres;

@@ -10,7 +10,7 @@ use crate::{
     output,
 };
 
-/// How a saga may stand.
+/// All statuses of a saga.
 pub(crate) const STATUSES: [&str; 5] = ["PENDING", "COMPENSATING", "COMPLETED", "COMPENSATED", "FAILED"];
 
 /// The options of `list`.

@@ -1,12 +1,12 @@
-//! `load`: buys many things at once, and tells how that went.
+//! `load`: makes many purchases at once and reports the results.
 //!
 //! ```text
 //! orchestrator answers? ─► restock ─► failure rates in force ─► buyers ─► table, report ─► audit
-//!                                                              (closed loop: each buys again when it is answered;
-//!                                                               open loop: one purchase each 1/rate seconds)
+//!                                                              (closed loop: each buyer continues after its answer;
+//!                                                               open loop: one purchase every 1/rate seconds)
 //! ```
-//! Every purchase is followed to its end, whatever the first answer is: a 202 by its status, a 503 by asking again with
-//! the same key. So a purchase is counted once, and none is counted that nobody knows the end of.
+//! Every purchase is followed to its end, whatever the first answer is: a 202 by its status, a 503 by a retry with the
+//! same key. So each purchase is counted once, with its outcome.
 
 mod buyer;
 mod charts;
@@ -92,7 +92,7 @@ fn amount(text: &str) -> Result<Money, String> {
     Money::parse(text).map_err(|error| error.to_string())
 }
 
-/// What a purchase sends.
+/// The request body of a purchase.
 fn body(amount: Money) -> Result<String, Failure> {
     #[derive(serde::Serialize)]
     struct Order {
@@ -109,7 +109,7 @@ impl Load {
         let settings = self.configuration.load()?;
         let mut list = self.target.url(&["saga", "transactions"])?;
         list.query_pairs_mut().append_pair("limit", "1");
-        // An address or a token that is wrong is told before anything is touched.
+        // A wrong address or token must be reported before anything is changed.
         self.target.get(list).await?;
         let participants = Participants::of(&self.target.url(&[])?, &settings, self.target.bearer())?;
         let stock = match self.no_restock {
@@ -148,7 +148,7 @@ impl Load {
         Ok(if is_clean && summary.all_ended_well() { Ended::Done } else { Ended::Refused })
     }
 
-    /// Writes the report and returns where it is.
+    /// Writes the report and returns its path.
     fn write_report(&self, ran: &run::Ran, summary: &Summary) -> Result<Option<String>, Failure> {
         if self.no_report {
             return Ok(None);
@@ -160,7 +160,7 @@ impl Load {
         Ok(Some(file))
     }
 
-    /// Decides whether the books are checked; whoever sits at a terminal is asked.
+    /// Decides whether the books are audited; at a terminal the user is asked.
     fn is_audited(&self, participants: &Participants, signals: &Signals) -> bool {
         if self.audit || self.no_audit || self.target.json {
             return self.audit;
@@ -177,7 +177,7 @@ impl Load {
         if !answer.ends_with('\n') {
             output::tell("");
         }
-        // The end of the input is no yes.
+        // End of input means no.
         read.is_ok_and(|count| count > 0) && !answer.trim().to_lowercase().starts_with('n')
     }
 
@@ -190,7 +190,7 @@ impl Load {
     }
 }
 
-/// Tells whether two addresses are one place.
+/// Returns whether two URLs address the same server and path.
 fn is_same_place(one: &Url, other: &Url) -> bool {
     let host = |url: &Url| url.host_str().map(|host| host.replace("localhost", "127.0.0.1"));
     host(one) == host(other)

@@ -1,5 +1,5 @@
-//! `ecommerce`: the one binary. Each command is a file of its own; what they share is how a command ends, the
-//! configuration, the HTTP client and the output.
+//! `ecommerce`: the single binary. Each command has its own file; shared are the exit codes, the configuration, the
+//! HTTP client and the output.
 
 mod audit;
 mod client;
@@ -34,11 +34,11 @@ use common::{console, telemetry};
 
 use crate::ending::{Ended, Failure};
 
-/// A saga allocates in five services at once, mostly on one thread and frees on another.
+/// mimalloc: a saga allocates in five services at once, mostly on one thread, and frees on another.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How long the end of the process waits for a reader of standard error.
+/// Time limit for writing the last messages to standard error.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 const AFTER_HELP: &str = "\
@@ -133,7 +133,7 @@ fn main() -> ExitCode {
     let ended = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {
             let ended = runtime.block_on(run(command));
-            // Work that a forced stop left behind is not waited for.
+            // Does not wait for work abandoned by a forced stop.
             runtime.shutdown_background();
             ended
         }

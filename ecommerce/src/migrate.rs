@@ -1,4 +1,4 @@
-//! `migrate`: makes the databases that are missing and brings all of them up to date.
+//! `migrate`: creates missing databases and applies all migrations.
 
 use clap::Args;
 use serde_json::json;

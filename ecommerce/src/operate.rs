@@ -1,4 +1,4 @@
-//! `cancel`, `attention`, `retry`, `resolve`: what people ask of sagas that were started.
+//! `cancel`, `attention`, `retry`, `resolve`: commands on sagas that were started.
 
 use clap::Args;
 use reqwest::{Method, StatusCode};
@@ -70,7 +70,7 @@ impl Resolve {
     }
 }
 
-/// What is said of a saga, or of many.
+/// The orchestrator's answer about one saga or several.
 #[derive(Deserialize)]
 struct Said {
     transaction_id: Option<String>,

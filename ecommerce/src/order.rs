@@ -1,4 +1,4 @@
-//! `order`: buys something and waits for the end.
+//! `order`: makes a purchase and waits for its end.
 
 use clap::Args;
 use common::money::{self, Money};
@@ -67,7 +67,7 @@ impl Order {
             StatusCode::CONFLICT | StatusCode::BAD_GATEWAY => Ended::Refused,
             _ => return Err(answer.into_failure()),
         };
-        // Another answer of the same status, such as a proxy's own 502, is none of a saga's.
+        // Another answer with the same status, such as a proxy's 502, is not about a saga.
         let Ok(outcome) = answer.read::<Outcome>() else {
             return Err(answer.into_failure());
         };

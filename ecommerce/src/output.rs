@@ -1,7 +1,7 @@
-//! What commands print: tables for people, the server's own JSON for machines, errors in one line.
+//! The output of commands: tables for people, the server's own JSON for machines, errors in one line.
 //!
-//! Colours are for terminals, and not where NO_COLOR is set. What a server sent is shown without the characters that steer
-//! or mislead a terminal: [`printable`].
+//! Colors are used on terminals unless NO_COLOR is set. Text from a server is shown without characters that control or
+//! mislead a terminal: [`printable`].
 
 mod table;
 
@@ -21,18 +21,18 @@ pub(crate) use common::{console::Reader, printable::printable};
 pub(crate) use self::table::{Cell, table};
 use crate::ending::Failure;
 
-/// Prints what a command was asked for to standard output, and returns whether there is a reader for more. A reader that
-/// has seen enough (`| head`) is no error.
+/// Prints a result to standard output; returns whether the reader accepts more. A closed pipe (`| head`) is not an
+/// error.
 pub(crate) fn print(text: &str) -> Result<Reader, Failure> {
     console::write(&format!("{text}\n")).map_err(|error| Failure::Broken(format!("cannot write the output: {error}")))
 }
 
-/// Prints a server's JSON document, as [`print`] does. It stays the same document.
+/// Prints a server's JSON document as [`print`] does. Its JSON value is unchanged.
 pub(crate) fn print_json(document: &str) -> Result<Reader, Failure> {
     print(&printable_json(document.trim_end()))
 }
 
-/// Prints the outcome of work that is done. The exit code tells it too, so that it is kept where this cannot be written.
+/// Prints the outcome of finished work. A write error is only logged: the exit code carries the outcome too.
 pub(crate) fn tell(text: &str) {
     if let Err(failure) = print(text) {
         match telemetry::logs_are_json() {
@@ -42,17 +42,17 @@ pub(crate) fn tell(text: &str) {
     }
 }
 
-/// As [`tell`], of a server's JSON document.
+/// As [`tell`], for a server's JSON document.
 pub(crate) fn tell_json(document: &str) {
     tell(&printable_json(document.trim_end()));
 }
 
-/// Asks something, on the line where the answer is typed.
+/// Prints a question; the answer is typed on the same line.
 pub(crate) fn ask(question: &str) -> Result<Reader, Failure> {
     console::write(question).map_err(|error| Failure::Broken(format!("cannot ask: {error}")))
 }
 
-/// Says something beside the output, in lines on standard error.
+/// Prints a message to standard error.
 pub(crate) fn complain(text: &str) {
     telemetry::notice(&printable_lines(text));
 }
@@ -66,17 +66,16 @@ pub(crate) fn error(failure: &Failure) {
     console::complain(&format!("{label} {}", printable_lines(&failure.to_string())));
 }
 
-/// Makes a cell of a text.
 pub(crate) fn cell(text: impl AsRef<str>) -> Cell {
     Cell::plain(text.as_ref())
 }
 
-/// Makes a cell of something that may not be there.
+/// Makes a cell of an optional text.
 pub(crate) fn optional(text: Option<impl AsRef<str>>) -> Cell {
     text.map_or_else(|| Cell::plain(table::NOTHING), cell)
 }
 
-/// Makes a cell of a time that may not be there, to the second: `--json` has the rest.
+/// Makes a cell of an optional time, to the second; `--json` has the exact one.
 pub(crate) fn moment(time: Option<impl AsRef<str>>) -> Cell {
     optional(time.map(|time| match time.as_ref().split_once('.') {
         Some((seconds, _)) => format!("{seconds}Z"),
@@ -84,12 +83,12 @@ pub(crate) fn moment(time: Option<impl AsRef<str>>) -> Cell {
     }))
 }
 
-/// Makes a cell of a saga's or step's state, in the colour of how good that is.
+/// Makes a cell of a saga's or step's state, in the state's color.
 pub(crate) fn state(name: &str) -> Cell {
     Cell::state(name)
 }
 
-/// Shows a saga's or step's state within a line, in the same colours.
+/// Formats a saga's or step's state for a line of text, in the same colors.
 pub(crate) fn word(state: &str) -> String {
     let text = printable(state);
     match colour(state) {
@@ -98,7 +97,7 @@ pub(crate) fn word(state: &str) -> String {
     }
 }
 
-/// Returns the colour of a state, for tables and as the code of a terminal; none where there are to be none.
+/// Returns the color of a state, for tables and as a terminal code; `None` if colors are off.
 fn colour(state: &str) -> Option<(Color, u8)> {
     if !has_colours() {
         return None;
@@ -111,7 +110,7 @@ fn colour(state: &str) -> Option<(Color, u8)> {
     }
 }
 
-/// Tells whether standard output shows colours.
+/// Returns whether standard output shows colors.
 pub(crate) fn has_colours() -> bool {
     is_colourful(io::stdout().is_terminal())
 }

@@ -1,5 +1,5 @@
-//! `serve`: one service, for production. Its database must be there and migrated, which is said now and not by the first
-//! request that fails.
+//! `serve`: runs one service, for production. Checks at start that its database exists and is migrated, so that the
+//! first request does not fail on it.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! The five services as one list, for the commands that start or migrate them.
+//! The list of the five services, for the commands that start or migrate them.
 
 use std::{error::Error, net::SocketAddr, num::NonZero, sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ending::Failure;
 
-/// The names of all services, the participants first: the orchestrator needs them.
+/// The names of all services; the participants come first, since the orchestrator needs them.
 pub(crate) const SERVICES: [&str; domain_services::PARTICIPANTS.len() + 1] = {
     let mut names = [orchestrator::SERVICE; domain_services::PARTICIPANTS.len() + 1];
     let mut index = 0;
@@ -27,7 +27,6 @@ pub(crate) const SERVICES: [&str; domain_services::PARTICIPANTS.len() + 1] = {
     names
 };
 
-/// Binds a service's port.
 pub(crate) async fn bind(settings: &Settings, service: &str) -> Result<(TcpListener, SocketAddr), Failure> {
     let address = settings.listen_address(service);
     let bound = async {
@@ -48,15 +47,15 @@ pub(crate) async fn bind(settings: &Settings, service: &str) -> Result<(TcpListe
     })
 }
 
-/// The threads that services run on. They end with this; work that a forced stop left behind is not waited for.
+/// The runtime of the services. Dropping it ends its threads without waiting for work abandoned by a forced stop.
 pub(crate) struct Threads {
-    /// There until it is dropped.
+    /// `None` only while it is dropped.
     runtime: Option<Runtime>,
 }
 
 impl Threads {
-    /// Starts the threads for so many services of this process. They share them: what a saga does in one service is then
-    /// mostly done by the thread that asked for it, and need not wake another.
+    /// Starts the threads for this number of services in this process. The services share them: then a saga's work in a
+    /// service mostly runs on the thread that requested it, without waking another.
     pub(crate) fn start(settings: &Settings, services: usize) -> Result<Self, Failure> {
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         let runtime = runtime::Builder::new_multi_thread()
@@ -68,7 +67,6 @@ impl Threads {
         Ok(Self { runtime: Some(runtime) })
     }
 
-    /// Starts a service.
     pub(crate) async fn run(
         &self,
         service: &'static str,
@@ -79,7 +77,7 @@ impl Threads {
         let not_started = format!("{service} did not start");
         let listener = listener.into_std().map_err(|error| Failure::broken(&not_started, &error))?;
         let started = async move {
-            // From here on it belongs to the runtime that this is run by.
+            // Registers the listener with this runtime.
             let listener = TcpListener::from_std(listener)?;
             match service == orchestrator::SERVICE {
                 true => Ok(orchestrator::start(settings, listener, shutdown).await?),
@@ -104,14 +102,14 @@ impl Drop for Threads {
     }
 }
 
-/// What migrating one database came to.
+/// Result of migrating one database.
 pub(crate) struct Migrated {
     pub(crate) service: &'static str,
     pub(crate) database: String,
     pub(crate) applied: usize,
 }
 
-/// Waits until the server answers, makes the databases and roles that are missing, and migrates all of them.
+/// Waits until the server answers, creates missing databases and roles, and migrates all of them.
 pub(crate) async fn migrate(settings: &Settings) -> Result<Vec<Migrated>, Failure> {
     wait_for_server(settings).await?;
     let server = &settings.database.url;
@@ -135,7 +133,7 @@ pub(crate) async fn migrate(settings: &Settings) -> Result<Vec<Migrated>, Failur
     Ok(migrated)
 }
 
-/// Waits as the user of `database.url`; where it names none, as a role that must be there then.
+/// Waits as the user of `database.url`; if it names none, as a service's own role, which must then exist.
 async fn wait_for_server(settings: &Settings) -> Result<(), Failure> {
     let start_wait = Duration::from_millis(settings.database.start_wait_ms);
     let server = &settings.database.url;
@@ -150,8 +148,8 @@ async fn wait_for_server(settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Checks that a service's database is there and that every migration was applied to it. Later ones, of a newer
-/// program, are no harm: migrations only add.
+/// Checks that a service's database exists and has every migration. Additional migrations of a newer program are
+/// accepted, since migrations only add.
 pub(crate) async fn check_migrated(settings: &Settings, service: &str) -> Result<(), Failure> {
     let database = &settings.service(service).database;
     let advice = "`ecommerce migrate` brings it up to date";

@@ -1,8 +1,8 @@
-//! Ctrl-C, SIGTERM and SIGHUP, counted: the first asks for an orderly stop, the second for one at once, the third ends
-//! the process whatever it is doing, and the PostgreSQL that it started with it.
+//! Counts Ctrl-C, SIGTERM and SIGHUP: the first requests an orderly stop, the second a forced stop; the third ends the
+//! process at once, including the PostgreSQL that it started.
 //!
-//! They are obeyed before anything is said about them, and what is said is not waited for: a terminal may be closed, a
-//! pipe without a reader.
+//! A signal takes effect before its message is written, and the write is not awaited: a terminal may be closed, a pipe
+//! without a reader.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ending::{Ended, Failure};
 
-/// What was asked for so far.
+/// The stops requested so far.
 #[derive(Clone)]
 pub(crate) struct Signals {
     /// Cancelled by the first signal.
@@ -22,17 +22,17 @@ pub(crate) struct Signals {
     pub(crate) force: CancellationToken,
 }
 
-/// What SIGHUP, which a terminal sends when it is closed, means to a command.
+/// Effect of SIGHUP, which a closing terminal sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hangup {
-    /// A stop, unless the process was started with SIGHUP ignored, as `nohup` does.
+    /// Stops the command, unless the process was started with SIGHUP ignored, as `nohup` does.
     Stops,
-    /// Nothing: a service in production is stopped by SIGTERM or SIGINT.
+    /// No effect: a service in production is stopped by SIGTERM or SIGINT.
     IsIgnored,
 }
 
 impl Signals {
-    /// Listens from now on.
+    /// Starts listening.
     pub(crate) fn listen(hangup: Hangup) -> Result<Self, Failure> {
         let failed = |error| Failure::Broken(format!("cannot listen for signals: {error}"));
         let mut stops = Stops {
@@ -40,7 +40,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate()).map_err(failed)?,
             hangup: None,
         };
-        // Where it is ignored already, it stays so.
+        // A SIGHUP ignored at start stays ignored.
         let mut ignored = None;
         if !is_hangup_ignored() {
             let received = Some(signal(SignalKind::hangup()).map_err(failed)?);
@@ -69,7 +69,7 @@ impl Signals {
         Ok(signals)
     }
 
-    /// Says how a command ended that ran until a signal.
+    /// Returns the outcome of a command that ran until a signal.
     pub(crate) fn ended(&self) -> Ended {
         match self.force.is_cancelled() {
             true => Ended::Forced,
@@ -81,14 +81,13 @@ impl Signals {
 /// As [`Ended::Forced`].
 const FORCED_EXIT: i32 = 130;
 
-/// The only way out beside `main`: all else may be stuck.
+/// The only exit beside `main`, for a process that may be stuck.
 #[expect(clippy::exit, reason = "nothing that runs is waited for, and the PostgreSQL that runs is ended before")]
 fn end() -> ! {
     embedded_postgres::end_all();
     std::process::exit(FORCED_EXIT)
 }
 
-/// The signals that stop a command.
 struct Stops {
     interrupt: Signal,
     terminate: Signal,
@@ -105,7 +104,7 @@ impl Stops {
     }
 }
 
-/// Waits for a signal that may not be listened for; `false` if it never comes.
+/// Waits for an optional signal; `false` if it will never arrive.
 async fn received(signal: &mut Option<Signal>) -> bool {
     match signal {
         Some(signal) => signal.recv().await.is_some(),
@@ -113,7 +112,7 @@ async fn received(signal: &mut Option<Signal>) -> bool {
     }
 }
 
-/// Tells whether this process was started with SIGHUP ignored. See `SigIgn` in proc_pid_status(5): bit 0 is signal 1.
+/// Returns whether this process was started with SIGHUP ignored. See `SigIgn` in proc_pid_status(5): bit 0 is signal 1.
 fn is_hangup_ignored() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,8 +1,8 @@
-//! `simulate`: thousands of disasters in seconds, and whether any of them leaves something half done.
+//! `simulate`: runs thousands of simulated disasters in seconds and checks that none leaves a saga half done.
 //!
 //! Each seed is one run of the real engine on a paused clock, against participants, a saga log and a network in memory
-//! (`orchestrator::simulation`). A seed that breaks an invariant is printed with its timeline and the command that
-//! repeats it.
+//! (`orchestrator::simulation`). A seed that breaks an invariant is printed with its timeline and the command to repeat
+//! it.
 
 use std::{
     io::{IsTerminal, stderr},
@@ -26,7 +26,7 @@ use crate::{
     output,
 };
 
-/// As many failing seeds as are looked for before it stops: one is enough to begin with.
+/// Failing seeds after which the run stops: one is enough to begin with.
 const MOST_FAILURES: usize = 10;
 
 /// The options of `simulate`.
@@ -55,7 +55,7 @@ pub(crate) struct Simulate {
     json: bool,
 }
 
-/// A range of seeds that is not empty.
+/// A non-empty range of seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seeds {
     from: u64,
@@ -76,7 +76,7 @@ impl FromStr for Seeds {
     }
 }
 
-/// What came of all seeds.
+/// Results of all seeds.
 #[derive(Default)]
 struct Outcome {
     seeds: u64,
@@ -103,7 +103,7 @@ struct FailingSeed {
 }
 
 impl Simulate {
-    /// Blocks until it is done: its runs make runtimes of their own.
+    /// Blocks until done: its runs create their own runtimes.
     pub(crate) fn run(self) -> Result<Ended, Failure> {
         if self.trace && self.seeds.to - self.seeds.from != 1 {
             return Err(Failure::Usage("--trace is for one seed: write --seeds A..B with B = A + 1".to_owned()));
@@ -132,7 +132,7 @@ impl Simulate {
         Ok(Plan { nodes: self.nodes.map(usize::from), sagas: self.sagas.map(usize::from), faults, tracing })
     }
 
-    /// Runs the seeds on all threads, each taking the next one; stops early when enough have failed.
+    /// Runs the seeds on all threads, each taking the next seed; stops early after enough failures.
     fn try_all(&self, plan: &Plan) -> Result<Outcome, Failure> {
         let Seeds { from, to } = self.seeds;
         let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -174,7 +174,7 @@ impl Simulate {
         Ok(outcome)
     }
 
-    /// Returns the command that repeats a seed.
+    /// Returns the command to repeat a seed.
     fn replay(&self, seed: u64) -> String {
         let mut command = format!("ecommerce simulate --seeds {seed}..{}", seed + 1);
         for (name, value) in [("nodes", self.nodes), ("sagas", self.sagas)] {
@@ -227,7 +227,7 @@ impl Simulate {
         Ok(lines.join("\n"))
     }
 
-    /// Shows a failing seed: what it broke, how that came, how to see it again.
+    /// Formats a failing seed: the violations, their timeline, the command to repeat it.
     fn failure(&self, plan: &Plan, report: &RunReport) -> Result<String, Failure> {
         let traced = run(report.seed, &Plan { tracing: Tracing::On, ..plan.clone() });
         let traced = traced.map_err(|error| Failure::Broken(error.to_string()))?;
@@ -247,7 +247,7 @@ fn per_second(seeds: u64, took: Duration) -> f64 {
     seeds as f64 / took.as_secs_f64().max(1e-9)
 }
 
-/// Makes a progress bar: on a terminal only, and on standard error, so that the outcome can be piped.
+/// Makes a progress bar: only on a terminal, and on standard error, so that the outcome can be piped.
 fn progress(seeds: u64) -> ProgressBar {
     if !stderr().is_terminal() {
         return ProgressBar::hidden();

@@ -1,4 +1,4 @@
-//! `status`: how one purchase stands, step by step.
+//! `status`: the state of one purchase, step by step.
 
 use clap::Args;
 use serde::Deserialize;
@@ -126,7 +126,7 @@ fn attempts(step: &Step) -> String {
     }
 }
 
-/// Joins what went wrong with a step and with its undoing.
+/// Joins the errors of a step and of its compensation.
 fn errors(error: Option<String>, not_undone: Option<String>) -> Option<String> {
     match (error, not_undone) {
         (Some(error), Some(not_undone)) => Some(format!("{error}; {not_undone}")),

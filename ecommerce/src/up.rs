@@ -1,10 +1,10 @@
-//! `up`: everything in one process.
+//! `up`: all services in one process.
 //!
 //! ```text
 //! ports bound ─► PostgreSQL started or reached ─► databases migrated ─► participants, orchestrator ─► URLs shown
 //! first signal ─► orchestrator (running sagas end) ─► participants ─► PostgreSQL ─► exit 0
 //! ```
-//! What can fail before anything runs fails first: a taken port leaves nothing half started.
+//! Checks that can fail come first: a taken port leaves nothing half started.
 
 mod database;
 mod stack;
@@ -29,8 +29,8 @@ use crate::{
     signals::{Hangup, Signals},
 };
 
-/// Identity of the orchestrator unless one is configured: the same at every start, so that it goes on with its sagas at
-/// once. Two of them on one database keep each other out.
+/// Default identity of the orchestrator: the same at every start, so that it resumes its sagas at once. Two
+/// orchestrators with it on one database lock each other out.
 const NODE_ID: &str = "up";
 
 /// The options of `up`.
@@ -52,14 +52,13 @@ pub(crate) struct Up {
     json: bool,
 }
 
-/// How it is told that everything runs.
+/// Format of the message that all services run.
 #[derive(Clone, Copy)]
 enum Welcome {
     Text,
     Json,
 }
 
-/// A service whose port is bound.
 struct Bound {
     service: &'static str,
     listener: TcpListener,
@@ -94,7 +93,7 @@ impl Up {
     }
 }
 
-/// Binds all ports, and puts those that were free to choose into the addresses by which the services call each other.
+/// Binds all ports, and replaces port 0 by the chosen port in the addresses that the services use for each other.
 async fn bind_all(settings: &mut Settings) -> Result<Vec<Bound>, Failure> {
     let mut all = Vec::new();
     for service in SERVICES {
@@ -110,7 +109,7 @@ async fn bind_all(settings: &mut Settings) -> Result<Vec<Bound>, Failure> {
     Ok(all)
 }
 
-/// Runs the services until a signal; fails when one of them gives up.
+/// Runs the services until a signal; fails if one of them gives up.
 async fn run(
     settings: Settings,
     bound: Vec<Bound>,
@@ -137,7 +136,7 @@ async fn run(
     }
 }
 
-/// The same for machines.
+/// The welcome message as JSON.
 fn document(profile: &str, addresses: &[(&str, SocketAddr)], database: &Database) -> String {
     let urls: BTreeMap<_, _> =
         addresses.iter().map(|(service, address)| (*service, format!("http://{}", reachable(*address)))).collect();
@@ -168,7 +167,7 @@ fn welcome(profile: &str, addresses: &[(&str, SocketAddr)], database: &Database)
     lines.join("\n")
 }
 
-/// An address that a client can use: a service on all interfaces is on loopback too.
+/// Returns an address that a client can use: loopback for a service on all interfaces.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let host = match address.ip() {
         IpAddr::V4(any) if any.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -1,12 +1,12 @@
-//! `watch`: follows the changes of all purchases, or of one until its end.
+//! `watch`: follows the changes of all purchases, or of one until it ends.
 //!
 //! ```text
 //! connect ─► a mark, then events ─► lines
-//!    ▲                               │ the connection goes
-//!    └── after a while, with the id of the last event ──┘
+//!    ▲                               │ connection lost
+//!    └── after a wait, with the id of the last event ──┘
 //! ```
-//! Who comes back with the id of the last event misses nothing; where events are kept no longer, the server says so.
-//! On a terminal all purchases are a live view, elsewhere lines.
+//! A client that reconnects with the id of the last event misses no event; if events are no longer kept, the server
+//! reports a gap. On a terminal all purchases are shown as a live view, elsewhere as lines.
 
 mod board;
 mod change;
@@ -35,14 +35,14 @@ use crate::{
     output::{self, Reader},
 };
 
-/// The server speaks every 15 seconds, if only to say that it is there.
+/// Timeout of a silent connection: the server sends at least a keep-alive every 15 seconds.
 const SILENCE: Duration = Duration::from_secs(45);
-/// The wait before the first attempt to come back; it doubles up to the longest one.
+/// Wait before the first attempt to reconnect; it doubles up to the maximum.
 const COME_BACK_AFTER: Duration = Duration::from_millis(500);
 const COME_BACK_AFTER_MAX: Duration = Duration::from_secs(10);
-/// Events that wait for the view to take them; the server waits with more.
+/// Capacity of the queue of events for the view; when it is full, the connection exerts back-pressure on the server.
 const NEWS: usize = 1024;
-/// So much of a transaction id is shown: its end, since ids begin with the time.
+/// Shown characters of a transaction id: its end, since ids begin with the time.
 const SHORT_ID: usize = 8;
 
 /// The options of `watch`.
@@ -58,19 +58,19 @@ pub(crate) struct Watch {
     target: Target,
 }
 
-/// Where what is heard goes.
+/// Destination of the events.
 enum Audience {
-    /// Standard output, a line a change.
+    /// Standard output, one line per change.
     Lines,
     /// The live view.
     View(mpsc::Sender<News>),
 }
 
-/// How a connection ended.
+/// The end of a connection.
 enum Left {
-    /// There is no more to be seen.
+    /// There are no more events to show.
     Over(Ended),
-    /// It went; there is more to come.
+    /// The connection was lost; more events may follow.
     Lost,
 }
 
@@ -85,7 +85,7 @@ impl Watch {
             if let Err(failure) = self.listen(&Audience::View(sender.clone())).await {
                 let _ = sender.send(News::Broken(failure)).await;
             }
-            // The view decides when it has been seen enough.
+            // The view decides when to end.
             std::future::pending::<()>().await;
         };
         tokio::select! {
@@ -94,7 +94,7 @@ impl Watch {
         }
     }
 
-    /// Hears of changes until there is nothing more to hear; comes back where the connection is lost.
+    /// Shows events until the watch is over; reconnects when the connection is lost.
     async fn listen(&self, audience: &Audience) -> Result<Ended, Failure> {
         let mut url = self.target.url(&["saga", "events"])?;
         if let Some(id) = self.id {
@@ -117,7 +117,7 @@ impl Watch {
                     let gone = "the connection is gone; trying to connect again";
                     audience.notice(gone, gone).await;
                 }
-                // It was there before, so it may be there again.
+                // The server worked before, so the error may pass.
                 Err(NotOpened::Unreachable(_)) if has_worked => {}
                 Err(NotOpened::Refused(status, _)) if has_worked && is_passing(status) => {}
                 Err(NotOpened::Unreachable(failure) | NotOpened::Refused(_, failure)) => return Err(failure),
@@ -127,7 +127,7 @@ impl Watch {
         }
     }
 
-    /// Shows events for as long as they come.
+    /// Shows the events of one connection.
     async fn follow(
         &self,
         response: Response,
@@ -142,11 +142,11 @@ impl Watch {
             ready(of_one_event <= MAX_ANSWER_BYTES)
         });
         let mut events = SseByteStream::new(pieces);
-        // An end, an error and a silence are all a connection that is lost.
+        // End of stream, error and silence all mean a lost connection.
         while let Ok(Some(Ok(event))) = timeout(SILENCE, events.next()).await {
             let Sse { event, data, id, .. } = event;
             let Some(data) = data else {
-                // A mark: how far the server has looked.
+                // A mark: the server's position in the log of events.
                 *last_id = id.or(last_id.take());
                 continue;
             };
@@ -171,7 +171,7 @@ impl Watch {
         Ok(Left::Lost)
     }
 
-    /// Shows one event, and says whether it is the last one.
+    /// Shows one event; returns the outcome if it was the last one.
     fn shown(&self, kind: &str, data: &str) -> Result<Option<Ended>, Failure> {
         let change = Change::read(data)?;
         let line = match (self.target.json, kind) {
@@ -182,7 +182,7 @@ impl Watch {
                 output::complain(&change.detail.unwrap_or_else(|| "events are missing".to_owned()));
                 return Ok(None);
             }
-            // Of a later version; whoever wants it takes the JSON.
+            // An event of a later version; `--json` shows it.
             (false, _) => None,
         };
         if let Some(line) = line
@@ -200,7 +200,7 @@ impl Watch {
 }
 
 impl Audience {
-    /// Says something of the connection: as a line, or as what stands in the view from now on.
+    /// Reports a change of the connection: as a line, or as the view's standing notice.
     async fn notice(&self, line: &str, standing: &str) {
         match self {
             Audience::Lines => output::complain(line),
@@ -209,7 +209,7 @@ impl Audience {
     }
 }
 
-/// Tells whether an error is of the kind that a server has while it stops, starts or is full.
+/// Returns whether the status is typical of a server that is starting, stopping or overloaded.
 fn is_passing(status: StatusCode) -> bool {
     status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
 }
@@ -217,7 +217,7 @@ fn is_passing(status: StatusCode) -> bool {
 fn of_saga(change: &Change) -> String {
     let status = change.status.as_deref().unwrap_or("?");
     let mut line = format!("{}  {}", beginning(change), output::word(status));
-    // Here the whole id is shown once, for copying.
+    // The first line of a saga shows its whole id once, for copying.
     if status == "PENDING"
         && let Some(id) = &change.transaction_id
     {

@@ -1,19 +1,19 @@
-//! The way of a request: straight to its server, or through a proxy of the environment (`http_proxy`, `all_proxy`,
+//! The route of a request: directly to its server, or through a proxy of the environment (`http_proxy`, `all_proxy`,
 //! `no_proxy`).
 //!
-//! A proxy is for servers that are far away. This machine's own addresses mean another machine to a proxy elsewhere, so
-//! they are always asked straight, and a proxy that is used is named wherever a request fails.
+//! Loopback addresses are always requested directly: on a remote proxy they would mean the proxy's own machine. A
+//! failed request names the proxy that it used.
 
 use common::loopback::is_loopback;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{ClientBuilder, Url};
 
-/// Begins a client that asks no proxy.
+/// Makes a client builder without proxies.
 pub(crate) fn straight() -> ClientBuilder {
     reqwest::Client::builder().no_proxy()
 }
 
-/// Begins a client for a server.
+/// Makes a client builder for a server.
 pub(crate) fn to(server: &Url) -> ClientBuilder {
     match is_loopback(server.as_str()) {
         true => straight(),
@@ -21,8 +21,8 @@ pub(crate) fn to(server: &Url) -> ClientBuilder {
     }
 }
 
-/// Names the proxy between us and a server, in words that follow the address; empty where there is none. A password in
-/// the proxy's address is not shown.
+/// Returns a phrase that names the proxy for a server, to follow the address; empty without one. A password in the
+/// proxy's address is not shown.
 pub(crate) fn proxy(server: &Url) -> String {
     let proxy = || {
         let address = server.as_str().parse().ok()?;

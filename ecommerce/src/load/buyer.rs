@@ -18,17 +18,17 @@ use crate::{
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longer than an orchestrator lets its clients wait.
+/// Longer than an orchestrator lets a client wait.
 const TIMEOUT: Duration = Duration::from_secs(300);
-/// How long a purchase is asked for again that was not accepted, and looked after that was.
+/// Time limit for retries of a request that was not accepted, and for polling one that was.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// The wait where an answer names none, and the longest one that is honoured.
+/// The default wait between attempts, and the longest `Retry-After` that is honored.
 const WAIT: Duration = Duration::from_secs(1);
 const WAIT_MAX: Duration = Duration::from_secs(30);
-/// How often a purchase is looked after that was answered 202.
+/// Poll interval of a purchase that was answered 202.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// Where things are bought; cheap to clone.
+/// The API for purchases; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Shop {
     client: Client,
@@ -38,28 +38,28 @@ pub(super) struct Shop {
     body: String,
 }
 
-/// How a purchase ended.
+/// The end of a purchase.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// All was done.
+    /// Every step is done.
     Completed,
-    /// All was undone; by whose refusal, such as `payments`, where the answer says it.
+    /// Everything was undone, because of this participant's refusal, such as `payments`, if the answer names it.
     Compensated(Option<String>),
-    /// Something could not be undone yet.
+    /// A step could not be undone yet.
     Failed,
-    /// Nobody knows, and why.
+    /// The end is not known, for this reason.
     Unknown(String),
 }
 
-/// A purchase that ended, and what it took to hear of it.
+/// An ended purchase, and the requests that it took.
 #[derive(Clone, Debug)]
 pub(super) struct Bought {
     pub(super) outcome: Outcome,
-    /// How often the server was busy or away, or said that it is asked too often, and was asked again.
+    /// Retries because the server was busy, unreachable or limited the rate.
     pub(super) asked_again: u32,
-    /// How often of these it said that it is asked too often (429).
+    /// Those of them after a rate limit (429).
     pub(super) limited: u32,
-    /// Whether it was answered 202 and looked after.
+    /// Whether it was answered 202 and then polled.
     pub(super) was_followed: bool,
 }
 
@@ -77,23 +77,23 @@ struct Details {
     error: Option<String>,
 }
 
-/// What to do after an answer.
+/// Next action after an answer.
 enum Next {
     End(Outcome),
     AskAgain(Wait, String),
     Follow(Uuid),
 }
 
-/// How long to wait before asking again, and for what.
+/// Wait before a retry, by its cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
-    /// The server is busy or away.
+    /// The server is busy or unreachable.
     Busy(Duration),
-    /// It is asked too often.
+    /// The client has exceeded its rate limit.
     Limited(Duration),
 }
 
-/// How often something was asked again.
+/// Number of retries.
 #[derive(Clone, Copy, Default)]
 struct Repeats {
     all: u32,
@@ -113,7 +113,7 @@ impl Repeats {
 }
 
 impl Wait {
-    /// Reads the wait of an answer: as long as it says itself.
+    /// Reads the wait from an answer's `Retry-After`.
     fn of(response: &Response) -> Self {
         let wait = after(response.headers());
         match response.status() {
@@ -147,7 +147,7 @@ impl Shop {
         })
     }
 
-    /// Buys once. Whatever is sent again is sent with the same key, so that it stays one purchase.
+    /// Makes one purchase. All retries carry the same key, so that it stays one purchase.
     pub(super) async fn buy(&self) -> Bought {
         let key = Uuid::new_v4().to_string();
         let begun = Instant::now();
@@ -174,7 +174,7 @@ impl Shop {
         }
     }
 
-    /// Looks after a purchase that goes on, until it ends.
+    /// Polls a running purchase until it ends.
     async fn follow(&self, id: Uuid, repeats: &mut Repeats) -> Outcome {
         let begun = Instant::now();
         loop {
@@ -213,7 +213,7 @@ impl Shop {
 async fn judge(response: Response) -> Next {
     let status = response.status();
     let wait = Wait::of(&response);
-    // A connection that breaks in the answer leaves a purchase whose end the same key tells.
+    // A connection that breaks during the answer: a retry with the same key returns the outcome.
     let body = match text_of(response).await {
         Ok(body) => body,
         Err(reason) => return Next::AskAgain(Wait::Busy(WAIT), reason),
@@ -228,7 +228,7 @@ async fn judge(response: Response) -> Next {
             }
         }
         (status, _) if is_later(status) => Next::AskAgain(wait, format!("answered {}", status.as_u16())),
-        // What a proxy says of a server that is away.
+        // A proxy's answer for an unreachable server.
         (StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT, Err(_)) => {
             Next::AskAgain(wait, format!("answered {} by something that is no orchestrator", status.as_u16()))
         }
@@ -236,7 +236,7 @@ async fn judge(response: Response) -> Next {
     }
 }
 
-/// Reads how a purchase ended, if it has.
+/// Maps a final status to its outcome; `None` while the purchase runs.
 fn ended(status: &str, error: Option<String>) -> Option<Outcome> {
     match status {
         "COMPLETED" => Some(Outcome::Completed),
@@ -246,19 +246,19 @@ fn ended(status: &str, error: Option<String>) -> Option<Outcome> {
     }
 }
 
-/// Reads who refused: the error is `409: payments conflict: …` then.
+/// Extracts the refusing participant: the error is `409: payments conflict: …` then.
 fn refuser(error: &str) -> Option<String> {
     let (before, _) = error.split_once(" conflict")?;
     let (_, name) = before.split_once(": ")?;
     Some(name.to_owned())
 }
 
-/// Tells whether an answer only says that it is to be asked for later.
+/// Returns whether an answer only asks for a later retry.
 pub(super) fn is_later(status: StatusCode) -> bool {
     matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
 }
 
-/// Reads how long an answer wants its client to wait.
+/// Reads `Retry-After`, with default and maximum.
 pub(super) fn after(headers: &HeaderMap) -> Duration {
     let header = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let seconds = header.and_then(|text| text.parse().ok()).map(Duration::from_secs);

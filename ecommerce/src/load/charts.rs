@@ -1,4 +1,4 @@
-//! The charts of the report, as SVG. Their colours are names that the page fills in, light or dark.
+//! The charts of the report, as SVG. The page sets the color of text and axes, light or dark.
 
 use std::{collections::BTreeMap, error::Error};
 
@@ -11,15 +11,15 @@ use super::{
 };
 
 const SIZE: (u32, u32) = (860, 300);
-/// More columns than these cannot be told apart.
+/// More columns would be indistinguishable.
 const COLUMNS: usize = 60;
-/// The slowest part of the latencies is a tail that would press everything else to the left; its end is in the table.
+/// Quantile at which the latency chart ends: a long tail would squeeze the rest to the left. The table has the maximum.
 const SHOWN_QUANTILE: f64 = 0.995;
 const FONT: (&str, i32) = ("sans-serif", 14);
 
 type Drawn = Result<String, Box<dyn Error>>;
 
-/// The colour of an outcome; told apart by lightness too.
+/// The color of an outcome; the lightness differs too.
 pub(super) fn colour(kind: Kind) -> RGBColor {
     match kind {
         Kind::Completed => RGBColor(0x1b, 0x9e, 0x77),
@@ -29,7 +29,7 @@ pub(super) fn colour(kind: Kind) -> RGBColor {
     }
 }
 
-/// How many purchases took how long, outcomes upon each other.
+/// Histogram of latencies, stacked by outcome.
 pub(super) fn latencies(ran: &Ran) -> Drawn {
     let longest = ran.tally.all_latencies().value_at_quantile(SHOWN_QUANTILE).max(1);
     let width = longest.div_ceil(COLUMNS as u64).max(1);
@@ -46,7 +46,7 @@ pub(super) fn latencies(ran: &Ran) -> Drawn {
     stacked(&columns, width_ms, 1.0, "milliseconds", "purchases")
 }
 
-/// How many purchases ended each second.
+/// Purchases ended per second.
 pub(super) fn throughput(ran: &Ran) -> Drawn {
     let slots = &ran.tally.timeline;
     let together = slots.len().div_ceil(COLUMNS).max(1);
@@ -64,7 +64,7 @@ pub(super) fn throughput(ran: &Ran) -> Drawn {
     stacked(&columns, width_s, 1.0 / width_s, "seconds", "purchases a second")
 }
 
-/// Columns of this width, in which the outcomes stand upon each other.
+/// Columns of this width, stacked by outcome.
 fn stacked(columns: &[BTreeMap<Kind, u64>], width: f64, scale: f64, x: &str, y: &str) -> Drawn {
     let mut svg = String::new();
     {
@@ -102,7 +102,7 @@ fn stacked(columns: &[BTreeMap<Kind, u64>], width: f64, scale: f64, x: &str, y: 
     Ok(svg)
 }
 
-/// How often each outcome came, and a mark where it was expected.
+/// Share of each outcome, with a mark at the expected share.
 pub(super) fn outcomes(shares: &[Share]) -> Drawn {
     let mut svg = String::new();
     {

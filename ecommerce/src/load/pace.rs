@@ -1,26 +1,26 @@
-//! When each purchase is due.
+//! The due time of each purchase.
 //!
-//! In a closed loop that is whenever a buyer is free. Such a loop is polite: while the system stalls nobody buys, and the
-//! purchases that would have waited are missing from the figures ("coordinated omission"; Gil Tene, "How NOT to Measure
-//! Latency"). In an open loop purchases are due at fixed times, and latency counts from there, even where no buyer was
-//! free to begin at that time.
+//! In a closed loop a purchase is due when a buyer is free. Such a loop slows down with the system: while the system
+//! stalls, no purchase begins, and the purchases that would have waited are missing from the figures ("coordinated
+//! omission"; Gil Tene, "How NOT to Measure Latency"). In an open loop purchases are due at fixed times, and latency
+//! counts from the due time, even if no buyer was free then.
 
 use std::time::Duration;
 
-/// How purchases follow each other.
+/// The schedule of the purchases.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Pace {
-    /// Each buyer buys again once it is answered.
+    /// Each buyer makes the next purchase after the answer.
     Closed,
-    /// So many are due each second.
+    /// A fixed number is due each second.
     Open {
-        /// Purchases a second.
+        /// Purchases per second.
         rate: f64,
     },
 }
 
 impl Pace {
-    /// Returns when a purchase is due, from the beginning of the run; `None`: now.
+    /// Returns the due time of a purchase, from the start of the run; `None` means now.
     pub(super) fn due(self, number: u64) -> Option<Duration> {
         match self {
             Pace::Closed => None,

@@ -1,7 +1,6 @@
-//! The participants behind an orchestrator: their stock, and how often they are set to refuse.
+//! The participants behind an orchestrator: their stock and their configured failure rates.
 //!
-//! Nothing is guessed: where it is not certain that these are the participants of the orchestrator that is put under
-//! load, they are left alone.
+//! If it is not certain that the known participants belong to the orchestrator under load, they are not touched.
 
 use std::time::Duration;
 
@@ -19,15 +18,15 @@ use super::{
 use crate::{client::text_of, ending::Failure, way};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How long one that is busy, or is asked too often, is asked again.
+/// Time limit for retries of a participant that is busy or limits the rate.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What one restock may add.
+/// Maximum quantity of one restock.
 const RESTOCK_MAX: u64 = 1_000_000;
-/// The participants that may refuse, in the order of the saga, and the operation that does.
+/// The participants that may refuse, in the order of the saga, each with its refusable operation.
 const REFUSING: [(&str, &str); 3] = [("payments", "charge"), ("inventory", "decrease"), ("purchases", "create")];
 const SELF: &str = "orchestrator";
 
-/// Where the participants are, if that is known.
+/// Client of the participants, if their addresses are known.
 pub(super) struct Participants {
     client: Client,
     token: Option<String>,
@@ -35,12 +34,12 @@ pub(super) struct Participants {
 }
 
 enum Place {
-    /// Their addresses, by name.
+    /// Addresses by name.
     Known(Vec<(&'static str, Url)>),
     Unknown,
 }
 
-/// How often a participant is set to refuse.
+/// The configured failure rate of a participant.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct RefusalRate {
     pub(super) participant: &'static str,
@@ -59,7 +58,7 @@ struct Product {
 }
 
 impl Participants {
-    /// Finds the participants: beside an orchestrator behind a proxy, or where the configuration has them.
+    /// Finds the participants: beside an orchestrator behind a proxy, or from the configuration.
     pub(super) fn of(target: &Url, settings: &Settings, token: Option<&str>) -> Result<Self, Failure> {
         let client = way::to(target).timeout(TIMEOUT).build();
         let client = client.map_err(|error| Failure::broken("no HTTP client", &error))?;
@@ -72,7 +71,7 @@ impl Participants {
         matches!(self.place, Place::Known(_))
     }
 
-    /// Fills each product's stock up so that it lasts for all purchases; says in words what was done.
+    /// Restocks each product for the whole run; returns a description of the result.
     pub(super) async fn restock(&self, sagas: u32) -> String {
         let Place::Known(_) = &self.place else {
             return format!(
@@ -121,7 +120,7 @@ impl Participants {
         Ok(true)
     }
 
-    /// Reads how often each participant is set to refuse; empty where that cannot be read of all of them.
+    /// Reads the failure rate of each participant; empty unless all can be read.
     pub(super) async fn refusal_rates(&self) -> Vec<RefusalRate> {
         let mut rates = Vec::new();
         for (participant, operation) in REFUSING {
@@ -136,7 +135,7 @@ impl Participants {
         rates
     }
 
-    /// Asks a participant; 404 is an answer.
+    /// Sends a request to a participant; 404 counts as an answer.
     async fn ask(
         &self,
         method: Method,
@@ -166,7 +165,7 @@ impl Participants {
             if !is_later(response.status()) || begun.elapsed() + wait > PATIENCE {
                 break response;
             }
-            // Neither answer means that anything was done.
+            // Neither answer changed anything, so a retry is safe.
             sleep(wait).await;
         };
         let status = response.status();
@@ -187,7 +186,7 @@ impl Participants {
 impl Place {
     fn find(target: &Url, settings: &Settings) -> Self {
         let names = domain_services::PARTICIPANTS;
-        // Behind a proxy they are neighbours: …/orchestrator, …/payments.
+        // Behind a proxy the services are siblings: …/orchestrator, …/payments.
         if let Some(before) = target.path().trim_end_matches('/').strip_suffix(&format!("/{SELF}")) {
             let beside = |name: &str| {
                 let mut url = target.clone();

@@ -1,4 +1,4 @@
-//! The report: one HTML file that holds all it shows.
+//! The report: one self-contained HTML file.
 
 use std::error::Error;
 
@@ -11,7 +11,6 @@ use super::{
 
 const STYLE: &str = include_str!("report.css");
 
-/// Makes the page.
 pub(super) fn page(ran: &Ran, summary: &Summary) -> Result<String, Box<dyn Error>> {
     let now = chrono::Utc::now().format("%Y-%m-%d %H:%M UTC");
     let head: String = HEADER.iter().map(|name| format!("<th scope=\"col\">{name}</th>")).collect();
@@ -57,7 +56,7 @@ pub(super) fn page(ran: &Ran, summary: &Summary) -> Result<String, Box<dyn Error
     ))
 }
 
-/// Makes a text safe within HTML.
+/// Escapes a text for HTML.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

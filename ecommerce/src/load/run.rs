@@ -1,4 +1,4 @@
-//! The buyers at work, and what is seen of them while they are.
+//! Runs the buyers and shows their progress.
 
 use std::{
     io::IsTerminal,
@@ -25,7 +25,7 @@ use crate::signals::Signals;
 
 const REDRAW_EVERY: Duration = Duration::from_millis(250);
 
-/// What there is to do.
+/// Parameters of a run.
 pub(super) struct Work {
     pub(super) shop: Shop,
     pub(super) sagas: u64,
@@ -33,14 +33,14 @@ pub(super) struct Work {
     pub(super) pace: Pace,
 }
 
-/// What was done.
+/// Results of a run.
 pub(super) struct Ran {
     pub(super) tally: Tally,
     pub(super) took: Duration,
     pub(super) wanted: u64,
     pub(super) concurrency: u32,
     pub(super) pace: Pace,
-    /// How many were begun and given up, by a second Ctrl-C: nobody looked how they ended.
+    /// Purchases begun but abandoned after a second Ctrl-C; their end is not known.
     pub(super) left: u64,
 }
 
@@ -50,7 +50,7 @@ struct Ended {
     latency: Duration,
 }
 
-/// Buys until all is bought, or a signal says that it is enough.
+/// Makes purchases until all are done or a signal stops the run.
 pub(super) async fn run(work: Work, signals: &Signals) -> Ran {
     let Work { shop, sagas, concurrency, pace } = work;
     let start = Instant::now();
@@ -91,7 +91,7 @@ async fn buy_on(
     signals: Signals,
 ) {
     loop {
-        // The number is taken only to be bought: what was begun is what ended and what was left.
+        // The number is given back if no purchase begins, so that begun equals ended plus abandoned.
         let number = begun.fetch_add(1, Ordering::Relaxed);
         let is_enough = number >= sagas || signals.stop.is_cancelled();
         let due = pace.due(number).map(|due| start + due);
@@ -109,7 +109,7 @@ async fn buy_on(
             begun.fetch_sub(1, Ordering::Relaxed);
             return;
         }
-        // From when it was due, not from when a buyer was free for it.
+        // Latency starts at the due time, not when a buyer became free.
         let from = due.unwrap_or_else(Instant::now);
         let bought = shop.buy().await;
         let now = Instant::now();
@@ -119,7 +119,7 @@ async fn buy_on(
     }
 }
 
-/// Makes the bar; without a terminal there is none.
+/// Makes the progress bar; hidden without a terminal.
 fn bar(sagas: u64) -> ProgressBar {
     let target = match std::io::stderr().is_terminal() {
         true => ProgressDrawTarget::stderr(),
@@ -139,7 +139,7 @@ fn show(bar: &ProgressBar, tally: &Tally, start: Instant) {
     bar.set_message(line(tally, total, start.elapsed()));
 }
 
-/// The rate of the whole run so far, the outcomes, and what is unusual.
+/// The average rate so far, the outcomes, and unusual events.
 fn line(tally: &Tally, total: u64, elapsed: Duration) -> String {
     let rate = total as f64 / elapsed.as_secs_f64().max(0.001);
     let [completed, compensated, failed, unknown] = Kind::ALL.map(|kind| tally.count(kind));

@@ -1,4 +1,4 @@
-//! A run in figures: as a table for people, as a document for machines.
+//! The figures of a run: a table for people, JSON for machines.
 
 use hdrhistogram::Histogram;
 use orchestrator::invariants::Report;
@@ -12,19 +12,19 @@ use super::{
 };
 use crate::{ending::Failure, output};
 
-/// The quantiles that are told, by name.
+/// The quantiles shown, by name.
 pub(super) const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0)];
-/// Half the width of an interval that holds 95 % of a normal distribution, in standard deviations.
+/// Half the width of a 95 % interval of the normal distribution, in standard deviations.
 const WIDTH_95: f64 = 1.96;
 
-/// An outcome: how often it came, and how often it was to be expected by the failure rates in force.
+/// An outcome: its count, and its expected share by the failure rates in force.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Share {
     pub(super) name: String,
     pub(super) count: u64,
-    /// From 0 to 1, of all that ended.
+    /// Share of all ended purchases, from 0 to 1.
     pub(super) seen: f64,
-    /// The same, if it is known.
+    /// Expected share, if known.
     pub(super) expected: Option<f64>,
 }
 
@@ -87,12 +87,12 @@ impl Summary {
         }
     }
 
-    /// Tells whether every purchase that was begun ended COMPLETED or COMPENSATED.
+    /// Returns whether every purchase begun ended COMPLETED or COMPENSATED.
     pub(super) fn all_ended_well(&self) -> bool {
         self.unwell == 0 && self.left == 0
     }
 
-    /// What was expected of the purchases that complete, in words.
+    /// Describes the expected share of completed purchases.
     pub(super) fn expectation(&self) -> String {
         let Some(Share { seen, expected: Some(expected), .. }) = self.shares.first() else {
             return "expected: unknown, since the failure rates in force cannot be read".to_owned();
@@ -113,7 +113,7 @@ impl Summary {
         )
     }
 
-    /// The facts of the run in one line each.
+    /// The facts of the run, one per line.
     pub(super) fn facts(&self) -> Vec<String> {
         let mut facts = vec![
             format!(
@@ -142,7 +142,7 @@ impl Summary {
         facts
     }
 
-    /// The lines of the table: outcome, number, share, expected share, and the quantiles in milliseconds.
+    /// The lines of the table: outcome, count, share, expected share, and the quantiles in milliseconds.
     pub(super) fn table(&self) -> Vec<[String; 8]> {
         let line = |name: &str, count: u64, expected: Option<f64>, quantiles: &[u64]| {
             let ms = |index: usize| match count {
@@ -176,7 +176,7 @@ impl Summary {
         format!("{table}\n{}", facts.join("\n"))
     }
 
-    /// The whole as JSON. Latencies are milliseconds.
+    /// The whole summary as JSON. Latencies are in milliseconds.
     pub(super) fn json(&self, report: Option<String>, audit: Option<&Report>) -> Result<String, Failure> {
         let figures = |count: u64, quantiles: &[u64]| -> Value {
             let named = QUANTILES.iter().zip(quantiles);
@@ -218,14 +218,14 @@ impl Summary {
     }
 }
 
-/// The heads of [`Summary::table`].
+/// The column headers of [`Summary::table`].
 pub(super) const HEADER: [&str; 8] = ["outcome", "count", "share", "expected", "p50 ms", "p90 ms", "p99 ms", "max ms"];
 
 fn quantiles(histogram: &Histogram<u64>) -> Vec<u64> {
     QUANTILES.iter().map(|(_, quantile)| histogram.value_at_quantile(*quantile)).collect()
 }
 
-/// Completed first, then who refused, in the order of the saga, then the rest.
+/// Completed first, then refusals by participant in the order of the saga, then the rest.
 fn shares(tally: &Tally, total: u64, rates: &[RefusalRate]) -> Vec<Share> {
     let share = |name: &str, count: u64, expected: Option<f64>| {
         let seen = count as f64 / total.max(1) as f64;
@@ -257,12 +257,12 @@ fn shares(tally: &Tally, total: u64, rates: &[RefusalRate]) -> Vec<Share> {
     shares
 }
 
-/// A share of 1 as a text.
+/// Formats a share from 0 to 1 as a percentage.
 pub(super) fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
-/// Microseconds as milliseconds, to three digits or so.
+/// Formats microseconds as milliseconds, with about three digits.
 fn millis(micros: u64) -> String {
     let ms = micros as f64 / 1000.0;
     if ms < 10.0 { format!("{ms:.2}") } else { format!("{ms:.0}") }
@@ -309,7 +309,7 @@ mod tests {
         assert!(summary.expectation().ends_with("within chance"), "{}", summary.expectation());
         assert!(summary.all_ended_well());
 
-        // Half of 100 instead of an eighth is no chance.
+        // A share of a half instead of an eighth is no random deviation at n = 100.
         let half = [(Outcome::Completed, 50), (refused("payments"), 50)];
         let rates = ["payments", "inventory", "purchases"].map(|name| rate(name, 0.5)).to_vec();
         let summary = Summary::new(&ran(&half, 0), String::new(), rates);

@@ -1,4 +1,4 @@
-//! What was seen of a run: counts, latencies, and what ended when. Pure: times come in from outside.
+//! Statistics of a run: counts, latencies, and a timeline. Pure: times are arguments.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,13 +6,13 @@ use hdrhistogram::Histogram;
 
 use super::buyer::{Bought, Outcome};
 
-/// Width of the slots of [`Tally::timeline`].
+/// Width of a slot of [`Tally::timeline`].
 pub(super) const SLOT: Duration = Duration::from_millis(100);
-/// Latencies are kept to three digits, up to an hour, in microseconds.
+/// Latencies are recorded in microseconds, up to an hour, with three significant digits.
 const LONGEST_US: u64 = 3_600_000_000;
 const DIGITS: u8 = 3;
 
-/// The outcomes in the order in which they are shown.
+/// The outcomes, in display order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Completed,
@@ -24,7 +24,7 @@ pub(super) enum Kind {
 impl Kind {
     pub(super) const ALL: [Kind; 4] = [Kind::Completed, Kind::Compensated, Kind::Failed, Kind::Unknown];
 
-    /// Returns the name by which it is shown.
+    /// Returns its display name.
     pub(super) fn name(self) -> &'static str {
         match self {
             Kind::Completed => "COMPLETED",
@@ -35,20 +35,20 @@ impl Kind {
     }
 }
 
-/// All that was seen.
+/// All counts and latencies of a run.
 pub(super) struct Tally {
     latencies: BTreeMap<Kind, Histogram<u64>>,
-    /// Who turned purchases back, and how many.
+    /// Compensated purchases by refusing participant.
     pub(super) refused_by: BTreeMap<String, u64>,
-    /// Why the end of a purchase is not known, and of how many.
+    /// Purchases with an unknown end, by reason.
     pub(super) errors: BTreeMap<String, u64>,
-    /// What ended in each [`SLOT`] of time.
+    /// Purchases ended in each [`SLOT`] of time.
     pub(super) timeline: Vec<BTreeMap<Kind, u64>>,
-    /// Requests that were sent again since the server was busy, away, or asked too often.
+    /// Retries because the server was busy, unreachable or limited the rate.
     pub(super) asked_again: u64,
-    /// Those of them that had been asked too often.
+    /// Those of them after a rate limit (429).
     pub(super) limited: u64,
-    /// Purchases that were answered 202.
+    /// Purchases answered 202.
     pub(super) followed: u64,
 }
 
@@ -71,7 +71,7 @@ fn empty() -> Histogram<u64> {
 }
 
 impl Tally {
-    /// Adds a purchase that ended at this time of the run, after so long.
+    /// Adds a purchase that ended at this time of the run, with this latency.
     pub(super) fn add(&mut self, bought: Bought, ended_at: Duration, latency: Duration) {
         let kind = match bought.outcome {
             Outcome::Completed => Kind::Completed,
@@ -99,26 +99,25 @@ impl Tally {
         self.followed += u64::from(bought.was_followed);
     }
 
-    /// Returns how many ended like this.
+    /// Returns the number of purchases with this outcome.
     pub(super) fn count(&self, kind: Kind) -> u64 {
         self.latencies[&kind].len()
     }
 
-    /// Returns how many there were.
+    /// Returns the number of all purchases.
     pub(super) fn total(&self) -> u64 {
         Kind::ALL.into_iter().map(|kind| self.count(kind)).sum()
     }
 
-    /// Returns the latencies of one outcome, in microseconds.
     pub(super) fn latencies(&self, kind: Kind) -> &Histogram<u64> {
         &self.latencies[&kind]
     }
 
-    /// Returns the latencies of all outcomes together.
+    /// Returns the latencies of all outcomes in one histogram.
     pub(super) fn all_latencies(&self) -> Histogram<u64> {
         let mut all = empty();
         for histogram in self.latencies.values() {
-            // The bounds are the same.
+            // Cannot fail: the bounds are equal.
             let _ = all.add(histogram);
         }
         all

@@ -1,7 +1,7 @@
-//! Tables that stay readable whatever the terminal is.
+//! Tables that stay readable at any terminal width.
 //!
-//! Only the last column, which is text such as an error, is ever broken into lines: ids, states and times are for copying
-//! and comparing. Where the terminal leaves that column too little, a row becomes a block of lines instead:
+//! Only the last column, free text such as an error, is wrapped: ids, states and times are for copying and comparing.
+//! If the terminal leaves too little room for that column, each row becomes a block of lines instead:
 //!
 //! ```text
 //! 01a20dc8-3e63-75c4-b33b-a023543ca3ed  COMPENSATED
@@ -15,14 +15,14 @@ use comfy_table::{Cell as Column, Color, ColumnConstraint, ContentArrangement, T
 
 use super::{cell, colour, printable};
 
-/// What the last column needs, unless all that stands in it is shorter.
+/// Minimum width of the last column, unless its contents are shorter.
 const TEXT_WIDTH: usize = 24;
-/// Terminals that do not say how wide they are (a serial line, a container's) are as wide as this.
+/// Assumed width of a terminal that does not report its width (serial line, container).
 const USUAL_WIDTH: usize = 80;
-/// What stands for nothing.
+/// Shown for a missing value.
 pub(super) const NOTHING: &str = "–";
 
-/// A cell: text, and whether it is a state that has a colour.
+/// A cell: text, and the color of a state.
 #[derive(Clone, Debug)]
 pub(crate) struct Cell {
     text: String,
@@ -46,7 +46,7 @@ impl Cell {
     }
 }
 
-/// Makes a table; on a terminal it is as wide as that, elsewhere as it needs.
+/// Makes a table as wide as the terminal; without a terminal, as wide as needed.
 pub(crate) fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [Cell; N]>) -> String {
     let width = io::stdout().is_terminal().then(|| match Table::new().width() {
         None | Some(0) => USUAL_WIDTH,
@@ -55,7 +55,7 @@ pub(crate) fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<I
     arranged(header, &rows.into_iter().collect::<Vec<_>>(), width)
 }
 
-/// The same for a width; without one there is no limit.
+/// Makes a table for a given width; `None` means no limit.
 fn arranged<const N: usize>(header: [&str; N], rows: &[[Cell; N]], width: Option<usize>) -> String {
     let mut table = Table::new();
     table.load_preset(UTF8_BORDERS_ONLY).set_header(header.map(|name| cell(name).text));
@@ -72,10 +72,10 @@ fn arranged<const N: usize>(header: [&str; N], rows: &[[Cell; N]], width: Option
     table.enforce_styling().set_width(u16::try_from(width).unwrap_or(u16::MAX));
     let needed: Vec<usize> = table.column_max_content_widths().into_iter().map(usize::from).collect();
     let Some((last, others)) = needed.split_last() else { return String::new() };
-    // Each column has a blank on both sides, one more stands between two of them, and a border on either end.
+    // Each column has a blank on both sides, with one separator between two columns and a border at either end.
     let taken = others.iter().map(|needed| needed + 3).sum::<usize>() + 4;
     let left = width.saturating_sub(taken);
-    // Above the last column may stand an id.
+    // The last column's header may be an id.
     let wanted = TEXT_WIDTH.max(header[N - 1].chars().count());
     if left < wanted.min(*last) {
         return blocks(header, rows, width);
@@ -87,10 +87,10 @@ fn arranged<const N: usize>(header: [&str; N], rows: &[[Cell; N]], width: Option
     table.to_string()
 }
 
-/// Each row as lines: the first two columns, what is in those between, the last one.
+/// Formats each row as lines: the first two columns, the middle ones, the last one.
 fn blocks<const N: usize>(header: [&str; N], rows: &[[Cell; N]], width: usize) -> String {
     let mut lines = Vec::new();
-    // A table of names and values has its first value in the header.
+    // In a table of names and values the header holds the first value.
     if N == 2 {
         lines.push(format!("{}  {}", printable(header[0]), printable(header[1])));
     }

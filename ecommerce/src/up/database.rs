@@ -1,4 +1,4 @@
-//! The database of `up`: the configured server, or one of its own that is kept alive.
+//! The database of `up`: the configured server, or an embedded one that is restarted if it dies.
 
 use std::{
     path::PathBuf,
@@ -14,18 +14,17 @@ use tracing::{error, info, warn};
 
 use crate::{ending::Failure, services};
 
-/// How soon the death of PostgreSQL is noticed, and the wait between two attempts to start it again.
+/// Interval of checks that PostgreSQL is alive, and of attempts to restart it.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// The server that the services work on.
+/// The database server of the services.
 pub(super) enum Database {
-    /// Somebody else's.
+    /// Configured by the user.
     Configured,
-    /// Ours.
+    /// Started by this process.
     Embedded {
-        /// Shared with the threads that wait for it; taken out to be stopped.
+        /// Shared with the threads that wait for it; taken out when stopped.
         server: Arc<Mutex<Option<EmbeddedPostgres>>>,
-        /// Where it is.
         url: String,
     },
 }
@@ -52,13 +51,13 @@ impl Database {
         Ok(Self::Embedded { server: Arc::new(Mutex::new(Some(server))), url })
     }
 
-    /// Waits until the server answers and migrates the databases.
+    /// Waits until the server answers, then migrates the databases.
     pub(super) async fn prepare(&self, settings: &Settings) -> Result<(), Failure> {
         services::migrate(settings).await?;
         Ok(())
     }
 
-    /// Returns where our own server is; a configured one's address may hold a password.
+    /// Returns the URL of the embedded server. A configured URL may contain a password and is not returned.
     pub(super) fn url(&self) -> Option<&str> {
         match self {
             Self::Configured => None,
@@ -66,7 +65,7 @@ impl Database {
         }
     }
 
-    /// Starts our own server again whenever it died; never ends. The services answer 503 meanwhile, and go on after.
+    /// Restarts the embedded server when it dies; never returns. Meanwhile the services answer 503, then recover.
     pub(super) async fn keep_alive(&self) {
         let Self::Embedded { server, .. } = self else {
             return std::future::pending().await;
@@ -86,7 +85,7 @@ impl Database {
         }
     }
 
-    /// Stops our own server. A start that is under way is waited for.
+    /// Stops the embedded server, after any start in progress.
     pub(super) async fn stop(self) -> Result<(), Failure> {
         let Self::Embedded { server, .. } = self else {
             return Ok(());
@@ -97,7 +96,7 @@ impl Database {
     }
 }
 
-/// What a panic left behind is still the server, which has to be stopped.
+/// Ignores poisoning: after a panic the server still has to be stopped.
 fn lock(server: &Mutex<Option<EmbeddedPostgres>>) -> MutexGuard<'_, Option<EmbeddedPostgres>> {
     server.lock().unwrap_or_else(PoisonError::into_inner)
 }

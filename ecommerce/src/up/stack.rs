@@ -1,4 +1,4 @@
-//! The five services as one running thing.
+//! The five services of one process.
 
 use std::sync::Arc;
 
@@ -10,24 +10,24 @@ use tracing::info;
 use super::Bound;
 use crate::{ending::Failure, services::Threads, signals::Signals};
 
-/// Running services. The orchestrator stops before the participants: its running sagas need them.
+/// The running services. The orchestrator stops before the participants: its running sagas need them.
 pub(super) struct Stack {
     orchestrator: Group,
     participants: Group,
-    /// What they run on.
+    /// Their shared runtime.
     threads: Threads,
 }
 
-/// Services that are told to stop together.
+/// Services that are stopped together.
 #[derive(Default)]
 struct Group {
     shutdown: CancellationToken,
-    /// Each gives its service's name, and the reason if it gave up.
+    /// Each task returns its service's name, and the reason if it gave up.
     running: JoinSet<(&'static str, Result<(), String>)>,
 }
 
 impl Stack {
-    /// Starts all services in the order given; if one does not start, those that did are stopped.
+    /// Starts all services in the given order; if one does not start, the others are stopped.
     pub(super) async fn start(settings: Arc<Settings>, all: Vec<Bound>, signals: &Signals) -> Result<Self, Failure> {
         let threads = Threads::start(&settings, all.len())?;
         let mut stack = Self { orchestrator: Group::default(), participants: Group::default(), threads };
@@ -52,7 +52,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Returns when a service ends that was not told to, with the reason.
+    /// Returns the reason when a service ends without a request to stop.
     pub(super) async fn gave_up(&mut self) -> String {
         let ended = tokio::select! {
             Some(ended) = self.orchestrator.running.join_next() => ended,
@@ -66,7 +66,7 @@ impl Stack {
         }
     }
 
-    /// Stops all services in order; a second signal cuts them off.
+    /// Stops all services in order; a second signal aborts the wait.
     pub(super) async fn stop(mut self, signals: &Signals) {
         let in_order = async {
             for (name, group) in [("orchestrator", &mut self.orchestrator), ("participants", &mut self.participants)] {

@@ -1,40 +1,41 @@
-//! What the live view knows: the newest sagas and how many there are of each status. Pure: it is told events and totals.
+//! The state of the live view: the newest sagas, and the number of sagas by status. Pure: events and totals are
+//! arguments.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::change::Change;
 
-/// Sagas that are kept; more fit on no screen.
+/// Maximum number of sagas kept; no screen shows more.
 const KEPT: usize = 200;
 
-/// One saga as it is shown.
+/// A row of the view: one saga.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) id: String,
     pub(super) time: String,
     pub(super) status: String,
-    /// Each step and its state, in the order in which they were heard of first.
+    /// Each step and its state, in order of first appearance.
     pub(super) steps: Vec<(String, String)>,
     pub(super) error: String,
 }
 
-/// All that is shown.
+/// Contents of the view.
 #[derive(Debug, Default)]
 pub(super) struct Board {
-    /// The newest saga first.
+    /// Newest first.
     pub(super) rows: VecDeque<Row>,
-    /// How many sagas have each status, as the server counted them last.
+    /// Number of sagas by status, at the server's last count.
     pub(super) totals: BTreeMap<&'static str, u64>,
-    /// What there is to say of the connection; empty where all is well.
+    /// Notice about the connection; empty while it works.
     pub(super) notice: String,
-    /// Ends that were heard of.
+    /// Number of sagas seen to end.
     pub(super) ended: u64,
-    /// Whether anything changed since the totals were counted.
+    /// Whether events arrived since the last count.
     pub(super) is_stale: bool,
 }
 
 impl Board {
-    /// Takes an event of a saga or of a step up.
+    /// Applies an event of a saga or of a step.
     pub(super) fn hear(&mut self, kind: &str, change: &Change) {
         let Some(id) = &change.transaction_id else {
             return;
@@ -71,7 +72,7 @@ impl Board {
 }
 
 impl Row {
-    /// Puts the steps into a word each, with a sign that is readable without colour.
+    /// Formats the steps as a word each, with a sign that is readable without color.
     pub(super) fn steps(&self) -> String {
         let sign = |state: &str| match state {
             "done" => "✓",

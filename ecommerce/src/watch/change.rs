@@ -1,10 +1,10 @@
-//! What an event says.
+//! The contents of an event.
 
 use serde::Deserialize;
 
 use crate::ending::Failure;
 
-/// An event; which of it is there depends on its kind.
+/// An event; the kind of event determines which fields are present.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(super) struct Change {
     pub(super) transaction_id: Option<String>,
@@ -21,7 +21,7 @@ pub(super) struct Change {
 }
 
 impl Change {
-    /// Reads an event's data.
+    /// Parses an event's data.
     pub(super) fn read(data: &str) -> Result<Self, Failure> {
         serde_json::from_str(data).map_err(|error| {
             Failure::Broken(format!("an event that no orchestrator sends ({error}): is --target right?"))

@@ -1,7 +1,6 @@
-//! The live view: counts and the newest sagas, drawn over and over until somebody presses q.
+//! The live view: counts and the newest sagas, redrawn until the user presses q.
 //!
-//! The terminal is given back as it was, whatever ends the view: a key, a signal, an error, a panic (`ratatui::init`
-//! sees to the last).
+//! The terminal is restored however the view ends: by key, signal, error or panic (`ratatui::init` covers the panic).
 
 use std::time::{Duration, Instant};
 
@@ -33,16 +32,16 @@ use crate::{
 };
 
 const REDRAW_EVERY: Duration = Duration::from_millis(100);
-/// Counting goes through an index, but is not for nothing.
+/// Interval of counts: a count uses an index but still has a cost.
 const COUNT_EVERY: Duration = Duration::from_secs(2);
 
-/// What the connection tells the view.
+/// Messages of the connection to the view.
 pub(super) enum News {
     /// An event of this kind.
     Event(String, Box<Change>),
-    /// Something about the connection, or nothing any more.
+    /// New notice about the connection; empty clears it.
     Notice(String),
-    /// It cannot go on.
+    /// The connection failed for good.
     Broken(Failure),
 }
 
@@ -51,13 +50,13 @@ struct Total {
     total: u64,
 }
 
-/// Shows the view until somebody has seen enough.
+/// Shows the view until the user quits.
 pub(super) async fn show(target: &Target, mut news: mpsc::Receiver<News>) -> Result<Ended, Failure> {
     let failed = |error| Failure::Broken(format!("cannot listen for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
     let mut board = Board::default();
-    // Told before the screen is taken: a wrong address is an error in one line.
+    // Before the terminal is taken over, so that a wrong address is an error in one line.
     count(target, &mut board).await?;
     let mut terminal = ratatui::try_init().map_err(|error| Failure::Broken(format!("no terminal: {error}")))?;
     let shown = tokio::select! {
@@ -85,7 +84,7 @@ async fn draw_on(
             key = keys.next() => match key {
                 Some(Ok(event)) if is_end(&event) => return Ok(Ended::Done),
                 Some(Ok(_)) => {}
-                // Whoever could press a key is gone.
+                // No more input: no key can end the view any more.
                 Some(Err(_)) | None => return Ok(Ended::Done),
             },
             _ = redraw.tick() => {
@@ -93,7 +92,7 @@ async fn draw_on(
                 drawn.map_err(|error| Failure::Broken(format!("the terminal: {error}")))?;
             }
             _ = recount.tick(), if board.is_stale => {
-                // What cannot be counted now is counted later; the connection's own notice tells why.
+                // A failed count is repeated later; the connection's notice gives the reason.
                 let _ = count(target, board).await;
             }
             one = news.recv() => match one {
@@ -112,7 +111,7 @@ fn is_end(event: &Event) -> bool {
     key.kind == KeyEventKind::Press && (is_ctrl_c || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc))
 }
 
-/// Asks how many sagas have each status.
+/// Requests the number of sagas by status.
 async fn count(target: &Target, board: &mut Board) -> Result<(), Failure> {
     board.is_stale = false;
     for status in STATUSES {
@@ -161,7 +160,7 @@ fn draw(frame: &mut Frame, board: &Board, elapsed: Duration) {
     frame.render_widget(line, foot);
 }
 
-/// Which columns there is room for. The id, for `ecommerce status`, and why a purchase was turned back come first.
+/// The columns that fit. Priority have the id, for `ecommerce status`, and the reason of a compensation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Columns {
     All,

@@ -1,4 +1,4 @@
-//! Clients that buy all the time, and what they were told.
+//! Clients that buy continuously, and the record of the answers they received.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,31 +16,31 @@ use tokio_util::sync::CancellationToken;
 use crate::system::System;
 
 const CLIENTS: usize = 8;
-/// A client that nobody answers does not ask in a loop as fast as it can.
+/// Interval of requests, so that a client without answers does not spin.
 const PACE: Duration = Duration::from_millis(20);
 
-/// What all clients together were told.
+/// The answers that all clients received.
 #[derive(Default)]
 pub(crate) struct Told {
     sagas: Mutex<BTreeMap<String, Story>>,
-    /// Answers, and requests that got none.
+    /// Orders answered or failed.
     events: AtomicUsize,
     unanswered: AtomicUsize,
 }
 
-/// What was told of one saga.
+/// The answers about one saga.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Story {
-    /// Whether anybody was told that it exists; otherwise only that it may.
+    /// Whether an answer confirmed that it exists; otherwise it only may exist.
     accepted: bool,
-    /// The ends that were told. Two are one too many.
+    /// The final statuses received. More than one is a contradiction.
     ends: BTreeSet<String>,
-    /// Whether its end was looked up and is as it was told.
+    /// Whether its end was looked up and matches.
     confirmed: bool,
 }
 
 impl Told {
-    /// Takes in the answer to an order.
+    /// Records the answer to an order.
     pub(crate) fn hear(&self, answer: &Answer) {
         self.events.fetch_add(1, Ordering::Relaxed);
         let body = answer.json();
@@ -70,7 +70,7 @@ impl Told {
         self.unanswered.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Waits until so many more orders were answered, or failed to be.
+    /// Waits until this many more orders are answered or have failed.
     pub(crate) async fn wait_for_more(&self, events: usize) {
         let wanted = self.events.load(Ordering::Relaxed) + events;
         wait_until("clients have got on", PATIENCE, async || {
@@ -79,14 +79,14 @@ impl Told {
         .await;
     }
 
-    /// Waits until so many more orders were answered with an id.
+    /// Waits until this many more orders are answered with an id.
     pub(crate) async fn wait_for_sagas(&self, sagas: usize) {
         let wanted = self.sagas().len() + sagas;
         wait_until("clients have bought more", PATIENCE, async || (self.sagas().len() >= wanted).then_some(())).await;
     }
 
-    /// Looks up every saga that was told of and not looked up before, at every orchestrator that runs. Nothing may run
-    /// any more: what is not there now never was.
+    /// Looks up every recorded saga that is not confirmed yet, at every running orchestrator. All sagas must have
+    /// ended: an id missing now never existed.
     pub(crate) async fn confirm(&self, system: &System) {
         let open: Vec<String> =
             self.sagas().iter().filter(|(_, story)| !story.confirmed).map(|(id, _)| id.clone()).collect();
@@ -111,7 +111,7 @@ impl Told {
         self.sagas().entry(id).or_default().confirmed = true;
     }
 
-    /// Sums up, for people.
+    /// Summarizes the answers, for people.
     pub(crate) fn summary(&self) -> String {
         let sagas = self.sagas();
         let ended = |end: &str| sagas.values().filter(|story| story.ends.contains(end)).count();
@@ -123,19 +123,19 @@ impl Told {
         )
     }
 
-    /// Returns the ids that were told, in the order in which the sagas began.
+    /// Returns the recorded ids, in the order in which the sagas began.
     pub(crate) fn ids(&self) -> Vec<String> {
         self.sagas().keys().cloned().collect()
     }
 
     fn sagas(&self) -> MutexGuard<'_, BTreeMap<String, Story>> {
-        // A client that panics has failed the test.
+        // Poisoned only if a client has panicked, and then the test has failed.
         self.sagas.lock().unwrap()
     }
 }
 
-/// Lets clients buy while something happens to the system; they finish what they have begun. One more client asks all
-/// the time how the newest sagas stand.
+/// Runs clients that buy during `happening`; they complete requests already begun. Another client continuously requests
+/// the status of the newest saga.
 pub(crate) async fn under_load(system: &System, told: &Told, happening: impl Future<Output = ()>) {
     let end = CancellationToken::new();
     let client = async |number: usize| {

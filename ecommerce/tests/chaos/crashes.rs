@@ -1,4 +1,4 @@
-//! The only orchestrator is killed with many sagas in flight.
+//! Kills the only orchestrator while many sagas are in flight.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ const SAGAS: usize = 200;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_sagas_in_flight_end_after_their_orchestrator_was_killed() {
-    // All of them get as far as the slow step; beyond it one in four completes.
+    // All of them reach the slow step; then inventory and purchases each accept half, so one in four completes.
     let options = Options::new(&["only"])
         .set("participants.timeout_ms", 10_000)
         .set("faults.payments.charge.failure_rate", 0)

@@ -1,19 +1,19 @@
-//! Real processes, killed, paused and cut off under load: whatever happens, every accepted purchase ends, nobody is told
-//! two ends, and the books agree.
+//! Real processes, killed, paused and cut off under load: every accepted purchase still ends, no client receives two
+//! different ends, and the books agree.
 //!
 //! ```text
-//! clients ──► orchestrator a, b ──► proxies ──► catalog, payments, inventory, purchases ──► a PostgreSQL of one's own
+//! clients ──► orchestrator a, b ──► proxies ──► catalog, payments, inventory, purchases ──► a PostgreSQL of the test
 //!             └───────────── each a process of the program `ecommerce serve …` ──────┘
 //! ```
-//! The suites of the package `tests` run services within their own process, where nothing can be killed. These are
-//! here, in the package of the program, because only here does Cargo build the program for a test and say where it is
-//! (`CARGO_BIN_EXE_ecommerce`): a suite elsewhere would have to call Cargo once more, or might run an old program. What
-//! they need of the kit comes as a dev-dependency.
+//! The suites of the package `tests` run services within their own process, which cannot be killed. These tests are in
+//! the program's package, because only there Cargo builds the program for a test and provides its path
+//! (`CARGO_BIN_EXE_ecommerce`): another package would have to call Cargo again or might run an outdated program. The
+//! test kit is a dev-dependency.
 //!
-//! | module | what |
+//! | module | contents |
 //! |---|---|
-//! | [`rounds`] | rounds of a seeded choice among all disasters |
-//! | [`crashes`], [`takeover`], [`rolling`] | one disaster each, looked at closely |
+//! | [`rounds`] | rounds of disasters in a seeded random order |
+//! | [`crashes`], [`takeover`], [`rolling`] | one disaster each, checked in detail |
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "shown where a test fails")]
 

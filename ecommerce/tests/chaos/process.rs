@@ -1,4 +1,4 @@
-//! One service as a process: started, killed, paused, told to stop.
+//! One service as a process: start, kill, pause, stop.
 
 use std::{
     fs::{self, File},
@@ -11,10 +11,10 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tests::{PATIENCE, wait_until};
 
-/// How much of what a process said is shown when its test fails.
+/// Lines of a process's log shown when its test fails.
 const SHOWN_LINES: usize = 15;
 
-/// A service, running or not, always at the same address.
+/// A service, running or not, with a fixed address.
 pub(crate) struct Process {
     pub(crate) name: String,
     pub(crate) address: SocketAddr,
@@ -36,11 +36,11 @@ impl Process {
         Self { name: name.to_owned(), address, arguments, environment, log, child: Mutex::new(None) }
     }
 
-    /// Starts it, without what the environment of the tests says of it.
+    /// Starts it, without the ECOMMERCE_ variables of the test's environment.
     pub(crate) fn start(&self) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ecommerce"));
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ECOMMERCE_")) {
-            // Where the programs of PostgreSQL are is no setting of a service.
+            // This includes ECOMMERCE_PG_BIN, which a service does not use.
             command.env_remove(name);
         }
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
@@ -56,14 +56,14 @@ impl Process {
         assert!(previous.is_none(), "{} runs already", self.name);
     }
 
-    /// Ends it as a crash would.
+    /// Kills it, like a crash.
     pub(crate) fn kill(&self) {
         let mut child = self.child().take().unwrap_or_else(|| panic!("{} does not run", self.name));
         child.kill().unwrap();
         child.wait().unwrap();
     }
 
-    /// Tells it to stop, and returns its exit code.
+    /// Sends SIGTERM and returns the exit code.
     pub(crate) async fn terminate(&self) -> Option<i32> {
         self.signal(Signal::TERM);
         let ended = async || self.child().as_mut()?.try_wait().unwrap();
@@ -72,12 +72,12 @@ impl Process {
         status.code()
     }
 
-    /// Lets it stand still.
+    /// Pauses it (SIGSTOP).
     pub(crate) fn pause(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Lets it go on.
+    /// Resumes it (SIGCONT).
     pub(crate) fn resume(&self) {
         self.signal(Signal::CONT);
     }
@@ -86,7 +86,7 @@ impl Process {
         self.child().as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
-    /// Returns all that it ever said.
+    /// Returns its whole log.
     pub(crate) fn said(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
@@ -104,7 +104,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if let Some(mut child) = self.child().take() {
-            // A paused one dies of this too.
+            // SIGKILL ends a paused process too.
             let _ = child.kill();
             let _ = child.wait();
         }

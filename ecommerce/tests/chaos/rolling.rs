@@ -1,4 +1,4 @@
-//! A rolling restart: each replica is told to stop and started again, while clients buy through a load balancer.
+//! A rolling restart: each replica is stopped and started again, while clients buy through a load balancer.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -12,16 +12,16 @@ use crate::{
 
 const CLIENTS: usize = 12;
 
-/// A replica as a load balancer sees it.
+/// The load balancer's state of a replica.
 #[derive(Default)]
 struct Backend {
-    /// It said that it takes no orders, or was not there; nothing is sent to it until it is healthy again.
+    /// The replica refused orders or was unreachable; it receives none until it is healthy again.
     out: AtomicBool,
-    /// How often that was noticed by an order, which then went elsewhere.
+    /// Number of orders that found it out and went to another replica.
     passed_over: AtomicUsize,
 }
 
-/// Orders until a replica takes the order. One that was sent must be answered.
+/// Sends an order until a replica accepts it. A request that was sent must be answered.
 async fn order(system: &System, backends: &[Backend], user: &str, first: usize) -> Answer {
     let mut turn = first;
     wait_until("an order is taken", PATIENCE, async || {
@@ -32,7 +32,7 @@ async fn order(system: &System, backends: &[Backend], user: &str, first: usize) 
             return None;
         }
         match system.order_at(&system.orchestrators[index], user).await {
-            // Nothing was done: it is stopping.
+            // The replica is stopping and did nothing.
             Ok(answer) if answer.status == 503 && answer.json()["transaction_id"].is_null() => {}
             Err(error) if error.is_connect() => {}
             Ok(answer) => return Some(answer),
@@ -47,7 +47,7 @@ async fn order(system: &System, backends: &[Backend], user: &str, first: usize) 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolling_restart_under_load_loses_nothing_and_answers_everybody() {
-    // Some sagas outlast the grace, and are handed over.
+    // Some sagas outlast the grace period and are handed over.
     let options =
         Options::new(&["a", "b"]).latency("inventory", "decrease", 10, 1_200).set("orchestrator.grace_ms", 400);
     let system = System::start(options).await;

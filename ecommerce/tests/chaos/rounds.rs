@@ -1,5 +1,5 @@
-//! Rounds of disasters under load, chosen by a seed. `CHAOS_SEED` repeats a choice; the timing is never the same.
-//! `CHAOS_PROFILE=bench` takes the failure rates away, so that disasters strike what runs at full speed.
+//! Rounds of disasters under load, in a seeded random order. `CHAOS_SEED` repeats an order; the timing always differs.
+//! `CHAOS_PROFILE=bench` removes the failure rates, so that disasters hit a system at full speed.
 
 use std::{env, time::Instant};
 
@@ -18,19 +18,19 @@ use crate::{
 
 const ROUNDS: usize = 20;
 
-/// What may happen.
+/// The disasters.
 #[derive(Clone, Copy, Debug)]
 enum Disaster {
     KillAnOrchestrator,
     KillAParticipant(&'static str),
     KillTwo,
-    /// For longer than its lease.
+    /// Paused for longer than its lease.
     PauseAnOrchestrator,
     CrashPostgres,
     CutConnections,
 }
 
-/// Every disaster in a random order, again and again.
+/// Returns all disasters in random order, repeated.
 fn schedule(rng: &mut impl Rng) -> Vec<Disaster> {
     let mut schedule = Vec::new();
     while schedule.len() < ROUNDS {
@@ -117,7 +117,7 @@ async fn strike(disaster: Disaster, system: &System, told: &Told, rng: &mut impl
     }
 }
 
-/// Kills processes at once, and starts them again after a while.
+/// Kills processes at the same time, and restarts them after some more orders.
 async fn kill(victims: &[&Process], told: &Told, rng: &mut impl Rng) {
     victims.iter().for_each(|victim| victim.kill());
     told.wait_for_more(rng.random_range(1..25)).await;

@@ -1,4 +1,4 @@
-//! A whole system of processes, with proxies between orchestrators and participants, and a PostgreSQL of its own.
+//! A system of real processes, with proxies between orchestrators and participants, and its own PostgreSQL.
 
 use std::{
     collections::BTreeMap,
@@ -30,11 +30,10 @@ use uuid::Uuid;
 
 use crate::process::Process;
 
-/// Which profile the processes run in; `development` otherwise.
+/// The profile of the processes; by default `development`.
 const PROFILE: &str = "CHAOS_PROFILE";
 
-/// Above the profile, whose failure rates stay: quick, so that a round is short, and with leases that run
-/// out soon.
+/// Settings on top of the profile, whose failure rates stay: short timeouts and leases, so that rounds are short.
 const FOR_CHAOS: [(&str, &str); 19] = [
     ("telemetry.filter", "warn,orchestrator=info,ractor=error"),
     ("inventory.initial_stock", "1000000"),
@@ -57,7 +56,7 @@ const FOR_CHAOS: [(&str, &str); 19] = [
     ("http.drain_grace_ms", "3000"),
 ];
 
-/// Every fault of the transport that there is.
+/// All faults of the transport.
 const TRANSPORT_FAULTS: [(&str, &str); 4] = [
     ("unavailable_rate", "0.03"),
     ("lost_reply_rate", "0.03"),
@@ -65,11 +64,11 @@ const TRANSPORT_FAULTS: [(&str, &str); 4] = [
     ("duplicate_rate", "0.05"),
 ];
 
-/// Longer than the wait limit: no client gives up before it is told something, unless nobody is there to tell it.
+/// Longer than the wait limit: a client times out only if no orchestrator runs to answer it.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(20);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What a system is like.
+/// Options of a system.
 pub(crate) struct Options {
     profile: String,
     nodes: Vec<&'static str>,
@@ -77,8 +76,8 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// One orchestrator for each node id. The failure rates of the profile (those of the exercise, unless `CHAOS_PROFILE`
-    /// names another one), nearly no latency, and no other fault.
+    /// One orchestrator per node id. The failure rates of the profile (those of the exercise, unless `CHAOS_PROFILE`
+    /// selects another one), almost no latency, and no other fault.
     pub(crate) fn new(nodes: &[&'static str]) -> Self {
         let profile = env::var(PROFILE).unwrap_or_else(|_| "development".to_owned());
         let mut options = Self { profile, nodes: nodes.to_vec(), settings: Vec::new() };
@@ -91,7 +90,7 @@ impl Options {
         options
     }
 
-    /// Turns every fault of the transport on, for every operation.
+    /// Enables every fault of the transport for every operation.
     pub(crate) fn with_transport_faults(mut self) -> Self {
         for (service, operation) in FAULTY {
             for (fault, rate) in TRANSPORT_FAULTS {
@@ -118,11 +117,11 @@ impl Options {
     }
 }
 
-/// A running system. All of it ends with its value.
+/// A running system; dropping it stops all of it.
 pub(crate) struct System {
     pub(crate) participants: BTreeMap<&'static str, Process>,
     pub(crate) orchestrators: Vec<Process>,
-    /// Their node ids.
+    /// The orchestrators' node ids.
     pub(crate) nodes: Vec<&'static str>,
     pub(crate) proxies: BTreeMap<&'static str, Proxy>,
     pub(crate) cluster: PrivateCluster,
@@ -133,14 +132,14 @@ pub(crate) struct System {
 }
 
 impl System {
-    /// Starts everything, and waits until all of it is healthy.
+    /// Starts everything and waits until it is healthy.
     pub(crate) async fn start(options: Options) -> Self {
         let system = Self::launch(options).await;
         system.wait_for_health().await;
         system
     }
 
-    /// Starts everything.
+    /// Starts everything, without waiting for its health.
     pub(crate) async fn launch(mut options: Options) -> Self {
         let cluster = PrivateCluster::start().await;
         let folder = TemporaryFolder::new();
@@ -178,17 +177,17 @@ impl System {
         system
     }
 
-    /// Returns every process, participants first.
+    /// Returns all processes, participants first.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Process> {
         self.participants.values().chain(&self.orchestrators)
     }
 
-    /// Waits until every process that runs is healthy.
+    /// Waits until every running process is healthy.
     pub(crate) async fn wait_for_health(&self) {
         self.wait_for_health_of(self.all()).await;
     }
 
-    /// Waits until those of these processes that run are healthy.
+    /// Waits until the running ones of these processes are healthy.
     pub(crate) async fn wait_for_health_of(&self, processes: impl Iterator<Item = &Process>) {
         for process in processes.filter(|process| process.is_running()) {
             wait_until(&format!("{} is healthy", process.name), PATIENCE, async || {
@@ -208,18 +207,18 @@ impl System {
         self.http.request(method, format!("http://{}{path}", process.address))
     }
 
-    /// Returns one orchestrator after the other, whether it runs or not.
+    /// Returns the orchestrators in turn, running or not.
     pub(crate) fn next_orchestrator(&self) -> &Process {
         &self.orchestrators[self.turn.fetch_add(1, Ordering::Relaxed) % self.orchestrators.len()]
     }
 
-    /// Orders something at one orchestrator, once.
+    /// Sends one order to an orchestrator, without retries.
     pub(crate) async fn order_at(&self, process: &Process, user: &str) -> Result<Answer, reqwest::Error> {
         let body = json!({ "user_id": user, "amount": 10 });
         try_send(with_json(self.request(Method::POST, process, "/saga/transaction"), body)).await
     }
 
-    /// Returns how a saga stands, as an orchestrator tells it; `None` where there is no such saga.
+    /// Returns an orchestrator's view of a saga; `None` if it does not exist.
     pub(crate) async fn status(&self, process: &Process, id: &str) -> Result<Option<Value>, String> {
         let request = self.request(Method::GET, process, &format!("/saga/status/{id}"));
         match try_send(request).await {
@@ -230,12 +229,12 @@ impl System {
         }
     }
 
-    /// Returns a connection to the saga log.
+    /// Connects to the saga log.
     pub(crate) async fn log(&self) -> Database {
         Database::connect(&self.cluster.url, &self.settings.service(ORCHESTRATOR).database).await
     }
 
-    /// Waits until so many sagas of a node run, and returns them.
+    /// Waits until a node has at least this many running sagas, and returns them.
     pub(crate) async fn unfinished_of(&self, node: &str, at_least: usize) -> Vec<Uuid> {
         let log = self.log().await;
         wait_until(&format!("{at_least} sagas of node {node} run"), PATIENCE, async || {
@@ -245,7 +244,7 @@ impl System {
         .await
     }
 
-    /// Waits until no saga runs any more: none in the log, and none that an orchestrator holds and has not written yet.
+    /// Waits until no saga runs: neither in the log nor in the memory of an orchestrator that has not written it yet.
     pub(crate) async fn settle(&self) {
         let log = self.log().await;
         wait_until("every saga has ended", PATIENCE * 2, async || {
@@ -263,7 +262,7 @@ impl System {
         .await;
     }
 
-    /// Returns how many sagas an orchestrator runs, if it tells.
+    /// Returns the number of sagas that an orchestrator runs, if it answers.
     pub(crate) async fn running(&self, orchestrator: &Process) -> Option<u64> {
         let request = self.request(Method::GET, orchestrator, "/debug/actors").timeout(PROBE_TIMEOUT);
         let answer = try_send(request).await.ok()?;
@@ -271,7 +270,7 @@ impl System {
         actors::named(&tree, "coordinator").state["running"].as_u64()
     }
 
-    /// Judges the books of a system in which nothing runs any more.
+    /// Audits the books after all sagas have ended.
     pub(crate) async fn audit(&self) -> Report {
         let report = books::audit(&self.settings, Run::Over, Limits::default()).await.unwrap();
         assert!(report.is_clean(), "the books do not agree: {report:#?}");
@@ -279,10 +278,10 @@ impl System {
     }
 }
 
-/// The one that runs the sagas.
+/// The name of the orchestrator's service.
 pub(crate) const ORCHESTRATOR: &str = orchestrator::SERVICE;
 
-/// Finds a port that stays free while its service is down: below those that the kernel gives to whoever connects.
+/// Finds a port that stays free while its service is down: outside the kernel's range of ephemeral ports.
 fn free_address() -> SocketAddr {
     let mut rng = rand::rng();
     let candidates =

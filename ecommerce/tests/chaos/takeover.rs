@@ -1,4 +1,4 @@
-//! Two orchestrators, of which one dies or only seems to, and two that claim to be the same node.
+//! Two orchestrators, one of which dies or is only paused, and two that claim the same node id.
 
 use futures::future::join_all;
 use tests::{PATIENCE, wait_until};
@@ -9,12 +9,12 @@ use crate::{
     system::{Options, System},
 };
 
-/// Slow enough that a node always has sagas that run.
+/// Slow enough that a node always has running sagas.
 fn slow(nodes: &[&'static str]) -> Options {
     Options::new(nodes).latency("inventory", "decrease", 300, 800)
 }
 
-/// Waits until a node's lease has run out, and none of its sagas is left to it.
+/// Waits until a node's lease has expired and it owns no running saga.
 pub(crate) async fn wait_until_taken_over(system: &System, node: &str) {
     const TAKEN_OVER: &str = "
         select (select count(*) from node_lease where node_id = $1 and expires_at < clock_timestamp())
@@ -26,7 +26,7 @@ pub(crate) async fn wait_until_taken_over(system: &System, node: &str) {
     .await;
 }
 
-/// How sagas stand in the log: id, status, end, epoch, owner.
+/// The sagas' rows in the log: id, status, end, epoch, owner.
 async fn rows(system: &System, ids: &[Uuid]) -> Vec<(Uuid, String, Option<String>, i32, String)> {
     let sql = "select id, status, ended_at::text, epoch, owner_node from saga where id = any($1) order by id";
     let rows = system.log().await.rows(sql, &[&ids]).await;
@@ -74,7 +74,7 @@ async fn an_orchestrator_that_wakes_up_after_its_lease_changes_no_end_and_tells_
         })
         .await;
         sleeper.resume();
-        // The clients that it kept waiting hear the end that the row holds: see `Told`.
+        // Its waiting clients receive the end in the row; `Told` checks that.
         wait_until("it is a node again", PATIENCE, async || {
             let lives = "select count(*) from node_lease where node_id = 'a' and expires_at > clock_timestamp()";
             (system.log().await.number(lives, &[]).await == 1).then_some(())
@@ -102,7 +102,7 @@ async fn a_second_process_with_the_same_node_id_waits_and_says_so_until_the_firs
         1_000,
         1_500,
     );
-    // The one that waits holds no lease, so it is not healthy.
+    // The waiting orchestrator holds no lease, so it is not healthy.
     let system = System::launch(options).await;
     let [one, two] = &system.orchestrators[..] else { panic!("two were asked for") };
     let (first, second) = wait_until("one of the two waits for the other", PATIENCE, async || {
@@ -120,7 +120,7 @@ async fn a_second_process_with_the_same_node_id_waits_and_says_so_until_the_firs
     let refused = system.order_at(second, "user").await.unwrap();
     assert_eq!(refused.status, 503, "one that waits accepts nothing: {}", refused.text);
 
-    // Their clients lose their connections.
+    // The orders lose their connections.
     let orders = join_all((0..SAGAS).map(|_| system.order_at(first, "user")));
     let kill = async {
         let running = system.unfinished_of("twin", SAGAS).await;

@@ -1,4 +1,4 @@
-//! `audit`, on the books of a running system: clean, and with each database falsified in turn.
+//! `audit` on the books of a running system: clean, and with each database falsified in turn.
 
 use common::config::{ConfigSource, Settings};
 use ecommerce::books::{self, Limits};
@@ -11,7 +11,7 @@ use crate::{
     support::Folder,
 };
 
-/// A running `up`, and its database.
+/// A running `up` and its database.
 struct System {
     up: Server,
     folder: Folder,
@@ -31,14 +31,14 @@ impl System {
         Self { up, folder, payments, front, url }
     }
 
-    /// Buys something and returns the transaction.
+    /// Makes a purchase and returns its transaction id.
     fn buy(&self) -> String {
         let ran = run(&["order", "--user", "user-1", "--amount", "12.50", "--json", "--target", &self.front]);
         let answer: Value = serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{ran:?}"));
         answer["transaction_id"].as_str().unwrap().to_owned()
     }
 
-    /// Pays at the participant itself, as no orchestrator would.
+    /// Charges at the participant directly, bypassing the orchestrator.
     fn pay(&self, transaction: &str) {
         let body = format!(r#"{{"user_id":"u","transaction_id":"{transaction}","amount":5}}"#);
         let request = reqwest::Client::new()
@@ -49,7 +49,7 @@ impl System {
         assert_eq!(status, 200);
     }
 
-    /// Changes rows past all services, and checks that it was so many.
+    /// Changes rows in the database directly, and checks the number of changed rows.
     fn falsify(&self, database: &str, sql: &str, parameters: &[&(dyn ToSql + Sync)], rows: u64) {
         let mut config: tokio_postgres::Config = self.url.parse().unwrap();
         let changed = in_runtime(async {
@@ -107,12 +107,12 @@ fn an_audit_of_a_running_system_is_clean_until_somebody_falsifies_its_books() {
     assert_eq!((&report["clean"], &report["run"]), (&Value::Bool(true), &"over".into()));
     assert_eq!(report["invariants"].as_array().unwrap().len(), 9);
     for verdict in report["invariants"].as_array().unwrap() {
-        // Nothing was compensated.
+        // No purchase was compensated.
         let looks = verdict["name"].as_str().unwrap().to_lowercase().contains("compensat");
         assert_eq!(verdict["looked_at"] == 0, looks, "{verdict}");
     }
 
-    // What falsifies a database, what takes that back, and the invariant that must find it.
+    // The change that falsifies a database, the change that reverts it, and the invariant that must detect it.
     let id: &str = &bought[1];
     let cases: [(&str, &str, &str, &str, &str); 5] = [
         (
@@ -166,7 +166,7 @@ fn an_audit_of_a_running_system_is_clean_until_somebody_falsifies_its_books() {
     }
     assert_eq!(system.audit(&["--settled"]).code, 0, "all of it was taken back");
 
-    // A saga that runs is told, and judged only once nothing runs any more.
+    // A running saga is listed, and judged only with --settled.
     let pending = "update saga set status = 'PENDING', ended_at = null, wake_at = 'infinity' where id::text = $1";
     system.falsify("ms_orchestrator", pending, &[&id], 1);
     let live = system.audit(&[]);
@@ -191,7 +191,7 @@ fn books_read_in_parts_come_to_the_same() {
     let mut system = System::start();
     for number in 0..4 {
         system.buy();
-        // Some sort before the sagas, some behind them, and one lies between.
+        // These ids sort before, after and between those of the sagas.
         for prefix in ["0", "x", "txn"] {
             system.pay(&format!("{prefix}-{number}"));
         }

@@ -1,4 +1,4 @@
-//! `docker/backup.sh` under load, and what a system that starts from such a backup makes of it.
+//! `docker/backup.sh` under load, and the recovery of a system that starts from such a backup.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use crate::{
     support::{Folder, wait_until},
 };
 
-/// A system whose purchases take a while, so that a backup finds some in the middle.
+/// A system with slow purchases, so that a backup contains running ones.
 fn slow_up(data_dir: &Path) -> Command {
     let mut up = up_command(data_dir);
     for operation in ["PAYMENTS__CHARGE", "INVENTORY__DECREASE", "PURCHASES__CREATE"] {
@@ -27,7 +27,7 @@ fn slow_up(data_dir: &Path) -> Command {
     up
 }
 
-/// Buys until it is told to stop; counts what was answered.
+/// Buys until stopped; counts the answers.
 fn buy_on(front: &str, stop: &AtomicBool, bought: &AtomicUsize) {
     while !stop.load(Ordering::Relaxed) {
         let ran = run(&["order", "--user", "u", "--amount", "9.99", "--target", front]);
@@ -58,7 +58,7 @@ fn backups(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Puts a backup in the place of a cluster, with the owner that this one had.
+/// Replaces a cluster by a backup, keeping the cluster's owner.
 fn restore(backup: &Path, cluster: &Path) {
     let owner = fs::metadata(cluster).unwrap();
     fs::remove_dir_all(cluster).unwrap();
@@ -95,7 +95,7 @@ fn a_backup_under_load_is_one_moment_of_all_five_databases() {
         let ran = backup(&url, &kept);
         assert!(ran.code == 0 && ran.out.contains("whole and verified"), "{ran:?}");
         let at_backup = bought.load(Ordering::Relaxed);
-        // What is bought from here on is lost by the restore: in all five databases alike.
+        // The restore loses later purchases, in all five databases alike.
         more(20);
         stop.store(true, Ordering::Relaxed);
         at_backup
@@ -114,7 +114,7 @@ fn a_backup_under_load_is_one_moment_of_all_five_databases() {
     assert!(held.error().contains("on hold"), "{held:?}");
     let released = on_data(&["release"]);
     assert_eq!(released.code, 0, "{released:?}");
-    // What was in the middle goes on to its end.
+    // Purchases that were running at the backup continue to their end.
     wait_until("every purchase has ended, and the books agree", || on_data(&["audit", "--settled"]).code == 0);
     let listed = run(&["list", "--json", "--limit", "1", "--target", &front]);
     let total = serde_json::from_str::<serde_json::Value>(&listed.out).unwrap()["total"].as_u64().unwrap();

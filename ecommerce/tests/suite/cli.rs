@@ -1,4 +1,4 @@
-//! Commands that end by themselves: what they print, and their exit codes.
+//! Commands that end by themselves: their output and exit codes.
 
 use std::{
     fs,
@@ -12,12 +12,12 @@ use crate::{
     support::Folder,
 };
 
-/// A port that nobody listens on: bound and given back.
+/// Returns a port without a listener: bound and released.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Answers one request with a status line and a body, and returns the address and what was asked.
+/// Serves one request with this status line and body; returns the address and the received request.
 pub(crate) fn answering(status: &'static str, body: &'static str) -> (String, thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -37,7 +37,7 @@ pub(crate) fn answering(status: &'static str, body: &'static str) -> (String, th
     (address, asked)
 }
 
-/// A request without a body ends with its header, one with JSON where the object closes.
+/// A request without a body ends with its headers, one with JSON at the closing brace.
 fn is_complete(request: &str) -> bool {
     request.split_once("\r\n\r\n").is_some_and(|(_, body)| request.starts_with("GET") || body.ends_with('}'))
 }
@@ -189,7 +189,7 @@ fn an_orchestrator_that_does_not_answer_is_exit_code_3() {
         assert!(ran.error().contains(&target), "{ran:?}");
         assert!(ran.error().contains("ecommerce up"), "{ran:?}");
     }
-    // For a container the only answers are yes and no.
+    // A container's health check knows only healthy (0) and unhealthy (1).
     assert_eq!(run(&["health", &target]).code, 1);
 }
 

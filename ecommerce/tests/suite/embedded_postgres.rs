@@ -1,4 +1,4 @@
-//! The embedded server, with real binaries: made, stopped, adopted, killed, and refused with one clear line.
+//! The embedded server with real binaries: created, stopped, adopted, killed, and refused with one clear line.
 
 use std::{fs, os::unix::fs::MetadataExt};
 
@@ -15,7 +15,7 @@ fn options(folder: &Folder) -> Options {
     Options::new(folder.path())
 }
 
-/// Starts a server that must not start and returns the message.
+/// Expects a start to fail and returns the message.
 fn refusal(options: Options) -> String {
     match EmbeddedPostgres::start(options) {
         Ok(_) => panic!("the server started"),
@@ -120,7 +120,7 @@ fn a_server_and_its_launcher_killed_together_leave_nothing_in_the_way() {
     let server = EmbeddedPostgres::start(options(&folder)).unwrap();
     run(&server, "create table t (x text); insert into t values ('kept')");
     let pid = server.pid();
-    // Its process stays a zombie, since this process lives and never asks how its child ended.
+    // The killed server stays a zombie, since this process is its parent and never waits for it.
     server.leave_running();
     kill(pid);
     support::wait_until("the server is dead", || !support::is_alive(pid));
@@ -209,7 +209,7 @@ fn a_folder_that_is_no_cluster_is_left_alone() {
 #[test]
 fn a_folder_that_the_servers_account_cannot_enter_is_refused() {
     if !geteuid().is_root() {
-        // Only a root's server runs under another account.
+        // Only root runs the server under another account.
         return;
     }
     let folder = Folder::new();

@@ -1,5 +1,5 @@
-//! Data folders as they are found: odd names, files in the way, copies, links, other accounts. Each works, or the message
-//! says what to do.
+//! Data folders found in practice: odd names, files in the way, copies, links, other accounts. Each works, or the
+//! message gives a remedy.
 
 use std::{
     ffi::OsStr,
@@ -19,7 +19,7 @@ use crate::{
     support::Folder,
 };
 
-/// Starts `up`, buys something and stops it.
+/// Starts `up`, makes a purchase and stops it.
 fn works(data_dir: &Path) {
     let mut up = Server::up(data_dir);
     let front = up.wait_until_up();
@@ -28,14 +28,14 @@ fn works(data_dir: &Path) {
     up.stop();
 }
 
-/// The error of an `up` that does not start.
+/// Returns the error of an `up` that does not start.
 fn refusal(data_dir: &Path) -> String {
     let ran = finish(&mut up_command(data_dir));
     assert_eq!(ran.code, 4, "{}: {ran:?}", data_dir.display());
     ran.error().to_owned()
 }
 
-/// Whether the tests that need root can be run.
+/// Returns whether tests that need root can run.
 fn is_root() -> bool {
     geteuid().is_root()
 }
@@ -100,7 +100,7 @@ fn a_copy_that_another_account_made_is_told_whom_to_give_it_to() {
     let message = refusal(&copied);
     assert!(message.contains("belongs to root") && message.contains("chown -R"), "{message}");
 
-    // Only what is within has another owner.
+    // Only the folder itself has the right owner, its contents do not.
     chown(copied.join("postgres"), Some(owner), None).unwrap();
     let message = refusal(&copied);
     assert!(message.contains("PG_VERSION belongs to root") && message.contains("chown -R"), "{message}");
@@ -119,7 +119,7 @@ fn an_ordinary_account_is_told_to_whom_a_copy_belongs() {
     let folder = Folder::new();
     let (data_dir, program) = (folder.path().join("data"), folder.path().join("ecommerce"));
     fs::create_dir_all(data_dir.join("postgres")).unwrap();
-    // The program's own folder may be closed to the account.
+    // The account may have no access to the folder of the program under test.
     fs::copy(env!("CARGO_BIN_EXE_ecommerce"), &program).unwrap();
     for closed in [data_dir.join("postgres"), data_dir.clone()] {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -145,7 +145,6 @@ fn an_ordinary_account_is_told_to_whom_a_copy_belongs() {
     }
 }
 
-/// The account `nobody`.
 const NOBODY: u32 = 65_534;
 
 #[test]
@@ -169,7 +168,7 @@ fn root_follows_no_link_in_a_data_folder() {
         fs::remove_file(&place).unwrap();
         fs::rename(&aside, &place).unwrap();
     }
-    // What is left of an unfinished initdb is removed, and not what it leads to.
+    // The remains of an unfinished initdb are removed, but not the target of a link.
     let fresh = folder.path().join("fresh");
     fs::create_dir(&fresh).unwrap();
     symlink(&other, fresh.join("postgres.new")).unwrap();

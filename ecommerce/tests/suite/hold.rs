@@ -12,7 +12,7 @@ fn buy(front: &str) -> Ran {
     run(&["order", "--user", "u", "--amount", "12.50", "--target", front])
 }
 
-/// Changes rows past all services.
+/// Changes rows in the database directly, bypassing all services.
 fn falsify(url: &str, database: &str, sql: &str) {
     let mut config: Config = url.parse().unwrap();
     let changed = Runtime::new().unwrap().block_on(async {
@@ -42,7 +42,7 @@ fn a_system_that_starts_on_hold_takes_purchases_once_the_books_agree() {
     assert!(run(&["health", &front]).out.contains("no saga begins"), "it says so");
     assert_eq!(run(&["list", "--target", &front]).code, 0, "it answers");
 
-    // An effect is missing that the log promises.
+    // Remove an effect that the log has recorded.
     falsify(&url, "ms_payments", "update app_payment set status = 'compensated', compensated_at = now()");
     let kept = on_data(&["release"]);
     assert!(kept.code == 1 && kept.out.contains("still on hold"), "{kept:?}");
@@ -71,7 +71,7 @@ fn a_hold_is_put_before_anything_starts_and_a_person_may_release_it_whatever_the
         assert!(held.code == 0 && held.out.contains("a drill"), "the first one stays: {held:?}");
     }
     crate::support::wait_until("the node knows of it", || buy(&front).code == 4);
-    // Until the node knew of it, more was bought.
+    // Purchases made before the node knew of the hold exist too.
     let one = "update app_payment set status = 'compensated', compensated_at = now() where id = \
                (select min(id) from app_payment)";
     falsify(&url, "ms_payments", one);

@@ -1,4 +1,4 @@
-//! `load`, on a running system: what it counts, what it writes, how it ends.
+//! `load` on a running system: its counts, its files, its exit.
 
 use std::{fs, process::Command};
 
@@ -9,7 +9,7 @@ use crate::{
     support::Folder,
 };
 
-/// A running `up` and where its services are.
+/// A running `up` and the addresses of its services.
 struct System {
     up: Server,
     folder: Folder,
@@ -17,7 +17,8 @@ struct System {
 }
 
 impl System {
-    /// Starts one in which payments, inventory and purchases refuse one in two, and products have a stock of one.
+    /// Starts a system whose payments, inventory and purchases refuse half of the requests, with a stock of one per
+    /// product.
     fn refusing(more: &[(&str, &str)]) -> Self {
         let folder = Folder::new();
         let mut command = up_command(&folder.path().join("data"));
@@ -32,7 +33,7 @@ impl System {
         Self { up, folder, addresses }
     }
 
-    /// Makes a `load` that knows where everything is.
+    /// Makes a `load` command with all addresses.
     fn load(&self, arguments: &[&str]) -> Command {
         let mut command = command(&["load", "--profile", "bench"]);
         for (service, address) in &self.addresses {
@@ -66,7 +67,7 @@ fn every_purchase_is_counted_once_with_who_refused_it_and_the_books_agree() {
     let expected: Vec<_> = shares.iter().map(|share| share["expected"].as_f64().unwrap()).collect();
     assert_eq!(expected, [0.125, 0.5, 0.25, 0.125]);
     assert_eq!(shares.iter().map(|share| share["count"].as_u64().unwrap()).sum::<u64>(), 240, "{document}");
-    // Six standard deviations: with a stock of one, which would not have lasted, none of 20 products could be sold twice.
+    // Six standard deviations. Without the restock, each of the 20 products could be sold only once.
     let refused_by_inventory = shares[2]["seen"].as_f64().unwrap();
     assert!((0.08..0.42).contains(&refused_by_inventory), "{document}");
     assert_eq!(document["audit"]["clean"], true, "{document}");
@@ -76,7 +77,7 @@ fn every_purchase_is_counted_once_with_who_refused_it_and_the_books_agree() {
     for word in ["COMPLETED", "refused by payments", "12.5 %", "closed loop"] {
         assert!(page.contains(word), "{word}");
     }
-    // Namespaces are names; nothing is fetched.
+    // XML namespaces are URLs but are not fetched.
     let fetched = page.replace("http://www.w3.org/2000/svg", "");
     assert!(!fetched.contains("http") && !fetched.contains("<script") && !fetched.contains("src="), "self-contained");
     system.up.stop();
@@ -100,7 +101,7 @@ fn an_open_loop_tells_people_what_they_want_to_know_and_asks_nothing_without_a_t
 
 #[test]
 fn purchases_that_are_busy_or_accepted_first_are_followed_to_their_ends() {
-    // Four run at once, so that most are told to come back; the wait limit is far below what a charge takes.
+    // Four run at once, so most orders are refused with a 503; the wait limit is far below a charge's latency.
     let mut system = System::refusing(&[
         ("ECOMMERCE__ORCHESTRATOR__MAX_RUNNING", "4"),
         ("ECOMMERCE__ORCHESTRATOR__WAIT_LIMIT_MS", "20"),
@@ -114,7 +115,7 @@ fn purchases_that_are_busy_or_accepted_first_are_followed_to_their_ends() {
     assert!(document["followed"].as_u64().unwrap() > 0, "{document}");
     let count = |outcome: &str| document["outcomes"][outcome]["count"].as_u64().unwrap();
     assert_eq!(count("COMPLETED") + count("COMPENSATED"), 12, "{document}");
-    // Asked again with the same key: no purchase was made twice.
+    // Retries with the same key make no second purchase.
     let total = finish(command(&["list", "--json", "--target", &system.addresses[4].1]).arg("--limit=1"));
     assert_eq!(json(&total)["total"], 12, "{total:?}");
     system.up.stop();
@@ -122,7 +123,7 @@ fn purchases_that_are_busy_or_accepted_first_are_followed_to_their_ends() {
 
 #[test]
 fn a_rate_limit_slows_a_run_and_nothing_else() {
-    // Fewer tokens than the restock takes, and far fewer than the purchases do.
+    // Fewer tokens than the restock needs, and far fewer than the purchases need.
     let mut system =
         System::refusing(&[("ECOMMERCE__RATE_LIMIT__PER_SECOND", "20"), ("ECOMMERCE__RATE_LIMIT__BURST", "10")]);
     let ran = finish(&mut system.load(&["--sagas", "40", "--concurrency", "20", "--json"]));

@@ -1,4 +1,4 @@
-//! The log of production: one JSON object a line, and each line says what it belongs to.
+//! The log of production: one JSON object per line, with the identifiers of its service, saga and trace.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ fn buy(front: &str) -> (i32, String) {
     (ran.code, answer["transaction_id"].as_str().unwrap().to_owned())
 }
 
-/// Stops the program and reads every line of its log.
+/// Stops the program and parses every line of its log.
 fn log_of(mut up: Server) -> Vec<Value> {
     up.signal(rustix::process::Signal::TERM);
     let (code, log) = up.wait();
@@ -37,7 +37,7 @@ fn every_line_of_a_purchase_names_its_saga_and_its_trace() {
     let folder = Folder::new();
     let mut command = up_command(&folder.path().join("data"));
     command.env("ECOMMERCE__TELEMETRY__FORMAT", "json");
-    // Nearly all that can be said: the level of a line does not decide what it belongs to.
+    // Nearly all levels: the identifiers of a line do not depend on its level.
     command
         .env("ECOMMERCE__TELEMETRY__FILTER", "info,ractor=warn,common=debug,orchestrator=debug,domain_services=debug");
     command.env("ECOMMERCE__FAULTS__PAYMENTS__CHARGE__FAILURE_RATE", "1.0");
@@ -57,7 +57,7 @@ fn every_line_of_a_purchase_names_its_saga_and_its_trace() {
     let answered = lines.iter().filter(|line| line["message"] == "answered");
     let services: BTreeSet<&str> = answered.filter_map(|line| line["service"].as_str()).collect();
     assert_eq!(services, BTreeSet::from(["catalog", "payments"]), "{lines:?}");
-    // The client's request is no saga's, and has a trace all the same.
+    // The client's request belongs to no saga but has a trace.
     let request = log.iter().find(|line| line["route"] == "/saga/transaction" && line["message"] == "answered");
     let request = request.expect("it was answered");
     assert_eq!(request["trace.id"].as_str().map(str::len), Some(32), "{request}");

@@ -1,4 +1,4 @@
-//! The binary and its launcher of PostgreSQL, from outside, with real processes.
+//! Tests of the binary and its embedded PostgreSQL from outside, with real processes.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails by a panic, and says why")]
 
 mod audit;

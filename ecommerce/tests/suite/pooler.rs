@@ -1,4 +1,4 @@
-//! PgBouncer between the services and PostgreSQL: session mode works as it comes, transaction mode is refused.
+//! PgBouncer between the services and PostgreSQL: session mode works unchanged, transaction mode is refused.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 use crate::program::{Server, command, finish, run, up_command};
 use crate::support::Folder;
 
-/// `up` on the databases of a server.
+/// `up` on the databases of a configured server.
 fn up_on(url: &str, folder: &Folder) -> Command {
     let mut command = up_command(&folder.path().join("data"));
     command.args(["--database-url", url]);

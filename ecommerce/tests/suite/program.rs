@@ -1,4 +1,4 @@
-//! Runs the binary: to its end, or as a long-running process that is stopped whatever happens.
+//! Runs the binary: to its end, or as a long-running process that is always stopped at the end of the test.
 
 use std::{
     io::{BufRead, BufReader},
@@ -17,7 +17,7 @@ use tests::panics::assert_none_in;
 
 use crate::support::{self, PATIENCE};
 
-/// What a command came to.
+/// Result of a command.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: i32,
@@ -26,7 +26,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// Returns the line that tells the error.
+    /// Returns the error line.
     pub(crate) fn error(&self) -> &str {
         let lines: Vec<&str> = self.err.lines().filter(|line| line.starts_with("error: ")).collect();
         assert_eq!(lines.len(), 1, "one error: {self:?}");
@@ -34,7 +34,7 @@ impl Ran {
     }
 }
 
-/// Makes the command, without what the environment of the tests says of it, and in a folder without a `config`.
+/// Makes a command without the ECOMMERCE variables of the test's environment, in a folder without a `config`.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ecommerce"));
     for (name, _) in std::env::vars_os() {
@@ -62,17 +62,17 @@ pub(crate) fn finish(command: &mut Command) -> Ran {
     ran
 }
 
-/// A process that runs until it is stopped; its PostgreSQL is stopped with it.
+/// A process that runs until it is stopped, together with its PostgreSQL.
 pub(crate) struct Server {
     child: Child,
     out: Lines,
     err: Lines,
-    /// What it printed before the line that was waited for last.
+    /// Its output before the last line that was waited for.
     pub(crate) said: String,
 }
 
 impl Server {
-    /// Starts `up` on a data folder, with ports of its own and a profile without failures.
+    /// Starts `up` on a data folder, with free ports and a profile without failures.
     pub(crate) fn up(data_dir: &Path) -> Self {
         Self::start(&mut up_command(data_dir))
     }
@@ -88,7 +88,7 @@ impl Server {
         self.child.id()
     }
 
-    /// Waits for a line on standard output that begins with a word, and returns the next word of it.
+    /// Waits for a line on standard output that begins with a word; returns the next word of the line.
     pub(crate) fn wait_for_line(&mut self, first_word: &str) -> String {
         loop {
             let Some(line) = self.out.next() else {
@@ -103,14 +103,14 @@ impl Server {
         }
     }
 
-    /// Waits until `up` says that all runs, and returns where the orchestrator is.
+    /// Waits until `up` reports that all services run; returns the address of the orchestrator.
     pub(crate) fn wait_until_up(&mut self) -> String {
         let front = self.wait_for_line("orchestrator");
         self.wait_for_line("Ctrl-C");
         front
     }
 
-    /// Says whether what it has printed so far holds a text.
+    /// Returns whether its output so far contains a text.
     pub(crate) fn has_said(&mut self, text: &str) -> bool {
         while let Ok(line) = self.out.0.try_recv() {
             self.said.push_str(&line);
@@ -119,12 +119,12 @@ impl Server {
         self.said.contains(text)
     }
 
-    /// Waits for a line on standard error that begins like this.
+    /// Waits for a line on standard error with this beginning.
     pub(crate) fn wait_for_notice(&mut self, beginning: &str) {
         while !self.err.next().expect("it goes on").starts_with(beginning) {}
     }
 
-    /// Waits for a line on standard error that holds this, such as one of a log of JSON.
+    /// Waits for a line on standard error that contains this text, such as a JSON log line.
     pub(crate) fn wait_for_log(&mut self, text: &str) {
         while !self.err.next().expect("it goes on").contains(text) {}
     }
@@ -133,7 +133,7 @@ impl Server {
         send(self.pid(), signal);
     }
 
-    /// Waits for the end and returns exit code and standard error.
+    /// Waits for the end; returns exit code and standard error.
     pub(crate) fn wait(&mut self) -> (i32, String) {
         let mut code = None;
         support::wait_until("the process has ended", || {
@@ -143,7 +143,7 @@ impl Server {
         (code.and_then(|status| status.code()).unwrap_or(-1), self.err.rest())
     }
 
-    /// Asks for an orderly stop, as a container platform does.
+    /// Requests an orderly stop, as a container platform does.
     pub(crate) fn stop(&mut self) {
         self.signal(Signal::TERM);
         let (code, err) = self.wait();
@@ -167,12 +167,12 @@ impl Drop for Server {
     }
 }
 
-/// `up` on a data folder, with ports of its own and a profile without failures.
+/// `up` on a data folder, with free ports and a profile without failures.
 pub(crate) fn up_command(data_dir: &Path) -> Command {
     up_with("bench", data_dir)
 }
 
-/// `up` on a data folder, with ports of its own.
+/// `up` on a data folder, with free ports.
 pub(crate) fn up_with(profile: &str, data_dir: &Path) -> Command {
     let mut command = command(&["up", "--profile", profile, "--offline", "--data-dir"]);
     command.arg(data_dir);
@@ -187,7 +187,7 @@ pub(crate) fn send(pid: u32, signal: Signal) {
     kill_process(pid, signal).unwrap();
 }
 
-/// Lines of a pipe, read by a thread so that the process never waits for a reader; and all of them until now.
+/// Lines of a pipe, read by a thread so that the process never blocks on a full pipe; and all lines so far.
 struct Lines(Receiver<String>, Arc<Mutex<String>>);
 
 impl Lines {
@@ -215,7 +215,7 @@ impl Lines {
         }
     }
 
-    /// Returns what comes until the end, or until it is quiet: a child may hold the pipe open.
+    /// Returns the rest until end of file, or until 500 ms without a line: a child process may hold the pipe open.
     fn rest(&self) -> String {
         let mut rest = String::new();
         while let Ok(line) = self.0.recv_timeout(Duration::from_millis(500)) {

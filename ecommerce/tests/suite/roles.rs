@@ -1,4 +1,4 @@
-//! Every service on a role of its own: what `migrate` makes of them, and what each of them reaches.
+//! A database role per service: the roles that `migrate` creates, and their access.
 
 use std::{fs, process::Command};
 
@@ -12,7 +12,7 @@ const SERVICES: [&str; 5] = ["orchestrator", "catalog", "payments", "inventory",
 const OF_EVERY_CLUSTER: [&str; 2] = ["postgres", "template1"];
 const INIT: &str = include_str!("../../../docker/postgres/init.sql");
 
-/// A server that asks all but its administrator for their passwords.
+/// A server that requires passwords from all users except its administrator.
 struct Cluster {
     runtime: Runtime,
     server: PrivateCluster,
@@ -36,7 +36,7 @@ impl Cluster {
         cluster
     }
 
-    /// Connects, or says why not.
+    /// Connects, or returns the reason of the failure.
     fn connect(&self, database: &str, user: &str, password: &str) -> Result<Client, String> {
         let mut config: Config = self.server.url.parse().unwrap();
         config.user(user).dbname(database);
@@ -68,7 +68,7 @@ fn wait_until_read(is_so: impl FnMut() -> bool) {
     crate::support::wait_until("the server has read its rules", is_so);
 }
 
-/// Each service's password is this, and its name.
+/// Sets each service's password to this prefix and the service's name.
 fn with_passwords<'a>(command: &'a mut Command, passwords: &str) -> &'a mut Command {
     for service in SERVICES {
         let variable = format!("ECOMMERCE__SERVICES__{}__DATABASE_PASSWORD", service.to_uppercase());
@@ -98,7 +98,7 @@ fn a_role_reaches_its_own_database_and_no_other_one() {
         let guessed = cluster.connect(role, role, "first-guess").map(drop).unwrap_err();
         assert!(guessed.contains("password authentication failed"), "{guessed}");
     }
-    // What a server logs of statements is no place for a password.
+    // The server logs statements, so they must not contain a password.
     let administrator = cluster.connect("postgres", "postgres", "").unwrap();
     let kept = cluster
         .runtime

@@ -1,4 +1,4 @@
-//! Signals are obeyed and exit codes kept, whatever happens to the output.
+//! Signals work and exit codes are correct, whatever happens to the output.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -21,13 +21,13 @@ use crate::{
     support::{self, Folder},
 };
 
-/// The postmaster of a data folder.
+/// Returns the postmaster's process id of a data folder.
 fn postmaster(data_dir: &Path) -> u32 {
     let text = fs::read_to_string(data_dir.join("postgres/postmaster.pid")).unwrap();
     text.lines().next().unwrap().parse().unwrap()
 }
 
-/// Waits for the end and returns the exit code; a process that does not end is killed, and its PostgreSQL too.
+/// Waits for the end and returns the exit code; kills a process that does not end, and its PostgreSQL too.
 fn exit_code(child: &mut Child, data_dir: &Path) -> Option<i32> {
     let mut code = None;
     let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -45,7 +45,7 @@ fn exit_code(child: &mut Child, data_dir: &Path) -> Option<i32> {
     code.and_then(|status| status.code())
 }
 
-/// Reads what is printed until everything runs, and returns where the orchestrator is.
+/// Reads the output until everything runs; returns the address of the orchestrator.
 fn wait_until_up(out: impl Read) -> String {
     let mut front = String::new();
     for line in BufReader::new(out).lines().map_while(Result::ok) {
@@ -60,7 +60,7 @@ fn wait_until_up(out: impl Read) -> String {
     panic!("it ended before everything ran");
 }
 
-/// A purchase that payments answers late, so that a stop has something to wait for.
+/// Makes charges slow, so that a stop has to wait for a purchase.
 fn slow(command: &mut Command) -> &mut Command {
     for bound in ["MIN", "MAX"] {
         command.env(format!("ECOMMERCE__FAULTS__PAYMENTS__CHARGE__LATENCY_MS__{bound}"), "60000");
@@ -68,7 +68,7 @@ fn slow(command: &mut Command) -> &mut Command {
     command.env("ECOMMERCE__PARTICIPANTS__TIMEOUT_MS", "90000")
 }
 
-/// Buys something that is at work when this returns.
+/// Starts a purchase and returns once it runs.
 fn begin_a_purchase(front: &str) -> Child {
     let mut order = command(&["order", "--user", "u", "--amount", "1", "--target", front]);
     let order = order.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -78,7 +78,7 @@ fn begin_a_purchase(front: &str) -> Child {
     order
 }
 
-/// Makes a command that another program starts.
+/// Makes a command that runs through a wrapper program.
 fn wrapped(plain: &Command, wrapper: &[&str]) -> Command {
     let mut wrapped = Command::new(wrapper[0]);
     wrapped.args(&wrapper[1..]).arg(plain.get_program()).args(plain.get_args()).stdin(Stdio::null());
@@ -92,7 +92,7 @@ fn wrapped(plain: &Command, wrapper: &[&str]) -> Command {
     wrapped
 }
 
-/// Makes a command that SIGHUP reaches, though it be ignored where the tests were started.
+/// Makes a command with the default action for SIGHUP, even if the tests were started with SIGHUP ignored.
 fn with_hangup(plain: &Command) -> Command {
     wrapped(plain, &["env", "--default-signal=HUP"])
 }
@@ -106,7 +106,7 @@ fn each_signal_stops_up_after_the_reader_of_its_output_has_gone() {
         let mut up = with_hangup(&up_command(&data_dir));
         up.stdout(writer.try_clone().unwrap()).stderr(writer);
         let mut child = up.spawn().unwrap();
-        // The command holds the writing end.
+        // The command holds the writing end of the pipe.
         drop(up);
         wait_until_up(reader);
         let server = postmaster(&data_dir);
@@ -132,7 +132,7 @@ fn up_is_stopped_by_the_terminal_that_is_closed() {
     assert!(!support::is_alive(server));
 }
 
-/// Makes a terminal: the side of the screen, and that of programs.
+/// Makes a pseudoterminal: the side of the screen, and the side of programs.
 fn terminal() -> (File, File) {
     let master: OwnedFd = pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     pty::grantpt(&master).unwrap();
@@ -167,11 +167,11 @@ fn services_work_on_while_nobody_reads_their_log() {
     }
 }
 
-/// The other side of a pipe.
+/// The reader of a pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Listener {
     Gone,
-    /// It holds the pipe open and reads nothing, as a terminal that was stopped.
+    /// Holds the pipe open without reading, like a stopped terminal.
     Asleep,
 }
 
@@ -240,7 +240,7 @@ fn a_third_signal_leaves_no_postgresql_behind() {
     let front = up.wait_until_up();
     let mut order = begin_a_purchase(&front);
     let server = postmaster(&data_dir);
-    // It hears of no request to stop, as a server on a disk that hangs.
+    // A stopped process ignores the request to stop, like a server on a hanging disk.
     send(server, Signal::STOP);
     up.signal(Signal::INT);
     up.wait_for_notice("stopping: ");
@@ -285,12 +285,12 @@ fn the_exit_code_is_the_outcome_whatever_becomes_of_the_output() {
         assert_eq!(code_with(&format!("{order} {nobody}"), output), Some(3), "{output:?}");
         assert_eq!(code_with("up --profile none", output), Some(2), "{output:?}");
     }
-    // A list that could not be written is no success.
+    // A list that could not be written is a failure.
     let (front, _asked) = crate::cli::answering("200 OK", r#"{"total":0,"transactions":[],"next_cursor":null}"#);
     assert_eq!(code_with(&format!("list --target {front}"), Output::Full), Some(4));
 }
 
-/// Both outputs of a command.
+/// The target of both outputs of a command.
 #[derive(Clone, Copy, Debug)]
 enum Output {
     NoReader,

@@ -1,4 +1,4 @@
-//! `simulate`, as a user runs it.
+//! `simulate` from the command line.
 
 use serde_json::Value;
 use tests::files::TemporaryFolder;

@@ -1,4 +1,4 @@
-//! What the suites share: folders that go away, conditions that are waited for.
+//! Common parts of the suites: temporary folders and waiting for conditions.
 
 use std::{
     fs,
@@ -10,10 +10,10 @@ use std::{
 
 use uuid::Uuid;
 
-/// Longer than anything here takes on a busy machine.
+/// Longer than any step of these tests takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An empty folder that the server's account can reach, removed at the end.
+/// An empty folder that the server's account can reach; removed when dropped.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
@@ -39,13 +39,12 @@ pub(crate) fn close_to_others(dir: &Path) {
     fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).unwrap();
 }
 
-/// Says whether a process is there and no zombie.
+/// Returns whether a process exists and is not a zombie.
 pub(crate) fn is_alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
-/// Waits for a condition.
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {

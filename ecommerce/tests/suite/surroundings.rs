@@ -1,4 +1,4 @@
-//! What the program finds around it: proxies, files of secrets, other projects, texts of others.
+//! The program's environment: proxies, files of secrets, other projects' files, untrusted text.
 
 use std::{fs, net::TcpListener, path::Path, process::Command};
 
@@ -10,14 +10,14 @@ use crate::{
     support::Folder,
 };
 
-/// All variables that name a proxy.
+/// All variables that configure a proxy.
 const PROXIES: [&str; 4] = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
 
 fn through<'a>(proxy: &str, command: &'a mut Command) -> &'a mut Command {
     command.envs(PROXIES.map(|name| (name, proxy))).env_remove("no_proxy").env_remove("NO_PROXY")
 }
 
-/// An address where nothing listens.
+/// Returns an address without a listener.
 fn dead() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())
@@ -34,7 +34,7 @@ fn a_proxy_of_the_environment_is_asked_neither_for_health_nor_for_this_machine()
     let ran = finish(through(&dead(), &mut command(&["list", "--target", &local])));
     assert_eq!(ran.code, 0, "{ran:?}");
 
-    // A proxy that says that all is well is not the service.
+    // A proxy that answers "healthy" is not the service.
     let (proxy, _asked) = answering("200 OK", r#"{"status":"healthy"}"#);
     let ran = finish(through(&proxy, &mut command(&["health", "http://shop.invalid:8001"])));
     assert_eq!(ran.code, 1, "{ran:?}");
@@ -49,10 +49,10 @@ fn services_call_each_other_straight() {
     let ran = finish(through(&dead(), &mut command(&order)));
     assert_eq!(ran.code, 0, "{ran:?}");
     let answer: Value = serde_json::from_str(&ran.out).unwrap();
-    // The orchestrator asks the participants' journals.
+    // The orchestrator requests the participants' journals.
     let ran = run(&["inspect", answer["transaction_id"].as_str().unwrap(), "--target", &front]);
     assert!(ran.code == 0 && ran.out.contains("attempt 1, epoch 1"), "{ran:?}");
-    // The load generator asks all of them.
+    // The load generator sends requests to all services.
     let load = ["load", "--sagas", "5", "--concurrency", "2", "--no-report", "--no-audit", "--target", &front];
     let ran = finish(through(&dead(), &mut command(&load)));
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -109,7 +109,7 @@ fn the_line_end_of_a_file_of_tokens_is_not_sent() {
     up.stop();
 }
 
-/// Starts `up` in a folder, where it fails since a port is taken, and returns what it said.
+/// Starts `up` in a folder, where it fails because a port is taken; returns its result.
 fn start_in(folder: &Path, taken: &TcpListener) -> Ran {
     let port = taken.local_addr().unwrap().port().to_string();
     let mut up = command(&["up", "--data-dir"]);
@@ -145,7 +145,7 @@ fn the_settings_of_another_project_are_not_taken_for_ours() {
         assert!(ran.err.contains(&passed_over) && ran.err.contains("--config-dir"), "{ran:?}");
     }
 
-    // Ours, with a typing mistake, is not passed over in silence.
+    // A typing mistake in our own file must be reported.
     fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../config/default.toml"), config.join("default.toml")).unwrap();
     fs::write(config.join("development.toml"), "").unwrap();
     let ran = start_in(folder.path(), &taken);
@@ -157,7 +157,7 @@ fn the_settings_of_another_project_are_not_taken_for_ours() {
     assert!(ran.code == 2 && ran.error().contains("body_limit_byte"), "{ran:?}");
 }
 
-/// Characters that a terminal obeys, or that change what is read without being seen.
+/// Characters that control a terminal, or invisibly change the text.
 const HIDDEN: [char; 8] = ['\u{7f}', '\u{9b}', '\u{ad}', '\u{200b}', '\u{202e}', '\u{2028}', '\u{2066}', '\u{feff}'];
 
 #[test]

@@ -1,4 +1,4 @@
-//! `up` and `serve`, with a PostgreSQL of their own: started, used, stopped, killed, started again.
+//! `up` and `serve` with an embedded PostgreSQL: started, used, stopped, killed, restarted.
 
 use std::{fs, path::Path, process::Stdio};
 
@@ -10,7 +10,7 @@ use crate::{
     support::{self, Folder},
 };
 
-/// Buys something and returns its transaction id.
+/// Makes a purchase and returns its transaction id.
 fn buy(front: &str) -> String {
     let ran = run(&["order", "--user", "user-1", "--amount", "12.50", "--json", "--target", front]);
     assert_eq!(ran.code, 0, "{ran:?}");

@@ -1,4 +1,4 @@
-//! `watch`: what it shows, how it ends, and how it comes back.
+//! `watch`: its output, its exit codes, and its reconnects.
 
 use std::{
     io::{Read, Write},
@@ -14,7 +14,7 @@ use crate::{
 
 const ID: &str = "0190a2f0-0000-7000-8000-0000deadbeef";
 
-/// Answers one request after the other and hangs up each time; returns the address and what was asked.
+/// Answers one request after another and closes each connection; returns the address and the received requests.
 fn serving(answers: Vec<String>) -> (String, thread::JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -28,7 +28,7 @@ fn serving(answers: Vec<String>) -> (String, thread::JoinHandle<Vec<String>>) {
                 assert_ne!(count, 0, "the client hung up: {request}");
                 request.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
             }
-            // A client that has seen enough may be gone.
+            // A client that has received its last event may have disconnected.
             let _ = stream.write_all(answer.as_bytes());
             request
         };
@@ -37,7 +37,7 @@ fn serving(answers: Vec<String>) -> (String, thread::JoinHandle<Vec<String>>) {
     (address, asked)
 }
 
-/// An open stream with these blocks, whose connection then goes.
+/// A stream with these blocks, followed by the end of the connection.
 fn stream(blocks: &[String]) -> String {
     format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n{}", blocks.concat())
 }
@@ -101,7 +101,7 @@ fn one_purchase_is_followed_to_its_end_in_readable_lines() {
 #[test]
 fn the_exit_code_tells_how_the_one_purchase_ended() {
     for (status, code) in [("COMPLETED", 0), ("COMPENSATED", 1), ("FAILED", 1)] {
-        // FAILED is no end until somebody has resolved it.
+        // FAILED is final only after an operator has resolved it.
         let blocks = [mark("7-0-0"), saga("7-1-0", "FAILED", false, "null"), saga("7-2-0", status, true, "null")];
         let (target, _) = serving(vec![stream(&blocks)]);
         let ran = watch(&target, &[ID]);
@@ -113,7 +113,7 @@ fn the_exit_code_tells_how_the_one_purchase_ended() {
 fn a_lost_connection_is_taken_up_where_it_was_left() {
     let answers = vec![
         stream(&[mark("7-0-0")]),
-        // A server that stops, one that is away for a moment behind a proxy.
+        // A stopping server, then a server briefly unreachable behind a proxy.
         problem("503 Service Unavailable", "about to stop"),
         "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned(),
         stream(&[mark("7-0-0"), saga("7-1-0", "PENDING", false, "null")]),
@@ -147,7 +147,7 @@ fn json_is_the_servers_own_one_event_a_line() {
     let expected = [gap, &data("PENDING", false, "null"), r#"{"kind":"weather"}"#, &data("COMPLETED", true, "null")];
     assert_eq!((ran.code, ran.out.lines().collect::<Vec<_>>()), (0, expected.to_vec()));
 
-    // For people a gap is a notice, and what they cannot read is left out.
+    // For people a gap is a notice, and unknown events are omitted.
     let (target, _) = serving(vec![stream(&blocks)]);
     let ran = watch(&target, &[ID]);
     assert_eq!((ran.code, ran.out.lines().count()), (0, 2), "{ran:?}");
@@ -185,7 +185,7 @@ fn a_real_purchase_is_seen_by_who_watches_all_and_by_who_watches_it() {
     let mut up = Server::up(&folder.path().join("data"));
     let front = up.wait_until_up();
     let mut watcher = Server::start(&mut command(&["watch", "--json", "--target", &front]));
-    // It listens by then: a purchase that is seen was made after it had begun to.
+    // A purchase that it shows was made after its connection was open.
     let mut id = String::new();
     crate::support::wait_until("a purchase is seen", || {
         let ran = run(&["order", "--user", "u", "--amount", "1", "--json", "--target", &front]);
