@@ -1,4 +1,4 @@
-//! Attempts that must fail (DESIGN.md, section 11): strangers at each door, and clients that take more than their
+//! Attempts that must fail (SECURITY.md): strangers at each door, and clients that take more than their
 //! share. Secrets that look for a way out have a suite of their own, `secrets`.
 
 mod doors;
