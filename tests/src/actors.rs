@@ -1,4 +1,4 @@
-//! Supervision trees, as `/debug/actors` shows them.
+//! Reads supervision trees from `/debug/actors`.
 
 use common::wire::actors::ActorView;
 
@@ -7,7 +7,7 @@ use crate::Stack;
 /// Reads the supervision tree of a service.
 ///
 /// # Panics
-/// When it is not given.
+/// When the service does not return one.
 pub async fn tree(stack: &Stack, service: &str) -> ActorView {
     let answer = stack.get(service, "/debug/actors").await.expect(200);
     serde_json::from_str(&answer.text).unwrap_or_else(|error| panic!("{error}: {}", answer.text))
@@ -20,10 +20,10 @@ pub fn all(root: &ActorView) -> Vec<&ActorView> {
     actors
 }
 
-/// Returns the actor with this last part of a name, `ledger` for `stack-1/payments/ledger`.
+/// Returns the actor whose name ends in this part, `ledger` for `stack-1/payments/ledger`.
 ///
 /// # Panics
-/// When the tree has none, or several.
+/// When the tree has no such actor, or several.
 pub fn named<'a>(root: &'a ActorView, name: &str) -> &'a ActorView {
     let ending = format!("/{name}");
     let found: Vec<_> = all(root).into_iter().filter(|actor| actor.name.ends_with(&ending)).collect();

@@ -1,8 +1,8 @@
-//! A service's own description of its API, and whether it tells the truth.
+//! A service's API description, and checks of real answers against it.
 //!
 //! ```text
-//! GET /openapi.json ─► ApiDescription ── check(request, answer) ─► the status is described, with this media type,
-//!                                                                  with these headers, and the body fits its schema
+//! GET /openapi.json ─► ApiDescription ── check(request, answer) ─► the description has this status, media type and
+//!                                                                  headers, and the body matches its schema
 //! ```
 
 use jsonschema::Validator;
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{Stack, http::Answer};
 
-/// Headers that mean something to clients: an answer that has one says so in its description.
+/// Headers with a meaning for clients: the description of an answer must list them.
 const TELLING: [&str; 7] = [
     "allow",
     "idempotent-replayed",
@@ -21,25 +21,25 @@ const TELLING: [&str; 7] = [
     "www-authenticate",
 ];
 
-/// The description of a service.
+/// The API description of a service.
 pub struct ApiDescription(Value);
 
-/// One operation of it.
+/// One described operation.
 #[derive(Clone, Copy, Debug)]
 pub struct Described<'a> {
-    /// Its method, in capitals.
+    /// The method, in capitals.
     pub method: &'a str,
-    /// Its path template.
+    /// The path template.
     pub path: &'a str,
-    /// What is said of it.
+    /// The operation object of the document.
     pub operation: &'a Value,
 }
 
 impl ApiDescription {
-    /// Asks a service for its description.
+    /// Requests the description of a service.
     ///
     /// # Panics
-    /// When it has none.
+    /// When the service has none.
     pub async fn of(stack: &Stack, service: &str) -> Self {
         Self(stack.get(service, "/openapi.json").await.expect(200).json())
     }
@@ -52,7 +52,7 @@ impl ApiDescription {
     /// Returns all operations.
     ///
     /// # Panics
-    /// When the document is none.
+    /// When the document has no paths.
     pub fn operations(&self) -> Vec<Described<'_>> {
         let paths = self.0["paths"].as_object().expect("a document has paths");
         paths
@@ -71,7 +71,7 @@ impl ApiDescription {
     /// Checks an answer against the description of its operation.
     ///
     /// # Errors
-    /// What is not described, or otherwise.
+    /// The first deviation from the description.
     pub fn check(&self, method: &str, path: &str, answer: &Answer) -> Result<(), String> {
         let operation = self.find(method, path).ok_or("the operation is not described")?;
         let responses = &operation["responses"];
@@ -97,7 +97,7 @@ impl ApiDescription {
         }
     }
 
-    /// Says whether a path and its method are described.
+    /// Returns whether a path and its method are described.
     pub fn describes(&self, method: &str, path: &str) -> bool {
         self.find(method, path).is_some()
     }
@@ -111,10 +111,10 @@ impl ApiDescription {
     /// Checks a value against a schema of the document.
     ///
     /// # Errors
-    /// Where it does not fit.
+    /// Every deviation, with its place.
     pub fn validate(&self, schema: &Value, value: &Value) -> Result<(), String> {
         let mut root = schema.as_object().cloned().unwrap_or_else(Map::new);
-        // References lead into the document.
+        // The schema's references point into the document.
         root.insert("components".to_owned(), json!({ "schemas": self.0["components"]["schemas"] }));
         let validator = validator(&Value::Object(root));
         let errors: Vec<String> =
@@ -131,10 +131,10 @@ impl ApiDescription {
     }
 }
 
-/// Prepares a schema; formats such as `uuid` count.
+/// Compiles a schema; formats such as `uuid` are checked.
 ///
 /// # Panics
-/// When it is no schema.
+/// When it is not a valid schema.
 pub fn validator(schema: &Value) -> Validator {
     match jsonschema::options().should_validate_formats(true).build(schema) {
         Ok(validator) => validator,
@@ -152,7 +152,7 @@ fn method_name(method: &str) -> &'static str {
     }
 }
 
-/// Says how well a path fits a template: by how many segments that are no places; `None` if it does not fit.
+/// Returns the number of literal segments of a template that a path matches; `None` if it does not match.
 fn likeness(template: &str, path: &str) -> Option<usize> {
     let path = path.split('?').next().unwrap_or_default();
     let (mut template, mut path) = (template.trim_end_matches('/').split('/'), path.trim_end_matches('/').split('/'));

@@ -1,25 +1,25 @@
-//! The books: what the five databases hold together, once nothing runs any more.
+//! The books: the combined contents of the five databases after all sagas have ended.
 //!
-//! Read past all services, so that a service that deceives itself is found out.
+//! Read directly from the databases, so that wrong answers of a service are detected.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{PATIENCE, Stack, stack::ORCHESTRATOR, wait_until};
 
-/// A transaction, as all databases together know it.
+/// A transaction, as recorded in all databases.
 #[derive(Clone, Debug, Default)]
 pub struct Entry {
-    /// The saga's status; empty where there is no saga.
+    /// The saga's status; empty without a saga.
     pub status: String,
     /// Whether the saga has ended.
     pub ended: bool,
-    /// Why it turned back.
+    /// The reason for its compensation.
     pub error: Option<String>,
-    /// Its payment, live or not.
+    /// Its payment, whatever its status.
     pub payment: Option<Payment>,
     /// Its live purchases.
     pub live_purchases: i64,
-    /// Decrements of stock that were not given back.
+    /// Decrements of stock that were not restored.
     pub decrements: i64,
 }
 
@@ -32,31 +32,31 @@ pub struct Payment {
     pub status: String,
 }
 
-/// All transactions by id.
+/// All transactions, by id.
 pub type Books = BTreeMap<String, Entry>;
 
-/// Whether there may be effects that no saga asked for.
+/// Whether effects without a saga are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strangers {
-    /// Nobody but sagas asks the participants for anything.
+    /// Only sagas call the participants.
     Forbidden,
-    /// Somebody called the participants past the orchestrator.
+    /// The test has called participants directly.
     Allowed,
 }
 
-/// Waits until every saga has ended, and returns the books, which agree.
+/// Waits until every saga has ended; returns the books, which agree.
 ///
 /// # Panics
-/// When a saga does not end, or the books do not agree; the message lists every transaction that is wrong.
+/// When a saga does not end, or the books do not agree; the message lists every wrong transaction.
 pub async fn balanced(stack: &Stack) -> Books {
     balanced_beside(stack, Strangers::Forbidden).await
 }
 
-/// Waits until every saga has ended, and returns the books, which agree, but for effects without a saga where those are
+/// Waits until every saga has ended; returns the books, which agree, except for effects without a saga where those are
 /// allowed.
 ///
 /// # Panics
-/// When a saga does not end, or the books do not agree; the message lists every transaction that is wrong.
+/// When a saga does not end, or the books do not agree; the message lists every wrong transaction.
 pub async fn balanced_beside(stack: &Stack, strangers: Strangers) -> Books {
     let books = wait_until("every saga has ended", PATIENCE * 2, async || {
         let books = read(stack).await;
@@ -74,7 +74,7 @@ pub async fn balanced_beside(stack: &Stack, strangers: Strangers) -> Books {
     books
 }
 
-/// Says what is wrong with a transaction, if anything is.
+/// Returns the inconsistency of a transaction, if any.
 fn complaint(entry: &Entry) -> Option<&'static str> {
     let payment = entry.payment.as_ref().map(|payment| payment.status.as_str());
     match entry.status.as_str() {
@@ -94,7 +94,7 @@ fn complaint(entry: &Entry) -> Option<&'static str> {
 }
 
 async fn read(stack: &Stack) -> Books {
-    // The log first: a saga that ended then had all its effects then.
+    // The log first: a saga that has ended by then has all its effects.
     let mut books = Books::new();
     let sagas = "select id::text, status, ended_at is not null, error from saga";
     for row in stack.database(ORCHESTRATOR).await.rows(sagas, &[]).await {

@@ -1,8 +1,8 @@
 //! A real Chromium, driven by WebDriver: Debian's `chromium` and `chromium-driver`.
 //!
 //! ```text
-//! test ── with_browser ──► chromedriver (a process of its own, any free port) ──► Chromium, headless
-//!   └ every look at the page waits until it is as expected, with PATIENCE; nothing here sleeps or measures time
+//! test ── with_browser ──► chromedriver (a separate process on a free port) ──► Chromium, headless
+//!   └ every check of the page waits up to PATIENCE; no check sleeps or measures time
 //! ```
 
 use std::{
@@ -26,7 +26,7 @@ use tokio::{
 
 use crate::{PATIENCE, wait_until};
 
-/// What the page is looked at with.
+/// The screen of the browser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Screen {
     /// 1600 × 1000, light.
@@ -43,10 +43,10 @@ pub struct Browser {
     driver: Child,
 }
 
-/// Runs a test with a browser of its own, and closes it again, also when the test fails.
+/// Runs a test with its own browser and closes it, even if the test fails.
 ///
 /// # Panics
-/// When the test does; when there is no Chromium.
+/// When the test panics, or there is no Chromium.
 pub async fn with_browser(screen: Screen, test: impl AsyncFnOnce(&Browser)) {
     let browser = Browser::start(screen).await;
     let outcome = AssertUnwindSafe(test(&browser)).catch_unwind().await;
@@ -83,7 +83,7 @@ impl Browser {
 
     async fn end(self) {
         let Self { client, mut driver } = self;
-        // Closing lets Chromium end as it should; then nobody needs its driver.
+        // Closing lets Chromium end in order; afterwards its driver is not needed.
         let closed = client.close().await;
         let _ = driver.kill().await;
         closed.expect("a session can be closed");
@@ -92,23 +92,23 @@ impl Browser {
     /// Opens a page.
     ///
     /// # Panics
-    /// When it cannot be opened.
+    /// When it fails.
     pub async fn open(&self, url: &str) {
         self.client.goto(url).await.unwrap_or_else(|error| panic!("{url}: {error}"));
     }
 
-    /// Runs a script in the page, the body of a function, and returns what it returns.
+    /// Runs a script in the page, given as a function body, and returns its result.
     ///
     /// # Panics
-    /// When it fails.
+    /// When the script fails.
     pub async fn run(&self, script: &str, arguments: Vec<Value>) -> Value {
         self.client.execute(script, arguments).await.unwrap_or_else(|error| panic!("{script}: {error}"))
     }
 
-    /// Runs a script that returns a promise, and returns what that becomes.
+    /// Runs a script that returns a promise, and returns its result.
     ///
     /// # Panics
-    /// When it fails.
+    /// When the script fails.
     pub async fn run_async(&self, script: &str, arguments: Vec<Value>) -> Value {
         let script = format!(
             "const done = arguments[arguments.length - 1]; (async () => {{ {script} }})().then(done, (error) => done({{ failed: String(error) }}))"
@@ -116,10 +116,10 @@ impl Browser {
         self.client.execute_async(&script, arguments).await.unwrap_or_else(|error| panic!("{script}: {error}"))
     }
 
-    /// Waits for an element that can be seen.
+    /// Waits for a visible element.
     ///
     /// # Panics
-    /// When none comes.
+    /// On timeout.
     pub async fn see(&self, css: &str) -> Element {
         wait_until(&format!("{css} is seen"), PATIENCE, async || {
             let element = self.client.find(Locator::Css(css)).await.ok()?;
@@ -128,10 +128,10 @@ impl Browser {
         .await
     }
 
-    /// Waits until the text of an element is as expected.
+    /// Waits until the text of an element contains the expected text.
     ///
     /// # Panics
-    /// When it never is.
+    /// On timeout.
     pub async fn see_text(&self, css: &str, expected: &str) {
         wait_until(&format!("{css} says {expected:?}"), PATIENCE, async || {
             self.text_or_nothing(css).await.contains(expected).then_some(())
@@ -139,10 +139,10 @@ impl Browser {
         .await;
     }
 
-    /// Waits until there are so many elements.
+    /// Waits until this many elements match.
     ///
     /// # Panics
-    /// When there never are.
+    /// On timeout.
     pub async fn see_count(&self, css: &str, count: usize) {
         wait_until(&format!("there are {count} of {css}"), PATIENCE, async || {
             (self.count(css).await == count).then_some(())
@@ -150,21 +150,21 @@ impl Browser {
         .await;
     }
 
-    /// Returns how many elements there are now.
+    /// Returns the current number of matching elements.
     pub async fn count(&self, css: &str) -> usize {
         let count = self.run("return document.querySelectorAll(arguments[0]).length", vec![css.into()]).await;
         count.as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or_default()
     }
 
-    /// Clicks an element as soon as that works: it may be disabled, covered or be made anew at first.
+    /// Clicks an element as soon as possible: at first it may be disabled, covered or re-rendered.
     ///
     /// # Panics
-    /// When it never works.
+    /// On timeout.
     pub async fn click(&self, css: &str) {
         wait_until(&format!("{css} can be clicked"), PATIENCE, async || {
             let element = self.client.find(Locator::Css(css)).await.ok()?;
             let is_ready = element.is_enabled().await.unwrap_or(false);
-            // What the bar at the top covers is in the window all the same, to a driver; people scroll.
+            // A driver counts an element covered by the top bar as visible, so scroll it to the center.
             self.run("document.querySelector(arguments[0])?.scrollIntoView({ block: 'center' })", vec![css.into()])
                 .await;
             if is_ready { element.click().await.ok() } else { None }
@@ -172,25 +172,25 @@ impl Browser {
         .await;
     }
 
-    /// Types into an element, or presses keys where it has the focus.
+    /// Types into an element, or presses keys while it has the focus.
     ///
     /// # Panics
-    /// When that does not work.
+    /// When that fails.
     pub async fn type_into(&self, css: &str, keys: &str) {
         let element = self.see(css).await;
         element.send_keys(keys).await.unwrap_or_else(|error| panic!("{css}: {error}"));
     }
 
-    /// Chooses an option of a select by its value.
+    /// Selects an option by its value.
     ///
     /// # Panics
-    /// When there is none.
+    /// When there is no such option.
     pub async fn choose(&self, css: &str, value: &str) {
         let element = self.see(css).await;
         element.select_by_value(value).await.unwrap_or_else(|error| panic!("{css}: {error}"));
     }
 
-    /// Returns the text of an element, or nothing.
+    /// Returns the text of an element; empty without the element.
     pub async fn text_or_nothing(&self, css: &str) -> String {
         match self.client.find(Locator::Css(css)).await {
             Ok(element) => element.text().await.unwrap_or_default(),
@@ -198,13 +198,13 @@ impl Browser {
         }
     }
 
-    /// Runs axe-core in the page and returns what is serious or worse, in a line each.
+    /// Runs axe-core in the page; returns findings of serious or critical impact, one per line.
     ///
     /// # Panics
-    /// When it does not run.
+    /// When axe-core does not run.
     pub async fn serious_findings(&self) -> Vec<String> {
         const AXE: &str = include_str!("../data/axe-core/axe.min.js");
-        // What comes and goes is looked at once it is there.
+        // Finish animations first, so that axe-core sees the final state.
         self.run("for (const animation of document.getAnimations()) if (animation.effect.getTiming().iterations !== Infinity) animation.finish()", vec![]).await;
         self.run(AXE, vec![]).await;
         let found = self
@@ -227,7 +227,7 @@ impl Browser {
     }
 }
 
-/// chromedriver's own way to the developer tools.
+/// chromedriver's own endpoint for developer tools commands.
 #[derive(Debug)]
 struct Devtools(Value);
 
@@ -259,7 +259,7 @@ async fn port_of(driver: &mut Child) -> u16 {
 
 fn capabilities(screen: Screen) -> Capabilities {
     let size = if screen == Screen::Phone { "--window-size=500,740" } else { "--window-size=1600,1000" };
-    // Tests may run as root, in a container without much shared memory.
+    // Tests may run as root, in a container with little shared memory.
     let arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--lang=en", size];
     let mut options = json!({ "args": arguments });
     if screen == Screen::Phone {
@@ -269,7 +269,7 @@ fn capabilities(screen: Screen) -> Capabilities {
     let mut capabilities = Capabilities::new();
     capabilities.insert("browserName".to_owned(), json!("chrome"));
     capabilities.insert("goog:chromeOptions".to_owned(), options);
-    // A page that never finishes loading fails the test, not the whole run.
+    // A page that never finishes loading fails only its test, not the whole run.
     capabilities.insert("timeouts".to_owned(), json!({ "script": 60_000, "pageLoad": 60_000 }));
     capabilities
 }

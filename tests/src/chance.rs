@@ -1,12 +1,12 @@
-//! What chance allows: bounds for tests of random behaviour that a correct system practically never leaves.
+//! Bounds for tests of random behavior that a correct system practically never exceeds.
 
 use std::ops::RangeInclusive;
 
-/// Returns the counts that `trials` coins, each with the given probability, stay within: each side is left with a
-/// probability below half of `risk`. The tails are summed exactly, not approximated.
+/// Returns the range of hits in `trials` coin tosses of the given probability. The count leaves the range on either
+/// side with a probability below half of `risk`. The tails are summed exactly, not approximated.
 ///
 /// # Panics
-/// When the probability of no hit at all is too small for an `f64`: above about 1,000 fair coins.
+/// When the probability of zero hits is too small for an `f64`: above about 1,000 fair coins.
 pub fn plausible_counts(trials: u32, probability: f64, risk: f64) -> RangeInclusive<u32> {
     let weights = binomial(trials, probability);
     let low = first_beyond(weights.iter().copied(), risk / 2.0);
@@ -27,7 +27,7 @@ fn binomial(trials: u32, probability: f64) -> Vec<f64> {
     weights
 }
 
-/// Returns the first place up to which, it included, the weights add up to more than the risk.
+/// Returns the first index at which the cumulative weight, including it, exceeds the risk.
 fn first_beyond(weights: impl Iterator<Item = f64>, risk: f64) -> u32 {
     let mut sum = 0.0;
     let mut place = 0;

@@ -1,12 +1,12 @@
-//! The PostgreSQL server that all tests share, so that `cargo test` needs nothing but the programs of PostgreSQL.
+//! The PostgreSQL server shared by all tests, so that `cargo test` needs only the programs of PostgreSQL.
 //!
 //! ```text
 //! first test process ──► starts the server ◄── adopted by every later one
 //!      └ all hold users.lock, shared                     │
-//!                     watchdog: takes users.lock alone ──┘ stops the server
+//!            watchdog: takes users.lock exclusively ─────┘ stops the server
 //! ```
-//! The server outlives the process that started it. Each process leaves a watchdog behind that waits until the last user
-//! is gone, however it went: locks are released by the kernel.
+//! The server outlives the process that started it. Each process leaves a watchdog that waits until the last user has
+//! ended, in whatever way: the kernel releases its lock.
 
 use std::{
     fs::{self, File, Permissions},
@@ -26,25 +26,25 @@ use crate::{
     wait_until,
 };
 
-/// Stacks at one time, of all test processes: more would need more connections than the server has.
+/// Maximum number of concurrent stacks in all test processes: more would exceed the server's connections.
 const SLOTS: u32 = 5;
 
-/// Stops the server whose data folder is `$0`, once nobody uses it, and waits until it has ended: the lock under which
-/// this runs keeps the next user out until then.
+/// Stops the server with data folder `$0` and waits until it has ended. This runs under the lock, which keeps the next
+/// user out until then.
 const STOP: &str = r#"
     pid=$(head -n 1 "$0/postmaster.pid") && kill -INT "$pid" || exit 0
     for _ in $(seq 600); do [ -e "$0/postmaster.pid" ] || break; sleep 0.05; done"#;
 
-/// Where a process that finds the server running reads how to reach it.
+/// File with the server's URL, for processes that find it running.
 const URL_FILE: &str = "url";
 
 struct Shared {
     url: String,
-    /// Held as long as this process lives.
+    /// Held while this process lives.
     _users: File,
 }
 
-/// Returns the URL of the server, which runs until this process ends.
+/// Returns the URL of the server, which runs at least until this process ends.
 ///
 /// # Panics
 /// When it cannot be started.
@@ -68,13 +68,13 @@ async fn start_or_adopt() -> Shared {
     Shared { url, _users: users }
 }
 
-/// Returns the URL of the server that another process started.
+/// Returns the URL of a server started by another process.
 async fn running() -> Option<String> {
     let url = fs::read_to_string(folder().join(URL_FILE)).ok()?;
     Database::try_connect(&url, "postgres").await.ok().map(|_| url)
 }
 
-/// Starts the server for good. These tests cut no power, so it may save itself the flushing.
+/// Starts the server, to outlive this process. Without flushing, since no test cuts the power.
 fn start() -> String {
     let mut options = Options::new(folder());
     let settings = [("fsync", "off"), ("full_page_writes", "off")];
@@ -93,7 +93,7 @@ enum Company {
     Others,
 }
 
-/// Becomes a user of the server. While the first file is held, nobody else becomes one.
+/// Becomes a user of the server. While the first file is held, no other process becomes one.
 fn enter(folder: &Path) -> (File, File, Company) {
     let starting = open(&folder.join("start.lock"));
     starting.lock().expect("a local file can be locked");
@@ -102,12 +102,12 @@ fn enter(folder: &Path) -> (File, File, Company) {
         Ok(()) => Company::Alone,
         Err(_) => Company::Others,
     };
-    // Where a watchdog is at work, this waits until the server has stopped.
+    // Waits while a watchdog is stopping the server.
     users.lock_shared().expect("a local file can be locked");
     (starting, users, company)
 }
 
-/// Drops the databases of tests that were killed. Only for the first user.
+/// Drops the databases of killed tests. Only for the first user.
 async fn drop_leftovers(url: &str) {
     let server = Database::connect(url, "postgres").await;
     let leftovers = r"select datname from pg_database where datname ~ '^t[0-9a-f]{32}_'";
@@ -128,11 +128,11 @@ fn stop_when_unused() {
         .stderr(Stdio::null())
         .process_group(0)
         .spawn();
-    // It outlives this process, so nobody waits for it.
+    // It outlives this process, so it is not waited for.
     drop(watchdog.expect("flock is part of util-linux"));
 }
 
-/// Where the cluster is: in the target folder, if the user that runs PostgreSQL can get there.
+/// Returns the cluster's folder: in the target folder, if the account that runs PostgreSQL can enter that.
 fn folder() -> &'static Path {
     static FOLDER: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
     FOLDER.get_or_init(|| {
@@ -156,18 +156,18 @@ fn open(path: &Path) -> File {
     file.unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The right to run a stack on the shared server. It ends with its value.
+/// Permission to run a stack on the shared server, until dropped.
 pub struct Slot(#[expect(dead_code, reason = "holds a lock")] File);
 
 impl Slot {
     /// Waits for a free slot.
     ///
     /// # Panics
-    /// When none becomes free although no stack runs that long.
+    /// When no slot becomes free within the timeout.
     pub async fn take() -> Self {
         let files: Vec<PathBuf> = (0..SLOTS).map(|slot| folder().join(format!("slot-{slot}.lock"))).collect();
         let free = async || files.iter().map(|path| open(path)).find(|file| file.try_lock().is_ok()).map(Slot);
-        // Others in line before this one take their time too.
+        // Stacks of other waiting tests may run first.
         wait_until("a stack of another test has ended", PATIENCE * 20, free).await
     }
 }

@@ -1,4 +1,4 @@
-//! An OpenTelemetry collector on loopback: keeps the spans that it is sent, and shows them as a tree.
+//! An OpenTelemetry collector on loopback: stores the received spans and shows them as a tree.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -16,7 +16,7 @@ use prost::Message;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// A span as it arrived.
+/// A received span.
 #[derive(Clone, Debug)]
 pub struct Span {
     /// The service that sent it.
@@ -25,32 +25,32 @@ pub struct Span {
     pub trace_id: String,
     /// Its id.
     pub id: String,
-    /// Its parent's; empty at the root.
+    /// The id of its parent; empty at the root.
     pub parent: String,
     /// Its name.
     pub name: String,
     /// `Ok`, `Error` or `Unset`.
     pub status: String,
-    /// Why it failed.
+    /// The reason of a failure.
     pub message: String,
-    /// What else it tells.
+    /// Its other attributes.
     pub attributes: BTreeMap<String, String>,
     /// The traces and spans that it is linked to.
     pub links: Vec<(String, String)>,
-    /// When it began and ended, in nanoseconds since 1970.
+    /// Its start and end, in nanoseconds since 1970.
     pub time: (u64, u64),
 }
 
 /// The collector.
 pub struct Collector {
-    /// What `telemetry.otlp_endpoint` is set to.
+    /// The value for `telemetry.otlp_endpoint`.
     pub endpoint: String,
     spans: Arc<Mutex<Vec<Span>>>,
     _end: DropGuard,
 }
 
 impl Collector {
-    /// Starts one.
+    /// Starts a collector.
     ///
     /// # Panics
     /// When it cannot listen.
@@ -82,12 +82,12 @@ impl Collector {
         Self { endpoint: format!("http://{address}"), spans, _end: end.drop_guard() }
     }
 
-    /// Returns all spans that came so far.
+    /// Returns all spans received so far.
     pub fn spans(&self) -> Vec<Span> {
         self.spans.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns those of one trace.
+    /// Returns the received spans of one trace.
     pub fn trace(&self, trace_id: &str) -> Vec<Span> {
         let mut spans = self.spans();
         spans.retain(|span| span.trace_id == trace_id);
@@ -139,7 +139,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Shows spans as an indented tree: from the root, by their beginning, with durations.
+/// Shows spans as an indented tree, sorted by start, with durations.
 pub fn as_tree(spans: &[Span]) -> String {
     let mut spans: Vec<&Span> = spans.iter().collect();
     spans.sort_by_key(|span| span.time);

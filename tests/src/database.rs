@@ -1,4 +1,4 @@
-//! SQL on one database, past all services.
+//! SQL on one database, bypassing all services.
 
 use std::sync::Arc;
 
@@ -24,19 +24,19 @@ impl Database {
     /// Connects to a database of a server.
     ///
     /// # Errors
-    /// When the server is not there or does not let us in.
+    /// When the server is unreachable or rejects the connection.
     ///
     /// # Panics
-    /// When the URL is none.
+    /// When the URL is invalid.
     pub async fn try_connect(server_url: &str, name: &str) -> Result<Self, tokio_postgres::Error> {
         let mut config: Config = server_url.parse().expect("the launcher gives a good URL");
         let (client, connection) = config.dbname(name).connect(NoTls).await?;
-        // It ends with the client; why it ended early, the client's next statement says.
+        // The task ends with the client. After an early end the client's next statement returns the error.
         tokio::spawn(connection.map(drop));
         Ok(Self(Arc::new(client)))
     }
 
-    /// Says whether the connection still stands.
+    /// Returns whether the connection is open.
     pub fn is_open(&self) -> bool {
         !self.0.is_closed()
     }
@@ -52,10 +52,10 @@ impl Database {
         }
     }
 
-    /// Runs a query of one number.
+    /// Runs a query that returns one number.
     ///
     /// # Panics
-    /// When it fails or gives anything else.
+    /// When it fails or returns anything else.
     pub async fn number(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> i64 {
         let rows = self.rows(sql, parameters).await;
         match &rows[..] {

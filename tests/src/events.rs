@@ -1,4 +1,4 @@
-//! A listener to `/saga/events`, as a test looks at it.
+//! A client of `/saga/events` for tests.
 
 use std::{net::SocketAddr, pin::Pin};
 
@@ -17,20 +17,20 @@ pub struct Event {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// What it says.
+    /// Its contents.
     pub data: Value,
 }
 
 impl Event {
-    /// Returns the saga that it is about.
+    /// Returns the id of its saga.
     ///
     /// # Panics
-    /// When it is about none.
+    /// When it belongs to no saga.
     pub fn saga(&self) -> &str {
         self.data["transaction_id"].as_str().unwrap_or_else(|| panic!("of no saga: {self:?}"))
     }
 
-    /// Returns it in a few words: the saga's status, `!` behind its end; or the step and its state.
+    /// Returns a short form: the saga's status, with `!` at the end of the saga; or the step and its state.
     pub fn brief(&self) -> String {
         let text = |field: &str| self.data[field].as_str().unwrap_or_else(|| panic!("no {field}: {self:?}")).to_owned();
         assert_eq!(self.name, text("kind"), "{self:?}");
@@ -46,17 +46,17 @@ impl Event {
 /// An open stream.
 pub struct Listener {
     stream: Pin<Box<dyn Stream<Item = Result<Sse, sse_stream::Error>> + Send>>,
-    /// The `Last-Event-ID` with which a client would come back.
+    /// The `Last-Event-ID` for a reconnect.
     pub last_id: String,
-    /// How many milliseconds a client is told to wait before it comes back.
+    /// Wait before a reconnect that the server asks of clients, in milliseconds.
     pub retry_ms: u64,
 }
 
 impl Listener {
-    /// Opens a stream of the orchestrator; the query begins with its `?`.
+    /// Opens a stream of the orchestrator; `query` starts with `?`.
     ///
     /// # Panics
-    /// When it is not opened.
+    /// When it cannot be opened.
     pub async fn open(stack: &Stack, query: &str) -> Self {
         Self::open_at(stack, stack.address(ORCHESTRATOR), query).await
     }
@@ -64,15 +64,15 @@ impl Listener {
     /// Opens a stream of one replica.
     ///
     /// # Panics
-    /// When it is not opened.
+    /// When it cannot be opened.
     pub async fn open_at(stack: &Stack, address: SocketAddr, query: &str) -> Self {
         Self::of(request(stack, address, query)).await
     }
 
-    /// Comes back with an id, as browsers do.
+    /// Reconnects with the id of the last event, as browsers do.
     ///
     /// # Panics
-    /// When it is not opened.
+    /// When it cannot be opened.
     pub async fn come_back(stack: &Stack, query: &str, last_id: &str) -> Self {
         Self::of(request(stack, stack.address(ORCHESTRATOR), query).header("last-event-id", last_id)).await
     }
@@ -83,7 +83,7 @@ impl Listener {
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         let mut listener =
             Self { stream: Box::pin(SseByteStream::new(response.bytes_stream())), last_id: String::new(), retry_ms: 0 };
-        // It begins with a mark that says where it begins.
+        // The stream starts with a mark of its position.
         let mark = timeout(PATIENCE, listener.item()).await.expect("a mark comes at once");
         let mark = mark.expect("a stream begins with a mark");
         assert!(mark.data.is_none(), "{mark:?}");
@@ -95,9 +95,9 @@ impl Listener {
     /// Waits for the next event; `None` at the end of the stream.
     ///
     /// # Panics
-    /// When none comes, or something that is no event.
+    /// When none arrives in time, or the item is not an event.
     pub async fn next(&mut self) -> Option<Event> {
-        // The marks of a silent stream do not prolong it.
+        // One timeout for the whole wait: the marks of an idle stream do not extend it.
         timeout(PATIENCE, self.event()).await.expect("an event comes")
     }
 
@@ -113,10 +113,10 @@ impl Listener {
         }
     }
 
-    /// Waits for events until one is the last that is wanted, and returns all.
+    /// Collects events up to and including the first one that fulfills the condition.
     ///
     /// # Panics
-    /// When the stream ends before.
+    /// When the stream ends before it.
     pub async fn until(&mut self, mut is_last: impl FnMut(&Event) -> bool) -> Vec<Event> {
         let mut events = Vec::new();
         loop {

@@ -1,4 +1,4 @@
-//! Folders that tests use.
+//! Folders for tests.
 
 use std::{
     fs,
@@ -16,20 +16,20 @@ pub fn workspace() -> &'static Path {
 /// Returns the folder that the running test was built into.
 ///
 /// # Panics
-/// When it was not started from there.
+/// When it was not started from a target folder.
 pub fn target() -> PathBuf {
     let program = std::env::current_exe().expect("a process knows its program");
-    // Cargo marks its folder so that backups leave it out.
+    // Cargo marks its target folder with this file, so that backups omit it.
     let target = program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
     target.unwrap_or_else(|| panic!("{} is not in a target folder", program.display())).to_owned()
 }
 
-/// Says whether this process is root, who may not run PostgreSQL itself.
+/// Returns whether this process is root, which cannot run PostgreSQL itself.
 pub fn are_we_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
-/// Says whether any user can go through a folder and all above it.
+/// Returns whether any account can enter a folder and all its ancestors.
 pub fn is_open_to_all(folder: &Path) -> bool {
     const OTHERS_MAY_PASS: u32 = 0o001;
     folder
@@ -37,14 +37,14 @@ pub fn is_open_to_all(folder: &Path) -> bool {
         .all(|folder| fs::metadata(folder).is_ok_and(|folder| folder.permissions().mode() & OTHERS_MAY_PASS != 0))
 }
 
-/// A folder that is removed with its value.
+/// A temporary folder, removed when dropped.
 pub struct TemporaryFolder(PathBuf);
 
 impl TemporaryFolder {
-    /// Makes a new folder that any user can go through.
+    /// Creates a new folder that any account can enter.
     ///
     /// # Panics
-    /// When it cannot be made.
+    /// When it cannot be created.
     pub fn new() -> Self {
         let path = std::env::temp_dir().join(format!("ecommerce-test-{}", Uuid::new_v4().simple()));
         fs::create_dir(&path).expect("the temporary folder can be written");
@@ -67,7 +67,7 @@ impl Default for TemporaryFolder {
 
 impl Drop for TemporaryFolder {
     fn drop(&mut self) {
-        // What is left over is in the temporary folder, and harms nobody.
+        // A remainder in the temporary folder does no harm.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -1,9 +1,9 @@
-//! Answers of services as tests look at them.
+//! Answers of services, for tests.
 
 use reqwest::{RequestBuilder, header::HeaderMap};
 use serde_json::Value;
 
-/// An answer, read to its end.
+/// An answer, read completely.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The status code.
@@ -18,7 +18,7 @@ impl Answer {
     /// Reads the body as JSON.
     ///
     /// # Panics
-    /// When it is none.
+    /// When it is not JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
         match serde_json::from_str(&self.text) {
@@ -35,28 +35,28 @@ impl Answer {
     /// Returns the answer if it has the status.
     ///
     /// # Panics
-    /// When it has another; the message shows the body.
+    /// When it has another status; the message shows the body.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text);
         self
     }
 
-    /// Says whether the participant tells that this decision is recorded.
+    /// Returns whether the answer is a refusal that the participant has recorded.
     pub fn is_recorded_refusal(&self) -> bool {
         self.header("saga-decision") == Some("refused")
     }
 
-    /// Says whether the participant tells that it gave this answer before.
+    /// Returns whether the answer is replayed from the journal.
     pub fn is_replayed(&self) -> bool {
         self.header("idempotent-replayed") == Some("true")
     }
 }
 
-/// Sends a request and reads the answer to its end.
+/// Sends a request and reads the whole answer.
 ///
 /// # Errors
-/// When there is no answer: the connection was cut, or refused, or nothing came in time.
+/// Without an answer: connection refused, cut, or timeout.
 pub async fn try_send(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
     let response = request.send().await?;
     let status = response.status().as_u16();
@@ -65,10 +65,10 @@ pub async fn try_send(request: RequestBuilder) -> Result<Answer, reqwest::Error>
     Ok(Answer { status, headers, text })
 }
 
-/// Sends a request and reads the answer to its end.
+/// Sends a request and reads the whole answer.
 ///
 /// # Panics
-/// When there is no answer.
+/// Without an answer.
 pub async fn send(request: RequestBuilder) -> Answer {
     match try_send(request).await {
         Ok(answer) => answer,

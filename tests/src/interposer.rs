@@ -1,5 +1,5 @@
-//! Somebody between the orchestrator and a participant who reads what passes: loses one reply, answers in the
-//! participant's place, holds a request or its reply back until the test lets go.
+//! An HTTP proxy between the orchestrator and a participant that can lose a reply, answer instead of the participant,
+//! or hold a request or its reply until the test releases it.
 
 use std::{
     net::SocketAddr,
@@ -20,34 +20,34 @@ use common::{
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// What happens to a request.
+/// The treatment of a request.
 #[derive(Clone, Debug)]
 pub enum Act {
-    /// It is carried, and its reply is lost.
+    /// The request is forwarded; its reply is lost.
     LoseReply,
-    /// The participant never sees it; this comes back.
+    /// The participant never sees it; this is the answer.
     Answer(u16, &'static str, &'static str),
-    /// The same, with headers, and a body of any length.
+    /// As `Answer`, with headers, and a body of any length.
     AnswerWith(u16, Headers, String),
-    /// The participant never sees it; an answer comes back whose body has no end.
+    /// The participant never sees it; the answer's body has no end.
     AnswerWithoutEnd(u16, Headers),
-    /// It is carried; its reply gets this status.
+    /// The request is forwarded; its reply gets this status.
     ReplyAs(u16),
-    /// It waits until the token is cancelled, and is carried then.
+    /// The request waits until the token is cancelled, then it is forwarded.
     HoldRequest(CancellationToken),
-    /// It is carried; its reply waits until the token is cancelled.
+    /// The request is forwarded; its reply waits until the token is cancelled.
     HoldReply(CancellationToken),
 }
 
 /// Headers of an answer.
 pub type Headers = &'static [(&'static str, &'static str)];
 
-/// A request that passed.
+/// A request that was handled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passed {
     /// `METHOD /path`.
     pub what: String,
-    /// The status that came back from the participant, if it was asked.
+    /// The participant's status, if the request was forwarded.
     pub status: Option<u16>,
 }
 
@@ -63,23 +63,23 @@ struct Script {
     rules: Mutex<Vec<Rule>>,
     passed: Mutex<Vec<Passed>>,
     arrived: Mutex<Vec<String>>,
-    /// How much of bodies without an end was taken.
+    /// Bytes of endless bodies that were read.
     taken: AtomicUsize,
 }
 
-/// The one in the middle. It ends with its value.
+/// The proxy; it ends when dropped.
 pub struct Interposer {
-    /// Where it listens: for [`crate::StackOptions::behind`].
+    /// Its address, for [`crate::StackOptions::behind`].
     pub url: String,
     script: Arc<Script>,
     _end: DropGuard,
 }
 
 impl Interposer {
-    /// Starts one, on a free port, before nobody yet.
+    /// Starts one on a free port, without a target.
     ///
     /// # Panics
-    /// When there is no port.
+    /// When it cannot listen.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
@@ -88,7 +88,7 @@ impl Interposer {
         let handler = {
             let script = script.clone();
             move |request: Request| {
-                // A task of its own: a caller that gives up does not take its request back.
+                // In its own task, so that a caller that gives up does not cancel the request.
                 let passing = tokio::spawn(pass(script.clone(), http.clone(), request));
                 async move { passing.await.unwrap_or_else(|panic| Err(ApiError::internal(panic.to_string()))) }
             }
@@ -97,7 +97,7 @@ impl Interposer {
             .get("/{*path}", Access::Public, || Description::new("carryGet", "Carries a request"), handler.clone())
             .post("/{*path}", Access::Public, || Description::new("carryPost", "Carries a request"), handler.clone())
             .delete("/{*path}", Access::Public, || Description::new("carryDelete", "Carries a request"), handler);
-        // It stands in the network: nobody may take it for a service of the same process.
+        // It represents the network, so it must not be called in process.
         let settings = ConfigSource::embedded("bench").with("participants.in_process", "false");
         let front = Front {
             service: "interposer",
@@ -112,35 +112,35 @@ impl Interposer {
         Self { url: format!("http://{address}"), script, _end: end.drop_guard() }
     }
 
-    /// Says who stands behind it.
+    /// Sets the target.
     ///
     /// # Panics
-    /// The second time.
+    /// When called a second time.
     pub fn before(&self, target: SocketAddr) {
         self.script.target.set(target).expect("it stands before one participant");
     }
 
-    /// Does something to the next `times` requests whose `METHOD /path` contains `what`; with a `$` at its end, ends so.
+    /// Treats the next `times` requests whose `METHOD /path` contains `what`; with a `$` at its end, ends in `what`.
     pub fn next(&self, times: usize, what: &'static str, act: Act) {
         lock(&self.script.rules).push(Rule { what, times, act });
     }
 
-    /// From now on everything passes.
+    /// Forwards all requests from now on.
     pub fn let_pass(&self) {
         lock(&self.script.rules).clear();
     }
 
-    /// Returns what passed so far, in the order in which it was answered.
+    /// Returns the handled requests, in the order of their answers.
     pub fn passed(&self) -> Vec<Passed> {
         lock(&self.script.passed).clone()
     }
 
-    /// Returns how many bytes of bodies without an end were taken.
+    /// Returns the number of bytes read of endless bodies.
     pub fn taken(&self) -> usize {
         self.script.taken.load(Ordering::Relaxed)
     }
 
-    /// Returns how many requests came, those that are held included, by the rule of [`Interposer::next`].
+    /// Returns the number of requests received, held ones included, that match as in [`Interposer::next`].
     pub fn arrived(&self, what: &str) -> usize {
         lock(&self.script.arrived).iter().filter(|arrived| is_meant(arrived, what)).count()
     }
@@ -236,7 +236,7 @@ fn with_headers(mut response: Response, status: u16, headers: Headers) -> Respon
     response
 }
 
-/// Answers with a body that goes on for as long as the caller takes it.
+/// Answers with a body that continues while the caller reads it.
 fn without_end(script: &Arc<Script>) -> Response {
     const PIECE: usize = 16 * 1024;
     let (events, body) = mpsc::channel(1);

@@ -1,13 +1,13 @@
-//! The kit of the test suites: a whole system in one process, and what a test needs to look at it and to disturb it.
+//! The test kit: a whole system in one process, and the means to inspect and disturb it.
 //!
 //! ```text
-//! suite ── with_stack ──► Stack: orchestrator + participants on free ports, databases of its own
+//! suite ── with_stack ──► Stack: orchestrator + participants on free ports, with their own databases
 //!   │                       │
 //!   │ http, faults, books   └──► cluster: one PostgreSQL for all test processes, started on demand
-//!   └ wait_until: the only place where a test waits for anything
+//!   └ wait_until: the only place where a test waits for a condition
 //! ```
-//! A test owns everything that it touches but the PostgreSQL server, so tests run side by side and in any order.
-//! One that stops the server itself takes a [`private_cluster`].
+//! A test owns everything it uses except the PostgreSQL server, so tests run in parallel and in any order. A test that
+//! stops the server takes a [`private_cluster`].
 
 pub mod actors;
 pub mod api_description;

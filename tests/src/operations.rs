@@ -1,4 +1,4 @@
-//! What the participants do for a saga, as a table: suites loop over it instead of being copied.
+//! The participants' operations as a table, so that suites loop over it instead of repeating code.
 
 use reqwest::{Method, RequestBuilder};
 
@@ -8,10 +8,10 @@ use crate::{
     stack::with_json,
 };
 
-/// Stands for the transaction id in paths, bodies and expectations.
+/// Placeholder for the transaction id in paths, bodies and expectations.
 const ID: &str = "$ID";
 
-/// Every operation that the failure lab knows, with its service.
+/// Every operation of the failure lab, with its service.
 pub const FAULTY: [(&str, &str); 7] = [
     ("catalog", "product"),
     ("payments", "charge"),
@@ -24,31 +24,31 @@ pub const FAULTY: [(&str, &str); 7] = [
 
 /// An action of a participant and its compensation.
 pub struct Operation {
-    /// Who does it.
+    /// The participant.
     pub service: &'static str,
     /// The action's name in journals and failure settings.
     pub action: &'static str,
-    /// The compensation's name there.
+    /// The compensation's name in journals and failure settings.
     pub compensation: &'static str,
     action_path: &'static str,
     compensation_method: Method,
     compensation_path: &'static str,
-    /// Bodies that mean the same, the usual one first.
+    /// Bodies with the same meaning, the usual one first.
     same: &'static [&'static str],
-    /// Bodies that mean something else.
+    /// Bodies with another meaning.
     other: &'static [&'static str],
     /// Shapes of answers (see [`crate::shape`]).
     done: &'static str,
     refused: &'static str,
     compensated: &'static str,
     nothing_to_compensate: &'static str,
-    /// SQL: how many effects of transaction `$1` are live.
+    /// SQL: number of live effects of transaction `$1`.
     live: &'static str,
-    /// SQL: how many business rows transaction `$1` has.
+    /// SQL: number of business rows of transaction `$1`.
     rows: &'static str,
 }
 
-/// Every participant that has an effect.
+/// Every participant with effects.
 pub const OPERATIONS: [Operation; 3] = [
     Operation {
         service: "payments",
@@ -141,56 +141,56 @@ pub const OPERATIONS: [Operation; 3] = [
 pub enum Outcome {
     /// 200 to an action.
     Done,
-    /// 409 to an action, by the failure lab.
+    /// 409 to an action, from the failure lab.
     Refused,
-    /// 200 to a compensation of something done.
+    /// 200 to the compensation of a done action.
     Compensated,
-    /// 200 to a compensation where nothing was done.
+    /// 200 to a compensation without a done action.
     NothingToCompensate,
 }
 
 impl Operation {
-    /// Makes the request of the action, in its usual form.
+    /// Makes a request for the action with its usual body.
     pub fn action(&self, stack: &Stack, transaction: &str) -> RequestBuilder {
         self.action_with(stack, transaction, self.same[0])
     }
 
-    /// Makes the request of the action with another body, of [`Operation::same`] or [`Operation::other`].
+    /// Makes a request for the action with another body, from [`Operation::same`] or [`Operation::other`].
     pub fn action_with(&self, stack: &Stack, transaction: &str, body: &str) -> RequestBuilder {
         let request = stack.request(Method::POST, self.service, self.action_path);
         with_json(request, body.replace(ID, transaction))
     }
 
-    /// Makes the request of the compensation.
+    /// Makes a request for the compensation.
     pub fn compensation(&self, stack: &Stack, transaction: &str) -> RequestBuilder {
         let path = self.compensation_path.replace(ID, transaction);
         stack.request(self.compensation_method.clone(), self.service, &path)
     }
 
-    /// Asks for the action.
+    /// Requests the action.
     pub async fn act(&self, stack: &Stack, transaction: &str) -> Answer {
         send(self.action(stack, transaction)).await
     }
 
-    /// Asks for the compensation.
+    /// Requests the compensation.
     pub async fn compensate(&self, stack: &Stack, transaction: &str) -> Answer {
         send(self.compensation(stack, transaction)).await
     }
 
-    /// Returns bodies of the action that mean the same as the usual one.
+    /// Returns bodies of the action with the same meaning as the usual one.
     pub fn same(&self) -> &'static [&'static str] {
         self.same
     }
 
-    /// Returns bodies of the action that mean something else.
+    /// Returns bodies of the action with another meaning.
     pub fn other(&self) -> &'static [&'static str] {
         self.other
     }
 
-    /// Asserts that an answer is the expected one, in status, body and headers.
+    /// Asserts that an answer has the expected status, body and headers.
     ///
     /// # Panics
-    /// When it is not.
+    /// When it differs.
     #[track_caller]
     pub fn assert_outcome(&self, answer: &Answer, transaction: &str, outcome: Outcome) {
         let (status, shape) = match outcome {
@@ -207,12 +207,12 @@ impl Operation {
         crate::assert_shape(&answer.json(), &shape);
     }
 
-    /// Returns how many effects of a transaction are live.
+    /// Returns the number of live effects of a transaction.
     pub async fn live(&self, stack: &Stack, transaction: &str) -> i64 {
         stack.database(self.service).await.number(self.live, &[&transaction]).await
     }
 
-    /// Returns how many business rows a transaction has.
+    /// Returns the number of business rows of a transaction.
     pub async fn rows(&self, stack: &Stack, transaction: &str) -> i64 {
         stack.database(self.service).await.number(self.rows, &[&transaction]).await
     }

@@ -1,5 +1,5 @@
-//! Panics of services: a suite fails when one is logged, whatever else it checks. A task that panics takes its request
-//! along, and the next line of the log may look as if nothing had happened.
+//! Detects panics of services: a suite fails on each one, whatever else it checks. A panic only ends its task and
+//! request, so that the log may otherwise look normal.
 
 use std::{
     panic,
@@ -7,16 +7,16 @@ use std::{
     thread,
 };
 
-/// How a thread of a service is called, before its address.
+/// Prefix of the names of a service's threads.
 const THREAD: &str = "service ";
 
-/// The words of a line that tells of a panic.
+/// Text in the log line of a panic.
 const SAID: &str = "panicked at";
 
-/// The panics of all services of this process: the name of the thread, and what was said.
+/// The panics of all services in this process: thread name and message.
 static PANICS: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 
-/// Returns a name for the threads of a service, by which its panics are found; they are noted from now on.
+/// Returns a name for the threads of a service; from now on their panics are recorded.
 pub(crate) fn watch(name: &str) -> String {
     static WATCHING: Once = Once::new();
     WATCHING.call_once(|| {
@@ -33,7 +33,7 @@ pub(crate) fn watch(name: &str) -> String {
     format!("{THREAD}{name}")
 }
 
-/// Takes the panics of the threads with this name.
+/// Removes and returns the panics of the threads with this name.
 pub(crate) fn take(threads: &str) -> Vec<String> {
     let mut panics = PANICS.lock().unwrap_or_else(PoisonError::into_inner);
     let (of_threads, others) = std::mem::take(&mut *panics).into_iter().partition(|(name, _)| name == threads);
@@ -41,10 +41,10 @@ pub(crate) fn take(threads: &str) -> Vec<String> {
     of_threads.into_iter().map(|(_, said): (String, String)| said).collect()
 }
 
-/// Checks what a process of ours has logged.
+/// Checks the log of one of our processes.
 ///
 /// # Panics
-/// When it tells of a panic.
+/// When the log contains a panic.
 #[track_caller]
 pub fn assert_none_in(log: &str) {
     let said = log.lines().find(|line| line.contains(SAID));

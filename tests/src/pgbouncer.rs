@@ -1,5 +1,5 @@
-//! A real PgBouncer before a PostgreSQL server, as Debian packages it: no `ignore_startup_parameters`, nothing but a pool
-//! mode.
+//! A real PgBouncer before a PostgreSQL server, configured as Debian packages it: a pool mode, and no
+//! `ignore_startup_parameters`.
 
 use std::{
     fs,
@@ -19,23 +19,23 @@ use crate::{
     wait_until,
 };
 
-/// PgBouncer's port, which names its socket.
+/// PgBouncer's port, part of its socket's name.
 const PORT: u16 = 6432;
 
-/// A PgBouncer on a socket. It ends with its value.
+/// A PgBouncer on a socket; it ends when dropped.
 pub struct PgBouncer {
-    /// The URL of the server through it.
+    /// The URL of the server through PgBouncer.
     pub url: String,
     process: Child,
     folder: TemporaryFolder,
 }
 
 impl PgBouncer {
-    /// Starts one before the server with this URL, which must name a folder of sockets, in a mode: `session` or
+    /// Starts one before the server with this URL, which must name a folder of sockets. The mode is `session` or
     /// `transaction`.
     ///
     /// # Panics
-    /// When it cannot.
+    /// When it does not start.
     pub async fn before(server_url: &str, pool_mode: &str) -> Self {
         let config: tokio_postgres::Config = server_url.parse().expect("the launcher gives a good URL");
         let server = match config.get_hosts() {
@@ -45,7 +45,7 @@ impl PgBouncer {
         let folder = TemporaryFolder::new();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("an owner may change permissions");
         let path = folder.path().display();
-        // With `auth_type = any` every client is taken for the user of its database's line.
+        // With `auth_type = any` every client gets the user of its database's line.
         let settings = format!(
             "[databases]\n* = host={server} user=postgres\n[pgbouncer]\nlisten_port = {PORT}\n\
              unix_socket_dir = {path}\nauth_type = any\npool_mode = {pool_mode}\ndefault_pool_size = 40\n"
@@ -54,7 +54,7 @@ impl PgBouncer {
         fs::write(&file, settings).expect("a new folder can be written");
         let mut command = Command::new("pgbouncer");
         if are_we_root() {
-            // It refuses to run as root, and the server's socket is its account's alone.
+            // PgBouncer refuses to run as root, and only the server's account can use the server's socket.
             let owner = fs::metadata(&server).expect("the server's folder is there");
             command.uid(owner.uid()).gid(owner.gid());
         }

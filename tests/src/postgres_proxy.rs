@@ -1,11 +1,12 @@
-//! A proxy before PostgreSQL that loses, delays and cuts: the moments in which a client cannot know what happened.
+//! A proxy before PostgreSQL that loses, delays and cuts: it produces the states in which a client cannot know the
+//! outcome.
 //!
 //! ```text
-//! service ── commit ──►│proxy│── commit ──► PostgreSQL      CommitLost: this one never arrives
-//!         ◄───────────-│     │◄──── done ──                ReplyLost: this one never arrives; it has happened
+//! service ── commit ──►│proxy│── commit ──► PostgreSQL      CommitLost: the commit never arrives
+//!         ◄───────────-│     │◄──── done ──                ReplyLost: committed, but the reply never arrives
 //! ```
-//! Either way the connection is gone. A fault is for one database: a connection's first message tells which one it is for.
-//! Statements are named by a piece of their text; a prepared one strikes when it is run, not when it is prepared.
+//! In both cases the connection is cut. A fault applies to one database, named in a connection's first message.
+//! Statements are matched by a part of their text; a prepared one matches when it is executed, not when it is prepared.
 
 mod faults;
 mod session;
@@ -34,25 +35,25 @@ pub use self::faults::{Loss, StatementFault};
 /// The name of a server's socket in its folder.
 const SOCKET: &str = ".s.PGSQL.5432";
 
-/// A proxy before the socket of a server. It ends with its value.
+/// A proxy before the socket of a server; it ends when dropped.
 pub struct PostgresProxy {
     /// The URL of the server through this proxy.
     pub url: String,
     faults: Arc<Faults>,
-    /// The socket that new connections are carried to.
+    /// The server's socket for new connections.
     server: Arc<Mutex<PathBuf>>,
     acceptor: JoinHandle<()>,
     _folder: TemporaryFolder,
 }
 
-/// Connections are cut again and again, until this is dropped.
+/// Cuts connections repeatedly, until dropped.
 pub struct Cutting(JoinHandle<()>);
 
 impl PostgresProxy {
     /// Starts a proxy before the server with this URL, which must name a folder of sockets.
     ///
     /// # Panics
-    /// When it cannot.
+    /// When it does not start.
     pub fn before(server_url: &str) -> Self {
         let server = Arc::new(Mutex::new(socket_of(server_url)));
         let folder = TemporaryFolder::new();
@@ -75,28 +76,28 @@ impl PostgresProxy {
         Self { url, faults, server, acceptor, _folder: folder }
     }
 
-    /// Loses a commit of a database, after some more have passed.
+    /// Loses a commit of a database, after `pass` commits.
     pub fn lose(&self, database: &str, loss: Loss, pass: usize) {
         self.faults.lose_commit(database, loss, pass);
     }
 
-    /// Says whether the loss of a commit is still to come.
+    /// Returns whether a loss is still pending for the database's commits.
     pub fn is_armed(&self, database: &str) -> bool {
         self.faults.is_commit_armed(database)
     }
 
-    /// Loses a statement that has this in its text, after some more of them have passed.
+    /// Loses a statement that contains this text, after `pass` such statements.
     pub fn lose_statement(&self, database: &str, text: &str, loss: Loss, pass: usize) -> StatementFault {
         self.faults.add(database, text, pass, Some(loss))
     }
 
-    /// Delays a statement that has this in its text, after some more of them have passed, until it is released. It arrives
-    /// then, even where its client has left meanwhile.
+    /// Delays a statement that contains this text, after `pass` such statements, until it is released. Then it arrives,
+    /// even if its client has left.
     pub fn delay_statement(&self, database: &str, text: &str, pass: usize) -> StatementFault {
         self.faults.add(database, text, pass, None)
     }
 
-    /// Cuts all connections of a database that there are now.
+    /// Cuts all current connections of a database.
     pub fn cut(&self, database: &str) {
         self.faults.cut(database);
     }
@@ -113,10 +114,10 @@ impl PostgresProxy {
         }))
     }
 
-    /// Carries new connections to another server, whose URL must name a folder of sockets too.
+    /// Forwards new connections to another server, whose URL must name a folder of sockets too.
     ///
     /// # Panics
-    /// When it does not.
+    /// When the URL does not.
     pub fn redirect(&self, server_url: &str) {
         *self.server.lock().unwrap_or_else(PoisonError::into_inner) = socket_of(server_url);
     }
@@ -142,12 +143,12 @@ fn socket_of(server_url: &str) -> PathBuf {
     }
 }
 
-/// What the server is still left to do once nothing more is carried.
+/// The server's remaining work after forwarding has ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Rest {
-    /// Nothing: its connection is cut at once.
+    /// None: its connection is cut at once.
     Cut,
-    /// What it was asked for. A server that cannot deliver its answers gives up, even before a commit, so they are read.
+    /// Its requests. A server that cannot send its answers gives up, even before a commit, so the answers are read.
     Finish,
 }
 
@@ -156,7 +157,7 @@ async fn carry(client: UnixStream, server: UnixStream, faults: &Faults) {
     let (mut server_read, mut server_write) = server.into_split();
     let mut session = Session::default();
     let mut replies = Replies::default();
-    // Dropping both ends of both is what cuts the connection, as soon as one direction is over.
+    // When one direction ends, dropping all ends cuts the connection.
     let rest = tokio::select! {
         rest = pass_requests(client_read, &mut server_write, faults, &mut session) => rest,
         () = pass_replies(&mut server_read, client_write, &mut replies) => Rest::Cut,
@@ -173,7 +174,7 @@ async fn pass_replies(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite 
         match from.read(&mut buffer).await {
             Ok(length) if length > 0 => {
                 replies.count(&buffer[..length]);
-                // A client that has left ends the connection by its own direction.
+                // After the client has left, the other direction ends the connection.
                 is_heard = is_heard && to.write_all(&buffer[..length]).await.is_ok();
             }
             _ => return,
@@ -181,7 +182,7 @@ async fn pass_replies(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite 
     }
 }
 
-/// Reads until the server has answered everything.
+/// Reads until the server has answered all requests.
 async fn finish(mut server: impl AsyncRead + Unpin, replies: &mut Replies, asked: usize) {
     let mut buffer = [0; 4096];
     while replies.answered() < asked {
@@ -192,7 +193,7 @@ async fn finish(mut server: impl AsyncRead + Unpin, replies: &mut Replies, asked
     }
 }
 
-/// Passes requests on, whole messages only, until one is to be lost or the connection is cut.
+/// Forwards whole messages until one is to be lost or the connection is cut.
 async fn pass_requests(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
@@ -218,7 +219,7 @@ async fn pass_requests(
             match faults.strike(&session.database, &run) {
                 None => {}
                 Some(Strike::Lose(Loss::CommitLost)) => {
-                    // The connection is cut either way.
+                    // A write error does not matter: the connection is cut anyway.
                     let _ = to.write_all(&unsent[..begins_at]).await;
                     return Rest::Cut;
                 }

@@ -1,4 +1,4 @@
-//! A PostgreSQL server of one test's own, for tests that stop it.
+//! A private PostgreSQL server, for tests that stop it.
 
 use std::process::Command;
 
@@ -8,12 +8,12 @@ use tokio::{sync::Mutex, task::spawn_blocking};
 
 use crate::{PATIENCE, files::TemporaryFolder, wait_until};
 
-/// A server with a cluster of its own. Both end with the value.
+/// A server with its own cluster; both end when dropped.
 pub struct PrivateCluster {
-    /// `None` while it is stopped. Before the folder, so that it ends first.
+    /// `None` while it is stopped. Declared before the folder, so that it is dropped first.
     server: Mutex<Option<EmbeddedPostgres>>,
     folder: TemporaryFolder,
-    /// Where it is, whenever it runs.
+    /// Its URL, the same after each start.
     pub url: String,
 }
 
@@ -29,7 +29,7 @@ impl PrivateCluster {
         Self { server: Mutex::new(Some(server)), folder, url }
     }
 
-    /// Stops the server; who is connected is disconnected.
+    /// Stops the server; its clients are disconnected.
     ///
     /// # Panics
     /// When it does not run, or does not stop.
@@ -39,7 +39,7 @@ impl PrivateCluster {
         stopped.unwrap_or_else(|error| panic!("{error}"));
     }
 
-    /// Stops the server as a crash would: nothing is finished, and what was committed is recovered by the next start.
+    /// Stops the server like a crash: open work is lost, and the next start recovers committed data.
     ///
     /// # Panics
     /// When it does not run, or does not end.
@@ -50,7 +50,7 @@ impl PrivateCluster {
         wait_until("the server has crashed", PATIENCE, async || (!server.is_running()).then_some(())).await;
     }
 
-    /// Copies the cluster of a server that is stopped, for [`PrivateCluster::restore_copy`].
+    /// Copies the cluster of the stopped server, for [`PrivateCluster::restore_copy`].
     ///
     /// # Panics
     /// When that fails.
@@ -58,8 +58,7 @@ impl PrivateCluster {
         self.copy("server", "copy").await;
     }
 
-    /// Puts the copy in the place of a cluster whose server is stopped, as a restored backup would be: what was written
-    /// since then has never happened.
+    /// Replaces the cluster of the stopped server by the copy, like a restored backup: later writes are lost.
     ///
     /// # Panics
     /// When that fails.
@@ -74,7 +73,7 @@ impl PrivateCluster {
             if to.exists() {
                 std::fs::remove_dir_all(&to)?;
             }
-            // With the owners and modes that PostgreSQL insists on.
+            // Keeps the owners and modes that PostgreSQL requires.
             Command::new("cp").arg("--archive").args([from, to]).status()
         });
         let status = copied.await.expect("copying does not panic").expect("a folder can be copied");
@@ -92,7 +91,7 @@ impl PrivateCluster {
     }
 }
 
-/// What a server that died had written is in the kernel's hands: as no test cuts the power, nothing need be flushed.
+/// Without flushing: the writes of a dead server are in the kernel's cache, and no test cuts the power.
 async fn launch(folder: &TemporaryFolder) -> EmbeddedPostgres {
     let mut options = Options::new(folder.path().join("server"));
     options.extra_settings = vec![("fsync".to_owned(), "off".to_owned())];

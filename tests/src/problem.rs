@@ -1,4 +1,4 @@
-//! Problems (RFC 9457): what every error of every service looks like.
+//! Checks problems (RFC 9457), the format of every service's errors.
 
 use std::collections::BTreeSet;
 
@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use crate::http::Answer;
 
-/// Checks that an answer is a problem with this status, in every detail that the contract fixes.
+/// Checks that an answer is a problem with this status, in every detail of the contract.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The deviation.
 pub fn check(answer: &Answer, status: u16) -> Result<(), String> {
     if answer.status != status {
         return Err(format!("{} instead of {status}", answer.status));
@@ -33,10 +33,10 @@ pub fn check(answer: &Answer, status: u16) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks that an answer is a problem that complains of exactly these fields.
+/// Checks that an answer is a problem that names exactly these fields.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The deviation.
 pub fn check_fields(answer: &Answer, status: u16, fields: &[&str]) -> Result<(), String> {
     check(answer, status)?;
     let body = answer.json();
@@ -62,7 +62,7 @@ pub fn assert_problem(answer: &Answer, status: u16) {
     }
 }
 
-/// Asserts that an answer is a problem that complains of exactly these fields.
+/// Asserts that an answer is a problem that names exactly these fields.
 ///
 /// # Panics
 /// When it is not.

@@ -1,4 +1,4 @@
-//! A network of one's own between two services: it can stop to carry, and cut what is open.
+//! A TCP proxy between two services: it can hold traffic and cut open connections.
 
 use std::net::SocketAddr;
 
@@ -9,19 +9,19 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// Whether bytes pass.
+/// Whether bytes are forwarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Traffic {
     Flows,
     Held,
 }
 
-/// A TCP proxy before one address. It ends with its value.
+/// A TCP proxy before one address; it ends when dropped.
 pub struct Proxy {
-    /// Where it listens.
+    /// Its listening address.
     pub address: SocketAddr,
     traffic: watch::Sender<Traffic>,
-    /// Cancelling it cuts the connections that are open.
+    /// Cancelling the token cuts the open connections.
     open: watch::Sender<CancellationToken>,
     _acceptor: DropGuard,
 }
@@ -30,7 +30,7 @@ impl Proxy {
     /// Starts a proxy on a free port.
     ///
     /// # Panics
-    /// When there is none.
+    /// When there is no free port.
     pub async fn before(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
@@ -42,17 +42,17 @@ impl Proxy {
         Self { address, traffic, open, _acceptor: end.drop_guard() }
     }
 
-    /// Stops to carry: connections stay open, and nothing passes.
+    /// Stops forwarding: connections stay open, but no bytes pass.
     pub fn hold(&self) {
         self.traffic.send_replace(Traffic::Held);
     }
 
-    /// Carries again, what was held too.
+    /// Resumes forwarding, including held bytes.
     pub fn flow(&self) {
         self.traffic.send_replace(Traffic::Flows);
     }
 
-    /// Cuts every open connection. New ones are carried as before.
+    /// Cuts every open connection. New ones are forwarded as before.
     pub fn cut(&self) {
         self.open.send_replace(CancellationToken::new()).cancel();
     }
@@ -75,7 +75,7 @@ async fn carry(client: TcpStream, target: SocketAddr, traffic: watch::Receiver<T
     let Ok(service) = TcpStream::connect(target).await else {
         return;
     };
-    // Small writes must not wait for each other here when they do not without a proxy.
+    // No Nagle delay here, since a direct connection has none either.
     let _ = (client.set_nodelay(true), service.set_nodelay(true));
     let (client_read, client_write) = client.into_split();
     let (service_read, service_write) = service.into_split();

@@ -1,4 +1,4 @@
-//! Requests that no decent client sends: bytes on a connection.
+//! Malformed requests, sent as raw bytes on a connection.
 
 use std::net::SocketAddr;
 
@@ -15,10 +15,10 @@ use crate::{PATIENCE, http::Answer};
 /// should say `Connection: close`.
 ///
 /// # Errors
-/// When what comes back is no answer, or nothing comes.
+/// When the reply is not an HTTP answer, or none arrives.
 pub async fn exchange(address: SocketAddr, request: &[u8]) -> Result<Answer, String> {
     let mut connection = TcpStream::connect(address).await.map_err(|error| format!("cannot connect: {error}"))?;
-    // A service may answer, and close, before it has read everything.
+    // A service may answer and close before it has read everything, so a write error is ignored.
     let _ = connection.write_all(request).await;
     let mut received = Vec::new();
     let read = timeout(PATIENCE, connection.read_to_end(&mut received)).await;

@@ -1,8 +1,8 @@
-//! Comparing JSON with an expectation that knows all but what is made up on the way: ids and times.
+//! Compares JSON with an expectation that leaves generated values open: ids and times.
 //!
-//! In the expectation these strings stand for any value of a kind: `<integer>`, `<id>` (a string of digits), `<time>`
-//! (RFC 3339 in UTC with microseconds), `<uuid>`, `<text>` (not empty), `<any>`. Everything else must be equal, members
-//! that are too many included.
+//! In the expectation these strings match any value of a kind: `<integer>`, `<id>` (a string of digits), `<time>` (RFC
+//! 3339 in UTC with microseconds), `<uuid>`, `<text>` (not empty), `<any>`. Everything else must be equal; additional
+//! members are an error.
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 /// Asserts that JSON has the expected shape.
 ///
 /// # Panics
-/// When it has not; the message names the place.
+/// When the shape differs; the message names the place.
 #[track_caller]
 pub fn assert_shape(actual: &Value, expected: &Value) {
     if let Err(difference) = compare(actual, expected) {
@@ -68,7 +68,7 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Says whether a text looks like `2026-01-31T23:59:59.000001Z`.
+/// Returns whether a text looks like `2026-01-31T23:59:59.000001Z`.
 pub fn is_time(text: &str) -> bool {
     const PATTERN: &[u8] = b"dddd-dd-ddTdd:dd:dd.ddddddZ";
     text.len() == PATTERN.len()

@@ -1,6 +1,6 @@
-//! A whole system in this process: the five services on free ports, each on a database of its own.
+//! A whole system in this process: the five services on free ports, each with its own database.
 //!
-//! They are started through the same functions as in production, and talk to each other over HTTP.
+//! They are started by the same functions as in production and talk to each other over HTTP.
 
 mod options;
 mod service;
@@ -40,33 +40,33 @@ use crate::{
 /// The five services, participants first.
 pub const SERVICES: [&str; 5] = ["catalog", "payments", "inventory", "purchases", ORCHESTRATOR];
 
-/// The one that runs the sagas.
+/// The name of the orchestrator.
 pub const ORCHESTRATOR: &str = "orchestrator";
 
 /// A running system.
 pub struct Stack {
-    /// What its services were started with.
+    /// The settings of its services.
     pub settings: Arc<Settings>,
     server_url: String,
-    /// Of each service, that of the one that the others call first.
+    /// By service: its addresses; the other services call the first.
     addresses: RwLock<BTreeMap<&'static str, Vec<SocketAddr>>>,
     turn: AtomicUsize,
     proxies: BTreeMap<&'static str, Proxy>,
-    /// What runs now; a service that is stopped is not in it.
+    /// The running services.
     services: Mutex<BTreeMap<&'static str, Service>>,
     replicas: Mutex<Vec<Service>>,
     databases: Mutex<BTreeMap<String, Database>>,
-    /// The names of the threads of all services that ever ran here.
+    /// The thread names of all services started so far.
     threads: RwLock<Vec<String>>,
     panics: Panics,
     http: Client,
     _slot: cluster::Slot,
 }
 
-/// Runs a test on a stack of its own, and takes it down again, also when the test fails.
+/// Runs a test on its own stack and takes it down, even if the test fails.
 ///
 /// # Panics
-/// When the test does; when the stack does not start; when a service does not end as it should.
+/// When the test panics, or a service does not start or does not end normally.
 pub async fn with_stack(options: StackOptions, test: impl AsyncFnOnce(&Stack)) {
     let stack = Stack::start(options).await;
     let outcome = AssertUnwindSafe(test(&stack)).catch_unwind().await;
@@ -81,7 +81,7 @@ impl Stack {
     /// Starts a stack. [`Stack::end`] takes it down.
     ///
     /// # Panics
-    /// When something does not start.
+    /// When a service does not start.
     pub async fn start(options: StackOptions) -> Self {
         common::telemetry::init(&options.load().telemetry);
         let slot = cluster::Slot::take().await;
@@ -118,11 +118,11 @@ impl Stack {
     /// Stops all services and drops their databases.
     ///
     /// # Errors
-    /// What did not end as it should.
+    /// The services that did not end normally.
     pub async fn end(&self) -> Result<(), String> {
         let services = std::mem::take(&mut *self.services.lock().await);
         let replicas = std::mem::take(&mut *self.replicas.lock().await);
-        // All at once: a saga that runs may need its participants until its grace is over.
+        // All at once: a running saga may need its participants until its grace period is over.
         let ends = join_all(services.into_values().chain(replicas).map(Service::stop)).await;
         self.drop_databases().await?;
         ends.into_iter().collect::<Result<(), String>>()?;
@@ -143,7 +143,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Returns where a service listens; of several replicas, the one that the other services call.
+    /// Returns the address of a service; of several replicas, the one that the other services call.
     ///
     /// # Panics
     /// When there is no such service.
@@ -151,7 +151,7 @@ impl Stack {
         self.addresses_of(service)[0]
     }
 
-    /// Returns where a service and its replicas listen, in the order in which they were started.
+    /// Returns the addresses of a service and its replicas, in the order of their starts.
     ///
     /// # Panics
     /// When there is no such service.
@@ -159,8 +159,8 @@ impl Stack {
         self.addresses.read().unwrap_or_else(PoisonError::into_inner)[service].clone()
     }
 
-    /// Starts a second process of a service, so to speak: it shares nothing with the first one but the database.
-    /// From now on the requests of the test go to both in turn, and those of the other services to the first one.
+    /// Starts a replica of a service, like a second process: the two share only the database. From now on the test's
+    /// requests alternate between both; the other services still call the first one.
     ///
     /// # Panics
     /// When it does not start.
@@ -184,12 +184,12 @@ impl Stack {
     /// Returns the proxy between the orchestrator and a participant.
     ///
     /// # Panics
-    /// When the options asked for none.
+    /// When the options did not request one.
     pub fn proxy(&self, service: &str) -> &Proxy {
         &self.proxies[service]
     }
 
-    /// Says whether a service takes requests and calls itself healthy; one that leaves the question open does not.
+    /// Returns whether a service answers a health check with 200 within a second.
     pub async fn is_healthy(&self, service: &str) -> bool {
         const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
         let probe = self.request(Method::GET, service, "/health/").timeout(PROBE_TIMEOUT);
@@ -214,12 +214,12 @@ impl Stack {
         send(self.request(Method::GET, service, path)).await
     }
 
-    /// Sends a JSON body, as it is.
+    /// Sends a JSON body unchanged.
     pub async fn post(&self, service: &str, path: &str, body: impl ToString) -> Answer {
         send(with_json(self.request(Method::POST, service, path), body)).await
     }
 
-    /// Sends a request to delete.
+    /// Sends a DELETE request.
     pub async fn delete(&self, service: &str, path: &str) -> Answer {
         send(self.request(Method::DELETE, service, path)).await
     }
@@ -227,7 +227,7 @@ impl Stack {
     /// Changes the failure settings of a service and its replicas, until they are restarted.
     ///
     /// # Panics
-    /// When the service does not take them.
+    /// When the service rejects them.
     pub async fn set_faults(&self, service: &str, faults: Value) {
         for address in self.addresses_of(service) {
             let request = self.request_at(Method::PUT, address, "/debug/faults");
@@ -239,7 +239,7 @@ impl Stack {
     /// Returns a connection to the database of a service.
     ///
     /// # Panics
-    /// When there is none to be had.
+    /// When the connection fails.
     pub async fn database(&self, service: &str) -> Database {
         let mut databases = self.databases.lock().await;
         match databases.get(service) {
@@ -252,10 +252,10 @@ impl Stack {
         }
     }
 
-    /// Makes another connection to the database of a service, for a test that needs several.
+    /// Opens another connection to the database of a service, for a test that needs several.
     ///
     /// # Panics
-    /// When there is none to be had.
+    /// When the connection fails.
     pub async fn new_connection(&self, service: &str) -> Database {
         Database::connect(&self.server_url, self.database_name(service)).await
     }
@@ -264,17 +264,17 @@ impl Stack {
         &self.settings.service(service).database
     }
 
-    /// Stops a service, as a terminated process would; its replicas go on.
+    /// Stops a service like a terminated process; its replicas continue.
     ///
     /// # Panics
-    /// When it does not run, or does not end as it should.
+    /// When it does not run, or does not end normally.
     pub async fn stop(&self, service: &str) {
         let running = self.services.lock().await.remove(service);
         let running = running.unwrap_or_else(|| panic!("{service} does not run"));
         running.stop().await.expect("a service ends well when it is told to");
     }
 
-    /// Kills a service in the middle of whatever it does; its replicas go on.
+    /// Kills a service at any point of its work; its replicas continue.
     ///
     /// # Panics
     /// When it does not run.
@@ -283,20 +283,20 @@ impl Stack {
         running.unwrap_or_else(|| panic!("{service} does not run")).crash();
     }
 
-    /// Starts a service again, at its old address, after it was stopped or killed.
+    /// Restarts a stopped or killed service at its old address.
     ///
     /// # Panics
     /// When it does not start.
     pub async fn start_again(&self, service: &'static str) {
         let address = self.address(service);
-        // What was killed gives its port back a moment later.
+        // A killed service releases its port with a short delay.
         let listener = wait_until("the port is free", PATIENCE, async || TcpListener::bind(address).await.ok()).await;
         let running = Service::start(service, self.settings.clone(), listener).await;
         self.watch(&running);
         self.services.lock().await.insert(service, running);
     }
 
-    /// Holds a service still, as SIGSTOP would, until the value is dropped; its replicas go on.
+    /// Pauses a service like SIGSTOP, until the value is dropped; its replicas continue.
     ///
     /// # Panics
     /// When it does not run.
@@ -308,25 +308,25 @@ impl Stack {
     /// Stops a service and starts it again at its old address.
     ///
     /// # Panics
-    /// When one of the two fails.
+    /// When it does not stop or does not start.
     pub async fn restart(&self, service: &'static str) {
         self.stop(service).await;
         self.start_again(service).await;
     }
 }
 
-/// Gives a request a JSON body, as it is.
+/// Sets the JSON body of a request, unchanged.
 pub fn with_json(request: RequestBuilder, body: impl ToString) -> RequestBuilder {
     request.header("content-type", "application/json").body(body.to_string())
 }
 
-/// Makes the id of a saga that never was, so long ago that this is certain.
+/// Makes the id of a saga that never existed: its time is an hour ago, before any saga of a test.
 pub fn unknown_saga() -> Uuid {
     let hour = Duration::from_secs(3_600);
     common::ids::uuid_v7((SystemTime::now() - hour).into())
 }
 
-/// Makes the id of a transaction that nobody used.
+/// Makes an unused transaction id.
 pub fn new_transaction() -> String {
     Uuid::now_v7().to_string()
 }

@@ -1,4 +1,4 @@
-//! The faults that are to come, by database.
+//! The pending faults, by database.
 
 use std::{
     collections::HashMap,
@@ -11,52 +11,52 @@ use tokio_util::sync::CancellationToken;
 use super::session::Run;
 use crate::PATIENCE;
 
-/// What is lost of a commit, or of another statement.
+/// The lost part of a commit or of another statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// The request itself: nothing has happened.
+    /// The request: nothing has happened.
     CommitLost,
-    /// Its reply: it has happened.
+    /// The reply: the statement has taken effect.
     ReplyLost,
 }
 
-/// A fault of one statement. Dropped, it releases what it holds; it strikes all the same.
+/// A fault of one statement. Dropping it releases a delayed statement; a fault that has not struck stays armed.
 pub struct StatementFault {
     struck: watch::Receiver<bool>,
     release: watch::Sender<bool>,
 }
 
 impl StatementFault {
-    /// Says whether the statement has come.
+    /// Returns whether the statement has arrived.
     pub fn has_struck(&self) -> bool {
         *self.struck.borrow()
     }
 
-    /// Waits until the statement has come.
+    /// Waits until the statement has arrived.
     ///
     /// # Panics
-    /// When it does not.
+    /// On timeout.
     pub async fn struck(&mut self) {
         let struck = timeout(PATIENCE, self.struck.wait_for(|has_struck| *has_struck)).await;
         assert!(struck.is_ok_and(|struck| struck.is_ok()), "the statement has not come");
     }
 
-    /// Lets a delayed statement arrive.
+    /// Forwards a delayed statement.
     pub fn release(self) {
         self.release.send_replace(true);
     }
 }
 
-/// What happens to a message.
+/// The fault of a message.
 pub(super) enum Strike {
     Lose(Loss),
-    /// It waits until this is true.
+    /// The message waits until this is true.
     Delay(watch::Receiver<bool>),
 }
 
 struct Commit {
     loss: Loss,
-    /// Commits that pass before it.
+    /// Number of commits that pass before it.
     pass: usize,
 }
 
@@ -64,7 +64,7 @@ struct Statement {
     database: String,
     text: String,
     pass: usize,
-    /// A delay where there is none.
+    /// `None` means a delay.
     loss: Option<Loss>,
     struck: watch::Sender<bool>,
     released: watch::Receiver<bool>,
@@ -74,7 +74,7 @@ struct Statement {
 struct ToCome {
     commits: HashMap<String, Commit>,
     statements: Vec<Statement>,
-    /// Of each database, what the tokens of its connections are made from.
+    /// By database: the parent of its connections' tokens.
     cuts: HashMap<String, CancellationToken>,
 }
 
@@ -108,7 +108,7 @@ impl Faults {
         StatementFault { struck, release }
     }
 
-    /// Returns what tells a new connection of a database that it is to be cut.
+    /// Returns the token that is cancelled when a new connection of a database is to be cut.
     pub(super) fn cut_of(&self, database: &str) -> CancellationToken {
         self.to_come().cuts.entry(database.to_owned()).or_default().child_token()
     }
@@ -119,7 +119,7 @@ impl Faults {
         }
     }
 
-    /// Counts what a message runs, and says what is to happen to it.
+    /// Counts the statement of a message and returns its fault, if any.
     pub(super) fn strike(&self, database: &str, run: &Run) -> Option<Strike> {
         let text = run.text.as_deref()?;
         let mut to_come = self.to_come();

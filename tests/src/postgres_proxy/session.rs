@@ -1,4 +1,4 @@
-//! What the messages of one connection tell of it.
+//! The state of one connection, derived from its messages.
 
 use std::collections::HashMap;
 
@@ -6,38 +6,38 @@ use tokio_util::sync::CancellationToken;
 
 use super::faults::Faults;
 
-/// What stands in statements of the ledgers and of the saga log that are awaited, and in no others.
+/// Text in the awaited writes of ledgers and saga log, and in no other statement.
 const WRITES: [&str; 2] = ["insert into step_journal", "insert into saga_event"];
 
-/// The type of the message that ends what was asked for together.
+/// The type of the message that ends a batch of extended-protocol requests.
 const SYNC: u8 = b'S';
 const SIMPLE_QUERY: u8 = b'Q';
 
-/// One connection, as its client's messages show it.
+/// One connection, derived from its client's messages.
 #[derive(Default)]
 pub(super) struct Session {
     pub(super) database: String,
     /// Cancelled when the connection is to be cut.
     pub(super) cut: CancellationToken,
     has_started: bool,
-    /// The texts of prepared statements, by their names.
+    /// The texts of prepared statements, by name.
     prepared: HashMap<String, String>,
     is_in_transaction: bool,
     asked: usize,
     is_synced: bool,
 }
 
-/// What a message makes the server do.
+/// The effect of a message on the server.
 #[derive(Default)]
 pub(super) struct Run {
-    /// The text of the statement that it runs.
+    /// The text of the executed statement.
     pub(super) text: Option<String>,
-    /// It commits: at a `commit`, or as a statement that writes and is a transaction by itself.
+    /// Whether it commits: by `commit`, or as a writing statement that is a transaction by itself.
     pub(super) commits: bool,
 }
 
 impl Session {
-    /// Returns the message that stands first, if all of it is there. The first of a connection has no type.
+    /// Returns the first message, if it is complete. A connection's first message has no type byte.
     pub(super) fn next_message<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
         let typed = usize::from(self.has_started);
         let length = bytes.get(typed..typed + 4)?;
@@ -45,7 +45,7 @@ impl Session {
         bytes.get(..typed + length as usize)
     }
 
-    /// Takes note of a message.
+    /// Tracks a message of the client.
     pub(super) fn note(&mut self, message: &[u8], faults: &Faults) -> Run {
         if !self.has_started {
             self.has_started = true;
@@ -78,25 +78,25 @@ impl Session {
         }
     }
 
-    /// Takes note that a message goes to the server.
+    /// Tracks a message forwarded to the server.
     pub(super) fn sent(&mut self, message: &[u8]) {
         let is_first = self.asked == 0;
         self.is_synced = is_first || matches!(message.first(), Some(&(SYNC | SIMPLE_QUERY)));
         self.asked += usize::from(self.is_synced);
     }
 
-    /// Returns how often the server has been asked for something that it answers with "ready".
+    /// Returns the number of requests that the server answers with "ready".
     pub(super) fn asked(&self) -> usize {
         self.asked
     }
 
-    /// Tells whether the last message that was sent is one that the server answers.
+    /// Returns whether the server answers the last forwarded message.
     pub(super) fn is_synced(&self) -> bool {
         self.is_synced
     }
 }
 
-/// Reads the database out of a connection's first message: names and values, each ended by a zero.
+/// Reads the database from a connection's first message: names and values, each zero-terminated.
 fn database_in(startup: &[u8]) -> String {
     let text = String::from_utf8_lossy(startup);
     let mut parts = text.split('\0');
@@ -104,12 +104,12 @@ fn database_in(startup: &[u8]) -> String {
     parts.next().unwrap_or_default().to_owned()
 }
 
-/// Counts how often a server says that it is ready, in the bytes that it sends.
+/// Counts the "ready" messages in the bytes of a server.
 #[derive(Default)]
 pub(super) struct Replies {
-    /// As much of a message's type and length as has arrived.
+    /// The received part of a message's type and length.
     head: Vec<u8>,
-    /// What is still to come of its body.
+    /// Bytes of its body still to come.
     body: usize,
     answered: usize,
 }
@@ -133,7 +133,7 @@ impl Replies {
                 && let Ok(length) = <[u8; 4]>::try_from(length)
             {
                 self.answered += usize::from(*kind == b'Z');
-                // The length counts itself.
+                // The length includes itself.
                 self.body = u32::from_be_bytes(length) as usize - length.len();
                 self.head.clear();
             }

@@ -1,4 +1,4 @@
-//! The faults of the proxy, each on a real server.
+//! Tests of the proxy's faults, each on a real server.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{PATIENCE, cluster, private_cluster::PrivateCluster, wait_until};
 
 const DATABASE: &str = "postgres";
 
-/// A proxy before the shared server, a table of one test there, and a way to look at it past the proxy.
+/// A proxy before the shared server, a table of this test, and a direct connection past the proxy.
 struct Place {
     proxy: PostgresProxy,
     past: Client,

@@ -1,4 +1,4 @@
-//! What a test's stack is like, and all that must be there before its services start.
+//! The options of a test's stack, and the preparation before its services start.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
@@ -15,13 +15,13 @@ use super::{
 };
 use crate::proxy::Proxy;
 
-/// Settings of every stack, above those of the profile.
+/// Settings of every stack, on top of the profile.
 const FOR_TESTS: [(&str, &str); 18] = [
     ("telemetry.filter", "error"),
     ("inventory.initial_stock", "100"),
     // All stacks share the hundred connections of one server.
     ("database.pool_size", "3"),
-    // What is tried again should be tried soon.
+    // Short backoffs for short tests.
     ("retry.action.backoff_min_ms", "5"),
     ("retry.action.backoff_max_ms", "50"),
     ("retry.compensation.backoff_min_ms", "5"),
@@ -36,11 +36,11 @@ const FOR_TESTS: [(&str, &str); 18] = [
     ("orchestrator.grace_ms", "5000"),
     ("http.drain_grace_ms", "5000"),
     ("orchestrator.begin_limit_ms", "60000"),
-    // A slow machine is no lost call, unless a test wants it to be.
+    // A slow machine must not look like a lost call, unless the test wants that.
     ("participants.timeout_ms", "20000"),
 ];
 
-/// What a stack is like. The default: nothing fails and nothing is slow, unless the test asks for it.
+/// The options of a stack. By default there are no failures and no delays.
 #[derive(Clone, Default)]
 pub struct StackOptions {
     profile: Option<String>,
@@ -52,13 +52,13 @@ pub struct StackOptions {
     pub(super) panics: Panics,
 }
 
-/// What a panic of a service says of a test.
+/// Effect of a service's panic on the test.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Panics {
-    /// That it failed.
+    /// The test fails.
     #[default]
     Unwanted,
-    /// Nothing: the test made it.
+    /// None: the test provoked the panic.
     Provoked,
 }
 
@@ -69,19 +69,19 @@ pub(super) struct Prepared {
 }
 
 impl StackOptions {
-    /// Loads another profile than `bench`, the one without faults.
+    /// Loads another profile than `bench`, which has no faults.
     pub fn profile(mut self, profile: &str) -> Self {
         self.profile = Some(profile.to_owned());
         self
     }
 
-    /// Reads the configuration from a folder, which the services then watch, instead of the files compiled in.
+    /// Reads the configuration from a folder, which the services then watch, instead of the built-in files.
     pub fn folder(mut self, folder: PathBuf) -> Self {
         self.folder = Some(folder);
         self
     }
 
-    /// Sets a key of the configuration, above its files.
+    /// Overrides a key of the configuration files.
     pub fn set(mut self, key: &str, value: impl ToString) -> Self {
         self.settings.push((key.to_owned(), value.to_string()));
         self
@@ -93,13 +93,13 @@ impl StackOptions {
         self
     }
 
-    /// Lets the orchestrator find a participant at this URL, where somebody stands between the two.
+    /// Makes the orchestrator call a participant at this URL, for a proxy between the two.
     pub fn behind(mut self, participant: &'static str, url: &str) -> Self {
         self.behind.insert(participant, url.to_owned());
         self
     }
 
-    /// Makes services panic on purpose.
+    /// Declares that the test makes services panic.
     pub fn provoking_panics(mut self) -> Self {
         self.panics = Panics::Provoked;
         self
@@ -111,7 +111,7 @@ impl StackOptions {
         self
     }
 
-    /// Loads the settings, as far as they do not depend on what is made for the stack.
+    /// Loads the settings, without those that depend on the resources of the stack.
     pub(super) fn load(&self) -> Settings {
         self.source().load().unwrap_or_else(|errors| panic!("bad settings of a test:\n{errors}"))
     }
@@ -127,7 +127,7 @@ impl StackOptions {
         source
     }
 
-    /// Binds the ports and makes the databases.
+    /// Binds the ports and creates the databases.
     pub(super) async fn prepare(&self, server_url: &str) -> Prepared {
         let stack = format!("t{}", Uuid::new_v4().simple());
         let mut source = self.source().with("database.url", server_url);
@@ -150,7 +150,7 @@ impl StackOptions {
         }
         let mut settings = source.load().unwrap_or_else(|errors| panic!("bad settings of a test:\n{errors}"));
         if self.folder.is_none() {
-            // Nothing to watch.
+            // There is no folder to watch.
             settings.reload = None;
         }
         let settings = Arc::new(settings);

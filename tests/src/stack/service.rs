@@ -19,13 +19,13 @@ use uuid::Uuid;
 use super::ORCHESTRATOR;
 use crate::{PATIENCE, panics};
 
-/// A port that is free, on loopback.
+/// Any free port on loopback.
 pub(super) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// Threads of a service; a pause has to hold all of them.
+/// Threads per service; a pause has to block all of them.
 const THREADS: usize = 2;
 
-/// A service on a runtime of its own, so that it can be killed and paused like a process.
+/// A service on its own runtime, so that it can be killed and paused like a process.
 pub(super) struct Service {
     pub(super) address: SocketAddr,
     name: &'static str,
@@ -33,7 +33,7 @@ pub(super) struct Service {
     end: JoinHandle<Result<(), String>>,
     /// The name of its threads.
     pub(super) threads: String,
-    /// `None` once it was given back.
+    /// `None` while it is dropped.
     runtime: Option<Runtime>,
 }
 
@@ -43,7 +43,7 @@ impl Service {
         let threads = panics::watch(&format!("{name} {}", Uuid::new_v4().simple()));
         let runtime = Builder::new_multi_thread().worker_threads(THREADS).thread_name(&threads).enable_all().build();
         let runtime = runtime.expect("a runtime");
-        // A listener belongs to the runtime that polls it.
+        // Registers the listener with the new runtime.
         let listener = listener.into_std().expect("a listener can change its runtime");
         let stop = shutdown.clone();
         let started = runtime.spawn(async move {
@@ -63,7 +63,7 @@ impl Service {
         Self { address, name, shutdown, end, threads, runtime: Some(runtime) }
     }
 
-    /// Tells the service to stop, and waits until it has.
+    /// Requests a stop and waits for the end of the service.
     pub(super) async fn stop(mut self) -> Result<(), String> {
         self.shutdown.cancel();
         match timeout(PATIENCE, &mut self.end).await {
@@ -73,12 +73,12 @@ impl Service {
         }
     }
 
-    /// Ends the service in the middle of whatever it does, as `kill -9` would: no good-bye, no last write.
+    /// Ends the service at any point of its work, like `kill -9`: without farewell or last write.
     pub(super) fn crash(self) {
         drop(self);
     }
 
-    /// Holds every thread of the service, as SIGSTOP would, until the value is dropped.
+    /// Blocks every thread of the service, like SIGSTOP, until the value is dropped.
     pub(super) async fn pause(&self) -> Paused {
         let runtime = self.runtime.as_ref().expect("it runs");
         let (release, released) = watch::channel(());
@@ -88,7 +88,7 @@ impl Service {
             let mut released = released.clone();
             runtime.spawn(async move {
                 let _ = caught.send(());
-                // Blocks its thread, and with the other one the whole runtime: timers and sockets included.
+                // Blocks its thread; with all threads blocked, timers and sockets stand still too.
                 std::thread::scope(|scope| {
                     scope.spawn(|| futures::executor::block_on(released.changed()).is_ok());
                 });
@@ -105,13 +105,13 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // Drops every task where it stands, and waits for none.
+            // Drops every task at its current await point, without waiting.
             runtime.shutdown_background();
         }
     }
 }
 
-/// A service that is paused. It goes on when this is dropped.
+/// A paused service; it resumes when this is dropped.
 pub struct Paused {
     _release: watch::Sender<()>,
 }
