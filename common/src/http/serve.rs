@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! place free? (places) ─► accept ─► task per connection ─┬─ hyper serves the routes on its bytes (wire)
-//!                                                        ├─ a limit of time is over (line): asked to end, or cut
-//!                                                        ├─ a head that cannot be read: told so, then ended
-//!                                                        └─ cut: by the failure lab, or by the end of a stop's grace
+//!                                                        ├─ a time limit expires (line): graceful end, or cut
+//!                                                        ├─ an invalid head: answered, then ended
+//!                                                        └─ cut: by the failure lab, or after the grace of a stop
 //! ```
-//! A connection holds its place until it ends, so a stop has finished when all places are free again.
+//! A connection holds its place until it ends, so a stop is complete when all places are free again.
 
 mod answer;
 mod connection;
@@ -40,20 +40,20 @@ use super::{
 };
 use crate::config::HttpSettings;
 
-/// How long the loop rests when no connection can be accepted: the process is out of file descriptors, usually.
+/// Pause after a failed accept: usually the process is out of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
-/// A peer that is gone without a word is noticed by pings that it does not answer.
+/// A peer that vanished is detected by pings without an answer.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Streams that a client gave up before they were looked at. Many of our own calls can time out at once, and the default
-/// of 20 takes that for an attack and ends the connection.
+/// Limit of streams reset by a client before they were accepted. Many of our own calls can time out at once; hyper's
+/// default of 20 treats that as an attack and ends the connection.
 const MAX_ABANDONED_STREAMS: usize = 512;
 
-/// Serves until `shutdown`, then lets the listener go, lets requests at work finish, for as long as `http.drain_grace_ms`
-/// allows, and returns. If nobody else has the listener then, clients that come later are refused and can go elsewhere;
-/// in the listen queue they would wait unheard. If the future is dropped, its connections are cut.
+/// Serves until `shutdown`. Then it drops the listener, lets requests in flight finish within `http.drain_grace_ms`,
+/// and returns. If the listener has no other owner, later clients are refused and can try elsewhere; in the listen
+/// queue they would wait in vain. If the future is dropped, its connections are cut.
 pub async fn serve(front: Front, listener: Arc<TcpListener>, shutdown: CancellationToken) {
     let http = front.settings.http.clone();
     let (service, draining) = (front.service, front.draining.clone());
@@ -65,7 +65,7 @@ pub async fn serve(front: Front, listener: Arc<TcpListener>, shutdown: Cancellat
         gate: gate.clone(),
         routes: filter(gate.clone()),
         drain: shutdown.clone(),
-        // Not a child of the shutdown: requests at work outlive that.
+        // Not a child token of the shutdown: requests in flight outlive it.
         cut: CancellationToken::new(),
     };
     let cut_on_drop = connections.cut.clone().drop_guard();
@@ -107,9 +107,9 @@ pub async fn serve(front: Front, listener: Arc<TcpListener>, shutdown: Cancellat
 
 fn protocol(http: &HttpSettings) -> auto::Builder<TokioExecutor> {
     let mut protocol = auto::Builder::new(TokioExecutor::new());
-    // The line of a connection has limits of its own for heads, which tell an idle connection from a slow client.
+    // The line of a connection has its own limits for heads, which distinguish an idle connection from a slow client.
     protocol.http1().timer(TokioTimer::new()).header_read_timeout(None).half_close(true).max_buf_size(MAX_HEADER_BYTES);
-    // More than the door of the front lets in: a caller that asks for too much hears so, instead of waiting unheard.
+    // More than admission allows: a caller above that limit gets a 503 instead of waiting without an answer.
     let streams = http.max_in_flight.saturating_mul(2).clamp(256, u32::MAX as usize);
     protocol
         .http2()
@@ -118,7 +118,8 @@ fn protocol(http: &HttpSettings) -> auto::Builder<TokioExecutor> {
         .keep_alive_timeout(PING_TIMEOUT)
         .max_concurrent_streams(u32::try_from(streams).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(MAX_ABANDONED_STREAMS)
-        // More than is let in, so that a client hears so: beyond this it gets an answer of the protocol, which is empty.
+        // More than `head::check` allows, so that a client gets a problem: beyond this limit
+        // hyper's answer is empty.
         .max_header_list_size(2 * MAX_HEADER_BYTES as u32);
     protocol
 }

@@ -1,5 +1,5 @@
-//! The front as an actor: its task serves, and if that ends unasked the actor dies and is restarted on the same listener.
-//! When it is told to stop, the listener is closed.
+//! The front as an actor: its task serves requests; if it ends unexpectedly, the actor dies and restarts on the same
+//! listener. On a stop, the listener is closed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Front, serve};
 use crate::supervision::{ActorCard, ChildSpec, Handle, child};
 
-/// Makes the child that serves a front on a listener, which it keeps across restarts.
+/// Creates the child that serves a front on a listener, which it keeps across restarts.
 pub fn server(card: Arc<ActorCard>, front: Front, listener: TcpListener) -> ChildSpec {
     let (shared, listener) = (card.clone(), Kept(Arc::new(Mutex::new(Some(Arc::new(listener))))));
     child(card, Handle::new(), move || {
@@ -20,7 +20,7 @@ pub fn server(card: Arc<ActorCard>, front: Front, listener: TcpListener) -> Chil
     })
 }
 
-/// The listener between two lives of the actor, until a stop. Clones share it.
+/// The listener, kept between restarts until a stop. Clones share it.
 #[derive(Clone)]
 struct Kept(Arc<Mutex<Option<Arc<TcpListener>>>>);
 
@@ -29,26 +29,23 @@ impl Kept {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Leaves it to whoever serves on it, and closes it with that.
+    /// Drops this reference; the listener closes when the serving task drops its own.
     fn let_go(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
-/// The actor.
 struct Server;
 
-/// What it starts with.
 struct ServerArgs {
     card: Arc<ActorCard>,
     front: Front,
     listener: Kept,
 }
 
-/// The serving task ended.
+/// The serving task has ended.
 struct Ended;
 
-/// What it keeps.
 struct ServerState {
     listener: Kept,
     stop: CancellationToken,

@@ -1,4 +1,4 @@
-//! The body of an answer on its way: as long as it lives, its request is at work.
+//! The body of an answer in transit: its request counts as in flight until the body is dropped.
 
 use std::{
     pin::Pin,
@@ -13,7 +13,7 @@ use hyper::{
 
 use super::line::Line;
 
-/// A request at work, until this is dropped.
+/// A request in flight, until this is dropped.
 pub(super) struct AtWork(Arc<Line>);
 
 impl AtWork {
@@ -29,7 +29,7 @@ impl Drop for AtWork {
     }
 }
 
-/// A body that notes how its client takes it.
+/// A body that records how its client reads it.
 pub(super) struct Answer<B> {
     body: B,
     waits_for: WaitsFor,

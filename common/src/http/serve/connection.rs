@@ -39,39 +39,40 @@ use crate::http::{
     transport_faults::{CutConnection, LostReply},
 };
 
-/// How long a stop waits for the first request of a client that has just connected: it is on its way, and a client that
-/// is cut off then cannot know what became of it.
+/// How long a stop waits for the first request of a new connection: it may be in transit, and a client cut off then
+/// cannot know its outcome.
 const FIRST_REQUEST_TIME: Duration = Duration::from_secs(1);
 
-/// How long a connection that is told to end gets to say so to its client.
+/// How long a connection told to end may take to notify its client.
 pub(super) const GOODBYE_TIME: Duration = Duration::from_millis(200);
 
-/// How long a client that was refused in the middle of sending is listened to: one that is cut off may never see why.
+/// How long the server reads on after refusing a client that is still sending: a client cut off may never see the
+/// answer.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 
-/// How much of that is read.
+/// How many bytes are read meanwhile.
 const LINGER_BYTES: u64 = 16 * 1024 * 1024;
 
-/// The parts that all connections of a server share.
+/// State shared by all connections of a server.
 #[derive(Clone)]
 pub(super) struct Connections {
     pub(super) service: &'static str,
     pub(super) protocol: Arc<auto::Builder<TokioExecutor>>,
     pub(super) gate: Arc<Gate>,
     pub(super) routes: BoxedFilter<(Response,)>,
-    /// Cancelled when no further request is to be taken.
+    /// Cancelled when no further requests are accepted.
     pub(super) drain: CancellationToken,
-    /// Cancelled when all is to end.
+    /// Cancelled when all connections must end.
     pub(super) cut: CancellationToken,
 }
 
 /// How HTTP ended on a connection.
 enum Ended {
-    /// As it should, or broken off by the client, or by hyper for what the client sent.
+    /// Normally, or broken off by the client, or by hyper because of the client's bytes.
     ByItself(Result<(), Box<dyn Error + Send + Sync>>),
-    /// Because of a time limit.
+    /// By a time limit.
     Overdue(Overdue),
-    /// From our side.
+    /// By this server.
     Cut,
 }
 
@@ -95,7 +96,7 @@ impl Connections {
         } else if line.refusal() == Refusal::Said {
             linger(&mut stream).await;
         } else if let Ended::Overdue(Overdue::Write) = ended {
-            // The kernel would keep what the client does not take.
+            // Otherwise the kernel would keep data that the client does not read.
             let _ = stream.set_zero_linger();
         }
     }
@@ -122,7 +123,7 @@ impl Connections {
             if let Ok(ended) = timeout(time, connection.as_mut()).await {
                 return self.by_itself(ended);
             }
-            // A request may have come with the goodbye; then the connection lives as long as that.
+            // A request may have crossed the goodbye; then the connection lives until it is answered.
             if !line.is_at_work() {
                 return Ended::Cut;
             }
@@ -136,7 +137,7 @@ impl Connections {
         }
     }
 
-    /// Clients break connections off all the time, so that is no warning.
+    /// Clients often break connections off, so this is logged at debug level.
     fn by_itself(&self, ended: Result<(), Box<dyn Error + Send + Sync>>) -> Ended {
         if let Err(error) = &ended {
             debug!(service = self.service, error, "a connection broke off");
@@ -144,7 +145,7 @@ impl Connections {
         Ended::ByItself(ended)
     }
 
-    /// Spells the answer to a head that hyper did not take.
+    /// Writes the answer to a head that hyper refused.
     async fn refusal(&self, head: &[u8], status: StatusCode) -> Vec<u8> {
         let (parts, body) = self.gate.refuse_head(head::explain(head, status)).into_parts();
         let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
@@ -161,7 +162,7 @@ impl Connections {
     }
 }
 
-/// The parts that the requests of a connection share.
+/// State shared by the requests of a connection.
 struct Asked {
     gate: Arc<Gate>,
     routes: BoxedFilter<(Response,)>,
@@ -202,19 +203,19 @@ impl Asked {
     }
 }
 
-/// The future of a connection after an answer.
+/// What follows an answer on its connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ending {
     /// More requests.
     Open,
-    /// Nothing: the connection was let in beyond a limit.
+    /// The end: the connection was accepted beyond a limit.
     Last,
-    /// Nothing with HTTP/1: where the next request begins is not known.
+    /// The end with HTTP/1: the start of the next request is unknown.
     Refused,
 }
 
-/// Hands an answer over, unless it is marked to get lost. An error instead of an answer resets the stream of HTTP/2, and
-/// closes the connection of HTTP/1.1.
+/// Delivers an answer, unless it is marked as lost. An error instead of an answer resets an HTTP/2 stream, and closes
+/// an HTTP/1.1 connection.
 fn deliver(
     response: Response,
     at_work: AtWork,
@@ -233,12 +234,12 @@ fn deliver(
     Ok(hyper::Response::from_parts(parts, body))
 }
 
-/// The body of an answer of warp, whose type has no name.
+/// The body of warp's answers, a type without a name.
 trait WarpBody: Body<Data = Bytes, Error = warp::Error> + Send + Unpin + 'static {}
 
 impl<B: Body<Data = Bytes, Error = warp::Error> + Send + Unpin + 'static> WarpBody for B {}
 
-/// Ends at a stop; where no request has come by then, with the first one, or when none comes.
+/// Completes at a stop. A connection without a request so far gets time for its first one.
 async fn told_to_end(drain: &CancellationToken, line: &Line) {
     drain.cancelled().await;
     if !line.was_used() {
@@ -246,12 +247,12 @@ async fn told_to_end(drain: &CancellationToken, line: &Line) {
     }
 }
 
-/// Tells whether the client said that nothing follows while something was missing.
+/// Returns whether the client closed its side in the middle of a message.
 fn is_half_a_head(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<hyper::Error>().is_some_and(|error| error.is_incomplete_message() || error.is_parse())
 }
 
-/// Lets a client finish, within bounds, while its answer is on its way.
+/// Reads the rest of a client's data, within limits, while its answer is in transit.
 async fn linger(stream: &mut TcpStream) {
     let read_on = async {
         stream.shutdown().await?;
@@ -260,7 +261,7 @@ async fn linger(stream: &mut TcpStream) {
     let _ = timeout(LINGER_TIME, read_on).await;
 }
 
-/// Given to hyper in the place of an answer that is to get lost.
+/// Returned to hyper instead of an answer that must get lost.
 #[derive(Debug)]
 struct NoAnswer;
 

@@ -1,11 +1,11 @@
-//! The state that a connection shares with its requests and its bytes, and the time limits that follow from it.
+//! The state shared by a connection, its requests and its bytes, and the time limits that follow from it.
 //!
 //! ```text
 //! fresh ─► idle ─ first byte ─► head ─ request ─► at work ─ answer handed over ─► idle …
-//!          idle_timeout         header_timeout    write_timeout, while the client takes nothing
+//!          idle_timeout         header_timeout    write_timeout, while the client reads nothing
 //! ```
-//! No timer is set for a request. The times are noted, and looked at no later than the shortest limit after each other:
-//! whatever begins after a look cannot be overdue before the next one.
+//! Requests set no timers. Their times are recorded and checked at intervals no longer than the shortest limit: a phase
+//! that begins after a check cannot expire before the next one.
 
 use std::{
     sync::{
@@ -22,16 +22,16 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// The first bytes of a client of HTTP/2.
+/// The first bytes of an HTTP/2 client.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// As much of a head as is kept, to say what is wrong with it.
+/// How much of a head is kept to explain errors in it.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// Room for the next head that a connection keeps: nearly all of them fit.
+/// Buffer kept for the next head: nearly all heads fit.
 const USUAL_HEAD_BYTES: usize = 2 * 1024;
 
-/// The limits of a connection.
+/// The time limits of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
     pub(super) head: Duration,
@@ -39,14 +39,14 @@ pub(super) struct Times {
     pub(super) write: Duration,
 }
 
-/// A time limit that is over.
+/// A time limit that has expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Overdue {
-    /// A head that has begun is not complete.
+    /// A head has begun and is not complete.
     Head,
-    /// Nothing was asked.
+    /// No request came.
     Idle,
-    /// The client takes nothing of what it asked for.
+    /// The client does not read its answer.
     Write,
 }
 
@@ -57,29 +57,29 @@ enum Protocol {
     Http2,
 }
 
-/// The answer to a head that breaks the rules.
+/// The state of the answer to an invalid head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     None,
-    /// It was answered; it may still be sending.
+    /// Answered; the client may still be sending.
     Said,
-    /// It has to be answered, with this status.
+    /// To be answered with this status.
     Unsaid(StatusCode),
 }
 
-/// A connection.
+/// The state of a connection.
 pub(super) struct Line {
     times: Times,
     state: Mutex<State>,
-    /// Answers that are streams of events.
+    /// Number of answers that are event streams.
     streams: AtomicUsize,
-    /// That a request has come.
+    /// Whether a request has come.
     used: AtomicBool,
-    /// Told of the first request.
+    /// Notified of the first request.
     pub(super) first: Notify,
-    /// That an answer takes the connection down, or that its place is needed.
+    /// Notified if an answer cuts the connection, or if its place is needed.
     pub(super) cut: Notify,
-    /// That the connection ends with the answers that are on their way.
+    /// Notified if the connection must end after the answers in transit.
     pub(super) last: Notify,
 }
 
@@ -88,16 +88,16 @@ struct State {
     /// Requests whose answers are not handed over yet.
     at_work: usize,
     idle_since: Instant,
-    /// The bytes of the next head so far, with HTTP/1.
+    /// The bytes of the next head so far (HTTP/1).
     head: Vec<u8>,
     head_began: Option<Instant>,
-    /// Answers of which the client could take more, and when one last took something.
+    /// Answers with data that the client has yet to read, and when it last read some.
     untaken: usize,
     taken_at: Instant,
-    /// Since when the socket takes nothing.
+    /// Start of the time in which the socket accepts no data.
     blocked_since: Option<Instant>,
     refusal: Refusal,
-    /// The socket, once HTTP is done with it.
+    /// The socket, once HTTP has ended on it.
     left: Option<TcpStream>,
 }
 
@@ -143,7 +143,7 @@ impl Line {
         self.streams.load(Ordering::Relaxed) > 0
     }
 
-    /// Notes what was read. Between requests that is the next head.
+    /// Records bytes read. Between requests they belong to the next head.
     pub(super) fn read(&self, bytes: &[u8]) {
         let mut state = self.state();
         if state.at_work > 0 || state.protocol == Protocol::Http2 || bytes.is_empty() {
@@ -151,7 +151,7 @@ impl Line {
         }
         let room = MAX_HEAD_BYTES.saturating_sub(state.head.len());
         state.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        // The settings of the client belong to the preface.
+        // The client's settings belong to the preface.
         if state.head.len() > PREFACE.len() && state.head.starts_with(PREFACE) {
             state.protocol = Protocol::Http2;
             state.head = Vec::new();
@@ -162,7 +162,7 @@ impl Line {
         }
     }
 
-    /// Notes that a request has come.
+    /// Records the arrival of a request.
     pub(super) fn begin(&self, version: hyper::Version) {
         let mut state = self.state();
         state.at_work += 1;
@@ -176,7 +176,7 @@ impl Line {
         }
     }
 
-    /// Notes that an answer has been handed over, or will never be.
+    /// Records that an answer was handed over, or never will be.
     pub(super) fn finish(&self) {
         let mut state = self.state();
         state.at_work -= 1;
@@ -185,19 +185,19 @@ impl Line {
         }
     }
 
-    /// Notes that an answer has something for the client.
+    /// Records that an answer has data for the client.
     pub(super) fn offer(&self) {
         let mut state = self.state();
         state.untaken += 1;
         state.taken_at = Instant::now();
     }
 
-    /// Notes that the client took something, and that there is more.
+    /// Records that the client read some data and more is left.
     pub(super) fn take_some(&self) {
         self.state().taken_at = Instant::now();
     }
 
-    /// Notes that the client took all that an answer has for now.
+    /// Records that the client read all data that an answer has for now.
     pub(super) fn take_all(&self) {
         let mut state = self.state();
         state.untaken -= 1;
@@ -212,7 +212,7 @@ impl Line {
         self.streams.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Notes that the socket takes nothing now, unless that is known.
+    /// Records that the socket accepts no data, if that is not recorded yet.
     pub(super) fn blocked(&self) {
         self.state().blocked_since.get_or_insert_with(Instant::now);
     }
@@ -221,8 +221,8 @@ impl Line {
         self.state().blocked_since = None;
     }
 
-    /// Notes that the client was refused by hyper, if that is what it writes here: an answer without a request that does
-    /// not bear the id which all of ours do.
+    /// Detects and records a refusal by hyper in the bytes it writes: an answer without a request, and without the
+    /// request id that all our answers have.
     pub(super) fn is_refusal(&self, written: &[u8]) -> bool {
         let Some(status) = written.strip_prefix(b"HTTP/1.").and_then(|rest| rest.get(2..5)) else { return false };
         let Some(status) = StatusCode::from_bytes(status).ok().filter(StatusCode::is_client_error) else {
@@ -237,7 +237,7 @@ impl Line {
         true
     }
 
-    /// Notes that the client is refused, with an answer that is on its way.
+    /// Records that the client is refused by an answer in transit.
     pub(super) fn refuse(&self) {
         self.state().refusal = Refusal::Said;
     }
@@ -246,7 +246,7 @@ impl Line {
         self.state().refusal
     }
 
-    /// Returns what was read of the next head, if the client may understand an answer of HTTP/1.
+    /// Returns the bytes of the next head, if the client may understand an HTTP/1 answer.
     pub(super) fn take_head(&self) -> Option<Vec<u8>> {
         let mut state = self.state();
         let head = std::mem::take(&mut state.head);
@@ -261,7 +261,7 @@ impl Line {
         self.state().left.take()
     }
 
-    /// Waits until something takes too long.
+    /// Waits until a time limit expires.
     pub(super) async fn overdue(&self) -> Overdue {
         loop {
             match self.look(Instant::now()) {
@@ -271,7 +271,7 @@ impl Line {
         }
     }
 
-    /// Returns when to look again, or what is overdue.
+    /// Returns the time of the next check, or the limit that has expired.
     fn look(&self, now: Instant) -> Result<Instant, Overdue> {
         let Times { head, idle, write } = self.times;
         let state = self.state();

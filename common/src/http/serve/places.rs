@@ -1,7 +1,7 @@
-//! Places for connections: a number for all peers together, and one for each peer, trusted proxies excepted.
+//! Places for connections: a limit for all peers together and one per peer, except trusted proxies.
 //!
-//! Beyond a limit there are a few more places, for what operators need to see while nobody else gets in. A connection
-//! there that asks nothing gives way to the next one, so a flood cannot hold them.
+//! Beyond a limit there are a few reserved places, for operators, health and metrics when clients are turned away. A
+//! reserved connection without a request makes room for the next one, so a flood cannot hold them.
 
 use std::{
     collections::VecDeque,
@@ -23,13 +23,13 @@ use crate::{
     per_client::{PerClient, Share},
 };
 
-/// Connections that are accepted beyond a limit.
+/// Number of connections accepted beyond a limit.
 const RESERVED: usize = 64;
 
 /// The places of a server.
 pub(super) struct Places {
     all: Arc<Semaphore>,
-    /// As many permits as there are.
+    /// Total number of permits.
     count: u32,
     of_peers: PerClient,
     clients: Clients,
@@ -37,7 +37,7 @@ pub(super) struct Places {
     reserved: Mutex<VecDeque<Arc<Line>>>,
 }
 
-/// A connection that was accepted.
+/// An accepted connection.
 pub(super) struct Accepted {
     pub(super) stream: TcpStream,
     pub(super) peer: Peer,
@@ -45,7 +45,7 @@ pub(super) struct Accepted {
     pub(super) place: Place,
 }
 
-/// The place of a connection, free again when this is dropped.
+/// The place of a connection, released on drop.
 pub(super) struct Place {
     _permit: OwnedSemaphorePermit,
     _share: Option<Share>,
@@ -70,8 +70,8 @@ impl Places {
         }
     }
 
-    /// Accepts the next connection; `None` for one of a peer that has more than its share and finds no reserved place.
-    /// While all places are taken, connections wait in the listen queue.
+    /// Accepts the next connection; `None` if the peer has more than its share and there is no reserved place. While
+    /// all places are taken, connections wait in the listen queue.
     pub(super) async fn accept(self: &Arc<Self>, listener: &TcpListener) -> io::Result<Option<Accepted>> {
         let permit = match self.all.clone().try_acquire_owned() {
             Ok(permit) => permit,
@@ -81,7 +81,7 @@ impl Places {
             }
         };
         let (stream, from) = listener.accept().await?;
-        // Without it a small answer may wait 40 ms for an acknowledgement. It can only fail on a connection that is gone.
+        // Without it a small answer may wait 40 ms for an acknowledgement. It fails only on a closed connection.
         let _ = stream.set_nodelay(true);
         let admitted = self.admit(permit, from.ip().to_canonical());
         Ok(admitted.map(|(peer, line, place)| Accepted { stream, peer, line, place }))
@@ -97,7 +97,7 @@ impl Places {
             let place = Place { _permit: permit, _share: Some(share), reserved: None };
             return Some((Peer { address, room: Room::Free }, Arc::new(Line::new(self.times)), place));
         }
-        // It is there for one question, which is to come at once.
+        // A reserved connection is for one request, which must come soon.
         let line = Arc::new(Line::new(Times { idle: self.times.head, ..self.times }));
         let mut reserved = self.reserved();
         if reserved.len() >= RESERVED && !make_room(&mut reserved) {
@@ -122,7 +122,7 @@ impl Places {
     }
 }
 
-/// Ends the oldest of the reserved connections on which nothing is asked, if there is one.
+/// Ends the oldest reserved connection without a request in flight; returns whether there was one.
 fn make_room(reserved: &mut VecDeque<Arc<Line>>) -> bool {
     let idle = reserved.iter().position(|line| !line.is_at_work());
     let ended = idle.and_then(|place| reserved.remove(place));

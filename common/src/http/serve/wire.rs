@@ -14,9 +14,9 @@ use tokio::{
 
 use super::line::{Line, Refusal};
 
-/// A socket that notes what goes through it. When HTTP is done with it, it is left with the line.
+/// A socket that records its traffic. When HTTP has ended, the line gets the socket.
 pub(super) struct Wire {
-    /// `None` only while it is dropped.
+    /// `None` only during drop.
     stream: Option<TcpStream>,
     line: Arc<Line>,
     is_blocked: bool,
@@ -58,7 +58,7 @@ impl AsyncRead for Wire {
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.line.is_refusal(bytes) {
-            // It says nothing; the answer that does is sent when hyper is done.
+            // Hyper's answer is empty; a full one is sent when hyper has ended.
             return Poll::Ready(Ok(bytes.len()));
         }
         let written = self.stream().poll_write(context, bytes);
@@ -81,8 +81,8 @@ impl AsyncWrite for Wire {
         true
     }
 
-    /// Looks, while events are streamed, whether the listener is still there: nothing else would tell before something is
-    /// sent to it. Hyper does not read then, and flushes whenever the connection is woken.
+    /// While events are streamed, checks whether the listener is still connected: otherwise a disconnect would go
+    /// unnoticed until the next write. Hyper does not read then, and flushes whenever the connection is woken.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.line.has_streams() {
             let mut byte = [0];

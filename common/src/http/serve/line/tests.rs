@@ -1,4 +1,4 @@
-//! When a connection is closed, by the times at which it last moved.
+//! A connection is closed by the time of its last activity.
 
 use super::*;
 
@@ -27,7 +27,7 @@ async fn each_limit_ends_a_connection_when_it_is_over_and_not_a_moment_later() {
     for (name, change, overdue, seconds) in cases {
         let began = Instant::now();
         let line = Line::new(TIMES);
-        // Between two looks.
+        // Between two checks.
         let later = async {
             tokio::time::sleep(Duration::from_secs(3)).await;
             change(&line);
