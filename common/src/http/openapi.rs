@@ -1,14 +1,15 @@
-//! The API description of a service: `GET /openapi.json` (OpenAPI 3.1) and `GET /docs`, a page that shows it and needs
-//! nothing else: no network, no other server.
+//! The API description of a service: `GET /openapi.json` (OpenAPI 3.1) and `GET /docs`, a self-contained page that
+//! shows it without network access to any other server.
 //!
 //! ```text
 //! Routes ── each with its Description ──► Document ──► /openapi.json ──► /docs (page)
-//!               schemas of our own types     + what the front answers whatever the route: 401, 405, 413, 500 …
+//!               schemas of our own types     + answers of the front on every route: 401, 405, 413, 500 …
 //! ```
-//! A route cannot be listed without a description, so the document is complete by construction. To describe a new one:
+//! A route cannot be listed without a description, so the document is complete by construction. To describe a new
+//! route:
 //!
-//! 1. Derive [`utoipa::ToSchema`] on the type of its answer. Its doc comments are what readers see. An `Option` that is
-//!    always there (null, not left out) is marked `#[schema(required)]`.
+//! 1. Derive [`utoipa::ToSchema`] on the type of its answer. Its doc comments appear in the document. Mark an `Option`
+//!    that is always present (null, not omitted) with `#[schema(required)]`.
 //! 2. Write a function that returns its [`Description`], beside the routes of its service, and name it in the list:
 //!
 //! ```
@@ -17,15 +18,15 @@
 //!
 //! #[derive(serde::Serialize, utoipa::ToSchema)]
 //! struct Shelf {
-//!     /// What stands on it.
+//!     /// Number of books on it.
 //!     books: u32,
 //! }
 //!
 //! fn describe_shelf() -> Description {
 //!     Description::new("showShelf", "Shows a shelf")
-//!         .path("shelf_id", schema::text(1, 100), "Which one.")
+//!         .path("shelf_id", schema::text(1, 100), "Id of the shelf.")
 //!         .answer::<Shelf>(200, "The shelf.")
-//!         .problem(404, "There is no such shelf.")
+//!         .problem(404, "The shelf does not exist.")
 //! }
 //!
 //! async fn shelf(_: Request) -> Result<Response, ApiError> {
@@ -34,10 +35,10 @@
 //!
 //! let routes = Routes::new("library").get("/shelves/{shelf_id}/", Access::Client, describe_shelf, shelf);
 //! ```
-//! 3. Add it to the list of routes in the contract suite, which also compares real answers with what is described.
+//! 3. Add it to the list of routes in the contract suite, which also compares real answers with the description.
 //!
-//! What is *not* written in a description: the answers that the front gives by itself (`common_answers`), who may call,
-//! the tokens. They follow from the route.
+//! A description does *not* contain the answers of the front (`common_answers`), the access and the tokens. They follow
+//! from the route.
 
 mod common_answers;
 mod description;
@@ -59,16 +60,16 @@ use super::{
     routes::{Door, Route},
 };
 
-/// The tag of what all services have alike.
+/// The tag of routes that all services have.
 pub(super) const EVERY_SERVICE: &str = "every service";
-/// The tag of what only the people see who run the system.
+/// The tag of routes for operators.
 pub(super) const OPERATORS: &str = "operators";
 
-/// Adds the two routes to all others of a service, and describes all of them, these two included.
+/// Adds the two routes of this module to a service's routes and describes all of them, these two included.
 pub(super) fn with_description(routes: Routes, is_open: Openness) -> Routes {
     let document = Arc::new(OnceLock::new());
     let routes = routes.merge(own_routes(document.clone()));
-    // Made from the routes as they are now; nothing is spelled out before somebody asks.
+    // The document is prepared from the routes now, and built on the first request.
     let _ = document.set(Document::of(&routes, is_open));
     routes
 }
@@ -100,7 +101,7 @@ fn describe_page() -> Description {
         .answer_of(200, "text/html; charset=utf-8", schema::string(), "The page.")
 }
 
-/// A route, as far as it is described.
+/// The parts of a route that its description needs.
 #[derive(Clone)]
 struct Described {
     method: Method,

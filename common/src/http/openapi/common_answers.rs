@@ -1,4 +1,4 @@
-//! What the front answers by itself, whatever the route: described once and referred to.
+//! Answers of the front on every route: described once and referenced.
 
 use utoipa::openapi::{ContentBuilder, RefOr, Response, ResponseBuilder};
 
@@ -34,7 +34,7 @@ impl CommonAnswer {
         Self::Unavailable,
     ];
 
-    /// Returns its name in the document.
+    /// Returns the name of the answer in the document.
     pub(super) fn name(self) -> String {
         format!("{self:?}")
     }
@@ -54,13 +54,13 @@ impl CommonAnswer {
         }
     }
 
-    /// Says whether a route can be answered so.
+    /// Returns whether a route can give this answer.
     pub(super) fn concerns(self, route: &Described, description: &Description) -> bool {
         match self {
             Self::Unauthorized | Self::Forbidden => route.access != Access::Public,
             Self::UnsupportedMediaType => description.body.is_some(),
             Self::TooManyRequests | Self::Unavailable => route.door == Door::Limited,
-            // The front reads the body of every request, whether somebody wants it or not.
+            // The front reads the body of every request, even if the handler ignores it.
             Self::Malformed | Self::MethodNotAllowed | Self::RequestTimeout | Self::TooLarge | Self::InternalError => {
                 true
             }
@@ -111,7 +111,7 @@ impl CommonAnswer {
     }
 }
 
-/// Refers to an answer of the front.
+/// Returns a reference to an answer of the front.
 pub(super) fn reference(answer: CommonAnswer) -> RefOr<Response> {
     RefOr::Ref(utoipa::openapi::Ref::from_response_name(answer.name()))
 }

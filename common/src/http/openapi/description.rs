@@ -1,4 +1,4 @@
-//! What a route says of itself.
+//! The description of a route.
 
 use std::collections::BTreeMap;
 
@@ -16,20 +16,20 @@ use utoipa::{
 use super::Header;
 use crate::http::error::Body as Problem;
 
-/// The media type of bodies.
+/// Media type of bodies.
 const JSON: &str = "application/json";
-/// The media type of errors.
+/// Media type of errors.
 const PROBLEM_JSON: &str = "application/problem+json";
 
-/// Describes a route: its parameters, its body, and each of its own answers. What the front answers by itself is added
-/// when the document is made.
+/// Describes a route: its parameters, its body and each of its own answers. The answers of the front are added when the
+/// document is built.
 #[derive(Clone)]
 #[must_use]
 pub struct Description {
     pub(super) id: &'static str,
     pub(super) summary: &'static str,
     pub(super) detail: Option<&'static str>,
-    /// `None`: that of the service.
+    /// `None`: the tag of the service.
     pub(super) tag: Option<&'static str>,
     pub(super) parameters: Vec<Parameter>,
     pub(super) body: Option<RequestBody>,
@@ -37,12 +37,12 @@ pub struct Description {
     pub(super) schemas: Schemas,
 }
 
-/// The schemas of types, by the names by which documents refer to them.
+/// The schemas of types, by their names in the document.
 #[derive(Clone, Default)]
 pub(super) struct Schemas(pub(super) BTreeMap<String, RefOr<Schema>>);
 
 impl Description {
-    /// Begins a description. The id is the name that generated clients give to the call; the summary is one line.
+    /// Creates a description. The id is the operation name in generated clients; the summary is one line.
     pub fn new(id: &'static str, summary: &'static str) -> Self {
         Self {
             id,
@@ -56,38 +56,38 @@ impl Description {
         }
     }
 
-    /// Says more than the summary, in Markdown.
+    /// Adds details to the summary, in Markdown.
     pub fn detail(self, detail: &'static str) -> Self {
         Self { detail: Some(detail), ..self }
     }
 
-    /// Puts it under another heading than the service's own.
+    /// Replaces the tag of the service.
     pub fn tag(self, tag: &'static str) -> Self {
         Self { tag: Some(tag), ..self }
     }
 
-    /// Describes the place `{name}` of the template.
+    /// Describes the path parameter `{name}` of the template.
     pub fn path(self, name: &'static str, schema: RefOr<Schema>, text: &'static str) -> Self {
         self.parameter(name, ParameterIn::Path, schema, text)
     }
 
-    /// Describes a parameter after the `?`, which may be left out.
+    /// Describes an optional query parameter.
     pub fn query(self, name: &'static str, schema: RefOr<Schema>, text: &'static str) -> Self {
         self.parameter(name, ParameterIn::Query, schema, text)
     }
 
-    /// Describes a header of the request, which may be left out.
+    /// Describes an optional request header.
     pub fn header(mut self, header: Header) -> Self {
         self.parameters.push(header.of_request());
         self
     }
 
-    /// Describes the body, which must be there, with one that is accepted.
+    /// Describes the mandatory body, with a valid example.
     pub fn body<T: ToSchema>(self, example: Value) -> Self {
         self.with_body::<T>(Required::True, example)
     }
 
-    /// Describes a body that may be left out, with one that is accepted.
+    /// Describes an optional body, with a valid example.
     pub fn optional_body<T: ToSchema>(self, example: Value) -> Self {
         self.with_body::<T>(Required::False, example)
     }
@@ -98,18 +98,18 @@ impl Description {
         self.answer_of(status, JSON, schema, text)
     }
 
-    /// Describes an answer that is a problem.
+    /// Describes an answer with a problem as its body.
     pub fn problem(mut self, status: u16, text: &'static str) -> Self {
         let schema = self.schemas.reference::<Problem<'_>>();
         self.answer_of(status, PROBLEM_JSON, schema, text)
     }
 
-    /// Describes the 400 of participants for bad fields. The same answer says that a request cannot be read at all.
+    /// Describes the 400 of participants for invalid fields. Requests that cannot be parsed get the same status.
     pub fn bad_fields_400(self) -> Self {
         self.problem(400, "Bad fields, each of them in `errors`; or the request cannot be read.")
     }
 
-    /// Describes the 422 of the orchestrator for bad fields.
+    /// Describes the 422 of the orchestrator for invalid fields.
     pub fn bad_fields_422(self) -> Self {
         self.problem(422, "Bad fields, each of them in `errors`.")
     }
@@ -130,10 +130,10 @@ impl Description {
         self
     }
 
-    /// Adds a header to an answer that is described already.
+    /// Adds a header to an answer already described.
     ///
     /// # Panics
-    /// When there is no such answer.
+    /// If that answer is not described.
     pub fn mark(mut self, status: u16, header: Header) -> Self {
         let answer = self.answers.remove(&status).unwrap_or_else(|| panic!("{} has no answer {status}", self.id));
         let answer = ResponseBuilder::from(answer).header(header.name(), header.of_answer()).build();
@@ -163,7 +163,7 @@ impl Description {
 }
 
 impl Schemas {
-    /// Keeps the schema of a type and of all that it is made of, and returns a reference to it.
+    /// Adds the schema of a type and of its parts, and returns a reference to it.
     pub(super) fn reference<T: ToSchema>(&mut self) -> RefOr<Schema> {
         let mut parts = vec![(T::name().into_owned(), T::schema())];
         T::schemas(&mut parts);
@@ -171,13 +171,13 @@ impl Schemas {
         RefOr::Ref(Ref::from_schema_name(T::name()))
     }
 
-    /// Takes over the schemas of another description.
+    /// Adds the schemas of another description.
     pub(super) fn merge(&mut self, other: Schemas) {
         other.0.into_iter().for_each(|(name, schema)| self.insert(name, schema));
     }
 
     /// # Panics
-    /// When two types have one name: a mistake in a program, which the contract suite finds.
+    /// If two types have the same name: a programming error, found by the contract suite.
     fn insert(&mut self, name: String, schema: RefOr<Schema>) {
         if let Some(known) = self.0.get(&name) {
             assert!(*known == schema, "two types are called {name}: name one of them with #[schema(as = …)]");

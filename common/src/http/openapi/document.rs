@@ -1,4 +1,4 @@
-//! The document: all descriptions of a service, put together once somebody asks.
+//! The document: all descriptions of a service, assembled on first use.
 
 use std::{
     collections::BTreeSet,
@@ -19,10 +19,10 @@ use super::{
     description::Schemas,
 };
 
-/// Says whether routes of an access are open without a token, as things are configured.
+/// Returns whether routes of an access need no token in the current configuration.
 pub(in crate::http) type Openness = Arc<dyn Fn(Access) -> bool + Send + Sync>;
 
-/// What holds for every path, said once.
+/// Rules of every path, stated once.
 const RULES: &str = "\
 Every path works with and without its trailing slash, and every GET answers HEAD too. Errors are \
 `application/problem+json` (RFC 9457). Unknown fields of a body are ignored. Times are RFC 3339 in UTC.\n\n\
@@ -40,7 +40,7 @@ impl Document {
         Self(LazyLock::new(Box::new(move || put_together(service, about, &described, &is_open))))
     }
 
-    /// Returns the document for a client that sees the service behind a prefix, which may be empty.
+    /// Returns the document for a client behind a path prefix, which may be empty.
     pub(super) fn behind(&self, prefix: &str) -> OpenApi {
         let mut document = self.0.clone();
         document.servers = Some(vec![Server::new(if prefix.is_empty() { "/" } else { prefix })]);
@@ -49,7 +49,7 @@ impl Document {
 }
 
 /// # Panics
-/// When descriptions contradict each other or their routes: a mistake in a program, which the contract suite finds.
+/// If descriptions contradict each other or their routes: a programming error, found by the contract suite.
 fn put_together(service: &'static str, about: &'static str, routes: &[Described], is_open: &Openness) -> OpenApi {
     let mut schemas = Schemas::default();
     let mut paths = Paths::new();
@@ -121,7 +121,7 @@ fn operation(service: &str, route: &Described, description: Description, is_open
     operation.build()
 }
 
-/// The tokens that open things.
+/// The kinds of tokens.
 #[derive(Clone, Copy)]
 enum Token {
     Api,
@@ -150,7 +150,7 @@ impl Token {
     }
 }
 
-/// Returns what opens a route: any one of these.
+/// Returns the security requirements of a route; any one of them suffices.
 fn security(access: Access, is_open: &Openness) -> Vec<SecurityRequirement> {
     let tokens: &[Token] = match access {
         Access::Public => &[],
@@ -163,7 +163,7 @@ fn security(access: Access, is_open: &Openness) -> Vec<SecurityRequirement> {
     without.into_iter().chain(with).collect()
 }
 
-/// A place that takes the rest of the path is a place like others here: OpenAPI knows no other.
+/// A parameter for the rest of the path becomes an ordinary parameter: OpenAPI has no other kind.
 fn path(template: &str) -> String {
     template.replace("{*", "{")
 }

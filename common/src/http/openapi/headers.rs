@@ -1,4 +1,4 @@
-//! The headers that mean something to clients, beside those that every answer has.
+//! Headers with a meaning for clients, beside those of every answer.
 
 use utoipa::openapi::{
     HeaderBuilder, RefOr, Required, Schema,
@@ -8,35 +8,35 @@ use utoipa::openapi::{
 
 use super::schema;
 
-/// A header of a request or of an answer.
+/// A header of a request or an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Header {
-    /// Of a 405: what the path knows.
+    /// Of a 405: the methods of the path.
     Allow,
-    /// Of a request: the client's own key for it.
+    /// Of a request: the client's key for it.
     IdempotencyKey,
-    /// Of an answer: that it was given before.
+    /// Of an answer: it is a repetition of an earlier answer.
     IdempotentReplayed,
-    /// Of a request for events: the last one that was seen.
+    /// Of a request for events: the last event received.
     LastEventId,
-    /// Of a 202: where the end will be.
+    /// Of a 202: the URL of the outcome.
     Location,
-    /// Of a request: whether its client waits.
+    /// Of a request: whether the client waits.
     Prefer,
-    /// Of an answer: which preference was honoured.
+    /// Of an answer: the preference that was applied.
     PreferenceApplied,
-    /// Of a 503: when to ask again.
+    /// Of a 503: when to retry.
     RetryAfter,
-    /// Of the answer of a compensation: what it found of its action.
+    /// Of the answer of a compensation: the state in which it found its action.
     SagaAction,
-    /// Of a 409: that it is a recorded decision.
+    /// Of a 409: the refusal is a recorded decision.
     SagaDecision,
     /// Of a 401: how to send a token.
     WwwAuthenticate,
 }
 
 impl Header {
-    /// Returns its name as readers are used to it.
+    /// Returns the name in its usual spelling.
     pub fn name(self) -> &'static str {
         match self {
             Header::Allow => "Allow",

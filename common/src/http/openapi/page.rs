@@ -1,8 +1,7 @@
-//! `GET /docs`: a page that shows `/openapi.json` and sends requests from it.
+//! `GET /docs`: a page that shows `/openapi.json` and can send requests.
 //!
-//! It is our own, one document without a framework, so that it loads nothing else and may do nothing else: its
-//! Content-Security-Policy lets it run the one script it came with and speak to the service it came from. What it shows
-//! is put in as text, never as markup.
+//! It is our own single document without a framework, so that it loads nothing else. Its Content-Security-Policy allows
+//! only its own script and requests to its own service. API texts are inserted as text, never as markup.
 
 use std::sync::LazyLock;
 
@@ -13,15 +12,15 @@ use hyper::{
 
 use crate::http::{Response, with_body};
 
-/// The page with its parts; prefix and nonce are still to come.
+/// The page with its parts; prefix and nonce are filled in per request.
 static PAGE: LazyLock<String> = LazyLock::new(|| {
     let script = concat!(include_str!("page/schema.js"), include_str!("page/send.js"), include_str!("page/page.js"));
     include_str!("page/page.html").replace("@STYLE@", include_str!("page/page.css")).replace("@SCRIPT@", script)
 });
 
-/// Shows the page to a browser that sees the service behind a prefix: a plain path, or nothing.
+/// Returns the page for a browser that sees the service behind a prefix: a plain path, or empty.
 pub(super) fn show(prefix: &str) -> Response {
-    // One use each: it allows the style and the script of this very answer.
+    // A nonce for one response: it allows the style and the script of this response only.
     let nonce = format!("{:032x}", rand::random::<u128>());
     let page = PAGE.replace("@PREFIX@", prefix).replace("@NONCE@", &nonce);
     let mut response = with_body(StatusCode::OK, "text/html; charset=utf-8", page);
