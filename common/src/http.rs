@@ -1,12 +1,12 @@
-//! The HTTP front that every service stands behind: routes, errors, limits, tokens, health, metrics, and the accept loop.
+//! The HTTP front of every service: routes, errors, limits, tokens, health, metrics, and the accept loop.
 //!
 //! ```text
-//! accept loop (serve) ─► one warp filter (front) ─► id, trace ─► route ─► rate ─► token ─► admission ─► body ─► handler
-//!   places, time limits    404, 405 + Allow          429     401, 403   503      413           answer or problem
-//!   heads that are wrong   every answer: X-Request-Id, traceparent, metrics by route template
+//! accept loop (serve) ─► warp filter (front) ─► id, trace ─► route ─► rate ─► token ─► admission ─► body ─► handler
+//!   places, time limits    404, 405 + Allow      429     401, 403   503      413           answer or problem
+//!   invalid heads          every answer: X-Request-Id, traceparent, metrics by route template
 //! ```
-//! Why one filter before a table of templates, instead of a filter a route: a router knows the template that matched (the
-//! label of metrics), knows which methods a path has (`Allow`), and costs the same for the first and the last route.
+//! Why one filter before a table of templates, instead of a filter per route: a router knows the matched template (the
+//! label of metrics), knows the methods of a path (`Allow`), and costs the same for the first and the last route.
 
 mod answer;
 mod auth;
@@ -67,27 +67,27 @@ use crate::traces::Tracer;
 /// An answer.
 pub type Response = warp::reply::Response;
 
-/// What a service shows to the world. Beside its own routes it gets `/health/`, `/health/live/`, `/metrics`, and
-/// `/openapi.json` and `/docs`, which describe all of them; every path is there with and without its trailing slash.
+/// The public side of a service. Beside its own routes it gets `/health/`, `/health/live/`, `/metrics`, and
+/// `/openapi.json` and `/docs`, which describe all of them. Every path works with and without its trailing slash.
 #[derive(Clone)]
 pub struct Front {
-    /// The service, as health, metrics and logs call it.
+    /// Name of the service in health, metrics and logs.
     pub service: &'static str,
     /// Its routes.
     pub routes: Routes,
     /// Limits and tokens.
     pub settings: Arc<Settings>,
-    /// What `/health/` looks at.
+    /// The checks behind `/health/`.
     pub health: HealthCheck,
     /// Set when the service is about to stop.
     pub draining: Draining,
-    /// Records what it answered.
+    /// Records the spans of requests.
     pub tracer: Tracer,
 }
 
-/// Answers with a JSON body. Bodies are our own types, which always serialize; one that does not is a 500.
+/// Answers with a JSON body. Bodies are our own types, which always serialize; a serialization error becomes a 500.
 pub fn json<T: Serialize + ?Sized>(status: StatusCode, body: &T) -> Response {
-    // Most bodies fit, so that most take one allocation.
+    // Large enough for most bodies, so that they take one allocation.
     let mut bytes = Vec::with_capacity(320);
     if let Err(error) = serde_json::to_writer(&mut bytes, body) {
         return ApiError::internal(format!("an answer does not serialize: {error}")).into_response();

@@ -1,4 +1,4 @@
-//! Answers of other services, read into memory for people to look at: journals, supervision trees, lists.
+//! Reads answers of other services into memory for display: journals, supervision trees, lists.
 
 use std::error::Error;
 
@@ -8,13 +8,13 @@ use hyper::body::Body;
 
 use crate::reason::with_causes;
 
-/// The longest answer that is read: several times the longest list that a service gives.
+/// The longest answer accepted: several times the longest list of any service.
 pub const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
 /// Reads an answer, up to [`MAX_ANSWER_BYTES`].
 ///
 /// # Errors
-/// Says in a line why there is none: it breaks off, or it is longer.
+/// A line with the reason: the answer breaks off, or is too long.
 pub async fn read_answer<B>(body: B) -> Result<Bytes, String>
 where
     B: Body,

@@ -1,11 +1,11 @@
-//! Who may do what: bearer tokens, compared in constant time.
+//! Access control by bearer tokens, compared in constant time.
 //!
-//! | access | needs |
+//! | access | required token |
 //! |---|---|
-//! | public | nothing |
-//! | client | the API token, if one is set; the service token and the operator token do as well |
-//! | service | the service token, if one is set; the operator token does as well |
-//! | operator | the operator token; if none is set: nothing in development, and in production it is closed |
+//! | public | none |
+//! | client | the API token, if one is set; the service and operator tokens are accepted too |
+//! | service | the service token, if one is set; the operator token is accepted too |
+//! | operator | the operator token; if none is set: no token in development, closed in production |
 
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
@@ -14,8 +14,8 @@ use subtle::ConstantTimeEq;
 use super::{Access, ApiError, request::text};
 use crate::config::{AuthSettings, Settings};
 
-/// Returns the `Authorization` header with which services call each other: the service token, or the API token where
-/// only that is set; `None` where neither is.
+/// Returns the `Authorization` header for calls between services: the service token, else the API token; `None` if
+/// neither is set.
 pub fn outgoing_bearer(auth: &AuthSettings) -> Option<HeaderValue> {
     let token = [&auth.service_token, &auth.api_token].into_iter().find(|token| is_set(token))?;
     let mut header = HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).ok()?;
@@ -29,7 +29,7 @@ pub(super) struct Guard {
     without_operator_token: WithoutOperatorToken,
 }
 
-/// What operator routes do where no token is set for them.
+/// Whether operator routes are open if no operator token is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WithoutOperatorToken {
     Open,
@@ -45,10 +45,10 @@ impl Guard {
         Self { auth: settings.auth.clone(), without_operator_token }
     }
 
-    /// Lets a request through, or says why not.
+    /// Checks the token of a request.
     ///
     /// # Errors
-    /// 401 without a token, 403 with a wrong one or where nothing opens the route.
+    /// 401 without a token; 403 with a wrong token, or if no token opens the route.
     pub(super) fn check(&self, access: Access, headers: &HeaderMap) -> Result<(), ApiError> {
         if self.is_open(access) {
             return Ok(());
@@ -63,18 +63,18 @@ impl Guard {
         }
     }
 
-    /// Says whether a request comes from another service or an operator: they hold a token that clients do not have.
+    /// Returns whether a request comes from another service or an operator: both hold a token that clients do not have.
     pub(super) fn is_one_of_us(&self, headers: &HeaderMap) -> bool {
         let AuthSettings { operator_token, service_token, .. } = &self.auth;
         demand(headers, &[service_token, operator_token]).is_ok()
     }
 
-    /// Says whether a request comes from an operator, known by the token.
+    /// Returns whether a request has the operator token.
     pub(super) fn is_operator(&self, headers: &HeaderMap) -> bool {
         demand(headers, &[&self.auth.operator_token]).is_ok()
     }
 
-    /// Says whether routes of this access need no token.
+    /// Returns whether routes of this access need no token.
     pub(super) fn is_open(&self, access: Access) -> bool {
         match access {
             Access::Public => true,
@@ -91,7 +91,7 @@ fn demand(headers: &HeaderMap, accepted: &[&SecretString]) -> Result<(), ApiErro
     let Some(given) = bearer(headers) else {
         return Err(ApiError::unauthorized("send the token as Authorization: Bearer <token>"));
     };
-    // All are compared, whichever fits: the time tells nothing.
+    // All tokens are compared, whichever matches: the response time reveals nothing.
     let fits = accepted
         .iter()
         .filter(|token| is_set(token))

@@ -1,13 +1,13 @@
-//! Connections that many share: what is written to them is gathered.
+//! Connections with many concurrent requests: their answers are collected into few writes.
 
 use std::future::poll_fn;
 use std::task::Poll;
 
-/// Polls a future, whenever it is woken, behind everything that can run by then.
+/// Polls a future, each time it is woken, after all tasks that can run by then.
 ///
-/// For the task of a connection: Tokio runs next what was woken last, so that each of a hundred answers that are ready at
-/// the same time would be written to the socket on its own. Behind the others it finds all of them, and one write takes
-/// them. Where nothing else can run it is polled at once.
+/// For the task of a connection: Tokio runs the task woken last next, so each of a hundred answers ready at the same
+/// time would be written to the socket separately. Polled after the other tasks, the connection finds all answers, and
+/// one write sends them. If no other task can run, the future is polled at once.
 pub fn behind_others<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let mut future = Box::pin(future);
     let mut is_behind = false;
@@ -32,7 +32,7 @@ mod tests {
 
     use super::*;
 
-    /// On a worker of the runtime, where what was woken last runs next.
+    /// On a worker of the runtime, where the task woken last runs next.
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn what_is_ready_at_the_same_time_is_found_by_one_poll() {
         let (sender, mut receiver) = mpsc::unbounded_channel();
@@ -50,7 +50,7 @@ mod tests {
             while waiting.load(Ordering::Relaxed) == 0 {
                 tokio::task::yield_now().await;
             }
-            // All of them are ready to run before the first of them does.
+            // All tasks are ready before the first of them runs.
             for answer in 0..100 {
                 let sender = sender.clone();
                 tokio::spawn(async move { sender.send(answer) });

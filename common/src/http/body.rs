@@ -1,4 +1,4 @@
-//! Reads request bodies, at most so many bytes within so much time.
+//! Reads request bodies, with a limit of bytes and of time.
 
 use std::{pin::pin, time::Duration};
 
@@ -8,14 +8,14 @@ use hyper::header::{CONTENT_LENGTH, EXPECT, HeaderMap};
 
 use super::{ApiError, request::text};
 
-/// How much of a body that is too large is read and thrown away after its sender was answered: a sender that is cut off
-/// in the middle of sending may never see the answer.
+/// How much of a body that is too large is read and discarded after the answer: a client cut off while sending may
+/// never see the answer.
 const DISCARDED_BYTES: usize = 16 * 1024 * 1024;
 
-/// How long that may take.
+/// How long the body is discarded.
 const DISCARD_TIME: Duration = Duration::from_secs(2);
 
-/// What a body may be.
+/// Limits of a body.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) bytes: usize,
@@ -25,8 +25,8 @@ pub(super) struct Limits {
 /// Reads a body into memory.
 ///
 /// # Errors
-/// 413 when it is too large, by its declared length before anything is read; 408 when it takes too long; 400 when it
-/// breaks off.
+/// 413 if it is too large, by its declared length before anything is read; 408 if it takes too long; 400 if it breaks
+/// off.
 pub(super) async fn read<S, B>(body: S, headers: &HeaderMap, limits: Limits) -> Result<Bytes, ApiError>
 where
     S: Stream<Item = Result<B, warp::Error>> + Send + 'static,
@@ -34,7 +34,7 @@ where
 {
     let declared = text(headers, CONTENT_LENGTH.as_str()).and_then(|length| length.parse::<u64>().ok());
     if declared.is_some_and(|length| length > limits.bytes as u64) {
-        // A sender that waits for a go-ahead does not get one, and has nothing to be read.
+        // A client that waits for 100-continue is not told to send, so there is nothing to discard.
         if !headers.contains_key(EXPECT) {
             discard(Box::pin(body));
         }
@@ -56,7 +56,7 @@ where
     }
 }
 
-/// Takes the mark away that some programs put before text in UTF-8: it is allowed, and says nothing (RFC 8259, 8.1).
+/// Removes the UTF-8 byte order mark that some programs send: parsers may ignore it (RFC 8259, 8.1).
 pub(super) fn without_byte_order_mark(mut body: Bytes) -> Bytes {
     const MARK: &[u8] = b"\xEF\xBB\xBF";
     if body.starts_with(MARK) {
@@ -76,7 +76,7 @@ where
     S: Stream<Item = Result<B, warp::Error>> + Unpin,
     B: Buf,
 {
-    // Nearly every body comes in one piece, which is taken as it is.
+    // Nearly every body arrives in one piece, which is used without a copy.
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     while let Some(piece) = body.next().await {
@@ -99,7 +99,7 @@ where
     Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
-/// Lets a sender finish, within bounds, while its answer is on its way.
+/// Reads the rest of a body, within limits, while the answer is being sent.
 fn discard<S, B>(body: std::pin::Pin<Box<S>>)
 where
     S: Stream<Item = Result<B, warp::Error>> + Send + 'static,

@@ -1,10 +1,10 @@
-//! The client of a request: the address at the other end of the connection, unless that is a proxy that the operator
-//! trusts.
+//! The client of a request: the peer address of the connection, unless the peer is a trusted proxy.
 //!
-//! In that case `X-Forwarded-For`, or `Forwarded` (RFC 7239) where there is none, is read from its end, where the nearest
-//! proxy wrote, up to the first address that is not a trusted proxy's. The client may have made up everything before it.
-//! `Forwarded` does not count beside the other header: most proxies write one of the two and hand the other one on as the
-//! client sent it. An IPv6 client is its /64 network, since that is what one customer gets.
+//! Behind a trusted proxy, `X-Forwarded-For`, or `Forwarded` (RFC 7239) if the former is absent, is read from its end,
+//! where the nearest proxy wrote, up to the first address that is not a trusted proxy's. Everything before that address
+//! may be forged. `Forwarded` is ignored beside the other header: most proxies write one of the two and pass the other
+//! one on as the client sent it. An IPv6 client is its /64 network, since that is the usual allocation for one
+//! customer.
 
 use std::{
     borrow::Cow,
@@ -18,26 +18,26 @@ use tracing::warn;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// More of what cannot be read is not logged: it is a stranger's.
+/// How much of an unreadable address is logged; it is untrusted input.
 const MAX_SHOWN_CHARS: usize = 64;
 
-/// The other end of a connection.
+/// The peer of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Peer {
     pub(super) address: IpAddr,
     pub(super) room: Room,
 }
 
-/// The kind of place that a connection has.
+/// The kind of place that a connection occupies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Room {
-    /// One within the limits.
+    /// A place within the limits.
     Free,
-    /// One of the few beyond the limits, for health, metrics and operators.
+    /// A place beyond the limits, for health, metrics and operators.
     Reserved,
 }
 
-/// A client, as limits know it.
+/// A client, as counted by limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Client {
     /// Its address, or its network.
@@ -45,26 +45,26 @@ pub(super) struct Client {
     pub(super) through: Through,
 }
 
-/// How a client is known.
+/// How a client was identified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Through {
-    /// It is at the other end of the connection.
+    /// It is the peer of the connection.
     Itself,
-    /// Through a trusted proxy, which named it.
+    /// A trusted proxy named it.
     Proxy,
-    /// It is a trusted proxy itself, or one did not name it.
+    /// It is a trusted proxy itself, or a trusted proxy did not name it.
     Unnamed,
 }
 
-/// Tells clients apart.
+/// Identifies clients.
 pub(super) struct Clients {
     trusted: Vec<IpNet>,
-    /// That a header could not be read was logged.
+    /// Whether an unreadable header was logged already.
     complained: AtomicBool,
 }
 
 impl Clients {
-    /// Trusts the proxies of a checked configuration.
+    /// Creates it from the trusted proxies of a checked configuration.
     pub(super) fn behind(proxies: &[String]) -> Self {
         let trusted = proxies.iter().filter_map(|text| network(text)).collect();
         Self { trusted, complained: AtomicBool::new(false) }
@@ -104,7 +104,7 @@ impl Clients {
     }
 }
 
-/// Returns the clients that the headers name, the nearest last. Several headers of a name are one list.
+/// Returns the clients named by the headers, the nearest last. Several headers of one name form one list.
 fn hops(headers: &HeaderMap) -> Vec<Cow<'_, str>> {
     let lines = |name: &HeaderName| headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
     if headers.contains_key(FORWARDED_FOR) {
@@ -122,7 +122,7 @@ fn hops(headers: &HeaderMap) -> Vec<Cow<'_, str>> {
     named.map(Cow::Owned).collect()
 }
 
-/// Splits at a mark that is not within quotes.
+/// Splits at a character outside of quotes.
 fn split(text: &str, mark: char) -> Vec<String> {
     let mut is_quoted = false;
     let parts = text.split(|character| {
@@ -132,7 +132,7 @@ fn split(text: &str, mark: char) -> Vec<String> {
     parts.map(|part| part.trim().to_owned()).collect()
 }
 
-/// Reads an address with or without a port, an IPv6 one with or without its brackets.
+/// Parses an address with or without a port; IPv6 with or without brackets.
 fn address(hop: &str) -> Option<IpAddr> {
     let hop = hop.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(hop);
     let plain = |text: &str| text.parse::<IpAddr>().ok();
@@ -150,12 +150,12 @@ fn address(hop: &str) -> Option<IpAddr> {
     address.map(|address| address.to_canonical())
 }
 
-/// Reads a network, or an address, which is a network of one. `None` if it is neither.
+/// Parses a network, or a single address as a network; `None` for any other text.
 pub(crate) fn network(text: &str) -> Option<IpNet> {
     text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
-/// Returns what counts as one client.
+/// Returns the address that stands for a client: itself, or the /64 network of an IPv6 address.
 pub(super) fn bucket_of(client: IpAddr) -> IpAddr {
     match client {
         IpAddr::V4(_) => client,

@@ -1,4 +1,4 @@
-//! Cross-origin requests of browsers, for the origins that `http.cors_origins` lists. Without any, nothing of this.
+//! Cross-origin requests of browsers, for the origins listed in `http.cors_origins`; off without any.
 //! <https://fetch.spec.whatwg.org/#http-cors-protocol>
 
 use hyper::{
@@ -12,21 +12,21 @@ use hyper::{
 
 use super::{ApiError, Response};
 
-/// Headers of answers that pages may read, beside the few that they always may.
+/// Response headers that pages may read, beside those that are always readable.
 const EXPOSED: HeaderValue =
     HeaderValue::from_static("location, retry-after, x-request-id, traceparent, idempotent-replayed");
 
-/// How long a browser may remember a preflight, in seconds.
+/// How long a browser may cache a preflight, in seconds.
 const MAX_AGE_S: HeaderValue = HeaderValue::from_static("600");
 
-/// The origins that browsers may call from.
+/// The origins from which browsers may call.
 pub(super) struct Cors {
     origins: Vec<HeaderValue>,
     any: bool,
 }
 
 impl Cors {
-    /// Returns `None` where none is listed.
+    /// Returns `None` if no origin is listed.
     pub(super) fn of(origins: &[String]) -> Option<Self> {
         let any = origins.iter().any(|origin| origin == "*");
         let origins: Vec<HeaderValue> =
@@ -34,15 +34,15 @@ impl Cors {
         if origins.is_empty() { None } else { Some(Self { origins, any }) }
     }
 
-    /// Tells whether a request only asks whether another one may be sent.
+    /// Returns whether a request is a CORS preflight.
     pub(super) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
         method == Method::OPTIONS && headers.contains_key(ORIGIN) && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
     }
 
-    /// Answers such a request.
+    /// Answers a preflight.
     ///
     /// # Errors
-    /// 403 for an origin that is not listed.
+    /// 403 for an unlisted origin.
     pub(super) fn preflight(&self, headers: &HeaderMap, allow: &HeaderValue) -> Result<Response, ApiError> {
         if self.allowed(headers).is_none() {
             return Err(ApiError::forbidden("this origin is not listed in http.cors_origins"));
@@ -58,7 +58,7 @@ impl Cors {
         Ok(response)
     }
 
-    /// Tells the browser that a page of this origin may read the answer.
+    /// Adds the headers that let a page of a listed origin read the answer.
     pub(super) fn mark(&self, request: &HeaderMap, response: &mut HeaderMap) {
         response.append(VARY, HeaderValue::from_static("origin"));
         if let Some(origin) = self.allowed(request) {

@@ -1,5 +1,5 @@
-//! `/debug`: what the actors of a service are doing, and what may go wrong with it. For operators only; no proxy routes
-//! it. Nothing here waits for an actor, a call or the database.
+//! `/debug`: the actors of a service and its failure settings. For operators only; no proxy routes it. No handler waits
+//! for an actor, a call or the database.
 
 use std::sync::Arc;
 
@@ -79,7 +79,7 @@ fn actor(root: &ActorCard, request: &Request) -> Result<Response, ApiError> {
 }
 
 fn change(dice: &Dice, request: &Request) -> Result<Response, ApiError> {
-    // For its checks of the body as such; the dice read the fields.
+    // Validates the body as JSON; the dice read its fields.
     request.json_fields()?;
     dice.apply_json(&request.body).map_err(|error| match error {
         ChangeError::Malformed(detail) => ApiError::malformed(detail),

@@ -1,7 +1,7 @@
-//! Errors as clients see them: RFC 9457 problems.
+//! Errors in responses: RFC 9457 problems.
 //!
-//! A problem says what is wrong with the request, or that the fault is ours. What exactly went wrong on our side is for
-//! the log and never in the answer.
+//! A problem explains the fault of the request, or says that the fault is ours. Details of our own faults are logged
+//! and never part of the answer.
 
 use std::fmt::Display;
 
@@ -18,14 +18,14 @@ use super::{Response, with_body};
 use crate::fields::FieldError;
 use crate::wire::timestamp;
 
-/// An answer that is no business answer. Becomes `application/problem+json`.
+/// An error answer, sent as `application/problem+json`.
 #[derive(Clone, Debug)]
 pub struct ApiError(Box<Problem>);
 
 #[derive(Clone, Debug)]
 struct Problem {
     status: StatusCode,
-    /// A relative reference, one per kind of problem: what programs look at.
+    /// A relative reference, one per kind of problem, for programs.
     kind: &'static str,
     title: &'static str,
     detail: String,
@@ -35,80 +35,80 @@ struct Problem {
     extra: Extra,
 }
 
-/// What one kind of problem has beside the members that all have.
+/// Data of one kind of problem beyond the common members.
 #[derive(Clone, Debug)]
 enum Extra {
     None,
     Allow(HeaderValue),
     RetryAfter(u64),
     Authenticate,
-    /// Bodies are taken without an encoding.
+    /// Request bodies must be sent without an encoding.
     PlainOnly,
-    /// For the log.
+    /// The cause, for the log.
     Cause(String),
 }
 
-/// An error (RFC 9457). Members that do not apply are left out.
+/// An error (RFC 9457). Members that do not apply are omitted.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(super) struct Body<'a> {
-    /// One per kind of problem: what programs look at.
+    /// Type of the problem, for programs.
     #[serde(rename = "type")]
     kind: &'a str,
-    /// The same for people.
+    /// Type of the problem in words.
     title: &'a str,
-    /// The status of the answer.
+    /// HTTP status of the answer.
     #[schema(minimum = 400, maximum = 599)]
     status: u16,
-    /// What exactly is wrong.
+    /// The exact error.
     detail: &'a str,
-    /// The bad fields, if that is what is wrong.
+    /// The invalid fields, if any.
     #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
     errors: &'a [FieldError],
-    /// The transaction that the request belongs to, where it is worth asking what became of it.
+    /// The transaction of the request, if its outcome is worth asking for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     transaction_id: Option<&'a str>,
-    /// Where it is not known whether that transaction was accepted: from when on its status tells for good.
+    /// If it is unknown whether that transaction was accepted: the time from which its status is final.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime)]
     decided_by: Option<&'a str>,
 }
 
 impl ApiError {
-    /// 400: the request cannot be read.
+    /// 400: the request cannot be parsed.
     pub fn malformed(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "malformed-request", "The request cannot be read", detail)
     }
 
-    /// 400: these fields are bad. The answer of participants.
+    /// 400: these fields are invalid. Used by participants.
     pub fn bad_fields_400(errors: Vec<FieldError>) -> Self {
         Self::bad_fields(StatusCode::BAD_REQUEST, errors)
     }
 
-    /// 422: these fields are bad. The answer of the orchestrator.
+    /// 422: these fields are invalid. Used by the orchestrator.
     pub fn bad_fields_422(errors: Vec<FieldError>) -> Self {
         Self::bad_fields(StatusCode::UNPROCESSABLE_ENTITY, errors)
     }
 
-    /// 404: there is no such thing.
+    /// 404: the resource does not exist.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", detail)
     }
 
-    /// 404 with a type of its own, by which programs know it.
+    /// 404 with its own problem type, for programs.
     pub fn typed_not_found(kind: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, kind, "Not found", detail)
     }
 
-    /// 405: the path is there, the method is not; `allow` are those that are.
+    /// 405: the path exists without this method; `allow` lists its methods.
     pub fn method_not_allowed(allow: HeaderValue) -> Self {
         let detail = format!("this path knows {}", allow.to_str().unwrap_or_default());
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
             .with(Extra::Allow(allow))
     }
 
-    /// 405 for the one method that has no path.
+    /// 405 for CONNECT, the one method without a path.
     pub(super) fn no_tunnels(allow: HeaderValue) -> Self {
         let detail = "this is no proxy: it opens no tunnels";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
@@ -127,7 +127,7 @@ impl ApiError {
         Self::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", "Request timeout", detail)
     }
 
-    /// 409: what is asked for does not go with how things are. It is no recorded decision.
+    /// 409: the request conflicts with the current state. It is not a recorded decision.
     pub fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "conflict", "Conflict", detail)
     }
@@ -144,73 +144,73 @@ impl ApiError {
         Self::new(StatusCode::URI_TOO_LONG, "target-too-long", "Target too long", detail)
     }
 
-    /// 431: the headers have more than `limit` bytes, or there are too many of them.
+    /// 431: the headers exceed `limit` bytes, or there are too many of them.
     pub(super) fn headers_too_large(limit: usize) -> Self {
         let detail = format!("there may be 100 headers, and all of them together may have {limit} bytes");
         Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large", "Headers too large", detail)
     }
 
-    /// 501: the body comes in a transfer coding that is not known.
+    /// 501: the transfer coding of the body is unknown.
     pub(super) fn unknown_coding(coding: &str) -> Self {
         let detail = format!("the transfer coding {coding:?} is not known, chunked is");
         Self::new(StatusCode::NOT_IMPLEMENTED, "not-implemented", "Not implemented", detail)
     }
 
-    /// 415: the body is not declared to be JSON.
+    /// 415: the body is not declared as JSON.
     pub fn unsupported_media_type() -> Self {
         let detail = "the body must be JSON: Content-Type: application/json";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "Unsupported media type", detail)
     }
 
-    /// 415: the body is compressed, or encoded otherwise.
+    /// 415: the body is compressed or otherwise encoded.
     pub fn unsupported_encoding() -> Self {
         let detail = "the body must be sent as it is, without a Content-Encoding";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-encoding", "Unsupported encoding", detail)
             .with(Extra::PlainOnly)
     }
 
-    /// 422: the key of this request was used for one with other contents.
+    /// 422: the key of this request was used for a request with other contents.
     pub fn contents_differ(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "contents-differ", "Contents differ", detail)
     }
 
-    /// 401: a token is needed and was not given.
+    /// 401: a token is required and missing.
     pub fn unauthorized(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A token is needed", detail).with(Extra::Authenticate)
     }
 
-    /// 403: the token that was given does not open this, or nothing does.
+    /// 403: the token does not open this route, or no token does.
     pub fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", detail)
     }
 
-    /// 429: this client asks too often; it may come back after so many seconds.
+    /// 429: the client exceeds its rate; it may retry after this many seconds.
     pub fn too_many_requests(detail: impl Into<String>, retry_after_s: u64) -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests", detail)
             .with(Extra::RetryAfter(retry_after_s))
     }
 
-    /// 500: the fault is ours. `cause` goes to the log and only there.
+    /// 500: the fault is ours. `cause` is only logged.
     pub fn internal(cause: impl Into<String>) -> Self {
         let detail = "something is broken on our side; the X-Request-Id of this answer finds it in the log";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "Internal error", detail)
             .with(Extra::Cause(cause.into()))
     }
 
-    /// 503: not now; it is worth asking again after so many seconds.
+    /// 503: temporarily unavailable; a retry makes sense after this many seconds.
     pub fn unavailable(detail: impl Into<String>, retry_after_s: u64) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Unavailable", detail)
             .with(Extra::RetryAfter(retry_after_s))
     }
 
-    /// Adds the transaction that the request belongs to, so that its client can ask what became of it.
+    /// Adds the transaction of the request, so that the client can ask for its outcome.
     #[must_use]
     pub fn with_transaction_id(mut self, transaction_id: impl Display) -> Self {
         self.0.transaction_id = Some(transaction_id.to_string());
         self
     }
 
-    /// Adds the time from which on it is known whether that transaction was accepted.
+    /// Adds the time from which it is known whether that transaction was accepted.
     #[must_use]
     pub fn with_decided_by(mut self, time: DateTime<Utc>) -> Self {
         self.0.decided_by = Some(timestamp(time));
@@ -222,17 +222,17 @@ impl ApiError {
         self.0.status
     }
 
-    /// Returns what the client gets to read.
+    /// Returns the text for the client.
     pub fn detail(&self) -> &str {
         &self.0.detail
     }
 
-    /// Returns the bad fields, if that is what is wrong.
+    /// Returns the invalid fields; empty for other errors.
     pub fn errors(&self) -> &[FieldError] {
         &self.0.errors
     }
 
-    /// Makes the answer.
+    /// Converts the error into a response.
     pub fn into_response(self) -> Response {
         let problem = &*self.0;
         let body = Body {
@@ -257,7 +257,7 @@ impl ApiError {
         response
     }
 
-    /// Logs what the answer does not say.
+    /// Logs the cause, which is not part of the answer.
     pub(super) fn log(&self, service: &str, request_id: &str) {
         if let Extra::Cause(cause) = &self.0.extra {
             error!(service, request.id = request_id, cause, "a request failed through our fault");

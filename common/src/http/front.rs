@@ -1,4 +1,4 @@
-//! The one filter: what every request goes through, in this order, whatever its route.
+//! The one filter: the steps that every request passes, in this order, on any route.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -43,15 +43,15 @@ mod refusal;
 const REQUEST_ID: HeaderName = HeaderName::from_static(wire::REQUEST_ID);
 const TRACEPARENT: HeaderName = HeaderName::from_static(wire::TRACEPARENT);
 
-/// Seconds after which a request that found the door closed is worth repeating.
+/// Seconds after which a request rejected by admission may be retried.
 const RETRY_AFTER_S: u64 = 1;
 
-/// The label of requests that no template matches.
+/// Metrics label of requests that match no template.
 const UNMATCHED: &str = "unmatched";
 
-/// Makes the filter that takes requests to a gate. It never rejects.
+/// Creates the filter that passes requests to a gate. It never rejects.
 pub(super) fn filter(gate: Arc<Gate>) -> BoxedFilter<(Response,)> {
-    // Raw, because warp's own decoding puts something else in the place of what is no text.
+    // The raw query, because warp's own decoding replaces bytes that are not UTF-8.
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::method()
         .and(warp::path::full())
@@ -67,7 +67,7 @@ pub(super) fn filter(gate: Arc<Gate>) -> BoxedFilter<(Response,)> {
         .boxed()
 }
 
-/// What stands before the handlers of a service.
+/// The checks before the handlers of a service.
 pub(super) struct Gate {
     service: &'static str,
     table: Table,
@@ -75,28 +75,28 @@ pub(super) struct Gate {
     cors: Option<Cors>,
     rate_limit: Option<RateLimit>,
     draining: Draining,
-    /// One permit a request at work.
+    /// One permit per request in flight.
     at_work: Semaphore,
     clients: Clients,
-    /// Requests at work of each client behind a trusted proxy.
+    /// Requests in flight per client behind a trusted proxy.
     at_work_of: PerClient,
     body: Limits,
     tracer: Tracer,
 }
 
-/// A request before its body.
+/// A request without its body.
 pub(super) struct Head {
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) query: String,
     pub(super) headers: HeaderMap,
-    /// The other end of the connection; unknown where there is none.
+    /// The peer of the connection; `None` without a connection.
     pub(super) peer: Option<Peer>,
 }
 
 impl Gate {
     pub(super) fn of(front: Front) -> Self {
-        // Before the endpoints make their counters.
+        // Set up before the endpoints create their counters.
         telemetry::metrics_handle();
         let Front { service, routes, settings, health, draining, tracer } = front;
         let routes = routes.merge(health::routes(service, health, draining.clone())).merge(metrics::routes(service));
@@ -121,7 +121,7 @@ impl Gate {
         }
     }
 
-    /// Answers a request. No `async fn`: there is one of these for every call that waits, and it would hold all this twice.
+    /// Answers a request. Not an `async fn`, which would store all its arguments twice, for every waiting call.
     pub(super) fn answer<S, B>(&self, head: Head, body: S) -> impl Future<Output = Response> + Send + use<'_, S, B>
     where
         S: Stream<Item = Result<B, warp::Error>> + Send + 'static,
@@ -149,7 +149,7 @@ impl Gate {
         let seen = span::seen(&self.tracer, &head.headers);
         let is_head = head.method == Method::HEAD;
         let method = method_label(&head.method);
-        // What the answer needs of the request once the handler has it.
+        // Kept for the answer, because the handler takes the request.
         let origin = self.cors.as_ref().map(|_| origin(&head.headers));
 
         let found = self.table.find(&head.method, &head.path);
@@ -171,7 +171,7 @@ impl Gate {
                 };
                 (answer, Counted::As(template))
             }
-            // The server as a whole (RFC 9110, 9.3.7).
+            // OPTIONS * asks about the server as a whole (RFC 9110, 9.3.7).
             Found::Nothing if head.method == Method::OPTIONS && head.path == "*" => {
                 (Ok(allowed(self.table.methods())), Counted::As(UNMATCHED))
             }
@@ -195,7 +195,7 @@ impl Gate {
         };
         debug!(service = self.service, method, route, status = response.status().as_u16(), took = ?began.elapsed(), "answered");
         let trace = match counted {
-            // Those who look after the service ask all the time, and belong to no trace.
+            // Operational requests (health, metrics, debug) are frequent and belong to no trace.
             Counted::By(endpoint) if endpoint.route.door == Door::Open => trace,
             _ => span::end(&self.tracer, parent, trace, seen, Answered { method, route, response: &response }),
         };
@@ -258,7 +258,7 @@ impl Gate {
     }
 }
 
-/// Puts the names of a request on its answer.
+/// Adds request id and trace context to an answer.
 fn name(response: &mut Response, request_id: String, trace: TraceContext) {
     let headers = response.headers_mut();
     headers.insert(TRACEPARENT, once(trace.to_header()));
@@ -267,26 +267,26 @@ fn name(response: &mut Response, request_id: String, trace: TraceContext) {
     }
 }
 
-/// Keeps a header value that will not come again out of the table of values that HTTP/2 remembers for a connection, where
-/// it would push out those that do come again.
+/// Keeps a unique header value out of HTTP/2's compression table of the connection, where it would evict values that
+/// repeat.
 pub fn once(mut value: HeaderValue) -> HeaderValue {
     value.set_sensitive(true);
     value
 }
 
-/// How a request is counted.
+/// The metrics by which a request is counted.
 enum Counted<'a> {
     By(&'a Endpoint),
     As(&'static str),
 }
 
-/// Keeps of the headers what decides about a page's origin.
+/// Keeps only the `Origin` header.
 fn origin(headers: &HeaderMap) -> HeaderMap {
     let origin = hyper::header::ORIGIN;
     headers.get(&origin).map(|value| (origin, value.clone())).into_iter().collect()
 }
 
-/// Answers a question for what may be asked.
+/// Answers an OPTIONS request with the allowed methods.
 fn allowed(methods: HeaderValue) -> Response {
     let mut response = Response::default();
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -294,7 +294,7 @@ fn allowed(methods: HeaderValue) -> Response {
     response
 }
 
-/// Makes the answer to a GET one to a HEAD: as long as it would be, and empty.
+/// Turns the answer to a GET into one to a HEAD: the same length, without the body.
 fn drop_body(response: &mut Response) {
     let length = response.body().size_hint().exact();
     if let Some(length) = length

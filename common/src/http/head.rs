@@ -1,7 +1,7 @@
-//! The head of a request, before anything is done with it (RFC 9110 and 9112).
+//! Checks the head of a request before any processing (RFC 9110 and 9112).
 //!
-//! Hyper refuses most heads that break the rules, with empty answers: [`explain`] gives the reason. [`check`] finds those
-//! that hyper lets through and that must not reach the routes.
+//! Hyper refuses most invalid heads with empty answers: [`explain`] finds the reason. [`check`] finds invalid heads
+//! that hyper accepts and that must not reach the routes.
 
 use hyper::{
     Method, Request, StatusCode, Version,
@@ -11,13 +11,13 @@ use hyper::{
 
 use super::ApiError;
 
-/// The longest target of a request. Servers should take 8000 bytes at least.
+/// The longest request target. Servers should accept at least 8000 bytes (RFC 9110, 4.1).
 const MAX_TARGET_BYTES: usize = 8 * 1024;
 
-/// As large as all headers together may be. Hyper keeps to it with HTTP/1.
+/// The maximum size of all headers together. Hyper enforces it for HTTP/1.
 pub(super) const MAX_HEADER_BYTES: usize = 64 * 1024;
 
-/// Says what is wrong with a head that was read, if anything is. CONNECT, which has no path, is not told here.
+/// Checks a head that was parsed. CONNECT, which has no path, is checked elsewhere.
 ///
 /// # Errors
 /// 400, 414, 431 or 501.
@@ -59,7 +59,7 @@ fn check_host(headers: &HeaderMap) -> Result<(), ApiError> {
     if is_host(host.as_bytes()) { Ok(()) } else { Err(ApiError::malformed("Host must be a name or an address")) }
 }
 
-/// Hyper reads what is chunked last, whatever it was before that.
+/// Hyper accepts a body whose last coding is chunked, whatever the codings before it are.
 fn check_codings(headers: &HeaderMap) -> Result<(), ApiError> {
     let lines = headers.get_all(TRANSFER_ENCODING).iter().map(|line| line.to_str().unwrap_or("\u{fffd}"));
     let unknown = lines.flat_map(|line| line.split(',')).find(|coding| !is_known(coding));
@@ -70,8 +70,8 @@ fn is_known(coding: &str) -> bool {
     coding.trim().eq_ignore_ascii_case("chunked")
 }
 
-/// Says what is wrong with a head that hyper refused with a status, as far as that can be told. There may be nothing of
-/// it, where it came together with the request before it.
+/// Explains why hyper refused a head with a status, as far as the head allows. The head may be missing, if it arrived
+/// together with the request before it.
 pub(super) fn explain(head: &[u8], status: StatusCode) -> ApiError {
     let line_bytes = head.iter().position(|byte| *byte == b'\n').unwrap_or(head.len());
     if status == StatusCode::URI_TOO_LONG || line_bytes > MAX_TARGET_BYTES {

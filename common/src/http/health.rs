@@ -1,4 +1,4 @@
-//! `/health/` looks at what the service needs; `/health/live/` only shows that the process answers.
+//! `/health/` checks the dependencies of the service; `/health/live/` only shows that the process answers.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -13,55 +13,55 @@ use super::{
     routes::Door,
 };
 
-/// As long as all checks together may take: whoever asks for health does not wait for it.
+/// Time limit for all checks together: callers expect a prompt answer.
 const CHECK_TIME: Duration = Duration::from_secs(2);
 
-/// Looks at what a service needs. No checks: there is nothing that it needs.
+/// Runs the health checks of a service; an empty list for a service without dependencies.
 pub type HealthCheck = Arc<dyn Fn() -> BoxFuture<'static, Vec<Check>> + Send + Sync>;
 
-/// Something that a service needs, and how it is.
+/// The health of one dependency.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// Names it: `database`, `lease` …
+    /// Name of the dependency: `database`, `lease` …
     pub name: &'static str,
-    /// How it is.
+    /// Its state.
     pub finding: Finding,
 }
 
-/// How something is that a service needs.
+/// The state of a dependency.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// As it should be.
+    /// Works.
     Good,
-    /// As it should be, and worth knowing.
+    /// Works, with a remark.
     Note(String),
-    /// The service does its work, but not all of it.
+    /// The service works only in part.
     Degraded(String),
-    /// The service cannot do its work.
+    /// The service cannot work.
     Failed(String),
 }
 
 impl Check {
-    /// Makes a check that is good, or failed for a reason.
+    /// Creates a check that is good, or failed with a reason.
     pub fn new(name: &'static str, result: Result<(), String>) -> Self {
         Self { name, finding: result.map_or_else(Finding::Failed, |()| Finding::Good) }
     }
 }
 
-/// How a service is.
+/// Health of a service.
 #[derive(Serialize, ToSchema)]
 struct Health {
     #[schema(pattern = "^(healthy|degraded|unhealthy)$", example = "healthy")]
     status: &'static str,
     service: &'static str,
     version: &'static str,
-    /// What was looked at, where not all is good, or there is something that is worth knowing.
+    /// The results of the checks, if one is not good or has a remark.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     checks: Option<BTreeMap<&'static str, String>>,
 }
 
-/// Adds the two routes.
+/// Returns the two health routes.
 pub(super) fn routes(service: &'static str, check: HealthCheck, draining: Draining) -> Routes {
     Routes::new(service)
         .route(Method::GET, "/health/live/", Access::Public, Door::Open, describe_live, move |_| async move {

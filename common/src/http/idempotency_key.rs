@@ -1,5 +1,5 @@
-//! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): one string, quoted as the draft wants it (a string of
-//! RFC 8941), or bare, as most clients send it. Both are the same key.
+//! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): a string, quoted as the draft requires (a string of
+//! RFC 8941) or bare, as most clients send it. Both forms are the same key.
 
 use hyper::header::HeaderMap;
 
@@ -9,17 +9,17 @@ use crate::{fields::FieldError, wire};
 /// The longest key, without quotes.
 const MAX_BYTES: usize = 255;
 
-/// A client's key.
+/// A client's idempotency key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey {
     bare: String,
     form: Form,
 }
 
-/// How a key was sent.
+/// The form in which a key was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// As it is.
+    /// Without quotes.
     Bare,
     /// In quotes.
     Quoted,
@@ -32,7 +32,7 @@ enum Wrong {
 }
 
 impl IdempotencyKey {
-    /// Reads the header, if it is there.
+    /// Reads the header; `None` if it is absent.
     pub(super) fn of(headers: &HeaderMap, bad: fn(Vec<FieldError>) -> ApiError) -> Result<Option<Self>, ApiError> {
         let mut lines = headers.get_all(wire::IDEMPOTENCY_KEY).iter();
         let Some(first) = lines.next() else { return Ok(None) };
@@ -72,13 +72,13 @@ impl IdempotencyKey {
         format!("\"{}\"", self.bare.replace('\\', "\\\\").replace('"', "\\\""))
     }
 
-    /// Returns how it was sent.
+    /// Returns the form in which the key was sent.
     pub fn form(&self) -> Form {
         self.form
     }
 }
 
-/// Reads what follows an opening quote, to the closing one.
+/// Reads the rest of a quoted string, up to the closing quote.
 fn unquote(rest: &str) -> Result<String, Wrong> {
     let mut key = String::with_capacity(rest.len());
     let mut characters = rest.chars();

@@ -1,11 +1,11 @@
-//! Calls between services of one process: through everything of a front but the sockets.
+//! Calls between services of one process: through all of the front except the sockets.
 //!
 //! ```text
 //! caller ─► at(address) ─► the same gate that answers on the socket ─► response
 //! ```
-//! A front that serves is known here by the address that it listens on, until it is told to stop, unless
-//! `participants.in_process` is off. Whoever calls a loopback address that is known calls a service of its own process:
-//! nobody else can listen there. The handler is run by its caller's task.
+//! A front is registered here by its listen address from its start until it is told to stop, unless
+//! `participants.in_process` is off. A call to a registered loopback address is a call to a service of the same
+//! process, since no other process can listen there. The handler runs in its caller's task.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -27,23 +27,23 @@ use super::{
 /// The fronts of this process, by the address that each listens on.
 static FRONTS: LazyLock<ArcSwap<HashMap<SocketAddr, Arc<LocalFront>>>> = LazyLock::new(ArcSwap::default);
 
-/// As many calls as a front may have at once; its own door closes long before.
+/// Capacity of concurrent calls of a front; its own admission rejects far earlier.
 pub(super) const PLACES: u32 = 1 << 20;
 
-/// A front of this process.
+/// A front in this process.
 pub struct LocalFront {
     gate: Arc<Gate>,
-    /// A permit a call, so that a stop can wait for them.
+    /// One permit per call, so that a stop can wait for the calls.
     places: Arc<Semaphore>,
     cut: CancellationToken,
 }
 
-/// The answer to a call is lost: the failure lab wants it so, or the front was cut off.
+/// The answer to a call is lost: by the failure lab, or because the front was cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lost;
 
-/// Finds the front of this process that listens on an address; `None` if there is none, or if the address is not one that
-/// only this machine can be reached by.
+/// Finds the front of this process that listens on an address; `None` if there is none, or if the address is not a
+/// loopback address.
 pub fn at(address: SocketAddr) -> Option<Arc<LocalFront>> {
     if !address.ip().is_loopback() {
         return None;
@@ -57,10 +57,10 @@ pub fn at(address: SocketAddr) -> Option<Arc<LocalFront>> {
 }
 
 impl LocalFront {
-    /// Answers a request as the socket would.
+    /// Answers a request like the socket would.
     ///
     /// # Errors
-    /// [`Lost`]: whether anything was done is not known.
+    /// [`Lost`]: it is unknown whether the work was done.
     pub async fn call(&self, request: Request<Full<Bytes>>) -> Result<hyper::Response<Bytes>, Lost> {
         let _place = self.places.acquire().await.map_err(|_| Lost)?;
         let answer = async {
@@ -85,10 +85,10 @@ impl LocalFront {
     }
 }
 
-/// A front that is known, as long as this lives.
+/// The registration of a front, removed on drop.
 pub(super) struct Known(SocketAddr);
 
-/// Makes a front known.
+/// Registers a front.
 pub(super) fn make_known(
     address: SocketAddr,
     gate: Arc<Gate>,

@@ -1,4 +1,4 @@
-//! `GET /metrics`, and what is measured of each request.
+//! `GET /metrics`, and the metrics of each request.
 
 use std::{sync::OnceLock, time::Duration};
 
@@ -17,7 +17,7 @@ const REQUESTS: &str = "http_requests_total";
 const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const SECONDS: &str = "http_request_seconds";
 
-/// The statuses whose counters are kept at hand: all that are common here.
+/// The statuses whose counter handles are cached: all common ones.
 const KEPT: [u16; 12] = [200, 202, 400, 401, 404, 409, 413, 422, 500, 502, 503, 504];
 
 const METRICS: [Metric; 2] = [
@@ -25,7 +25,7 @@ const METRICS: [Metric; 2] = [
     (MetricKind::Histogram, SECONDS, "Time from a request's headers to its answer, by service and route template."),
 ];
 
-/// Adds the route.
+/// Returns the route.
 pub(super) fn routes(service: &'static str) -> Routes {
     telemetry::describe(&METRICS);
     Routes::new(service).route(Method::GET, "/metrics/", Access::Public, Door::Open, describe, async |_| Ok(show()))
@@ -44,8 +44,8 @@ fn show() -> Response {
     with_body(StatusCode::OK, MEDIA_TYPE, telemetry::scrape())
 }
 
-/// The counters and the histogram of an endpoint. Looking them up by their labels for every request would cost more than
-/// the rest of the front.
+/// The counters and the histogram of an endpoint. Looking them up by labels for every request would cost more than the
+/// rest of the front.
 pub(super) struct EndpointMetrics {
     service: &'static str,
     route: &'static str,
@@ -60,7 +60,7 @@ impl EndpointMetrics {
         Self { service, route, method, seconds, requests: Default::default() }
     }
 
-    /// Counts a request that was answered.
+    /// Counts an answered request.
     pub(super) fn observe(&self, status: StatusCode, took: Duration) {
         self.seconds.record(took);
         match KEPT.iter().position(|kept| *kept == status.as_u16()) {
@@ -74,7 +74,7 @@ impl EndpointMetrics {
     }
 }
 
-/// Counts a request that came to no endpoint.
+/// Counts a request that matched no endpoint.
 pub(super) fn count_unmatched(service: &'static str, route: &'static str, method: &'static str, status: StatusCode) {
     requests(service, route, method, status).increment(1);
 }

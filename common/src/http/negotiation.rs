@@ -1,25 +1,27 @@
-//! Representations that a client takes or has already: `Accept`, `Accept-Encoding` and `If-None-Match` (RFC 9110, sections 12.5 and 13.1.2).
+//! Content negotiation and cached representations: `Accept`, `Accept-Encoding` and `If-None-Match` (RFC 9110, sections
+//! 12.5 and 13.1.2).
 
 use hyper::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName, IF_NONE_MATCH};
 
-/// Tells whether `Accept` names a media type, with a quality above 0. A wildcard names none.
+/// Returns whether `Accept` names a media type with a quality above 0. Wildcards do not count.
 pub fn accepts_type(headers: &HeaderMap, media_type: &str) -> bool {
     quality(headers, &ACCEPT, media_type).is_some_and(|quality| quality > 0.0)
 }
 
-/// Tells whether a body may be sent in a coding.
+/// Returns whether a body may be sent in a content coding.
 pub fn accepts_encoding(headers: &HeaderMap, coding: &str) -> bool {
     let quality = quality(headers, &ACCEPT_ENCODING, coding).or_else(|| quality(headers, &ACCEPT_ENCODING, "*"));
     quality.is_some_and(|quality| quality > 0.0)
 }
 
-/// Tells whether the client has what an entity tag stands for. The comparison is weak, as this header wants it.
+/// Returns whether the client already has the representation with an entity tag. The comparison is weak, as required
+/// for `If-None-Match`.
 pub fn has_already(headers: &HeaderMap, tag: &str) -> bool {
     let opaque = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag).to_owned();
     items(headers, &IF_NONE_MATCH).any(|known| known == "*" || opaque(known) == opaque(tag))
 }
 
-/// Returns the quality of an item of a list. Of an item that is there twice the first counts.
+/// Returns the quality of an item in a list header. Of a repeated item, the first counts.
 fn quality(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> Option<f32> {
     items(headers, name).find_map(|item| {
         let mut parts = item.split(';').map(str::trim);
@@ -31,7 +33,7 @@ fn quality(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> Option<f32> 
     })
 }
 
-/// Returns the items of all headers of a name, which are one list.
+/// Returns the items of all headers of one name, which form one list.
 fn items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
     lines.flat_map(|line| line.split(',')).map(str::trim).filter(|item| !item.is_empty())

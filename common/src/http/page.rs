@@ -1,4 +1,4 @@
-//! Which part of a list a request asks for: `?limit=&cursor=`.
+//! Pagination of lists: `?limit=&cursor=`.
 
 use std::ops::RangeInclusive;
 
@@ -6,20 +6,20 @@ use super::Query;
 use crate::fields::FieldError;
 
 const DEFAULT_LIMIT: i64 = 100;
-/// How many a client may ask for.
+/// Limits that a client may request.
 pub const LIMITS: RangeInclusive<i64> = 1..=1_000;
 
-/// A part of a list. A cursor says where the part before it ended, in a form of the list's own.
+/// A page of a list. A cursor marks the end of the previous page, in a format of the list's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page<C> {
-    /// How many, from 1 to 1000.
+    /// Maximum number of rows, from 1 to 1000.
     pub limit: i64,
-    /// Where the part before it ended; `None` for the first part.
+    /// End of the previous page; `None` for the first page.
     pub cursor: Option<C>,
 }
 
 impl<C> Page<C> {
-    /// Reads the part that a query asks for, and adds what is wrong with it to `errors`.
+    /// Reads the requested page from a query; errors are added to `errors`.
     pub fn read(query: &Query, cursor: impl FnOnce(&str) -> Option<C>, errors: &mut Vec<FieldError>) -> Self {
         let mut bad = |field: &str, message: &str| {
             errors.push(FieldError { field: field.to_owned(), message: message.to_owned() });
@@ -40,12 +40,12 @@ impl<C> Page<C> {
         page
     }
 
-    /// How many rows to read: one more than shown, which tells whether there are more.
+    /// Returns the number of rows to read: one more than shown, to detect whether there are more.
     pub fn rows(&self) -> i64 {
         self.limit + 1
     }
 
-    /// Cuts the row too many off, and returns the cursor of the next part, if there is one.
+    /// Removes the extra row and returns the cursor of the next page, if there is one.
     pub fn cut<T>(&self, rows: &mut Vec<T>, cursor: impl FnOnce(&T) -> String) -> Option<String> {
         let limit = usize::try_from(self.limit).expect("a limit is at most 1000");
         if rows.len() <= limit {
@@ -56,7 +56,7 @@ impl<C> Page<C> {
     }
 }
 
-/// Reads digits and nothing else: no sign, no blank.
+/// Parses a number of digits only, without sign or blanks.
 pub fn plain_number(text: &str) -> Option<i64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if digits { text.parse().ok() } else { None }

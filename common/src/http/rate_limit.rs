@@ -1,5 +1,4 @@
-//! How often one client may ask: a bucket of tokens for each (crate `governor`, GCRA), emptied by requests and refilled
-//! by time.
+//! Rate limit per client: a token bucket each (crate `governor`, GCRA), drained by requests and refilled over time.
 
 use std::{
     net::IpAddr,
@@ -15,11 +14,10 @@ use governor::{
 use super::{ApiError, client::Client};
 use crate::config::Settings;
 
-/// Requests between two rounds that forget clients whose bucket is full again: the memory is bounded by the clients of a
-/// short time, and a round costs nothing that one would notice.
+/// Requests between two purges of clients whose bucket is full again: that bounds the memory by the recent clients, and
+/// the cost of a purge is negligible.
 const ROUND: u32 = 8_192;
 
-/// The buckets.
 pub(super) struct RateLimit {
     buckets: DefaultKeyedRateLimiter<IpAddr>,
     clock: DefaultClock,
@@ -27,7 +25,7 @@ pub(super) struct RateLimit {
 }
 
 impl RateLimit {
-    /// Returns what limits the clients of a service, if anything does.
+    /// Returns the rate limit of a service; `None` if it is off.
     pub(super) fn of(settings: &Settings) -> Option<Self> {
         let per_second = NonZeroU32::new(settings.rate_limit.per_second)?;
         let burst = NonZeroU32::new(settings.rate_limit.burst).unwrap_or(NonZeroU32::MIN);
@@ -41,7 +39,7 @@ impl RateLimit {
     /// Takes a token from the client's bucket.
     ///
     /// # Errors
-    /// 429 if there is none.
+    /// 429 if the bucket is empty.
     pub(super) fn check(&self, client: Client) -> Result<(), ApiError> {
         if self.asked.fetch_add(1, Ordering::Relaxed) % ROUND == ROUND - 1 {
             self.buckets.retain_recent();
@@ -64,7 +62,7 @@ mod tests {
 
     fn limit() -> RateLimit {
         let mut settings = ConfigSource::embedded("bench").load().unwrap();
-        // A token takes an hour to come back: no test is that slow.
+        // A token takes an hour to return, longer than any test.
         (settings.rate_limit.per_second, settings.rate_limit.burst) = (1, 2);
         let limit = RateLimit::of(&settings).unwrap();
         let slow = Quota::with_period(std::time::Duration::from_secs(3_600)).unwrap();

@@ -1,4 +1,4 @@
-//! A request as handlers see it: matched, admitted, its body in memory.
+//! A request for a handler: matched, admitted, its body in memory.
 
 use std::{borrow::Cow, net::IpAddr};
 
@@ -19,54 +19,54 @@ use crate::{
 /// A request.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Its method; a HEAD is answered by the handler of GET.
+    /// Its method; the handler of GET answers HEAD too.
     pub method: Method,
-    /// Its path as it came, without the query.
+    /// Its path as received, without the query.
     pub path: String,
-    /// What stood in the places of the template.
+    /// Values of the template's path parameters.
     pub params: Params,
     /// Its query.
     pub query: Query,
     /// Its headers.
     pub headers: HeaderMap,
-    /// Its body, at most as long as the limit.
+    /// Its body, limited in length.
     pub body: Bytes,
-    /// Names it in logs: the client's `X-Request-Id`, or one made here.
+    /// Identifies it in logs: the client's `X-Request-Id`, or a generated one.
     pub request_id: String,
-    /// This service's part of the trace.
+    /// This service's span of the trace.
     pub trace: TraceContext,
-    /// The path prefix that a proxy stripped, without a slash at its end: goes before every path that is given out.
+    /// The path prefix that a proxy removed, without a trailing slash; it precedes every path in answers.
     pub prefix: String,
-    /// The address of the client, or its /64 network with IPv6; unknown where there is no connection.
+    /// The client's address, or its /64 network for IPv6; `None` without a connection.
     pub client: Option<IpAddr>,
 }
 
 impl Request {
-    /// Returns a header, the first of that name, if it is text.
+    /// Returns the first header of a name; `None` if it is absent or not text.
     pub fn header(&self, name: &str) -> Option<&str> {
         text(&self.headers, name)
     }
 
-    /// Returns what stood in the place `{name}` of the template, decoded.
+    /// Returns the decoded value of the path parameter `{name}`.
     ///
     /// # Panics
-    /// When the template has no such place.
+    /// If the template has no such parameter.
     pub fn param(&self, name: &str) -> &str {
         self.params.get(name).unwrap_or_else(|| panic!("the template of {} has no place {name}", self.path))
     }
 
-    /// Returns the client's `Idempotency-Key`, if it sent one.
+    /// Returns the client's `Idempotency-Key`; `None` if it is absent.
     ///
     /// # Errors
-    /// 422 when it sent several, and what `bad` makes of it when the header holds no key.
+    /// 422 if there are several keys; the error of `bad` if the header holds no valid key.
     pub fn idempotency_key(&self, bad: fn(Vec<FieldError>) -> ApiError) -> Result<Option<IdempotencyKey>, ApiError> {
         IdempotencyKey::of(&self.headers, bad)
     }
 
-    /// Takes the JSON body apart.
+    /// Parses the JSON body.
     ///
     /// # Errors
-    /// 415 when it is declared to be something else, or encoded; 400 when it is no JSON object.
+    /// 415 if it is declared as another type, or encoded; 400 if it is not a JSON object.
     pub fn json_fields(&self) -> Result<Fields<'_>, ApiError> {
         if !self.is_plain() {
             return Err(ApiError::unsupported_encoding());
@@ -77,15 +77,15 @@ impl Request {
         Fields::parse(&self.body)
     }
 
-    /// No body is decompressed here: what one of 64 KiB may grow to is anybody's guess.
+    /// Compressed bodies are refused: the size of 64 KiB once decompressed has no useful bound.
     fn is_plain(&self) -> bool {
         let codings = self.headers.get_all(CONTENT_ENCODING).iter().map(|line| line.to_str().unwrap_or("\u{fffd}"));
         let mut codings = codings.flat_map(|line| line.split(',')).map(str::trim).filter(|coding| !coding.is_empty());
         codings.all(|coding| coding.eq_ignore_ascii_case("identity"))
     }
 
-    /// `application/json`, or anything that ends in `+json`, or nothing: who sends no type sends what is expected. A
-    /// charset does not matter: JSON is UTF-8, and a body that is not is refused.
+    /// Accepts `application/json`, any type that ends in `+json`, and a missing type, which most likely means JSON. A
+    /// charset is ignored: JSON is UTF-8, and a body in another encoding is refused later.
     fn declares_json(&self) -> bool {
         let Some(declared) = self.headers.get(CONTENT_TYPE) else { return true };
         let declared = declared.to_str().unwrap_or_default();
@@ -96,24 +96,24 @@ impl Request {
     }
 }
 
-/// What stood in the places of a template.
+/// Values of a template's path parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Params(pub(super) Vec<(&'static str, String)>);
 
 impl Params {
-    /// Returns what stood in the place `{name}`, decoded.
+    /// Returns the decoded value of the parameter `{name}`.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(place, _)| *place == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// The parameters after the `?`, decoded.
+/// The decoded query parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query(pub(super) Vec<(String, String)>);
 
 impl Query {
-    /// Takes what stands after the `?` apart, as forms are encoded. `None` if it is no text once it is decoded: whoever
-    /// guesses at the rest of a broken text answers a question that nobody asked.
+    /// Parses a query in form encoding. `None` if it does not decode to UTF-8: a guess at the broken part would answer
+    /// a different question.
     pub(super) fn parse(raw: &str) -> Option<Self> {
         let decode = |part: &str| {
             let spaced = part.replace('+', " ");
@@ -136,7 +136,7 @@ pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
 }
 
-/// Takes the client's id of a request if it is one that a log can bear, or makes one.
+/// Returns the client's request id if it is safe to log, else a generated one.
 pub(super) fn request_id(headers: &HeaderMap) -> String {
     const MAX_BYTES: usize = 128;
     let readable =
@@ -147,18 +147,18 @@ pub(super) fn request_id(headers: &HeaderMap) -> String {
     }
 }
 
-/// Returns the client's part of the trace, if it names one.
+/// Returns the client's trace context, if the request has a valid one.
 pub(super) fn parent(headers: &HeaderMap) -> Option<TraceContext> {
     text(headers, wire::TRACEPARENT).and_then(TraceContext::parse)
 }
 
-/// Returns the saga that asks, if it is one.
+/// Returns the id of the calling saga, if a saga calls.
 pub(super) fn saga_id(headers: &HeaderMap) -> Option<Uuid> {
     text(headers, wire::SAGA_ID).and_then(|id| id.parse().ok())
 }
 
-/// Takes the prefix that a proxy stripped, if it is a plain path: it ends up in `Location` headers and pages, where
-/// `//elsewhere` or a quote would do harm.
+/// Returns the prefix that a proxy removed, if it is a plain path: it is used in `Location` headers and pages, where
+/// `//elsewhere` or a quote would be dangerous.
 pub(super) fn prefix(headers: &HeaderMap) -> String {
     const MAX_BYTES: usize = 200;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b'~');

@@ -1,4 +1,4 @@
-//! Routes: templates, methods, descriptions and handlers, as a service lists them and as a request finds them.
+//! Routes: templates, methods, descriptions and handlers, as a list and as a search table.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,25 +11,25 @@ use super::{ApiError, Params, Request, Response, metrics::EndpointMetrics, opena
 
 type Handler = Arc<dyn Fn(Request) -> BoxFuture<'static, Result<Response, ApiError>> + Send + Sync>;
 
-/// Who may use a route.
+/// The access rule of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Everybody.
+    /// Open to everyone.
     Public,
-    /// Clients: the API token, where one is set.
+    /// Clients: the API token, if one is set.
     Client,
-    /// The other services: the service token, where one is set.
+    /// Other services: the service token, if one is set.
     Service,
-    /// People who run the system: the operator token. Without one: open in development, closed in production.
+    /// Operators: the operator token. Without one: open in development, closed in production.
     Operator,
 }
 
-/// Whether a route stands behind the door that limits requests at work.
+/// Whether admission limits the route's requests in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Door {
-    /// It does, and it is closed to changes while the service drains.
+    /// Limited, and closed to changes while the service drains.
     Limited,
-    /// It answers always: what one needs to see why the others do not.
+    /// Always answered: the routes needed to see why others are not.
     Open,
 }
 
@@ -37,7 +37,7 @@ pub(super) enum Door {
 #[derive(Clone)]
 pub struct Routes {
     pub(super) service: &'static str,
-    /// What the service is for, in Markdown.
+    /// The purpose of the service, in Markdown.
     pub(super) about: &'static str,
     pub(super) routes: Vec<Route>,
 }
@@ -53,20 +53,20 @@ pub(super) struct Route {
 }
 
 impl Routes {
-    /// Starts a list of routes.
+    /// Creates an empty list of routes.
     pub fn new(service: &'static str) -> Self {
         Self { service, about: "", routes: Vec::new() }
     }
 
-    /// Says what the service is for, at the head of its API description.
+    /// Sets the purpose of the service, at the head of its API description.
     #[must_use]
     pub fn about(self, about: &'static str) -> Self {
         Self { about, ..self }
     }
 
-    /// Adds a GET, which answers HEAD too. A template is a path with places, `/payments/{payment_id}/`; a last place
-    /// `{*name}` takes the rest of the path, slashes included. What `describe` returns is the route's part of the
-    /// API description ([`openapi`](super::openapi) tells how to write one).
+    /// Adds a GET, which answers HEAD too. A template is a path with parameters, `/payments/{payment_id}/`; a last
+    /// parameter `{*name}` matches the rest of the path, slashes included. `describe` returns the route's part of the
+    /// API description (see [`openapi`](super::openapi)).
     #[must_use]
     pub fn get<F, Fut>(self, template: &'static str, access: Access, describe: fn() -> Description, handler: F) -> Self
     where
@@ -138,11 +138,11 @@ impl Routes {
     }
 }
 
-/// The routes of a service, ready to be searched.
+/// The search table of a service's routes.
 pub(super) struct Table {
-    /// What can be done with a path, by the template that is nearest to it.
+    /// The endpoints of a path, by the most specific template.
     router: Router<Vec<Arc<Endpoint>>>,
-    /// All of them, those whose templates have words first.
+    /// All endpoints; templates with literal segments come first.
     all: Vec<Arc<Endpoint>>,
 }
 
@@ -153,27 +153,27 @@ pub(super) struct Endpoint {
     places: Vec<&'static str>,
 }
 
-/// What a path and a method lead to.
+/// The result of a search by path and method.
 pub(super) enum Found<'a> {
     Endpoint(&'a Endpoint, Params),
-    /// The path is there, the method is not.
+    /// The path exists without this method.
     OtherMethods {
         template: &'static str,
         allow: HeaderValue,
     },
-    /// The path is no text once it is decoded.
+    /// The path does not decode to UTF-8.
     Unreadable,
     Nothing,
 }
 
 impl Table {
-    /// Prepares routes for searching.
+    /// Builds the table.
     ///
     /// # Panics
-    /// When two routes are the same, or a template is none: a mistake in a program, found at its start.
+    /// If two routes are equal, or a template is invalid: a programming error, found at start.
     pub(super) fn of(routes: Routes) -> Self {
         let service = routes.service;
-        // By template, places without their names: GET and POST of a path may name them differently.
+        // By template without parameter names: GET and POST of a path may name them differently.
         let mut paths: BTreeMap<String, Vec<Arc<Endpoint>>> = BTreeMap::new();
         for route in routes.routes {
             let (shape, places) = shape(route.template);
@@ -194,7 +194,7 @@ impl Table {
         Self { router, all }
     }
 
-    /// Returns the methods that any path of the service has.
+    /// Returns all methods that the service's paths have.
     pub(super) fn methods(&self) -> HeaderValue {
         allow(self.all.iter())
     }
@@ -206,7 +206,8 @@ impl Table {
         if let Some(endpoint) = matched.value.iter().find(|endpoint| endpoint.route.method == *wanted) {
             return endpoint.found(matched.params.iter().map(|(_, value)| value));
         }
-        // The nearest template lacks the method. Another may have it: an id can be called like a word of a route.
+        // The most specific template lacks the method. Another may have it: an id can equal a literal segment of a
+        // route.
         let fitting: Vec<_> =
             self.all.iter().filter_map(|endpoint| Some((endpoint, values(endpoint.template(), path)?))).collect();
         match fitting.iter().find(|(endpoint, _)| endpoint.route.method == *wanted) {
@@ -235,13 +236,13 @@ impl Endpoint {
         self.route.template
     }
 
-    /// Whether it only looks.
+    /// Returns whether the endpoint only reads.
     pub(super) fn is_read(&self) -> bool {
         self.route.method == Method::GET
     }
 }
 
-/// Returns a method as a label. Clients can make methods up, and a label must not grow with them.
+/// Returns a method as a metrics label. Clients can invent methods, and the number of labels must stay bounded.
 pub(super) fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -255,7 +256,7 @@ pub(super) fn method_label(method: &Method) -> &'static str {
     }
 }
 
-/// A path is the same with and without its last slash.
+/// Removes the trailing slash, which does not matter.
 fn without_slash(path: &str) -> &str {
     match path.strip_suffix('/') {
         None | Some("") => path,
@@ -263,7 +264,7 @@ fn without_slash(path: &str) -> &str {
     }
 }
 
-/// Returns a template with its places emptied, and the names of the places.
+/// Returns a template without its parameter names, and the names.
 fn shape(template: &'static str) -> (String, Vec<&'static str>) {
     let mut places = Vec::new();
     let segments: Vec<&str> = without_slash(template)
@@ -283,7 +284,7 @@ fn shape(template: &'static str) -> (String, Vec<&'static str>) {
     (segments.join("/"), places)
 }
 
-/// Returns what stands in the places of a template in a path, if that fits it.
+/// Returns the parameter values of a path, if it matches the template.
 fn values<'a>(template: &str, path: &'a str) -> Option<Vec<&'a str>> {
     let (mut values, mut rest) = (Vec::new(), Some(path));
     for segment in without_slash(template).split('/') {

@@ -1,4 +1,4 @@
-//! The span of a request: what its client, or the service that asked, sees of it in a trace.
+//! The span of a request, for the trace of its client or calling service.
 
 use std::time::SystemTime;
 
@@ -10,7 +10,7 @@ use crate::{
     wire,
 };
 
-/// Begins this service's part of a trace: the client's, as long as it names one.
+/// Begins this service's span: part of the client's trace if there is one, else of a new one.
 pub(super) fn begin(tracer: &Tracer, parent: Option<TraceContext>) -> TraceContext {
     match parent {
         Some(parent) => parent.child(),
@@ -21,13 +21,13 @@ pub(super) fn begin(tracer: &Tracer, parent: Option<TraceContext>) -> TraceConte
     }
 }
 
-/// What of a request its span tells, kept while the handler has it.
+/// Data of a request for its span, kept while the handler owns the request.
 pub(super) struct Seen {
     began: SystemTime,
     saga: Vec<Attribute>,
 }
 
-/// Looks at a request, if anybody may want to know. What began something of its own is recorded by the trace of that.
+/// Extracts the data if tracing is on. A request that starts a saga is recorded as part of that saga's trace.
 pub(super) fn seen(tracer: &Tracer, headers: &HeaderMap) -> Option<Seen> {
     const KNOWN: [(&str, &str); 4] = [
         (wire::SAGA_ID, "saga.id"),
@@ -38,24 +38,24 @@ pub(super) fn seen(tracer: &Tracer, headers: &HeaderMap) -> Option<Seen> {
     tracer.is_on().then(|| {
         let given = KNOWN.into_iter().filter_map(|(header, name)| {
             let value = text(headers, header)?;
-            // Not ours, and so as long as a client likes.
+            // Untrusted input, so its length is limited.
             Some(attribute(name, value.chars().take(MAX_CHARS).collect::<String>()))
         });
         Seen { began: SystemTime::now(), saga: given.collect() }
     })
 }
 
-/// More of a header is not kept: it is a stranger's.
+/// Maximum length kept of a header, which is untrusted input.
 const MAX_CHARS: usize = 64;
 
-/// What a request came to.
+/// The result of a request.
 pub(super) struct Answered<'a> {
     pub(super) method: &'static str,
     pub(super) route: &'static str,
     pub(super) response: &'a Response,
 }
 
-/// Records the span, and returns which part of which trace the request was in the end.
+/// Records the span, and returns the trace context that the request ended up with.
 pub(super) fn end(
     tracer: &Tracer,
     parent: Option<TraceContext>,

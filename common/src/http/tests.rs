@@ -1,6 +1,5 @@
-//! The front as its clients see it: without a socket in `front`, `access`, `cross_origin` and
-//! `description`, on a real one in
-//! `connections`, `clients`, `heads` and `lost_answers`.
+//! Tests of the front from a client's view: without a socket in `front`, `access`, `cross_origin` and `description`, on
+//! a real one in `connections`, `clients`, `heads` and `lost_answers`.
 
 mod access;
 mod clients;

@@ -1,4 +1,4 @@
-//! W3C Trace Context, level 1: the header `traceparent`, read, continued and given back.
+//! W3C Trace Context, level 1: the header `traceparent`, parsed, continued and returned.
 //! <https://www.w3.org/TR/trace-context/>
 
 use std::fmt;
@@ -8,12 +8,12 @@ use hyper::header::HeaderValue;
 /// version "-" trace id "-" parent id "-" flags; later versions may append to it.
 const LENGTH: usize = 55;
 
-/// Which trace a request belongs to, and which part of it this is.
+/// The trace and the span of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceContext {
-    /// Names the trace; never 0.
+    /// Id of the trace; never 0.
     pub trace_id: u128,
-    /// Names this part of it; never 0.
+    /// Id of the span; never 0.
     pub span_id: u64,
     /// Whether the caller records the trace.
     pub sampled: bool,
@@ -25,7 +25,7 @@ impl TraceContext {
         Self { trace_id: random_u128(), span_id: random_u64(), sampled: false }
     }
 
-    /// Reads a `traceparent` header. Returns `None` for one that breaks the rules: a new trace is started then.
+    /// Parses a `traceparent` header. Returns `None` if it is invalid: then a new trace starts.
     pub fn parse(header: &str) -> Option<Self> {
         let bytes = header.as_bytes();
         let dashes = bytes.len() >= LENGTH && [2, 35, 52].iter().all(|&place| bytes[place] == b'-');
@@ -43,18 +43,18 @@ impl TraceContext {
         Some(Self { trace_id, span_id, sampled: flags & 1 == 1 })
     }
 
-    /// Returns a part below this one: of the same trace, with an id of its own.
+    /// Returns a child span: the same trace with a new span id.
     #[must_use]
     pub fn child(&self) -> Self {
         Self { span_id: random_u64(), ..*self }
     }
 
-    /// Returns the `traceparent` header of this part.
+    /// Returns the `traceparent` header of this span.
     pub fn to_header(&self) -> HeaderValue {
         HeaderValue::from_bytes(&self.text()).expect("hexadecimal digits and dashes make a header")
     }
 
-    /// Spells it; by hand, because every call of a purchase does it several times.
+    /// Formats it by hand, because every call of a purchase does it several times.
     fn text(&self) -> [u8; LENGTH] {
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
         write_hex(self.trace_id, &mut text[3..35]);
@@ -64,13 +64,13 @@ impl TraceContext {
     }
 }
 
-/// Goes with an answer whose request began something that has a trace of its own: the request belongs to that trace,
-/// unless its client has named another one, which is linked to it then.
+/// Marks an answer whose request started work with its own trace: the request joins that trace, unless its client named
+/// another one, which is then linked to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartOf {
-    /// The trace.
+    /// Id of the trace.
     pub trace_id: u128,
-    /// What the request is a part of.
+    /// Id of the parent span.
     pub span_id: u64,
 }
 
@@ -88,7 +88,7 @@ fn write_hex(number: u128, digits: &mut [u8]) {
     }
 }
 
-/// Lower case only, as the standard demands.
+/// Parses lower case only, as the standard requires.
 fn hex(digits: &[u8]) -> Option<u128> {
     digits.iter().try_fold(0, |number: u128, digit| {
         let value = match digit {

@@ -1,24 +1,24 @@
-//! Marks on answers that must not arrive: the failure lab's lost replies and cut connections.
+//! Marks on answers that must not arrive: lost replies and cut connections of the failure lab.
 //!
-//! A handler cannot touch its connection. It marks its answer, and the accept loop does what the mark says. Without a
-//! socket, as in tests of the bare filter, the mark is only there to be seen.
+//! A handler has no access to its connection. It marks its answer, and the accept loop acts on the mark. Without a
+//! socket, as in tests of the bare filter, the mark has no effect.
 
 use super::{ApiError, Response};
 
-/// The work is done and its reply is lost: on HTTP/2 the stream is reset, on HTTP/1.1 the connection closed.
+/// The work is done and its reply lost: on HTTP/2 the stream is reset, on HTTP/1.1 the connection closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LostReply;
 
-/// The connection is cut, with everything that is in flight on it.
+/// The connection is cut, with all requests in flight on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CutConnection;
 
-/// Makes an answer that gets lost.
+/// Creates an answer that gets lost.
 pub fn lost_reply() -> Response {
     marked(LostReply)
 }
 
-/// Makes an answer that takes its connection down.
+/// Creates an answer that cuts its connection.
 pub fn cut_connection() -> Response {
     marked(CutConnection)
 }

@@ -1,4 +1,4 @@
-//! Admission: the rate of a client, its requests at work and those of all, and the place that its connection has.
+//! Admission: the rate of a client, its requests in flight, all requests in flight, and the place of the connection.
 
 use hyper::header::HeaderMap;
 use tokio::sync::SemaphorePermit;
@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Gate {
-    /// Turns a client away that asks too often. It stands before the check of tokens: guessing is limited as well.
+    /// Rejects a client that exceeds its rate. This precedes the token check, so that guessing tokens is limited too.
     pub(super) fn limit_rate(
         &self,
         endpoint: &Endpoint,
@@ -28,7 +28,7 @@ impl Gate {
         limit.check(client)
     }
 
-    /// Lets a request in if its client has not too many at work. A client with connections of its own is limited by their
+    /// Rejects a request if its client has too many in flight. A client with its own connections is limited by their
     /// number instead.
     pub(super) fn share(
         &self,
@@ -49,7 +49,7 @@ impl Gate {
         }
     }
 
-    /// Tells whether a request is not one of those for which connections beyond a limit are accepted.
+    /// Returns whether a request must be rejected because its connection is reserved for health, metrics and operators.
     pub(super) fn lacks_room(&self, found: &Found<'_>, head: &Head) -> bool {
         match (head.peer.map(|peer| peer.room), found) {
             (None | Some(Room::Free), _) => false,
@@ -62,7 +62,7 @@ impl Gate {
         }
     }
 
-    /// Lets a request in if there is room for it. The permit is given back when the handler has answered.
+    /// Admits a request if the service has capacity. The permit is released when the handler has answered.
     pub(super) fn admit(&self, endpoint: &Endpoint) -> Result<Option<SemaphorePermit<'_>>, ApiError> {
         match endpoint.route.door {
             Door::Open => return Ok(None),

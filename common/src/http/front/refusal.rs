@@ -1,4 +1,4 @@
-//! Answers to requests that do not reach the routes, because of their heads.
+//! Answers to requests that do not reach the routes because of an invalid head.
 
 use hyper::{
     Method, Request,
@@ -9,7 +9,7 @@ use super::{Gate, UNMATCHED, name};
 use crate::http::{ApiError, Response, head, metrics, request, routes::method_label, span};
 
 impl Gate {
-    /// Answers a request that must not reach the routes, if it is one. They count on a path, which CONNECT has not.
+    /// Answers a request that must not reach the routes. The routes rely on a path, and CONNECT has none.
     pub(in crate::http) fn check_head<B>(&self, request: &Request<B>) -> Option<Response> {
         let refused = match *request.method() {
             Method::CONNECT => Err(ApiError::no_tunnels(self.table.methods())),
@@ -19,7 +19,7 @@ impl Gate {
         Some(self.refuse(method_label(request.method()), request.headers(), error))
     }
 
-    /// Answers a head that could not be read.
+    /// Answers a head that could not be parsed.
     pub(in crate::http) fn refuse_head(&self, error: ApiError) -> Response {
         self.refuse("other", &HeaderMap::<HeaderValue>::new(), error)
     }

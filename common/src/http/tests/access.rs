@@ -1,4 +1,4 @@
-//! Who may use a route, with which token.
+//! Access to routes by token.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ fn all_doors(settings: Arc<Settings>) -> Front {
     front(routes, settings)
 }
 
-/// Returns the statuses of the four doors.
+/// Returns the statuses of one route per access rule.
 async fn knock(front: &Front, authorization: Option<&'static str>) -> [u16; 4] {
     let mut statuses = [0; 4];
     for (status, (path, _)) in statuses.iter_mut().zip(ACCESSES) {

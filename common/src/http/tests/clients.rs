@@ -1,4 +1,4 @@
-//! Clients that stay idle, leave half, do not read, or are too many.
+//! Clients that are idle, half closed, not reading, or too many.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ async fn server(change: impl FnOnce(&mut Settings)) -> Server {
     Server::start(front(routes(), settings(change))).await
 }
 
-/// Reads one answer, and leaves the connection as it is.
+/// Reads one answer and keeps the connection open.
 async fn read_answer(stream: &mut TcpStream) -> String {
     let mut read = Vec::new();
     let answer = async {
@@ -51,7 +51,7 @@ async fn an_idle_connection_outlives_the_time_for_a_head() {
     used.write_all(REQUEST).await.unwrap();
     read_answer(&mut used).await;
     let mut http2 = server.http2().await;
-    // Five times what a head may take.
+    // Five times the limit of a head.
     sleep(Duration::from_millis(500)).await;
     for stream in [&mut fresh, &mut used] {
         stream.write_all(REQUEST).await.unwrap();
@@ -105,7 +105,7 @@ async fn a_client_that_says_that_it_sends_no_more_gets_its_answer() {
     stream.write_all(b"POST /slow/ HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
     stream.shutdown().await.unwrap();
     gate.entered.notified().await;
-    // The end of what the client sends is there before the answer is.
+    // The client's end of stream arrives before the answer is sent.
     sleep(Duration::from_millis(100)).await;
     gate.open.notify_one();
     let answer = read_to_end(&mut stream).await;

@@ -1,4 +1,4 @@
-//! Connections over a real socket: slow, many, half, and at the end of the service.
+//! Connections over a real socket: slow, many, half-open, and at shutdown.
 
 use std::time::{Duration, Instant};
 
@@ -72,7 +72,7 @@ async fn a_client_with_a_huge_body_hears_413() {
     for head in [declared, chunked] {
         let mut stream = server.connect().await;
         stream.write_all(head.as_bytes()).await.unwrap();
-        // It is not cut off in the middle: over a real network it would miss the answer.
+        // The client is not cut off while sending: over a real network it would miss the answer.
         stream.write_all(&huge).await.unwrap();
         stream.write_all(b"\r\n0\r\n\r\n").await.unwrap();
         let answer = read_to_end(&mut stream).await;
@@ -83,7 +83,7 @@ async fn a_client_with_a_huge_body_hears_413() {
     let uri = format!("http://{}/things/7", server.address);
     let answer = http2.send_request(HttpRequest::post(uri).body(Full::from(huge)).unwrap()).await.unwrap();
     assert_eq!(answer.status(), 413);
-    // The connection lives on.
+    // The connection stays open.
     assert_eq!(http2.send_request(server.post("/things/7")).await.unwrap().status(), 200);
     server.stop().await;
 }
@@ -156,7 +156,7 @@ async fn a_client_that_connects_during_a_stop_is_refused_at_once() {
     at_work.write_all(b"POST /slow/ HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await.unwrap();
     gate.entered.notified().await;
     server.shutdown.cancel();
-    // A client that waits unheard in the listen queue cannot go elsewhere, and is reset in the end.
+    // A client left waiting in the listen queue cannot try elsewhere, and is reset in the end.
     let refused = async {
         while let Ok(stream) = TcpStream::connect(server.address).await {
             drop(stream);
@@ -179,7 +179,7 @@ async fn a_client_that_had_just_connected_when_the_stop_came_is_answered() {
     let mut byte = [0];
     used.read_exact(&mut byte).await.unwrap();
     server.shutdown.cancel();
-    // The one that had its answer is closed; then the other one's request comes.
+    // The connection that had its answer is closed; then the other one's request comes.
     read_to_end(&mut used).await;
     new.write_all(request).await.unwrap();
     let answer = read_to_end(&mut new).await;

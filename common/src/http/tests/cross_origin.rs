@@ -1,4 +1,4 @@
-//! Browsers from other origins, listed or not.
+//! Browsers from listed and unlisted origins.
 
 use bytes::Bytes;
 use http_body_util::Full;

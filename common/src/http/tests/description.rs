@@ -1,4 +1,4 @@
-//! The API description says what the routes are, whatever prefix they stand behind.
+//! The API description matches the routes, behind any prefix.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ struct Shelf {
     books: u32,
 }
 
-/// Another thing of the same name.
+/// Another type with the same schema name.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Shelf)]
 struct Other {
@@ -109,7 +109,7 @@ async fn a_token_is_optional_until_it_is_set() {
     assert_eq!(security(closed).await, [json!([{}]), tokens]);
 }
 
-/// Asks for a path as a proxy does that stripped a prefix.
+/// Requests a path like a proxy that removed a prefix.
 async fn behind(prefix: &'static str, path: &str) -> Answer {
     let mut request = request("GET", path, "");
     request.headers_mut().insert("x-forwarded-prefix", HeaderValue::from_static(prefix));

@@ -1,4 +1,4 @@
-//! What every request goes through before its handler, and every answer after it.
+//! The processing of every request before its handler, and of every answer after it.
 
 use std::sync::Arc;
 
@@ -92,7 +92,7 @@ async fn head_is_get_without_the_body() {
     let body = get("/things/7").await.body;
     let answer = call(&plain(), request("HEAD", "/things/7", "")).await;
     assert_eq!((answer.status, answer.body.len()), (200, 0));
-    // "HEAD" in what is shown is one letter longer than "GET".
+    // The body shows the method, and "HEAD" is one letter longer than "GET".
     assert_eq!(answer.header("content-length"), (body.len() + 1).to_string());
     assert_eq!(answer.header("content-type"), "application/json");
     assert_eq!(call(&plain(), request("HEAD", "/nothing", "")).await.body.len(), 0);

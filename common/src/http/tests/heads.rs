@@ -1,4 +1,4 @@
-//! Heads that break the rules of HTTP, or use a corner of them: each is answered, by a problem that says what is wrong.
+//! Heads that are invalid, or valid but unusual: each invalid one is answered by a problem with the reason.
 
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request as HttpRequest, client::conn::http2};
@@ -12,7 +12,7 @@ async fn server(change: impl FnOnce(&mut Settings)) -> Server {
     Server::start(front(routes(), settings(change))).await
 }
 
-/// Takes an answer apart: its status, its headers in lower case, and its body.
+/// Splits an answer into its status, its headers in lower case, and its body.
 fn parse(answer: &str) -> (u16, String, &str) {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
     let status = head.get(9..12).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{answer:?}"));
@@ -64,7 +64,7 @@ async fn a_head_that_breaks_the_rules_is_a_problem_that_says_so() {
     for (head, status) in cases {
         assert_problem(head, &server.talk(head.as_bytes()).await, status);
     }
-    // HTTP/1.0 knows no Host.
+    // HTTP/1.0 has no Host.
     let (status, _, _) = parse(&server.talk(b"GET /things/7 HTTP/1.0\r\n\r\n").await);
     assert_eq!(status, 200);
     server.stop().await;
@@ -80,7 +80,7 @@ async fn a_head_that_breaks_off_or_never_ends_is_a_problem_too() {
         stream.shutdown().await.unwrap();
         assert_problem(half, &read_to_end(&mut stream).await, 400);
     }
-    // Nothing was asked, so nothing is answered.
+    // Without a request there is no answer.
     let mut stream = server.connect().await;
     stream.shutdown().await.unwrap();
     assert_eq!(read_to_end(&mut stream).await, "");
@@ -120,7 +120,7 @@ async fn connect_is_answered_on_both_protocols_and_panics_nothing() {
         (answer.status(), answer.headers()["content-type"].to_str().unwrap()),
         (405.try_into().unwrap(), "application/problem+json")
     );
-    // The connection lives on.
+    // The connection stays open.
     let uri = format!("http://{}/things/7", server.address);
     let answer = sender.send_request(HttpRequest::get(uri).body(Empty::new()).unwrap()).await.unwrap();
     assert_eq!(answer.status(), 200);

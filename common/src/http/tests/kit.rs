@@ -26,10 +26,10 @@ use crate::{
     },
 };
 
-/// Longer than anything here takes, shorter than anybody waits.
+/// Longer than any step here takes.
 pub(super) const SOON: Duration = Duration::from_secs(10);
 
-/// Settings without faults, with a change.
+/// Settings without faults, adapted by `change`.
 pub(super) fn settings(change: impl FnOnce(&mut Settings)) -> Arc<Settings> {
     let mut settings = ConfigSource::embedded("bench").load().unwrap();
     change(&mut settings);
@@ -40,7 +40,7 @@ pub(super) fn healthy() -> HealthCheck {
     Arc::new(|| Box::pin(async { Vec::<Check>::new() }))
 }
 
-/// Routes that show what the front made of a request.
+/// Routes that show the request as the front passed it on.
 pub(super) fn routes() -> Routes {
     let show = |request: Request| async move { Ok(shown(&request)) };
     Routes::new("test")
@@ -59,7 +59,7 @@ pub(super) fn routes() -> Routes {
         .post("/cut/", Access::Public, undescribed, async |_| Ok(transport_faults::cut_connection()))
 }
 
-/// For routes whose description nobody reads.
+/// For routes whose description is never read.
 pub(super) fn undescribed() -> Description {
     Description::new("undescribed", "A route of a test")
 }
@@ -78,7 +78,7 @@ fn shown(request: &Request) -> Response {
     json(StatusCode::OK, &body)
 }
 
-/// A route that says that it was entered, and answers once it is let.
+/// A route that signals when it is entered, and answers when it is released.
 #[derive(Clone, Default)]
 pub(super) struct Gate {
     pub(super) entered: Arc<Notify>,
@@ -103,7 +103,7 @@ pub(super) fn front(routes: Routes, settings: Arc<Settings>) -> Front {
     Front { service: "test", routes, settings, health: healthy(), draining: Draining::default(), tracer: Tracer::off() }
 }
 
-/// An answer, read to its end.
+/// An answer with its complete body.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: hyper::HeaderMap,
@@ -119,7 +119,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// Every error is a problem that says its own status.
+    /// Checks that an error is a problem with the right status, and returns it.
     pub(super) fn problem(&self) -> Value {
         assert_eq!(self.header("content-type"), "application/problem+json");
         let problem = self.json();
@@ -131,7 +131,7 @@ impl Answer {
     }
 }
 
-/// The filter that answers for a front.
+/// Creates the filter of a front.
 pub(super) fn filter(front: Front) -> BoxedFilter<(Response,)> {
     fronts::filter(Arc::new(fronts::Gate::of(front)))
 }
@@ -163,7 +163,7 @@ impl Server {
         Self { address, shutdown, serving }
     }
 
-    /// Stops it, and waits until it has.
+    /// Stops the server and waits for its end.
     pub(super) async fn stop(self) {
         self.shutdown.cancel();
         tokio::time::timeout(SOON, self.serving).await.unwrap().unwrap();
@@ -175,7 +175,7 @@ impl Server {
         stream
     }
 
-    /// Sends bytes on a connection of their own and reads until the server ends it.
+    /// Sends bytes on a new connection and reads until the server closes it.
     pub(super) async fn talk(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect().await;
         stream.write_all(bytes).await.unwrap();
@@ -195,7 +195,7 @@ impl Server {
     }
 }
 
-/// Reads until the other side ends the connection, however it does that.
+/// Reads until the peer closes the connection, in any way.
 pub(super) async fn read_to_end(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let read = tokio::time::timeout(SOON, stream.read_to_end(&mut bytes)).await;

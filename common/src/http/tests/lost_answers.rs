@@ -1,4 +1,4 @@
-//! Answers that are marked to get lost, on both protocols.
+//! Answers marked as lost, on both protocols.
 
 use tokio::{io::AsyncWriteExt, time::timeout};
 
@@ -33,7 +33,7 @@ async fn on_http2_a_lost_reply_resets_its_stream_and_no_other() {
     let mut http2 = server.http2().await;
     let beside = tokio::spawn(http2.send_request(server.post("/slow/")));
     gate.entered.notified().await;
-    // More than any limit on resets that could take this for misbehaviour.
+    // More than any limit on resets that could treat this as an attack.
     for _ in 0..1_500 {
         let error = http2.send_request(server.post("/lost/")).await.unwrap_err();
         assert!(!error.is_closed(), "{error:?}");
