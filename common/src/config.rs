@@ -85,8 +85,8 @@ pub struct Settings {
 impl Settings {
     /// Returns the settings of a service.
     ///
+    /// # Panics
     /// If `name` is not one of the five services: names are constants of this system.
-    /// When the name is none of the five services: names are constants of this system.
     pub fn service(&self, name: &str) -> &ServiceSettings {
         self.services.get(name).unwrap_or_else(|| panic!("{name} is no service of this system"))
     }

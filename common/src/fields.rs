@@ -30,7 +30,7 @@ const MAX_DEPTH: usize = 32;
 pub struct FieldError {
     /// Name of the field.
     pub field: String,
-    /// What is wrong, or what is expected.
+    /// The fault, or the expected value.
     pub message: String,
 }
 
@@ -115,7 +115,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                // More than any of our bodies has.
+                // Capacity for more members than any of our bodies has.
                 let mut members = Vec::with_capacity(8);
                 while let Some((Name(name), value)) = map.next_entry()? {
                     members.push((name, value));

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   ChildSpec ──► supervisor ── spawns ──► actor          Handle  an address that is swapped at every restart
-//!                    │  ▲                    │            ActorCard  what `/debug/actors` shows; outlives restarts
+//!                    │  ▲                    │            ActorCard  shown by `/debug/actors`; outlives restarts
 //!                    │  └── ActorFailed ◄────┘
 //!                    └── Respawn, after a back-off; budget spent: fails itself, one level up
 //! ```

@@ -239,7 +239,7 @@ pub struct ParticipantSettings {
     pub timeout_ms: u64,
     /// Maximum number of calls in flight per participant.
     pub max_concurrent: usize,
-    /// Share of `max_concurrent` reserved for compensations.
+    /// How many of `max_concurrent` are reserved for compensations.
     pub reserved_for_compensations: usize,
     /// HTTP/2 connections to each address of a participant.
     pub connections: usize,
@@ -303,7 +303,7 @@ pub struct CheckoutSettings {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CatalogSettings {
-    /// Maximum age of the products in memory.
+    /// Age at which the products in memory are read again.
     pub refresh_ms: u64,
 }
 

@@ -18,7 +18,7 @@ pub enum DbError {
     Unreachable {
         /// Host and port, or socket.
         place: String,
-        /// What went wrong.
+        /// The reason.
         reason: String,
     },
     /// All connections of the pool stayed in use for as long as the caller may wait.
@@ -56,7 +56,7 @@ pub enum DbError {
     Migration {
         /// The database.
         database: String,
-        /// What went wrong.
+        /// The reason.
         reason: String,
     },
 }

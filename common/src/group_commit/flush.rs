@@ -47,7 +47,7 @@ pub(super) struct Stats {
 pub(super) enum Flushed {
     /// Each item has the database's answer.
     Settled,
-    /// The database could not be reached.
+    /// There was no usable connection to the database.
     NoDatabase,
 }
 
