@@ -1,5 +1,4 @@
-//! PostgreSQL goes away under load and comes back: no service dies, nobody is told what is not true, and the work goes
-//! on by itself.
+//! PostgreSQL stops under load and restarts: no service ends, no answer is false, and work resumes automatically.
 
 use std::{
     sync::Mutex,
@@ -18,11 +17,11 @@ use tests::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long the database stays away: longer than a lease, and than every timeout of the pools.
+/// Duration of the outage: longer than a lease and every timeout of the pools.
 const OUTAGE: Duration = Duration::from_secs(6);
 const CLIENTS: usize = 8;
 
-/// What clients were told, in order.
+/// The answers to clients, in order.
 #[derive(Default)]
 struct Told(Mutex<Vec<Answer>>);
 
@@ -40,7 +39,7 @@ impl Told {
     }
 }
 
-/// Stops the database while `told` fills, and starts it again once it was missed.
+/// Stops the database while `told` fills, and restarts it once clients have noticed.
 async fn outage(cluster: &PrivateCluster, stack: &Stack, told: &Told) {
     wait_until("the clients have got going", PATIENCE, async || (told.count(200) >= 50).then_some(())).await;
     cluster.stop().await;
@@ -98,7 +97,7 @@ async fn purchases_survive_an_outage_of_the_database() {
             let entry = body["transaction_id"].as_str().map(|id| (id, books.get(id)));
             match (answer.status, entry) {
                 (200 | 409, Some((_, Some(entry)))) => assert_eq!(body["status"], entry.status, "{body}"),
-                // An accepted saga is in the log; a doubtful one may be.
+                // An accepted saga is in the log; one in doubt may be.
                 (202 | 502, Some((_, Some(_)))) | (503, _) => {}
                 _ => panic!("{} is not what the books hold: {body}", answer.status),
             }
@@ -118,7 +117,7 @@ async fn what_a_participant_confirmed_before_and_during_an_outage_is_there_after
             let client = async || {
                 while !end.is_cancelled() {
                     let id = new_transaction();
-                    // In doubt: ask again with the same id.
+                    // In doubt: retry with the same id.
                     let answer = wait_until("there is an answer", PATIENCE, async || {
                         let answer = operation.act(stack, &id).await;
                         told.hear(answer.clone());

@@ -1,5 +1,5 @@
-//! The participants under concurrent load: what they promise holds for any number of callers at once, on any number of
-//! replicas. Each participant runs twice here, on one database, and callers go to both in turn.
+//! The participants under concurrent load: their guarantees hold for any number of concurrent callers on any number of
+//! replicas. Each participant has two replicas here on one database, called in turn.
 
 use std::collections::BTreeSet;
 
@@ -103,7 +103,7 @@ async fn an_action_and_its_compensation_at_the_same_instant_leave_nothing_live()
                 .map(|pair| async move {
                     let id = new_transaction();
                     let (act, compensate) = (operation.act(stack, &id), operation.compensate(stack, &id));
-                    // Both orders of sending, so that either can be the first to arrive.
+                    // Both sending orders, so that either request can arrive first.
                     let (acted, compensated) = match pair % 2 {
                         0 => futures::join!(act, compensate),
                         _ => {
@@ -134,7 +134,7 @@ async fn an_action_and_its_compensation_at_the_same_instant_leave_nothing_live()
     .await;
 }
 
-/// Counts the transactions of a participant that have a live effect.
+/// Counts a participant's transactions with a live effect.
 async fn live_transactions(stack: &Stack, service: &str) -> i64 {
     let live = match service {
         "payments" => "select count(*) from app_payment where status = 'success'",

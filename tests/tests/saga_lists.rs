@@ -1,4 +1,4 @@
-//! The lists of sagas on PostgreSQL: a filter that fits few sagas of very many finds them by an index, in any combination.
+//! The lists of sagas on PostgreSQL: any combination of filters finds few sagas among very many by an index.
 
 use common::{
     config::ConfigSource,
@@ -12,8 +12,8 @@ use orchestrator::{
 use tests::{cluster, database::Database};
 use uuid::Uuid;
 
-/// The older half completed, the newer half is one user's and none of it completed: both are many, and few fit both. A few
-/// failed or still run.
+/// The older half completed; the newer half belongs to one user and none of it completed. Both filters match many
+/// sagas, their combination few. A few failed or still run.
 const SAGAS: &str = "
     insert into saga (id, definition, definition_version, user_id, amount, status, begin_nonce, owner_node,
                       owner_incarnation, deadline_at, ended_at)
@@ -24,19 +24,19 @@ const SAGAS: &str = "
            gen_random_uuid(), 'n', gen_random_uuid(), now(), case when n > 9 then now() end
     from generate_series(1, 60000) n";
 
-/// Rows of a part.
+/// Rows per page.
 const PART: i64 = 10;
 
-/// As many rows as a list may look at: those that it shows, some for each status, and no others.
+/// Maximum number of rows that a list may read: those shown, and some for each status.
 const FEW: i64 = 200;
-/// As many rows as a total may look at, for each status.
+/// Maximum number of rows that a total may read per status.
 const COUNTED: i64 = 10_001;
 
-/// Returns how many rows of `saga` are read meanwhile.
+/// Returns the number of rows of `saga` that `list` reads.
 async fn rows_read(connection: &mut Connection, list: impl AsyncFnOnce(&mut Connection)) -> i64 {
     const READ: &str = "
         select seq_tup_read + coalesce(idx_tup_fetch, 0) from pg_stat_xact_user_tables where relname = 'saga'";
-    // The counts of a session are its own until a transaction of it ends.
+    // The session's counters are separate until its transaction ends.
     connection.batch_execute("begin").await.expect("a transaction");
     let before: i64 = connection.query_one(READ, &[]).await.expect("a number").get(0);
     list(connection).await;
@@ -80,7 +80,7 @@ async fn a_filter_that_fits_few_sagas_of_very_many_reads_few() {
                 lists::total(connection, &filter).await.expect("a total");
             })
             .await;
-            // A table that nobody has looked at yet is read in whatever way seems best for a small one.
+            // Without statistics PostgreSQL plans for a small table, so the limit does not apply.
             if looked_at > 2 * COUNTED && statistics == "with statistics" {
                 failures.push(format!("{statistics}: the total of {user:?} {status:?} reads {looked_at} rows"));
             }

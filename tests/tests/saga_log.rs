@@ -1,5 +1,5 @@
-//! The statements of the saga log on PostgreSQL: alone and in a batch they write the same, and whatever they look for they
-//! find by its key, however many sagas run.
+//! The statements of the saga log on PostgreSQL: they write the same alone and in a batch, and use an index for every
+//! look-up, however many sagas run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,13 +29,13 @@ use tests::{cluster, database::Database};
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
-/// Enough that a plan which reads all of them would cost more than one that looks each up.
+/// Enough that a plan which reads all of them costs more than one that looks each up.
 const RUNNING: usize = 200;
 
-/// Far more than a test takes.
+/// Far longer than a test takes.
 const BEGIN_LIMIT: Duration = Duration::from_secs(600);
 
-/// A saga log, and a process that may write to it.
+/// A saga log, and a process with the right to write to it.
 struct Log {
     pool: db::Pool,
     database: Database,
@@ -59,14 +59,14 @@ impl Log {
         Self { pool, database, writer: SagaLogWriter::new(Arc::new(owner), BEGIN_LIMIT, Tracer::off()) }
     }
 
-    /// Writes these as one batch.
+    /// Writes these items as one batch.
     async fn write(&self, connection: &mut Connection, items: Vec<LogItem>) {
         let reports =
             self.writer.write(connection, &items, Try::First).await.unwrap_or_else(|_| panic!("a batch fails"));
         assert!(reports.len() == items.len() && reports.iter().all(is_durable), "{reports:?}");
     }
 
-    /// What is there of these sagas but for what is of each alone, and what listeners are told of them.
+    /// Returns the rows of these sagas without their individual columns, and the events for listeners.
     async fn written(&self, sagas: &[SagaId]) -> Vec<(String, i64)> {
         let sql = "
             select (to_jsonb(s) - array['id', 'begin_nonce', 'created_at', 'deadline_at', 'ended_at'])::text
@@ -130,7 +130,7 @@ fn end(saga: &SagaId) -> LogItem {
     write(*saga, Change::End { status: Status::Completed, error: None }, told(Status::Completed))
 }
 
-/// All that happens to sagas, those of each batch together.
+/// Writes the whole life of some sagas, one batch per stage.
 async fn live(log: &Log, connection: &mut Connection, batch: &[SagaId]) {
     log.write(connection, batch.iter().map(begin).collect()).await;
     log.write(connection, vec![LogItem::Steps(batch.iter().map(step).collect())]).await;
@@ -209,7 +209,7 @@ async fn nothing_ends_as_what_goes_on() {
     assert_eq!(unended.len(), 1);
 }
 
-/// The plans of the statements on sagas that the session has prepared, as it runs them.
+/// Returns the plans of the session's prepared statements on sagas.
 async fn plans(connection: &Connection) -> Vec<String> {
     let client = connection.client();
     let prepared = "

@@ -1,6 +1,6 @@
-//! Secrets that look for a way out: into logs, however much is logged, into `/debug`, metrics, descriptions, errors.
+//! Secrets must not leak: into logs at any level, `/debug`, metrics, descriptions, errors.
 //!
-//! A suite of its own: logs are set up once in a process, and this one has to be the first.
+//! In its own suite: a process initializes its logs once, and this initialization has to be the first.
 
 use std::{
     io::{self, Write},
@@ -16,7 +16,7 @@ use tests::{
 };
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter, util::SubscriberInitExt};
 
-/// More than anybody logs in production; what libraries say of single bytes on the wire is left out.
+/// More than any production log level; without the libraries' traces of single bytes.
 const NEARLY_ALL: &str = "debug,common=trace,orchestrator=trace,domain_services=trace";
 
 const API: &str = "api-5f1d9c0b7a";
@@ -53,7 +53,7 @@ impl MakeWriter<'_> for Logs {
     }
 }
 
-/// Puts a password into the URL of the test server, which asks for none.
+/// Puts a password into the URL of the test server, which requires none.
 fn with_password(url: &str) -> String {
     match (url.split_once('@'), url.split_once("://")) {
         (Some((before, after)), _) => {
@@ -70,7 +70,7 @@ async fn no_secret_shows_in_logs_debug_metrics_descriptions_or_errors() {
     let logs = Logs::default();
     let subscriber =
         tracing_subscriber::fmt().json().with_env_filter(EnvFilter::new(NEARLY_ALL)).with_writer(logs.clone()).finish();
-    // The kit's own set-up comes later and leaves it.
+    // The kit's own initialization comes later and changes nothing.
     subscriber.try_init().expect("nobody was here before");
     let url = with_password(cluster::server_url().await);
     let options = StackOptions::default()
@@ -97,7 +97,7 @@ async fn no_secret_shows_in_logs_debug_metrics_descriptions_or_errors() {
                 shown.push_str(&format!("{:?}\n{}\n", answer.headers, answer.text));
             }
         }
-        // Something has to be said about calls that fail, too.
+        // Errors of failed calls are logged too.
         stack.stop("payments").await;
         let buy =
             with_json(stack.request(Method::POST, ORCHESTRATOR, "/saga/transaction"), r#"{"user_id":"u","amount":5}"#);

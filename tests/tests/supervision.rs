@@ -1,7 +1,7 @@
-//! Actors that panic are restarted, and who waited for them is told that it is not known what happened.
+//! Actors that panic are restarted, and their waiting callers receive an unknown outcome.
 //!
-//! The panics are real ones: a row that no version of this program writes makes the ledger panic in the middle of a
-//! batch, with a transaction open.
+//! The panics are real: a row that no version of this program writes makes the ledger panic in the middle of a batch,
+//! with a transaction open.
 
 use common::wire::actors::ActorView;
 use serde_json::json;
@@ -14,7 +14,7 @@ use tests::{
     wait_until, with_stack,
 };
 
-/// Waits until an actor was restarted and runs, and returns how it is shown.
+/// Waits until an actor was restarted and runs; returns its view.
 async fn restarted(stack: &Stack, service: &str, actor: &str) -> ActorView {
     wait_until("the actor was restarted", PATIENCE, async || {
         let tree = actors::tree(stack, service).await;
@@ -24,7 +24,7 @@ async fn restarted(stack: &Stack, service: &str, actor: &str) -> ActorView {
     .await
 }
 
-/// Checks that the tree shows one actor that was restarted, and why.
+/// Checks that the tree shows one restarted actor, with the reason.
 async fn assert_restart_is_shown(stack: &Stack, service: &str, actor: &str) {
     let shown = restarted(stack, service, actor).await;
     let reason = shown.last_restart_reason.clone().unwrap_or_default();
@@ -37,7 +37,7 @@ async fn assert_restart_is_shown(stack: &Stack, service: &str, actor: &str) {
     }
 }
 
-/// Asserts that a caller is asked to try again.
+/// Asserts that the answer asks the caller to retry.
 fn assert_in_doubt(answer: &Answer) {
     assert_problem(answer, 503);
     assert!(answer.header("retry-after").is_some(), "{answer:?}");
@@ -49,7 +49,7 @@ async fn a_ledger_that_panics_in_a_batch_is_restarted_and_goes_on() {
         for operation in &OPERATIONS {
             let before = new_transaction();
             let first = operation.act(stack, &before).await.expect(200);
-            // No version of this program leaves the status out, so reading it back panics.
+            // No version of this program omits the status, so reading this row panics.
             let id = new_transaction();
             let journal = stack.database(operation.service).await;
             journal.run("alter table step_journal alter column status drop not null").await;
@@ -81,7 +81,7 @@ async fn a_ledger_that_panics_in_a_batch_is_restarted_and_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_catalogs_ledger_is_restarted_too() {
-    // The shelf must not be read between what empties it and what breaks it.
+    // The catalog must not refresh between the changes that empty the table and break it.
     with_stack(StackOptions::default().provoking_panics(), async |stack: &Stack| {
         let products = stack.database("catalog").await;
         products.run("alter table products alter column price drop not null").await;
@@ -102,8 +102,8 @@ async fn the_catalogs_ledger_is_restarted_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purchase_goes_on_when_the_saga_log_panics_under_it() {
-    // The first write that changes a saga of this user changes nothing, so the writer looks why, and finds a row that no
-    // version of this program writes.
+    // The first write for a saga of this user changes no row, so the writer looks for the reason and finds a row that
+    // no version of this program writes.
     const BREAK_ONCE: &str = "
         create sequence breaks;
         alter table saga alter column begin_nonce drop not null;

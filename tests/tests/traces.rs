@@ -1,4 +1,4 @@
-//! Traces as a collector gets them: one for each purchase, over all five services.
+//! Traces as received by a collector: one per purchase, across all five services.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,14 +20,14 @@ async fn buy(stack: &Stack) -> Answer {
     stack.post(ORCHESTRATOR, "/saga/transaction", json!({ "user_id": "ada", "amount": 9.99 })).await
 }
 
-/// Returns the id of a purchase, and that of its trace.
+/// Returns the ids of a purchase and of its trace.
 fn ids(answer: &Answer) -> (String, String) {
     let id = answer.json()["transaction_id"].as_str().expect("it has an id").to_owned();
     let trace_id = id.replace('-', "");
     (id, trace_id)
 }
 
-/// Waits until a trace has so many spans; one that gets more is found by whoever looks at them.
+/// Waits until a trace has at least this many spans; the caller's comparison detects additional ones.
 async fn whole_trace(collector: &Collector, trace_id: &str, spans: usize) -> Vec<Span> {
     let whole = wait_until("the trace is whole", PATIENCE, async || {
         let trace = collector.trace(trace_id);
@@ -61,7 +61,7 @@ fn status_of<'a>(trace: &'a [Span], name: &str) -> (&'a str, &'a str) {
     (&span.status, &span.message)
 }
 
-/// What both kinds of purchases have in common.
+/// Spans common to both kinds of purchases.
 const FORWARD: [&str; 19] = [
     "orchestrator: saga checkout < -",
     "orchestrator: POST /saga/transaction < saga checkout",
@@ -104,7 +104,7 @@ async fn a_purchase_that_completes_is_one_trace_over_all_services() {
         assert!(failed.is_empty(), "{failed:?}");
         assert_eq!(status_of(&trace, "saga checkout").0, "Ok");
         let of_saga = |span: &&Span| span.attributes.get("saga.id") == Some(&id);
-        // The saga, four attempts, and what arrived of them.
+        // The saga, four attempts, and the four requests received for them.
         assert_eq!(trace.iter().filter(of_saga).count(), 9, "{trace:?}");
         for span in &trace {
             assert!(span.time.0 > 0 && span.time.0 <= span.time.1, "{span:?}");
@@ -181,13 +181,13 @@ async fn nothing_is_sent_of_what_is_not_sampled_and_nothing_at_all_by_default() 
         assert_eq!(answer.status, 200, "{}", answer.text);
         let given_back = answer.header("traceparent").expect("it is given back");
         assert!(given_back.ends_with("-00"), "{given_back}");
-        // A caller who traces is answered in its trace all the same: so it is seen that the way is open.
+        // A caller's own trace is continued, which shows that the collector is reachable.
         let request = stack.request(reqwest::Method::GET, "catalog", "/products/random/");
         let header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         assert_eq!(send(request.header("traceparent", header)).await.status, 200);
     })
     .await;
-    // The stack has stopped, and with that sent what it had.
+    // The stack has stopped, and has thereby exported its spans.
     let names: Vec<String> = collector.spans().into_iter().map(|span| span.name).collect();
     assert_eq!(names, ["GET /products/random/"]);
 }
@@ -198,12 +198,12 @@ async fn a_collector_that_is_away_or_mute_harms_nobody() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         listener.local_addr().expect("a bound listener has an address")
     };
-    // Takes connections, and never says a word.
+    // Accepts connections and never answers.
     let mute = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
     let mute_address = mute.local_addr().expect("a bound listener has an address");
     for address in [away, mute_address] {
         let options = StackOptions::default().set("telemetry.otlp_endpoint", format!("http://{address}"));
-        // That it also stops is what the end of the stack sees.
+        // The end of the stack checks that it stops.
         with_stack(options, async |stack| {
             for _ in 0..5 {
                 let answer = buy(stack).await;

@@ -1,4 +1,4 @@
-//! Paths, methods and query parameters that lead nowhere.
+//! Unknown paths, wrong methods, bad query parameters.
 
 use reqwest::Method;
 use tests::{Stack, StackOptions, http::send, problem, with_stack};
@@ -84,7 +84,7 @@ async fn query_parameters_that_are_none_are_bad_fields() {
     check_all(rows).await;
 }
 
-/// The routes that take a free text in their path or query.
+/// The routes with free text in their path or query.
 fn places_of_text(text: &str) -> [(&'static str, String); 8] {
     [
         ("catalog", format!("/products/{text}/")),
@@ -110,7 +110,7 @@ async fn a_stray_percent_sign_is_no_failure_of_the_service() {
     with_stack(StackOptions::default(), async |stack: &Stack| {
         for (service, path) in ["%", "%z", "%zz", "%%30"].into_iter().flat_map(places_of_text) {
             let answer = stack.get(service, &path).await;
-            // Whether it is taken literally or refused: nobody has that name.
+            // Taken literally or rejected; in either case no item has that name.
             assert!([200, 400, 404, 422].contains(&answer.status), "{service} {path}: {answer:?}");
             if answer.status != 200 {
                 problem::assert_problem(&answer, answer.status);

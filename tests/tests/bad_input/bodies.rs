@@ -1,4 +1,4 @@
-//! Bodies that are no JSON object, or not said to be, or too large, in one piece or in many.
+//! Bodies that are not a JSON object, have the wrong content type, or are too large, in one piece or in chunks.
 
 use reqwest::Method;
 use tests::{
@@ -134,7 +134,7 @@ async fn a_byte_order_mark_before_the_body_says_nothing() {
     .await;
 }
 
-/// Sends bytes to each door and checks the status of the problem that comes back.
+/// Sends raw bytes to each endpoint and checks the status of the problem in the answer.
 async fn check_raw(status: u16, request: impl Fn(&Door) -> Vec<u8>) {
     with_stack(StackOptions::default(), async |stack: &Stack| {
         for door in &DOORS {

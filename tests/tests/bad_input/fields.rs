@@ -1,8 +1,8 @@
-//! Fields that are missing, or hold what they must not.
+//! Missing fields and fields with bad values.
 
 use super::{DOORS, check_all};
 
-/// Texts that are no id of any kind.
+/// Texts that are not valid as any kind of id.
 fn bad_ids() -> Vec<String> {
     let mut bad =
         ["true", "[]", "{}", "[\"1\"]", "\"\"", "\" \"", "\"\\t\\n\"", "\"\\u0000\"", "\"a\\u0000b\"", "\"\\ud800\""]
@@ -13,10 +13,10 @@ fn bad_ids() -> Vec<String> {
     bad
 }
 
-/// Numbers that are no id: a product or payment id may be a plain whole number.
+/// Numbers that are not valid ids: a product or payment id may be a plain whole number.
 const BAD_NUMBERS: [&str; 5] = ["-1", "1.0", "1.5", "1e2", "-0"];
 
-/// What is no amount, as a number and as a text.
+/// Invalid amounts, as numbers and as texts.
 const BAD_AMOUNTS: [&str; 30] = [
     "0",
     "0.00",
@@ -75,9 +75,9 @@ async fn ids_that_are_none_are_bad_fields_everywhere() {
         for id in IDS.iter().filter(|[id]| door.has(id)) {
             let is_number_too = ["product_id", "payment_id"].contains(&id[0]);
             let numbers = BAD_NUMBERS.map(str::to_owned);
-            // A user or a transaction is a text and nothing else.
+            // The id of a user or transaction must be a text.
             let more = if is_number_too { numbers.to_vec() } else { vec!["1".to_owned()] };
-            // A purchase may ask for a product that cannot be there; it is not found.
+            // In a purchase these dots are a well-formed product id; the product is then not found.
             let is_wanted = door.service == "orchestrator" && id[0] == "product_id";
             let dots = ["\".\"", "\"..\""].map(str::to_owned).into_iter().filter(|_| !is_wanted);
             for bad in bad_ids().into_iter().chain(more).chain(dots) {

@@ -1,5 +1,5 @@
-//! Bad input: whatever is sent, the answer is the contract's status and a problem with the right fields, and never a
-//! failure of the service.
+//! Bad input: every bad request gets the contract's status and a problem with the right fields, and never makes a
+//! service fail.
 
 mod addresses;
 mod bodies;
@@ -8,7 +8,7 @@ mod fields;
 use reqwest::Method;
 use tests::{Stack, StackOptions, http::send, problem, stack::SERVICES, with_stack};
 
-/// A request that is no good, and how it must be answered.
+/// A bad request and its expected answer.
 struct Row {
     service: &'static str,
     method: Method,
@@ -43,7 +43,7 @@ impl Row {
     }
 }
 
-/// Checks all rows on one stack, then that all services are as before.
+/// Checks all rows on one stack, then that the services are unaffected.
 async fn check_all(rows: Vec<Row>) {
     with_stack(StackOptions::default(), async |stack: &Stack| {
         let mut wrong = Vec::new();
@@ -68,13 +68,13 @@ async fn assert_nothing_happened(stack: &Stack) {
     assert_eq!(sagas.number("select count(*) from saga", &[]).await, 0);
 }
 
-/// Where bodies are read: the path, a good body whose members are replaced one by one, and the status of bad fields.
+/// An endpoint with a body: its path, a good body whose members are replaced one by one, and the status of bad fields.
 struct Door {
     service: &'static str,
     path: &'static str,
     fields: &'static [(&'static str, &'static str)],
     bad_fields: u16,
-    /// How many of the fields are required; they come first.
+    /// Number of required fields; they come first.
     required: usize,
 }
 
@@ -123,7 +123,7 @@ const DOORS: [Door; 5] = [
 ];
 
 impl Door {
-    /// Returns a good body but for one field, which is left out for `None`.
+    /// Returns a good body except for one field, which is left out for `None`.
     fn body(&self, field: &str, value: Option<&str>) -> String {
         let members = self.fields.iter().filter_map(|(name, good)| match *name == field {
             true => value.map(|value| format!("\"{name}\":{value}")),

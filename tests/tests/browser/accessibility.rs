@@ -1,5 +1,5 @@
-//! The dashboard for everybody: axe-core finds nothing serious, in no view, on no screen; nothing is wider than a phone; and
-//! it speaks Spanish.
+//! Accessibility of the dashboard: no serious finding of axe-core in any view on any screen, no page wider than a
+//! phone, and a Spanish translation.
 
 use tests::{Stack, StackOptions, browser::Browser, browser::Screen};
 
@@ -47,7 +47,7 @@ async fn look_at_all_views(screen: Screen) {
     .await;
 }
 
-/// The page of the API, too.
+/// Checks the page of the API too.
 async fn documentation(stack: &Stack, browser: &Browser) {
     browser.open(&format!("http://{}/docs", stack.address(tests::stack::ORCHESTRATOR))).await;
     browser.see("#buy summary").await;

@@ -1,4 +1,4 @@
-//! The page at `/docs`: it opens without help from elsewhere, and sends requests.
+//! The page at `/docs`: it loads without external resources, and sends requests.
 
 use tests::{Stack, StackOptions, browser::Screen, browser::with_browser, stack::SERVICES, with_stack};
 

@@ -1,4 +1,4 @@
-//! The list: filters and pages, of few and of many.
+//! The list: filters and pages, with few and with many sagas.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ async fn the_list_is_filtered_by_status_user_and_text() {
         browser.type_into("#filter-text", &bought[1]).await;
         see_sagas(browser, &[&bought[1]]).await;
         browser.click(".filters button").await;
-        // A number is a filter too, and says so.
+        // A count is also a filter, and shows that it is pressed.
         browser.click("[data-testid=count-COMPLETED]").await;
         see_sagas(browser, &[&bought[1], &bought[0]]).await;
         browser.see("[data-testid=count-COMPLETED][aria-pressed=true]").await;
@@ -68,7 +68,7 @@ async fn five_thousand_sagas_are_paged_through_and_found_while_others_are_bought
         browser.see_count("tbody tr", 1).await;
         browser.see_text("tbody .c-user", "user-4321").await;
         browser.click(".filters button").await;
-        // Changes by the hundred, and the page still does what it is told.
+        // The page still responds during hundreds of changes.
         browser.click("#buy-100").await;
         browser.choose("#filter-status", "PENDING").await;
         browser.choose("#filter-status", "").await;

@@ -1,4 +1,4 @@
-//! The dashboard in a real Chromium, used as people use it: seen, clicked, typed into; and the page at `/docs`.
+//! The dashboard in a real Chromium, operated like by a user: read, clicked, typed into; and the page at `/docs`.
 
 mod accessibility;
 mod documentation;
@@ -12,10 +12,10 @@ use tests::{
     Stack, StackOptions, browser::Browser, browser::Screen, browser::with_browser, stack::ORCHESTRATOR, with_stack,
 };
 
-/// Where the stream of changes is connected.
+/// Selector of the connection indicator while the stream of changes is connected.
 const LIVE: &str = "[data-testid=connection][data-state=live]";
 
-/// Runs a test on a stack and a browser that shows a view of its dashboard, connected.
+/// Runs a test with a stack and a browser that shows a connected view of its dashboard.
 async fn with_dashboard(options: StackOptions, screen: Screen, view: &str, test: impl AsyncFnOnce(&Stack, &Browser)) {
     with_stack(options, async |stack: &Stack| {
         with_browser(screen, async |browser: &Browser| {
@@ -32,7 +32,7 @@ fn dashboard(stack: &Stack, view: &str) -> String {
     format!("http://{}/ui/#/{view}", stack.address(ORCHESTRATOR))
 }
 
-/// Buys something at once, and returns its id.
+/// Makes a purchase and returns its id.
 async fn buy(stack: &Stack, user: &str) -> String {
     let order = json!({ "user_id": user, "product_id": 1, "amount": 5 });
     let answer = stack.post(ORCHESTRATOR, "/saga/transaction", order).await.json();

@@ -1,4 +1,4 @@
-//! What operators do: the attention queue, the supervision trees, tokens.
+//! Work of operators: the attention queue, the supervision trees, tokens.
 
 use serde_json::json;
 use tests::{
@@ -7,7 +7,7 @@ use tests::{
 
 use super::{LIVE, buy, dashboard, status, with_dashboard};
 
-/// Sagas that cannot be undone stand in the list at once, and are not tried again by themselves while a test runs.
+/// A saga that cannot be undone is in the list at once and is not retried automatically during a test.
 pub(super) fn impatient() -> StackOptions {
     StackOptions::default()
         .set("orchestrator.attention_after_attempts", 1)
@@ -15,7 +15,7 @@ pub(super) fn impatient() -> StackOptions {
         .set("retry.failed.backoff_max_ms", 80_000_000)
 }
 
-/// Buys something that can neither be completed nor undone.
+/// Makes a purchase that can neither complete nor be undone.
 pub(super) async fn buy_in_vain(stack: &Stack) -> String {
     stack.set_faults("purchases", json!({ "create": { "failure_rate": 1 } })).await;
     stack.set_faults("payments", json!({ "refund": { "unavailable_rate": 1 } })).await;
@@ -52,14 +52,14 @@ async fn an_item_of_the_attention_queue_is_retried_and_another_is_settled() {
         let (first, second) = (buy_in_vain(stack).await, buy_in_vain(stack).await);
         browser.see_text("[data-testid=attention-count]", "2").await;
         browser.see_text(&format!("[data-id='{first}']"), "charge").await;
-        // Settled by a person, with a note that says how.
+        // Resolved by a person, with a note.
         browser.click(&format!("[data-id='{second}'] [data-testid=resolve]")).await;
         assert_eq!(browser.count("dialog button[type=submit]:disabled").await, 1, "a note is asked for");
         browser.type_into("#note", "paid back by hand").await;
         browser.click("dialog button[type=submit]").await;
         browser.see_count(".waiting", 1).await;
         assert_eq!(status(stack, &second).await["status"], "FAILED");
-        // Repaired, and tried again.
+        // Repaired and retried.
         stack.set_faults("payments", json!({ "refund": { "unavailable_rate": 0 } })).await;
         browser.click(&format!("[data-id='{first}'] [data-testid=retry]")).await;
         browser.see_text("main", "Nothing needs you").await;

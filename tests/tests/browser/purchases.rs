@@ -1,4 +1,4 @@
-//! Buying, watching, cancelling: what happens to one purchase, as the page shows it.
+//! Buying, watching, cancelling: the page's view of one purchase.
 
 use serde_json::json;
 use tests::{PATIENCE, StackOptions, browser::Screen, stack::ORCHESTRATOR, wait_until};
@@ -16,7 +16,7 @@ async fn a_purchase_is_bought_and_its_end_is_seen_without_reloading() {
         browser.click("#buy-100").await;
         browser.see_text("[data-testid=count-COMPLETED] b", "101").await;
         browser.see_count("tbody tr", 25).await;
-        // What happened at the steps in the last minute, as far as a busy machine got within it.
+        // The step counts of the last minute: at least one, since a busy machine may take longer for all.
         browser.see_text(".flow-step .flow-count.good:not(.zero)", "done").await;
         browser.see(".chart canvas").await;
     })
@@ -46,10 +46,10 @@ async fn the_timeline_of_a_purchase_tells_why_it_was_compensated() {
             let narrowest = browser.run(width, vec![format!("[data-step={step}] .lane .bar").into()]).await;
             assert!(narrowest.as_f64().is_some_and(|pixels| pixels >= 1.0), "{step}: {narrowest}");
         }
-        // What the log and each service hold of it.
+        // The entries of the log and of each service.
         browser.click("#compare").await;
         browser.see_text(".compare", "refund").await;
-        // Back, by the keyboard alone.
+        // Back, by keyboard only.
         browser.type_into(".crumb a", "\u{e007}").await;
         browser.see(&format!("tr[data-id='{id}']")).await;
     })
@@ -98,7 +98,7 @@ async fn a_failure_rate_that_is_changed_changes_the_outcomes() {
         browser.see_text("[data-testid=actual]", "50%").await;
         browser.click("#presetPayments").await;
         browser.see_text("[data-testid=expected]", "0%").await;
-        // A range that makes no sense is set right as it is typed.
+        // An invalid range is corrected while it is typed.
         browser.type_into("#payments-charge-latency-min", "7\t").await;
         wait_until("payments have the latency", PATIENCE, async || {
             let faults = stack.get("payments", "/debug/faults").await.expect(200).json();

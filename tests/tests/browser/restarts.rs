@@ -1,4 +1,4 @@
-//! A server that goes away and comes back while somebody looks.
+//! A server that stops and restarts while the page is open.
 
 use tests::{StackOptions, browser::Screen, stack::ORCHESTRATOR};
 
@@ -12,7 +12,7 @@ async fn the_page_says_that_the_server_is_away_and_goes_on_when_it_is_back() {
         stack.stop(ORCHESTRATOR).await;
         browser.see("[data-testid=connection][data-state=lost]").await;
         browser.see_text(".banner", "No connection to the orchestrator").await;
-        // What was known is still there, and what is asked for now is answered with what is the matter.
+        // Known sagas are still shown; a new request gets an error message.
         browser.see_count("tr [data-status=COMPLETED]", 1).await;
         browser.click("#buy").await;
         browser.see_text(".toast.bad", "does not answer").await;

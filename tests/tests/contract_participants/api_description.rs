@@ -1,5 +1,5 @@
-//! The API description of all five services, the orchestrator included (contract, section 1): that it is one, that it is
-//! complete, and that it tells the truth. What the orchestrator answers is in its own suite.
+//! The API descriptions of all five services, the orchestrator included (contract, section 1): valid, complete, and in
+//! agreement with real answers. The orchestrator's answers are tested in its own suite.
 
 use std::collections::BTreeSet;
 
@@ -17,8 +17,8 @@ use tests::{
     with_stack,
 };
 
-/// The paths of all services, their methods, and who has them: `*` for all five, `+` for the participants. A route that
-/// is added is added here.
+/// The paths of all services, their methods, and their services: `*` for all five, `+` for the participants. A new
+/// route must be added here.
 const ROUTES: &str = "
 *            GET    /health/
 *            GET    /health/live/
@@ -68,7 +68,7 @@ orchestrator POST   /saga/{transaction_id}/resolve
 orchestrator POST   /saga/release
 ";
 
-/// Runs a test on each of the five services, all of one stack.
+/// Runs a test on each of the five services of one stack.
 async fn each_description(test: impl AsyncFn(&Stack, &'static str, ApiDescription)) {
     let options = StackOptions::default().set("orchestrator.attention_after_attempts", 1);
     with_stack(options, async |stack: &Stack| {
@@ -88,7 +88,7 @@ async fn it_is_a_document_of_openapi_3_1() {
         let errors: Vec<String> =
             openapi.iter_errors(document).map(|error| format!("{}: {error}", error.instance_path())).collect();
         assert!(errors.is_empty(), "{service}: {errors:#?}");
-        // That schema leaves the schemas inside to the dialect: JSON Schema 2020-12.
+        // That schema leaves the inner schemas to their dialect: JSON Schema 2020-12.
         for (name, schema) in document["components"]["schemas"].as_object().expect("there are schemas") {
             let checked = jsonschema::meta::validate(schema);
             assert!(checked.is_ok(), "{service}: {name}: {}", checked.unwrap_err());
@@ -117,7 +117,7 @@ async fn it_lists_exactly_the_routes_of_the_service() {
             })
             .collect();
         assert_eq!(described, expected, "{service}");
-        // What a path says of itself. An id may be called like a word, so a path may fit several templates.
+        // Compare with the `Allow` header. An id may equal a literal segment, so a path may match several templates.
         for (_, template) in &described {
             let path = template.replace(['{', '}'], "");
             let fitting = described.iter().filter(|(_, template)| fits(template, &path));
@@ -189,7 +189,7 @@ async fn every_example_is_accepted_and_what_is_called_required_is() {
     .await;
 }
 
-/// Puts something that is there into the places of a path.
+/// Replaces the placeholders of a path by existing ids.
 async fn place_of(stack: &Stack, path: &str) -> String {
     if path.starts_with("/saga/{transaction_id}/") {
         return path.replace("{transaction_id}", &failed_purchase(stack).await);
@@ -203,7 +203,7 @@ async fn place_of(stack: &Stack, path: &str) -> String {
     path
 }
 
-/// Makes a purchase that stands in the attention list, and stays there: refunds fail from now on.
+/// Makes a purchase that is and stays in the attention list: refunds fail from now on.
 async fn failed_purchase(stack: &Stack) -> String {
     stack.set_faults("payments", json!({ "refund": { "unavailable_rate": 1 } })).await;
     stack.set_faults("purchases", json!({ "create": { "failure_rate": 1 } })).await;
@@ -228,24 +228,24 @@ async fn what_participants_answer_is_as_described() {
             };
             let how = operation.compensation(stack, "x").build().expect("a request").method().to_string();
             let (done, refused, early) = (new_transaction(), new_transaction(), new_transaction());
-            // Done, again, with other contents.
+            // Done, replayed, other contents.
             check("POST", operation.action(stack, &done), 200).await;
             let again = check("POST", operation.action(stack, &done), 200).await;
             assert!(again.is_replayed());
             check("POST", operation.action_with(stack, &done, operation.other()[0]), 422).await;
-            // Undone, again, too late.
+            // Undone, replayed, too late.
             check(&how, operation.compensation(stack, &done), 200).await;
             check(&how, operation.compensation(stack, &done), 200).await;
             check("POST", operation.action(stack, &done), 409).await;
-            // Undone before it came.
+            // Undone before it arrived.
             check(&how, operation.compensation(stack, &early), 200).await;
             check("POST", operation.action(stack, &early), 409).await;
-            // Refused, again.
+            // Refused, replayed.
             stack.set_faults(operation.service, json!({ operation.action: { "failure_rate": 1 } })).await;
             check("POST", operation.action(stack, &refused), 409).await;
             check("POST", operation.action(stack, &refused), 409).await;
             check(&how, operation.compensation(stack, &refused), 200).await;
-            // Not to be had.
+            // Unavailable.
             stack.set_faults(operation.service, json!({ operation.action: { "unavailable_rate": 1 } })).await;
             check("POST", operation.action(stack, &new_transaction()), 503).await;
             // Unreadable.

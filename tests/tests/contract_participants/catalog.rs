@@ -20,7 +20,7 @@ async fn random(stack: &Stack) -> Value {
 async fn a_fresh_catalog_has_twenty_products_and_gives_each_of_them_at_random() {
     with_stack(StackOptions::default(), async |stack: &Stack| {
         let mut seen = BTreeSet::new();
-        // Twenty of equal chances: 1,000 draws miss one of them with a probability below 1e-20.
+        // Uniform among twenty: 1,000 draws miss one of them with a probability below 1e-20.
         for _ in 0..1_000 {
             let product = random(stack).await;
             assert_shape(&product, &product_shape());
@@ -43,7 +43,7 @@ async fn a_product_is_shown_by_its_id_and_only_an_unknown_or_inactive_one_is_not
         }
         let products = stack.database("catalog").await;
         products.run("update products set is_active = false where id = 8").await;
-        // Memory is behind by up to one refresh.
+        // Memory lags by up to one refresh.
         wait_until("the catalog knows that product 8 is inactive", PATIENCE, async || {
             (stack.get("catalog", "/products/8/").await.status == 404).then_some(())
         })
@@ -54,7 +54,7 @@ async fn a_product_is_shown_by_its_id_and_only_an_unknown_or_inactive_one_is_not
             assert_eq!(answer.json()["type"], "product-not-found");
             assert_eq!(answer.json()["detail"], format!("Product {unknown} not found"));
         }
-        // A new one is there at once: "not found" must be true.
+        // A new product is found at once: "not found" must be true.
         products.run("insert into products (id, name, price) values (500, 'New', 1)").await;
         let new = stack.get("catalog", "/products/500/").await.expect(200).json();
         assert_eq!((&new["price"], &new["category"]), (&json!("1.00"), &json!("General")));

@@ -43,7 +43,7 @@ async fn a_repeated_action_gives_the_first_answer_again_and_happens_once() {
     .await;
 }
 
-/// Makes a request the first attempt of a saga: of one that nothing is recorded of, as a rule.
+/// Marks a request as the first attempt of a saga, for which normally nothing is recorded.
 fn as_first_attempt(request: RequestBuilder, id: &str) -> RequestBuilder {
     request.header("saga-id", id).header("saga-attempt", "1").header("saga-epoch", "1")
 }

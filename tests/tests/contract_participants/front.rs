@@ -1,4 +1,4 @@
-//! What every service owes alike, the orchestrator included (contract, sections 1 and 2.7).
+//! The common duties of every service, the orchestrator included (contract, sections 1 and 2.7).
 
 use domain_services::PARTICIPANTS;
 use reqwest::Method;
@@ -11,7 +11,7 @@ use tests::{
     wait_until, with_stack,
 };
 
-/// Runs a test on each of the five services, all of one stack.
+/// Runs a test on each of the five services of one stack.
 async fn each_service(test: impl AsyncFn(&Stack, &str)) {
     with_stack(StackOptions::default(), async |stack: &Stack| {
         for service in SERVICES {

@@ -1,4 +1,4 @@
-//! Inventory (contract, section 2.3), beside what it shares with the others.
+//! Inventory (contract, section 2.3), apart from the common clauses.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ async fn an_unseen_product_starts_with_the_initial_stock() {
         assert_eq!(answer.json(), expected);
         let stock = json!({ "product_id": "1", "quantity": 5, "last_updated": "<time>" });
         assert_shape(&stack.get("inventory", "/inventory/1").await.expect(200).json(), &stock);
-        // One is the default.
+        // The default quantity is one.
         let answer = decrease(stack, json!({ "product_id": "1" })).await.expect(200).json();
         assert_eq!(answer["remaining_quantity"], 4);
     })
@@ -49,7 +49,7 @@ async fn a_real_shortage_says_what_there_is_and_takes_nothing() {
         assert_eq!(short.json(), json!({ "status": "error", "message": message }));
         assert!(short.is_recorded_refusal());
         assert_eq!(quantity(stack, "1").await, 94);
-        // What was refused stays refused, although there is enough now.
+        // A refused transaction stays refused, although the stock suffices now.
         let restock = json!({ "product_id": "1", "quantity": 1_000_000 });
         stack.post("inventory", "/inventory/restock/", restock).await.expect(200);
         let again = decrease(stack, body).await.expect(409);
@@ -80,7 +80,7 @@ async fn what_another_replica_took_meanwhile_is_not_sold_again() {
             let request = stack.request_at(Method::POST, replicas[replica], "/inventory/decrease/");
             send(with_json(request, json!({ "product_id": "1", "quantity": quantity }))).await
         };
-        // It has seen 99 now, and goes by that until it turns out to be wrong.
+        // Its hint says 99 now, until a statement fails on it.
         decrease_at(0, 1).await.expect(200);
         decrease_at(1, 95).await.expect(200);
         let short = decrease_at(0, 5).await.expect(409).json();
@@ -147,7 +147,7 @@ async fn a_restock_with_a_key_counts_once() {
         assert_problem(&restock(51, "monday").await, 422);
         restock(50, "tuesday").await.expect(200);
         assert_eq!(quantity(stack, "1").await, 200);
-        // A key of a restock is none of a decrease.
+        // A restock and a decrease with the same key are different transactions.
         let request = stack.request(Method::POST, "inventory", "/inventory/decrease/");
         let body = json!({ "product_id": 1, "quantity": 50 });
         send(with_json(request, body).header("Idempotency-Key", "monday")).await.expect(200);

@@ -1,4 +1,4 @@
-//! What a participant holds for a transaction: `GET /journal/{transaction_id}/`.
+//! A participant's entries of a transaction: `GET /journal/{transaction_id}/`.
 
 use domain_services::PARTICIPANTS;
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! The contract of the participants, clause by clause.
 //!
-//! What all of them owe is in [`front`], [`exactly_once`] and [`api_description`], which loop over them; what is one's own is in the module
-//! of its name.
+//! The common clauses are in [`front`], [`exactly_once`] and [`api_description`], which loop over the participants; the
+//! clauses of one participant are in the module of its name.
 
 mod api_description;
 mod catalog;

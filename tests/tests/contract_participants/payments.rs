@@ -1,4 +1,4 @@
-//! Payments (contract, section 2.2), beside what it shares with the others.
+//! Payments (contract, section 2.2), apart from the common clauses.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -63,7 +63,7 @@ async fn a_refused_payment_keeps_a_row_with_status_error_and_has_nothing_to_give
         let path = format!("/payments/{payment_id}/");
         assert_eq!(stack.get("payments", &path).await.expect(200).json()["status"], "error");
         let refund = stack.post("payments", &format!("{path}refund/"), "{}").await;
-        // Nothing was decided: this is no recorded refusal.
+        // Not a recorded refusal, since nothing was decided.
         assert_problem(&refund, 409);
         assert_eq!(stack.get("payments", &path).await.expect(200).json()["status"], "error");
     })
@@ -87,7 +87,7 @@ async fn a_refund_by_payment_id_and_one_by_transaction_are_the_same_refund() {
                 "payment_id": payment_id, "transaction_id": id, "user_id": "user-1", "amount": "99.99",
             });
             assert_eq!(refund.clone().expect(200).json(), expected);
-            // Whatever the route and the body, also none.
+            // The same answer for the other route, for another body and without a body.
             let without_body = stack.request(Method::POST, "payments", &path(then));
             assert_eq!(send(without_body).await.expect(200).text, refund.text);
             let again = stack.post("payments", &path(first), json!({ "reason": null })).await;
@@ -137,13 +137,13 @@ async fn an_idempotency_key_stands_for_a_transaction_of_its_user() {
             let other = charge(user, 5, key).await.expect(200);
             assert_ne!(other.json()["transaction_id"], first.json()["transaction_id"]);
         }
-        // A transaction id wins over a key.
+        // A transaction id takes precedence over a key.
         let request = stack.request(Method::POST, "payments", "/payments/");
         let id = new_transaction();
         let body = json!({ "user_id": "user-1", "amount": 5, "transaction_id": id });
         let given = send(with_json(request, &body).header("Idempotency-Key", "key")).await;
         assert_eq!(given.expect(200).json()["transaction_id"], id);
-        // A key that is none is told, needed or not.
+        // An invalid key is reported, even if it is not needed.
         assert_bad_fields(&charge("user-1", 5, " ").await, 400, &["Idempotency-Key"]);
         let request = stack.request(Method::POST, "payments", "/payments/");
         let blank = send(with_json(request, &body).header("Idempotency-Key", "")).await;
@@ -162,7 +162,7 @@ async fn amounts_are_exact_from_the_smallest_to_the_largest() {
             ("1", "1.00"),
             ("99999999.99", "99999999.99"),
             ("\"99999999.99\"", "99999999.99"),
-            // Not what binary floating point makes of it.
+            // Exact, without rounding by binary floating point.
             ("90071992.55", "90071992.55"),
         ];
         for (given, shown) in amounts {
@@ -199,13 +199,13 @@ async fn the_quoted_and_the_bare_form_of_a_key_are_one_transaction() {
                 .await
         };
         let first = charge(&["\"k\""]).await.expect(200);
-        // What this key stood for in every version: other clients may have kept it.
+        // The id of this key in every version; other clients may have kept it.
         assert_eq!(first.json()["transaction_id"], QUOTED_K);
         for key in ["k", "\"k\""] {
             let again = charge(&[key]).await.expect(200);
             assert_eq!((again.is_replayed(), &again.text), (true, &first.text), "{key}");
         }
-        // A bare key of an earlier version stood for another id; what was done under that is found.
+        // A bare key of an earlier version had another id; its transactions are found.
         let body = json!({ "user_id": "user-1", "amount": 5, "transaction_id": BARE_L });
         let earlier = stack.post("payments", "/payments/", body).await.expect(200);
         for key in ["l", "\"l\""] {
@@ -221,6 +221,6 @@ async fn the_quoted_and_the_bare_form_of_a_key_are_one_transaction() {
     .await;
 }
 
-/// The ids of two keys of user-1, as earlier versions made them.
+/// The ids of two keys of user-1, as derived by earlier versions.
 const QUOTED_K: &str = "f436c521-dbf2-5290-970b-0cbbc456483d";
 const BARE_L: &str = "d179cf1c-20a5-5832-9944-fa59d956eb3a";

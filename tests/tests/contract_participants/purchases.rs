@@ -1,4 +1,4 @@
-//! Purchases (contract, section 2.4), beside what it shares with the others.
+//! Purchases (contract, section 2.4), apart from the common clauses.
 
 use serde_json::{Value, json};
 use tests::{Stack, StackOptions, assert_shape, problem::assert_problem, stack::new_transaction, with_stack};
@@ -35,7 +35,7 @@ async fn a_purchase_is_shown_by_its_id() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purchase_is_cancelled_by_its_id_or_its_transaction_and_it_is_one_cancellation() {
     with_stack(StackOptions::default(), async |stack: &Stack| {
-        // A transaction id that is a number can only be named by the longer path.
+        // A numeric transaction id works only in the longer path.
         for id in [new_transaction(), "txn-456".to_owned()] {
             let purchase_id = purchase(stack, "user-1", &id).await;
             let expected = json!({

@@ -1,4 +1,4 @@
-//! A service that is told to stop: it finishes what is at work, as long as its grace lasts, and not longer.
+//! A service that is asked to stop: it finishes requests at work within its grace period, and then ends.
 
 use serde_json::json;
 use tests::{
@@ -19,7 +19,7 @@ async fn a_service_that_stops_finishes_what_is_at_work() {
             let server = tests::cluster::server_url().await;
             let (blocker, watcher) =
                 (Database::connect(server, database).await, Database::connect(server, database).await);
-            // Holds the request in the ledger, where everybody can see it.
+            // Holds the request in the ledger, in a state that the test can observe.
             blocker.run("begin; lock table step_journal in access exclusive mode").await;
             let id = new_transaction();
             let stop = async {
@@ -57,7 +57,7 @@ async fn a_service_that_stops_cuts_what_outlasts_its_grace() {
             let request = timeout(PATIENCE, try_send(operation.action(stack, &id)));
             let (answer, ()) = futures::join!(request, stack.stop(operation.service));
             let answer = answer.unwrap_or_else(|_| panic!("{} left a client waiting", operation.service));
-            // A 503 is as good as a cut connection: nobody is told that it was done.
+            // A 503 is as good as a cut connection: neither confirms the action.
             assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status == 503));
             assert_eq!(operation.rows(stack, &id).await, 0);
         }

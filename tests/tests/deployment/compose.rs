@@ -10,12 +10,12 @@ use crate::files::{
 const PRODUCTION: &str = "docker-compose.prod.yml";
 const DEVELOPMENT: &str = "docker-compose.yml";
 
-/// Containers that run to an end.
+/// Containers that end by themselves.
 const JOBS: [&str; 2] = ["migrate", "tools"];
-/// What else the production file starts, and what only with the profile `observability`.
+/// Other containers of the production file, and those of its profile `observability`.
 const OTHERS: [&str; 3] = ["traefik", "postgres", "migrate"];
 const OBSERVERS: [&str; 3] = ["prometheus", "grafana", "otel-collector"];
-/// Its image holds its program and nothing that could ask it.
+/// Its image has no program for a health check.
 const WITHOUT_HEALTH_CHECK: &str = "otel-collector";
 
 fn compose(file: &str) -> Value {
@@ -113,7 +113,7 @@ fn every_container_is_watched_limited_started_again_and_its_log_rotated() {
             _ => "unless-stopped".into(),
         };
         assert_eq!(service["restart"], restart, "{name}");
-        // PostgreSQL's image changes its user and owns its data by itself.
+        // PostgreSQL's image switches its user and changes the owner of its data.
         if name != "postgres" {
             assert_eq!(service["cap_drop"], serde_json::json!(["ALL"]), "{name}");
         }
@@ -178,7 +178,7 @@ fn the_connections_of_a_scaled_system_fit_into_the_server() {
     let command = list(&document["services"]["postgres"]["command"]).join(" ");
     let max = command.split_once("max_connections=").expect("a limit").1;
     let max: u64 = max.split(' ').next().expect("a number").parse().expect("a number");
-    // Five replicas of each of the five, with a lease each, and ten for people.
+    // Five replicas of each of the five services, each with a lease connection, and ten connections for people.
     assert!(5 * 5 * (pool + 1) + 10 <= max, "{pool} {max}");
 }
 

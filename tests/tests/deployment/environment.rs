@@ -1,11 +1,11 @@
-//! `.env.example`: every variable, and no other one.
+//! `.env.example` lists exactly the variables in use.
 
 use std::collections::BTreeSet;
 
 use crate::files::{asked_for, parse, read, services, settings, substitute, texts, variables, yaml};
 
 const FILES: [&str; 3] = ["docker-compose.prod.yml", "docker-compose.yml", "docker/swarm.yml"];
-/// Asked for only by the development file, where the defaults are what one wants.
+/// Variables of the development file only, where the defaults suffice.
 const OF_DEVELOPMENT: [&str; 2] = ["ECOMMERCE_PROFILE", "POSTGRES_PORT"];
 
 #[test]

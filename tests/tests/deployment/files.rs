@@ -1,4 +1,4 @@
-//! The files, as data.
+//! Reads the deployment files as data.
 
 use std::{collections::BTreeMap, fs, net::Ipv4Addr, path::PathBuf};
 
@@ -6,7 +6,7 @@ use common::config::{ConfigSource, Settings};
 use regex::{Captures, Regex};
 use serde_json::Value;
 
-/// The services of the code, with their ports.
+/// The services and ports of the code.
 pub(crate) fn services() -> BTreeMap<String, u16> {
     let settings = ConfigSource::embedded("default").load().expect("the defaults are valid");
     settings.services.iter().map(|(name, service)| (name.clone(), service.port)).collect()
@@ -20,7 +20,7 @@ pub(crate) fn read(name: &str) -> String {
     fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// Reads a file of one YAML document, with its merge keys applied.
+/// Reads a YAML file with one document, with its merge keys applied.
 pub(crate) fn yaml(name: &str) -> Value {
     parse(name, &read(name))
 }
@@ -29,7 +29,7 @@ pub(crate) fn parse(name: &str, text: &str) -> Value {
     serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// The variables of `.env.example`, with a value for each secret that it leaves open.
+/// The variables of `.env.example`, with a value for each empty secret.
 pub(crate) fn variables() -> BTreeMap<String, String> {
     let lines = read(".env.example");
     let assignments = lines.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
@@ -43,7 +43,7 @@ pub(crate) fn variables() -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The variables that a file asks for: their names, and what stands for those that are not set.
+/// The variables in a file: names and default expressions.
 pub(crate) fn asked_for(text: &str) -> Vec<(String, String)> {
     let reference = reference();
     reference.captures_iter(text).map(|found| (found[1].to_owned(), found[2].to_owned())).collect()
@@ -53,7 +53,7 @@ fn reference() -> Regex {
     Regex::new(r"\$\{([A-Z_]+)((?::[-?][^}]*)?)\}").expect("a regular expression")
 }
 
-/// Puts variables in as compose does; `$$` is a dollar.
+/// Substitutes variables like compose; `$$` is a dollar.
 pub(crate) fn substitute(text: &str, variables: &BTreeMap<String, String>) -> String {
     let value = |found: &Captures<'_>| match variables.get(&found[1]).filter(|value| !value.is_empty()) {
         Some(value) => value.clone(),
@@ -76,7 +76,7 @@ pub(crate) fn list(value: &Value) -> Vec<String> {
     value.as_array().unwrap_or_else(|| panic!("no list: {value}")).iter().map(text).collect()
 }
 
-/// Loads the configuration as a container with these variables would: an unknown or bad one is an error.
+/// Loads the configuration like a container with these variables: an unknown or bad variable is an error.
 pub(crate) fn settings(environment: &BTreeMap<String, String>) -> Settings {
     let profile = environment.get("ECOMMERCE_PROFILE").expect("a profile is chosen");
     let mut source = ConfigSource::embedded(profile);
@@ -84,7 +84,7 @@ pub(crate) fn settings(environment: &BTreeMap<String, String>) -> Settings {
     source.load().unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-/// Asserts that a service that runs with these variables finds the others by their names, and its database as itself.
+/// Asserts that a service with these variables finds the others by their names and uses its own database.
 pub(crate) fn assert_runs_as_itself(service: &str, environment: &BTreeMap<String, String>) {
     use secrecy::ExposeSecret;
     let settings = settings(environment);
@@ -106,7 +106,7 @@ pub(crate) fn assert_runs_as_itself(service: &str, environment: &BTreeMap<String
     assert!(settings.orchestrator.node_id.is_empty(), "replicas must not share an identity");
 }
 
-/// Asserts that a proxy's word for who the client is is believed, from private networks and from nowhere else.
+/// Asserts that a proxy's statement of the client's address is trusted only from private networks.
 fn assert_knows_clients_behind_traefik(service: &str, settings: &Settings) {
     assert!(settings.rate_limit.per_second > 0, "{service} limits clients");
     let networks: Vec<(Ipv4Addr, u8)> = settings
@@ -124,7 +124,7 @@ fn assert_knows_clients_behind_traefik(service: &str, settings: &Settings) {
     }
 }
 
-/// Asserts that an image is named by a version, so that the same file is the same system tomorrow.
+/// Asserts that an image has a version tag, so that the file gives the same system at any time.
 pub(crate) fn assert_pinned(image: &str) {
     let is_ours = image == "ecommerce-saga:latest";
     let (_, tag) = image.rsplit_once(':').unwrap_or_else(|| panic!("{image} has no tag"));

@@ -1,4 +1,4 @@
-//! The Dockerfile and what is sent to it.
+//! The Dockerfile and its build context.
 
 use std::{fs, path::Path, process::Command};
 
@@ -92,7 +92,7 @@ fn dependencies_are_a_layer_of_their_own_and_the_lock_file_holds() {
         all.iter().flat_map(|line| line.split("&&")).filter(|part| part.contains("cargo build")).collect();
     assert_eq!(builds.len(), 2);
     assert!(builds.iter().all(|build| build.contains("--locked") && build.contains("--release")), "{builds:?}");
-    // The legacy builder knows none of these.
+    // The legacy builder supports no mounts.
     assert!(!all.iter().any(|line| line.contains("--mount")));
 }
 
@@ -117,7 +117,7 @@ fn only_sources_are_sent_to_the_builder() {
     }
 }
 
-/// The layer of the dependencies is built from manifests and empty sources: whatever a manifest names must be there.
+/// The dependency layer is built from manifests and empty sources, so every target named in a manifest must exist.
 #[test]
 fn the_manifests_are_whole_beside_the_empty_sources_of_the_dependency_layer() {
     let all = instructions();
@@ -137,7 +137,7 @@ fn the_manifests_are_whole_beside_the_empty_sources_of_the_dependency_layer() {
     let run = |command: &mut Command| command.current_dir(folder.path()).output().expect("it can be started");
     let made = run(Command::new("sh").args(["-ec", script]));
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    // Reads every manifest as a build does. Whether all dependencies are on this machine is not the question.
+    // Reads every manifest like a build; missing dependencies on this machine do not matter.
     let read = run(Command::new(env!("CARGO")).args(["fetch", "--offline", "--locked"]));
     let said = String::from_utf8_lossy(&read.stderr).into_owned();
     assert!(!said.contains("failed to parse manifest"), "{said}");

@@ -1,5 +1,5 @@
-//! `docker/kubernetes`: what belongs together across its files. That each file is valid by itself, `tests/kubernetes.sh`
-//! finds out; of Traefik's kinds Kubernetes has no schema, so they are read here.
+//! `docker/kubernetes`: consistency across its files. `tests/kubernetes.sh` validates each file; Kubernetes has no
+//! schema for Traefik's kinds, so those are checked here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::{
 
 const FOLDER: &str = "docker/kubernetes";
 
-/// All objects of the files that the kustomization names.
+/// All objects of the files in the kustomization.
 fn objects() -> Vec<Value> {
     let kustomization = crate::files::yaml(&format!("{FOLDER}/kustomization.yaml"));
     let files = list(&kustomization["resources"]);
@@ -30,7 +30,7 @@ fn object(kind: &str, name: &str) -> Value {
     object
 }
 
-/// The variables of a container; a secret stands for itself as `name/key`.
+/// The variables of a container; a secret is represented as `name/key`.
 fn environment(container: &Value) -> BTreeMap<String, String> {
     assert_eq!(container["envFrom"], json!([{ "configMapRef": { "name": "ecommerce-settings" } }]));
     let mut all = texts(&object("ConfigMap", "ecommerce-settings")["data"]);
@@ -158,7 +158,7 @@ fn the_kustomization_names_every_file() {
     assert_eq!(kustomization["images"][0]["name"], "ecommerce-saga");
 }
 
-/// What Traefik is told of each service.
+/// Returns the Traefik router of each service.
 pub(crate) fn routers() -> Vec<(String, Router)> {
     let route = object("IngressRoute", "ecommerce");
     let routes = route["spec"]["routes"].as_array().expect("routes").clone();

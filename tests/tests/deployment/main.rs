@@ -1,8 +1,8 @@
-//! The files by which the system is deployed, read as what reads them would: what cannot be run where the tests run is
-//! checked here line by line. `docker/try.sh` runs what can be.
+//! The deployment files, read as their tools would read them: this suite checks line by line where the tests cannot run
+//! the tools. `docker/try.sh` runs the rest.
 //!
-//! The services of the code are the measure: each must be in every file, on its port, with its role, and reachable
-//! through Traefik by exactly the routes that clients are promised.
+//! The code's services are the reference: each must be in every file, with its port and role, and reachable through
+//! Traefik by exactly the routes promised to clients.
 
 mod compose;
 mod environment;

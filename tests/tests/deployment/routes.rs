@@ -1,4 +1,4 @@
-//! Traefik's rules, tried with every route that the services really have.
+//! Traefik's rules, tested with every real route of the services.
 
 use regex::Regex;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use tests::{Stack, StackOptions, api_description::ApiDescription, with_stack};
 
 use crate::files::{read, services, substitute, texts, variables, yaml};
 
-/// What Traefik is told of one service.
+/// The Traefik router of one service.
 pub(crate) struct Router {
     path: String,
     prefix: String,
@@ -15,7 +15,7 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    /// Reads a service's labels, and asserts that they are what its routes need.
+    /// Reads a service's labels, and asserts that they fit its routes.
     pub(crate) fn of(service: &str, port: u16, labels: &Value) -> Self {
         let labels = texts(labels);
         let label = |name: &str| {
@@ -41,7 +41,7 @@ impl Router {
         Self::by_rule(service, &rule, &stripped)
     }
 
-    /// Reads a rule.
+    /// Parses a rule.
     pub(crate) fn by_rule(service: &str, rule: &str, stripped: &str) -> Self {
         let shape = Regex::new(r"^\(Path\(`([^`]+)`\) \|\| PathPrefix\(`([^`]+)`\)\) && !PathRegexp\(`([^`]+)`\)$");
         let parts = shape.expect("a regular expression").captures(rule).unwrap_or_else(|| panic!("{service}: {rule}"));
@@ -49,7 +49,7 @@ impl Router {
         Self { path: parts[1].to_owned(), prefix: parts[2].to_owned(), forbidden, stripped: stripped.to_owned() }
     }
 
-    /// Returns the path by which a request from outside reaches the service, if it does.
+    /// Returns the service's path for an outside request, or `None` if it is not routed.
     fn leads_to(&self, path: &str) -> Option<String> {
         let matches = (path == self.path || path.starts_with(&self.prefix)) && !self.forbidden.is_match(path);
         let rest = path.strip_prefix(&self.stripped)?;
@@ -63,7 +63,7 @@ fn routers(file: &str, labels: &str) -> Vec<(String, Router)> {
     services().into_iter().map(|(service, port)| (service.clone(), Router::of(&service, port, &of(&service)))).collect()
 }
 
-/// All ways of running behind Traefik.
+/// The routers of all deployments behind Traefik.
 fn all() -> Vec<(String, Router)> {
     let mut all = routers("docker-compose.prod.yml", "/labels");
     all.extend(routers("docker/swarm.yml", "/deploy/labels"));
@@ -144,7 +144,7 @@ fn the_middlewares_that_routers_name_are_there() {
         ] {
             assert_eq!(middleware(&format!("security-headers.headers.{header}")), Some(value), "{file}");
         }
-        // The dashboard is on an entry point of its own, which is not published to the world.
+        // The dashboard has its own entry point, which is not published.
         assert_eq!(labels["traefik.http.routers.dashboard.entrypoints"], "traefik", "{file}");
         assert_eq!(labels["traefik.http.routers.dashboard.service"], "api@internal", "{file}");
     }

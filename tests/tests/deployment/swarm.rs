@@ -1,4 +1,4 @@
-//! `docker/swarm.yml`; its labels are tried in `routes`.
+//! `docker/swarm.yml`; its labels are tested in `routes`.
 
 use serde_json::Value;
 

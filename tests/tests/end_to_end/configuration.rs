@@ -1,4 +1,4 @@
-//! The failure lab follows its file.
+//! The failure lab follows its configuration file.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -10,7 +10,7 @@ use tests::{
 
 use super::{buy, simple_order};
 
-/// Writes the file of a profile as an editor does: beside it, and then in its place.
+/// Replaces the file of a profile atomically, like an editor: by a rename.
 fn write_profile(folder: &Path, text: &str) {
     let new = folder.join("bench.toml.new");
     fs::write(&new, text).expect("a temporary folder can be written");
@@ -35,7 +35,7 @@ async fn a_change_of_the_configuration_is_taken_up_while_running_and_a_broken_on
         wait_until("payments refuses", PATIENCE, async || (rate().await == 1.0).then_some(())).await;
         buy(stack, simple_order(2)).await.expect(409);
 
-        // Half of it is fine: none of it is taken.
+        // Only half of it is valid: all of it is rejected.
         write_profile(folder.path(), &format!("{calm}\n[faults.payments.nonsense]\nfailure_rate = 7\n"));
         let problems = wait_until("payments has read the broken file", PATIENCE, async || {
             let tree = actors::tree(stack, "payments").await;

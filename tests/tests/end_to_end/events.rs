@@ -1,4 +1,4 @@
-//! The events of two orchestrators on one log, as listeners at both hear them.
+//! The events of two orchestrators on one log, received by listeners at both.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use tests::{
 
 use super::{buy_all, default_failures, simple_order};
 
-/// Hears the ends of so many sagas, and whatever comes before the last of them.
+/// Collects events until this many sagas have ended.
 async fn hear(listener: &mut Listener, sagas: usize) -> Vec<Event> {
     let mut ended = 0;
     listener
@@ -25,7 +25,7 @@ async fn hear(listener: &mut Listener, sagas: usize) -> Vec<Event> {
         .await
 }
 
-/// Checks that of each saga every change of its status was heard once and in order.
+/// Checks that every change of status of each saga was received once and in order.
 fn assert_statuses_are_complete(events: &[Event], books: &Books) {
     let mut told: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for event in events.iter().filter(|event| event.name == "saga") {
@@ -36,14 +36,14 @@ fn assert_statuses_are_complete(events: &[Event], books: &Books) {
         let told: Vec<&str> = told[id.as_str()].iter().map(String::as_str).collect();
         let expected: &[&[&str]] = match entry.status.as_str() {
             "COMPLETED" => &[&["PENDING", "COMPLETED!"]],
-            // What had no effect when it turned back has nothing to undo.
+            // A saga without effects when it turned back has nothing to undo.
             _ => &[&["PENDING", "COMPENSATING", "COMPENSATED!"], &["PENDING", "COMPENSATED!"]],
         };
         assert!(expected.contains(&&told[..]), "{id}: {entry:?}, {told:?}");
     }
 }
 
-/// Checks that the last that was heard of each step is how it stands.
+/// Checks that the last event of each step equals its state in the log.
 async fn assert_steps_stand_as_told(stack: &Stack, events: &[Event]) {
     let mut last: BTreeMap<(&str, &str), &Value> = BTreeMap::new();
     for event in events.iter().filter(|event| event.name == "step") {
@@ -77,7 +77,7 @@ async fn listeners_at_both_of_two_orchestrators_hear_every_change_of_every_saga_
         assert_steps_stand_as_told(stack, &heard).await;
         let ids = |events: &[Event]| events.iter().map(|event| event.id.clone()).collect::<Vec<_>>();
         assert_eq!(ids(&heard), ids(&heard_too));
-        // What one of them told is what the other one goes on after.
+        // An event id of one orchestrator is valid at the other.
         let middle = &heard[heard.len() / 2];
         let address = stack.addresses_of(ORCHESTRATOR)[1];
         let mut again = Listener::open_at(stack, address, &format!("?last_event_id={}", middle.id)).await;
@@ -99,7 +99,7 @@ async fn a_listener_hears_of_sagas_that_change_their_owner_as_of_any_other() {
         let mut listener = Listener::open_at(stack, address, "").await;
         let buying = buy_all(stack, (0..SAGAS).map(simple_order), SAGAS);
         let listen = async {
-            // All are under way when one of their two owners stops.
+            // All sagas run when one of their two owners stops.
             let mut under_way = 0;
             let mut heard = listener
                 .until(|event| {

@@ -1,5 +1,5 @@
-//! Purchases from a client's request to the rows in five databases, with the failures of the exercise and with all that
-//! the failure lab has.
+//! Purchases from a client's request to the rows in five databases, with the failures of the exercise and with all
+//! faults of the failure lab.
 
 mod configuration;
 mod events;
@@ -14,14 +14,14 @@ use serde_json::{Value, json};
 use tests::{Stack, StackOptions, books::Books, http::Answer, operations::FAULTY, stack::ORCHESTRATOR};
 use uuid::Uuid;
 
-/// Draws a seed for the coins of the failure lab, and prints it.
+/// Draws a seed for the failure lab's coins and prints it.
 fn drawn_seed() -> u64 {
     let seed = u64::from(Uuid::new_v4().as_fields().0);
     println!("faults.seed = {seed}");
     seed
 }
 
-/// The failure rates of the exercise, at full speed.
+/// The failure rates of the exercise, without latency.
 fn default_failures() -> StackOptions {
     let mut options = StackOptions::default().profile("development").set("faults.seed", drawn_seed());
     for (service, operation) in FAULTY {
@@ -36,7 +36,7 @@ async fn buy(stack: &Stack, body: Value) -> Answer {
     stack.post(ORCHESTRATOR, "/saga/transaction", body).await
 }
 
-/// Buys as many things as there are bodies, so many at a time.
+/// Makes one purchase per body, `at_a_time` of them concurrently.
 async fn buy_all(stack: &Stack, bodies: impl IntoIterator<Item = Value>, at_a_time: usize) -> Vec<Answer> {
     stream::iter(bodies).map(|body| buy(stack, body)).buffered(at_a_time).collect().await
 }
@@ -45,7 +45,7 @@ fn simple_order(number: usize) -> Value {
     json!({ "user_id": format!("user-{number}"), "amount": 10 })
 }
 
-/// Checks that each answer tells what the books hold, and returns the answered statuses by transaction.
+/// Checks that each answer agrees with the books; returns the answered statuses by transaction.
 fn assert_answers_are_true(answers: &[Answer], books: &Books) -> BTreeMap<String, String> {
     let mut told = BTreeMap::new();
     for answer in answers {
@@ -65,7 +65,7 @@ fn assert_answers_are_true(answers: &[Answer], books: &Books) -> BTreeMap<String
             assert_eq!(entry.status, status, "{body}");
             let taken = entry.payment.as_ref().filter(|payment| payment.status != "error");
             let told = body["details"]["payment_id"].as_str();
-            // One whose reply was lost is named by its refund.
+            // A payment whose reply was lost is named by its refund.
             assert_eq!(told.map(str::to_owned), taken.map(|payment| payment.id.to_string()), "{body}");
         }
         assert_eq!(told.insert(id.to_owned(), status.to_owned()), None, "{id} was given to two clients");

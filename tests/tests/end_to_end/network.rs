@@ -15,7 +15,7 @@ async fn with_every_fault_of_the_network_at_once_every_saga_ends_and_the_books_a
             options = options.set(&format!("faults.{service}.{operation}.{fault}"), 0.3);
         }
     }
-    // Inventory and purchases refuse less, so that enough sagas get that far through such a network.
+    // Inventory and purchases refuse less, so that enough sagas reach them over such a network.
     let options = options
         .set("faults.payments.charge.failure_rate", 0.1)
         .set("faults.inventory.decrease.failure_rate", 0.1)
@@ -39,7 +39,7 @@ async fn a_purchase_outlives_a_network_that_stops_and_breaks_between_the_service
     for participant in ["catalog", "payments", "inventory", "purchases"] {
         let options = StackOptions::default().through_proxy(participant);
         with_stack(options, async |stack: &Stack| {
-            // The connection that is held is one that worked before.
+            // The held connection has worked before.
             buy(stack, simple_order(0)).await.expect(200);
             stack.proxy(participant).hold();
             let purchase = buy(stack, simple_order(1));

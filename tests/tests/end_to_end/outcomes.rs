@@ -1,4 +1,4 @@
-//! How purchases end by chance, by shortage, and each for its own client.
+//! The ends of purchases: by chance, by shortage, and each for its own client.
 
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use tests::{
 
 use super::{assert_answers_are_true, buy, buy_all, default_failures, simple_order};
 
-/// The probability by which a test may fail although nothing is wrong.
+/// Probability that a test fails although nothing is wrong.
 const RISK: f64 = 1e-9;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -21,11 +21,11 @@ async fn two_hundred_purchases_with_the_default_failure_rates_end_as_chance_has_
 
         let completed = books::with_status(&books, "COMPLETED").len();
         assert_eq!(completed + books::with_status(&books, "COMPENSATED").len(), PURCHASES);
-        // Three coins must fall well.
+        // Three independent coins must accept: 0.5 each.
         let plausible = plausible_counts(PURCHASES as u32, 0.125, RISK);
         assert!(plausible.contains(&(completed as u32)), "{completed} completed, expected {plausible:?}");
 
-        // Nothing was lost on the way, so each answer names the payment that was taken, and only that.
+        // Without lost replies each answer names the payment exactly if it was taken.
         for answer in answers {
             let body = answer.json();
             let entry = &books[body["transaction_id"].as_str().unwrap()];
@@ -142,10 +142,10 @@ async fn five_hundred_waiting_sagas_are_all_to_be_seen_while_they_wait() {
             for name in &waiting {
                 let (_, id) = name.rsplit_once('/').expect("a saga is named after its id");
                 let status = stack.get(ORCHESTRATOR, &format!("/saga/status/{id}")).await.expect(200).json();
-                // It waits as this is answered: the answer did not wait for it.
+                // The call is still running when the answer arrives, so the answer did not wait for it.
                 assert_eq!((&status["status"], &status["steps"][2]["state"]), (&json!("PENDING"), &json!("running")));
             }
-            // Cuts the calls that wait, and forgets the latency.
+            // Cuts the running calls and resets the latency.
             stack.restart("inventory").await;
         };
         let (answers, ()) = futures::join!(purchases, look);

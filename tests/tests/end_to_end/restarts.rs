@@ -1,4 +1,4 @@
-//! Services that stop and start under load.
+//! Services that stop and restart under load.
 
 use futures::future::join_all;
 use serde_json::json;
@@ -27,7 +27,7 @@ async fn participants_may_restart_under_load_and_no_purchase_is_lost() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_orchestrator_goes_on_with_what_was_running() {
     const SAGAS: usize = 20;
-    // A fixed node takes its own sagas back at once; a new one takes over once the lease of the old one has run out.
+    // A node with a fixed id resumes its sagas at once; a new one takes over after the old one's lease has expired.
     for node in ["the-node", ""] {
         let options = StackOptions::default()
             .set("orchestrator.node_id", node)
@@ -51,7 +51,7 @@ async fn a_restarted_orchestrator_goes_on_with_what_was_running() {
             };
             let (answers, ()) = futures::join!(purchases, restart);
             for answer in &answers {
-                // It goes on, and its client is told where.
+                // The saga continues, and its client gets its address.
                 let body = answer.clone().expect(202).json();
                 let location = format!("/saga/status/{}", body["transaction_id"].as_str().unwrap());
                 assert_eq!(answer.header("location"), Some(location.as_str()));
@@ -59,7 +59,7 @@ async fn a_restarted_orchestrator_goes_on_with_what_was_running() {
             let books = books::balanced(stack).await;
             assert_answers_are_true(&answers, &books);
             assert_eq!(books::with_status(&books, "COMPLETED").len(), SAGAS);
-            // Once: two actors of one saga would ask for everything twice.
+            // Only one takeover: two actors of one saga would send every request twice.
             let taken_over = "select count(*) from saga where epoch = 2";
             assert_eq!(sagas.number(taken_over, &[]).await, SAGAS as i64);
         })

@@ -1,4 +1,4 @@
-//! A request that was made up, and the parts of its address.
+//! A generated request and the parts of its address.
 
 use std::fmt;
 
@@ -6,7 +6,6 @@ use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::headers;
 
-/// A request.
 #[derive(Clone)]
 pub(crate) struct Attempt {
     pub(crate) method: String,
@@ -16,7 +15,7 @@ pub(crate) struct Attempt {
     pub(crate) protocol: Protocol,
 }
 
-/// How a request travels.
+/// The protocol of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Http1,
@@ -33,7 +32,7 @@ impl Arbitrary for Protocol {
 }
 
 impl fmt::Debug for Attempt {
-    /// As bytes that can be read: what failed must be seen.
+    /// Shows bytes in readable form, for the message of a failure.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:?} {} {}", self.protocol, self.method, self.target)?;
         for (name, value) in &self.headers {
@@ -44,7 +43,7 @@ impl fmt::Debug for Attempt {
     }
 }
 
-/// Texts that are, or nearly are, something in an address.
+/// Texts that are valid, or nearly valid, in an address.
 const ODD: [&str; 26] = [
     "0",
     "-1",
@@ -74,7 +73,7 @@ const ODD: [&str; 26] = [
     "true",
 ];
 
-/// Bytes after decoding that no database and no terminal likes.
+/// Percent-encoded bytes that databases and terminals handle badly.
 const NASTY: [&str; 12] = [
     "%00",
     "%ff",
@@ -94,7 +93,7 @@ fn encoded(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("%{byte:02X}")).collect()
 }
 
-/// One segment of a path, never empty.
+/// Generates one segment of a path, never empty.
 pub(crate) fn segment(known_ids: Vec<String>) -> BoxedStrategy<String> {
     prop_oneof![
         5 => select(known_ids),
@@ -109,7 +108,7 @@ pub(crate) fn segment(known_ids: Vec<String>) -> BoxedStrategy<String> {
     .boxed()
 }
 
-/// Adds, to some paths, a slash at the end and a query.
+/// Adds a trailing slash and a query to some paths.
 pub(crate) fn with_query(
     path: BoxedStrategy<String>,
     names: Vec<String>,
@@ -139,7 +138,7 @@ pub(crate) fn with_query(
         .boxed()
 }
 
-/// Requests to addresses that nobody described.
+/// Generates requests to undescribed addresses.
 pub(crate) fn astray() -> BoxedStrategy<Attempt> {
     let part = prop_oneof![
         3 => select(&["", "payments", "products", "inventory", "purchases", "saga", "debug", "actors", "health"][..])

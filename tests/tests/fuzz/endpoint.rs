@@ -1,4 +1,4 @@
-//! A route as its service describes it: all that is needed to make requests up for it.
+//! A described route, as the input for generating requests.
 
 use proptest::{prelude::*, sample::select};
 use serde_json::Value;
@@ -9,16 +9,16 @@ use super::{
     headers, json,
 };
 
-/// A route.
+/// A described route.
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoint {
     pub(crate) method: String,
-    /// The name of its operation.
+    /// The operation id.
     pub(crate) id: String,
     template: String,
     query: Vec<String>,
     headers: Vec<String>,
-    /// A body that it accepts, if it takes one.
+    /// A valid body, if the route takes one.
     example: Option<Value>,
 }
 
@@ -47,7 +47,7 @@ impl Endpoint {
             .collect()
     }
 
-    /// Makes up requests: most of them nearly as they should be.
+    /// Generates requests, most of them nearly valid.
     pub(crate) fn attempts(&self, known_ids: &[String]) -> BoxedStrategy<Attempt> {
         let segments: Vec<BoxedStrategy<String>> = self
             .template

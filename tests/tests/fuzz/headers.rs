@@ -1,8 +1,8 @@
-//! Headers that were made up: those that mean something here, with values that are right, nearly right, or no text at all.
+//! Generated headers: those with a meaning here, with values that are right, nearly right, or not text.
 
 use proptest::{collection::vec, prelude::*, sample::select};
 
-/// What every service looks at, or must not stumble over.
+/// Headers that every service reads or must tolerate.
 const GENERAL: [(&str, &[&str]); 16] = [
     ("accept", &["*/*", "text/html", "application/json;q=0", "text/event-stream", "*", ";;;", "a/b;q=99"]),
     ("accept-encoding", &["gzip", "identity;q=0", "*;q=0"]),
@@ -65,7 +65,7 @@ const DESCRIBED: [(&str, &[&str]); 3] = [
     ),
 ];
 
-/// How the body may be said to be something, and not.
+/// Content types that do not match the body.
 const TYPES: [&str; 8] = [
     "text/plain",
     "application/x-www-form-urlencoded",
@@ -77,7 +77,7 @@ const TYPES: [&str; 8] = [
     "+json",
 ];
 
-/// Makes headers up for a route that describes some.
+/// Generates headers for a route that describes some.
 pub(crate) fn made_up(described: &[String]) -> BoxedStrategy<Vec<(String, Vec<u8>)>> {
     let content_type = prop_oneof![
         8 => Just(Some("application/json".to_owned())),
@@ -105,12 +105,12 @@ pub(crate) fn made_up(described: &[String]) -> BoxedStrategy<Vec<(String, Vec<u8
 
 fn notable(name: &str) -> &'static [&'static str] {
     let known = GENERAL.iter().chain(&DESCRIBED).find(|(known, _)| *known == name);
-    // A header that is new here still gets the values of all others.
+    // A new header without values here gets those of `prefer`.
     known.map_or(DESCRIBED[1].1, |(_, values)| *values)
 }
 
 fn value(notable: &'static [&'static str]) -> BoxedStrategy<Vec<u8>> {
-    // All that may stand in a header: the rest is for requests that are no HTTP.
+    // All bytes that a header value may contain; `malformed` covers the rest.
     let byte = prop_oneof![8 => 0x20u8..0x7f, 1 => 0x80u8..=0xff, 1 => Just(b'\t')];
     prop_oneof![
         5 => select(notable).prop_map(|text| text.as_bytes().to_vec()),

@@ -1,11 +1,11 @@
-//! Bodies: the described example with some members changed, then perhaps the whole damaged; or nothing like it.
+//! Generated bodies: the described example with some members changed and possible damage to the whole; or nonsense.
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 use serde_json::Value;
 
 use super::raw_text::{member, value};
 
-/// What becomes of a body on its way.
+/// Damage to a whole body.
 #[derive(Clone, Debug)]
 enum Damage {
     None,
@@ -18,7 +18,7 @@ enum Damage {
     Padded(usize),
 }
 
-/// Makes bodies up for a route that accepts the example, if it takes a body at all.
+/// Generates bodies for a route with this example, if it takes a body at all.
 pub(crate) fn body(example: Option<&Value>) -> BoxedStrategy<Vec<u8>> {
     let nonsense = prop_oneof![
         2 => value(),
@@ -27,7 +27,7 @@ pub(crate) fn body(example: Option<&Value>) -> BoxedStrategy<Vec<u8>> {
         1 => (65_530usize..65_545).prop_map(|length| vec![b' '; length]),
     ];
     let Some(example) = example else {
-        // Nobody asked for one; it must do no harm.
+        // The route takes no body; sending one must do no harm.
         return prop_oneof![4 => Just(Vec::new()), 1 => nonsense].boxed();
     };
     let near = (near(example), damage()).prop_map(|(body, damage)| damaged(body, damage));
@@ -47,7 +47,7 @@ fn near(example: &Value) -> BoxedStrategy<Vec<u8>> {
         .boxed()
 }
 
-/// A member as it should be, with another value, left out, or there twice.
+/// A member as it should be, with another value, left out, or repeated.
 fn changed(name: &str, good: &Value) -> BoxedStrategy<Vec<Vec<u8>>> {
     let name = name.to_owned();
     let example = Just(good.to_string().into_bytes());
@@ -56,7 +56,7 @@ fn changed(name: &str, good: &Value) -> BoxedStrategy<Vec<Vec<u8>>> {
             let another = "[a-z0-9-]{1,12}".prop_map(|text| format!("\"{text}\"").into_bytes());
             prop_oneof![example, another].boxed()
         }
-        // Failure settings: what is accepted must not last for long.
+        // Failure settings: an accepted one must not apply for long.
         Value::Object(inner) => {
             let members: Vec<_> = inner.iter().map(|(name, good)| changed(name, good)).collect();
             members.prop_map(|all| [b"{", &all.concat().join(&b',')[..], b"}"].concat()).boxed()

@@ -1,4 +1,4 @@
-//! What an answer must be like, whatever was asked.
+//! Requirements on every answer, whatever the request.
 
 use std::net::SocketAddr;
 
@@ -9,13 +9,13 @@ use super::{
     wire::{Wire, is_endless},
 };
 
-/// A body that is larger than this may be given up half-way, and an HTTP/1.1 connection with it.
+/// For a larger body the service may stop reading half-way and close an HTTP/1.1 connection.
 const READ_IN_ONE_GO: usize = 8 * 1024;
 
 /// Sends an attempt and returns the status of the answer.
 ///
 /// # Errors
-/// What is wrong with what came back.
+/// The defect of the answer.
 pub(crate) async fn send(description: &ApiDescription, address: SocketAddr, attempt: Attempt) -> Result<u16, String> {
     let mut wire = Wire::open(address, attempt.protocol).await?;
     let answer = wire.send(address, &attempt).await?;
@@ -73,7 +73,7 @@ fn judge(description: &ApiDescription, attempt: &Attempt, answer: &Answer) -> Re
     }
 }
 
-/// Bad fields are named, and what is wrong with each is said.
+/// Checks that bad fields are named, each with a message.
 fn check_field_errors(answer: &Answer) -> Result<(), String> {
     let body = answer.json();
     let errors = body["errors"].as_array().into_iter().flatten();

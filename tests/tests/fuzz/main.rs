@@ -1,13 +1,13 @@
-//! Fuzzing: whatever is sent to whatever route, the answer is one that the service describes, and the service lives on.
+//! Fuzzing: every answer to any request on any route matches the service's description, and the service keeps running.
 //!
 //! ```text
 //! /openapi.json ─► Endpoint ─► Attempt (segments, query, headers, body: near the example, or nonsense) ─► Wire
 //!                                                                                                         │
-//!            no failure of the service, no hang, as described, the connection still good  ◄── judge ◄─────┘
+//!            no service failure, no hang, as described, connection still usable           ◄── judge ◄─────┘
 //! ```
-//! The routes come from the descriptions, so a new one is covered as soon as it is there. Cases are the same in every
-//! run; `PROPTEST_RNG_SEED` chooses others, `PROPTEST_CASES` how many for each route. A case that failed is written to
-//! `tests/fuzz/regressions`, to be committed with the fix, and tried first from then on.
+//! The routes come from the descriptions, so a new route is covered automatically. Cases are the same in every run;
+//! `PROPTEST_RNG_SEED` selects others, `PROPTEST_CASES` their number per route. A failed case is written to
+//! `tests/fuzz/regressions`, to be committed with the fix; from then on it is tried first.
 
 mod attempt;
 mod endpoint;
@@ -33,7 +33,7 @@ use tests::{
     with_stack,
 };
 
-/// A stack that nothing but a fault of its own brings down.
+/// A stack without limits that the fuzzer would reach.
 fn robust() -> StackOptions {
     StackOptions::default()
         .set("inventory.initial_stock", 1_000_000)
@@ -47,8 +47,8 @@ async fn buy(stack: &Stack) -> String {
     bought["transaction_id"].as_str().expect("an answer names its transaction").to_owned()
 }
 
-/// Sends made-up requests to every route of a service. An idle fuzzer proves nothing: a good part of the requests must
-/// have been accepted, and a good part refused.
+/// Sends generated requests to every route of a service. A fuzzer without effect proves nothing: many requests must
+/// have been accepted, and many refused.
 async fn fuzz(stack: &Stack, service: &'static str, known_ids: &[String]) {
     let description = ApiDescription::of(stack, service).await;
     let faults = faults(stack).await;
@@ -59,7 +59,7 @@ async fn fuzz(stack: &Stack, service: &'static str, known_ids: &[String]) {
         runner::run(service, &endpoint.id, endpoint.attempts(known_ids), async |attempt| {
             let judged = judge::send(&description, address, attempt).await;
             if endpoint.method == "PUT" {
-                // Failure settings that were accepted would make everything else fail.
+                // Accepted failure settings would make all later requests fail.
                 restore(stack, &faults).await;
             }
             *tally.borrow_mut().entry(judged.clone()?).or_default() += 1;
@@ -93,7 +93,7 @@ async fn restore(stack: &Stack, faults: &Faults) {
     }
 }
 
-/// Asserts that all services are healthy and none of their actors had to be restarted.
+/// Asserts that all services are healthy and none of their actors was restarted.
 async fn assert_unharmed(stack: &Stack) {
     for service in SERVICES {
         stack.get(service, "/health/").await.expect(200);
@@ -116,7 +116,7 @@ async fn whatever_is_sent_to_a_participant_is_answered_as_described() {
         }
         assert_unharmed(stack).await;
         buy(stack).await;
-        // What was made without a saga is there for good; it must be explained all the same.
+        // Effects without a saga stay for good; the books must still explain them.
         books::balanced_beside(stack, Strangers::Allowed).await;
     })
     .await;

@@ -1,5 +1,5 @@
-//! Requests that are no HTTP: bytes that were made up, cut off, or contradict themselves. The connection ends, soon, and
-//! no other client notices; where there is an answer it is a problem.
+//! Requests that are not HTTP: random, cut off, or contradictory bytes. The connection must end soon without an effect
+//! on other clients; an answer, if any, is a problem.
 
 use std::{fmt, net::SocketAddr};
 
@@ -16,7 +16,6 @@ use tokio::{
 
 use super::runner::HANGS_AFTER;
 
-/// The bytes of a request.
 #[derive(Clone)]
 pub(crate) struct Bytes(Vec<u8>);
 
@@ -82,7 +81,7 @@ const BODIES: [&str; 8] = [
     "0\r\nx: y\r\n\r\n",
 ];
 
-/// Makes such requests up.
+/// Generates such requests.
 pub(crate) fn requests() -> BoxedStrategy<Bytes> {
     let header = prop_oneof![
         8 => select(&HEADERS[..]).prop_map(|line| line.as_bytes().to_vec()),
@@ -107,7 +106,7 @@ pub(crate) fn requests() -> BoxedStrategy<Bytes> {
     prop_oneof![5 => structured, 2 => cut, 1 => vec(any::<u8>(), 0..200), 2 => http2].prop_map(Bytes).boxed()
 }
 
-/// Sends such a request, says that nothing follows, and says what is wrong with what comes back, if anything is.
+/// Sends such a request, closes the sending side, and returns the defect of the answer, if any.
 pub(crate) async fn send(address: SocketAddr, request: Bytes) -> Result<(), String> {
     let mut connection = TcpStream::connect(address).await.map_err(|error| format!("cannot connect: {error}"))?;
     let mut received = Vec::new();
@@ -122,14 +121,14 @@ pub(crate) async fn send(address: SocketAddr, request: Bytes) -> Result<(), Stri
     let Some(status) = received.strip_prefix(b"HTTP/1.").and_then(|rest| rest.get(2..5)) else { return Ok(()) };
     let text = String::from_utf8_lossy(&received);
     match status {
-        // A transfer coding that is not known.
+        // An unknown transfer coding.
         b"501" => {}
         [b'5', ..] => return Err(format!("a failure of the service: {}", shown())),
         [b'4', ..] => {}
         _ => return Ok(()),
     }
     let is_problem = text.contains("content-type: application/problem+json") && text.contains("\"detail\":");
-    // Behind a HEAD there is nothing to see.
+    // The answer to a HEAD has no body.
     let is_head = request.0.starts_with(b"HEAD");
     if is_problem || is_head { Ok(()) } else { Err(format!("an answer that says nothing: {}", shown())) }
 }

@@ -1,4 +1,4 @@
-//! JSON values as text, so that there can be some that no JSON library would write.
+//! JSON values as text, to include those that no JSON library would write.
 
 use proptest::{collection::vec, prelude::*, sample::select};
 
@@ -68,7 +68,7 @@ const TEXTS: [&str; 22] = [
     "\"\u{202e}\u{feff}\"",
 ];
 
-/// A value, good JSON or not.
+/// Generates a value, valid JSON or not.
 pub(crate) fn value() -> BoxedStrategy<Vec<u8>> {
     let scalar = prop_oneof![
         5 => select(&WORDS[..]).prop_map(|text| text.as_bytes().to_vec()),

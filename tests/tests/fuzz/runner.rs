@@ -1,4 +1,4 @@
-//! Runs a property over made-up values inside an async test.
+//! Runs a property over generated values inside an async test.
 
 use std::{fmt::Debug, time::Duration};
 
@@ -8,27 +8,27 @@ use proptest::{
 };
 use tokio::runtime::Handle;
 
-/// The seed unless `PROPTEST_RNG_SEED` says otherwise: the same cases in every run.
+/// The default seed, replaced by `PROPTEST_RNG_SEED`: the same cases in every run.
 const SEED: u64 = 20_260_727;
 
-/// Cases for each route unless `PROPTEST_CASES` says otherwise.
+/// The default number of cases per route, replaced by `PROPTEST_CASES`.
 const CASES: u32 = 40;
 
-/// How often a failure is made simpler: enough to read it, not so often that nobody waits for it.
+/// Maximum number of shrink steps: enough for a readable failure, in acceptable time.
 const SHRINKS: u32 = 300;
 
-/// Checks a property of made-up values. Values that failed once are tried first; they are kept under the names of the
-/// service and of what was tried.
+/// Checks a property of generated values. Values that have failed before are tried first; they are stored by service
+/// and property name.
 ///
 /// # Panics
-/// When the property does not hold; the message shows the simplest value that was found.
+/// When the property does not hold; the message shows the simplest value found.
 pub(crate) async fn run<S>(service: &str, what: &str, strategy: S, check: impl AsyncFn(S::Value) -> Result<(), String>)
 where
     S: Strategy,
     S::Value: Debug,
 {
     let regressions: &'static str = format!("tests/fuzz/regressions/{service}-{what}.txt").leak();
-    // Reads the environment.
+    // Reads the environment variables.
     let mut config = Config::default();
     if config.rng_seed == RngSeed::Random {
         config.rng_seed = RngSeed::Fixed(SEED);
@@ -50,5 +50,5 @@ where
     }
 }
 
-/// Longer than any answer takes, on a busy machine too.
+/// Longer than any answer takes, even on a busy machine.
 pub(crate) const HANGS_AFTER: Duration = tests::PATIENCE;

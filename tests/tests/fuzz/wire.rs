@@ -1,4 +1,4 @@
-//! A connection of its own for an attempt, HTTP/1.1 or HTTP/2, that can be looked at afterwards.
+//! A separate connection for each attempt, HTTP/1.1 or HTTP/2, that can be checked afterwards.
 
 use std::net::SocketAddr;
 
@@ -19,14 +19,13 @@ use super::{
     runner::HANGS_AFTER,
 };
 
-/// A connection.
 pub(crate) enum Wire {
     Http1(http1::SendRequest<Full<Bytes>>),
     Http2(http2::SendRequest<Full<Bytes>>),
 }
 
 impl Wire {
-    /// Connects.
+    /// Opens a connection.
     ///
     /// # Errors
     /// When that fails.
@@ -48,10 +47,10 @@ impl Wire {
         }
     }
 
-    /// Sends a request and reads the answer; of a stream of events only its head.
+    /// Sends a request and reads the answer; of an event stream only the head.
     ///
     /// # Errors
-    /// When there is no whole answer in time.
+    /// When the answer is not complete in time.
     pub(crate) async fn send(&mut self, address: SocketAddr, attempt: &Attempt) -> Result<Answer, String> {
         let request = request(address, attempt)?;
         match timeout(HANGS_AFTER, self.exchange(request)).await {
@@ -78,7 +77,7 @@ impl Wire {
             false => body.collect().await.map_err(|error| format!("half an answer: {error:?}"))?.to_bytes(),
         };
         let text = match head.headers.contains_key("content-encoding") {
-            // A file of the dashboard, compressed: it was wanted so.
+            // A compressed file of the dashboard: the request accepted that.
             true => String::new(),
             false => String::from_utf8(bytes.to_vec()).map_err(|_| "the body is no text".to_owned())?,
         };
@@ -86,7 +85,7 @@ impl Wire {
     }
 }
 
-/// Says whether an answer is a stream of events, which ends when the service does.
+/// Returns whether an answer is an event stream, which ends only with the service.
 pub(crate) fn is_endless(headers: &hyper::HeaderMap) -> bool {
     headers.get("content-type").is_some_and(|content_type| content_type.as_bytes().starts_with(b"text/event-stream"))
 }

@@ -1,5 +1,5 @@
-//! Every route of every service, as its own description lists it: who comes without a token, with a wrong one, or with
-//! that of somebody who may less, does not get in.
+//! Every route of every service, as listed in its description: a request without a token, with a wrong one, or with the
+//! token of a lower role is rejected.
 
 use reqwest::Method;
 use serde_json::Value;
@@ -13,12 +13,12 @@ use tests::{
 
 use super::{API, OPERATOR, SERVICE, with_all_tokens};
 
-/// Routes for everybody, in the words of the description: none of them tells of a purchase. The page at `/ui/` asks for the
-/// token, and shows what the other routes give it for that.
+/// Public routes, as in the descriptions: none of them reveals a purchase. The page at `/ui/` asks for the token and
+/// shows what the other routes return for it.
 const PUBLIC: [&str; 8] =
     ["/health/", "/health/live/", "/metrics/", "/openapi.json", "/docs", "/", "/ui/", "/ui/{file}"];
 
-/// Routes that only the operator's token opens.
+/// Routes that require the operator's token.
 const OPERATORS: [&str; 12] = [
     "/debug/actors/",
     "/debug/actors/{name}",
@@ -51,7 +51,7 @@ async fn routes(stack: &Stack, service: &str) -> Vec<(Method, String)> {
 
 async fn knock(stack: &Stack, service: &str, route: &(Method, String), token: Option<&str>) -> Answer {
     let (method, template) = route;
-    // Whatever stands in the places: nobody gets far enough to look at it.
+    // The values do not matter, since a rejected request never reaches the handler.
     let path: String = template
         .split('/')
         .map(|part| if part.starts_with('{') { "019396b6-7c1f-7000-8000-000000000001" } else { part })
@@ -101,8 +101,8 @@ async fn operators_doors_open_to_the_operators_token_alone() {
                 seen += 1;
             }
         }
-        // /debug/faults has a GET and a PUT; four services have it, and all have the two of the actors. The orchestrator
-        // has six of its own and, for the page, three more; inventory has one.
+        // /debug/faults has a GET and a PUT in four services; all five have the two routes of the actors. The
+        // orchestrator has six of its own and three more for the page; inventory has one.
         assert_eq!(seen, 5 * 2 + 4 * 2 + 6 + 3 + 1);
     })
     .await;

@@ -1,4 +1,4 @@
-//! Clients that take more than their share: of memory, of time, of connections.
+//! Clients that take more than their share of memory, time or connections.
 
 use std::{io::Read, net::TcpStream as Blocking, time::Duration};
 
@@ -42,7 +42,7 @@ async fn ten_megabytes_are_413_with_and_without_a_declared_length() {
             let request = || stack.request(method.clone(), service, path).header("content-type", "application/json");
             assert_problem(&send(request().body(vec![b' '; 10 * MEGABYTE])).await, 413);
             if method == Method::GET {
-                // Clients send no body of unknown length with it.
+                // Clients send no chunked body with a GET.
                 continue;
             }
             let pieces = stream::iter((0..10).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![b' '; MEGABYTE]))));
@@ -61,11 +61,11 @@ async fn a_client_that_dawdles_over_its_headers_is_cut_and_nobody_waits_for_it()
             for begun in ["", "POST /sa", "GET /health/ HTTP/1.1\r\nhost: x\r\nx-slow: "] {
                 let mut slow = TcpStream::connect(stack.address(service)).await.expect("it listens");
                 slow.write_all(begun.as_bytes()).await.expect("it takes the first bytes");
-                // By a connection of its own: one that was kept from before is idle for just as long, and cut too.
+                // On a new connection: a kept-alive one would be idle for just as long, and cut too.
                 let health = stack.request(Method::GET, service, "/health/").header("connection", "close");
                 send(health).await.expect(200);
                 let mut received = Vec::new();
-                // A drop every now and then buys no time: the limit is on the headers as a whole.
+                // A byte from time to time gains nothing: the limit is on the headers as a whole.
                 let cut = async {
                     let (mut from, mut to) = slow.split();
                     let drip = async {
@@ -91,7 +91,7 @@ async fn a_client_that_dawdles_over_its_headers_is_cut_and_nobody_waits_for_it()
     .await;
 }
 
-/// Both ends of each connection are in this process, beside what the stack itself needs.
+/// Raises the limit of open files: both ends of each connection are in this process, with the stack's own files.
 fn allow_open_files(count: u64) {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|current| current < count) {
@@ -105,7 +105,7 @@ fn allow_open_files(count: u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_thousand_idle_connections_stop_nobody() {
     allow_open_files(5_000);
-    // They come from one address, and stay for the whole of the test.
+    // They have one address, and stay open during the whole test.
     let options = StackOptions::default().set("http.max_connections_per_peer", 0).set("http.idle_timeout_ms", 600_000);
     with_stack(options, async |stack: &Stack| {
         for service in [ORCHESTRATOR, "payments"] {
@@ -115,7 +115,7 @@ async fn two_thousand_idle_connections_stop_nobody() {
             }
             assert_serves(stack).await;
             for (service, path) in [(service, "/health/"), (service, "/metrics/")] {
-                // On a connection of its own, behind all the others.
+                // On a new connection, after all the others.
                 let fresh = reqwest::Client::new().get(format!("http://{}{path}", stack.address(service)));
                 send(fresh.timeout(PATIENCE)).await.expect(200);
             }
@@ -163,7 +163,7 @@ async fn four_thousand_connections_of_http2_with_a_request_each_do_not_stop_the_
             let request = Request::get(format!("http://{address}/saga/events")).body(Empty::<Bytes>::new());
             open.push(tokio::spawn(async move {
                 let answer = sender.send_request(request.expect("it is a request")).await;
-                // Kept open, and not read.
+                // Kept open without reading.
                 (sender, answer)
             }));
         }

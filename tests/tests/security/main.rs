@@ -1,5 +1,5 @@
-//! Attempts that must fail (SECURITY.md): strangers at each door, and clients that take more than their
-//! share. Secrets that look for a way out have a suite of their own, `secrets`.
+//! Attempts that must fail (SECURITY.md): unauthorized requests to every route, and clients that take more than their
+//! share. The leak of secrets has its own suite, `secrets`.
 
 mod doors;
 mod greed;
@@ -7,7 +7,7 @@ mod rates;
 
 use tests::StackOptions;
 
-/// The tokens of a stack that has all of them.
+/// The tokens of a stack that requires all of them.
 const API: &str = "api-5f1d9c0b7a";
 const SERVICE: &str = "service-c2e84d6f31";
 const OPERATOR: &str = "operator-90b7e5a1d8";

@@ -1,4 +1,4 @@
-//! One client that asks too often: it hears 429 and when to come back, and nobody else suffers.
+//! A client above its rate limit receives 429 with `Retry-After`, and no other client is affected.
 
 use reqwest::{Method, RequestBuilder};
 use tests::{
@@ -11,7 +11,7 @@ use tests::{
 
 use super::{API, OPERATOR, with_all_tokens};
 
-/// More requests than a bucket of one a second gives away in the time that they take.
+/// More requests than a bucket refilled once a second allows in that time.
 const MANY: usize = 40;
 
 fn status_of_nothing(stack: &Stack) -> RequestBuilder {
@@ -19,7 +19,7 @@ fn status_of_nothing(stack: &Stack) -> RequestBuilder {
     stack.request(Method::GET, ORCHESTRATOR, path).bearer_auth(API)
 }
 
-/// Asks until the answer is 429.
+/// Sends requests until the answer is 429.
 async fn exhaust(request: impl Fn() -> RequestBuilder) {
     for _ in 0..MANY {
         let answer = send(request()).await;
@@ -74,7 +74,7 @@ async fn guessing_tokens_is_limited_too() {
 async fn forwarded_addresses_count_only_from_a_trusted_proxy() {
     let options = || with_all_tokens().set("rate_limit.per_second", 1).set("rate_limit.burst", 5);
     with_stack(options(), async |stack: &Stack| {
-        // A client of its own that makes addresses up does not get a new bucket with each.
+        // A direct client does not get a new bucket by inventing forwarded addresses.
         let made_up = std::sync::atomic::AtomicUsize::new(0);
         exhaust(|| {
             let number = made_up.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -87,7 +87,7 @@ async fn forwarded_addresses_count_only_from_a_trusted_proxy() {
         let from = |client: &str| status_of_nothing(stack).header("x-forwarded-for", client.to_owned());
         exhaust(|| from("198.51.100.1")).await;
         send(from("198.51.100.2")).await.expect(404);
-        // What a client puts before the address that the proxy wrote counts for nothing.
+        // Addresses that a client puts before the proxy's entry are ignored.
         let made_up = std::sync::atomic::AtomicUsize::new(0);
         exhaust(|| {
             let number = made_up.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
