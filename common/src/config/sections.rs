@@ -189,9 +189,9 @@ pub struct OrchestratorSettings {
     pub lease_ms: u64,
     /// Interval of lease renewals; less than half the lease.
     pub heartbeat_ms: u64,
-    /// Age of an unconfirmed compensation at which it needs attention from an operator.
+    /// Age of an unconfirmed compensation at which its saga enters the attention list.
     pub attention_after_ms: u64,
-    /// Attempts of a compensation after which it needs attention from an operator.
+    /// Attempts of a compensation after which its saga enters the attention list.
     pub attention_after_attempts: u32,
     /// Sagas claimed in one statement.
     pub takeover_batch: u32,
@@ -201,7 +201,7 @@ pub struct OrchestratorSettings {
     pub sweep_ms: u64,
     /// Time without progress after which a running saga is reported as stalled.
     pub stalled_after_ms: u64,
-    /// Maximum delay before an event without a waiting caller is written.
+    /// Longest wait of a step's event for a write of its saga, before it is written on its own.
     pub event_flush_ms: u64,
     /// Interval at which the events table is polled.
     pub event_poll_ms: u64,
