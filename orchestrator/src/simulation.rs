@@ -21,6 +21,7 @@ mod knobs;
 mod line;
 mod log_access;
 mod looks;
+mod mutations;
 mod network;
 pub mod participants;
 mod partitions;

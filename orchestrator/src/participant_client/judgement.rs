@@ -9,7 +9,6 @@ use serde::Deserialize;
 use tracing::error;
 
 use crate::saga::outcome::{Failure, Found, Outcome, Retry, Sent, Unknown};
-use crate::simulation::planted::{Planted, is_planted};
 use crate::world::{Call, Purpose};
 
 /// The longest text of a participant that is kept, in characters: enough for a person, and a row stays a row.
@@ -57,9 +56,6 @@ pub(crate) fn classify(service: &str, call: &Call, reply: &Reply<'_>) -> Outcome
             let Said { error, message, .. } = said(reply);
             let message = error.or(message).unwrap_or_else(|| "refused".to_owned());
             Outcome::Refused(Failure::refused(status, service, &legible(&message)))
-        }
-        (404 | 409, Purpose::Action { .. }) if is_planted(Planted::AnyConflictRefuses) => {
-            Outcome::Refused(Failure::refused(reply.status, service, "refused"))
         }
         (404, Purpose::Action { refusal: Some(refusal) }) if said(reply).r#type.as_deref() == Some(refusal) => {
             let detail = said(reply).detail.unwrap_or_default();

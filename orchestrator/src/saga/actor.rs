@@ -37,7 +37,6 @@ use crate::saga::outcome::{Cause, Outcome};
 use crate::saga::plan::{self, Decision, Patience};
 use crate::saga::running::RunningSaga;
 use crate::saga::{SagaId, Status};
-use crate::simulation::planted::{Planted, is_planted};
 use crate::store::record::{Change, IdempotencyKey, LogWrite, Mark, WriteReport};
 use crate::world::World;
 
@@ -280,13 +279,6 @@ fn advance(me: &ActorRef<SagaMsg>, state: &mut SagaState) -> Result<(), ActorPro
         Decision::Wait => Ok(()),
         Decision::Run(step) => run(me, state, step),
         Decision::Compensate(step) => compensate(me, state, step),
-        Decision::Begin if is_planted(Planted::EffectBeforeBegin) => {
-            let begin = begin(state, None);
-            write(me, state, begin);
-            state.write = None;
-            apply(state, Event::Begun { outputs: crate::saga::log::OutputsInLog::Complete })?;
-            advance(me, state)
-        }
         Decision::Begin => {
             let begin = begin(state, None);
             write(me, state, begin);
@@ -295,10 +287,6 @@ fn advance(me: &ActorRef<SagaMsg>, state: &mut SagaState) -> Result<(), ActorPro
         Decision::WriteOutputs => {
             write(me, state, Change::Outputs);
             Ok(())
-        }
-        Decision::TurnBack if is_planted(Planted::CompensateBeforeTurn) => {
-            apply(state, Event::TurnedBack)?;
-            advance(me, state)
         }
         Decision::TurnBack => {
             let cause = state.saga.progress().log.cause().map(ToString::to_string).unwrap_or_default();

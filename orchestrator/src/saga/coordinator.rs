@@ -19,7 +19,6 @@ use crate::saga::log::{Recovered, SagaLog};
 use crate::saga::recovery::ActorDeath;
 use crate::saga::running::{Running, RunningSaga};
 use crate::saga::trace;
-use crate::simulation::planted::{Planted, is_planted};
 use crate::store::reader::StoredSaga;
 use crate::store::record::IdempotencyKey;
 use crate::world::World;
@@ -267,11 +266,8 @@ async fn start_saga(
 async fn adopt(
     me: &ActorRef<CoordinatorMsg>,
     state: &mut CoordinatorState,
-    mut stored: StoredSaga,
+    stored: StoredSaga,
 ) -> Result<(), ActorProcessingErr> {
-    if is_planted(Planted::NewIdAfterTakeover) {
-        stored.id = state.arguments.world.new_saga_id();
-    }
     let StoredSaga { definition: name, definition_version: version, .. } = &stored;
     let known = state.arguments.known.iter().find(|known| known.name == *name && known.version == *version);
     let Some(definition) = known.cloned() else {

@@ -23,7 +23,6 @@ use crate::saga::Status;
 use crate::saga::definition::{Definition, Effect, Outputs};
 use crate::saga::outcome::{Cause, Sent};
 use crate::saga::takeover::LeftBy;
-use crate::simulation::planted::{Planted, is_planted};
 
 /// Which way a saga runs. It turns once, and never turns forward again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,14 +127,6 @@ impl SagaLog {
             }
         }
         log.outputs = row.outputs;
-        if is_planted(Planted::ForgetOneCompensation)
-            && let Some(step) = log.steps.iter_mut().rfind(|step| step.kind == Kind::Compensable)
-        {
-            step.may_have_happened = false;
-        }
-        if is_planted(Planted::ForwardAfterTurn) {
-            return log;
-        }
         log.direction = row.direction;
         log.marked_failed = row.status == Status::Failed;
         if row.direction == Direction::Compensating {
@@ -185,9 +176,6 @@ impl SagaLog {
                 let step = &mut self.steps[index];
                 step.action = Action::BackingOff;
                 step.failed(sent);
-                if is_planted(Planted::LastAttemptCounts) {
-                    step.may_have_happened = sent == Sent::Maybe;
-                }
                 step.attempts.error = Some(error);
             }
             Event::ActionParked(index) => {
@@ -199,9 +187,6 @@ impl SagaLog {
                 let step = &mut self.steps[index];
                 step.action = Action::Unknown;
                 step.failed(sent);
-                if is_planted(Planted::LastAttemptCounts) {
-                    step.may_have_happened = sent == Sent::Maybe;
-                }
                 step.attempts.finished_at = Some(at);
                 step.attempts.error = Some(error);
                 self.cause.get_or_insert(Cause::Unknown(failure));
@@ -265,9 +250,6 @@ impl SagaLog {
 
     /// Returns the last step that may have happened and is not confirmed undone, if there is one.
     pub fn next_to_undo(&self) -> Option<usize> {
-        if is_planted(Planted::CompensateInOrder) {
-            return self.steps.iter().position(StepRecord::needs_undo);
-        }
         self.steps.iter().rposition(StepRecord::needs_undo)
     }
 

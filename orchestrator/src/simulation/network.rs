@@ -8,15 +8,14 @@ use tokio::time::Instant;
 
 use super::fate::{CallFate, Copy, Stranger, There};
 use super::line;
+use super::mutations;
 use super::participants::{Ask, Coin, Deed, Origin, Reply};
 use super::partitions::Operation;
-use super::planted::{Planted, is_planted};
 use super::process::ProcessId;
 use super::sim::Sim;
 use super::strangers::{self, Answered};
 use crate::participant_client::{Admission, Health, Judged, classify, parked, read_retry_after};
-use crate::saga::definition::Outputs;
-use crate::saga::outcome::{Failure, Found, Outcome, Retry, Sent, Unknown};
+use crate::saga::outcome::{Failure, Outcome, Retry, Sent, Unknown};
 use crate::world::{Answer, Call, Purpose};
 
 /// A call on its way: the first answer is heard.
@@ -147,14 +146,8 @@ fn arrive(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy
             retry_after: retry_after.map_or(Duration::ZERO, |text| read_retry_after(text, node_now)),
             body: reply.body.as_bytes(),
         };
-        let confirms = is_planted(Planted::AnyJsonConfirms)
-            && pending.call.purpose == Purpose::Compensation
-            && judged.status == 200
-            && serde_json::from_slice::<serde_json::Value>(judged.body).is_ok_and(|said| said["status"].is_string());
-        let outcome = match confirms {
-            true => Outcome::Undone(Found::NotSaid, Outputs::default()),
-            false => classify(service, &pending.call, &judged),
-        };
+        let mutated = mutations::judged(service, &pending.call, &judged);
+        let outcome = mutated.unwrap_or_else(|| classify(service, &pending.call, &judged));
         let health = match outcome {
             Outcome::Done(_) | Outcome::Undone(..) | Outcome::Refused(_) => Health::Answered,
             Outcome::Unknown(_) => Health::Failed,

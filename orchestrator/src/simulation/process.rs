@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::durable_log::Renewal;
 use super::fate::Mood;
 use super::line::Line;
+use super::mutations::Mutated;
 use super::planted::{Planted, is_planted};
 use super::sim::{Inner, Sim};
 use super::versions::{Knowledge, Version};
@@ -173,7 +174,8 @@ fn tree(
     let node_id = sim.lock().processes[process.0].owner.node_id.clone();
     let prefix = format!("simulated-{}", NEXT_TREE.fetch_add(1, Ordering::Relaxed));
     let card = |name: &str| ActorCard::new(format!("{prefix}/{name}"), "simulated");
-    let world: Arc<dyn World> = Arc::new(SimulatedWorld { sim: sim.clone(), process });
+    let world = Arc::new(SimulatedWorld { sim: sim.clone(), process });
+    let world: Arc<dyn World> = Arc::new(Mutated { world, definition: knowledge.definition.clone() });
     let children = vec![
         coordinator(
             handle.clone(),

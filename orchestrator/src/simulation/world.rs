@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::fate::Mood;
-use super::planted::{Planted, is_planted};
 use super::process::ProcessId;
 use super::sim::{Sim, saga_id};
 use super::{log_access, looks, network};
@@ -59,12 +58,9 @@ impl World for SimulatedWorld {
         self.maybe_die();
     }
 
-    fn look(&self, mut question: Question, answer: Answer<Result<Found, String>>) {
+    fn look(&self, question: Question, answer: Answer<Result<Found, String>>) {
         let process = self.process;
         self.maybe_die();
-        if is_planted(Planted::NoSearchForOrphans) {
-            question.search_after = None;
-        }
         self.sim.at(process, move |sim| looks::look(sim, process, question, answer));
         self.maybe_die();
     }

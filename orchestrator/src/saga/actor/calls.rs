@@ -8,13 +8,12 @@ use tracing::{debug, error, warn};
 
 use super::writes::write;
 use super::{Attempt, SagaMsg, SagaState, advance, apply, interrupt_if_due};
-use crate::saga::definition::{Context, Effect, Operation, Outputs, full_name};
+use crate::saga::definition::{Context, Effect, Operation, full_name};
 use crate::saga::failed::WokenBy;
 use crate::saga::log::{Action, Direction, Event, KnownEffect, Undo};
-use crate::saga::outcome::{Failure, Found, Outcome, Retry, Sent, Unknown};
+use crate::saga::outcome::{Failure, Outcome, Retry, Sent, Unknown};
 use crate::saga::plan::{self, AfterFailure};
 use crate::saga::running::WaitingFor;
-use crate::simulation::planted::{Planted, is_planted};
 use crate::store::record::{Change, Mark};
 use crate::world::{Answer, Call, Purpose, Urgency};
 
@@ -34,10 +33,7 @@ pub(super) fn run(me: &ActorRef<SagaMsg>, state: &mut SagaState, step: usize) ->
     };
     let timeout = state.policy.call_timeout.min(state.deadline.saturating_duration_since(Instant::now()));
     let attempt = Attempt { step, direction: Direction::Forward, number };
-    let mut context = context(state);
-    if number > 1 && is_planted(Planted::RetryWithoutKey) {
-        context.saga_id = state.world.new_saga_id();
-    }
+    let context = context(state);
     call(me, state, attempt, Purpose::Action { refusal }, row.action, context, timeout);
     Ok(())
 }
@@ -48,10 +44,6 @@ pub(super) fn compensate(me: &ActorRef<SagaMsg>, state: &mut SagaState, step: us
         return Err(format!("step {} has no compensation", row.name).into());
     };
     apply(state, Event::CompensationSent(step))?;
-    if is_planted(Planted::RefundOnlyIfKnown) && state.saga.progress().log.step(step).action != Action::Done {
-        apply(state, Event::CompensationDone(step, Found::NotSaid, Outputs::default()))?;
-        return advance(me, state);
-    }
     let number = state.saga.progress().log.step(step).undo_attempts.count;
     let attempt = Attempt { step, direction: Direction::Compensating, number };
     let (context, timeout) = (context(state), state.policy.call_timeout);
@@ -144,9 +136,6 @@ pub(super) fn call_finished(
         }
         (Direction::Compensating, Outcome::Refused(failure)) => {
             compensation_failed(me, state, attempt, failure.to_string(), Duration::ZERO)
-        }
-        (Direction::Compensating, Outcome::Unknown(_)) if is_planted(Planted::CompensatedUnconfirmed) => {
-            apply(state, Event::CompensationDone(attempt.step, Found::NotSaid, Outputs::default()))
         }
         (Direction::Compensating, Outcome::Unknown(unknown)) => {
             let at_least = match unknown.retry {

@@ -16,7 +16,6 @@ use crate::saga::Status;
 use crate::saga::log::{Event, OutputsInLog, SagaLog};
 use crate::saga::plan;
 use crate::saga::running::WaitingFor;
-use crate::simulation::planted::{Planted, is_planted};
 use crate::store::record::{Change, Company, LogWrite, Mark, NewSaga, Until, WriteReport};
 use crate::world::Answer;
 
@@ -61,12 +60,6 @@ pub(super) fn write(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: Chang
     state.write = Some(Arc::new(write));
     state.write_attempts = 0;
     state.write_was_in_doubt = false;
-    if is_planted(Planted::AnswerBeforeEnd)
-        && let Some(write) = state.write.clone()
-        && let Change::End { status, error } = &write.change
-    {
-        answer(state, *status, error.clone(), write.at);
-    }
     write_again(me, state);
 }
 

@@ -11,7 +11,6 @@ use super::view::StepView;
 use super::{Direction, SagaLog};
 use crate::saga::outcome::Found;
 use crate::saga::takeover::LeftBy;
-use crate::simulation::planted::{Planted, is_planted};
 
 /// What is known of a step's action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +41,6 @@ impl StepRecord {
     pub(super) fn carry_over(&mut self, view: &StepView, direction: Direction, left_by: LeftBy) {
         let is_read = self.kind == Kind::ReadOnly;
         self.effect = match &*view.action {
-            _ if is_planted(Planted::ForgetEarlierOwners) => KnownEffect::NotDone,
             "done" => KnownEffect::Done,
             "refused" => KnownEffect::Refused,
             _ if is_read => KnownEffect::NotDone,
@@ -85,7 +83,6 @@ impl SagaLog {
     /// Takes in what a compensation found.
     pub(super) fn learn_from_undo(&mut self, index: usize, found: Found) {
         match found {
-            _ if is_planted(Planted::UndoneWhateverWasFound) => self.learn(index, KnownEffect::Done),
             Found::Done => self.learn(index, KnownEffect::Done),
             Found::Refused => self.learn(index, KnownEffect::Refused),
             Found::Nothing => self.learn(index, KnownEffect::NotDone),

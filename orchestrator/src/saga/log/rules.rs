@@ -4,7 +4,6 @@ use super::step::{Action, Kind, StepRecord, Undo};
 use super::{Direction, Event, OutputsInLog, SagaLog};
 use crate::saga::Status;
 use crate::saga::outcome::Cause;
-use crate::simulation::planted::{Planted, is_planted};
 
 impl SagaLog {
     /// Says which rule of the protocol the event would break, if it would.
@@ -89,7 +88,7 @@ impl SagaLog {
         if matches!(step.undo, Undo::Running | Undo::Done) {
             return Some("it is in flight or confirmed already");
         }
-        if self.steps[index + 1..].iter().any(StepRecord::needs_undo) && !is_planted(Planted::CompensateInOrder) {
+        if self.steps[index + 1..].iter().any(StepRecord::needs_undo) {
             return Some("a later step is not undone yet");
         }
         None

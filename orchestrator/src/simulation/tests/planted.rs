@@ -98,6 +98,8 @@ fn faults_for(bug: Planted) -> Faults {
         Planted::OneBreakerForAll => {
             Faults { operation_outages: 4, refusal_rate: 0.3, crowd_rate: 1.0, ..Faults::default() }
         }
+        // The call before the due one is made outside of an actor, where nothing may panic.
+        Planted::CompensateInOrder => Faults { actor_death_rate: 0.0, ..Faults::default() },
         Planted::BadRowFailsAll => Faults { bad_row_rate: 0.05, operator_rate: 0.0, ..Faults::default() },
         Planted::EndedByNodeClock => Faults { key_rate: 1.0, ..Faults::default() },
         _ => Faults::default(),
