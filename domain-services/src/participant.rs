@@ -38,7 +38,6 @@ use self::journal::ActionSeen;
 
 /// A service that takes part in sagas: its operations and what they do to its own tables.
 pub(crate) trait Participant: Send + Sync + 'static {
-    /// The name of the service.
     const NAME: &'static str;
     /// The action's name in the journal.
     const ACTION: &'static str;

@@ -22,7 +22,6 @@ use crate::{
     services::{self, SERVICES},
 };
 
-/// The options of `audit`.
 #[derive(Args)]
 pub(crate) struct Audit {
     #[command(flatten)]

@@ -23,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 /// Time limit for an orchestrator to open a stream.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Which orchestrator, and in which form its answers are shown.
+/// The orchestrator to call, and the format of its answers.
 #[derive(Args)]
 pub(crate) struct Target {
     /// The orchestrator
@@ -122,7 +122,7 @@ impl Target {
     }
 }
 
-/// Which part of a list.
+/// The part of a list to request.
 #[derive(Args)]
 pub(crate) struct Part {
     /// How many at most

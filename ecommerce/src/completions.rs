@@ -9,7 +9,6 @@ use crate::{
     output,
 };
 
-/// The options of `completions`.
 #[derive(Args)]
 pub(crate) struct Completions {
     /// Which shell

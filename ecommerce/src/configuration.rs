@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::ending::Failure;
 
-/// Which configuration.
+/// The configuration to load.
 #[derive(Args)]
 pub(crate) struct Configuration {
     /// development, bench, production, or a file of your own in the configuration folder

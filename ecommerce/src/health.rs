@@ -15,7 +15,6 @@ use crate::{
 /// A slower health check counts as unhealthy.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The options of `health`.
 #[derive(Args)]
 pub(crate) struct Health {
     /// The service, such as http://127.0.0.1:8001; without a path, /health/ is asked

@@ -20,7 +20,6 @@ use crate::{
     output, services,
 };
 
-/// The options of `hold`.
 #[derive(Args)]
 pub(crate) struct Hold {
     /// Why, for whoever asks an orchestrator how it is
@@ -44,7 +43,6 @@ impl Hold {
     }
 }
 
-/// The options of `release`.
 #[derive(Args)]
 pub(crate) struct Release {
     /// Release even if the books do not agree: somebody has looked at them

@@ -13,7 +13,6 @@ use crate::{
     output,
 };
 
-/// The options of `inspect`.
 #[derive(Args)]
 pub(crate) struct Inspect {
     /// The transaction id

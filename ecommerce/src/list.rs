@@ -13,7 +13,6 @@ use crate::{
 /// All statuses of a saga.
 pub(crate) const STATUSES: [&str; 5] = ["PENDING", "COMPENSATING", "COMPLETED", "COMPENSATED", "FAILED"];
 
-/// The options of `list`.
 #[derive(Args)]
 pub(crate) struct List {
     /// Only those that stand like this

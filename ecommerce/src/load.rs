@@ -42,7 +42,6 @@ use crate::{
     signals::{Hangup, Signals},
 };
 
-/// The options of `load`.
 #[derive(Args)]
 pub(crate) struct Load {
     /// How many purchases

@@ -9,7 +9,6 @@ use crate::{
     output, services,
 };
 
-/// The options of `migrate`.
 #[derive(Args)]
 pub(crate) struct Migrate {
     #[command(flatten)]

@@ -11,7 +11,6 @@ use crate::{
     output,
 };
 
-/// The options of `cancel`.
 #[derive(Args)]
 pub(crate) struct Cancel {
     /// The transaction id
@@ -27,7 +26,6 @@ impl Cancel {
     }
 }
 
-/// The options of `retry`.
 #[derive(Args)]
 #[command(override_usage = "ecommerce retry [OPTIONS] <ID>\n       ecommerce retry [OPTIONS] --all")]
 pub(crate) struct Retry {
@@ -50,7 +48,6 @@ impl Retry {
     }
 }
 
-/// The options of `resolve`.
 #[derive(Args)]
 pub(crate) struct Resolve {
     /// The transaction id
@@ -100,7 +97,6 @@ fn sentence(said: Said) -> String {
     output::printable(&format!("{id} {status}: {said}"))
 }
 
-/// The options of `attention`.
 #[derive(Args)]
 pub(crate) struct Attention {
     #[command(flatten)]

@@ -11,7 +11,6 @@ use crate::{
     output,
 };
 
-/// The options of `order`.
 #[derive(Args)]
 pub(crate) struct Order {
     /// Who buys

@@ -14,7 +14,6 @@ use crate::{
     signals::{Hangup, Signals},
 };
 
-/// The options of `serve`.
 #[derive(Args)]
 pub(crate) struct Serve {
     /// Which service

@@ -78,7 +78,7 @@ impl Signals {
     }
 }
 
-/// As [`Ended::Forced`].
+/// The exit code of [`Ended::Forced`].
 const FORCED_EXIT: i32 = 130;
 
 /// The only exit beside `main`, for a process that may be stuck.

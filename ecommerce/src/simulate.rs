@@ -29,7 +29,6 @@ use crate::{
 /// Failing seeds after which the run stops: one is enough to begin with.
 const MOST_FAILURES: usize = 10;
 
-/// The options of `simulate`.
 #[derive(Args)]
 pub(crate) struct Simulate {
     /// Seeds, the last one excluded

@@ -11,7 +11,6 @@ use crate::{
     output,
 };
 
-/// The options of `status`.
 #[derive(Args)]
 pub(crate) struct Status {
     /// The transaction id, as `order` and `list` show it

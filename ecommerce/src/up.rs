@@ -33,7 +33,6 @@ use crate::{
 /// orchestrators with it on one database lock each other out.
 const NODE_ID: &str = "up";
 
-/// The options of `up`.
 #[derive(Args)]
 pub(crate) struct Up {
     #[command(flatten)]

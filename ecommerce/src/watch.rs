@@ -45,7 +45,6 @@ const NEWS: usize = 1024;
 /// Shown characters of a transaction id: its end, since ids begin with the time.
 const SHORT_ID: usize = 8;
 
-/// The options of `watch`.
 #[derive(Args)]
 pub(crate) struct Watch {
     /// Only this purchase, until it ends: exit code 0 if it completed, 1 if not [default: all, until Ctrl-C]

@@ -62,7 +62,7 @@ pub(crate) struct Entry {
     pub(crate) start: fn(Arc<Settings>, TcpListener, CancellationToken) -> Starting,
 }
 
-/// A service that is being started.
+/// The future of a start.
 pub(crate) type Starting = Pin<Box<dyn Future<Output = Result<Running, StartError>> + Send>>;
 
 /// Makes the registry entry of a service.

@@ -309,7 +309,7 @@ mod tests {
         assert!(summary.expectation().ends_with("within chance"), "{}", summary.expectation());
         assert!(summary.all_ended_well());
 
-        // A share of a half instead of an eighth is no random deviation at n = 100.
+        // A share of 1/2 instead of 1/8 is beyond any random deviation at n = 100.
         let half = [(Outcome::Completed, 50), (refused("payments"), 50)];
         let rates = ["payments", "inventory", "purchases"].map(|name| rate(name, 0.5)).to_vec();
         let summary = Summary::new(&ran(&half, 0), String::new(), rates);

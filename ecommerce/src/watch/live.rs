@@ -160,7 +160,7 @@ fn draw(frame: &mut Frame, board: &Board, elapsed: Duration) {
     frame.render_widget(line, foot);
 }
 
-/// The columns that fit. Priority have the id, for `ecommerce status`, and the reason of a compensation.
+/// The columns that fit. The id, for `ecommerce status`, and the reason of a compensation have priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Columns {
     All,
