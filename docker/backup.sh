@@ -2,12 +2,11 @@
 # Backs up the five databases as one: a base backup of their whole cluster, taken while purchases run.
 #
 #   docker/backup.sh FOLDER                    from the PostgreSQL of docker-compose.prod.yml
-#   PGHOST=… PGUSER=… docker/backup.sh FOLDER  from any server, as libpq's variables say
+#   PGHOST=… PGUSER=… docker/backup.sh FOLDER  from any server, by libpq's variables
 #
-# FOLDER/base-<time> appears when it is whole and verified, never before. BACKUP_KEEP (7) of them are kept.
-#
-# Why not pg_dump: it takes one database at a time, and five databases of different ages contradict each other: a payment
-# whose purchase the saga log has never heard of. A base backup is one moment of all of them. See docs/operations.md.
+# FOLDER/base-<time> appears only when it is complete and verified. The newest BACKUP_KEEP (7) are kept.
+# Not pg_dump: dumps of single databases are of different moments and contradict each other, for example by a payment
+# whose purchase is not in the saga log. A base backup is one moment of all five databases. See docs/operations.md.
 set -euo pipefail
 [ $# -eq 1 ] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 mkdir -p "$1"
@@ -20,15 +19,15 @@ say() { echo "backup: $*"; }
 
 exec 9>"$folder/.lock"
 flock -n 9 || { say "another backup into $folder is under way" >&2; exit 1; }
-# What an earlier one left that was cut off.
+# Remains of earlier backups that were interrupted.
 rm -rf "$folder"/.base-*.partial
 trap 'rm -rf "$partial"' EXIT
 
-# The WAL that was written meanwhile is streamed along, so that it is whole by itself; a checksum of every file is in its
-# manifest. `fast` asks for a checkpoint at once instead of waiting for the next one.
+# The WAL written during the backup is streamed with it, so the backup is complete by itself; the manifest has a
+# checksum of every file. `fast` requests an immediate checkpoint instead of waiting for the next one.
 options=(--format=plain --wal-method=stream --checkpoint=fast --no-password)
 if [ -n "${PGHOST:-}" ]; then
-  # Debian keeps the programs of the server out of the way.
+  # Debian's server programs are not in PATH.
   newest="$(find /usr/lib/postgresql -mindepth 2 -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1)"
   PATH="$PATH:$newest"
   pg_basebackup "${options[@]}" --pgdata="$partial"
@@ -39,7 +38,7 @@ else
   [ -n "$postgres" ] || { say "the PostgreSQL of docker-compose.prod.yml does not run" >&2; exit 1; }
   inside="/tmp/$name"
   trap 'rm -rf "$partial"; docker exec "$postgres" rm -rf "$inside"' EXIT
-  # By its socket, as PostgreSQL's own user: needs no password.
+  # Over the Unix socket as PostgreSQL's own user, which needs no password.
   docker exec --user postgres "$postgres" pg_basebackup "${options[@]}" --pgdata="$inside" --username=postgres
   docker exec --user postgres "$postgres" pg_verifybackup --quiet "$inside"
   docker cp --quiet "$postgres:$inside" "$partial" 2>/dev/null || docker cp "$postgres:$inside" "$partial"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Puts a backup of docker/backup.sh in the place of the data that docker-compose.prod.yml runs on, and starts everything on
-# hold: it answers, and no purchase begins or goes on until `release`.
+# Replaces the data of docker-compose.prod.yml with a backup of docker/backup.sh and starts the system on hold: it
+# answers requests, but no purchase begins or continues until `release`.
 #
 #   docker/restore.sh FOLDER/base-<time>
 #
-# The data that is there now is kept beside it, as `before-<time>` in the same volume, until somebody removes it.
+# The current data is kept as `before-<time>` in the same volume; remove it by hand.
 set -euo pipefail
 [ $# -eq 1 ] || { sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 backup="$(cd "$1" && pwd)"
@@ -19,8 +19,8 @@ data=/var/lib/postgresql/data
 say "stopping the services and PostgreSQL"
 compose stop "${services[@]}" postgres
 before="before-$(date -u +%Y%m%dT%H%M%SZ)"
-# In a container of the server's own image, since only it knows who owns the files. A file that is not as the manifest
-# says is found before anything is moved.
+# In a container of the server's image, because only that image has the account that owns the files. Files are verified
+# against the manifest before any data is moved.
 compose run --rm --no-deps -T --entrypoint bash -v "$backup:/backup:ro" postgres -euc "
   cd $data
   rm -rf restored && cp -a /backup restored && pg_verifybackup --quiet restored

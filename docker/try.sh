@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Tries the production files for real, on this machine's Docker: builds the image, starts docker-compose.prod.yml, buys,
-# scales, kills containers under load and lets `audit` look whether anything was lost; then the same image on a swarm of
-# one node. Everything is of its own (project, volumes, secrets, no host port) and removed at the end; the image stays.
+# Tests the production files on this machine's Docker: builds the image, starts docker-compose.prod.yml, buys, scales,
+# kills containers under load and lets `audit` check that no purchase was lost; then the same image on a swarm of one
+# node. It uses a project, volumes and secrets of its own and no host port, and removes all of it except the image.
 #
 #   docker/try.sh                 all of it
-#   TRY_BUILD=no docker/try.sh    with the image that is there
+#   TRY_BUILD=no docker/try.sh    with the existing image
 #   TRY_SWARM=no docker/try.sh    without the swarm
 #   TRY_BACKUP=no docker/try.sh   without the backup and the restore
 #   TRY_SAGAS=1500                purchases under load (default)
 #
-# Traefik, Prometheus, Grafana and the collector are not started: they are not ours, and their images may be out of
-# reach. What their files say is checked by tests/tests/deployment.
+# Traefik, Prometheus, Grafana and the collector are not started: they are not part of this project, and their images may
+# be unavailable. tests/tests/deployment checks their files.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -54,7 +54,7 @@ while IFS= read -r line; do
   esac
   echo "$line"
 done <.env.example >"$work/env"
-# The scripts that are tried too find them as they would find those of .env.
+# backup.sh and restore.sh get these variables as they would get those of .env.
 set -a
 . "$work/env"
 set +a
@@ -127,7 +127,7 @@ wait_healthy orchestrator 3
 wait_healthy payments 2
 say "orchestrator=3 payments=2 healthy after $((SECONDS - began)) s"
 
-# Every purchase has a key, and is asked for again with it at the next front until it has an answer that is final.
+# Every purchase has a key; the request is repeated with it at the next orchestrator until the answer is final.
 round=first
 fronts=()
 for id in $(containers orchestrator); do fronts+=("http://$(address "$id"):8000/saga/transaction"); done
@@ -153,7 +153,7 @@ victims=()
 for service in orchestrator payments; do victims+=("$(containers "$service" | head -n 1)"); done
 waited=$SECONDS
 until [ "$(count .)" -ge $((sagas / 4)) ]; do sleep 0.1; [ $((SECONDS - waited)) -lt $patience ] || fail "the load makes no progress"; done
-# As the kernel would: their restart policy brings them back.
+# As the kernel would kill them; their restart policy starts them again.
 for victim in "${victims[@]}"; do
   kill -9 "$(docker inspect --format '{{.State.Pid}}' "$victim")"
   say "killed ${victim:0:12}, $(docker inspect --format '{{index .Config.Cmd 1}}' "$victim"), after $(count .) answers"
@@ -170,7 +170,7 @@ wait_healthy payments 2
 audited() {
   local began=$SECONDS
   until tools audit --settled >"$work/audit" 2>&1; do
-    # What the killed one left is taken over within a lease.
+    # The sagas of the killed orchestrator are taken over within a lease.
     [ $((SECONDS - began)) -lt 60 ] || { cat "$work/audit"; fail "the books do not agree"; }
     sleep 1
   done
@@ -210,7 +210,7 @@ if [ "${TRY_SWARM:-yes}" = yes ]; then
   [ "$(docker info --format '{{.Swarm.LocalNodeState}}')" = inactive ] || fail "this machine is in a swarm already: TRY_SWARM=no"
   docker swarm init --advertise-addr 127.0.0.1 >/dev/null
   swarm=yes
-  # The server of the first part serves as the external one.
+  # The PostgreSQL of the first part is the external server.
   export TRAEFIK_REPLICAS=0 DATABASE_HOST=external-postgres IMAGE="$image"
   began=$SECONDS
   docker stack deploy --detach=true -c docker/swarm.yml "$stack" >/dev/null
