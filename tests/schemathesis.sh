@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Holds the five services against their own API descriptions: schemathesis makes up requests, good and bad ones, from
-# /openapi.json and looks whether every answer is one that is described there.
+# Checks the five services against their own API descriptions: schemathesis generates valid and invalid requests from
+# /openapi.json and checks every answer against the description.
 #
 #   tests/schemathesis.sh [SERVICE…]     all five by default
 #
-# It needs python3 with venv, and PostgreSQL's programs. Everything is of its own: a virtual environment in target/, a
-# system on free ports with fresh data, without simulated failures and latencies; all of it is stopped at the end.
-# SCHEMATHESIS_EXAMPLES (20) is how many requests are made up per operation, SCHEMATHESIS_SEED (1) which ones.
+# It needs python3 with venv, and PostgreSQL's programs. It makes a virtual environment in target/ and runs a system on
+# free ports with fresh data, without simulated failures and latencies, which it stops at the end.
+# SCHEMATHESIS_EXAMPLES (20) is the number of generated requests per operation, SCHEMATHESIS_SEED (1) their seed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 VERSION=4.32.5
-# Of one run of the checks, which takes a tenth of it on a machine that is not busy.
+# Limit of one run of the checks, which takes a tenth of it on an idle machine.
 LIMIT_S=120
 examples="${SCHEMATHESIS_EXAMPLES:-20}"
 seed="${SCHEMATHESIS_SEED:-1}"
@@ -25,17 +25,17 @@ if [ ! -x "$venv/bin/schemathesis" ]; then
   rm -rf "$venv" "$venv.new"
   python3 -m venv "$venv.new"
   "$venv.new/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$VERSION"
-  # Only a whole one bears its name. Its programs know where they were made, so Python is called by that name.
+  # Rename only a complete environment. Its scripts contain the old path, so Python is called instead.
   mv "$venv.new" "$venv"
 fi
 
 cargo build --locked --quiet --package ecommerce
-# PostgreSQL may run as somebody else than we do, who must be able to get there.
+# PostgreSQL may run as another account, which needs access to this folder.
 work="$(mktemp -d /tmp/ecommerce-schemathesis.XXXXXX)"
 chmod 755 "$work"
 system=
 end() {
-  # The first signal lets everything end as it should; the wait is for that.
+  # The first signal requests an orderly stop; wait for it.
   [ -z "$system" ] || { kill -INT "$system" 2>/dev/null && wait "$system"; } || true
   rm -rf "$work"
 }
@@ -52,12 +52,12 @@ until grep -q '^Ctrl-C stops' "$work/up.log"; do
   sleep 0.2
 done
 
-# Runs the checks on a service. Left out of `all` is what takes more than a schema: that a good request is accepted (an
-# amount has two decimals, a transaction id is used once), and what becomes of things over several requests.
+# Runs the checks on a service, except those that need more than a schema: that a valid request is accepted (an amount
+# has two decimals, a transaction id is used once), and rules across several requests.
 check() {
   local service="$1" url excluded=positive_data_acceptance,use_after_free,ensure_resource_availability,object_level_authorization
   shift
-  # A product may be called like a word of a route: GET /inventory/restock/ is that product, and `Allow` names GET there. The
+  # A product id may equal a word of a route: GET /inventory/restock/ is that product, so `Allow` lists GET there. The
   # description has that GET under the template of the product.
   [ "$service" != inventory ] || excluded+=,allow_header_conformance
   url="$(awk -v service="$service" '$1 == service && $2 ~ /^http/ { print $2 }' "$work/up.log")"
@@ -71,7 +71,7 @@ services=("$@")
 failed=()
 began=$SECONDS
 for service in "${services[@]}"; do
-  # Failure settings that are made up would make the others fail, so they come last. A stream of events never ends.
+  # Generated failure settings would make other operations fail, so they come last. The event stream never ends.
   if check "$service" --exclude-operation-id changeFaults --exclude-operation-id changeAllFaults --exclude-operation-id listen; then
     say "$service: $(grep -E '^  [0-9]+ generated' "$work/$service.log" | sed 's/^ *//')"
   else
