@@ -1,10 +1,10 @@
-"""The benchmark: starts what it measures, measures it, and writes down what came out.
+"""The benchmark: starts PostgreSQL and the system, measures them, and writes results, tables and plots.
 
     postgres ─┐
     system  ──┼─► measure (load: wrk; processes: CPU, memory; postgres: commits, flushes) ─► report, plots
     pgbench ──┘
-One file a mode; a mode is a function from a Bench to a JSON value. Every figure is the median of so many runs, with the
-smallest and the largest beside it, and runs of what is compared alternate, so that a machine that slows down slows both.
+One file per mode; a mode is a function from a Bench to a JSON value. Every figure is the median of several runs with the
+smallest and the largest. Compared variants run in turn, so that a machine that slows down slows both.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def machine():
 
 def main():
     given = arguments()
-    # As after Ctrl-C: everything that was started ends.
+    # Treat SIGTERM like Ctrl-C, so that all started processes are ended.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     given.results.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def main():
     results |= {"seconds": given.seconds, "runs": given.runs, "quick": given.quick}
     with tempfile.TemporaryDirectory(prefix="ecommerce-bench.", dir=given.data_dir) as folder:
         folder = pathlib.Path(folder)
-        # PostgreSQL may run as somebody else.
+        # PostgreSQL may run as another account.
         folder.chmod(0o755)
         with Postgres(folder) as postgres:
             results["postgresql"] = postgres.version
@@ -81,7 +81,7 @@ def main():
             for mode in given.modes or MODES:
                 print(f"\n== {mode} ==", flush=True)
                 results[mode] = MODES[mode](bench)
-                # After every mode: a night's work is not lost to the last one.
+                # After every mode, so that a failing mode does not lose the results of the earlier ones.
                 (given.results / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     images = given.results if given.quick else pathlib.Path("docs/images")
     images.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What all modes work with: the server, the settings of this benchmark, and systems that come and go."""
+"""The context of all modes: the server, the settings of this benchmark, and a way to start systems."""
 
 import contextlib
 
@@ -17,12 +17,12 @@ class Bench:
         self.connections = [int(number) for number in given.connections.split(",")]
 
     def size(self, number):
-        """A number of things, a hundredth of it where it is only to be shown that it works."""
+        """The number, or a hundredth of it with --quick."""
         return number // 100 if self.quick else number
 
     @contextlib.contextmanager
     def system(self, layout="one process", fresh=True, **settings):
-        """A running system: fresh data unless told otherwise; settings as `faults__payments__charge__failure_rate=0.5`."""
+        """A running system, with fresh data by default; settings as `faults__payments__charge__failure_rate=0.5`."""
         if fresh:
             self.postgres.drop_databases()
         with System(self, layout, settings) as system:

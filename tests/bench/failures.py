@@ -1,4 +1,4 @@
-"""Sagas a second where every step refuses every second purchase, against none that does."""
+"""Sagas a second when every step refuses half of its purchases, against no refusals."""
 
 import measure
 import report

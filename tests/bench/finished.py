@@ -1,4 +1,4 @@
-"""What a million finished sagas in the log cost: purchases, the list, the status, and the plans of the statements."""
+"""The cost of a million finished sagas in the log: purchases, the list, the status, and the plans of the statements."""
 
 import json
 import urllib.request
@@ -10,7 +10,7 @@ import report
 FINISHED = 1_000_000
 CONNECTIONS = 256
 
-# Copies of one that ended, an id each that sorts by the time at which it would have begun (UUID v7).
+# Copies of one completed saga, each with an id (UUID v7) that sorts by its made-up time of creation.
 FILL = """
 insert into saga ({columns}, id, begin_nonce, user_id, created_at, ended_at)
 select {values}, i.id, gen_random_uuid(), 'user-' || n % 10000, t.at, t.at + interval '20 milliseconds'
@@ -41,7 +41,7 @@ def run(bench):
             runs["none"].append(measure.sagas(bench, system, CONNECTIONS))
             print(report.line("fresh log", runs["none"][-1]), flush=True)
             fill(bench)
-            # Whatever the server owes to the disk is paid before anything is measured.
+            # Write all dirty pages before the measurement.
             bench.postgres.sql("checkpoint")
             measure.warm_up(bench, system)
             runs["many"].append(measure.sagas(bench, system, CONNECTIONS))
@@ -67,7 +67,7 @@ def fill(bench):
 
 
 def reads(bench, system):
-    """One client: how long an answer takes, not how many there are."""
+    """Latency of reads, with one client."""
     with urllib.request.urlopen(system.url() + "/saga/transactions?limit=1", timeout=30) as answer:
         newest = json.load(answer)["transactions"][0]["transaction_id"]
     oldest = bench.postgres.value("select id from saga order by id limit 1", "ms_orchestrator")

@@ -1,4 +1,4 @@
-"""Fifty thousand sagas at once, all of them waiting for a slow payment: memory, the status, and whether timers keep time."""
+"""Fifty thousand concurrent sagas that wait for a slow payment: memory, latency of the status, accuracy of the timers."""
 
 import json
 import time
@@ -15,7 +15,7 @@ LATENCY_S = 60
 def settings(bench, sagas, latency_s):
     everything = {"orchestrator__max_running": sagas, "orchestrator__deadline_ms": 600_000}
     everything |= {"participants__max_concurrent": sagas + 1_000, "participants__timeout_ms": 300_000, "http__max_in_flight": sagas + 1_000}
-    # Streams of one HTTP/2 connection are limited.
+    # An HTTP/2 connection has a limited number of streams.
     everything |= {"participants__connections": 512, "orchestrator__stalled_after_ms": 300_000}
     return everything | latency(latency_s)
 
@@ -26,7 +26,7 @@ def latency(seconds):
 
 
 def accept(bench, system, sagas):
-    """Orders until so many run, and returns how long that took. Clients do not wait; beyond the limit they are sent away."""
+    """Buys until this number of sagas run, and returns the seconds. Clients do not wait; beyond the limit they get a 503."""
     began = time.monotonic()
     while measure.running(bench) < sagas:
         if time.monotonic() - began > 300:
@@ -39,7 +39,7 @@ def run(bench):
     sagas, latency_s = bench.size(SAGAS), 5 if bench.quick else LATENCY_S
     with bench.system("five processes", **settings(bench, sagas, latency_s)) as system:
         orchestrator = system.processes["orchestrator"].pid
-        # Pools and tables are there before anything is weighed.
+        # Fill pools and tables before memory is measured.
         load.run(system.url() + "/health/", 16, 1)
         before = processes.memory_bytes(orchestrator, "VmRSS")
         accepted_s = accept(bench, system, sagas)

@@ -1,11 +1,11 @@
-"""Load in a closed loop, by wrk: so many connections, each with one request at a time."""
+"""Load in a closed loop, by wrk: each connection has one request in flight."""
 
 import json
 import pathlib
 import subprocess
 import tempfile
 
-# Prints what wrk knows as JSON, in microseconds. Orders name a product at random where there are several to choose from.
+# Prints wrk's results as JSON, in microseconds. With several products each purchase names a random one.
 SCRIPT = """
 local products = %(products)d
 wrk.method = "%(method)s"
@@ -32,7 +32,7 @@ end
 
 
 def start(url, connections, seconds, method="GET", products=0, headers=None):
-    """Starts wrk. Products: 0 leaves the choice to the catalog, 1 names product 1, more name one of so many."""
+    """Starts wrk. products: 0 leaves the choice to the catalog, 1 names product 1, n names a random one of n."""
     lines = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in (headers or {}).items())
     with tempfile.NamedTemporaryFile("w", suffix=".lua", delete=False) as file:
         file.write(SCRIPT % {"method": method, "products": products, "headers": lines})

@@ -1,4 +1,4 @@
-"""One measurement: load on a system, and what it cost everybody."""
+"""One measurement: load on a system, and its cost in each process."""
 
 import os
 import statistics
@@ -9,14 +9,14 @@ import processes
 
 
 def costs(bench, system):
-    """CPU seconds by process so far, PostgreSQL with all of its children, and the server's counters."""
+    """CPU seconds used by each process, PostgreSQL with all of its children, and the server's counters."""
     cpu = {name: processes.cpu_s(process.pid) for name, process in system.processes.items()}
     cpu["postgresql"] = processes.cpu_s(bench.postgres.server.pid, with_children=True)
     return cpu, bench.postgres.counters()
 
 
 def spend(bench, system, work):
-    """Does work that returns wrk's figures, and adds what a request of it cost."""
+    """Runs work that returns wrk's figures, and adds the cost per request."""
     cpu_before, counted_before = costs(bench, system)
     figures = work()
     cpu_after, counted_after = costs(bench, system)
@@ -33,9 +33,9 @@ def running(bench):
 
 
 def settle(bench):
-    """Waits until nothing is left of earlier loads: no saga that was broken off, and nothing that the kernel has yet to write.
+    """Waits until earlier loads leave no unfinished saga and no dirty page in the kernel's cache.
 
-    It writes what is half a minute old in one go, and on some disks no flush of the log gets through meanwhile.
+    The kernel writes pages that are half a minute old in one go; on some disks that blocks flushes of the log.
     """
     end = time.monotonic() + 60
     while running(bench):
@@ -60,7 +60,7 @@ def peak_memory(system):
 
 
 def medians(runs):
-    """Of runs with the same figures: each figure's median, smallest and largest."""
+    """The median, smallest and largest of each figure over the runs."""
     first = runs[0]
     if isinstance(first, dict):
         return {name: medians([run[name] for run in runs]) for name in first}
@@ -68,11 +68,11 @@ def medians(runs):
 
 
 def share(measured, compared):
-    """A ratio, or nothing where there is nothing to compare with: a measurement that was too short to see one end."""
+    """The ratio, or NaN if the measurement was too short to complete a request to compare with."""
     return measured / compared if compared else float("nan")
 
 
 def pairs(runs, name, compared_with):
-    """The medians of runs that took turns, and the rate of one against the other's in the same turn."""
+    """The medians of runs made in turn, and the ratio of both rates within each turn."""
     ratios = [share(one["per_s"], other["per_s"]) for one, other in zip(runs[name], runs[compared_with], strict=True)]
     return {kind: medians(found) for kind, found in runs.items()} | {"ratio": medians(ratios)}

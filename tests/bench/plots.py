@@ -1,16 +1,16 @@
-"""The plots, as SVG: the median as a line or a bar, the smallest and the largest as whiskers."""
+"""The plots, as SVG: the median as a line or a bar, the smallest and the largest value as whiskers."""
 
 import matplotlib
 
 matplotlib.use("svg")
 from matplotlib import pyplot  # noqa: E402
 
-# Ids in the file do not change when the figures do not.
+# A fixed salt: ids in the file change only with the figures.
 matplotlib.rcParams.update({"svg.hashsalt": "ecommerce", "font.size": 10, "axes.grid": True, "grid.alpha": 0.3})
 
 
 def draw(results, folder):
-    """Draws what there are results for and returns the files."""
+    """Draws the plots of the modes that have results and returns the files."""
     drawn = []
     for mode, draw_one in {"throughput": throughput, "replicas": replicas, "growth": growth}.items():
         figure = draw_one(results)
@@ -24,7 +24,7 @@ def draw(results, folder):
 
 
 def whiskers(figures):
-    """Distances of the smallest and the largest from the median, as matplotlib wants them."""
+    """Distances of the smallest and the largest from the median, in matplotlib's form."""
     low = [figure["median"] - figure["min"] for figure in figures]
     high = [figure["max"] - figure["median"] for figure in figures]
     return [low, high]
@@ -75,7 +75,7 @@ def replicas(results):
 
 
 def growth(results):
-    """Each thing that grows beside what it is compared with."""
+    """Bars of each variant beside the one that it is compared with."""
     wanted = [
         ("finished", [("none", "fresh log"), ("many", "a million finished")]),
         ("products", [("many products", "10,000 products"), ("one product", "one hot product")]),

@@ -1,4 +1,4 @@
-"""A PostgreSQL of our own, as it comes (fsync and synchronous_commit on), with room for the connections of five services."""
+"""A PostgreSQL for the benchmark, with default durability (fsync, synchronous_commit) and enough connections for all."""
 
 import contextlib
 import os
@@ -12,12 +12,12 @@ import time
 
 DATABASES = ["ms_orchestrator", "ms_catalog", "ms_payments", "ms_inventory", "ms_purchases"]
 
-# Nothing that trades durability for speed; checkpoints far apart, so that none falls into one run and not into another.
+# No setting trades durability for speed. Checkpoints are rare, so that none falls into only one of the compared runs.
 SETTINGS = {"max_connections": "300", "max_wal_size": "'8GB'", "checkpoint_timeout": "'30min'", "shared_buffers": "'256MB'"}
 
 
 def free_ports(count):
-    """So many ports, all of them different: each is held until the last one is found."""
+    """Distinct free ports: each is held until the last one is found."""
     with contextlib.ExitStack() as held:
         probes = [held.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
@@ -71,7 +71,7 @@ class Postgres:
         return self
 
     def __exit__(self, *_):
-        # Fast: what is connected is cut off.
+        # SIGINT is PostgreSQL's fast shutdown: it disconnects all sessions.
         self.server.send_signal(2)
         self.server.wait(60)
 
@@ -101,19 +101,19 @@ class Postgres:
     def drop_databases(self):
         for name in DATABASES:
             self.sql(f"drop database if exists {name} with (force)")
-        # What one system left to be written does not slow the next one.
+        # Write the dirty pages of this system now, so that they do not slow the next one.
         self.sql("checkpoint")
 
     def counters(self):
-        """Commits of all databases, and flushes of the log."""
+        """Commits of all databases, and flushes of the write-ahead log."""
         major = int(re.match(r"\d+", self.version)[0])
-        # Until 17 one view counts them, since 18 that of all reads and writes.
+        # Up to PostgreSQL 17 pg_stat_wal counts flushes, since 18 pg_stat_io does.
         flushes = "select wal_sync from pg_stat_wal" if major < 18 else "select sum(fsyncs) from pg_stat_io where object = 'wal'"
         commits = self.value("select sum(xact_commit) from pg_stat_database where datname like 'ms_%'")
         return {"commits": int(commits or 0), "flushes": int(self.value(flushes))}
 
     def durable_inserts(self, clients, seconds):
-        """What the server does without us: rows a second, each committed on its own, and milliseconds each."""
+        """The server's own speed, by pgbench: rows per second, each in its own transaction, and milliseconds per row."""
         self.sql("create table if not exists bench_row (id bigserial primary key, value bigint not null)")
         script = self.home / "insert.sql"
         script.write_text("insert into bench_row (value) values (:client_id);\n", encoding="ascii")

@@ -1,4 +1,4 @@
-"""What processes cost: CPU time and memory, from /proc."""
+"""CPU time and memory of processes, from /proc."""
 
 import os
 import pathlib
@@ -8,7 +8,7 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 def _stat(pid):
     text = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    # The name may hold blanks and brackets; the fields follow its last bracket, from the third on.
+    # The name may contain spaces and parentheses; the fields after its last parenthesis start with the third.
     return text.rpartition(")")[2].split()
 
 
@@ -25,7 +25,7 @@ def children(pid):
 
 
 def cpu_s(pid, with_children=False):
-    """Seconds of CPU that a process has used, and its children, those that are gone too."""
+    """CPU seconds of a process, and with with_children those of its children, ended ones included."""
     fields = _stat(pid)
     used, of_gone = int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14])
     if not with_children:
@@ -35,13 +35,13 @@ def cpu_s(pid, with_children=False):
         try:
             total += cpu_s(child)
         except (FileNotFoundError, ProcessLookupError):
-            # It ended just now; its parent's next count has it.
+            # It has just ended; its parent's next count includes it.
             pass
     return total
 
 
 def memory_bytes(pid, field):
-    """`VmHWM`: the most that was ever resident; `VmRSS`: what is now."""
+    """Resident memory: `VmHWM` is the peak, `VmRSS` the current value."""
     for line in pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
         if line.startswith(field + ":"):
             return int(line.split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""Sagas a second where everybody wants one product, against ten thousand products."""
+"""Sagas a second with one product for all purchases, against ten thousand products."""
 
 import measure
 import report
@@ -6,7 +6,7 @@ import report
 PRODUCTS = 10_000
 CONNECTIONS = 256
 
-# The catalog starts with some; named products need not be in stock there.
+# The catalog starts with some products; a purchase may name a product without stock in the catalog.
 FILL = """insert into products (name, description, price) select 'Product ' || n, '', 9.99
           from generate_series(1, {wanted} - (select count(*) from products)) n"""
 
@@ -17,7 +17,7 @@ def run(bench):
         for name, products in [("one product", 1), ("many products", PRODUCTS)]:
             with bench.system() as system:
                 bench.postgres.sql(FILL.format(wanted=PRODUCTS), "ms_catalog")
-                # Longer than the catalog takes to notice.
+                # The warm-up is longer than the catalog's refresh interval.
                 measure.warm_up(bench, system, products=products)
                 runs[name].append(measure.sagas(bench, system, CONNECTIONS, products=products))
                 print(report.line(name, runs[name][-1]), flush=True)

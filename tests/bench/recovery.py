@@ -1,4 +1,4 @@
-"""Ten thousand unfinished sagas after kill -9: how long until all of them have ended."""
+"""Time from the restart after kill -9 to the end of ten thousand unfinished sagas."""
 
 import time
 
@@ -6,7 +6,7 @@ import in_flight
 import measure
 
 SAGAS = 10_000
-# Long enough that none ends before the kill.
+# Long enough that no saga ends before the kill.
 LATENCY_S = 120
 
 

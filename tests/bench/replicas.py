@@ -1,4 +1,4 @@
-"""Sagas a second against the number of orchestrators, all on this machine, the connections shared among them."""
+"""Sagas a second by number of orchestrators, all on this machine; the connections are split among them."""
 
 import load
 import measure
@@ -27,5 +27,5 @@ def buy(urls, seconds):
     started = [load.start(url + "/saga/transaction", share, seconds, method="POST") for url in urls]
     all_of = [load.finish(one) for one in started]
     added = {name: sum(one[name] for one in all_of) for name in ["requests", "per_s", "other_status", "failed"]}
-    # The slowest of them stands for all: percentiles cannot be added.
+    # Percentiles cannot be added, so take those of the slowest orchestrator.
     return added | {name: max(one[name] for one in all_of) for name in ["p50_us", "p99_us", "max_us", "duration_us"]}

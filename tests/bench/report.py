@@ -1,4 +1,4 @@
-"""What came out, for people: tables, and the ratios against their targets."""
+"""The results as text: tables, and the ratios against their targets."""
 
 import math
 
@@ -44,7 +44,7 @@ def table(rows):
 
 
 def _alone(value):
-    """A figure of which there is only one."""
+    """A single value in the form of a figure."""
     return {"median": value, "min": value, "max": value}
 
 
@@ -81,7 +81,7 @@ def _ratios(results):
 
 
 def targets(results):
-    """The ratios of one run, against what they must be and what they aim at."""
+    """The ratios of one run, against their limits and aims."""
     rows = [["what", "measured", "must", "aim", ""]]
     for name, measured, sign, must, aim in _ratios(results):
         median = measured["median"]

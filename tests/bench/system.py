@@ -1,4 +1,4 @@
-"""The system, in one process or in five, on free ports, in the `bench` profile."""
+"""The system, in one process or in five, on free ports, with the profile `bench`."""
 
 import os
 import signal
@@ -13,14 +13,14 @@ START_S = 60
 
 
 class System:
-    """Processes by name; where there are several orchestrators, the others are called `orchestrator 2` and so on."""
+    """Processes by name; further orchestrators are called `orchestrator 2` and so on."""
 
     def __init__(self, bench, layout, settings):
         self.bench = bench
         self.ports = dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True))
         self.processes = {}
         self.layout = layout
-        # Settings that a developer has for himself are not measured.
+        # Ignore settings in the developer's environment.
         own = {name: value for name, value in os.environ.items() if not name.startswith("ECOMMERCE_")}
         self.environment = own | {"ECOMMERCE_PROFILE": "bench", "ECOMMERCE__DATABASE__URL": bench.postgres.url}
         self.environment |= {f"ECOMMERCE__SERVICES__{name.upper()}__PORT": str(port) for name, port in self.ports.items()}
@@ -71,7 +71,7 @@ class System:
         return f"http://127.0.0.1:{self.ports[service]}"
 
     def wait(self, url):
-        """Waits until a service calls itself healthy."""
+        """Waits until a service reports itself healthy."""
         end = time.monotonic() + START_S
         while time.monotonic() < end:
             gone = [name for name, process in self.processes.items() if process.poll() is not None]
@@ -86,7 +86,7 @@ class System:
         raise SystemExit(f"bench: {url} does not become healthy")
 
     def kill(self):
-        """Kills all processes at once, as a power cut would, but for the database."""
+        """Kills all processes at once, like a power cut; the database keeps running."""
         for process in self.processes.values():
             process.kill()
         for process in self.processes.values():

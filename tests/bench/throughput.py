@@ -1,4 +1,4 @@
-"""Sagas a second against connections, in one process and in five; and in the same runs what the ratios need."""
+"""Sagas a second by connections, in one process and in five, and the figures for the ratios from the same runs."""
 
 import load
 import measure
@@ -6,10 +6,10 @@ import report
 
 LAYOUTS = ["one process", "five processes"]
 
-# What so many connections are compared with: pgbench with so many clients, just before and just after. The machine's
-# speed changes within minutes, by more than what a change of the program makes.
+# Connections, and the clients of the pgbench run that they are compared with, just before and just after: the machine's
+# speed changes within minutes, by more than the effect of a change of the program.
 PGBENCH_CLIENTS = {1: 1, 256: 64}
-# Short: a disk may slow down after some ten thousand flushes in a row, and would then be slow for what comes behind.
+# Short, because a disk may slow down after some ten thousand flushes in a row, which would slow the next measurement.
 PGBENCH_S = 2
 
 
@@ -35,7 +35,7 @@ def run(bench):
                     if 256 in bench.connections:
                         a_saga = runs[layout][256][-1]["cpu_ms_all"]
                         ratios[-1]["cpu"] = measure.share(a_saga, health[-1]["cpu_ms"]["ecommerce"])
-            # The data is there now: from the command to the first answer.
+            # Start time on existing data: from the command to the first answer.
             with bench.system(layout, fresh=False) as system:
                 starts[layout].append(system.start_s)
     results = {
@@ -54,19 +54,19 @@ def run(bench):
 
 
 def beside_pgbench(bench, system, connections):
-    """The figures of so many connections, and pgbench's before and after: by its clients, or nothing where none compares."""
+    """The figures for these connections, and pgbench's before and after by its clients; {} without a comparison."""
     clients = PGBENCH_CLIENTS.get(connections)
     if not clients:
         return measure.sagas(bench, system, connections), {}
     before = bench.postgres.durable_inserts(clients, PGBENCH_S)
-    # The first purchases after that would be those of a system that has lain idle, and of a disk that is still busy.
+    # Warm up again: the system has been idle during pgbench, and the disk is still busy.
     measure.warm_up(bench, system, connections)
     figures = measure.sagas(bench, system, connections)
     return figures, {clients: [before, bench.postgres.durable_inserts(clients, PGBENCH_S)]}
 
 
 def compared(layout, connections, figures, inserts):
-    """Ratios to what pgbench did around it."""
+    """Ratios to the pgbench runs before and after."""
     mean = {name: sum(one[name] for one in inserts) / len(inserts) for name in inserts[0]}
     if connections == 1:
         return {f"latency, {layout}": measure.share(figures["p50_us"] / 1e3, mean["latency_ms"])}
@@ -77,5 +77,5 @@ def compared(layout, connections, figures, inserts):
 
 
 def bare_request(bench, system):
-    """What a request costs that does nothing."""
+    """The cost of a request without work."""
     return measure.spend(bench, system, lambda: load.run(system.url() + "/health/live/", 64, bench.seconds))
