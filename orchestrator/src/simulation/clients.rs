@@ -11,6 +11,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::sync::{oneshot, watch};
 
 use super::process::{BEGIN_LIMIT, ProcessId, ProcessState, pick};
+use super::run::HOUSEKEEPING_EVERY;
 use super::sim::{Sim, saga_id};
 use super::status::{self, Shown};
 use super::verdict::{Told, ToldWhat};
@@ -60,7 +61,7 @@ pub(super) async fn run(sim: Arc<Sim>, seed: u64, index: usize) {
     let cancels = chance(&mut dice, faults.cancel_rate);
     let asks = chance(&mut dice, faults.status_rate);
     let order = order(&mut dice, index);
-    let client = Client {
+    let mut client = Client {
         order,
         key: has_key.then(|| IdempotencyKey {
             key: format!("key-{index}"),
@@ -74,6 +75,7 @@ pub(super) async fn run(sim: Arc<Sim>, seed: u64, index: usize) {
     };
     tokio::time::sleep(starts).await;
     client.buy().await;
+    client.repeat_key().await;
     sim.lock().clients -= 1;
 }
 
@@ -91,7 +93,7 @@ fn order(dice: &mut ChaCha8Rng, index: usize) -> Order {
 }
 
 impl Client {
-    async fn buy(mut self) {
+    async fn buy(&mut self) {
         for _ in 0..ATTEMPTS {
             let Some((process, death)) = self.find_process() else {
                 tokio::time::sleep(Duration::from_millis(500)).await;
@@ -131,6 +133,21 @@ impl Client {
                 None => {}
             }
             tokio::time::sleep(Duration::from_millis(self.dice.random_range(100..3_000))).await;
+        }
+    }
+
+    /// Repeats the key shortly before the end of its retention, where it must find its saga, and after its release.
+    async fn repeat_key(&mut self) {
+        if self.key.is_none() || !self.sim.knobs.has_short_retention() {
+            return;
+        }
+        let kept = self.sim.knobs.keys_kept;
+        let shortly_before = kept.mul_f64(self.dice.random_range(0.8..1.0));
+        let after = kept - shortly_before + HOUSEKEEPING_EVERY + kept.mul_f64(self.dice.random_range(0.0..0.5));
+        for wait in [shortly_before, after] {
+            tokio::time::sleep(wait).await;
+            self.sim.lock().tally.keys_repeated += 1;
+            self.buy().await;
         }
     }
 

@@ -2,6 +2,7 @@
 //! here is durable: a process that dies takes nothing of it along.
 
 mod claims;
+mod keys;
 mod open;
 
 pub(super) use claims::LogNow;
@@ -39,6 +40,10 @@ pub(super) struct Row {
     pub(super) cancel_requested: bool,
     /// Whether it came with a key, released or not.
     pub(super) had_key: bool,
+    /// When it ended, by the database's clock, whatever `ended_at` holds.
+    truly_ended_at: Option<DateTime<Utc>>,
+    /// When its key was released, by the database's clock.
+    key_released_at: Option<DateTime<Utc>>,
     /// The values cannot be read by any version of the program.
     pub(super) is_bad: bool,
     /// When it wakes, if it sleeps.
@@ -158,14 +163,6 @@ impl DurableLog {
         judge(write, owner.incarnation, row.as_ref())
     }
 
-    fn key_holder(&self, saga: &NewSaga) -> Option<SagaId> {
-        let key = saga.key.as_ref()?;
-        let holds = |row: &Row| {
-            row.order.user_id == saga.order.user_id && row.key.as_ref().is_some_and(|held| held.key == key.key)
-        };
-        self.rows.iter().find(|(_, row)| holds(row)).map(|(id, _)| *id)
-    }
-
     fn begin(
         &mut self,
         owner: &Owner,
@@ -195,6 +192,8 @@ impl DurableLog {
             cancel_requested: false,
             is_bad: false,
             had_key: saga.key.is_some(),
+            truly_ended_at: ended.map(|_| now),
+            key_released_at: None,
             version: saga.definition_version,
             outputs: write.outputs.clone(),
             direction,
@@ -245,6 +244,7 @@ impl DurableLog {
                 }
                 row.error = error.clone().or_else(|| row.error.take());
                 row.ended_at = Some(if is_planted(Planted::EndedByNodeClock) { write.at } else { now });
+                row.truly_ended_at = Some(now);
             }
         }
         if std::mem::take(&mut row.attention_until_write) && !row.attention_stays {
@@ -305,13 +305,6 @@ impl DurableLog {
     pub(super) fn spoil(&mut self, id: SagaId) {
         if let Some(row) = self.rows.get_mut(&id) {
             row.is_bad = true;
-        }
-    }
-
-    /// Releases the keys of sagas that ended before that.
-    pub(super) fn release_keys(&mut self, ended_before: DateTime<Utc>) {
-        for row in self.rows.values_mut().filter(|row| row.ended_at.is_some_and(|at| at < ended_before)) {
-            self.keys_released += u64::from(row.key.take().is_some());
         }
     }
 

@@ -117,6 +117,8 @@ faults! {
         status_rate = 0.2;
         /// Runs in which batches, claims, queues and admission are as small as they may be.
         small_knobs_rate = 0.15;
+        /// Runs that keep a key only for seconds after its saga's end, with clients that repeat it before and after.
+        short_retention_rate = 0.2;
         /// Runs with hundreds of sagas.
         crowd_rate = 0.003;
         /// Runs in which some nodes know a definition that others do not, until all are replaced.

@@ -33,10 +33,12 @@ const LIVENESS: Duration = Duration::from_secs(180);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often, once it is calm, the operator has everything tried again that stands in the attention list.
 const OPERATOR_EVERY: Duration = Duration::from_secs(15);
+/// The rest between two rounds of housekeeping, as live.
+pub(super) const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(1);
 /// Pieces of each product: few enough to run out now and then.
 const STOCK: i32 = 4;
-/// How long after its saga's end a key is kept.
-const KEYS_KEPT: Duration = Duration::from_secs(300);
+/// Sets the retention of a seed apart from its other draws.
+const RETENTION: u64 = 0x6b65_7973;
 /// Clients of a run with many.
 const CROWD: std::ops::Range<usize> = 100..400;
 
@@ -128,7 +130,12 @@ async fn drive(seed: u64, plan: &Plan, known: Vec<Arc<Definition>>, fate: Box<dy
     let is_crowd = plan.sagas.is_none() && is_drawn(faults.crowd_rate, &mut tally.crowds);
     let are_mixed = is_drawn(faults.mixed_versions_rate, &mut tally.mixed_versions);
     let has_operator = faults.operator_rate >= 1.0 || is_drawn(faults.operator_rate, &mut tally.operators);
-    let knobs = if has_small_knobs { Knobs::small(&mut dice) } else { Knobs::default() };
+    let mut knobs = if has_small_knobs { Knobs::small(&mut dice) } else { Knobs::default() };
+    let mut retention_dice = ChaCha8Rng::seed_from_u64(seed ^ RETENTION);
+    if retention_dice.random::<f64>() < faults.short_retention_rate {
+        tally.short_retentions += 1;
+        knobs = knobs.with_short_retention(&mut retention_dice);
+    }
     if is_crowd {
         sagas = dice.random_range(CROWD);
     }
@@ -198,13 +205,13 @@ async fn operator(sim: Arc<Sim>) {
     }
 }
 
-/// Releases the keys of sagas that ended long ago.
+/// Releases the keys of sagas whose retention is over.
 async fn housekeeping(sim: Arc<Sim>) {
     loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(HOUSEKEEPING_EVERY).await;
         if sim.database_answers() {
-            let ended_before = sim.database_now() - KEYS_KEPT;
-            sim.lock().log.release_keys(ended_before);
+            let now = sim.database_now();
+            sim.lock().log.release_keys(sim.knobs.keys_kept, now);
         }
     }
 }
@@ -222,6 +229,7 @@ fn counted(inner: &Inner) -> Tally {
         takeovers: inner.log.takeovers,
         wakes: inner.log.wakes,
         keys_released: inner.log.keys_released,
+        keys_used_again: inner.log.keys_used_again(),
         ..inner.tally
     }
 }

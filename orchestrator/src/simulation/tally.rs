@@ -128,6 +128,12 @@ tally! {
     mixed_versions "runs with mixed versions"
     /// Runs with an operator.
     operators "runs with an operator"
+    /// Runs that keep keys for seconds.
+    short_retentions "runs with a short retention"
     /// Keys that were released.
     keys_released "keys released"
+    /// Keys that their clients repeated around the end of the retention.
+    keys_repeated "keys repeated around their release"
+    /// Sagas that began under a released key.
+    keys_used_again "keys used again after their release"
 }

@@ -39,7 +39,8 @@ fn wild() -> Faults {
 /// lost. The older actor hid the row from the search for orphans, then stopped; nobody looked again.
 #[test]
 fn a_saga_whose_older_actor_stops_is_not_forgotten() {
-    let plan = Plan { faults: wild(), ..Plan::default() };
+    // The seeds are those of a mix without it.
+    let plan = Plan { faults: Faults { short_retention_rate: 0.0, ..wild() }, ..Plan::default() };
     for seed in [899, 6142, 11_301, 14_102, 19_009, 23_751, 24_993, 34_251, 36_728, 52_082] {
         let report = run(seed, &plan).unwrap();
         assert!(report.violations.is_empty(), "seed {seed}: {:#?}", report.violations);
@@ -56,7 +57,7 @@ fn no_seed_of_the_wild_mix_breaks_an_invariant() {
 }
 
 /// What the mix has not switched on, or only in one run of many.
-const RARE: [&str; 12] = [
+const RARE: [&str; 11] = [
     "refusals with hostile text",
     "calls that waited in line",
     "single actors killed",
@@ -68,7 +69,6 @@ const RARE: [&str; 12] = [
     "status requests with 404",
     "runs with small knobs",
     "runs with hundreds of sagas",
-    "keys released",
 ];
 
 #[test]

@@ -1,7 +1,6 @@
 //! What must hold when a run is over: the invariants that `audit` and the chaos suite use too, and what only a simulator
 //! sees: what every client was told, and that no actor died of its own.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::log_access::REFUSED_VALUE;
@@ -52,7 +51,7 @@ pub(super) const ORPHAN: &str = "no saga is without an actor for longer than a s
 pub(super) const FINAL: &str = "a 404 is final";
 pub(super) const LEARNS: &str = "an id that came with a 503 can be asked for until its end is known";
 pub(super) const PARKED: &str = "a call is parked only where its own operation has failed";
-pub(super) const KEY: &str = "one key buys once";
+pub(super) const KEY: &str = "one key buys once within its retention";
 
 /// Judges a run.
 pub(super) fn violations(sim: &Arc<Sim>) -> Vec<Violation> {
@@ -95,14 +94,9 @@ fn watched(sim: &Sim) -> Vec<Violation> {
     orphans.chain(parked).chain(came_back).chain(not_learnt).collect()
 }
 
-/// Each client has a name of its own and orders once: a second row under a key is a second purchase.
 fn keys(sim: &Sim) -> Vec<Violation> {
     let inner = sim.lock();
-    let mut sagas: BTreeMap<&str, Vec<SagaId>> = BTreeMap::new();
-    for (id, row) in inner.log.rows().filter(|(_, row)| row.had_key) {
-        sagas.entry(row.order.user_id.as_str()).or_default().push(id);
-    }
-    let twice = sagas.into_iter().filter(|(_, ids)| ids.len() > 1);
+    let twice = inner.log.bought_twice(sim.knobs.keys_kept).into_iter();
     twice.map(|(user, ids)| violation(KEY, ids[0].to_string(), format!("{} sagas of {user}", ids.len()))).collect()
 }
 
