@@ -1,5 +1,5 @@
 // Requests to the orchestrator. Paths are relative to the page, so that they work behind any prefix.
-// Where a token is asked for, the page asks its reader once and keeps it for the life of the tab.
+// If the system requires a token, the page asks for it once and keeps it while the tab is open.
 
 import { createStore, remember, remembered, session } from "./store.js";
 
@@ -10,7 +10,7 @@ const root = new URL("..", document.baseURI);
 
 /** The bearer token; empty: none. */
 export const token = createStore(remembered(session, KEY, ""));
-/** Whether something was refused for want of a token: null, "missing" or "wrong". */
+/** Why a request was refused: null, or a token that is "missing" or "wrong". */
 export const wanted = createStore(null);
 
 export function setToken(value) {
@@ -19,7 +19,7 @@ export function setToken(value) {
   wanted.set(null);
 }
 
-/** What went wrong with a request. `status` is 0 where there was no answer. */
+/** A failed request. `status` is 0 if there was no answer. */
 export class ApiError extends Error {
   constructor(status, problem) {
     super(problem?.detail || problem?.title || (status ? `HTTP ${status}` : "no answer"));
@@ -36,10 +36,10 @@ export function authorization() {
   return token.get() ? { authorization: `Bearer ${token.get()}` } : {};
 }
 
-/** The token that opened something: what it does not open is closed to its holder, and no reason to ask again. */
+/** A token that was accepted at least once: a later 403 means missing permission, so the page does not ask again. */
 let accepted = "";
 
-/** Notes that a token is needed, or another one, where an answer says so. */
+/** Notes from the status of an answer that a token, or a different one, is required. */
 export function noteAccess(status) {
   const held = token.get();
   if (status === 401) wanted.set("missing");
@@ -47,7 +47,7 @@ export function noteAccess(status) {
   else if (status < 300 && held) accepted = held;
 }
 
-/** Sends a request and returns the parsed body; other statuses than the accepted ones are thrown. */
+/** Sends a request and returns the parsed body; throws ApiError for statuses other than 2xx and `accept`. */
 export async function call(method, path, { body, accept = [], headers = {}, signal } = {}) {
   const options = { method, signal, headers: { accept: "application/json", ...authorization(), ...headers } };
   if (body !== undefined) {
@@ -77,10 +77,10 @@ export const get = (path, options) => call("GET", path, options);
 export const post = (path, body, options) => call("POST", path, { body, ...options });
 export const put = (path, body, options) => call("PUT", path, { body, ...options });
 
-/** Tells this purchase from any other. (`crypto.randomUUID` is not there on plain HTTP.) */
+/** A unique idempotency key. (`crypto.randomUUID` is unavailable on plain HTTP.) */
 const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
-/** Buys something without waiting for the end, and returns its id. Asked again with its key, it is bought once. */
+/** Starts a purchase and returns its id without waiting for the end. Retries use the same key, so it buys once. */
 export async function buy(userId) {
   const order = { user_id: userId, amount: Math.round(100 + Math.random() * 49900) / 100 };
   const options = { headers: { prefer: "respond-async", "idempotency-key": newKey() }, accept: [409, 502] };

@@ -1,4 +1,4 @@
-// The queue of what needs a person: sagas that could not be undone yet, the longest waiting first.
+// The attention queue: sagas that could not be undone yet, the longest waiting first.
 
 import { useState } from "../vendor/preact/htm-preact.js";
 import { get, post } from "./api.js";
@@ -12,7 +12,7 @@ import { saying } from "./toasts.js";
 
 const EVERY_MS = 2000;
 
-/** How many wait, for the navigation. */
+/** Number of waiting sagas, for the navigation. */
 export const attentionCount = createStore(0);
 summary.subscribe(({ value }) => value && attentionCount.set(value.attention));
 

@@ -1,4 +1,4 @@
-// "Buy" and "Buy 100": purchases of made-up users, started without waiting for their ends.
+// "Buy" and "Buy 100": start purchases of invented users without waiting for their ends.
 
 import { useState } from "../vendor/preact/htm-preact.js";
 import { buy } from "./api.js";

@@ -1,5 +1,5 @@
-// Throughput and latency over the last five minutes, drawn by uPlot. The same numbers stand beside the charts as text:
-// a canvas tells nothing to who cannot see it.
+// Throughput and latency over the last five minutes, drawn by uPlot. The same numbers are beside the charts as text,
+// because a canvas is not accessible to screen readers.
 
 import { useEffect, useRef, useState } from "../vendor/preact/htm-preact.js";
 import uPlot from "../vendor/uplot/uPlot.esm.js";
@@ -14,7 +14,7 @@ const SPAN_S = 300;
 // Rates jump from second to second; a bucket of some seconds shows the trend.
 const BUCKET_S = 5;
 
-/** Reads colours as the style sheet has them now: a canvas knows no variables. */
+/** Reads the current colours of the style sheet, because a canvas cannot use CSS variables. */
 function colours(names) {
   const probe = document.createElement("i");
   document.body.append(probe);
@@ -37,7 +37,7 @@ function axes(format, grid, text) {
   ];
 }
 
-/** A chart that is made anew with another theme, language or width, and given new data otherwise. */
+/** A chart that is drawn again when theme, language or width change, and otherwise only gets new data. */
 function Chart({ data, series, format, label }) {
   const element = useRef();
   const chart = useRef(null);
@@ -84,7 +84,7 @@ function Chart({ data, series, format, label }) {
   return html`<div class="chart" ref=${element} role="img" aria-label=${label}></div>`;
 }
 
-/** The seconds as buckets up to now; sums for counts, the highest of each quantile. */
+/** Groups the seconds into buckets up to now: sums of the counts, maxima of the quantiles. */
 function buckets({ now, seconds }) {
   const end = Math.floor(new Date(now) / 1000 / BUCKET_S) * BUCKET_S;
   const count = SPAN_S / BUCKET_S + 1;
@@ -120,7 +120,7 @@ export function Charts() {
   }, [value]);
   if (!shown) return html`<div class="charts"><section class="card chart-card skeleton"></section><section class="card chart-card skeleton"></section></div>`;
   const column = (read) => shown.map(read);
-  // Nothing is no bar, not one of no height.
+  // null draws no bar; 0 would draw one of height 0.
   const ended = (...names) => column((bucket) => names.reduce((sum, name) => sum + bucket[name], 0) / BUCKET_S || null);
   const at = column(({ at }) => at);
   const whole = shown.slice(-3, -1);

@@ -1,4 +1,4 @@
-// What the saga log and each participant hold of one saga, side by side: asked for only when somebody wants to see it.
+// The records of the saga log and of each participant for one saga, side by side; loaded on a click.
 
 import { useState } from "../vendor/preact/htm-preact.js";
 import { get } from "./api.js";

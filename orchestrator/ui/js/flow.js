@@ -1,4 +1,4 @@
-// The four steps of a purchase as a picture, with what happened at each of them in the last minute.
+// A picture of the four steps of a purchase, with the outcomes at each step in the last minute.
 
 import { number } from "./format.js";
 import { t } from "./i18n.js";

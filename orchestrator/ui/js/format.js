@@ -1,4 +1,4 @@
-// Numbers, times and amounts as readers of the chosen language write them.
+// Numbers, times and amounts in the format of the chosen language.
 
 import { language, t } from "./i18n.js";
 
@@ -22,7 +22,7 @@ export const clock = (date) => formatter(Intl.DateTimeFormat, { timeStyle: "medi
 export const moment = (date) =>
   formatter(Intl.DateTimeFormat, { dateStyle: "medium", timeStyle: "medium" }).format(new Date(date));
 
-/** A span of time, in the unit that suits it. */
+/** A span of time in a suitable unit. */
 export function span(ms) {
   if (ms === null || ms === undefined || Number.isNaN(ms)) return "–";
   if (ms < 1) return `${number(ms, 1)} ms`;
@@ -42,13 +42,13 @@ export function ago(date) {
   return relative.format(Math.round(seconds / 86_400), "day");
 }
 
-/** The part of an id that tells neighbours apart: ids sort by time, so their beginnings are alike. */
+/** The last part of an id: ids sort by time, so neighbours differ only there. */
 export const shortId = (id) => `…${id.slice(-8)}`;
 
-/** The trace of a saga: all its calls carry its id as trace id. */
+/** The trace id of a saga: all its calls carry the saga's id as trace id. */
 export const traceId = (id) => id.replaceAll("-", "");
 
-/** An error of a saga in words: who refused and why. What has another form is shown as it is. */
+/** A saga's error as text: the service that refused, and why. An error of another form is shown unchanged. */
 export function explained(error) {
   if (!error) return "";
   const refusal = /^\d{3}: (\w+) conflict: (.*)$/s.exec(error);
@@ -61,5 +61,5 @@ export function explained(error) {
   return error === "409: Cancelled" ? t("why_cancelled") : error;
 }
 
-/** Milliseconds from its acceptance to its end, or to now. */
+/** Milliseconds from the acceptance of a saga to its end, or to now. */
 export const duration = (saga) => (saga.completed_at ? new Date(saga.completed_at) : Date.now()) - new Date(saga.created_at);

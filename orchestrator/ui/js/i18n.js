@@ -1,4 +1,4 @@
-// The texts of the page in the language that its reader chose.
+// The texts of the page in the chosen language.
 
 import { createStore, local, remember, remembered, useStore } from "./store.js";
 import english from "./text.en.js";
@@ -20,11 +20,11 @@ export function setLanguage(value) {
   language.set(value);
 }
 
-/** Returns a text, its places `{name}` filled in. */
+/** Returns a text with its placeholders `{name}` filled in. */
 export function t(key, values = {}) {
   const text = texts[language.get()][key] ?? english[key] ?? key;
   return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 }
 
-/** Renders again when another language is chosen. */
+/** Renders the component again when the language changes. */
 export const useLanguage = () => useStore(language);

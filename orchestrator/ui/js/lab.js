@@ -1,4 +1,4 @@
-// The failure lab: what goes wrong with each operation of each service, and what the sagas make of it.
+// The failure lab: the faults of each operation of each service, and the outcomes of the sagas.
 
 import { useEffect, useRef, useState } from "../vendor/preact/htm-preact.js";
 import { get, put } from "./api.js";
@@ -11,11 +11,11 @@ import { useStore } from "./store.js";
 import { outcomes } from "./summary.js";
 import { say } from "./toasts.js";
 
-// A slider that moves is told once it rests.
+// A moving slider is sent once it has rested for this long.
 const REST_MS = 250;
 const ACTIONS = [["payments", "charge"], ["inventory", "decrease"], ["purchases", "create"]];
 
-/** The settings of a service as its first replica that answers has them. */
+/** The settings of a service: those of its first replica that answers. */
 const inForce = (service) => service.replicas.find(({ faults }) => faults)?.faults;
 const differ = (service) => new Set(service.replicas.filter(({ faults }) => faults).map(({ faults }) => JSON.stringify(faults))).size > 1;
 
@@ -23,21 +23,21 @@ function settingsOf(value) {
   return Object.fromEntries(value.services.map((service) => [service.service, inForce(service)]).filter(([, faults]) => faults));
 }
 
-/** The operations without the seed; what the saga does before what undoes it. */
+/** The operations without the seed, actions before compensations. */
 function onlyOperations(faults) {
   const operations = Object.entries(faults).filter(([, value]) => typeof value === "object");
   const isAction = ([name]) => ACTIONS.some(([, action]) => action === name);
   return Object.fromEntries([...operations.filter(isAction), ...operations.filter((one) => !isAction(one))]);
 }
 
-/** Every rate of every operation set to nothing, with a change on top. */
+/** Settings with every rate of every operation at 0, except for `change`. */
 function healthy(settings, change = {}) {
   const none = Object.fromEntries(RATES.map((rate) => [rate, 0]));
   return Object.fromEntries(Object.entries(settings).map(([service, faults]) => [service,
     Object.fromEntries(Object.keys(onlyOperations(faults)).map((operation) => [operation, { ...none, ...change[service]?.[operation] }]))]));
 }
 
-/** The share of purchases that should complete: none of the three refuses. */
+/** Expected share of completed purchases: none of the three actions refuses. */
 function expected(settings) {
   return ACTIONS.reduce((product, [service, operation]) => product * (1 - (settings[service]?.[operation]?.failure_rate ?? 0)), 1);
 }
@@ -59,7 +59,7 @@ function useFaults() {
   const send = async (change) => {
     try {
       const value = await put("ui/api/faults", change);
-      // What moved meanwhile is newer than this answer.
+      // Sliders moved since the request are newer than this answer.
       setState((before) => ({ value, settings: Object.keys(pending.current).length ? before.settings : settingsOf(value), isSaving: Object.keys(pending.current).length > 0 }));
     } catch (error) {
       say(error.status === 0 ? t("noAnswer") : error.problem?.errors?.[0]?.message ?? error.message, "bad");

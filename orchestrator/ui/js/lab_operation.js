@@ -5,9 +5,9 @@ import { t } from "./i18n.js";
 import { html } from "./parts.js";
 
 export const RATES = ["failure_rate", "unavailable_rate", "lost_reply_rate", "cut_connection_rate", "duplicate_rate"];
-// The configuration takes more; for people who watch this is long enough.
+// Limit of the latency inputs. The configuration allows more.
 const LONGEST_MS = 5000;
-/** Operations whose failure is the business saying no; that of the others is an error. */
+/** Operations whose failure is a business refusal (409); a failure of the others is an error (503). */
 const REFUSING = ["charge", "decrease", "create"];
 
 function Slider({ id, name, about, value, shown, min = 0, max, step, onChange }) {

@@ -1,4 +1,4 @@
-// The list of sagas: filters, pages, and the first page following what happens.
+// The list of sagas: filters, pages, and a first page that follows changes.
 
 import { useEffect, useRef, useState } from "../vendor/preact/htm-preact.js";
 import { get } from "./api.js";
@@ -11,7 +11,7 @@ import { onChanges } from "./stream.js";
 const STATUSES = ["PENDING", "COMPENSATING", "COMPLETED", "COMPENSATED", "FAILED"];
 const SIZES = [25, 50, 100, 250];
 const SIZE_KEY = "ecommerce-saga-rows";
-// The first page is read again at most so often, and a filter waits for the end of a word.
+// The first page is reloaded at most this often; a filter is applied when typing pauses.
 const REFRESH_MS = 1000;
 const TYPING_MS = 300;
 
@@ -22,7 +22,7 @@ function query(filter, limit, cursor) {
   return `ui/api/sagas?${parameters}`;
 }
 
-/** Reads a page now, and the first one again when something happens. */
+/** Loads a page, and reloads the first one after changes. */
 function usePage(filter, limit, cursor) {
   const [page, setPage] = useState({});
   const key = JSON.stringify([filter, limit, cursor]);
@@ -63,7 +63,7 @@ function usePage(filter, limit, cursor) {
   return { ...page, isStale: page.key !== key };
 }
 
-/** A page that does not move, with the statuses that its sagas have now. */
+/** The page with the same rows, and the current statuses of their sagas. */
 function patched(page, changes) {
   if (!page.value) return page;
   const statuses = new Map(changes.filter(({ kind }) => kind === "saga").map(({ transaction_id, status }) => [transaction_id, status]));
@@ -108,7 +108,7 @@ function Table({ sagas }) {
 
 export function SagaList({ filter, setFilter }) {
   const [size, setSize] = useState(Number(remembered(local, SIZE_KEY, "25")) || 25);
-  // The cursors of the pages up to this one; the first has none.
+  // The cursors of the pages up to this one; the first page has none.
   const [cursors, setCursors] = useState([null]);
   const filters = useRef(filter);
   if (filters.current !== filter) {

@@ -1,4 +1,4 @@
-// The frame of the page: bar, navigation, the view that the address names, messages; and the start of it all.
+// The frame of the page: bar, navigation, the view of the address, messages; and the start of the application.
 //
 //   #/  overview    #/saga/ID  one saga    #/attention    #/services    #/lab
 
@@ -19,7 +19,7 @@ import { watchSummary } from "./summary.js";
 import { Toasts } from "./toasts.js";
 
 const THEME = "ecommerce-saga-theme";
-// A moment without a connection is no news: services restart.
+// A short disconnection is not shown, because services restart.
 const PATIENCE_MS = 1500;
 
 const VIEWS = [["", "overview"], ["attention", "attention"], ["services", "services"], ["lab", "lab"]];
@@ -97,7 +97,7 @@ function App() {
   const isFirst = useRef(true);
   useEffect(() => {
     document.title = `${t(VIEWS.find(([path]) => path === view)?.[1] ?? "saga")} · ${t("title")}`;
-    // Whoever follows a link by keyboard or ear is taken along.
+    // Move the focus for users of keyboards and screen readers.
     if (!isFirst.current) main.current.focus({ preventScroll: true });
     isFirst.current = false;
     scrollTo(0, 0);

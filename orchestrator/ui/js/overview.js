@@ -1,4 +1,4 @@
-// The first view: how it stands in five numbers, how purchases run, how fast, and the list.
+// The first view: five counters, the steps of purchases, charts, and the list.
 
 import { useState } from "../vendor/preact/htm-preact.js";
 import { BuyButtons } from "./buy.js";
@@ -17,7 +17,7 @@ function counts({ pending, compensating, failed, ended }) {
   return { PENDING: pending, COMPENSATING: compensating, COMPLETED: ended.completed, COMPENSATED: ended.compensated, FAILED: failed + ended.failed };
 }
 
-/** The words for a number that is not exact: of ends there is an estimate, what stands is counted up to a limit. */
+/** The label of an inexact number: ends are estimated, unfinished sagas are counted up to a limit. */
 function inexact(status, summary) {
   if (status === "COMPLETED" || status === "COMPENSATED") return summary?.ended.is_exact === false ? "estimated" : null;
   return summary?.standing_is_exact === false ? "orMore" : null;

@@ -1,11 +1,11 @@
-// Small parts that all views share: icons, statuses, and the four states that everything loaded can be in.
+// Small components that all views share: icons, statuses, and the states of loaded data.
 
 import { html, useEffect, useRef, useState } from "../vendor/preact/htm-preact.js";
 import { t } from "./i18n.js";
 
 export { html };
 
-// Drawn on 24 × 24. Every status has a shape of its own, so that nothing rests on colour alone.
+// Drawn on 24 × 24. Every status has its own shape, so that colour is never the only difference.
 const SHAPES = {
   PENDING: "M12 3a9 9 0 1 0 9 9M12 3v4",
   COMPENSATING: "M4 10h11a5 5 0 0 1 0 10H9M4 10l4-4m-4 4 4 4",
@@ -31,7 +31,7 @@ export function Status({ status }) {
   return html`<span class="status status-${status}" data-status=${status}><${Icon} name=${status} size="14" />${t(status)}</span>`;
 }
 
-/** A step's state in words: of a saga that turned back nothing is to come any more. */
+/** A step's state as text: in a saga that turned back, a pending step is skipped. */
 export const stateName = (step, saga) => t(step.state === "pending" && saga.status !== "PENDING" ? "skipped" : step.state);
 
 /** A step's state as a small mark with a name. */
@@ -52,7 +52,7 @@ export function Failure({ error, again }) {
     ${again && html`<button class="button small" onClick=${again}>${t("retryLoad")}</button>`}</div>`;
 }
 
-/** Shows what was loaded, or that it is not there yet, or why not. What was there once stays while it is asked again. */
+/** Shows loaded data, a spinner, or an error. Data that was loaded once stays while it is reloaded. */
 export function Loaded({ value, error, again, children }) {
   if (value) return children(value);
   return error ? html`<${Failure} error=${error} again=${again} />` : html`<${Loading} />`;

@@ -1,4 +1,4 @@
-// Recording that a person has settled a saga: final, so it asks for what was done.
+// Records that an operator settled a saga. It is final, so a note is required.
 
 import { useState } from "../vendor/preact/htm-preact.js";
 import { post } from "./api.js";

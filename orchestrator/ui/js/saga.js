@@ -1,4 +1,4 @@
-// One saga: how it stands, why, what it waits for, its steps in time, and what a person may do about it.
+// One saga: its status and cause, its current wait, its timeline, and the actions of an operator.
 
 import { useEffect, useState } from "../vendor/preact/htm-preact.js";
 import { get, post } from "./api.js";
@@ -16,7 +16,7 @@ const MAX_ACTIVITY = 200;
 
 const hasEnded = (saga) => saga.completed_at !== null;
 
-/** Reads the saga, again whenever something of it changes, and keeps what was heard. */
+/** Loads the saga, reloads it after its changes, and keeps the changes as activity. */
 function useSaga(id) {
   const [state, setState] = useState({ activity: [] });
   useEffect(() => {
@@ -53,7 +53,7 @@ function useSaga(id) {
   return { ...state, reload: () => get(`saga/status/${encodeURIComponent(id)}`).then((saga) => setState((before) => ({ ...before, saga })), () => {}) };
 }
 
-/** What operators may know beside: what it waits for in memory, and whether it stands in the attention list. */
+/** Data for operators only: the saga's wait in memory, and whether it is in the attention list. */
 function useInspection(id, saga) {
   const [inspection, setInspection] = useState(null);
   const isRunning = saga && !hasEnded(saga);
@@ -76,7 +76,7 @@ function useInspection(id, saga) {
   return isRunning ? inspection : null;
 }
 
-/** Renders again now and then while something runs, so that bars grow and times count. */
+/** Renders periodically while the saga runs, so that bars and times grow. */
 function useTick(isOn) {
   const [, setNow] = useState(0);
   useEffect(() => {
@@ -137,7 +137,7 @@ function Callout({ status, id, title, reason }) {
   return html`<div class="callout callout-${status}" data-testid=${id}><${Icon} name=${status} size="20" /><div><h2>${t(title)}</h2><p>${explained(reason)}</p>${explained(reason) !== reason && html`<code>${reason}</code>`}</div></div>`;
 }
 
-/** Why it turned back, and, another thing, why what it did is not undone yet. */
+/** Why the saga turned back, and separately why it is not undone yet. */
 function Why({ saga }) {
   const { turned_back_because: turned, stuck_because: stuck } = saga;
   return html`${turned && html`<${Callout} status=${saga.status === "FAILED" ? "COMPENSATING" : saga.status} id="why" title="whyTurned" reason=${turned} />`}

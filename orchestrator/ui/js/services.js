@@ -8,7 +8,7 @@ import { Icon, Loaded, html } from "./parts.js";
 import { usePolling } from "./store.js";
 
 const EVERY_MS = 1500;
-// Running sagas come and go by the thousand.
+// There can be thousands of running sagas.
 const CHILDREN_SHOWN = 6;
 
 const MARKS = { running: "done", starting: "running", restarting: "backing_off", stopped: "pending", failed: "refused" };
@@ -17,7 +17,7 @@ function restartsOf(actor) {
   return actor.restarts + actor.children.reduce((sum, child) => sum + restartsOf(child), 0);
 }
 
-/** Its own state in a line; what is empty says nothing. */
+/** The state of an actor in one line, without empty fields. */
 function brief(state, separator = " · ") {
   if (state === null || typeof state !== "object") return state === null ? "" : String(state);
   if (Array.isArray(state)) return state.map((item) => brief(item, ", ")).join(", ");

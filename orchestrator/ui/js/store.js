@@ -1,5 +1,5 @@
-// The state that several parts of the page share, and how a component follows a piece of it.
-// A store is a value and those who want to hear of the next one; nothing more is needed here.
+// State that several parts of the page share, and a hook for components.
+// A store is a value and its listeners.
 
 import { useEffect, useState } from "../vendor/preact/htm-preact.js";
 
@@ -19,7 +19,7 @@ export function createStore(initial) {
   };
 }
 
-/** Returns the value of a store and renders again with each new one. */
+/** Returns the value of a store and renders the component again when it changes. */
 export function useStore(store) {
   const [value, setValue] = useState(store.get());
   useEffect(() => {
@@ -29,7 +29,7 @@ export function useStore(store) {
   return value;
 }
 
-/** Something that browsers may forbid: a page without storage works all the same. */
+/** Reads storage, which a browser may forbid: the page works without it. */
 export function remembered(storage, key, fallback) {
   try {
     return storage().getItem(key) ?? fallback;
@@ -43,14 +43,14 @@ export function remember(storage, key, value) {
     if (value === null) storage().removeItem(key);
     else storage().setItem(key, value);
   } catch {
-    // Then it lasts as long as the page.
+    // Without storage the value lasts until the page is closed.
   }
 }
 
 export const local = () => window.localStorage;
 export const session = () => window.sessionStorage;
 
-/** Calls a function now and again every so many milliseconds, not while the page is hidden. */
+/** Calls a function now and every `everyMs` milliseconds, except while the page is hidden. */
 export function usePolling(callback, everyMs, dependencies) {
   useEffect(() => {
     let stopped = false;

@@ -1,24 +1,24 @@
-// The stream of all changes, GET /saga/events, kept open. It is read by fetch and not by EventSource, which cannot send a
-// token. What comes is handed on in batches: a busy system tells thousands of changes a second.
+// The stream of all changes, GET /saga/events, kept open. It uses fetch, because EventSource cannot send a token.
+// Changes are passed on in batches: a busy system sends thousands a second.
 
 import { createParser } from "../vendor/eventsource-parser/eventsource-parser.js";
 import { address, authorization, noteAccess, token } from "./api.js";
 import { createStore } from "./store.js";
 
 const BATCH_MS = 150;
-// The service marks a silent stream more often than that.
+// The service sends a keep-alive every 15 s.
 const SILENCE_MS = 45_000;
-// About so long, so that the pages whose node has gone do not all come to the next one at once.
+// Randomized, so that the pages of a node that stopped do not all connect to the next one at once.
 const PAUSES_MS = [500, 1000, 1500, 2500, 5000];
 
-/** "connecting", "live" or "lost", since when, and how many changes came. */
+/** The state "connecting", "live" or "lost", and the time since when. */
 export const connection = createStore({ state: "connecting", since: Date.now() });
 
 const listeners = new Set();
 let batch = [];
 let lastId = "";
 
-/** Hears every batch of changes; "gap" tells that some were missed for good. Returns how to stop. */
+/** Calls the listener with every batch of changes; "gap": changes were missed. Returns a function that unsubscribes. */
 export function onChanges(listener) {
   listeners.add(listener);
   return () => listeners.delete(listener);
@@ -49,7 +49,7 @@ async function listenOnce(onFirst) {
     const response = await fetch(address("saga/events"), { headers, signal: abort.signal, cache: "no-store" });
     if (!response.ok) {
       noteAccess(response.status);
-      // An id of another database means nothing here.
+      // The id is of another database and unknown here.
       if (response.status === 422) lastId = "";
       return;
     }
@@ -70,7 +70,7 @@ async function listenOnce(onFirst) {
       parser.feed(value);
     }
   } catch {
-    // It is tried again, whatever it was.
+    // Every failure is retried by follow().
   } finally {
     clearTimeout(watchdog);
     forget();
@@ -78,14 +78,14 @@ async function listenOnce(onFirst) {
   }
 }
 
-/** Listens for as long as the page is there. */
+/** Listens until the page is closed. */
 export async function follow() {
   let failures = 0;
   for (;;) {
     await listenOnce(() => {
       failures = 0;
       become("live");
-      // What happened meanwhile may have been told to nobody here.
+      // Changes during the disconnection may have been missed.
       add({ kind: "gap" });
     });
     become("lost");

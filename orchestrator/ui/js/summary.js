@@ -1,17 +1,17 @@
-// The system in numbers, asked for every second while anybody looks, with what happened at each step lately.
+// The summary of the system, requested every second while the page is visible, and the latest outcomes at each step.
 
 import { createStore } from "./store.js";
 import { onChanges } from "./stream.js";
 
 const EVERY_MS = 1000;
 const WINDOW_MS = 60_000;
-// Beyond this the oldest go: a minute of a very busy system.
+// Limit of remembered step changes: a minute of a very busy system. Beyond it the oldest are dropped.
 const MAX_REMEMBERED = 20_000;
 
 /** { value, error }: the last answer of /ui/api/summary. */
 export const summary = createStore({});
 
-/** What happened at the steps within the last minute: by step, by state, how often. */
+/** Number of step changes in the last minute, by step and state. */
 export const stepCounts = createStore({});
 
 /** The latest ends, newest first: { id, status }. */
@@ -48,7 +48,7 @@ onChanges((changes) => {
   }
 });
 
-/** Asks for the summary for as long as the page is there. */
+/** Requests the summary until the page is closed. */
 export async function watchSummary(get) {
   for (;;) {
     if (!document.hidden) {

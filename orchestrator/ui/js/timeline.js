@@ -1,11 +1,11 @@
-// The steps of a saga in time: a bar for each action, one below it for its undoing. Bars that run grow with the clock.
+// The steps of a saga over time: a bar for each action, and one below for its compensation. Bars of running calls grow.
 
 import { explained, span } from "./format.js";
 import { t } from "./i18n.js";
 import { Icon, html, stateName } from "./parts.js";
 
 const TICKS = 4;
-// The narrowest bar, in percent: a step of a millisecond is still seen.
+// The narrowest bar, in percent, so that a step of a millisecond is visible.
 const NARROWEST = 0.6;
 
 function scale(saga) {
@@ -17,13 +17,13 @@ function scale(saga) {
   return { start, end, length, place: (at) => (Math.max(0, new Date(at).getTime() - start) / length) * 100 };
 }
 
-/** From when to when something ran; to now while it does. */
+/** The bar of an action or compensation; it ends now if still running. */
 function period({ started_at, finished_at }, saga, axis) {
   const end = finished_at ?? (saga.completed_at ? axis.end : Date.now());
   return { left: axis.place(started_at), width: Math.max(NARROWEST, axis.place(end) - axis.place(started_at)), ms: new Date(end) - new Date(started_at) };
 }
 
-/** Behind the bar where there is room, else before it, else on it: a short bar can be read too. */
+/** Position of the label: after the bar if there is room, else before it, else on it. */
 function labelPlace(left, width) {
   if (left + width <= 72) return { left: `calc(${left + width}% + 6px)` };
   return left >= 20 ? { right: `calc(${100 - left}% + 6px)` } : { left: `calc(${left}% + 8px)` };
@@ -45,7 +45,7 @@ function StepState({ step, saga }) {
   return html`<span class="step-state mark-${step.state}" data-state=${step.state}><${Icon} name=${step.state} size="13" />${stateName(step, saga)}</span>`;
 }
 
-/** How the action itself went. Rows of an earlier version do not tell it of a step that was undone. */
+/** The outcome of the action itself. Rows of an earlier version lack it for compensated steps. */
 function actionState(step) {
   if (step.action !== "unknown" || step.state !== "compensated") return step.action;
   if (!step.error) return "done";

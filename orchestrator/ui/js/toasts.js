@@ -1,4 +1,4 @@
-// Short messages that answer something the reader did. They go by themselves, and are read out.
+// Short messages about the outcome of a user's action. They disappear after 5 s, and screen readers announce them.
 
 import { html, Icon } from "./parts.js";
 import { t } from "./i18n.js";
@@ -14,7 +14,7 @@ export function say(text, kind = "good") {
   setTimeout(() => dismiss(id), LASTS_MS);
 }
 
-/** Does something that may fail, and says how it went. */
+/** Runs work that may fail, and shows its outcome. */
 export async function saying(work, success) {
   try {
     const result = await work();

@@ -1,4 +1,4 @@
-// Asking for the token, where the system wants one.
+// Asks for the token if the system requires one.
 
 import { useState } from "../vendor/preact/htm-preact.js";
 import { setToken, token, wanted } from "./api.js";
@@ -7,7 +7,7 @@ import { Dialog, Icon, html } from "./parts.js";
 import { createStore, useStore } from "./store.js";
 
 const isOpen = createStore(false);
-/** Whoever closed the dialog is not asked again until they want it, or the token changes. */
+/** After the dialog was closed it opens again only on request, or when the token changes. */
 const isDeclined = createStore(false);
 
 export function TokenButton() {

@@ -48,7 +48,7 @@ async fn the_page_of_a_purchase_says_why_it_turned_back_why_it_is_stuck_and_who_
 #[tokio::test(flavor = "multi_thread")]
 async fn an_item_of_the_attention_queue_is_retried_and_another_is_settled() {
     with_dashboard(impatient(), Screen::Desktop, "attention", async |stack, browser| {
-        browser.see_text("main", "Nothing needs you").await;
+        browser.see_text("main", "No purchase needs an operator").await;
         let (first, second) = (buy_in_vain(stack).await, buy_in_vain(stack).await);
         browser.see_text("[data-testid=attention-count]", "2").await;
         browser.see_text(&format!("[data-id='{first}']"), "charge").await;
@@ -62,7 +62,7 @@ async fn an_item_of_the_attention_queue_is_retried_and_another_is_settled() {
         // Repaired and retried.
         stack.set_faults("payments", json!({ "refund": { "unavailable_rate": 0 } })).await;
         browser.click(&format!("[data-id='{first}'] [data-testid=retry]")).await;
-        browser.see_text("main", "Nothing needs you").await;
+        browser.see_text("main", "No purchase needs an operator").await;
         browser.see_count("[data-testid=attention-count]", 0).await;
         wait_until("it is undone", PATIENCE, async || {
             (status(stack, &first).await["status"] == "COMPENSATED").then_some(())
@@ -96,7 +96,7 @@ async fn where_a_token_is_set_the_page_asks_for_it_and_keeps_it_for_the_tab() {
         with_browser(Screen::Desktop, async |browser| {
             browser.open(&dashboard(stack, "")).await;
             browser.type_into("#token", "wrong\u{e007}").await;
-            browser.see_text("dialog", "does not open this").await;
+            browser.see_text("dialog", "is not accepted here").await;
             browser.type_into("#token", "op\u{e007}").await;
             browser.see(LIVE).await;
             browser.click("#buy").await;
@@ -116,10 +116,10 @@ async fn where_a_token_is_set_the_page_asks_for_it_and_keeps_it_for_the_tab() {
 async fn where_services_are_not_shown_the_page_says_so() {
     let options = StackOptions::default().set("ui.services", false);
     with_dashboard(options, Screen::Desktop, "services", async |stack, browser| {
-        browser.see_text("main", "This is off here").await;
+        browser.see_text("main", "This view is off").await;
         browser.open(&dashboard(stack, "lab")).await;
         browser.see_text("main h1", "Failure lab").await;
-        browser.see_text("main", "This is off here").await;
+        browser.see_text("main", "This view is off").await;
         stack.get(ORCHESTRATOR, "/ui/api/services").await.expect(404);
     })
     .await;

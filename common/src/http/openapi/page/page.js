@@ -1,5 +1,5 @@
 
-/* A list of parameters or headers, with what is to be said of each. */
+/* A list of parameters or headers with their descriptions. */
 function described(entries) {
   const list = make("dl", "");
   for (const { name, place, schema, description, required } of entries) {
@@ -55,7 +55,7 @@ function route(path, method, operation, prefix) {
   const whole = make("details", "route", line, inside);
   whole.id = operation.operationId;
   whole.dataset.words = `${method} ${path} ${operation.summary} ${operation.operationId}`.toLowerCase();
-  /* Most are never opened. */
+  /* Filled when opened, since most are never opened. */
   whole.addEventListener("toggle", () => {
     if (whole.open && !inside.hasChildNodes()) fill(inside, path, method, operation, prefix);
   });
@@ -93,7 +93,7 @@ async function show() {
     }
     routes.append(section);
   }
-  /* There is nothing to be sent. */
+  /* Enter in this form must not reload the page. */
   document.getElementById("tools").addEventListener("submit", (event) => event.preventDefault());
   document.getElementById("find").addEventListener("input", (event) => find(event.target.value));
   const wanted = location.hash && document.getElementById(location.hash.slice(1));

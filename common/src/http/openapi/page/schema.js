@@ -1,7 +1,7 @@
 
 "use strict";
 
-/* Makes an element. What is put in is text, never markup. */
+/* Makes an element. Children are text or elements, never markup. */
 function make(name, className, ...children) {
   const element = document.createElement(name);
   if (className) element.className = className;
@@ -9,7 +9,7 @@ function make(name, className, ...children) {
   return element;
 }
 
-/* Text with `code` in it. */
+/* Text with its `code` parts as elements. */
 function text(source) {
   const parts = String(source || "").split("`");
   return parts.map((part, index) => (index % 2 ? make("code", "", part) : part));
@@ -17,7 +17,7 @@ function text(source) {
 
 let api = null;
 
-/* Follows a reference into the document. */
+/* Follows a $ref into the document. */
 function resolve(thing) {
   while (thing && thing.$ref) {
     const path = thing.$ref.slice(2).split("/");
@@ -30,7 +30,7 @@ function nameOf(schema) {
   return schema && schema.$ref ? schema.$ref.split("/").pop() : "";
 }
 
-/* Says in a line what values a schema allows. */
+/* Describes the values that a schema allows in one line. */
 function kindOf(schema) {
   const full = resolve(schema);
   const choices = full.oneOf || full.anyOf;
@@ -50,13 +50,13 @@ function kindOf(schema) {
   return words.join(" ");
 }
 
-/* What is said of a schema; where it is a choice with null, of the other one. */
+/* The description of a schema; of a choice with null, that of the other schema. */
 function aboutOf(schema) {
   const full = resolve(schema);
   return full.description || (full.oneOf || []).map(aboutOf).find(Boolean);
 }
 
-/* The schema that has the members: itself, or what a list or a choice is about. */
+/* The schema that has the members: the schema itself, the items of a list, or the object of a choice. */
 function membersOf(schema) {
   const full = resolve(schema);
   if (full.items) return membersOf(full.items);
@@ -65,7 +65,7 @@ function membersOf(schema) {
   return { name: nameOf(schema), full };
 }
 
-/* Lists the members of a schema, those of members too; `above` keeps trees from being shown without end. */
+/* Lists the members of a schema and their members; `above` stops at recursive schemas. */
 function members(schema, above = []) {
   const { name, full } = membersOf(schema);
   if (!full.properties || above.includes(name)) return null;

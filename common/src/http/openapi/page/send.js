@@ -1,5 +1,5 @@
 
-/* The form that sends a request, and what came back. */
+/* The form that sends a request and shows the answer. */
 function tryIt(path, method, operation, prefix) {
   const fields = [];
   const form = make("form", "");
@@ -25,7 +25,7 @@ function tryIt(path, method, operation, prefix) {
   form.append(make("button", "", "Send"), answer);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    /* A stream of events goes on until the next one is asked for. */
+    /* An event stream runs until the next request. */
     if (running) running.abort();
     running = new AbortController();
     answer.replaceChildren(make("p", "quiet", "waiting …"));
@@ -70,7 +70,7 @@ function isStream(response) {
   return (response.headers.get("content-type") || "").startsWith("text/event-stream");
 }
 
-/* Shows a stream as it comes, as long as it comes. */
+/* Appends a stream to the page until it ends. */
 async function follow(response, place) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   try {
