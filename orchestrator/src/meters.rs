@@ -39,7 +39,7 @@ const METRICS: [Metric; 16] = [
     (
         MetricKind::Gauge,
         WITHOUT_ACTOR,
-        "Unfinished sagas that this node could run and that have no actor, as its last search found them.",
+        "Unfinished sagas that this node could run and that have no actor, its own and (up to 10,000) those of dead nodes.",
     ),
     (
         MetricKind::Gauge,
@@ -79,10 +79,11 @@ pub(crate) fn measure_node(lease: &Arc<LeaseState>, running: &Arc<Running>) {
     counter!(ROWS_GONE).absolute(0);
     let (lease, running): (Weak<LeaseState>, Weak<Running>) = (Arc::downgrade(lease), Arc::downgrade(running));
     telemetry::at_scrape(move || {
-        valid.set(if lease.upgrade()?.is_valid() { 1.0 } else { 0.0 });
-        let running = running.upgrade()?;
+        let (lease, running) = (lease.upgrade()?, running.upgrade()?);
+        valid.set(if lease.is_valid() { 1.0 } else { 0.0 });
         sagas.set(running.len() as f64);
-        without_actor.set(running.without_actor() as f64);
+        // On hold no node runs any saga, and none looks for them.
+        without_actor.set(if lease.hold().is_some() { 0.0 } else { running.without_actor() as f64 });
         Some(())
     });
 }

@@ -11,6 +11,9 @@
 //! searched for such, page by page, when there is a hint at one, and every `sweep_ms` without any hint. A search that
 //! failed or passed over a locked row is begun again.
 //!
+//! Rows that could be claimed and are not, this process's and those of processes that are not alive, are counted for people
+//! (`sagas_without_actor`).
+//!
 //! Each saga is recovered on its own: one that cannot be holds up no other.
 
 mod claim;

@@ -177,8 +177,10 @@ pub struct Running {
     suspicion: AtomicBool,
     /// Rows of this process whose actor is missing for a known reason.
     rows: Mutex<RowsWithoutActor>,
-    /// Rows without an actor that nothing accounts for, as the last search left them.
+    /// Rows of this process without an actor that nothing accounts for, as the last search left them.
     without_actor: AtomicUsize,
+    /// Rows of processes that are not alive, as the last look left them although a claim could have taken them.
+    of_the_dead: AtomicUsize,
     /// Actors that died of their own, newest last.
     deaths: Mutex<Vec<(SagaId, String)>>,
 }
@@ -267,9 +269,14 @@ impl Running {
         self.without_actor.store(number, Ordering::Relaxed);
     }
 
-    /// Returns the number of rows without an actor, as far as they have been found.
+    /// Notes how many rows of processes that are not alive could be claimed and are not, or not yet.
+    pub(crate) fn left_of_the_dead(&self, number: usize) {
+        self.of_the_dead.store(number, Ordering::Relaxed);
+    }
+
+    /// Returns the number of rows that this process could run and that have no actor, as far as they have been found.
     pub(crate) fn without_actor(&self) -> usize {
-        self.without_actor.load(Ordering::Relaxed)
+        self.without_actor.load(Ordering::Relaxed) + self.of_the_dead.load(Ordering::Relaxed)
     }
 
     /// Notes that a saga's actor died of its own: for recovery, which counts that in the log, and for people, as many as they

@@ -115,6 +115,10 @@ impl Statements for Connection {
         self.run(|log| at_once(log.own_rows(after, limit))).await
     }
 
+    async fn free_of_the_dead(&mut self, dead: &[Owner]) -> Result<usize, String> {
+        self.run(|log| at_once(log.free_of_the_dead(dead))).await
+    }
+
     async fn claim(&mut self, free: Free<'_>) -> Result<Vec<ReadRow>, String> {
         let claimed = self.run(|log| at_once(log.claim(free))).await?;
         match claimed.iter().any(Result::is_err) && is_planted(Planted::BadRowFailsAll) {

@@ -189,7 +189,8 @@ async fn wait_for_the_end(sim: &Arc<Sim>) {
         // A row that cannot be read is left to a person, who is told.
         let is_over = |row: &Row| row.ended_at.is_some() || (row.is_bad && row.attention.is_some());
         let all_ended = inner.log.rows().all(|(_, row)| is_over(row));
-        if inner.clients == 0 && all_ended && inner.under_way == 0 && sim.elapsed() >= sim.calm_after {
+        let all_done = all_ended && watch::counted(&inner).is_empty();
+        if inner.clients == 0 && all_done && inner.under_way == 0 && sim.elapsed() >= sim.calm_after {
             return;
         }
     }

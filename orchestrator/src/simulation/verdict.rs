@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::log_access::REFUSED_VALUE;
 use super::sim::Sim;
+use super::watch;
 use super::world::KILLED;
 use crate::checkout::StockRule;
 use crate::invariants::{Books, Run, Saga, judge};
@@ -48,6 +49,7 @@ pub(super) const TOLD: &str = "what a client is told is what the log holds";
 pub(super) const CANCEL: &str = "a cancel that was accepted is not followed by COMPLETED";
 pub(super) const ACTORS: &str = "no saga's actor dies of its own";
 pub(super) const ORPHAN: &str = "no saga is without an actor for longer than a sweep";
+pub(super) const COUNTED: &str = "no node counts sagas without an actor once all have ended";
 pub(super) const FINAL: &str = "a 404 is final";
 pub(super) const LEARNS: &str = "an id that came with a 503 can be asked for until its end is known";
 pub(super) const PARKED: &str = "a call is parked only where its own operation has failed";
@@ -91,7 +93,9 @@ fn watched(sim: &Sim) -> Vec<Violation> {
     let not_learnt = not_learnt.map(|id| violation(LEARNS, id.to_string(), "its client still cannot tell".to_owned()));
     let parked = watched.parked_for_others.iter();
     let parked = parked.map(|(id, what)| violation(PARKED, id.to_string(), format!("no call of {what} had failed")));
-    orphans.chain(parked).chain(came_back).chain(not_learnt).collect()
+    let counted = watch::counted(&inner).into_iter();
+    let counted = counted.map(|(node, number)| violation(COUNTED, node, format!("it counts {number}")));
+    orphans.chain(counted).chain(parked).chain(came_back).chain(not_learnt).collect()
 }
 
 fn keys(sim: &Sim) -> Vec<Violation> {

@@ -71,6 +71,15 @@ pub(super) fn look(sim: &Arc<Sim>) {
     }
 }
 
+/// Returns the living processes that count sagas without an actor, and how many.
+pub(super) fn counted(inner: &Inner) -> Vec<(String, usize)> {
+    let alive = inner.processes.iter().filter(|process| process.state != ProcessState::Dead);
+    alive
+        .map(|process| (process.owner.node_id.clone(), process.running.without_actor()))
+        .filter(|(_, number)| *number > 0)
+        .collect()
+}
+
 /// Tells whether a living process runs this saga under its epoch.
 fn has_actor(inner: &Inner, id: SagaId, epoch: i32) -> bool {
     let alive = inner.processes.iter().filter(|process| process.state != ProcessState::Dead);

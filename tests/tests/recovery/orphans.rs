@@ -78,12 +78,7 @@ async fn sagas_whose_claims_were_answered_to_nobody_find_an_actor() {
 async fn rows_without_an_actor_that_cannot_be_claimed_are_counted() {
     let options = StackOptions::default().set("orchestrator.sweep_ms", 200);
     with_stack(options, async |stack: &Stack| {
-        let gauge = async || {
-            let metrics = stack.get(ORCHESTRATOR, "/metrics").await.expect(200).text;
-            let line = metrics.lines().find_map(|line| line.strip_prefix("sagas_without_actor "));
-            line.map(|value| value.parse::<f64>().expect("a number"))
-        };
-        assert_eq!(gauge().await, Some(0.0), "shown from the start");
+        assert_eq!(without_actor(stack).await, Some(0.0), "shown from the start");
         let saga_log = stack.database(ORCHESTRATOR).await;
         let holder = stack.new_connection(ORCHESTRATOR).await;
         // One sleeps until it is locked.
@@ -92,10 +87,73 @@ async fn rows_without_an_actor_that_cannot_be_claimed_are_counted() {
         let sleep = "update saga set wake_at = clock_timestamp() + interval '3 seconds' where id = $1";
         holder.rows(sleep, &[&locked]).await;
         holder.run(&format!("commit; begin; select 1 from saga where id = '{locked}' for update")).await;
-        wait_until("one is counted", PATIENCE, async || (gauge().await == Some(1.0)).then_some(())).await;
+        without_actor_are(stack, 1.0).await;
         holder.run("commit").await;
         all_ended(&saga_log).await;
-        wait_until("none is counted", PATIENCE, async || (gauge().await == Some(0.0)).then_some(())).await;
+        without_actor_are(stack, 0.0).await;
     })
     .await;
+}
+
+/// How the claims of rows are prevented, and how they are allowed again.
+const PREVENTIONS: [(&str, &str); 2] = [
+    ("begin; select 1 from saga for update", "commit"),
+    (
+        "create function refuse() returns trigger language plpgsql as 'begin raise exception ''refused''; end';
+         create trigger refuse before update of epoch on saga for each row execute function refuse()",
+        "drop trigger refuse on saga",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_dead_process_that_cannot_be_claimed_are_counted() {
+    let options = StackOptions::default()
+        .set("orchestrator.sweep_ms", NEVER_MS)
+        .set("orchestrator.lease_ms", 1_000)
+        .set("retry.action.attempts", 1_000_000);
+    for (prevent, allow) in PREVENTIONS {
+        with_stack(options.clone(), async |stack: &Stack| {
+            let saga_log = stack.database(ORCHESTRATOR).await;
+            stack.crash("payments").await;
+            for user in ["stuck", "stuck", "stuck", "asleep", "of another version"] {
+                start(stack, user).await;
+            }
+            stack.crash(ORCHESTRATOR).await;
+            saga_log
+                .run(
+                    "update saga set wake_at = clock_timestamp() + interval '1 hour' where user_id = 'asleep';
+                      update saga set definition_version = 99 where user_id = 'of another version'",
+                )
+                .await;
+            let holder = stack.new_connection(ORCHESTRATOR).await;
+            holder.run(prevent).await;
+            stack.start_again(ORCHESTRATOR).await;
+            without_actor_are(stack, 3.0).await;
+            saga_log.run("insert into saga_hold (reason) values ('a test')").await;
+            without_actor_are(stack, 0.0).await;
+            saga_log.run("delete from saga_hold").await;
+            without_actor_are(stack, 3.0).await;
+
+            holder.run(allow).await;
+            stack.start_again("payments").await;
+            without_actor_are(stack, 0.0).await;
+            saga_log.run("update saga set wake_at = null, definition_version = 1 where ended_at is null").await;
+            all_ended(&saga_log).await;
+            assert_eq!(books::with_status(&books::balanced(stack).await, "COMPLETED").len(), 5);
+        })
+        .await;
+    }
+}
+
+/// Reads the gauge of the sagas without an actor.
+async fn without_actor(stack: &Stack) -> Option<f64> {
+    let metrics = stack.get(ORCHESTRATOR, "/metrics").await.expect(200).text;
+    let line = metrics.lines().find_map(|line| line.strip_prefix("sagas_without_actor "));
+    line.map(|value| value.parse().expect("a number"))
+}
+
+/// Waits until the gauge of the sagas without an actor shows this number.
+async fn without_actor_are(stack: &Stack, number: f64) {
+    wait_until("the gauge shows it", PATIENCE, async || (without_actor(stack).await == Some(number)).then_some(()))
+        .await;
 }

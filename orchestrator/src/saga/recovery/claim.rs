@@ -20,6 +20,9 @@ use crate::saga::takeover::{LeftBy, Takeover};
 use crate::store::Owner;
 use crate::store::reader::{ReadRow, StoredSaga, UnreadableRow, columns};
 
+/// Claimable rows of dead processes are counted up to this number.
+const MOST_COUNTED: i64 = 10_000;
+
 /// Characters of a reason that the attention list shows.
 const LONGEST_REASON: usize = 500;
 
@@ -195,6 +198,16 @@ const STILL_FREE: &str = concat!(
     may_run!()
 );
 
+// By the index of unfinished sagas, up to a limit: a node that dies may leave any number.
+const FREE_OF_THE_DEAD: &str = concat!(
+    "select count(*) from (
+         select from saga f join unnest($1::text[], $2::uuid[]) as d (node, incarnation)
+             on f.owner_node = d.node and f.owner_incarnation = d.incarnation
+         where ",
+    may_run!(),
+    " limit $4) as free"
+);
+
 // A node of an earlier version does not say what it knows.
 const NOT_KNOWN: &str = "
     update saga s
@@ -260,6 +273,13 @@ impl Statements for Claims<'_> {
         let rows =
             self.connection.query(OWN_ROWS, &[&owner.node_id, &owner.incarnation, definitions, &after, &limit]).await?;
         Ok(rows.iter().map(|row| ListedRow { id: SagaId(row.get(0)), epoch: row.get(1) }).collect())
+    }
+
+    async fn free_of_the_dead(&mut self, dead: &[Owner]) -> Result<usize, Error> {
+        let (nodes, incarnations) = owner_columns(dead);
+        let parameters: [&(dyn ToSql + Sync); 4] = [&nodes, &incarnations, &self.claimer.definitions, &MOST_COUNTED];
+        let row = self.connection.query_one(FREE_OF_THE_DEAD, &parameters).await?;
+        Ok(usize::try_from(row.get::<_, i64>(0)).unwrap_or(usize::MAX))
     }
 
     async fn claim(&mut self, free: Free<'_>) -> Result<Vec<ReadRow>, Error> {

@@ -13,6 +13,7 @@ use super::owned::Flag;
 use super::statements::{Free, Statements};
 use crate::saga::SagaId;
 use crate::saga::running::Running;
+use crate::store::Owner;
 use crate::store::reader::StoredSaga;
 
 /// Rows of this process that are listed at once in the search for those without an actor.
@@ -118,7 +119,7 @@ pub(crate) async fn look<S: Statements>(log: &mut S, question: Question) -> Resu
     let deaths = running.unrecorded_deaths();
     claim(log, Free::Died(&deaths), &mut found).await?;
     running.deaths_recorded(&deaths);
-    claim(log, Free::OfTheDead(&dead), &mut found).await?;
+    claim_of_the_dead(log, &dead, &running, &mut found).await?;
     claim(log, Free::OwnSleepers, &mut found).await?;
     if let Some(Page { orphans, next }) = page {
         claim(log, Free::Orphans(&orphans), &mut found).await?;
@@ -132,6 +133,23 @@ pub(crate) async fn look<S: Statements>(log: &mut S, question: Question) -> Resu
         found.search = Some(Searched { next, left });
     }
     Ok(found)
+}
+
+/// Claims rows of processes that are not alive. They are counted before that, so that a claim that fails leaves them counted.
+async fn claim_of_the_dead<S: Statements>(
+    log: &mut S,
+    dead: &[Owner],
+    running: &Running,
+    found: &mut Found,
+) -> Result<(), S::Error> {
+    let free = if dead.is_empty() { 0 } else { log.free_of_the_dead(dead).await? };
+    running.left_of_the_dead(free);
+    if free == 0 {
+        return Ok(());
+    }
+    let claimed = claim(log, Free::OfTheDead(dead), found).await?;
+    running.left_of_the_dead(free.saturating_sub(claimed));
+    Ok(())
 }
 
 /// Rows without an actor, and where the next page begins.
@@ -155,13 +173,14 @@ async fn page<S: Statements>(log: &mut S, after: Uuid, running: &Running) -> Res
     Ok(Page { orphans, next })
 }
 
-/// Claims; a row that cannot be read is set aside by itself.
-async fn claim<S: Statements>(log: &mut S, free: Free<'_>, found: &mut Found) -> Result<(), S::Error> {
+/// Claims, and returns how many rows; one that cannot be read is set aside by itself.
+async fn claim<S: Statements>(log: &mut S, free: Free<'_>, found: &mut Found) -> Result<usize, S::Error> {
     if free.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let claimed = log.claim(free).await?;
-    found.has_more |= claimed.len() as i64 >= log.batch();
+    let number = claimed.len();
+    found.has_more |= number as i64 >= log.batch();
     let mut unreadable = Vec::new();
     for row in claimed {
         match row {
@@ -175,5 +194,5 @@ async fn claim<S: Statements>(log: &mut S, free: Free<'_>, found: &mut Found) ->
         }
         log.set_aside(&unreadable).await?;
     }
-    Ok(())
+    Ok(number)
 }

@@ -56,6 +56,9 @@ pub(crate) trait Statements: Send {
     fn own_rows(&mut self, after: Uuid, limit: i64)
     -> impl Future<Output = Result<Vec<ListedRow>, Self::Error>> + Send;
 
+    /// Counts, up to a limit, the rows of these processes, which are not alive, that a claim could take.
+    fn free_of_the_dead(&mut self, dead: &[Owner]) -> impl Future<Output = Result<usize, Self::Error>> + Send;
+
     /// Claims a batch.
     fn claim(&mut self, free: Free<'_>) -> impl Future<Output = Result<Vec<ReadRow>, Self::Error>> + Send;
 

@@ -218,6 +218,11 @@ impl Statements for LogNow<'_> {
         done(rows.map(|(id, row)| ListedRow { id: *id, epoch: row.epoch }).take(limit).collect())
     }
 
+    fn free_of_the_dead(&mut self, dead: &[Owner]) -> impl Future<Output = Result<usize, Infallible>> + Send {
+        // What another transaction has locked is counted all the same.
+        done(self.log.rows.values().filter(|row| dead.contains(&row.owner) && self.may_run(row)).count())
+    }
+
     fn claim(&mut self, free: Free<'_>) -> impl Future<Output = Result<Vec<ReadRow>, Infallible>> + Send {
         let claimed: Vec<ReadRow> = match free {
             Free::Died(deaths) => deaths.iter().filter_map(|death| self.set_back(death)).collect(),
