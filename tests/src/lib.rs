@@ -31,6 +31,7 @@ pub mod proxy;
 pub mod raw;
 pub mod shape;
 pub mod stack;
+pub mod standby;
 pub mod wait;
 
 pub use self::{

@@ -1,12 +1,15 @@
 //! A private PostgreSQL server, for tests that stop it.
 
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
 use ecommerce::embedded_postgres::{EmbeddedPostgres, Options};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{sync::Mutex, task::spawn_blocking};
 
 use crate::{PATIENCE, files::TemporaryFolder, wait_until};
+
+/// The name of a standby's folder.
+const STANDBY: &str = "standby";
 
 /// A server with its own cluster; both end when dropped.
 pub struct PrivateCluster {
@@ -64,6 +67,17 @@ impl PrivateCluster {
     /// When that fails.
     pub async fn restore_copy(&self) {
         self.copy("copy", "server").await;
+    }
+
+    /// Copies the cluster to a folder beside it for a [`crate::standby::Standby`], and returns that folder and the one of
+    /// PostgreSQL's programs. The server is stopped and started again for that.
+    pub(crate) async fn copy_for_standby(&self) -> (PathBuf, PathBuf) {
+        self.stop().await;
+        self.copy("server", STANDBY).await;
+        self.start_again().await;
+        let server = self.server.lock().await;
+        let bin_dir = server.as_ref().map(|server| server.bin_dir().to_owned());
+        (self.folder.path().join(STANDBY), bin_dir.expect("it was just started"))
     }
 
     async fn copy(&self, from: &str, to: &str) {

@@ -88,11 +88,14 @@ impl Events {
         // After the reader has let it in: what this does not see yet comes as an event, and only that.
         let (first, seen) = match wanted.saga {
             Some(id) => {
-                let standing = self.saga_log.read(move |connection| Box::pin(events::standing(connection, id))).await?;
+                let standing = self
+                    .saga_log
+                    .read_for_display(move |connection| Box::pin(events::standing(connection, id)))
+                    .await?;
                 let SagaStanding { change, seen } = standing.ok_or(ListenError::NoSaga(id))?;
                 (Some(change), seen)
             }
-            None => (None, self.saga_log.read(|connection| Box::pin(events::seen(connection))).await?),
+            None => (None, self.saga_log.read_for_display(|connection| Box::pin(events::seen(connection))).await?),
         };
         let seen = wanted.after.is_none().then_some(seen);
         let (out, events) = mpsc::channel(WINDOW);
@@ -200,7 +203,7 @@ impl Listener {
             let from = self.cursor;
             let read = {
                 let _permit = self.catching_up.acquire().await.map_err(|_| Over::Closing)?;
-                self.saga_log.read(move |connection| Box::pin(events::page(connection, from, PAGE))).await
+                self.saga_log.read_for_display(move |connection| Box::pin(events::page(connection, from, PAGE))).await
             };
             let page = read.map_err(|_| Over::Unreadable)?;
             if let Some(goes_on_after) = Place::at(from).gap(&page) {
@@ -227,7 +230,8 @@ impl Listener {
         // A snapshot of another life of the server says nothing of this one.
         self.seen = None;
         let Some(id) = self.saga else { return Ok(()) };
-        let standing = self.saga_log.read(move |connection| Box::pin(events::standing(connection, id))).await;
+        let standing =
+            self.saga_log.read_for_display(move |connection| Box::pin(events::standing(connection, id))).await;
         if let Some(SagaStanding { change, seen }) = standing.map_err(|_| Over::Unreadable)? {
             self.seen = Some(seen);
             self.send(event(self.cursor, id, &change)).await?;

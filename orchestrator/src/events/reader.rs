@@ -143,7 +143,7 @@ fn attach(me: &ActorRef<ReaderMsg>, state: &mut State, listener: Attach) {
             state.phase = Phase::Starting(vec![listener]);
             let (saga_log, me) = (state.arguments.saga_log.clone(), me.clone());
             tokio::spawn(async move {
-                let present = saga_log.read(|connection| Box::pin(events::present(connection))).await;
+                let present = saga_log.read_for_display(|connection| Box::pin(events::present(connection))).await;
                 let _ = me.cast(ReaderMsg::Present(present));
             });
         }
@@ -180,7 +180,8 @@ fn poll(me: &ActorRef<ReaderMsg>, state: &mut State) {
     }
     let (saga_log, me) = (state.arguments.saga_log.clone(), me.clone());
     tokio::spawn(async move {
-        let page = saga_log.read(move |connection| Box::pin(events::page(connection, from.after, PAGE))).await;
+        let page =
+            saga_log.read_for_display(move |connection| Box::pin(events::page(connection, from.after, PAGE))).await;
         let _ = me.cast(ReaderMsg::Polled(page));
     });
 }
