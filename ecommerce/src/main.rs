@@ -47,8 +47,9 @@ Exit codes:
     1  the purchase was refused or reverted, the service is unhealthy, or an audit or a simulation found something
     2  bad usage or configuration
     3  nobody answers: the orchestrator or the database cannot be reached
-    4  it answered with an error, or a service could not start or gave up
-  130  stopped at once by a second Ctrl-C
+    4  it answered with an error, a service could not start or gave up, or what was asked for could not be written (a
+       full disk); work that is done keeps its own code then
+  130  stopped at once by a second Ctrl-C or SIGQUIT
 
 Variables:
   ECOMMERCE__SECTION__KEY  any setting of config/default.toml, such as ECOMMERCE__SERVICES__CATALOG__PORT=9001

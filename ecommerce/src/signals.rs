@@ -1,5 +1,6 @@
 //! Counts Ctrl-C, SIGTERM and SIGHUP: the first requests an orderly stop, the second a forced stop; the third ends the
-//! process at once, including the PostgreSQL that it started.
+//! process at once, including the PostgreSQL that it started. SIGQUIT (Ctrl-\) does that too: its default action would
+//! leave that PostgreSQL running.
 //!
 //! A signal takes effect before its message is written, and the write is not awaited: a terminal may be closed, a pipe
 //! without a reader.
@@ -49,6 +50,7 @@ impl Signals {
                 Hangup::IsIgnored => ignored = received,
             }
         }
+        let mut quit = signal(SignalKind::quit()).map_err(failed)?;
         let signals = Self { stop: CancellationToken::new(), force: CancellationToken::new() };
         let Self { stop, force } = signals.clone();
         tokio::spawn(async move {
@@ -60,6 +62,11 @@ impl Signals {
             telemetry::notice("stopping at once: the next start goes on with what was at work");
             stops.next().await;
             end();
+        });
+        tokio::spawn(async move {
+            if quit.recv().await.is_some() {
+                end();
+            }
         });
         tokio::spawn(async move {
             while received(&mut ignored).await {

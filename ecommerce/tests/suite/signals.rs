@@ -262,6 +262,22 @@ fn a_third_signal_leaves_no_postgresql_behind() {
 }
 
 #[test]
+fn a_quit_leaves_no_postgresql_behind() {
+    let folder = Folder::new();
+    let data_dir = folder.path().join("data");
+    let mut up = Server::start(&mut up_command(&data_dir));
+    up.wait_until_up();
+    let server = postmaster(&data_dir);
+    up.signal(Signal::QUIT);
+    let (code, errors) = up.wait();
+    let is_left = support::is_alive(server);
+    if is_left {
+        send(server, Signal::KILL);
+    }
+    assert_eq!((code, is_left), (130, false), "{errors}");
+}
+
+#[test]
 fn the_exit_code_is_the_outcome_whatever_becomes_of_the_output() {
     let nobody = format!("http://127.0.0.1:{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
     let accepted = r#"{"transaction_id":"t-1","status":"PENDING","details":{}}"#;
@@ -285,9 +301,18 @@ fn the_exit_code_is_the_outcome_whatever_becomes_of_the_output() {
         assert_eq!(code_with(&format!("{order} {nobody}"), output), Some(3), "{output:?}");
         assert_eq!(code_with("up --profile none", output), Some(2), "{output:?}");
     }
-    // A list that could not be written is a failure.
+}
+
+#[test]
+fn output_that_was_asked_for_and_cannot_be_written_is_exit_code_4_as_the_help_says() {
     let (front, _asked) = crate::cli::answering("200 OK", r#"{"total":0,"transactions":[],"next_cursor":null}"#);
-    assert_eq!(code_with(&format!("list --target {front}"), Output::Full), Some(4));
+    for command in [&format!("list --target {front}"), "completions bash"] {
+        assert_eq!(code_with(command, Output::Full), Some(4), "{command}");
+    }
+    let help = run(&["--help"]).out;
+    let documented = help.split_once("\n    4  ").and_then(|(_, after)| after.split_once("\n  130  "));
+    let (told, _) = documented.unwrap_or_else(|| panic!("the help tells exit code 4: {help}"));
+    assert!(told.contains("could not be written"), "{told}");
 }
 
 /// The target of both outputs of a command.
