@@ -1,10 +1,11 @@
 //! Tests of the front from a client's view: without a socket in `front`, `access`, `cross_origin` and `description`, on
-//! a real one in `connections`, `clients`, `heads` and `lost_answers`.
+//! a real one in `connections`, `clients`, `crowds`, `heads` and `lost_answers`.
 
 mod access;
 mod clients;
 mod connections;
 mod cross_origin;
+mod crowds;
 mod description;
 mod front;
 mod heads;

@@ -73,6 +73,8 @@ pub(super) struct Line {
     state: Mutex<State>,
     /// Number of answers that are event streams.
     streams: AtomicUsize,
+    /// Whether the client was waited for: the socket had nothing to read.
+    waited: AtomicBool,
     /// Whether a request has come.
     used: AtomicBool,
     /// Notified of the first request.
@@ -120,6 +122,7 @@ impl Line {
             times,
             state: Mutex::new(state),
             streams: AtomicUsize::new(0),
+            waited: AtomicBool::new(false),
             used: AtomicBool::new(false),
             first: Notify::new(),
             cut: Notify::new(),
@@ -129,6 +132,16 @@ impl Line {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells whether nothing is asked. On a new connection that was not read yet something may be.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waited.load(Ordering::Relaxed) && !self.is_at_work()
+    }
+
+    /// Notes that the socket has nothing to read.
+    pub(super) fn wait(&self) {
+        self.waited.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn was_used(&self) -> bool {

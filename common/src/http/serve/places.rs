@@ -14,6 +14,7 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit},
+    time::timeout,
 };
 
 use super::line::{Line, Times};
@@ -25,6 +26,9 @@ use crate::{
 
 /// Number of connections accepted beyond a limit.
 const RESERVED: usize = 64;
+
+/// How often a connection that waits for a place looks for one that can give way.
+const ROOM_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The places of a server.
 pub(super) struct Places {
@@ -71,16 +75,18 @@ impl Places {
     }
 
     /// Accepts the next connection; `None` if the peer has more than its share and there is no reserved place. While
-    /// all places are taken, connections wait in the listen queue.
+    /// all places are taken, the connection waits for one, and later ones wait in the listen queue.
     pub(super) async fn accept(self: &Arc<Self>, listener: &TcpListener) -> io::Result<Option<Accepted>> {
-        let permit = match self.all.clone().try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
-                make_room(&mut self.reserved());
-                self.all.clone().acquire_owned().await.map_err(io::Error::other)?
+        let (stream, from) = listener.accept().await?;
+        let permit = loop {
+            if let Ok(permit) = self.all.clone().try_acquire_owned() {
+                break permit;
+            }
+            make_room(&mut self.reserved());
+            if let Ok(permit) = timeout(ROOM_INTERVAL, self.all.clone().acquire_owned()).await {
+                break permit.map_err(io::Error::other)?;
             }
         };
-        let (stream, from) = listener.accept().await?;
         // Without it a small answer may wait 40 ms for an acknowledgement. It fails only on a closed connection.
         let _ = stream.set_nodelay(true);
         let admitted = self.admit(permit, from.ip().to_canonical());
@@ -124,7 +130,7 @@ impl Places {
 
 /// Ends the oldest reserved connection without a request in flight; returns whether there was one.
 fn make_room(reserved: &mut VecDeque<Arc<Line>>) -> bool {
-    let idle = reserved.iter().position(|line| !line.is_at_work());
+    let idle = reserved.iter().position(|line| line.is_idle());
     let ended = idle.and_then(|place| reserved.remove(place));
     if let Some(line) = &ended {
         line.cut.notify_one();

@@ -49,7 +49,11 @@ impl AsyncRead for Wire {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(self.stream().poll_read(context, buffer))?;
+        let read = self.stream().poll_read(context, buffer);
+        if read.is_pending() {
+            self.line.wait();
+        }
+        ready!(read)?;
         self.line.read(&buffer.filled()[before..]);
         Poll::Ready(Ok(()))
     }

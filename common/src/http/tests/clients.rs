@@ -1,15 +1,14 @@
-//! Clients that are idle, half closed, not reading, or too many.
+//! Clients that are idle, half closed, or not reading.
 
 use std::time::Duration;
 
 use http_body_util::BodyExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     time::{sleep, timeout},
 };
 
-use super::kit::{Gate, SOON, Server, front, read_to_end, routes, settings, undescribed};
+use super::kit::{Gate, SOON, Server, front, read_answer, read_to_end, routes, settings, undescribed};
 use crate::{
     config::Settings,
     http::{Access, StatusCode, event_stream, with_body},
@@ -19,28 +18,6 @@ const REQUEST: &[u8] = b"GET /things/7 HTTP/1.1\r\nhost: x\r\n\r\n";
 
 async fn server(change: impl FnOnce(&mut Settings)) -> Server {
     Server::start(front(routes(), settings(change))).await
-}
-
-/// Reads one answer and keeps the connection open.
-async fn read_answer(stream: &mut TcpStream) -> String {
-    let mut read = Vec::new();
-    let answer = async {
-        loop {
-            let text = String::from_utf8_lossy(&read).into_owned();
-            if let Some((head, body)) = text.split_once("\r\n\r\n") {
-                let length = head.to_lowercase().split_once("content-length: ").map(|(_, rest)| rest.to_owned());
-                let length: usize = length.map_or(0, |rest| rest.lines().next().unwrap().parse().unwrap());
-                if body.len() >= length {
-                    return text;
-                }
-            }
-            let mut piece = [0; 4096];
-            let count = stream.read(&mut piece).await.unwrap();
-            assert!(count > 0, "the connection ended: {text:?}");
-            read.extend_from_slice(&piece[..count]);
-        }
-    };
-    timeout(SOON, answer).await.expect("an answer comes")
 }
 
 #[tokio::test]
@@ -176,103 +153,5 @@ async fn an_http2_client_that_gives_no_window_is_cut() {
     stream.write_all(&bytes).await.unwrap();
     let received = read_to_end(&mut stream).await;
     assert!(!received.contains("\"method\""), "its body was sent: {received:?}");
-    server.stop().await;
-}
-
-#[tokio::test]
-async fn beyond_a_limit_connections_are_served_what_operators_need_and_nothing_else() {
-    for change in [(|settings: &mut Settings| settings.http.max_connections = 2) as fn(&mut Settings), |settings| {
-        settings.http.max_connections_per_peer = 2
-    }] {
-        let server = server(|settings| {
-            change(settings);
-            settings.auth.operator_token = "operator".to_owned().into();
-        })
-        .await;
-        let mut within = Vec::new();
-        for _ in 0..2 {
-            let mut stream = server.connect().await;
-            stream.write_all(REQUEST).await.unwrap();
-            assert!(read_answer(&mut stream).await.starts_with("HTTP/1.1 200 OK\r\n"));
-            within.push(stream);
-        }
-        for (head, status) in [
-            ("GET /things/7 HTTP/1.1\r\nhost: x\r\n", 503),
-            ("GET /nothing HTTP/1.1\r\nhost: x\r\n", 503),
-            ("GET /health/ HTTP/1.1\r\nhost: x\r\n", 200),
-            ("GET /metrics HTTP/1.1\r\nhost: x\r\n", 200),
-            ("GET /things/7 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer operator\r\n", 200),
-            ("GET /things/7 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer wrong\r\n", 503),
-        ] {
-            let answer = server.talk(format!("{head}\r\n").as_bytes()).await;
-            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{head}: {answer}");
-            let headers = answer.split("\r\n\r\n").next().unwrap().to_lowercase();
-            assert!(headers.contains("connection: close"), "{headers}");
-            assert_eq!(headers.contains("retry-after: "), status == 503, "{headers}");
-        }
-        let mut http2 = server.http2().await;
-        assert_eq!(http2.send_request(server.post("/things/7")).await.unwrap().status(), 503);
-        drop(within);
-        let room = async {
-            while !server
-                .talk(b"GET /things/7 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-                .await
-                .contains(" 200 OK")
-            {
-                sleep(Duration::from_millis(10)).await;
-            }
-        };
-        timeout(SOON, room).await.expect("there is room again");
-        server.stop().await;
-    }
-}
-
-#[tokio::test]
-async fn idle_connections_beyond_the_limit_do_not_keep_health_from_being_asked() {
-    for limit in [(|settings: &mut Settings| settings.http.max_connections = 2) as fn(&mut Settings), |settings| {
-        settings.http.max_connections_per_peer = 2
-    }] {
-        let server = server(limit).await;
-        let mut idle = Vec::new();
-        for _ in 0..200 {
-            idle.push(server.connect().await);
-        }
-        let answer = server.talk(b"GET /health/ HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-        drop(idle);
-        server.stop().await;
-    }
-}
-
-#[tokio::test]
-async fn a_trusted_proxy_has_no_limit_of_connections_and_each_of_its_clients_one_of_requests() {
-    let gate = Gate::default();
-    let server = Server::start(front(
-        gate.routes(),
-        settings(|settings| {
-            settings.http.max_connections_per_peer = 1;
-            settings.http.trusted_proxies = vec!["127.0.0.0/8".to_owned()];
-            settings.http.max_in_flight_per_client = 1;
-        }),
-    ))
-    .await;
-    let request = |line: &str, client: &str| {
-        format!(
-            "{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\nx-forwarded-for: {client}\r\n\r\n"
-        )
-    };
-    let mut slow = server.connect().await;
-    slow.write_all(request("POST /slow/", "198.51.100.1:4711").as_bytes()).await.unwrap();
-    gate.entered.notified().await;
-    let second = server.talk(request("GET /things/7", "198.51.100.1").as_bytes()).await;
-    assert!(second.starts_with("HTTP/1.1 503 ") && second.to_lowercase().contains("retry-after: 1"), "{second}");
-    let health = server.talk(request("GET /health/", "198.51.100.1").as_bytes()).await;
-    assert!(health.starts_with("HTTP/1.1 200 "), "{health}");
-    let another = server.talk(request("GET /things/7", "198.51.100.2").as_bytes()).await;
-    assert!(another.starts_with("HTTP/1.1 200 "), "{another}");
-    gate.open.notify_one();
-    assert!(read_to_end(&mut slow).await.starts_with("HTTP/1.1 200 "));
-    let again = server.talk(request("GET /things/7", "198.51.100.1").as_bytes()).await;
-    assert!(again.starts_with("HTTP/1.1 200 "), "{again}");
     server.stop().await;
 }

@@ -202,3 +202,25 @@ pub(super) async fn read_to_end(stream: &mut TcpStream) -> String {
     let _ = read.expect("the server ends the connection");
     String::from_utf8_lossy(&bytes).into_owned()
 }
+
+/// Reads one answer and keeps the connection open.
+pub(super) async fn read_answer(stream: &mut TcpStream) -> String {
+    let mut read = Vec::new();
+    let answer = async {
+        loop {
+            let text = String::from_utf8_lossy(&read).into_owned();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head.to_lowercase().split_once("content-length: ").map(|(_, rest)| rest.to_owned());
+                let length: usize = length.map_or(0, |rest| rest.lines().next().unwrap().parse().unwrap());
+                if body.len() >= length {
+                    return text;
+                }
+            }
+            let mut piece = [0; 4096];
+            let count = stream.read(&mut piece).await.unwrap();
+            assert!(count > 0, "the connection ended: {text:?}");
+            read.extend_from_slice(&piece[..count]);
+        }
+    };
+    tokio::time::timeout(SOON, answer).await.expect("an answer comes")
+}
