@@ -17,12 +17,12 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 const CHARGE: &[u8] = br#"{"user_id":"user-123","transaction_id":"019500c6-0000-7000-8000-000000000000","amount":"99.99","product_id":"1"}"#;
 
 fn read_charge(body: &[u8]) -> [Option<String>; 4] {
-    let mut fields = Fields::parse(body).expect("the body is good");
+    let mut fields = Fields::parse(body).expect("the body is valid");
     let user = fields.required("user_id", read::user_id);
     let transaction = fields.required("transaction_id", read::transaction_id);
     let amount = fields.required("amount", read::amount);
     let product = fields.optional("product_id", read::product_id);
-    fields.finish().expect("the fields are good");
+    fields.finish().expect("the fields are valid");
     [
         user.map(UserId::into_string),
         transaction.map(TransactionId::into_string),
@@ -45,7 +45,7 @@ fn requests(criterion: &mut Criterion) {
         transaction_id: TransactionId::parse("019500c6-0000-7000-8000-000000000000").expect("the id is good"),
         user_id: UserId::parse("user-123").expect("the id is good"),
         product_id: None,
-        amount: Money::parse("99.99").expect("the amount is good"),
+        amount: Money::parse("99.99").expect("the amount is valid"),
     };
     criterion.bench_function("write the reply to a charge", |bencher| {
         bencher.iter(|| serde_json::to_vec(black_box(&reply)));

@@ -88,7 +88,7 @@ impl Settings {
     /// # Panics
     /// If `name` is not one of the five services: names are constants of this system.
     pub fn service(&self, name: &str) -> &ServiceSettings {
-        self.services.get(name).unwrap_or_else(|| panic!("{name} is no service of this system"))
+        self.services.get(name).unwrap_or_else(|| panic!("unknown service {name}"))
     }
 
     /// Returns the server URL with the login of a service: its own role if it has a password, else the user in

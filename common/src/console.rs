@@ -130,7 +130,7 @@ fn write_all(receiver: &Receiver<Waiting>, waiting: &AtomicUsize, lost: &AtomicU
                 waiting.fetch_sub(1, Ordering::Relaxed);
                 let lost = lost.swap(0, Ordering::Relaxed);
                 if lost > 0 {
-                    tracing::warn!(lost, "lines of the log are missing: standard error was not read");
+                    tracing::warn!(lost, "log lines were dropped: standard error was not read");
                 }
             }
             Waiting::Mark(written) => drop(written.send(())),

@@ -62,7 +62,7 @@ impl Target {
         let config = parsed.map_err(|error| DbError::Url(describe(&error)))?;
         let (mut config, session) = session::take_options(config)?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            return Err(DbError::Url("it names no host".to_owned()));
+            return Err(DbError::Url("the host is missing".to_owned()));
         }
         if let Some(database) = database {
             config.dbname(database);

@@ -60,7 +60,7 @@ impl<'a> Fields<'a> {
             return Err(ApiError::malformed(format!("the body is nested more than {MAX_DEPTH} levels deep")));
         }
         let Members(members) = serde_json::from_str(text)
-            .map_err(|error| ApiError::malformed(format!("the body is no JSON object: {error}")))?;
+            .map_err(|error| ApiError::malformed(format!("the body is not a JSON object: {error}")))?;
         Ok(Self { members, errors: Vec::new() })
     }
 

@@ -90,7 +90,7 @@ pub fn json<T: Serialize + ?Sized>(status: StatusCode, body: &T) -> Response {
     // Large enough for most bodies, so that they take one allocation.
     let mut bytes = Vec::with_capacity(320);
     if let Err(error) = serde_json::to_writer(&mut bytes, body) {
-        return ApiError::internal(format!("an answer does not serialize: {error}")).into_response();
+        return ApiError::internal(format!("an answer cannot be serialized: {error}")).into_response();
     }
     with_body(status, "application/json", bytes)
 }

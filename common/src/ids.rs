@@ -26,7 +26,7 @@ pub enum IdError {
     #[error("must be at most 100 characters")]
     TooLong,
     /// Contains a NUL, which the database cannot store.
-    #[error("must not hold a NUL character")]
+    #[error("must not contain a NUL character")]
     Nul,
     /// `.` or `..`: clients treat them as relative steps in a path.
     #[error("must not be . or ..")]

@@ -118,7 +118,7 @@ pub fn init(settings: &TelemetrySettings) {
     }
     // An error means that another caller set the logs up before, which is fine.
     if let (Ok(()), Some(error)) = (first, problem) {
-        tracing::error!(filter = settings.filter, %error, "telemetry.filter is no filter; using {DEFAULT_FILTER}");
+        tracing::error!(filter = settings.filter, %error, "telemetry.filter is invalid; using {DEFAULT_FILTER}");
     }
 }
 
@@ -144,16 +144,16 @@ pub fn metrics_handle() -> &'static PrometheusHandle {
     HANDLE.get_or_init(|| {
         let recorder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
-            .expect("there are bounds")
+            .expect("the buckets are not empty")
             .set_buckets_for_metric(Matcher::Full("saga_seconds".to_owned()), &SAGA_SECONDS)
-            .expect("there are bounds")
+            .expect("the buckets are not empty")
             .set_buckets_for_metric(Matcher::Suffix("_items".to_owned()), &ITEMS)
-            .expect("there are bounds")
+            .expect("the buckets are not empty")
             .build_recorder();
         let handle = recorder.handle();
         // A recorder set up by other code stays; then this one renders nothing, which is no reason to stop.
         if metrics::set_global_recorder(recorder).is_err() {
-            tracing::warn!("metrics were set up by somebody else; /metrics stays empty");
+            tracing::warn!("another metrics recorder is installed; /metrics stays empty");
         }
         metrics_process::Collector::default().describe();
         let upkeep = handle.clone();
@@ -165,7 +165,7 @@ pub fn metrics_handle() -> &'static PrometheusHandle {
             }
         });
         if let Err(error) = started {
-            tracing::warn!(%error, "no thread for the upkeep of metrics; scrapes do it alone");
+            tracing::warn!(%error, "cannot start the metrics upkeep thread; only scrapes do the upkeep");
         }
         handle
     })

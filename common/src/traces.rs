@@ -79,7 +79,7 @@ impl Tracer {
                 threshold: threshold(settings.otlp_sample_ratio),
             }))),
             Err(reason) => {
-                tracing::error!(service, reason, "no traces are sent");
+                tracing::error!(service, reason, "traces are not exported");
                 Self::off()
             }
         }
@@ -124,7 +124,7 @@ impl Tracer {
         let Some(on) = self.0.clone() else { return };
         let stopping = tokio::task::spawn_blocking(move || on.processor.shutdown_with_timeout(STOP_TIMEOUT));
         if let Ok(Err(error)) = stopping.await {
-            tracing::debug!(%error, "the last spans were not sent");
+            tracing::debug!(%error, "the last spans were not exported");
         }
     }
 }
@@ -187,7 +187,7 @@ mod tests {
     fn a_tracer_that_is_off_does_not_even_ask_what_happened() {
         let context = TraceContext { sampled: true, ..TraceContext::start() };
         let tracer = Tracer::off();
-        tracer.record(&context, || panic!("nobody needs it"));
+        tracer.record(&context, || panic!("the span is not needed"));
         assert!(!tracer.is_on() && !tracer.samples(context.trace_id));
     }
 }

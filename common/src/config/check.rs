@@ -38,8 +38,8 @@ impl Kind {
             Self::Boolean => "true or false",
             Self::Integer => "a whole number",
             Self::Float => "a number",
-            Self::Text => "a text",
-            Self::TextList => "a list of texts",
+            Self::Text => "a string",
+            Self::TextList => "a list of strings",
             Self::Section => "a section",
         }
     }
@@ -136,7 +136,7 @@ fn find<'a>(schema: &'a Map<String, Value>, path: &[String]) -> Result<&'a Value
             ValueKind::Table(inner) => table = inner,
             kind if index + 1 == path.len() => return Ok(kind),
             kind => {
-                return Err(format!("unknown key, {section} is {} and no section", Kind::of(kind).name()));
+                return Err(format!("unknown key, {section} is {}, not a section", Kind::of(kind).name()));
             }
         }
         if index + 1 == path.len() {
@@ -184,7 +184,7 @@ fn expected(default: &ValueKind) -> String {
 
 fn wrong_type(default: &ValueKind, given: &ValueKind) -> String {
     if let (ValueKind::Array(_), ValueKind::Array(_)) = (default, given) {
-        return "has items that are no texts, expected a list of texts".to_owned();
+        return "has items that are not strings, expected a list of strings".to_owned();
     }
     format!("is {}, expected {}", Kind::of(given).name(), expected(default))
 }

@@ -117,7 +117,7 @@ fn within(number: i64, min: i64, max: i64) -> Result<(), String> {
 fn check_token(token: &str) -> Result<(), String> {
     match token.bytes().all(|byte| byte.is_ascii_graphic()) {
         true => Ok(()),
-        false => Err("does not fit into a header, expected visible ASCII characters without blanks".to_owned()),
+        false => Err("cannot be sent in a header, expected visible ASCII characters without spaces".to_owned()),
     }
 }
 
@@ -132,7 +132,7 @@ fn check_database_url(url: &str) -> Result<(), String> {
 fn check_password(password: &str) -> Result<(), String> {
     match password.bytes().all(|byte| byte.is_ascii_graphic()) {
         true => Ok(()),
-        false => Err("cannot be sent, expected visible ASCII characters without blanks".to_owned()),
+        false => Err("cannot be sent, expected visible ASCII characters without spaces".to_owned()),
     }
 }
 
@@ -183,7 +183,7 @@ fn check_database_name(name: &str) -> Result<(), String> {
 fn check_node_id(id: &str) -> Result<(), String> {
     match id.chars().count() <= 100 && id.bytes().all(|byte| byte.is_ascii_graphic()) {
         true => Ok(()),
-        false => Err(format!("is {id:?}, expected at most 100 visible ASCII characters without blanks, or nothing")),
+        false => Err(format!("is {id:?}, expected at most 100 visible ASCII characters without spaces, or none")),
     }
 }
 
@@ -247,7 +247,7 @@ impl Rules<'_> {
         for (index, (key, value)) in taken.iter().enumerate() {
             let twin = taken[..index].iter().find(|(_, earlier)| earlier.kind == value.kind);
             if let Some((other, other_value)) = twin {
-                let message = format!("is {value}, expected another than {other} ({})", place(other_value));
+                let message = format!("is {value}, expected a different value than {other} ({})", place(other_value));
                 self.problems.push(ConfigProblem::new(*key, place(value), message));
             }
         }

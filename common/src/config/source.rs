@@ -232,7 +232,7 @@ impl fmt::Debug for ConfigSource {
 /// Returns the embedded `default.toml`: every key with its default value.
 pub(super) fn schema() -> Map<String, Value> {
     let (_, text) = EMBEDDED[0];
-    parse_toml("built-in default.toml", text).expect("default.toml is part of the program and its tests read it")
+    parse_toml("built-in default.toml", text).expect("the built-in default.toml is valid, as a test checks")
 }
 
 fn profiles_in(dir: &Path) -> io::Result<Vec<String>> {

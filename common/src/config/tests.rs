@@ -41,7 +41,7 @@ impl Drop for Folder {
 }
 
 fn check(source: &ConfigSource, expected: &[&str]) {
-    let errors = source.load().expect_err("the configuration is bad").to_string();
+    let errors = source.load().expect_err("the configuration is invalid").to_string();
     let lines: Vec<&str> = errors.lines().collect();
     assert_eq!(lines, expected);
 }
@@ -129,7 +129,7 @@ fn later_layers_win_key_by_key() {
     let settings = folder.source("mine").with("http.body_limit_bytes", 30).load().expect("valid");
     let http = &settings.http;
     assert_eq!((http.max_connections, http.max_in_flight, http.body_limit_bytes), (10, 20, 30));
-    assert_eq!(http.header_timeout_ms, 5000, "what no file says comes from the built-in defaults");
+    assert_eq!(http.header_timeout_ms, 5000, "a key in no file has its built-in default");
     assert_eq!(settings.profile, "mine");
     assert_eq!(settings.reload.expect("loaded").load().expect("valid").http.body_limit_bytes, 30);
 }
@@ -153,9 +153,11 @@ fn all_problems_of_all_layers_are_reported_at_once_with_their_places() {
             &format!(
                 "faults.payments.charge.failure_rat ({mine}): unknown key, did you mean faults.payments.charge.failure_rate?"
             ),
-            &format!("faults.payments.charge.latency_ms.max ({mine}): is a text, expected a whole number such as 300"),
+            &format!(
+                "faults.payments.charge.latency_ms.max ({mine}): is a string, expected a whole number such as 300"
+            ),
             &format!("faults.paymets ({mine}): unknown key, did you mean faults.payments?"),
-            &format!("http.cors_origins ({mine}): has items that are no texts, expected a list of texts"),
+            &format!("http.cors_origins ({mine}): has items that are not strings, expected a list of strings"),
             "checkout.compensate_inventory (environment variable ECOMMERCE__CHECKOUT__COMPENSATE_INVENTORY): \
              cannot be read, expected true or false such as false",
             &format!("database.pool_size ({mine}): is 0, expected a whole number from 1 to 1000000000"),
@@ -248,7 +250,7 @@ fn a_bad_variable_is_answered_with_what_was_expected() {
         ("faults.payments.charge.failure_rate", "half", "cannot be read, expected a number such as 0.5"),
         ("faults.payments.charge", "0.5", "is a section, expected one of its keys"),
         ("faults.payments.chrge.failure_rate", "1", "unknown key, did you mean faults.payments.charge?"),
-        ("faults.seed.x", "1", "unknown key, faults.seed is a whole number and no section"),
+        ("faults.seed.x", "1", "unknown key, faults.seed is a whole number, not a section"),
         ("http.max_in_flight", "0", &whole("0", 1_000_000_000)),
         ("http.max_in_flight", "", "cannot be read, expected a whole number such as 4096"),
         ("participants.timeout_ms", "86400001", &whole("86400001", 86_400_000)),
@@ -274,7 +276,7 @@ fn a_bad_variable_is_answered_with_what_was_expected() {
         (
             "orchestrator.node_id",
             "a b",
-            "is \"a b\", expected at most 100 visible ASCII characters without blanks, or nothing",
+            "is \"a b\", expected at most 100 visible ASCII characters without spaces, or none",
         ),
         (
             "participants.reserved_for_compensations",
@@ -294,12 +296,12 @@ fn a_bad_variable_is_answered_with_what_was_expected() {
         (
             "services.payments.port",
             "8001",
-            "is 8001, expected another than services.catalog.port (built-in default.toml)",
+            "is 8001, expected a different value than services.catalog.port (built-in default.toml)",
         ),
         (
             "services.payments.database",
             "ms_catalog",
-            "is ms_catalog, expected another than services.catalog.database (built-in default.toml)",
+            "is ms_catalog, expected a different value than services.catalog.database (built-in default.toml)",
         ),
     ];
     for (key, value, expected) in cases {
@@ -391,7 +393,7 @@ fn a_service_with_a_password_logs_in_as_the_role_of_its_database() {
         &ConfigSource::embedded("default").with("services.payments.database_password", "no blanks"),
         &["services.payments.database_password (environment variable \
            ECOMMERCE__SERVICES__PAYMENTS__DATABASE_PASSWORD): cannot be sent, expected visible ASCII characters \
-           without blanks"],
+           without spaces"],
     );
 }
 

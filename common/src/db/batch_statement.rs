@@ -25,7 +25,7 @@ impl BatchStatement {
         let (mut of_many, mut of_one) = (String::new(), String::new());
         let mut rest = text;
         while let Some((before, behind)) = rest.split_once("rows($") {
-            let (given, behind) = behind.split_once(')').expect("what begins with rows( ends with )");
+            let (given, behind) = behind.split_once(')').expect("rows( has a closing parenthesis");
             let rows = Rows::parse(given);
             of_many.extend([before, &rows.many()]);
             of_one.extend([before, &rows.one()]);
@@ -49,10 +49,10 @@ struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     fn parse(given: &'a str) -> Self {
-        let (first, columns) = given.split_once(':').expect("a number, a colon, and columns");
-        let first: usize = first.parse().expect("the number of a parameter");
+        let (first, columns) = given.split_once(':').expect("rows( holds a number, a colon and columns");
+        let first: usize = first.parse().expect("the number before the colon is a parameter");
         let column = |(index, column): (usize, &'a str)| {
-            let (name, kind) = column.trim().split_once(' ').expect("a name and a type");
+            let (name, kind) = column.trim().split_once(' ').expect("a column has a name and a type");
             (first + index, name, kind)
         };
         Self { columns: columns.split(',').enumerate().map(column).collect() }

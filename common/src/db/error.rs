@@ -22,13 +22,13 @@ pub enum DbError {
         reason: String,
     },
     /// All connections of the pool stayed in use for as long as the caller may wait.
-    #[error("no connection to PostgreSQL at {place} became free")]
+    #[error("all connections to PostgreSQL at {place} are in use")]
     Busy {
         /// Host and port, or socket.
         place: String,
     },
     /// The server answered with an error.
-    #[error("PostgreSQL at {place} says: {reason}")]
+    #[error("PostgreSQL at {place} returned an error: {reason}")]
     Refused {
         /// Host and port, or socket.
         place: String,
@@ -38,14 +38,15 @@ pub enum DbError {
         sqlstate: String,
     },
     /// The server accepts no writes.
-    #[error("PostgreSQL at {place} is read-only: a standby, or set so")]
+    #[error("PostgreSQL at {place} is read-only: a standby, or configured so")]
     ReadOnly {
         /// Host and port, or socket.
         place: String,
     },
     /// A pooler gives each transaction a different session.
     #[error(
-        "{place} is a pooler in transaction mode, which keeps no session: settings, locks and prepared statements are lost. Use PgBouncer's `pool_mode = session`, or PostgreSQL itself"
+        "{place} is a pooler in transaction mode, which keeps no sessions: settings, locks and prepared statements are \
+         lost. Use PgBouncer's `pool_mode = session`, or PostgreSQL itself"
     )]
     TransactionPooling {
         /// Host and port, or socket.

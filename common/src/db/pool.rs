@@ -110,7 +110,7 @@ impl Pool {
             }
             // The connection was closed while idle, by a restart of the server; dropping it makes room for a new one.
         }
-        let reason = "connections are closed as soon as they are made".to_owned();
+        let reason = "connections are closed as soon as they are opened".to_owned();
         Err(DbError::Unreachable { place: self.place.to_string(), reason })
     }
 
@@ -202,7 +202,7 @@ const MOST: &str = "db_pool_max_connections";
 
 const METRICS: [Metric; 2] = [
     (MetricKind::Gauge, CONNECTIONS, "Open connections of a pool, by database and state (idle, used)."),
-    (MetricKind::Gauge, MOST, "Connections that a pool may have, by database."),
+    (MetricKind::Gauge, MOST, "Maximum number of connections of a pool, by database."),
 ];
 
 /// Registers gauges of the pool, read at each scrape for as long as the pool exists.
@@ -242,8 +242,8 @@ impl ManageConnection for Manager {
         let before = self.trouble.swap(trouble);
         // Logged once when an outage begins and once when it ends: without a server the pool keeps trying to connect.
         match (&connected, before) {
-            (Ok(_), Some(_)) => info!(database = self.database, "the database is back"),
-            (Err(error), None) => warn!(database = self.database, %error, "no database"),
+            (Ok(_), Some(_)) => info!(database = self.database, "the database is reachable again"),
+            (Err(error), None) => warn!(database = self.database, %error, "the database is unreachable"),
             (Ok(_), None) | (Err(_), Some(_)) => {}
         }
         connected

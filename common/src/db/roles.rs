@@ -103,7 +103,7 @@ async fn ensure_role(client: &Client, target: &Target, role: &str, password: &Se
         .await
         .map_err(refused)?;
     if found.is_none() {
-        info!(role, "role made");
+        info!(role, "role created");
     }
     Ok(())
 }

@@ -67,7 +67,7 @@ pub async fn ensure_database(server: &SecretString, database: &str) -> Result<()
             Err(error) => return Err(DbError::of_statement(&target, &error)),
         }
     }
-    info!(database, "database made");
+    info!(database, "database created");
     Ok(())
 }
 

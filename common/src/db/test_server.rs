@@ -148,7 +148,7 @@ pub(crate) fn signal(name: &str, pid: u32) {
 pub(crate) async fn wait_until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let give_up = tokio::time::Instant::now() + PATIENCE;
     while !holds().await {
-        assert!(tokio::time::Instant::now() < give_up, "{what} did not come true in {PATIENCE:?}");
+        assert!(tokio::time::Instant::now() < give_up, "{what} did not happen within {PATIENCE:?}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -201,5 +201,5 @@ fn other_user() -> Option<(u32, u32)> {
         let mut fields = line.split(':').skip(2).map(|id| id.parse().ok());
         Some((fields.next()??, fields.next()??))
     };
-    Some(ids_of("postgres").or_else(|| ids_of("nobody")).expect("there is a user beside root"))
+    Some(ids_of("postgres").or_else(|| ids_of("nobody")).expect("an account beside root exists"))
 }

@@ -108,7 +108,7 @@ async fn a_connection_in_an_unknown_state_is_never_handed_on() {
         connection.query_one("select pg_backend_pid()", &[]).await.unwrap().get::<_, i32>(0)
     };
     let first = session().await;
-    assert_eq!(session().await, first, "a good connection is used again");
+    assert_eq!(session().await, first, "a healthy connection is reused");
 
     let abandoned = async {
         let mut connection = pool.get().await.unwrap();
@@ -126,7 +126,7 @@ async fn a_connection_in_an_unknown_state_is_never_handed_on() {
     assert_ne!(third, second, "a transaction was open");
 
     database.client().await.execute("select pg_terminate_backend($1)", &[&third]).await.unwrap();
-    test_server::wait_until("a session that was ended is replaced", async || {
+    test_server::wait_until("an ended session is replaced", async || {
         pool.get().await.unwrap().query("select 1", &[]).await.is_ok()
     })
     .await;
@@ -144,7 +144,7 @@ async fn connections_that_were_closed_while_they_lay_idle_are_not_handed_out() {
                    where datname = current_database() and application_name = 'ecommerce'";
     other.batch_execute(end_all).await.unwrap();
     let mut looks = 0;
-    test_server::wait_until("the sessions are gone, and this process heard of it", async || {
+    test_server::wait_until("the sessions are closed, and this process has noticed", async || {
         looks += 1;
         other.query(end_all, &[]).await.unwrap().is_empty() && looks > 10
     })
@@ -175,7 +175,7 @@ async fn a_session_that_was_opened_while_the_server_took_no_writes_is_not_used_f
     shown.query("select * from thing", &[]).await.unwrap();
     drop(shown);
     read_only("off").await;
-    test_server::wait_until("sessions that may write take their place", async || {
+    test_server::wait_until("writable sessions replace them", async || {
         pool.writer().await.is_ok() && pool.get().await.is_ok()
     })
     .await;
@@ -218,7 +218,7 @@ async fn a_session_that_turns_out_to_be_of_no_use_is_given_up() {
     connection.query("select 1 / 0", &[]).await.unwrap_err();
     drop(connection);
     let mut connection = pool.writer().await.unwrap();
-    assert_eq!(session_of(&mut connection).await, before, "an ordinary error ends no session");
+    assert_eq!(session_of(&mut connection).await, before, "an ordinary error does not end the session");
 }
 
 #[tokio::test]
@@ -362,7 +362,7 @@ async fn a_statement_alone_is_a_transaction_by_itself() {
     assert_eq!(things(&database).await, 4);
     connection.begin();
     connection.finish(&[]).await.unwrap();
-    assert_eq!(connection.commit_state(), Commit::Done, "nothing is as good as committed");
+    assert_eq!(connection.commit_state(), Commit::Done, "an empty transaction counts as committed");
 }
 
 #[tokio::test]
@@ -392,7 +392,7 @@ async fn rows_are_found_by_an_index_in_a_table_that_was_empty_when_they_were_fir
     }
     drop((writer, reader));
     let other = database.client().await;
-    test_server::wait_until("the sessions have told what they read", async || {
+    test_server::wait_until("the sessions have reported their reads", async || {
         let told = "select idx_scan + seq_scan >= 55 from pg_stat_user_tables where relname = 'thing'";
         other.batch_execute("select pg_stat_clear_snapshot()").await.unwrap();
         other.query_one(told, &[]).await.unwrap().get::<_, bool>(0)
@@ -400,5 +400,5 @@ async fn rows_are_found_by_an_index_in_a_table_that_was_empty_when_they_were_fir
     .await;
     let read = "select seq_tup_read from pg_stat_user_tables where relname = 'thing'";
     let read: i64 = other.query_one(read, &[]).await.unwrap().get(0);
-    assert_eq!(read, 0, "rows were read from one end of the table to the other");
+    assert_eq!(read, 0, "rows were read by a sequential scan");
 }

@@ -188,7 +188,7 @@ fn take_up(myself: &ActorRef<FaultMsg>, reading: Reading, state: &mut FaultWatch
         Some(Ok(faults)) if is_first && !state.dice.is_news(&faults) => {}
         Some(Ok(faults)) => {
             state.dice.replace(faults);
-            info!(service = state.dice.service(), source = %state.source, "failure settings taken up");
+            info!(service = state.dice.service(), source = %state.source, "failure settings applied");
             state.show(|shown| {
                 shown.reloads += 1;
                 shown.last_reload_at = Some(Utc::now());
@@ -200,7 +200,7 @@ fn take_up(myself: &ActorRef<FaultMsg>, reading: Reading, state: &mut FaultWatch
             error!(
                 service = state.dice.service(),
                 problems = problems.join("; "),
-                "the configuration is broken, the old failure settings stay"
+                "the configuration is invalid, the old failure settings stay in force"
             );
             state.show(|shown| shown.problems.clone_from(&problems));
         }

@@ -106,7 +106,7 @@ fn id_text_or_number<T>(raw: &RawValue, parse: fn(&str) -> Result<T, IdError>) -
         Raw::Number(number) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
             parse(number).map_err(|error| error.to_string())
         }
-        Raw::Number(_) => Err("must be a string or a whole number that is not negative".to_owned()),
+        Raw::Number(_) => Err("must be a string or a whole number of at least 0".to_owned()),
         Raw::Other(kind) => Err(format!("must be a string or a whole number, not {kind}")),
     }
 }

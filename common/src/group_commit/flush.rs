@@ -139,7 +139,7 @@ async fn write<W: BatchWriter>(shared: &Shared<W>, items: &[W::Item]) -> Ended<W
     loop {
         match transaction(shared, items, attempt).await {
             Ended::Refused(error) if lost_a_race(&error) && repeats < MAX_REPEATS => {
-                debug!(writer = shared.name, reason = %describe(&error), "a batch is repeated");
+                debug!(writer = shared.name, reason = %describe(&error), "repeating a batch");
                 // The transaction that took a unique key, or changed what a statement relied on, has committed: no wait
                 // needed.
                 if attempt == Try::Again || error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED) {
@@ -160,7 +160,7 @@ async fn transaction<W: BatchWriter>(shared: &Shared<W>, items: &[W::Item], atte
         Err(error) => return Ended::NoDatabase(error.to_string()),
     };
     connection.begin();
-    assert!(!shared.panic_next.swap(false, Ordering::Relaxed), "a panic was asked for");
+    assert!(!shared.panic_next.swap(false, Ordering::Relaxed), "a panic was requested");
     let written = shared.writer.write(&mut connection, items, attempt).await;
     if let (Err(BatchError::Database(error)), true) = (&written, connection.is_begin_in_doubt()) {
         return Ended::InDoubt(format!("begin: {}", describe(error)));
@@ -175,7 +175,7 @@ async fn transaction<W: BatchWriter>(shared: &Shared<W>, items: &[W::Item], atte
         }
         (Err(BatchError::Database(error)), Commit::Sent | Commit::NotSent) => Ended::Refused(error),
         (Ok(_), _) if connection.transaction_failed() => {
-            Ended::NotWritten("a statement failed, and its writer went on".to_owned())
+            Ended::NotWritten("a statement failed, but its writer continued".to_owned())
         }
         (Ok(answers), _) if answers.len() != items.len() => {
             Ended::NotWritten(format!("{} answers for {} items", answers.len(), items.len()))
@@ -217,9 +217,9 @@ impl<W: BatchWriter> Shared<W> {
         let writer = self.name;
         match ended {
             Ended::Refused(error) if blames_a_value(error) && items > 1 => {
-                debug!(writer, items, %reason, "a batch is split");
+                debug!(writer, items, %reason, "splitting a batch");
             }
-            Ended::NotWritten(_) => error!(writer, items, %reason, "a writer is wrong"),
+            Ended::NotWritten(_) => error!(writer, items, %reason, "a writer handled a batch incorrectly"),
             _ => warn!(writer, items, %reason, "a batch failed"),
         }
         match ended {

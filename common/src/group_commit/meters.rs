@@ -18,8 +18,8 @@ const METRICS: [Metric; 5] = [
     (MetricKind::Counter, BATCHES, "Batches committed or given up, by writer."),
     (MetricKind::Counter, ITEMS_WRITTEN, "Items in these batches, by writer."),
     (MetricKind::Histogram, BATCH_ITEMS, "Items of one batch, by writer."),
-    (MetricKind::Histogram, SECONDS, "Time from the begin of a batch to its answers, by writer."),
-    (MetricKind::Gauge, QUEUE, "Items that wait for the next batch, by writer."),
+    (MetricKind::Histogram, SECONDS, "Time from the start of a batch to its answers, by writer."),
+    (MetricKind::Gauge, QUEUE, "Items waiting for the next batch, by writer."),
 ];
 
 /// The handles of one writer.

@@ -44,7 +44,7 @@ pub enum ReadError {
     #[error("no database connection: {0}")]
     NoConnection(DbError),
     /// Other lists use all connections for lists.
-    #[error("other lists are being read")]
+    #[error("too many lists are being read")]
     ListsBusy,
     /// An error of the database or the connection.
     #[error("{}", describe(.0))]

@@ -59,7 +59,9 @@ impl Guard {
             Access::Client => demand(headers, &[api_token, service_token, operator_token]),
             Access::Service => demand(headers, &[service_token, operator_token]),
             Access::Operator if is_set(operator_token) => demand(headers, &[operator_token]),
-            Access::Operator => Err(ApiError::forbidden("this is off in production until auth.operator_token is set")),
+            Access::Operator => {
+                Err(ApiError::forbidden("this route is disabled in production until auth.operator_token is set"))
+            }
         }
     }
 
@@ -96,7 +98,7 @@ fn demand(headers: &HeaderMap, accepted: &[&SecretString]) -> Result<(), ApiErro
         .iter()
         .filter(|token| is_set(token))
         .fold(subtle::Choice::from(0), |fits, token| fits | token.expose_secret().as_bytes().ct_eq(given.as_bytes()));
-    if bool::from(fits) { Ok(()) } else { Err(ApiError::forbidden("this token does not open this route")) }
+    if bool::from(fits) { Ok(()) } else { Err(ApiError::forbidden("this token does not grant access to this route")) }
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -52,7 +52,7 @@ where
             Err(ApiError::too_large(limits.bytes))
         }
         Err(Broken::TooSlow) => Err(ApiError::body_timeout()),
-        Err(Broken::Off) => Err(ApiError::malformed("the body breaks off")),
+        Err(Broken::Off) => Err(ApiError::malformed("the body is incomplete")),
     }
 }
 

@@ -98,7 +98,7 @@ impl Clients {
             let hop: String = hop.chars().take(MAX_SHOWN_CHARS).collect();
             warn!(
                 hop = ?hop,
-                "a trusted proxy named a client that cannot be read as an address; clients behind it count as one"
+                "the client address from a trusted proxy cannot be parsed; the clients behind it count as one"
             );
         }
     }

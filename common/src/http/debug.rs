@@ -45,15 +45,15 @@ pub fn routes(service: &'static str, root: Arc<ActorCard>, dice: Option<Dice>) -
 fn describe_actors() -> Description {
     Description::new("actors", "The supervision tree")
         .tag(OPERATORS)
-        .detail("Quick whatever the actors are doing.")
-        .answer::<ActorView>(200, "The root and all below it.")
+        .detail("Answers at once, even if actors are busy or stuck.")
+        .answer::<ActorView>(200, "The root actor and its descendants.")
 }
 
 fn describe_actor() -> Description {
     Description::new("actor", "One actor in full")
         .tag(OPERATORS)
-        .path("name", schema::text(1, 200), "Its name, slashes included, with or without that of its stack.")
-        .answer::<ActorView>(200, "The actor and all below it.")
+        .path("name", schema::text(1, 200), "The name, including slashes, with or without the name of the stack.")
+        .answer::<ActorView>(200, "The actor and its descendants.")
         .problem(404, "There is no such actor.")
 }
 
@@ -66,9 +66,9 @@ fn describe_faults() -> Description {
 fn describe_change() -> Description {
     Description::new("changeFaults", "Changes the failure settings")
         .tag(OPERATORS)
-        .detail("All of it or nothing. What is left out stays. It lasts until the next reload or restart.")
+        .detail("All or nothing. Omitted members keep their values. Valid until the next reload or restart.")
         .body::<FaultsChange>(json!({ "seed": 7 }))
-        .answer::<FaultsView>(200, "The settings that are in force now.")
+        .answer::<FaultsView>(200, "The settings now in force.")
         .bad_fields_400()
 }
 

@@ -103,14 +103,14 @@ impl ApiError {
 
     /// 405: the path exists without this method; `allow` lists its methods.
     pub fn method_not_allowed(allow: HeaderValue) -> Self {
-        let detail = format!("this path knows {}", allow.to_str().unwrap_or_default());
+        let detail = format!("the methods of this path are {}", allow.to_str().unwrap_or_default());
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
             .with(Extra::Allow(allow))
     }
 
     /// 405 for CONNECT, the one method without a path.
     pub(super) fn no_tunnels(allow: HeaderValue) -> Self {
-        let detail = "this is no proxy: it opens no tunnels";
+        let detail = "this server is not a proxy and opens no tunnels";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed", detail)
             .with(Extra::Allow(allow))
     }
@@ -134,25 +134,25 @@ impl ApiError {
 
     /// 413: the body is larger than `limit` bytes.
     pub fn too_large(limit: usize) -> Self {
-        let detail = format!("the body may have {limit} bytes");
+        let detail = format!("the body may have at most {limit} bytes");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Body too large", detail)
     }
 
     /// 414: the target is longer than `limit` bytes.
     pub(super) fn target_too_long(limit: usize) -> Self {
-        let detail = format!("path and query may have {limit} bytes");
+        let detail = format!("path and query may have at most {limit} bytes");
         Self::new(StatusCode::URI_TOO_LONG, "target-too-long", "Target too long", detail)
     }
 
     /// 431: the headers exceed `limit` bytes, or there are too many of them.
     pub(super) fn headers_too_large(limit: usize) -> Self {
-        let detail = format!("there may be 100 headers, and all of them together may have {limit} bytes");
+        let detail = format!("a request may have at most 100 headers, with at most {limit} bytes in total");
         Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers-too-large", "Headers too large", detail)
     }
 
     /// 501: the transfer coding of the body is unknown.
     pub(super) fn unknown_coding(coding: &str) -> Self {
-        let detail = format!("the transfer coding {coding:?} is not known, chunked is");
+        let detail = format!("the transfer coding {coding:?} is not supported, only chunked is");
         Self::new(StatusCode::NOT_IMPLEMENTED, "not-implemented", "Not implemented", detail)
     }
 
@@ -192,7 +192,7 @@ impl ApiError {
 
     /// 500: the fault is ours. `cause` is only logged.
     pub fn internal(cause: impl Into<String>) -> Self {
-        let detail = "something is broken on our side; the X-Request-Id of this answer finds it in the log";
+        let detail = "an internal error of the service; the X-Request-Id of this answer identifies it in the log";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", "Internal error", detail)
             .with(Extra::Cause(cause.into()))
     }
@@ -260,7 +260,7 @@ impl ApiError {
     /// Logs the cause, which is not part of the answer.
     pub(super) fn log(&self, service: &str, request_id: &str) {
         if let Extra::Cause(cause) = &self.0.extra {
-            error!(service, request.id = request_id, cause, "a request failed through our fault");
+            error!(service, request.id = request_id, cause, "a request failed with an internal error");
         }
     }
 

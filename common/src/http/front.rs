@@ -155,7 +155,7 @@ impl Gate {
         let found = self.table.find(&head.method, &head.path);
         let (answer, counted) = match found {
             _ if self.lacks_room(&found, &head) => {
-                let detail = "as many connections are open as may be; nothing was done";
+                let detail = "too many connections are open; nothing was done";
                 (Err(ApiError::unavailable(detail, RETRY_AFTER_S)), Counted::As(UNMATCHED))
             }
             Found::Endpoint(endpoint, params) => {

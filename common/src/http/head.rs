@@ -24,13 +24,13 @@ pub(super) const MAX_HEADER_BYTES: usize = 64 * 1024;
 pub(super) fn check<B>(request: &Request<B>) -> Result<(), ApiError> {
     let (uri, headers) = (request.uri(), request.headers());
     let Some(target) = uri.path_and_query() else {
-        return Err(ApiError::malformed("the target of the request has no path"));
+        return Err(ApiError::malformed("the request target has no path"));
     };
     if target.as_str().len() > MAX_TARGET_BYTES {
         return Err(ApiError::target_too_long(MAX_TARGET_BYTES));
     }
     if target.path() == "*" && request.method() != Method::OPTIONS {
-        return Err(ApiError::malformed("the target * is for OPTIONS alone"));
+        return Err(ApiError::malformed("the request target * is only for OPTIONS"));
     }
     match request.version() {
         Version::HTTP_11 => {
@@ -93,6 +93,6 @@ pub(super) fn explain(head: &[u8], status: StatusCode) -> ApiError {
     let mut codings = codings.flat_map(|codings| codings.split(','));
     match codings.find(|coding| !is_known(coding)).filter(|_| is_http11) {
         Some(coding) => ApiError::unknown_coding(coding.trim()),
-        None => ApiError::malformed("the head of the request is not one of HTTP/1.1"),
+        None => ApiError::malformed("the request head is not valid HTTP/1.1"),
     }
 }

@@ -73,20 +73,17 @@ pub(super) fn routes(service: &'static str, check: HealthCheck, draining: Draini
 }
 
 fn describe() -> Description {
-    Description::new("health", "Whether the service and what it needs are there")
+    Description::new("health", "Health of the service and its dependencies")
         .tag(EVERY_SERVICE)
-        .answer::<Health>(
-            200,
-            "All is well; or `degraded`: some operations of other services do not answer, see `checks`.",
-        )
-        .answer::<Health>(503, "Something is not, or the service is about to stop; `checks` says what.")
+        .answer::<Health>(200, "Healthy; or `degraded`: some operations of other services do not answer, see `checks`.")
+        .answer::<Health>(503, "Unhealthy, or the service is stopping; `checks` gives the reasons.")
 }
 
 fn describe_live() -> Description {
     Description::new("live", "Whether the process answers")
         .tag(EVERY_SERVICE)
-        .detail("It never looks at what the service needs.")
-        .answer::<Health>(200, "It does.")
+        .detail("Dependencies are never checked.")
+        .answer::<Health>(200, "The process answers.")
 }
 
 async fn health(service: &'static str, check: HealthCheck, draining: Draining) -> Result<Response, ApiError> {
@@ -94,7 +91,7 @@ async fn health(service: &'static str, check: HealthCheck, draining: Draining) -
     let mut checks = looked_at
         .unwrap_or_else(|_| vec![Check::new("checks", Err(format!("not done within {} s", CHECK_TIME.as_secs())))]);
     if draining.is_set() {
-        checks.push(Check::new("draining", Err("the service is about to stop".to_owned())));
+        checks.push(Check::new("draining", Err("the service is stopping".to_owned())));
     }
     let is_some = |finding: fn(&Finding) -> bool| checks.iter().any(|check| finding(&check.finding));
     let (code, status) = if is_some(|finding| matches!(finding, Finding::Failed(_))) {

@@ -36,7 +36,7 @@ fn describe() -> Description {
         200,
         MEDIA_TYPE,
         schema::string(),
-        "The metrics of the process, in the text format.",
+        "The metrics of the process, in the Prometheus text format.",
     )
 }
 

@@ -78,7 +78,7 @@ fn own_routes(document: Arc<OnceLock<Document>>) -> Routes {
     let show = move |request: super::Request| {
         let document = document.clone();
         async move {
-            let document = document.get().expect("it is set before the routes are served");
+            let document = document.get().expect("the document is set before the routes are served");
             Ok(json(StatusCode::OK, &document.behind(&request.prefix)))
         }
     };
@@ -97,7 +97,7 @@ fn describe_document() -> Description {
 fn describe_page() -> Description {
     Description::new("browse", "This description, as a page")
         .tag(EVERY_SERVICE)
-        .detail("It loads nothing from anywhere but this service.")
+        .detail("The page loads resources from this service only.")
         .answer_of(200, "text/html; charset=utf-8", schema::string(), "The page.")
 }
 

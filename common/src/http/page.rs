@@ -34,7 +34,7 @@ impl<C> Page<C> {
         if let Some(text) = query.get("cursor") {
             page.cursor = cursor(text);
             if page.cursor.is_none() {
-                bad("cursor", "expected the next_cursor of the page before");
+                bad("cursor", "expected the next_cursor of the previous page");
             }
         }
         page

@@ -48,7 +48,7 @@ impl RateLimit {
         let Err(early) = self.buckets.check_key(&client.address) else { return Ok(()) };
         let wait = early.wait_time_from(self.clock.now());
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        Err(ApiError::too_many_requests("this client asks too often; nothing was done", seconds.max(1)))
+        Err(ApiError::too_many_requests("too many requests from this client; nothing was done", seconds.max(1)))
     }
 }
 

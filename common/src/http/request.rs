@@ -52,7 +52,7 @@ impl Request {
     /// # Panics
     /// If the template has no such parameter.
     pub fn param(&self, name: &str) -> &str {
-        self.params.get(name).unwrap_or_else(|| panic!("the template of {} has no place {name}", self.path))
+        self.params.get(name).unwrap_or_else(|| panic!("the template of {} has no parameter {name}", self.path))
     }
 
     /// Returns the client's `Idempotency-Key`; `None` if it is absent.

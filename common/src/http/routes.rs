@@ -180,7 +180,7 @@ impl Table {
             let metrics = EndpointMetrics::new(service, route.template, method_label(&route.method));
             let endpoints = paths.entry(shape).or_default();
             let twin = endpoints.iter().find(|endpoint| endpoint.route.method == route.method);
-            assert!(twin.is_none(), "{} {} is there twice", route.method, route.template);
+            assert!(twin.is_none(), "{} {} is defined twice", route.method, route.template);
             endpoints.push(Arc::new(Endpoint { route, metrics, places }));
         }
         let all = paths.values().flatten().cloned().collect();
@@ -188,7 +188,7 @@ impl Table {
         for endpoints in paths.into_values() {
             let template = endpoints[0].route.template;
             if let Err(error) = router.insert(without_slash(template), endpoints) {
-                panic!("the template {template} is no good: {error}");
+                panic!("the template {template} is invalid: {error}");
             }
         }
         Self { router, all }

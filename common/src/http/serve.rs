@@ -86,7 +86,7 @@ pub async fn serve(front: Front, listener: Arc<TcpListener>, shutdown: Cancellat
             }
             Ok(None) => {}
             Err(error) => {
-                warn!(service, %error, "no connection can be accepted");
+                warn!(service, %error, "cannot accept connections");
                 sleep(ACCEPT_REST).await;
             }
         }
@@ -99,7 +99,7 @@ pub async fn serve(front: Front, listener: Arc<TcpListener>, shutdown: Cancellat
     let all_done = || futures::future::join(places.all_free(), calls.acquire_many(in_process::PLACES));
     if timeout(grace, all_done()).await.is_err() {
         let open = places.taken();
-        info!(service, open, "connections are cut: they did not finish within http.drain_grace_ms");
+        info!(service, open, "closing connections that did not finish within http.drain_grace_ms");
         drop(cut_on_drop);
         let _ = timeout(GOODBYE_TIME, all_done()).await;
     }

@@ -24,7 +24,7 @@ pub fn cut_connection() -> Response {
 }
 
 fn marked<M: Clone + Send + Sync + 'static>(mark: M) -> Response {
-    let mut response = ApiError::unavailable("this answer was to be lost (simulated)", 1).into_response();
+    let mut response = ApiError::unavailable("this reply is to be lost (simulated)", 1).into_response();
     response.extensions_mut().insert(mark);
     response
 }

@@ -34,7 +34,7 @@ impl Root {
         if self.guardian.stop_and_wait(None, Some(timeout)).await.is_err()
             && self.guardian.get_status() != ActorStatus::Stopped
         {
-            warn!(tree = self.card.name(), ?timeout, "the tree did not stop in time, killing it");
+            warn!(tree = self.card.name(), ?timeout, "the supervision tree did not stop in time, killing it");
             self.guardian.kill();
         }
     }
@@ -85,13 +85,13 @@ impl Actor for Guardian {
         let reason = match event {
             SupervisionEvent::ActorFailed(_, error) => error.to_string(),
             SupervisionEvent::ActorTerminated(_, _, reason) => {
-                reason.unwrap_or_else(|| "the tree ended without being asked to".to_owned())
+                reason.unwrap_or_else(|| "the supervision tree ended unexpectedly".to_owned())
             }
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {
                 return Ok(());
             }
         };
-        error!(tree = state.card.name(), %reason, "the tree gave up");
+        error!(tree = state.card.name(), %reason, "the supervision tree gave up");
         state.card.failed(reason.clone());
         state.gave_up.send_replace(Some(reason));
         Ok(())

@@ -108,7 +108,7 @@ impl Actor for Supervisor {
         let (who, reason) = match event {
             SupervisionEvent::ActorFailed(who, error) => (who, error.to_string()),
             SupervisionEvent::ActorTerminated(who, _, reason) => {
-                (who, reason.unwrap_or_else(|| "ended without being asked to".to_owned()))
+                (who, reason.unwrap_or_else(|| "ended unexpectedly".to_owned()))
             }
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
         };

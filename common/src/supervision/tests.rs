@@ -15,7 +15,7 @@ async fn whatever_ends_an_actor_restarts_it_and_its_handle_follows() {
     let deaths = [
         (MortalMsg::Panic, "told to panic"),
         (MortalMsg::Fail, "told to fail"),
-        (MortalMsg::End, "ended without being asked to"),
+        (MortalMsg::End, "ended unexpectedly"),
     ];
     for (restarts, (death, reason)) in (1..).zip(deaths) {
         let before = subject.handle.get().unwrap();
@@ -133,7 +133,7 @@ async fn a_stop_works_off_mailboxes_and_goes_in_reverse_order_through_all_levels
     assert!(subjects.iter().all(|subject| subject.card.view().status == "stopped"));
     assert!(subjects.iter().all(|subject| subject.card.restarts() == 0));
     let gave_up = tokio::time::timeout(Duration::from_secs(60), root.gave_up()).await;
-    assert!(gave_up.is_err(), "a tree that was stopped has not given up");
+    assert!(gave_up.is_err(), "a stopped tree has not given up");
 }
 
 #[tokio::test(start_paused = true)]

@@ -61,7 +61,7 @@ fn client(endpoint: &str) -> Result<reqwest::blocking::Client, String> {
         let client = reqwest::blocking::Client::builder().timeout(SEND_TIMEOUT);
         if is_near { client.no_proxy().build() } else { client.build() }
     });
-    let made = made.join().map_err(|_| "the HTTP client could not be made".to_owned())?;
+    let made = made.join().map_err(|_| "the HTTP client could not be created".to_owned())?;
     made.map_err(|error| error.to_string())
 }
 
@@ -80,10 +80,10 @@ impl<E: SpanExporter> SpanExporter for Told<E> {
         let spans = batch.len();
         match self.exporter.export(batch).await {
             Ok(()) if self.silent.swap(false, Ordering::Relaxed) => {
-                tracing::info!(service, endpoint, "the collector takes traces again");
+                tracing::info!(service, endpoint, "the collector accepts traces again");
             }
             Err(error) if !self.silent.swap(true, Ordering::Relaxed) => {
-                tracing::warn!(service, endpoint, spans, %error, "the collector takes no traces: they are dropped until it does");
+                tracing::warn!(service, endpoint, spans, %error, "the collector accepts no traces, dropping them");
             }
             Ok(()) | Err(_) => {}
         }
@@ -123,7 +123,7 @@ mod tests {
         async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
             match self.0.load(Ordering::Relaxed) {
                 true => Ok(()),
-                false => Err(OTelSdkError::InternalFailure("nobody there".to_owned())),
+                false => Err(OTelSdkError::InternalFailure("unreachable".to_owned())),
             }
         }
     }
@@ -135,7 +135,7 @@ mod tests {
             struct IsOurs(bool);
             impl Visit for IsOurs {
                 fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-                    self.0 |= field.name() == "message" && format!("{value:?}").contains("the collector takes");
+                    self.0 |= field.name() == "message" && format!("{value:?}").contains("the collector accepts");
                 }
             }
             let mut ours = IsOurs(false);

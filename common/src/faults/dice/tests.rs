@@ -166,8 +166,8 @@ fn a_change_lasts_until_settings_are_replaced() {
     dice.apply_json(br#"{"seed": 9, "charge": {"failure_rate": 1, "latency_ms": {"max": 50}}}"#).expect("valid");
     let changed = dice.settings()["charge"];
     assert_eq!((dice.seed(), changed.failure_rate, changed.latency_ms.max), (9, 1.0, 50));
-    assert_eq!(dice.settings()["refund"], failing(0.5), "what the body leaves out stays");
-    assert!(!dice.is_news(&configured), "the configuration still says the same");
+    assert_eq!(dice.settings()["refund"], failing(0.5), "an omitted member stays");
+    assert!(!dice.is_news(&configured), "the configuration is unchanged");
 
     dice.replace(configured);
     assert_eq!((dice.seed(), dice.settings()["charge"]), (1, failing(0.5)));
@@ -195,7 +195,7 @@ fn a_bad_change_names_every_bad_field_and_changes_nothing() {
         "refund": {"unavailable_rate": 1, "latency_ms": {"min": 600_001, "mox": 1}, "speed": 3},
     });
     let Err(ChangeError::Fields(errors)) = dice.apply_json(body.to_string().as_bytes()) else {
-        panic!("the change was taken");
+        panic!("the change was accepted");
     };
     let mut lines: Vec<String> = errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect();
     lines.sort();

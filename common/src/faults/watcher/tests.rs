@@ -61,7 +61,7 @@ impl Lab {
     async fn look_twice(&self) {
         for _ in 0..2 {
             let before = self.card.view().messages_handled;
-            self.watcher.cast(FaultMsg::FileChanged).expect("it watches");
+            self.watcher.cast(FaultMsg::FileChanged).expect("the watcher runs");
             // Three messages: this event, the poll that follows, and the result of the read.
             self.until("a look", |lab| lab.card.view().messages_handled >= before + 3).await;
         }

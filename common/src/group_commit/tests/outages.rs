@@ -29,7 +29,7 @@ async fn finish(clients: Vec<JoinHandle<Vec<Told>>>, stop: &AtomicU64) -> Vec<To
 
 async fn wait_for_a_commit(bench: &Bench, id: &str) {
     let mut attempt = 0;
-    wait_until("work goes on", async || {
+    wait_until("work continues", async || {
         attempt += 1;
         let written = bench.ledger.write(entry(format!("{id}-{attempt}"))).await;
         matches!(written, Written::Committed(_))
@@ -61,7 +61,7 @@ async fn a_server_that_crashes_under_load_makes_no_answer_a_lie() {
     // The server was away during many writes.
     let counts = check_honesty(&database, &answers).await;
     assert!(counts["committed"] > 100 && counts["not written"] > 0, "{counts:?}");
-    assert_eq!(bench.card.restarts(), 0, "an outage is no fault of the actor");
+    assert_eq!(bench.card.restarts(), 0, "an outage does not restart the actor");
     bench.stop().await;
 }
 
@@ -106,7 +106,7 @@ async fn a_commit_that_is_interrupted_leaves_its_items_in_doubt() {
             "select {interrupt}(pid) from pg_stat_activity
              where datname = current_database() and wait_event = 'advisory'"
         );
-        wait_until("the commit is under way", async || !other.query(&sql, &[]).await.unwrap().is_empty()).await;
+        wait_until("the commit is in progress", async || !other.query(&sql, &[]).await.unwrap().is_empty()).await;
         let written = write.await.unwrap();
         assert!(matches!(&written, Written::InDoubt(why) if why.contains("commit")), "{interrupt}: {written:?}");
         other.batch_execute("select pg_advisory_unlock(88)").await.unwrap();
@@ -159,7 +159,7 @@ async fn a_session_that_hangs_while_it_commits_is_given_up_in_doubt() {
     let bench = Bench::new(database.pool_with(&brief), between).await;
     let write = bench.write(entry("a"));
     let pid = pid.recv().await.unwrap();
-    wait_until("the commit is under way", async || {
+    wait_until("the commit is in progress", async || {
         let sql = "select 1 from pg_stat_activity where pid = $1 and wait_event = 'advisory'";
         other.query_opt(sql, &[&pid.cast_signed()]).await.unwrap().is_some()
     })
@@ -236,7 +236,7 @@ async fn a_stop_without_a_database_tells_all_that_wait_and_does_not_try_each() {
     bench.stop().await;
     let mut given_up = 0;
     for write in writes {
-        let Written::NotWritten(reason) = write.await.unwrap() else { panic!("there is no database") };
+        let Written::NotWritten(reason) = write.await.unwrap() else { panic!("written without a database") };
         given_up += usize::from(reason == "the ledger has stopped");
     }
     assert!(given_up > 400, "only {given_up} were not tried");

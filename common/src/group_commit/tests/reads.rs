@@ -35,7 +35,7 @@ async fn lists_wait_for_lists_and_the_connection_in_reserve_for_nothing() {
             .collect();
         let waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted
                        and database = (select oid from pg_database where datname = current_database())";
-        wait_until("as many lists as may are at work", async || {
+        wait_until("the maximum number of lists is being read", async || {
             client.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == most_lists
         })
         .await;
@@ -48,10 +48,8 @@ async fn lists_wait_for_lists_and_the_connection_in_reserve_for_nothing() {
         assert!(matches!(reserve, Ok(1)), "{reserve:?}");
         let written = bench.ledger.write(entry(format!("of {pool_size}"))).await;
         assert_eq!(written, Written::Committed(Answer::Inserted));
-        wait_until("the other lists are told to come back", async || {
-            lists.iter().filter(|list| list.is_finished()).count() == 3
-        })
-        .await;
+        wait_until("the other lists are refused", async || lists.iter().filter(|list| list.is_finished()).count() == 3)
+            .await;
         client.batch_execute("select pg_advisory_unlock(7)").await.unwrap();
         let mut refused = 0;
         for list in lists {

@@ -208,12 +208,12 @@ async fn a_panic_leaves_its_callers_in_doubt_and_the_next_call_works() {
     let view = bench.card.view();
     assert_eq!(view.restarts, 1);
     let reason = view.last_restart_reason.unwrap();
-    assert!(reason.contains("a panic was asked for"), "{reason}");
+    assert!(reason.contains("a panic was requested"), "{reason}");
     wait_until("the next call", async || matches!(bench.ledger.write(entry("next")).await, Written::Committed(_)))
         .await;
     let ids: Vec<String> = rows(&database.client().await).await.into_iter().map(|(id, _)| id).collect();
     assert_eq!(ids, ["first", "next"], "a panic's transaction is rolled back");
-    assert_eq!(bench.card.view().queue_depth, Some(0), "no place is lost");
+    assert_eq!(bench.card.view().queue_depth, Some(0), "no slot of the queue is lost");
     bench.stop().await;
 }
 
@@ -246,6 +246,6 @@ async fn a_writer_that_commits_by_itself_is_believed_and_what_fails_after_that_i
     let there = database.client().await.query("select id from entry order by id", &[]).await.unwrap();
     let there: Vec<String> = there.iter().map(|row| row.get(0)).collect();
     assert_eq!(there, ["a", "b"]);
-    assert_eq!(ledger.write(entry("c")).await, Written::Committed(()), "the connection is as good as before");
+    assert_eq!(ledger.write(entry("c")).await, Written::Committed(()), "the connection still works");
     root.stop(Duration::from_secs(5)).await;
 }

@@ -41,7 +41,7 @@ impl Gate {
                 if endpoint.route.door == Door::Limited && !self.guard.is_one_of_us(headers) =>
             {
                 self.at_work_of.take(address).ok_or_else(|| {
-                    let detail = "too many requests of this client are at work; nothing was done";
+                    let detail = "too many requests from this client are in progress; nothing was done";
                     ApiError::unavailable(detail, RETRY_AFTER_S)
                 })
             }
@@ -69,11 +69,11 @@ impl Gate {
             Door::Limited => {}
         }
         if self.draining.is_set() && !endpoint.is_read() {
-            return Err(ApiError::unavailable("the service is about to stop; nothing was done", RETRY_AFTER_S));
+            return Err(ApiError::unavailable("the service is stopping; nothing was done", RETRY_AFTER_S));
         }
         match self.at_work.try_acquire() {
             Ok(permit) => Ok(Some(permit)),
-            Err(_) => Err(ApiError::unavailable("too many requests are at work; nothing was done", RETRY_AFTER_S)),
+            Err(_) => Err(ApiError::unavailable("too many requests are in progress; nothing was done", RETRY_AFTER_S)),
         }
     }
 }

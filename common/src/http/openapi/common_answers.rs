@@ -79,19 +79,21 @@ impl CommonAnswer {
     fn text(self) -> &'static str {
         match self {
             Self::Malformed => {
-                "The request cannot be read: its path or query is not UTF-8, its body breaks off or is no JSON object."
+                "Malformed request: its path or query is not UTF-8, or its body is incomplete or not a JSON object."
             }
-            Self::Unauthorized => "A token is needed and was not given.",
-            Self::Forbidden => "The token that was given does not open this, or nothing does.",
-            Self::MethodNotAllowed => "The path is there, the method is not.",
+            Self::Unauthorized => "A token is required and was not sent.",
+            Self::Forbidden => "The token does not grant access to this route, or the route is disabled.",
+            Self::MethodNotAllowed => "The path exists, but not with this method.",
             Self::RequestTimeout => "The body did not arrive in time.",
             Self::TooLarge => "The body is too large.",
-            Self::UnsupportedMediaType => "The body is declared to be something else than JSON.",
-            Self::TooManyRequests => "This client asks too often.",
-            Self::InternalError => "The fault is ours; the `X-Request-Id` of the answer finds it in the log.",
+            Self::UnsupportedMediaType => "The declared content type of the body is not JSON.",
+            Self::TooManyRequests => "Too many requests from this client.",
+            Self::InternalError => {
+                "An internal error of the service; the `X-Request-Id` of the answer identifies it in the log."
+            }
             Self::Unavailable => {
-                "Not now: the database is away, too much is at work, or the service is about to stop. Ask again, with \
-                 the same id."
+                "Temporarily unavailable: the database is unreachable, too many requests are in progress, or the \
+                 service is stopping. Retry with the same id."
             }
         }
     }

@@ -106,12 +106,12 @@ impl Description {
 
     /// Describes the 400 of participants for invalid fields. Requests that cannot be parsed get the same status.
     pub fn bad_fields_400(self) -> Self {
-        self.problem(400, "Bad fields, each of them in `errors`; or the request cannot be read.")
+        self.problem(400, "Bad fields, listed in `errors`; or a malformed request.")
     }
 
     /// Describes the 422 of the orchestrator for invalid fields.
     pub fn bad_fields_422(self) -> Self {
-        self.problem(422, "Bad fields, each of them in `errors`.")
+        self.problem(422, "Bad fields, listed in `errors`.")
     }
 
     /// Describes an answer of any media type.
@@ -180,7 +180,7 @@ impl Schemas {
     /// If two types have the same name: a programming error, found by the contract suite.
     fn insert(&mut self, name: String, schema: RefOr<Schema>) {
         if let Some(known) = self.0.get(&name) {
-            assert!(*known == schema, "two types are called {name}: name one of them with #[schema(as = …)]");
+            assert!(*known == schema, "two types have the name {name}: rename one of them with #[schema(as = …)]");
         }
         self.0.insert(name, schema);
     }

@@ -24,10 +24,10 @@ pub(in crate::http) type Openness = Arc<dyn Fn(Access) -> bool + Send + Sync>;
 
 /// Rules of every path, stated once.
 const RULES: &str = "\
-Every path works with and without its trailing slash, and every GET answers HEAD too. Errors are \
+Every path works with and without its trailing slash, and every GET route answers HEAD too. Errors are \
 `application/problem+json` (RFC 9457). Unknown fields of a body are ignored. Times are RFC 3339 in UTC.\n\n\
-Every answer carries `X-Request-Id` (the one of the request, or a new one), which names the request in the logs, and \
-`traceparent` (W3C Trace Context), which continues the one of the request.";
+Every answer carries `X-Request-Id` (that of the request, or a new one), which identifies the request in the logs, \
+and `traceparent` (W3C Trace Context), which continues the trace of the request.";
 
 /// The description of a service.
 pub(in crate::http) struct Document(LazyLock<OpenApi, Box<dyn FnOnce() -> OpenApi + Send + Sync>>);
@@ -56,7 +56,7 @@ fn put_together(service: &'static str, about: &'static str, routes: &[Described]
     let mut ids = BTreeSet::new();
     for route in routes {
         let description = (route.describe)();
-        assert!(ids.insert(description.id), "two routes are called {}", description.id);
+        assert!(ids.insert(description.id), "two routes have the id {}", description.id);
         check_places(route, &description);
         schemas.merge(description.schemas.clone());
         let method = http_method(&route.method);
@@ -90,9 +90,9 @@ fn info(service: &str, about: &str) -> Info {
 fn tags(service: &str) -> Vec<Tag> {
     let tag = |name: &str, text| TagBuilder::new().name(name).description(Some(text)).build();
     vec![
-        tag(service, "What this service is for."),
-        tag(EVERY_SERVICE, "What all services have alike."),
-        tag(OPERATORS, "For the people who run the system. No proxy routes it."),
+        tag(service, "The operations of this service."),
+        tag(EVERY_SERVICE, "Operations common to all services."),
+        tag(OPERATORS, "Operations for operators, not routed by any proxy."),
     ]
 }
 
@@ -143,8 +143,8 @@ impl Token {
     fn description(self) -> SecurityScheme {
         let text = match self {
             Self::Api => "The token of clients, `auth.api_token`.",
-            Self::Service => "The token by which the services call each other, `auth.service_token`.",
-            Self::Operator => "The token of the people who run the system, `auth.operator_token`.",
+            Self::Service => "The token for calls between services, `auth.service_token`.",
+            Self::Operator => "The token of operators, `auth.operator_token`.",
         };
         SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(text)).build())
     }
@@ -174,7 +174,7 @@ fn http_method(method: &Method) -> HttpMethod {
         Method::POST => HttpMethod::Post,
         Method::PUT => HttpMethod::Put,
         Method::DELETE => HttpMethod::Delete,
-        _ => unreachable!("lists of routes know no other methods"),
+        _ => unreachable!("routes have no other methods"),
     }
 }
 
@@ -186,7 +186,7 @@ fn check_places(route: &Described, description: &Description) {
         .collect();
     let parameters = description.parameters.iter().filter(|parameter| parameter.parameter_in == ParameterIn::Path);
     let described: BTreeSet<&str> = parameters.map(|parameter| parameter.name.as_str()).collect();
-    assert_eq!(places, described, "{} describes other places than {template} has", description.id);
+    assert_eq!(places, described, "{} does not describe the path parameters of {template}", description.id);
     let succeeds = description.answers.keys().any(|status| (200..300).contains(status));
     assert!(succeeds, "{} describes no success", description.id);
 }

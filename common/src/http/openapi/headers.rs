@@ -55,23 +55,22 @@ impl Header {
 
     fn text(self) -> &'static str {
         match self {
-            Header::Allow => "The methods that this path knows.",
-            Header::IdempotencyKey => "The client's own key of this request: repeated with it, it happens once.",
-            Header::IdempotentReplayed => "There where this answer was given before.",
-            Header::LastEventId => "The id of the last event that was seen: those after it follow.",
-            Header::Location => "Where the end of the purchase will be shown.",
+            Header::Allow => "The methods of this path.",
+            Header::IdempotencyKey => "The client's key for this request; repetitions of it are executed once.",
+            Header::IdempotentReplayed => "Present if this answer repeats an earlier one.",
+            Header::LastEventId => "The id of the last event received: the stream continues after it.",
+            Header::Location => "The URL of the status of the purchase.",
             Header::Prefer => {
-                "`respond-async`: do not wait for the end, answer 202. `wait=N`: wait N seconds at most (RFC 7240)."
+                "`respond-async`: answer 202 without waiting for the end. `wait=N`: wait at most N seconds (RFC 7240)."
             }
-            Header::PreferenceApplied => "There where the preference was honoured.",
-            Header::RetryAfter => "Seconds after which it is worth asking again.",
+            Header::PreferenceApplied => "Present if the preference was applied.",
+            Header::RetryAfter => "Seconds to wait before a retry.",
             Header::SagaAction => {
-                "What was found of the action: `done` and undone now, `refused`, or `none`: it never ran and never will."
+                "The state in which the action was found: `done` and now undone, `refused`, or `none`: it never ran \
+                 and never will."
             }
-            Header::SagaDecision => {
-                "There where the refusal is a recorded decision, which every repetition gets again."
-            }
-            Header::WwwAuthenticate => "How the token is sent.",
+            Header::SagaDecision => "Present if the refusal is a recorded decision, which every repetition returns.",
+            Header::WwwAuthenticate => "How to send the token.",
         }
     }
 

@@ -140,7 +140,7 @@ impl Connections {
     /// Clients often break connections off, so this is logged at debug level.
     fn by_itself(&self, ended: Result<(), Box<dyn Error + Send + Sync>>) -> Ended {
         if let Err(error) = &ended {
-            debug!(service = self.service, error, "a connection broke off");
+            debug!(service = self.service, error, "a connection ended with an error");
         }
         Ended::ByItself(ended)
     }

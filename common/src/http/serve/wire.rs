@@ -28,7 +28,7 @@ impl Wire {
     }
 
     fn stream(&mut self) -> Pin<&mut TcpStream> {
-        Pin::new(self.stream.as_mut().expect("it is there until the end"))
+        Pin::new(self.stream.as_mut().expect("the stream is taken only on drop"))
     }
 
     fn note(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {

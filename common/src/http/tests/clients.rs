@@ -125,7 +125,7 @@ async fn a_client_that_does_not_read_is_cut_and_one_that_reads_slowly_is_not() {
     deaf.write_all(request).await.unwrap();
     sleep(Duration::from_millis(1_500)).await;
     let received = read_to_end(&mut deaf).await.len();
-    assert!(received < LENGTH, "it was cut in the middle");
+    assert!(received < LENGTH, "the answer was cut");
     let mut slow = server.connect().await;
     slow.write_all(request).await.unwrap();
     let mut received = 0;

@@ -61,7 +61,7 @@ async fn beyond_a_limit_connections_are_served_what_operators_need_and_nothing_e
                 sleep(Duration::from_millis(10)).await;
             }
         };
-        timeout(SOON, room).await.expect("there is room again");
+        timeout(SOON, room).await.expect("a slot is free again");
         server.stop().await;
     }
 }

@@ -42,7 +42,7 @@ fn fill() -> Description {
         .path("shelf_id", schema::text(1, 100), "Which one.")
         .header(Header::IdempotencyKey)
         .body::<Shelf>(json!({ "books": 7 }))
-        .answer::<Shelf>(200, "It is full.")
+        .answer::<Shelf>(200, "The shelf is full.")
         .mark(200, Header::IdempotentReplayed)
 }
 
@@ -163,7 +163,7 @@ async fn descriptions_that_contradict_each_other_or_their_routes_are_found() {
     let nameless: fn() -> Description =
         || Description::new("showShelf", "The same id").answer::<Shelf>(200, "A shelf.");
     let placed: fn() -> Description =
-        || Description::new("placed", "A place too many").path("id", schema::string(), "").answer::<Shelf>(200, "");
+        || Description::new("placed", "An unknown parameter").path("id", schema::string(), "").answer::<Shelf>(200, "");
     let hopeless: fn() -> Description = || Description::new("hopeless", "It never works").problem(404, "Nothing.");
     let fine: fn() -> Description = || Description::new("fine", "No mistake").answer::<Shelf>(200, "A shelf.");
     for (name, describe, status) in [

@@ -270,7 +270,7 @@ async fn requests_are_counted_by_template_and_never_by_path() {
 }
 
 #[test]
-#[should_panic(expected = "GET /twice/ is there twice")]
+#[should_panic(expected = "GET /twice/ is defined twice")]
 fn a_route_that_is_there_twice_is_found_at_the_start() {
     let answer = async |_| Ok(json(StatusCode::OK, ""));
     let routes = Routes::new("test").get("/twice", Access::Public, undescribed, answer).get(

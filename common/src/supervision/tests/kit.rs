@@ -131,7 +131,7 @@ pub(super) async fn wait_until(what: &str, holds: impl Fn() -> bool) {
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    panic!("{what} never came true");
+    panic!("{what} did not happen in time");
 }
 
 pub(super) async fn wait_for_restart(subject: &Subject, restarts: u32) {

@@ -9,11 +9,11 @@ const TIMES: Times =
 async fn each_limit_ends_a_connection_when_it_is_over_and_not_a_moment_later() {
     type Case = (&'static str, fn(&Line), Overdue, u64);
     let cases: [Case; 6] = [
-        ("nothing at all", |_| {}, Overdue::Idle, 120),
+        ("no bytes", |_| {}, Overdue::Idle, 120),
         ("half a head", |line| line.read(b"GET "), Overdue::Head, 5),
         ("half a preface", |line| line.read(&PREFACE[..9]), Overdue::Head, 5),
         ("a preface and more", |line| line.read(&[PREFACE, b"\0"].concat()), Overdue::Idle, 120),
-        ("a socket that takes nothing", Line::blocked, Overdue::Write, 30),
+        ("a socket that accepts no bytes", Line::blocked, Overdue::Write, 30),
         (
             "an answer that is not taken",
             |line| {
