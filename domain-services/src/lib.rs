@@ -58,7 +58,7 @@ pub async fn start(
 /// # Panics
 /// When the name is not in [`PARTICIPANTS`].
 pub fn migrations(service: &str) -> Runner {
-    let entry = find(service).unwrap_or_else(|| panic!("{service} is no domain service"));
+    let entry = find(service).unwrap_or_else(|| panic!("{service} is not a domain service"));
     (entry.migrations)()
 }
 

@@ -8,22 +8,22 @@ use common::{
 use crate::participant::describe;
 
 pub(super) const ABOUT: &str =
-    "What can be bought. It is read by the saga and never refuses, so there is nothing to undo.";
+    "The products for sale. Sagas only read them, and the catalog never refuses, so there is nothing to undo.";
 
 pub(super) fn random() -> Description {
-    Description::new("chooseProduct", "Any product that can be bought")
-        .detail("A uniform choice among active products with stock. Where there is none, exactly one is made.")
+    Description::new("chooseProduct", "A random product for sale")
+        .detail("A uniform choice among active products with stock. If there are none, exactly one is created.")
         .answer::<Product>(200, "The product.")
 }
 
 pub(super) fn by_id() -> Description {
     Description::new("showProduct", "A product")
-        .path("product_id", schema::whole_number(1..=i64::MAX), "Its id.")
+        .path("product_id", schema::whole_number(1..=i64::MAX), "The product id.")
         .answer::<Product>(200, "The product.")
-        .problem(404, "There is no such product, or it is not active: `type` is `product-not-found`.")
+        .problem(404, "No active product has this id: `type` is `product-not-found`.")
 }
 
 pub(super) fn list() -> Description {
-    let description = Description::new("listProducts", "The products, by id, in parts");
-    describe::page(description).answer::<ProductPage>(200, "A part of the list.")
+    let description = Description::new("listProducts", "The products by id, in pages");
+    describe::page(description).answer::<ProductPage>(200, "A page of the list.")
 }

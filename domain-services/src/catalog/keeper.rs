@@ -99,7 +99,7 @@ fn refreshed(myself: ActorRef<ShelfKeeperMsg>, state: &mut ShelfKeeperState, rea
         }
         Err(error) => {
             if state.last_read == LastRead::Worked {
-                warn!(%error, "products cannot be read; the catalog goes on with those in memory");
+                warn!(%error, "products cannot be read; the catalog keeps serving those in memory");
             }
             state.last_read = LastRead::Failed;
         }

@@ -91,7 +91,7 @@ async fn list(desk: Desk, request: Request) -> Result<Response, ApiError> {
     let mut products = match (read, desk.memory.snapshot()) {
         (Ok(products), _) => products,
         (Err(error), Some(snapshot)) => {
-            info!(%error, "the list is answered from memory");
+            info!(%error, "the list is served from memory");
             snapshot.page(after, page.rows())
         }
         (Err(error), None) => return Err(answer::unreadable(error)),
@@ -111,5 +111,5 @@ fn shown(product: &(impl Serialize + ?Sized)) -> Response {
 }
 
 fn no_database() -> ApiError {
-    ApiError::unavailable("no product is known and the database cannot be reached now; try again", RETRY_AFTER_S)
+    ApiError::unavailable("no products are loaded and the database cannot be reached now; try again", RETRY_AFTER_S)
 }

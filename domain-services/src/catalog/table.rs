@@ -59,7 +59,7 @@ pub(super) async fn ensure_one(connection: &mut Connection) -> Result<(), tokio_
     }
     let made = Made::at_random();
     connection
-        .execute(INSERT, &[&made.name, &"Made because the shelf was empty", &made.cents, &made.category, &made.stock])
+        .execute(INSERT, &[&made.name, &"Created because none was in stock", &made.cents, &made.category, &made.stock])
         .await?;
     Ok(())
 }

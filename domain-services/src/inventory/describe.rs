@@ -11,40 +11,40 @@ use serde_json::json;
 
 use crate::participant::describe::{action, compensation, transaction_in_path};
 
-pub(super) const ABOUT: &str = "The stock that counts. It never goes below 0, and no decrement is lost, whatever comes at \
-    once. A product that it has not seen starts with the configured stock.";
+pub(super) const ABOUT: &str = "The authoritative stock. It never goes below 0, and no decrement is lost under \
+    concurrency. A product without a record starts with the configured stock.";
 
 pub(super) fn decrease() -> Description {
     let description =
-        Description::new("decrease", "Takes a product from the stock")
+        Description::new("decrease", "Decreases the stock of a product")
             .header(Header::IdempotencyKey)
             .body::<DecreaseRequest>(json!({ "product_id": "1", "quantity": 2, "transaction_id": "txn-456" }));
     action::<DecreaseReply, StockRefused>(
         description,
-        "It was taken.",
-        "There is not enough, or the failure lab says so, or the transaction was given back before.",
+        "The stock was decreased.",
+        "The stock is insufficient, a failure was simulated, or the stock of the transaction was restored before.",
     )
 }
 
 pub(super) fn restore() -> Description {
-    let description = Description::new("restore", "Gives the stock of a transaction back")
-        .detail("A saga asks for it only where `checkout.compensate_inventory` is set.");
+    let description = Description::new("restore", "Restores the stock of a transaction")
+        .detail("Sagas call this only if `checkout.compensate_inventory` is set.");
     compensation::<RestoreReply>(
         transaction_in_path(description),
-        "It is given back, or there was nothing to give back; a decrease that comes later is refused.",
+        "The stock is restored, or there was nothing to restore; a later decrease is refused.",
     )
 }
 
 pub(super) fn restock() -> Description {
-    let description = Description::new("restock", "Adds to the stock")
+    let description = Description::new("restock", "Increases the stock of a product")
         .header(Header::IdempotencyKey)
         .body::<RestockRequest>(json!({ "product_id": "1", "quantity": 50 }));
-    action::<RestockReply, StockRefused>(description, "It was added.", "There would be more than can be counted.")
+    action::<RestockReply, StockRefused>(description, "The stock was increased.", "The stock would exceed its maximum.")
 }
 
 pub(super) fn show() -> Description {
     Description::new("showStock", "The stock of a product")
-        .path("product_id", schema::text(1, 100), "The product.")
+        .path("product_id", schema::text(1, 100), "The product id.")
         .answer::<Stock>(200, "The stock.")
-        .problem(404, "Inventory has not seen this product.")
+        .problem(404, "Inventory has no record of this product.")
 }

@@ -61,7 +61,8 @@ async fn restore(desk: Desk<Inventory>, request: Request) -> Result<Response, Ap
 
 async fn show(desk: Desk<Inventory>, request: Request) -> Result<Response, ApiError> {
     let asked = request.param("product_id").to_owned();
-    let not_found = || ApiError::not_found(format!("inventory has not seen product {}", request.param("product_id")));
+    let not_found =
+        || ApiError::not_found(format!("inventory has no record of product {}", request.param("product_id")));
     // A text that is not a valid product id cannot be known to inventory.
     let product_id = ProductId::parse(&asked).map_err(|_| not_found())?;
     let stock = desk

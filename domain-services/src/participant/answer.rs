@@ -22,8 +22,8 @@ pub(crate) fn answer(written: Written<Settled>, transaction_id: &TransactionId) 
         Written::Committed(settled) => answer_settled(settled, transaction_id),
         Written::Rejected(refused) => {
             // Values are validated before the ledger; this one was missed.
-            error!(transaction.id = %transaction_id, %refused, "the database rejected a value that was let in");
-            Err(ApiError::malformed("the database cannot hold these values"))
+            error!(transaction.id = %transaction_id, %refused, "the database rejected a value that passed validation");
+            Err(ApiError::malformed("the database cannot store these values"))
         }
         Written::NotWritten(reason) => {
             warn!(transaction.id = %transaction_id, %reason, "not written");
@@ -43,7 +43,9 @@ pub(crate) fn unreadable(error: ReadError) -> ApiError {
 
 /// The 503 for an unknown outcome: the work may or may not have happened, and a repeat finds out.
 pub(crate) fn ask_again(what: &str, transaction_id: &TransactionId) -> ApiError {
-    let detail = format!("{what}; ask again with the same transaction_id, {transaction_id}, to learn or to finish it");
+    let detail = format!(
+        "{what}; repeat the request with the same transaction_id, {transaction_id}, to get its result or complete it"
+    );
     ApiError::unavailable(detail, RETRY_AFTER_S).with_transaction_id(transaction_id)
 }
 
@@ -57,10 +59,10 @@ fn answer_settled(settled: Settled, transaction_id: &TransactionId) -> Result<Re
         }
         Settled::TooLate(reply) => Ok(recorded(Decision { status: 409, reply })),
         Settled::ContentsDiffer => Err(ApiError::contents_differ(format!(
-            "transaction {transaction_id} was used for a request with other contents; nothing was done"
+            "transaction {transaction_id} was used for a request with different contents; nothing was done"
         ))),
         Settled::Unexplained => {
-            error!(transaction.id = %transaction_id, "the journal has the action, but its effect is not there to be undone");
+            error!(transaction.id = %transaction_id, "the journal has the action, but the row to undo is missing");
             Err(ask_again("the compensation could not be confirmed and was not recorded", transaction_id))
         }
     }

@@ -8,5 +8,5 @@ use tokio_postgres::Row;
 /// # Panics
 /// If the table's checks were removed and hold a bad amount; supervision then restarts the ledger.
 pub(crate) fn money(row: &Row, column: usize) -> Money {
-    Money::from_cents(row.get(column)).expect("the table's checks keep amounts within bounds")
+    Money::from_cents(row.get(column)).expect("the table's constraints keep amounts within bounds")
 }

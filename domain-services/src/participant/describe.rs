@@ -19,7 +19,7 @@ pub(crate) fn action<Done: ToSchema, Refused: ToSchema>(
         .answer::<Refused>(409, refused)
         .mark(409, Header::SagaDecision)
         .mark(409, Header::IdempotentReplayed)
-        .problem(422, "The transaction id was used for a request with other contents; nothing was done.")
+        .problem(422, "The transaction id was used for a request with different contents; nothing was done.")
         .bad_fields_400()
 }
 
@@ -34,21 +34,21 @@ pub(crate) fn compensation<Done: ToSchema>(description: Description, done: &'sta
 
 /// Adds the path parameter for a transaction id.
 pub(crate) fn transaction_in_path(description: Description) -> Description {
-    description.path("transaction_id", schema::text(1, 100), "The transaction.")
+    description.path("transaction_id", schema::text(1, 100), "The transaction id.")
 }
 
 /// Adds the paging parameters of a list.
 pub(crate) fn page(description: Description) -> Description {
     description
-        .query("limit", schema::whole_number(LIMITS), "How many; 100 where it is left out.")
-        .query("cursor", schema::whole_number(0..=i64::MAX), "The `next_cursor` of the part before.")
+        .query("limit", schema::whole_number(LIMITS), "Page size; 100 if omitted.")
+        .query("cursor", schema::whole_number(0..=i64::MAX), "The `next_cursor` of the previous page.")
         .bad_fields_400()
 }
 
 pub(crate) fn journal() -> Description {
-    let description = Description::new("journal", "What this service has decided about a transaction")
-        .detail("Decisions, refusals among them, are kept for ever; a repetition is answered from here.");
+    let description = Description::new("journal", "The decisions of this service about a transaction")
+        .detail("Decisions, including refusals, are kept forever; repeated requests are answered from them.");
     transaction_in_path(description)
-        .answer::<JournalView>(200, "Its decisions; none where it has not heard of the transaction.")
+        .answer::<JournalView>(200, "The decisions; an empty list for an unknown transaction.")
         .bad_fields_400()
 }

@@ -12,7 +12,7 @@ use common::{
 /// 400 with all bad fields.
 pub(crate) fn finish<T>(fields: Fields<'_>, read: Option<T>) -> Result<T, ApiError> {
     fields.finish().map_err(ApiError::bad_fields_400)?;
-    read.ok_or_else(|| ApiError::internal("a required field is missing, and nobody said so"))
+    read.ok_or_else(|| ApiError::internal("a required field is missing, but no field error was recorded"))
 }
 
 /// Reads the transaction id in a path.

@@ -78,13 +78,13 @@ pub(crate) const fn entry<S: Service>() -> Entry {
 #[derive(Debug, Error)]
 pub enum StartError {
     /// No domain service has this name.
-    #[error("{0} is no domain service")]
+    #[error("{0} is not a domain service")]
     Unknown(String),
     /// The listener has no address.
     #[error("the listener has no address")]
     Listener(#[source] std::io::Error),
     /// The database settings are invalid.
-    #[error("the database settings are no good")]
+    #[error("the database settings are invalid")]
     Database(#[from] DbError),
     /// An actor did not start.
     #[error("the supervision tree did not start")]

@@ -61,12 +61,10 @@ async fn refund_by_id(desk: Desk<Payments>, request: Request) -> Result<Response
     check_reason(&request)?;
     if payment.status == "error" {
         let payment_id = payment.payment_id;
-        return Err(ApiError::conflict(format!(
-            "payment {payment_id} was never captured: there is nothing to give back"
-        )));
+        return Err(ApiError::conflict(format!("payment {payment_id} was never captured: there is nothing to refund")));
     }
     let transaction_id = TransactionId::parse(&payment.transaction_id)
-        .map_err(|_| ApiError::internal("a payment has a bad transaction id"))?;
+        .map_err(|_| ApiError::internal("a payment has an invalid transaction id"))?;
     desk.compensate(&request, transaction_id).await
 }
 
