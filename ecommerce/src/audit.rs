@@ -26,10 +26,10 @@ use crate::{
 pub(crate) struct Audit {
     #[command(flatten)]
     configuration: Configuration,
-    /// Data folder of the `ecommerce up` whose PostgreSQL is looked at where no database is named
+    /// Data folder of the `ecommerce up` to audit if no database is configured
     #[arg(long, value_name = "DIR", env = "ECOMMERCE_DATA_DIR")]
     data_dir: Option<PathBuf>,
-    /// Nothing runs any more: a purchase that has not ended never will
+    /// The system is stopped: a purchase that has not ended counts as a violation
     #[arg(long)]
     settled: bool,
     /// Print the findings as JSON, for machines
@@ -107,11 +107,11 @@ pub(crate) fn shown(report: &Report) -> String {
     let invariants = report.verdicts.iter().map(|verdict| {
         [verdict.name.to_owned(), verdict.looked_at.to_string(), verdict.offending.to_string()].map(output::cell)
     });
-    let mut lines = vec![output::table(["invariant", "looked at", "violations"], invariants)];
+    let mut lines = vec![output::table(["invariant", "checked", "violations"], invariants)];
     lines.extend(report.verdicts.iter().filter_map(details));
     let listed: Vec<String> = report.listed.iter().filter_map(details).collect();
     if !listed.is_empty() {
-        lines.push("not judged:".to_owned());
+        lines.push("not checked:".to_owned());
         lines.extend(listed);
     }
     lines.push(format!("money of purchases that ended: {}", report.money));

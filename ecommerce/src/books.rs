@@ -56,7 +56,7 @@ pub enum BooksError {
     #[error(transparent)]
     Database(#[from] DbError),
     /// A statement failed.
-    #[error("the database of {service} says: {}", describe(.source))]
+    #[error("the database of {service} returned an error: {}", describe(.source))]
     Statement {
         /// The service whose database failed.
         service: &'static str,

@@ -26,10 +26,10 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// The orchestrator to call, and the format of its answers.
 #[derive(Args)]
 pub(crate) struct Target {
-    /// The orchestrator
+    /// Address of the orchestrator
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8000", env = "ECOMMERCE_TARGET")]
     target: String,
-    /// Bearer token, where the orchestrator asks for one: the API token, or the operator token for what operators do
+    /// Bearer token, if the orchestrator requires one: the API token, or the operator token for operator commands
     #[arg(long, env = "ECOMMERCE_API_TOKEN", hide_env_values = true)]
     token: Option<String>,
     /// Print the orchestrator's JSON, for machines
@@ -58,7 +58,7 @@ impl Target {
         let wrong = |reason: &str| Failure::Usage(format!("--target {}: {reason}", self.target));
         let mut url = Url::parse(&self.target).map_err(|error| wrong(&error.to_string()))?;
         if url.scheme() != "http" {
-            return Err(wrong("expected an address such as http://127.0.0.1:8000; TLS is not spoken here"));
+            return Err(wrong("expected an address such as http://127.0.0.1:8000; TLS is not supported"));
         }
         url.path_segments_mut().map_err(|()| wrong("has no host"))?.pop_if_empty().extend(segments);
         Ok(url)
@@ -125,10 +125,10 @@ impl Target {
 /// The part of a list to request.
 #[derive(Args)]
 pub(crate) struct Part {
-    /// How many at most
+    /// Maximum number of rows
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
-    /// Where an earlier list left off
+    /// Cursor printed by the previous list
     #[arg(long)]
     cursor: Option<String>,
 }
@@ -179,7 +179,7 @@ impl Answer {
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_str(&self.body).map_err(|error| {
             Failure::Broken(format!(
-                "{}{} answered {} with something that no orchestrator says ({error}): is --target right?",
+                "{}{} answered {} with an unexpected body ({error}): is --target right?",
                 self.url,
                 way::proxy(&self.url),
                 self.status.as_u16()
@@ -202,7 +202,7 @@ impl Answer {
             }
         }
         if let Some(id) = problem.transaction_id {
-            reason.push_str(&format!("; `ecommerce status {id}` tells what became of it"));
+            reason.push_str(&format!("; `ecommerce status {id}` shows its outcome"));
         }
         // An unknown id has a detail of its own; an unknown path suggests a wrong target.
         if status == 404 && reason.starts_with("there is no path") {
@@ -223,7 +223,7 @@ impl Answer {
 fn advice(status: u16) -> Option<&'static str> {
     match status {
         401 => Some("give the token with --token or ECOMMERCE_API_TOKEN"),
-        403 => Some("is it the right token (--token, ECOMMERCE_API_TOKEN)? What operators do needs the operator token"),
+        403 => Some("is it the right token (--token, ECOMMERCE_API_TOKEN)? Operator commands need the operator token"),
         429 | 503 => Some("nothing is lost; try again in a moment"),
         _ => None,
     }
@@ -266,7 +266,7 @@ fn unreachable(url: &Url, error: reqwest::Error) -> Failure {
 }
 
 fn silent(url: &Url) -> Failure {
-    nobody(url, &format!("nothing was said within {OPEN_TIMEOUT:?}"))
+    nobody(url, &format!("no response within {OPEN_TIMEOUT:?}"))
 }
 
 fn nobody(url: &Url, reason: &str) -> Failure {

@@ -11,7 +11,7 @@ use crate::{
 
 #[derive(Args)]
 pub(crate) struct Completions {
-    /// Which shell
+    /// Shell
     shell: Shell,
 }
 

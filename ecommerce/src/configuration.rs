@@ -14,10 +14,10 @@ use crate::ending::Failure;
 /// The configuration to load.
 #[derive(Args)]
 pub(crate) struct Configuration {
-    /// development, bench, production, or a file of your own in the configuration folder
+    /// Profile: development, bench, production, or a file of your own in the configuration folder
     #[arg(long, value_name = "NAME", default_value = DEVELOPMENT, env = "ECOMMERCE_PROFILE")]
     profile: String,
-    /// Folder with default.toml and the profiles [default: ./config if it has ours, else the files built in]
+    /// Folder with default.toml and the profiles [default: ./config if it is this program's, else the built-in files]
     #[arg(long, value_name = "DIR", env = "ECOMMERCE_CONFIG_DIR")]
     config_dir: Option<PathBuf>,
     /// PostgreSQL server: postgres://user:password@host:port/ (a secret is better given by the variable)
@@ -36,7 +36,7 @@ impl Configuration {
         telemetry::init(&settings.telemetry);
         if let (None, Found::Foreign(dir)) = (&self.config_dir, Found::in_current_folder()) {
             telemetry::notice(&format!(
-                "{} is not used: its default.toml is of another program; --config-dir takes it all the same",
+                "{} is not used: its default.toml belongs to another program; --config-dir uses it anyway",
                 dir.display()
             ));
         }

@@ -17,10 +17,10 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Args)]
 pub(crate) struct Health {
-    /// The service, such as http://127.0.0.1:8001; without a path, /health/ is asked
+    /// Address of the service, such as http://127.0.0.1:8001; the default path is /health/
     #[arg(env = "ECOMMERCE_HEALTH_URL", value_parser = address)]
     url: Url,
-    /// Print JSON whatever comes, for machines; a service's own answer is JSON anyway
+    /// Print JSON in every case, for machines; a service's own answer is always JSON
     #[arg(long)]
     json: bool,
 }

@@ -3,11 +3,11 @@
 pub(crate) const UP: &str = "\
 Examples:
   ecommerce up
-      everything on ports 8000 to 8004, with a PostgreSQL of its own; Ctrl-C stops
+      all services on ports 8000 to 8004, with their own PostgreSQL; Ctrl-C stops them
   ecommerce up --profile bench
-      nothing fails, nothing is slow on purpose
+      without simulated failures and delays
   ecommerce up --database-url postgres://user@localhost/ --json
-      on a server that runs; the addresses as one JSON document
+      on an existing server; prints the addresses as one JSON document
 
 Exit codes: 0 stopped; 2 the configuration is wrong; 3 the database does not answer;
 4 a port is taken, or a service gave up; 130 stopped at once by a second Ctrl-C.";
@@ -15,9 +15,9 @@ Exit codes: 0 stopped; 2 the configuration is wrong; 3 the database does not ans
 pub(crate) const SERVE: &str = "\
 Examples:
   ecommerce migrate && ecommerce serve payments
-      one service; the database is named by ECOMMERCE__DATABASE__URL
+      one service, on the database of ECOMMERCE__DATABASE__URL
   ecommerce serve orchestrator --node-id b --port 8010
-      a second orchestrator on the same saga log; each takes over what the other leaves
+      a second orchestrator on the same saga log; each takes over the sagas of the other if it fails
 
 Exit codes: 0 stopped; 2 the configuration is wrong; 3 the database does not answer;
 4 the port is taken, the database is not migrated, or the service gave up.";
@@ -25,144 +25,145 @@ Exit codes: 0 stopped; 2 the configuration is wrong; 3 the database does not ans
 pub(crate) const MIGRATE: &str = "\
 Examples:
   ecommerce migrate --database-url postgres://user@localhost/
-      makes the five databases where they are missing; run again it changes nothing
+      creates the five databases if they are missing; a repetition changes nothing
 
-Exit codes: 0 all are up to date; 2 no database is configured; 3 it does not answer; 4 a migration failed.";
+Exit codes: 0 all are migrated; 2 no database is configured; 3 the database does not answer; 4 a migration failed.";
 
 pub(crate) const ORDER: &str = "\
 Examples:
   ecommerce order --user me --amount 9.99
       the catalog picks the product
   ecommerce order --user me --amount 9.99 --product 7 --json
-      the orchestrator's own answer
+      prints the orchestrator's answer
 
-Exit codes: 0 completed (or accepted, where it takes long); 1 reverted, or something could not be undone yet;
-2 the order is wrong; 3 nobody answers; 4 it answered with an error.";
+Exit codes: 0 completed (or accepted, if it takes long); 1 reverted, or not all steps could be undone yet;
+2 the order is invalid; 3 no answer; 4 an error was answered.";
 
 pub(crate) const LOAD: &str = "\
 Examples:
   ecommerce load --sagas 200 --concurrency 20
-      200 purchases by 20 buyers, each of whom buys again as soon as it is answered
+      200 purchases by 20 buyers, each starting the next purchase after the answer
   ecommerce load --sagas 3000 --concurrency 500 --rate 100
-      100 purchases a second, whether the answers come or not; latency counts from the moment at which a
-      purchase was due, so that a system that stalls cannot hide it
+      100 purchases per second, independent of the answers; latency counts from the scheduled start of a
+      purchase, so that a stall of the system is measured too
   ecommerce load --sagas 1000 --concurrency 50 --audit --json --report run.html
-      for scripts: one JSON document, the report beside it, and the books checked afterwards
+      for scripts: one JSON document, a report file, and an audit afterwards
 
-Exit codes: 0 every purchase ended COMPLETED or COMPENSATED, and the audit, if there was one, found nothing;
-1 a purchase FAILED or nobody knows its end, or the audit found something; 2 bad usage; 3 nobody answers;
-4 it answered with an error before anything was bought; 130 stopped at once by a second Ctrl-C.
-The first Ctrl-C stops buying, waits for what was bought and shows the table so far.";
+Exit codes: 0 every purchase ended COMPLETED or COMPENSATED, and the audit, if any, found no violation;
+1 a purchase FAILED or its outcome is unknown, or the audit found a violation; 2 bad usage; 3 no answer;
+4 an error was answered before the first purchase; 130 stopped at once by a second Ctrl-C.
+The first Ctrl-C starts no further purchases, waits for those running and shows the table so far.";
 
 pub(crate) const STATUS: &str = "\
 Examples:
   ecommerce status 0190a2f0-0000-7000-8000-0000deadbeef
-      every step, its attempts, and the error that turned the purchase back
+      every step, its attempts, and the error that reverted the purchase
 
-Exit codes: 0 shown, however it stands; 3 nobody answers; 4 there is no such purchase.";
+Exit codes: 0 shown, whatever its status; 3 no answer; 4 unknown purchase.";
 
 pub(crate) const WATCH: &str = "\
 Examples:
   ecommerce watch
-      on a terminal a live view (q or Ctrl-C quits); elsewhere a line a change, until Ctrl-C
+      on a terminal, a live view (q or Ctrl-C quits); elsewhere one line per change, until Ctrl-C
   ecommerce watch --lines
-      lines on a terminal too
+      one line per change, even on a terminal
   ecommerce watch 0190a2f0-0000-7000-8000-0000deadbeef
       one purchase, until it ends
 
-Exit codes: 0 seen enough, or the purchase completed; 1 the purchase did not complete; 3 nobody answers;
-4 there is no such purchase. A connection that is lost is taken up again, and no change is missed.";
+Exit codes: 0 stopped by the user, or the purchase completed; 1 the purchase did not complete; 3 no answer;
+4 unknown purchase. A lost connection is restored, and no change is missed.";
 
 pub(crate) const LIST: &str = "\
 Examples:
   ecommerce list --status compensated --limit 5
-      the five newest that were reverted, and why
+      the five newest reverted purchases, with their errors
   ecommerce list --user me --json
 
-Exit codes: 0 listed; 3 nobody answers; 4 it answered with an error.";
+Exit codes: 0 listed; 3 no answer; 4 an error was answered.";
 
 pub(crate) const CANCEL: &str = "\
 Examples:
   ecommerce cancel 0190a2f0-0000-7000-8000-0000deadbeef
 
-Exit codes: 0 it turns back; 3 nobody answers; 4 it has ended, or there is no such purchase.";
+Exit codes: 0 the purchase is being undone; 3 no answer; 4 the purchase has ended or is unknown.";
 
 pub(crate) const ATTENTION: &str = "\
 Examples:
   ecommerce attention
-      what could not be undone for so long that somebody should look, with the last error
+      purchases whose undo has failed for so long that a person must look, with the last error
 
-Exit codes: 0 listed; 3 nobody answers; 4 it answered with an error, such as 403 without the operator token.";
+Exit codes: 0 listed; 3 no answer; 4 an error was answered, such as 403 without the operator token.";
 
 pub(crate) const RETRY: &str = "\
 Examples:
   ecommerce retry 0190a2f0-0000-7000-8000-0000deadbeef
   ecommerce retry --all
-      once what was broken is repaired: nobody has to wait for the next attempt
+      after a repair, instead of waiting for the next attempt
 
-Exit codes: 0 tried again; 3 nobody answers; 4 it has ended, or there is no such purchase.";
+Exit codes: 0 retried; 3 no answer; 4 the purchase has ended or is unknown.";
 
 pub(crate) const RESOLVE: &str = "\
 Examples:
   ecommerce resolve 0190a2f0-0000-7000-8000-0000deadbeef --note \"refunded at the bank, ticket 4711\"
-      it is not tried again; the note is kept for whoever looks next
+      no further retries; the note is kept with the purchase
 
-Exit codes: 0 recorded; 2 the note says nothing; 3 nobody answers; 4 there is nothing to settle.";
+Exit codes: 0 recorded; 2 the note is blank; 3 no answer; 4 nothing to settle.";
 
 pub(crate) const INSPECT: &str = "\
 Examples:
   ecommerce inspect 0190a2f0-0000-7000-8000-0000deadbeef
-      what the saga log says, and what each participant has decided and answered
+      the row of the saga log, and the decisions and answers of each participant
 
-Exit codes: 0 shown; 3 nobody answers; 4 it answered with an error.";
+Exit codes: 0 shown; 3 no answer; 4 an error was answered.";
 
 pub(crate) const AUDIT: &str = "\
 Examples:
   ecommerce audit
-      the books of the `ecommerce up` that runs here, also while purchases run
+      the databases of the `ecommerce up` running here, even while purchases run
   ecommerce audit --settled --database-url postgres://user@localhost/ --json
-      nothing runs any more, so everything must have ended
+      the system is stopped, so every purchase must have ended
 
-Exit codes: 0 every invariant holds; 1 one is broken; 2 no database is known; 3 it does not answer.";
+Exit codes: 0 every invariant holds; 1 one is broken; 2 no database is configured; 3 the database does not answer.";
 
 pub(crate) const SIMULATE: &str = "\
 Examples:
   ecommerce simulate
-      a thousand disasters
+      1000 seeds
   ecommerce simulate --seeds 0..10000 --nodes 3
-      ten thousand, with three orchestrators each
+      10,000 seeds, with three orchestrators each
   ecommerce simulate --seeds 42..43 --trace
-      one, message by message
+      one seed, with all its messages
 
-A file of faults is TOML and names what differs from the mix that finds most, such as
-  lost_reply_rate = 0.5     # of every call
-  crashes = 0               # orchestrators killed, at most
-  calm_after_ms = 25000     # when it all stops
+A file of faults is TOML with the settings that differ from the default mix, such as
+  lost_reply_rate = 0.5     # of all calls
+  crashes = 0               # maximum number of orchestrators killed
+  calm_after_ms = 25000     # time at which all faults stop
 
-Exit codes: 0 nothing broke an invariant; 1 something did, and is shown; 2 bad usage or a bad file.";
+Exit codes: 0 every invariant holds; 1 one is broken, and the seed is shown; 2 bad usage or a bad file.";
 
 pub(crate) const HOLD: &str = "\
 Examples:
   ecommerce hold --reason 'restored from the backup of noon'
-      before the orchestrators start; from then on none of them begins or recovers anything
+      before the orchestrators start; from then on they neither start nor recover purchases
 
-Exit codes: 0 on hold; 2 no database is known; 3 it does not answer.";
+Exit codes: 0 on hold; 2 no database is configured; 3 the database does not answer.";
 
 pub(crate) const RELEASE: &str = "\
 Examples:
   ecommerce release
-      if the books agree; else it says which do not, and the hold stays
+      if the databases agree; otherwise the violations are listed and the hold stays
   ecommerce release --anyway
-      somebody has looked at each
+      after an operator has checked each violation
 
-Exit codes: 0 released, or nothing was on hold; 1 the books do not agree; 2 no database is known; 3 it does not answer.";
+Exit codes: 0 released, or no hold; 1 the databases do not agree; 2 no database is configured;
+3 the database does not answer.";
 
 pub(crate) const HEALTH: &str = "\
 Examples:
   ecommerce health http://127.0.0.1:8002
       the health check of a container
 
-Exit codes: 0 healthy; 1 anything else; 2 that is no address.";
+Exit codes: 0 healthy; 1 anything else; 2 the address is invalid.";
 
 pub(crate) const COMPLETIONS: &str = "\
 Examples:

@@ -22,7 +22,7 @@ use crate::{
 
 #[derive(Args)]
 pub(crate) struct Hold {
-    /// Why, for whoever asks an orchestrator how it is
+    /// Reason, shown in the health of the orchestrators
     #[arg(long, default_value = "restored, not yet audited")]
     reason: String,
     #[command(flatten)]
@@ -38,14 +38,14 @@ impl Hold {
         let mut connection = saga_log(&settings).await?;
         hold::put(&mut connection, &self.reason).await.map_err(|error| failed(&error))?;
         let held = hold::look(&mut connection).await.map_err(|error| failed(&error))?;
-        output::tell(&held.map_or_else(|| "released meanwhile".to_owned(), |held| sentence("on hold", &held)));
+        output::tell(&held.map_or_else(|| "released in the meantime".to_owned(), |held| sentence("on hold", &held)));
         Ok(Ended::Done)
     }
 }
 
 #[derive(Args)]
 pub(crate) struct Release {
-    /// Release even if the books do not agree: somebody has looked at them
+    /// Release even if the databases do not agree, once an operator has checked them
     #[arg(long)]
     anyway: bool,
     #[command(flatten)]
@@ -67,7 +67,7 @@ impl Release {
         let report = books::audit(&settings, Run::Live, Limits::default()).await?;
         output::tell(&audit::shown(&report));
         if !report.is_clean() && !self.anyway {
-            output::tell("still on hold: the books do not agree. `release --anyway` once somebody has looked at them");
+            output::tell("still on hold: the databases do not agree. Check each violation, then `release --anyway`");
             return Ok(Ended::Refused);
         }
         let released = hold::release(&mut connection).await.map_err(|error| failed(&error))?;

@@ -114,7 +114,7 @@ fn shown(inspection: Inspection) -> String {
             ]);
         }
     }
-    let header = ["participant", "operation", "status", "decided", "asked by", "reply"];
+    let header = ["participant", "operation", "status", "decided", "requested by", "reply"];
     format!("{}\n{}", output::table(["transaction", &transaction_id], facts), output::table(header, decisions))
 }
 

@@ -15,10 +15,10 @@ pub(crate) const STATUSES: [&str; 5] = ["PENDING", "COMPENSATING", "COMPLETED", 
 
 #[derive(Args)]
 pub(crate) struct List {
-    /// Only those that stand like this
+    /// Only purchases with this status
     #[arg(long, ignore_case = true, value_parser = PossibleValuesParser::new(STATUSES))]
     status: Option<String>,
-    /// Only this user's
+    /// Only purchases of this user
     #[arg(long, value_name = "ID")]
     user: Option<String>,
     #[command(flatten)]

@@ -44,34 +44,34 @@ use crate::{
 
 #[derive(Args)]
 pub(crate) struct Load {
-    /// How many purchases
+    /// Number of purchases
     #[arg(long, value_name = "N", default_value = "200")]
     sagas: NonZeroU32,
-    /// How many of them at once, at most
+    /// Maximum number of purchases at once
     #[arg(long, value_name = "C", default_value = "20", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     concurrency: u32,
-    /// Open loop: purchases begun each second [default: closed loop, each buyer waits for its answer]
+    /// Open loop: purchases started per second [default: closed loop, each buyer waits for its answer]
     #[arg(long, value_name = "R", value_parser = rate)]
     rate: Option<f64>,
-    /// What each purchase pays
+    /// Amount of each purchase
     #[arg(long, default_value = "9.99", value_parser = amount)]
     amount: Money,
-    /// Where the HTML report goes
+    /// File of the HTML report
     #[arg(long, value_name = "FILE", default_value = "load-report.html")]
     report: PathBuf,
     /// Write no report
     #[arg(long, conflicts_with = "report")]
     no_report: bool,
-    /// Leave the stock as it is: some products may run out
+    /// Do not restock first: some products may run out
     #[arg(long)]
     no_restock: bool,
-    /// Check the books afterwards, as `ecommerce audit` does [default: asks, on a terminal]
+    /// Audit the databases afterwards, as `ecommerce audit` does [default: ask, on a terminal]
     #[arg(long, action = ArgAction::SetTrue, conflicts_with = "no_audit")]
     audit: bool,
-    /// Do not check the books
+    /// Do not audit the databases
     #[arg(long)]
     no_audit: bool,
-    /// Data folder of the `ecommerce up` whose books are checked where no database is named
+    /// Data folder of the `ecommerce up` to audit if no database is configured
     #[arg(long, value_name = "DIR", env = "ECOMMERCE_DATA_DIR")]
     data_dir: Option<PathBuf>,
     #[command(flatten)]
@@ -83,7 +83,7 @@ pub(crate) struct Load {
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if (0.01..=1_000_000.0).contains(&rate) => Ok(rate),
-        _ => Err("purchases a second: a number from 0.01 to 1000000".to_owned()),
+        _ => Err("expected purchases per second: a number from 0.01 to 1000000".to_owned()),
     }
 }
 
@@ -100,7 +100,7 @@ fn body(amount: Money) -> Result<String, Failure> {
         amount: Money,
     }
     serde_json::to_string(&Order { user_id: "load", amount })
-        .map_err(|error| Failure::broken("the order makes no JSON", &error))
+        .map_err(|error| Failure::broken("cannot serialize the order", &error))
 }
 
 impl Load {
@@ -112,7 +112,7 @@ impl Load {
         self.target.get(list).await?;
         let participants = Participants::of(&self.target.url(&[])?, &settings, self.target.bearer())?;
         let stock = match self.no_restock {
-            true => "left as it was".to_owned(),
+            true => "unchanged".to_owned(),
             false => participants.restock(self.sagas.get()).await,
         };
         let rates = participants.refusal_rates().await;
@@ -168,7 +168,7 @@ impl Load {
         if !is_attended || !participants.are_known() || signals.stop.is_cancelled() {
             return false;
         }
-        if output::ask("check the books now (ecommerce audit)? [Y/n] ").is_err() {
+        if output::ask("audit the databases now (ecommerce audit)? [Y/n] ").is_err() {
             return false;
         }
         let mut answer = String::new();

@@ -44,11 +44,11 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 const AFTER_HELP: &str = "\
 Exit codes:
     0  done
-    1  the purchase was refused or reverted, the service is unhealthy, or an audit or a simulation found something
+    1  the purchase was refused or reverted, the service is unhealthy, or an audit or a simulation found a violation
     2  bad usage or configuration
-    3  nobody answers: the orchestrator or the database cannot be reached
-    4  it answered with an error, a service could not start or gave up, or what was asked for could not be written (a
-       full disk); work that is done keeps its own code then
+    3  no answer: the orchestrator or the database cannot be reached
+    4  an error was answered, a service could not start or gave up, or the requested output could not be written
+       (full disk); completed work keeps its own exit code
   130  stopped at once by a second Ctrl-C or SIGQUIT
 
 Variables:
@@ -56,10 +56,10 @@ Variables:
   ECOMMERCE_PG_BIN         folder of the PostgreSQL programs that `up` runs
   NO_COLOR                 no colours, on terminals too";
 
-/// A purchase over five services that is never half done.
+/// Purchases across five services, never left half done.
 ///
-/// `ecommerce up` runs everything; `ecommerce order --user me --amount 9.99` buys something; `ecommerce watch` shows it.
-/// Each command has examples: `ecommerce load --help`.
+/// `ecommerce up` runs all services; `ecommerce order --user me --amount 9.99` makes a purchase; `ecommerce watch`
+/// shows its changes. Each command has examples: `ecommerce load --help`.
 #[derive(Parser)]
 #[command(name = "ecommerce", version, after_help = AFTER_HELP)]
 struct Cli {
@@ -69,22 +69,22 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run all five services, and a PostgreSQL unless one is configured, until Ctrl-C
+    /// Run all five services, and PostgreSQL if no database is configured, until Ctrl-C
     #[command(after_help = help::UP)]
     Up(up::Up),
-    /// Run one service, on a database that is there and migrated
+    /// Run one service on an existing, migrated database
     #[command(after_help = help::SERVE)]
     Serve(serve::Serve),
-    /// Make the databases that are missing and bring all of them up to date
+    /// Create missing databases and migrate all of them
     #[command(after_help = help::MIGRATE)]
     Migrate(migrate::Migrate),
-    /// Buy something and wait for the end
+    /// Make one purchase and wait for its outcome
     #[command(after_help = help::ORDER)]
     Order(order::Order),
-    /// Buy many things at once and tell how that went: table, HTML report, audit
+    /// Make many purchases at once and report the results: table, HTML report, audit
     #[command(after_help = help::LOAD)]
     Load(load::Load),
-    /// Show how one purchase stands
+    /// Show the status of one purchase
     #[command(after_help = help::STATUS)]
     Status(status::Status),
     /// Follow the changes of all purchases, or of one until it ends
@@ -93,19 +93,19 @@ enum Command {
     /// List purchases, newest first
     #[command(after_help = help::LIST)]
     List(list::List),
-    /// Turn a running purchase back: what was done is undone
+    /// Cancel a running purchase: its completed steps are undone
     #[command(after_help = help::CANCEL)]
     Cancel(operate::Cancel),
-    /// List the purchases that a person should look at, longest waiting first
+    /// List the purchases that need attention, longest waiting first
     #[command(after_help = help::ATTENTION)]
     Attention(operate::Attention),
-    /// Try a purchase again at once, or all of the attention list
+    /// Retry a purchase, or the whole attention list, at once
     #[command(after_help = help::RETRY)]
     Retry(operate::Retry),
-    /// Record that a person has settled a purchase of the attention list
+    /// Mark a purchase of the attention list as settled by a person
     #[command(after_help = help::RESOLVE)]
     Resolve(operate::Resolve),
-    /// Show what the saga log and each participant hold of one purchase
+    /// Show the records of one purchase in the saga log and at each participant
     #[command(after_help = help::INSPECT)]
     Inspect(inspect::Inspect),
     /// Check that saga log, money, stock and purchases agree: exit code 0 or 1
@@ -114,16 +114,16 @@ enum Command {
     /// Run the engine through thousands of simulated disasters: exit code 0 or 1
     #[command(after_help = help::SIMULATE)]
     Simulate(simulate::Simulate),
-    /// Put all purchases on hold, before the orchestrators start: after a restore
+    /// Put all purchases on hold after a restore, before the orchestrators start
     #[command(after_help = help::HOLD)]
     Hold(hold::Hold),
-    /// Let purchases go on that were on hold, if the books agree
+    /// Release the hold on all purchases if the databases agree
     #[command(after_help = help::RELEASE)]
     Release(hold::Release),
-    /// Ask a service whether it is healthy: exit code 0 or 1, for containers
+    /// Check the health of a service: exit code 0 or 1, for containers
     #[command(after_help = help::HEALTH)]
     Health(health::Health),
-    /// Print the completions for a shell
+    /// Print the completion script of a shell
     #[command(after_help = help::COMPLETIONS)]
     Completions(completions::Completions),
 }
@@ -138,7 +138,7 @@ fn main() -> ExitCode {
             runtime.shutdown_background();
             ended
         }
-        Err(error) => Err(Failure::Broken(format!("no runtime: {error}"))),
+        Err(error) => Err(Failure::Broken(format!("cannot start the runtime: {error}"))),
     };
     let code = match ended {
         Ok(ended) => ended.code(),

@@ -32,7 +32,7 @@ pub(crate) struct Retry {
     /// The transaction id
     #[arg(value_parser = transaction_id, required_unless_present = "all", conflicts_with = "all")]
     id: Option<Uuid>,
-    /// Every saga in the attention list
+    /// Retry every purchase in the attention list
     #[arg(long)]
     all: bool,
     #[command(flatten)]
@@ -53,7 +53,7 @@ pub(crate) struct Resolve {
     /// The transaction id
     #[arg(value_parser = transaction_id)]
     id: Uuid,
-    /// What was done about it, for whoever looks next
+    /// How the purchase was settled, for later readers
     #[arg(long)]
     note: String,
     #[command(flatten)]
@@ -89,7 +89,7 @@ async fn post(target: &Target, path: &[&str], body: Option<String>, expected: St
 fn sentence(said: Said) -> String {
     let Said { transaction_id, status, message, note, woken } = said;
     if let Some(woken) = woken {
-        return format!("{woken} sagas are tried again at once");
+        return format!("{woken} purchases are retried now");
     }
     let id = transaction_id.unwrap_or_default();
     let status = status.unwrap_or_default();
@@ -133,7 +133,7 @@ impl Attention {
 
 fn shown(page: Page<Entry>) -> String {
     if page.total == 0 {
-        return "nobody has to look at anything".to_owned();
+        return "no purchase needs attention".to_owned();
     }
     let extent = page.extent();
     let rows = page.transactions.into_iter().map(|entry| {
@@ -150,7 +150,7 @@ fn shown(page: Page<Entry>) -> String {
     });
     let table = output::table(["transaction", "status", "step", "attempts", "age", "error"], rows);
     format!(
-        "{table}\n{extent}\n`ecommerce retry ID` (or --all) tries again now, `ecommerce resolve ID --note …` settles one"
+        "{table}\n{extent}\n`ecommerce retry ID` (or --all) retries now, `ecommerce resolve ID --note …` settles one"
     )
 }
 

@@ -13,13 +13,13 @@ use crate::{
 
 #[derive(Args)]
 pub(crate) struct Order {
-    /// Who buys
+    /// Buyer
     #[arg(long, value_name = "ID")]
     user: String,
-    /// How much is paid, such as 99.99
+    /// Amount to pay, such as 99.99
     #[arg(long, value_parser = amount)]
     amount: Money,
-    /// Which product [default: the catalog picks one]
+    /// Product to buy [default: the catalog picks one]
     #[arg(long, value_name = "ID")]
     product: Option<String>,
     #[command(flatten)]
@@ -58,7 +58,7 @@ impl Order {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
         let request = Request { user_id: &self.user, amount: self.amount, product_id: self.product.as_deref() };
         let body =
-            serde_json::to_string(&request).map_err(|error| Failure::broken("the order makes no JSON", &error))?;
+            serde_json::to_string(&request).map_err(|error| Failure::broken("cannot serialize the order", &error))?;
         let url = self.target.url(&["saga", "transaction"])?;
         let answer = self.target.ask(Method::POST, url, Some(body)).await?;
         let ended = match answer.status {
@@ -87,9 +87,11 @@ impl Order {
         ));
         let id = output::printable(&outcome.transaction_id);
         match answer.status {
-            StatusCode::ACCEPTED => output::complain(&format!("it goes on: `ecommerce status {id}` tells how it ends")),
+            StatusCode::ACCEPTED => {
+                output::complain(&format!("the purchase still runs: `ecommerce status {id}` shows its state"));
+            }
             StatusCode::BAD_GATEWAY => output::complain(&format!(
-                "not everything could be undone yet; it is tried further: `ecommerce status {id}` tells what is left"
+                "not all steps could be undone yet; retries continue: `ecommerce status {id}` shows which are left"
             )),
             _ => {}
         }

@@ -16,16 +16,16 @@ use crate::{
 
 #[derive(Args)]
 pub(crate) struct Serve {
-    /// Which service
+    /// Service to run
     #[arg(value_parser = PossibleValuesParser::new(SERVICES))]
     service: String,
     /// Port to listen on; 0 takes any free one
     #[arg(long)]
     port: Option<u16>,
-    /// Name of this orchestrator: with a fixed one it goes on with its sagas at once after a crash
+    /// Name of this orchestrator; with a fixed name it resumes its sagas at once after a crash
     #[arg(long, value_name = "ID")]
     node_id: Option<String>,
-    /// Put all purchases on hold first, for after a restore: none begins or goes on until `ecommerce release`
+    /// Start with all purchases on hold, after a restore: none starts or continues until `ecommerce release`
     #[arg(long)]
     hold: bool,
     #[command(flatten)]
@@ -37,7 +37,7 @@ impl Serve {
         let service = SERVICES
             .into_iter()
             .find(|name| *name == self.service)
-            .ok_or_else(|| Failure::Usage(format!("{} is no service", self.service)))?;
+            .ok_or_else(|| Failure::Usage(format!("{} is not a service", self.service)))?;
         let mut settings = self.configuration.load_with_database()?;
         configuration::announce(&settings);
         if let (Some(port), Some(service)) = (self.port, settings.services.get_mut(service)) {

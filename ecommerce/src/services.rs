@@ -63,7 +63,7 @@ impl Threads {
             .thread_name("services")
             .enable_all()
             .build()
-            .map_err(|error| Failure::broken("no threads", &error))?;
+            .map_err(|error| Failure::broken("cannot start the threads", &error))?;
         Ok(Self { runtime: Some(runtime) })
     }
 

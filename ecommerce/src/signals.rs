@@ -56,10 +56,10 @@ impl Signals {
         tokio::spawn(async move {
             stops.next().await;
             stop.cancel();
-            telemetry::notice("stopping: what is at work is finished first (Ctrl-C again: at once)");
+            telemetry::notice("stopping: running requests are finished first (Ctrl-C again: at once)");
             stops.next().await;
             force.cancel();
-            telemetry::notice("stopping at once: the next start goes on with what was at work");
+            telemetry::notice("stopping at once: the next start resumes unfinished work");
             stops.next().await;
             end();
         });
@@ -89,7 +89,7 @@ impl Signals {
 const FORCED_EXIT: i32 = 130;
 
 /// The only exit beside `main`, for a process that may be stuck.
-#[expect(clippy::exit, reason = "nothing that runs is waited for, and the PostgreSQL that runs is ended before")]
+#[expect(clippy::exit, reason = "no task is awaited, and PostgreSQL is ended before")]
 fn end() -> ! {
     embedded_postgres::end_all();
     std::process::exit(FORCED_EXIT)

@@ -31,25 +31,25 @@ const MOST_FAILURES: usize = 10;
 
 #[derive(Args)]
 pub(crate) struct Simulate {
-    /// Seeds, the last one excluded
+    /// Range of seeds, excluding the last
     #[arg(long, default_value = "0..1000", value_name = "A..B")]
     seeds: Seeds,
-    /// Orchestrators in each run; 1 to 3, drawn from the seed, where none is given
+    /// Orchestrators in each run [default: 1 to 3, drawn from the seed]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=9))]
     nodes: Option<u16>,
-    /// Purchases in each run; 3 to 10, drawn from the seed, where none is given
+    /// Purchases in each run [default: 3 to 10, drawn from the seed]
     #[arg(long, value_name = "M", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     sagas: Option<u16>,
-    /// A TOML file that says what goes wrong, and how often
+    /// TOML file with the rates of the faults
     #[arg(long, value_name = "FILE")]
     faults: Option<PathBuf>,
-    /// Print every message of a seed; for one seed
+    /// Print every message; for a single seed
     #[arg(long)]
     trace: bool,
-    /// Runs at once; as many as there are cores where none is given
+    /// Parallel runs [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Print the outcome as JSON, for machines
+    /// Print the results as JSON, for machines
     #[arg(long, conflicts_with = "trace")]
     json: bool,
 }
@@ -66,10 +66,10 @@ impl FromStr for Seeds {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (from, to) = text.split_once("..").ok_or("write A..B, such as 0..1000")?;
-        let number = |text: &str| text.trim().parse::<u64>().map_err(|_| format!("{text:?} is no seed: write A..B"));
+        let number = |text: &str| text.trim().parse::<u64>().map_err(|_| format!("{text:?} is not a seed: write A..B"));
         let (from, to) = (number(from)?, number(to)?);
         if to <= from {
-            return Err(format!("{from}..{to} holds no seed: the second number must be larger"));
+            return Err(format!("{from}..{to} contains no seed: the second number must be larger"));
         }
         Ok(Self { from, to })
     }
@@ -233,7 +233,7 @@ impl Simulate {
         let timeline = traced.violations.first().map(|violation| traced.timeline(violation)).unwrap_or_default();
         let broken = violations(report).join("\n  ");
         let (seed, again) = (report.seed, self.replay(report.seed));
-        Ok(format!("\nseed {seed} breaks an invariant:\n  {broken}\n\n{timeline}\n\nagain: {again}"))
+        Ok(format!("\nseed {seed} breaks an invariant:\n  {broken}\n\n{timeline}\n\nto repeat: {again}"))
     }
 }
 
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn seeds_are_a_range_that_is_not_empty() {
         assert_eq!("3..5".parse(), Ok(Seeds { from: 3, to: 5 }));
-        for (text, expected) in [("5", "A..B"), ("5..5", "larger"), ("a..5", "no seed"), ("-1..5", "no seed")] {
+        for (text, expected) in [("5", "A..B"), ("5..5", "larger"), ("a..5", "not a seed"), ("-1..5", "not a seed")] {
             let said = text.parse::<Seeds>().unwrap_err();
             assert!(said.contains(expected), "{text}: {said}");
         }

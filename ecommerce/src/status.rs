@@ -13,7 +13,7 @@ use crate::{
 
 #[derive(Args)]
 pub(crate) struct Status {
-    /// The transaction id, as `order` and `list` show it
+    /// Transaction id, as shown by `order` and `list`
     #[arg(value_parser = transaction_id)]
     id: Uuid,
     #[command(flatten)]

@@ -37,16 +37,17 @@ const NODE_ID: &str = "up";
 pub(crate) struct Up {
     #[command(flatten)]
     configuration: Configuration,
-    /// Where PostgreSQL keeps its data [default: $XDG_DATA_HOME/ecommerce or ~/.local/share/ecommerce, as root /var/lib/ecommerce]
+    /// Data folder of PostgreSQL [default: $XDG_DATA_HOME/ecommerce or ~/.local/share/ecommerce, as root
+    /// /var/lib/ecommerce]
     #[arg(long, value_name = "DIR", env = "ECOMMERCE_DATA_DIR")]
     data_dir: Option<PathBuf>,
-    /// Put all purchases on hold first, for after a restore: none begins or goes on until `ecommerce release`
+    /// Start with all purchases on hold, after a restore: none starts or continues until `ecommerce release`
     #[arg(long)]
     hold: bool,
-    /// Do not fetch PostgreSQL where none is installed
+    /// Do not download PostgreSQL if none is installed
     #[arg(long)]
     offline: bool,
-    /// Say what runs as one line of JSON, for machines
+    /// Print the addresses of the services as one line of JSON, for machines
     #[arg(long)]
     json: bool,
 }
@@ -143,7 +144,7 @@ fn document(profile: &str, addresses: &[(&str, SocketAddr)], database: &Database
 }
 
 fn welcome(profile: &str, addresses: &[(&str, SocketAddr)], database: &Database) -> String {
-    let mut lines = vec![format!("all services run (profile {profile}):")];
+    let mut lines = vec![format!("all services are running (profile {profile}):")];
     let mut front = String::new();
     for (service, address) in addresses {
         let url = format!("http://{}", reachable(*address));
@@ -155,7 +156,8 @@ fn welcome(profile: &str, addresses: &[(&str, SocketAddr)], database: &Database)
     lines.push(format!("  {:<13} {front}/ui/", "dashboard"));
     lines.extend(database.url().map(|url| format!("  {:<13} {url}", "database")));
     lines.push(format!(
-        "open the dashboard in a browser, or try in another terminal:\n  ecommerce order --user me --amount 9.99{}\n  curl -X POST {front}/saga/transaction -H 'content-type: application/json' -d \
+        "open the dashboard in a browser, or try in another terminal:\n  ecommerce order --user me --amount 9.99{}\n  \
+         curl -X POST {front}/saga/transaction -H 'content-type: application/json' -d \
          '{{\"user_id\":\"user-123\",\"amount\":99.99}}'",
         match front.ends_with(":8000") {
             true => String::new(),

@@ -47,10 +47,10 @@ const SHORT_ID: usize = 8;
 
 #[derive(Args)]
 pub(crate) struct Watch {
-    /// Only this purchase, until it ends: exit code 0 if it completed, 1 if not [default: all, until Ctrl-C]
+    /// Only this purchase, until it ends: exit code 0 if completed, else 1 [default: all, until Ctrl-C]
     #[arg(value_parser = transaction_id)]
     id: Option<Uuid>,
-    /// Lines instead of the live view, on a terminal too
+    /// Print lines instead of the live view, even on a terminal
     #[arg(long)]
     lines: bool,
     #[command(flatten)]
@@ -106,14 +106,14 @@ impl Watch {
             match self.target.open(url.clone(), last_id.as_deref()).await {
                 Ok(response) => {
                     if has_worked {
-                        audience.notice("connected again", "").await;
+                        audience.notice("reconnected", "").await;
                     }
                     has_worked = true;
                     wait = COME_BACK_AFTER;
                     if let Left::Over(ended) = self.follow(response, &mut last_id, audience).await? {
                         return Ok(ended);
                     }
-                    let gone = "the connection is gone; trying to connect again";
+                    let gone = "connection lost; reconnecting";
                     audience.notice(gone, gone).await;
                 }
                 // The server worked before, so the error may pass.

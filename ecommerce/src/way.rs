@@ -29,7 +29,7 @@ pub(crate) fn proxy(server: &Url) -> String {
         Some(Matcher::from_env().intercept(&address)?.uri().to_string())
     };
     match Some(server).filter(|server| !is_loopback(server.as_str())).and_then(|_| proxy()) {
-        Some(proxy) => format!(" (through the proxy {proxy}, by http_proxy or all_proxy; no_proxy leaves it out)"),
+        Some(proxy) => format!(" (through the proxy {proxy} of http_proxy or all_proxy; no_proxy bypasses it)"),
         None => String::new(),
     }
 }

@@ -91,7 +91,7 @@ impl Account {
             .set_permissions(fs::Permissions::from_mode(0o700))
             .map_err(EmbeddedError::io("set the permissions of", dir))?;
         if let Self::Other { uid, gid, .. } = self {
-            fchown(&folder, Some(*uid), Some(*gid)).map_err(EmbeddedError::io("give away", dir))?;
+            fchown(&folder, Some(*uid), Some(*gid)).map_err(EmbeddedError::io("change the owner of", dir))?;
         }
         Ok(())
     }
@@ -127,7 +127,7 @@ impl Account {
 
     /// Checks that the server's account owns a file of its cluster.
     pub(super) fn check_owner(&self, path: &Path) -> Result<(), EmbeddedError> {
-        let found = fs::metadata(path).map_err(EmbeddedError::io("look at", path))?;
+        let found = fs::metadata(path).map_err(EmbeddedError::io("inspect", path))?;
         if found.uid() == self.uid() {
             return Ok(());
         }
@@ -153,7 +153,7 @@ impl Account {
             return Ok(());
         };
         for above in dir.ancestors() {
-            let metadata = fs::metadata(above).map_err(EmbeddedError::io("look at", above))?;
+            let metadata = fs::metadata(above).map_err(EmbeddedError::io("inspect", above))?;
             if !can_enter(&metadata, *uid, *gid) {
                 return Err(EmbeddedError::OutOfReach { dir: above.to_owned(), account: name.clone() });
             }

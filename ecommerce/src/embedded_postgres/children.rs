@@ -71,7 +71,7 @@ impl Drop for Listed {
 pub(super) fn spawn(command: &mut Command, kind: Kind) -> io::Result<(Child, Listed)> {
     let mut list = lock();
     let List::Open(list) = &mut *list else {
-        return Err(io::Error::other("the launcher is ending"));
+        return Err(io::Error::other("the launcher is stopping"));
     };
     let child = command.spawn()?;
     let running = started(child.id()).map(|started| Running { pid: child.id(), started, kind });

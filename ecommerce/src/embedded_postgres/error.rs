@@ -18,7 +18,7 @@ pub enum EmbeddedError {
     NoAccount,
     /// The server's account cannot enter a folder above the data.
     #[error(
-        "{dir} is closed to the account {account}, as which PostgreSQL runs here: give another data folder, such as \
+        "the account {account}, as which PostgreSQL runs, cannot access {dir}: give another data folder, such as \
          --data-dir /var/lib/ecommerce"
     )]
     OutOfReach {
@@ -28,15 +28,15 @@ pub enum EmbeddedError {
         account: String,
     },
     /// The path contains a line break.
-    #[error("{0:?} has a line break in its name, which PostgreSQL does not take: give another --data-dir")]
+    #[error("{0:?} has a line break in its name, which PostgreSQL does not support: give another --data-dir")]
     LineBreak(PathBuf),
     /// A file has the name of a needed folder.
     #[error("{0} is a file and not a folder: move it away, or give another --data-dir")]
     NoFolder(PathBuf),
     /// Under root, the folder of an account other than PostgreSQL's.
     #[error(
-        "{dir} belongs to {owner}, and root uses no data folder of another account: run this as {owner}, or give \
-         another --data-dir"
+        "{dir} belongs to {owner}, and root does not use the data folder of another account: run this as {owner}, or \
+         give another --data-dir"
     )]
     ThirdAccount {
         /// The folder.
@@ -45,12 +45,12 @@ pub enum EmbeddedError {
         owner: String,
     },
     /// Under root, a link in the data folder.
-    #[error("{0} is a link, which root does not follow in a data folder: put what it leads to in its place")]
+    #[error("{0} is a link, which root does not follow in a data folder: replace it with its target")]
     Link(PathBuf),
     /// The files belong to another account, for instance after a copy.
     #[error(
-        "{path} belongs to {owner}, and PostgreSQL runs as {account}: give it back (chown -R {account} on the folder \
-         of the data), or give another --data-dir"
+        "{path} belongs to {owner}, and PostgreSQL runs as {account}: change the owner (chown -R {account} on the \
+         folder of the data), or give another --data-dir"
     )]
     WrongOwner {
         /// The file.
@@ -62,7 +62,7 @@ pub enum EmbeddedError {
     },
     /// Another launcher is running.
     #[error(
-        "the data folder {data_dir} is in use by {owner}: stop that one first, or give another folder with --data-dir"
+        "the data folder {data_dir} is in use by {owner}: stop that process, or give another folder with --data-dir"
     )]
     InUse {
         /// The folder.
@@ -71,7 +71,7 @@ pub enum EmbeddedError {
         owner: String,
     },
     /// The cluster's folder has other contents.
-    #[error("{0} is no PostgreSQL cluster (it has no readable PG_VERSION): move it away, or give another --data-dir")]
+    #[error("{0} is not a PostgreSQL cluster (no readable PG_VERSION): move it away, or give another --data-dir")]
     NoCluster(PathBuf),
     /// The named folder has no usable binaries.
     #[error("ECOMMERCE_PG_BIN={dir}: {reason}")]
@@ -113,7 +113,7 @@ pub enum EmbeddedError {
         log_file: PathBuf,
     },
     /// The server runs but accepts no connections.
-    #[error("PostgreSQL took no connections within {waited_s} s (log: {log_file})")]
+    #[error("PostgreSQL accepted no connections within {waited_s} s (log: {log_file})")]
     NotReady {
         /// Seconds waited.
         waited_s: u64,
@@ -129,7 +129,10 @@ pub enum EmbeddedError {
         waited_s: u64,
     },
     /// The socket's folder in /tmp belongs to another account.
-    #[error("{0} exists and is not ours: remove it, or give a shorter --data-dir (a socket's path has a limit)")]
+    #[error(
+        "{0} exists and is not a folder of this account: remove it, or give a shorter --data-dir (a socket path has a \
+         length limit)"
+    )]
     SocketFolder(PathBuf),
     /// The disk is full.
     #[error("no space left on the disk of {0}")]

@@ -107,7 +107,7 @@ impl DataFolder {
     pub(super) fn make_socket_dir(&self) -> Result<PathBuf, EmbeddedError> {
         let mut dir = self.dir.join("run");
         if !is_fit_for_sockets(&dir) {
-            let identity = fs::metadata(&self.dir).map_err(EmbeddedError::io("look at", &self.dir))?;
+            let identity = fs::metadata(&self.dir).map_err(EmbeddedError::io("inspect", &self.dir))?;
             dir = PathBuf::from(format!("/tmp/ecommerce-postgres-{:x}-{:x}", identity.dev(), identity.ino()));
             self.refuse_foreign(&dir)?;
         }

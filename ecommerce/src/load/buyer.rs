@@ -179,7 +179,7 @@ impl Shop {
         let begun = Instant::now();
         loop {
             let Ok(url) = self.status.join(&id.to_string()) else {
-                return Outcome::Unknown("no address of its status".to_owned());
+                return Outcome::Unknown("the URL of its status is invalid".to_owned());
             };
             let mut wait = None;
             if let Ok(response) = self.with_token(self.client.get(url)).send().await {
@@ -193,7 +193,7 @@ impl Shop {
                 }
             }
             if begun.elapsed() > PATIENCE {
-                return Outcome::Unknown(format!("it had not ended after {} s", PATIENCE.as_secs()));
+                return Outcome::Unknown(format!("the purchase had not ended after {} s", PATIENCE.as_secs()));
             }
             match wait {
                 Some(wait) => repeats.wait(wait).await,
@@ -230,7 +230,7 @@ async fn judge(response: Response) -> Next {
         (status, _) if is_later(status) => Next::AskAgain(wait, format!("answered {}", status.as_u16())),
         // A proxy's answer for an unreachable server.
         (StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT, Err(_)) => {
-            Next::AskAgain(wait, format!("answered {} by something that is no orchestrator", status.as_u16()))
+            Next::AskAgain(wait, format!("answered {}, not by the orchestrator", status.as_u16()))
         }
         _ => Next::End(Outcome::Unknown(format!("answered {}", status.as_u16()))),
     }

@@ -61,7 +61,7 @@ pub(super) fn throughput(ran: &Ran) -> Drawn {
         })
         .collect();
     let width_s = SLOT.as_secs_f64() * together as f64;
-    stacked(&columns, width_s, 1.0 / width_s, "seconds", "purchases a second")
+    stacked(&columns, width_s, 1.0 / width_s, "seconds", "purchases per second")
 }
 
 /// Columns of this width, stacked by outcome.

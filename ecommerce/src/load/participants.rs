@@ -75,12 +75,12 @@ impl Participants {
     pub(super) async fn restock(&self, sagas: u32) -> String {
         let Place::Known(_) = &self.place else {
             return format!(
-                "not restocked: the configuration does not say where the participants of this {SELF} are \
+                "not restocked: the configuration has no addresses for the participants of this {SELF} \
                  (ECOMMERCE__SERVICES__INVENTORY__URL and so on)"
             );
         };
         match self.fill_up(u64::from(sagas)).await {
-            Ok((products, 0)) => format!("{products} products, enough of each"),
+            Ok((products, 0)) => format!("{products} products, all with enough stock"),
             Ok((products, filled)) => format!("{products} products, {filled} of them restocked"),
             Err(reason) => format!("not restocked: {reason}"),
         }
@@ -144,10 +144,10 @@ impl Participants {
         body: Option<Value>,
     ) -> Result<(StatusCode, Value), String> {
         let Place::Known(addresses) = &self.place else {
-            return Err("it is not known where the participants are".to_owned());
+            return Err("the addresses of the participants are unknown".to_owned());
         };
         let Some((_, address)) = addresses.iter().find(|(name, _)| *name == participant) else {
-            return Err(format!("it is not known where {participant} is"));
+            return Err(format!("the address of {participant} is unknown"));
         };
         let url = address.join(path).map_err(|error| format!("{address}{path}: {error}"))?;
         let failed = |error: reqwest::Error| format!("{participant}: {}", common::reason::with_causes(&error));

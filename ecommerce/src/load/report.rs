@@ -32,9 +32,18 @@ pub(super) fn page(ran: &Ran, summary: &Summary) -> Result<String, Box<dyn Error
         })
         .collect();
     let charts: String = [
-        ("Latency", "From the request (in an open loop: from the time at which it was due) to the end of the purchase. The slowest 0.5 % are beyond the right edge.", charts::latencies(ran)?),
-        ("Throughput", "Purchases that ended, by time since the beginning.", charts::throughput(ran)?),
-        ("Outcomes", "A bar is what came, the line across it what the failure rates in force let expect.", charts::outcomes(&summary.shares)?),
+        (
+            "Latency",
+            "Time from the request (in an open loop: from its scheduled start) to the end of the purchase. The slowest \
+             0.5 % are beyond the right edge.",
+            charts::latencies(ran)?,
+        ),
+        ("Throughput", "Purchases ended per second, by time since the start.", charts::throughput(ran)?),
+        (
+            "Outcomes",
+            "Bars: measured shares. Lines: shares expected from the failure rates in force.",
+            charts::outcomes(&summary.shares)?,
+        ),
     ]
     .into_iter()
     .map(|(title, what, svg)| {
@@ -46,7 +55,7 @@ pub(super) fn page(ran: &Ran, summary: &Summary) -> Result<String, Box<dyn Error
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <title>ecommerce load: {} purchases</title><style>{STYLE}</style></head><body>\
-         <main><h1>{} purchases, {:.1} a second</h1><p>{now}, ecommerce {}</p><ul class=\"facts\">{facts}</ul>\
+         <main><h1>{} purchases, {:.1} per second</h1><p>{now}, ecommerce {}</p><ul class=\"facts\">{facts}</ul>\
          <div class=\"wide\"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>\
          <ul class=\"legend\">{legend}</ul>{charts}</main></body></html>\n",
         summary.total,

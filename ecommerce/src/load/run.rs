@@ -144,12 +144,9 @@ fn line(tally: &Tally, total: u64, elapsed: Duration) -> String {
     let rate = total as f64 / elapsed.as_secs_f64().max(0.001);
     let [completed, compensated, failed, unknown] = Kind::ALL.map(|kind| tally.count(kind));
     let mut line = format!("{rate:.0}/s  {completed} completed, {compensated} compensated");
-    for (count, what) in [
-        (failed, "failed"),
-        (unknown, "unknown"),
-        (tally.asked_again, "asked again"),
-        (tally.limited, "by the rate limit"),
-    ] {
+    for (count, what) in
+        [(failed, "failed"), (unknown, "unknown"), (tally.asked_again, "retried"), (tally.limited, "rate-limited")]
+    {
         if count > 0 {
             line.push_str(&format!(", {count} {what}"));
         }

@@ -57,8 +57,7 @@ impl Summary {
         let rows = Kind::ALL.map(|kind| (kind, tally.count(kind), quantiles(tally.latencies(kind)))).to_vec();
         let mut notes = Vec::new();
         if ran.left > 0 {
-            notes
-                .push(format!("{} were begun and not waited for; they end by themselves (`ecommerce list`)", ran.left));
+            notes.push(format!("{} were started but not awaited; they end on their own (`ecommerce list`)", ran.left));
         }
         if total < ran.wanted {
             notes.push(format!("stopped after {total} of {} purchases", ran.wanted));
@@ -73,7 +72,7 @@ impl Summary {
             took_s,
             loop_: match ran.pace {
                 Pace::Closed => format!("closed loop, {} buyers", ran.concurrency),
-                Pace::Open { rate } => format!("open loop, {rate} a second, at most {} at once", ran.concurrency),
+                Pace::Open { rate } => format!("open loop, {rate} per second, at most {} at once", ran.concurrency),
             },
             stock,
             rates,
@@ -95,14 +94,14 @@ impl Summary {
     /// Describes the expected share of completed purchases.
     pub(super) fn expectation(&self) -> String {
         let Some(Share { seen, expected: Some(expected), .. }) = self.shares.first() else {
-            return "expected: unknown, since the failure rates in force cannot be read".to_owned();
+            return "expected share: unknown, since the failure rates in force cannot be read".to_owned();
         };
         let set: Vec<String> =
             self.rates.iter().map(|rate| format!("{} refuses {}", rate.participant, percent(rate.rate))).collect();
         let margin = WIDTH_95 * (expected * (1.0 - expected) / self.total.max(1) as f64).sqrt();
         let verdict = match (seen - expected).abs() <= margin + f64::EPSILON {
             true => "within chance",
-            false => "further off than chance explains in 19 of 20 runs",
+            false => "outside the 95 % interval",
         };
         format!(
             "completed {}, expected {} ± {} ({}): {verdict}",
@@ -117,7 +116,7 @@ impl Summary {
     pub(super) fn facts(&self) -> Vec<String> {
         let mut facts = vec![
             format!(
-                "{} of {} purchases in {:.1} s: {:.1} a second ({})",
+                "{} of {} purchases in {:.1} s: {:.1} per second ({})",
                 self.total, self.wanted, self.took_s, self.per_second, self.loop_
             ),
             self.expectation(),
@@ -125,17 +124,17 @@ impl Summary {
         ];
         let busy = self.asked_again.saturating_sub(self.limited);
         if busy > 0 {
-            facts.push(format!("asked again {busy} times, where the system was busy or away"));
+            facts.push(format!("{busy} retries, when the system was busy or unreachable"));
         }
         if self.limited > 0 {
             facts.push(format!(
-                "asked again {} times after 429, each time as late as the answer said (Retry-After): what was measured is \
-                 the rate limit (rate_limit.per_second), which an operator's --token is free of",
+                "{} retries after 429, each delayed by its Retry-After: the measured rate is the rate limit \
+                 (rate_limit.per_second), which does not apply to an operator's --token",
                 self.limited
             ));
         }
         if self.followed > 0 {
-            facts.push(format!("{} were accepted first (202) and looked after to their end", self.followed));
+            facts.push(format!("{} were accepted (202) and polled until they ended", self.followed));
         }
         facts.extend(self.notes.iter().cloned());
         facts.extend(self.errors.iter().map(|(why, count)| format!("error, {count} times: {why}")));
@@ -169,7 +168,7 @@ impl Summary {
         let rows = self.table().into_iter().map(|[name, rest @ ..]| {
             let mut cells = vec![output::state(&name)];
             cells.extend(rest.map(output::cell));
-            <[_; 8]>::try_from(cells).unwrap_or_else(|_| unreachable!("as many as there were"))
+            <[_; 8]>::try_from(cells).unwrap_or_else(|_| unreachable!("the table has eight columns"))
         });
         let table = output::table(HEADER, rows);
         let facts: Vec<String> = self.facts().iter().map(|fact| output::printable(fact)).collect();
@@ -313,7 +312,7 @@ mod tests {
         let half = [(Outcome::Completed, 50), (refused("payments"), 50)];
         let rates = ["payments", "inventory", "purchases"].map(|name| rate(name, 0.5)).to_vec();
         let summary = Summary::new(&ran(&half, 0), String::new(), rates);
-        assert!(summary.expectation().contains("further off"), "{}", summary.expectation());
+        assert!(summary.expectation().contains("outside the 95 % interval"), "{}", summary.expectation());
     }
 
     #[test]
@@ -330,7 +329,7 @@ mod tests {
         assert!(summary.shares.iter().all(|share| share.expected.is_none()), "{:?}", summary.shares);
         assert!(summary.expectation().contains("unknown"));
         let table = summary.shown();
-        for word in ["COMPLETED", "COMPENSATED", "p99 ms", "20", "0.5 a second"] {
+        for word in ["COMPLETED", "COMPENSATED", "p99 ms", "20", "0.5 per second"] {
             assert!(table.contains(word), "{word}: {table}");
         }
     }

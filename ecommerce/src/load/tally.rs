@@ -67,7 +67,7 @@ impl Default for Tally {
 }
 
 fn empty() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LONGEST_US, DIGITS).expect("these bounds make a histogram")
+    Histogram::new_with_bounds(1, LONGEST_US, DIGITS).expect("the bounds are valid")
 }
 
 impl Tally {

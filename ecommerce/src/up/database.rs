@@ -45,7 +45,7 @@ impl Database {
         };
         let options = Options { offline, ..Options::new(data_dir) };
         let server = blocking(move || EmbeddedPostgres::start(options)).await??;
-        info!(pid = server.pid(), programs = %server.bin_dir().display(), "PostgreSQL runs");
+        info!(pid = server.pid(), programs = %server.bin_dir().display(), "PostgreSQL is running");
         let url = server.url();
         settings.database.url = SecretString::from(url.as_str());
         Ok(Self::Embedded { server: Arc::new(Mutex::new(Some(server))), url })
@@ -75,10 +75,10 @@ impl Database {
             if lock(server).as_mut().is_none_or(EmbeddedPostgres::is_running) {
                 continue;
             }
-            warn!("PostgreSQL died; it is started again");
+            warn!("PostgreSQL died; restarting it");
             let server = server.clone();
             match blocking(move || lock(&server).as_mut().map_or(Ok(()), EmbeddedPostgres::revive)).await {
-                Ok(Ok(())) => info!("PostgreSQL runs again"),
+                Ok(Ok(())) => info!("PostgreSQL is running again"),
                 Ok(Err(error)) => error!(%error, "PostgreSQL does not start again"),
                 Err(failure) => error!(%failure, "PostgreSQL does not start again"),
             }

@@ -57,11 +57,11 @@ impl Stack {
         let ended = tokio::select! {
             Some(ended) = self.orchestrator.running.join_next() => ended,
             Some(ended) = self.participants.running.join_next() => ended,
-            else => return "no service runs".to_owned(),
+            else => return "no service is running".to_owned(),
         };
         match ended {
             Ok((service, Err(reason))) => format!("{service} gave up: {reason}"),
-            Ok((service, Ok(()))) => format!("{service} stopped by itself"),
+            Ok((service, Ok(()))) => format!("{service} stopped unexpectedly"),
             Err(error) => format!("a service died: {error}"),
         }
     }

@@ -23,9 +23,8 @@ pub(super) struct Change {
 impl Change {
     /// Parses an event's data.
     pub(super) fn read(data: &str) -> Result<Self, Failure> {
-        serde_json::from_str(data).map_err(|error| {
-            Failure::Broken(format!("an event that no orchestrator sends ({error}): is --target right?"))
-        })
+        serde_json::from_str(data)
+            .map_err(|error| Failure::Broken(format!("unexpected event ({error}): is --target right?")))
     }
 
     /// Returns the time of day in UTC, to the millisecond.

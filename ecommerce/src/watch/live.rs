@@ -152,10 +152,8 @@ fn draw(frame: &mut Frame, board: &Board, elapsed: Duration) {
 
     let line = match (board.notice.is_empty(), board.rows.is_empty()) {
         (false, _) => Line::styled(output::printable(&board.notice), bold),
-        (true, true) => {
-            Line::raw("nothing happens yet: `ecommerce order --user me --amount 9.99` buys something; q quits")
-        }
-        (true, false) => Line::raw("✓ done  ✗ refused  ↩ undone  ? not known  … at work     q quits"),
+        (true, true) => Line::raw("no events yet: `ecommerce order --user me --amount 9.99` makes a purchase; q quits"),
+        (true, false) => Line::raw("✓ done  ✗ refused  ↩ undone  ? unknown  … running     q quits"),
     };
     frame.render_widget(line, foot);
 }

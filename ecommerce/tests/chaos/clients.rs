@@ -62,7 +62,7 @@ impl Told {
         let story = sagas.entry(id.to_owned()).or_default();
         story.accepted |= accepted;
         story.ends.extend(end.map(str::to_owned));
-        assert!(story.ends.len() <= 1, "{id} was told two ends: {story:?}");
+        assert!(story.ends.len() <= 1, "{id} was answered with two outcomes: {story:?}");
     }
 
     fn not_answered(&self) {
@@ -73,7 +73,7 @@ impl Told {
     /// Waits until this many more orders are answered or have failed.
     pub(crate) async fn wait_for_more(&self, events: usize) {
         let wanted = self.events.load(Ordering::Relaxed) + events;
-        wait_until("clients have got on", PATIENCE, async || {
+        wait_until("clients have made progress", PATIENCE, async || {
             (self.events.load(Ordering::Relaxed) >= wanted).then_some(())
         })
         .await;
@@ -99,7 +99,7 @@ impl Told {
             match view {
                 None => {
                     let accepted = self.sagas()[&id].accepted;
-                    assert!(!accepted, "{id} was accepted, and {} knows it not", orchestrator.name);
+                    assert!(!accepted, "{id} was accepted, but is unknown to {}", orchestrator.name);
                 }
                 Some(view) => {
                     let status = view["status"].as_str().unwrap_or_default();

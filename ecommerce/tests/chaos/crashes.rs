@@ -27,7 +27,7 @@ async fn two_hundred_sagas_in_flight_end_after_their_orchestrator_was_killed() {
         running
     };
     let (answers, running) = futures::join!(orders, kill);
-    assert!(answers.iter().all(Result::is_err), "nobody was there to answer");
+    assert!(answers.iter().all(Result::is_err), "no orchestrator was running");
     assert_eq!(running.len(), SAGAS);
 
     let start = Instant::now();

@@ -53,7 +53,7 @@ impl Process {
             .stdout(log.try_clone().unwrap())
             .stderr(log);
         let previous = self.child().replace(command.spawn().unwrap());
-        assert!(previous.is_none(), "{} runs already", self.name);
+        assert!(previous.is_none(), "{} is already running", self.name);
     }
 
     /// Kills it, like a crash.
@@ -112,7 +112,7 @@ impl Drop for Process {
             let said = self.said();
             let lines: Vec<&str> = said.lines().collect();
             let last = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
-            eprintln!("--- {} said last:\n{}", self.name, last.join("\n"));
+            eprintln!("--- last output of {}:\n{}", self.name, last.join("\n"));
         } else {
             tests::panics::assert_none_in(&self.said());
         }

@@ -24,7 +24,7 @@ struct Backend {
 /// Sends an order until a replica accepts it. A request that was sent must be answered.
 async fn order(system: &System, backends: &[Backend], user: &str, first: usize) -> Answer {
     let mut turn = first;
-    wait_until("an order is taken", PATIENCE, async || {
+    wait_until("an order is accepted", PATIENCE, async || {
         turn += 1;
         let index = turn % backends.len();
         let backend = &backends[index];

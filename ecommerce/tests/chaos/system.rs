@@ -191,7 +191,7 @@ impl System {
     pub(crate) async fn wait_for_health_of(&self, processes: impl Iterator<Item = &Process>) {
         for process in processes.filter(|process| process.is_running()) {
             wait_until(&format!("{} is healthy", process.name), PATIENCE, async || {
-                assert!(process.is_running(), "{} ended by itself:\n{}", process.name, process.said());
+                assert!(process.is_running(), "{} ended unexpectedly:\n{}", process.name, process.said());
                 self.is_healthy(process).await.then_some(())
             })
             .await;
@@ -273,7 +273,7 @@ impl System {
     /// Audits the books after all sagas have ended.
     pub(crate) async fn audit(&self) -> Report {
         let report = books::audit(&self.settings, Run::Over, Limits::default()).await.unwrap();
-        assert!(report.is_clean(), "the books do not agree: {report:#?}");
+        assert!(report.is_clean(), "the databases do not agree: {report:#?}");
         report
     }
 }

@@ -68,14 +68,14 @@ async fn an_orchestrator_that_wakes_up_after_its_lease_changes_no_end_and_tells_
         sleeper.pause();
         taken = system.unfinished_of("a", 0).await;
         wait_until_taken_over(&system, "a").await;
-        wait_until("the other one has ended them", PATIENCE, async || {
+        wait_until("the other orchestrator has ended them", PATIENCE, async || {
             before = rows(&system, &taken).await;
             before.iter().all(|row| row.2.is_some()).then_some(())
         })
         .await;
         sleeper.resume();
         // Its waiting clients receive the end in the row; `Told` checks that.
-        wait_until("it is a node again", PATIENCE, async || {
+        wait_until("the orchestrator has a lease again", PATIENCE, async || {
             let lives = "select count(*) from node_lease where node_id = 'a' and expires_at > clock_timestamp()";
             (system.log().await.number(lives, &[]).await == 1).then_some(())
         })
@@ -86,8 +86,8 @@ async fn an_orchestrator_that_wakes_up_after_its_lease_changes_no_end_and_tells_
     system.settle().await;
     told.confirm(&system).await;
     assert!(!taken.is_empty());
-    assert_eq!(rows(&system, &taken).await, before, "what has ended stays as it is");
-    assert!(sleeper.is_running(), "a node that only lost its lease goes on");
+    assert_eq!(rows(&system, &taken).await, before, "ended sagas stay unchanged");
+    assert!(sleeper.is_running(), "a node that only lost its lease keeps running");
     system.audit().await;
     println!("{} sagas taken over; {}", taken.len(), told.summary());
 }
@@ -104,8 +104,8 @@ async fn a_second_process_with_the_same_node_id_waits_and_says_so_until_the_firs
     );
     // The waiting orchestrator holds no lease, so it is not healthy.
     let system = System::launch(options).await;
-    let [one, two] = &system.orchestrators[..] else { panic!("two were asked for") };
-    let (first, second) = wait_until("one of the two waits for the other", PATIENCE, async || {
+    let [one, two] = &system.orchestrators[..] else { panic!("two orchestrators were requested") };
+    let (first, second) = wait_until("one orchestrator waits for the other", PATIENCE, async || {
         match (one.said().contains(NOTICE), two.said().contains(NOTICE)) {
             (false, false) => None,
             (false, true) => Some((one, two)),
@@ -118,7 +118,7 @@ async fn a_second_process_with_the_same_node_id_waits_and_says_so_until_the_firs
     let told = Told::default();
     told.hear(&system.order_at(first, "user").await.unwrap());
     let refused = system.order_at(second, "user").await.unwrap();
-    assert_eq!(refused.status, 503, "one that waits accepts nothing: {}", refused.text);
+    assert_eq!(refused.status, 503, "a waiting orchestrator accepts nothing: {}", refused.text);
 
     // The orders lose their connections.
     let orders = join_all((0..SAGAS).map(|_| system.order_at(first, "user")));

@@ -99,7 +99,7 @@ fn an_audit_of_a_running_system_is_clean_until_somebody_falsifies_its_books() {
     assert_eq!(found.code, 0, "the PostgreSQL of `up` is found: {found:?}");
     assert!(found.out.contains("every invariant holds"), "{found:?}");
     assert!(found.out.contains("37.50 captured, 0.00 refunded, 37.50 in live purchases"), "{found:?}");
-    assert!(found.out.contains("txn-1  payments action"), "told, not judged: {found:?}");
+    assert!(found.out.contains("txn-1  payments action"), "reported, not counted as a violation: {found:?}");
 
     let ran = system.audit(&["--json", "--settled"]);
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -164,7 +164,7 @@ fn an_audit_of_a_running_system_is_clean_until_somebody_falsifies_its_books() {
         assert!(named || offender.is_empty(), "{harm}: {broken}");
         system.falsify(database, mend, &[&id], 1);
     }
-    assert_eq!(system.audit(&["--settled"]).code, 0, "all of it was taken back");
+    assert_eq!(system.audit(&["--settled"]).code, 0, "all changes were reverted");
 
     // A running saga is listed, and judged only with --settled.
     let pending = "update saga set status = 'PENDING', ended_at = null, wake_at = 'infinity' where id::text = $1";

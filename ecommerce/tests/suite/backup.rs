@@ -38,7 +38,7 @@ fn buy_on(front: &str, stop: &AtomicBool, bought: &AtomicUsize) {
 
 fn backup(url: &str, folder: &Path) -> Ran {
     let config: tokio_postgres::Config = url.parse().unwrap();
-    let [Host::Unix(socket)] = config.get_hosts() else { panic!("{url} is no socket") };
+    let [Host::Unix(socket)] = config.get_hosts() else { panic!("{url} is not a socket") };
     let mut script = Command::new(workspace().join("docker/backup.sh"));
     script.arg(folder).env("PGHOST", socket).env("PGUSER", config.get_user().unwrap()).env("BACKUP_KEEP", "2");
     script.env("PGPORT", config.get_ports()[0].to_string());
@@ -89,7 +89,7 @@ fn a_backup_under_load_is_one_moment_of_all_five_databases() {
         }
         let more = |count: usize| {
             let before = bought.load(Ordering::Relaxed);
-            wait_until("purchases go on", || bought.load(Ordering::Relaxed) >= before + count);
+            wait_until("purchases continue", || bought.load(Ordering::Relaxed) >= before + count);
         };
         more(20);
         let ran = backup(&url, &kept);
@@ -115,7 +115,7 @@ fn a_backup_under_load_is_one_moment_of_all_five_databases() {
     let released = on_data(&["release"]);
     assert_eq!(released.code, 0, "{released:?}");
     // Purchases that were running at the backup continue to their end.
-    wait_until("every purchase has ended, and the books agree", || on_data(&["audit", "--settled"]).code == 0);
+    wait_until("every purchase has ended, and the databases agree", || on_data(&["audit", "--settled"]).code == 0);
     let listed = run(&["list", "--json", "--limit", "1", "--target", &front]);
     let total = serde_json::from_str::<serde_json::Value>(&listed.out).unwrap()["total"].as_u64().unwrap();
     let answered = bought.load(Ordering::Relaxed);
@@ -147,8 +147,8 @@ fn old_backups_go_and_a_half_one_is_never_shown() {
     up.stop();
 
     let failed = backup(&url, &kept);
-    assert_ne!(failed.code, 0, "nobody answers: {failed:?}");
-    assert_eq!(backups(&kept), found, "nothing new, and nothing went");
+    assert_ne!(failed.code, 0, "no server: {failed:?}");
+    assert_eq!(backups(&kept), found, "no backup was added or removed");
     let left = fs::read_dir(&kept).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count();
-    assert_eq!(left, 2, "nothing half is left");
+    assert_eq!(left, 2, "no partial backup is left");
 }

@@ -27,7 +27,7 @@ pub(crate) fn answering(status: &'static str, body: &'static str) -> (String, th
         let mut buffer = [0; 4096];
         while !is_complete(&request) {
             let count = stream.read(&mut buffer).unwrap();
-            assert_ne!(count, 0, "the client hung up: {request}");
+            assert_ne!(count, 0, "the client closed the connection: {request}");
             request.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
         }
         let length = body.len();
@@ -146,7 +146,7 @@ fn a_taken_port_is_named_with_its_service_and_its_setting() {
     for word in ["inventory", port.as_str(), "taken", "services.inventory.port"] {
         assert!(ran.error().contains(word), "{word}: {ran:?}");
     }
-    assert!(!folder.path().join("data").exists(), "nothing was half started");
+    assert!(!folder.path().join("data").exists(), "nothing was created");
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn an_error_of_the_server_is_told_with_its_fields() {
 
     let (target, _) = answering("502 Bad Gateway", "<html>");
     let ran = run(&["order", "--user", "u", "--amount", "1", "--target", &target]);
-    assert_eq!(ran.code, 4, "a proxy's 502 is no saga that failed: {ran:?}");
+    assert_eq!(ran.code, 4, "a proxy's 502 is not a failed saga: {ran:?}");
 }
 
 #[test]

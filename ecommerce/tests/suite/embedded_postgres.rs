@@ -106,7 +106,7 @@ fn a_killed_server_is_revived_with_what_was_committed() {
     run(&server, "create table t (x text); insert into t values ('kept')");
     let pid = server.pid();
     server.revive().unwrap();
-    assert_eq!(server.pid(), pid, "a living server is left alone");
+    assert_eq!(server.pid(), pid, "a running server is not replaced");
     kill(pid);
     support::wait_until("the server is dead", || !server.is_running());
     server.revive().unwrap();
@@ -191,9 +191,9 @@ fn data_of_another_major_version_is_refused_with_both_versions() {
     let mut options = options(&folder);
     options.offline = true;
     let message = refusal(options);
-    assert!(message.contains("PostgreSQL 13 (the version that made the data)"), "{message}");
+    assert!(message.contains("PostgreSQL 13 (the version of the data)"), "{message}");
     assert!(message.contains("postgresql-13"), "{message}");
-    assert!(message.contains("there is 1"), "{message}");
+    assert!(message.contains("found: 1"), "{message}");
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn a_folder_that_is_no_cluster_is_left_alone() {
     fs::create_dir(folder.path().join("postgres")).unwrap();
     fs::write(folder.path().join("postgres/letter.txt"), "dear").unwrap();
     let message = refusal(options(&folder));
-    assert!(message.contains("no PostgreSQL cluster"), "{message}");
+    assert!(message.contains("not a PostgreSQL cluster"), "{message}");
     assert!(folder.path().join("postgres/letter.txt").exists());
 }
 
@@ -215,8 +215,8 @@ fn a_folder_that_the_servers_account_cannot_enter_is_refused() {
     let folder = Folder::new();
     support::close_to_others(folder.path());
     let message = refusal(Options::new(folder.path().join("data")));
-    assert!(message.contains("is closed to the account"), "{message}");
-    assert!(!folder.path().join("data").exists(), "nothing is made before it is known to be of use");
+    assert!(message.contains("cannot access"), "{message}");
+    assert!(!folder.path().join("data").exists(), "nothing is created before the checks");
 }
 
 #[test]

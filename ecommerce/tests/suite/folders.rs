@@ -58,7 +58,7 @@ fn a_data_folder_whose_name_has_a_line_break_is_refused() {
     for name in ["one\ntwo", "one\rtwo"] {
         let message = refusal(&folder.path().join(name));
         assert!(message.contains("line break") && message.contains("--data-dir"), "{message}");
-        assert!(!folder.path().join(name).exists(), "nothing is made before it is known to be of use");
+        assert!(!folder.path().join(name).exists(), "nothing is created before the checks");
     }
 }
 
@@ -196,5 +196,5 @@ fn root_uses_no_folder_of_a_third_account() {
         let message = refusal(data_dir);
         assert!(message.contains("belongs to 54321") && message.contains("--data-dir"), "{message}");
     }
-    assert_eq!(fs::read_dir(&empty).unwrap().count(), 0, "nothing is put into it");
+    assert_eq!(fs::read_dir(&empty).unwrap().count(), 0, "nothing is created in it");
 }

@@ -39,8 +39,8 @@ fn a_system_that_starts_on_hold_takes_purchases_once_the_books_agree() {
     up.wait_for_line("Ctrl-C");
     let refused = buy(&front);
     assert!(refused.code == 4 && refused.error().contains("on hold"), "{refused:?}");
-    assert!(run(&["health", &front]).out.contains("no saga begins"), "it says so");
-    assert_eq!(run(&["list", "--target", &front]).code, 0, "it answers");
+    assert!(run(&["health", &front]).out.contains("no saga begins"), "the health names the hold");
+    assert_eq!(run(&["list", "--target", &front]).code, 0, "reads are answered");
 
     // Remove an effect that the log has recorded.
     falsify(&url, "ms_payments", "update app_payment set status = 'compensated', compensated_at = now()");
@@ -70,7 +70,7 @@ fn a_hold_is_put_before_anything_starts_and_a_person_may_release_it_whatever_the
         let held = on_server(&["hold", "--reason", reason]);
         assert!(held.code == 0 && held.out.contains("a drill"), "the first one stays: {held:?}");
     }
-    crate::support::wait_until("the node knows of it", || buy(&front).code == 4);
+    crate::support::wait_until("the node has read the hold", || buy(&front).code == 4);
     // Purchases made before the node knew of the hold exist too.
     let one = "update app_payment set status = 'compensated', compensated_at = now() where id = \
                (select min(id) from app_payment)";

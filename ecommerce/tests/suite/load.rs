@@ -89,12 +89,12 @@ fn an_open_loop_tells_people_what_they_want_to_know_and_asks_nothing_without_a_t
     let ran = finish(&mut system.load(&["--sagas", "30", "--concurrency", "30", "--rate", "200"]));
     assert_eq!(ran.code, 0, "{ran:?}");
     for word in
-        ["COMPLETED", "COMPENSATED", "p50 ms", "p99 ms", "open loop, 200 a second", "expected 12.5 %", "report.html"]
+        ["COMPLETED", "COMPENSATED", "p50 ms", "p99 ms", "open loop, 200 per second", "expected 12.5 %", "report.html"]
     {
         assert!(ran.out.contains(word), "{word}: {ran:?}");
     }
     assert!(ran.out.contains("20 products, 20 of them restocked"), "{ran:?}");
-    assert!(!ran.out.contains("invariant"), "nobody asked for an audit: {ran:?}");
+    assert!(!ran.out.contains("invariant"), "no audit was requested: {ran:?}");
     assert!(!ran.out.contains('\u{1b}') && !ran.err.contains('\u{1b}'), "{ran:?}");
     system.up.stop();
 }
@@ -144,7 +144,7 @@ fn ctrl_c_stops_buying_and_shows_the_table_so_far() {
     let mut system = System::refusing(&[]);
     let mut load = Server::start(&mut system.load(&["--sagas", "1000000", "--concurrency", "4", "--rate", "50"]));
     let target = system.addresses[4].1.clone();
-    crate::support::wait_until("something was bought", || {
+    crate::support::wait_until("a purchase was made", || {
         let list = finish(command(&["list", "--json", "--limit", "1"]).args(["--target", &target]));
         json(&list)["total"].as_u64().unwrap() > 5
     });

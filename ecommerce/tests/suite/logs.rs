@@ -21,7 +21,7 @@ fn log_of(mut up: Server) -> Vec<Value> {
     let (code, log) = up.wait();
     assert_eq!(code, 0, "{log}");
     let objects: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
-    assert!(!objects.is_empty(), "it logs something");
+    assert!(!objects.is_empty(), "the log has lines");
     for object in &objects {
         assert!(object["timestamp"].is_string() && object["level"].is_string(), "{object}");
     }
@@ -59,7 +59,7 @@ fn every_line_of_a_purchase_names_its_saga_and_its_trace() {
     assert_eq!(services, BTreeSet::from(["catalog", "payments"]), "{lines:?}");
     // The client's request belongs to no saga but has a trace.
     let request = log.iter().find(|line| line["route"] == "/saga/transaction" && line["message"] == "answered");
-    let request = request.expect("it was answered");
+    let request = request.expect("the request was answered");
     assert_eq!(request["trace.id"].as_str().map(str::len), Some(32), "{request}");
 }
 
@@ -72,7 +72,7 @@ fn the_production_profile_logs_what_went_wrong_as_json_with_the_saga() {
     let mut up = Server::start(&mut command);
     let front = up.wait_until_up();
     let (code, id) = buy(&front);
-    assert_eq!(code, 1, "it was given up");
+    assert_eq!(code, 1, "the purchase was not completed");
     let log = log_of(up);
     let lines = of_saga(&log, &id);
     assert!(lines.iter().any(|line| line["message"] == "step failed, trying again"), "{lines:?}");

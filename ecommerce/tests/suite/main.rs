@@ -1,5 +1,5 @@
 //! Tests of the binary and its embedded PostgreSQL from outside, with real processes.
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails by a panic, and says why")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails by a panic, with a reason")]
 
 mod audit;
 mod backup;

@@ -92,7 +92,7 @@ impl Server {
     pub(crate) fn wait_for_line(&mut self, first_word: &str) -> String {
         loop {
             let Some(line) = self.out.next() else {
-                panic!("it ended without a line {first_word:?}, after {:?}", self.said);
+                panic!("the process ended without a line {first_word:?}, after {:?}", self.said);
             };
             let mut words = line.split_whitespace();
             if words.next() == Some(first_word) {
@@ -121,12 +121,12 @@ impl Server {
 
     /// Waits for a line on standard error with this beginning.
     pub(crate) fn wait_for_notice(&mut self, beginning: &str) {
-        while !self.err.next().expect("it goes on").starts_with(beginning) {}
+        while !self.err.next().expect("the process still writes").starts_with(beginning) {}
     }
 
     /// Waits for a line on standard error that contains this text, such as a JSON log line.
     pub(crate) fn wait_for_log(&mut self, text: &str) {
-        while !self.err.next().expect("it goes on").contains(text) {}
+        while !self.err.next().expect("the process still writes").contains(text) {}
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -211,7 +211,7 @@ impl Lines {
         match self.0.recv_timeout(PATIENCE) {
             Ok(line) => Some(line),
             Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => panic!("gave up waiting for a line"),
+            Err(RecvTimeoutError::Timeout) => panic!("no line within the time limit"),
         }
     }
 

@@ -136,7 +136,7 @@ fn purchases_run_and_are_audited_without_the_administrator() {
     assert_eq!(cluster.migrate("first").code, 0);
     let url = cluster.url();
     let ran = finish(with_passwords(&mut command(&["migrate", "--database-url", &url]), "first"));
-    assert_eq!(ran.code, 0, "nothing is to be made, and the roles may migrate: {ran:?}");
+    assert_eq!(ran.code, 0, "nothing needs creation, and the roles may migrate: {ran:?}");
     let data_dir = crate::support::Folder::new();
     let mut up = Server::start(with_passwords(up_command(data_dir.path()).args(["--database-url", &url]), "first"));
     let front = up.wait_until_up();

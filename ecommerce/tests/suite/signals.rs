@@ -57,7 +57,7 @@ fn wait_until_up(out: impl Read) -> String {
             return front;
         }
     }
-    panic!("it ended before everything ran");
+    panic!("the process ended before all services ran");
 }
 
 /// Makes charges slow, so that a stop has to wait for a purchase.

@@ -48,7 +48,7 @@ pub(crate) fn is_alive(pid: u32) -> bool {
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "gave up waiting until {what}");
+        assert!(begun.elapsed() < PATIENCE, "not within the time limit: {what}");
         thread::sleep(Duration::from_millis(10));
     }
 }

@@ -48,7 +48,7 @@ fn what_was_bought_is_there_after_a_stop_and_a_start() {
 
     let server = postmaster(&data_dir).unwrap();
     up.stop();
-    assert!(!support::is_alive(server), "PostgreSQL stops with it");
+    assert!(!support::is_alive(server), "PostgreSQL stops too");
 
     let mut up = Server::up(&data_dir);
     let front = up.wait_until_up();
@@ -81,8 +81,8 @@ fn a_purchase_can_be_looked_into_and_what_has_ended_cannot_be_changed() {
     let unknown = ran(&["inspect", "01890000-0000-7000-8000-000000000000"]);
     assert_eq!(unknown.code, 4, "{unknown:?}");
     assert!(unknown.err.contains("404"), "{unknown:?}");
-    assert!(ran(&["attention"]).out.contains("nobody has to look"));
-    assert!(ran(&["retry", "--all"]).out.contains("0 sagas"));
+    assert!(ran(&["attention"]).out.contains("no purchase needs attention"));
+    assert!(ran(&["retry", "--all"]).out.contains("0 purchases"));
     assert_eq!(ran(&["retry"]).code, 2, "an id or --all");
     up.stop();
 }
@@ -109,9 +109,9 @@ fn a_killed_postgresql_is_started_again_under_running_services() {
     let id = buy(&front);
     let killed = postmaster(&data_dir).unwrap();
     send(killed, Signal::KILL);
-    support::wait_until("another PostgreSQL runs", || postmaster(&data_dir).is_some_and(|pid| pid != killed));
+    support::wait_until("PostgreSQL was restarted", || postmaster(&data_dir).is_some_and(|pid| pid != killed));
     support::wait_until("the services are healthy", || run(&["health", &front]).code == 0);
-    support::wait_until("orders are taken again", || {
+    support::wait_until("orders are accepted again", || {
         run(&["order", "--user", "user-1", "--amount", "1", "--target", &front]).code == 0
     });
     assert_eq!(status_of(&front, &id)["status"], "COMPLETED");
@@ -200,7 +200,7 @@ fn one_service_is_served_only_on_a_database_that_is_migrated() {
 fn machines_are_told_where_everything_is_as_one_line_of_json() {
     let folder = Folder::new();
     let mut up = Server::start(crate::program::up_command(&folder.path().join("data")).arg("--json"));
-    crate::support::wait_until("it says where it is", || up.has_said("\n"));
+    crate::support::wait_until("the address is printed", || up.has_said("\n"));
     let document: serde_json::Value = serde_json::from_str(&up.said).unwrap();
     assert_eq!(document["profile"], "bench");
     let front = document["services"]["orchestrator"].as_str().unwrap();

@@ -25,7 +25,7 @@ fn serving(answers: Vec<String>) -> (String, thread::JoinHandle<Vec<String>>) {
             let mut buffer = [0; 4096];
             while !request.ends_with("\r\n\r\n") {
                 let count = stream.read(&mut buffer).unwrap();
-                assert_ne!(count, 0, "the client hung up: {request}");
+                assert_ne!(count, 0, "the client closed the connection: {request}");
                 request.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
             }
             // A client that has received its last event may have disconnected.
@@ -123,7 +123,7 @@ fn a_lost_connection_is_taken_up_where_it_was_left() {
     let (target, asked) = serving(answers);
     let ran = watch(&target, &[ID]);
     assert_eq!((ran.code, ran.out.lines().count()), (0, 2), "{ran:?}");
-    assert!(ran.err.contains("the connection is gone") && ran.err.contains("connected again"), "{ran:?}");
+    assert!(ran.err.contains("connection lost") && ran.err.contains("reconnected"), "{ran:?}");
     let came_back_with = |request: String| {
         let id = request.lines().find_map(|line| line.strip_prefix("last-event-id: ").map(str::to_owned));
         id.unwrap_or_default()
@@ -164,7 +164,7 @@ fn an_error_at_the_beginning_is_told_and_not_repeated() {
     let ran = watch(&target, &[]);
     assert_eq!(ran.code, 4, "{ran:?}");
     let (target, _) = serving(vec![stream(&["data:hello\n\n".to_owned()])]);
-    assert_eq!(watch(&target, &[]).code, 4, "that is no orchestrator");
+    assert_eq!(watch(&target, &[]).code, 4, "the server is not an orchestrator");
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn a_real_purchase_is_seen_by_who_watches_all_and_by_who_watches_it() {
     let mut watcher = Server::start(&mut command(&["watch", "--json", "--target", &front]));
     // A purchase that it shows was made after its connection was open.
     let mut id = String::new();
-    crate::support::wait_until("a purchase is seen", || {
+    crate::support::wait_until("a purchase is shown", || {
         let ran = run(&["order", "--user", "u", "--amount", "1", "--json", "--target", &front]);
         let answer: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
         id = answer["transaction_id"].as_str().unwrap().to_owned();
@@ -200,7 +200,7 @@ fn a_real_purchase_is_seen_by_who_watches_all_and_by_who_watches_it() {
     assert_eq!(unknown.code, 4, "{unknown:?}");
     assert!(unknown.error().contains(ID), "{unknown:?}");
     up.stop();
-    watcher.wait_for_notice("the connection is gone");
+    watcher.wait_for_notice("connection lost");
     watcher.signal(rustix::process::Signal::KILL);
     watcher.wait();
 }

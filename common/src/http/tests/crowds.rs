@@ -79,7 +79,7 @@ async fn fill(server: &Server, gate: &Gate) -> Vec<TcpStream> {
     for _ in 0..RESERVED {
         let mut stream = server.connect().await;
         stream.write_all(slow).await.unwrap();
-        timeout(SOON, gate.entered.notified()).await.expect("an operator is let in");
+        timeout(SOON, gate.entered.notified()).await.expect("an operator is admitted");
         busy.push(stream);
     }
     busy
@@ -139,7 +139,7 @@ async fn a_peer_whose_reserved_connections_are_all_busy_stops_no_other() {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(SOON, answer).await.expect("its health is told again");
+    timeout(SOON, answer).await.expect("health is answered again");
     gate.open.notify_waiters();
     server.stop().await;
 }
