@@ -24,7 +24,7 @@ fn documents() -> Vec<(PathBuf, String)> {
         .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
         .map(|path| (path.clone(), fs::read_to_string(path).unwrap()))
         .collect();
-    assert!(documents.len() > 8, "README and the guide are there");
+    assert!(documents.len() > 8, "README and the guides exist");
     documents
 }
 
@@ -111,7 +111,7 @@ fn invocation(piece: &str) -> Option<String> {
 }
 
 fn assert_parses(command: &str, place: &str) {
-    let words = shlex::split(command).unwrap_or_else(|| panic!("{place}: `{command}` has a quote too many"));
+    let words = shlex::split(command).unwrap_or_else(|| panic!("{place}: `{command}` has an unbalanced quote"));
     let filled = words.into_iter().map(|word| match word.as_str() {
         "ID" | "TRANSACTION_ID" | "$ID" => UUID.to_owned(),
         "SERVICE" => "payments".to_owned(),

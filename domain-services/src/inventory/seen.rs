@@ -56,10 +56,10 @@ mod tests {
     fn only_what_was_seen_is_taken_without_a_look_and_all_of_it_or_nothing() {
         let seen = Seen::default();
         seen.note([("1", 3), ("2", 1)].into_iter());
-        assert!(!seen.take(&BTreeMap::from([("1", 1), ("2", 2)])), "there is less of one");
-        assert!(!seen.take(&BTreeMap::from([("1", 1), ("3", 1)])), "one was never seen");
+        assert!(!seen.take(&BTreeMap::from([("1", 1), ("2", 2)])), "not enough of product 2");
+        assert!(!seen.take(&BTreeMap::from([("1", 1), ("3", 1)])), "product 3 is unknown");
         assert!(seen.take(&BTreeMap::from([("1", 3), ("2", 1)])));
-        assert!(!seen.take(&BTreeMap::from([("1", 1)])), "that was all");
+        assert!(!seen.take(&BTreeMap::from([("1", 1)])), "product 1 is sold out");
         seen.note([("1", 1)].into_iter());
         assert!(seen.take(&BTreeMap::from([("1", 1)])));
     }

@@ -11,11 +11,11 @@ function described(entries) {
 }
 
 function whoMay(operation) {
-  const ways = (operation.security || []).map((way) => Object.keys(way)[0] || "nobody's token");
-  const tokens = ways.filter((way) => way !== "nobody's token");
-  if (!tokens.length) return "Open to everybody.";
+  const ways = (operation.security || []).map((way) => Object.keys(way)[0] || "none");
+  const tokens = ways.filter((way) => way !== "none");
+  if (!tokens.length) return "No token required.";
   const open = tokens.length < ways.length;
-  return `Opened by ${tokens.join(" or ")}${open ? "; as things are configured, no token is asked for" : ""}.`;
+  return `Token: ${tokens.join(" or ")}${open ? "; optional in the current configuration" : ""}.`;
 }
 
 function answers(operation) {
@@ -42,7 +42,7 @@ function fill(place, path, method, operation, prefix) {
   if (parameters.length) section("Parameters", described(parameters));
   if (operation.requestBody) {
     const { schema } = operation.requestBody.content["application/json"];
-    section(operation.requestBody.required ? "Body" : "Body, which may be left out", members(schema));
+    section(operation.requestBody.required ? "Body" : "Body (optional)", members(schema));
   }
   section("Answers", answers(operation));
   section("Try it", tryIt(path, method, operation, prefix));

@@ -6,7 +6,7 @@ function tryIt(path, method, operation, prefix) {
   for (const parameter of operation.parameters || []) {
     const input = make("input", "");
     input.required = parameter.required;
-    input.placeholder = parameter.required ? "" : "left out";
+    input.placeholder = parameter.required ? "" : "optional";
     fields.push({ parameter, input });
     form.append(make("label", "field", make("span", "", `${parameter.name} (${parameter.in})`), input));
   }
