@@ -1,6 +1,7 @@
 //! Recovery and ownership on the real saga log: each saga whose actor is gone finds another one, however the row came to
 //! lack it, and a saga that breaks its actors holds up no other.
 
+mod cuts;
 mod orphans;
 mod ownership;
 mod poisoned;

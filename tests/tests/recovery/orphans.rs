@@ -153,7 +153,7 @@ async fn without_actor(stack: &Stack) -> Option<f64> {
 }
 
 /// Waits until the gauge of the sagas without an actor shows this number.
-async fn without_actor_are(stack: &Stack, number: f64) {
+pub(crate) async fn without_actor_are(stack: &Stack, number: f64) {
     wait_until("the gauge shows it", PATIENCE, async || (without_actor(stack).await == Some(number)).then_some(()))
         .await;
 }

@@ -1,6 +1,7 @@
 //! Sagas whose actors die, and sagas whose processes do.
 
-use tests::{PATIENCE, Stack, StackOptions, stack::ORCHESTRATOR, wait_until, with_stack};
+use serde_json::json;
+use tests::{PATIENCE, Stack, StackOptions, problem::assert_problem, stack::ORCHESTRATOR, wait_until, with_stack};
 
 use super::{all_ended, plant_orphans, start};
 
@@ -88,4 +89,40 @@ async fn a_saga_that_waits_for_its_next_actor_is_turned_back_at_its_deadline() {
         .await;
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_saga_that_runs_forward_is_cancelled_before_it_can_be_resolved() {
+    for attention in [None, Some("its actor died 2 times: a bug")] {
+        with_stack(StackOptions::default(), async |stack: &Stack| {
+            let saga_log = stack.database(ORCHESTRATOR).await;
+            let holder = stack.new_connection(ORCHESTRATOR).await;
+            holder.run("begin").await;
+            let saga = plant_orphans(&holder, "forward", 1).await[0];
+            let rests = "
+                update saga
+                set wake_at = clock_timestamp() + interval '1 hour', attention = $1::text,
+                    attention_at = case when $1::text is not null then clock_timestamp() end";
+            holder.rows(rests, &[&attention]).await;
+            holder.run("commit").await;
+
+            let resolve = async || {
+                let note = json!({ "note": "settled by hand" });
+                let answer = stack.post(ORCHESTRATOR, &format!("/saga/{saga}/resolve"), note).await;
+                assert_problem(&answer, 409);
+                assert_eq!(answer.json()["transaction_id"], saga.to_string());
+                answer.json()["detail"].as_str().map(str::to_owned).expect("a detail")
+            };
+            let told = resolve().await;
+            assert_eq!(told, "it runs forward, so there is nothing to settle yet: cancel it first");
+            let untouched = "select count(*) from saga where status = 'PENDING' and resolved_at is null
+                             and attention is not distinct from $1::text";
+            assert_eq!(saga_log.number(untouched, &[&attention]).await, 1);
+
+            stack.post(ORCHESTRATOR, &format!("/saga/{saga}/cancel"), "{}").await.expect(202);
+            all_ended(&saga_log).await;
+            assert_eq!(resolve().await, "it is COMPENSATED, and no person has to look at it");
+        })
+        .await;
+    }
 }

@@ -1,6 +1,14 @@
 //! Rows that hold what no version of this program writes.
 
-use tests::{PATIENCE, Stack, StackOptions, problem::assert_problem, stack::ORCHESTRATOR, wait_until, with_stack};
+use reqwest::Method;
+use serde_json::json;
+use tests::{
+    PATIENCE, Stack, StackOptions,
+    http::send,
+    problem::assert_problem,
+    stack::{ORCHESTRATOR, with_json},
+    wait_until, with_stack,
+};
 use uuid::Uuid;
 
 use super::{all_ended, plant_orphans};
@@ -78,4 +86,36 @@ async fn assert_told(stack: &Stack, bad: &[Uuid]) {
         }
         assert_eq!(shown, 6, "{list} shows all that can be read");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_whose_row_cannot_be_read_names_the_row_and_buys_nothing() {
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        let saga_log = stack.database(ORCHESTRATOR).await;
+        let buy = async |amount: u32| {
+            let request = stack.request(Method::POST, ORCHESTRATOR, "/saga/transaction");
+            let order = json!({ "user_id": "u", "product_id": 1, "amount": amount });
+            send(with_json(request.header("idempotency-key", "k"), order)).await
+        };
+        let first = buy(5).await.expect(200);
+        let id = first.json()["transaction_id"].clone();
+        saga_log.run("create table whole as select * from saga").await;
+        // The user is a part of the key.
+        for (column, value) in BAD.into_iter().filter(|(column, _)| *column != "user_id") {
+            saga_log.run(&format!("update saga set {column} = {value}")).await;
+            // The same order, and another one: which of the two it is cannot be told.
+            for amount in [5, 6] {
+                let answer = buy(amount).await;
+                assert_problem(&answer, 500);
+                assert_eq!(answer.json()["transaction_id"], id, "{column}");
+            }
+            saga_log.run(&format!("update saga set {column} = whole.{column} from whole")).await;
+        }
+        let again = buy(5).await.expect(200);
+        assert_eq!(again.text, first.text);
+        assert!(again.is_replayed());
+        assert_problem(&buy(6).await, 422);
+        assert_eq!(saga_log.number("select count(*) from saga", &[]).await, 1);
+    })
+    .await;
 }

@@ -1,0 +1,104 @@
+//! Connections to PostgreSQL that are cut again and again under load, without an aim: at begins, writes, claims, renewals
+//! of leases, and at what participants write.
+
+use std::{
+    collections::BTreeMap,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use futures::future::join_all;
+use reqwest::Method;
+use serde_json::json;
+use tests::{
+    PATIENCE, Stack, StackOptions, books, cluster,
+    database::Database,
+    http::{Answer, try_send},
+    postgres_proxy::PostgresProxy,
+    stack::{ORCHESTRATOR, SERVICES, with_json},
+    wait_until, with_stack,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{all_ended, orphans::without_actor_are};
+
+/// Interval of the cuts: shorter than a lease, a sweep and the way of a purchase.
+const CUT_EVERY: Duration = Duration::from_millis(120);
+/// How long connections are cut at least: longer than two leases.
+const CUT_FOR: Duration = Duration::from_secs(14);
+/// Purchases that are accepted meanwhile, at least.
+const PURCHASES: usize = 300;
+/// Clients that wait for the end of each purchase; as many others leave once it is accepted.
+const CLIENTS: usize = 12;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_accepted_purchase_ends_after_connections_were_cut_under_load() {
+    let proxy = PostgresProxy::before(cluster::server_url().await);
+    let options = StackOptions::default()
+        .on_server(&proxy.url)
+        .set("inventory.initial_stock", 1_000_000)
+        .set("orchestrator.takeover_batch", 20);
+    with_stack(options, async |stack: &Stack| {
+        stack.add_replica(ORCHESTRATOR).await;
+        let (answers, end) = (Mutex::new(Vec::new()), CancellationToken::new());
+        let accepted = || answers.lock().expect("no client panics with it").iter().filter(|a| is_accepted(a)).count();
+        let attack = async {
+            wait_until("purchases are accepted", PATIENCE, async || (accepted() >= CLIENTS).then_some(())).await;
+            let cutting = SERVICES.map(|service| proxy.cut_every(&stack.settings.service(service).database, CUT_EVERY));
+            let begun = Instant::now();
+            wait_until("connections were cut for long enough", PATIENCE * 2, async || {
+                (begun.elapsed() >= CUT_FOR && accepted() >= PURCHASES).then_some(())
+            })
+            .await;
+            drop(cutting);
+            end.cancel();
+        };
+        let clients = join_all((0..2 * CLIENTS).map(|number| client(stack, number, &answers, &end)));
+        futures::join!(attack, clients);
+
+        // A session past the proxy: the ones through it are cut.
+        let saga_log = &stack.settings.service(ORCHESTRATOR).database;
+        let saga_log = Database::connect(cluster::server_url().await, saga_log).await;
+        all_ended(&saga_log).await;
+        without_actor_are(stack, 0.0).await;
+        let books = books::balanced(stack).await;
+        let answers = answers.into_inner().expect("no client panics with it");
+        let mut counts = BTreeMap::new();
+        for answer in &answers {
+            *counts.entry(answer.status).or_insert(0) += 1;
+            assert_true(answer, &books);
+        }
+        println!("{counts:?}, {} sagas", books.len());
+    })
+    .await;
+}
+
+/// Buys until the end: the first half of the clients waits for each purchase, the second leaves once it is accepted.
+async fn client(stack: &Stack, number: usize, answers: &Mutex<Vec<Answer>>, end: &CancellationToken) {
+    while !end.is_cancelled() {
+        let request = stack.request(Method::POST, ORCHESTRATOR, "/saga/transaction");
+        let request = if number < CLIENTS { request } else { request.header("prefer", "respond-async") };
+        let order = json!({ "user_id": format!("client-{number}"), "product_id": 1, "amount": 5 });
+        let answer = try_send(with_json(request, order)).await.expect("connections of clients are not cut");
+        answers.lock().expect("no client panics with it").push(answer);
+    }
+}
+
+fn is_accepted(answer: &Answer) -> bool {
+    matches!(answer.status, 200 | 202)
+}
+
+/// Checks that the log holds what a client was told.
+fn assert_true(answer: &Answer, books: &books::Books) {
+    let id = answer.json()["transaction_id"].as_str().map(str::to_owned);
+    let status = id.and_then(|id| books.get(&id)).map(|entry| entry.status.as_str());
+    let is_true = match answer.status {
+        200 => status == Some("COMPLETED"),
+        202 => matches!(status, Some("COMPLETED" | "COMPENSATED")),
+        // Nothing was done, or it is not known: then it may have begun.
+        503 => status != Some(""),
+        // A participant refused, or its answer stayed unknown.
+        _ => status == Some("COMPENSATED"),
+    };
+    assert!(is_true, "the log holds {status:?}, the client was told {answer:?}");
+}
