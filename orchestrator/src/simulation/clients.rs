@@ -154,6 +154,7 @@ impl Client {
     /// Waits by the row, as the front does for a saga that its process does not run.
     async fn ask_the_row(&self, process: ProcessId, id: SagaId, asked_at: Duration) {
         let deadline = asked_at + self.patience;
+        self.sim.lock().tally.asked_the_row += 1;
         loop {
             if self.sim.is_dead(process) {
                 return;

@@ -46,7 +46,10 @@ fn commit(sim: &Arc<Sim>, process: ProcessId, write: &Arc<LogWrite>, fate: Write
             note(sim, process, write, "is killed before");
             return kill(sim, process);
         }
-        WriteEnd::Failed => WriteReport::NotWritten("the database went away".to_owned()),
+        WriteEnd::Failed => {
+            sim.lock().tally.failed_writes += 1;
+            WriteReport::NotWritten("the database went away".to_owned())
+        }
         WriteEnd::Rejected => rejected(sim),
         WriteEnd::DoubtedGone => in_doubt(sim),
         WriteEnd::Committed => apply(sim, process, write),

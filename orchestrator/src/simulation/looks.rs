@@ -38,7 +38,10 @@ pub(super) fn look(sim: &Arc<Sim>, process: ProcessId, question: Question, answe
             sim.note_at(process, |trace| format!("log: claims {} (epoch {})", trace.name(saga.id), saga.epoch));
         }
         let found = match (found, fate.end) {
-            (Ok(_), LookEnd::Lost) => Err("the connection went".to_owned()),
+            (Ok(_), LookEnd::Lost) => {
+                sim.lock().tally.lost_looks += 1;
+                Err("the connection went".to_owned())
+            }
             (found, _) => found,
         };
         sim.lock().tally.full_batches += u64::from(found.as_ref().is_ok_and(|found| found.has_more));

@@ -47,6 +47,7 @@ pub(super) fn send(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>) {
     sim.note_at(process, |trace| format!("→ {}", describe(trace, call)));
     match fate_of(sim, process, call) {
         CallFate::Unreachable(known_after) => {
+            sim.lock().tally.unreachable += 1;
             let outcome = not_known(Failure::unavailable(call.participant), "nobody listens", Sent::Nothing);
             let pending = pending.clone();
             sim.after(known_after, move |sim| settle(sim, process, &pending, outcome, Health::Failed));

@@ -139,6 +139,7 @@ async fn drive(seed: u64, plan: &Plan, known: Vec<Arc<Definition>>, fate: Box<dy
     if is_crowd {
         sagas = dice.random_range(CROWD);
     }
+    tally.skewed_clocks += u64::from(faults.clock_skew_ms > 0);
     let inner = Inner {
         fate,
         log: DurableLog::default(),

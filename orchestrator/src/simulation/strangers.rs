@@ -28,11 +28,12 @@ pub(super) fn answer(sim: &Arc<Sim>, call: &Call, stranger: Stranger) -> Answere
     let problem = |status: u16, title: &str| {
         Reply::plain(status, json!({ "type": "about:blank", "title": title, "status": status }).to_string())
     };
+    let others = (stranger == Stranger::OtherReply).then(|| reply_to_another(sim, call)).flatten();
     {
         let tally = &mut sim.lock().tally;
         match stranger {
             Stranger::Json(_) => tally.json_strangers += 1,
-            Stranger::OtherReply => tally.other_replies += 1,
+            Stranger::OtherReply if others.is_some() => tally.other_replies += 1,
             Stranger::ComeBack(_) => tally.retry_afters += 1,
             _ => tally.strangers += 1,
         }
@@ -45,16 +46,19 @@ pub(super) fn answer(sim: &Arc<Sim>, call: &Call, stranger: Stranger) -> Answere
         Stranger::Conflict => Reply::plain(409, r#"{"status":"error","message":"conflict"}"#),
         Stranger::TooMany => problem(429, "too many"),
         Stranger::Json(status) => Reply::plain(200, json!({ "status": status }).to_string()),
-        Stranger::OtherReply => match sim.lock().last_replies.get(&Operation::of(call)) {
-            // An answer that does not name its transaction cannot be told from the right one by anything.
-            Some((of, body)) if *of != call.saga_id && body.contains(&of.to_string()) => {
-                Reply::plain(200, body.clone())
-            }
-            _ => problem(503, "overloaded"),
-        },
+        Stranger::OtherReply => others.unwrap_or_else(|| problem(503, "overloaded")),
         Stranger::ComeBack(when) => {
             return Answered { reply: problem(503, "overloaded"), retry_after: Some(when) };
         }
     };
     reply.into()
+}
+
+/// Returns the newest answer of the operation, if it is one to another transaction. An answer that does not name its
+/// transaction cannot be told from the right one by anything.
+fn reply_to_another(sim: &Sim, call: &Call) -> Option<Reply> {
+    let inner = sim.lock();
+    let (of, body) = inner.last_replies.get(&Operation::of(call))?;
+    let is_told_apart = *of != call.saga_id && body.contains(&of.to_string());
+    is_told_apart.then(|| Reply::plain(200, body.clone()))
 }

@@ -38,6 +38,8 @@ tally! {
     calls "calls to participants"
     /// Decisions of participants against an action.
     refusals "refusals"
+    /// Calls that failed before anything was sent.
+    unreachable "calls to a closed port"
     /// Requests that never arrived.
     lost_requests "requests lost"
     /// Work done whose reply was lost.
@@ -62,6 +64,8 @@ tally! {
     parked "calls parked by a breaker"
     /// Calls that waited for another call of their node to end.
     waited_in_line "calls that waited in line"
+    /// Times when nothing of a participant could be reached.
+    participant_outages "outages of a participant"
     /// Times when one operation of a participant answered 503.
     operation_outages "outages of an operation"
     /// Actions forbidden before they ran.
@@ -82,6 +86,10 @@ tally! {
     coordinator_deaths "coordinators killed"
     /// Times when one node could not reach the database or a participant.
     partitions "partitions"
+    /// Times when no node could reach the database.
+    database_outages "outages of the saga log"
+    /// Runs in which each node and the database have clocks of their own.
+    skewed_clocks "runs with skewed clocks"
     /// Clocks of nodes or of the database that jumped.
     clock_jumps "jumps of clocks"
     /// Sagas claimed by another process than the one that had them.
@@ -90,6 +98,8 @@ tally! {
     wakes "sagas woken"
     /// Writes to the log.
     writes "writes to the log"
+    /// Writes that failed, and nothing was written.
+    failed_writes "writes that failed"
     /// Writes of which nobody knew whether they were there.
     in_doubt "writes in doubt"
     /// Writes in doubt that committed later.
@@ -98,6 +108,8 @@ tally! {
     rejected_writes "writes with a refused value"
     /// Writes for which the queue of the saga log was full.
     log_queue_full "writes at a full queue"
+    /// Looks at the log whose answer was lost.
+    lost_looks "looks whose answer was lost"
     /// Looks at the log that failed between two statements.
     cut_looks "looks cut short"
     /// Looks that filled a batch.
@@ -114,6 +126,8 @@ tally! {
     keys_joined "keys that met their saga"
     /// Orders that were turned away since too many sagas ran.
     overloaded "orders turned away"
+    /// Clients whose answer only the row could give.
+    asked_the_row "clients answered by the row"
     /// Clients that were told 503 with an id.
     in_doubt_told "clients told of a doubt"
     /// Status requests.

@@ -56,20 +56,8 @@ fn no_seed_of_the_wild_mix_breaks_an_invariant() {
     }
 }
 
-/// What the mix has not switched on, or only in one run of many.
-const RARE: [&str; 11] = [
-    "refusals with hostile text",
-    "calls that waited in line",
-    "single actors killed",
-    "coordinators killed",
-    "writes at a full queue",
-    "orders turned away",
-    "clients told of a doubt",
-    "status requests",
-    "status requests with 404",
-    "runs with small knobs",
-    "runs with hundreds of sagas",
-];
+/// What only one run of many has.
+const RARE: [&str; 1] = ["runs with hundreds of sagas"];
 
 #[test]
 fn no_seed_breaks_an_invariant() {

@@ -138,8 +138,10 @@ async fn make(sim: &Arc<Sim>, trouble: Trouble) {
             let back = sim.elapsed() + lasts;
             sim.note(|_| "network".to_owned(), |_| format!("{what:?} is away for {lasts:?}"));
             let mut inner = sim.lock();
-            if matches!(what, Unreached::Operation(_)) {
-                inner.tally.operation_outages += 1;
+            match what {
+                Unreached::Database => inner.tally.database_outages += 1,
+                Unreached::Participant(_) => inner.tally.participant_outages += 1,
+                Unreached::Operation(_) => inner.tally.operation_outages += 1,
             }
             inner.partitions.cut(None, what, back);
         }
