@@ -31,7 +31,8 @@ pub(crate) fn answering(status: &'static str, body: &'static str) -> (String, th
             request.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
         }
         let length = body.len();
-        write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}").unwrap();
+        // A client that has read enough may have disconnected.
+        let _ = write!(stream, "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
         request
     });
     (address, asked)
@@ -40,6 +41,14 @@ pub(crate) fn answering(status: &'static str, body: &'static str) -> (String, th
 /// A request without a body ends with its headers, one with JSON at the closing brace.
 fn is_complete(request: &str) -> bool {
     request.split_once("\r\n\r\n").is_some_and(|(_, body)| request.starts_with("GET") || body.ends_with('}'))
+}
+
+#[test]
+fn an_answer_longer_than_16_mib_is_not_read() {
+    let body: &'static str = format!(r#"{{"transactions":[],"total":0,"padding":"{}"}}"#, "x".repeat(17 << 20)).leak();
+    let (target, _) = answering("200 OK", body);
+    let ran = run(&["list", "--target", &target]);
+    assert!(ran.code != 0 && ran.err.contains("the answer is longer than 16 MiB"), "{} {}", ran.code, ran.err);
 }
 
 #[test]

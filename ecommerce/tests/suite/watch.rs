@@ -133,6 +133,17 @@ fn a_lost_connection_is_taken_up_where_it_was_left() {
 }
 
 #[test]
+fn an_event_longer_than_16_mib_is_not_read_and_the_connection_is_made_anew() {
+    let endless = format!("event:saga\ndata:{}\nid:7-1-0\n\n", "x".repeat(17 * 1024 * 1024));
+    let answers =
+        vec![stream(&[mark("7-0-0"), endless]), stream(&[mark("7-0-0"), saga("7-1-0", "COMPLETED", true, "null")])];
+    let (target, asked) = serving(answers);
+    let ran = watch(&target, &[ID]);
+    assert_eq!((ran.code, ran.out.lines().count()), (0, 1), "{ran:?}");
+    assert!(asked.join().unwrap()[1].contains("last-event-id: 7-0-0"), "the event counts as not received");
+}
+
+#[test]
 fn json_is_the_servers_own_one_event_a_line() {
     let gap = r#"{"kind":"gap","last_event_id":"1-1-0","detail":"some are gone"}"#;
     let blocks = [

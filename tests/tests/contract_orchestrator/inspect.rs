@@ -1,7 +1,13 @@
 //! `GET /saga/{id}/inspect`: the log and the journals side by side.
 
 use serde_json::json;
-use tests::{Stack, StackOptions, problem::assert_problem, stack::ORCHESTRATOR, with_stack};
+use tests::{
+    Stack, StackOptions,
+    interposer::{Act, Interposer},
+    problem::assert_problem,
+    stack::ORCHESTRATOR,
+    with_stack,
+};
 
 use super::buy;
 
@@ -33,6 +39,52 @@ async fn inspect_shows_what_the_log_and_every_participant_hold() {
         let seen = stack.get(ORCHESTRATOR, &path).await.expect(200).json();
         assert!(seen["participants"]["inventory"]["error"].is_string(), "{seen}");
         assert!(seen["participants"]["payments"]["journal"].is_array(), "{seen}");
+    })
+    .await;
+}
+
+/// A little more than is read of an answer for people.
+const TOO_LONG: usize = 17 * 1024 * 1024;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_another_service_longer_than_16_mib_is_not_read_and_the_others_are_shown() {
+    let interposer = Interposer::start().await;
+    let options = StackOptions::default().behind("payments", &interposer.url);
+    with_stack(options, async |stack: &Stack| {
+        interposer.before(stack.address("payments"));
+        let bought = buy(stack, json!({ "user_id": "ada", "amount": 5 })).await.expect(200).json();
+        let id = bought["transaction_id"].as_str().expect("an id");
+        // Each is good JSON of its kind, and would be shown if it were read.
+        let padding = "x".repeat(TOO_LONG);
+        let journal = json!({ "transaction_id": id, "entries": [], "padding": padding }).to_string();
+        let mut tree = stack.get("payments", "/debug/actors/").await.expect(200).json();
+        let mut faults = stack.get("payments", "/debug/faults/").await.expect(200).json();
+        for view in [&mut tree, &mut faults] {
+            view["padding"] = json!(padding);
+        }
+        let too_long = "the answer is longer than 16 MiB";
+        for (what, answer) in [("/journal/", journal), ("/actors/", tree.to_string()), ("/faults/", faults.to_string())]
+        {
+            interposer.next(1_000, what, Act::AnswerWith(200, &[], answer));
+        }
+        let seen = stack.get(ORCHESTRATOR, &format!("/saga/{id}/inspect")).await.expect(200).json();
+        assert_eq!(seen["participants"]["payments"], json!({ "error": too_long }));
+        assert!(seen["participants"]["purchases"]["journal"].is_array(), "{seen}");
+        for (path, member) in [("/ui/api/services", "actors"), ("/ui/api/faults", "faults")] {
+            let services = stack.get(ORCHESTRATOR, path).await.expect(200).json()["services"].clone();
+            for service in services.as_array().expect("services") {
+                let replica = &service["replicas"][0];
+                if service["service"] == "payments" {
+                    assert_eq!(replica["error"], too_long, "{path}");
+                }
+                assert_eq!(
+                    replica[member].is_null(),
+                    service["service"] == "payments",
+                    "{path} {}",
+                    service["service"]
+                );
+            }
+        }
     })
     .await;
 }
