@@ -64,6 +64,10 @@ async fn lists_that_wait_for_the_database_hold_up_no_purchase_no_status_and_no_c
             assert!(database.number(WAITING, &[]).await <= 3, "more than two lists wait in the database");
         };
         let (answers, ()) = futures::join!(lists, work);
+        // A list that gets no connection is turned away long before the two that wait in the database give up.
+        let turned_away = answers.iter().filter(|answer| answer.text.contains("too many lists are being read now"));
+        let turned_away = turned_away.count();
+        assert!(turned_away >= LISTERS / 2, "{turned_away} of {LISTERS} lists were turned away: {:?}", answers[0]);
         for answer in answers {
             assert_problem(&answer, 503);
             assert!(answer.header("retry-after").is_some_and(|seconds| seconds != "0"), "{answer:?}");
