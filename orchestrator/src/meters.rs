@@ -11,6 +11,7 @@ use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 use crate::saga::Status;
 use crate::saga::lease::LeaseState;
+use crate::saga::recovery;
 use crate::saga::running::Running;
 
 const STARTED: &str = "sagas_started_total";
@@ -82,8 +83,7 @@ pub(crate) fn measure_node(lease: &Arc<LeaseState>, running: &Arc<Running>) {
         let (lease, running) = (lease.upgrade()?, running.upgrade()?);
         valid.set(if lease.is_valid() { 1.0 } else { 0.0 });
         sagas.set(running.len() as f64);
-        // On hold no node runs any saga, and none looks for them.
-        without_actor.set(if lease.hold().is_some() { 0.0 } else { running.without_actor() as f64 });
+        without_actor.set(recovery::without_actor(&lease, &running) as f64);
         Some(())
     });
 }

@@ -28,6 +28,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use common::supervision::{ActorCard, ChildSpec, Handle, child};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -119,7 +120,14 @@ enum Look {
 
 /// Makes recovery a child.
 pub fn recovery(arguments: RecoveryArguments) -> ChildSpec {
+    let (lease, running) = (arguments.lease.clone(), arguments.running.clone());
+    arguments.card.set_state(move || json!({ "without_actor": without_actor(&lease, &running) }));
     child(arguments.card.clone(), arguments.handle.clone(), move || (Recovery, arguments.clone()))
+}
+
+/// Returns the number of sagas that this process could run and that have no actor: none on hold, when no node runs any.
+pub(crate) fn without_actor(lease: &LeaseState, running: &Running) -> usize {
+    if lease.hold().is_some() { 0 } else { running.without_actor() }
 }
 
 impl Actor for Recovery {
