@@ -79,17 +79,21 @@ fn calmer() -> Faults {
 fn faults_for(bug: Planted) -> Faults {
     let mix = calmer();
     match bug {
-        // Many sagas and long stops: a former owner, to whom nothing that it sent arrived, writes its end while its
-        // successor, which was luckier, still waits for a later step.
+        // Many sagas, stops at their writes and broken operations: a former owner, to whom nothing that it sent arrived,
+        // writes its end while its successor, which was luckier, still waits for a later step.
         Planted::WriteWithoutEpoch => Faults {
             crowd_rate: 1.0,
-            pauses: 10,
-            pause_at_write_rate: 0.0,
-            unreachable_rate: 0.3,
-            participant_outages: 8,
-            operation_outages: 8,
+            pause_at_write_rate: 0.003,
+            pauses: 0,
+            unreachable_rate: 0.2,
+            participant_outages: 10,
+            operation_outages: 16,
             lost_reply_rate: 0.0,
             lost_request_rate: 0.0,
+            refusal_rate: 0.0,
+            cancel_rate: 0.0,
+            crash_at_write_rate: 0.0,
+            crashes: 0,
             ..mix
         },
         // An owner that dies after it turned back, for a reason that its successor has not.
@@ -115,7 +119,8 @@ fn faults_for(bug: Planted) -> Faults {
         // The call before the due one is made outside of an actor, where nothing may panic.
         Planted::CompensateInOrder => Faults { actor_death_rate: 0.0, ..Faults::default() },
         Planted::BadRowFailsAll => Faults { bad_row_rate: 0.05, operator_rate: 0.0, ..Faults::default() },
-        Planted::EndedByNodeClock => Faults { key_rate: 1.0, ..Faults::default() },
+        // Clocks as far apart as badly kept ones are.
+        Planted::EndedByNodeClock => Faults { clock_skew_ms: 2_000, ..Faults::default() },
         _ => Faults::default(),
     }
 }
