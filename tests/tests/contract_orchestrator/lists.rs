@@ -124,3 +124,19 @@ async fn a_total_is_exact_up_to_ten_thousand_and_says_where_it_is_not() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_description_of_every_list_says_by_what_it_is_newest_first() {
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        for (service, path, order) in [
+            (ORCHESTRATOR, "/saga/transactions", "by transaction id"),
+            (ORCHESTRATOR, "/ui/api/sagas", "by transaction id"),
+            ("purchases", "/purchases/", "by purchase id"),
+        ] {
+            let document = stack.get(service, "/openapi.json").await.expect(200).json();
+            let told = document["paths"][path]["get"]["description"].as_str().unwrap_or_default();
+            assert!(told.contains(order) && told.contains("clock"), "{service}{path}: {told:?}");
+        }
+    })
+    .await;
+}
