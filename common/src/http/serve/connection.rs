@@ -18,7 +18,7 @@ use hyper_util::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tower::Service;
@@ -39,9 +39,9 @@ use crate::http::{
     transport_faults::{CutConnection, LostReply},
 };
 
-/// How long a stop waits for the first request of a new connection: it may be in transit, and a client cut off then
-/// cannot know its outcome.
-const FIRST_REQUEST_TIME: Duration = Duration::from_secs(1);
+/// How long a stop waits for a last request on an HTTP/1 connection: it may be in transit, and a client cut off then cannot
+/// know its outcome. A proxy answers 502 in that case.
+const LAST_REQUEST_TIME: Duration = Duration::from_millis(500);
 
 /// How long a connection told to end may take to notify its client.
 pub(super) const GOODBYE_TIME: Duration = Duration::from_millis(200);
@@ -184,7 +184,8 @@ impl Asked {
             let (mut response, ending) = match refused {
                 None => {
                     let Ok(response) = routes.call(request).await;
-                    (response, if peer.room == Room::Reserved { Ending::Last } else { Ending::Open })
+                    let is_last = peer.room == Room::Reserved || line.ends_with_next_answer();
+                    (response, if is_last { Ending::Last } else { Ending::Open })
                 }
                 Some(response) => (response, Ending::Refused),
             };
@@ -208,7 +209,7 @@ impl Asked {
 enum Ending {
     /// More requests.
     Open,
-    /// The end: the connection was accepted beyond a limit.
+    /// The end: the connection was accepted beyond a limit, or the service stops.
     Last,
     /// The end with HTTP/1: the start of the next request is unknown.
     Refused,
@@ -239,11 +240,13 @@ trait WarpBody: Body<Data = Bytes, Error = warp::Error> + Send + Unpin + 'static
 
 impl<B: Body<Data = Bytes, Error = warp::Error> + Send + Unpin + 'static> WarpBody for B {}
 
-/// Completes at a stop. A connection without a request so far gets time for its first one.
+/// Completes at a stop. With HTTP/1 a request in transit gets time to arrive, and its answer ends the connection; HTTP/2
+/// itself tells the client which requests were not taken.
 async fn told_to_end(drain: &CancellationToken, line: &Line) {
     drain.cancelled().await;
-    if !line.was_used() {
-        let _ = timeout(FIRST_REQUEST_TIME, line.first.notified()).await;
+    line.end_with_next_answer();
+    if !line.speaks_http2() {
+        sleep(LAST_REQUEST_TIME).await;
     }
 }
 

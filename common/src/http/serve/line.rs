@@ -75,10 +75,8 @@ pub(super) struct Line {
     streams: AtomicUsize,
     /// Whether the client was waited for: the socket had nothing to read.
     waited: AtomicBool,
-    /// Whether a request has come.
-    used: AtomicBool,
-    /// Notified of the first request.
-    pub(super) first: Notify,
+    /// Whether the next answer is the last one.
+    is_last: AtomicBool,
     /// Notified if an answer cuts the connection, or if its place is needed.
     pub(super) cut: Notify,
     /// Notified if the connection must end after the answers in transit.
@@ -123,8 +121,7 @@ impl Line {
             state: Mutex::new(state),
             streams: AtomicUsize::new(0),
             waited: AtomicBool::new(false),
-            used: AtomicBool::new(false),
-            first: Notify::new(),
+            is_last: AtomicBool::new(false),
             cut: Notify::new(),
             last: Notify::new(),
         }
@@ -144,8 +141,17 @@ impl Line {
         self.waited.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn was_used(&self) -> bool {
-        self.used.load(Ordering::Relaxed)
+    /// Makes the next answer the last one of an HTTP/1 connection.
+    pub(super) fn end_with_next_answer(&self) {
+        self.is_last.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn ends_with_next_answer(&self) -> bool {
+        self.is_last.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn speaks_http2(&self) -> bool {
+        self.state().protocol == Protocol::Http2
     }
 
     pub(super) fn is_at_work(&self) -> bool {
@@ -183,10 +189,6 @@ impl Line {
         state.head.clear();
         state.head.shrink_to(USUAL_HEAD_BYTES);
         state.head_began = None;
-        drop(state);
-        if !self.used.swap(true, Ordering::Relaxed) {
-            self.first.notify_one();
-        }
     }
 
     /// Records that an answer was handed over, or never will be.

@@ -4,13 +4,9 @@ use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full};
 use hyper::Request as HttpRequest;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
-use super::kit::{Gate, SOON, Server, front, read_to_end, routes, settings};
+use super::kit::{Gate, SOON, Server, front, read_answer, read_to_end, routes, settings};
 use crate::config::Settings;
 
 async fn server(change: impl FnOnce(&mut Settings)) -> Server {
@@ -171,19 +167,31 @@ async fn a_client_that_connects_during_a_stop_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn a_client_that_had_just_connected_when_the_stop_came_is_answered() {
+async fn requests_that_meet_a_stop_are_answered_on_new_and_on_kept_connections() {
+    const GET: &str = "GET /things/7 HTTP/1.1\r\nhost: x\r\n\r\n";
+    const POST: &str = "POST /things/7 HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n";
     let server = server(|_| {}).await;
-    let (mut used, mut new) = (server.connect().await, server.connect().await);
-    let request = b"GET /things/7 HTTP/1.1\r\nhost: x\r\n\r\n";
-    used.write_all(request).await.unwrap();
-    let mut byte = [0];
-    used.read_exact(&mut byte).await.unwrap();
+    let mut clients = Vec::new();
+    for (request, status) in [(GET, "200 OK"), (POST, "503 Service Unavailable")] {
+        let (new, mut kept) = (server.connect().await, server.connect().await);
+        // Its answer shows that both were accepted.
+        kept.write_all(GET.as_bytes()).await.unwrap();
+        read_answer(&mut kept).await;
+        clients.extend([new, kept].map(|stream| (stream, request, status)));
+    }
     server.shutdown.cancel();
-    // The connection that had its answer is closed; then the other one's request comes.
-    read_to_end(&mut used).await;
-    new.write_all(request).await.unwrap();
-    let answer = read_to_end(&mut new).await;
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer:?}");
+    let is_refused = async {
+        while TcpStream::connect(server.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, is_refused).await.expect("the stop has begun");
+    for (stream, request, status) in &mut clients {
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = read_to_end(stream).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{request}: {answer:?}");
+        assert!(answer.contains("connection: close\r\n"), "{request}: {answer:?}");
+    }
     server.stop().await;
 }
 
