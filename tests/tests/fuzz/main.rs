@@ -155,6 +155,9 @@ async fn what_is_no_http_is_refused_and_nothing_else_suffers() {
     with_stack(robust(), async |stack: &Stack| {
         for service in SERVICES {
             let address = stack.address(service);
+            for request in malformed::first_lines() {
+                assert_eq!(malformed::send(address, request.clone()).await, Ok(()), "{service}: {request:?}");
+            }
             runner::run(service, "malformed", malformed::requests(), async |request| {
                 malformed::send(address, request).await
             })

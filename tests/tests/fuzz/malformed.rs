@@ -81,6 +81,11 @@ const BODIES: [&str; 8] = [
     "0\r\nx: y\r\n\r\n",
 ];
 
+/// Returns one request for each first line, which chance need not find.
+pub(crate) fn first_lines() -> impl Iterator<Item = Bytes> {
+    FIRST_LINES.iter().map(|line| Bytes(format!("{line}\r\nhost: x\r\nconnection: close\r\n\r\n").into_bytes()))
+}
+
 /// Generates such requests.
 pub(crate) fn requests() -> BoxedStrategy<Bytes> {
     let header = prop_oneof![
