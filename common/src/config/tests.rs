@@ -347,6 +347,16 @@ fn the_line_end_of_a_file_of_secrets_is_no_part_of_the_secret() {
     assert_eq!(settings.auth.api_token.expose_secret(), "api");
     assert_eq!(settings.services["payments"].database_password.expose_secret(), "hush");
     assert_eq!(settings.database.url.expose_secret(), "postgres://u@localhost:1/");
+    // Values of variables are trimmed anyway; those of files are taken as they are, but for secrets.
+    let folder = Folder::with(&[(
+        "default.toml",
+        "[auth]\noperator_token = \"operator\\n\"\napi_token = \"api\\r\\n\"\n\
+         [services.payments]\ndatabase_password = \"hush\\n\"\n",
+    )]);
+    let settings = folder.source("default").load().expect("valid");
+    assert_eq!(settings.auth.operator_token.expose_secret(), "operator");
+    assert_eq!(settings.auth.api_token.expose_secret(), "api");
+    assert_eq!(settings.services["payments"].database_password.expose_secret(), "hush");
     let broken = ConfigSource::embedded("default").with("auth.api_token", "one\ntwo\n").load();
     assert!(broken.expect_err("a line end within").to_string().contains("auth.api_token"));
 }
