@@ -167,9 +167,13 @@ pub(crate) fn routers() -> Vec<(String, Router)> {
     let router = |route: Value| {
         let service = text(&route["services"][0]["name"]);
         assert_eq!(route["services"], json!([{ "kind": "Service", "name": service, "port": "http" }]));
-        let middlewares = ["rate-limit".to_owned(), "security-headers".to_owned(), format!("{service}-prefix")];
-        assert_eq!(route["middlewares"], json!(middlewares.each_ref().map(|name| json!({ "name": name }))));
-        let prefix = object("Middleware", &middlewares[2]);
+        let shared = ["rate-limit", "security-headers", "retry"].map(str::to_owned);
+        let middlewares = [&shared[..], &[format!("{service}-prefix")]].concat();
+        assert_eq!(
+            route["middlewares"],
+            json!(middlewares.iter().map(|name| json!({ "name": name })).collect::<Vec<_>>())
+        );
+        let prefix = object("Middleware", &middlewares[3]);
         let stripped = text(&prefix["spec"]["stripPrefix"]["prefixes"][0]);
         (service.clone(), Router::by_rule(&service, &text(&route["match"]), &stripped))
     };
@@ -180,6 +184,7 @@ pub(crate) fn routers() -> Vec<(String, Router)> {
 fn the_middlewares_are_those_of_the_other_ways_to_run() {
     let limit = object("Middleware", "rate-limit");
     assert_eq!(limit["spec"]["rateLimit"], json!({ "average": 100, "burst": 200 }));
+    assert_eq!(object("Middleware", "retry")["spec"]["retry"], json!({ "attempts": 6, "initialInterval": "50ms" }));
     assert_eq!(
         object("Middleware", "security-headers")["spec"]["headers"],
         json!({
@@ -189,5 +194,5 @@ fn the_middlewares_are_those_of_the_other_ways_to_run() {
     );
     let ours = |object: &Value| object["apiVersion"] == "traefik.io/v1alpha1";
     let kinds: Vec<Value> = objects().into_iter().filter(ours).map(|object| object["kind"].clone()).collect();
-    assert_eq!(kinds.len(), 1 + 2 + services().len(), "something that nothing checks: {kinds:?}");
+    assert_eq!(kinds.len(), 1 + 3 + services().len(), "something that nothing checks: {kinds:?}");
 }

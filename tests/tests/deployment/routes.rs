@@ -25,7 +25,10 @@ impl Router {
         let expected = [
             ("enable".to_owned(), "true".to_owned()),
             (format!("http.routers.{service}.entrypoints"), "web,websecure".to_owned()),
-            (format!("http.routers.{service}.middlewares"), format!("rate-limit,security-headers,{service}-prefix")),
+            (
+                format!("http.routers.{service}.middlewares"),
+                format!("rate-limit,security-headers,retry,{service}-prefix"),
+            ),
             (format!("http.routers.{service}.service"), service.to_owned()),
             (format!("http.services.{service}.loadbalancer.server.port"), port.to_string()),
             (format!("http.services.{service}.loadbalancer.healthcheck.path"), "/health/".to_owned()),
@@ -135,6 +138,8 @@ fn the_middlewares_that_routers_name_are_there() {
         let middleware = |name: &str| labels.get(&format!("traefik.http.middlewares.{name}")).map(String::as_str);
         assert_eq!(middleware("rate-limit.ratelimit.average"), Some("${RATE_LIMIT_PER_SECOND:-100}"), "{file}");
         assert_eq!(middleware("rate-limit.ratelimit.burst"), Some("${RATE_LIMIT_BURST:-200}"), "{file}");
+        assert_eq!(middleware("retry.retry.attempts"), Some("6"), "{file}");
+        assert_eq!(middleware("retry.retry.initialinterval"), Some("50ms"), "{file}");
         for (header, value) in [
             ("contenttypenosniff", "true"),
             ("framedeny", "true"),
