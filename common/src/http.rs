@@ -33,7 +33,6 @@ mod routes;
 mod serve;
 mod server;
 mod span;
-pub mod trace;
 pub mod transport_faults;
 
 use std::sync::Arc;
@@ -48,6 +47,7 @@ pub(crate) use client::network;
 pub use draining::Draining;
 pub use error::ApiError;
 pub use event_stream::{SseEvent, event_stream};
+pub use foundation::trace_context::{PartOf, TraceContext};
 pub use front::once;
 pub use health::{Check, Finding, HealthCheck};
 pub use hyper::{
@@ -59,7 +59,7 @@ pub use request::{Params, Query, Request};
 pub use routes::{Access, Routes};
 pub use serve::serve;
 pub use server::server;
-pub use trace::{PartOf, TraceContext};
+pub use span::trace_header;
 
 use crate::config::Settings;
 use crate::traces::Tracer;

@@ -16,7 +16,8 @@ pub mod printable;
 pub mod reason;
 pub mod request_hash;
 pub mod service;
-pub mod supervision;
 pub mod telemetry;
 pub mod traces;
 pub mod wire;
+
+pub use foundation::supervision;

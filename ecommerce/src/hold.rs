@@ -8,10 +8,8 @@ use std::path::PathBuf;
 use clap::Args;
 use common::{config::Settings, db::Connection};
 use ecommerce::books::{self, Limits};
-use orchestrator::{
-    invariants::Run,
-    store::hold::{self, Hold as Held},
-};
+use orchestrator::{invariants::Run, store::hold};
+use saga_engine::hold::Hold as Held;
 
 use crate::{
     audit,

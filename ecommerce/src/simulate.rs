@@ -1,7 +1,7 @@
 //! `simulate`: runs thousands of simulated disasters in seconds and checks that none leaves a saga half done.
 //!
 //! Each seed is one run of the real engine on a paused clock, against participants, a saga log and a network in memory
-//! (`orchestrator::simulation`). A seed that breaks an invariant is printed with its timeline and the command to repeat
+//! (`saga_simulation`). A seed that breaks an invariant is printed with its timeline and the command to repeat
 //! it.
 
 use std::{
@@ -18,7 +18,7 @@ use std::{
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use orchestrator::simulation::{Faults, Plan, RunReport, Tally, Tracing, Violation, run};
+use saga_simulation::{Faults, Plan, RunReport, Tally, Tracing, Violation, run};
 use serde::Serialize;
 
 use crate::{

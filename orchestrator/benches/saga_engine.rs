@@ -6,13 +6,13 @@ use std::hint::black_box;
 use chrono::DateTime;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use orchestrator::checkout::{StockRule, definition};
-use orchestrator::saga::Status;
-use orchestrator::saga::definition::{Definition, Outputs};
-use orchestrator::saga::log::{Direction, Event, OutputsInLog, Recovered, SagaLog};
-use orchestrator::saga::outcome::{Failure, Found};
-use orchestrator::saga::plan::{self, Decision};
-use orchestrator::saga::takeover::LeftBy;
 use orchestrator::store::row_text;
+use saga_engine::Status;
+use saga_engine::definition::{Definition, Outputs};
+use saga_engine::log::{Direction, Event, OutputsInLog, Recovered, SagaLog};
+use saga_engine::outcome::{Failure, Found};
+use saga_engine::plan::{self, Decision};
+use saga_engine::takeover::LeftBy;
 
 /// Runs a saga to its end as the actor does, every call answered at once; the step that refuses, if one does, is given.
 fn run(definition: &Definition, refusing: Option<usize>) -> SagaLog {

@@ -26,16 +26,16 @@ use uuid::Uuid;
 
 use self::inspect::Journals;
 use crate::events::Events;
-use crate::saga::SagaId;
-use crate::saga::coordinator::CoordinatorMsg;
-use crate::saga::lease::LeaseState;
-use crate::saga::recovery::RecoveryMsg;
-use crate::saga::running::Running;
-use crate::store::clock::DatabaseClock;
-use crate::store::reader::UnreadableRow;
 use crate::store::writer::SagaLogWriter;
 use crate::ui;
-use crate::world::World;
+use saga_engine::SagaId;
+use saga_engine::clock::DatabaseClock;
+use saga_engine::coordinator::CoordinatorMsg;
+use saga_engine::lease::LeaseState;
+use saga_engine::recovery::RecoveryMsg;
+use saga_engine::running::Running;
+use saga_engine::stored::UnreadableRow;
+use saga_engine::world::World;
 
 /// What the handlers work with.
 #[derive(Clone)]

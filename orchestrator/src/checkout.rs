@@ -17,12 +17,39 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::saga::SagaId;
-use crate::saga::definition::{
-    Context, Definition, DefinitionError, Effect, Method, Operation, Outputs, Request, Step,
-};
 use crate::store::retention::InBrief;
 use crate::store::row_text;
+use saga_engine::SagaId;
+use saga_engine::definition::{
+    Context, Definition, DefinitionError, Effect, Input, Method, Operation, Outputs, Request, Step,
+};
+
+/// The input of a purchase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// The buyer.
+    pub user_id: UserId,
+    /// The product; `None` leaves the choice to the catalog.
+    pub product_id: Option<ProductId>,
+    /// The amount to charge.
+    pub amount: Money,
+}
+
+impl Order {
+    /// Returns the order as the input of a saga.
+    pub fn to_input(&self) -> Input {
+        let Order { user_id, product_id, amount } = self;
+        Input::new(json!({ "user_id": user_id, "product_id": product_id, "amount": amount }))
+    }
+
+    /// Reads the input of a purchase.
+    ///
+    /// # Panics
+    /// If it was not made by [`Order::to_input`]: the sagas of these definitions have no other.
+    pub fn of_input(input: &Input) -> Order {
+        Order::deserialize(&**input).expect("the input of a purchase is an order")
+    }
+}
 
 /// What a purchase gives: names of [`Outputs`].
 pub mod output {
@@ -132,12 +159,12 @@ fn product(context: &Context) -> &str {
 
 /// The catalog's products are numbers. Anything else might be a word of its routes: `random` would buy any product.
 fn no_number(context: &Context) -> Option<String> {
-    let product_id = context.order.product_id.as_ref()?;
+    let product_id = Order::of_input(&context.input).product_id?;
     plain_number(product_id.as_str()).is_none().then(|| format!("Product {product_id} not found"))
 }
 
 fn choose(context: &Context) -> Request {
-    match &context.order.product_id {
+    match Order::of_input(&context.input).product_id {
         None => get("/products/random/".to_owned()),
         Some(product_id) => get(format!("/products/{}/", utf8_percent_encode(product_id.as_str(), SEGMENT))),
     }
@@ -151,9 +178,9 @@ fn charge(context: &Context) -> Request {
         amount: Money,
         product_id: &'a str,
     }
-    let Context { saga_id, order, .. } = context;
-    let (user_id, amount) = (&order.user_id, order.amount);
-    post("/payments/", &Charge { user_id, transaction_id: *saga_id, amount, product_id: product(context) })
+    let Order { user_id, amount, .. } = Order::of_input(&context.input);
+    let charge = Charge { user_id: &user_id, transaction_id: context.saga_id, amount, product_id: product(context) };
+    post("/payments/", &charge)
 }
 
 fn refund(context: &Context) -> Request {
@@ -184,13 +211,14 @@ fn create(context: &Context) -> Request {
         payment_id: &'a str,
         amount: Money,
     }
-    let Context { saga_id, order, outputs } = context;
+    let Order { user_id, amount, .. } = Order::of_input(&context.input);
+    let Context { saga_id, outputs, .. } = context;
     let purchase = Create {
-        user_id: &order.user_id,
+        user_id: &user_id,
         transaction_id: *saga_id,
         product_id: product(context),
         payment_id: outputs.get(output::PAYMENT_ID).unwrap_or_default(),
-        amount: order.amount,
+        amount,
     };
     post("/purchases/", &purchase)
 }
@@ -226,8 +254,8 @@ fn read_product(context: &Context, body: &[u8]) -> Result<Outputs, serde_json::E
         product_id: i64,
     }
     let Chosen { product_id } = serde_json::from_slice(body)?;
-    let asked = context.order.product_id.as_ref().map(ProductId::as_str);
-    match asked.is_none_or(|asked| asked.parse() == Ok(product_id)) {
+    let asked = Order::of_input(&context.input).product_id;
+    match asked.is_none_or(|asked| asked.as_str().parse() == Ok(product_id)) {
         true => Ok(Outputs::one(output::PRODUCT_ID, product_id.to_string())),
         false => Err(of_another("product")),
     }
@@ -318,7 +346,6 @@ pub(crate) mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::saga::definition::Order;
 
     /// Makes what a saga knows that has charged.
     pub(crate) fn context(product: Option<&str>) -> Context {
@@ -326,11 +353,12 @@ pub(crate) mod tests {
         outputs.merge(Outputs::one(output::PAYMENT_ID, "42"));
         Context {
             saga_id: SagaId(Uuid::nil()),
-            order: Order {
+            input: Order {
                 user_id: UserId::parse("user-123").unwrap(),
                 product_id: product.map(|id| ProductId::parse(id).unwrap()),
                 amount: Money::parse("99.9").unwrap(),
-            },
+            }
+            .to_input(),
             outputs,
         }
     }

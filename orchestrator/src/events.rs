@@ -9,15 +9,12 @@
 //! A change of a saga's status is written with the write that makes it true, in one transaction: it cannot be missing. A
 //! change of a step is not awaited; a process that dies takes the last `event_flush_ms` of them with it.
 
-pub(crate) mod change;
 pub(crate) mod id;
 pub(crate) mod listener;
 pub(crate) mod outbox;
 pub(crate) mod place;
 pub(crate) mod reader;
-pub(crate) mod unsent;
 
-pub use change::{Ending, StateChange};
 pub use id::EventId;
 pub use place::Place;
 
@@ -30,10 +27,10 @@ use common::supervision::{ActorCard, ChildSpec, Handle};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::saga::running::Running;
 use crate::store::writer::SagaLogWriter;
 use outbox::OutboxArguments;
 use reader::{ReaderArguments, ReaderMsg};
+use saga_engine::running::Running;
 
 /// Listeners that read pages of the table at the same time: after a restart all of them come back at once, and the
 /// connections are there for other work too.

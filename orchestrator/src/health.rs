@@ -12,9 +12,9 @@ use common::supervision::ActorCard;
 use futures::future::join;
 use serde_json::Value;
 
-use crate::saga::lease::LeaseState;
-use crate::store::hold::Hold;
 use crate::store::writer::SagaLogWriter;
+use saga_engine::hold::Hold;
+use saga_engine::lease::LeaseState;
 
 /// What is looked at.
 #[derive(Clone)]

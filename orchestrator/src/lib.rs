@@ -22,13 +22,11 @@ mod housekeeping;
 pub mod invariants;
 mod live;
 mod meters;
-mod participant_client;
-pub mod saga;
+pub mod participant_client;
 mod service;
-pub mod simulation;
 pub mod store;
 mod ui;
-pub mod world;
+mod waker;
 
 pub use common::service::Running;
 pub use service::{StartError, start};

@@ -12,13 +12,17 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::participant_client::{Calling, ClientMsg};
-use crate::saga::SagaId;
-use crate::saga::outcome::Outcome;
-use crate::saga::recovery::{self, Claimer, Claims, Found, Question};
-use crate::store::clock::DatabaseClock;
-use crate::store::record::{LogItem, LogWrite, WriteReport};
-use crate::store::writer::SagaLogWriter;
-use crate::world::{Answer, Call, World};
+use crate::store::claim::Claims;
+use crate::store::lease_session::LeaseSession;
+use crate::store::writer::{LogItem, SagaLogWriter};
+use saga_engine::SagaId;
+use saga_engine::clock::DatabaseClock;
+use saga_engine::lease::{RenewRequest, Renewal};
+use saga_engine::outcome::Outcome;
+use saga_engine::owner::Owner;
+use saga_engine::record::{LogWrite, ValueRefused, WriteReport};
+use saga_engine::recovery::{self, ClaimRequest, Claimed, Claimer};
+use saga_engine::world::{Answer, Call, World};
 
 /// The world as it is.
 pub(crate) struct LiveWorld {
@@ -30,6 +34,8 @@ pub(crate) struct LiveWorld {
     pub(crate) clock: Arc<DatabaseClock>,
     /// How this node claims.
     pub(crate) claimer: Arc<Claimer>,
+    /// The session of the lease.
+    pub(crate) lease_session: Arc<LeaseSession>,
 }
 
 impl World for LiveWorld {
@@ -38,7 +44,9 @@ impl World for LiveWorld {
         self.saga_log.write_then(LogItem::Write(write), move |written| {
             answer.give(match written {
                 Written::Committed(report) => report,
-                Written::Rejected(refused) => WriteReport::Rejected(refused),
+                Written::Rejected(refused) => {
+                    WriteReport::Rejected(ValueRefused { code: refused.sqlstate, reason: refused.reason })
+                }
                 Written::NotWritten(reason) => WriteReport::NotWritten(reason),
                 Written::InDoubt(reason) => WriteReport::InDoubt(reason),
             });
@@ -52,14 +60,24 @@ impl World for LiveWorld {
         }
     }
 
-    fn look(&self, question: Question, answer: Answer<Result<Found, String>>) {
+    fn claim(&self, request: ClaimRequest, answer: Answer<Result<Claimed, String>>) {
         let (saga_log, claimer) = (self.saga_log.clone(), self.claimer.clone());
         tokio::spawn(async move {
             let look = saga_log.read_in_reserve(move |connection| {
-                Box::pin(async move { recovery::look(&mut Claims { claimer: &claimer, connection }, question).await })
+                Box::pin(async move { recovery::look(&mut Claims { claimer: &claimer, connection }, request).await })
             });
             answer.give(look.await.map_err(|error| error.to_string()));
         });
+    }
+
+    fn renew(&self, request: RenewRequest, answer: Answer<Result<Renewal, String>>) {
+        let session = self.lease_session.clone();
+        tokio::spawn(async move { answer.give(session.renew(request).await) });
+    }
+
+    fn give_up_lease(&self, owner: Arc<Owner>, answer: Answer<Result<(), String>>) {
+        let session = self.lease_session.clone();
+        tokio::spawn(async move { answer.give(session.give_up(owner).await) });
     }
 
     fn now(&self) -> DateTime<Utc> {

@@ -7,17 +7,13 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use common::telemetry::{self, Metric, MetricKind};
-use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use metrics::{Gauge, Histogram, counter, gauge, histogram};
 
-use crate::saga::Status;
-use crate::saga::lease::LeaseState;
-use crate::saga::recovery;
-use crate::saga::running::Running;
+use saga_engine::lease::LeaseState;
+use saga_engine::meters::{ENDED, RECOVERED, ROWS_GONE, SECONDS, STARTED};
+use saga_engine::recovery;
+use saga_engine::running::Running;
 
-const STARTED: &str = "sagas_started_total";
-const RECOVERED: &str = "sagas_recovered_total";
-const ENDED: &str = "sagas_ended_total";
-const SECONDS: &str = "saga_seconds";
 const RUNNING: &str = "sagas_running";
 const WITHOUT_ACTOR: &str = "sagas_without_actor";
 const ATTENTION: &str = "sagas_attention";
@@ -27,9 +23,6 @@ const CALL_SECONDS: &str = "saga_call_seconds";
 const BREAKER: &str = "participant_breaker_state";
 const IN_FLIGHT: &str = "participant_calls_in_flight";
 const WAITING: &str = "participant_calls_waiting";
-
-/// Shown from the start, so that an alert sees the first one.
-const ROWS_GONE: &str = "saga_rows_gone_total";
 
 const METRICS: [Metric; 16] = [
     (MetricKind::Counter, STARTED, "Sagas that this node started."),
@@ -93,40 +86,9 @@ pub(crate) fn event_lag() -> Gauge {
     gauge!(EVENT_LAG)
 }
 
-/// Counts a saga whose row is gone.
-pub(crate) fn row_is_gone() {
-    counter!(ROWS_GONE).increment(1);
-}
-
 /// Returns the gauge of the attention list.
 pub(crate) fn attention() -> Gauge {
     gauge!(ATTENTION)
-}
-
-/// What the coordinator counts.
-pub(crate) struct SagaMeters {
-    pub(crate) started: Counter,
-    pub(crate) recovered: Counter,
-    ended: HashMap<&'static str, (Counter, Histogram)>,
-}
-
-impl SagaMeters {
-    pub(crate) fn new() -> Self {
-        // All statuses at once: a rate that begins with its first event misses that.
-        let of = |status: Status| {
-            let status = status.as_str();
-            (status, (counter!(ENDED, "status" => status), histogram!(SECONDS, "status" => status)))
-        };
-        let ends = [Status::Completed, Status::Compensated, Status::Failed];
-        Self { started: counter!(STARTED), recovered: counter!(RECOVERED), ended: ends.into_iter().map(of).collect() }
-    }
-
-    pub(crate) fn ended(&self, status: Status, age: Duration) {
-        if let Some((count, seconds)) = self.ended.get(status.as_str()) {
-            count.increment(1);
-            seconds.record(age);
-        }
-    }
 }
 
 /// One attempt, measured.

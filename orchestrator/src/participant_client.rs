@@ -34,17 +34,17 @@ use tokio::task::{JoinHandle, yield_now};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-pub(crate) use self::breaker::{Admission, Breaker, BreakerSettings, Health};
-pub(crate) use self::judgement::{Reply as Judged, classify, retry_after as read_retry_after};
+pub use self::breaker::{Admission, Breaker, BreakerSettings, Health};
+pub use self::judgement::{Reply as Judged, classify, retry_after as read_retry_after};
 use self::operations::Operations;
 use self::replicas::{Connecting, Replicas, system_lookup};
 use self::send::send;
 pub(crate) use self::url::BadUrl;
 use crate::meters::{Attempted, ClientMeters};
-use crate::saga::definition::full_name;
-use crate::saga::failed::Confirmations;
-use crate::saga::outcome::{Failure, Outcome, Retry, Sent, Unknown};
-use crate::world::{Answer, Call, Purpose, Urgency};
+use crate::waker::Confirmations;
+use saga_engine::definition::full_name;
+use saga_engine::outcome::{Failure, Outcome, Retry, Sent, Unknown};
+use saga_engine::world::{Answer, Call, Purpose, Urgency};
 
 /// How metrics call these.
 const COMPENSATION: &str = "compensation";
@@ -301,7 +301,7 @@ fn park(state: &State, calling: Calling, wait: Duration) {
 }
 
 /// Makes the outcome of a call that is not made, since its operation is known to be down.
-pub(crate) fn parked(call: &Call, wait: Duration) -> Outcome {
+pub fn parked(call: &Call, wait: Duration) -> Outcome {
     Outcome::Unknown(Unknown {
         failure: Failure::unavailable(call.participant),
         detail: format!("the circuit breaker of {} is open", call.full_name()),

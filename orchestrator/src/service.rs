@@ -9,8 +9,8 @@ use common::db::{self, DbError};
 use common::group_commit::Ledger;
 use common::http::{Draining, Front, debug, server};
 use common::service::{Running, actor_prefix};
-use common::supervision::{self, ActorCard, Handle, Root, SupervisorSpec};
-use common::traces::Tracer;
+use common::supervision::{self, ActorCard, Handle, Root};
+use common::traces::tracer;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -28,20 +28,22 @@ use crate::housekeeping::{HousekeepingArguments, Rules, housekeeping};
 use crate::live::LiveWorld;
 use crate::meters;
 use crate::participant_client::{BadUrl, client};
-use crate::saga::actor::Policy;
-use crate::saga::coordinator::{CoordinatorArguments, coordinator};
-use crate::saga::definition::{Definition, DefinitionError};
-use crate::saga::failed::{Confirmations, Sleep, WakerArguments, waker};
-use crate::saga::lease::{LeaseArguments, LeaseState, lease};
-use crate::saga::plan::Patience;
-use crate::saga::recovery::{Claimer, RecoveryArguments, recovery};
-use crate::saga::running;
-use crate::saga::stall::{StallArguments, stall_watch};
-use crate::store::Owner;
-use crate::store::clock::DatabaseClock;
+use crate::store::lease_session::LeaseSession;
 use crate::store::writer::SagaLogWriter;
 use crate::ui::{self, Ui};
-use crate::world::World;
+use crate::waker::{Confirmations, WakerArguments, waker};
+use saga_engine::actor::Policy;
+use saga_engine::clock::DatabaseClock;
+use saga_engine::coordinator::{CoordinatorArguments, coordinator};
+use saga_engine::definition::{Definition, DefinitionError};
+use saga_engine::failed::Sleep;
+use saga_engine::lease::{LeaseArguments, LeaseState, lease};
+use saga_engine::owner::Owner;
+use saga_engine::plan::Patience;
+use saga_engine::recovery::{Claimer, RecoveryArguments, recovery};
+use saga_engine::running;
+use saga_engine::stall::{StallArguments, stall_watch};
+use saga_engine::world::World;
 
 /// Beyond the grace of running sagas, for the rest of the tree.
 const STOP_MARGIN: Duration = Duration::from_secs(25);
@@ -88,7 +90,7 @@ pub async fn start(
     let orchestrator = &settings.orchestrator;
     let database = settings.service(SERVICE).database.clone();
     let pool = db::pool_with_reserve(&settings.database_url(SERVICE), &database, &settings.database)?;
-    let tracer = Tracer::of(SERVICE, &settings.telemetry);
+    let tracer = tracer(SERVICE, &settings.telemetry);
     let incarnation = Uuid::new_v4();
     let node_id = match orchestrator.node_id.as_str() {
         "" => format!("node-{incarnation}"),
@@ -139,20 +141,6 @@ pub async fn start(
     let clock = Arc::new(DatabaseClock::default());
     let superseded = CancellationToken::new();
     let definitions: Vec<String> = known.iter().map(|known| format!("{}/{}", known.name, known.version)).collect();
-    children.push(lease(LeaseArguments {
-        card: card("lease", "lease"),
-        owner: owner.clone(),
-        definitions: definitions.clone(),
-        state: lease_state.clone(),
-        clock: clock.clone(),
-        server: settings.database_url(SERVICE),
-        database,
-        settings: settings.database.clone(),
-        lease: Duration::from_millis(orchestrator.lease_ms),
-        heartbeat: Duration::from_millis(orchestrator.heartbeat_ms),
-        hold_at_start: orchestrator.hold,
-        superseded: superseded.clone(),
-    }));
     let world: Arc<dyn World> = Arc::new(LiveWorld {
         saga_log: saga_log.clone(),
         clients,
@@ -163,7 +151,24 @@ pub async fn start(
             batch: i64::from(orchestrator.takeover_batch),
             max_claims: i32::try_from(orchestrator.max_claims).unwrap_or(i32::MAX),
         }),
+        lease_session: Arc::new(LeaseSession::new(
+            settings.database_url(SERVICE),
+            database,
+            settings.database.clone(),
+            orchestrator.hold,
+        )),
     });
+    children.push(lease(LeaseArguments {
+        card: card("lease", "lease"),
+        owner: owner.clone(),
+        definitions: definitions.clone(),
+        state: lease_state.clone(),
+        clock: clock.clone(),
+        world: world.clone(),
+        lease: Duration::from_millis(orchestrator.lease_ms),
+        heartbeat: Duration::from_millis(orchestrator.heartbeat_ms),
+        superseded: superseded.clone(),
+    }));
     let handle = Handle::new();
     children.push(coordinator(
         handle.clone(),
@@ -234,7 +239,7 @@ pub async fn start(
         tracer: tracer.clone(),
     };
     children.push(server(card("front", "HTTP server"), front, listener));
-    let tree = supervision::start(SupervisorSpec::new(root.clone(), &settings.supervision, children)).await?;
+    let tree = supervision::start(settings.supervision.supervisor(root.clone(), children)).await?;
     wait_for_first_lease(&lease_state).await;
     info!(%address, "orchestrator started");
     let grace = Duration::from_millis(orchestrator.grace_ms);

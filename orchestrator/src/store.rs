@@ -3,23 +3,20 @@
 //! up in the end ([`retention`]); whose clock decides ([`clock`]). Tables: `saga`, `saga_takeover`,
 //! `node_lease`, `saga_hold` and `saga_event` in `ms_orchestrator`.
 
-pub mod clock;
+pub(crate) mod claim;
 pub mod decided;
 pub mod events;
 pub mod flags;
 pub mod hold;
+pub(crate) mod lease_session;
 pub mod lists;
 pub mod overview;
+pub(crate) mod owned;
 pub mod reader;
-pub mod record;
 pub mod retention;
 pub mod row_text;
 pub mod whole;
 pub mod writer;
-
-use std::fmt;
-
-use uuid::Uuid;
 
 mod migrations {
     refinery::embed_migrations!("../sql/orchestrator");
@@ -28,19 +25,4 @@ mod migrations {
 /// Returns the migrations of the saga log's database.
 pub fn migrations() -> refinery::Runner {
     migrations::migrations::runner()
-}
-
-/// Who writes: a node and the process that is that node now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// The node's name.
-    pub node_id: String,
-    /// The process: new with every start.
-    pub incarnation: Uuid,
-}
-
-impl fmt::Display for Owner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.node_id, self.incarnation)
-    }
 }

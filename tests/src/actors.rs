@@ -1,6 +1,6 @@
 //! Reads supervision trees from `/debug/actors`.
 
-use common::wire::actors::ActorView;
+use common::supervision::ActorView;
 
 use crate::Stack;
 

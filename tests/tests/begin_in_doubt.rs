@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use orchestrator::saga::SagaId;
 use reqwest::Method;
+use saga_engine::SagaId;
 use serde_json::{Value, json};
 use tests::{
     PATIENCE, Stack, StackOptions, cluster,

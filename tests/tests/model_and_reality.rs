@@ -10,14 +10,12 @@ use std::collections::HashMap;
 use chrono::DateTime;
 use common::faults::{self, Dice};
 use futures::future::join_all;
-use orchestrator::{
-    saga::definition::{Method, Request},
-    simulation::participants::{Ask, Coin, Inventory, Payments, Purchases, Reply},
-};
 use proptest::{
     prelude::*,
     test_runner::{Config, TestCaseError, TestRunner},
 };
+use saga_engine::definition::{Method, Request};
+use saga_simulation::participants::{Ask, Coin, Inventory, Payments, Purchases, Reply};
 use serde_json::{Value, json};
 use tests::{Stack, StackOptions, http::Answer, http::send, stack::new_transaction};
 

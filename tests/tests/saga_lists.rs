@@ -5,10 +5,8 @@ use common::{
     db::{self, Connection},
     ids::UserId,
 };
-use orchestrator::{
-    saga::Status,
-    store::lists::{self, Filter, Search},
-};
+use orchestrator::store::lists::{self, Filter, Search};
+use saga_engine::Status;
 use tests::{cluster, database::Database};
 use uuid::Uuid;
 

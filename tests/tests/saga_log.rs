@@ -14,16 +14,15 @@ use common::{
     traces::Tracer,
 };
 use orchestrator::{
-    events::StateChange,
-    saga::{
-        SagaId, Status,
-        definition::{Order, Outputs},
-    },
-    store::{
-        Owner,
-        record::{Change, Company, LogItem, LogWrite, NewSaga, StepChanges, WriteReport},
-        writer::SagaLogWriter,
-    },
+    checkout::Order,
+    store::writer::{LogItem, SagaLogWriter},
+};
+use saga_engine::{
+    SagaId, Status,
+    change::StateChange,
+    definition::Outputs,
+    owner::Owner,
+    record::{Change, Company, LogWrite, NewSaga, StepChanges, WriteReport},
 };
 use tests::{cluster, database::Database};
 use tokio_postgres::error::SqlState;
@@ -104,7 +103,7 @@ fn begin(saga: &SagaId) -> LogItem {
     let new = NewSaga {
         definition: "checkout",
         definition_version: 1,
-        order,
+        input: order.to_input(),
         key: None,
         nonce: Uuid::new_v4(),
         deadline: Duration::from_secs(60),

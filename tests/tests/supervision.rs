@@ -3,7 +3,7 @@
 //! The panics are real: a row that no version of this program writes makes the ledger panic in the middle of a batch,
 //! with a transaction open.
 
-use common::wire::actors::ActorView;
+use common::supervision::ActorView;
 use serde_json::json;
 use tests::{
     PATIENCE, Stack, StackOptions, actors,

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
+use foundation::supervision::{ActorCard, Backoff, Budget, ChildSpec, SupervisorSpec};
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -167,6 +170,18 @@ pub struct SupervisionSettings {
     pub backoff_min_ms: u64,
     /// Longest wait before a restart.
     pub backoff_max_ms: u64,
+}
+
+impl SupervisionSettings {
+    /// Creates a supervisor with this budget and back-off.
+    pub fn supervisor(&self, card: Arc<ActorCard>, children: Vec<ChildSpec>) -> SupervisorSpec {
+        let budget = Budget { max_restarts: self.max_restarts, within: Duration::from_millis(self.within_ms) };
+        let backoff = Backoff {
+            min: Duration::from_millis(self.backoff_min_ms),
+            max: Duration::from_millis(self.backoff_max_ms),
+        };
+        SupervisorSpec { card, budget, backoff, children }
+    }
 }
 
 /// Sagas, leases and takeover, `[orchestrator]`.

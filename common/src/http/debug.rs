@@ -14,7 +14,7 @@ use super::{
 use crate::{
     faults::{ChangeError, Dice, FaultsChange, FaultsView},
     supervision::ActorCard,
-    wire::actors::ActorView,
+    supervision::ActorView,
 };
 
 /// Returns the debug routes of a service: its actors, and its failure settings if it has dice.

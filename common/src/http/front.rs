@@ -27,7 +27,7 @@ use super::{
     rate_limit::RateLimit,
     request,
     routes::{Door, Endpoint, Found, Table, method_label},
-    span::{self, Answered},
+    span::{self, Answered, trace_header},
 };
 use crate::{
     per_client::PerClient,
@@ -261,7 +261,7 @@ impl Gate {
 /// Adds request id and trace context to an answer.
 fn name(response: &mut Response, request_id: String, trace: TraceContext) {
     let headers = response.headers_mut();
-    headers.insert(TRACEPARENT, once(trace.to_header()));
+    headers.insert(TRACEPARENT, once(trace_header(&trace)));
     if let Ok(id) = HeaderValue::try_from(request_id) {
         headers.insert(REQUEST_ID, once(id));
     }

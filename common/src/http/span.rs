@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use hyper::header::HeaderMap;
+use hyper::header::{HeaderMap, HeaderValue};
 
 use super::{PartOf, Response, TraceContext, request::text};
 use crate::{
@@ -98,4 +98,9 @@ pub(super) fn end(
         }
     });
     trace
+}
+
+/// Returns the `traceparent` header of a span.
+pub fn trace_header(span: &TraceContext) -> HeaderValue {
+    HeaderValue::from_bytes(&span.to_header()).expect("hexadecimal digits and dashes make a header")
 }

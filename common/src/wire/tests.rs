@@ -1,5 +1,6 @@
 //! Bodies and times have the format that the API promises.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -38,7 +39,7 @@ fn bodies_have_the_members_and_forms_of_the_api() {
     check::<journal::JournalView>(
         r#"{"transaction_id":"t","entries":[{"operation":"charge","status":409,"reply":{},"decided_at":"2026-01-02T03:04:05.000000Z","from_saga":true,"step":"charge","attempt":1,"epoch":null,"tombstone":false}]}"#,
     );
-    check::<actors::ActorView>(
+    check::<ActorView>(
         r#"{"name":"s/payments","kind":"supervisor","status":"running","restarts":0,"last_restart_reason":null,"started_at":null,"messages_handled":0,"queue_depth":null,"state":null,"children":[]}"#,
     );
 }

@@ -17,8 +17,8 @@ use common::{
     group_commit::{BatchWriter, Ledger},
     http::{Check, Draining, Front, HealthCheck, Routes, debug, server},
     service::{Running, actor_prefix},
-    supervision::{self, ActorCard, ChildSpec, Handle, SupervisorSpec},
-    traces::Tracer,
+    supervision::{self, ActorCard, ChildSpec, Handle},
+    traces::tracer,
 };
 use futures::future::join;
 use refinery::Runner;
@@ -102,7 +102,7 @@ async fn start<S: Service>(
     let dice = Dice::new(S::NAME, &settings.faults);
     let card = |name: &str, kind| ActorCard::new(format!("{prefix}/{name}"), kind);
     let writer = S::writer(&settings);
-    let tracer = Tracer::of(S::NAME, &settings.telemetry);
+    let tracer = tracer(S::NAME, &settings.telemetry);
     let (ledger, ledger_child) = Ledger::new(
         card("ledger", "group commit"),
         S::NAME,
@@ -129,7 +129,7 @@ async fn start<S: Service>(
     children.extend(assembly.children);
     children.extend(settings.reload.clone().map(|source| faults(card("faults", "failure lab"), source, dice)));
     children.push(server(card("front", "HTTP server"), front, listener));
-    let tree = supervision::start(SupervisorSpec::new(root.clone(), &settings.supervision, children)).await?;
+    let tree = supervision::start(settings.supervision.supervisor(root.clone(), children)).await?;
     info!(service = S::NAME, %address, "service started");
     let grace = Duration::from_millis(settings.http.drain_grace_ms) + STOP_MARGIN;
     let end = tokio::spawn(async move {

@@ -6,9 +6,9 @@ use common::{config::Settings, db::Connection};
 use orchestrator::{
     checkout::StockRule,
     invariants::{Books, Saga},
-    saga::Status,
     store::row_text,
 };
+use saga_engine::Status;
 use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 

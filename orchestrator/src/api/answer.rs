@@ -7,11 +7,12 @@ use common::money::Money;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::checkout::Order;
 use crate::checkout::output;
-use crate::saga::actor::Standing;
-use crate::saga::definition::{Order, Outputs};
-use crate::saga::{SagaId, Status};
-use crate::store::reader::StoredSaga;
+use saga_engine::actor::Standing;
+use saga_engine::definition::Outputs;
+use saga_engine::stored::StoredSaga;
+use saga_engine::{SagaId, Status};
 
 /// A saga that ended, or stands in the attention list.
 #[derive(Serialize, ToSchema)]
@@ -71,13 +72,13 @@ pub(super) struct Accepted<'a> {
 pub(super) fn of_standing(standing: &Standing) -> Response {
     let Standing { saga, status, error, at } = standing;
     let outputs = saga.progress().log.outputs().clone();
-    settled(saga.id, *status, &saga.order, &outputs, error.as_deref(), *at)
+    settled(saga.id, *status, &Order::of_input(&saga.input), &outputs, error.as_deref(), *at)
 }
 
 /// Answers with what the row holds: the same bytes as the first answer, once the saga has ended.
 pub(super) fn of_row(row: &StoredSaga) -> Response {
     let at = row.ended_at.unwrap_or_else(Utc::now);
-    settled(row.id, row.status, &row.order, &row.outputs, row.error.as_deref(), at)
+    settled(row.id, row.status, &Order::of_input(&row.input), &row.outputs, row.error.as_deref(), at)
 }
 
 fn settled(

@@ -11,7 +11,7 @@ use super::inspect::Inspection;
 use super::list::Page;
 use super::operate::{self, Asked, ResolutionView, Woken};
 use super::view::SagaView;
-use crate::saga::Status;
+use saga_engine::Status;
 
 pub(super) const ABOUT: &str = "Buys things: it asks catalog, payments, inventory and purchases in turn, and undoes what was \
     done when one of them refuses. A purchase that was accepted ends COMPLETED or COMPENSATED; one that is FAILED could not \

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Desk, unknown, unreadable};
 use crate::events::EventId;
 use crate::events::listener::{ListenError, Wanted};
-use crate::saga::SagaId;
+use saga_engine::SagaId;
 
 /// Browsers send it when they come back.
 const HEADER: &str = "Last-Event-ID";

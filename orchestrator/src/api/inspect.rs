@@ -16,9 +16,9 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{Desk, saga_id, unknown, unreadable, unreadable_row};
-use crate::saga::SagaId;
-use crate::saga::definition::{Definition, Effect};
 use crate::store::whole::{self, WholeRow};
+use saga_engine::SagaId;
+use saga_engine::definition::{Definition, Effect};
 
 /// How long a participant may take.
 const TIMEOUT: Duration = Duration::from_secs(3);

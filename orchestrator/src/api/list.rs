@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::view::SagaView;
 use super::{Desk, unreadable};
-use crate::saga::Status;
 use crate::store::lists::{self, Filter, Search, Total};
 use crate::store::reader::{id_of, readable};
+use saga_engine::Status;
 
 /// A part of the list of purchases, newest first.
 #[derive(Serialize, ToSchema)]

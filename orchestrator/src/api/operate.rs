@@ -10,12 +10,14 @@ use uuid::Uuid;
 
 use super::view::SagaView;
 use super::{Desk, list, saga_id, unknown, unreadable};
-use crate::saga::coordinator::CoordinatorMsg;
-use crate::saga::recovery::RecoveryMsg;
-use crate::saga::{SagaId, Status};
 use crate::store::flags::{self, After, Attention, Flagged, Resolution, Resolved};
-use crate::store::hold::{self, Hold};
-use crate::store::reader::{StoredSaga, id_of};
+use crate::store::hold;
+use crate::store::reader::id_of;
+use saga_engine::coordinator::CoordinatorMsg;
+use saga_engine::hold::Hold;
+use saga_engine::recovery::RecoveryMsg;
+use saga_engine::stored::StoredSaga;
+use saga_engine::{SagaId, Status};
 
 /// As long as the note of a resolution may be, in characters.
 const MAX_NOTE: usize = 1_000;

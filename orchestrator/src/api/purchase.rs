@@ -17,12 +17,12 @@ use tokio::time::Instant;
 
 use super::preference::Preference;
 use super::{Desk, answer, unknown, unreadable, unreadable_row};
-use crate::saga::actor::StartAnswer;
-use crate::saga::coordinator::{CoordinatorMsg, StartSaga};
-use crate::saga::definition::Order;
-use crate::saga::{SagaId, Status, trace};
+use crate::checkout::Order;
 use crate::store::reader::{self, KeyHolder};
-use crate::store::record::{Fingerprint, IdempotencyKey};
+use saga_engine::actor::StartAnswer;
+use saga_engine::coordinator::{CoordinatorMsg, StartSaga};
+use saga_engine::record::{Fingerprint, IdempotencyKey};
+use saga_engine::{SagaId, trace};
 
 /// How often the row is asked where only the row can tell.
 const ASK_THE_ROW_EVERY: Duration = Duration::from_millis(100);
@@ -75,7 +75,11 @@ fn read_order(request: &Request) -> Result<Order, ApiError> {
 
 fn read_key(request: &Request, order: &Order) -> Result<Option<IdempotencyKey>, ApiError> {
     let key = request.idempotency_key(ApiError::bad_fields_422)?;
-    Ok(key.map(|key| IdempotencyKey { key: key.bare().to_owned(), fingerprint: fingerprint(order) }))
+    Ok(key.map(|key| IdempotencyKey {
+        scope: order.user_id.to_string(),
+        key: key.bare().to_owned(),
+        fingerprint: fingerprint(order),
+    }))
 }
 
 /// The list of fields belongs to [`HASH_VERSION`]; both change together.
@@ -94,7 +98,7 @@ fn fingerprint(order: &Order) -> Fingerprint {
 fn same_contents(order: &Order, fingerprint: &Fingerprint, holder: &KeyHolder) -> bool {
     match &holder.fingerprint {
         Some(stored) if stored.version == fingerprint.version => stored.hash == fingerprint.hash,
-        Some(_) | None => holder.saga.order == *order,
+        Some(_) | None => Order::of_input(&holder.saga.input) == *order,
     }
 }
 
@@ -106,7 +110,7 @@ impl Asked {
         }
         let id = self.desk.world.new_saga_id();
         let (waiter, answer) = oneshot::channel();
-        let start = StartSaga { id, order: self.order.clone(), key: self.key.clone(), waiter };
+        let start = StartSaga { id, input: self.order.to_input(), key: self.key.clone(), waiter };
         self.desk
             .coordinator
             .cast(CoordinatorMsg::StartSaga(Box::new(start)))
@@ -261,11 +265,4 @@ impl Asked {
 fn part_of(mut response: Response, id: SagaId) -> Response {
     response.extensions_mut().get_or_insert_with(|| trace::request_of(id));
     response
-}
-
-impl reader::StoredSaga {
-    /// Tells whether there is an answer to give: it has ended, or a person has to look.
-    fn is_settled(&self) -> bool {
-        self.ended_at.is_some() || self.status == Status::Failed
-    }
 }

@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 use common::http::ApiError;
 
 use super::{Desk, unreadable};
-use crate::saga::SagaId;
 use crate::store::decided::{self, Decided};
+use saga_engine::SagaId;
 
 /// Reads what the log holds of a saga; a second time, once that is the last word, where the first has found nothing.
 pub(super) async fn find<T, Read, Reading>(desk: &Desk, id: SagaId, read: Read) -> Result<T, ApiError>

@@ -7,13 +7,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::answer::Amount;
+use crate::checkout::Order;
 use crate::checkout::output;
-use crate::saga::definition::{Order, Outputs};
-use crate::saga::log::{StepView, stuck_because};
-use crate::saga::running::RunningSaga;
-use crate::saga::takeover::Takeover;
-use crate::saga::{SagaId, Status};
-use crate::store::reader::StoredSaga;
+use saga_engine::definition::Outputs;
+use saga_engine::log::{StepView, stuck_because};
+use saga_engine::running::RunningSaga;
+use saga_engine::stored::StoredSaga;
+use saga_engine::takeover::Takeover;
+use saga_engine::{SagaId, Status};
 
 /// A saga.
 #[derive(Serialize, ToSchema)]
@@ -64,8 +65,9 @@ pub(crate) struct SagaView {
 
 impl SagaView {
     pub(crate) fn of_row(row: StoredSaga) -> Self {
-        let StoredSaga { id, status, order, outputs, timeline, created_at, ended_at, error, .. } = row;
-        let facts = Facts { id, status, order: &order, outputs: &outputs, steps: timeline, created_at, error };
+        let StoredSaga { id, status, input, outputs, timeline, created_at, ended_at, error, .. } = row;
+        let facts =
+            Facts { id, status, order: Order::of_input(&input), outputs: &outputs, steps: timeline, created_at, error };
         // Of one that is undone right now, a mark from before says nothing; that its actor dies of it does.
         let attention = row.attention.filter(|_| status == Status::Failed || row.deaths > 0);
         Self::new(facts, ended_at, attention, row.takeovers)
@@ -77,7 +79,7 @@ impl SagaView {
         let facts = Facts {
             id: saga.id,
             status: log.status(),
-            order: &saga.order,
+            order: Order::of_input(&saga.input),
             outputs: log.outputs(),
             steps: log.timeline(),
             created_at: saga.accepted_at(),
@@ -133,7 +135,7 @@ impl SagaView {
 struct Facts<'a> {
     id: SagaId,
     status: Status,
-    order: &'a Order,
+    order: Order,
     outputs: &'a Outputs,
     steps: Vec<StepView>,
     created_at: DateTime<Utc>,

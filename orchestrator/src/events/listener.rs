@@ -20,13 +20,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::events::Events;
-use crate::events::change::StateChange;
 use crate::events::id::EventId;
 use crate::events::place::Place;
 use crate::events::reader::{Attached, Item, PAGE, ReaderMsg};
-use crate::saga::SagaId;
 use crate::store::events::{self, EventRow, SagaStanding, Seen};
 use crate::store::writer::SagaLogWriter;
+use saga_engine::SagaId;
+use saga_engine::change::StateChange;
 
 /// Silence after which a listener is told that the stream still stands, and how far it has come.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);

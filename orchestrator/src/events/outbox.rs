@@ -16,9 +16,9 @@ use futures::future::join_all;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
 
-use crate::saga::running::{Running, RunningSaga};
-use crate::store::record::{LogItem, StepChanges};
-use crate::store::writer::SagaLogWriter;
+use crate::store::writer::{LogItem, SagaLogWriter};
+use saga_engine::record::StepChanges;
+use saga_engine::running::{Running, RunningSaga};
 
 /// Sagas of one item, which are locked together for as long as it takes to collect what they have.
 const SAGAS_AN_ITEM: usize = 128;

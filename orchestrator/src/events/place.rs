@@ -53,8 +53,8 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::saga::SagaId;
     use crate::store::events::Bounds;
+    use saga_engine::SagaId;
 
     fn id(text: &str) -> EventId {
         text.parse().unwrap()

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::checkout::StockRule;
-use crate::saga::Status;
-use crate::saga::log::StepView;
+use saga_engine::Status;
+use saga_engine::log::StepView;
 
 /// All facts, or a part of them. A transaction is in one part only.
 #[derive(Clone, Debug, Default)]

@@ -2,8 +2,8 @@
 
 use super::sagas::all;
 use super::{Books, Decision, Deed, Participant, Saga, Transaction, Verdict};
-use crate::saga::Status;
-use crate::saga::log::StepView;
+use saga_engine::Status;
+use saga_engine::log::StepView;
 
 /// The shown history agrees with the journals.
 pub(super) fn shown_history_agrees(books: &Books) -> Verdict {

@@ -2,7 +2,7 @@
 
 use super::{Books, Deed, MovementKind, Run, Verdict};
 use crate::checkout::StockRule;
-use crate::saga::Status;
+use saga_engine::Status;
 
 /// Sagas that run, while they may.
 pub(super) fn unfinished(books: &Books, run: Run) -> Verdict {

@@ -2,7 +2,7 @@
 
 use super::{Books, MovementKind, PaymentStatus, PurchaseStatus, Run, Saga, Transaction, Verdict};
 use crate::checkout::StockRule;
-use crate::saga::Status;
+use saga_engine::Status;
 
 /// Every accepted saga ends. While sagas may run, only that those which have ended did so in one of the ways there are.
 pub(super) fn every_accepted_saga_ends(books: &Books, run: Run) -> Verdict {

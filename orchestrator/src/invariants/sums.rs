@@ -6,7 +6,7 @@ use std::ops::AddAssign;
 use serde::Serialize;
 
 use super::{Books, PaymentStatus, PurchaseStatus, Saga, Transaction, Verdict};
-use crate::saga::Status;
+use saga_engine::Status;
 
 /// The money of the sagas that were judged, in cents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

@@ -4,8 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::*;
 use crate::checkout::{self, StockRule};
-use crate::saga::Status;
-use crate::saga::log::{CompensationView, StepView};
+use saga_engine::Status;
+use saga_engine::log::{CompensationView, StepView};
 
 const CENTS: i64 = 1_250;
 

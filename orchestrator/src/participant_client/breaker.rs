@@ -15,22 +15,22 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::world::Urgency;
+use saga_engine::world::Urgency;
 
 /// The knobs.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct BreakerSettings {
+pub struct BreakerSettings {
     /// Failures in a row that open it; 0: it never opens.
-    pub(crate) failures: u32,
+    pub failures: u32,
     /// How long it stays open before a probe.
-    pub(crate) pause: Duration,
+    pub pause: Duration,
     /// How many parked calls a second come back.
-    pub(crate) wakes_per_second: u32,
+    pub wakes_per_second: u32,
 }
 
 /// The breaker.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Breaker {
+pub struct Breaker {
     settings: BreakerSettings,
     state: State,
     /// When the last of the parked calls comes back.
@@ -53,7 +53,7 @@ enum State {
 
 /// Whether a call may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Admission {
+pub enum Admission {
     /// It may.
     Go,
     /// Not now: ask again after this time.
@@ -62,7 +62,7 @@ pub(crate) enum Admission {
 
 /// What came of a call, as far as a breaker cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Health {
+pub enum Health {
     /// The participant answered as one does, be it with a refusal.
     Answered,
     /// It did not.
@@ -72,12 +72,13 @@ pub(crate) enum Health {
 }
 
 impl Breaker {
-    pub(crate) fn new(settings: BreakerSettings) -> Breaker {
+    /// Creates a closed breaker.
+    pub fn new(settings: BreakerSettings) -> Breaker {
         Breaker { settings, state: State::Closed { failures: 0 }, last_wake: None }
     }
 
     /// Names the state, for people.
-    pub(crate) fn state(&self) -> &'static str {
+    pub fn state(&self) -> &'static str {
         match self.state {
             State::Closed { .. } => "closed",
             State::Open { .. } => "open",
@@ -86,7 +87,7 @@ impl Breaker {
     }
 
     /// Decides about a call that wants to go.
-    pub(crate) fn admit(&mut self, urgency: Urgency, now: Instant) -> Admission {
+    pub fn admit(&mut self, urgency: Urgency, now: Instant) -> Admission {
         match (self.blocked_until(now), urgency) {
             (Some(until), Urgency::Normal) => self.park(until, now),
             // Its saga sleeps for longer than that, and takes no place among those that come back.
@@ -101,7 +102,7 @@ impl Breaker {
     }
 
     /// Returns until when no call may go, if none may now.
-    pub(crate) fn blocked_until(&self, now: Instant) -> Option<Instant> {
+    pub fn blocked_until(&self, now: Instant) -> Option<Instant> {
         let until = match self.state {
             State::Closed { .. } => return None,
             State::Open { until } => until,
@@ -122,7 +123,7 @@ impl Breaker {
     }
 
     /// Takes in what came of a call; returns whether that opened or closed the breaker.
-    pub(crate) fn learn(&mut self, health: Health, now: Instant) -> Option<&'static str> {
+    pub fn learn(&mut self, health: Health, now: Instant) -> Option<&'static str> {
         let before = self.state();
         self.state = match (health, self.state) {
             (Health::NotAsked, state) => state,

@@ -8,8 +8,8 @@ use common::wire;
 use serde::Deserialize;
 use tracing::error;
 
-use crate::saga::outcome::{Failure, Found, Outcome, Retry, Sent, Unknown};
-use crate::world::{Call, Purpose};
+use saga_engine::outcome::{Failure, Found, Outcome, Retry, Sent, Unknown};
+use saga_engine::world::{Call, Purpose};
 
 /// The longest text of a participant that is kept, in characters: enough for a person, and a row stays a row.
 const MAX_SAID_CHARS: usize = 500;
@@ -18,14 +18,17 @@ const MAX_SAID_CHARS: usize = 500;
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 
 /// An answer, as far as it is judged.
-pub(crate) struct Reply<'a> {
-    pub(crate) status: u16,
-    pub(crate) decision: Option<&'a str>,
+pub struct Reply<'a> {
+    /// The status of the answer.
+    pub status: u16,
+    /// The header `Saga-Decision`.
+    pub decision: Option<&'a str>,
     /// What a compensation says of its action.
-    pub(crate) action: Option<&'a str>,
+    pub action: Option<&'a str>,
     /// How long the participant wants to be left alone; zero where it does not say.
-    pub(crate) retry_after: Duration,
-    pub(crate) body: &'a [u8],
+    pub retry_after: Duration,
+    /// The body of the answer.
+    pub body: &'a [u8],
 }
 
 /// What a participant's bodies may say.
@@ -38,14 +41,24 @@ struct Said {
     error: Option<String>,
 }
 
+/// Reads the header [`wire::SAGA_ACTION`]: what a compensation found of its action.
+fn found(header: Option<&str>) -> Found {
+    match header {
+        Some(wire::ACTION_DONE) => Found::Done,
+        Some(wire::REFUSED) => Found::Refused,
+        Some(wire::ACTION_NONE) => Found::Nothing,
+        Some(_) | None => Found::NotSaid,
+    }
+}
+
 /// Says what an answer means.
-pub(crate) fn classify(service: &str, call: &Call, reply: &Reply<'_>) -> Outcome {
+pub fn classify(service: &str, call: &Call, reply: &Reply<'_>) -> Outcome {
     let again = |detail: &str| unknown(Failure::unavailable(service), detail, reply.retry_after, Sent::Maybe);
     match (reply.status, call.purpose) {
         (200, _) => match (call.read)(&call.context, reply.body) {
             Ok(outputs) if outputs.fit_the_log() => match call.purpose {
                 Purpose::Action { .. } => Outcome::Done(outputs),
-                Purpose::Compensation => Outcome::Undone(Found::of_header(reply.action), outputs),
+                Purpose::Compensation => Outcome::Undone(found(reply.action), outputs),
             },
             Ok(_) => again("a 200 with outputs that the log cannot hold"),
             Err(error) => again(&format!("a 200 that is not the participant's: {error}")),
@@ -77,7 +90,7 @@ pub(super) fn is_recorded_refusal(status: u16, decision: Option<&str>) -> bool {
 }
 
 /// Reads `Retry-After`: seconds, or a date (RFC 9110, 10.2.3), at most an hour. Zero where it is neither.
-pub(crate) fn retry_after(text: &str, now: DateTime<Utc>) -> Duration {
+pub fn retry_after(text: &str, now: DateTime<Utc>) -> Duration {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let asked = match (is_number, DateTime::parse_from_rfc2822(text)) {
         // A number that fits no integer is a long time too.
@@ -107,8 +120,8 @@ pub(super) fn unknown(failure: Failure, detail: &str, retry_after: Duration, sen
 mod tests {
     use super::*;
     use crate::checkout::tests::context;
-    use crate::saga::definition::{Method, Outputs, Request};
-    use crate::world::Urgency;
+    use saga_engine::definition::{Method, Outputs, Request};
+    use saga_engine::world::Urgency;
 
     fn call(purpose: Purpose) -> Call {
         Call {

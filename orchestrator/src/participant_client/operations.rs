@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::Calling;
 use super::breaker::{Admission, Breaker, BreakerSettings, Health};
-use crate::saga::definition::full_name;
-use crate::world::{Call, Urgency};
+use saga_engine::definition::full_name;
+use saga_engine::world::{Call, Urgency};
 
 /// The longest line: beyond it sagas go back to sleep.
 const MAX_IN_LINE: usize = 1_000;
@@ -127,7 +127,7 @@ impl Operations {
 mod tests {
     use super::*;
     use crate::participant_client::tests::call_of;
-    use crate::world::Answer;
+    use saga_engine::world::Answer;
 
     fn operations() -> Operations {
         let breaker = BreakerSettings { failures: 2, pause: Duration::from_secs(2), wakes_per_second: 10 };

@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use chrono::Utc;
-use common::http::trace::TraceContext;
 use common::http::{HeaderName, HeaderValue, once};
+use common::http::{TraceContext, trace_header};
 use common::wire;
 use http_body_util::Full;
 use hyper::Uri;
@@ -15,10 +15,10 @@ use super::Arguments;
 use super::breaker::Health;
 use super::connection::{Connection, NoAnswer, Outgoing};
 use super::judgement::{Reply, classify, retry_after, unknown};
-use crate::saga::definition::Method;
-use crate::saga::outcome::{Failure, Outcome, Sent};
-use crate::saga::trace;
-use crate::world::Call;
+use saga_engine::definition::Method;
+use saga_engine::outcome::{Failure, Outcome, Sent};
+use saga_engine::trace;
+use saga_engine::world::Call;
 
 /// Makes a call, and says what it tells of the participant. `since` is when it was asked for: waiting in line counts.
 pub(super) async fn send(to: &Arguments, call: &Call, since: Instant) -> (Outcome, Health) {
@@ -112,7 +112,7 @@ impl Head {
     fn of(to: &Arguments, call: &Call, part: TraceContext) -> Result<Head, String> {
         let uri = to.replicas.base().at(&call.request.path).map_err(|error| error.to_string())?;
         let saga_id = HeaderValue::try_from(call.saga_id.to_string()).map_err(|error| error.to_string())?;
-        Ok(Head { uri, saga_id: once(saga_id), traceparent: once(part.to_header()), bearer: to.bearer.clone() })
+        Ok(Head { uri, saga_id: once(saga_id), traceparent: once(trace_header(&part)), bearer: to.bearer.clone() })
     }
 
     fn request(&self, call: &Call) -> Outgoing {

@@ -19,9 +19,9 @@ use super::replicas::{Connecting, Lookup, Replicas};
 use super::send::send;
 use super::{Arguments, BreakerSettings};
 use crate::checkout::tests::context;
-use crate::saga::definition::{Method, Outputs, Request};
-use crate::saga::outcome::{Outcome, Sent, Unknown};
-use crate::world::{Call, Purpose, Urgency};
+use saga_engine::definition::{Method, Outputs, Request};
+use saga_engine::outcome::{Outcome, Sent, Unknown};
+use saga_engine::world::{Call, Purpose, Urgency};
 
 /// A replica that counts what it is asked.
 struct Counting {

@@ -13,14 +13,14 @@ use common::db::{BatchStatement, Bound, Connection};
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
-use crate::events::change::StateChange;
 use crate::events::id::EventId;
 use crate::events::place::Place;
-use crate::saga::{SagaId, Status};
-use crate::store::Owner;
 use crate::store::reader::parse_status;
-use crate::store::record::StepChanges;
 use crate::store::row_text;
+use saga_engine::change::StateChange;
+use saga_engine::owner::Owner;
+use saga_engine::record::StepChanges;
+use saga_engine::{SagaId, Status};
 
 // Only of sagas that the writer owns: a process that was paused tells nobody what another owner has overtaken. The order
 // of the rows is that of the queue, and becomes that of the positions. As in the writer's own statement, owner and end are

@@ -6,9 +6,10 @@ use common::db::Connection;
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
-use crate::saga::{SagaId, Status};
 use crate::store::lists::Total;
-use crate::store::reader::{ReadRow, StoredSaga, columns, parse_status};
+use crate::store::reader::{columns, from_row, parse_status};
+use saga_engine::stored::ReadRow;
+use saga_engine::{SagaId, Status};
 
 // A saga that turned back already is doing what a cancel asks for; the flag then steers nothing, and does no harm. One
 // that runs forward and sleeps, since its actors died, is woken to turn back.
@@ -214,7 +215,7 @@ pub async fn attention(
     let (since, id) = after.unzip();
     let rows = connection.query(ATTENTION, &[&since, &id, &limit]).await?;
     let read = |row: &Row| Attention {
-        saga: StoredSaga::from_row(row),
+        saga: from_row(row),
         reason: row.get("attention"),
         since: row.get("attention_at"),
         next_try: row.get("wake_at"),

@@ -4,24 +4,16 @@
 //! make it worse. Nodes read it with each renewal of their leases and hold no lease while it is there, and without a
 //! lease nothing begins and nothing is claimed. So it holds for all nodes, also for those that start later.
 
-use chrono::{DateTime, Utc};
 use common::db::Connection;
 use tokio_postgres::Error;
+
+use saga_engine::hold::Hold;
 
 const PUT: &str = "insert into saga_hold (reason) values ($1) on conflict do nothing";
 
 const LOOK: &str = "select held_since, reason from saga_hold";
 
 const RELEASE: &str = "delete from saga_hold returning held_since, reason";
-
-/// A hold on all sagas.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hold {
-    /// Since when.
-    pub since: DateTime<Utc>,
-    /// Why, in the words of whoever put it.
-    pub reason: String,
-}
 
 /// Puts a hold; one that is there stays as it is.
 ///

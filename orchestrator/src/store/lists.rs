@@ -14,8 +14,9 @@ use common::ids::UserId;
 use tokio_postgres::Error;
 use uuid::Uuid;
 
-use super::reader::{ReadRow, StoredSaga, columns};
-use crate::saga::Status;
+use super::reader::{columns, from_row};
+use saga_engine::Status;
+use saga_engine::stored::ReadRow;
 
 /// Sagas that a search looks through in one go.
 const SEARCHED: i64 = 10_000;
@@ -185,7 +186,7 @@ pub async fn list(connection: &mut Connection, search: &Search) -> Result<Found,
     let user_id = filter.user_id.as_ref().map(UserId::as_str);
     let Statements { list, end_of_window, .. } = statements(filter);
     let rows = connection.query(list, &[&status, &user_id, &filter.before, &window, text, &filter.limit]).await?;
-    let sagas: Vec<_> = rows.iter().map(StoredSaga::from_row).collect();
+    let sagas: Vec<_> = rows.iter().map(from_row).collect();
     let is_full = sagas.len() as i64 >= filter.limit;
     if text.is_none() || is_full {
         return Ok(Found { sagas, searched_to: None });

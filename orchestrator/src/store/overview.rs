@@ -7,7 +7,7 @@ use tokio_postgres::{Error, Row};
 
 use super::flags;
 use super::lists::Total;
-use crate::saga::Status;
+use saga_engine::Status;
 
 // By `saga_unfinished`, which holds what runs and nothing else. Up to so many are counted.
 const UNFINISHED: &str = "

@@ -2,83 +2,24 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use common::db::Connection;
 use common::ids::{ProductId, UserId};
 use common::money::Money;
 use common::reason::with_causes;
-use thiserror::Error;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSqlOwned;
 use tracing::warn;
 
-use crate::saga::definition::{Order, Outputs};
-use crate::saga::failed::{Marks, WokenBy};
-use crate::saga::log::{Direction, StepView};
-use crate::saga::takeover::{LeftBy, Takeover};
-use crate::saga::{SagaId, Status};
-use crate::store::record::Fingerprint;
+use crate::checkout::Order;
 use crate::store::row_text;
+use saga_engine::failed::{Marks, WokenBy};
+use saga_engine::log::Direction;
+use saga_engine::record::Fingerprint;
+use saga_engine::stored::{ReadRow, StoredSaga, UnreadableRow};
+use saga_engine::takeover::LeftBy;
+use saga_engine::{SagaId, Status};
 
-/// A row that holds a value which no version of this program writes.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("the row of saga {id} cannot be read: {reason}")]
-pub struct UnreadableRow {
-    /// The saga.
-    pub id: SagaId,
-    /// Its epoch.
-    pub epoch: i32,
-    /// What cannot be read.
-    pub reason: String,
-}
-
-/// A saga, or why its row cannot be read.
-pub type ReadRow = Result<StoredSaga, UnreadableRow>;
-
-/// A saga as its row holds it.
-#[derive(Clone, Debug)]
-pub struct StoredSaga {
-    /// Its id.
-    pub id: SagaId,
-    /// The name of its definition.
-    pub definition: String,
-    /// The version of its definition.
-    pub definition_version: i32,
-    /// What was ordered.
-    pub order: Order,
-    /// What the steps gave.
-    pub outputs: Outputs,
-    /// Its status.
-    pub status: Status,
-    /// Its direction.
-    pub direction: Direction,
-    /// Why it turned back.
-    pub error: Option<String>,
-    /// The steps as people see them.
-    pub timeline: Vec<StepView>,
-    /// The owner's epoch.
-    pub epoch: i32,
-    /// How often its own actor died since its last awaited write.
-    pub deaths: i32,
-    /// Whether a cancel was asked for.
-    pub cancel_requested: bool,
-    /// How much of its time is left, by the database's clock.
-    pub remaining: Duration,
-    /// When it was accepted.
-    pub created_at: DateTime<Utc>,
-    /// When it ended, if it has.
-    pub ended_at: Option<DateTime<Utc>>,
-    /// Why a person should look, if one should.
-    pub attention: Option<String>,
-    /// How it came to other owners, the newest last.
-    pub takeovers: Vec<Takeover>,
-    /// How often it was marked FAILED, and what ended its last sleep.
-    pub marks: Marks,
-    /// How its last owner left it; known to claims only.
-    pub left_by: LeftBy,
-}
-
-/// The columns of [`StoredSaga::from_row`], in its order; `s` is the table. No value makes them fail: the statement would
+/// The columns of [`from_row`], in its order; `s` is the table. No value makes them fail: the statement would
 /// fail for all rows. Of a saga whose claims never end, the newest takeovers are enough.
 macro_rules! columns {
     () => {
@@ -113,7 +54,7 @@ const BY_KEY: &str = concat!(
 /// # Errors
 /// What the database says.
 pub async fn by_id(connection: &mut Connection, id: SagaId) -> Result<Option<ReadRow>, tokio_postgres::Error> {
-    Ok(connection.query_opt(BY_ID, &[&id.0]).await?.as_ref().map(StoredSaga::from_row))
+    Ok(connection.query_opt(BY_ID, &[&id.0]).await?.as_ref().map(from_row))
 }
 
 /// A saga that was started with a key.
@@ -138,20 +79,18 @@ pub async fn by_key(
     Ok(row.map(|row| {
         let hash: Option<Vec<u8>> = row.get("fingerprint");
         let fingerprint = hash.map(|hash| Fingerprint { version: row.get("fingerprint_version"), hash });
-        StoredSaga::from_row(&row).map(|saga| KeyHolder { saga, fingerprint })
+        from_row(&row).map(|saga| KeyHolder { saga, fingerprint })
     }))
 }
 
-impl StoredSaga {
-    /// Reads a row of [`columns`].
-    ///
-    /// # Errors
-    /// [`UnreadableRow`] for a value that this program does not write: nothing is decided by a guess. The timeline is for
-    /// people alone and shows as empty.
-    pub(crate) fn from_row(row: &Row) -> ReadRow {
-        let (id, epoch) = (SagaId(row.get(0)), row.get(11));
-        read(row).map_err(|reason| UnreadableRow { id, epoch, reason })
-    }
+/// Reads a row of [`columns`].
+///
+/// # Errors
+/// [`UnreadableRow`] for a value that this program does not write: nothing is decided by a guess. The timeline is for
+/// people alone and shows as empty.
+pub(crate) fn from_row(row: &Row) -> ReadRow {
+    let (id, epoch) = (SagaId(row.get(0)), row.get(11));
+    read(row).map_err(|reason| UnreadableRow { id, epoch, reason })
 }
 
 fn read(row: &Row) -> Result<StoredSaga, String> {
@@ -164,14 +103,15 @@ fn read(row: &Row) -> Result<StoredSaga, String> {
         id: SagaId(value(row, 0)?),
         definition: value(row, 1)?,
         definition_version: value(row, 2)?,
-        order: Order {
+        input: Order {
             user_id: UserId::parse(&user).map_err(|error| format!("user_id: {error}"))?,
             product_id: match product {
                 Some(id) => Some(ProductId::parse(&id).map_err(|error| format!("product_wanted: {error}"))?),
                 None => None,
             },
             amount: Money::parse(&amount).map_err(|error| format!("amount: {error}"))?,
-        },
+        }
+        .to_input(),
         outputs: serde_json::from_str(&outputs).map_err(|error| format!("outputs: {error}"))?,
         status: parse_status(&value::<String>(row, 7)?),
         direction: parse_direction(&value::<String>(row, 8)?),

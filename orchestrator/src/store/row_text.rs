@@ -16,9 +16,9 @@ use std::borrow::Cow;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::events::change::StateChange;
-use crate::saga::Status;
-use crate::saga::log::{CompensationView, StepView};
+use saga_engine::Status;
+use saga_engine::change::StateChange;
+use saga_engine::log::{CompensationView, StepView};
 
 /// Writes the steps of a saga.
 pub fn of_steps(steps: &[StepView]) -> String {
@@ -205,7 +205,7 @@ fn json<T: Serialize + ?Sized>(value: &T) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::change::Ending;
+    use saga_engine::change::Ending;
 
     /// What a participant said may hold anything.
     const ERROR: &str =

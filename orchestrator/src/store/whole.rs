@@ -7,11 +7,12 @@ use tokio_postgres::Error;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::saga::SagaId;
-use crate::saga::definition::Outputs;
-use crate::saga::log::StepView;
-use crate::saga::takeover::Takeover;
-use crate::store::reader::{StoredSaga, UnreadableRow, columns};
+use crate::store::reader::{columns, from_row};
+use saga_engine::SagaId;
+use saga_engine::definition::Outputs;
+use saga_engine::log::StepView;
+use saga_engine::stored::UnreadableRow;
+use saga_engine::takeover::Takeover;
 
 const WHOLE: &str = concat!(
     "select ",
@@ -79,7 +80,7 @@ pub struct WholeRow {
 /// What the database says.
 pub async fn read(connection: &mut Connection, id: SagaId) -> Result<Option<Result<WholeRow, UnreadableRow>>, Error> {
     let Some(row) = connection.query_opt(WHOLE, &[&id.0]).await? else { return Ok(None) };
-    Ok(Some(StoredSaga::from_row(&row).map(|saga| WholeRow {
+    Ok(Some(from_row(&row).map(|saga| WholeRow {
         status: saga.status.as_str(),
         direction: format!("{:?}", saga.direction).to_lowercase(),
         definition: format!("{}/{}", saga.definition, saga.definition_version),

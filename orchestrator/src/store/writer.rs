@@ -23,10 +23,19 @@ use tokio_postgres::Row;
 
 use self::columns::{BeginColumns, ChangeColumns};
 use self::verdict::{key_of, verdicts};
-use crate::saga::{SagaId, trace};
-use crate::store::Owner;
 use crate::store::events::{NewSteps, insert_steps};
-use crate::store::record::{Change, Company, LogItem, LogWrite, WriteReport};
+use saga_engine::owner::Owner;
+use saga_engine::record::{Change, Company, LogWrite, StepChanges, WriteReport};
+use saga_engine::{SagaId, trace};
+
+/// An item of the saga log's group commit.
+#[derive(Clone, Debug)]
+pub enum LogItem {
+    /// An awaited write of one saga, which the saga's actor has too.
+    Write(Arc<LogWrite>),
+    /// Changes of steps, of many sagas.
+    Steps(Vec<StepChanges>),
+}
 
 // A begin needs a live lease of the process that writes it, and comes before the time by which it is decided whether the
 // saga was ever there. An id from further ahead than that time may be away is none of this log's clock: nobody waits for

@@ -8,8 +8,8 @@ use super::faults::{AllFaultsChange, AllFaultsView};
 use super::list::{ListView, MAX_TEXT};
 use super::services::ServicesView;
 use super::summary::SummaryView;
-use crate::saga::Status;
 use crate::store::reader::NEWEST_FIRST;
+use saga_engine::Status;
 
 pub(super) fn page() -> Description {
     Description::new("dashboard", "The dashboard, as a page")

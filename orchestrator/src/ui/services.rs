@@ -1,7 +1,7 @@
 //! `GET /ui/api/services`: the supervision trees of all services and their replicas; those that did not answer are named.
 
 use common::http::{ApiError, Method, Request, Response, StatusCode, json};
-use common::wire::actors::ActorView;
+use common::supervision::ActorView;
 use futures::future::join_all;
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -1,13 +1,15 @@
 //! A batch as columns: what the set-based statements of the writer take.
 
 use chrono::{DateTime, Utc};
+use common::ids::ProductId;
 use common::request_hash::HASH_VERSION;
 use uuid::Uuid;
 
-use crate::events::change::StateChange;
-use crate::saga::Status;
-use crate::store::record::{Change, LogWrite, NewSaga, Until};
+use crate::checkout::Order;
 use crate::store::row_text;
+use saga_engine::Status;
+use saga_engine::change::StateChange;
+use saga_engine::record::{Change, LogWrite, NewSaga, Until};
 
 /// No saga sleeps longer, in milliseconds: beyond some point the database refuses the time to wake.
 const LONGEST_SLEEP_MS: i64 = 24 * 3_600 * 1_000;
@@ -17,9 +19,9 @@ pub(super) struct BeginColumns<'a> {
     pub(super) id: Vec<Uuid>,
     pub(super) definition: Vec<&'a str>,
     pub(super) version: Vec<i32>,
-    pub(super) user_id: Vec<&'a str>,
+    pub(super) user_id: Vec<String>,
     pub(super) cents: Vec<i64>,
-    pub(super) product: Vec<Option<&'a str>>,
+    pub(super) product: Vec<Option<String>>,
     pub(super) outputs: Vec<String>,
     pub(super) error: Vec<Option<&'a str>>,
     pub(super) timeline: Vec<String>,
@@ -42,9 +44,10 @@ impl<'a> BeginColumns<'a> {
         self.id.push(item.saga_id.0);
         self.definition.push(saga.definition);
         self.version.push(saga.definition_version);
-        self.user_id.push(saga.order.user_id.as_str());
-        self.cents.push(saga.order.amount.cents());
-        self.product.push(saga.order.product_id.as_ref().map(|id| id.as_str()));
+        let Order { user_id, product_id, amount } = Order::of_input(&saga.input);
+        self.user_id.push(user_id.into_string());
+        self.cents.push(amount.cents());
+        self.product.push(product_id.map(ProductId::into_string));
         self.outputs.push(json(&item.outputs));
         self.error.push(ended);
         self.timeline.push(row_text::of_steps(&item.timeline));

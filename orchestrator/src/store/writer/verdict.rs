@@ -6,9 +6,9 @@ use common::db::Connection;
 use common::group_commit::BatchError;
 use uuid::Uuid;
 
-use crate::saga::SagaId;
 use crate::store::reader::{parse_direction, parse_status};
-use crate::store::record::{Change, LogWrite, RowState, WriteReport, judge};
+use saga_engine::SagaId;
+use saga_engine::record::{Change, LogWrite, RowState, WriteReport, judge};
 
 const ROWS: &str = "
     select id, owner_incarnation, epoch, status, direction, ended_at, cancel_requested_at is not null, begin_nonce,
@@ -62,9 +62,7 @@ type UserAndKey = (String, String);
 /// Returns the key that a write wants to hold.
 pub(super) fn key_of(item: &LogWrite) -> Option<UserAndKey> {
     match &item.change {
-        Change::Begin { saga, .. } => {
-            saga.key.as_ref().map(|key| (saga.order.user_id.as_str().to_owned(), key.key.clone()))
-        }
+        Change::Begin { saga, .. } => saga.key.as_ref().map(|key| (key.scope.clone(), key.key.clone())),
         _ => None,
     }
 }

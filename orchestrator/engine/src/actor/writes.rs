@@ -1,0 +1,286 @@
+//! Writes to the saga log, repeated until it is known what became of them, and what waits for them: nothing shows before
+//! it is durable.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use ractor::{ActorProcessingErr, ActorRef};
+use tokio::time::Instant;
+use tracing::{debug, error, warn};
+
+use super::{SagaMsg, SagaState, Standing, StartAnswer, Waiter, apply};
+use crate::Status;
+use crate::change::StateChange;
+use crate::log::{Event, OutputsInLog, SagaLog};
+use crate::meters;
+use crate::plan;
+use crate::record::{Change, Company, LogWrite, Mark, NewSaga, Until, ValueRefused, WriteReport};
+use crate::running::WaitingFor;
+use crate::world::Answer;
+
+/// What stands in the log for a text that it refused.
+const REFUSED_TEXT: &str = "text refused by the saga log";
+
+pub(super) fn begin(state: &mut SagaState, ended: Option<String>) -> Change {
+    let saga = NewSaga {
+        definition: state.saga.definition.name,
+        definition_version: state.saga.definition.version,
+        input: state.saga.input.clone(),
+        key: state.key.clone(),
+        nonce: state.nonce,
+        deadline: state.deadline.saturating_duration_since(Instant::now()),
+        age: state.saga.accepted.elapsed(),
+        // An id of another kind has no time in it, and no node makes any: it begins in time.
+        decided_by: state.saga.id.decided_by(state.policy.begin_limit).unwrap_or_else(|| state.world.now()),
+    };
+    Change::Begin { saga: Box::new(saga), ended }
+}
+
+pub(super) fn write(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: Change) {
+    let write = {
+        let progress = &mut *state.saga.progress();
+        let at = state.world.now();
+        // Chosen once, for every attempt at this write: where the first one came through, the log tells what that one
+        // carried, and what joined a repeat would be taken for told.
+        let changes = progress.unsent.ride(&change, &progress.log, at);
+        LogWrite {
+            saga_id: state.saga.id,
+            epoch: state.saga.epoch,
+            change,
+            outputs: progress.log.outputs().clone(),
+            timeline: progress.log.timeline(),
+            attention: state.attention.clone(),
+            at,
+            changes,
+            company: Company::Any,
+        }
+    };
+    let write = if state.refused.is_some() { without_texts(write) } else { write };
+    state.write = Some(Arc::new(write));
+    state.write_attempts = 0;
+    state.write_was_in_doubt = false;
+    write_again(me, state);
+}
+
+pub(super) fn write_again(me: &ActorRef<SagaMsg>, state: &mut SagaState) {
+    let Some(write) = state.write.clone() else { return };
+    state.write_attempts += 1;
+    state.saga.progress().waiting_for = WaitingFor::Log(write.change.name());
+    let me = me.clone();
+    state.world.write(
+        write,
+        Answer::new(move |report| {
+            let _ = me.cast(SagaMsg::LogWritten(report));
+        }),
+    );
+}
+
+pub(super) fn log_written(
+    me: &ActorRef<SagaMsg>,
+    state: &mut SagaState,
+    report: Option<WriteReport>,
+) -> Result<(), ActorProcessingErr> {
+    let Some(write) = state.write.clone() else { return Ok(()) };
+    let report = report.unwrap_or_else(|| WriteReport::InDoubt("the saga log's writer died".to_owned()));
+    match report {
+        WriteReport::Durable { cancel_requested, at } => {
+            state.write = None;
+            state.saga.progress().unsent.landed();
+            state.cancel_is_waiting |= cancel_requested;
+            written(me, state, &write, at)
+        }
+        WriteReport::CancelRequested => {
+            state.write = None;
+            state.saga.progress().unsent.stayed();
+            state.cancel_is_waiting = true;
+            Ok(())
+        }
+        WriteReport::NotWritten(reason) if is_new_begin(state, &write) => {
+            give_up(me, state, StartAnswer::NotStarted(reason))
+        }
+        WriteReport::NotWritten(reason) | WriteReport::InDoubt(reason) => {
+            write_later(me, state, &reason);
+            Ok(())
+        }
+        WriteReport::Rejected(refused) if is_new_begin(state, &write) => {
+            error!(saga.id = %state.saga.id, %refused, "the saga log refuses a value of a new purchase");
+            give_up(me, state, StartAnswer::NotStarted(refused.to_string()))
+        }
+        WriteReport::Rejected(refused) => rejected(me, state, &write, refused),
+        // A begin is kept out; but an earlier attempt of this begin may be there all the same.
+        WriteReport::NotAdmitted if state.write_was_in_doubt => give_up(me, state, StartAnswer::InDoubt(state.saga.id)),
+        WriteReport::NotAdmitted => {
+            let reason = "this node's lease is not live, or the purchase took too long to begin";
+            give_up(me, state, StartAnswer::NotStarted(reason.to_owned()))
+        }
+        WriteReport::KeyHeld(holder) => give_up(me, state, StartAnswer::KeyHeld(holder)),
+        WriteReport::RowGone => {
+            error!(saga.id = %state.saga.id, write = write.change.name(), "the row of a saga that was in the log is gone");
+            meters::row_is_gone();
+            give_up(me, state, StartAnswer::RowGone(state.saga.id))
+        }
+        WriteReport::Lost | WriteReport::EndedOtherwise => {
+            debug!(saga.id = %state.saga.id, "another owner has this saga now");
+            give_up(me, state, StartAnswer::AskTheRow(state.saga.id))
+        }
+    }
+}
+
+/// Only a begin that is known not to be there may be given up; any other write is repeated until it is known.
+fn is_new_begin(state: &SagaState, write: &LogWrite) -> bool {
+    matches!(write.change, Change::Begin { .. }) && !state.write_was_in_doubt
+}
+
+fn write_later(me: &ActorRef<SagaMsg>, state: &mut SagaState, reason: &str) {
+    // From the first doubt on, only the row itself can tell.
+    state.write_was_in_doubt = true;
+    let wait = plan::backoff(state.policy.compensation, state.write_attempts, state.world.dice());
+    warn!(saga.id = %state.saga.id, reason, ?wait, "saga log: writing again until it is known");
+    me.send_after(wait, || SagaMsg::WriteAgain);
+}
+
+/// The log refuses a value, and would every time. Texts that participants made are what it can be: without them the write
+/// is tried once more, alone, so that it can spoil no batch. Refused again, the saga is more than this actor can mend: it
+/// dies of it, and the saga is claimed again later.
+fn rejected(
+    me: &ActorRef<SagaMsg>,
+    state: &mut SagaState,
+    write: &LogWrite,
+    refused: ValueRefused,
+) -> Result<(), ActorProcessingErr> {
+    error!(saga.id = %state.saga.id, write = write.change.name(), %refused, "the saga log refuses a value");
+    if state.refused.is_some() {
+        return Err(format!("value refused by the log: {refused}").into());
+    }
+    let mark = Mark::until_resolved(format!("value refused by the log: {}", refused.code));
+    state.attention = Some(mark.clone());
+    state.refused = Some(refused);
+    let again = LogWrite { attention: Some(mark), company: Company::None, ..without_texts(write.clone()) };
+    state.write = Some(Arc::new(again));
+    write_again(me, state);
+    Ok(())
+}
+
+/// Replaces what participants said by fixed words.
+fn without_texts(mut write: LogWrite) -> LogWrite {
+    let replace = |text: &mut Option<String>| *text = text.take().map(|_| REFUSED_TEXT.to_owned());
+    match &mut write.change {
+        Change::TurnBack { cause } => *cause = REFUSED_TEXT.to_owned(),
+        Change::End { error, .. } | Change::Begin { ended: error, .. } => replace(error),
+        Change::Outputs | Change::MarkFailed { .. } => {}
+    }
+    for step in &mut write.timeline {
+        replace(&mut step.error);
+        if let Some(undo) = &mut step.compensation {
+            replace(&mut undo.error);
+        }
+    }
+    for change in &mut write.changes {
+        let (StateChange::Saga { error, .. } | StateChange::Step { error, .. }) = change;
+        replace(error);
+    }
+    if let Some(mark) = write.attention.as_mut().filter(|mark| mark.until == Until::End) {
+        mark.reason = REFUSED_TEXT.to_owned();
+    }
+    write
+}
+
+/// A write is durable: now it may show. `at` is when, as its row holds it.
+fn written(
+    me: &ActorRef<SagaMsg>,
+    state: &mut SagaState,
+    write: &LogWrite,
+    at: DateTime<Utc>,
+) -> Result<(), ActorProcessingErr> {
+    state.saga.progress().waiting_for = WaitingFor::Nothing;
+    match &write.change {
+        Change::Begin { ended: Some(error), .. } => end(me, state, Status::Compensated, Some(error.clone()), at),
+        Change::Begin { ended: None, .. } => {
+            let outputs = begun_with(&state.saga.progress().log);
+            state.saga.begun(at);
+            apply(state, Event::Begun { outputs })?;
+            let id = state.saga.id;
+            for waiter in state.leaving.drain(..) {
+                let _ = waiter.send(StartAnswer::Accepted(id));
+            }
+            Ok(())
+        }
+        Change::Outputs => apply(state, Event::OutputsWritten),
+        Change::TurnBack { .. } => {
+            state.turned_at = Some(Instant::now());
+            state.awaited = None;
+            state.tries = 0;
+            apply(state, Event::TurnedBack)
+        }
+        Change::MarkFailed { .. } => {
+            apply(state, Event::MarkedFailed)?;
+            let error = state.saga.progress().log.cause().map(ToString::to_string);
+            answer(state, Status::Failed, error, at);
+            // It holds no actor while it sleeps; recovery wakes it.
+            me.stop(None);
+            Ok(())
+        }
+        Change::End { status, error } => end(me, state, *status, error.clone(), at),
+    }
+}
+
+fn begun_with(log: &SagaLog) -> OutputsInLog {
+    // The reads may have answered while `begin` was on its way: only what it carried counts.
+    match log.reads_are_done() && !log.begin_is_wanted() {
+        true => OutputsInLog::Complete,
+        false => OutputsInLog::Missing,
+    }
+}
+
+fn end(
+    me: &ActorRef<SagaMsg>,
+    state: &mut SagaState,
+    status: Status,
+    error: Option<String>,
+    at: DateTime<Utc>,
+) -> Result<(), ActorProcessingErr> {
+    apply(state, Event::Ended(status))?;
+    debug!(saga.id = %state.saga.id, %status, "saga ended");
+    answer(state, status, error, at);
+    me.stop(None);
+    Ok(())
+}
+
+fn answer(state: &mut SagaState, status: Status, error: Option<String>, at: DateTime<Utc>) {
+    let standing = Standing { saga: state.saga.clone(), status, error, at };
+    for waiter in state.waiters.drain(..).chain(state.leaving.drain(..)) {
+        let _ = waiter.send(StartAnswer::Settled(standing.clone()));
+    }
+}
+
+/// Stops without a sound: this node has nothing more to say about the saga.
+pub(super) fn give_up(
+    me: &ActorRef<SagaMsg>,
+    state: &mut SagaState,
+    told: StartAnswer,
+) -> Result<(), ActorProcessingErr> {
+    for waiter in state.waiters.drain(..).chain(state.leaving.drain(..)) {
+        let _ = waiter.send(told.clone());
+    }
+    me.stop(None);
+    Ok(())
+}
+
+/// Has the saga begin before its reads have answered, unless it has begun.
+pub(super) fn begin_soon(state: &mut SagaState) -> Result<(), ActorProcessingErr> {
+    // A write before the begin is known to be there is the begin.
+    let is_due = state.write.is_none() && !state.saga.progress().log.is_begun();
+    if is_due { apply(state, Event::BeginWanted) } else { Ok(()) }
+}
+
+pub(super) fn detach(state: &mut SagaState, waiter: Waiter) -> Result<(), ActorProcessingErr> {
+    if state.saga.progress().log.is_begun() {
+        let _ = waiter.send(StartAnswer::Accepted(state.saga.id));
+        return Ok(());
+    }
+    state.leaving.push(waiter);
+    apply(state, Event::BeginWanted)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! A write whose outcome is in doubt is repeated as it was: the saga log tells the changes of the attempt that came
+//! through, and a change that joined only a repeat would be told to no listener.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::Actor;
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use super::*;
+use crate::SagaId;
+use crate::actor::{Origin, Policy, SagaActor, SagaArguments};
+use crate::change::StateChange;
+use crate::definition::tests::four_steps;
+use crate::definition::{Input, Outputs};
+use crate::failed::Sleep;
+use crate::lease::{RenewRequest, Renewal};
+use crate::outcome::Outcome;
+use crate::owner::Owner;
+use crate::plan::Patience;
+use crate::recovery::{ClaimRequest, Claimed};
+use crate::running::RunningSaga;
+use crate::world::{Call, World};
+
+type Asked<Q, A> = mpsc::UnboundedSender<(Q, Answer<A>)>;
+
+/// Hands every request to the test, which answers it.
+struct TestWorld {
+    writes: Asked<Arc<LogWrite>, WriteReport>,
+    calls: Asked<Call, Outcome>,
+}
+
+impl World for TestWorld {
+    fn write(&self, write: Arc<LogWrite>, answer: Answer<WriteReport>) {
+        let _ = self.writes.send((write, answer));
+    }
+
+    fn call(&self, call: Call, answer: Answer<Outcome>) {
+        let _ = self.calls.send((call, answer));
+    }
+
+    fn claim(&self, _: ClaimRequest, _: Answer<Result<Claimed, String>>) {}
+
+    fn renew(&self, _: RenewRequest, _: Answer<Result<Renewal, String>>) {}
+
+    fn give_up_lease(&self, _: Arc<Owner>, _: Answer<Result<(), String>>) {}
+
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH
+    }
+
+    fn dice(&self) -> f64 {
+        0.0
+    }
+
+    fn new_saga_id(&self) -> SagaId {
+        SagaId(Uuid::nil())
+    }
+
+    fn new_nonce(&self) -> Uuid {
+        Uuid::nil()
+    }
+}
+
+fn brief(changes: &[StateChange]) -> Vec<String> {
+    let one = |change: &StateChange| match change {
+        StateChange::Saga { status, .. } => status.to_string(),
+        StateChange::Step { step, state, .. } => format!("{step} {state}"),
+    };
+    changes.iter().map(one).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_is_repeated_carries_the_changes_of_its_first_attempt_and_later_ones_go_with_the_next() {
+    let patience =
+        Patience { attempts: 5, backoff_min: Duration::from_millis(5), backoff_max: Duration::from_millis(5) };
+    let minute = Duration::from_secs(60);
+    let policy = Policy {
+        action: patience,
+        compensation: patience,
+        call_timeout: minute,
+        deadline: minute,
+        attention_after_attempts: 5,
+        attention_after: minute,
+        begin_limit: minute,
+        failed: Sleep { min: minute, max: minute },
+    };
+    let (writes, mut asked_to_write) = mpsc::unbounded_channel();
+    let (calls, mut asked_to_call) = mpsc::unbounded_channel();
+    let world = Arc::new(TestWorld { writes, calls });
+    let checkout = Arc::new(four_steps());
+    let log = SagaLog::new(&checkout);
+    let saga = Arc::new(RunningSaga::new(
+        SagaId(Uuid::nil()),
+        Input::default(),
+        checkout,
+        DateTime::UNIX_EPOCH,
+        1,
+        Vec::new(),
+        log,
+    ));
+    let (waiter, _ended) = oneshot::channel();
+    let origin = Origin::New { key: None, waiter };
+    let (actor, ended) = Actor::spawn(None, SagaActor, SagaArguments { saga, origin, world, policy }).await.unwrap();
+
+    // The saga is asked for while its first call is out, so the call comes back while the begin is being written.
+    let (_, chosen) = asked_to_call.recv().await.unwrap();
+    let (leaver, _accepted) = oneshot::channel();
+    actor.cast(SagaMsg::Detach(leaver)).unwrap();
+    let (first, in_doubt) = asked_to_write.recv().await.unwrap();
+    assert_eq!(brief(&first.changes), ["PENDING", "choose running"]);
+    chosen.give(Outcome::Done(Outputs::one("product_id", "1")));
+    in_doubt.give(WriteReport::InDoubt("its reply was lost".to_owned()));
+    let (repeated, durable) = asked_to_write.recv().await.unwrap();
+    assert_eq!(brief(&repeated.changes), brief(&first.changes), "a repeat tells what the first attempt told");
+    durable.give(WriteReport::Durable { cancel_requested: false, at: DateTime::UNIX_EPOCH });
+    let (next, _) = asked_to_write.recv().await.unwrap();
+    assert_eq!((next.change.name(), brief(&next.changes)), ("outputs", vec!["choose done".to_owned()]));
+
+    actor.stop(None);
+    ended.await.unwrap();
+}

@@ -1,0 +1,315 @@
+//! The coordinator: admits sagas, makes an actor for each, and hears of their ends. It never waits for anything.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foundation::supervision::ActorView;
+use foundation::supervision::{ActorCard, ChildSpec, Handle, child};
+use foundation::traces::Tracer;
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use serde_json::json;
+use tracing::{error, warn};
+use uuid::Uuid;
+
+use crate::SagaId;
+use crate::actor::{Origin, Policy, SagaActor, SagaArguments, SagaMsg, StartAnswer, Waiter};
+use crate::definition::{Definition, Input};
+use crate::log::{Recovered, SagaLog};
+use crate::meters::SagaMeters;
+use crate::record::IdempotencyKey;
+use crate::recovery::ActorDeath;
+use crate::running::{Running, RunningSaga};
+use crate::stored::StoredSaga;
+use crate::trace;
+use crate::world::World;
+
+/// As many sagas as the tree lists; the rest is a number.
+const SHOWN_SAGAS: usize = 1_000;
+
+/// A saga that a client starts.
+pub struct StartSaga {
+    /// Its id.
+    pub id: SagaId,
+    /// What was ordered.
+    pub input: Input,
+    /// The client's key, if it sent one.
+    pub key: Option<IdempotencyKey>,
+    /// Who waits.
+    pub waiter: Waiter,
+}
+
+/// What the coordinator hears.
+pub enum CoordinatorMsg {
+    /// Run this saga.
+    StartSaga(Box<StartSaga>),
+    /// Run this saga from where its log stands: this node has claimed it.
+    Adopt(Box<StoredSaga>),
+    /// The time in which this saga may begin runs out.
+    BeginSoon(SagaId),
+    /// This client leaves: answer it once the saga is in the log.
+    Detach(SagaId, Waiter),
+    /// This client waits for the end of a saga that another one started.
+    Attach(SagaId, Waiter),
+    /// The row of this saga says that a cancel was asked for.
+    Cancel(SagaId),
+    /// Somebody wants this saga to be tried again at once.
+    Retry(SagaId),
+    /// This saga is another node's now.
+    Drop(SagaId),
+}
+
+/// What the coordinator is made of.
+#[derive(Clone)]
+pub struct CoordinatorArguments {
+    /// Its card.
+    pub card: Arc<ActorCard>,
+    /// The world.
+    pub world: Arc<dyn World>,
+    /// How patient sagas are.
+    pub policy: Policy,
+    /// The sagas that run here.
+    pub running: Arc<Running>,
+    /// What new sagas follow.
+    pub definition: Arc<Definition>,
+    /// What sagas may follow.
+    pub known: Arc<Vec<Arc<Definition>>>,
+    /// How many new sagas may run at once.
+    pub max_running: usize,
+    /// Records the sagas that ended.
+    pub tracer: Tracer,
+}
+
+/// The actor.
+pub struct Coordinator;
+
+/// Its state.
+pub struct CoordinatorState {
+    arguments: CoordinatorArguments,
+    sagas: HashMap<SagaId, ActorRef<SagaMsg>>,
+    /// Of each actor: its saga and its epoch.
+    ids: HashMap<ActorId, (SagaId, i32)>,
+    meters: SagaMeters,
+}
+
+/// Makes the coordinator a child.
+pub fn coordinator(handle: Handle<CoordinatorMsg>, arguments: CoordinatorArguments) -> ChildSpec {
+    let (listed, found) = (arguments.running.clone(), arguments.running.clone());
+    let counted = arguments.running.clone();
+    arguments.card.set_state(move || json!({ "running": counted.len(), "deaths": counted.deaths().len() }));
+    arguments.card.set_children(move || listed.some(SHOWN_SAGAS).iter().map(|saga| view(saga, saga.brief())).collect());
+    arguments.card.set_find(move |name| {
+        let id = name.rsplit("saga/").next()?.parse::<Uuid>().ok()?;
+        let saga = found.get(SagaId(id))?;
+        Some(view(&saga, saga.in_full()))
+    });
+    child(arguments.card.clone(), handle, move || (Coordinator, arguments.clone()))
+}
+
+fn view(saga: &RunningSaga, state: serde_json::Value) -> ActorView {
+    ActorView {
+        name: format!("saga/{}", saga.id),
+        kind: "saga".to_owned(),
+        status: "running".to_owned(),
+        restarts: 0,
+        last_restart_reason: None,
+        started_at: Some(saga.created_at),
+        messages_handled: 0,
+        queue_depth: None,
+        state,
+        children: Vec::new(),
+    }
+}
+
+impl Actor for Coordinator {
+    type Msg = CoordinatorMsg;
+    type State = CoordinatorState;
+    type Arguments = CoordinatorArguments;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<CoordinatorMsg>,
+        arguments: CoordinatorArguments,
+    ) -> Result<CoordinatorState, ActorProcessingErr> {
+        // The sagas of a coordinator that died died with it: recovery finds their rows without an actor.
+        arguments.running.clear();
+        arguments.running.suspect_orphans();
+        Ok(CoordinatorState { arguments, sagas: HashMap::new(), ids: HashMap::new(), meters: SagaMeters::default() })
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<CoordinatorMsg>,
+        message: CoordinatorMsg,
+        state: &mut CoordinatorState,
+    ) -> Result<(), ActorProcessingErr> {
+        state.arguments.card.handled();
+        match message {
+            CoordinatorMsg::StartSaga(start) => start_saga(&me, state, *start).await,
+            CoordinatorMsg::Adopt(stored) => adopt(&me, state, *stored).await,
+            CoordinatorMsg::BeginSoon(id) => {
+                tell(state, id, SagaMsg::BeginSoon);
+                Ok(())
+            }
+            CoordinatorMsg::Detach(id, waiter) => {
+                pass_on(state, id, waiter, SagaMsg::Detach);
+                Ok(())
+            }
+            CoordinatorMsg::Attach(id, waiter) => {
+                pass_on(state, id, waiter, SagaMsg::Attach);
+                Ok(())
+            }
+            CoordinatorMsg::Cancel(id) => {
+                tell(state, id, SagaMsg::CancelRequested);
+                Ok(())
+            }
+            CoordinatorMsg::Retry(id) => {
+                tell(state, id, SagaMsg::RetryNow);
+                Ok(())
+            }
+            CoordinatorMsg::Drop(id) => {
+                tell(state, id, SagaMsg::Lost);
+                Ok(())
+            }
+        }
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<CoordinatorMsg>,
+        event: SupervisionEvent,
+        state: &mut CoordinatorState,
+    ) -> Result<(), ActorProcessingErr> {
+        let who = match event {
+            SupervisionEvent::ActorTerminated(who, ..) => who,
+            SupervisionEvent::ActorFailed(who, reason) => {
+                let saga = state.ids.get(&who.get_id());
+                let id = saga.map(|(id, _)| tracing::field::display(id));
+                error!(saga.id = id, %reason, "a saga's actor died: it is rebuilt from its log");
+                metrics::counter!("saga_actors_died_total").increment(1);
+                if let Some(&(id, epoch)) = saga {
+                    state.arguments.running.died(ActorDeath { id, epoch, reason: reason.to_string() });
+                }
+                who
+            }
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
+        };
+        if let Some((id, _)) = state.ids.remove(&who.get_id()) {
+            // A saga that slept and was woken at once may have its next actor already.
+            if state.sagas.get(&id).is_some_and(|saga| saga.get_id() != who.get_id()) {
+                return Ok(());
+            }
+            state.sagas.remove(&id);
+            let saga = state.arguments.running.get(id);
+            state.arguments.running.remove(id);
+            if let Some(saga) = saga {
+                stopped(state, &saga);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Notes how a saga stands whose actor has stopped. One that stopped before its end has lost its row to another owner,
+/// and that may be this process: a claim whose answer was lost, while this actor hid the row from the search for orphans.
+fn stopped(state: &CoordinatorState, saga: &RunningSaga) {
+    let progress = saga.progress();
+    match progress.log.ended() {
+        Some(status) => {
+            let now = state.arguments.world.now();
+            let age = now.signed_duration_since(saga.created_at);
+            trace::record(&state.arguments.tracer, saga, &progress.log, status, now);
+            state.meters.ended(status, age.to_std().unwrap_or_default());
+        }
+        // It sleeps, and wakes by the time in its row.
+        None if progress.log.is_marked_failed() => {}
+        None => state.arguments.running.suspect_orphans(),
+    }
+}
+
+/// Tells a saga something, if it still runs here.
+fn tell(state: &CoordinatorState, id: SagaId, message: SagaMsg) {
+    if let Some(saga) = state.sagas.get(&id) {
+        // One that stops at this moment has written what there is to say.
+        let _ = saga.cast(message);
+    }
+}
+
+/// Sends a waiter to its saga; one that does not run here is known by its row alone.
+fn pass_on(state: &CoordinatorState, id: SagaId, waiter: Waiter, message: fn(Waiter) -> SagaMsg) {
+    match state.sagas.get(&id) {
+        // A waiter that is dropped with an actor asks the row too.
+        Some(saga) => drop(saga.cast(message(waiter))),
+        None => drop(waiter.send(StartAnswer::AskTheRow(id))),
+    }
+}
+
+async fn start_saga(
+    me: &ActorRef<CoordinatorMsg>,
+    state: &mut CoordinatorState,
+    start: StartSaga,
+) -> Result<(), ActorProcessingErr> {
+    let StartSaga { id, input, key, waiter } = start;
+    if state.sagas.len() >= state.arguments.max_running {
+        let _ = waiter.send(StartAnswer::Overloaded);
+        return Ok(());
+    }
+    state.meters.started.increment(1);
+    let definition = state.arguments.definition.clone();
+    let log = SagaLog::new(&definition);
+    let now = state.arguments.world.now();
+    // Microseconds are what the log keeps: memory and row give the same time.
+    let created_at = chrono::DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now);
+    let saga = Arc::new(RunningSaga::new(id, input, definition, created_at, 1, Vec::new(), log));
+    spawn(me, state, saga, Origin::New { key, waiter }).await
+}
+
+async fn adopt(
+    me: &ActorRef<CoordinatorMsg>,
+    state: &mut CoordinatorState,
+    stored: StoredSaga,
+) -> Result<(), ActorProcessingErr> {
+    let StoredSaga { definition: name, definition_version: version, .. } = &stored;
+    let known = state.arguments.known.iter().find(|known| known.name == *name && known.version == *version);
+    let Some(definition) = known.cloned() else {
+        warn!(saga.id = %stored.id, definition = %name, version, "this node does not know the saga's definition");
+        return Ok(());
+    };
+    let recovered = Recovered {
+        outputs: stored.outputs,
+        direction: stored.direction,
+        cause: stored.error,
+        status: stored.status,
+        timeline: stored.timeline,
+        left_by: stored.left_by,
+    };
+    let log = SagaLog::recovered(&definition, recovered);
+    let StoredSaga { id, input, created_at, epoch, takeovers, .. } = stored;
+    let saga = Arc::new(RunningSaga::new(id, input, definition, created_at, epoch, takeovers, log));
+    let origin = Origin::Recovered {
+        remaining: stored.remaining,
+        cancel_requested: stored.cancel_requested,
+        marks: stored.marks,
+    };
+    state.meters.recovered.increment(1);
+    spawn(me, state, saga, origin).await
+}
+
+async fn spawn(
+    me: &ActorRef<CoordinatorMsg>,
+    state: &mut CoordinatorState,
+    saga: Arc<RunningSaga>,
+    origin: Origin,
+) -> Result<(), ActorProcessingErr> {
+    let arguments = SagaArguments {
+        saga: saga.clone(),
+        origin,
+        world: state.arguments.world.clone(),
+        policy: state.arguments.policy,
+    };
+    state.arguments.running.insert(saga.clone());
+    // Unnamed: the registry of names is process-wide, and sagas are many. Its start waits for nothing.
+    let (actor, _) = Actor::spawn_linked(None, SagaActor, arguments, me.get_cell()).await?;
+    state.ids.insert(actor.get_id(), (saga.id, saga.epoch));
+    state.sagas.insert(saga.id, actor);
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! FAILED sagas: the back-off between two attempts at a compensation.
+//!
+//! A saga that was woken by a confirmation and fails again has a fault of its own: it sleeps for its full back-off, and
+//! no further confirmation wakes it before. Otherwise every confirmation of another saga would cause one more attempt.
+
+use std::time::Duration;
+
+/// How often a saga was marked FAILED, and why it is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marks {
+    /// How often.
+    pub count: u32,
+    /// What ended its last sleep.
+    pub woken_by: WokenBy,
+}
+
+/// What ends the sleep of a FAILED saga.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WokenBy {
+    /// Its time has come, or a person wants it.
+    Time,
+    /// The operation that it waited for was confirmed for another saga.
+    Confirmation,
+}
+
+impl Marks {
+    /// Those of a saga that never was FAILED.
+    pub const NONE: Marks = Marks { count: 0, woken_by: WokenBy::Time };
+}
+
+/// The shortest and the longest sleep of a FAILED saga.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sleep {
+    /// The shortest.
+    pub min: Duration,
+    /// The longest.
+    pub max: Duration,
+}
+
+impl Sleep {
+    /// Returns the sleep after mark number `marks` (1 is the first): it doubles with each, and half of it is jitter, so that
+    /// what failed together does not come back together. Not shorter than the participant asked for, as far as that goes.
+    /// `dice` is in `0.0..=1.0`.
+    pub fn after(self, marks: u32, at_least: Duration, dice: f64) -> Duration {
+        let doublings = marks.saturating_sub(1).min(20);
+        let longest = self.min.saturating_mul(1 << doublings).min(self.max);
+        longest.mul_f64(0.5 + dice.clamp(0.0, 1.0) / 2.0).max(self.min).max(at_least).min(self.max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_saga_sleeps_twice_as_long_with_each_mark_and_within_its_bounds() {
+        let sleep = Sleep { min: Duration::from_secs(5), max: Duration::from_secs(300) };
+        for (marks, at_least_s, dice, expected_s) in [
+            (1, 0, 0.0, 5.0),
+            (1, 0, 1.0, 5.0),
+            (2, 0, 0.0, 5.0),
+            (2, 0, 1.0, 10.0),
+            (3, 0, 0.0, 10.0),
+            (3, 0, 1.0, 20.0),
+            (100, 0, 0.0, 150.0),
+            (100, 0, 1.0, 300.0),
+            (1, 60, 0.5, 60.0),
+            (1, 3_600, 0.5, 300.0),
+        ] {
+            let slept = sleep.after(marks, Duration::from_secs(at_least_s), dice);
+            assert_eq!(slept, Duration::from_secs_f64(expected_s), "{marks} {at_least_s} {dice}");
+        }
+    }
+}

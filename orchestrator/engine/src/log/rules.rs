@@ -1,0 +1,96 @@
+//! The rules of the protocol: which event may not follow, and what it would break.
+
+use super::step::{Action, Kind, StepRecord, Undo};
+use super::{Direction, Event, OutputsInLog, SagaLog};
+use crate::Status;
+use crate::outcome::Cause;
+
+impl SagaLog {
+    /// Says which rule of the protocol the event would break, if it would.
+    pub(super) fn forbids(&self, event: &Event) -> Option<&'static str> {
+        if self.ended.is_some() {
+            return Some("the saga has ended");
+        }
+        let check = |allowed: bool, reason: &'static str| (!allowed).then_some(reason);
+        let action_is =
+            |index: &usize, action: Action| self.steps.get(*index).is_some_and(|step| step.action == action);
+        let undo_is = |index: &usize, undo: Undo| self.steps.get(*index).is_some_and(|step| step.undo == undo);
+        match event {
+            Event::BeginWanted => None,
+            Event::Begun { .. } => check(!self.begun, "begin is durable already"),
+            Event::OutputsWritten => check(self.begun && self.reads_are_done(), "the reads have not answered"),
+            Event::ActionSent(index) => self.forbids_action(*index),
+            Event::ActionDone(index, _)
+            | Event::ActionRefused(index, _)
+            | Event::ActionFailed(index, ..)
+            | Event::ActionParked(index)
+            | Event::ActionGivenUp(index, ..) => {
+                check(action_is(index, Action::Running), "no call for it is in flight")
+            }
+            // A cancel is a flag in the row, which `end = COMPLETED` respects; the deadline is nobody's flag.
+            Event::Interrupted(cause) => check(
+                self.direction == Direction::Forward && (*cause == Cause::Cancelled || !self.all_actions_done()),
+                "every action is done, or it turned back already",
+            ),
+            Event::HeardLate(index, _) | Event::RefusedLate(index) => {
+                check(action_is(index, Action::Unknown), "no call for it was given up")
+            }
+            Event::TurnedBack => check(
+                self.begun && self.cause.is_some() && self.direction == Direction::Forward,
+                "it has no cause, is not in the log, or turned back already",
+            ),
+            Event::CompensationSent(index) => self.forbids_compensation(*index),
+            Event::CompensationDone(index, ..)
+            | Event::CompensationFailed(index, _)
+            | Event::CompensationParked(index, _) => {
+                check(undo_is(index, Undo::Running), "no call that undoes it is in flight")
+            }
+            Event::MarkedFailed => check(self.direction == Direction::Compensating, "only undoing can fail"),
+            Event::Ended(Status::Completed) => check(
+                self.begun && self.all_actions_done() && self.cause.is_none(),
+                "a step is not done, or it turned back",
+            ),
+            Event::Ended(Status::Compensated) => {
+                check(self.cause.is_some() && self.next_to_undo().is_none(), "an effect may still be there")
+            }
+            Event::Ended(Status::Failed) => {
+                check(self.marked_failed, "only a saga marked FAILED is resolved as FAILED")
+            }
+            Event::Ended(Status::Pending | Status::Compensating) => Some("that is no end"),
+        }
+    }
+
+    fn forbids_action(&self, index: usize) -> Option<&'static str> {
+        let Some(step) = self.steps.get(index) else { return Some("there is no such step") };
+        if self.cause.is_some() || self.direction == Direction::Compensating {
+            return Some("the saga turns back");
+        }
+        if !matches!(step.action, Action::Pending | Action::BackingOff) {
+            return Some("it is in flight or settled already");
+        }
+        if !self.steps[..index].iter().all(|earlier| earlier.action == Action::Done) {
+            return Some("an earlier step is not done");
+        }
+        if step.kind != Kind::ReadOnly && !(self.begun && self.outputs_in_log == OutputsInLog::Complete) {
+            return Some("begin is not durable with what the reads gave");
+        }
+        None
+    }
+
+    fn forbids_compensation(&self, index: usize) -> Option<&'static str> {
+        let Some(step) = self.steps.get(index) else { return Some("there is no such step") };
+        if self.direction == Direction::Forward {
+            return Some("the turn is not durable");
+        }
+        if step.kind != Kind::Compensable {
+            return Some("it has no compensation");
+        }
+        if matches!(step.undo, Undo::Running | Undo::Done) {
+            return Some("it is in flight or confirmed already");
+        }
+        if self.steps[index + 1..].iter().any(StepRecord::needs_undo) {
+            return Some("a later step is not undone yet");
+        }
+        None
+    }
+}

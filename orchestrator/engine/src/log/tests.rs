@@ -1,0 +1,209 @@
+//! Every legal way through a saga, and what the log refuses at each point of it.
+
+mod history;
+
+use super::*;
+use crate::definition::tests::four_steps;
+use crate::outcome::{Failure, Found};
+use crate::plan::{self, Decision};
+
+const CHOOSE: usize = 0;
+const CHARGE: usize = 1;
+const DECREASE: usize = 2;
+const CREATE: usize = 3;
+
+fn at() -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH
+}
+
+fn refusal() -> Failure {
+    Failure::refused(409, "payments", "no")
+}
+
+fn done(step: usize) -> Event {
+    Event::ActionDone(step, Outputs::one("product_id", "1"))
+}
+
+/// A log after these events; each must be legal.
+fn after(events: &[Event]) -> SagaLog {
+    let mut log = SagaLog::new(&four_steps());
+    for event in events {
+        log.apply(event.clone(), at()).unwrap();
+    }
+    log
+}
+
+fn up_to(step: usize) -> Vec<Event> {
+    let mut events = vec![Event::ActionSent(CHOOSE), done(CHOOSE), Event::Begun { outputs: OutputsInLog::Complete }];
+    for step in CHARGE..=step {
+        events.extend([Event::ActionSent(step), done(step)]);
+    }
+    events
+}
+
+#[test]
+fn the_happy_path_is_planned_step_by_step() {
+    let mut log = after(&[]);
+    let path = [
+        (Decision::Run(CHOOSE), vec![Event::ActionSent(CHOOSE), done(CHOOSE)]),
+        (Decision::Begin, vec![Event::Begun { outputs: OutputsInLog::Complete }]),
+        (Decision::Run(CHARGE), vec![Event::ActionSent(CHARGE), done(CHARGE)]),
+        (Decision::Run(DECREASE), vec![Event::ActionSent(DECREASE), done(DECREASE)]),
+        (Decision::Run(CREATE), vec![Event::ActionSent(CREATE), done(CREATE)]),
+        (Decision::End(Status::Completed), vec![Event::Ended(Status::Completed)]),
+        (Decision::Wait, vec![]),
+    ];
+    for (decision, events) in path {
+        assert_eq!(plan::next(&log), decision);
+        for event in events {
+            log.apply(event, at()).unwrap();
+        }
+    }
+    assert_eq!(log.status(), Status::Completed);
+}
+
+#[test]
+fn a_refusal_turns_back_and_undoes_in_reverse_what_happened_or_may_have() {
+    let mut events = up_to(DECREASE);
+    events.extend([
+        Event::ActionSent(CREATE),
+        Event::ActionGivenUp(CREATE, Failure::timeout("purchases"), "no answer".into(), Sent::Maybe),
+    ]);
+    let mut log = after(&events);
+    assert_eq!(plan::next(&log), Decision::TurnBack);
+    assert_eq!(log.status(), Status::Pending, "the turn does not show before it is durable");
+    log.apply(Event::TurnedBack, at()).unwrap();
+    assert_eq!(log.status(), Status::Compensating);
+    for step in [CREATE, CHARGE] {
+        assert_eq!(plan::next(&log), Decision::Compensate(step));
+        log.apply(Event::CompensationSent(step), at()).unwrap();
+        assert_eq!(plan::next(&log), Decision::Wait);
+        log.apply(Event::CompensationDone(step, Found::Done, Outputs::default()), at()).unwrap();
+    }
+    assert_eq!(plan::next(&log), Decision::End(Status::Compensated));
+}
+
+#[test]
+fn a_saga_without_an_effect_ends_in_the_row_that_begins_it() {
+    let log = after(&[Event::ActionSent(CHOOSE), Event::ActionRefused(CHOOSE, refusal())]);
+    assert_eq!(plan::next(&log), Decision::End(Status::Compensated));
+    assert!(!log.is_begun());
+}
+
+#[test]
+fn an_attempt_that_never_left_needs_no_undoing_and_one_that_may_have_does() {
+    for (sent, decision) in [(Sent::Nothing, Decision::End(Status::Compensated)), (Sent::Maybe, Decision::TurnBack)] {
+        let mut events = up_to(CHOOSE);
+        let gave_up = Event::ActionGivenUp(CHARGE, Failure::unavailable("payments"), "refused".into(), sent);
+        events.extend([Event::ActionSent(CHARGE), gave_up]);
+        assert_eq!(plan::next(&after(&events)), decision, "{sent:?}");
+    }
+}
+
+#[test]
+fn an_interrupted_call_may_have_happened() {
+    let mut events = up_to(CHOOSE);
+    events.extend([Event::ActionSent(CHARGE), Event::Interrupted(Cause::DeadlinePassed)]);
+    let log = after(&events);
+    assert_eq!(plan::next(&log), Decision::TurnBack);
+    assert_eq!(log.next_to_undo(), Some(CHARGE));
+}
+
+#[test]
+fn a_client_that_leaves_early_makes_begin_come_first_and_the_outputs_follow() {
+    let mut log = after(&[Event::ActionSent(CHOOSE), Event::BeginWanted]);
+    assert_eq!(plan::next(&log), Decision::Begin);
+    log.apply(Event::Begun { outputs: OutputsInLog::Missing }, at()).unwrap();
+    assert_eq!(plan::next(&log), Decision::Wait);
+    log.apply(done(CHOOSE), at()).unwrap();
+    assert_eq!(plan::next(&log), Decision::WriteOutputs);
+    assert!(log.apply(Event::ActionSent(CHARGE), at()).is_err(), "no effect before the outputs are durable");
+    log.apply(Event::OutputsWritten, at()).unwrap();
+    assert_eq!(plan::next(&log), Decision::Run(CHARGE));
+}
+
+#[test]
+fn a_later_owner_asks_again_forward_and_undoes_everything_backward() {
+    let row = |direction, cause: Option<&str>| Recovered {
+        outputs: Outputs::one("product_id", "1"),
+        direction,
+        cause: cause.map(str::to_owned),
+        status: Status::Pending,
+        timeline: Vec::new(),
+        left_by: LeftBy::Loss,
+    };
+    let definition = four_steps();
+    let forward = SagaLog::recovered(&definition, row(Direction::Forward, None));
+    assert_eq!(plan::next(&forward), Decision::Run(CHARGE), "an output that is there is not asked for again");
+    let back = SagaLog::recovered(&definition, row(Direction::Compensating, Some("408: Deadline passed")));
+    assert_eq!(plan::next(&back), Decision::Compensate(CREATE), "a step may have happened although nobody knows");
+    assert_eq!(back.cause().map(ToString::to_string).as_deref(), Some("408: Deadline passed"));
+}
+
+#[test]
+fn a_later_owner_still_shows_which_step_was_refused() {
+    let mut events = up_to(CHARGE);
+    events.extend([Event::ActionSent(DECREASE), Event::ActionRefused(DECREASE, refusal()), Event::TurnedBack]);
+    let row = Recovered {
+        outputs: Outputs::one("product_id", "1"),
+        direction: Direction::Compensating,
+        cause: Some("409: no".to_owned()),
+        status: Status::Compensating,
+        timeline: after(&events).timeline(),
+        left_by: LeftBy::Loss,
+    };
+    let log = SagaLog::recovered(&four_steps(), row);
+    let states: Vec<_> = log.timeline().into_iter().map(|step| step.state).collect();
+    assert_eq!(states, ["done", "compensating", "refused", "pending"]);
+}
+
+#[test]
+fn what_would_break_the_protocol_is_refused_and_changes_nothing() {
+    let refused = |step: usize| vec![Event::ActionSent(step), Event::ActionRefused(step, refusal())];
+    let with = |mut events: Vec<Event>, more: Vec<Event>| {
+        events.extend(more);
+        events
+    };
+    let turned = with(with(up_to(DECREASE), refused(CREATE)), vec![Event::TurnedBack]);
+    let both = with(
+        with(
+            up_to(DECREASE),
+            vec![
+                Event::ActionSent(CREATE),
+                Event::ActionGivenUp(CREATE, Failure::timeout("purchases"), String::new(), Sent::Maybe),
+            ],
+        ),
+        vec![Event::TurnedBack],
+    );
+    let ended = with(up_to(CREATE), vec![Event::Ended(Status::Completed)]);
+    let cases = [
+        ("an effect before begin", vec![Event::ActionSent(CHOOSE), done(CHOOSE)], Event::ActionSent(CHARGE)),
+        ("a step before the one above it", up_to(CHOOSE), Event::ActionSent(DECREASE)),
+        ("a step twice", up_to(CHARGE), Event::ActionSent(CHARGE)),
+        ("begin twice", up_to(CHOOSE), Event::Begun { outputs: OutputsInLog::Complete }),
+        ("an answer that nobody asked for", up_to(CHOOSE), done(CHARGE)),
+        ("a turn without a cause", up_to(CHARGE), Event::TurnedBack),
+        (
+            "a compensation before the turn is durable",
+            with(up_to(DECREASE), refused(CREATE)),
+            Event::CompensationSent(CHARGE),
+        ),
+        ("a step after the turn", turned.clone(), Event::ActionSent(CREATE)),
+        ("a compensation out of order", both, Event::CompensationSent(CHARGE)),
+        ("a compensation of what has none", turned.clone(), Event::CompensationSent(DECREASE)),
+        ("compensated with an effect left", turned.clone(), Event::Ended(Status::Compensated)),
+        ("completed after the turn", turned.clone(), Event::Ended(Status::Completed)),
+        ("completed with a step to do", up_to(DECREASE), Event::Ended(Status::Completed)),
+        ("failed without the mark", turned.clone(), Event::Ended(Status::Failed)),
+        ("an end that is none", turned.clone(), Event::Ended(Status::Compensating)),
+        ("a deadline after the last step", up_to(CREATE), Event::Interrupted(Cause::DeadlinePassed)),
+        ("a cancel of a compensation", turned, Event::Interrupted(Cause::Cancelled)),
+        ("anything after the end", ended, Event::MarkedFailed),
+    ];
+    for (name, events, event) in cases {
+        let mut log = after(&events);
+        let before = format!("{log:?}");
+        assert!(log.apply(event, at()).is_err(), "{name}");
+        assert_eq!(format!("{log:?}"), before, "{name}");
+    }
+}

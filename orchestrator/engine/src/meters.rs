@@ -1,0 +1,55 @@
+//! Metrics of the engine. Handles are created once: looking a metric up by its labels costs more than counting.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use metrics::{Counter, Histogram, counter, histogram};
+
+use crate::Status;
+
+/// Counter of sagas that this node started.
+pub const STARTED: &str = "sagas_started_total";
+/// Counter of sagas that this node recovered.
+pub const RECOVERED: &str = "sagas_recovered_total";
+/// Counter of sagas that ended on this node, by status.
+pub const ENDED: &str = "sagas_ended_total";
+/// Histogram of the age of sagas at their end in seconds, by status.
+pub const SECONDS: &str = "saga_seconds";
+/// Counter of sagas whose row was missing at a write.
+pub const ROWS_GONE: &str = "saga_rows_gone_total";
+
+/// Counts a saga whose row is gone.
+pub fn row_is_gone() {
+    counter!(ROWS_GONE).increment(1);
+}
+
+/// The metrics of a coordinator.
+pub struct SagaMeters {
+    /// Sagas started.
+    pub started: Counter,
+    /// Sagas recovered.
+    pub recovered: Counter,
+    ended: HashMap<&'static str, (Counter, Histogram)>,
+}
+
+impl Default for SagaMeters {
+    fn default() -> Self {
+        // All statuses at once: a rate that begins with its first event misses that.
+        let of = |status: Status| {
+            let status = status.as_str();
+            (status, (counter!(ENDED, "status" => status), histogram!(SECONDS, "status" => status)))
+        };
+        let ends = [Status::Completed, Status::Compensated, Status::Failed];
+        Self { started: counter!(STARTED), recovered: counter!(RECOVERED), ended: ends.into_iter().map(of).collect() }
+    }
+}
+
+impl SagaMeters {
+    /// Counts an end.
+    pub fn ended(&self, status: Status, age: Duration) {
+        if let Some((count, seconds)) = self.ended.get(status.as_str()) {
+            count.increment(1);
+            seconds.record(age);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The process that owns a saga.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+/// A node and its current process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Name of the node.
+    pub node_id: String,
+    /// Id of the process; every start draws a new one.
+    pub incarnation: Uuid,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.node_id, self.incarnation)
+    }
+}

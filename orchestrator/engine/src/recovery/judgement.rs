@@ -1,0 +1,146 @@
+//! Which other processes are alive. A process is judged by whether its lease moves, on this node's monotonic clock, and
+//! not by what the lease says: a clock of the database that was set back would keep the dead alive, one that was set
+//! forward would bury the living.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::look::Reach;
+use crate::owner::Owner;
+
+/// Another process, as one look finds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenOwner {
+    /// The process.
+    pub owner: Owner,
+    /// How its lease stands.
+    pub lease: SeenLease,
+    /// Whether it owns unfinished sagas.
+    pub has_sagas: bool,
+}
+
+/// A lease of another process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SeenLease {
+    /// There is none, or another process has taken the node's name.
+    None,
+    /// It was given up.
+    GivenUp,
+    /// There is one, until then: only whether that changes counts.
+    Until(String),
+}
+
+/// What a process has seen of the leases of others.
+#[derive(Debug)]
+pub struct Leases {
+    node_id: String,
+    /// How long a lease may stand still.
+    lease: Duration,
+    seen: Mutex<HashMap<Uuid, Sighting>>,
+}
+
+/// What a lease was last seen to say, and since when it has.
+#[derive(Debug)]
+struct Sighting {
+    until: String,
+    since: Instant,
+}
+
+impl Leases {
+    /// Makes one that has seen nothing, for a process of this node.
+    pub fn new(node_id: &str, lease: Duration) -> Self {
+        Self { node_id: node_id.to_owned(), lease, seen: Mutex::default() }
+    }
+
+    /// Returns the owners of sagas that are not alive, as far as that may be claimed. `asked_at` is from before the look.
+    pub(super) fn judge(&self, others: Vec<SeenOwner>, reach: Reach, asked_at: Instant) -> Vec<Owner> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut before = std::mem::take(&mut *seen);
+        let mut dead = Vec::new();
+        for SeenOwner { owner, lease, has_sagas } in others {
+            let is_still = match &lease {
+                SeenLease::None | SeenLease::GivenUp => true,
+                SeenLease::Until(until) => {
+                    let sighting = before
+                        .remove(&owner.incarnation)
+                        .filter(|sighting| sighting.until == *until)
+                        .unwrap_or_else(|| Sighting { until: until.clone(), since: Instant::now() });
+                    let stood_still_for = asked_at.saturating_duration_since(sighting.since);
+                    seen.insert(owner.incarnation, sighting);
+                    stood_still_for >= self.lease
+                }
+            };
+            let may_be_claimed = match reach {
+                Reach::Nothing => false,
+                Reach::OwnNode => owner.node_id == self.node_id || lease == SeenLease::GivenUp,
+                Reach::Everybody => owner.node_id == self.node_id || is_still,
+            };
+            if has_sagas && may_be_claimed {
+                dead.push(owner);
+            }
+        }
+        dead
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(5);
+
+    fn other(node_id: &str, lease: SeenLease) -> SeenOwner {
+        let owner = Owner { node_id: node_id.to_owned(), incarnation: Uuid::from_u128(7) };
+        SeenOwner { owner, lease, has_sagas: true }
+    }
+
+    fn until(text: &str) -> SeenLease {
+        SeenLease::Until(text.to_owned())
+    }
+
+    async fn dead_after(leases: &Leases, wait: Duration, seen: SeenOwner, reach: Reach) -> bool {
+        tokio::time::advance(wait).await;
+        !leases.judge(vec![seen], reach, Instant::now()).is_empty()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_is_dead_once_its_lease_has_stood_still_for_one_lease_whatever_the_lease_says() {
+        let leases = Leases::new("me", LEASE);
+        let second = Duration::from_secs(1);
+        for (wait, lease, is_dead) in [
+            (second, until("3000-01-01"), false),
+            (LEASE - second, until("3000-01-01"), false),
+            (second, until("1970-01-01"), false),
+            (LEASE - second, until("1970-01-01"), false),
+            (second, until("1970-01-01"), true),
+            (second, until("1970-01-02"), false),
+        ] {
+            assert_eq!(
+                dead_after(&leases, wait, other("it", lease.clone()), Reach::Everybody).await,
+                is_dead,
+                "{lease:?}"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_of_the_own_node_and_one_that_gave_its_lease_up_are_dead_at_once() {
+        let cases = [
+            (Reach::OwnNode, "me", until("3000-01-01"), true),
+            (Reach::OwnNode, "me", SeenLease::None, true),
+            (Reach::OwnNode, "it", SeenLease::GivenUp, true),
+            (Reach::OwnNode, "it", SeenLease::None, false),
+            (Reach::Everybody, "it", SeenLease::None, true),
+            (Reach::Nothing, "me", SeenLease::GivenUp, false),
+        ];
+        for (reach, node, lease, is_dead) in cases {
+            let leases = Leases::new("me", LEASE);
+            let seen = other(node, lease);
+            assert_eq!(dead_after(&leases, Duration::ZERO, seen.clone(), reach).await, is_dead, "{reach:?} {seen:?}");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! A saga as a trace: the saga, its steps, and each attempt at them.
+//!
+//! ```text
+//! saga ─┬─ POST /saga/transaction          the client's request, unless it belongs to a trace of its client
+//!       ├─ commit saga-log                 each write
+//!       ├─ step charge ── attempt charge ── POST /payments/ (payments) ── commit payments
+//!       └─ undo charge ── attempt charge ── …
+//! ```
+//! The trace bears the saga's id, and the ids of the saga's and the steps' spans are made of it: so owners that never
+//! heard of each other record one trace. These spans are recorded when the saga ends, by whoever ends it, out of what the
+//! log tells of all owners.
+
+use std::time::SystemTime;
+
+use chrono::{DateTime, Utc};
+use foundation::trace_context::{PartOf, TraceContext};
+use foundation::traces::{Attribute, Span, SpanKind, Status as Ended, Tracer, attribute};
+use uuid::Uuid;
+
+use crate::log::SagaLog;
+use crate::outcome::Outcome;
+use crate::running::RunningSaga;
+use crate::world::{Call, Purpose};
+use crate::{SagaId, Status};
+
+/// Returns the part of a trace that is the saga.
+pub fn of_saga(tracer: &Tracer, id: SagaId) -> TraceContext {
+    let trace_id = id.0.as_u128();
+    TraceContext { trace_id, span_id: span_id(id, "saga"), sampled: tracer.samples(trace_id) }
+}
+
+/// Returns what a request that starts a saga, or asks for it again, is a part of.
+pub fn request_of(id: SagaId) -> PartOf {
+    PartOf { trace_id: id.0.as_u128(), span_id: span_id(id, "saga") }
+}
+
+/// Returns the part of a trace that is the step, or its undoing, which a call belongs to.
+pub fn of_call(tracer: &Tracer, call: &Call) -> TraceContext {
+    let saga = of_saga(tracer, call.saga_id);
+    // Nobody is going to see it otherwise.
+    match saga.sampled {
+        true => TraceContext { span_id: span_id(call.saga_id, &span_name(deed(call), call.step)), ..saga },
+        false => saga,
+    }
+}
+
+/// Records one attempt.
+pub fn record_attempt(
+    tracer: &Tracer,
+    part: &TraceContext,
+    call: &Call,
+    began: SystemTime,
+    outcome: &Outcome,
+    http_status: Option<u16>,
+) {
+    let step = of_call(tracer, call);
+    tracer.record(part, || {
+        let (name, status) = match outcome {
+            Outcome::Done(_) | Outcome::Undone(..) => ("done", Ended::Ok),
+            Outcome::Refused(failure) => ("refused", Ended::error(failure.to_string())),
+            Outcome::Unknown(unknown) => ("unknown", Ended::error(unknown.detail.clone())),
+        };
+        let mut attributes = vec![
+            attribute("saga.id", call.saga_id.to_string()),
+            attribute("saga.step", call.step),
+            attribute("saga.attempt", i64::from(call.attempt)),
+            attribute("saga.epoch", i64::from(call.epoch)),
+            attribute("saga.outcome", name),
+            attribute("peer.service", call.participant),
+            attribute("url.path", call.request.path.clone()),
+        ];
+        attributes.extend(http_status.map(|status| attribute("http.response.status_code", i64::from(status))));
+        Span {
+            name: format!("attempt {}", call.step).into(),
+            kind: SpanKind::Client,
+            parent: Some(step.span_id),
+            began,
+            ended: SystemTime::now(),
+            attributes,
+            links: Vec::new(),
+            status,
+        }
+    });
+}
+
+/// Records a saga that has ended, and its steps.
+pub fn record(tracer: &Tracer, saga: &RunningSaga, log: &SagaLog, status: Status, now: DateTime<Utc>) {
+    let part = of_saga(tracer, saga.id);
+    if !part.sampled {
+        return;
+    }
+    tracer.record(&part, || Span {
+        name: format!("saga {}", saga.definition.name).into(),
+        kind: SpanKind::Internal,
+        parent: None,
+        began: saga.created_at.into(),
+        ended: now.into(),
+        attributes: vec![
+            attribute("saga.id", saga.id.to_string()),
+            attribute("saga.status", status.as_str()),
+            attribute("saga.definition", format!("{}/{}", saga.definition.name, saga.definition.version)),
+            attribute("saga.epoch", i64::from(saga.epoch)),
+        ],
+        links: Vec::new(),
+        status: match log.cause() {
+            _ if status == Status::Completed => Ended::Ok,
+            cause => Ended::error(cause.map(ToString::to_string).unwrap_or_default()),
+        },
+    });
+    let record_step = |deed, step: &str, times: (Option<DateTime<Utc>>, Option<DateTime<Utc>>), told: Told<'_>| {
+        let (Some(began), ended) = times else { return };
+        let name = span_name(deed, step);
+        let step = TraceContext { span_id: span_id(saga.id, &name), ..part };
+        tracer.record(&step, || Span {
+            name: name.into(),
+            kind: SpanKind::Internal,
+            parent: Some(part.span_id),
+            began: began.into(),
+            ended: ended.unwrap_or(now).into(),
+            attributes: told.attributes(),
+            links: Vec::new(),
+            status: match told.state {
+                "done" | "compensated" => Ended::Ok,
+                _ => Ended::error(told.error.unwrap_or(told.state).to_owned()),
+            },
+        });
+    };
+    for view in log.timeline() {
+        let (participant, attempts) = (&*view.participant, view.attempts);
+        let told = Told { participant, attempts, state: &view.action, error: view.error.as_deref() };
+        record_step(Deed::Do, &view.step, (view.started_at, view.finished_at), told);
+        if let Some(undoing) = &view.compensation {
+            let state = if undoing.finished_at.is_some() { "compensated" } else { "compensating" };
+            let told = Told { participant, attempts: undoing.attempts, state, error: undoing.error.as_deref() };
+            record_step(Deed::Undo, &view.step, (undoing.started_at, undoing.finished_at), told);
+        }
+    }
+}
+
+/// What the log tells of a step, or of its undoing.
+struct Told<'a> {
+    participant: &'a str,
+    attempts: u32,
+    state: &'a str,
+    error: Option<&'a str>,
+}
+
+impl Told<'_> {
+    fn attributes(&self) -> Vec<Attribute> {
+        vec![
+            attribute("peer.service", self.participant.to_owned()),
+            attribute("saga.step.state", self.state.to_owned()),
+            attribute("saga.step.attempts", i64::from(self.attempts)),
+        ]
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Deed {
+    Do,
+    Undo,
+}
+
+fn deed(call: &Call) -> Deed {
+    match call.purpose {
+        Purpose::Action { .. } => Deed::Do,
+        Purpose::Compensation => Deed::Undo,
+    }
+}
+
+fn span_name(deed: Deed, step: &str) -> String {
+    match deed {
+        Deed::Do => format!("step {step}"),
+        Deed::Undo => format!("undo {step}"),
+    }
+}
+
+/// Makes the id of a part of a saga: the same one in every process, and never 0, since a UUID's variant is in it.
+fn span_id(id: SagaId, part: &str) -> u64 {
+    Uuid::new_v5(&id.0, part.as_bytes()).as_u64_pair().1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_a_saga_have_the_same_ids_in_every_process() {
+        let id = SagaId(uuid::uuid!("0190a8c4-1b2d-7f3e-8a9b-0c1d2e3f4a5b"));
+        let ids = ["saga", "step charge", "undo charge", "step create"].map(|part| span_id(id, part));
+        assert_eq!(
+            ids[0], 9_720_589_942_809_587_274,
+            "another version of the program records other spans of the same saga"
+        );
+        let distinct: std::collections::BTreeSet<_> = ids.into_iter().collect();
+        assert_eq!(distinct.len(), ids.len());
+    }
+}

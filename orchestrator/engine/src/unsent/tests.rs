@@ -1,0 +1,167 @@
+//! What listeners are told of a saga, and that it leaves in order and once.
+
+use super::*;
+use crate::definition::Outputs;
+use crate::definition::tests::four_steps;
+use crate::log::{Event, OutputsInLog};
+use crate::outcome::{Cause, Failure, Found, Sent};
+
+struct Saga {
+    log: SagaLog,
+    unsent: Unsent,
+}
+
+impl Saga {
+    fn new() -> Saga {
+        Saga { log: SagaLog::new(&four_steps()), unsent: Unsent::default() }
+    }
+
+    fn apply(&mut self, event: Event) {
+        let before = fingerprints(&self.log);
+        self.log.apply(event, DateTime::UNIX_EPOCH).unwrap();
+        self.unsent.note(&before, &self.log, DateTime::UNIX_EPOCH);
+    }
+
+    fn charged() -> Saga {
+        let mut saga = Saga::new();
+        for event in [
+            Event::ActionSent(0),
+            Event::ActionDone(0, Outputs::one("product_id", "1")),
+            Event::Begun { outputs: OutputsInLog::Complete },
+            Event::ActionSent(1),
+            Event::ActionDone(1, Outputs::one("payment_id", "1")),
+        ] {
+            saga.apply(event);
+        }
+        saga.unsent = Unsent::default();
+        saga
+    }
+
+    fn ride(&mut self, change: &Change) -> Vec<String> {
+        brief(self.unsent.ride(change, &self.log, DateTime::UNIX_EPOCH))
+    }
+}
+
+fn brief(changes: Vec<StateChange>) -> Vec<String> {
+    let one = |change| match change {
+        StateChange::Saga { status, ended: false, .. } => status.to_string(),
+        StateChange::Saga { status, .. } => format!("{status}, ended"),
+        StateChange::Step { step, state, attempts, error: None, .. } => format!("{step} {state} {attempts}"),
+        StateChange::Step { step, state, attempts, error: Some(error), .. } => {
+            format!("{step} {state} {attempts}: {error}")
+        }
+    };
+    changes.into_iter().map(one).collect()
+}
+
+fn end(status: Status) -> Change {
+    Change::End { status, error: None }
+}
+
+#[test]
+fn every_change_of_a_step_is_told_also_where_its_name_stays() {
+    let mut saga = Saga::charged();
+    let refused = Failure::refused(409, "inventory", "none left");
+    for event in [
+        Event::ActionSent(2),
+        Event::ActionFailed(2, "timeout".to_owned(), Sent::Maybe),
+        Event::ActionSent(2),
+        Event::ActionRefused(2, refused.clone()),
+        Event::TurnedBack,
+        Event::CompensationSent(1),
+        Event::CompensationFailed(1, "503".to_owned()),
+        Event::CompensationSent(1),
+        Event::CompensationDone(1, Found::Done, Outputs::default()),
+    ] {
+        saga.apply(event);
+    }
+    let told = brief(saga.unsent.take());
+    assert_eq!(
+        told,
+        [
+            "decrease running 1",
+            "decrease backing_off 1: timeout",
+            "decrease running 2: timeout",
+            &format!("decrease refused 2: {refused}"),
+            "charge compensating 1",
+            "charge compensating 1: 503",
+            "charge compensating 2: 503",
+            "charge compensated 2",
+        ]
+    );
+}
+
+#[test]
+fn an_interruption_is_told_of_the_step_that_it_interrupts() {
+    let mut saga = Saga::charged();
+    saga.apply(Event::ActionSent(2));
+    saga.apply(Event::Interrupted(Cause::Cancelled));
+    let told = brief(saga.unsent.take());
+    assert_eq!(told[0], "decrease running 1");
+    assert!(told[1].starts_with("decrease unknown 1: "), "{told:?}");
+    assert_eq!(told.len(), 2);
+}
+
+#[test]
+fn every_write_that_changes_the_status_tells_it_and_no_other_one_does() {
+    let begin = |ended| {
+        let saga = crate::record::NewSaga {
+            definition: "checkout",
+            definition_version: 1,
+            input: crate::definition::Input::default(),
+            key: None,
+            nonce: uuid::Uuid::nil(),
+            deadline: std::time::Duration::ZERO,
+            age: std::time::Duration::ZERO,
+            decided_by: DateTime::UNIX_EPOCH,
+        };
+        Change::Begin { saga: Box::new(saga), ended }
+    };
+    let failed = Change::MarkFailed { wake_in: std::time::Duration::ZERO, marks: 1, waits_for: None };
+    let mut saga = Saga::new();
+    saga.apply(Event::ActionSent(0));
+    assert_eq!(saga.ride(&begin(None)), ["PENDING", "choose running 1"]);
+    assert_eq!(saga.ride(&begin(Some("no".to_owned()))), ["choose running 1", "COMPENSATED, ended"]);
+    let mut saga = Saga::charged();
+    assert_eq!(saga.ride(&Change::Outputs), Vec::<String>::new());
+    assert_eq!(saga.ride(&Change::TurnBack { cause: "c".to_owned() }), ["COMPENSATING"]);
+    assert_eq!(saga.ride(&end(Status::Completed)), ["COMPLETED, ended"]);
+    assert_eq!(saga.ride(&end(Status::Compensated)), ["COMPENSATED, ended"]);
+    assert_eq!(saga.ride(&failed), ["FAILED"]);
+    saga.apply(Event::Interrupted(Cause::Cancelled));
+    saga.apply(Event::TurnedBack);
+    saga.apply(Event::MarkedFailed);
+    assert_eq!(saga.ride(&failed), Vec::<String>::new());
+}
+
+#[test]
+fn what_a_write_carries_is_sent_once_and_kept_when_the_write_fails() {
+    let mut saga = Saga::charged();
+    saga.apply(Event::ActionSent(2));
+    let running = ["decrease running 1"];
+    assert_eq!(saga.ride(&Change::Outputs), running);
+    assert_eq!(saga.unsent.take(), [], "the outbox leaves alone what a write carries");
+    saga.unsent.stayed();
+    assert_eq!(saga.ride(&Change::Outputs), running);
+    // What comes meanwhile stays for the next one.
+    saga.apply(Event::ActionDone(2, Outputs::default()));
+    saga.unsent.landed();
+    assert_eq!(brief(saga.unsent.take()), ["decrease done 1"]);
+    assert_eq!(saga.unsent.take(), []);
+}
+
+#[test]
+fn what_a_flush_could_not_send_comes_before_all_that_is_later() {
+    let mut saga = Saga::charged();
+    saga.apply(Event::ActionSent(2));
+    let taken = saga.unsent.take();
+    saga.apply(Event::ActionDone(2, Outputs::default()));
+    assert_eq!(saga.ride(&Change::Outputs), ["decrease done 1"]);
+    saga.unsent.put_back(taken);
+    // The write is repeated, and carries both; or it lands, and the other one still waits.
+    let mut repeated =
+        Saga { log: saga.log.clone(), unsent: Unsent { waiting: saga.unsent.waiting.clone(), riding: None } };
+    assert_eq!(repeated.ride(&Change::Outputs), ["decrease running 1", "decrease done 1"]);
+    saga.unsent.landed();
+    assert_eq!(brief(saga.unsent.take()), ["decrease running 1"]);
+}

@@ -1,0 +1,279 @@
+//! The clients of a run: they order, wait or leave, cancel, lose their connection, and ask again with their key. What each
+//! was told is held against the log in the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::ids::{ProductId, UserId};
+use common::money::Money;
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::{oneshot, watch};
+
+use super::process::{BEGIN_LIMIT, ProcessId, ProcessState, pick};
+use super::run::HOUSEKEEPING_EVERY;
+use super::sim::{Sim, saga_id};
+use super::status::{self, Shown};
+use super::verdict::{Told, ToldWhat};
+use orchestrator::checkout::Order;
+use saga_engine::actor::{StartAnswer, Waiter};
+use saga_engine::coordinator::{CoordinatorMsg, StartSaga};
+use saga_engine::record::{Fingerprint, IdempotencyKey};
+use saga_engine::{SagaId, Status};
+
+/// How long a client waits for the end.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// As often as a client with a key asks.
+const ATTEMPTS: usize = 6;
+
+/// How often a client that asks for the status does so.
+const STATUS_ASKED: usize = 4;
+/// How often the front asks the row where only the row can tell.
+const ASK_THE_ROW_EVERY: Duration = Duration::from_millis(100);
+/// How often a client asks for an id that came with a 503.
+const LEARN_EVERY: Duration = Duration::from_millis(500);
+/// How soon it must know, once it is calm.
+const LEARNS_WITHIN: Duration = Duration::from_secs(60);
+
+/// A client.
+struct Client {
+    sim: Arc<Sim>,
+    dice: ChaCha8Rng,
+    order: Order,
+    key: Option<IdempotencyKey>,
+    /// How long it waits.
+    patience: Duration,
+    /// Whether it asks for the status meanwhile.
+    asks: bool,
+    /// When it cancels, counted from its order.
+    cancels: Option<Duration>,
+}
+
+/// Runs a client from its order to what it is told.
+pub(super) async fn run(sim: Arc<Sim>, seed: u64, index: usize) {
+    let faults = sim.faults.clone();
+    let mut dice = ChaCha8Rng::seed_from_u64(seed ^ (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let latest = (faults.calm_after_ms * 4 / 5).max(1);
+    let starts = Duration::from_millis(dice.random_range(0..latest));
+    let chance = |dice: &mut ChaCha8Rng, rate: f64| rate > 0.0 && dice.random::<f64>() < rate;
+    let has_key = chance(&mut dice, faults.key_rate);
+    let leaves = chance(&mut dice, faults.async_rate);
+    let cancels = chance(&mut dice, faults.cancel_rate);
+    let asks = chance(&mut dice, faults.status_rate);
+    let order = order(&mut dice, index);
+    let mut client = Client {
+        key: has_key.then(|| IdempotencyKey {
+            scope: order.user_id.to_string(),
+            key: format!("key-{index}"),
+            fingerprint: Fingerprint { version: 1, hash: Vec::new() },
+        }),
+        order,
+        patience: if leaves { Duration::from_millis(dice.random_range(0..50)) } else { PATIENCE },
+        asks,
+        cancels: cancels.then(|| Duration::from_millis(dice.random_range(1..2_000))),
+        sim: sim.clone(),
+        dice,
+    };
+    tokio::time::sleep(starts).await;
+    client.buy().await;
+    client.repeat_key().await;
+    sim.lock().clients -= 1;
+}
+
+fn order(dice: &mut ChaCha8Rng, index: usize) -> Order {
+    // One in ten wants a product that does not exist.
+    let product: u32 = dice.random_range(0..10);
+    let product_id = match product {
+        0 => ProductId::parse("99").ok(),
+        1..=5 => ProductId::parse(&product.to_string()).ok(),
+        _ => None,
+    };
+    let user_id = UserId::parse(&format!("user-{index}")).expect("a user's name");
+    let amount = Money::from_cents(dice.random_range(1..100_000)).expect("an amount");
+    Order { user_id, product_id, amount }
+}
+
+impl Client {
+    async fn buy(&mut self) {
+        for _ in 0..ATTEMPTS {
+            let Some((process, death)) = self.find_process() else {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                continue;
+            };
+            // As live: by the database's clock, as the node last read it.
+            let now = self.sim.database_now();
+            let id = saga_id(&mut self.dice, now);
+            self.sim.lock().trace.named(id);
+            if self.asks {
+                for _ in 0..STATUS_ASKED {
+                    let after = Duration::from_millis(self.dice.random_range(0..20_000));
+                    status::ask_later(&self.sim, id, after);
+                }
+            }
+            let asked_at = self.sim.elapsed();
+            match self.ask(process, death, id).await {
+                Some(StartAnswer::Settled(standing)) if standing.status == Status::Failed => {
+                    return self.told(id, ToldWhat::NotUndoneYet);
+                }
+                Some(StartAnswer::Settled(standing)) => return self.told(id, ToldWhat::Ended(standing.status)),
+                Some(StartAnswer::Accepted(_)) => return self.told(id, ToldWhat::Accepted),
+                Some(StartAnswer::KeyHeld(holder)) => {
+                    self.sim.lock().tally.keys_joined += 1;
+                    return self.told(holder, ToldWhat::Accepted);
+                }
+                Some(StartAnswer::AskTheRow(id)) => return self.ask_the_row(process, id, asked_at).await,
+                Some(StartAnswer::InDoubt(id)) => return self.learn(id).await,
+                Some(StartAnswer::RowGone(_)) => return,
+                Some(StartAnswer::NotStarted(_)) => self.told(id, ToldWhat::NotStarted),
+                Some(StartAnswer::Overloaded) => {
+                    self.sim.lock().tally.overloaded += 1;
+                    self.told(id, ToldWhat::NotStarted);
+                }
+                // The connection is lost. Without a key it must not ask again.
+                None if self.key.is_none() => return,
+                None => {}
+            }
+            tokio::time::sleep(Duration::from_millis(self.dice.random_range(100..3_000))).await;
+        }
+    }
+
+    /// Repeats the key shortly before the end of its retention, where it must find its saga, and after its release.
+    async fn repeat_key(&mut self) {
+        if self.key.is_none() || !self.sim.knobs.has_short_retention() {
+            return;
+        }
+        let kept = self.sim.knobs.keys_kept;
+        let shortly_before = kept.mul_f64(self.dice.random_range(0.8..1.0));
+        let after = kept - shortly_before + HOUSEKEEPING_EVERY + kept.mul_f64(self.dice.random_range(0.0..0.5));
+        for wait in [shortly_before, after] {
+            tokio::time::sleep(wait).await;
+            self.sim.lock().tally.keys_repeated += 1;
+            self.buy().await;
+        }
+    }
+
+    /// Waits by the row, as the front does for a saga that its process does not run.
+    async fn ask_the_row(&self, process: ProcessId, id: SagaId, asked_at: Duration) {
+        let deadline = asked_at + self.patience;
+        self.sim.lock().tally.asked_the_row += 1;
+        loop {
+            if self.sim.is_dead(process) {
+                return;
+            }
+            let is_late = self.sim.elapsed() >= deadline;
+            match status::ask(&self.sim, process, id) {
+                Shown::Saga { status, has_ended: true } => return self.told(id, ToldWhat::Ended(status)),
+                Shown::Saga { status: Status::Failed, .. } => return self.told(id, ToldWhat::NotUndoneYet),
+                Shown::Saga { .. } if is_late => return self.told(id, ToldWhat::Accepted),
+                Shown::NotFound | Shown::Unknown if is_late => return self.learn(id).await,
+                Shown::Saga { .. } | Shown::NotFound | Shown::Unknown => tokio::time::sleep(ASK_THE_ROW_EVERY).await,
+            }
+        }
+    }
+
+    /// Asks any replica for an id that came with a 503, until it is known what became of it.
+    async fn learn(&self, id: SagaId) {
+        self.sim.lock().tally.in_doubt_told += 1;
+        self.sim.note(|_| "client".to_owned(), |trace| format!("is told of {}: 503, in doubt", trace.name(id)));
+        let give_up = self.sim.calm_after + LEARNS_WITHIN;
+        while self.sim.elapsed() < give_up {
+            match status::ask_any(&self.sim, id) {
+                Shown::Saga { .. } => return self.told(id, ToldWhat::Accepted),
+                Shown::NotFound => return self.told(id, ToldWhat::NotStarted),
+                Shown::Unknown => tokio::time::sleep(LEARN_EVERY).await,
+            }
+        }
+        self.sim.lock().watched.not_learnt.insert(id);
+    }
+
+    fn told(&self, id: SagaId, what: ToldWhat) {
+        self.sim.note(|_| "client".to_owned(), |trace| format!("is told of {}: {what:?}", trace.name(id)));
+        self.sim.lock().told.push(Told { id, what });
+    }
+
+    /// Finds a process that is there; it may be paused.
+    fn find_process(&mut self) -> Option<(ProcessId, watch::Receiver<bool>)> {
+        let inner = self.sim.lock();
+        let there: Vec<usize> =
+            (0..inner.processes.len()).filter(|index| inner.processes[*index].state != ProcessState::Dead).collect();
+        let chosen = *there.get(self.dice.random_range(0..there.len().max(1)))?;
+        Some((ProcessId(chosen), inner.processes[chosen].death.subscribe()))
+    }
+
+    /// Orders, and returns what it is told; `None` if the connection is lost.
+    async fn ask(&self, process: ProcessId, death: watch::Receiver<bool>, id: SagaId) -> Option<StartAnswer> {
+        let (waiter, mut answer) = oneshot::channel();
+        let start = StartSaga { id, input: self.order.to_input(), key: self.key.clone(), waiter };
+        self.sim.note(|_| "client".to_owned(), |trace| format!("orders {}", trace.name(id)));
+        send(&self.sim, process, CoordinatorMsg::StartSaga(Box::new(start)));
+        // As the front does for a purchase whose product is still being chosen.
+        self.sim.after(BEGIN_LIMIT / 2, move |sim| send(sim, process, CoordinatorMsg::BeginSoon(id)));
+        if let Some(after) = self.cancels {
+            self.cancel_later(id, after);
+        }
+        let told = tokio::select! {
+            biased;
+            told = &mut answer => Some(told.ok()),
+            () = dead(death.clone()) => Some(None),
+            () = tokio::time::sleep(self.patience) => None,
+        };
+        let told = match told {
+            Some(told) => told,
+            None => self.leave(process, death, id, answer).await,
+        };
+        // What a process says in the moment of its death reaches nobody.
+        told.filter(|_| !self.sim.is_dead(process))
+    }
+
+    /// Asks to be told as soon as the saga is in the log; what is told of its end meanwhile counts too.
+    async fn leave(
+        &self,
+        process: ProcessId,
+        death: watch::Receiver<bool>,
+        id: SagaId,
+        answer: oneshot::Receiver<StartAnswer>,
+    ) -> Option<StartAnswer> {
+        let (waiter, accepted) = oneshot::channel::<StartAnswer>();
+        let detach: fn(SagaId, Waiter) -> CoordinatorMsg = CoordinatorMsg::Detach;
+        send(&self.sim, process, detach(id, waiter));
+        tokio::select! {
+            biased;
+            told = answer => told.ok(),
+            told = accepted => told.ok(),
+            () = dead(death) => None,
+        }
+    }
+
+    /// Cancels at any replica: the owner hears of it at once only if that is its own.
+    fn cancel_later(&self, id: SagaId, after: Duration) {
+        self.sim.after(after, move |sim| {
+            if !sim.database_answers() {
+                return;
+            }
+            let now = sim.database_now();
+            let turns = sim.lock().log.cancel(id, now);
+            if turns {
+                let mut inner = sim.lock();
+                inner.tally.cancels += 1;
+                inner.cancelled.push(id);
+            }
+            sim.note(|_| "client".to_owned(), |trace| format!("cancels {}: accepted: {turns}", trace.name(id)));
+            let replica = pick(&mut sim.lock(), |state| state != ProcessState::Dead);
+            if let Some(replica) = replica {
+                send(sim, replica, CoordinatorMsg::Cancel(id));
+            }
+        });
+    }
+}
+
+fn send(sim: &Arc<Sim>, process: ProcessId, message: CoordinatorMsg) {
+    sim.at(process, move |sim| {
+        let coordinator = sim.lock().processes[process.0].coordinator.clone();
+        // One that is being restarted drops it; the client sees its connection lost.
+        let _ = coordinator.cast(message);
+    });
+}
+
+async fn dead(mut death: watch::Receiver<bool>) {
+    let _ = death.wait_for(|is_dead| *is_dead).await;
+}

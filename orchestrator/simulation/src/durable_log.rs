@@ -1,0 +1,330 @@
+//! The saga log in memory: rows, leases, flags and claims, with the conditions of the statements on PostgreSQL. What is
+//! here is durable: a process that dies takes nothing of it along.
+
+mod claims;
+mod keys;
+mod open;
+
+pub(super) use claims::LogNow;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use saga_engine::record::ValueRefused;
+use uuid::Uuid;
+
+use self::open::OpenTransactions;
+use super::planted::{Planted, is_planted};
+use super::process::BEGIN_LIMIT;
+use saga_engine::definition::{Input, Outputs};
+use saga_engine::failed::{Marks, WokenBy};
+use saga_engine::log::{Direction, StepView};
+use saga_engine::owner::Owner;
+use saga_engine::record::{Change, IdempotencyKey, LogWrite, NewSaga, RowState, Until, WriteReport, judge};
+use saga_engine::takeover::Takeover;
+use saga_engine::{SagaId, Status};
+
+/// A row.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) status: Status,
+    pub(super) ended_at: Option<DateTime<Utc>>,
+    pub(super) input: Input,
+    pub(super) definition: &'static str,
+    pub(super) attention: Option<String>,
+    /// The mark outlives the end of the saga.
+    attention_stays: bool,
+    pub(super) owner: Owner,
+    /// When a cancel was accepted that COMPLETED must not follow.
+    pub(super) cancel_requested: bool,
+    /// Whether it came with a key, released or not.
+    pub(super) had_key: bool,
+    /// When it ended, by the database's clock, whatever `ended_at` holds.
+    truly_ended_at: Option<DateTime<Utc>>,
+    /// When its key was released, by the database's clock.
+    key_released_at: Option<DateTime<Utc>>,
+    /// The values cannot be read by any version of the program.
+    pub(super) is_bad: bool,
+    /// When it wakes, if it sleeps.
+    pub(super) wake_at: Option<DateTime<Utc>>,
+    pub(super) epoch: i32,
+    pub(super) timeline: Vec<StepView>,
+    version: i32,
+    outputs: Outputs,
+    direction: Direction,
+    error: Option<String>,
+    nonce: Uuid,
+    key: Option<IdempotencyKey>,
+    deaths: i32,
+    /// Whether the next awaited write clears the attention mark.
+    attention_until_write: bool,
+    retry_requested_at: Option<DateTime<Utc>>,
+    marks: Marks,
+    waits_for: Option<String>,
+    deadline_at: DateTime<Utc>,
+    pub(super) created_at: DateTime<Utc>,
+    takeovers: Vec<Takeover>,
+}
+
+struct Lease {
+    incarnation: Uuid,
+    expires_at: DateTime<Utc>,
+}
+
+/// The log.
+#[derive(Default)]
+pub(super) struct DurableLog {
+    rows: BTreeMap<SagaId, Row>,
+    leases: BTreeMap<String, Lease>,
+    /// Transactions that commit later.
+    pub(super) open: OpenTransactions,
+    /// Sagas that came to another process than the one that had them.
+    pub(super) takeovers: u64,
+    /// Keys that were given free.
+    pub(super) keys_released: u64,
+    /// Sagas that an owner claimed from itself.
+    pub(super) wakes: u64,
+}
+
+impl DurableLog {
+    pub(super) fn rows(&self) -> impl Iterator<Item = (SagaId, &Row)> {
+        self.rows.iter().map(|(id, row)| (*id, row))
+    }
+
+    pub(super) fn row(&self, id: SagaId) -> Option<&Row> {
+        self.rows.get(&id)
+    }
+
+    /// Registers a process under its node's name.
+    pub(super) fn register(&mut self, owner: &Owner, now: DateTime<Utc>, lease: Duration) {
+        let lease = Lease { incarnation: owner.incarnation, expires_at: now + lease };
+        self.leases.insert(owner.node_id.clone(), lease);
+    }
+
+    /// Renews its lease; `false` if another process has taken its node's name.
+    pub(super) fn renew(&mut self, owner: &Owner, now: DateTime<Utc>, lease: Duration) -> bool {
+        match self.leases.get_mut(&owner.node_id).filter(|held| held.incarnation == owner.incarnation) {
+            Some(held) => {
+                held.expires_at = now + lease;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Ends its lease now.
+    pub(super) fn give_up_lease(&mut self, owner: &Owner, now: DateTime<Utc>) {
+        if let Some(held) = self.leases.get_mut(&owner.node_id).filter(|held| held.incarnation == owner.incarnation) {
+            held.expires_at = held.expires_at.min(now);
+        }
+    }
+
+    fn is_live(&self, owner: &Owner, now: DateTime<Utc>) -> bool {
+        if is_planted(Planted::IgnoreLease) {
+            // Now and then anybody looks dead.
+            return now.timestamp_millis() % 5 != 0;
+        }
+        self.leases
+            .get(&owner.node_id)
+            .is_some_and(|lease| lease.incarnation == owner.incarnation && lease.expires_at > now)
+    }
+
+    /// Writes, if the conditions hold.
+    pub(super) fn write(&mut self, owner: &Owner, write: &LogWrite, now: DateTime<Utc>) -> WriteReport {
+        if holds_nul(write) {
+            let (code, reason) = ("22021".to_owned(), "invalid byte sequence (22021)".to_owned());
+            return WriteReport::Rejected(ValueRefused { code, reason });
+        }
+        let done = match &write.change {
+            Change::Begin { saga, ended } => self.begin(owner, write, saga, ended.as_ref(), now),
+            _ => self.change(owner, write, now),
+        };
+        if let Some((cancel_requested, at)) = done {
+            return WriteReport::Durable { cancel_requested, at };
+        }
+        if let Change::Begin { saga, .. } = &write.change
+            && !self.rows.contains_key(&write.saga_id)
+            && let Some(holder) = self.key_holder(saga)
+        {
+            return WriteReport::KeyHeld(holder);
+        }
+        let row = self.rows.get(&write.saga_id).map(|row| RowState {
+            owner_incarnation: row.owner.incarnation,
+            epoch: row.epoch,
+            status: row.status,
+            direction: row.direction,
+            created_at: row.created_at,
+            ended_at: row.ended_at,
+            cancel_requested: row.cancel_requested,
+            begin_nonce: row.nonce,
+        });
+        judge(write, owner.incarnation, row.as_ref())
+    }
+
+    fn begin(
+        &mut self,
+        owner: &Owner,
+        write: &LogWrite,
+        saga: &NewSaga,
+        ended: Option<&String>,
+        now: DateTime<Utc>,
+    ) -> Option<(bool, DateTime<Utc>)> {
+        let is_taken = self.rows.contains_key(&write.saga_id) || self.key_holder(saga).is_some();
+        let is_in_time = now < saga.decided_by && saga.decided_by < now + 2 * BEGIN_LIMIT;
+        if is_taken || !is_in_time || !self.is_live(owner, now) {
+            return None;
+        }
+        let created_at = now - saga.age;
+        let (status, direction) = match ended {
+            None => (Status::Pending, Direction::Forward),
+            Some(_) => (Status::Compensated, Direction::Compensating),
+        };
+        let row = Row {
+            status,
+            ended_at: ended.map(|_| now),
+            input: saga.input.clone(),
+            definition: saga.definition,
+            attention: write.attention.as_ref().map(|mark| mark.reason.clone()),
+            attention_stays: write.attention.as_ref().is_some_and(|mark| mark.until == Until::Resolved),
+            owner: owner.clone(),
+            cancel_requested: false,
+            is_bad: false,
+            had_key: saga.key.is_some(),
+            truly_ended_at: ended.map(|_| now),
+            key_released_at: None,
+            version: saga.definition_version,
+            outputs: write.outputs.clone(),
+            direction,
+            error: ended.cloned(),
+            timeline: write.timeline.clone(),
+            nonce: saga.nonce,
+            key: saga.key.clone(),
+            epoch: write.epoch,
+            deaths: 0,
+            attention_until_write: false,
+            retry_requested_at: None,
+            wake_at: None,
+            marks: Marks::NONE,
+            waits_for: None,
+            deadline_at: now + saga.deadline,
+            created_at,
+            takeovers: Vec::new(),
+        };
+        self.rows.insert(write.saga_id, row);
+        Some((false, ended.map_or(created_at, |_| now)))
+    }
+
+    fn change(&mut self, owner: &Owner, write: &LogWrite, now: DateTime<Utc>) -> Option<(bool, DateTime<Utc>)> {
+        let row = self.rows.get_mut(&write.saga_id)?;
+        let is_mine = is_planted(Planted::WriteWithoutEpoch)
+            || (row.epoch == write.epoch
+                && (row.owner.incarnation == owner.incarnation || is_planted(Planted::ClaimWithoutEpoch)));
+        if !is_mine || row.ended_at.is_some() {
+            return None;
+        }
+        match &write.change {
+            Change::End { status: Status::Completed, .. }
+                if (row.direction != Direction::Forward && !is_planted(Planted::ForwardAfterTurn))
+                    || (row.cancel_requested && !is_planted(Planted::IgnoreCancel)) =>
+            {
+                return None;
+            }
+            Change::Begin { .. } | Change::Outputs => {}
+            Change::TurnBack { cause } => {
+                (row.status, row.direction) = (Status::Compensating, Direction::Compensating);
+                row.error = Some(cause.clone());
+            }
+            Change::MarkFailed { .. } => row.status = Status::Failed,
+            Change::End { status, error } => {
+                row.status = *status;
+                if *status != Status::Completed {
+                    row.direction = Direction::Compensating;
+                }
+                row.error = error.clone().or_else(|| row.error.take());
+                row.ended_at = Some(if is_planted(Planted::EndedByNodeClock) { write.at } else { now });
+                row.truly_ended_at = Some(now);
+            }
+        }
+        if std::mem::take(&mut row.attention_until_write) && !row.attention_stays {
+            row.attention = None;
+        }
+        if let Some(mark) = &write.attention {
+            let stays = mark.until == Until::Resolved;
+            if stays || !row.attention_stays {
+                row.attention = Some(mark.reason.clone());
+            }
+            row.attention_stays |= stays;
+        }
+        if row.ended_at.is_some() && !row.attention_stays {
+            row.attention = None;
+        }
+        (row.wake_at, row.waits_for) = match &write.change {
+            Change::MarkFailed { wake_in, marks, waits_for } => {
+                row.marks = Marks { count: *marks, woken_by: WokenBy::Time };
+                (Some(now + *wake_in), waits_for.clone())
+            }
+            _ => (None, None),
+        };
+        row.outputs = write.outputs.clone();
+        row.timeline = write.timeline.clone();
+        row.deaths = 0;
+        Some((row.cancel_requested, now))
+    }
+
+    /// Asks a saga to turn back; tells whether that was accepted for one that ran forward.
+    pub(super) fn cancel(&mut self, id: SagaId, now: DateTime<Utc>) -> bool {
+        match self.rows.get_mut(&id) {
+            Some(row) if row.ended_at.is_none() => {
+                row.cancel_requested = true;
+                if row.direction == Direction::Forward {
+                    row.wake_at = row.wake_at.map(|wake_at| wake_at.min(now));
+                }
+                row.direction == Direction::Forward
+            }
+            _ => false,
+        }
+    }
+
+    /// Wakes the sagas that wait for an operation, since it was confirmed for another one.
+    pub(super) fn wake_waiting(&mut self, operation: &str, now: DateTime<Utc>) {
+        let waits = |row: &&mut Row| {
+            row.waits_for.as_deref() == Some(operation)
+                && row.wake_at.is_some_and(|at| at > now)
+                && row.ended_at.is_none()
+        };
+        for row in self.rows.values_mut().filter(waits) {
+            row.wake_at = Some(now);
+            row.waits_for = None;
+            row.marks.woken_by = WokenBy::Confirmation;
+        }
+    }
+
+    /// Makes a row unreadable.
+    pub(super) fn spoil(&mut self, id: SagaId) {
+        if let Some(row) = self.rows.get_mut(&id) {
+            row.is_bad = true;
+        }
+    }
+
+    /// Wakes every saga of the attention list.
+    pub(super) fn retry_all(&mut self, now: DateTime<Utc>) {
+        for row in self.rows.values_mut().filter(|row| row.attention.is_some() && row.ended_at.is_none()) {
+            row.retry_requested_at = Some(now);
+            row.deaths = 0;
+            row.wake_at = row.wake_at.map(|_| now);
+        }
+    }
+}
+
+/// Tells whether PostgreSQL would refuse a text of the write. Steps and changes are JSON, which spells a NUL in plain
+/// characters.
+fn holds_nul(write: &LogWrite) -> bool {
+    let error = match &write.change {
+        Change::Begin { ended: error, .. } | Change::End { error, .. } => error.as_deref(),
+        Change::TurnBack { cause } => Some(cause.as_str()),
+        Change::Outputs | Change::MarkFailed { .. } => None,
+    };
+    let reason = write.attention.as_ref().map(|mark| mark.reason.as_str());
+    error.into_iter().chain(reason).any(|text| text.contains('\0'))
+}

@@ -1,0 +1,50 @@
+//! The simulator: the real coordinators, sagas, logs, plans and recoveries against participants, a saga log and a network
+//! in memory, on one thread with a paused clock. Everything that goes wrong is drawn from a seed.
+//!
+//! ```text
+//!   seed ─► Plan ─► processes (1–3 orchestrators: real actors, killed, paused, replaced, superseded)
+//!                     │  World                                          ▲
+//!                     ├── write, look ─► durable_log   outlives its processes; in doubt, away
+//!                     └── call ─► network ─► participants   journals, tombstones, refusals
+//!                   clients   order, leave, cancel, ask again with their key
+//!   in the end: verdict   the invariants of `audit`, and what each client was told
+//! ```
+//! The same seed gives the same trace, byte for byte. What is not simulated: PostgreSQL and group commit (their suites use
+//! the real ones), HTTP, and the events for listeners.
+
+mod clients;
+mod clocks;
+mod durable_log;
+mod fate;
+mod faults;
+mod knobs;
+mod leases;
+mod line;
+mod log_access;
+mod looks;
+mod mutations;
+mod network;
+pub mod participants;
+mod partitions;
+pub(crate) mod planted;
+mod process;
+mod run;
+mod sim;
+mod status;
+mod strangers;
+mod tally;
+mod trace;
+mod troubles;
+mod verdict;
+mod versions;
+mod watch;
+mod world;
+
+pub use faults::{Faults, FaultsError};
+pub use run::{Plan, RunReport, run};
+pub use tally::Tally;
+pub use trace::Tracing;
+pub use verdict::Violation;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! How processes write to the saga log: writes take time, fail, are refused, and are in doubt; processes die around them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use saga_engine::record::ValueRefused;
+
+use super::fate::{Mood, Outlives, WriteEnd, WriteFate};
+use super::process::{ProcessId, kill, pause};
+use super::sim::Sim;
+use saga_engine::record::{Change, LogWrite, WriteReport};
+use saga_engine::world::Answer;
+
+/// Writes.
+pub(super) fn write(sim: &Arc<Sim>, process: ProcessId, write: Arc<LogWrite>, answer: Answer<WriteReport>) {
+    let fate = {
+        let mood = sim.mood();
+        let mut inner = sim.lock();
+        inner.tally.writes += 1;
+        if inner.processes[process.0].writes_under_way >= sim.knobs.log_queue {
+            inner.tally.log_queue_full += 1;
+            drop(inner);
+            return answer.give(WriteReport::NotWritten("the queue is full".to_owned()));
+        }
+        inner.processes[process.0].writes_under_way += 1;
+        inner.fate.write(&write, mood)
+    };
+    sim.after(fate.commits, move |sim| commit(sim, process, &write, fate, answer));
+}
+
+fn commit(sim: &Arc<Sim>, process: ProcessId, write: &Arc<LogWrite>, fate: WriteFate, answer: Answer<WriteReport>) {
+    if sim.is_dead(process) && fate.outlives_process == Outlives::No {
+        return;
+    }
+    let locked_until = sim.lock().log.open.on(write.saga_id);
+    if let Some(until) = locked_until {
+        let (wait, write) = (until.saturating_sub(sim.elapsed()) + Duration::from_millis(1), write.clone());
+        return sim.after(wait, move |sim| commit(sim, process, &write, fate, answer));
+    }
+    if let Some(lasts) = fate.pause {
+        pause(sim, process, lasts);
+    }
+    let end = if sim.reaches_database(process) { fate.end } else { WriteEnd::Failed };
+    let report = match end {
+        WriteEnd::KilledBefore => {
+            note(sim, process, write, "is killed before");
+            return kill(sim, process);
+        }
+        WriteEnd::Failed => {
+            sim.lock().tally.failed_writes += 1;
+            WriteReport::NotWritten("the database went away".to_owned())
+        }
+        WriteEnd::Rejected => rejected(sim),
+        WriteEnd::DoubtedGone => in_doubt(sim),
+        WriteEnd::Committed => apply(sim, process, write),
+        WriteEnd::DoubtedThere => {
+            apply(sim, process, write);
+            in_doubt(sim)
+        }
+        WriteEnd::DoubtedLate(after) => {
+            commit_later(sim, process, write, after);
+            in_doubt(sim)
+        }
+        WriteEnd::KilledAfter => {
+            apply(sim, process, write);
+            note(sim, process, write, "is killed after");
+            return kill(sim, process);
+        }
+    };
+    sim.note_at(process, |trace| format!("log: {} of {}: {report:?}", write.change.name(), trace.name(write.saga_id)));
+    sim.after(fate.report, move |sim| {
+        sim.lock().processes[process.0].writes_under_way -= 1;
+        sim.at(process, move |_| answer.give(report));
+    });
+}
+
+/// Its connection is gone, and its transaction goes on; unless the database goes away first.
+fn commit_later(sim: &Arc<Sim>, process: ProcessId, write: &Arc<LogWrite>, after: Duration) {
+    let (began, commits) = (sim.database_now(), sim.elapsed() + after);
+    {
+        let mut inner = sim.lock();
+        inner.tally.late_commits += 1;
+        inner.log.open.add(write.saga_id, began, commits);
+    }
+    let write = write.clone();
+    sim.after(after, move |sim| {
+        sim.lock().log.open.remove(write.saga_id);
+        if sim.database_answers() {
+            let report = apply_at(sim, process, &write, began);
+            note(sim, process, &write, &format!("commits late ({report:?})"));
+        }
+    });
+}
+
+fn note(sim: &Sim, process: ProcessId, write: &LogWrite, what: &str) {
+    sim.note_at(process, |trace| format!("{what} {} of {}", write.change.name(), trace.name(write.saga_id)));
+}
+
+fn in_doubt(sim: &Sim) -> WriteReport {
+    sim.lock().tally.in_doubt += 1;
+    WriteReport::InDoubt("the connection went while committing".to_owned())
+}
+
+/// Says that a value was refused.
+pub(super) const REFUSED_VALUE: &str = "the simulator (22P05)";
+
+fn rejected(sim: &Sim) -> WriteReport {
+    sim.lock().tally.rejected_writes += 1;
+    WriteReport::Rejected(ValueRefused { code: "22P05".to_owned(), reason: REFUSED_VALUE.to_owned() })
+}
+
+fn apply(sim: &Sim, process: ProcessId, write: &LogWrite) -> WriteReport {
+    apply_at(sim, process, write, sim.database_now())
+}
+
+/// Applies a write whose statement ran at that time.
+fn apply_at(sim: &Sim, process: ProcessId, write: &LogWrite, at: chrono::DateTime<chrono::Utc>) -> WriteReport {
+    let mut inner = sim.lock();
+    let owner = inner.processes[process.0].owner.clone();
+    let report = inner.log.write(&owner, write, at);
+    match (&report, &write.change) {
+        (WriteReport::Durable { .. }, Change::MarkFailed { .. }) => inner.tally.failed_marks += 1,
+        (WriteReport::Durable { .. }, Change::Begin { .. }) => {
+            let is_bad = sim.mood() == Mood::Wild && inner.chance(sim.faults.bad_row_rate);
+            if is_bad {
+                inner.tally.bad_rows += 1;
+                inner.log.spoil(write.saga_id);
+            }
+        }
+        (WriteReport::Lost, _) => inner.tally.refused_writes += 1,
+        _ => {}
+    }
+    report
+}

@@ -1,0 +1,198 @@
+//! Mutations of the engine, made from outside: a [`World`] around the simulated one that answers or passes on what the
+//! mutated engine would have been told or would have asked for. The engine itself has no switches.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::planted::{Planted, is_planted};
+use super::process::policy;
+use orchestrator::checkout::output;
+use orchestrator::participant_client::Judged;
+use saga_engine::definition::{Definition, Outputs};
+use saga_engine::lease::{RenewRequest, Renewal};
+use saga_engine::log::Direction;
+use saga_engine::outcome::{Failure, Found, Outcome, Sent, Unknown};
+use saga_engine::owner::Owner;
+use saga_engine::record::{Change, LogWrite, WriteReport};
+use saga_engine::recovery::{ClaimRequest, Claimed};
+use saga_engine::stored::StoredSaga;
+use saga_engine::takeover::LeftBy;
+use saga_engine::world::{Answer, Call, Purpose, World};
+use saga_engine::{SagaId, Status};
+
+/// A world whose engine has the planted bug.
+pub(super) struct Mutated<W> {
+    pub(super) world: Arc<W>,
+    /// The definition of new sagas.
+    pub(super) definition: Arc<Definition>,
+}
+
+impl<W: World> World for Mutated<W> {
+    fn write(&self, write: Arc<LogWrite>, answer: Answer<WriteReport>) {
+        let is_early = match &write.change {
+            Change::Begin { ended: None, .. } => is_planted(Planted::EffectBeforeBegin),
+            Change::End { .. } => is_planted(Planted::AnswerBeforeEnd),
+            Change::TurnBack { .. } => is_planted(Planted::CompensateBeforeTurn),
+            Change::Begin { ended: Some(_), .. } | Change::Outputs | Change::MarkFailed { .. } => false,
+        };
+        if !is_early {
+            return self.world.write(write, answer);
+        }
+        answer.give(WriteReport::Durable { cancel_requested: false, at: write.at });
+        if !matches!(write.change, Change::TurnBack { .. }) {
+            self.world.write(write, Answer::new(|_| {}));
+        }
+    }
+
+    fn call(&self, mut call: Call, answer: Answer<Outcome>) {
+        let undone_unasked = || Outcome::Undone(Found::NotSaid, Outputs::default());
+        match call.purpose {
+            Purpose::Action { .. } if call.attempt > 1 && is_planted(Planted::RetryWithoutKey) => {
+                let (old, new) = (call.saga_id.to_string(), self.world.new_saga_id());
+                call.context.saga_id = new;
+                call.request.path = call.request.path.replace(&old, &new.to_string());
+                call.request.body = call.request.body.map(|body| body.replace(&old, &new.to_string()));
+            }
+            Purpose::Action { .. } => {}
+            Purpose::Compensation => {
+                let is_unknown = call.operation == "refund" && call.context.outputs.get(output::PAYMENT_ID).is_none();
+                let is_last = self.definition.steps.iter().rfind(|step| step.compensation().is_some());
+                if (is_unknown && is_planted(Planted::RefundOnlyIfKnown))
+                    || (call.epoch > 1
+                        && is_last.is_some_and(|step| step.name == call.step)
+                        && is_planted(Planted::ForgetOneCompensation))
+                {
+                    return answer.give(undone_unasked());
+                }
+                if is_planted(Planted::CompensateInOrder) {
+                    return self.compensate_first_step_before(call, answer);
+                }
+            }
+        }
+        let (purpose, attempt) = (call.purpose, call.attempt);
+        self.world.call(call, changed(answer, move |outcome| heard(purpose, attempt, outcome)));
+    }
+
+    fn claim(&self, mut request: ClaimRequest, answer: Answer<Result<Claimed, String>>) {
+        if is_planted(Planted::NoSearchForOrphans) {
+            request.search_after = None;
+        }
+        let world = self.world.clone();
+        self.world.claim(
+            request,
+            changed(answer, move |claimed: Result<Claimed, String>| {
+                claimed.map(|mut claimed| {
+                    for saga in &mut claimed.claimed {
+                        recovered(&*world, saga);
+                    }
+                    claimed
+                })
+            }),
+        );
+    }
+
+    fn renew(&self, request: RenewRequest, answer: Answer<Result<Renewal, String>>) {
+        self.world.renew(request, answer);
+    }
+
+    fn give_up_lease(&self, owner: Arc<Owner>, answer: Answer<Result<(), String>>) {
+        self.world.give_up_lease(owner, answer);
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.world.now()
+    }
+
+    fn dice(&self) -> f64 {
+        self.world.dice()
+    }
+
+    fn new_saga_id(&self) -> SagaId {
+        self.world.new_saga_id()
+    }
+
+    fn new_nonce(&self) -> Uuid {
+        self.world.new_nonce()
+    }
+}
+
+impl<W: World> Mutated<W> {
+    /// Calls the compensation of the first compensable step before the one that is due.
+    fn compensate_first_step_before(&self, call: Call, answer: Answer<Outcome>) {
+        let first = self.definition.steps.iter().find_map(|step| Some((step, step.compensation()?)));
+        let Some((step, operation)) = first.filter(|(step, _)| step.name != call.step) else {
+            return self.world.call(call, answer);
+        };
+        let early = Call {
+            step: step.name,
+            participant: step.participant,
+            operation: operation.name,
+            request: (operation.request)(&call.context),
+            read: operation.read,
+            ..call.clone()
+        };
+        let world = self.world.clone();
+        self.world.call(early, Answer::new(move |_| world.call(call, answer)));
+    }
+}
+
+/// Changes what the receiver of an answer hears.
+fn changed<T: 'static>(answer: Answer<T>, change: impl FnOnce(T) -> T + Send + 'static) -> Answer<T> {
+    Answer::new(move |value| {
+        // Dropped without a value, the answer says so itself.
+        if let Some(value) = value {
+            answer.give(change(value));
+        }
+    })
+}
+
+/// Changes the outcome of a call.
+fn heard(purpose: Purpose, attempt: u32, outcome: Outcome) -> Outcome {
+    match (purpose, outcome) {
+        (Purpose::Compensation, Outcome::Undone(_, outputs)) if is_planted(Planted::UndoneWhateverWasFound) => {
+            Outcome::Undone(Found::Done, outputs)
+        }
+        (Purpose::Compensation, Outcome::Unknown(_)) if is_planted(Planted::CompensatedUnconfirmed) => {
+            Outcome::Undone(Found::NotSaid, Outputs::default())
+        }
+        (Purpose::Action { .. }, Outcome::Unknown(unknown))
+            if attempt < policy().action.attempts && is_planted(Planted::LastAttemptCounts) =>
+        {
+            Outcome::Unknown(Unknown { sent: Sent::Nothing, ..unknown })
+        }
+        (_, outcome) => outcome,
+    }
+}
+
+/// Changes a saga that was claimed.
+fn recovered(world: &impl World, saga: &mut StoredSaga) {
+    if is_planted(Planted::NewIdAfterTakeover) {
+        saga.id = world.new_saga_id();
+    }
+    if is_planted(Planted::ForwardAfterTurn) {
+        (saga.direction, saga.status, saga.error) = (Direction::Forward, Status::Pending, None);
+    }
+    if is_planted(Planted::ForgetEarlierOwners) {
+        saga.left_by = LeftBy::Sleep;
+        for step in &mut saga.timeline {
+            (step.action, step.compensation) = ("pending".into(), None);
+        }
+    }
+}
+
+/// Judges a reply as a mutated client does; `None` where it judges as the real one.
+pub(super) fn judged(service: &str, call: &Call, reply: &Judged<'_>) -> Option<Outcome> {
+    match (reply.status, call.purpose) {
+        (404 | 409, Purpose::Action { .. }) if is_planted(Planted::AnyConflictRefuses) => {
+            Some(Outcome::Refused(Failure::refused(reply.status, service, "refused")))
+        }
+        (200, Purpose::Compensation) if is_planted(Planted::AnyJsonConfirms) => {
+            let said = serde_json::from_slice::<serde_json::Value>(reply.body);
+            let has_status = said.is_ok_and(|said| said["status"].is_string());
+            has_status.then(|| Outcome::Undone(Found::NotSaid, Outputs::default()))
+        }
+        _ => None,
+    }
+}

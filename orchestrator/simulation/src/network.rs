@@ -1,0 +1,251 @@
+//! The network between orchestrators and participants: requests and replies are lost, late, doubled, overtaken, and
+//! answered by strangers. What comes back is judged by the same code as live.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::fate::{CallFate, Copy, Stranger, There};
+use super::line;
+use super::mutations;
+use super::participants::{Ask, Coin, Deed, Origin, Reply};
+use super::partitions::Operation;
+use super::process::ProcessId;
+use super::sim::Sim;
+use super::strangers::{self, Answered};
+use orchestrator::participant_client::{Admission, Health, Judged, classify, parked, read_retry_after};
+use saga_engine::outcome::{Failure, Outcome, Retry, Sent, Unknown};
+use saga_engine::world::{Answer, Call, Purpose};
+
+/// A call on its way: the first answer is heard.
+pub(super) struct Pending {
+    pub(super) call: Call,
+    pub(super) since: Instant,
+    answer: Mutex<Option<Answer<Outcome>>>,
+}
+
+/// Makes a call, as soon as it is its turn.
+pub(super) fn call(sim: &Arc<Sim>, process: ProcessId, call: Call, answer: Answer<Outcome>) {
+    sim.lock().tally.calls += 1;
+    line::enter(sim, process, Arc::new(Pending { call, since: Instant::now(), answer: Mutex::new(Some(answer)) }));
+}
+
+/// Sends a call whose turn it is.
+pub(super) fn send(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>) {
+    let call = &pending.call;
+    let admission = sim.lock().processes[process.0].breaker(call).admit(call.urgency, Instant::now());
+    if let Admission::Park(wait) = admission {
+        {
+            let mut inner = sim.lock();
+            inner.tally.parked += 1;
+            inner.watched.parked(process, call);
+        }
+        sim.note_at(process, |trace| format!("parks {} for {wait:?}", describe(trace, call)));
+        return answer(sim, process, pending, parked(call, wait), Health::NotAsked);
+    }
+    sim.note_at(process, |trace| format!("→ {}", describe(trace, call)));
+    match fate_of(sim, process, call) {
+        CallFate::Unreachable(known_after) => {
+            sim.lock().tally.unreachable += 1;
+            let outcome = not_known(Failure::unavailable(call.participant), "nobody listens", Sent::Nothing);
+            let pending = pending.clone();
+            sim.after(known_after, move |sim| settle(sim, process, &pending, outcome, Health::Failed));
+        }
+        CallFate::Sent(copies) => {
+            let left = line::give_up_at(pending).saturating_duration_since(Instant::now());
+            let answers_in_time =
+                |copy: &Copy| copy.arrives.zip(copy.reply).is_some_and(|(arrives, reply)| arrives + reply < left);
+            if !copies.iter().any(answers_in_time) {
+                give_up_in_time(sim, process, pending);
+            }
+            if copies.len() > 1 {
+                sim.lock().tally.duplicates += 1;
+            }
+            for copy in copies {
+                send_copy(sim, process, pending, copy);
+            }
+        }
+    }
+}
+
+fn fate_of(sim: &Sim, process: ProcessId, call: &Call) -> CallFate {
+    if sim.is_away(call.participant) {
+        // Nobody listens where a participant is away; what is on its way to it finds only its proxy.
+        return CallFate::Unreachable(Duration::from_millis(2));
+    }
+    if !sim.reaches(process, call.participant) {
+        return CallFate::Sent(vec![Copy { arrives: None, there: There::Participant, reply: None }]);
+    }
+    let mood = sim.mood();
+    sim.lock().fate.call(call, mood)
+}
+
+/// Answers a call for which no time was left when its turn came.
+pub(super) fn time_was_up(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>) {
+    let failure = Failure::timeout(pending.call.participant);
+    let outcome = not_known(failure, "its time was up before it was sent", Sent::Nothing);
+    answer(sim, process, pending, outcome, Health::NotAsked);
+}
+
+/// A call takes no longer than its timeout, whatever is still on its way.
+fn give_up_in_time(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>) {
+    let (sim, pending) = (sim.clone(), pending.clone());
+    tokio::spawn(async move {
+        tokio::time::sleep_until(line::give_up_at(&pending)).await;
+        let outcome = not_known(Failure::timeout(pending.call.participant), "no answer in time", Sent::Maybe);
+        sim.at(process, move |sim| answer(sim, process, &pending, outcome, Health::Failed));
+    });
+}
+
+fn send_copy(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy) {
+    let Some(arrives) = copy.arrives else {
+        sim.lock().tally.lost_requests += 1;
+        sim.note(|_| "network".to_owned(), |trace| format!("loses {}", describe(trace, &pending.call)));
+        return;
+    };
+    let pending = pending.clone();
+    sim.after(arrives, move |sim| arrive(sim, process, &pending, copy));
+}
+
+fn arrive(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy) {
+    let is_away = sim.is_away(pending.call.participant) || sim.is_out(Operation::of(&pending.call));
+    let there = if is_away { There::Only(Stranger::Busy) } else { copy.there };
+    let Answered { reply, retry_after } = match there {
+        There::Dying => {
+            sim.lock().tally.participant_crashes += 1;
+            sim.note(
+                |_| pending.call.participant.to_owned(),
+                |trace| format!("is killed before it decides {}", describe(trace, &pending.call)),
+            );
+            return;
+        }
+        There::Participant => decide(sim, &pending.call).into(),
+        There::ParticipantThen(stranger) => {
+            decide(sim, &pending.call);
+            answer_of(sim, pending, stranger)
+        }
+        There::Only(stranger) => answer_of(sim, pending, stranger),
+    };
+    let Some(travels) = copy.reply else {
+        sim.lock().tally.lost_replies += 1;
+        sim.note(|_| "network".to_owned(), |trace| format!("loses the reply to {}", describe(trace, &pending.call)));
+        return;
+    };
+    let pending = pending.clone();
+    sim.after(travels, move |sim| {
+        let service = pending.call.participant;
+        if !sim.reaches(process, service) && !sim.is_away(service) {
+            sim.lock().tally.lost_replies += 1;
+            return give_up_in_time(sim, process, &pending);
+        }
+        let node_now = sim.node_now(process);
+        let judged = Judged {
+            status: reply.status,
+            decision: reply.decision,
+            action: reply.action,
+            retry_after: retry_after.map_or(Duration::ZERO, |text| read_retry_after(text, node_now)),
+            body: reply.body.as_bytes(),
+        };
+        let mutated = mutations::judged(service, &pending.call, &judged);
+        let outcome = mutated.unwrap_or_else(|| classify(service, &pending.call, &judged));
+        let health = match outcome {
+            Outcome::Done(_) | Outcome::Undone(..) | Outcome::Refused(_) => Health::Answered,
+            Outcome::Unknown(_) => Health::Failed,
+        };
+        settle(sim, process, &pending, outcome, health);
+    });
+}
+
+/// The participant decides, and its decision is durable.
+fn decide(sim: &Arc<Sim>, call: &Call) -> Reply {
+    let step = sim.versions.step(call.step, call.participant).expect("a call is for a step of a definition");
+    let (at, mood) = (sim.now(), sim.mood());
+    let reply = {
+        let mut inner = sim.lock();
+        let (deed, coin) = match call.purpose {
+            Purpose::Action { .. } => (Deed::Action, inner.fate.coin(call)),
+            Purpose::Compensation => (Deed::Compensation, Coin::Accept),
+        };
+        let origin = Some(Origin { attempt: call.attempt, epoch: call.epoch });
+        let ask = Ask { request: &call.request, origin, coin, at };
+        let reply = inner.participants.answer(step, deed, &call.context, &ask);
+        if reply.decision.is_some() && !reply.replayed {
+            inner.tally.refusals += 1;
+        }
+        if reply.status == 200 {
+            inner.last_replies.insert(Operation::of(call), (call.saga_id, reply.body.clone()));
+        }
+        let said = inner.fate.says(call, reply.clone(), mood);
+        inner.tally.hostile_texts += u64::from(said != reply);
+        said
+    };
+    sim.note(
+        |_| call.participant.to_owned(),
+        |trace| {
+            let again = if reply.replayed { " again" } else { "" };
+            format!("answers {}{again} to {}", reply.status, describe(trace, call))
+        },
+    );
+    reply
+}
+
+fn answer_of(sim: &Arc<Sim>, pending: &Pending, stranger: Stranger) -> Answered {
+    sim.note(
+        |_| "network".to_owned(),
+        |trace| {
+            format!("{stranger:?} in the place of {} for {}", pending.call.participant, describe(trace, &pending.call))
+        },
+    );
+    strangers::answer(sim, &pending.call, stranger)
+}
+
+/// Gives the answer to the process, when it can hear it.
+fn settle(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, outcome: Outcome, health: Health) {
+    let pending = pending.clone();
+    sim.at(process, move |sim| answer(sim, process, &pending, outcome, health));
+}
+
+/// Gives a call its answer, unless it has one.
+fn answer(sim: &Arc<Sim>, process: ProcessId, pending: &Pending, outcome: Outcome, health: Health) {
+    let answer = pending.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let Some(answer) = answer else {
+        sim.lock().tally.late_replies += 1;
+        return;
+    };
+    if health != Health::NotAsked {
+        sim.note_at(process, |trace| format!("← {}: {}", describe(trace, &pending.call), shown(&outcome)));
+        let now = sim.database_now();
+        let inner = &mut *sim.lock();
+        if health == Health::Failed {
+            inner.watched.failed(process, &pending.call);
+        }
+        inner.processes[process.0].breaker(&pending.call).learn(health, Instant::now());
+        if matches!(outcome, Outcome::Undone(..)) {
+            inner.log.wake_waiting(&pending.call.full_name(), now);
+        }
+    }
+    answer.give(outcome);
+    line::leave(sim, process, pending.call.participant);
+}
+
+fn shown(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Done(_) | Outcome::Undone(..) => "done".to_owned(),
+        Outcome::Refused(failure) => format!("refused ({failure})"),
+        Outcome::Unknown(unknown) => format!("unknown ({})", unknown.detail),
+    }
+}
+
+fn not_known(failure: Failure, detail: &str, sent: Sent) -> Outcome {
+    Outcome::Unknown(Unknown { failure, detail: detail.to_owned(), retry: Retry::After(Duration::ZERO), sent })
+}
+
+fn describe(trace: &super::trace::Trace, call: &Call) -> String {
+    let deed = match call.purpose {
+        Purpose::Action { .. } => "",
+        Purpose::Compensation => "undo ",
+    };
+    let Call { participant, step, attempt, epoch, .. } = call;
+    format!("{participant}: {deed}{step} of {} (attempt {attempt}, epoch {epoch})", trace.name(call.saga_id))
+}

@@ -1,0 +1,132 @@
+//! The participants in memory: what they decide, journal and answer, with the bodies of the real ones. They are the
+//! twins of what `domain-services` does on PostgreSQL, and a test holds the two against each other.
+
+mod anybody;
+mod inventory;
+mod journal;
+mod payments;
+mod purchases;
+
+use std::collections::BTreeMap;
+
+use common::ids::TransactionId;
+use serde::Serialize;
+use serde_json::json;
+
+pub use self::anybody::Anybody;
+pub use self::inventory::Inventory;
+pub use self::journal::{Ask, Coin, Origin, Reply};
+pub use self::payments::Payments;
+pub use self::purchases::Purchases;
+use orchestrator::invariants::Books;
+use saga_engine::definition::{Context, Effect, Step};
+
+/// Products that the catalog knows: 1 to this.
+const PRODUCTS: u64 = 5;
+
+/// All of them.
+#[derive(Clone, Debug)]
+pub struct Participants {
+    payments: Payments,
+    inventory: Inventory,
+    purchases: Purchases,
+    others: BTreeMap<&'static str, Anybody>,
+    chosen: u64,
+}
+
+/// Whether a step is done or undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// Done.
+    Action,
+    /// Undone.
+    Compensation,
+}
+
+/// What the journals saw.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Seen {
+    pub(super) tombstones_left: u64,
+    pub(super) tombstones_hit: u64,
+    pub(super) replays: u64,
+}
+
+impl Participants {
+    /// Makes participants with nothing in their books, and so many pieces of each product.
+    pub fn new(initial_stock: i32) -> Participants {
+        Participants {
+            payments: Payments::default(),
+            inventory: Inventory::new(initial_stock),
+            purchases: Purchases::default(),
+            others: BTreeMap::new(),
+            chosen: 0,
+        }
+    }
+
+    /// Answers one request for a step of a saga that knows this.
+    pub fn answer(&mut self, step: &Step, deed: Deed, context: &Context, ask: &Ask<'_>) -> Reply {
+        match (step.participant, step.effect) {
+            ("catalog", _) => self.choose(ask),
+            ("payments", _) => self.payments.answer(ask),
+            ("inventory", _) => self.inventory.answer(ask),
+            ("purchases", _) => self.purchases.answer(ask),
+            (name, Effect::ReadOnly { .. } | Effect::Compensable(_) | Effect::Uncompensated) => {
+                let other = self.others.entry(name).or_default();
+                match (deed, step.compensation()) {
+                    (Deed::Compensation, Some(compensation)) => other.compensate(ask, &compensation, context),
+                    (Deed::Action, _) | (Deed::Compensation, None) => other.act(ask, &step.action, context),
+                }
+            }
+        }
+    }
+
+    /// Adds all that they hold to the books.
+    pub fn add_to(&self, books: &mut Books) {
+        self.payments.add_to(books);
+        self.inventory.add_to(books);
+        self.purchases.add_to(books);
+    }
+
+    pub(super) fn seen(&self) -> Seen {
+        let known = [&self.payments.journal, &self.inventory.journal, &self.purchases.journal];
+        let all = known.into_iter().chain(self.others.values().map(|other| &other.journal));
+        all.fold(Seen::default(), |seen, journal| Seen {
+            tombstones_left: seen.tombstones_left + journal.tombstones_left,
+            tombstones_hit: seen.tombstones_hit + journal.tombstones_hit,
+            replays: seen.replays + journal.replays,
+        })
+    }
+
+    /// The catalog: it has no journal, since nothing of it needs to be undone.
+    fn choose(&mut self, ask: &Ask<'_>) -> Reply {
+        let wanted = ask.request.path.strip_prefix("/products/").and_then(|rest| rest.strip_suffix('/'));
+        let product = match wanted {
+            Some("random") => {
+                self.chosen += 1;
+                Some(self.chosen % PRODUCTS + 1)
+            }
+            wanted => wanted.and_then(|id| id.parse().ok()).filter(|id| (1..=PRODUCTS).contains(id)),
+        };
+        match product {
+            Some(id) if ask.coin == Coin::Accept => Reply::plain(200, json!({ "product_id": id }).to_string()),
+            _ => {
+                let detail = format!("Product {} not found", wanted.unwrap_or_default());
+                Reply::plain(404, json!({ "type": "product-not-found", "status": 404, "detail": detail }).to_string())
+            }
+        }
+    }
+}
+
+/// Reads the transaction between two parts of a path.
+fn transaction_in(path: &str, before: &str, after: &str) -> Option<TransactionId> {
+    TransactionId::parse(path.strip_prefix(before)?.strip_suffix(after)?).ok()
+}
+
+fn show<T: Serialize>(body: &T) -> String {
+    serde_json::to_string(body).expect("plain records of strings and numbers serialise")
+}
+
+/// What a participant answers to something that no saga sends.
+fn malformed() -> Reply {
+    Reply::plain(400, r#"{"type":"about:blank","title":"bad request","status":400}"#)
+}

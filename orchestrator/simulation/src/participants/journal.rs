@@ -1,0 +1,201 @@
+//! The journal of a participant in memory: what was decided under each transaction, tombstones included. The rules are
+//! those of the contract; that the real participants keep them too is a test of its own.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use common::wire;
+
+use crate::planted::{Planted, is_planted};
+use orchestrator::invariants::{Books, Decision, Deed, Entry, Participant};
+
+/// What is asked of a participant.
+#[derive(Clone, Debug)]
+pub struct Ask<'a> {
+    /// The request.
+    pub request: &'a saga_engine::definition::Request,
+    /// Who asks, if an orchestrator does.
+    pub origin: Option<Origin>,
+    /// How a decision falls that was not taken before.
+    pub coin: Coin,
+    /// When that is.
+    pub at: DateTime<Utc>,
+}
+
+/// A call of an orchestrator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The attempt.
+    pub attempt: u32,
+    /// The owner of the saga.
+    pub epoch: i32,
+}
+
+/// How a decision falls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coin {
+    /// As asked.
+    Accept,
+    /// Against it.
+    Refuse,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The value of `Saga-Decision`, if it has one.
+    pub decision: Option<&'static str>,
+    /// The value of `Saga-Action`, of a compensation: what it found of its action.
+    pub action: Option<&'static str>,
+    /// Whether it was given before.
+    pub replayed: bool,
+    /// The body.
+    pub body: String,
+}
+
+impl Reply {
+    /// Makes an answer that no journal knows of.
+    pub fn plain(status: u16, body: impl Into<String>) -> Reply {
+        Reply { status, decision: None, action: None, replayed: false, body: body.into() }
+    }
+}
+
+/// What a participant decides about new work.
+#[derive(Clone, Debug)]
+pub(super) struct Decided {
+    pub(super) status: u16,
+    pub(super) body: String,
+}
+
+/// What a compensation finds of its action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    Done,
+    Refused,
+    Never,
+}
+
+#[derive(Clone, Debug)]
+struct Row {
+    status: u16,
+    body: String,
+    /// The business fields; a tombstone has none.
+    contents: Option<Vec<Option<String>>>,
+    origin: Option<Origin>,
+    at: DateTime<Utc>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Page {
+    actions: Vec<Row>,
+    compensations: Vec<Row>,
+}
+
+/// The journal.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Journal {
+    pages: BTreeMap<String, Page>,
+    pub(super) tombstones_left: u64,
+    pub(super) tombstones_hit: u64,
+    pub(super) replays: u64,
+}
+
+impl Journal {
+    /// Decides an action once, and answers the same ever after.
+    pub(super) fn act(
+        &mut self,
+        ask: &Ask<'_>,
+        transaction: &str,
+        contents: Vec<Option<String>>,
+        too_late: impl FnOnce(Option<&str>) -> String,
+        decide: impl FnOnce(Coin) -> Decided,
+    ) -> Reply {
+        let page = self.pages.entry(transaction.to_owned()).or_default();
+        let undone = page.compensations.first();
+        let action = page.actions.last();
+        let undone_is_refused = !is_planted(Planted::UndoneActionReplays)
+            && !is_planted(Planted::CompensateBeforeTurn)
+            && !is_planted(Planted::ForwardAfterTurn);
+        if (undone.is_some() && undone_is_refused) || action.is_some_and(|action| action.contents.is_none()) {
+            self.tombstones_hit += 1;
+            let body = too_late(undone.map(|row| row.body.as_str()));
+            return Reply { status: 409, decision: Some(wire::REFUSED), action: None, replayed: false, body };
+        }
+        if let Some(action) = action
+            && !(is_planted(Planted::TossAgain) && action.status == 409)
+            && !is_planted(Planted::ForgetJournal)
+        {
+            if action.contents.as_ref() != Some(&contents) {
+                return Reply::plain(422, r#"{"type":"about:blank","title":"other contents","status":422}"#);
+            }
+            self.replays += 1;
+            let decision = (action.status == 409).then_some(wire::REFUSED);
+            return Reply { status: action.status, decision, action: None, replayed: true, body: action.body.clone() };
+        }
+        let Decided { status, body } = decide(ask.coin);
+        let row = Row { status, body: body.clone(), contents: Some(contents), origin: ask.origin, at: ask.at };
+        page.actions.push(row);
+        let decision = (status == 409).then_some(wire::REFUSED);
+        Reply { status, decision, action: None, replayed: false, body }
+    }
+
+    /// Undoes once, or sees to it that the action never happens; answers the same ever after.
+    pub(super) fn compensate(
+        &mut self,
+        ask: &Ask<'_>,
+        transaction: &str,
+        tombstone: impl FnOnce() -> String,
+        undo: impl FnOnce(Seen) -> String,
+    ) -> Reply {
+        let page = self.pages.entry(transaction.to_owned()).or_default();
+        let seen = match page.actions.last() {
+            None => Seen::Never,
+            Some(action) if action.contents.is_none() => Seen::Never,
+            Some(action) if action.status == 200 => Seen::Done,
+            Some(_) => Seen::Refused,
+        };
+        let action = Some(match seen {
+            Seen::Done => wire::ACTION_DONE,
+            Seen::Refused => wire::REFUSED,
+            Seen::Never => wire::ACTION_NONE,
+        });
+        if let Some(done) = page.compensations.first() {
+            self.replays += 1;
+            return Reply { status: done.status, decision: None, action, replayed: true, body: done.body.clone() };
+        }
+        let body = undo(seen);
+        if seen == Seen::Never {
+            if is_planted(Planted::SkipTombstone) {
+                return Reply::plain(200, body);
+            }
+            self.tombstones_left += 1;
+            let row = Row { status: 409, body: tombstone(), contents: None, origin: ask.origin, at: ask.at };
+            page.actions.push(row);
+        }
+        let row = Row { status: 200, body: body.clone(), contents: None, origin: ask.origin, at: ask.at };
+        page.compensations.push(row);
+        Reply { action, ..Reply::plain(200, body) }
+    }
+
+    /// Adds its rows to the books.
+    pub(super) fn add_to(&self, participant: Participant, books: &mut Books) {
+        for (transaction, page) in &self.pages {
+            let entries = &mut books.page(transaction).journal;
+            let rows = page.actions.iter().map(|row| (row, Deed::Action));
+            for (row, deed) in rows.chain(page.compensations.iter().map(|row| (row, Deed::Compensation))) {
+                entries.push(Entry {
+                    participant,
+                    deed,
+                    decision: if row.status == 200 { Decision::Done } else { Decision::Refused },
+                    tombstone: deed == Deed::Action && row.contents.is_none(),
+                    from_saga: row.origin.is_some(),
+                    attempt: row.origin.map(|origin| i32::try_from(origin.attempt).unwrap_or(i32::MAX)),
+                    epoch: row.origin.map(|origin| origin.epoch),
+                    at: row.at,
+                });
+            }
+        }
+    }
+}

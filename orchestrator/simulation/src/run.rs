@@ -1,0 +1,237 @@
+//! One run: a seed, and what follows from it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+
+use super::clocks::Clocks;
+use super::durable_log::{DurableLog, Row};
+use super::fate::{Drawn, Fate};
+use super::faults::Faults;
+use super::knobs::Knobs;
+use super::participants::Participants;
+use super::partitions::Partitions;
+use super::process;
+use super::sim::{Inner, Sim};
+use super::tally::Tally;
+use super::trace::{Trace, Tracing};
+use super::troubles::Troubles;
+use super::verdict::{self, Violation};
+use super::versions::Versions;
+use super::watch::Watched;
+use super::{clients, watch};
+use orchestrator::checkout;
+use saga_engine::Status;
+use saga_engine::definition::{Definition, DefinitionError};
+
+/// How long after the last trouble everything must have ended.
+const LIVENESS: Duration = Duration::from_secs(180);
+/// How often it is looked whether it has.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How often, once it is calm, the operator has everything tried again that stands in the attention list.
+const OPERATOR_EVERY: Duration = Duration::from_secs(15);
+/// The rest between two rounds of housekeeping, as live.
+pub(super) const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(1);
+/// Pieces of each product: few enough to run out now and then.
+const STOCK: i32 = 4;
+/// Sets the retention of a seed apart from its other draws.
+const RETENTION: u64 = 0x6b65_7973;
+/// Clients of a run with many.
+const CROWD: std::ops::Range<usize> = 100..400;
+
+/// What is simulated.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How many orchestrators, 1 to 9; `None`: 1 to 3, drawn from the seed.
+    pub nodes: Option<usize>,
+    /// How many clients; `None`: 3 to 10, drawn from the seed.
+    pub sagas: Option<usize>,
+    /// What goes wrong.
+    pub faults: Faults,
+    /// Whether a trace is wanted.
+    pub tracing: Tracing,
+}
+
+impl Default for Plan {
+    fn default() -> Plan {
+        Plan { nodes: None, sagas: None, faults: Faults::default(), tracing: Tracing::Off }
+    }
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+pub struct RunReport {
+    /// The seed.
+    pub seed: u64,
+    /// What breaks an invariant.
+    pub violations: Vec<Violation>,
+    /// What it went through.
+    pub tally: Tally,
+    /// How long it lasted, by its own clock.
+    pub lasted: Duration,
+    /// Its trace, if one was wanted.
+    pub trace: String,
+}
+
+impl RunReport {
+    /// Returns what of the trace concerns a violation: the lines of its saga, and of what happened to processes,
+    /// participants and the database.
+    pub fn timeline(&self, violation: &Violation) -> String {
+        let concerns = |line: &&str| names(line, &violation.name) || !line.contains(" saga ");
+        self.trace.lines().filter(concerns).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Tells whether a line names this saga: `saga 1` is not named by `saga 12`.
+fn names(line: &str, name: &str) -> bool {
+    line.match_indices(name).any(|(at, _)| !line[at + name.len()..].starts_with(|next: char| next.is_ascii_digit()))
+}
+
+/// Runs a seed.
+///
+/// # Errors
+/// If a definition breaks a rule of the engine.
+///
+/// # Panics
+/// If no runtime can be made, or called inside of one.
+pub fn run(seed: u64, plan: &Plan) -> Result<RunReport, DefinitionError> {
+    let known: Vec<Arc<Definition>> = checkout::known_definitions()?.into_iter().map(Arc::new).collect();
+    let fate = Box::new(Drawn::new(seed, plan.faults.clone()));
+    Ok(run_with(seed, plan, known, fate))
+}
+
+/// Runs a seed with definitions and fates of the caller's.
+pub(super) fn run_with(seed: u64, plan: &Plan, known: Vec<Arc<Definition>>, fate: Box<dyn Fate>) -> RunReport {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime of one thread needs nothing that can be missing");
+    runtime.block_on(drive(seed, plan, known, fate))
+}
+
+async fn drive(seed: u64, plan: &Plan, known: Vec<Arc<Definition>>, fate: Box<dyn Fate>) -> RunReport {
+    let mut dice = ChaCha8Rng::seed_from_u64(seed);
+    let faults = &plan.faults;
+    let nodes = plan.nodes.unwrap_or_else(|| dice.random_range(1..=3)).max(1);
+    let mut sagas = plan.sagas.unwrap_or_else(|| dice.random_range(3..=10));
+    let which = dice.random_range(0..known.len());
+    let troubles = Troubles::draw(&mut dice, faults, &known[which], nodes);
+    let mut tally = Tally::default();
+    let mut is_drawn = |rate: f64, count: &mut u64| {
+        let is_drawn = rate > 0.0 && dice.random::<f64>() < rate;
+        *count += u64::from(is_drawn);
+        is_drawn
+    };
+    let has_small_knobs = is_drawn(faults.small_knobs_rate, &mut tally.small_knobs);
+    let is_crowd = plan.sagas.is_none() && is_drawn(faults.crowd_rate, &mut tally.crowds);
+    let are_mixed = is_drawn(faults.mixed_versions_rate, &mut tally.mixed_versions);
+    let has_operator = faults.operator_rate >= 1.0 || is_drawn(faults.operator_rate, &mut tally.operators);
+    let mut knobs = if has_small_knobs { Knobs::small(&mut dice) } else { Knobs::default() };
+    let mut retention_dice = ChaCha8Rng::seed_from_u64(seed ^ RETENTION);
+    if retention_dice.random::<f64>() < faults.short_retention_rate {
+        tally.short_retentions += 1;
+        knobs = knobs.with_short_retention(&mut retention_dice);
+    }
+    if is_crowd {
+        sagas = dice.random_range(CROWD);
+    }
+    tally.skewed_clocks += u64::from(faults.clock_skew_ms > 0);
+    let inner = Inner {
+        fate,
+        log: DurableLog::default(),
+        participants: Participants::new(STOCK.max(i32::try_from(sagas / 5).unwrap_or(i32::MAX))),
+        processes: Vec::new(),
+        trace: Trace::new(plan.tracing),
+        tally,
+        told: Vec::new(),
+        cancelled: Vec::new(),
+        watched: Watched::default(),
+        clients: sagas,
+        under_way: 0,
+        last_replies: BTreeMap::new(),
+        clocks: Clocks::drawn(&mut dice, nodes, faults.clock_skew_ms),
+        partitions: Partitions::default(),
+        dice,
+    };
+    let sim = Sim::new(inner, faults.clone(), knobs, Versions::new(known, which, are_mixed));
+    for node in 0..nodes {
+        process::start(&sim, node, format!("node {node}")).await;
+    }
+    troubles.start(&sim);
+    for index in 0..sagas {
+        let sim = sim.clone();
+        tokio::spawn(async move { clients::run(sim, seed, index).await });
+    }
+    if has_operator {
+        tokio::spawn(operator(sim.clone()));
+    }
+    tokio::spawn(housekeeping(sim.clone()));
+    tokio::spawn(process::end_of_roll_out(sim.clone()));
+    wait_for_the_end(&sim).await;
+    let violations = verdict::violations(&sim);
+    let lasted = sim.elapsed();
+    process::stop_all(&sim).await;
+    let mut inner = sim.lock();
+    let tally = counted(&inner);
+    let trace = std::mem::replace(&mut inner.trace, Trace::new(Tracing::Off)).into_text();
+    RunReport { seed, violations, tally, lasted, trace }
+}
+
+async fn wait_for_the_end(sim: &Arc<Sim>) {
+    let give_up = sim.calm_after + LIVENESS;
+    while sim.elapsed() < give_up {
+        tokio::time::sleep(LOOK_EVERY).await;
+        watch::look(sim);
+        let inner = sim.lock();
+        // A row that cannot be read is left to a person, who is told.
+        let is_over = |row: &Row| row.ended_at.is_some() || (row.is_bad && row.attention.is_some());
+        let all_ended = inner.log.rows().all(|(_, row)| is_over(row));
+        let all_done = all_ended && watch::counted(&inner).is_empty();
+        if inner.clients == 0 && all_done && inner.under_way == 0 && sim.elapsed() >= sim.calm_after {
+            return;
+        }
+    }
+}
+
+/// Looks after the attention list once it is calm, as a person would.
+async fn operator(sim: Arc<Sim>) {
+    tokio::time::sleep(sim.calm_after).await;
+    loop {
+        tokio::time::sleep(OPERATOR_EVERY).await;
+        let now = sim.database_now();
+        sim.lock().log.retry_all(now);
+    }
+}
+
+/// Releases the keys of sagas whose retention is over.
+async fn housekeeping(sim: Arc<Sim>) {
+    loop {
+        tokio::time::sleep(HOUSEKEEPING_EVERY).await;
+        if sim.database_answers() {
+            let now = sim.database_now();
+            sim.lock().log.release_keys(sim.knobs.keys_kept, now);
+        }
+    }
+}
+
+fn counted(inner: &Inner) -> Tally {
+    let seen = inner.participants.seen();
+    let ended = |status| inner.log.rows().filter(|(_, row)| row.status == status).count() as u64;
+    Tally {
+        sagas: inner.log.rows().count() as u64,
+        completed: ended(Status::Completed),
+        compensated: ended(Status::Compensated),
+        tombstones_left: seen.tombstones_left,
+        tombstones_hit: seen.tombstones_hit,
+        replays: seen.replays,
+        takeovers: inner.log.takeovers,
+        wakes: inner.log.wakes,
+        keys_released: inner.log.keys_released,
+        keys_used_again: inner.log.keys_used_again(),
+        ..inner.tally
+    }
+}

@@ -1,0 +1,180 @@
+//! What everything in a run shares: the clock, the log, the participants, the processes, and what was seen.
+//!
+//! A run is one thread with a paused clock, which jumps to the next timer when nothing is left to do. Everything that
+//! takes time is a timer, so the order of all that happens follows from the seed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rand::rngs::ChaCha8Rng;
+use rand::{Rng, RngExt};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::clocks::{ClockOf, Clocks};
+use super::durable_log::DurableLog;
+use super::fate::{Fate, Mood};
+use super::faults::Faults;
+use super::knobs::Knobs;
+use super::participants::Participants;
+use super::partitions::{Operation, Partitions};
+use super::process::{Process, ProcessId, ProcessState};
+use super::tally::Tally;
+use super::trace::Trace;
+use super::verdict::Told;
+use super::versions::Versions;
+use super::watch::Watched;
+use saga_engine::SagaId;
+use saga_engine::running::Running;
+
+/// A run.
+pub(super) struct Sim {
+    inner: Mutex<Inner>,
+    started: Instant,
+    /// When things stop going wrong.
+    pub(super) calm_after: Duration,
+    /// What goes wrong.
+    pub(super) faults: Faults,
+    pub(super) knobs: Knobs,
+    /// Which definitions the nodes know.
+    pub(super) versions: Versions,
+}
+
+/// What changes.
+pub(super) struct Inner {
+    pub(super) fate: Box<dyn Fate>,
+    pub(super) log: DurableLog,
+    pub(super) participants: Participants,
+    pub(super) processes: Vec<Process>,
+    pub(super) trace: Trace,
+    pub(super) tally: Tally,
+    pub(super) told: Vec<Told>,
+    /// Sagas whose cancel was accepted while they ran forward.
+    pub(super) cancelled: Vec<SagaId>,
+    /// What was seen on the way that the end does not show.
+    pub(super) watched: Watched,
+    /// Clients that are not done.
+    pub(super) clients: usize,
+    /// Requests and replies on their way.
+    pub(super) under_way: usize,
+    /// The newest answer of each operation, with its saga.
+    pub(super) last_replies: BTreeMap<Operation, (SagaId, String)>,
+    pub(super) clocks: Clocks,
+    /// What cannot be reached, by whom, until when.
+    pub(super) partitions: Partitions,
+    /// What the run itself draws: who is killed when.
+    pub(super) dice: ChaCha8Rng,
+}
+
+impl Sim {
+    pub(super) fn new(inner: Inner, faults: Faults, knobs: Knobs, versions: Versions) -> Arc<Sim> {
+        let calm_after = Duration::from_millis(faults.calm_after_ms);
+        Arc::new(Sim { inner: Mutex::new(inner), started: Instant::now(), calm_after, faults, knobs, versions })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns how long the run has lasted.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Returns the time of day in the run, as no clock of it need show.
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) + self.elapsed()
+    }
+
+    /// Returns what the clock of the saga log's database shows.
+    pub(super) fn database_now(&self) -> DateTime<Utc> {
+        let now = self.now();
+        self.lock().clocks.shows(ClockOf::Database, now)
+    }
+
+    /// Returns what the clock of a process's node shows.
+    pub(super) fn node_now(&self, process: ProcessId) -> DateTime<Utc> {
+        let now = self.now();
+        let inner = self.lock();
+        inner.clocks.shows(ClockOf::Node(inner.processes[process.0].node), now)
+    }
+
+    pub(super) fn mood(&self) -> Mood {
+        if self.elapsed() < self.calm_after { Mood::Wild } else { Mood::Calm }
+    }
+
+    /// Does something later. It counts as under way until then.
+    pub(super) fn after(self: &Arc<Self>, delay: Duration, act: impl FnOnce(&Arc<Sim>) + Send + 'static) {
+        self.lock().under_way += 1;
+        let sim = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            act(&sim);
+            sim.lock().under_way -= 1;
+        });
+    }
+
+    /// Does something in a process: at once, when it goes on if it is paused, never if it is dead.
+    pub(super) fn at(self: &Arc<Self>, process: ProcessId, act: impl FnOnce(&Arc<Sim>) + Send + 'static) {
+        {
+            let process = &mut self.lock().processes[process.0];
+            match process.state {
+                ProcessState::Alive => {}
+                ProcessState::Paused => return process.held.push(Box::new(act)),
+                ProcessState::Dead => return,
+            }
+        }
+        act(self);
+    }
+
+    /// Tells whether the process is dead.
+    pub(super) fn is_dead(&self, process: ProcessId) -> bool {
+        self.lock().processes[process.0].state == ProcessState::Dead
+    }
+
+    /// Adds a line to the trace.
+    pub(super) fn note(&self, who: impl FnOnce(&Inner) -> String, what: impl FnOnce(&Trace) -> String) {
+        let at = self.elapsed();
+        let mut inner = self.lock();
+        let mut trace = std::mem::replace(&mut inner.trace, Trace::new(super::Tracing::Off));
+        trace.note(at, || who(&inner), what);
+        inner.trace = trace;
+    }
+
+    /// Adds a line about a process.
+    pub(super) fn note_at(&self, process: ProcessId, what: impl FnOnce(&Trace) -> String) {
+        self.note(|inner| inner.processes[process.0].title(), what);
+    }
+
+    /// Returns what runs in every process that was ever there.
+    pub(super) fn all_running(&self) -> Vec<Arc<Running>> {
+        self.lock().processes.iter().map(|process| process.running.clone()).collect()
+    }
+}
+
+impl Inner {
+    /// Draws whether something with this probability happens; what never happens draws nothing.
+    pub(super) fn chance(&mut self, rate: f64) -> bool {
+        rate > 0.0 && self.dice.random::<f64>() < rate
+    }
+
+    /// Draws a number of milliseconds.
+    pub(super) fn millis(&mut self, from: u64, to: u64) -> Duration {
+        Duration::from_millis(self.dice.random_range(from..to.max(from + 1)))
+    }
+
+    /// Makes an id of the run's own.
+    pub(super) fn uuid(&mut self) -> Uuid {
+        Uuid::from_u128(self.dice.random())
+    }
+}
+
+/// Makes the id of a saga: a UUID v7, as live.
+pub(super) fn saga_id(dice: &mut ChaCha8Rng, now: DateTime<Utc>) -> SagaId {
+    let mut random = [0; 10];
+    dice.fill_bytes(&mut random);
+    let millis = u64::try_from(now.timestamp_millis()).unwrap_or_default();
+    SagaId(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+}

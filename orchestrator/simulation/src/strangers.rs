@@ -1,0 +1,64 @@
+//! What answers in a participant's place: proxies, login pages, a queue that is full; and answers of the participant itself
+//! that belong to another transaction.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::fate::Stranger;
+use super::participants::Reply;
+use super::partitions::Operation;
+use super::sim::Sim;
+use saga_engine::world::Call;
+
+/// An answer with the header that only strangers send here.
+pub(super) struct Answered {
+    pub(super) reply: Reply,
+    pub(super) retry_after: Option<&'static str>,
+}
+
+impl From<Reply> for Answered {
+    fn from(reply: Reply) -> Answered {
+        Answered { reply, retry_after: None }
+    }
+}
+
+/// Answers in the participant's place.
+pub(super) fn answer(sim: &Arc<Sim>, call: &Call, stranger: Stranger) -> Answered {
+    let problem = |status: u16, title: &str| {
+        Reply::plain(status, json!({ "type": "about:blank", "title": title, "status": status }).to_string())
+    };
+    let others = (stranger == Stranger::OtherReply).then(|| reply_to_another(sim, call)).flatten();
+    {
+        let tally = &mut sim.lock().tally;
+        match stranger {
+            Stranger::Json(_) => tally.json_strangers += 1,
+            Stranger::OtherReply if others.is_some() => tally.other_replies += 1,
+            Stranger::ComeBack(_) => tally.retry_afters += 1,
+            _ => tally.strangers += 1,
+        }
+    }
+    let reply = match stranger {
+        Stranger::Busy => problem(503, "overloaded"),
+        Stranger::BadGateway => Reply::plain(502, "<html><h1>502 Bad Gateway</h1></html>"),
+        Stranger::LoginPage => Reply::plain(200, "<html>Please log in</html>"),
+        Stranger::NotFound => problem(404, "not found"),
+        Stranger::Conflict => Reply::plain(409, r#"{"status":"error","message":"conflict"}"#),
+        Stranger::TooMany => problem(429, "too many"),
+        Stranger::Json(status) => Reply::plain(200, json!({ "status": status }).to_string()),
+        Stranger::OtherReply => others.unwrap_or_else(|| problem(503, "overloaded")),
+        Stranger::ComeBack(when) => {
+            return Answered { reply: problem(503, "overloaded"), retry_after: Some(when) };
+        }
+    };
+    reply.into()
+}
+
+/// Returns the newest answer of the operation, if it is one to another transaction. An answer that does not name its
+/// transaction cannot be told from the right one by anything.
+fn reply_to_another(sim: &Sim, call: &Call) -> Option<Reply> {
+    let inner = sim.lock();
+    let (of, body) = inner.last_replies.get(&Operation::of(call))?;
+    let is_told_apart = *of != call.saga_id && body.contains(&of.to_string());
+    is_told_apart.then(|| Reply::plain(200, body.clone()))
+}

@@ -1,0 +1,201 @@
+//! Planted bugs: each is found within a bounded number of seeds, by the invariant that it breaks; the controls break
+//! nothing.
+
+use crate::planted::{Planted, with_planted};
+use crate::verdict::{CANCEL, FINAL, KEY, ORPHAN, PARKED, TOLD};
+use crate::{Faults, Plan, Tracing, run};
+
+const ENDS: &str = "every accepted saga ends";
+const COMPLETED: &str = "COMPLETED has one live payment, one decrement, one live purchase";
+const COMPENSATED: &str = "COMPENSATED has no live payment and no live purchase";
+const NO_SAGA: &str = "no payment, purchase or decrement without its saga";
+const TWICE: &str = "nothing ran twice";
+const REVERSE: &str = "compensations run in reverse order";
+const HISTORY: &str = "the shown history agrees with the journals";
+
+/// Most seeds that a bug may need. Most bugs need fewer than ten, none more than 50.
+const MOST_SEEDS: u64 = 200;
+/// As many seeds as a control must survive.
+const CONTROL_SEEDS: u64 = 150;
+
+const BUGS: [(Planted, &str); 27] = [
+    (Planted::SkipTombstone, COMPENSATED),
+    (Planted::TossAgain, TWICE),
+    (Planted::ForgetJournal, TWICE),
+    (Planted::RetryWithoutKey, NO_SAGA),
+    (Planted::RefundOnlyIfKnown, COMPENSATED),
+    (Planted::WriteWithoutEpoch, COMPENSATED),
+    (Planted::ClaimWithoutEpoch, REVERSE),
+    (Planted::AnswerBeforeEnd, TOLD),
+    (Planted::CompensatedUnconfirmed, COMPENSATED),
+    (Planted::NewIdAfterTakeover, ENDS),
+    (Planted::ForgetOneCompensation, COMPENSATED),
+    (Planted::CompensateBeforeTurn, COMPLETED),
+    (Planted::ForwardAfterTurn, COMPLETED),
+    (Planted::AnyConflictRefuses, COMPENSATED),
+    (Planted::LastAttemptCounts, COMPENSATED),
+    (Planted::EffectBeforeBegin, NO_SAGA),
+    (Planted::CompensateInOrder, REVERSE),
+    (Planted::IgnoreCancel, CANCEL),
+    (Planted::UndoneWhateverWasFound, HISTORY),
+    (Planted::ForgetEarlierOwners, HISTORY),
+    (Planted::AnyJsonConfirms, COMPENSATED),
+    (Planted::NoSearchForOrphans, ORPHAN),
+    (Planted::ClaimsPoison, ENDS),
+    (Planted::BadRowFailsAll, ORPHAN),
+    (Planted::OneBreakerForAll, PARKED),
+    (Planted::NotFoundAtOnce, FINAL),
+    (Planted::EndedByNodeClock, KEY),
+];
+
+const CONTROLS: [Planted; 2] = [Planted::IgnoreLease, Planted::UndoneActionReplays];
+
+/// The mix without what takes sagas apart before a bug that needs two owners can show.
+fn calmer() -> Faults {
+    Faults {
+        retry_after_rate: 0.0,
+        json_stranger_rate: 0.0,
+        other_reply_rate: 0.0,
+        hostile_text_rate: 0.0,
+        late_commit_rate: 0.0,
+        rejected_write_rate: 0.0,
+        look_cut_rate: 0.0,
+        bad_row_rate: 0.0,
+        actor_death_rate: 0.0,
+        coordinator_deaths: 0,
+        small_knobs_rate: 0.0,
+        crowd_rate: 0.0,
+        mixed_versions_rate: 0.0,
+        clock_skew_ms: 0,
+        operator_rate: 1.0,
+        operation_outages: 0,
+        partitions: 0,
+        clock_jumps: 0,
+        ..Faults::default()
+    }
+}
+
+/// Returns the mix in which a bug shows best. Most show in the mix that everybody gets.
+fn faults_for(bug: Planted) -> Faults {
+    let mix = calmer();
+    match bug {
+        // Many sagas, stops at their writes and broken operations: a former owner, to whom nothing that it sent arrived,
+        // writes its end while its successor, which was luckier, still waits for a later step.
+        Planted::WriteWithoutEpoch => Faults {
+            crowd_rate: 1.0,
+            pause_at_write_rate: 0.003,
+            pauses: 0,
+            unreachable_rate: 0.2,
+            participant_outages: 10,
+            operation_outages: 16,
+            lost_reply_rate: 0.0,
+            lost_request_rate: 0.0,
+            refusal_rate: 0.0,
+            cancel_rate: 0.0,
+            crash_at_write_rate: 0.0,
+            crashes: 0,
+            ..mix
+        },
+        // An owner that dies after it turned back, for a reason that its successor has not.
+        Planted::ForwardAfterTurn => Faults {
+            crowd_rate: 1.0,
+            crash_at_write_rate: 0.02,
+            crashes: 30,
+            participant_outages: 8,
+            operation_outages: 8,
+            cancel_rate: 0.0,
+            refusal_rate: 0.02,
+            ..mix
+        },
+        // Many sagas and long stops, so that two owners of one saga undo its steps.
+        Planted::ClaimWithoutEpoch => Faults { crowd_rate: 1.0, pauses: 20, ..Faults::default() },
+        // The same, among so many sagas that one of them is caught between the compensation and the turn.
+        Planted::CompensateBeforeTurn => Faults {
+            crowd_rate: 1.0,
+            crash_at_write_rate: 0.01,
+            crashes: 10,
+            cancel_rate: 0.8,
+            refusal_rate: 0.02,
+            ..mix
+        },
+        Planted::AnyConflictRefuses => Faults { stranger_rate: 0.2, ..Faults::default() },
+        Planted::IgnoreCancel => Faults { cancel_rate: 1.0, refusal_rate: 0.02, ..mix },
+        Planted::ClaimsPoison => {
+            Faults { small_knobs_rate: 1.0, crowd_rate: 1.0, operator_rate: 0.0, crashes: 20, ..Faults::default() }
+        }
+        // Enough calls that the failures of one operation meet the others.
+        Planted::OneBreakerForAll => {
+            Faults { operation_outages: 4, refusal_rate: 0.3, crowd_rate: 1.0, ..Faults::default() }
+        }
+        // The call before the due one is made outside of an actor, where nothing may panic.
+        Planted::CompensateInOrder => Faults { actor_death_rate: 0.0, ..Faults::default() },
+        Planted::BadRowFailsAll => Faults { bad_row_rate: 0.05, operator_rate: 0.0, ..Faults::default() },
+        // Clocks as far apart as badly kept ones are.
+        Planted::EndedByNodeClock => Faults { clock_skew_ms: 2_000, ..Faults::default() },
+        _ => Faults::default(),
+    }
+}
+
+/// Returns how many nodes a bug needs, where that is not drawn.
+fn nodes_for(bug: Planted) -> Option<usize> {
+    match bug {
+        Planted::WriteWithoutEpoch => Some(3),
+        _ => None,
+    }
+}
+
+/// Returns how many seeds it takes until a planted bug breaks this invariant.
+fn seeds_until(bug: Planted, invariant: &str) -> Option<u64> {
+    let plan = Plan { faults: faults_for(bug), nodes: nodes_for(bug), ..Plan::default() };
+    with_planted(bug, || {
+        (0..MOST_SEEDS).find(|seed| {
+            let report = run(*seed, &plan).unwrap();
+            report.violations.iter().any(|violation| violation.invariant == invariant)
+        })
+    })
+    .map(|seed| seed + 1)
+}
+
+#[test]
+fn every_planted_bug_is_found_by_the_invariant_that_it_breaks() {
+    let found: Vec<_> = BUGS.iter().map(|(bug, invariant)| (bug, invariant, seeds_until(*bug, invariant))).collect();
+    for (bug, invariant, seeds) in &found {
+        match seeds {
+            Some(seeds) => println!("{bug:?}: {seeds} seeds, \"{invariant}\""),
+            None => println!("{bug:?}: not found in {MOST_SEEDS} seeds, \"{invariant}\""),
+        }
+    }
+    assert!(found.iter().all(|(_, _, seeds)| seeds.is_some()), "a hole in the simulator: {found:#?}");
+}
+
+#[test]
+fn a_violation_comes_with_the_timeline_of_its_saga() {
+    with_planted(Planted::CompensatedUnconfirmed, || {
+        let plan = Plan { tracing: Tracing::On, ..Plan::default() };
+        let report = (0..MOST_SEEDS).map(|seed| run(seed, &plan).unwrap()).find(|run| !run.violations.is_empty());
+        let report = report.expect("the bug is found");
+        let violation = &report.violations[0];
+        assert!(violation.name.starts_with("saga "), "{violation:?}");
+        let timeline = report.timeline(violation);
+        assert!(timeline.contains(&format!("orders {}", violation.name)), "{timeline}");
+        assert!(timeline.contains("log: end of"), "{timeline}");
+        let others = (1..=10).map(|other| format!("saga {other} ")).filter(|other| other.trim() != violation.name);
+        for other in others {
+            assert!(!timeline.contains(&other), "{other} in the timeline of {}:\n{timeline}", violation.name);
+        }
+    });
+}
+
+#[test]
+fn what_correctness_does_not_rest_on_breaks_nothing() {
+    for control in CONTROLS {
+        with_planted(control, || {
+            for seed in 0..CONTROL_SEEDS {
+                let report = run(seed, &Plan { faults: calmer(), ..Plan::default() }).unwrap();
+                // Where leases are ignored, owners change faster than actors start.
+                let broken = report.violations.iter().any(|violation| violation.invariant != ORPHAN);
+                assert!(!broken, "{control:?}, seed {seed}: {:#?}", report.violations);
+            }
+        });
+    }
+}

@@ -1,0 +1,164 @@
+//! What happens by itself in a run, whatever the sagas do: kills, pauses, outages, partitions and jumps of clocks, drawn
+//! before it starts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use rand::RngExt;
+use rand::rngs::ChaCha8Rng;
+
+use super::clocks::{ClockOf, either_way};
+use super::fate::intensity;
+use super::faults::Faults;
+use super::partitions::{Operation, Unreached};
+use super::process::{self, ProcessState, pick};
+use super::sim::Sim;
+use saga_engine::definition::Definition;
+
+/// All of it, with its times.
+pub(super) struct Troubles(Vec<(Duration, Trouble)>);
+
+#[derive(Clone, Copy, Debug)]
+enum Trouble {
+    Kill,
+    KillCoordinator,
+    Pause { lasts: Duration, twin: bool },
+    Away { what: Unreached, lasts: Duration },
+    Partition { what: Unreached, lasts: Duration },
+    ClockJump { of: ClockOf, by: TimeDelta },
+}
+
+impl Troubles {
+    pub(super) fn draw(dice: &mut ChaCha8Rng, faults: &Faults, definition: &Definition, nodes: usize) -> Troubles {
+        let wildness = intensity(dice);
+        let latest = faults.calm_after_ms.max(1);
+        let times = |most: u32, dice: &mut ChaCha8Rng| -> Vec<Duration> {
+            let most = f64::from(most) * wildness;
+            let count = if most > 0.0 { dice.random_range(0..=(most.ceil() as u32)) } else { 0 };
+            (0..count).map(|_| Duration::from_millis(dice.random_range(0..latest))).collect()
+        };
+        let step = |dice: &mut ChaCha8Rng| definition.steps[dice.random_range(0..definition.steps.len())];
+        let mut troubles = Vec::new();
+        let mut add = |at, trouble| troubles.push((at, trouble));
+        for at in times(faults.crashes, dice) {
+            add(at, Trouble::Kill);
+        }
+        for at in times(faults.pauses, dice) {
+            let lasts = lasting(dice, faults.pause_ms);
+            let twin = dice.random::<f64>() < faults.twin_rate;
+            add(at, Trouble::Pause { lasts, twin });
+        }
+        for at in times(faults.database_outages, dice) {
+            add(at, Trouble::Away { what: Unreached::Database, lasts: lasting(dice, faults.outage_ms) });
+        }
+        for at in times(faults.participant_outages, dice) {
+            let what = Unreached::Participant(step(dice).participant);
+            add(at, Trouble::Away { what, lasts: lasting(dice, faults.outage_ms) });
+        }
+        for at in times(faults.operation_outages, dice) {
+            let operation = Operation { step: step(dice).name, is_undo: dice.random() };
+            add(at, Trouble::Away { what: Unreached::Operation(operation), lasts: lasting(dice, faults.outage_ms) });
+        }
+        for at in times(faults.partitions, dice) {
+            let what = match dice.random() {
+                true => Unreached::Database,
+                false => Unreached::Participant(step(dice).participant),
+            };
+            add(at, Trouble::Partition { what, lasts: lasting(dice, faults.outage_ms) });
+        }
+        for at in times(faults.clock_jumps, dice) {
+            let of = match dice.random_range(0..=nodes) {
+                0 => ClockOf::Database,
+                node => ClockOf::Node(node - 1),
+            };
+            add(at, Trouble::ClockJump { of, by: either_way(dice, faults.clock_jump_ms) });
+        }
+        for at in times(faults.coordinator_deaths, dice) {
+            add(at, Trouble::KillCoordinator);
+        }
+        Troubles(troubles)
+    }
+
+    pub(super) fn start(self, sim: &Arc<Sim>) {
+        for (at, trouble) in self.0 {
+            let sim = sim.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(at).await;
+                make(&sim, trouble).await;
+            });
+        }
+    }
+}
+
+fn lasting(dice: &mut ChaCha8Rng, most: u64) -> Duration {
+    Duration::from_millis(dice.random_range(100..most.max(101)))
+}
+
+fn is_alive(state: ProcessState) -> bool {
+    state == ProcessState::Alive
+}
+
+async fn make(sim: &Arc<Sim>, trouble: Trouble) {
+    match trouble {
+        Trouble::Kill => {
+            let process = pick(&mut sim.lock(), is_alive);
+            if let Some(process) = process {
+                process::kill(sim, process);
+            }
+        }
+        Trouble::KillCoordinator => {
+            let process = pick(&mut sim.lock(), is_alive);
+            let Some(process) = process else { return };
+            let coordinator = sim.lock().processes[process.0].coordinator.get();
+            if let Some(coordinator) = coordinator {
+                sim.lock().tally.coordinator_deaths += 1;
+                sim.note_at(process, |_| "loses its coordinator".to_owned());
+                coordinator.kill();
+            }
+        }
+        Trouble::Pause { lasts, twin } => {
+            let process = pick(&mut sim.lock(), is_alive);
+            let Some(process) = process else { return };
+            process::pause(sim, process, lasts);
+            if twin {
+                tokio::time::sleep(lasts / 2).await;
+                let (node, name) = {
+                    let inner = sim.lock();
+                    let stopped = &inner.processes[process.0];
+                    if stopped.state != ProcessState::Paused {
+                        return;
+                    }
+                    (stopped.node, stopped.owner.node_id.clone())
+                };
+                process::start(sim, node, name).await;
+            }
+        }
+        Trouble::Away { what, lasts } => {
+            let back = sim.elapsed() + lasts;
+            sim.note(|_| "network".to_owned(), |_| format!("{what:?} is away for {lasts:?}"));
+            let mut inner = sim.lock();
+            match what {
+                Unreached::Database => inner.tally.database_outages += 1,
+                Unreached::Participant(_) => inner.tally.participant_outages += 1,
+                Unreached::Operation(_) => inner.tally.operation_outages += 1,
+            }
+            inner.partitions.cut(None, what, back);
+        }
+        Trouble::Partition { what, lasts } => {
+            let process = pick(&mut sim.lock(), is_alive);
+            let Some(process) = process else { return };
+            let back = sim.elapsed() + lasts;
+            sim.note_at(process, |_| format!("cannot reach {what:?} for {lasts:?}"));
+            let mut inner = sim.lock();
+            inner.tally.partitions += 1;
+            inner.partitions.cut(Some(process), what, back);
+        }
+        Trouble::ClockJump { of, by } => {
+            sim.note(|_| "clock".to_owned(), |_| format!("of {of:?} jumps by {} ms", by.num_milliseconds()));
+            let mut inner = sim.lock();
+            inner.tally.clock_jumps += 1;
+            inner.clocks.jump(of, by);
+        }
+    }
+}

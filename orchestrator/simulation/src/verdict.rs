@@ -1,0 +1,163 @@
+//! What must hold when a run is over: the invariants that `audit` and the chaos suite use too, and what only a simulator
+//! sees: what every client was told, and that no actor died of its own.
+
+use std::sync::Arc;
+
+use super::log_access::REFUSED_VALUE;
+use super::sim::Sim;
+use super::watch;
+use super::world::KILLED;
+use orchestrator::checkout::{Order, StockRule};
+use orchestrator::invariants::{Books, Run, Saga, judge};
+use saga_engine::{SagaId, Status};
+
+/// What a client was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) id: SagaId,
+    pub(super) what: ToldWhat,
+}
+
+/// What that was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ToldWhat {
+    /// Its end.
+    Ended(Status),
+    /// FAILED: it may still become COMPENSATED.
+    NotUndoneYet,
+    /// It is in the log.
+    Accepted,
+    /// Nothing was written.
+    NotStarted,
+}
+
+/// Something that breaks an invariant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The invariant, as a sentence.
+    pub invariant: &'static str,
+    /// The transaction, or the product.
+    pub id: String,
+    /// How the trace calls it: `saga 3`; or as `id`, if it is no saga that a client asked for.
+    pub name: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// Names what only the simulator judges.
+pub(super) const TOLD: &str = "what a client is told is what the log holds";
+pub(super) const CANCEL: &str = "a cancel that was accepted is not followed by COMPLETED";
+pub(super) const ACTORS: &str = "no saga's actor dies of its own";
+pub(super) const ORPHAN: &str = "no saga is without an actor for longer than a sweep";
+pub(super) const COUNTED: &str = "no node counts sagas without an actor once all have ended";
+pub(super) const FINAL: &str = "a 404 is final";
+pub(super) const LEARNS: &str = "an id that came with a 503 can be asked for until its end is known";
+pub(super) const PARKED: &str = "a call is parked only where its own operation has failed";
+pub(super) const KEY: &str = "one key buys once within its retention";
+
+/// Judges a run.
+pub(super) fn violations(sim: &Arc<Sim>) -> Vec<Violation> {
+    let mut violations = nameless_violations(sim);
+    let inner = sim.lock();
+    for violation in &mut violations {
+        if let Ok(id) = violation.id.parse() {
+            violation.name = inner.trace.name(SagaId(id));
+        }
+    }
+    violations
+}
+
+fn nameless_violations(sim: &Arc<Sim>) -> Vec<Violation> {
+    let report = judge(&books(sim), Run::Over);
+    let by_books = report.verdicts.iter().flat_map(|verdict| {
+        verdict.findings.iter().map(|finding| violation(verdict.name, finding.id.clone(), finding.why.clone()))
+    });
+    by_books
+        .chain(untrue_answers(sim))
+        .chain(ignored_cancels(sim))
+        .chain(dead_actors(sim))
+        .chain(watched(sim))
+        .chain(keys(sim))
+        .collect()
+}
+
+fn watched(sim: &Sim) -> Vec<Violation> {
+    let inner = sim.lock();
+    let watched = &inner.watched;
+    let orphans = watched.orphans.iter().map(|(id, at)| {
+        violation(ORPHAN, id.to_string(), format!("it had none for a minute at {:.1} s", at.as_secs_f64()))
+    });
+    let came_back = watched.not_found.iter().filter(|id| inner.log.row(**id).is_some());
+    let came_back = came_back.map(|id| violation(FINAL, id.to_string(), "it is in the log".to_owned()));
+    let not_learnt = watched.not_learnt.iter();
+    let not_learnt = not_learnt.map(|id| violation(LEARNS, id.to_string(), "its client still cannot tell".to_owned()));
+    let parked = watched.parked_for_others.iter();
+    let parked = parked.map(|(id, what)| violation(PARKED, id.to_string(), format!("no call of {what} had failed")));
+    let counted = watch::counted(&inner).into_iter();
+    let counted = counted.map(|(node, number)| violation(COUNTED, node, format!("it counts {number}")));
+    orphans.chain(counted).chain(parked).chain(came_back).chain(not_learnt).collect()
+}
+
+fn keys(sim: &Sim) -> Vec<Violation> {
+    let inner = sim.lock();
+    let twice = inner.log.bought_twice(sim.knobs.keys_kept).into_iter();
+    twice.map(|(user, ids)| violation(KEY, ids[0].to_string(), format!("{} sagas of {user}", ids.len()))).collect()
+}
+
+fn books(sim: &Sim) -> Books {
+    let mut books = Books::default();
+    let inner = sim.lock();
+    inner.participants.add_to(&mut books);
+    for (id, row) in inner.log.rows() {
+        // A row that cannot be read is left to a person, who is told.
+        let is_left = row.is_bad && row.ended_at.is_none() && row.attention.is_some();
+        books.page(&id.to_string()).saga = Some(Saga {
+            status: if is_left { Status::Failed } else { row.status },
+            ended_at: if is_left { Some(row.created_at) } else { row.ended_at },
+            stock_rule: StockRule::of_definition(row.definition),
+            cents: Order::of_input(&row.input).amount.cents(),
+            attention: row.attention.clone(),
+            steps: if is_left { Vec::new() } else { row.timeline.clone() },
+        });
+    }
+    books
+}
+
+fn untrue_answers(sim: &Sim) -> Vec<Violation> {
+    let inner = sim.lock();
+    let check = |told: &Told| {
+        let row = inner.log.row(told.id);
+        let holds = row.map(|row| row.status);
+        let is_true = match (told.what, holds) {
+            (ToldWhat::Ended(status), Some(now)) => status == now,
+            (ToldWhat::NotUndoneYet, Some(now)) => now == Status::Compensated || now == Status::Failed,
+            (ToldWhat::Accepted, holds) => holds.is_some(),
+            (ToldWhat::NotStarted, holds) => holds.is_none(),
+            (ToldWhat::Ended(_) | ToldWhat::NotUndoneYet, None) => false,
+        };
+        (!is_true)
+            .then(|| violation(TOLD, told.id.to_string(), format!("told {:?}, the log holds {holds:?}", told.what)))
+    };
+    inner.told.iter().filter_map(check).collect()
+}
+
+fn ignored_cancels(sim: &Sim) -> Vec<Violation> {
+    let inner = sim.lock();
+    let completed = inner
+        .cancelled
+        .iter()
+        .filter(|id| inner.log.row(**id).is_some_and(|row| row.ended_at.is_some() && row.status == Status::Completed));
+    completed.map(|id| violation(CANCEL, id.to_string(), "it is COMPLETED".to_owned())).collect()
+}
+
+fn dead_actors(sim: &Sim) -> Vec<Violation> {
+    let deaths = sim.all_running().iter().flat_map(|running| running.deaths()).collect::<Vec<_>>();
+    // Killed by the simulator, or by its log, which has refused a write twice.
+    let is_wanted = |reason: &str| reason.contains(KILLED) || reason.contains(REFUSED_VALUE);
+    let deaths = deaths.into_iter().filter(|(_, reason)| !is_wanted(reason));
+    deaths.map(|(id, reason)| violation(ACTORS, id.to_string(), reason)).collect()
+}
+
+fn violation(invariant: &'static str, id: String, why: String) -> Violation {
+    Violation { invariant, name: id.clone(), id, why }
+}

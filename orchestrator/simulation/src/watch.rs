@@ -1,0 +1,87 @@
+//! What is watched while a run goes on, since its end does not show it: rows without an actor, ids that were said not to
+//! exist, and calls that were parked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::fate::Mood;
+use super::process::{ProcessId, ProcessState};
+use super::sim::{Inner, Sim};
+use saga_engine::SagaId;
+use saga_engine::world::Call;
+
+/// How long a row may be without an actor once it is calm: the sweep of recovery, a restart, and two leases.
+const MOST_WITHOUT_ACTOR: Duration = Duration::from_secs(60);
+
+/// What was seen.
+#[derive(Default)]
+pub(super) struct Watched {
+    orphan_since: BTreeMap<SagaId, Duration>,
+    /// Sagas that were without an actor for too long, and when that was seen.
+    pub(super) orphans: BTreeMap<SagaId, Duration>,
+    /// Ids that a replica answered with 404.
+    pub(super) not_found: BTreeSet<SagaId>,
+    /// The operations of which a call of that process has failed.
+    failed: BTreeSet<(usize, String)>,
+    /// Sagas of which a call was parked although none of its operation had failed, and which operation.
+    pub(super) parked_for_others: BTreeMap<SagaId, String>,
+    /// Ids that came with a 503, of which their client could learn nothing.
+    pub(super) not_learnt: BTreeSet<SagaId>,
+}
+
+impl Watched {
+    pub(super) fn failed(&mut self, process: ProcessId, call: &Call) {
+        self.failed.insert((process.0, call.full_name()));
+    }
+
+    pub(super) fn parked(&mut self, process: ProcessId, call: &Call) {
+        let operation = call.full_name();
+        if !self.failed.contains(&(process.0, operation.clone())) {
+            self.parked_for_others.entry(call.saga_id).or_insert(operation);
+        }
+    }
+
+    pub(super) fn not_found(&mut self, id: SagaId) {
+        self.not_found.insert(id);
+    }
+}
+
+/// Looks for rows without an actor. While things go wrong there are some at any time.
+pub(super) fn look(sim: &Arc<Sim>) {
+    if sim.mood() == Mood::Wild {
+        return;
+    }
+    let (elapsed, now) = (sim.elapsed(), sim.database_now());
+    let mut inner = sim.lock();
+    let orphans: BTreeSet<SagaId> = inner
+        .log
+        .rows()
+        .filter(|(_, row)| row.ended_at.is_none() && !row.is_bad && row.wake_at.is_none_or(|wake| wake <= now))
+        .filter(|(id, row)| !has_actor(&inner, *id, row.epoch))
+        .map(|(id, _)| id)
+        .collect();
+    let watched = &mut inner.watched;
+    watched.orphan_since.retain(|id, _| orphans.contains(id));
+    for id in orphans {
+        let since = *watched.orphan_since.entry(id).or_insert(elapsed);
+        if elapsed - since > MOST_WITHOUT_ACTOR {
+            watched.orphans.entry(id).or_insert(elapsed);
+        }
+    }
+}
+
+/// Returns the living processes that count sagas without an actor, and how many.
+pub(super) fn counted(inner: &Inner) -> Vec<(String, usize)> {
+    let alive = inner.processes.iter().filter(|process| process.state != ProcessState::Dead);
+    alive
+        .map(|process| (process.owner.node_id.clone(), process.running.without_actor()))
+        .filter(|(_, number)| *number > 0)
+        .collect()
+}
+
+/// Tells whether a living process runs this saga under its epoch.
+fn has_actor(inner: &Inner, id: SagaId, epoch: i32) -> bool {
+    let alive = inner.processes.iter().filter(|process| process.state != ProcessState::Dead);
+    alive.into_iter().any(|process| process.running.get(id).is_some_and(|saga| saga.epoch == epoch))
+}

@@ -1,0 +1,95 @@
+//! The world as one process of a run sees it, and the deaths of single actors in it.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::fate::Mood;
+use super::process::ProcessId;
+use super::sim::{Sim, saga_id};
+use super::{leases, log_access, looks, network};
+use saga_engine::SagaId;
+use saga_engine::lease::{RenewRequest, Renewal};
+use saga_engine::outcome::Outcome;
+use saga_engine::owner::Owner;
+use saga_engine::record::{LogWrite, WriteReport};
+use saga_engine::recovery::{ClaimRequest, Claimed};
+use saga_engine::world::{Answer, Call, World};
+
+/// The reason that an actor dies of here.
+pub(super) const KILLED: &str = "the simulator killed this actor";
+
+pub(super) struct SimulatedWorld {
+    pub(super) sim: Arc<Sim>,
+    pub(super) process: ProcessId,
+}
+
+impl SimulatedWorld {
+    /// Kills the actor that asks, now and then: before what it asks for is on its way, or after.
+    fn maybe_die(&self) {
+        if self.sim.mood() == Mood::Calm {
+            return;
+        }
+        let dies = {
+            let mut inner = self.sim.lock();
+            let dies = inner.chance(self.sim.faults.actor_death_rate / 2.0);
+            inner.tally.actor_deaths += u64::from(dies);
+            dies
+        };
+        if dies {
+            self.sim.note_at(self.process, |_| "loses an actor".to_owned());
+            // Without the panic hook: this is no bug that a person should read of.
+            std::panic::resume_unwind(Box::new(KILLED.to_owned()));
+        }
+    }
+}
+
+impl World for SimulatedWorld {
+    fn write(&self, write: Arc<LogWrite>, answer: Answer<WriteReport>) {
+        let process = self.process;
+        self.maybe_die();
+        self.sim.at(process, move |sim| log_access::write(sim, process, write, answer));
+        self.maybe_die();
+    }
+
+    fn call(&self, call: Call, answer: Answer<Outcome>) {
+        let process = self.process;
+        self.maybe_die();
+        self.sim.at(process, move |sim| network::call(sim, process, call, answer));
+        self.maybe_die();
+    }
+
+    fn claim(&self, request: ClaimRequest, answer: Answer<Result<Claimed, String>>) {
+        let process = self.process;
+        self.maybe_die();
+        self.sim.at(process, move |sim| looks::look(sim, process, request, answer));
+        self.maybe_die();
+    }
+
+    fn renew(&self, request: RenewRequest, answer: Answer<Result<Renewal, String>>) {
+        let process = self.process;
+        self.sim.at(process, move |sim| leases::renew(sim, process, request, answer));
+    }
+
+    fn give_up_lease(&self, owner: Arc<Owner>, answer: Answer<Result<(), String>>) {
+        self.sim.at(self.process, move |sim| leases::give_up(sim, &owner, answer));
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.sim.node_now(self.process)
+    }
+
+    fn dice(&self) -> f64 {
+        self.sim.lock().fate.dice()
+    }
+
+    fn new_saga_id(&self) -> SagaId {
+        let now = self.sim.node_now(self.process);
+        saga_id(&mut self.sim.lock().dice, now)
+    }
+
+    fn new_nonce(&self) -> Uuid {
+        self.sim.lock().uuid()
+    }
+}

@@ -1,0 +1,145 @@
+//! The session of the lease: the lock on the node id, the hold, and the renewals, on a connection that nothing else uses.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use common::config::DatabaseSettings;
+use common::db::{Connection, describe};
+use secrecy::SecretString;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::hold;
+use saga_engine::lease::{RenewRequest, Renewal};
+use saga_engine::owner::Owner;
+
+const LOCK: &str = "select pg_try_advisory_lock(hashtextextended('saga node ' || $1::text, 0))";
+
+const REGISTER: &str = "
+    insert into node_lease (node_id, incarnation, expires_at, definitions)
+    values ($1, $2, clock_timestamp() + $3::bigint * interval '1 millisecond', $4)
+    on conflict (node_id) do update
+    set incarnation = excluded.incarnation, registered_at = clock_timestamp(), expires_at = excluded.expires_at,
+        definitions = excluded.definitions, given_up_at = null
+    returning clock_timestamp()";
+
+// A row that was deleted, since it looked long dead, comes back; one of another incarnation stays.
+const RENEW: &str = "
+    insert into node_lease (node_id, incarnation, expires_at, definitions)
+    values ($1, $2, clock_timestamp() + $3::bigint * interval '1 millisecond', $4)
+    on conflict (node_id) do update set expires_at = excluded.expires_at
+    where node_lease.incarnation = excluded.incarnation
+    returning clock_timestamp()";
+
+const INCARNATION: &str = "select incarnation from node_lease where node_id = $1";
+
+// The server of a host that has died does not see the end of its connection by itself: it asks after two seconds of
+// silence, and three times more.
+const KEEPALIVE: &str = "
+    set tcp_keepalives_idle = 2; set tcp_keepalives_interval = 1; set tcp_keepalives_count = 3;
+    set tcp_user_timeout = 5000";
+
+// While all sagas are on hold, the database must not take this process for one that may begin some.
+const PAUSE: &str = "
+    update node_lease set expires_at = clock_timestamp()
+    where node_id = $1 and incarnation = $2 and expires_at > clock_timestamp()";
+
+// The sagas that are left are free for other processes at once.
+const GIVE_UP: &str = "
+    update node_lease set expires_at = least(expires_at, clock_timestamp()), given_up_at = clock_timestamp()
+    where node_id = $1 and incarnation = $2";
+
+/// The lease's session, opened when it is needed.
+pub(crate) struct LeaseSession {
+    server: SecretString,
+    database: String,
+    settings: DatabaseSettings,
+    /// Whether a hold on all sagas is put before anything else, and was not put yet.
+    hold_at_start: AtomicBool,
+    connection: Mutex<Option<Connection>>,
+}
+
+impl LeaseSession {
+    pub(crate) fn new(server: SecretString, database: String, settings: DatabaseSettings, hold_at_start: bool) -> Self {
+        let hold_at_start = AtomicBool::new(hold_at_start);
+        Self { server, database, settings, hold_at_start, connection: Mutex::default() }
+    }
+
+    /// Renews the lease, or registers the process. The session is kept only if it may be used again.
+    pub(crate) async fn renew(&self, request: RenewRequest) -> Result<Renewal, String> {
+        let mut kept = self.connection.lock().await;
+        let (mut connection, is_new) = match kept.take() {
+            Some(connection) => (connection, false),
+            None => {
+                let opened = Connection::open_writable(&self.server, &self.database, &self.settings).await;
+                (opened.map_err(|error| error.to_string())?, true)
+            }
+        };
+        let renewal = self.renew_on(&mut connection, is_new, &request).await.map_err(|error| describe(&error))?;
+        if matches!(renewal, Renewal::Granted { .. } | Renewal::Held(_)) {
+            *kept = Some(connection);
+        }
+        Ok(renewal)
+    }
+
+    async fn renew_on(
+        &self,
+        connection: &mut Connection,
+        is_new: bool,
+        request: &RenewRequest,
+    ) -> Result<Renewal, tokio_postgres::Error> {
+        let RenewRequest { owner, was_registered, lease, definitions } = request;
+        let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
+        if is_new {
+            connection.batch_execute(KEEPALIVE).await?;
+            if !connection.query_one(LOCK, &[&owner.node_id]).await?.get::<_, bool>(0) {
+                return twin(connection, owner, *was_registered).await;
+            }
+        }
+        if self.hold_at_start.load(Ordering::Relaxed) {
+            hold::put(connection, "an orchestrator was started with --hold").await?;
+            self.hold_at_start.store(false, Ordering::Relaxed);
+        }
+        if let Some(hold) = hold::look(connection).await? {
+            connection.execute(PAUSE, &[&owner.node_id, &owner.incarnation]).await?;
+            return Ok(Renewal::Held(hold));
+        }
+        let sent_at = Instant::now();
+        let statement = if *was_registered { RENEW } else { REGISTER };
+        let row =
+            connection.query_opt(statement, &[&owner.node_id, &owner.incarnation, &lease_ms, definitions]).await?;
+        Ok(match row {
+            Some(row) => Renewal::Granted { sent_at, time: row.get(0) },
+            None => Renewal::Superseded,
+        })
+    }
+
+    /// Gives the lease up for good: other processes may claim the sagas that are left at once.
+    pub(crate) async fn give_up(&self, owner: Arc<Owner>) -> Result<(), String> {
+        let mut connection = match self.connection.lock().await.take() {
+            Some(connection) => connection,
+            None => Connection::open(&self.server, &self.database, &self.settings)
+                .await
+                .map_err(|error| error.to_string())?,
+        };
+        let given_up = connection.execute(GIVE_UP, &[&owner.node_id, &owner.incarnation]).await;
+        given_up.map(drop).map_err(|error| describe(&error))
+    }
+}
+
+/// Judges another live process with this node id. A process that was registered and finds another incarnation in its row
+/// has been superseded; a process that never was registered waits.
+async fn twin(
+    connection: &mut Connection,
+    owner: &Owner,
+    was_registered: bool,
+) -> Result<Renewal, tokio_postgres::Error> {
+    if was_registered
+        && let Some(row) = connection.query_opt(INCARNATION, &[&owner.node_id]).await?
+        && row.get::<_, Uuid>(0) != owner.incarnation
+    {
+        return Ok(Renewal::Superseded);
+    }
+    Ok(Renewal::TwinLives)
+}

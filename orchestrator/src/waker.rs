@@ -1,0 +1,114 @@
+//! The waker: FAILED sagas that wait for a broken operation are woken once a compensation by it is confirmed again.
+//!
+//! ```text
+//! client ─► a compensation is confirmed ─► Confirmations ─► waker, each second ─► wake_at = now for some of the sagas
+//!                                                                                 that wait for the operation, of any node
+//! ```
+//! Without FAILED sagas a look finds an empty index.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use common::group_commit::Ledger;
+use common::supervision::{ActorCard, ChildSpec, Handle, child};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tracing::{info, warn};
+
+use crate::store::flags;
+use crate::store::writer::SagaLogWriter;
+
+/// The time between two looks: one statement covers the confirmations of a second.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The operations of which a compensation was confirmed since the waker last looked.
+#[derive(Debug, Default)]
+pub(crate) struct Confirmations(Mutex<BTreeSet<String>>);
+
+impl Confirmations {
+    /// Notes a confirmation.
+    pub(crate) fn note(&self, operation: &str) {
+        let mut operations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !operations.contains(operation) {
+            operations.insert(operation.to_owned());
+        }
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
+    }
+}
+
+/// What the waker is made of.
+#[derive(Clone)]
+pub(crate) struct WakerArguments {
+    pub(crate) card: Arc<ActorCard>,
+    pub(crate) saga_log: Ledger<SagaLogWriter>,
+    pub(crate) confirmations: Arc<Confirmations>,
+    /// How many sagas an operation wakes in a second.
+    pub(crate) wakes_per_second: u32,
+}
+
+struct Waker;
+
+/// Makes the waker a child.
+pub(crate) fn waker(arguments: WakerArguments) -> ChildSpec {
+    child(arguments.card.clone(), Handle::new(), move || (Waker, arguments.clone()))
+}
+
+struct Look;
+
+impl Actor for Waker {
+    type Msg = Look;
+    type State = WakerArguments;
+    type Arguments = WakerArguments;
+
+    async fn pre_start(
+        &self,
+        me: ActorRef<Look>,
+        arguments: WakerArguments,
+    ) -> Result<WakerArguments, ActorProcessingErr> {
+        me.cast(Look)?;
+        Ok(arguments)
+    }
+
+    async fn handle(&self, me: ActorRef<Look>, _: Look, state: &mut WakerArguments) -> Result<(), ActorProcessingErr> {
+        state.card.handled();
+        let operations = state.confirmations.take();
+        if !operations.is_empty() {
+            wake(state, operations).await;
+        }
+        me.send_after(LOOK_EVERY, || Look);
+        Ok(())
+    }
+}
+
+async fn wake(waker: &WakerArguments, operations: Vec<String>) {
+    let (asked, most) = (operations.clone(), i64::from(waker.wakes_per_second));
+    let woken = waker
+        .saga_log
+        .read(move |connection| Box::pin(async move { flags::wake_waiting(connection, &asked, most).await }));
+    match woken.await {
+        Ok(0) => {}
+        Ok(sagas) => info!(sagas, ?operations, "operations work again: FAILED sagas that waited for them are woken"),
+        Err(error) => {
+            warn!(%error, "FAILED sagas cannot be woken now");
+            operations.iter().for_each(|operation| waker.confirmations.note(operation));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_confirmation_is_taken_once() {
+        let confirmations = Confirmations::default();
+        for operation in ["payments.refund", "purchases.cancel", "payments.refund"] {
+            confirmations.note(operation);
+        }
+        assert_eq!(confirmations.take(), ["payments.refund", "purchases.cancel"]);
+        assert_eq!(confirmations.take(), Vec::<String>::new());
+    }
+}
