@@ -52,15 +52,32 @@ pub(crate) fn run(arguments: &[&str]) -> Ran {
 }
 
 pub(crate) fn finish(command: &mut Command) -> Ran {
-    let Output { status, stdout, stderr } = command.output().unwrap();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let (pid, (ended, end)) = (child.id(), channel::<()>());
+    // A command that should have ended is stopped, and its PostgreSQL with it, so that its test fails.
+    let watchdog = thread::spawn(move || {
+        let is_late = end.recv_timeout(LONGEST_RUN) == Err(RecvTimeoutError::Timeout);
+        if is_late {
+            send(pid, Signal::TERM);
+        }
+        is_late
+    });
+    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    drop(ended);
+    let is_late = watchdog.join().unwrap();
     let ran = Ran {
         code: status.code().unwrap_or(-1),
         out: String::from_utf8(stdout).unwrap(),
         err: String::from_utf8(stderr).unwrap(),
     };
+    assert!(!is_late, "it did not end by itself: {ran:?}");
     assert_none_in(&ran.err);
     ran
 }
+
+/// How long a command may run that ends by itself.
+const LONGEST_RUN: Duration = Duration::from_secs(300);
 
 /// A process that runs until it is stopped, together with its PostgreSQL.
 pub(crate) struct Server {
