@@ -37,7 +37,7 @@ use saga_engine::running::Running;
 use saga_engine::stored::UnreadableRow;
 use saga_engine::world::World;
 
-/// What the handlers work with.
+/// Shared state of the handlers.
 #[derive(Clone)]
 pub(crate) struct Desk {
     pub(crate) coordinator: Handle<CoordinatorMsg>,
@@ -49,15 +49,14 @@ pub(crate) struct Desk {
     pub(crate) events: Events,
     pub(crate) world: Arc<dyn World>,
     pub(crate) wait_limit: Duration,
-    /// How long after its id was made a saga may begin.
+    /// Maximum time between a saga's id and its begin.
     pub(crate) begin_limit: Duration,
-    /// The clock by which that is.
+    /// The clock that measures `begin_limit`.
     pub(crate) clock: Arc<DatabaseClock>,
-    /// Cancelled when this process leaves its running sagas to their next owner.
+    /// Cancelled when this process hands its running sagas over to their next owner.
     pub(crate) handing_over: CancellationToken,
 }
 
-/// Returns the routes.
 pub(crate) fn routes(desk: &Desk) -> Routes {
     Routes::new(crate::SERVICE)
         .about(describe::ABOUT)
@@ -75,7 +74,7 @@ pub(crate) fn routes(desk: &Desk) -> Routes {
         .get("/", Access::Public, describe::root, root)
 }
 
-/// What this is.
+/// Name, state and version of the service.
 #[derive(Serialize, ToSchema)]
 struct Root {
     service: &'static str,
@@ -85,7 +84,7 @@ struct Root {
 
 const ROOT: Root = Root { service: "Saga Orchestrator", status: "running", version: env!("CARGO_PKG_VERSION") };
 
-/// Programs are told what this is; browsers are sent to the dashboard.
+/// Programs get the service's name and version; browsers are redirected to the dashboard.
 async fn root(request: Request) -> Result<Response, ApiError> {
     if negotiation::accepts_type(&request.headers, "text/html") {
         Ok(ui::redirect(&request))
@@ -103,7 +102,7 @@ where
     move |request| handle(desk.clone(), request)
 }
 
-/// Reads which saga a path means.
+/// Reads the saga's id from the path.
 fn saga_id(request: &Request) -> Result<SagaId, ApiError> {
     request.param("transaction_id").parse::<Uuid>().map(SagaId).map_err(|_| {
         let (field, message) = ("transaction_id".to_owned(), "expected a UUID".to_owned());
@@ -111,7 +110,7 @@ fn saga_id(request: &Request) -> Result<SagaId, ApiError> {
     })
 }
 
-/// Answers a read of the saga log that failed.
+/// Maps a failed read of the saga log to a 503.
 pub(crate) fn unreadable(error: ReadError) -> ApiError {
     if matches!(error, ReadError::ListsBusy) {
         return ApiError::unavailable("too many lists are being read now; try again", 1);
@@ -120,7 +119,7 @@ pub(crate) fn unreadable(error: ReadError) -> ApiError {
     ApiError::unavailable("the saga log cannot be read now; try again", 1)
 }
 
-/// Answers for a saga whose row cannot be read.
+/// Maps a row that cannot be read to a 500 with the saga's id.
 pub(crate) fn unreadable_row(row: UnreadableRow) -> ApiError {
     ApiError::internal(row.to_string()).with_transaction_id(row.id)
 }

@@ -6,8 +6,8 @@
 //! saga_event ─► reader (polls while somebody listens) ─► broadcast ─► a listener's task ─► SSE body
 //!      └──────── pages, for who comes back with a Last-Event-ID, or is too slow ───┘
 //! ```
-//! A change of a saga's status is written with the write that makes it true, in one transaction: it cannot be missing. A
-//! change of a step is not awaited; a process that dies takes the last `event_flush_ms` of them with it.
+//! A change of a saga's status is written in the transaction that makes it true, so it cannot be missing. A change of a
+//! step is not awaited: a process that dies loses those of its last `event_flush_ms`.
 
 pub(crate) mod id;
 pub(crate) mod listener;
@@ -32,25 +32,25 @@ use outbox::OutboxArguments;
 use reader::{ReaderArguments, ReaderMsg};
 use saga_engine::running::Running;
 
-/// Listeners that read pages of the table at the same time: after a restart all of them come back at once, and the
-/// connections are there for other work too.
+/// Maximum number of listeners that catch up from the table at once: after a restart all of them reconnect together,
+/// and the connections also serve other work.
 const CATCH_UPS_AT_ONCE: usize = 2;
 
-/// What the HTTP side needs to let somebody listen.
+/// Registry of the event listeners, for the HTTP handlers.
 #[derive(Clone)]
 pub(crate) struct Events {
     reader: Handle<ReaderMsg>,
     saga_log: Ledger<SagaLogWriter>,
-    /// One permit a listener.
+    /// One permit per listener.
     places: Arc<Semaphore>,
     /// Listeners of each client.
     places_of: PerClient,
     catching_up: Arc<Semaphore>,
-    /// Cancelled when the streams are to end.
+    /// Cancelled when all streams must end.
     closing: CancellationToken,
 }
 
-/// Makes the way in, and the children that a supervisor starts after the saga log. Streams end once `closing` is cancelled.
+/// Creates the registry and its two actors, to be started after the saga log. Streams end once `closing` is cancelled.
 pub(crate) fn events(
     card: impl Fn(&str, &'static str) -> Arc<ActorCard>,
     settings: &OrchestratorSettings,

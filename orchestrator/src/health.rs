@@ -1,5 +1,5 @@
-//! How the orchestrator is, for `GET /health/`: its saga log, its lease, and the circuit breakers of the participants.
-//! It calls no participant: what the breakers have learnt from purchases is what it tells.
+//! Health of the orchestrator, for `GET /health/`: its saga log, its lease, and the circuit breakers of the
+//! participants. The check calls no participant; it reports what the breakers learned from purchases.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::store::writer::SagaLogWriter;
 use saga_engine::hold::Hold;
 use saga_engine::lease::LeaseState;
 
-/// What is looked at.
+/// The parts that the check covers.
 #[derive(Clone)]
 pub(crate) struct Needs {
     pub(crate) pool: db::Pool,
@@ -24,11 +24,10 @@ pub(crate) struct Needs {
     pub(crate) lease: Arc<LeaseState>,
     /// The clients of the participants, which show their breakers.
     pub(crate) clients: Vec<Arc<ActorCard>>,
-    /// How long a batch may be under way.
+    /// Age of a batch in flight beyond which the writer counts as stalled.
     pub(crate) stalled_after: Duration,
 }
 
-/// Makes the health check.
 pub(crate) fn check(needs: Needs) -> HealthCheck {
     Arc::new(move || {
         let needs = needs.clone();
@@ -38,7 +37,8 @@ pub(crate) fn check(needs: Needs) -> HealthCheck {
             let mut checks = vec![Check::new("saga_log", database.and(writer))];
             match needs.lease.hold() {
                 Some(Hold { since, reason }) => {
-                    // A node on hold does what it should. Taken for unhealthy, it would not be reached to be released.
+                    // A node on hold works as intended. Reported unhealthy, it would get no traffic, and the release
+                    // could not reach it.
                     let since = since.to_rfc3339_opts(SecondsFormat::Secs, true);
                     let note = Finding::Note(format!("no saga begins or is recovered, since {since}: {reason}"));
                     checks.push(Check { name: "hold", finding: note });

@@ -1,4 +1,4 @@
-//! The orchestrator: accepts purchases, runs one saga for each, and answers how each one stands.
+//! The orchestrator: accepts purchases, runs one saga per purchase, and serves the state of each.
 //!
 //! ```text
 //! orchestrator (supervisor)

@@ -24,23 +24,19 @@ use saga_engine::record::{LogWrite, ValueRefused, WriteReport};
 use saga_engine::recovery::{self, ClaimRequest, Claimed, Claimer};
 use saga_engine::world::{Answer, Call, World};
 
-/// The world as it is.
+/// The engine's [`World`] in production.
 pub(crate) struct LiveWorld {
-    /// The saga log.
     pub(crate) saga_log: Ledger<SagaLogWriter>,
-    /// The clients, by participant.
     pub(crate) clients: BTreeMap<&'static str, Handle<ClientMsg>>,
-    /// The clock that ids are made by.
+    /// The clock for the time in new ids.
     pub(crate) clock: Arc<DatabaseClock>,
-    /// How this node claims.
     pub(crate) claimer: Arc<Claimer>,
-    /// The session of the lease.
     pub(crate) lease_session: Arc<LeaseSession>,
 }
 
 impl World for LiveWorld {
     fn write(&self, write: Arc<LogWrite>, answer: Answer<WriteReport>) {
-        // It is in the queue from here on, behind whatever the outbox has sent of this saga.
+        // The call enqueues the write at once, behind the outbox's earlier writes of the same saga.
         self.saga_log.write_then(LogItem::Write(write), move |written| {
             answer.give(match written {
                 Written::Committed(report) => report,
@@ -54,7 +50,7 @@ impl World for LiveWorld {
     }
 
     fn call(&self, call: Call, answer: Answer<Outcome>) {
-        // A client that is down drops the call, and the answer with it: that says that the effect is not known.
+        // A client that is down drops the call and its answer; the saga then takes the effect as unknown.
         if let Some(client) = self.clients.get(call.participant) {
             let _ = client.cast(ClientMsg::Call(Box::new(Calling { call, answer, since: Instant::now() })));
         }

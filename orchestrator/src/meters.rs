@@ -1,6 +1,6 @@
-//! What is measured of sagas and of the calls that they make, with its words for whoever reads `/metrics`.
+//! Metrics of sagas and of their calls, with their descriptions in `/metrics`.
 //!
-//! Handles are made once and kept by whoever uses them: looking a metric up by its labels costs more than counting.
+//! Handles are created once and kept: a lookup by labels costs more than counting.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -63,11 +63,11 @@ const METRICS: [Metric; 16] = [
     (MetricKind::Gauge, WAITING, "Calls that wait for a place on the way to a participant."),
 ];
 
-/// Sets up what is measured of a node as a whole; read at each scrape, as long as the node lives.
+/// Sets up the metrics of the node as a whole; they are read at each scrape while the node lives.
 pub(crate) fn measure_node(lease: &Arc<LeaseState>, running: &Arc<Running>) {
     telemetry::describe(&METRICS);
     let (valid, sagas, without_actor) = (gauge!(LEASE), gauge!(RUNNING), gauge!(WITHOUT_ACTOR));
-    // Shown from the start, also where nobody has listened yet.
+    // Shown from the start, before the first listener.
     gauge!("event_listeners").set(0.0);
     event_lag().set(0.0);
     counter!(ROWS_GONE).absolute(0);
@@ -81,12 +81,10 @@ pub(crate) fn measure_node(lease: &Arc<LeaseState>, running: &Arc<Running>) {
     });
 }
 
-/// Returns the gauge of the lag of events.
 pub(crate) fn event_lag() -> Gauge {
     gauge!(EVENT_LAG)
 }
 
-/// Returns the gauge of the attention list.
 pub(crate) fn attention() -> Gauge {
     gauge!(ATTENTION)
 }
@@ -102,14 +100,14 @@ pub(crate) struct Attempted {
     pub(crate) took: Duration,
 }
 
-/// What is measured of one participant's client.
+/// Metrics of one participant's client.
 pub(crate) struct ClientMeters {
     participant: &'static str,
     seconds: HashMap<(&'static str, &'static str, &'static str), Histogram>,
 }
 
 impl ClientMeters {
-    /// Makes them; `reading` gives the calls in flight and those in line, as long as there is a client.
+    /// `reading` returns the calls in flight and in the queue while the client lives.
     pub(crate) fn new(
         participant: &'static str,
         reading: impl Fn() -> Option<(usize, usize)> + Send + 'static,

@@ -4,7 +4,7 @@
 //! client ─► a compensation is confirmed ─► Confirmations ─► waker, each second ─► wake_at = now for some of the sagas
 //!                                                                                 that wait for the operation, of any node
 //! ```
-//! Without FAILED sagas a look finds an empty index.
+//! Without FAILED sagas the statement reads an empty index.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use crate::store::flags;
 use crate::store::writer::SagaLogWriter;
 
-/// The time between two looks: one statement covers the confirmations of a second.
+/// Time between two wake-ups: one statement covers the confirmations of a second.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The operations of which a compensation was confirmed since the waker last looked.
@@ -26,7 +26,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Confirmations(Mutex<BTreeSet<String>>);
 
 impl Confirmations {
-    /// Notes a confirmation.
     pub(crate) fn note(&self, operation: &str) {
         let mut operations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !operations.contains(operation) {
@@ -39,19 +38,17 @@ impl Confirmations {
     }
 }
 
-/// What the waker is made of.
 #[derive(Clone)]
 pub(crate) struct WakerArguments {
     pub(crate) card: Arc<ActorCard>,
     pub(crate) saga_log: Ledger<SagaLogWriter>,
     pub(crate) confirmations: Arc<Confirmations>,
-    /// How many sagas an operation wakes in a second.
+    /// Maximum number of sagas that one operation wakes per second.
     pub(crate) wakes_per_second: u32,
 }
 
 struct Waker;
 
-/// Makes the waker a child.
 pub(crate) fn waker(arguments: WakerArguments) -> ChildSpec {
     child(arguments.card.clone(), Handle::new(), move || (Waker, arguments.clone()))
 }

@@ -1,4 +1,4 @@
-//! What clients of `POST /saga/transaction` are told: the bodies of 200, 202, 409 and 502.
+//! Response bodies of `POST /saga/transaction`: 200, 202, 409 and 502.
 
 use chrono::{DateTime, Utc};
 use common::http::{HeaderValue, Request, Response, StatusCode, json};
@@ -14,7 +14,7 @@ use saga_engine::definition::Outputs;
 use saga_engine::stored::StoredSaga;
 use saga_engine::{SagaId, Status};
 
-/// A saga that ended, or stands in the attention list.
+/// A saga that ended or is in the attention list.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SettledPurchase)]
 pub(super) struct Settled<'a> {
@@ -28,22 +28,22 @@ pub(super) struct Settled<'a> {
     timestamp: String,
 }
 
-/// What became of a purchase.
+/// Result of a purchase.
 #[derive(Serialize, ToSchema)]
 #[schema(as = PurchaseDetails)]
 struct Details<'a> {
     user_id: &'a UserId,
-    /// What was bought; null where no product was chosen.
+    /// The product bought; null if none was chosen.
     #[schema(required)]
     product_id: Option<&'a str>,
-    /// The payment that was taken, and given back where the purchase was reverted; null where none was.
+    /// The payment taken (refunded if the purchase was reverted); null if there is none.
     #[schema(required)]
     payment_id: Option<&'a str>,
-    /// How much, of a completed purchase.
+    /// Amount of a completed purchase.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     amount: Option<Amount>,
-    /// Why it was reverted: a status, and which service said what.
+    /// Why the purchase was reverted: a status, the service, and its message.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "409: payments conflict: Error processing payment")]
     error: Option<&'a str>,
@@ -55,7 +55,7 @@ struct Details<'a> {
 #[serde(transparent)]
 pub(super) struct Amount(#[serde(serialize_with = "common::money::as_number::serialize")] Money);
 
-/// A saga that goes on.
+/// A saga that still runs.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AcceptedPurchase)]
 pub(super) struct Accepted<'a> {
@@ -63,19 +63,19 @@ pub(super) struct Accepted<'a> {
     status: Status,
     /// The same for people.
     message: &'a str,
-    /// When this was answered.
+    /// Time of this response.
     #[schema(format = DateTime)]
     timestamp: String,
 }
 
-/// Answers with what an actor has just written.
+/// Response from the state that the saga's actor has just written.
 pub(super) fn of_standing(standing: &Standing) -> Response {
     let Standing { saga, status, error, at } = standing;
     let outputs = saga.progress().log.outputs().clone();
     settled(saga.id, *status, &Order::of_input(&saga.input), &outputs, error.as_deref(), *at)
 }
 
-/// Answers with what the row holds: the same bytes as the first answer, once the saga has ended.
+/// Response from the row: for an ended saga, the same bytes as the first response.
 pub(super) fn of_row(row: &StoredSaga) -> Response {
     let at = row.ended_at.unwrap_or_else(Utc::now);
     settled(row.id, row.status, &Order::of_input(&row.input), &row.outputs, row.error.as_deref(), at)
@@ -111,7 +111,7 @@ fn settled(
     json(code, &answer)
 }
 
-/// Answers that the saga is in the log and goes on, with the place where its end will be.
+/// 202: the saga is in the log and runs; `Location` is its status URL.
 pub(super) fn accepted(request: &Request, id: SagaId) -> Response {
     let body = Accepted {
         transaction_id: id,

@@ -9,12 +9,12 @@ use crate::events::EventId;
 use crate::events::listener::{ListenError, Wanted};
 use saga_engine::SagaId;
 
-/// Browsers send it when they come back.
+/// Sent by browsers when they reconnect.
 const HEADER: &str = "Last-Event-ID";
-/// For those that cannot set a header.
+/// For clients that cannot set a header.
 const PARAMETER: &str = "last_event_id";
 
-/// Seconds after which listening is worth another try.
+/// `Retry-After` of a refused listener, in seconds.
 const RETRY_AFTER_S: u64 = 1;
 
 pub(super) async fn listen(desk: Desk, request: Request) -> Result<Response, ApiError> {
@@ -37,7 +37,8 @@ fn read(request: &Request) -> Result<Wanted, ApiError> {
             Err(_) => bad("saga", "expected a UUID".to_owned()),
         }
     }
-    // The header is the later of the two: a browser repeats the parameter, and tells in the header how far it has come.
+    // The header wins: a reconnecting browser repeats the parameter of its first request, and its last event is in the
+    // header.
     let header = request.headers.get(HEADER).map(|value| (HEADER, value.to_str().unwrap_or("\u{fffd}")));
     let given = header.or_else(|| request.query.get(PARAMETER).map(|text| (PARAMETER, text)));
     if let Some((field, text)) = given.filter(|(_, text)| !text.is_empty()) {

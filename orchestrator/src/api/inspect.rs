@@ -1,7 +1,8 @@
-//! `GET /saga/{id}/inspect`: what the log, this node's memory and each participant hold of one transaction, side by side.
+//! `GET /saga/{id}/inspect`: one transaction in the log, in this node's memory and in each participant's journal, side
+//! by side.
 //!
-//! The participants are asked for their journals as they are now; one that does not answer is named with its reason, and
-//! holds up nobody.
+//! The participants' journals are read at the time of the request. A participant that does not answer is listed with
+//! the reason; the others are shown regardless.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,19 +21,19 @@ use crate::store::whole::{self, WholeRow};
 use saga_engine::SagaId;
 use saga_engine::definition::{Definition, Effect};
 
-/// How long a participant may take.
+/// Time limit for one participant's answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The way to the participants' journals.
+/// Client for the participants' journals.
 pub(crate) struct Journals {
     http: reqwest::Client,
     bearer: Option<HeaderValue>,
-    /// The URL of each participant that keeps one.
+    /// URLs of the participants that keep a journal.
     participants: BTreeMap<&'static str, String>,
 }
 
 impl Journals {
-    /// Makes it. Only steps with an effect leave something in a journal.
+    /// Only participants of steps with an effect keep a journal.
     ///
     /// # Errors
     /// If no HTTP client can be made.
@@ -65,22 +66,22 @@ impl Journals {
     }
 }
 
-/// What everybody holds of one transaction.
+/// One transaction in the log, in memory and in the journals.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Inspection {
     transaction_id: SagaId,
-    /// The row of the saga log; null where it has none.
+    /// The row of the saga log; null if there is none.
     #[schema(required)]
     log: Option<WholeRow>,
-    /// The actor on the node that was asked; null where it runs on another one, or not at all.
+    /// The saga's actor on this node; null if the saga runs on another node or not at all.
     #[schema(required, value_type = Option<Object>)]
     memory: Option<Value>,
-    /// By participant: its journal, or why it did not answer.
+    /// Per participant: its journal, or the error.
     #[schema(value_type = BTreeMap<String, Held>)]
     participants: BTreeMap<&'static str, Held>,
 }
 
-/// What a participant holds.
+/// A participant's journal, or why it is missing.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 enum Held {
@@ -99,7 +100,7 @@ pub(super) async fn show(desk: Desk, request: Request) -> Result<Response, ApiEr
     }
 }
 
-/// Asks everybody; `None` if none of them knows it.
+/// Reads the log and all journals; `None` if neither the log nor any participant knows the transaction.
 async fn look(desk: &Desk, id: SagaId) -> Result<Option<Inspection>, ApiError> {
     let journals = desk.journals.clone();
     let asked = journals.participants.iter().map(|(name, url)| {

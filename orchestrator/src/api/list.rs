@@ -13,17 +13,17 @@ use crate::store::lists::{self, Filter, Search, Total};
 use crate::store::reader::{id_of, readable};
 use saga_engine::Status;
 
-/// A part of the list of purchases, newest first.
+/// A page of the list of purchases, newest first.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SagaPage)]
 pub(super) struct Page {
-    /// How many there are in all parts: exactly up to 10,000, beyond that an estimate that is never less than 10,001.
+    /// Number of purchases on all pages: exact up to 10,000, beyond that an estimate of at least 10,001.
     total: i64,
-    /// `false` where the total is an estimate; left out where it is exact.
+    /// `false` if the total is an estimate; omitted if it is exact.
     #[serde(skip_serializing_if = "Option::is_none")]
     total_is_exact: Option<bool>,
     transactions: Vec<SagaView>,
-    /// What to ask the next part with; null on the last.
+    /// Cursor of the next page; null on the last page.
     #[schema(required)]
     next_cursor: Option<String>,
 }
@@ -47,7 +47,7 @@ pub(super) async fn show(desk: Desk, request: Request) -> Result<Response, ApiEr
     Ok(json(StatusCode::OK, &page))
 }
 
-/// Returns how a total stands in an answer: that it is exact goes without saying.
+/// Returns the `total` and `total_is_exact` of a response; an exact total omits the flag.
 pub(super) fn shown(Total { sagas, is_exact }: Total) -> (i64, Option<bool>) {
     (sagas, (!is_exact).then_some(false))
 }

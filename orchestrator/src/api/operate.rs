@@ -1,5 +1,5 @@
-//! What clients and operators may ask of a saga that was started: cancel, retry, resolve; and the list of those that a
-//! person should look at. Each is one conditional update of the row, whoever owns the saga.
+//! Operations on a saga that was started: cancel, retry, resolve; the attention list; and the release of a hold. Each
+//! is one conditional update, whichever node owns the saga.
 
 use chrono::{DateTime, Utc};
 use common::fields::read;
@@ -19,10 +19,10 @@ use saga_engine::recovery::RecoveryMsg;
 use saga_engine::stored::StoredSaga;
 use saga_engine::{SagaId, Status};
 
-/// As long as the note of a resolution may be, in characters.
+/// Maximum length of a resolution's note, in characters.
 const MAX_NOTE: usize = 1_000;
 
-/// A saga of which something was asked.
+/// A saga with a cancel or retry request.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AskedOfSaga)]
 pub(super) struct Asked {
@@ -38,7 +38,7 @@ pub(super) async fn cancel(desk: Desk, request: Request) -> Result<Response, Api
         flagged.map_err(unreadable)
     };
     let status = set(id, unknown::find(&desk, id, cancel).await?)?;
-    // The owner's heartbeat would tell it too, a moment later.
+    // Saves the wait until the owner's next heartbeat reads the flag.
     let _ = desk.coordinator.cast(CoordinatorMsg::Cancel(id));
     let message = "Cancel requested: what was done is being reverted";
     Ok(json(StatusCode::ACCEPTED, &Asked { transaction_id: id, status, message }))
@@ -56,16 +56,16 @@ pub(super) async fn retry(desk: Desk, request: Request) -> Result<Response, ApiE
     Ok(json(StatusCode::ACCEPTED, &Asked { transaction_id: id, status, message }))
 }
 
-/// What a release gives.
+/// Result of a release.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Released {
     /// Whether there was a hold.
     released: bool,
-    /// Since when it was there.
+    /// Time when the hold began.
     #[serde(with = "common::wire::rfc3339::option")]
     #[schema(required)]
     held_since: Option<DateTime<Utc>>,
-    /// Why.
+    /// Reason of the hold.
     #[schema(required)]
     reason: Option<String>,
 }
@@ -85,15 +85,15 @@ fn set(id: SagaId, flagged: Flagged) -> Result<Status, ApiError> {
     }
 }
 
-/// What a retry of all gives.
+/// Result of a retry of the whole attention list.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Woken {
-    /// How many sagas are tried again at once.
+    /// Number of sagas that are retried now.
     woken: u64,
 }
 
 pub(super) async fn retry_all(desk: Desk, _: Request) -> Result<Response, ApiError> {
-    // They may be many: recovery does not wait for that.
+    // Not in the reserve that recovery uses: the update may cover many rows.
     let woken = desk.saga_log.read(move |connection| Box::pin(flags::retry_all(connection))).await;
     let woken = woken.map_err(unreadable)?;
     let _ = desk.recovery.cast(RecoveryMsg::LookNow);
@@ -139,7 +139,7 @@ pub(super) async fn resolve(desk: Desk, request: Request) -> Result<Response, Ap
     }
 }
 
-/// A note that says nothing settles nothing.
+/// A resolution needs a reason.
 fn not_blank(note: String) -> Result<String, String> {
     if note.trim().is_empty() { Err("must not be blank".to_owned()) } else { Ok(note) }
 }
@@ -148,20 +148,20 @@ fn not_blank(note: String) -> Result<String, String> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = AttentionPage)]
 pub(super) struct Page {
-    /// How many there are on all pages, counted up to 10,000.
+    /// Number of sagas on all pages, counted up to 10,000.
     total: i64,
-    /// `false` where there are more than the total says; left out where it is exact.
+    /// `false` if there are more sagas than the total; omitted if it is exact.
     #[serde(skip_serializing_if = "Option::is_none")]
     total_is_exact: Option<bool>,
     transactions: Vec<AttentionView>,
-    /// Sagas of this part whose rows cannot be read.
+    /// Sagas of this page whose rows cannot be read.
     unreadable: Vec<UnreadableView>,
-    /// Where the next page begins; null on the last one.
+    /// Cursor of the next page; null on the last page.
     #[schema(required)]
     next_cursor: Option<String>,
 }
 
-/// A saga that a person should look at.
+/// A saga in the attention list.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SagaInAttention)]
 pub(super) struct AttentionView {
@@ -170,7 +170,7 @@ pub(super) struct AttentionView {
     attention: Why,
 }
 
-/// A saga that a person should look at, and whose row cannot be read.
+/// A saga in the attention list whose row cannot be read.
 #[derive(Serialize, ToSchema)]
 #[schema(as = UnreadableSaga)]
 pub(super) struct UnreadableView {
@@ -180,7 +180,7 @@ pub(super) struct UnreadableView {
     since: DateTime<Utc>,
 }
 
-/// Why a person should look.
+/// Why the saga is in the attention list.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Attention)]
 struct Why {
@@ -188,13 +188,13 @@ struct Why {
     #[serde(with = "common::wire::rfc3339")]
     since: DateTime<Utc>,
     age_seconds: i64,
-    /// The step that is not undone yet, or that failed last.
+    /// The step whose compensation is not confirmed, or else the step that failed last.
     #[schema(required)]
     step: Option<String>,
     attempts: u32,
     #[schema(required)]
     last_error: Option<String>,
-    /// When it is tried again, if it sleeps until then.
+    /// Time of the next retry, if the saga sleeps until then.
     #[serde(with = "common::wire::rfc3339::option")]
     #[schema(required)]
     next_try_at: Option<DateTime<Utc>>,
@@ -232,8 +232,8 @@ fn view(
     next_try: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> AttentionView {
-    // Compensations run backwards: the first one from the back that is not confirmed, or whose repeat by a later owner is
-    // not, is the one that is in the way.
+    // Compensations run backwards: the last step whose compensation is not confirmed, or whose repeat by a later owner
+    // is not confirmed, is the one that blocks.
     let undo = saga.timeline.iter().rev().find_map(|step| {
         let undo = step.compensation.as_ref().filter(|undo| undo.error.is_some() || undo.finished_at.is_none())?;
         Some((step.step.to_string(), undo.attempts, undo.error.clone()))

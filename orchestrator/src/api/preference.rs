@@ -1,20 +1,19 @@
-//! The `Prefer` header (RFC 7240): how long a client wants to wait for the end of its saga.
+//! The `Prefer` header (RFC 7240): how long a client waits for the end of its saga.
 
 use std::time::Duration;
 
 use common::http::{HeaderValue, Request, Response};
 
-/// What a client prefers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Preference {
-    /// `respond-async`: not at all.
+    /// `respond-async`: respond once the saga is in the log.
     pub(super) respond_async: bool,
-    /// `wait=N`: this long.
+    /// `wait=N`: wait up to N seconds for the end.
     wait: Option<Duration>,
 }
 
 impl Preference {
-    /// Reads the header. What it does not know it ignores, as the RFC says.
+    /// Reads the header; unknown preferences are ignored, as the RFC says.
     pub(super) fn of(request: &Request) -> Preference {
         let headers = request.headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
         Self::parse(headers)
@@ -23,7 +22,7 @@ impl Preference {
     fn parse<'a>(headers: impl Iterator<Item = &'a str>) -> Preference {
         let mut preference = Preference::default();
         for part in headers.flat_map(|header| header.split(',')) {
-            // Parameters after a semicolon refine preferences that are not ours.
+            // Parameters after a semicolon belong to preferences that this service does not support.
             let token = part.split(';').next().unwrap_or_default().trim();
             match token.split_once('=') {
                 None if token.eq_ignore_ascii_case("respond-async") => preference.respond_async = true,
@@ -36,12 +35,12 @@ impl Preference {
         preference
     }
 
-    /// Returns how long to wait, where `limit` is the longest that anybody waits.
+    /// Returns how long to wait, at most `limit`.
     pub(super) fn wait_limit(self, limit: Duration) -> Duration {
         self.wait.map_or(limit, |wait| wait.min(limit))
     }
 
-    /// Says in an answer that the preference was honoured.
+    /// Adds `Preference-Applied` if the preference was honoured.
     pub(super) fn mark(self, mut response: Response) -> Response {
         if self.respond_async {
             let applied = HeaderValue::from_static("respond-async");

@@ -1,4 +1,4 @@
-//! `POST /saga/transaction`: starts a saga and answers with its end, as the log holds it.
+//! `POST /saga/transaction`: starts a saga and responds with its end, as the log holds it.
 //!
 //! ```text
 //! key known? ──yes──► same contents? ──no──► 422
@@ -24,14 +24,14 @@ use saga_engine::coordinator::{CoordinatorMsg, StartSaga};
 use saga_engine::record::{Fingerprint, IdempotencyKey};
 use saga_engine::{SagaId, trace};
 
-/// How often the row is asked where only the row can tell.
+/// Interval of reads of a row whose saga has no actor here.
 const ASK_THE_ROW_EVERY: Duration = Duration::from_millis(100);
-/// When a client may come again while all sagas are on hold, in seconds: a person has to release them.
+/// `Retry-After` while all sagas are on hold, in seconds: an operator has to release the hold.
 const HELD_RETRY_AFTER_S: u64 = 30;
-/// How long a client that leaves waits for its saga to be in the log.
+/// Time limit for a saga to be in the log, for a client that does not wait for the end.
 const LEAVING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One request on its way.
+/// A request in progress.
 struct Asked {
     desk: Desk,
     request: Request,
@@ -39,7 +39,7 @@ struct Asked {
     order: Order,
     key: Option<IdempotencyKey>,
     started_at: Instant,
-    /// When its client stops waiting.
+    /// End of the client's wait.
     deadline: Instant,
 }
 
@@ -50,7 +50,7 @@ pub(super) async fn start(desk: Desk, request: Request) -> Result<Response, ApiE
     let started_at = Instant::now();
     let deadline = started_at + preference.wait_limit(desk.wait_limit);
     let asked = Asked { desk, request, preference, order, key, started_at, deadline };
-    // Looked up before anything is admitted: a repeat starts nothing, so it is welcome when the house is full.
+    // Looked up before admission: a repeat starts no saga, so it is accepted even under full load.
     let holder = match &asked.key {
         Some(key) => Box::pin(asked.key_holder(key)).await?,
         None => None,
@@ -82,7 +82,7 @@ fn read_key(request: &Request, order: &Order) -> Result<Option<IdempotencyKey>, 
     }))
 }
 
-/// The list of fields belongs to [`HASH_VERSION`]; both change together.
+/// The list of fields belongs to [`HASH_VERSION`]: a change of the list needs a new version.
 fn fingerprint(order: &Order) -> Fingerprint {
     let contents = [
         Some(order.user_id.to_string()),
@@ -93,8 +93,8 @@ fn fingerprint(order: &Order) -> Fingerprint {
     Fingerprint { version: HASH_VERSION, hash }
 }
 
-/// Tells whether the order of a saga is the same as one with this fingerprint. Hashes of another version cannot be
-/// compared; what was ordered stands in the row as well.
+/// Tells whether the key holder's order equals the order with this fingerprint. Hashes of different versions cannot be
+/// compared; the order itself is in the row too.
 fn same_contents(order: &Order, fingerprint: &Fingerprint, holder: &KeyHolder) -> bool {
     match &holder.fingerprint {
         Some(stored) if stored.version == fingerprint.version => stored.hash == fingerprint.hash,
@@ -121,29 +121,29 @@ impl Asked {
         Ok(part_of(self.wait(id, answer).await?, id))
     }
 
-    /// Waits for what the actor of a saga says. What follows on anything but an end is rare, and large as a future: it is
-    /// boxed, so that a thousand that wait for an end are small.
+    /// Waits for the answer of the saga's actor. The rare cases other than an end have large futures; they are boxed,
+    /// so that a request that waits for an end stays small.
     async fn wait(self, id: SagaId, mut answer: oneshot::Receiver<StartAnswer>) -> Result<Response, ApiError> {
-        // A purchase whose product is still being chosen by then begins before that is known: later it might not any more.
+        // A purchase without a product by this time begins without one: near `begin_limit` the begin could be refused.
         let begin_by = self.started_at + self.desk.begin_limit / 2;
         let mut until = self.deadline.min(begin_by);
         let told = loop {
             let told = tokio::select! {
                 biased;
                 told = tokio::time::timeout_at(until, &mut answer) => told,
-                // The saga goes on elsewhere; its client is told where to look.
+                // Another owner continues the saga; the client gets its status URL.
                 () = self.desk.handing_over.cancelled() => return Box::pin(self.leave(id)).await,
             };
             if told.is_ok() || until == self.deadline {
                 break told;
             }
             until = self.deadline;
-            // A coordinator that is down drops the answer too.
+            // If the coordinator is down, it drops the saga's answer too, which ends this wait.
             let _ = self.desk.coordinator.cast(CoordinatorMsg::BeginSoon(id));
         };
         match told {
             Ok(Ok(told)) => self.answered(told).await,
-            // The saga's actor died: its row, if there is one, goes on.
+            // The saga's actor died; recovery continues from the row, if there is one.
             Ok(Err(_)) => Box::pin(self.ask_the_row(id)).await,
             Err(_) => Box::pin(self.leave(id)).await,
         }
@@ -171,7 +171,7 @@ impl Asked {
         }
     }
 
-    /// Lets the client go as soon as the saga is in the log.
+    /// Responds as soon as the saga is in the log.
     async fn leave(mut self, id: SagaId) -> Result<Response, ApiError> {
         let (waiter, answer) = oneshot::channel();
         let sent = self.desk.coordinator.cast(CoordinatorMsg::Detach(id, waiter));
@@ -185,7 +185,7 @@ impl Asked {
         }
     }
 
-    /// Waits for a saga that this process does not run to end, and answers what its row says.
+    /// Waits for the end of a saga without an actor in this process, and responds from its row.
     async fn ask_the_row(self, id: SagaId) -> Result<Response, ApiError> {
         let desk = &self.desk;
         loop {
@@ -216,7 +216,7 @@ impl Asked {
         find.await.map_err(unreadable)?.transpose().map_err(unreadable_row)
     }
 
-    /// Another request with the same key was in the log first.
+    /// Another request with the same key committed first.
     async fn lost_the_race(self, holder: SagaId) -> Result<Response, ApiError> {
         let found = match &self.key {
             Some(key) => self.key_holder(key).await.map_err(|error| error.with_transaction_id(holder))?,
@@ -224,12 +224,12 @@ impl Asked {
         };
         match found {
             Some(holder) => self.replay(holder).await,
-            // Its key was released meanwhile: it ended long ago, as clocks of keys go.
+            // Its key has been released since: the saga ended more than `key_keep_ms` ago.
             None => self.ask_the_row(holder).await,
         }
     }
 
-    /// Answers with the saga that holds the key: its stored answer, or its end once it comes.
+    /// Responds with the saga that holds the key: its stored response, or its end once there is one.
     async fn replay(self, holder: KeyHolder) -> Result<Response, ApiError> {
         if self.key.as_ref().is_none_or(|key| !same_contents(&self.order, &key.fingerprint, &holder)) {
             return Err(ApiError::contents_differ("this Idempotency-Key was used for a purchase with other contents"));
@@ -248,7 +248,7 @@ impl Asked {
         })
     }
 
-    /// Waits beside the first client, by the actor if the saga runs here, by the row if not.
+    /// Waits along with the first client: on the actor if the saga runs here, otherwise on the row.
     async fn attach(self, id: SagaId) -> Result<Response, ApiError> {
         if !self.desk.lease.covers_memory() || self.desk.running.get(id).is_none() {
             return self.ask_the_row(id).await;
@@ -261,7 +261,7 @@ impl Asked {
     }
 }
 
-/// Notes that a request belongs to the trace of a saga, unless that is noted of another one.
+/// Links a request to the trace of a saga, unless it is linked already.
 fn part_of(mut response: Response, id: SagaId) -> Response {
     response.extensions_mut().get_or_insert_with(|| trace::request_of(id));
     response

@@ -1,4 +1,4 @@
-//! `GET /saga/status/{transaction_id}`: from memory while the saga runs here, from the log otherwise.
+//! `GET /saga/status/{transaction_id}`: from memory while the saga runs here, otherwise from the log.
 
 use common::http::{ApiError, Request, Response, StatusCode, json};
 
@@ -8,8 +8,8 @@ use crate::store::reader;
 
 pub(super) async fn show(desk: Desk, request: Request) -> Result<Response, ApiError> {
     let id = saga_id(&request)?;
-    // Without a valid lease another node may have this saga by now. What is not in the log does not exist yet, and what
-    // has ended is answered by the log.
+    // Without a valid lease another node may own this saga by now. A saga that is not in the log does not exist yet,
+    // and an ended one is read from the log.
     if desk.lease.covers_memory()
         && let Some(saga) = desk.running.get(id)
     {
@@ -21,7 +21,7 @@ pub(super) async fn show(desk: Desk, request: Request) -> Result<Response, ApiEr
             return Ok(json(StatusCode::OK, &SagaView::of_running(&saga)));
         }
     }
-    // A server that takes no writes shows what it has; that there is no such saga only one that takes them can say.
+    // A read-only server may show the rows it has; only a writable one can tell that there is no such saga.
     let shown = desk.saga_log.read_for_display(move |connection| Box::pin(reader::by_id(connection, id))).await;
     let row = match shown.map_err(unreadable)? {
         Some(row) => row,

@@ -1,5 +1,5 @@
-//! Sagas that the log does not hold: 404 once it is certain that it never will, 503 with the time by which that is known
-//! until then. Of any saga that once was in the log the answer is what the log holds.
+//! Sagas that are not in the log: 404 once it is certain that they never will be, until then 503 with the time by which
+//! that is decided. A saga that was ever in the log is always found there.
 
 use chrono::{DateTime, Utc};
 use common::http::ApiError;
@@ -8,7 +8,7 @@ use super::{Desk, unreadable};
 use crate::store::decided::{self, Decided};
 use saga_engine::SagaId;
 
-/// Reads what the log holds of a saga; a second time, once that is the last word, where the first has found nothing.
+/// Reads a saga from the log. If the first read finds nothing, it reads again once the absence is decided.
 pub(super) async fn find<T, Read, Reading>(desk: &Desk, id: SagaId, read: Read) -> Result<T, ApiError>
 where
     Read: Fn() -> Reading,
@@ -21,12 +21,12 @@ where
     read().await?.ok_or_else(|| ApiError::not_found(format!("there is no saga {id}")))
 }
 
-/// Returns once a look at the log is the last word on whether there is such a saga.
+/// Returns if the log has decided whether there is such a saga, so that the next read is final.
 ///
 /// # Errors
-/// The answer where it is not: 503 with the time from which on it may be.
+/// 503 with the time by which it is decided.
 pub(super) async fn until_decided(desk: &Desk, id: SagaId) -> Result<(), ApiError> {
-    // No node makes ids of another kind.
+    // Nodes only make ids that carry a time, so there is nothing to wait for.
     let Some(decided_by) = id.decided_by(desk.begin_limit) else { return Ok(()) };
     let look = desk.saga_log.read(move |connection| Box::pin(decided::look(connection, decided_by)));
     let look = look.await.map_err(unreadable)?;
@@ -36,7 +36,7 @@ pub(super) async fn until_decided(desk: &Desk, id: SagaId) -> Result<(), ApiErro
     }
 }
 
-/// Answers that it is not known whether the log holds a saga or will.
+/// 503: it is not known whether the log holds the saga or will hold it.
 pub(super) fn in_doubt(desk: &Desk, id: SagaId) -> ApiError {
     let now = desk.clock.now();
     undecided(id, id.decided_by(desk.begin_limit).unwrap_or(now), now)

@@ -23,16 +23,16 @@ pub(crate) struct SagaView {
     transaction_id: SagaId,
     status: Status,
     user_id: UserId,
-    /// What is bought; null until it is known.
+    /// The product; null until it is chosen.
     #[schema(required)]
     product_id: Option<String>,
-    /// The payment that was taken, given back or not; null where there is none.
+    /// The payment that was taken, refunded or not; null if there is none.
     #[schema(required)]
     payment_id: Option<String>,
-    /// Whether the stock is decreased; null where that is not known.
+    /// Whether the stock is decreased; null if that is not known.
     #[schema(required)]
     inventory_updated: Option<bool>,
-    /// Whether the purchase stands.
+    /// Whether the purchase is recorded and not cancelled.
     purchase_registered: bool,
     #[serde(serialize_with = "common::money::as_number::serialize")]
     #[schema(value_type = Amount)]
@@ -50,16 +50,16 @@ pub(crate) struct SagaView {
     /// The purchase that was recorded, cancelled or not.
     #[schema(required)]
     purchase_id: Option<String>,
-    /// Why it turned back; null where it has not.
+    /// Why it turned back; null if it has not.
     #[schema(required)]
     turned_back_because: Option<String>,
-    /// Why what it did is not undone yet: of one that is COMPENSATING or FAILED, where something stands in its way.
+    /// Why it is not undone yet, for a saga that is COMPENSATING or FAILED and cannot proceed.
     #[schema(required)]
     stuck_because: Option<String>,
-    /// How it came to other owners, oldest first. A process that makes a saga's dead actor anew is another owner too; one
-    /// that wakes its own saga from its sleep is not.
+    /// Takeovers, oldest first. A process that rebuilds the dead actor of its own saga counts as another owner; one
+    /// that wakes its own sleeping saga does not.
     takeovers: Vec<Takeover>,
-    /// All steps, those still to come included.
+    /// All steps, pending ones included.
     steps: Vec<StepView>,
 }
 
@@ -68,7 +68,7 @@ impl SagaView {
         let StoredSaga { id, status, input, outputs, timeline, created_at, ended_at, error, .. } = row;
         let facts =
             Facts { id, status, order: Order::of_input(&input), outputs: &outputs, steps: timeline, created_at, error };
-        // Of one that is undone right now, a mark from before says nothing; that its actor dies of it does.
+        // While a saga compensates, an earlier mark is outdated, unless its actor keeps dying.
         let attention = row.attention.filter(|_| status == Status::Failed || row.deaths > 0);
         Self::new(facts, ended_at, attention, row.takeovers)
     }
@@ -83,7 +83,7 @@ impl SagaView {
             outputs: log.outputs(),
             steps: log.timeline(),
             created_at: saga.accepted_at(),
-            // A cause that is not durable yet is nobody's business.
+            // A cause is shown only once it is durable.
             error: log.cause().filter(|_| log.status() != Status::Pending).map(ToString::to_string),
         };
         Self::new(facts, None, None, saga.takeovers.clone())
@@ -103,7 +103,7 @@ impl SagaView {
                 step("decrease").map_or(Some(false), stands),
                 step("create").is_some_and(|view| stands(view) == Some(true)),
             ),
-            // In brief, its details having been cleared: what is left says the same.
+            // The details were cleared; the outputs that are left give the same answer.
             true => (in_brief(outputs), status == Status::Completed),
         };
         let stuck_because = match status {
@@ -131,7 +131,7 @@ impl SagaView {
     }
 }
 
-/// What memory and the row both tell of a saga.
+/// The facts that both sources have.
 struct Facts<'a> {
     id: SagaId,
     status: Status,
@@ -142,7 +142,7 @@ struct Facts<'a> {
     error: Option<String>,
 }
 
-/// Tells whether the effect of a step is there, where that is known.
+/// Tells whether the step has a live effect, if that is known.
 fn stands(step: &StepView) -> Option<bool> {
     match &*step.state {
         "done" => Some(true),

@@ -1,24 +1,24 @@
-//! The place of an event in the stream, and what `Last-Event-ID` says.
+//! The position of an event in the stream, as used in `Last-Event-ID`.
 
 use std::fmt;
 use std::str::FromStr;
 
 /// The id of an event: `<transaction>-<position>-<index>`, in the order of the stream.
 ///
-/// Transaction and position are the key of its row, the index counts the changes in the row from 0. A position of 0 is
-/// none of a row: `745-0-0` stands before everything of transaction 745.
+/// Transaction and position are the key of the event's row; the index counts the changes in the row from 0. Rows have
+/// positions from 1: `745-0-0` precedes every event of transaction 745.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EventId {
     /// The transaction that wrote it.
     pub transaction: u64,
     /// Its row's position.
     pub position: i64,
-    /// Its place in the row.
+    /// Its index in the row.
     pub index: u32,
 }
 
 impl EventId {
-    /// Returns the id that stands before everything of a transaction.
+    /// Returns the id that precedes every event of a transaction.
     pub fn before_transaction(transaction: u64) -> EventId {
         EventId { transaction, position: 0, index: 0 }
     }
@@ -35,7 +35,7 @@ impl fmt::Display for EventId {
     }
 }
 
-/// The text is no id of an event.
+/// The text is not an event id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected the id of an event, such as 745-12-0")]
 pub struct NoEventId;

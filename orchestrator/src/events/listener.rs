@@ -1,7 +1,7 @@
-//! A listener: one task an open stream, between the reader and the client.
+//! A listener: one task per open stream, between the reader and the client.
 //!
-//! It holds neither a connection of the pool nor a permit of the front while it waits. What it has sent is its cursor;
-//! whoever does not keep up with the reader's channel goes on from there, from the table.
+//! A waiting listener holds neither a pooled connection nor a permit of the front. Its cursor is the last event it
+//! sent; a listener that lags by more than the reader's channel catches up from the table.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -28,37 +28,37 @@ use crate::store::writer::SagaLogWriter;
 use saga_engine::SagaId;
 use saga_engine::change::StateChange;
 
-/// Silence after which a listener is told that the stream still stands, and how far it has come.
+/// Idle time after which a listener gets a comment with its current position, to keep the stream open.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// Events that wait for a client to take them.
+/// Events buffered per client.
 const WINDOW: usize = 64;
-/// How long a client should wait before it comes back, in milliseconds. Each is told a time of its own: the listeners of a
-/// node that stops would all come to the next one at once otherwise.
+/// Delay before a client reconnects, in milliseconds. Each client gets a random one, so that the listeners of a
+/// stopping node do not all reach the next node at once.
 const COME_BACK_AFTER_MS: RangeInclusive<u64> = 500..=3_000;
-/// How long the reader may take to let somebody in.
+/// Time limit for the reader to attach a listener.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a client asked for.
+/// The events that a client asks for.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Wanted {
     /// Only this saga's.
     pub(crate) saga: Option<SagaId>,
-    /// Only what follows this event; `None`: from now on, and first how the saga stands.
+    /// Only events after this one; `None`: from now on, beginning with the saga's current state.
     pub(crate) after: Option<EventId>,
-    /// The address of the client, where it is known.
+    /// The client's address, if it is known.
     pub(crate) client: Option<IpAddr>,
 }
 
-/// Why somebody cannot listen.
+/// Why a listener is refused.
 #[derive(Debug, Error)]
 pub(crate) enum ListenError {
-    /// This process is about to stop.
+    /// This process is stopping.
     #[error("the service is about to stop; listen to another one")]
     Closing,
-    /// As many listen as may.
+    /// The limit of listeners is reached.
     #[error("as many listen as may listen")]
     Full,
-    /// This client listens as often as it may.
+    /// This client has reached its limit of listeners.
     #[error("this client listens as often as it may")]
     ClientFull,
     /// The reader is being restarted, or the database does not answer.
@@ -73,7 +73,7 @@ pub(crate) enum ListenError {
 }
 
 impl Events {
-    /// Lets somebody listen; the stream ends when the receiver is dropped, or this process stops.
+    /// Opens a stream; it ends when the receiver is dropped or this process stops.
     ///
     /// # Errors
     /// [`ListenError`].
@@ -85,7 +85,8 @@ impl Events {
         let share = share.ok_or(ListenError::ClientFull)?;
         let place = self.places.clone().try_acquire_owned().map_err(|_| ListenError::Full)?;
         let Attached { items, from } = self.attach().await?;
-        // After the reader has let it in: what this does not see yet comes as an event, and only that.
+        // Read after the attachment to the reader: a change that this snapshot does not include arrives as an event,
+        // and no other does.
         let (first, seen) = match wanted.saga {
             Some(id) => {
                 let standing = self
@@ -131,28 +132,28 @@ impl Events {
 
 /// Where a stream begins.
 enum Start {
-    /// After an event that the client has.
+    /// After an event that the client has received.
     InThePast,
-    /// Now, perhaps with how the saga stands.
+    /// Now, beginning with the saga's state if one saga was asked for.
     Now(Option<StateChange>),
 }
 
-/// Why a stream is over.
+/// Why a stream ended.
 #[derive(Debug)]
 enum Over {
     /// The client has gone.
     ClientLeft,
     /// This process stops, or its reader was restarted.
     Closing,
-    /// The table could not be read: the client comes back.
+    /// The table could not be read; the client reconnects.
     Unreadable,
 }
 
 struct Listener {
     saga: Option<SagaId>,
-    /// The last change that was sent, or that does not concern this listener.
+    /// The last change that was sent or skipped.
     cursor: EventId,
-    /// What had happened before the listener came: nobody has asked for it.
+    /// The transactions that committed before the listener began; their events are not sent.
     seen: Option<Seen>,
     items: broadcast::Receiver<Item>,
     out: mpsc::Sender<SseEvent>,
@@ -165,7 +166,7 @@ struct Listener {
 
 impl Listener {
     async fn run(mut self, start: Start) -> Result<std::convert::Infallible, Over> {
-        // No event: it tells at once that the stream stands, and from where a client goes on that hears nothing else.
+        // A comment opens the stream at once and gives the client a position to resume from, should no event follow.
         let come_back_after_ms = rand::rng().random_range(COME_BACK_AFTER_MS);
         self.send(self.mark().retry(Duration::from_millis(come_back_after_ms))).await?;
         match start {
@@ -192,12 +193,12 @@ impl Listener {
         }
     }
 
-    /// Makes what is no event but moves the client's `Last-Event-ID` to where this listener is.
+    /// Returns a comment that moves the client's `Last-Event-ID` to this listener's cursor.
     fn mark(&self) -> SseEvent {
         SseEvent::default().comment("listening").id(self.cursor.to_string())
     }
 
-    /// Sends everything from the table that follows the cursor.
+    /// Sends all events in the table after the cursor.
     async fn catch_up(&mut self) -> Result<(), Over> {
         loop {
             let from = self.cursor;
@@ -219,15 +220,16 @@ impl Listener {
         }
     }
 
-    /// Tells that events are missing. Of one saga it tells how that stands: its end may be among them.
+    /// Reports a gap. A listener of one saga also gets its current state, since its end may be among the missing
+    /// events.
     async fn tell_gap(&mut self, goes_on_after: EventId) -> Result<(), Over> {
         if self.cursor == goes_on_after {
-            // It has caught up by itself, and told it then.
+            // The catch-up from the table has already reported this gap.
             return Ok(());
         }
         let missed = std::mem::replace(&mut self.cursor, goes_on_after);
         self.send(gap_event(missed, goes_on_after)).await?;
-        // A snapshot of another life of the server says nothing of this one.
+        // A snapshot taken before a restore does not apply to the restored server.
         self.seen = None;
         let Some(id) = self.saga else { return Ok(()) };
         let standing =
@@ -239,7 +241,7 @@ impl Listener {
         Ok(())
     }
 
-    /// Sends what of a row follows the cursor and concerns this listener.
+    /// Sends the row's changes that follow the cursor and concern this listener.
     async fn deliver(&mut self, row: &EventRow) -> Result<(), Over> {
         if row.last() <= self.cursor {
             return Ok(());
@@ -258,7 +260,7 @@ impl Listener {
         Ok(())
     }
 
-    /// Waits for the client to have room.
+    /// Waits until the client's buffer has room.
     async fn send(&mut self, event: SseEvent) -> Result<(), Over> {
         let sent = tokio::select! {
             biased;

@@ -1,10 +1,10 @@
-//! The outbox: an actor that sends the changes of steps that no awaited write has taken along in time.
+//! The outbox: an actor that writes changes of steps which no awaited write has carried in time.
 //!
 //! ```text
 //! Flush ─► what waits, of all sagas, into the saga log's queue ─► Flushed ─► (event_flush_ms later) Flush
 //! ```
-//! One flush is out at a time, so that a database that falls behind gets fewer and larger ones. What waits is taken and
-//! put into the queue while its saga is locked: no later write of that saga can be in the queue before it.
+//! One flush runs at a time, so a slow database gets fewer and larger ones. The changes of a saga are taken and
+//! enqueued while the saga is locked, so no later write of that saga can be queued before them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,10 +20,9 @@ use crate::store::writer::{LogItem, SagaLogWriter};
 use saga_engine::record::StepChanges;
 use saga_engine::running::{Running, RunningSaga};
 
-/// Sagas of one item, which are locked together for as long as it takes to collect what they have.
+/// Sagas per item; all of them are locked while their changes are collected.
 const SAGAS_AN_ITEM: usize = 128;
 
-/// What the outbox is made of.
 #[derive(Clone)]
 pub(crate) struct OutboxArguments {
     pub(crate) card: Arc<ActorCard>,
@@ -39,7 +38,6 @@ enum OutboxMsg {
     Flushed,
 }
 
-/// Makes the outbox a child.
 pub(crate) fn outbox(arguments: OutboxArguments) -> ChildSpec {
     let sent = Arc::new(AtomicU64::new(0));
     let shown = sent.clone();
@@ -81,7 +79,7 @@ impl Actor for Outbox {
         Ok(())
     }
 
-    /// Sends what the sagas have that are left to the next owner.
+    /// Writes the changes of the sagas that are handed over to their next owner.
     async fn post_stop(
         &self,
         _: ActorRef<OutboxMsg>,
@@ -92,7 +90,7 @@ impl Actor for Outbox {
     }
 }
 
-/// Puts what waits into the queue now; the future waits until it is known what became of it.
+/// Enqueues the waiting changes now; the future completes once they are written or refused.
 fn flush(arguments: &OutboxArguments, sent: &AtomicU64) -> impl Future<Output = ()> + Send + use<> {
     let sagas = arguments.running.all();
     let items: Vec<_> = sagas.chunks(SAGAS_AN_ITEM).filter_map(|sagas| send(arguments, sagas, sent)).collect();
@@ -101,7 +99,7 @@ fn flush(arguments: &OutboxArguments, sent: &AtomicU64) -> impl Future<Output = 
     }
 }
 
-/// Sends what these sagas have, if they have anything.
+/// Enqueues the changes of these sagas; `None` if there are none.
 fn send(
     arguments: &OutboxArguments,
     sagas: &[Arc<RunningSaga>],
@@ -109,11 +107,11 @@ fn send(
 ) -> Option<impl Future<Output = ()> + Send + use<>> {
     let mut from = Vec::new();
     let mut steps = Vec::new();
-    // Nobody else holds more than one of these at a time, so nobody waits for this in a circle.
+    // Every other task locks one saga at a time, so no deadlock is possible.
     let mut locked = Vec::new();
     for saga in sagas {
         let mut progress = saga.progress();
-        // A saga that is not in the log does not exist yet, and after its end there is nothing to tell.
+        // A saga that is not in the log does not exist yet, and after its end it has no changes.
         let changes = match progress.log.is_begun() && progress.log.ended().is_none() {
             true => progress.unsent.take(),
             false => Vec::new(),
@@ -133,13 +131,13 @@ fn send(
     Some(async move {
         match written.await {
             Written::Committed(_) => {}
-            // Better told twice than not at all.
+            // At least once: after an unknown result the changes are written again.
             Written::NotWritten(_) | Written::InDoubt(_) => {
                 for (saga, steps) in from.iter().zip(steps) {
                     saga.progress().unsent.put_back(steps.changes);
                 }
             }
-            // No other attempt would be accepted.
+            // A retry would be rejected too.
             Written::Rejected(refused) => {
                 tracing::error!(%refused, "changes of steps that the database does not accept")
             }

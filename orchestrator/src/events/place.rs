@@ -1,15 +1,15 @@
-//! A place in the stream, and whether the stream still goes on from there.
+//! A place in the stream, and whether the stream is complete from there on.
 //!
-//! It does not where events behind it were pruned, or where the server is not what it was: restored from a backup, or a
-//! standby that had not heard of everything. Such a server counts transactions from an earlier one on, and may have come
-//! further again than the place by the time of a look; but then the row that stood there is not there, or is another one.
+//! It is not if events after the place were pruned, or if the server was restored from a backup or is a standby that
+//! was promoted before it had received every event. Such a server continues from an earlier transaction, and may have
+//! passed the place again by the time of a read; then the row at the place is missing or is a different one.
 
 use chrono::{DateTime, Utc};
 
 use crate::events::id::EventId;
 use crate::store::events::{EventRow, Page};
 
-/// A place in the stream: right behind a change.
+/// A place in the stream: right after a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The change.
@@ -19,23 +19,24 @@ pub struct Place {
 }
 
 impl Place {
-    /// Returns the place behind a change of which nothing else is known.
+    /// Returns the place after a change, without the time of its row.
     pub fn at(after: EventId) -> Place {
         Place { after, written_at: None }
     }
 
-    /// Returns the place behind a row.
+    /// Returns the place after a row.
     pub fn behind(row: &EventRow) -> Place {
         Place { after: row.last(), written_at: Some(row.at) }
     }
 
-    /// Tells by a page from this place on whether events behind it are missing, and after which change it goes on then.
+    /// Checks a page read from this place for missing events; returns the change after which the stream resumes, if any
+    /// are missing.
     pub fn gap(&self, page: &Page) -> Option<EventId> {
         let present = page.bounds.present;
         if self.after > present {
             return Some(present);
         }
-        // What was pruned beyond the present is nobody's past yet, or of another server's history.
+        // A horizon beyond the present belongs to another server's history.
         let pruned = Some(page.bounds.pruned).filter(|pruned| *pruned <= present).unwrap_or_default();
         if self.after.row() < pruned.row() {
             return Some(pruned);

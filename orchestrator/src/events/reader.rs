@@ -4,8 +4,8 @@
 //! Attach ─► (idle: where is the present?) ─► a receiver, and the place from which it receives
 //! Poll ─► spawned read ─► Polled ─► broadcast ─► (event_poll_ms later) Poll, unless nobody listens any more
 //! ```
-//! Rows are read once for all listeners. A listener that lags by more than the channel's capacity catches up from the table.
-//! Where the stream does not go on from the last row (see [`place`](super::place)) all listeners are told.
+//! Rows are read once for all listeners. A listener that lags by more than the channel's capacity catches up from the
+//! table. If the stream does not continue from the last row (see [`place`](super::place)), all listeners get a gap.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -25,47 +25,45 @@ use crate::meters;
 use crate::store::events::{self, EventRow, Page};
 use crate::store::writer::SagaLogWriter;
 
-/// Rows of one read.
+/// Rows per read.
 pub(crate) const PAGE: i64 = 500;
-/// Rows that wait for the slowest listener.
+/// Capacity of the channel, in rows: how far the slowest listener may lag.
 const CHANNEL: usize = 4 * PAGE as usize;
-/// The rest after a read that failed.
+/// Pause after a failed read.
 const REST_AFTER_FAILURE: Duration = Duration::from_millis(500);
 
-/// What the reader hands to its listeners.
+/// An item for the listeners.
 #[derive(Clone, Debug)]
 pub(crate) enum Item {
     /// The next row.
     Row(Arc<EventRow>),
-    /// Some events are missing: it goes on after this one.
+    /// Some events are missing; the stream resumes after this one.
     Gap(EventId),
 }
 
-/// Where a listener joins.
+/// A listener's attachment to the stream.
 #[derive(Debug)]
 pub(crate) struct Attached {
-    /// Gives every row after `from`.
+    /// Yields every row after `from`.
     pub(crate) items: broadcast::Receiver<Item>,
-    /// The last change that was given before.
+    /// The last change before the attachment.
     pub(crate) from: EventId,
 }
 
-/// Where that is told.
+/// Reply channel of an attachment.
 pub(crate) type Attach = oneshot::Sender<Result<Attached, ReadError>>;
 
-/// What the reader hears.
 pub(crate) enum ReaderMsg {
-    /// Somebody wants to listen.
+    /// A new listener.
     Attach(Attach),
-    /// The database says where the present is.
+    /// Result of the read of the present.
     Present(Result<Place, ReadError>),
     /// It is time to look for rows.
     Poll,
-    /// They were read, or not.
+    /// Result of a read.
     Polled(Result<Page, ReadError>),
 }
 
-/// What the reader is made of.
 #[derive(Clone)]
 pub(crate) struct ReaderArguments {
     pub(crate) card: Arc<ActorCard>,
@@ -86,15 +84,14 @@ struct State {
 }
 
 enum Phase {
-    /// Nobody listens.
+    /// No listeners.
     Idle,
-    /// These wait to know where the present is.
+    /// These listeners wait for the read of the present.
     Starting(Vec<Attach>),
-    /// Behind the last change that was handed out.
+    /// Has delivered everything up to this place.
     Following(Place),
 }
 
-/// Makes the reader a child.
 pub(crate) fn reader(handle: Handle<ReaderMsg>, arguments: ReaderArguments) -> ChildSpec {
     child(arguments.card.clone(), handle, move || (Reader, arguments.clone()))
 }
@@ -105,7 +102,8 @@ impl Actor for Reader {
     type Arguments = ReaderArguments;
 
     async fn pre_start(&self, _: ActorRef<ReaderMsg>, arguments: ReaderArguments) -> Result<State, ActorProcessingErr> {
-        // The receivers of a reader that died are closed; their listeners end, and come back with what they had last.
+        // The receivers of a dead reader are closed; their listeners end, and the clients reconnect with their last
+        // event.
         let (items, _) = broadcast::channel(CHANNEL);
         let (counted, lag_ms) = (items.clone(), Arc::new(AtomicI64::new(0)));
         let shown = lag_ms.clone();
@@ -157,7 +155,7 @@ fn started(me: &ActorRef<ReaderMsg>, state: &mut State, present: Result<Place, R
         Err(error) => {
             let reason = error.to_string();
             warn!(reason, "the present of the events cannot be read");
-            // Each gets an error of its own; which one matters to nobody but the log.
+            // `ReadError` is not `Clone`; the cause is in the log.
             for listener in waiting {
                 let _ = listener.send(Err(ReadError::Down));
             }
@@ -205,10 +203,10 @@ fn polled(me: &ActorRef<ReaderMsg>, state: &mut State, page: Result<Page, ReadEr
     if let Some(goes_on_after) = gap {
         warn!(after = %from.after, %goes_on_after, "events are missing: they were pruned, or the database was restored");
         *from = Place::at(goes_on_after);
-        // Nobody may be there any more: the next poll sees to that.
+        // There may be no listeners left; the next poll notices.
         let _ = state.items.send(Item::Gap(goes_on_after));
     } else {
-        // The page begins with the row that was handed out last.
+        // The page begins with the row that was delivered last.
         let last = from.after.row();
         for row in page.rows.into_iter().filter(|row| row.first.row() > last) {
             *from = Place::behind(&row);
