@@ -14,7 +14,7 @@ use saga_engine::outcome::{Failure, Found};
 use saga_engine::plan::{self, Decision};
 use saga_engine::takeover::LeftBy;
 
-/// Runs a saga to its end as the actor does, every call answered at once; the step that refuses, if one does, is given.
+/// Runs a saga to its end as the actor does, with immediate answers; `refusing` is the step that refuses, if any.
 fn run(definition: &Definition, refusing: Option<usize>) -> SagaLog {
     let at = DateTime::UNIX_EPOCH;
     let mut log = SagaLog::new(definition);

@@ -1,5 +1,4 @@
-//! The saga: a purchase, as a table of steps. Read it from top to bottom to see what happens, from bottom to top to see
-//! how it is undone.
+//! The purchase saga, as a table of steps. Steps run from top to bottom; compensations run from bottom to top.
 //!
 //! | step | participant | effect | undone by |
 //! |---|---|---|---|
@@ -45,13 +44,13 @@ impl Order {
     /// Reads the input of a purchase.
     ///
     /// # Panics
-    /// If it was not made by [`Order::to_input`]: the sagas of these definitions have no other.
+    /// If the input was not made by [`Order::to_input`]; the sagas of these definitions have no other.
     pub fn of_input(input: &Input) -> Order {
         Order::deserialize(&**input).expect("the input of a purchase is an order")
     }
 }
 
-/// What a purchase gives: names of [`Outputs`].
+/// Outputs of a purchase: names in [`Outputs`].
 pub mod output {
     /// The product bought.
     pub const PRODUCT_ID: &str = "product_id";
@@ -59,23 +58,23 @@ pub mod output {
     pub const PAYMENT_ID: &str = "payment_id";
     /// The purchase recorded.
     pub const PURCHASE_ID: &str = "purchase_id";
-    /// Set once the stock was taken.
+    /// The quantity left in stock; set once the stock was taken.
     pub const REMAINING_QUANTITY: &str = "remaining_quantity";
-    /// Of a purchase in brief: set where it is not known whether the stock was taken.
+    /// Of a purchase whose details were cleared: set if it is not known whether the stock was taken.
     pub const STOCK_IS_UNKNOWN: &str = "stock_is_unknown";
 }
 
 /// Whether a compensated purchase gives its stock back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StockRule {
-    /// It does not: the product owner's rule.
+    /// The stock stays taken: the product owner's rule.
     Keep,
-    /// It does.
+    /// The stock is restored.
     Restore,
 }
 
 impl StockRule {
-    /// Returns the rule of the definition with this name, if it is one of ours.
+    /// Returns the rule of the definition with this name; `None` for other definitions.
     pub fn of_definition(name: &str) -> Option<StockRule> {
         [StockRule::Keep, StockRule::Restore].into_iter().find(|rule| rule.definition_name() == name)
     }
@@ -88,8 +87,8 @@ impl StockRule {
     }
 }
 
-/// Returns the purchase as a definition. The two stock rules are two definitions with names of their own, stored with
-/// each saga: changing the rule never changes a saga that runs.
+/// Returns the definition of a purchase. Each stock rule is a definition with its own name, stored with each saga:
+/// changing the rule never changes a running saga.
 ///
 /// # Errors
 /// [`DefinitionError`] if the table breaks a rule of the engine.
@@ -125,8 +124,8 @@ pub fn known_definitions() -> Result<Vec<Definition>, DefinitionError> {
     Ok(vec![definition(StockRule::Keep)?, definition(StockRule::Restore)?])
 }
 
-/// Returns what of a purchase's outputs its status shows in brief, once its details are cleared. That stock was taken
-/// shows only as long as it has not been given back.
+/// Returns the outputs that a purchase keeps when its details are cleared. The remaining quantity is kept only if the
+/// stock was not given back.
 pub fn in_brief() -> InBrief {
     InBrief {
         names: vec![output::PRODUCT_ID, output::PAYMENT_ID, output::PURCHASE_ID, output::REMAINING_QUANTITY],
@@ -141,7 +140,7 @@ pub fn in_brief() -> InBrief {
     }
 }
 
-// What may stand unencoded in a path segment, beside letters and digits.
+// Characters that need no encoding in a path segment, besides letters and digits.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 fn get(path: String) -> Request {
@@ -157,7 +156,8 @@ fn product(context: &Context) -> &str {
     context.outputs.get(output::PRODUCT_ID).unwrap_or_default()
 }
 
-/// The catalog's products are numbers. Anything else might be a word of its routes: `random` would buy any product.
+/// The catalog's product ids are numbers. Anything else might be a route of the catalog: `random` would buy any
+/// product.
 fn no_number(context: &Context) -> Option<String> {
     let product_id = Order::of_input(&context.input).product_id?;
     plain_number(product_id.as_str()).is_none().then(|| format!("Product {product_id} not found"))
@@ -231,17 +231,17 @@ fn cancel(context: &Context) -> Request {
     }
 }
 
-// Of each answer a reader names what the saga keeps, and what shows that it answers this saga: whatever stands before a
-// participant may answer 200 with JSON of its own. A participant may add more.
+// Each reader parses the outputs that the saga keeps and the fields that prove the answer belongs to this saga: a proxy
+// in front of a participant may answer 200 with JSON of its own. Additional fields are ignored.
 
-/// `status` of what was done, or undone without money.
+/// `status` of an action, and of a compensation without money.
 #[derive(Deserialize)]
 enum Success {
     #[serde(rename = "success")]
     Success,
 }
 
-/// `status` of a payment that is given back, or that never will be taken.
+/// `status` of a payment that was refunded, or will never be taken.
 #[derive(Deserialize)]
 enum Compensated {
     #[serde(rename = "compensated")]
@@ -284,11 +284,11 @@ fn read_refund(context: &Context, body: &[u8]) -> Result<Outputs, serde_json::Er
     }
     let refunded: Refunded = serde_json::from_slice(body)?;
     is_ours(context, refunded.transaction_id)?;
-    // What its charge gave may never have been heard.
+    // The answer to the charge may have been lost, so the payment id is read here too.
     Ok(refunded.payment_id.map_or_else(Outputs::default, |id| Outputs::one(output::PAYMENT_ID, id.to_string())))
 }
 
-/// Its answer names no transaction.
+/// The inventory's answer carries no transaction id.
 fn read_stock(context: &Context, body: &[u8]) -> Result<Outputs, serde_json::Error> {
     #[derive(Deserialize)]
     struct Taken {
@@ -317,7 +317,7 @@ fn read_purchase(context: &Context, body: &[u8]) -> Result<Outputs, serde_json::
     Ok(Outputs::one(output::PURCHASE_ID, recorded.purchase_id.to_string()))
 }
 
-/// Of a restore and of a cancellation.
+/// Reads the answer to a restore or a cancellation.
 fn read_undone(context: &Context, body: &[u8]) -> Result<Outputs, serde_json::Error> {
     #[derive(Deserialize)]
     struct Undone {
@@ -347,7 +347,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// Makes what a saga knows that has charged.
+    /// The context of a saga whose charge is done.
     pub(crate) fn context(product: Option<&str>) -> Context {
         let mut outputs = Outputs::one(output::PRODUCT_ID, "7");
         outputs.merge(Outputs::one(output::PAYMENT_ID, "42"));

@@ -1,4 +1,4 @@
-//! Housekeeping: what is kept for a while only, in small batches, so that no purchase ever waits for it.
+//! Housekeeping: deletes data whose retention is over, in small batches, so that no purchase waits for it.
 //!
 //! | what | when | what is left |
 //! |---|---|---|
@@ -6,8 +6,8 @@
 //! | details of a saga | `retention_days` after its end | a slim row: its status is answered in brief for ever |
 //! | an idempotency key | `key_keep_ms` after its saga's end, where retention is on | – |
 //!
-//! Every node keeps house; rows that another one has are skipped, and a part that fails holds up no other. The journals of
-//! the participants are never pruned: a repeat of an old call must find its decision.
+//! Every node runs it. Rows locked by another node are skipped, and a failed part does not stop the others. The
+//! journals of the participants are never pruned: a repeat of an old call must find its decision.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,12 +28,11 @@ use crate::meters;
 use crate::store::writer::SagaLogWriter;
 use crate::store::{flags, retention};
 
-/// The rest between two rounds.
+/// Pause between two rounds.
 const EVERY: Duration = Duration::from_secs(1);
-/// The rest while there is more to be pruned: events come in as fast as sagas run.
+/// Pause while there is a backlog: events arrive as fast as sagas run.
 const EVERY_WHILE_BEHIND: Duration = Duration::from_millis(100);
 
-/// What housekeeping is made of.
 #[derive(Clone)]
 pub(crate) struct HousekeepingArguments {
     pub(crate) card: Arc<ActorCard>,
@@ -41,7 +40,7 @@ pub(crate) struct HousekeepingArguments {
     pub(crate) rules: Rules,
 }
 
-/// How long what is kept.
+/// Retention times.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     events_keep_ms: i64,
@@ -83,7 +82,7 @@ enum Part {
 const PARTS: [Part; 5] = [Part::Attention, Part::ForeignEvents, Part::OldEvents, Part::Details, Part::Keys];
 
 impl Part {
-    /// Does this part, in one batch, and returns how many rows it concerned.
+    /// Runs this part in one batch and returns the number of rows affected.
     async fn run(self, connection: &mut Connection, rules: Rules) -> Result<u64, tokio_postgres::Error> {
         match (self, rules.retention) {
             (Part::Attention, _) => Ok(flags::attention_count(connection).await?.sagas.unsigned_abs()),
@@ -105,27 +104,26 @@ enum HousekeepingMsg {
     Done(Vec<(Part, Result<u64, ReadError>)>),
 }
 
-/// What all rounds did, across restarts.
+/// Totals of all rounds; they survive restarts of the actor.
 #[derive(Default)]
 struct Totals {
     pruned: AtomicU64,
-    /// Of another server, since that was last logged.
+    /// Events of another server dropped since the last log line.
     dropped: AtomicU64,
     cleared: AtomicU64,
     released: AtomicU64,
-    /// As the last round counted it.
+    /// Count of the last round.
     attention: AtomicU64,
 }
 
 struct State {
     arguments: HousekeepingArguments,
     totals: Arc<Totals>,
-    /// The parts that failed last time, so that an outage is logged once.
+    /// The parts that failed in the last round, so that an outage is logged once.
     failing: BTreeSet<Part>,
     attention: Gauge,
 }
 
-/// Makes housekeeping a child.
 pub(crate) fn housekeeping(arguments: HousekeepingArguments) -> ChildSpec {
     let totals = Arc::new(Totals::default());
     let shown = totals.clone();
@@ -202,7 +200,7 @@ fn done(me: &ActorRef<HousekeepingMsg>, state: &mut State, parts: Vec<(Part, Res
     me.send_after(rest, || HousekeepingMsg::Round);
 }
 
-/// Whether a part has done all that there is to do.
+/// Whether a part has rows left to process.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Progress {
     UpToDate,

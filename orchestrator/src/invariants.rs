@@ -1,16 +1,16 @@
-//! What must hold between the saga log and the books of the participants: one pure function an invariant.
+//! Invariants between the saga log and the data of the participants: one pure function per invariant.
 //!
 //! ```text
 //! five live databases ──► ecommerce::books ──┐
 //! a chaos test's databases ──────────────────┼──► Books ──► judge ──► Report
 //! a simulator's memory ──────────────────────┘
 //! ```
-//! They see plain facts ([`Books`]) and know neither database, clock nor network, so that everybody who proves something
-//! proves the same.
+//! They take plain facts ([`Books`]) and no database, clock or network, so the audit, the chaos tests and the simulator
+//! check the same rules.
 //!
-//! What they do not judge is listed instead: calls that no orchestrator made, what a person has settled, and stock that
-//! was taken by a call that came late. A transaction that somebody touched by hand is left out of all that is judged by
-//! its effects: what the hand did cannot be told from what a saga did.
+//! Some cases are listed, not judged: calls that no orchestrator made, sagas that a person settled, and stock taken by
+//! a late call. A transaction that was changed by hand is excluded from the invariants on effects: manual changes
+//! cannot be told from a saga's.
 
 mod effects;
 mod facts;
@@ -32,36 +32,36 @@ pub use self::sums::MoneySums;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Run {
-    /// They may: only those that had ended are judged.
+    /// They may: only ended sagas are judged.
     Live,
-    /// It is over: a saga that has not ended never will.
+    /// They may not: a saga that has not ended never will.
     Over,
 }
 
-/// Something that breaks an invariant, or that is listed.
+/// A violation of an invariant, or a listed case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The transaction, or the product.
     pub id: String,
-    /// What is wrong with it, or special about it.
+    /// The violation, or the reason for the listing.
     pub why: String,
 }
 
-/// What one invariant came to.
+/// The result of one invariant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verdict {
-    /// The invariant, as a sentence.
+    /// The invariant as a sentence.
     pub name: &'static str,
-    /// How many things it looked at.
+    /// Number of items checked.
     pub looked_at: u64,
-    /// How many of them break it.
+    /// Number of violations.
     pub offending: u64,
-    /// Those, or the first of them.
+    /// The violations, or the first of them.
     pub findings: Vec<Finding>,
 }
 
 impl Verdict {
-    /// Looks at things, each with its id, and notes what there is to say about each.
+    /// Checks items, each with its id, and records the complaints.
     fn over<'a, T: 'a>(
         name: &'static str,
         things: impl Iterator<Item = (&'a str, T)>,
@@ -78,7 +78,7 @@ impl Verdict {
         verdict
     }
 
-    /// Takes in what the same invariant says of other books; of all findings the first `keep` are kept.
+    /// Merges the result for other books; the first `keep` findings are kept.
     fn absorb(&mut self, other: Verdict, keep: usize) {
         self.looked_at += other.looked_at;
         self.offending += other.offending;
@@ -87,28 +87,28 @@ impl Verdict {
     }
 }
 
-/// What all invariants came to.
+/// The results of all invariants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Whether the run was over.
+    /// Whether sagas could still run.
     pub run: Run,
-    /// One verdict an invariant, in their order.
+    /// One verdict per invariant, in order.
     #[serde(rename = "invariants")]
     pub verdicts: Vec<Verdict>,
-    /// What is told and not judged.
+    /// Cases that are listed, not judged.
     pub listed: Vec<Verdict>,
-    /// The money of all that was judged.
+    /// The money of the judged sagas.
     pub money: MoneySums,
 }
 
 impl Report {
-    /// Tells whether nothing breaks an invariant.
+    /// Tells whether there are no violations.
     pub fn is_clean(&self) -> bool {
         self.verdicts.iter().all(|verdict| verdict.offending == 0)
     }
 
-    /// Takes in the report on other books of the same run, so that large books can be judged a part at a time. Of each
-    /// verdict's findings the first `keep` are kept; all are counted.
+    /// Merges the report on other books of the same run, so that large books can be judged in parts. The first `keep`
+    /// findings of each verdict are kept; all are counted.
     pub fn absorb(&mut self, other: Report, keep: usize) {
         for (mine, theirs) in self.verdicts.iter_mut().zip(other.verdicts) {
             mine.absorb(theirs, keep);
@@ -120,7 +120,7 @@ impl Report {
     }
 }
 
-/// Judges books by every invariant.
+/// Checks every invariant.
 pub fn judge(books: &Books, run: Run) -> Report {
     Report {
         run,

@@ -1,12 +1,12 @@
-//! Calls to one participant: an actor that owns the HTTP clients, keeps the number of calls in flight within bounds, and
-//! lets compensations go first.
+//! Calls to one participant: an actor that owns the HTTP connections, limits the calls in flight, and sends
+//! compensations first.
 //!
 //! ```text
 //! call ─► line (compensations first) ─► limit ─► breaker ─► one attempt over HTTP ─► judgement ─► outcome
 //!                                                   └─ open: parked, with the time to come back
 //! ```
-//! Limits are the participant's, breakers are of each operation. Calls for sagas that are FAILED already stand in lines of
-//! their own, of which a few are out at once.
+//! Limits apply per participant, breakers per operation. Calls for FAILED sagas wait in separate queues, of which a few
+//! calls are in flight at once.
 
 mod breaker;
 mod connection;
@@ -46,21 +46,20 @@ use saga_engine::definition::full_name;
 use saga_engine::outcome::{Failure, Outcome, Retry, Sent, Unknown};
 use saga_engine::world::{Answer, Call, Purpose, Urgency};
 
-/// How metrics call these.
+/// Label values in metrics.
 const COMPENSATION: &str = "compensation";
 const DONE: &str = "done";
 
-/// A call and where its outcome goes.
+/// A call and the receiver of its outcome.
 pub(crate) struct Calling {
-    /// What to ask.
+    /// The call.
     pub(crate) call: Call,
-    /// Where the outcome goes.
+    /// The receiver of the outcome.
     pub(crate) answer: Answer<Outcome>,
-    /// When it was asked for: waiting in line counts.
+    /// Time of the request: the timeout includes the time in the queue.
     pub(crate) since: Instant,
 }
 
-/// What a client hears.
 pub(crate) enum ClientMsg {
     /// Make this call.
     Call(Box<Calling>),
@@ -68,7 +67,7 @@ pub(crate) enum ClientMsg {
     Finished(Finished),
 }
 
-/// What a call says of the participant, and what it took.
+/// A finished call: the participant's health and the measured attempt.
 pub(crate) struct Finished {
     operation: &'static str,
     urgency: Urgency,
@@ -97,7 +96,7 @@ struct Arguments {
 struct State {
     arguments: Arc<Arguments>,
     shown: Arc<Shown>,
-    /// Looks the participant's name up, where it has one.
+    /// The task that resolves the participant's host name, if it has one.
     following: Option<JoinHandle<()>>,
     actions: VecDeque<Box<Calling>>,
     compensations: VecDeque<Box<Calling>>,
@@ -112,7 +111,7 @@ struct Shown {
     breakers: ArcSwap<BTreeMap<String, &'static str>>,
 }
 
-/// Makes the client of a participant, of which sagas ask these operations.
+/// Makes the client of a participant and these of its operations.
 ///
 /// # Errors
 /// If no HTTP client can be made.
@@ -143,7 +142,7 @@ pub(crate) fn client(
         tracer,
         limit: participants.max_concurrent,
         limit_for_actions,
-        // Where few calls may be out at all, FAILED sagas leave half of them to the others.
+        // With a low limit, FAILED sagas use at most half of it.
         limit_for_failed: participants.failed_compensations.min((limit_for_actions / 2).max(1)),
         breaker: BreakerSettings {
             failures: participants.breaker_failures,
@@ -231,7 +230,7 @@ impl Actor for Client {
 }
 
 impl Drop for State {
-    /// However the actor ends: its successor looks the name up by itself.
+    /// However the actor ends: its successor starts a task of its own.
     fn drop(&mut self) {
         if let Some(following) = self.following.take() {
             following.abort();
@@ -239,7 +238,7 @@ impl Drop for State {
     }
 }
 
-/// Sends what waits, compensations first, as far as the limits allow.
+/// Sends waiting calls, compensations first, within the limits.
 fn send_waiting(me: &ActorRef<ClientMsg>, state: &mut State) {
     loop {
         let in_flight = state.shown.in_flight.load(Ordering::Relaxed);
@@ -274,7 +273,7 @@ fn send_waiting(me: &ActorRef<ClientMsg>, state: &mut State) {
             let attempted = attempted(&call, &outcome, since);
             let finished = Finished { operation: call.operation, urgency: call.urgency, health, attempted };
             answer.give(outcome);
-            // The saga goes on first.
+            // Yield, so the saga's actor runs first.
             yield_now().await;
             let _ = me.cast(ClientMsg::Finished(finished));
         }));
@@ -300,7 +299,7 @@ fn park(state: &State, calling: Calling, wait: Duration) {
     calling.answer.give(outcome);
 }
 
-/// Makes the outcome of a call that is not made, since its operation is known to be down.
+/// Makes the outcome of a call that is not sent because the breaker of its operation is open.
 pub fn parked(call: &Call, wait: Duration) -> Outcome {
     Outcome::Unknown(Unknown {
         failure: Failure::unavailable(call.participant),

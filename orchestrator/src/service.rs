@@ -1,4 +1,4 @@
-//! The orchestrator as a running thing: its supervision tree, its start and its end.
+//! The orchestrator's supervision tree, start and stop.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,11 +45,11 @@ use saga_engine::running;
 use saga_engine::stall::{StallArguments, stall_watch};
 use saga_engine::world::World;
 
-/// Beyond the grace of running sagas, for the rest of the tree.
+/// Time to stop the rest of the tree, after the grace of running sagas.
 const STOP_MARGIN: Duration = Duration::from_secs(25);
-/// How often a drain looks whether sagas still run.
+/// Poll interval while running sagas drain.
 const DRAIN_LOOKS_EVERY: Duration = Duration::from_millis(20);
-/// How long a start waits for its first lease before it answers anyway.
+/// Time limit for the first lease; after it the start completes without one.
 const FIRST_LEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why the orchestrator did not start.
@@ -58,7 +58,7 @@ pub enum StartError {
     /// The listener has no address.
     #[error("the listener has no address")]
     Listener(#[source] std::io::Error),
-    /// The database settings make no pool.
+    /// The database settings are invalid.
     #[error("the database settings are no good")]
     Database(#[from] DbError),
     /// A table of steps breaks a rule of the engine.
@@ -75,7 +75,7 @@ pub enum StartError {
     Tree(#[from] ractor::SpawnErr),
 }
 
-/// Starts the orchestrator on a listener: its database must be there and migrated, but need not answer yet.
+/// Starts the orchestrator on a listener. Its database must exist and be migrated, but need not be reachable yet.
 ///
 /// # Errors
 /// [`StartError`].
@@ -110,7 +110,7 @@ pub async fn start(
         tracer.clone(),
     );
     let running = Arc::new(running::Running::default());
-    // Streams end as soon as a stop begins: they would hold it up, and their clients find another node.
+    // Streams end as soon as a stop begins: they would delay it, and their clients reconnect to another node.
     let closing = shutdown.child_token();
     let (events, event_children) = events(card, orchestrator, &saga_log, &running, closing.clone());
     let mut children = vec![saga_log_child];
@@ -268,7 +268,7 @@ pub async fn start(
     Ok(Running { address, root, end })
 }
 
-/// Returns the participants of some definitions, and which of their operations those ask for.
+/// Returns the participants of these definitions, each with the operations that their steps use.
 fn operations(known: &[Arc<Definition>]) -> BTreeMap<&'static str, Vec<&'static str>> {
     let mut operations: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for step in known.iter().flat_map(|known| &known.steps) {
@@ -285,7 +285,8 @@ async fn fail(tree: &Root, reason: String) -> Result<(), String> {
     Err(reason)
 }
 
-/// Waits until no saga runs here, for as long as the grace lasts; what is left finds another owner, or this one again.
+/// Waits until no saga runs here, at most for the grace; the remaining sagas are continued by another owner, or by this
+/// node after its restart.
 async fn drain(running: &running::Running, grace: Duration) {
     let give_up = Instant::now() + grace;
     while !running.is_empty() {

@@ -1,7 +1,8 @@
-//! The saga log in PostgreSQL: what is written ([`record`]), how ([`writer`], under group commit), how it is read back
-//! ([`reader`], [`lists`], [`overview`], [`whole`]) and how it is spelled ([`row_text`]), what others may set on it ([`flags`], [`hold`]), what listeners are told ([`events`]), and what is given
-//! up in the end ([`retention`]); whose clock decides ([`clock`]). Tables: `saga`, `saga_takeover`,
-//! `node_lease`, `saga_hold` and `saga_event` in `ms_orchestrator`.
+//! The saga log in PostgreSQL. The records are [`saga_engine::record`]; [`writer`] writes them, under group commit, in
+//! the form of [`row_text`]. [`reader`], [`lists`], [`overview`] and [`whole`] read them. [`flags`] and [`hold`] are
+//! set by clients and operators, [`events`] is the stream for listeners, [`retention`] deletes old data. Time is the
+//! database's ([`saga_engine::clock`]). Tables: `saga`, `saga_takeover`, `node_lease`, `saga_hold` and `saga_event` in
+//! `ms_orchestrator`.
 
 pub(crate) mod claim;
 pub mod decided;

@@ -1,4 +1,4 @@
-//! The dashboard at `/ui/` and what it asks for beside the API that everybody has.
+//! The dashboard at `/ui/`, and its API beside the public one.
 //!
 //! ```text
 //! browser ─ /ui/…              assets     files in the binary, with ETag and gzip
@@ -8,8 +8,8 @@
 //!         ─ /ui/api/faults     faults   ┴ neighbours ─ HTTP ─► /debug of every replica of every service
 //!         ─ /saga/…            what every other client uses, events included
 //! ```
-//! The files are plain ES modules under `orchestrator/ui/`: there is nothing to build, and nothing is loaded from
-//! anywhere else. Debug builds read them from that folder, so that a change shows with the next reload of the page.
+//! The files are plain ES modules under `orchestrator/ui/`, without a build step or external resources. Debug builds
+//! read them from that folder, so a change shows with the next reload of the page.
 
 mod assets;
 mod describe;
@@ -28,7 +28,7 @@ use crate::api::Desk;
 use neighbours::Neighbours;
 use summary::Cache;
 
-/// What the handlers of the dashboard work with.
+/// Shared state of the dashboard's handlers.
 #[derive(Clone)]
 pub(crate) struct Ui {
     desk: Desk,
@@ -37,7 +37,7 @@ pub(crate) struct Ui {
 }
 
 impl Ui {
-    /// Makes it.
+    /// Creates the state.
     ///
     /// # Errors
     /// If no HTTP client can be made.
@@ -47,7 +47,6 @@ impl Ui {
     }
 }
 
-/// Returns the routes.
 pub(crate) fn routes(ui: &Ui) -> Routes {
     Routes::new(crate::SERVICE)
         .get("/ui/", Access::Public, describe::page, page)
@@ -59,13 +58,13 @@ pub(crate) fn routes(ui: &Ui) -> Routes {
         .put("/ui/api/faults", Access::Operator, describe::change_faults, with(ui, faults::change))
 }
 
-/// Sends a browser to the dashboard.
+/// Redirects a browser to the dashboard.
 pub(crate) fn redirect(request: &Request) -> Response {
     let mut response = with_body(StatusCode::FOUND, "text/plain; charset=utf-8", "the dashboard is at /ui/\n");
     if let Ok(place) = HeaderValue::try_from(format!("{}/ui/", request.prefix)) {
         response.headers_mut().insert(header::LOCATION, place);
     }
-    // The same path answers programs with JSON.
+    // On the same path programs get JSON.
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     response
 }

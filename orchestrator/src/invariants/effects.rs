@@ -1,4 +1,4 @@
-//! What each effect must have: a saga, one decision, and its place in the order.
+//! Invariants on effects: each has a saga, one decision, and its place in the order.
 
 use super::sagas::all;
 use super::{
@@ -20,7 +20,7 @@ pub(super) fn no_effect_without_a_saga(books: &Books) -> Verdict {
     })
 }
 
-/// Nothing ran twice: each operation was decided once, and there are as many effects as decisions to have them.
+/// Nothing ran twice: each operation was decided once, and the effects match the decisions.
 pub(super) fn nothing_ran_twice(books: &Books) -> Verdict {
     Verdict::over("nothing ran twice", books.untouched(), |page| {
         all(Participant::ALL.into_iter().flat_map(|participant| twice(page, participant)))
@@ -32,7 +32,7 @@ fn twice(page: &Transaction, participant: Participant) -> Vec<String> {
     let decided = page.entries(participant, Deed::Action).count();
     let done = page.entries(participant, Deed::Action).filter(|entry| entry.decision == Decision::Done).count();
     let compensations = page.entries(participant, Deed::Compensation).count();
-    // One that found nothing done is a decision without an effect.
+    // A compensation that found nothing to undo is a decision without an effect.
     let effective = if page.did(participant) { compensations } else { 0 };
     let name = participant.as_str();
     let checks = [
@@ -45,7 +45,7 @@ fn twice(page: &Transaction, participant: Participant) -> Vec<String> {
     checks.into_iter().filter(|(is_wrong, _)| *is_wrong).map(|(_, why)| why).collect()
 }
 
-/// Returns how many effects a participant had, undone ones included, and how many of these were undone.
+/// Returns the number of a participant's effects, undone ones included, and the number of undone ones.
 fn effects(page: &Transaction, participant: Participant) -> (usize, usize) {
     match participant {
         Participant::Payments => {
@@ -62,9 +62,9 @@ fn effects(page: &Transaction, participant: Participant) -> (usize, usize) {
     }
 }
 
-/// Within one epoch, what was done last is undone first. Where nothing had been done (a tombstone) there is no order to
-/// keep, and nor is there between two owners, of whom the earlier one's calls may still arrive. Times of two servers may
-/// differ by [`Books::clock_allowance`].
+/// Within one epoch, the last effect is undone first. There is no order for a compensation that found nothing (a
+/// tombstone), nor between two owners, since calls of the earlier one may still arrive. Times of two servers may differ
+/// by [`Books::clock_allowance`].
 pub(super) fn compensations_in_reverse(books: &Books) -> Verdict {
     let with_several = books
         .untouched()
@@ -83,7 +83,7 @@ pub(super) fn compensations_in_reverse(books: &Books) -> Verdict {
     })
 }
 
-/// Returns the compensations that undid something, or could have.
+/// Returns the compensations that undid something or could have.
 fn compensations(page: &Transaction) -> Vec<&Entry> {
     let undone = page.journal.iter().filter(|entry| entry.deed == Deed::Compensation && entry.epoch.is_some());
     let is_tombstone = |entry: &Entry| page.entries(entry.participant, Deed::Action).any(|action| action.tombstone);

@@ -1,4 +1,4 @@
-//! Plain facts: what the log and each participant hold, transaction by transaction.
+//! Plain facts from the log and from each participant, by transaction.
 
 use std::collections::BTreeMap;
 
@@ -11,18 +11,18 @@ use saga_engine::log::StepView;
 /// All facts, or a part of them. A transaction is in one part only.
 #[derive(Clone, Debug, Default)]
 pub struct Books {
-    /// By transaction id, as the participants spell it.
+    /// By transaction id, in the participants' spelling.
     pub transactions: BTreeMap<String, Transaction>,
     /// The stock of every product.
     pub shelves: Vec<Shelf>,
-    /// By how much the clocks of the databases may differ; zero where one server keeps all of them.
+    /// Maximum difference between the databases' clocks; zero if one server has all of them.
     pub clock_allowance: TimeDelta,
 }
 
 impl Books {
-    /// Returns the page of a transaction; a new one is empty.
+    /// Returns the facts of a transaction, empty for a new one.
     pub fn page(&mut self, transaction_id: &str) -> &mut Transaction {
-        // Nearly always it is there: the look-up costs no copy of the id.
+        // It usually exists: this lookup copies no id.
         if !self.transactions.contains_key(transaction_id) {
             self.transactions.insert(transaction_id.to_owned(), Transaction::default());
         }
@@ -34,12 +34,12 @@ impl Books {
         self.transactions.iter().map(|(id, page)| (id.as_str(), page))
     }
 
-    /// Returns the transactions that no hand has touched.
+    /// Returns the transactions without manual changes.
     pub(super) fn untouched(&self) -> impl Iterator<Item = (&str, &Transaction)> {
         self.pages().filter(|(_, page)| !page.is_touched())
     }
 
-    /// Returns the untouched transactions whose saga has ended one way.
+    /// Returns the untouched transactions whose saga ended with this status.
     pub(super) fn ended_as(&self, status: Status) -> impl Iterator<Item = (&str, (&Saga, &Transaction))> {
         self.untouched().filter_map(move |(id, page)| {
             let saga = page.saga.as_ref().filter(|saga| saga.ended_at.is_some() && saga.status == status)?;
@@ -48,23 +48,23 @@ impl Books {
     }
 }
 
-/// Everything that is known under one transaction id.
+/// All facts under one transaction id.
 #[derive(Clone, Debug, Default)]
 pub struct Transaction {
-    /// What the saga log holds.
+    /// Its row in the saga log.
     pub saga: Option<Saga>,
     /// Its payments.
     pub payments: Vec<Payment>,
     /// Its purchases.
     pub purchases: Vec<Purchase>,
-    /// What it moved of the stock; restocking is no business of a transaction.
+    /// Its stock movements; restocking belongs to no transaction.
     pub movements: Vec<Movement>,
-    /// What the participants' journals hold.
+    /// Its entries in the participants' journals.
     pub journal: Vec<Entry>,
 }
 
 impl Transaction {
-    /// Tells whether somebody but the orchestrator has asked for something under this id.
+    /// Tells whether a client other than the orchestrator made a call under this id.
     pub(super) fn is_touched(&self) -> bool {
         self.journal.iter().any(|entry| !entry.from_saga)
     }
@@ -81,7 +81,7 @@ impl Transaction {
         self.movements.iter().filter(|movement| movement.kind == kind).count()
     }
 
-    /// Returns the journal's entries for what one participant did or undid.
+    /// Returns one participant's journal entries for an action or a compensation.
     pub(super) fn entries(&self, participant: Participant, deed: Deed) -> impl Iterator<Item = &Entry> {
         self.journal.iter().filter(move |entry| entry.participant == participant && entry.deed == deed)
     }
@@ -99,13 +99,13 @@ pub struct Saga {
     pub status: Status,
     /// When it ended, if it has.
     pub ended_at: Option<DateTime<Utc>>,
-    /// What its definition says of stock; `None` where nobody here knows the definition.
+    /// The stock rule of its definition; `None` if the definition is unknown here.
     pub stock_rule: Option<StockRule>,
-    /// What was ordered, in cents.
+    /// The ordered amount, in cents.
     pub cents: i64,
-    /// Why a person should look, if one should.
+    /// Why it is in the attention list, if it is.
     pub attention: Option<String>,
-    /// What people are shown of its steps; nothing once that was cleared.
+    /// Its steps as displayed; empty once the details were cleared.
     pub steps: Vec<StepView>,
 }
 
@@ -121,11 +121,11 @@ pub struct Payment {
 /// How a payment stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PaymentStatus {
-    /// The money is here.
+    /// The money was taken.
     Captured,
-    /// It was given back.
+    /// The money was given back.
     Refunded,
-    /// It was never taken.
+    /// The money was never taken.
     Refused,
 }
 
@@ -141,22 +141,22 @@ pub struct Purchase {
 /// How a purchase stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PurchaseStatus {
-    /// It is registered.
+    /// Recorded.
     Live,
-    /// It was cancelled.
+    /// Cancelled.
     Cancelled,
 }
 
 /// A change of the stock.
 #[derive(Clone, Debug)]
 pub struct Movement {
-    /// Which way.
+    /// The direction.
     pub kind: MovementKind,
-    /// When, by the clock of the database.
+    /// Time, by the clock of the database.
     pub at: DateTime<Utc>,
 }
 
-/// Which way the stock went.
+/// Direction of a movement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MovementKind {
     /// Taken.
@@ -165,24 +165,24 @@ pub enum MovementKind {
     Restore,
 }
 
-/// The stock of a product and what has moved it, all read at one moment.
+/// The stock of a product and the sums of its movements, read at one moment.
 #[derive(Clone, Debug)]
 pub struct Shelf {
     /// The product.
     pub product_id: String,
-    /// What it began with.
+    /// Initial quantity.
     pub initial: i64,
-    /// What arrived.
+    /// Quantity restocked.
     pub restocked: i64,
-    /// What was taken.
+    /// Quantity taken.
     pub decremented: i64,
-    /// What was given back.
+    /// Quantity given back.
     pub restored: i64,
-    /// What there is.
+    /// Current quantity.
     pub quantity: i64,
 }
 
-/// Who does things for a saga, in the order of its steps.
+/// Participants with effects, in the order of the saga's steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Participant {
     /// Takes the money.
@@ -210,25 +210,25 @@ impl Participant {
 /// A row of a participant's journal.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Whose journal.
+    /// The participant.
     pub participant: Participant,
-    /// Whether it does or undoes.
+    /// Action or compensation.
     pub deed: Deed,
-    /// What was decided.
+    /// The decision.
     pub decision: Decision,
-    /// Whether it is the row of an action that never ran, and never will.
+    /// Whether it blocks an action that never ran and never will.
     pub tombstone: bool,
-    /// Whether the orchestrator asked.
+    /// Whether the orchestrator made the call.
     pub from_saga: bool,
-    /// In which attempt it asked.
+    /// The attempt of the call.
     pub attempt: Option<i32>,
-    /// Which owner of the saga asked.
+    /// The epoch of the saga's owner that made the call.
     pub epoch: Option<i32>,
-    /// When it was decided, by the clock of the database.
+    /// Time of the decision, by the clock of the database.
     pub at: DateTime<Utc>,
 }
 
-/// Whether something does or undoes.
+/// Action or compensation of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
     /// A step's action.
@@ -237,11 +237,11 @@ pub enum Deed {
     Compensation,
 }
 
-/// What a participant decided.
+/// A participant's decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It did it.
+    /// Done.
     Done,
-    /// It did not.
+    /// Refused.
     Refused,
 }

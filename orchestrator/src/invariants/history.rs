@@ -1,11 +1,11 @@
-//! What is shown of a saga's steps, against what the participants' journals hold.
+//! The displayed steps of a saga, compared with the participants' journals.
 
 use super::sagas::all;
 use super::{Books, Decision, Deed, Participant, Saga, Transaction, Verdict};
 use saga_engine::Status;
 use saga_engine::log::StepView;
 
-/// The shown history agrees with the journals.
+/// The displayed history agrees with the journals.
 pub(super) fn shown_history_agrees(books: &Books) -> Verdict {
     let shown = books.untouched().filter_map(|(id, page)| {
         let saga = page.saga.as_ref().filter(|saga| saga.ended_at.is_some() && is_judged(saga))?;
@@ -19,12 +19,12 @@ pub(super) fn shown_history_agrees(books: &Books) -> Verdict {
     })
 }
 
-/// An earlier version showed a step as undone whatever it knew of its action.
+/// An earlier version displayed a step as undone regardless of its action.
 fn is_judged(saga: &Saga) -> bool {
     !saga.steps.iter().any(|step| step.state == "compensated" && step.action == "unknown")
 }
 
-/// Says what of a step of a saga that has ended so is not as its participant's journal has it, if something is not.
+/// Returns how the displayed step of an ended saga differs from its participant's journal; `None` if it does not.
 pub fn disagreement(status: Status, step: &StepView, page: &Transaction) -> Option<String> {
     let participant = Participant::ALL.into_iter().find(|known| known.as_str() == step.participant)?;
     let decided = |decision| page.entries(participant, Deed::Action).any(|entry| entry.decision == decision);
@@ -34,7 +34,7 @@ pub fn disagreement(status: Status, step: &StepView, page: &Transaction) -> Opti
     let is_confirmed = step.compensation.as_ref().is_some_and(|undo| undo.finished_at.is_some());
     let why = match (&*step.state, &*step.action) {
         ("done" | "compensated", _) | (_, "done") if !is_done => "was not done",
-        // A person may settle a saga while its next attempt is under way.
+        // A person may settle a saga while its next attempt is in flight.
         ("done", _) if is_undone && status != Status::Failed => "was undone",
         ("compensated", _) if !is_undone => "was not undone",
         (_, "refused") if !decided(Decision::Refused) => "was not refused",

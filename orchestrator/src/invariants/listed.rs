@@ -1,10 +1,10 @@
-//! What is told and not judged. Each verdict's findings are the list; what it looked at is of no interest.
+//! Cases that are listed, not judged. Each verdict's findings are the list; its number of checked items has no meaning.
 
 use super::{Books, Deed, MovementKind, Run, Verdict};
 use crate::checkout::StockRule;
 use saga_engine::Status;
 
-/// Sagas that run, while they may.
+/// Unfinished sagas, while sagas may run.
 pub(super) fn unfinished(books: &Books, run: Run) -> Verdict {
     let sagas = books.pages().filter_map(|(id, page)| Some((id, page.saga.as_ref()?)));
     let open = sagas.filter(|(_, saga)| run == Run::Live && saga.ended_at.is_none());
@@ -16,7 +16,7 @@ pub(super) fn unfinished(books: &Books, run: Run) -> Verdict {
     })
 }
 
-/// Sagas that a person has settled: what became of their effects only that person knows.
+/// Sagas that a person has settled: the state of their effects is known to that person only.
 pub(super) fn settled_by_a_person(books: &Books) -> Verdict {
     let sagas = books.pages().filter_map(|(id, page)| Some((id, page.saga.as_ref()?)));
     let settled = sagas.filter(|(_, saga)| saga.status == Status::Failed && saga.ended_at.is_some());
@@ -44,9 +44,9 @@ pub(super) fn calls_from_outside(books: &Books) -> Verdict {
     })
 }
 
-/// Stock that a call took which arrived after its saga had ended: nobody gives it back, by the product owner's rule. The
-/// end is by the clock of one database and the movement by that of another, so within [`Books::clock_allowance`] after the
-/// end a movement is not listed.
+/// Stock taken by a call that arrived after its saga had ended: by the product owner's rule it is not given back. The
+/// end is by the clock of one database and the movement by that of another, so a movement within
+/// [`Books::clock_allowance`] after the end is not listed.
 pub(super) fn late_decrements(books: &Books) -> Verdict {
     let kept = books.ended_as(Status::Compensated).filter(|(_, (saga, _))| saga.stock_rule == Some(StockRule::Keep));
     let late = kept.filter_map(|(id, (saga, page))| {

@@ -1,10 +1,10 @@
-//! What the end of a saga says of its effects.
+//! Invariants on the effects of an ended saga.
 
 use super::{Books, MovementKind, PaymentStatus, PurchaseStatus, Run, Saga, Transaction, Verdict};
 use crate::checkout::StockRule;
 use saga_engine::Status;
 
-/// Every accepted saga ends. While sagas may run, only that those which have ended did so in one of the ways there are.
+/// Every accepted saga ends. While sagas may run, only ended sagas are checked, for a valid end.
 pub(super) fn every_accepted_saga_ends(books: &Books, run: Run) -> Verdict {
     let sagas = books.pages().filter_map(|(id, page)| Some((id, page.saga.as_ref()?)));
     let judged = sagas.filter(|(_, saga)| run == Run::Over || saga.ended_at.is_some());
@@ -36,7 +36,7 @@ pub(super) fn completed_has_one_of_each(books: &Books) -> Verdict {
     })
 }
 
-/// COMPENSATED means no live payment and no live purchase; and no stock taken, where the definition gives stock back.
+/// COMPENSATED means no live payment and no live purchase; and no stock taken, if the definition gives stock back.
 pub(super) fn compensated_has_nothing_live(books: &Books) -> Verdict {
     let compensated = books.ended_as(Status::Compensated);
     Verdict::over("COMPENSATED has no live payment and no live purchase", compensated, |(saga, page)| {
@@ -49,18 +49,18 @@ pub(super) fn compensated_has_nothing_live(books: &Books) -> Verdict {
     })
 }
 
-/// Returns how many decrements stand although the saga's definition gives stock back.
+/// Returns the number of decrements that were not given back although the saga's definition says so.
 fn owed_stock(saga: &Saga, page: &Transaction) -> usize {
     match saga.stock_rule {
         Some(StockRule::Restore) => {
             page.movements_of(MovementKind::Decrement).saturating_sub(page.movements_of(MovementKind::Restore))
         }
-        // By the product owner's rule it stays taken; of a definition that nobody knows nobody can say.
+        // By the product owner's rule the stock stays taken; for an unknown definition there is no rule to check.
         Some(StockRule::Keep) | None => 0,
     }
 }
 
-/// Joins complaints; none is none.
+/// Joins complaints; `None` if there are none.
 pub(super) fn all(complaints: impl Iterator<Item = String>) -> Option<String> {
     let complaints: Vec<String> = complaints.collect();
     (!complaints.is_empty()).then(|| complaints.join(", "))

@@ -1,4 +1,4 @@
-//! Sums: money and stock.
+//! Invariants on sums of money and stock.
 
 use std::fmt;
 use std::ops::AddAssign;
@@ -11,11 +11,11 @@ use saga_engine::Status;
 /// The money of the sagas that were judged, in cents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct MoneySums {
-    /// All that was ever taken.
+    /// Money taken, refunded money included.
     pub captured_cents: i64,
-    /// What of it was given back.
+    /// Money given back.
     pub refunded_cents: i64,
-    /// What live purchases cost.
+    /// Cost of the live purchases.
     pub purchased_cents: i64,
 }
 
@@ -44,8 +44,8 @@ pub(super) fn money(books: &Books) -> MoneySums {
     sums
 }
 
-/// Captured − refunded = live purchases: saga by saga, so that two errors cannot make up for each other; and a completed
-/// one cost what was ordered.
+/// Captured − refunded = live purchases, for each saga, so that two errors cannot cancel out; and a completed saga cost
+/// the ordered amount.
 pub(super) fn money_agrees(books: &Books) -> Verdict {
     Verdict::over("captured − refunded = live purchases", ended(books), |(saga, page)| {
         let MoneySums { captured_cents, refunded_cents, purchased_cents } = money_of(page);
@@ -58,7 +58,7 @@ pub(super) fn money_agrees(books: &Books) -> Verdict {
     })
 }
 
-/// Initial + restocked − decremented + restored = quantity, for every product, whoever moved it.
+/// Initial + restocked − decremented + restored = quantity, for every product, including movements without a saga.
 pub(super) fn stock_adds_up(books: &Books) -> Verdict {
     let shelves = books.shelves.iter().map(|shelf| (shelf.product_id.as_str(), shelf));
     Verdict::over("initial + restocked − decremented + restored = quantity", shelves, |shelf| {

@@ -1,4 +1,4 @@
-//! Each invariant, on clean books and on books that break it and it alone.
+//! Each invariant, on clean books and on books that violate only it.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -54,7 +54,7 @@ fn movement(kind: MovementKind, second: i64) -> Movement {
     Movement { kind, at: at(second) }
 }
 
-/// A step as it is shown: its state, that of its action, and whether its undoing is confirmed.
+/// A displayed step: its state, the state of its action, and whether its compensation is confirmed.
 fn step(participant: Participant, state: &'static str, action: &'static str, undone: Option<bool>) -> StepView {
     let compensation = undone.map(|is_confirmed| CompensationView {
         attempts: 1,
@@ -86,7 +86,7 @@ fn completed() -> Transaction {
     }
 }
 
-/// Every step was done, and undone in reverse; the stock stays taken.
+/// Every step was done, then undone in reverse; the stock stays taken.
 fn compensated() -> Transaction {
     let mut page = completed();
     let steps = vec![
@@ -112,7 +112,7 @@ fn compensated_with_stock() -> Transaction {
     page
 }
 
-/// The payment was refused, and the rest never came: compensations that found nothing.
+/// The payment was refused, the other steps never ran: the compensations found nothing.
 fn refused() -> Transaction {
     let steps = vec![
         step(Participant::Payments, "refused", "refused", Some(true)),
@@ -124,7 +124,7 @@ fn refused() -> Transaction {
         payments: vec![payment(PaymentStatus::Refused)],
         journal: vec![
             Entry { decision: Decision::Refused, ..entry(Participant::Payments, Deed::Action, 1) },
-            // No order among those that found nothing.
+            // Compensations that found nothing have no order.
             entry(Participant::Payments, Deed::Compensation, 2),
             tombstone(Participant::Purchases, 3),
             entry(Participant::Purchases, Deed::Compensation, 3),
@@ -133,7 +133,7 @@ fn refused() -> Transaction {
     }
 }
 
-/// A payment by a client of the participant itself.
+/// A payment by a direct client of the participant.
 fn from_outside() -> Transaction {
     let journal =
         vec![Entry { from_saga: false, attempt: None, epoch: None, ..entry(Participant::Payments, Deed::Action, 1) }];
@@ -156,7 +156,7 @@ fn clean() -> Books {
     Books { transactions, shelves: vec![shelf()], ..Books::default() }
 }
 
-/// Names the invariants that are broken, and by what.
+/// Returns the violated invariants, each with the id of the finding.
 fn broken(report: &Report) -> Vec<(&str, &str)> {
     let verdicts = report.verdicts.iter();
     verdicts.flat_map(|verdict| verdict.findings.iter().map(|finding| (verdict.name, finding.id.as_str()))).collect()
@@ -173,7 +173,7 @@ fn clean_books_break_nothing_and_every_invariant_looks_at_something() {
     assert_eq!(report.money, money);
 }
 
-/// What it is, the books that it begins with, what breaks them, and the invariants that find it.
+/// The case, the transaction it begins with, the damage, and the invariants that find it.
 type Case = (&'static str, fn() -> Transaction, fn(&mut Transaction), &'static [&'static str]);
 
 #[test]
@@ -280,7 +280,7 @@ fn each_violation_is_found_by_its_invariant_and_by_no_other() {
     for (name, page, harm, expected) in cases {
         let mut books = clean();
         let mut harmed = page();
-        // The history has a test of its own.
+        // The history has its own test.
         harmed.saga.as_mut().unwrap().steps.clear();
         harm(&mut harmed);
         books.transactions.insert("harmed".to_owned(), harmed);
@@ -356,7 +356,7 @@ fn while_sagas_may_run_only_those_that_ended_are_judged() {
 #[test]
 fn what_a_hand_touched_is_listed_and_not_judged() {
     let mut books = clean();
-    // A person gives a completed purchase's money back.
+    // A person refunds a completed purchase.
     let mut refunded = completed();
     refunded.payments[0].status = PaymentStatus::Refunded;
     let by_hand = Entry { from_saga: false, epoch: None, ..entry(Participant::Payments, Deed::Compensation, 200) };
@@ -382,7 +382,7 @@ fn what_came_late_or_was_settled_is_listed_and_not_judged() {
     assert!(report.is_clean(), "{report:?}");
     assert_eq!(listed(&report, "decrements after the end of their saga"), ["late"]);
     assert_eq!(listed(&report, "sagas that a person settled"), ["settled"]);
-    // Under the other definition such stock is owed.
+    // Under the other definition such stock must be given back.
     books.transactions.get_mut("late").unwrap().saga.as_mut().unwrap().stock_rule = Some(StockRule::Restore);
     assert!(!judge(&books, Run::Over).is_clean());
 }

@@ -1,5 +1,5 @@
-//! The circuit breaker of one operation of a participant (Nygard, "Release It!"). Pure: it is told the time and what came
-//! of calls.
+//! The circuit breaker of one operation of a participant (Nygard, "Release It!"). Pure: time and results of calls are
+//! arguments.
 //!
 //! ```text
 //!             N failures in a row               a call after the pause
@@ -8,8 +8,8 @@
 //!      │                              └─┼─────────────── it fails ────────────────┤
 //!      └────────────────────────────────┴────────────── it succeeds ─────────────┘
 //! ```
-//! A parked call is told when to come back. Those times are spread, so that a participant that has just recovered is
-//! asked by so many a second, and not by everybody at once.
+//! A parked call gets a time to return. Those times are spread, so that a participant that has just recovered gets a
+//! bounded number of calls per second and not all at once.
 
 use std::time::Duration;
 
@@ -17,23 +17,23 @@ use tokio::time::Instant;
 
 use saga_engine::world::Urgency;
 
-/// The knobs.
+/// Settings of a breaker.
 #[derive(Clone, Copy, Debug)]
 pub struct BreakerSettings {
-    /// Failures in a row that open it; 0: it never opens.
+    /// Consecutive failures that open it; 0: it never opens.
     pub failures: u32,
     /// How long it stays open before a probe.
     pub pause: Duration,
-    /// How many parked calls a second come back.
+    /// Parked calls that return per second.
     pub wakes_per_second: u32,
 }
 
-/// The breaker.
+/// A circuit breaker.
 #[derive(Clone, Copy, Debug)]
 pub struct Breaker {
     settings: BreakerSettings,
     state: State,
-    /// When the last of the parked calls comes back.
+    /// Return time of the last parked call.
     last_wake: Option<Instant>,
 }
 
@@ -45,29 +45,29 @@ enum State {
     Open {
         until: Instant,
     },
-    /// A probe is out since then.
+    /// A probe has been in flight since then.
     HalfOpen {
         since: Instant,
     },
 }
 
-/// Whether a call may go.
+/// Whether a call may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// It may.
+    /// It may be sent.
     Go,
-    /// Not now: ask again after this time.
+    /// Not now; retry after this time.
     Park(Duration),
 }
 
-/// What came of a call, as far as a breaker cares.
+/// The result of a call, as far as it concerns a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// The participant answered as one does, be it with a refusal.
+    /// The participant answered; a refusal counts.
     Answered,
-    /// It did not.
+    /// No valid answer.
     Failed,
-    /// Nothing was sent, so nothing was learnt.
+    /// Nothing was sent: no evidence either way.
     NotAsked,
 }
 
@@ -77,7 +77,7 @@ impl Breaker {
         Breaker { settings, state: State::Closed { failures: 0 }, last_wake: None }
     }
 
-    /// Names the state, for people.
+    /// Returns the state's name.
     pub fn state(&self) -> &'static str {
         match self.state {
             State::Closed { .. } => "closed",
@@ -86,11 +86,11 @@ impl Breaker {
         }
     }
 
-    /// Decides about a call that wants to go.
+    /// Decides whether a call may be sent.
     pub fn admit(&mut self, urgency: Urgency, now: Instant) -> Admission {
         match (self.blocked_until(now), urgency) {
             (Some(until), Urgency::Normal) => self.park(until, now),
-            // Its saga sleeps for longer than that, and takes no place among those that come back.
+            // A FAILED saga sleeps for longer anyway, so it takes no place among the spread return times.
             (Some(until), Urgency::Low) => Admission::Park(until.saturating_duration_since(now)),
             (None, _) => {
                 if !matches!(self.state, State::Closed { .. }) {
@@ -101,12 +101,12 @@ impl Breaker {
         }
     }
 
-    /// Returns until when no call may go, if none may now.
+    /// Returns the time until which calls are blocked, if they are blocked now.
     pub fn blocked_until(&self, now: Instant) -> Option<Instant> {
         let until = match self.state {
             State::Closed { .. } => return None,
             State::Open { until } => until,
-            // A probe that never came back frees its place.
+            // A probe that never returned gives way to the next.
             State::HalfOpen { since } => since + self.settings.pause,
         };
         (now < until).then_some(until)
@@ -122,13 +122,13 @@ impl Breaker {
         Admission::Park(wake.saturating_duration_since(now))
     }
 
-    /// Takes in what came of a call; returns whether that opened or closed the breaker.
+    /// Records the result of a call; returns the new state if that opened or closed the breaker.
     pub fn learn(&mut self, health: Health, now: Instant) -> Option<&'static str> {
         let before = self.state();
         self.state = match (health, self.state) {
             (Health::NotAsked, state) => state,
             (Health::Answered, _) => {
-                // Those that come back are spread from now on, and not from where an earlier outage left off.
+                // The return times of the next outage are spread from its start, not from the end of this one's.
                 self.last_wake = None;
                 State::Closed { failures: 0 }
             }
@@ -140,7 +140,7 @@ impl Breaker {
                     false => State::Closed { failures },
                 }
             }
-            // A call that was out before it opened says nothing new.
+            // A call sent before the breaker opened is no new evidence.
             (Health::Failed, open @ State::Open { .. }) => open,
         };
         (before != self.state()).then(|| self.state())

@@ -1,8 +1,8 @@
-//! One HTTP/2 connection to a replica: opened when it is first needed, and again when it is gone. A service of this very
-//! process is called without.
+//! One HTTP/2 connection to a replica, opened on demand and reopened once it is gone. A service of this process is
+//! called without a connection.
 //!
-//! Hyper's own connection and not a client above it: a call is one request on one known connection, and whether anything
-//! of it was sent decides what a saga may assume. Redirects, proxies and retries have no place in that.
+//! This uses Hyper's connection, not a client above it: a call is one request on one known connection, and a saga
+//! depends on whether any of the request was sent. Redirects, proxies and automatic retries would hide that.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -29,24 +29,24 @@ use super::judgement::is_recorded_refusal;
 use super::replicas::Connecting;
 use super::url::Base;
 
-/// A peer that is gone without a word is noticed by pings that it does not answer.
+/// Detects a peer that vanished without closing the connection: it does not answer pings.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest answer of a participant that is read: a hundred times what our own say.
+/// Maximum size of a participant's answer: a hundred times the size of our own services' answers.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
-/// A request on its way out.
+/// An outgoing request.
 pub(super) type Outgoing = Request<Full<Bytes>>;
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NoAnswer {
-    /// Nobody has seen the request.
+    /// The request was not seen by any server.
     NotSent(String),
-    /// It may have been seen: the connection went, or its time was up.
+    /// The request may have been seen: the connection or its answer was lost.
     Lost(String),
-    /// Its time was up.
+    /// The deadline passed after the request was sent.
     Late,
 }
 
@@ -57,14 +57,14 @@ pub(super) type Answered = Response<Bytes>;
 pub(super) struct Connection {
     host: String,
     port: u16,
-    /// Where that is; without it the name is asked for each time it is opened.
+    /// The address; `None` resolves the name with each open.
     address: Option<IpAddr>,
     connect_timeout: Duration,
-    /// Where a service of this process may be, which needs no connection.
+    /// The address of a possible service of this process, which needs no connection.
     local: Option<SocketAddr>,
     open: ArcSwapOption<Sender>,
-    /// Held by whoever opens it, so that a thousand calls open one; in it, when that failed and why, so that they do not
-    /// fail one after the other.
+    /// Held while the connection is opened, so that a thousand calls open one. It contains the time and reason of the
+    /// last failure, so that waiting calls fail together and not one after the other.
     opening: Mutex<Option<(Instant, String)>>,
 }
 
@@ -79,8 +79,8 @@ impl Connection {
         Self { host, port, address, connect_timeout: how.timeout, local, open, opening }
     }
 
-    /// Sends a request and reads its answer, both before `give_up`. What the other side has certainly not looked at,
-    /// because it was about to close the connection, is sent again on a new one.
+    /// Sends a request and reads its answer, both before `give_up`. A request that the server certainly has not
+    /// processed, because it was closing the connection, is sent again once on a new connection.
     pub(super) async fn ask(&self, request: impl Fn() -> Outgoing, give_up: Instant) -> Result<Answered, NoAnswer> {
         if let Some(front) = self.local.and_then(in_process::at) {
             return match timeout_at(give_up, front.call(request())).await {
@@ -100,7 +100,7 @@ impl Connection {
                 Ok(answered) => return answered,
                 Err(_) => return Err(NoAnswer::Late),
             }
-            // Out of use, unless somebody else has seen to that.
+            // Discards the connection, unless another call already has.
             self.open.compare_and_swap(&sender, None);
         }
     }
@@ -145,11 +145,12 @@ impl Connection {
             None => TcpStream::connect((self.host.as_str(), self.port)).await,
         };
         let stream = stream.map_err(|error| with_causes(&error))?;
-        // Without it a small request may wait 40 ms for an acknowledgement. It can only fail where all else does too.
+        // Without it a small request may wait 40 ms for an acknowledgement. It fails only on a broken socket, where the
+        // next write fails too.
         let _ = stream.set_nodelay(true);
         let (sender, connection) = http2::Builder::new(Gathering)
             .timer(TokioTimer::new())
-            // No stream has more on its way than is read of it.
+            // A stream never carries more than the longest answer that is read.
             .initial_stream_window_size(u32::try_from(MAX_ANSWER_BYTES).ok())
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
@@ -165,7 +166,7 @@ impl Connection {
     }
 }
 
-/// Runs the tasks of a connection, so that what many calls have to send is sent together.
+/// Runs the tasks of a connection behind others, so that requests of many calls are written together.
 #[derive(Clone, Copy)]
 struct Gathering;
 
@@ -181,7 +182,7 @@ where
 async fn exchange(sender: &Sender, request: Outgoing) -> Result<Answered, NoAnswer> {
     let mut sender = sender.clone();
     let response: Response<Incoming> = sender.try_send_request(request).await.map_err(|mut failed| {
-        // The request comes back only if none of it has left.
+        // The request is returned only if none of it was sent.
         let unsent = failed.take_message().is_some();
         let error = failed.into_error();
         match unsent || was_not_looked_at(&error) {
@@ -190,7 +191,7 @@ async fn exchange(sender: &Sender, request: Outgoing) -> Result<Answered, NoAnsw
         }
     })?;
     let (head, body) = response.into_parts();
-    // A body that is dropped unread resets its stream.
+    // Dropping an unread body resets its stream.
     match Limited::new(body, MAX_ANSWER_BYTES).collect().await {
         Ok(body) => Ok(Response::from_parts(head, body.to_bytes())),
         Err(error) if error.is::<LengthLimitError>() && is_refusal(&head) => {
@@ -208,8 +209,8 @@ fn is_refusal(head: &Parts) -> bool {
     is_recorded_refusal(head.status.as_u16(), decision)
 }
 
-/// Tells whether the other side says that it has not looked at a request: it closes the connection in peace and names the
-/// last one that it will answer (RFC 9113, 6.8), or refuses this one unseen (8.7).
+/// Tells whether the server declares that it has not processed the request: it closes the connection gracefully and
+/// names the last stream that it will answer (RFC 9113, 6.8), or refuses the stream (8.7).
 fn was_not_looked_at(error: &hyper::Error) -> bool {
     let of_protocol = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<h2::Error>());
     of_protocol.is_some_and(|error| {

@@ -1,5 +1,5 @@
-//! The judgement of an answer. Pure, and strict: only a recorded decision refuses, only a 200 that is the participant's
-//! and of this saga is done, everything else is unknown.
+//! The classification of an answer. Pure, and strict: only a recorded decision is a refusal, only a valid 200 of the
+//! participant for this saga is done, everything else is unknown.
 
 use std::time::Duration;
 
@@ -11,27 +11,27 @@ use tracing::error;
 use saga_engine::outcome::{Failure, Found, Outcome, Retry, Sent, Unknown};
 use saga_engine::world::{Call, Purpose};
 
-/// The longest text of a participant that is kept, in characters: enough for a person, and a row stays a row.
+/// Maximum length of a participant's text that is stored, in characters: enough for a person, and it bounds the row.
 const MAX_SAID_CHARS: usize = 500;
 
-/// The longest wait that a participant may ask for. Longer ones are slips, or not meant for a program.
+/// Maximum `Retry-After` of a participant. Longer ones are mistakes, or not meant for programs.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 
-/// An answer, as far as it is judged.
+/// The parts of an answer that are classified.
 pub struct Reply<'a> {
     /// The status of the answer.
     pub status: u16,
     /// The header `Saga-Decision`.
     pub decision: Option<&'a str>,
-    /// What a compensation says of its action.
+    /// The header `Saga-Action`: what a compensation found of its action.
     pub action: Option<&'a str>,
-    /// How long the participant wants to be left alone; zero where it does not say.
+    /// The participant's `Retry-After`; zero if it has none.
     pub retry_after: Duration,
     /// The body of the answer.
     pub body: &'a [u8],
 }
 
-/// What a participant's bodies may say.
+/// Fields of a participant's refusals and problems.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Said {
@@ -51,7 +51,7 @@ fn found(header: Option<&str>) -> Found {
     }
 }
 
-/// Says what an answer means.
+/// Classifies an answer.
 pub fn classify(service: &str, call: &Call, reply: &Reply<'_>) -> Outcome {
     let again = |detail: &str| unknown(Failure::unavailable(service), detail, reply.retry_after, Sent::Maybe);
     match (reply.status, call.purpose) {
@@ -63,7 +63,7 @@ pub fn classify(service: &str, call: &Call, reply: &Reply<'_>) -> Outcome {
             Ok(_) => again("a 200 with outputs that the log cannot hold"),
             Err(error) => again(&format!("a 200 that is not the participant's: {error}")),
         },
-        // Accepted, or whatever else it may be: nothing is confirmed by it.
+        // 202 and other 2xx confirm nothing.
         (201..=299, _) => again(&format!("{service} answered {}", reply.status)),
         (status, Purpose::Action { .. }) if is_recorded_refusal(status, reply.decision) => {
             let Said { error, message, .. } = said(reply);
@@ -84,16 +84,16 @@ pub fn classify(service: &str, call: &Call, reply: &Reply<'_>) -> Outcome {
     }
 }
 
-/// Tells whether an answer is a refusal that its participant has recorded. Its head alone says so.
+/// Tells whether an answer is a refusal that its participant has recorded. The status and headers alone decide that.
 pub(super) fn is_recorded_refusal(status: u16, decision: Option<&str>) -> bool {
     status == 409 && decision == Some(wire::REFUSED)
 }
 
-/// Reads `Retry-After`: seconds, or a date (RFC 9110, 10.2.3), at most an hour. Zero where it is neither.
+/// Reads `Retry-After`: seconds or a date (RFC 9110, 10.2.3), at most an hour; zero if it is neither.
 pub fn retry_after(text: &str, now: DateTime<Utc>) -> Duration {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let asked = match (is_number, DateTime::parse_from_rfc2822(text)) {
-        // A number that fits no integer is a long time too.
+        // A number that overflows is a long time too.
         (true, _) => text.parse().map_or(Duration::MAX, Duration::from_secs),
         (false, Ok(date)) => date.to_utc().signed_duration_since(now).to_std().unwrap_or_default(),
         (false, Err(_)) => Duration::ZERO,
@@ -105,13 +105,13 @@ fn said(reply: &Reply<'_>) -> Said {
     serde_json::from_slice(reply.body).unwrap_or_default()
 }
 
-/// Makes a text that others wrote fit for rows, logs and terminals.
+/// Cleans foreign text for rows, logs and terminals: no control characters, limited length.
 fn legible(text: &str) -> String {
     let plain = |character: char| if character.is_control() { ' ' } else { character };
     text.chars().take(MAX_SAID_CHARS).map(plain).collect()
 }
 
-/// Makes the outcome of an attempt whose effect is not known, and that may be repeated.
+/// Makes the outcome of an attempt whose effect is unknown and which may be repeated.
 pub(super) fn unknown(failure: Failure, detail: &str, retry_after: Duration, sent: Sent) -> Outcome {
     Outcome::Unknown(Unknown { failure, detail: legible(detail), retry: Retry::After(retry_after), sent })
 }

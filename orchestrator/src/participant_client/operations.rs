@@ -1,6 +1,6 @@
-//! The operations of one participant: a circuit breaker each, so that one that is broken stops no other, and a line each
-//! for sagas that are FAILED already. Those lines are served a few at a time, whatever their length, and time in them
-//! does not count: no client waits for what stands there.
+//! The operations of one participant, each with a circuit breaker, so that a broken operation stops no other, and with
+//! a queue for FAILED sagas. A queue sends a few calls at a time, whatever its length, and time in it does not count
+//! against the timeout: no client waits for these calls.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -12,14 +12,14 @@ use super::breaker::{Admission, Breaker, BreakerSettings, Health};
 use saga_engine::definition::full_name;
 use saga_engine::world::{Call, Urgency};
 
-/// The longest line: beyond it sagas go back to sleep.
+/// Maximum length of a queue; beyond it sagas go back to sleep.
 const MAX_IN_LINE: usize = 1_000;
 
-/// The operations, by their names.
+/// The operations by name.
 pub(super) struct Operations {
     participant: &'static str,
     breaker: BreakerSettings,
-    /// Calls for FAILED sagas that may be out at once, of each operation.
+    /// Maximum calls in flight for FAILED sagas, per operation.
     limit: usize,
     operations: BTreeMap<&'static str, Operation>,
 }
@@ -53,7 +53,7 @@ impl Operations {
         })
     }
 
-    /// Puts a call for a FAILED saga into its line; gives it back where that is too long.
+    /// Enqueues a call for a FAILED saga; returns it if the queue is full.
     pub(super) fn line_up(&mut self, calling: Box<Calling>) -> Option<Box<Calling>> {
         let operation = self.of(calling.call.operation);
         if operation.failed.len() >= MAX_IN_LINE {
@@ -63,7 +63,7 @@ impl Operations {
         None
     }
 
-    /// Returns the next call for a FAILED saga: one that may go, or one that its breaker parks.
+    /// Returns the next call for a FAILED saga that can be sent, or that its breaker parks.
     pub(super) fn next_in_line(&mut self, now: Instant) -> Option<Box<Calling>> {
         let limit = self.limit;
         let may_leave =
@@ -74,7 +74,7 @@ impl Operations {
         Some(calling)
     }
 
-    /// Decides about a call that wants to go.
+    /// Decides whether a call may be sent.
     pub(super) fn admit(&mut self, call: &Call, now: Instant) -> Admission {
         let operation = self.of(call.operation);
         let admission = operation.breaker.admit(call.urgency, now);
@@ -84,7 +84,7 @@ impl Operations {
         admission
     }
 
-    /// Takes in what came of a call; returns the state of its breaker if that has changed.
+    /// Records the result of a call; returns the breaker's state if it changed.
     pub(super) fn learn(
         &mut self,
         name: &'static str,
@@ -99,17 +99,17 @@ impl Operations {
         operation.breaker.learn(health, now)
     }
 
-    /// Names the state of an operation's breaker.
+    /// Returns the state of an operation's breaker.
     pub(super) fn state(&self, name: &str) -> Option<&'static str> {
         self.operations.get(name).map(|operation| operation.breaker.state())
     }
 
-    /// Returns how many calls stand in line.
+    /// Returns the number of queued calls.
     pub(super) fn waiting(&self) -> usize {
         self.operations.values().map(|operation| operation.failed.len()).sum()
     }
 
-    /// Names the states of the breakers, for people, by the full names of the operations.
+    /// Returns the states of the breakers by the full names of the operations.
     pub(super) fn states(&self) -> BTreeMap<String, &'static str> {
         let state = |(name, operation): (&&'static str, &Operation)| {
             (full_name(self.participant, name), operation.breaker.state())
@@ -117,7 +117,6 @@ impl Operations {
         self.operations.iter().map(state).collect()
     }
 
-    /// Returns how long a breaker stays open.
     pub(super) fn pause(&self) -> Duration {
         self.breaker.pause
     }

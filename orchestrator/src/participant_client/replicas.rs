@@ -1,11 +1,11 @@
-//! The replicas of a participant behind one name, and which of them gets the next call.
+//! The replicas of a participant behind one name, and the choice of the replica for the next call.
 //!
-//! HTTP/2 puts all calls on one connection, and a connection stays with one replica: without this, whoever is behind a
-//! name with several addresses would see all calls at one and none at the others. So the name is looked up again and
-//! again, each address gets connections of its own, and calls go round. An address that nobody answers at rests for a
-//! moment; one that vanishes from the name gets no new calls, and those that are out there end in peace.
+//! HTTP/2 puts all calls on one connection, and a connection stays with one replica: without this module, one of
+//! several addresses would get all calls and the others none. So the name is resolved periodically, each address has
+//! its own connections, and calls rotate. An address without an answer is skipped for a moment; one that is removed
+//! from the name gets no new calls, and calls in flight there finish.
 //!
-//! A URL with an address instead of a name is one replica for ever: nothing is looked up.
+//! A URL with an address instead of a name is one replica; nothing is resolved.
 
 use std::collections::HashMap;
 use std::io;
@@ -22,26 +22,26 @@ use tracing::{info, warn};
 use super::connection::Connection;
 use super::url::{BadUrl, Base};
 
-/// How long an address that nobody answered at is left out, while there are others.
+/// How long an address without an answer is skipped while there are others.
 const REST: Duration = Duration::from_secs(1);
 
-/// Looks a host up: all its addresses.
+/// Resolves a host to all its addresses.
 pub(super) type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
 
-/// How connections are made.
+/// Settings of connections.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Connecting {
     /// HTTP/2 connections to each address.
     pub(super) connections: usize,
-    /// How long opening one may take.
+    /// Timeout of a connect.
     pub(super) timeout: Duration,
-    /// Whether services of this process are called without one.
+    /// Whether services of this process are called without a connection.
     pub(super) in_process: bool,
 }
 
-/// One address and the connections to it.
+/// One address and its connections.
 pub(super) struct Replica {
-    /// `None` where the connections find the address by themselves.
+    /// `None` if the connections resolve the name themselves.
     address: Option<IpAddr>,
     connections: Vec<Connection>,
     rests_until: Mutex<Option<Instant>>,
@@ -64,7 +64,6 @@ impl Replica {
     }
 }
 
-/// All replicas of a participant.
 pub(super) struct Replicas {
     service: &'static str,
     base: Base,
@@ -73,7 +72,7 @@ pub(super) struct Replicas {
     turn: AtomicUsize,
 }
 
-/// Who gets a call.
+/// The replica and the connection for a call.
 pub(super) struct Chosen {
     replica: Arc<Replica>,
     connection: usize,
@@ -84,14 +83,14 @@ impl Chosen {
         &self.replica.connections[self.connection]
     }
 
-    /// Notes that nobody answered there.
+    /// Marks the replica as not answering.
     pub(super) fn rest(&self) {
         self.replica.rest();
     }
 }
 
 impl Replicas {
-    /// Starts with what the URL says.
+    /// Starts with the URL's host as the only replica.
     ///
     /// # Errors
     /// [`BadUrl`].
@@ -101,12 +100,11 @@ impl Replicas {
         Ok(Self { service, base, how, list, turn: AtomicUsize::new(0) })
     }
 
-    /// Returns what goes before every path.
     pub(super) fn base(&self) -> &Base {
         &self.base
     }
 
-    /// Returns who gets the next call, and over which connection.
+    /// Returns the replica and the connection for the next call.
     pub(super) fn next(&self) -> Chosen {
         let list = self.list.load();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
@@ -119,22 +117,21 @@ impl Replicas {
         Chosen { replica: replica.clone(), connection }
     }
 
-    /// Returns how many there are.
     pub(super) fn len(&self) -> usize {
         self.list.load().len()
     }
 
-    /// Names the addresses, for people.
+    /// Returns the resolved addresses.
     pub(super) fn addresses(&self) -> Vec<IpAddr> {
         self.list.load().iter().filter_map(|replica| replica.address).collect()
     }
 
-    /// Whether there is a name to be looked up.
+    /// Whether the host is a name, not an address.
     pub(super) fn is_named(&self) -> bool {
         self.base.host().parse::<IpAddr>().is_err()
     }
 
-    /// Looks the name up for ever.
+    /// Resolves the name periodically, for ever.
     pub(super) async fn follow(self: Arc<Self>, lookup: Lookup, every: Duration) {
         let mut works = true;
         loop {
@@ -143,7 +140,7 @@ impl Replicas {
                     works = true;
                     self.become_these(&found);
                 }
-                // A name server that is away for a moment takes nobody away: those who were there stay.
+                // A failed or empty resolution keeps the known replicas.
                 Ok(_) | Err(_) if works => {
                     works = false;
                     warn!(service = self.service, host = self.base.host(), "the participant's name has no address now");
@@ -173,7 +170,7 @@ impl Replicas {
     }
 }
 
-/// Asks the system's resolver.
+/// The system's resolver.
 pub(super) fn system_lookup() -> Lookup {
     Arc::new(|host| {
         Box::pin(async move {
@@ -209,7 +206,7 @@ mod tests {
         }
         replicas.list.load()[0].rest();
         assert!(chosen(&replicas, 10).iter().all(|call| *call == Some(address(2))));
-        // Where all rest, one is as good as another.
+        // If all are skipped, any of them is used.
         replicas.list.load()[1].rest();
         assert_eq!(chosen(&replicas, 10).len(), 10);
     }

@@ -20,7 +20,8 @@ use saga_engine::outcome::{Failure, Outcome, Sent};
 use saga_engine::trace;
 use saga_engine::world::Call;
 
-/// Makes a call, and says what it tells of the participant. `since` is when it was asked for: waiting in line counts.
+/// Makes a call, and returns the outcome and the participant's health. `since` is the time of the request: the timeout
+/// includes the time in the queue.
 pub(super) async fn send(to: &Arguments, call: &Call, since: Instant) -> (Outcome, Health) {
     let left = call.timeout.saturating_sub(since.elapsed());
     if left.is_zero() {
@@ -36,7 +37,7 @@ pub(super) async fn send(to: &Arguments, call: &Call, since: Instant) -> (Outcom
     (outcome, health)
 }
 
-/// Where nothing could be sent because nobody is there, another replica is asked in the same attempt.
+/// If nothing was sent because a replica does not answer, the same attempt tries another replica.
 async fn attempt(to: &Arguments, call: &Call, left: Duration) -> Outcome {
     let give_up = Instant::now() + left;
     let mut others = to.replicas.len().saturating_sub(1);
@@ -54,7 +55,7 @@ async fn attempt(to: &Arguments, call: &Call, left: Duration) -> Outcome {
     }
 }
 
-/// Asks one replica, and records that as a part of the saga's trace.
+/// Calls one replica, and records the call in the saga's trace.
 async fn ask(connection: &Connection, to: &Arguments, call: &Call, give_up: Instant) -> Outcome {
     let step = trace::of_call(&to.tracer, call);
     let part = step.child();
@@ -66,7 +67,7 @@ async fn ask(connection: &Connection, to: &Arguments, call: &Call, give_up: Inst
     outcome
 }
 
-/// Returns the status of the answer too, if there was one.
+/// Returns the status of the answer too, if there is one.
 async fn exchange(
     connection: &Connection,
     to: &Arguments,
@@ -100,7 +101,7 @@ async fn exchange(
     }
 }
 
-/// What a request is made of, as often as it is sent.
+/// The parts of a request that are the same each time it is sent.
 struct Head {
     uri: Uri,
     saga_id: HeaderValue,

@@ -1,4 +1,4 @@
-//! Calls to a participant that has several replicas behind one name, over real sockets.
+//! Calls to a participant with several replicas behind one name, over real sockets.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use saga_engine::definition::{Method, Outputs, Request};
 use saga_engine::outcome::{Outcome, Sent, Unknown};
 use saga_engine::world::{Call, Purpose, Urgency};
 
-/// A replica that counts what it is asked.
+/// A replica that counts its requests.
 struct Counting {
     asked: Arc<AtomicUsize>,
     shutdown: CancellationToken,
@@ -57,7 +57,7 @@ impl Counting {
         Self { asked, shutdown, serving }
     }
 
-    /// Ends it as a killed process would: connections are cut and nobody listens any more.
+    /// Ends the replica as a kill would: connections are cut and the port is closed.
     async fn kill(self) -> usize {
         self.serving.abort();
         let _ = self.serving.await;
@@ -65,7 +65,7 @@ impl Counting {
         self.asked.load(Ordering::Relaxed)
     }
 
-    /// Ends it as a service that is told to stop.
+    /// Ends the replica as a graceful stop would.
     async fn stop(self) -> usize {
         self.shutdown.cancel();
         self.serving.await.unwrap();
@@ -85,12 +85,12 @@ fn address(last: u8) -> IpAddr {
     IpAddr::from([127, 0, 0, last])
 }
 
-/// Binds two addresses on one port, as two replicas behind one name have it.
+/// Binds two addresses on one port, like two replicas behind one name.
 async fn two_listeners() -> (TcpListener, TcpListener, u16) {
     loop {
         let first = TcpListener::bind(SocketAddr::new(address(1), 0)).await.unwrap();
         let port = first.local_addr().unwrap().port();
-        // Somebody else may have that port on the other address.
+        // Another process may use that port on the other address.
         if let Ok(second) = TcpListener::bind(SocketAddr::new(address(2), port)).await {
             return (first, second, port);
         }
@@ -119,7 +119,7 @@ async fn ask(to: &Arguments, number: u32) -> Outcome {
     send(to, &call_of("charge", number), Instant::now()).await.0
 }
 
-/// Makes an attempt at an action.
+/// Makes a call of an action.
 pub(super) fn call_of(operation: &'static str, number: u32) -> Call {
     Call {
         saga_id: context(None).saga_id,
@@ -161,7 +161,7 @@ async fn replicas_behind_one_name_share_the_calls_and_the_death_of_one_loses_non
     let before = first.kill().await;
     let mut lost = 0;
     for number in 0..40 {
-        // What was on its way to the dead one may be in doubt, and is asked for again, as sagas do.
+        // A call in flight to the dead replica may be in doubt; it is repeated, as sagas do.
         while !matches!(ask(&to, number).await, Outcome::Done(_)) {
             lost += 1;
             assert!(lost <= 4, "there is another replica, and at most a few connections to the dead one");

@@ -1,4 +1,4 @@
-//! The URL of a participant, taken apart once: every call is to a path below it.
+//! The URL of a participant, parsed once: every call is to a path below it.
 
 use hyper::Uri;
 use hyper::http::uri::{Authority, InvalidUri, PathAndQuery, Scheme};
@@ -12,11 +12,11 @@ pub struct BadUrl {
     url: String,
 }
 
-/// What goes before the path of every call to a participant.
+/// The part of the URL before the path of a call.
 #[derive(Clone, Debug)]
 pub(super) struct Base {
     authority: Authority,
-    /// Without a slash at its end.
+    /// Without a trailing slash.
     prefix: String,
 }
 
@@ -30,7 +30,7 @@ impl Base {
         Ok(Self { authority, prefix: parsed.path().trim_end_matches('/').to_owned() })
     }
 
-    /// Returns the name or the address, an IPv6 one without its brackets.
+    /// Returns the host: a name or an address, IPv6 without brackets.
     pub(super) fn host(&self) -> &str {
         self.authority.host().trim_matches(['[', ']'])
     }
@@ -39,10 +39,10 @@ impl Base {
         self.authority.port_u16().unwrap_or(80)
     }
 
-    /// Returns the address of a path.
+    /// Returns the URL of a path.
     ///
     /// # Errors
-    /// If it is none.
+    /// If the path is not valid in a URL.
     pub(super) fn at(&self, path: &str) -> Result<Uri, InvalidUri> {
         let mut parts = hyper::http::uri::Parts::default();
         parts.scheme = Some(Scheme::HTTP);

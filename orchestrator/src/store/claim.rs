@@ -1,8 +1,8 @@
-//! Claims: how a node makes unfinished sagas its own. Each claim raises the epoch, so that the owner before can write
+//! Claims: how a node takes over unfinished sagas. Each claim raises the epoch, so that the previous owner can write
 //! nothing more.
 //!
-//! Rows are locked first and skipped where another node has them, so that two never claim one saga; a statement claims a
-//! batch, so that a takeover of thousands holds no lock for long.
+//! Rows are locked first, and rows locked by another node are skipped, so that two nodes never claim one saga. A
+//! statement claims one batch, so that a takeover of thousands holds no lock for long.
 
 use chrono::{DateTime, Utc};
 use common::db::Connection;
@@ -22,7 +22,7 @@ use saga_engine::takeover::{LeftBy, Takeover};
 /// Claimable rows of dead processes are counted up to this number.
 const MOST_COUNTED: i64 = 10_000;
 
-/// Characters of a reason that the attention list shows.
+/// Maximum length of a reason in the attention list, in characters.
 const LONGEST_REASON: usize = 500;
 
 /// The condition that a node may run a saga now: it knows the definition ($3), and the saga does not sleep.
@@ -33,7 +33,7 @@ macro_rules! may_run {
     };
 }
 
-/// The columns of the CTE `free`. A saga that was set aside did not go to sleep by itself: its actor died at its work.
+/// The columns of the CTE `free`. A saga that was set aside does not count as asleep: its actor died.
 macro_rules! free {
     () => {
         "f.id, f.owner_node as last_node, f.owner_incarnation as last_incarnation,
@@ -41,8 +41,8 @@ macro_rules! free {
     };
 }
 
-/// Ends a statement whose CTE `claimed` has the claimed rows, and how their last owner left them (`last_node`,
-/// `last_incarnation`, `slept`): a claim is noted as a takeover, except that of a process which wakes its own sleeping saga.
+/// Ends a statement whose CTE `claimed` has the claimed rows and how their last owner left them (`last_node`,
+/// `last_incarnation`, `slept`). A claim is recorded as a takeover, unless a process wakes its own sleeping saga.
 macro_rules! noted {
     () => {
         concat!(
@@ -62,8 +62,8 @@ macro_rules! noted {
     };
 }
 
-/// Makes the statement that claims the rows of the CTE `free`: their ids, and how their last owner left them. Parameters of
-/// all: $1 node, $2 incarnation, $3 known definitions, $4 limit.
+/// Makes the statement that claims the rows of the CTE `free`: their ids, and how their last owner left them. Common
+/// parameters: $1 node, $2 incarnation, $3 known definitions, $4 limit.
 macro_rules! claim {
     ($($free:expr),+) => {
         concat!(
@@ -111,7 +111,7 @@ const OF_OWN_SLEEPERS: &str = claim!(
          for update skip locked)"
 );
 
-// By id and epoch: a row that was claimed or has ended since it was listed is passed over.
+// By id and epoch: a row that was claimed or has ended since it was listed is skipped.
 const OF_OWN_ORPHANS: &str = claim!(
     "free as materialized (
          select ",
@@ -125,10 +125,10 @@ const OF_OWN_ORPHANS: &str = claim!(
          for update of f skip locked)"
 );
 
-/// Makes the statement that claims sagas whose own actor died ($3 ids, $4 epochs, $5 reasons) and counts that death. From
-/// the death on that makes the condition true, the saga goes to attention with this mark instead of to another actor, and
-/// sleeps for 1, 2, 4 … at most 30 minutes; one that runs forward is woken at its deadline, to turn back. Parameters of
-/// all: $1 node, $2 incarnation.
+/// Makes the statement that claims sagas whose own actor died ($3 ids, $4 epochs, $5 reasons) and counts the death.
+/// Once the deaths reach the limit, the saga goes to the attention list with this mark instead of to a new actor, and
+/// sleeps for 1, 2, 4 … at most 30 minutes; a saga that runs forward is woken at its deadline, to turn back. Common
+/// parameters: $1 node, $2 incarnation.
 macro_rules! set_back {
     ($deaths_before_rest:literal, $mark:literal) => {
         concat!(
@@ -166,8 +166,8 @@ macro_rules! set_back {
 const DIED: &str = set_back!("$6", "'its actor died ' || d.deaths || ' times: ' || d.reason");
 const UNREADABLE: &str = set_back!("1", "'its row cannot be read: ' || d.reason");
 
-// The owners are found by jumps over the index, one for each, whatever the number of their sagas. Leases are listed whether
-// their nodes own something now or not: what is known of them counts when they do.
+// The owners are found by one index jump each, whatever the number of their sagas. Leases are listed even if their
+// nodes own no saga now: what is known of a lease counts once its node does.
 const OWNERS: &str = "
     with recursive owners as (
          (select owner_node, owner_incarnation from saga where ended_at is null
@@ -197,7 +197,7 @@ const STILL_FREE: &str = concat!(
     may_run!()
 );
 
-// By the index of unfinished sagas, up to a limit: a node that dies may leave any number.
+// By the index of unfinished sagas, up to a limit: a dead node may leave any number.
 const FREE_OF_THE_DEAD: &str = concat!(
     "select count(*) from (
          select from saga f join unnest($1::text[], $2::uuid[]) as d (node, incarnation)
@@ -207,7 +207,7 @@ const FREE_OF_THE_DEAD: &str = concat!(
     " limit $4) as free"
 );
 
-// A node of an earlier version does not say what it knows.
+// A node of an earlier version does not publish its definitions (null); it counts as knowing all.
 const NOT_KNOWN: &str = "
     update saga s
     set attention = 'definition ' || s.definition || '/' || s.definition_version || ' is not known to any live node',
@@ -291,7 +291,7 @@ impl Statements for Claims<'_> {
                 let (ids, epochs, reasons) = set_back_columns(died);
                 let parameters: [&(dyn ToSql + Sync); 6] = [node, incarnation, &ids, &epochs, &reasons, max_claims];
                 let mut rows = self.connection.query(DIED, &parameters).await?;
-                // The others were set aside.
+                // The other rows were set aside.
                 rows.retain(|row| !row.get::<_, bool>("slept"));
                 rows
             }
@@ -333,7 +333,7 @@ impl Statements for Claims<'_> {
 fn claimed(row: &Row) -> ReadRow {
     let mut saga = from_row(row)?;
     saga.left_by = if row.get("slept") { LeftBy::Sleep } else { LeftBy::Loss };
-    // The statement that notes a takeover does not see its own note.
+    // The statement that inserts a takeover does not see its own insert, so the new one is added here.
     if let Some(node) = row.get("node") {
         saga.takeovers.push(Takeover { node, epoch: saga.epoch, at: row.get("at"), unowned_ms: row.get("unowned_ms") });
     }
@@ -348,7 +348,8 @@ fn columns_of(rows: &[ListedRow]) -> (Vec<Uuid>, Vec<i32>) {
     rows.iter().map(|row| (row.id.0, row.epoch)).unzip()
 }
 
-/// Ids, epochs and reasons. A reason holds what an error said: the log takes no NUL, and people read no novel.
+/// Ids, epochs and reasons. A reason contains error text: control characters are replaced (the log takes no NUL), and
+/// it is cut.
 fn set_back_columns<'a>(rows: impl Iterator<Item = (SagaId, i32, &'a str)>) -> (Vec<Uuid>, Vec<i32>, Vec<String>) {
     let mut columns = (Vec::new(), Vec::new(), Vec::new());
     for (id, epoch, reason) in rows {

@@ -1,8 +1,8 @@
-//! Whether the log has decided that a saga was never there: no row of it can come any more.
+//! Whether the log has decided that a saga never existed: no row of it can appear any more.
 //!
-//! A begin is not written from a certain time on, `decided_by`. One that was written before may still be in a transaction
-//! that nobody sees into, of a connection that was lost. So after that time each transaction is waited for that began
-//! before it, and only then is it worth looking for the row once more.
+//! No begin is written after the time `decided_by`. A begin written before it may still be in an open transaction of a
+//! lost connection, invisible to others. So after `decided_by` every transaction that began earlier must end before a
+//! read of the row is final.
 
 use std::time::Duration;
 
@@ -10,38 +10,39 @@ use chrono::{DateTime, Utc};
 use common::db::Connection;
 use tokio_postgres::Error;
 
-// The time is that of the statement's start: what it finds open is newer. Sessions of other roles do not show when their
-// transactions began; the nodes of one log share a role. When a prepared transaction began nobody knows.
+// The time is the statement's start: transactions that begin later are newer. The start of a transaction is hidden for
+// sessions of other roles; the nodes of one log share a role. The start of a prepared transaction is unknown, so any
+// prepared one counts as older.
 const LOOK: &str = "
     select statement_timestamp(),
            exists (select from pg_stat_activity a
                    where a.datname = current_database() and a.pid <> pg_backend_pid() and a.xact_start < $1)
            or exists (select from pg_prepared_xacts p where p.database = current_database())";
 
-/// What the database says of the transactions that may hold a row.
+/// State of the transactions that may hold a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
-    /// Its time.
+    /// The database's time.
     pub now: DateTime<Utc>,
-    /// Whether a transaction is open that began before the time in question.
+    /// Whether a transaction that began before the time in question is open.
     pub older: Older,
 }
 
-/// Whether a transaction is open that is older than some time.
+/// Whether a transaction older than some time is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Older {
-    /// One is.
+    /// At least one is open.
     Open,
-    /// None is.
+    /// All have ended.
     Over,
 }
 
-/// Whether it is decided that a saga was never there, if the log does not hold it.
+/// Whether it is decided that a saga never existed, if the log does not hold it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decided {
-    /// It is: a look at the row from now on is the last word.
+    /// Decided: a read of the row from now on is final.
     Yes,
-    /// Not before this time.
+    /// Not decided before this time.
     By(DateTime<Utc>),
 }
 
@@ -54,11 +55,11 @@ pub async fn look(connection: &mut Connection, decided_by: DateTime<Utc>) -> Res
     Ok(Look { now: row.get(0), older: if row.get(1) { Older::Open } else { Older::Over } })
 }
 
-/// How far a `decided_by` may lie ahead before it is taken for one that no node has made. A node makes ids by the database's
-/// clock, so one lies ahead by more than the limit of a begin only where that clock was set back since.
+/// A `decided_by` further ahead than this belongs to an id that no node made. Nodes make ids by the database's clock,
+/// so a `decided_by` is ahead by more than the limit of a begin only if that clock was set back since.
 const AHEAD: Duration = Duration::from_secs(3_600);
 
-/// Judges by such a look.
+/// Decides from a [`Look`].
 pub fn judge(decided_by: DateTime<Utc>, Look { now, older }: Look) -> Decided {
     match older {
         _ if decided_by >= now + AHEAD => Decided::Yes,

@@ -1,10 +1,9 @@
-//! The table `saga_event`: what is written to it beside the saga log's own writes, and how it is read in the order of
-//! commits without a gap.
+//! The table `saga_event`: inserts besides the saga log's own writes, and reads in commit order without a gap.
 //!
-//! A row shows when its transaction commits, which may be long after rows of later transactions did. So nobody reads
-//! beyond the oldest transaction that still runs, which is the xmin of a snapshot: all before it is settled for ever, and
-//! whoever goes on from the last row that was read misses none. That holds as long as the server goes on: one that was
-//! restored, or promoted, may count from an earlier transaction on, and a page tells enough to notice.
+//! A row becomes visible when its transaction commits, possibly long after rows of later transactions. So readers stop
+//! at the oldest running transaction, the xmin of a snapshot: everything before it is final, and a reader that
+//! continues from its last row misses none. This holds for one server. A restored or promoted server may continue from
+//! an earlier transaction; a page carries enough to notice.
 
 use std::sync::LazyLock;
 
@@ -22,9 +21,10 @@ use saga_engine::owner::Owner;
 use saga_engine::record::StepChanges;
 use saga_engine::{SagaId, Status};
 
-// Only of sagas that the writer owns: a process that was paused tells nobody what another owner has overtaken. The order
-// of the rows is that of the queue, and becomes that of the positions. As in the writer's own statement, owner and end are
-// asked for in a way that only the primary key answers, and not the index of all sagas that run.
+// Only of sagas that the writer owns: a process that was paused must not report steps that a newer owner has
+// superseded. Rows are inserted in queue order, which becomes the order of positions. As in the writer's own
+// statements, owner and end are tested in a form that only the primary key can serve, not the index of unfinished
+// sagas.
 static INSERT_STEPS: LazyLock<BatchStatement> = LazyLock::new(|| {
     BatchStatement::new(
         "
@@ -39,8 +39,8 @@ static INSERT_STEPS: LazyLock<BatchStatement> = LazyLock::new(|| {
     )
 });
 
-// One statement, so that all of it is of one moment: where the stream ends and where it was pruned to, the rows, and how long
-// the oldest one has waited that was committed and not read before. A type xid8 is unknown to the driver, so it goes as text.
+// One statement, so all of it is one snapshot: the end of the stream, the horizon, the rows, and the age of the oldest
+// committed row after the given place. The driver does not know the type xid8, so it is sent as text.
 const PAGE: &str = "
     select pg_snapshot_xmin(pg_current_snapshot())::text, h.transaction::text, h.position,
            (select greatest(0, extract(epoch from clock_timestamp() - w.at) * 1000)::bigint
@@ -58,7 +58,7 @@ const PAGE: &str = "
         order by p.transaction, p.position limit $3) e on true
     order by e.transaction, e.position";
 
-// The last row of the stream, or what stands before all that is not settled yet.
+// The last final row of the stream, or else the id that precedes everything that is not final.
 const PRESENT: &str = "
     select pg_snapshot_xmin(pg_current_snapshot())::text, e.transaction::text, e.position, e.saga_id, e.changes, e.at
     from (select) nothing
@@ -107,11 +107,12 @@ pub(super) fn insert_steps(owner: &Owner, steps: NewSteps) -> Bound<'static> {
 pub struct EventRow {
     /// The id of its first change.
     pub first: EventId,
-    /// Whose changes they are.
+    /// The saga of these changes.
     pub saga_id: SagaId,
     /// The changes, oldest first.
     pub changes: Vec<StateChange>,
-    /// When it was written, by the clock of the database: two rows of one key, in two lives of a server, differ in this.
+    /// Time of the write, by the clock of the database: rows with the same key, before and after a restore, differ in
+    /// it.
     pub at: DateTime<Utc>,
 }
 
@@ -122,7 +123,7 @@ impl EventRow {
         EventId { index: u32::try_from(others).unwrap_or(u32::MAX), ..self.first }
     }
 
-    /// Reads the five columns from this one on; `None` where they are null.
+    /// Reads five columns, from this one on; `None` if they are null.
     fn read(row: &Row, column: usize) -> Option<EventRow> {
         let transaction: Option<&str> = row.get(column);
         Some(EventRow {
@@ -134,19 +135,18 @@ impl EventRow {
     }
 }
 
-/// What one look at the stream gives.
+/// One read of the stream.
 #[derive(Debug)]
 pub struct Page {
-    /// Rows in order, from the one that was asked for on, that one included.
+    /// Rows in order, beginning with the requested one.
     pub rows: Vec<EventRow>,
     /// Where the stream begins and ends.
     pub bounds: Bounds,
-    /// How long the oldest row has waited that was committed behind the one that was asked for, in milliseconds; 0 where
-    /// there is none.
+    /// Age of the oldest row committed after the requested one, in milliseconds; 0 if there is none.
     pub lag_ms: i64,
 }
 
-/// Reads up to `limit` rows, from the row of this id on, and what is known of the stream at the same moment.
+/// Reads up to `limit` rows, from the row of this id on, with the bounds of the stream in the same snapshot.
 ///
 /// # Errors
 /// What the database says.
@@ -156,7 +156,7 @@ pub async fn page(connection: &mut Connection, from: EventId, limit: i64) -> Res
         present: EventId::before_transaction(number(row.get(0))),
         pruned: EventId { transaction: number(row.get(1)), position: row.get(2), index: 0 },
     };
-    // The horizon is one row, so there is one at least.
+    // The horizon table has one row, so the result has at least one.
     Ok(Page {
         bounds: rows.first().map_or_else(Bounds::default, bounds),
         lag_ms: rows.first().and_then(|row| row.get(3)).unwrap_or(0),
@@ -164,7 +164,7 @@ pub async fn page(connection: &mut Connection, from: EventId, limit: i64) -> Res
     })
 }
 
-/// Returns the last row that is settled, or else the id that stands before everything that is not.
+/// Returns the place after the last final row, or else before everything that is not final.
 ///
 /// # Errors
 /// What the database says.
@@ -174,16 +174,16 @@ pub async fn present(connection: &mut Connection) -> Result<Place, Error> {
     Ok(EventRow::read(&row, 1).map_or(Place::at(present), |last| Place::behind(&last)))
 }
 
-/// What is known of the ends of the stream.
+/// The ends of the stream.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bounds {
     /// The last row that was pruned.
     pub pruned: EventId,
-    /// What stands before everything that is not settled yet.
+    /// The id that precedes everything that is not final yet.
     pub present: EventId,
 }
 
-/// Returns what is to be seen now.
+/// Returns the current snapshot.
 ///
 /// # Errors
 /// What the database says.
@@ -191,16 +191,16 @@ pub async fn seen(connection: &mut Connection) -> Result<Seen, Error> {
     Ok(Seen::parse(connection.query_one(SEEN, &[]).await?.get(0)))
 }
 
-/// How a saga stands, and which events that includes.
+/// A saga's current state, and the events that it includes.
 #[derive(Debug)]
 pub struct SagaStanding {
-    /// As its last event would tell it.
+    /// The state, in the form of its last event.
     pub change: StateChange,
-    /// What was to be seen when that was read.
+    /// The snapshot of the read.
     pub seen: Seen,
 }
 
-/// Reads how a saga stands; `None` if there is none.
+/// Reads a saga's current state; `None` if there is no such saga.
 ///
 /// # Errors
 /// What the database says.
@@ -235,7 +235,7 @@ impl Seen {
         }
     }
 
-    /// Tells whether what this transaction committed was to be seen.
+    /// Tells whether the snapshot includes this transaction.
     pub fn has(&self, transaction: u64) -> bool {
         transaction < self.all_before || (transaction < self.none_from && !self.running.contains(&transaction))
     }

@@ -1,5 +1,5 @@
-//! What people and clients may set on a saga that another process owns: a cancel, a retry, a wake-up, a resolution. Each is one
-//! conditional update that any node may make; the owner reads it with its next heartbeat, or with its next write.
+//! Flags on a saga that any process may own: a cancel, a retry, a wake-up, a resolution. Each is one conditional update
+//! from any node; the owner reads it with its next heartbeat or its next write.
 
 use chrono::{DateTime, Utc};
 use common::db::Connection;
@@ -11,8 +11,8 @@ use crate::store::reader::{columns, from_row, parse_status};
 use saga_engine::stored::ReadRow;
 use saga_engine::{SagaId, Status};
 
-// A saga that turned back already is doing what a cancel asks for; the flag then steers nothing, and does no harm. One
-// that runs forward and sleeps, since its actors died, is woken to turn back.
+// A saga that has already turned back needs no cancel; the flag is harmless. A saga that runs forward and sleeps
+// because its actors died is woken to turn back.
 const CANCEL: &str = "
     update saga
     set cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()),
@@ -20,7 +20,7 @@ const CANCEL: &str = "
     where id = $1 and ended_at is null
     returning status";
 
-// Wakes a saga that sleeps, and forgets the deaths of its actors.
+// Wakes a sleeping saga and resets the count of its actor's deaths.
 const RETRY: &str = "
     update saga
     set retry_requested_at = clock_timestamp(), deaths = 0,
@@ -34,9 +34,9 @@ const RETRY_ALL: &str = "
         wake_at = case when wake_at is not null then clock_timestamp() end
     where attention is not null and ended_at is null";
 
-// A compensating saga that a person has settled ends, and listeners are told in the form of `row_text`; on one that
-// has ended only the mark goes. Never a saga that runs forward: nobody knows yet what there is to settle. `now()` is the
-// same in the whole statement, so an end of this moment is one of this statement.
+// A compensating saga that a person has settled ends, with an event in the form of `row_text`; on an ended saga only
+// the mark is removed. A saga that runs forward is never resolved: it is not known yet what there is to settle. `now()`
+// is the same in the whole statement, so an `ended_at` equal to `resolved_at` was set by this statement.
 const RESOLVE: &str = "
     with resolved as (
         update saga
@@ -64,15 +64,15 @@ const ATTENTION: &str = concat!(
       order by s.attention_at, s.id limit $3"
 );
 
-// By `saga_attention`, up to so many. The bounds exclude nothing (a saga in attention has a time since when); without them
-// a planner that has no statistics yet would read the whole table, once a second.
+// By `saga_attention`, up to a limit. The bounds exclude nothing (every saga in attention has a time); without them a
+// planner without statistics would scan the whole table, once a second.
 const ATTENTION_COUNT: &str = "
     select count(*) from (
         select from saga where attention is not null and attention_at between '-infinity' and 'infinity' limit 10001) s";
 
 const STATUS: &str = "select status from saga where id = $1";
 
-// By `saga_waiting`. Those that would sleep longest come first: the others wake soon enough by themselves.
+// By `saga_waiting`. The longest sleepers come first: the others wake soon enough by themselves.
 const WAKE_WAITING: &str = "
     with found as materialized (
         select w.id from unnest($1::text[]) as o(operation)
@@ -83,16 +83,16 @@ const WAKE_WAITING: &str = "
     update saga s set wake_at = clock_timestamp(), waits_for = null, woken = true
     from found where s.id = found.id";
 
-/// What became of a flag.
+/// Result of setting a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flagged {
-    /// It is set, and the saga stands so.
+    /// The flag is set; the saga has this status.
     Set(Status),
-    /// The saga has ended so: there is nothing to ask of it.
+    /// The saga has ended with this status; the flag was not set.
     HasEnded(Status),
 }
 
-/// Asks a saga to turn back; `None` where there is no such saga.
+/// Requests that a saga turn back; `None` if there is no such saga.
 ///
 /// # Errors
 /// What the database says.
@@ -100,7 +100,7 @@ pub async fn cancel(connection: &mut Connection, id: SagaId) -> Result<Option<Fl
     flag(connection, CANCEL, id).await
 }
 
-/// Wakes a saga, in the direction that it has; `None` where there is no such saga.
+/// Wakes a saga in its current direction; `None` if there is no such saga.
 ///
 /// # Errors
 /// What the database says.
@@ -116,7 +116,7 @@ async fn flag(connection: &mut Connection, sql: &'static str, id: SagaId) -> Res
     Ok(row.map(|row| Flagged::HasEnded(parse_status(row.get(0)))))
 }
 
-/// Wakes every saga of the attention list that has not ended, and returns how many there are.
+/// Wakes every unfinished saga of the attention list and returns their number.
 ///
 /// # Errors
 /// What the database says.
@@ -124,7 +124,7 @@ pub async fn retry_all(connection: &mut Connection) -> Result<u64, Error> {
     connection.execute(RETRY_ALL, &[]).await
 }
 
-/// Wakes FAILED sagas that wait for one of these operations, at most so many of each, and returns how many there were.
+/// Wakes FAILED sagas that wait for one of these operations, at most `most` per operation, and returns their number.
 ///
 /// # Errors
 /// What the database says.
@@ -132,29 +132,30 @@ pub async fn wake_waiting(connection: &mut Connection, operations: &[String], mo
     connection.execute(WAKE_WAITING, &[&operations, &most]).await
 }
 
-/// What became of a resolution.
+/// Result of a resolution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolved {
     /// It is recorded, now or before.
     Recorded(Resolution),
-    /// It runs forward: nobody knows yet what there is to settle.
+    /// The saga runs forward: it is not known yet what there is to settle.
     RunsForward,
-    /// The saga does not stand in the attention list.
+    /// The saga is not in the attention list.
     NotInAttention(Status),
 }
 
 /// A saga that a person has settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolution {
-    /// How it stands.
+    /// Its status.
     pub status: Status,
-    /// When that was.
+    /// Time of the resolution.
     pub at: DateTime<Utc>,
-    /// What the person wrote.
+    /// The note.
     pub note: String,
 }
 
-/// Records that a person has settled a saga; `None` where there is no such saga. A second time nothing changes.
+/// Records that a person has settled a saga; `None` if there is no such saga. The first note stays: a repetition
+/// changes nothing.
 ///
 /// # Errors
 /// What the database says.
@@ -182,15 +183,15 @@ fn resolution(row: &Row) -> Option<Resolution> {
 pub struct Attention {
     /// The saga, if its row can be read.
     pub saga: ReadRow,
-    /// Why a person should look.
+    /// The reason.
     pub reason: String,
-    /// Since when.
+    /// Time when the saga entered the list.
     pub since: DateTime<Utc>,
-    /// When it is tried again, if it sleeps until then.
+    /// Time of the next retry, if the saga sleeps until then.
     pub next_try: Option<DateTime<Utc>>,
 }
 
-/// Where a page of the attention list begins: after this one.
+/// Start of a page of the attention list: after this saga; `None` is the first page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct After(pub Option<(DateTime<Utc>, Uuid)>);
 
@@ -202,7 +203,7 @@ pub async fn attention_count(connection: &mut Connection) -> Result<Total, Error
     Ok(Total::of_count(connection.query_one(ATTENTION_COUNT, &[]).await?.get(0)))
 }
 
-/// Reads a page of the attention list, longest waiting first, and how many there are on all pages.
+/// Reads a page of the attention list, longest waiting first, and the total over all pages.
 ///
 /// # Errors
 /// What the database says.

@@ -1,8 +1,8 @@
-//! The hold: a row that keeps every node from beginning and recovering sagas, until somebody takes it away.
+//! The hold: a row that stops every node from beginning and recovering sagas until an operator releases it.
 //!
-//! It is for after a restore, when nobody knows yet whether the databases fit together: what a saga would do then could
-//! make it worse. Nodes read it with each renewal of their leases and hold no lease while it is there, and without a
-//! lease nothing begins and nothing is claimed. So it holds for all nodes, also for those that start later.
+//! It is meant for a restore, while it is not known whether the databases fit together: a saga could make it worse.
+//! Nodes read the row with each renewal of their leases and hold no lease while it exists; without a lease nothing
+//! begins and nothing is claimed. So it applies to all nodes, including those that start later.
 
 use common::db::Connection;
 use tokio_postgres::Error;
@@ -15,7 +15,7 @@ const LOOK: &str = "select held_since, reason from saga_hold";
 
 const RELEASE: &str = "delete from saga_hold returning held_since, reason";
 
-/// Puts a hold; one that is there stays as it is.
+/// Sets a hold; an existing hold stays as it is.
 ///
 /// # Errors
 /// What the database says.
@@ -32,7 +32,7 @@ pub async fn look(connection: &mut Connection) -> Result<Option<Hold>, Error> {
     first(connection, LOOK).await
 }
 
-/// Takes the hold away, and returns what it was; nothing where there was none.
+/// Releases the hold and returns it; `None` if there was none.
 ///
 /// # Errors
 /// What the database says.

@@ -1,4 +1,4 @@
-//! The session of the lease: the lock on the node id, the hold, and the renewals, on a connection that nothing else uses.
+//! The session of the lease: the lock on the node id, the hold, and the renewals, on a dedicated connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +24,7 @@ const REGISTER: &str = "
         definitions = excluded.definitions, given_up_at = null
     returning clock_timestamp()";
 
-// A row that was deleted, since it looked long dead, comes back; one of another incarnation stays.
+// A row that was deleted as long expired is inserted again; a row of another incarnation stays.
 const RENEW: &str = "
     insert into node_lease (node_id, incarnation, expires_at, definitions)
     values ($1, $2, clock_timestamp() + $3::bigint * interval '1 millisecond', $4)
@@ -34,28 +34,29 @@ const RENEW: &str = "
 
 const INCARNATION: &str = "select incarnation from node_lease where node_id = $1";
 
-// The server of a host that has died does not see the end of its connection by itself: it asks after two seconds of
-// silence, and three times more.
+// A server does not notice by itself that the host of a connection has died: it probes after two seconds of silence,
+// and three more times.
 const KEEPALIVE: &str = "
     set tcp_keepalives_idle = 2; set tcp_keepalives_interval = 1; set tcp_keepalives_count = 3;
     set tcp_user_timeout = 5000";
 
-// While all sagas are on hold, the database must not take this process for one that may begin some.
+// While all sagas are on hold, the lease is expired: the database must not treat this process as one that may begin
+// sagas.
 const PAUSE: &str = "
     update node_lease set expires_at = clock_timestamp()
     where node_id = $1 and incarnation = $2 and expires_at > clock_timestamp()";
 
-// The sagas that are left are free for other processes at once.
+// Other processes may claim the remaining sagas at once.
 const GIVE_UP: &str = "
     update node_lease set expires_at = least(expires_at, clock_timestamp()), given_up_at = clock_timestamp()
     where node_id = $1 and incarnation = $2";
 
-/// The lease's session, opened when it is needed.
+/// The lease's session; its connection is opened on demand.
 pub(crate) struct LeaseSession {
     server: SecretString,
     database: String,
     settings: DatabaseSettings,
-    /// Whether a hold on all sagas is put before anything else, and was not put yet.
+    /// Whether a hold on all sagas must still be set before anything else.
     hold_at_start: AtomicBool,
     connection: Mutex<Option<Connection>>,
 }
@@ -66,7 +67,7 @@ impl LeaseSession {
         Self { server, database, settings, hold_at_start, connection: Mutex::default() }
     }
 
-    /// Renews the lease, or registers the process. The session is kept only if it may be used again.
+    /// Renews the lease, or registers the process. The connection is kept only if it can be used again.
     pub(crate) async fn renew(&self, request: RenewRequest) -> Result<Renewal, String> {
         let mut kept = self.connection.lock().await;
         let (mut connection, is_new) = match kept.take() {
@@ -115,7 +116,7 @@ impl LeaseSession {
         })
     }
 
-    /// Gives the lease up for good: other processes may claim the sagas that are left at once.
+    /// Gives up the lease for good: other processes may claim the remaining sagas at once.
     pub(crate) async fn give_up(&self, owner: Arc<Owner>) -> Result<(), String> {
         let mut connection = match self.connection.lock().await.take() {
             Some(connection) => connection,
@@ -128,8 +129,8 @@ impl LeaseSession {
     }
 }
 
-/// Judges another live process with this node id. A process that was registered and finds another incarnation in its row
-/// has been superseded; a process that never was registered waits.
+/// Handles another live process with this node id. A process that was registered and finds another incarnation in its
+/// row has been superseded; a process that never was registered waits.
 async fn twin(
     connection: &mut Connection,
     owner: &Owner,

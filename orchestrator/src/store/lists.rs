@@ -1,5 +1,5 @@
-//! Lists of sagas, newest first, and how many there are. Both cost the same with a thousand sagas and with millions: a
-//! part is found by an index whatever the filter, and nothing is counted beyond a limit.
+//! Lists of sagas, newest first, and their totals. Both cost the same with thousands and with millions of sagas: every
+//! filter has an index for its page, and counting stops at a limit.
 //!
 //! | filter | index |
 //! |---|---|
@@ -18,61 +18,61 @@ use super::reader::{columns, from_row};
 use saga_engine::Status;
 use saga_engine::stored::ReadRow;
 
-/// Sagas that a search looks through in one go.
+/// Sagas that one text search examines.
 const SEARCHED: i64 = 10_000;
 
-/// Most sagas that are counted one by one. One more is read, which tells that there are more.
+/// Maximum number of sagas counted exactly. One more row is read, to tell that there are more.
 pub const COUNTED: i64 = 10_000;
 
 /// Which sagas a list shows.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Only these.
+    /// Only this status.
     pub status: Option<Status>,
     /// Only this user's.
     pub user_id: Option<UserId>,
-    /// Only those older than this one.
+    /// Only sagas older than this one.
     pub before: Option<Uuid>,
-    /// At most so many.
+    /// Page size.
     pub limit: i64,
 }
 
-/// How many sagas fit a filter.
+/// Number of sagas that match a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Total {
-    /// Their number; where it is not exact, an estimate that is never below what was counted.
+    /// Their number; if it is not exact, an estimate of at least the counted rows.
     pub sagas: i64,
     /// Whether all of them were counted.
     pub is_exact: bool,
 }
 
 impl Total {
-    /// Makes the total of a count that stops one beyond [`COUNTED`].
+    /// Makes the total from a count that stops one beyond [`COUNTED`].
     pub(crate) fn of_count(counted: i64) -> Total {
         Total { sagas: counted, is_exact: counted <= COUNTED }
     }
 }
 
-/// What a search shows.
+/// A filter and a search text.
 #[derive(Clone, Debug, Default)]
 pub struct Search {
     /// Which sagas.
     pub filter: Filter,
-    /// Only those that hold this somewhere.
+    /// Only sagas that contain this text.
     pub text: Option<String>,
 }
 
-/// A part of a list.
+/// A page of a list.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// The sagas, newest first.
     pub sagas: Vec<ReadRow>,
-    /// Where the search stopped, if there is more to look through.
+    /// The last saga examined, if there are more to examine.
     pub searched_to: Option<Uuid>,
 }
 
-/// The statements of one kind of filter. Parameters: `$1` status, `$2` user, `$3` before, `$4` sagas to look through, and of
-/// the list `$5` text and `$6` sagas to show.
+/// The statements of one kind of filter. Parameters: `$1` status, `$2` user, `$3` before, `$4` sagas to examine, and
+/// for the list `$5` text and `$6` sagas to show.
 struct Statements {
     list: &'static str,
     end_of_window: &'static str,
@@ -91,7 +91,7 @@ macro_rules! newest {
     };
 }
 
-// The newest of each status, and of those the newest: the index of users has no order across statuses.
+// The newest of each status, merged: the index of users has no order across statuses.
 macro_rules! newest_of_each {
     ($condition:literal, $order:literal) => {
         concat!(
@@ -126,9 +126,9 @@ macro_rules! statements {
     };
 }
 
-// What fits is ordered by the columns of its index, and `= any(array[…])` keeps the planner from seeing that all but the
-// id are the same in all rows. It would walk along the primary key otherwise, and filter: quick where what fits is many and
-// evenly spread, as the statistics have it, and a walk through the whole table where it is few, or old.
+// The rows are ordered by the columns of their index, and `= any(array[…])` hides from the planner that these columns
+// are constant. Otherwise it would walk the primary key and filter: fast if matches are many and evenly spread, as the
+// statistics assume, and a scan of the whole table if they are few or old.
 const ALL: Statements = statements!(newest, "$1::text is null and $2::text is null", "s.id desc");
 const UNENDED: Statements = statements!(
     newest,
@@ -150,8 +150,8 @@ const OF_USER: Statements = statements!(
     "s.user_id, s.id desc"
 );
 
-// What the last analyze saw: the number of rows, and the share of the status and of the user, as if the two had nothing to
-// do with each other. Reads no saga.
+// Statistics of the last analyze: the number of rows, and the shares of the status and of the user, assumed to be
+// independent. Reads no saga.
 const ESTIMATED: &str = "
     with share as (
         select t.attname as name, v.share
@@ -175,7 +175,7 @@ fn statements(filter: &Filter) -> &'static Statements {
     }
 }
 
-/// Reads a part of the list.
+/// Reads a page of the list.
 ///
 /// # Errors
 /// What the database says.
@@ -195,7 +195,8 @@ pub async fn list(connection: &mut Connection, search: &Search) -> Result<Found,
     Ok(Found { sagas, searched_to: last.map(|row| row.get(0)) })
 }
 
-/// Tells how many sagas fit a filter, older and newer ones: exactly up to [`COUNTED`], else as the statistics say.
+/// Returns the number of sagas that match a filter on all pages: exact up to [`COUNTED`], else estimated from the
+/// statistics.
 ///
 /// # Errors
 /// What the database says.
@@ -207,7 +208,7 @@ pub async fn total(connection: &mut Connection, filter: &Filter) -> Result<Total
         Ok::<_, Error>(Total { sagas: at_least.max(estimated as i64), is_exact: false })
     };
     if status.is_none() && user_id.is_none() {
-        // No saga is ever deleted: where there were that many, counting some of them tells nothing.
+        // No saga is ever deleted, so above this estimate a count would stop at its limit and add nothing.
         let all = estimate(connection, 0).await?;
         if all.sagas > 2 * COUNTED {
             return Ok(all);

@@ -1,5 +1,5 @@
-//! Reads the saga log in numbers, for people who look at it: how many sagas stand how, and how they ended lately. Nothing
-//! here costs more because there are more sagas.
+//! Aggregates of the saga log for people: sagas by status, and recent ends. The cost does not grow with the number of
+//! sagas.
 
 use chrono::{DateTime, Utc};
 use common::db::Connection;
@@ -9,19 +9,19 @@ use super::flags;
 use super::lists::Total;
 use saga_engine::Status;
 
-// By `saga_unfinished`, which holds what runs and nothing else. Up to so many are counted.
+// By `saga_unfinished`, which holds only unfinished sagas; counted up to a limit.
 const UNFINISHED: &str = "
     select count(*) filter (where status = 'PENDING'), count(*) filter (where status = 'COMPENSATING'),
            count(*) filter (where status = 'FAILED'), now(), count(*)
     from (select status from saga where ended_at is null limit 10001) s";
 
-// Up to so many are counted. The limit bounds the rows that are read; more than the limit means "estimate instead".
+// The limit bounds the rows that are read; a count at the limit means "estimate instead".
 const COUNTED: &str = "
     select count(*) filter (where status = 'COMPLETED'), count(*) filter (where status = 'COMPENSATED'),
            count(*) filter (where status = 'FAILED'), count(*) = 20001
     from (select status from saga where ended_at is not null limit 20001) s";
 
-// What the last analyze saw: the number of rows, and the share of each status. Reads no saga.
+// Statistics of the last analyze: the number of rows and the share of each status. Reads no saga.
 const ESTIMATED: &str = "
     select greatest(c.reltuples, 0)::float8, v.status, v.share::float8
     from pg_class c
@@ -29,7 +29,7 @@ const ESTIMATED: &str = "
          unnest(t.most_common_vals::text::text[], t.most_common_freqs) as v (status, share)
     where c.oid = 'saga'::regclass";
 
-// The newest ends by `saga_in_full`, at most so many of them; within five minutes.
+// The newest ends of the last five minutes by `saga_in_full`, at most 20,000.
 const SECONDS: &str = "
     select floor(extract(epoch from ended_at))::bigint as second,
            count(*) filter (where status = 'COMPLETED'), count(*) filter (where status = 'COMPENSATED'),
@@ -46,35 +46,35 @@ const SECONDS: &str = "
 pub struct Overview {
     /// The time of the database.
     pub now: DateTime<Utc>,
-    /// What has not ended.
+    /// Sagas that have not ended.
     pub unfinished: Unfinished,
-    /// Sagas that a person should look at.
+    /// Sagas in the attention list.
     pub attention: Total,
-    /// What has ended.
+    /// Sagas that have ended.
     pub ended: Ended,
-    /// The last five minutes in seconds, oldest first, without those in which nothing ended.
+    /// The last five minutes by second, oldest first, without seconds in which nothing ended.
     pub seconds: Vec<Second>,
 }
 
 /// Sagas that have not ended, by status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unfinished {
-    /// Whether all were counted; there are more if not.
+    /// Whether all were counted; if not, there are more.
     pub is_exact: bool,
     /// Running forward.
     pub pending: i64,
     /// Turned back.
     pub compensating: i64,
-    /// Not undone yet, and still tried.
+    /// Not undone yet, still retried.
     pub failed: i64,
 }
 
 /// Sagas that ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// How many, by status.
+    /// Their number by status.
     pub counts: Counts,
-    /// Whether they were counted.
+    /// Whether they were counted or estimated.
     pub is_exact: bool,
 }
 
@@ -94,9 +94,9 @@ pub struct Counts {
 pub struct Second {
     /// Seconds since 1970.
     pub at: i64,
-    /// What ended in it.
+    /// Sagas that ended in it.
     pub counts: Counts,
-    /// Times from acceptance to end in milliseconds: median, nine in ten, 99 in a hundred.
+    /// Time from acceptance to end in milliseconds: 50th, 90th and 99th percentile.
     pub quantiles_ms: [f64; 3],
 }
 
@@ -132,7 +132,7 @@ fn second(row: &Row) -> Second {
     Second { at: row.get(0), counts: counts(row, 1), quantiles_ms: std::array::from_fn(|index| quantiles[index]) }
 }
 
-/// Spreads the number of rows over the statuses as the statistics say. There are at least as many as were counted.
+/// Estimates each status from the statistics; no estimate is below the counted rows.
 fn estimate(counted: Counts, statistics: &[Row]) -> Ended {
     let of = |status: Status, counted: i64| {
         let row = statistics.iter().find(|row| row.get::<_, &str>(1) == status.as_str());

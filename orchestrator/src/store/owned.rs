@@ -1,4 +1,4 @@
-//! What others did to the sagas that run here: flags that they set, and sagas that they took over.
+//! Changes by others to the sagas that run here: flags and takeovers.
 
 use chrono::{DateTime, Utc};
 use common::db::Connection;
@@ -9,7 +9,7 @@ use saga_engine::SagaId;
 use saga_engine::owner::Owner;
 use saga_engine::recovery::Flag;
 
-// Its partial index holds only flagged rows. One that sleeps hears of its flags when it is claimed.
+// Its partial index holds only flagged rows. A sleeping saga reads its flags when it is claimed.
 const FLAGS: &str = "
     select id, cancel_requested_at is not null and direction = 'forward', retry_requested_at
     from saga
@@ -22,7 +22,7 @@ const LOST: &str = "
     select id from saga
     where id = any($1::uuid[]) and (owner_incarnation <> $2 or ended_at is not null)";
 
-/// Reads the cancels that wait, and the retries that are newer than `since`.
+/// Reads the pending cancels, and the retries newer than `since`.
 pub(super) async fn flags(
     connection: &mut Connection,
     owner: &Owner,
@@ -32,7 +32,7 @@ pub(super) async fn flags(
     Ok(rows.iter().map(|row| Flag { id: SagaId(row.get(0)), cancel: row.get(1), retry_at: row.get(2) }).collect())
 }
 
-/// Finds those of these sagas that are not this process's any more.
+/// Returns the sagas among these that this process no longer owns.
 pub(super) async fn lost(connection: &mut Connection, owner: &Owner, running: &[Uuid]) -> Result<Vec<SagaId>, Error> {
     let rows = connection.query(LOST, &[&running, &owner.incarnation]).await?;
     Ok(rows.iter().map(|row| SagaId(row.get(0))).collect())

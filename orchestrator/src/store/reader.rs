@@ -1,4 +1,4 @@
-//! Reads one saga of the saga log: by its id, or by its key.
+//! Reads one saga of the saga log, by id or by idempotency key.
 
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ use saga_engine::stored::{ReadRow, StoredSaga, UnreadableRow};
 use saga_engine::takeover::LeftBy;
 use saga_engine::{SagaId, Status};
 
-/// The columns of [`from_row`], in its order; `s` is the table. No value makes them fail: the statement would
-/// fail for all rows. Of a saga whose claims never end, the newest takeovers are enough.
+/// The columns of [`from_row`], in its order; `s` is the table. No value makes an expression fail: the statement would
+/// fail for all rows. Only the newest 100 takeovers are read, for sagas that are claimed over and over.
 macro_rules! columns {
     () => {
         "s.id, s.definition, s.definition_version, s.user_id, s.amount::text, s.product_wanted, s.outputs,
@@ -39,7 +39,7 @@ pub(crate) use columns;
 
 const BY_ID: &str = concat!("select ", columns!(), " from saga s where s.id = $1");
 
-/// The order of lists, for their descriptions. Ids sort by time, so that it is the primary key backwards.
+/// The order of lists, for API descriptions. Ids sort by time, so it is the primary key backwards.
 pub(crate) const NEWEST_FIRST: &str = "Newest first is by transaction id, that is by the clock of the node that accepted \
     the purchase: where a clock was set back, or clocks differ, a later purchase can stand below an earlier one. \
     A purchase never changes its place.";
@@ -62,11 +62,11 @@ pub async fn by_id(connection: &mut Connection, id: SagaId) -> Result<Option<Rea
 pub struct KeyHolder {
     /// The saga.
     pub saga: StoredSaga,
-    /// The hash of what it was started with; `None` where the row holds none.
+    /// The hash of its order; `None` if the row holds none.
     pub fingerprint: Option<Fingerprint>,
 }
 
-/// Finds the saga that a user's `Idempotency-Key` stands for.
+/// Finds the saga that holds a user's `Idempotency-Key`.
 ///
 /// # Errors
 /// What the database says.
@@ -86,8 +86,8 @@ pub async fn by_key(
 /// Reads a row of [`columns`].
 ///
 /// # Errors
-/// [`UnreadableRow`] for a value that this program does not write: nothing is decided by a guess. The timeline is for
-/// people alone and shows as empty.
+/// [`UnreadableRow`] for a value that this program does not write: no decision rests on a guess. An unreadable timeline
+/// is not an error: it is only displayed, and reads as empty.
 pub(crate) fn from_row(row: &Row) -> ReadRow {
     let (id, epoch) = (SagaId(row.get(0)), row.get(11));
     read(row).map_err(|reason| UnreadableRow { id, epoch, reason })
@@ -151,7 +151,7 @@ pub(crate) fn id_of(row: &ReadRow) -> SagaId {
     }
 }
 
-/// Keeps those rows of a list that can be read.
+/// Drops the rows of a list that cannot be read, with a log line each.
 pub(crate) fn readable(rows: Vec<ReadRow>) -> Vec<StoredSaga> {
     let read =
         |row: ReadRow| row.inspect_err(|row| warn!(saga.id = %row.id, reason = row.reason, "left out of a list")).ok();

@@ -1,14 +1,14 @@
-//! Retention: what is given up. Of old sagas that is details and keys, and their rows stay; old events go, and those that a
-//! restored dump brought from another server.
+//! Retention: deletes details and keys of old sagas (their rows stay), old events, and events that a restored dump
+//! brought from another server.
 
 use common::db::Connection;
 use tokio_postgres::Error;
 
-// The limits stand in the text: as parameters, the planner would take them for a tenth of the table. `now()` and not the
-// clock, which no index could be searched by.
+// The limits are literals: for parameters, the planner would assume a tenth of the table. `now()` is stable, so an
+// index can be searched by it; the clock is not.
 
-// A saga in the attention list is somebody's business, whenever it ended. What shows in brief is copied as it is: `json`,
-// which does not take texts apart. Rows that another node has are skipped.
+// A saga in the attention list is kept in full, whenever it ended. The outputs that are kept are copied as they are:
+// `json` does not rewrite texts. Rows locked by another node are skipped.
 const CLEAR: &str = "
     with old as materialized (
         select id from saga
@@ -39,9 +39,8 @@ const RELEASE_KEYS: &str = "
         for update skip locked)
     update saga s set idempotency_key = null, fingerprint = null from old where s.id = old.id";
 
-// The row of the horizon is also what two nodes that prune do not have at once. The oldest rows are looked at whatever
-// their age, so that a table without old ones is not walked through.
-// The limit is PRUNE_BATCH; as a parameter, the planner would take it for a tenth of the table.
+// The row of the horizon is also the lock that keeps two nodes from pruning at once. The statement examines the oldest
+// rows whatever their age, so a table without old rows is not scanned.
 const PRUNE: &str = "
     with mine as (select 1 from saga_event_horizon for update skip locked),
     oldest as (select e.transaction, e.position, e.at from mine, saga_event e
@@ -55,13 +54,13 @@ const PRUNE: &str = "
               where (h.transaction, h.position) < (last.transaction, last.position))
     select count(*) from gone";
 
-// A row that shows and was written by a transaction that this server has not come to yet was restored from another
-// server's dump. Its place in this server's order means nothing.
+// A visible row of a transaction that this server has not reached yet was restored from another server's dump. Its
+// place in this server's order means nothing.
 const HAS_ANOTHER_LIFE: &str = "
     select exists (select from saga_event where transaction >= pg_snapshot_xmax(pg_current_snapshot()))
            or exists (select from saga_event_horizon where transaction >= pg_snapshot_xmax(pg_current_snapshot()))";
 
-// The lowest first, which this server would come to first. The limit is PRUNE_BATCH.
+// The lowest first: this server would reach those first. The limit is PRUNE_BATCH.
 const FORGET_ANOTHER_LIFE: &str = "
     with mine as (select 1 from saga_event_horizon for update skip locked),
     foreign_events as (select e.transaction, e.position from mine, saga_event e
@@ -73,18 +72,19 @@ const FORGET_ANOTHER_LIFE: &str = "
                 from mine where h.transaction >= pg_snapshot_xmax(pg_current_snapshot()))
     select count(*) from gone";
 
-/// Which outputs of a saga show in brief.
+/// The outputs that are kept of a saga whose details are cleared.
 #[derive(Clone, Debug)]
 pub struct InBrief {
     /// Their names.
     pub names: Vec<&'static str>,
-    /// Of some of them what the timeline must hold one of: a text that tells that the step which gave it still stands.
+    /// Outputs with a condition: they are kept only if the timeline contains one of their texts, which shows that their
+    /// step is still in effect.
     pub only_if: Vec<(&'static str, String)>,
-    /// What is added where the timeline holds this text.
+    /// Outputs that are added if the timeline contains this text.
     pub added: Vec<(&'static str, String)>,
 }
 
-/// Clears the details of some sagas, up to 500, that ended more than so many days ago, and returns how many.
+/// Clears the details of up to 500 sagas that ended more than `days` days ago, and returns their number.
 ///
 /// # Errors
 /// What the database says.
@@ -96,7 +96,7 @@ pub async fn clear(connection: &mut Connection, days: i32, in_brief: &InBrief) -
     connection.execute(CLEAR, &[&days, &in_brief.names, &keys, &marks, &added, &added_marks]).await
 }
 
-/// Releases the idempotency keys of some sagas, up to 500, that ended longer ago than this, and returns how many.
+/// Releases the idempotency keys of up to 500 sagas that ended more than `kept_ms` ago, and returns their number.
 ///
 /// # Errors
 /// What the database says.
@@ -104,11 +104,11 @@ pub async fn release_keys(connection: &mut Connection, kept_ms: i64) -> Result<u
     connection.execute(RELEASE_KEYS, &[&kept_ms]).await
 }
 
-/// As many events as [`prune`] deletes at once.
+/// Maximum number of events that [`prune`] deletes at once.
 pub const PRUNE_BATCH: u64 = 2_000;
 
-/// Deletes up to [`PRUNE_BATCH`] events that are older than this, oldest first, and returns how many; none where another
-/// node is doing so.
+/// Deletes up to [`PRUNE_BATCH`] events older than this, oldest first, and returns their number; 0 if another node is
+/// pruning.
 ///
 /// # Errors
 /// What the database says.
@@ -117,8 +117,8 @@ pub async fn prune(connection: &mut Connection, older_than_ms: i64) -> Result<u6
     Ok(pruned.unsigned_abs())
 }
 
-/// Deletes up to [`PRUNE_BATCH`] events that a restored dump brought from another server, and returns how many; none where
-/// another node is doing so.
+/// Deletes up to [`PRUNE_BATCH`] events that a restored dump brought from another server, and returns their number; 0
+/// if another node is pruning.
 ///
 /// # Errors
 /// What the database says.

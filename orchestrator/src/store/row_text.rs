@@ -1,4 +1,4 @@
-//! How the steps and the changes of a saga stand in its rows: JSON arrays, a value a place, times in microseconds.
+//! The format of a saga's steps and changes in its rows: JSON arrays, one value per position, times in microseconds.
 //!
 //! ```text
 //!   saga.timeline        [["charge","payments","done",1,1767225600000001,1767225600000002,null], …]
@@ -7,9 +7,9 @@
 //!   saga_event.changes   [["charge","payments","running",1,null,1767225600000001],["COMPLETED",true,null,1767225600000002], …]
 //!                          of a step: step, participant, state, attempts, error, at;  of the saga: status, ended, error, at
 //! ```
-//! The database takes in, copies and logs every byte of them: a purchase that completes writes 1.0 kB, and wrote 2.5 kB with
-//! the names of the members. Rows of earlier versions are read as well: with names, and without the action of a step that
-//! was undone, of which a later owner then knew less than it showed.
+//! The format is compact because the database receives, copies and logs every byte: a completed purchase writes 1.0 kB,
+//! and wrote 2.5 kB with member names. Rows of earlier versions are read as well: with member names, and without the
+//! action of an undone step, whose state is then unknown.
 
 use std::borrow::Cow;
 
@@ -25,14 +25,14 @@ pub fn of_steps(steps: &[StepView]) -> String {
     json(&steps.iter().map(StepRow::of).collect::<Vec<_>>())
 }
 
-/// Reads what [`of_steps`] made. A text that is none shows as no steps: nothing is decided by it.
+/// Reads the text of [`of_steps`]. Any other text reads as no steps: no decision rests on it.
 pub fn to_steps(text: &str) -> Vec<StepView> {
     let steps: Vec<Stored<StepRow<'static>, StepView>> = serde_json::from_str(text).unwrap_or_default();
     steps.into_iter().map(Stored::into_it).map(with_action).collect()
 }
 
-/// Fills in the state of the action where a row does not tell it: of a step that was not undone it is the step's, of another
-/// one it cannot be told from what an earlier version showed.
+/// Fills in the state of the action if a row lacks it: of a step that was not undone it is the step's state; of an
+/// undone step an earlier version did not store it.
 fn with_action(step: StepView) -> StepView {
     let action = match &*step.state {
         _ if !step.action.is_empty() => step.action,
@@ -42,19 +42,19 @@ fn with_action(step: StepView) -> StepView {
     StepView { action, ..step }
 }
 
-/// Writes changes; `None` if there is none, and so no row.
+/// Writes changes; `None` if there are none, and then no row is written.
 pub fn of_changes(changes: &[StateChange]) -> Option<String> {
     (!changes.is_empty()).then(|| json(&changes.iter().map(ChangeRow::of).collect::<Vec<_>>()))
 }
 
-/// Reads what [`of_changes`] made. A text that is none shows as no changes rather than stopping the stream.
+/// Reads the text of [`of_changes`]. Any other text reads as no changes, so that the stream continues.
 pub fn to_changes(text: &str) -> Vec<StateChange> {
     let changes: Vec<Stored<ChangeRow<'static>, StateChange>> = serde_json::from_str(text).unwrap_or_default();
     changes.into_iter().map(Stored::into_it).collect()
 }
 
-/// Returns what the text of a saga's steps holds one of exactly where this step stands so: a text of somebody else cannot
-/// hold a quote as it is.
+/// Returns two texts; a saga's steps contain one of them exactly if this step has this state. Foreign text cannot
+/// contain one: its quotes are escaped.
 pub(crate) fn marks_of(step: &str, participant: &str, state: &str) -> [String; 2] {
     [
         format!(r#"["{step}","{participant}","{state}""#),
@@ -62,7 +62,7 @@ pub(crate) fn marks_of(step: &str, participant: &str, state: &str) -> [String; 2
     ]
 }
 
-/// What stands in a row, or stood there with the names of its members.
+/// A value in the format of a row, or in the earlier format with member names.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Stored<R, N> {
@@ -89,7 +89,7 @@ impl Micros {
     }
 }
 
-/// Step, participant, state, attempts, started, finished, error, and its undoing if that was asked for.
+/// Step, participant, state, attempts, started, finished, error, and the compensation if one was requested.
 #[derive(Serialize, Deserialize)]
 struct StepRow<'a>(
     Cow<'a, str>,
@@ -157,7 +157,7 @@ impl From<StepRow<'static>> for StepView {
     }
 }
 
-/// The two kinds differ in how many values they have.
+/// The kinds differ in their number of values.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum ChangeRow<'a> {
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
     use saga_engine::change::Ending;
 
-    /// What a participant said may hold anything.
+    /// A participant's error may contain any text.
     const ERROR: &str =
         r#"a " and ["charge","payments","done" and "step":"charge","participant":"payments","state":"done""#;
 

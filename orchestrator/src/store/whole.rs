@@ -1,4 +1,4 @@
-//! One row in full, for people who look into a saga.
+//! One row in full, for `inspect`.
 
 use chrono::{DateTime, Utc};
 use common::db::Connection;
@@ -69,7 +69,7 @@ pub struct WholeRow {
     resolved_at: Option<DateTime<Utc>>,
     #[schema(required)]
     resolved_note: Option<String>,
-    /// How it came to other owners, the newest last.
+    /// Takeovers, the newest last.
     takeovers: Vec<Takeover>,
     steps: Vec<StepView>,
 }

@@ -1,9 +1,9 @@
-//! Writes to the saga log, a batch a transaction: begins in one statement, ends in another, every other change in a third,
-//! sent in one trip with the commit. For the items that changed nothing a statement of its own says why, once that is committed: it sees
-//! what a statement at the end of the transaction would have seen, or something later, and both are true answers.
+//! Writes to the saga log, one transaction per batch: begins in one statement, ends in another, all other changes in a
+//! third, sent in one round trip with the commit. If items changed nothing, a separate statement after the commit finds
+//! out why: it sees the state at the end of the transaction or a later one, and both are true answers.
 //!
-//! What listeners are told goes into `saga_event` in the statement that makes it true. The changes of steps that nobody
-//! awaits come first in a transaction: they are older than any write of their saga that shares it.
+//! Events go into `saga_event` in the statement that makes them true. Changes of steps that no caller awaits come first
+//! in a transaction: they are older than any write of their saga in it.
 
 mod columns;
 mod verdict;
@@ -31,19 +31,18 @@ use saga_engine::{SagaId, trace};
 /// An item of the saga log's group commit.
 #[derive(Clone, Debug)]
 pub enum LogItem {
-    /// An awaited write of one saga, which the saga's actor has too.
+    /// An awaited write of one saga, shared with the saga's actor.
     Write(Arc<LogWrite>),
     /// Changes of steps, of many sagas.
     Steps(Vec<StepChanges>),
 }
 
-// A begin needs a live lease of the process that writes it, and comes before the time by which it is decided whether the
-// saga was ever there. An id from further ahead than that time may be away is none of this log's clock: nobody waits for
-// it to be decided, so it does not begin. The order of the rows is the caller's (by user and key), so
-// that two nodes never wait for each other in a circle.
+// A begin needs a live lease of its process, and must come before the saga's `decided_by`. A `decided_by` further ahead
+// than a begin can be is not from this log's clock: readers do not wait for it, so the saga must not begin. The rows
+// keep the caller's order (by user and key), so two nodes never deadlock.
 //
-// An id or a key that is there already is rare. Plainly, it fails the batch, as a lost race does, and the batch is written
-// again with the form that passes over such rows: that one costs more, since it inserts each row on probation.
+// A duplicate id or key is rare. In the plain form it fails the batch, as a lost race does; the batch is then written
+// again in the form that skips such rows, which costs more, since each insert is speculative.
 static BEGIN: LazyLock<BatchStatement> = LazyLock::new(|| begin_statement(""));
 static BEGIN_AGAIN: LazyLock<BatchStatement> = LazyLock::new(|| begin_statement("on conflict do nothing"));
 
@@ -80,13 +79,13 @@ fn begin_statement(on_conflict: &str) -> BatchStatement {
     ))
 }
 
-// Who owns the row and whether it has ended are asked in a way that no index answers: `saga_unfinished` would, with every
-// saga that runs, where the primary key finds those of the batch.
+// Owner and end are tested in a form that no index can serve: `saga_unfinished` would be scanned for every running
+// saga, while the primary key finds the rows of the batch.
 const OWNED: &str = "s.id = i.id and s.owner_incarnation is not distinct from $1 and s.epoch = i.epoch
       and coalesce(s.ended_at, 'infinity') = 'infinity'";
 
-// COMPLETED only against a row that never turned back and carries no cancel. An end settles what a person was called
-// for, but for a mark that stays.
+// COMPLETED only against a row that never turned back and carries no cancel. An end removes the saga from the attention
+// list, unless its mark stays.
 static END: LazyLock<BatchStatement> = LazyLock::new(|| {
     BatchStatement::new(&format!(
         "
@@ -114,8 +113,8 @@ static END: LazyLock<BatchStatement> = LazyLock::new(|| {
     ))
 });
 
-// A write that is repeated because nobody knew of the first one finds its own status there (`was` is the row before this
-// statement) and tells nobody again.
+// A write that is repeated after an unknown result finds its own status in the row (`was` is the row before this
+// statement) and adds no second event.
 static CHANGE: LazyLock<BatchStatement> = LazyLock::new(|| {
     BatchStatement::new(&format!(
         "
@@ -169,9 +168,9 @@ impl BatchWriter for SagaLogWriter {
 
     fn key(item: &LogItem) -> Cow<'_, str> {
         Cow::Owned(match item {
-            // A saga has one write in flight, so this keeps nothing apart; it is what the order of a retry rests on.
+            // A saga has at most one write in flight, so the key separates nothing; the order of a retry relies on it.
             LogItem::Write(write) => write.saga_id.to_string(),
-            // These share a batch with anything: they are written in the order of the queue, and before all others.
+            // These share a batch with anything: they are written in queue order, before all others.
             LogItem::Steps(steps) => {
                 format!("steps {:?}", steps.first().map(|first| (first.saga_id, first.changes.as_ptr())))
             }
@@ -206,7 +205,7 @@ impl BatchWriter for SagaLogWriter {
         let mut reports = self.write_all(connection, steps, &writes, attempt).await?.into_iter();
         let report = |item: &LogItem| match item {
             LogItem::Write(_) => reports.next(),
-            // Nobody awaits these, so nobody asks when that was.
+            // No caller awaits these, so the time is not used.
             LogItem::Steps(_) => Some(WriteReport::Durable { cancel_requested: false, at: DateTime::UNIX_EPOCH }),
         };
         Ok(items.iter().filter_map(report).collect())
@@ -214,7 +213,7 @@ impl BatchWriter for SagaLogWriter {
 }
 
 impl SagaLogWriter {
-    /// Writes what nobody awaits and what is awaited, and returns a report for each write, in their order.
+    /// Writes the changes of steps and the awaited writes, and returns a report for each write, in their order.
     async fn write_all(
         &self,
         connection: &mut Connection,
@@ -256,7 +255,7 @@ impl SagaLogWriter {
         if !changes.is_empty() {
             written.extend(answers.next().iter().flatten().map(|row| (SagaId(row.get(0)), durable(row, row.get(2)))));
         }
-        // Whoever has written an end asks for no cancel any more.
+        // After an end a cancel no longer matters.
         written.extend(answers.flatten().map(|row| (SagaId(row.get(0)), durable(&row, false))));
         let missing: Vec<&LogWrite> =
             items.iter().filter(|item| !written.contains_key(&item.saga_id)).copied().collect();
@@ -320,7 +319,7 @@ impl SagaLogWriter {
         self.bind(&END, ChangeColumns::of(items))
     }
 
-    /// Binds what both kinds of changes have.
+    /// Binds the parameters that changes and ends have in common.
     fn bind<'a>(&self, statement: &'static BatchStatement, c: ChangeColumns<'a>) -> Bound<'a> {
         Bound::over_rows(statement)
             .with(self.owner.incarnation)

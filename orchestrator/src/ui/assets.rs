@@ -1,7 +1,7 @@
 //! The files of the dashboard.
 //!
-//! A browser asks for them again with each visit and is told "not modified": a new version shows at once, and costs one
-//! small answer a file. They are compressed once.
+//! A browser revalidates them with each visit: a new version shows at once, for one small response per file. They are
+//! compressed once.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use rust_embed::RustEmbed;
 /// The page itself.
 const PAGE: &str = "index.html";
 
-/// It may load its own files and speak to its own service, and nothing else; no script or style in the markup.
+/// The page may load its own files and call its own service, nothing else; no inline scripts or styles.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; manifest-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'";
 
@@ -23,23 +23,23 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 #[folder = "ui"]
 struct Files;
 
-/// Compressed files by the hash of their contents. There are as many as there are files, in debug builds a few more.
+/// Compressed files by the hash of their contents: one entry per file, in debug builds a few more.
 static COMPRESSED: LazyLock<Mutex<HashMap<[u8; 32], Vec<u8>>>> = LazyLock::new(Mutex::default);
 
-/// Answers with a file.
+/// Returns a file.
 ///
 /// # Errors
-/// 404 where there is no such file.
+/// 404 if there is no such file.
 pub(super) fn answer(request: &Request, name: &str) -> Result<Response, ApiError> {
     let file = Files::get(name).ok_or_else(|| ApiError::not_found(format!("the dashboard has no file {name}")))?;
     Ok(unless_known(request, Contents { name, hash: file.metadata.sha256_hash(), data: file.data }))
 }
 
-/// Answers with the page. It names its files relative to itself, so that it works behind any prefix; asked for without
-/// the slash at the end of its path, it stands one level higher, and says so.
+/// Returns the page. Its links are relative, so that it works behind any prefix. Requested without the trailing slash,
+/// the page is one level higher, so a `<base>` is inserted.
 ///
 /// # Errors
-/// 404 where it is not there.
+/// 404 if the page is missing.
 pub(super) fn page(request: &Request) -> Result<Response, ApiError> {
     if request.path.ends_with('/') {
         return answer(request, PAGE);
@@ -47,12 +47,12 @@ pub(super) fn page(request: &Request) -> Result<Response, ApiError> {
     let file = Files::get(PAGE).ok_or_else(|| ApiError::not_found("the dashboard has no page"))?;
     let data = String::from_utf8_lossy(&file.data).replacen("<head>", "<head>\n  <base href=\"ui/\">", 1);
     let mut hash = file.metadata.sha256_hash();
-    // Other contents, so another tag.
+    // Different contents need a different tag.
     hash[0] ^= 1;
     Ok(unless_known(request, Contents { name: PAGE, hash, data: data.into_bytes().into() }))
 }
 
-/// What a file holds.
+/// A file with its contents.
 struct Contents<'a> {
     name: &'a str,
     hash: [u8; 32],
@@ -120,7 +120,7 @@ mod tests {
             assert!(matches!(ending, Some("html" | "js" | "css" | "svg" | "txt" | "md")), "{name}");
             let data = Files::get(&name).expect("it was listed").data;
             let text = std::str::from_utf8(&data).expect("all of them are text");
-            // Documents may speak of other places; what a browser runs may not load from them.
+            // Documents may mention other origins; code that a browser runs may not load from them.
             for load in ["src=\"http", "from \"http", "from 'http", "url(http", "import(\"http", "@import"] {
                 assert!(!text.contains(load), "{name} loads from elsewhere: {load}");
             }

@@ -1,7 +1,7 @@
 //! `GET` and `PUT /ui/api/faults`: the failure lab of all services and their replicas in one place.
 //!
-//! A change goes to every replica of the services that it names. Each takes its part as a whole or not at all; a replica
-//! that did not answer is named and keeps what it has.
+//! A change goes to every replica of the services that it names. Each service applies its part as a whole or not at
+//! all; a replica that did not answer is listed and keeps its settings.
 
 use common::faults::FaultsView;
 use common::fields::FieldError;
@@ -15,10 +15,10 @@ use super::Ui;
 use super::neighbours::{NoAnswer, Said};
 
 const PATH: &str = "/debug/faults/";
-/// Goes into the coins of all services.
+/// The random seed for all services.
 const SEED: &str = "seed";
 
-/// The failure settings of all services that have some.
+/// The failure settings of all services that have any.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AllFaults)]
 pub(super) struct AllFaultsView {
@@ -35,21 +35,21 @@ struct ServiceFaults {
 /// The failure settings in force in one process of a service.
 #[derive(Serialize, ToSchema)]
 struct ReplicaFaults {
-    /// Where it was asked.
+    /// The URL of the replica.
     url: String,
-    /// The settings; null where it did not answer.
+    /// The settings; null if it did not answer.
     #[schema(required, value_type = Option<FaultsView>)]
     faults: Option<Value>,
-    /// Why there are none.
+    /// Why there are no settings.
     #[schema(required)]
     error: Option<String>,
 }
 
-/// A change of failure settings: by service, as its `/debug/faults` takes it; and a seed for all.
+/// A change of failure settings: per service, as its `/debug/faults` takes it, and a seed for all.
 #[derive(ToSchema)]
 #[schema(as = AllFaultsChange)]
 pub(super) struct AllFaultsChange {
-    /// Goes into every coin.
+    /// The random seed for all services.
     #[schema(nullable = false, maximum = 9_223_372_036_854_775_807_i64)]
     #[expect(dead_code, reason = "only described: it is read member by member")]
     seed: Option<u64>,
@@ -89,7 +89,7 @@ pub(super) async fn change(ui: Ui, request: Request) -> Result<Response, ApiErro
     gather(&ui).await
 }
 
-/// Reads what each service is to be told.
+/// Reads the change for each service.
 fn read<'a>(request: &Request, known: &'a [String]) -> Result<Vec<(&'a str, Value)>, ApiError> {
     request.json_fields()?;
     let given: Map<String, Value> =
@@ -121,7 +121,7 @@ fn read<'a>(request: &Request, known: &'a [String]) -> Result<Vec<(&'a str, Valu
     if errors.is_empty() { Ok(changes) } else { Err(ApiError::bad_fields_422(errors)) }
 }
 
-/// What a service did not like, its fields under its name.
+/// The errors of a service, with its name before each field.
 fn complaints(service: &str, problem: &Value) -> Vec<FieldError> {
     let text = |error: &Value, member: &str| error[member].as_str().unwrap_or_default().to_owned();
     let errors = problem["errors"].as_array().into_iter().flatten();

@@ -1,7 +1,8 @@
-//! `GET /ui/api/sagas?status=&user_id=&text=&limit=&cursor=`: the list of the dashboard, newest first.
+//! `GET /ui/api/sagas?status=&user_id=&text=&limit=&cursor=`: the dashboard's list, newest first.
 //!
-//! Unlike `/saga/transactions` it counts nothing, and it may be searched for a text. A search looks through so many sagas
-//! a request and no further; the cursor goes on from there. What runs on this node is shown as it is, not as the log has it.
+//! Unlike `/saga/transactions` it has no total, and it supports a text search. A search examines a bounded number of
+//! sagas per request; the cursor continues from there. Sagas that run on this node are shown from memory, not from the
+//! log.
 
 use common::fields::FieldError;
 use common::http::{ApiError, Request, Response, StatusCode, json};
@@ -15,15 +16,15 @@ use crate::api::view::SagaView;
 use crate::store::lists::{self, Search};
 use crate::store::reader::{id_of, readable};
 
-/// As long as a text may be that is searched for, in characters.
+/// Maximum length of a search text, in characters.
 pub(super) const MAX_TEXT: usize = 100;
 
-/// A part of the list.
+/// A page of the list.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SagaList)]
 pub(super) struct ListView {
     transactions: Vec<SagaView>,
-    /// What to ask the next part with; null on the last. After a search a part may be empty and not the last.
+    /// Cursor of the next page; null on the last page. In a search a page may be empty without being the last.
     #[schema(required)]
     next_cursor: Option<String>,
 }

@@ -1,7 +1,7 @@
-//! Every replica of every service, as far as it can be found, and how one asks it for what operators may see.
+//! The reachable replicas of all services, and requests to them for operators.
 //!
-//! Replicas are the addresses that are configured, or all those of the host name by which a service is called: that is
-//! where containers and headless services have theirs. They are looked up with each question, so that they come and go.
+//! Replicas are the configured addresses, or all addresses of the service's host name, as containers and headless
+//! services have them. Names are resolved with each request, so replicas may come and go.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -17,36 +17,36 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::net::lookup_host;
 
-/// How long one replica may take: the dashboard asks every other second.
+/// Time limit per replica: the dashboard polls every two seconds.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The services in the order of the saga, its orchestrator first; those that are added follow by name.
+/// The services in the order of the saga, orchestrator first; other services follow by name.
 const ORDER: [&str; 5] = ["orchestrator", "catalog", "payments", "inventory", "purchases"];
 
-/// Where they are.
+/// The services and a client for their replicas.
 pub(super) struct Neighbours {
     http: reqwest::Client,
     bearer: Option<HeaderValue>,
-    /// By service: the URL that others call, and the replicas that are configured.
+    /// By service: its URL, and its configured replicas.
     services: BTreeMap<String, (String, Vec<String>)>,
-    /// The services in the order in which they are shown.
+    /// The services in display order.
     names: Vec<String>,
     /// Services with failure settings.
     faulty: Vec<String>,
     is_on: bool,
 }
 
-/// A replica and what it said.
+/// A replica and its answer.
 pub(super) struct Said<T> {
     pub(super) url: String,
     pub(super) answer: Result<T, NoAnswer>,
 }
 
-/// Why a replica said nothing of use.
+/// Why a replica gave no result.
 pub(super) enum NoAnswer {
-    /// In words.
+    /// The reason as text.
     Because(String),
-    /// It does not take what it was told; the body says why.
+    /// The replica rejected the request; the body says why.
     Refused(Value),
 }
 
@@ -74,10 +74,10 @@ impl Neighbours {
         Ok(Neighbours { http, bearer, services: services.collect(), names, faulty, is_on: settings.ui.services })
     }
 
-    /// Lets a request through where the configuration does.
+    /// Checks that the configuration allows these requests.
     ///
     /// # Errors
-    /// 404 where this is off.
+    /// 404 if it does not.
     pub(super) fn demand_on(&self) -> Result<(), ApiError> {
         match self.is_on {
             true => Ok(()),
@@ -95,7 +95,7 @@ impl Neighbours {
         &self.faulty
     }
 
-    /// Asks all replicas of a service the same at once.
+    /// Sends one request to all replicas of a service in parallel.
     pub(super) async fn ask<T: DeserializeOwned>(
         &self,
         service: &str,
@@ -144,7 +144,7 @@ impl Neighbours {
     }
 }
 
-/// Returns one URL for each address of the host, or the URL itself where its host is an address already.
+/// Returns one URL for each address of the host, or the URL itself if its host is an address.
 async fn addresses_of(url: &str) -> Vec<String> {
     let itself = || vec![url.to_owned()];
     let Ok(parsed) = Url::parse(url) else { return itself() };

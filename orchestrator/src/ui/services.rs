@@ -1,4 +1,5 @@
-//! `GET /ui/api/services`: the supervision trees of all services and their replicas; those that did not answer are named.
+//! `GET /ui/api/services`: the supervision trees of all services and their replicas, and the errors of replicas that
+//! did not answer.
 
 use common::http::{ApiError, Method, Request, Response, StatusCode, json};
 use common::supervision::ActorView;
@@ -9,14 +10,14 @@ use utoipa::ToSchema;
 use super::Ui;
 use super::neighbours::{NoAnswer, Said};
 
-/// All services.
+/// The supervision trees of all services.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Services)]
 pub(super) struct ServicesView {
     services: Vec<ServiceView>,
 }
 
-/// A service.
+/// A service and its replicas.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ServiceReplicas)]
 struct ServiceView {
@@ -28,12 +29,12 @@ struct ServiceView {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Replica)]
 struct ReplicaView {
-    /// Where it was asked.
+    /// The URL of the replica.
     url: String,
-    /// Its supervision tree; null where it did not answer.
+    /// Its supervision tree; null if it did not answer.
     #[schema(required)]
     actors: Option<ActorView>,
-    /// Why there is none.
+    /// Why there is no tree.
     #[schema(required)]
     error: Option<String>,
 }

@@ -1,9 +1,8 @@
-//! `GET /ui/api/summary`: how many sagas stand how, and how fast and how slowly they ended lately.
+//! `GET /ui/api/summary`: sagas by status, and rates and durations of recent ends.
 //!
-//! It is read from the saga log, so it is the same at every replica, and costs the same with a thousand sagas and with a
-//! million: what runs and what needs attention has indexes of its own, the rates look at the newest ends only, and the
-//! number of all that ever ended is counted while it is small and estimated from then on. All who look share one answer
-//! a second.
+//! It is read from the saga log, so all replicas agree, and it costs the same with a thousand sagas and with a million:
+//! unfinished sagas and the attention list have their own indexes, rates use the newest ends only, and the total of
+//! ended sagas is counted while it is small and estimated beyond. All clients share one response per second.
 
 use std::time::Duration;
 
@@ -18,33 +17,33 @@ use super::Ui;
 use crate::api::unreadable;
 use crate::store::overview::{self, Overview};
 
-/// How old an answer may be.
+/// Maximum age of a cached response.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// The last answer.
+/// The last response, with its time.
 #[derive(Default)]
 pub(super) struct Cache(Mutex<Option<(Instant, Vec<u8>)>>);
 
-/// The system in numbers.
+/// Numbers of the whole system.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Summary)]
 pub(super) struct SummaryView {
-    /// By the clock of the database.
+    /// Time of the database.
     #[serde(with = "common::wire::rfc3339")]
     now: DateTime<Utc>,
     /// Running forward.
     pending: i64,
     /// Turned back, not undone yet.
     compensating: i64,
-    /// Could not be undone yet; goes on being retried.
+    /// Could not be undone yet; still retried.
     failed: i64,
-    /// Those that a person should look at.
+    /// Sagas in the attention list.
     attention: i64,
-    /// Whether all of those four were counted; each is counted up to 10,000.
+    /// Whether these four numbers are exact; each is counted up to 10,000.
     standing_is_exact: bool,
-    /// How the others ended.
+    /// Ended sagas by status.
     ended: EndedView,
-    /// The last minutes in seconds, oldest first; seconds in which nothing ended are left out.
+    /// The last minutes by second, oldest first; seconds without an end are omitted.
     seconds: Vec<SecondView>,
 }
 
@@ -56,7 +55,7 @@ struct EndedView {
     compensated: i64,
     /// Settled by hand.
     failed: i64,
-    /// Whether they were counted; estimated from the statistics of the database if not.
+    /// Whether they were counted; if not, they are estimated from the database's statistics.
     is_exact: bool,
 }
 
@@ -70,16 +69,16 @@ struct SecondView {
     compensated: i64,
     /// Settled by hand.
     failed: i64,
-    /// Time from its acceptance to its end, of the slowest of the quicker half, in milliseconds.
+    /// Time from acceptance to end in milliseconds: median.
     p50_ms: f64,
-    /// Of the slowest of the quickest 90 %.
+    /// 90th percentile.
     p90_ms: f64,
-    /// Of the slowest of the quickest 99 %.
+    /// 99th percentile.
     p99_ms: f64,
 }
 
 pub(super) async fn show(ui: Ui, _: Request) -> Result<Response, ApiError> {
-    // Held while it is read, so that all others wait for the one answer.
+    // Held during the read, so that concurrent requests share its result.
     let mut cache = ui.summary.0.lock().await;
     if let Some((at, body)) = cache.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
         let _ = at;

@@ -1,4 +1,4 @@
-//! A batch as columns: what the set-based statements of the writer take.
+//! A batch as columns, the parameters of the writer's set-based statements.
 
 use chrono::{DateTime, Utc};
 use common::ids::ProductId;
@@ -11,7 +11,7 @@ use saga_engine::Status;
 use saga_engine::change::StateChange;
 use saga_engine::record::{Change, LogWrite, NewSaga, Until};
 
-/// No saga sleeps longer, in milliseconds: beyond some point the database refuses the time to wake.
+/// The longest sleep of a saga, in milliseconds: beyond some point the database rejects the wake-up time.
 const LONGEST_SLEEP_MS: i64 = 24 * 3_600 * 1_000;
 
 #[derive(Default)]

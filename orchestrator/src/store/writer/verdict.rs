@@ -1,4 +1,4 @@
-//! Why writes changed nothing: asked behind the commit, by the rows that are there.
+//! Why writes changed nothing: decided after the commit, from the rows in the table.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,7 +20,7 @@ const KEY_HOLDERS: &str = "
     from saga s join unnest($1::text[], $2::text[]) as i(user_id, key)
       on s.user_id = i.user_id and s.idempotency_key = i.key";
 
-/// Says of items that changed nothing why.
+/// Returns the reason for each item that changed nothing.
 pub(super) async fn verdicts(
     connection: &mut Connection,
     incarnation: Uuid,
@@ -56,10 +56,10 @@ pub(super) async fn verdicts(
     Ok(judged.collect())
 }
 
-/// A user, and a key of theirs.
+/// A user and an idempotency key.
 type UserAndKey = (String, String);
 
-/// Returns the key that a write wants to hold.
+/// Returns the key of a begin, with its user.
 pub(super) fn key_of(item: &LogWrite) -> Option<UserAndKey> {
     match &item.change {
         Change::Begin { saga, .. } => saga.key.as_ref().map(|key| (key.scope.clone(), key.key.clone())),
@@ -67,7 +67,7 @@ pub(super) fn key_of(item: &LogWrite) -> Option<UserAndKey> {
     }
 }
 
-/// Finds who holds the keys of begins whose own row is not there.
+/// Finds the holders of the keys of begins that have no row.
 async fn key_holders(
     connection: &mut Connection,
     items: &[&LogWrite],
