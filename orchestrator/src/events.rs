@@ -3,8 +3,8 @@
 //! ```text
 //! saga actor ─ apply ─► unsent ─┬─ ride with the saga's next awaited write ──┐
 //!                               └─ outbox, after event_flush_ms at the latest ┴─► saga log's group commit ─► saga_event
-//! saga_event ─► reader (polls while somebody listens) ─► broadcast ─► a listener's task ─► SSE body
-//!      └──────── pages, for who comes back with a Last-Event-ID, or is too slow ───┘
+//! saga_event ─► reader (polls while there are listeners) ─► broadcast ─► a listener's task ─► SSE body
+//!      └──────── pages, for listeners that reconnect with Last-Event-ID or lag ────┘
 //! ```
 //! A change of a saga's status is written in the transaction that makes it true, so it cannot be missing. A change of a
 //! step is not awaited: a process that dies loses those of its last `event_flush_ms`.

@@ -1,10 +1,10 @@
 //! Housekeeping: deletes data whose retention is over, in small batches, so that no purchase waits for it.
 //!
-//! | what | when | what is left |
+//! | data | when | left |
 //! |---|---|---|
-//! | events | older than `events_keep_ms`, or of another server's dump | the horizon, by which a listener that comes back is told of the gap |
-//! | details of a saga | `retention_days` after its end | a slim row: its status is answered in brief for ever |
-//! | an idempotency key | `key_keep_ms` after its saga's end, where retention is on | – |
+//! | events | older than `events_keep_ms`, or from another server's dump | the horizon, which reveals the gap to a listener that reconnects |
+//! | details of a saga | `retention_days` after its end | a slim row: its status stays available, in brief |
+//! | an idempotency key | `key_keep_ms` after its saga's end, if retention is on | – |
 //!
 //! Every node runs it. Rows locked by another node are skipped, and a failed part does not stop the others. The
 //! journals of the participants are never pruned: a repeat of an old call must find its decision.

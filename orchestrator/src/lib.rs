@@ -3,14 +3,16 @@
 //! ```text
 //! orchestrator (supervisor)
 //! ├─ saga-log        group commit, owns its pool
-//! ├─ event-outbox    sends changes of steps that nobody awaits
-//! ├─ event-reader    reads them for whoever listens
-//! ├─ housekeeping    gives up what is old
+//! ├─ event-outbox    writes changes of steps that no write has carried
+//! ├─ event-reader    reads events for the listeners
+//! ├─ housekeeping    deletes old data
 //! ├─ catalog-client … purchases-client
-//! ├─ lease           who is alive
+//! ├─ waker           wakes FAILED sagas when an operation works again
+//! ├─ lease           renews this process's lease
 //! ├─ coordinator     admits, spawns, finds
 //! │   └─ saga/<id>   one per running transaction
-//! ├─ recovery        finds owners for sagas that have none
+//! ├─ stall-watch     finds sagas without progress
+//! ├─ recovery        claims sagas whose owner is gone
 //! └─ front           HTTP
 //! ```
 

@@ -2,8 +2,8 @@
 //! compensations first.
 //!
 //! ```text
-//! call ─► line (compensations first) ─► limit ─► breaker ─► one attempt over HTTP ─► judgement ─► outcome
-//!                                                   └─ open: parked, with the time to come back
+//! call ─► queue (compensations first) ─► limit ─► breaker ─► one attempt over HTTP ─► judgement ─► outcome
+//!                                                   └─ open: parked, with the time to return
 //! ```
 //! Limits apply per participant, breakers per operation. Calls for FAILED sagas wait in separate queues, of which a few
 //! calls are in flight at once.

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! browser ─ /ui/…              assets     files in the binary, with ETag and gzip
-//!         ─ /ui/api/summary    summary    counts and rates, cheap however many sagas there are
+//!         ─ /ui/api/summary    summary    counts and rates, at a cost independent of the number of sagas
 //!         ─ /ui/api/sagas      list       the list without a total, with a bounded search
 //!         ─ /ui/api/services   services ┐
 //!         ─ /ui/api/faults     faults   ┴ neighbours ─ HTTP ─► /debug of every replica of every service
-//!         ─ /saga/…            what every other client uses, events included
+//!         ─ /saga/…            the public API, events included
 //! ```
 //! The files are plain ES modules under `orchestrator/ui/`, without a build step or external resources. Debug builds
 //! read them from that folder, so a change shows with the next reload of the page.

@@ -21,7 +21,7 @@ use crate::store::writer::SagaLogWriter;
 /// Time between two wake-ups: one statement covers the confirmations of a second.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// The operations of which a compensation was confirmed since the waker last looked.
+/// The operations of which a compensation was confirmed since the last look.
 #[derive(Debug, Default)]
 pub(crate) struct Confirmations(Mutex<BTreeSet<String>>);
 

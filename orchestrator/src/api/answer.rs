@@ -20,7 +20,7 @@ use saga_engine::{SagaId, Status};
 pub(super) struct Settled<'a> {
     transaction_id: SagaId,
     status: Status,
-    /// The same for people.
+    /// The status in words.
     message: &'a str,
     details: Details<'a>,
     /// When it ended.
@@ -61,7 +61,7 @@ pub(super) struct Amount(#[serde(serialize_with = "common::money::as_number::ser
 pub(super) struct Accepted<'a> {
     transaction_id: SagaId,
     status: Status,
-    /// The same for people.
+    /// The status in words.
     message: &'a str,
     /// Time of this response.
     #[schema(format = DateTime)]

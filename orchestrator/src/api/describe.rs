@@ -1,4 +1,4 @@
-//! The API description of the orchestrator: one function a route (how to write one: `common::http::openapi`).
+//! The API description of the orchestrator: one function per route (how to write one: `common::http::openapi`).
 
 use common::http::openapi::{Description, Header, schema};
 use common::http::page::LIMITS;

@@ -3,7 +3,7 @@
 //! ```text
 //! key known? ──yes──► same contents? ──no──► 422
 //!     │                    └─yes──► wait for the end of that saga, or give its stored answer
-//!     └─no──► start a saga ──► its end, or 202 at the wait limit ; a key that another saga took first: as above
+//!     └─no──► start a saga ──► its end, or 202 at the wait limit ; if another saga took the key first: as above
 //! ```
 
 use std::time::Duration;

@@ -41,7 +41,7 @@ const ATTACH_TIMEOUT: Duration = Duration::from_secs(5);
 /// The events that a client asks for.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Wanted {
-    /// Only this saga's.
+    /// Only events of this saga.
     pub(crate) saga: Option<SagaId>,
     /// Only events after this one; `None`: from now on, beginning with the saga's current state.
     pub(crate) after: Option<EventId>,
@@ -130,7 +130,7 @@ impl Events {
     }
 }
 
-/// Where a stream begins.
+/// The start of a stream.
 enum Start {
     /// After an event that the client has received.
     InThePast,
@@ -141,7 +141,7 @@ enum Start {
 /// Why a stream ended.
 #[derive(Debug)]
 enum Over {
-    /// The client has gone.
+    /// The client disconnected.
     ClientLeft,
     /// This process stops, or its reader was restarted.
     Closing,

@@ -1,7 +1,7 @@
 //! The outbox: an actor that writes changes of steps which no awaited write has carried in time.
 //!
 //! ```text
-//! Flush ─► what waits, of all sagas, into the saga log's queue ─► Flushed ─► (event_flush_ms later) Flush
+//! Flush ─► waiting changes of all sagas into the saga log's queue ─► Flushed ─► (event_flush_ms later) Flush
 //! ```
 //! One flush runs at a time, so a slow database gets fewer and larger ones. The changes of a saga are taken and
 //! enqueued while the saga is locked, so no later write of that saga can be queued before them.

@@ -1,8 +1,8 @@
-//! The reader: one actor a node that follows the table while somebody listens, and hands each row to all listeners.
+//! The reader: one actor per node that polls the table while there are listeners, and sends each row to all of them.
 //!
 //! ```text
 //! Attach ─► (idle: where is the present?) ─► a receiver, and the place from which it receives
-//! Poll ─► spawned read ─► Polled ─► broadcast ─► (event_poll_ms later) Poll, unless nobody listens any more
+//! Poll ─► spawned read ─► Polled ─► broadcast ─► (event_poll_ms later) Poll, unless no listeners are left
 //! ```
 //! Rows are read once for all listeners. A listener that lags by more than the channel's capacity catches up from the
 //! table. If the stream does not continue from the last row (see [`place`](super::place)), all listeners get a gap.
@@ -58,7 +58,7 @@ pub(crate) enum ReaderMsg {
     Attach(Attach),
     /// Result of the read of the present.
     Present(Result<Place, ReadError>),
-    /// It is time to look for rows.
+    /// Time to read rows.
     Poll,
     /// Result of a read.
     Polled(Result<Page, ReadError>),

@@ -86,7 +86,7 @@ impl Transaction {
         self.journal.iter().filter(move |entry| entry.participant == participant && entry.deed == deed)
     }
 
-    /// Tells whether a participant's journal holds that the action was done.
+    /// Tells whether a participant's journal records the action as done.
     pub(super) fn did(&self, participant: Participant) -> bool {
         self.entries(participant, Deed::Action).any(|entry| entry.decision == Decision::Done)
     }
@@ -112,13 +112,13 @@ pub struct Saga {
 /// A payment.
 #[derive(Clone, Debug)]
 pub struct Payment {
-    /// How much, in cents.
+    /// The amount, in cents.
     pub cents: i64,
-    /// How it stands.
+    /// Its status.
     pub status: PaymentStatus,
 }
 
-/// How a payment stands.
+/// Status of a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PaymentStatus {
     /// The money was taken.
@@ -132,13 +132,13 @@ pub enum PaymentStatus {
 /// A purchase.
 #[derive(Clone, Debug)]
 pub struct Purchase {
-    /// How much, in cents.
+    /// The amount, in cents.
     pub cents: i64,
-    /// How it stands.
+    /// Its status.
     pub status: PurchaseStatus,
 }
 
-/// How a purchase stands.
+/// Status of a purchase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PurchaseStatus {
     /// Recorded.

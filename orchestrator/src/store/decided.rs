@@ -49,7 +49,7 @@ pub enum Decided {
 /// Looks for transactions that began before a time.
 ///
 /// # Errors
-/// What the database says.
+/// The error of the database.
 pub async fn look(connection: &mut Connection, decided_by: DateTime<Utc>) -> Result<Look, Error> {
     let row = connection.query_one(LOOK, &[&decided_by]).await?;
     Ok(Look { now: row.get(0), older: if row.get(1) { Older::Open } else { Older::Over } })

@@ -102,7 +102,7 @@ pub(super) fn insert_steps(owner: &Owner, steps: NewSteps) -> Bound<'static> {
     Bound::over_rows(&INSERT_STEPS).with(owner.incarnation).column(saga_id).column(epoch).column(changes).column(number)
 }
 
-/// A row: all that one write changed in one saga.
+/// A row: all changes of one saga by one write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventRow {
     /// The id of its first change.
@@ -140,7 +140,7 @@ impl EventRow {
 pub struct Page {
     /// Rows in order, beginning with the requested one.
     pub rows: Vec<EventRow>,
-    /// Where the stream begins and ends.
+    /// The ends of the stream.
     pub bounds: Bounds,
     /// Age of the oldest row committed after the requested one, in milliseconds; 0 if there is none.
     pub lag_ms: i64,
@@ -149,7 +149,7 @@ pub struct Page {
 /// Reads up to `limit` rows, from the row of this id on, with the bounds of the stream in the same snapshot.
 ///
 /// # Errors
-/// What the database says.
+/// The error of the database.
 pub async fn page(connection: &mut Connection, from: EventId, limit: i64) -> Result<Page, Error> {
     let rows = connection.query(PAGE, &[&from.transaction.to_string(), &from.position, &limit]).await?;
     let bounds = |row: &Row| Bounds {
@@ -167,7 +167,7 @@ pub async fn page(connection: &mut Connection, from: EventId, limit: i64) -> Res
 /// Returns the place after the last final row, or else before everything that is not final.
 ///
 /// # Errors
-/// What the database says.
+/// The error of the database.
 pub async fn present(connection: &mut Connection) -> Result<Place, Error> {
     let row = connection.query_one(PRESENT, &[]).await?;
     let present = EventId::before_transaction(number(row.get(0)));
@@ -186,7 +186,7 @@ pub struct Bounds {
 /// Returns the current snapshot.
 ///
 /// # Errors
-/// What the database says.
+/// The error of the database.
 pub async fn seen(connection: &mut Connection) -> Result<Seen, Error> {
     Ok(Seen::parse(connection.query_one(SEEN, &[]).await?.get(0)))
 }
@@ -203,7 +203,7 @@ pub struct SagaStanding {
 /// Reads a saga's current state; `None` if there is no such saga.
 ///
 /// # Errors
-/// What the database says.
+/// The error of the database.
 pub async fn standing(connection: &mut Connection, id: SagaId) -> Result<Option<SagaStanding>, Error> {
     let row = connection.query_opt(STANDING, &[&id.0]).await?;
     Ok(row.map(|row| SagaStanding {
@@ -241,7 +241,7 @@ impl Seen {
     }
 }
 
-/// Reads a transaction id as PostgreSQL shows it.
+/// Parses a transaction id from PostgreSQL's text.
 fn number(text: &str) -> u64 {
     text.parse().expect("PostgreSQL shows xid8 as a whole number")
 }

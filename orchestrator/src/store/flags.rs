@@ -95,7 +95,7 @@ pub enum Flagged {
 /// Requests that a saga turn back; `None` if there is no such saga.
 ///
 /// # Errors
-/// What the database says.
+/// The error of the database.
 pub async fn cancel(connection: &mut Connection, id: SagaId) -> Result<Option<Flagged>, Error> {
     flag(connection, CANCEL, id).await
 }
@@ -103,7 +103,7 @@ pub async fn cancel(connection: &mut Connection, id: SagaId) -> Result<Option<Fl
 /// Wakes a saga in its current direction; `None` if there is no such saga.
 ///
 /// # Errors
-/// What the database says.
+/// The error of the database.
 pub async fn retry(connection: &mut Connection, id: SagaId) -> Result<Option<Flagged>, Error> {
     flag(connection, RETRY, id).await
 }
@@ -119,7 +119,7 @@ async fn flag(connection: &mut Connection, sql: &'static str, id: SagaId) -> Res
 /// Wakes every unfinished saga of the attention list and returns their number.
 ///
 /// # Errors
-/// What the database says.
+/// The error of the database.
 pub async fn retry_all(connection: &mut Connection) -> Result<u64, Error> {
     connection.execute(RETRY_ALL, &[]).await
 }
@@ -127,7 +127,7 @@ pub async fn retry_all(connection: &mut Connection) -> Result<u64, Error> {
 /// Wakes FAILED sagas that wait for one of these operations, at most `most` per operation, and returns their number.
 ///
 /// # Errors
-/// What the database says.
+/// The error of the database.
 pub async fn wake_waiting(connection: &mut Connection, operations: &[String], most: i64) -> Result<u64, Error> {
     connection.execute(WAKE_WAITING, &[&operations, &most]).await
 }
@@ -158,7 +158,7 @@ pub struct Resolution {
 /// changes nothing.
 ///
 /// # Errors
-/// What the database says.
+/// The error of the database.
 pub async fn resolve(connection: &mut Connection, id: SagaId, note: &str) -> Result<Option<Resolved>, Error> {
     if let Some(row) = connection.query_opt(RESOLVE, &[&id.0, &note]).await? {
         return Ok(resolution(&row).map(Resolved::Recorded));
@@ -198,7 +198,7 @@ pub struct After(pub Option<(DateTime<Utc>, Uuid)>);
 /// Counts the attention list, up to a limit.
 ///
 /// # Errors
-/// What the database says.
+/// The error of the database.
 pub async fn attention_count(connection: &mut Connection) -> Result<Total, Error> {
     Ok(Total::of_count(connection.query_one(ATTENTION_COUNT, &[]).await?.get(0)))
 }
@@ -206,7 +206,7 @@ pub async fn attention_count(connection: &mut Connection) -> Result<Total, Error
 /// Reads a page of the attention list, longest waiting first, and the total over all pages.
 ///
 /// # Errors
-/// What the database says.
+/// The error of the database.
 pub async fn attention(
     connection: &mut Connection,
     After(after): After,

@@ -18,7 +18,7 @@ const RELEASE: &str = "delete from saga_hold returning held_since, reason";
 /// Sets a hold; an existing hold stays as it is.
 ///
 /// # Errors
-/// What the database says.
+/// The error of the database.
 pub async fn put(connection: &mut Connection, reason: &str) -> Result<(), Error> {
     connection.execute(PUT, &[&reason]).await?;
     Ok(())
@@ -27,7 +27,7 @@ pub async fn put(connection: &mut Connection, reason: &str) -> Result<(), Error>
 /// Returns the hold, if there is one.
 ///
 /// # Errors
-/// What the database says.
+/// The error of the database.
 pub async fn look(connection: &mut Connection) -> Result<Option<Hold>, Error> {
     first(connection, LOOK).await
 }
@@ -35,7 +35,7 @@ pub async fn look(connection: &mut Connection) -> Result<Option<Hold>, Error> {
 /// Releases the hold and returns it; `None` if there was none.
 ///
 /// # Errors
-/// What the database says.
+/// The error of the database.
 pub async fn release(connection: &mut Connection) -> Result<Option<Hold>, Error> {
     first(connection, RELEASE).await
 }

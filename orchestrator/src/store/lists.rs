@@ -4,7 +4,7 @@
 //! | filter | index |
 //! |---|---|
 //! | none | the primary key: ids sort by time |
-//! | PENDING, COMPENSATING | `saga_unfinished`, which holds only what runs |
+//! | PENDING, COMPENSATING | `saga_unfinished`, which holds only unfinished sagas |
 //! | FAILED | `saga_failed` |
 //! | COMPLETED, COMPENSATED | `saga_of_status` |
 //! | a user, with or without a status | `saga_of_user_and_status`; without, once for each status |
@@ -178,7 +178,7 @@ fn statements(filter: &Filter) -> &'static Statements {
 /// Reads a page of the list.
 ///
 /// # Errors
-/// What the database says.
+/// The error of the database.
 pub async fn list(connection: &mut Connection, search: &Search) -> Result<Found, Error> {
     let Search { filter, text } = search;
     let window = if text.is_some() { SEARCHED } else { filter.limit };
@@ -199,7 +199,7 @@ pub async fn list(connection: &mut Connection, search: &Search) -> Result<Found,
 /// statistics.
 ///
 /// # Errors
-/// What the database says.
+/// The error of the database.
 pub async fn total(connection: &mut Connection, filter: &Filter) -> Result<Total, Error> {
     let status = filter.status.map(Status::as_str);
     let user_id = filter.user_id.as_ref().map(UserId::as_str);

@@ -103,7 +103,7 @@ pub struct Second {
 /// Reads the numbers.
 ///
 /// # Errors
-/// What the database says.
+/// The error of the database.
 pub async fn overview(connection: &mut Connection) -> Result<Overview, Error> {
     let unfinished = connection.query_one(UNFINISHED, &[]).await?;
     let now = unfinished.get(3);

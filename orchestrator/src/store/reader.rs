@@ -52,7 +52,7 @@ const BY_KEY: &str = concat!(
 /// Reads one saga.
 ///
 /// # Errors
-/// What the database says.
+/// The error of the database.
 pub async fn by_id(connection: &mut Connection, id: SagaId) -> Result<Option<ReadRow>, tokio_postgres::Error> {
     Ok(connection.query_opt(BY_ID, &[&id.0]).await?.as_ref().map(from_row))
 }
@@ -69,7 +69,7 @@ pub struct KeyHolder {
 /// Finds the saga that holds a user's `Idempotency-Key`.
 ///
 /// # Errors
-/// What the database says.
+/// The error of the database.
 pub async fn by_key(
     connection: &mut Connection,
     user_id: &UserId,

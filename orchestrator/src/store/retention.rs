@@ -87,7 +87,7 @@ pub struct InBrief {
 /// Clears the details of up to 500 sagas that ended more than `days` days ago, and returns their number.
 ///
 /// # Errors
-/// What the database says.
+/// The error of the database.
 pub async fn clear(connection: &mut Connection, days: i32, in_brief: &InBrief) -> Result<u64, Error> {
     let columns =
         |pairs: &'_ [(&'static str, String)]| -> (Vec<&'static str>, Vec<String>) { pairs.iter().cloned().unzip() };
@@ -99,7 +99,7 @@ pub async fn clear(connection: &mut Connection, days: i32, in_brief: &InBrief) -
 /// Releases the idempotency keys of up to 500 sagas that ended more than `kept_ms` ago, and returns their number.
 ///
 /// # Errors
-/// What the database says.
+/// The error of the database.
 pub async fn release_keys(connection: &mut Connection, kept_ms: i64) -> Result<u64, Error> {
     connection.execute(RELEASE_KEYS, &[&kept_ms]).await
 }
@@ -111,7 +111,7 @@ pub const PRUNE_BATCH: u64 = 2_000;
 /// pruning.
 ///
 /// # Errors
-/// What the database says.
+/// The error of the database.
 pub async fn prune(connection: &mut Connection, older_than_ms: i64) -> Result<u64, Error> {
     let pruned: i64 = connection.query_one(PRUNE, &[&older_than_ms]).await?.get(0);
     Ok(pruned.unsigned_abs())
@@ -121,7 +121,7 @@ pub async fn prune(connection: &mut Connection, older_than_ms: i64) -> Result<u6
 /// if another node is pruning.
 ///
 /// # Errors
-/// What the database says.
+/// The error of the database.
 pub async fn forget_another_life(connection: &mut Connection) -> Result<u64, Error> {
     if !connection.query_one(HAS_ANOTHER_LIFE, &[]).await?.get::<_, bool>(0) {
         return Ok(0);

@@ -77,7 +77,7 @@ pub struct WholeRow {
 /// Reads a row in full.
 ///
 /// # Errors
-/// What the database says.
+/// The error of the database.
 pub async fn read(connection: &mut Connection, id: SagaId) -> Result<Option<Result<WholeRow, UnreadableRow>>, Error> {
     let Some(row) = connection.query_opt(WHOLE, &[&id.0]).await? else { return Ok(None) };
     Ok(Some(from_row(&row).map(|saga| WholeRow {

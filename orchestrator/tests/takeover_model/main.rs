@@ -1,5 +1,5 @@
-//! The takeover protocol, small enough to be checked exhaustively: every order of events, not those that a seed happens to
-//! draw. It is a model written beside the code, not the code itself; read it as the protocol's documentation.
+//! The takeover protocol, small enough to be checked exhaustively: every order of events, not only those of some seeds.
+//! It is a model beside the code, not the code itself; read it as the protocol's documentation.
 //!
 //! ```text
 //!   node 0, node 1        actors (one an owner; a paused one is one that does not act)
@@ -10,11 +10,12 @@
 //!                            ▼
 //!                         participants: journal and tombstones
 //! ```
-//! One saga of two compensable steps, two nodes, and two troubles (a process or an actor dies, a lease runs out): so up to
-//! three owners in a row, all of which may act as if they were the only one. `begin` has been written; a saga without it
-//! has had no effect. What the model leaves out: reads, uncompensated steps, flags, FAILED and the attention list.
+//! One saga of two compensable steps, two nodes, and two troubles (a process or an actor dies, a lease expires): so up
+//! to three owners in a row, which may all act as the owner. `begin` has been written; a saga without it has had no
+//! effect. The model omits reads, uncompensated steps, flags, FAILED and the attention list.
 //!
-//! [`rules::Rules`] is the protocol as a list of rules; each test but the first two breaks one and shows the way to disaster.
+//! [`rules::Rules`] is the protocol as a list of rules. The first two tests show that the properties hold; each of the
+//! others disables a rule, or two that cover for each other, and shows the shortest violation.
 #![allow(clippy::print_stdout, reason = "shown where a test fails")]
 
 mod model;
@@ -48,9 +49,9 @@ impl Model for Takeover {
         self.what_may_happen(system, events);
     }
 
-    /// `None` where nothing would change: what happens again without a trace is no step. Every step uses something up (a
-    /// budget) or is there for good (a call that was sent, an entry of a journal, something an owner knows, a raised
-    /// epoch), so the graph has no circles, and a system that cannot go on is where a run ends.
+    /// `None` if nothing would change: a repetition without effect is no step. Every step uses up a budget or adds
+    /// something permanent (a sent call, a journal entry, an owner's knowledge, a raised epoch), so the graph has no
+    /// cycles, and a run ends in a state without steps.
     fn next_state(&self, system: &System, event: Event) -> Option<System> {
         let mut next = system.clone();
         self.happens(&mut next, event);
@@ -68,11 +69,11 @@ impl Model for Takeover {
             Property::always(ONE_END, |_, system: &System| {
                 system.told.iter().all(|told| system.row.ended == Some(*told))
             }),
-            // On a graph without circles this is "every run ends with the saga's end".
+            // On a graph without cycles this means "every run ends with the saga's end".
             Property::always(ENDS, |model: &Takeover, system: &System| {
                 system.row.ended.is_some() || model.can_go_on(system)
             }),
-            // A model in which nothing ever goes wrong proves nothing.
+            // These must be reachable: a model without failures proves nothing.
             Property::sometimes("a successor completes", |_, system: &System| {
                 system.row.epoch > 1 && system.row.ended == Some(End::Completed)
             }),
@@ -93,7 +94,7 @@ type Run = Path<System, Event>;
 
 const THREADS: usize = 2;
 
-/// Checks the protocol under these rules in every state, which takes as long as it takes.
+/// Checks the protocol under these rules in every state, without a time limit.
 fn assert_holds(rules: Rules) {
     let checker = Takeover { rules }.checker().threads(THREADS).spawn_bfs().join();
     println!("{} states, up to {} events long", checker.unique_state_count(), checker.max_depth());
@@ -110,7 +111,7 @@ fn assert_holds(rules: Rules) {
 
 const ALWAYS: [&str; 4] = [COMPLETED, COMPENSATED, ONE_END, ENDS];
 
-/// Asserts that breaking a rule breaks this promise, and prints the shortest way there.
+/// Asserts that these rules violate this property, and prints the shortest run to it.
 fn assert_breaks(rules: Rules, promise: &'static str) {
     let until_found = HasDiscoveries::AnyOf(BTreeSet::from([promise]));
     let checker = Takeover { rules }.checker().threads(THREADS).finish_when(until_found).spawn_bfs().join();
@@ -120,7 +121,7 @@ fn assert_breaks(rules: Rules, promise: &'static str) {
     }
 }
 
-/// Tells a run, an event a line.
+/// Formats a run, one event per line.
 fn story(run: &Run) -> String {
     let events = run.clone().into_actions();
     events.iter().enumerate().map(|(place, event)| format!("{:>3}. {event:?}\n", place + 1)).collect()
@@ -141,7 +142,8 @@ fn without_a_raised_epoch_an_earlier_owner_ends_what_it_knows_only_half_of() {
     assert_breaks(Rules { claims_raise_the_epoch: false, ..Rules::PROTOCOL }, COMPENSATED);
 }
 
-/// The owner's process stands beside the epoch in every write's condition and would hide it for most of the runs.
+/// Both checks are disabled: every write also checks the owner's process, which would hide a missing epoch check in
+/// most runs.
 #[test]
 fn without_the_check_of_owner_and_epoch_an_earlier_owner_ends_what_it_knows_only_half_of() {
     let rules = Rules { writes_check_the_epoch: false, writes_check_the_owner: false, ..Rules::PROTOCOL };

@@ -1,4 +1,4 @@
-//! The whole system and everything that may happen to it.
+//! The state of the whole system, and its events.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,14 +22,14 @@ pub(crate) struct Takeover {
 pub(crate) struct System {
     pub(crate) row: Row,
     pub(crate) journals: [Journal; STEPS],
-    /// The actors that are alive, whether they still own the saga or not, in the order of their claims.
+    /// The living actors in the order of their claims, including those that no longer own the saga.
     pub(crate) owners: BTreeMap<usize, Owner>,
     nodes: [Node; NODES],
-    /// Every call that was ever sent: it may arrive at any time, any number of times, or never.
+    /// All calls ever sent: each may arrive at any time, any number of times, or never.
     calls: BTreeSet<Call>,
-    /// Writes whose writers are gone: each may still arrive, once.
+    /// Writes whose writers have ended: each may still arrive, once.
     stray_writes: BTreeSet<Write>,
-    /// What clients were told.
+    /// The ends reported to clients.
     pub(crate) told: BTreeSet<End>,
     pub(crate) claims: usize,
     troubles_left: u8,
@@ -41,19 +41,19 @@ struct Node {
     has_lease: bool,
 }
 
-/// How often something may go wrong in a run: a process or an actor dies, or a lease runs out. Two are enough for an owner
-/// that is succeeded, and succeeds its successor.
+/// Failures per run: a process or an actor dies, or a lease expires. Two are enough for an owner that is succeeded and
+/// then succeeds its successor.
 const TROUBLES: u8 = 2;
 
-/// Where leases are ignored, early claims are trouble enough.
+/// If leases are ignored, early claims are failures enough.
 const TROUBLES_WITHOUT_LEASES: u8 = 0;
 
-/// Where leases are ignored, a saga of a living owner is claimed as long as it had fewer owners than this; without a bound
-/// two nodes would take it from each other for ever.
+/// If leases are ignored, a living owner's saga may be claimed until there were this many owners; without a bound two
+/// nodes would take it from each other for ever.
 const CLAIMS_OF_LIVING_OWNERS: usize = 3;
 
-/// A call of an owner, by the number of its claim, or of one that is gone ([`NOBODY`]): who sent it matters only to whoever
-/// waits for its answer.
+/// A call of an owner, identified by the number of its claim, or of one that has ended ([`NOBODY`]): the sender matters
+/// only for the delivery of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Call {
     owner: usize,
@@ -67,35 +67,35 @@ enum Kind {
     Compensation,
 }
 
-/// Whether whoever waits for an answer hears it.
+/// Whether the caller receives an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Answer {
     Heard,
     LostOnTheWay,
 }
 
-/// Something that happens. Owners are named by the number of their claim.
+/// An event. Owners are identified by the number of their claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Event {
-    /// An owner sends the call that it wants.
+    /// An owner sends its next call.
     Send { owner: usize },
-    /// A call arrives, for the first time or again.
+    /// A call arrives, for the first time or repeatedly.
     Arrive { call: Call, decision: Decision, answer: Answer },
     /// An owner finds a reason to turn back.
     Turn { owner: usize },
-    /// The write that an owner wants reaches the log.
+    /// An owner's next write reaches the log.
     WriteArrives { owner: usize, answer: Answer },
-    /// A write of an owner that is gone reaches the log.
+    /// A write of an owner that has ended reaches the log.
     StrayWriteArrives { write: Write },
     /// An actor dies; its process lives.
     ActorDies { owner: usize },
     /// A process dies, with all of its actors.
     Crash { node: usize },
-    /// A process starts, or comes back from a pause, and has a lease again.
+    /// A process starts or resumes after a pause, and gets a lease.
     Lease { node: usize },
-    /// A lease runs out, and its holder does not notice.
+    /// A lease expires unnoticed by its holder.
     LeaseRunsOut { node: usize },
-    /// A node makes the saga its own.
+    /// A node claims the saga.
     Claim { node: usize },
 }
 
@@ -127,12 +127,12 @@ impl System {
         self.nodes[node].has_lease && self.nodes[node].incarnation == incarnation
     }
 
-    /// Whether the newest claim's actor is gone.
+    /// Whether the actor of the newest claim has ended.
     fn is_orphan(&self) -> bool {
         !self.owners.contains_key(&self.claims)
     }
 
-    /// An actor ends without having heard what became of its write, which may still arrive.
+    /// Ends an actor whose write may still arrive.
     fn lose(&mut self, owner: usize, rules: &Rules) {
         if let Some(gone) = self.remove(owner)
             && let Want::Write(change) = gone.wants(rules)
@@ -168,7 +168,8 @@ impl Takeover {
             }
         }
         for &call in &system.calls {
-            // A refusal by the first step leaves nothing to undo; the last one's leaves everything.
+            // Only the last step refuses: then every earlier effect has to be undone, while a refusal of the first step
+            // leaves nothing to undo.
             let decisions =
                 if call.step == STEPS - 1 { &[Decision::Accept, Decision::Refuse][..] } else { &[Decision::Accept] };
             let answers = if call.owner == NOBODY { &[Answer::LostOnTheWay][..] } else { &answers };
@@ -177,7 +178,7 @@ impl Takeover {
             }
         }
         events.extend(system.stray_writes.iter().map(|&write| Event::StrayWriteArrives { write }));
-        // Who owns a saga that has ended is no question any more; what is on its way still arrives.
+        // An ended saga has no further claims; calls and writes in transit still arrive.
         if system.row.ended.is_some() {
             return;
         }
@@ -191,7 +192,7 @@ impl Takeover {
         }
         if system.troubles_left > 0 {
             events.extend(system.owners.keys().map(|&owner| Event::ActorDies { owner }));
-            // What becomes of a node that owns nothing shows nowhere.
+            // Failures of a node that owns nothing have no effect.
             let Process { node, .. } = system.row.owner;
             if system.owner_looks_alive() {
                 events.extend([Event::Crash { node }, Event::LeaseRunsOut { node }]);
@@ -205,7 +206,7 @@ impl Takeover {
         }
         let is_own = system.row.owner == system.process(node);
         match is_own {
-            // An actor that died is rebuilt on its own node: a takeover from oneself.
+            // A dead actor is rebuilt on its own node: a takeover from itself.
             true => system.is_orphan(),
             false if system.owner_looks_alive() => {
                 !self.rules.claims_wait_for_the_lease && system.claims < CLAIMS_OF_LIVING_OWNERS

@@ -1,4 +1,4 @@
-//! An owner of the saga: an actor, what it knows, and what it wants next. It does not know whether it still is the owner.
+//! An owner of the saga: an actor, its knowledge, and its next action. It does not know whether it is still the owner.
 
 use crate::row::{Change, Direction, End, Process, Row, Write};
 use crate::rules::Rules;
@@ -18,12 +18,12 @@ pub(crate) struct Owner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Way {
     Forward,
-    /// It has a reason to turn back, which is not durable yet.
+    /// It has a reason to turn back that is not durable yet.
     Turning,
     Back,
 }
 
-/// What an owner knows of a step.
+/// An owner's knowledge of a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Step {
     is_asked: bool,
@@ -32,7 +32,7 @@ struct Step {
     is_undone: bool,
 }
 
-/// What an owner wants to do next.
+/// An owner's next action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Want {
     Act(usize),
@@ -41,12 +41,12 @@ pub(crate) enum Want {
 }
 
 impl Owner {
-    /// The one that began the saga.
+    /// The owner that began the saga.
     pub(crate) fn first(process: Process) -> Self {
         Self { process, epoch: 1, way: Way::Forward, steps: [Step::default(); STEPS] }
     }
 
-    /// One that has just claimed the row. Earlier owners may have done anything.
+    /// An owner that has just claimed the row. Earlier owners may have called any step.
     pub(crate) fn successor(row: &Row, rules: &Rules) -> Self {
         let way = match row.direction {
             Direction::Forward => Way::Forward,
@@ -73,17 +73,17 @@ impl Owner {
         Write { owner: self.process, epoch: self.epoch, change }
     }
 
-    /// A call for this step has left, or leaves again.
+    /// Records that a call for this step was sent.
     pub(crate) fn asked(&mut self, step: usize) {
         self.steps[step].is_asked = true;
     }
 
-    /// Whether it may still change its mind: once every step is done, deadline and failures no longer count.
+    /// Whether it may still turn back: once every step is done, deadline and failures no longer count.
     pub(crate) fn may_turn(&self) -> bool {
         self.way == Way::Forward && self.steps.iter().any(|step| !step.is_done)
     }
 
-    /// Attempts are spent, the deadline has passed, or somebody cancelled. What was asked may have happened.
+    /// Turns back: attempts are spent, the deadline has passed, or a client cancelled. Called steps may have happened.
     pub(crate) fn turn(&mut self) {
         self.way = Way::Turning;
         for step in &mut self.steps {
@@ -91,7 +91,7 @@ impl Owner {
         }
     }
 
-    /// An answer to an action. A late one is taken note of and does not steer.
+    /// Records the answer to an action. A late answer is ignored.
     pub(crate) fn hears_of_action(&mut self, step: usize, is_done: bool) {
         if self.way != Way::Forward || self.steps[step].is_done {
             return;

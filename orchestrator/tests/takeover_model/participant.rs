@@ -1,23 +1,23 @@
-//! A participant: what its journal says of one step of the saga.
+//! A participant: its journal for one step of the saga.
 
 use crate::rules::Rules;
 
-/// What is recorded of an operation and its compensation.
+/// The record of an action and its compensation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Journal {
     /// Nothing.
     Empty,
-    /// It happened, and its effect is live.
+    /// Done, and the effect is live.
     Done,
-    /// It was refused.
+    /// Refused.
     Refused,
-    /// It happened and was undone.
+    /// Done and undone.
     Undone,
-    /// It was undone before it came: a tombstone.
+    /// Undone before the action arrived: a tombstone.
     Forbidden,
 }
 
-/// What a participant decides about an action that it sees for the first time.
+/// Decision about an action that arrives for the first time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Decision {
     Accept,
@@ -29,7 +29,7 @@ impl Journal {
         *self == Self::Done
     }
 
-    /// Takes an action in and says whether it is done. A decision is taken once and repeated from then on.
+    /// Handles an action and returns whether it is done. A decision is made once and repeated afterwards.
     pub(crate) fn act(&mut self, decision: Decision, rules: &Rules) -> bool {
         match (*self, decision) {
             (Self::Empty, Decision::Accept) => *self = Self::Done,
@@ -40,7 +40,7 @@ impl Journal {
         *self == Self::Done
     }
 
-    /// Takes a compensation in. It always succeeds.
+    /// Handles a compensation. It always succeeds.
     pub(crate) fn undo(&mut self, rules: &Rules) {
         match *self {
             Self::Empty if rules.undos_leave_tombstones => *self = Self::Forbidden,

@@ -1,8 +1,8 @@
-//! The saga's row in the log, and what writes may change of it.
+//! The saga's row in the log, and the effect of writes on it.
 
 use crate::rules::Rules;
 
-/// A process: a node, and which of its lives.
+/// A process: a node and its incarnation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Process {
     pub(crate) node: usize,
@@ -30,7 +30,7 @@ pub(crate) struct Row {
     pub(crate) ended: Option<End>,
 }
 
-/// A write on its way to the log, under the owner and the epoch that its writer believes in. It may arrive long after.
+/// A write in transit to the log, with the owner and the epoch that its writer knows. It may arrive much later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Write {
     pub(crate) owner: Process,
@@ -44,14 +44,14 @@ pub(crate) enum Change {
     End(End),
 }
 
-/// What the log says to a write.
+/// The log's answer to a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Report {
-    /// It is durable, now or since an equal write of the same owner.
+    /// Durable, by this write or by an equal one of the same owner.
     Durable,
-    /// The row is another owner's, or has ended otherwise: the writer stops without a sound.
+    /// The row has another owner or another end: the writer stops silently.
     Lost,
-    /// The row does not allow it: its owner asks again.
+    /// The row does not allow it: the owner decides again.
     NotWritten,
 }
 
@@ -74,7 +74,7 @@ impl Row {
         Report::Durable
     }
 
-    /// Makes the saga this process's own.
+    /// Makes this process the owner.
     pub(crate) fn claim(&mut self, process: Process, rules: &Rules) {
         self.owner = process;
         self.epoch += u8::from(rules.claims_raise_the_epoch);

@@ -1,11 +1,12 @@
-//! The protocol as a list of rules. All of them hold in [`Rules::PROTOCOL`]; a test that breaks one shows what it is for.
+//! The protocol as a list of rules. All hold in [`Rules::PROTOCOL`]; a test that disables one shows its purpose.
 
 /// Which rules hold.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
-    /// Only a saga whose owner's lease is not live is claimed by another node. Correctness must not rest on it.
+    /// A node claims another node's saga only after that node's lease expired. Correctness must not depend on this
+    /// rule.
     pub(crate) claims_wait_for_the_lease: bool,
-    /// Somebody claims what a dead owner left.
+    /// The sagas of a dead owner are claimed.
     pub(crate) the_dead_are_succeeded: bool,
     /// A claim raises the epoch.
     pub(crate) claims_raise_the_epoch: bool,
@@ -13,13 +14,13 @@ pub(crate) struct Rules {
     pub(crate) writes_check_the_epoch: bool,
     /// A write changes the row only if the writer's process owns it.
     pub(crate) writes_check_the_owner: bool,
-    /// The turn is durable before any compensation leaves.
+    /// The turn is durable before any compensation is sent.
     pub(crate) undo_waits_for_the_durable_turn: bool,
     /// A compensation that finds no action forbids it for ever.
     pub(crate) undos_leave_tombstones: bool,
     /// An action that was compensated is refused when it is repeated.
     pub(crate) what_was_undone_is_refused: bool,
-    /// A successor that turns back undoes every step, whether it has heard of it or not.
+    /// A successor that turns back undoes every step, whatever it knows of it.
     pub(crate) successors_undo_every_step: bool,
 }
 
