@@ -1,5 +1,4 @@
-//! One saga: an actor that does what [`plan::next`] decides, one thing at a time, and waits for nothing but its turn
-//! inside a handler.
+//! The actor of one saga. It executes the decisions of [`plan::next`] one at a time; no handler awaits I/O.
 //!
 //! ```text
 //!            ┌──────────── advance ◄─────────────┐
@@ -11,9 +10,9 @@
 //!                         └── RetryDue ◄─ timer ─┘
 //! ```
 //!
-//! Every wait of a saga that runs forward is cut at its deadline, so it needs no timer of its own for that. While a write
-//! to the log is in flight nothing else is decided. A reply that comes late (its attempt is not the one awaited) is noted
-//! and steers nothing.
+//! Every wait of a saga that runs forward ends at its deadline at the latest, so the deadline needs no timer. While a
+//! write to the log is in flight, the actor decides nothing else. A late reply (not to the awaited attempt) is recorded
+//! for display and affects no decision.
 
 mod calls;
 mod writes;
@@ -39,126 +38,126 @@ use crate::running::RunningSaga;
 use crate::world::World;
 use crate::{SagaId, Status};
 
-/// How patient sagas are: the knobs of the configuration that an actor needs.
+/// Retries, timeouts and deadlines of a saga.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
-    /// Attempts at actions.
+    /// Retries of actions.
     pub action: Patience,
-    /// Attempts at compensations.
+    /// Back-off of compensations; their number of attempts has no limit.
     pub compensation: Patience,
-    /// How long one attempt may take.
+    /// Timeout of one attempt.
     pub call_timeout: Duration,
-    /// How long a saga may run forward.
+    /// How long a saga may run forward before it turns back.
     pub deadline: Duration,
-    /// How many attempts at one compensation before a person is called.
+    /// Failed attempts at one compensation after which the saga is marked FAILED.
     pub attention_after_attempts: u32,
-    /// How long undoing may take before a person is called.
+    /// How long undoing may take before the saga is marked FAILED.
     pub attention_after: Duration,
-    /// How long FAILED sagas sleep.
+    /// Back-off of FAILED sagas.
     pub failed: Sleep,
-    /// How long after its id was made a saga may begin.
+    /// How long after its id was made a saga may still begin.
     pub begin_limit: Duration,
 }
 
-/// How a saga ended, or stands, when its client is answered.
+/// State of a saga when its client is answered: it has ended or is FAILED.
 #[derive(Clone, Debug)]
 pub struct Standing {
     /// The saga.
     pub saga: Arc<RunningSaga>,
-    /// Its status, as the log holds it.
+    /// The status in the log.
     pub status: Status,
     /// Why it did not complete.
     pub error: Option<String>,
-    /// When that was written, as its row holds it.
+    /// When the status was written, as the row holds it.
     pub at: DateTime<Utc>,
 }
 
-/// What whoever started a saga is told.
+/// Answer to a request that starts a saga or waits for one.
 #[derive(Clone, Debug)]
 pub enum StartAnswer {
-    /// It ended, or stands in the attention list.
+    /// It ended, or is FAILED and on the attention list.
     Settled(Standing),
-    /// It is in the log and goes on.
+    /// It is in the log and runs on.
     Accepted(SagaId),
-    /// Another saga holds the key.
+    /// This other saga holds the idempotency key.
     KeyHeld(SagaId),
-    /// Nothing was written and nothing was done.
+    /// It was not written and had no effect; the reason.
     NotStarted(String),
-    /// As many sagas run as may run.
+    /// Too many sagas are running; nothing was done.
     Overloaded,
-    /// Whether it is in the log is not known.
+    /// It may or may not be in the log.
     InDoubt(SagaId),
-    /// This node no longer runs it: the row tells.
+    /// This node does not run it: read the row.
     AskTheRow(SagaId),
-    /// It was in the log, and its row is gone.
+    /// It was in the log, but its row is gone.
     RowGone(SagaId),
 }
 
-/// Where that is told.
+/// Receives a [`StartAnswer`].
 pub type Waiter = oneshot::Sender<StartAnswer>;
 
-/// How a saga comes to an actor.
+/// Origin of an actor's saga.
 pub enum Origin {
     /// A client started it.
     New {
-        /// Its key, if it sent one.
+        /// The client's idempotency key, if it sent one.
         key: Option<IdempotencyKey>,
-        /// Who waits.
+        /// Receives the answer.
         waiter: Waiter,
     },
-    /// It was in the log already.
+    /// It was claimed from the log.
     Recovered {
-        /// How much of its time is left.
+        /// Time left until its deadline.
         remaining: Duration,
-        /// Whether somebody has asked for a cancel.
+        /// Whether a cancel was requested.
         cancel_requested: bool,
-        /// How often it was marked FAILED, and what ended its last sleep.
+        /// Number of times it was marked FAILED, and what ended its last sleep.
         marks: Marks,
     },
 }
 
-/// What a saga actor is made from.
+/// Arguments of a saga actor.
 pub struct SagaArguments {
-    /// Its public state.
+    /// The saga's state, shared with readers.
     pub saga: Arc<RunningSaga>,
-    /// Where it comes from.
+    /// New or recovered.
     pub origin: Origin,
-    /// The world.
+    /// The engine's way out.
     pub world: Arc<dyn World>,
-    /// How patient it is.
+    /// Retries, timeouts and deadlines.
     pub policy: Policy,
 }
 
-/// What a saga actor hears.
+/// A message to a saga actor.
 pub enum SagaMsg {
-    /// A call came back (`None`: whoever made it died).
+    /// A call has an outcome (`None`: the participant's client died).
     CallFinished {
-        /// Which attempt it was.
+        /// The attempt.
         attempt: Attempt,
-        /// What came of it.
+        /// Its outcome.
         outcome: Option<Outcome>,
     },
-    /// A write to the log came back (`None`: whoever wrote it died).
+    /// A write to the log has a report (`None`: the log's writer died).
     LogWritten(Option<WriteReport>),
-    /// It is time to try again.
+    /// The back-off of this attempt is over.
     RetryDue(Attempt),
-    /// It is time to write again.
+    /// The back-off of the write is over.
     WriteAgain,
-    /// The time in which it may begin runs out: begin now, whatever the reads say later.
+    /// The begin limit is near: begin now, before the reads have answered.
     BeginSoon,
-    /// Its client leaves: answer it as soon as the saga is in the log.
+    /// The client does not wait for the end: answer it once the saga is in the log.
     Detach(Waiter),
-    /// The row says that a cancel was asked for.
+    /// The row carries a cancel.
     CancelRequested,
-    /// Another client waits for its end.
+    /// Another client waits for the end.
     Attach(Waiter),
-    /// Somebody wants it to be tried again at once.
+    /// An operator requested a retry now.
     RetryNow,
-    /// Its row is another node's now.
+    /// Another node owns the row now.
     Lost,
 }
 
-/// Names one attempt, so that a late answer is told from the awaited one.
+/// Identifies one attempt, to tell a late reply from the awaited one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
     step: usize,
@@ -166,10 +165,10 @@ pub struct Attempt {
     number: u32,
 }
 
-/// The actor.
+/// The actor of one saga.
 pub struct SagaActor;
 
-/// Its state. All that matters is in the saga log; the rest can be lost at any time.
+/// State of a saga actor. It can be lost at any time: the saga log is enough to go on.
 pub struct SagaState {
     saga: Arc<RunningSaga>,
     world: Arc<dyn World>,
@@ -181,14 +180,14 @@ pub struct SagaState {
     waiters: Vec<Waiter>,
     leaving: Vec<Waiter>,
     attention: Option<Mark>,
-    /// What the log said of a text that it refused: from then on it is given none.
+    /// The log's refusal of a value; later writes then carry no participants' texts.
     refused: Option<ValueRefused>,
     write: Option<Arc<LogWrite>>,
     write_attempts: u32,
     write_was_in_doubt: bool,
     cancel_is_waiting: bool,
     awaited: Option<Attempt>,
-    /// A retry whose time has come while a write was in flight.
+    /// A retry that came due while a write was in flight.
     due_after_write: Option<Attempt>,
     tries: u32,
     marks: Marks,
@@ -247,7 +246,7 @@ impl Actor for SagaActor {
             SagaMsg::LogWritten(report) => {
                 log_written(&me, state, report)?;
                 if state.saga.progress().log.ended().is_some() {
-                    // Whoever was answered goes on first: this actor's end is nobody's business but ours.
+                    // Yield, so the clients just answered run before this actor's shutdown.
                     yield_now().await;
                 }
             }
@@ -264,7 +263,7 @@ impl Actor for SagaActor {
     }
 }
 
-/// Does what the plan decides, unless a write is in flight: what it says comes first.
+/// Executes the next decision, unless a write is in flight: its report comes first.
 fn advance(me: &ActorRef<SagaMsg>, state: &mut SagaState) -> Result<(), ActorProcessingErr> {
     if state.write.is_some() {
         return Ok(());
@@ -307,7 +306,7 @@ fn advance(me: &ActorRef<SagaMsg>, state: &mut SagaState) -> Result<(), ActorPro
     }
 }
 
-/// Turns a saga back whose time is up, or whose row carries a cancel.
+/// Turns the saga back if its deadline has passed or its row carries a cancel.
 fn interrupt_if_due(state: &mut SagaState) -> Result<(), ActorProcessingErr> {
     let interruption = {
         let log = &state.saga.progress().log;
@@ -327,7 +326,7 @@ fn interrupt_if_due(state: &mut SagaState) -> Result<(), ActorProcessingErr> {
     apply(state, Event::Interrupted(cause))
 }
 
-/// Takes an event into the log. An illegal one means that this actor is broken: it is rebuilt from what is durable.
+/// Applies an event to the log. An illegal event means that this actor is broken: it is rebuilt from its row.
 fn apply(state: &SagaState, event: Event) -> Result<(), ActorProcessingErr> {
     let at = state.world.now();
     Ok(state.saga.progress().apply(event, at)?)

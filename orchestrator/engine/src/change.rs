@@ -1,4 +1,4 @@
-//! One change of a saga's or a step's state: as listeners get it, and as the program knows it.
+//! One change of the state of a saga or a step, as it is sent to listeners.
 
 use std::borrow::Cow;
 
@@ -7,57 +7,57 @@ use serde::{Deserialize, Serialize};
 
 use crate::{SagaId, Status};
 
-/// A change. The text fields are borrowed where this program makes them and owned where it reads them back. With these names
-/// it stood in the rows of an earlier version, too.
+/// A change of state. Text fields are borrowed when made here and owned when read back. Rows of an earlier version hold
+/// the same field names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum StateChange {
-    /// Of the saga itself.
+    /// The saga's status changed.
     Saga {
-        /// What it is now.
+        /// The new status.
         status: Status,
-        /// Whether that is its end. FAILED is one only where a person has resolved it.
+        /// Whether the saga has ended. FAILED is an end only if an operator resolved the saga.
         ended: bool,
-        /// Why it turned back, if it did.
+        /// Why the saga turned back, if it did.
         error: Option<String>,
-        /// When, by the clock of the node that wrote it.
+        /// Time of the change, by the clock of the node that wrote it.
         #[serde(with = "foundation::time::rfc3339")]
         at: DateTime<Utc>,
     },
-    /// Of one of its steps.
+    /// A step's state changed.
     Step {
-        /// The step.
+        /// Name of the step.
         step: Cow<'static, str>,
-        /// Who does it.
+        /// Name of the participant.
         participant: Cow<'static, str>,
-        /// As in the status.
+        /// The new state, as in the status.
         state: Cow<'static, str>,
-        /// How often it was asked for, in the direction that the state names.
+        /// Number of attempts at the action or compensation that the state names.
         attempts: u32,
-        /// What went wrong last.
+        /// The last error.
         error: Option<String>,
-        /// When, by the clock of the node that saw it.
+        /// Time of the change, by the clock of the node that ran the step.
         #[serde(with = "foundation::time::rfc3339")]
         at: DateTime<Utc>,
     },
 }
 
-/// Whether a saga goes on after a change.
+/// Whether a change of status ends the saga.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// It does.
+    /// The saga runs on.
     GoesOn,
-    /// It has ended.
+    /// The saga has ended.
     Ended,
 }
 
 impl StateChange {
-    /// Makes the change of a saga's status.
+    /// Makes a change of a saga's status.
     pub fn of_saga(status: Status, ending: Ending, error: Option<String>, at: DateTime<Utc>) -> StateChange {
         StateChange::Saga { status, ended: ending == Ending::Ended, error, at }
     }
 
-    /// Returns the name of the event that listeners get.
+    /// Returns the name of the event to listeners.
     pub fn kind(&self) -> &'static str {
         match self {
             StateChange::Saga { .. } => "saga",
@@ -65,7 +65,7 @@ impl StateChange {
         }
     }
 
-    /// Returns what listeners get: the change with the id of its saga, as JSON.
+    /// Returns the event's data: the change with `transaction_id`, as JSON.
     pub fn shown(&self, saga_id: SagaId) -> String {
         #[derive(Serialize)]
         struct Shown<'a> {

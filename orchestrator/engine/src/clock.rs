@@ -1,12 +1,13 @@
-//! The clock of the saga log's database, as this node knows it: read with each renewal of the lease, and carried on by the
-//! monotonic clock in between. So the time of day of the node, and its jumps, matter to nothing that is decided.
+//! The clock of the saga log's database, as known to this node: read with each renewal of the lease and advanced by the
+//! monotonic clock in between. So decisions depend on the node's time of day, and on its jumps, only before the first
+//! reading.
 
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-/// The clock.
+/// The database's clock.
 #[derive(Debug, Default)]
 pub struct DatabaseClock(Mutex<Option<Reading>>);
 
@@ -17,13 +18,14 @@ struct Reading {
 }
 
 impl DatabaseClock {
-    /// Takes a reading that was asked for at some moment and has just arrived. The database took it in between.
+    /// Takes a reading that was requested at `asked_at` and has just arrived. The database is assumed to have read its
+    /// clock halfway in between.
     pub fn read(&self, asked_at: Instant, time: DateTime<Utc>) {
         let reading = Reading { at: asked_at + asked_at.elapsed() / 2, time };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
     }
 
-    /// Returns the time. Before the first reading that is the node's.
+    /// Returns the database's time; before the first reading, the node's time of day.
     pub fn now(&self) -> DateTime<Utc> {
         let reading = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         reading.map_or_else(Utc::now, |Reading { at, time }| time + at.elapsed())

@@ -1,4 +1,4 @@
-//! The coordinator: admits sagas, makes an actor for each, and hears of their ends. It never waits for anything.
+//! The coordinator: admits sagas, starts an actor for each, and supervises them. It awaits no I/O.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,75 +23,75 @@ use crate::stored::StoredSaga;
 use crate::trace;
 use crate::world::World;
 
-/// As many sagas as the tree lists; the rest is a number.
+/// Maximum number of sagas shown in the actor tree; beyond it only the count is shown.
 const SHOWN_SAGAS: usize = 1_000;
 
 /// A saga that a client starts.
 pub struct StartSaga {
-    /// Its id.
+    /// Id of the saga.
     pub id: SagaId,
-    /// What was ordered.
+    /// The input, opaque to the engine.
     pub input: Input,
-    /// The client's key, if it sent one.
+    /// The client's idempotency key, if it sent one.
     pub key: Option<IdempotencyKey>,
-    /// Who waits.
+    /// Receives the answer.
     pub waiter: Waiter,
 }
 
-/// What the coordinator hears.
+/// A message to the coordinator.
 pub enum CoordinatorMsg {
-    /// Run this saga.
+    /// Run a new saga.
     StartSaga(Box<StartSaga>),
-    /// Run this saga from where its log stands: this node has claimed it.
+    /// Run a claimed saga from its row.
     Adopt(Box<StoredSaga>),
-    /// The time in which this saga may begin runs out.
+    /// The begin limit of this saga is near: begin now.
     BeginSoon(SagaId),
-    /// This client leaves: answer it once the saga is in the log.
+    /// This client does not wait for the end: answer it once the saga is in the log.
     Detach(SagaId, Waiter),
-    /// This client waits for the end of a saga that another one started.
+    /// This client waits for the end of a saga that another client started.
     Attach(SagaId, Waiter),
-    /// The row of this saga says that a cancel was asked for.
+    /// The row of this saga carries a cancel.
     Cancel(SagaId),
-    /// Somebody wants this saga to be tried again at once.
+    /// An operator requested a retry of this saga now.
     Retry(SagaId),
-    /// This saga is another node's now.
+    /// Another node owns this saga now.
     Drop(SagaId),
 }
 
-/// What the coordinator is made of.
+/// Arguments of the coordinator.
 #[derive(Clone)]
 pub struct CoordinatorArguments {
-    /// Its card.
+    /// The coordinator's card in the actor tree.
     pub card: Arc<ActorCard>,
-    /// The world.
+    /// The engine's way out.
     pub world: Arc<dyn World>,
-    /// How patient sagas are.
+    /// Retries, timeouts and deadlines of sagas.
     pub policy: Policy,
     /// The sagas that run here.
     pub running: Arc<Running>,
-    /// What new sagas follow.
+    /// The definition of new sagas.
     pub definition: Arc<Definition>,
-    /// What sagas may follow.
+    /// All definitions that this node knows, for claimed sagas.
     pub known: Arc<Vec<Arc<Definition>>>,
-    /// How many new sagas may run at once.
+    /// While this many sagas run, new ones are refused as [`StartAnswer::Overloaded`].
     pub max_running: usize,
-    /// Records the sagas that ended.
+    /// Records the spans of ended sagas.
     pub tracer: Tracer,
 }
 
-/// The actor.
+/// The coordinator's actor.
 pub struct Coordinator;
 
-/// Its state.
+/// State of the coordinator.
 pub struct CoordinatorState {
     arguments: CoordinatorArguments,
     sagas: HashMap<SagaId, ActorRef<SagaMsg>>,
-    /// Of each actor: its saga and its epoch.
+    /// Saga and epoch of each actor.
     ids: HashMap<ActorId, (SagaId, i32)>,
     meters: SagaMeters,
 }
 
-/// Makes the coordinator a child.
+/// Returns the child specification of the coordinator.
 pub fn coordinator(handle: Handle<CoordinatorMsg>, arguments: CoordinatorArguments) -> ChildSpec {
     let (listed, found) = (arguments.running.clone(), arguments.running.clone());
     let counted = arguments.running.clone();
@@ -130,7 +130,7 @@ impl Actor for Coordinator {
         _: ActorRef<CoordinatorMsg>,
         arguments: CoordinatorArguments,
     ) -> Result<CoordinatorState, ActorProcessingErr> {
-        // The sagas of a coordinator that died died with it: recovery finds their rows without an actor.
+        // After a restart: the saga actors died with the coordinator, and recovery finds their rows without an actor.
         arguments.running.clear();
         arguments.running.suspect_orphans();
         Ok(CoordinatorState { arguments, sagas: HashMap::new(), ids: HashMap::new(), meters: SagaMeters::default() })
@@ -194,7 +194,7 @@ impl Actor for Coordinator {
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
         };
         if let Some((id, _)) = state.ids.remove(&who.get_id()) {
-            // A saga that slept and was woken at once may have its next actor already.
+            // A saga that went to sleep and was woken at once may have its next actor already.
             if state.sagas.get(&id).is_some_and(|saga| saga.get_id() != who.get_id()) {
                 return Ok(());
             }
@@ -209,8 +209,9 @@ impl Actor for Coordinator {
     }
 }
 
-/// Notes how a saga stands whose actor has stopped. One that stopped before its end has lost its row to another owner,
-/// and that may be this process: a claim whose answer was lost, while this actor hid the row from the search for orphans.
+/// Records the end of a saga whose actor has stopped. An actor that stopped before the end has lost its row to another
+/// owner. That owner may be this process: the answer to a claim was lost while this actor hid the row from the search
+/// for orphans.
 fn stopped(state: &CoordinatorState, saga: &RunningSaga) {
     let progress = saga.progress();
     match progress.log.ended() {
@@ -220,24 +221,24 @@ fn stopped(state: &CoordinatorState, saga: &RunningSaga) {
             trace::record(&state.arguments.tracer, saga, &progress.log, status, now);
             state.meters.ended(status, age.to_std().unwrap_or_default());
         }
-        // It sleeps, and wakes by the time in its row.
+        // It sleeps; the wake time is in its row.
         None if progress.log.is_marked_failed() => {}
         None => state.arguments.running.suspect_orphans(),
     }
 }
 
-/// Tells a saga something, if it still runs here.
+/// Sends a message to a saga that runs here; otherwise does nothing.
 fn tell(state: &CoordinatorState, id: SagaId, message: SagaMsg) {
     if let Some(saga) = state.sagas.get(&id) {
-        // One that stops at this moment has written what there is to say.
+        // An actor that is stopping has written its state to the row already.
         let _ = saga.cast(message);
     }
 }
 
-/// Sends a waiter to its saga; one that does not run here is known by its row alone.
+/// Passes a waiter to its saga's actor. If the saga does not run here, the waiter must read the row.
 fn pass_on(state: &CoordinatorState, id: SagaId, waiter: Waiter, message: fn(Waiter) -> SagaMsg) {
     match state.sagas.get(&id) {
-        // A waiter that is dropped with an actor asks the row too.
+        // A waiter that is dropped with the actor reads the row too.
         Some(saga) => drop(saga.cast(message(waiter))),
         None => drop(waiter.send(StartAnswer::AskTheRow(id))),
     }
@@ -257,7 +258,7 @@ async fn start_saga(
     let definition = state.arguments.definition.clone();
     let log = SagaLog::new(&definition);
     let now = state.arguments.world.now();
-    // Microseconds are what the log keeps: memory and row give the same time.
+    // The log stores microseconds; truncated, memory and row give the same time.
     let created_at = chrono::DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now);
     let saga = Arc::new(RunningSaga::new(id, input, definition, created_at, 1, Vec::new(), log));
     spawn(me, state, saga, Origin::New { key, waiter }).await
@@ -307,7 +308,7 @@ async fn spawn(
         policy: state.arguments.policy,
     };
     state.arguments.running.insert(saga.clone());
-    // Unnamed: the registry of names is process-wide, and sagas are many. Its start waits for nothing.
+    // Unnamed: the name registry is process-wide, and sagas are many. `pre_start` of a saga awaits nothing.
     let (actor, _) = Actor::spawn_linked(None, SagaActor, arguments, me.get_cell()).await?;
     state.ids.insert(actor.get_id(), (saga.id, saga.epoch));
     state.sagas.insert(saga.id, actor);

@@ -1,7 +1,7 @@
 //! Definition of a saga: a table of steps.
 //!
-//! A row says whom to ask, what to ask, how to undo it, and what to keep of the answer. It holds no behaviour beyond that:
-//! retries, order, compensation and durability are the engine's.
+//! A row names the participant, the request, the compensation and the outputs to keep from the reply. Retries, order,
+//! compensation and durability are the engine's.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,59 +18,60 @@ const MAX_OUTPUT_BYTES: usize = 1_000;
 /// The input of a saga: a JSON value that only its definition reads. It never changes during the saga.
 pub type Input = Arc<Value>;
 
-/// What the steps gave back so far, by name (`product_id`, `payment_id` …).
+/// Outputs of the steps so far, by name (`product_id`, `payment_id` …).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Outputs(BTreeMap<String, String>);
 
 impl Outputs {
-    /// Makes outputs of one value.
+    /// Makes outputs with one value.
     pub fn one(name: &str, value: impl Into<String>) -> Outputs {
         Outputs(BTreeMap::from([(name.to_owned(), value.into())]))
     }
 
-    /// Returns the value of that name, if a step gave it.
+    /// Returns the output of that name, if there is one.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// Tells whether the saga log can hold them: PostgreSQL takes no NUL, and a row is no place for documents.
+    /// Tells whether the saga log can store them: at most 1,000 bytes a value, to keep rows small, and no NUL, which
+    /// PostgreSQL refuses.
     pub fn fit_the_log(&self) -> bool {
         self.0.values().all(|value| value.len() <= MAX_OUTPUT_BYTES && !value.contains('\0'))
     }
 
-    /// Takes over everything that another step gave.
+    /// Adds the outputs of another step; they replace outputs of the same name.
     pub fn merge(&mut self, other: Outputs) {
         self.0.extend(other.0);
     }
 }
 
-/// What a row can look at when it makes a request.
+/// The data from which a step makes its request.
 #[derive(Clone, Debug)]
 pub struct Context {
-    /// The saga, whose id is the key of every call.
+    /// The saga's id, the key of every call.
     pub saga_id: SagaId,
     /// The input of the saga.
     pub input: Input,
-    /// What earlier steps gave.
+    /// Outputs of earlier steps.
     pub outputs: Outputs,
 }
 
 /// The HTTP method of a request to a participant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// Reads.
+    /// `GET`, a read.
     Get,
-    /// Does.
+    /// `POST`, an action.
     Post,
-    /// Takes back.
+    /// `DELETE`, a compensation.
     Delete,
 }
 
-/// A request to a participant: everything that the wire needs but the address.
+/// A request to a participant, without its address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// The method.
+    /// The HTTP method.
     pub method: Method,
     /// Path and query, percent-encoded.
     pub path: String,
@@ -78,59 +79,61 @@ pub struct Request {
     pub body: Option<String>,
 }
 
-/// Makes a request from what the saga knows.
+/// Makes a request from the saga's context.
 pub type MakeRequest = fn(&Context) -> Request;
 
-/// Reads what to keep from the body of a 200; an error means that it is not the participant's answer to this saga.
+/// Parses the outputs to keep from the body of a 200. An error means that the body is not the participant's answer to
+/// this saga.
 pub type ReadReply = fn(&Context, &[u8]) -> Result<Outputs, serde_json::Error>;
 
-/// One operation of a participant, as a saga asks for it.
+/// One operation of a participant.
 #[derive(Clone, Copy, Debug)]
 pub struct Operation {
     /// Its name at the participant, as in `[faults]`: `charge`, `refund` …
     pub name: &'static str,
-    /// The request.
+    /// Makes the request.
     pub request: MakeRequest,
-    /// Reads the answer.
+    /// Parses the reply.
     pub read: ReadReply,
 }
 
-/// Returns the name of an operation with that of its participant: `payments.refund`.
+/// Returns participant and operation: `payments.refund`.
 pub fn full_name(participant: &str, operation: &str) -> String {
     format!("{participant}.{operation}")
 }
 
-/// What a step does to the world, and how that is undone.
+/// Effect of a step on its participant, and how it is undone.
 #[derive(Clone, Copy, Debug)]
 pub enum Effect {
-    /// Nothing to undo. `refusal` is the problem type that alone means "no" (a read journals nothing).
+    /// A read: there is nothing to undo.
     ReadOnly {
-        /// The `type` of the problem document that refuses.
+        /// The `type` of the problem document that means "refused"; any other error is unknown, since the participant
+        /// records no decision about a read.
         refusal: &'static str,
-        /// Says why an order is refused that the participant need not be asked about, in the words of its `detail`.
+        /// Refuses the input without a call: returns the `detail` that the participant would give.
         refuse: fn(&Context) -> Option<String>,
     },
-    /// Undone by this operation, which must be safe to ask for at any time, any number of times.
+    /// Undone by this operation, which must be idempotent and safe at any time, also before the action arrives.
     Compensable(Operation),
-    /// Stays done, by a rule of the business.
+    /// Never undone, by a business rule.
     Uncompensated,
 }
 
 /// One row of a definition.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
-    /// How people call it: `charge`, `decrease` …; unique within a definition.
+    /// Name of the step: `charge`, `decrease` …; unique within a definition.
     pub name: &'static str,
-    /// The service that does it.
+    /// Name of the participant.
     pub participant: &'static str,
-    /// What it does to the world.
+    /// Effect of the action, and how it is undone.
     pub effect: Effect,
-    /// The operation that does it.
+    /// The operation that performs the step.
     pub action: Operation,
 }
 
 impl Step {
-    /// Returns the operation that undoes it, if it can be undone.
+    /// Returns the operation that undoes the step, if there is one.
     pub fn compensation(&self) -> Option<Operation> {
         match self.effect {
             Effect::Compensable(operation) => Some(operation),
@@ -138,7 +141,7 @@ impl Step {
         }
     }
 
-    /// Tells whether it leaves the world as it was.
+    /// Tells whether the step is a read.
     pub fn is_read_only(&self) -> bool {
         matches!(self.effect, Effect::ReadOnly { .. })
     }
@@ -147,21 +150,21 @@ impl Step {
 /// A table of steps, run from top to bottom and undone from bottom to top.
 #[derive(Debug)]
 pub struct Definition {
-    /// Stored with each saga: a node claims only definitions that it knows.
+    /// Name of the definition, stored with each saga: a node claims only sagas whose definition it knows.
     pub name: &'static str,
-    /// Raised when the meaning of the rows changes.
+    /// Version, raised when the meaning of the rows changes.
     pub version: i32,
-    /// The rows.
+    /// The steps, in the order of execution.
     pub steps: Vec<Step>,
 }
 
-/// Why a table is no definition.
+/// Why a table of steps is not a definition.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum DefinitionError {
-    /// Nothing to do.
+    /// The table has no steps.
     #[error("definition {0} has no steps")]
     Empty(&'static str),
-    /// Journals key what they hold by operation, so a step may occur only once.
+    /// Participants key their journals by operation, so a step may occur only once.
     #[error("step {step} occurs twice in definition {definition}")]
     StepTwice {
         /// The definition.
@@ -169,7 +172,7 @@ pub enum DefinitionError {
         /// The step.
         step: &'static str,
     },
-    /// `begin` is written before the first effect with the outputs of the reads, so reads come first.
+    /// `begin` holds the outputs of the reads and is written before the first effect, so reads come first.
     #[error("step {step} of definition {definition} reads after a step with an effect")]
     ReadAfterEffect {
         /// The definition.
@@ -180,7 +183,7 @@ pub enum DefinitionError {
 }
 
 impl Definition {
-    /// Checks a table and makes it a definition.
+    /// Checks a table of steps and makes it a definition.
     ///
     /// # Errors
     /// [`DefinitionError`] says which rule of the engine the table breaks.

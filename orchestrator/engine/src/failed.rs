@@ -1,14 +1,15 @@
-//! FAILED sagas: the back-off between two attempts at a compensation.
+//! Back-off of FAILED sagas between two attempts at a compensation.
 //!
-//! A saga that was woken by a confirmation and fails again has a fault of its own: it sleeps for its full back-off, and
-//! no further confirmation wakes it before. Otherwise every confirmation of another saga would cause one more attempt.
+//! A FAILED saga sleeps, and a confirmation of the same operation for another saga wakes it early. If it then fails
+//! again, the fault is its own: it sleeps its full back-off, and no confirmation wakes it. Otherwise every confirmation
+//! would cause one more attempt.
 
 use std::time::Duration;
 
-/// How often a saga was marked FAILED, and why it is tried again.
+/// Number of times a saga was marked FAILED, and what ended its last sleep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Marks {
-    /// How often.
+    /// Number of times.
     pub count: u32,
     /// What ended its last sleep.
     pub woken_by: WokenBy,
@@ -17,14 +18,14 @@ pub struct Marks {
 /// What ends the sleep of a FAILED saga.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WokenBy {
-    /// Its time has come, or a person wants it.
+    /// Its time to wake came, or an operator requested a retry.
     Time,
-    /// The operation that it waited for was confirmed for another saga.
+    /// The operation it waits for was confirmed for another saga.
     Confirmation,
 }
 
 impl Marks {
-    /// Those of a saga that never was FAILED.
+    /// Marks of a saga that was never FAILED.
     pub const NONE: Marks = Marks { count: 0, woken_by: WokenBy::Time };
 }
 
@@ -38,9 +39,9 @@ pub struct Sleep {
 }
 
 impl Sleep {
-    /// Returns the sleep after mark number `marks` (1 is the first): it doubles with each, and half of it is jitter, so that
-    /// what failed together does not come back together. Not shorter than the participant asked for, as far as that goes.
-    /// `dice` is in `0.0..=1.0`.
+    /// Returns the sleep after mark number `marks` (1 is the first). It doubles with each mark, and half of it is
+    /// jitter, so that sagas that failed together do not retry together. It is at least `at_least`, which the
+    /// participant asked for, but at most `max`. `dice` is in `0.0..=1.0`.
     pub fn after(self, marks: u32, at_least: Duration, dice: f64) -> Duration {
         let doublings = marks.saturating_sub(1).min(20);
         let longest = self.min.saturating_mul(1 << doublings).min(self.max);

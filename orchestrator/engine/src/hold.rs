@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 /// A hold on all sagas.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
-    /// Since when.
+    /// Time from which it is in force.
     pub since: DateTime<Utc>,
-    /// Why, in the words of whoever put it.
+    /// The operator's reason.
     pub reason: String,
 }

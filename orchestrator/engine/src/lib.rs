@@ -6,9 +6,9 @@
 //!                              └── SagaEnded ───────────┘  └── writes ──► saga log (group commit)
 //! ```
 //!
-//! [`log`] and [`plan`] decide and know neither clock, I/O nor dice; [`actor`] and [`coordinator`] act.
-//! The engine runs any [`definition`]. Its only way to the outside is [`world::World`]: PostgreSQL and HTTP in production,
-//! memory in the simulator and in tests.
+//! [`log`] and [`plan`] are pure: no clock, no I/O, no dice. [`actor`] and [`coordinator`] act.
+//! The engine runs any [`definition`]; a saga's input is JSON that only the definition reads. Its only way out is
+//! [`world::World`]: PostgreSQL and HTTP in production, memory in the simulator and in tests.
 //!
 //! # A saga of two steps, in memory
 //! ```
@@ -28,7 +28,7 @@
 //! use saga_engine::{SagaId, Status, failed::Sleep, owner::Owner, plan::Patience};
 //! use uuid::Uuid;
 //!
-//! /// Keeps nothing, books flights, and has no hotel rooms.
+//! /// Stores nothing, books every flight, and refuses every hotel.
 //! struct InMemory;
 //!
 //! impl World for InMemory {
@@ -118,20 +118,20 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// Names one saga, and is the `transaction_id` that clients and participants see. A UUID v7, so that ids sort by time.
+/// Id of a saga: the `transaction_id` that clients and participants see. A UUID v7, so that ids sort by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct SagaId(pub Uuid);
 
 impl SagaId {
-    /// Returns when it was made, to the millisecond; `None` for a UUID of another version, which no saga has.
+    /// Returns when the id was made, to the millisecond; `None` for a UUID of another version, which no saga has.
     pub fn made_at(self) -> Option<DateTime<Utc>> {
         let (seconds, nanos) = self.0.get_timestamp().filter(|_| self.0.get_version_num() == 7)?.to_unix();
         DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
     }
 
-    /// Returns the time by which it is decided, once and for all, whether the saga is in the log: `begin_limit` after its
-    /// id was made. The clock is that of the log's database.
+    /// Returns the time after which `begin` is no longer written: `begin_limit` after the id was made, by the clock of
+    /// the log's database. From then on a saga without a row never begins.
     pub fn decided_by(self, begin_limit: Duration) -> Option<DateTime<Utc>> {
         self.made_at()?.checked_add_signed(TimeDelta::from_std(begin_limit).ok()?)
     }
@@ -143,29 +143,29 @@ impl fmt::Display for SagaId {
     }
 }
 
-/// What a client sees of a saga's progress.
+/// Status of a saga.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 #[schema(as = SagaStatus)]
 pub enum Status {
     /// Running forward.
     Pending,
-    /// Turned back for good; its effects are being undone.
+    /// Turned back; the effects of its steps are being undone.
     Compensating,
     /// Every step is done.
     Completed,
-    /// Every effect is confirmed undone, or there was none.
+    /// Every undo is confirmed, or there was nothing to undo.
     Compensated,
-    /// An undo could not be confirmed yet: a person should look. Still retried, unless it was resolved.
+    /// An undo is not confirmed yet: a person should look. It is retried until an operator resolves the saga.
     Failed,
 }
 
 impl Status {
-    /// All of them, in the order in which people read them.
+    /// All statuses, in display order.
     pub const ALL: [Status; 5] =
         [Status::Pending, Status::Compensating, Status::Completed, Status::Compensated, Status::Failed];
 
-    /// Returns the name that the contract uses.
+    /// Returns the name in the API: `PENDING` …
     pub fn as_str(self) -> &'static str {
         match self {
             Status::Pending => "PENDING",
@@ -176,7 +176,7 @@ impl Status {
         }
     }
 
-    /// Reads the contract's name, in any case; `None` for anything else.
+    /// Parses the name in the API, ignoring case; `None` for any other text.
     pub fn parse(text: &str) -> Option<Status> {
         Status::ALL.into_iter().find(|status| status.as_str().eq_ignore_ascii_case(text))
     }

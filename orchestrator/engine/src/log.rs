@@ -1,9 +1,9 @@
-//! What has happened in one saga, and which events may follow. Pure: no clock, no I/O, no dice.
+//! State of one saga, and which events may follow. Pure: no clock, no I/O, no dice.
 //!
-//! [`SagaLog::apply`] is the guard of the protocol: an event that would break it (an effect before `begin` is durable,
-//! a compensation before the turn is durable or out of order, an end that is not true) is an [`IllegalTransition`],
-//! whatever asked for it. The durable part of this lives in one row of the saga log; [`SagaLog::recovered`] rebuilds a
-//! log from such a row and assumes the worst about everything that the row does not hold.
+//! [`SagaLog::apply`] guards the protocol: an event that would break it (an effect before `begin` is durable, a
+//! compensation before the turn is durable or out of order, an end that is not true) is an [`IllegalTransition`].
+//! The durable part is one row of the saga log; [`SagaLog::recovered`] rebuilds the state from the row and assumes
+//! that every step with an effect may have happened.
 
 mod event;
 mod known;
@@ -24,16 +24,16 @@ use crate::definition::{Definition, Effect, Outputs};
 use crate::outcome::{Cause, Sent};
 use crate::takeover::LeftBy;
 
-/// Which way a saga runs. It turns once, and never turns forward again.
+/// Direction of a saga. It turns once, and never turns forward again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// Doing.
+    /// Running actions.
     Forward,
-    /// Undoing; durable before any compensation leaves.
+    /// Running compensations; durable before any compensation is sent.
     Compensating,
 }
 
-/// Everything that is known about one saga's progress.
+/// Progress of one saga.
 #[derive(Clone, Debug)]
 pub struct SagaLog {
     steps: Vec<StepRecord>,
@@ -47,20 +47,20 @@ pub struct SagaLog {
     ended: Option<Status>,
 }
 
-/// The durable state that a later owner starts from.
+/// The durable state from which a new owner starts.
 #[derive(Clone, Debug)]
 pub struct Recovered {
-    /// The outputs that the row holds.
+    /// The outputs in the row.
     pub outputs: Outputs,
-    /// The direction that the row holds.
+    /// The direction in the row.
     pub direction: Direction,
     /// Why it turned back, if it did.
     pub cause: Option<String>,
-    /// The status that the row shows.
+    /// The status in the row.
     pub status: Status,
-    /// The steps as the row's timeline has them, so that people see what earlier owners knew.
+    /// The timeline in the row, for display: what earlier owners knew of the steps.
     pub timeline: Vec<StepView>,
-    /// How the last owner left it: how much may have happened since that timeline was written.
+    /// How the last owner left the saga, and so whether steps may have run since the timeline was written.
     pub left_by: LeftBy,
 }
 
@@ -100,13 +100,13 @@ impl SagaLog {
         }
     }
 
-    /// Rebuilds a log from what is durable. Reads whose output is there are done; every step with an effect may have
-    /// happened, since an earlier owner may have asked for it without anybody knowing. That is what decisions rest on;
-    /// what earlier owners knew is kept beside it, for people.
+    /// Rebuilds a log from its row. Reads whose outputs are in the row are done. Every step with an effect may have
+    /// happened, since an earlier owner may have sent it after its last write; decisions assume this. The earlier
+    /// owners' knowledge of the steps is kept for display.
     pub fn recovered(definition: &Definition, row: Recovered) -> SagaLog {
         let mut log = SagaLog::new(definition);
         log.begun = true;
-        // Outputs are written all at once, before the first effect: some of them means all of them.
+        // Outputs are written together, before the first effect: if one is in the row, all are.
         log.outputs_in_log = match row.outputs == Outputs::default() {
             true => OutputsInLog::Missing,
             false => OutputsInLog::Complete,
@@ -135,7 +135,7 @@ impl SagaLog {
         log
     }
 
-    /// Takes in what happened.
+    /// Applies an event, which happened at `at`.
     ///
     /// # Errors
     /// [`IllegalTransition`] if the protocol does not allow the event now; the log is then unchanged.
@@ -220,7 +220,7 @@ impl SagaLog {
                 let step = &mut self.steps[index];
                 step.undo = Undo::Done;
                 step.undoing = Undoing::Confirmed;
-                // What a later owner repeats was confirmed before.
+                // If a later owner repeats a confirmed undo, the time of the first confirmation stays.
                 step.undo_attempts.finished_at.get_or_insert(at);
                 step.undo_attempts.error = None;
                 self.outputs.merge(outputs);
@@ -258,67 +258,70 @@ impl SagaLog {
         self.next_to_do().is_none()
     }
 
-    /// Tells whether every read has answered.
+    /// Tells whether every read is done.
     pub fn reads_are_done(&self) -> bool {
         self.steps.iter().all(|step| step.kind != Kind::ReadOnly || step.action == Action::Done)
     }
 
-    /// Returns the step of that index.
+    /// Returns the step at `index`.
+    ///
+    /// # Panics
+    /// If the definition has no step at `index`.
     pub fn step(&self, index: usize) -> &StepRecord {
         &self.steps[index]
     }
 
-    /// Returns all steps, in their order.
+    /// Returns all steps, in the order of the definition.
     pub fn steps(&self) -> &[StepRecord] {
         &self.steps
     }
 
-    /// Tells whether that step leaves the world as it was.
+    /// Tells whether the step at `index` is a read.
     pub fn is_read_only(&self, index: usize) -> bool {
         self.steps[index].kind == Kind::ReadOnly
     }
 
-    /// Returns what the steps gave so far.
+    /// Returns the outputs of the steps so far.
     pub fn outputs(&self) -> &Outputs {
         &self.outputs
     }
 
-    /// Returns whether the log holds what the reads gave.
+    /// Returns whether the outputs of the reads are durable.
     pub fn outputs_in_log(&self) -> OutputsInLog {
         self.outputs_in_log
     }
 
-    /// Tells whether the client wants to leave before the end.
+    /// Tells whether `begin` must be written before the reads have answered.
     pub fn begin_is_wanted(&self) -> bool {
         self.begin_wanted
     }
 
-    /// Tells whether `begin` is durable: the saga is accepted.
+    /// Tells whether `begin` is durable, that is, the saga is accepted.
     pub fn is_begun(&self) -> bool {
         self.begun
     }
 
-    /// Returns the direction that is durable.
+    /// Returns the durable direction.
     pub fn direction(&self) -> Direction {
         self.direction
     }
 
-    /// Returns why the saga turns back, if it does; durable only once [`SagaLog::direction`] says so.
+    /// Returns why the saga turns back, if it does; durable once [`SagaLog::direction`] is `Compensating`.
     pub fn cause(&self) -> Option<&Cause> {
         self.cause.as_ref()
     }
 
-    /// Tells whether the row says FAILED.
+    /// Tells whether the row is marked FAILED.
     pub fn is_marked_failed(&self) -> bool {
         self.marked_failed
     }
 
-    /// Returns how it ended, if it has.
+    /// Returns the final status, if the saga has ended.
     pub fn ended(&self) -> Option<Status> {
         self.ended
     }
 
-    /// Returns the status that may be shown: never one that is not durable.
+    /// Returns the durable status.
     pub fn status(&self) -> Status {
         match (self.ended, self.marked_failed, self.direction) {
             (Some(status), _, _) => status,
@@ -328,7 +331,7 @@ impl SagaLog {
         }
     }
 
-    /// Returns every step as people and the status endpoint see it.
+    /// Returns every step as the status endpoint shows it.
     pub fn timeline(&self) -> Vec<StepView> {
         self.steps.iter().map(StepView::of).collect()
     }

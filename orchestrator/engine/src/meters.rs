@@ -1,4 +1,4 @@
-//! Metrics of the engine. Handles are created once: looking a metric up by its labels costs more than counting.
+//! Metrics of the engine. Handles are created once: a lookup by labels costs more than the count.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub struct SagaMeters {
 
 impl Default for SagaMeters {
     fn default() -> Self {
-        // All statuses at once: a rate that begins with its first event misses that.
+        // All statuses are registered at once: a series that starts with its first event hides that event from `rate`.
         let of = |status: Status| {
             let status = status.as_str();
             (status, (counter!(ENDED, "status" => status), histogram!(SECONDS, "status" => status)))
@@ -45,7 +45,7 @@ impl Default for SagaMeters {
 }
 
 impl SagaMeters {
-    /// Counts an end.
+    /// Counts the end of a saga of this age.
     pub fn ended(&self, status: Status, age: Duration) {
         if let Some((count, seconds)) = self.ended.get(status.as_str()) {
             count.increment(1);

@@ -1,34 +1,34 @@
-//! What can come of a call to a participant, and why a saga turns back.
+//! Outcomes of a call to a participant, and causes for which a saga turns back.
 //!
-//! There are three outcomes and the difference is everything: only a participant's recorded decision is a refusal;
-//! whatever else goes wrong, the work may have been done.
+//! A call is done, refused or unknown. Only a decision that the participant has recorded is a refusal; after any other
+//! failure the work may have been done.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::definition::Outputs;
 
-/// What came of one attempt.
+/// Outcome of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is done, and this is what it gave.
+    /// The action is done, with these outputs.
     Done(Outputs),
-    /// A compensation is confirmed: what it found of its action, and what its answer names of what the action gave.
+    /// The compensation is confirmed, with what it found of its action, and the outputs of the action in its reply.
     Undone(Found, Outputs),
-    /// The participant decided against it and has recorded that. Never retried.
+    /// The participant has recorded a refusal. Never retried.
     Refused(Failure),
-    /// Anything else: it may have happened.
+    /// Any other failure: the operation may have happened.
     Unknown(Unknown),
 }
 
 /// What a compensation found of its action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// It had happened.
+    /// The action was done.
     Done,
-    /// It had been refused.
+    /// The action was refused.
     Refused,
-    /// It had never run, and never will.
+    /// The action never ran, and never will.
     Nothing,
     /// The participant does not say.
     NotSaid,
@@ -37,60 +37,60 @@ pub enum Found {
 /// An attempt whose effect is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unknown {
-    /// What clients are told.
+    /// The error for clients.
     pub failure: Failure,
-    /// What a person who looks should know beyond that; for logs and the timeline, never for clients.
+    /// Details for operators: logs and the timeline, never an answer to a client.
     pub detail: String,
-    /// Whether asking again with the same key can help.
+    /// Whether a repeat with the same key can help.
     pub retry: Retry,
-    /// Whether anything left this process.
+    /// Whether the request can have reached the participant.
     pub sent: Sent,
 }
 
-/// Whether asking again with the same key can help.
+/// Whether a repeat with the same key can help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// Yes, but not before this much time has passed (zero when the participant named none).
+    /// Yes, after at least this time (zero if the participant named none).
     After(Duration),
-    /// Yes, but the participant is known to be down: nothing was sent, it was no attempt, and it is worth trying again
-    /// after this time.
+    /// Yes, after this time: the participant is known to be down. Nothing was sent, and it does not count as an
+    /// attempt.
     Parked(Duration),
-    /// No: the answer would be the same.
+    /// No: the reply would be the same.
     Never,
-    /// No, and a person should look: something else was done under this key.
+    /// No, and a person should look: other work was done under this key.
     NeverAndRaise,
 }
 
 /// Whether a failed attempt can have reached the participant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// It failed before a byte of it was sent.
+    /// It failed before a byte was sent.
     Nothing,
     /// It may have arrived.
     Maybe,
 }
 
-/// A status and a sentence: how an error is shown to clients.
+/// An error for clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// An HTTP status.
+    /// The HTTP status.
     pub status: u16,
-    /// The sentence.
+    /// The message.
     pub message: String,
 }
 
 impl Failure {
-    /// A participant decided against it.
+    /// Makes the error of a refusal by the participant `service`.
     pub fn refused(status: u16, service: &str, message: &str) -> Failure {
         Failure { status, message: format!("{service} conflict: {message}") }
     }
 
-    /// A participant could not be reached, or did not answer as a participant does.
+    /// Makes a 503: the participant `service` was not reached, or its reply is not that of a participant.
     pub fn unavailable(service: &str) -> Failure {
         Failure { status: 503, message: format!("Service {service} unavailable") }
     }
 
-    /// A participant did not answer in time.
+    /// Makes a 504: the participant `service` did not answer in time.
     pub fn timeout(service: &str) -> Failure {
         Failure { status: 504, message: format!("Timeout while communicating with {service}") }
     }
@@ -107,13 +107,13 @@ impl fmt::Display for Failure {
 pub enum Cause {
     /// A participant refused a step.
     Refused(Failure),
-    /// A step's effect stayed unknown after all attempts.
+    /// The effect of a step was still unknown after all attempts.
     Unknown(Failure),
-    /// Its time was up.
+    /// The deadline passed.
     DeadlinePassed,
-    /// A client cancelled it.
+    /// A client cancelled the saga.
     Cancelled,
-    /// Read back from the log by a later owner.
+    /// The text in the row, as a later owner reads it.
     Recorded(String),
 }
 

@@ -1,4 +1,4 @@
-//! What is written to the saga log and what the log answers. Plain data and one pure judgement.
+//! Writes to the saga log and their reports. Plain data, and one pure function.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::definition::{Input, Outputs};
 use crate::log::{Direction, StepView};
 use crate::{SagaId, Status};
 
-/// An `Idempotency-Key` and what it was sent with.
+/// An `Idempotency-Key` with its scope and the fingerprint of its request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey {
-    /// The owner of the key: keys of different scopes are different keys. For purchases it is the user.
+    /// Scope of the key: equal keys of different scopes are different. The checkout uses the user id.
     pub scope: String,
     /// The key, as the client sent it.
     pub key: String,
@@ -22,10 +22,10 @@ pub struct IdempotencyKey {
     pub fingerprint: Fingerprint,
 }
 
-/// A hash of what a request means, and the version of the list of fields that it was made from.
+/// A hash of the meaning of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
-    /// The version.
+    /// Version of the list of hashed fields.
     pub version: i16,
     /// The hash.
     pub hash: Vec<u8>,
@@ -43,117 +43,117 @@ pub struct Mark {
 /// What clears a [`Mark`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// Any end of its saga.
+    /// Any end of the saga.
     End,
-    /// A person alone: no end settles what it tells of. It stands where a saga has one of each kind.
+    /// An operator only: the end of the saga does not settle the reason. It wins over a mark of the other kind.
     Resolved,
 }
 
 impl Mark {
-    /// Makes a mark that any end clears.
+    /// Makes a mark that any end of the saga clears.
     pub fn until_end(reason: String) -> Mark {
         Mark { reason, until: Until::End }
     }
 
-    /// Makes a mark that stays until a person resolves it.
+    /// Makes a mark that stays until an operator resolves it.
     pub fn until_resolved(reason: String) -> Mark {
         Mark { reason, until: Until::Resolved }
     }
 }
 
-/// A saga that begins.
+/// The row of a new saga.
 #[derive(Clone, Debug)]
 pub struct NewSaga {
     /// The definition's name.
     pub definition: &'static str,
     /// The definition's version.
     pub definition_version: i32,
-    /// Its input.
+    /// The saga's input.
     pub input: Input,
-    /// The client's key, if it sent one.
+    /// The client's idempotency key, if it sent one.
     pub key: Option<IdempotencyKey>,
-    /// Tells this attempt to begin from any other.
+    /// Nonce that tells this attempt to begin from any other.
     pub nonce: Uuid,
-    /// How long it may run forward, from when the row is written, by the database's clock.
+    /// How long the saga may run forward, counted from the write of the row, by the database's clock.
     pub deadline: Duration,
-    /// How long ago it was accepted. The row holds that moment by the database's clock.
+    /// Time since the saga was accepted. The row stores the time of acceptance by the database's clock.
     pub age: Duration,
-    /// When the row is there at the latest, by the database's clock: from then on it is not written any more.
+    /// Time, by the database's clock, from which the row is no longer written.
     pub decided_by: DateTime<Utc>,
 }
 
-/// One awaited write.
+/// One awaited write to the saga log.
 #[derive(Clone, Debug)]
 pub struct LogWrite {
     /// The saga.
     pub saga_id: SagaId,
     /// The epoch under which its owner writes.
     pub epoch: i32,
-    /// What changes.
+    /// The change.
     pub change: Change,
-    /// What the steps gave so far.
+    /// Outputs of the steps so far.
     pub outputs: Outputs,
-    /// The steps as people see them.
+    /// The steps, for display.
     pub timeline: Vec<StepView>,
     /// A reason for a person to look, if there is one.
     pub attention: Option<Mark>,
-    /// When it was written, by the node's clock: for listeners.
+    /// Time of the write by the node's clock, for listeners.
     pub at: DateTime<Utc>,
-    /// What listeners are told if it takes place: its own change of the status, and the steps' changes before it.
+    /// Changes for listeners, sent if the write takes place: its change of status, and earlier changes of steps.
     pub changes: Vec<StateChange>,
-    /// Which writes may share its transaction.
+    /// The writes that may share its transaction.
     pub company: Company,
 }
 
-/// Which other writes may share the transaction of one.
+/// The other writes that may share the transaction of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Company {
-    /// Those of any saga.
+    /// Any writes.
     Any,
-    /// None: the database has refused a value of this write, and might refuse another.
+    /// None: the log has refused a value of this write, and might refuse another.
     None,
 }
 
-/// Changes of a saga's steps that nobody awaits: they are for listeners only.
+/// Changes of a saga's steps for listeners only; no write is awaited.
 #[derive(Clone, Debug)]
 pub struct StepChanges {
     /// The saga.
     pub saga_id: SagaId,
-    /// The epoch under which its owner saw them.
+    /// The epoch of the owner that made them.
     pub epoch: i32,
-    /// What listeners are told.
+    /// The changes.
     pub changes: Vec<StateChange>,
 }
 
-/// What a write changes.
+/// The change that a write makes.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// The saga begins; with an end, it ends in the same row, having had no effect.
+    /// The saga begins. With `ended` it ends in the same write, without any effect.
     Begin {
-        /// What begins.
+        /// The new saga.
         saga: Box<NewSaga>,
-        /// The error with which it ended at once (COMPENSATED), if it did.
+        /// The error with which it ends at once as COMPENSATED, if it does.
         ended: Option<String>,
     },
-    /// The reads have answered.
+    /// The outputs of the reads are known.
     Outputs,
-    /// It turns back.
+    /// The saga turns back.
     TurnBack {
         /// Why.
         cause: String,
     },
-    /// Undoing takes too long: FAILED, not an end. The saga sleeps and tries again.
+    /// Undoing takes too long: the saga becomes FAILED, which is not an end. It sleeps and tries again.
     MarkFailed {
-        /// How long it sleeps.
+        /// Duration of its sleep.
         wake_in: Duration,
-        /// How often it was marked, this time included.
+        /// Number of times it was marked FAILED, this one included.
         marks: u32,
-        /// The operation whose confirmation for another saga wakes it earlier.
+        /// The operation (`payments.refund`) whose confirmation for another saga wakes it earlier.
         waits_for: Option<String>,
     },
-    /// It ends.
+    /// The saga ends.
     End {
-        /// How.
+        /// The final status.
         status: Status,
         /// Why it did not complete.
         error: Option<String>,
@@ -161,7 +161,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// Names the kind of write, for logs.
+    /// Returns the name of the change, for logs.
     pub fn name(&self) -> &'static str {
         match self {
             Change::Begin { ended: None, .. } => "begin",
@@ -174,72 +174,72 @@ impl Change {
     }
 }
 
-/// The log does not accept a value, and never will.
+/// The log refuses a value, and would refuse it every time.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{reason}")]
 pub struct ValueRefused {
-    /// The log's code of the error: an SQLSTATE, for a log in SQL.
+    /// The log's error code, an SQLSTATE for PostgreSQL.
     pub code: String,
     /// The reason.
     pub reason: String,
 }
 
-/// What the log says to a write.
+/// The result of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteReport {
-    /// It is durable, or an equal write of the same owner was already.
+    /// The write is durable, or an equal write of the same owner already was.
     Durable {
-        /// Whether somebody has asked for a cancel.
+        /// Whether a cancel was requested.
         cancel_requested: bool,
-        /// The time that the row holds of it, by the database's clock: of a begin when the saga was accepted, of an end
-        /// when it ended.
+        /// Time of the write in the row, by the database's clock: for a begin the time of acceptance, for an end the
+        /// time of the end.
         at: DateTime<Utc>,
     },
-    /// A begin: another saga holds the key.
+    /// Begin only: this other saga holds the idempotency key.
     KeyHeld(SagaId),
-    /// A begin: this node's lease is not live, or the time in which the saga may begin is over.
+    /// Begin only: this node's lease is not live, or the begin limit of the saga has passed.
     NotAdmitted,
-    /// The row is another owner's now: this one must stop without a sound.
+    /// Another owner has the row: this one must stop.
     Lost,
-    /// There is no row, although this saga was in the log.
+    /// The row does not exist, although this saga was in the log.
     RowGone,
-    /// The row allows no such change: a flag stands against it.
+    /// A cancel in the row forbids COMPLETED.
     CancelRequested,
-    /// The row has ended another way (a person resolved it).
+    /// The row has another end: an operator resolved the saga.
     EndedOtherwise,
-    /// Nothing was written: the database does not accept a value, and never will.
+    /// Nothing was written: the log refuses a value, and would refuse it every time.
     Rejected(ValueRefused),
-    /// Nothing was written.
+    /// Nothing was written, for this reason; the same write may be repeated.
     NotWritten(String),
-    /// It may have been written: ask again, with the same write.
+    /// It may have been written; the reason. The same write must be repeated.
     InDoubt(String),
 }
 
-/// A row as the statement after a write sees it.
+/// The row as read after a write that changed nothing.
 #[derive(Clone, Debug)]
 pub struct RowState {
-    /// Which process owns it.
+    /// The owner's process.
     pub owner_incarnation: Uuid,
-    /// Under which epoch.
+    /// The owner's epoch.
     pub epoch: i32,
-    /// Its status.
+    /// The status.
     pub status: Status,
-    /// Its direction.
+    /// The direction.
     pub direction: Direction,
-    /// When it was accepted.
+    /// Time of acceptance.
     pub created_at: DateTime<Utc>,
-    /// When it ended, if it has.
+    /// Time of the end, if it has ended.
     pub ended_at: Option<DateTime<Utc>>,
-    /// Whether a cancel was asked for.
+    /// Whether a cancel was requested.
     pub cancel_requested: bool,
-    /// The nonce of the begin that made it.
+    /// The nonce of the begin that wrote it.
     pub begin_nonce: Uuid,
 }
 
-/// Judges a write that changed nothing by the row that it found, or did not find.
+/// Returns the report of a write that changed nothing, from the row as read afterwards (`None`: it does not exist).
 pub fn judge(write: &LogWrite, incarnation: Uuid, row: Option<&RowState>) -> WriteReport {
     let Some(row) = row else {
-        // A begin that found no row of its id and no holder of its key was kept out by the lease, or came too late.
+        // Without a row and without a holder of the key, the lease was not live or the begin came too late.
         return match write.change {
             Change::Begin { .. } => WriteReport::NotAdmitted,
             _ => WriteReport::RowGone,
@@ -256,7 +256,7 @@ pub fn judge(write: &LogWrite, incarnation: Uuid, row: Option<&RowState>) -> Wri
         (Change::End { status, .. }, Some(at)) if row.status == *status => durable(at),
         (_, Some(_)) => WriteReport::EndedOtherwise,
         (Change::End { status: Status::Completed, .. }, None) if row.cancel_requested => WriteReport::CancelRequested,
-        // Unended, ours, and no flag against it: the update would have changed it.
+        // The row is ours, has not ended and carries no flag against the change: the update should have changed it.
         _ => WriteReport::NotWritten("the row did not change".to_owned()),
     }
 }

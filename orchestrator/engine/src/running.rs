@@ -1,5 +1,5 @@
-//! The sagas that run on this node, readable by anybody without asking an actor: the status endpoint and the debug tree
-//! look here, and never wait on a mailbox, a call or the database.
+//! The sagas that run on this node, readable without a message to an actor: the status endpoint and the actor tree read
+//! here and never wait for a mailbox, a call or the database.
 
 mod rows;
 
@@ -20,26 +20,26 @@ use crate::recovery::ActorDeath;
 use crate::takeover::Takeover;
 use crate::unsent::{Unsent, fingerprints};
 
-/// As many deaths of actors as are kept for people: one is a bug.
+/// Maximum number of actor deaths kept for display. One death is a bug, so more would not help.
 const KEPT_DEATHS: usize = 100;
 
-/// What a saga waits for.
+/// The reason why a saga waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WaitingFor {
-    /// Nothing: it is being handled right now, or it is over.
+    /// It does not wait: it is being handled, or has ended.
     Nothing,
     /// A write to the saga log.
     Log(&'static str),
-    /// A participant's answer.
+    /// The reply of a participant, to a call for a step.
     Participant(&'static str, &'static str),
-    /// The time to try again.
+    /// The back-off of a step.
     BackOff(&'static str),
-    /// A participant that is known to be down.
+    /// A participant that is known to be down, for a step.
     Parked(&'static str, &'static str),
 }
 
 impl WaitingFor {
-    /// Shows it, for people.
+    /// Returns it as JSON, for display.
     pub fn describe(&self) -> Value {
         match self {
             WaitingFor::Nothing => Value::Null,
@@ -51,43 +51,43 @@ impl WaitingFor {
     }
 }
 
-/// One running saga. Its actor writes, everybody may read; the lock is held for a moment only.
+/// One running saga. Only its actor writes; readers hold the lock briefly.
 #[derive(Debug)]
 pub struct RunningSaga {
-    /// Its id.
+    /// Id of the saga.
     pub id: SagaId,
     /// Its input.
     pub input: Input,
-    /// What it follows.
+    /// Its definition.
     pub definition: Arc<Definition>,
-    /// When it came to this process, by its clock; of a recovered one, when it was accepted, as the row holds it.
+    /// Time of its start, by the node's clock; of a recovered saga, the time of acceptance in its row.
     pub created_at: DateTime<Utc>,
-    /// The same moment, to measure from.
+    /// When it was started or recovered here, by the monotonic clock.
     pub accepted: Instant,
-    /// When it was accepted, as the row of one that began here holds it.
+    /// Time of acceptance in its row, of a saga that began here.
     begun_at: OnceLock<DateTime<Utc>>,
-    /// Under which epoch this node owns it.
+    /// The epoch under which this node owns it.
     pub epoch: i32,
-    /// How it came to other owners, and to this one last.
+    /// Its takeovers, the newest last.
     pub takeovers: Vec<Takeover>,
     progress: Mutex<Progress>,
 }
 
-/// What changes as a saga runs.
+/// The state of a running saga that changes.
 #[derive(Debug)]
 pub struct Progress {
-    /// What has happened.
+    /// The state of its steps.
     pub log: SagaLog,
-    /// What it waits for.
+    /// The reason why it waits.
     pub waiting_for: WaitingFor,
-    /// When something last happened.
+    /// Time of the last event.
     pub changed_at: Instant,
-    /// What listeners cannot see of it yet.
+    /// Changes not yet sent to listeners.
     pub unsent: Unsent,
 }
 
 impl Progress {
-    /// Takes an event into the log, and what it changes of the steps into what is to be sent.
+    /// Applies an event to the log, and queues the changes of steps for listeners.
     ///
     /// # Errors
     /// As [`SagaLog::apply`].
@@ -101,7 +101,7 @@ impl Progress {
 }
 
 impl RunningSaga {
-    /// Makes one that starts from this log.
+    /// Makes a running saga from a log.
     pub fn new(
         id: SagaId,
         input: Input,
@@ -121,24 +121,24 @@ impl RunningSaga {
         RunningSaga { id, input, definition, created_at, accepted, begun_at, epoch, takeovers, progress }
     }
 
-    /// Notes the time that its row holds for its beginning.
+    /// Records the time of acceptance in its row.
     pub fn begun(&self, at: DateTime<Utc>) {
-        // A second report of one begin gives the same time.
+        // A second report of the same begin has the same time.
         let _ = self.begun_at.set(at);
     }
 
-    /// Returns when it was accepted, as its row holds it once it is there.
+    /// Returns the time of acceptance in its row; before the row is written, the time of its start.
     pub fn accepted_at(&self) -> DateTime<Utc> {
         self.begun_at.get().copied().unwrap_or(self.created_at)
     }
 
-    /// Gives access to its progress.
+    /// Locks its progress.
     pub fn progress(&self) -> MutexGuard<'_, Progress> {
-        // A panic of the actor between two assignments leaves nothing that a reader could stumble over.
+        // After a panic of the actor between two assignments the progress is still readable.
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns what `/debug/actors` shows: in brief for the tree.
+    /// Returns its state for the tree of `/debug/actors`.
     pub fn brief(&self) -> Value {
         let progress = self.progress();
         json!({
@@ -148,7 +148,7 @@ impl RunningSaga {
         })
     }
 
-    /// Returns everything about it: its log, its plan, what it waits for.
+    /// Returns its full state for `/debug/actors`: log, next decision, and the reason why it waits.
     pub fn in_full(&self) -> Value {
         let progress = self.progress();
         json!({
@@ -169,49 +169,49 @@ impl RunningSaga {
     }
 }
 
-/// All of them.
+/// All running sagas of this process.
 #[derive(Debug, Default)]
 pub struct Running {
     sagas: RwLock<HashMap<SagaId, Arc<RunningSaga>>>,
-    /// Whether the log may hold rows of this process that have no actor.
+    /// Whether the log may hold rows of this process without an actor.
     suspicion: AtomicBool,
     /// Rows of this process whose actor is missing for a known reason.
     rows: Mutex<RowsWithoutActor>,
-    /// Rows of this process without an actor that nothing accounts for, as the last search left them.
+    /// Number of rows of this process that lack an actor for no known reason, after the last search.
     without_actor: AtomicUsize,
-    /// Rows of processes that are not alive, as the last look left them although a claim could have taken them.
+    /// Number of claimable rows of dead processes that the last look left.
     of_the_dead: AtomicUsize,
-    /// Actors that died of their own, newest last.
+    /// Actors that failed, newest last.
     deaths: Mutex<Vec<(SagaId, String)>>,
 }
 
 impl Running {
-    /// Finds one.
+    /// Returns the saga of that id, if it runs here.
     pub fn get(&self, id: SagaId) -> Option<Arc<RunningSaga>> {
         self.sagas.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
-    /// Returns the ids of all of them.
+    /// Returns the ids of all sagas.
     pub fn ids(&self) -> Vec<uuid::Uuid> {
         self.sagas.read().unwrap_or_else(PoisonError::into_inner).keys().map(|id| id.0).collect()
     }
 
-    /// Returns how many there are.
+    /// Returns the number of sagas.
     pub fn len(&self) -> usize {
         self.sagas.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Tells whether there is none.
+    /// Tells whether no saga runs.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Returns all of them, in no order.
+    /// Returns all sagas, in no order.
     pub fn all(&self) -> Vec<Arc<RunningSaga>> {
         self.sagas.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// Returns up to `limit` of them, oldest first.
+    /// Returns up to `limit` sagas, in an arbitrary selection, sorted by age, the oldest first.
     pub fn some(&self, limit: usize) -> Vec<Arc<RunningSaga>> {
         let mut sagas: Vec<_> = {
             let map = self.sagas.read().unwrap_or_else(PoisonError::into_inner);
@@ -236,53 +236,52 @@ impl Running {
         self.sagas.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
-    /// Notes that a row of this process may be without its actor: recovery searches all of its rows then.
+    /// Records that a row of this process may lack its actor: recovery then searches all its rows.
     pub fn suspect_orphans(&self) {
         self.suspicion.store(true, Ordering::Release);
     }
 
-    /// Tells whether that was noted since the last time.
+    /// Tells whether [`Running::suspect_orphans`] was called since the last call, and resets that.
     pub fn take_suspicion(&self) -> bool {
         self.suspicion.swap(false, Ordering::AcqRel)
     }
 
-    /// Tells whether a row of this process has its actor, or lacks it for a known reason.
+    /// Tells whether a row of this process has an actor, or lacks it for a known reason.
     pub fn accounts_for(&self, id: SagaId, epoch: i32) -> bool {
         self.get(id).is_some_and(|saga| saga.epoch >= epoch) || self.rows().explain(id, epoch)
     }
 
-    /// Notes that a claimed saga is on its way to the coordinator.
+    /// Records that a claimed saga was sent to the coordinator.
     pub fn hand_over(&self, id: SagaId, epoch: i32) {
         self.rows().hand_over(id, epoch);
     }
 
-    /// Notes that it is not, after all.
+    /// Records that a claimed saga could not be sent to the coordinator.
     pub fn not_handed_over(&self, id: SagaId) {
         self.rows().arrived(id);
     }
 
-    /// Notes that a search has found rows without an actor, before it tries to claim them.
+    /// Records the number of rows without an actor that a search has found, before it claims them.
     pub fn found_without_actor(&self, number: usize) {
         self.without_actor.fetch_max(number, Ordering::Relaxed);
     }
 
-    /// Notes how many rows without an actor a search has left so.
+    /// Records the number of rows that a search has left without an actor.
     pub fn left_without_actor(&self, number: usize) {
         self.without_actor.store(number, Ordering::Relaxed);
     }
 
-    /// Notes how many rows of processes that are not alive could be claimed and are not, or not yet.
+    /// Records the number of claimable rows of dead processes that are not claimed yet.
     pub fn left_of_the_dead(&self, number: usize) {
         self.of_the_dead.store(number, Ordering::Relaxed);
     }
 
-    /// Returns the number of rows that this process could run and that have no actor, as far as they have been found.
+    /// Returns the number of rows found that this process could run and that have no actor.
     pub fn without_actor(&self) -> usize {
         self.without_actor.load(Ordering::Relaxed) + self.of_the_dead.load(Ordering::Relaxed)
     }
 
-    /// Notes that a saga's actor died of its own: for recovery, which counts that in the log, and for people, as many as they
-    /// would read.
+    /// Records that a saga's actor failed: for recovery, which counts it in the log, and for display, up to a limit.
     pub fn died(&self, death: ActorDeath) {
         let mut deaths = self.deaths.lock().unwrap_or_else(PoisonError::into_inner);
         if deaths.len() < KEPT_DEATHS {
@@ -291,17 +290,17 @@ impl Running {
         self.rows().died(death);
     }
 
-    /// Returns the deaths that are not in the log yet.
+    /// Returns the deaths of actors that are not in the log yet.
     pub fn unrecorded_deaths(&self) -> Vec<ActorDeath> {
         self.rows().deaths()
     }
 
-    /// Notes that these are in the log.
+    /// Records that these deaths are in the log.
     pub fn deaths_recorded(&self, deaths: &[ActorDeath]) {
         self.rows().recorded(deaths);
     }
 
-    /// Returns the first sagas whose actors died of their own, and why.
+    /// Returns the first sagas whose actors failed, with the reason.
     pub fn deaths(&self) -> Vec<(SagaId, String)> {
         self.deaths.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

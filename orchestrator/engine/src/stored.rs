@@ -1,4 +1,4 @@
-//! A saga as its row in the saga log holds it.
+//! A saga as read from its row in the saga log.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::log::{Direction, StepView};
 use crate::takeover::{LeftBy, Takeover};
 use crate::{SagaId, Status};
 
-/// A row that holds a value which no version of this program writes.
+/// A row with a value that this program cannot read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the row of saga {id} cannot be read: {reason}")]
 pub struct UnreadableRow {
@@ -19,17 +19,17 @@ pub struct UnreadableRow {
     pub id: SagaId,
     /// Its epoch.
     pub epoch: i32,
-    /// What cannot be read.
+    /// The value that cannot be read.
     pub reason: String,
 }
 
-/// A saga, or why its row cannot be read.
+/// A saga, or the reason why its row cannot be read.
 pub type ReadRow = Result<StoredSaga, UnreadableRow>;
 
-/// A saga as its row holds it.
+/// A saga as read from its row.
 #[derive(Clone, Debug)]
 pub struct StoredSaga {
-    /// Its id.
+    /// Id of the saga.
     pub id: SagaId,
     /// The name of its definition.
     pub definition: String,
@@ -37,40 +37,40 @@ pub struct StoredSaga {
     pub definition_version: i32,
     /// Its input.
     pub input: Input,
-    /// What the steps gave.
+    /// Outputs of the steps.
     pub outputs: Outputs,
     /// Its status.
     pub status: Status,
     /// Its direction.
     pub direction: Direction,
-    /// Why it turned back.
+    /// Why it turned back, if it did.
     pub error: Option<String>,
-    /// The steps as people see them.
+    /// The steps, for display.
     pub timeline: Vec<StepView>,
     /// The owner's epoch.
     pub epoch: i32,
-    /// How often its own actor died since its last awaited write.
+    /// Number of times its actor died since its last awaited write.
     pub deaths: i32,
-    /// Whether a cancel was asked for.
+    /// Whether a cancel was requested.
     pub cancel_requested: bool,
-    /// How much of its time is left, by the database's clock.
+    /// Time left until its deadline, by the database's clock.
     pub remaining: Duration,
-    /// When it was accepted.
+    /// Time of acceptance.
     pub created_at: DateTime<Utc>,
-    /// When it ended, if it has.
+    /// Time of the end, if it has ended.
     pub ended_at: Option<DateTime<Utc>>,
-    /// Why a person should look, if one should.
+    /// Why it is on the attention list, if it is.
     pub attention: Option<String>,
-    /// How it came to other owners, the newest last.
+    /// Its takeovers, the newest last.
     pub takeovers: Vec<Takeover>,
-    /// How often it was marked FAILED, and what ended its last sleep.
+    /// Number of times it was marked FAILED, and what ended its last sleep.
     pub marks: Marks,
-    /// How its last owner left it; known to claims only.
+    /// How its last owner left it; meaningful only in a claimed saga.
     pub left_by: LeftBy,
 }
 
 impl StoredSaga {
-    /// Tells whether its client can be answered: it has ended, or it is FAILED.
+    /// Tells whether its client can be answered: it has ended or is FAILED.
     pub fn is_settled(&self) -> bool {
         self.ended_at.is_some() || self.status == Status::Failed
     }

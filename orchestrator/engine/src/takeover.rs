@@ -1,4 +1,4 @@
-//! How a saga came to its present owner. For people, and for what may be said of its history: decisions rest on the epoch.
+//! The owners that a saga had. For display, and for the shown history of the steps; decisions use the epoch.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -11,19 +11,19 @@ pub struct Takeover {
     pub node: String,
     /// The epoch under which it owns the saga.
     pub epoch: i32,
-    /// When, by the clock of the database.
+    /// Time of the takeover, by the database's clock.
     #[serde(with = "foundation::time::rfc3339")]
     pub at: DateTime<Utc>,
-    /// How long the saga had no owner, from the end of the lease of the one before; null where that is not known.
+    /// Time without an owner in milliseconds, from the end of the former owner's lease; null if not known.
     #[schema(required)]
     pub unowned_ms: Option<i64>,
 }
 
-/// How the last owner left a saga that is claimed.
+/// How the last owner left a claimed saga.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeftBy {
-    /// Asleep: nothing was done since its last write to the log.
+    /// Asleep: no call was made since its last write to the log.
     Sleep,
-    /// In the middle of its work: calls may have been made that the log does not tell of.
+    /// Running: calls may have been made that the log does not show.
     Loss,
 }

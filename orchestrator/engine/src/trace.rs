@@ -1,4 +1,4 @@
-//! A saga as a trace: the saga, its steps, and each attempt at them.
+//! A saga as a trace: spans of the saga, its steps, and each attempt.
 //!
 //! ```text
 //! saga ─┬─ POST /saga/transaction          the client's request, unless it belongs to a trace of its client
@@ -6,9 +6,9 @@
 //!       ├─ step charge ── attempt charge ── POST /payments/ (payments) ── commit payments
 //!       └─ undo charge ── attempt charge ── …
 //! ```
-//! The trace bears the saga's id, and the ids of the saga's and the steps' spans are made of it: so owners that never
-//! heard of each other record one trace. These spans are recorded when the saga ends, by whoever ends it, out of what the
-//! log tells of all owners.
+//! The trace id is the saga's id, and the span ids of the saga and its steps are derived from it, so all owners of a
+//! saga record one trace without knowing of each other. These spans are recorded when the saga ends, by its last owner,
+//! from the timeline of all owners.
 
 use std::time::SystemTime;
 
@@ -23,28 +23,28 @@ use crate::running::RunningSaga;
 use crate::world::{Call, Purpose};
 use crate::{SagaId, Status};
 
-/// Returns the part of a trace that is the saga.
+/// Returns the trace context of the saga's span.
 pub fn of_saga(tracer: &Tracer, id: SagaId) -> TraceContext {
     let trace_id = id.0.as_u128();
     TraceContext { trace_id, span_id: span_id(id, "saga"), sampled: tracer.samples(trace_id) }
 }
 
-/// Returns what a request that starts a saga, or asks for it again, is a part of.
+/// Returns the parent of the span of a request that starts a saga or repeats it.
 pub fn request_of(id: SagaId) -> PartOf {
     PartOf { trace_id: id.0.as_u128(), span_id: span_id(id, "saga") }
 }
 
-/// Returns the part of a trace that is the step, or its undoing, which a call belongs to.
+/// Returns the trace context of the span of the call's step, or of its compensation.
 pub fn of_call(tracer: &Tracer, call: &Call) -> TraceContext {
     let saga = of_saga(tracer, call.saga_id);
-    // Nobody is going to see it otherwise.
+    // The span id is not needed in a trace that is not sampled.
     match saga.sampled {
         true => TraceContext { span_id: span_id(call.saga_id, &span_name(deed(call), call.step)), ..saga },
         false => saga,
     }
 }
 
-/// Records one attempt.
+/// Records the span of one attempt, which `began` then and ends now; `http_status` is absent without a reply.
 pub fn record_attempt(
     tracer: &Tracer,
     part: &TraceContext,
@@ -83,7 +83,7 @@ pub fn record_attempt(
     });
 }
 
-/// Records a saga that has ended, and its steps.
+/// Records the spans of a saga that has ended, and of its steps.
 pub fn record(tracer: &Tracer, saga: &RunningSaga, log: &SagaLog, status: Status, now: DateTime<Utc>) {
     let part = of_saga(tracer, saga.id);
     if !part.sampled {
@@ -137,7 +137,7 @@ pub fn record(tracer: &Tracer, saga: &RunningSaga, log: &SagaLog, status: Status
     }
 }
 
-/// What the log tells of a step, or of its undoing.
+/// Attributes of the span of a step or its compensation.
 struct Told<'a> {
     participant: &'a str,
     attempts: u32,
@@ -175,7 +175,8 @@ fn span_name(deed: Deed, step: &str) -> String {
     }
 }
 
-/// Makes the id of a part of a saga: the same one in every process, and never 0, since a UUID's variant is in it.
+/// Makes the span id of a part of a saga: the same in every process, and never 0, since it contains a UUID's variant
+/// bits.
 fn span_id(id: SagaId, part: &str) -> u64 {
     Uuid::new_v5(&id.0, part.as_bytes()).as_u64_pair().1
 }

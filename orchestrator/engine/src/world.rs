@@ -1,10 +1,9 @@
-//! The one seam between the saga engine and the world: everything that a saga does to the outside, and every clock and
-//! die that it looks at, goes through [`World`]. Live it is PostgreSQL and HTTP; in the simulator it is memory, a paused
-//! clock and a seed.
+//! The seam between the engine and the outside. [`World`] writes to the saga log, calls participants, claims sagas,
+//! renews and gives up the lease, and supplies the time of day, random numbers and ids: PostgreSQL and HTTP in
+//! production, memory and a seed in the simulator. Timers and durations use tokio's clock, which the simulator pauses.
 //!
-//! Nothing here is awaited by the engine: each request is answered later through an [`Answer`], which becomes the next
-//! message of the saga that asked. An `Answer` that is dropped answers for itself, so that nobody waits for ever on
-//! something that died.
+//! The engine awaits no request: the reply comes later through an [`Answer`] and becomes the next message of the actor
+//! that asked. An `Answer` that is dropped replies `None`, so no actor waits for a task that died.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,103 +19,105 @@ use crate::owner::Owner;
 use crate::record::{LogWrite, WriteReport};
 use crate::recovery::{ClaimRequest, Claimed};
 
-/// What a saga may ask of the world.
+/// The engine's access to the saga log, participants, time of day, random numbers and ids.
 pub trait World: Send + Sync + 'static {
-    /// Writes to the saga log; answered once it is durable, or known not to be, or in doubt.
+    /// Writes to the saga log. The reply says whether the write is durable, did not take place, or is in doubt.
     fn write(&self, write: Arc<LogWrite>, answer: Answer<WriteReport>);
 
     /// Calls a participant once.
     fn call(&self, call: Call, answer: Answer<Outcome>);
 
-    /// Searches the saga log for sagas that need this node, and claims them.
+    /// Searches the saga log for sagas that need an owner or an actor, and claims them for this process.
     fn claim(&self, request: ClaimRequest, answer: Answer<Result<Claimed, String>>);
 
-    /// Registers this process or renews its lease, in a session of the lease's own.
+    /// Registers this process or renews its lease, on a database session that serves only the lease.
     fn renew(&self, request: RenewRequest, answer: Answer<Result<Renewal, String>>);
 
-    /// Gives the lease of this process up for good.
+    /// Gives up the lease of this process; it never takes one again.
     fn give_up_lease(&self, owner: Arc<Owner>, answer: Answer<Result<(), String>>);
 
-    /// Returns the time of day, for people to read; nothing is decided by it.
+    /// Returns the time of day, for display only: no decision uses it.
     fn now(&self) -> DateTime<Utc>;
 
-    /// Returns a number in `0.0..1.0`, for jitter.
+    /// Returns a random number in `0.0..1.0`, for jitter.
     fn dice(&self) -> f64;
 
     /// Makes the id of a new saga.
     fn new_saga_id(&self) -> SagaId;
 
-    /// Makes a number that is used once, which tells one attempt to begin from another.
+    /// Makes a nonce, which tells one attempt to begin from another.
     fn new_nonce(&self) -> Uuid;
 }
 
-/// One attempt at a step's action or at its undoing.
+/// One attempt at a step's action or compensation.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// The saga.
     pub saga_id: SagaId,
-    /// Its epoch: which owner asks.
+    /// The epoch under which the owner calls.
     pub epoch: i32,
     /// The step.
     pub step: &'static str,
-    /// Who does it.
+    /// The participant's name.
     pub participant: &'static str,
-    /// Whether it does or undoes.
+    /// Action or compensation.
     pub purpose: Purpose,
-    /// Whether it stands back for others.
+    /// Priority among the calls to this participant.
     pub urgency: Urgency,
-    /// 1 for the first.
+    /// Number of the attempt, 1 for the first.
     pub attempt: u32,
-    /// The participant's operation, as in `[faults]`.
+    /// Name of the participant's operation, as in `[faults]`.
     pub operation: &'static str,
-    /// What is asked.
+    /// The request to send.
     pub request: Request,
-    /// What the saga knows: an answer must be of it.
+    /// The saga's id, input and outputs: `read` checks the reply against them.
     pub context: Context,
-    /// Reads the body of a 200.
+    /// Parses the body of a 200.
     pub read: ReadReply,
-    /// How long it may take, waiting in line included.
+    /// Timeout of the attempt, time in the participant's queue included.
     pub timeout: Duration,
 }
 
 impl Call {
-    /// Returns the name of the operation with that of its participant: `payments.refund`.
+    /// Returns participant and operation: `payments.refund`.
     pub fn full_name(&self) -> String {
         full_name(self.participant, self.operation)
     }
 }
 
-/// Whether a call does or undoes.
+/// Purpose of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// The step's action; of a read, with the problem type that refuses.
+    /// The step's action.
     Action {
-        /// The problem type that alone refuses a read; `None` where only a recorded decision refuses.
+        /// For a read: the problem type that means "refused". `None` for a step with an effect, which only a recorded
+        /// decision refuses.
         refusal: Option<&'static str>,
     },
     /// The step's compensation.
     Compensation,
 }
 
-/// Whether a call stands back for others.
+/// Priority of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
-    /// It does not.
+    /// A client may be waiting.
     Normal,
-    /// An undo for a saga that is FAILED already: no client waits for it, and there may be thousands.
+    /// A compensation of a saga that is FAILED already: no client waits, and there may be thousands. It yields to
+    /// others.
     Low,
 }
 
-/// Where an answer goes. It is given once; if whoever holds it dies instead, `None` is given.
+/// The reply channel of a request. It replies exactly once; if it is dropped unused, it replies `None`.
 pub struct Answer<T>(Option<Box<dyn FnOnce(Option<T>) + Send>>);
 
 impl<T> Answer<T> {
-    /// Makes an answer that `give` receives.
+    /// Makes an `Answer` that passes the reply to `give`.
     pub fn new(give: impl FnOnce(Option<T>) + Send + 'static) -> Answer<T> {
         Answer(Some(Box::new(give)))
     }
 
-    /// Answers.
+    /// Sends the reply.
     pub fn give(mut self, value: T) {
         if let Some(give) = self.0.take() {
             give(Some(value));

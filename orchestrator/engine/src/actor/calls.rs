@@ -1,4 +1,4 @@
-//! Calls: an action or a compensation leaves, comes back, or is tried again later.
+//! Calls of a saga: send an action or a compensation, handle its outcome, schedule a retry.
 
 use std::time::Duration;
 
@@ -90,7 +90,7 @@ fn call(
     state.world.call(
         call,
         Answer::new(move |outcome| {
-            // A saga that is gone needs no answer: its row is what goes on.
+            // If the actor is gone, the next owner goes on from the row.
             let _ = me.cast(SagaMsg::CallFinished { attempt, outcome });
         }),
     );
@@ -148,7 +148,7 @@ pub(super) fn call_finished(
     }
 }
 
-/// Keeps for people what became of an action whose answer was no longer awaited, if the log can still take it.
+/// Records the late reply to an action, for display, if the step's effect is still unknown and the saga has not ended.
 fn note_late(state: &SagaState, attempt: Attempt, outcome: Option<Outcome>) -> Result<(), ActorProcessingErr> {
     let event = match outcome {
         Some(Outcome::Done(outputs)) => Event::HeardLate(attempt.step, outputs),
@@ -180,7 +180,7 @@ fn action_unknown(
         park(me, state, attempt, wait.min(state.deadline.saturating_duration_since(Instant::now())));
         return Ok(());
     }
-    // Attempts of earlier owners are shown but do not count: each owner has its own patience.
+    // Attempts of earlier owners are shown but not counted: each owner starts with the full number of attempts.
     state.tries += 1;
     match plan::after_failure(state.policy.action, state.tries, retry, state.world.dice()) {
         AfterFailure::GiveUp => {
@@ -190,7 +190,7 @@ fn action_unknown(
         AfterFailure::Again(wait) => {
             warn!(saga.id = %state.saga.id, step, attempt = attempt.number, ?wait, %detail, "step failed, trying again");
             apply(state, Event::ActionFailed(attempt.step, detail, sent))?;
-            // No wait goes beyond the deadline.
+            // No wait exceeds the deadline.
             let wait = wait.min(state.deadline.saturating_duration_since(Instant::now()));
             back_off(me, state, attempt, wait);
             Ok(())
@@ -211,7 +211,7 @@ fn compensation_failed(
     state.tries += 1;
     let wait = plan::backoff(state.policy.compensation, state.tries, state.world.dice()).max(at_least);
     if needs_a_person(state) {
-        // Woken since it worked for others, and failed all the same: the fault is this saga's own.
+        // A confirmation for another saga woke it and it failed again: the fault is its own, so none wakes it again.
         let waits = state.marks.woken_by == WokenBy::Time;
         let waits_for = waits.then(|| compensation_name(state, attempt.step)).flatten();
         mark_failed(me, state, attempt.step, &detail, at_least, waits_for);
@@ -221,7 +221,7 @@ fn compensation_failed(
     Ok(())
 }
 
-/// The participant is known to be down: that burns no attempt, but time goes by.
+/// The participant is known to be down: this counts as no attempt, but towards `attention_after`.
 fn compensation_parked(
     me: &ActorRef<SagaMsg>,
     state: &mut SagaState,
@@ -239,7 +239,7 @@ fn compensation_parked(
     Ok(())
 }
 
-/// Returns how long an undo may still take before a person is called: no wait goes beyond that.
+/// Returns the time left before the saga is marked FAILED: no wait exceeds it.
 fn until_attention(state: &SagaState) -> Duration {
     let taken = state.turned_at.map(|at| at.elapsed()).unwrap_or_default();
     state.policy.attention_after.saturating_sub(taken)
@@ -267,13 +267,13 @@ fn mark_failed(
     write(me, state, Change::MarkFailed { wake_in, marks, waits_for });
 }
 
-/// Names the operation that undoes a step.
+/// Returns the full name of the operation that undoes a step.
 fn compensation_name(state: &SagaState, step: usize) -> Option<String> {
     let row = state.saga.definition.steps[step];
     row.compensation().map(|operation| full_name(row.participant, operation.name))
 }
 
-/// Waits until a participant that is known to be down may be asked again.
+/// Waits until a participant that is known to be down may be called again.
 fn park(me: &ActorRef<SagaMsg>, state: &mut SagaState, attempt: Attempt, wait: Duration) {
     let row = state.saga.definition.steps[attempt.step];
     wait_for_retry(me, state, attempt, wait, WaitingFor::Parked(row.participant, row.name));
@@ -296,7 +296,7 @@ fn wait_for_retry(
     me.send_after(wait, move || SagaMsg::RetryDue(attempt));
 }
 
-/// Cuts a back-off short. A call that is in flight is answered soon enough.
+/// Ends a back-off early. A call in flight is left alone.
 pub(super) fn retry_now(me: &ActorRef<SagaMsg>, state: &mut SagaState) -> Result<(), ActorProcessingErr> {
     match state.awaited {
         Some(attempt) => retry_due(me, state, attempt),
@@ -318,12 +318,12 @@ pub(super) fn retry_due(
     state: &mut SagaState,
     attempt: Attempt,
 ) -> Result<(), ActorProcessingErr> {
-    // A parked attempt keeps its number: the timer of one that was woken early finds it in flight.
+    // A parked attempt keeps its number: after an early retry the old timer finds it in flight.
     if state.awaited != Some(attempt) || !is_backing_off(state, attempt) {
         return Ok(());
     }
     if state.write.is_some() {
-        // The write decides first.
+        // The report of the write comes first.
         state.due_after_write = Some(attempt);
         return Ok(());
     }

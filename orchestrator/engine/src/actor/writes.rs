@@ -1,5 +1,5 @@
-//! Writes to the saga log, repeated until it is known what became of them, and what waits for them: nothing shows before
-//! it is durable.
+//! Writes of a saga to the saga log. A write is repeated until its result is known; state is shown and clients are
+//! answered only once it is durable.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::record::{Change, Company, LogWrite, Mark, NewSaga, Until, ValueRefuse
 use crate::running::WaitingFor;
 use crate::world::Answer;
 
-/// What stands in the log for a text that it refused.
+/// Written in place of a text that the log refused.
 const REFUSED_TEXT: &str = "text refused by the saga log";
 
 pub(super) fn begin(state: &mut SagaState, ended: Option<String>) -> Change {
@@ -30,7 +30,7 @@ pub(super) fn begin(state: &mut SagaState, ended: Option<String>) -> Change {
         nonce: state.nonce,
         deadline: state.deadline.saturating_duration_since(Instant::now()),
         age: state.saga.accepted.elapsed(),
-        // An id of another kind has no time in it, and no node makes any: it begins in time.
+        // Only an id of another UUID version holds no time, and no node makes one.
         decided_by: state.saga.id.decided_by(state.policy.begin_limit).unwrap_or_else(|| state.world.now()),
     };
     Change::Begin { saga: Box::new(saga), ended }
@@ -40,8 +40,8 @@ pub(super) fn write(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: Chang
     let write = {
         let progress = &mut *state.saga.progress();
         let at = state.world.now();
-        // Chosen once, for every attempt at this write: where the first one came through, the log tells what that one
-        // carried, and what joined a repeat would be taken for told.
+        // Chosen once, for every attempt at this write: if the first attempt came through, listeners get what that
+        // attempt carried, and a change added to a repeat would count as sent without having been sent.
         let changes = progress.unsent.ride(&change, &progress.log, at);
         LogWrite {
             saga_id: state.saga.id,
@@ -107,7 +107,7 @@ pub(super) fn log_written(
             give_up(me, state, StartAnswer::NotStarted(refused.to_string()))
         }
         WriteReport::Rejected(refused) => rejected(me, state, &write, refused),
-        // A begin is kept out; but an earlier attempt of this begin may be there all the same.
+        // This attempt was not admitted, but an earlier attempt at the same begin may have been written.
         WriteReport::NotAdmitted if state.write_was_in_doubt => give_up(me, state, StartAnswer::InDoubt(state.saga.id)),
         WriteReport::NotAdmitted => {
             let reason = "this node's lease is not live, or the purchase took too long to begin";
@@ -126,22 +126,23 @@ pub(super) fn log_written(
     }
 }
 
-/// Only a begin that is known not to be there may be given up; any other write is repeated until it is known.
+/// Tells whether the write is a begin that is known not to be in the log. Only such a write may be given up; any other
+/// is repeated until its result is known.
 fn is_new_begin(state: &SagaState, write: &LogWrite) -> bool {
     matches!(write.change, Change::Begin { .. }) && !state.write_was_in_doubt
 }
 
 fn write_later(me: &ActorRef<SagaMsg>, state: &mut SagaState, reason: &str) {
-    // From the first doubt on, only the row itself can tell.
+    // After the first failed attempt only the row tells whether the write took place.
     state.write_was_in_doubt = true;
     let wait = plan::backoff(state.policy.compensation, state.write_attempts, state.world.dice());
     warn!(saga.id = %state.saga.id, reason, ?wait, "saga log: writing again until it is known");
     me.send_after(wait, || SagaMsg::WriteAgain);
 }
 
-/// The log refuses a value, and would every time. Texts that participants made are what it can be: without them the write
-/// is tried once more, alone, so that it can spoil no batch. Refused again, the saga is more than this actor can mend: it
-/// dies of it, and the saga is claimed again later.
+/// Handles a value that the log refuses and would refuse every time. Only texts from participants can be the reason, so
+/// the write is repeated once without them, alone, so that it fails no other saga's write. If that is refused too, the
+/// actor fails, and the saga is claimed again later.
 fn rejected(
     me: &ActorRef<SagaMsg>,
     state: &mut SagaState,
@@ -161,7 +162,7 @@ fn rejected(
     Ok(())
 }
 
-/// Replaces what participants said by fixed words.
+/// Replaces the texts from participants by [`REFUSED_TEXT`].
 fn without_texts(mut write: LogWrite) -> LogWrite {
     let replace = |text: &mut Option<String>| *text = text.take().map(|_| REFUSED_TEXT.to_owned());
     match &mut write.change {
@@ -185,7 +186,7 @@ fn without_texts(mut write: LogWrite) -> LogWrite {
     write
 }
 
-/// A write is durable: now it may show. `at` is when, as its row holds it.
+/// Applies a durable write to the log in memory. `at` is the time of the write in its row.
 fn written(
     me: &ActorRef<SagaMsg>,
     state: &mut SagaState,
@@ -216,7 +217,7 @@ fn written(
             apply(state, Event::MarkedFailed)?;
             let error = state.saga.progress().log.cause().map(ToString::to_string);
             answer(state, Status::Failed, error, at);
-            // It holds no actor while it sleeps; recovery wakes it.
+            // A sleeping saga has no actor; recovery wakes it.
             me.stop(None);
             Ok(())
         }
@@ -225,7 +226,7 @@ fn written(
 }
 
 fn begun_with(log: &SagaLog) -> OutputsInLog {
-    // The reads may have answered while `begin` was on its way: only what it carried counts.
+    // The reads may have answered while `begin` was being written; only the outputs that it carried count.
     match log.reads_are_done() && !log.begin_is_wanted() {
         true => OutputsInLog::Complete,
         false => OutputsInLog::Missing,
@@ -253,7 +254,7 @@ fn answer(state: &mut SagaState, status: Status, error: Option<String>, at: Date
     }
 }
 
-/// Stops without a sound: this node has nothing more to say about the saga.
+/// Answers the waiting clients and stops without another write.
 pub(super) fn give_up(
     me: &ActorRef<SagaMsg>,
     state: &mut SagaState,
@@ -266,9 +267,9 @@ pub(super) fn give_up(
     Ok(())
 }
 
-/// Has the saga begin before its reads have answered, unless it has begun.
+/// Makes the saga begin before its reads have answered, unless it has begun.
 pub(super) fn begin_soon(state: &mut SagaState) -> Result<(), ActorProcessingErr> {
-    // A write before the begin is known to be there is the begin.
+    // As long as the begin is not known to be durable, a write in flight is the begin.
     let is_due = state.write.is_none() && !state.saga.progress().log.is_begun();
     if is_due { apply(state, Event::BeginWanted) } else { Ok(()) }
 }

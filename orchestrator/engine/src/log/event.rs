@@ -1,4 +1,4 @@
-//! What may happen to a saga.
+//! Events of a saga.
 
 use thiserror::Error;
 
@@ -6,58 +6,58 @@ use crate::Status;
 use crate::definition::Outputs;
 use crate::outcome::{Cause, Failure, Found, Sent};
 
-/// Something that happened to a saga.
+/// An event of a saga. A `usize` is the index of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The client does not want to wait: the saga must be in the log before anything else.
+    /// `begin` must be written now: the client does not wait for the end, or the begin limit is near.
     BeginWanted,
     /// `begin` is durable, with the outputs known when it was written.
     Begun {
-        /// Whether every read had answered by then.
+        /// Whether `begin` holds the outputs of every read.
         outputs: OutputsInLog,
     },
     /// The outputs of the reads are durable.
     OutputsWritten,
-    /// A call for this step's action left.
+    /// A call for this step's action was sent.
     ActionSent(usize),
-    /// It is done.
+    /// The action is done, with these outputs.
     ActionDone(usize, Outputs),
-    /// The participant decided against it.
+    /// The participant refused the action.
     ActionRefused(usize, Failure),
-    /// An attempt failed; another follows.
+    /// An attempt failed with this error; another follows.
     ActionFailed(usize, String, Sent),
-    /// It was not sent, since the participant is known to be down: it was no attempt, and one follows.
+    /// The call was not sent, since the participant is known to be down. It does not count as an attempt; one follows.
     ActionParked(usize),
-    /// The last attempt failed.
+    /// The last attempt failed; the effect of the action is unknown.
     ActionGivenUp(usize, Failure, String, Sent),
     /// The deadline passed or a client cancelled.
     Interrupted(Cause),
-    /// A call that was given up was answered after all: its step had been done. For people; it steers nothing.
+    /// A late reply: the action that was given up had been done. For display; it affects no decision.
     HeardLate(usize, Outputs),
-    /// A call that was given up was answered after all: its step had been refused. For people; it steers nothing.
+    /// A late reply: the action that was given up had been refused. For display; it affects no decision.
     RefusedLate(usize),
-    /// The turn is durable.
+    /// The direction Compensating is durable.
     TurnedBack,
-    /// A call that undoes this step left.
+    /// A call for this step's compensation was sent.
     CompensationSent(usize),
-    /// Undoing is confirmed, with what it found of the action, and what its answer names of what the action gave.
+    /// The compensation is confirmed, with what it found of the action, and the outputs of the action in its reply.
     CompensationDone(usize, Found, Outputs),
-    /// Undoing is not confirmed; another attempt follows.
+    /// An attempt at the compensation failed with this error; another follows.
     CompensationFailed(usize, String),
-    /// The call that undoes this step was not sent, since the participant is known to be down; one follows.
+    /// The compensation was not sent, since the participant is known to be down; an attempt follows.
     CompensationParked(usize, String),
-    /// The row says FAILED: undoing takes too long. It goes on.
+    /// The row is marked FAILED: undoing takes too long. It is retried.
     MarkedFailed,
     /// The end is durable.
     Ended(Status),
 }
 
-/// Whether the log holds what the reads gave.
+/// Whether the outputs of the reads are durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputsInLog {
-    /// All of it.
+    /// They are.
     Complete,
-    /// Not yet.
+    /// They are not, or not all.
     Missing,
 }
 
@@ -67,6 +67,6 @@ pub enum OutputsInLog {
 pub struct IllegalTransition {
     /// The event.
     pub event: String,
-    /// What it would break.
+    /// The rule that it would break.
     pub reason: &'static str,
 }

@@ -1,10 +1,11 @@
-//! What all owners of a saga together know of a step. For people: nothing is decided by it, since an owner knows less than
-//! what may have happened. What decisions assume is [`StepRecord::may_have_happened`](super::step::StepRecord).
+//! Knowledge of a step's effect, of all owners of the saga together. It is for display only: more may have happened
+//! than an owner knows, and decisions assume [`StepRecord::may_have_happened`](super::step::StepRecord).
 //!
-//! A durable timeline is as old as the last awaited write, so a later owner that finds its saga in the middle of its work
-//! knows less than the owner before it did: an action that may have been asked for meanwhile is [`KnownEffect::Unknown`] until
-//! it is asked again, or until its compensation tells. Steps run one after the other, so what is learnt of one tells of
-//! others too: a step that was decided had everything before it done, and one that did not happen had nothing behind it.
+//! A durable timeline is as old as the last awaited write, so an owner that takes over a running saga knows less than
+//! the owner before it did: an action that may have been sent meanwhile is [`KnownEffect::Unknown`] until it is sent
+//! again, or until the reply of its compensation tells. Steps run one after the other, so the effect of one implies
+//! that of others: if a step is done or refused, all steps before it are done; if a step did not happen, no step after
+//! it did.
 
 use super::step::{Kind, StepRecord};
 use super::view::StepView;
@@ -12,12 +13,12 @@ use super::{Direction, SagaLog};
 use crate::outcome::Found;
 use crate::takeover::LeftBy;
 
-/// What is known of a step's action.
+/// Known effect of a step's action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KnownEffect {
-    /// It did not happen: it was not asked for, or the participant has confirmed that it never ran.
+    /// It did not happen: it was not sent, or the participant has confirmed that it never ran.
     NotDone,
-    /// It happened.
+    /// It is done.
     Done,
     /// The participant has recorded that it refused.
     Refused,
@@ -25,26 +26,26 @@ pub enum KnownEffect {
     Unknown,
 }
 
-/// What is known of the undoing of a step.
+/// Known state of a step's compensation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Undoing {
-    /// Not asked for.
+    /// Not requested.
     None,
-    /// Asked for, or a lost owner may have asked for it.
+    /// Requested, or a lost owner may have requested it.
     Asked,
     /// Confirmed.
     Confirmed,
 }
 
 impl StepRecord {
-    /// Takes over what earlier owners knew.
+    /// Takes over the knowledge of earlier owners from the timeline.
     pub(super) fn carry_over(&mut self, view: &StepView, direction: Direction, left_by: LeftBy) {
         let is_read = self.kind == Kind::ReadOnly;
         self.effect = match &*view.action {
             "done" => KnownEffect::Done,
             "refused" => KnownEffect::Refused,
             _ if is_read => KnownEffect::NotDone,
-            // A saga that turned back asks for no action any more.
+            // A saga that turned back sends no more actions.
             "pending" if direction == Direction::Compensating || left_by == LeftBy::Sleep => KnownEffect::NotDone,
             _ => KnownEffect::Unknown,
         };
@@ -63,7 +64,7 @@ impl StepRecord {
 }
 
 impl SagaLog {
-    /// Takes in what a step turned out to be, and what follows from it for the others.
+    /// Records the effect of a step, and what it implies for the other steps.
     pub(super) fn learn(&mut self, index: usize, effect: KnownEffect) {
         self.steps[index].effect = effect;
         let (earlier, later) = self.steps.split_at_mut(index);
@@ -80,7 +81,7 @@ impl SagaLog {
         }
     }
 
-    /// Takes in what a compensation found.
+    /// Records what a compensation found of its action.
     pub(super) fn learn_from_undo(&mut self, index: usize, found: Found) {
         match found {
             Found::Done => self.learn(index, KnownEffect::Done),

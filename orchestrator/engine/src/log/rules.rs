@@ -1,4 +1,4 @@
-//! The rules of the protocol: which event may not follow, and what it would break.
+//! The rules of the protocol: which events are forbidden in a state, and why.
 
 use super::step::{Action, Kind, StepRecord, Undo};
 use super::{Direction, Event, OutputsInLog, SagaLog};
@@ -6,7 +6,7 @@ use crate::Status;
 use crate::outcome::Cause;
 
 impl SagaLog {
-    /// Says which rule of the protocol the event would break, if it would.
+    /// Returns the rule of the protocol that the event would break, if any.
     pub(super) fn forbids(&self, event: &Event) -> Option<&'static str> {
         if self.ended.is_some() {
             return Some("the saga has ended");
@@ -27,7 +27,8 @@ impl SagaLog {
             | Event::ActionGivenUp(index, ..) => {
                 check(action_is(index, Action::Running), "no call for it is in flight")
             }
-            // A cancel is a flag in the row, which `end = COMPLETED` respects; the deadline is nobody's flag.
+            // A cancel is a flag in the row that forbids `end = COMPLETED`, so it counts even when every action is
+            // done; a deadline then does not.
             Event::Interrupted(cause) => check(
                 self.direction == Direction::Forward && (*cause == Cause::Cancelled || !self.all_actions_done()),
                 "every action is done, or it turned back already",

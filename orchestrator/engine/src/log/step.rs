@@ -1,41 +1,41 @@
-//! One step of one saga: how far its action and its undoing are, and whether it may have happened.
+//! One step of one saga: the state of its action and of its compensation, and whether it may have happened.
 
 use chrono::{DateTime, Utc};
 
 use super::known::{KnownEffect, Undoing};
 use crate::outcome::Sent;
 
-/// How far a step's action is.
+/// State of a step's action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Not asked for yet.
+    /// Not sent yet.
     Pending,
     /// A call is in flight.
     Running,
-    /// The last attempt failed and another one will follow.
+    /// The last attempt failed or was not sent; another follows.
     BackingOff,
     /// Done.
     Done,
-    /// Decided against, by the participant.
+    /// Refused by the participant.
     Refused,
     /// Given up or interrupted: it may have happened.
     Unknown,
 }
 
-/// How far the undoing of a step is.
+/// State of a step's compensation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Undo {
-    /// Not asked for.
+    /// Not sent.
     None,
     /// A call is in flight.
     Running,
-    /// The last attempt failed and another one will follow.
+    /// The last attempt failed or was not sent; another follows.
     BackingOff,
     /// Confirmed.
     Done,
 }
 
-/// What the protocol needs to know about a step's effect.
+/// Kind of a step's effect: [`Effect`](crate::definition::Effect) without its operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     ReadOnly,
@@ -43,16 +43,16 @@ pub(super) enum Kind {
     Uncompensated,
 }
 
-/// The attempts at an action or at its undoing, for people.
+/// Attempts at an action or a compensation, for display.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempts {
-    /// How many were sent, by all owners as far as the log tells.
+    /// Number sent by all owners, as far as the log tells.
     pub count: u32,
-    /// When the first was sent.
+    /// Time of the first.
     pub started_at: Option<DateTime<Utc>>,
-    /// When it was settled.
+    /// Time at which the action or compensation was settled.
     pub finished_at: Option<DateTime<Utc>>,
-    /// What went wrong last.
+    /// The last error.
     pub error: Option<String>,
 }
 
@@ -83,39 +83,39 @@ pub struct StepRecord {
     pub(super) name: &'static str,
     pub(super) participant: &'static str,
     pub(super) kind: Kind,
-    /// How far its action is.
+    /// State of its action.
     pub action: Action,
-    /// How far its undoing is.
+    /// State of its compensation.
     pub undo: Undo,
-    /// The attempts at its action.
+    /// Attempts at its action.
     pub attempts: Attempts,
-    /// The attempts at undoing it.
+    /// Attempts at its compensation.
     pub undo_attempts: Attempts,
-    /// What decisions assume: an owner that did not see all of the saga assumes the worst.
+    /// For decisions: an owner that took the saga over assumes that every step with an effect may have happened.
     pub(super) may_have_happened: bool,
-    /// What is known of its action, by all owners together.
+    /// Effect of its action, as all owners together know it.
     pub(super) effect: KnownEffect,
-    /// What is known of its undoing, by all owners together.
+    /// State of its compensation, as all owners together know it.
     pub(super) undoing: Undoing,
 }
 
 impl StepRecord {
-    /// Returns its name.
+    /// Returns the name of the step.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Returns who does it.
+    /// Returns the name of the participant.
     pub fn participant(&self) -> &'static str {
         self.participant
     }
 
-    /// Returns what is known of its action.
+    /// Returns the known effect of its action, for display.
     pub fn effect(&self) -> KnownEffect {
         self.effect
     }
 
-    /// Returns the state of its action alone: see [`StepView::action`](super::StepView::action).
+    /// Returns the value of [`StepView::action`](super::StepView::action).
     pub fn action_state(&self) -> &'static str {
         match (self.effect, self.action) {
             (KnownEffect::Done, _) => "done",
@@ -127,12 +127,12 @@ impl StepRecord {
         }
     }
 
-    /// Returns its state as people see it: see [`StepView::state`](super::StepView::state).
+    /// Returns the value of [`StepView::state`](super::StepView::state).
     pub fn state(&self) -> &'static str {
         match (self.undoing, self.effect) {
             (Undoing::Asked, KnownEffect::Done | KnownEffect::Unknown) => "compensating",
             (Undoing::Confirmed, KnownEffect::Done) => "compensated",
-            // Nothing happened that could be undone, or it is not known whether something did.
+            // Not requested, nothing to undo, or confirmed without a known effect.
             (Undoing::None | Undoing::Asked | Undoing::Confirmed, _) => self.action_state(),
         }
     }
@@ -145,7 +145,7 @@ impl StepRecord {
         }
     }
 
-    /// An attempt at its action failed.
+    /// Records a failed attempt at its action.
     pub(super) fn failed(&mut self, sent: Sent) {
         if sent == Sent::Maybe {
             self.may_have_happened = true;

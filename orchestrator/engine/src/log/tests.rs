@@ -1,4 +1,4 @@
-//! Every legal way through a saga, and what the log refuses at each point of it.
+//! Every legal path through a saga, and the events that the log refuses at each point.
 
 mod history;
 
@@ -24,7 +24,7 @@ fn done(step: usize) -> Event {
     Event::ActionDone(step, Outputs::one("product_id", "1"))
 }
 
-/// A log after these events; each must be legal.
+/// Returns a log after these events; each must be legal.
 fn after(events: &[Event]) -> SagaLog {
     let mut log = SagaLog::new(&four_steps());
     for event in events {

@@ -1,4 +1,4 @@
-//! A step as people see it, in the status endpoint. With these names it stood in the rows of an earlier version, too.
+//! A step as the status endpoint shows it. Rows of an earlier version hold the same field names.
 
 use std::borrow::Cow;
 
@@ -13,10 +13,10 @@ use super::step::StepRecord;
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema, PartialEq, Eq)]
 #[schema(as = Step)]
 pub struct StepView {
-    /// The step.
+    /// Name of the step.
     #[schema(value_type = String)]
     pub step: Cow<'static, str>,
-    /// Who does it.
+    /// Name of the participant.
     #[schema(value_type = String)]
     pub participant: Cow<'static, str>,
     /// `pending` (it did not happen), `running`, `backing_off`, `done`, `refused`, `unknown` (it may have happened),
@@ -27,8 +27,8 @@ pub struct StepView {
         example = "done"
     )]
     pub state: Cow<'static, str>,
-    /// The state of its action alone: `state` without what became of its undoing. With a `compensation` and an action that
-    /// is `pending` or `refused` the undoing is a precaution: there was nothing to undo.
+    /// State of the action alone, without its compensation. A `compensation` beside an action that is `pending` or
+    /// `refused` is a precaution: there was nothing to undo.
     #[schema(
         value_type = String,
         pattern = "^(pending|running|backing_off|done|refused|unknown)$",
@@ -36,40 +36,40 @@ pub struct StepView {
     )]
     #[serde(default)]
     pub action: Cow<'static, str>,
-    /// How often its action was asked for, as far as it is known.
+    /// Number of attempts at the action, as far as known.
     pub attempts: u32,
-    /// When it was first asked for.
+    /// Time of the first attempt at the action.
     #[serde(with = "foundation::time::rfc3339::option")]
     #[schema(required)]
     pub started_at: Option<DateTime<Utc>>,
-    /// When its action was settled.
+    /// Time at which the action was settled.
     #[serde(with = "foundation::time::rfc3339::option")]
     #[schema(required)]
     pub finished_at: Option<DateTime<Utc>>,
-    /// What went wrong last.
+    /// The last error.
     #[schema(required)]
     pub error: Option<String>,
-    /// Its undoing, once that was asked for.
+    /// The compensation, once requested.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schema(nullable = false)]
     pub compensation: Option<CompensationView>,
 }
 
-/// The undoing of a step as people see it.
+/// The compensation of a step as the status endpoint shows it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema, PartialEq, Eq)]
 #[schema(as = Compensation)]
 pub struct CompensationView {
-    /// How often it was asked for.
+    /// Number of attempts.
     pub attempts: u32,
-    /// When it was first asked for.
+    /// Time of the first attempt.
     #[serde(with = "foundation::time::rfc3339::option")]
     #[schema(required)]
     pub started_at: Option<DateTime<Utc>>,
-    /// When it was confirmed.
+    /// Time of the confirmation.
     #[serde(with = "foundation::time::rfc3339::option")]
     #[schema(required)]
     pub finished_at: Option<DateTime<Utc>>,
-    /// What went wrong last.
+    /// The last error.
     #[schema(required)]
     pub error: Option<String>,
 }
@@ -96,7 +96,7 @@ impl StepView {
     }
 }
 
-/// Says why undoing is not confirmed, as far as the steps tell: what went wrong with the last one that is to be undone.
+/// Returns why undoing is not confirmed: the error of the last step whose compensation has one.
 pub fn stuck_because(steps: &[StepView]) -> Option<String> {
     steps.iter().rev().find_map(|step| {
         let error = step.compensation.as_ref()?.error.as_ref()?;

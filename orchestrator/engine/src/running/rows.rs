@@ -1,5 +1,5 @@
-//! Which rows of this process have no actor for a reason that is known: the saga was claimed and is on its way to the
-//! coordinator, or its actor died and that is not in the log yet. A search for rows without an actor passes over both.
+//! Rows of this process that lack an actor for a known reason: the saga was claimed and is on its way to the
+//! coordinator, or its actor died and the death is not in the log yet. A search for rows without an actor skips both.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use tokio::time::Instant;
 use crate::SagaId;
 use crate::recovery::ActorDeath;
 
-/// How long a claimed saga may take to the coordinator. Beyond it the message is taken for lost: it went to a coordinator
-/// that was dying.
+/// How long a claimed saga may take to the coordinator. After that the message counts as lost: the coordinator was
+/// dying.
 const HANDOVER_LIMIT: Duration = Duration::from_secs(10);
 
-/// Rows whose actor is missing for a known reason.
+/// Rows that lack an actor for a known reason.
 #[derive(Debug, Default)]
 pub(super) struct RowsWithoutActor {
     handed_over: HashMap<SagaId, (i32, Instant)>,
@@ -25,7 +25,7 @@ impl RowsWithoutActor {
         self.handed_over.insert(id, (epoch, Instant::now()));
     }
 
-    /// Takes note that a saga has arrived, or never will.
+    /// Records that a saga has arrived at the coordinator, or never will.
     pub(super) fn arrived(&mut self, id: SagaId) {
         self.handed_over.remove(&id);
     }
@@ -50,7 +50,7 @@ impl RowsWithoutActor {
         }
     }
 
-    /// Tells whether the lack of an actor under this epoch, or a newer one, is accounted for.
+    /// Tells whether the row lacks an actor under this epoch, or a newer one, for a known reason.
     pub(super) fn explain(&self, id: SagaId, epoch: i32) -> bool {
         let is_on_its_way = self
             .handed_over

@@ -1,5 +1,5 @@
-//! A write whose outcome is in doubt is repeated as it was: the saga log tells the changes of the attempt that came
-//! through, and a change that joined only a repeat would be told to no listener.
+//! A write in doubt is repeated unchanged: listeners get the changes of the attempt that came through, and would miss a
+//! change that was added to a repeat.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::world::{Call, World};
 
 type Asked<Q, A> = mpsc::UnboundedSender<(Q, Answer<A>)>;
 
-/// Hands every request to the test, which answers it.
+/// Passes every write and call to the test, which answers it.
 struct TestWorld {
     writes: Asked<Arc<LogWrite>, WriteReport>,
     calls: Asked<Call, Outcome>,
@@ -104,7 +104,7 @@ async fn a_write_that_is_repeated_carries_the_changes_of_its_first_attempt_and_l
     let origin = Origin::New { key: None, waiter };
     let (actor, ended) = Actor::spawn(None, SagaActor, SagaArguments { saga, origin, world, policy }).await.unwrap();
 
-    // The saga is asked for while its first call is out, so the call comes back while the begin is being written.
+    // The client detaches during the first call, so the call's reply comes while the begin is being written.
     let (_, chosen) = asked_to_call.recv().await.unwrap();
     let (leaver, _accepted) = oneshot::channel();
     actor.cast(SagaMsg::Detach(leaver)).unwrap();

@@ -1,4 +1,4 @@
-//! What people are shown of a saga's steps after its owner died, at every point of its life.
+//! States of a saga's steps in the status endpoint after the owner died, for every point at which it can die.
 
 use super::*;
 
@@ -35,7 +35,7 @@ fn given_up(step: usize) -> Vec<Event> {
     with(up_to(step - 1), &[Event::ActionSent(step), gave_up, Event::TurnedBack])
 }
 
-/// Undoes a step, which finds this of its action.
+/// Undoes a step; its compensation finds `found`.
 fn undo(log: &mut SagaLog, step: usize, found: Found) {
     assert_eq!(plan::next(log), Decision::Compensate(step), "decisions assume the worst");
     log.apply(Event::CompensationSent(step), at()).unwrap();
@@ -54,7 +54,7 @@ fn an_effect_that_the_dead_owner_may_have_asked_for_is_not_known_until_it_is_ask
     assert_eq!(states(&log), ["done", "running", "unknown", "unknown"]);
     log.apply(done(CHARGE), at()).unwrap();
     assert_eq!(states(&log), ["done", "done", "unknown", "unknown"]);
-    // No owner has gone beyond a step that is refused.
+    // No owner goes beyond a refused step.
     log.apply(Event::ActionSent(DECREASE), at()).unwrap();
     log.apply(Event::ActionRefused(DECREASE, refusal()), at()).unwrap();
     assert_eq!(states(&log), ["done", "done", "refused", "pending"]);
@@ -98,7 +98,7 @@ fn a_compensation_tells_what_became_of_its_action_and_of_those_around_it() {
         ("no participant says", [Found::NotSaid, Found::NotSaid], ["done", "unknown", "unknown", "unknown"]),
     ];
     for (name, [create, charge], expected) in cases {
-        // Taken over while it ran forward, and turned back at once.
+        // Taken over while it ran forward, then turned back at once.
         let mut log = recovered(row(&up_to(CHOOSE), Direction::Forward, LeftBy::Loss));
         log.apply(Event::Interrupted(Cause::DeadlinePassed), at()).unwrap();
         log.apply(Event::TurnedBack, at()).unwrap();
@@ -136,7 +136,7 @@ fn a_saga_that_only_slept_is_known_as_far_as_its_last_write() {
     log.apply(Event::MarkedFailed, at()).unwrap();
     let slept = recovered(row_of(&log, Direction::Compensating, LeftBy::Sleep));
     assert_eq!(states(&slept), ["done", "done", "done", "refused"], "the money is still taken");
-    // A woken owner may have given it back before it was lost.
+    // An owner that woke the saga may have refunded before it was lost.
     let lost = recovered(row_of(&log, Direction::Compensating, LeftBy::Loss));
     assert_eq!(states(&lost), ["done", "compensating", "done", "refused"]);
 }
