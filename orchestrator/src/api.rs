@@ -17,7 +17,9 @@ use std::time::Duration;
 
 use common::fields::FieldError;
 use common::group_commit::{Ledger, ReadError};
-use common::http::{Access, ApiError, Request, Response, Routes, StatusCode, json, negotiation};
+use common::http::{
+    Access, ApiError, HeaderValue, Request, Response, Routes, StatusCode, header, json, negotiation, with_body,
+};
 use common::supervision::Handle;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +29,6 @@ use uuid::Uuid;
 use self::inspect::Journals;
 use crate::events::Events;
 use crate::store::writer::SagaLogWriter;
-use crate::ui;
 use saga_engine::SagaId;
 use saga_engine::clock::DatabaseClock;
 use saga_engine::coordinator::CoordinatorMsg;
@@ -87,10 +88,21 @@ const ROOT: Root = Root { service: "Saga Orchestrator", status: "running", versi
 /// Programs get the service's name and version; browsers are redirected to the dashboard.
 async fn root(request: Request) -> Result<Response, ApiError> {
     if negotiation::accepts_type(&request.headers, "text/html") {
-        Ok(ui::redirect(&request))
+        Ok(to_dashboard(&request))
     } else {
         Ok(json(StatusCode::OK, &ROOT))
     }
+}
+
+/// Sends a browser to the dashboard.
+fn to_dashboard(request: &Request) -> Response {
+    let mut response = with_body(StatusCode::FOUND, "text/plain; charset=utf-8", "the dashboard is at /ui/\n");
+    if let Ok(place) = HeaderValue::try_from(format!("{}/ui/", request.prefix)) {
+        response.headers_mut().insert(header::LOCATION, place);
+    }
+    // The same path answers programs with JSON.
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    response
 }
 
 fn with<F, Fut>(desk: &Desk, handle: F) -> impl Fn(Request) -> Fut + Send + Sync + 'static + use<F, Fut>

@@ -16,8 +16,6 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::store::retention::InBrief;
-use crate::store::row_text;
 use saga_engine::SagaId;
 use saga_engine::definition::{
     Context, Definition, DefinitionError, Effect, Input, Method, Operation, Outputs, Request, Step,
@@ -122,22 +120,6 @@ const CANCEL: Operation = Operation { name: "cancel", request: cancel, read: rea
 /// [`DefinitionError`] if a table breaks a rule of the engine.
 pub fn known_definitions() -> Result<Vec<Definition>, DefinitionError> {
     Ok(vec![definition(StockRule::Keep)?, definition(StockRule::Restore)?])
-}
-
-/// Returns the outputs that a purchase keeps when its details are cleared. The remaining quantity is kept only if the
-/// stock was not given back.
-pub fn in_brief() -> InBrief {
-    InBrief {
-        names: vec![output::PRODUCT_ID, output::PAYMENT_ID, output::PURCHASE_ID, output::REMAINING_QUANTITY],
-        only_if: row_text::marks_of("decrease", "inventory", "done")
-            .map(|mark| (output::REMAINING_QUANTITY, mark))
-            .to_vec(),
-        added: ["unknown", "compensating"]
-            .into_iter()
-            .flat_map(|state| row_text::marks_of("decrease", "inventory", state))
-            .map(|mark| (output::STOCK_IS_UNKNOWN, mark))
-            .collect(),
-    }
 }
 
 // Characters that need no encoding in a path segment, besides letters and digits.

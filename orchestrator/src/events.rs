@@ -9,14 +9,9 @@
 //! A change of a saga's status is written in the transaction that makes it true, so it cannot be missing. A change of a
 //! step is not awaited: a process that dies loses those of its last `event_flush_ms`.
 
-pub(crate) mod id;
 pub(crate) mod listener;
 pub(crate) mod outbox;
-pub(crate) mod place;
 pub(crate) mod reader;
-
-pub use id::EventId;
-pub use place::Place;
 
 use std::sync::Arc;
 

@@ -23,10 +23,11 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
 use tracing::{info, warn};
 
-use crate::checkout;
+use crate::checkout::output;
 use crate::meters;
+use crate::store::retention::InBrief;
 use crate::store::writer::SagaLogWriter;
-use crate::store::{flags, retention};
+use crate::store::{flags, retention, row_text};
 
 /// Pause between two rounds.
 const EVERY: Duration = Duration::from_secs(1);
@@ -89,7 +90,7 @@ impl Part {
             (Part::ForeignEvents, _) => retention::forget_another_life(connection).await,
             (Part::OldEvents, _) => retention::prune(connection, rules.events_keep_ms).await,
             (Part::Details, Some(Retention { days, .. })) => {
-                retention::clear(connection, days, &checkout::in_brief()).await
+                retention::clear(connection, days, &purchase_in_brief()).await
             }
             (Part::Keys, Some(Retention { key_keep_ms, .. })) => retention::release_keys(connection, key_keep_ms).await,
             (Part::Details | Part::Keys, None) => Ok(0),
@@ -232,4 +233,20 @@ fn counted(state: &State, part: Part, rows: u64) -> Progress {
     }
     let is_full = matches!(part, Part::ForeignEvents | Part::OldEvents) && rows == retention::PRUNE_BATCH;
     if is_full { Progress::MoreToDo } else { Progress::UpToDate }
+}
+
+/// Returns the outputs that a purchase keeps when its details are cleared. The remaining quantity is kept only if the
+/// stock was not given back.
+fn purchase_in_brief() -> InBrief {
+    InBrief {
+        names: vec![output::PRODUCT_ID, output::PAYMENT_ID, output::PURCHASE_ID, output::REMAINING_QUANTITY],
+        only_if: row_text::marks_of("decrease", "inventory", "done")
+            .map(|mark| (output::REMAINING_QUANTITY, mark))
+            .to_vec(),
+        added: ["unknown", "compensating"]
+            .into_iter()
+            .flat_map(|state| row_text::marks_of("decrease", "inventory", state))
+            .map(|mark| (output::STOCK_IS_UNKNOWN, mark))
+            .collect(),
+    }
 }

@@ -6,6 +6,8 @@
 
 pub(crate) mod claim;
 pub mod decided;
+pub mod event_id;
+pub mod event_place;
 pub mod events;
 pub mod flags;
 pub mod hold;

@@ -22,7 +22,7 @@ mod summary;
 use std::sync::Arc;
 
 use common::config::Settings;
-use common::http::{Access, ApiError, HeaderValue, Request, Response, Routes, StatusCode, header, with_body};
+use common::http::{Access, ApiError, Request, Response, Routes};
 
 use crate::api::Desk;
 use neighbours::Neighbours;
@@ -56,17 +56,6 @@ pub(crate) fn routes(ui: &Ui) -> Routes {
         .get("/ui/api/services", Access::Operator, describe::services, with(ui, services::show))
         .get("/ui/api/faults", Access::Operator, describe::faults, with(ui, faults::show))
         .put("/ui/api/faults", Access::Operator, describe::change_faults, with(ui, faults::change))
-}
-
-/// Redirects a browser to the dashboard.
-pub(crate) fn redirect(request: &Request) -> Response {
-    let mut response = with_body(StatusCode::FOUND, "text/plain; charset=utf-8", "the dashboard is at /ui/\n");
-    if let Ok(place) = HeaderValue::try_from(format!("{}/ui/", request.prefix)) {
-        response.headers_mut().insert(header::LOCATION, place);
-    }
-    // On the same path programs get JSON.
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
-    response
 }
 
 async fn page(request: Request) -> Result<Response, ApiError> {

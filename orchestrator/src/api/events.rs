@@ -5,8 +5,8 @@ use common::http::{ApiError, Request, Response, event_stream};
 use uuid::Uuid;
 
 use super::{Desk, unknown, unreadable};
-use crate::events::EventId;
 use crate::events::listener::{ListenError, Wanted};
+use crate::store::event_id::EventId;
 use saga_engine::SagaId;
 
 /// Sent by browsers when they reconnect.

@@ -20,9 +20,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::events::Events;
-use crate::events::id::EventId;
-use crate::events::place::Place;
 use crate::events::reader::{Attached, Item, PAGE, ReaderMsg};
+use crate::store::event_id::EventId;
+use crate::store::event_place::Place;
 use crate::store::events::{self, EventRow, SagaStanding, Seen};
 use crate::store::writer::SagaLogWriter;
 use saga_engine::SagaId;

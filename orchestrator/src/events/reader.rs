@@ -19,9 +19,9 @@ use serde_json::json;
 use tokio::sync::{broadcast, oneshot};
 use tracing::warn;
 
-use crate::events::id::EventId;
-use crate::events::place::Place;
 use crate::meters;
+use crate::store::event_id::EventId;
+use crate::store::event_place::Place;
 use crate::store::events::{self, EventRow, Page};
 use crate::store::writer::SagaLogWriter;
 

@@ -12,8 +12,8 @@ use common::db::{BatchStatement, Bound, Connection};
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
-use crate::events::id::EventId;
-use crate::events::place::Place;
+use crate::store::event_id::EventId;
+use crate::store::event_place::Place;
 use crate::store::reader::parse_status;
 use crate::store::row_text;
 use saga_engine::change::StateChange;

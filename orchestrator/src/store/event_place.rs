@@ -6,7 +6,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::events::id::EventId;
+use crate::store::event_id::EventId;
 use crate::store::events::{EventRow, Page};
 
 /// A place in the stream: right after a change.
