@@ -320,7 +320,7 @@ fn is_ours(context: &Context, transaction_id: SagaId) -> Result<(), serde_json::
 }
 
 fn of_another(what: &str) -> serde_json::Error {
-    serde::de::Error::custom(format_args!("it is of another {what}"))
+    serde::de::Error::custom(format_args!("it belongs to another {what}"))
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub(crate) fn check(needs: Needs) -> HealthCheck {
                     // A node on hold works as intended. Reported unhealthy, it would get no traffic, and the release
                     // could not reach it.
                     let since = since.to_rfc3339_opts(SecondsFormat::Secs, true);
-                    let note = Finding::Note(format!("no saga begins or is recovered, since {since}: {reason}"));
+                    let note = Finding::Note(format!("all sagas are on hold since {since}: {reason}"));
                     checks.push(Check { name: "hold", finding: note });
                 }
                 None => checks.push(Check::new("lease", needs.lease.check())),

@@ -193,7 +193,7 @@ fn done(me: &ActorRef<HousekeepingMsg>, state: &mut State, parts: Vec<(Part, Res
             }
             Err(error) => {
                 if state.failing.insert(part) {
-                    warn!(?part, %error, "a part of housekeeping has to wait");
+                    warn!(?part, %error, "a part of housekeeping failed and is retried");
                 }
             }
         }
@@ -229,7 +229,7 @@ fn counted(state: &State, part: Part, rows: u64) -> Progress {
         Part::Keys => _ = released.fetch_add(rows, Ordering::Relaxed),
     }
     if rows > 0 && matches!(part, Part::Details | Part::Keys) {
-        info!(?part, rows, "old sagas are kept in brief now");
+        info!(?part, rows, "old sagas were reduced");
     }
     let is_full = matches!(part, Part::ForeignEvents | Part::OldEvents) && rows == retention::PRUNE_BATCH;
     if is_full { Progress::MoreToDo } else { Progress::UpToDate }

@@ -26,41 +26,33 @@ const WAITING: &str = "participant_calls_waiting";
 
 const METRICS: [Metric; 16] = [
     (MetricKind::Counter, STARTED, "Sagas that this node started."),
-    (MetricKind::Counter, RECOVERED, "Sagas that this node took over, from another node or from itself."),
+    (MetricKind::Counter, RECOVERED, "Sagas that this node took over, from other nodes or from itself."),
     (MetricKind::Counter, ENDED, "Sagas that ended on this node, by status."),
     (MetricKind::Histogram, SECONDS, "Age of a saga at its end, by status."),
     (MetricKind::Gauge, RUNNING, "Sagas that run on this node."),
     (
         MetricKind::Gauge,
         WITHOUT_ACTOR,
-        "Unfinished sagas that this node could run and that have no actor, its own and (up to 10,000) those of dead nodes.",
+        "Unfinished sagas without an actor that this node could run: its own and (up to 10,000) those of dead nodes.",
     ),
-    (
-        MetricKind::Gauge,
-        ATTENTION,
-        "Sagas of all nodes that stand in the attention list, counted up to 10,000: a person must look.",
-    ),
-    (MetricKind::Gauge, LEASE, "1 while this node holds its lease, else 0: it starts no sagas then."),
-    (MetricKind::Gauge, "sagas_stalled", "Sagas of this node that made no progress for orchestrator.stalled_after_ms."),
-    (
-        MetricKind::Counter,
-        ROWS_GONE,
-        "Sagas of this node whose rows were gone from the saga log when they were written to.",
-    ),
+    (MetricKind::Gauge, ATTENTION, "Sagas of all nodes in the attention list, counted up to 10,000."),
+    (MetricKind::Gauge, LEASE, "1 while this node holds its lease, else 0: without a lease it starts no sagas."),
+    (MetricKind::Gauge, "sagas_stalled", "Sagas of this node without progress for orchestrator.stalled_after_ms."),
+    (MetricKind::Counter, ROWS_GONE, "Sagas of this node whose rows were missing from the saga log at a write."),
     (MetricKind::Gauge, "event_listeners", "Listeners of /saga/events on this node."),
     (
         MetricKind::Gauge,
         EVENT_LAG,
-        "Age of the oldest event that is committed and that this node has not told its listeners; 0 without listeners.",
+        "Age of the oldest committed event that this node has not sent to its listeners; 0 without listeners.",
     ),
     (
         MetricKind::Histogram,
         CALL_SECONDS,
-        "Time of one attempt, waiting in line included, by participant, step, kind and outcome.",
+        "Time of one attempt, including the queue, by participant, step, kind and outcome.",
     ),
     (MetricKind::Gauge, BREAKER, "Circuit breaker of a participant's operation: 0 closed, 1 half-open, 2 open."),
-    (MetricKind::Gauge, IN_FLIGHT, "Calls that are out to a participant."),
-    (MetricKind::Gauge, WAITING, "Calls that wait for a place on the way to a participant."),
+    (MetricKind::Gauge, IN_FLIGHT, "Calls in flight to a participant."),
+    (MetricKind::Gauge, WAITING, "Calls queued for a participant."),
 ];
 
 /// Sets up the metrics of the node as a whole; they are read at each scrape while the node lives.

@@ -59,10 +59,10 @@ pub enum StartError {
     #[error("the listener has no address")]
     Listener(#[source] std::io::Error),
     /// The database settings are invalid.
-    #[error("the database settings are no good")]
+    #[error("the database settings are invalid")]
     Database(#[from] DbError),
     /// A table of steps breaks a rule of the engine.
-    #[error("a saga definition is no good")]
+    #[error("a saga definition is invalid")]
     Definition(#[from] DefinitionError),
     /// A participant cannot be called.
     #[error(transparent)]
@@ -291,7 +291,7 @@ async fn drain(running: &running::Running, grace: Duration) {
     let give_up = Instant::now() + grace;
     while !running.is_empty() {
         if Instant::now() >= give_up {
-            warn!(sagas = running.len(), "the grace is over: the next owner goes on with these");
+            warn!(sagas = running.len(), "the grace period is over: the next owner continues these sagas");
             return;
         }
         tokio::time::sleep(DRAIN_LOOKS_EVERY).await;

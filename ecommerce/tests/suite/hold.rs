@@ -39,7 +39,7 @@ fn a_system_that_starts_on_hold_takes_purchases_once_the_books_agree() {
     up.wait_for_line("Ctrl-C");
     let refused = buy(&front);
     assert!(refused.code == 4 && refused.error().contains("on hold"), "{refused:?}");
-    assert!(run(&["health", &front]).out.contains("no saga begins"), "the health names the hold");
+    assert!(run(&["health", &front]).out.contains("all sagas are on hold"), "the health names the hold");
     assert_eq!(run(&["list", "--target", &front]).code, 0, "reads are answered");
 
     // Remove an effect that the log has recorded.

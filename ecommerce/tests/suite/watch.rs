@@ -114,7 +114,7 @@ fn a_lost_connection_is_taken_up_where_it_was_left() {
     let answers = vec![
         stream(&[mark("7-0-0")]),
         // A stopping server, then a server briefly unreachable behind a proxy.
-        problem("503 Service Unavailable", "about to stop"),
+        problem("503 Service Unavailable", "the service is stopping"),
         "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned(),
         stream(&[mark("7-0-0"), saga("7-1-0", "PENDING", false, "null")]),
         stream(&[mark("7-1-0"), mark("9-0-0")]),
@@ -171,7 +171,7 @@ fn an_error_at_the_beginning_is_told_and_not_repeated() {
     let ran = watch(&target, &[ID]);
     assert_eq!(ran.code, 4, "{ran:?}");
     assert!(ran.error().contains(&format!("there is no saga {ID}")), "{ran:?}");
-    let (target, _) = serving(vec![problem("503 Service Unavailable", "as many listen as may listen")]);
+    let (target, _) = serving(vec![problem("503 Service Unavailable", "too many listeners")]);
     let ran = watch(&target, &[]);
     assert_eq!(ran.code, 4, "{ran:?}");
     let (target, _) = serving(vec![stream(&["data:hello\n\n".to_owned()])]);

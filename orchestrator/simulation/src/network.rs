@@ -84,7 +84,7 @@ fn fate_of(sim: &Sim, process: ProcessId, call: &Call) -> CallFate {
 /// Answers a call for which no time was left when its turn came.
 pub(super) fn time_was_up(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>) {
     let failure = Failure::timeout(pending.call.participant);
-    let outcome = not_known(failure, "its time was up before it was sent", Sent::Nothing);
+    let outcome = not_known(failure, "the timeout passed before the call was sent", Sent::Nothing);
     answer(sim, process, pending, outcome, Health::NotAsked);
 }
 

@@ -94,7 +94,7 @@ pub(super) async fn show(desk: Desk, request: Request) -> Result<Response, ApiEr
     let read = || look(&desk, id);
     match unknown::find(&desk, id, read).await {
         Err(error) if error.status() == StatusCode::NOT_FOUND => {
-            Err(ApiError::not_found(format!("neither the log nor a participant knows {id}")))
+            Err(ApiError::not_found(format!("neither the saga log nor a participant has a record of {id}")))
         }
         found => Ok(json(StatusCode::OK, &found?)),
     }

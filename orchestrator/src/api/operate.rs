@@ -40,7 +40,7 @@ pub(super) async fn cancel(desk: Desk, request: Request) -> Result<Response, Api
     let status = set(id, unknown::find(&desk, id, cancel).await?)?;
     // Saves the wait until the owner's next heartbeat reads the flag.
     let _ = desk.coordinator.cast(CoordinatorMsg::Cancel(id));
-    let message = "Cancel requested: what was done is being reverted";
+    let message = "Cancel requested: completed steps are being reverted";
     Ok(json(StatusCode::ACCEPTED, &Asked { transaction_id: id, status, message }))
 }
 
@@ -52,7 +52,7 @@ pub(super) async fn retry(desk: Desk, request: Request) -> Result<Response, ApiE
     };
     let status = set(id, unknown::find(&desk, id, retry).await?)?;
     let _ = desk.recovery.cast(RecoveryMsg::LookNow);
-    let message = "Retry requested: it is tried again at once";
+    let message = "Retry requested: the purchase is retried now";
     Ok(json(StatusCode::ACCEPTED, &Asked { transaction_id: id, status, message }))
 }
 
@@ -81,7 +81,9 @@ pub(super) async fn release(desk: Desk, _: Request) -> Result<Response, ApiError
 fn set(id: SagaId, flagged: Flagged) -> Result<Status, ApiError> {
     match flagged {
         Flagged::Set(status) => Ok(status),
-        Flagged::HasEnded(status) => Err(ApiError::conflict(format!("it has ended: {status}")).with_transaction_id(id)),
+        Flagged::HasEnded(status) => {
+            Err(ApiError::conflict(format!("the purchase has ended: {status}")).with_transaction_id(id))
+        }
     }
 }
 
@@ -116,7 +118,7 @@ pub(super) async fn resolve(desk: Desk, request: Request) -> Result<Response, Ap
     let mut fields = request.json_fields()?;
     let note = fields.required("note", |raw| read::text(MAX_NOTE)(raw).and_then(not_blank));
     fields.finish().map_err(ApiError::bad_fields_422)?;
-    let note = note.ok_or_else(|| ApiError::internal("a required field is missing, and nobody said so"))?;
+    let note = note.ok_or_else(|| ApiError::internal("a required field is missing and has no field error"))?;
     let resolve = || {
         let note = note.clone();
         let read = desk
@@ -129,11 +131,11 @@ pub(super) async fn resolve(desk: Desk, request: Request) -> Result<Response, Ap
             Ok(json(StatusCode::OK, &ResolutionView { transaction_id: id, status, resolved_at: at, note }))
         }
         Resolved::RunsForward => {
-            let detail = "it runs forward, so there is nothing to settle yet: cancel it first";
+            let detail = "the purchase runs forward, so there is nothing to settle yet: cancel it first";
             Err(ApiError::conflict(detail).with_transaction_id(id))
         }
         Resolved::NotInAttention(status) => {
-            let detail = format!("it is {status}, and no person has to look at it");
+            let detail = format!("the purchase is {status} and not in the attention list");
             Err(ApiError::conflict(detail).with_transaction_id(id))
         }
     }

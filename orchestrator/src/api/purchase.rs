@@ -69,7 +69,7 @@ fn read_order(request: &Request) -> Result<Order, ApiError> {
     fields.finish().map_err(ApiError::bad_fields_422)?;
     match (user_id, amount) {
         (Some(user_id), Some(amount)) => Ok(Order { user_id, product_id, amount }),
-        _ => Err(ApiError::internal("a required field is missing, and nobody said so")),
+        _ => Err(ApiError::internal("a required field is missing and has no field error")),
     }
 }
 
@@ -163,7 +163,7 @@ impl Asked {
                 };
                 Err(ApiError::unavailable(format!("{why}; nothing was done"), 1))
             }
-            StartAnswer::Overloaded => Err(ApiError::unavailable("as many sagas run as may run; nothing was done", 1)),
+            StartAnswer::Overloaded => Err(ApiError::unavailable("too many sagas are running; nothing was done", 1)),
             StartAnswer::InDoubt(id) => Err(unknown::in_doubt(&self.desk, id)),
             StartAnswer::RowGone(id) => {
                 Err(ApiError::internal(format!("the row of saga {id} is gone")).with_transaction_id(id))
@@ -232,7 +232,9 @@ impl Asked {
     /// Responds with the saga that holds the key: its stored response, or its end once there is one.
     async fn replay(self, holder: KeyHolder) -> Result<Response, ApiError> {
         if self.key.as_ref().is_none_or(|key| !same_contents(&self.order, &key.fingerprint, &holder)) {
-            return Err(ApiError::contents_differ("this Idempotency-Key was used for a purchase with other contents"));
+            return Err(ApiError::contents_differ(
+                "this Idempotency-Key was used for a purchase with different contents",
+            ));
         }
         let saga = holder.saga;
         let id = saga.id;

@@ -53,13 +53,13 @@ pub(crate) struct Wanted {
 #[derive(Debug, Error)]
 pub(crate) enum ListenError {
     /// This process is stopping.
-    #[error("the service is about to stop; listen to another one")]
+    #[error("the service is stopping")]
     Closing,
     /// The limit of listeners is reached.
-    #[error("as many listen as may listen")]
+    #[error("too many listeners")]
     Full,
     /// This client has reached its limit of listeners.
-    #[error("this client listens as often as it may")]
+    #[error("too many listeners of this client")]
     ClientFull,
     /// The reader is being restarted, or the database does not answer.
     #[error("the events cannot be read now")]
@@ -115,7 +115,7 @@ impl Events {
         let start = if wanted.after.is_some() { Start::InThePast } else { Start::Now(first) };
         tokio::spawn(async move {
             let Err(over) = listener.run(start).await;
-            debug!(?over, "a listener is gone");
+            debug!(?over, "a listener has ended");
         });
         Ok(events)
     }
@@ -281,7 +281,7 @@ fn gap_event(asked: EventId, goes_on_after: EventId) -> SseEvent {
         "kind": "gap",
         "last_event_id": asked.to_string(),
         "detail": "some events after this one are missing: they are no longer kept, or the database was restored; \
-                   what follows goes on after the gap",
+                   the stream continues after the gap",
     });
     SseEvent::default().id(goes_on_after.to_string()).event("gap").data(data.to_string())
 }

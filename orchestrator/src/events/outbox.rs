@@ -139,7 +139,7 @@ fn send(
             }
             // A retry would be rejected too.
             Written::Rejected(refused) => {
-                tracing::error!(%refused, "changes of steps that the database does not accept")
+                tracing::error!(%refused, "the database rejected changes of steps")
             }
         }
     })

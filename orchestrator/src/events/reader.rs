@@ -154,7 +154,7 @@ fn started(me: &ActorRef<ReaderMsg>, state: &mut State, present: Result<Place, R
         Ok(from) => from,
         Err(error) => {
             let reason = error.to_string();
-            warn!(reason, "the present of the events cannot be read");
+            warn!(reason, "the end of the event stream cannot be read");
             // `ReadError` is not `Clone`; the cause is in the log.
             for listener in waiting {
                 let _ = listener.send(Err(ReadError::Down));

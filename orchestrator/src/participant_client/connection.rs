@@ -92,7 +92,7 @@ impl Connection {
         let mut is_second = false;
         loop {
             let Ok(sender) = timeout_at(give_up, self.sender()).await else {
-                return Err(NoAnswer::NotSent("no connection in time".to_owned()));
+                return Err(NoAnswer::NotSent("no connection before the timeout".to_owned()));
             };
             let sender = sender?;
             match timeout_at(give_up, exchange(&sender, request())).await {
@@ -159,7 +159,7 @@ impl Connection {
             .map_err(|error| with_causes(&error))?;
         tokio::spawn(behind_others(async move {
             if let Err(error) = connection.await {
-                debug!(%error, "a connection to a participant broke off");
+                debug!(%error, "a connection to a participant failed");
             }
         }));
         Ok(sender)

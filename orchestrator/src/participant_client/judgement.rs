@@ -60,8 +60,8 @@ pub fn classify(service: &str, call: &Call, reply: &Reply<'_>) -> Outcome {
                 Purpose::Action { .. } => Outcome::Done(outputs),
                 Purpose::Compensation => Outcome::Undone(found(reply.action), outputs),
             },
-            Ok(_) => again("a 200 with outputs that the log cannot hold"),
-            Err(error) => again(&format!("a 200 that is not the participant's: {error}")),
+            Ok(_) => again("a 200 with outputs that the saga log cannot store"),
+            Err(error) => again(&format!("a 200 with an invalid body: {error}")),
         },
         // 202 and other 2xx confirm nothing.
         (201..=299, _) => again(&format!("{service} answered {}", reply.status)),
@@ -76,7 +76,7 @@ pub fn classify(service: &str, call: &Call, reply: &Reply<'_>) -> Outcome {
         }
         (429 | 500..=599, _) => again(&format!("{service} answered {}", reply.status)),
         (status, _) => {
-            error!(saga.id = %call.saga_id, step = call.step, service, status, "a participant answered what it never should");
+            error!(saga.id = %call.saga_id, step = call.step, service, status, "unexpected answer of a participant");
             let retry = if status == 422 { Retry::NeverAndRaise } else { Retry::Never };
             let detail = format!("{service} answered {status}");
             Outcome::Unknown(Unknown { failure: Failure::unavailable(service), detail, retry, sent: Sent::Maybe })

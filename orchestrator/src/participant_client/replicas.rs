@@ -143,7 +143,11 @@ impl Replicas {
                 // A failed or empty resolution keeps the known replicas.
                 Ok(_) | Err(_) if works => {
                     works = false;
-                    warn!(service = self.service, host = self.base.host(), "the participant's name has no address now");
+                    warn!(
+                        service = self.service,
+                        host = self.base.host(),
+                        "the host name of a participant cannot be resolved; its known replicas are kept"
+                    );
                 }
                 Ok(_) | Err(_) => {}
             }
@@ -165,7 +169,7 @@ impl Replicas {
             Some(replica) => (*replica).clone(),
             None => Arc::new(Replica::new(&self.base, Some(*address), self.how)),
         });
-        info!(service = self.service, addresses = ?found, "the participant's replicas");
+        info!(service = self.service, addresses = ?found, "the replicas of a participant changed");
         self.list.store(Arc::new(replicas.collect()));
     }
 }

@@ -25,8 +25,12 @@ use saga_engine::world::Call;
 pub(super) async fn send(to: &Arguments, call: &Call, since: Instant) -> (Outcome, Health) {
     let left = call.timeout.saturating_sub(since.elapsed());
     if left.is_zero() {
-        let outcome =
-            unknown(Failure::timeout(to.service), "its time was up before it was sent", Duration::ZERO, Sent::Nothing);
+        let outcome = unknown(
+            Failure::timeout(to.service),
+            "the timeout passed before the call was sent",
+            Duration::ZERO,
+            Sent::Nothing,
+        );
         return (outcome, Health::NotAsked);
     }
     let outcome = attempt(to, call, left).await;

@@ -37,7 +37,7 @@ impl fmt::Display for EventId {
 
 /// The text is not an event id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected the id of an event, such as 745-12-0")]
+#[error("expected an event id such as 745-12-0")]
 pub struct NoEventId;
 
 impl FromStr for EventId {

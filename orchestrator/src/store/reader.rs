@@ -40,9 +40,9 @@ pub(crate) use columns;
 const BY_ID: &str = concat!("select ", columns!(), " from saga s where s.id = $1");
 
 /// The order of lists, for API descriptions. Ids sort by time, so it is the primary key backwards.
-pub(crate) const NEWEST_FIRST: &str = "Newest first is by transaction id, that is by the clock of the node that accepted \
-    the purchase: where a clock was set back, or clocks differ, a later purchase can stand below an earlier one. \
-    A purchase never changes its place.";
+pub(crate) const NEWEST_FIRST: &str = "Newest first is by transaction id, that is, by the clock of the node that accepted \
+    the purchase: if a clock was set back, or clocks differ, a later purchase can be listed below an earlier one. \
+    The order of purchases never changes.";
 const BY_KEY: &str = concat!(
     "select ",
     columns!(),
@@ -153,8 +153,12 @@ pub(crate) fn id_of(row: &ReadRow) -> SagaId {
 
 /// Drops the rows of a list that cannot be read, with a log line each.
 pub(crate) fn readable(rows: Vec<ReadRow>) -> Vec<StoredSaga> {
-    let read =
-        |row: ReadRow| row.inspect_err(|row| warn!(saga.id = %row.id, reason = row.reason, "left out of a list")).ok();
+    let read = |row: ReadRow| {
+        row.inspect_err(
+            |row| warn!(saga.id = %row.id, reason = row.reason, "a row that cannot be read was left out of a list"),
+        )
+        .ok()
+    };
     rows.into_iter().filter_map(read).collect()
 }
 

@@ -265,7 +265,7 @@ impl SagaLogWriter {
         };
         let report = |item: &&LogWrite| {
             let report = written.remove(&item.saga_id).or_else(|| judged.remove(&item.saga_id));
-            report.unwrap_or_else(|| WriteReport::NotWritten("the batch has no report of it".to_owned()))
+            report.unwrap_or_else(|| WriteReport::NotWritten("the batch has no report for this write".to_owned()))
         };
         Ok(items.iter().map(report).collect())
     }

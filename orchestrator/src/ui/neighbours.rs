@@ -81,7 +81,7 @@ impl Neighbours {
     pub(super) fn demand_on(&self) -> Result<(), ApiError> {
         match self.is_on {
             true => Ok(()),
-            false => Err(ApiError::typed_not_found("off", "this is off here; ui.services = true turns it on")),
+            false => Err(ApiError::typed_not_found("off", "this route is disabled; ui.services = true enables it")),
         }
     }
 
