@@ -8,7 +8,7 @@
 set -euo pipefail
 [ $# -eq 1 ] || { sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 backup="$(cd "$1" && pwd)"
-[ -f "$backup/backup_manifest" ] && [ -f "$backup/PG_VERSION" ] || { echo "restore: $backup is no backup" >&2; exit 2; }
+[ -f "$backup/backup_manifest" ] && [ -f "$backup/PG_VERSION" ] || { echo "restore: $backup is not a backup" >&2; exit 2; }
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if docker compose version >/dev/null 2>&1; then compose=(docker compose); else compose=(docker-compose); fi
 compose() { "${compose[@]}" -f docker-compose.prod.yml "$@"; }
@@ -33,4 +33,4 @@ until compose exec -T postgres pg_isready --host=127.0.0.1 --quiet; do sleep 0.5
 compose up --no-deps migrate
 compose run --rm -T tools hold --reason "restored from $(basename "$backup"), not yet audited"
 compose up -d "${services[@]}"
-say "everything runs, on hold. Next: ${compose[*]} -f docker-compose.prod.yml run --rm tools release"
+say "all services run, on hold. Next: ${compose[*]} -f docker-compose.prod.yml run --rm tools release"

@@ -21,9 +21,9 @@ patience=120
 say() { printf '%s %s\n' "$(date +%T)" "$*"; }
 fail() { say "FAILED: $*" >&2; exit 1; }
 
-docker info >/dev/null 2>&1 || fail "no Docker engine answers"
+docker info >/dev/null 2>&1 || fail "the Docker engine does not answer"
 if docker compose version >/dev/null 2>&1; then compose=(docker compose); else compose=(docker-compose); fi
-command -v "${compose[0]}" >/dev/null || fail "neither docker compose nor docker-compose is there"
+command -v "${compose[0]}" >/dev/null || fail "neither docker compose nor docker-compose is installed"
 
 work="$(mktemp -d)"
 project="ecommerce-try"
@@ -68,7 +68,7 @@ if [ "${TRY_BUILD:-yes}" = yes ]; then
 fi
 size="$(docker image inspect --format '{{.Size}}' "$image")"
 base="$(docker image inspect --format '{{.Size}}' debian:bookworm-slim)"
-say "image: $((size / 1000000)) MB, $(((size - base) / 1000000)) MB of it ours"
+say "image: $((size / 1000000)) MB, $(((size - base) / 1000000)) MB of it above the base image"
 [ "$(docker image inspect --format '{{.Config.User}}' "$image")" = 65532:65532 ] || fail "the image runs as root"
 docker run --rm --read-only --network none --cap-drop ALL "$image" --version
 
@@ -118,7 +118,7 @@ done
 user="$(awk '/^Uid:/ { print $2 }' "/proc/$(docker inspect --format '{{.State.Pid}}' "$(containers payments)")/status")"
 expect "the user of a container" "$user" 65532
 docker exec "$(containers payments)" touch /tmp/x 2>/dev/null && fail "the root file system can be written"
-say "tokens, roles, user and read-only file system: as they should be"
+say "tokens, roles, user and read-only file system: as required"
 
 # --- replicas, and one killed under load ---
 began=$SECONDS
@@ -160,10 +160,10 @@ for victim in "${victims[@]}"; do
 done
 wait_for_buyers
 took_ms=$(($(date +%s%3N) - began_ms))
-say "$(count .) of $sagas answered in $((took_ms / 1000)).$((took_ms % 1000 / 100)) s: $(count ' 200$') completed, $(count ' 409$') reverted, $(count ' 502$') failed; asked again $(wc -l <"$work/again" 2>/dev/null || echo 0) times"
-expect "purchases that got an answer" "$(count .)" "$sagas"
+say "$(count .) of $sagas answered in $((took_ms / 1000)).$((took_ms % 1000 / 100)) s: $(count ' 200$') completed, $(count ' 409$') reverted, $(count ' 502$') failed; $(wc -l <"$work/again" 2>/dev/null || echo 0) repeated requests"
+expect "answered purchases" "$(count .)" "$sagas"
 for victim in "${victims[@]}"; do
-  [ "$(docker inspect --format '{{.RestartCount}}' "$victim")" -ge 1 ] || fail "a killed container was not started again"
+  [ "$(docker inspect --format '{{.RestartCount}}' "$victim")" -ge 1 ] || fail "a killed container was not restarted"
 done
 wait_healthy orchestrator 3
 wait_healthy payments 2
@@ -171,7 +171,7 @@ audited() {
   local began=$SECONDS
   until tools audit --settled >"$work/audit" 2>&1; do
     # The sagas of the killed orchestrator are taken over within a lease.
-    [ $((SECONDS - began)) -lt 60 ] || { cat "$work/audit"; fail "the books do not agree"; }
+    [ $((SECONDS - began)) -lt 60 ] || { cat "$work/audit"; fail "the audit found violations or unfinished purchases"; }
     sleep 1
   done
   tail -n 2 "$work/audit"
@@ -179,7 +179,7 @@ audited() {
 audited
 completed="$(database ORCHESTRATOR_DB_PASSWORD ms_orchestrator ms_orchestrator "select count(*) from saga where status = 'COMPLETED'")"
 expect "completed purchases in the log" "$completed" "$(($(count ' 200$') + 1))"
-say "nothing was lost: $completed completed in the log, as the clients were told"
+say "no purchase was lost: $completed completed in the log, as many as were confirmed to clients"
 
 # --- a backup under load, and a restore ---
 if [ "${TRY_BACKUP:-yes}" = yes ]; then
@@ -194,20 +194,20 @@ if [ "${TRY_BACKUP:-yes}" = yes ]; then
   docker/restore.sh "$work"/backups/base-* >"$work/restore.log" 2>&1 || { cat "$work/restore.log"; fail "the restore"; }
   for service in "${services[@]}"; do wait_healthy "$service" 1; done
   restored="$(database ORCHESTRATOR_DB_PASSWORD ms_orchestrator ms_orchestrator 'select count(*) from saga')"
-  say "restored in $((SECONDS - began)) s: $restored of $after purchases are there"
-  [ "$restored" -lt "$after" ] && [ "$restored" -gt "$completed" ] || fail "that is not the moment of the backup"
+  say "restored in $((SECONDS - began)) s: $restored of $after purchases are present"
+  [ "$restored" -lt "$after" ] && [ "$restored" -gt "$completed" ] || fail "the restored data is not from the moment of the backup"
   tools order --user held --amount 1 --target http://orchestrator:8000 && fail "a purchase began on hold"
-  grep -q 'on hold' "$work/tools" || { cat "$work/tools"; fail "it is not on hold"; }
+  grep -q 'on hold' "$work/tools" || { cat "$work/tools"; fail "the refusal does not name the hold"; }
   tools release | tail -n 2
   until tools order --user released --amount 1 --target http://orchestrator:8000 >"$work/released"; do sleep 0.5; done
   audited
-  say "released: purchases begin, and what was in the middle has ended"
+  say "released: purchases begin, and the unfinished ones have ended"
 fi
 
 # --- a swarm of one node ---
 if [ "${TRY_SWARM:-yes}" = yes ]; then
   compose stop --timeout 30 "${services[@]}" >/dev/null 2>&1
-  [ "$(docker info --format '{{.Swarm.LocalNodeState}}')" = inactive ] || fail "this machine is in a swarm already: TRY_SWARM=no"
+  [ "$(docker info --format '{{.Swarm.LocalNodeState}}')" = inactive ] || fail "this machine is already in a swarm: use TRY_SWARM=no"
   docker swarm init --advertise-addr 127.0.0.1 >/dev/null
   swarm=yes
   # The PostgreSQL of the first part is the external server.
@@ -229,4 +229,4 @@ if [ "${TRY_SWARM:-yes}" = yes ]; then
   audited
   say "swarm: purchases run through the stack, also after a scale to three"
 fi
-say "all as it should be"
+say "all checks passed"

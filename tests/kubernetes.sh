@@ -24,5 +24,5 @@ for file in docker/kubernetes/*.yaml; do
 done
 for release in "${RELEASES[@]}"; do
   "$venv/bin/python3" -m kubernetes_validate --strict --kubernetes-version "$release" "${files[@]}" >"$venv/log" 2>&1 || { cat "$venv/log"; exit 1; }
-  echo "kubernetes: ${#files[@]} files are as Kubernetes $release wants them"
+  echo "kubernetes: ${#files[@]} files are valid for Kubernetes $release"
 done
