@@ -13,16 +13,16 @@ use super::operate::{self, Asked, ResolutionView, Woken};
 use super::view::SagaView;
 use saga_engine::Status;
 
-pub(super) const ABOUT: &str = "Runs purchases as sagas: it calls catalog, payments, inventory and purchases in turn, and \
-    undoes the purchase if a step is refused. An accepted purchase ends COMPLETED or COMPENSATED; a FAILED purchase \
-    could not be undone yet and goes on being retried.";
+pub(super) const ABOUT: &str = "Runs purchases as sagas: it calls catalog, payments, inventory and purchases in turn, \
+    and undoes the purchase if a step is refused. An accepted purchase ends COMPLETED or COMPENSATED; a FAILED \
+    purchase could not be undone yet and goes on being retried.";
 
 pub(super) fn start() -> Description {
     Description::new("buy", "Starts a purchase")
         .detail(
-            "Waits for the end, unless the client prefers otherwise. Accepted means that the purchase is in the saga log: it \
-             continues even if the connection is lost. A repetition with the same `Idempotency-Key` and user starts no \
-             second purchase.",
+            "Waits for the end, unless the client prefers otherwise. Accepted means that the purchase is in the saga \
+             log: it continues even if the connection is lost. A repetition with the same `Idempotency-Key` and user \
+             starts no second purchase.",
         )
         .header(Header::IdempotencyKey)
         .header(Header::Prefer)
@@ -33,21 +33,25 @@ pub(super) fn start() -> Description {
         .mark(202, Header::Location)
         .mark(202, Header::PreferenceApplied)
         .mark(202, Header::IdempotentReplayed)
-        .answer::<Settled<'_>>(409, "COMPENSATED: a step was refused or a service was unavailable; the purchase is undone.")
+        .answer::<Settled<'_>>(409, "COMPENSATED: a step was refused or a service unavailable; the purchase is undone.")
         .mark(409, Header::IdempotentReplayed)
         .problem(422, "Bad fields, listed in `errors`; or the key was used for a purchase with different contents.")
         .answer::<Settled<'_>>(502, "FAILED: a step could not be undone yet; the purchase goes on being retried.")
         .mark(502, Header::IdempotentReplayed)
-        .problem(503, "Temporarily unavailable. With a `transaction_id` it is not known whether the purchase was accepted; its status is \
-             final from `decided_by` on.")
+        .problem(
+            503,
+            "Temporarily unavailable. With a `transaction_id` it is not known whether the purchase was accepted; its \
+             status shows it, for certain from `decided_by` on.",
+        )
         .mark(503, Header::RetryAfter)
 }
 
 pub(super) fn status() -> Description {
     Description::new("showPurchase", "Status of a purchase")
         .detail(
-            "Available for every purchase that was ever accepted, from any replica. A 404 is final. While it is not known \
-             whether the purchase was accepted, the answer is 503; it is decided by the time in `decided_by`.",
+            "Available for every purchase that was ever accepted, from any replica. A 404 is final. While it is not \
+             known whether the purchase was accepted, the answer is 503; it is decided from the time in `decided_by` \
+             on.",
         )
         .path("transaction_id", schema::uuid(), "The transaction id.")
         .answer::<SagaView>(200, "The purchase with all its steps.")
@@ -58,8 +62,8 @@ pub(super) fn status() -> Description {
 pub(super) fn list() -> Description {
     Description::new("listPurchases", "The purchases, newest first, in pages")
         .detail(
-            "Newest first is by transaction id, that is, by the clock of the node that accepted the purchase: if a clock \
-             was set back, or clocks differ, a later purchase can be listed below an earlier one. Purchases take \
+            "Newest first is by transaction id, that is, by the clock of the node that accepted the purchase: if a \
+             clock was set back, or clocks differ, a later purchase can be listed below an earlier one. Purchases take \
              precedence over lists: a list that would wait for other lists for more than two seconds is answered 503 \
              with `Retry-After`.",
         )
@@ -74,10 +78,10 @@ pub(super) fn list() -> Description {
 pub(super) fn events() -> Description {
     Description::new("listen", "Changes of purchases and of their steps, as they happen")
         .detail(
-            "Server-sent events of all replicas, in commit order, none skipped. `event` is `saga` or `step`; `data` is a JSON \
-             object. The stream of one purchase begins with its current state. `event` is `gap` if events are missing, \
-             because they are no longer kept or the database was restored; the stream of one purchase then sends its \
-             current state.",
+            "Server-sent events of all replicas, in commit order, none skipped. `event` is `saga` or `step`; `data` is \
+             a JSON object. The stream of one purchase begins with its current state. `event` is `gap` if events are \
+             missing, because they are no longer kept or the database was restored; the stream of one purchase then \
+             sends its current state.",
         )
         .query("saga", schema::uuid(), "Only this purchase.")
         .query("last_event_id", schema::string(), "Same as the header, for clients that cannot set one.")
@@ -115,8 +119,8 @@ pub(super) fn retry_all() -> Description {
 pub(super) fn release() -> Description {
     Description::new("release", "Releases the hold on all purchases")
         .detail(
-            "After a restore all purchases are on hold: none begins or continues until it is known that the databases fit \
-             together. `/health/` shows whether there is a hold.",
+            "After a restore all purchases are on hold: none begins or continues until it is known that the databases \
+             fit together. `/health/` shows whether there is a hold.",
         )
         .answer::<operate::Released>(200, "There is no hold.")
 }

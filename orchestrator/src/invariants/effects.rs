@@ -36,8 +36,8 @@ fn twice(page: &Transaction, participant: Participant) -> Vec<String> {
     let effective = if page.did(participant) { compensations } else { 0 };
     let name = participant.as_str();
     let checks = [
-        (decided > 1, format!("{name} decided it {decided} times")),
-        (compensations > 1, format!("{name} undid it {compensations} times")),
+        (decided > 1, format!("{name} decided the action {decided} times")),
+        (compensations > 1, format!("{name} decided the compensation {compensations} times")),
         (effects > 1, format!("{effects} effects at {name}")),
         (effects != done, format!("{effects} effects at {name} by {done} decisions")),
         (undone != effective, format!("{undone} effects undone at {name} by {effective} decisions")),

@@ -39,7 +39,7 @@ pub fn disagreement(status: Status, step: &StepView, page: &Transaction) -> Opti
         ("compensated", _) if !is_undone => "was not undone",
         (_, "refused") if !decided(Decision::Refused) => "was not refused",
         (_, "pending") if has_run => "was decided",
-        (_, "running" | "backing_off") => "does not run any more",
+        (_, "running" | "backing_off") => "is no longer running",
         _ if is_confirmed && !is_undone => "was not undone",
         _ => return None,
     };

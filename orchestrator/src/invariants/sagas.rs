@@ -43,7 +43,7 @@ pub(super) fn compensated_has_nothing_live(books: &Books) -> Verdict {
         let counts = [
             ("live payments", page.payments_that_are(PaymentStatus::Captured)),
             ("live purchases", page.purchases_that_are(PurchaseStatus::Live)),
-            ("decrements that its definition gives back", owed_stock(saga, page)),
+            ("decrements that were not given back", owed_stock(saga, page)),
         ];
         all(counts.into_iter().filter(|(_, count)| *count != 0).map(|(what, count)| format!("{count} {what}")))
     })

@@ -63,7 +63,7 @@ pub(super) fn stock_adds_up(books: &Books) -> Verdict {
     let shelves = books.shelves.iter().map(|shelf| (shelf.product_id.as_str(), shelf));
     Verdict::over("initial + restocked − decremented + restored = quantity", shelves, |shelf| {
         let expected = shelf.initial + shelf.restocked - shelf.decremented + shelf.restored;
-        (expected != shelf.quantity).then(|| format!("{} there, {expected} expected", shelf.quantity))
+        (expected != shelf.quantity).then(|| format!("{} in stock, {expected} expected", shelf.quantity))
     })
 }
 

@@ -40,9 +40,9 @@ pub(crate) use columns;
 const BY_ID: &str = concat!("select ", columns!(), " from saga s where s.id = $1");
 
 /// The order of lists, for API descriptions. Ids sort by time, so it is the primary key backwards.
-pub(crate) const NEWEST_FIRST: &str = "Newest first is by transaction id, that is, by the clock of the node that accepted \
-    the purchase: if a clock was set back, or clocks differ, a later purchase can be listed below an earlier one. \
-    The order of purchases never changes.";
+pub(crate) const NEWEST_FIRST: &str = "Newest first is by transaction id, that is, by the clock of the node that \
+    accepted the purchase: if a clock was set back, or clocks differ, a later purchase can be listed below an earlier \
+    one. The order of purchases never changes.";
 const BY_KEY: &str = concat!(
     "select ",
     columns!(),
