@@ -1,9 +1,9 @@
-//! The lease of this process: a row that it renews, without which it begins no saga.
+//! The lease of this process: a row that it renews, and without which it begins no saga.
 //!
-//! Correctness never rests on the lease, only on epochs. The lease tells which processes are alive, so that no node takes
-//! sagas from a live one. A fixed node id is guarded by a session lock of the lease's own session: a second process with
-//! the same id waits for the first to end, and says so. A process whose row carries another incarnation has been
-//! superseded: it gives up and never registers again.
+//! Correctness depends on epochs only, not on the lease. The lease tells which processes are alive, so that no node
+//! takes sagas from a live one. A session lock, held by the session that renews the lease, guards the node id: a second
+//! process with the same id waits until the first ends, and logs that. A process whose row carries another incarnation
+//! has been superseded: it gives up and never registers again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::hold::Hold;
 use crate::owner::Owner;
 use crate::world::{Answer, World};
 
-/// How long a stop waits for the lease to be given up. After that it expires by itself.
+/// How long a stop waits until the lease is given up. After that the lease expires by itself.
 const GIVE_UP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A request to register this process, or to renew its lease.
@@ -30,7 +30,7 @@ const GIVE_UP_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct RenewRequest {
     /// The process.
     pub owner: Arc<Owner>,
-    /// Whether this process held a lease before: it renews only its own row then.
+    /// Whether this process has held a lease before; then it only renews its own row.
     pub was_registered: bool,
     /// Duration of the lease.
     pub lease: Duration,
@@ -43,14 +43,14 @@ pub struct RenewRequest {
 pub enum Renewal {
     /// The lease is renewed.
     Granted {
-        /// When the statement was sent: the lease counts from then.
+        /// When the statement was sent, from which the lease counts.
         sent_at: Instant,
-        /// The time of the database.
+        /// The database's time.
         time: DateTime<Utc>,
     },
-    /// A hold on all sagas is in force: there is no lease.
+    /// A hold on all sagas is in force, so the lease is not granted.
     Held(Hold),
-    /// Another process with this node id lives.
+    /// Another process with this node id is alive.
     TwinLives,
     /// Another process has taken this node id.
     Superseded,
@@ -67,7 +67,7 @@ struct Inner {
     /// The `held_since` under which the sagas in memory were last known to be this process's.
     checked_under: Option<Instant>,
     last_error: Option<String>,
-    /// The hold on all sagas that was there at the last renewal; there is no lease then.
+    /// The hold on all sagas found by the last renewal; the process then has no lease.
     hold: Option<Hold>,
 }
 
@@ -76,7 +76,7 @@ impl LeaseState {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells whether the lease is valid now: counted from before its last renewal was sent.
+    /// Tells whether the lease is valid now, counted from the moment before its last renewal was sent.
     pub fn is_valid(&self) -> bool {
         self.inner().valid_until.is_some_and(|until| Instant::now() < until)
     }
@@ -84,7 +84,7 @@ impl LeaseState {
     /// Tells whether this process may begin sagas.
     ///
     /// # Errors
-    /// Why it holds no lease, in words, for a health check.
+    /// The reason why it holds no lease, for a health check.
     pub fn check(&self) -> Result<(), String> {
         let inner = self.inner();
         match inner.valid_until.is_some_and(|until| Instant::now() < until) {
@@ -93,24 +93,24 @@ impl LeaseState {
         }
     }
 
-    /// Returns since when it has been held without a gap, if it is held.
+    /// Returns since when the lease has been held without a gap; `None` if it is not valid now.
     pub fn held_since(&self) -> Option<Instant> {
         let inner = self.inner();
         inner.held_since.filter(|_| inner.valid_until.is_some_and(|until| Instant::now() < until))
     }
 
-    /// Tells whether memory may answer for sagas: the lease is valid, and since its last gap it was looked up which sagas
-    /// other nodes took over meanwhile.
+    /// Tells whether status requests may be answered from memory: the lease is valid, and after its last gap a look has
+    /// found the sagas that other nodes took over meanwhile.
     pub fn covers_memory(&self) -> bool {
         self.is_checked(self.held_since())
     }
 
-    /// Tells whether that was looked up under the lease that is held since then.
+    /// Tells whether such a look took place under the lease held since `held_since`.
     pub fn is_checked(&self, held_since: Option<Instant>) -> bool {
         held_since.is_some() && self.inner().checked_under == held_since
     }
 
-    /// Returns the hold on all sagas, if it was there when that was looked up last.
+    /// Returns the hold on all sagas, if the last renewal found one.
     pub fn hold(&self) -> Option<Hold> {
         self.inner().hold.clone()
     }
@@ -125,12 +125,12 @@ impl LeaseState {
         inner.hold = Some(hold);
     }
 
-    /// Notes that it was.
+    /// Records that a look under this lease has found the sagas that other nodes took over.
     pub fn checked(&self, held_since: Instant) {
         self.inner().checked_under = Some(held_since);
     }
 
-    /// Records a renewal that was sent at `sent_at`: the lease is valid for `lease` from then.
+    /// Records a renewal sent at `sent_at`: the lease is valid for `lease` from then.
     pub fn renewed(&self, sent_at: Instant, lease: Duration) {
         let mut inner = self.inner();
         let had_gap = inner.valid_until.is_none_or(|until| Instant::now() >= until);
@@ -148,17 +148,17 @@ impl LeaseState {
 /// Arguments of the lease's actor.
 #[derive(Clone)]
 pub struct LeaseArguments {
-    /// Its card.
+    /// The actor's card in the actor tree.
     pub card: Arc<ActorCard>,
     /// The process that holds the lease.
     pub owner: Arc<Owner>,
-    /// The definitions that this node knows, for other nodes to read.
+    /// The definitions that this node knows, as `name/version`, for other nodes to read.
     pub definitions: Vec<String>,
     /// The shared state.
     pub state: Arc<LeaseState>,
     /// The database's clock; each renewal reads it.
     pub clock: Arc<DatabaseClock>,
-    /// The way to the saga log.
+    /// Access to the saga log.
     pub world: Arc<dyn World>,
     /// Duration of the lease.
     pub lease: Duration,
@@ -175,7 +175,7 @@ enum LeaseMsg {
     Renewed(Result<Renewal, String>),
 }
 
-/// Makes the lease's actor a child.
+/// Returns the child specification of the lease's actor.
 pub fn lease(arguments: LeaseArguments) -> ChildSpec {
     let (owner, state) = (arguments.owner.clone(), arguments.state.clone());
     arguments.card.set_state(move || {
@@ -218,7 +218,7 @@ impl Actor for Lease {
         Ok(())
     }
 
-    /// Gives the lease up: by now the sagas of this process have ended, or are left to other nodes.
+    /// Gives the lease up: by now the sagas of this process have ended or are left to other nodes.
     async fn post_stop(&self, _: ActorRef<LeaseMsg>, state: &mut LeaseArguments) -> Result<(), ActorProcessingErr> {
         let (sender, given_up) = oneshot::channel();
         state.world.give_up_lease(

@@ -7,9 +7,9 @@ use uuid::Uuid;
 /// A node and its current process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// Name of the node.
+    /// Id of the node.
     pub node_id: String,
-    /// Id of the process; every start draws a new one.
+    /// Id of the process, new at every start.
     pub incarnation: Uuid,
 }
 

@@ -1,4 +1,4 @@
-//! What a saga does next, given its log. Pure: the same log gives the same decision, on any node, at any time.
+//! The next decision of a saga, from its log. Pure: the same log gives the same decision, on any node, at any time.
 
 use std::time::Duration;
 
@@ -6,26 +6,26 @@ use crate::Status;
 use crate::log::{Action, Direction, OutputsInLog, SagaLog, Undo};
 use crate::outcome::Retry;
 
-/// What to do next.
+/// The next thing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Write `begin`.
     Begin,
-    /// Write what the reads gave.
+    /// Write the outputs of the reads.
     WriteOutputs,
-    /// Ask for this step's action.
+    /// Call the action of the step at this index.
     Run(usize),
     /// Write that the saga turns back.
     TurnBack,
-    /// Ask for this step to be undone.
+    /// Call the compensation of the step at this index.
     Compensate(usize),
     /// Write the end.
     End(Status),
-    /// Nothing: a call is in flight or backing off, or it is over.
+    /// Nothing: a call is in flight or backing off, or the saga has ended.
     Wait,
 }
 
-/// Decides.
+/// Returns the next decision of a saga.
 pub fn next(log: &SagaLog) -> Decision {
     if log.ended().is_some() {
         return Decision::Wait;
@@ -48,15 +48,14 @@ fn forward(log: &SagaLog) -> Decision {
         Action::Pending if !log.is_begun() => Decision::Begin,
         Action::Pending if log.outputs_in_log() == OutputsInLog::Missing => Decision::WriteOutputs,
         Action::Pending => Decision::Run(step),
-        // `Refused` and `Unknown` come with a cause, so a saga that runs forward has none of them.
+        // `Refused` and `Unknown` come with a cause, so a saga that runs forward has neither.
         Action::Running | Action::BackingOff | Action::Done | Action::Refused | Action::Unknown => Decision::Wait,
     }
 }
 
 fn back(log: &SagaLog) -> Decision {
     match log.next_to_undo() {
-        // Nothing can have happened, or all of it is confirmed undone. A saga that never began ends in the one row
-        // that also begins it.
+        // No effect is possible, or every one is confirmed undone. A saga that never began is written with its end.
         None => Decision::End(Status::Compensated),
         Some(_) if log.direction() == Direction::Forward => Decision::TurnBack,
         Some(step) => match log.step(step).undo {
@@ -66,28 +65,28 @@ fn back(log: &SagaLog) -> Decision {
     }
 }
 
-/// How often and how patiently something is tried.
+/// Number of attempts and back-off between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// Attempts in all; 0 means for ever.
+    /// Maximum number of attempts; 0 means no limit.
     pub attempts: u32,
-    /// The longest wait after the first attempt.
+    /// Upper bound of the wait after the first attempt; it doubles with each attempt.
     pub backoff_min: Duration,
-    /// The longest wait after any attempt.
+    /// Upper bound of the wait after any attempt.
     pub backoff_max: Duration,
 }
 
-/// What follows a failed attempt.
+/// Decision after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterFailure {
-    /// Another attempt, after this time.
+    /// Try again after this time.
     Again(Duration),
-    /// No other attempt.
+    /// Do not try again.
     GiveUp,
 }
 
-/// Decides what follows the attempt number `attempts` (1 is the first): exponential back-off with full jitter
-/// (Brooker, "Exponential Backoff And Jitter", 2015), never earlier than the participant asked for.
+/// Returns the decision after failed attempt number `attempts` (1 is the first): exponential back-off with full jitter
+/// (Brooker, "Exponential Backoff And Jitter", 2015), never shorter than the participant asked for.
 /// `dice` is in `0.0..=1.0`.
 pub fn after_failure(patience: Patience, attempts: u32, retry: Retry, dice: f64) -> AfterFailure {
     let at_least = match retry {
@@ -101,7 +100,7 @@ pub fn after_failure(patience: Patience, attempts: u32, retry: Retry, dice: f64)
     AfterFailure::Again(backoff(patience, attempts, dice).max(at_least))
 }
 
-/// Returns the wait after attempt number `attempts`, by the rule of [`after_failure`].
+/// Returns the wait after attempt number `attempts`, as in [`after_failure`] but without a limit of attempts.
 pub fn backoff(patience: Patience, attempts: u32, dice: f64) -> Duration {
     let doublings = attempts.saturating_sub(1).min(20);
     let cap = patience.backoff_min.saturating_mul(1 << doublings).min(patience.backoff_max);

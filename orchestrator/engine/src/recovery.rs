@@ -1,20 +1,19 @@
-//! Recovery and takeover: unfinished sagas that nobody runs find an owner, and owners hear what others did to their sagas.
+//! Recovery and takeover: unfinished sagas without a live owner get a new one, and owners read flags on their sagas.
 //!
 //! With every heartbeat a node
-//! - claims, epoch + 1: at once, what an earlier process of its own node id left; its own sagas that sleep and are due, or
-//!   whose actor died; and, once it has held its lease for one full lease without a gap (after an outage every process
-//!   looks dead), the sagas of processes whose lease does not move any more;
-//! - reads the flags (cancel, retry) that others set on its sagas;
-//! - after a gap in its lease, drops the actors of sagas that were taken over meanwhile.
+//! - claims sagas, with epoch + 1: at once those of an earlier process of its own node id, and those of its own that
+//!   sleep and are due or whose actor died; and those of processes whose lease no longer moves, once the node has held
+//!   its own lease for one full lease without a gap (after an outage every process looks dead);
+//! - reads the flags (cancel, retry) that other nodes set on its sagas;
+//! - after a gap in its lease, stops the actors of sagas that were taken over meanwhile.
 //!
-//! A row of this process may lack its actor: the answer to its claim was lost, or the coordinator died. All rows are
-//! searched for such, page by page, when there is a hint at one, and every `sweep_ms` without any hint. A search that
-//! failed or passed over a locked row is begun again.
+//! A row of this process may lack an actor: the answer to its claim was lost, or the coordinator died. All rows of the
+//! process are searched for such rows, page by page, when there is a hint at one, and every `sweep_ms` without a hint.
+//! A search that failed, or that skipped a locked row, is repeated.
 //!
-//! Rows that could be claimed and are not, this process's and those of processes that are not alive, are counted for people
-//! (`sagas_without_actor`).
+//! Claimable rows that are not claimed, of this process and of dead ones, are counted (`sagas_without_actor`).
 //!
-//! Each saga is recovered on its own: one that cannot be holds up no other.
+//! Each saga is recovered on its own: one that cannot be recovered does not block the others.
 
 mod judgement;
 mod look;
@@ -40,53 +39,53 @@ use crate::lease::LeaseState;
 use crate::running::Running;
 use crate::world::{Answer, World};
 
-/// How soon a node without its first lease looks again.
+/// Interval of looks until the node has a lease.
 const LOOK_WITHOUT_LEASE: Duration = Duration::from_millis(100);
 
-/// What recovery is made of.
+/// Arguments of the recovery actor.
 #[derive(Clone)]
 pub struct RecoveryArguments {
-    /// Its card.
+    /// The actor's card in the actor tree.
     pub card: Arc<ActorCard>,
-    /// Its address.
+    /// Handle of the recovery actor.
     pub handle: Handle<RecoveryMsg>,
-    /// Its lease.
+    /// The lease of this process.
     pub lease: Arc<LeaseState>,
-    /// Where the saga log is.
+    /// Access to the saga log.
     pub world: Arc<dyn World>,
-    /// Who runs what was claimed.
+    /// Runs claimed sagas.
     pub coordinator: Handle<CoordinatorMsg>,
-    /// What runs here already.
+    /// The sagas that run in this process.
     pub running: Arc<Running>,
-    /// How often it looks.
+    /// Interval of looks.
     pub heartbeat: Duration,
-    /// How long a lease lasts.
+    /// Duration of a lease.
     pub lease_for: Duration,
-    /// How often it searches for rows without an actor although nothing hints at any.
+    /// Interval of searches for rows without an actor when there is no hint at one.
     pub sweep: Duration,
-    /// This node's name.
+    /// Id of this node.
     pub node_id: String,
-    /// Cancelled when this process is told to stop: it claims nothing from then on.
+    /// Cancelled when this process is about to stop; from then on it claims nothing.
     pub stopping: CancellationToken,
 }
 
 struct Recovery;
 
-/// What recovery hears.
+/// A message to the recovery actor.
 pub enum RecoveryMsg {
-    /// It is time to look.
+    /// The interval of looks has passed.
     Look,
-    /// Look now: a flag was set on this node.
+    /// A flag was set through this node: look now.
     LookNow,
-    /// It is time to search for rows without an actor.
+    /// The interval of searches has passed.
     Sweep,
-    /// What was found; and the lease, as it was when the look began.
+    /// The result of a look, and since when the lease was held when the look began.
     Looked(Result<Claimed, String>, Instant),
 }
 
 struct State {
     arguments: RecoveryArguments,
-    /// The newest retry that was passed on.
+    /// Time of the newest retry that was passed on to the coordinator.
     retries_until: Option<DateTime<Utc>>,
     look: Look,
     search: Option<Search>,
@@ -96,29 +95,30 @@ struct State {
 /// A search for rows of this process without an actor.
 #[derive(Clone, Copy, Debug, Default)]
 struct Search {
-    /// It goes on behind this id.
+    /// The next page begins after this id.
     after: Uuid,
-    /// Rows that it could not claim.
+    /// Number of rows that it could not claim.
     left: usize,
 }
 
-/// Whether a look is under way.
+/// State of looks: at most one is under way.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Look {
     Idle,
     UnderWay,
-    /// And another one is wanted.
+    /// A look is under way, and another must follow.
     WantedAgain,
 }
 
-/// Makes recovery a child.
+/// Returns the child specification of the recovery actor.
 pub fn recovery(arguments: RecoveryArguments) -> ChildSpec {
     let (lease, running) = (arguments.lease.clone(), arguments.running.clone());
     arguments.card.set_state(move || json!({ "without_actor": without_actor(&lease, &running) }));
     child(arguments.card.clone(), arguments.handle.clone(), move || (Recovery, arguments.clone()))
 }
 
-/// Returns the number of sagas that this process could run and that have no actor: none on hold, when no node runs any.
+/// Returns the number of sagas that this process could run and that have no actor; 0 during a hold, when no node runs
+/// any.
 pub fn without_actor(lease: &LeaseState, running: &Running) -> usize {
     if lease.hold().is_some() { 0 } else { running.without_actor() }
 }
@@ -166,7 +166,7 @@ impl Actor for Recovery {
                     Ok(found) => take_in(state, found, held_since),
                     Err(error) => {
                         warn!(%error, "the saga log cannot be searched for unfinished sagas now");
-                        // It may have claimed some before it failed.
+                        // The look may have claimed some rows before it failed.
                         state.search = None;
                         state.arguments.running.suspect_orphans();
                         false
@@ -181,7 +181,7 @@ impl Actor for Recovery {
     }
 }
 
-/// Asks for a look at the log; one at a time.
+/// Starts a look at the log, or another after the one under way.
 fn begin_look(me: &ActorRef<RecoveryMsg>, state: &mut State) {
     if state.look != Look::Idle {
         state.look = Look::WantedAgain;
@@ -215,11 +215,11 @@ fn begin_look(me: &ActorRef<RecoveryMsg>, state: &mut State) {
     );
 }
 
-/// Passes on what was found, and tells whether there is more.
+/// Passes the result of a look on to the coordinator; tells whether there is more to claim.
 fn take_in(state: &mut State, found: Claimed, held_since: Instant) -> bool {
     let Claimed { claimed, has_more, flags, lost, search } = found;
     let RecoveryArguments { coordinator, running, lease, .. } = &state.arguments;
-    // A coordinator that is down loses these messages; its sagas are orphans then, and are suspected when it starts.
+    // A coordinator that is down loses these messages; when it starts it suspects orphans, so its sagas are found.
     if !lost.is_empty() {
         info!(sagas = lost.len(), "sagas were taken over by other nodes meanwhile");
         for id in lost {

@@ -1,7 +1,7 @@
-//! Sagas that make no progress: counted for whoever watches the metrics, and named in the logs, each once a silence.
+//! Sagas without progress: counted as a metric, and logged once for each stall.
 //!
-//! Progress is an event in a saga's log. A saga that backs off, or is parked, makes some with every attempt; one that
-//! waits for a call that never comes back, or for a write that is never known, makes none.
+//! Progress is an event in a saga's log. A saga that backs off or is parked makes progress with every attempt; a saga
+//! whose call never ends, or whose write is never confirmed, makes none.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,17 +18,17 @@ use tracing::warn;
 use crate::SagaId;
 use crate::running::{Running, RunningSaga};
 
-/// As many sagas as are named at once; the rest is a number.
+/// Maximum number of sagas logged at once; the others are only counted.
 const NAMED: usize = 10;
 
-/// What the watch is made of.
+/// Arguments of the stall watch.
 #[derive(Clone)]
 pub struct StallArguments {
-    /// Its card.
+    /// The actor's card in the actor tree.
     pub card: Arc<ActorCard>,
-    /// What runs here.
+    /// The sagas that run in this process.
     pub running: Arc<Running>,
-    /// The silence after which a saga is called stalled.
+    /// Time without an event after which a saga counts as stalled.
     pub after: Duration,
 }
 
@@ -36,14 +36,14 @@ struct Watch;
 
 struct State {
     arguments: StallArguments,
-    /// Those that were named in this silence of theirs.
+    /// Stalled sagas that were logged already.
     named: HashSet<SagaId>,
     count: Arc<AtomicUsize>,
 }
 
 struct Look;
 
-/// Makes the watch a child.
+/// Returns the child specification of the stall watch.
 pub fn stall_watch(arguments: StallArguments) -> ChildSpec {
     child(arguments.card.clone(), Handle::new(), move || (Watch, arguments.clone()))
 }

@@ -1,8 +1,8 @@
-//! The changes of one saga that no listener can see yet.
+//! Changes of one saga that are not yet in the table for listeners.
 //!
-//! They wait here until they are in the table, and leave in order: with the saga's next awaited write, or with a flush of
-//! the outbox. While a write carries them the outbox leaves them alone; what a flush has taken is in the saga log's queue
-//! before any later write of the saga can be.
+//! They leave in order: with the saga's next awaited write, or with a flush of the outbox. The outbox does not take
+//! changes that a write carries. Changes that a flush has taken enter the saga log's queue before any later write of
+//! the saga.
 
 use std::ops::Range;
 
@@ -13,19 +13,19 @@ use crate::change::{Ending, StateChange};
 use crate::log::{SagaLog, StepRecord, Undo};
 use crate::record::Change;
 
-/// What tells one state of a step from another: its name, the attempts in its direction, and whether one of them is under
-/// way. What nobody sees of a step, an undoing as a precaution, changes nothing.
+/// Visible state of a step: its name, the number of attempts at the action or compensation that it names, and the state
+/// of the compensation. A compensation as a precaution is not visible, so it makes no change.
 type Fingerprint = (&'static str, u32, Option<Undo>);
 
-/// The changes that wait.
+/// The changes of one saga that wait to be sent.
 #[derive(Debug, Default)]
 pub struct Unsent {
     waiting: Vec<StateChange>,
-    /// Those of `waiting` that a write carries now.
+    /// The part of `waiting` that a write in flight carries.
     riding: Option<Range<usize>>,
 }
 
-/// Returns the state of every step, to be compared with what it is later.
+/// Returns the visible state of every step, for [`Unsent::note`] to compare with.
 pub fn fingerprints(log: &SagaLog) -> Vec<Fingerprint> {
     log.steps().iter().map(fingerprint).collect()
 }
@@ -36,7 +36,7 @@ fn fingerprint(step: &StepRecord) -> Fingerprint {
 }
 
 impl Unsent {
-    /// Takes in how the steps differ from what they were before.
+    /// Queues a change for every step whose visible state differs from `before`.
     pub fn note(&mut self, before: &[Fingerprint], log: &SagaLog, at: DateTime<Utc>) {
         for (step, before) in log.steps().iter().zip(before) {
             if *before == fingerprint(step) {
@@ -54,8 +54,8 @@ impl Unsent {
         }
     }
 
-    /// Returns what the write of `change` carries: all that waits and, where it changes the status, that. The first time
-    /// a saga is heard of it is PENDING; its end comes last.
+    /// Returns the changes that the write of `change` carries: all that wait and, if the status changes, that change.
+    /// The first change of a saga is PENDING; its end is the last.
     pub fn ride(&mut self, change: &Change, log: &SagaLog, at: DateTime<Utc>) -> Vec<StateChange> {
         self.riding = Some(0..self.waiting.len());
         let mut changes = self.waiting.clone();
@@ -67,7 +67,7 @@ impl Unsent {
             }
             Change::Outputs => {}
             Change::TurnBack { cause } => changes.push(saga(Status::Compensating, Ending::GoesOn, Some(cause))),
-            // Every time that it cannot be undone again changes nothing.
+            // A saga that is FAILED already does not change its status.
             Change::MarkFailed { .. } if log.is_marked_failed() => {}
             Change::MarkFailed { .. } => {
                 let cause = log.cause().map(ToString::to_string);
@@ -78,19 +78,19 @@ impl Unsent {
         changes
     }
 
-    /// The write that carried them is durable.
+    /// Removes the changes of a write that is durable.
     pub fn landed(&mut self) {
         if let Some(riding) = self.riding.take() {
             self.waiting.drain(riding);
         }
     }
 
-    /// The write that carried them did not take place: they wait for another.
+    /// Keeps the changes of a write that did not take place, for a later one.
     pub fn stayed(&mut self) {
         self.riding = None;
     }
 
-    /// Takes what the outbox may send.
+    /// Takes the changes that the outbox may send: none while a write carries some.
     pub fn take(&mut self) -> Vec<StateChange> {
         match self.riding {
             Some(_) => Vec::new(),
@@ -98,7 +98,7 @@ impl Unsent {
         }
     }
 
-    /// Puts back what could not be sent, before all that came later.
+    /// Puts back changes that the outbox could not send, before all later ones.
     pub fn put_back(&mut self, changes: Vec<StateChange>) {
         if let Some(riding) = &mut self.riding {
             *riding = riding.start + changes.len()..riding.end + changes.len();

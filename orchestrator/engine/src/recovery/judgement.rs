@@ -1,6 +1,6 @@
-//! Which other processes are alive. A process is judged by whether its lease moves, on this node's monotonic clock, and
-//! not by what the lease says: a clock of the database that was set back would keep the dead alive, one that was set
-//! forward would bury the living.
+//! Judges which other processes are alive: by whether a process's lease changes, on this node's monotonic clock, and
+//! not by the time in the lease. A database clock set back would make dead processes look alive; one set forward would
+//! make live processes look dead.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -12,38 +12,38 @@ use uuid::Uuid;
 use super::look::Reach;
 use crate::owner::Owner;
 
-/// Another process, as one look finds it.
+/// Another process, as seen by one look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenOwner {
     /// The process.
     pub owner: Owner,
-    /// How its lease stands.
+    /// State of its lease.
     pub lease: SeenLease,
     /// Whether it owns unfinished sagas.
     pub has_sagas: bool,
 }
 
-/// A lease of another process.
+/// Lease of another process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SeenLease {
-    /// There is none, or another process has taken the node's name.
+    /// The process has no lease, or another process has taken its node id.
     None,
-    /// It was given up.
+    /// The process gave its lease up.
     GivenUp,
-    /// There is one, until then: only whether that changes counts.
+    /// The lease's end, as text: only a change of it matters.
     Until(String),
 }
 
-/// What a process has seen of the leases of others.
+/// Leases of other processes, as seen by earlier looks.
 #[derive(Debug)]
 pub struct Leases {
     node_id: String,
-    /// How long a lease may stand still.
+    /// A process whose lease has not changed for this long is dead.
     lease: Duration,
     seen: Mutex<HashMap<Uuid, Sighting>>,
 }
 
-/// What a lease was last seen to say, and since when it has.
+/// The last seen end of a lease, and when it was first seen.
 #[derive(Debug)]
 struct Sighting {
     until: String,
@@ -51,12 +51,13 @@ struct Sighting {
 }
 
 impl Leases {
-    /// Makes one that has seen nothing, for a process of this node.
+    /// Makes an empty judgement for a process of node `node_id`; `lease` is the duration of a lease.
     pub fn new(node_id: &str, lease: Duration) -> Self {
         Self { node_id: node_id.to_owned(), lease, seen: Mutex::default() }
     }
 
-    /// Returns the owners of sagas that are not alive, as far as that may be claimed. `asked_at` is from before the look.
+    /// Returns the dead owners whose sagas may be claimed within `reach`. `asked_at` is the time before the leases were
+    /// read.
     pub(super) fn judge(&self, others: Vec<SeenOwner>, reach: Reach, asked_at: Instant) -> Vec<Owner> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let mut before = std::mem::take(&mut *seen);

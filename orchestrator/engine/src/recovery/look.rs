@@ -1,4 +1,4 @@
-//! One look at the saga log: what is asked, what is found, and the order in which a node finds it.
+//! One look at the saga log: its request, its result, and the order of its statements.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,74 +15,74 @@ use crate::owner::Owner;
 use crate::running::Running;
 use crate::stored::StoredSaga;
 
-/// Rows of this process that are listed at once in the search for those without an actor.
+/// Maximum number of rows in one page of the search for rows without an actor.
 const ROWS_LISTED: i64 = 5_000;
 
-/// What one look asks.
+/// A request for one look at the saga log.
 #[derive(Clone, Debug)]
 pub struct ClaimRequest {
-    /// Whose sagas may be claimed.
+    /// The owners whose sagas may be claimed.
     pub reach: Reach,
-    /// Where the search for rows of this process without an actor goes on: behind this id. `None`: no search is under way.
+    /// The search for rows without an actor goes on after this id; `None` if no search is under way.
     pub search_after: Option<Uuid>,
-    /// What runs here, if some of it may have been taken over.
+    /// The sagas that run here, if some may have been taken over.
     pub mine: Option<Vec<Uuid>>,
-    /// The newest retry that is known.
+    /// Time of the newest retry that is known already.
     pub retries_since: Option<DateTime<Utc>>,
-    /// What runs here.
+    /// The sagas that run in this process.
     pub running: Arc<Running>,
-    /// What is known of the leases of other processes.
+    /// Leases of other processes, as seen by earlier looks.
     pub leases: Arc<Leases>,
 }
 
-/// Whose sagas may be claimed, beside those that an earlier process of the own node left and those of processes that gave
-/// their lease up.
+/// The owners whose sagas may be claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// None at all: this process is about to stop.
+    /// None: this process is about to stop.
     Nothing,
-    /// No others: after an outage every process looks dead.
+    /// This process, earlier processes of its node, and processes that gave up their lease. Of no other: after an
+    /// outage every process looks dead.
     OwnNode,
-    /// Those of every process whose lease does not move any more.
+    /// Also every process whose lease no longer changes.
     Everybody,
 }
 
-/// What it gave.
+/// Result of one look.
 #[derive(Clone, Debug, Default)]
 pub struct Claimed {
-    /// Sagas that are this process's now.
+    /// Sagas that this process owns now.
     pub claimed: Vec<StoredSaga>,
-    /// Whether a claim filled its batch.
+    /// Whether another look should follow at once: a claim filled its batch, or the search has another page.
     pub has_more: bool,
-    /// What others set on its sagas.
+    /// Flags on sagas of this process.
     pub flags: Vec<Flag>,
-    /// Sagas that are another process's now.
+    /// Sagas that this process no longer owns.
     pub lost: Vec<SagaId>,
-    /// How far the search for rows without an actor came, if one is under way.
+    /// Progress of the search for rows without an actor, if one is under way.
     pub search: Option<Searched>,
 }
 
-/// How far a search for rows without an actor came.
+/// Progress of a search for rows without an actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Searched {
-    /// Behind which id it goes on; `None` if it is over.
+    /// The id after which it goes on; `None` if it is over.
     pub next: Option<Uuid>,
-    /// Rows that were found and could not be claimed.
+    /// Number of rows found that could not be claimed.
     pub left: usize,
 }
 
-/// A saga's actor that died of its own.
+/// The death of a saga's actor that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActorDeath {
     /// The saga.
     pub id: SagaId,
-    /// Under which epoch it ran.
+    /// The epoch under which it ran.
     pub epoch: i32,
-    /// What it died of.
+    /// The reason for its death.
     pub reason: String,
 }
 
-/// A row, as it was when it was listed.
+/// A row, as found by a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListedRow {
     /// The saga.
@@ -91,13 +91,13 @@ pub struct ListedRow {
     pub epoch: i32,
 }
 
-/// Looks. `batch` bounds what one statement claims.
+/// Performs one look. One claim takes at most [`Statements::batch`] rows.
 ///
-/// Rows are listed before anything is claimed: what is claimed in this look has no actor yet. The end of a search, which
-/// comes every `sweep_ms` at the latest, is also the time for what needs to be done now and then only.
+/// The page of the search is listed before anything is claimed, since sagas claimed by this look have no actor yet.
+/// [`Statements::tidy`] runs at the end of a search, at least every `sweep_ms`.
 ///
 /// # Errors
-/// What a statement says; some sagas may have been claimed before it did.
+/// The error of the first statement that fails; sagas claimed before it stay claimed.
 pub async fn look<S: Statements>(log: &mut S, question: ClaimRequest) -> Result<Claimed, S::Error> {
     let ClaimRequest { reach, search_after, mine, retries_since, running, leases } = question;
     let mut found = Claimed::default();
@@ -134,7 +134,7 @@ pub async fn look<S: Statements>(log: &mut S, question: ClaimRequest) -> Result<
     Ok(found)
 }
 
-/// Claims rows of processes that are not alive. They are counted before that, so that a claim that fails leaves them counted.
+/// Claims rows of dead processes. They are counted first, so that they stay counted if the claim fails.
 async fn claim_of_the_dead<S: Statements>(
     log: &mut S,
     dead: &[Owner],
@@ -151,14 +151,14 @@ async fn claim_of_the_dead<S: Statements>(
     Ok(())
 }
 
-/// Rows without an actor, and where the next page begins.
+/// Rows without an actor, and the id after which the next page begins.
 struct Page {
     orphans: Vec<ListedRow>,
     next: Option<Uuid>,
 }
 
 /// Lists rows of this process and keeps those without an actor. An actor is in memory before its row is in the log, and
-/// stays there until the row ends, sleeps, or is another owner's: memory that is read after the row tells.
+/// stays there until the row ends, sleeps or has another owner. So the rows are read first, and memory after them.
 async fn page<S: Statements>(log: &mut S, after: Uuid, running: &Running) -> Result<Page, S::Error> {
     let rows = log.own_rows(after, ROWS_LISTED).await?;
     let is_last = (rows.len() as i64) < ROWS_LISTED;
@@ -172,7 +172,7 @@ async fn page<S: Statements>(log: &mut S, after: Uuid, running: &Running) -> Res
     Ok(Page { orphans, next })
 }
 
-/// Claims, and returns how many rows; one that cannot be read is set aside by itself.
+/// Claims rows and returns their number. A row that cannot be read is set aside without failing the others.
 async fn claim<S: Statements>(log: &mut S, free: Free<'_>, found: &mut Claimed) -> Result<usize, S::Error> {
     if free.is_empty() {
         return Ok(0);

@@ -1,4 +1,4 @@
-//! What recovery asks of the saga log, one statement each: PostgreSQL live, memory in the simulator.
+//! The statements of recovery on the saga log: PostgreSQL in production, memory in the simulator.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -9,16 +9,16 @@ use crate::SagaId;
 use crate::owner::Owner;
 use crate::stored::{ReadRow, UnreadableRow};
 
-/// Which process claims, and how much.
+/// The process that claims, with its limits.
 #[derive(Clone, Debug)]
 pub struct Claimer {
     /// The process.
     pub owner: Owner,
     /// The definitions that this node knows, as `name/version`.
     pub definitions: Vec<String>,
-    /// How many sagas are claimed at once.
+    /// Maximum number of sagas in one claim.
     pub batch: i64,
-    /// How often a saga's own actor may die without an awaited write before it is left to a person.
+    /// Number of deaths of a saga's actor, without an awaited write in between, at which the saga is left to a person.
     pub max_claims: i32,
 }
 
@@ -27,27 +27,28 @@ pub struct Claimer {
 pub struct Flag {
     /// The saga.
     pub id: SagaId,
-    /// A cancel was asked for, and the saga still runs forward.
+    /// Whether a cancel was requested while the saga still runs forward.
     pub cancel: bool,
-    /// When a retry was last asked for.
+    /// Time of the last requested retry.
     pub retry_at: Option<DateTime<Utc>>,
 }
 
-/// Rows that a node may claim, provided that it knows their definition and that they do not sleep.
+/// Rows that a process may claim, if it knows their definition and they do not sleep.
 #[derive(Clone, Copy, Debug)]
 pub enum Free<'a> {
-    /// Those of these processes, which are not alive.
+    /// Rows of these dead processes.
     OfTheDead(&'a [Owner]),
-    /// Its own whose time to wake has come.
+    /// Its own rows whose time to wake has come.
     OwnSleepers,
-    /// Its own that have no actor.
+    /// Its own rows without an actor.
     Orphans(&'a [ListedRow]),
-    /// Its own whose actor died: that is counted, and one that dies too often is set aside and not claimed.
+    /// Its own rows whose actor died. The deaths are counted; a row whose actor died too often is put to sleep on the
+    /// attention list and not claimed.
     Died(&'a [ActorDeath]),
 }
 
 impl Free<'_> {
-    /// Tells whether there can be none.
+    /// Tells whether no row can match, so that no statement is needed.
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Free::OfTheDead(owners) => owners.is_empty(),
@@ -58,40 +59,40 @@ impl Free<'_> {
     }
 }
 
-/// The statements.
+/// The statements of recovery.
 pub trait Statements: Send {
-    /// Why a statement failed.
+/// Error of a statement.
     type Error: Send;
 
-    /// Returns how many rows one claim takes at most.
+    /// Returns the maximum number of rows in one claim.
     fn batch(&self) -> i64;
 
-    /// Finds those of these sagas that are not this process's any more.
+    /// Returns those of these sagas that this process no longer owns.
     fn lost(&mut self, running: &[Uuid]) -> impl Future<Output = Result<Vec<SagaId>, Self::Error>> + Send;
 
-    /// Reads the cancels that wait, and the retries that are newer than `since`.
+    /// Returns the flags on this process's sagas: cancels not yet carried out, and retries newer than `since`.
     fn flags(&mut self, since: Option<DateTime<Utc>>) -> impl Future<Output = Result<Vec<Flag>, Self::Error>> + Send;
 
-    /// Lists the other processes that own unfinished sagas or have a lease.
+    /// Returns the other processes that own unfinished sagas or have a lease.
     fn owners(&mut self) -> impl Future<Output = Result<Vec<SeenOwner>, Self::Error>> + Send;
 
-    /// Lists rows of this process that a claim could take, by id, from behind `after`.
+    /// Returns up to `limit` claimable rows of this process with ids after `after`, in the order of ids.
     fn own_rows(&mut self, after: Uuid, limit: i64)
     -> impl Future<Output = Result<Vec<ListedRow>, Self::Error>> + Send;
 
-    /// Counts, up to a limit, the rows of these processes, which are not alive, that a claim could take.
+    /// Returns the number of claimable rows of these dead processes, up to a limit.
     fn free_of_the_dead(&mut self, dead: &[Owner]) -> impl Future<Output = Result<usize, Self::Error>> + Send;
 
-    /// Claims a batch.
+    /// Claims rows for this process, each with epoch + 1.
     fn claim(&mut self, free: Free<'_>) -> impl Future<Output = Result<Vec<ReadRow>, Self::Error>> + Send;
 
-    /// Sends claimed rows that cannot be read to the attention list, to sleep there.
+    /// Puts claimed rows that cannot be read on the attention list and to sleep.
     fn set_aside(&mut self, rows: &[UnreadableRow]) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Does what is due now and then: sagas of these processes, which are not alive, go to attention if no live node knows
-    /// their definition, and leases of processes that are long dead and own nothing are deleted.
+    /// Runs rare maintenance: puts sagas of these dead processes on the attention list if no live node knows their
+    /// definition, and deletes the leases of processes that are long dead and own no saga.
     fn tidy(&mut self, dead: &[Owner]) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Counts those of these rows that a claim could still take.
+    /// Returns how many of these rows are still claimable.
     fn still_free(&mut self, rows: &[ListedRow]) -> impl Future<Output = Result<usize, Self::Error>> + Send;
 }

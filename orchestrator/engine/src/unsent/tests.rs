@@ -1,4 +1,4 @@
-//! What listeners are told of a saga, and that it leaves in order and once.
+//! The changes of a saga that listeners get, each once and in order.
 
 use super::*;
 use crate::definition::Outputs;
@@ -143,7 +143,7 @@ fn what_a_write_carries_is_sent_once_and_kept_when_the_write_fails() {
     assert_eq!(saga.unsent.take(), [], "the outbox leaves alone what a write carries");
     saga.unsent.stayed();
     assert_eq!(saga.ride(&Change::Outputs), running);
-    // What comes meanwhile stays for the next one.
+    // A change during the write stays for the next one.
     saga.apply(Event::ActionDone(2, Outputs::default()));
     saga.unsent.landed();
     assert_eq!(brief(saga.unsent.take()), ["decrease done 1"]);
@@ -158,7 +158,7 @@ fn what_a_flush_could_not_send_comes_before_all_that_is_later() {
     saga.apply(Event::ActionDone(2, Outputs::default()));
     assert_eq!(saga.ride(&Change::Outputs), ["decrease done 1"]);
     saga.unsent.put_back(taken);
-    // The write is repeated, and carries both; or it lands, and the other one still waits.
+    // If the write is repeated, it carries both changes; if it is durable, the other change still waits.
     let mut repeated =
         Saga { log: saga.log.clone(), unsent: Unsent { waiting: saga.unsent.waiting.clone(), riding: None } };
     assert_eq!(repeated.ride(&Change::Outputs), ["decrease running 1", "decrease done 1"]);
