@@ -1,5 +1,5 @@
-//! The clients of a run: they order, wait or leave, cancel, lose their connection, and ask again with their key. What each
-//! was told is held against the log in the end.
+//! The clients of a run: they order, wait or detach, cancel, lose their connection, and repeat their key. The answers
+//! that each got are compared with the log at the end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,35 +21,34 @@ use saga_engine::coordinator::{CoordinatorMsg, StartSaga};
 use saga_engine::record::{Fingerprint, IdempotencyKey};
 use saga_engine::{SagaId, Status};
 
-/// How long a client waits for the end.
+/// How long a client waits for the end of its saga.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// As often as a client with a key asks.
+/// Maximum number of requests of a client with a key.
 const ATTEMPTS: usize = 6;
 
-/// How often a client that asks for the status does so.
+/// Number of status requests of a client that sends any.
 const STATUS_ASKED: usize = 4;
-/// How often the front asks the row where only the row can tell.
+/// Interval at which the front reads the row of a saga that its process does not run.
 const ASK_THE_ROW_EVERY: Duration = Duration::from_millis(100);
-/// How often a client asks for an id that came with a 503.
+/// Interval of status requests for an id that came with a 503.
 const LEARN_EVERY: Duration = Duration::from_millis(500);
-/// How soon it must know, once it is calm.
+/// Time after the faults end within which such a client must know the result.
 const LEARNS_WITHIN: Duration = Duration::from_secs(60);
 
-/// A client.
 struct Client {
     sim: Arc<Sim>,
     dice: ChaCha8Rng,
     order: Order,
     key: Option<IdempotencyKey>,
-    /// How long it waits.
+    /// How long it waits for the end.
     patience: Duration,
-    /// Whether it asks for the status meanwhile.
+    /// Whether it sends status requests meanwhile.
     asks: bool,
-    /// When it cancels, counted from its order.
+    /// Time from its order to its cancel, if it cancels.
     cancels: Option<Duration>,
 }
 
-/// Runs a client from its order to what it is told.
+/// Runs a client from its order to its last answer.
 pub(super) async fn run(sim: Arc<Sim>, seed: u64, index: usize) {
     let faults = sim.faults.clone();
     let mut dice = ChaCha8Rng::seed_from_u64(seed ^ (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -100,7 +99,7 @@ impl Client {
                 tokio::time::sleep(Duration::from_millis(500)).await;
                 continue;
             };
-            // As live: by the database's clock, as the node last read it.
+            // As in production: by the database's clock, as the node last read it.
             let now = self.sim.database_now();
             let id = saga_id(&mut self.dice, now);
             self.sim.lock().trace.named(id);
@@ -129,7 +128,7 @@ impl Client {
                     self.sim.lock().tally.overloaded += 1;
                     self.told(id, ToldWhat::NotStarted);
                 }
-                // The connection is lost. Without a key it must not ask again.
+                // The connection is lost. A client without a key must not repeat the order.
                 None if self.key.is_none() => return,
                 None => {}
             }
@@ -137,7 +136,8 @@ impl Client {
         }
     }
 
-    /// Repeats the key shortly before the end of its retention, where it must find its saga, and after its release.
+    /// Repeats the order with its key shortly before the end of the retention, when the key must still hold its saga,
+    /// and after its release.
     async fn repeat_key(&mut self) {
         if self.key.is_none() || !self.sim.knobs.has_short_retention() {
             return;
@@ -152,7 +152,7 @@ impl Client {
         }
     }
 
-    /// Waits by the row, as the front does for a saga that its process does not run.
+    /// Polls the row, as the front does for a saga that its process does not run.
     async fn ask_the_row(&self, process: ProcessId, id: SagaId, asked_at: Duration) {
         let deadline = asked_at + self.patience;
         self.sim.lock().tally.asked_the_row += 1;
@@ -171,7 +171,7 @@ impl Client {
         }
     }
 
-    /// Asks any replica for an id that came with a 503, until it is known what became of it.
+    /// Asks any replica for the status of an id that came with a 503, until the result is known.
     async fn learn(&self, id: SagaId) {
         self.sim.lock().tally.in_doubt_told += 1;
         self.sim.note(|_| "client".to_owned(), |trace| format!("is told of {}: 503, in doubt", trace.name(id)));
@@ -191,7 +191,7 @@ impl Client {
         self.sim.lock().told.push(Told { id, what });
     }
 
-    /// Finds a process that is there; it may be paused.
+    /// Draws a process that is not dead; it may be paused.
     fn find_process(&mut self) -> Option<(ProcessId, watch::Receiver<bool>)> {
         let inner = self.sim.lock();
         let there: Vec<usize> =
@@ -200,13 +200,13 @@ impl Client {
         Some((ProcessId(chosen), inner.processes[chosen].death.subscribe()))
     }
 
-    /// Orders, and returns what it is told; `None` if the connection is lost.
+    /// Orders, and returns the answer; `None` if the connection is lost.
     async fn ask(&self, process: ProcessId, death: watch::Receiver<bool>, id: SagaId) -> Option<StartAnswer> {
         let (waiter, mut answer) = oneshot::channel();
         let start = StartSaga { id, input: self.order.to_input(), key: self.key.clone(), waiter };
         self.sim.note(|_| "client".to_owned(), |trace| format!("orders {}", trace.name(id)));
         send(&self.sim, process, CoordinatorMsg::StartSaga(Box::new(start)));
-        // As the front does for a purchase whose product is still being chosen.
+        // As the front does for a purchase whose product is not chosen yet.
         self.sim.after(BEGIN_LIMIT / 2, move |sim| send(sim, process, CoordinatorMsg::BeginSoon(id)));
         if let Some(after) = self.cancels {
             self.cancel_later(id, after);
@@ -221,11 +221,11 @@ impl Client {
             Some(told) => told,
             None => self.leave(process, death, id, answer).await,
         };
-        // What a process says in the moment of its death reaches nobody.
+        // An answer of a process that is dead by now does not reach the client.
         told.filter(|_| !self.sim.is_dead(process))
     }
 
-    /// Asks to be told as soon as the saga is in the log; what is told of its end meanwhile counts too.
+    /// Detaches: returns the answer when the saga is in the log, or its end if that comes first.
     async fn leave(
         &self,
         process: ProcessId,
@@ -244,7 +244,7 @@ impl Client {
         }
     }
 
-    /// Cancels at any replica: the owner hears of it at once only if that is its own.
+    /// Cancels through any replica; only the owner's replica passes the cancel on at once.
     fn cancel_later(&self, id: SagaId, after: Duration) {
         self.sim.after(after, move |sim| {
             if !sim.database_answers() {
@@ -269,7 +269,7 @@ impl Client {
 fn send(sim: &Arc<Sim>, process: ProcessId, message: CoordinatorMsg) {
     sim.at(process, move |sim| {
         let coordinator = sim.lock().processes[process.0].coordinator.clone();
-        // One that is being restarted drops it; the client sees its connection lost.
+        // A coordinator that is being restarted drops the message; the client then sees a lost connection.
         let _ = coordinator.cast(message);
     });
 }

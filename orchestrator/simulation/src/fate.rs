@@ -1,4 +1,4 @@
-//! What happens to each call and each write: drawn from a seed, or written down by a test.
+//! The fate of each call, write and look: drawn from a seed, or scripted by a test.
 
 use std::time::Duration;
 
@@ -10,65 +10,64 @@ use super::participants::{Coin, Reply};
 use saga_engine::record::LogWrite;
 use saga_engine::world::Call;
 
-/// Decides what goes wrong.
+/// Decides the fate of calls, writes and looks.
 pub(super) trait Fate: Send {
-    /// What happens to a call.
+    /// Returns the fate of a call.
     fn call(&mut self, call: &Call, mood: Mood) -> CallFate;
-    /// How the decision on a step's action falls: the same whenever it is asked.
+    /// Returns the participant's decision about a step's action, the same for every attempt.
     fn coin(&mut self, call: &Call) -> Coin;
-    /// What a participant says that has decided: its own words, or others that come from it.
+    /// Returns the reply of a participant that has decided: its own, or one with another body.
     fn says(&mut self, _: &Call, reply: Reply, _: Mood) -> Reply {
         reply
     }
-    /// What happens to a write.
+    /// Returns the fate of a write.
     fn write(&mut self, write: &LogWrite, mood: Mood) -> WriteFate;
-    /// What happens to a look at the log.
+    /// Returns the fate of a look at the log.
     fn look(&mut self, mood: Mood) -> LookFate;
-    /// A number in `0.0..1.0`, for the engine's own jitter.
+    /// Returns a random number in `0.0..1.0`, for the engine's jitter.
     fn dice(&mut self) -> f64;
 }
 
-/// Whether things go wrong now.
+/// Phase of a run: faults happen in `Wild` and not in `Calm`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mood {
     Wild,
     Calm,
 }
 
-/// What happens to a call.
 #[derive(Clone, Debug)]
 pub(super) enum CallFate {
-    /// Nothing is sent; known after this time.
+    /// Nothing is sent; the caller learns that after this time.
     Unreachable(Duration),
-    /// It is sent, and these copies of it go their way.
+    /// It is sent, as these copies.
     Sent(Vec<Copy>),
 }
 
 /// One copy of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Copy {
-    /// When it arrives, if it does.
+    /// Time until it arrives; `None` if it is lost.
     pub(super) arrives: Option<Duration>,
-    /// What is there.
+    /// What answers it.
     pub(super) there: There,
-    /// How long the reply takes, if it comes.
+    /// Time that the reply takes; `None` if it is lost.
     pub(super) reply: Option<Duration>,
 }
 
-/// What a request finds.
+/// What answers a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum There {
     /// The participant.
     Participant,
-    /// The participant, but the reply that comes is somebody else's.
+    /// The participant does its work, but the reply is a stranger's.
     ParticipantThen(Stranger),
-    /// Somebody else, who answers in its place.
+    /// A stranger answers in its place.
     Only(Stranger),
     /// A participant that is killed before it commits.
     Dying,
 }
 
-/// Who answers in a participant's place.
+/// A reply that is not the participant's answer to the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stranger {
     /// The participant's own front: 503.
@@ -77,53 +76,53 @@ pub(super) enum Stranger {
     BadGateway,
     /// A login page: 200, in HTML.
     LoginPage,
-    /// 404, of a proxy that lost its routes.
+    /// 404, from a proxy that lost its routes.
     NotFound,
-    /// 409, of something that knows no sagas.
+    /// 409, from a server that knows no sagas.
     Conflict,
     /// 429.
     TooMany,
-    /// 200, in JSON, with this status: a maintenance page, or a health check.
+    /// 200, in JSON, with this `status`: a maintenance page, or a health check.
     Json(&'static str),
-    /// What the participant answered another transaction.
+    /// The participant's reply to another transaction.
     OtherReply,
     /// 503, with this `Retry-After`.
     ComeBack(&'static str),
 }
 
-/// What happens to a write.
+/// Fate of a write.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WriteFate {
-    /// When it commits, or would.
+    /// Time until it commits, or would commit.
     pub(super) commits: Duration,
-    /// What comes of it.
+    /// Its result.
     pub(super) end: WriteEnd,
-    /// How long its report takes.
+    /// Time that its report takes.
     pub(super) report: Duration,
-    /// How long its process is stopped, if it is, right before it commits.
+    /// How long its process is paused right before the commit, if at all.
     pub(super) pause: Option<Duration>,
-    /// Whether it reaches the database if its process dies first.
+    /// Whether it commits if its process dies first.
     pub(super) outlives_process: Outlives,
 }
 
-/// Whether a write that is on its way when its process dies is committed.
+/// Whether a write in flight commits when its process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outlives {
     Yes,
     No,
 }
 
-/// What comes of a write.
+/// Result of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WriteEnd {
     Committed,
-    /// Nothing is written, and that is known.
+    /// Nothing is written, and the report says so.
     Failed,
-    /// Nobody knows; it is there.
+    /// In doubt; it is committed.
     DoubtedThere,
-    /// Nobody knows; it is not there.
+    /// In doubt; it is not committed.
     DoubtedGone,
-    /// It is not known, and it commits after this time.
+    /// In doubt; it commits after this time.
     DoubtedLate(Duration),
     /// The log refuses one of its values.
     Rejected,
@@ -133,26 +132,26 @@ pub(super) enum WriteEnd {
     KilledAfter,
 }
 
-/// What happens to a look at the log.
+/// Fate of a look at the log.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LookFate {
-    /// How long each of its statements takes.
+    /// Time that each of its statements takes.
     pub(super) takes: Duration,
     pub(super) end: LookEnd,
 }
 
-/// How a look ends.
+/// Result of a look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LookEnd {
-    /// Its answer comes.
+    /// Its answer arrives.
     Comes,
-    /// It is lost, after the claims were made.
+    /// Its answer is lost, after the claims.
     Lost,
-    /// The connection goes before this one of its statements: what those before it claimed stays claimed.
+    /// The connection is lost before the statement with this number; earlier claims stay.
     CutBefore(usize),
 }
 
-/// The most statements that a look runs when nothing is wrong.
+/// Number of statements among which a cut is drawn.
 const STATEMENTS_OF_A_LOOK: usize = 7;
 
 /// Fates drawn from a seed.
@@ -166,16 +165,17 @@ pub(super) struct Drawn {
 
 const STRANGERS: [Stranger; 5] =
     [Stranger::BadGateway, Stranger::LoginPage, Stranger::NotFound, Stranger::Conflict, Stranger::TooMany];
-/// What a 200 in JSON may say that is not the participant's.
+/// Values of `status` in a stranger's 200 in JSON.
 const JSON_STATUSES: [&str; 4] = ["maintenance", "ok", "success", "compensated"];
 /// A refusal with a NUL and an escape sequence.
 const HOSTILE: &str = r#"{"status":"error","message":"no\u0000 \u001b[31mnever","error":"no\u0000 \u001b[31mnever"}"#;
-/// Times to come back, from a second to centuries, as a date, and as none.
+/// Values of `Retry-After`: from a second to centuries, a date, and an invalid one.
 const COME_BACK: [&str; 6] = ["1", "30", "7200", "9999999999", "Fri, 31 Dec 2199 23:59:59 GMT", "soon"];
-/// How long a commit goes on at most that was reported as in doubt.
+/// Maximum delay of a commit that was reported as in doubt.
 const LATEST_COMMIT_MS: u64 = 20_000;
 
-/// How wild a run is, by kind: most seeds are moderate, some are quiet in one respect and wild in another.
+/// Factors on the rates of a run, drawn separately for network and log: most seeds are moderate, some are quiet in one
+/// respect and wild in another.
 const INTENSITIES: [f64; 6] = [0.0, 0.5, 1.0, 1.0, 2.0, 4.0];
 
 impl Drawn {
@@ -190,7 +190,7 @@ impl Drawn {
         rate > 0.0 && self.dice.random::<f64>() < rate
     }
 
-    /// Nearly always a moment; now and then so long that whoever waits has given up.
+    /// Draws a travel time: nearly always milliseconds, sometimes beyond the caller's timeout.
     fn travel(&mut self, mood: Mood) -> Duration {
         let late = self.faults.late_rate * self.network;
         match mood == Mood::Wild && self.chance(late) {
@@ -207,7 +207,7 @@ impl Drawn {
         all[self.dice.random_range(0..all.len())]
     }
 
-    /// Draws whether the participant has done its work before something else answers.
+    /// Draws whether the participant does its work before the stranger answers.
     fn before_or_after(&mut self, stranger: Stranger) -> There {
         match self.dice.random() {
             true => There::ParticipantThen(stranger),
@@ -230,7 +230,7 @@ impl Drawn {
             copy.reply = None;
         }
         if self.chance(rates.participant_crash_rate * scale) {
-            // Killed after its commit, it has done its work and says nothing.
+            // Killed after its commit, it has done its work and does not reply.
             copy.reply = None;
             if self.dice.random() {
                 copy.there = There::Dying;
@@ -253,7 +253,7 @@ impl Drawn {
     }
 }
 
-/// Draws how wild one kind of trouble is in a run.
+/// Draws the factor on the rates of one kind of fault in a run.
 pub(super) fn intensity(dice: &mut ChaCha8Rng) -> f64 {
     INTENSITIES[dice.random_range(0..INTENSITIES.len())]
 }
@@ -327,7 +327,7 @@ impl Fate for Drawn {
     }
 }
 
-/// FNV-1a (Fowler, Noll, Vo): spreads a name over a seed.
+/// FNV-1a (Fowler, Noll, Vo): mixes a name into a seed.
 fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }

@@ -1,5 +1,5 @@
-//! Mutations of the engine, made from outside: a [`World`] around the simulated one that answers or passes on what the
-//! mutated engine would have been told or would have asked for. The engine itself has no switches.
+//! Mutations of the engine, made from outside: a [`World`] around the simulated one that changes requests and replies
+//! as if the engine were mutated. The engine itself has no test switches.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use saga_engine::takeover::LeftBy;
 use saga_engine::world::{Answer, Call, Purpose, World};
 use saga_engine::{SagaId, Status};
 
-/// A world whose engine has the planted bug.
+/// A world that makes its engine behave as if it had the planted bug.
 pub(super) struct Mutated<W> {
     pub(super) world: Arc<W>,
     /// The definition of new sagas.
@@ -119,7 +119,7 @@ impl<W: World> World for Mutated<W> {
 }
 
 impl<W: World> Mutated<W> {
-    /// Calls the compensation of the first compensable step before the one that is due.
+    /// Calls the compensation of the first compensable step before the due one.
     fn compensate_first_step_before(&self, call: Call, answer: Answer<Outcome>) {
         let first = self.definition.steps.iter().find_map(|step| Some((step, step.compensation()?)));
         let Some((step, operation)) = first.filter(|(step, _)| step.name != call.step) else {
@@ -138,10 +138,10 @@ impl<W: World> Mutated<W> {
     }
 }
 
-/// Changes what the receiver of an answer hears.
+/// Changes the value of an answer.
 fn changed<T: 'static>(answer: Answer<T>, change: impl FnOnce(T) -> T + Send + 'static) -> Answer<T> {
     Answer::new(move |value| {
-        // Dropped without a value, the answer says so itself.
+        // Without a value `answer` is dropped, which replies `None`.
         if let Some(value) = value {
             answer.give(change(value));
         }
@@ -166,7 +166,7 @@ fn heard(purpose: Purpose, attempt: u32, outcome: Outcome) -> Outcome {
     }
 }
 
-/// Changes a saga that was claimed.
+/// Changes a claimed saga.
 fn recovered(world: &impl World, saga: &mut StoredSaga) {
     if is_planted(Planted::NewIdAfterTakeover) {
         saga.id = world.new_saga_id();
@@ -182,7 +182,7 @@ fn recovered(world: &impl World, saga: &mut StoredSaga) {
     }
 }
 
-/// Judges a reply as a mutated client does; `None` where it judges as the real one.
+/// Classifies a reply as a mutated client does; `None` if the client is not mutated for it.
 pub(super) fn judged(service: &str, call: &Call, reply: &Judged<'_>) -> Option<Outcome> {
     match (reply.status, call.purpose) {
         (404 | 409, Purpose::Action { .. }) if is_planted(Planted::AnyConflictRefuses) => {

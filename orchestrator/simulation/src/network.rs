@@ -1,5 +1,5 @@
-//! The network between orchestrators and participants: requests and replies are lost, late, doubled, overtaken, and
-//! answered by strangers. What comes back is judged by the same code as live.
+//! The network between orchestrators and participants: requests and replies are lost, delayed, duplicated, reordered,
+//! and answered by strangers. Replies are classified by the production code.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,20 +18,20 @@ use orchestrator::participant_client::{Admission, Health, Judged, classify, park
 use saga_engine::outcome::{Failure, Outcome, Retry, Sent, Unknown};
 use saga_engine::world::{Answer, Call, Purpose};
 
-/// A call on its way: the first answer is heard.
+/// A call under way: its first reply counts.
 pub(super) struct Pending {
     pub(super) call: Call,
     pub(super) since: Instant,
     answer: Mutex<Option<Answer<Outcome>>>,
 }
 
-/// Makes a call, as soon as it is its turn.
+/// Makes a call, once the queue to its participant has room.
 pub(super) fn call(sim: &Arc<Sim>, process: ProcessId, call: Call, answer: Answer<Outcome>) {
     sim.lock().tally.calls += 1;
     line::enter(sim, process, Arc::new(Pending { call, since: Instant::now(), answer: Mutex::new(Some(answer)) }));
 }
 
-/// Sends a call whose turn it is.
+/// Sends a call that has left the queue.
 pub(super) fn send(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>) {
     let call = &pending.call;
     let admission = sim.lock().processes[process.0].breaker(call).admit(call.urgency, Instant::now());
@@ -71,7 +71,7 @@ pub(super) fn send(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>) {
 
 fn fate_of(sim: &Sim, process: ProcessId, call: &Call) -> CallFate {
     if sim.is_away(call.participant) {
-        // Nobody listens where a participant is away; what is on its way to it finds only its proxy.
+        // A participant that is down refuses connections; a request already under way reaches only its proxy.
         return CallFate::Unreachable(Duration::from_millis(2));
     }
     if !sim.reaches(process, call.participant) {
@@ -81,14 +81,14 @@ fn fate_of(sim: &Sim, process: ProcessId, call: &Call) -> CallFate {
     sim.lock().fate.call(call, mood)
 }
 
-/// Answers a call for which no time was left when its turn came.
+/// Answers a call whose timeout passed in the queue.
 pub(super) fn time_was_up(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>) {
     let failure = Failure::timeout(pending.call.participant);
     let outcome = not_known(failure, "the timeout passed before the call was sent", Sent::Nothing);
     answer(sim, process, pending, outcome, Health::NotAsked);
 }
 
-/// A call takes no longer than its timeout, whatever is still on its way.
+/// Answers a call at its timeout, unless it has a reply before.
 fn give_up_in_time(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>) {
     let (sim, pending) = (sim.clone(), pending.clone());
     tokio::spawn(async move {
@@ -157,7 +157,7 @@ fn arrive(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy
     });
 }
 
-/// The participant decides, and its decision is durable.
+/// Makes the participant decide; its decision is durable.
 fn decide(sim: &Arc<Sim>, call: &Call) -> Reply {
     let step = sim.versions.step(call.step, call.participant).expect("a call is for a step of a definition");
     let (at, mood) = (sim.now(), sim.mood());
@@ -200,13 +200,13 @@ fn answer_of(sim: &Arc<Sim>, pending: &Pending, stranger: Stranger) -> Answered 
     strangers::answer(sim, &pending.call, stranger)
 }
 
-/// Gives the answer to the process, when it can hear it.
+/// Passes the outcome to the process: later if it is paused, never if it is dead.
 fn settle(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, outcome: Outcome, health: Health) {
     let pending = pending.clone();
     sim.at(process, move |sim| answer(sim, process, &pending, outcome, health));
 }
 
-/// Gives a call its answer, unless it has one.
+/// Answers a call, unless it has an answer.
 fn answer(sim: &Arc<Sim>, process: ProcessId, pending: &Pending, outcome: Outcome, health: Health) {
     let answer = pending.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
     let Some(answer) = answer else {

@@ -1,5 +1,5 @@
-//! What cannot be reached: the database or a participant by everybody, one of a participant's operations by everybody, or
-//! one of them by one process.
+//! Outages and partitions: the database, a participant, or one of its operations is unreachable for all processes, or
+//! the database or a participant for one process.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use super::process::ProcessId;
 use super::sim::Sim;
 use saga_engine::world::{Call, Purpose};
 
-/// What is out of reach.
+/// The unreachable thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unreached {
     /// The saga log's database.
     Database,
     /// A participant.
     Participant(&'static str),
-    /// A participant answers 503 to one of its operations: a step's action, or its undoing.
+    /// One operation of a participant, which answers 503 to it.
     Operation(Operation),
 }
 
-/// One operation of a participant.
+/// One operation of a participant: a step's action or compensation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Operation {
     pub(super) step: &'static str,
@@ -32,18 +32,18 @@ impl Operation {
 }
 
 struct Gap {
-    /// `None`: for everybody.
+    /// `None`: for all processes.
     of: Option<ProcessId>,
     what: Unreached,
     until: Duration,
 }
 
-/// All that cannot be reached.
+/// All outages and partitions of a run.
 #[derive(Default)]
 pub(super) struct Partitions(Vec<Gap>);
 
 impl Partitions {
-    /// Cuts something off, from one process or from all.
+    /// Makes something unreachable for one process, or for all (`None`).
     pub(super) fn cut(&mut self, of: Option<ProcessId>, what: Unreached, until: Duration) {
         self.0.push(Gap { of, what, until });
     }
@@ -52,38 +52,37 @@ impl Partitions {
         self.0.iter().any(|gap| gap.what == what && gap.until > now && gap.of.is_none_or(|of| of == process))
     }
 
-    /// Tells whether it is away for everybody.
+    /// Tells whether it is unreachable for all processes.
     fn is_away(&self, what: Unreached, now: Duration) -> bool {
         self.0.iter().any(|gap| gap.what == what && gap.until > now && gap.of.is_none())
     }
 }
 
 impl Sim {
-    /// Tells whether this process reaches the saga log's database.
     pub(super) fn reaches_database(&self, process: ProcessId) -> bool {
         let now = self.elapsed();
         !self.lock().partitions.has(process, Unreached::Database, now)
     }
 
-    /// Tells whether the saga log's database answers anybody.
+    /// Tells whether the saga log's database is up.
     pub(super) fn database_answers(&self) -> bool {
         let now = self.elapsed();
         !self.lock().partitions.is_away(Unreached::Database, now)
     }
 
-    /// Tells whether this participant is away.
+    /// Tells whether this participant is down.
     pub(super) fn is_away(&self, participant: &'static str) -> bool {
         let now = self.elapsed();
         self.lock().partitions.is_away(Unreached::Participant(participant), now)
     }
 
-    /// Tells whether this process reaches a participant, away or not.
+    /// Tells whether the network between this process and a participant works, whether the participant is down or not.
     pub(super) fn reaches(&self, process: ProcessId, participant: &'static str) -> bool {
         let now = self.elapsed();
         !self.lock().partitions.has(process, Unreached::Participant(participant), now)
     }
 
-    /// Tells whether one operation of a participant is out.
+    /// Tells whether one operation of a participant is down.
     pub(super) fn is_out(&self, operation: Operation) -> bool {
         let now = self.elapsed();
         self.lock().partitions.is_away(Unreached::Operation(operation), now)

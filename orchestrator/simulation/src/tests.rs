@@ -1,4 +1,4 @@
-//! The simulator, tried: it repeats itself, it finds nothing in the engine, and it finds what is planted.
+//! Tests of the simulator: a seed repeats its trace, the engine breaks no invariant, and planted bugs are found.
 
 mod every_node;
 mod planted;
@@ -17,7 +17,7 @@ fn the_same_seed_gives_the_same_trace_byte_for_byte() {
     assert!(lines > 1_000, "{lines} lines: the runs trace next to nothing");
 }
 
-/// Much more of everything: what takes two owners to go wrong, and a third disaster on top.
+/// A mix with far more faults: sagas with two owners and a further failure at the same time.
 fn wild() -> Faults {
     Faults {
         crashes: 10,
@@ -35,11 +35,11 @@ fn wild() -> Faults {
     }
 }
 
-/// A saga was claimed by the process that already had an actor for it, of an older epoch, and the answer of that look was
-/// lost. The older actor hid the row from the search for orphans, then stopped; nobody looked again.
+/// Regression: a process claimed a saga for which it already ran an actor of an older epoch, and the answer of that
+/// look was lost. The older actor hid the row from the search for orphans, then stopped, and no search followed.
 #[test]
 fn a_saga_whose_older_actor_stops_is_not_forgotten() {
-    // The seeds are those of a mix without it.
+    // These seeds were found with a mix without short retention.
     let plan = Plan { faults: Faults { short_retention_rate: 0.0, ..wild() }, ..Plan::default() };
     for seed in [899, 6142, 11_301, 14_102, 19_009, 23_751, 24_993, 34_251, 36_728, 52_082] {
         let report = run(seed, &plan).unwrap();
@@ -56,7 +56,7 @@ fn no_seed_of_the_wild_mix_breaks_an_invariant() {
     }
 }
 
-/// What only one run of many has.
+/// Events too rare for 300 runs.
 const RARE: [&str; 1] = ["runs with hundreds of sagas"];
 
 #[test]

@@ -1,5 +1,5 @@
-//! The trace of a run: who did what when, byte for byte the same for the same seed. It costs nothing until it is asked
-//! for.
+//! The trace of a run: events with their time and actor, byte for byte the same for the same seed. It costs nothing
+//! when switched off.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,16 +7,15 @@ use std::time::Duration;
 
 use saga_engine::SagaId;
 
-/// Whether a trace is wanted.
+/// Whether a run records a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tracing {
-    /// Yes.
+    /// It does.
     On,
-    /// No: a run is much faster without.
+    /// It does not: a run is much faster without.
     Off,
 }
 
-/// The trace.
 pub(super) struct Trace {
     tracing: Tracing,
     text: String,
@@ -28,13 +27,13 @@ impl Trace {
         Trace { tracing, text: String::new(), names: BTreeMap::new() }
     }
 
-    /// Gives a saga its short name: the order in which clients asked for it.
+    /// Gives a saga its short name: its number in the order of the clients' requests.
     pub(super) fn named(&mut self, id: SagaId) {
         let next = self.names.len() + 1;
         self.names.entry(id).or_insert(next);
     }
 
-    /// Returns the short name of a saga.
+    /// Returns the short name of a saga, or its id if it has none.
     pub(super) fn name(&self, id: SagaId) -> String {
         match self.names.get(&id) {
             Some(name) => format!("saga {name}"),
@@ -42,7 +41,7 @@ impl Trace {
         }
     }
 
-    /// Adds a line; `what` is called only if a trace is wanted.
+    /// Adds a line; `who` and `what` are called only if a trace is recorded.
     pub(super) fn note(&mut self, at: Duration, who: impl FnOnce() -> String, what: impl FnOnce(&Trace) -> String) {
         if self.tracing == Tracing::Off {
             return;

@@ -1,4 +1,4 @@
-//! The world as one process of a run sees it, and the deaths of single actors in it.
+//! The [`World`] of one simulated process, which also kills single actors.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use saga_engine::record::{LogWrite, WriteReport};
 use saga_engine::recovery::{ClaimRequest, Claimed};
 use saga_engine::world::{Answer, Call, World};
 
-/// The reason that an actor dies of here.
+/// Reason of the death of an actor that the simulator killed.
 pub(super) const KILLED: &str = "the simulator killed this actor";
 
 pub(super) struct SimulatedWorld {
@@ -26,7 +26,7 @@ pub(super) struct SimulatedWorld {
 }
 
 impl SimulatedWorld {
-    /// Kills the actor that asks, now and then: before what it asks for is on its way, or after.
+    /// Kills the calling actor with some probability, before or after its request is sent.
     fn maybe_die(&self) {
         if self.sim.mood() == Mood::Calm {
             return;
@@ -39,7 +39,7 @@ impl SimulatedWorld {
         };
         if dies {
             self.sim.note_at(self.process, |_| "loses an actor".to_owned());
-            // Without the panic hook: this is no bug that a person should read of.
+            // Without the panic hook: this panic is not a bug to report.
             std::panic::resume_unwind(Box::new(KILLED.to_owned()));
         }
     }

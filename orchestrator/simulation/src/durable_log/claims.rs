@@ -1,4 +1,4 @@
-//! What a look at the log in memory finds and claims, with the conditions of the statements of `saga::recovery`.
+//! The statements of recovery ([`Statements`]) on the log in memory, with the conditions of those on PostgreSQL.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -16,10 +16,10 @@ use saga_engine::recovery::{ActorDeath, Claimer, Flag, Free, ListedRow, SeenLeas
 use saga_engine::stored::{ReadRow, StoredSaga, UnreadableRow};
 use saga_engine::takeover::{LeftBy, Takeover};
 
-/// How long a row sleeps that could not be read.
+/// Sleep of a row that cannot be read.
 const UNREADABLE_SLEEPS: Duration = Duration::from_secs(30 * 60);
 
-/// The log at one moment, for one process.
+/// The log at one moment, as seen by one process.
 pub(crate) struct LogNow<'a> {
     pub(crate) log: &'a mut DurableLog,
     pub(crate) claimer: &'a Claimer,
@@ -31,7 +31,7 @@ impl LogNow<'_> {
         row.owner.incarnation == self.claimer.owner.incarnation
     }
 
-    /// Tells whether this process may run a saga now, whoever owns it.
+    /// Tells whether this process may run a saga now, regardless of its owner.
     fn may_run(&self, row: &Row) -> bool {
         let known = self.claimer.definitions.contains(&format!("{}/{}", row.definition, row.version));
         let is_poisoned = is_planted(Planted::ClaimsPoison) && row.deaths > self.claimer.max_claims;
@@ -52,7 +52,7 @@ impl LogNow<'_> {
             Free::Died(_) => false,
         };
         let limit = usize::try_from(self.claimer.batch).unwrap_or(usize::MAX);
-        // What another transaction has locked is passed over.
+        // Rows locked by another transaction are skipped.
         let is_locked = |id: SagaId| self.log.open.on(id).is_some();
         let rows = self.log.rows.iter().filter(|(id, row)| is_free(**id, row) && !is_locked(**id));
         rows.map(|(id, _)| *id).take(limit).collect()
@@ -84,7 +84,7 @@ impl LogNow<'_> {
         Some(read(id, row, left_by, self.now))
     }
 
-    /// Counts the death of a saga's own actor, and gives the saga to another one unless too many have died.
+    /// Counts the death of a saga's actor. Returns the saga for a new actor, unless its actors died too often.
     fn set_back(&mut self, death: &ActorDeath) -> Option<ReadRow> {
         let (incarnation, now) = (self.claimer.owner.incarnation, self.now);
         let row = self.log.rows.get_mut(&death.id)?;
@@ -219,7 +219,7 @@ impl Statements for LogNow<'_> {
     }
 
     fn free_of_the_dead(&mut self, dead: &[Owner]) -> impl Future<Output = Result<usize, Infallible>> + Send {
-        // What another transaction has locked is counted all the same.
+        // Rows locked by another transaction count too.
         done(self.log.rows.values().filter(|row| dead.contains(&row.owner) && self.may_run(row)).count())
     }
 
@@ -246,7 +246,7 @@ impl Statements for LogNow<'_> {
     }
 
     fn tidy(&mut self, _: &[Owner]) -> impl Future<Output = Result<(), Infallible>> + Send {
-        // Every node of a run knows every definition, and a run ends before a lease is long dead.
+        // By the end of a run every node knows every definition, and a run ends before a lease is long dead.
         done(())
     }
 

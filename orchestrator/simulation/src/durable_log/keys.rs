@@ -11,7 +11,7 @@ use saga_engine::SagaId;
 use saga_engine::record::NewSaga;
 
 impl Row {
-    /// Tells whether the key was released, and not before its retention was over by the database's clock.
+    /// Tells whether the key was released, at the end of its retention by the database's clock or later.
     fn was_key_kept(&self, kept: Duration) -> bool {
         let kept = TimeDelta::from_std(kept).unwrap_or(TimeDelta::MAX);
         self.key_released_at.zip(self.truly_ended_at).is_some_and(|(released, ended)| released - ended >= kept)
@@ -25,7 +25,8 @@ impl DurableLog {
         self.rows.iter().find(|(_, row)| holds(row)).map(|(id, _)| *id)
     }
 
-    /// Releases the keys of sagas that ended longer ago than this. A row that another transaction has locked is skipped.
+    /// Releases the keys of sagas that ended longer than `kept` ago. A row that is locked by another transaction is
+    /// skipped.
     pub(crate) fn release_keys(&mut self, kept: Duration, now: DateTime<Utc>) {
         let ended_before = now - kept;
         for (id, row) in &mut self.rows {
@@ -37,13 +38,13 @@ impl DurableLog {
         }
     }
 
-    /// Returns how many sagas began under a key that another saga had held before.
+    /// Returns how many sagas began with a key that another saga had held before.
     pub(crate) fn keys_used_again(&self) -> u64 {
         self.by_key().values().map(|sagas| sagas.len() as u64 - 1).sum()
     }
 
-    /// Returns the sagas that bought more than once under one key within its retention. Each client of a run has a name
-    /// and a key of its own.
+    /// Returns the users with more than one saga under one key within its retention, and these sagas. Each client of a
+    /// run has its own user and key.
     pub(crate) fn bought_twice(&self, kept: Duration) -> Vec<(String, Vec<SagaId>)> {
         let mut sagas = self.by_key();
         for ids in sagas.values_mut() {

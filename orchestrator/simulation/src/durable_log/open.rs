@@ -1,5 +1,5 @@
-//! Transactions whose connection went while they committed, and that commit later all the same. Until then they hold the
-//! lock of their row: other writes of the saga wait for them, and claims pass it over.
+//! Transactions whose connection was lost during the commit, and that commit later. Until then they hold the lock of
+//! their row: other writes of the saga wait, and claims skip the row.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use saga_engine::SagaId;
 
-/// All of them: when each began, by the database's clock, and commits, in time of the run.
+/// The open transaction of each row: its begin by the database's clock, and its commit in the run's time.
 #[derive(Default)]
 pub(crate) struct OpenTransactions(BTreeMap<SagaId, (DateTime<Utc>, Duration)>);
 
@@ -21,12 +21,12 @@ impl OpenTransactions {
         self.0.remove(&id);
     }
 
-    /// Returns when the one on this row commits, if there is one.
+    /// Returns when the open transaction on this row commits, if there is one.
     pub(crate) fn on(&self, id: SagaId) -> Option<Duration> {
         self.0.get(&id).map(|(_, commits)| *commits)
     }
 
-    /// Tells whether one of them began before that.
+    /// Tells whether an open transaction began before `time`.
     pub(crate) fn any_before(&self, time: DateTime<Utc>) -> bool {
         self.0.values().any(|(began, _)| *began < time)
     }

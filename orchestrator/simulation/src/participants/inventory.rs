@@ -11,7 +11,7 @@ use super::journal::{Ask, Coin, Decided, Journal, Reply, Seen};
 use super::{malformed, show, transaction_in};
 use orchestrator::invariants::{Books, Movement, MovementKind, Participant, Shelf};
 
-/// The stock.
+/// Inventory: stock and its movements.
 #[derive(Clone, Debug)]
 pub struct Inventory {
     pub(super) journal: Journal,
@@ -37,7 +37,7 @@ struct Decrease {
 }
 
 impl Inventory {
-    /// Makes an inventory in which a product that it has not seen has so many pieces.
+    /// Makes an inventory in which every product starts with `initial_stock` pieces.
     pub fn new(initial_stock: i32) -> Inventory {
         let (stock, movements) = (BTreeMap::new(), Vec::new());
         Inventory { journal: Journal::default(), initial_stock, stock, movements }
