@@ -1,5 +1,5 @@
-//! The clocks of a run: one for each node and one for the database, each off by its own skew, and jumping now and then.
-//! Timers are monotonic and know nothing of it, as live. Journals and the judgement use the run's own time.
+//! The clocks of a run: one for each node and one for the database, each with its own skew and with jumps. Timers are
+//! monotonic and not affected, as in production. Journals and the verdict use the run's true time.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
-/// Whose clock.
+/// Owner of a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ClockOf {
     Database,
     Node(usize),
 }
 
-/// How far each clock is off.
+/// Skew of each clock.
 #[derive(Default)]
 pub(super) struct Clocks {
     database: TimeDelta,
@@ -22,7 +22,7 @@ pub(super) struct Clocks {
 }
 
 impl Clocks {
-    /// Draws a skew for every clock.
+    /// Draws a skew of at most `most_ms` for every clock.
     pub(super) fn drawn(dice: &mut ChaCha8Rng, nodes: usize, most_ms: u64) -> Clocks {
         if most_ms == 0 {
             return Clocks::default();
@@ -38,7 +38,7 @@ impl Clocks {
         }
     }
 
-    /// Returns what a clock shows.
+    /// Returns the time on a clock at the true time `now`.
     pub(super) fn shows(&self, of: ClockOf, now: DateTime<Utc>) -> DateTime<Utc> {
         now + match of {
             ClockOf::Database => self.database,
@@ -47,7 +47,7 @@ impl Clocks {
     }
 }
 
-/// Draws a time to be off by, forwards or backwards.
+/// Draws a skew of at most `most_ms`, forwards or backwards.
 pub(super) fn either_way(dice: &mut ChaCha8Rng, most_ms: u64) -> TimeDelta {
     let most = i64::try_from(most_ms).unwrap_or(i64::MAX);
     TimeDelta::milliseconds(dice.random_range(-most..=most))

@@ -1,16 +1,16 @@
-//! The simulator: the real coordinators, sagas, logs, plans and recoveries against participants, a saga log and a network
-//! in memory, on one thread with a paused clock. Everything that goes wrong is drawn from a seed.
+//! The simulator: the real engine against participants, a saga log and a network in memory, on one thread with a paused
+//! clock. All faults are drawn from a seed.
 //!
 //! ```text
 //!   seed ─► Plan ─► processes (1–3 orchestrators: real actors, killed, paused, replaced, superseded)
 //!                     │  World                                          ▲
-//!                     ├── write, look ─► durable_log   outlives its processes; in doubt, away
+//!                     ├── write, claim, renew ─► durable_log   outlives its processes; in doubt, away
 //!                     └── call ─► network ─► participants   journals, tombstones, refusals
-//!                   clients   order, leave, cancel, ask again with their key
-//!   in the end: verdict   the invariants of `audit`, and what each client was told
+//!                   clients   order, detach, cancel, repeat their key
+//!   in the end: verdict   the invariants of `audit`, and the answers of each client
 //! ```
-//! The same seed gives the same trace, byte for byte. What is not simulated: PostgreSQL and group commit (their suites use
-//! the real ones), HTTP, and the events for listeners.
+//! The same seed gives the same trace, byte for byte. Not simulated: PostgreSQL and group commit (their suites use the
+//! real ones), HTTP, and the events for listeners.
 
 mod clients;
 mod clocks;

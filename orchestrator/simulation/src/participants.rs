@@ -1,5 +1,5 @@
-//! The participants in memory: what they decide, journal and answer, with the bodies of the real ones. They are the
-//! twins of what `domain-services` does on PostgreSQL, and a test holds the two against each other.
+//! The participants in memory: decisions, journals and replies, with the bodies of the real ones. They behave like
+//! those of `domain-services` on PostgreSQL, and a test compares the two.
 
 mod anybody;
 mod inventory;
@@ -21,10 +21,10 @@ pub use self::purchases::Purchases;
 use orchestrator::invariants::Books;
 use saga_engine::definition::{Context, Effect, Step};
 
-/// Products that the catalog knows: 1 to this.
+/// Number of products in the catalog, with the ids from 1.
 const PRODUCTS: u64 = 5;
 
-/// All of them.
+/// All participants of a run.
 #[derive(Clone, Debug)]
 pub struct Participants {
     payments: Payments,
@@ -34,16 +34,16 @@ pub struct Participants {
     chosen: u64,
 }
 
-/// Whether a step is done or undone.
+/// Kind of a call to a participant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
-    /// Done.
+    /// The action of a step.
     Action,
-    /// Undone.
+    /// The compensation of a step.
     Compensation,
 }
 
-/// What the journals saw.
+/// Counts of all journals.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen {
     pub(super) tombstones_left: u64,
@@ -52,7 +52,7 @@ pub(super) struct Seen {
 }
 
 impl Participants {
-    /// Makes participants with nothing in their books, and so many pieces of each product.
+    /// Makes participants with empty journals and `initial_stock` pieces of each product.
     pub fn new(initial_stock: i32) -> Participants {
         Participants {
             payments: Payments::default(),
@@ -63,7 +63,7 @@ impl Participants {
         }
     }
 
-    /// Answers one request for a step of a saga that knows this.
+    /// Replies to one request for a step of a saga with this context.
     pub fn answer(&mut self, step: &Step, deed: Deed, context: &Context, ask: &Ask<'_>) -> Reply {
         match (step.participant, step.effect) {
             ("catalog", _) => self.choose(ask),
@@ -80,7 +80,7 @@ impl Participants {
         }
     }
 
-    /// Adds all that they hold to the books.
+    /// Adds the rows of payments, inventory and purchases to the books that the invariants are checked against.
     pub fn add_to(&self, books: &mut Books) {
         self.payments.add_to(books);
         self.inventory.add_to(books);
@@ -97,7 +97,7 @@ impl Participants {
         })
     }
 
-    /// The catalog: it has no journal, since nothing of it needs to be undone.
+    /// Replies as the catalog. It has no journal, since its reads have no effect.
     fn choose(&mut self, ask: &Ask<'_>) -> Reply {
         let wanted = ask.request.path.strip_prefix("/products/").and_then(|rest| rest.strip_suffix('/'));
         let product = match wanted {
@@ -117,7 +117,7 @@ impl Participants {
     }
 }
 
-/// Reads the transaction between two parts of a path.
+/// Parses the transaction id between two parts of a path.
 fn transaction_in(path: &str, before: &str, after: &str) -> Option<TransactionId> {
     TransactionId::parse(path.strip_prefix(before)?.strip_suffix(after)?).ok()
 }
@@ -126,7 +126,7 @@ fn show<T: Serialize>(body: &T) -> String {
     serde_json::to_string(body).expect("plain records of strings and numbers serialise")
 }
 
-/// What a participant answers to something that no saga sends.
+/// Replies to a request that no saga sends.
 fn malformed() -> Reply {
     Reply::plain(400, r#"{"type":"about:blank","title":"bad request","status":400}"#)
 }

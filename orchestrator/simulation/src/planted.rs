@@ -1,58 +1,58 @@
-//! Planted bugs: mutations of the protocol that the simulator must catch. They exist in test builds only; everywhere else
-//! [`is_planted`] is a constant, and the code that asks is compiled away.
+//! Planted bugs: mutations of the protocol that the simulator must catch. They exist in test builds only; in other
+//! builds [`is_planted`] is a constant, and the code behind it is compiled away.
 //!
-//! A bug that nobody catches is a hole in the simulator. Where two guards protect the same thing, a bug switches off both:
-//! its text names the second.
+//! A planted bug that no invariant catches is a hole in the simulator. If two guards protect the same property, the bug
+//! switches off both; its doc names the second.
 
-/// A mutation. What each breaks, and in how many seeds it is found: `simulation::tests::planted`.
+/// A mutation. `tests::planted` lists the invariant that each one breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Planted {
     /// A compensation that finds no action leaves no tombstone.
     SkipTombstone,
-    /// A refused action that is repeated tosses its coin again.
+    /// A refused action that is repeated is decided again.
     TossAgain,
-    /// A participant does again what it has done.
+    /// A participant repeats an action that it has done.
     ForgetJournal,
     /// A retry carries another transaction id.
     RetryWithoutKey,
     /// A payment is refunded only if its id is known.
     RefundOnlyIfKnown,
-    /// The saga log takes writes of any owner and epoch.
+    /// The saga log accepts writes of any owner and epoch.
     WriteWithoutEpoch,
-    /// A claim leaves the epoch as it is. Second guard, off: the log knows an owner by its incarnation too.
+    /// A claim does not raise the epoch. Second guard, off: the log also checks the owner's incarnation.
     ClaimWithoutEpoch,
     /// The client is answered before `end` is durable.
     AnswerBeforeEnd,
     /// An undo that was not confirmed counts as done.
     CompensatedUnconfirmed,
-    /// A recovered saga goes on under a new id.
+    /// A recovered saga continues under a new id.
     NewIdAfterTakeover,
-    /// A recovered saga takes its last compensable step for not done.
+    /// A recovered saga assumes that its last compensable step was not done.
     ForgetOneCompensation,
-    /// Compensations leave before the turn is durable. Second guard, off: an undone action is refused when repeated.
+    /// Compensations are sent before the turn is durable. Second guard, off: an undone action is refused when repeated.
     CompensateBeforeTurn,
     /// A recovered saga that had turned back runs forward. Second guards, off: an undone action is refused when repeated,
     /// and COMPLETED needs a row that runs forward.
     ForwardAfterTurn,
-    /// Any 404 or 409 is taken for a refusal.
+    /// Any 404 or 409 counts as a refusal.
     AnyConflictRefuses,
     /// A step counts as not done if its last attempt was not sent.
     LastAttemptCounts,
-    /// Effects before `begin` is durable.
+    /// Actions with an effect are sent before `begin` is durable.
     EffectBeforeBegin,
     /// Compensations run in the order of the steps. Second guard, off: the log forbids it.
     CompensateInOrder,
-    /// COMPLETED is written against a cancel that was accepted.
+    /// COMPLETED is written despite an accepted cancel.
     IgnoreCancel,
-    /// An undo that is confirmed shows its step as undone, whatever it found.
+    /// A confirmed undo shows its step as undone, even if it found no action.
     UndoneWhateverWasFound,
-    /// A recovered saga shows its steps as if no earlier owner had asked for any of them.
+    /// A recovered saga shows its steps as if no earlier owner had called any of them.
     ForgetEarlierOwners,
     /// Any JSON with a `status` confirms an undo.
     AnyJsonConfirms,
     /// Rows without an actor are never searched for.
     NoSearchForOrphans,
-    /// A claim counts against its saga, and one that was claimed too often is left to a person.
+    /// A claim counts as a death of the saga's actor, so a saga that was claimed too often is no longer claimed.
     ClaimsPoison,
     /// One row that cannot be read fails the whole claim.
     BadRowFailsAll,
@@ -62,16 +62,16 @@ pub(crate) enum Planted {
     NotFoundAtOnce,
     /// The end of a saga is dated by the clock of its node.
     EndedByNodeClock,
-    /// Control: nobody looks at leases. Correctness does not rest on them.
+    /// Control: leases are ignored. Correctness does not depend on them.
     IgnoreLease,
-    /// Control: an undone action that is repeated gives its first answer. It has no effect, and whoever asks turned back.
+    /// Control: an undone action that is repeated gets its first reply. It has no effect, and its saga has turned back.
     UndoneActionReplays,
 }
 
 #[cfg(test)]
 pub(crate) use switch::{is_planted, with_planted};
 
-/// Tells whether this bug is planted: never, outside of tests.
+/// Tells whether this bug is planted: never, outside tests.
 #[cfg(not(test))]
 #[inline(always)]
 pub(crate) const fn is_planted(_: Planted) -> bool {
@@ -92,7 +92,7 @@ mod switch {
         PLANTED.get() == Some(bug)
     }
 
-    /// Runs with a bug planted in whatever this thread runs.
+    /// Calls `run` with a bug planted in everything that this thread runs.
     pub(crate) fn with_planted<T>(bug: Planted, run: impl FnOnce() -> T) -> T {
         struct Unplant;
         impl Drop for Unplant {

@@ -1,5 +1,5 @@
-//! The orchestrators of a run: real coordinators, sagas and recoveries under real supervisors, each in a process that can
-//! be killed, paused, and replaced by another one of the same name.
+//! The orchestrators of a run: the real actors for lease, coordinator, sagas and recovery under real supervisors, in
+//! simulated processes that can be killed, paused, and replaced by another process with the same node id.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,26 +30,26 @@ use saga_engine::recovery::{Claimer, RecoveryArguments, recovery};
 use saga_engine::running::Running;
 use saga_engine::world::{Call, World};
 
-/// How long a lease lasts.
+/// Duration of a lease.
 pub(super) const LEASE: Duration = Duration::from_secs(5);
-/// How often it is renewed.
+/// Interval of its renewals, and of looks.
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// How often a process searches for rows without an actor.
+/// Interval of searches for rows without an actor.
 const SWEEP: Duration = Duration::from_secs(30);
-/// How long a dead process's actors may take to go.
+/// How long the actors of a dead process may take to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long after its id was made a saga may begin.
+/// How long after its id was made a saga may still begin.
 pub(super) const BEGIN_LIMIT: Duration = Duration::from_secs(10);
 
-/// Names actors of different runs apart: their registry is the whole program's.
+/// Number of the next actor tree, for unique names: the actor registry is global, and runs share it.
 static NEXT_TREE: AtomicU64 = AtomicU64::new(0);
 
-/// Which process.
+/// Index of a process in [`Inner::processes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ProcessId(pub(super) usize);
 
-/// How a process stands.
+/// State of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ProcessState {
     Alive,
@@ -57,10 +57,9 @@ pub(super) enum ProcessState {
     Dead,
 }
 
-/// Something that a paused process does when it goes on.
+/// An action that a paused process performs when it resumes.
 pub(super) type Held = Box<dyn FnOnce(&Arc<Sim>) + Send>;
 
-/// A process.
 pub(super) struct Process {
     pub(super) node: usize,
     pub(super) owner: Owner,
@@ -71,9 +70,9 @@ pub(super) struct Process {
     pub(super) running: Arc<Running>,
     pub(super) death: watch::Sender<bool>,
     pub(super) lease: Arc<LeaseState>,
-    /// Its calls to each participant.
+    /// The queue of its calls to each participant.
     pub(super) lines: BTreeMap<&'static str, Line>,
-    /// Its writes that are on their way to the saga log.
+    /// Number of its writes in flight to the saga log.
     pub(super) writes_under_way: usize,
     version: Version,
     breakers: BTreeMap<(&'static str, &'static str), Breaker>,
@@ -81,7 +80,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Returns its circuit breaker for the operation that is called.
+    /// Returns its circuit breaker for the operation of a call.
     pub(super) fn breaker(&mut self, call: &Call) -> &mut Breaker {
         let operation = if is_planted(Planted::OneBreakerForAll) { "all" } else { call.operation };
         self.breakers.entry((call.participant, operation)).or_insert_with(|| {
@@ -89,13 +88,13 @@ impl Process {
         })
     }
 
-    /// Names it, for people.
+    /// Returns its name in the trace.
     pub(super) fn title(&self) -> String {
         self.owner.node_id.clone()
     }
 }
 
-/// How patient the sagas of a run are: as live, but quicker to call a person, so that it happens often.
+/// The policy of a run's sagas, with shorter times than in production, so that deadlines and FAILED occur often.
 pub(super) fn policy() -> Policy {
     let patience = |attempts, backoff_max| Patience { attempts, backoff_min: Duration::from_millis(50), backoff_max };
     Policy {
@@ -156,7 +155,7 @@ pub(super) async fn start(sim: &Arc<Sim>, node: usize, node_id: String) {
     tokio::spawn(end_when_superseded(sim.clone(), id, superseded));
 }
 
-/// A process whose tree has given up exits, and its platform starts another.
+/// Kills a process whose supervisor has given up; as on a real platform, another process replaces it.
 async fn exit_with(sim: Arc<Sim>, process: ProcessId, root: Arc<Root>) {
     root.gave_up().await;
     kill(&sim, process);
@@ -224,7 +223,7 @@ fn tree(
     }
 }
 
-/// A process whose node id another one has taken ends for good.
+/// Ends a process, without a replacement, once another process has taken its node id.
 async fn end_when_superseded(sim: Arc<Sim>, process: ProcessId, superseded: CancellationToken) {
     superseded.cancelled().await;
     if sim.is_dead(process) {
@@ -235,7 +234,7 @@ async fn end_when_superseded(sim: Arc<Sim>, process: ProcessId, superseded: Canc
     kill_for_good(&sim, process);
 }
 
-/// Kills a process; another one takes its place after a while, under the same name or a new one.
+/// Kills a process; another replaces it after 0.1 to 9 seconds, under the same node id or a new one.
 pub(super) fn kill(sim: &Arc<Sim>, process: ProcessId) {
     if sim.is_dead(process) {
         return;
@@ -268,13 +267,13 @@ fn kill_for_good(sim: &Arc<Sim>, process: ProcessId) {
         (process.root.take(), std::mem::take(&mut process.held))
     };
     drop(held);
-    // Nothing that its actors still do reaches anybody.
+    // Its actors may still run until they stop, but `Sim::at` drops their requests.
     if let Some(root) = root {
         tokio::spawn(async move { root.stop(STOP_TIMEOUT).await });
     }
 }
 
-/// Replaces what still runs the old version, once it is calm.
+/// Kills the processes of the old version once faults have ended; their replacements run the new one.
 pub(super) async fn end_of_roll_out(sim: Arc<Sim>) {
     tokio::time::sleep(sim.calm_after).await;
     let old: Vec<usize> = {
@@ -286,7 +285,7 @@ pub(super) async fn end_of_roll_out(sim: Arc<Sim>) {
     }
 }
 
-/// Stops a process for a while; then it goes on as if nothing had been.
+/// Pauses a process; afterwards it resumes as if nothing had happened.
 pub(super) fn pause(sim: &Arc<Sim>, process: ProcessId, pause: Duration) {
     {
         let mut inner = sim.lock();
@@ -315,7 +314,7 @@ pub(super) fn pause(sim: &Arc<Sim>, process: ProcessId, pause: Duration) {
     });
 }
 
-/// Draws one of the processes that are in such a state.
+/// Draws one of the processes whose state is wanted.
 pub(super) fn pick(inner: &mut Inner, is_wanted: impl Fn(ProcessState) -> bool) -> Option<ProcessId> {
     let there: Vec<usize> =
         (0..inner.processes.len()).filter(|index| is_wanted(inner.processes[*index].state)).collect();
@@ -323,7 +322,7 @@ pub(super) fn pick(inner: &mut Inner, is_wanted: impl Fn(ProcessState) -> bool) 
     there.get(drawn).map(|index| ProcessId(*index))
 }
 
-/// Ends all processes, so that nothing of a run stays behind.
+/// Ends all processes, so that no actor outlives the run.
 pub(super) async fn stop_all(sim: &Arc<Sim>) {
     let roots: Vec<Arc<Root>> = sim.lock().processes.iter_mut().filter_map(|process| process.root.take()).collect();
     for process in &mut sim.lock().processes {

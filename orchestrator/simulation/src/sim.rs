@@ -1,7 +1,7 @@
-//! What everything in a run shares: the clock, the log, the participants, the processes, and what was seen.
+//! The shared state of a run: clock, log, participants, processes and observations.
 //!
-//! A run is one thread with a paused clock, which jumps to the next timer when nothing is left to do. Everything that
-//! takes time is a timer, so the order of all that happens follows from the seed.
+//! A run is one thread with a paused clock, which jumps to the next timer when no task is ready. Everything that takes
+//! time is a timer, so the order of all events follows from the seed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,20 +29,20 @@ use super::watch::Watched;
 use saga_engine::SagaId;
 use saga_engine::running::Running;
 
-/// A run.
+/// A run: its settings, and its state behind a lock.
 pub(super) struct Sim {
     inner: Mutex<Inner>,
     started: Instant,
-    /// When things stop going wrong.
+    /// Time of the run from which no more faults happen.
     pub(super) calm_after: Duration,
-    /// What goes wrong.
+    /// Rates, numbers and times of the faults.
     pub(super) faults: Faults,
     pub(super) knobs: Knobs,
     /// Which definitions the nodes know.
     pub(super) versions: Versions,
 }
 
-/// What changes.
+/// The state that changes.
 pub(super) struct Inner {
     pub(super) fate: Box<dyn Fate>,
     pub(super) log: DurableLog,
@@ -53,18 +53,18 @@ pub(super) struct Inner {
     pub(super) told: Vec<Told>,
     /// Sagas whose cancel was accepted while they ran forward.
     pub(super) cancelled: Vec<SagaId>,
-    /// What was seen on the way that the end does not show.
+    /// Observations during the run that its end does not show.
     pub(super) watched: Watched,
-    /// Clients that are not done.
+    /// Number of clients that are not done.
     pub(super) clients: usize,
-    /// Requests and replies on their way.
+    /// Number of pending [`Sim::after`] actions: requests, replies, writes.
     pub(super) under_way: usize,
-    /// The newest answer of each operation, with its saga.
+    /// The newest reply of each operation, with its saga.
     pub(super) last_replies: BTreeMap<Operation, (SagaId, String)>,
     pub(super) clocks: Clocks,
-    /// What cannot be reached, by whom, until when.
+    /// Outages and partitions, with their ends.
     pub(super) partitions: Partitions,
-    /// What the run itself draws: who is killed when.
+    /// Random numbers of the run itself: ids, kills and the like.
     pub(super) dice: ChaCha8Rng,
 }
 
@@ -83,18 +83,18 @@ impl Sim {
         self.started.elapsed()
     }
 
-    /// Returns the time of day in the run, as no clock of it need show.
+    /// Returns the true time of day in the run, without any clock's skew.
     pub(super) fn now(&self) -> DateTime<Utc> {
         DateTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000) + self.elapsed()
     }
 
-    /// Returns what the clock of the saga log's database shows.
+    /// Returns the time on the clock of the saga log's database.
     pub(super) fn database_now(&self) -> DateTime<Utc> {
         let now = self.now();
         self.lock().clocks.shows(ClockOf::Database, now)
     }
 
-    /// Returns what the clock of a process's node shows.
+    /// Returns the time on the clock of a process's node.
     pub(super) fn node_now(&self, process: ProcessId) -> DateTime<Utc> {
         let now = self.now();
         let inner = self.lock();
@@ -105,7 +105,7 @@ impl Sim {
         if self.elapsed() < self.calm_after { Mood::Wild } else { Mood::Calm }
     }
 
-    /// Does something later. It counts as under way until then.
+    /// Runs `act` after `delay`. It counts as under way until then.
     pub(super) fn after(self: &Arc<Self>, delay: Duration, act: impl FnOnce(&Arc<Sim>) + Send + 'static) {
         self.lock().under_way += 1;
         let sim = self.clone();
@@ -116,7 +116,7 @@ impl Sim {
         });
     }
 
-    /// Does something in a process: at once, when it goes on if it is paused, never if it is dead.
+    /// Runs `act` in a process: at once if it is alive, on its resumption if it is paused, never if it is dead.
     pub(super) fn at(self: &Arc<Self>, process: ProcessId, act: impl FnOnce(&Arc<Sim>) + Send + 'static) {
         {
             let process = &mut self.lock().processes[process.0];
@@ -129,7 +129,6 @@ impl Sim {
         act(self);
     }
 
-    /// Tells whether the process is dead.
     pub(super) fn is_dead(&self, process: ProcessId) -> bool {
         self.lock().processes[process.0].state == ProcessState::Dead
     }
@@ -148,30 +147,30 @@ impl Sim {
         self.note(|inner| inner.processes[process.0].title(), what);
     }
 
-    /// Returns what runs in every process that was ever there.
+    /// Returns the running sagas of every process of the run, dead ones included.
     pub(super) fn all_running(&self) -> Vec<Arc<Running>> {
         self.lock().processes.iter().map(|process| process.running.clone()).collect()
     }
 }
 
 impl Inner {
-    /// Draws whether something with this probability happens; what never happens draws nothing.
+    /// Draws whether an event of this probability happens; the probability 0 draws no number.
     pub(super) fn chance(&mut self, rate: f64) -> bool {
         rate > 0.0 && self.dice.random::<f64>() < rate
     }
 
-    /// Draws a number of milliseconds.
+    /// Draws a number of milliseconds in `from..to`.
     pub(super) fn millis(&mut self, from: u64, to: u64) -> Duration {
         Duration::from_millis(self.dice.random_range(from..to.max(from + 1)))
     }
 
-    /// Makes an id of the run's own.
+    /// Draws a UUID.
     pub(super) fn uuid(&mut self) -> Uuid {
         Uuid::from_u128(self.dice.random())
     }
 }
 
-/// Makes the id of a saga: a UUID v7, as live.
+/// Makes the id of a saga, a UUID v7 as in production.
 pub(super) fn saga_id(dice: &mut ChaCha8Rng, now: DateTime<Utc>) -> SagaId {
     let mut random = [0; 10];
     dice.fill_bytes(&mut random);

@@ -1,5 +1,5 @@
-//! What must hold when a run is over: the invariants that `audit` and the chaos suite use too, and what only a simulator
-//! sees: what every client was told, and that no actor died of its own.
+//! Invariants at the end of a run: those that `audit` and the chaos suite check too, and those that only a simulator
+//! can check: the answers of all clients, and the failures of actors.
 
 use std::sync::Arc;
 
@@ -11,40 +11,40 @@ use orchestrator::checkout::{Order, StockRule};
 use orchestrator::invariants::{Books, Run, Saga, judge};
 use saga_engine::{SagaId, Status};
 
-/// What a client was told.
+/// An answer that a client got about a saga.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Told {
     pub(super) id: SagaId,
     pub(super) what: ToldWhat,
 }
 
-/// What that was.
+/// The content of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ToldWhat {
-    /// Its end.
+    /// The saga ended.
     Ended(Status),
-    /// FAILED: it may still become COMPENSATED.
+    /// The saga is FAILED; it may still become COMPENSATED.
     NotUndoneYet,
-    /// It is in the log.
+    /// The saga is in the log.
     Accepted,
     /// Nothing was written.
     NotStarted,
 }
 
-/// Something that breaks an invariant.
+/// A violation of an invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The invariant, as a sentence.
     pub invariant: &'static str,
-    /// The transaction, or the product.
+    /// The transaction, the product or the node.
     pub id: String,
-    /// How the trace calls it: `saga 3`; or as `id`, if it is no saga that a client asked for.
+    /// Its name in the trace, `saga 3`, or the same as `id` if it is not a saga that a client requested.
     pub name: String,
-    /// What is wrong with it.
+    /// The reason, in words.
     pub why: String,
 }
 
-/// Names what only the simulator judges.
+/// The invariants that only the simulator checks.
 pub(super) const TOLD: &str = "what a client is told is what the log holds";
 pub(super) const CANCEL: &str = "a cancel that was accepted is not followed by COMPLETED";
 pub(super) const ACTORS: &str = "no saga's actor dies of its own";
@@ -55,7 +55,7 @@ pub(super) const LEARNS: &str = "an id that came with a 503 can be asked for unt
 pub(super) const PARKED: &str = "a call is parked only where its own operation has failed";
 pub(super) const KEY: &str = "one key buys once within its retention";
 
-/// Judges a run.
+/// Returns the violations of a run.
 pub(super) fn violations(sim: &Arc<Sim>) -> Vec<Violation> {
     let mut violations = nameless_violations(sim);
     let inner = sim.lock();
@@ -109,7 +109,7 @@ fn books(sim: &Sim) -> Books {
     let inner = sim.lock();
     inner.participants.add_to(&mut books);
     for (id, row) in inner.log.rows() {
-        // A row that cannot be read is left to a person, who is told.
+        // A row that cannot be read is on the attention list: it counts as FAILED and settled.
         let is_left = row.is_bad && row.ended_at.is_none() && row.attention.is_some();
         books.page(&id.to_string()).saga = Some(Saga {
             status: if is_left { Status::Failed } else { row.status },
@@ -152,7 +152,7 @@ fn ignored_cancels(sim: &Sim) -> Vec<Violation> {
 
 fn dead_actors(sim: &Sim) -> Vec<Violation> {
     let deaths = sim.all_running().iter().flat_map(|running| running.deaths()).collect::<Vec<_>>();
-    // Killed by the simulator, or by its log, which has refused a write twice.
+    // Killed by the simulator, or by its log, which refused a write twice.
     let is_wanted = |reason: &str| reason.contains(KILLED) || reason.contains(REFUSED_VALUE);
     let deaths = deaths.into_iter().filter(|(_, reason)| !is_wanted(reason));
     deaths.map(|(id, reason)| violation(ACTORS, id.to_string(), reason)).collect()

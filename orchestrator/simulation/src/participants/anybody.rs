@@ -1,22 +1,23 @@
-//! A participant that nobody has written a twin for: it keeps a journal like all others and answers what its step can
-//! read. So a step on a new participant is simulated from the day on which it stands in the definition.
+//! A generic participant, for steps on participants without a simulated one. It keeps a journal like all others and
+//! replies with bodies that its step can read. So a step on a new participant is simulated as soon as it is in a
+//! definition.
 
 use serde_json::{Map, Value, json};
 
 use super::journal::{Ask, Coin, Decided, Journal, Reply};
 use saga_engine::definition::{Context, Operation};
 
-/// As many fields as an answer may need.
+/// Maximum number of changes to a body until it can be read.
 const MAX_FIELDS: usize = 32;
 
-/// The participant.
+/// A generic participant.
 #[derive(Clone, Debug, Default)]
 pub struct Anybody {
     pub(super) journal: Journal,
 }
 
 impl Anybody {
-    /// Decides the action of a step.
+    /// Replies to the action of a step.
     pub fn act(&mut self, ask: &Ask<'_>, operation: &Operation, context: &Context) -> Reply {
         let contents = vec![ask.request.body.clone()];
         let refusal = || r#"{"status":"error","message":"refused"}"#.to_owned();
@@ -32,7 +33,7 @@ impl Anybody {
         )
     }
 
-    /// Undoes it.
+    /// Replies to the compensation of a step.
     pub fn compensate(&mut self, ask: &Ask<'_>, operation: &Operation, context: &Context) -> Reply {
         let refusal = || r#"{"status":"error","message":"undone before"}"#.to_owned();
         let transaction = context.saga_id.to_string();
@@ -40,8 +41,8 @@ impl Anybody {
     }
 }
 
-/// Finds a body that can be read as the answer to an operation, by asking its reader what is missing: the names of the
-/// fields are known to nobody else. It says what all participants say: that it is done, or undone, and for whom.
+/// Finds a body that an operation can read. Only the operation's reader knows the fields, so missing ones are taken
+/// from its errors. The body starts with the request's fields, `status` and `transaction_id`, as with all participants.
 fn readable(operation: &Operation, context: &Context) -> String {
     let asked = (operation.request)(context).body;
     let asked: Map<String, Value> = asked.and_then(|body| serde_json::from_str(&body).ok()).unwrap_or_default();
@@ -63,7 +64,7 @@ fn filled(mut body: Map<String, Value>, operation: &Operation, context: &Context
         let missing = said.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
         match missing {
             Some(field) => body.insert(field.to_owned(), json!(1)),
-            // A field of another type than a number: nearly always a text.
+            // A field that is not a number is nearly always a text.
             None => {
                 let last = body.iter().rev().find(|(_, value)| value.is_number()).map(|(name, _)| name.clone());
                 last.and_then(|name| body.insert(name, json!("1")))

@@ -1,5 +1,5 @@
-//! The journal of a participant in memory: what was decided under each transaction, tombstones included. The rules are
-//! those of the contract; that the real participants keep them too is a test of its own.
+//! The journal of a participant in memory: the decisions of each transaction, tombstones included. It follows the rules
+//! of the contract; a separate test compares it with the real participants.
 
 use std::collections::BTreeMap;
 
@@ -9,67 +9,67 @@ use common::wire;
 use crate::planted::{Planted, is_planted};
 use orchestrator::invariants::{Books, Decision, Deed, Entry, Participant};
 
-/// What is asked of a participant.
+/// A request to a participant.
 #[derive(Clone, Debug)]
 pub struct Ask<'a> {
     /// The request.
     pub request: &'a saga_engine::definition::Request,
-    /// Who asks, if an orchestrator does.
+    /// The orchestrator's call, if the request is one.
     pub origin: Option<Origin>,
-    /// How a decision falls that was not taken before.
+    /// The outcome of a new decision.
     pub coin: Coin,
-    /// When that is.
+    /// Time of a new decision.
     pub at: DateTime<Utc>,
 }
 
 /// A call of an orchestrator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// The attempt.
+    /// Number of the attempt.
     pub attempt: u32,
-    /// The owner of the saga.
+    /// Epoch of the saga's owner.
     pub epoch: i32,
 }
 
-/// How a decision falls.
+/// Outcome of a new decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coin {
-    /// As asked.
+    /// The action is done, if the participant's own rules allow it.
     Accept,
-    /// Against it.
+    /// The action is refused.
     Refuse,
 }
 
-/// An answer.
+/// Reply of a participant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// The HTTP status.
     pub status: u16,
     /// The value of `Saga-Decision`, if it has one.
     pub decision: Option<&'static str>,
-    /// The value of `Saga-Action`, of a compensation: what it found of its action.
+    /// The value of `Saga-Action` in a compensation's reply: what it found of its action.
     pub action: Option<&'static str>,
-    /// Whether it was given before.
+    /// Whether it is repeated from the journal.
     pub replayed: bool,
     /// The body.
     pub body: String,
 }
 
 impl Reply {
-    /// Makes an answer that no journal knows of.
+    /// Makes a reply without a recorded decision.
     pub fn plain(status: u16, body: impl Into<String>) -> Reply {
         Reply { status, decision: None, action: None, replayed: false, body: body.into() }
     }
 }
 
-/// What a participant decides about new work.
+/// A new decision of a participant.
 #[derive(Clone, Debug)]
 pub(super) struct Decided {
     pub(super) status: u16,
     pub(super) body: String,
 }
 
-/// What a compensation finds of its action.
+/// The state of its action that a compensation finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
     Done,
@@ -93,7 +93,7 @@ struct Page {
     compensations: Vec<Row>,
 }
 
-/// The journal.
+/// The journal of one participant.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Journal {
     pages: BTreeMap<String, Page>,
@@ -103,7 +103,7 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Decides an action once, and answers the same ever after.
+    /// Decides an action once; every repeat gets the same reply.
     pub(super) fn act(
         &mut self,
         ask: &Ask<'_>,
@@ -141,7 +141,7 @@ impl Journal {
         Reply { status, decision, action: None, replayed: false, body }
     }
 
-    /// Undoes once, or sees to it that the action never happens; answers the same ever after.
+    /// Undoes an action once, or leaves a tombstone so that it never happens; every repeat gets the same reply.
     pub(super) fn compensate(
         &mut self,
         ask: &Ask<'_>,
@@ -179,7 +179,7 @@ impl Journal {
         Reply { action, ..Reply::plain(200, body) }
     }
 
-    /// Adds its rows to the books.
+    /// Adds its rows to the books that the invariants are checked against.
     pub(super) fn add_to(&self, participant: Participant, books: &mut Books) {
         for (transaction, page) in &self.pages {
             let entries = &mut books.page(transaction).journal;

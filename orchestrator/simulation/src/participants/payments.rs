@@ -9,7 +9,7 @@ use super::journal::{Ask, Coin, Decided, Journal, Reply, Seen};
 use super::{malformed, show, transaction_in};
 use orchestrator::invariants::{Books, Participant, Payment, PaymentStatus};
 
-/// The payments.
+/// Payments, captured, refused and refunded.
 #[derive(Clone, Debug, Default)]
 pub struct Payments {
     pub(super) journal: Journal,

@@ -9,7 +9,7 @@ use super::journal::{Ask, Coin, Decided, Journal, Reply};
 use super::{malformed, show, transaction_in};
 use orchestrator::invariants::{Books, Participant, Purchase, PurchaseStatus};
 
-/// The purchases.
+/// Purchases, live and cancelled.
 #[derive(Clone, Debug, Default)]
 pub struct Purchases {
     pub(super) journal: Journal,
