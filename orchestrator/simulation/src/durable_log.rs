@@ -1,5 +1,5 @@
-//! The saga log in memory: rows, leases, flags and claims, with the conditions of the statements on PostgreSQL. What is
-//! here is durable: a process that dies takes nothing of it along.
+//! The saga log in memory: rows, leases, flags and claims, with the conditions of the statements on PostgreSQL. It is
+//! durable: it survives the death of any process.
 
 mod claims;
 mod keys;
@@ -25,7 +25,7 @@ use saga_engine::record::{Change, IdempotencyKey, LogWrite, NewSaga, RowState, U
 use saga_engine::takeover::Takeover;
 use saga_engine::{SagaId, Status};
 
-/// A row.
+/// A row of the saga log.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) status: Status,
@@ -33,20 +33,20 @@ pub(super) struct Row {
     pub(super) input: Input,
     pub(super) definition: &'static str,
     pub(super) attention: Option<String>,
-    /// The mark outlives the end of the saga.
+    /// Whether the attention mark outlives the end of the saga.
     attention_stays: bool,
     pub(super) owner: Owner,
-    /// When a cancel was accepted that COMPLETED must not follow.
+    /// Whether a cancel was requested, after which COMPLETED is not allowed.
     pub(super) cancel_requested: bool,
-    /// Whether it came with a key, released or not.
+    /// Whether it began with a key, released or not.
     pub(super) had_key: bool,
-    /// When it ended, by the database's clock, whatever `ended_at` holds.
+    /// Time of the end by the database's clock, also if a planted bug puts another time into `ended_at`.
     truly_ended_at: Option<DateTime<Utc>>,
-    /// When its key was released, by the database's clock.
+    /// Time of the release of its key, by the database's clock.
     key_released_at: Option<DateTime<Utc>>,
-    /// The values cannot be read by any version of the program.
+    /// Whether no version of the program can read its values.
     pub(super) is_bad: bool,
-    /// When it wakes, if it sleeps.
+    /// Time at which it wakes, if it sleeps.
     pub(super) wake_at: Option<DateTime<Utc>>,
     pub(super) epoch: i32,
     pub(super) timeline: Vec<StepView>,
@@ -72,18 +72,18 @@ struct Lease {
     expires_at: DateTime<Utc>,
 }
 
-/// The log.
+/// The saga log.
 #[derive(Default)]
 pub(super) struct DurableLog {
     rows: BTreeMap<SagaId, Row>,
     leases: BTreeMap<String, Lease>,
     /// Transactions that commit later.
     pub(super) open: OpenTransactions,
-    /// Sagas that came to another process than the one that had them.
+    /// Number of claims by a process that did not own the saga.
     pub(super) takeovers: u64,
-    /// Keys that were given free.
+    /// Number of released keys.
     pub(super) keys_released: u64,
-    /// Sagas that an owner claimed from itself.
+    /// Number of claims by the process that owned the saga.
     pub(super) wakes: u64,
 }
 
@@ -96,13 +96,13 @@ impl DurableLog {
         self.rows.get(&id)
     }
 
-    /// Registers a process under its node's name.
+    /// Registers a process under its node id.
     pub(super) fn register(&mut self, owner: &Owner, now: DateTime<Utc>, lease: Duration) {
         let lease = Lease { incarnation: owner.incarnation, expires_at: now + lease };
         self.leases.insert(owner.node_id.clone(), lease);
     }
 
-    /// Renews its lease; `false` if another process has taken its node's name.
+    /// Renews the lease of a process; `false` if another process has taken its node id.
     pub(super) fn renew(&mut self, owner: &Owner, now: DateTime<Utc>, lease: Duration) -> bool {
         match self.leases.get_mut(&owner.node_id).filter(|held| held.incarnation == owner.incarnation) {
             Some(held) => {
@@ -113,7 +113,7 @@ impl DurableLog {
         }
     }
 
-    /// Ends its lease now.
+    /// Ends the lease of a process now.
     pub(super) fn give_up_lease(&mut self, owner: &Owner, now: DateTime<Utc>) {
         if let Some(held) = self.leases.get_mut(&owner.node_id).filter(|held| held.incarnation == owner.incarnation) {
             held.expires_at = held.expires_at.min(now);
@@ -122,7 +122,7 @@ impl DurableLog {
 
     fn is_live(&self, owner: &Owner, now: DateTime<Utc>) -> bool {
         if is_planted(Planted::IgnoreLease) {
-            // Now and then anybody looks dead.
+            // One millisecond in five every process looks dead.
             return now.timestamp_millis() % 5 != 0;
         }
         self.leases
@@ -130,7 +130,7 @@ impl DurableLog {
             .is_some_and(|lease| lease.incarnation == owner.incarnation && lease.expires_at > now)
     }
 
-    /// Writes, if the conditions hold.
+    /// Applies a write if its conditions hold, and returns its report.
     pub(super) fn write(&mut self, owner: &Owner, write: &LogWrite, now: DateTime<Utc>) -> WriteReport {
         if holds_nul(write) {
             let (code, reason) = ("22021".to_owned(), "invalid byte sequence (22021)".to_owned());
@@ -272,7 +272,7 @@ impl DurableLog {
         Some((row.cancel_requested, now))
     }
 
-    /// Asks a saga to turn back; tells whether that was accepted for one that ran forward.
+    /// Sets the cancel flag of a saga that has not ended; tells whether it was still running forward.
     pub(super) fn cancel(&mut self, id: SagaId, now: DateTime<Utc>) -> bool {
         match self.rows.get_mut(&id) {
             Some(row) if row.ended_at.is_none() => {
@@ -286,7 +286,7 @@ impl DurableLog {
         }
     }
 
-    /// Wakes the sagas that wait for an operation, since it was confirmed for another one.
+    /// Wakes the sagas that wait for an operation, which was confirmed for another saga.
     pub(super) fn wake_waiting(&mut self, operation: &str, now: DateTime<Utc>) {
         let waits = |row: &&mut Row| {
             row.waits_for.as_deref() == Some(operation)
@@ -307,7 +307,7 @@ impl DurableLog {
         }
     }
 
-    /// Wakes every saga of the attention list.
+    /// Requests a retry of every saga on the attention list, and wakes it.
     pub(super) fn retry_all(&mut self, now: DateTime<Utc>) {
         for row in self.rows.values_mut().filter(|row| row.attention.is_some() && row.ended_at.is_none()) {
             row.retry_requested_at = Some(now);
@@ -317,8 +317,7 @@ impl DurableLog {
     }
 }
 
-/// Tells whether PostgreSQL would refuse a text of the write. Steps and changes are JSON, which spells a NUL in plain
-/// characters.
+/// Tells whether PostgreSQL would refuse a text of the write. Steps and changes are JSON, which escapes a NUL.
 fn holds_nul(write: &LogWrite) -> bool {
     let error = match &write.change {
         Change::Begin { ended: error, .. } | Change::End { error, .. } => error.as_deref(),

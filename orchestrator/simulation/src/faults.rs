@@ -1,14 +1,14 @@
-//! How often what goes wrong in a run: read from a TOML file, or the mix that finds most.
+//! The mix of faults of a run: read from a TOML file, or the default mix, which finds most.
 //!
-//! One table: a fault is one line of it. The rate 0 switches a fault off, and then it draws nothing, so that the other
-//! faults of a seed stay as they were.
+//! The mix is one table with a line for each fault. A fault with the rate 0 draws no random number, so the other faults
+//! of the seed stay the same.
 
 use serde::Deserialize;
 use thiserror::Error;
 
-/// The longest time in a mix, in milliseconds.
+/// Maximum of a time in a mix, in milliseconds.
 const MAX_MS: u64 = 600_000;
-/// The largest number of events of one kind in a run.
+/// Maximum number of events of one kind in a run.
 const MAX_EVENTS: u32 = 100;
 
 macro_rules! faults {
@@ -17,8 +17,9 @@ macro_rules! faults {
         counts { $($(#[doc = $count_doc:literal])+ $count:ident = $count_default:literal;)+ }
         times { $($(#[doc = $time_doc:literal])+ $time:ident = $time_default:literal;)+ }
     ) => {
-        /// The mix. Rates are probabilities from 0 to 1, of each call, write or look, or of a run; every seed scales them by
-        /// an intensity of its own, so that there are quiet runs and wild ones. Counts are the most events in a run.
+        /// A mix of faults. Rates are probabilities from 0 to 1, for each call, write, look, client or run. A seed
+        /// scales the rates of the network and the log, and the counts, by factors of its own from 0 to 4, so that some
+        /// runs are quiet and some wild. Counts are maximum numbers of events in a run, before that scaling.
         #[derive(Clone, Debug, PartialEq, Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub struct Faults {
@@ -38,7 +39,7 @@ macro_rules! faults {
         }
 
         impl Faults {
-            /// Nothing goes wrong.
+            /// Returns a mix without faults.
             pub fn none() -> Faults {
                 Faults { $($rate: 0.0,)+ $($count: 0,)+ clock_skew_ms: 0, calm_after_ms: 1_000, ..Faults::default() }
             }
@@ -61,101 +62,101 @@ macro_rules! faults {
 
 faults! {
     rates {
-        /// A participant decides against an action.
+        /// A participant refuses an action.
         refusal_rate = 0.12;
-        /// A request is lost on its way.
+        /// A request is lost.
         lost_request_rate = 0.03;
-        /// The work is done and its reply lost.
+        /// The work is done and its reply is lost.
         lost_reply_rate = 0.05;
         /// A request arrives twice.
         duplicate_rate = 0.05;
-        /// A request or a reply is late, by up to `late_ms`, and overtaken by others.
+        /// A request or a reply is delayed by up to `late_ms`, so that others overtake it.
         late_rate = 0.05;
-        /// Nobody listens: the call fails before anything is sent.
+        /// The connection is refused: the call fails before anything is sent.
         unreachable_rate = 0.03;
-        /// 503 before the work.
+        /// The participant replies 503 before the work.
         unavailable_rate = 0.04;
-        /// Of these, how many name a time to come back, from sensible ones to years.
+        /// Share of these with `Retry-After`, from a second to centuries, or invalid.
         retry_after_rate = 0.3;
-        /// Something between the two answers in the participant's place, before or after the work.
+        /// A stranger replies in the participant's place, before or after the work.
         stranger_rate = 0.03;
-        /// The same, with JSON and 200.
+        /// A stranger replies with 200 and JSON.
         json_stranger_rate = 0.02;
-        /// The answer is a participant's own, to another transaction.
+        /// The reply is the participant's, but to another transaction.
         other_reply_rate = 0.02;
-        /// What a participant says of a refusal has characters that the log does not take.
+        /// The text of a refusal has characters that the log refuses.
         hostile_text_rate = 0.2;
         /// The participant dies before or after its commit.
         participant_crash_rate = 0.02;
-        /// The saga log's connection goes before a commit: nothing is written.
+        /// The connection to the saga log is lost before a commit: nothing is written.
         failed_write_rate = 0.02;
-        /// It goes during a commit: it is not known whether that took place.
+        /// The connection is lost during a commit: the write is in doubt.
         write_in_doubt_rate = 0.04;
-        /// Of these, how many commit seconds later.
+        /// Share of these that commit up to 20 seconds later.
         late_commit_rate = 0.2;
         /// The log refuses a value of the write.
         rejected_write_rate = 0.005;
         /// The orchestrator is killed right before or right after a commit.
         crash_at_write_rate = 0.04;
-        /// The orchestrator is stopped right before a commit, for up to `pause_ms`, and goes on.
+        /// The orchestrator is paused right before a commit, for up to `pause_ms`.
         pause_at_write_rate = 0.04;
-        /// A look at the log fails between two of its statements: claims that were made stay.
+        /// A look at the log fails between two of its statements: earlier claims stay.
         look_cut_rate = 0.03;
         /// The row of a saga cannot be read.
         bad_row_rate = 0.005;
-        /// A single actor dies, as it writes, calls or looks.
+        /// A single actor dies as it writes, calls or looks.
         actor_death_rate = 0.002;
-        /// Of the orchestrators that are stopped, how many are replaced meanwhile by a process with the same name.
+        /// Share of the paused orchestrators that are replaced meanwhile by a process with the same node id.
         twin_rate = 0.3;
         /// Clients that cancel.
         cancel_rate = 0.15;
-        /// Clients that send an `Idempotency-Key` and repeat what was not answered.
+        /// Clients that send an `Idempotency-Key` and repeat an order without an answer.
         key_rate = 0.3;
-        /// Clients that do not wait.
+        /// Clients that do not wait for the end.
         async_rate = 0.2;
-        /// Clients that ask for the status meanwhile, at any replica.
+        /// Clients that request the status meanwhile, from any replica.
         status_rate = 0.2;
-        /// Runs in which batches, claims, queues and admission are as small as they may be.
+        /// Runs with very small limits of batches, claims, queues and admission.
         small_knobs_rate = 0.15;
-        /// Runs that keep a key only for seconds after its saga's end, with clients that repeat it before and after.
+        /// Runs with a key retention of seconds, whose clients repeat their key before and after its release.
         short_retention_rate = 0.2;
         /// Runs with hundreds of sagas.
         crowd_rate = 0.003;
-        /// Runs in which some nodes know a definition that others do not, until all are replaced.
+        /// Runs in which some nodes lack a definition that others know, until they are replaced.
         mixed_versions_rate = 0.15;
-        /// Runs in which an operator has everything tried again that stands in the attention list.
+        /// Runs in which an operator requests retries of the sagas on the attention list.
         operator_rate = 0.5;
     }
     counts {
-        /// Orchestrators that are killed at any time, at most.
+        /// Orchestrators killed at any time.
         crashes = 2;
-        /// Orchestrators that are stopped for up to `pause_ms` and go on, at most.
+        /// Orchestrators paused for up to `pause_ms`.
         pauses = 2;
-        /// Outages of the saga log's database, at most, each up to `outage_ms`.
+        /// Outages of the saga log's database, each up to `outage_ms`.
         database_outages = 1;
-        /// Outages of one participant, at most, each up to `outage_ms`.
+        /// Outages of one participant, each up to `outage_ms`.
         participant_outages = 1;
-        /// Outages of one operation of a participant, at most, each up to `outage_ms`.
+        /// Outages of one operation of a participant, each up to `outage_ms`.
         operation_outages = 1;
-        /// Times when one orchestrator cannot reach the database or one participant, each up to `outage_ms`.
+        /// Partitions of one orchestrator from the database or one participant, each up to `outage_ms`.
         partitions = 1;
-        /// Coordinators that die, at most, and with them the actors of their sagas.
+        /// Coordinators killed, and with them the actors of their sagas.
         coordinator_deaths = 1;
-        /// Jumps of the clock of a node or of the database, at most, each up to `clock_jump_ms`, either way.
+        /// Jumps of the clock of a node or of the database, each up to `clock_jump_ms`, either way.
         clock_jumps = 1;
     }
     times {
-        /// How late a request or a reply is at most, in milliseconds.
+        /// Maximum delay of a request or a reply, in milliseconds.
         late_ms = 15_000;
-        /// How long an orchestrator is stopped at most, in milliseconds.
+        /// Maximum pause of an orchestrator, in milliseconds.
         pause_ms = 15_000;
-        /// How long an outage lasts at most, in milliseconds.
+        /// Maximum duration of an outage, in milliseconds.
         outage_ms = 8_000;
-        /// How far each node's clock and the database's are off at most, in milliseconds, either way.
+        /// Maximum skew of each node's clock and of the database's, in milliseconds, either way.
         clock_skew_ms = 600_000;
-        /// How far a clock jumps at most, in milliseconds.
+        /// Maximum jump of a clock, in milliseconds.
         clock_jump_ms = 30_000;
-        /// When all of it stops, in milliseconds of the run.
+        /// Time of the run from which no more faults happen, in milliseconds.
         calm_after_ms = 25_000;
     }
 }
@@ -163,25 +164,25 @@ faults! {
 /// Why a mix cannot be used.
 #[derive(Debug, Error)]
 pub enum FaultsError {
-    /// It is no TOML, or has keys that do not exist.
+    /// The text is not TOML, or has unknown keys.
     #[error("{0}")]
     Unreadable(#[from] toml::de::Error),
-    /// A rate is no probability.
+    /// A rate is not a probability.
     #[error("{0} must be from 0 to 1")]
     NoProbability(&'static str),
-    /// A time is too long for a run.
+    /// A time is longer than the maximum.
     #[error("{0} must be at most {MAX_MS} ms")]
     TooLong(&'static str),
-    /// Too many of something for a run.
+    /// A count is larger than the maximum.
     #[error("{0} must be at most {MAX_EVENTS}")]
     TooMany(&'static str),
 }
 
 impl Faults {
-    /// Reads a mix; what it does not name is as in [`Faults::default`].
+    /// Reads a mix; faults that the text does not name are as in [`Faults::default`].
     ///
     /// # Errors
-    /// [`FaultsError`] says what is wrong with it.
+    /// [`FaultsError`], if the text cannot be read or a value is out of range.
     pub fn from_toml(text: &str) -> Result<Faults, FaultsError> {
         let faults: Faults = toml::from_str(text)?;
         faults.check()?;

@@ -1,25 +1,25 @@
-//! The knobs of a run: as in the configuration, or as small as they may be, where batches end in the middle of things and
-//! every queue is full.
+//! Sizes and limits of a run: as in the default configuration, or so small that claims need several batches and queues
+//! are full.
 
 use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
 
-/// The knobs.
+/// Sizes and limits of a run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Knobs {
-    /// Sagas in one claim.
+    /// Maximum number of sagas in one claim.
     pub(super) takeover_batch: i64,
-    /// How often a saga's own actor may die without an awaited write.
+    /// Number of deaths of a saga's actor, without an awaited write in between, at which it is left to a person.
     pub(super) max_claims: i32,
-    /// New sagas that may run at once on a node.
+    /// Maximum number of sagas on a node; beyond it new ones are refused.
     pub(super) max_running: usize,
-    /// Writes of a node that may wait for the saga log.
+    /// Maximum number of a node's writes in flight to the saga log.
     pub(super) log_queue: usize,
-    /// Calls of a node to one participant at once.
+    /// Maximum number of a node's concurrent calls to one participant.
     pub(super) calls_at_once: usize,
-    /// How long after its saga's end a key is kept.
+    /// Retention of a key after the end of its saga.
     pub(super) keys_kept: Duration,
 }
 
@@ -37,7 +37,7 @@ impl Default for Knobs {
 }
 
 impl Knobs {
-    /// Draws small ones.
+    /// Draws small values.
     pub(super) fn small(dice: &mut ChaCha8Rng) -> Knobs {
         Knobs {
             takeover_batch: dice.random_range(1..=3),
@@ -49,12 +49,12 @@ impl Knobs {
         }
     }
 
-    /// Keeps keys for seconds, so that they are released while their clients still repeat them.
+    /// Draws a retention of seconds, so that keys are released while their clients still repeat them.
     pub(super) fn with_short_retention(self, dice: &mut ChaCha8Rng) -> Knobs {
         Knobs { keys_kept: Duration::from_millis(dice.random_range(500..8_000)), ..self }
     }
 
-    /// Tells whether keys are kept for seconds only.
+    /// Tells whether the retention is one of seconds.
     pub(super) fn has_short_retention(self) -> bool {
         self.keys_kept < Knobs::default().keys_kept
     }

@@ -1,5 +1,5 @@
-//! The session of the lease in a run: a statement takes its time, can be cut before it takes effect, and can lose its
-//! answer. The lease's actor is the real one.
+//! The lease's session in a run: a statement takes time, can fail before it takes effect, and can lose its answer. The
+//! lease's actor is the real one.
 
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ fn renew_now(sim: &Sim, request: &RenewRequest, sent_at: Instant) -> Renewal {
     }
 }
 
-/// Gives the lease of a process up.
+/// Gives up the lease of a process.
 pub(super) fn give_up(sim: &Arc<Sim>, owner: &Owner, answer: Answer<Result<(), String>>) {
     let now = sim.database_now();
     sim.lock().log.give_up_lease(owner, now);

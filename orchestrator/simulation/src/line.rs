@@ -1,5 +1,5 @@
-//! The calls of one process to one participant: so many at once, the others wait in line. Waiting counts for a call's
-//! timeout, as live.
+//! The queue of calls of one process to one participant, with a maximum number in flight. The wait counts towards a
+//! call's timeout, as in production.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use super::network::{self, Pending};
 use super::process::ProcessId;
 use super::sim::Sim;
 
-/// A line.
+/// The queue of one process to one participant.
 #[derive(Default)]
 pub(super) struct Line {
     in_flight: usize,
     waiting: VecDeque<Arc<Pending>>,
 }
 
-/// Sends a call, or has it wait.
+/// Sends a call, or queues it if the maximum is in flight.
 pub(super) fn enter(sim: &Arc<Sim>, process: ProcessId, pending: Arc<Pending>) {
     let goes = {
         let mut inner = sim.lock();
@@ -36,7 +36,7 @@ pub(super) fn enter(sim: &Arc<Sim>, process: ProcessId, pending: Arc<Pending>) {
     }
 }
 
-/// One call is over: the next one goes.
+/// Ends a call, and sends the next one from the queue.
 pub(super) fn leave(sim: &Arc<Sim>, process: ProcessId, participant: &'static str) {
     let next = {
         let mut inner = sim.lock();
@@ -54,7 +54,7 @@ pub(super) fn leave(sim: &Arc<Sim>, process: ProcessId, participant: &'static st
     }
 }
 
-/// Returns when a call must be answered.
+/// Returns when a call times out.
 pub(super) fn give_up_at(pending: &Pending) -> Instant {
     pending.since + pending.call.timeout
 }

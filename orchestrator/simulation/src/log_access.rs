@@ -1,4 +1,5 @@
-//! How processes write to the saga log: writes take time, fail, are refused, and are in doubt; processes die around them.
+//! Writes of processes to the saga log: they take time, fail, are refused or in doubt, and processes are killed around
+//! them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::sim::Sim;
 use saga_engine::record::{Change, LogWrite, WriteReport};
 use saga_engine::world::Answer;
 
-/// Writes.
+/// Queues a write, which commits after its time.
 pub(super) fn write(sim: &Arc<Sim>, process: ProcessId, write: Arc<LogWrite>, answer: Answer<WriteReport>) {
     let fate = {
         let mood = sim.mood();
@@ -74,7 +75,7 @@ fn commit(sim: &Arc<Sim>, process: ProcessId, write: &Arc<LogWrite>, fate: Write
     });
 }
 
-/// Its connection is gone, and its transaction goes on; unless the database goes away first.
+/// Commits a write whose connection was lost, after `after`, unless the database is down then.
 fn commit_later(sim: &Arc<Sim>, process: ProcessId, write: &Arc<LogWrite>, after: Duration) {
     let (began, commits) = (sim.database_now(), sim.elapsed() + after);
     {
@@ -101,7 +102,7 @@ fn in_doubt(sim: &Sim) -> WriteReport {
     WriteReport::InDoubt("the connection went while committing".to_owned())
 }
 
-/// Says that a value was refused.
+/// Reason of a refused value.
 pub(super) const REFUSED_VALUE: &str = "the simulator (22P05)";
 
 fn rejected(sim: &Sim) -> WriteReport {
@@ -113,7 +114,7 @@ fn apply(sim: &Sim, process: ProcessId, write: &LogWrite) -> WriteReport {
     apply_at(sim, process, write, sim.database_now())
 }
 
-/// Applies a write whose statement ran at that time.
+/// Applies a write whose statement runs at `at`.
 fn apply_at(sim: &Sim, process: ProcessId, write: &LogWrite, at: chrono::DateTime<chrono::Utc>) -> WriteReport {
     let mut inner = sim.lock();
     let owner = inner.processes[process.0].owner.clone();

@@ -1,5 +1,5 @@
-//! How processes look at the saga log: the real look, on statements that take their time, each on its own, and before any
-//! of which the connection can go. What those before it claimed stays claimed.
+//! Looks of processes at the saga log: the real look, with statements that each take time. The connection can be lost
+//! before any of them; earlier claims stay.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use saga_engine::recovery::{self, ClaimRequest, Claimed, Claimer, Flag, Free, Li
 use saga_engine::stored::{ReadRow, UnreadableRow};
 use saga_engine::world::Answer;
 
-/// How often a paused process is looked at, to see whether it goes on.
+/// Interval at which a look checks whether its paused process has resumed.
 const PAUSED: Duration = Duration::from_millis(50);
 
-/// Looks for what needs this process.
+/// Performs a look of this process.
 pub(super) fn look(
     sim: &Arc<Sim>,
     process: ProcessId,
@@ -54,15 +54,15 @@ pub(super) fn look(
     });
 }
 
-/// A connection to the log in memory.
+/// A connection of a look to the log in memory.
 struct Connection {
     sim: Arc<Sim>,
     process: ProcessId,
     claimer: Arc<Claimer>,
-    /// How long a statement takes.
+    /// Time that each statement takes.
     takes: Duration,
     end: LookEnd,
-    /// How many statements have run.
+    /// Number of statements so far.
     statement: usize,
 }
 
@@ -95,7 +95,7 @@ impl Connection {
     }
 }
 
-/// Memory answers at once.
+/// Returns the result of a statement in memory, which is ready at once.
 fn at_once<T>(answer: impl Future<Output = Result<T, Infallible>>) -> Result<T, Infallible> {
     answer.now_or_never().expect("memory answers at once")
 }

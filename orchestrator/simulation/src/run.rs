@@ -1,4 +1,4 @@
-//! One run: a seed, and what follows from it.
+//! One run: all of it follows from a plan and a seed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,31 +27,31 @@ use orchestrator::checkout;
 use saga_engine::Status;
 use saga_engine::definition::{Definition, DefinitionError};
 
-/// How long after the last trouble everything must have ended.
+/// Time after the last fault within which every saga and client must end.
 const LIVENESS: Duration = Duration::from_secs(180);
-/// How often it is looked whether it has.
+/// Interval of checks whether the run has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// How often, once it is calm, the operator has everything tried again that stands in the attention list.
+/// Interval at which the operator, once faults have ended, requests a retry of every saga on the attention list.
 const OPERATOR_EVERY: Duration = Duration::from_secs(15);
-/// The rest between two rounds of housekeeping, as live.
+/// Interval of housekeeping.
 pub(super) const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(1);
 /// Pieces of each product: few enough to run out now and then.
 const STOCK: i32 = 4;
-/// Sets the retention of a seed apart from its other draws.
+/// Mixed into the seed for the retention, so that its draws do not shift the others.
 const RETENTION: u64 = 0x6b65_7973;
-/// Clients of a run with many.
+/// Number of clients of a crowd.
 const CROWD: std::ops::Range<usize> = 100..400;
 
-/// What is simulated.
+/// Settings of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// How many orchestrators, 1 to 9; `None`: 1 to 3, drawn from the seed.
+    /// Number of orchestrators; `None`: 1 to 3, drawn from the seed.
     pub nodes: Option<usize>,
-    /// How many clients; `None`: 3 to 10, drawn from the seed.
+    /// Number of clients; `None`: 3 to 10, or 100 to 399 in a crowd, drawn from the seed.
     pub sagas: Option<usize>,
-    /// What goes wrong.
+    /// Rates, numbers and times of the faults.
     pub faults: Faults,
-    /// Whether a trace is wanted.
+    /// Whether the run records a trace.
     pub tracing: Tracing,
 }
 
@@ -61,31 +61,31 @@ impl Default for Plan {
     }
 }
 
-/// What came of a run.
+/// Result of a run.
 #[derive(Clone, Debug)]
 pub struct RunReport {
     /// The seed.
     pub seed: u64,
-    /// What breaks an invariant.
+    /// Violations of invariants.
     pub violations: Vec<Violation>,
-    /// What it went through.
+    /// Counts of its events.
     pub tally: Tally,
-    /// How long it lasted, by its own clock.
+    /// Its duration, by its own clock.
     pub lasted: Duration,
-    /// Its trace, if one was wanted.
+    /// Its trace; empty if none was recorded.
     pub trace: String,
 }
 
 impl RunReport {
-    /// Returns what of the trace concerns a violation: the lines of its saga, and of what happened to processes,
-    /// participants and the database.
+    /// Returns the lines of the trace that concern a violation: those of its saga, and those of no saga (processes,
+    /// participants, the database).
     pub fn timeline(&self, violation: &Violation) -> String {
         let concerns = |line: &&str| names(line, &violation.name) || !line.contains(" saga ");
         self.trace.lines().filter(concerns).collect::<Vec<_>>().join("\n")
     }
 }
 
-/// Tells whether a line names this saga: `saga 1` is not named by `saga 12`.
+/// Tells whether a line contains this saga's name: `saga 12` does not count as `saga 1`.
 fn names(line: &str, name: &str) -> bool {
     line.match_indices(name).any(|(at, _)| !line[at + name.len()..].starts_with(|next: char| next.is_ascii_digit()))
 }
@@ -96,14 +96,14 @@ fn names(line: &str, name: &str) -> bool {
 /// If a definition breaks a rule of the engine.
 ///
 /// # Panics
-/// If no runtime can be made, or called inside of one.
+/// If no tokio runtime can be built, or if called inside one.
 pub fn run(seed: u64, plan: &Plan) -> Result<RunReport, DefinitionError> {
     let known: Vec<Arc<Definition>> = checkout::known_definitions()?.into_iter().map(Arc::new).collect();
     let fate = Box::new(Drawn::new(seed, plan.faults.clone()));
     Ok(run_with(seed, plan, known, fate))
 }
 
-/// Runs a seed with definitions and fates of the caller's.
+/// Runs a seed with the given definitions and fate.
 pub(super) fn run_with(seed: u64, plan: &Plan, known: Vec<Arc<Definition>>, fate: Box<dyn Fate>) -> RunReport {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -187,7 +187,7 @@ async fn wait_for_the_end(sim: &Arc<Sim>) {
         tokio::time::sleep(LOOK_EVERY).await;
         watch::look(sim);
         let inner = sim.lock();
-        // A row that cannot be read is left to a person, who is told.
+        // A row that cannot be read counts as settled once it is on the attention list.
         let is_over = |row: &Row| row.ended_at.is_some() || (row.is_bad && row.attention.is_some());
         let all_ended = inner.log.rows().all(|(_, row)| is_over(row));
         let all_done = all_ended && watch::counted(&inner).is_empty();
@@ -197,7 +197,7 @@ async fn wait_for_the_end(sim: &Arc<Sim>) {
     }
 }
 
-/// Looks after the attention list once it is calm, as a person would.
+/// Requests retries of the sagas on the attention list once faults have ended, as a person would.
 async fn operator(sim: Arc<Sim>) {
     tokio::time::sleep(sim.calm_after).await;
     loop {

@@ -1,5 +1,5 @@
-//! The status endpoint, as a client of a run sees it at one of the replicas: from memory while the saga runs there, from
-//! the row otherwise, by the rules of `api::status`.
+//! The status endpoint of a replica, by the rules of `api::status`: from memory if the saga runs there, otherwise from
+//! the row.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,18 +10,18 @@ use super::sim::Sim;
 use orchestrator::store::decided::{self, Decided, Look, Older};
 use saga_engine::{SagaId, Status};
 
-/// What a replica says of an id.
+/// Answer of a replica to a status request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shown {
-    /// It stands so.
+    /// The saga's status.
     Saga { status: Status, has_ended: bool },
     /// 404.
     NotFound,
-    /// 503: it cannot be told now.
+    /// 503: the status is not known now.
     Unknown,
 }
 
-/// Asks one replica.
+/// Sends a status request to one replica.
 pub(super) fn ask(sim: &Sim, process: ProcessId, id: SagaId) -> Shown {
     let (lease, running) = {
         let inner = sim.lock();
@@ -56,7 +56,7 @@ pub(super) fn ask(sim: &Sim, process: ProcessId, id: SagaId) -> Shown {
     }
 }
 
-/// Asks any replica.
+/// Sends a status request to any replica.
 pub(super) fn ask_any(sim: &Arc<Sim>, id: SagaId) -> Shown {
     let replica = pick(&mut sim.lock(), |state| state == ProcessState::Alive);
     let shown = replica.map_or(Shown::Unknown, |replica| ask(sim, replica, id));
@@ -71,7 +71,7 @@ pub(super) fn ask_any(sim: &Arc<Sim>, id: SagaId) -> Shown {
     shown
 }
 
-/// Asks for the status after this time.
+/// Sends a status request to any replica after this time.
 pub(super) fn ask_later(sim: &Arc<Sim>, id: SagaId, after: Duration) {
     sim.after(after, move |sim| {
         ask_any(sim, id);

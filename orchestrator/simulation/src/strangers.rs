@@ -1,5 +1,5 @@
-//! What answers in a participant's place: proxies, login pages, a queue that is full; and answers of the participant itself
-//! that belong to another transaction.
+//! Replies that are not the participant's answer to the request: from proxies, login pages or a full queue, and the
+//! participant's own replies to another transaction.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::partitions::Operation;
 use super::sim::Sim;
 use saga_engine::world::Call;
 
-/// An answer with the header that only strangers send here.
+/// A reply with `Retry-After`, a header that only strangers send here.
 pub(super) struct Answered {
     pub(super) reply: Reply,
     pub(super) retry_after: Option<&'static str>,
@@ -23,7 +23,7 @@ impl From<Reply> for Answered {
     }
 }
 
-/// Answers in the participant's place.
+/// Makes the reply of a stranger in the participant's place.
 pub(super) fn answer(sim: &Arc<Sim>, call: &Call, stranger: Stranger) -> Answered {
     let problem = |status: u16, title: &str| {
         Reply::plain(status, json!({ "type": "about:blank", "title": title, "status": status }).to_string())
@@ -54,8 +54,8 @@ pub(super) fn answer(sim: &Arc<Sim>, call: &Call, stranger: Stranger) -> Answere
     reply.into()
 }
 
-/// Returns the newest answer of the operation, if it is one to another transaction. An answer that does not name its
-/// transaction cannot be told from the right one by anything.
+/// Returns the newest reply of the operation, if it belongs to another transaction and names it. A reply that does not
+/// name its transaction cannot be told from the right one.
 fn reply_to_another(sim: &Sim, call: &Call) -> Option<Reply> {
     let inner = sim.lock();
     let (of, body) = inner.last_replies.get(&Operation::of(call))?;

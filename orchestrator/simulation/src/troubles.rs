@@ -1,5 +1,5 @@
-//! What happens by itself in a run, whatever the sagas do: kills, pauses, outages, partitions and jumps of clocks, drawn
-//! before it starts.
+//! Faults at times of their own, independent of what sagas do: kills, pauses, outages, partitions and jumps of clocks.
+//! They are drawn before the run starts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::process::{self, ProcessState, pick};
 use super::sim::Sim;
 use saga_engine::definition::Definition;
 
-/// All of it, with its times.
+/// All such faults of a run, with their times.
 pub(super) struct Troubles(Vec<(Duration, Trouble)>);
 
 #[derive(Clone, Copy, Debug)]

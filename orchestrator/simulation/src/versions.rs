@@ -1,35 +1,36 @@
-//! Which definitions the nodes know: all of them all, or, while a new version is rolled out, some of them only the old one.
+//! The definitions that nodes know: all of them, or, on some nodes during a roll-out, all but the newest.
 
 use std::sync::Arc;
 
 use saga_engine::definition::{Definition, Step};
 
-/// What one process knows.
+/// The definitions that one process knows.
 #[derive(Clone)]
 pub(super) struct Knowledge {
-    /// What new sagas follow.
+    /// The definition of new sagas.
     pub(super) definition: Arc<Definition>,
-    /// What sagas may follow.
+    /// All known definitions, for claimed sagas.
     pub(super) known: Arc<Vec<Arc<Definition>>>,
 }
 
-/// Which version of the program a process runs.
+/// Version of the program that a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Version {
     Old,
     New,
 }
 
-/// What each version knows.
+/// The definitions that each version knows.
 pub(super) struct Versions {
     pub(super) old: Knowledge,
     pub(super) new: Knowledge,
-    /// Whether both run in this run.
+    /// Whether processes of both versions run.
     pub(super) are_mixed: bool,
 }
 
 impl Versions {
-    /// New sagas of the new version follow `which`; the old one knows every other definition, if there is one.
+    /// Makes versions whose new one knows all definitions and starts sagas of `which`; the old one knows all others, if
+    /// there are any.
     pub(super) fn new(known: Vec<Arc<Definition>>, which: usize, are_mixed: bool) -> Versions {
         let definition = known[which].clone();
         let others: Vec<_> = known.iter().filter(|other| other.name != definition.name).cloned().collect();

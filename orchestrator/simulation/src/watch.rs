@@ -1,5 +1,5 @@
-//! What is watched while a run goes on, since its end does not show it: rows without an actor, ids that were said not to
-//! exist, and calls that were parked.
+//! Observations during a run that its end does not show: rows without an actor, ids answered with 404, and parked
+//! calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,22 +11,22 @@ use super::sim::{Inner, Sim};
 use saga_engine::SagaId;
 use saga_engine::world::Call;
 
-/// How long a row may be without an actor once it is calm: the sweep of recovery, a restart, and two leases.
+/// How long a row may lack an actor once faults have ended: the sweep of recovery, a restart, and two leases.
 const MOST_WITHOUT_ACTOR: Duration = Duration::from_secs(60);
 
-/// What was seen.
+/// The observations of a run.
 #[derive(Default)]
 pub(super) struct Watched {
     orphan_since: BTreeMap<SagaId, Duration>,
-    /// Sagas that were without an actor for too long, and when that was seen.
+    /// Sagas that lacked an actor for too long, and when that was observed.
     pub(super) orphans: BTreeMap<SagaId, Duration>,
     /// Ids that a replica answered with 404.
     pub(super) not_found: BTreeSet<SagaId>,
-    /// The operations of which a call of that process has failed.
+    /// Process and operation of every failed call.
     failed: BTreeSet<(usize, String)>,
-    /// Sagas of which a call was parked although none of its operation had failed, and which operation.
+    /// Sagas with a parked call whose operation had not failed before, and that operation.
     pub(super) parked_for_others: BTreeMap<SagaId, String>,
-    /// Ids that came with a 503, of which their client could learn nothing.
+    /// Ids that came with a 503 and whose result their client could not learn.
     pub(super) not_learnt: BTreeSet<SagaId>,
 }
 
@@ -47,7 +47,7 @@ impl Watched {
     }
 }
 
-/// Looks for rows without an actor. While things go wrong there are some at any time.
+/// Observes rows without an actor, once faults have ended: before, such rows are normal.
 pub(super) fn look(sim: &Arc<Sim>) {
     if sim.mood() == Mood::Wild {
         return;
@@ -71,7 +71,7 @@ pub(super) fn look(sim: &Arc<Sim>) {
     }
 }
 
-/// Returns the living processes that count sagas without an actor, and how many.
+/// Returns the live processes that count sagas without an actor, with their count.
 pub(super) fn counted(inner: &Inner) -> Vec<(String, usize)> {
     let alive = inner.processes.iter().filter(|process| process.state != ProcessState::Dead);
     alive
@@ -80,7 +80,7 @@ pub(super) fn counted(inner: &Inner) -> Vec<(String, usize)> {
         .collect()
 }
 
-/// Tells whether a living process runs this saga under its epoch.
+/// Tells whether a live process runs this saga under this epoch.
 fn has_actor(inner: &Inner, id: SagaId, epoch: i32) -> bool {
     let alive = inner.processes.iter().filter(|process| process.state != ProcessState::Dead);
     alive.into_iter().any(|process| process.running.get(id).is_some_and(|saga| saga.epoch == epoch))

@@ -1,5 +1,5 @@
-//! Failure at every node: each step of each definition × what becomes of its action × what becomes of compensations × a
-//! process killed around each kind of write. Nothing here knows the steps: a new one is covered from its first day.
+//! Failure at every node: each step of each definition × the fate of its action × the fate of compensations × a process
+//! killed before or after each kind of write. No step is named here, so a new one is covered at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -15,36 +15,36 @@ use saga_engine::definition::Definition;
 use saga_engine::record::LogWrite;
 use saga_engine::world::{Call, Purpose};
 
-/// What becomes of every attempt at a step's action.
+/// Fate of every attempt at a step's action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ActionFate {
     Fine,
     Refused,
     DoneButUnknown,
     NotDoneAndUnknown,
-    /// It arrives when nobody waits for it any more, and its undoing may be there already.
+    /// It arrives after its timeout, possibly after its compensation.
     TooLate,
     Doubled,
 }
 
-/// What becomes of compensations.
+/// Fate of compensations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum UndoFate {
     Fine,
     FailsForAWhile,
-    /// Until an operator has seen to it.
+    /// Until the faults of the run end.
     FailsForGood,
 }
 
-/// Where the process is killed, once.
+/// The write before or after which the process is killed, once.
 type Kill = Option<(&'static str, WriteEnd)>;
 
 const WRITES: [&str; 5] = ["begin", "begin and end", "turn back", "mark failed", "end"];
 const MOMENT: Duration = Duration::from_millis(2);
-/// Attempts at an undo that fail for a while.
+/// Number of failing attempts at a compensation that fails for a while.
 const A_WHILE: u32 = 3;
 
-/// What a case saw.
+/// Observations of a case.
 #[derive(Default)]
 struct Seen {
     undone: BTreeSet<&'static str>,
@@ -120,7 +120,7 @@ impl Fate for Scripted {
 
 /// Runs one case; returns whether its kill took place.
 fn try_case(definition: &Arc<Definition>, step: &'static str, action: ActionFate, undo: UndoFate, kill: Kill) -> bool {
-    // One client, which asks again with its key; one in ten wants a product that does not exist, this one does not.
+    // The client of this seed orders a product that exists, unlike one in ten; it has a key and repeats its order.
     const SEED: u64 = 3;
     let seen = Arc::new(Mutex::new(Seen::default()));
     let fate = Scripted { step, action, undo, kill, undo_attempts: BTreeMap::new(), seen: seen.clone() };
@@ -140,7 +140,7 @@ fn try_case(definition: &Arc<Definition>, step: &'static str, action: ActionFate
     if undo == UndoFate::FailsForGood && !seen.undone.is_empty() {
         assert!(report.tally.failed_marks > 0, "{case}: nobody was called");
     }
-    // What may have happened is undone, and on a refusal what was done before it.
+    // Every step that may have happened is undone; after a refusal these are the steps before it.
     let index = definition.steps.iter().position(|row| row.name == step).unwrap();
     let may_have_happened =
         |position: usize| !completes && (position < index || (position == index && action != ActionFate::Refused));

@@ -1,5 +1,5 @@
-//! Planted bugs: each is found within a bounded number of seeds, by the invariant that it breaks; the controls break
-//! nothing.
+//! Each planted bug is found within a bounded number of seeds, by the invariant that it breaks; the controls break no
+//! invariant.
 
 use crate::planted::{Planted, with_planted};
 use crate::verdict::{CANCEL, FINAL, KEY, ORPHAN, PARKED, TOLD};
@@ -13,9 +13,9 @@ const TWICE: &str = "nothing ran twice";
 const REVERSE: &str = "compensations run in reverse order";
 const HISTORY: &str = "the shown history agrees with the journals";
 
-/// Most seeds that a bug may need. Most bugs need fewer than ten, none more than 50.
+/// Maximum number of seeds that a bug may need. Most bugs need fewer than ten, none more than 50.
 const MOST_SEEDS: u64 = 200;
-/// As many seeds as a control must survive.
+/// Number of seeds in which a control must break no invariant.
 const CONTROL_SEEDS: u64 = 150;
 
 const BUGS: [(Planted, &str); 27] = [
@@ -50,7 +50,7 @@ const BUGS: [(Planted, &str); 27] = [
 
 const CONTROLS: [Planted; 2] = [Planted::IgnoreLease, Planted::UndoneActionReplays];
 
-/// The mix without what takes sagas apart before a bug that needs two owners can show.
+/// The default mix without the faults that end sagas before a bug that needs two owners can show.
 fn calmer() -> Faults {
     Faults {
         retry_after_rate: 0.0,
@@ -75,12 +75,12 @@ fn calmer() -> Faults {
     }
 }
 
-/// Returns the mix in which a bug shows best. Most show in the mix that everybody gets.
+/// Returns the mix in which a bug shows best. For most bugs that is the default mix.
 fn faults_for(bug: Planted) -> Faults {
     let mix = calmer();
     match bug {
-        // Many sagas, stops at their writes and broken operations: a former owner, to whom nothing that it sent arrived,
-        // writes its end while its successor, which was luckier, still waits for a later step.
+        // Many sagas, pauses at their writes and broken operations: a former owner, whose calls reached no participant,
+        // writes its end while its successor, whose calls did, still waits for a later step.
         Planted::WriteWithoutEpoch => Faults {
             crowd_rate: 1.0,
             pause_at_write_rate: 0.003,
@@ -96,7 +96,7 @@ fn faults_for(bug: Planted) -> Faults {
             crashes: 0,
             ..mix
         },
-        // An owner that dies after it turned back, for a reason that its successor has not.
+        // An owner dies after it turned back, for a reason that its successor does not meet.
         Planted::ForwardAfterTurn => Faults {
             crowd_rate: 1.0,
             crash_at_write_rate: 0.02,
@@ -107,9 +107,9 @@ fn faults_for(bug: Planted) -> Faults {
             refusal_rate: 0.02,
             ..mix
         },
-        // Many sagas and long stops, so that two owners of one saga undo its steps.
+        // Many sagas and pauses, so that two owners of one saga undo its steps.
         Planted::ClaimWithoutEpoch => Faults { crowd_rate: 1.0, pauses: 20, ..Faults::default() },
-        // The same, among so many sagas that one of them is caught between the compensation and the turn.
+        // So many sagas that the kill of a process hits one between the compensation and the turn.
         Planted::CompensateBeforeTurn => Faults {
             crowd_rate: 1.0,
             crash_at_write_rate: 0.01,
@@ -123,20 +123,20 @@ fn faults_for(bug: Planted) -> Faults {
         Planted::ClaimsPoison => {
             Faults { small_knobs_rate: 1.0, crowd_rate: 1.0, operator_rate: 0.0, crashes: 20, ..Faults::default() }
         }
-        // Enough calls that the failures of one operation meet the others.
+        // Enough calls that the failures of one operation affect calls of others.
         Planted::OneBreakerForAll => {
             Faults { operation_outages: 4, refusal_rate: 0.3, crowd_rate: 1.0, ..Faults::default() }
         }
-        // The call before the due one is made outside of an actor, where nothing may panic.
+        // The call before the due one is made outside an actor, where a panic is not allowed.
         Planted::CompensateInOrder => Faults { actor_death_rate: 0.0, ..Faults::default() },
         Planted::BadRowFailsAll => Faults { bad_row_rate: 0.05, operator_rate: 0.0, ..Faults::default() },
-        // Clocks as far apart as badly kept ones are.
+        // Clocks as far apart as badly synchronized ones.
         Planted::EndedByNodeClock => Faults { clock_skew_ms: 2_000, ..Faults::default() },
         _ => Faults::default(),
     }
 }
 
-/// Returns how many nodes a bug needs, where that is not drawn.
+/// Returns the number of nodes that a bug needs; `None` if it is drawn.
 fn nodes_for(bug: Planted) -> Option<usize> {
     match bug {
         Planted::WriteWithoutEpoch => Some(3),
@@ -144,7 +144,7 @@ fn nodes_for(bug: Planted) -> Option<usize> {
     }
 }
 
-/// Returns how many seeds it takes until a planted bug breaks this invariant.
+/// Returns the number of seeds until a planted bug breaks this invariant; `None` if it does not within the maximum.
 fn seeds_until(bug: Planted, invariant: &str) -> Option<u64> {
     let plan = Plan { faults: faults_for(bug), nodes: nodes_for(bug), ..Plan::default() };
     with_planted(bug, || {
@@ -192,7 +192,7 @@ fn what_correctness_does_not_rest_on_breaks_nothing() {
         with_planted(control, || {
             for seed in 0..CONTROL_SEEDS {
                 let report = run(seed, &Plan { faults: calmer(), ..Plan::default() }).unwrap();
-                // Where leases are ignored, owners change faster than actors start.
+                // Without leases, owners change faster than actors start.
                 let broken = report.violations.iter().any(|violation| violation.invariant != ORPHAN);
                 assert!(!broken, "{control:?}, seed {seed}: {:#?}", report.violations);
             }
