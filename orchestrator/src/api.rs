@@ -94,13 +94,13 @@ async fn root(request: Request) -> Result<Response, ApiError> {
     }
 }
 
-/// Sends a browser to the dashboard.
+/// Redirects a browser to the dashboard.
 fn to_dashboard(request: &Request) -> Response {
     let mut response = with_body(StatusCode::FOUND, "text/plain; charset=utf-8", "the dashboard is at /ui/\n");
     if let Ok(place) = HeaderValue::try_from(format!("{}/ui/", request.prefix)) {
         response.headers_mut().insert(header::LOCATION, place);
     }
-    // The same path answers programs with JSON.
+    // On the same path programs get JSON.
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     response
 }

@@ -5,7 +5,8 @@
 //! Poll ─► spawned read ─► Polled ─► broadcast ─► (event_poll_ms later) Poll, unless no listeners are left
 //! ```
 //! Rows are read once for all listeners. A listener that lags by more than the channel's capacity catches up from the
-//! table. If the stream does not continue from the last row (see [`place`](super::place)), all listeners get a gap.
+//! table. If the stream does not continue from the last row (see [`event_place`](crate::store::event_place)), all
+//! listeners get a gap.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -40,7 +40,8 @@ const RELEASE_KEYS: &str = "
     update saga s set idempotency_key = null, fingerprint = null from old where s.id = old.id";
 
 // The row of the horizon is also the lock that keeps two nodes from pruning at once. The statement examines the oldest
-// rows whatever their age, so a table without old rows is not scanned.
+// rows whatever their age, so a table without old rows is not scanned. The limit is PRUNE_BATCH as a literal: for a
+// parameter, the planner would assume a tenth of the table.
 const PRUNE: &str = "
     with mine as (select 1 from saga_event_horizon for update skip locked),
     oldest as (select e.transaction, e.position, e.at from mine, saga_event e
