@@ -118,7 +118,7 @@ impl LeaseState {
     fn held(&self, hold: Hold) {
         let mut inner = self.inner();
         if inner.hold.is_none() {
-            warn!(since = %hold.since, reason = hold.reason, "all sagas are on hold: none begins, none is recovered");
+            warn!(since = %hold.since, reason = hold.reason, "all sagas are on hold: none begins or is recovered");
         }
         inner.valid_until = None;
         inner.last_error = None;
@@ -140,7 +140,7 @@ impl LeaseState {
         inner.valid_until = Some(sent_at + lease);
         inner.last_error = None;
         if inner.hold.take().is_some() {
-            info!("the hold is released: sagas go on");
+            info!("the hold is released: sagas resume");
         }
     }
 }

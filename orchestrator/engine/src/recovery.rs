@@ -165,7 +165,7 @@ impl Actor for Recovery {
                 let has_more = match found {
                     Ok(found) => take_in(state, found, held_since),
                     Err(error) => {
-                        warn!(%error, "the saga log cannot be searched for unfinished sagas now");
+                        warn!(%error, "the search of the saga log for unfinished sagas failed");
                         // The look may have claimed some rows before it failed.
                         state.search = None;
                         state.arguments.running.suspect_orphans();
@@ -209,7 +209,7 @@ fn begin_look(me: &ActorRef<RecoveryMsg>, state: &mut State) {
     state.arguments.world.claim(
         question,
         Answer::new(move |found: Option<Result<Claimed, String>>| {
-            let found = found.unwrap_or_else(|| Err("the task that looked died".to_owned()));
+            let found = found.unwrap_or_else(|| Err("the task that searched the saga log died".to_owned()));
             let _ = me.cast(RecoveryMsg::Looked(found, held_since));
         }),
     );

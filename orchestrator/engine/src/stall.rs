@@ -91,7 +91,7 @@ fn look(state: &mut State) {
         warn!(saga.id = %saga.id, ?silence, %waiting_for, "a saga makes no progress");
     }
     if new.len() > NAMED {
-        warn!(sagas = new.len() - NAMED, "and so do others");
+        warn!(sagas = new.len() - NAMED, "more sagas make no progress");
     }
     state.named = stalled.iter().map(|(saga, _)| saga.id).collect();
 }

@@ -104,7 +104,7 @@ pub(super) fn call_finished(
 ) -> Result<(), ActorProcessingErr> {
     let row = state.saga.definition.steps[attempt.step];
     if state.awaited != Some(attempt) {
-        debug!(saga.id = %state.saga.id, step = row.name, attempt = attempt.number, "late reply noted");
+        debug!(saga.id = %state.saga.id, step = row.name, attempt = attempt.number, "late reply recorded");
         return note_late(state, attempt, outcome);
     }
     state.awaited = None;
@@ -132,7 +132,7 @@ pub(super) fn call_finished(
             apply(state, Event::CompensationDone(attempt.step, found, outputs))
         }
         (Direction::Forward, Outcome::Undone(..)) | (Direction::Compensating, Outcome::Done(_)) => {
-            Err("an answer to another question".into())
+            Err("the outcome does not match the purpose of the call".into())
         }
         (Direction::Compensating, Outcome::Refused(failure)) => {
             compensation_failed(me, state, attempt, failure.to_string(), Duration::ZERO)
@@ -172,7 +172,7 @@ fn action_unknown(
     let Unknown { failure, detail, retry, sent } = unknown;
     let step = state.saga.definition.steps[attempt.step].name;
     if retry == Retry::NeverAndRaise {
-        error!(saga.id = %state.saga.id, step, %detail, "something else was done under this saga's key");
+        error!(saga.id = %state.saga.id, step, %detail, "other work was done under this saga's key: a person should look");
         state.attention = Some(Mark::until_resolved(format!("{step}: {detail}")));
     }
     if let Retry::Parked(wait) = retry {
@@ -184,7 +184,7 @@ fn action_unknown(
     state.tries += 1;
     match plan::after_failure(state.policy.action, state.tries, retry, state.world.dice()) {
         AfterFailure::GiveUp => {
-            warn!(saga.id = %state.saga.id, step, attempt = attempt.number, %detail, "step given up, its effect is not known");
+            warn!(saga.id = %state.saga.id, step, attempt = attempt.number, %detail, "step given up, its effect is unknown");
             apply(state, Event::ActionGivenUp(attempt.step, failure, detail, sent))
         }
         AfterFailure::Again(wait) => {
@@ -260,7 +260,7 @@ fn mark_failed(
     waits_for: Option<String>,
 ) {
     let step = state.saga.definition.steps[step].name;
-    error!(saga.id = %state.saga.id, step, %detail, "an undo could not be confirmed: a person should look");
+    error!(saga.id = %state.saga.id, step, %detail, "a compensation is not confirmed, the saga is marked FAILED: a person should look");
     state.attention = Some(Mark::until_end(format!("{step} is not undone: {detail}")));
     let marks = state.marks.count.saturating_add(1);
     let wake_in = state.policy.failed.after(marks, at_least, state.world.dice());

@@ -103,19 +103,19 @@ pub(super) fn log_written(
             Ok(())
         }
         WriteReport::Rejected(refused) if is_new_begin(state, &write) => {
-            error!(saga.id = %state.saga.id, %refused, "the saga log refuses a value of a new purchase");
+            error!(saga.id = %state.saga.id, %refused, "the saga log refuses a value of a new saga");
             give_up(me, state, StartAnswer::NotStarted(refused.to_string()))
         }
         WriteReport::Rejected(refused) => rejected(me, state, &write, refused),
         // This attempt was not admitted, but an earlier attempt at the same begin may have been written.
         WriteReport::NotAdmitted if state.write_was_in_doubt => give_up(me, state, StartAnswer::InDoubt(state.saga.id)),
         WriteReport::NotAdmitted => {
-            let reason = "this node's lease is not live, or the purchase took too long to begin";
+            let reason = "this node's lease is not live, or the saga took too long to begin";
             give_up(me, state, StartAnswer::NotStarted(reason.to_owned()))
         }
         WriteReport::KeyHeld(holder) => give_up(me, state, StartAnswer::KeyHeld(holder)),
         WriteReport::RowGone => {
-            error!(saga.id = %state.saga.id, write = write.change.name(), "the row of a saga that was in the log is gone");
+            error!(saga.id = %state.saga.id, write = write.change.name(), "the row of a saga that has begun is gone");
             meters::row_is_gone();
             give_up(me, state, StartAnswer::RowGone(state.saga.id))
         }
@@ -136,7 +136,7 @@ fn write_later(me: &ActorRef<SagaMsg>, state: &mut SagaState, reason: &str) {
     // After the first failed attempt only the row tells whether the write took place.
     state.write_was_in_doubt = true;
     let wait = plan::backoff(state.policy.compensation, state.write_attempts, state.world.dice());
-    warn!(saga.id = %state.saga.id, reason, ?wait, "saga log: writing again until it is known");
+    warn!(saga.id = %state.saga.id, reason, ?wait, "write to the saga log not confirmed, trying again");
     me.send_after(wait, || SagaMsg::WriteAgain);
 }
 

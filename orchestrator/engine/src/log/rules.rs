@@ -57,12 +57,12 @@ impl SagaLog {
             Event::Ended(Status::Failed) => {
                 check(self.marked_failed, "only a saga marked FAILED is resolved as FAILED")
             }
-            Event::Ended(Status::Pending | Status::Compensating) => Some("that is no end"),
+            Event::Ended(Status::Pending | Status::Compensating) => Some("the status is not an end"),
         }
     }
 
     fn forbids_action(&self, index: usize) -> Option<&'static str> {
-        let Some(step) = self.steps.get(index) else { return Some("there is no such step") };
+        let Some(step) = self.steps.get(index) else { return Some("the step does not exist") };
         if self.cause.is_some() || self.direction == Direction::Compensating {
             return Some("the saga turns back");
         }
@@ -73,13 +73,13 @@ impl SagaLog {
             return Some("an earlier step is not done");
         }
         if step.kind != Kind::ReadOnly && !(self.begun && self.outputs_in_log == OutputsInLog::Complete) {
-            return Some("begin is not durable with what the reads gave");
+            return Some("begin is not durable with the outputs of the reads");
         }
         None
     }
 
     fn forbids_compensation(&self, index: usize) -> Option<&'static str> {
-        let Some(step) = self.steps.get(index) else { return Some("there is no such step") };
+        let Some(step) = self.steps.get(index) else { return Some("the step does not exist") };
         if self.direction == Direction::Forward {
             return Some("the turn is not durable");
         }
