@@ -60,11 +60,11 @@ pub struct Context {
 /// The HTTP method of a request to a participant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// `GET`, a read.
+    /// `GET`.
     Get,
-    /// `POST`, an action.
+    /// `POST`.
     Post,
-    /// `DELETE`, a compensation.
+    /// `DELETE`.
     Delete,
 }
 

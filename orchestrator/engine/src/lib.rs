@@ -3,12 +3,12 @@
 //! ```text
 //!   front ── StartSaga ──► coordinator ── spawns ──► saga actor ── calls ──► participants
 //!                              ▲                        │  ▲
-//!                              └── SagaEnded ───────────┘  └── writes ──► saga log (group commit)
+//!                              └── ActorTerminated ─────┘  └── writes ──► saga log (group commit)
 //! ```
 //!
 //! [`log`] and [`plan`] are pure: no clock, no I/O, no dice. [`actor`] and [`coordinator`] act.
-//! The engine runs any [`definition`]; a saga's input is JSON that only the definition reads. Its only way out is
-//! [`world::World`]: PostgreSQL and HTTP in production, memory in the simulator and in tests.
+//! The engine runs any [`definition`]; a saga's input is JSON that only the definition reads. Besides logs, metrics and
+//! traces, its only way out is [`world::World`]: PostgreSQL and HTTP in production, memory in the simulator and in tests.
 //!
 //! # A saga of two steps, in memory
 //! ```

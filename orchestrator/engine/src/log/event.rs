@@ -32,9 +32,9 @@ pub enum Event {
     ActionGivenUp(usize, Failure, String, Sent),
     /// The deadline passed or a client cancelled.
     Interrupted(Cause),
-    /// A late reply: the action that was given up had been done. For display; it affects no decision.
+    /// A late reply: the action that was given up had been done, with these outputs. The plan does not depend on it.
     HeardLate(usize, Outputs),
-    /// A late reply: the action that was given up had been refused. For display; it affects no decision.
+    /// A late reply: the action that was given up had been refused. The plan does not depend on it.
     RefusedLate(usize),
     /// The direction Compensating is durable.
     TurnedBack,
