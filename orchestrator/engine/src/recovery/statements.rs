@@ -61,7 +61,7 @@ impl Free<'_> {
 
 /// The statements of recovery.
 pub trait Statements: Send {
-/// Error of a statement.
+    /// Error of a statement.
     type Error: Send;
 
     /// Returns the maximum number of rows in one claim.
