@@ -10,7 +10,7 @@
 #   TRY_SAGAS=1500                purchases under load (default)
 #
 # Traefik, Prometheus, Grafana and the collector are not started: they are not part of this project, and their images may
-# be unavailable. tests/tests/deployment checks their files.
+# be unavailable. tests/suites/deployment checks their files.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks docker/kubernetes against the published schemas of Kubernetes, strictly: an unknown field is an error. It needs
 # python3 with venv. Files without a schema (Traefik's kinds, the kustomization) are checked by
-# tests/tests/deployment.
+# tests/suites/deployment.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

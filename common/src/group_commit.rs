@@ -34,7 +34,7 @@ use tokio::time::Instant;
 use crate::config::GroupCommitSettings;
 use crate::db::{self, Connection, Pool, describe};
 use crate::http::TraceContext;
-use crate::supervision::{ActorCard, ChildSpec, Handle, child};
+use crate::supervision::{ActorEntry, ChildSpec, Handle, child};
 use crate::traces::Tracer;
 
 pub use reads::ReadError;
@@ -128,12 +128,12 @@ pub struct ValueRefused {
 }
 
 /// A handle to a group commit. It survives restarts of the actor, is cheap to clone, and bounds the queue.
-pub struct Ledger<W: BatchWriter> {
+pub struct BatchSender<W: BatchWriter> {
     handle: Handle<Msg>,
     shared: Arc<Shared<W>>,
 }
 
-impl<W: BatchWriter> Clone for Ledger<W> {
+impl<W: BatchWriter> Clone for BatchSender<W> {
     fn clone(&self) -> Self {
         Self { handle: self.handle.clone(), shared: self.shared.clone() }
     }
@@ -141,7 +141,7 @@ impl<W: BatchWriter> Clone for Ledger<W> {
 
 /// State shared by the handles, the actor and its batches, across restarts.
 struct Shared<W: BatchWriter> {
-    card: Arc<ActorCard>,
+    entry: Arc<ActorEntry>,
     name: &'static str,
     pool: Pool,
     writer: W,
@@ -163,10 +163,10 @@ struct Shared<W: BatchWriter> {
     panic_next: AtomicBool,
 }
 
-impl<W: BatchWriter> Ledger<W> {
+impl<W: BatchWriter> BatchSender<W> {
     /// Creates a group commit: its handle, and the child for a supervisor. `name` labels its metrics.
     pub fn new(
-        card: Arc<ActorCard>,
+        entry: Arc<ActorEntry>,
         name: &'static str,
         pool: Pool,
         writer: W,
@@ -176,7 +176,7 @@ impl<W: BatchWriter> Ledger<W> {
         let reads = Reads::of(&pool);
         let waiting = Arc::default();
         let shared = Arc::new(Shared {
-            card: card.clone(),
+            entry: entry.clone(),
             name,
             pool,
             writer,
@@ -194,11 +194,11 @@ impl<W: BatchWriter> Ledger<W> {
             panic_next: AtomicBool::new(false),
         });
         let waiting = shared.waiting.clone();
-        card.set_queue_depth(move || waiting.load(Ordering::Relaxed));
+        entry.set_queue_depth(move || waiting.load(Ordering::Relaxed));
         let ledger = Self { handle: Handle::new(), shared };
         let shared = ledger.shared.clone();
         let make = move || (GroupCommit::new(), shared.clone());
-        let spec = child(card, ledger.handle.clone(), make);
+        let spec = child(entry, ledger.handle.clone(), make);
         (ledger, spec)
     }
 
@@ -213,7 +213,7 @@ impl<W: BatchWriter> Ledger<W> {
         async move { written.await.unwrap_or_else(|_| Written::InDoubt("the ledger died".to_owned())) }
     }
 
-    /// Like [`Ledger::write`], for callers that do not await: `then` receives the outcome, exactly once. It may run
+    /// Like [`BatchSender::write`], for callers that do not await: `then` receives the outcome, exactly once. It may run
     /// before this call returns, must not block, and delays the other answers of its batch.
     pub fn write_then(&self, item: W::Item, then: impl FnOnce(Written<W::Answer>) + Send + 'static) {
         let reply = Reply::new(then);
@@ -223,7 +223,7 @@ impl<W: BatchWriter> Ledger<W> {
         let key = self.shared.hasher.hash_one(W::key(&item).as_ref());
         let traced = Traced::of(&self.shared.tracer, &self.shared.writer, &item);
         if self.shared.queue.load().push(Pending { item, key, reply, place, traced }).is_ok() {
-            self.shared.card.handled();
+            self.shared.entry.handled();
         }
     }
 

@@ -48,7 +48,7 @@ pub use draining::Draining;
 pub use error::ApiError;
 pub use event_stream::{SseEvent, event_stream};
 pub use foundation::trace_context::{PartOf, TraceContext};
-pub use front::once;
+pub use front::unindexed;
 pub use health::{Check, Finding, HealthCheck};
 pub use hyper::{
     Method, StatusCode,
@@ -70,7 +70,7 @@ pub type Response = warp::reply::Response;
 /// The public side of a service. Beside its own routes it gets `/health/`, `/health/live/`, `/metrics`, and
 /// `/openapi.json` and `/docs`, which describe all of them. Every path works with and without its trailing slash.
 #[derive(Clone)]
-pub struct Front {
+pub struct HttpService {
     /// Name of the service in health, metrics and logs.
     pub service: &'static str,
     /// Its routes.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::task::JoinHandle;
 
-use crate::supervision::ActorCard;
+use crate::supervision::ActorEntry;
 
 /// A running service.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub struct Running {
     /// The address it listens on.
     pub address: SocketAddr,
     /// The root of its supervision tree, as shown by `/debug/actors`.
-    pub root: Arc<ActorCard>,
+    pub root: Arc<ActorEntry>,
     /// Completes when the service ends.
     pub end: JoinHandle<Result<(), String>>,
 }

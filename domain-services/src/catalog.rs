@@ -28,7 +28,7 @@ use common::{
     config::Settings,
     db::Connection,
     group_commit::{BatchError, BatchWriter, Try},
-    supervision::{self, ActorCard, Handle},
+    supervision::{self, ActorEntry, Handle},
     wire::catalog::Product,
 };
 
@@ -96,15 +96,19 @@ impl Service for Catalog {
 
     fn assemble(parts: Parts<'_, ShelfWriter>) -> Assembly {
         let memory = Memory::default();
-        let desk = routes::Desk { ledger: parts.ledger.clone(), dice: parts.dice, memory: memory.clone() };
-        let card = ActorCard::new(format!("{}/shelf-keeper", parts.prefix), "shelf keeper");
+        let api = routes::CatalogApi { ledger: parts.ledger.clone(), sampler: parts.sampler, memory: memory.clone() };
+        let entry = ActorEntry::new(format!("{}/shelf-keeper", parts.prefix), "shelf keeper");
         let refresh_every = Duration::from_millis(parts.settings.catalog.refresh_ms);
-        let (shared, ledger) = (card.clone(), parts.ledger);
-        let keeper = supervision::child(card, Handle::new(), move || {
-            let args =
-                ShelfKeeperArgs { card: shared.clone(), ledger: ledger.clone(), memory: memory.clone(), refresh_every };
+        let (shared, ledger) = (entry.clone(), parts.ledger);
+        let keeper = supervision::child(entry, Handle::new(), move || {
+            let args = ShelfKeeperArgs {
+                entry: shared.clone(),
+                ledger: ledger.clone(),
+                memory: memory.clone(),
+                refresh_every,
+            };
             (ShelfKeeper, args)
         });
-        Assembly { routes: routes::routes(&desk), children: vec![keeper] }
+        Assembly { routes: routes::routes(&api), children: vec![keeper] }
     }
 }

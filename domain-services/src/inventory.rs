@@ -19,20 +19,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use common::{
     config::Settings,
     db::Connection,
-    faults::Coin,
+    faults::FailureDraw,
     group_commit::Try,
     ids::{ProductId, TransactionId},
     wire::inventory::{DecreaseReply, RestockReply, RestoreReply, StockRefused},
 };
 
 use self::{
-    seen::Seen,
+    seen::StockCache,
     stock::Stock,
     table::{Kind, Movement, Take, Taken},
 };
 use crate::participant::{
     Action, Decision, Decisions, Effect, NewAction, NewCompensation, Participant, Work, body,
-    front::{Desk, journal_route},
+    front::{ParticipantApi, journal_route},
     journal::ActionSeen,
     ledger::JournaledWriter,
     service::{Assembly, Parts, Service},
@@ -50,7 +50,7 @@ pub(crate) struct Inventory {
     /// Initial stock of a product on first use.
     initial_stock: i32,
     /// Quantities at the last look; only a hint.
-    seen: Seen,
+    seen: StockCache,
 }
 
 /// Placeholder in a reply for the quantity left, which is known only when the statement runs.
@@ -120,11 +120,11 @@ impl Inventory {
         let mut wanted: BTreeMap<&str, i32> = BTreeMap::new();
         let mut takes = Vec::with_capacity(work.actions.len());
         let mut decisions = Vec::with_capacity(work.actions.len());
-        for NewAction { transaction_id, action: change, coin } in &work.actions {
-            decisions.push(match (change.kind, coin) {
+        for NewAction { transaction_id, action: change, draw } in &work.actions {
+            decisions.push(match (change.kind, draw) {
                 (ChangeKind::Restock, _) => return None,
-                (ChangeKind::Decrease, Coin::Refuse) => refused_by_coin(&change.product_id),
-                (ChangeKind::Decrease, Coin::Accept) => {
+                (ChangeKind::Decrease, FailureDraw::Refuse) => refused_by_coin(&change.product_id),
+                (ChangeKind::Decrease, FailureDraw::Accept) => {
                     let (product_id, quantity) = (change.product_id.as_str(), change.quantity);
                     let total = wanted.entry(product_id).or_default();
                     *total = total.checked_add(quantity)?;
@@ -183,7 +183,7 @@ impl<'a> Batch<'a> {
 
     fn decrease(&mut self, new: &NewAction<'a, Change>) -> Decision {
         let Change { product_id, quantity, .. } = new.action;
-        if new.coin == Coin::Refuse {
+        if new.draw == FailureDraw::Refuse {
             return refused_by_coin(product_id);
         }
         match self.stock.take(product_id.as_str(), *quantity) {
@@ -267,11 +267,11 @@ impl Service for Inventory {
     }
 
     fn writer(settings: &Settings) -> JournaledWriter<Inventory> {
-        JournaledWriter::new(Inventory { initial_stock: settings.inventory.initial_stock, seen: Seen::default() })
+        JournaledWriter::new(Inventory { initial_stock: settings.inventory.initial_stock, seen: StockCache::default() })
     }
 
     fn assemble(parts: Parts<'_, JournaledWriter<Inventory>>) -> Assembly {
-        let desk = Desk { ledger: parts.ledger, dice: parts.dice };
-        Assembly { routes: routes::routes(&desk).merge(journal_route(&desk)), children: Vec::new() }
+        let api = ParticipantApi { ledger: parts.ledger, sampler: parts.sampler };
+        Assembly { routes: routes::routes(&api).merge(journal_route(&api)), children: Vec::new() }
     }
 }

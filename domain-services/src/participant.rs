@@ -28,7 +28,7 @@ use std::future::Future;
 
 use common::{
     db::{BatchStatement, Connection, Parameter},
-    faults::Coin,
+    faults::FailureDraw,
     group_commit::Try,
     ids::TransactionId,
 };
@@ -83,7 +83,7 @@ pub(crate) struct NewAction<'a, A> {
     pub(crate) transaction_id: &'a TransactionId,
     pub(crate) action: &'a A,
     /// Whether the failure lab refuses the action.
-    pub(crate) coin: Coin,
+    pub(crate) draw: FailureDraw,
 }
 
 pub(crate) struct NewCompensation<'a> {

@@ -14,7 +14,7 @@ mod table;
 use common::{
     config::Settings,
     db::Connection,
-    faults::Coin,
+    faults::FailureDraw,
     ids::{ProductId, TransactionId, UserId},
     money::Money,
     wire::payments::{ChargeRefused, ChargeReply, RefundReply},
@@ -22,7 +22,7 @@ use common::{
 
 use crate::participant::{
     Action, Decision, Decisions, Effect, NewCompensation, Participant, Work, body,
-    front::{Desk, journal_route},
+    front::{ParticipantApi, journal_route},
     journal::ActionSeen,
     ledger::JournaledWriter,
     service::{Assembly, Parts, Service},
@@ -74,9 +74,9 @@ impl Participant for Payments {
         work: &'a Work<'a, Charge>,
     ) -> Result<Decisions<'a>, tokio_postgres::Error> {
         let refunded = table::refund(connection, &work.compensations).await?;
-        let actions = work.actions.iter().map(|new| match new.coin {
-            Coin::Accept => captured(NUMBER_TO_COME, new.transaction_id, new.action),
-            Coin::Refuse => {
+        let actions = work.actions.iter().map(|new| match new.draw {
+            FailureDraw::Accept => captured(NUMBER_TO_COME, new.transaction_id, new.action),
+            FailureDraw::Refuse => {
                 let message = "Error processing payment";
                 Decision::refused(&refusal(Some(NUMBER_TO_COME), message, new.transaction_id, Some(new.action)))
             }
@@ -173,7 +173,7 @@ impl Service for Payments {
     }
 
     fn assemble(parts: Parts<'_, JournaledWriter<Payments>>) -> Assembly {
-        let desk = Desk { ledger: parts.ledger, dice: parts.dice };
-        Assembly { routes: routes::routes(&desk).merge(journal_route(&desk)), children: Vec::new() }
+        let api = ParticipantApi { ledger: parts.ledger, sampler: parts.sampler };
+        Assembly { routes: routes::routes(&api).merge(journal_route(&api)), children: Vec::new() }
     }
 }

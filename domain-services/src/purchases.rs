@@ -14,7 +14,7 @@ mod table;
 use common::{
     config::Settings,
     db::Connection,
-    faults::Coin,
+    faults::FailureDraw,
     ids::{PaymentId, ProductId, TransactionId, UserId},
     money::Money,
     wire::purchases::{CancelReply, PurchaseRefused, PurchaseReply},
@@ -22,7 +22,7 @@ use common::{
 
 use crate::participant::{
     Action, Decision, Decisions, Effect, NewAction, NewCompensation, Participant, Work, body,
-    front::{Desk, journal_route},
+    front::{ParticipantApi, journal_route},
     journal::ActionSeen,
     ledger::JournaledWriter,
     service::{Assembly, Parts, Service},
@@ -76,12 +76,12 @@ impl Participant for Purchases {
         work: &'a Work<'a, Purchase>,
     ) -> Result<Decisions<'a>, tokio_postgres::Error> {
         let accepted: Vec<&NewAction<'_, Purchase>> =
-            work.actions.iter().filter(|new| new.coin == Coin::Accept).collect();
+            work.actions.iter().filter(|new| new.draw == FailureDraw::Accept).collect();
         let effect = Effect { statement: &table::CREATE_AND_RECORD, parameters: table::purchases(&accepted) };
         let cancelled = table::cancel(connection, &work.compensations).await?;
-        let actions = work.actions.iter().map(|new| match new.coin {
-            Coin::Accept => created(NUMBER_TO_COME, new),
-            Coin::Refuse => Decision::refused(&refusal()),
+        let actions = work.actions.iter().map(|new| match new.draw {
+            FailureDraw::Accept => created(NUMBER_TO_COME, new),
+            FailureDraw::Refuse => Decision::refused(&refusal()),
         });
         let compensations = work.compensations.iter().map(|new| {
             let is_explained = cancelled.contains(new.transaction_id.as_str()) || new.action != ActionSeen::Done;
@@ -137,7 +137,7 @@ impl Service for Purchases {
     }
 
     fn assemble(parts: Parts<'_, JournaledWriter<Purchases>>) -> Assembly {
-        let desk = Desk { ledger: parts.ledger, dice: parts.dice };
-        Assembly { routes: routes::routes(&desk).merge(journal_route(&desk)), children: Vec::new() }
+        let api = ParticipantApi { ledger: parts.ledger, sampler: parts.sampler };
+        Assembly { routes: routes::routes(&api).merge(journal_route(&api)), children: Vec::new() }
     }
 }

@@ -26,12 +26,12 @@ pub(crate) struct Inspect {
 struct Inspection {
     transaction_id: String,
     log: Option<Value>,
-    participants: BTreeMap<String, Held>,
+    participants: BTreeMap<String, JournalReply>,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Held {
+enum JournalReply {
     Journal { journal: Vec<Entry> },
     NoAnswer { error: String },
 }
@@ -80,7 +80,7 @@ fn shown(inspection: Inspection) -> String {
     let mut decisions = Vec::new();
     for (participant, held) in participants {
         let journal = match held {
-            Held::NoAnswer { error } => {
+            JournalReply::NoAnswer { error } => {
                 decisions.push([
                     output::cell(participant),
                     output::cell("no answer"),
@@ -91,7 +91,7 @@ fn shown(inspection: Inspection) -> String {
                 ]);
                 continue;
             }
-            Held::Journal { journal } => journal,
+            JournalReply::Journal { journal } => journal,
         };
         if journal.is_empty() {
             let nothing = || output::optional(None::<&str>);

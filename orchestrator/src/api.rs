@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::fields::FieldError;
-use common::group_commit::{Ledger, ReadError};
+use common::group_commit::{BatchSender, ReadError};
 use common::http::{
     Access, ApiError, HeaderValue, Request, Response, Routes, StatusCode, header, json, negotiation, with_body,
 };
@@ -40,11 +40,11 @@ use saga_engine::world::World;
 
 /// Shared state of the handlers.
 #[derive(Clone)]
-pub(crate) struct Desk {
+pub(crate) struct ApiContext {
     pub(crate) coordinator: Handle<CoordinatorMsg>,
     pub(crate) recovery: Handle<RecoveryMsg>,
     pub(crate) running: Arc<Running>,
-    pub(crate) saga_log: Ledger<SagaLogWriter>,
+    pub(crate) saga_log: BatchSender<SagaLogWriter>,
     pub(crate) lease: Arc<LeaseState>,
     pub(crate) journals: Arc<Journals>,
     pub(crate) events: Events,
@@ -58,20 +58,20 @@ pub(crate) struct Desk {
     pub(crate) handing_over: CancellationToken,
 }
 
-pub(crate) fn routes(desk: &Desk) -> Routes {
+pub(crate) fn routes(api: &ApiContext) -> Routes {
     Routes::new(crate::SERVICE)
         .about(describe::ABOUT)
-        .post("/saga/transaction", Access::Client, describe::start, with(desk, purchase::start))
-        .get("/saga/status/{transaction_id}", Access::Client, describe::status, with(desk, status::show))
-        .get("/saga/transactions", Access::Client, describe::list, with(desk, list::show))
-        .get("/saga/events", Access::Client, describe::events, with(desk, events::listen))
-        .post("/saga/{transaction_id}/cancel", Access::Client, describe::cancel, with(desk, operate::cancel))
-        .get("/saga/attention", Access::Operator, describe::attention, with(desk, operate::attention))
-        .post("/saga/attention/retry", Access::Operator, describe::retry_all, with(desk, operate::retry_all))
-        .get("/saga/{transaction_id}/inspect", Access::Operator, describe::inspect, with(desk, inspect::show))
-        .post("/saga/{transaction_id}/retry", Access::Operator, describe::retry, with(desk, operate::retry))
-        .post("/saga/{transaction_id}/resolve", Access::Operator, describe::resolve, with(desk, operate::resolve))
-        .post("/saga/release", Access::Operator, describe::release, with(desk, operate::release))
+        .post("/saga/transaction", Access::Client, describe::start, with(api, purchase::start))
+        .get("/saga/status/{transaction_id}", Access::Client, describe::status, with(api, status::show))
+        .get("/saga/transactions", Access::Client, describe::list, with(api, list::show))
+        .get("/saga/events", Access::Client, describe::events, with(api, events::listen))
+        .post("/saga/{transaction_id}/cancel", Access::Client, describe::cancel, with(api, operate::cancel))
+        .get("/saga/attention", Access::Operator, describe::attention, with(api, operate::attention))
+        .post("/saga/attention/retry", Access::Operator, describe::retry_all, with(api, operate::retry_all))
+        .get("/saga/{transaction_id}/inspect", Access::Operator, describe::inspect, with(api, inspect::show))
+        .post("/saga/{transaction_id}/retry", Access::Operator, describe::retry, with(api, operate::retry))
+        .post("/saga/{transaction_id}/resolve", Access::Operator, describe::resolve, with(api, operate::resolve))
+        .post("/saga/release", Access::Operator, describe::release, with(api, operate::release))
         .get("/", Access::Public, describe::root, root)
 }
 
@@ -105,13 +105,13 @@ fn to_dashboard(request: &Request) -> Response {
     response
 }
 
-fn with<F, Fut>(desk: &Desk, handle: F) -> impl Fn(Request) -> Fut + Send + Sync + 'static + use<F, Fut>
+fn with<F, Fut>(api: &ApiContext, handle: F) -> impl Fn(Request) -> Fut + Send + Sync + 'static + use<F, Fut>
 where
-    F: Fn(Desk, Request) -> Fut + Send + Sync + 'static,
+    F: Fn(ApiContext, Request) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Response, ApiError>> + Send + 'static,
 {
-    let desk = desk.clone();
-    move |request| handle(desk.clone(), request)
+    let api = api.clone();
+    move |request| handle(api.clone(), request)
 }
 
 /// Reads the saga's id from the path.

@@ -16,9 +16,9 @@ pub(crate) mod reader;
 use std::sync::Arc;
 
 use common::config::OrchestratorSettings;
-use common::group_commit::Ledger;
+use common::group_commit::BatchSender;
 use common::per_client::PerClient;
-use common::supervision::{ActorCard, ChildSpec, Handle};
+use common::supervision::{ActorEntry, ChildSpec, Handle};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +35,7 @@ const CATCH_UPS_AT_ONCE: usize = 2;
 #[derive(Clone)]
 pub(crate) struct Events {
     reader: Handle<ReaderMsg>,
-    saga_log: Ledger<SagaLogWriter>,
+    saga_log: BatchSender<SagaLogWriter>,
     /// One permit per listener.
     places: Arc<Semaphore>,
     /// Listeners of each client.
@@ -47,9 +47,9 @@ pub(crate) struct Events {
 
 /// Creates the registry and its two actors, to be started after the saga log. Streams end once `closing` is cancelled.
 pub(crate) fn events(
-    card: impl Fn(&str, &'static str) -> Arc<ActorCard>,
+    entry: impl Fn(&str, &'static str) -> Arc<ActorEntry>,
     settings: &OrchestratorSettings,
-    saga_log: &Ledger<SagaLogWriter>,
+    saga_log: &BatchSender<SagaLogWriter>,
     running: &Arc<Running>,
     closing: CancellationToken,
 ) -> (Events, [ChildSpec; 2]) {
@@ -62,7 +62,7 @@ pub(crate) fn events(
         closing,
     };
     let outbox = outbox::outbox(OutboxArguments {
-        card: card("event-outbox", "event outbox"),
+        entry: entry("event-outbox", "event outbox"),
         saga_log: saga_log.clone(),
         running: running.clone(),
         every: std::time::Duration::from_millis(settings.event_flush_ms),
@@ -70,7 +70,7 @@ pub(crate) fn events(
     let reader = reader::reader(
         events.reader.clone(),
         ReaderArguments {
-            card: card("event-reader", "event reader"),
+            entry: entry("event-reader", "event reader"),
             saga_log: saga_log.clone(),
             every: std::time::Duration::from_millis(settings.event_poll_ms),
         },

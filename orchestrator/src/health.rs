@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use chrono::SecondsFormat;
 use common::db;
-use common::group_commit::Ledger;
+use common::group_commit::BatchSender;
 use common::http::{Check, Finding, HealthCheck};
-use common::supervision::ActorCard;
+use common::supervision::ActorEntry;
 use futures::future::join;
 use serde_json::Value;
 
@@ -20,10 +20,10 @@ use saga_engine::lease::LeaseState;
 #[derive(Clone)]
 pub(crate) struct Needs {
     pub(crate) pool: db::Pool,
-    pub(crate) saga_log: Ledger<SagaLogWriter>,
+    pub(crate) saga_log: BatchSender<SagaLogWriter>,
     pub(crate) lease: Arc<LeaseState>,
     /// The clients of the participants, which show their breakers.
-    pub(crate) clients: Vec<Arc<ActorCard>>,
+    pub(crate) clients: Vec<Arc<ActorEntry>>,
     /// Age of a batch in flight beyond which the writer counts as stalled.
     pub(crate) stalled_after: Duration,
 }
@@ -55,8 +55,8 @@ pub(crate) fn check(needs: Needs) -> HealthCheck {
 }
 
 /// Lists the breakers that are not closed, as `<participant>/<operation>: <state>`.
-fn open_breakers(clients: &[Arc<ActorCard>]) -> Vec<String> {
-    let of_client = |client: &Arc<ActorCard>| match client.view().state["breakers"].take() {
+fn open_breakers(clients: &[Arc<ActorEntry>]) -> Vec<String> {
+    let of_client = |client: &Arc<ActorEntry>| match client.view().state["breakers"].take() {
         Value::Object(breakers) => breakers,
         _ => serde_json::Map::new(),
     };

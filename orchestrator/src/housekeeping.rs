@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use common::config::OrchestratorSettings;
 use common::db::Connection;
-use common::group_commit::{Ledger, ReadError};
-use common::supervision::{ActorCard, ChildSpec, Handle, child};
+use common::group_commit::{BatchSender, ReadError};
+use common::supervision::{ActorEntry, ChildSpec, Handle, child};
 use metrics::Gauge;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
@@ -36,8 +36,8 @@ const EVERY_WHILE_BEHIND: Duration = Duration::from_millis(100);
 
 #[derive(Clone)]
 pub(crate) struct HousekeepingArguments {
-    pub(crate) card: Arc<ActorCard>,
-    pub(crate) saga_log: Ledger<SagaLogWriter>,
+    pub(crate) entry: Arc<ActorEntry>,
+    pub(crate) saga_log: BatchSender<SagaLogWriter>,
     pub(crate) rules: Rules,
 }
 
@@ -128,7 +128,7 @@ struct State {
 pub(crate) fn housekeeping(arguments: HousekeepingArguments) -> ChildSpec {
     let totals = Arc::new(Totals::default());
     let shown = totals.clone();
-    arguments.card.set_state(move || {
+    arguments.entry.set_state(move || {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         json!({
             "events_pruned": of(&shown.pruned),
@@ -137,7 +137,7 @@ pub(crate) fn housekeeping(arguments: HousekeepingArguments) -> ChildSpec {
             "sagas_in_attention": of(&shown.attention),
         })
     });
-    child(arguments.card.clone(), Handle::new(), move || (Housekeeping, (arguments.clone(), totals.clone())))
+    child(arguments.entry.clone(), Handle::new(), move || (Housekeeping, (arguments.clone(), totals.clone())))
 }
 
 impl Actor for Housekeeping {
@@ -160,7 +160,7 @@ impl Actor for Housekeeping {
         message: HousekeepingMsg,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        state.arguments.card.handled();
+        state.arguments.entry.handled();
         match message {
             HousekeepingMsg::Round => begin(me, state),
             HousekeepingMsg::Done(parts) => done(&me, state, parts),

@@ -22,8 +22,8 @@ mod sums;
 use serde::Serialize;
 
 pub use self::facts::{
-    Books, Decision, Deed, Entry, Movement, MovementKind, Participant, Payment, PaymentStatus, Purchase,
-    PurchaseStatus, Saga, Shelf, Transaction,
+    Books, Decision, Entry, Movement, MovementKind, OperationKind, Participant, Payment, PaymentStatus, Purchase,
+    PurchaseStatus, Saga, StockLevel, Transaction,
 };
 pub use self::history::disagreement;
 pub use self::sums::MoneySums;

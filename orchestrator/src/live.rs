@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use common::group_commit::{Ledger, Written};
+use common::group_commit::{BatchSender, Written};
 use common::ids::uuid_v7;
 use common::supervision::Handle;
 use rand::RngExt;
@@ -26,7 +26,7 @@ use saga_engine::world::{Answer, Call, World};
 
 /// The engine's [`World`] in production.
 pub(crate) struct LiveWorld {
-    pub(crate) saga_log: Ledger<SagaLogWriter>,
+    pub(crate) saga_log: BatchSender<SagaLogWriter>,
     pub(crate) clients: BTreeMap<&'static str, Handle<ClientMsg>>,
     /// The clock for the time in new ids.
     pub(crate) clock: Arc<DatabaseClock>,
@@ -80,7 +80,7 @@ impl World for LiveWorld {
         Utc::now()
     }
 
-    fn dice(&self) -> f64 {
+    fn random(&self) -> f64 {
         rand::rng().random()
     }
 

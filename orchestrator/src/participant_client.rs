@@ -26,7 +26,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use common::config::Settings;
 use common::http::{HeaderValue, outgoing_bearer};
-use common::supervision::{ActorCard, ChildSpec, Handle, child};
+use common::supervision::{ActorEntry, ChildSpec, Handle, child};
 use common::traces::Tracer;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
@@ -78,7 +78,7 @@ pub(crate) struct Finished {
 struct Client;
 
 struct Arguments {
-    card: Arc<ActorCard>,
+    entry: Arc<ActorEntry>,
     service: &'static str,
     replicas: Arc<Replicas>,
     look_up_every: Duration,
@@ -116,7 +116,7 @@ struct Shown {
 /// # Errors
 /// If no HTTP client can be made.
 pub(crate) fn client(
-    card: Arc<ActorCard>,
+    entry: Arc<ActorEntry>,
     handle: Handle<ClientMsg>,
     service: &'static str,
     operations: Vec<&'static str>,
@@ -133,7 +133,7 @@ pub(crate) fn client(
         in_process: participants.in_process,
     };
     let arguments = Arc::new(Arguments {
-        card: card.clone(),
+        entry: entry.clone(),
         service,
         replicas: Arc::new(Replicas::new(service, &base, how)?),
         look_up_every: Duration::from_millis(participants.resolve_ms),
@@ -152,7 +152,7 @@ pub(crate) fn client(
         operations,
         confirmations,
     });
-    Ok(child(card, handle, move || (Client, arguments.clone())))
+    Ok(child(entry, handle, move || (Client, arguments.clone())))
 }
 
 impl Actor for Client {
@@ -171,7 +171,7 @@ impl Actor for Client {
         });
         let (state, depth, base) = (shown.clone(), shown.clone(), arguments.base.clone());
         let replicas = arguments.replicas.clone();
-        arguments.card.set_state(move || {
+        arguments.entry.set_state(move || {
             json!({
                 "url": base,
                 "addresses": replicas.addresses(),
@@ -180,7 +180,7 @@ impl Actor for Client {
                 "parked": state.parked.load(Ordering::Relaxed),
             })
         });
-        arguments.card.set_queue_depth(move || depth.waiting.load(Ordering::Relaxed));
+        arguments.entry.set_queue_depth(move || depth.waiting.load(Ordering::Relaxed));
         let replicas = arguments.replicas.clone();
         let following =
             replicas.is_named().then(|| tokio::spawn(replicas.follow(system_lookup(), arguments.look_up_every)));
@@ -208,7 +208,7 @@ impl Actor for Client {
         message: ClientMsg,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        state.arguments.card.handled();
+        state.arguments.entry.handled();
         match message {
             ClientMsg::Call(calling) => match (calling.call.purpose, calling.call.urgency) {
                 (Purpose::Action { .. }, _) => state.actions.push_back(calling),

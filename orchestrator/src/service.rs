@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use common::config::{RetryPolicy, Settings};
 use common::db::{self, DbError};
-use common::group_commit::Ledger;
-use common::http::{Draining, Front, debug, server};
+use common::group_commit::BatchSender;
+use common::http::{Draining, HttpService, debug, server};
 use common::service::{Running, actor_prefix};
-use common::supervision::{self, ActorCard, Handle, Root};
+use common::supervision::{self, ActorEntry, Handle, Root};
 use common::traces::tracer;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::SERVICE;
 use crate::api::inspect::Journals;
-use crate::api::{self, Desk};
+use crate::api::{self, ApiContext};
 use crate::checkout::{self, StockRule};
 use crate::events::events;
 use crate::health::{self, Needs};
@@ -86,7 +86,7 @@ pub async fn start(
 ) -> Result<Running, StartError> {
     let address = listener.local_addr().map_err(StartError::Listener)?;
     let prefix = actor_prefix(SERVICE);
-    let card = |name: &str, kind| ActorCard::new(format!("{prefix}/{name}"), kind);
+    let entry = |name: &str, kind| ActorEntry::new(format!("{prefix}/{name}"), kind);
     let orchestrator = &settings.orchestrator;
     let database = settings.service(SERVICE).database.clone();
     let pool = db::pool_with_reserve(&settings.database_url(SERVICE), &database, &settings.database)?;
@@ -101,8 +101,8 @@ pub async fn start(
     let rule = if settings.checkout.compensate_inventory { StockRule::Restore } else { StockRule::Keep };
     let definition = Arc::new(checkout::definition(rule)?);
 
-    let (saga_log, saga_log_child) = Ledger::new(
-        card("saga-log", "group commit"),
+    let (saga_log, saga_log_child) = BatchSender::new(
+        entry("saga-log", "group commit"),
         "saga-log",
         pool.clone(),
         SagaLogWriter::new(owner.clone(), Duration::from_millis(orchestrator.begin_limit_ms), tracer.clone()),
@@ -112,26 +112,26 @@ pub async fn start(
     let running = Arc::new(running::Running::default());
     // Streams end as soon as a stop begins: they would delay it, and their clients reconnect to another node.
     let closing = shutdown.child_token();
-    let (events, event_children) = events(card, orchestrator, &saga_log, &running, closing.clone());
+    let (events, event_children) = events(entry, orchestrator, &saga_log, &running, closing.clone());
     let mut children = vec![saga_log_child];
     children.extend(event_children);
     children.push(housekeeping(HousekeepingArguments {
-        card: card("housekeeping", "housekeeping"),
+        entry: entry("housekeeping", "housekeeping"),
         saga_log: saga_log.clone(),
         rules: Rules::of(orchestrator),
     }));
-    let (mut clients, mut client_cards) = (BTreeMap::new(), Vec::new());
+    let (mut clients, mut client_entries) = (BTreeMap::new(), Vec::new());
     let confirmations = Arc::<Confirmations>::default();
     for (participant, operations) in operations(&known) {
         let handle = Handle::new();
-        let card = card(&format!("{participant}-client"), "HTTP client");
-        client_cards.push(card.clone());
+        let entry = entry(&format!("{participant}-client"), "HTTP client");
+        client_entries.push(entry.clone());
         let (tracer, confirmations) = (tracer.clone(), confirmations.clone());
-        children.push(client(card, handle.clone(), participant, operations, &settings, tracer, confirmations)?);
+        children.push(client(entry, handle.clone(), participant, operations, &settings, tracer, confirmations)?);
         clients.insert(participant, handle);
     }
     children.push(waker(WakerArguments {
-        card: card("waker", "waker"),
+        entry: entry("waker", "waker"),
         saga_log: saga_log.clone(),
         confirmations,
         wakes_per_second: settings.participants.breaker_wakes_per_second,
@@ -159,7 +159,7 @@ pub async fn start(
         )),
     });
     children.push(lease(LeaseArguments {
-        card: card("lease", "lease"),
+        entry: entry("lease", "lease"),
         owner: owner.clone(),
         definitions: definitions.clone(),
         state: lease_state.clone(),
@@ -173,7 +173,7 @@ pub async fn start(
     children.push(coordinator(
         handle.clone(),
         CoordinatorArguments {
-            card: card("coordinator", "coordinator"),
+            entry: entry("coordinator", "coordinator"),
             world: world.clone(),
             policy: policy(&settings),
             running: running.clone(),
@@ -184,13 +184,13 @@ pub async fn start(
         },
     ));
     children.push(stall_watch(StallArguments {
-        card: card("stall-watch", "watch"),
+        entry: entry("stall-watch", "watch"),
         running: running.clone(),
         after: Duration::from_millis(orchestrator.stalled_after_ms),
     }));
     let recovery_handle = Handle::new();
     children.push(recovery(RecoveryArguments {
-        card: card("recovery", "recovery"),
+        entry: entry("recovery", "recovery"),
         handle: recovery_handle.clone(),
         lease: lease_state.clone(),
         world: world.clone(),
@@ -206,11 +206,11 @@ pub async fn start(
         pool,
         saga_log: saga_log.clone(),
         lease: lease_state.clone(),
-        clients: client_cards,
+        clients: client_entries,
         stalled_after: Duration::from_millis(settings.health.writer_stalled_ms),
     });
     let handing_over = CancellationToken::new();
-    let desk = Desk {
+    let api = ApiContext {
         coordinator: handle,
         recovery: recovery_handle,
         running: running.clone(),
@@ -224,11 +224,11 @@ pub async fn start(
         clock: clock.clone(),
         handing_over: handing_over.clone(),
     };
-    let root = ActorCard::new(prefix.clone(), "supervisor");
+    let root = ActorEntry::new(prefix.clone(), "supervisor");
     let draining = Draining::default();
-    let front = Front {
+    let front = HttpService {
         service: SERVICE,
-        routes: api::routes(&desk).merge(ui::routes(&Ui::new(&desk, &settings)?)).merge(debug::routes(
+        routes: api::routes(&api).merge(ui::routes(&Ui::new(&api, &settings)?)).merge(debug::routes(
             SERVICE,
             root.clone(),
             None,
@@ -238,7 +238,7 @@ pub async fn start(
         draining: draining.clone(),
         tracer: tracer.clone(),
     };
-    children.push(server(card("front", "HTTP server"), front, listener));
+    children.push(server(entry("front", "HTTP server"), front, listener));
     let tree = supervision::start(settings.supervision.supervisor(root.clone(), children)).await?;
     wait_for_first_lease(&lease_state).await;
     info!(%address, "orchestrator started");

@@ -10,6 +10,7 @@ pub mod event_id;
 pub mod event_place;
 pub mod events;
 pub mod flags;
+pub mod full_row;
 pub mod hold;
 pub(crate) mod lease_session;
 pub mod lists;
@@ -18,7 +19,6 @@ pub(crate) mod owned;
 pub mod reader;
 pub mod retention;
 pub mod row_text;
-pub mod whole;
 pub mod writer;
 
 mod migrations {

@@ -24,14 +24,14 @@ use std::sync::Arc;
 use common::config::Settings;
 use common::http::{Access, ApiError, Request, Response, Routes};
 
-use crate::api::Desk;
+use crate::api::ApiContext;
 use neighbours::Neighbours;
 use summary::Cache;
 
 /// Shared state of the dashboard's handlers.
 #[derive(Clone)]
 pub(crate) struct Ui {
-    desk: Desk,
+    api: ApiContext,
     neighbours: Arc<Neighbours>,
     summary: Arc<Cache>,
 }
@@ -41,9 +41,9 @@ impl Ui {
     ///
     /// # Errors
     /// If no HTTP client can be made.
-    pub(crate) fn new(desk: &Desk, settings: &Settings) -> Result<Ui, reqwest::Error> {
+    pub(crate) fn new(api: &ApiContext, settings: &Settings) -> Result<Ui, reqwest::Error> {
         let neighbours = Arc::new(Neighbours::new(settings)?);
-        Ok(Ui { desk: desk.clone(), neighbours, summary: Arc::default() })
+        Ok(Ui { api: api.clone(), neighbours, summary: Arc::default() })
     }
 }
 

@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use common::group_commit::Ledger;
-use common::supervision::{ActorCard, ChildSpec, Handle, child};
+use common::group_commit::BatchSender;
+use common::supervision::{ActorEntry, ChildSpec, Handle, child};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tracing::{info, warn};
 
@@ -40,8 +40,8 @@ impl Confirmations {
 
 #[derive(Clone)]
 pub(crate) struct WakerArguments {
-    pub(crate) card: Arc<ActorCard>,
-    pub(crate) saga_log: Ledger<SagaLogWriter>,
+    pub(crate) entry: Arc<ActorEntry>,
+    pub(crate) saga_log: BatchSender<SagaLogWriter>,
     pub(crate) confirmations: Arc<Confirmations>,
     /// Maximum number of sagas that one operation wakes per second.
     pub(crate) wakes_per_second: u32,
@@ -50,7 +50,7 @@ pub(crate) struct WakerArguments {
 struct Waker;
 
 pub(crate) fn waker(arguments: WakerArguments) -> ChildSpec {
-    child(arguments.card.clone(), Handle::new(), move || (Waker, arguments.clone()))
+    child(arguments.entry.clone(), Handle::new(), move || (Waker, arguments.clone()))
 }
 
 struct Look;
@@ -70,7 +70,7 @@ impl Actor for Waker {
     }
 
     async fn handle(&self, me: ActorRef<Look>, _: Look, state: &mut WakerArguments) -> Result<(), ActorProcessingErr> {
-        state.card.handled();
+        state.entry.handled();
         let operations = state.confirmations.take();
         if !operations.is_empty() {
             wake(state, operations).await;

@@ -2,11 +2,11 @@
 
 use std::ops::RangeInclusive;
 
-/// Returns the range of hits in `trials` coin tosses of the given probability. The count leaves the range on either
+/// Returns the range of hits in `trials` draws of the given probability. The count leaves the range on either
 /// side with a probability below half of `risk`. The tails are summed exactly, not approximated.
 ///
 /// # Panics
-/// When the probability of zero hits is too small for an `f64`: above about 1,000 fair coins.
+/// When the probability of zero hits is too small for an `f64`: above about 1,000 fair draws.
 pub fn plausible_counts(trials: u32, probability: f64, risk: f64) -> RangeInclusive<u32> {
     let weights = binomial(trials, probability);
     let low = first_beyond(weights.iter().copied(), risk / 2.0);
@@ -58,7 +58,7 @@ mod tests {
         let counts = plausible_counts(200, 0.125, 1e-9);
         assert!(counts.contains(&25));
         assert!(!counts.contains(&0) && !counts.contains(&60), "{counts:?}");
-        // A fair coin gives ten of ten hits once in 1,024 times.
+        // A fair draw gives ten of ten hits once in 1,024 times.
         assert_eq!(plausible_counts(10, 0.5, 2.0 / 1_025.0), 0..=10);
         assert_eq!(plausible_counts(10, 0.5, 2.0 / 1_023.0), 1..=9);
     }

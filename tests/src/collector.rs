@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use common::config::ConfigSource;
 use common::http::openapi::Description;
-use common::http::{Access, ApiError, Draining, Front, Request, Routes, StatusCode, serve, with_body};
+use common::http::{Access, ApiError, Draining, HttpService, Request, Routes, StatusCode, serve, with_body};
 use common::traces::Tracer;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
@@ -69,7 +69,7 @@ impl Collector {
             }
         });
         let source = ConfigSource::embedded("bench").with("http.body_limit_bytes", 8 * 1024 * 1024);
-        let front = Front {
+        let front = HttpService {
             service: "collector",
             routes,
             settings: Arc::new(source.load().expect("the profile is good")),

@@ -12,8 +12,8 @@ use std::{
 use common::{
     config::ConfigSource,
     http::{
-        Access, ApiError, Draining, Front, HeaderValue, Request, Response, Routes, SseEvent, StatusCode, event_stream,
-        openapi::Description, serve, transport_faults,
+        Access, ApiError, Draining, HeaderValue, HttpService, Request, Response, Routes, SseEvent, StatusCode,
+        event_stream, openapi::Description, serve, transport_faults,
     },
     traces::Tracer,
 };
@@ -99,7 +99,7 @@ impl Interposer {
             .delete("/{*path}", Access::Public, || Description::new("carryDelete", "Carries a request"), handler);
         // It represents the network, so it must not be called in process.
         let settings = ConfigSource::embedded("bench").with("participants.in_process", "false");
-        let front = Front {
+        let front = HttpService {
             service: "interposer",
             routes,
             settings: Arc::new(settings.load().expect("the profile is good")),

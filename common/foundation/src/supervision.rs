@@ -1,8 +1,8 @@
-//! Supervised actors: trees that restart dead actors, addresses that survive a restart, and cards that show the state.
+//! Supervised actors: trees that restart dead actors, addresses that survive a restart, and entries that show the state.
 //!
 //! ```text
 //!   ChildSpec ──► supervisor ── spawns ──► actor          Handle  an address that is swapped at every restart
-//!                    │  ▲                    │            ActorCard  shown by `/debug/actors`; outlives restarts
+//!                    │  ▲                    │            ActorEntry  shown by `/debug/actors`; outlives restarts
 //!                    │  └── ActorFailed ◄────┘
 //!                    └── Respawn, after a back-off; budget spent: fails itself, one level up
 //! ```
@@ -11,10 +11,10 @@
 //!
 //! Why not the crate ractor-supervisor (0.2): only a message to the supervisor returns count and reason of restarts; a
 //! restarted child is found only by a process-wide name; and a supervisor that stops does not stop its children in
-//! order, so ractor kills them without `post_stop`. Handles, cards and the ordered stop are most of this module; only a
+//! order, so ractor kills them without `post_stop`. Handles, entries and the ordered stop are most of this module; only a
 //! restart counter would be left to reuse.
 
-mod card;
+mod entry;
 mod root;
 mod supervisor;
 mod view;
@@ -26,7 +26,7 @@ use arc_swap::ArcSwapOption;
 use futures::future::BoxFuture;
 use ractor::{Actor, ActorCell, ActorRef, Message, SpawnErr};
 
-pub use card::ActorCard;
+pub use entry::ActorEntry;
 pub use root::{Root, start};
 pub use supervisor::supervisor;
 pub use view::ActorView;
@@ -64,16 +64,16 @@ pub type StartFn = Arc<dyn Fn(ActorCell) -> BoxFuture<'static, Result<ActorCell,
 /// A child of a supervisor.
 #[derive(Clone)]
 pub struct ChildSpec {
-    /// Its card in the tree.
-    pub card: Arc<ActorCard>,
+    /// Its entry in the tree.
+    pub entry: Arc<ActorEntry>,
     /// Starts the child, the first time and at each restart.
     pub start: StartFn,
 }
 
 /// A supervisor and its children.
 pub struct SupervisorSpec {
-    /// Its card in the tree.
-    pub card: Arc<ActorCard>,
+    /// Its entry in the tree.
+    pub entry: Arc<ActorEntry>,
     /// Its restart budget.
     pub budget: Budget,
     /// Its back-off between restarts.
@@ -130,13 +130,13 @@ impl<M: Message> Handle<M> {
     }
 }
 
-/// Creates a child from an actor: every start calls `make` and updates the handle; the card stays the same.
+/// Creates a child from an actor: every start calls `make` and updates the handle; the entry stays the same.
 pub fn child<A: Actor>(
-    card: Arc<ActorCard>,
+    entry: Arc<ActorEntry>,
     handle: Handle<A::Msg>,
     make: impl Fn() -> (A, A::Arguments) + Send + Sync + 'static,
 ) -> ChildSpec {
-    let name = card.name().to_owned();
+    let name = entry.name().to_owned();
     let start: StartFn = Arc::new(move |supervisor| {
         let (actor, arguments) = make();
         let (handle, name) = (handle.clone(), name.clone());
@@ -146,7 +146,7 @@ pub fn child<A: Actor>(
             Ok(actor.get_cell())
         })
     });
-    ChildSpec { card, start }
+    ChildSpec { entry, start }
 }
 
 #[cfg(test)]

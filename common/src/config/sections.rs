@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation::supervision::{ActorCard, Backoff, Budget, ChildSpec, SupervisorSpec};
+use foundation::supervision::{ActorEntry, Backoff, Budget, ChildSpec, SupervisorSpec};
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -174,13 +174,13 @@ pub struct SupervisionSettings {
 
 impl SupervisionSettings {
     /// Creates a supervisor with this budget and back-off.
-    pub fn supervisor(&self, card: Arc<ActorCard>, children: Vec<ChildSpec>) -> SupervisorSpec {
+    pub fn supervisor(&self, entry: Arc<ActorEntry>, children: Vec<ChildSpec>) -> SupervisorSpec {
         let budget = Budget { max_restarts: self.max_restarts, within: Duration::from_millis(self.within_ms) };
         let backoff = Backoff {
             min: Duration::from_millis(self.backoff_min_ms),
             max: Duration::from_millis(self.backoff_max_ms),
         };
-        SupervisorSpec { card, budget, backoff, children }
+        SupervisorSpec { entry, budget, backoff, children }
     }
 }
 

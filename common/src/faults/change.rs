@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::{MAX_LATENCY_MS, OperationFaults, dice::InForce};
+use super::{MAX_LATENCY_MS, OperationFaults, sampler::InForce};
 use crate::config::closest;
 use crate::fields::FieldError;
 

@@ -11,7 +11,7 @@ pub const MAX_LATENCY_MS: u64 = 600_000;
 /// Failure settings of all services, section `[faults]`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FaultSettings {
-    /// Seed of all coins and generators: another seed gives other outcomes.
+    /// Seed of all draws and generators: another seed gives other outcomes.
     pub seed: u64,
     /// Service → operation → faults.
     #[serde(flatten)]

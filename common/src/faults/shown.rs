@@ -12,7 +12,7 @@ use super::OperationFaults;
 /// The settings in force, `GET /debug/faults`.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct FaultsView {
-    /// Seed of all coins.
+    /// Seed of all draws.
     pub seed: u64,
     /// The operations of the service.
     #[serde(flatten)]
@@ -22,7 +22,7 @@ pub struct FaultsView {
 /// A change of the settings, `PUT /debug/faults`: omitted members stay as they are.
 #[derive(Clone, Debug, ToSchema)]
 pub struct FaultsChange {
-    /// Seed of all coins.
+    /// Seed of all draws.
     #[schema(nullable = false, maximum = 9_223_372_036_854_775_807_i64)]
     pub seed: Option<u64>,
     /// Operations of the service.

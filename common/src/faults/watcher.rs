@@ -1,7 +1,7 @@
-//! The actor that applies a changed configuration file to the dice.
+//! The actor that applies a changed configuration file to the sampler.
 //!
 //! ```text
-//! notify --FileChanged--> [settle 100 ms] --Poll--> read and check (blocking thread) --Read--> dice.replace
+//! notify --FileChanged--> [settle 100 ms] --Poll--> read and check (blocking thread) --Read--> sampler.replace
 //!                          every 1 s -----Poll--^
 //! ```
 //! File system events are fast; the poll is reliable, for folders without events (network and container mounts, a
@@ -21,10 +21,10 @@ use serde_json::{Value, json};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::{error, info, warn};
 
-use super::{Dice, FaultSettings};
+use super::{FaultSampler, FaultSettings};
 use crate::{
     config::{ConfigErrors, ConfigSource},
-    supervision::ActorCard,
+    supervision::ActorEntry,
 };
 
 /// Interval at which files are read without an event: half of the 2 s in which a change must take effect.
@@ -39,10 +39,10 @@ pub struct FaultWatcher;
 pub struct FaultWatcherArgs {
     /// Source of the settings; without a folder there is nothing to watch and the actor idles.
     pub source: ConfigSource,
-    /// The dice to keep up to date.
-    pub dice: Dice,
-    /// The card for the actor's state.
-    pub card: Arc<ActorCard>,
+    /// The sampler to keep up to date.
+    pub sampler: FaultSampler,
+    /// The entry for the actor's state.
+    pub entry: Arc<ActorEntry>,
 }
 
 /// The actor's messages.
@@ -67,8 +67,8 @@ struct Reading {
 /// The actor's state.
 pub struct FaultWatcherState {
     source: ConfigSource,
-    dice: Dice,
-    card: Arc<ActorCard>,
+    sampler: FaultSampler,
+    entry: Arc<ActorEntry>,
     seen: Option<[u8; 32]>,
     phase: Phase,
     shown: Arc<ArcSwap<Shown>>,
@@ -111,11 +111,11 @@ impl Actor for FaultWatcher {
         myself: ActorRef<FaultMsg>,
         args: FaultWatcherArgs,
     ) -> Result<FaultWatcherState, ActorProcessingErr> {
-        let FaultWatcherArgs { source, dice, card } = args;
+        let FaultWatcherArgs { source, sampler, entry } = args;
         let shown = Shown { watching: source.dir.clone(), profile: source.profile.clone(), ..Shown::default() };
         let shown = Arc::new(ArcSwap::from_pointee(shown));
         let to_show = shown.clone();
-        card.set_state(move || to_show.load().json());
+        entry.set_state(move || to_show.load().json());
 
         let subscription = subscribe(&source, &myself);
         if source.dir.is_some() {
@@ -124,7 +124,7 @@ impl Actor for FaultWatcher {
             let _ = myself.cast(FaultMsg::Poll);
         }
         let phase = Phase::Settling;
-        Ok(FaultWatcherState { source, dice, card, seen: None, phase, shown, _subscription: subscription })
+        Ok(FaultWatcherState { source, sampler, entry, seen: None, phase, shown, _subscription: subscription })
     }
 
     async fn handle(
@@ -133,7 +133,7 @@ impl Actor for FaultWatcher {
         message: FaultMsg,
         state: &mut FaultWatcherState,
     ) -> Result<(), ActorProcessingErr> {
-        state.card.handled();
+        state.entry.handled();
         match message {
             FaultMsg::FileChanged => settle(&myself, state),
             FaultMsg::Poll => look(&myself, state),
@@ -183,12 +183,12 @@ fn take_up(myself: &ActorRef<FaultMsg>, reading: Reading, state: &mut FaultWatch
     let is_first = state.seen.replace(reading.hash).is_none();
     match reading.loaded {
         None => {}
-        // At start the dice may hold a change made through `/debug/faults`. Only a file with other settings than before
+        // At start the sampler may hold a change made through `/debug/faults`. Only a file with other settings than before
         // ends that change.
-        Some(Ok(faults)) if is_first && !state.dice.is_news(&faults) => {}
+        Some(Ok(faults)) if is_first && !state.sampler.is_news(&faults) => {}
         Some(Ok(faults)) => {
-            state.dice.replace(faults);
-            info!(service = state.dice.service(), source = %state.source, "failure settings applied");
+            state.sampler.replace(faults);
+            info!(service = state.sampler.service(), source = %state.source, "failure settings applied");
             state.show(|shown| {
                 shown.reloads += 1;
                 shown.last_reload_at = Some(Utc::now());
@@ -198,7 +198,7 @@ fn take_up(myself: &ActorRef<FaultMsg>, reading: Reading, state: &mut FaultWatch
         Some(Err(errors)) => {
             let problems: Vec<String> = errors.problems().iter().map(ToString::to_string).collect();
             error!(
-                service = state.dice.service(),
+                service = state.sampler.service(),
                 problems = problems.join("; "),
                 "the configuration is invalid, the old failure settings stay in force"
             );

@@ -50,7 +50,7 @@ impl<W: BatchWriter> Actor for GroupCommit<W> {
 
     async fn pre_start(&self, me: ActorRef<Msg>, shared: Arc<Shared<W>>) -> Result<State<W>, ActorProcessingErr> {
         let shown = Arc::downgrade(&shared);
-        shared.card.set_state(move || shown.upgrade().map_or_else(Default::default, |it| show(&it)));
+        shared.entry.set_state(move || shown.upgrade().map_or_else(Default::default, |it| show(&it)));
         let queue = Arc::new(Queue::new(Phase::Open));
         shared.queue.store(queue.clone());
         let writing = tokio::spawn(write_all(shared.clone(), queue.clone(), me));
@@ -60,7 +60,7 @@ impl<W: BatchWriter> Actor for GroupCommit<W> {
     async fn handle(&self, _: ActorRef<Msg>, message: Msg, state: &mut State<W>) -> Result<(), ActorProcessingErr> {
         match message {
             Msg::Read(job) => {
-                state.shared.card.handled();
+                state.shared.entry.handled();
                 tokio::spawn(job);
                 Ok(())
             }

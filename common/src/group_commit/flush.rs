@@ -32,7 +32,7 @@ const REPEAT_JITTER_MS: u64 = 10;
 /// once is not asked in a tight loop.
 const PAUSE_WITHOUT_DATABASE: Duration = Duration::from_millis(100);
 
-/// Statistics of batches for the actor's card, counted across restarts.
+/// Statistics of batches for the actor's entry, counted across restarts.
 #[derive(Default)]
 pub(super) struct Stats {
     batches: AtomicU64,
@@ -239,7 +239,7 @@ impl Stats {
     }
 }
 
-/// Returns the state for the actor's card.
+/// Returns the state for the actor's entry.
 pub(super) fn show<W: BatchWriter>(shared: &Shared<W>) -> Value {
     let stats = &shared.stats;
     let connections = shared.pool.state();

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::Instrument;
 
 use super::actor::Msg;
-use super::{BatchWriter, Ledger, Shared};
+use super::{BatchSender, BatchWriter, Shared};
 use crate::db::{Connection, DbError, Manager, Pool, describe};
 
 /// Time limit for a read, including the wait for a connection.
@@ -77,7 +77,7 @@ enum Kind {
     InReserve,
 }
 
-impl<W: BatchWriter> Ledger<W> {
+impl<W: BatchWriter> BatchSender<W> {
     /// Reads rows that a decision depends on, or makes a single write, on the actor's pool beside its batches.
     ///
     /// # Errors

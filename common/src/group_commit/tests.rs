@@ -15,11 +15,11 @@ use futures::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
-use super::{BatchError, BatchWriter, Ledger, Ordering, Try, Written};
+use super::{BatchError, BatchSender, BatchWriter, Ordering, Try, Written};
 use crate::config::GroupCommitSettings;
 use crate::db::test_server::{TestDatabase, wait_until};
 use crate::db::{Connection, Pool};
-use crate::supervision::{ActorCard, Backoff, Budget, Root, SupervisorSpec, start};
+use crate::supervision::{ActorEntry, Backoff, Budget, Root, SupervisorSpec, start};
 use crate::traces::Tracer;
 
 const TABLES: &str = "
@@ -100,8 +100,8 @@ type Told = (String, Written<Answer>);
 
 /// A ledger in its own supervision tree.
 struct Bench {
-    ledger: Ledger<EntryWriter>,
-    card: Arc<ActorCard>,
+    ledger: BatchSender<EntryWriter>,
+    entry: Arc<ActorEntry>,
     batches: Arc<Mutex<Vec<Vec<Entry>>>>,
     root: Root,
 }
@@ -134,17 +134,17 @@ impl Bench {
         let stack = format!("group-commit-test-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let batches = Arc::<Mutex<Vec<Vec<Entry>>>>::default();
         let writer = EntryWriter { calls: AtomicU64::new(0), batches: batches.clone(), between };
-        let card = ActorCard::new(format!("{stack}/test/ledger"), "group commit");
-        let (ledger, child) = Ledger::new(card.clone(), "test", pool, writer, &settings, Tracer::off());
+        let entry = ActorEntry::new(format!("{stack}/test/ledger"), "group commit");
+        let (ledger, child) = BatchSender::new(entry.clone(), "test", pool, writer, &settings, Tracer::off());
         let root = start(SupervisorSpec {
-            card: ActorCard::new(format!("{stack}/test"), "supervisor"),
+            entry: ActorEntry::new(format!("{stack}/test"), "supervisor"),
             budget: Budget { max_restarts: 5, within: Duration::from_secs(10) },
             backoff: Backoff { min: Duration::from_millis(10), max: Duration::from_millis(100) },
             children: vec![child],
         })
         .await
         .unwrap();
-        Bench { ledger, card, batches, root }
+        Bench { ledger, entry, batches, root }
     }
 
     fn write(&self, entry: Entry) -> JoinHandle<Written<Answer>> {
@@ -153,7 +153,7 @@ impl Bench {
     }
 
     async fn wait_for_queue(&self, depth: usize) {
-        wait_until("the length of the queue", async || self.card.view().queue_depth == Some(depth)).await;
+        wait_until("the length of the queue", async || self.entry.view().queue_depth == Some(depth)).await;
     }
 
     async fn wait_for_batches(&self, count: usize) {

@@ -9,35 +9,42 @@ use serde_json::json;
 use super::{
     Access, ApiError, Request, Response, Routes,
     openapi::{Description, OPERATORS, schema},
-    routes::Door,
+    routes::Admission,
 };
 use crate::{
-    faults::{ChangeError, Dice, FaultsChange, FaultsView},
-    supervision::ActorCard,
+    faults::{ChangeError, FaultSampler, FaultsChange, FaultsView},
+    supervision::ActorEntry,
     supervision::ActorView,
 };
 
-/// Returns the debug routes of a service: its actors, and its failure settings if it has dice.
-pub fn routes(service: &'static str, root: Arc<ActorCard>, dice: Option<Dice>) -> Routes {
+/// Returns the debug routes of a service: its actors, and its failure settings if it has a sampler.
+pub fn routes(service: &'static str, root: Arc<ActorEntry>, sampler: Option<FaultSampler>) -> Routes {
     let tree = root.clone();
     let routes = Routes::new(service)
-        .route(Method::GET, "/debug/actors/", Access::Operator, Door::Open, describe_actors, move |_| {
+        .route(Method::GET, "/debug/actors/", Access::Operator, Admission::Open, describe_actors, move |_| {
             let view = tree.view();
             async move { Ok(super::json(StatusCode::OK, &view)) }
         })
-        .route(Method::GET, "/debug/actors/{*name}", Access::Operator, Door::Open, describe_actor, move |request| {
-            let found = actor(&root, &request);
-            async move { found }
-        });
-    let Some(dice) = dice else { return routes };
-    let shown = dice.clone();
+        .route(
+            Method::GET,
+            "/debug/actors/{*name}",
+            Access::Operator,
+            Admission::Open,
+            describe_actor,
+            move |request| {
+                let found = actor(&root, &request);
+                async move { found }
+            },
+        );
+    let Some(sampler) = sampler else { return routes };
+    let shown = sampler.clone();
     routes
-        .route(Method::GET, "/debug/faults/", Access::Operator, Door::Open, describe_faults, move |_| {
+        .route(Method::GET, "/debug/faults/", Access::Operator, Admission::Open, describe_faults, move |_| {
             let answer = super::json(StatusCode::OK, &shown.json());
             async move { Ok(answer) }
         })
-        .route(Method::PUT, "/debug/faults/", Access::Operator, Door::Open, describe_change, move |request| {
-            let answer = change(&dice, &request);
+        .route(Method::PUT, "/debug/faults/", Access::Operator, Admission::Open, describe_change, move |request| {
+            let answer = change(&sampler, &request);
             async move { answer }
         })
 }
@@ -72,19 +79,22 @@ fn describe_change() -> Description {
         .bad_fields_400()
 }
 
-fn actor(root: &ActorCard, request: &Request) -> Result<Response, ApiError> {
+fn actor(root: &ActorEntry, request: &Request) -> Result<Response, ApiError> {
     let name = request.param("name").trim_end_matches('/');
     let view = root.find(name).ok_or_else(|| ApiError::not_found(format!("there is no actor {name}")))?;
     Ok(super::json(StatusCode::OK, &view))
 }
 
-fn change(dice: &Dice, request: &Request) -> Result<Response, ApiError> {
-    // Validates the body as JSON; the dice read its fields.
+fn change(sampler: &FaultSampler, request: &Request) -> Result<Response, ApiError> {
+    // Validates the body as JSON; the sampler reads its fields.
     request.json_fields()?;
-    dice.apply_json(&request.body).map_err(|error| match error {
+    sampler.apply_json(&request.body).map_err(|error| match error {
         ChangeError::Malformed(detail) => ApiError::malformed(detail),
         ChangeError::Fields(errors) => ApiError::bad_fields_400(errors),
     })?;
-    tracing::warn!(service = dice.service(), "failure settings were changed by hand, until the next reload or restart");
-    Ok(super::json(StatusCode::OK, &dice.json()))
+    tracing::warn!(
+        service = sampler.service(),
+        "failure settings were changed by hand, until the next reload or restart"
+    );
+    Ok(super::json(StatusCode::OK, &sampler.json()))
 }

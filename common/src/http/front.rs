@@ -18,7 +18,7 @@ use tracing::{Instrument, debug, debug_span};
 use warp::{Filter, filters::BoxedFilter, path::FullPath};
 
 use super::{
-    ApiError, Draining, Front, Query, Request, Response, TraceContext,
+    ApiError, Draining, HttpService, Query, Request, Response, TraceContext,
     auth::Guard,
     body::{self, Limits},
     client::{Clients, Peer},
@@ -26,7 +26,7 @@ use super::{
     health, metrics, openapi,
     rate_limit::RateLimit,
     request,
-    routes::{Door, Endpoint, Found, Table, method_label},
+    routes::{Admission, Endpoint, Found, Table, method_label},
     span::{self, Answered, trace_header},
 };
 use crate::{
@@ -49,8 +49,8 @@ const RETRY_AFTER_S: u64 = 1;
 /// Metrics label of requests that match no template.
 const UNMATCHED: &str = "unmatched";
 
-/// Creates the filter that passes requests to a gate. It never rejects.
-pub(super) fn filter(gate: Arc<Gate>) -> BoxedFilter<(Response,)> {
+/// Creates the filter that passes requests to a pipeline. It never rejects.
+pub(super) fn filter(pipeline: Arc<RequestPipeline>) -> BoxedFilter<(Response,)> {
     // The raw query, because warp's own decoding replaces bytes that are not UTF-8.
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
     warp::method()
@@ -60,15 +60,15 @@ pub(super) fn filter(gate: Arc<Gate>) -> BoxedFilter<(Response,)> {
         .and(warp::ext::optional::<Peer>())
         .and(warp::body::stream())
         .then(move |method, path: FullPath, query, headers, peer, body| {
-            let gate = gate.clone();
+            let pipeline = pipeline.clone();
             let head = Head { method, path: path.as_str().to_owned(), query, headers, peer };
-            async move { gate.answer(head, body).await }
+            async move { pipeline.answer(head, body).await }
         })
         .boxed()
 }
 
 /// The checks before the handlers of a service.
-pub(super) struct Gate {
+pub(super) struct RequestPipeline {
     service: &'static str,
     table: Table,
     guard: Arc<Guard>,
@@ -94,11 +94,11 @@ pub(super) struct Head {
     pub(super) peer: Option<Peer>,
 }
 
-impl Gate {
-    pub(super) fn of(front: Front) -> Self {
+impl RequestPipeline {
+    pub(super) fn of(front: HttpService) -> Self {
         // Set up before the endpoints create their counters.
         telemetry::metrics_handle();
-        let Front { service, routes, settings, health, draining, tracer } = front;
+        let HttpService { service, routes, settings, health, draining, tracer } = front;
         let routes = routes.merge(health::routes(service, health, draining.clone())).merge(metrics::routes(service));
         let guard = Arc::new(Guard::of(&settings));
         let asked = guard.clone();
@@ -196,7 +196,7 @@ impl Gate {
         debug!(service = self.service, method, route, status = response.status().as_u16(), took = ?began.elapsed(), "answered");
         let trace = match counted {
             // Operational requests (health, metrics, debug) are frequent and belong to no trace.
-            Counted::By(endpoint) if endpoint.route.door == Door::Open => trace,
+            Counted::By(endpoint) if endpoint.route.admission == Admission::Open => trace,
             _ => span::end(&self.tracer, parent, trace, seen, Answered { method, route, response: &response }),
         };
         name(&mut response, request_id, trace);
@@ -261,15 +261,15 @@ impl Gate {
 /// Adds request id and trace context to an answer.
 fn name(response: &mut Response, request_id: String, trace: TraceContext) {
     let headers = response.headers_mut();
-    headers.insert(TRACEPARENT, once(trace_header(&trace)));
+    headers.insert(TRACEPARENT, unindexed(trace_header(&trace)));
     if let Ok(id) = HeaderValue::try_from(request_id) {
-        headers.insert(REQUEST_ID, once(id));
+        headers.insert(REQUEST_ID, unindexed(id));
     }
 }
 
 /// Keeps a unique header value out of HTTP/2's compression table of the connection, where it would evict values that
 /// repeat.
-pub fn once(mut value: HeaderValue) -> HeaderValue {
+pub fn unindexed(mut value: HeaderValue) -> HeaderValue {
     value.set_sensitive(true);
     value
 }

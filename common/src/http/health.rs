@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::{
     Access, ApiError, Draining, Response, Routes, json,
     openapi::{Description, EVERY_SERVICE},
-    routes::Door,
+    routes::Admission,
 };
 
 /// Time limit for all checks together: callers expect a prompt answer.
@@ -64,10 +64,10 @@ struct Health {
 /// Returns the two health routes.
 pub(super) fn routes(service: &'static str, check: HealthCheck, draining: Draining) -> Routes {
     Routes::new(service)
-        .route(Method::GET, "/health/live/", Access::Public, Door::Open, describe_live, move |_| async move {
+        .route(Method::GET, "/health/live/", Access::Public, Admission::Open, describe_live, move |_| async move {
             Ok(show(StatusCode::OK, "healthy", service, None))
         })
-        .route(Method::GET, "/health/", Access::Public, Door::Open, describe, move |_| {
+        .route(Method::GET, "/health/", Access::Public, Admission::Open, describe, move |_| {
             health(service, check.clone(), draining.clone())
         })
 }

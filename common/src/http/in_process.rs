@@ -1,7 +1,7 @@
 //! Calls between services of one process: through all of the front except the sockets.
 //!
 //! ```text
-//! caller ─► at(address) ─► the same gate that answers on the socket ─► response
+//! caller ─► at(address) ─► the same pipeline that answers on the socket ─► response
 //! ```
 //! A front is registered here by its listen address from its start until it is told to stop, unless
 //! `participants.in_process` is off. A call to a registered loopback address is a call to a service of the same
@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    front::{Gate, Head},
+    front::{Head, RequestPipeline},
     transport_faults::{CutConnection, LostReply},
 };
 
@@ -32,7 +32,7 @@ pub(super) const PLACES: u32 = 1 << 20;
 
 /// A front in this process.
 pub struct LocalFront {
-    gate: Arc<Gate>,
+    pipeline: Arc<RequestPipeline>,
     /// One permit per call, so that a stop can wait for the calls.
     places: Arc<Semaphore>,
     cut: CancellationToken,
@@ -68,7 +68,7 @@ impl LocalFront {
             let (path, query) = (head.uri.path().to_owned(), head.uri.query().unwrap_or_default().to_owned());
             let head = Head { method: head.method, path, query, headers: head.headers, peer: None };
             let body = stream::once(async { Ok(body.collect().await?.to_bytes()) });
-            let response = self.gate.answer(head, body).await;
+            let response = self.pipeline.answer(head, body).await;
             let marks = response.extensions();
             if marks.get::<CutConnection>().is_some() || marks.get::<LostReply>().is_some() {
                 return Err(Lost);
@@ -91,11 +91,11 @@ pub(super) struct Known(SocketAddr);
 /// Registers a front.
 pub(super) fn make_known(
     address: SocketAddr,
-    gate: Arc<Gate>,
+    pipeline: Arc<RequestPipeline>,
     places: Arc<Semaphore>,
     cut: CancellationToken,
 ) -> Known {
-    let front = Arc::new(LocalFront { gate, places, cut });
+    let front = Arc::new(LocalFront { pipeline, places, cut });
     FRONTS.rcu(|fronts| {
         let mut fronts = HashMap::clone(fronts);
         fronts.insert(address, front.clone());

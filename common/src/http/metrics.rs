@@ -8,7 +8,7 @@ use hyper::{Method, StatusCode};
 use super::{
     Access, Response, Routes,
     openapi::{Description, EVERY_SERVICE, schema},
-    routes::Door,
+    routes::Admission,
     with_body,
 };
 use crate::telemetry::{self, Metric, MetricKind};
@@ -28,7 +28,14 @@ const METRICS: [Metric; 2] = [
 /// Returns the route.
 pub(super) fn routes(service: &'static str) -> Routes {
     telemetry::describe(&METRICS);
-    Routes::new(service).route(Method::GET, "/metrics/", Access::Public, Door::Open, describe, async |_| Ok(show()))
+    Routes::new(service).route(
+        Method::GET,
+        "/metrics/",
+        Access::Public,
+        Admission::Open,
+        describe,
+        async |_| Ok(show()),
+    )
 }
 
 fn describe() -> Description {

@@ -57,7 +57,7 @@ pub use utoipa::ToSchema;
 pub(super) use self::document::{Document, Openness};
 use super::{
     Access, Routes, json,
-    routes::{Door, Route},
+    routes::{Admission, Route},
 };
 
 /// The tag of routes that all services have.
@@ -83,8 +83,9 @@ fn own_routes(document: Arc<OnceLock<Document>>) -> Routes {
         }
     };
     let show_page = async |request: super::Request| Ok(page::show(&request.prefix));
-    let list = Routes::new("").route(Method::GET, "/openapi.json", Access::Public, Door::Open, describe_document, show);
-    list.route(Method::GET, "/docs", Access::Public, Door::Open, describe_page, show_page)
+    let list =
+        Routes::new("").route(Method::GET, "/openapi.json", Access::Public, Admission::Open, describe_document, show);
+    list.route(Method::GET, "/docs", Access::Public, Admission::Open, describe_page, show_page)
 }
 
 fn describe_document() -> Description {
@@ -107,13 +108,13 @@ struct Described {
     method: Method,
     template: &'static str,
     access: Access,
-    door: Door,
+    admission: Admission,
     describe: fn() -> Description,
 }
 
 impl Described {
     fn of(route: &Route) -> Self {
-        let Route { method, template, access, door, describe, .. } = route;
-        Self { method: method.clone(), template, access: *access, door: *door, describe: *describe }
+        let Route { method, template, access, admission, describe, .. } = route;
+        Self { method: method.clone(), template, access: *access, admission: *admission, describe: *describe }
     }
 }

@@ -26,7 +26,7 @@ pub enum Access {
 
 /// Whether admission limits the route's requests in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Door {
+pub(super) enum Admission {
     /// Limited, and closed to changes while the service drains.
     Limited,
     /// Always answered: the routes needed to see why others are not.
@@ -47,7 +47,7 @@ pub(super) struct Route {
     pub(super) method: Method,
     pub(super) template: &'static str,
     pub(super) access: Access,
-    pub(super) door: Door,
+    pub(super) admission: Admission,
     pub(super) describe: fn() -> Description,
     pub(super) handler: Handler,
 }
@@ -73,7 +73,7 @@ impl Routes {
         F: Fn(Request) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Response, ApiError>> + Send + 'static,
     {
-        self.route(Method::GET, template, access, Door::Limited, describe, handler)
+        self.route(Method::GET, template, access, Admission::Limited, describe, handler)
     }
 
     /// Adds a POST.
@@ -83,7 +83,7 @@ impl Routes {
         F: Fn(Request) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Response, ApiError>> + Send + 'static,
     {
-        self.route(Method::POST, template, access, Door::Limited, describe, handler)
+        self.route(Method::POST, template, access, Admission::Limited, describe, handler)
     }
 
     /// Adds a PUT.
@@ -93,7 +93,7 @@ impl Routes {
         F: Fn(Request) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Response, ApiError>> + Send + 'static,
     {
-        self.route(Method::PUT, template, access, Door::Limited, describe, handler)
+        self.route(Method::PUT, template, access, Admission::Limited, describe, handler)
     }
 
     /// Adds a DELETE.
@@ -109,7 +109,7 @@ impl Routes {
         F: Fn(Request) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Response, ApiError>> + Send + 'static,
     {
-        self.route(Method::DELETE, template, access, Door::Limited, describe, handler)
+        self.route(Method::DELETE, template, access, Admission::Limited, describe, handler)
     }
 
     /// Adds all routes of another list.
@@ -124,7 +124,7 @@ impl Routes {
         method: Method,
         template: &'static str,
         access: Access,
-        door: Door,
+        admission: Admission,
         describe: fn() -> Description,
         handler: F,
     ) -> Self
@@ -133,7 +133,7 @@ impl Routes {
         Fut: Future<Output = Result<Response, ApiError>> + Send + 'static,
     {
         let handler: Handler = Arc::new(move |request| handler(request).boxed());
-        self.routes.push(Route { method, template, access, door, describe, handler });
+        self.routes.push(Route { method, template, access, admission, describe, handler });
         self
     }
 }

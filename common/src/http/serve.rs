@@ -33,8 +33,8 @@ use self::{
     places::Places,
 };
 use super::{
-    Front, behind_others,
-    front::{Gate, filter},
+    HttpService, behind_others,
+    front::{RequestPipeline, filter},
     head::MAX_HEADER_BYTES,
     in_process,
 };
@@ -54,16 +54,16 @@ const MAX_ABANDONED_STREAMS: usize = 512;
 /// Serves until `shutdown`. Then it drops the listener, lets requests in flight finish within `http.drain_grace_ms`,
 /// and returns. If the listener has no other owner, later clients are refused and can try elsewhere; in the listen
 /// queue they would wait in vain. If the future is dropped, its connections are cut.
-pub async fn serve(front: Front, listener: Arc<TcpListener>, shutdown: CancellationToken) {
+pub async fn serve(front: HttpService, listener: Arc<TcpListener>, shutdown: CancellationToken) {
     let http = front.settings.http.clone();
     let (service, draining) = (front.service, front.draining.clone());
     let is_known = front.settings.participants.in_process;
-    let gate = Arc::new(Gate::of(front));
+    let pipeline = Arc::new(RequestPipeline::of(front));
     let connections = Connections {
         service,
         protocol: Arc::new(protocol(&http)),
-        gate: gate.clone(),
-        routes: filter(gate.clone()),
+        pipeline: pipeline.clone(),
+        routes: filter(pipeline.clone()),
         drain: shutdown.clone(),
         // Not a child token of the shutdown: requests in flight outlive it.
         cut: CancellationToken::new(),
@@ -72,7 +72,7 @@ pub async fn serve(front: Front, listener: Arc<TcpListener>, shutdown: Cancellat
     let places = Arc::new(Places::of(&http));
     let calls = Arc::new(Semaphore::new(in_process::PLACES as usize));
     let known = listener.local_addr().ok().filter(|_| is_known);
-    let known = known.map(|address| in_process::make_known(address, gate, calls.clone(), connections.cut.clone()));
+    let known = known.map(|address| in_process::make_known(address, pipeline, calls.clone(), connections.cut.clone()));
 
     loop {
         let accepted = tokio::select! {

@@ -9,14 +9,14 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Front, serve};
-use crate::supervision::{ActorCard, ChildSpec, Handle, child};
+use super::{HttpService, serve};
+use crate::supervision::{ActorEntry, ChildSpec, Handle, child};
 
 /// Creates the child that serves a front on a listener, which it keeps across restarts.
-pub fn server(card: Arc<ActorCard>, front: Front, listener: TcpListener) -> ChildSpec {
-    let (shared, listener) = (card.clone(), Kept(Arc::new(Mutex::new(Some(Arc::new(listener))))));
-    child(card, Handle::new(), move || {
-        (Server, ServerArgs { card: shared.clone(), front: front.clone(), listener: listener.clone() })
+pub fn server(entry: Arc<ActorEntry>, front: HttpService, listener: TcpListener) -> ChildSpec {
+    let (shared, listener) = (entry.clone(), Kept(Arc::new(Mutex::new(Some(Arc::new(listener))))));
+    child(entry, Handle::new(), move || {
+        (Server, ServerArgs { entry: shared.clone(), front: front.clone(), listener: listener.clone() })
     })
 }
 
@@ -38,8 +38,8 @@ impl Kept {
 struct Server;
 
 struct ServerArgs {
-    card: Arc<ActorCard>,
-    front: Front,
+    entry: Arc<ActorEntry>,
+    front: HttpService,
     listener: Kept,
 }
 
@@ -60,7 +60,7 @@ impl Actor for Server {
     async fn pre_start(&self, myself: ActorRef<Ended>, args: ServerArgs) -> Result<ServerState, ActorProcessingErr> {
         let listener = args.listener.get().ok_or("the listener is closed")?;
         let address = listener.local_addr()?.to_string();
-        args.card.set_state(move || json!({ "address": address }));
+        args.entry.set_state(move || json!({ "address": address }));
         let stop = CancellationToken::new();
         let served = serve(args.front, listener, stop.clone());
         let serving = tokio::spawn(async move {

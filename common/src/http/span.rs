@@ -22,13 +22,13 @@ pub(super) fn begin(tracer: &Tracer, parent: Option<TraceContext>) -> TraceConte
 }
 
 /// Data of a request for its span, kept while the handler owns the request.
-pub(super) struct Seen {
+pub(super) struct RequestFacts {
     began: SystemTime,
     saga: Vec<Attribute>,
 }
 
 /// Extracts the data if tracing is on. A request that starts a saga is recorded as part of that saga's trace.
-pub(super) fn seen(tracer: &Tracer, headers: &HeaderMap) -> Option<Seen> {
+pub(super) fn seen(tracer: &Tracer, headers: &HeaderMap) -> Option<RequestFacts> {
     const KNOWN: [(&str, &str); 4] = [
         (wire::SAGA_ID, "saga.id"),
         (wire::SAGA_STEP, "saga.step"),
@@ -41,7 +41,7 @@ pub(super) fn seen(tracer: &Tracer, headers: &HeaderMap) -> Option<Seen> {
             // Untrusted input, so its length is limited.
             Some(attribute(name, value.chars().take(MAX_CHARS).collect::<String>()))
         });
-        Seen { began: SystemTime::now(), saga: given.collect() }
+        RequestFacts { began: SystemTime::now(), saga: given.collect() }
     })
 }
 
@@ -60,7 +60,7 @@ pub(super) fn end(
     tracer: &Tracer,
     parent: Option<TraceContext>,
     trace: TraceContext,
-    seen: Option<Seen>,
+    seen: Option<RequestFacts>,
     answered: Answered<'_>,
 ) -> TraceContext {
     let began_something = answered
@@ -73,7 +73,7 @@ pub(super) fn end(
         (None, Some(of)) => (TraceContext { span_id: trace.span_id, ..of }, Some(of.span_id), None),
         (parent, link) => (trace, parent.map(|parent| parent.span_id), link),
     };
-    let Some(Seen { began, saga }) = seen else { return trace };
+    let Some(RequestFacts { began, saga }) = seen else { return trace };
     tracer.record(&trace, || {
         let Answered { method, route, response } = answered;
         let status = response.status();

@@ -40,7 +40,7 @@ pub(super) fn processor(service: &'static str, endpoint: &str) -> Result<BatchSp
         .with_max_export_batch_size(MAX_BATCH)
         .with_scheduled_delay(BATCH_DELAY)
         .build();
-    let told = Told { exporter, service, endpoint: endpoint.to_owned(), silent: AtomicBool::new(false) };
+    let told = LogOnce { exporter, service, endpoint: endpoint.to_owned(), silent: AtomicBool::new(false) };
     let mut processor = BatchSpanProcessor::builder(told).with_batch_config(batches).build();
     let resource = Resource::builder_empty().with_attributes([
         attribute("service.namespace", "ecommerce-saga"),
@@ -67,14 +67,14 @@ fn client(endpoint: &str) -> Result<reqwest::blocking::Client, String> {
 
 /// An exporter that logs once when the collector stops answering, and once when it answers again.
 #[derive(Debug)]
-struct Told<E> {
+struct LogOnce<E> {
     exporter: E,
     service: &'static str,
     endpoint: String,
     silent: AtomicBool,
 }
 
-impl<E: SpanExporter> SpanExporter for Told<E> {
+impl<E: SpanExporter> SpanExporter for LogOnce<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let Self { service, endpoint, .. } = self;
         let spans = batch.len();
@@ -150,7 +150,7 @@ mod tests {
         let _logs = tracing::subscriber::set_default(tracing_subscriber::registry().with(Lines(lines.clone())));
         let collector = Collector(AtomicBool::new(false));
         let told =
-            Told { exporter: collector, service: "test", endpoint: String::new(), silent: AtomicBool::new(false) };
+            LogOnce { exporter: collector, service: "test", endpoint: String::new(), silent: AtomicBool::new(false) };
         let mut said = Vec::new();
         for answers in [false, false, false, true, true, false] {
             told.exporter.0.store(answers, Ordering::Relaxed);

@@ -8,8 +8,8 @@
 use std::time::Duration;
 
 use common::{
-    group_commit::{Ledger, ReadError},
-    supervision::ActorCard,
+    group_commit::{BatchSender, ReadError},
+    supervision::ActorEntry,
     wire::catalog::Product,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -23,8 +23,8 @@ pub(super) struct ShelfKeeper;
 
 /// The actor's arguments, kept in its state.
 pub(super) struct ShelfKeeperArgs {
-    pub(super) card: Arc<ActorCard>,
-    pub(super) ledger: Ledger<ShelfWriter>,
+    pub(super) entry: Arc<ActorEntry>,
+    pub(super) ledger: BatchSender<ShelfWriter>,
     pub(super) memory: Memory,
     pub(super) refresh_every: Duration,
 }
@@ -59,7 +59,7 @@ impl Actor for ShelfKeeper {
         args: ShelfKeeperArgs,
     ) -> Result<ShelfKeeperState, ActorProcessingErr> {
         let memory = args.memory.clone();
-        args.card.set_state(move || match memory.snapshot().map(|snapshot| snapshot.counts()) {
+        args.entry.set_state(move || match memory.snapshot().map(|snapshot| snapshot.counts()) {
             None => json!({ "products": null }),
             Some((products, available)) => json!({ "products": products, "available": available }),
         });
@@ -73,7 +73,7 @@ impl Actor for ShelfKeeper {
         message: ShelfKeeperMsg,
         state: &mut ShelfKeeperState,
     ) -> Result<(), ActorProcessingErr> {
-        state.args.card.handled();
+        state.args.entry.handled();
         match message {
             ShelfKeeperMsg::Refresh => refresh(myself, state),
             ShelfKeeperMsg::Refreshed(read) => refreshed(myself, state, read),

@@ -1,8 +1,8 @@
 //! The catalog's routes.
 
 use common::{
-    faults::Dice,
-    group_commit::{Ledger, Written},
+    faults::FaultSampler,
+    group_commit::{BatchSender, Written},
     http::{Access, ApiError, Request, Response, Routes, StatusCode, json, page::plain_number},
     wire::{
         catalog::{Product, ProductPage},
@@ -26,28 +26,28 @@ const PRODUCT: &str = "product";
 
 /// Shared state of the handlers.
 #[derive(Clone)]
-pub(super) struct Desk {
-    pub(super) ledger: Ledger<ShelfWriter>,
-    pub(super) dice: Dice,
+pub(super) struct CatalogApi {
+    pub(super) ledger: BatchSender<ShelfWriter>,
+    pub(super) sampler: FaultSampler,
     pub(super) memory: Memory,
 }
 
-pub(super) fn routes(desk: &Desk) -> Routes {
+pub(super) fn routes(api: &CatalogApi) -> Routes {
     Routes::new("catalog")
         .about(describe::ABOUT)
-        .get("/products/random/", Access::Client, describe::random, with(desk, random))
-        .get("/products/{product_id}/", Access::Client, describe::by_id, with(desk, by_id))
-        .get("/products/", Access::Client, describe::list, with(desk, list))
+        .get("/products/random/", Access::Client, describe::random, with(api, random))
+        .get("/products/{product_id}/", Access::Client, describe::by_id, with(api, by_id))
+        .get("/products/", Access::Client, describe::list, with(api, list))
         .get("/journal/{transaction_id}/", Access::Service, participant::describe::journal, journal)
 }
 
-async fn random(desk: Desk, request: Request) -> Result<Response, ApiError> {
-    simulated_read(&desk.dice, &request, PRODUCT, async {
-        if let Some(product) = desk.memory.random() {
+async fn random(api: CatalogApi, request: Request) -> Result<Response, ApiError> {
+    simulated_read(&api.sampler, &request, PRODUCT, async {
+        if let Some(product) = api.memory.random() {
             return Ok(shown(&*product));
         }
-        match desk.ledger.write(EnsureOne::new()).await {
-            Written::Committed(products) => desk.memory.replace(products),
+        match api.ledger.write(EnsureOne::new()).await {
+            Written::Committed(products) => api.memory.replace(products),
             Written::Rejected(refused) => {
                 warn!(%refused, "no product could be made");
                 return Err(no_database());
@@ -58,22 +58,22 @@ async fn random(desk: Desk, request: Request) -> Result<Response, ApiError> {
             }
         }
         // The writer has just ensured that a product is available.
-        desk.memory.random().map(|product| shown(&*product)).ok_or_else(no_database)
+        api.memory.random().map(|product| shown(&*product)).ok_or_else(no_database)
     })
     .await
 }
 
-async fn by_id(desk: Desk, request: Request) -> Result<Response, ApiError> {
-    simulated_read(&desk.dice, &request, PRODUCT, async {
+async fn by_id(api: CatalogApi, request: Request) -> Result<Response, ApiError> {
+    simulated_read(&api.sampler, &request, PRODUCT, async {
         let asked = request.param("product_id");
         let not_found = || ApiError::typed_not_found("product-not-found", format!("Product {asked} not found"));
         // A text that is not a number, or is out of range, matches no product.
         let product_id = plain_number(asked).ok_or_else(not_found)?;
-        if let Some(product) = desk.memory.by_id(product_id) {
+        if let Some(product) = api.memory.by_id(product_id) {
             return Ok(shown(&*product));
         }
         // Memory lags by up to one refresh, and "not found" makes a saga compensate: confirm it in the database.
-        let product = desk
+        let product = api
             .ledger
             .read(move |connection| Box::pin(table::active_by_id(connection, product_id)))
             .await
@@ -83,12 +83,12 @@ async fn by_id(desk: Desk, request: Request) -> Result<Response, ApiError> {
     .await
 }
 
-async fn list(desk: Desk, request: Request) -> Result<Response, ApiError> {
+async fn list(api: CatalogApi, request: Request) -> Result<Response, ApiError> {
     let page = page_by_id(&request)?;
     let after = page.cursor.unwrap_or(0);
-    let read = desk.ledger.read_list(move |connection| Box::pin(table::page(connection, after, page.rows())));
+    let read = api.ledger.read_list(move |connection| Box::pin(table::page(connection, after, page.rows())));
     let read = read.await;
-    let mut products = match (read, desk.memory.snapshot()) {
+    let mut products = match (read, api.memory.snapshot()) {
         (Ok(products), _) => products,
         (Err(error), Some(snapshot)) => {
             info!(%error, "the list is served from memory");

@@ -73,13 +73,13 @@ struct Made {
 
 impl Made {
     fn at_random() -> Self {
-        let mut dice = rand::rng();
+        let mut sampler = rand::rng();
         Self {
-            name: format!("Product-{}", dice.random_range(1_000..=9_999)),
+            name: format!("Product-{}", sampler.random_range(1_000..=9_999)),
             // 10.00 to 500.00
-            cents: dice.random_range(1_000..=50_000),
-            category: CATEGORIES[dice.random_range(0..CATEGORIES.len())],
-            stock: dice.random_range(10..=100),
+            cents: sampler.random_range(1_000..=50_000),
+            category: CATEGORIES[sampler.random_range(0..CATEGORIES.len())],
+            stock: sampler.random_range(10..=100),
         }
     }
 }

@@ -9,7 +9,7 @@ use common::{
 use super::{Change, ChangeKind, Inventory, describe, table};
 use crate::participant::{
     Action, Participant, answer,
-    front::{Desk, with},
+    front::{ParticipantApi, with},
     idempotency::{Scope, transaction_id},
     request::{finish, transaction_in_path},
 };
@@ -17,29 +17,29 @@ use crate::participant::{
 /// Allowed quantity per request.
 const QUANTITIES: std::ops::RangeInclusive<i64> = 1..=1_000_000;
 
-pub(super) fn routes(desk: &Desk<Inventory>) -> Routes {
+pub(super) fn routes(api: &ParticipantApi<Inventory>) -> Routes {
     Routes::new(Inventory::NAME)
         .about(describe::ABOUT)
-        .post("/inventory/decrease/", Access::Service, describe::decrease, with(desk, decrease))
+        .post("/inventory/decrease/", Access::Service, describe::decrease, with(api, decrease))
         .post(
             "/inventory/restore/by-transaction/{transaction_id}/",
             Access::Service,
             describe::restore,
-            with(desk, restore),
+            with(api, restore),
         )
-        .post("/inventory/restock/", Access::Operator, describe::restock, with(desk, restock))
-        .get("/inventory/{product_id}/", Access::Client, describe::show, with(desk, show))
+        .post("/inventory/restock/", Access::Operator, describe::restock, with(api, restock))
+        .get("/inventory/{product_id}/", Access::Client, describe::show, with(api, show))
 }
 
-async fn decrease(desk: Desk<Inventory>, request: Request) -> Result<Response, ApiError> {
-    change(desk, request, ChangeKind::Decrease).await
+async fn decrease(api: ParticipantApi<Inventory>, request: Request) -> Result<Response, ApiError> {
+    change(api, request, ChangeKind::Decrease).await
 }
 
-async fn restock(desk: Desk<Inventory>, request: Request) -> Result<Response, ApiError> {
-    change(desk, request, ChangeKind::Restock).await
+async fn restock(api: ParticipantApi<Inventory>, request: Request) -> Result<Response, ApiError> {
+    change(api, request, ChangeKind::Restock).await
 }
 
-async fn change(desk: Desk<Inventory>, request: Request, kind: ChangeKind) -> Result<Response, ApiError> {
+async fn change(api: ParticipantApi<Inventory>, request: Request, kind: ChangeKind) -> Result<Response, ApiError> {
     let mut fields = request.json_fields()?;
     let product_id = fields.required("product_id", read::product_id);
     let quantity = match kind {
@@ -50,22 +50,22 @@ async fn change(desk: Desk<Inventory>, request: Request, kind: ChangeKind) -> Re
     let change = product_id.zip(quantity).map(|(product_id, quantity)| Change { kind, product_id, quantity });
     let change = finish(fields, change)?;
     let scope = Scope { service: Inventory::NAME, operation: change.operation(), user: None };
-    let transaction_id = transaction_id(&desk, given, &request, &scope).await?;
-    desk.act(&request, transaction_id, change).await
+    let transaction_id = transaction_id(&api, given, &request, &scope).await?;
+    api.act(&request, transaction_id, change).await
 }
 
-async fn restore(desk: Desk<Inventory>, request: Request) -> Result<Response, ApiError> {
+async fn restore(api: ParticipantApi<Inventory>, request: Request) -> Result<Response, ApiError> {
     let transaction_id = transaction_in_path(&request)?;
-    desk.compensate(&request, transaction_id).await
+    api.compensate(&request, transaction_id).await
 }
 
-async fn show(desk: Desk<Inventory>, request: Request) -> Result<Response, ApiError> {
+async fn show(api: ParticipantApi<Inventory>, request: Request) -> Result<Response, ApiError> {
     let asked = request.param("product_id").to_owned();
     let not_found =
         || ApiError::not_found(format!("inventory has no record of product {}", request.param("product_id")));
     // A text that is not a valid product id cannot be known to inventory.
     let product_id = ProductId::parse(&asked).map_err(|_| not_found())?;
-    let stock = desk
+    let stock = api
         .ledger
         .read(move |connection| Box::pin(async move { table::of_product(connection, &product_id).await }))
         .await

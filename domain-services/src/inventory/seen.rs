@@ -9,9 +9,9 @@ const MAX_PRODUCTS: usize = 100_000;
 
 /// Product id → quantity.
 #[derive(Debug, Default)]
-pub(super) struct Seen(Mutex<HashMap<String, i32>>);
+pub(super) struct StockCache(Mutex<HashMap<String, i32>>);
 
-impl Seen {
+impl StockCache {
     /// Returns whether the wanted quantity of each product should be available; if so, subtracts it.
     pub(super) fn take(&self, wanted: &BTreeMap<&str, i32>) -> bool {
         let mut seen = self.lock();
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn only_what_was_seen_is_taken_without_a_look_and_all_of_it_or_nothing() {
-        let seen = Seen::default();
+        let seen = StockCache::default();
         seen.note([("1", 3), ("2", 1)].into_iter());
         assert!(!seen.take(&BTreeMap::from([("1", 1), ("2", 2)])), "not enough of product 2");
         assert!(!seen.take(&BTreeMap::from([("1", 1), ("3", 1)])), "product 3 is unknown");
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn it_holds_a_bounded_number_of_products() {
-        let seen = Seen::default();
+        let seen = StockCache::default();
         for product in 0..=MAX_PRODUCTS {
             seen.note([(product.to_string().as_str(), 1)].into_iter());
         }

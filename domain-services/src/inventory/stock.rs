@@ -12,11 +12,11 @@ pub(super) const MAX_QUANTITY: i32 = 2_000_000_000;
 /// The changing quantities of a batch's products.
 #[derive(Debug, Default)]
 pub(super) struct Stock {
-    products: BTreeMap<String, Shelf>,
+    products: BTreeMap<String, StockRow>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Shelf {
+struct StockRow {
     before: i32,
     now: i32,
 }
@@ -34,7 +34,7 @@ pub(super) struct TooMuch;
 impl Stock {
     pub(super) fn of(rows: impl IntoIterator<Item = (String, i32)>) -> Self {
         let shelves =
-            rows.into_iter().map(|(product_id, quantity)| (product_id, Shelf { before: quantity, now: quantity }));
+            rows.into_iter().map(|(product_id, quantity)| (product_id, StockRow { before: quantity, now: quantity }));
         Self { products: shelves.collect() }
     }
 

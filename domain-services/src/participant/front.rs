@@ -4,13 +4,13 @@
 //! parsed request ─► 503?  ─► cut?  ─► latency ─► ledger (twice?) ─► reply lost? ─► answer
 //!                   └──── simulated: the failure lab ────┘
 //! ```
-//! The coin of the business decision is tossed here and passed with the item; the ledger uses it only if no decision is
-//! recorded yet. The transport's coins are tossed for each delivery. A simulated latency is a timer that holds neither
+//! The draw of the business decision is made here and passed with the item; the ledger uses it only if no decision is
+//! recorded yet. The transport's draws are made for each delivery. A simulated latency is a timer that holds neither
 //! a connection nor a place in the ledger's queue.
 
 use common::{
-    faults::{Coin, Dice},
-    group_commit::Ledger,
+    faults::{FailureDraw, FaultSampler},
+    group_commit::BatchSender,
     http::{Access, ApiError, Request, Response, Routes, StatusCode, json, transport_faults},
     ids::TransactionId,
     request_hash::RequestHash,
@@ -27,18 +27,18 @@ use super::{
 };
 
 /// Shared state of a participant's handlers. Clones share it.
-pub(crate) struct Desk<P: Participant> {
-    pub(crate) ledger: Ledger<JournaledWriter<P>>,
-    pub(crate) dice: Dice,
+pub(crate) struct ParticipantApi<P: Participant> {
+    pub(crate) ledger: BatchSender<JournaledWriter<P>>,
+    pub(crate) sampler: FaultSampler,
 }
 
-impl<P: Participant> Clone for Desk<P> {
+impl<P: Participant> Clone for ParticipantApi<P> {
     fn clone(&self) -> Self {
-        Self { ledger: self.ledger.clone(), dice: self.dice.clone() }
+        Self { ledger: self.ledger.clone(), sampler: self.sampler.clone() }
     }
 }
 
-impl<P: Participant> Desk<P> {
+impl<P: Participant> ParticipantApi<P> {
     /// Runs an action, once.
     pub(crate) async fn act(
         &self,
@@ -49,9 +49,9 @@ impl<P: Participant> Desk<P> {
         let operation = action.operation();
         let delivery = Delivery::of(request, operation, transaction_id.as_str());
         let hash = RequestHash::of(operation, &action.canonical_fields());
-        let coin = self.dice.decision(operation, transaction_id.as_str());
+        let draw = self.sampler.decision(operation, transaction_id.as_str());
         let origin = origin(request, &transaction_id);
-        let intent = Intent::Act { action, hash, coin };
+        let intent = Intent::Act { action, hash, draw };
         self.deliver(delivery, Item { transaction_id, origin, intent }).await
     }
 
@@ -62,9 +62,9 @@ impl<P: Participant> Desk<P> {
         transaction_id: TransactionId,
     ) -> Result<Response, ApiError> {
         let delivery = Delivery::of(request, P::COMPENSATION, transaction_id.as_str());
-        // A compensation must not refuse, so its failure rate makes it unavailable: a coin of the transport, tossed for
+        // A compensation must not refuse, so its failure rate makes it unavailable: a draw of the transport, made for
         // each attempt and never recorded.
-        delivery.toss_unavailable(&self.dice)?;
+        delivery.toss_unavailable(&self.sampler)?;
         let origin = origin(request, &transaction_id);
         self.deliver(delivery, Item { transaction_id, origin, intent: Intent::Compensate }).await
     }
@@ -83,14 +83,14 @@ impl<P: Participant> Desk<P> {
     }
 
     async fn deliver(&self, delivery: Delivery, item: Item<P::Action>) -> Result<Response, ApiError> {
-        let fate = self.dice.transport(delivery.operation, &delivery.subject, &delivery.attempt);
+        let fate = self.sampler.transport(delivery.operation, &delivery.subject, &delivery.attempt);
         if fate.unavailable {
             return Err(simulated_unavailable(P::NAME));
         }
         if fate.cut_connection {
             return Ok(transport_faults::cut_connection());
         }
-        pause(&self.dice, delivery.operation).await;
+        pause(&self.sampler, delivery.operation).await;
         let transaction_id = item.transaction_id.clone();
         let written = match fate.duplicate {
             false => self.ledger.write(item).await,
@@ -104,12 +104,12 @@ impl<P: Participant> Desk<P> {
 }
 
 /// Returns the journal route, common to all participants with a journal.
-pub(crate) fn journal_route<P: Participant>(desk: &Desk<P>) -> Routes {
-    let show = |desk: Desk<P>, request| async move { desk.journal(request).await };
-    Routes::new(P::NAME).get("/journal/{transaction_id}/", Access::Service, describe::journal, with(desk, show))
+pub(crate) fn journal_route<P: Participant>(api: &ParticipantApi<P>) -> Routes {
+    let show = |api: ParticipantApi<P>, request| async move { api.journal(request).await };
+    Routes::new(P::NAME).get("/journal/{transaction_id}/", Access::Service, describe::journal, with(api, show))
 }
 
-/// One delivery of a request, as seen by the transport's coins.
+/// One delivery of a request, as seen by the transport's draws.
 struct Delivery {
     operation: &'static str,
     /// The transaction; for a read, the saga or the request.
@@ -128,49 +128,49 @@ impl Delivery {
         Self { operation, subject: subject.to_owned(), attempt }
     }
 
-    /// Tosses the failure rate of an operation that must not refuse, as a coin of the transport.
+    /// Draws by the failure rate of an operation that must not refuse, as a draw of the transport.
     ///
     /// # Errors
     /// The simulated 503.
-    fn toss_unavailable(&self, dice: &Dice) -> Result<(), ApiError> {
-        match dice.decision(self.operation, &format!("{}\0{}", self.subject, self.attempt)) {
-            Coin::Accept => Ok(()),
-            Coin::Refuse => Err(simulated_unavailable(dice.service())),
+    fn toss_unavailable(&self, sampler: &FaultSampler) -> Result<(), ApiError> {
+        match sampler.decision(self.operation, &format!("{}\0{}", self.subject, self.attempt)) {
+            FailureDraw::Accept => Ok(()),
+            FailureDraw::Refuse => Err(simulated_unavailable(sampler.service())),
         }
     }
 }
 
 /// Makes a route's handler of a function and its shared state.
 pub(crate) fn with<D, F, Answer>(
-    desk: &D,
+    api: &D,
     handle: F,
 ) -> impl Fn(Request) -> Answer + Send + Sync + 'static + use<D, F, Answer>
 where
     D: Clone + Send + Sync + 'static,
     F: Fn(D, Request) -> Answer + Send + Sync + 'static,
 {
-    let desk = desk.clone();
-    move |request| handle(desk.clone(), request)
+    let api = api.clone();
+    move |request| handle(api.clone(), request)
 }
 
 /// Runs a read under the failure lab.
 pub(crate) async fn simulated_read(
-    dice: &Dice,
+    sampler: &FaultSampler,
     request: &Request,
     operation: &'static str,
     work: impl Future<Output = Result<Response, ApiError>>,
 ) -> Result<Response, ApiError> {
     let subject = request.header(wire::SAGA_ID).unwrap_or(&request.request_id);
     let delivery = Delivery::of(request, operation, subject);
-    delivery.toss_unavailable(dice)?;
-    let fate = dice.transport(operation, subject, &delivery.attempt);
+    delivery.toss_unavailable(sampler)?;
+    let fate = sampler.transport(operation, subject, &delivery.attempt);
     if fate.unavailable {
-        return Err(simulated_unavailable(dice.service()));
+        return Err(simulated_unavailable(sampler.service()));
     }
     if fate.cut_connection {
         return Ok(transport_faults::cut_connection());
     }
-    pause(dice, operation).await;
+    pause(sampler, operation).await;
     let answer = work.await;
     match fate.lost_reply {
         true => Ok(transport_faults::lost_reply()),
@@ -179,8 +179,8 @@ pub(crate) async fn simulated_read(
     }
 }
 
-async fn pause(dice: &Dice, operation: &str) {
-    let latency = dice.latency(operation);
+async fn pause(sampler: &FaultSampler, operation: &str) {
+    let latency = sampler.latency(operation);
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }

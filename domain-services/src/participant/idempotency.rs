@@ -15,7 +15,7 @@ use common::{
 };
 use uuid::Uuid;
 
-use super::{Participant, answer, front::Desk, step_journal};
+use super::{Participant, answer, front::ParticipantApi, step_journal};
 
 /// The namespace of derived ids (RFC 9562, version 5): an arbitrary value that must never change.
 const NAMESPACE: Uuid = uuid::uuid!("6b0d3f0e-52a5-4f43-9c8e-0d4ad1f6b9a7");
@@ -34,7 +34,7 @@ pub(crate) struct Scope<'a> {
 /// # Errors
 /// 400 for a malformed header, 422 for several keys, 503 when the journal cannot be read.
 pub(crate) async fn transaction_id<P: Participant>(
-    desk: &Desk<P>,
+    api: &ParticipantApi<P>,
     given: Option<TransactionId>,
     request: &Request,
     scope: &Scope<'_>,
@@ -47,7 +47,7 @@ pub(crate) async fn transaction_id<P: Participant>(
         (None, Some(key)) => {
             let candidates = candidates(&key, scope);
             let asked = candidates.clone();
-            let known = desk.ledger.read(move |connection| Box::pin(step_journal::known(connection, asked))).await;
+            let known = api.ledger.read(move |connection| Box::pin(step_journal::known(connection, asked))).await;
             let known = known.map_err(answer::unreadable)?;
             Ok(choose(candidates, &known, key.form()))
         }

@@ -25,7 +25,7 @@ use std::collections::HashMap;
 
 use common::{
     db::Connection,
-    faults::Coin,
+    faults::FailureDraw,
     group_commit::{BatchError, BatchWriter, Try},
     http::TraceContext,
     ids::TransactionId,
@@ -64,8 +64,8 @@ pub(crate) enum Intent<A> {
     Act {
         action: A,
         hash: RequestHash,
-        /// Used only if no decision is recorded: a replay tosses no coin.
-        coin: Coin,
+        /// Used only if no decision is recorded: a replay makes no draw.
+        draw: FailureDraw,
     },
     /// Undo the transaction's action, or ensure that it never happens.
     Compensate,
@@ -217,7 +217,7 @@ struct ItemToDecide<'a, A> {
     item: &'a Item<A>,
     action: &'a A,
     hash: &'a RequestHash,
-    coin: Coin,
+    draw: FailureDraw,
 }
 
 struct ItemToUndo<'a, A> {
@@ -235,7 +235,7 @@ impl<'a, A> NewItems<'a, A> {
         let actions = self.actions.iter().map(|new| NewAction {
             transaction_id: &new.item.transaction_id,
             action: new.action,
-            coin: new.coin,
+            draw: new.draw,
         });
         let compensations = self
             .compensations
@@ -255,7 +255,7 @@ fn sort_out<'a, P: Participant>(
     for (index, item) in items.iter().enumerate() {
         let transaction_id = &item.transaction_id;
         settled.push(match &item.intent {
-            Intent::Act { action, hash, coin } => {
+            Intent::Act { action, hash, draw } => {
                 match classify_action(hash, journal.found::<P>(transaction_id, action.operation())) {
                     ActionVerdict::Replay(recorded) => Some(Settled::Replayed(recorded.into())),
                     ActionVerdict::ContentsDiffer => Some(Settled::ContentsDiffer),
@@ -263,7 +263,7 @@ fn sort_out<'a, P: Participant>(
                         Some(Settled::TooLate(P::too_late(transaction_id, action, &recorded.reply)))
                     }
                     ActionVerdict::New => {
-                        new.actions.push(ItemToDecide { index, item, action, hash, coin: *coin });
+                        new.actions.push(ItemToDecide { index, item, action, hash, draw: *draw });
                         None
                     }
                 }

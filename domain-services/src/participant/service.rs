@@ -13,11 +13,11 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use common::{
     config::{ConfigSource, Settings},
     db::{self, DbError},
-    faults::{Dice, FaultWatcher, FaultWatcherArgs},
-    group_commit::{BatchWriter, Ledger},
-    http::{Check, Draining, Front, HealthCheck, Routes, debug, server},
+    faults::{FaultSampler, FaultWatcher, FaultWatcherArgs},
+    group_commit::{BatchSender, BatchWriter},
+    http::{Check, Draining, HealthCheck, HttpService, Routes, debug, server},
     service::{Running, actor_prefix},
-    supervision::{self, ActorCard, ChildSpec, Handle},
+    supervision::{self, ActorEntry, ChildSpec, Handle},
     traces::tracer,
 };
 use futures::future::join;
@@ -42,8 +42,8 @@ pub(crate) trait Service: Send + Sync + 'static {
 
 /// Inputs for the routes and actors of a service.
 pub(crate) struct Parts<'a, W: BatchWriter> {
-    pub(crate) ledger: Ledger<W>,
-    pub(crate) dice: Dice,
+    pub(crate) ledger: BatchSender<W>,
+    pub(crate) sampler: FaultSampler,
     pub(crate) settings: &'a Settings,
     /// Prefix of its actors' names.
     pub(crate) prefix: &'a str,
@@ -99,12 +99,12 @@ async fn start<S: Service>(
     let address = listener.local_addr().map_err(StartError::Listener)?;
     let pool = db::pool(&settings.database_url(S::NAME), &settings.service(S::NAME).database, &settings.database)?;
     let prefix = actor_prefix(S::NAME);
-    let dice = Dice::new(S::NAME, &settings.faults);
-    let card = |name: &str, kind| ActorCard::new(format!("{prefix}/{name}"), kind);
+    let sampler = FaultSampler::new(S::NAME, &settings.faults);
+    let entry = |name: &str, kind| ActorEntry::new(format!("{prefix}/{name}"), kind);
     let writer = S::writer(&settings);
     let tracer = tracer(S::NAME, &settings.telemetry);
-    let (ledger, ledger_child) = Ledger::new(
-        card("ledger", "group commit"),
+    let (ledger, ledger_child) = BatchSender::new(
+        entry("ledger", "group commit"),
         S::NAME,
         pool.clone(),
         writer,
@@ -113,13 +113,13 @@ async fn start<S: Service>(
     );
     let stalled_after = Duration::from_millis(settings.health.writer_stalled_ms);
     let health = health(pool, ledger.clone(), stalled_after);
-    let assembly = S::assemble(Parts { ledger, dice: dice.clone(), settings: &settings, prefix: &prefix });
+    let assembly = S::assemble(Parts { ledger, sampler: sampler.clone(), settings: &settings, prefix: &prefix });
 
-    let root = ActorCard::new(prefix.clone(), "supervisor");
+    let root = ActorEntry::new(prefix.clone(), "supervisor");
     let draining = Draining::default();
-    let front = Front {
+    let front = HttpService {
         service: S::NAME,
-        routes: assembly.routes.merge(debug::routes(S::NAME, root.clone(), Some(dice.clone()))),
+        routes: assembly.routes.merge(debug::routes(S::NAME, root.clone(), Some(sampler.clone()))),
         settings: settings.clone(),
         health,
         draining: draining.clone(),
@@ -127,8 +127,8 @@ async fn start<S: Service>(
     };
     let mut children = vec![ledger_child];
     children.extend(assembly.children);
-    children.extend(settings.reload.clone().map(|source| faults(card("faults", "failure lab"), source, dice)));
-    children.push(server(card("front", "HTTP server"), front, listener));
+    children.extend(settings.reload.clone().map(|source| faults(entry("faults", "failure lab"), source, sampler)));
+    children.push(server(entry("front", "HTTP server"), front, listener));
     let tree = supervision::start(settings.supervision.supervisor(root.clone(), children)).await?;
     info!(service = S::NAME, %address, "service started");
     let grace = Duration::from_millis(settings.http.drain_grace_ms) + STOP_MARGIN;
@@ -154,7 +154,7 @@ async fn start<S: Service>(
 /// Added to the front's own grace period, for the rest of the tree.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
 
-fn health<W: BatchWriter>(pool: db::Pool, ledger: Ledger<W>, stalled_after: Duration) -> HealthCheck {
+fn health<W: BatchWriter>(pool: db::Pool, ledger: BatchSender<W>, stalled_after: Duration) -> HealthCheck {
     Arc::new(move || {
         let (pool, ledger) = (pool.clone(), ledger.clone());
         Box::pin(async move {
@@ -164,9 +164,9 @@ fn health<W: BatchWriter>(pool: db::Pool, ledger: Ledger<W>, stalled_after: Dura
     })
 }
 
-fn faults(card: Arc<ActorCard>, source: ConfigSource, dice: Dice) -> ChildSpec {
-    let shared = card.clone();
-    supervision::child(card, Handle::new(), move || {
-        (FaultWatcher, FaultWatcherArgs { source: source.clone(), dice: dice.clone(), card: shared.clone() })
+fn faults(entry: Arc<ActorEntry>, source: ConfigSource, sampler: FaultSampler) -> ChildSpec {
+    let shared = entry.clone();
+    supervision::child(entry, Handle::new(), move || {
+        (FaultWatcher, FaultWatcherArgs { source: source.clone(), sampler: sampler.clone(), entry: shared.clone() })
     })
 }

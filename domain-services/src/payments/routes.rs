@@ -10,32 +10,27 @@ use common::{
 use super::{CHARGE, Charge, Payments, describe, table};
 use crate::participant::{
     Participant, answer,
-    front::{Desk, with},
+    front::{ParticipantApi, with},
     idempotency::{Scope, transaction_id},
     request::{finish, transaction_in_path},
 };
 
-pub(super) fn routes(desk: &Desk<Payments>) -> Routes {
+pub(super) fn routes(api: &ParticipantApi<Payments>) -> Routes {
     Routes::new(Payments::NAME)
         .about(describe::ABOUT)
-        .post("/payments/", Access::Service, describe::charge, with(desk, charge))
-        .post("/payments/{payment_id}/refund/", Access::Service, describe::refund_by_id, with(desk, refund_by_id))
-        .post(
-            "/payments/by-transaction/{transaction_id}/refund/",
-            Access::Service,
-            describe::refund,
-            with(desk, refund),
-        )
-        .get("/payments/{payment_id}/", Access::Client, describe::show, with(desk, show))
+        .post("/payments/", Access::Service, describe::charge, with(api, charge))
+        .post("/payments/{payment_id}/refund/", Access::Service, describe::refund_by_id, with(api, refund_by_id))
+        .post("/payments/by-transaction/{transaction_id}/refund/", Access::Service, describe::refund, with(api, refund))
+        .get("/payments/{payment_id}/", Access::Client, describe::show, with(api, show))
         .get(
             "/payments/by-transaction/{transaction_id}/",
             Access::Client,
             describe::show_by_transaction,
-            with(desk, show_by_transaction),
+            with(api, show_by_transaction),
         )
 }
 
-async fn charge(desk: Desk<Payments>, request: Request) -> Result<Response, ApiError> {
+async fn charge(api: ParticipantApi<Payments>, request: Request) -> Result<Response, ApiError> {
     let mut fields = request.json_fields()?;
     let user_id = fields.required("user_id", read::user_id);
     let given = fields.optional("transaction_id", read::transaction_id);
@@ -44,20 +39,20 @@ async fn charge(desk: Desk<Payments>, request: Request) -> Result<Response, ApiE
     let charge = user_id.zip(amount).map(|(user_id, amount)| Charge { user_id, product_id, amount });
     let charge = finish(fields, charge)?;
     let scope = Scope { service: Payments::NAME, operation: CHARGE, user: Some(charge.user_id.as_str()) };
-    let transaction_id = transaction_id(&desk, given, &request, &scope).await?;
-    desk.act(&request, transaction_id, charge).await
+    let transaction_id = transaction_id(&api, given, &request, &scope).await?;
+    api.act(&request, transaction_id, charge).await
 }
 
-async fn refund(desk: Desk<Payments>, request: Request) -> Result<Response, ApiError> {
+async fn refund(api: ParticipantApi<Payments>, request: Request) -> Result<Response, ApiError> {
     let transaction_id = transaction_in_path(&request)?;
     check_reason(&request)?;
-    desk.compensate(&request, transaction_id).await
+    api.compensate(&request, transaction_id).await
 }
 
 /// Looks the transaction up and refunds it. No race is possible in between: the transaction of a payment id never
 /// changes, and the ledger decides whether there is something to refund.
-async fn refund_by_id(desk: Desk<Payments>, request: Request) -> Result<Response, ApiError> {
-    let payment = find(&desk, request.param("payment_id")).await?;
+async fn refund_by_id(api: ParticipantApi<Payments>, request: Request) -> Result<Response, ApiError> {
+    let payment = find(&api, request.param("payment_id")).await?;
     check_reason(&request)?;
     if payment.status == "error" {
         let payment_id = payment.payment_id;
@@ -65,19 +60,19 @@ async fn refund_by_id(desk: Desk<Payments>, request: Request) -> Result<Response
     }
     let transaction_id = TransactionId::parse(&payment.transaction_id)
         .map_err(|_| ApiError::internal("a payment has an invalid transaction id"))?;
-    desk.compensate(&request, transaction_id).await
+    api.compensate(&request, transaction_id).await
 }
 
-async fn show(desk: Desk<Payments>, request: Request) -> Result<Response, ApiError> {
-    let payment = find(&desk, request.param("payment_id")).await?;
+async fn show(api: ParticipantApi<Payments>, request: Request) -> Result<Response, ApiError> {
+    let payment = find(&api, request.param("payment_id")).await?;
     Ok(json(StatusCode::OK, &payment))
 }
 
-async fn show_by_transaction(desk: Desk<Payments>, request: Request) -> Result<Response, ApiError> {
+async fn show_by_transaction(api: ParticipantApi<Payments>, request: Request) -> Result<Response, ApiError> {
     let asked = request.param("transaction_id");
     let not_found = || ApiError::not_found(format!("transaction {asked} has no payment"));
     let transaction_id = TransactionId::parse(asked).map_err(|_| not_found())?;
-    let payment = desk
+    let payment = api
         .ledger
         .read(move |connection| Box::pin(async move { table::by_transaction(connection, &transaction_id).await }))
         .await
@@ -85,10 +80,10 @@ async fn show_by_transaction(desk: Desk<Payments>, request: Request) -> Result<R
     payment.map(|payment| json(StatusCode::OK, &payment)).ok_or_else(not_found)
 }
 
-async fn find(desk: &Desk<Payments>, asked: &str) -> Result<Payment, ApiError> {
+async fn find(api: &ParticipantApi<Payments>, asked: &str) -> Result<Payment, ApiError> {
     let not_found = || ApiError::not_found(format!("there is no payment {asked}"));
     let payment_id = plain_number(asked).ok_or_else(not_found)?;
-    let payment = desk.ledger.read(move |connection| Box::pin(table::by_id(connection, payment_id))).await;
+    let payment = api.ledger.read(move |connection| Box::pin(table::by_id(connection, payment_id))).await;
     payment.map_err(answer::unreadable)?.ok_or_else(not_found)
 }
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use common::{
     db::{BatchStatement, Connection, Parameter},
-    faults::Coin,
+    faults::FailureDraw,
     ids::{ProductId, TransactionId},
     money::Money,
     wire::payments::Payment,
@@ -66,7 +66,7 @@ pub(super) fn charges<'a>(charges: &'a [NewAction<'a, Charge>]) -> Vec<Parameter
     let product_ids: Vec<Option<&str>> =
         charges.iter().map(|new| new.action.product_id.as_ref().map(ProductId::as_str)).collect();
     let cents: Vec<i64> = charges.iter().map(|new| new.action.amount.cents()).collect();
-    let statuses: Vec<&str> = charges.iter().map(|new| status(new.coin)).collect();
+    let statuses: Vec<&str> = charges.iter().map(|new| status(new.draw)).collect();
     vec![
         Parameter::column(user_ids),
         Parameter::column(transaction_ids),
@@ -106,10 +106,10 @@ pub(super) async fn by_transaction(
     Ok(connection.query_opt(BY_TRANSACTION, &[&transaction_id.as_str()]).await?.map(read))
 }
 
-fn status(coin: Coin) -> &'static str {
-    match coin {
-        Coin::Accept => "success",
-        Coin::Refuse => "error",
+fn status(draw: FailureDraw) -> &'static str {
+    match draw {
+        FailureDraw::Accept => "success",
+        FailureDraw::Refuse => "error",
     }
 }
 

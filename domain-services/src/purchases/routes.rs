@@ -10,27 +10,27 @@ use common::{
 use super::{Purchase, Purchases, describe, table};
 use crate::participant::{
     Participant, answer,
-    front::{Desk, with},
+    front::{ParticipantApi, with},
     pages::page_by_id,
     request::{finish, transaction_in_path},
 };
 
-pub(super) fn routes(desk: &Desk<Purchases>) -> Routes {
+pub(super) fn routes(api: &ParticipantApi<Purchases>) -> Routes {
     Routes::new(Purchases::NAME)
         .about(describe::ABOUT)
-        .post("/purchases/", Access::Service, describe::create, with(desk, create))
-        .get("/purchases/", Access::Client, describe::list, with(desk, list))
-        .get("/purchases/{purchase_id}/", Access::Client, describe::show, with(desk, show))
-        .delete("/purchases/{purchase_id}/cancel/", Access::Service, describe::cancel_by_id, with(desk, cancel_by_id))
+        .post("/purchases/", Access::Service, describe::create, with(api, create))
+        .get("/purchases/", Access::Client, describe::list, with(api, list))
+        .get("/purchases/{purchase_id}/", Access::Client, describe::show, with(api, show))
+        .delete("/purchases/{purchase_id}/cancel/", Access::Service, describe::cancel_by_id, with(api, cancel_by_id))
         .delete(
             "/purchases/by-transaction/{transaction_id}/cancel/",
             Access::Service,
             describe::cancel,
-            with(desk, cancel),
+            with(api, cancel),
         )
 }
 
-async fn create(desk: Desk<Purchases>, request: Request) -> Result<Response, ApiError> {
+async fn create(api: ParticipantApi<Purchases>, request: Request) -> Result<Response, ApiError> {
     let mut fields = request.json_fields()?;
     let user_id = fields.required("user_id", read::user_id);
     let transaction_id = fields.required("transaction_id", read::transaction_id);
@@ -43,40 +43,40 @@ async fn create(desk: Desk<Purchases>, request: Request) -> Result<Response, Api
         Some((transaction_id?, purchase))
     };
     let (transaction_id, purchase) = finish(fields, all())?;
-    desk.act(&request, transaction_id, purchase).await
+    api.act(&request, transaction_id, purchase).await
 }
 
-async fn cancel(desk: Desk<Purchases>, request: Request) -> Result<Response, ApiError> {
+async fn cancel(api: ParticipantApi<Purchases>, request: Request) -> Result<Response, ApiError> {
     let transaction_id = transaction_in_path(&request)?;
-    desk.compensate(&request, transaction_id).await
+    api.compensate(&request, transaction_id).await
 }
 
 /// Cancels by purchase id, or by transaction id if the text is not a number.
-async fn cancel_by_id(desk: Desk<Purchases>, request: Request) -> Result<Response, ApiError> {
+async fn cancel_by_id(api: ParticipantApi<Purchases>, request: Request) -> Result<Response, ApiError> {
     let asked = request.param("purchase_id");
     let transaction_id = match is_number(asked) {
-        true => find(&desk, asked).await?.transaction_id,
+        true => find(&api, asked).await?.transaction_id,
         false => asked.to_owned(),
     };
     let transaction_id = TransactionId::from_client(&transaction_id).map_err(|error| {
         ApiError::bad_fields_400(vec![FieldError { field: "transaction_id".to_owned(), message: error.to_string() }])
     })?;
-    desk.compensate(&request, transaction_id).await
+    api.compensate(&request, transaction_id).await
 }
 
 /// Shows by purchase id, or by transaction id if the text is not a number.
-async fn show(desk: Desk<Purchases>, request: Request) -> Result<Response, ApiError> {
-    let purchase = find(&desk, request.param("purchase_id")).await?;
+async fn show(api: ParticipantApi<Purchases>, request: Request) -> Result<Response, ApiError> {
+    let purchase = find(&api, request.param("purchase_id")).await?;
     Ok(json(StatusCode::OK, &purchase))
 }
 
-async fn list(desk: Desk<Purchases>, request: Request) -> Result<Response, ApiError> {
+async fn list(api: ParticipantApi<Purchases>, request: Request) -> Result<Response, ApiError> {
     let page = page_by_id(&request)?;
     let user_id = request.query.get("user_id").map(UserId::parse).transpose().map_err(|error| {
         ApiError::bad_fields_400(vec![FieldError { field: "user_id".to_owned(), message: error.to_string() }])
     })?;
     let before = page.cursor.unwrap_or(i64::MAX);
-    let mut purchases = desk
+    let mut purchases = api
         .ledger
         .read_list(move |connection| {
             Box::pin(async move { table::page(connection, user_id.as_ref(), before, page.rows()).await })
@@ -87,16 +87,16 @@ async fn list(desk: Desk<Purchases>, request: Request) -> Result<Response, ApiEr
     Ok(json(StatusCode::OK, &PurchasePage { purchases, next_cursor }))
 }
 
-async fn find(desk: &Desk<Purchases>, asked: &str) -> Result<PurchaseView, ApiError> {
+async fn find(api: &ParticipantApi<Purchases>, asked: &str) -> Result<PurchaseView, ApiError> {
     let not_found = || ApiError::not_found(format!("there is no purchase {asked}"));
     let found = match is_number(asked) {
         true => {
             let purchase_id = plain_number(asked).ok_or_else(not_found)?;
-            desk.ledger.read(move |connection| Box::pin(table::by_id(connection, purchase_id))).await
+            api.ledger.read(move |connection| Box::pin(table::by_id(connection, purchase_id))).await
         }
         false => {
             let transaction_id = TransactionId::parse(asked).map_err(|_| not_found())?;
-            desk.ledger
+            api.ledger
                 .read(move |connection| {
                     Box::pin(async move { table::by_transaction(connection, &transaction_id).await })
                 })

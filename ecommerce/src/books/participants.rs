@@ -2,8 +2,8 @@
 
 use common::{config::Settings, db::Connection};
 use orchestrator::invariants::{
-    Books, Decision, Deed, Entry, Movement, MovementKind, Participant, Payment, PaymentStatus, Purchase,
-    PurchaseStatus, Shelf,
+    Books, Decision, Entry, Movement, MovementKind, OperationKind, Participant, Payment, PaymentStatus, Purchase,
+    PurchaseStatus, StockLevel,
 };
 use tokio_postgres::{Row, types::ToSql};
 
@@ -80,9 +80,9 @@ impl Journaled {
     }
 
     /// Reads the stock of every product. Only inventory has stock.
-    pub(super) async fn shelves(&self) -> Result<Vec<Shelf>, BooksError> {
+    pub(super) async fn shelves(&self) -> Result<Vec<StockLevel>, BooksError> {
         let rows = self.rows(SHELVES, &[]).await?;
-        let shelves = rows.iter().map(|row| Shelf {
+        let shelves = rows.iter().map(|row| StockLevel {
             product_id: row.get(0),
             initial: row.get(1),
             quantity: row.get(2),
@@ -149,9 +149,9 @@ fn add_movement(books: &mut Books, row: &Row) {
 }
 
 fn add_entry(books: &mut Books, row: &Row, participant: Participant) {
-    let deed = match row.get(1) {
-        "charge" | "decrease" | "create" => Deed::Action,
-        _ => Deed::Compensation,
+    let kind = match row.get(1) {
+        "charge" | "decrease" | "create" => OperationKind::Action,
+        _ => OperationKind::Compensation,
     };
     let decision = match row.get::<_, i16>(2) {
         200 => Decision::Done,
@@ -159,7 +159,7 @@ fn add_entry(books: &mut Books, row: &Row, participant: Participant) {
     };
     books.page(row.get(0)).journal.push(Entry {
         participant,
-        deed,
+        kind,
         decision,
         tombstone: row.get(3),
         from_saga: row.get(4),

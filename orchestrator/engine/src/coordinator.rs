@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foundation::supervision::ActorView;
-use foundation::supervision::{ActorCard, ChildSpec, Handle, child};
+use foundation::supervision::{ActorEntry, ChildSpec, Handle, child};
 use foundation::traces::Tracer;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use serde_json::json;
@@ -61,8 +61,8 @@ pub enum CoordinatorMsg {
 /// Arguments of the coordinator.
 #[derive(Clone)]
 pub struct CoordinatorArguments {
-    /// The coordinator's card in the actor tree.
-    pub card: Arc<ActorCard>,
+    /// The coordinator's entry in the actor tree.
+    pub entry: Arc<ActorEntry>,
     /// The engine's way out.
     pub world: Arc<dyn World>,
     /// Retries, timeouts and deadlines of sagas.
@@ -95,14 +95,16 @@ pub struct CoordinatorState {
 pub fn coordinator(handle: Handle<CoordinatorMsg>, arguments: CoordinatorArguments) -> ChildSpec {
     let (listed, found) = (arguments.running.clone(), arguments.running.clone());
     let counted = arguments.running.clone();
-    arguments.card.set_state(move || json!({ "running": counted.len(), "deaths": counted.deaths().len() }));
-    arguments.card.set_children(move || listed.some(SHOWN_SAGAS).iter().map(|saga| view(saga, saga.brief())).collect());
-    arguments.card.set_find(move |name| {
+    arguments.entry.set_state(move || json!({ "running": counted.len(), "deaths": counted.deaths().len() }));
+    arguments
+        .entry
+        .set_children(move || listed.some(SHOWN_SAGAS).iter().map(|saga| view(saga, saga.brief())).collect());
+    arguments.entry.set_find(move |name| {
         let id = name.rsplit("saga/").next()?.parse::<Uuid>().ok()?;
         let saga = found.get(SagaId(id))?;
         Some(view(&saga, saga.in_full()))
     });
-    child(arguments.card.clone(), handle, move || (Coordinator, arguments.clone()))
+    child(arguments.entry.clone(), handle, move || (Coordinator, arguments.clone()))
 }
 
 fn view(saga: &RunningSaga, state: serde_json::Value) -> ActorView {
@@ -142,7 +144,7 @@ impl Actor for Coordinator {
         message: CoordinatorMsg,
         state: &mut CoordinatorState,
     ) -> Result<(), ActorProcessingErr> {
-        state.arguments.card.handled();
+        state.arguments.entry.handled();
         match message {
             CoordinatorMsg::StartSaga(start) => start_saga(&me, state, *start).await,
             CoordinatorMsg::Adopt(stored) => adopt(&me, state, *stored).await,

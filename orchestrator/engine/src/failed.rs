@@ -41,11 +41,11 @@ pub struct Sleep {
 impl Sleep {
     /// Returns the sleep after mark number `marks` (1 is the first). It doubles with each mark, and half of it is
     /// jitter, so that sagas that failed together do not retry together. It is at least `at_least`, which the
-    /// participant asked for, but at most `max`. `dice` is in `0.0..=1.0`.
-    pub fn after(self, marks: u32, at_least: Duration, dice: f64) -> Duration {
+    /// participant asked for, but at most `max`. `random` is in `0.0..=1.0`.
+    pub fn after(self, marks: u32, at_least: Duration, random: f64) -> Duration {
         let doublings = marks.saturating_sub(1).min(20);
         let longest = self.min.saturating_mul(1 << doublings).min(self.max);
-        longest.mul_f64(0.5 + dice.clamp(0.0, 1.0) / 2.0).max(self.min).max(at_least).min(self.max)
+        longest.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0).max(self.min).max(at_least).min(self.max)
     }
 }
 
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn a_failed_saga_sleeps_twice_as_long_with_each_mark_and_within_its_bounds() {
         let sleep = Sleep { min: Duration::from_secs(5), max: Duration::from_secs(300) };
-        for (marks, at_least_s, dice, expected_s) in [
+        for (marks, at_least_s, random, expected_s) in [
             (1, 0, 0.0, 5.0),
             (1, 0, 1.0, 5.0),
             (2, 0, 0.0, 5.0),
@@ -68,8 +68,8 @@ mod tests {
             (1, 60, 0.5, 60.0),
             (1, 3_600, 0.5, 300.0),
         ] {
-            let slept = sleep.after(marks, Duration::from_secs(at_least_s), dice);
-            assert_eq!(slept, Duration::from_secs_f64(expected_s), "{marks} {at_least_s} {dice}");
+            let slept = sleep.after(marks, Duration::from_secs(at_least_s), random);
+            assert_eq!(slept, Duration::from_secs_f64(expected_s), "{marks} {at_least_s} {random}");
         }
     }
 }

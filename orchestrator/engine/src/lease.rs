@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use foundation::supervision::{ActorCard, ChildSpec, Handle, child};
+use foundation::supervision::{ActorEntry, ChildSpec, Handle, child};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -148,8 +148,8 @@ impl LeaseState {
 /// Arguments of the lease's actor.
 #[derive(Clone)]
 pub struct LeaseArguments {
-    /// The actor's card in the actor tree.
-    pub card: Arc<ActorCard>,
+    /// The actor's entry in the actor tree.
+    pub entry: Arc<ActorEntry>,
     /// The process that holds the lease.
     pub owner: Arc<Owner>,
     /// The definitions that this node knows, as `name/version`, for other nodes to read.
@@ -178,11 +178,11 @@ enum LeaseMsg {
 /// Returns the child specification of the lease's actor.
 pub fn lease(arguments: LeaseArguments) -> ChildSpec {
     let (owner, state) = (arguments.owner.clone(), arguments.state.clone());
-    arguments.card.set_state(move || {
+    arguments.entry.set_state(move || {
         let valid = state.is_valid();
         json!({ "node_id": owner.node_id, "incarnation": owner.incarnation, "valid": valid, "last_error": state.inner().last_error })
     });
-    child(arguments.card.clone(), Handle::new(), move || (Lease, arguments.clone()))
+    child(arguments.entry.clone(), Handle::new(), move || (Lease, arguments.clone()))
 }
 
 impl Actor for Lease {
@@ -205,7 +205,7 @@ impl Actor for Lease {
         message: LeaseMsg,
         state: &mut LeaseArguments,
     ) -> Result<(), ActorProcessingErr> {
-        state.card.handled();
+        state.entry.handled();
         match message {
             LeaseMsg::Renew => renew(&me, state),
             LeaseMsg::Renewed(renewal) => {

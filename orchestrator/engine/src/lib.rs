@@ -6,7 +6,7 @@
 //!                              └── ActorTerminated ─────┘  └── writes ──► saga log (group commit)
 //! ```
 //!
-//! [`log`] and [`plan`] are pure: no clock, no I/O, no dice. [`actor`] and [`coordinator`] act.
+//! [`log`] and [`plan`] are pure: no clock, no I/O, no randomness. [`actor`] and [`coordinator`] act.
 //! The engine runs any [`definition`]; a saga's input is JSON that only the definition reads. Besides logs, metrics and
 //! traces, its only way out is [`world::World`]: PostgreSQL and HTTP in production, memory in the simulator and in tests.
 //!
@@ -15,7 +15,7 @@
 //! use std::{sync::Arc, time::Duration};
 //!
 //! use chrono::{DateTime, Utc};
-//! use foundation::supervision::{ActorCard, Backoff, Budget, Handle, SupervisorSpec, start};
+//! use foundation::supervision::{ActorEntry, Backoff, Budget, Handle, SupervisorSpec, start};
 //! use foundation::traces::Tracer;
 //! use saga_engine::actor::{Policy, StartAnswer};
 //! use saga_engine::coordinator::{CoordinatorArguments, CoordinatorMsg, StartSaga, coordinator};
@@ -46,7 +46,7 @@
 //!     fn renew(&self, _: RenewRequest, _: Answer<Result<Renewal, String>>) {}
 //!     fn give_up_lease(&self, _: Arc<Owner>, _: Answer<Result<(), String>>) {}
 //!     fn now(&self) -> DateTime<Utc> { Utc::now() }
-//!     fn dice(&self) -> f64 { 0.5 }
+//!     fn random(&self) -> f64 { 0.5 }
 //!     fn new_saga_id(&self) -> SagaId { SagaId(Uuid::now_v7()) }
 //!     fn new_nonce(&self) -> Uuid { Uuid::new_v4() }
 //! }
@@ -70,12 +70,12 @@
 //! };
 //! let handle = Handle::new();
 //! let child = coordinator(handle.clone(), CoordinatorArguments {
-//!     card: ActorCard::new("coordinator", "coordinator"), world: Arc::new(InMemory), policy, running: Arc::default(),
+//!     entry: ActorEntry::new("coordinator", "coordinator"), world: Arc::new(InMemory), policy, running: Arc::default(),
 //!     definition: trip.clone(), known: Arc::new(vec![trip]), max_running: 1_000, tracer: Tracer::off(),
 //! });
 //! let budget = Budget { max_restarts: 3, within: 60 * second };
 //! let backoff = Backoff { min: second, max: second };
-//! let tree = SupervisorSpec { card: ActorCard::new("engine", "supervisor"), budget, backoff, children: vec![child] };
+//! let tree = SupervisorSpec { entry: ActorEntry::new("engine", "supervisor"), budget, backoff, children: vec![child] };
 //! let tree = start(tree).await?;
 //! let (waiter, answer) = tokio::sync::oneshot::channel();
 //! let saga = StartSaga { id: InMemory.new_saga_id(), input: Input::default(), key: None, waiter };

@@ -1,4 +1,4 @@
-//! State of one saga, and which events may follow. Pure: no clock, no I/O, no dice.
+//! State of one saga, and which events may follow. Pure: no clock, no I/O, no randomness.
 //!
 //! [`SagaLog::apply`] guards the protocol: an event that would break it (an effect before `begin` is durable, a
 //! compensation before the turn is durable or out of order, an end that is not true) is an [`IllegalTransition`].

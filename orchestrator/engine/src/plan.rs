@@ -87,8 +87,8 @@ pub enum AfterFailure {
 
 /// Returns the decision after failed attempt number `attempts` (1 is the first): exponential back-off with full jitter
 /// (Brooker, "Exponential Backoff And Jitter", 2015), never shorter than the participant asked for.
-/// `dice` is in `0.0..=1.0`.
-pub fn after_failure(patience: Patience, attempts: u32, retry: Retry, dice: f64) -> AfterFailure {
+/// `random` is in `0.0..=1.0`.
+pub fn after_failure(patience: Patience, attempts: u32, retry: Retry, random: f64) -> AfterFailure {
     let at_least = match retry {
         Retry::After(at_least) => at_least,
         Retry::Parked(wait) => return AfterFailure::Again(wait),
@@ -97,14 +97,14 @@ pub fn after_failure(patience: Patience, attempts: u32, retry: Retry, dice: f64)
     if patience.attempts != 0 && attempts >= patience.attempts {
         return AfterFailure::GiveUp;
     }
-    AfterFailure::Again(backoff(patience, attempts, dice).max(at_least))
+    AfterFailure::Again(backoff(patience, attempts, random).max(at_least))
 }
 
 /// Returns the wait after attempt number `attempts`, as in [`after_failure`] but without a limit of attempts.
-pub fn backoff(patience: Patience, attempts: u32, dice: f64) -> Duration {
+pub fn backoff(patience: Patience, attempts: u32, random: f64) -> Duration {
     let doublings = attempts.saturating_sub(1).min(20);
     let cap = patience.backoff_min.saturating_mul(1 << doublings).min(patience.backoff_max);
-    cap.mul_f64(dice.clamp(0.0, 1.0))
+    cap.mul_f64(random.clamp(0.0, 1.0))
 }
 
 #[cfg(test)]
@@ -116,10 +116,10 @@ mod tests {
 
     #[test]
     fn the_wait_doubles_up_to_its_cap_and_is_jittered_in_full() {
-        for (attempts, dice, expected_ms) in
+        for (attempts, random, expected_ms) in
             [(1, 1.0, 50), (2, 1.0, 100), (3, 1.0, 200), (9, 1.0, 300), (3, 0.5, 100), (3, 0.0, 0)]
         {
-            assert_eq!(backoff(PATIENCE, attempts, dice), Duration::from_millis(expected_ms), "{attempts} {dice}");
+            assert_eq!(backoff(PATIENCE, attempts, random), Duration::from_millis(expected_ms), "{attempts} {random}");
         }
     }
 

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use foundation::supervision::{ActorCard, ChildSpec, Handle, child};
+use foundation::supervision::{ActorEntry, ChildSpec, Handle, child};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
 use tokio::time::Instant;
@@ -45,8 +45,8 @@ const LOOK_WITHOUT_LEASE: Duration = Duration::from_millis(100);
 /// Arguments of the recovery actor.
 #[derive(Clone)]
 pub struct RecoveryArguments {
-    /// The actor's card in the actor tree.
-    pub card: Arc<ActorCard>,
+    /// The actor's entry in the actor tree.
+    pub entry: Arc<ActorEntry>,
     /// Handle of the recovery actor.
     pub handle: Handle<RecoveryMsg>,
     /// The lease of this process.
@@ -113,8 +113,8 @@ enum Look {
 /// Returns the child specification of the recovery actor.
 pub fn recovery(arguments: RecoveryArguments) -> ChildSpec {
     let (lease, running) = (arguments.lease.clone(), arguments.running.clone());
-    arguments.card.set_state(move || json!({ "without_actor": without_actor(&lease, &running) }));
-    child(arguments.card.clone(), arguments.handle.clone(), move || (Recovery, arguments.clone()))
+    arguments.entry.set_state(move || json!({ "without_actor": without_actor(&lease, &running) }));
+    child(arguments.entry.clone(), arguments.handle.clone(), move || (Recovery, arguments.clone()))
 }
 
 /// Returns the number of sagas that this process could run and that have no actor; 0 during a hold, when no node runs
@@ -145,7 +145,7 @@ impl Actor for Recovery {
         message: RecoveryMsg,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        state.arguments.card.handled();
+        state.arguments.entry.handled();
         match message {
             RecoveryMsg::Look => {
                 let has_lease = state.arguments.lease.held_since().is_some();

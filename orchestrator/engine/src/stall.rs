@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use foundation::supervision::{ActorCard, ChildSpec, Handle, child};
+use foundation::supervision::{ActorEntry, ChildSpec, Handle, child};
 use metrics::gauge;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
@@ -24,8 +24,8 @@ const NAMED: usize = 10;
 /// Arguments of the stall watch.
 #[derive(Clone)]
 pub struct StallArguments {
-    /// The actor's card in the actor tree.
-    pub card: Arc<ActorCard>,
+    /// The actor's entry in the actor tree.
+    pub entry: Arc<ActorEntry>,
     /// The sagas that run in this process.
     pub running: Arc<Running>,
     /// Time without an event after which a saga counts as stalled.
@@ -45,7 +45,7 @@ struct Look;
 
 /// Returns the child specification of the stall watch.
 pub fn stall_watch(arguments: StallArguments) -> ChildSpec {
-    child(arguments.card.clone(), Handle::new(), move || (Watch, arguments.clone()))
+    child(arguments.entry.clone(), Handle::new(), move || (Watch, arguments.clone()))
 }
 
 impl Actor for Watch {
@@ -56,13 +56,13 @@ impl Actor for Watch {
     async fn pre_start(&self, me: ActorRef<Look>, arguments: StallArguments) -> Result<State, ActorProcessingErr> {
         let count = Arc::new(AtomicUsize::new(0));
         let shown = count.clone();
-        arguments.card.set_state(move || json!({ "stalled": shown.load(Ordering::Relaxed) }));
+        arguments.entry.set_state(move || json!({ "stalled": shown.load(Ordering::Relaxed) }));
         me.cast(Look)?;
         Ok(State { arguments, named: HashSet::new(), count })
     }
 
     async fn handle(&self, me: ActorRef<Look>, _: Look, state: &mut State) -> Result<(), ActorProcessingErr> {
-        state.arguments.card.handled();
+        state.arguments.entry.handled();
         look(state);
         let every = (state.arguments.after / 4).clamp(Duration::from_millis(100), Duration::from_secs(10));
         me.send_after(every, || Look);

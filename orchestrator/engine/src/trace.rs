@@ -39,7 +39,7 @@ pub fn of_call(tracer: &Tracer, call: &Call) -> TraceContext {
     let saga = of_saga(tracer, call.saga_id);
     // The span id is not needed in a trace that is not sampled.
     match saga.sampled {
-        true => TraceContext { span_id: span_id(call.saga_id, &span_name(deed(call), call.step)), ..saga },
+        true => TraceContext { span_id: span_id(call.saga_id, &span_name(operation_kind(call), call.step)), ..saga },
         false => saga,
     }
 }
@@ -107,45 +107,46 @@ pub fn record(tracer: &Tracer, saga: &RunningSaga, log: &SagaLog, status: Status
             cause => Ended::error(cause.map(ToString::to_string).unwrap_or_default()),
         },
     });
-    let record_step = |deed, step: &str, times: (Option<DateTime<Utc>>, Option<DateTime<Utc>>), told: Told<'_>| {
-        let (Some(began), ended) = times else { return };
-        let name = span_name(deed, step);
-        let step = TraceContext { span_id: span_id(saga.id, &name), ..part };
-        tracer.record(&step, || Span {
-            name: name.into(),
-            kind: SpanKind::Internal,
-            parent: Some(part.span_id),
-            began: began.into(),
-            ended: ended.unwrap_or(now).into(),
-            attributes: told.attributes(),
-            links: Vec::new(),
-            status: match told.state {
-                "done" | "compensated" => Ended::Ok,
-                _ => Ended::error(told.error.unwrap_or(told.state).to_owned()),
-            },
-        });
-    };
+    let record_step =
+        |operation_kind, step: &str, times: (Option<DateTime<Utc>>, Option<DateTime<Utc>>), told: StepFacts<'_>| {
+            let (Some(began), ended) = times else { return };
+            let name = span_name(operation_kind, step);
+            let step = TraceContext { span_id: span_id(saga.id, &name), ..part };
+            tracer.record(&step, || Span {
+                name: name.into(),
+                kind: SpanKind::Internal,
+                parent: Some(part.span_id),
+                began: began.into(),
+                ended: ended.unwrap_or(now).into(),
+                attributes: told.attributes(),
+                links: Vec::new(),
+                status: match told.state {
+                    "done" | "compensated" => Ended::Ok,
+                    _ => Ended::error(told.error.unwrap_or(told.state).to_owned()),
+                },
+            });
+        };
     for view in log.timeline() {
         let (participant, attempts) = (&*view.participant, view.attempts);
-        let told = Told { participant, attempts, state: &view.action, error: view.error.as_deref() };
-        record_step(Deed::Do, &view.step, (view.started_at, view.finished_at), told);
+        let told = StepFacts { participant, attempts, state: &view.action, error: view.error.as_deref() };
+        record_step(OperationKind::Do, &view.step, (view.started_at, view.finished_at), told);
         if let Some(undoing) = &view.compensation {
             let state = if undoing.finished_at.is_some() { "compensated" } else { "compensating" };
-            let told = Told { participant, attempts: undoing.attempts, state, error: undoing.error.as_deref() };
-            record_step(Deed::Undo, &view.step, (undoing.started_at, undoing.finished_at), told);
+            let told = StepFacts { participant, attempts: undoing.attempts, state, error: undoing.error.as_deref() };
+            record_step(OperationKind::Undo, &view.step, (undoing.started_at, undoing.finished_at), told);
         }
     }
 }
 
 /// Attributes of the span of a step or its compensation.
-struct Told<'a> {
+struct StepFacts<'a> {
     participant: &'a str,
     attempts: u32,
     state: &'a str,
     error: Option<&'a str>,
 }
 
-impl Told<'_> {
+impl StepFacts<'_> {
     fn attributes(&self) -> Vec<Attribute> {
         vec![
             attribute("peer.service", self.participant.to_owned()),
@@ -156,22 +157,22 @@ impl Told<'_> {
 }
 
 #[derive(Clone, Copy)]
-enum Deed {
+enum OperationKind {
     Do,
     Undo,
 }
 
-fn deed(call: &Call) -> Deed {
+fn operation_kind(call: &Call) -> OperationKind {
     match call.purpose {
-        Purpose::Action { .. } => Deed::Do,
-        Purpose::Compensation => Deed::Undo,
+        Purpose::Action { .. } => OperationKind::Do,
+        Purpose::Compensation => OperationKind::Undo,
     }
 }
 
-fn span_name(deed: Deed, step: &str) -> String {
-    match deed {
-        Deed::Do => format!("step {step}"),
-        Deed::Undo => format!("undo {step}"),
+fn span_name(operation_kind: OperationKind, step: &str) -> String {
+    match operation_kind {
+        OperationKind::Do => format!("step {step}"),
+        OperationKind::Undo => format!("undo {step}"),
     }
 }
 

@@ -40,7 +40,7 @@ pub trait World: Send + Sync + 'static {
     fn now(&self) -> DateTime<Utc>;
 
     /// Returns a random number in `0.0..1.0`, for jitter.
-    fn dice(&self) -> f64;
+    fn random(&self) -> f64;
 
     /// Makes the id of a new saga.
     fn new_saga_id(&self) -> SagaId;

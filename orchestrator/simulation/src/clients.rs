@@ -14,7 +14,7 @@ use super::process::{BEGIN_LIMIT, ProcessId, ProcessState, pick};
 use super::run::HOUSEKEEPING_EVERY;
 use super::sim::{Sim, saga_id};
 use super::status::{self, Shown};
-use super::verdict::{Told, ToldWhat};
+use super::verdict::{ClientOutcome, ClientReport};
 use orchestrator::checkout::Order;
 use saga_engine::actor::{StartAnswer, Waiter};
 use saga_engine::coordinator::{CoordinatorMsg, StartSaga};
@@ -37,7 +37,7 @@ const LEARNS_WITHIN: Duration = Duration::from_secs(60);
 
 struct Client {
     sim: Arc<Sim>,
-    dice: ChaCha8Rng,
+    rng: ChaCha8Rng,
     order: Order,
     key: Option<IdempotencyKey>,
     /// How long it waits for the end.
@@ -51,15 +51,15 @@ struct Client {
 /// Runs a client from its order to its last answer.
 pub(super) async fn run(sim: Arc<Sim>, seed: u64, index: usize) {
     let faults = sim.faults.clone();
-    let mut dice = ChaCha8Rng::seed_from_u64(seed ^ (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut rng = ChaCha8Rng::seed_from_u64(seed ^ (index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let latest = (faults.calm_after_ms * 4 / 5).max(1);
-    let starts = Duration::from_millis(dice.random_range(0..latest));
-    let chance = |dice: &mut ChaCha8Rng, rate: f64| rate > 0.0 && dice.random::<f64>() < rate;
-    let has_key = chance(&mut dice, faults.key_rate);
-    let leaves = chance(&mut dice, faults.async_rate);
-    let cancels = chance(&mut dice, faults.cancel_rate);
-    let asks = chance(&mut dice, faults.status_rate);
-    let order = order(&mut dice, index);
+    let starts = Duration::from_millis(rng.random_range(0..latest));
+    let chance = |rng: &mut ChaCha8Rng, rate: f64| rate > 0.0 && rng.random::<f64>() < rate;
+    let has_key = chance(&mut rng, faults.key_rate);
+    let leaves = chance(&mut rng, faults.async_rate);
+    let cancels = chance(&mut rng, faults.cancel_rate);
+    let asks = chance(&mut rng, faults.status_rate);
+    let order = order(&mut rng, index);
     let mut client = Client {
         key: has_key.then(|| IdempotencyKey {
             scope: order.user_id.to_string(),
@@ -67,11 +67,11 @@ pub(super) async fn run(sim: Arc<Sim>, seed: u64, index: usize) {
             fingerprint: Fingerprint { version: 1, hash: Vec::new() },
         }),
         order,
-        patience: if leaves { Duration::from_millis(dice.random_range(0..50)) } else { PATIENCE },
+        patience: if leaves { Duration::from_millis(rng.random_range(0..50)) } else { PATIENCE },
         asks,
-        cancels: cancels.then(|| Duration::from_millis(dice.random_range(1..2_000))),
+        cancels: cancels.then(|| Duration::from_millis(rng.random_range(1..2_000))),
         sim: sim.clone(),
-        dice,
+        rng,
     };
     tokio::time::sleep(starts).await;
     client.buy().await;
@@ -79,16 +79,16 @@ pub(super) async fn run(sim: Arc<Sim>, seed: u64, index: usize) {
     sim.lock().clients -= 1;
 }
 
-fn order(dice: &mut ChaCha8Rng, index: usize) -> Order {
+fn order(rng: &mut ChaCha8Rng, index: usize) -> Order {
     // One in ten wants a product that does not exist.
-    let product: u32 = dice.random_range(0..10);
+    let product: u32 = rng.random_range(0..10);
     let product_id = match product {
         0 => ProductId::parse("99").ok(),
         1..=5 => ProductId::parse(&product.to_string()).ok(),
         _ => None,
     };
     let user_id = UserId::parse(&format!("user-{index}")).expect("a user's name");
-    let amount = Money::from_cents(dice.random_range(1..100_000)).expect("an amount");
+    let amount = Money::from_cents(rng.random_range(1..100_000)).expect("an amount");
     Order { user_id, product_id, amount }
 }
 
@@ -101,38 +101,38 @@ impl Client {
             };
             // As in production: by the database's clock, as the node last read it.
             let now = self.sim.database_now();
-            let id = saga_id(&mut self.dice, now);
+            let id = saga_id(&mut self.rng, now);
             self.sim.lock().trace.named(id);
             if self.asks {
                 for _ in 0..STATUS_ASKED {
-                    let after = Duration::from_millis(self.dice.random_range(0..20_000));
+                    let after = Duration::from_millis(self.rng.random_range(0..20_000));
                     status::ask_later(&self.sim, id, after);
                 }
             }
             let asked_at = self.sim.elapsed();
             match self.ask(process, death, id).await {
                 Some(StartAnswer::Settled(standing)) if standing.status == Status::Failed => {
-                    return self.told(id, ToldWhat::NotUndoneYet);
+                    return self.told(id, ClientOutcome::NotUndoneYet);
                 }
-                Some(StartAnswer::Settled(standing)) => return self.told(id, ToldWhat::Ended(standing.status)),
-                Some(StartAnswer::Accepted(_)) => return self.told(id, ToldWhat::Accepted),
+                Some(StartAnswer::Settled(standing)) => return self.told(id, ClientOutcome::Ended(standing.status)),
+                Some(StartAnswer::Accepted(_)) => return self.told(id, ClientOutcome::Accepted),
                 Some(StartAnswer::KeyHeld(holder)) => {
                     self.sim.lock().tally.keys_joined += 1;
-                    return self.told(holder, ToldWhat::Accepted);
+                    return self.told(holder, ClientOutcome::Accepted);
                 }
                 Some(StartAnswer::AskTheRow(id)) => return self.ask_the_row(process, id, asked_at).await,
                 Some(StartAnswer::InDoubt(id)) => return self.learn(id).await,
                 Some(StartAnswer::RowGone(_)) => return,
-                Some(StartAnswer::NotStarted(_)) => self.told(id, ToldWhat::NotStarted),
+                Some(StartAnswer::NotStarted(_)) => self.told(id, ClientOutcome::NotStarted),
                 Some(StartAnswer::Overloaded) => {
                     self.sim.lock().tally.overloaded += 1;
-                    self.told(id, ToldWhat::NotStarted);
+                    self.told(id, ClientOutcome::NotStarted);
                 }
                 // The connection is lost. A client without a key must not repeat the order.
                 None if self.key.is_none() => return,
                 None => {}
             }
-            tokio::time::sleep(Duration::from_millis(self.dice.random_range(100..3_000))).await;
+            tokio::time::sleep(Duration::from_millis(self.rng.random_range(100..3_000))).await;
         }
     }
 
@@ -143,8 +143,8 @@ impl Client {
             return;
         }
         let kept = self.sim.knobs.keys_kept;
-        let shortly_before = kept.mul_f64(self.dice.random_range(0.8..1.0));
-        let after = kept - shortly_before + HOUSEKEEPING_EVERY + kept.mul_f64(self.dice.random_range(0.0..0.5));
+        let shortly_before = kept.mul_f64(self.rng.random_range(0.8..1.0));
+        let after = kept - shortly_before + HOUSEKEEPING_EVERY + kept.mul_f64(self.rng.random_range(0.0..0.5));
         for wait in [shortly_before, after] {
             tokio::time::sleep(wait).await;
             self.sim.lock().tally.keys_repeated += 1;
@@ -162,9 +162,9 @@ impl Client {
             }
             let is_late = self.sim.elapsed() >= deadline;
             match status::ask(&self.sim, process, id) {
-                Shown::Saga { status, has_ended: true } => return self.told(id, ToldWhat::Ended(status)),
-                Shown::Saga { status: Status::Failed, .. } => return self.told(id, ToldWhat::NotUndoneYet),
-                Shown::Saga { .. } if is_late => return self.told(id, ToldWhat::Accepted),
+                Shown::Saga { status, has_ended: true } => return self.told(id, ClientOutcome::Ended(status)),
+                Shown::Saga { status: Status::Failed, .. } => return self.told(id, ClientOutcome::NotUndoneYet),
+                Shown::Saga { .. } if is_late => return self.told(id, ClientOutcome::Accepted),
                 Shown::NotFound | Shown::Unknown if is_late => return self.learn(id).await,
                 Shown::Saga { .. } | Shown::NotFound | Shown::Unknown => tokio::time::sleep(ASK_THE_ROW_EVERY).await,
             }
@@ -178,17 +178,17 @@ impl Client {
         let give_up = self.sim.calm_after + LEARNS_WITHIN;
         while self.sim.elapsed() < give_up {
             match status::ask_any(&self.sim, id) {
-                Shown::Saga { .. } => return self.told(id, ToldWhat::Accepted),
-                Shown::NotFound => return self.told(id, ToldWhat::NotStarted),
+                Shown::Saga { .. } => return self.told(id, ClientOutcome::Accepted),
+                Shown::NotFound => return self.told(id, ClientOutcome::NotStarted),
                 Shown::Unknown => tokio::time::sleep(LEARN_EVERY).await,
             }
         }
         self.sim.lock().watched.not_learnt.insert(id);
     }
 
-    fn told(&self, id: SagaId, what: ToldWhat) {
+    fn told(&self, id: SagaId, what: ClientOutcome) {
         self.sim.note(|_| "client".to_owned(), |trace| format!("is told of {}: {what:?}", trace.name(id)));
-        self.sim.lock().told.push(Told { id, what });
+        self.sim.lock().told.push(ClientReport { id, what });
     }
 
     /// Draws a process that is not dead; it may be paused.
@@ -196,7 +196,7 @@ impl Client {
         let inner = self.sim.lock();
         let there: Vec<usize> =
             (0..inner.processes.len()).filter(|index| inner.processes[*index].state != ProcessState::Dead).collect();
-        let chosen = *there.get(self.dice.random_range(0..there.len().max(1)))?;
+        let chosen = *there.get(self.rng.random_range(0..there.len().max(1)))?;
         Some((ProcessId(chosen), inner.processes[chosen].death.subscribe()))
     }
 

@@ -23,12 +23,12 @@ pub(super) struct Clocks {
 
 impl Clocks {
     /// Draws a skew of at most `most_ms` for every clock.
-    pub(super) fn drawn(dice: &mut ChaCha8Rng, nodes: usize, most_ms: u64) -> Clocks {
+    pub(super) fn drawn(rng: &mut ChaCha8Rng, nodes: usize, most_ms: u64) -> Clocks {
         if most_ms == 0 {
             return Clocks::default();
         }
-        let database = either_way(dice, most_ms);
-        Clocks { database, nodes: (0..nodes).map(|node| (node, either_way(dice, most_ms))).collect() }
+        let database = either_way(rng, most_ms);
+        Clocks { database, nodes: (0..nodes).map(|node| (node, either_way(rng, most_ms))).collect() }
     }
 
     pub(super) fn jump(&mut self, of: ClockOf, by: TimeDelta) {
@@ -48,7 +48,7 @@ impl Clocks {
 }
 
 /// Draws a skew of at most `most_ms`, forwards or backwards.
-pub(super) fn either_way(dice: &mut ChaCha8Rng, most_ms: u64) -> TimeDelta {
+pub(super) fn either_way(rng: &mut ChaCha8Rng, most_ms: u64) -> TimeDelta {
     let most = i64::try_from(most_ms).unwrap_or(i64::MAX);
-    TimeDelta::milliseconds(dice.random_range(-most..=most))
+    TimeDelta::milliseconds(rng.random_range(-most..=most))
 }

@@ -15,7 +15,7 @@ use saga_engine::record::ValueRefused;
 use uuid::Uuid;
 
 use self::open::OpenTransactions;
-use super::planted::{Planted, is_planted};
+use super::mutation::{Mutation, is_mutated};
 use super::process::BEGIN_LIMIT;
 use saga_engine::definition::{Input, Outputs};
 use saga_engine::failed::{Marks, WokenBy};
@@ -40,7 +40,7 @@ pub(super) struct Row {
     pub(super) cancel_requested: bool,
     /// Whether it began with a key, released or not.
     pub(super) had_key: bool,
-    /// Time of the end by the database's clock, also if a planted bug puts another time into `ended_at`.
+    /// Time of the end by the database's clock, also if a mutation puts another time into `ended_at`.
     truly_ended_at: Option<DateTime<Utc>>,
     /// Time of the release of its key, by the database's clock.
     key_released_at: Option<DateTime<Utc>>,
@@ -121,7 +121,7 @@ impl DurableLog {
     }
 
     fn is_live(&self, owner: &Owner, now: DateTime<Utc>) -> bool {
-        if is_planted(Planted::IgnoreLease) {
+        if is_mutated(Mutation::IgnoreLease) {
             // One millisecond in five every process looks dead.
             return now.timestamp_millis() % 5 != 0;
         }
@@ -217,16 +217,16 @@ impl DurableLog {
 
     fn change(&mut self, owner: &Owner, write: &LogWrite, now: DateTime<Utc>) -> Option<(bool, DateTime<Utc>)> {
         let row = self.rows.get_mut(&write.saga_id)?;
-        let is_mine = is_planted(Planted::WriteWithoutEpoch)
+        let is_mine = is_mutated(Mutation::WriteWithoutEpoch)
             || (row.epoch == write.epoch
-                && (row.owner.incarnation == owner.incarnation || is_planted(Planted::ClaimWithoutEpoch)));
+                && (row.owner.incarnation == owner.incarnation || is_mutated(Mutation::ClaimWithoutEpoch)));
         if !is_mine || row.ended_at.is_some() {
             return None;
         }
         match &write.change {
             Change::End { status: Status::Completed, .. }
-                if (row.direction != Direction::Forward && !is_planted(Planted::ForwardAfterTurn))
-                    || (row.cancel_requested && !is_planted(Planted::IgnoreCancel)) =>
+                if (row.direction != Direction::Forward && !is_mutated(Mutation::ForwardAfterTurn))
+                    || (row.cancel_requested && !is_mutated(Mutation::IgnoreCancel)) =>
             {
                 return None;
             }
@@ -242,7 +242,7 @@ impl DurableLog {
                     row.direction = Direction::Compensating;
                 }
                 row.error = error.clone().or_else(|| row.error.take());
-                row.ended_at = Some(if is_planted(Planted::EndedByNodeClock) { write.at } else { now });
+                row.ended_at = Some(if is_mutated(Mutation::EndedByNodeClock) { write.at } else { now });
                 row.truly_ended_at = Some(now);
             }
         }

@@ -6,31 +6,31 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
 use super::faults::Faults;
-use super::participants::{Coin, Reply};
+use super::participants::{FailureDraw, Reply};
 use saga_engine::record::LogWrite;
 use saga_engine::world::Call;
 
 /// Decides the fate of calls, writes and looks.
 pub(super) trait Fate: Send {
     /// Returns the fate of a call.
-    fn call(&mut self, call: &Call, mood: Mood) -> CallFate;
+    fn call(&mut self, call: &Call, phase: FaultPhase) -> CallFate;
     /// Returns the participant's decision about a step's action, the same for every attempt.
-    fn coin(&mut self, call: &Call) -> Coin;
+    fn draw(&mut self, call: &Call) -> FailureDraw;
     /// Returns the reply of a participant that has decided: its own, or one with another body.
-    fn says(&mut self, _: &Call, reply: Reply, _: Mood) -> Reply {
+    fn says(&mut self, _: &Call, reply: Reply, _: FaultPhase) -> Reply {
         reply
     }
     /// Returns the fate of a write.
-    fn write(&mut self, write: &LogWrite, mood: Mood) -> WriteFate;
+    fn write(&mut self, write: &LogWrite, phase: FaultPhase) -> WriteFate;
     /// Returns the fate of a look at the log.
-    fn look(&mut self, mood: Mood) -> LookFate;
+    fn look(&mut self, phase: FaultPhase) -> LookFate;
     /// Returns a random number in `0.0..1.0`, for the engine's jitter.
-    fn dice(&mut self) -> f64;
+    fn random(&mut self) -> f64;
 }
 
 /// Phase of a run: faults happen in `Wild` and not in `Calm`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mood {
+pub(super) enum FaultPhase {
     Wild,
     Calm,
 }
@@ -59,17 +59,17 @@ pub(super) struct Copy {
 pub(super) enum There {
     /// The participant.
     Participant,
-    /// The participant does its work, but the reply is a stranger's.
-    ParticipantThen(Stranger),
-    /// A stranger answers in its place.
-    Only(Stranger),
+    /// The participant does its work, but the reply is an intermediary's.
+    ParticipantThen(Intermediary),
+    /// An intermediary answers in its place.
+    Only(Intermediary),
     /// A participant that is killed before it commits.
     Dying,
 }
 
 /// A reply that is not the participant's answer to the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stranger {
+pub(super) enum Intermediary {
     /// The participant's own front: 503.
     Busy,
     /// A proxy's 502, in HTML.
@@ -151,8 +151,8 @@ pub(super) enum LookEnd {
     CutBefore(usize),
 }
 
-/// Number of statements among which a cut is drawn.
-const STATEMENTS_OF_A_LOOK: usize = 7;
+/// Maximum number of statements of a look.
+const STATEMENTS_OF_A_LOOK: usize = 11;
 
 /// Fates drawn from a seed.
 pub(super) struct Drawn {
@@ -160,12 +160,17 @@ pub(super) struct Drawn {
     faults: Faults,
     network: f64,
     log: f64,
-    dice: ChaCha8Rng,
+    rng: ChaCha8Rng,
 }
 
-const STRANGERS: [Stranger; 5] =
-    [Stranger::BadGateway, Stranger::LoginPage, Stranger::NotFound, Stranger::Conflict, Stranger::TooMany];
-/// Values of `status` in a stranger's 200 in JSON.
+const STRANGERS: [Intermediary; 5] = [
+    Intermediary::BadGateway,
+    Intermediary::LoginPage,
+    Intermediary::NotFound,
+    Intermediary::Conflict,
+    Intermediary::TooMany,
+];
+/// Values of `status` in an intermediary's 200 in JSON.
 const JSON_STATUSES: [&str; 4] = ["maintenance", "ok", "success", "compensated"];
 /// A refusal with a NUL and an escape sequence.
 const HOSTILE: &str = r#"{"status":"error","message":"no\u0000 \u001b[31mnever","error":"no\u0000 \u001b[31mnever"}"#;
@@ -180,45 +185,45 @@ const INTENSITIES: [f64; 6] = [0.0, 0.5, 1.0, 1.0, 2.0, 4.0];
 
 impl Drawn {
     pub(super) fn new(seed: u64, faults: Faults) -> Drawn {
-        let mut dice = ChaCha8Rng::seed_from_u64(seed ^ 0x5a6a_0f00);
-        let network = intensity(&mut dice);
-        let log = intensity(&mut dice);
-        Drawn { seed, faults, network, log, dice }
+        let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x5a6a_0f00);
+        let network = intensity(&mut rng);
+        let log = intensity(&mut rng);
+        Drawn { seed, faults, network, log, rng }
     }
 
     fn chance(&mut self, rate: f64) -> bool {
-        rate > 0.0 && self.dice.random::<f64>() < rate
+        rate > 0.0 && self.rng.random::<f64>() < rate
     }
 
     /// Draws a travel time: nearly always milliseconds, sometimes beyond the caller's timeout.
-    fn travel(&mut self, mood: Mood) -> Duration {
+    fn travel(&mut self, phase: FaultPhase) -> Duration {
         let late = self.faults.late_rate * self.network;
-        match mood == Mood::Wild && self.chance(late) {
+        match phase == FaultPhase::Wild && self.chance(late) {
             true => self.millis(200, self.faults.late_ms.max(201)),
             false => self.millis(1, 30),
         }
     }
 
     fn millis(&mut self, from: u64, to: u64) -> Duration {
-        Duration::from_millis(self.dice.random_range(from..to))
+        Duration::from_millis(self.rng.random_range(from..to))
     }
 
     fn one_of<T: std::marker::Copy>(&mut self, all: &[T]) -> T {
-        all[self.dice.random_range(0..all.len())]
+        all[self.rng.random_range(0..all.len())]
     }
 
-    /// Draws whether the participant does its work before the stranger answers.
-    fn before_or_after(&mut self, stranger: Stranger) -> There {
-        match self.dice.random() {
-            true => There::ParticipantThen(stranger),
-            false => There::Only(stranger),
+    /// Draws whether the participant does its work before the intermediary answers.
+    fn before_or_after(&mut self, intermediary: Intermediary) -> There {
+        match self.rng.random() {
+            true => There::ParticipantThen(intermediary),
+            false => There::Only(intermediary),
         }
     }
 
-    fn copy(&mut self, mood: Mood) -> Copy {
-        let (arrives, reply) = (Some(self.travel(mood)), Some(self.travel(mood)));
+    fn copy(&mut self, phase: FaultPhase) -> Copy {
+        let (arrives, reply) = (Some(self.travel(phase)), Some(self.travel(phase)));
         let mut copy = Copy { arrives, there: There::Participant, reply };
-        if mood == Mood::Calm {
+        if phase == FaultPhase::Calm {
             return copy;
         }
         let rates = self.faults.clone();
@@ -232,67 +237,67 @@ impl Drawn {
         if self.chance(rates.participant_crash_rate * scale) {
             // Killed after its commit, it has done its work and does not reply.
             copy.reply = None;
-            if self.dice.random() {
+            if self.rng.random() {
                 copy.there = There::Dying;
             }
         } else if self.chance(rates.unavailable_rate * scale) {
             copy.there = There::Only(match self.chance(rates.retry_after_rate) {
-                true => Stranger::ComeBack(self.one_of(&COME_BACK)),
-                false => Stranger::Busy,
+                true => Intermediary::ComeBack(self.one_of(&COME_BACK)),
+                false => Intermediary::Busy,
             });
         } else if self.chance(rates.json_stranger_rate * scale) {
-            let stranger = Stranger::Json(self.one_of(&JSON_STATUSES));
-            copy.there = self.before_or_after(stranger);
+            let intermediary = Intermediary::Json(self.one_of(&JSON_STATUSES));
+            copy.there = self.before_or_after(intermediary);
         } else if self.chance(rates.other_reply_rate * scale) {
-            copy.there = self.before_or_after(Stranger::OtherReply);
+            copy.there = self.before_or_after(Intermediary::OtherReply);
         } else if self.chance(rates.stranger_rate * scale) {
-            let stranger = self.one_of(&STRANGERS);
-            copy.there = self.before_or_after(stranger);
+            let intermediary = self.one_of(&STRANGERS);
+            copy.there = self.before_or_after(intermediary);
         }
         copy
     }
 }
 
 /// Draws the factor on the rates of one kind of fault in a run.
-pub(super) fn intensity(dice: &mut ChaCha8Rng) -> f64 {
-    INTENSITIES[dice.random_range(0..INTENSITIES.len())]
+pub(super) fn intensity(rng: &mut ChaCha8Rng) -> f64 {
+    INTENSITIES[rng.random_range(0..INTENSITIES.len())]
 }
 
 impl Fate for Drawn {
-    fn call(&mut self, _: &Call, mood: Mood) -> CallFate {
-        let wild = mood == Mood::Wild;
+    fn call(&mut self, _: &Call, phase: FaultPhase) -> CallFate {
+        let wild = phase == FaultPhase::Wild;
         if wild && self.chance(self.faults.unreachable_rate * self.network) {
             return CallFate::Unreachable(self.millis(1, 20));
         }
         let copies = if wild && self.chance(self.faults.duplicate_rate * self.network) { 2 } else { 1 };
-        CallFate::Sent((0..copies).map(|_| self.copy(mood)).collect())
+        CallFate::Sent((0..copies).map(|_| self.copy(phase)).collect())
     }
 
-    fn coin(&mut self, call: &Call) -> Coin {
-        let mut dice =
+    fn draw(&mut self, call: &Call) -> FailureDraw {
+        let mut rng =
             ChaCha8Rng::seed_from_u64(self.seed ^ hash(call.step.as_bytes()) ^ hash(call.saga_id.0.as_bytes()));
-        match dice.random::<f64>() < self.faults.refusal_rate {
-            true => Coin::Refuse,
-            false => Coin::Accept,
+        match rng.random::<f64>() < self.faults.refusal_rate {
+            true => FailureDraw::Refuse,
+            false => FailureDraw::Accept,
         }
     }
 
-    fn says(&mut self, _: &Call, mut reply: Reply, mood: Mood) -> Reply {
-        let may_be_hostile = mood == Mood::Wild && reply.decision.is_some();
+    fn says(&mut self, _: &Call, mut reply: Reply, phase: FaultPhase) -> Reply {
+        let may_be_hostile = phase == FaultPhase::Wild && reply.decision.is_some();
         if may_be_hostile && self.chance(self.faults.hostile_text_rate) {
             reply.body = HOSTILE.to_owned();
         }
         reply
     }
 
-    fn write(&mut self, _: &LogWrite, mood: Mood) -> WriteFate {
-        let scale = if mood == Mood::Wild { self.log } else { 0.0 };
+    fn write(&mut self, _: &LogWrite, phase: FaultPhase) -> WriteFate {
+        let scale = if phase == FaultPhase::Wild { self.log } else { 0.0 };
         let end = if self.chance(self.faults.failed_write_rate * scale) {
             WriteEnd::Failed
         } else if self.chance(self.faults.write_in_doubt_rate * scale) {
             if self.chance(self.faults.late_commit_rate) {
                 WriteEnd::DoubtedLate(self.millis(100, LATEST_COMMIT_MS))
-            } else if self.dice.random() {
+            } else if self.rng.random() {
                 WriteEnd::DoubtedThere
             } else {
                 WriteEnd::DoubtedGone
@@ -300,30 +305,30 @@ impl Fate for Drawn {
         } else if self.chance(self.faults.rejected_write_rate * scale) {
             WriteEnd::Rejected
         } else if self.chance(self.faults.crash_at_write_rate * scale) {
-            if self.dice.random() { WriteEnd::KilledBefore } else { WriteEnd::KilledAfter }
+            if self.rng.random() { WriteEnd::KilledBefore } else { WriteEnd::KilledAfter }
         } else {
             WriteEnd::Committed
         };
-        let outlives_process = if self.dice.random() { Outlives::Yes } else { Outlives::No };
+        let outlives_process = if self.rng.random() { Outlives::Yes } else { Outlives::No };
         let pause = self.chance(self.faults.pause_at_write_rate * scale);
         let pause = pause.then(|| self.millis(100, self.faults.pause_ms.max(101)));
         WriteFate { commits: self.millis(1, 12), end, report: self.millis(0, 5), pause, outlives_process }
     }
 
-    fn look(&mut self, mood: Mood) -> LookFate {
-        let wild = mood == Mood::Wild;
+    fn look(&mut self, phase: FaultPhase) -> LookFate {
+        let wild = phase == FaultPhase::Wild;
         let end = if wild && self.chance(self.faults.failed_write_rate * self.log) {
             LookEnd::Lost
         } else if wild && self.chance(self.faults.look_cut_rate * self.log) {
-            LookEnd::CutBefore(self.dice.random_range(0..STATEMENTS_OF_A_LOOK))
+            LookEnd::CutBefore(self.rng.random_range(0..STATEMENTS_OF_A_LOOK))
         } else {
             LookEnd::Comes
         };
         LookFate { takes: self.millis(1, 4), end }
     }
 
-    fn dice(&mut self) -> f64 {
-        self.dice.random()
+    fn random(&mut self) -> f64 {
+        self.rng.random()
     }
 }
 

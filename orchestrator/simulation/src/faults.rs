@@ -78,9 +78,9 @@ faults! {
         unavailable_rate = 0.04;
         /// Share of these with `Retry-After`, from a second to centuries, or invalid.
         retry_after_rate = 0.3;
-        /// A stranger replies in the participant's place, before or after the work.
+        /// An intermediary replies in the participant's place, before or after the work.
         stranger_rate = 0.03;
-        /// A stranger replies with 200 and JSON.
+        /// An intermediary replies with 200 and JSON.
         json_stranger_rate = 0.02;
         /// The reply is the participant's, but to another transaction.
         other_reply_rate = 0.02;

@@ -38,20 +38,20 @@ impl Default for Knobs {
 
 impl Knobs {
     /// Draws small values.
-    pub(super) fn small(dice: &mut ChaCha8Rng) -> Knobs {
+    pub(super) fn small(rng: &mut ChaCha8Rng) -> Knobs {
         Knobs {
-            takeover_batch: dice.random_range(1..=3),
-            max_claims: dice.random_range(1..=3),
-            max_running: dice.random_range(1..=6),
-            log_queue: dice.random_range(1..=3),
-            calls_at_once: dice.random_range(1..=3),
+            takeover_batch: rng.random_range(1..=3),
+            max_claims: rng.random_range(1..=3),
+            max_running: rng.random_range(1..=6),
+            log_queue: rng.random_range(1..=3),
+            calls_at_once: rng.random_range(1..=3),
             ..Knobs::default()
         }
     }
 
     /// Draws a retention of seconds, so that keys are released while their clients still repeat them.
-    pub(super) fn with_short_retention(self, dice: &mut ChaCha8Rng) -> Knobs {
-        Knobs { keys_kept: Duration::from_millis(dice.random_range(500..8_000)), ..self }
+    pub(super) fn with_short_retention(self, rng: &mut ChaCha8Rng) -> Knobs {
+        Knobs { keys_kept: Duration::from_millis(rng.random_range(500..8_000)), ..self }
     }
 
     /// Tells whether the retention is one of seconds.

@@ -20,8 +20,8 @@ pub(super) fn renew(
     answer: Answer<Result<Renewal, String>>,
 ) {
     let fate = {
-        let mood = sim.mood();
-        sim.lock().fate.look(mood)
+        let phase = sim.phase();
+        sim.lock().fate.look(phase)
     };
     let (sim, sent_at) = (sim.clone(), Instant::now());
     tokio::spawn(async move {

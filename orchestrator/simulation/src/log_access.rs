@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use saga_engine::record::ValueRefused;
 
-use super::fate::{Mood, Outlives, WriteEnd, WriteFate};
+use super::fate::{FaultPhase, Outlives, WriteEnd, WriteFate};
 use super::process::{ProcessId, kill, pause};
 use super::sim::Sim;
 use saga_engine::record::{Change, LogWrite, WriteReport};
@@ -15,7 +15,7 @@ use saga_engine::world::Answer;
 /// Queues a write, which commits after its time.
 pub(super) fn write(sim: &Arc<Sim>, process: ProcessId, write: Arc<LogWrite>, answer: Answer<WriteReport>) {
     let fate = {
-        let mood = sim.mood();
+        let phase = sim.phase();
         let mut inner = sim.lock();
         inner.tally.writes += 1;
         if inner.processes[process.0].writes_under_way >= sim.knobs.log_queue {
@@ -24,7 +24,7 @@ pub(super) fn write(sim: &Arc<Sim>, process: ProcessId, write: Arc<LogWrite>, an
             return answer.give(WriteReport::NotWritten("the queue is full".to_owned()));
         }
         inner.processes[process.0].writes_under_way += 1;
-        inner.fate.write(&write, mood)
+        inner.fate.write(&write, phase)
     };
     sim.after(fate.commits, move |sim| commit(sim, process, &write, fate, answer));
 }
@@ -122,7 +122,7 @@ fn apply_at(sim: &Sim, process: ProcessId, write: &LogWrite, at: chrono::DateTim
     match (&report, &write.change) {
         (WriteReport::Durable { .. }, Change::MarkFailed { .. }) => inner.tally.failed_marks += 1,
         (WriteReport::Durable { .. }, Change::Begin { .. }) => {
-            let is_bad = sim.mood() == Mood::Wild && inner.chance(sim.faults.bad_row_rate);
+            let is_bad = sim.phase() == FaultPhase::Wild && inner.chance(sim.faults.bad_row_rate);
             if is_bad {
                 inner.tally.bad_rows += 1;
                 inner.log.spoil(write.saga_id);

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::durable_log::LogNow;
 use super::fate::LookEnd;
-use super::planted::{Planted, is_planted};
+use super::mutation::{Mutation, is_mutated};
 use super::process::{ProcessId, ProcessState};
 use super::sim::Sim;
 use saga_engine::SagaId;
@@ -31,9 +31,9 @@ pub(super) fn look(
     answer: Answer<Result<Claimed, String>>,
 ) {
     let (fate, claimer) = {
-        let mood = sim.mood();
+        let phase = sim.phase();
         let mut inner = sim.lock();
-        (inner.fate.look(mood), inner.processes[process.0].claimer.clone())
+        (inner.fate.look(phase), inner.processes[process.0].claimer.clone())
     };
     let mut log = Connection { sim: sim.clone(), process, claimer, takes: fate.takes, end: fate.end, statement: 0 };
     tokio::spawn(async move {
@@ -129,7 +129,7 @@ impl Statements for Connection {
 
     async fn claim(&mut self, free: Free<'_>) -> Result<Vec<ReadRow>, String> {
         let claimed = self.run(|log| at_once(log.claim(free))).await?;
-        match claimed.iter().any(Result::is_err) && is_planted(Planted::BadRowFailsAll) {
+        match claimed.iter().any(Result::is_err) && is_mutated(Mutation::BadRowFailsAll) {
             true => Err("a row cannot be read".to_owned()),
             false => Ok(claimed),
         }

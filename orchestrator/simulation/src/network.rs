@@ -1,19 +1,19 @@
 //! The network between orchestrators and participants: requests and replies are lost, delayed, duplicated, reordered,
-//! and answered by strangers. Replies are classified by the production code.
+//! and answered by intermediaries. Replies are classified by the production code.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::fate::{CallFate, Copy, Stranger, There};
+use super::fate::{CallFate, Copy, Intermediary, There};
+use super::intermediaries::{self, Answered};
 use super::line;
-use super::mutations;
-use super::participants::{Ask, Coin, Deed, Origin, Reply};
+use super::mutated_world;
+use super::participants::{Ask, FailureDraw, OperationKind, Origin, Reply};
 use super::partitions::Operation;
 use super::process::ProcessId;
 use super::sim::Sim;
-use super::strangers::{self, Answered};
 use orchestrator::participant_client::{Admission, Health, Judged, classify, parked, read_retry_after};
 use saga_engine::outcome::{Failure, Outcome, Retry, Sent, Unknown};
 use saga_engine::world::{Answer, Call, Purpose};
@@ -77,8 +77,8 @@ fn fate_of(sim: &Sim, process: ProcessId, call: &Call) -> CallFate {
     if !sim.reaches(process, call.participant) {
         return CallFate::Sent(vec![Copy { arrives: None, there: There::Participant, reply: None }]);
     }
-    let mood = sim.mood();
-    sim.lock().fate.call(call, mood)
+    let phase = sim.phase();
+    sim.lock().fate.call(call, phase)
 }
 
 /// Answers a call whose timeout passed in the queue.
@@ -110,7 +110,7 @@ fn send_copy(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: C
 
 fn arrive(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy) {
     let is_away = sim.is_away(pending.call.participant) || sim.is_out(Operation::of(&pending.call));
-    let there = if is_away { There::Only(Stranger::Busy) } else { copy.there };
+    let there = if is_away { There::Only(Intermediary::Busy) } else { copy.there };
     let Answered { reply, retry_after } = match there {
         There::Dying => {
             sim.lock().tally.participant_crashes += 1;
@@ -121,11 +121,11 @@ fn arrive(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy
             return;
         }
         There::Participant => decide(sim, &pending.call).into(),
-        There::ParticipantThen(stranger) => {
+        There::ParticipantThen(intermediary) => {
             decide(sim, &pending.call);
-            answer_of(sim, pending, stranger)
+            answer_of(sim, pending, intermediary)
         }
-        There::Only(stranger) => answer_of(sim, pending, stranger),
+        There::Only(intermediary) => answer_of(sim, pending, intermediary),
     };
     let Some(travels) = copy.reply else {
         sim.lock().tally.lost_replies += 1;
@@ -147,7 +147,7 @@ fn arrive(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy
             retry_after: retry_after.map_or(Duration::ZERO, |text| read_retry_after(text, node_now)),
             body: reply.body.as_bytes(),
         };
-        let mutated = mutations::judged(service, &pending.call, &judged);
+        let mutated = mutated_world::judged(service, &pending.call, &judged);
         let outcome = mutated.unwrap_or_else(|| classify(service, &pending.call, &judged));
         let health = match outcome {
             Outcome::Done(_) | Outcome::Undone(..) | Outcome::Refused(_) => Health::Answered,
@@ -160,23 +160,23 @@ fn arrive(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy
 /// Makes the participant decide; its decision is durable.
 fn decide(sim: &Arc<Sim>, call: &Call) -> Reply {
     let step = sim.versions.step(call.step, call.participant).expect("a call is for a step of a definition");
-    let (at, mood) = (sim.now(), sim.mood());
+    let (at, phase) = (sim.now(), sim.phase());
     let reply = {
         let mut inner = sim.lock();
-        let (deed, coin) = match call.purpose {
-            Purpose::Action { .. } => (Deed::Action, inner.fate.coin(call)),
-            Purpose::Compensation => (Deed::Compensation, Coin::Accept),
+        let (kind, draw) = match call.purpose {
+            Purpose::Action { .. } => (OperationKind::Action, inner.fate.draw(call)),
+            Purpose::Compensation => (OperationKind::Compensation, FailureDraw::Accept),
         };
         let origin = Some(Origin { attempt: call.attempt, epoch: call.epoch });
-        let ask = Ask { request: &call.request, origin, coin, at };
-        let reply = inner.participants.answer(step, deed, &call.context, &ask);
+        let ask = Ask { request: &call.request, origin, draw, at };
+        let reply = inner.participants.answer(step, kind, &call.context, &ask);
         if reply.decision.is_some() && !reply.replayed {
             inner.tally.refusals += 1;
         }
         if reply.status == 200 {
             inner.last_replies.insert(Operation::of(call), (call.saga_id, reply.body.clone()));
         }
-        let said = inner.fate.says(call, reply.clone(), mood);
+        let said = inner.fate.says(call, reply.clone(), phase);
         inner.tally.hostile_texts += u64::from(said != reply);
         said
     };
@@ -190,14 +190,18 @@ fn decide(sim: &Arc<Sim>, call: &Call) -> Reply {
     reply
 }
 
-fn answer_of(sim: &Arc<Sim>, pending: &Pending, stranger: Stranger) -> Answered {
+fn answer_of(sim: &Arc<Sim>, pending: &Pending, intermediary: Intermediary) -> Answered {
     sim.note(
         |_| "network".to_owned(),
         |trace| {
-            format!("{stranger:?} in the place of {} for {}", pending.call.participant, describe(trace, &pending.call))
+            format!(
+                "{intermediary:?} in the place of {} for {}",
+                pending.call.participant,
+                describe(trace, &pending.call)
+            )
         },
     );
-    strangers::answer(sim, &pending.call, stranger)
+    intermediaries::answer(sim, &pending.call, intermediary)
 }
 
 /// Passes the outcome to the process: later if it is paused, never if it is dead.
@@ -242,10 +246,10 @@ fn not_known(failure: Failure, detail: &str, sent: Sent) -> Outcome {
 }
 
 fn describe(trace: &super::trace::Trace, call: &Call) -> String {
-    let deed = match call.purpose {
+    let kind = match call.purpose {
         Purpose::Action { .. } => "",
         Purpose::Compensation => "undo ",
     };
     let Call { participant, step, attempt, epoch, .. } = call;
-    format!("{participant}: {deed}{step} of {} (attempt {attempt}, epoch {epoch})", trace.name(call.saga_id))
+    format!("{participant}: {kind}{step} of {} (attempt {attempt}, epoch {epoch})", trace.name(call.saga_id))
 }

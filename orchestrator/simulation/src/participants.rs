@@ -15,7 +15,7 @@ use serde_json::json;
 
 pub use self::anybody::Anybody;
 pub use self::inventory::Inventory;
-pub use self::journal::{Ask, Coin, Origin, Reply};
+pub use self::journal::{Ask, FailureDraw, Origin, Reply};
 pub use self::payments::Payments;
 pub use self::purchases::Purchases;
 use orchestrator::invariants::Books;
@@ -36,7 +36,7 @@ pub struct Participants {
 
 /// Kind of a call to a participant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub enum OperationKind {
     /// The action of a step.
     Action,
     /// The compensation of a step.
@@ -64,7 +64,7 @@ impl Participants {
     }
 
     /// Replies to one request for a step of a saga with this context.
-    pub fn answer(&mut self, step: &Step, deed: Deed, context: &Context, ask: &Ask<'_>) -> Reply {
+    pub fn answer(&mut self, step: &Step, kind: OperationKind, context: &Context, ask: &Ask<'_>) -> Reply {
         match (step.participant, step.effect) {
             ("catalog", _) => self.choose(ask),
             ("payments", _) => self.payments.answer(ask),
@@ -72,9 +72,11 @@ impl Participants {
             ("purchases", _) => self.purchases.answer(ask),
             (name, Effect::ReadOnly { .. } | Effect::Compensable(_) | Effect::Uncompensated) => {
                 let other = self.others.entry(name).or_default();
-                match (deed, step.compensation()) {
-                    (Deed::Compensation, Some(compensation)) => other.compensate(ask, &compensation, context),
-                    (Deed::Action, _) | (Deed::Compensation, None) => other.act(ask, &step.action, context),
+                match (kind, step.compensation()) {
+                    (OperationKind::Compensation, Some(compensation)) => other.compensate(ask, &compensation, context),
+                    (OperationKind::Action, _) | (OperationKind::Compensation, None) => {
+                        other.act(ask, &step.action, context)
+                    }
                 }
             }
         }
@@ -108,7 +110,7 @@ impl Participants {
             wanted => wanted.and_then(|id| id.parse().ok()).filter(|id| (1..=PRODUCTS).contains(id)),
         };
         match product {
-            Some(id) if ask.coin == Coin::Accept => Reply::plain(200, json!({ "product_id": id }).to_string()),
+            Some(id) if ask.draw == FailureDraw::Accept => Reply::plain(200, json!({ "product_id": id }).to_string()),
             _ => {
                 let detail = format!("Product {} not found", wanted.unwrap_or_default());
                 Reply::plain(404, json!({ "type": "product-not-found", "status": 404, "detail": detail }).to_string())

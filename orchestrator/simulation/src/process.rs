@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use common::supervision::{ActorCard, Backoff, Budget, Handle, Root, SupervisorSpec};
+use common::supervision::{ActorEntry, Backoff, Budget, Handle, Root, SupervisorSpec};
 use common::traces::Tracer;
 use rand::RngExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::fate::Mood;
+use super::fate::FaultPhase;
 use super::line::Line;
-use super::mutations::Mutated;
-use super::planted::{Planted, is_planted};
+use super::mutated_world::Mutated;
+use super::mutation::{Mutation, is_mutated};
 use super::sim::{Inner, Sim};
 use super::versions::{Knowledge, Version};
 use super::world::SimulatedWorld;
@@ -58,13 +58,13 @@ pub(super) enum ProcessState {
 }
 
 /// An action that a paused process performs when it resumes.
-pub(super) type Held = Box<dyn FnOnce(&Arc<Sim>) + Send>;
+pub(super) type Deferred = Box<dyn FnOnce(&Arc<Sim>) + Send>;
 
 pub(super) struct Process {
     pub(super) node: usize,
     pub(super) owner: Owner,
     pub(super) state: ProcessState,
-    pub(super) held: Vec<Held>,
+    pub(super) held: Vec<Deferred>,
     pub(super) claimer: Arc<Claimer>,
     pub(super) coordinator: Handle<CoordinatorMsg>,
     pub(super) running: Arc<Running>,
@@ -82,7 +82,7 @@ pub(super) struct Process {
 impl Process {
     /// Returns its circuit breaker for the operation of a call.
     pub(super) fn breaker(&mut self, call: &Call) -> &mut Breaker {
-        let operation = if is_planted(Planted::OneBreakerForAll) { "all" } else { call.operation };
+        let operation = if is_mutated(Mutation::OneBreakerForAll) { "all" } else { call.operation };
         self.breakers.entry((call.participant, operation)).or_insert_with(|| {
             Breaker::new(BreakerSettings { failures: 8, pause: Duration::from_secs(2), wakes_per_second: 20 })
         })
@@ -114,7 +114,7 @@ pub(super) async fn start(sim: &Arc<Sim>, node: usize, node_id: String) {
     let (id, owner, version) = {
         let mut inner = sim.lock();
         let owner = Owner { node_id, incarnation: inner.uuid() };
-        let is_old = sim.versions.are_mixed && sim.mood() == Mood::Wild && inner.dice.random();
+        let is_old = sim.versions.are_mixed && sim.phase() == FaultPhase::Wild && inner.rng.random();
         let version = if is_old { Version::Old } else { Version::New };
         (ProcessId(inner.processes.len()), owner, version)
     };
@@ -173,12 +173,12 @@ fn tree(
     let claimer = sim.lock().processes[process.0].claimer.clone();
     let node_id = claimer.owner.node_id.clone();
     let prefix = format!("simulated-{}", NEXT_TREE.fetch_add(1, Ordering::Relaxed));
-    let card = |name: &str| ActorCard::new(format!("{prefix}/{name}"), "simulated");
+    let entry = |name: &str| ActorEntry::new(format!("{prefix}/{name}"), "simulated");
     let world = Arc::new(SimulatedWorld { sim: sim.clone(), process });
     let world: Arc<dyn World> = Arc::new(Mutated { world, definition: knowledge.definition.clone() });
     let children = vec![
         lease(LeaseArguments {
-            card: card("lease"),
+            entry: entry("lease"),
             owner: Arc::new(claimer.owner.clone()),
             definitions: claimer.definitions.clone(),
             state: state.clone(),
@@ -191,7 +191,7 @@ fn tree(
         coordinator(
             handle.clone(),
             CoordinatorArguments {
-                card: card("coordinator"),
+                entry: entry("coordinator"),
                 world: world.clone(),
                 policy: policy(),
                 running: running.clone(),
@@ -202,7 +202,7 @@ fn tree(
             },
         ),
         recovery(RecoveryArguments {
-            card: card("recovery"),
+            entry: entry("recovery"),
             handle: Handle::new(),
             lease: state,
             world,
@@ -216,7 +216,7 @@ fn tree(
         }),
     ];
     SupervisorSpec {
-        card: ActorCard::new(prefix.clone(), "supervisor"),
+        entry: ActorEntry::new(prefix.clone(), "supervisor"),
         budget: Budget { max_restarts: 5, within: Duration::from_secs(60) },
         backoff: Backoff { min: Duration::from_millis(100), max: Duration::from_secs(1) },
         children,
@@ -244,7 +244,7 @@ pub(super) fn kill(sim: &Arc<Sim>, process: ProcessId) {
         let mut inner = sim.lock();
         inner.tally.crashes += 1;
         let away = inner.millis(100, 9_000);
-        let renamed = inner.dice.random::<bool>();
+        let renamed = inner.rng.random::<bool>();
         let count = inner.processes.len();
         let Process { node, owner, .. } = &inner.processes[process.0];
         let name = if renamed { format!("node {node}.{count}") } else { owner.node_id.clone() };
@@ -318,7 +318,7 @@ pub(super) fn pause(sim: &Arc<Sim>, process: ProcessId, pause: Duration) {
 pub(super) fn pick(inner: &mut Inner, is_wanted: impl Fn(ProcessState) -> bool) -> Option<ProcessId> {
     let there: Vec<usize> =
         (0..inner.processes.len()).filter(|index| is_wanted(inner.processes[*index].state)).collect();
-    let drawn = inner.dice.random_range(0..there.len().max(1));
+    let drawn = inner.rng.random_range(0..there.len().max(1));
     there.get(drawn).map(|index| ProcessId(*index))
 }
 

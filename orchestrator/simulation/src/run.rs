@@ -114,15 +114,15 @@ pub(super) fn run_with(seed: u64, plan: &Plan, known: Vec<Arc<Definition>>, fate
 }
 
 async fn drive(seed: u64, plan: &Plan, known: Vec<Arc<Definition>>, fate: Box<dyn Fate>) -> RunReport {
-    let mut dice = ChaCha8Rng::seed_from_u64(seed);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let faults = &plan.faults;
-    let nodes = plan.nodes.unwrap_or_else(|| dice.random_range(1..=3)).max(1);
-    let mut sagas = plan.sagas.unwrap_or_else(|| dice.random_range(3..=10));
-    let which = dice.random_range(0..known.len());
-    let troubles = Troubles::draw(&mut dice, faults, &known[which], nodes);
+    let nodes = plan.nodes.unwrap_or_else(|| rng.random_range(1..=3)).max(1);
+    let mut sagas = plan.sagas.unwrap_or_else(|| rng.random_range(3..=10));
+    let which = rng.random_range(0..known.len());
+    let troubles = Troubles::draw(&mut rng, faults, &known[which], nodes);
     let mut tally = Tally::default();
     let mut is_drawn = |rate: f64, count: &mut u64| {
-        let is_drawn = rate > 0.0 && dice.random::<f64>() < rate;
+        let is_drawn = rate > 0.0 && rng.random::<f64>() < rate;
         *count += u64::from(is_drawn);
         is_drawn
     };
@@ -130,14 +130,14 @@ async fn drive(seed: u64, plan: &Plan, known: Vec<Arc<Definition>>, fate: Box<dy
     let is_crowd = plan.sagas.is_none() && is_drawn(faults.crowd_rate, &mut tally.crowds);
     let are_mixed = is_drawn(faults.mixed_versions_rate, &mut tally.mixed_versions);
     let has_operator = faults.operator_rate >= 1.0 || is_drawn(faults.operator_rate, &mut tally.operators);
-    let mut knobs = if has_small_knobs { Knobs::small(&mut dice) } else { Knobs::default() };
+    let mut knobs = if has_small_knobs { Knobs::small(&mut rng) } else { Knobs::default() };
     let mut retention_dice = ChaCha8Rng::seed_from_u64(seed ^ RETENTION);
     if retention_dice.random::<f64>() < faults.short_retention_rate {
         tally.short_retentions += 1;
         knobs = knobs.with_short_retention(&mut retention_dice);
     }
     if is_crowd {
-        sagas = dice.random_range(CROWD);
+        sagas = rng.random_range(CROWD);
     }
     tally.skewed_clocks += u64::from(faults.clock_skew_ms > 0);
     let inner = Inner {
@@ -153,9 +153,9 @@ async fn drive(seed: u64, plan: &Plan, known: Vec<Arc<Definition>>, fate: Box<dy
         clients: sagas,
         under_way: 0,
         last_replies: BTreeMap::new(),
-        clocks: Clocks::drawn(&mut dice, nodes, faults.clock_skew_ms),
+        clocks: Clocks::drawn(&mut rng, nodes, faults.clock_skew_ms),
         partitions: Partitions::default(),
-        dice,
+        rng,
     };
     let sim = Sim::new(inner, faults.clone(), knobs, Versions::new(known, which, are_mixed));
     for node in 0..nodes {

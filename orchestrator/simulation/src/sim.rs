@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::clocks::{ClockOf, Clocks};
 use super::durable_log::DurableLog;
-use super::fate::{Fate, Mood};
+use super::fate::{Fate, FaultPhase};
 use super::faults::Faults;
 use super::knobs::Knobs;
 use super::participants::Participants;
@@ -23,7 +23,7 @@ use super::partitions::{Operation, Partitions};
 use super::process::{Process, ProcessId, ProcessState};
 use super::tally::Tally;
 use super::trace::Trace;
-use super::verdict::Told;
+use super::verdict::ClientReport;
 use super::versions::Versions;
 use super::watch::Watched;
 use saga_engine::SagaId;
@@ -50,7 +50,7 @@ pub(super) struct Inner {
     pub(super) processes: Vec<Process>,
     pub(super) trace: Trace,
     pub(super) tally: Tally,
-    pub(super) told: Vec<Told>,
+    pub(super) told: Vec<ClientReport>,
     /// Sagas whose cancel was accepted while they ran forward.
     pub(super) cancelled: Vec<SagaId>,
     /// Observations during the run that its end does not show.
@@ -65,7 +65,7 @@ pub(super) struct Inner {
     /// Outages and partitions, with their ends.
     pub(super) partitions: Partitions,
     /// Random numbers of the run itself: ids, kills and the like.
-    pub(super) dice: ChaCha8Rng,
+    pub(super) rng: ChaCha8Rng,
 }
 
 impl Sim {
@@ -101,8 +101,8 @@ impl Sim {
         inner.clocks.shows(ClockOf::Node(inner.processes[process.0].node), now)
     }
 
-    pub(super) fn mood(&self) -> Mood {
-        if self.elapsed() < self.calm_after { Mood::Wild } else { Mood::Calm }
+    pub(super) fn phase(&self) -> FaultPhase {
+        if self.elapsed() < self.calm_after { FaultPhase::Wild } else { FaultPhase::Calm }
     }
 
     /// Runs `act` after `delay`. It counts as under way until then.
@@ -156,24 +156,24 @@ impl Sim {
 impl Inner {
     /// Draws whether an event of this probability happens; the probability 0 draws no number.
     pub(super) fn chance(&mut self, rate: f64) -> bool {
-        rate > 0.0 && self.dice.random::<f64>() < rate
+        rate > 0.0 && self.rng.random::<f64>() < rate
     }
 
     /// Draws a number of milliseconds in `from..to`.
     pub(super) fn millis(&mut self, from: u64, to: u64) -> Duration {
-        Duration::from_millis(self.dice.random_range(from..to.max(from + 1)))
+        Duration::from_millis(self.rng.random_range(from..to.max(from + 1)))
     }
 
     /// Draws a UUID.
     pub(super) fn uuid(&mut self) -> Uuid {
-        Uuid::from_u128(self.dice.random())
+        Uuid::from_u128(self.rng.random())
     }
 }
 
 /// Makes the id of a saga, a UUID v7 as in production.
-pub(super) fn saga_id(dice: &mut ChaCha8Rng, now: DateTime<Utc>) -> SagaId {
+pub(super) fn saga_id(rng: &mut ChaCha8Rng, now: DateTime<Utc>) -> SagaId {
     let mut random = [0; 10];
-    dice.fill_bytes(&mut random);
+    rng.fill_bytes(&mut random);
     let millis = u64::try_from(now.timestamp_millis()).unwrap_or_default();
     SagaId(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::planted::{Planted, is_planted};
+use super::mutation::{Mutation, is_mutated};
 use super::process::{BEGIN_LIMIT, ProcessId, ProcessState, pick};
 use super::sim::Sim;
 use orchestrator::store::decided::{self, Decided, Look, Older};
@@ -51,7 +51,7 @@ pub(super) fn ask(sim: &Sim, process: ProcessId, id: SagaId) -> Shown {
     let older = if inner.log.open.any_before(decided_by) { Older::Open } else { Older::Over };
     match decided::judge(decided_by, Look { now, older }) {
         Decided::Yes => Shown::NotFound,
-        Decided::By(_) if is_planted(Planted::NotFoundAtOnce) => Shown::NotFound,
+        Decided::By(_) if is_mutated(Mutation::NotFoundAtOnce) => Shown::NotFound,
         Decided::By(_) => Shown::Unknown,
     }
 }

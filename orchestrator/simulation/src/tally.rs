@@ -48,10 +48,10 @@ tally! {
     duplicates "requests duplicated"
     /// Replies that came after the call had an answer.
     late_replies "replies too late"
-    /// Replies of a stranger in a participant's place.
-    strangers "answers of strangers"
-    /// Replies of a stranger with 200 and JSON.
-    json_strangers "answers of strangers, in JSON"
+    /// Replies of an intermediary in a participant's place.
+    intermediaries "answers of intermediaries"
+    /// Replies of an intermediary with 200 and JSON.
+    json_strangers "answers of intermediaries, in JSON"
     /// Replies of a participant to another transaction.
     other_replies "answers to another transaction"
     /// Replies with `Retry-After`.

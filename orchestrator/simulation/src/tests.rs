@@ -1,7 +1,7 @@
-//! Tests of the simulator: a seed repeats its trace, the engine breaks no invariant, and planted bugs are found.
+//! Tests of the simulator: a seed repeats its trace, the engine breaks no invariant, and mutations are found.
 
 mod every_node;
-mod planted;
+mod mutation;
 
 use super::*;
 

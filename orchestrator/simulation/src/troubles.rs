@@ -30,51 +30,51 @@ enum Trouble {
 }
 
 impl Troubles {
-    pub(super) fn draw(dice: &mut ChaCha8Rng, faults: &Faults, definition: &Definition, nodes: usize) -> Troubles {
-        let wildness = intensity(dice);
+    pub(super) fn draw(rng: &mut ChaCha8Rng, faults: &Faults, definition: &Definition, nodes: usize) -> Troubles {
+        let wildness = intensity(rng);
         let latest = faults.calm_after_ms.max(1);
-        let times = |most: u32, dice: &mut ChaCha8Rng| -> Vec<Duration> {
+        let times = |most: u32, rng: &mut ChaCha8Rng| -> Vec<Duration> {
             let most = f64::from(most) * wildness;
-            let count = if most > 0.0 { dice.random_range(0..=(most.ceil() as u32)) } else { 0 };
-            (0..count).map(|_| Duration::from_millis(dice.random_range(0..latest))).collect()
+            let count = if most > 0.0 { rng.random_range(0..=(most.ceil() as u32)) } else { 0 };
+            (0..count).map(|_| Duration::from_millis(rng.random_range(0..latest))).collect()
         };
-        let step = |dice: &mut ChaCha8Rng| definition.steps[dice.random_range(0..definition.steps.len())];
+        let step = |rng: &mut ChaCha8Rng| definition.steps[rng.random_range(0..definition.steps.len())];
         let mut troubles = Vec::new();
         let mut add = |at, trouble| troubles.push((at, trouble));
-        for at in times(faults.crashes, dice) {
+        for at in times(faults.crashes, rng) {
             add(at, Trouble::Kill);
         }
-        for at in times(faults.pauses, dice) {
-            let lasts = lasting(dice, faults.pause_ms);
-            let twin = dice.random::<f64>() < faults.twin_rate;
+        for at in times(faults.pauses, rng) {
+            let lasts = lasting(rng, faults.pause_ms);
+            let twin = rng.random::<f64>() < faults.twin_rate;
             add(at, Trouble::Pause { lasts, twin });
         }
-        for at in times(faults.database_outages, dice) {
-            add(at, Trouble::Away { what: Unreached::Database, lasts: lasting(dice, faults.outage_ms) });
+        for at in times(faults.database_outages, rng) {
+            add(at, Trouble::Away { what: Unreached::Database, lasts: lasting(rng, faults.outage_ms) });
         }
-        for at in times(faults.participant_outages, dice) {
-            let what = Unreached::Participant(step(dice).participant);
-            add(at, Trouble::Away { what, lasts: lasting(dice, faults.outage_ms) });
+        for at in times(faults.participant_outages, rng) {
+            let what = Unreached::Participant(step(rng).participant);
+            add(at, Trouble::Away { what, lasts: lasting(rng, faults.outage_ms) });
         }
-        for at in times(faults.operation_outages, dice) {
-            let operation = Operation { step: step(dice).name, is_undo: dice.random() };
-            add(at, Trouble::Away { what: Unreached::Operation(operation), lasts: lasting(dice, faults.outage_ms) });
+        for at in times(faults.operation_outages, rng) {
+            let operation = Operation { step: step(rng).name, is_undo: rng.random() };
+            add(at, Trouble::Away { what: Unreached::Operation(operation), lasts: lasting(rng, faults.outage_ms) });
         }
-        for at in times(faults.partitions, dice) {
-            let what = match dice.random() {
+        for at in times(faults.partitions, rng) {
+            let what = match rng.random() {
                 true => Unreached::Database,
-                false => Unreached::Participant(step(dice).participant),
+                false => Unreached::Participant(step(rng).participant),
             };
-            add(at, Trouble::Partition { what, lasts: lasting(dice, faults.outage_ms) });
+            add(at, Trouble::Partition { what, lasts: lasting(rng, faults.outage_ms) });
         }
-        for at in times(faults.clock_jumps, dice) {
-            let of = match dice.random_range(0..=nodes) {
+        for at in times(faults.clock_jumps, rng) {
+            let of = match rng.random_range(0..=nodes) {
                 0 => ClockOf::Database,
                 node => ClockOf::Node(node - 1),
             };
-            add(at, Trouble::ClockJump { of, by: either_way(dice, faults.clock_jump_ms) });
+            add(at, Trouble::ClockJump { of, by: either_way(rng, faults.clock_jump_ms) });
         }
-        for at in times(faults.coordinator_deaths, dice) {
+        for at in times(faults.coordinator_deaths, rng) {
             add(at, Trouble::KillCoordinator);
         }
         Troubles(troubles)
@@ -91,8 +91,8 @@ impl Troubles {
     }
 }
 
-fn lasting(dice: &mut ChaCha8Rng, most: u64) -> Duration {
-    Duration::from_millis(dice.random_range(100..most.max(101)))
+fn lasting(rng: &mut ChaCha8Rng, most: u64) -> Duration {
+    Duration::from_millis(rng.random_range(100..most.max(101)))
 }
 
 fn is_alive(state: ProcessState) -> bool {

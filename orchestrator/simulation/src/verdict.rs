@@ -13,14 +13,14 @@ use saga_engine::{SagaId, Status};
 
 /// An answer that a client got about a saga.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct ClientReport {
     pub(super) id: SagaId,
-    pub(super) what: ToldWhat,
+    pub(super) what: ClientOutcome,
 }
 
 /// The content of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ToldWhat {
+pub(super) enum ClientOutcome {
     /// The saga ended.
     Ended(Status),
     /// The saga is FAILED; it may still become COMPENSATED.
@@ -125,15 +125,15 @@ fn books(sim: &Sim) -> Books {
 
 fn untrue_answers(sim: &Sim) -> Vec<Violation> {
     let inner = sim.lock();
-    let check = |told: &Told| {
+    let check = |told: &ClientReport| {
         let row = inner.log.row(told.id);
         let holds = row.map(|row| row.status);
         let is_true = match (told.what, holds) {
-            (ToldWhat::Ended(status), Some(now)) => status == now,
-            (ToldWhat::NotUndoneYet, Some(now)) => now == Status::Compensated || now == Status::Failed,
-            (ToldWhat::Accepted, holds) => holds.is_some(),
-            (ToldWhat::NotStarted, holds) => holds.is_none(),
-            (ToldWhat::Ended(_) | ToldWhat::NotUndoneYet, None) => false,
+            (ClientOutcome::Ended(status), Some(now)) => status == now,
+            (ClientOutcome::NotUndoneYet, Some(now)) => now == Status::Compensated || now == Status::Failed,
+            (ClientOutcome::Accepted, holds) => holds.is_some(),
+            (ClientOutcome::NotStarted, holds) => holds.is_none(),
+            (ClientOutcome::Ended(_) | ClientOutcome::NotUndoneYet, None) => false,
         };
         (!is_true)
             .then(|| violation(TOLD, told.id.to_string(), format!("told {:?}, the log holds {holds:?}", told.what)))

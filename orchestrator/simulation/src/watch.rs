@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::fate::Mood;
+use super::fate::FaultPhase;
 use super::process::{ProcessId, ProcessState};
 use super::sim::{Inner, Sim};
 use saga_engine::SagaId;
@@ -49,7 +49,7 @@ impl Watched {
 
 /// Observes rows without an actor, once faults have ended: before, such rows are normal.
 pub(super) fn look(sim: &Arc<Sim>) {
-    if sim.mood() == Mood::Wild {
+    if sim.phase() == FaultPhase::Wild {
         return;
     }
     let (elapsed, now) = (sim.elapsed(), sim.database_now());

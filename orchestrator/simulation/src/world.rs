@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::fate::Mood;
+use super::fate::FaultPhase;
 use super::process::ProcessId;
 use super::sim::{Sim, saga_id};
 use super::{leases, log_access, looks, network};
@@ -28,7 +28,7 @@ pub(super) struct SimulatedWorld {
 impl SimulatedWorld {
     /// Kills the calling actor with some probability, before or after its request is sent.
     fn maybe_die(&self) {
-        if self.sim.mood() == Mood::Calm {
+        if self.sim.phase() == FaultPhase::Calm {
             return;
         }
         let dies = {
@@ -80,13 +80,13 @@ impl World for SimulatedWorld {
         self.sim.node_now(self.process)
     }
 
-    fn dice(&self) -> f64 {
-        self.sim.lock().fate.dice()
+    fn random(&self) -> f64 {
+        self.sim.lock().fate.random()
     }
 
     fn new_saga_id(&self) -> SagaId {
         let now = self.sim.node_now(self.process);
-        saga_id(&mut self.sim.lock().dice, now)
+        saga_id(&mut self.sim.lock().rng, now)
     }
 
     fn new_nonce(&self) -> Uuid {

@@ -4,7 +4,7 @@ use common::fields::FieldError;
 use common::http::{ApiError, Request, Response, event_stream};
 use uuid::Uuid;
 
-use super::{Desk, unknown, unreadable};
+use super::{ApiContext, unknown, unreadable};
 use crate::events::listener::{ListenError, Wanted};
 use crate::store::event_id::EventId;
 use saga_engine::SagaId;
@@ -17,12 +17,12 @@ const PARAMETER: &str = "last_event_id";
 /// `Retry-After` of a refused listener, in seconds.
 const RETRY_AFTER_S: u64 = 1;
 
-pub(super) async fn listen(desk: Desk, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn listen(api: ApiContext, request: Request) -> Result<Response, ApiError> {
     let wanted = read(&request)?;
-    let mut listening = desk.events.listen(wanted).await;
+    let mut listening = api.events.listen(wanted).await;
     if let Err(ListenError::NoSaga(id)) = listening {
-        unknown::until_decided(&desk, id).await?;
-        listening = desk.events.listen(wanted).await;
+        unknown::until_decided(&api, id).await?;
+        listening = api.events.listen(wanted).await;
     }
     Ok(event_stream(listening.map_err(refused)?))
 }

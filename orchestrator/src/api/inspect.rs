@@ -16,8 +16,8 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Desk, saga_id, unknown, unreadable, unreadable_row};
-use crate::store::whole::{self, WholeRow};
+use super::{ApiContext, saga_id, unknown, unreadable, unreadable_row};
+use crate::store::full_row::{self, FullRow};
 use saga_engine::SagaId;
 use saga_engine::definition::{Definition, Effect};
 
@@ -72,27 +72,27 @@ pub(super) struct Inspection {
     transaction_id: SagaId,
     /// The row of the saga log; null if there is none.
     #[schema(required)]
-    log: Option<WholeRow>,
+    log: Option<FullRow>,
     /// The saga's actor on this node; null if the saga runs on another node or not at all.
     #[schema(required, value_type = Option<Object>)]
     memory: Option<Value>,
     /// Per participant: its journal, or the error.
-    #[schema(value_type = BTreeMap<String, Held>)]
-    participants: BTreeMap<&'static str, Held>,
+    #[schema(value_type = BTreeMap<String, JournalReply>)]
+    participants: BTreeMap<&'static str, JournalReply>,
 }
 
 /// A participant's journal, or why it is missing.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-enum Held {
+enum JournalReply {
     Journal { journal: Vec<JournalEntry> },
     NoAnswer { error: String },
 }
 
-pub(super) async fn show(desk: Desk, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn show(api: ApiContext, request: Request) -> Result<Response, ApiError> {
     let id = saga_id(&request)?;
-    let read = || look(&desk, id);
-    match unknown::find(&desk, id, read).await {
+    let read = || look(&api, id);
+    match unknown::find(&api, id, read).await {
         Err(error) if error.status() == StatusCode::NOT_FOUND => {
             Err(ApiError::not_found(format!("neither the saga log nor a participant has a record of {id}")))
         }
@@ -101,27 +101,27 @@ pub(super) async fn show(desk: Desk, request: Request) -> Result<Response, ApiEr
 }
 
 /// Reads the log and all journals; `None` if neither the log nor any participant knows the transaction.
-async fn look(desk: &Desk, id: SagaId) -> Result<Option<Inspection>, ApiError> {
-    let journals = desk.journals.clone();
+async fn look(api: &ApiContext, id: SagaId) -> Result<Option<Inspection>, ApiError> {
+    let journals = api.journals.clone();
     let asked = journals.participants.iter().map(|(name, url)| {
         let journals = &journals;
         async move {
             let held = match journals.read(url, id).await {
-                Ok(journal) => Held::Journal { journal },
-                Err(error) => Held::NoAnswer { error },
+                Ok(journal) => JournalReply::Journal { journal },
+                Err(error) => JournalReply::NoAnswer { error },
             };
             (*name, held)
         }
     });
-    let row = desk.saga_log.read(move |connection| Box::pin(whole::read(connection, id)));
+    let row = api.saga_log.read(move |connection| Box::pin(full_row::read(connection, id)));
     let (log, participants) = futures::join!(row, join_all(asked));
     let log = log.map_err(unreadable)?.transpose().map_err(unreadable_row)?;
     let participants: BTreeMap<_, _> = participants.into_iter().collect();
     let nobody_knows =
-        participants.values().all(|held| matches!(held, Held::Journal { journal } if journal.is_empty()));
+        participants.values().all(|held| matches!(held, JournalReply::Journal { journal } if journal.is_empty()));
     if log.is_none() && nobody_knows {
         return Ok(None);
     }
-    let memory = desk.running.get(id).map(|saga| saga.in_full());
+    let memory = api.running.get(id).map(|saga| saga.in_full());
     Ok(Some(Inspection { transaction_id: id, log, memory, participants }))
 }

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::view::SagaView;
-use super::{Desk, unreadable};
+use super::{ApiContext, unreadable};
 use crate::store::lists::{self, Filter, Search, Total};
 use crate::store::reader::{id_of, readable};
 use saga_engine::Status;
@@ -28,9 +28,9 @@ pub(super) struct Page {
     next_cursor: Option<String>,
 }
 
-pub(super) async fn show(desk: Desk, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn show(api: ApiContext, request: Request) -> Result<Response, ApiError> {
     let (filter, part) = read(&request)?;
-    let (total, mut rows) = desk
+    let (total, mut rows) = api
         .saga_log
         .read_list(move |connection| {
             Box::pin(async move {

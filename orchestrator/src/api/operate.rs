@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::view::SagaView;
-use super::{Desk, list, saga_id, unknown, unreadable};
+use super::{ApiContext, list, saga_id, unknown, unreadable};
 use crate::store::flags::{self, After, Attention, Flagged, Resolution, Resolved};
 use crate::store::hold;
 use crate::store::reader::id_of;
@@ -31,27 +31,27 @@ pub(super) struct Asked {
     message: &'static str,
 }
 
-pub(super) async fn cancel(desk: Desk, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn cancel(api: ApiContext, request: Request) -> Result<Response, ApiError> {
     let id = saga_id(&request)?;
     let cancel = || async {
-        let flagged = desk.saga_log.read_in_reserve(move |connection| Box::pin(flags::cancel(connection, id))).await;
+        let flagged = api.saga_log.read_in_reserve(move |connection| Box::pin(flags::cancel(connection, id))).await;
         flagged.map_err(unreadable)
     };
-    let status = set(id, unknown::find(&desk, id, cancel).await?)?;
+    let status = set(id, unknown::find(&api, id, cancel).await?)?;
     // Saves the wait until the owner's next heartbeat reads the flag.
-    let _ = desk.coordinator.cast(CoordinatorMsg::Cancel(id));
+    let _ = api.coordinator.cast(CoordinatorMsg::Cancel(id));
     let message = "Cancel requested: completed steps are being reverted";
     Ok(json(StatusCode::ACCEPTED, &Asked { transaction_id: id, status, message }))
 }
 
-pub(super) async fn retry(desk: Desk, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn retry(api: ApiContext, request: Request) -> Result<Response, ApiError> {
     let id = saga_id(&request)?;
     let retry = || async {
-        let flagged = desk.saga_log.read_in_reserve(move |connection| Box::pin(flags::retry(connection, id))).await;
+        let flagged = api.saga_log.read_in_reserve(move |connection| Box::pin(flags::retry(connection, id))).await;
         flagged.map_err(unreadable)
     };
-    let status = set(id, unknown::find(&desk, id, retry).await?)?;
-    let _ = desk.recovery.cast(RecoveryMsg::LookNow);
+    let status = set(id, unknown::find(&api, id, retry).await?)?;
+    let _ = api.recovery.cast(RecoveryMsg::LookNow);
     let message = "Retry requested: the purchase is retried now";
     Ok(json(StatusCode::ACCEPTED, &Asked { transaction_id: id, status, message }))
 }
@@ -70,8 +70,8 @@ pub(super) struct Released {
     reason: Option<String>,
 }
 
-pub(super) async fn release(desk: Desk, _: Request) -> Result<Response, ApiError> {
-    let was = desk.saga_log.read_in_reserve(move |connection| Box::pin(hold::release(connection))).await;
+pub(super) async fn release(api: ApiContext, _: Request) -> Result<Response, ApiError> {
+    let was = api.saga_log.read_in_reserve(move |connection| Box::pin(hold::release(connection))).await;
     let was = was.map_err(unreadable)?;
     let released = was.is_some();
     let (held_since, reason) = was.map(|Hold { since, reason }| (since, reason)).unzip();
@@ -94,11 +94,11 @@ pub(super) struct Woken {
     woken: u64,
 }
 
-pub(super) async fn retry_all(desk: Desk, _: Request) -> Result<Response, ApiError> {
+pub(super) async fn retry_all(api: ApiContext, _: Request) -> Result<Response, ApiError> {
     // Not in the reserve that recovery uses: the update may cover many rows.
-    let woken = desk.saga_log.read(move |connection| Box::pin(flags::retry_all(connection))).await;
+    let woken = api.saga_log.read(move |connection| Box::pin(flags::retry_all(connection))).await;
     let woken = woken.map_err(unreadable)?;
-    let _ = desk.recovery.cast(RecoveryMsg::LookNow);
+    let _ = api.recovery.cast(RecoveryMsg::LookNow);
     Ok(json(StatusCode::ACCEPTED, &Woken { woken }))
 }
 
@@ -113,7 +113,7 @@ pub(super) struct ResolutionView {
     note: String,
 }
 
-pub(super) async fn resolve(desk: Desk, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn resolve(api: ApiContext, request: Request) -> Result<Response, ApiError> {
     let id = saga_id(&request)?;
     let mut fields = request.json_fields()?;
     let note = fields.required("note", |raw| read::text(MAX_NOTE)(raw).and_then(not_blank));
@@ -121,12 +121,12 @@ pub(super) async fn resolve(desk: Desk, request: Request) -> Result<Response, Ap
     let note = note.ok_or_else(|| ApiError::internal("a required field is missing and has no field error"))?;
     let resolve = || {
         let note = note.clone();
-        let read = desk
+        let read = api
             .saga_log
             .read_in_reserve(move |connection| Box::pin(async move { flags::resolve(connection, id, &note).await }));
         async { read.await.map_err(unreadable) }
     };
-    match unknown::find(&desk, id, resolve).await? {
+    match unknown::find(&api, id, resolve).await? {
         Resolved::Recorded(Resolution { status, at, note }) => {
             Ok(json(StatusCode::OK, &ResolutionView { transaction_id: id, status, resolved_at: at, note }))
         }
@@ -202,20 +202,20 @@ struct Why {
     next_try_at: Option<DateTime<Utc>>,
 }
 
-pub(super) async fn attention(desk: Desk, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn attention(api: ApiContext, request: Request) -> Result<Response, ApiError> {
     let mut errors = Vec::new();
     let part = page::Page::read(&request.query, read_cursor, &mut errors);
     if !errors.is_empty() {
         return Err(ApiError::bad_fields_422(errors));
     }
     let (after, rows) = (After(part.cursor), part.rows());
-    let (total, mut rows) = desk
+    let (total, mut rows) = api
         .saga_log
         .read_list(move |connection| Box::pin(flags::attention(connection, after, rows)))
         .await
         .map_err(unreadable)?;
     let next_cursor = part.cut(&mut rows, |last| format!("{}_{}", last.since.timestamp_micros(), id_of(&last.saga)));
-    let now = desk.world.now();
+    let now = api.world.now();
     let (mut transactions, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
     for Attention { saga, reason, since, next_try } in rows {
         match saga {

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::preference::Preference;
-use super::{Desk, answer, unknown, unreadable, unreadable_row};
+use super::{ApiContext, answer, unknown, unreadable, unreadable_row};
 use crate::checkout::Order;
 use crate::store::reader::{self, KeyHolder};
 use saga_engine::actor::StartAnswer;
@@ -33,7 +33,7 @@ const LEAVING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A request in progress.
 struct Asked {
-    desk: Desk,
+    api: ApiContext,
     request: Request,
     preference: Preference,
     order: Order,
@@ -43,13 +43,13 @@ struct Asked {
     deadline: Instant,
 }
 
-pub(super) async fn start(desk: Desk, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn start(api: ApiContext, request: Request) -> Result<Response, ApiError> {
     let order = read_order(&request)?;
     let key = read_key(&request, &order)?;
     let preference = Preference::of(&request);
     let started_at = Instant::now();
-    let deadline = started_at + preference.wait_limit(desk.wait_limit);
-    let asked = Asked { desk, request, preference, order, key, started_at, deadline };
+    let deadline = started_at + preference.wait_limit(api.wait_limit);
+    let asked = Asked { api, request, preference, order, key, started_at, deadline };
     // Looked up before admission: a repeat starts no saga, so it is accepted even under full load.
     let holder = match &asked.key {
         Some(key) => Box::pin(asked.key_holder(key)).await?,
@@ -104,14 +104,14 @@ fn same_contents(order: &Order, fingerprint: &Fingerprint, holder: &KeyHolder) -
 
 impl Asked {
     async fn start(self) -> Result<Response, ApiError> {
-        if let Some(hold) = self.desk.lease.hold() {
+        if let Some(hold) = self.api.lease.hold() {
             let detail = format!("all purchases are on hold ({}); nothing was done", hold.reason);
             return Err(ApiError::unavailable(detail, HELD_RETRY_AFTER_S));
         }
-        let id = self.desk.world.new_saga_id();
+        let id = self.api.world.new_saga_id();
         let (waiter, answer) = oneshot::channel();
         let start = StartSaga { id, input: self.order.to_input(), key: self.key.clone(), waiter };
-        self.desk
+        self.api
             .coordinator
             .cast(CoordinatorMsg::StartSaga(Box::new(start)))
             .map_err(|_| ApiError::unavailable("the coordinator is being restarted; nothing was done", 1))?;
@@ -125,21 +125,21 @@ impl Asked {
     /// so that a request that waits for an end stays small.
     async fn wait(self, id: SagaId, mut answer: oneshot::Receiver<StartAnswer>) -> Result<Response, ApiError> {
         // A purchase without a product by this time begins without one: near `begin_limit` the begin could be refused.
-        let begin_by = self.started_at + self.desk.begin_limit / 2;
+        let begin_by = self.started_at + self.api.begin_limit / 2;
         let mut until = self.deadline.min(begin_by);
         let told = loop {
             let told = tokio::select! {
                 biased;
                 told = tokio::time::timeout_at(until, &mut answer) => told,
                 // Another owner continues the saga; the client gets its status URL.
-                () = self.desk.handing_over.cancelled() => return Box::pin(self.leave(id)).await,
+                () = self.api.handing_over.cancelled() => return Box::pin(self.leave(id)).await,
             };
             if told.is_ok() || until == self.deadline {
                 break told;
             }
             until = self.deadline;
             // If the coordinator is down, it drops the saga's answer too, which ends this wait.
-            let _ = self.desk.coordinator.cast(CoordinatorMsg::BeginSoon(id));
+            let _ = self.api.coordinator.cast(CoordinatorMsg::BeginSoon(id));
         };
         match told {
             Ok(Ok(told)) => self.answered(told).await,
@@ -157,14 +157,14 @@ impl Asked {
             StartAnswer::KeyHeld(id) => Box::pin(self.lost_the_race(id)).await,
             StartAnswer::NotStarted(reason) => {
                 tracing::warn!(reason, "a purchase was not started");
-                let why = match self.desk.lease.check() {
+                let why = match self.api.lease.check() {
                     Err(lost) => format!("this node holds no lease: {lost}"),
                     Ok(()) => format!("the saga log cannot be written now: {reason}"),
                 };
                 Err(ApiError::unavailable(format!("{why}; nothing was done"), 1))
             }
             StartAnswer::Overloaded => Err(ApiError::unavailable("too many sagas are running; nothing was done", 1)),
-            StartAnswer::InDoubt(id) => Err(unknown::in_doubt(&self.desk, id)),
+            StartAnswer::InDoubt(id) => Err(unknown::in_doubt(&self.api, id)),
             StartAnswer::RowGone(id) => {
                 Err(ApiError::internal(format!("the row of saga {id} is gone")).with_transaction_id(id))
             }
@@ -174,7 +174,7 @@ impl Asked {
     /// Responds as soon as the saga is in the log.
     async fn leave(mut self, id: SagaId) -> Result<Response, ApiError> {
         let (waiter, answer) = oneshot::channel();
-        let sent = self.desk.coordinator.cast(CoordinatorMsg::Detach(id, waiter));
+        let sent = self.api.coordinator.cast(CoordinatorMsg::Detach(id, waiter));
         let told = async { if sent.is_ok() { answer.await.ok() } else { None } };
         match tokio::time::timeout(LEAVING_TIMEOUT, told).await {
             Ok(Some(told)) => Box::pin(self.answered(told)).await,
@@ -187,18 +187,18 @@ impl Asked {
 
     /// Waits for the end of a saga without an actor in this process, and responds from its row.
     async fn ask_the_row(self, id: SagaId) -> Result<Response, ApiError> {
-        let desk = &self.desk;
+        let api = &self.api;
         loop {
-            let row = desk.saga_log.read(move |connection| Box::pin(reader::by_id(connection, id))).await;
-            let is_late = Instant::now() >= self.deadline || desk.handing_over.is_cancelled();
+            let row = api.saga_log.read(move |connection| Box::pin(reader::by_id(connection, id))).await;
+            let is_late = Instant::now() >= self.deadline || api.handing_over.is_cancelled();
             match row {
                 Ok(Some(Err(row))) => return Err(unreadable_row(row)),
                 Ok(Some(Ok(row))) if row.is_settled() => return Ok(answer::of_row(&row)),
                 Ok(Some(_)) if is_late => return Ok(self.preference.mark(answer::accepted(&self.request, id))),
-                Ok(None) if is_late => return Err(unknown::in_doubt(desk, id)),
+                Ok(None) if is_late => return Err(unknown::in_doubt(api, id)),
                 Err(error) if is_late => {
                     tracing::warn!(%error, "the saga log could not be read");
-                    return Err(unknown::in_doubt(desk, id));
+                    return Err(unknown::in_doubt(api, id));
                 }
                 Ok(_) | Err(_) => tokio::time::sleep(ASK_THE_ROW_EVERY).await,
             }
@@ -210,7 +210,7 @@ impl Asked {
     async fn key_holder(&self, key: &IdempotencyKey) -> Result<Option<KeyHolder>, ApiError> {
         let (user_id, key) = (self.order.user_id.clone(), key.key.clone());
         let find = self
-            .desk
+            .api
             .saga_log
             .read(move |connection| Box::pin(async move { reader::by_key(connection, &user_id, &key).await }));
         find.await.map_err(unreadable)?.transpose().map_err(unreadable_row)
@@ -252,11 +252,11 @@ impl Asked {
 
     /// Waits along with the first client: on the actor if the saga runs here, otherwise on the row.
     async fn attach(self, id: SagaId) -> Result<Response, ApiError> {
-        if !self.desk.lease.covers_memory() || self.desk.running.get(id).is_none() {
+        if !self.api.lease.covers_memory() || self.api.running.get(id).is_none() {
             return self.ask_the_row(id).await;
         }
         let (waiter, answer) = oneshot::channel();
-        match self.desk.coordinator.cast(CoordinatorMsg::Attach(id, waiter)) {
+        match self.api.coordinator.cast(CoordinatorMsg::Attach(id, waiter)) {
             Ok(()) => self.wait(id, answer).await,
             Err(_) => self.ask_the_row(id).await,
         }

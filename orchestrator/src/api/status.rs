@@ -3,15 +3,15 @@
 use common::http::{ApiError, Request, Response, StatusCode, json};
 
 use super::view::SagaView;
-use super::{Desk, saga_id, unknown, unreadable, unreadable_row};
+use super::{ApiContext, saga_id, unknown, unreadable, unreadable_row};
 use crate::store::reader;
 
-pub(super) async fn show(desk: Desk, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn show(api: ApiContext, request: Request) -> Result<Response, ApiError> {
     let id = saga_id(&request)?;
     // Without a valid lease another node may own this saga by now. A saga that is not in the log does not exist yet,
     // and an ended one is read from the log.
-    if desk.lease.covers_memory()
-        && let Some(saga) = desk.running.get(id)
+    if api.lease.covers_memory()
+        && let Some(saga) = api.running.get(id)
     {
         let is_shown = {
             let log = &saga.progress().log;
@@ -22,14 +22,14 @@ pub(super) async fn show(desk: Desk, request: Request) -> Result<Response, ApiEr
         }
     }
     // A read-only server may show the rows it has; only a writable one can tell that there is no such saga.
-    let shown = desk.saga_log.read_for_display(move |connection| Box::pin(reader::by_id(connection, id))).await;
+    let shown = api.saga_log.read_for_display(move |connection| Box::pin(reader::by_id(connection, id))).await;
     let row = match shown.map_err(unreadable)? {
         Some(row) => row,
         None => {
             let read = || async {
-                desk.saga_log.read(move |connection| Box::pin(reader::by_id(connection, id))).await.map_err(unreadable)
+                api.saga_log.read(move |connection| Box::pin(reader::by_id(connection, id))).await.map_err(unreadable)
             };
-            unknown::find(&desk, id, read).await?
+            unknown::find(&api, id, read).await?
         }
     };
     Ok(json(StatusCode::OK, &SagaView::of_row(row.map_err(unreadable_row)?)))

@@ -4,12 +4,12 @@
 use chrono::{DateTime, Utc};
 use common::http::ApiError;
 
-use super::{Desk, unreadable};
+use super::{ApiContext, unreadable};
 use crate::store::decided::{self, Decided};
 use saga_engine::SagaId;
 
 /// Reads a saga from the log. If the first read finds nothing, it reads again once the absence is decided.
-pub(super) async fn find<T, Read, Reading>(desk: &Desk, id: SagaId, read: Read) -> Result<T, ApiError>
+pub(super) async fn find<T, Read, Reading>(api: &ApiContext, id: SagaId, read: Read) -> Result<T, ApiError>
 where
     Read: Fn() -> Reading,
     Reading: Future<Output = Result<Option<T>, ApiError>>,
@@ -17,7 +17,7 @@ where
     if let Some(found) = read().await? {
         return Ok(found);
     }
-    until_decided(desk, id).await?;
+    until_decided(api, id).await?;
     read().await?.ok_or_else(|| ApiError::not_found(format!("there is no saga {id}")))
 }
 
@@ -25,10 +25,10 @@ where
 ///
 /// # Errors
 /// 503 with the time by which it is decided.
-pub(super) async fn until_decided(desk: &Desk, id: SagaId) -> Result<(), ApiError> {
+pub(super) async fn until_decided(api: &ApiContext, id: SagaId) -> Result<(), ApiError> {
     // Nodes only make ids that carry a time, so there is nothing to wait for.
-    let Some(decided_by) = id.decided_by(desk.begin_limit) else { return Ok(()) };
-    let look = desk.saga_log.read(move |connection| Box::pin(decided::look(connection, decided_by)));
+    let Some(decided_by) = id.decided_by(api.begin_limit) else { return Ok(()) };
+    let look = api.saga_log.read(move |connection| Box::pin(decided::look(connection, decided_by)));
     let look = look.await.map_err(unreadable)?;
     match decided::judge(decided_by, look) {
         Decided::Yes => Ok(()),
@@ -37,9 +37,9 @@ pub(super) async fn until_decided(desk: &Desk, id: SagaId) -> Result<(), ApiErro
 }
 
 /// 503: it is not known whether the log holds the saga or will hold it.
-pub(super) fn in_doubt(desk: &Desk, id: SagaId) -> ApiError {
-    let now = desk.clock.now();
-    undecided(id, id.decided_by(desk.begin_limit).unwrap_or(now), now)
+pub(super) fn in_doubt(api: &ApiContext, id: SagaId) -> ApiError {
+    let now = api.clock.now();
+    undecided(id, id.decided_by(api.begin_limit).unwrap_or(now), now)
 }
 
 fn undecided(id: SagaId, decided_by: DateTime<Utc>, now: DateTime<Utc>) -> ApiError {

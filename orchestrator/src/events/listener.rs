@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::group_commit::{Ledger, ReadError};
+use common::group_commit::{BatchSender, ReadError};
 use common::http::SseEvent;
 use common::per_client::Share;
 use rand::RngExt;
@@ -158,7 +158,7 @@ struct Listener {
     items: broadcast::Receiver<Item>,
     out: mpsc::Sender<SseEvent>,
     last_sent: Instant,
-    saga_log: Ledger<SagaLogWriter>,
+    saga_log: BatchSender<SagaLogWriter>,
     catching_up: Arc<Semaphore>,
     closing: CancellationToken,
     _place: (OwnedSemaphorePermit, Share),

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use common::group_commit::{Ledger, Written};
-use common::supervision::{ActorCard, ChildSpec, Handle, child};
+use common::group_commit::{BatchSender, Written};
+use common::supervision::{ActorEntry, ChildSpec, Handle, child};
 use futures::future::join_all;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
@@ -25,8 +25,8 @@ const SAGAS_AN_ITEM: usize = 128;
 
 #[derive(Clone)]
 pub(crate) struct OutboxArguments {
-    pub(crate) card: Arc<ActorCard>,
-    pub(crate) saga_log: Ledger<SagaLogWriter>,
+    pub(crate) entry: Arc<ActorEntry>,
+    pub(crate) saga_log: BatchSender<SagaLogWriter>,
     pub(crate) running: Arc<Running>,
     pub(crate) every: Duration,
 }
@@ -41,8 +41,8 @@ enum OutboxMsg {
 pub(crate) fn outbox(arguments: OutboxArguments) -> ChildSpec {
     let sent = Arc::new(AtomicU64::new(0));
     let shown = sent.clone();
-    arguments.card.set_state(move || json!({ "changes_sent": shown.load(Ordering::Relaxed) }));
-    child(arguments.card.clone(), Handle::new(), move || (Outbox, (arguments.clone(), sent.clone())))
+    arguments.entry.set_state(move || json!({ "changes_sent": shown.load(Ordering::Relaxed) }));
+    child(arguments.entry.clone(), Handle::new(), move || (Outbox, (arguments.clone(), sent.clone())))
 }
 
 impl Actor for Outbox {
@@ -65,7 +65,7 @@ impl Actor for Outbox {
         message: OutboxMsg,
         (arguments, sent): &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        arguments.card.handled();
+        arguments.entry.handled();
         match message {
             OutboxMsg::Flush => {
                 let flush = flush(arguments, sent);

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use common::group_commit::{Ledger, ReadError};
-use common::supervision::{ActorCard, ChildSpec, Handle, child};
+use common::group_commit::{BatchSender, ReadError};
+use common::supervision::{ActorEntry, ChildSpec, Handle, child};
 use metrics::gauge;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
@@ -67,8 +67,8 @@ pub(crate) enum ReaderMsg {
 
 #[derive(Clone)]
 pub(crate) struct ReaderArguments {
-    pub(crate) card: Arc<ActorCard>,
-    pub(crate) saga_log: Ledger<SagaLogWriter>,
+    pub(crate) entry: Arc<ActorEntry>,
+    pub(crate) saga_log: BatchSender<SagaLogWriter>,
     pub(crate) every: Duration,
 }
 
@@ -78,7 +78,7 @@ struct State {
     arguments: ReaderArguments,
     items: broadcast::Sender<Item>,
     phase: Phase,
-    /// For the card; in milliseconds.
+    /// For the entry; in milliseconds.
     lag_ms: Arc<AtomicI64>,
     /// Whether the last read worked, so that an outage is logged once.
     works: bool,
@@ -94,7 +94,7 @@ enum Phase {
 }
 
 pub(crate) fn reader(handle: Handle<ReaderMsg>, arguments: ReaderArguments) -> ChildSpec {
-    child(arguments.card.clone(), handle, move || (Reader, arguments.clone()))
+    child(arguments.entry.clone(), handle, move || (Reader, arguments.clone()))
 }
 
 impl Actor for Reader {
@@ -108,7 +108,7 @@ impl Actor for Reader {
         let (items, _) = broadcast::channel(CHANNEL);
         let (counted, lag_ms) = (items.clone(), Arc::new(AtomicI64::new(0)));
         let shown = lag_ms.clone();
-        arguments.card.set_state(
+        arguments.entry.set_state(
             move || json!({ "listeners": counted.receiver_count(), "lag_ms": shown.load(Ordering::Relaxed) }),
         );
         Ok(State { arguments, items, phase: Phase::Idle, lag_ms, works: true })
@@ -120,7 +120,7 @@ impl Actor for Reader {
         message: ReaderMsg,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        state.arguments.card.handled();
+        state.arguments.entry.handled();
         match message {
             ReaderMsg::Attach(listener) => attach(&me, state, listener),
             ReaderMsg::Present(present) => started(&me, state, present),

@@ -2,7 +2,8 @@
 
 use super::sagas::all;
 use super::{
-    Books, Decision, Deed, Entry, MovementKind, Participant, PaymentStatus, PurchaseStatus, Transaction, Verdict,
+    Books, Decision, Entry, MovementKind, OperationKind, Participant, PaymentStatus, PurchaseStatus, Transaction,
+    Verdict,
 };
 
 /// No payment, purchase or decrement without its saga.
@@ -29,9 +30,10 @@ pub(super) fn nothing_ran_twice(books: &Books) -> Verdict {
 
 fn twice(page: &Transaction, participant: Participant) -> Vec<String> {
     let (effects, undone) = effects(page, participant);
-    let decided = page.entries(participant, Deed::Action).count();
-    let done = page.entries(participant, Deed::Action).filter(|entry| entry.decision == Decision::Done).count();
-    let compensations = page.entries(participant, Deed::Compensation).count();
+    let decided = page.entries(participant, OperationKind::Action).count();
+    let done =
+        page.entries(participant, OperationKind::Action).filter(|entry| entry.decision == Decision::Done).count();
+    let compensations = page.entries(participant, OperationKind::Compensation).count();
     // A compensation that found nothing to undo is a decision without an effect.
     let effective = if page.did(participant) { compensations } else { 0 };
     let name = participant.as_str();
@@ -85,7 +87,8 @@ pub(super) fn compensations_in_reverse(books: &Books) -> Verdict {
 
 /// Returns the compensations that undid something or could have.
 fn compensations(page: &Transaction) -> Vec<&Entry> {
-    let undone = page.journal.iter().filter(|entry| entry.deed == Deed::Compensation && entry.epoch.is_some());
-    let is_tombstone = |entry: &Entry| page.entries(entry.participant, Deed::Action).any(|action| action.tombstone);
+    let undone = page.journal.iter().filter(|entry| entry.kind == OperationKind::Compensation && entry.epoch.is_some());
+    let is_tombstone =
+        |entry: &Entry| page.entries(entry.participant, OperationKind::Action).any(|action| action.tombstone);
     undone.filter(|entry| !is_tombstone(entry)).collect()
 }

@@ -14,7 +14,7 @@ pub struct Books {
     /// By transaction id, in the participants' spelling.
     pub transactions: BTreeMap<String, Transaction>,
     /// The stock of every product.
-    pub shelves: Vec<Shelf>,
+    pub shelves: Vec<StockLevel>,
     /// Maximum difference between the databases' clocks; zero if one server has all of them.
     pub clock_allowance: TimeDelta,
 }
@@ -82,13 +82,13 @@ impl Transaction {
     }
 
     /// Returns one participant's journal entries for an action or a compensation.
-    pub(super) fn entries(&self, participant: Participant, deed: Deed) -> impl Iterator<Item = &Entry> {
-        self.journal.iter().filter(move |entry| entry.participant == participant && entry.deed == deed)
+    pub(super) fn entries(&self, participant: Participant, kind: OperationKind) -> impl Iterator<Item = &Entry> {
+        self.journal.iter().filter(move |entry| entry.participant == participant && entry.kind == kind)
     }
 
     /// Tells whether a participant's journal records the action as done.
     pub(super) fn did(&self, participant: Participant) -> bool {
-        self.entries(participant, Deed::Action).any(|entry| entry.decision == Decision::Done)
+        self.entries(participant, OperationKind::Action).any(|entry| entry.decision == Decision::Done)
     }
 }
 
@@ -167,7 +167,7 @@ pub enum MovementKind {
 
 /// The stock of a product and the sums of its movements, read at one moment.
 #[derive(Clone, Debug)]
-pub struct Shelf {
+pub struct StockLevel {
     /// The product.
     pub product_id: String,
     /// Initial quantity.
@@ -213,7 +213,7 @@ pub struct Entry {
     /// The participant.
     pub participant: Participant,
     /// Action or compensation.
-    pub deed: Deed,
+    pub kind: OperationKind,
     /// The decision.
     pub decision: Decision,
     /// Whether it blocks an action that never ran and never will.
@@ -230,7 +230,7 @@ pub struct Entry {
 
 /// Action or compensation of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub enum OperationKind {
     /// A step's action.
     Action,
     /// Its compensation.

@@ -1,7 +1,7 @@
 //! The displayed steps of a saga, compared with the participants' journals.
 
 use super::sagas::all;
-use super::{Books, Decision, Deed, Participant, Saga, Transaction, Verdict};
+use super::{Books, Decision, OperationKind, Participant, Saga, Transaction, Verdict};
 use saga_engine::Status;
 use saga_engine::log::StepView;
 
@@ -27,10 +27,10 @@ fn is_judged(saga: &Saga) -> bool {
 /// Returns how the displayed step of an ended saga differs from its participant's journal; `None` if it does not.
 pub fn disagreement(status: Status, step: &StepView, page: &Transaction) -> Option<String> {
     let participant = Participant::ALL.into_iter().find(|known| known.as_str() == step.participant)?;
-    let decided = |decision| page.entries(participant, Deed::Action).any(|entry| entry.decision == decision);
+    let decided = |decision| page.entries(participant, OperationKind::Action).any(|entry| entry.decision == decision);
     let is_done = decided(Decision::Done);
-    let has_run = page.entries(participant, Deed::Action).any(|entry| !entry.tombstone);
-    let is_undone = page.entries(participant, Deed::Compensation).next().is_some();
+    let has_run = page.entries(participant, OperationKind::Action).any(|entry| !entry.tombstone);
+    let is_undone = page.entries(participant, OperationKind::Compensation).next().is_some();
     let is_confirmed = step.compensation.as_ref().is_some_and(|undo| undo.finished_at.is_some());
     let why = match (&*step.state, &*step.action) {
         ("done" | "compensated", _) | (_, "done") if !is_done => "was not done",

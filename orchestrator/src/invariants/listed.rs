@@ -1,6 +1,6 @@
 //! Cases that are listed, not judged. Each verdict's findings are the list; its number of checked items has no meaning.
 
-use super::{Books, Deed, MovementKind, Run, Verdict};
+use super::{Books, MovementKind, OperationKind, Run, Verdict};
 use crate::checkout::StockRule;
 use saga_engine::Status;
 
@@ -30,11 +30,11 @@ pub(super) fn calls_from_outside(books: &Books) -> Verdict {
     let touched = books.pages().filter(|(_, page)| page.is_touched());
     Verdict::over("calls that did not come from the orchestrator", touched, |page| {
         let calls = page.journal.iter().filter(|entry| !entry.from_saga && !entry.tombstone).map(|entry| {
-            let deed = match entry.deed {
-                Deed::Action => "action",
-                Deed::Compensation => "compensation",
+            let kind = match entry.kind {
+                OperationKind::Action => "action",
+                OperationKind::Compensation => "compensation",
             };
-            format!("{} {deed}", entry.participant.as_str())
+            format!("{} {kind}", entry.participant.as_str())
         });
         let calls = calls.collect::<Vec<_>>().join(", ");
         Some(match page.saga {

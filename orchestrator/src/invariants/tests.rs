@@ -25,10 +25,10 @@ fn saga(status: Status) -> Saga {
     }
 }
 
-fn entry(participant: Participant, deed: Deed, second: i64) -> Entry {
+fn entry(participant: Participant, kind: OperationKind, second: i64) -> Entry {
     Entry {
         participant,
-        deed,
+        kind,
         decision: Decision::Done,
         tombstone: false,
         from_saga: true,
@@ -39,7 +39,7 @@ fn entry(participant: Participant, deed: Deed, second: i64) -> Entry {
 }
 
 fn tombstone(participant: Participant, second: i64) -> Entry {
-    Entry { decision: Decision::Refused, tombstone: true, ..entry(participant, Deed::Action, second) }
+    Entry { decision: Decision::Refused, tombstone: true, ..entry(participant, OperationKind::Action, second) }
 }
 
 fn payment(status: PaymentStatus) -> Payment {
@@ -82,7 +82,11 @@ fn completed() -> Transaction {
         payments: vec![payment(PaymentStatus::Captured)],
         purchases: vec![purchase(PurchaseStatus::Live)],
         movements: vec![movement(MovementKind::Decrement, 2)],
-        journal: Participant::ALL.into_iter().zip(1..).map(|(who, second)| entry(who, Deed::Action, second)).collect(),
+        journal: Participant::ALL
+            .into_iter()
+            .zip(1..)
+            .map(|(who, second)| entry(who, OperationKind::Action, second))
+            .collect(),
     }
 }
 
@@ -97,8 +101,8 @@ fn compensated() -> Transaction {
     page.saga = Some(Saga { steps, ..saga(Status::Compensated) });
     page.payments = vec![payment(PaymentStatus::Refunded)];
     page.purchases = vec![purchase(PurchaseStatus::Cancelled)];
-    page.journal.push(entry(Participant::Purchases, Deed::Compensation, 10));
-    page.journal.push(entry(Participant::Payments, Deed::Compensation, 11));
+    page.journal.push(entry(Participant::Purchases, OperationKind::Compensation, 10));
+    page.journal.push(entry(Participant::Payments, OperationKind::Compensation, 11));
     page
 }
 
@@ -108,7 +112,7 @@ fn compensated_with_stock() -> Transaction {
     page.saga = Some(Saga { stock_rule: Some(StockRule::Restore), ..saga(Status::Compensated) });
     page.movements.push(movement(MovementKind::Restore, 10));
     page.journal[4].at = at(12);
-    page.journal.push(entry(Participant::Inventory, Deed::Compensation, 11));
+    page.journal.push(entry(Participant::Inventory, OperationKind::Compensation, 11));
     page
 }
 
@@ -123,11 +127,11 @@ fn refused() -> Transaction {
         saga: Some(Saga { steps, ..saga(Status::Compensated) }),
         payments: vec![payment(PaymentStatus::Refused)],
         journal: vec![
-            Entry { decision: Decision::Refused, ..entry(Participant::Payments, Deed::Action, 1) },
+            Entry { decision: Decision::Refused, ..entry(Participant::Payments, OperationKind::Action, 1) },
             // Compensations that found nothing have no order.
-            entry(Participant::Payments, Deed::Compensation, 2),
+            entry(Participant::Payments, OperationKind::Compensation, 2),
             tombstone(Participant::Purchases, 3),
-            entry(Participant::Purchases, Deed::Compensation, 3),
+            entry(Participant::Purchases, OperationKind::Compensation, 3),
         ],
         ..Transaction::default()
     }
@@ -135,13 +139,17 @@ fn refused() -> Transaction {
 
 /// A payment by a direct client of the participant.
 fn from_outside() -> Transaction {
-    let journal =
-        vec![Entry { from_saga: false, attempt: None, epoch: None, ..entry(Participant::Payments, Deed::Action, 1) }];
+    let journal = vec![Entry {
+        from_saga: false,
+        attempt: None,
+        epoch: None,
+        ..entry(Participant::Payments, OperationKind::Action, 1)
+    }];
     Transaction { payments: vec![payment(PaymentStatus::Captured)], journal, ..Transaction::default() }
 }
 
-fn shelf() -> Shelf {
-    Shelf { product_id: "7".to_owned(), initial: 100, restocked: 10, decremented: 4, restored: 1, quantity: 107 }
+fn shelf() -> StockLevel {
+    StockLevel { product_id: "7".to_owned(), initial: 100, restocked: 10, decremented: 4, restored: 1, quantity: 107 }
 }
 
 fn clean() -> Books {
@@ -207,7 +215,7 @@ fn each_violation_is_found_by_its_invariant_and_by_no_other() {
             completed,
             |page| {
                 page.movements.push(movement(MovementKind::Restore, 9));
-                page.journal.push(entry(Participant::Inventory, Deed::Compensation, 9));
+                page.journal.push(entry(Participant::Inventory, OperationKind::Compensation, 9));
             },
             &[COMPLETED],
         ),
@@ -322,7 +330,7 @@ fn a_history_that_the_journals_do_not_bear_out_is_found() {
 
 #[test]
 fn stock_that_its_movements_do_not_explain_is_found() {
-    let harms: [fn(&mut Shelf); 5] = [
+    let harms: [fn(&mut StockLevel); 5] = [
         |shelf| shelf.initial += 1,
         |shelf| shelf.restocked += 1,
         |shelf| shelf.decremented += 1,
@@ -359,7 +367,8 @@ fn what_a_hand_touched_is_listed_and_not_judged() {
     // A person refunds a completed purchase.
     let mut refunded = completed();
     refunded.payments[0].status = PaymentStatus::Refunded;
-    let by_hand = Entry { from_saga: false, epoch: None, ..entry(Participant::Payments, Deed::Compensation, 200) };
+    let by_hand =
+        Entry { from_saga: false, epoch: None, ..entry(Participant::Payments, OperationKind::Compensation, 200) };
     refunded.journal.push(by_hand);
     books.transactions.insert("refunded".to_owned(), refunded);
     let report = judge(&books, Run::Over);

@@ -65,7 +65,7 @@ pub(super) struct Connection {
     open: ArcSwapOption<Sender>,
     /// Held while the connection is opened, so that a thousand calls open one. It contains the time and reason of the
     /// last failure, so that waiting calls fail together and not one after the other.
-    opening: Mutex<Option<(Instant, String)>>,
+    connect_failure: Mutex<Option<(Instant, String)>>,
 }
 
 type Sender = SendRequest<Full<Bytes>>;
@@ -75,8 +75,8 @@ impl Connection {
         let (host, port) = (base.host().to_owned(), base.port());
         let named = address.or_else(|| host.parse().ok());
         let local = named.filter(|_| how.in_process).map(|address| SocketAddr::new(address, port));
-        let (open, opening) = (ArcSwapOption::empty(), Mutex::new(None));
-        Self { host, port, address, connect_timeout: how.timeout, local, open, opening }
+        let (open, connect_failure) = (ArcSwapOption::empty(), Mutex::new(None));
+        Self { host, port, address, connect_timeout: how.timeout, local, open, connect_failure }
     }
 
     /// Sends a request and reads its answer, both before `give_up`. A request that the server certainly has not
@@ -110,7 +110,7 @@ impl Connection {
             return Ok(open);
         }
         let wanted_since = Instant::now();
-        let mut failure = self.opening.lock().await;
+        let mut failure = self.connect_failure.lock().await;
         if let Some(open) = self.usable() {
             return Ok(open);
         }

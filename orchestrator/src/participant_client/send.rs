@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use chrono::Utc;
-use common::http::{HeaderName, HeaderValue, once};
+use common::http::{HeaderName, HeaderValue, unindexed};
 use common::http::{TraceContext, trace_header};
 use common::wire;
 use http_body_util::Full;
@@ -117,7 +117,12 @@ impl Head {
     fn of(to: &Arguments, call: &Call, part: TraceContext) -> Result<Head, String> {
         let uri = to.replicas.base().at(&call.request.path).map_err(|error| error.to_string())?;
         let saga_id = HeaderValue::try_from(call.saga_id.to_string()).map_err(|error| error.to_string())?;
-        Ok(Head { uri, saga_id: once(saga_id), traceparent: once(trace_header(&part)), bearer: to.bearer.clone() })
+        Ok(Head {
+            uri,
+            saga_id: unindexed(saga_id),
+            traceparent: unindexed(trace_header(&part)),
+            bearer: to.bearer.clone(),
+        })
     }
 
     fn request(&self, call: &Call) -> Outgoing {

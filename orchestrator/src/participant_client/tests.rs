@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use common::config::{ConfigSource, Settings};
 use common::http::openapi::Description;
-use common::http::{Access, Check, Draining, Front, Routes, StatusCode, json, serve};
-use common::supervision::ActorCard;
+use common::http::{Access, Check, Draining, HttpService, Routes, StatusCode, json, serve};
+use common::supervision::ActorEntry;
 use common::traces::Tracer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -44,7 +44,7 @@ impl Counting {
         });
         let settings = Arc::new(settings);
         let health: common::http::HealthCheck = Arc::new(|| Box::pin(async { Vec::<Check>::new() }));
-        let front = Front {
+        let front = HttpService {
             service: "payments",
             routes,
             settings,
@@ -99,7 +99,7 @@ async fn two_listeners() -> (TcpListener, TcpListener, u16) {
 
 fn arguments(replicas: Arc<Replicas>, base: String) -> Arguments {
     Arguments {
-        card: ActorCard::new("payments-client", "HTTP client"),
+        entry: ActorEntry::new("payments-client", "HTTP client"),
         service: "payments",
         replicas,
         look_up_every: Duration::from_secs(1),

@@ -36,16 +36,16 @@ pub(super) async fn show(ui: Ui, request: Request) -> Result<Response, ApiError>
         let message = format!("expected at most {MAX_TEXT} characters");
         return Err(ApiError::bad_fields_422(vec![FieldError { field: "text".to_owned(), message }]));
     }
-    let desk = &ui.desk;
+    let api = &ui.api;
     let search = Search { filter, text };
     let found =
-        desk.saga_log.read_list(move |connection| Box::pin(async move { lists::list(connection, &search).await }));
+        api.saga_log.read_list(move |connection| Box::pin(async move { lists::list(connection, &search).await }));
     let lists::Found { mut sagas, searched_to } = found.await.map_err(unreadable)?;
     let next_cursor =
         part.cut(&mut sagas, |row| id_of(row).to_string()).or_else(|| searched_to.map(|last| last.to_string()));
-    let is_current = desk.lease.covers_memory();
+    let is_current = api.lease.covers_memory();
     let transactions = readable(sagas).into_iter().map(|row| {
-        let running = desk.running.get(row.id).filter(|_| is_current && row.ended_at.is_none());
+        let running = api.running.get(row.id).filter(|_| is_current && row.ended_at.is_none());
         match running {
             Some(saga) => SagaView::of_running(&saga),
             None => SagaView::of_row(row),

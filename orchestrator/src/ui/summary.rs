@@ -84,7 +84,7 @@ pub(super) async fn show(ui: Ui, _: Request) -> Result<Response, ApiError> {
         let _ = at;
         return Ok(with_body(StatusCode::OK, "application/json", body.clone()));
     }
-    let read = ui.desk.saga_log.read_list(|connection| Box::pin(overview::overview(connection)));
+    let read = ui.api.saga_log.read_list(|connection| Box::pin(overview::overview(connection)));
     let view = view(read.await.map_err(unreadable)?);
     let body = serde_json::to_vec(&view).map_err(|error| ApiError::internal(error.to_string()))?;
     *cache = Some((Instant::now(), body.clone()));

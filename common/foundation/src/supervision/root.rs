@@ -7,12 +7,12 @@ use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorStatus, SpawnE
 use tokio::sync::watch;
 use tracing::{error, warn};
 
-use super::{ActorCard, ChildSpec, SupervisorSpec, supervisor};
+use super::{ActorEntry, ChildSpec, SupervisorSpec, supervisor};
 
 /// A started tree. It runs until [`Root::stop`], even if this value is dropped.
 pub struct Root {
-    /// The card of the tree's top supervisor.
-    pub card: Arc<ActorCard>,
+    /// The entry of the tree's top supervisor.
+    pub entry: Arc<ActorEntry>,
     guardian: ActorRef<NoMessage>,
     gave_up: watch::Receiver<Option<String>>,
 }
@@ -34,7 +34,7 @@ impl Root {
         if self.guardian.stop_and_wait(None, Some(timeout)).await.is_err()
             && self.guardian.get_status() != ActorStatus::Stopped
         {
-            warn!(tree = self.card.name(), ?timeout, "the supervision tree did not stop in time, killing it");
+            warn!(tree = self.entry.name(), ?timeout, "the supervision tree did not stop in time, killing it");
             self.guardian.kill();
         }
     }
@@ -46,10 +46,10 @@ impl Root {
 /// If a child does not start; children started before it are stopped again.
 pub async fn start(spec: SupervisorSpec) -> Result<Root, SpawnErr> {
     let tree = supervisor(spec);
-    let card = tree.card.clone();
+    let entry = tree.entry.clone();
     let (tell, gave_up) = watch::channel(None);
     let (guardian, _) = Actor::spawn(None, Guardian, (tree, tell)).await?;
-    Ok(Root { card, guardian, gave_up })
+    Ok(Root { entry, guardian, gave_up })
 }
 
 struct Guardian;
@@ -58,7 +58,7 @@ enum NoMessage {}
 
 struct State {
     tree: ActorCell,
-    card: Arc<ActorCard>,
+    entry: Arc<ActorEntry>,
     gave_up: watch::Sender<Option<String>>,
 }
 
@@ -73,7 +73,7 @@ impl Actor for Guardian {
         (tree, gave_up): Self::Arguments,
     ) -> Result<State, ActorProcessingErr> {
         let cell = (tree.start)(myself.get_cell()).await?;
-        Ok(State { tree: cell, card: tree.card, gave_up })
+        Ok(State { tree: cell, entry: tree.entry, gave_up })
     }
 
     async fn handle_supervisor_evt(
@@ -91,8 +91,8 @@ impl Actor for Guardian {
                 return Ok(());
             }
         };
-        error!(tree = state.card.name(), %reason, "the supervision tree gave up");
-        state.card.failed(reason.clone());
+        error!(tree = state.entry.name(), %reason, "the supervision tree gave up");
+        state.entry.failed(reason.clone());
         state.gave_up.send_replace(Some(reason));
         Ok(())
     }

@@ -12,7 +12,7 @@ use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorStatus, Superv
 use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
-use super::{ActorCard, Backoff, Budget, ChildSpec, StartFn, SupervisorSpec};
+use super::{ActorEntry, Backoff, Budget, ChildSpec, StartFn, SupervisorSpec};
 
 /// How long a child may take to stop before it is killed; the whole tree has the limit of
 /// [`Root::stop`](super::Root::stop).
@@ -26,26 +26,26 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Turns a supervisor into a child of another supervisor or of the root.
 pub fn supervisor(spec: SupervisorSpec) -> ChildSpec {
-    let SupervisorSpec { card, budget, backoff, children } = spec;
+    let SupervisorSpec { entry, budget, backoff, children } = spec;
     for child in &children {
-        card.add_child(child.card.clone());
+        entry.add_child(child.entry.clone());
     }
-    let shared = card.clone();
+    let shared = entry.clone();
     let start: StartFn = Arc::new(move |parent| {
-        let arguments = Arguments { card: shared.clone(), budget, backoff, children: children.clone() };
+        let arguments = Arguments { entry: shared.clone(), budget, backoff, children: children.clone() };
         Box::pin(async move {
-            let name = Some(arguments.card.name().to_owned());
+            let name = Some(arguments.entry.name().to_owned());
             let (actor, _) = Actor::spawn_linked(name, Supervisor, arguments, parent).await?;
             Ok(actor.get_cell())
         })
     });
-    ChildSpec { card, start }
+    ChildSpec { entry, start }
 }
 
 struct Supervisor;
 
 struct Arguments {
-    card: Arc<ActorCard>,
+    entry: Arc<ActorEntry>,
     budget: Budget,
     backoff: Backoff,
     children: Vec<ChildSpec>,
@@ -76,21 +76,21 @@ impl Actor for Supervisor {
                 Ok(cell) => running.push(Some(cell)),
                 Err(reason) => {
                     stop_in_reverse(&arguments.children, &mut running, ORPHAN_STOP_TIMEOUT).await;
-                    return Err(format!("{} {reason}", child.card.name()).into());
+                    return Err(format!("{} {reason}", child.entry.name()).into());
                 }
             }
         }
-        arguments.card.started();
+        arguments.entry.started();
         Ok(State { arguments, running, deaths: VecDeque::new() })
     }
 
     async fn handle(&self, myself: ActorRef<Msg>, message: Msg, state: &mut State) -> Result<(), ActorProcessingErr> {
-        state.arguments.card.handled();
+        state.arguments.entry.handled();
         let Msg::RestartDue(index) = message;
         let child = &state.arguments.children[index];
         match start(child, &myself).await {
             Ok(cell) => {
-                let (actor, restarts) = (child.card.name(), child.card.restarts());
+                let (actor, restarts) = (child.entry.name(), child.entry.restarts());
                 info!(actor, restarts, "actor restarted");
                 state.running[index] = Some(cell);
                 Ok(())
@@ -112,7 +112,7 @@ impl Actor for Supervisor {
             }
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => return Ok(()),
         };
-        state.arguments.card.handled();
+        state.arguments.entry.handled();
         let is_who = |cell: &Option<ActorCell>| cell.as_ref().is_some_and(|cell| cell.get_id() == who.get_id());
         match state.running.iter().position(is_who) {
             Some(index) => {
@@ -125,7 +125,7 @@ impl Actor for Supervisor {
 
     async fn post_stop(&self, _: ActorRef<Msg>, state: &mut State) -> Result<(), ActorProcessingErr> {
         stop_in_reverse(&state.arguments.children, &mut state.running, CHILD_STOP_TIMEOUT).await;
-        state.arguments.card.stopped();
+        state.arguments.entry.stopped();
         Ok(())
     }
 }
@@ -133,7 +133,7 @@ impl Actor for Supervisor {
 async fn start(child: &ChildSpec, supervisor: &ActorRef<Msg>) -> Result<ActorCell, String> {
     match timeout(CHILD_START_TIMEOUT, (child.start)(supervisor.get_cell())).await {
         Ok(Ok(cell)) => {
-            child.card.started();
+            child.entry.started();
             Ok(cell)
         }
         Ok(Err(error)) => Err(format!("did not start: {error}")),
@@ -149,7 +149,7 @@ async fn child_died(
     reason: String,
 ) -> Result<(), ActorProcessingErr> {
     let Arguments { budget, backoff, children, .. } = &state.arguments;
-    let card = &children[index].card;
+    let entry = &children[index].entry;
     let now = Instant::now();
     state.deaths.push_back(now);
     while state.deaths.front().is_some_and(|at| now.duration_since(*at) > budget.within) {
@@ -158,16 +158,16 @@ async fn child_died(
     let deaths = u32::try_from(state.deaths.len()).unwrap_or(u32::MAX);
     if deaths <= budget.max_restarts {
         let wait = backoff.before_restart(deaths);
-        warn!(actor = card.name(), %reason, ?wait, "actor died, restarting it");
-        card.restarting(reason);
+        warn!(actor = entry.name(), %reason, ?wait, "actor died, restarting it");
+        entry.restarting(reason);
         myself.send_after(wait, move || Msg::RestartDue(index));
         return Ok(());
     }
-    error!(actor = card.name(), %reason, "actor died, and its supervisor's restart budget is spent");
+    error!(actor = entry.name(), %reason, "actor died, and its supervisor's restart budget is spent");
     let Budget { max_restarts, within } = *budget;
     let summary =
-        format!("{} died, the budget of {max_restarts} restarts within {within:?} is spent: {reason}", card.name());
-    card.failed(reason);
+        format!("{} died, the budget of {max_restarts} restarts within {within:?} is spent: {reason}", entry.name());
+    entry.failed(reason);
     // Otherwise ractor would kill them, and their names might still be in use when they are started again.
     stop_in_reverse(children, &mut state.running, ORPHAN_STOP_TIMEOUT).await;
     Err(summary.into())
@@ -180,9 +180,9 @@ async fn stop_in_reverse(children: &[ChildSpec], running: &mut [Option<ActorCell
         let Some(cell) = cell.take() else { continue };
         // An actor that has already ended returns an error too.
         if cell.drain_and_wait(Some(limit)).await.is_err() && cell.get_status() != ActorStatus::Stopped {
-            warn!(actor = child.card.name(), ?limit, "actor did not stop in time, killing it");
+            warn!(actor = child.entry.name(), ?limit, "actor did not stop in time, killing it");
             let _ = cell.kill_and_wait(Some(KILL_TIMEOUT)).await;
         }
-        child.card.stopped();
+        child.entry.stopped();
     }
 }

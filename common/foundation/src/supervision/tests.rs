@@ -21,13 +21,13 @@ async fn whatever_ends_an_actor_restarts_it_and_its_handle_follows() {
         let before = subject.handle.get().unwrap();
         subject.handle.cast(death).unwrap();
         wait_for_restart(&subject, restarts).await;
-        let view = subject.card.view();
+        let view = subject.entry.view();
         assert!(view.last_restart_reason.unwrap().contains(reason));
         assert_ne!(subject.handle.get().unwrap().get_id(), before.get_id());
         subject.handle.cast(MortalMsg::Note("lives")).unwrap();
         wait_until("a message", || diary.entries().last().unwrap() == "a lives").await;
     }
-    assert_eq!(subject.card.view().messages_handled, 6, "counted across restarts");
+    assert_eq!(subject.entry.view().messages_handled, 6, "counted across restarts");
     root.stop(Duration::from_secs(5)).await;
 }
 
@@ -40,8 +40,8 @@ async fn each_restart_within_the_window_waits_twice_as_long_up_to_a_limit() {
     for restarts in 1..=4 {
         let died_at = Instant::now();
         subject.handle.cast(MortalMsg::Panic).unwrap();
-        wait_until("the death", || subject.card.restarts() == restarts).await;
-        assert_eq!(subject.card.view().status, "restarting");
+        wait_until("the death", || subject.entry.restarts() == restarts).await;
+        assert_eq!(subject.entry.view().status, "restarting");
         assert_eq!(subject.handle.cast(MortalMsg::Panic), Err(ActorDown));
         wait_for_restart(&subject, restarts).await;
         waits.push(died_at.elapsed().as_millis());
@@ -68,8 +68,8 @@ async fn a_restart_that_fails_counts_as_a_restart_and_is_tried_again() {
         let root = start(patient).await.unwrap();
         *subject.start.lock().unwrap() = failure;
         subject.handle.cast(MortalMsg::Panic).unwrap();
-        wait_until("two failed restarts", || subject.card.restarts() == 3).await;
-        let reason = subject.card.view().last_restart_reason.unwrap();
+        wait_until("two failed restarts", || subject.entry.restarts() == 3).await;
+        let reason = subject.entry.view().last_restart_reason.unwrap();
         assert!(reason.contains("did not start"), "{reason}");
         *subject.start.lock().unwrap() = Start::Works;
         wait_for_restart(&subject, 3).await;
@@ -84,7 +84,7 @@ async fn a_spent_budget_goes_up_one_level_and_at_the_top_the_tree_gives_up() {
     let (weak, sibling, cousin) =
         (mortal(&stack, "weak", &diary), mortal(&stack, "sibling", &diary), mortal(&stack, "cousin", &diary));
     let inner = supervisor(spec(format!("{stack}/service/inner"), 1, &[&weak, &sibling]));
-    let inner_card = inner.card.clone();
+    let inner_card = inner.entry.clone();
     let mut outer = spec(format!("{stack}/service"), 1, &[&cousin]);
     outer.children.push(inner);
     let root = start(outer).await.unwrap();
@@ -107,7 +107,7 @@ async fn a_spent_budget_goes_up_one_level_and_at_the_top_the_tree_gives_up() {
     let reason = root.gave_up().await;
     assert!(reason.contains("inner") && reason.contains("told to panic"), "{reason}");
     assert!(diary.entries().contains(&"cousin stopped".to_owned()), "{:?}", diary.entries());
-    assert_eq!(root.card.view().status, "failed");
+    assert_eq!(root.entry.view().status, "failed");
     root.stop(Duration::from_secs(5)).await;
 }
 
@@ -130,8 +130,8 @@ async fn a_stop_works_off_mailboxes_and_goes_in_reverse_order_through_all_levels
     let stops: Vec<&String> = entries.iter().filter(|entry| entry.ends_with("stopped")).collect();
     assert_eq!(stops, ["4 stopped", "3 stopped", "2 stopped", "1 stopped"]);
     assert_eq!(entries.iter().filter(|entry| entry.ends_with("still heard")).count(), 4);
-    assert!(subjects.iter().all(|subject| subject.card.view().status == "stopped"));
-    assert!(subjects.iter().all(|subject| subject.card.restarts() == 0));
+    assert!(subjects.iter().all(|subject| subject.entry.view().status == "stopped"));
+    assert!(subjects.iter().all(|subject| subject.entry.restarts() == 0));
     let gave_up = tokio::time::timeout(Duration::from_secs(60), root.gave_up()).await;
     assert!(gave_up.is_err(), "a stopped tree has not given up");
 }
@@ -182,14 +182,14 @@ async fn equal_trees_of_different_stacks_live_in_one_process() {
 async fn the_cards_show_the_tree_and_find_each_actor() {
     let (stack, diary) = (stack(), Diary::default());
     let subject = mortal(&stack, "a", &diary);
-    subject.card.set_state(|| serde_json::json!({ "mood": "good" }));
-    subject.card.set_queue_depth(|| 7);
+    subject.entry.set_state(|| serde_json::json!({ "mood": "good" }));
+    subject.entry.set_queue_depth(|| 7);
     let root = start(spec(format!("{stack}/service"), 1, &[&subject])).await.unwrap();
-    let shown = ActorCard::new(format!("{stack}/saga/1"), "saga");
-    root.card.set_children(|| vec![ActorCard::new("brief", "saga").view()]);
-    root.card.set_find(move |name| shown.find(name));
+    let shown = ActorEntry::new(format!("{stack}/saga/1"), "saga");
+    root.entry.set_children(|| vec![ActorEntry::new("brief", "saga").view()]);
+    root.entry.set_find(move |name| shown.find(name));
 
-    let view = root.card.view();
+    let view = root.entry.view();
     assert_eq!(view.status, "running");
     assert!(view.started_at.is_some());
     let names: Vec<&str> = view.children.iter().map(|child| child.name.as_str()).collect();
@@ -199,8 +199,8 @@ async fn the_cards_show_the_tree_and_find_each_actor() {
     for (name, kind) in
         [(format!("{stack}/service/a"), "mortal"), ("service/a".into(), "mortal"), ("saga/1".into(), "saga")]
     {
-        assert_eq!(root.card.find(&name).unwrap().kind, kind, "{name}");
+        assert_eq!(root.entry.find(&name).unwrap().kind, kind, "{name}");
     }
-    assert!(root.card.find("service/b").is_none());
+    assert!(root.entry.find("service/b").is_none());
     root.stop(Duration::from_secs(5)).await;
 }

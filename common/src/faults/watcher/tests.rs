@@ -1,4 +1,4 @@
-//! Files change, break, disappear and return; the dice follow within 2 s or stay unchanged.
+//! Files change, break, disappear and return; the sampler follows within 2 s or stays unchanged.
 
 use std::{
     fs,
@@ -14,10 +14,10 @@ const IN_TIME: Duration = Duration::from_secs(2);
 
 struct Lab {
     dir: PathBuf,
-    dice: Dice,
+    sampler: FaultSampler,
     watcher: ActorRef<FaultMsg>,
     shown: Arc<ArcSwap<Shown>>,
-    card: Arc<ActorCard>,
+    entry: Arc<ActorEntry>,
 }
 
 impl Lab {
@@ -29,18 +29,18 @@ impl Lab {
         fs::create_dir_all(&dir).expect("a folder");
         fs::write(dir.join("lab.toml"), profile).expect("a profile");
         let source = ConfigSource { dir: Some(dir.clone()), ..ConfigSource::embedded("lab") };
-        let dice = Dice::new("payments", &source.load().expect("valid").faults);
-        Self::watch(source, dice, dir).await
+        let sampler = FaultSampler::new("payments", &source.load().expect("valid").faults);
+        Self::watch(source, sampler, dir).await
     }
 
-    async fn watch(source: ConfigSource, dice: Dice, dir: PathBuf) -> Self {
+    async fn watch(source: ConfigSource, sampler: FaultSampler, dir: PathBuf) -> Self {
         let (publish, published) = tokio::sync::oneshot::channel();
-        let card = ActorCard::new("faults", "watcher");
-        let args = FaultWatcherArgs { source, dice: dice.clone(), card: card.clone() };
+        let entry = ActorEntry::new("faults", "watcher");
+        let args = FaultWatcherArgs { source, sampler: sampler.clone(), entry: entry.clone() };
         let probe = Probe(std::sync::Mutex::new(Some(publish)));
         let (watcher, _) = Actor::spawn(None, probe, args).await.expect("started");
         let shown = published.await.expect("published");
-        Self { dir, dice, watcher, shown, card }
+        Self { dir, sampler, watcher, shown, entry }
     }
 
     fn write(&self, profile: &str) {
@@ -54,16 +54,16 @@ impl Lab {
     }
 
     fn failure_rate(&self) -> f64 {
-        self.dice.settings()["charge"].failure_rate
+        self.sampler.settings()["charge"].failure_rate
     }
 
     /// Makes the watcher read the files twice, and waits until it has.
     async fn look_twice(&self) {
         for _ in 0..2 {
-            let before = self.card.view().messages_handled;
+            let before = self.entry.view().messages_handled;
             self.watcher.cast(FaultMsg::FileChanged).expect("the watcher runs");
             // Three messages: this event, the poll that follows, and the result of the read.
-            self.until("a look", |lab| lab.card.view().messages_handled >= before + 3).await;
+            self.until("a look", |lab| lab.entry.view().messages_handled >= before + 3).await;
         }
     }
 
@@ -83,7 +83,7 @@ impl Drop for Lab {
     }
 }
 
-/// The watcher, with its shown state handed out to the test; the card is not under test here.
+/// The watcher, with its shown state handed out to the test; the entry is not under test here.
 struct Probe(std::sync::Mutex<Option<tokio::sync::oneshot::Sender<Arc<ArcSwap<Shown>>>>>);
 
 impl Actor for Probe {
@@ -138,7 +138,7 @@ async fn the_default_file_counts_beneath_the_profile() {
     let lab = Lab::start(&rate(0.1)).await;
     let defaults = "[faults.payments.charge]\nfailure_rate = 0.9\nduplicate_rate = 0.9\n";
     fs::write(lab.dir.join("default.toml"), defaults).expect("written");
-    lab.until("the default", |lab| lab.dice.settings()["charge"].duplicate_rate == 0.9).await;
+    lab.until("the default", |lab| lab.sampler.settings()["charge"].duplicate_rate == 0.9).await;
     assert_eq!(lab.failure_rate(), 0.1);
 }
 
@@ -147,10 +147,10 @@ async fn variables_stay_above_a_changed_file() {
     let lab = Lab::start(&rate(0.1)).await;
     let source = ConfigSource { dir: Some(lab.dir.clone()), ..ConfigSource::embedded("lab") }
         .with("faults.payments.charge.failure_rate", 0.7);
-    let dice = Dice::new("payments", &source.load().expect("valid").faults);
-    let above = Lab::watch(source, dice, lab.dir.clone()).await;
+    let sampler = FaultSampler::new("payments", &source.load().expect("valid").faults);
+    let above = Lab::watch(source, sampler, lab.dir.clone()).await;
     lab.write("[faults.payments.charge]\nfailure_rate = 0.2\nduplicate_rate = 0.3\n");
-    above.until("other keys", |lab| lab.dice.settings()["charge"].duplicate_rate == 0.3).await;
+    above.until("other keys", |lab| lab.sampler.settings()["charge"].duplicate_rate == 0.3).await;
     assert_eq!(above.failure_rate(), 0.7);
 }
 
@@ -175,11 +175,11 @@ async fn a_broken_file_changes_nothing_and_a_mended_one_is_taken_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_through_debug_lasts_until_the_next_reload() {
     let lab = Lab::start(&rate(0.1)).await;
-    lab.dice.apply_json(br#"{"charge": {"failure_rate": 0.8}}"#).expect("valid");
+    lab.sampler.apply_json(br#"{"charge": {"failure_rate": 0.8}}"#).expect("valid");
     // Unchanged contents cause no reload, neither by a poll nor by a restart of the watcher.
     lab.replace(&rate(0.1));
     let source = ConfigSource { dir: Some(lab.dir.clone()), ..ConfigSource::embedded("lab") };
-    let restarted = Lab::watch(source, lab.dice.clone(), lab.dir.clone()).await;
+    let restarted = Lab::watch(source, lab.sampler.clone(), lab.dir.clone()).await;
     restarted.look_twice().await;
     assert_eq!(lab.failure_rate(), 0.8);
 
@@ -190,12 +190,12 @@ async fn a_change_through_debug_lasts_until_the_next_reload() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_while_the_watcher_was_away_is_taken_up_at_its_start() {
     let lab = Lab::start(&rate(0.1)).await;
-    let old = Dice::new("payments", &FaultSettings::default());
+    let old = FaultSampler::new("payments", &FaultSettings::default());
     lab.write(&rate(0.6));
     let source = ConfigSource { dir: Some(lab.dir.clone()), ..ConfigSource::embedded("lab") };
     let late = Lab::watch(source, old, lab.dir.clone()).await;
     late.until("new rate", |lab| {
-        lab.dice.settings().get("charge").is_some_and(|charge: &OperationFaults| charge.failure_rate == 0.6)
+        lab.sampler.settings().get("charge").is_some_and(|charge: &OperationFaults| charge.failure_rate == 0.6)
     })
     .await;
 }
@@ -215,7 +215,7 @@ async fn a_folder_that_was_replaced_is_still_followed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_folder_the_watcher_idles_and_says_so() {
     let source = ConfigSource::embedded("development");
-    let dice = Dice::new("payments", &source.load().expect("valid").faults);
-    let lab = Lab::watch(source, dice, PathBuf::from("/nonexistent")).await;
+    let sampler = FaultSampler::new("payments", &source.load().expect("valid").faults);
+    let lab = Lab::watch(source, sampler, PathBuf::from("/nonexistent")).await;
     assert_eq!(lab.shown.load().json()["mode"], "idle: built-in settings, nothing to watch");
 }

@@ -21,7 +21,7 @@ async fn what_arrives_while_a_batch_is_out_forms_the_next_one() {
     let sizes: Vec<usize> = bench.batches().iter().map(Vec::len).collect();
     assert_eq!(sizes, [1, 100]);
     assert_eq!(rows(&database.client().await).await.len(), 101);
-    let state = bench.card.view().state;
+    let state = bench.entry.view().state;
     assert_eq!(state["batches"], 2);
     assert_eq!(state["items"], 101);
     assert_eq!(state["largest_batch"], 100);

@@ -61,7 +61,7 @@ async fn a_server_that_crashes_under_load_makes_no_answer_a_lie() {
     // The server was away during many writes.
     let counts = check_honesty(&database, &answers).await;
     assert!(counts["committed"] > 100 && counts["not written"] > 0, "{counts:?}");
-    assert_eq!(bench.card.restarts(), 0, "an outage does not restart the actor");
+    assert_eq!(bench.entry.restarts(), 0, "an outage does not restart the actor");
     bench.stop().await;
 }
 
@@ -82,7 +82,7 @@ async fn connections_that_are_cut_at_any_moment_make_no_answer_a_lie() {
     let answers = finish(clients, &stop).await;
     let counts = check_honesty(&database, &answers).await;
     assert!(counts["committed"] > 100, "{counts:?}");
-    assert_eq!(bench.card.restarts(), 0);
+    assert_eq!(bench.entry.restarts(), 0);
     bench.stop().await;
 }
 
@@ -204,14 +204,14 @@ async fn without_a_database_writes_and_reads_fail_in_time_and_do_not_spin() {
         matches!(bench.ledger.write(entry("b")).await, Written::NotWritten(_))
     })
     .await;
-    let batches = bench.card.view().state["batches"].as_u64().unwrap();
+    let batches = bench.entry.view().state["batches"].as_u64().unwrap();
     let before = tokio::time::Instant::now();
     let written = bench.ledger.write(entry("c")).await;
     assert!(matches!(&written, Written::NotWritten(why) if why.contains("cannot reach")), "{written:?}");
     let read = bench.ledger.read(|connection| Box::pin(connection.query("select 1", &[]))).await;
     assert!(read.is_err());
     assert!(before.elapsed() < PATIENCE);
-    let tried = bench.card.view().state["batches"].as_u64().unwrap() - batches;
+    let tried = bench.entry.view().state["batches"].as_u64().unwrap() - batches;
     assert!(tried <= 2, "{tried} batches");
     server.start_again().await;
     wait_for_a_commit(&bench, "back").await;
@@ -232,7 +232,7 @@ async fn a_stop_without_a_database_tells_all_that_wait_and_does_not_try_each() {
     })
     .await;
     let writes: Vec<_> = (0..500).map(|n| bench.write(entry(n.to_string()))).collect();
-    wait_until("a full queue", async || bench.card.view().queue_depth.is_some_and(|depth| depth > 450)).await;
+    wait_until("a full queue", async || bench.entry.view().queue_depth.is_some_and(|depth| depth > 450)).await;
     bench.stop().await;
     let mut given_up = 0;
     for write in writes {

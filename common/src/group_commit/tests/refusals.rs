@@ -39,7 +39,7 @@ async fn a_value_that_is_refused_fails_alone() {
     }
     let counts = check_honesty(&database, &answers).await;
     assert_eq!(counts, HashMap::from([("committed", 97), ("rejected", 3)]));
-    assert_eq!(bench.card.restarts(), 0);
+    assert_eq!(bench.entry.restarts(), 0);
     bench.stop().await;
 }
 
@@ -143,12 +143,13 @@ async fn any_other_error_of_the_database_is_not_written_and_rolls_back() {
 }
 
 /// Starts a ledger in its own supervision tree, with batches of one item.
-async fn one_at_a_time<W: BatchWriter>(name: &str, pool: Pool, writer: W) -> (Ledger<W>, Root) {
-    let card = |of: &str, kind| ActorCard::new(format!("group-commit-{name}/test{of}"), kind);
+async fn one_at_a_time<W: BatchWriter>(name: &str, pool: Pool, writer: W) -> (BatchSender<W>, Root) {
+    let entry = |of: &str, kind| ActorEntry::new(format!("group-commit-{name}/test{of}"), kind);
     let settings = GroupCommitSettings { max_batch: 1, max_queue: 1 };
-    let (ledger, child) = Ledger::new(card("/ledger", "group commit"), "test", pool, writer, &settings, Tracer::off());
+    let (ledger, child) =
+        BatchSender::new(entry("/ledger", "group commit"), "test", pool, writer, &settings, Tracer::off());
     let root = start(SupervisorSpec {
-        card: card("", "supervisor"),
+        entry: entry("", "supervisor"),
         budget: Budget { max_restarts: 0, within: Duration::from_secs(1) },
         backoff: Backoff { min: Duration::from_millis(1), max: Duration::from_millis(1) },
         children: vec![child],
@@ -204,8 +205,8 @@ async fn a_panic_leaves_its_callers_in_doubt_and_the_next_call_works() {
     for write in behind {
         assert!(matches!(write.await.unwrap(), Written::NotWritten(_)));
     }
-    wait_until("the restart", async || bench.card.view().status == "running").await;
-    let view = bench.card.view();
+    wait_until("the restart", async || bench.entry.view().status == "running").await;
+    let view = bench.entry.view();
     assert_eq!(view.restarts, 1);
     let reason = view.last_restart_reason.unwrap();
     assert!(reason.contains("a panic was requested"), "{reason}");
@@ -213,7 +214,7 @@ async fn a_panic_leaves_its_callers_in_doubt_and_the_next_call_works() {
         .await;
     let ids: Vec<String> = rows(&database.client().await).await.into_iter().map(|(id, _)| id).collect();
     assert_eq!(ids, ["first", "next"], "a panic's transaction is rolled back");
-    assert_eq!(bench.card.view().queue_depth, Some(0), "no slot of the queue is lost");
+    assert_eq!(bench.entry.view().queue_depth, Some(0), "no slot of the queue is lost");
     bench.stop().await;
 }
 

@@ -3,17 +3,17 @@
 use hyper::header::HeaderMap;
 use tokio::sync::SemaphorePermit;
 
-use super::{Gate, Head, RETRY_AFTER_S};
+use super::{Head, RETRY_AFTER_S, RequestPipeline};
 use crate::{
     http::{
         Access, ApiError,
         client::{Client, Room, Through},
-        routes::{Door, Endpoint, Found},
+        routes::{Admission, Endpoint, Found},
     },
     per_client::Share,
 };
 
-impl Gate {
+impl RequestPipeline {
     /// Rejects a client that exceeds its rate. This precedes the token check, so that guessing tokens is limited too.
     pub(super) fn limit_rate(
         &self,
@@ -22,7 +22,7 @@ impl Gate {
         headers: &HeaderMap,
     ) -> Result<(), ApiError> {
         let (Some(limit), Some(client)) = (&self.rate_limit, client) else { return Ok(()) };
-        if endpoint.route.door == Door::Open || self.guard.is_one_of_us(headers) {
+        if endpoint.route.admission == Admission::Open || self.guard.is_one_of_us(headers) {
             return Ok(());
         }
         limit.check(client)
@@ -38,7 +38,7 @@ impl Gate {
     ) -> Result<Share, ApiError> {
         match client {
             Some(Client { address, through: Through::Proxy })
-                if endpoint.route.door == Door::Limited && !self.guard.is_one_of_us(headers) =>
+                if endpoint.route.admission == Admission::Limited && !self.guard.is_one_of_us(headers) =>
             {
                 self.at_work_of.take(address).ok_or_else(|| {
                     let detail = "too many requests from this client are in progress; nothing was done";
@@ -54,7 +54,7 @@ impl Gate {
         match (head.peer.map(|peer| peer.room), found) {
             (None | Some(Room::Free), _) => false,
             (Some(Room::Reserved), Found::Endpoint(Endpoint { route, .. }, _))
-                if route.door == Door::Open || route.access == Access::Operator =>
+                if route.admission == Admission::Open || route.access == Access::Operator =>
             {
                 false
             }
@@ -64,9 +64,9 @@ impl Gate {
 
     /// Admits a request if the service has capacity. The permit is released when the handler has answered.
     pub(super) fn admit(&self, endpoint: &Endpoint) -> Result<Option<SemaphorePermit<'_>>, ApiError> {
-        match endpoint.route.door {
-            Door::Open => return Ok(None),
-            Door::Limited => {}
+        match endpoint.route.admission {
+            Admission::Open => return Ok(None),
+            Admission::Limited => {}
         }
         if self.draining.is_set() && !endpoint.is_read() {
             return Err(ApiError::unavailable("the service is stopping; nothing was done", RETRY_AFTER_S));

@@ -5,10 +5,10 @@ use hyper::{
     header::{HeaderMap, HeaderValue},
 };
 
-use super::{Gate, UNMATCHED, name};
+use super::{RequestPipeline, UNMATCHED, name};
 use crate::http::{ApiError, Response, head, metrics, request, routes::method_label, span};
 
-impl Gate {
+impl RequestPipeline {
     /// Answers a request that must not reach the routes. The routes rely on a path, and CONNECT has none.
     pub(in crate::http) fn check_head<B>(&self, request: &Request<B>) -> Option<Response> {
         let refused = match *request.method() {

@@ -2,7 +2,7 @@
 
 use utoipa::openapi::{ContentBuilder, RefOr, Response, ResponseBuilder};
 
-use super::{Access, Described, Description, Door, Header, description::Schemas};
+use super::{Access, Admission, Described, Description, Header, description::Schemas};
 use crate::http::error::Body as Problem;
 
 /// An answer of the front.
@@ -59,7 +59,7 @@ impl CommonAnswer {
         match self {
             Self::Unauthorized | Self::Forbidden => route.access != Access::Public,
             Self::UnsupportedMediaType => description.body.is_some(),
-            Self::TooManyRequests | Self::Unavailable => route.door == Door::Limited,
+            Self::TooManyRequests | Self::Unavailable => route.admission == Admission::Limited,
             // The front reads the body of every request, even if the handler ignores it.
             Self::Malformed | Self::MethodNotAllowed | Self::RequestTimeout | Self::TooLarge | Self::InternalError => {
                 true

@@ -34,7 +34,7 @@ use super::{
 use crate::http::{
     Response,
     client::{Peer, Room},
-    front::Gate,
+    front::RequestPipeline,
     head,
     transport_faults::{CutConnection, LostReply},
 };
@@ -58,7 +58,7 @@ const LINGER_BYTES: u64 = 16 * 1024 * 1024;
 pub(super) struct Connections {
     pub(super) service: &'static str,
     pub(super) protocol: Arc<auto::Builder<TokioExecutor>>,
-    pub(super) gate: Arc<Gate>,
+    pub(super) pipeline: Arc<RequestPipeline>,
     pub(super) routes: BoxedFilter<(Response,)>,
     /// Cancelled when no further requests are accepted.
     pub(super) drain: CancellationToken,
@@ -103,7 +103,7 @@ impl Connections {
 
     async fn speak_http(&self, stream: TcpStream, peer: Peer, line: &Arc<Line>) -> Ended {
         let io = TokioIo::new(Wire::new(stream, line.clone()));
-        let asked = Asked { gate: self.gate.clone(), routes: self.routes.clone(), peer, line: line.clone() };
+        let asked = Asked { pipeline: self.pipeline.clone(), routes: self.routes.clone(), peer, line: line.clone() };
         let answer = service_fn(move |request: Request<Incoming>| asked.answer(request));
         let mut connection = pin!(self.protocol.serve_connection(io, answer));
         let goodbye = tokio::select! {
@@ -147,7 +147,7 @@ impl Connections {
 
     /// Writes the answer to a head that hyper refused.
     async fn refusal(&self, head: &[u8], status: StatusCode) -> Vec<u8> {
-        let (parts, body) = self.gate.refuse_head(head::explain(head, status)).into_parts();
+        let (parts, body) = self.pipeline.refuse_head(head::explain(head, status)).into_parts();
         let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let (status, reason) = (parts.status.as_u16(), parts.status.canonical_reason().unwrap_or_default());
         let date = Utc::now().format("%a, %d %b %Y %H:%M:%S GMT");
@@ -164,7 +164,7 @@ impl Connections {
 
 /// State shared by the requests of a connection.
 struct Asked {
-    gate: Arc<Gate>,
+    pipeline: Arc<RequestPipeline>,
     routes: BoxedFilter<(Response,)>,
     peer: Peer,
     line: Arc<Line>,
@@ -178,7 +178,7 @@ impl Asked {
         let (peer, line, version) = (self.peer, self.line.clone(), request.version());
         let at_work = AtWork::begin(line.clone(), version);
         request.extensions_mut().insert(peer);
-        let refused = self.gate.check_head(&request);
+        let refused = self.pipeline.check_head(&request);
         let mut routes = warp::service(self.routes.clone());
         async move {
             let (mut response, ending) = match refused {

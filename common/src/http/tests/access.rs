@@ -8,9 +8,9 @@ use secrecy::SecretString;
 use super::kit::{call, front, request, settings, undescribed};
 use crate::{
     config::Settings,
-    faults::Dice,
-    http::{Access, Front, Routes, StatusCode, debug, json, outgoing_bearer},
-    supervision::ActorCard,
+    faults::FaultSampler,
+    http::{Access, HttpService, Routes, StatusCode, debug, json, outgoing_bearer},
+    supervision::ActorEntry,
 };
 
 const ACCESSES: [(&str, Access); 4] = [
@@ -20,7 +20,7 @@ const ACCESSES: [(&str, Access); 4] = [
     ("/operator/", Access::Operator),
 ];
 
-fn all_doors(settings: Arc<Settings>) -> Front {
+fn all_doors(settings: Arc<Settings>) -> HttpService {
     let answer = async |_| Ok(json(StatusCode::OK, ""));
     let routes = ACCESSES
         .iter()
@@ -29,7 +29,7 @@ fn all_doors(settings: Arc<Settings>) -> Front {
 }
 
 /// Returns the statuses of one route per access rule.
-async fn knock(front: &Front, authorization: Option<&'static str>) -> [u16; 4] {
+async fn knock(front: &HttpService, authorization: Option<&'static str>) -> [u16; 4] {
     let mut statuses = [0; 4];
     for (status, (path, _)) in statuses.iter_mut().zip(ACCESSES) {
         let mut request = request("GET", path, "");
@@ -111,12 +111,12 @@ async fn a_stranger_is_turned_away_before_the_body_is_read() {
     assert_eq!(call(&front, request("GET", "/operator/", "too long")).await.status, 401);
 }
 
-fn debug_front() -> (Front, Dice) {
+fn debug_front() -> (HttpService, FaultSampler) {
     let settings = settings(|_| {});
-    let dice = Dice::new("payments", &settings.faults);
-    let root = ActorCard::new("stack-1/payments", "supervisor");
-    root.add_child(ActorCard::new("stack-1/payments/ledger", "group commit"));
-    (front(debug::routes("payments", root, Some(dice.clone())), settings), dice)
+    let sampler = FaultSampler::new("payments", &settings.faults);
+    let root = ActorEntry::new("stack-1/payments", "supervisor");
+    root.add_child(ActorEntry::new("stack-1/payments/ledger", "group commit"));
+    (front(debug::routes("payments", root, Some(sampler.clone())), settings), sampler)
 }
 
 #[tokio::test]
@@ -132,23 +132,23 @@ async fn an_operator_sees_the_tree_and_each_actor() {
 
 #[tokio::test]
 async fn an_operator_changes_failure_settings_all_or_nothing() {
-    let (front, dice) = debug_front();
+    let (front, sampler) = debug_front();
     let shown = call(&front, request("GET", "/debug/faults", "")).await.json();
-    assert_eq!(shown, dice.json());
+    assert_eq!(shown, sampler.json());
     let bad = call(&front, request("PUT", "/debug/faults/", r#"{"charge":{"failure_rate":2},"refund":{"x":1}}"#)).await;
     assert_eq!((bad.status, bad.problem()["errors"].as_array().map(Vec::len)), (400, Some(2)));
     for body in ["[]", "{", ""] {
         assert_eq!(call(&front, request("PUT", "/debug/faults", body)).await.problem()["status"], 400, "{body}");
     }
-    assert_eq!(dice.json(), shown);
+    assert_eq!(sampler.json(), shown);
     let good = call(&front, request("PUT", "/debug/faults", r#"{"charge":{"failure_rate":0.25}}"#)).await;
     assert_eq!((good.status, good.json()["charge"]["failure_rate"].as_f64()), (200, Some(0.25)));
-    assert_eq!(dice.json(), good.json());
+    assert_eq!(sampler.json(), good.json());
 }
 
 #[tokio::test]
 async fn a_service_without_dice_has_no_failure_settings() {
-    let root = ActorCard::new("stack-1/orchestrator", "supervisor");
+    let root = ActorEntry::new("stack-1/orchestrator", "supervisor");
     let front = front(debug::routes("orchestrator", root, None), settings(|_| {}));
     assert_eq!(call(&front, request("GET", "/debug/faults", "")).await.status, 404);
 }

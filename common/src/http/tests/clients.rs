@@ -8,7 +8,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::kit::{Gate, SOON, Server, front, read_answer, read_to_end, routes, settings, undescribed};
+use super::kit::{RequestPipeline, SOON, Server, front, read_answer, read_to_end, routes, settings, undescribed};
 use crate::{
     config::Settings,
     http::{Access, StatusCode, event_stream, with_body},
@@ -60,31 +60,32 @@ async fn an_idle_connection_is_closed_in_the_end_without_a_word() {
 
 #[tokio::test]
 async fn a_request_at_work_is_no_idleness() {
-    let gate = Gate::default();
-    let server = Server::start(front(gate.routes(), settings(|settings| settings.http.idle_timeout_ms = 100))).await;
+    let pipeline = RequestPipeline::default();
+    let server =
+        Server::start(front(pipeline.routes(), settings(|settings| settings.http.idle_timeout_ms = 100))).await;
     let mut stream = server.connect().await;
     stream
         .write_all(b"POST /slow/ HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
         .await
         .unwrap();
-    gate.entered.notified().await;
+    pipeline.entered.notified().await;
     sleep(Duration::from_millis(400)).await;
-    gate.open.notify_one();
+    pipeline.open.notify_one();
     assert!(read_to_end(&mut stream).await.starts_with("HTTP/1.1 200 OK\r\n"));
     server.stop().await;
 }
 
 #[tokio::test]
 async fn a_client_that_says_that_it_sends_no_more_gets_its_answer() {
-    let gate = Gate::default();
-    let server = Server::start(front(gate.routes(), settings(|_| {}))).await;
+    let pipeline = RequestPipeline::default();
+    let server = Server::start(front(pipeline.routes(), settings(|_| {}))).await;
     let mut stream = server.connect().await;
     stream.write_all(b"POST /slow/ HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
     stream.shutdown().await.unwrap();
-    gate.entered.notified().await;
+    pipeline.entered.notified().await;
     // The client's end of stream arrives before the answer is sent.
     sleep(Duration::from_millis(100)).await;
-    gate.open.notify_one();
+    pipeline.open.notify_one();
     let answer = read_to_end(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\"done\""), "{answer:?}");
     let mut stream = server.connect().await;

@@ -6,7 +6,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::Request as HttpRequest;
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
-use super::kit::{Gate, SOON, Server, front, read_answer, read_to_end, routes, settings};
+use super::kit::{RequestPipeline, SOON, Server, front, read_answer, read_to_end, routes, settings};
 use crate::config::Settings;
 
 async fn server(change: impl FnOnce(&mut Settings)) -> Server {
@@ -121,24 +121,24 @@ async fn head_has_the_length_and_no_body_on_the_wire() {
 
 #[tokio::test]
 async fn a_stop_lets_requests_at_work_finish_on_both_protocols() {
-    let gate = Gate::default();
-    let server = Server::start(front(gate.routes(), settings(|_| {}))).await;
+    let pipeline = RequestPipeline::default();
+    let server = Server::start(front(pipeline.routes(), settings(|_| {}))).await;
     let mut idle = server.connect().await;
     let mut http1 = server.connect().await;
     http1.write_all(b"POST /slow/ HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await.unwrap();
-    gate.entered.notified().await;
+    pipeline.entered.notified().await;
     let mut http2 = server.http2().await;
     let on_http2 = tokio::spawn(http2.send_request(server.post("/slow/")));
-    gate.entered.notified().await;
+    pipeline.entered.notified().await;
 
     server.shutdown.cancel();
     assert_eq!(read_to_end(&mut idle).await, "");
     assert!(!server.serving.is_finished());
-    gate.open.notify_one();
+    pipeline.open.notify_one();
     let answer = read_to_end(&mut http1).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(!server.serving.is_finished());
-    gate.open.notify_one();
+    pipeline.open.notify_one();
     let answer = timeout(SOON, on_http2).await.unwrap().unwrap().unwrap();
     assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "\"done\"");
     server.stop().await;
@@ -146,11 +146,11 @@ async fn a_stop_lets_requests_at_work_finish_on_both_protocols() {
 
 #[tokio::test]
 async fn a_client_that_connects_during_a_stop_is_refused_at_once() {
-    let gate = Gate::default();
-    let server = Server::start(front(gate.routes(), settings(|_| {}))).await;
+    let pipeline = RequestPipeline::default();
+    let server = Server::start(front(pipeline.routes(), settings(|_| {}))).await;
     let mut at_work = server.connect().await;
     at_work.write_all(b"POST /slow/ HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await.unwrap();
-    gate.entered.notified().await;
+    pipeline.entered.notified().await;
     server.shutdown.cancel();
     // A client left waiting in the listen queue cannot try elsewhere, and is reset in the end.
     let refused = async {
@@ -161,7 +161,7 @@ async fn a_client_that_connects_during_a_stop_is_refused_at_once() {
     };
     timeout(SOON, refused).await.unwrap();
     assert!(!server.serving.is_finished());
-    gate.open.notify_one();
+    pipeline.open.notify_one();
     assert!(read_to_end(&mut at_work).await.starts_with("HTTP/1.1 200 OK\r\n"));
     server.stop().await;
 }
@@ -197,13 +197,13 @@ async fn requests_that_meet_a_stop_are_answered_on_new_and_on_kept_connections()
 
 #[tokio::test]
 async fn a_stop_does_not_wait_longer_than_its_grace() {
-    let gate = Gate::default();
-    let front = front(gate.routes(), settings(|settings| settings.http.drain_grace_ms = 100));
+    let pipeline = RequestPipeline::default();
+    let front = front(pipeline.routes(), settings(|settings| settings.http.drain_grace_ms = 100));
     let draining = front.draining.clone();
     let server = Server::start(front).await;
     let mut stream = server.connect().await;
     stream.write_all(b"POST /slow/ HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await.unwrap();
-    gate.entered.notified().await;
+    pipeline.entered.notified().await;
     server.stop().await;
     assert!(draining.is_set());
     assert_eq!(read_to_end(&mut stream).await, "");
@@ -211,11 +211,11 @@ async fn a_stop_does_not_wait_longer_than_its_grace() {
 
 #[tokio::test]
 async fn a_server_that_is_dropped_takes_its_connections_along() {
-    let gate = Gate::default();
-    let server = Server::start(front(gate.routes(), settings(|_| {}))).await;
+    let pipeline = RequestPipeline::default();
+    let server = Server::start(front(pipeline.routes(), settings(|_| {}))).await;
     let mut stream = server.connect().await;
     stream.write_all(b"POST /slow/ HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await.unwrap();
-    gate.entered.notified().await;
+    pipeline.entered.notified().await;
     server.serving.abort();
     assert_eq!(read_to_end(&mut stream).await, "");
 }

@@ -5,11 +5,11 @@ use http_body_util::Full;
 use hyper::{Request as HttpRequest, header::HeaderValue};
 
 use super::kit::{call, front, request, routes, settings};
-use crate::http::Front;
+use crate::http::HttpService;
 
 const SHOP: &str = "https://shop.example";
 
-fn shop_front(origins: &[&str]) -> Front {
+fn shop_front(origins: &[&str]) -> HttpService {
     let origins = origins.iter().map(|origin| (*origin).to_owned()).collect();
     front(routes(), settings(|settings| settings.http.cors_origins = origins))
 }

@@ -8,8 +8,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::kit::{Gate, SOON, Server, front, read_answer, read_to_end, routes, settings};
-use crate::{config::Settings, http::Front};
+use super::kit::{RequestPipeline, SOON, Server, front, read_answer, read_to_end, routes, settings};
+use crate::{config::Settings, http::HttpService};
 
 const REQUEST: &[u8] = b"GET /things/7 HTTP/1.1\r\nhost: x\r\n\r\n";
 const HEALTH: &[u8] = b"GET /health/ HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
@@ -70,7 +70,7 @@ async fn beyond_a_limit_connections_are_served_what_operators_need_and_nothing_e
 const RESERVED: usize = 64;
 
 /// Takes the one place within the limit, and every reserved one with a request of an operator that does not end.
-async fn fill(server: &Server, gate: &Gate) -> Vec<TcpStream> {
+async fn fill(server: &Server, pipeline: &RequestPipeline) -> Vec<TcpStream> {
     let mut within = server.connect().await;
     within.write_all(REQUEST).await.unwrap();
     read_answer(&mut within).await;
@@ -79,25 +79,25 @@ async fn fill(server: &Server, gate: &Gate) -> Vec<TcpStream> {
     for _ in 0..RESERVED {
         let mut stream = server.connect().await;
         stream.write_all(slow).await.unwrap();
-        timeout(SOON, gate.entered.notified()).await.expect("an operator is admitted");
+        timeout(SOON, pipeline.entered.notified()).await.expect("an operator is admitted");
         busy.push(stream);
     }
     busy
 }
 
-fn one_place(gate: &Gate, limit: fn(&mut Settings)) -> Front {
+fn one_place(pipeline: &RequestPipeline, limit: fn(&mut Settings)) -> HttpService {
     let settings = settings(|settings| {
         limit(settings);
         settings.auth.operator_token = "operator".to_owned().into();
     });
-    front(gate.routes(), settings)
+    front(pipeline.routes(), settings)
 }
 
 #[tokio::test]
 async fn clients_wait_in_the_listen_queue_while_every_reserved_connection_is_busy_and_are_answered_then() {
-    let gate = Gate::default();
-    let server = Server::start(one_place(&gate, |settings| settings.http.max_connections = 1)).await;
-    let busy = fill(&server, &gate).await;
+    let pipeline = RequestPipeline::default();
+    let server = Server::start(one_place(&pipeline, |settings| settings.http.max_connections = 1)).await;
+    let busy = fill(&server, &pipeline).await;
     let mut waiting = Vec::new();
     for request in [HEALTH, REQUEST] {
         let mut stream = server.connect().await;
@@ -108,21 +108,21 @@ async fn clients_wait_in_the_listen_queue_while_every_reserved_connection_is_bus
         assert!(stream.try_read(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock));
     }
     // One reserved place is enough for all that wait.
-    gate.open.notify_one();
+    pipeline.open.notify_one();
     for (stream, status) in waiting.iter_mut().zip(["200 OK", "503 Service Unavailable"]) {
         let answer = read_to_end(stream).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{answer:?}");
     }
-    gate.open.notify_waiters();
+    pipeline.open.notify_waiters();
     drop(busy);
     server.stop().await;
 }
 
 #[tokio::test]
 async fn a_peer_whose_reserved_connections_are_all_busy_stops_no_other() {
-    let gate = Gate::default();
-    let server = Server::start(one_place(&gate, |settings| settings.http.max_connections_per_peer = 1)).await;
-    let busy = fill(&server, &gate).await;
+    let pipeline = RequestPipeline::default();
+    let server = Server::start(one_place(&pipeline, |settings| settings.http.max_connections_per_peer = 1)).await;
+    let busy = fill(&server, &pipeline).await;
     // It is not let in, and not left to wait.
     for _ in 0..3 {
         assert_eq!(server.talk(HEALTH).await, "");
@@ -140,7 +140,7 @@ async fn a_peer_whose_reserved_connections_are_all_busy_stops_no_other() {
         }
     };
     timeout(SOON, answer).await.expect("health is answered again");
-    gate.open.notify_waiters();
+    pipeline.open.notify_waiters();
     server.stop().await;
 }
 
@@ -163,9 +163,9 @@ async fn idle_connections_beyond_the_limit_do_not_keep_health_from_being_asked()
 
 #[tokio::test]
 async fn a_trusted_proxy_has_no_limit_of_connections_and_each_of_its_clients_one_of_requests() {
-    let gate = Gate::default();
+    let pipeline = RequestPipeline::default();
     let server = Server::start(front(
-        gate.routes(),
+        pipeline.routes(),
         settings(|settings| {
             settings.http.max_connections_per_peer = 1;
             settings.http.trusted_proxies = vec!["127.0.0.0/8".to_owned()];
@@ -180,14 +180,14 @@ async fn a_trusted_proxy_has_no_limit_of_connections_and_each_of_its_clients_one
     };
     let mut slow = server.connect().await;
     slow.write_all(request("POST /slow/", "198.51.100.1:4711").as_bytes()).await.unwrap();
-    gate.entered.notified().await;
+    pipeline.entered.notified().await;
     let second = server.talk(request("GET /things/7", "198.51.100.1").as_bytes()).await;
     assert!(second.starts_with("HTTP/1.1 503 ") && second.to_lowercase().contains("retry-after: 1"), "{second}");
     let health = server.talk(request("GET /health/", "198.51.100.1").as_bytes()).await;
     assert!(health.starts_with("HTTP/1.1 200 "), "{health}");
     let another = server.talk(request("GET /things/7", "198.51.100.2").as_bytes()).await;
     assert!(another.starts_with("HTTP/1.1 200 "), "{another}");
-    gate.open.notify_one();
+    pipeline.open.notify_one();
     assert!(read_to_end(&mut slow).await.starts_with("HTTP/1.1 200 "));
     let again = server.talk(request("GET /things/7", "198.51.100.1").as_bytes()).await;
     assert!(again.starts_with("HTTP/1.1 200 "), "{again}");

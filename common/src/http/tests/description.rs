@@ -11,7 +11,7 @@ use super::kit::{Answer, call, front, request, settings};
 use crate::{
     config::Settings,
     http::{
-        Access, Front, Request, Response, Routes, StatusCode,
+        Access, HttpService, Request, Response, Routes, StatusCode,
         openapi::{Description, Header, schema},
     },
 };
@@ -50,7 +50,7 @@ async fn shelf(_: Request) -> Result<Response, crate::http::ApiError> {
     Ok(crate::http::json(StatusCode::OK, &Shelf { books: 7 }))
 }
 
-fn library(change: impl FnOnce(&mut Settings)) -> Front {
+fn library(change: impl FnOnce(&mut Settings)) -> HttpService {
     let routes = Routes::new("test")
         .about("Keeps books.")
         .get("/shelves/{shelf_id}/", Access::Public, show, shelf)
@@ -58,7 +58,7 @@ fn library(change: impl FnOnce(&mut Settings)) -> Front {
     front(routes, settings(change))
 }
 
-async fn document(front: &Front) -> Value {
+async fn document(front: &HttpService) -> Value {
     let answer = call(front, request("GET", "/openapi.json", "")).await;
     assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"));
     answer.json()
@@ -97,7 +97,7 @@ async fn a_route_is_described_by_what_it_says_and_by_what_the_front_adds() {
 
 #[tokio::test]
 async fn a_token_is_optional_until_it_is_set() {
-    let security = async |front: Front| {
+    let security = async |front: HttpService| {
         let document = document(&front).await;
         let operations = [("/shelves/{shelf_id}/", "get"), ("/rows/{shelf_id}", "put")];
         operations.map(|(path, method)| document["paths"][path][method]["security"].clone())

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request as HttpRequest, header::HeaderValue};
 
-use super::kit::{Answer, Gate, SOON, call, filter, front, healthy, request, routes, settings, undescribed};
-use crate::http::{Access, Check, Front, HealthCheck, Routes, StatusCode, json};
+use super::kit::{Answer, RequestPipeline, SOON, call, filter, front, healthy, request, routes, settings, undescribed};
+use crate::http::{Access, Check, HealthCheck, HttpService, Routes, StatusCode, json};
 
-fn plain() -> Front {
+fn plain() -> HttpService {
     front(routes(), settings(|_| {}))
 }
 
@@ -179,21 +179,21 @@ async fn a_body_may_have_the_limit_and_not_a_byte_more() {
 
 #[tokio::test]
 async fn beyond_the_limit_at_work_requests_are_503_and_health_still_answers() {
-    let gate = Gate::default();
-    let front = front(gate.routes(), settings(|settings| settings.http.max_in_flight = 1));
+    let pipeline = RequestPipeline::default();
+    let front = front(pipeline.routes(), settings(|settings| settings.http.max_in_flight = 1));
     let service = filter(front);
     let call = |request: HttpRequest<Full<Bytes>>| {
         let service = warp::service(service.clone());
         async move { tower::ServiceExt::oneshot(service, request).await.unwrap() }
     };
     let slow = tokio::spawn(call(request("POST", "/slow/", "")));
-    gate.entered.notified().await;
+    pipeline.entered.notified().await;
     let refused = call(request("GET", "/things/7", "")).await;
     assert_eq!(refused.status(), 503);
     assert_eq!(refused.headers()["retry-after"], "1");
     assert_eq!(call(request("GET", "/health/", "")).await.status(), 200);
     assert_eq!(call(request("GET", "/metrics", "")).await.status(), 200);
-    gate.open.notify_one();
+    pipeline.open.notify_one();
     assert_eq!(tokio::time::timeout(SOON, slow).await.unwrap().unwrap().status(), 200);
     assert_eq!(call(request("GET", "/things/7", "")).await.status(), 200);
 }
@@ -227,12 +227,12 @@ async fn health_says_what_is_wrong_and_nothing_else() {
         })
     });
     let version = env!("CARGO_PKG_VERSION");
-    let answer = call(&Front { health, ..plain() }, request("GET", "/health/", "")).await;
+    let answer = call(&HttpService { health, ..plain() }, request("GET", "/health/", "")).await;
     let expected = format!(
         r#"{{"status":"unhealthy","service":"test","version":"{version}","checks":{{"database":"cannot be reached","saga-log":"ok"}}}}"#
     );
     assert_eq!((answer.status, std::str::from_utf8(&answer.body).unwrap()), (503, expected.as_str()));
-    let answer = call(&Front { health: healthy(), ..plain() }, request("GET", "/health", "")).await;
+    let answer = call(&HttpService { health: healthy(), ..plain() }, request("GET", "/health", "")).await;
     let expected = format!(r#"{{"status":"healthy","service":"test","version":"{version}"}}"#);
     assert_eq!((answer.status, std::str::from_utf8(&answer.body).unwrap()), (200, expected.as_str()));
 }
@@ -240,7 +240,7 @@ async fn health_says_what_is_wrong_and_nothing_else() {
 #[tokio::test(start_paused = true)]
 async fn health_does_not_wait_for_what_hangs() {
     let health: HealthCheck = Arc::new(|| Box::pin(std::future::pending()));
-    let answer = call(&Front { health, ..plain() }, request("GET", "/health/", "")).await;
+    let answer = call(&HttpService { health, ..plain() }, request("GET", "/health/", "")).await;
     assert_eq!(answer.status, 503);
 }
 
@@ -250,7 +250,7 @@ async fn requests_are_counted_by_template_and_never_by_path() {
         let routes = Routes::new("metered").get("/m/{id}/", Access::Public, undescribed, async |_| {
             Ok(json(StatusCode::IM_A_TEAPOT, "short and stout"))
         });
-        call(&Front { service: "metered", ..front(routes, settings(|_| {})) }, request).await
+        call(&HttpService { service: "metered", ..front(routes, settings(|_| {})) }, request).await
     };
     for path in ["/m/secret-1", "/m/secret-2/", "/secret-3"] {
         metered(request("GET", path, "")).await;

@@ -21,8 +21,8 @@ use warp::filters::BoxedFilter;
 use crate::{
     config::{ConfigSource, Settings},
     http::{
-        Access, Check, Draining, Front, HealthCheck, Request, Response, Routes, StatusCode, front as fronts, json,
-        openapi::Description, serve, transport_faults,
+        Access, Check, Draining, HealthCheck, HttpService, Request, Response, Routes, StatusCode, front as fronts,
+        json, openapi::Description, serve, transport_faults,
     },
 };
 
@@ -80,27 +80,34 @@ fn shown(request: &Request) -> Response {
 
 /// A route that signals when it is entered, and answers when it is released.
 #[derive(Clone, Default)]
-pub(super) struct Gate {
+pub(super) struct RequestPipeline {
     pub(super) entered: Arc<Notify>,
     pub(super) open: Arc<Notify>,
 }
 
-impl Gate {
+impl RequestPipeline {
     pub(super) fn routes(&self) -> Routes {
-        let gate = self.clone();
+        let pipeline = self.clone();
         routes().post("/slow/", Access::Public, undescribed, move |_| {
-            let gate = gate.clone();
+            let pipeline = pipeline.clone();
             async move {
-                gate.entered.notify_one();
-                gate.open.notified().await;
+                pipeline.entered.notify_one();
+                pipeline.open.notified().await;
                 Ok(json(StatusCode::OK, "done"))
             }
         })
     }
 }
 
-pub(super) fn front(routes: Routes, settings: Arc<Settings>) -> Front {
-    Front { service: "test", routes, settings, health: healthy(), draining: Draining::default(), tracer: Tracer::off() }
+pub(super) fn front(routes: Routes, settings: Arc<Settings>) -> HttpService {
+    HttpService {
+        service: "test",
+        routes,
+        settings,
+        health: healthy(),
+        draining: Draining::default(),
+        tracer: Tracer::off(),
+    }
 }
 
 /// An answer with its complete body.
@@ -132,12 +139,12 @@ impl Answer {
 }
 
 /// Creates the filter of a front.
-pub(super) fn filter(front: Front) -> BoxedFilter<(Response,)> {
-    fronts::filter(Arc::new(fronts::Gate::of(front)))
+pub(super) fn filter(front: HttpService) -> BoxedFilter<(Response,)> {
+    fronts::filter(Arc::new(fronts::RequestPipeline::of(front)))
 }
 
 /// Calls a front without a socket.
-pub(super) async fn call(front: &Front, request: HttpRequest<Full<Bytes>>) -> Answer {
+pub(super) async fn call(front: &HttpService, request: HttpRequest<Full<Bytes>>) -> Answer {
     let Ok(response) = warp::service(filter(front.clone())).oneshot(request).await;
     let (parts, body) = response.into_parts();
     Answer { status: parts.status.as_u16(), headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
@@ -155,7 +162,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) async fn start(front: Front) -> Self {
+    pub(super) async fn start(front: HttpService) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();

@@ -2,7 +2,7 @@
 
 use tokio::{io::AsyncWriteExt, time::timeout};
 
-use super::kit::{Gate, SOON, Server, call, front, read_to_end, request, routes, settings, undescribed};
+use super::kit::{RequestPipeline, SOON, Server, call, front, read_to_end, request, routes, settings, undescribed};
 use crate::http::{Access, StatusCode, json, transport_faults};
 
 #[tokio::test]
@@ -28,17 +28,17 @@ async fn on_http1_a_lost_reply_and_a_cut_close_the_connection_without_a_byte() {
 
 #[tokio::test]
 async fn on_http2_a_lost_reply_resets_its_stream_and_no_other() {
-    let gate = Gate::default();
-    let server = Server::start(front(gate.routes(), settings(|_| {}))).await;
+    let pipeline = RequestPipeline::default();
+    let server = Server::start(front(pipeline.routes(), settings(|_| {}))).await;
     let mut http2 = server.http2().await;
     let beside = tokio::spawn(http2.send_request(server.post("/slow/")));
-    gate.entered.notified().await;
+    pipeline.entered.notified().await;
     // More than any limit on resets that could treat this as an attack.
     for _ in 0..1_500 {
         let error = http2.send_request(server.post("/lost/")).await.unwrap_err();
         assert!(!error.is_closed(), "{error:?}");
     }
-    gate.open.notify_one();
+    pipeline.open.notify_one();
     assert_eq!(timeout(SOON, beside).await.unwrap().unwrap().unwrap().status(), 200);
     assert_eq!(http2.send_request(server.post("/things/7")).await.unwrap().status(), 200);
     server.stop().await;
@@ -46,11 +46,11 @@ async fn on_http2_a_lost_reply_resets_its_stream_and_no_other() {
 
 #[tokio::test]
 async fn on_http2_a_cut_takes_everything_on_the_connection_down() {
-    let gate = Gate::default();
-    let server = Server::start(front(gate.routes(), settings(|_| {}))).await;
+    let pipeline = RequestPipeline::default();
+    let server = Server::start(front(pipeline.routes(), settings(|_| {}))).await;
     let mut http2 = server.http2().await;
     let beside = tokio::spawn(http2.send_request(server.post("/slow/")));
-    gate.entered.notified().await;
+    pipeline.entered.notified().await;
     assert!(http2.send_request(server.post("/cut/")).await.is_err());
     assert!(timeout(SOON, beside).await.unwrap().unwrap().is_err());
     assert!(http2.send_request(server.post("/things/7")).await.is_err());

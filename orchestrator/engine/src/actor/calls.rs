@@ -182,7 +182,7 @@ fn action_unknown(
     }
     // Attempts of earlier owners are shown but not counted: each owner starts with the full number of attempts.
     state.tries += 1;
-    match plan::after_failure(state.policy.action, state.tries, retry, state.world.dice()) {
+    match plan::after_failure(state.policy.action, state.tries, retry, state.world.random()) {
         AfterFailure::GiveUp => {
             warn!(saga.id = %state.saga.id, step, attempt = attempt.number, %detail, "step given up, its effect is unknown");
             apply(state, Event::ActionGivenUp(attempt.step, failure, detail, sent))
@@ -209,7 +209,7 @@ fn compensation_failed(
     warn!(saga.id = %state.saga.id, step, attempt = attempt.number, %detail, "compensation not confirmed, trying again");
     apply(state, Event::CompensationFailed(attempt.step, detail.clone()))?;
     state.tries += 1;
-    let wait = plan::backoff(state.policy.compensation, state.tries, state.world.dice()).max(at_least);
+    let wait = plan::backoff(state.policy.compensation, state.tries, state.world.random()).max(at_least);
     if needs_a_person(state) {
         // A confirmation for another saga woke it and it failed again: the fault is its own, so none wakes it again.
         let waits = state.marks.woken_by == WokenBy::Time;
@@ -263,7 +263,7 @@ fn mark_failed(
     error!(saga.id = %state.saga.id, step, %detail, "a compensation is not confirmed, the saga is marked FAILED: a person should look");
     state.attention = Some(Mark::until_end(format!("{step} is not undone: {detail}")));
     let marks = state.marks.count.saturating_add(1);
-    let wake_in = state.policy.failed.after(marks, at_least, state.world.dice());
+    let wake_in = state.policy.failed.after(marks, at_least, state.world.random());
     write(me, state, Change::MarkFailed { wake_in, marks, waits_for });
 }
 

@@ -135,7 +135,7 @@ fn is_new_begin(state: &SagaState, write: &LogWrite) -> bool {
 fn write_later(me: &ActorRef<SagaMsg>, state: &mut SagaState, reason: &str) {
     // After the first failed attempt only the row tells whether the write took place.
     state.write_was_in_doubt = true;
-    let wait = plan::backoff(state.policy.compensation, state.write_attempts, state.world.dice());
+    let wait = plan::backoff(state.policy.compensation, state.write_attempts, state.world.random());
     warn!(saga.id = %state.saga.id, reason, ?wait, "write to the saga log not confirmed, trying again");
     me.send_after(wait, || SagaMsg::WriteAgain);
 }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{DurableLog, Row};
-use crate::planted::{Planted, is_planted};
+use crate::mutation::{Mutation, is_mutated};
 use saga_engine::SagaId;
 use saga_engine::log::Direction;
 use saga_engine::owner::Owner;
@@ -34,7 +34,7 @@ impl LogNow<'_> {
     /// Tells whether this process may run a saga now, regardless of its owner.
     fn may_run(&self, row: &Row) -> bool {
         let known = self.claimer.definitions.contains(&format!("{}/{}", row.definition, row.version));
-        let is_poisoned = is_planted(Planted::ClaimsPoison) && row.deaths > self.claimer.max_claims;
+        let is_poisoned = is_mutated(Mutation::ClaimsPoison) && row.deaths > self.claimer.max_claims;
         row.ended_at.is_none() && known && !is_poisoned && row.wake_at.is_none_or(|wake_at| wake_at <= self.now)
     }
 
@@ -60,7 +60,7 @@ impl LogNow<'_> {
 
     fn take(&mut self, id: SagaId) -> Option<ReadRow> {
         let row = self.log.rows.get_mut(&id)?;
-        if is_planted(Planted::ClaimsPoison) {
+        if is_mutated(Mutation::ClaimsPoison) {
             row.deaths += 1;
         }
         let is_own = row.owner.incarnation == self.claimer.owner.incarnation;
@@ -74,7 +74,7 @@ impl LogNow<'_> {
         let lease = lease.filter(|lease| !is_own && lease.incarnation == row.owner.incarnation);
         let unowned_ms = lease.map(|lease| (self.now - lease.expires_at).num_milliseconds().max(0));
         row.owner = self.claimer.owner.clone();
-        row.epoch += if is_planted(Planted::ClaimWithoutEpoch) { 0 } else { 1 };
+        row.epoch += if is_mutated(Mutation::ClaimWithoutEpoch) { 0 } else { 1 };
         row.wake_at = None;
         row.waits_for = None;
         if !is_own || left_by == LeftBy::Loss {
@@ -91,7 +91,7 @@ impl LogNow<'_> {
         if row.ended_at.is_some() || row.owner.incarnation != incarnation || row.epoch != death.epoch {
             return None;
         }
-        row.epoch += if is_planted(Planted::ClaimWithoutEpoch) { 0 } else { 1 };
+        row.epoch += if is_mutated(Mutation::ClaimWithoutEpoch) { 0 } else { 1 };
         row.deaths += 1;
         self.log.wakes += 1;
         let too_many = row.deaths - self.claimer.max_claims;
@@ -191,7 +191,7 @@ impl Statements for LogNow<'_> {
             .into_iter()
             .map(|owner| {
                 let lease = match self.log.leases.get(&owner.node_id) {
-                    Some(_) if is_planted(Planted::IgnoreLease) && !self.log.is_live(&owner, self.now) => {
+                    Some(_) if is_mutated(Mutation::IgnoreLease) && !self.log.is_live(&owner, self.now) => {
                         SeenLease::GivenUp
                     }
                     Some(lease) if lease.incarnation == owner.incarnation => {

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::journal::{Ask, Coin, Decided, Journal, Reply};
+use super::journal::{Ask, Decided, FailureDraw, Journal, Reply};
 use saga_engine::definition::{Context, Operation};
 
 /// Maximum number of changes to a body until it can be read.
@@ -26,9 +26,9 @@ impl Anybody {
             &context.saga_id.to_string(),
             contents,
             |_| refusal(),
-            |coin| match coin {
-                Coin::Accept => Decided { status: 200, body: readable(operation, context) },
-                Coin::Refuse => Decided { status: 409, body: refusal() },
+            |draw| match draw {
+                FailureDraw::Accept => Decided { status: 200, body: readable(operation, context) },
+                FailureDraw::Refuse => Decided { status: 409, body: refusal() },
             },
         )
     }

@@ -7,9 +7,9 @@ use common::ids::{ProductId, TransactionId};
 use common::wire::inventory::{DecreaseReply, RestoreReply, StockRefused};
 use serde::Deserialize;
 
-use super::journal::{Ask, Coin, Decided, Journal, Reply, Seen};
+use super::journal::{Ask, Decided, FailureDraw, Journal, Reply, Seen};
 use super::{malformed, show, transaction_in};
-use orchestrator::invariants::{Books, Movement, MovementKind, Participant, Shelf};
+use orchestrator::invariants::{Books, Movement, MovementKind, Participant, StockLevel};
 
 /// Inventory: stock and its movements.
 #[derive(Clone, Debug)]
@@ -61,16 +61,16 @@ impl Inventory {
         let (stock, movements) = (&mut self.stock, &mut self.movements);
         let (initial_stock, at) = (self.initial_stock, ask.at);
         let too_late = |_: Option<&str>| tombstone(&transaction_id);
-        self.journal.act(ask, &transaction, contents, too_late, |coin| {
+        self.journal.act(ask, &transaction, contents, too_late, |draw| {
             let available = stock.entry(product_id.clone()).or_insert(initial_stock);
-            let message = match coin {
-                Coin::Refuse => format!("Insufficient stock for product {product_id} (random failure)"),
-                Coin::Accept if *available < quantity => {
+            let message = match draw {
+                FailureDraw::Refuse => format!("Insufficient stock for product {product_id} (random failure)"),
+                FailureDraw::Accept if *available < quantity => {
                     format!(
                         "Insufficient stock for product {product_id}. Available: {available}, requested: {quantity}"
                     )
                 }
-                Coin::Accept => {
+                FailureDraw::Accept => {
                     *available -= quantity;
                     let moved = (transaction.clone(), product_id.clone(), MovementKind::Decrement);
                     let (transaction, product_id, kind) = moved;
@@ -135,7 +135,7 @@ impl Inventory {
                 let of_this = self.movements.iter().filter(|moved| moved.product_id == *product_id);
                 of_this.filter(|moved| moved.kind == wanted).map(|moved| i64::from(moved.quantity)).sum()
             };
-            books.shelves.push(Shelf {
+            books.shelves.push(StockLevel {
                 product_id: product_id.to_string(),
                 initial: i64::from(self.initial_stock),
                 restocked: 0,

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use common::wire;
 
-use crate::planted::{Planted, is_planted};
-use orchestrator::invariants::{Books, Decision, Deed, Entry, Participant};
+use crate::mutation::{Mutation, is_mutated};
+use orchestrator::invariants::{Books, Decision, Entry, OperationKind, Participant};
 
 /// A request to a participant.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ pub struct Ask<'a> {
     /// The orchestrator's call, if the request is one.
     pub origin: Option<Origin>,
     /// The outcome of a new decision.
-    pub coin: Coin,
+    pub draw: FailureDraw,
     /// Time of a new decision.
     pub at: DateTime<Utc>,
 }
@@ -33,7 +33,7 @@ pub struct Origin {
 
 /// Outcome of a new decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Coin {
+pub enum FailureDraw {
     /// The action is done, if the participant's own rules allow it.
     Accept,
     /// The action is refused.
@@ -110,22 +110,22 @@ impl Journal {
         transaction: &str,
         contents: Vec<Option<String>>,
         too_late: impl FnOnce(Option<&str>) -> String,
-        decide: impl FnOnce(Coin) -> Decided,
+        decide: impl FnOnce(FailureDraw) -> Decided,
     ) -> Reply {
         let page = self.pages.entry(transaction.to_owned()).or_default();
         let undone = page.compensations.first();
         let action = page.actions.last();
-        let undone_is_refused = !is_planted(Planted::UndoneActionReplays)
-            && !is_planted(Planted::CompensateBeforeTurn)
-            && !is_planted(Planted::ForwardAfterTurn);
+        let undone_is_refused = !is_mutated(Mutation::UndoneActionReplays)
+            && !is_mutated(Mutation::CompensateBeforeTurn)
+            && !is_mutated(Mutation::ForwardAfterTurn);
         if (undone.is_some() && undone_is_refused) || action.is_some_and(|action| action.contents.is_none()) {
             self.tombstones_hit += 1;
             let body = too_late(undone.map(|row| row.body.as_str()));
             return Reply { status: 409, decision: Some(wire::REFUSED), action: None, replayed: false, body };
         }
         if let Some(action) = action
-            && !(is_planted(Planted::TossAgain) && action.status == 409)
-            && !is_planted(Planted::ForgetJournal)
+            && !(is_mutated(Mutation::TossAgain) && action.status == 409)
+            && !is_mutated(Mutation::ForgetJournal)
         {
             if action.contents.as_ref() != Some(&contents) {
                 return Reply::plain(422, r#"{"type":"about:blank","title":"other contents","status":422}"#);
@@ -134,7 +134,7 @@ impl Journal {
             let decision = (action.status == 409).then_some(wire::REFUSED);
             return Reply { status: action.status, decision, action: None, replayed: true, body: action.body.clone() };
         }
-        let Decided { status, body } = decide(ask.coin);
+        let Decided { status, body } = decide(ask.draw);
         let row = Row { status, body: body.clone(), contents: Some(contents), origin: ask.origin, at: ask.at };
         page.actions.push(row);
         let decision = (status == 409).then_some(wire::REFUSED);
@@ -167,7 +167,7 @@ impl Journal {
         }
         let body = undo(seen);
         if seen == Seen::Never {
-            if is_planted(Planted::SkipTombstone) {
+            if is_mutated(Mutation::SkipTombstone) {
                 return Reply::plain(200, body);
             }
             self.tombstones_left += 1;
@@ -183,13 +183,13 @@ impl Journal {
     pub(super) fn add_to(&self, participant: Participant, books: &mut Books) {
         for (transaction, page) in &self.pages {
             let entries = &mut books.page(transaction).journal;
-            let rows = page.actions.iter().map(|row| (row, Deed::Action));
-            for (row, deed) in rows.chain(page.compensations.iter().map(|row| (row, Deed::Compensation))) {
+            let rows = page.actions.iter().map(|row| (row, OperationKind::Action));
+            for (row, kind) in rows.chain(page.compensations.iter().map(|row| (row, OperationKind::Compensation))) {
                 entries.push(Entry {
                     participant,
-                    deed,
+                    kind,
                     decision: if row.status == 200 { Decision::Done } else { Decision::Refused },
-                    tombstone: deed == Deed::Action && row.contents.is_none(),
+                    tombstone: kind == OperationKind::Action && row.contents.is_none(),
                     from_saga: row.origin.is_some(),
                     attempt: row.origin.map(|origin| i32::try_from(origin.attempt).unwrap_or(i32::MAX)),
                     epoch: row.origin.map(|origin| origin.epoch),

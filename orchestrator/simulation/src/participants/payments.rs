@@ -5,7 +5,7 @@ use common::money::Money;
 use common::wire::payments::{ChargeRefused, ChargeReply, RefundReply};
 use serde::Deserialize;
 
-use super::journal::{Ask, Coin, Decided, Journal, Reply, Seen};
+use super::journal::{Ask, Decided, FailureDraw, Journal, Reply, Seen};
 use super::{malformed, show, transaction_in};
 use orchestrator::invariants::{Books, Participant, Payment, PaymentStatus};
 
@@ -73,14 +73,14 @@ impl Payments {
             refusal(given_back, message)
         };
         let rows = &mut self.rows;
-        self.journal.act(ask, &transaction, contents, too_late, |coin| {
+        self.journal.act(ask, &transaction, contents, too_late, |draw| {
             let payment_id = i64::try_from(rows.len() + 1).unwrap_or(i64::MAX);
-            let status = match coin {
-                Coin::Accept => PaymentStatus::Captured,
-                Coin::Refuse => PaymentStatus::Refused,
+            let status = match draw {
+                FailureDraw::Accept => PaymentStatus::Captured,
+                FailureDraw::Refuse => PaymentStatus::Refused,
             };
             rows.push(Row { transaction: transaction.clone(), user_id: user_id.clone(), amount, status });
-            if coin == Coin::Refuse {
+            if draw == FailureDraw::Refuse {
                 return Decided { status: 409, body: refusal(Some(payment_id), "Error processing payment") };
             }
             let body = show(&ChargeReply {

@@ -5,7 +5,7 @@ use common::money::Money;
 use common::wire::purchases::{CancelReply, PurchaseRefused, PurchaseReply};
 use serde::Deserialize;
 
-use super::journal::{Ask, Coin, Decided, Journal, Reply};
+use super::journal::{Ask, Decided, FailureDraw, Journal, Reply};
 use super::{malformed, show, transaction_in};
 use orchestrator::invariants::{Books, Participant, Purchase, PurchaseStatus};
 
@@ -59,8 +59,8 @@ impl Purchases {
             &transaction,
             contents,
             |_| refusal(),
-            |coin| {
-                if coin == Coin::Refuse {
+            |draw| {
+                if draw == FailureDraw::Refuse {
                     return Decided { status: 409, body: refusal() };
                 }
                 rows.push(Row { transaction: transaction.clone(), amount, status: PurchaseStatus::Live });

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::fate::{CallFate, Copy, Fate, LookEnd, LookFate, Mood, Outlives, Stranger, There};
+use crate::fate::{CallFate, Copy, Fate, FaultPhase, Intermediary, LookEnd, LookFate, Outlives, There};
 use crate::fate::{WriteEnd, WriteFate};
-use crate::participants::Coin;
+use crate::participants::FailureDraw;
 use crate::run::run_with;
 use crate::{Faults, Plan, Tracing};
 use orchestrator::checkout::known_definitions;
@@ -65,7 +65,7 @@ fn copy(arrives: Duration, there: There) -> Copy {
 }
 
 impl Fate for Scripted {
-    fn call(&mut self, call: &Call, mood: Mood) -> CallFate {
+    fn call(&mut self, call: &Call, phase: FaultPhase) -> CallFate {
         let fine = copy(MOMENT, There::Participant);
         let copies = match call.purpose {
             Purpose::Compensation => {
@@ -75,9 +75,9 @@ impl Fate for Scripted {
                 let fails = match self.undo {
                     UndoFate::Fine => false,
                     UndoFate::FailsForAWhile => *attempts <= A_WHILE,
-                    UndoFate::FailsForGood => mood == Mood::Wild,
+                    UndoFate::FailsForGood => phase == FaultPhase::Wild,
                 };
-                vec![if fails { copy(MOMENT, There::Only(Stranger::BadGateway)) } else { fine }]
+                vec![if fails { copy(MOMENT, There::Only(Intermediary::BadGateway)) } else { fine }]
             }
             Purpose::Action { .. } if call.step != self.step => vec![fine],
             Purpose::Action { .. } => match self.action {
@@ -91,14 +91,14 @@ impl Fate for Scripted {
         CallFate::Sent(copies)
     }
 
-    fn coin(&mut self, call: &Call) -> Coin {
+    fn draw(&mut self, call: &Call) -> FailureDraw {
         match call.step == self.step && self.action == ActionFate::Refused {
-            true => Coin::Refuse,
-            false => Coin::Accept,
+            true => FailureDraw::Refuse,
+            false => FailureDraw::Accept,
         }
     }
 
-    fn write(&mut self, write: &LogWrite, _: Mood) -> WriteFate {
+    fn write(&mut self, write: &LogWrite, _: FaultPhase) -> WriteFate {
         let mut end = WriteEnd::Committed;
         if let Some((name, killed)) = self.kill
             && name == write.change.name()
@@ -109,11 +109,11 @@ impl Fate for Scripted {
         WriteFate { commits: MOMENT, end, report: MOMENT, pause: None, outlives_process: Outlives::No }
     }
 
-    fn look(&mut self, _: Mood) -> LookFate {
+    fn look(&mut self, _: FaultPhase) -> LookFate {
         LookFate { takes: MOMENT, end: LookEnd::Comes }
     }
 
-    fn dice(&mut self) -> f64 {
+    fn random(&mut self) -> f64 {
         0.5
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct MortalArguments {
     pub(super) name: &'static str,
     pub(super) diary: Diary,
     pub(super) start: Arc<Mutex<Start>>,
-    pub(super) card: Arc<ActorCard>,
+    pub(super) entry: Arc<ActorEntry>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -75,7 +75,7 @@ impl Actor for Mortal {
         message: MortalMsg,
         state: &mut MortalArguments,
     ) -> Result<(), ActorProcessingErr> {
-        state.card.handled();
+        state.entry.handled();
         match message {
             MortalMsg::Note(text) => state.diary.note(format!("{} {text}", state.name)),
             MortalMsg::Rest => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -97,7 +97,7 @@ impl Actor for Mortal {
 pub(super) struct Subject {
     pub(super) handle: Handle<MortalMsg>,
     pub(super) start: Arc<Mutex<Start>>,
-    pub(super) card: Arc<ActorCard>,
+    pub(super) entry: Arc<ActorEntry>,
     pub(super) spec: ChildSpec,
 }
 
@@ -108,15 +108,15 @@ pub(super) fn stack() -> String {
 
 pub(super) fn mortal(stack: &str, name: &'static str, diary: &Diary) -> Subject {
     let (handle, start) = (Handle::new(), Arc::new(Mutex::new(Start::Works)));
-    let card = ActorCard::new(format!("{stack}/service/{name}"), "mortal");
-    let arguments = MortalArguments { name, diary: diary.clone(), start: start.clone(), card: card.clone() };
-    let spec = child(card.clone(), handle.clone(), move || (Mortal, arguments.clone()));
-    Subject { handle, start, card, spec }
+    let entry = ActorEntry::new(format!("{stack}/service/{name}"), "mortal");
+    let arguments = MortalArguments { name, diary: diary.clone(), start: start.clone(), entry: entry.clone() };
+    let spec = child(entry.clone(), handle.clone(), move || (Mortal, arguments.clone()));
+    Subject { handle, start, entry, spec }
 }
 
 pub(super) fn spec(name: String, max_restarts: u32, children: &[&Subject]) -> SupervisorSpec {
     SupervisorSpec {
-        card: ActorCard::new(name, "supervisor"),
+        entry: ActorEntry::new(name, "supervisor"),
         budget: Budget { max_restarts, within: Duration::from_secs(10) },
         backoff: Backoff { min: Duration::from_millis(50), max: Duration::from_millis(150) },
         children: children.iter().map(|subject| subject.spec.clone()).collect(),
@@ -135,5 +135,6 @@ pub(super) async fn wait_until(what: &str, holds: impl Fn() -> bool) {
 }
 
 pub(super) async fn wait_for_restart(subject: &Subject, restarts: u32) {
-    wait_until("the restart", || subject.card.restarts() == restarts && subject.card.view().status == "running").await;
+    wait_until("the restart", || subject.entry.restarts() == restarts && subject.entry.view().status == "running")
+        .await;
 }

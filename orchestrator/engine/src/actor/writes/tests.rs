@@ -50,7 +50,7 @@ impl World for TestWorld {
         DateTime::UNIX_EPOCH
     }
 
-    fn dice(&self) -> f64 {
+    fn random(&self) -> f64 {
         0.0
     }
 

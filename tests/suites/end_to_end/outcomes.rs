@@ -21,7 +21,7 @@ async fn two_hundred_purchases_with_the_default_failure_rates_end_as_chance_has_
 
         let completed = books::with_status(&books, "COMPLETED").len();
         assert_eq!(completed + books::with_status(&books, "COMPENSATED").len(), PURCHASES);
-        // Three independent coins must accept: 0.5 each.
+        // Three independent draws must accept: 0.5 each.
         let plausible = plausible_counts(PURCHASES as u32, 0.125, RISK);
         assert!(plausible.contains(&(completed as u32)), "{completed} completed, expected {plausible:?}");
 

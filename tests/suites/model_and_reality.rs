@@ -8,14 +8,14 @@
 use std::collections::HashMap;
 
 use chrono::DateTime;
-use common::faults::{self, Dice};
+use common::faults::{self, FaultSampler};
 use futures::future::join_all;
 use proptest::{
     prelude::*,
     test_runner::{Config, TestCaseError, TestRunner},
 };
 use saga_engine::definition::{Method, Request};
-use saga_simulation::participants::{Ask, Coin, Inventory, Payments, Purchases, Reply};
+use saga_simulation::participants::{Ask, FailureDraw, Inventory, Payments, Purchases, Reply};
 use serde_json::{Value, json};
 use tests::{Stack, StackOptions, http::Answer, http::send, stack::new_transaction};
 
@@ -65,8 +65,8 @@ impl Twin {
         }
     }
 
-    fn answer(&mut self, request: &Request, coin: Coin) -> Reply {
-        let ask = Ask { request, origin: None, coin, at: DateTime::UNIX_EPOCH };
+    fn answer(&mut self, request: &Request, draw: FailureDraw) -> Reply {
+        let ask = Ask { request, origin: None, draw, at: DateTime::UNIX_EPOCH };
         match self {
             Twin::Payments(payments) => payments.answer(&ask),
             Twin::Inventory(inventory) => inventory.answer(&ask),
@@ -186,12 +186,17 @@ async fn ask(stack: &Stack, service: Service, request: &Request) -> Answer {
 }
 
 /// Runs a sequence on both: one group after another, the operations of a group concurrently.
-async fn compare(stack: &Stack, dice: &Dice, service: Service, groups: &[Vec<Operation>]) -> Result<(), TestCaseError> {
+async fn compare(
+    stack: &Stack,
+    dice: &FaultSampler,
+    service: Service,
+    groups: &[Vec<Operation>],
+) -> Result<(), TestCaseError> {
     let transactions: Vec<String> = (0..3).map(|_| new_transaction()).collect();
     let product = new_transaction();
-    let coin = |transaction: &str| match dice.decision(service.action(), transaction) {
-        faults::Coin::Accept => Coin::Accept,
-        faults::Coin::Refuse => Coin::Refuse,
+    let draw = |transaction: &str| match dice.decision(service.action(), transaction) {
+        faults::FailureDraw::Accept => FailureDraw::Accept,
+        faults::FailureDraw::Refuse => FailureDraw::Refuse,
     };
     let mut real_ids = Ids::default();
     let mut possible = vec![(Twin::of(service), Ids::default())];
@@ -216,7 +221,7 @@ async fn compare(stack: &Stack, dice: &Dice, service: Service, groups: &[Vec<Ope
                 let explains = order.iter().all(|index| {
                     let (transaction, request) = &requests[*index];
                     let transaction = &transactions[*transaction];
-                    let reply = twin.answer(request, coin(transaction));
+                    let reply = twin.answer(request, draw(transaction));
                     ids.of_reply(&reply, transaction) == seen[*index]
                 });
                 if explains {
@@ -262,7 +267,7 @@ fn check(service: Service) {
     let fault = format!("faults.{}.{}.failure_rate", service.name(), service.action());
     let options = StackOptions::default().set("inventory.initial_stock", STOCK).set(&fault, "0.25");
     let stack = runtime.block_on(Stack::start(options));
-    let dice = Dice::new(service.name(), &stack.settings.faults);
+    let dice = FaultSampler::new(service.name(), &stack.settings.faults);
     let mut runner = TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
     let groups = prop::collection::vec(prop::collection::vec(operation(), 1..=4), 1..=8);
     let outcome = runner.run(&groups, |groups| runtime.block_on(compare(&stack, &dice, service, &groups)));

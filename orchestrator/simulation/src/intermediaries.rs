@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::fate::Stranger;
+use super::fate::Intermediary;
 use super::participants::Reply;
 use super::partitions::Operation;
 use super::sim::Sim;
 use saga_engine::world::Call;
 
-/// A reply with `Retry-After`, a header that only strangers send here.
+/// A reply with `Retry-After`, a header that only intermediaries send here.
 pub(super) struct Answered {
     pub(super) reply: Reply,
     pub(super) retry_after: Option<&'static str>,
@@ -23,31 +23,31 @@ impl From<Reply> for Answered {
     }
 }
 
-/// Makes the reply of a stranger in the participant's place.
-pub(super) fn answer(sim: &Arc<Sim>, call: &Call, stranger: Stranger) -> Answered {
+/// Makes the reply of an intermediary in the participant's place.
+pub(super) fn answer(sim: &Arc<Sim>, call: &Call, intermediary: Intermediary) -> Answered {
     let problem = |status: u16, title: &str| {
         Reply::plain(status, json!({ "type": "about:blank", "title": title, "status": status }).to_string())
     };
-    let others = (stranger == Stranger::OtherReply).then(|| reply_to_another(sim, call)).flatten();
+    let others = (intermediary == Intermediary::OtherReply).then(|| reply_to_another(sim, call)).flatten();
     {
         let tally = &mut sim.lock().tally;
-        match stranger {
-            Stranger::Json(_) => tally.json_strangers += 1,
-            Stranger::OtherReply if others.is_some() => tally.other_replies += 1,
-            Stranger::ComeBack(_) => tally.retry_afters += 1,
-            _ => tally.strangers += 1,
+        match intermediary {
+            Intermediary::Json(_) => tally.json_strangers += 1,
+            Intermediary::OtherReply if others.is_some() => tally.other_replies += 1,
+            Intermediary::ComeBack(_) => tally.retry_afters += 1,
+            _ => tally.intermediaries += 1,
         }
     }
-    let reply = match stranger {
-        Stranger::Busy => problem(503, "overloaded"),
-        Stranger::BadGateway => Reply::plain(502, "<html><h1>502 Bad Gateway</h1></html>"),
-        Stranger::LoginPage => Reply::plain(200, "<html>Please log in</html>"),
-        Stranger::NotFound => problem(404, "not found"),
-        Stranger::Conflict => Reply::plain(409, r#"{"status":"error","message":"conflict"}"#),
-        Stranger::TooMany => problem(429, "too many"),
-        Stranger::Json(status) => Reply::plain(200, json!({ "status": status }).to_string()),
-        Stranger::OtherReply => others.unwrap_or_else(|| problem(503, "overloaded")),
-        Stranger::ComeBack(when) => {
+    let reply = match intermediary {
+        Intermediary::Busy => problem(503, "overloaded"),
+        Intermediary::BadGateway => Reply::plain(502, "<html><h1>502 Bad Gateway</h1></html>"),
+        Intermediary::LoginPage => Reply::plain(200, "<html>Please log in</html>"),
+        Intermediary::NotFound => problem(404, "not found"),
+        Intermediary::Conflict => Reply::plain(409, r#"{"status":"error","message":"conflict"}"#),
+        Intermediary::TooMany => problem(429, "too many"),
+        Intermediary::Json(status) => Reply::plain(200, json!({ "status": status }).to_string()),
+        Intermediary::OtherReply => others.unwrap_or_else(|| problem(503, "overloaded")),
+        Intermediary::ComeBack(when) => {
             return Answered { reply: problem(503, "overloaded"), retry_after: Some(when) };
         }
     };

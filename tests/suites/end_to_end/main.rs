@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tests::{Stack, StackOptions, books::Books, http::Answer, operations::FAULTY, stack::ORCHESTRATOR};
 use uuid::Uuid;
 
-/// Draws a seed for the failure lab's coins and prints it.
+/// Draws a seed for the failure lab's draws and prints it.
 fn drawn_seed() -> u64 {
     let seed = u64::from(Uuid::new_v4().as_fields().0);
     println!("faults.seed = {seed}");

@@ -1,4 +1,4 @@
-//! The dice of one service: they decide which request meets which failure.
+//! The sampler of one service: it decides which request meets which failure.
 
 use std::{
     collections::BTreeMap,
@@ -14,9 +14,9 @@ use sha2::{Digest, Sha256};
 
 use super::{ChangeError, FaultSettings, FaultsView, LatencyRange, OperationFaults, change};
 
-/// The outcome of a coin toss for the business decision of an operation.
+/// The outcome of a draw for the business decision of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Coin {
+pub enum FailureDraw {
     /// The operation does its work.
     Accept,
     /// The operation is refused at random.
@@ -36,9 +36,9 @@ pub struct TransportFate {
     pub duplicate: bool,
 }
 
-/// The failure settings in force of one service, and its coins. Clones share both.
+/// The failure settings in force of one service, and its draws. Clones share both.
 #[derive(Clone)]
-pub struct Dice {
+pub struct FaultSampler {
     shared: Arc<Shared>,
 }
 
@@ -56,8 +56,8 @@ pub(super) struct InForce {
     pub(super) operations: Arc<BTreeMap<String, OperationFaults>>,
 }
 
-impl Dice {
-    /// Creates the dice of a service from its part of the settings.
+impl FaultSampler {
+    /// Creates the sampler of a service from its part of the settings.
     pub fn new(service: &'static str, settings: &FaultSettings) -> Self {
         let configured = Arc::new(InForce::of(service, settings));
         let latency = Mutex::new(generator(service, settings.seed));
@@ -86,7 +86,7 @@ impl Dice {
         self.shared.in_force.load().seed
     }
 
-    /// Returns the body of `GET /debug/faults`: `{"seed": 1, "<operation>": {…}, …}`. [`Dice::apply_json`] accepts all
+    /// Returns the body of `GET /debug/faults`: `{"seed": 1, "<operation>": {…}, …}`. [`FaultSampler::apply_json`] accepts all
     /// of it or any part.
     pub fn json(&self) -> Value {
         let in_force = self.shared.in_force.load();
@@ -110,7 +110,7 @@ impl Dice {
     }
 
     /// Applies the body of `PUT /debug/faults` to the settings in force, completely or not at all. The body has the
-    /// form of [`Dice::json`]; omitted members stay as they are. The change lasts until the next [`Dice::replace`].
+    /// form of [`FaultSampler::json`]; omitted members stay as they are. The change lasts until the next [`FaultSampler::replace`].
     ///
     /// # Errors
     /// [`ChangeError::Malformed`] if the body is not a JSON object, [`ChangeError::Fields`] with every invalid field.
@@ -135,18 +135,18 @@ impl Dice {
         Ok(())
     }
 
-    /// Tosses the coin of a decision: a hash of seed, service, operation and transaction id, so the result never
+    /// Makes the draw of a decision: a hash of seed, service, operation and transaction id, so the result never
     /// varies.
-    pub fn decision(&self, operation: &str, transaction_id: &str) -> Coin {
+    pub fn decision(&self, operation: &str, transaction_id: &str) -> FailureDraw {
         let in_force = self.shared.in_force.load();
         let rate = in_force.of_operation(operation).failure_rate;
         match self.hits(rate, in_force.seed, ["decision", operation, transaction_id, ""]) {
-            true => Coin::Refuse,
-            false => Coin::Accept,
+            true => FailureDraw::Refuse,
+            false => FailureDraw::Accept,
         }
     }
 
-    /// Tosses the coins of one delivery. `attempt` is the `Saga-Attempt` header, empty if absent: each attempt gets its
+    /// Makes the draws of one delivery. `attempt` is the `Saga-Attempt` header, empty if absent: each attempt gets its
     /// own fate.
     pub fn transport(&self, operation: &str, transaction_id: &str, attempt: &str) -> TransportFate {
         let in_force = self.shared.in_force.load();
@@ -171,7 +171,7 @@ impl Dice {
         Duration::from_micros(drawn_us)
     }
 
-    /// Tosses one coin. The parts are hashed with their lengths, so that no two lists of parts collide.
+    /// Makes one draw. The parts are hashed with their lengths, so that no two lists of parts collide.
     fn hits(&self, rate: f64, seed: u64, parts: [&str; 4]) -> bool {
         // Also skips the hash for a rate of 0, which is every request in production.
         if rate <= 0.0 {
@@ -192,10 +192,10 @@ impl Dice {
     }
 }
 
-impl fmt::Debug for Dice {
+impl fmt::Debug for FaultSampler {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Dice")
+            .debug_struct("FaultSampler")
             .field("service", &self.service())
             .field("in_force", &self.shared.in_force.load())
             .finish()

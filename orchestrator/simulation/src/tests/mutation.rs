@@ -1,7 +1,7 @@
-//! Each planted bug is found within a bounded number of seeds, by the invariant that it breaks; the controls break no
+//! Each mutation is found within a bounded number of seeds, by the invariant that it breaks; the controls break no
 //! invariant.
 
-use crate::planted::{Planted, with_planted};
+use crate::mutation::{Mutation, with_mutation};
 use crate::verdict::{CANCEL, FINAL, KEY, ORPHAN, PARKED, TOLD};
 use crate::{Faults, Plan, Tracing, run};
 
@@ -18,37 +18,37 @@ const MOST_SEEDS: u64 = 200;
 /// Number of seeds in which a control must break no invariant.
 const CONTROL_SEEDS: u64 = 150;
 
-const BUGS: [(Planted, &str); 27] = [
-    (Planted::SkipTombstone, COMPENSATED),
-    (Planted::TossAgain, TWICE),
-    (Planted::ForgetJournal, TWICE),
-    (Planted::RetryWithoutKey, NO_SAGA),
-    (Planted::RefundOnlyIfKnown, COMPENSATED),
-    (Planted::WriteWithoutEpoch, COMPENSATED),
-    (Planted::ClaimWithoutEpoch, REVERSE),
-    (Planted::AnswerBeforeEnd, TOLD),
-    (Planted::CompensatedUnconfirmed, COMPENSATED),
-    (Planted::NewIdAfterTakeover, ENDS),
-    (Planted::ForgetOneCompensation, COMPENSATED),
-    (Planted::CompensateBeforeTurn, COMPLETED),
-    (Planted::ForwardAfterTurn, COMPLETED),
-    (Planted::AnyConflictRefuses, COMPENSATED),
-    (Planted::LastAttemptCounts, COMPENSATED),
-    (Planted::EffectBeforeBegin, NO_SAGA),
-    (Planted::CompensateInOrder, REVERSE),
-    (Planted::IgnoreCancel, CANCEL),
-    (Planted::UndoneWhateverWasFound, HISTORY),
-    (Planted::ForgetEarlierOwners, HISTORY),
-    (Planted::AnyJsonConfirms, COMPENSATED),
-    (Planted::NoSearchForOrphans, ORPHAN),
-    (Planted::ClaimsPoison, ENDS),
-    (Planted::BadRowFailsAll, ORPHAN),
-    (Planted::OneBreakerForAll, PARKED),
-    (Planted::NotFoundAtOnce, FINAL),
-    (Planted::EndedByNodeClock, KEY),
+const BUGS: [(Mutation, &str); 27] = [
+    (Mutation::SkipTombstone, COMPENSATED),
+    (Mutation::TossAgain, TWICE),
+    (Mutation::ForgetJournal, TWICE),
+    (Mutation::RetryWithoutKey, NO_SAGA),
+    (Mutation::RefundOnlyIfKnown, COMPENSATED),
+    (Mutation::WriteWithoutEpoch, COMPENSATED),
+    (Mutation::ClaimWithoutEpoch, REVERSE),
+    (Mutation::AnswerBeforeEnd, TOLD),
+    (Mutation::CompensatedUnconfirmed, COMPENSATED),
+    (Mutation::NewIdAfterTakeover, ENDS),
+    (Mutation::ForgetOneCompensation, COMPENSATED),
+    (Mutation::CompensateBeforeTurn, COMPLETED),
+    (Mutation::ForwardAfterTurn, COMPLETED),
+    (Mutation::AnyConflictRefuses, COMPENSATED),
+    (Mutation::LastAttemptCounts, COMPENSATED),
+    (Mutation::EffectBeforeBegin, NO_SAGA),
+    (Mutation::CompensateInOrder, REVERSE),
+    (Mutation::IgnoreCancel, CANCEL),
+    (Mutation::UndoneWhateverWasFound, HISTORY),
+    (Mutation::ForgetEarlierOwners, HISTORY),
+    (Mutation::AnyJsonConfirms, COMPENSATED),
+    (Mutation::NoSearchForOrphans, ORPHAN),
+    (Mutation::ClaimsPoison, ENDS),
+    (Mutation::BadRowFailsAll, ORPHAN),
+    (Mutation::OneBreakerForAll, PARKED),
+    (Mutation::NotFoundAtOnce, FINAL),
+    (Mutation::EndedByNodeClock, KEY),
 ];
 
-const CONTROLS: [Planted; 2] = [Planted::IgnoreLease, Planted::UndoneActionReplays];
+const CONTROLS: [Mutation; 2] = [Mutation::IgnoreLease, Mutation::UndoneActionReplays];
 
 /// The default mix without the faults that end sagas before a bug that needs two owners can show.
 fn calmer() -> Faults {
@@ -76,12 +76,12 @@ fn calmer() -> Faults {
 }
 
 /// Returns the mix in which a bug shows best. For most bugs that is the default mix.
-fn faults_for(bug: Planted) -> Faults {
+fn faults_for(bug: Mutation) -> Faults {
     let mix = calmer();
     match bug {
         // Many sagas, pauses at their writes and broken operations: a former owner, whose calls reached no participant,
         // writes its end while its successor, whose calls did, still waits for a later step.
-        Planted::WriteWithoutEpoch => Faults {
+        Mutation::WriteWithoutEpoch => Faults {
             crowd_rate: 1.0,
             pause_at_write_rate: 0.003,
             pauses: 0,
@@ -97,7 +97,7 @@ fn faults_for(bug: Planted) -> Faults {
             ..mix
         },
         // An owner dies after it turned back, for a reason that its successor does not meet.
-        Planted::ForwardAfterTurn => Faults {
+        Mutation::ForwardAfterTurn => Faults {
             crowd_rate: 1.0,
             crash_at_write_rate: 0.02,
             crashes: 30,
@@ -108,9 +108,9 @@ fn faults_for(bug: Planted) -> Faults {
             ..mix
         },
         // Many sagas and pauses, so that two owners of one saga undo its steps.
-        Planted::ClaimWithoutEpoch => Faults { crowd_rate: 1.0, pauses: 20, ..Faults::default() },
+        Mutation::ClaimWithoutEpoch => Faults { crowd_rate: 1.0, pauses: 20, ..Faults::default() },
         // So many sagas that the kill of a process hits one between the compensation and the turn.
-        Planted::CompensateBeforeTurn => Faults {
+        Mutation::CompensateBeforeTurn => Faults {
             crowd_rate: 1.0,
             crash_at_write_rate: 0.01,
             crashes: 10,
@@ -118,36 +118,36 @@ fn faults_for(bug: Planted) -> Faults {
             refusal_rate: 0.02,
             ..mix
         },
-        Planted::AnyConflictRefuses => Faults { stranger_rate: 0.2, ..Faults::default() },
-        Planted::IgnoreCancel => Faults { cancel_rate: 1.0, refusal_rate: 0.02, ..mix },
-        Planted::ClaimsPoison => {
+        Mutation::AnyConflictRefuses => Faults { stranger_rate: 0.2, ..Faults::default() },
+        Mutation::IgnoreCancel => Faults { cancel_rate: 1.0, refusal_rate: 0.02, ..mix },
+        Mutation::ClaimsPoison => {
             Faults { small_knobs_rate: 1.0, crowd_rate: 1.0, operator_rate: 0.0, crashes: 20, ..Faults::default() }
         }
         // Enough calls that the failures of one operation affect calls of others.
-        Planted::OneBreakerForAll => {
+        Mutation::OneBreakerForAll => {
             Faults { operation_outages: 4, refusal_rate: 0.3, crowd_rate: 1.0, ..Faults::default() }
         }
         // The call before the due one is made outside an actor, where a panic is not allowed.
-        Planted::CompensateInOrder => Faults { actor_death_rate: 0.0, ..Faults::default() },
-        Planted::BadRowFailsAll => Faults { bad_row_rate: 0.05, operator_rate: 0.0, ..Faults::default() },
+        Mutation::CompensateInOrder => Faults { actor_death_rate: 0.0, ..Faults::default() },
+        Mutation::BadRowFailsAll => Faults { bad_row_rate: 0.05, operator_rate: 0.0, ..Faults::default() },
         // Clocks as far apart as badly synchronized ones.
-        Planted::EndedByNodeClock => Faults { clock_skew_ms: 2_000, ..Faults::default() },
+        Mutation::EndedByNodeClock => Faults { clock_skew_ms: 2_000, ..Faults::default() },
         _ => Faults::default(),
     }
 }
 
 /// Returns the number of nodes that a bug needs; `None` if it is drawn.
-fn nodes_for(bug: Planted) -> Option<usize> {
+fn nodes_for(bug: Mutation) -> Option<usize> {
     match bug {
-        Planted::WriteWithoutEpoch => Some(3),
+        Mutation::WriteWithoutEpoch => Some(3),
         _ => None,
     }
 }
 
-/// Returns the number of seeds until a planted bug breaks this invariant; `None` if it does not within the maximum.
-fn seeds_until(bug: Planted, invariant: &str) -> Option<u64> {
+/// Returns the number of seeds until a mutation breaks this invariant; `None` if it does not within the maximum.
+fn seeds_until(bug: Mutation, invariant: &str) -> Option<u64> {
     let plan = Plan { faults: faults_for(bug), nodes: nodes_for(bug), ..Plan::default() };
-    with_planted(bug, || {
+    with_mutation(bug, || {
         (0..MOST_SEEDS).find(|seed| {
             let report = run(*seed, &plan).unwrap();
             report.violations.iter().any(|violation| violation.invariant == invariant)
@@ -170,7 +170,7 @@ fn every_planted_bug_is_found_by_the_invariant_that_it_breaks() {
 
 #[test]
 fn a_violation_comes_with_the_timeline_of_its_saga() {
-    with_planted(Planted::CompensatedUnconfirmed, || {
+    with_mutation(Mutation::CompensatedUnconfirmed, || {
         let plan = Plan { tracing: Tracing::On, ..Plan::default() };
         let report = (0..MOST_SEEDS).map(|seed| run(seed, &plan).unwrap()).find(|run| !run.violations.is_empty());
         let report = report.expect("the bug is found");
@@ -189,7 +189,7 @@ fn a_violation_comes_with_the_timeline_of_its_saga() {
 #[test]
 fn what_correctness_does_not_rest_on_breaks_nothing() {
     for control in CONTROLS {
-        with_planted(control, || {
+        with_mutation(control, || {
             for seed in 0..CONTROL_SEEDS {
                 let report = run(seed, &Plan { faults: calmer(), ..Plan::default() }).unwrap();
                 // Without leases, owners change faster than actors start.

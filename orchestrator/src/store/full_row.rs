@@ -14,7 +14,7 @@ use saga_engine::log::StepView;
 use saga_engine::stored::UnreadableRow;
 use saga_engine::takeover::Takeover;
 
-const WHOLE: &str = concat!(
+const FULL_ROW: &str = concat!(
     "select ",
     columns!(),
     ", s.owner_node, s.owner_incarnation, s.cancel_requested_at, s.retry_requested_at, s.attention_at,
@@ -25,7 +25,7 @@ const WHOLE: &str = concat!(
 /// A row of the saga log as `inspect` shows it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = SagaRow)]
-pub struct WholeRow {
+pub struct FullRow {
     status: &'static str,
     direction: String,
     definition: String,
@@ -78,9 +78,9 @@ pub struct WholeRow {
 ///
 /// # Errors
 /// The error of the database.
-pub async fn read(connection: &mut Connection, id: SagaId) -> Result<Option<Result<WholeRow, UnreadableRow>>, Error> {
-    let Some(row) = connection.query_opt(WHOLE, &[&id.0]).await? else { return Ok(None) };
-    Ok(Some(from_row(&row).map(|saga| WholeRow {
+pub async fn read(connection: &mut Connection, id: SagaId) -> Result<Option<Result<FullRow, UnreadableRow>>, Error> {
+    let Some(row) = connection.query_opt(FULL_ROW, &[&id.0]).await? else { return Ok(None) };
+    Ok(Some(from_row(&row).map(|saga| FullRow {
         status: saga.status.as_str(),
         direction: format!("{:?}", saga.direction).to_lowercase(),
         definition: format!("{}/{}", saga.definition, saga.definition_version),

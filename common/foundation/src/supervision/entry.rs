@@ -1,4 +1,4 @@
-//! The entry of an actor in `/debug/actors`. A card outlives its actor's restarts, and reading it never waits for a
+//! The entry of an actor in `/debug/actors`. An entry outlives its actor's restarts, and reading it never waits for a
 //! mailbox, a call or the database.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -14,8 +14,8 @@ type DepthOf = Arc<dyn Fn() -> usize + Send + Sync>;
 type ChildrenOf = Arc<dyn Fn() -> Vec<ActorView> + Send + Sync>;
 type FindIn = Arc<dyn Fn(&str) -> Option<ActorView> + Send + Sync>;
 
-/// The card of one actor.
-pub struct ActorCard {
+/// The entry of one actor.
+pub struct ActorEntry {
     name: String,
     kind: &'static str,
     handled: AtomicU64,
@@ -30,7 +30,7 @@ struct Inner {
     last_restart_reason: Option<String>,
     state: Option<StateOf>,
     queue_depth: Option<DepthOf>,
-    children: Vec<Arc<ActorCard>>,
+    children: Vec<Arc<ActorEntry>>,
     dynamic: Option<ChildrenOf>,
     find: Option<FindIn>,
 }
@@ -45,14 +45,14 @@ enum Status {
     Failed,
 }
 
-impl std::fmt::Debug for ActorCard {
+impl std::fmt::Debug for ActorEntry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ActorCard").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("ActorEntry").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl ActorCard {
-    /// Creates the card of an actor that is about to start.
+impl ActorEntry {
+    /// Creates the entry of an actor that is about to start.
     pub fn new(name: impl Into<String>, kind: &'static str) -> Arc<Self> {
         Arc::new(Self {
             name: name.into(),
@@ -84,7 +84,7 @@ impl ActorCard {
     }
 
     /// Adds a child.
-    pub fn add_child(&self, child: Arc<ActorCard>) {
+    pub fn add_child(&self, child: Arc<ActorEntry>) {
         self.inner().children.push(child);
     }
 
@@ -132,7 +132,7 @@ impl ActorCard {
 
     /// Returns the view of the actor and all its descendants.
     pub fn view(&self) -> ActorView {
-        // The closures run after the lock is released: they may read other cards.
+        // The closures run after the lock is released: they may read other entries.
         let (state, depth, dynamic, children, mut view) = {
             let inner = self.inner();
             let view = ActorView {

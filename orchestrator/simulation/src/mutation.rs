@@ -1,12 +1,12 @@
-//! Planted bugs: mutations of the protocol that the simulator must catch. They exist in test builds only; in other
-//! builds [`is_planted`] is a constant, and the code behind it is compiled away.
+//! Mutations of the protocol that the simulator must catch. They exist in test builds only; in other
+//! builds [`is_mutated`] is a constant, and the code behind it is compiled away.
 //!
-//! A planted bug that no invariant catches is a hole in the simulator. If two guards protect the same property, the bug
+//! A mutation that no invariant catches is a hole in the simulator. If two guards protect the same property, the bug
 //! switches off both; its doc names the second.
 
-/// A mutation. `tests::planted` lists the invariant that each one breaks.
+/// A mutation. `tests::mutation` lists the invariant that each one breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Planted {
+pub(crate) enum Mutation {
     /// A compensation that finds no action leaves no tombstone.
     SkipTombstone,
     /// A refused action that is repeated is decided again.
@@ -69,12 +69,12 @@ pub(crate) enum Planted {
 }
 
 #[cfg(test)]
-pub(crate) use switch::{is_planted, with_planted};
+pub(crate) use switch::{is_mutated, with_mutation};
 
-/// Tells whether this bug is planted: never, outside tests.
+/// Tells whether this mutation is on: never, outside tests.
 #[cfg(not(test))]
 #[inline(always)]
-pub(crate) const fn is_planted(_: Planted) -> bool {
+pub(crate) const fn is_mutated(_: Mutation) -> bool {
     false
 }
 
@@ -82,18 +82,18 @@ pub(crate) const fn is_planted(_: Planted) -> bool {
 mod switch {
     use std::cell::Cell;
 
-    use super::Planted;
+    use super::Mutation;
 
     thread_local! {
-        static PLANTED: Cell<Option<Planted>> = const { Cell::new(None) };
+        static PLANTED: Cell<Option<Mutation>> = const { Cell::new(None) };
     }
 
-    pub(crate) fn is_planted(bug: Planted) -> bool {
+    pub(crate) fn is_mutated(bug: Mutation) -> bool {
         PLANTED.get() == Some(bug)
     }
 
-    /// Calls `run` with a bug planted in everything that this thread runs.
-    pub(crate) fn with_planted<T>(bug: Planted, run: impl FnOnce() -> T) -> T {
+    /// Calls `run` with a mutation in everything that this thread runs.
+    pub(crate) fn with_mutation<T>(bug: Mutation, run: impl FnOnce() -> T) -> T {
         struct Unplant;
         impl Drop for Unplant {
             fn drop(&mut self) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::planted::{Planted, is_planted};
+use super::mutation::{Mutation, is_mutated};
 use super::process::policy;
 use orchestrator::checkout::output;
 use orchestrator::participant_client::Judged;
@@ -22,7 +22,7 @@ use saga_engine::takeover::LeftBy;
 use saga_engine::world::{Answer, Call, Purpose, World};
 use saga_engine::{SagaId, Status};
 
-/// A world that makes its engine behave as if it had the planted bug.
+/// A world that makes its engine behave as if it had the mutation.
 pub(super) struct Mutated<W> {
     pub(super) world: Arc<W>,
     /// The definition of new sagas.
@@ -32,9 +32,9 @@ pub(super) struct Mutated<W> {
 impl<W: World> World for Mutated<W> {
     fn write(&self, write: Arc<LogWrite>, answer: Answer<WriteReport>) {
         let is_early = match &write.change {
-            Change::Begin { ended: None, .. } => is_planted(Planted::EffectBeforeBegin),
-            Change::End { .. } => is_planted(Planted::AnswerBeforeEnd),
-            Change::TurnBack { .. } => is_planted(Planted::CompensateBeforeTurn),
+            Change::Begin { ended: None, .. } => is_mutated(Mutation::EffectBeforeBegin),
+            Change::End { .. } => is_mutated(Mutation::AnswerBeforeEnd),
+            Change::TurnBack { .. } => is_mutated(Mutation::CompensateBeforeTurn),
             Change::Begin { ended: Some(_), .. } | Change::Outputs | Change::MarkFailed { .. } => false,
         };
         if !is_early {
@@ -49,7 +49,7 @@ impl<W: World> World for Mutated<W> {
     fn call(&self, mut call: Call, answer: Answer<Outcome>) {
         let undone_unasked = || Outcome::Undone(Found::NotSaid, Outputs::default());
         match call.purpose {
-            Purpose::Action { .. } if call.attempt > 1 && is_planted(Planted::RetryWithoutKey) => {
+            Purpose::Action { .. } if call.attempt > 1 && is_mutated(Mutation::RetryWithoutKey) => {
                 let (old, new) = (call.saga_id.to_string(), self.world.new_saga_id());
                 call.context.saga_id = new;
                 call.request.path = call.request.path.replace(&old, &new.to_string());
@@ -59,14 +59,14 @@ impl<W: World> World for Mutated<W> {
             Purpose::Compensation => {
                 let is_unknown = call.operation == "refund" && call.context.outputs.get(output::PAYMENT_ID).is_none();
                 let is_last = self.definition.steps.iter().rfind(|step| step.compensation().is_some());
-                if (is_unknown && is_planted(Planted::RefundOnlyIfKnown))
+                if (is_unknown && is_mutated(Mutation::RefundOnlyIfKnown))
                     || (call.epoch > 1
                         && is_last.is_some_and(|step| step.name == call.step)
-                        && is_planted(Planted::ForgetOneCompensation))
+                        && is_mutated(Mutation::ForgetOneCompensation))
                 {
                     return answer.give(undone_unasked());
                 }
-                if is_planted(Planted::CompensateInOrder) {
+                if is_mutated(Mutation::CompensateInOrder) {
                     return self.compensate_first_step_before(call, answer);
                 }
             }
@@ -76,7 +76,7 @@ impl<W: World> World for Mutated<W> {
     }
 
     fn claim(&self, mut request: ClaimRequest, answer: Answer<Result<Claimed, String>>) {
-        if is_planted(Planted::NoSearchForOrphans) {
+        if is_mutated(Mutation::NoSearchForOrphans) {
             request.search_after = None;
         }
         let world = self.world.clone();
@@ -105,8 +105,8 @@ impl<W: World> World for Mutated<W> {
         self.world.now()
     }
 
-    fn dice(&self) -> f64 {
-        self.world.dice()
+    fn random(&self) -> f64 {
+        self.world.random()
     }
 
     fn new_saga_id(&self) -> SagaId {
@@ -151,14 +151,14 @@ fn changed<T: 'static>(answer: Answer<T>, change: impl FnOnce(T) -> T + Send + '
 /// Changes the outcome of a call.
 fn heard(purpose: Purpose, attempt: u32, outcome: Outcome) -> Outcome {
     match (purpose, outcome) {
-        (Purpose::Compensation, Outcome::Undone(_, outputs)) if is_planted(Planted::UndoneWhateverWasFound) => {
+        (Purpose::Compensation, Outcome::Undone(_, outputs)) if is_mutated(Mutation::UndoneWhateverWasFound) => {
             Outcome::Undone(Found::Done, outputs)
         }
-        (Purpose::Compensation, Outcome::Unknown(_)) if is_planted(Planted::CompensatedUnconfirmed) => {
+        (Purpose::Compensation, Outcome::Unknown(_)) if is_mutated(Mutation::CompensatedUnconfirmed) => {
             Outcome::Undone(Found::NotSaid, Outputs::default())
         }
         (Purpose::Action { .. }, Outcome::Unknown(unknown))
-            if attempt < policy().action.attempts && is_planted(Planted::LastAttemptCounts) =>
+            if attempt < policy().action.attempts && is_mutated(Mutation::LastAttemptCounts) =>
         {
             Outcome::Unknown(Unknown { sent: Sent::Nothing, ..unknown })
         }
@@ -168,13 +168,13 @@ fn heard(purpose: Purpose, attempt: u32, outcome: Outcome) -> Outcome {
 
 /// Changes a claimed saga.
 fn recovered(world: &impl World, saga: &mut StoredSaga) {
-    if is_planted(Planted::NewIdAfterTakeover) {
+    if is_mutated(Mutation::NewIdAfterTakeover) {
         saga.id = world.new_saga_id();
     }
-    if is_planted(Planted::ForwardAfterTurn) {
+    if is_mutated(Mutation::ForwardAfterTurn) {
         (saga.direction, saga.status, saga.error) = (Direction::Forward, Status::Pending, None);
     }
-    if is_planted(Planted::ForgetEarlierOwners) {
+    if is_mutated(Mutation::ForgetEarlierOwners) {
         saga.left_by = LeftBy::Sleep;
         for step in &mut saga.timeline {
             (step.action, step.compensation) = ("pending".into(), None);
@@ -185,10 +185,10 @@ fn recovered(world: &impl World, saga: &mut StoredSaga) {
 /// Classifies a reply as a mutated client does; `None` if the client is not mutated for it.
 pub(super) fn judged(service: &str, call: &Call, reply: &Judged<'_>) -> Option<Outcome> {
     match (reply.status, call.purpose) {
-        (404 | 409, Purpose::Action { .. }) if is_planted(Planted::AnyConflictRefuses) => {
+        (404 | 409, Purpose::Action { .. }) if is_mutated(Mutation::AnyConflictRefuses) => {
             Some(Outcome::Refused(Failure::refused(reply.status, service, "refused")))
         }
-        (200, Purpose::Compensation) if is_planted(Planted::AnyJsonConfirms) => {
+        (200, Purpose::Compensation) if is_mutated(Mutation::AnyJsonConfirms) => {
             let said = serde_json::from_slice::<serde_json::Value>(reply.body);
             let has_status = said.is_ok_and(|said| said["status"].is_string());
             has_status.then(|| Outcome::Undone(Found::NotSaid, Outputs::default()))
