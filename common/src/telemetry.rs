@@ -91,7 +91,7 @@ pub fn scrape() -> String {
 /// Sets up the logs of this process on standard error: standard output belongs to the output of commands. A second call
 /// changes nothing. An invalid filter is replaced by the default one, and an error is logged.
 pub fn init(settings: &TelemetrySettings) {
-    let (filter, problem) = match EnvFilter::builder().parse(&settings.filter) {
+    let (filter, problem) = match EnvFilter::builder().parse(with_engine(&settings.filter)) {
         Ok(filter) => (filter, None),
         Err(error) => (EnvFilter::new(DEFAULT_FILTER), Some(error)),
     };
@@ -171,10 +171,35 @@ pub fn metrics_handle() -> &'static PrometheusHandle {
     })
 }
 
+/// Lets the directives for `orchestrator` select the lines of its crate `saga_engine` as well. A directive that names
+/// `saga_engine` comes later, and so takes precedence.
+fn with_engine(filter: &str) -> String {
+    let engine = filter.split(',').filter_map(|directive| {
+        let rest = directive.trim().strip_prefix("orchestrator")?;
+        let rest = rest.strip_prefix("::saga").unwrap_or(rest);
+        (rest.is_empty() || rest.starts_with(['=', ':', '['])).then(|| format!("saga_engine{rest},"))
+    });
+    engine.collect::<String>() + filter
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::ConfigSource;
+
+    #[test]
+    fn a_filter_for_the_orchestrator_selects_its_engine_too() {
+        for (filter, expected) in [
+            ("info,ractor=warn", "info,ractor=warn"),
+            ("warn, orchestrator=info", "saga_engine=info,warn, orchestrator=info"),
+            ("orchestrator::saga::lease=debug", "saga_engine::lease=debug,orchestrator::saga::lease=debug"),
+            ("orchestrator=info,saga_engine=warn", "saga_engine=info,orchestrator=info,saga_engine=warn"),
+            ("orchestrator_of_mine=info", "orchestrator_of_mine=info"),
+        ] {
+            assert_eq!(with_engine(filter), expected);
+            assert!(EnvFilter::builder().parse(with_engine(filter)).is_ok(), "{filter}");
+        }
+    }
 
     #[test]
     fn a_second_call_and_a_broken_filter_do_no_harm() {

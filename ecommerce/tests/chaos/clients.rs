@@ -95,7 +95,13 @@ impl Told {
 
     async fn confirm_one(&self, system: &System, id: String) {
         for orchestrator in system.orchestrators.iter().filter(|process| process.is_running()) {
-            let view = system.status(orchestrator, &id).await.unwrap_or_else(|error| panic!("{id}: {error}"));
+            let decided = format!("it is decided whether {id} exists");
+            let view = wait_until(&decided, PATIENCE, async || match system.status(orchestrator, &id).await {
+                Ok(view) => Some(view),
+                Err(error) if error.contains("decided_by") => None,
+                Err(error) => panic!("{id}: {error}"),
+            })
+            .await;
             match view {
                 None => {
                     let accepted = self.sagas()[&id].accepted;
