@@ -157,7 +157,7 @@ fn seeds_until(bug: Mutation, invariant: &str) -> Option<u64> {
 }
 
 #[test]
-fn every_planted_bug_is_found_by_the_invariant_that_it_breaks() {
+fn every_mutation_is_found_by_the_invariant_that_it_breaks() {
     let found: Vec<_> = BUGS.iter().map(|(bug, invariant)| (bug, invariant, seeds_until(*bug, invariant))).collect();
     for (bug, invariant, seeds) in &found {
         match seeds {
