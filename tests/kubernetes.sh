@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks docker/kubernetes against the published schemas of Kubernetes, strictly: an unknown field is an error. It needs
-# python3 with venv. Files without a schema (Traefik's kinds, the kustomization) are checked by
-# tests/suites/deployment.
+# python3 with venv. Files without a schema (Traefik's kinds, the kustomizations) are checked by
+# tests/suites/deployment. Where kubectl is installed, what it renders is checked too.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -19,9 +19,17 @@ if [ ! -x "$venv/bin/kubernetes-validate" ]; then
   mv "$venv.new" "$venv"
 fi
 files=()
-for file in docker/kubernetes/*.yaml; do
+for file in docker/kubernetes/*.yaml docker/kubernetes/service/*.yaml; do
   case "$file" in */kustomization.yaml | */ingress.yaml) ;; *) files+=("$file") ;; esac
 done
+if command -v kubectl >/dev/null; then
+  rendered="$venv/rendered.yaml"
+  # Traefik's kinds come last.
+  kubectl kustomize docker/kubernetes | sed '/^apiVersion: traefik/,$d' >"$rendered"
+  files+=("$rendered")
+else
+  echo "kubernetes: kubectl is not installed, so the kustomization is not rendered"
+fi
 for release in "${RELEASES[@]}"; do
   "$venv/bin/python3" -m kubernetes_validate --strict --kubernetes-version "$release" "${files[@]}" >"$venv/log" 2>&1 || { cat "$venv/log"; exit 1; }
   echo "kubernetes: ${#files[@]} files are valid for Kubernetes $release"

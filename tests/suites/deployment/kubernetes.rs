@@ -6,22 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use crate::{
-    files::{assert_runs_as_itself, list, parse, read, services, settings, text, texts},
+    files::{assert_runs_as_itself, list, read, services, settings, text, texts},
+    kustomize::{FOLDER, objects},
     routes::Router,
 };
-
-const FOLDER: &str = "docker/kubernetes";
-
-/// All objects of the files in the kustomization.
-fn objects() -> Vec<Value> {
-    let kustomization = crate::files::yaml(&format!("{FOLDER}/kustomization.yaml"));
-    let files = list(&kustomization["resources"]);
-    let documents = files.iter().flat_map(|file| {
-        let text = read(&format!("{FOLDER}/{file}"));
-        text.split("\n---\n").map(|document| parse(file, document)).collect::<Vec<_>>()
-    });
-    documents.collect()
-}
 
 fn object(kind: &str, name: &str) -> Value {
     let mut found = objects().into_iter().filter(|object| object["kind"] == kind && object["metadata"]["name"] == name);
@@ -83,6 +71,7 @@ fn every_service_of_the_code_runs_in_replicas_that_are_probed_and_go_one_after_t
         assert_eq!(spec["template"]["metadata"]["labels"], labels);
         let pod = &spec["template"]["spec"];
         assert_hardened(pod, &name);
+        assert_eq!(pod["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"], labels);
         let container = &pod["containers"][0];
         assert_eq!(list(&container["args"]), ["serve", &name]);
         assert_eq!(container["ports"], json!([{ "name": "http", "containerPort": port }]));
@@ -148,7 +137,7 @@ fn secrets_are_referred_to_and_the_kustomization_says_how_to_make_them() {
 fn the_kustomization_names_every_file() {
     let kustomization = crate::files::yaml(&format!("{FOLDER}/kustomization.yaml"));
     let mut named = list(&kustomization["resources"]);
-    named.push("kustomization.yaml".to_owned());
+    named.extend(["kustomization.yaml", "service"].map(str::to_owned));
     named.sort();
     let folder = std::fs::read_dir(crate::files::path(FOLDER)).expect("the folder");
     let mut found: Vec<String> =

@@ -9,5 +9,6 @@ mod environment;
 mod files;
 mod image;
 mod kubernetes;
+mod kustomize;
 mod routes;
 mod swarm;
