@@ -91,16 +91,43 @@ impl Settings {
         self.services.get(name).unwrap_or_else(|| panic!("unknown service {name}"))
     }
 
-    /// Returns the server URL with the login of a service: its own role if it has a password, else the user in
-    /// `database.url`.
+    /// Returns the URL of the server with a service's database: the service's own, else `database.url`. Empty if neither
+    /// is set.
+    ///
+    /// # Panics
+    /// See [`Settings::service`].
+    pub fn server_url(&self, name: &str) -> &SecretString {
+        match self.has_own_server(name) {
+            true => &self.service(name).database_url,
+            false => &self.database.url,
+        }
+    }
+
+    /// Returns the key of [`Settings::server_url`], for messages.
+    ///
+    /// # Panics
+    /// See [`Settings::service`].
+    pub fn server_key(&self, name: &str) -> String {
+        match self.has_own_server(name) {
+            true => format!("services.{name}.database_url"),
+            false => "database.url".to_owned(),
+        }
+    }
+
+    fn has_own_server(&self, name: &str) -> bool {
+        !self.service(name).database_url.expose_secret().is_empty()
+    }
+
+    /// Returns the server URL of a service with its login: its own role if it has a password, else the user in the URL.
     ///
     /// # Panics
     /// See [`Settings::service`].
     pub fn database_url(&self, name: &str) -> SecretString {
         let ServiceSettings { database, database_password, .. } = self.service(name);
+        let server = self.server_url(name);
         match database_password.expose_secret() {
-            "" => self.database.url.clone(),
-            password => url_as(self.database.url.expose_secret(), database, password),
+            "" => server.clone(),
+            password => url_as(server.expose_secret(), database, password),
         }
     }
 

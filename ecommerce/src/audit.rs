@@ -12,14 +12,13 @@ use ecommerce::{
     embedded_postgres::{default_data_dir, running_url},
 };
 use orchestrator::invariants::{Report, Run, Verdict};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::Serialize;
 
 use crate::{
-    configuration::Configuration,
+    configuration::{Configuration, without_database},
     ending::{Ended, Failure},
-    output,
-    services::{self, SERVICES},
+    output, services,
 };
 
 #[derive(Args)]
@@ -60,46 +59,51 @@ impl Audit {
     }
 }
 
-/// Loads the settings. Without a configured database, uses that of a running `up`.
-pub(crate) fn settings(configuration: &Configuration, data_dir: Option<PathBuf>) -> Result<Settings, Failure> {
-    with_server(configuration.load()?, data_dir)
-}
+/// Services with books; the catalog has none.
+pub(crate) const AUDITED: [&str; 4] = ["payments", "inventory", "purchases", orchestrator::SERVICE];
 
-/// Sets the database of a running `up` if none is configured.
-fn with_server(mut settings: Settings, data_dir: Option<PathBuf>) -> Result<Settings, Failure> {
-    if settings.database.url.expose_secret().is_empty() {
-        settings.database.url = SecretString::from(find_server(data_dir)?);
+/// Sets the database of a running `up` for the services without one, if any of the given ones has none.
+pub(crate) fn with_servers(
+    mut settings: Settings,
+    services: &[&str],
+    data_dir: Option<PathBuf>,
+) -> Result<Settings, Failure> {
+    let missing = without_database(&settings, services);
+    if !missing.is_empty() {
+        settings.database.url = SecretString::from(find_server(&missing, data_dir)?);
     }
     Ok(settings)
 }
 
-/// Audits the configured database, or that of the `up` running on a data folder.
+/// Audits the configured databases, or those of the `up` running on a data folder.
 pub(crate) async fn report(settings: Settings, data_dir: Option<PathBuf>, run: Run) -> Result<Report, Failure> {
-    let settings = with_server(settings, data_dir)?;
-    check_migrated(&settings).await?;
-    Ok(books::audit(&settings, run, Limits::default()).await?)
+    let settings = with_servers(settings, &AUDITED, data_dir)?;
+    audit(&settings, run).await
+}
+
+/// Audits the databases of the settings.
+pub(crate) async fn audit(settings: &Settings, run: Run) -> Result<Report, Failure> {
+    for service in AUDITED {
+        services::check_migrated(settings, service).await?;
+    }
+    Ok(books::audit(settings, run, Limits::default()).await?)
 }
 
 /// Finds the PostgreSQL of a running `up`.
-fn find_server(data_dir: Option<PathBuf>) -> Result<String, Failure> {
+fn find_server(missing: &[&str], data_dir: Option<PathBuf>) -> Result<String, Failure> {
     let data_dir = match data_dir {
         Some(data_dir) => data_dir,
         None => default_data_dir()?,
     };
     running_url(&data_dir).ok_or_else(|| {
         Failure::Usage(format!(
-            "no database is configured, and no `ecommerce up` runs on {}: set database.url, --database-url or --data-dir",
-            data_dir.display()
+            "no database is configured for {}, and no `ecommerce up` runs on {}: set database.url, --database-url, \
+             services.{}.database_url or --data-dir",
+            missing.join(", "),
+            data_dir.display(),
+            missing[0],
         ))
     })
-}
-
-/// Checks the migrations of all audited services; the catalog is not audited.
-pub(crate) async fn check_migrated(settings: &Settings) -> Result<(), Failure> {
-    for service in SERVICES.into_iter().filter(|service| *service != "catalog") {
-        services::check_migrated(settings, service).await?;
-    }
-    Ok(())
 }
 
 /// Formats a report for people.

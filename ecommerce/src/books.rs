@@ -53,8 +53,28 @@ impl Default for Limits {
 #[derive(Debug, Error)]
 pub enum BooksError {
     /// No connection to a database.
-    #[error(transparent)]
-    Database(#[from] DbError),
+    #[error("{service} ({key}): {source}")]
+    Database {
+        /// The service whose database it is.
+        service: &'static str,
+        /// The key of the server's URL.
+        key: String,
+        /// The error of connecting.
+        source: DbError,
+    },
+    /// A database without any record, of a participant that must have some by the saga log.
+    #[error(
+        "{service} ({key}): database {database} was never used, but the saga log has purchases with its answers. Is the \
+         URL that of its server? Nothing was judged"
+    )]
+    NeverUsed {
+        /// The participant.
+        service: &'static str,
+        /// The key of the server's URL.
+        key: String,
+        /// The name of the database.
+        database: String,
+    },
     /// A statement failed.
     #[error("the database of {service} returned an error: {}", describe(.source))]
     Statement {
@@ -68,10 +88,10 @@ pub enum BooksError {
 /// Judges the books by every invariant.
 ///
 /// # Errors
-/// [`BooksError`] if a database cannot be read.
+/// [`BooksError`] if a database cannot be read, or is not the one that the participant used.
 pub async fn audit(settings: &Settings, run: Run, limits: Limits) -> Result<Report, BooksError> {
     let log = Log::open(settings).await?;
-    let participants = [
+    let mut participants = [
         Journaled::open(settings, Participant::Payments).await?,
         Journaled::open(settings, Participant::Inventory).await?,
         Journaled::open(settings, Participant::Purchases).await?,
@@ -93,7 +113,8 @@ pub async fn audit(settings: &Settings, run: Run, limits: Limits) -> Result<Repo
                 range.up_to(boundary)
             }
         };
-        for participant in &participants {
+        for participant in &mut participants {
+            participant.check_used(settings, &books).await?;
             participant.read(&range, &mut books).await?;
         }
         log.read_missing(&mut books).await?;
@@ -135,7 +156,9 @@ async fn open(settings: &Settings, service: &'static str) -> Result<Connection, 
         set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;
         set default_transaction_read_only = on; set default_transaction_isolation = 'repeatable read'";
     let database = &settings.service(service).database;
-    let connection = Connection::open(&settings.database_url(service), database, &settings.database).await?;
+    let opened = Connection::open(&settings.database_url(service), database, &settings.database).await;
+    let unreachable = |source| BooksError::Database { service, key: settings.server_key(service), source };
+    let connection = opened.map_err(unreachable)?;
     let set = connection.client().batch_execute(PATIENT_READER).await;
     set.map_err(|source| BooksError::Statement { service, source })?;
     Ok(connection)

@@ -20,7 +20,8 @@ pub(crate) struct Configuration {
     /// Folder with default.toml and the profiles [default: ./config if it is this program's, else the built-in files]
     #[arg(long, value_name = "DIR", env = "ECOMMERCE_CONFIG_DIR")]
     config_dir: Option<PathBuf>,
-    /// PostgreSQL server: postgres://user:password@host:port/ (a secret is better given by the variable)
+    /// PostgreSQL server of the services without a database_url of their own: postgres://user:password@host:port/ (a
+    /// secret is better given by the variable)
     #[arg(long, value_name = "URL", env = "ECOMMERCE_DATABASE_URL", hide_env_values = true)]
     pub(crate) database_url: Option<String>,
 }
@@ -44,16 +45,25 @@ impl Configuration {
         Ok(settings)
     }
 
-    /// As [`Configuration::load`], but a database is required.
-    pub(crate) fn load_with_database(&self) -> Result<Settings, Failure> {
+    /// As [`Configuration::load`], but the databases of these services are required.
+    pub(crate) fn load_with_databases(&self, services: &[&str]) -> Result<Settings, Failure> {
         let settings = self.load()?;
-        match settings.database.url.expose_secret().is_empty() {
-            false => Ok(settings),
-            true => Err(Failure::Usage(
-                "no database is configured: set ECOMMERCE__DATABASE__URL, database.url or --database-url".to_owned(),
-            )),
+        match without_database(&settings, services).as_slice() {
+            [] => Ok(settings),
+            missing => Err(Failure::Usage(format!(
+                "no database is configured for {}: set ECOMMERCE__DATABASE__URL, database.url or --database-url, or \
+                 services.{}.database_url",
+                missing.join(", "),
+                missing[0],
+            ))),
         }
     }
+}
+
+/// Returns those of the services that have no URL of a database.
+pub(crate) fn without_database<'a>(settings: &Settings, services: &[&'a str]) -> Vec<&'a str> {
+    let has_none = |service: &&str| settings.server_url(service).expose_secret().is_empty();
+    services.iter().copied().filter(has_none).collect()
 }
 
 /// Logs the source of the settings when a service starts.

@@ -55,6 +55,18 @@ impl Failure {
     pub(crate) fn broken(what: &str, error: &(dyn std::error::Error + 'static)) -> Self {
         Self::Broken(format!("{what}: {}", with_causes(error)))
     }
+
+    /// Makes a failure of an error of a service's database, whose URL is the value of `key`.
+    pub(crate) fn database(service: &str, key: &str, error: &DbError) -> Self {
+        let line = format!("{service} ({key}): {error}");
+        match error {
+            DbError::Url(reason) => Self::Usage(format!("{service} ({key}): not a PostgreSQL URL: {reason}")),
+            DbError::Unreachable { .. } => {
+                Self::Unreachable(format!("{line}: is the server running, and the URL right?"))
+            }
+            _ => Self::Broken(line),
+        }
+    }
 }
 
 impl From<ConfigErrors> for Failure {
@@ -67,26 +79,11 @@ impl From<ConfigErrors> for Failure {
     }
 }
 
-impl From<DbError> for Failure {
-    fn from(error: DbError) -> Self {
-        let line = error.to_string();
-        if matches!(error, DbError::Url(_)) {
-            return Self::Usage(line);
-        }
-        if matches!(error, DbError::Unreachable { .. }) {
-            return Self::Unreachable(format!(
-                "{line}: is the server running, and database.url (--database-url) right?"
-            ));
-        }
-        Self::Broken(line)
-    }
-}
-
 impl From<BooksError> for Failure {
     fn from(error: BooksError) -> Self {
         match error {
-            BooksError::Database(error) => error.into(),
-            BooksError::Statement { .. } => Self::Broken(error.to_string()),
+            BooksError::Database { service, key, source } => Self::database(service, &key, &source),
+            BooksError::Statement { .. } | BooksError::NeverUsed { .. } => Self::Broken(error.to_string()),
         }
     }
 }

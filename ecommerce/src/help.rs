@@ -15,7 +15,7 @@ Exit codes: 0 stopped; 2 the configuration is wrong; 3 the database does not ans
 pub(crate) const SERVE: &str = "\
 Examples:
   ecommerce migrate && ecommerce serve payments
-      one service, on the database of ECOMMERCE__DATABASE__URL
+      one service, on the server of ECOMMERCE__DATABASE__URL, or of ECOMMERCE__SERVICES__PAYMENTS__DATABASE_URL
   ecommerce serve orchestrator --node-id b --port 8010
       a second orchestrator on the same saga log; each takes over the sagas of the other if it fails
 
@@ -26,8 +26,10 @@ pub(crate) const MIGRATE: &str = "\
 Examples:
   ecommerce migrate --database-url postgres://user@localhost/
       creates the five databases if they are missing; a repetition changes nothing
+  ECOMMERCE__SERVICES__PAYMENTS__DATABASE_URL=postgres://user@payments.db/ ecommerce migrate
+      the database of payments on a server of its own, the others on that of ECOMMERCE__DATABASE__URL
 
-Exit codes: 0 all are migrated; 2 no database is configured; 3 the database does not answer; 4 a migration failed.";
+Exit codes: 0 all are migrated; 2 a service has no database; 3 a server does not answer; 4 a migration failed.";
 
 pub(crate) const ORDER: &str = "\
 Examples:
@@ -123,7 +125,8 @@ Examples:
   ecommerce audit --settled --database-url postgres://user@localhost/ --json
       the system is stopped, so every purchase must have ended
 
-Exit codes: 0 every invariant holds; 1 one is broken; 2 no database is configured; 3 the database does not answer.";
+Exit codes: 0 every invariant holds; 1 one is broken; 2 a service has no database; 3 a server does not answer;
+4 a database is not the one that its service used, or is not migrated.";
 
 pub(crate) const SIMULATE: &str = "\
 Examples:
@@ -155,8 +158,8 @@ Examples:
   ecommerce release --anyway
       after an operator has checked each violation
 
-Exit codes: 0 released, or no hold; 1 the databases do not agree; 2 no database is configured;
-3 the database does not answer.";
+Exit codes: 0 released, or no hold; 1 the databases do not agree; 2 a service has no database;
+3 a server does not answer; 4 a database is not the one that its service used, or is not migrated.";
 
 pub(crate) const HEALTH: &str = "\
 Examples:

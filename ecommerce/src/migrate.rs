@@ -6,7 +6,8 @@ use serde_json::json;
 use crate::{
     configuration::Configuration,
     ending::{Ended, Failure},
-    output, services,
+    output,
+    services::{self, SERVICES},
 };
 
 #[derive(Args)]
@@ -20,7 +21,7 @@ pub(crate) struct Migrate {
 
 impl Migrate {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
-        let settings = self.configuration.load_with_database()?;
+        let settings = self.configuration.load_with_databases(&SERVICES)?;
         let migrated = services::migrate(&settings).await?;
         if self.json {
             let all: Vec<_> = migrated

@@ -38,7 +38,7 @@ impl Serve {
             .into_iter()
             .find(|name| *name == self.service)
             .ok_or_else(|| Failure::Usage(format!("{} is not a service", self.service)))?;
-        let mut settings = self.configuration.load_with_database()?;
+        let mut settings = self.configuration.load_with_databases(&[service])?;
         configuration::announce(&settings);
         if let (Some(port), Some(service)) = (self.port, settings.services.get_mut(service)) {
             service.port = port;
@@ -63,7 +63,9 @@ impl Serve {
         let start_wait = Duration::from_millis(settings.database.start_wait_ms);
         tokio::select! {
             () = signals.stop.cancelled() => return Ok(signals.ended()),
-            answered = db::wait_for(&url, Some(&database), start_wait) => answered?,
+            answered = db::wait_for(&url, Some(&database), start_wait) => {
+                answered.map_err(services::database_failure(&settings, service))?;
+            }
         }
         services::check_migrated(&settings, service).await?;
 

@@ -1,12 +1,13 @@
 //! The list of the five services, for the commands that start or migrate them.
 
-use std::{error::Error, net::SocketAddr, num::NonZero, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, error::Error, net::SocketAddr, num::NonZero, sync::Arc, time::Duration};
 
 use common::{
     config::{ServiceSettings, Settings},
-    db,
+    db::{self, DbError},
     service::Running,
 };
+use refinery::Runner;
 use secrecy::ExposeSecret;
 use tokio::{
     net::TcpListener,
@@ -109,59 +110,72 @@ pub(crate) struct Migrated {
     pub(crate) applied: usize,
 }
 
-/// Waits until the server answers, creates missing databases and roles, and migrates all of them.
+/// Waits until the servers answer, creates missing databases and roles on each, and migrates all of them.
 pub(crate) async fn migrate(settings: &Settings) -> Result<Vec<Migrated>, Failure> {
-    wait_for_server(settings).await?;
-    let server = &settings.database.url;
-    if db::names_user(server)? {
-        db::check_pooling(server, None).await?;
+    let mut waited_for = BTreeSet::new();
+    for service in SERVICES {
+        if waited_for.insert(settings.server_url(service).expose_secret()) {
+            wait_for_server(settings, service).await.map_err(database_failure(settings, service))?;
+        }
     }
     let mut migrated = Vec::new();
     for service in SERVICES {
-        let ServiceSettings { database, database_password, .. } = settings.service(service).clone();
-        match database_password.expose_secret().is_empty() {
-            true => db::ensure_database(server, &database).await?,
-            false => db::ensure_owned_database(server, &database, &database_password).await?,
-        }
-        let url = settings.database_url(service);
-        let applied = match service == orchestrator::SERVICE {
-            true => db::migrate(&url, &database, orchestrator::migrations()).await?,
-            false => db::migrate(&url, &database, domain_services::migrations(service)).await?,
-        };
-        migrated.push(Migrated { service, database, applied });
+        let applied = migrate_one(settings, service).await.map_err(database_failure(settings, service))?;
+        migrated.push(Migrated { service, database: settings.service(service).database.clone(), applied });
     }
     Ok(migrated)
 }
 
-/// Waits as the user of `database.url`; if it names none, as a service's own role, which must then exist.
-async fn wait_for_server(settings: &Settings) -> Result<(), Failure> {
+/// Waits as the user of the server's URL; if it names none, as the service's own role, which must then exist.
+async fn wait_for_server(settings: &Settings, service: &str) -> Result<(), DbError> {
     let start_wait = Duration::from_millis(settings.database.start_wait_ms);
-    let server = &settings.database.url;
-    let owned = SERVICES.map(|service| (service, settings.service(service)));
-    let own_role = owned.iter().find(|(_, service)| !service.database_password.expose_secret().is_empty());
-    match own_role {
-        Some((service, ServiceSettings { database, .. })) if !db::names_user(server)? => {
-            db::wait_for(&settings.database_url(service), Some(database), start_wait).await?;
-        }
-        _ => db::wait_for(server, None, start_wait).await?,
+    let server = settings.server_url(service);
+    let ServiceSettings { database, database_password, .. } = settings.service(service);
+    if db::names_user(server)? {
+        db::wait_for(server, None, start_wait).await?;
+        return db::check_pooling(server, None).await;
     }
-    Ok(())
+    match database_password.expose_secret().is_empty() {
+        true => db::wait_for(server, None, start_wait).await,
+        false => db::wait_for(&settings.database_url(service), Some(database), start_wait).await,
+    }
+}
+
+/// Returns the number of migrations applied.
+async fn migrate_one(settings: &Settings, service: &str) -> Result<usize, DbError> {
+    let server = settings.server_url(service);
+    let ServiceSettings { database, database_password, .. } = settings.service(service);
+    match database_password.expose_secret().is_empty() {
+        true => db::ensure_database(server, database).await?,
+        false => db::ensure_owned_database(server, database, database_password).await?,
+    }
+    db::migrate(&settings.database_url(service), database, migrations(service)).await
+}
+
+fn migrations(service: &str) -> Runner {
+    match service == orchestrator::SERVICE {
+        true => orchestrator::migrations(),
+        false => domain_services::migrations(service),
+    }
+}
+
+/// Makes failures of a service's database, which name the service and the key of the URL.
+pub(crate) fn database_failure(settings: &Settings, service: &str) -> impl FnOnce(DbError) -> Failure {
+    move |error| Failure::database(service, &settings.server_key(service), &error)
 }
 
 /// Checks that a service's database exists and has every migration. Additional migrations of a newer program are
 /// accepted, since migrations only add.
 pub(crate) async fn check_migrated(settings: &Settings, service: &str) -> Result<(), Failure> {
-    let database = &settings.service(service).database;
+    let (database, key) = (&settings.service(service).database, settings.server_key(service));
     let advice = "`ecommerce migrate` brings it up to date";
-    let runner = match service == orchestrator::SERVICE {
-        true => orchestrator::migrations(),
-        false => domain_services::migrations(service),
-    };
-    let newest = runner.get_migrations().iter().map(|migration| migration.version()).max();
-    let outdated = |reason: &str| Failure::Broken(format!("database {database} {reason}: {advice}"));
-    let unusable = |error| match error {
-        db::DbError::Refused { .. } => Failure::Broken(format!("{error}; {advice}")),
-        other => Failure::from(other),
+    let newest = migrations(service).get_migrations().iter().map(|migration| migration.version()).max();
+    let outdated = |reason: &str| Failure::Broken(format!("{service} ({key}): database {database} {reason}: {advice}"));
+    let unusable = |error| match Failure::database(service, &key, &error) {
+        Failure::Broken(line) if matches!(error, DbError::Refused { .. }) => {
+            Failure::Broken(format!("{line}; {advice}"))
+        }
+        failure => failure,
     };
 
     let url = settings.database_url(service);

@@ -14,7 +14,9 @@ impl Layer {
     /// Trims line ends off secrets: secret files end with one, and neither a header nor a login may contain one.
     pub(super) fn trim_secrets(&mut self) {
         for (key, value) in &mut self.0 {
-            let is_secret = key.starts_with("auth.") || key.ends_with(".database_password") || key == "database.url";
+            let is_secret = key.starts_with("auth.")
+                || [".database_password", ".database_url"].iter().any(|name| key.ends_with(name))
+                || key == "database.url";
             if let ValueKind::String(text) = &mut value.kind
                 && is_secret
             {

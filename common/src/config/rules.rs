@@ -40,7 +40,7 @@ fn check_value(key: &str, value: &ValueKind) -> Result<(), String> {
     let path: Vec<&str> = key.split('.').collect();
     match (path.as_slice(), value) {
         (["auth", _], ValueKind::String(token)) => check_token(token),
-        (["database", "url"], ValueKind::String(url)) => check_database_url(url),
+        (["database", "url"] | ["services", _, "database_url"], ValueKind::String(url)) => check_database_url(url),
         (["http", "bind"], ValueKind::String(address)) => match address.parse::<IpAddr>() {
             Ok(_) => Ok(()),
             Err(_) => Err(format!("is {address:?}, expected an IP address such as 127.0.0.1 or 0.0.0.0")),

@@ -58,10 +58,11 @@ pub struct ServiceSettings {
     pub port: u16,
     /// Address by which others call it, without a trailing slash; empty: made from bind address and port.
     pub url: String,
+    /// URL of the server of its database; empty: that of `database.url`.
+    pub database_url: SecretString,
     /// Name of its database.
     pub database: String,
-    /// Password of the service's own role, which has the name of its database; empty: log in as the user of
-    /// `database.url`.
+    /// Password of the service's own role, which has the name of its database; empty: log in as the user in the URL.
     pub database_password: SecretString,
 }
 

@@ -408,6 +408,33 @@ fn a_service_with_a_password_logs_in_as_the_role_of_its_database() {
 }
 
 #[test]
+fn a_service_with_a_url_of_its_own_has_its_database_there() {
+    let (common, own) = ("postgres://u:hunter2@all.example/", "postgres://u:hunter2@money.example/somewhere");
+    let source = ConfigSource::embedded("default")
+        .with("database.url", common)
+        .with("services.payments.database_url", format!("{own}\n"))
+        .with("services.inventory.database_url", own)
+        .with("services.inventory.database_password", "own");
+    let settings = source.load().expect("valid");
+    for (service, url, key) in [
+        ("payments", own, "services.payments.database_url"),
+        ("inventory", own, "services.inventory.database_url"),
+        ("catalog", common, "database.url"),
+    ] {
+        assert_eq!(settings.server_url(service).expose_secret(), url);
+        assert_eq!(settings.server_key(service), key);
+        assert!(settings.database_url(service).expose_secret().starts_with(url), "{service}");
+    }
+    let own: tokio_postgres::Config = settings.database_url("inventory").expose_secret().parse().expect("a URL");
+    assert_eq!((own.get_user(), own.get_password()), (Some("ms_inventory"), Some(&b"own"[..])));
+    assert!(!format!("{settings:?}").contains("hunter2"));
+    let bad = source.with("services.purchases.database_url", "postgres://u:hunter2@localhost:x/");
+    let errors = bad.load().expect_err("no port").to_string();
+    assert!(errors.starts_with("services.purchases.database_url (environment variable "), "{errors}");
+    assert!(!errors.contains("hunter2"), "{errors}");
+}
+
+#[test]
 fn a_service_has_a_thread_for_every_four_processors_and_several_share_one_for_every_two() {
     let threads =
         |worker_threads, processors, services| RuntimeSettings { worker_threads }.threads(processors, services);

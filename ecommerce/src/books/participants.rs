@@ -45,15 +45,39 @@ const SHELVES: &str = "\
 /// Identifies a server and its current start.
 const SERVER: &str = "select pg_postmaster_start_time()::text";
 
+/// The journal is never pruned.
+const IS_USED: &str = "select exists (select from step_journal)";
+
 /// A participant that keeps a journal.
 pub(super) struct Journaled {
     participant: Participant,
     connection: Connection,
+    /// Whether its journal is known to have a row.
+    is_used: bool,
 }
 
 impl Journaled {
     pub(super) async fn open(settings: &Settings, participant: Participant) -> Result<Self, BooksError> {
-        Ok(Self { participant, connection: open(settings, participant.as_str()).await? })
+        Ok(Self { participant, connection: open(settings, participant.as_str()).await?, is_used: false })
+    }
+
+    /// Checks that its database was ever used if sagas show its answers: another database that is just as well migrated
+    /// would make each of them a violation.
+    pub(super) async fn check_used(&mut self, settings: &Settings, books: &Books) -> Result<(), BooksError> {
+        let sagas = || books.transactions.values().filter_map(|page| page.saga.as_ref());
+        if self.is_used || !sagas().any(|saga| saga.was_answered_by(self.participant)) {
+            return Ok(());
+        }
+        self.is_used = self.rows(IS_USED, &[]).await?.first().is_some_and(|row| row.get(0));
+        let service = self.participant.as_str();
+        match self.is_used {
+            true => Ok(()),
+            false => Err(BooksError::NeverUsed {
+                service,
+                key: settings.server_key(service),
+                database: settings.service(service).database.clone(),
+            }),
+        }
     }
 
     /// Returns the identity of its database server.

@@ -8,18 +8,22 @@ use std::{
 
 use common::config::Settings;
 use ecommerce::embedded_postgres::{EmbeddedPostgres, Options, default_data_dir};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokio::task::spawn_blocking;
 use tracing::{error, info, warn};
 
-use crate::{ending::Failure, services};
+use crate::{
+    configuration::without_database,
+    ending::Failure,
+    services::{self, SERVICES},
+};
 
 /// Interval of checks that PostgreSQL is alive, and of attempts to restart it.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The database server of the services.
 pub(super) enum Database {
-    /// Configured by the user.
+    /// Configured by the user, for each service.
     Configured,
     /// Started by this process.
     Embedded {
@@ -30,13 +34,13 @@ pub(super) enum Database {
 }
 
 impl Database {
-    /// Starts a server unless one is configured, and puts its URL into the settings.
+    /// Starts a server if a service has none, and puts its URL into the settings.
     pub(super) async fn start(
         settings: &mut Settings,
         data_dir: Option<PathBuf>,
         offline: bool,
     ) -> Result<Self, Failure> {
-        if !settings.database.url.expose_secret().is_empty() {
+        if without_database(settings, &SERVICES).is_empty() {
             return Ok(Self::Configured);
         }
         let data_dir = match data_dir {

@@ -12,6 +12,7 @@ mod logs;
 mod pooler;
 mod program;
 mod roles;
+mod servers;
 mod signals;
 mod simulate;
 mod support;

@@ -109,6 +109,17 @@ pub struct Saga {
     pub steps: Vec<StepView>,
 }
 
+impl Saga {
+    /// Tells whether a participant must have recorded a decision, by what the saga has shown at its end.
+    pub fn was_answered_by(&self, participant: Participant) -> bool {
+        let has_answered = |step: &StepView| {
+            let is_undone = step.compensation.as_ref().is_some_and(|undo| undo.finished_at.is_some());
+            step.participant == participant.as_str() && (is_undone || matches!(&*step.action, "done" | "refused"))
+        };
+        self.ended_at.is_some() && (self.status == Status::Completed || self.steps.iter().any(has_answered))
+    }
+}
+
 /// A payment.
 #[derive(Clone, Debug)]
 pub struct Payment {

@@ -458,3 +458,37 @@ fn times_of_two_servers_are_compared_with_the_allowance_of_their_clocks() {
     books.clock_allowance = TimeDelta::milliseconds(499);
     assert!(!judge(&books, Run::Over).is_clean());
 }
+
+/// A participant that no saga has reached may have an empty database.
+#[test]
+fn a_saga_that_ended_tells_which_participants_answered() {
+    let answered = |status, steps| {
+        let saga = Saga { steps, ..saga(status) };
+        Participant::ALL.map(|participant| saga.was_answered_by(participant))
+    };
+    let cases = [
+        (Status::Completed, Vec::new(), [true; 3]),
+        (Status::Compensated, Vec::new(), [false; 3]),
+        (
+            Status::Compensated,
+            vec![
+                step(Participant::Payments, "refused", "refused", None),
+                step(Participant::Inventory, "pending", "pending", None),
+            ],
+            [true, false, false],
+        ),
+        (
+            Status::Compensated,
+            vec![
+                step(Participant::Payments, "compensated", "done", Some(true)),
+                step(Participant::Inventory, "unknown", "unknown", None),
+                step(Participant::Purchases, "unknown", "unknown", Some(true)),
+            ],
+            [true, false, true],
+        ),
+        (Status::Pending, vec![step(Participant::Payments, "done", "done", None)], [false; 3]),
+    ];
+    for (status, steps, expected) in cases {
+        assert_eq!(answered(status, steps.clone()), expected, "{status} {steps:?}");
+    }
+}
