@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::FutureExt;
-use tokio_postgres::{Client, Config, NoTls, Row, types::ToSql};
+use tokio_postgres::{Client, Config, NoTls, Row, config::TargetSessionAttrs, types::ToSql};
 
 /// A connection to one database.
 #[derive(Clone)]
@@ -30,6 +30,9 @@ impl Database {
     /// When the URL is invalid.
     pub async fn try_connect(server_url: &str, name: &str) -> Result<Self, tokio_postgres::Error> {
         let mut config: Config = server_url.parse().expect("the launcher gives a good URL");
+        if config.get_hosts().len() > 1 {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
         let (client, connection) = config.dbname(name).connect(NoTls).await?;
         // The task ends with the client. After an early end the client's next statement returns the error.
         tokio::spawn(connection.map(drop));

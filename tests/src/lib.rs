@@ -29,6 +29,7 @@ pub mod private_cluster;
 pub mod problem;
 pub mod proxy;
 pub mod raw;
+pub mod replicated_cluster;
 pub mod shape;
 pub mod stack;
 pub mod standby;

@@ -75,9 +75,18 @@ impl PrivateCluster {
         self.stop().await;
         self.copy("server", STANDBY).await;
         self.start_again().await;
+        (self.folder.path().join(STANDBY), self.bin_dir().await)
+    }
+
+    /// Returns the folder of PostgreSQL's programs.
+    pub(crate) async fn bin_dir(&self) -> PathBuf {
         let server = self.server.lock().await;
-        let bin_dir = server.as_ref().map(|server| server.bin_dir().to_owned());
-        (self.folder.path().join(STANDBY), bin_dir.expect("it was just started"))
+        server.as_ref().map(|server| server.bin_dir().to_owned()).expect("the server runs")
+    }
+
+    /// Returns the folder of the cluster.
+    pub(crate) fn cluster(&self) -> PathBuf {
+        self.folder.path().join("server").join("postgres")
     }
 
     async fn copy(&self, from: &str, to: &str) {

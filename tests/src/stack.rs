@@ -20,7 +20,7 @@ use common::config::Settings;
 use futures::{FutureExt, future::join_all};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
-use tokio::{net::TcpListener, sync::Mutex};
+use tokio::{net::TcpListener, sync::Mutex, time::timeout};
 use uuid::Uuid;
 
 use self::service::Service;
@@ -135,7 +135,8 @@ impl Stack {
     }
 
     async fn drop_databases(&self) -> Result<(), String> {
-        let server = Database::try_connect(&self.server_url, "postgres").await;
+        let server = timeout(PATIENCE, Database::try_connect(&self.server_url, "postgres")).await;
+        let server = server.map_err(|_| "the server does not answer".to_owned())?;
         let server = server.map_err(|error| format!("the server is gone: {error}"))?;
         for name in SERVICES {
             server.run(&format!("drop database if exists {} with (force)", self.database_name(name))).await;
