@@ -122,10 +122,10 @@ fn check_token(token: &str) -> Result<(), String> {
 }
 
 fn check_database_url(url: &str) -> Result<(), String> {
-    // The parser's own message may quote a part of the password.
-    match url.is_empty() || url.parse::<tokio_postgres::Config>().is_ok() {
+    match url.is_empty() {
         true => Ok(()),
-        false => Err("cannot be read, expected postgres://user:password@host:port/".to_owned()),
+        false => crate::db::check_url(url)
+            .map_err(|reason| format!("cannot be used: {reason}; expected postgres://user:password@host:port/")),
     }
 }
 

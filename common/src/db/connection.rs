@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::{MaybeDone, join, maybe_done, try_join_all};
 use secrecy::SecretString;
@@ -19,7 +19,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
 
-use super::session::{Access, Session, is_current};
+use super::session::{Origin, Session};
 use super::{Bound, DbError, Target};
 use crate::config::DatabaseSettings;
 
@@ -37,8 +37,7 @@ pub struct Connection {
     /// Whether `begin` was sent and is not answered yet.
     is_begin_open: bool,
     commit: Commit,
-    access: Access,
-    opened_at: Instant,
+    origin: Origin,
     /// Set by an error after which the session is unusable.
     is_spent: bool,
 }
@@ -92,17 +91,14 @@ impl Connection {
         database: &str,
         settings: &DatabaseSettings,
     ) -> Result<Self, DbError> {
-        let target = Target::new(server, Some(database), Some(settings))?;
-        let connection = Self::to(&target, statement_limit(settings)).await?;
-        match connection.access {
-            Access::ReadWrite => Ok(connection),
-            Access::ReadOnly => Err(DbError::ReadOnly { place: target.place() }),
-        }
+        let connection = Self::open(server, database, settings).await?;
+        connection.require_writable()?;
+        Ok(connection)
     }
 
     /// Connects. `limit` bounds the wait for every answer.
     pub(super) async fn to(target: &Target, limit: Duration) -> Result<Self, DbError> {
-        let Session { client, access, opened_at } = target.connect().await?;
+        let Session { client, origin } = target.connect().await?;
         Ok(Self {
             client: Arc::new(client),
             statements: HashMap::new(),
@@ -111,8 +107,7 @@ impl Connection {
             transaction: Transaction::None,
             is_begin_open: false,
             commit: Commit::NotSent,
-            access,
-            opened_at,
+            origin,
             is_spent: false,
         })
     }
@@ -269,18 +264,24 @@ impl Connection {
         self.transaction == Transaction::Failed
     }
 
-    /// Returns whether the connection can be handed to the next user.
-    pub(crate) fn is_reusable(&self) -> bool {
+    /// Returns whether the connection can be used for further work: nothing is open on it, and its server is still the
+    /// one that this process uses.
+    pub fn is_reusable(&self) -> bool {
         self.answer == Answer::Complete
             && self.transaction == Transaction::None
             && !self.is_spent
-            && is_current(self.access, self.opened_at)
+            && self.origin.is_current()
             && !self.client.is_closed()
     }
 
-    /// Returns whether the session could write when it was opened.
-    pub fn access(&self) -> Access {
-        self.access
+    /// Fails if the session could not write when it was opened.
+    pub(super) fn require_writable(&self) -> Result<(), DbError> {
+        self.origin.read_only.clone().map_or(Ok(()), Err)
+    }
+
+    /// Returns the address of the server, for messages.
+    pub(super) fn place(&self) -> &str {
+        &self.origin.place
     }
 
     async fn prepared(&mut self, sql: &'static str) -> Result<(Arc<Client>, Statement), Error> {
@@ -320,6 +321,9 @@ impl Connection {
                 self.statements.clear();
             }
             self.is_spent |= ends_session(error);
+            if error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) {
+                self.origin.is_read_only_now();
+            }
         }
         result
     }

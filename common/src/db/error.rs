@@ -5,10 +5,8 @@ use std::error::Error;
 use thiserror::Error as ThisError;
 use tokio_postgres::error::SqlState;
 
-use super::Target;
-
 /// A reason why the database cannot be used. Each message is one line, without a password.
-#[derive(Debug, ThisError)]
+#[derive(Clone, Debug, ThisError)]
 pub enum DbError {
     /// The URL is invalid.
     #[error("database.url is not a PostgreSQL URL: {0}")]
@@ -38,10 +36,12 @@ pub enum DbError {
         sqlstate: String,
     },
     /// The server accepts no writes.
-    #[error("PostgreSQL at {place} is read-only: a standby, or configured so")]
+    #[error("PostgreSQL at {place} is read-only: a standby, or configured so{others}")]
     ReadOnly {
         /// Host and port, or socket.
         place: String,
+        /// Why the other hosts of the URL cannot be used, to follow the message; empty if there are none.
+        others: String,
     },
     /// A pooler gives each transaction a different session.
     #[error(
@@ -64,8 +64,8 @@ pub enum DbError {
 
 impl DbError {
     /// Converts an error of connecting.
-    pub(super) fn of_connecting(target: &Target, error: &tokio_postgres::Error) -> Self {
-        let (place, reason) = (target.place(), describe(error));
+    pub(super) fn of_connecting(place: String, error: &tokio_postgres::Error) -> Self {
+        let reason = describe(error);
         match error.code() {
             // PgBouncer's message for a database missing on its server.
             Some(code) if code.code() == "08P01" && reason.contains("does not exist") => {
@@ -79,21 +79,47 @@ impl DbError {
     }
 
     /// Converts an error of an established connection.
-    pub(super) fn of_statement(target: &Target, error: &tokio_postgres::Error) -> Self {
+    pub(super) fn of_statement(place: &str, error: &tokio_postgres::Error) -> Self {
         let sqlstate = error.code().map(|code| code.code().to_owned()).unwrap_or_default();
-        Self::Refused { place: target.place(), reason: describe(error), sqlstate }
+        Self::Refused { place: place.to_owned(), reason: describe(error), sqlstate }
     }
 
-    /// Returns the reason, without the place.
-    pub(super) fn reason(&self) -> &str {
+    /// Combines the failures of several hosts into one error: that of the host which decides what the caller does next,
+    /// followed by the reasons of the others. A missing database is created; an unreachable host may come back.
+    pub(super) fn of_hosts(mut failures: Vec<Self>) -> Self {
+        let rank = |error: &Self| match error {
+            error if error.is_missing_database() => 0,
+            Self::Unreachable { .. } => 1,
+            Self::ReadOnly { .. } => 2,
+            _ => 3,
+        };
+        let first = (0..failures.len()).min_by_key(|index| rank(&failures[*index])).unwrap_or_default();
+        let error = failures.remove(first);
+        error.with_others(&failures)
+    }
+
+    /// Adds the reasons of other hosts to the message.
+    pub(super) fn with_others(mut self, failures: &[Self]) -> Self {
+        if let Self::Unreachable { reason: text, .. }
+        | Self::Refused { reason: text, .. }
+        | Self::ReadOnly { others: text, .. } = &mut self
+        {
+            for failure in failures {
+                let (place, reason) = failure.place_and_reason();
+                text.push_str(&format!("; {place}: {reason}"));
+            }
+        }
+        self
+    }
+
+    fn place_and_reason(&self) -> (&str, &str) {
         match self {
-            Self::Url(reason)
-            | Self::Unreachable { reason, .. }
-            | Self::Refused { reason, .. }
-            | Self::Migration { reason, .. } => reason,
-            Self::Busy { .. } => "all connections are in use",
-            Self::ReadOnly { .. } => "it is read-only",
-            Self::TransactionPooling { .. } => "it is a pooler in transaction mode",
+            Self::Unreachable { place, reason } | Self::Refused { place, reason, .. } => (place, reason),
+            Self::Busy { place } => (place, "all connections are in use"),
+            Self::ReadOnly { place, .. } => (place, "read-only"),
+            Self::TransactionPooling { place } => (place, "a pooler in transaction mode"),
+            Self::Url(reason) => ("database.url", reason),
+            Self::Migration { database, reason } => (database, reason),
         }
     }
 

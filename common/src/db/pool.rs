@@ -10,13 +10,15 @@ use secrecy::SecretString;
 use tracing::{info, warn};
 
 use super::connection::{Connection, statement_limit};
-use super::session::Access;
 use super::{DbError, Target};
 use crate::config::DatabaseSettings;
 use crate::telemetry::{self, Metric, MetricKind};
 
 /// Time limit for the answer to a health check, below the limit for all checks of a service together.
 const CHECK_LIMIT: Duration = Duration::from_millis(1_800);
+
+/// How much longer than a connect a connection is waited for, so that the reason is known why there is none.
+const CONNECT_MARGIN: Duration = Duration::from_millis(100);
 
 /// Settings of sessions that write batches: each statement is planned once and finds its rows by an index.
 ///
@@ -40,7 +42,7 @@ pub struct Pool {
     reserve: Option<Connections>,
     place: Arc<str>,
     /// Why the last attempt to connect failed; `None` once it works again.
-    trouble: Arc<ArcSwapOption<String>>,
+    trouble: Arc<ArcSwapOption<DbError>>,
 }
 
 /// Connections with the same settings.
@@ -58,7 +60,7 @@ impl Pool {
     /// [`DbError::Unreachable`] if the server is away, [`DbError::Busy`] if all connections are in use,
     /// [`DbError::ReadOnly`] if the server accepts no writes.
     pub async fn get(&self) -> Result<PooledConnection<'_, Manager>, DbError> {
-        self.writable(self.get_of(&self.reads).await?)
+        writable(self.get_of(&self.reads).await?)
     }
 
     /// Takes a connection for reads that are only displayed; a read-only server is accepted.
@@ -74,17 +76,7 @@ impl Pool {
     /// # Errors
     /// See [`Pool::get`].
     pub async fn writer(&self) -> Result<PooledConnection<'_, Manager>, DbError> {
-        self.writable(self.get_of(&self.writes).await?)
-    }
-
-    fn writable<'p>(
-        &self,
-        connection: PooledConnection<'p, Manager>,
-    ) -> Result<PooledConnection<'p, Manager>, DbError> {
-        match connection.access() {
-            Access::ReadWrite => Ok(connection),
-            Access::ReadOnly => Err(DbError::ReadOnly { place: self.place.to_string() }),
-        }
+        writable(self.get_of(&self.writes).await?)
     }
 
     /// Takes the reserve connection, or one for reads if the pool has no reserve.
@@ -92,17 +84,19 @@ impl Pool {
     /// # Errors
     /// See [`Pool::get`].
     pub(crate) async fn reserve(&self) -> Result<PooledConnection<'_, Manager>, DbError> {
-        self.writable(self.get_of(self.reserve.as_ref().unwrap_or(&self.reads)).await?)
+        writable(self.get_of(self.reserve.as_ref().unwrap_or(&self.reads)).await?)
     }
 
     async fn get_of<'p>(&self, connections: &'p Connections) -> Result<PooledConnection<'p, Manager>, DbError> {
         // One attempt more than connections can lie idle: the last one gets a new connection, lost at once.
         for _ in 0..=connections.size {
             let Ok(connection) = connections.pool.get().await else {
-                let place = self.place.to_string();
-                return Err(match &*self.trouble.load() {
-                    Some(reason) => DbError::Unreachable { place, reason: reason.to_string() },
-                    None => DbError::Busy { place },
+                return Err(match self.trouble.load_full().as_deref() {
+                    Some(DbError::Refused { place, reason, .. }) => {
+                        DbError::Unreachable { place: place.clone(), reason: reason.clone() }
+                    }
+                    Some(error) => error.clone(),
+                    None => DbError::Busy { place: self.place.to_string() },
                 });
             };
             if connection.is_reusable() {
@@ -132,6 +126,11 @@ impl Pool {
     pub(crate) fn size_for_reads(&self) -> u32 {
         self.reads.size
     }
+}
+
+fn writable(connection: PooledConnection<'_, Manager>) -> Result<PooledConnection<'_, Manager>, DbError> {
+    connection.require_writable()?;
+    Ok(connection)
 }
 
 /// Number of connections of a pool.
@@ -168,7 +167,7 @@ enum Reserve {
 
 fn make(server: &SecretString, database: &str, settings: &DatabaseSettings, reserve: Reserve) -> Result<Pool, DbError> {
     let target = Target::new(server, Some(database), Some(settings))?;
-    let place: Arc<str> = target.place().into();
+    let place: Arc<str> = target.hosts.names().into();
     let trouble = Arc::new(ArcSwapOption::empty());
     let connections = |target: Target, size: u32| {
         let connect_timeout = target.connect_timeout;
@@ -184,7 +183,7 @@ fn make(server: &SecretString, database: &str, settings: &DatabaseSettings, rese
             .queue_strategy(QueueStrategy::Lifo)
             // A test costs a round trip each time; `get` detects closed connections without one.
             .test_on_check_out(false)
-            .connection_timeout(connect_timeout)
+            .connection_timeout(connect_timeout + CONNECT_MARGIN)
             .build_unchecked(manager);
         Connections { pool: Arc::new(pool), size }
     };
@@ -229,7 +228,7 @@ pub struct Manager {
     target: Target,
     database: String,
     answer_limit: Duration,
-    trouble: Arc<ArcSwapOption<String>>,
+    trouble: Arc<ArcSwapOption<DbError>>,
 }
 
 impl ManageConnection for Manager {
@@ -238,7 +237,7 @@ impl ManageConnection for Manager {
 
     async fn connect(&self) -> Result<Connection, DbError> {
         let connected = Connection::to(&self.target, self.answer_limit).await;
-        let trouble = connected.as_ref().err().map(|error| Arc::new(error.reason().to_owned()));
+        let trouble = connected.as_ref().err().map(|error| Arc::new(error.clone()));
         let before = self.trouble.swap(trouble);
         // Logged once when an outage begins and once when it ends: without a server the pool keeps trying to connect.
         match (&connected, before) {
@@ -251,7 +250,7 @@ impl ManageConnection for Manager {
 
     async fn is_valid(&self, connection: &mut Connection) -> Result<(), DbError> {
         let answer = connection.batch_execute("").await;
-        answer.map_err(|error| DbError::of_statement(&self.target, &error))
+        answer.map_err(|error| DbError::of_statement(connection.place(), &error))
     }
 
     fn has_broken(&self, connection: &mut Connection) -> bool {

@@ -6,11 +6,12 @@
 
 use postgres_protocol::password::scram_sha_256;
 use secrecy::{ExposeSecret, SecretString};
-use tokio_postgres::{Client, error::SqlState};
+use tokio_postgres::error::SqlState;
 use tracing::info;
 
 use super::{
     DbError, Target,
+    session::Session,
     setup::{MIGRATION_LOCK, ensure_database, maintenance},
 };
 
@@ -61,11 +62,12 @@ pub async fn ensure_owned_database(
     if !names_user(server)? {
         return Ok(());
     }
-    let (client, target) = maintenance(server).await?;
-    let refused = |error: tokio_postgres::Error| DbError::of_statement(&target, &error);
+    let session = maintenance(server).await?;
+    let client = &session.client;
+    let refused = |error: tokio_postgres::Error| session.failed(&error);
     // Two concurrent changes of one role would fail, so a lock orders them. It ends with the session.
     client.execute("select pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await.map_err(refused)?;
-    ensure_role(&client, &target, database, password).await?;
+    ensure_role(&session, database, password).await?;
     ensure_database(server, database).await?;
     let name = quoted(database);
     if !client.query_one(MAY_ACT_AS, &[&database]).await.map_err(refused)?.get::<_, bool>(0) {
@@ -73,8 +75,8 @@ pub async fn ensure_owned_database(
     }
     let own = format!("alter database {name} owner to {name}; revoke all on database {name} from public");
     client.batch_execute(&own).await.map_err(refused)?;
-    let inside = Target::new(server, Some(database), None)?.connect().await?.client;
-    inside.batch_execute(HAND_OVER).await.map_err(refused)
+    let inside = Target::new(server, Some(database), None)?.connect().await?;
+    inside.client.batch_execute(HAND_OVER).await.map_err(|error| inside.failed(&error))
 }
 
 /// Returns whether a URL names a user.
@@ -85,12 +87,13 @@ pub fn names_user(server: &SecretString) -> Result<bool, DbError> {
     Ok(Target::new(server, None, None)?.config.get_user().is_some())
 }
 
-async fn ensure_role(client: &Client, target: &Target, role: &str, password: &SecretString) -> Result<(), DbError> {
-    let refused = |error: tokio_postgres::Error| DbError::of_statement(target, &error);
+async fn ensure_role(session: &Session, role: &str, password: &SecretString) -> Result<(), DbError> {
+    let client = &session.client;
+    let refused = |error: tokio_postgres::Error| session.failed(&error);
     let found = client.query_opt(FIND, &[&role]).await.map_err(refused)?;
     if found.as_ref().is_some_and(|row| row.get(0)) {
         return Err(DbError::Refused {
-            place: target.place(),
+            place: session.origin.place.clone(),
             reason: format!("role {role} is a superuser, which reaches every database"),
             sqlstate: SqlState::INVALID_ROLE_SPECIFICATION.code().to_owned(),
         });

@@ -5,10 +5,10 @@ use std::time::Duration;
 use refinery::Runner;
 use secrecy::SecretString;
 use tokio::time::{Instant, sleep};
-use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tracing::info;
 
+use super::session::Session;
 use super::{DbError, MAINTENANCE_DATABASE, Target, describe};
 use crate::reason::with_causes;
 
@@ -46,25 +46,25 @@ pub async fn wait_for(server: &SecretString, database: Option<&str>, timeout: Du
 /// [`DbError`] if the server cannot be reached or refuses.
 pub async fn ensure_database(server: &SecretString, database: &str) -> Result<(), DbError> {
     // Looked up from another database first: PgBouncer caches the absence of a database for 15 seconds.
-    let (client, target) = match maintenance(server).await {
-        Ok(connected) => connected,
+    let session = match maintenance(server).await {
+        Ok(session) => session,
         Err(refused) => {
             return Target::new(server, Some(database), None)?.connect().await.map(drop).map_err(|_| refused);
         }
     };
-    let found = client.query_opt("select from pg_database where datname = $1", &[&database]).await;
-    if found.map_err(|error| DbError::of_statement(&target, &error))?.is_some() {
+    let found = session.client.query_opt("select from pg_database where datname = $1", &[&database]).await;
+    if found.map_err(|error| session.failed(&error))?.is_some() {
         return Ok(());
     }
     let create = format!("create database \"{}\"", database.replace('"', "\"\""));
     for attempt in 1.. {
-        match client.batch_execute(&create).await {
+        match session.client.batch_execute(&create).await {
             Ok(()) => break,
             Err(error) if is_made_meanwhile(&error) => return Ok(()),
             Err(error) if error.code() == Some(&SqlState::OBJECT_IN_USE) && attempt < CREATE_ATTEMPTS => {
                 sleep(ASK_AGAIN_AFTER).await;
             }
-            Err(error) => return Err(DbError::of_statement(&target, &error)),
+            Err(error) => return Err(session.failed(&error)),
         }
     }
     info!(database, "database created");
@@ -72,17 +72,14 @@ pub async fn ensure_database(server: &SecretString, database: &str) -> Result<()
 }
 
 /// Connects to an existing database.
-pub(super) async fn maintenance(server: &SecretString) -> Result<(Client, Target), DbError> {
-    let mut target = Target::new(server, None, None)?;
-    let connected = match target.connect().await {
+pub(super) async fn maintenance(server: &SecretString) -> Result<Session, DbError> {
+    match Target::new(server, None, None)?.connect().await {
         // The URL may name the very database that is to be created.
         Err(error) if error.is_missing_database() => {
-            target = Target::new(server, Some(MAINTENANCE_DATABASE), None)?;
-            target.connect().await
+            Target::new(server, Some(MAINTENANCE_DATABASE), None)?.connect().await
         }
         connected => connected,
-    };
-    connected.map(|session| (session.client, target))
+    }
 }
 
 fn is_made_meanwhile(error: &tokio_postgres::Error) -> bool {

@@ -89,6 +89,25 @@ impl TestServer {
         format!("postgres://postgres@/postgres?host={}", self.folder.display()).into()
     }
 
+    /// Returns the folder of its socket.
+    pub(crate) fn folder(&self) -> &str {
+        self.folder.to_str().unwrap()
+    }
+
+    /// Returns the process that accepts connections.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.process.lock().unwrap().as_ref().unwrap().id()
+    }
+
+    /// Connects outside of any pool.
+    pub(crate) async fn client(&self, database: &str) -> Client {
+        let mut config: tokio_postgres::Config = secrecy::ExposeSecret::expose_secret(&self.url()).parse().unwrap();
+        config.dbname(database);
+        let (client, connection) = config.connect(NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
     /// Creates a database and runs `tables` in it.
     pub(crate) async fn database(&self, tables: &str) -> TestDatabase<'_> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -126,12 +145,7 @@ impl TestDatabase<'_> {
 
     /// Connects outside of any pool.
     pub(crate) async fn client(&self) -> Client {
-        let mut config: tokio_postgres::Config =
-            secrecy::ExposeSecret::expose_secret(&self.server.url()).parse().unwrap();
-        config.dbname(&self.name);
-        let (client, connection) = config.connect(NoTls).await.unwrap();
-        tokio::spawn(connection);
-        client
+        self.server.client(&self.name).await
     }
 }
 

@@ -3,31 +3,26 @@
 use std::time::Duration;
 
 use refinery::{Migration, Runner};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::test_server::{TestServer, settings, signal};
 use super::*;
+use crate::config::DatabaseSettings;
+
+mod hosts;
 
 #[test]
-fn a_place_never_shows_the_password() {
-    for (url, expected) in [
-        ("postgres://u:secret@db.example:6000/x", "db.example:6000"),
-        ("postgres://u:secret@db.example/x", "db.example:5432"),
-        ("postgres://u:secret@/x?host=/run/pg", "socket /run/pg"),
-    ] {
+fn a_target_never_shows_the_password() {
+    for url in ["postgres://u:secret@db.example:6000/x", "postgres://u:secret@/x?host=/run/pg,h2"] {
         let target = Target::new(&SecretString::from(url), None, None).unwrap();
-        assert_eq!(target.place(), expected);
         assert!(!format!("{target:?}").contains("secret"));
     }
 }
 
 #[test]
 fn a_bad_url_is_said_in_one_line() {
-    for url in ["nonsense", "", "http://host/", "postgres://u:secret@h:port/"] {
-        let error = Target::new(&SecretString::from(url), None, None).unwrap_err().to_string();
-        assert!(error.starts_with("database.url is not"), "{error}");
-        assert!(!error.contains('\n') && !error.contains("secret"), "{error}");
-    }
+    let error = Target::new(&SecretString::from("postgres://u:secret@h:port/"), None, None).unwrap_err().to_string();
+    assert_eq!(error, "database.url is not a PostgreSQL URL: a port is not a number from 1 to 65535");
 }
 
 #[tokio::test]

@@ -70,7 +70,8 @@ impl LeaseSession {
     /// Renews the lease, or registers the process. The connection is kept only if it can be used again.
     pub(crate) async fn renew(&self, request: RenewRequest) -> Result<Renewal, String> {
         let mut kept = self.connection.lock().await;
-        let (mut connection, is_new) = match kept.take() {
+        // A session on a server that is no longer the primary would renew a lease that no other node sees.
+        let (mut connection, is_new) = match kept.take().filter(Connection::is_reusable) {
             Some(connection) => (connection, false),
             None => {
                 let opened = Connection::open_writable(&self.server, &self.database, &self.settings).await;

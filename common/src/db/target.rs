@@ -1,0 +1,167 @@
+//! Opening a session: the hosts of the URL are asked in turn until one is a primary.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+use tokio_postgres::{Client, Config, NoTls};
+
+use super::hosts::{Hosts, Place, TimeForAll, preferred_first};
+use super::session::{self, Origin, Session};
+use super::url::{Host, ServerUrl, Standbys};
+use super::{DbError, MAINTENANCE_DATABASE};
+use crate::config::DatabaseSettings;
+
+/// Connect timeout for callers without settings.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where to connect, and with which session settings.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub(super) hosts: Arc<Hosts>,
+    /// Everything but the host.
+    pub(super) config: Config,
+    standbys: Standbys,
+    /// For all hosts together.
+    pub(super) connect_timeout: Duration,
+    /// Session settings: those of the URL first, then ours.
+    settings: Vec<(String, String)>,
+}
+
+impl Target {
+    pub(super) fn new(
+        server: &SecretString,
+        database: Option<&str>,
+        settings: Option<&DatabaseSettings>,
+    ) -> Result<Self, DbError> {
+        let ServerUrl { mut config, hosts, settings: of_url, standbys } =
+            ServerUrl::parse(server.expose_secret()).map_err(DbError::Url)?;
+        if let Some(database) = database {
+            config.dbname(database);
+        } else if config.get_dbname().is_none() {
+            config.dbname(MAINTENANCE_DATABASE);
+        }
+        config.application_name("ecommerce");
+        let connect_timeout =
+            settings.map_or(CONNECT_TIMEOUT, |settings| Duration::from_millis(settings.connect_timeout_ms));
+        let target = Self { hosts: Hosts::shared(hosts), config, standbys, connect_timeout, settings: of_url };
+        let Some(settings) = settings else { return Ok(target) };
+        // Dropping a future does not stop its statement on the server. These two limits do, and release the locks of
+        // the session.
+        let limit = settings.statement_timeout_ms.to_string();
+        Ok(target.with_session(&[("statement_timeout", &limit), ("idle_in_transaction_session_timeout", &limit)]))
+    }
+
+    /// Adds session settings.
+    pub(super) fn with_session(mut self, settings: &[(&str, &str)]) -> Self {
+        self.settings.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self
+    }
+
+    /// Opens a session on the primary, or on a standby if no host is a primary and the URL does not forbid it.
+    ///
+    /// Each host has its share of the connect timeout, in which its name is looked up, it is connected to, and its role
+    /// is known; each address of a name has its share of that.
+    pub(super) async fn connect(&self) -> Result<Session, DbError> {
+        let time = TimeForAll::new(self.connect_timeout);
+        let (generation, last) = (self.hosts.generation(), self.hosts.last());
+        let order = preferred_first(0..self.hosts.list.len(), |host| last.is_some_and(|last| last.host == *host));
+        let mut standby = None;
+        let mut failures = Vec::new();
+        for (before, host) in order.iter().enumerate() {
+            let of_host = time.part(order.len() - before);
+            let within = TimeForAll::new(of_host);
+            let addresses = match self.addresses(*host, of_host).await {
+                Ok(addresses) => {
+                    preferred_first(addresses, |address| last.is_some_and(|last| last.address == *address))
+                }
+                Err(error) => {
+                    failures.push(error);
+                    continue;
+                }
+            };
+            for (before, address) in addresses.iter().enumerate() {
+                let limit = if addresses.len() == 1 { of_host } else { within.part(addresses.len() - before) };
+                let place = Place { host: *host, address: *address };
+                match self.open(place, limit).await {
+                    Ok((client, true)) => {
+                        let generation = self.hosts.found(place, generation);
+                        return Ok(self.session(client, place, None, generation));
+                    }
+                    Ok((client, false)) => {
+                        let read_only = DbError::ReadOnly { place: self.hosts.describe(place), others: String::new() };
+                        match standby {
+                            None => standby = Some((client, place, read_only)),
+                            Some(_) => failures.push(read_only),
+                        }
+                    }
+                    Err(error) => failures.push(error),
+                }
+            }
+        }
+        match standby {
+            None => Err(DbError::of_hosts(failures)),
+            Some((client, place, read_only)) => {
+                let read_only = read_only.with_others(&failures);
+                match self.standbys {
+                    Standbys::Accepted => Ok(self.session(client, place, Some(read_only), generation)),
+                    Standbys::Refused => Err(read_only),
+                }
+            }
+        }
+    }
+
+    fn session(&self, client: Client, place: Place, read_only: Option<DbError>, generation: u64) -> Session {
+        let (place, hosts) = (self.hosts.describe(place), self.hosts.clone());
+        Session { client, origin: Origin { place, read_only, hosts, generation, opened_at: Instant::now() } }
+    }
+
+    /// Looks up the addresses of a host; a socket has none.
+    async fn addresses(&self, host: usize, limit: Duration) -> Result<Vec<Option<SocketAddr>>, DbError> {
+        let (name, port) = match &self.hosts.list[host] {
+            Host::Name { name, port } => (name, *port),
+            Host::Address { address, port, .. } => return Ok(vec![Some((*address, *port).into())]),
+            Host::Socket { .. } => return Ok(vec![None]),
+        };
+        let unreachable = |reason| DbError::Unreachable { place: self.hosts.list[host].to_string(), reason };
+        match timeout(limit, lookup_host((name.as_str(), port))).await {
+            Ok(Ok(addresses)) => Ok(addresses.map(Some).collect()),
+            Ok(Err(error)) => Err(unreachable(error.to_string())),
+            Err(_) => Err(unreachable(format!("its name was not looked up within {limit:?}"))),
+        }
+    }
+
+    /// Opens a session in one place, and returns whether it may write.
+    async fn open(&self, place: Place, limit: Duration) -> Result<(Client, bool), DbError> {
+        let mut config = self.config.clone();
+        match (&self.hosts.list[place.host], place.address) {
+            (Host::Socket { folder, port }, _) => config.host_path(folder).port(*port),
+            (Host::Name { name, port } | Host::Address { name: Some(name), port, .. }, address) => {
+                if let Some(address) = address {
+                    config.hostaddr(address.ip());
+                }
+                config.host(name).port(*port)
+            }
+            (Host::Address { name: None, address, port }, _) => {
+                config.host(address.to_string()).hostaddr(*address).port(*port)
+            }
+        };
+        let open = async {
+            let (client, connection) = config.connect(NoTls).await?;
+            // Its errors reach the client's callers.
+            tokio::spawn(async move { connection.await.map_or_else(drop, drop) });
+            let is_writable = session::prepare(&client, &self.settings).await?;
+            Ok((client, is_writable))
+        };
+        match timeout(limit, open).await {
+            Ok(opened) => opened.map_err(|error| DbError::of_connecting(self.hosts.describe(place), &error)),
+            Err(_) => {
+                let reason = format!("no answer within {limit:?}");
+                Err(DbError::Unreachable { place: self.hosts.describe(place), reason })
+            }
+        }
+    }
+}
