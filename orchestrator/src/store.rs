@@ -4,7 +4,7 @@
 //! database's ([`saga_engine::clock`]). Tables: `saga`, `saga_takeover`, `node_lease`, `saga_hold` and `saga_event` in
 //! `ms_orchestrator`.
 
-pub(crate) mod claim;
+pub mod claim;
 pub mod decided;
 pub mod event_id;
 pub mod event_place;
@@ -12,7 +12,7 @@ pub mod events;
 pub mod flags;
 pub mod full_row;
 pub mod hold;
-pub(crate) mod lease_session;
+pub mod lease_session;
 pub mod lists;
 pub mod overview;
 pub(crate) mod owned;

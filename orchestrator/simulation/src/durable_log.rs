@@ -3,12 +3,13 @@
 
 mod claims;
 mod keys;
+mod leases;
 mod open;
 
-pub(super) use claims::LogNow;
+pub use claims::LogNow;
+pub use leases::Leases;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use saga_engine::record::ValueRefused;
@@ -27,15 +28,17 @@ use saga_engine::{SagaId, Status};
 
 /// A row of the saga log.
 #[derive(Clone, Debug)]
-pub(super) struct Row {
+pub struct Row {
     pub(super) status: Status,
-    pub(super) ended_at: Option<DateTime<Utc>>,
+    /// Time of the end, if it has ended.
+    pub ended_at: Option<DateTime<Utc>>,
     pub(super) input: Input,
     pub(super) definition: &'static str,
     pub(super) attention: Option<String>,
     /// Whether the attention mark outlives the end of the saga.
-    attention_stays: bool,
-    pub(super) owner: Owner,
+    pub attention_stays: bool,
+    /// The process that owns the saga.
+    pub owner: Owner,
     /// Whether a cancel was requested, after which COMPLETED is not allowed.
     pub(super) cancel_requested: bool,
     /// Whether it began with a key, released or not.
@@ -47,36 +50,37 @@ pub(super) struct Row {
     /// Whether no version of the program can read its values.
     pub(super) is_bad: bool,
     /// Time at which it wakes, if it sleeps.
-    pub(super) wake_at: Option<DateTime<Utc>>,
-    pub(super) epoch: i32,
+    pub wake_at: Option<DateTime<Utc>>,
+    /// The owner's epoch.
+    pub epoch: i32,
     pub(super) timeline: Vec<StepView>,
     version: i32,
     outputs: Outputs,
     direction: Direction,
     error: Option<String>,
-    nonce: Uuid,
-    key: Option<IdempotencyKey>,
+    /// The nonce of its begin.
+    pub nonce: Uuid,
+    /// Its idempotency key, until it is released.
+    pub key: Option<IdempotencyKey>,
     deaths: i32,
     /// Whether the next awaited write clears the attention mark.
-    attention_until_write: bool,
-    retry_requested_at: Option<DateTime<Utc>>,
+    pub attention_until_write: bool,
+    /// Time of the last requested retry.
+    pub retry_requested_at: Option<DateTime<Utc>>,
     marks: Marks,
-    waits_for: Option<String>,
+    /// The operation whose confirmation for another saga wakes it.
+    pub waits_for: Option<String>,
     deadline_at: DateTime<Utc>,
     pub(super) created_at: DateTime<Utc>,
     takeovers: Vec<Takeover>,
 }
 
-struct Lease {
-    incarnation: Uuid,
-    expires_at: DateTime<Utc>,
-}
-
 /// The saga log.
 #[derive(Default)]
-pub(super) struct DurableLog {
+pub struct DurableLog {
     rows: BTreeMap<SagaId, Row>,
-    leases: BTreeMap<String, Lease>,
+    /// The leases, and the hold on all sagas.
+    pub leases: Leases,
     /// Transactions that commit later.
     pub(super) open: OpenTransactions,
     /// Number of claims by a process that did not own the saga.
@@ -92,46 +96,13 @@ impl DurableLog {
         self.rows.iter().map(|(id, row)| (*id, row))
     }
 
-    pub(super) fn row(&self, id: SagaId) -> Option<&Row> {
+    /// Returns a row.
+    pub fn row(&self, id: SagaId) -> Option<&Row> {
         self.rows.get(&id)
     }
 
-    /// Registers a process under its node id.
-    pub(super) fn register(&mut self, owner: &Owner, now: DateTime<Utc>, lease: Duration) {
-        let lease = Lease { incarnation: owner.incarnation, expires_at: now + lease };
-        self.leases.insert(owner.node_id.clone(), lease);
-    }
-
-    /// Renews the lease of a process; `false` if another process has taken its node id.
-    pub(super) fn renew(&mut self, owner: &Owner, now: DateTime<Utc>, lease: Duration) -> bool {
-        match self.leases.get_mut(&owner.node_id).filter(|held| held.incarnation == owner.incarnation) {
-            Some(held) => {
-                held.expires_at = now + lease;
-                true
-            }
-            None => false,
-        }
-    }
-
-    /// Ends the lease of a process now.
-    pub(super) fn give_up_lease(&mut self, owner: &Owner, now: DateTime<Utc>) {
-        if let Some(held) = self.leases.get_mut(&owner.node_id).filter(|held| held.incarnation == owner.incarnation) {
-            held.expires_at = held.expires_at.min(now);
-        }
-    }
-
-    fn is_live(&self, owner: &Owner, now: DateTime<Utc>) -> bool {
-        if is_mutated(Mutation::IgnoreLease) {
-            // One millisecond in five every process looks dead.
-            return now.timestamp_millis() % 5 != 0;
-        }
-        self.leases
-            .get(&owner.node_id)
-            .is_some_and(|lease| lease.incarnation == owner.incarnation && lease.expires_at > now)
-    }
-
     /// Applies a write if its conditions hold, and returns its report.
-    pub(super) fn write(&mut self, owner: &Owner, write: &LogWrite, now: DateTime<Utc>) -> WriteReport {
+    pub fn write(&mut self, owner: &Owner, write: &LogWrite, now: DateTime<Utc>) -> WriteReport {
         if holds_nul(write) {
             let (code, reason) = ("22021".to_owned(), "invalid byte sequence (22021)".to_owned());
             return WriteReport::Rejected(ValueRefused { code, reason });
@@ -172,7 +143,7 @@ impl DurableLog {
     ) -> Option<(bool, DateTime<Utc>)> {
         let is_taken = self.rows.contains_key(&write.saga_id) || self.key_holder(saga).is_some();
         let is_in_time = now < saga.decided_by && saga.decided_by < now + 2 * BEGIN_LIMIT;
-        if is_taken || !is_in_time || !self.is_live(owner, now) {
+        if is_taken || !is_in_time || !self.leases.is_live(owner, now) {
             return None;
         }
         let created_at = now - saga.age;
@@ -230,6 +201,7 @@ impl DurableLog {
             {
                 return None;
             }
+            Change::End { status: Status::Pending | Status::Compensating, .. } => return None,
             Change::Begin { .. } | Change::Outputs => {}
             Change::TurnBack { cause } => {
                 (row.status, row.direction) = (Status::Compensating, Direction::Compensating);
@@ -259,9 +231,12 @@ impl DurableLog {
         if row.ended_at.is_some() && !row.attention_stays {
             row.attention = None;
         }
+        if !matches!(write.change, Change::End { .. }) {
+            row.marks.woken_by = WokenBy::Time;
+        }
         (row.wake_at, row.waits_for) = match &write.change {
             Change::MarkFailed { wake_in, marks, waits_for } => {
-                row.marks = Marks { count: *marks, woken_by: WokenBy::Time };
+                row.marks.count = *marks;
                 (Some(now + *wake_in), waits_for.clone())
             }
             _ => (None, None),
@@ -269,11 +244,12 @@ impl DurableLog {
         row.outputs = write.outputs.clone();
         row.timeline = write.timeline.clone();
         row.deaths = 0;
-        Some((row.cancel_requested, now))
+        // After an end a cancel no longer matters.
+        Some((row.cancel_requested && row.ended_at.is_none(), now))
     }
 
     /// Sets the cancel flag of a saga that has not ended; tells whether it was still running forward.
-    pub(super) fn cancel(&mut self, id: SagaId, now: DateTime<Utc>) -> bool {
+    pub fn cancel(&mut self, id: SagaId, now: DateTime<Utc>) -> bool {
         match self.rows.get_mut(&id) {
             Some(row) if row.ended_at.is_none() => {
                 row.cancel_requested = true;
@@ -287,7 +263,7 @@ impl DurableLog {
     }
 
     /// Wakes the sagas that wait for an operation, which was confirmed for another saga.
-    pub(super) fn wake_waiting(&mut self, operation: &str, now: DateTime<Utc>) {
+    pub fn wake_waiting(&mut self, operation: &str, now: DateTime<Utc>) {
         let waits = |row: &&mut Row| {
             row.waits_for.as_deref() == Some(operation)
                 && row.wake_at.is_some_and(|at| at > now)
@@ -301,14 +277,14 @@ impl DurableLog {
     }
 
     /// Makes a row unreadable.
-    pub(super) fn spoil(&mut self, id: SagaId) {
+    pub fn spoil(&mut self, id: SagaId) {
         if let Some(row) = self.rows.get_mut(&id) {
             row.is_bad = true;
         }
     }
 
     /// Requests a retry of every saga on the attention list, and wakes it.
-    pub(super) fn retry_all(&mut self, now: DateTime<Utc>) {
+    pub fn retry_all(&mut self, now: DateTime<Utc>) {
         for row in self.rows.values_mut().filter(|row| row.attention.is_some() && row.ended_at.is_none()) {
             row.retry_requested_at = Some(now);
             row.deaths = 0;

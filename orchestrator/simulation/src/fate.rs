@@ -24,6 +24,10 @@ pub(super) trait Fate: Send {
     fn write(&mut self, write: &LogWrite, phase: FaultPhase) -> WriteFate;
     /// Returns the fate of a look at the log.
     fn look(&mut self, phase: FaultPhase) -> LookFate;
+    /// Returns the time that the answer to a renewal of a lease takes.
+    fn renewal_answers_after(&mut self, _: FaultPhase) -> Duration {
+        Duration::ZERO
+    }
     /// Returns a random number in `0.0..1.0`, for the engine's jitter.
     fn random(&mut self) -> f64;
 }
@@ -161,6 +165,8 @@ pub(super) struct Drawn {
     network: f64,
     log: f64,
     rng: ChaCha8Rng,
+    /// Random numbers for renewals, so that their draws do not shift the others.
+    renewals: ChaCha8Rng,
 }
 
 const STRANGERS: [Intermediary; 5] = [
@@ -176,6 +182,8 @@ const JSON_STATUSES: [&str; 4] = ["maintenance", "ok", "success", "compensated"]
 const HOSTILE: &str = r#"{"status":"error","message":"no\u0000 \u001b[31mnever","error":"no\u0000 \u001b[31mnever"}"#;
 /// Values of `Retry-After`: from a second to centuries, a date, and an invalid one.
 const COME_BACK: [&str; 6] = ["1", "30", "7200", "9999999999", "Fri, 31 Dec 2199 23:59:59 GMT", "soon"];
+/// Mixed into the seed for renewals.
+const RENEWALS: u64 = 0x6c65_6173_6573;
 /// Maximum delay of a commit that was reported as in doubt.
 const LATEST_COMMIT_MS: u64 = 20_000;
 
@@ -188,7 +196,7 @@ impl Drawn {
         let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x5a6a_0f00);
         let network = intensity(&mut rng);
         let log = intensity(&mut rng);
-        Drawn { seed, faults, network, log, rng }
+        Drawn { seed, faults, network, log, rng, renewals: ChaCha8Rng::seed_from_u64(seed ^ RENEWALS) }
     }
 
     fn chance(&mut self, rate: f64) -> bool {
@@ -325,6 +333,13 @@ impl Fate for Drawn {
             LookEnd::Comes
         };
         LookFate { takes: self.millis(1, 4), end }
+    }
+
+    fn renewal_answers_after(&mut self, phase: FaultPhase) -> Duration {
+        let is_slow =
+            phase == FaultPhase::Wild && self.renewals.random::<f64>() < self.faults.slow_renewal_rate * self.log;
+        let late = self.renewals.random_range(200..self.faults.late_ms.max(201));
+        if is_slow { Duration::from_millis(late) } else { Duration::ZERO }
     }
 
     fn random(&mut self) -> f64 {

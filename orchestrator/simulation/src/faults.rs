@@ -102,6 +102,8 @@ faults! {
         pause_at_write_rate = 0.04;
         /// A look at the log fails between two of its statements: earlier claims stay.
         look_cut_rate = 0.03;
+        /// The answer to a renewal of a lease takes up to `late_ms`.
+        slow_renewal_rate = 0.03;
         /// The row of a saga cannot be read.
         bad_row_rate = 0.005;
         /// A single actor dies as it writes, calls or looks.
@@ -126,6 +128,8 @@ faults! {
         mixed_versions_rate = 0.15;
         /// Runs in which an operator requests retries of the sagas on the attention list.
         operator_rate = 0.5;
+        /// Runs in which an operator puts all sagas on hold for up to `pause_ms`.
+        hold_rate = 0.15;
     }
     counts {
         /// Orchestrators killed at any time.

@@ -1,5 +1,5 @@
-//! The lease's session in a run: a statement takes time, can fail before it takes effect, and can lose its answer. The
-//! lease's actor is the real one.
+//! The lease's session in a run: a statement takes time, can fail before it takes effect, and can lose its answer or
+//! get it late. The lease's actor is the real one.
 
 use std::sync::Arc;
 
@@ -19,9 +19,12 @@ pub(super) fn renew(
     request: RenewRequest,
     answer: Answer<Result<Renewal, String>>,
 ) {
-    let fate = {
+    let (fate, answers_after) = {
         let phase = sim.phase();
-        sim.lock().fate.look(phase)
+        let mut inner = sim.lock();
+        let fate = (inner.fate.look(phase), inner.fate.renewal_answers_after(phase));
+        inner.tally.slow_renewals += u64::from(!fate.1.is_zero());
+        fate
     };
     let (sim, sent_at) = (sim.clone(), Instant::now());
     tokio::spawn(async move {
@@ -35,6 +38,7 @@ pub(super) fn renew(
             }
             _ => Ok(renew_now(&sim, &request, sent_at)),
         };
+        tokio::time::sleep(answers_after).await;
         sim.at(process, move |_| answer.give(renewal));
     });
 }
@@ -42,19 +46,12 @@ pub(super) fn renew(
 fn renew_now(sim: &Sim, request: &RenewRequest, sent_at: Instant) -> Renewal {
     let RenewRequest { owner, was_registered, lease, .. } = request;
     let time = sim.database_now();
-    let log = &mut sim.lock().log;
-    if !was_registered {
-        log.register(owner, time, *lease);
-    }
-    match log.renew(owner, time, *lease) {
-        true => Renewal::Granted { sent_at, time },
-        false => Renewal::Superseded,
-    }
+    sim.lock().log.leases.renew(owner, *was_registered, sent_at, time, *lease)
 }
 
 /// Gives up the lease of a process.
 pub(super) fn give_up(sim: &Arc<Sim>, owner: &Owner, answer: Answer<Result<(), String>>) {
     let now = sim.database_now();
-    sim.lock().log.give_up_lease(owner, now);
+    sim.lock().log.leases.give_up(owner, now);
     answer.give(Ok(()));
 }

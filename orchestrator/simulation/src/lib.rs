@@ -14,7 +14,7 @@
 
 mod clients;
 mod clocks;
-mod durable_log;
+pub mod durable_log;
 mod fate;
 mod faults;
 mod intermediaries;

@@ -9,6 +9,7 @@ use saga_engine::record::ValueRefused;
 use super::fate::{FaultPhase, Outlives, WriteEnd, WriteFate};
 use super::process::{ProcessId, kill, pause};
 use super::sim::Sim;
+use super::watch;
 use saga_engine::record::{Change, LogWrite, WriteReport};
 use saga_engine::world::Answer;
 
@@ -122,6 +123,7 @@ fn apply_at(sim: &Sim, process: ProcessId, write: &LogWrite, at: chrono::DateTim
     match (&report, &write.change) {
         (WriteReport::Durable { .. }, Change::MarkFailed { .. }) => inner.tally.failed_marks += 1,
         (WriteReport::Durable { .. }, Change::Begin { .. }) => {
+            watch::begun(sim.elapsed(), &mut inner, write.saga_id);
             let is_bad = sim.phase() == FaultPhase::Wild && inner.chance(sim.faults.bad_row_rate);
             if is_bad {
                 inner.tally.bad_rows += 1;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::mutation::{Mutation, is_mutated};
@@ -94,7 +95,8 @@ impl<W: World> World for Mutated<W> {
     }
 
     fn renew(&self, request: RenewRequest, answer: Answer<Result<Renewal, String>>) {
-        self.world.renew(request, answer);
+        let world = self.world.clone();
+        self.world.renew(request, changed(answer, move |renewal| renewed(&*world, renewal)));
     }
 
     fn give_up_lease(&self, owner: Arc<Owner>, answer: Answer<Result<(), String>>) {
@@ -163,6 +165,17 @@ fn heard(purpose: Purpose, attempt: u32, outcome: Outcome) -> Outcome {
             Outcome::Unknown(Unknown { sent: Sent::Nothing, ..unknown })
         }
         (_, outcome) => outcome,
+    }
+}
+
+/// Changes the answer to a renewal.
+fn renewed(world: &impl World, renewal: Result<Renewal, String>) -> Result<Renewal, String> {
+    let granted = |time| Ok(Renewal::Granted { sent_at: Instant::now(), time });
+    match renewal {
+        Ok(Renewal::Granted { time, .. }) if is_mutated(Mutation::LeaseFromAnswer) => granted(time),
+        Ok(Renewal::Held(_)) if is_mutated(Mutation::IgnoreHold) => granted(world.now()),
+        Err(_) if is_mutated(Mutation::LostRenewalCounts) => granted(world.now()),
+        renewal => renewal,
     }
 }
 

@@ -62,6 +62,12 @@ pub(crate) enum Mutation {
     NotFoundAtOnce,
     /// The end of a saga is dated by the clock of its node.
     EndedByNodeClock,
+    /// A renewal whose answer is lost counts as granted.
+    LostRenewalCounts,
+    /// A lease counts from the answer to its renewal.
+    LeaseFromAnswer,
+    /// A hold on all sagas does not end the lease.
+    IgnoreHold,
     /// Control: leases are ignored. Correctness does not depend on them.
     IgnoreLease,
     /// Control: an undone action that is repeated gets its first reply. It has no effect, and its saga has turned back.

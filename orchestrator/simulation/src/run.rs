@@ -119,7 +119,7 @@ async fn drive(seed: u64, plan: &Plan, known: Vec<Arc<Definition>>, fate: Box<dy
     let nodes = plan.nodes.unwrap_or_else(|| rng.random_range(1..=3)).max(1);
     let mut sagas = plan.sagas.unwrap_or_else(|| rng.random_range(3..=10));
     let which = rng.random_range(0..known.len());
-    let troubles = Troubles::draw(&mut rng, faults, &known[which], nodes);
+    let troubles = Troubles::draw(&mut rng, faults, &known[which], nodes).with_hold(seed, faults);
     let mut tally = Tally::default();
     let mut is_drawn = |rate: f64, count: &mut u64| {
         let is_drawn = rate > 0.0 && rng.random::<f64>() < rate;
@@ -185,6 +185,7 @@ async fn wait_for_the_end(sim: &Arc<Sim>) {
     let give_up = sim.calm_after + LIVENESS;
     while sim.elapsed() < give_up {
         tokio::time::sleep(LOOK_EVERY).await;
+        watch::leases(sim);
         watch::look(sim);
         let inner = sim.lock();
         // A row that cannot be read counts as settled once it is on the attention list.

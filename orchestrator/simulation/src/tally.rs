@@ -114,6 +114,10 @@ tally! {
     cut_looks "looks cut short"
     /// Looks that must be followed by another at once.
     full_batches "looks with a full batch"
+    /// Renewals of leases with a late answer.
+    slow_renewals "renewals answered late"
+    /// Holds on all sagas.
+    holds "holds on all sagas"
     /// Rows that cannot be read.
     bad_rows "rows that cannot be read"
     /// Writes that were refused because the saga has another owner.

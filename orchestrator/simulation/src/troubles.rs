@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use rand::RngExt;
 use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
 
 use super::clocks::{ClockOf, either_way};
 use super::fate::intensity;
@@ -15,6 +15,9 @@ use super::partitions::{Operation, Unreached};
 use super::process::{self, ProcessState, pick};
 use super::sim::Sim;
 use saga_engine::definition::Definition;
+
+/// Mixed into the seed for holds.
+const HOLDS: u64 = 0x686f_6c64;
 
 /// All such faults of a run, with their times.
 pub(super) struct Troubles(Vec<(Duration, Trouble)>);
@@ -27,6 +30,7 @@ enum Trouble {
     Away { what: Unreached, lasts: Duration },
     Partition { what: Unreached, lasts: Duration },
     ClockJump { of: ClockOf, by: TimeDelta },
+    Hold { lasts: Duration },
 }
 
 impl Troubles {
@@ -78,6 +82,18 @@ impl Troubles {
             add(at, Trouble::KillCoordinator);
         }
         Troubles(troubles)
+    }
+
+    /// Adds a hold on all sagas, drawn with random numbers of its own, which do not shift the others. It is released
+    /// when faults end.
+    pub(super) fn with_hold(mut self, seed: u64, faults: &Faults) -> Troubles {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed ^ HOLDS);
+        if rng.random::<f64>() < faults.hold_rate {
+            let at = rng.random_range(0..faults.calm_after_ms.max(1));
+            let lasts = lasting(&mut rng, faults.pause_ms.min(faults.calm_after_ms - at));
+            self.0.push((Duration::from_millis(at), Trouble::Hold { lasts }));
+        }
+        self
     }
 
     pub(super) fn start(self, sim: &Arc<Sim>) {
@@ -159,6 +175,16 @@ async fn make(sim: &Arc<Sim>, trouble: Trouble) {
             let mut inner = sim.lock();
             inner.tally.clock_jumps += 1;
             inner.clocks.jump(of, by);
+        }
+        Trouble::Hold { lasts } => {
+            sim.note(|_| "operator".to_owned(), |_| format!("puts all sagas on hold for {lasts:?}"));
+            let since = sim.database_now();
+            {
+                let mut inner = sim.lock();
+                inner.tally.holds += 1;
+                inner.log.leases.hold(since);
+            }
+            sim.after(lasts, |sim| sim.lock().log.leases.release());
         }
     }
 }

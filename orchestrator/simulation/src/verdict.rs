@@ -53,6 +53,8 @@ pub(super) const COUNTED: &str = "no node counts sagas without an actor once all
 pub(super) const FINAL: &str = "a 404 is final";
 pub(super) const LEARNS: &str = "an id that came with a 503 can be asked for until its end is known";
 pub(super) const PARKED: &str = "a call is parked only where its own operation has failed";
+pub(super) const LEASE: &str = "a node trusts its lease for no longer than the log grants it";
+pub(super) const HOLD: &str = "on hold nothing begins and nothing is claimed";
 pub(super) const KEY: &str = "one key buys once within its retention";
 
 /// Returns the violations of a run.
@@ -95,7 +97,22 @@ fn watched(sim: &Sim) -> Vec<Violation> {
     let parked = parked.map(|(id, what)| violation(PARKED, id.to_string(), format!("no call of {what} had failed")));
     let counted = watch::counted(&inner).into_iter();
     let counted = counted.map(|(node, number)| violation(COUNTED, node, format!("it counts {number}")));
-    orphans.chain(counted).chain(parked).chain(came_back).chain(not_learnt).collect()
+    let leases = watched.trusted_leases.iter();
+    let leases = leases.map(|(node, at)| violation(LEASE, node.clone(), format!("not at {:.1} s", at.as_secs_f64())));
+    let held = watched.ignored_holds.iter();
+    let held = held.map(|(node, at)| violation(HOLD, node.clone(), format!("it claims at {:.1} s", at.as_secs_f64())));
+    let begun = watched.begun_on_hold.iter();
+    let begun =
+        begun.map(|(id, at)| violation(HOLD, id.to_string(), format!("it begins at {:.1} s", at.as_secs_f64())));
+    orphans
+        .chain(leases)
+        .chain(held)
+        .chain(begun)
+        .chain(counted)
+        .chain(parked)
+        .chain(came_back)
+        .chain(not_learnt)
+        .collect()
 }
 
 fn keys(sim: &Sim) -> Vec<Violation> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fate::FaultPhase;
-use super::process::{ProcessId, ProcessState};
+use super::process::{LEASE, ProcessId, ProcessState};
 use super::sim::{Inner, Sim};
 use saga_engine::SagaId;
 use saga_engine::world::Call;
@@ -26,6 +26,12 @@ pub(super) struct Watched {
     failed: BTreeSet<(usize, String)>,
     /// Sagas with a parked call whose operation had not failed before, and that operation.
     pub(super) parked_for_others: BTreeMap<SagaId, String>,
+    /// Nodes that trusted their lease for longer than it lasted in the log, and when that was observed.
+    pub(super) trusted_leases: BTreeMap<String, Duration>,
+    /// Nodes that searched the log for sagas to claim during a hold, and when.
+    pub(super) ignored_holds: BTreeMap<String, Duration>,
+    /// Sagas that began during a hold, and when.
+    pub(super) begun_on_hold: BTreeMap<SagaId, Duration>,
     /// Ids that came with a 503 and whose result their client could not learn.
     pub(super) not_learnt: BTreeSet<SagaId>,
 }
@@ -44,6 +50,35 @@ impl Watched {
 
     pub(super) fn not_found(&mut self, id: SagaId) {
         self.not_found.insert(id);
+    }
+}
+
+/// Observes the leases: a node trusts its own for no longer than the log grants it.
+pub(super) fn leases(sim: &Sim) {
+    let elapsed = sim.elapsed();
+    let mut inner = sim.lock();
+    let Inner { processes, log, watched, .. } = &mut *inner;
+    for process in processes.iter().filter(|process| process.state == ProcessState::Alive) {
+        if process.lease.is_valid() && !log.leases.was_renewed_within(&process.owner, LEASE) {
+            watched.trusted_leases.entry(process.title()).or_insert(elapsed);
+        }
+    }
+}
+
+/// Observes a search for sagas to claim, which no node begins once all sagas have been on hold for one lease.
+pub(super) fn claim(sim: &Sim, process: ProcessId) {
+    let elapsed = sim.elapsed();
+    let mut inner = sim.lock();
+    if inner.log.leases.is_held_for(LEASE) {
+        let node = inner.processes[process.0].title();
+        inner.watched.ignored_holds.entry(node).or_insert(elapsed);
+    }
+}
+
+/// Observes a begin. The log judges leases by the database's clock, so a jump of it can revive one that a hold ended.
+pub(super) fn begun(elapsed: Duration, inner: &mut Inner, id: SagaId) {
+    if inner.log.leases.is_held_for(LEASE) && inner.tally.clock_jumps == 0 {
+        inner.watched.begun_on_hold.entry(id).or_insert(elapsed);
     }
 }
 

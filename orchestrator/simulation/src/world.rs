@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::fate::FaultPhase;
 use super::process::ProcessId;
 use super::sim::{Sim, saga_id};
-use super::{leases, log_access, looks, network};
+use super::{leases, log_access, looks, network, watch};
 use saga_engine::SagaId;
 use saga_engine::lease::{RenewRequest, Renewal};
 use saga_engine::outcome::Outcome;
@@ -63,6 +63,7 @@ impl World for SimulatedWorld {
     fn claim(&self, request: ClaimRequest, answer: Answer<Result<Claimed, String>>) {
         let process = self.process;
         self.maybe_die();
+        watch::claim(&self.sim, process);
         self.sim.at(process, move |sim| looks::look(sim, process, request, answer));
         self.maybe_die();
     }

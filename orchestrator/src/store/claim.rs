@@ -229,9 +229,11 @@ const FORGET_LEASES: &str = "
           where s.ended_at is null and s.owner_node = l.node_id and s.owner_incarnation = l.incarnation)";
 
 /// A claimer at a connection.
-pub(crate) struct Claims<'a> {
-    pub(crate) claimer: &'a Claimer,
-    pub(crate) connection: &'a mut Connection,
+pub struct Claims<'a> {
+    /// The claimer.
+    pub claimer: &'a Claimer,
+    /// The connection.
+    pub connection: &'a mut Connection,
 }
 
 impl Statements for Claims<'_> {
@@ -348,17 +350,15 @@ fn columns_of(rows: &[ListedRow]) -> (Vec<Uuid>, Vec<i32>) {
     rows.iter().map(|row| (row.id.0, row.epoch)).unzip()
 }
 
-/// Ids, epochs and reasons. A reason contains error text: control characters are replaced (the log takes no NUL), and
-/// it is cut.
+/// Ids, epochs and reasons.
 fn set_back_columns<'a>(rows: impl Iterator<Item = (SagaId, i32, &'a str)>) -> (Vec<Uuid>, Vec<i32>, Vec<String>) {
-    let mut columns = (Vec::new(), Vec::new(), Vec::new());
-    for (id, epoch, reason) in rows {
-        let plain = |c: char| if c.is_control() { ' ' } else { c };
-        columns.0.push(id.0);
-        columns.1.push(epoch);
-        columns.2.push(reason.chars().take(LONGEST_REASON).map(plain).collect());
-    }
-    columns
+    rows.map(|(id, epoch, reason)| (id.0, epoch, plain_reason(reason))).collect()
+}
+
+/// Returns a reason as the attention list takes it. It contains error text: control characters are replaced (the log
+/// takes no NUL), and it is cut.
+pub fn plain_reason(reason: &str) -> String {
+    reason.chars().take(LONGEST_REASON).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn seen_owner(row: &Row) -> SeenOwner {

@@ -52,7 +52,7 @@ const GIVE_UP: &str = "
     where node_id = $1 and incarnation = $2";
 
 /// The lease's session; its connection is opened on demand.
-pub(crate) struct LeaseSession {
+pub struct LeaseSession {
     server: SecretString,
     database: String,
     settings: DatabaseSettings,
@@ -62,13 +62,17 @@ pub(crate) struct LeaseSession {
 }
 
 impl LeaseSession {
-    pub(crate) fn new(server: SecretString, database: String, settings: DatabaseSettings, hold_at_start: bool) -> Self {
+    /// Makes a session without a connection. With `hold_at_start` it puts all sagas on hold before anything else.
+    pub fn new(server: SecretString, database: String, settings: DatabaseSettings, hold_at_start: bool) -> Self {
         let hold_at_start = AtomicBool::new(hold_at_start);
         Self { server, database, settings, hold_at_start, connection: Mutex::default() }
     }
 
     /// Renews the lease, or registers the process. The connection is kept only if it can be used again.
-    pub(crate) async fn renew(&self, request: RenewRequest) -> Result<Renewal, String> {
+    ///
+    /// # Errors
+    /// The reason why it is not known whether the lease is renewed.
+    pub async fn renew(&self, request: RenewRequest) -> Result<Renewal, String> {
         let mut kept = self.connection.lock().await;
         // A session on a server that is no longer the primary would renew a lease that no other node sees.
         let (mut connection, is_new) = match kept.take().filter(Connection::is_reusable) {
@@ -118,7 +122,10 @@ impl LeaseSession {
     }
 
     /// Gives up the lease for good: other processes may claim the remaining sagas at once.
-    pub(crate) async fn give_up(&self, owner: Arc<Owner>) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// The reason why it was not given up.
+    pub async fn give_up(&self, owner: Arc<Owner>) -> Result<(), String> {
         let mut connection = match self.connection.lock().await.take() {
             Some(connection) => connection,
             None => Connection::open(&self.server, &self.database, &self.settings)

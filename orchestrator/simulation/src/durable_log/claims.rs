@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{DurableLog, Row};
 use crate::mutation::{Mutation, is_mutated};
+use orchestrator::store::claim::plain_reason;
 use saga_engine::SagaId;
 use saga_engine::log::Direction;
 use saga_engine::owner::Owner;
@@ -16,17 +17,22 @@ use saga_engine::recovery::{ActorDeath, Claimer, Flag, Free, ListedRow, SeenLeas
 use saga_engine::stored::{ReadRow, StoredSaga, UnreadableRow};
 use saga_engine::takeover::{LeftBy, Takeover};
 
-/// Sleep of a row that cannot be read.
-const UNREADABLE_SLEEPS: Duration = Duration::from_secs(30 * 60);
-
 /// The log at one moment, as seen by one process.
-pub(crate) struct LogNow<'a> {
-    pub(crate) log: &'a mut DurableLog,
-    pub(crate) claimer: &'a Claimer,
-    pub(crate) now: DateTime<Utc>,
+pub struct LogNow<'a> {
+    /// The log.
+    pub log: &'a mut DurableLog,
+    /// The process.
+    pub claimer: &'a Claimer,
+    /// The moment.
+    pub now: DateTime<Utc>,
 }
 
 impl LogNow<'_> {
+    /// Returns a saga as read from its row.
+    pub fn read(&self, id: SagaId) -> Option<ReadRow> {
+        self.log.rows.get(&id).map(|row| read(id, row, LeftBy::Loss, self.now))
+    }
+
     fn is_mine(&self, row: &Row) -> bool {
         row.owner.incarnation == self.claimer.owner.incarnation
     }
@@ -44,7 +50,8 @@ impl LogNow<'_> {
 
     fn free(&self, free: Free<'_>) -> Vec<SagaId> {
         let me = &self.claimer.owner;
-        let has_its_name = self.log.leases.get(&me.node_id).is_some_and(|lease| lease.incarnation == me.incarnation);
+        let has_its_name =
+            self.log.leases.rows.get(&me.node_id).is_some_and(|lease| lease.incarnation == me.incarnation);
         let is_free = |id: SagaId, row: &Row| match free {
             Free::OfTheDead(owners) => has_its_name && owners.contains(&row.owner) && self.may_run(row),
             Free::OwnSleepers => row.wake_at.is_some() && self.is_mine(row) && self.may_run(row),
@@ -70,7 +77,7 @@ impl LogNow<'_> {
         }
         let slept = row.wake_at.is_some() && !row.attention_until_write;
         let left_by = if slept { LeftBy::Sleep } else { LeftBy::Loss };
-        let lease = self.log.leases.get(&row.owner.node_id);
+        let lease = self.log.leases.rows.get(&row.owner.node_id);
         let lease = lease.filter(|lease| !is_own && lease.incarnation == row.owner.incarnation);
         let unowned_ms = lease.map(|lease| (self.now - lease.expires_at).num_milliseconds().max(0));
         row.owner = self.claimer.owner.clone();
@@ -84,8 +91,9 @@ impl LogNow<'_> {
         Some(read(id, row, left_by, self.now))
     }
 
-    /// Counts the death of a saga's actor. Returns the saga for a new actor, unless its actors died too often.
-    fn set_back(&mut self, death: &ActorDeath) -> Option<ReadRow> {
+    /// Counts the death of a saga's actor. Returns the saga for a new actor, unless its actors died `max_deaths` times:
+    /// then it rests, with `mark` and the reason of the death as its attention mark.
+    fn set_back(&mut self, death: &ActorDeath, max_deaths: i32, mark: impl FnOnce(i32) -> String) -> Option<ReadRow> {
         let (incarnation, now) = (self.claimer.owner.incarnation, self.now);
         let row = self.log.rows.get_mut(&death.id)?;
         if row.ended_at.is_some() || row.owner.incarnation != incarnation || row.epoch != death.epoch {
@@ -93,16 +101,16 @@ impl LogNow<'_> {
         }
         row.epoch += if is_mutated(Mutation::ClaimWithoutEpoch) { 0 } else { 1 };
         row.deaths += 1;
-        self.log.wakes += 1;
-        let too_many = row.deaths - self.claimer.max_claims;
+        let too_many = row.deaths - max_deaths;
         if too_many < 0 {
+            self.log.wakes += 1;
             row.wake_at = None;
             let node = row.owner.node_id.clone();
             row.takeovers.push(Takeover { node, epoch: row.epoch, at: now, unowned_ms: None });
             return Some(read(death.id, row, LeftBy::Loss, now));
         }
         if !row.attention_stays {
-            row.attention = Some(format!("its actor died {} times: {}", row.deaths, death.reason));
+            row.attention = Some(format!("{}{}", mark(row.deaths), plain_reason(&death.reason)));
         }
         row.attention_until_write = true;
         let minutes = 2_u64.pow(u32::try_from(too_many.min(5)).unwrap_or_default()).min(30);
@@ -190,10 +198,11 @@ impl Statements for LogNow<'_> {
         let mut seen: Vec<SeenOwner> = owners
             .into_iter()
             .map(|owner| {
-                let lease = match self.log.leases.get(&owner.node_id) {
-                    Some(_) if is_mutated(Mutation::IgnoreLease) && !self.log.is_live(&owner, self.now) => {
+                let lease = match self.log.leases.rows.get(&owner.node_id) {
+                    Some(_) if is_mutated(Mutation::IgnoreLease) && !self.log.leases.is_live(&owner, self.now) => {
                         SeenLease::GivenUp
                     }
+                    Some(lease) if lease.incarnation == owner.incarnation && lease.is_given_up => SeenLease::GivenUp,
                     Some(lease) if lease.incarnation == owner.incarnation => {
                         SeenLease::Until(lease.expires_at.to_string())
                     }
@@ -202,10 +211,13 @@ impl Statements for LogNow<'_> {
                 SeenOwner { owner, lease, has_sagas: true }
             })
             .collect();
-        for (node_id, lease) in &self.log.leases {
+        for (node_id, lease) in &self.log.leases.rows {
             let owner = Owner { node_id: node_id.clone(), incarnation: lease.incarnation };
             if owner.incarnation != self.claimer.owner.incarnation && !seen.iter().any(|seen| seen.owner == owner) {
-                let lease = SeenLease::Until(lease.expires_at.to_string());
+                let lease = match lease.is_given_up {
+                    true => SeenLease::GivenUp,
+                    false => SeenLease::Until(lease.expires_at.to_string()),
+                };
                 seen.push(SeenOwner { owner, lease, has_sagas: false });
             }
         }
@@ -225,7 +237,11 @@ impl Statements for LogNow<'_> {
 
     fn claim(&mut self, free: Free<'_>) -> impl Future<Output = Result<Vec<ReadRow>, Infallible>> + Send {
         let claimed: Vec<ReadRow> = match free {
-            Free::Died(deaths) => deaths.iter().filter_map(|death| self.set_back(death)).collect(),
+            Free::Died(deaths) => {
+                let max = self.claimer.max_claims;
+                let mark = |deaths| format!("its actor died {deaths} times: ");
+                deaths.iter().filter_map(|death| self.set_back(death, max, mark)).collect()
+            }
             Free::OfTheDead(_) | Free::OwnSleepers | Free::Orphans(_) => {
                 let ids = self.free(free);
                 ids.into_iter().filter_map(|id| self.take(id)).collect()
@@ -236,11 +252,9 @@ impl Statements for LogNow<'_> {
 
     fn set_aside(&mut self, rows: &[UnreadableRow]) -> impl Future<Output = Result<(), Infallible>> + Send {
         for UnreadableRow { id, epoch, reason } in rows {
-            let row = self.log.rows.get_mut(id).filter(|row| row.epoch == *epoch);
-            if let Some(row) = row {
-                row.attention = Some(format!("its row cannot be read: {reason}"));
-                row.wake_at = Some(self.now + UNREADABLE_SLEEPS);
-            }
+            let death = ActorDeath { id: *id, epoch: *epoch, reason: reason.clone() };
+            let claimed = self.set_back(&death, 1, |_| "its row cannot be read: ".to_owned());
+            debug_assert!(claimed.is_none(), "after one death it rests");
         }
         done(())
     }

@@ -27,7 +27,7 @@ impl DurableLog {
 
     /// Releases the keys of sagas that ended longer than `kept` ago. A row that is locked by another transaction is
     /// skipped.
-    pub(crate) fn release_keys(&mut self, kept: Duration, now: DateTime<Utc>) {
+    pub fn release_keys(&mut self, kept: Duration, now: DateTime<Utc>) {
         let ended_before = now - kept;
         for (id, row) in &mut self.rows {
             let is_old = row.ended_at.is_some_and(|at| at < ended_before);

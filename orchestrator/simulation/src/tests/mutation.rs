@@ -2,7 +2,7 @@
 //! invariant.
 
 use crate::mutation::{Mutation, with_mutation};
-use crate::verdict::{CANCEL, FINAL, KEY, ORPHAN, PARKED, TOLD};
+use crate::verdict::{CANCEL, FINAL, HOLD, KEY, LEASE, ORPHAN, PARKED, TOLD};
 use crate::{Faults, Plan, Tracing, run};
 
 const ENDS: &str = "every accepted saga ends";
@@ -18,7 +18,7 @@ const MOST_SEEDS: u64 = 200;
 /// Number of seeds in which a control must break no invariant.
 const CONTROL_SEEDS: u64 = 150;
 
-const BUGS: [(Mutation, &str); 27] = [
+const BUGS: [(Mutation, &str); 30] = [
     (Mutation::SkipTombstone, COMPENSATED),
     (Mutation::TossAgain, TWICE),
     (Mutation::ForgetJournal, TWICE),
@@ -46,6 +46,9 @@ const BUGS: [(Mutation, &str); 27] = [
     (Mutation::OneBreakerForAll, PARKED),
     (Mutation::NotFoundAtOnce, FINAL),
     (Mutation::EndedByNodeClock, KEY),
+    (Mutation::LostRenewalCounts, LEASE),
+    (Mutation::LeaseFromAnswer, LEASE),
+    (Mutation::IgnoreHold, HOLD),
 ];
 
 const CONTROLS: [Mutation; 2] = [Mutation::IgnoreLease, Mutation::UndoneActionReplays];
@@ -68,6 +71,8 @@ fn calmer() -> Faults {
         mixed_versions_rate: 0.0,
         clock_skew_ms: 0,
         operator_rate: 1.0,
+        slow_renewal_rate: 0.0,
+        hold_rate: 0.0,
         operation_outages: 0,
         partitions: 0,
         clock_jumps: 0,
