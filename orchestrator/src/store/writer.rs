@@ -95,7 +95,7 @@ static END: LazyLock<BatchStatement> = LazyLock::new(|| {
     update saga s
     set status = i.status, direction = coalesce(i.direction, s.direction), error = coalesce(i.error, s.error),
         outputs = i.outputs, timeline = i.timeline,
-        attention = case when s.attention_stays then s.attention when i.attention_stays then i.attention end,
+        attention = case when i.attention_stays then i.attention when s.attention_stays then s.attention end,
         attention_at = case when s.attention_stays or i.attention_stays
                             then coalesce(s.attention_at, statement_timestamp()) end,
         attention_stays = s.attention_stays or i.attention_stays,

@@ -47,7 +47,9 @@ impl Leases {
         if was_registered && others {
             return Renewal::Superseded;
         }
-        let row = Lease { incarnation: owner.incarnation, expires_at: now + lease, is_given_up: false };
+        // A process that gave its lease up never takes one again.
+        let is_given_up = was_registered && self.rows.get(&owner.node_id).is_some_and(|row| row.is_given_up);
+        let row = Lease { incarnation: owner.incarnation, expires_at: now + lease, is_given_up };
         self.rows.insert(owner.node_id.clone(), row);
         self.renewed.insert(owner.incarnation, Instant::now());
         Renewal::Granted { sent_at, time: now }
