@@ -5,29 +5,26 @@ use std::{borrow::Cow, hint::black_box};
 
 use common::{
     db::Connection,
-    fields::{Fields, read},
+    fields::Fields,
     group_commit::{BatchError, BatchWriter, Try, in_memory::InMemory},
     ids::{ProductId, TransactionId, UserId},
     money::Money,
     request_hash::RequestHash,
-    wire::payments::ChargeReply,
+    wire::{payments::ChargeReply, requests::ChargeRequest},
 };
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
 const CHARGE: &[u8] = br#"{"user_id":"user-123","transaction_id":"019500c6-0000-7000-8000-000000000000","amount":"99.99","product_id":"1"}"#;
 
 fn read_charge(body: &[u8]) -> [Option<String>; 4] {
-    let mut fields = Fields::parse(body).expect("the body is valid");
-    let user = fields.required("user_id", read::user_id);
-    let transaction = fields.required("transaction_id", read::transaction_id);
-    let amount = fields.required("amount", read::amount);
-    let product = fields.optional("product_id", read::product_id);
-    fields.finish().expect("the fields are valid");
+    let fields = Fields::parse(body).expect("the body is valid");
+    let ChargeRequest { user_id, transaction_id, amount, product_id } =
+        fields.into_body().expect("the members are valid");
     [
-        user.map(UserId::into_string),
-        transaction.map(TransactionId::into_string),
-        amount.map(|amount| amount.cents().to_string()),
-        product.map(ProductId::into_string),
+        Some(user_id.into_string()),
+        transaction_id.map(TransactionId::into_string),
+        Some(amount.cents().to_string()),
+        product_id.map(ProductId::into_string),
     ]
 }
 

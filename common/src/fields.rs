@@ -2,7 +2,7 @@
 //! once.
 //!
 //! ```text
-//! body ─► Fields::parse ─► required("amount", read::amount) … ─► finish ─► all fields, or every error
+//! body ─► Fields::parse ─► into_body: required("amount", read::amount) … ─► all fields, or every error
 //! ```
 //! Values stay text until a reader from [`read`] takes them: an amount is judged by the digits that were sent. Unknown
 //! fields are ignored. A requested field that was sent twice is an error: two parsers of such a body could see
@@ -32,6 +32,12 @@ pub struct FieldError {
     pub field: String,
     /// The fault, or the expected value.
     pub message: String,
+}
+
+/// A request body, read member by member: see [`crate::wire::requests`].
+pub trait RequestBody: Sized {
+    /// Reads every member. Returns `None` if a mandatory one is missing or invalid, which `fields` has recorded.
+    fn read(fields: &mut Fields<'_>) -> Option<Self>;
 }
 
 /// A JSON object being read.
@@ -64,6 +70,14 @@ impl<'a> Fields<'a> {
         Ok(Self { members, errors: Vec::new() })
     }
 
+    /// Reads a whole body.
+    ///
+    /// # Errors
+    /// Every member that was missing or invalid.
+    pub fn into_body<T: RequestBody>(mut self) -> Result<T, Vec<FieldError>> {
+        T::read(&mut self).filter(|_| self.errors.is_empty()).ok_or(self.errors)
+    }
+
     /// Reads a mandatory field. Returns `None` and records an error if it is missing or invalid.
     pub fn required<T>(&mut self, name: &'static str, read: impl FnOnce(&RawValue) -> Result<T, String>) -> Option<T> {
         match self.find(name)? {
@@ -78,14 +92,6 @@ impl<'a> Fields<'a> {
             Some(value) => self.note(name, read(value)),
             None => None,
         }
-    }
-
-    /// Finishes reading.
-    ///
-    /// # Errors
-    /// Every requested field that was missing or invalid.
-    pub fn finish(self) -> Result<(), Vec<FieldError>> {
-        if self.errors.is_empty() { Ok(()) } else { Err(self.errors) }
     }
 
     /// `None`: the field was given twice, and the error is recorded. `Some(None)`: absent or null.

@@ -16,8 +16,10 @@ use common::{
     db::Connection,
     faults::FailureDraw,
     ids::{ProductId, TransactionId, UserId},
-    money::Money,
-    wire::payments::{ChargeRefused, ChargeReply, RefundReply},
+    wire::{
+        payments::{ChargeRefused, ChargeReply, RefundReply},
+        requests::ChargeRequest,
+    },
 };
 
 use crate::participant::{
@@ -40,15 +42,7 @@ const NUMBER_TO_COME: i64 = 0;
 
 pub(crate) struct Payments;
 
-/// The business fields of a charge.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Charge {
-    pub(crate) user_id: UserId,
-    pub(crate) product_id: Option<ProductId>,
-    pub(crate) amount: Money,
-}
-
-impl Action for Charge {
+impl Action for ChargeRequest {
     fn operation(&self) -> &'static str {
         CHARGE
     }
@@ -66,12 +60,12 @@ impl Participant for Payments {
     const NAME: &'static str = "payments";
     const ACTION: &'static str = CHARGE;
     const COMPENSATION: &'static str = REFUND;
-    type Action = Charge;
+    type Action = ChargeRequest;
 
     async fn perform<'a>(
         &self,
         connection: &mut Connection,
-        work: &'a Work<'a, Charge>,
+        work: &'a Work<'a, ChargeRequest>,
     ) -> Result<Decisions<'a>, tokio_postgres::Error> {
         let refunded = table::refund(connection, &work.compensations).await?;
         let actions = work.actions.iter().map(|new| match new.draw {
@@ -89,7 +83,7 @@ impl Participant for Payments {
         Ok(Decisions { actions: actions.collect(), compensations: compensations.collect(), effect })
     }
 
-    fn too_late(transaction_id: &TransactionId, charge: &Charge, compensation: &str) -> String {
+    fn too_late(transaction_id: &TransactionId, charge: &ChargeRequest, compensation: &str) -> String {
         let payment_id = payment_given_back(compensation);
         let message = match payment_id {
             Some(_) => "Payment was already refunded",
@@ -103,7 +97,7 @@ impl Participant for Payments {
     }
 }
 
-fn captured(payment_id: i64, transaction_id: &TransactionId, charge: &Charge) -> Decision {
+fn captured(payment_id: i64, transaction_id: &TransactionId, charge: &ChargeRequest) -> Decision {
     Decision::done(&ChargeReply {
         payment_id,
         status: "success".to_owned(),
@@ -119,7 +113,7 @@ fn refusal(
     payment_id: Option<i64>,
     message: &str,
     transaction_id: &TransactionId,
-    charge: Option<&Charge>,
+    charge: Option<&ChargeRequest>,
 ) -> ChargeRefused {
     ChargeRefused {
         payment_id,

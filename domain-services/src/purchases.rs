@@ -15,9 +15,11 @@ use common::{
     config::Settings,
     db::Connection,
     faults::FailureDraw,
-    ids::{PaymentId, ProductId, TransactionId, UserId},
-    money::Money,
-    wire::purchases::{CancelReply, PurchaseRefused, PurchaseReply},
+    ids::TransactionId,
+    wire::{
+        purchases::{CancelReply, PurchaseRefused, PurchaseReply},
+        requests::PurchaseRequest,
+    },
 };
 
 use crate::participant::{
@@ -40,16 +42,7 @@ const NUMBER_TO_COME: i64 = 0;
 
 pub(crate) struct Purchases;
 
-/// The business fields of a purchase.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Purchase {
-    user_id: UserId,
-    product_id: ProductId,
-    payment_id: PaymentId,
-    amount: Money,
-}
-
-impl Action for Purchase {
+impl Action for PurchaseRequest {
     fn operation(&self) -> &'static str {
         CREATE
     }
@@ -68,14 +61,14 @@ impl Participant for Purchases {
     const NAME: &'static str = "purchases";
     const ACTION: &'static str = CREATE;
     const COMPENSATION: &'static str = CANCEL;
-    type Action = Purchase;
+    type Action = PurchaseRequest;
 
     async fn perform<'a>(
         &self,
         connection: &mut Connection,
-        work: &'a Work<'a, Purchase>,
+        work: &'a Work<'a, PurchaseRequest>,
     ) -> Result<Decisions<'a>, tokio_postgres::Error> {
-        let accepted: Vec<&NewAction<'_, Purchase>> =
+        let accepted: Vec<&NewAction<'_, PurchaseRequest>> =
             work.actions.iter().filter(|new| new.draw == FailureDraw::Accept).collect();
         let effect = Effect { statement: &table::CREATE_AND_RECORD, parameters: table::purchases(&accepted) };
         let cancelled = table::cancel(connection, &work.compensations).await?;
@@ -90,7 +83,7 @@ impl Participant for Purchases {
         Ok(Decisions { actions: actions.collect(), compensations: compensations.collect(), effect })
     }
 
-    fn too_late(_: &TransactionId, _: &Purchase, _: &str) -> String {
+    fn too_late(_: &TransactionId, _: &PurchaseRequest, _: &str) -> String {
         body(&refusal())
     }
 
@@ -103,8 +96,8 @@ fn refusal() -> PurchaseRefused {
     PurchaseRefused { status: "error".to_owned(), message: "Purchase failed".to_owned(), error: "CONFLICT".to_owned() }
 }
 
-fn created(purchase_id: i64, new: &NewAction<'_, Purchase>) -> Decision {
-    let Purchase { user_id, product_id, payment_id, amount } = new.action;
+fn created(purchase_id: i64, new: &NewAction<'_, PurchaseRequest>) -> Decision {
+    let PurchaseRequest { user_id, product_id, payment_id, amount, .. } = new.action;
     Decision::done(&PurchaseReply {
         purchase_id,
         status: "success".to_owned(),

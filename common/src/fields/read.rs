@@ -75,6 +75,17 @@ pub fn text(max_chars: usize) -> impl FnOnce(&RawValue) -> Result<String, String
     }
 }
 
+/// Creates a reader like [`text`] that refuses a string of blanks only.
+///
+/// # Errors
+/// The reader returns the rule that the value breaks.
+pub fn text_with_content(max_chars: usize) -> impl FnOnce(&RawValue) -> Result<String, String> {
+    move |raw| match text(max_chars)(raw)? {
+        blank if blank.trim().is_empty() => Err("must not be blank".to_owned()),
+        text => Ok(text),
+    }
+}
+
 /// Creates a reader of a whole number in `range`, given as a JSON number in plain digits.
 ///
 /// # Errors

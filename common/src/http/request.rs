@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{ApiError, IdempotencyKey, TraceContext};
 use crate::{
-    fields::{FieldError, Fields},
+    fields::{FieldError, Fields, RequestBody},
     wire,
 };
 
@@ -61,6 +61,14 @@ impl Request {
     /// 422 if there are several keys; the error of `bad` if the header holds no valid key.
     pub fn idempotency_key(&self, bad: fn(Vec<FieldError>) -> ApiError) -> Result<Option<IdempotencyKey>, ApiError> {
         IdempotencyKey::of(&self.headers, bad)
+    }
+
+    /// Reads the JSON body.
+    ///
+    /// # Errors
+    /// Those of [`Request::json_fields`], and the error that `bad` makes of every invalid member.
+    pub fn json<T: RequestBody>(&self, bad: fn(Vec<FieldError>) -> ApiError) -> Result<T, ApiError> {
+        self.json_fields()?.into_body().map_err(bad)
     }
 
     /// Parses the JSON body.

@@ -1,8 +1,10 @@
-//! Request bodies, as described in the API.
+//! Request bodies. One declaration says how each member is read, and what the API description says about it.
 //!
-//! Services read them field by field ([`crate::fields`]), so that an amount is judged by its digits and every invalid
-//! field is named; nothing is ever deserialized into these types. The contract suite checks that the descriptions are
-//! true: it sends each described example, complete and without each of its fields.
+//! Bodies are read member by member ([`crate::fields`]), so that an amount is judged by its digits and every invalid
+//! member is named. The contract suite checks that the descriptions are true: it sends each described example, complete
+//! and without each of its members.
+
+use std::ops::RangeInclusive;
 
 use utoipa::{
     PartialSchema, ToSchema,
@@ -10,90 +12,122 @@ use utoipa::{
 };
 
 use crate::{
+    fields::{Fields, RequestBody, read},
     http::openapi::schema::{either, pattern},
     ids::{PaymentId, ProductId, TransactionId, UserId},
-    money,
+    money::{self, Money},
 };
 
-/// `POST /payments/`.
-#[derive(Clone, Debug, ToSchema)]
-pub struct ChargeRequest {
-    /// The payer.
-    pub user_id: UserId,
-    /// The transaction. If omitted, the service creates one, and the call cannot be repeated unless it has an
-    /// `Idempotency-Key`.
-    pub transaction_id: Option<TransactionId>,
-    /// The amount.
-    pub amount: GivenAmount,
-    /// The product.
-    pub product_id: Option<GivenProductId>,
+/// The quantities of a request.
+const QUANTITIES: RangeInclusive<i64> = 1..=1_000_000;
+
+/// Declares bodies: structs whose members are followed by `= required(reader)` or `= optional(reader)`, with a reader
+/// of [`read`].
+macro_rules! request_bodies {
+    ($($(#[$meta:meta])* pub struct $name:ident {
+        $($(#[$about:meta])* pub $member:ident: $type:ty = $presence:ident($read:expr),)*
+    })*) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq, ToSchema)]
+        pub struct $name {
+            $($(#[$about])* pub $member: $type,)*
+        }
+
+        impl RequestBody for $name {
+            fn read(fields: &mut Fields<'_>) -> Option<Self> {
+                // All members are read before the first `?`, so that every invalid one is named.
+                $(let $member = request_bodies!(@$presence fields, stringify!($member), $read);)*
+                Some(Self { $($member: $member?),* })
+            }
+        }
+    )*};
+    (@required $fields:ident, $name:expr, $read:expr) => { $fields.required($name, $read) };
+    (@optional $fields:ident, $name:expr, $read:expr) => { Some($fields.optional($name, $read)) };
 }
 
-/// The body of a refund, which may be omitted.
-#[derive(Clone, Debug, ToSchema)]
-pub struct RefundRequest {
-    /// A reason for the caller's own logs.
-    #[schema(max_length = 1_000)]
-    pub reason: Option<String>,
-}
+request_bodies! {
+    /// `POST /payments/`.
+    pub struct ChargeRequest {
+        /// The payer.
+        pub user_id: UserId = required(read::user_id),
+        /// The transaction. If omitted, the service creates one, and the call cannot be repeated unless it has an
+        /// `Idempotency-Key`.
+        pub transaction_id: Option<TransactionId> = optional(read::transaction_id),
+        /// The amount.
+        #[schema(value_type = GivenAmount)]
+        pub amount: Money = required(read::amount),
+        /// The product.
+        #[schema(value_type = Option<GivenProductId>)]
+        pub product_id: Option<ProductId> = optional(read::product_id),
+    }
 
-/// `POST /saga/{transaction_id}/resolve`.
-#[derive(Clone, Debug, ToSchema)]
-pub struct ResolveRequest {
-    /// A note about the resolution, for later readers.
-    #[schema(min_length = 1, max_length = 1_000)]
-    pub note: String,
-}
+    /// The body of a refund, which may be omitted. Its only key is the transaction in the path.
+    pub struct RefundRequest {
+        /// A reason for the caller's own logs.
+        #[schema(max_length = 1_000)]
+        pub reason: Option<String> = optional(read::text(1_000)),
+    }
 
-/// `POST /inventory/decrease/`.
-#[derive(Clone, Debug, ToSchema)]
-pub struct DecreaseRequest {
-    /// The product.
-    pub product_id: GivenProductId,
-    /// The quantity; 1 if omitted.
-    #[schema(minimum = 1, maximum = 1_000_000)]
-    pub quantity: Option<i32>,
-    /// The transaction. If omitted, the service creates one, and the call cannot be repeated unless it has an
-    /// `Idempotency-Key`.
-    pub transaction_id: Option<TransactionId>,
-}
+    /// `POST /saga/{transaction_id}/resolve`.
+    pub struct ResolveRequest {
+        /// A note about the resolution, for later readers.
+        #[schema(min_length = 1, max_length = 1_000)]
+        pub note: String = required(read::text_with_content(1_000)),
+    }
 
-/// `POST /inventory/restock/`.
-#[derive(Clone, Debug, ToSchema)]
-pub struct RestockRequest {
-    /// The product.
-    pub product_id: GivenProductId,
-    /// The quantity delivered.
-    #[schema(minimum = 1, maximum = 1_000_000)]
-    pub quantity: i32,
-    /// Identifies the delivery, so that it counts once; an `Idempotency-Key` does too.
-    pub transaction_id: Option<TransactionId>,
-}
+    /// `POST /inventory/decrease/`.
+    pub struct DecreaseRequest {
+        /// The product.
+        #[schema(value_type = GivenProductId)]
+        pub product_id: ProductId = required(read::product_id),
+        /// The quantity; 1 if omitted.
+        #[schema(minimum = 1, maximum = 1_000_000)]
+        pub quantity: Option<i32> = optional(read::integer(QUANTITIES)),
+        /// The transaction. If omitted, the service creates one, and the call cannot be repeated unless it has an
+        /// `Idempotency-Key`.
+        pub transaction_id: Option<TransactionId> = optional(read::transaction_id),
+    }
 
-/// `POST /purchases/`.
-#[derive(Clone, Debug, ToSchema)]
-pub struct PurchaseRequest {
-    /// The buyer.
-    pub user_id: UserId,
-    /// The transaction.
-    pub transaction_id: TransactionId,
-    /// The product.
-    pub product_id: GivenProductId,
-    /// The payment.
-    pub payment_id: GivenPaymentId,
-    /// The amount.
-    pub amount: GivenAmount,
-}
+    /// `POST /inventory/restock/`.
+    pub struct RestockRequest {
+        /// The product.
+        #[schema(value_type = GivenProductId)]
+        pub product_id: ProductId = required(read::product_id),
+        /// The quantity delivered.
+        #[schema(minimum = 1, maximum = 1_000_000)]
+        pub quantity: i32 = required(read::integer(QUANTITIES)),
+        /// Identifies the delivery, so that it counts once; an `Idempotency-Key` does too.
+        pub transaction_id: Option<TransactionId> = optional(read::transaction_id),
+    }
 
-/// `POST /saga/transaction`.
-#[derive(Clone, Debug, ToSchema)]
-pub struct OrderRequest {
-    /// The buyer.
-    pub user_id: UserId,
-    /// The product. If omitted, the catalog picks one.
-    pub product_id: Option<GivenProductId>,
-    /// The amount.
-    pub amount: GivenAmount,
+    /// `POST /purchases/`.
+    pub struct PurchaseRequest {
+        /// The buyer.
+        pub user_id: UserId = required(read::user_id),
+        /// The transaction.
+        pub transaction_id: TransactionId = required(read::transaction_id),
+        /// The product.
+        #[schema(value_type = GivenProductId)]
+        pub product_id: ProductId = required(read::product_id),
+        /// The payment.
+        #[schema(value_type = GivenPaymentId)]
+        pub payment_id: PaymentId = required(read::payment_id),
+        /// The amount.
+        #[schema(value_type = GivenAmount)]
+        pub amount: Money = required(read::amount),
+    }
+
+    /// `POST /saga/transaction`.
+    pub struct OrderRequest {
+        /// The buyer.
+        pub user_id: UserId = required(read::user_id),
+        /// The product. If omitted, the catalog picks one.
+        #[schema(value_type = Option<GivenProductId>)]
+        pub product_id: Option<ProductId> = optional(read::wanted_product_id),
+        /// The amount.
+        #[schema(value_type = GivenAmount)]
+        pub amount: Money = required(read::amount),
+    }
 }
 
 /// An amount in a request.

@@ -1,9 +1,9 @@
 //! The inventory's routes.
 
 use common::{
-    fields::read,
     http::{Access, ApiError, Request, Response, Routes, StatusCode, json},
-    ids::ProductId,
+    ids::{ProductId, TransactionId},
+    wire::requests::{DecreaseRequest, RestockRequest},
 };
 
 use super::{Change, ChangeKind, Inventory, describe, table};
@@ -11,11 +11,8 @@ use crate::participant::{
     Action, Participant, answer,
     front::{ParticipantApi, with},
     idempotency::{Scope, transaction_id},
-    request::{finish, transaction_in_path},
+    request::transaction_in_path,
 };
-
-/// Allowed quantity per request.
-const QUANTITIES: std::ops::RangeInclusive<i64> = 1..=1_000_000;
 
 pub(super) fn routes(api: &ParticipantApi<Inventory>) -> Routes {
     Routes::new(Inventory::NAME)
@@ -32,23 +29,22 @@ pub(super) fn routes(api: &ParticipantApi<Inventory>) -> Routes {
 }
 
 async fn decrease(api: ParticipantApi<Inventory>, request: Request) -> Result<Response, ApiError> {
-    change(api, request, ChangeKind::Decrease).await
+    let DecreaseRequest { product_id, quantity, transaction_id } = request.json(ApiError::bad_fields_400)?;
+    let change = Change { kind: ChangeKind::Decrease, product_id, quantity: quantity.unwrap_or(1) };
+    act(api, request, transaction_id, change).await
 }
 
 async fn restock(api: ParticipantApi<Inventory>, request: Request) -> Result<Response, ApiError> {
-    change(api, request, ChangeKind::Restock).await
+    let RestockRequest { product_id, quantity, transaction_id } = request.json(ApiError::bad_fields_400)?;
+    act(api, request, transaction_id, Change { kind: ChangeKind::Restock, product_id, quantity }).await
 }
 
-async fn change(api: ParticipantApi<Inventory>, request: Request, kind: ChangeKind) -> Result<Response, ApiError> {
-    let mut fields = request.json_fields()?;
-    let product_id = fields.required("product_id", read::product_id);
-    let quantity = match kind {
-        ChangeKind::Decrease => fields.optional("quantity", read::integer(QUANTITIES)).or(Some(1)),
-        ChangeKind::Restock => fields.required("quantity", read::integer(QUANTITIES)),
-    };
-    let given = fields.optional("transaction_id", read::transaction_id);
-    let change = product_id.zip(quantity).map(|(product_id, quantity)| Change { kind, product_id, quantity });
-    let change = finish(fields, change)?;
+async fn act(
+    api: ParticipantApi<Inventory>,
+    request: Request,
+    given: Option<TransactionId>,
+    change: Change,
+) -> Result<Response, ApiError> {
     let scope = Scope { service: Inventory::NAME, operation: change.operation(), user: None };
     let transaction_id = transaction_id(&api, given, &request, &scope).await?;
     api.act(&request, transaction_id, change).await

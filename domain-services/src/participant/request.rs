@@ -1,19 +1,10 @@
 //! Common parts of reading a request.
 
 use common::{
-    fields::{FieldError, Fields},
+    fields::FieldError,
     http::{ApiError, Request},
     ids::TransactionId,
 };
-
-/// Ends the reading of a body: returns the value, or all bad fields.
-///
-/// # Errors
-/// 400 with all bad fields.
-pub(crate) fn finish<T>(fields: Fields<'_>, read: Option<T>) -> Result<T, ApiError> {
-    fields.finish().map_err(ApiError::bad_fields_400)?;
-    read.ok_or_else(|| ApiError::internal("a required field is missing, but no field error was recorded"))
-}
 
 /// Reads the transaction id in a path.
 ///

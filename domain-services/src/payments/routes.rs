@@ -1,18 +1,20 @@
 //! The routes of payments.
 
 use common::{
-    fields::read,
     http::{Access, ApiError, Request, Response, Routes, StatusCode, json, page::plain_number},
     ids::TransactionId,
-    wire::payments::Payment,
+    wire::{
+        payments::Payment,
+        requests::{ChargeRequest, RefundRequest},
+    },
 };
 
-use super::{CHARGE, Charge, Payments, describe, table};
+use super::{CHARGE, Payments, describe, table};
 use crate::participant::{
     Participant, answer,
     front::{ParticipantApi, with},
     idempotency::{Scope, transaction_id},
-    request::{finish, transaction_in_path},
+    request::transaction_in_path,
 };
 
 pub(super) fn routes(api: &ParticipantApi<Payments>) -> Routes {
@@ -31,15 +33,9 @@ pub(super) fn routes(api: &ParticipantApi<Payments>) -> Routes {
 }
 
 async fn charge(api: ParticipantApi<Payments>, request: Request) -> Result<Response, ApiError> {
-    let mut fields = request.json_fields()?;
-    let user_id = fields.required("user_id", read::user_id);
-    let given = fields.optional("transaction_id", read::transaction_id);
-    let amount = fields.required("amount", read::amount);
-    let product_id = fields.optional("product_id", read::product_id);
-    let charge = user_id.zip(amount).map(|(user_id, amount)| Charge { user_id, product_id, amount });
-    let charge = finish(fields, charge)?;
+    let charge: ChargeRequest = request.json(ApiError::bad_fields_400)?;
     let scope = Scope { service: Payments::NAME, operation: CHARGE, user: Some(charge.user_id.as_str()) };
-    let transaction_id = transaction_id(&api, given, &request, &scope).await?;
+    let transaction_id = transaction_id(&api, charge.transaction_id.clone(), &request, &scope).await?;
     api.act(&request, transaction_id, charge).await
 }
 
@@ -87,14 +83,10 @@ async fn find(api: &ParticipantApi<Payments>, asked: &str) -> Result<Payment, Ap
     payment.map_err(answer::unreadable)?.ok_or_else(not_found)
 }
 
-/// The body is optional and may hold a reason. The reason is for the caller's own logs: the only key of a compensation
-/// is its transaction.
+/// Checks the body, which may be omitted.
 fn check_reason(request: &Request) -> Result<(), ApiError> {
-    const MAX_REASON_CHARS: usize = 1_000;
-    if request.body.is_empty() {
-        return Ok(());
+    match request.body.is_empty() {
+        true => Ok(()),
+        false => request.json(ApiError::bad_fields_400).map(|_: RefundRequest| ()),
     }
-    let mut fields = request.json_fields()?;
-    fields.optional("reason", read::text(MAX_REASON_CHARS));
-    finish(fields, Some(()))
 }

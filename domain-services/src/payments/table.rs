@@ -8,11 +8,10 @@ use common::{
     faults::FailureDraw,
     ids::{ProductId, TransactionId},
     money::Money,
-    wire::payments::Payment,
+    wire::{payments::Payment, requests::ChargeRequest},
 };
 use tokio_postgres::Row;
 
-use super::Charge;
 use crate::participant::{
     NewAction, NewCompensation, columns,
     step_journal::{journal_rows, record},
@@ -60,7 +59,7 @@ pub(super) struct Refunded {
 }
 
 /// Returns the parameters of [`CHARGE_AND_RECORD`] behind those of the journal.
-pub(super) fn charges<'a>(charges: &'a [NewAction<'a, Charge>]) -> Vec<Parameter<'a>> {
+pub(super) fn charges<'a>(charges: &'a [NewAction<'a, ChargeRequest>]) -> Vec<Parameter<'a>> {
     let user_ids: Vec<&str> = charges.iter().map(|new| new.action.user_id.as_str()).collect();
     let transaction_ids: Vec<&str> = charges.iter().map(|new| new.transaction_id.as_str()).collect();
     let product_ids: Vec<Option<&str>> =

@@ -1,18 +1,21 @@
 //! The routes of purchases.
 
 use common::{
-    fields::{FieldError, read},
+    fields::FieldError,
     http::{Access, ApiError, Request, Response, Routes, StatusCode, json, page::plain_number},
     ids::{TransactionId, UserId},
-    wire::purchases::{PurchasePage, PurchaseView},
+    wire::{
+        purchases::{PurchasePage, PurchaseView},
+        requests::PurchaseRequest,
+    },
 };
 
-use super::{Purchase, Purchases, describe, table};
+use super::{Purchases, describe, table};
 use crate::participant::{
     Participant, answer,
     front::{ParticipantApi, with},
     pages::page_by_id,
-    request::{finish, transaction_in_path},
+    request::transaction_in_path,
 };
 
 pub(super) fn routes(api: &ParticipantApi<Purchases>) -> Routes {
@@ -31,19 +34,8 @@ pub(super) fn routes(api: &ParticipantApi<Purchases>) -> Routes {
 }
 
 async fn create(api: ParticipantApi<Purchases>, request: Request) -> Result<Response, ApiError> {
-    let mut fields = request.json_fields()?;
-    let user_id = fields.required("user_id", read::user_id);
-    let transaction_id = fields.required("transaction_id", read::transaction_id);
-    let product_id = fields.required("product_id", read::product_id);
-    let payment_id = fields.required("payment_id", read::payment_id);
-    let amount = fields.required("amount", read::amount);
-    let all = || {
-        let purchase =
-            Purchase { user_id: user_id?, product_id: product_id?, payment_id: payment_id?, amount: amount? };
-        Some((transaction_id?, purchase))
-    };
-    let (transaction_id, purchase) = finish(fields, all())?;
-    api.act(&request, transaction_id, purchase).await
+    let purchase: PurchaseRequest = request.json(ApiError::bad_fields_400)?;
+    api.act(&request, purchase.transaction_id.clone(), purchase).await
 }
 
 async fn cancel(api: ParticipantApi<Purchases>, request: Request) -> Result<Response, ApiError> {

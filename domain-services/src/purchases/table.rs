@@ -6,11 +6,10 @@ use std::sync::LazyLock;
 use common::{
     db::{BatchStatement, Connection, Parameter},
     ids::{TransactionId, UserId},
-    wire::purchases::PurchaseView,
+    wire::{purchases::PurchaseView, requests::PurchaseRequest},
 };
 use tokio_postgres::Row;
 
-use super::Purchase;
 use crate::participant::{
     NewAction, NewCompensation, columns,
     step_journal::{journal_rows, record},
@@ -59,7 +58,7 @@ const PAGE_OF_USER: &str = "\
       from app_purchase where user_id = any(array[$3::text]) and id < $1 order by user_id, id desc limit $2";
 
 /// Returns the parameters of [`CREATE_AND_RECORD`] behind those of the journal.
-pub(super) fn purchases<'a>(purchases: &[&NewAction<'a, Purchase>]) -> Vec<Parameter<'a>> {
+pub(super) fn purchases<'a>(purchases: &[&NewAction<'a, PurchaseRequest>]) -> Vec<Parameter<'a>> {
     let user_ids: Vec<&str> = purchases.iter().map(|new| new.action.user_id.as_str()).collect();
     let transaction_ids: Vec<&str> = purchases.iter().map(|new| new.transaction_id.as_str()).collect();
     let product_ids: Vec<&str> = purchases.iter().map(|new| new.action.product_id.as_str()).collect();

@@ -2,8 +2,8 @@
 //! is one conditional update, whichever node owns the saga.
 
 use chrono::{DateTime, Utc};
-use common::fields::read;
 use common::http::{ApiError, Request, Response, StatusCode, json, page};
+use common::wire::requests::ResolveRequest;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -18,9 +18,6 @@ use saga_engine::hold::Hold;
 use saga_engine::recovery::RecoveryMsg;
 use saga_engine::stored::StoredSaga;
 use saga_engine::{SagaId, Status};
-
-/// Maximum length of a resolution's note, in characters.
-const MAX_NOTE: usize = 1_000;
 
 /// A saga with a cancel or retry request.
 #[derive(Serialize, ToSchema)]
@@ -115,10 +112,7 @@ pub(super) struct ResolutionView {
 
 pub(super) async fn resolve(api: ApiContext, request: Request) -> Result<Response, ApiError> {
     let id = saga_id(&request)?;
-    let mut fields = request.json_fields()?;
-    let note = fields.required("note", |raw| read::text(MAX_NOTE)(raw).and_then(not_blank));
-    fields.finish().map_err(ApiError::bad_fields_422)?;
-    let note = note.ok_or_else(|| ApiError::internal("a required field is missing and has no field error"))?;
+    let ResolveRequest { note } = request.json(ApiError::bad_fields_422)?;
     let resolve = || {
         let note = note.clone();
         let read = api
@@ -139,11 +133,6 @@ pub(super) async fn resolve(api: ApiContext, request: Request) -> Result<Respons
             Err(ApiError::conflict(detail).with_transaction_id(id))
         }
     }
-}
-
-/// A resolution needs a reason.
-fn not_blank(note: String) -> Result<String, String> {
-    if note.trim().is_empty() { Err("must not be blank".to_owned()) } else { Ok(note) }
 }
 
 /// A page of the attention list.

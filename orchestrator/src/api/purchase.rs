@@ -8,10 +8,10 @@
 
 use std::time::Duration;
 
-use common::fields::read;
 use common::http::{ApiError, HeaderValue, Request, Response};
 use common::request_hash::{HASH_VERSION, RequestHash};
 use common::wire;
+use common::wire::requests::OrderRequest;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -44,7 +44,8 @@ struct Asked {
 }
 
 pub(super) async fn start(api: ApiContext, request: Request) -> Result<Response, ApiError> {
-    let order = read_order(&request)?;
+    let OrderRequest { user_id, product_id, amount } = request.json(ApiError::bad_fields_422)?;
+    let order = Order { user_id, product_id, amount };
     let key = read_key(&request, &order)?;
     let preference = Preference::of(&request);
     let started_at = Instant::now();
@@ -58,18 +59,6 @@ pub(super) async fn start(api: ApiContext, request: Request) -> Result<Response,
     match holder {
         Some(holder) => Box::pin(asked.replay(holder)).await,
         None => asked.start().await,
-    }
-}
-
-fn read_order(request: &Request) -> Result<Order, ApiError> {
-    let mut fields = request.json_fields()?;
-    let user_id = fields.required("user_id", read::user_id);
-    let product_id = fields.optional("product_id", read::wanted_product_id);
-    let amount = fields.required("amount", read::amount);
-    fields.finish().map_err(ApiError::bad_fields_422)?;
-    match (user_id, amount) {
-        (Some(user_id), Some(amount)) => Ok(Order { user_id, product_id, amount }),
-        _ => Err(ApiError::internal("a required field is missing and has no field error")),
     }
 }
 
