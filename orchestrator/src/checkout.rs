@@ -7,7 +7,7 @@
 //! | `decrease` | inventory | takes the stock | nothing, by the product owner's rule (or `restore`, if configured) |
 //! | `create` | purchases | records the purchase | `cancel` by transaction |
 //!
-//! Adding a step on a known participant is one row here.
+//! Adding a step: `docs/adding-a-participant.md`.
 
 use common::http::page::plain_number;
 use common::ids::{ProductId, UserId};
