@@ -7,6 +7,7 @@
 //! ├─ event-reader    reads events for the listeners
 //! ├─ housekeeping    deletes old data
 //! ├─ catalog-client … purchases-client
+//! ├─ handover        gives sagas to nodes from which an operation works
 //! ├─ waker           wakes FAILED sagas when an operation works again
 //! ├─ lease           renews this process's lease
 //! ├─ coordinator     admits, spawns, finds
@@ -19,6 +20,7 @@
 mod api;
 pub mod checkout;
 pub mod events;
+mod handover;
 mod health;
 mod housekeeping;
 pub mod invariants;

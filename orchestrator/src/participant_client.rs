@@ -12,6 +12,7 @@ mod breaker;
 mod connection;
 mod judgement;
 mod operations;
+mod outages;
 mod replicas;
 mod send;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use tracing::{info, warn};
 pub use self::breaker::{Admission, Breaker, BreakerSettings, Health};
 pub use self::judgement::{Reply as Judged, classify, retry_after as read_retry_after};
 use self::operations::Operations;
+pub(crate) use self::outages::{Outages, Parked};
 use self::replicas::{Connecting, Replicas, system_lookup};
 use self::send::send;
 pub(crate) use self::url::BadUrl;
@@ -90,7 +92,7 @@ struct Arguments {
     limit_for_failed: usize,
     breaker: BreakerSettings,
     operations: Vec<&'static str>,
-    confirmations: Arc<Confirmations>,
+    findings: Findings,
 }
 
 struct State {
@@ -111,6 +113,13 @@ struct Shown {
     breakers: ArcSwap<BTreeMap<String, &'static str>>,
 }
 
+/// The findings of all clients, for the actors that act on them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) confirmations: Arc<Confirmations>,
+    pub(crate) outages: Arc<Outages>,
+}
+
 /// Makes the client of a participant and these of its operations.
 ///
 /// # Errors
@@ -122,7 +131,7 @@ pub(crate) fn client(
     operations: Vec<&'static str>,
     settings: &Settings,
     tracer: Tracer,
-    confirmations: Arc<Confirmations>,
+    findings: Findings,
 ) -> Result<ChildSpec, BadUrl> {
     let participants = &settings.participants;
     let base = settings.service(service).url.clone();
@@ -150,7 +159,7 @@ pub(crate) fn client(
             wakes_per_second: participants.breaker_wakes_per_second,
         },
         operations,
-        confirmations,
+        findings,
     });
     Ok(child(entry, handle, move || (Client, arguments.clone())))
 }
@@ -163,6 +172,11 @@ impl Actor for Client {
     async fn pre_start(&self, _: ActorRef<ClientMsg>, arguments: Arc<Arguments>) -> Result<State, ActorProcessingErr> {
         let Arguments { service, breaker, limit_for_failed, .. } = *arguments;
         let operations = Operations::new(service, &arguments.operations, breaker, limit_for_failed);
+        // The breakers of an actor that died went with it.
+        arguments
+            .operations
+            .iter()
+            .for_each(|operation| arguments.findings.outages.closed(&full_name(service, operation)));
         let shown = Arc::new(Shown {
             in_flight: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
@@ -295,6 +309,8 @@ fn attempted(call: &Call, outcome: &Outcome, since: Instant) -> Attempted {
 
 fn park(state: &State, calling: Calling, wait: Duration) {
     state.shown.parked.fetch_add(1, Ordering::Relaxed);
+    let Call { saga_id: id, epoch, .. } = calling.call;
+    state.arguments.findings.outages.parked(&calling.call.full_name(), Parked { id, epoch });
     let outcome = parked(&calling.call, wait);
     calling.answer.give(outcome);
 }
@@ -314,14 +330,18 @@ fn learn(state: &mut State, finished: Finished) {
     state.meters.attempted(attempted);
     let service = state.arguments.service;
     if attempted.kind == COMPENSATION && attempted.outcome == DONE {
-        state.arguments.confirmations.note(&full_name(service, operation));
+        state.arguments.findings.confirmations.note(&full_name(service, operation));
     }
     match state.operations.learn(operation, urgency, health, Instant::now()) {
         Some("closed") => {
             state.shown.parked.store(0, Ordering::Relaxed);
+            state.arguments.findings.outages.closed(&full_name(service, operation));
             info!(service, operation, "the operation works again: its circuit breaker is closed");
         }
-        Some(now) => warn!(service, operation, state = now, "the operation fails: its circuit breaker is open"),
+        Some(now) => {
+            state.arguments.findings.outages.opened(full_name(service, operation), Instant::now());
+            warn!(service, operation, state = now, "the operation fails: its circuit breaker is open");
+        }
         None => return,
     }
     show_breakers(state);

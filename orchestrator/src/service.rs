@@ -23,15 +23,16 @@ use crate::api::inspect::Journals;
 use crate::api::{self, ApiContext};
 use crate::checkout::{self, StockRule};
 use crate::events::events;
+use crate::handover::{HandoverArguments, handover};
 use crate::health::{self, Needs};
 use crate::housekeeping::{HousekeepingArguments, Rules, housekeeping};
 use crate::live::LiveWorld;
 use crate::meters;
-use crate::participant_client::{BadUrl, client};
+use crate::participant_client::{BadUrl, Findings, client};
 use crate::store::lease_session::LeaseSession;
 use crate::store::writer::SagaLogWriter;
 use crate::ui::{self, Ui};
-use crate::waker::{Confirmations, WakerArguments, waker};
+use crate::waker::{WakerArguments, waker};
 use saga_engine::actor::Policy;
 use saga_engine::clock::DatabaseClock;
 use saga_engine::coordinator::{CoordinatorArguments, coordinator};
@@ -121,19 +122,19 @@ pub async fn start(
         rules: Rules::of(orchestrator),
     }));
     let (mut clients, mut client_entries) = (BTreeMap::new(), Vec::new());
-    let confirmations = Arc::<Confirmations>::default();
+    let findings = Findings::default();
     for (participant, operations) in operations(&known) {
         let handle = Handle::new();
         let entry = entry(&format!("{participant}-client"), "HTTP client");
         client_entries.push(entry.clone());
-        let (tracer, confirmations) = (tracer.clone(), confirmations.clone());
-        children.push(client(entry, handle.clone(), participant, operations, &settings, tracer, confirmations)?);
+        let (tracer, findings) = (tracer.clone(), findings.clone());
+        children.push(client(entry, handle.clone(), participant, operations, &settings, tracer, findings)?);
         clients.insert(participant, handle);
     }
     children.push(waker(WakerArguments {
         entry: entry("waker", "waker"),
         saga_log: saga_log.clone(),
-        confirmations,
+        confirmations: findings.confirmations.clone(),
         wakes_per_second: settings.participants.breaker_wakes_per_second,
     }));
     let lease_state = Arc::new(LeaseState::default());
@@ -151,12 +152,10 @@ pub async fn start(
             batch: i64::from(orchestrator.takeover_batch),
             max_claims: i32::try_from(orchestrator.max_claims).unwrap_or(i32::MAX),
         }),
-        lease_session: Arc::new(LeaseSession::new(
-            settings.database_url(SERVICE),
-            database,
-            settings.database.clone(),
-            orchestrator.hold,
-        )),
+        lease_session: Arc::new(
+            LeaseSession::new(settings.database_url(SERVICE), database, settings.database.clone(), orchestrator.hold)
+                .publishing(findings.outages.clone()),
+        ),
     });
     children.push(lease(LeaseArguments {
         entry: entry("lease", "lease"),
@@ -183,6 +182,17 @@ pub async fn start(
             tracer: tracer.clone(),
         },
     ));
+    children.push(handover(HandoverArguments {
+        entry: entry("handover", "handover"),
+        saga_log: saga_log.clone(),
+        outages: findings.outages,
+        owner: owner.clone(),
+        lease: lease_state.clone(),
+        lease_for: Duration::from_millis(orchestrator.lease_ms),
+        running: running.clone(),
+        coordinator: handle.clone(),
+        per_second: settings.participants.breaker_wakes_per_second,
+    }));
     children.push(stall_watch(StallArguments {
         entry: entry("stall-watch", "watch"),
         running: running.clone(),

@@ -11,6 +11,7 @@ pub mod event_place;
 pub mod events;
 pub mod flags;
 pub mod full_row;
+pub mod handover;
 pub mod hold;
 pub mod lease_session;
 pub mod lists;

@@ -20,6 +20,7 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{UnixListener, UnixStream},
+    sync::watch,
     task::JoinHandle,
     time::interval,
 };
@@ -42,6 +43,8 @@ pub struct PostgresProxy {
     faults: Arc<Faults>,
     /// The server's socket for new connections.
     server: Arc<Mutex<PathBuf>>,
+    /// Whether nothing is forwarded.
+    held: watch::Sender<bool>,
     acceptor: JoinHandle<()>,
     _folder: TemporaryFolder,
 }
@@ -61,19 +64,20 @@ impl PostgresProxy {
         let url =
             format!("postgres://postgres@/postgres?host={}", folder.path().display().to_string().replace('/', "%2F"));
         let faults = Arc::<Faults>::default();
+        let (held, holding) = watch::channel(false);
         let (known, target) = (faults.clone(), server.clone());
         let acceptor = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let target = target.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let faults = known.clone();
+                let (faults, holding) = (known.clone(), holding.clone());
                 tokio::spawn(async move {
                     if let Ok(server) = UnixStream::connect(target).await {
-                        carry(client, server, &faults).await;
+                        carry(client, server, &faults, &holding).await;
                     }
                 });
             }
         });
-        Self { url, faults, server, acceptor, _folder: folder }
+        Self { url, faults, server, held, acceptor, _folder: folder }
     }
 
     /// Loses a commit of a database, after `pass` commits.
@@ -114,6 +118,21 @@ impl PostgresProxy {
         }))
     }
 
+    /// Stops forwarding, like a network that drops packets: connections are accepted and stay open, but nothing passes.
+    pub fn hold(&self) {
+        self.held.send_replace(true);
+    }
+
+    /// Returns whether forwarding is stopped.
+    pub fn is_held(&self) -> bool {
+        *self.held.borrow()
+    }
+
+    /// Resumes forwarding, including what was held.
+    pub fn flow(&self) {
+        self.held.send_replace(false);
+    }
+
     /// Forwards new connections to another server, whose URL must name a folder of sockets too.
     ///
     /// # Panics
@@ -152,28 +171,35 @@ enum Rest {
     Finish,
 }
 
-async fn carry(client: UnixStream, server: UnixStream, faults: &Faults) {
+async fn carry(client: UnixStream, server: UnixStream, faults: &Faults, held: &watch::Receiver<bool>) {
     let (client_read, client_write) = client.into_split();
     let (mut server_read, mut server_write) = server.into_split();
     let mut session = Session::default();
     let mut replies = Replies::default();
     // When one direction ends, dropping all ends cuts the connection.
     let rest = tokio::select! {
-        rest = pass_requests(client_read, &mut server_write, faults, &mut session) => rest,
-        () = pass_replies(&mut server_read, client_write, &mut replies) => Rest::Cut,
+        rest = pass_requests(client_read, &mut server_write, faults, held.clone(), &mut session) => rest,
+        () = pass_replies(&mut server_read, client_write, held.clone(), &mut replies) => Rest::Cut,
     };
     if rest == Rest::Finish {
         finish(&mut server_read, &mut replies, session.asked()).await;
     }
 }
 
-async fn pass_replies(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, replies: &mut Replies) {
+async fn pass_replies(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut held: watch::Receiver<bool>,
+    replies: &mut Replies,
+) {
     let mut buffer = vec![0; 64 * 1024];
     let mut is_heard = true;
     loop {
         match from.read(&mut buffer).await {
             Ok(length) if length > 0 => {
                 replies.count(&buffer[..length]);
+                // An error means that the proxy has ended.
+                let _ = held.wait_for(|is_held| !is_held).await;
                 // After the client has left, the other direction ends the connection.
                 is_heard = is_heard && to.write_all(&buffer[..length]).await.is_ok();
             }
@@ -198,6 +224,7 @@ async fn pass_requests(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     faults: &Faults,
+    mut held: watch::Receiver<bool>,
     session: &mut Session,
 ) -> Rest {
     let (mut unsent, mut buffer) = (Vec::new(), vec![0; 64 * 1024]);
@@ -210,6 +237,11 @@ async fn pass_requests(
         };
         if length == 0 {
             return rest;
+        }
+        tokio::select! {
+            () = session.cut.cancelled() => return Rest::Cut,
+            // An error means that the proxy has ended.
+            _ = held.wait_for(|is_held| !is_held) => {}
         }
         unsent.extend_from_slice(&buffer[..length]);
         let mut whole = 0;

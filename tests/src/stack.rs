@@ -166,8 +166,18 @@ impl Stack {
     /// # Panics
     /// When it does not start.
     pub async fn add_replica(&self, service: &'static str) {
+        self.add_replica_with(service, |_| {}).await;
+    }
+
+    /// As [`Stack::add_replica`], with settings that differ from those of the stack.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn add_replica_with(&self, service: &'static str, change: impl FnOnce(&mut Settings)) {
+        let mut settings = self.settings.as_ref().clone();
+        change(&mut settings);
         let listener = service::listen(service::ANY_PORT).await;
-        let replica = Service::start(service, self.settings.clone(), listener).await;
+        let replica = Service::start(service, Arc::new(settings), listener).await;
         self.watch(&replica);
         self.announce(service, replica.address);
         self.replicas.lock().await.push(replica);

@@ -79,7 +79,10 @@ async fn purchases_survive_an_outage_of_the_database() {
         let client = async |number: usize| {
             while !end.is_cancelled() {
                 let body = json!({ "user_id": format!("client-{number}"), "amount": 10 });
-                told.hear(stack.post(ORCHESTRATOR, "/saga/transaction", body).await);
+                let answer = stack.post(ORCHESTRATOR, "/saga/transaction", body).await;
+                let wait = answer.header("retry-after").and_then(|seconds| seconds.parse().ok());
+                told.hear(answer);
+                tokio::time::sleep(Duration::from_secs(wait.unwrap_or(0))).await;
             }
         };
         let clients = join_all((0..CLIENTS).map(client));

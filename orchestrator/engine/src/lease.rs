@@ -25,6 +25,13 @@ use crate::world::{Answer, World};
 /// How long a stop waits until the lease is given up. After that the lease expires by itself.
 const GIVE_UP_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long after its end a lease counts as run out: after a stall of the whole process, the answer to a renewal may be
+/// there already.
+const RUN_OUT_MARGIN: Duration = Duration::from_millis(100);
+
+/// Interval of looks at a lease that this process does not hold yet, or not during a hold.
+const LOOK_WITHOUT_LEASE: Duration = Duration::from_secs(1);
+
 /// A request to register this process, or to renew its lease.
 #[derive(Clone, Debug)]
 pub struct RenewRequest {
@@ -79,6 +86,25 @@ impl LeaseState {
     /// Tells whether the lease is valid now, counted from the moment before its last renewal was sent.
     pub fn is_valid(&self) -> bool {
         self.inner().valid_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Returns when the lease counts as run out unless it is renewed; `None` if this process never held it, and during a
+    /// hold.
+    pub fn runs_out_at(&self) -> Option<Instant> {
+        self.inner().valid_until.map(|until| until + RUN_OUT_MARGIN)
+    }
+
+    /// Tells whether a lease that this process held has run out: the process is probably cut off from the saga log.
+    pub fn has_run_out(&self) -> bool {
+        self.runs_out_at().is_some_and(|run_out| Instant::now() >= run_out)
+    }
+
+    /// Waits until a lease that this process held has run out.
+    pub async fn run_out(&self) {
+        while !self.has_run_out() {
+            let look_at = self.runs_out_at().unwrap_or_else(|| Instant::now() + LOOK_WITHOUT_LEASE);
+            tokio::time::sleep_until(look_at).await;
+        }
     }
 
     /// Tells whether this process may begin sagas.

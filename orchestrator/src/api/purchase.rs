@@ -31,6 +31,15 @@ const HELD_RETRY_AFTER_S: u64 = 30;
 /// Time limit for a saga to be in the log, for a client that does not wait for the end.
 const LEAVING_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Whether the saga is known to be in the log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begin {
+    /// It was read there.
+    InTheLog,
+    /// Only this process knows of it.
+    Uncertain,
+}
+
 /// A request in progress.
 struct Asked {
     api: ApiContext,
@@ -97,6 +106,9 @@ impl Asked {
             let detail = format!("all purchases are on hold ({}); nothing was done", hold.reason);
             return Err(ApiError::unavailable(detail, HELD_RETRY_AFTER_S));
         }
+        if let (true, Err(lost)) = (self.api.lease.has_run_out(), self.api.lease.check()) {
+            return Err(ApiError::unavailable(format!("this node holds no lease: {lost}; nothing was done"), 1));
+        }
         let id = self.api.world.new_saga_id();
         let (waiter, answer) = oneshot::channel();
         let start = StartSaga { id, input: self.order.to_input(), key: self.key.clone(), waiter };
@@ -117,12 +129,20 @@ impl Asked {
         let begin_by = self.started_at + self.api.begin_limit / 2;
         let mut until = self.deadline.min(begin_by);
         let told = loop {
+            // One timer for both: most requests end before either.
+            let due = self.api.lease.runs_out_at().map_or(until, |run_out| run_out.min(until));
             let told = tokio::select! {
                 biased;
-                told = tokio::time::timeout_at(until, &mut answer) => told,
+                told = tokio::time::timeout_at(due, &mut answer) => told,
                 // Another owner continues the saga; the client gets its status URL.
                 () = self.api.handing_over.cancelled() => return Box::pin(self.leave(id)).await,
             };
+            if told.is_err() && self.api.lease.has_run_out() {
+                return self.cut_off(id, Begin::Uncertain);
+            }
+            if told.is_err() && due < until {
+                continue;
+            }
             if told.is_ok() || until == self.deadline {
                 break told;
             }
@@ -133,8 +153,18 @@ impl Asked {
         match told {
             Ok(Ok(told)) => self.answered(told).await,
             // The saga's actor died; recovery continues from the row, if there is one.
-            Ok(Err(_)) => Box::pin(self.ask_the_row(id)).await,
+            Ok(Err(_)) => Box::pin(self.ask_the_row(id, Begin::Uncertain)).await,
             Err(_) => Box::pin(self.leave(id)).await,
+        }
+    }
+
+    /// Responds when the lease has run out: other nodes continue the saga, if it is in the log, and this node will not
+    /// know its end for long.
+    fn cut_off(&self, id: SagaId, begin: Begin) -> Result<Response, ApiError> {
+        let has_begun = || self.api.running.get(id).is_some_and(|saga| saga.progress().log.is_begun());
+        match begin == Begin::InTheLog || has_begun() {
+            true => Ok(self.preference.mark(answer::accepted(&self.request, id))),
+            false => Err(unknown::in_doubt(&self.api, id)),
         }
     }
 
@@ -142,7 +172,7 @@ impl Asked {
         match told {
             StartAnswer::Settled(standing) => Ok(answer::of_standing(&standing)),
             StartAnswer::Accepted(id) => Ok(self.preference.mark(answer::accepted(&self.request, id))),
-            StartAnswer::AskTheRow(id) => Box::pin(self.ask_the_row(id)).await,
+            StartAnswer::AskTheRow(id) => Box::pin(self.ask_the_row(id, Begin::Uncertain)).await,
             StartAnswer::KeyHeld(id) => Box::pin(self.lost_the_race(id)).await,
             StartAnswer::NotStarted(reason) => {
                 tracing::warn!(reason, "a purchase was not started");
@@ -165,20 +195,29 @@ impl Asked {
         let (waiter, answer) = oneshot::channel();
         let sent = self.api.coordinator.cast(CoordinatorMsg::Detach(id, waiter));
         let told = async { if sent.is_ok() { answer.await.ok() } else { None } };
-        match tokio::time::timeout(LEAVING_TIMEOUT, told).await {
+        let told = tokio::select! {
+            biased;
+            told = tokio::time::timeout(LEAVING_TIMEOUT, told) => told,
+            () = self.api.lease.run_out() => return self.cut_off(id, Begin::Uncertain),
+        };
+        match told {
             Ok(Some(told)) => Box::pin(self.answered(told)).await,
             Ok(None) | Err(_) => {
                 self.deadline = Instant::now();
-                self.ask_the_row(id).await
+                self.ask_the_row(id, Begin::Uncertain).await
             }
         }
     }
 
     /// Waits for the end of a saga without an actor in this process, and responds from its row.
-    async fn ask_the_row(self, id: SagaId) -> Result<Response, ApiError> {
+    async fn ask_the_row(self, id: SagaId, begin: Begin) -> Result<Response, ApiError> {
         let api = &self.api;
         loop {
-            let row = api.saga_log.read(move |connection| Box::pin(reader::by_id(connection, id))).await;
+            let row = tokio::select! {
+                biased;
+                row = api.saga_log.read(move |connection| Box::pin(reader::by_id(connection, id))) => row,
+                () = api.lease.run_out() => return self.cut_off(id, begin),
+            };
             let is_late = Instant::now() >= self.deadline || api.handing_over.is_cancelled();
             match row {
                 Ok(Some(Err(row))) => return Err(unreadable_row(row)),
@@ -214,7 +253,7 @@ impl Asked {
         match found {
             Some(holder) => self.replay(holder).await,
             // Its key has been released since: the saga ended more than `key_keep_ms` ago.
-            None => self.ask_the_row(holder).await,
+            None => self.ask_the_row(holder, Begin::InTheLog).await,
         }
     }
 
@@ -242,12 +281,12 @@ impl Asked {
     /// Waits along with the first client: on the actor if the saga runs here, otherwise on the row.
     async fn attach(self, id: SagaId) -> Result<Response, ApiError> {
         if !self.api.lease.covers_memory() || self.api.running.get(id).is_none() {
-            return self.ask_the_row(id).await;
+            return self.ask_the_row(id, Begin::InTheLog).await;
         }
         let (waiter, answer) = oneshot::channel();
         match self.api.coordinator.cast(CoordinatorMsg::Attach(id, waiter)) {
             Ok(()) => self.wait(id, answer).await,
-            Err(_) => self.ask_the_row(id).await,
+            Err(_) => self.ask_the_row(id, Begin::InTheLog).await,
         }
     }
 }

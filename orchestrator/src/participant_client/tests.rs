@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::replicas::{Connecting, Lookup, Replicas};
 use super::send::send;
-use super::{Arguments, BreakerSettings};
+use super::{Arguments, BreakerSettings, Findings};
 use crate::checkout::tests::context;
 use saga_engine::definition::{Method, Outputs, Request};
 use saga_engine::outcome::{Outcome, Sent, Unknown};
@@ -110,7 +110,7 @@ fn arguments(replicas: Arc<Replicas>, base: String) -> Arguments {
         limit_for_actions: 5,
         limit_for_failed: 2,
         operations: vec!["charge"],
-        confirmations: Arc::default(),
+        findings: Findings::default(),
         breaker: BreakerSettings { failures: 0, pause: Duration::from_secs(1), wakes_per_second: 1 },
     }
 }

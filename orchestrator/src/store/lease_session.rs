@@ -11,24 +11,26 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::hold;
+use crate::participant_client::Outages;
 use saga_engine::lease::{RenewRequest, Renewal};
 use saga_engine::owner::Owner;
 
 const LOCK: &str = "select pg_try_advisory_lock(hashtextextended('saga node ' || $1::text, 0))";
 
 const REGISTER: &str = "
-    insert into node_lease (node_id, incarnation, expires_at, definitions)
-    values ($1, $2, clock_timestamp() + $3::bigint * interval '1 millisecond', $4)
+    insert into node_lease (node_id, incarnation, expires_at, definitions, open_breakers)
+    values ($1, $2, clock_timestamp() + $3::bigint * interval '1 millisecond', $4, $5)
     on conflict (node_id) do update
     set incarnation = excluded.incarnation, registered_at = clock_timestamp(), expires_at = excluded.expires_at,
-        definitions = excluded.definitions, given_up_at = null
+        definitions = excluded.definitions, open_breakers = excluded.open_breakers, given_up_at = null
     returning clock_timestamp()";
 
 // A row that was deleted as long expired is inserted again; a row of another incarnation stays.
 const RENEW: &str = "
-    insert into node_lease (node_id, incarnation, expires_at, definitions)
-    values ($1, $2, clock_timestamp() + $3::bigint * interval '1 millisecond', $4)
-    on conflict (node_id) do update set expires_at = excluded.expires_at
+    insert into node_lease (node_id, incarnation, expires_at, definitions, open_breakers)
+    values ($1, $2, clock_timestamp() + $3::bigint * interval '1 millisecond', $4, $5)
+    on conflict (node_id) do update
+    set expires_at = excluded.expires_at, open_breakers = excluded.open_breakers
     where node_lease.incarnation = excluded.incarnation
     returning clock_timestamp()";
 
@@ -58,6 +60,7 @@ pub struct LeaseSession {
     settings: DatabaseSettings,
     /// Whether a hold on all sagas must still be set before anything else.
     hold_at_start: AtomicBool,
+    outages: Arc<Outages>,
     connection: Mutex<Option<Connection>>,
 }
 
@@ -65,7 +68,12 @@ impl LeaseSession {
     /// Makes a session without a connection. With `hold_at_start` it puts all sagas on hold before anything else.
     pub fn new(server: SecretString, database: String, settings: DatabaseSettings, hold_at_start: bool) -> Self {
         let hold_at_start = AtomicBool::new(hold_at_start);
-        Self { server, database, settings, hold_at_start, connection: Mutex::default() }
+        Self { server, database, settings, hold_at_start, outages: Arc::default(), connection: Mutex::default() }
+    }
+
+    /// Publishes the operations that do not work from this process with each renewal.
+    pub(crate) fn publishing(self, outages: Arc<Outages>) -> Self {
+        Self { outages, ..self }
     }
 
     /// Renews the lease, or registers the process. The connection is kept only if it can be used again.
@@ -113,8 +121,10 @@ impl LeaseSession {
         }
         let sent_at = Instant::now();
         let statement = if *was_registered { RENEW } else { REGISTER };
-        let row =
-            connection.query_opt(statement, &[&owner.node_id, &owner.incarnation, &lease_ms, definitions]).await?;
+        let open = self.outages.operations();
+        let row = connection
+            .query_opt(statement, &[&owner.node_id, &owner.incarnation, &lease_ms, definitions, &open])
+            .await?;
         Ok(match row {
             Some(row) => Renewal::Granted { sent_at, time: row.get(0) },
             None => Renewal::Superseded,
