@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use tokio_postgres::Config;
@@ -31,6 +32,12 @@ const LEFT: [&str; 12] = [
     "keepalives_retries",
 ];
 const DEFAULT_PORT: u16 = 5432;
+/// How long a server may leave packets unacknowledged before its sessions are closed. A machine that is gone resets
+/// nothing: otherwise each session to it is only found dead by its next statement, when that reaches its time limit, in
+/// one service after the other. A server that is slow, or waits for its standby, still acknowledges packets.
+const SILENCE_MAX: Duration = Duration::from_secs(4);
+/// Interval of probes on an idle session.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
 
 /// A parsed URL.
 pub(super) struct ServerUrl {
@@ -91,7 +98,8 @@ impl ServerUrl {
             Some(body) => of_url(body)?,
             None => of_words(text)?,
         };
-        let config = rest.parse::<Config>().map_err(|error| super::describe(&error))?;
+        let mut config = rest.parse::<Config>().map_err(|error| super::describe(&error))?;
+        limit_silence(&mut config);
         let settings = own.remove("options").map(|options| settings_of(&options)).transpose()?.unwrap_or_default();
         let standbys = match own.remove("target_session_attrs").as_deref() {
             None | Some("any") => Standbys::Accepted,
@@ -102,6 +110,22 @@ impl ServerUrl {
             return Err("load_balance_hosts takes disable only: the host that worked last is asked first".to_owned());
         }
         Ok(Self { config, hosts: hosts_of(&own)?, settings, standbys })
+    }
+}
+
+/// Sets the limits of silence that the URL leaves open.
+fn limit_silence(config: &mut Config) {
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(SILENCE_MAX);
+    }
+    if config.get_keepalives_idle() == Config::new().get_keepalives_idle() {
+        config.keepalives_idle(PROBE_EVERY);
+    }
+    if config.get_keepalives_interval().is_none() {
+        config.keepalives_interval(PROBE_EVERY);
+    }
+    if config.get_keepalives_retries().is_none() {
+        config.keepalives_retries(3);
     }
 }
 

@@ -50,6 +50,20 @@ fn login_database_and_other_keys_are_kept() {
 }
 
 #[test]
+fn a_session_to_a_machine_that_is_gone_ends_within_seconds_unless_the_url_says_otherwise() {
+    let of = |url| ServerUrl::parse(url).unwrap_or_else(|error| panic!("{url}: {error}")).config;
+    let limits = |config: &Config| {
+        let interval = config.get_keepalives_interval().unwrap_or_default();
+        let silence = config.get_tcp_user_timeout().copied().unwrap_or_default();
+        [config.get_keepalives_idle(), interval, silence].map(|limit| limit.as_secs())
+    };
+    assert_eq!(limits(&of("postgres://h/")), [1, 1, 4]);
+    let own = "keepalives_idle=7&keepalives_interval=8&keepalives_retries=9&tcp_user_timeout=10";
+    let own = of(&format!("postgres://h/?{own}"));
+    assert_eq!((limits(&own), own.get_keepalives_retries()), ([7, 8, 10], Some(9)));
+}
+
+#[test]
 fn a_bad_url_is_refused_with_its_reason_and_without_its_password() {
     for (url, reason) in [
         ("nonsense", "expected postgres://"),
