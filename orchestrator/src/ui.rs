@@ -15,7 +15,7 @@ mod assets;
 mod describe;
 mod faults;
 mod list;
-pub(crate) mod neighbours;
+mod neighbours;
 mod services;
 mod summary;
 

@@ -24,7 +24,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const ORDER: [&str; 5] = ["orchestrator", "catalog", "payments", "inventory", "purchases"];
 
 /// The services and a client for their replicas.
-pub(crate) struct Neighbours {
+pub(super) struct Neighbours {
     http: reqwest::Client,
     bearer: Option<HeaderValue>,
     /// By service: its URL, and its configured replicas.
@@ -37,13 +37,13 @@ pub(crate) struct Neighbours {
 }
 
 /// A replica and its answer.
-pub(crate) struct Said<T> {
-    pub(crate) url: String,
-    pub(crate) answer: Result<T, NoAnswer>,
+pub(super) struct Said<T> {
+    pub(super) url: String,
+    pub(super) answer: Result<T, NoAnswer>,
 }
 
 /// Why a replica gave no result.
-pub(crate) enum NoAnswer {
+pub(super) enum NoAnswer {
     /// The reason as text.
     Because(String),
     /// The replica rejected the request; the body says why.
@@ -51,7 +51,7 @@ pub(crate) enum NoAnswer {
 }
 
 impl Neighbours {
-    pub(crate) fn new(settings: &Settings) -> Result<Neighbours, reqwest::Error> {
+    pub(super) fn new(settings: &Settings) -> Result<Neighbours, reqwest::Error> {
         let http = reqwest::Client::builder()
             .no_proxy()
             .http2_prior_knowledge()
@@ -78,7 +78,7 @@ impl Neighbours {
     ///
     /// # Errors
     /// 404 if it does not.
-    pub(crate) fn demand_on(&self) -> Result<(), ApiError> {
+    pub(super) fn demand_on(&self) -> Result<(), ApiError> {
         match self.is_on {
             true => Ok(()),
             false => Err(ApiError::typed_not_found("off", "this route is disabled; ui.services = true enables it")),
@@ -86,17 +86,17 @@ impl Neighbours {
     }
 
     /// Returns all services.
-    pub(crate) fn all(&self) -> &[String] {
+    pub(super) fn all(&self) -> &[String] {
         &self.names
     }
 
     /// Returns the services that have failure settings.
-    pub(crate) fn faulty(&self) -> &[String] {
+    pub(super) fn faulty(&self) -> &[String] {
         &self.faulty
     }
 
     /// Sends one request to all replicas of a service in parallel.
-    pub(crate) async fn ask<T: DeserializeOwned>(
+    pub(super) async fn ask<T: DeserializeOwned>(
         &self,
         service: &str,
         method: Method,
