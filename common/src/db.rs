@@ -15,6 +15,7 @@ mod roles;
 mod session;
 mod setup;
 mod target;
+mod timeline;
 mod url;
 
 #[cfg(test)]
@@ -28,11 +29,14 @@ pub use bound::{Bound, Parameter};
 pub use connection::Connection;
 pub(crate) use connection::{Commit, is_refusal};
 pub use error::{DbError, describe};
+pub(crate) use hosts::hear_of;
+pub use hosts::timelines;
 pub(crate) use pool::try_write;
 pub use pool::{Manager, Pool, check_writable, pool, pool_with_reserve};
 pub use roles::{ensure_owned_database, names_user};
 pub use session::check_pooling;
 pub use setup::{ensure_database, migrate, wait_for};
+pub use timeline::{LostCommits, Timeline};
 
 /// Database to connect to if neither the caller nor the URL names one: every cluster has it.
 const MAINTENANCE_DATABASE: &str = "postgres";

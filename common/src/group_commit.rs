@@ -14,6 +14,7 @@ mod activity;
 mod actor;
 mod batch;
 mod flush;
+mod history;
 #[doc(hidden)]
 pub mod in_memory;
 mod meters;
@@ -30,19 +31,22 @@ use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::sync::{Mutex, oneshot};
 use tokio::time::Instant;
+use tracing::warn;
 
 use crate::config::GroupCommitSettings;
-use crate::db::{self, Connection, Pool, describe};
+use crate::db::{self, Connection, LostCommits, Pool, describe};
 use crate::http::TraceContext;
 use crate::supervision::{ActorEntry, ChildSpec, Handle, child};
 use crate::traces::Tracer;
 
+pub use history::Receipt;
 pub use reads::ReadError;
 
 use activity::{Activity, Verdict};
 use actor::{GroupCommit, Msg, Phase, Queue};
 use batch::{Pending, Reply};
 use flush::Stats;
+use history::{History, Kept};
 use meters::Meters;
 use reads::Reads;
 use spans::Traced;
@@ -67,6 +71,12 @@ pub trait BatchWriter: Send + Sync + 'static {
     /// Returns the trace context of an item and the kind of write, if the item is traced.
     fn traced(&self, item: &Self::Item) -> Option<(TraceContext, &'static str)> {
         let _ = item;
+        None
+    }
+
+    /// Returns what a confirmed item has left in the database; `None` if it has left nothing.
+    fn receipt(item: &Self::Item, answer: &Self::Answer) -> Option<Receipt> {
+        let _ = (item, answer);
         None
     }
 
@@ -158,6 +168,7 @@ struct Shared<W: BatchWriter> {
     turn: Mutex<()>,
     stats: Stats,
     activity: Activity,
+    history: History,
     meters: Meters,
     tracer: Tracer,
     panic_next: AtomicBool,
@@ -190,6 +201,7 @@ impl<W: BatchWriter> BatchSender<W> {
             turn: Mutex::new(()),
             stats: Stats::default(),
             activity: Activity::default(),
+            history: History::default(),
             tracer,
             panic_next: AtomicBool::new(false),
         });
@@ -248,6 +260,19 @@ impl<W: BatchWriter> BatchSender<W> {
         }
     }
 
+    /// Returns the last loss of commits that this process had confirmed. After a failover it looks for them, also where
+    /// nothing is written at present; if it cannot, the next call does.
+    pub async fn lost_commits(&self) -> Option<Arc<LostCommits>> {
+        let shared = &self.shared;
+        if shared.history.is_elsewhere(shared.pool.timeline())
+            && let Ok(mut connection) = shared.pool.get().await
+            && let Err(error) = shared.look_back(&mut connection).await
+        {
+            warn!(writer = shared.name, reason = %describe(&error), "confirmed commits cannot be looked for now");
+        }
+        shared.pool.lost_commits()
+    }
+
     /// Makes the next batch panic, for tests of supervision.
     #[doc(hidden)]
     pub fn panic_next_batch(&self) {
@@ -256,6 +281,14 @@ impl<W: BatchWriter> BatchSender<W> {
 }
 
 impl<W: BatchWriter> Shared<W> {
+    /// Looks for the last confirmed batch if a connection leads to another timeline.
+    async fn look_back(&self, connection: &mut Connection) -> Result<(), tokio_postgres::Error> {
+        if let (Kept::Lost { before }, Some(now)) = (self.history.look(connection).await?, connection.timeline()) {
+            self.pool.report_loss(before, now);
+        }
+        Ok(())
+    }
+
     fn place_in_queue(&self) -> Option<Place> {
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
         let place = Place(self.waiting.clone());

@@ -31,6 +31,9 @@ pub const SAGA_ACTION: &str = "saga-action";
 pub const ACTION_DONE: &str = "done";
 /// The action never ran, and never will.
 pub const ACTION_NONE: &str = "none";
+/// On a call of the orchestrator: the newest timeline of each database system that it uses, as
+/// `<system identifier>/<timeline>`, separated by commas.
+pub const DATABASE_TIMELINE: &str = "database-timeline";
 /// On a repeated answer: `true`.
 pub const IDEMPOTENT_REPLAYED: &str = "idempotent-replayed";
 /// A client's key for a request, which makes it safe to repeat.

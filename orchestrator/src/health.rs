@@ -9,7 +9,7 @@ use common::db;
 use common::group_commit::BatchSender;
 use common::http::{Check, Finding, HealthCheck};
 use common::supervision::ActorEntry;
-use futures::future::join;
+use futures::future::join3;
 use serde_json::Value;
 
 use crate::store::writer::SagaLogWriter;
@@ -33,8 +33,10 @@ pub(crate) fn check(needs: Needs) -> HealthCheck {
         let needs = needs.clone();
         Box::pin(async move {
             let writer = needs.saga_log.check_writer(needs.stalled_after);
-            let (database, writer) = join(db::check_writable(&needs.pool), writer).await;
+            let lost = needs.saga_log.lost_commits();
+            let (database, writer, lost) = join3(db::check_writable(&needs.pool), writer, lost).await;
             let mut checks = vec![Check::new("saga_log", database.and(writer))];
+            checks.extend(Check::of_lost_commits(lost.as_deref()));
             match needs.lease.hold() {
                 Some(Hold { since, reason }) => {
                     // A node on hold works as intended. Reported unhealthy, it would get no traffic, and the release

@@ -9,6 +9,7 @@
 //! ├─ catalog-client … purchases-client
 //! ├─ handover        gives sagas to nodes from which an operation works
 //! ├─ waker           wakes FAILED sagas when an operation works again
+//! ├─ lost-commits    asks all services for commits that a failover has lost
 //! ├─ lease           renews this process's lease
 //! ├─ coordinator     admits, spawns, finds
 //! │   └─ saga/<id>   one per running transaction
@@ -25,6 +26,7 @@ mod health;
 mod housekeeping;
 pub mod invariants;
 mod live;
+mod lost_commits;
 mod meters;
 pub mod participant_client;
 mod service;

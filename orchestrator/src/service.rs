@@ -27,6 +27,7 @@ use crate::handover::{HandoverArguments, handover};
 use crate::health::{self, Needs};
 use crate::housekeeping::{HousekeepingArguments, Rules, housekeeping};
 use crate::live::LiveWorld;
+use crate::lost_commits::{self, LostCommits, WatchArguments};
 use crate::meters;
 use crate::participant_client::{BadUrl, Findings, client};
 use crate::store::lease_session::LeaseSession;
@@ -142,6 +143,9 @@ pub async fn start(
     let clock = Arc::new(DatabaseClock::default());
     let superseded = CancellationToken::new();
     let definitions: Vec<String> = known.iter().map(|known| format!("{}/{}", known.name, known.version)).collect();
+    let lost = Arc::<LostCommits>::default();
+    let watching = entry("lost-commits", "watch");
+    children.push(lost_commits::watch(WatchArguments::new(watching, saga_log.clone(), lost.clone(), &settings)?));
     let world: Arc<dyn World> = Arc::new(LiveWorld {
         saga_log: saga_log.clone(),
         clients,
@@ -154,7 +158,8 @@ pub async fn start(
         }),
         lease_session: Arc::new(
             LeaseSession::new(settings.database_url(SERVICE), database, settings.database.clone(), orchestrator.hold)
-                .publishing(findings.outages.clone()),
+                .publishing(findings.outages.clone())
+                .with_losses(lost.clone()),
         ),
     });
     children.push(lease(LeaseArguments {

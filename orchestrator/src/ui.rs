@@ -15,7 +15,7 @@ mod assets;
 mod describe;
 mod faults;
 mod list;
-mod neighbours;
+pub(crate) mod neighbours;
 mod services;
 mod summary;
 

@@ -80,12 +80,18 @@ impl ReplicatedCluster {
     /// Returns the URL that names all three servers.
     pub fn url(&self) -> String {
         let hosts: Vec<String> = self.proxies.iter().map(|proxy| proxy.address.to_string()).collect();
-        format!("postgres://postgres@{}/postgres?target_session_attrs=read-write", hosts.join(","))
+        format!("postgres://postgres@{}/postgres", hosts.join(","))
     }
 
     /// Returns the URL of one server, past its proxy.
     pub fn url_of(&self, node: usize) -> String {
         format!("postgres://postgres@{}/postgres", self.nodes[node].address)
+    }
+
+    /// Returns the URL that names all three servers past their proxies.
+    pub fn url_past_proxies(&self) -> String {
+        let hosts: Vec<String> = self.nodes.iter().map(|node| node.address.to_string()).collect();
+        format!("postgres://postgres@{}/postgres", hosts.join(","))
     }
 
     /// Returns the proxy of a server.
@@ -164,14 +170,9 @@ impl ReplicatedCluster {
     /// When that fails.
     pub async fn fail_over(&self, standbys: &[usize]) -> usize {
         let mut furthest = None;
-        for &standby in standbys {
-            self.nodes[standby].follow(None);
-        }
+        self.detach(standbys).await;
         for &standby in standbys {
             let server = self.connect(standby, "postgres").await;
-            let receives = "select count(*) from pg_stat_wal_receiver";
-            let is_cut_off = async || (server.number(receives, &[]).await == 0).then_some(());
-            wait_until("the standby is cut off", PATIENCE, is_cut_off).await;
             let received = "select (pg_last_wal_receive_lsn() - '0/0')::bigint";
             let received = server.number(received, &[]).await;
             if furthest.is_none_or(|(most, _)| received > most) {
@@ -186,6 +187,37 @@ impl ReplicatedCluster {
             }
         }
         chosen
+    }
+
+    /// Cuts standbys off from their primary.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn detach(&self, standbys: &[usize]) {
+        for &standby in standbys {
+            self.nodes[standby].follow(None);
+        }
+        for &standby in standbys {
+            let server = self.connect(standby, "postgres").await;
+            let receives = "select count(*) from pg_stat_wal_receiver";
+            let is_cut_off = async || (server.number(receives, &[]).await == 0).then_some(());
+            wait_until("the standby is cut off", PATIENCE, is_cut_off).await;
+        }
+    }
+
+    /// Waits until standbys have all that the first server holds now.
+    ///
+    /// # Panics
+    /// When they do not come that far.
+    pub async fn catch_up(&self, standbys: &[usize]) {
+        let primary = self.connect(0, "postgres").await;
+        let end = primary.number("select (pg_current_wal_insert_lsn() - '0/0')::bigint", &[]).await;
+        for &standby in standbys {
+            let server = self.connect(standby, "postgres").await;
+            let received = "select (pg_last_wal_receive_lsn() - '0/0')::bigint";
+            let has_all = async || (server.number(received, &[]).await >= end).then_some(());
+            wait_until("the standby has caught up", PATIENCE, has_all).await;
+        }
     }
 
     /// Promotes a standby, whatever the others have.

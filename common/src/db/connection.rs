@@ -20,7 +20,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
 
 use super::session::{Origin, Session};
-use super::{Bound, DbError, Target};
+use super::{Bound, DbError, Target, Timeline};
 use crate::config::DatabaseSettings;
 
 /// How much longer than the server's own statement limit an answer is waited for.
@@ -279,6 +279,11 @@ impl Connection {
         self.origin.read_only.clone().map_or(Ok(()), Err)
     }
 
+    /// Returns the timeline of the server, if it is a primary that tells it.
+    pub(crate) fn timeline(&self) -> Option<Timeline> {
+        self.origin.timeline
+    }
+
     /// Returns the address of the server, for messages.
     pub(super) fn place(&self) -> &str {
         &self.origin.place
@@ -311,6 +316,11 @@ impl Connection {
         };
         let Ok((begun, result)) = timeout(self.limit, work).await else { return Err(no_answer()) };
         self.answer = Answer::Complete;
+        if self.origin.is_superseded() {
+            // Its answer is about a history that has ended; whether the new one has a commit is not known.
+            self.is_spent = true;
+            return Err(no_answer());
+        }
         begun?;
         self.is_begin_open = false;
         if let Err(error) = &result {

@@ -5,6 +5,8 @@ use std::error::Error;
 use thiserror::Error as ThisError;
 use tokio_postgres::error::SqlState;
 
+use super::Timeline;
+
 /// A reason why the database cannot be used. Each message is one line, without a password.
 #[derive(Clone, Debug, ThisError)]
 pub enum DbError {
@@ -42,6 +44,14 @@ pub enum DbError {
         place: String,
         /// Why the other hosts of the URL cannot be used, to follow the message; empty if there are none.
         others: String,
+    },
+    /// Another server has replaced this one.
+    #[error("PostgreSQL at {place} is not used: {reason}")]
+    Superseded {
+        /// Host and port, or socket.
+        place: String,
+        /// Its timeline and the newer one.
+        reason: String,
     },
     /// A pooler gives each transaction a different session.
     #[error(
@@ -84,6 +94,12 @@ impl DbError {
         Self::Refused { place: place.to_owned(), reason: describe(error), sqlstate }
     }
 
+    /// The error of a server that another one has replaced.
+    pub(super) fn superseded(place: String, timeline: Timeline, newest: Timeline) -> Self {
+        let reason = format!("it is on timeline {timeline}, and a server on timeline {newest} has replaced it");
+        Self::Superseded { place, reason }
+    }
+
     /// Combines the failures of several hosts into one error: that of the host which decides what the caller does next,
     /// followed by the reasons of the others. A missing database is created; an unreachable host may come back.
     pub(super) fn of_hosts(mut failures: Vec<Self>) -> Self {
@@ -102,6 +118,7 @@ impl DbError {
     pub(super) fn with_others(mut self, failures: &[Self]) -> Self {
         if let Self::Unreachable { reason: text, .. }
         | Self::Refused { reason: text, .. }
+        | Self::Superseded { reason: text, .. }
         | Self::ReadOnly { others: text, .. } = &mut self
         {
             for failure in failures {
@@ -114,7 +131,9 @@ impl DbError {
 
     fn place_and_reason(&self) -> (&str, &str) {
         match self {
-            Self::Unreachable { place, reason } | Self::Refused { place, reason, .. } => (place, reason),
+            Self::Unreachable { place, reason }
+            | Self::Refused { place, reason, .. }
+            | Self::Superseded { place, reason } => (place, reason),
             Self::Busy { place } => (place, "all connections are in use"),
             Self::ReadOnly { place, .. } => (place, "read-only"),
             Self::TransactionPooling { place } => (place, "a pooler in transaction mode"),

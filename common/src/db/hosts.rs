@@ -7,12 +7,42 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tracing::info;
+use tracing::{info, warn};
 
+use super::timeline::{Fence, Timeline};
 use super::url::Host;
+
+/// The hosts of all URLs that this process uses.
+static KNOWN: LazyLock<Mutex<HashMap<String, Arc<Hosts>>>> = LazyLock::new(Mutex::default);
+
+fn known() -> MutexGuard<'static, HashMap<String, Arc<Hosts>>> {
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns the newest timeline of each system that this process uses.
+pub fn timelines() -> Vec<Timeline> {
+    let mut newest: Vec<Timeline> = Vec::new();
+    for timeline in known().values().filter_map(|hosts| hosts.fence.newest()) {
+        match newest.iter_mut().find(|other| other.system == timeline.system) {
+            Some(other) => other.number = other.number.max(timeline.number),
+            None => newest.push(timeline),
+        }
+    }
+    newest
+}
+
+/// Notes that a trusted caller knows this timeline. Where it is newer than the one known here, the hosts are asked again.
+pub(crate) fn hear_of(timeline: Timeline) {
+    for hosts in known().values() {
+        if hosts.fence.hear(timeline) {
+            warn!(%timeline, hosts = hosts.names(), "a caller knows a newer timeline: the hosts are asked again");
+            hosts.distrust(hosts.generation());
+        }
+    }
+}
 
 /// The hosts of a URL, and what this process knows of them.
 #[derive(Debug)]
@@ -22,6 +52,7 @@ pub(super) struct Hosts {
     last: Mutex<Option<Place>>,
     /// Counts the reasons to distrust the sessions opened so far.
     generation: AtomicU64,
+    pub(super) fence: Fence,
 }
 
 /// Where a server was found: a host, and for a name the address that it led to.
@@ -34,11 +65,12 @@ pub(super) struct Place {
 impl Hosts {
     /// Returns the hosts with this list, shared by all callers in the process.
     pub(super) fn shared(list: Vec<Host>) -> Arc<Self> {
-        static KNOWN: OnceLock<Mutex<HashMap<String, Arc<Hosts>>>> = OnceLock::new();
         let name = names(&list);
-        let mut known = KNOWN.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
-        let hosts = || Arc::new(Self { list, last: Mutex::new(None), generation: AtomicU64::new(0) });
-        known.entry(name).or_insert_with(hosts).clone()
+        let hosts = || {
+            let (last, generation) = (Mutex::new(None), AtomicU64::new(0));
+            Arc::new(Self { list, last, generation, fence: Fence::default() })
+        };
+        known().entry(name).or_insert_with(hosts).clone()
     }
 
     /// Returns the place that worked last.

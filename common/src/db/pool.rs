@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bb8::{ManageConnection, PooledConnection, QueueStrategy};
-use metrics::gauge;
+use metrics::{counter, gauge};
 use secrecy::SecretString;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::connection::{Connection, statement_limit};
+use super::hosts::Hosts;
+use super::timeline::{LostCommits, Timeline};
 use super::{DbError, Target};
 use crate::config::DatabaseSettings;
 use crate::telemetry::{self, Metric, MetricKind};
@@ -43,6 +45,9 @@ pub struct Pool {
     place: Arc<str>,
     /// Why the last attempt to connect failed; `None` once it works again.
     trouble: Arc<ArcSwapOption<DbError>>,
+    database: Arc<str>,
+    hosts: Arc<Hosts>,
+    lost: Arc<ArcSwapOption<LostCommits>>,
 }
 
 /// Connections with the same settings.
@@ -108,6 +113,23 @@ impl Pool {
         Err(DbError::Unreachable { place: self.place.to_string(), reason })
     }
 
+    /// Returns the newest timeline that was seen at the hosts of the URL; `None` before the first connection.
+    pub fn timeline(&self) -> Option<Timeline> {
+        self.hosts.fence.newest()
+    }
+
+    /// Returns the last loss of confirmed commits, if this process has found one.
+    pub fn lost_commits(&self) -> Option<Arc<LostCommits>> {
+        self.lost.load_full()
+    }
+
+    pub(crate) fn report_loss(&self, before: Timeline, now: Timeline) {
+        let lost = LostCommits { database: self.database.clone(), before, now };
+        error!(%lost, "confirmed commits are lost");
+        counter!(LOST_COMMITS, "database" => self.database.to_string()).increment(1);
+        self.lost.store(Some(Arc::new(lost)));
+    }
+
     /// Returns the number of connections, open and idle, without the reserve.
     pub fn state(&self) -> PoolState {
         let (reads, writes) = (self.reads.pool.state(), self.writes.pool.state());
@@ -167,7 +189,7 @@ enum Reserve {
 
 fn make(server: &SecretString, database: &str, settings: &DatabaseSettings, reserve: Reserve) -> Result<Pool, DbError> {
     let target = Target::new(server, Some(database), Some(settings))?;
-    let place: Arc<str> = target.hosts.names().into();
+    let (place, hosts): (Arc<str>, _) = (target.hosts.names().into(), target.hosts.clone());
     let trouble = Arc::new(ArcSwapOption::empty());
     let connections = |target: Target, size: u32| {
         let connect_timeout = target.connect_timeout;
@@ -191,7 +213,8 @@ fn make(server: &SecretString, database: &str, settings: &DatabaseSettings, rese
     let reader = target.with_session(&OF_READERS);
     let reserve = (reserve == Reserve::One).then(|| connections(reader.clone(), 1));
     let reads = connections(reader, settings.pool_size.saturating_sub(1).max(1));
-    let pool = Pool { reads, writes, reserve, place, trouble };
+    let (database_name, lost) = (Arc::from(database), Arc::default());
+    let pool = Pool { reads, writes, reserve, place, trouble, database: database_name, hosts, lost };
     measure(database, &pool);
     Ok(pool)
 }
@@ -199,7 +222,10 @@ fn make(server: &SecretString, database: &str, settings: &DatabaseSettings, rese
 const CONNECTIONS: &str = "db_pool_connections";
 const MOST: &str = "db_pool_max_connections";
 
-const METRICS: [Metric; 2] = [
+const LOST_COMMITS: &str = "lost_commits_total";
+
+const METRICS: [Metric; 3] = [
+    (MetricKind::Counter, LOST_COMMITS, "Failovers after which confirmed commits were missing, by database."),
     (MetricKind::Gauge, CONNECTIONS, "Open connections of a pool, by database and state (idle, used)."),
     (MetricKind::Gauge, MOST, "Maximum number of connections of a pool, by database."),
 ];
@@ -207,6 +233,7 @@ const METRICS: [Metric; 2] = [
 /// Registers gauges of the pool, read at each scrape for as long as the pool exists.
 fn measure(database: &str, pool: &Pool) {
     telemetry::describe(&METRICS);
+    counter!(LOST_COMMITS, "database" => database.to_owned()).increment(0);
     let of_state = |state: &'static str| gauge!(CONNECTIONS, "database" => database.to_owned(), "state" => state);
     let (idle, used) = (of_state("idle"), of_state("used"));
     let most = gauge!(MOST, "database" => database.to_owned());

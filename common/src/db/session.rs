@@ -1,16 +1,18 @@
 //! Settings of a new session, and whether the session may write.
 //!
 //! Settings are set by a statement instead of startup options, because PgBouncer refuses most of those. One statement
-//! sets them and reads whether the server accepts writes, so a new connection costs one round trip.
+//! sets them and reads whether the server accepts writes, and its timeline, so a new connection costs one round trip.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use postgres_protocol::escape::escape_literal;
 use tokio::time::timeout;
-use tokio_postgres::{Client, Error, SimpleQueryMessage};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 
 use super::hosts::Hosts;
+use super::timeline::{TIMELINE, Timeline};
 use super::{DbError, Target};
 
 /// How long a read-only session is used: after that, there may be a writable server again.
@@ -21,16 +23,36 @@ const POOLING_CHECK_LIMIT: Duration = Duration::from_secs(2);
 const READ_ACCESS: &str = "(pg_is_in_recovery() or current_setting('transaction_read_only')::bool
     or current_setting('default_transaction_read_only')::bool)::text";
 
-/// Applies the settings to a new session and returns whether it may write: the server is not in recovery, and the
-/// session is not read-only by a setting.
-pub(super) async fn prepare(client: &Client, settings: &[(String, String)]) -> Result<bool, Error> {
+/// The part of a server.
+pub(super) struct Role {
+    /// Whether the session may write: the server is not in recovery, and the session is not read-only by a setting.
+    pub(super) is_writable: bool,
+    /// The timeline of a primary, if the role of the session may read it, as any role may unless that was revoked.
+    pub(super) timeline: Option<Timeline>,
+}
+
+/// Applies the settings to a new session and returns the part of its server.
+pub(super) async fn prepare(client: &Client, settings: &[(String, String)]) -> Result<Role, Error> {
     let mut columns: Vec<String> = settings
         .iter()
         .map(|(name, value)| format!("set_config({}, {}, false)", escape_literal(name), escape_literal(value)))
         .collect();
     columns.push(READ_ACCESS.to_owned());
-    let is_read_only = last_value(client, &format!("select {}", columns.join(", "))).await?;
-    Ok(is_read_only.as_deref() == Some("false"))
+    let columns = columns.join(", ");
+    let mut row = last_row(client, &format!("select {columns}, {TIMELINE}")).await;
+    if let Err(error) = &row
+        && matches!(error.code(), Some(&(SqlState::INSUFFICIENT_PRIVILEGE | SqlState::UNDEFINED_FUNCTION)))
+    {
+        row = last_row(client, &format!("select {columns}, null")).await;
+    }
+    let from_the_end = |index: usize| {
+        let row = row.as_ref().ok()?.as_ref()?;
+        row.get(row.len().checked_sub(index)?).map(str::to_owned)
+    };
+    let (read_only, timeline) = (from_the_end(2), from_the_end(1));
+    row?;
+    let is_writable = read_only.as_deref() == Some("false");
+    Ok(Role { is_writable, timeline: timeline.and_then(|timeline| timeline.parse().ok()) })
 }
 
 /// A session with its settings applied.
@@ -52,6 +74,8 @@ pub(super) struct Origin {
     pub(super) place: String,
     /// Why the session cannot write, with the reasons of all other hosts; `None` if it can.
     pub(super) read_only: Option<DbError>,
+    /// The timeline of the server, if it is a primary that tells it.
+    pub(super) timeline: Option<Timeline>,
     pub(super) hosts: Arc<Hosts>,
     pub(super) generation: u64,
     pub(super) opened_at: Instant,
@@ -66,6 +90,11 @@ impl Origin {
         }
     }
 
+    /// Returns whether the server was replaced: another one is on a newer timeline.
+    pub(super) fn is_superseded(&self) -> bool {
+        self.timeline.is_some_and(|timeline| self.hosts.fence.check(timeline).is_err())
+    }
+
     /// Distrusts all sessions opened so far, since a write was refused although this session could write when it was
     /// opened.
     pub(super) fn is_read_only_now(&self) {
@@ -77,9 +106,15 @@ impl Origin {
 
 /// Runs a simple query and returns the last column of its last row.
 async fn last_value(client: &Client, sql: &str) -> Result<Option<String>, Error> {
+    let row = last_row(client, sql).await?;
+    Ok(row.and_then(|row| row.get(row.len().checked_sub(1)?).map(str::to_owned)))
+}
+
+/// Runs a simple query and returns its last row.
+async fn last_row(client: &Client, sql: &str) -> Result<Option<SimpleQueryRow>, Error> {
     let messages = client.simple_query(sql).await?;
-    Ok(messages.iter().rev().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(row.len().checked_sub(1)?).map(str::to_owned),
+    Ok(messages.into_iter().rev().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
     }))
 }

@@ -8,9 +8,11 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 use tokio_postgres::{Client, Config, NoTls};
+use tracing::info;
 
 use super::hosts::{Hosts, Place, TimeForAll, preferred_first};
-use super::session::{self, Origin, Session};
+use super::session::{self, Origin, Role, Session};
+use super::timeline::Timeline;
 use super::url::{Host, ServerUrl, Standbys};
 use super::{DbError, MAINTENANCE_DATABASE};
 use crate::config::DatabaseSettings;
@@ -70,6 +72,8 @@ impl Target {
         let (generation, last) = (self.hosts.generation(), self.hosts.last());
         let order = preferred_first(0..self.hosts.list.len(), |host| last.is_some_and(|last| last.host == *host));
         let mut standby = None;
+        // A primary that may have been replaced: it is used if no other host shows a newer timeline.
+        let mut doubtful: Option<(Client, Place, Timeline)> = None;
         let mut failures = Vec::new();
         for (before, host) in order.iter().enumerate() {
             let of_host = time.part(order.len() - before);
@@ -87,11 +91,18 @@ impl Target {
                 let limit = if addresses.len() == 1 { of_host } else { within.part(addresses.len() - before) };
                 let place = Place { host: *host, address: *address };
                 match self.open(place, limit).await {
-                    Ok((client, true)) => {
-                        let generation = self.hosts.found(place, generation);
-                        return Ok(self.session(client, place, None, generation));
-                    }
-                    Ok((client, false)) => {
+                    Ok((client, Role { is_writable: true, timeline })) => match timeline {
+                        Some(timeline) if self.hosts.fence.is_doubtful(timeline) => {
+                            if doubtful.as_ref().is_none_or(|(.., other)| timeline.is_after(*other)) {
+                                doubtful = Some((client, place, timeline));
+                            }
+                        }
+                        _ => match self.found(client, place, timeline, generation) {
+                            Ok(session) => return Ok(session),
+                            Err(error) => failures.push(error),
+                        },
+                    },
+                    Ok((client, Role { is_writable: false, .. })) => {
                         let read_only = DbError::ReadOnly { place: self.hosts.describe(place), others: String::new() };
                         match standby {
                             None => standby = Some((client, place, read_only)),
@@ -102,21 +113,51 @@ impl Target {
                 }
             }
         }
+        if let Some((client, place, timeline)) = doubtful {
+            match self.found(client, place, Some(timeline), generation) {
+                Ok(session) => return Ok(session),
+                Err(error) => failures.push(error),
+            }
+        }
         match standby {
             None => Err(DbError::of_hosts(failures)),
             Some((client, place, read_only)) => {
                 let read_only = read_only.with_others(&failures);
                 match self.standbys {
-                    Standbys::Accepted => Ok(self.session(client, place, Some(read_only), generation)),
+                    Standbys::Accepted => {
+                        let origin = self.origin(place, generation);
+                        Ok(Session { client, origin: Origin { read_only: Some(read_only), ..origin } })
+                    }
                     Standbys::Refused => Err(read_only),
                 }
             }
         }
     }
 
-    fn session(&self, client: Client, place: Place, read_only: Option<DbError>, generation: u64) -> Session {
+    /// Makes a session on a primary, unless the primary was replaced. If it has replaced the one used so far, all
+    /// sessions opened so far are distrusted, also behind the same address.
+    fn found(
+        &self,
+        client: Client,
+        place: Place,
+        timeline: Option<Timeline>,
+        mut generation: u64,
+    ) -> Result<Session, DbError> {
+        if let Some(timeline) = timeline {
+            let superseded = |newest| DbError::superseded(self.hosts.describe(place), timeline, newest);
+            if self.hosts.fence.admit(timeline).map_err(superseded)? {
+                info!(place = self.hosts.describe(place), %timeline, "the primary is on another timeline now");
+                self.hosts.distrust(generation);
+                generation = self.hosts.generation();
+            }
+        }
+        let generation = self.hosts.found(place, generation);
+        Ok(Session { client, origin: Origin { timeline, ..self.origin(place, generation) } })
+    }
+
+    fn origin(&self, place: Place, generation: u64) -> Origin {
         let (place, hosts) = (self.hosts.describe(place), self.hosts.clone());
-        Session { client, origin: Origin { place, read_only, hosts, generation, opened_at: Instant::now() } }
+        Origin { place, read_only: None, timeline: None, hosts, generation, opened_at: Instant::now() }
     }
 
     /// Looks up the addresses of a host; a socket has none.
@@ -134,8 +175,8 @@ impl Target {
         }
     }
 
-    /// Opens a session in one place, and returns whether it may write.
-    async fn open(&self, place: Place, limit: Duration) -> Result<(Client, bool), DbError> {
+    /// Opens a session in one place, and returns the part of its server.
+    async fn open(&self, place: Place, limit: Duration) -> Result<(Client, Role), DbError> {
         let mut config = self.config.clone();
         match (&self.hosts.list[place.host], place.address) {
             (Host::Socket { folder, port }, _) => config.host_path(folder).port(*port),
@@ -153,8 +194,8 @@ impl Target {
             let (client, connection) = config.connect(NoTls).await?;
             // Its errors reach the client's callers.
             tokio::spawn(async move { connection.await.map_or_else(drop, drop) });
-            let is_writable = session::prepare(&client, &self.settings).await?;
-            Ok((client, is_writable))
+            let role = session::prepare(&client, &self.settings).await?;
+            Ok((client, role))
         };
         match timeout(limit, open).await {
             Ok(opened) => opened.map_err(|error| DbError::of_connecting(self.hosts.describe(place), &error)),

@@ -22,7 +22,7 @@ use tracing::{debug, error, warn};
 
 use super::batch::Batch;
 use super::{BatchError, BatchWriter, Shared, Try, ValueRefused, Written};
-use crate::db::{Commit, describe, is_refusal};
+use crate::db::{Commit, Connection, describe, is_refusal};
 
 /// Maximum number of repeats for a transaction that lost a race.
 const MAX_REPEATS: u32 = 5;
@@ -159,9 +159,26 @@ async fn transaction<W: BatchWriter>(shared: &Shared<W>, items: &[W::Item], atte
         Ok(connection) => connection,
         Err(error) => return Ended::NoDatabase(error.to_string()),
     };
+    if let Err(error) = shared.look_back(&mut connection).await {
+        return Ended::NoDatabase(describe(&error));
+    }
+    let ended = transact(shared, &mut connection, items, attempt).await;
+    if let Ended::Committed(answers) = &ended {
+        let receipt = items.iter().zip(answers).rev().find_map(|(item, answer)| W::receipt(item, answer));
+        shared.history.confirmed(connection.timeline(), receipt);
+    }
+    ended
+}
+
+async fn transact<W: BatchWriter>(
+    shared: &Shared<W>,
+    connection: &mut Connection,
+    items: &[W::Item],
+    attempt: Try,
+) -> Ended<W::Answer> {
     connection.begin();
     assert!(!shared.panic_next.swap(false, Ordering::Relaxed), "a panic was requested");
-    let written = shared.writer.write(&mut connection, items, attempt).await;
+    let written = shared.writer.write(connection, items, attempt).await;
     if let (Err(BatchError::Database(error)), true) = (&written, connection.is_begin_in_doubt()) {
         return Ended::InDoubt(format!("begin: {}", describe(error)));
     }

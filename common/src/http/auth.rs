@@ -71,6 +71,12 @@ impl Guard {
         demand(headers, &[service_token, operator_token]).is_ok()
     }
 
+    /// Returns whether a request has the service token; `None` if none is set.
+    pub(super) fn is_service(&self, headers: &HeaderMap) -> Option<bool> {
+        let token = &self.auth.service_token;
+        is_set(token).then(|| demand(headers, &[token]).is_ok())
+    }
+
     /// Returns whether a request has the operator token.
     pub(super) fn is_operator(&self, headers: &HeaderMap) -> bool {
         demand(headers, &[&self.auth.operator_token]).is_ok()

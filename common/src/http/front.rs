@@ -30,6 +30,7 @@ use super::{
     span::{self, Answered, trace_header},
 };
 use crate::{
+    db,
     per_client::PerClient,
     reason,
     telemetry::{self, lines},
@@ -227,6 +228,7 @@ impl RequestPipeline {
         let client = head.peer.map(|peer| self.clients.of(peer, &head.headers));
         self.limit_rate(endpoint, client, &head.headers)?;
         self.guard.check(endpoint.route.access, &head.headers)?;
+        self.hear_of_timelines(&head);
         let _share = self.share(endpoint, client, &head.headers)?;
         let _at_work = self.admit(endpoint)?;
         let query = Query::parse(&head.query).ok_or_else(|| ApiError::malformed("the query is not UTF-8"))?;
@@ -255,6 +257,19 @@ impl RequestPipeline {
         handled.unwrap_or_else(|panic| {
             Err(ApiError::internal(format!("a handler panicked: {}", reason::of_panic(&*panic))))
         })
+    }
+}
+
+impl RequestPipeline {
+    /// Listens to what another service knows of the database's timelines. Without a service token it is believed from
+    /// this machine and from trusted proxies.
+    fn hear_of_timelines(&self, head: &Head) {
+        let Some(known) = request::text(&head.headers, wire::DATABASE_TIMELINE) else { return };
+        let is_near =
+            || head.peer.is_none_or(|peer| peer.address.is_loopback() || self.clients.is_trusted(peer.address));
+        if self.guard.is_service(&head.headers).unwrap_or_else(is_near) {
+            known.split(',').filter_map(|timeline| timeline.trim().parse().ok()).for_each(db::hear_of);
+        }
     }
 }
 

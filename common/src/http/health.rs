@@ -7,6 +7,8 @@ use hyper::{Method, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::db::LostCommits;
+
 use super::{
     Access, ApiError, Draining, Response, Routes, json,
     openapi::{Description, EVERY_SERVICE},
@@ -46,6 +48,11 @@ impl Check {
     pub fn new(name: &'static str, result: Result<(), String>) -> Self {
         Self { name, finding: result.map_or_else(Finding::Failed, |()| Finding::Good) }
     }
+
+    /// Creates the check of confirmed commits; `None` if none are lost.
+    pub fn of_lost_commits(lost: Option<&LostCommits>) -> Option<Self> {
+        lost.map(|lost| Self { name: "lost_commits", finding: Finding::Degraded(lost.to_string()) })
+    }
 }
 
 /// Health of a service.
@@ -75,7 +82,7 @@ pub(super) fn routes(service: &'static str, check: HealthCheck, draining: Draini
 fn describe() -> Description {
     Description::new("health", "Health of the service and its dependencies")
         .tag(EVERY_SERVICE)
-        .answer::<Health>(200, "Healthy; or `degraded`: some operations of other services do not answer, see `checks`.")
+        .answer::<Health>(200, "Healthy; or `degraded`, see `checks`: some operations of other services do not answer, or a failover has lost confirmed commits.")
         .answer::<Health>(503, "Unhealthy, or the service is stopping; `checks` gives the reasons.")
 }
 

@@ -26,7 +26,7 @@ use std::collections::HashMap;
 use common::{
     db::Connection,
     faults::FailureDraw,
-    group_commit::{BatchError, BatchWriter, Try},
+    group_commit::{BatchError, BatchWriter, Receipt, Try},
     http::TraceContext,
     ids::TransactionId,
     request_hash::RequestHash,
@@ -35,7 +35,7 @@ use common::{
 use super::{
     Action, Decision, Decisions, NewAction, NewCompensation, Participant, Work,
     journal::{ActionSeen, ActionVerdict, CompensationVerdict, Recorded, classify_action, classify_compensation},
-    step_journal::{Journal, JournalRow, Origin, bind},
+    step_journal::{IS_RECORDED, Journal, JournalRow, Origin, bind},
 };
 
 pub(crate) struct JournaledWriter<P> {
@@ -187,6 +187,16 @@ impl<P: Participant> BatchWriter for JournaledWriter<P> {
             Intent::Compensate => P::COMPENSATION,
         };
         Some((item.origin.trace?, what))
+    }
+
+    fn receipt(item: &Self::Item, settled: &Settled) -> Option<Receipt> {
+        let operation = match (settled, &item.intent) {
+            (Settled::Decided(_) | Settled::Replayed(_), Intent::Act { action, .. }) => action.operation(),
+            (Settled::Undone(..) | Settled::UndoneBefore(..), Intent::Compensate) => P::COMPENSATION,
+            _ => return None,
+        };
+        let parameters = vec![item.transaction_id.to_string(), operation.to_owned()];
+        Some(Receipt { query: IS_RECORDED, parameters })
     }
 
     async fn write(

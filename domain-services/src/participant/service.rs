@@ -20,7 +20,7 @@ use common::{
     supervision::{self, ActorEntry, ChildSpec, Handle},
     traces::tracer,
 };
-use futures::future::join;
+use futures::future::join3;
 use refinery::Runner;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -158,8 +158,11 @@ fn health<W: BatchWriter>(pool: db::Pool, ledger: BatchSender<W>, stalled_after:
     Arc::new(move || {
         let (pool, ledger) = (pool.clone(), ledger.clone());
         Box::pin(async move {
-            let (database, writer) = join(db::check_writable(&pool), ledger.check_writer(stalled_after)).await;
-            vec![Check::new("database", database), Check::new("writer", writer)]
+            let (database, writer, lost) =
+                join3(db::check_writable(&pool), ledger.check_writer(stalled_after), ledger.lost_commits()).await;
+            let mut checks = vec![Check::new("database", database), Check::new("writer", writer)];
+            checks.extend(Check::of_lost_commits(lost.as_deref()));
+            checks
         })
     })
 }

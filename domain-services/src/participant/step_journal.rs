@@ -24,6 +24,10 @@ const VIEW: &str = "\
     select operation, status, reply, decided_at, from_saga, step, attempt, epoch, tombstone
       from step_journal where transaction_id = $1 order by decided_at, operation";
 
+/// Whether an operation of a transaction is recorded.
+pub(super) const IS_RECORDED: &str =
+    "select exists (select from step_journal where transaction_id = $1::text and operation = $2::text)";
+
 const KNOWN: &str = "select distinct transaction_id from step_journal where transaction_id = any($1::varchar[])";
 
 /// The origin of a request, for people and for the audit. No decision depends on it.

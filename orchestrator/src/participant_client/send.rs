@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use chrono::Utc;
+use common::db;
 use common::http::{HeaderName, HeaderValue, unindexed};
 use common::http::{TraceContext, trace_header};
 use common::wire;
@@ -111,6 +112,7 @@ struct Head {
     saga_id: HeaderValue,
     traceparent: HeaderValue,
     bearer: Option<HeaderValue>,
+    timelines: Option<HeaderValue>,
 }
 
 impl Head {
@@ -122,6 +124,7 @@ impl Head {
             saga_id: unindexed(saga_id),
             traceparent: unindexed(trace_header(&part)),
             bearer: to.bearer.clone(),
+            timelines: timelines(),
         })
     }
 
@@ -134,7 +137,7 @@ impl Head {
         };
         *request.uri_mut() = self.uri.clone();
         let headers = request.headers_mut();
-        headers.reserve(8);
+        headers.reserve(9);
         headers.insert(SAGA_ID, self.saga_id.clone());
         headers.insert(SAGA_STEP, HeaderValue::from_static(call.step));
         headers.insert(SAGA_ATTEMPT, HeaderValue::from(call.attempt));
@@ -146,10 +149,20 @@ impl Head {
         if let Some(bearer) = &self.bearer {
             headers.insert(AUTHORIZATION, bearer.clone());
         }
+        if let Some(timelines) = &self.timelines {
+            headers.insert(DATABASE_TIMELINE, timelines.clone());
+        }
         request
     }
 }
 
+/// Returns the timelines of the databases of this process, for participants that have not heard of a failover.
+fn timelines() -> Option<HeaderValue> {
+    let known: Vec<String> = db::timelines().iter().map(ToString::to_string).collect();
+    (!known.is_empty()).then(|| HeaderValue::try_from(known.join(", ")).ok()).flatten()
+}
+
+const DATABASE_TIMELINE: HeaderName = HeaderName::from_static(wire::DATABASE_TIMELINE);
 const SAGA_ID: HeaderName = HeaderName::from_static(wire::SAGA_ID);
 const SAGA_STEP: HeaderName = HeaderName::from_static(wire::SAGA_STEP);
 const SAGA_ATTEMPT: HeaderName = HeaderName::from_static(wire::SAGA_ATTEMPT);

@@ -11,6 +11,10 @@ use saga_engine::hold::Hold;
 
 const PUT: &str = "insert into saga_hold (reason) values ($1) on conflict do nothing";
 
+const PUT_FOR_LOSS: &str = "
+    with new as (insert into saga_lost_commits (loss) values ($1) on conflict do nothing returning loss)
+    insert into saga_hold (reason) select $2 from new on conflict do nothing";
+
 const LOOK: &str = "select held_since, reason from saga_hold";
 
 const RELEASE: &str = "delete from saga_hold returning held_since, reason";
@@ -21,6 +25,15 @@ const RELEASE: &str = "delete from saga_hold returning held_since, reason";
 /// The error of the database.
 pub async fn put(connection: &mut Connection, reason: &str) -> Result<(), Error> {
     connection.execute(PUT, &[&reason]).await?;
+    Ok(())
+}
+
+/// Sets a hold because of a loss of commits, unless the loss has set one before.
+///
+/// # Errors
+/// The error of the database.
+pub async fn put_for_loss(connection: &mut Connection, loss: &str, reason: &str) -> Result<(), Error> {
+    connection.execute(PUT_FOR_LOSS, &[&loss, &reason]).await?;
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::hold;
+use crate::lost_commits::{self, LostCommits};
 use crate::participant_client::Outages;
 use saga_engine::lease::{RenewRequest, Renewal};
 use saga_engine::owner::Owner;
@@ -61,6 +62,7 @@ pub struct LeaseSession {
     /// Whether a hold on all sagas must still be set before anything else.
     hold_at_start: AtomicBool,
     outages: Arc<Outages>,
+    lost: Arc<LostCommits>,
     connection: Mutex<Option<Connection>>,
 }
 
@@ -68,12 +70,18 @@ impl LeaseSession {
     /// Makes a session without a connection. With `hold_at_start` it puts all sagas on hold before anything else.
     pub fn new(server: SecretString, database: String, settings: DatabaseSettings, hold_at_start: bool) -> Self {
         let hold_at_start = AtomicBool::new(hold_at_start);
-        Self { server, database, settings, hold_at_start, outages: Arc::default(), connection: Mutex::default() }
+        let (outages, lost) = (Arc::default(), Arc::default());
+        Self { server, database, settings, hold_at_start, outages, lost, connection: Mutex::default() }
     }
 
     /// Publishes the operations that do not work from this process with each renewal.
     pub(crate) fn publishing(self, outages: Arc<Outages>) -> Self {
         Self { outages, ..self }
+    }
+
+    /// Puts all sagas on hold for these losses too.
+    pub(crate) fn with_losses(self, lost: Arc<LostCommits>) -> Self {
+        Self { lost, ..self }
     }
 
     /// Renews the lease, or registers the process. The connection is kept only if it can be used again.
@@ -114,6 +122,10 @@ impl LeaseSession {
         if self.hold_at_start.load(Ordering::Relaxed) {
             hold::put(connection, "an orchestrator was started with --hold").await?;
             self.hold_at_start.store(false, Ordering::Relaxed);
+        }
+        for loss in self.lost.open() {
+            hold::put_for_loss(connection, &loss, &lost_commits::reason(&loss)).await?;
+            self.lost.treated(&loss);
         }
         if let Some(hold) = hold::look(connection).await? {
             connection.execute(PAUSE, &[&owner.node_id, &owner.incarnation]).await?;

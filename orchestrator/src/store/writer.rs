@@ -6,6 +6,7 @@
 //! in a transaction: they are older than any write of their saga in it.
 
 mod columns;
+mod receipt;
 mod verdict;
 
 use std::borrow::Cow;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use common::db::{BatchStatement, Bound, Connection};
-use common::group_commit::{BatchError, BatchWriter, Try};
+use common::group_commit::{BatchError, BatchWriter, Receipt, Try};
 use common::http::TraceContext;
 use common::traces::Tracer;
 use tokio_postgres::Row;
@@ -186,6 +187,10 @@ impl BatchWriter for SagaLogWriter {
             LogItem::Write(write) => Some((trace::of_saga(&self.tracer, write.saga_id), write.change.name())),
             LogItem::Steps(_) => None,
         }
+    }
+
+    fn receipt(item: &LogItem, report: &WriteReport) -> Option<Receipt> {
+        receipt::of(item, report)
     }
 
     async fn write(

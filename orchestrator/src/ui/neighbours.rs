@@ -24,7 +24,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 const ORDER: [&str; 5] = ["orchestrator", "catalog", "payments", "inventory", "purchases"];
 
 /// The services and a client for their replicas.
-pub(super) struct Neighbours {
+pub(crate) struct Neighbours {
     http: reqwest::Client,
     bearer: Option<HeaderValue>,
     /// By service: its URL, and its configured replicas.
@@ -37,13 +37,13 @@ pub(super) struct Neighbours {
 }
 
 /// A replica and its answer.
-pub(super) struct Said<T> {
-    pub(super) url: String,
-    pub(super) answer: Result<T, NoAnswer>,
+pub(crate) struct Said<T> {
+    pub(crate) url: String,
+    pub(crate) answer: Result<T, NoAnswer>,
 }
 
 /// Why a replica gave no result.
-pub(super) enum NoAnswer {
+pub(crate) enum NoAnswer {
     /// The reason as text.
     Because(String),
     /// The replica rejected the request; the body says why.
@@ -51,7 +51,7 @@ pub(super) enum NoAnswer {
 }
 
 impl Neighbours {
-    pub(super) fn new(settings: &Settings) -> Result<Neighbours, reqwest::Error> {
+    pub(crate) fn new(settings: &Settings) -> Result<Neighbours, reqwest::Error> {
         let http = reqwest::Client::builder()
             .no_proxy()
             .http2_prior_knowledge()
@@ -78,7 +78,7 @@ impl Neighbours {
     ///
     /// # Errors
     /// 404 if it does not.
-    pub(super) fn demand_on(&self) -> Result<(), ApiError> {
+    pub(crate) fn demand_on(&self) -> Result<(), ApiError> {
         match self.is_on {
             true => Ok(()),
             false => Err(ApiError::typed_not_found("off", "this route is disabled; ui.services = true enables it")),
@@ -86,17 +86,17 @@ impl Neighbours {
     }
 
     /// Returns all services.
-    pub(super) fn all(&self) -> &[String] {
+    pub(crate) fn all(&self) -> &[String] {
         &self.names
     }
 
     /// Returns the services that have failure settings.
-    pub(super) fn faulty(&self) -> &[String] {
+    pub(crate) fn faulty(&self) -> &[String] {
         &self.faulty
     }
 
     /// Sends one request to all replicas of a service in parallel.
-    pub(super) async fn ask<T: DeserializeOwned>(
+    pub(crate) async fn ask<T: DeserializeOwned>(
         &self,
         service: &str,
         method: Method,

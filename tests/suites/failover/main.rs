@@ -3,6 +3,8 @@
 
 mod buyers;
 mod ends;
+mod fence;
+mod lost;
 
 use std::time::Instant;
 
@@ -41,6 +43,10 @@ fn options(cluster: &ReplicatedCluster) -> StackOptions {
 enum Failure {
     /// All processes of the primary die at once.
     PrimaryKilled,
+    /// The processes of the primary stand still; they go on after its successor has taken over.
+    PrimaryHangs,
+    /// The network drops all packets to the primary and carries them again after its successor has taken over.
+    PacketsDropped,
     /// The primary is stopped in an orderly way and comes back as a standby.
     Switchover,
     /// All processes of a standby die at once.
@@ -48,7 +54,8 @@ enum Failure {
 }
 
 impl Failure {
-    const ALL: [Self; 3] = [Self::PrimaryKilled, Self::Switchover, Self::StandbyKilled];
+    const ALL: [Self; 5] =
+        [Self::PrimaryKilled, Self::PrimaryHangs, Self::PacketsDropped, Self::Switchover, Self::StandbyKilled];
 }
 
 /// The servers under purchases.
@@ -68,6 +75,18 @@ impl Scene<'_> {
                 self.cluster.kill(primary);
                 self.fail_over().await;
                 self.cluster.rebuild(primary, self.primary).await;
+            }
+            Failure::PrimaryHangs => {
+                self.cluster.hang(primary);
+                self.fail_over().await;
+                self.cluster.wake(primary);
+                self.retire(primary).await;
+            }
+            Failure::PacketsDropped => {
+                self.cluster.proxy(primary).hold();
+                self.fail_over().await;
+                self.cluster.proxy(primary).flow();
+                self.retire(primary).await;
             }
             Failure::Switchover => {
                 self.cluster.stop(primary).await;
@@ -94,6 +113,13 @@ impl Scene<'_> {
     async fn fail_over(&mut self) {
         self.primary = self.cluster.fail_over(&self.standbys()).await;
         self.purchases_go_on().await;
+    }
+
+    /// Lets a former primary run on for a while, writable, and makes it a standby.
+    async fn retire(&mut self, former: usize) {
+        self.purchases_go_on().await;
+        self.cluster.kill(former);
+        self.cluster.rebuild(former, self.primary).await;
     }
 
     /// Waits until purchases are completed.
@@ -142,6 +168,7 @@ async fn what_was_told_survives_every_failure_of_a_server() {
             };
             join(disturbed, buy(stack, &told, &stop)).await;
             judge(stack, &told, &ends).await;
+            lost::assert_no_loss(stack).await;
         };
         match select(Box::pin(test), Box::pin(ends.listen(listener))).await {
             Either::Left(_) => println!("{} purchases were told", told.answers().len()),
