@@ -16,6 +16,7 @@ use refinery::Runner;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use self::participant::journal;
 pub use self::participant::service::StartError;
 use self::participant::service::{Entry, entry};
 pub use common::service::Running;

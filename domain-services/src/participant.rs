@@ -17,7 +17,7 @@ pub(crate) mod columns;
 pub(crate) mod describe;
 pub(crate) mod front;
 pub(crate) mod idempotency;
-pub(crate) mod journal;
+pub mod journal;
 pub(crate) mod ledger;
 pub(crate) mod pages;
 pub(crate) mod request;

@@ -1,18 +1,24 @@
 //! Compares a request with the step journal: the pure part of idempotency.
 //!
 //! [`classify_action`] and [`classify_compensation`] take the recorded rows of a transaction and return the verdict on
-//! a request. They use no database, no clock and no randomness; [`super::ledger`] acts on the verdict.
+//! a request. They use no database, no clock and no randomness. The ledger acts on the verdict, and so do the
+//! participants of the simulator.
 
 use common::request_hash::{HASH_VERSION, RequestHash};
 
 /// A row of the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Recorded {
-    pub(crate) status: i16,
-    pub(crate) reply: String,
-    pub(crate) hash: Option<Vec<u8>>,
-    pub(crate) hash_version: i16,
-    pub(crate) tombstone: bool,
+pub struct Recorded {
+    /// HTTP status of the answer.
+    pub status: i16,
+    /// Body of the answer.
+    pub reply: String,
+    /// Hash of the request's contents; a compensation and a tombstone have none.
+    pub hash: Option<Vec<u8>>,
+    /// Version of the hashed fields.
+    pub hash_version: i16,
+    /// Whether it forbids an action that never ran.
+    pub tombstone: bool,
 }
 
 impl Recorded {
@@ -24,16 +30,16 @@ impl Recorded {
 
 /// The journal rows of one transaction that matter for a request.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Found<'a> {
+pub struct Found<'a> {
     /// The row of the requested action, or of the action to undo.
-    pub(crate) action: Option<&'a Recorded>,
+    pub action: Option<&'a Recorded>,
     /// The row of its compensation.
-    pub(crate) compensation: Option<&'a Recorded>,
+    pub compensation: Option<&'a Recorded>,
 }
 
 /// State of the action found by its compensation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ActionSeen {
+pub enum ActionSeen {
     /// It had its effect, which must be undone.
     Done,
     /// It was refused: there is nothing to undo.
@@ -44,7 +50,7 @@ pub(crate) enum ActionSeen {
 
 /// Verdict on an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ActionVerdict<'a> {
+pub enum ActionVerdict<'a> {
     /// Nothing is recorded: decide it.
     New,
     /// It was decided before: send the same answer.
@@ -57,7 +63,7 @@ pub(crate) enum ActionVerdict<'a> {
 
 /// Verdict on a compensation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CompensationVerdict<'a> {
+pub enum CompensationVerdict<'a> {
     /// It is not recorded yet: carry it out.
     New(ActionSeen),
     /// It was done before: send the same answer, and the state of the action.
@@ -65,7 +71,7 @@ pub(crate) enum CompensationVerdict<'a> {
 }
 
 /// Returns the verdict on an action with these contents.
-pub(crate) fn classify_action<'a>(hash: &RequestHash, found: Found<'a>) -> ActionVerdict<'a> {
+pub fn classify_action<'a>(hash: &RequestHash, found: Found<'a>) -> ActionVerdict<'a> {
     // Checked before the contents: a tombstone has none, and an undone action stays undone.
     if let Some(compensation) = found.compensation {
         return ActionVerdict::TooLate(compensation);
@@ -79,7 +85,7 @@ pub(crate) fn classify_action<'a>(hash: &RequestHash, found: Found<'a>) -> Actio
 }
 
 /// Returns the verdict on a compensation. Its only key is the transaction; no other field of the request matters.
-pub(crate) fn classify_compensation(found: Found<'_>) -> CompensationVerdict<'_> {
+pub fn classify_compensation(found: Found<'_>) -> CompensationVerdict<'_> {
     let seen = match found.action {
         None => ActionSeen::Never,
         Some(action) if action.tombstone => ActionSeen::Never,

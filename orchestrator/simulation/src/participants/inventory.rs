@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use common::ids::{ProductId, TransactionId};
 use common::wire::inventory::{DecreaseReply, RestoreReply, StockRefused};
+use domain_services::journal::ActionSeen;
 use serde::Deserialize;
 
-use super::journal::{Ask, Decided, FailureDraw, Journal, Reply, Seen};
+use super::journal::{Ask, Decided, FailureDraw, Journal, Reply};
 use super::{malformed, show, transaction_in};
 use orchestrator::invariants::{Books, Movement, MovementKind, Participant, StockLevel};
 
@@ -106,7 +107,7 @@ impl Inventory {
                     product_id: None,
                     quantity: None,
                 };
-                if let (Seen::Done, Some(Moved { product_id, quantity, .. })) = (seen, taken) {
+                if let (ActionSeen::Done, Some(Moved { product_id, quantity, .. })) = (seen, taken) {
                     *stock.entry(product_id.clone()).or_default() += quantity;
                     let kind = MovementKind::Restore;
                     movements.push(Moved {

@@ -1,10 +1,14 @@
-//! The journal of a participant in memory: the decisions of each transaction, tombstones included. It follows the rules
-//! of the contract; a separate test compares it with the real participants.
+//! The journal of a participant in memory: the decisions of each transaction, tombstones included. Its verdicts are
+//! those of the real participants; a separate test compares the answers.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use common::request_hash::{HASH_VERSION, RequestHash};
 use common::wire;
+use domain_services::journal::{
+    ActionSeen, ActionVerdict, CompensationVerdict, Found, Recorded, classify_action, classify_compensation,
+};
 
 use crate::mutation::{Mutation, is_mutated};
 use orchestrator::invariants::{Books, Decision, Entry, OperationKind, Participant};
@@ -69,22 +73,21 @@ pub(super) struct Decided {
     pub(super) body: String,
 }
 
-/// The state of its action that a compensation finds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
-    Done,
-    Refused,
-    Never,
-}
-
 #[derive(Clone, Debug)]
 struct Row {
-    status: u16,
-    body: String,
-    /// The business fields; a tombstone has none.
-    contents: Option<Vec<Option<String>>>,
+    recorded: Recorded,
     origin: Option<Origin>,
     at: DateTime<Utc>,
+}
+
+impl Row {
+    /// Makes a row; a tombstone and a compensation have no contents.
+    fn new(ask: &Ask<'_>, status: u16, reply: String, hash: Option<RequestHash>) -> Row {
+        let hash = hash.map(|hash| hash.as_bytes().to_vec());
+        let status = i16::try_from(status).unwrap_or(i16::MAX);
+        let recorded = Recorded { status, reply, hash, hash_version: HASH_VERSION, tombstone: false };
+        Row { recorded, origin: ask.origin, at: ask.at }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -102,6 +105,34 @@ pub(super) struct Journal {
     pub(super) replays: u64,
 }
 
+impl Page {
+    fn found(&self) -> Found<'_> {
+        Found {
+            action: self.actions.last().map(|row| &row.recorded),
+            compensation: self.compensations.first().map(|row| &row.recorded),
+        }
+    }
+
+    /// Returns the verdict on an action, as a mutated participant gives it.
+    fn verdict(&self, hash: &RequestHash) -> ActionVerdict<'_> {
+        let mut found = self.found();
+        let undone_may_run =
+            [Mutation::UndoneActionReplays, Mutation::CompensateBeforeTurn, Mutation::ForwardAfterTurn];
+        if undone_may_run.into_iter().any(is_mutated) {
+            found.compensation = None;
+        }
+        match classify_action(hash, found) {
+            ActionVerdict::Replay(action) if action.status == 409 && is_mutated(Mutation::TossAgain) => {
+                ActionVerdict::New
+            }
+            ActionVerdict::Replay(_) | ActionVerdict::ContentsDiffer if is_mutated(Mutation::ForgetJournal) => {
+                ActionVerdict::New
+            }
+            verdict => verdict,
+        }
+    }
+}
+
 impl Journal {
     /// Decides an action once; every repeat gets the same reply.
     pub(super) fn act(
@@ -113,32 +144,27 @@ impl Journal {
         decide: impl FnOnce(FailureDraw) -> Decided,
     ) -> Reply {
         let page = self.pages.entry(transaction.to_owned()).or_default();
-        let undone = page.compensations.first();
-        let action = page.actions.last();
-        let undone_is_refused = !is_mutated(Mutation::UndoneActionReplays)
-            && !is_mutated(Mutation::CompensateBeforeTurn)
-            && !is_mutated(Mutation::ForwardAfterTurn);
-        if (undone.is_some() && undone_is_refused) || action.is_some_and(|action| action.contents.is_none()) {
-            self.tombstones_hit += 1;
-            let body = too_late(undone.map(|row| row.body.as_str()));
-            return Reply { status: 409, decision: Some(wire::REFUSED), action: None, replayed: false, body };
-        }
-        if let Some(action) = action
-            && !(is_mutated(Mutation::TossAgain) && action.status == 409)
-            && !is_mutated(Mutation::ForgetJournal)
-        {
-            if action.contents.as_ref() != Some(&contents) {
+        let hash = RequestHash::of("action", &contents);
+        match page.verdict(&hash) {
+            ActionVerdict::New => {}
+            ActionVerdict::TooLate(_) => {
+                self.tombstones_hit += 1;
+                let body = too_late(page.compensations.first().map(|row| row.recorded.reply.as_str()));
+                return Reply { decision: Some(wire::REFUSED), ..Reply::plain(409, body) };
+            }
+            ActionVerdict::ContentsDiffer => {
                 return Reply::plain(422, r#"{"type":"about:blank","title":"other contents","status":422}"#);
             }
-            self.replays += 1;
-            let decision = (action.status == 409).then_some(wire::REFUSED);
-            return Reply { status: action.status, decision, action: None, replayed: true, body: action.body.clone() };
+            ActionVerdict::Replay(action) => {
+                self.replays += 1;
+                return Reply { replayed: true, ..decided(action) };
+            }
         }
         let Decided { status, body } = decide(ask.draw);
-        let row = Row { status, body: body.clone(), contents: Some(contents), origin: ask.origin, at: ask.at };
+        let row = Row::new(ask, status, body, Some(hash));
+        let reply = decided(&row.recorded);
         page.actions.push(row);
-        let decision = (status == 409).then_some(wire::REFUSED);
-        Reply { status, decision, action: None, replayed: false, body }
+        reply
     }
 
     /// Undoes an action once, or leaves a tombstone so that it never happens; every repeat gets the same reply.
@@ -147,36 +173,35 @@ impl Journal {
         ask: &Ask<'_>,
         transaction: &str,
         tombstone: impl FnOnce() -> String,
-        undo: impl FnOnce(Seen) -> String,
+        undo: impl FnOnce(ActionSeen) -> String,
     ) -> Reply {
         let page = self.pages.entry(transaction.to_owned()).or_default();
-        let seen = match page.actions.last() {
-            None => Seen::Never,
-            Some(action) if action.contents.is_none() => Seen::Never,
-            Some(action) if action.status == 200 => Seen::Done,
-            Some(_) => Seen::Refused,
+        let action = |seen| {
+            Some(match seen {
+                ActionSeen::Done => wire::ACTION_DONE,
+                ActionSeen::Refused => wire::REFUSED,
+                ActionSeen::Never => wire::ACTION_NONE,
+            })
         };
-        let action = Some(match seen {
-            Seen::Done => wire::ACTION_DONE,
-            Seen::Refused => wire::REFUSED,
-            Seen::Never => wire::ACTION_NONE,
-        });
-        if let Some(done) = page.compensations.first() {
-            self.replays += 1;
-            return Reply { status: done.status, decision: None, action, replayed: true, body: done.body.clone() };
-        }
+        let seen = match classify_compensation(page.found()) {
+            CompensationVerdict::New(seen) => seen,
+            CompensationVerdict::Replay(recorded, seen) => {
+                self.replays += 1;
+                return Reply { action: action(seen), replayed: true, ..decided(recorded) };
+            }
+        };
         let body = undo(seen);
-        if seen == Seen::Never {
+        if seen == ActionSeen::Never {
             if is_mutated(Mutation::SkipTombstone) {
                 return Reply::plain(200, body);
             }
             self.tombstones_left += 1;
-            let row = Row { status: 409, body: tombstone(), contents: None, origin: ask.origin, at: ask.at };
+            let mut row = Row::new(ask, 409, tombstone(), None);
+            row.recorded.tombstone = true;
             page.actions.push(row);
         }
-        let row = Row { status: 200, body: body.clone(), contents: None, origin: ask.origin, at: ask.at };
-        page.compensations.push(row);
-        Reply { action, ..Reply::plain(200, body) }
+        page.compensations.push(Row::new(ask, 200, body.clone(), None));
+        Reply { action: action(seen), ..Reply::plain(200, body) }
     }
 
     /// Adds its rows to the books that the invariants are checked against.
@@ -188,8 +213,8 @@ impl Journal {
                 entries.push(Entry {
                     participant,
                     kind,
-                    decision: if row.status == 200 { Decision::Done } else { Decision::Refused },
-                    tombstone: kind == OperationKind::Action && row.contents.is_none(),
+                    decision: if row.recorded.status == 200 { Decision::Done } else { Decision::Refused },
+                    tombstone: row.recorded.tombstone,
                     from_saga: row.origin.is_some(),
                     attempt: row.origin.map(|origin| i32::try_from(origin.attempt).unwrap_or(i32::MAX)),
                     epoch: row.origin.map(|origin| origin.epoch),
@@ -198,4 +223,11 @@ impl Journal {
             }
         }
     }
+}
+
+/// Replies with a decision.
+fn decided(recorded: &Recorded) -> Reply {
+    let status = u16::try_from(recorded.status).unwrap_or(u16::MAX);
+    let decision = (status == 409).then_some(wire::REFUSED);
+    Reply { decision, ..Reply::plain(status, recorded.reply.clone()) }
 }

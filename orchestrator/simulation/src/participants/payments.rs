@@ -3,9 +3,10 @@
 use common::ids::{ProductId, TransactionId, UserId};
 use common::money::Money;
 use common::wire::payments::{ChargeRefused, ChargeReply, RefundReply};
+use domain_services::journal::ActionSeen;
 use serde::Deserialize;
 
-use super::journal::{Ask, Decided, FailureDraw, Journal, Reply, Seen};
+use super::journal::{Ask, Decided, FailureDraw, Journal, Reply};
 use super::{malformed, show, transaction_in};
 use orchestrator::invariants::{Books, Participant, Payment, PaymentStatus};
 
@@ -115,8 +116,8 @@ impl Payments {
                 .zip(1..)
                 .filter(|(row, _)| row.transaction == transaction && row.status == PaymentStatus::Captured);
             let given_back = match seen {
-                Seen::Done => found.next(),
-                Seen::Refused | Seen::Never => None,
+                ActionSeen::Done => found.next(),
+                ActionSeen::Refused | ActionSeen::Never => None,
             };
             let message = match given_back {
                 Some(_) => "Payment refunded successfully",
