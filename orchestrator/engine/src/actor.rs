@@ -33,7 +33,7 @@ use crate::failed::{Marks, Sleep};
 use crate::log::{Direction, Event};
 use crate::outcome::{Cause, Outcome};
 use crate::plan::{self, Decision, Patience};
-use crate::record::{Change, IdempotencyKey, LogWrite, Mark, ValueRefused, WriteReport};
+use crate::record::{Change, IdempotencyKey, LogWrite, Mark, WriteReport};
 use crate::running::RunningSaga;
 use crate::world::World;
 use crate::{SagaId, Status};
@@ -180,17 +180,44 @@ pub struct SagaState {
     waiters: Vec<Waiter>,
     leaving: Vec<Waiter>,
     attention: Option<Mark>,
-    /// The log's refusal of a value; later writes then carry no participants' texts.
-    refused: Option<ValueRefused>,
-    write: Option<Arc<LogWrite>>,
-    write_attempts: u32,
-    write_was_in_doubt: bool,
+    texts: Texts,
+    /// The write in flight, or to be repeated. Until its report the actor decides nothing else.
+    write: Option<WriteInFlight>,
     cancel_is_waiting: bool,
-    awaited: Option<Attempt>,
-    /// A retry that came due while a write was in flight.
-    due_after_write: Option<Attempt>,
+    call: CurrentCall,
+    /// Failed attempts of this owner at the current call.
     tries: u32,
     marks: Marks,
+}
+
+/// A write to the saga log whose report is awaited.
+struct WriteInFlight {
+    write: Arc<LogWrite>,
+    /// Number of attempts at it.
+    attempts: u32,
+    /// Whether an earlier attempt may have been written.
+    was_in_doubt: bool,
+}
+
+/// The call to a participant whose end the saga awaits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CurrentCall {
+    /// There is none.
+    Idle,
+    /// It is sent.
+    InFlight(Attempt),
+    /// It failed, or its participant is down; it is repeated after a wait.
+    BackingOff(Attempt),
+    /// The wait is over: it is repeated once no write is in flight.
+    Due(Attempt),
+}
+
+/// Whether writes carry texts from participants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Texts {
+    Carried,
+    /// The log refused a value of a write, which can only be such a text.
+    LeftOut,
 }
 
 impl Actor for SagaActor {
@@ -218,13 +245,10 @@ impl Actor for SagaActor {
             waiters,
             leaving: Vec::new(),
             attention: None,
-            refused: None,
+            texts: Texts::Carried,
             write: None,
-            write_attempts: 0,
-            write_was_in_doubt: false,
             cancel_is_waiting,
-            awaited: None,
-            due_after_write: None,
+            call: CurrentCall::Idle,
             tries: 0,
             marks,
         };
@@ -250,13 +274,13 @@ impl Actor for SagaActor {
                     yield_now().await;
                 }
             }
-            SagaMsg::RetryDue(attempt) => retry_due(&me, state, attempt)?,
+            SagaMsg::RetryDue(attempt) => retry_due(state, attempt),
             SagaMsg::WriteAgain => write_again(&me, state),
             SagaMsg::BeginSoon => begin_soon(state)?,
             SagaMsg::Detach(waiter) => detach(state, waiter)?,
             SagaMsg::CancelRequested => state.cancel_is_waiting = true,
             SagaMsg::Attach(waiter) => state.waiters.push(waiter),
-            SagaMsg::RetryNow => retry_now(&me, state)?,
+            SagaMsg::RetryNow => retry_now(state),
             SagaMsg::Lost => return give_up(&me, state, StartAnswer::AskTheRow(state.saga.id)),
         }
         advance(&me, state)
@@ -268,10 +292,14 @@ fn advance(me: &ActorRef<SagaMsg>, state: &mut SagaState) -> Result<(), ActorPro
     if state.write.is_some() {
         return Ok(());
     }
-    if let Some(attempt) = state.due_after_write.take() {
-        retry_due(me, state, attempt)?;
-    }
     interrupt_if_due(state)?;
+    if let CurrentCall::Due(attempt) = state.call {
+        state.call = CurrentCall::Idle;
+        return match attempt.direction {
+            Direction::Forward => run(me, state, attempt.step),
+            Direction::Compensating => compensate(me, state, attempt.step),
+        };
+    }
     let decision = plan::next(&state.saga.progress().log);
     match decision {
         Decision::Wait => Ok(()),
@@ -322,7 +350,7 @@ fn interrupt_if_due(state: &mut SagaState) -> Result<(), ActorProcessingErr> {
     };
     let Some(cause) = interruption else { return Ok(()) };
     info!(saga.id = %state.saga.id, %cause, "saga interrupted");
-    state.awaited = None;
+    state.call = CurrentCall::Idle;
     apply(state, Event::Interrupted(cause))
 }
 

@@ -7,10 +7,10 @@ use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::writes::write;
-use super::{Attempt, SagaMsg, SagaState, advance, apply, interrupt_if_due};
+use super::{Attempt, CurrentCall, SagaMsg, SagaState, advance, apply};
 use crate::definition::{Context, Effect, Operation, full_name};
 use crate::failed::WokenBy;
-use crate::log::{Action, Direction, Event, KnownEffect, Undo};
+use crate::log::{Action, Direction, Event, KnownEffect};
 use crate::outcome::{Failure, Outcome, Retry, Sent, Unknown};
 use crate::plan::{self, AfterFailure};
 use crate::record::{Change, Mark};
@@ -66,7 +66,7 @@ fn call(
     timeout: Duration,
 ) {
     let row = state.saga.definition.steps[attempt.step];
-    state.awaited = Some(attempt);
+    state.call = CurrentCall::InFlight(attempt);
     let urgency = {
         let progress = &mut *state.saga.progress();
         progress.waiting_for = WaitingFor::Participant(row.participant, row.name);
@@ -103,11 +103,11 @@ pub(super) fn call_finished(
     outcome: Option<Outcome>,
 ) -> Result<(), ActorProcessingErr> {
     let row = state.saga.definition.steps[attempt.step];
-    if state.awaited != Some(attempt) {
+    if state.call != CurrentCall::InFlight(attempt) {
         debug!(saga.id = %state.saga.id, step = row.name, attempt = attempt.number, "late reply recorded");
         return note_late(state, attempt, outcome);
     }
-    state.awaited = None;
+    state.call = CurrentCall::Idle;
     state.saga.progress().waiting_for = WaitingFor::Nothing;
     let outcome = outcome.unwrap_or_else(|| {
         Outcome::Unknown(Unknown {
@@ -291,48 +291,22 @@ fn wait_for_retry(
     wait: Duration,
     waiting_for: WaitingFor,
 ) {
-    state.awaited = Some(attempt);
+    state.call = CurrentCall::BackingOff(attempt);
     state.saga.progress().waiting_for = waiting_for;
     me.send_after(wait, move || SagaMsg::RetryDue(attempt));
 }
 
 /// Ends a back-off early. A call in flight is left alone.
-pub(super) fn retry_now(me: &ActorRef<SagaMsg>, state: &mut SagaState) -> Result<(), ActorProcessingErr> {
-    match state.awaited {
-        Some(attempt) => retry_due(me, state, attempt),
-        None => Ok(()),
+pub(super) fn retry_now(state: &mut SagaState) {
+    if let CurrentCall::BackingOff(attempt) = state.call {
+        state.call = CurrentCall::Due(attempt);
     }
 }
 
-fn is_backing_off(state: &SagaState, attempt: Attempt) -> bool {
-    let progress = state.saga.progress();
-    let step = progress.log.step(attempt.step);
-    match attempt.direction {
-        Direction::Forward => step.action == Action::BackingOff,
-        Direction::Compensating => step.undo == Undo::BackingOff,
-    }
-}
-
-pub(super) fn retry_due(
-    me: &ActorRef<SagaMsg>,
-    state: &mut SagaState,
-    attempt: Attempt,
-) -> Result<(), ActorProcessingErr> {
-    // A parked attempt keeps its number: after an early retry the old timer finds it in flight.
-    if state.awaited != Some(attempt) || !is_backing_off(state, attempt) {
-        return Ok(());
-    }
-    if state.write.is_some() {
-        // The report of the write comes first.
-        state.due_after_write = Some(attempt);
-        return Ok(());
-    }
-    interrupt_if_due(state)?;
-    if state.awaited != Some(attempt) {
-        return Ok(());
-    }
-    match attempt.direction {
-        Direction::Forward => run(me, state, attempt.step),
-        Direction::Compensating => compensate(me, state, attempt.step),
+/// Ends the back-off of an attempt. After an early retry the old timer finds the attempt in flight, since a parked
+/// attempt keeps its number.
+pub(super) fn retry_due(state: &mut SagaState, attempt: Attempt) {
+    if state.call == CurrentCall::BackingOff(attempt) {
+        state.call = CurrentCall::Due(attempt);
     }
 }

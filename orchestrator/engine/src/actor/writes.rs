@@ -8,7 +8,7 @@ use ractor::{ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
-use super::{SagaMsg, SagaState, Standing, StartAnswer, Waiter, apply};
+use super::{CurrentCall, SagaMsg, SagaState, Standing, StartAnswer, Texts, Waiter, WriteInFlight, apply};
 use crate::Status;
 use crate::change::StateChange;
 use crate::log::{Event, OutputsInLog, SagaLog};
@@ -55,16 +55,18 @@ pub(super) fn write(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: Chang
             company: Company::Any,
         }
     };
-    let write = if state.refused.is_some() { without_texts(write) } else { write };
-    state.write = Some(Arc::new(write));
-    state.write_attempts = 0;
-    state.write_was_in_doubt = false;
+    let write = match state.texts {
+        Texts::Carried => write,
+        Texts::LeftOut => without_texts(write),
+    };
+    state.write = Some(WriteInFlight { write: Arc::new(write), attempts: 0, was_in_doubt: false });
     write_again(me, state);
 }
 
 pub(super) fn write_again(me: &ActorRef<SagaMsg>, state: &mut SagaState) {
-    let Some(write) = state.write.clone() else { return };
-    state.write_attempts += 1;
+    let Some(in_flight) = &mut state.write else { return };
+    in_flight.attempts += 1;
+    let write = in_flight.write.clone();
     state.saga.progress().waiting_for = WaitingFor::Log(write.change.name());
     let me = me.clone();
     state.world.write(
@@ -80,7 +82,10 @@ pub(super) fn log_written(
     state: &mut SagaState,
     report: Option<WriteReport>,
 ) -> Result<(), ActorProcessingErr> {
-    let Some(write) = state.write.clone() else { return Ok(()) };
+    let Some(WriteInFlight { write, was_in_doubt, .. }) = &state.write else { return Ok(()) };
+    let (write, was_in_doubt) = (write.clone(), *was_in_doubt);
+    // A begin that is known not to be in the log may be given up; any other write is repeated until its result is known.
+    let is_new_begin = matches!(write.change, Change::Begin { .. }) && !was_in_doubt;
     let report = report.unwrap_or_else(|| WriteReport::InDoubt("the saga log's writer died".to_owned()));
     match report {
         WriteReport::Durable { cancel_requested, at } => {
@@ -95,20 +100,18 @@ pub(super) fn log_written(
             state.cancel_is_waiting = true;
             Ok(())
         }
-        WriteReport::NotWritten(reason) if is_new_begin(state, &write) => {
-            give_up(me, state, StartAnswer::NotStarted(reason))
-        }
+        WriteReport::NotWritten(reason) if is_new_begin => give_up(me, state, StartAnswer::NotStarted(reason)),
         WriteReport::NotWritten(reason) | WriteReport::InDoubt(reason) => {
             write_later(me, state, &reason);
             Ok(())
         }
-        WriteReport::Rejected(refused) if is_new_begin(state, &write) => {
+        WriteReport::Rejected(refused) if is_new_begin => {
             error!(saga.id = %state.saga.id, %refused, "the saga log refuses a value of a new saga");
             give_up(me, state, StartAnswer::NotStarted(refused.to_string()))
         }
         WriteReport::Rejected(refused) => rejected(me, state, &write, refused),
         // This attempt was not admitted, but an earlier attempt at the same begin may have been written.
-        WriteReport::NotAdmitted if state.write_was_in_doubt => give_up(me, state, StartAnswer::InDoubt(state.saga.id)),
+        WriteReport::NotAdmitted if was_in_doubt => give_up(me, state, StartAnswer::InDoubt(state.saga.id)),
         WriteReport::NotAdmitted => {
             let reason = "this node's lease is not live, or the saga took too long to begin";
             give_up(me, state, StartAnswer::NotStarted(reason.to_owned()))
@@ -126,16 +129,11 @@ pub(super) fn log_written(
     }
 }
 
-/// Tells whether the write is a begin that is known not to be in the log. Only such a write may be given up; any other
-/// is repeated until its result is known.
-fn is_new_begin(state: &SagaState, write: &LogWrite) -> bool {
-    matches!(write.change, Change::Begin { .. }) && !state.write_was_in_doubt
-}
-
 fn write_later(me: &ActorRef<SagaMsg>, state: &mut SagaState, reason: &str) {
+    let Some(in_flight) = &mut state.write else { return };
     // After the first failed attempt only the row tells whether the write took place.
-    state.write_was_in_doubt = true;
-    let wait = plan::backoff(state.policy.compensation, state.write_attempts, state.world.random());
+    in_flight.was_in_doubt = true;
+    let wait = plan::backoff(state.policy.compensation, in_flight.attempts, state.world.random());
     warn!(saga.id = %state.saga.id, reason, ?wait, "write to the saga log not confirmed, trying again");
     me.send_after(wait, || SagaMsg::WriteAgain);
 }
@@ -150,14 +148,16 @@ fn rejected(
     refused: ValueRefused,
 ) -> Result<(), ActorProcessingErr> {
     error!(saga.id = %state.saga.id, write = write.change.name(), %refused, "the saga log refuses a value");
-    if state.refused.is_some() {
+    if state.texts == Texts::LeftOut {
         return Err(format!("value refused by the log: {refused}").into());
     }
     let mark = Mark::until_resolved(format!("value refused by the log: {}", refused.code));
     state.attention = Some(mark.clone());
-    state.refused = Some(refused);
+    state.texts = Texts::LeftOut;
     let again = LogWrite { attention: Some(mark), company: Company::None, ..without_texts(write.clone()) };
-    state.write = Some(Arc::new(again));
+    if let Some(in_flight) = &mut state.write {
+        in_flight.write = Arc::new(again);
+    }
     write_again(me, state);
     Ok(())
 }
@@ -209,7 +209,7 @@ fn written(
         Change::Outputs => apply(state, Event::OutputsWritten),
         Change::TurnBack { .. } => {
             state.turned_at = Some(Instant::now());
-            state.awaited = None;
+            state.call = CurrentCall::Idle;
             state.tries = 0;
             apply(state, Event::TurnedBack)
         }
