@@ -23,9 +23,9 @@ const CLIENTS: usize = 8;
 
 /// The answers to clients, in order.
 #[derive(Default)]
-struct Told(Mutex<Vec<Answer>>);
+struct Answers(Mutex<Vec<Answer>>);
 
-impl Told {
+impl Answers {
     fn hear(&self, answer: Answer) {
         self.0.lock().expect("nobody panics while holding it").push(answer);
     }
@@ -40,7 +40,7 @@ impl Told {
 }
 
 /// Stops the database while `told` fills, and restarts it once clients have noticed.
-async fn outage(cluster: &PrivateCluster, stack: &Stack, told: &Told) {
+async fn outage(cluster: &PrivateCluster, stack: &Stack, told: &Answers) {
     wait_until("the clients have got going", PATIENCE, async || (told.count(200) >= 50).then_some(())).await;
     cluster.stop().await;
     let (start, before) = (Instant::now(), told.count(503));
@@ -75,7 +75,7 @@ fn options(cluster: &PrivateCluster) -> StackOptions {
 async fn purchases_survive_an_outage_of_the_database() {
     let cluster = PrivateCluster::start().await;
     with_stack(options(&cluster), async |stack: &Stack| {
-        let (told, end) = (Told::default(), CancellationToken::new());
+        let (told, end) = (Answers::default(), CancellationToken::new());
         let client = async |number: usize| {
             while !end.is_cancelled() {
                 let body = json!({ "user_id": format!("client-{number}"), "amount": 10 });
@@ -115,7 +115,7 @@ async fn what_a_participant_confirmed_before_and_during_an_outage_is_there_after
     let cluster = PrivateCluster::start().await;
     with_stack(options(&cluster), async |stack: &Stack| {
         for operation in &OPERATIONS {
-            let (told, end) = (Told::default(), CancellationToken::new());
+            let (told, end) = (Answers::default(), CancellationToken::new());
             let confirmed = Mutex::new(Vec::new());
             let client = async || {
                 while !end.is_cancelled() {

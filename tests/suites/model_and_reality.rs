@@ -131,7 +131,7 @@ impl Service {
 
 /// The compared parts of an answer.
 #[derive(Clone, Debug, PartialEq)]
-struct Seen {
+struct Compared {
     status: u16,
     is_recorded_refusal: bool,
     is_replayed: bool,
@@ -145,7 +145,14 @@ struct Seen {
 struct Ids(HashMap<i64, String>);
 
 impl Ids {
-    fn see(&mut self, status: u16, decision: Option<&str>, is_replayed: bool, body: &str, transaction: &str) -> Seen {
+    fn compared(
+        &mut self,
+        status: u16,
+        decision: Option<&str>,
+        is_replayed: bool,
+        body: &str,
+        transaction: &str,
+    ) -> Compared {
         let mut body: Value = serde_json::from_str(body).unwrap_or(Value::Null);
         if status == 422 {
             // A problem document; its text comes from the front, which the twin does not have.
@@ -157,18 +164,18 @@ impl Ids {
                 body[name] = json!(format!("of {owner}"));
             }
         }
-        Seen { status, is_recorded_refusal: decision == Some("refused"), is_replayed, action: None, body }
+        Compared { status, is_recorded_refusal: decision == Some("refused"), is_replayed, action: None, body }
     }
 
-    fn of_answer(&mut self, answer: &Answer, transaction: &str) -> Seen {
+    fn of_answer(&mut self, answer: &Answer, transaction: &str) -> Compared {
         let decision = answer.header("saga-decision");
         let action = answer.header("saga-action").map(str::to_owned);
-        Seen { action, ..self.see(answer.status, decision, answer.is_replayed(), &answer.text, transaction) }
+        Compared { action, ..self.compared(answer.status, decision, answer.is_replayed(), &answer.text, transaction) }
     }
 
-    fn of_reply(&mut self, reply: &Reply, transaction: &str) -> Seen {
+    fn of_reply(&mut self, reply: &Reply, transaction: &str) -> Compared {
         let action = reply.action.map(str::to_owned);
-        Seen { action, ..self.see(reply.status, reply.decision, reply.replayed, &reply.body, transaction) }
+        Compared { action, ..self.compared(reply.status, reply.decision, reply.replayed, &reply.body, transaction) }
     }
 }
 
@@ -209,7 +216,7 @@ async fn compare(
             })
             .collect();
         let answers = join_all(requests.iter().map(|(_, request)| ask(stack, service, request))).await;
-        let seen: Vec<Seen> = answers
+        let answered: Vec<Compared> = answers
             .iter()
             .zip(&requests)
             .map(|(answer, (transaction, _))| real_ids.of_answer(answer, &transactions[*transaction]))
@@ -222,7 +229,7 @@ async fn compare(
                     let (transaction, request) = &requests[*index];
                     let transaction = &transactions[*transaction];
                     let reply = twin.answer(request, draw(transaction));
-                    ids.of_reply(&reply, transaction) == seen[*index]
+                    ids.of_reply(&reply, transaction) == answered[*index]
                 });
                 if explains {
                     next.push((twin, ids));
@@ -233,7 +240,7 @@ async fn compare(
         next.truncate(8);
         prop_assert!(
             !next.is_empty(),
-            "no order of {requests:#?} on the twin gives what {} answered: {seen:#?}",
+            "no order of {requests:#?} on the twin gives what {} answered: {answered:#?}",
             service.name()
         );
         possible = next;

@@ -96,7 +96,7 @@ impl BatchWriter for EntryWriter {
 }
 
 /// The id of an entry, and the outcome that its caller received.
-type Told = (String, Written<Answer>);
+type Answered = (String, Written<Answer>);
 
 /// A ledger in its own supervision tree.
 struct Bench {
@@ -176,7 +176,7 @@ async fn rows(client: &Client) -> Vec<(String, i16)> {
 }
 
 /// Checks that no answer claims more than the table holds, and returns the number of answers of each kind.
-async fn check_honesty(database: &TestDatabase<'_>, answers: &[Told]) -> HashMap<&'static str, usize> {
+async fn check_honesty(database: &TestDatabase<'_>, answers: &[Answered]) -> HashMap<&'static str, usize> {
     let there: Vec<String> = rows(&database.client().await).await.into_iter().map(|(id, _)| id).collect();
     let mut counts = HashMap::new();
     for (id, written) in answers {

@@ -21,7 +21,7 @@ const PACE: Duration = Duration::from_millis(20);
 
 /// The answers that all clients received.
 #[derive(Default)]
-pub(crate) struct Told {
+pub(crate) struct Answers {
     sagas: Mutex<BTreeMap<String, Story>>,
     /// Orders answered or failed.
     events: AtomicUsize,
@@ -39,7 +39,7 @@ pub(crate) struct Story {
     confirmed: bool,
 }
 
-impl Told {
+impl Answers {
     /// Records the answer to an order.
     pub(crate) fn hear(&self, answer: &Answer) {
         self.events.fetch_add(1, Ordering::Relaxed);
@@ -142,7 +142,7 @@ impl Told {
 
 /// Runs clients that buy during `happening`; they complete requests already begun. Another client continuously requests
 /// the status of the newest saga.
-pub(crate) async fn under_load(system: &System, told: &Told, happening: impl Future<Output = ()>) {
+pub(crate) async fn under_load(system: &System, told: &Answers, happening: impl Future<Output = ()>) {
     let end = CancellationToken::new();
     let client = async |number: usize| {
         let mut pace = tokio::time::interval(PACE);

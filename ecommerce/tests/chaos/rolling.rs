@@ -6,7 +6,7 @@ use futures::future::join_all;
 use tests::{PATIENCE, http::Answer, wait_until};
 
 use crate::{
-    clients::Told,
+    clients::Answers,
     system::{Options, System},
 };
 
@@ -51,7 +51,7 @@ async fn a_rolling_restart_under_load_loses_nothing_and_answers_everybody() {
     let options =
         Options::new(&["a", "b"]).latency("inventory", "decrease", 10, 1_200).set("orchestrator.grace_ms", 400);
     let system = System::start(options).await;
-    let told = Told::default();
+    let told = Answers::default();
     let backends = [Backend::default(), Backend::default()];
     let (end, handed_over) = (AtomicBool::new(false), AtomicUsize::new(0));
     let client = async |number: usize| {

@@ -10,7 +10,7 @@ use rand::{
 };
 
 use crate::{
-    clients::{Told, under_load},
+    clients::{Answers, under_load},
     process::Process,
     system::{Options, System},
     takeover::wait_until_taken_over,
@@ -59,7 +59,7 @@ async fn after_every_disaster_all_accepted_purchases_end_and_the_books_agree() {
     let mut rng = StdRng::seed_from_u64(seed);
     let options = Options::new(&["a", "b"]).with_transport_faults().set("faults.seed", rng.random::<u32>());
     let system = System::start(options).await;
-    let told = Told::default();
+    let told = Answers::default();
     for (round, disaster) in schedule(&mut rng).into_iter().enumerate() {
         let start = Instant::now();
         under_load(&system, &told, async {
@@ -81,7 +81,7 @@ async fn after_every_disaster_all_accepted_purchases_end_and_the_books_agree() {
     }
 }
 
-async fn strike(disaster: Disaster, system: &System, told: &Told, rng: &mut impl Rng) {
+async fn strike(disaster: Disaster, system: &System, told: &Answers, rng: &mut impl Rng) {
     match disaster {
         Disaster::KillAnOrchestrator => {
             let victim = system.orchestrators.choose(rng).unwrap();
@@ -118,7 +118,7 @@ async fn strike(disaster: Disaster, system: &System, told: &Told, rng: &mut impl
 }
 
 /// Kills processes at the same time, and restarts them after some more orders.
-async fn kill(victims: &[&Process], told: &Told, rng: &mut impl Rng) {
+async fn kill(victims: &[&Process], told: &Answers, rng: &mut impl Rng) {
     victims.iter().for_each(|victim| victim.kill());
     told.wait_for_more(rng.random_range(1..25)).await;
     victims.iter().for_each(|victim| victim.start());

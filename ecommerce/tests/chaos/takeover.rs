@@ -5,7 +5,7 @@ use tests::{PATIENCE, wait_until};
 use uuid::Uuid;
 
 use crate::{
-    clients::{Told, under_load},
+    clients::{Answers, under_load},
     system::{Options, System},
 };
 
@@ -36,7 +36,7 @@ async fn rows(system: &System, ids: &[Uuid]) -> Vec<(Uuid, String, Option<String
 #[tokio::test(flavor = "multi_thread")]
 async fn when_one_of_two_orchestrators_is_killed_the_other_finishes_everything() {
     let system = System::start(slow(&["a", "b"])).await;
-    let told = Told::default();
+    let told = Answers::default();
     let mut orphans = Vec::new();
     under_load(&system, &told, async {
         told.wait_for_sagas(20).await;
@@ -59,7 +59,7 @@ async fn when_one_of_two_orchestrators_is_killed_the_other_finishes_everything()
 #[tokio::test(flavor = "multi_thread")]
 async fn an_orchestrator_that_wakes_up_after_its_lease_changes_no_end_and_tells_no_other() {
     let system = System::start(slow(&["a", "b"])).await;
-    let told = Told::default();
+    let told = Answers::default();
     let sleeper = &system.orchestrators[0];
     let (mut taken, mut before) = (Vec::new(), Vec::new());
     under_load(&system, &told, async {
@@ -74,7 +74,7 @@ async fn an_orchestrator_that_wakes_up_after_its_lease_changes_no_end_and_tells_
         })
         .await;
         sleeper.resume();
-        // Its waiting clients receive the end in the row; `Told` checks that.
+        // Its waiting clients receive the end in the row; `Answers` checks that.
         wait_until("the orchestrator has a lease again", PATIENCE, async || {
             let lives = "select count(*) from node_lease where node_id = 'a' and expires_at > clock_timestamp()";
             (system.log().await.number(lives, &[]).await == 1).then_some(())
@@ -115,7 +115,7 @@ async fn a_second_process_with_the_same_node_id_waits_and_says_so_until_the_firs
     })
     .await;
     system.wait_for_health_of(system.all().filter(|process| process.name != second.name)).await;
-    let told = Told::default();
+    let told = Answers::default();
     told.hear(&system.order_at(first, "user").await.unwrap());
     let refused = system.order_at(second, "user").await.unwrap();
     assert_eq!(refused.status, 503, "a waiting orchestrator accepts nothing: {}", refused.text);

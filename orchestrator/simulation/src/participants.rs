@@ -45,7 +45,7 @@ pub enum OperationKind {
 
 /// Counts of all journals.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct JournalCounts {
     pub(super) tombstones_left: u64,
     pub(super) tombstones_hit: u64,
     pub(super) replays: u64,
@@ -89,13 +89,13 @@ impl Participants {
         self.purchases.add_to(books);
     }
 
-    pub(super) fn seen(&self) -> Seen {
+    pub(super) fn counts(&self) -> JournalCounts {
         let known = [&self.payments.journal, &self.inventory.journal, &self.purchases.journal];
         let all = known.into_iter().chain(self.others.values().map(|other| &other.journal));
-        all.fold(Seen::default(), |seen, journal| Seen {
-            tombstones_left: seen.tombstones_left + journal.tombstones_left,
-            tombstones_hit: seen.tombstones_hit + journal.tombstones_hit,
-            replays: seen.replays + journal.replays,
+        all.fold(JournalCounts::default(), |counts, journal| JournalCounts {
+            tombstones_left: counts.tombstones_left + journal.tombstones_left,
+            tombstones_hit: counts.tombstones_hit + journal.tombstones_hit,
+            replays: counts.replays + journal.replays,
         })
     }
 

@@ -220,15 +220,15 @@ async fn housekeeping(sim: Arc<Sim>) {
 }
 
 fn counted(inner: &Inner) -> Tally {
-    let seen = inner.participants.seen();
+    let counts = inner.participants.counts();
     let ended = |status| inner.log.rows().filter(|(_, row)| row.status == status).count() as u64;
     Tally {
         sagas: inner.log.rows().count() as u64,
         completed: ended(Status::Completed),
         compensated: ended(Status::Compensated),
-        tombstones_left: seen.tombstones_left,
-        tombstones_hit: seen.tombstones_hit,
-        replays: seen.replays,
+        tombstones_left: counts.tombstones_left,
+        tombstones_hit: counts.tombstones_hit,
+        replays: counts.replays,
         takeovers: inner.log.takeovers,
         wakes: inner.log.wakes,
         keys_released: inner.log.keys_released,

@@ -23,7 +23,7 @@ use crate::events::Events;
 use crate::events::reader::{Attached, Item, PAGE, ReaderMsg};
 use crate::store::event_id::EventId;
 use crate::store::event_place::Place;
-use crate::store::events::{self, EventRow, SagaStanding, Seen};
+use crate::store::events::{self, EventRow, SagaStanding, Snapshot};
 use crate::store::writer::SagaLogWriter;
 use saga_engine::SagaId;
 use saga_engine::change::StateChange;
@@ -154,7 +154,7 @@ struct Listener {
     /// The last change that was sent or skipped.
     cursor: EventId,
     /// The transactions that committed before the listener began; their events are not sent.
-    seen: Option<Seen>,
+    seen: Option<Snapshot>,
     items: broadcast::Receiver<Item>,
     out: mpsc::Sender<SseEvent>,
     last_sent: Instant,

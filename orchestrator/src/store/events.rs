@@ -187,8 +187,8 @@ pub struct Bounds {
 ///
 /// # Errors
 /// The error of the database.
-pub async fn seen(connection: &mut Connection) -> Result<Seen, Error> {
-    Ok(Seen::parse(connection.query_one(SEEN, &[]).await?.get(0)))
+pub async fn seen(connection: &mut Connection) -> Result<Snapshot, Error> {
+    Ok(Snapshot::parse(connection.query_one(SEEN, &[]).await?.get(0)))
 }
 
 /// A saga's current state, and the events that it includes.
@@ -197,7 +197,7 @@ pub struct SagaStanding {
     /// The state, in the form of its last event.
     pub change: StateChange,
     /// The snapshot of the read.
-    pub seen: Seen,
+    pub seen: Snapshot,
 }
 
 /// Reads a saga's current state; `None` if there is no such saga.
@@ -211,24 +211,24 @@ pub async fn standing(connection: &mut Connection, id: SagaId) -> Result<Option<
             let status: Status = parse_status(row.get(1));
             StateChange::Saga { status, ended: row.get(2), error: row.get(3), at: row.get(4) }
         },
-        seen: Seen::parse(row.get(0)),
+        seen: Snapshot::parse(row.get(0)),
     }))
 }
 
 /// A snapshot of the database: which transactions it sees.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct Snapshot {
     all_before: u64,
     none_from: u64,
     running: Vec<u64>,
 }
 
-impl Seen {
+impl Snapshot {
     /// Reads PostgreSQL's `xmin:xmax:running,running`.
-    fn parse(text: &str) -> Seen {
+    fn parse(text: &str) -> Snapshot {
         let mut parts = text.split(':');
         let mut next = || parts.next().unwrap_or_default();
-        Seen {
+        Snapshot {
             all_before: number(next()),
             none_from: number(next()),
             running: next().split(',').filter(|part| !part.is_empty()).map(number).collect(),
@@ -252,12 +252,12 @@ mod tests {
 
     #[test]
     fn a_snapshot_sees_what_had_committed_when_it_was_taken() {
-        let seen = Seen::parse("10:15:11,13");
+        let seen = Snapshot::parse("10:15:11,13");
         for (transaction, expected) in
             [(9, true), (10, true), (11, false), (12, true), (13, false), (14, true), (15, false)]
         {
             assert_eq!(seen.has(transaction), expected, "{transaction}");
         }
-        assert!(Seen::parse("10:10:").has(9) && !Seen::parse("10:10:").has(10));
+        assert!(Snapshot::parse("10:10:").has(9) && !Snapshot::parse("10:10:").has(10));
     }
 }

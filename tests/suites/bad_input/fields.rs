@@ -1,6 +1,6 @@
 //! Missing fields and fields with bad values.
 
-use super::{DOORS, check_all};
+use super::{ENDPOINTS, check_all};
 
 /// Texts that are not valid as any kind of id.
 fn bad_ids() -> Vec<String> {
@@ -52,8 +52,8 @@ const BAD_AMOUNTS: [&str; 30] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn amounts_that_are_none_are_bad_fields_everywhere() {
-    let doors = DOORS.iter().filter(|door| door.has("amount"));
-    let rows = doors.flat_map(|door| {
+    let endpoints = ENDPOINTS.iter().filter(|endpoint| endpoint.has("amount"));
+    let rows = endpoints.flat_map(|endpoint| {
         let bad = BAD_AMOUNTS.iter().copied().chain([
             "\".5\"",
             "\"Infinity\"",
@@ -62,7 +62,9 @@ async fn amounts_that_are_none_are_bad_fields_everywhere() {
             "\"1.230\"",
             "\"\\u0000\"",
         ]);
-        bad.map(|bad| door.post(door.body("amount", Some(bad)), door.bad_fields).complaining_of(&["amount"]))
+        bad.map(|bad| {
+            endpoint.post(endpoint.body("amount", Some(bad)), endpoint.bad_fields).complaining_of(&["amount"])
+        })
     });
     check_all(rows.collect()).await;
 }
@@ -71,18 +73,18 @@ async fn amounts_that_are_none_are_bad_fields_everywhere() {
 async fn ids_that_are_none_are_bad_fields_everywhere() {
     const IDS: [[&str; 1]; 4] = [["user_id"], ["transaction_id"], ["product_id"], ["payment_id"]];
     let mut rows = Vec::new();
-    for door in &DOORS {
-        for id in IDS.iter().filter(|[id]| door.has(id)) {
+    for endpoint in &ENDPOINTS {
+        for id in IDS.iter().filter(|[id]| endpoint.has(id)) {
             let is_number_too = ["product_id", "payment_id"].contains(&id[0]);
             let numbers = BAD_NUMBERS.map(str::to_owned);
             // The id of a user or transaction must be a text.
             let more = if is_number_too { numbers.to_vec() } else { vec!["1".to_owned()] };
             // In a purchase these dots are a well-formed product id; the product is then not found.
-            let is_wanted = door.service == "orchestrator" && id[0] == "product_id";
+            let is_wanted = endpoint.service == "orchestrator" && id[0] == "product_id";
             let dots = ["\".\"", "\"..\""].map(str::to_owned).into_iter().filter(|_| !is_wanted);
             for bad in bad_ids().into_iter().chain(more).chain(dots) {
-                let body = door.body(id[0], Some(&bad));
-                rows.push(door.post(body, door.bad_fields).complaining_of(id));
+                let body = endpoint.body(id[0], Some(&bad));
+                rows.push(endpoint.post(body, endpoint.bad_fields).complaining_of(id));
             }
         }
     }
@@ -92,16 +94,16 @@ async fn ids_that_are_none_are_bad_fields_everywhere() {
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_fields_are_all_named_at_once() {
     let mut rows = Vec::new();
-    for door in &DOORS {
-        let required: Vec<&'static str> = door.fields[..door.required].iter().map(|(name, _)| *name).collect();
+    for endpoint in &ENDPOINTS {
+        let required: Vec<&'static str> = endpoint.fields[..endpoint.required].iter().map(|(name, _)| *name).collect();
         let required: &'static [&'static str] = required.leak();
         for empty in ["{}", r#"{"other":1}"#] {
-            rows.push(door.post(empty, door.bad_fields).complaining_of(required));
+            rows.push(endpoint.post(empty, endpoint.bad_fields).complaining_of(required));
         }
         for field in required {
             let missing: &'static [&'static str] = vec![*field].leak();
-            rows.push(door.post(door.body(field, None), door.bad_fields).complaining_of(missing));
-            rows.push(door.post(door.body(field, Some("null")), door.bad_fields).complaining_of(missing));
+            rows.push(endpoint.post(endpoint.body(field, None), endpoint.bad_fields).complaining_of(missing));
+            rows.push(endpoint.post(endpoint.body(field, Some("null")), endpoint.bad_fields).complaining_of(missing));
         }
     }
     check_all(rows).await;

@@ -69,7 +69,7 @@ async fn assert_nothing_happened(stack: &Stack) {
 }
 
 /// An endpoint with a body: its path, a good body whose members are replaced one by one, and the status of bad fields.
-struct Door {
+struct Endpoint {
     service: &'static str,
     path: &'static str,
     fields: &'static [(&'static str, &'static str)],
@@ -78,29 +78,29 @@ struct Door {
     required: usize,
 }
 
-const DOORS: [Door; 5] = [
-    Door {
+const ENDPOINTS: [Endpoint; 5] = [
+    Endpoint {
         service: "payments",
         path: "/payments/",
         fields: &[("user_id", r#""u""#), ("amount", "1"), ("product_id", "1"), ("transaction_id", r#""t""#)],
         bad_fields: 400,
         required: 2,
     },
-    Door {
+    Endpoint {
         service: "inventory",
         path: "/inventory/decrease/",
         fields: &[("product_id", "1"), ("quantity", "1"), ("transaction_id", r#""t""#)],
         bad_fields: 400,
         required: 1,
     },
-    Door {
+    Endpoint {
         service: "inventory",
         path: "/inventory/restock/",
         fields: &[("product_id", "1"), ("quantity", "1")],
         bad_fields: 400,
         required: 2,
     },
-    Door {
+    Endpoint {
         service: "purchases",
         path: "/purchases/",
         fields: &[
@@ -113,7 +113,7 @@ const DOORS: [Door; 5] = [
         bad_fields: 400,
         required: 5,
     },
-    Door {
+    Endpoint {
         service: "orchestrator",
         path: "/saga/transaction",
         fields: &[("user_id", r#""u""#), ("amount", "1"), ("product_id", "1")],
@@ -122,7 +122,7 @@ const DOORS: [Door; 5] = [
     },
 ];
 
-impl Door {
+impl Endpoint {
     /// Returns a good body except for one field, which is left out for `None`.
     fn body(&self, field: &str, value: Option<&str>) -> String {
         let members = self.fields.iter().filter_map(|(name, good)| match *name == field {

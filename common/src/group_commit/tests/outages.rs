@@ -5,7 +5,7 @@ use crate::config::DatabaseSettings;
 use crate::db::test_server::{PATIENCE, TestServer, settings, signal};
 
 /// Writes under load until `stop`; each task returns its answers.
-fn load(bench: &Bench, stop: &Arc<AtomicU64>) -> Vec<JoinHandle<Vec<Told>>> {
+fn load(bench: &Bench, stop: &Arc<AtomicU64>) -> Vec<JoinHandle<Vec<Answered>>> {
     (0..16)
         .map(|client| {
             let (ledger, stop) = (bench.ledger.clone(), stop.clone());
@@ -22,7 +22,7 @@ fn load(bench: &Bench, stop: &Arc<AtomicU64>) -> Vec<JoinHandle<Vec<Told>>> {
         .collect()
 }
 
-async fn finish(clients: Vec<JoinHandle<Vec<Told>>>, stop: &AtomicU64) -> Vec<Told> {
+async fn finish(clients: Vec<JoinHandle<Vec<Answered>>>, stop: &AtomicU64) -> Vec<Answered> {
     stop.store(1, Ordering::Relaxed);
     futures::future::join_all(clients).await.into_iter().flat_map(Result::unwrap).collect()
 }

@@ -8,7 +8,7 @@ use crate::db::test_server::TestServer;
 use crate::traces::Tracer;
 
 /// Queues entries behind a held batch, so that they form one batch, and returns their answers.
-async fn write_together(bench: &Bench, gate: &tokio::sync::Semaphore, entries: Vec<Entry>) -> Vec<Told> {
+async fn write_together(bench: &Bench, gate: &tokio::sync::Semaphore, entries: Vec<Entry>) -> Vec<Answered> {
     let first = bench.write(entry("first"));
     bench.wait_for_batches(1).await;
     let ids: Vec<String> = entries.iter().map(|entry| entry.id.clone()).collect();

@@ -46,7 +46,7 @@ const A_WHILE: u32 = 3;
 
 /// Observations of a case.
 #[derive(Default)]
-struct Seen {
+struct Observed {
     undone: BTreeSet<&'static str>,
     killed: bool,
 }
@@ -57,7 +57,7 @@ struct Scripted {
     undo: UndoFate,
     kill: Kill,
     undo_attempts: BTreeMap<&'static str, u32>,
-    seen: Arc<Mutex<Seen>>,
+    observed: Arc<Mutex<Observed>>,
 }
 
 fn copy(arrives: Duration, there: There) -> Copy {
@@ -69,7 +69,7 @@ impl Fate for Scripted {
         let fine = copy(MOMENT, There::Participant);
         let copies = match call.purpose {
             Purpose::Compensation => {
-                self.seen.lock().unwrap().undone.insert(call.step);
+                self.observed.lock().unwrap().undone.insert(call.step);
                 let attempts = self.undo_attempts.entry(call.step).or_default();
                 *attempts += 1;
                 let fails = match self.undo {
@@ -104,7 +104,7 @@ impl Fate for Scripted {
             && name == write.change.name()
         {
             (end, self.kill) = (killed, None);
-            self.seen.lock().unwrap().killed = true;
+            self.observed.lock().unwrap().killed = true;
         }
         WriteFate { commits: MOMENT, end, report: MOMENT, pause: None, outlives_process: Outlives::No }
     }
@@ -122,8 +122,8 @@ impl Fate for Scripted {
 fn try_case(definition: &Arc<Definition>, step: &'static str, action: ActionFate, undo: UndoFate, kill: Kill) -> bool {
     // The client of this seed orders a product that exists, unlike one in ten; it has a key and repeats its order.
     const SEED: u64 = 3;
-    let seen = Arc::new(Mutex::new(Seen::default()));
-    let fate = Scripted { step, action, undo, kill, undo_attempts: BTreeMap::new(), seen: seen.clone() };
+    let observed = Arc::new(Mutex::new(Observed::default()));
+    let fate = Scripted { step, action, undo, kill, undo_attempts: BTreeMap::new(), observed: observed.clone() };
     let plan = Plan {
         nodes: Some(2),
         sagas: Some(1),
@@ -134,10 +134,10 @@ fn try_case(definition: &Arc<Definition>, step: &'static str, action: ActionFate
     let case = format!("{}: {step} {action:?}, undo {undo:?}, kill {kill:?}", definition.name);
     assert!(report.violations.is_empty(), "{case}: {:#?}", report.violations);
     let completes = matches!(action, ActionFate::Fine | ActionFate::Doubled);
-    let seen = seen.lock().unwrap();
+    let observed = observed.lock().unwrap();
     assert_eq!(report.tally.sagas, 1, "{case}");
     assert_eq!((report.tally.completed, report.tally.compensated), if completes { (1, 0) } else { (0, 1) }, "{case}");
-    if undo == UndoFate::FailsForGood && !seen.undone.is_empty() {
+    if undo == UndoFate::FailsForGood && !observed.undone.is_empty() {
         assert!(report.tally.failed_marks > 0, "{case}: nobody was called");
     }
     // Every step that may have happened is undone; after a refusal these are the steps before it.
@@ -146,10 +146,10 @@ fn try_case(definition: &Arc<Definition>, step: &'static str, action: ActionFate
         |position: usize| !completes && (position < index || (position == index && action != ActionFate::Refused));
     for (position, row) in definition.steps.iter().enumerate() {
         if row.compensation().is_some() && may_have_happened(position) {
-            assert!(seen.undone.contains(row.name), "{case}: {} is not undone", row.name);
+            assert!(observed.undone.contains(row.name), "{case}: {} is not undone", row.name);
         }
     }
-    seen.killed
+    observed.killed
 }
 
 #[test]
