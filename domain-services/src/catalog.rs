@@ -20,7 +20,7 @@ mod table;
 
 use std::{
     borrow::Cow,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -28,14 +28,11 @@ use common::{
     config::Settings,
     db::Connection,
     group_commit::{BatchError, BatchWriter, Try},
-    supervision::{self, ActorEntry, Handle},
+    supervision::ActorEntry,
     wire::catalog::Product,
 };
 
-use self::{
-    keeper::{ShelfKeeper, ShelfKeeperArgs},
-    memory::Memory,
-};
+use self::{keeper::ShelfKeeper, memory::Memory};
 use crate::participant::service::{Assembly, Parts, Service};
 
 mod migrations {
@@ -99,16 +96,8 @@ impl Service for Catalog {
         let api = routes::CatalogApi { ledger: parts.ledger.clone(), sampler: parts.sampler, memory: memory.clone() };
         let entry = ActorEntry::new(format!("{}/shelf-keeper", parts.prefix), "shelf keeper");
         let refresh_every = Duration::from_millis(parts.settings.catalog.refresh_ms);
-        let (shared, ledger) = (entry.clone(), parts.ledger);
-        let keeper = supervision::child(entry, Handle::new(), move || {
-            let args = ShelfKeeperArgs {
-                entry: shared.clone(),
-                ledger: ledger.clone(),
-                memory: memory.clone(),
-                refresh_every,
-            };
-            (ShelfKeeper, args)
-        });
+        let (ledger, has_failed) = (parts.ledger, AtomicBool::new(false));
+        let keeper = keeper::keeper(entry, ShelfKeeper { ledger, memory, refresh_every, has_failed });
         Assembly { routes: routes::routes(&api), children: vec![keeper] }
     }
 }

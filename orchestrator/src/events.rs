@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::writer::SagaLogWriter;
-use outbox::OutboxArguments;
+use outbox::Outbox;
 use reader::{ReaderArguments, ReaderMsg};
 use saga_engine::running::Running;
 
@@ -61,12 +61,15 @@ pub(crate) fn events(
         catching_up: Arc::new(Semaphore::new(CATCH_UPS_AT_ONCE)),
         closing,
     };
-    let outbox = outbox::outbox(OutboxArguments {
-        entry: entry("event-outbox", "event outbox"),
-        saga_log: saga_log.clone(),
-        running: running.clone(),
-        every: std::time::Duration::from_millis(settings.event_flush_ms),
-    });
+    let outbox = outbox::outbox(
+        entry("event-outbox", "event outbox"),
+        Outbox {
+            saga_log: saga_log.clone(),
+            running: running.clone(),
+            every: std::time::Duration::from_millis(settings.event_flush_ms),
+            sent: Arc::default(),
+        },
+    );
     let reader = reader::reader(
         events.reader.clone(),
         ReaderArguments {

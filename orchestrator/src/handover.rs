@@ -11,8 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::group_commit::BatchSender;
-use common::supervision::{ActorEntry, ChildSpec, Handle, child};
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use common::supervision::{ActorEntry, ChildSpec, Handle, Periodic, every};
 use tracing::{info, warn};
 
 use crate::participant_client::Outages;
@@ -27,9 +26,7 @@ use saga_engine::running::Running;
 /// Time between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-#[derive(Clone)]
-pub(crate) struct HandoverArguments {
-    pub(crate) entry: Arc<ActorEntry>,
+pub(crate) struct Handover {
     pub(crate) saga_log: BatchSender<SagaLogWriter>,
     pub(crate) outages: Arc<Outages>,
     pub(crate) owner: Arc<Owner>,
@@ -41,47 +38,23 @@ pub(crate) struct HandoverArguments {
     pub(crate) per_second: u32,
 }
 
-struct Handover;
-
-pub(crate) fn handover(arguments: HandoverArguments) -> ChildSpec {
-    child(arguments.entry.clone(), Handle::new(), move || (Handover, arguments.clone()))
+pub(crate) fn handover(entry: Arc<ActorEntry>, handover: Handover) -> ChildSpec {
+    every(entry, Duration::ZERO, handover)
 }
 
-struct Look;
-
-impl Actor for Handover {
-    type Msg = Look;
-    type State = HandoverArguments;
-    type Arguments = HandoverArguments;
-
-    async fn pre_start(
-        &self,
-        me: ActorRef<Look>,
-        arguments: HandoverArguments,
-    ) -> Result<HandoverArguments, ActorProcessingErr> {
-        me.cast(Look)?;
-        Ok(arguments)
-    }
-
-    async fn handle(
-        &self,
-        me: ActorRef<Look>,
-        _: Look,
-        state: &mut HandoverArguments,
-    ) -> Result<(), ActorProcessingErr> {
-        state.entry.handled();
-        if state.lease.is_valid() {
-            for operation in state.outages.lasting(state.lease_for) {
-                hand_over(state, operation).await;
+impl Periodic for Handover {
+    async fn run(&self) -> Duration {
+        if self.lease.is_valid() {
+            for operation in self.outages.lasting(self.lease_for) {
+                hand_over(self, operation).await;
             }
         }
-        me.send_after(LOOK_EVERY, || Look);
-        Ok(())
+        LOOK_EVERY
     }
 }
 
-async fn hand_over(arguments: &HandoverArguments, operation: String) {
-    let HandoverArguments { saga_log, outages, owner, lease_for, running, per_second, .. } = arguments;
+async fn hand_over(from: &Handover, operation: String) {
+    let Handover { saga_log, outages, owner, lease_for, running, per_second, .. } = from;
     let parked =
         outages.waiting_for(&operation, |saga| running.get(saga.id).is_some_and(|one| one.epoch == saga.epoch));
     let waiting = Waiting {
@@ -107,7 +80,7 @@ async fn hand_over(arguments: &HandoverArguments, operation: String) {
         .read_in_reserve(move |connection| Box::pin(async move { handover::hand_over(connection, &waiting).await }))
         .await;
     for id in &ids {
-        let _ = arguments.coordinator.cast(CoordinatorMsg::Drop(*id));
+        let _ = from.coordinator.cast(CoordinatorMsg::Drop(*id));
     }
     match given {
         Ok(given) => {

@@ -10,16 +10,15 @@
 //! journals of the participants are never pruned: a repeat of an old call must find its decision.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use common::config::OrchestratorSettings;
 use common::db::Connection;
-use common::group_commit::{BatchSender, ReadError};
-use common::supervision::{ActorEntry, ChildSpec, Handle, child};
+use common::group_commit::BatchSender;
+use common::supervision::{ActorEntry, ChildSpec, Periodic, every};
 use metrics::Gauge;
-use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
 use tracing::{info, warn};
 
@@ -33,13 +32,6 @@ use crate::store::{flags, retention, row_text};
 const EVERY: Duration = Duration::from_secs(1);
 /// Pause while there is a backlog: events arrive as fast as sagas run.
 const EVERY_WHILE_BEHIND: Duration = Duration::from_millis(100);
-
-#[derive(Clone)]
-pub(crate) struct HousekeepingArguments {
-    pub(crate) entry: Arc<ActorEntry>,
-    pub(crate) saga_log: BatchSender<SagaLogWriter>,
-    pub(crate) rules: Rules,
-}
 
 /// Retention times.
 #[derive(Clone, Copy, Debug)]
@@ -98,14 +90,7 @@ impl Part {
     }
 }
 
-struct Housekeeping;
-
-enum HousekeepingMsg {
-    Round,
-    Done(Vec<(Part, Result<u64, ReadError>)>),
-}
-
-/// Totals of all rounds; they survive restarts of the actor.
+/// Totals of all rounds.
 #[derive(Default)]
 struct Totals {
     pruned: AtomicU64,
@@ -117,18 +102,19 @@ struct Totals {
     attention: AtomicU64,
 }
 
-struct State {
-    arguments: HousekeepingArguments,
+struct Housekeeping {
+    saga_log: BatchSender<SagaLogWriter>,
+    rules: Rules,
     totals: Arc<Totals>,
     /// The parts that failed in the last round, so that an outage is logged once.
-    failing: BTreeSet<Part>,
+    failing: Mutex<BTreeSet<Part>>,
     attention: Gauge,
 }
 
-pub(crate) fn housekeeping(arguments: HousekeepingArguments) -> ChildSpec {
+pub(crate) fn housekeeping(entry: Arc<ActorEntry>, saga_log: BatchSender<SagaLogWriter>, rules: Rules) -> ChildSpec {
     let totals = Arc::new(Totals::default());
     let shown = totals.clone();
-    arguments.entry.set_state(move || {
+    entry.set_state(move || {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         json!({
             "events_pruned": of(&shown.pruned),
@@ -137,68 +123,32 @@ pub(crate) fn housekeeping(arguments: HousekeepingArguments) -> ChildSpec {
             "sagas_in_attention": of(&shown.attention),
         })
     });
-    child(arguments.entry.clone(), Handle::new(), move || (Housekeeping, (arguments.clone(), totals.clone())))
+    let failing = Mutex::default();
+    every(entry, Duration::ZERO, Housekeeping { saga_log, rules, totals, failing, attention: meters::attention() })
 }
 
-impl Actor for Housekeeping {
-    type Msg = HousekeepingMsg;
-    type State = State;
-    type Arguments = (HousekeepingArguments, Arc<Totals>);
-
-    async fn pre_start(
-        &self,
-        me: ActorRef<HousekeepingMsg>,
-        (arguments, totals): Self::Arguments,
-    ) -> Result<State, ActorProcessingErr> {
-        me.cast(HousekeepingMsg::Round)?;
-        Ok(State { arguments, totals, failing: BTreeSet::new(), attention: meters::attention() })
-    }
-
-    async fn handle(
-        &self,
-        me: ActorRef<HousekeepingMsg>,
-        message: HousekeepingMsg,
-        state: &mut State,
-    ) -> Result<(), ActorProcessingErr> {
-        state.arguments.entry.handled();
-        match message {
-            HousekeepingMsg::Round => begin(me, state),
-            HousekeepingMsg::Done(parts) => done(&me, state, parts),
-        }
-        Ok(())
-    }
-}
-
-fn begin(me: ActorRef<HousekeepingMsg>, state: &State) {
-    let (saga_log, rules) = (state.arguments.saga_log.clone(), state.arguments.rules);
-    tokio::spawn(async move {
-        let mut parts = Vec::with_capacity(PARTS.len());
+impl Periodic for Housekeeping {
+    async fn run(&self) -> Duration {
+        let (mut rest, rules) = (EVERY, self.rules);
         for part in PARTS {
-            let done = saga_log.read(move |connection| Box::pin(part.run(connection, rules))).await;
-            parts.push((part, done));
-        }
-        let _ = me.cast(HousekeepingMsg::Done(parts));
-    });
-}
-
-fn done(me: &ActorRef<HousekeepingMsg>, state: &mut State, parts: Vec<(Part, Result<u64, ReadError>)>) {
-    let mut rest = EVERY;
-    for (part, done) in parts {
-        match done {
-            Ok(rows) => {
-                state.failing.remove(&part);
-                if counted(state, part, rows) == Progress::MoreToDo {
-                    rest = EVERY_WHILE_BEHIND;
+            let done = self.saga_log.read(move |connection| Box::pin(part.run(connection, rules))).await;
+            let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
+            match done {
+                Ok(rows) => {
+                    failing.remove(&part);
+                    if counted(self, part, rows) == Progress::MoreToDo {
+                        rest = EVERY_WHILE_BEHIND;
+                    }
                 }
-            }
-            Err(error) => {
-                if state.failing.insert(part) {
-                    warn!(?part, %error, "a part of housekeeping failed and is retried");
+                Err(error) => {
+                    if failing.insert(part) {
+                        warn!(?part, %error, "a part of housekeeping failed and is retried");
+                    }
                 }
             }
         }
+        rest
     }
-    me.send_after(rest, || HousekeepingMsg::Round);
 }
 
 /// Whether a part has rows left to process.
@@ -208,7 +158,7 @@ enum Progress {
     MoreToDo,
 }
 
-fn counted(state: &State, part: Part, rows: u64) -> Progress {
+fn counted(state: &Housekeeping, part: Part, rows: u64) -> Progress {
     let Totals { pruned, dropped, cleared, released, attention } = &*state.totals;
     match part {
         Part::Attention => {

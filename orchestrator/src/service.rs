@@ -23,9 +23,9 @@ use crate::api::inspect::Journals;
 use crate::api::{self, ApiContext};
 use crate::checkout::{self, StockRule};
 use crate::events::events;
-use crate::handover::{HandoverArguments, handover};
+use crate::handover::{Handover, handover};
 use crate::health::{self, Needs};
-use crate::housekeeping::{HousekeepingArguments, Rules, housekeeping};
+use crate::housekeeping::{Rules, housekeeping};
 use crate::live::LiveWorld;
 use crate::lost_commits::{self, LostCommits, WatchArguments};
 use crate::meters;
@@ -33,7 +33,7 @@ use crate::participant_client::{BadUrl, Findings, client};
 use crate::store::lease_session::LeaseSession;
 use crate::store::writer::SagaLogWriter;
 use crate::ui::{self, Ui};
-use crate::waker::{WakerArguments, waker};
+use crate::waker::{Waker, waker};
 use saga_engine::actor::Policy;
 use saga_engine::clock::DatabaseClock;
 use saga_engine::coordinator::{CoordinatorArguments, coordinator};
@@ -117,11 +117,8 @@ pub async fn start(
     let (events, event_children) = events(entry, orchestrator, &saga_log, &running, closing.clone());
     let mut children = vec![saga_log_child];
     children.extend(event_children);
-    children.push(housekeeping(HousekeepingArguments {
-        entry: entry("housekeeping", "housekeeping"),
-        saga_log: saga_log.clone(),
-        rules: Rules::of(orchestrator),
-    }));
+    let housekeeping_entry = entry("housekeeping", "housekeeping");
+    children.push(housekeeping(housekeeping_entry, saga_log.clone(), Rules::of(orchestrator)));
     let (mut clients, mut client_entries) = (BTreeMap::new(), Vec::new());
     let findings = Findings::default();
     for (participant, operations) in operations(&known) {
@@ -132,12 +129,14 @@ pub async fn start(
         children.push(client(entry, handle.clone(), participant, operations, &settings, tracer, findings)?);
         clients.insert(participant, handle);
     }
-    children.push(waker(WakerArguments {
-        entry: entry("waker", "waker"),
-        saga_log: saga_log.clone(),
-        confirmations: findings.confirmations.clone(),
-        wakes_per_second: settings.participants.breaker_wakes_per_second,
-    }));
+    children.push(waker(
+        entry("waker", "waker"),
+        Waker {
+            saga_log: saga_log.clone(),
+            confirmations: findings.confirmations.clone(),
+            wakes_per_second: settings.participants.breaker_wakes_per_second,
+        },
+    ));
     let lease_state = Arc::new(LeaseState::default());
     meters::measure_node(&lease_state, &running);
     let clock = Arc::new(DatabaseClock::default());
@@ -187,17 +186,19 @@ pub async fn start(
             tracer: tracer.clone(),
         },
     ));
-    children.push(handover(HandoverArguments {
-        entry: entry("handover", "handover"),
-        saga_log: saga_log.clone(),
-        outages: findings.outages,
-        owner: owner.clone(),
-        lease: lease_state.clone(),
-        lease_for: Duration::from_millis(orchestrator.lease_ms),
-        running: running.clone(),
-        coordinator: handle.clone(),
-        per_second: settings.participants.breaker_wakes_per_second,
-    }));
+    children.push(handover(
+        entry("handover", "handover"),
+        Handover {
+            saga_log: saga_log.clone(),
+            outages: findings.outages,
+            owner: owner.clone(),
+            lease: lease_state.clone(),
+            lease_for: Duration::from_millis(orchestrator.lease_ms),
+            running: running.clone(),
+            coordinator: handle.clone(),
+            per_second: settings.participants.breaker_wakes_per_second,
+        },
+    ));
     children.push(stall_watch(StallArguments {
         entry: entry("stall-watch", "watch"),
         running: running.clone(),

@@ -11,8 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use common::group_commit::BatchSender;
-use common::supervision::{ActorEntry, ChildSpec, Handle, child};
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use common::supervision::{ActorEntry, ChildSpec, Periodic, every};
 use tracing::{info, warn};
 
 use crate::store::flags;
@@ -38,59 +37,42 @@ impl Confirmations {
     }
 }
 
-#[derive(Clone)]
-pub(crate) struct WakerArguments {
-    pub(crate) entry: Arc<ActorEntry>,
+pub(crate) struct Waker {
     pub(crate) saga_log: BatchSender<SagaLogWriter>,
     pub(crate) confirmations: Arc<Confirmations>,
     /// Maximum number of sagas that one operation wakes per second.
     pub(crate) wakes_per_second: u32,
 }
 
-struct Waker;
-
-pub(crate) fn waker(arguments: WakerArguments) -> ChildSpec {
-    child(arguments.entry.clone(), Handle::new(), move || (Waker, arguments.clone()))
+pub(crate) fn waker(entry: Arc<ActorEntry>, waker: Waker) -> ChildSpec {
+    every(entry, Duration::ZERO, waker)
 }
 
-struct Look;
-
-impl Actor for Waker {
-    type Msg = Look;
-    type State = WakerArguments;
-    type Arguments = WakerArguments;
-
-    async fn pre_start(
-        &self,
-        me: ActorRef<Look>,
-        arguments: WakerArguments,
-    ) -> Result<WakerArguments, ActorProcessingErr> {
-        me.cast(Look)?;
-        Ok(arguments)
-    }
-
-    async fn handle(&self, me: ActorRef<Look>, _: Look, state: &mut WakerArguments) -> Result<(), ActorProcessingErr> {
-        state.entry.handled();
-        let operations = state.confirmations.take();
+impl Periodic for Waker {
+    async fn run(&self) -> Duration {
+        let operations = self.confirmations.take();
         if !operations.is_empty() {
-            wake(state, operations).await;
+            self.wake(operations).await;
         }
-        me.send_after(LOOK_EVERY, || Look);
-        Ok(())
+        LOOK_EVERY
     }
 }
 
-async fn wake(waker: &WakerArguments, operations: Vec<String>) {
-    let (asked, most) = (operations.clone(), i64::from(waker.wakes_per_second));
-    let woken = waker
-        .saga_log
-        .read(move |connection| Box::pin(async move { flags::wake_waiting(connection, &asked, most).await }));
-    match woken.await {
-        Ok(0) => {}
-        Ok(sagas) => info!(sagas, ?operations, "operations work again: FAILED sagas that waited for them are woken"),
-        Err(error) => {
-            warn!(%error, "FAILED sagas cannot be woken now");
-            operations.iter().for_each(|operation| waker.confirmations.note(operation));
+impl Waker {
+    async fn wake(&self, operations: Vec<String>) {
+        let (asked, most) = (operations.clone(), i64::from(self.wakes_per_second));
+        let woken = self
+            .saga_log
+            .read(move |connection| Box::pin(async move { flags::wake_waiting(connection, &asked, most).await }));
+        match woken.await {
+            Ok(0) => {}
+            Ok(sagas) => {
+                info!(sagas, ?operations, "operations work again: FAILED sagas that waited for them are woken")
+            }
+            Err(error) => {
+                warn!(%error, "FAILED sagas cannot be woken now");
+                operations.iter().for_each(|operation| self.confirmations.note(operation));
+            }
         }
     }
 }

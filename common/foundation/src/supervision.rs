@@ -15,6 +15,7 @@
 //! restart counter would be left to reuse.
 
 mod entry;
+mod every;
 mod root;
 mod supervisor;
 mod view;
@@ -27,6 +28,7 @@ use futures::future::BoxFuture;
 use ractor::{Actor, ActorCell, ActorRef, Message, SpawnErr};
 
 pub use entry::ActorEntry;
+pub use every::{Periodic, every};
 pub use root::{Root, start};
 pub use supervisor::supervisor;
 pub use view::ActorView;

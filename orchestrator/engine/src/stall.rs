@@ -4,13 +4,12 @@
 //! whose call never ends, or whose write is never confirmed, makes none.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use foundation::supervision::{ActorEntry, ChildSpec, Handle, child};
+use foundation::supervision::{ActorEntry, ChildSpec, Periodic, every};
 use metrics::gauge;
-use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
 use tokio::time::Instant;
 use tracing::warn;
@@ -22,7 +21,6 @@ use crate::running::{Running, RunningSaga};
 const NAMED: usize = 10;
 
 /// Arguments of the stall watch.
-#[derive(Clone)]
 pub struct StallArguments {
     /// The actor's entry in the actor tree.
     pub entry: Arc<ActorEntry>,
@@ -32,66 +30,53 @@ pub struct StallArguments {
     pub after: Duration,
 }
 
-struct Watch;
-
-struct State {
-    arguments: StallArguments,
+struct StallWatch {
+    running: Arc<Running>,
+    after: Duration,
     /// Stalled sagas that were logged already.
-    named: HashSet<SagaId>,
+    named: Mutex<HashSet<SagaId>>,
     count: Arc<AtomicUsize>,
 }
 
-struct Look;
-
 /// Returns the child specification of the stall watch.
 pub fn stall_watch(arguments: StallArguments) -> ChildSpec {
-    child(arguments.entry.clone(), Handle::new(), move || (Watch, arguments.clone()))
+    let StallArguments { entry, running, after } = arguments;
+    let count = Arc::new(AtomicUsize::new(0));
+    let shown = count.clone();
+    entry.set_state(move || json!({ "stalled": shown.load(Ordering::Relaxed) }));
+    every(entry, Duration::ZERO, StallWatch { running, after, named: Mutex::default(), count })
 }
 
-impl Actor for Watch {
-    type Msg = Look;
-    type State = State;
-    type Arguments = StallArguments;
-
-    async fn pre_start(&self, me: ActorRef<Look>, arguments: StallArguments) -> Result<State, ActorProcessingErr> {
-        let count = Arc::new(AtomicUsize::new(0));
-        let shown = count.clone();
-        arguments.entry.set_state(move || json!({ "stalled": shown.load(Ordering::Relaxed) }));
-        me.cast(Look)?;
-        Ok(State { arguments, named: HashSet::new(), count })
-    }
-
-    async fn handle(&self, me: ActorRef<Look>, _: Look, state: &mut State) -> Result<(), ActorProcessingErr> {
-        state.arguments.entry.handled();
-        look(state);
-        let every = (state.arguments.after / 4).clamp(Duration::from_millis(100), Duration::from_secs(10));
-        me.send_after(every, || Look);
-        Ok(())
+impl Periodic for StallWatch {
+    async fn run(&self) -> Duration {
+        self.look();
+        (self.after / 4).clamp(Duration::from_millis(100), Duration::from_secs(10))
     }
 }
 
-fn look(state: &mut State) {
-    let after = state.arguments.after;
-    let now = Instant::now();
-    let stalled: Vec<(Arc<RunningSaga>, Duration)> = state
-        .arguments
-        .running
-        .all()
-        .into_iter()
-        .filter_map(|saga| {
-            let silence = now.saturating_duration_since(saga.progress().changed_at);
-            (silence >= after).then_some((saga, silence))
-        })
-        .collect();
-    gauge!("sagas_stalled").set(stalled.len() as f64);
-    state.count.store(stalled.len(), Ordering::Relaxed);
-    let new: Vec<_> = stalled.iter().filter(|(saga, _)| !state.named.contains(&saga.id)).collect();
-    for (saga, silence) in new.iter().take(NAMED) {
-        let waiting_for = saga.progress().waiting_for.describe();
-        warn!(saga.id = %saga.id, ?silence, %waiting_for, "a saga makes no progress");
+impl StallWatch {
+    fn look(&self) {
+        let now = Instant::now();
+        let stalled: Vec<(Arc<RunningSaga>, Duration)> = self
+            .running
+            .all()
+            .into_iter()
+            .filter_map(|saga| {
+                let silence = now.saturating_duration_since(saga.progress().changed_at);
+                (silence >= self.after).then_some((saga, silence))
+            })
+            .collect();
+        gauge!("sagas_stalled").set(stalled.len() as f64);
+        self.count.store(stalled.len(), Ordering::Relaxed);
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let new: Vec<_> = stalled.iter().filter(|(saga, _)| !named.contains(&saga.id)).collect();
+        for (saga, silence) in new.iter().take(NAMED) {
+            let waiting_for = saga.progress().waiting_for.describe();
+            warn!(saga.id = %saga.id, ?silence, %waiting_for, "a saga makes no progress");
+        }
+        if new.len() > NAMED {
+            warn!(sagas = new.len() - NAMED, "more sagas make no progress");
+        }
+        *named = stalled.iter().map(|(saga, _)| saga.id).collect();
     }
-    if new.len() > NAMED {
-        warn!(sagas = new.len() - NAMED, "more sagas make no progress");
-    }
-    state.named = stalled.iter().map(|(saga, _)| saga.id).collect();
 }

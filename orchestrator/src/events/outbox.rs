@@ -1,7 +1,7 @@
 //! The outbox: an actor that writes changes of steps which no awaited write has carried in time.
 //!
 //! ```text
-//! Flush ─► waiting changes of all sagas into the saga log's queue ─► Flushed ─► (event_flush_ms later) Flush
+//! flush ─► waiting changes of all sagas into the saga log's queue ─► they are written ─► (event_flush_ms later) flush
 //! ```
 //! One flush runs at a time, so a slow database gets fewer and larger ones. The changes of a saga are taken and
 //! enqueued while the saga is locked, so no later write of that saga can be queued before them.
@@ -11,9 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::group_commit::{BatchSender, Written};
-use common::supervision::{ActorEntry, ChildSpec, Handle, child};
+use common::supervision::{ActorEntry, ChildSpec, Periodic, every};
 use futures::future::join_all;
-use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
 
 use crate::store::writer::{LogItem, SagaLogWriter};
@@ -23,88 +22,43 @@ use saga_engine::running::{Running, RunningSaga};
 /// Sagas per item; all of them are locked while their changes are collected.
 const SAGAS_AN_ITEM: usize = 128;
 
-#[derive(Clone)]
-pub(crate) struct OutboxArguments {
-    pub(crate) entry: Arc<ActorEntry>,
+pub(crate) struct Outbox {
     pub(crate) saga_log: BatchSender<SagaLogWriter>,
     pub(crate) running: Arc<Running>,
     pub(crate) every: Duration,
+    /// Number of changes sent.
+    pub(crate) sent: Arc<AtomicU64>,
 }
 
-struct Outbox;
-
-enum OutboxMsg {
-    Flush,
-    Flushed,
+pub(crate) fn outbox(entry: Arc<ActorEntry>, outbox: Outbox) -> ChildSpec {
+    let shown = outbox.sent.clone();
+    entry.set_state(move || json!({ "changes_sent": shown.load(Ordering::Relaxed) }));
+    every(entry, outbox.every, outbox)
 }
 
-pub(crate) fn outbox(arguments: OutboxArguments) -> ChildSpec {
-    let sent = Arc::new(AtomicU64::new(0));
-    let shown = sent.clone();
-    arguments.entry.set_state(move || json!({ "changes_sent": shown.load(Ordering::Relaxed) }));
-    child(arguments.entry.clone(), Handle::new(), move || (Outbox, (arguments.clone(), sent.clone())))
-}
-
-impl Actor for Outbox {
-    type Msg = OutboxMsg;
-    type State = (OutboxArguments, Arc<AtomicU64>);
-    type Arguments = (OutboxArguments, Arc<AtomicU64>);
-
-    async fn pre_start(
-        &self,
-        me: ActorRef<OutboxMsg>,
-        arguments: Self::Arguments,
-    ) -> Result<Self::State, ActorProcessingErr> {
-        me.send_after(arguments.0.every, || OutboxMsg::Flush);
-        Ok(arguments)
-    }
-
-    async fn handle(
-        &self,
-        me: ActorRef<OutboxMsg>,
-        message: OutboxMsg,
-        (arguments, sent): &mut Self::State,
-    ) -> Result<(), ActorProcessingErr> {
-        arguments.entry.handled();
-        match message {
-            OutboxMsg::Flush => {
-                let flush = flush(arguments, sent);
-                tokio::spawn(async move {
-                    flush.await;
-                    let _ = me.cast(OutboxMsg::Flushed);
-                });
-            }
-            OutboxMsg::Flushed => drop(me.send_after(arguments.every, || OutboxMsg::Flush)),
-        }
-        Ok(())
+impl Periodic for Outbox {
+    async fn run(&self) -> Duration {
+        self.flush().await;
+        self.every
     }
 
     /// Writes the changes of the sagas that are handed over to their next owner.
-    async fn post_stop(
-        &self,
-        _: ActorRef<OutboxMsg>,
-        (arguments, sent): &mut Self::State,
-    ) -> Result<(), ActorProcessingErr> {
-        flush(arguments, sent).await;
-        Ok(())
+    async fn stop(&self) {
+        self.flush().await;
     }
 }
 
-/// Enqueues the waiting changes now; the future completes once they are written or refused.
-fn flush(arguments: &OutboxArguments, sent: &AtomicU64) -> impl Future<Output = ()> + Send + use<> {
-    let sagas = arguments.running.all();
-    let items: Vec<_> = sagas.chunks(SAGAS_AN_ITEM).filter_map(|sagas| send(arguments, sagas, sent)).collect();
-    async move {
+impl Outbox {
+    /// Enqueues the waiting changes, and waits until they are written or refused.
+    async fn flush(&self) {
+        let sagas = self.running.all();
+        let items: Vec<_> = sagas.chunks(SAGAS_AN_ITEM).filter_map(|sagas| send(self, sagas)).collect();
         join_all(items).await;
     }
 }
 
 /// Enqueues the changes of these sagas; `None` if there are none.
-fn send(
-    arguments: &OutboxArguments,
-    sagas: &[Arc<RunningSaga>],
-    sent: &AtomicU64,
-) -> Option<impl Future<Output = ()> + Send + use<>> {
+fn send(outbox: &Outbox, sagas: &[Arc<RunningSaga>]) -> Option<impl Future<Output = ()> + Send + use<>> {
     let mut from = Vec::new();
     let mut steps = Vec::new();
     // Every other task locks one saga at a time, so no deadlock is possible.
@@ -117,7 +71,7 @@ fn send(
             false => Vec::new(),
         };
         if !changes.is_empty() {
-            sent.fetch_add(changes.len() as u64, Ordering::Relaxed);
+            outbox.sent.fetch_add(changes.len() as u64, Ordering::Relaxed);
             steps.push(StepChanges { saga_id: saga.id, epoch: saga.epoch, changes });
             from.push(saga.clone());
             locked.push(progress);
@@ -126,7 +80,7 @@ fn send(
     if steps.is_empty() {
         return None;
     }
-    let written = arguments.saga_log.write(LogItem::Steps(steps.clone()));
+    let written = outbox.saga_log.write(LogItem::Steps(steps.clone()));
     drop(locked);
     Some(async move {
         match written.await {

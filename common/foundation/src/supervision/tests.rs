@@ -204,3 +204,34 @@ async fn the_cards_show_the_tree_and_find_each_actor() {
     assert!(root.entry.find("service/b").is_none());
     root.stop(Duration::from_secs(5)).await;
 }
+
+/// Work that notes each run, and panics in the second.
+struct Noted(Diary);
+
+impl Periodic for Noted {
+    async fn run(&self) -> Duration {
+        self.0.note("run");
+        assert_ne!(self.0.entries().len(), 2, "told to panic");
+        Duration::from_secs(1)
+    }
+
+    async fn stop(&self) {
+        self.0.note("stop");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn periodic_work_is_repeated_after_each_rest_and_a_panic_restarts_its_actor() {
+    let (stack, diary) = (stack(), Diary::default());
+    let entry = ActorEntry::new(format!("{stack}/service/periodic"), "periodic");
+    let mut tree = spec(format!("{stack}/service"), 1, &[]);
+    tree.children.push(every(entry.clone(), Duration::from_secs(1), Noted(diary.clone())));
+    let (began, root) = (Instant::now(), start(tree).await.unwrap());
+    wait_until("the fourth run", || diary.entries().len() == 4).await;
+    // A rest before each run, and a wait before the restart.
+    assert_eq!(began.elapsed().as_secs(), 4);
+    assert_eq!(entry.restarts(), 1);
+    assert!(entry.view().last_restart_reason.unwrap().contains("told to panic"));
+    root.stop(Duration::from_secs(5)).await;
+    assert_eq!(diary.entries(), ["run", "run", "run", "run", "stop"]);
+}
