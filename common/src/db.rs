@@ -16,13 +16,14 @@ mod session;
 mod setup;
 mod target;
 mod timeline;
+mod tls;
 mod url;
 
 #[cfg(test)]
 pub(crate) mod test_server;
 
 use target::Target;
-pub(crate) use url::check as check_url;
+pub use url::check as check_url;
 
 pub use batch_statement::BatchStatement;
 pub use bound::{Bound, Parameter};

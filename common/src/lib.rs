@@ -17,6 +17,7 @@ pub mod reason;
 pub mod request_hash;
 pub mod service;
 pub mod telemetry;
+pub mod tls;
 pub mod traces;
 pub mod wire;
 

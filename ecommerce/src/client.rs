@@ -57,8 +57,8 @@ impl Target {
     pub(crate) fn url(&self, segments: &[&str]) -> Result<Url, Failure> {
         let wrong = |reason: &str| Failure::Usage(format!("--target {}: {reason}", self.target));
         let mut url = Url::parse(&self.target).map_err(|error| wrong(&error.to_string()))?;
-        if url.scheme() != "http" {
-            return Err(wrong("expected an address such as http://127.0.0.1:8000; TLS is not supported"));
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(wrong("expected an address such as http://127.0.0.1:8000 or https://shop.example"));
         }
         url.path_segments_mut().map_err(|()| wrong("has no host"))?.pop_if_empty().extend(segments);
         Ok(url)
@@ -262,7 +262,11 @@ pub(crate) async fn text_of(response: Response) -> Result<String, String> {
 }
 
 fn unreachable(url: &Url, error: reqwest::Error) -> Failure {
-    nobody(url, &innermost(&error.without_url()))
+    let mut reason = innermost(&error.without_url());
+    if reason.contains("certificate") {
+        reason.push_str("; SSL_CERT_FILE names a file with a CA of your own");
+    }
+    nobody(url, &reason)
 }
 
 fn silent(url: &Url) -> Failure {

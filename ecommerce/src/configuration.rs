@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use common::{
     config::{ConfigSource, DEVELOPMENT, Found, Settings},
-    telemetry,
+    db, telemetry,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -32,7 +32,12 @@ impl Configuration {
         let source = ConfigSource::of_process(self.config_dir.clone(), self.profile.as_str());
         let mut settings = source.load()?;
         if let Some(url) = &self.database_url {
-            settings.database.url = SecretString::from(url.trim_end());
+            let url = url.trim_end();
+            if !url.is_empty() {
+                db::check_url(url)
+                    .map_err(|reason| Failure::Usage(format!("--database-url cannot be used: {reason}")))?;
+            }
+            settings.database.url = SecretString::from(url);
         }
         telemetry::init(&settings.telemetry);
         if let (None, Found::Foreign(dir)) = (&self.config_dir, Found::in_current_folder()) {

@@ -27,7 +27,7 @@ pub(crate) struct Health {
 
 fn address(text: &str) -> Result<Url, String> {
     match Url::parse(text) {
-        Ok(url) if url.scheme() == "http" && url.has_host() => Ok(url),
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
         _ => Err("expected an address such as http://127.0.0.1:8002".to_owned()),
     }
 }

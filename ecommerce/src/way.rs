@@ -4,20 +4,20 @@
 //! Loopback addresses are always requested directly: on a remote proxy they would mean the proxy's own machine. A
 //! failed request names the proxy that it used.
 
-use common::loopback::is_loopback;
+use common::{loopback::is_loopback, tls::http_client};
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::{ClientBuilder, Url};
 
 /// Makes a client builder without proxies.
 pub(crate) fn straight() -> ClientBuilder {
-    reqwest::Client::builder().no_proxy()
+    http_client().no_proxy()
 }
 
 /// Makes a client builder for a server.
 pub(crate) fn to(server: &Url) -> ClientBuilder {
     match is_loopback(server.as_str()) {
         true => straight(),
-        false => reqwest::Client::builder(),
+        false => http_client(),
     }
 }
 

@@ -53,6 +53,14 @@ impl Answer {
     }
 }
 
+/// Makes a client.
+///
+/// # Panics
+/// When that fails.
+pub fn client() -> reqwest::Client {
+    common::tls::http_client().build().expect("a client can be made")
+}
+
 /// Sends a request and reads the whole answer.
 ///
 /// # Errors

@@ -84,7 +84,7 @@ impl Interposer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
         let script = Arc::<Script>::default();
-        let http = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
+        let http = common::tls::http_client().http2_prior_knowledge().build().expect("a client");
         let handler = {
             let script = script.clone();
             move |request: Request| {

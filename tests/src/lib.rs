@@ -13,6 +13,7 @@ pub mod actors;
 pub mod api_description;
 pub mod books;
 pub mod browser;
+pub mod certificates;
 pub mod chance;
 pub mod cluster;
 pub mod collector;
@@ -20,6 +21,7 @@ pub mod database;
 pub mod events;
 pub mod files;
 pub mod http;
+pub mod https_proxy;
 pub mod interposer;
 pub mod operations;
 pub mod panics;
@@ -33,6 +35,7 @@ pub mod replicated_cluster;
 pub mod shape;
 pub mod stack;
 pub mod standby;
+pub mod tls_server;
 pub mod wait;
 
 pub use self::{

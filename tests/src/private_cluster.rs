@@ -1,6 +1,6 @@
 //! A private PostgreSQL server, for tests that stop it.
 
-use std::{path::PathBuf, process::Command};
+use std::{net::Ipv4Addr, path::PathBuf, process::Command};
 
 use ecommerce::embedded_postgres::{EmbeddedPostgres, Options};
 use rustix::process::{Pid, Signal, kill_process};
@@ -15,6 +15,7 @@ const STANDBY: &str = "standby";
 pub struct PrivateCluster {
     /// `None` while it is stopped. Declared before the folder, so that it is dropped first.
     server: Mutex<Option<EmbeddedPostgres>>,
+    settings: Vec<(String, String)>,
     folder: TemporaryFolder,
     /// Its URL, the same after each start.
     pub url: String,
@@ -26,10 +27,24 @@ impl PrivateCluster {
     /// # Panics
     /// When that fails.
     pub async fn start() -> Self {
+        Self::start_with(Vec::new()).await
+    }
+
+    /// Like [`PrivateCluster::start`], and the server listens on an address.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn listening_on(address: Ipv4Addr) -> Self {
+        Self::start_with(vec![("listen_addresses".to_owned(), address.to_string())]).await
+    }
+
+    async fn start_with(mut settings: Vec<(String, String)>) -> Self {
+        // Without flushing: the writes of a dead server are in the kernel's cache, and no test cuts the power.
+        settings.push(("fsync".to_owned(), "off".to_owned()));
         let folder = TemporaryFolder::new();
-        let server = launch(&folder).await;
+        let server = launch(&folder, &settings).await;
         let url = server.url();
-        Self { server: Mutex::new(Some(server)), folder, url }
+        Self { server: Mutex::new(Some(server)), settings, folder, url }
     }
 
     /// Stops the server; its clients are disconnected.
@@ -110,14 +125,13 @@ impl PrivateCluster {
     pub async fn start_again(&self) {
         let mut server = self.server.lock().await;
         assert!(server.is_none(), "the server runs already");
-        *server = Some(launch(&self.folder).await);
+        *server = Some(launch(&self.folder, &self.settings).await);
     }
 }
 
-/// Without flushing: the writes of a dead server are in the kernel's cache, and no test cuts the power.
-async fn launch(folder: &TemporaryFolder) -> EmbeddedPostgres {
+async fn launch(folder: &TemporaryFolder, settings: &[(String, String)]) -> EmbeddedPostgres {
     let mut options = Options::new(folder.path().join("server"));
-    options.extra_settings = vec![("fsync".to_owned(), "off".to_owned())];
+    options.extra_settings = settings.to_vec();
     let started = spawn_blocking(|| EmbeddedPostgres::start(options)).await;
     started.expect("starting does not panic").unwrap_or_else(|error| panic!("{error}"))
 }

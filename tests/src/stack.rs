@@ -110,7 +110,7 @@ impl Stack {
             databases: Mutex::default(),
             threads: RwLock::new(threads),
             panics: options.panics,
-            http: Client::new(),
+            http: crate::http::client(),
             _slot: slot,
         }
     }

@@ -62,7 +62,9 @@ fn check_value(key: &str, value: &ValueKind) -> Result<(), String> {
             "text" | "json" => Ok(()),
             other => Err(format!("is {other:?}, expected \"text\" or \"json\"")),
         },
-        (["telemetry", "otlp_endpoint"], ValueKind::String(url)) => check_service_url(url),
+        (["telemetry", "otlp_endpoint"], ValueKind::String(url)) => {
+            check_url(url, &["http", "https"], "http://otel-collector:4318 or https://otlp.example")
+        }
         (["telemetry", "otlp_sample_ratio"], ValueKind::Float(ratio)) => match (0.0..=1.0).contains(ratio) {
             true => Ok(()),
             false => Err(format!("is {ratio}, expected a ratio from 0 to 1")),
@@ -136,13 +138,20 @@ fn check_password(password: &str) -> Result<(), String> {
     }
 }
 
+/// Services call each other without TLS.
 fn check_service_url(url: &str) -> Result<(), String> {
-    let is_plain_http = |uri: Uri| {
-        uri.scheme_str() == Some("http") && uri.host().is_some_and(|host| !host.is_empty()) && uri.query().is_none()
+    check_url(url, &["http"], "http://127.0.0.1:8001")
+}
+
+fn check_url(url: &str, schemes: &[&str], expected: &str) -> Result<(), String> {
+    let is_address = |uri: Uri| {
+        uri.scheme_str().is_some_and(|scheme| schemes.contains(&scheme))
+            && uri.host().is_some_and(|host| !host.is_empty())
+            && uri.query().is_none()
     };
-    match url.is_empty() || url.parse().is_ok_and(is_plain_http) {
+    match url.is_empty() || url.parse().is_ok_and(is_address) {
         true => Ok(()),
-        false => Err(format!("is {url:?}, expected an address such as http://127.0.0.1:8001")),
+        false => Err(format!("is {url:?}, expected an address such as {expected}")),
     }
 }
 

@@ -84,10 +84,8 @@ pub(super) struct Origin {
 impl Origin {
     /// Returns whether the session may still be handed out.
     pub(super) fn is_current(&self) -> bool {
-        match self.read_only {
-            None => self.generation == self.hosts.generation(),
-            Some(_) => self.opened_at.elapsed() < READ_ONLY_SESSION_LIFE,
-        }
+        let is_trusted = self.generation == self.hosts.generation();
+        is_trusted && (self.read_only.is_none() || self.opened_at.elapsed() < READ_ONLY_SESSION_LIFE)
     }
 
     /// Returns whether the server was replaced: another one is on a newer timeline.

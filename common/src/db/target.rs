@@ -7,12 +7,16 @@ use std::time::{Duration, Instant};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::config::SslMode;
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Config, Error, NoTls, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::info;
 
 use super::hosts::{Hosts, Place, TimeForAll, preferred_first};
 use super::session::{self, Origin, Role, Session};
 use super::timeline::Timeline;
+use super::tls::{Tls, may_work_otherwise};
 use super::url::{Host, ServerUrl, Standbys};
 use super::{DbError, MAINTENANCE_DATABASE};
 use crate::config::DatabaseSettings;
@@ -27,6 +31,7 @@ pub(super) struct Target {
     /// Everything but the host.
     pub(super) config: Config,
     standbys: Standbys,
+    tls: Tls,
     /// For all hosts together.
     pub(super) connect_timeout: Duration,
     /// Session settings: those of the URL first, then ours.
@@ -39,7 +44,7 @@ impl Target {
         database: Option<&str>,
         settings: Option<&DatabaseSettings>,
     ) -> Result<Self, DbError> {
-        let ServerUrl { mut config, hosts, settings: of_url, standbys } =
+        let ServerUrl { mut config, hosts, settings: of_url, standbys, tls } =
             ServerUrl::parse(server.expose_secret()).map_err(DbError::Url)?;
         if let Some(database) = database {
             config.dbname(database);
@@ -49,7 +54,7 @@ impl Target {
         config.application_name("ecommerce");
         let connect_timeout =
             settings.map_or(CONNECT_TIMEOUT, |settings| Duration::from_millis(settings.connect_timeout_ms));
-        let target = Self { hosts: Hosts::shared(hosts), config, standbys, connect_timeout, settings: of_url };
+        let target = Self { hosts: Hosts::shared(hosts), config, standbys, tls, connect_timeout, settings: of_url };
         let Some(settings) = settings else { return Ok(target) };
         // Dropping a future does not stop its statement on the server. These two limits do, and release the locks of
         // the session.
@@ -177,8 +182,11 @@ impl Target {
 
     /// Opens a session in one place, and returns the part of its server.
     async fn open(&self, place: Place, limit: Duration) -> Result<(Client, Role), DbError> {
+        let host = &self.hosts.list[place.host];
+        let unreachable = |reason| DbError::Unreachable { place: self.hosts.describe(place), reason };
         let mut config = self.config.clone();
-        match (&self.hosts.list[place.host], place.address) {
+        config.ssl_negotiation(self.tls.negotiation());
+        match (host, place.address) {
             (Host::Socket { folder, port }, _) => config.host_path(folder).port(*port),
             (Host::Name { name, port } | Host::Address { name: Some(name), port, .. }, address) => {
                 if let Some(address) = address {
@@ -190,19 +198,42 @@ impl Target {
                 config.host(address.to_string()).hostaddr(*address).port(*port)
             }
         };
+        let connector = self.tls.client().map_err(unreachable)?.map(MakeRustlsConnect::new);
         let open = async {
-            let (client, connection) = config.connect(NoTls).await?;
-            // Its errors reach the client's callers.
-            tokio::spawn(async move { connection.await.map_or_else(drop, drop) });
+            let mut ways = self.tls.ways(host).iter();
+            let client = loop {
+                config.ssl_mode(*ways.next().unwrap_or(&SslMode::Require));
+                let opened = match &connector {
+                    Some(connector) => start(&config, connector.clone()).await,
+                    None => start(&config, NoTls).await,
+                };
+                match opened {
+                    Ok(client) => break client,
+                    Err(error) if ways.len() > 0 && may_work_otherwise(&error) => {}
+                    Err(error) => return Err(error),
+                }
+            };
             let role = session::prepare(&client, &self.settings).await?;
             Ok((client, role))
         };
         match timeout(limit, open).await {
-            Ok(opened) => opened.map_err(|error| DbError::of_connecting(self.hosts.describe(place), &error)),
-            Err(_) => {
-                let reason = format!("no answer within {limit:?}");
-                Err(DbError::Unreachable { place: self.hosts.describe(place), reason })
-            }
+            Ok(opened) => opened.map_err(|error| match self.tls.explain(&error) {
+                Some(reason) => unreachable(reason),
+                None => DbError::of_connecting(self.hosts.describe(place), &error),
+            }),
+            Err(_) => Err(unreachable(format!("no answer within {limit:?}"))),
         }
     }
+}
+
+/// Connects and logs in.
+async fn start<T>(config: &Config, tls: T) -> Result<Client, Error>
+where
+    T: MakeTlsConnect<Socket>,
+    T::Stream: Send + 'static,
+{
+    let (client, connection) = config.connect(tls).await?;
+    // Its errors reach the client's callers.
+    tokio::spawn(async move { connection.await.map_or_else(drop, drop) });
+    Ok(client)
 }

@@ -13,17 +13,17 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 use tokio_postgres::Config;
 
+use super::tls::{self, Tls};
+
 /// The keys that are handled here.
 const OWN: [&str; 7] =
     ["host", "hostaddr", "port", "options", "target_session_attrs", "load_balance_hosts", "connect_timeout"];
 /// The keys that are left to tokio-postgres.
-const LEFT: [&str; 12] = [
+const LEFT: [&str; 10] = [
     "user",
     "password",
     "dbname",
     "application_name",
-    "sslmode",
-    "sslnegotiation",
     "channel_binding",
     "tcp_user_timeout",
     "keepalives",
@@ -48,6 +48,7 @@ pub(super) struct ServerUrl {
     /// Session settings, from `options`.
     pub(super) settings: Vec<(String, String)>,
     pub(super) standbys: Standbys,
+    pub(super) tls: Tls,
 }
 
 /// Whether a standby is accepted if no host is a primary.
@@ -109,7 +110,9 @@ impl ServerUrl {
         if own.remove("load_balance_hosts").is_some_and(|value| value != "disable") {
             return Err("load_balance_hosts takes disable only: the host that worked last is asked first".to_owned());
         }
-        Ok(Self { config, hosts: hosts_of(&own)?, settings, standbys })
+        let hosts = hosts_of(&own)?;
+        let tls = Tls::take(&mut own, &hosts)?;
+        Ok(Self { config, hosts, settings, standbys, tls })
     }
 }
 
@@ -129,9 +132,12 @@ fn limit_silence(config: &mut Config) {
     }
 }
 
-/// Checks a URL of the configuration. The reason in an error quotes no values.
-pub(crate) fn check(url: &str) -> Result<(), String> {
-    ServerUrl::parse(url).map(drop)
+/// Checks a URL and the files that it names.
+///
+/// # Errors
+/// The reason, in which no values are quoted but the names of the files.
+pub fn check(url: &str) -> Result<(), String> {
+    ServerUrl::parse(url)?.tls.client().map(drop)
 }
 
 /// A URL taken apart.
@@ -145,7 +151,7 @@ struct Parts {
 impl Parts {
     /// Takes a value if its key is handled here; returns whether it was taken.
     fn take(&mut self, key: &str, value: impl FnOnce() -> Result<String, String>) -> Result<bool, String> {
-        if OWN.contains(&key) {
+        if OWN.contains(&key) || tls::KEYS.contains(&key) {
             self.own.insert(key.to_owned(), value()?);
             return Ok(true);
         }

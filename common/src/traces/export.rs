@@ -12,6 +12,7 @@ use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SpanData,
 
 use super::attribute;
 use crate::loopback::is_loopback;
+use crate::tls;
 
 /// Capacity of the queue in spans, about a kilobyte each; further ones are dropped.
 const MAX_QUEUE: usize = 8_192;
@@ -58,7 +59,8 @@ fn client(endpoint: &str) -> Result<reqwest::blocking::Client, String> {
     let is_near = is_loopback(endpoint);
     // A blocking client cannot be created on a thread of a runtime.
     let made = thread::spawn(move || {
-        let client = reqwest::blocking::Client::builder().timeout(SEND_TIMEOUT);
+        let client =
+            reqwest::blocking::Client::builder().tls_backend_preconfigured(tls::for_http()).timeout(SEND_TIMEOUT);
         if is_near { client.no_proxy().build() } else { client.build() }
     });
     let made = made.join().map_err(|_| "the HTTP client could not be created".to_owned())?;

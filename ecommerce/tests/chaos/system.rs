@@ -167,7 +167,7 @@ impl System {
         let orchestrators =
             options.nodes.iter().map(|node| process(ORCHESTRATOR, free_address(), &["--node-id", node])).collect();
         let settings = ConfigSource::embedded(&options.profile).with("database.url", &cluster.url).load().unwrap();
-        let http = Client::builder().pool_max_idle_per_host(0).timeout(CLIENT_TIMEOUT).build().unwrap();
+        let http = common::tls::http_client().pool_max_idle_per_host(0).timeout(CLIENT_TIMEOUT).build().unwrap();
         migrate(&environment);
         let turn = AtomicUsize::new(0);
         let nodes = options.nodes;

@@ -41,7 +41,7 @@ impl System {
     /// Charges at the participant directly, bypassing the orchestrator.
     fn pay(&self, transaction: &str) {
         let body = format!(r#"{{"user_id":"u","transaction_id":"{transaction}","amount":5}}"#);
-        let request = reqwest::Client::new()
+        let request = tests::http::client()
             .post(format!("{}/payments/", self.payments))
             .header("content-type", "application/json")
             .body(body);

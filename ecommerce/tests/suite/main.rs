@@ -17,5 +17,6 @@ mod signals;
 mod simulate;
 mod support;
 mod surroundings;
+mod tls;
 mod up;
 mod watch;

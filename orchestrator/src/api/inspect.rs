@@ -46,7 +46,7 @@ impl Journals {
             .filter(|step| !matches!(step.effect, Effect::ReadOnly { .. }))
             .map(|step| (step.participant, settings.service(step.participant).url.clone()))
             .collect();
-        let http = reqwest::Client::builder().no_proxy().http2_prior_knowledge().timeout(TIMEOUT).build()?;
+        let http = common::tls::http_client().no_proxy().http2_prior_knowledge().timeout(TIMEOUT).build()?;
         Ok(Journals { http, bearer: outgoing_bearer(&settings.auth), participants })
     }
 

@@ -52,7 +52,7 @@ pub(crate) enum NoAnswer {
 
 impl Neighbours {
     pub(crate) fn new(settings: &Settings) -> Result<Neighbours, reqwest::Error> {
-        let http = reqwest::Client::builder()
+        let http = common::tls::http_client()
             .no_proxy()
             .http2_prior_knowledge()
             .connect_timeout(TIMEOUT)

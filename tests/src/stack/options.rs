@@ -49,6 +49,7 @@ pub struct StackOptions {
     proxied: Vec<&'static str>,
     behind: BTreeMap<&'static str, String>,
     pub(super) server_url: Option<String>,
+    services_url: Option<String>,
     pub(super) panics: Panics,
 }
 
@@ -111,6 +112,12 @@ impl StackOptions {
         self
     }
 
+    /// Gives the services another URL of the server than the tests use.
+    pub fn reached_by(mut self, url: &str) -> Self {
+        self.services_url = Some(url.to_owned());
+        self
+    }
+
     /// Loads the settings, without those that depend on the resources of the stack.
     pub(super) fn load(&self) -> Settings {
         self.source().load().unwrap_or_else(|errors| panic!("bad settings of a test:\n{errors}"))
@@ -130,7 +137,7 @@ impl StackOptions {
     /// Binds the ports and creates the databases.
     pub(super) async fn prepare(&self, server_url: &str) -> Prepared {
         let stack = format!("t{}", Uuid::new_v4().simple());
-        let mut source = self.source().with("database.url", server_url);
+        let mut source = self.source().with("database.url", self.services_url.as_deref().unwrap_or(server_url));
         let mut listeners = Vec::new();
         let mut proxies = BTreeMap::new();
         for name in SERVICES {

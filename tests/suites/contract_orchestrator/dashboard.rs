@@ -12,7 +12,7 @@ use super::buy;
 /// Asks without following where it leads.
 async fn get_with(stack: &Stack, path: &str, headers: &[(&str, &str)]) -> (u16, reqwest::header::HeaderMap, String) {
     let http =
-        reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client can be made");
+        common::tls::http_client().redirect(reqwest::redirect::Policy::none()).build().expect("a client can be made");
     let mut request = http.get(format!("http://{}{path}", stack.address(ORCHESTRATOR)));
     for (name, value) in headers {
         request = request.header(*name, *value);

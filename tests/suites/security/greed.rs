@@ -116,7 +116,7 @@ async fn two_thousand_idle_connections_stop_nobody() {
             assert_serves(stack).await;
             for (service, path) in [(service, "/health/"), (service, "/metrics/")] {
                 // On a new connection, after all the others.
-                let fresh = reqwest::Client::new().get(format!("http://{}{path}", stack.address(service)));
+                let fresh = tests::http::client().get(format!("http://{}{path}", stack.address(service)));
                 send(fresh.timeout(PATIENCE)).await.expect(200);
             }
             let still_open = idle.into_iter().filter(is_open).count();
@@ -140,7 +140,7 @@ async fn idle_connections_that_take_every_place_lose_it() {
         while idle.len() < 100 {
             idle.push(Blocking::connect(address).expect("the system takes them into the listen queue"));
         }
-        let fresh = reqwest::Client::new().get(format!("http://{address}/health/"));
+        let fresh = tests::http::client().get(format!("http://{address}/health/"));
         send(fresh.timeout(PATIENCE)).await.expect(200);
         let mut first = idle.swap_remove(0);
         first.set_read_timeout(Some(PATIENCE)).expect("a timeout");
@@ -168,7 +168,7 @@ async fn four_thousand_connections_of_http2_with_a_request_each_do_not_stop_the_
             }));
         }
         for path in ["/health/", "/metrics"] {
-            let fresh = reqwest::Client::new().get(format!("http://{address}{path}"));
+            let fresh = tests::http::client().get(format!("http://{address}{path}"));
             send(fresh.timeout(PATIENCE)).await.expect(200);
         }
         drop(open);

@@ -222,11 +222,17 @@ async fn a_pool_moves_on_when_its_server_has_become_a_standby() {
     drop(writer);
 
     set_read_only(&first, "on").await;
+    let mut writer = pool.writer().await.unwrap();
+    writer.execute("insert into thing values (2)", &[]).await.unwrap_err();
+    drop(writer);
+    let refused = pool.get().await.map(drop);
+    assert!(matches!(refused, Err(DbError::ReadOnly { .. })), "an idle session is used: {refused:?}");
+
     set_read_only(&second, "off").await;
     test_server::wait_until("the writer writes on the new primary", async || {
-        let mut writer = pool.writer().await.unwrap();
-        let written = writer.execute("insert into thing values (2)", &[]).await.is_ok();
-        written && server_of(&mut writer).await == second.folder()
+        let Ok(mut writer) = pool.writer().await else { return false };
+        writer.execute("insert into thing values (2)", &[]).await.unwrap();
+        server_of(&mut writer).await == second.folder()
     })
     .await;
     for _ in 0..4 {

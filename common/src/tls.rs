@@ -1,0 +1,161 @@
+//! TLS of connections that this program opens: whose certificates are trusted, and the configuration of HTTP clients.
+//!
+//! The roots of the system are read when the first certificate is checked, so a program that only speaks plain HTTP
+//! needs none. `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::{self, CryptoProvider};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use x509_cert::der::Decode;
+
+/// Makes a builder of HTTP clients.
+pub fn http_client() -> reqwest::ClientBuilder {
+    reqwest::Client::builder().tls_backend_preconfigured(for_http())
+}
+
+/// Returns the configuration of an HTTP client: certificates are checked against the roots of the system.
+pub(crate) fn for_http() -> ClientConfig {
+    let mut config = client(Roots::System, Check::ChainAndName, None).expect("suites and versions fit each other");
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config
+}
+
+/// The certificates that a chain may end at.
+#[derive(Debug)]
+pub(crate) enum Roots {
+    System,
+    Given { store: RootCertStore, certificates: Vec<CertificateDer<'static>> },
+}
+
+impl Roots {
+    /// # Errors
+    /// The reason why one of them cannot be a root.
+    pub(crate) fn given(certificates: Vec<CertificateDer<'static>>) -> Result<Self, Error> {
+        let mut store = RootCertStore::empty();
+        certificates.iter().try_for_each(|certificate| store.add(certificate.clone()))?;
+        Ok(Self::Given { store, certificates })
+    }
+}
+
+/// What is checked of a server's certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    Nothing,
+    Chain,
+    ChainAndName,
+}
+
+/// A certificate chain and its key.
+pub(crate) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+/// Returns the configuration of a client.
+///
+/// # Errors
+/// An identity whose certificate and key do not fit each other.
+pub(crate) fn client(roots: Roots, check: Check, identity: Option<Identity>) -> Result<ClientConfig, Error> {
+    let provider = Arc::new(crypto::ring::default_provider());
+    let verifier = Arc::new(Verifier { provider: provider.clone(), roots, check });
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    match identity {
+        None => Ok(builder.with_no_client_auth()),
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key),
+    }
+}
+
+fn system_roots() -> Result<Arc<RootCertStore>, Error> {
+    static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+    if let Some(roots) = ROOTS.get() {
+        return Ok(roots.clone());
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        let advice = "no CA certificates found: install ca-certificates, or name a file in SSL_CERT_FILE";
+        return Err(Error::General(advice.to_owned()));
+    }
+    Ok(ROOTS.get_or_init(|| Arc::new(roots)).clone())
+}
+
+#[derive(Debug)]
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    roots: Roots,
+    check: Check,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        _: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if self.check == Check::Nothing {
+            return Ok(ServerCertVerified::assertion());
+        }
+        let certificate = ParsedCertificate::try_from(end_entity)?;
+        let chain_to = |roots: &RootCertStore| {
+            let algorithms = self.provider.signature_verification_algorithms.all;
+            verify_server_cert_signed_by_trust_anchor(&certificate, roots, intermediates, now, algorithms)
+        };
+        match &self.roots {
+            Roots::System => chain_to(&*system_roots()?)?,
+            // A server's own certificate as the root. It often says that it is a CA, and webpki takes no CA for a
+            // server.
+            Roots::Given { certificates, .. } if certificates.contains(end_entity) => check_dates(end_entity, now)?,
+            Roots::Given { store, .. } => chain_to(store)?,
+        }
+        if self.check == Check::ChainAndName {
+            verify_server_name(&certificate, name)?;
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+fn check_dates(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+    let read = x509_cert::Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding)?;
+    let validity = read.tbs_certificate.validity;
+    let now = Duration::from_secs(now.as_secs());
+    if now < validity.not_before.to_unix_duration() {
+        return Err(CertificateError::NotValidYet.into());
+    }
+    if now > validity.not_after.to_unix_duration() {
+        return Err(CertificateError::Expired.into());
+    }
+    Ok(())
+}
