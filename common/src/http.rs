@@ -46,7 +46,7 @@ pub use behind_others::behind_others;
 pub(crate) use client::network;
 pub use draining::Draining;
 pub use error::ApiError;
-pub use event_stream::{SseEvent, event_stream};
+pub use event_stream::{SseEvent, byte_stream, event_stream};
 pub use foundation::trace_context::{PartOf, TraceContext};
 pub use front::unindexed;
 pub use health::{Check, Finding, HealthCheck};
@@ -93,6 +93,11 @@ pub fn json<T: Serialize + ?Sized>(status: StatusCode, body: &T) -> Response {
         return ApiError::internal(format!("an answer cannot be serialized: {error}")).into_response();
     }
     with_body(status, "application/json", bytes)
+}
+
+/// Answers with a body without a type, which the caller sets.
+pub fn with_bytes(body: Bytes) -> Response {
+    Response::new(body.into())
 }
 
 /// Answers with a body of any type.

@@ -10,7 +10,7 @@ use utoipa::{
     openapi::{ObjectBuilder, RefOr, Schema, schema::Type},
 };
 
-pub use foundation::ids::uuid_v7;
+pub use foundation::ids::{CELLS, cell_of, uuid_v7, uuid_v7_of_cell};
 
 /// Maximum length of an id in characters, as in the database columns.
 const MAX_CHARS: usize = 100;

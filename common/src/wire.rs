@@ -42,6 +42,8 @@ pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 pub const REQUEST_ID: &str = "x-request-id";
 /// W3C Trace Context.
 pub const TRACEPARENT: &str = "traceparent";
+/// On a request about a saga: the number of the cell that forwarded it. It is never forwarded again.
+pub const CELL_FORWARDED: &str = "saga-cell-forwarded";
 /// The path prefix that a proxy removed.
 pub const FORWARDED_PREFIX: &str = "x-forwarded-prefix";
 

@@ -38,6 +38,8 @@ pub(crate) struct Audit {
 
 #[derive(Serialize)]
 struct Document<'a> {
+    /// The cell whose databases these are, by the configuration.
+    cell: u8,
     clean: bool,
     #[serde(flatten)]
     report: &'a Report,
@@ -46,11 +48,13 @@ struct Document<'a> {
 impl Audit {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
         let run = if self.settled { Run::Over } else { Run::Live };
-        let report = report(self.configuration.load()?, self.data_dir, run).await?;
+        let settings = self.configuration.load()?;
+        let cell = settings.orchestrator.cell;
+        let report = report(settings, self.data_dir, run).await?;
         let clean = report.is_clean();
         match self.json {
             true => output::tell_json(
-                &serde_json::to_string_pretty(&Document { clean, report: &report })
+                &serde_json::to_string_pretty(&Document { cell, clean, report: &report })
                     .map_err(|error| Failure::broken("the report", &error))?,
             ),
             false => output::tell(&shown(&report)),

@@ -1,6 +1,7 @@
 //! The orchestrator's HTTP routes.
 
 mod answer;
+pub(crate) mod cells;
 mod describe;
 mod events;
 pub(crate) mod inspect;
@@ -21,11 +22,13 @@ use common::http::{
     Access, ApiError, HeaderValue, Request, Response, Routes, StatusCode, header, json, negotiation, with_body,
 };
 use common::supervision::Handle;
+use futures::future::BoxFuture;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use self::cells::Cells;
 use self::inspect::Journals;
 use crate::events::Events;
 use crate::store::writer::SagaLogWriter;
@@ -38,6 +41,8 @@ use saga_engine::running::Running;
 use saga_engine::stored::UnreadableRow;
 use saga_engine::world::World;
 
+type HandlerFuture = BoxFuture<'static, Result<Response, ApiError>>;
+
 /// Shared state of the handlers.
 #[derive(Clone)]
 pub(crate) struct ApiContext {
@@ -49,6 +54,7 @@ pub(crate) struct ApiContext {
     pub(crate) journals: Arc<Journals>,
     pub(crate) events: Events,
     pub(crate) world: Arc<dyn World>,
+    pub(crate) cells: Arc<Cells>,
     pub(crate) wait_limit: Duration,
     /// Maximum time between a saga's id and its begin.
     pub(crate) begin_limit: Duration,
@@ -62,15 +68,15 @@ pub(crate) fn routes(api: &ApiContext) -> Routes {
     Routes::new(crate::SERVICE)
         .about(describe::ABOUT)
         .post("/saga/transaction", Access::Client, describe::start, with(api, purchase::start))
-        .get("/saga/status/{transaction_id}", Access::Client, describe::status, with(api, status::show))
+        .get("/saga/status/{transaction_id}", Access::Client, describe::status, by_id(api, status::show))
         .get("/saga/transactions", Access::Client, describe::list, with(api, list::show))
-        .get("/saga/events", Access::Client, describe::events, with(api, events::listen))
-        .post("/saga/{transaction_id}/cancel", Access::Client, describe::cancel, with(api, operate::cancel))
+        .get("/saga/events", Access::Client, describe::events, with(api, events::of_any_cell))
+        .post("/saga/{transaction_id}/cancel", Access::Client, describe::cancel, by_id(api, operate::cancel))
         .get("/saga/attention", Access::Operator, describe::attention, with(api, operate::attention))
         .post("/saga/attention/retry", Access::Operator, describe::retry_all, with(api, operate::retry_all))
-        .get("/saga/{transaction_id}/inspect", Access::Operator, describe::inspect, with(api, inspect::show))
-        .post("/saga/{transaction_id}/retry", Access::Operator, describe::retry, with(api, operate::retry))
-        .post("/saga/{transaction_id}/resolve", Access::Operator, describe::resolve, with(api, operate::resolve))
+        .get("/saga/{transaction_id}/inspect", Access::Operator, describe::inspect, by_id(api, inspect::show))
+        .post("/saga/{transaction_id}/retry", Access::Operator, describe::retry, by_id(api, operate::retry))
+        .post("/saga/{transaction_id}/resolve", Access::Operator, describe::resolve, by_id(api, operate::resolve))
         .post("/saga/release", Access::Operator, describe::release, with(api, operate::release))
         .get("/", Access::Public, describe::root, root)
 }
@@ -112,6 +118,19 @@ where
 {
     let api = api.clone();
     move |request| handle(api.clone(), request)
+}
+
+/// As [`with`], for a route about one saga.
+fn by_id<F, Fut>(api: &ApiContext, handle: F) -> impl Fn(Request) -> HandlerFuture + Send + Sync + 'static + use<F, Fut>
+where
+    F: Fn(ApiContext, Request) -> Fut + Copy + Send + Sync + 'static,
+    Fut: Future<Output = Result<Response, ApiError>> + Send + 'static,
+{
+    let api = api.clone();
+    move |request| {
+        let id = saga_id(&request).ok();
+        Box::pin(cells::answer(api.clone(), request, id, handle))
+    }
 }
 
 /// Reads the saga's id from the path.

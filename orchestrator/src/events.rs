@@ -41,6 +41,8 @@ pub(crate) struct Events {
     /// Listeners of each client.
     places_of: PerClient,
     catching_up: Arc<Semaphore>,
+    /// Number of the cell, shown in each event.
+    cell: u8,
     /// Cancelled when all streams must end.
     closing: CancellationToken,
 }
@@ -59,6 +61,7 @@ pub(crate) fn events(
         places: Arc::new(Semaphore::new(settings.max_event_listeners)),
         places_of: PerClient::new(settings.max_event_listeners_per_client),
         catching_up: Arc::new(Semaphore::new(CATCH_UPS_AT_ONCE)),
+        cell: settings.cell,
         closing,
     };
     let outbox = outbox::outbox(

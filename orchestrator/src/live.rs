@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use common::group_commit::{BatchSender, Written};
-use common::ids::uuid_v7;
+use common::ids::uuid_v7_of_cell;
 use common::supervision::Handle;
 use rand::RngExt;
 use tokio::time::Instant;
@@ -30,6 +30,8 @@ pub(crate) struct LiveWorld {
     pub(crate) clients: BTreeMap<&'static str, Handle<ClientMsg>>,
     /// The clock for the time in new ids.
     pub(crate) clock: Arc<DatabaseClock>,
+    /// The cell that new ids name.
+    pub(crate) cell: u8,
     pub(crate) claimer: Arc<Claimer>,
     pub(crate) lease_session: Arc<LeaseSession>,
 }
@@ -85,7 +87,7 @@ impl World for LiveWorld {
     }
 
     fn new_saga_id(&self) -> SagaId {
-        SagaId(uuid_v7(self.clock.now()))
+        SagaId(uuid_v7_of_cell(self.clock.now(), self.cell))
     }
 
     fn new_nonce(&self) -> Uuid {

@@ -19,6 +19,7 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::SERVICE;
+use crate::api::cells::Cells;
 use crate::api::inspect::Journals;
 use crate::api::{self, ApiContext};
 use crate::checkout::{self, StockRule};
@@ -149,6 +150,7 @@ pub async fn start(
         saga_log: saga_log.clone(),
         clients,
         clock: clock.clone(),
+        cell: orchestrator.cell,
         claimer: Arc::new(Claimer {
             owner: owner.as_ref().clone(),
             definitions: definitions.clone(),
@@ -235,6 +237,7 @@ pub async fn start(
         journals: Arc::new(Journals::new(&settings, known.iter().map(AsRef::as_ref))?),
         events,
         world,
+        cells: Arc::new(Cells::new(&settings, closing.clone())?),
         wait_limit: Duration::from_millis(orchestrator.wait_limit_ms),
         begin_limit: Duration::from_millis(orchestrator.begin_limit_ms),
         clock: clock.clone(),

@@ -1,4 +1,10 @@
 //! Ids that sort by time.
+//!
+//! ```text
+//! UUID v7: | 48 bits: milliseconds | version | 12 bits: fraction | variant | 6 bits: cell | 56 bits: random |
+//! ```
+//! The cell of a saga's id is behind the time, so it does not disturb the order. Other ids, and those of before, have
+//! random bits there.
 
 use chrono::{DateTime, Utc};
 use rand::RngExt;
@@ -15,9 +21,42 @@ pub fn uuid_v7(at: DateTime<Utc>) -> Uuid {
     uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }
 
+/// Number of cells that an id can name.
+pub const CELLS: u8 = 64;
+
+/// The byte with the variant in its first two bits and the cell in the other six.
+const CELL_BYTE: usize = 8;
+
+/// Creates a UUID v7 for a time, as [`uuid_v7`], that names a cell below [`CELLS`].
+pub fn uuid_v7_of_cell(at: DateTime<Utc>, cell: u8) -> Uuid {
+    let mut bytes = uuid_v7(at).into_bytes();
+    bytes[CELL_BYTE] = bytes[CELL_BYTE] & !(CELLS - 1) | cell & (CELLS - 1);
+    Uuid::from_bytes(bytes)
+}
+
+/// Returns the cell that a UUID v7 names; of one that was not made by [`uuid_v7_of_cell`] a random one. `None` for a UUID
+/// of another version.
+pub fn cell_of(id: Uuid) -> Option<u8> {
+    (id.get_version_num() == 7).then(|| id.as_bytes()[CELL_BYTE] & (CELLS - 1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_names_its_cell_and_sorts_by_time_whatever_the_cell() {
+        let moment = |nanos: i64| DateTime::from_timestamp_nanos(1_767_225_600_000_000_000 + nanos);
+        for cell in 0..CELLS {
+            let id = uuid_v7_of_cell(moment(0), cell);
+            assert_eq!((cell_of(id), id.get_variant()), (Some(cell), uuid::Variant::RFC4122));
+            assert_eq!(id.get_version_num(), 7);
+            assert!(id < uuid_v7_of_cell(moment(1_000), CELLS - 1 - cell), "a later one of another cell");
+            assert_ne!(id, uuid_v7_of_cell(moment(0), cell));
+        }
+        assert_eq!(cell_of(Uuid::new_v4()), None);
+        assert_eq!(cell_of(Uuid::nil()), None);
+    }
 
     #[test]
     fn a_uuid_has_its_moment_and_those_of_a_clock_that_went_back_follow_it() {

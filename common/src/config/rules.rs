@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 use warp::http::Uri;
 
 use super::{error::ConfigProblem, layers::Layer, source::PRODUCTION};
-use crate::faults::MAX_LATENCY_MS;
+use crate::{faults::MAX_LATENCY_MS, ids::CELLS};
 
 /// The longest duration of any setting: a day. A larger value is a mistake of units.
 const MAX_MS: i64 = 86_400_000;
@@ -54,6 +54,7 @@ fn check_value(key: &str, value: &ValueKind) -> Result<(), String> {
         (["services", _, "database_password"], ValueKind::String(password)) => check_password(password),
         (["services", _, "database"], ValueKind::String(name)) => check_database_name(name),
         (["orchestrator", "node_id"], ValueKind::String(id)) => check_node_id(id),
+        (["orchestrator", "cells", _, "url"], ValueKind::String(url)) => check_service_url(url),
         (["telemetry", "filter"], ValueKind::String(filter)) => match EnvFilter::try_new(filter) {
             Ok(_) => Ok(()),
             Err(error) => Err(format!("is {filter:?}, expected a log filter such as \"info,ractor=warn\": {error}")),
@@ -87,6 +88,7 @@ fn range(path: &[&str]) -> (i64, i64) {
     match path {
         ["faults", "seed"] => (0, i64::MAX),
         ["services", _, "port"] => (0, u16::MAX.into()),
+        ["orchestrator", "cell"] => (0, i64::from(CELLS) - 1),
         ["http", "body_limit_bytes"] => (1, MAX_BODY_BYTES),
         ["inventory", "initial_stock"] => (0, i32::MAX.into()),
         // Here 0 means "for ever", "not at all" or "none".

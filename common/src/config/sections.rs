@@ -233,6 +233,26 @@ pub struct OrchestratorSettings {
     pub key_keep_ms: u64,
     /// How long a shutdown lets running sagas finish.
     pub grace_ms: u64,
+    /// Number of this cell, below 64.
+    pub cell: u8,
+    /// The cells by number.
+    pub cells: BTreeMap<String, CellSettings>,
+}
+
+impl OrchestratorSettings {
+    /// Returns the URL of a cell's orchestrators, without a trailing slash; `None` if it is not set.
+    pub fn cell_url(&self, cell: u8) -> Option<&str> {
+        let url = self.cells.get(&cell.to_string())?.url.trim_end_matches('/');
+        (!url.is_empty()).then_some(url)
+    }
+}
+
+/// One cell, `[orchestrator.cells.<number>]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CellSettings {
+    /// Address of its orchestrators; empty: no request is forwarded there.
+    pub url: String,
 }
 
 /// The dashboard, `[ui]`.

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use config::{Config, Map, Value};
+use config::{Config, Map, Value, ValueKind};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -16,6 +16,7 @@ use super::{
     lookup::Found,
     rules,
 };
+use crate::ids::CELLS;
 
 /// Profile for development: the failures of the exercise, text logs.
 pub const DEVELOPMENT: &str = "development";
@@ -229,10 +230,19 @@ impl fmt::Debug for ConfigSource {
     }
 }
 
-/// Returns the embedded `default.toml`: every key with its default value.
+/// Returns the embedded `default.toml`: every key with its default value. The file has the first cell; the others have
+/// the same keys.
 pub(super) fn schema() -> Map<String, Value> {
     let (_, text) = EMBEDDED[0];
-    parse_toml("built-in default.toml", text).expect("the built-in default.toml is valid, as a test checks")
+    let mut schema =
+        parse_toml("built-in default.toml", text).expect("the built-in default.toml is valid, as a test checks");
+    if let Some(ValueKind::Table(orchestrator)) = schema.get_mut("orchestrator").map(|section| &mut section.kind)
+        && let Some(ValueKind::Table(cells)) = orchestrator.get_mut("cells").map(|section| &mut section.kind)
+        && let Some(first) = cells.get("0").cloned()
+    {
+        cells.extend((1..CELLS).map(|cell| (cell.to_string(), first.clone())));
+    }
+    schema
 }
 
 fn profiles_in(dir: &Path) -> io::Result<Vec<String>> {

@@ -435,6 +435,24 @@ fn a_service_with_a_url_of_its_own_has_its_database_there() {
 }
 
 #[test]
+fn there_are_64_cells_each_with_an_address() {
+    let source = ConfigSource::embedded("default")
+        .with("orchestrator.cell", 63)
+        .with("orchestrator.cells.7.url", "http://cell-7:8000/");
+    let orchestrator = source.load().expect("valid").orchestrator;
+    assert_eq!(orchestrator.cell, 63);
+    let known = (0..=63).filter_map(|cell| Some((cell, orchestrator.cell_url(cell)?)));
+    assert_eq!(known.collect::<Vec<_>>(), [(7, "http://cell-7:8000")]);
+    check_variable("orchestrator.cell", "64", "is 64, expected a whole number from 0 to 63");
+    check_variable("orchestrator.cells.64.url", "http://a:1", "unknown key, did you mean orchestrator.cells.14?");
+    check_variable(
+        "orchestrator.cells.63.url",
+        "cell:8000",
+        "is \"cell:8000\", expected an address such as http://127.0.0.1:8001",
+    );
+}
+
+#[test]
 fn a_service_has_a_thread_for_every_four_processors_and_several_share_one_for_every_two() {
     let threads =
         |worker_threads, processors, services| RuntimeSettings { worker_threads }.threads(processors, services);

@@ -1,7 +1,8 @@
-//! Server-sent events as a response.
+//! Server-sent events as a response: made here, or those of another server.
 
 use std::convert::Infallible;
 
+use bytes::Bytes;
 use futures::stream;
 use tokio::sync::mpsc;
 use warp::Reply;
@@ -17,4 +18,10 @@ pub type SseEvent = warp::sse::Event;
 pub fn event_stream(mut events: mpsc::Receiver<SseEvent>) -> Response {
     let events = stream::poll_fn(move |context| events.poll_recv(context).map(|event| event.map(Ok::<_, Infallible>)));
     warp::sse::reply(events).into_response()
+}
+
+/// Answers with the parts of a body that another server sends, until the sender is dropped.
+pub fn byte_stream(mut parts: mpsc::Receiver<Bytes>) -> Response {
+    let parts = stream::poll_fn(move |context| parts.poll_recv(context).map(|part| part.map(Ok::<_, Infallible>)));
+    warp::reply::stream(parts).into_response()
 }

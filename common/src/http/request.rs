@@ -134,6 +134,11 @@ impl Query {
         pairs.collect::<Option<_>>().map(Self)
     }
 
+    /// Returns all parameters in their order.
+    pub fn pairs(&self) -> &[(String, String)] {
+        &self.0
+    }
+
     /// Returns the first parameter of this name.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())

@@ -105,6 +105,7 @@ fn an_audit_of_a_running_system_is_clean_until_somebody_falsifies_its_books() {
     assert_eq!(ran.code, 0, "{ran:?}");
     let report = json(&ran);
     assert_eq!((&report["clean"], &report["run"]), (&Value::Bool(true), &"over".into()));
+    assert_eq!(report["cell"], 0);
     assert_eq!(report["invariants"].as_array().unwrap().len(), 9);
     for verdict in report["invariants"].as_array().unwrap() {
         // No purchase was compensated.

@@ -65,15 +65,16 @@ impl StateChange {
         }
     }
 
-    /// Returns the event's data: the change with `transaction_id`, as JSON.
-    pub fn shown(&self, saga_id: SagaId) -> String {
+    /// Returns the event's data: the change with `transaction_id` and the cell that has the saga, as JSON.
+    pub fn shown(&self, saga_id: SagaId, cell: u8) -> String {
         #[derive(Serialize)]
         struct Shown<'a> {
             transaction_id: SagaId,
+            cell: u8,
             #[serde(flatten)]
             change: &'a StateChange,
         }
-        json(&Shown { transaction_id: saga_id, change: self })
+        json(&Shown { transaction_id: saga_id, cell, change: self })
     }
 }
 
@@ -103,10 +104,10 @@ mod tests {
         ];
         let id = SagaId(Uuid::nil());
         assert_eq!(
-            changes[1].shown(id),
-            r#"{"transaction_id":"00000000-0000-0000-0000-000000000000","kind":"saga","status":"COMPENSATED","ended":true,"error":"409: no","at":"2026-01-01T00:00:00.000001Z"}"#
+            changes[1].shown(id, 7),
+            r#"{"transaction_id":"00000000-0000-0000-0000-000000000000","cell":7,"kind":"saga","status":"COMPENSATED","ended":true,"error":"409: no","at":"2026-01-01T00:00:00.000001Z"}"#
         );
-        let step: serde_json::Value = serde_json::from_str(&changes[0].shown(id)).unwrap();
+        let step: serde_json::Value = serde_json::from_str(&changes[0].shown(id, 7)).unwrap();
         for field in ["transaction_id", "kind", "step", "participant", "state", "attempts", "error", "at"] {
             assert!(step.get(field).is_some(), "{field}: {step}");
         }

@@ -54,6 +54,7 @@ pub(super) fn status() -> Description {
              on.",
         )
         .path("transaction_id", schema::uuid(), "The transaction id.")
+        .header(Header::SagaCellForwarded)
         .answer::<SagaView>(200, "The purchase with all its steps.")
         .problem(404, "No purchase has this id.")
         .bad_fields_422()
@@ -86,6 +87,7 @@ pub(super) fn events() -> Description {
         .query("saga", schema::uuid(), "Only this purchase.")
         .query("last_event_id", schema::string(), "Same as the header, for clients that cannot set one.")
         .header(Header::LastEventId)
+        .header(Header::SagaCellForwarded)
         .answer_of(200, "text/event-stream", schema::string(), "The stream; it ends when the service stops.")
         .problem(404, "No purchase has this id.")
         .bad_fields_422()
@@ -94,6 +96,7 @@ pub(super) fn events() -> Description {
 pub(super) fn cancel() -> Description {
     Description::new("cancelPurchase", "Cancels a running purchase")
         .path("transaction_id", schema::uuid(), "The transaction id.")
+        .header(Header::SagaCellForwarded)
         .answer::<Asked>(202, "The purchase is being reverted, or will be in a moment.")
         .problem(404, "No purchase has this id.")
         .problem(409, "The purchase has ended.")
@@ -128,6 +131,7 @@ pub(super) fn release() -> Description {
 pub(super) fn retry() -> Description {
     Description::new("retryPurchase", "Retries a purchase now, in its current direction")
         .path("transaction_id", schema::uuid(), "The transaction id.")
+        .header(Header::SagaCellForwarded)
         .answer::<Asked>(202, "The purchase is retried.")
         .problem(404, "No purchase has this id.")
         .problem(409, "The purchase has ended.")
@@ -140,6 +144,7 @@ pub(super) fn resolve() -> Description {
             "A compensating purchase ends FAILED; an ended one only leaves the attention list. The first note is kept.",
         )
         .path("transaction_id", schema::uuid(), "The transaction id.")
+        .header(Header::SagaCellForwarded)
         .body::<ResolveRequest>(json!({ "note": "paid back by hand" }))
         .answer::<ResolutionView>(200, "The resolution is recorded, now or by an earlier request.")
         .problem(404, "No purchase has this id.")
@@ -150,6 +155,7 @@ pub(super) fn resolve() -> Description {
 pub(super) fn inspect() -> Description {
     Description::new("inspectPurchase", "Records of a purchase in the saga log and at each participant, side by side")
         .path("transaction_id", schema::uuid(), "The transaction id.")
+        .header(Header::SagaCellForwarded)
         .answer::<Inspection>(200, "The records of each, or why it did not answer.")
         .problem(404, "Neither the saga log nor a participant has this id.")
         .bad_fields_422()

@@ -4,7 +4,7 @@ use common::fields::FieldError;
 use common::http::{ApiError, Request, Response, event_stream};
 use uuid::Uuid;
 
-use super::{ApiContext, unknown, unreadable};
+use super::{ApiContext, cells, unknown, unreadable};
 use crate::events::listener::{ListenError, Wanted};
 use crate::store::event_id::EventId;
 use saga_engine::SagaId;
@@ -17,7 +17,13 @@ const PARAMETER: &str = "last_event_id";
 /// `Retry-After` of a refused listener, in seconds.
 const RETRY_AFTER_S: u64 = 1;
 
-pub(super) async fn listen(api: ApiContext, request: Request) -> Result<Response, ApiError> {
+/// The stream of one purchase may be that of another cell; the stream of all purchases is that of this cell.
+pub(super) async fn of_any_cell(api: ApiContext, request: Request) -> Result<Response, ApiError> {
+    let id = read(&request)?.saga;
+    cells::answer(api, request, id, listen).await
+}
+
+async fn listen(api: ApiContext, request: Request) -> Result<Response, ApiError> {
     let wanted = read(&request)?;
     let mut listening = api.events.listen(wanted).await;
     if let Err(ListenError::NoSaga(id)) = listening {

@@ -41,7 +41,7 @@ pub(super) async fn show(api: ApiContext, request: Request) -> Result<Response, 
         .await
         .map_err(unreadable)?;
     let next_cursor = part.cut(&mut rows, |row| id_of(row).to_string());
-    let transactions = readable(rows).into_iter().map(SagaView::of_row).collect();
+    let transactions = readable(rows).into_iter().map(|row| SagaView::of_row(row, api.cells.own())).collect();
     let (total, total_is_exact) = shown(total);
     let page = Page { total, total_is_exact, transactions, next_cursor };
     Ok(json(StatusCode::OK, &page))

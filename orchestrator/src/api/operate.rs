@@ -208,7 +208,7 @@ pub(super) async fn attention(api: ApiContext, request: Request) -> Result<Respo
     let (mut transactions, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
     for Attention { saga, reason, since, next_try } in rows {
         match saga {
-            Ok(saga) => transactions.push(view(saga, reason, since, next_try, now)),
+            Ok(saga) => transactions.push(view(saga, api.cells.own(), Mark { reason, since, next_try }, now)),
             Err(row) => unreadable.push(UnreadableView { transaction_id: row.id, reason, since }),
         }
     }
@@ -216,13 +216,15 @@ pub(super) async fn attention(api: ApiContext, request: Request) -> Result<Respo
     Ok(json(StatusCode::OK, &Page { total, total_is_exact, transactions, unreadable, next_cursor }))
 }
 
-fn view(
-    saga: StoredSaga,
+/// A mark of the attention list.
+struct Mark {
     reason: String,
     since: DateTime<Utc>,
     next_try: Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
-) -> AttentionView {
+}
+
+fn view(saga: StoredSaga, cell: u8, mark: Mark, now: DateTime<Utc>) -> AttentionView {
+    let Mark { reason, since, next_try } = mark;
     // Compensations run backwards: the last step whose compensation is not confirmed, or whose repeat by a later owner
     // is not confirmed, is the one that blocks.
     let undo = saga.timeline.iter().rev().find_map(|step| {
@@ -239,7 +241,7 @@ fn view(
     };
     let age_seconds = (now - since).num_seconds().max(0);
     let attention = Why { reason, since, age_seconds, step, attempts, last_error, next_try_at: next_try };
-    AttentionView { saga: SagaView::of_row(saga), attention }
+    AttentionView { saga: SagaView::of_row(saga, cell), attention }
 }
 
 fn read_cursor(text: &str) -> Option<(DateTime<Utc>, Uuid)> {

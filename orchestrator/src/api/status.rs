@@ -18,7 +18,7 @@ pub(super) async fn show(api: ApiContext, request: Request) -> Result<Response, 
             log.is_begun() && log.ended().is_none()
         };
         if is_shown {
-            return Ok(json(StatusCode::OK, &SagaView::of_running(&saga)));
+            return Ok(json(StatusCode::OK, &SagaView::of_running(&saga, api.cells.own())));
         }
     }
     // A read-only server may show the rows it has; only a writable one can tell that there is no such saga.
@@ -32,5 +32,5 @@ pub(super) async fn show(api: ApiContext, request: Request) -> Result<Response, 
             unknown::find(&api, id, read).await?
         }
     };
-    Ok(json(StatusCode::OK, &SagaView::of_row(row.map_err(unreadable_row)?)))
+    Ok(json(StatusCode::OK, &SagaView::of_row(row.map_err(unreadable_row)?, api.cells.own())))
 }

@@ -21,6 +21,9 @@ use saga_engine::{SagaId, Status};
 #[schema(as = Saga)]
 pub(crate) struct SagaView {
     transaction_id: SagaId,
+    /// Number of the cell that has it.
+    #[schema(maximum = 63)]
+    cell: u8,
     status: Status,
     user_id: UserId,
     /// The product; null until it is chosen.
@@ -64,20 +67,29 @@ pub(crate) struct SagaView {
 }
 
 impl SagaView {
-    pub(crate) fn of_row(row: StoredSaga) -> Self {
+    pub(crate) fn of_row(row: StoredSaga, cell: u8) -> Self {
         let StoredSaga { id, status, input, outputs, timeline, created_at, ended_at, error, .. } = row;
-        let facts =
-            Facts { id, status, order: Order::of_input(&input), outputs: &outputs, steps: timeline, created_at, error };
+        let facts = Facts {
+            id,
+            cell,
+            status,
+            order: Order::of_input(&input),
+            outputs: &outputs,
+            steps: timeline,
+            created_at,
+            error,
+        };
         // While a saga compensates, an earlier mark is outdated, unless its actor keeps dying.
         let attention = row.attention.filter(|_| status == Status::Failed || row.deaths > 0);
         Self::new(facts, ended_at, attention, row.takeovers)
     }
 
-    pub(crate) fn of_running(saga: &RunningSaga) -> Self {
+    pub(crate) fn of_running(saga: &RunningSaga, cell: u8) -> Self {
         let progress = saga.progress();
         let log = &progress.log;
         let facts = Facts {
             id: saga.id,
+            cell,
             status: log.status(),
             order: Order::of_input(&saga.input),
             outputs: log.outputs(),
@@ -95,7 +107,7 @@ impl SagaView {
         attention: Option<String>,
         takeovers: Vec<Takeover>,
     ) -> Self {
-        let Facts { id, status, order, outputs, steps, created_at, error } = facts;
+        let Facts { id, cell, status, order, outputs, steps, created_at, error } = facts;
         let output = |name| outputs.get(name).map(str::to_owned);
         let step = |name: &str| steps.iter().find(|view| view.step == name);
         let (inventory_updated, purchase_registered) = match steps.is_empty() {
@@ -112,6 +124,7 @@ impl SagaView {
         };
         Self {
             transaction_id: id,
+            cell,
             status,
             user_id: order.user_id.clone(),
             product_id: output(output::PRODUCT_ID),
@@ -134,6 +147,7 @@ impl SagaView {
 /// The facts that both sources have.
 struct Facts<'a> {
     id: SagaId,
+    cell: u8,
     status: Status,
     order: Order,
     outputs: &'a Outputs,

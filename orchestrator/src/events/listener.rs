@@ -109,6 +109,7 @@ impl Events {
             last_sent: Instant::now(),
             saga_log: self.saga_log.clone(),
             catching_up: self.catching_up.clone(),
+            cell: self.cell,
             closing: self.closing.clone(),
             _place: (place, share),
         };
@@ -160,6 +161,7 @@ struct Listener {
     last_sent: Instant,
     saga_log: BatchSender<SagaLogWriter>,
     catching_up: Arc<Semaphore>,
+    cell: u8,
     closing: CancellationToken,
     _place: (OwnedSemaphorePermit, Share),
 }
@@ -173,7 +175,7 @@ impl Listener {
             Start::InThePast => self.catch_up().await?,
             Start::Now(Some(change)) => {
                 let id = self.saga.unwrap_or(SagaId(uuid::Uuid::nil()));
-                self.send(event(self.cursor, id, &change)).await?;
+                self.send(event(self.cursor, id, &change, self.cell)).await?;
             }
             Start::Now(None) => {}
         }
@@ -236,7 +238,7 @@ impl Listener {
             self.saga_log.read_for_display(move |connection| Box::pin(events::standing(connection, id))).await;
         if let Some(SagaStanding { change, seen }) = standing.map_err(|_| Over::Unreadable)? {
             self.seen = Some(seen);
-            self.send(event(self.cursor, id, &change)).await?;
+            self.send(event(self.cursor, id, &change, self.cell)).await?;
         }
         Ok(())
     }
@@ -252,7 +254,7 @@ impl Listener {
             for (index, change) in (0..).zip(&row.changes) {
                 let id = EventId { index, ..row.first };
                 if id > self.cursor {
-                    self.send(event(id, row.saga_id, change)).await?;
+                    self.send(event(id, row.saga_id, change, self.cell)).await?;
                 }
             }
         }
@@ -272,8 +274,8 @@ impl Listener {
     }
 }
 
-fn event(id: EventId, saga_id: SagaId, change: &StateChange) -> SseEvent {
-    SseEvent::default().id(id.to_string()).event(change.kind()).data(change.shown(saga_id))
+fn event(id: EventId, saga_id: SagaId, change: &StateChange, cell: u8) -> SseEvent {
+    SseEvent::default().id(id.to_string()).event(change.kind()).data(change.shown(saga_id, cell))
 }
 
 fn gap_event(asked: EventId, goes_on_after: EventId) -> SseEvent {

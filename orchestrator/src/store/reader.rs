@@ -43,6 +43,7 @@ const BY_ID: &str = concat!("select ", columns!(), " from saga s where s.id = $1
 pub(crate) const NEWEST_FIRST: &str = "Newest first is by transaction id, that is, by the clock of the node that \
     accepted the purchase: if a clock was set back, or clocks differ, a later purchase can be listed below an earlier \
     one. The order of purchases never changes.";
+const HAS: &str = "select exists (select from saga where id = $1)";
 const BY_KEY: &str = concat!(
     "select ",
     columns!(),
@@ -55,6 +56,14 @@ const BY_KEY: &str = concat!(
 /// The error of the database.
 pub async fn by_id(connection: &mut Connection, id: SagaId) -> Result<Option<ReadRow>, tokio_postgres::Error> {
     Ok(connection.query_opt(BY_ID, &[&id.0]).await?.as_ref().map(from_row))
+}
+
+/// Tells whether the log has a saga.
+///
+/// # Errors
+/// The error of the database.
+pub async fn has(connection: &mut Connection, id: SagaId) -> Result<bool, tokio_postgres::Error> {
+    Ok(connection.query_one(HAS, &[&id.0]).await?.get(0))
 }
 
 /// A saga that was started with a key.

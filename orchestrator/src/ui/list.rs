@@ -47,8 +47,8 @@ pub(super) async fn show(ui: Ui, request: Request) -> Result<Response, ApiError>
     let transactions = readable(sagas).into_iter().map(|row| {
         let running = api.running.get(row.id).filter(|_| is_current && row.ended_at.is_none());
         match running {
-            Some(saga) => SagaView::of_running(&saga),
-            None => SagaView::of_row(row),
+            Some(saga) => SagaView::of_running(&saga, api.cells.own()),
+            None => SagaView::of_row(row, api.cells.own()),
         }
     });
     Ok(json(StatusCode::OK, &ListView { transactions: transactions.collect(), next_cursor }))

@@ -29,6 +29,8 @@ pub enum Header {
     RetryAfter,
     /// Of the answer of a compensation: the state in which it found its action.
     SagaAction,
+    /// Of a request: another cell has forwarded it.
+    SagaCellForwarded,
     /// Of a 409: the refusal is a recorded decision.
     SagaDecision,
     /// Of a 401: how to send a token.
@@ -48,6 +50,7 @@ impl Header {
             Header::PreferenceApplied => "Preference-Applied",
             Header::RetryAfter => "Retry-After",
             Header::SagaAction => "Saga-Action",
+            Header::SagaCellForwarded => "Saga-Cell-Forwarded",
             Header::SagaDecision => "Saga-Decision",
             Header::WwwAuthenticate => "WWW-Authenticate",
         }
@@ -69,6 +72,9 @@ impl Header {
                 "The state in which the action was found: `done` and now undone, `refused`, or `none`: it never ran \
                  and never will."
             }
+            Header::SagaCellForwarded => {
+                "Number of the cell that forwarded this request: it is answered by this cell and not forwarded again."
+            }
             Header::SagaDecision => "Present if the refusal is a recorded decision, which every repetition returns.",
             Header::WwwAuthenticate => "How to send the token.",
         }
@@ -84,6 +90,7 @@ impl Header {
                 schema::one_of([crate::wire::ACTION_DONE, crate::wire::REFUSED, crate::wire::ACTION_NONE])
             }
             Header::SagaDecision => schema::one_of([crate::wire::REFUSED]),
+            Header::SagaCellForwarded => schema::whole_number(0..=63),
             Header::WwwAuthenticate => schema::one_of(["Bearer"]),
             Header::Allow | Header::LastEventId | Header::Location | Header::Prefer => schema::string(),
         }
