@@ -5,11 +5,13 @@
 //! that server. A URL with several hosts means the one that is the primary. This module leaves the durability settings
 //! of the server unchanged.
 
+mod barrier;
 mod batch_statement;
 mod bound;
 mod connection;
 mod error;
 mod hosts;
+mod notices;
 mod pool;
 mod roles;
 mod session;

@@ -31,6 +31,7 @@ use uuid::Uuid;
 use self::cells::Cells;
 use self::inspect::Journals;
 use crate::events::Events;
+use crate::store::replicated::Replicated;
 use crate::store::writer::SagaLogWriter;
 use saga_engine::SagaId;
 use saga_engine::clock::DatabaseClock;
@@ -50,6 +51,7 @@ pub(crate) struct ApiContext {
     pub(crate) recovery: Handle<RecoveryMsg>,
     pub(crate) running: Arc<Running>,
     pub(crate) saga_log: BatchSender<SagaLogWriter>,
+    pub(crate) replicated: Arc<Replicated>,
     pub(crate) lease: Arc<LeaseState>,
     pub(crate) journals: Arc<Journals>,
     pub(crate) events: Events,
@@ -148,6 +150,15 @@ pub(crate) fn unreadable(error: ReadError) -> ApiError {
     }
     tracing::warn!(%error, "the saga log could not be read");
     ApiError::unavailable("the saga log cannot be read now; try again", 1)
+}
+
+/// Makes the error for the state of a saga that is not known to be replicated: its row may be lost at a failover.
+fn unconfirmed(id: SagaId) -> impl FnOnce(String) -> ApiError {
+    move |reason| {
+        tracing::warn!(saga.id = %id, reason, "it is not known whether the state of a saga is replicated");
+        let detail = "it is not known whether the state of this purchase is replicated; try again";
+        ApiError::unavailable(detail, 1).with_transaction_id(id)
+    }
 }
 
 /// Maps a row that cannot be read to a 500 with the saga's id.

@@ -14,7 +14,8 @@ use uuid::Uuid;
 use crate::participant_client::{Calling, ClientMsg};
 use crate::store::claim::Claims;
 use crate::store::lease_session::LeaseSession;
-use crate::store::writer::{LogItem, SagaLogWriter};
+use crate::store::replicated::Replicated;
+use crate::store::writer::{LogAnswer, LogItem, SagaLogWriter};
 use saga_engine::SagaId;
 use saga_engine::clock::DatabaseClock;
 use saga_engine::lease::{RenewRequest, Renewal};
@@ -34,14 +35,20 @@ pub(crate) struct LiveWorld {
     pub(crate) cell: u8,
     pub(crate) claimer: Arc<Claimer>,
     pub(crate) lease_session: Arc<LeaseSession>,
+    pub(crate) replicated: Arc<Replicated>,
 }
 
 impl World for LiveWorld {
     fn write(&self, write: Arc<LogWrite>, answer: Answer<WriteReport>) {
         // The call enqueues the write at once, behind the outbox's earlier writes of the same saga.
-        self.saga_log.write_then(LogItem::Write(write), move |written| {
+        let replicated = self.replicated.clone();
+        self.saga_log.write_then(LogItem::Write(write.clone()), move |written| {
+            if let Written::Committed(LogAnswer::Report(WriteReport::Durable { .. })) = &written {
+                replicated.written(&write);
+            }
             answer.give(match written {
-                Written::Committed(report) => report,
+                Written::Committed(LogAnswer::Report(report)) => report,
+                Written::Committed(_) => WriteReport::InDoubt("the saga log gave no report".to_owned()),
                 Written::Rejected(refused) => {
                     WriteReport::Rejected(ValueRefused { code: refused.sqlstate, reason: refused.reason })
                 }

@@ -32,6 +32,7 @@ use crate::lost_commits::{self, LostCommits, WatchArguments};
 use crate::meters;
 use crate::participant_client::{BadUrl, Findings, client};
 use crate::store::lease_session::LeaseSession;
+use crate::store::replicated::Replicated;
 use crate::store::writer::SagaLogWriter;
 use crate::ui::{self, Ui};
 use crate::waker::{Waker, waker};
@@ -146,6 +147,8 @@ pub async fn start(
     let lost = Arc::<LostCommits>::default();
     let watching = entry("lost-commits", "watch");
     children.push(lost_commits::watch(WatchArguments::new(watching, saga_log.clone(), lost.clone(), &settings)?));
+    let barrier_limit = Duration::from_millis(settings.database.statement_timeout_ms);
+    let replicated = Arc::new(Replicated::new(saga_log.clone(), barrier_limit));
     let world: Arc<dyn World> = Arc::new(LiveWorld {
         saga_log: saga_log.clone(),
         clients,
@@ -162,6 +165,7 @@ pub async fn start(
                 .publishing(findings.outages.clone())
                 .with_losses(lost.clone()),
         ),
+        replicated: replicated.clone(),
     });
     children.push(lease(LeaseArguments {
         entry: entry("lease", "lease"),
@@ -233,6 +237,7 @@ pub async fn start(
         recovery: recovery_handle,
         running: running.clone(),
         saga_log,
+        replicated,
         lease: lease_state.clone(),
         journals: Arc::new(Journals::new(&settings, known.iter().map(AsRef::as_ref))?),
         events,

@@ -4,6 +4,8 @@
 //! user would wait for another caller's statement or write into another caller's transaction. That covers a panic and a
 //! dropped future too, since both leave the marks set.
 //!
+//! A commit that did not wait for its synchronous standby ([`super::notices`]) counts as one without an answer.
+//!
 //! Statements that do not need each other's answers are sent in one round trip, the commit with them
 //! ([`Connection::finish`]): a transaction then costs one wait for the server, and the server process wakes up once.
 
@@ -19,6 +21,8 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
 
+use super::barrier::BARRIER_AND_COMMIT;
+use super::notices::CancelledWait;
 use super::session::{Origin, Session};
 use super::{Bound, DbError, Target, Timeline};
 use crate::config::DatabaseSettings;
@@ -28,7 +32,7 @@ const ANSWER_MARGIN: Duration = Duration::from_secs(1);
 
 /// A connection to one database. Its cache of statements is bounded, because statements are constants of the program.
 pub struct Connection {
-    client: Arc<Client>,
+    pub(super) client: Arc<Client>,
     statements: HashMap<&'static str, Statement>,
     /// Time limit for an answer.
     limit: Duration,
@@ -38,6 +42,7 @@ pub struct Connection {
     is_begin_open: bool,
     commit: Commit,
     origin: Origin,
+    cancelled_wait: CancelledWait,
     /// Set by an error after which the session is unusable.
     is_spent: bool,
 }
@@ -98,7 +103,7 @@ impl Connection {
 
     /// Connects. `limit` bounds the wait for every answer.
     pub(super) async fn to(target: &Target, limit: Duration) -> Result<Self, DbError> {
-        let Session { client, origin } = target.connect().await?;
+        let Session { client, origin, cancelled_wait } = target.connect().await?;
         Ok(Self {
             client: Arc::new(client),
             statements: HashMap::new(),
@@ -108,6 +113,7 @@ impl Connection {
             is_begin_open: false,
             commit: Commit::NotSent,
             origin,
+            cancelled_wait,
             is_spent: false,
         })
     }
@@ -181,7 +187,7 @@ impl Connection {
     /// # Errors
     /// See [`Connection::query`]; the error of the first statement that failed.
     pub async fn query_all(&mut self, statements: &[Bound<'_>]) -> Result<Vec<Vec<Row>>, Error> {
-        self.run_all(statements, false).await
+        self.run_all(statements, None).await
     }
 
     /// Runs the last statements of a transaction like [`Connection::query_all`] and commits in the same round trip. The
@@ -207,8 +213,17 @@ impl Connection {
                 self.commit = Commit::Done;
                 Ok(vec![rows])
             }
-            (transaction, ..) => self.run_all(statements, transaction != Transaction::Failed).await,
+            _ => self.run_all(statements, Some("commit")).await,
         }
+    }
+
+    /// Like [`Connection::finish`], for a transaction that answers from what it has read and may have written nothing:
+    /// its commit is a barrier behind its reads.
+    ///
+    /// # Errors
+    /// See [`Connection::finish`].
+    pub async fn finish_behind_barrier(&mut self, statements: &[Bound<'_>]) -> Result<Vec<Vec<Row>>, Error> {
+        self.run_all(statements, Some(BARRIER_AND_COMMIT)).await
     }
 
     /// Returns whether the last transaction was committed. For [`Commit::Sent`], [`is_refusal`] tells whether an error
@@ -224,7 +239,9 @@ impl Connection {
         }
     }
 
-    async fn run_all(&mut self, statements: &[Bound<'_>], commits: bool) -> Result<Vec<Vec<Row>>, Error> {
+    /// Runs statements and then the commit, if the transaction has not failed.
+    async fn run_all(&mut self, statements: &[Bound<'_>], end: Option<&str>) -> Result<Vec<Vec<Row>>, Error> {
+        let end = end.filter(|_| self.transaction != Transaction::Failed);
         let mut prepared = Vec::with_capacity(statements.len());
         for statement in statements {
             prepared.push(self.prepared(statement.sql()).await?.1);
@@ -238,12 +255,12 @@ impl Connection {
             // and the commit must not be sent either.
             let _ = futures::poll!(rows.as_mut());
             let has_failed = matches!(rows.as_mut().output_mut(), Some(Err(_)));
-            if !commits || has_failed {
+            let Some(end) = end.filter(|_| !has_failed) else {
                 rows.as_mut().await;
                 return taken(rows.as_mut());
-            }
+            };
             commit = Commit::Sent;
-            let ((), said) = join(rows.as_mut(), client.batch_execute("commit")).await;
+            let ((), said) = join(rows.as_mut(), client.batch_execute(end)).await;
             if said.is_ok() {
                 // The transaction has ended; if a statement failed, with a rollback.
                 commit = Commit::Done;
@@ -289,7 +306,7 @@ impl Connection {
         &self.origin.place
     }
 
-    async fn prepared(&mut self, sql: &'static str) -> Result<(Arc<Client>, Statement), Error> {
+    pub(super) async fn prepared(&mut self, sql: &'static str) -> Result<(Arc<Client>, Statement), Error> {
         let client = self.client.clone();
         if let Some(statement) = self.statements.get(sql) {
             return Ok((client, statement.clone()));
@@ -299,7 +316,7 @@ impl Connection {
         Ok((client, statement))
     }
 
-    async fn run<T>(&mut self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    pub(super) async fn run<T>(&mut self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         self.answer = Answer::Outstanding;
         let client = self.client.clone();
         let begins = self.transaction == Transaction::Wanted;
@@ -323,6 +340,7 @@ impl Connection {
         }
         begun?;
         self.is_begin_open = false;
+        let is_replicated = !self.cancelled_wait.take();
         if let Err(error) = &result {
             if self.transaction == Transaction::Open {
                 self.transaction = Transaction::Failed;
@@ -335,7 +353,8 @@ impl Connection {
                 self.origin.is_read_only_now();
             }
         }
-        result
+        // The statement has done its work, but a success would claim more than the server does.
+        result.and_then(|value| if is_replicated { Ok(value) } else { Err(no_answer()) })
     }
 }
 
@@ -348,7 +367,7 @@ where
 }
 
 /// The error for an answer that did not come in time: a vanished machine or a paused server never answers. The
-/// connection keeps its marks and is closed.
+/// connection keeps its marks and is closed. It also stands for an answer without a standby's, which did not come.
 fn no_answer() -> Error {
     // tokio-postgres offers no other constructor for a timeout; its own blocking client uses this one.
     Error::__private_api_timeout()

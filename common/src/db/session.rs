@@ -12,6 +12,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 
 use super::hosts::Hosts;
+use super::notices::CancelledWait;
 use super::timeline::{TIMELINE, Timeline};
 use super::{DbError, Target};
 
@@ -59,6 +60,7 @@ pub(super) async fn prepare(client: &Client, settings: &[(String, String)]) -> R
 pub(super) struct Session {
     pub(super) client: Client,
     pub(super) origin: Origin,
+    pub(super) cancelled_wait: CancelledWait,
 }
 
 impl Session {

@@ -14,6 +14,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::info;
 
 use super::hosts::{Hosts, Place, TimeForAll, preferred_first};
+use super::notices::{self, CancelledWait};
 use super::session::{self, Origin, Role, Session};
 use super::timeline::Timeline;
 use super::tls::{Tls, may_work_otherwise};
@@ -23,6 +24,12 @@ use crate::config::DatabaseSettings;
 
 /// Connect timeout for callers without settings.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A new connection.
+struct Opened {
+    client: Client,
+    cancelled_wait: CancelledWait,
+}
 
 /// Where to connect, and with which session settings.
 #[derive(Clone, Debug)]
@@ -59,7 +66,11 @@ impl Target {
         // Dropping a future does not stop its statement on the server. These two limits do, and release the locks of
         // the session.
         let limit = settings.statement_timeout_ms.to_string();
-        Ok(target.with_session(&[("statement_timeout", &limit), ("idle_in_transaction_session_timeout", &limit)]))
+        Ok(target.with_session(&[
+            ("statement_timeout", &limit),
+            ("idle_in_transaction_session_timeout", &limit),
+            notices::MIN_MESSAGES,
+        ]))
     }
 
     /// Adds session settings.
@@ -78,7 +89,7 @@ impl Target {
         let order = preferred_first(0..self.hosts.list.len(), |host| last.is_some_and(|last| last.host == *host));
         let mut standby = None;
         // A primary that may have been replaced: it is used if no other host shows a newer timeline.
-        let mut doubtful: Option<(Client, Place, Timeline)> = None;
+        let mut doubtful: Option<(Opened, Place, Timeline)> = None;
         let mut failures = Vec::new();
         for (before, host) in order.iter().enumerate() {
             let of_host = time.part(order.len() - before);
@@ -96,21 +107,21 @@ impl Target {
                 let limit = if addresses.len() == 1 { of_host } else { within.part(addresses.len() - before) };
                 let place = Place { host: *host, address: *address };
                 match self.open(place, limit).await {
-                    Ok((client, Role { is_writable: true, timeline })) => match timeline {
+                    Ok((opened, Role { is_writable: true, timeline })) => match timeline {
                         Some(timeline) if self.hosts.fence.is_doubtful(timeline) => {
                             if doubtful.as_ref().is_none_or(|(.., other)| timeline.is_after(*other)) {
-                                doubtful = Some((client, place, timeline));
+                                doubtful = Some((opened, place, timeline));
                             }
                         }
-                        _ => match self.found(client, place, timeline, generation) {
+                        _ => match self.found(opened, place, timeline, generation) {
                             Ok(session) => return Ok(session),
                             Err(error) => failures.push(error),
                         },
                     },
-                    Ok((client, Role { is_writable: false, .. })) => {
+                    Ok((opened, Role { is_writable: false, .. })) => {
                         let read_only = DbError::ReadOnly { place: self.hosts.describe(place), others: String::new() };
                         match standby {
-                            None => standby = Some((client, place, read_only)),
+                            None => standby = Some((opened, place, read_only)),
                             Some(_) => failures.push(read_only),
                         }
                     }
@@ -118,20 +129,20 @@ impl Target {
                 }
             }
         }
-        if let Some((client, place, timeline)) = doubtful {
-            match self.found(client, place, Some(timeline), generation) {
+        if let Some((opened, place, timeline)) = doubtful {
+            match self.found(opened, place, Some(timeline), generation) {
                 Ok(session) => return Ok(session),
                 Err(error) => failures.push(error),
             }
         }
         match standby {
             None => Err(DbError::of_hosts(failures)),
-            Some((client, place, read_only)) => {
+            Some((Opened { client, cancelled_wait }, place, read_only)) => {
                 let read_only = read_only.with_others(&failures);
                 match self.standbys {
                     Standbys::Accepted => {
                         let origin = self.origin(place, generation);
-                        Ok(Session { client, origin: Origin { read_only: Some(read_only), ..origin } })
+                        Ok(Session { client, cancelled_wait, origin: Origin { read_only: Some(read_only), ..origin } })
                     }
                     Standbys::Refused => Err(read_only),
                 }
@@ -143,7 +154,7 @@ impl Target {
     /// sessions opened so far are distrusted, also behind the same address.
     fn found(
         &self,
-        client: Client,
+        Opened { client, cancelled_wait }: Opened,
         place: Place,
         timeline: Option<Timeline>,
         mut generation: u64,
@@ -157,7 +168,7 @@ impl Target {
             }
         }
         let generation = self.hosts.found(place, generation);
-        Ok(Session { client, origin: Origin { timeline, ..self.origin(place, generation) } })
+        Ok(Session { client, cancelled_wait, origin: Origin { timeline, ..self.origin(place, generation) } })
     }
 
     fn origin(&self, place: Place, generation: u64) -> Origin {
@@ -181,7 +192,7 @@ impl Target {
     }
 
     /// Opens a session in one place, and returns the part of its server.
-    async fn open(&self, place: Place, limit: Duration) -> Result<(Client, Role), DbError> {
+    async fn open(&self, place: Place, limit: Duration) -> Result<(Opened, Role), DbError> {
         let host = &self.hosts.list[place.host];
         let unreachable = |reason| DbError::Unreachable { place: self.hosts.describe(place), reason };
         let mut config = self.config.clone();
@@ -201,20 +212,20 @@ impl Target {
         let connector = self.tls.client().map_err(unreachable)?.map(MakeRustlsConnect::new);
         let open = async {
             let mut ways = self.tls.ways(host).iter();
-            let client = loop {
+            let opened = loop {
                 config.ssl_mode(*ways.next().unwrap_or(&SslMode::Require));
                 let opened = match &connector {
                     Some(connector) => start(&config, connector.clone()).await,
                     None => start(&config, NoTls).await,
                 };
                 match opened {
-                    Ok(client) => break client,
+                    Ok(opened) => break opened,
                     Err(error) if ways.len() > 0 && may_work_otherwise(&error) => {}
                     Err(error) => return Err(error),
                 }
             };
-            let role = session::prepare(&client, &self.settings).await?;
-            Ok((client, role))
+            let role = session::prepare(&opened.client, &self.settings).await?;
+            Ok((opened, role))
         };
         match timeout(limit, open).await {
             Ok(opened) => opened.map_err(|error| match self.tls.explain(&error) {
@@ -227,13 +238,11 @@ impl Target {
 }
 
 /// Connects and logs in.
-async fn start<T>(config: &Config, tls: T) -> Result<Client, Error>
+async fn start<T>(config: &Config, tls: T) -> Result<Opened, Error>
 where
     T: MakeTlsConnect<Socket>,
     T::Stream: Send + 'static,
 {
     let (client, connection) = config.connect(tls).await?;
-    // Its errors reach the client's callers.
-    tokio::spawn(async move { connection.await.map_or_else(drop, drop) });
-    Ok(client)
+    Ok(Opened { client, cancelled_wait: notices::drive(connection) })
 }

@@ -19,6 +19,9 @@
 //! row wins, the compensation fails, and its retry finds an action to undo. In either order one of them sees the other.
 //!
 //! Only the success of a compensation is recorded, so that a failed one can be retried.
+//!
+//! A batch that writes nothing passes a barrier ([`Connection::finish_behind_barrier`]) before it is answered: the rows that answer its repeats
+//! must not be lost at a failover. The commit of a batch that writes is such a barrier for its repeats.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -95,14 +98,14 @@ impl<P: Participant> JournaledWriter<P> {
         Self { participant }
     }
 
-    /// Does the new work, records it, and settles each item that may be confirmed.
+    /// Does the new work, records it, and settles each item that may be confirmed. Returns whether it wrote anything.
     async fn decide(
         &self,
         connection: &mut Connection,
         new: &NewItems<'_, P::Action>,
         attempt: Try,
         settled: &mut [Option<Settled>],
-    ) -> Result<(), BatchError> {
+    ) -> Result<bool, BatchError> {
         let work = new.work(attempt);
         let Decisions { actions, compensations, effect } = self.participant.perform(connection, &work).await?;
         let mut rows = Vec::with_capacity(new.actions.len() + 2 * new.compensations.len());
@@ -128,7 +131,7 @@ impl<P: Participant> JournaledWriter<P> {
             decided.push((new.index, &new.item.transaction_id, P::COMPENSATION, decision, Some(new.action)));
         }
         if rows.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let statement = [bind(effect, rows)];
         let told = match is_all_explained {
@@ -147,7 +150,7 @@ impl<P: Participant> JournaledWriter<P> {
                 Some(action) => Settled::Undone(decision, action),
             });
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Looks again at the compensations that found nothing to undo. Between look-up and update another replica may have
@@ -208,9 +211,13 @@ impl<P: Participant> BatchWriter for JournaledWriter<P> {
         let unsure = items.iter().filter(|item| attempt == Try::Again || !item.is_first());
         let journal = Journal::look_up(connection, unsure.map(|item| &item.transaction_id)).await?;
         let (new, mut settled) = sort_out::<P>(&journal, items);
+        let mut has_written = false;
         if !new.is_empty() {
-            self.decide(connection, &new, attempt, &mut settled).await?;
+            has_written = self.decide(connection, &new, attempt, &mut settled).await?;
             self.explain(connection, &new, &mut settled).await?;
+        }
+        if !has_written {
+            connection.finish_behind_barrier(&[]).await?;
         }
         Ok(settled.into_iter().map(|settled| settled.unwrap_or(Settled::Unexplained)).collect())
     }

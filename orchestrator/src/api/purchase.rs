@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::preference::Preference;
-use super::{ApiContext, answer, unknown, unreadable, unreadable_row};
+use super::{ApiContext, answer, unconfirmed, unknown, unreadable, unreadable_row};
 use crate::checkout::Order;
 use crate::store::reader::{self, KeyHolder};
 use saga_engine::actor::StartAnswer;
@@ -221,8 +221,22 @@ impl Asked {
             let is_late = Instant::now() >= self.deadline || api.handing_over.is_cancelled();
             match row {
                 Ok(Some(Err(row))) => return Err(unreadable_row(row)),
-                Ok(Some(Ok(row))) if row.is_settled() => return Ok(answer::of_row(&row)),
-                Ok(Some(_)) if is_late => return Ok(self.preference.mark(answer::accepted(&self.request, id))),
+                Ok(Some(Ok(row))) if row.is_settled() || is_late => {
+                    let confirmed = tokio::select! {
+                        biased;
+                        confirmed = api.replicated.confirm(&row) => confirmed,
+                        () = api.lease.run_out() => return self.cut_off(id, begin),
+                    };
+                    match confirmed {
+                        Ok(()) if row.is_settled() => return Ok(answer::of_row(&row)),
+                        Ok(()) => return Ok(self.preference.mark(answer::accepted(&self.request, id))),
+                        Err(reason) if is_late => {
+                            tracing::warn!(saga.id = %id, reason, "it is not known whether a saga is replicated");
+                            return Err(unknown::in_doubt(api, id));
+                        }
+                        Err(_) => tokio::time::sleep(ASK_THE_ROW_EVERY).await,
+                    }
+                }
                 Ok(None) if is_late => return Err(unknown::in_doubt(api, id)),
                 Err(error) if is_late => {
                     tracing::warn!(%error, "the saga log could not be read");
@@ -259,6 +273,9 @@ impl Asked {
 
     /// Responds with the saga that holds the key: its stored response, or its end once there is one.
     async fn replay(self, holder: KeyHolder) -> Result<Response, ApiError> {
+        // Before any answer that rests on the row: a 422 does too.
+        let replicated = self.api.replicated.confirm(&holder.saga).await;
+        replicated.map_err(unconfirmed(holder.saga.id))?;
         if self.key.as_ref().is_none_or(|key| !same_contents(&self.order, &key.fingerprint, &holder)) {
             return Err(ApiError::contents_differ(
                 "this Idempotency-Key was used for a purchase with different contents",

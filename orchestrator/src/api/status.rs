@@ -1,9 +1,10 @@
-//! `GET /saga/status/{transaction_id}`: from memory while the saga runs here, otherwise from the log.
+//! `GET /saga/status/{transaction_id}`: from memory while the saga runs here, otherwise from the log, once the status in
+//! the row is known to be replicated.
 
 use common::http::{ApiError, Request, Response, StatusCode, json};
 
 use super::view::SagaView;
-use super::{ApiContext, saga_id, unknown, unreadable, unreadable_row};
+use super::{ApiContext, saga_id, unconfirmed, unknown, unreadable, unreadable_row};
 use crate::store::reader;
 
 pub(super) async fn show(api: ApiContext, request: Request) -> Result<Response, ApiError> {
@@ -32,5 +33,7 @@ pub(super) async fn show(api: ApiContext, request: Request) -> Result<Response, 
             unknown::find(&api, id, read).await?
         }
     };
-    Ok(json(StatusCode::OK, &SagaView::of_row(row.map_err(unreadable_row)?, api.cells.own())))
+    let row = row.map_err(unreadable_row)?;
+    api.replicated.confirm(&row).await.map_err(unconfirmed(id))?;
+    Ok(json(StatusCode::OK, &SagaView::of_row(row, api.cells.own())))
 }

@@ -1,10 +1,11 @@
 //! Sagas that are not in the log: 404 once it is certain that they never will be, until then 503 with the time by which
-//! that is decided. A saga that was ever in the log is always found there.
+//! that is decided. A saga that was ever in the log is always found there. The read before a 404 has
+//! a barrier behind it, so that no server gives one that has been replaced by its standby.
 
 use chrono::{DateTime, Utc};
 use common::http::ApiError;
 
-use super::{ApiContext, unreadable};
+use super::{ApiContext, unconfirmed, unreadable};
 use crate::store::decided::{self, Decided};
 use saga_engine::SagaId;
 
@@ -18,20 +19,27 @@ where
         return Ok(found);
     }
     until_decided(api, id).await?;
-    read().await?.ok_or_else(|| ApiError::not_found(format!("there is no saga {id}")))
+    read().await?.ok_or_else(|| not_found(id))
 }
 
-/// Returns if the log has decided whether there is such a saga, so that the next read is final.
+fn not_found(id: SagaId) -> ApiError {
+    ApiError::not_found(format!("there is no saga {id}"))
+}
+
+/// Returns if the log has such a saga after all, or if no node can have made its id.
 ///
 /// # Errors
-/// 503 with the time by which it is decided.
+/// 404 if it is decided that there is none; until then 503 with the time by which it is decided.
 pub(super) async fn until_decided(api: &ApiContext, id: SagaId) -> Result<(), ApiError> {
     // Nodes only make ids that carry a time, so there is nothing to wait for.
     let Some(decided_by) = id.decided_by(api.begin_limit) else { return Ok(()) };
     let look = api.saga_log.read(move |connection| Box::pin(decided::look(connection, decided_by)));
     let look = look.await.map_err(unreadable)?;
     match decided::judge(decided_by, look) {
-        Decided::Yes => Ok(()),
+        Decided::Yes => match api.replicated.state(id).await.map_err(unconfirmed(id))? {
+            Some(_) => Ok(()),
+            None => Err(not_found(id)),
+        },
         Decided::By(time) => Err(undecided(id, time, look.now)),
     }
 }

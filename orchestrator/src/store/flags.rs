@@ -1,8 +1,9 @@
 //! Flags on a saga that any process may own: a cancel, a retry, a wake-up, a resolution. Each is one conditional update
-//! from any node; the owner reads it with its next heartbeat or its next write.
+//! from any node; the owner reads it with its next heartbeat or its next write. If it changes nothing, the row tells why,
+//! with a barrier behind the read.
 
 use chrono::{DateTime, Utc};
-use common::db::Connection;
+use common::db::{Bound, Connection};
 use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
@@ -112,8 +113,8 @@ async fn flag(connection: &mut Connection, sql: &'static str, id: SagaId) -> Res
     if let Some(row) = connection.query_opt(sql, &[&id.0]).await? {
         return Ok(Some(Flagged::Set(parse_status(row.get(0)))));
     }
-    let row = connection.query_opt(STATUS, &[&id.0]).await?;
-    Ok(row.map(|row| Flagged::HasEnded(parse_status(row.get(0)))))
+    let rows = connection.query_behind_barrier(&[Bound::new(STATUS).with(id.0)]).await?;
+    Ok(rows.iter().flatten().next().map(|row| Flagged::HasEnded(parse_status(row.get(0)))))
 }
 
 /// Wakes every unfinished saga of the attention list and returns their number.
@@ -163,13 +164,14 @@ pub async fn resolve(connection: &mut Connection, id: SagaId, note: &str) -> Res
     if let Some(row) = connection.query_opt(RESOLVE, &[&id.0, &note]).await? {
         return Ok(resolution(&row).map(Resolved::Recorded));
     }
-    let Some(row) = connection.query_opt(RESOLUTION, &[&id.0]).await? else { return Ok(None) };
+    let rows = connection.query_behind_barrier(&[Bound::new(RESOLUTION).with(id.0)]).await?;
+    let Some(row) = rows.iter().flatten().next() else { return Ok(None) };
     let unresolved = if row.get("runs_forward") {
         Resolved::RunsForward
     } else {
         Resolved::NotInAttention(parse_status(row.get(0)))
     };
-    Ok(Some(resolution(&row).map_or(unresolved, Resolved::Recorded)))
+    Ok(Some(resolution(row).map_or(unresolved, Resolved::Recorded)))
 }
 
 fn resolution(row: &Row) -> Option<Resolution> {

@@ -24,7 +24,9 @@ const RELEASE: &str = "delete from saga_hold returning held_since, reason";
 /// # Errors
 /// The error of the database.
 pub async fn put(connection: &mut Connection, reason: &str) -> Result<(), Error> {
-    connection.execute(PUT, &[&reason]).await?;
+    if connection.execute(PUT, &[&reason]).await? == 0 {
+        connection.pass_barrier().await?;
+    }
     Ok(())
 }
 

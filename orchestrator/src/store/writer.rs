@@ -1,11 +1,13 @@
 //! Writes to the saga log, one transaction per batch: begins in one statement, ends in another, all other changes in a
-//! third, sent in one round trip with the commit. If items changed nothing, a separate statement after the commit finds
-//! out why: it sees the state at the end of the transaction or a later one, and both are true answers.
+//! third, sent in one round trip with the commit. Reads of states share the transaction, with a barrier. If items changed
+//! nothing, a separate statement after the commit finds out why: it sees the state at the end of the transaction or a
+//! later one, and both are true answers.
 //!
 //! Events go into `saga_event` in the statement that makes them true. Changes of steps that no caller awaits come first
 //! in a transaction: they are older than any write of their saga in it.
 
 mod columns;
+mod item;
 mod receipt;
 mod verdict;
 
@@ -15,28 +17,24 @@ use std::mem::take;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use chrono::DateTime;
 use common::db::{BatchStatement, Bound, Connection};
 use common::group_commit::{BatchError, BatchWriter, Receipt, Try};
 use common::http::TraceContext;
 use common::traces::Tracer;
 use tokio_postgres::Row;
+use uuid::Uuid;
+
+pub use self::item::{LogAnswer, LogItem, SagaState, StateRead};
 
 use self::columns::{BeginColumns, ChangeColumns};
 use self::verdict::{key_of, verdicts};
 use crate::store::events::{NewSteps, insert_steps};
+use crate::store::reader::parse_status;
 use saga_engine::owner::Owner;
-use saga_engine::record::{Change, Company, LogWrite, StepChanges, WriteReport};
+use saga_engine::record::{Change, Company, LogWrite, WriteReport};
 use saga_engine::{SagaId, trace};
 
-/// An item of the saga log's group commit.
-#[derive(Clone, Debug)]
-pub enum LogItem {
-    /// An awaited write of one saga, shared with the saga's actor.
-    Write(Arc<LogWrite>),
-    /// Changes of steps, of many sagas.
-    Steps(Vec<StepChanges>),
-}
+const STATES: &str = "select id, status, ended_at is not null from saga where id = any($1)";
 
 // A begin needs a live lease of its process, and must come before the saga's `decided_by`. A `decided_by` further ahead
 // than a begin can be is not from this log's clock: readers do not wait for it, so the saga must not begin. The rows
@@ -165,7 +163,7 @@ impl SagaLogWriter {
 
 impl BatchWriter for SagaLogWriter {
     type Item = LogItem;
-    type Answer = WriteReport;
+    type Answer = LogAnswer;
 
     fn key(item: &LogItem) -> Cow<'_, str> {
         Cow::Owned(match item {
@@ -175,6 +173,7 @@ impl BatchWriter for SagaLogWriter {
             LogItem::Steps(steps) => {
                 format!("steps {:?}", steps.first().map(|first| (first.saga_id, first.changes.as_ptr())))
             }
+            LogItem::Read(read) => format!("read {}", read.number),
         })
     }
 
@@ -185,12 +184,12 @@ impl BatchWriter for SagaLogWriter {
     fn traced(&self, item: &LogItem) -> Option<(TraceContext, &'static str)> {
         match item {
             LogItem::Write(write) => Some((trace::of_saga(&self.tracer, write.saga_id), write.change.name())),
-            LogItem::Steps(_) => None,
+            LogItem::Steps(_) | LogItem::Read(_) => None,
         }
     }
 
-    fn receipt(item: &LogItem, report: &WriteReport) -> Option<Receipt> {
-        receipt::of(item, report)
+    fn receipt(item: &LogItem, answer: &LogAnswer) -> Option<Receipt> {
+        receipt::of(item, answer)
     }
 
     async fn write(
@@ -198,34 +197,39 @@ impl BatchWriter for SagaLogWriter {
         connection: &mut Connection,
         items: &[LogItem],
         attempt: Try,
-    ) -> Result<Vec<WriteReport>, BatchError> {
+    ) -> Result<Vec<LogAnswer>, BatchError> {
         let mut steps = NewSteps::default();
         let mut writes: Vec<&LogWrite> = Vec::with_capacity(items.len());
+        let mut ids_to_read = Vec::new();
         for item in items {
             match item {
                 LogItem::Write(write) => writes.push(write),
                 LogItem::Steps(of_sagas) => of_sagas.iter().for_each(|of_saga| steps.push(of_saga)),
+                LogItem::Read(read) => ids_to_read.push(read.id.0),
             }
         }
-        let mut reports = self.write_all(connection, steps, &writes, attempt).await?.into_iter();
-        let report = |item: &LogItem| match item {
-            LogItem::Write(_) => reports.next(),
-            // No caller awaits these, so the time is not used.
-            LogItem::Steps(_) => Some(WriteReport::Durable { cancel_requested: false, at: DateTime::UNIX_EPOCH }),
+        let (states, reports) = self.run(connection, steps, &ids_to_read, &writes, attempt).await?;
+        let mut reports = reports.into_iter();
+        let answer = |item: &LogItem| match item {
+            LogItem::Write(_) => reports.next().map(LogAnswer::Report),
+            LogItem::Steps(_) => Some(LogAnswer::StepsWritten),
+            LogItem::Read(read) => Some(LogAnswer::State(states.iter().find(|state| state.id == read.id).copied())),
         };
-        Ok(items.iter().filter_map(report).collect())
+        Ok(items.iter().filter_map(answer).collect())
     }
 }
 
 impl SagaLogWriter {
-    /// Writes the changes of steps and the awaited writes, and returns a report for each write, in their order.
-    async fn write_all(
+    /// Writes the changes of steps and the awaited writes, and reads states. Returns the states, and a report for each
+    /// write, in their order.
+    async fn run(
         &self,
         connection: &mut Connection,
         steps: NewSteps,
+        ids_to_read: &[Uuid],
         items: &[&LogWrite],
         attempt: Try,
-    ) -> Result<Vec<WriteReport>, BatchError> {
+    ) -> Result<(Vec<SagaState>, Vec<WriteReport>), BatchError> {
         let (mut begins, mut changes, mut ends) = (Vec::new(), Vec::new(), Vec::new());
         for &item in items {
             match item.change {
@@ -238,6 +242,9 @@ impl SagaLogWriter {
         changes.sort_by_key(|item| item.saga_id);
         ends.sort_by_key(|item| item.saga_id);
         let mut statements = Vec::with_capacity(4);
+        if !ids_to_read.is_empty() {
+            statements.push(Bound::new(STATES).with(ids_to_read));
+        }
         let is_of_steps = !steps.is_empty();
         if is_of_steps {
             statements.push(insert_steps(&self.owner, steps));
@@ -251,7 +258,18 @@ impl SagaLogWriter {
         if !ends.is_empty() {
             statements.push(self.end(&ends));
         }
-        let mut answers = connection.finish(&statements).await?.into_iter().skip(usize::from(is_of_steps));
+        let answers = match ids_to_read {
+            [] => connection.finish(&statements).await?,
+            [..] => connection.finish_behind_barrier(&statements).await?,
+        };
+        let mut answers = answers.into_iter();
+        let mut states = Vec::new();
+        if !ids_to_read.is_empty() {
+            states.extend(answers.next().iter().flatten().map(state));
+        }
+        if is_of_steps {
+            answers.next();
+        }
         let mut written: HashMap<SagaId, WriteReport> = HashMap::with_capacity(items.len());
         let durable = |row: &Row, cancel_requested| WriteReport::Durable { cancel_requested, at: row.get(1) };
         if !begins.is_empty() {
@@ -272,7 +290,7 @@ impl SagaLogWriter {
             let report = written.remove(&item.saga_id).or_else(|| judged.remove(&item.saga_id));
             report.unwrap_or_else(|| WriteReport::NotWritten("the batch has no report for this write".to_owned()))
         };
-        Ok(items.iter().map(report).collect())
+        Ok((states, items.iter().map(report).collect()))
     }
 
     fn begin<'a>(&'a self, items: &[&'a LogWrite], attempt: Try) -> Bound<'a> {
@@ -339,6 +357,10 @@ impl SagaLogWriter {
             .column(c.attention_stays)
             .column(c.changes)
     }
+}
+
+fn state(row: &Row) -> SagaState {
+    SagaState { id: SagaId(row.get(0)), status: parse_status(row.get(1)), has_ended: row.get(2) }
 }
 
 fn sort_key(item: &LogWrite) -> (String, String, SagaId) {

@@ -13,7 +13,7 @@ use common::traces::Tracer;
 use orchestrator::checkout::Order;
 use orchestrator::store::claim::Claims;
 use orchestrator::store::lease_session::LeaseSession;
-use orchestrator::store::writer::{LogItem, SagaLogWriter};
+use orchestrator::store::writer::{LogAnswer, LogItem, SagaLogWriter};
 use orchestrator::store::{flags, hold, reader, retention};
 use saga_engine::SagaId;
 use saga_engine::definition::Outputs;
@@ -341,6 +341,13 @@ const COLUMNS: &str = "
            case when ended_at is null then waits_for end, idempotency_key, retry_requested_at is not null, begin_nonce
     from saga where id = $1";
 
+fn answer(answer: LogAnswer) -> String {
+    match answer {
+        LogAnswer::Report(written) => report(written),
+        LogAnswer::StepsWritten | LogAnswer::State(_) => format!("{answer:?}"),
+    }
+}
+
 /// Writes a batch, again if a row of it exists; the error is the code of a refused value.
 async fn write_batch(
     writer: &SagaLogWriter,
@@ -351,7 +358,7 @@ async fn write_batch(
     loop {
         let attempt = tries.next().expect("the second try meets no row");
         match writer.write(connection, batch, attempt).await {
-            Ok(reports) => return Ok(reports.into_iter().map(report).collect()),
+            Ok(answers) => return Ok(answers.into_iter().map(answer).collect()),
             Err(BatchError::Database(error)) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {}
             Err(BatchError::Database(error)) => return Err(error.code().expect("an answer of the server").clone()),
         }

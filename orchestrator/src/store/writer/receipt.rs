@@ -3,7 +3,7 @@
 
 use common::group_commit::Receipt;
 
-use super::LogItem;
+use super::{LogAnswer, LogItem};
 use saga_engine::record::{Change, WriteReport};
 
 const IS_THERE: &str = "
@@ -14,8 +14,9 @@ const IS_THERE: &str = "
                             else true end)";
 
 /// Returns the receipt of a write, if the log has confirmed it.
-pub(super) fn of(item: &LogItem, report: &WriteReport) -> Option<Receipt> {
-    let (LogItem::Write(write), WriteReport::Durable { .. }) = (item, report) else { return None };
+pub(super) fn of(item: &LogItem, answer: &LogAnswer) -> Option<Receipt> {
+    let LogAnswer::Report(WriteReport::Durable { .. }) = answer else { return None };
+    let LogItem::Write(write) = item else { return None };
     let left = match write.change {
         Change::Begin { ended: None, .. } | Change::Outputs => "begun",
         Change::TurnBack { .. } | Change::MarkFailed { .. } => "turned",

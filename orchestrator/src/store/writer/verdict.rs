@@ -1,9 +1,11 @@
-//! Why writes changed nothing: decided after the commit, from the rows in the table.
+//! Why writes changed nothing: decided after the commit, from the rows in the table. A barrier follows the reads: a
+//! verdict must not rest on a row that is lost at a failover.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use common::db::Connection;
+use common::db::{Bound, Connection};
 use common::group_commit::BatchError;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::store::reader::{parse_direction, parse_status};
@@ -20,32 +22,22 @@ const KEY_HOLDERS: &str = "
     from saga s join unnest($1::text[], $2::text[]) as i(user_id, key)
       on s.user_id = i.user_id and s.idempotency_key = i.key";
 
-/// Returns the reason for each item that changed nothing.
+/// Returns the reason for each item that changed nothing. Without it, an error leaves the whole batch in doubt.
 pub(super) async fn verdicts(
     connection: &mut Connection,
     incarnation: Uuid,
     items: &[&LogWrite],
 ) -> Result<HashMap<SagaId, WriteReport>, BatchError> {
     let ids: Vec<Uuid> = items.iter().map(|item| item.saga_id.0).collect();
-    let rows: HashMap<Uuid, RowState> = connection
-        .query(ROWS, &[&ids])
-        .await?
-        .iter()
-        .map(|row| {
-            let state = RowState {
-                owner_incarnation: row.get(1),
-                epoch: row.get(2),
-                status: parse_status(row.get(3)),
-                direction: parse_direction(row.get(4)),
-                created_at: row.get(8),
-                ended_at: row.get(5),
-                cancel_requested: row.get(6),
-                begin_nonce: row.get(7),
-            };
-            (row.get(0), state)
-        })
-        .collect();
-    let holders = key_holders(connection, items, &rows).await?;
+    let (users, keys): (Vec<String>, Vec<String>) = items.iter().filter_map(|item| key_of(item)).unzip();
+    let mut statements = vec![Bound::new(ROWS).with(ids)];
+    if !keys.is_empty() {
+        statements.push(Bound::new(KEY_HOLDERS).with(users).with(keys));
+    }
+    let mut found = connection.query_behind_barrier(&statements).await?.into_iter();
+    let rows: HashMap<Uuid, RowState> = found.next().iter().flatten().map(|row| (row.get(0), row_state(row))).collect();
+    let holders: HashMap<UserAndKey, SagaId> =
+        found.next().iter().flatten().map(|row| ((row.get(1), row.get(2)), SagaId(row.get(0)))).collect();
     let judged = items.iter().map(|item| {
         let report = match (rows.get(&item.saga_id.0), key_of(item).and_then(|key| holders.get(&key))) {
             (None, Some(&holder)) => WriteReport::KeyHeld(holder),
@@ -67,18 +59,15 @@ pub(super) fn key_of(item: &LogWrite) -> Option<UserAndKey> {
     }
 }
 
-/// Finds the holders of the keys of begins that have no row.
-async fn key_holders(
-    connection: &mut Connection,
-    items: &[&LogWrite],
-    rows: &HashMap<Uuid, RowState>,
-) -> Result<HashMap<UserAndKey, SagaId>, BatchError> {
-    let wanted: HashSet<UserAndKey> =
-        items.iter().filter(|item| !rows.contains_key(&item.saga_id.0)).filter_map(|item| key_of(item)).collect();
-    if wanted.is_empty() {
-        return Ok(HashMap::new());
+fn row_state(row: &Row) -> RowState {
+    RowState {
+        owner_incarnation: row.get(1),
+        epoch: row.get(2),
+        status: parse_status(row.get(3)),
+        direction: parse_direction(row.get(4)),
+        created_at: row.get(8),
+        ended_at: row.get(5),
+        cancel_requested: row.get(6),
+        begin_nonce: row.get(7),
     }
-    let (users, keys): (Vec<String>, Vec<String>) = wanted.into_iter().unzip();
-    let found = connection.query(KEY_HOLDERS, &[&users, &keys]).await?;
-    Ok(found.iter().map(|row| ((row.get(1), row.get(2)), SagaId(row.get(0)))).collect())
 }
