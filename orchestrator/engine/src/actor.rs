@@ -184,6 +184,8 @@ pub struct SagaState {
     /// The write in flight, or to be repeated. Until its report the actor decides nothing else.
     write: Option<WriteInFlight>,
     cancel_is_waiting: bool,
+    /// Whether the log has lost the saga: it is undone without a log.
+    row_is_gone: bool,
     call: CurrentCall,
     /// Failed attempts of this owner at the current call.
     tries: u32,
@@ -248,6 +250,7 @@ impl Actor for SagaActor {
             texts: Texts::Carried,
             write: None,
             cancel_is_waiting,
+            row_is_gone: false,
             call: CurrentCall::Idle,
             tries: 0,
             marks,

@@ -1,11 +1,14 @@
 //! An asynchronous standby is promoted that does not have all commits: the loss is found, said, and puts the hold.
 
+use futures::future::join;
+use reqwest::Method;
 use serde_json::{Value, json};
 use tests::{
     PATIENCE, Stack, StackOptions,
     events::Listener,
+    http::send,
     replicated_cluster::{ReplicatedCluster, Replication},
-    stack::{ORCHESTRATOR, SERVICES},
+    stack::{ORCHESTRATOR, SERVICES, with_json},
     wait_until, with_stack,
 };
 
@@ -83,6 +86,43 @@ async fn commits_that_a_failover_loses_are_found_and_put_the_hold_once() {
         let log = stack.database(ORCHESTRATOR).await;
         let is_there = "select count(*) from saga where id = $1::text::uuid";
         assert_eq!((log.number(is_there, &[&kept]).await, log.number(is_there, &[&lost]).await), (1, 0));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_saga_that_the_log_has_lost_is_undone() {
+    let mut cluster = ReplicatedCluster::start(Replication::Asynchronous).await;
+    with_stack(options(&cluster), async |stack: &Stack| {
+        buy(stack).await.expect("a purchase");
+        cluster.catch_up(&[1, 2]).await;
+        cluster.detach(&[1, 2]).await;
+        // The charge is made after the failover, for a saga that the new primary does not know.
+        stack.set_faults("payments", json!({ "charge": { "latency_ms": { "min": 10_000, "max": 10_000 } } })).await;
+        let order = json!({ "user_id": "u", "product_id": 1, "amount": 5 });
+        let bought = send(with_json(stack.request(Method::POST, ORCHESTRATOR, "/saga/transaction"), order));
+        let failed_over = async {
+            let log = stack.database(ORCHESTRATOR).await;
+            wait_until("the saga has begun", PATIENCE, async || {
+                (log.number("select count(*) from saga where ended_at is null", &[]).await == 1).then_some(())
+            })
+            .await;
+            cluster.kill(0);
+            cluster.fail_over(&[1, 2]).await
+        };
+        let (told, primary) = join(bought, failed_over).await;
+        let told = told.expect(500).json();
+        let id = told["transaction_id"].as_str().expect("an id").to_owned();
+
+        let payments = cluster.connect(primary, &stack.settings.service("payments").database).await;
+        let given_back = "select count(*) from app_payment where transaction_id = $1 and status = 'compensated'";
+        wait_until("the payment is given back", PATIENCE, async || {
+            (payments.number(given_back, &[&id]).await == 1).then_some(())
+        })
+        .await;
+        let purchases = cluster.connect(primary, &stack.settings.service("purchases").database).await;
+        let live = "select count(*) from app_purchase where transaction_id = $1 and status = 'success'";
+        assert_eq!(purchases.number(live, &[&id]).await, 0);
     })
     .await;
 }

@@ -241,14 +241,36 @@ fn compensation_parked(
 
 /// Returns the time left before the saga is marked FAILED: no wait exceeds it.
 fn until_attention(state: &SagaState) -> Duration {
+    if state.row_is_gone {
+        return Duration::MAX;
+    }
     let taken = state.turned_at.map(|at| at.elapsed()).unwrap_or_default();
     state.policy.attention_after.saturating_sub(taken)
 }
 
 fn needs_a_person(state: &SagaState) -> bool {
+    if state.row_is_gone {
+        // There is no row to mark, from which recovery could wake it.
+        return false;
+    }
     let too_often = state.tries >= state.policy.attention_after_attempts;
     let too_long = state.turned_at.is_some_and(|at| at.elapsed() >= state.policy.attention_after);
     too_often || too_long || state.saga.progress().log.is_marked_failed()
+}
+
+/// Schedules the compensation again that failed before the row was found gone.
+pub(super) fn try_again_without_row(me: &ActorRef<SagaMsg>, state: &mut SagaState) {
+    let attempt = {
+        let log = &state.saga.progress().log;
+        log.next_to_undo().map(|step| {
+            let number = log.step(step).undo_attempts.count;
+            Attempt { step, direction: Direction::Compensating, number }
+        })
+    };
+    if let Some(attempt) = attempt {
+        let wait = plan::backoff(state.policy.compensation, state.tries, state.world.random());
+        back_off(me, state, attempt, wait);
+    }
 }
 
 fn mark_failed(

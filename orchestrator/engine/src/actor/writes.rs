@@ -8,6 +8,7 @@ use ractor::{ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
+use super::calls::try_again_without_row;
 use super::{CurrentCall, SagaMsg, SagaState, Standing, StartAnswer, Texts, Waiter, WriteInFlight, apply};
 use crate::Status;
 use crate::change::StateChange;
@@ -67,6 +68,11 @@ pub(super) fn write_again(me: &ActorRef<SagaMsg>, state: &mut SagaState) {
     let Some(in_flight) = &mut state.write else { return };
     in_flight.attempts += 1;
     let write = in_flight.write.clone();
+    if state.row_is_gone {
+        let report = WriteReport::Durable { cancel_requested: false, at: state.world.now() };
+        let _ = me.cast(SagaMsg::LogWritten(Some(report)));
+        return;
+    }
     state.saga.progress().waiting_for = WaitingFor::Log(write.change.name());
     let me = me.clone();
     state.world.write(
@@ -118,15 +124,35 @@ pub(super) fn log_written(
         }
         WriteReport::KeyHeld(holder) => give_up(me, state, StartAnswer::KeyHeld(holder)),
         WriteReport::RowGone => {
-            error!(saga.id = %state.saga.id, write = write.change.name(), "the row of a saga that has begun is gone");
+            error!(
+                saga.id = %state.saga.id,
+                write = write.change.name(),
+                "the row of a saga that has begun is gone: its effects are undone"
+            );
             meters::row_is_gone();
-            give_up(me, state, StartAnswer::RowGone(state.saga.id))
+            undo_without_row(me, state, &write.change)
         }
         WriteReport::Lost | WriteReport::EndedOtherwise => {
             debug!(saga.id = %state.saga.id, "another owner has this saga now");
             give_up(me, state, StartAnswer::AskTheRow(state.saga.id))
         }
     }
+}
+
+/// Undoes the effects of a saga that the log has lost: left alone, they would have no saga. From here on nothing is
+/// written, and a compensation is tried until it is confirmed or this process ends.
+fn undo_without_row(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: &Change) -> Result<(), ActorProcessingErr> {
+    state.row_is_gone = true;
+    state.write = None;
+    state.cancel_is_waiting = true;
+    state.turned_at.get_or_insert_with(Instant::now);
+    for waiter in state.waiters.drain(..).chain(state.leaving.drain(..)) {
+        let _ = waiter.send(StartAnswer::RowGone(state.saga.id));
+    }
+    if matches!(change, Change::MarkFailed { .. }) {
+        try_again_without_row(me, state);
+    }
+    Ok(())
 }
 
 fn write_later(me: &ActorRef<SagaMsg>, state: &mut SagaState, reason: &str) {
@@ -249,8 +275,12 @@ fn end(
 
 fn answer(state: &mut SagaState, status: Status, error: Option<String>, at: DateTime<Utc>) {
     let standing = Standing { saga: state.saga.clone(), status, error, at };
+    let told = match state.row_is_gone {
+        true => StartAnswer::RowGone(state.saga.id),
+        false => StartAnswer::Settled(standing),
+    };
     for waiter in state.waiters.drain(..).chain(state.leaving.drain(..)) {
-        let _ = waiter.send(StartAnswer::Settled(standing.clone()));
+        let _ = waiter.send(told.clone());
     }
 }
 
