@@ -15,6 +15,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootC
 use x509_cert::der::Decode;
 
 /// Makes a builder of HTTP clients.
+#[expect(clippy::disallowed_methods, reason = "this is where they are made")]
 pub fn http_client() -> reqwest::ClientBuilder {
     reqwest::Client::builder().tls_backend_preconfigured(for_http())
 }

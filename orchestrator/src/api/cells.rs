@@ -83,7 +83,7 @@ impl Cells {
         let (own, participants) = (settings.orchestrator.cell, &settings.participants);
         let others = (0..CELLS).filter(|cell| *cell != own);
         let urls = others.filter_map(|cell| Some((cell, settings.orchestrator.cell_url(cell)?.to_owned()))).collect();
-        let http = reqwest::Client::builder()
+        let http = common::tls::http_client()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_millis(participants.connect_timeout_ms))
