@@ -357,7 +357,13 @@ async fn write_batch(
     let mut tries = [Try::First, Try::Again].into_iter();
     loop {
         let attempt = tries.next().expect("the second try meets no row");
-        match writer.write(connection, batch, attempt).await {
+        // The writer commits with its last statement.
+        connection.batch_execute("begin").await.expect("a transaction");
+        let written = writer.write(connection, batch, attempt).await;
+        if written.is_err() {
+            connection.batch_execute("rollback").await.expect("the end of the transaction");
+        }
+        match written {
             Ok(answers) => return Ok(answers.into_iter().map(answer).collect()),
             Err(BatchError::Database(error)) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => {}
             Err(BatchError::Database(error)) => return Err(error.code().expect("an answer of the server").clone()),
