@@ -13,6 +13,7 @@ use tokio::sync::{oneshot, watch};
 use super::process::{BEGIN_LIMIT, ProcessId, ProcessState, pick};
 use super::run::HOUSEKEEPING_EVERY;
 use super::sim::{Sim, saga_id};
+use super::standbys::Database;
 use super::status::{self, Shown};
 use super::verdict::{ClientOutcome, ClientReport};
 use orchestrator::checkout::Order;
@@ -251,7 +252,7 @@ impl Client {
                 return;
             }
             let now = sim.database_now();
-            let turns = sim.lock().log.cancel(id, now);
+            let turns = sim.lock().log.cancel(id, now) && sim.confirms(Database::SagaLog);
             if turns {
                 let mut inner = sim.lock();
                 inner.tally.cancels += 1;

@@ -5,9 +5,11 @@ mod claims;
 mod keys;
 mod leases;
 mod open;
+mod replica;
 
 pub use claims::LogNow;
 pub use leases::Leases;
+pub(crate) use replica::Replica;
 
 use std::collections::BTreeMap;
 
@@ -103,17 +105,24 @@ impl DurableLog {
 
     /// Applies a write if its conditions hold, and returns its report.
     pub fn write(&mut self, owner: &Owner, write: &LogWrite, now: DateTime<Utc>) -> WriteReport {
+        self.apply(owner, write, now).unwrap_or_else(|| self.verdict(owner, write))
+    }
+
+    /// Applies a write if its conditions hold, and returns its report; `None` if it changes nothing.
+    pub(super) fn apply(&mut self, owner: &Owner, write: &LogWrite, now: DateTime<Utc>) -> Option<WriteReport> {
         if holds_nul(write) {
             let (code, reason) = ("22021".to_owned(), "invalid byte sequence (22021)".to_owned());
-            return WriteReport::Rejected(ValueRefused { code, reason });
+            return Some(WriteReport::Rejected(ValueRefused { code, reason }));
         }
-        let done = match &write.change {
+        let (cancel_requested, at) = match &write.change {
             Change::Begin { saga, ended } => self.begin(owner, write, saga, ended.as_ref(), now),
             _ => self.change(owner, write, now),
-        };
-        if let Some((cancel_requested, at)) = done {
-            return WriteReport::Durable { cancel_requested, at };
-        }
+        }?;
+        Some(WriteReport::Durable { cancel_requested, at })
+    }
+
+    /// Returns the report of a write that changes nothing.
+    pub(super) fn verdict(&self, owner: &Owner, write: &LogWrite) -> WriteReport {
         if let Change::Begin { saga, .. } = &write.change
             && !self.rows.contains_key(&write.saga_id)
             && let Some(holder) = self.key_holder(saga)

@@ -128,6 +128,8 @@ faults! {
         mixed_versions_rate = 0.15;
         /// Runs in which an operator requests retries of the sagas on the attention list.
         operator_rate = 0.5;
+        /// Share of the cut-off standbys that take over.
+        take_over_rate = 0.5;
         /// Runs in which an operator puts all sagas on hold for up to `pause_ms`.
         hold_rate = 0.15;
     }
@@ -144,6 +146,10 @@ faults! {
         operation_outages = 1;
         /// Partitions of one orchestrator from the database or one participant, each up to `outage_ms`.
         partitions = 1;
+        /// Cuts of the saga log's database from its standby, each up to `outage_ms`.
+        log_standby_cuts = 1;
+        /// Cuts of a participant's database from its standby, each up to `outage_ms`.
+        participant_standby_cuts = 1;
         /// Coordinators killed, and with them the actors of their sagas.
         coordinator_deaths = 1;
         /// Jumps of the clock of a node or of the database, each up to `clock_jump_ms`, either way.

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::fate::LookEnd;
 use super::process::ProcessId;
 use super::sim::Sim;
+use super::standbys::Database;
 use saga_engine::lease::{RenewRequest, Renewal};
 use saga_engine::owner::Owner;
 use saga_engine::world::Answer;
@@ -36,7 +37,12 @@ pub(super) fn renew(
                 renew_now(&sim, &request, sent_at);
                 Err("the connection went".to_owned())
             }
-            _ => Ok(renew_now(&sim, &request, sent_at)),
+            _ => match renew_now(&sim, &request, sent_at) {
+                Renewal::Granted { .. } if !sim.confirms(Database::SagaLog) => {
+                    Err("the standby did not confirm the renewal".to_owned())
+                }
+                renewal => Ok(renewal),
+            },
         };
         tokio::time::sleep(answers_after).await;
         sim.at(process, move |_| answer.give(renewal));

@@ -31,6 +31,7 @@ mod partitions;
 mod process;
 mod run;
 mod sim;
+mod standbys;
 mod status;
 mod tally;
 mod trace;

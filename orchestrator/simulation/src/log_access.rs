@@ -7,8 +7,10 @@ use std::time::Duration;
 use saga_engine::record::ValueRefused;
 
 use super::fate::{FaultPhase, Outlives, WriteEnd, WriteFate};
+use super::mutation::{Mutation, is_mutated};
 use super::process::{ProcessId, kill, pause};
 use super::sim::Sim;
+use super::standbys::Database;
 use super::watch;
 use saga_engine::record::{Change, LogWrite, WriteReport};
 use saga_engine::world::Answer;
@@ -86,6 +88,11 @@ fn commit_later(sim: &Arc<Sim>, process: ProcessId, write: &Arc<LogWrite>, after
     }
     let write = write.clone();
     sim.after(after, move |sim| {
+        let is_open = sim.lock().log.open.on(write.saga_id) == Some(commits);
+        if !is_open {
+            // The server that it ran on was replaced by its standby.
+            return;
+        }
         sim.lock().log.open.remove(write.saga_id);
         if sim.database_answers() {
             let report = apply_at(sim, process, &write, began);
@@ -119,7 +126,12 @@ fn apply(sim: &Sim, process: ProcessId, write: &LogWrite) -> WriteReport {
 fn apply_at(sim: &Sim, process: ProcessId, write: &LogWrite, at: chrono::DateTime<chrono::Utc>) -> WriteReport {
     let mut inner = sim.lock();
     let owner = inner.processes[process.0].owner.clone();
-    let report = inner.log.write(&owner, write, at);
+    let changed = inner.log.apply(&owner, write, at);
+    let mutation = match changed {
+        Some(_) => Mutation::CommitWithoutStandby,
+        None => Mutation::VerdictWithoutBarrier,
+    };
+    let report = changed.unwrap_or_else(|| inner.log.verdict(&owner, write));
     match (&report, &write.change) {
         (WriteReport::Durable { .. }, Change::MarkFailed { .. }) => inner.tally.failed_marks += 1,
         (WriteReport::Durable { .. }, Change::Begin { .. }) => {
@@ -133,5 +145,11 @@ fn apply_at(sim: &Sim, process: ProcessId, write: &LogWrite, at: chrono::DateTim
         (WriteReport::Lost, _) => inner.tally.refused_writes += 1,
         _ => {}
     }
-    report
+    // The database refuses a value before the commit.
+    let is_refused = matches!(report, WriteReport::Rejected(_));
+    if is_refused || inner.standbys.confirm(Database::SagaLog) || is_mutated(mutation) {
+        return report;
+    }
+    inner.tally.unconfirmed += 1;
+    WriteReport::InDoubt("no standby confirmed it".to_owned())
 }

@@ -14,6 +14,7 @@ use super::fate::LookEnd;
 use super::mutation::{Mutation, is_mutated};
 use super::process::{ProcessId, ProcessState};
 use super::sim::Sim;
+use super::standbys::Database;
 use saga_engine::SagaId;
 use saga_engine::owner::Owner;
 use saga_engine::recovery::{self, ClaimRequest, Claimed, Claimer, Flag, Free, ListedRow, SeenOwner, Statements};
@@ -128,7 +129,11 @@ impl Statements for Connection {
     }
 
     async fn claim(&mut self, free: Free<'_>) -> Result<Vec<ReadRow>, String> {
+        let may_change_unseen = matches!(free, Free::Died(_));
         let claimed = self.run(|log| at_once(log.claim(free))).await?;
+        if !self.sim.confirms(Database::SagaLog) && (may_change_unseen || !claimed.is_empty()) {
+            return Err("the standby did not confirm a claim".to_owned());
+        }
         match claimed.iter().any(Result::is_err) && is_mutated(Mutation::BadRowFailsAll) {
             true => Err("a row cannot be read".to_owned()),
             false => Ok(claimed),

@@ -68,6 +68,14 @@ pub(crate) enum Mutation {
     LeaseFromAnswer,
     /// A hold on all sagas does not end the lease.
     IgnoreHold,
+    /// A participant repeats a decision from a row that its standby does not have.
+    ReplayWithoutBarrier,
+    /// A write that changed nothing is judged by a row that the standby does not have.
+    VerdictWithoutBarrier,
+    /// The status of a row is told that the standby does not have.
+    StatusWithoutBarrier,
+    /// A commit counts although its standby does not have it.
+    CommitWithoutStandby,
     /// Control: leases are ignored. Correctness does not depend on them.
     IgnoreLease,
     /// Control: an undone action that is repeated gets its first reply. It has no effect, and its saga has turned back.

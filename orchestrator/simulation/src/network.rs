@@ -10,10 +10,12 @@ use super::fate::{CallFate, Copy, Intermediary, There};
 use super::intermediaries::{self, Answered};
 use super::line;
 use super::mutated_world;
+use super::mutation::{Mutation, is_mutated};
 use super::participants::{Ask, FailureDraw, OperationKind, Origin, Reply};
 use super::partitions::Operation;
 use super::process::ProcessId;
 use super::sim::Sim;
+use super::standbys::Database;
 use orchestrator::participant_client::{Admission, Health, Judged, classify, parked, read_retry_after};
 use saga_engine::outcome::{Failure, Outcome, Retry, Sent, Unknown};
 use saga_engine::world::{Answer, Call, Purpose};
@@ -120,7 +122,7 @@ fn arrive(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy
             );
             return;
         }
-        There::Participant => decide(sim, &pending.call).into(),
+        There::Participant => confirmed(sim, pending, decide(sim, &pending.call)),
         There::ParticipantThen(intermediary) => {
             decide(sim, &pending.call);
             answer_of(sim, pending, intermediary)
@@ -188,6 +190,17 @@ fn decide(sim: &Arc<Sim>, call: &Call) -> Reply {
         },
     );
     reply
+}
+
+/// Withholds the reply of a participant whose standby is cut off: its commit, or the barrier behind its journal, waits for
+/// too long, and the front answers 503.
+fn confirmed(sim: &Arc<Sim>, pending: &Pending, reply: Reply) -> Answered {
+    let mutation = if reply.replayed { Mutation::ReplayWithoutBarrier } else { Mutation::CommitWithoutStandby };
+    if sim.confirms(Database::Participant(pending.call.participant)) || is_mutated(mutation) {
+        return reply.into();
+    }
+    sim.lock().tally.unconfirmed += 1;
+    answer_of(sim, pending, Intermediary::Busy)
 }
 
 fn answer_of(sim: &Arc<Sim>, pending: &Pending, intermediary: Intermediary) -> Answered {

@@ -89,6 +89,17 @@ impl Participants {
         self.purchases.add_to(books);
     }
 
+    /// Replaces a participant by its standby.
+    pub(super) fn fail_over(&mut self, participant: &'static str, standby: Participants) {
+        let Participants { payments, inventory, purchases, mut others, .. } = standby;
+        match participant {
+            "payments" => self.payments = payments,
+            "inventory" => self.inventory = inventory,
+            "purchases" => self.purchases = purchases,
+            name => drop(self.others.insert(name, others.remove(name).unwrap_or_default())),
+        }
+    }
+
     pub(super) fn counts(&self) -> JournalCounts {
         let known = [&self.payments.journal, &self.inventory.journal, &self.purchases.journal];
         let all = known.into_iter().chain(self.others.values().map(|other| &other.journal));

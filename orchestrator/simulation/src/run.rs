@@ -16,6 +16,7 @@ use super::participants::Participants;
 use super::partitions::Partitions;
 use super::process;
 use super::sim::{Inner, Sim};
+use super::standbys::Standbys;
 use super::tally::Tally;
 use super::trace::{Trace, Tracing};
 use super::troubles::Troubles;
@@ -119,7 +120,11 @@ async fn drive(seed: u64, plan: &Plan, known: Vec<Arc<Definition>>, fate: Box<dy
     let nodes = plan.nodes.unwrap_or_else(|| rng.random_range(1..=3)).max(1);
     let mut sagas = plan.sagas.unwrap_or_else(|| rng.random_range(3..=10));
     let which = rng.random_range(0..known.len());
-    let troubles = Troubles::draw(&mut rng, faults, &known[which], nodes).with_hold(seed, faults);
+    let troubles = Troubles::draw(&mut rng, faults, &known[which], nodes).with_hold(seed, faults).with_standbys(
+        seed,
+        faults,
+        &known[which],
+    );
     let mut tally = Tally::default();
     let mut is_drawn = |rate: f64, count: &mut u64| {
         let is_drawn = rate > 0.0 && rng.random::<f64>() < rate;
@@ -155,6 +160,7 @@ async fn drive(seed: u64, plan: &Plan, known: Vec<Arc<Definition>>, fate: Box<dy
         last_replies: BTreeMap::new(),
         clocks: Clocks::drawn(&mut rng, nodes, faults.clock_skew_ms),
         partitions: Partitions::default(),
+        standbys: Standbys::default(),
         rng,
     };
     let sim = Sim::new(inner, faults.clone(), knobs, Versions::new(known, which, are_mixed));

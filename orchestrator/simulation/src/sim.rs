@@ -21,6 +21,7 @@ use super::knobs::Knobs;
 use super::participants::Participants;
 use super::partitions::{Operation, Partitions};
 use super::process::{Process, ProcessId, ProcessState};
+use super::standbys::Standbys;
 use super::tally::Tally;
 use super::trace::Trace;
 use super::verdict::ClientReport;
@@ -64,6 +65,8 @@ pub(super) struct Inner {
     pub(super) clocks: Clocks,
     /// Outages and partitions, with their ends.
     pub(super) partitions: Partitions,
+    /// Standbys that are cut off.
+    pub(super) standbys: Standbys,
     /// Random numbers of the run itself: ids, kills and the like.
     pub(super) rng: ChaCha8Rng,
 }

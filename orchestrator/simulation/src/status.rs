@@ -1,5 +1,5 @@
 //! The status endpoint of a replica, by the rules of `api::status`: from memory if the saga runs there, otherwise from
-//! the row.
+//! the row, with a barrier behind the read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::mutation::{Mutation, is_mutated};
 use super::process::{BEGIN_LIMIT, ProcessId, ProcessState, pick};
 use super::sim::Sim;
+use super::standbys::Database;
 use orchestrator::store::decided::{self, Decided, Look, Older};
 use saga_engine::{SagaId, Status};
 
@@ -40,6 +41,9 @@ pub(super) fn ask(sim: &Sim, process: ProcessId, id: SagaId) -> Shown {
         }
     }
     if !sim.reaches_database(process) {
+        return Shown::Unknown;
+    }
+    if !sim.confirms(Database::SagaLog) && !is_mutated(Mutation::StatusWithoutBarrier) {
         return Shown::Unknown;
     }
     let now = sim.database_now();

@@ -88,6 +88,14 @@ tally! {
     partitions "partitions"
     /// Outages of the saga log's database.
     database_outages "outages of the saga log"
+    /// Standbys that were cut off.
+    standby_cuts "standbys cut off"
+    /// Standbys that took over.
+    failovers "failovers"
+    /// Sagas that were in the log and that its standby did not have.
+    rows_lost "sagas lost at failovers"
+    /// Commits and barriers that no standby confirmed.
+    unconfirmed "commits without a standby"
     /// Runs in which the clocks of the nodes and the database differ.
     skewed_clocks "runs with skewed clocks"
     /// Clocks of nodes or of the database that jumped.

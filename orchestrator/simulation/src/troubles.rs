@@ -14,10 +14,14 @@ use super::faults::Faults;
 use super::partitions::{Operation, Unreached};
 use super::process::{self, ProcessState, pick};
 use super::sim::Sim;
-use saga_engine::definition::Definition;
+use super::standbys::{CutEnd, Database};
+use saga_engine::definition::{Definition, Effect};
 
 /// Mixed into the seed for holds.
 const HOLDS: u64 = 0x686f_6c64;
+
+/// Mixed into the seed for standbys.
+const STANDBYS: u64 = 0x7374_6279;
 
 /// All such faults of a run, with their times.
 pub(super) struct Troubles(Vec<(Duration, Trouble)>);
@@ -31,6 +35,7 @@ enum Trouble {
     Partition { what: Unreached, lasts: Duration },
     ClockJump { of: ClockOf, by: TimeDelta },
     Hold { lasts: Duration },
+    CutStandby { of: Database, lasts: Duration, end: CutEnd },
 }
 
 impl Troubles {
@@ -92,6 +97,32 @@ impl Troubles {
             let at = rng.random_range(0..faults.calm_after_ms.max(1));
             let lasts = lasting(&mut rng, faults.pause_ms.min(faults.calm_after_ms - at));
             self.0.push((Duration::from_millis(at), Trouble::Hold { lasts }));
+        }
+        self
+    }
+
+    /// Adds cuts of databases from their standbys, drawn with random numbers of their own.
+    pub(super) fn with_standbys(mut self, seed: u64, faults: &Faults, definition: &Definition) -> Troubles {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed ^ STANDBYS);
+        let with_journals: Vec<&'static str> = definition
+            .steps
+            .iter()
+            .filter(|step| !matches!(step.effect, Effect::ReadOnly { .. }))
+            .map(|step| step.participant)
+            .collect();
+        let wildness = intensity(&mut rng);
+        let most = |count: u32| (f64::from(count) * wildness).ceil() as u32;
+        let cuts = rng.random_range(0..=most(faults.log_standby_cuts));
+        let mut databases = vec![Database::SagaLog; cuts as usize];
+        for _ in 0..rng.random_range(0..=most(faults.participant_standby_cuts)) {
+            databases.push(Database::Participant(with_journals[rng.random_range(0..with_journals.len())]));
+        }
+        for of in databases {
+            let at = Duration::from_millis(rng.random_range(0..faults.calm_after_ms.max(1)));
+            let lasts = lasting(&mut rng, faults.outage_ms);
+            let takes_over = rng.random::<f64>() < faults.take_over_rate;
+            let end = if takes_over { CutEnd::TakesOver } else { CutEnd::Back };
+            self.0.push((at, Trouble::CutStandby { of, lasts, end }));
         }
         self
     }
@@ -176,6 +207,7 @@ async fn make(sim: &Arc<Sim>, trouble: Trouble) {
             inner.tally.clock_jumps += 1;
             inner.clocks.jump(of, by);
         }
+        Trouble::CutStandby { of, lasts, end } => sim.cut_standby_off(of, lasts, end),
         Trouble::Hold { lasts } => {
             sim.note(|_| "operator".to_owned(), |_| format!("puts all sagas on hold for {lasts:?}"));
             let since = sim.database_now();

@@ -12,6 +12,7 @@ use saga_engine::lease::Renewal;
 use saga_engine::owner::Owner;
 use tokio::time::Instant;
 
+#[derive(Clone)]
 pub(super) struct Lease {
     pub(super) incarnation: Uuid,
     pub(super) expires_at: DateTime<Utc>,

@@ -18,7 +18,7 @@ const MOST_SEEDS: u64 = 200;
 /// Number of seeds in which a control must break no invariant.
 const CONTROL_SEEDS: u64 = 150;
 
-const BUGS: [(Mutation, &str); 30] = [
+const BUGS: [(Mutation, &str); 34] = [
     (Mutation::SkipTombstone, COMPENSATED),
     (Mutation::TossAgain, TWICE),
     (Mutation::ForgetJournal, TWICE),
@@ -49,6 +49,10 @@ const BUGS: [(Mutation, &str); 30] = [
     (Mutation::LostRenewalCounts, LEASE),
     (Mutation::LeaseFromAnswer, LEASE),
     (Mutation::IgnoreHold, HOLD),
+    (Mutation::ReplayWithoutBarrier, COMPLETED),
+    (Mutation::VerdictWithoutBarrier, TOLD),
+    (Mutation::StatusWithoutBarrier, TOLD),
+    (Mutation::CommitWithoutStandby, TOLD),
 ];
 
 const CONTROLS: [Mutation; 2] = [Mutation::IgnoreLease, Mutation::UndoneActionReplays];
@@ -73,6 +77,8 @@ fn calmer() -> Faults {
         operator_rate: 1.0,
         slow_renewal_rate: 0.0,
         hold_rate: 0.0,
+        log_standby_cuts: 0,
+        participant_standby_cuts: 0,
         operation_outages: 0,
         partitions: 0,
         clock_jumps: 0,
@@ -124,6 +130,7 @@ fn faults_for(bug: Mutation) -> Faults {
             ..mix
         },
         Mutation::AnyConflictRefuses => Faults { stranger_rate: 0.2, ..Faults::default() },
+        Mutation::AnyJsonConfirms => Faults { json_stranger_rate: 0.1, ..Faults::default() },
         Mutation::IgnoreCancel => Faults { cancel_rate: 1.0, refusal_rate: 0.02, ..mix },
         Mutation::ClaimsPoison => {
             Faults { small_knobs_rate: 1.0, crowd_rate: 1.0, operator_rate: 0.0, crashes: 20, ..Faults::default() }
