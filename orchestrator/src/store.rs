@@ -1,6 +1,6 @@
 //! The saga log in PostgreSQL. The records are [`saga_engine::record`]; [`writer`] writes them, under group commit, in
 //! the form of [`row_text`]. [`reader`], [`lists`], [`overview`] and [`full_row`] read them;
-//! [`replicated`] makes sure that what was read cannot be lost. [`flags`] and [`hold`] are
+//! `replicated` makes sure that what was read cannot be lost. [`flags`] and [`hold`] are
 //! set by clients and operators, [`events`] is the stream for listeners, [`retention`] deletes old data. Time is the
 //! database's ([`saga_engine::clock`]). Tables: `saga`, `saga_takeover`, `node_lease`, `saga_hold` and `saga_event` in
 //! `ms_orchestrator`.
