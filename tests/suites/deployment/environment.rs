@@ -39,6 +39,7 @@ fn traces_go_where_one_variable_says_and_nowhere_without_it() {
         for (given, expected) in [("", ""), (ENDPOINT, ENDPOINT)] {
             let mut all = variables();
             all.insert("OTLP_ENDPOINT".to_owned(), given.to_owned());
+            all.insert("DATABASE_HOST".to_owned(), "db.example".to_owned());
             let document = parse(file, &substitute(&read(file), &all));
             for name in services().into_keys() {
                 let settings = settings(&texts(&document["services"][&name]["environment"]));
