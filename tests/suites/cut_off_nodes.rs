@@ -272,6 +272,9 @@ async fn clients_of_a_node_without_a_database_are_answered_when_its_lease_has_ru
         assert_problem(&refused, 503);
         assert!(refused.json()["transaction_id"].is_null(), "{}", refused.text);
         assert!(refused.text.contains("nothing was done"), "{}", refused.text);
+        let refused = buy(stack, "a new key").await;
+        assert_problem(&refused, 503);
+        assert!(refused.text.contains("nothing was done"), "{}", refused.text);
 
         stack.proxy("payments").flow();
         proxy.flow();

@@ -21,6 +21,7 @@ use crate::checkout::Order;
 use crate::store::reader::{self, KeyHolder};
 use saga_engine::actor::StartAnswer;
 use saga_engine::coordinator::{CoordinatorMsg, StartSaga};
+use saga_engine::lease::LeaseState;
 use saga_engine::record::{Fingerprint, IdempotencyKey};
 use saga_engine::{SagaId, trace};
 
@@ -30,6 +31,9 @@ const ASK_THE_ROW_EVERY: Duration = Duration::from_millis(100);
 const HELD_RETRY_AFTER_S: u64 = 30;
 /// Time limit for a saga to be in the log, for a client that does not wait for the end.
 const LEAVING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long after its lease has run out a node may still read the saga log for a client.
+const RENEWED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Whether the saga is known to be in the log.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -62,13 +66,28 @@ pub(super) async fn start(api: ApiContext, request: Request) -> Result<Response,
     let asked = Asked { api, request, preference, order, key, started_at, deadline };
     // Looked up before admission: a repeat starts no saga, so it is accepted even under full load.
     let holder = match &asked.key {
-        Some(key) => Box::pin(asked.key_holder(key)).await?,
+        Some(key) => tokio::select! {
+            biased;
+            holder = Box::pin(asked.key_holder(key)) => holder?,
+            () = run_out_for_long(&asked.api.lease) => return Err(no_lease("its key cannot be looked up")),
+        },
         None => None,
     };
     match holder {
         Some(holder) => Box::pin(asked.replay(holder)).await,
         None => asked.start().await,
     }
+}
+
+/// Waits until this node is probably cut off from the saga log. A lease that ran out because the whole process stalled is
+/// renewed before.
+async fn run_out_for_long(lease: &LeaseState) {
+    lease.run_out().await;
+    tokio::time::sleep(RENEWED_WITHIN).await;
+}
+
+fn no_lease(why: &str) -> ApiError {
+    ApiError::unavailable(format!("this node holds no lease: {why}; nothing was done"), 1)
 }
 
 fn read_key(request: &Request, order: &Order) -> Result<Option<IdempotencyKey>, ApiError> {
@@ -107,7 +126,7 @@ impl Asked {
             return Err(ApiError::unavailable(detail, HELD_RETRY_AFTER_S));
         }
         if let (true, Err(lost)) = (self.api.lease.has_run_out(), self.api.lease.check()) {
-            return Err(ApiError::unavailable(format!("this node holds no lease: {lost}; nothing was done"), 1));
+            return Err(no_lease(&lost));
         }
         let id = self.api.world.new_saga_id();
         let (waiter, answer) = oneshot::channel();
