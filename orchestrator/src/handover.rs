@@ -14,7 +14,7 @@ use common::group_commit::BatchSender;
 use common::supervision::{ActorEntry, ChildSpec, Handle, Periodic, every};
 use tracing::{info, warn};
 
-use crate::participant_client::Outages;
+use crate::outages::Outages;
 use crate::store::handover::{self, Waiting};
 use crate::store::writer::SagaLogWriter;
 use saga_engine::SagaId;

@@ -28,8 +28,10 @@ use crate::handover::{Handover, handover};
 use crate::health::{self, Needs};
 use crate::housekeeping::{Rules, housekeeping};
 use crate::live::LiveWorld;
-use crate::lost_commits::{self, LostCommits, WatchArguments};
+use crate::loss_watch::{LossWatch, loss_watch};
+use crate::lost_commits::LostCommits;
 use crate::meters;
+use crate::neighbours::Neighbours;
 use crate::participant_client::{BadUrl, Findings, client};
 use crate::store::lease_session::LeaseSession;
 use crate::store::replicated::Replicated;
@@ -145,8 +147,11 @@ pub async fn start(
     let superseded = CancellationToken::new();
     let definitions: Vec<String> = known.iter().map(|known| format!("{}/{}", known.name, known.version)).collect();
     let lost = Arc::<LostCommits>::default();
-    let watching = entry("lost-commits", "watch");
-    children.push(lost_commits::watch(WatchArguments::new(watching, saga_log.clone(), lost.clone(), &settings)?));
+    let neighbours = Arc::new(Neighbours::new(&settings)?);
+    children.push(loss_watch(
+        entry("lost-commits", "watch"),
+        LossWatch { saga_log: saga_log.clone(), lost: lost.clone(), neighbours: neighbours.clone() },
+    ));
     let barrier_limit = Duration::from_millis(settings.database.statement_timeout_ms);
     let replicated = Arc::new(Replicated::new(saga_log.clone(), barrier_limit));
     let world: Arc<dyn World> = Arc::new(LiveWorld {
@@ -252,7 +257,7 @@ pub async fn start(
     let draining = Draining::default();
     let front = HttpService {
         service: SERVICE,
-        routes: api::routes(&api).merge(ui::routes(&Ui::new(&api, &settings)?)).merge(debug::routes(
+        routes: api::routes(&api).merge(ui::routes(&Ui::new(&api, neighbours))).merge(debug::routes(
             SERVICE,
             root.clone(),
             None,

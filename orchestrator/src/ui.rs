@@ -15,17 +15,15 @@ mod assets;
 mod describe;
 mod faults;
 mod list;
-pub(crate) mod neighbours;
 mod services;
 mod summary;
 
 use std::sync::Arc;
 
-use common::config::Settings;
 use common::http::{Access, ApiError, Request, Response, Routes};
 
 use crate::api::ApiContext;
-use neighbours::Neighbours;
+use crate::neighbours::Neighbours;
 use summary::Cache;
 
 /// Shared state of the dashboard's handlers.
@@ -37,13 +35,8 @@ pub(crate) struct Ui {
 }
 
 impl Ui {
-    /// Creates the state.
-    ///
-    /// # Errors
-    /// If no HTTP client can be made.
-    pub(crate) fn new(api: &ApiContext, settings: &Settings) -> Result<Ui, reqwest::Error> {
-        let neighbours = Arc::new(Neighbours::new(settings)?);
-        Ok(Ui { api: api.clone(), neighbours, summary: Arc::default() })
+    pub(crate) fn new(api: &ApiContext, neighbours: Arc<Neighbours>) -> Ui {
+        Ui { api: api.clone(), neighbours, summary: Arc::default() }
     }
 }
 

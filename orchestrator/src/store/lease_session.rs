@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::hold;
 use crate::lost_commits::{self, LostCommits};
-use crate::participant_client::Outages;
+use crate::outages::Outages;
 use saga_engine::lease::{RenewRequest, Renewal};
 use saga_engine::owner::Owner;
 

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::Ui;
-use super::neighbours::{NoAnswer, Said};
+use crate::neighbours::{NoAnswer, Said};
 
 const PATH: &str = "/debug/faults/";
 /// The random seed for all services.

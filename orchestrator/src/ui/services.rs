@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Ui;
-use super::neighbours::{NoAnswer, Said};
+use crate::neighbours::{NoAnswer, Said};
 
 /// The supervision trees of all services.
 #[derive(Serialize, ToSchema)]

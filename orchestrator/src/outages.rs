@@ -35,17 +35,17 @@ impl Outages {
     }
 
     /// Records that the breaker of an operation is open, as before or from now on.
-    pub(super) fn opened(&self, operation: String, now: Instant) {
+    pub(crate) fn opened(&self, operation: String, now: Instant) {
         self.inner().entry(operation).or_insert_with(|| Outage { since: now, parked: HashMap::new() });
     }
 
     /// Records that the breaker of an operation is closed.
-    pub(super) fn closed(&self, operation: &str) {
+    pub(crate) fn closed(&self, operation: &str) {
         self.inner().remove(operation);
     }
 
     /// Records that a saga is parked until the operation works again.
-    pub(super) fn parked(&self, operation: &str, saga: Parked) {
+    pub(crate) fn parked(&self, operation: &str, saga: Parked) {
         if let Some(outage) = self.inner().get_mut(operation) {
             outage.parked.insert(saga.id, saga.epoch);
         }
