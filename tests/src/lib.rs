@@ -32,6 +32,7 @@ pub mod problem;
 pub mod proxy;
 pub mod raw;
 pub mod replicated_cluster;
+pub mod saga_log;
 pub mod shape;
 pub mod stack;
 pub mod standby;

@@ -1,14 +1,10 @@
 //! The lists of sagas on PostgreSQL: any combination of filters finds few sagas among very many by an index.
 
-use common::{
-    config::ConfigSource,
-    db::{self, Connection},
-    ids::UserId,
-};
+use common::{db::Connection, ids::UserId};
 use orchestrator::store::lists::{self, Filter, Search};
 use saga_engine::Status;
-use tests::{cluster, database::Database};
-use uuid::Uuid;
+use secrecy::ExposeSecret;
+use tests::{database::Database, saga_log::SagaLog};
 
 /// The older half completed; the newer half belongs to one user and none of it completed. Both filters match many
 /// sagas, their combination few. A few failed or still run.
@@ -45,15 +41,9 @@ async fn rows_read(connection: &mut Connection, list: impl AsyncFnOnce(&mut Conn
 
 #[tokio::test]
 async fn a_filter_that_fits_few_sagas_of_very_many_reads_few() {
-    let server = cluster::server_url().await;
-    let settings = ConfigSource::embedded("bench").with("database.url", server).load().expect("good settings");
-    let name = format!("t{}", Uuid::new_v4().simple());
-    let url = &settings.database.url;
-    db::ensure_database(url, &name).await.expect("the test server makes databases");
-    db::migrate(url, &name, orchestrator::migrations()).await.expect("migrations apply to an empty database");
-    let pool = db::pool(url, &name, &settings.database).expect("a good URL");
+    let SagaLog { name, settings, pool, database } = SagaLog::new().await;
     let mut connection = pool.get().await.expect("a connection");
-    Database::connect(server, &name).await.run(SAGAS).await;
+    database.run(SAGAS).await;
     // Rows read by parallel workers are missing from the session's counts.
     connection.batch_execute("set max_parallel_workers_per_gather = 0").await.expect("a setting");
     let mut failures = Vec::new();
@@ -88,7 +78,7 @@ async fn a_filter_that_fits_few_sagas_of_very_many_reads_few() {
         connection.batch_execute("analyze saga").await.expect("statistics");
     }
     drop(connection);
-    let server = Database::connect(server, "postgres").await;
+    let server = Database::connect(settings.url.expose_secret(), "postgres").await;
     server.run(&format!("drop database {name} with (force)")).await;
     assert!(failures.is_empty(), "{failures:#?}");
 }

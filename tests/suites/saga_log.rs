@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use common::{
-    config::ConfigSource,
     db::{self, Connection},
     group_commit::{BatchError, BatchWriter, Try},
     ids::UserId,
@@ -24,7 +23,7 @@ use saga_engine::{
     owner::Owner,
     record::{Change, Company, LogWrite, NewSaga, StepChanges, WriteReport},
 };
-use tests::{cluster, database::Database};
+use tests::{database::Database, saga_log::SagaLog};
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
@@ -43,18 +42,11 @@ struct Log {
 
 impl Log {
     async fn new() -> Self {
-        let server = cluster::server_url().await;
-        let settings = ConfigSource::embedded("bench").with("database.url", server).load().expect("good settings");
-        let name = format!("t{}", Uuid::new_v4().simple());
-        let url = &settings.database.url;
-        db::ensure_database(url, &name).await.expect("the test server makes databases");
-        db::migrate(url, &name, orchestrator::migrations()).await.expect("migrations apply to an empty database");
+        let SagaLog { pool, database, .. } = SagaLog::new().await;
         let owner = Owner { node_id: "node".to_owned(), incarnation: Uuid::new_v4() };
-        let database = Database::connect(server, &name).await;
         let register =
             "insert into node_lease (node_id, incarnation, expires_at) values ($1, $2, now() + interval '1 day')";
         database.rows(register, &[&owner.node_id, &owner.incarnation]).await;
-        let pool = db::pool(url, &name, &settings.database).expect("a good URL");
         Self { pool, database, writer: SagaLogWriter::new(Arc::new(owner), BEGIN_LIMIT, Tracer::off()) }
     }
 

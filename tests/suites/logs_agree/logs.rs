@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use common::config::{ConfigSource, DatabaseSettings};
+use common::config::DatabaseSettings;
 use common::db::{self, Connection};
 use common::group_commit::{BatchError, BatchWriter, Try};
 use common::ids::UserId;
@@ -22,8 +22,8 @@ use saga_engine::owner::Owner;
 use saga_engine::record::{Change, Company, Fingerprint, IdempotencyKey, LogWrite, NewSaga};
 use saga_engine::recovery::{ActorDeath, Claimer, Free, ListedRow};
 use saga_simulation::durable_log::{DurableLog, LogNow};
-use tests::cluster;
 use tests::database::Database;
+use tests::saga_log::SagaLog;
 use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
@@ -53,16 +53,9 @@ pub(crate) struct Logs {
 
 impl Logs {
     pub(crate) async fn new() -> Self {
-        let server = cluster::server_url().await;
-        let settings = ConfigSource::embedded("bench").with("database.url", server).load().expect("good settings");
-        let name = format!("t{}", Uuid::new_v4().simple());
-        let url = &settings.database.url;
-        db::ensure_database(url, &name).await.expect("the test server makes databases");
-        db::migrate(url, &name, orchestrator::migrations()).await.expect("migrations apply to an empty database");
-        let database = Database::connect(server, &name).await;
-        let pool = db::pool(url, &name, &settings.database).expect("a good URL");
+        let SagaLog { name, settings, pool, database } = SagaLog::new().await;
         let (claimers, sagas) = (Vec::new(), Vec::new());
-        Self { memory: DurableLog::default(), pool, database, name, settings: settings.database, claimers, sagas }
+        Self { memory: DurableLog::default(), pool, database, name, settings, claimers, sagas }
     }
 
     /// Empties both logs, and registers the two nodes.

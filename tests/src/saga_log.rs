@@ -1,0 +1,39 @@
+//! An empty saga log, for suites that run its statements without an orchestrator.
+
+use common::{
+    config::{ConfigSource, DatabaseSettings},
+    db::{self, Pool},
+};
+use uuid::Uuid;
+
+use crate::{cluster, database::Database};
+
+/// A migrated database of the shared test server.
+pub struct SagaLog {
+    /// Its name.
+    pub name: String,
+    /// Settings with the URL of the server.
+    pub settings: DatabaseSettings,
+    /// The pool of an orchestrator.
+    pub pool: Pool,
+    /// A connection beside the pool.
+    pub database: Database,
+}
+
+impl SagaLog {
+    /// Creates the database.
+    ///
+    /// # Panics
+    /// When it cannot be created.
+    pub async fn new() -> Self {
+        let server = cluster::server_url().await;
+        let settings = ConfigSource::embedded("bench").with("database.url", server).load().expect("good settings");
+        let (settings, name) = (settings.database, format!("t{}", Uuid::new_v4().simple()));
+        db::ensure_database(&settings.url, &name).await.expect("the test server makes databases");
+        let migrated = db::migrate(&settings.url, &name, orchestrator::migrations()).await;
+        migrated.expect("migrations apply to an empty database");
+        let pool = db::pool(&settings.url, &name, &settings).expect("a good URL");
+        let database = Database::connect(server, &name).await;
+        Self { name, settings, pool, database }
+    }
+}
