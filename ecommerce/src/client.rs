@@ -85,7 +85,7 @@ impl Target {
         }
         let response = request.send().await.map_err(|error| unreachable(&url, error))?;
         let status = response.status();
-        let body = text_of(response).await.map_err(|reason| nobody(&url, &reason))?;
+        let body = text_of(response).await.map_err(|reason| no_answer(&url, &reason))?;
         Ok(Answer { status, body, url })
     }
 
@@ -266,14 +266,14 @@ fn unreachable(url: &Url, error: reqwest::Error) -> Failure {
     if reason.contains("certificate") {
         reason.push_str("; SSL_CERT_FILE names a file with a CA of your own");
     }
-    nobody(url, &reason)
+    no_answer(url, &reason)
 }
 
 fn silent(url: &Url) -> Failure {
-    nobody(url, &format!("no response within {OPEN_TIMEOUT:?}"))
+    no_answer(url, &format!("no response within {OPEN_TIMEOUT:?}"))
 }
 
-fn nobody(url: &Url, reason: &str) -> Failure {
+fn no_answer(url: &Url, reason: &str) -> Failure {
     let proxy = way::proxy(url);
     Failure::Unreachable(format!(
         "no answer from {url}{proxy}: {reason}; is it running (`ecommerce up`), is --target right?"

@@ -27,13 +27,9 @@ impl Connection {
     /// # Errors
     /// See [`Connection::query`]; what was read may be lost at a failover.
     pub async fn query_behind_barrier(&mut self, statements: &[Bound<'_>]) -> Result<Vec<Vec<Row>>, Error> {
-        let mut prepared = Vec::with_capacity(statements.len());
-        for statement in statements {
-            prepared.push(self.prepared(statement.sql()).await?);
-        }
-        let rows = statements.iter().zip(&prepared);
-        let rows = rows.map(|(statement, (client, prepared))| statement.run(client, prepared));
+        let prepared = self.prepare_all(statements).await?;
         let client = self.client.clone();
+        let rows = statements.iter().zip(&prepared).map(|(statement, prepared)| statement.run(&client, prepared));
         // `join` polls the statements first, so they are sent first.
         let work = async {
             let (rows, barrier) = join(try_join_all(rows), client.batch_execute(BARRIER)).await;

@@ -242,10 +242,7 @@ impl Connection {
     /// Runs statements and then the commit, if the transaction has not failed.
     async fn run_all(&mut self, statements: &[Bound<'_>], end: Option<&str>) -> Result<Vec<Vec<Row>>, Error> {
         let end = end.filter(|_| self.transaction != Transaction::Failed);
-        let mut prepared = Vec::with_capacity(statements.len());
-        for statement in statements {
-            prepared.push(self.prepared(statement.sql()).await?.1);
-        }
+        let prepared = self.prepare_all(statements).await?;
         let client = self.client.clone();
         let rows = statements.iter().zip(&prepared).map(|(statement, prepared)| statement.run(&client, prepared));
         let mut rows = Box::pin(maybe_done(try_join_all(rows)));
@@ -306,7 +303,16 @@ impl Connection {
         &self.origin.place
     }
 
-    pub(super) async fn prepared(&mut self, sql: &'static str) -> Result<(Arc<Client>, Statement), Error> {
+    /// Prepares statements that are sent together.
+    pub(super) async fn prepare_all(&mut self, statements: &[Bound<'_>]) -> Result<Vec<Statement>, Error> {
+        let mut prepared = Vec::with_capacity(statements.len());
+        for statement in statements {
+            prepared.push(self.prepared(statement.sql()).await?.1);
+        }
+        Ok(prepared)
+    }
+
+    async fn prepared(&mut self, sql: &'static str) -> Result<(Arc<Client>, Statement), Error> {
         let client = self.client.clone();
         if let Some(statement) = self.statements.get(sql) {
             return Ok((client, statement.clone()));

@@ -239,7 +239,7 @@ fn certificates(name: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>,
 fn unreadable(name: &str, file: &Path, error: &rustls::pki_types::pem::Error) -> String {
     match error {
         rustls::pki_types::pem::Error::Io(error) => format!("{name} {} cannot be read: {error}", file.display()),
-        error => format!("{name} {} is no PEM file: {error}", file.display()),
+        error => format!("{name} {} is not a PEM file: {error}", file.display()),
     }
 }
 

@@ -82,7 +82,11 @@ pub(super) fn routes(service: &'static str, check: HealthCheck, draining: Draini
 fn describe() -> Description {
     Description::new("health", "Health of the service and its dependencies")
         .tag(EVERY_SERVICE)
-        .answer::<Health>(200, "Healthy; or `degraded`, see `checks`: some operations of other services do not answer, or a failover has lost confirmed commits.")
+        .answer::<Health>(
+            200,
+            "Healthy; or `degraded`, see `checks`: some operations of other services do not answer, or a failover has \
+             lost confirmed commits.",
+        )
         .answer::<Health>(503, "Unhealthy, or the service is stopping; `checks` gives the reasons.")
 }
 

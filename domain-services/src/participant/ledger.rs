@@ -20,8 +20,9 @@
 //!
 //! Only the success of a compensation is recorded, so that a failed one can be retried.
 //!
-//! A batch that writes nothing passes a barrier ([`Connection::finish_behind_barrier`]) before it is answered: the rows that answer its repeats
-//! must not be lost at a failover. The commit of a batch that writes is such a barrier for its repeats.
+//! A batch that writes nothing passes a barrier ([`Connection::finish_behind_barrier`]) before it is answered: the rows
+//! that answer its repeats must not be lost at a failover. The commit of a batch that writes is such a barrier for its
+//! repeats.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
