@@ -2,6 +2,7 @@
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use chrono::DateTime;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
@@ -15,11 +16,13 @@ use saga_engine::plan::{self, Decision};
 use saga_engine::takeover::LeftBy;
 
 /// Runs a saga to its end as the actor does, with immediate answers; `refusing` is the step that refuses, if any.
-fn run(definition: &Definition, refusing: Option<usize>) -> SagaLog {
+fn run(definition: &Arc<Definition>, refusing: Option<usize>) -> SagaLog {
     let at = DateTime::UNIX_EPOCH;
     let mut log = SagaLog::new(definition);
     loop {
-        let events = match plan::next(&log) {
+        // The checkout is a chain: at most one decision is due.
+        let Some(decision) = plan::next(&log).pop() else { return log };
+        let events = match decision {
             Decision::Begin => vec![Event::Begun { outputs: OutputsInLog::Complete }],
             Decision::WriteOutputs => vec![Event::OutputsWritten],
             Decision::Run(step) if refusing == Some(step) => {
@@ -31,7 +34,6 @@ fn run(definition: &Definition, refusing: Option<usize>) -> SagaLog {
                 vec![Event::CompensationSent(step), Event::CompensationDone(step, Found::Done, Outputs::default())]
             }
             Decision::End(status) => vec![Event::Ended(status)],
-            Decision::Wait => return log,
         };
         for event in events {
             log.apply(event, at).expect("what was planned is legal");
@@ -44,8 +46,8 @@ fn outputs() -> Outputs {
 }
 
 fn sagas(criterion: &mut Criterion) {
-    let checkout = definition(StockRule::Keep).expect("the table is good");
-    let last = checkout.steps.len() - 1;
+    let checkout = Arc::new(definition(StockRule::Keep).expect("the table is good"));
+    let last = checkout.steps().len() - 1;
     for (name, refusing, end) in [
         ("a saga that completes", None, Status::Completed),
         ("a saga that turns back", Some(last), Status::Compensated),
@@ -56,7 +58,7 @@ fn sagas(criterion: &mut Criterion) {
 }
 
 fn decisions(criterion: &mut Criterion) {
-    let checkout = definition(StockRule::Keep).expect("the table is good");
+    let checkout = Arc::new(definition(StockRule::Keep).expect("the table is good"));
     let log = run(&checkout, None);
     criterion.bench_function("plan::next in a new saga", |bencher| {
         let new = SagaLog::new(&checkout);
@@ -71,6 +73,7 @@ fn decisions(criterion: &mut Criterion) {
 fn row(log: &SagaLog, direction: Direction) -> Recovered {
     Recovered {
         outputs: log.outputs().clone(),
+        started: Vec::new(),
         direction,
         cause: Some("503: Service purchases unavailable".to_owned()),
         status: log.status(),
@@ -80,7 +83,7 @@ fn row(log: &SagaLog, direction: Direction) -> Recovered {
 }
 
 fn rows(criterion: &mut Criterion) {
-    let checkout = definition(StockRule::Keep).expect("the table is good");
+    let checkout = Arc::new(definition(StockRule::Keep).expect("the table is good"));
     let log = run(&checkout, None);
     criterion.bench_function("rebuild a log from its row", |bencher| {
         let rebuild = |row| SagaLog::recovered(&checkout, row);

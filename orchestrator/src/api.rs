@@ -36,6 +36,7 @@ use crate::store::writer::SagaLogWriter;
 use saga_engine::SagaId;
 use saga_engine::clock::DatabaseClock;
 use saga_engine::coordinator::CoordinatorMsg;
+use saga_engine::definition::Definition;
 use saga_engine::lease::LeaseState;
 use saga_engine::recovery::RecoveryMsg;
 use saga_engine::running::Running;
@@ -48,6 +49,8 @@ type HandlerFuture = BoxFuture<'static, Result<Response, ApiError>>;
 #[derive(Clone)]
 pub(crate) struct ApiContext {
     pub(crate) coordinator: Handle<CoordinatorMsg>,
+    /// The definition of new purchases.
+    pub(crate) checkout: Arc<Definition>,
     pub(crate) recovery: Handle<RecoveryMsg>,
     pub(crate) running: Arc<Running>,
     pub(crate) saga_log: BatchSender<SagaLogWriter>,

@@ -102,26 +102,51 @@ impl StockRule {
 pub fn definition(rule: StockRule) -> Result<Definition, DefinitionError> {
     let decrease_effect = match rule {
         StockRule::Keep => Effect::Uncompensated,
-        StockRule::Restore => Effect::Compensable(RESTORE),
+        StockRule::Restore => Effect::Compensable(operations::restore()),
     };
-    let read_only = Effect::ReadOnly { refusal: "product-not-found", refuse: no_number };
+    let read_only = Effect::ReadOnly { refusal: Some("product-not-found".into()), refuse: no_number };
     #[rustfmt::skip]
     let steps = vec![
-        Step { name: "choose",   participant: "catalog",   action: PRODUCT,  effect: read_only },
-        Step { name: "charge",   participant: "payments",  action: CHARGE,   effect: Effect::Compensable(REFUND) },
-        Step { name: "decrease", participant: "inventory", action: DECREASE, effect: decrease_effect },
-        Step { name: "create",   participant: "purchases", action: CREATE,   effect: Effect::Compensable(CANCEL) },
+        Step::new("choose",   "catalog",   operations::product(),  read_only),
+        Step::new("charge",   "payments",  operations::charge(),   Effect::Compensable(operations::refund())),
+        Step::new("decrease", "inventory", operations::decrease(), decrease_effect),
+        Step::new("create",   "purchases", operations::create(),   Effect::Compensable(operations::cancel())),
     ];
     Definition::new(rule.definition_name(), 1, steps)
 }
 
-const PRODUCT: Operation = Operation { name: "product", request: choose, read: read_product };
-const CHARGE: Operation = Operation { name: "charge", request: charge, read: read_payment };
-const REFUND: Operation = Operation { name: "refund", request: refund, read: read_refund };
-const DECREASE: Operation = Operation { name: "decrease", request: decrease, read: read_stock };
-const RESTORE: Operation = Operation { name: "restore", request: restore, read: read_undone };
-const CREATE: Operation = Operation { name: "create", request: create, read: read_purchase };
-const CANCEL: Operation = Operation { name: "cancel", request: cancel, read: read_undone };
+/// The operations of the participants.
+mod operations {
+    use super::*;
+
+    pub(super) fn product() -> Operation {
+        Operation::new("product", choose, read_product)
+    }
+
+    pub(super) fn charge() -> Operation {
+        Operation::new("charge", super::charge, read_payment)
+    }
+
+    pub(super) fn refund() -> Operation {
+        Operation::new("refund", super::refund, read_refund)
+    }
+
+    pub(super) fn decrease() -> Operation {
+        Operation::new("decrease", super::decrease, read_stock)
+    }
+
+    pub(super) fn restore() -> Operation {
+        Operation::new("restore", super::restore, read_undone)
+    }
+
+    pub(super) fn create() -> Operation {
+        Operation::new("create", super::create, read_purchase)
+    }
+
+    pub(super) fn cancel() -> Operation {
+        Operation::new("cancel", super::cancel, read_undone)
+    }
+}
 
 /// Returns every definition that this version of the program can run.
 ///
@@ -135,16 +160,16 @@ pub fn known_definitions() -> Result<Vec<Definition>, DefinitionError> {
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 fn get(path: String) -> Request {
-    Request { method: Method::Get, path, body: None }
+    Request::new(Method::Get, path, None)
 }
 
 fn post(path: impl Into<String>, body: &impl Serialize) -> Request {
     let body = serde_json::to_string(body).expect("a plain record serialises");
-    Request { method: Method::Post, path: path.into(), body: Some(body) }
+    Request::new(Method::Post, path, Some(body))
 }
 
 fn product(context: &Context) -> &str {
-    context.outputs.get(output::PRODUCT_ID).unwrap_or_default()
+    context.outputs.text(output::PRODUCT_ID).unwrap_or_default()
 }
 
 /// The catalog's product ids are numbers. Anything else might be a route of the catalog: `random` would buy any
@@ -208,18 +233,14 @@ fn create(context: &Context) -> Request {
         user_id: &user_id,
         transaction_id: *saga_id,
         product_id: product(context),
-        payment_id: outputs.get(output::PAYMENT_ID).unwrap_or_default(),
+        payment_id: outputs.text(output::PAYMENT_ID).unwrap_or_default(),
         amount,
     };
     post("/purchases/", &purchase)
 }
 
 fn cancel(context: &Context) -> Request {
-    Request {
-        method: Method::Delete,
-        path: format!("/purchases/by-transaction/{}/cancel/", context.saga_id),
-        body: None,
-    }
+    Request::new(Method::Delete, format!("/purchases/by-transaction/{}/cancel/", context.saga_id), None)
 }
 
 // Each reader parses the outputs that the saga keeps and the fields that prove the answer belongs to this saga: a proxy
@@ -334,6 +355,7 @@ fn of_another(what: &str) -> serde_json::Error {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use smol_str::SmolStr;
     use uuid::Uuid;
 
     use super::*;
@@ -344,6 +366,7 @@ pub(crate) mod tests {
         outputs.merge(Outputs::one(output::PAYMENT_ID, "42"));
         Context {
             saga_id: SagaId(Uuid::nil()),
+            attempt: 1,
             input: Order {
                 user_id: UserId::parse("user-123").unwrap(),
                 product_id: product.map(|id| ProductId::parse(id).unwrap()),
@@ -366,13 +389,14 @@ pub(crate) mod tests {
     #[test]
     fn both_stock_rules_are_definitions() {
         let definitions = known_definitions().unwrap();
-        let names = [0, 1].map(|index: usize| definitions[index].name);
+        let names = [0, 1].map(|index: usize| definitions[index].name.as_str());
         assert_eq!(names, ["checkout", "checkout-restoring-stock"]);
         let rules = names.map(StockRule::of_definition);
         assert_eq!(rules, [Some(StockRule::Keep), Some(StockRule::Restore)]);
         assert_eq!(StockRule::of_definition("another"), None);
-        let compensable = |definition: &Definition| -> Vec<&str> {
-            definition.steps.iter().filter(|step| step.compensation().is_some()).map(|step| step.name).collect()
+        let compensable = |definition: &Definition| -> Vec<SmolStr> {
+            let steps = definition.steps().iter().filter(|step| step.compensation().is_some());
+            steps.map(|step| step.name.clone()).collect()
         };
         assert_eq!(compensable(&definitions[0]), ["charge", "create"]);
         assert_eq!(compensable(&definitions[1]), ["charge", "decrease", "create"]);
@@ -381,13 +405,13 @@ pub(crate) mod tests {
     #[test]
     fn every_request_with_an_effect_carries_the_transaction() {
         for definition in known_definitions().unwrap() {
-            for step in definition.steps.iter().filter(|step| !step.is_read_only()) {
+            for step in definition.steps().iter().filter(|step| !step.is_read_only()) {
                 let context = context(None);
                 let id = context.saga_id.to_string();
-                let action = (step.action.request)(&context);
+                let action = (step.action.request)(&context).unwrap();
                 assert!(action.body.unwrap().contains(&id), "{}", step.name);
                 if let Some(compensation) = step.compensation() {
-                    assert!((compensation.request)(&context).path.contains(&id), "{}", step.name);
+                    assert!((compensation.request)(&context).unwrap().path.contains(&id), "{}", step.name);
                 }
             }
         }
@@ -428,26 +452,26 @@ pub(crate) mod tests {
         let taken =
             |product: &str| format!(r#"{{"status":"success","product_id":"{product}","remaining_quantity":1}}"#);
         let cases: Vec<Case> = vec![
-            (PRODUCT, None, r#"{"product_id":3}"#.to_owned(), true),
-            (PRODUCT, Some("3"), r#"{"product_id":3}"#.to_owned(), true),
-            (PRODUCT, Some("4"), r#"{"product_id":3}"#.to_owned(), false),
-            (CHARGE, None, done(OURS), true),
-            (CHARGE, None, done(FOREIGN), false),
-            (CHARGE, None, done(OURS).replace("success", "maintenance"), false),
-            (CHARGE, None, r#"{"status":"success","payment_id":1}"#.to_owned(), false),
-            (REFUND, None, undone("compensated", OURS), true),
-            (REFUND, None, undone("compensated", FOREIGN), false),
-            (REFUND, None, undone("success", OURS), false),
-            (REFUND, None, r#"{"status":"compensated"}"#.to_owned(), false),
-            (DECREASE, None, taken("7"), true),
-            (DECREASE, None, taken("8"), false),
-            (DECREASE, None, taken("7").replace("success", "error"), false),
-            (CREATE, None, done(OURS), true),
-            (CREATE, None, done(FOREIGN), false),
-            (RESTORE, None, undone("success", OURS), true),
-            (RESTORE, None, undone("compensated", OURS), false),
-            (CANCEL, None, undone("success", OURS), true),
-            (CANCEL, None, undone("success", FOREIGN), false),
+            (operations::product(), None, r#"{"product_id":3}"#.to_owned(), true),
+            (operations::product(), Some("3"), r#"{"product_id":3}"#.to_owned(), true),
+            (operations::product(), Some("4"), r#"{"product_id":3}"#.to_owned(), false),
+            (operations::charge(), None, done(OURS), true),
+            (operations::charge(), None, done(FOREIGN), false),
+            (operations::charge(), None, done(OURS).replace("success", "maintenance"), false),
+            (operations::charge(), None, r#"{"status":"success","payment_id":1}"#.to_owned(), false),
+            (operations::refund(), None, undone("compensated", OURS), true),
+            (operations::refund(), None, undone("compensated", FOREIGN), false),
+            (operations::refund(), None, undone("success", OURS), false),
+            (operations::refund(), None, r#"{"status":"compensated"}"#.to_owned(), false),
+            (operations::decrease(), None, taken("7"), true),
+            (operations::decrease(), None, taken("8"), false),
+            (operations::decrease(), None, taken("7").replace("success", "error"), false),
+            (operations::create(), None, done(OURS), true),
+            (operations::create(), None, done(FOREIGN), false),
+            (operations::restore(), None, undone("success", OURS), true),
+            (operations::restore(), None, undone("compensated", OURS), false),
+            (operations::cancel(), None, undone("success", OURS), true),
+            (operations::cancel(), None, undone("success", FOREIGN), false),
         ];
         for (operation, product, body, is_read) in cases {
             let read = (operation.read)(&context(product), body.as_bytes());

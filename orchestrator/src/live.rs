@@ -8,6 +8,7 @@ use common::group_commit::{BatchSender, Written};
 use common::ids::uuid_v7_of_cell;
 use common::supervision::Handle;
 use rand::RngExt;
+use smol_str::SmolStr;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -28,7 +29,7 @@ use saga_engine::world::{Answer, Call, World};
 /// The engine's [`World`] in production.
 pub(crate) struct LiveWorld {
     pub(crate) saga_log: BatchSender<SagaLogWriter>,
-    pub(crate) clients: BTreeMap<&'static str, Handle<ClientMsg>>,
+    pub(crate) clients: BTreeMap<SmolStr, Handle<ClientMsg>>,
     /// The clock for the time in new ids.
     pub(crate) clock: Arc<DatabaseClock>,
     /// The cell that new ids name.
@@ -60,7 +61,7 @@ impl World for LiveWorld {
 
     fn call(&self, call: Call, answer: Answer<Outcome>) {
         // A client that is down drops the call and its answer; the saga then takes the effect as unknown.
-        if let Some(client) = self.clients.get(call.participant) {
+        if let Some(client) = self.clients.get(&call.participant) {
             let _ = client.cast(ClientMsg::Call(Box::new(Calling { call, answer, since: Instant::now() })));
         }
     }

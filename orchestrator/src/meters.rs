@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use common::telemetry::{self, Metric, MetricKind};
 use metrics::{Gauge, Histogram, counter, gauge, histogram};
+use smol_str::SmolStr;
 
 use saga_engine::lease::LeaseState;
 use saga_engine::meters::{ENDED, RECOVERED, ROWS_GONE, SECONDS, STARTED};
@@ -82,9 +83,9 @@ pub(crate) fn attention() -> Gauge {
 }
 
 /// One attempt, measured.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Attempted {
-    pub(crate) step: &'static str,
+    pub(crate) step: SmolStr,
     /// `action` or `compensation`.
     pub(crate) kind: &'static str,
     /// `done`, `refused` or `unknown`.
@@ -94,18 +95,17 @@ pub(crate) struct Attempted {
 
 /// Metrics of one participant's client.
 pub(crate) struct ClientMeters {
-    participant: &'static str,
-    seconds: HashMap<(&'static str, &'static str, &'static str), Histogram>,
+    participant: SmolStr,
+    seconds: HashMap<(SmolStr, &'static str, &'static str), Histogram>,
 }
 
 impl ClientMeters {
     /// `reading` returns the calls in flight and in the queue while the client lives.
-    pub(crate) fn new(
-        participant: &'static str,
-        reading: impl Fn() -> Option<(usize, usize)> + Send + 'static,
-    ) -> Self {
-        let (in_flight, waiting) =
-            (gauge!(IN_FLIGHT, "participant" => participant), gauge!(WAITING, "participant" => participant));
+    pub(crate) fn new(participant: SmolStr, reading: impl Fn() -> Option<(usize, usize)> + Send + 'static) -> Self {
+        let (in_flight, waiting) = (
+            gauge!(IN_FLIGHT, "participant" => participant.to_string()),
+            gauge!(WAITING, "participant" => participant.to_string()),
+        );
         telemetry::at_scrape(move || {
             let (out, in_line) = reading()?;
             in_flight.set(out as f64);
@@ -117,13 +117,14 @@ impl ClientMeters {
 
     /// Shows the breaker of an operation: 0 closed, 1 half-open, 2 open.
     pub(crate) fn breaker(&self, operation: &str, level: f64) {
-        gauge!(BREAKER, "participant" => self.participant, "operation" => operation.to_owned()).set(level);
+        gauge!(BREAKER, "participant" => self.participant.to_string(), "operation" => operation.to_owned()).set(level);
     }
 
     pub(crate) fn attempted(&mut self, attempted: Attempted) {
         let Attempted { step, kind, outcome, took } = attempted;
-        let participant = self.participant;
-        let seconds = self.seconds.entry((step, kind, outcome)).or_insert_with(|| {
+        let participant = &self.participant;
+        let seconds = self.seconds.entry((step.clone(), kind, outcome)).or_insert_with(|| {
+            let (participant, step) = (participant.to_string(), step.to_string());
             histogram!(CALL_SECONDS, "participant" => participant, "step" => step, "kind" => kind, "outcome" => outcome)
         });
         seconds.record(took);

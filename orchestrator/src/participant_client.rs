@@ -30,6 +30,7 @@ use common::supervision::{ActorEntry, ChildSpec, Handle, child};
 use common::traces::Tracer;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
+use smol_str::SmolStr;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -70,7 +71,7 @@ pub(crate) enum ClientMsg {
 
 /// A finished call: the participant's health and the measured attempt.
 pub(crate) struct Finished {
-    operation: &'static str,
+    operation: SmolStr,
     urgency: Urgency,
     health: Health,
     attempted: Attempted,
@@ -80,7 +81,7 @@ struct Client;
 
 struct Arguments {
     entry: Arc<ActorEntry>,
-    service: &'static str,
+    service: SmolStr,
     replicas: Arc<Replicas>,
     look_up_every: Duration,
     base: String,
@@ -90,7 +91,7 @@ struct Arguments {
     limit_for_actions: usize,
     limit_for_failed: usize,
     breaker: BreakerSettings,
-    operations: Vec<&'static str>,
+    operations: Vec<SmolStr>,
     findings: Findings,
 }
 
@@ -126,14 +127,14 @@ pub(crate) struct Findings {
 pub(crate) fn client(
     entry: Arc<ActorEntry>,
     handle: Handle<ClientMsg>,
-    service: &'static str,
-    operations: Vec<&'static str>,
+    service: SmolStr,
+    operations: Vec<SmolStr>,
     settings: &Settings,
     tracer: Tracer,
     findings: Findings,
 ) -> Result<ChildSpec, BadUrl> {
     let participants = &settings.participants;
-    let base = settings.service(service).url.clone();
+    let base = settings.service(&service).url.clone();
     let limit_for_actions = participants.max_concurrent.saturating_sub(participants.reserved_for_compensations).max(1);
     let how = Connecting {
         connections: participants.connections,
@@ -142,8 +143,7 @@ pub(crate) fn client(
     };
     let arguments = Arc::new(Arguments {
         entry: entry.clone(),
-        service,
-        replicas: Arc::new(Replicas::new(service, &base, how)?),
+        replicas: Arc::new(Replicas::new(service.clone(), &base, how)?),
         look_up_every: Duration::from_millis(participants.resolve_ms),
         base,
         bearer: outgoing_bearer(&settings.auth),
@@ -157,6 +157,7 @@ pub(crate) fn client(
             pause: Duration::from_millis(participants.breaker_pause_ms),
             wakes_per_second: participants.breaker_wakes_per_second,
         },
+        service,
         operations,
         findings,
     });
@@ -169,8 +170,8 @@ impl Actor for Client {
     type Arguments = Arc<Arguments>;
 
     async fn pre_start(&self, _: ActorRef<ClientMsg>, arguments: Arc<Arguments>) -> Result<State, ActorProcessingErr> {
-        let Arguments { service, breaker, limit_for_failed, .. } = *arguments;
-        let operations = Operations::new(service, &arguments.operations, breaker, limit_for_failed);
+        let Arguments { ref service, breaker, limit_for_failed, .. } = *arguments;
+        let operations = Operations::new(service.clone(), &arguments.operations, breaker, limit_for_failed);
         // The breakers of an actor that died went with it.
         arguments
             .operations
@@ -198,7 +199,7 @@ impl Actor for Client {
         let following =
             replicas.is_named().then(|| tokio::spawn(replicas.follow(system_lookup(), arguments.look_up_every)));
         let measured = Arc::downgrade(&shown);
-        let meters = ClientMeters::new(arguments.service, move || {
+        let meters = ClientMeters::new(service.clone(), move || {
             let shown = measured.upgrade()?;
             Some((shown.in_flight.load(Ordering::Relaxed), shown.waiting.load(Ordering::Relaxed)))
         });
@@ -223,7 +224,7 @@ impl Actor for Client {
     ) -> Result<(), ActorProcessingErr> {
         state.arguments.entry.handled();
         match message {
-            ClientMsg::Call(calling) => match (calling.call.purpose, calling.call.urgency) {
+            ClientMsg::Call(calling) => match (&calling.call.purpose, calling.call.urgency) {
                 (Purpose::Action { .. }, _) => state.actions.push_back(calling),
                 (Purpose::Compensation, Urgency::Normal) => state.compensations.push_back(calling),
                 (Purpose::Compensation, Urgency::Low) => {
@@ -268,13 +269,13 @@ fn send_waiting(me: &ActorRef<ClientMsg>, state: &mut State) {
         let waiting = state.actions.len() + state.compensations.len() + state.operations.waiting();
         state.shown.waiting.store(waiting, Ordering::Relaxed);
         let Some(calling) = next else { return };
-        let operation = calling.call.operation;
-        let breaker = state.operations.state(operation);
+        let operation = calling.call.operation.clone();
+        let breaker = state.operations.state(&operation);
         if let Admission::Park(wait) = state.operations.admit(&calling.call, now) {
             park(state, *calling, wait);
             continue;
         }
-        if state.operations.state(operation) != breaker {
+        if state.operations.state(&operation) != breaker {
             show_breakers(state);
         }
         state.shown.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -284,7 +285,7 @@ fn send_waiting(me: &ActorRef<ClientMsg>, state: &mut State) {
             let Calling { call, answer, since } = *calling;
             let (outcome, health) = send(&arguments, &call, since).await;
             let attempted = attempted(&call, &outcome, since);
-            let finished = Finished { operation: call.operation, urgency: call.urgency, health, attempted };
+            let finished = Finished { operation: call.operation.clone(), urgency: call.urgency, health, attempted };
             answer.give(outcome);
             // Yield, so the saga's actor runs first.
             yield_now().await;
@@ -303,7 +304,7 @@ fn attempted(call: &Call, outcome: &Outcome, since: Instant) -> Attempted {
         Outcome::Refused(_) => "refused",
         Outcome::Unknown(_) => "unknown",
     };
-    Attempted { step: call.step, kind, outcome, took: since.elapsed() }
+    Attempted { step: call.step.clone(), kind, outcome, took: since.elapsed() }
 }
 
 fn park(state: &State, calling: Calling, wait: Duration) {
@@ -317,7 +318,7 @@ fn park(state: &State, calling: Calling, wait: Duration) {
 /// Makes the outcome of a call that is not sent because the breaker of its operation is open.
 pub fn parked(call: &Call, wait: Duration) -> Outcome {
     Outcome::Unknown(Unknown {
-        failure: Failure::unavailable(call.participant),
+        failure: Failure::unavailable(&call.participant),
         detail: format!("the circuit breaker of {} is open", call.full_name()),
         retry: Retry::Parked(wait),
         sent: Sent::Nothing,
@@ -326,20 +327,20 @@ pub fn parked(call: &Call, wait: Duration) -> Outcome {
 
 fn learn(state: &mut State, finished: Finished) {
     let Finished { operation, urgency, health, attempted } = finished;
-    state.meters.attempted(attempted);
-    let service = state.arguments.service;
+    let service = &*state.arguments.service;
     if attempted.kind == COMPENSATION && attempted.outcome == DONE {
-        state.arguments.findings.confirmations.note(&full_name(service, operation));
+        state.arguments.findings.confirmations.note(&full_name(service, &operation));
     }
-    match state.operations.learn(operation, urgency, health, Instant::now()) {
+    state.meters.attempted(attempted);
+    match state.operations.learn(&operation, urgency, health, Instant::now()) {
         Some("closed") => {
             state.shown.parked.store(0, Ordering::Relaxed);
-            state.arguments.findings.outages.closed(&full_name(service, operation));
-            info!(service, operation, "the operation works again: its circuit breaker is closed");
+            state.arguments.findings.outages.closed(&full_name(service, &operation));
+            info!(service, %operation, "the operation works again: its circuit breaker is closed");
         }
         Some(now) => {
-            state.arguments.findings.outages.opened(full_name(service, operation), Instant::now());
-            warn!(service, operation, state = now, "the operation fails: its circuit breaker is open");
+            state.arguments.findings.outages.opened(full_name(service, &operation), Instant::now());
+            warn!(service, %operation, state = now, "the operation fails: its circuit breaker is open");
         }
         None => return,
     }

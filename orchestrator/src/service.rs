@@ -11,6 +11,7 @@ use common::http::{Draining, HttpService, debug, server};
 use common::service::{Running, actor_prefix};
 use common::supervision::{self, ActorEntry, Handle, Root};
 use common::traces::tracer;
+use smol_str::SmolStr;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -41,7 +42,7 @@ use crate::waker::{Waker, waker};
 use saga_engine::actor::Policy;
 use saga_engine::clock::DatabaseClock;
 use saga_engine::coordinator::{CoordinatorArguments, coordinator};
-use saga_engine::definition::{Definition, DefinitionError};
+use saga_engine::definition::{Definition, DefinitionError, Definitions};
 use saga_engine::failed::Sleep;
 use saga_engine::lease::{LeaseArguments, LeaseState, lease};
 use saga_engine::owner::Owner;
@@ -105,7 +106,7 @@ pub async fn start(
     let owner = Arc::new(Owner { node_id, incarnation });
     let known: Vec<Arc<Definition>> = checkout::known_definitions()?.into_iter().map(Arc::new).collect();
     let rule = if settings.checkout.compensate_inventory { StockRule::Restore } else { StockRule::Keep };
-    let definition = Arc::new(checkout::definition(rule)?);
+    let checkout = Arc::new(checkout::definition(rule)?);
 
     let (saga_log, saga_log_child) = BatchSender::new(
         entry("saga-log", "group commit"),
@@ -130,7 +131,7 @@ pub async fn start(
         let entry = entry(&format!("{participant}-client"), "HTTP client");
         client_entries.push(entry.clone());
         let (tracer, findings) = (tracer.clone(), findings.clone());
-        children.push(client(entry, handle.clone(), participant, operations, &settings, tracer, findings)?);
+        children.push(client(entry, handle.clone(), participant.clone(), operations, &settings, tracer, findings)?);
         clients.insert(participant, handle);
     }
     children.push(waker(
@@ -145,7 +146,7 @@ pub async fn start(
     meters::measure_node(&lease_state, &running);
     let clock = Arc::new(DatabaseClock::default());
     let superseded = CancellationToken::new();
-    let definitions: Vec<String> = known.iter().map(|known| format!("{}/{}", known.name, known.version)).collect();
+    let definitions: Vec<String> = known.titles();
     let lost = Arc::<LostCommits>::default();
     let neighbours = Arc::new(Neighbours::new(&settings)?);
     children.push(loss_watch(
@@ -191,7 +192,6 @@ pub async fn start(
             world: world.clone(),
             policy: policy(&settings),
             running: running.clone(),
-            definition,
             known: Arc::new(known.clone()),
             max_running: orchestrator.max_running,
             tracer: tracer.clone(),
@@ -239,6 +239,7 @@ pub async fn start(
     let handing_over = CancellationToken::new();
     let api = ApiContext {
         coordinator: handle,
+        checkout,
         recovery: recovery_handle,
         running: running.clone(),
         saga_log,
@@ -298,12 +299,12 @@ pub async fn start(
 }
 
 /// Returns the participants of these definitions, each with the operations that their steps use.
-fn operations(known: &[Arc<Definition>]) -> BTreeMap<&'static str, Vec<&'static str>> {
+fn operations(known: &[Arc<Definition>]) -> BTreeMap<SmolStr, Vec<SmolStr>> {
     let mut operations: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for step in known.iter().flat_map(|known| &known.steps) {
-        let of_participant = operations.entry(step.participant).or_default();
-        of_participant
-            .extend([Some(step.action), step.compensation()].iter().flatten().map(|operation| operation.name));
+    for step in known.iter().flat_map(|known| known.steps()) {
+        let of_participant = operations.entry(step.participant.clone()).or_default();
+        let used = [Some(&step.action), step.compensation()].into_iter().flatten();
+        of_participant.extend(used.map(|operation| operation.name.clone()));
     }
     operations
 }

@@ -94,11 +94,7 @@ impl Service {
 
     /// Makes the request for both. Each sequence has its own product, and so its own stock.
     fn request(self, what: What, transaction: &str, product: &str) -> Request {
-        let post = |path: &str, body: Value| Request {
-            method: Method::Post,
-            path: path.to_owned(),
-            body: Some(body.to_string()),
-        };
+        let post = |path: &str, body: Value| Request::new(Method::Post, path, Some(body.to_string()));
         match (self, what) {
             (Service::Payments, What::Act { contents }) => post(
                 "/payments/",
@@ -120,11 +116,9 @@ impl Service {
             (Service::Inventory, What::Compensate) => {
                 post(&format!("/inventory/restore/by-transaction/{transaction}/"), json!({}))
             }
-            (Service::Purchases, What::Compensate) => Request {
-                method: Method::Delete,
-                path: format!("/purchases/by-transaction/{transaction}/cancel/"),
-                body: None,
-            },
+            (Service::Purchases, What::Compensate) => {
+                Request::new(Method::Delete, format!("/purchases/by-transaction/{transaction}/cancel/"), None)
+            }
         }
     }
 }
@@ -183,6 +177,8 @@ async fn ask(stack: &Stack, service: Service, request: &Request) -> Answer {
     let method = match request.method {
         Method::Get => reqwest::Method::GET,
         Method::Post => reqwest::Method::POST,
+        Method::Put => reqwest::Method::PUT,
+        Method::Patch => reqwest::Method::PATCH,
         Method::Delete => reqwest::Method::DELETE,
     };
     let mut builder = stack.request(method, service.name(), &request.path);

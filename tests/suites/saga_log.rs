@@ -76,7 +76,8 @@ fn write(saga_id: SagaId, change: Change, changes: Vec<StateChange>) -> LogItem 
     let at = DateTime::UNIX_EPOCH;
     let (outputs, timeline) = (Outputs::one("payment_id", "7"), Vec::new());
     let (epoch, attention, company) = (1, None, Company::Any);
-    let write = LogWrite { saga_id, epoch, change, outputs, timeline, attention, at, changes, company };
+    let started = Vec::new();
+    let write = LogWrite { saga_id, epoch, change, outputs, started, timeline, attention, at, changes, company };
     LogItem::Write(Arc::new(write))
 }
 
@@ -94,7 +95,7 @@ fn begin(saga: &SagaId) -> LogItem {
     let user_id = UserId::parse("somebody").expect("a good id");
     let order = Order { user_id, product_id: None, amount: Money::from_cents(999).expect("a good amount") };
     let new = NewSaga {
-        definition: "checkout",
+        definition: "checkout".into(),
         definition_version: 1,
         input: order.to_input(),
         key: None,

@@ -1,18 +1,18 @@
-//! The actor of one saga. It executes the decisions of [`plan::next`] one at a time; no handler awaits I/O.
+//! The actor of one saga. It executes the decisions of [`plan::next`]; no handler awaits I/O.
 //!
 //! ```text
 //!            ┌──────────── advance ◄─────────────┐
 //!            ▼                                   │
 //!   plan::next(log) ──► write ──► LogWritten ────┤
 //!            │                                   │
-//!            └────────► call ───► CallFinished ──┤
+//!            └────────► calls ──► CallFinished ──┤
 //!                         ▲                      │
 //!                         └── RetryDue ◄─ timer ─┘
 //! ```
 //!
-//! Every wait of a saga that runs forward ends at its deadline at the latest, so the deadline needs no timer. While a
-//! write to the log is in flight, the actor decides nothing else. A late reply (not to the awaited attempt) is recorded
-//! for display and affects no decision.
+//! Steps that do not wait for each other are called at once. Every wait of a saga that runs forward ends at its deadline
+//! at the latest, so the deadline needs no timer. While a write to the log is in flight, the actor decides nothing else.
+//! A saga that turns back waits for its calls in flight: their outcome tells what there is to undo.
 
 mod calls;
 mod writes;
@@ -27,7 +27,7 @@ use tokio::task::yield_now;
 use tokio::time::Instant;
 use tracing::info;
 
-use self::calls::{call_finished, compensate, retry_due, retry_now, run};
+use self::calls::{call_again, call_finished, compensate, mark_failed_if_stuck, retry_due, retry_now, run};
 use self::writes::{begin, begin_soon, detach, give_up, log_written, write, write_again};
 use crate::failed::{Marks, Sleep};
 use crate::log::{Direction, Event};
@@ -186,9 +186,10 @@ pub struct SagaState {
     cancel_is_waiting: bool,
     /// Whether the log has lost the saga: it is undone without a log.
     row_is_gone: bool,
-    call: CurrentCall,
-    /// Failed attempts of this owner at the current call.
-    tries: u32,
+    /// The call of each step, by index: its action, and later its compensation.
+    calls: Vec<StepCall>,
+    /// The compensation for which a person should look. The saga is marked FAILED once no other call can go on.
+    stuck: Option<Stuck>,
     marks: Marks,
 }
 
@@ -201,10 +202,19 @@ struct WriteInFlight {
     was_in_doubt: bool,
 }
 
-/// The call to a participant whose end the saga awaits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum CurrentCall {
+/// The call of one step.
+#[derive(Clone, Copy, Debug, Default)]
+struct StepCall {
+    state: CallState,
+    /// Failed attempts of this owner, since the last success.
+    tries: u32,
+}
+
+/// State of a step's call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum CallState {
     /// There is none.
+    #[default]
     Idle,
     /// It is sent.
     InFlight(Attempt),
@@ -212,6 +222,16 @@ enum CurrentCall {
     BackingOff(Attempt),
     /// The wait is over: it is repeated once no write is in flight.
     Due(Attempt),
+}
+
+/// A compensation that is not confirmed for too long.
+struct Stuck {
+    step: usize,
+    detail: String,
+    /// Shortest sleep, as the participant asked for.
+    at_least: Duration,
+    /// The operation whose confirmation for another saga wakes the saga early.
+    waits_for: Option<String>,
 }
 
 /// Whether writes carry texts from participants.
@@ -230,12 +250,15 @@ impl Actor for SagaActor {
     async fn pre_start(&self, _: ActorRef<SagaMsg>, args: SagaArguments) -> Result<SagaState, ActorProcessingErr> {
         let SagaArguments { saga, origin, world, policy } = args;
         let (key, waiters, remaining, cancel_is_waiting, marks) = match origin {
-            Origin::New { key, waiter } => (key, vec![waiter], policy.deadline, false, Marks::NONE),
+            Origin::New { key, waiter } => {
+                (key, vec![waiter], saga.definition.deadline.unwrap_or(policy.deadline), false, Marks::NONE)
+            }
             Origin::Recovered { remaining, cancel_requested, marks } => {
                 (None, Vec::new(), remaining, cancel_requested, marks)
             }
         };
         let turned = saga.progress().log.direction() == Direction::Compensating;
+        let calls = vec![StepCall::default(); saga.definition.steps().len()];
         let state = SagaState {
             nonce: world.new_nonce(),
             deadline: Instant::now() + remaining,
@@ -251,8 +274,8 @@ impl Actor for SagaActor {
             write: None,
             cancel_is_waiting,
             row_is_gone: false,
-            call: CurrentCall::Idle,
-            tries: 0,
+            calls,
+            stuck: None,
             marks,
         };
         Ok(state)
@@ -290,51 +313,60 @@ impl Actor for SagaActor {
     }
 }
 
-/// Executes the next decision, unless a write is in flight: its report comes first.
+/// Executes the decisions that are due, unless a write is in flight: its report comes first.
 fn advance(me: &ActorRef<SagaMsg>, state: &mut SagaState) -> Result<(), ActorProcessingErr> {
     if state.write.is_some() {
         return Ok(());
     }
     interrupt_if_due(state)?;
-    if let CurrentCall::Due(attempt) = state.call {
-        state.call = CurrentCall::Idle;
-        return match attempt.direction {
-            Direction::Forward => run(me, state, attempt.step),
-            Direction::Compensating => compensate(me, state, attempt.step),
-        };
+    call_again(me, state)?;
+    while execute_all(me, state)? == Executed::WithoutCall {}
+    mark_failed_if_stuck(me, state);
+    Ok(())
+}
+
+/// What became of a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Executed {
+    /// A write or a call is on its way.
+    Sent,
+    /// The step was settled without a call, so other decisions may be due.
+    WithoutCall,
+}
+
+fn execute_all(me: &ActorRef<SagaMsg>, state: &mut SagaState) -> Result<Executed, ActorProcessingErr> {
+    let decisions = plan::next(&state.saga.progress().log);
+    for decision in decisions {
+        if execute(me, state, decision)? == Executed::WithoutCall {
+            return Ok(Executed::WithoutCall);
+        }
     }
-    let decision = plan::next(&state.saga.progress().log);
-    match decision {
-        Decision::Wait => Ok(()),
-        Decision::Run(step) => run(me, state, step),
-        Decision::Compensate(step) => compensate(me, state, step),
-        Decision::Begin => {
-            let begin = begin(state, None);
-            write(me, state, begin);
-            Ok(())
-        }
-        Decision::WriteOutputs => {
-            write(me, state, Change::Outputs);
-            Ok(())
-        }
+    Ok(Executed::Sent)
+}
+
+fn execute(me: &ActorRef<SagaMsg>, state: &mut SagaState, decision: Decision) -> Result<Executed, ActorProcessingErr> {
+    let change = match decision {
+        Decision::Run(step) => return run(me, state, step),
+        Decision::Compensate(step) => return compensate(me, state, step),
+        Decision::Begin => begin(state, None),
+        Decision::WriteOutputs => Change::Outputs,
         Decision::TurnBack => {
             let cause = state.saga.progress().log.cause().map(ToString::to_string).unwrap_or_default();
-            write(me, state, Change::TurnBack { cause });
-            Ok(())
+            Change::TurnBack { cause }
         }
         Decision::End(status) => {
             let (begun, error) = {
                 let progress = state.saga.progress();
                 (progress.log.is_begun(), progress.log.cause().map(ToString::to_string))
             };
-            let change = match begun {
+            match begun {
                 true => Change::End { status, error },
                 false => begin(state, error),
-            };
-            write(me, state, change);
-            Ok(())
+            }
         }
-    }
+    };
+    write(me, state, change);
+    Ok(Executed::Sent)
 }
 
 /// Turns the saga back if its deadline has passed or its row carries a cancel.
@@ -353,7 +385,6 @@ fn interrupt_if_due(state: &mut SagaState) -> Result<(), ActorProcessingErr> {
     };
     let Some(cause) = interruption else { return Ok(()) };
     info!(saga.id = %state.saga.id, %cause, "saga interrupted");
-    state.call = CurrentCall::Idle;
     apply(state, Event::Interrupted(cause))
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::{SagaId, Status};
 
@@ -27,9 +28,9 @@ pub enum StateChange {
     /// A step's state changed.
     Step {
         /// Name of the step.
-        step: Cow<'static, str>,
+        step: SmolStr,
         /// Name of the participant.
-        participant: Cow<'static, str>,
+        participant: SmolStr,
         /// The new state, as in the status.
         state: Cow<'static, str>,
         /// Number of attempts at the action or compensation that the state names.

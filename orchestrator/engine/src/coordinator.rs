@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::SagaId;
 use crate::actor::{Origin, Policy, SagaActor, SagaArguments, SagaMsg, StartAnswer, Waiter};
-use crate::definition::{Definition, Input};
+use crate::definition::{Definition, Definitions, Input};
 use crate::log::{Recovered, SagaLog};
 use crate::meters::SagaMeters;
 use crate::record::IdempotencyKey;
@@ -30,6 +30,8 @@ const SHOWN_SAGAS: usize = 1_000;
 pub struct StartSaga {
     /// Id of the saga.
     pub id: SagaId,
+    /// Its definition.
+    pub definition: Arc<Definition>,
     /// The input, opaque to the engine.
     pub input: Input,
     /// The client's idempotency key, if it sent one.
@@ -69,10 +71,8 @@ pub struct CoordinatorArguments {
     pub policy: Policy,
     /// The sagas that run here.
     pub running: Arc<Running>,
-    /// The definition of new sagas.
-    pub definition: Arc<Definition>,
-    /// All definitions that this node knows, for claimed sagas.
-    pub known: Arc<Vec<Arc<Definition>>>,
+    /// The definitions that this node knows, for claimed sagas.
+    pub known: Arc<dyn Definitions>,
     /// While this many sagas run, new ones are refused as [`StartAnswer::Overloaded`].
     pub max_running: usize,
     /// Records the spans of ended sagas.
@@ -251,13 +251,12 @@ async fn start_saga(
     state: &mut CoordinatorState,
     start: StartSaga,
 ) -> Result<(), ActorProcessingErr> {
-    let StartSaga { id, input, key, waiter } = start;
+    let StartSaga { id, definition, input, key, waiter } = start;
     if state.sagas.len() >= state.arguments.max_running {
         let _ = waiter.send(StartAnswer::Overloaded);
         return Ok(());
     }
     state.meters.started.increment(1);
-    let definition = state.arguments.definition.clone();
     let log = SagaLog::new(&definition);
     let now = state.arguments.world.now();
     // The log stores microseconds; truncated, memory and row give the same time.
@@ -272,13 +271,13 @@ async fn adopt(
     stored: StoredSaga,
 ) -> Result<(), ActorProcessingErr> {
     let StoredSaga { definition: name, definition_version: version, .. } = &stored;
-    let known = state.arguments.known.iter().find(|known| known.name == *name && known.version == *version);
-    let Some(definition) = known.cloned() else {
+    let Some(definition) = state.arguments.known.find(name, *version, &stored.input) else {
         warn!(saga.id = %stored.id, definition = %name, version, "this node does not know the saga's definition");
         return Ok(());
     };
     let recovered = Recovered {
         outputs: stored.outputs,
+        started: stored.started,
         direction: stored.direction,
         cause: stored.error,
         status: stored.status,

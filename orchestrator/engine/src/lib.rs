@@ -19,7 +19,7 @@
 //! use foundation::traces::Tracer;
 //! use saga_engine::actor::{Policy, StartAnswer};
 //! use saga_engine::coordinator::{CoordinatorArguments, CoordinatorMsg, StartSaga, coordinator};
-//! use saga_engine::definition::{Context, Definition, Effect, Input, Method, Operation, Outputs, Request, Step};
+//! use saga_engine::definition::{Context, Definition, Effect, Input, Method, Operation, Outputs, ReplyError, Request, Step};
 //! use saga_engine::lease::{RenewRequest, Renewal};
 //! use saga_engine::outcome::{Failure, Found, Outcome};
 //! use saga_engine::record::{LogWrite, WriteReport};
@@ -36,7 +36,7 @@
 //!         answer.give(WriteReport::Durable { cancel_requested: false, at: write.at });
 //!     }
 //!     fn call(&self, call: Call, answer: Answer<Outcome>) {
-//!         answer.give(match (call.step, call.purpose) {
+//!         answer.give(match (&*call.step, call.purpose) {
 //!             (_, Purpose::Compensation) => Outcome::Undone(Found::Done, Outputs::default()),
 //!             ("hotel", _) => Outcome::Refused(Failure::refused(409, "hotels", "no room")),
 //!             _ => Outcome::Done(Outputs::one("booking", "7")),
@@ -52,16 +52,16 @@
 //! }
 //!
 //! fn post(context: &Context) -> Request {
-//!     Request { method: Method::Post, path: format!("/{}", context.saga_id), body: None }
+//!     Request::new(Method::Post, format!("/{}", context.saga_id), None)
 //! }
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let operation = |name| Operation { name, request: post, read: |_, _| Ok(Outputs::default()) };
-//! let step = |name, participant| {
-//!     Step { name, participant, action: operation("book"), effect: Effect::Compensable(operation("cancel")) }
-//! };
-//! let trip = Arc::new(Definition::new("trip", 1, vec![step("flight", "flights"), step("hotel", "hotels")])?);
+//! let operation = |name| Operation::new(name, post, |_, _| Ok::<_, ReplyError>(Outputs::default()));
+//! let step = |name, at| Step::new(name, at, operation("book"), Effect::Compensable(operation("cancel")));
+//! // Both at once: without `after`, a step comes after the one above it.
+//! let steps = vec![step("flight", "flights").after(&[]), step("hotel", "hotels").after(&[])];
+//! let trip = Arc::new(Definition::new("trip", 1, steps)?);
 //! let second = Duration::from_secs(1);
 //! let patience = Patience { attempts: 3, backoff_min: second, backoff_max: second };
 //! let policy = Policy {
@@ -71,14 +71,14 @@
 //! let handle = Handle::new();
 //! let child = coordinator(handle.clone(), CoordinatorArguments {
 //!     entry: ActorEntry::new("coordinator", "coordinator"), world: Arc::new(InMemory), policy, running: Arc::default(),
-//!     definition: trip.clone(), known: Arc::new(vec![trip]), max_running: 1_000, tracer: Tracer::off(),
+//!     known: Arc::new(vec![trip.clone()]), max_running: 1_000, tracer: Tracer::off(),
 //! });
 //! let budget = Budget { max_restarts: 3, within: 60 * second };
 //! let backoff = Backoff { min: second, max: second };
 //! let tree = SupervisorSpec { entry: ActorEntry::new("engine", "supervisor"), budget, backoff, children: vec![child] };
 //! let tree = start(tree).await?;
 //! let (waiter, answer) = tokio::sync::oneshot::channel();
-//! let saga = StartSaga { id: InMemory.new_saga_id(), input: Input::default(), key: None, waiter };
+//! let saga = StartSaga { id: InMemory.new_saga_id(), definition: trip, input: Input::default(), key: None, waiter };
 //! handle.cast(CoordinatorMsg::StartSaga(Box::new(saga)))?;
 //! let StartAnswer::Settled(standing) = answer.await? else { panic!("it ends") };
 //! assert_eq!((standing.status, standing.error.as_deref()), (Status::Compensated, Some("409: hotels conflict: no room")));

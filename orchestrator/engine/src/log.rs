@@ -11,17 +11,20 @@ mod rules;
 mod step;
 mod view;
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
+use smol_str::SmolStr;
 
 pub use event::{Event, IllegalTransition, OutputsInLog};
 pub use known::{KnownEffect, Undoing};
 pub use step::{Action, Attempts, StepRecord, Undo};
 pub use view::{CompensationView, StepView, stuck_because};
 
-use self::step::Kind;
+use self::step::{Kind, StartInLog};
 use crate::Status;
-use crate::definition::{Definition, Effect, Outputs};
-use crate::outcome::{Cause, Sent};
+use crate::definition::{Definition, Outputs, Refusal};
+use crate::outcome::Cause;
 use crate::takeover::LeftBy;
 
 /// Direction of a saga. It turns once, and never turns forward again.
@@ -36,6 +39,7 @@ pub enum Direction {
 /// Progress of one saga.
 #[derive(Clone, Debug)]
 pub struct SagaLog {
+    definition: Arc<Definition>,
     steps: Vec<StepRecord>,
     outputs: Outputs,
     begin_wanted: bool,
@@ -54,6 +58,8 @@ pub struct Recovered {
     pub outputs: Outputs,
     /// The direction in the row.
     pub direction: Direction,
+    /// The steps whose start is in the row.
+    pub started: Vec<SmolStr>,
     /// Why it turned back, if it did.
     pub cause: Option<String>,
     /// The status in the row.
@@ -66,28 +72,10 @@ pub struct Recovered {
 
 impl SagaLog {
     /// Starts the log of a new saga.
-    pub fn new(definition: &Definition) -> SagaLog {
-        let steps = definition
-            .steps
-            .iter()
-            .map(|step| StepRecord {
-                name: step.name,
-                participant: step.participant,
-                kind: match step.effect {
-                    Effect::ReadOnly { .. } => Kind::ReadOnly,
-                    Effect::Compensable(_) => Kind::Compensable,
-                    Effect::Uncompensated => Kind::Uncompensated,
-                },
-                action: Action::Pending,
-                undo: Undo::None,
-                attempts: Attempts::default(),
-                undo_attempts: Attempts::default(),
-                may_have_happened: false,
-                effect: KnownEffect::NotDone,
-                undoing: Undoing::None,
-            })
-            .collect();
+    pub fn new(definition: &Arc<Definition>) -> SagaLog {
+        let steps = definition.steps().iter().map(StepRecord::new).collect();
         SagaLog {
+            definition: definition.clone(),
             steps,
             outputs: Outputs::default(),
             begin_wanted: false,
@@ -101,9 +89,9 @@ impl SagaLog {
     }
 
     /// Rebuilds a log from its row. Reads whose outputs are in the row are done. Every step with an effect may have
-    /// happened, since an earlier owner may have sent it after its last write; decisions assume this. The earlier
-    /// owners' knowledge of the steps is kept for display.
-    pub fn recovered(definition: &Definition, row: Recovered) -> SagaLog {
+    /// happened, since an earlier owner may have sent it after its last write; decisions assume this, except of steps
+    /// whose start would be in the row. The earlier owners' knowledge of the steps is kept for display.
+    pub fn recovered(definition: &Arc<Definition>, row: Recovered) -> SagaLog {
         let mut log = SagaLog::new(definition);
         log.begun = true;
         // Outputs are written together, before the first effect: if one is in the row, all are.
@@ -111,15 +99,15 @@ impl SagaLog {
             true => OutputsInLog::Missing,
             false => OutputsInLog::Complete,
         };
-        for step in &mut log.steps {
-            match step.kind {
-                Kind::ReadOnly => {}
-                Kind::Compensable | Kind::Uncompensated => {
-                    step.may_have_happened = true;
-                    step.effect = KnownEffect::Unknown;
-                }
+        for (step, named) in log.steps.iter_mut().zip(definition.steps()) {
+            if step.start == StartInLog::Missing && row.started.contains(&named.name) {
+                step.start = StartInLog::Written;
             }
-            if let Some(view) = row.timeline.iter().find(|view| view.step == step.name) {
+            if step.kind != Kind::ReadOnly && step.start != StartInLog::Missing {
+                step.may_have_happened = true;
+                step.effect = KnownEffect::Unknown;
+            }
+            if let Some(view) = row.timeline.iter().find(|view| view.step == named.name) {
                 step.carry_over(view, row.direction, row.left_by);
             }
             if step.kind == Kind::ReadOnly && log.outputs_in_log == OutputsInLog::Complete {
@@ -150,6 +138,11 @@ impl SagaLog {
                 self.outputs_in_log = outputs;
             }
             Event::OutputsWritten => self.outputs_in_log = OutputsInLog::Complete,
+            Event::StartsWritten(steps) => {
+                for index in steps {
+                    self.steps[index].start = StartInLog::Written;
+                }
+            }
             Event::ActionSent(index) => {
                 let step = &mut self.steps[index];
                 step.action = Action::Running;
@@ -169,8 +162,11 @@ impl SagaLog {
                 step.action = Action::Refused;
                 step.attempts.finished_at = Some(at);
                 step.attempts.error = Some(failure.to_string());
+                if self.definition.steps()[index].refusal == Refusal::Compensated {
+                    step.may_have_happened = true;
+                }
                 self.learn(index, KnownEffect::Refused);
-                self.cause.get_or_insert(Cause::Refused(failure));
+                self.turn(Cause::Refused(failure), at);
             }
             Event::ActionFailed(index, error, sent) => {
                 let step = &mut self.steps[index];
@@ -189,24 +185,9 @@ impl SagaLog {
                 step.failed(sent);
                 step.attempts.finished_at = Some(at);
                 step.attempts.error = Some(error);
-                self.cause.get_or_insert(Cause::Unknown(failure));
+                self.turn(Cause::Unknown(failure), at);
             }
-            Event::Interrupted(cause) => {
-                for step in &mut self.steps {
-                    if matches!(step.action, Action::Running | Action::BackingOff) {
-                        step.failed(if step.action == Action::Running { Sent::Maybe } else { Sent::Nothing });
-                        step.action = Action::Unknown;
-                        step.attempts.finished_at = Some(at);
-                        step.attempts.error = Some(cause.to_string());
-                    }
-                }
-                self.cause.get_or_insert(cause);
-            }
-            Event::HeardLate(index, outputs) => {
-                self.outputs.merge(outputs);
-                self.learn(index, KnownEffect::Done);
-            }
-            Event::RefusedLate(index) => self.learn(index, KnownEffect::Refused),
+            Event::Interrupted(cause) => self.turn(cause, at),
             Event::TurnedBack => self.direction = Direction::Compensating,
             Event::CompensationSent(index) => {
                 let step = &mut self.steps[index];
@@ -243,19 +224,43 @@ impl SagaLog {
         Ok(())
     }
 
-    /// Returns the first step that is not done, if there is one.
-    pub fn next_to_do(&self) -> Option<usize> {
-        self.steps.iter().position(|step| step.action != Action::Done)
-    }
-
-    /// Returns the last step that may have happened and is not confirmed undone, if there is one.
-    pub fn next_to_undo(&self) -> Option<usize> {
-        self.steps.iter().rposition(StepRecord::needs_undo)
+    /// Records why the saga turns back, unless it does already. Steps between two attempts are given up.
+    fn turn(&mut self, cause: Cause, at: DateTime<Utc>) {
+        for step in self.steps.iter_mut().filter(|step| step.action == Action::BackingOff) {
+            step.abandoned(&cause, at);
+        }
+        self.cause.get_or_insert(cause);
     }
 
     /// Tells whether every step is done.
     pub fn all_actions_done(&self) -> bool {
-        self.next_to_do().is_none()
+        self.steps.iter().all(|step| step.action == Action::Done)
+    }
+
+    /// Tells whether no effect is possible, or every one is confirmed undone.
+    pub fn all_effects_are_undone(&self) -> bool {
+        !self.steps.iter().any(|step| step.is_open() || step.needs_undo())
+    }
+
+    /// Tells whether all steps that the step at `index` comes directly after are done.
+    pub(crate) fn predecessors_are_done(&self, index: usize) -> bool {
+        self.definition.predecessors(index).iter().all(|&earlier| self.steps[earlier].action == Action::Done)
+    }
+
+    /// Tells whether every step behind the step at `index` is undone, or never had an effect.
+    pub(crate) fn steps_behind_are_undone(&self, index: usize) -> bool {
+        !self.definition.behind(index).any(|later| self.steps[later].is_open() || self.steps[later].needs_undo())
+    }
+
+    /// Tells whether the start of the step at `index` must be durable before its first call, and is not.
+    pub fn start_is_missing(&self, index: usize) -> bool {
+        self.steps[index].start == StartInLog::Missing
+    }
+
+    /// Returns the steps whose start is durable.
+    pub fn started(&self) -> impl Iterator<Item = usize> {
+        let written = |(index, step): (usize, &StepRecord)| (step.start == StartInLog::Written).then_some(index);
+        self.steps.iter().enumerate().filter_map(written)
     }
 
     /// Tells whether every read is done.
@@ -279,6 +284,11 @@ impl SagaLog {
     /// Tells whether the step at `index` is a read.
     pub fn is_read_only(&self, index: usize) -> bool {
         self.steps[index].kind == Kind::ReadOnly
+    }
+
+    /// Returns the definition.
+    pub fn definition(&self) -> &Arc<Definition> {
+        &self.definition
     }
 
     /// Returns the outputs of the steps so far.
@@ -333,7 +343,7 @@ impl SagaLog {
 
     /// Returns every step as the status endpoint shows it.
     pub fn timeline(&self) -> Vec<StepView> {
-        self.steps.iter().map(StepView::of).collect()
+        self.definition.steps().iter().zip(&self.steps).map(|(step, record)| StepView::of(step, record)).collect()
     }
 }
 

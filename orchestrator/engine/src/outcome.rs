@@ -55,6 +55,8 @@ pub enum Retry {
     /// Yes, after this time: the participant is known to be down. Nothing was sent, and it does not count as an
     /// attempt.
     Parked(Duration),
+    /// Yes, after this time: the participant is still at it. It does not count as an attempt.
+    Ongoing(Duration),
     /// No: the reply would be the same.
     Never,
     /// No, and a person should look: other work was done under this key.

@@ -1,4 +1,4 @@
-//! The next decision of a saga, from its log. Pure: the same log gives the same decision, on any node, at any time.
+//! The next decisions of a saga, from its log. Pure: the same log gives the same decisions, on any node, at any time.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use crate::Status;
 use crate::log::{Action, Direction, OutputsInLog, SagaLog, Undo};
 use crate::outcome::Retry;
 
-/// The next thing to do.
+/// A thing to do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Write `begin`.
     Begin,
-    /// Write the outputs of the reads.
+    /// Write the outputs of the reads, and the starts that must be durable before their calls.
     WriteOutputs,
     /// Call the action of the step at this index.
     Run(usize),
@@ -21,14 +21,12 @@ pub enum Decision {
     Compensate(usize),
     /// Write the end.
     End(Status),
-    /// Nothing: a call is in flight or backing off, or the saga has ended.
-    Wait,
 }
 
-/// Returns the next decision of a saga.
-pub fn next(log: &SagaLog) -> Decision {
+/// Returns all decisions that are due; none if the saga waits or has ended. At most one is a write, and it is the last.
+pub fn next(log: &SagaLog) -> Vec<Decision> {
     if log.ended().is_some() {
-        return Decision::Wait;
+        return Vec::new();
     }
     match log.cause() {
         None => forward(log),
@@ -36,33 +34,68 @@ pub fn next(log: &SagaLog) -> Decision {
     }
 }
 
-fn forward(log: &SagaLog) -> Decision {
+fn forward(log: &SagaLog) -> Vec<Decision> {
     if log.begin_is_wanted() && !log.is_begun() {
-        return Decision::Begin;
+        return vec![Decision::Begin];
     }
-    let Some(step) = log.next_to_do() else {
-        return Decision::End(Status::Completed);
-    };
-    match log.step(step).action {
-        Action::Pending if log.is_read_only(step) => Decision::Run(step),
-        Action::Pending if !log.is_begun() => Decision::Begin,
-        Action::Pending if log.outputs_in_log() == OutputsInLog::Missing => Decision::WriteOutputs,
-        Action::Pending => Decision::Run(step),
-        // `Refused` and `Unknown` come with a cause, so a saga that runs forward has neither.
-        Action::Running | Action::BackingOff | Action::Done | Action::Refused | Action::Unknown => Decision::Wait,
+    if log.all_actions_done() {
+        return vec![Decision::End(Status::Completed)];
     }
+    let ready = ready(log);
+    if ready.is_empty() || !log.reads_are_done() {
+        return ready.into_iter().map(Decision::Run).collect();
+    }
+    if !log.is_begun() {
+        return vec![Decision::Begin];
+    }
+    if log.outputs_in_log() == OutputsInLog::Missing {
+        return vec![Decision::WriteOutputs];
+    }
+    let (unwritten, startable): (Vec<usize>, Vec<usize>) = ready.iter().partition(|&&step| log.start_is_missing(step));
+    let calls = startable.into_iter().map(Decision::Run);
+    calls.chain((!unwritten.is_empty()).then_some(Decision::WriteOutputs)).collect()
 }
 
-fn back(log: &SagaLog) -> Decision {
-    match log.next_to_undo() {
-        // No effect is possible, or every one is confirmed undone. A saga that never began is written with its end.
-        None => Decision::End(Status::Compensated),
-        Some(_) if log.direction() == Direction::Forward => Decision::TurnBack,
-        Some(step) => match log.step(step).undo {
-            Undo::None => Decision::Compensate(step),
-            Undo::Running | Undo::BackingOff | Undo::Done => Decision::Wait,
-        },
+/// Returns the steps that may run now, as far as calls may be in flight. No effect starts before all reads are done.
+fn ready(log: &SagaLog) -> Vec<usize> {
+    let reads_are_done = log.reads_are_done();
+    let is_busy = |action| matches!(action, Action::Running | Action::BackingOff);
+    let busy = log.steps().iter().filter(|step| is_busy(step.action)).count();
+    let is_ready = |&step: &usize| {
+        log.step(step).action == Action::Pending
+            && log.predecessors_are_done(step)
+            && (reads_are_done || log.is_read_only(step))
+    };
+    (0..log.steps().len()).filter(is_ready).take(log.definition().max_parallel.saturating_sub(busy)).collect()
+}
+
+/// Returns the steps whose start a write to the log must carry now: those that run next.
+pub fn starts(log: &SagaLog) -> Vec<usize> {
+    if log.cause().is_some() {
+        return Vec::new();
     }
+    ready(log).into_iter().filter(|&step| log.start_is_missing(step)).collect()
+}
+
+fn back(log: &SagaLog) -> Vec<Decision> {
+    if log.all_effects_are_undone() {
+        // A saga that never began is written with its end.
+        return vec![Decision::End(Status::Compensated)];
+    }
+    if log.direction() == Direction::Forward {
+        return vec![Decision::TurnBack];
+    }
+    let is_busy = |undo| matches!(undo, Undo::Running | Undo::BackingOff);
+    let busy = log.steps().iter().filter(|step| is_busy(step.undo)).count();
+    let is_due = |&step: &usize| {
+        let record = log.step(step);
+        record.needs_undo()
+            && record.undo == Undo::None
+            && record.action != Action::Running
+            && log.steps_behind_are_undone(step)
+    };
+    let due = (0..log.steps().len()).rev().filter(is_due);
+    due.take(log.definition().max_parallel.saturating_sub(busy)).map(Decision::Compensate).collect()
 }
 
 /// Number of attempts and back-off between them.
@@ -91,7 +124,7 @@ pub enum AfterFailure {
 pub fn after_failure(patience: Patience, attempts: u32, retry: Retry, random: f64) -> AfterFailure {
     let at_least = match retry {
         Retry::After(at_least) => at_least,
-        Retry::Parked(wait) => return AfterFailure::Again(wait),
+        Retry::Parked(wait) | Retry::Ongoing(wait) => return AfterFailure::Again(wait),
         Retry::Never | Retry::NeverAndRaise => return AfterFailure::GiveUp,
     };
     if patience.attempts != 0 && attempts >= patience.attempts {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use smol_str::SmolStr;
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -14,12 +15,21 @@ use crate::{SagaId, Status};
 /// An `Idempotency-Key` with its scope and the fingerprint of its request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey {
-    /// Scope of the key: equal keys of different scopes are different. The checkout uses the user id.
-    pub scope: String,
+    /// Scope of the key: equal keys of different scopes are different.
+    pub scope: KeyScope,
     /// The key, as the client sent it.
     pub key: String,
     /// A hash of the canonical values of the request.
     pub fingerprint: Fingerprint,
+}
+
+/// Scope of an idempotency key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum KeyScope {
+    /// The purchases of a user.
+    User(String),
+    /// All sagas that are no purchases.
+    Sagas,
 }
 
 /// A hash of the meaning of a request.
@@ -65,7 +75,7 @@ impl Mark {
 #[derive(Clone, Debug)]
 pub struct NewSaga {
     /// The definition's name.
-    pub definition: &'static str,
+    pub definition: SmolStr,
     /// The definition's version.
     pub definition_version: i32,
     /// The saga's input.
@@ -93,6 +103,8 @@ pub struct LogWrite {
     pub change: Change,
     /// Outputs of the steps so far.
     pub outputs: Outputs,
+    /// The steps whose start must be durable before their first call, and which have started or start next.
+    pub started: Vec<SmolStr>,
     /// The steps, for display.
     pub timeline: Vec<StepView>,
     /// A reason for a person to look, if there is one.
@@ -274,6 +286,7 @@ mod tests {
             epoch: 3,
             change,
             outputs: Outputs::default(),
+            started: Vec::new(),
             timeline: Vec::new(),
             attention: None,
             at: DateTime::UNIX_EPOCH,
@@ -297,7 +310,7 @@ mod tests {
 
     fn begin(nonce: Uuid) -> Change {
         let saga = NewSaga {
-            definition: "checkout",
+            definition: "checkout".into(),
             definition_version: 1,
             input: Input::default(),
             key: None,

@@ -3,12 +3,13 @@
 
 mod rows;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+use smol_str::SmolStr;
 use tokio::time::Instant;
 
 use self::rows::RowsWithoutActor;
@@ -23,30 +24,46 @@ use crate::unsent::{Unsent, fingerprints};
 /// Maximum number of actor deaths kept for display. One death is a bug, so more would not help.
 const KEPT_DEATHS: usize = 100;
 
-/// The reason why a saga waits.
+/// A reason why a saga waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WaitingFor {
-    /// It does not wait: it is being handled, or has ended.
-    Nothing,
     /// A write to the saga log.
     Log(&'static str),
     /// The reply of a participant, to a call for a step.
-    Participant(&'static str, &'static str),
+    Participant(SmolStr, SmolStr),
     /// The back-off of a step.
-    BackOff(&'static str),
+    BackOff(SmolStr),
     /// A participant that is known to be down, for a step.
-    Parked(&'static str, &'static str),
+    Parked(SmolStr, SmolStr),
 }
 
 impl WaitingFor {
-    /// Returns it as JSON, for display.
-    pub fn describe(&self) -> Value {
+    fn describe(&self) -> Value {
         match self {
-            WaitingFor::Nothing => Value::Null,
             WaitingFor::Log(write) => json!({ "saga_log": write }),
             WaitingFor::Participant(participant, step) => json!({ "participant": participant, "step": step }),
             WaitingFor::Parked(participant, step) => json!({ "parked_until_up": participant, "step": step }),
             WaitingFor::BackOff(step) => json!({ "back_off": step }),
+        }
+    }
+}
+
+/// Everything that a saga waits for: a write to the saga log, and calls of its steps, by index.
+#[derive(Clone, Debug, Default)]
+pub struct Waits {
+    /// The write, if one is in flight.
+    pub write: Option<WaitingFor>,
+    /// The calls in flight or backing off.
+    pub calls: BTreeMap<usize, WaitingFor>,
+}
+
+impl Waits {
+    /// Returns the reason as JSON, for display: null if there is none, and an array if there are several.
+    pub fn describe(&self) -> Value {
+        let mut all: Vec<Value> = self.write.iter().chain(self.calls.values()).map(WaitingFor::describe).collect();
+        match all.len() {
+            0 | 1 => all.pop().unwrap_or_default(),
+            _ => Value::Array(all),
         }
     }
 }
@@ -78,8 +95,8 @@ pub struct RunningSaga {
 pub struct Progress {
     /// The state of its steps.
     pub log: SagaLog,
-    /// The reason why it waits.
-    pub waiting_for: WaitingFor,
+    /// The reasons why it waits.
+    pub waiting_for: Waits,
     /// Time of the last event.
     pub changed_at: Instant,
     /// Changes not yet sent to listeners.
@@ -113,7 +130,7 @@ impl RunningSaga {
     ) -> RunningSaga {
         let progress = Mutex::new(Progress {
             log,
-            waiting_for: WaitingFor::Nothing,
+            waiting_for: Waits::default(),
             changed_at: Instant::now(),
             unsent: Unsent::default(),
         });

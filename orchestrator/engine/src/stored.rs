@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use smol_str::SmolStr;
 use thiserror::Error;
 
 use crate::definition::{Input, Outputs};
@@ -32,13 +33,15 @@ pub struct StoredSaga {
     /// Id of the saga.
     pub id: SagaId,
     /// The name of its definition.
-    pub definition: String,
+    pub definition: SmolStr,
     /// The version of its definition.
     pub definition_version: i32,
     /// Its input.
     pub input: Input,
     /// Outputs of the steps.
     pub outputs: Outputs,
+    /// The steps whose start is in the row.
+    pub started: Vec<SmolStr>,
     /// Its status.
     pub status: Status,
     /// Its direction.

@@ -39,7 +39,7 @@ pub fn of_call(tracer: &Tracer, call: &Call) -> TraceContext {
     let saga = of_saga(tracer, call.saga_id);
     // The span id is not needed in a trace that is not sampled.
     match saga.sampled {
-        true => TraceContext { span_id: span_id(call.saga_id, &span_name(operation_kind(call), call.step)), ..saga },
+        true => TraceContext { span_id: span_id(call.saga_id, &span_name(operation_kind(call), &call.step)), ..saga },
         false => saga,
     }
 }
@@ -62,11 +62,11 @@ pub fn record_attempt(
         };
         let mut attributes = vec![
             attribute("saga.id", call.saga_id.to_string()),
-            attribute("saga.step", call.step),
+            attribute("saga.step", call.step.to_string()),
             attribute("saga.attempt", i64::from(call.attempt)),
             attribute("saga.epoch", i64::from(call.epoch)),
             attribute("saga.outcome", name),
-            attribute("peer.service", call.participant),
+            attribute("peer.service", call.participant.to_string()),
             attribute("url.path", call.request.path.clone()),
         ];
         attributes.extend(http_status.map(|status| attribute("http.response.status_code", i64::from(status))));

@@ -38,14 +38,14 @@ fn fingerprint(step: &StepRecord) -> Fingerprint {
 impl Unsent {
     /// Queues a change for every step whose visible state differs from `before`.
     pub fn note(&mut self, before: &[Fingerprint], log: &SagaLog, at: DateTime<Utc>) {
-        for (step, before) in log.steps().iter().zip(before) {
+        for ((step, named), before) in log.steps().iter().zip(log.definition().steps()).zip(before) {
             if *before == fingerprint(step) {
                 continue;
             }
             let attempts = step.shown_attempts();
             self.waiting.push(StateChange::Step {
-                step: step.name().into(),
-                participant: step.participant().into(),
+                step: named.name.clone(),
+                participant: named.participant.clone(),
                 state: step.state().into(),
                 attempts: attempts.count,
                 error: attempts.error.clone(),

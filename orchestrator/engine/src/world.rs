@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use smol_str::SmolStr;
 use uuid::Uuid;
 
 use crate::SagaId;
@@ -50,16 +51,16 @@ pub trait World: Send + Sync + 'static {
 }
 
 /// One attempt at a step's action or compensation.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Call {
     /// The saga.
     pub saga_id: SagaId,
     /// The epoch under which the owner calls.
     pub epoch: i32,
     /// The step.
-    pub step: &'static str,
+    pub step: SmolStr,
     /// The participant's name.
-    pub participant: &'static str,
+    pub participant: SmolStr,
     /// Action or compensation.
     pub purpose: Purpose,
     /// Priority among the calls to this participant.
@@ -67,12 +68,12 @@ pub struct Call {
     /// Number of the attempt, 1 for the first.
     pub attempt: u32,
     /// Name of the participant's operation, as in `[faults]`.
-    pub operation: &'static str,
+    pub operation: SmolStr,
     /// The request to send.
     pub request: Request,
     /// The saga's id, input and outputs: `read` checks the reply against them.
     pub context: Context,
-    /// Parses the body of a 200.
+    /// Parses the body of a reply that says "done".
     pub read: ReadReply,
     /// Timeout of the attempt, time in the participant's queue included.
     pub timeout: Duration,
@@ -81,18 +82,18 @@ pub struct Call {
 impl Call {
     /// Returns participant and operation: `payments.refund`.
     pub fn full_name(&self) -> String {
-        full_name(self.participant, self.operation)
+        full_name(&self.participant, &self.operation)
     }
 }
 
 /// Purpose of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// The step's action.
     Action {
         /// For a read: the problem type that means "refused". `None` for a step with an effect, which only a recorded
         /// decision refuses.
-        refusal: Option<&'static str>,
+        refusal: Option<SmolStr>,
     },
     /// The step's compensation.
     Compensation,

@@ -19,7 +19,7 @@ use super::verdict::{ClientOutcome, ClientReport};
 use orchestrator::checkout::Order;
 use saga_engine::actor::{StartAnswer, Waiter};
 use saga_engine::coordinator::{CoordinatorMsg, StartSaga};
-use saga_engine::record::{Fingerprint, IdempotencyKey};
+use saga_engine::record::{Fingerprint, IdempotencyKey, KeyScope};
 use saga_engine::{SagaId, Status};
 
 /// How long a client waits for the end of its saga.
@@ -63,7 +63,7 @@ pub(super) async fn run(sim: Arc<Sim>, seed: u64, index: usize) {
     let order = order(&mut rng, index);
     let mut client = Client {
         key: has_key.then(|| IdempotencyKey {
-            scope: order.user_id.to_string(),
+            scope: KeyScope::User(order.user_id.to_string()),
             key: format!("key-{index}"),
             fingerprint: Fingerprint { version: 1, hash: Vec::new() },
         }),
@@ -204,7 +204,8 @@ impl Client {
     /// Orders, and returns the answer; `None` if the connection is lost.
     async fn ask(&self, process: ProcessId, death: watch::Receiver<bool>, id: SagaId) -> Option<StartAnswer> {
         let (waiter, mut answer) = oneshot::channel();
-        let start = StartSaga { id, input: self.order.to_input(), key: self.key.clone(), waiter };
+        let definition = self.sim.definition_at(process);
+        let start = StartSaga { id, definition, input: self.order.to_input(), key: self.key.clone(), waiter };
         self.sim.note(|_| "client".to_owned(), |trace| format!("orders {}", trace.name(id)));
         send(&self.sim, process, CoordinatorMsg::StartSaga(Box::new(start)));
         // As the front does for a purchase whose product is not chosen yet.
@@ -252,7 +253,7 @@ impl Client {
                 return;
             }
             let now = sim.database_now();
-            let turns = sim.lock().log.cancel(id, now) && sim.confirms(Database::SagaLog);
+            let turns = sim.lock().log.cancel(id, now) && sim.confirms(&Database::SagaLog);
             if turns {
                 let mut inner = sim.lock();
                 inner.tally.cancels += 1;

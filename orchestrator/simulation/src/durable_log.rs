@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use saga_engine::record::ValueRefused;
+use smol_str::SmolStr;
 use uuid::Uuid;
 
 use self::open::OpenTransactions;
@@ -35,7 +36,8 @@ pub struct Row {
     /// Time of the end, if it has ended.
     pub ended_at: Option<DateTime<Utc>>,
     pub(super) input: Input,
-    pub(super) definition: &'static str,
+    pub(super) definition: SmolStr,
+    pub(super) started: Vec<SmolStr>,
     pub(super) attention: Option<String>,
     /// Whether the attention mark outlives the end of the saga.
     pub attention_stays: bool,
@@ -164,7 +166,7 @@ impl DurableLog {
             status,
             ended_at: ended.map(|_| now),
             input: saga.input.clone(),
-            definition: saga.definition,
+            definition: saga.definition.clone(),
             attention: write.attention.as_ref().map(|mark| mark.reason.clone()),
             attention_stays: write.attention.as_ref().is_some_and(|mark| mark.until == Until::Resolved),
             owner: owner.clone(),
@@ -175,6 +177,7 @@ impl DurableLog {
             key_released_at: None,
             version: saga.definition_version,
             outputs: write.outputs.clone(),
+            started: write.started.clone(),
             direction,
             error: ended.cloned(),
             timeline: write.timeline.clone(),
@@ -251,6 +254,7 @@ impl DurableLog {
             _ => (None, None),
         };
         row.outputs = write.outputs.clone();
+        row.started = write.started.clone();
         row.timeline = write.timeline.clone();
         row.deaths = 0;
         // After an end a cancel no longer matters.

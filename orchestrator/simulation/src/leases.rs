@@ -38,7 +38,7 @@ pub(super) fn renew(
                 Err("the connection went".to_owned())
             }
             _ => match renew_now(&sim, &request, sent_at) {
-                Renewal::Granted { .. } if !sim.confirms(Database::SagaLog) => {
+                Renewal::Granted { .. } if !sim.confirms(&Database::SagaLog) => {
                     Err("the standby did not confirm the renewal".to_owned())
                 }
                 renewal => Ok(renewal),

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use smol_str::SmolStr;
+
 use super::network::{self, Pending};
 use super::process::ProcessId;
 use super::sim::Sim;
@@ -21,7 +23,7 @@ pub(super) struct Line {
 pub(super) fn enter(sim: &Arc<Sim>, process: ProcessId, pending: Arc<Pending>) {
     let goes = {
         let mut inner = sim.lock();
-        let line = inner.processes[process.0].lines.entry(pending.call.participant).or_default();
+        let line = inner.processes[process.0].lines.entry(pending.call.participant.clone()).or_default();
         let goes = line.in_flight < sim.knobs.calls_at_once;
         if goes {
             line.in_flight += 1;
@@ -37,10 +39,10 @@ pub(super) fn enter(sim: &Arc<Sim>, process: ProcessId, pending: Arc<Pending>) {
 }
 
 /// Ends a call, and sends the next one from the queue.
-pub(super) fn leave(sim: &Arc<Sim>, process: ProcessId, participant: &'static str) {
+pub(super) fn leave(sim: &Arc<Sim>, process: ProcessId, participant: &SmolStr) {
     let next = {
         let mut inner = sim.lock();
-        let line = inner.processes[process.0].lines.entry(participant).or_default();
+        let line = inner.processes[process.0].lines.entry(participant.clone()).or_default();
         let next = line.waiting.pop_front();
         if next.is_none() {
             line.in_flight -= 1;

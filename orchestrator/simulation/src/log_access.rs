@@ -147,7 +147,7 @@ fn apply_at(sim: &Sim, process: ProcessId, write: &LogWrite, at: chrono::DateTim
     }
     // The database refuses a value before the commit.
     let is_refused = matches!(report, WriteReport::Rejected(_));
-    if is_refused || inner.standbys.confirm(Database::SagaLog) || is_mutated(mutation) {
+    if is_refused || inner.standbys.confirm(&Database::SagaLog) || is_mutated(mutation) {
         return report;
     }
     inner.tally.unconfirmed += 1;

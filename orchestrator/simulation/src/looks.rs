@@ -131,7 +131,7 @@ impl Statements for Connection {
     async fn claim(&mut self, free: Free<'_>) -> Result<Vec<ReadRow>, String> {
         let may_change_unseen = matches!(free, Free::Died(_));
         let claimed = self.run(|log| at_once(log.claim(free))).await?;
-        if !self.sim.confirms(Database::SagaLog) && (may_change_unseen || !claimed.is_empty()) {
+        if !self.sim.confirms(&Database::SagaLog) && (may_change_unseen || !claimed.is_empty()) {
             return Err("the standby did not confirm a claim".to_owned());
         }
         match claimed.iter().any(Result::is_err) && is_mutated(Mutation::BadRowFailsAll) {

@@ -49,7 +49,7 @@ impl<W: World> World for Mutated<W> {
 
     fn call(&self, mut call: Call, answer: Answer<Outcome>) {
         let undone_unasked = || Outcome::Undone(Found::NotSaid, Outputs::default());
-        match call.purpose {
+        match &call.purpose {
             Purpose::Action { .. } if call.attempt > 1 && is_mutated(Mutation::RetryWithoutKey) => {
                 let (old, new) = (call.saga_id.to_string(), self.world.new_saga_id());
                 call.context.saga_id = new;
@@ -58,8 +58,8 @@ impl<W: World> World for Mutated<W> {
             }
             Purpose::Action { .. } => {}
             Purpose::Compensation => {
-                let is_unknown = call.operation == "refund" && call.context.outputs.get(output::PAYMENT_ID).is_none();
-                let is_last = self.definition.steps.iter().rfind(|step| step.compensation().is_some());
+                let is_unknown = call.operation == "refund" && call.context.outputs.text(output::PAYMENT_ID).is_none();
+                let is_last = self.definition.steps().iter().rfind(|step| step.compensation().is_some());
                 if (is_unknown && is_mutated(Mutation::RefundOnlyIfKnown))
                     || (call.epoch > 1
                         && is_last.is_some_and(|step| step.name == call.step)
@@ -72,7 +72,7 @@ impl<W: World> World for Mutated<W> {
                 }
             }
         }
-        let (purpose, attempt) = (call.purpose, call.attempt);
+        let (purpose, attempt) = (call.purpose.clone(), call.attempt);
         self.world.call(call, changed(answer, move |outcome| heard(purpose, attempt, outcome)));
     }
 
@@ -123,16 +123,16 @@ impl<W: World> World for Mutated<W> {
 impl<W: World> Mutated<W> {
     /// Calls the compensation of the first compensable step before the due one.
     fn compensate_first_step_before(&self, call: Call, answer: Answer<Outcome>) {
-        let first = self.definition.steps.iter().find_map(|step| Some((step, step.compensation()?)));
+        let first = self.definition.steps().iter().find_map(|step| Some((step, step.compensation()?)));
         let Some((step, operation)) = first.filter(|(step, _)| step.name != call.step) else {
             return self.world.call(call, answer);
         };
         let early = Call {
-            step: step.name,
-            participant: step.participant,
-            operation: operation.name,
-            request: (operation.request)(&call.context),
-            read: operation.read,
+            step: step.name.clone(),
+            participant: step.participant.clone(),
+            operation: operation.name.clone(),
+            request: (operation.request)(&call.context).expect("the checkout can make its requests"),
+            read: operation.read.clone(),
             ..call.clone()
         };
         let world = self.world.clone();
@@ -197,7 +197,7 @@ fn recovered(world: &impl World, saga: &mut StoredSaga) {
 
 /// Classifies a reply as a mutated client does; `None` if the client is not mutated for it.
 pub(super) fn judged(service: &str, call: &Call, reply: &Judged<'_>) -> Option<Outcome> {
-    match (reply.status, call.purpose) {
+    match (reply.status, &call.purpose) {
         (404 | 409, Purpose::Action { .. }) if is_mutated(Mutation::AnyConflictRefuses) => {
             Some(Outcome::Refused(Failure::refused(reply.status, service, "refused")))
         }

@@ -50,7 +50,7 @@ pub(super) fn send(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>) {
     match fate_of(sim, process, call) {
         CallFate::Unreachable(known_after) => {
             sim.lock().tally.unreachable += 1;
-            let outcome = not_known(Failure::unavailable(call.participant), "nobody listens", Sent::Nothing);
+            let outcome = not_known(Failure::unavailable(&call.participant), "nobody listens", Sent::Nothing);
             let pending = pending.clone();
             sim.after(known_after, move |sim| settle(sim, process, &pending, outcome, Health::Failed));
         }
@@ -72,11 +72,11 @@ pub(super) fn send(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>) {
 }
 
 fn fate_of(sim: &Sim, process: ProcessId, call: &Call) -> CallFate {
-    if sim.is_away(call.participant) {
+    if sim.is_away(&call.participant) {
         // A participant that is down refuses connections; a request already under way reaches only its proxy.
         return CallFate::Unreachable(Duration::from_millis(2));
     }
-    if !sim.reaches(process, call.participant) {
+    if !sim.reaches(process, &call.participant) {
         return CallFate::Sent(vec![Copy { arrives: None, there: There::Participant, reply: None }]);
     }
     let phase = sim.phase();
@@ -85,7 +85,7 @@ fn fate_of(sim: &Sim, process: ProcessId, call: &Call) -> CallFate {
 
 /// Answers a call whose timeout passed in the queue.
 pub(super) fn time_was_up(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>) {
-    let failure = Failure::timeout(pending.call.participant);
+    let failure = Failure::timeout(&pending.call.participant);
     let outcome = not_known(failure, "the timeout passed before the call was sent", Sent::Nothing);
     answer(sim, process, pending, outcome, Health::NotAsked);
 }
@@ -95,7 +95,7 @@ fn give_up_in_time(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>) {
     let (sim, pending) = (sim.clone(), pending.clone());
     tokio::spawn(async move {
         tokio::time::sleep_until(line::give_up_at(&pending)).await;
-        let outcome = not_known(Failure::timeout(pending.call.participant), "no answer in time", Sent::Maybe);
+        let outcome = not_known(Failure::timeout(&pending.call.participant), "no answer in time", Sent::Maybe);
         sim.at(process, move |sim| answer(sim, process, &pending, outcome, Health::Failed));
     });
 }
@@ -111,13 +111,13 @@ fn send_copy(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: C
 }
 
 fn arrive(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy) {
-    let is_away = sim.is_away(pending.call.participant) || sim.is_out(Operation::of(&pending.call));
+    let is_away = sim.is_away(&pending.call.participant) || sim.is_out(Operation::of(&pending.call));
     let there = if is_away { There::Only(Intermediary::Busy) } else { copy.there };
     let Answered { reply, retry_after } = match there {
         There::Dying => {
             sim.lock().tally.participant_crashes += 1;
             sim.note(
-                |_| pending.call.participant.to_owned(),
+                |_| pending.call.participant.to_string(),
                 |trace| format!("is killed before it decides {}", describe(trace, &pending.call)),
             );
             return;
@@ -136,7 +136,7 @@ fn arrive(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy
     };
     let pending = pending.clone();
     sim.after(travels, move |sim| {
-        let service = pending.call.participant;
+        let service = &*pending.call.participant;
         if !sim.reaches(process, service) && !sim.is_away(service) {
             sim.lock().tally.lost_replies += 1;
             return give_up_in_time(sim, process, &pending);
@@ -161,11 +161,11 @@ fn arrive(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy
 
 /// Makes the participant decide; its decision is durable.
 fn decide(sim: &Arc<Sim>, call: &Call) -> Reply {
-    let step = sim.versions.step(call.step, call.participant).expect("a call is for a step of a definition");
+    let step = sim.versions.step(&call.step, &call.participant).expect("a call is for a step of a definition");
     let (at, phase) = (sim.now(), sim.phase());
     let reply = {
         let mut inner = sim.lock();
-        let (kind, draw) = match call.purpose {
+        let (kind, draw) = match &call.purpose {
             Purpose::Action { .. } => (OperationKind::Action, inner.fate.draw(call)),
             Purpose::Compensation => (OperationKind::Compensation, FailureDraw::Accept),
         };
@@ -183,7 +183,7 @@ fn decide(sim: &Arc<Sim>, call: &Call) -> Reply {
         said
     };
     sim.note(
-        |_| call.participant.to_owned(),
+        |_| call.participant.to_string(),
         |trace| {
             let again = if reply.replayed { " again" } else { "" };
             format!("answers {}{again} to {}", reply.status, describe(trace, call))
@@ -196,7 +196,7 @@ fn decide(sim: &Arc<Sim>, call: &Call) -> Reply {
 /// too long, and the front answers 503.
 fn confirmed(sim: &Arc<Sim>, pending: &Pending, reply: Reply) -> Answered {
     let mutation = if reply.replayed { Mutation::ReplayWithoutBarrier } else { Mutation::CommitWithoutStandby };
-    if sim.confirms(Database::Participant(pending.call.participant)) || is_mutated(mutation) {
+    if sim.confirms(&Database::Participant(pending.call.participant.clone())) || is_mutated(mutation) {
         return reply.into();
     }
     sim.lock().tally.unconfirmed += 1;
@@ -243,7 +243,7 @@ fn answer(sim: &Arc<Sim>, process: ProcessId, pending: &Pending, outcome: Outcom
         }
     }
     answer.give(outcome);
-    line::leave(sim, process, pending.call.participant);
+    line::leave(sim, process, &pending.call.participant);
 }
 
 fn shown(outcome: &Outcome) -> String {
@@ -259,7 +259,7 @@ fn not_known(failure: Failure, detail: &str, sent: Sent) -> Outcome {
 }
 
 fn describe(trace: &super::trace::Trace, call: &Call) -> String {
-    let kind = match call.purpose {
+    let kind = match &call.purpose {
         Purpose::Action { .. } => "",
         Purpose::Compensation => "undo ",
     };

@@ -20,6 +20,7 @@ pub use self::payments::Payments;
 pub use self::purchases::Purchases;
 use orchestrator::invariants::Books;
 use saga_engine::definition::{Context, Effect, Step};
+use smol_str::SmolStr;
 
 /// Number of products in the catalog, with the ids from 1.
 const PRODUCTS: u64 = 5;
@@ -30,7 +31,7 @@ pub struct Participants {
     payments: Payments,
     inventory: Inventory,
     purchases: Purchases,
-    others: BTreeMap<&'static str, Anybody>,
+    others: BTreeMap<SmolStr, Anybody>,
     chosen: u64,
 }
 
@@ -65,15 +66,15 @@ impl Participants {
 
     /// Replies to one request for a step of a saga with this context.
     pub fn answer(&mut self, step: &Step, kind: OperationKind, context: &Context, ask: &Ask<'_>) -> Reply {
-        match (step.participant, step.effect) {
+        match (&*step.participant, &step.effect) {
             ("catalog", _) => self.choose(ask),
             ("payments", _) => self.payments.answer(ask),
             ("inventory", _) => self.inventory.answer(ask),
             ("purchases", _) => self.purchases.answer(ask),
-            (name, Effect::ReadOnly { .. } | Effect::Compensable(_) | Effect::Uncompensated) => {
-                let other = self.others.entry(name).or_default();
+            (_, Effect::ReadOnly { .. } | Effect::Compensable(_) | Effect::Uncompensated) => {
+                let other = self.others.entry(step.participant.clone()).or_default();
                 match (kind, step.compensation()) {
-                    (OperationKind::Compensation, Some(compensation)) => other.compensate(ask, &compensation, context),
+                    (OperationKind::Compensation, Some(compensation)) => other.compensate(ask, compensation, context),
                     (OperationKind::Action, _) | (OperationKind::Compensation, None) => {
                         other.act(ask, &step.action, context)
                     }
@@ -90,13 +91,13 @@ impl Participants {
     }
 
     /// Replaces a participant by its standby.
-    pub(super) fn fail_over(&mut self, participant: &'static str, standby: Participants) {
+    pub(super) fn fail_over(&mut self, participant: &str, standby: Participants) {
         let Participants { payments, inventory, purchases, mut others, .. } = standby;
         match participant {
             "payments" => self.payments = payments,
             "inventory" => self.inventory = inventory,
             "purchases" => self.purchases = purchases,
-            name => drop(self.others.insert(name, others.remove(name).unwrap_or_default())),
+            name => drop(self.others.insert(name.into(), others.remove(name).unwrap_or_default())),
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use common::supervision::{ActorEntry, Backoff, Budget, Handle, Root, SupervisorSpec};
 use common::traces::Tracer;
 use rand::RngExt;
+use smol_str::SmolStr;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +23,7 @@ use super::world::SimulatedWorld;
 use orchestrator::participant_client::{Breaker, BreakerSettings};
 use saga_engine::actor::Policy;
 use saga_engine::coordinator::{CoordinatorArguments, CoordinatorMsg, coordinator};
+use saga_engine::definition::{Definition, Definitions};
 use saga_engine::failed::Sleep;
 use saga_engine::lease::{LeaseArguments, LeaseState, lease};
 use saga_engine::owner::Owner;
@@ -71,19 +73,20 @@ pub(super) struct Process {
     pub(super) death: watch::Sender<bool>,
     pub(super) lease: Arc<LeaseState>,
     /// The queue of its calls to each participant.
-    pub(super) lines: BTreeMap<&'static str, Line>,
+    pub(super) lines: BTreeMap<SmolStr, Line>,
     /// Number of its writes in flight to the saga log.
     pub(super) writes_under_way: usize,
     version: Version,
-    breakers: BTreeMap<(&'static str, &'static str), Breaker>,
+    breakers: BTreeMap<(SmolStr, SmolStr), Breaker>,
     root: Option<Arc<Root>>,
 }
 
 impl Process {
     /// Returns its circuit breaker for the operation of a call.
     pub(super) fn breaker(&mut self, call: &Call) -> &mut Breaker {
-        let operation = if is_mutated(Mutation::OneBreakerForAll) { "all" } else { call.operation };
-        self.breakers.entry((call.participant, operation)).or_insert_with(|| {
+        let operation =
+            if is_mutated(Mutation::OneBreakerForAll) { SmolStr::new_static("all") } else { call.operation.clone() };
+        self.breakers.entry((call.participant.clone(), operation)).or_insert_with(|| {
             Breaker::new(BreakerSettings { failures: 8, pause: Duration::from_secs(2), wakes_per_second: 20 })
         })
     }
@@ -121,7 +124,7 @@ pub(super) async fn start(sim: &Arc<Sim>, node: usize, node_id: String) {
     let knowledge = sim.versions.of(version).clone();
     let running = Arc::new(Running::default());
     let handle = Handle::new();
-    let definitions = knowledge.known.iter().map(|known| format!("{}/{}", known.name, known.version)).collect();
+    let definitions = knowledge.known.titles();
     let (batch, max_claims) = (sim.knobs.takeover_batch, sim.knobs.max_claims);
     let claimer = Arc::new(Claimer { owner: owner.clone(), definitions, batch, max_claims });
     let lease = Arc::new(LeaseState::default());
@@ -195,7 +198,6 @@ fn tree(
                 world: world.clone(),
                 policy: policy(),
                 running: running.clone(),
-                definition: knowledge.definition,
                 known: knowledge.known,
                 max_running: sim.knobs.max_running,
                 tracer: Tracer::off(),
@@ -312,6 +314,14 @@ pub(super) fn pause(sim: &Arc<Sim>, process: ProcessId, pause: Duration) {
             sim.at(process, act);
         }
     });
+}
+
+impl Sim {
+    /// Returns the definition of new sagas of a process.
+    pub(super) fn definition_at(&self, process: ProcessId) -> Arc<Definition> {
+        let version = self.lock().processes[process.0].version;
+        self.versions.of(version).definition.clone()
+    }
 }
 
 /// Draws one of the processes whose state is wanted.

@@ -43,7 +43,7 @@ pub(super) fn ask(sim: &Sim, process: ProcessId, id: SagaId) -> Shown {
     if !sim.reaches_database(process) {
         return Shown::Unknown;
     }
-    if !sim.confirms(Database::SagaLog) && !is_mutated(Mutation::StatusWithoutBarrier) {
+    if !sim.confirms(&Database::SagaLog) && !is_mutated(Mutation::StatusWithoutBarrier) {
         return Shown::Unknown;
     }
     let now = sim.database_now();

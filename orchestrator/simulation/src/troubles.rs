@@ -8,6 +8,8 @@ use chrono::TimeDelta;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
+use smol_str::SmolStr;
+
 use super::clocks::{ClockOf, either_way};
 use super::fate::intensity;
 use super::faults::Faults;
@@ -26,7 +28,7 @@ const STANDBYS: u64 = 0x7374_6279;
 /// All such faults of a run, with their times.
 pub(super) struct Troubles(Vec<(Duration, Trouble)>);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Trouble {
     Kill,
     KillCoordinator,
@@ -47,7 +49,7 @@ impl Troubles {
             let count = if most > 0.0 { rng.random_range(0..=(most.ceil() as u32)) } else { 0 };
             (0..count).map(|_| Duration::from_millis(rng.random_range(0..latest))).collect()
         };
-        let step = |rng: &mut ChaCha8Rng| definition.steps[rng.random_range(0..definition.steps.len())];
+        let step = |rng: &mut ChaCha8Rng| definition.steps()[rng.random_range(0..definition.steps().len())].clone();
         let mut troubles = Vec::new();
         let mut add = |at, trouble| troubles.push((at, trouble));
         for at in times(faults.crashes, rng) {
@@ -104,18 +106,18 @@ impl Troubles {
     /// Adds cuts of databases from their standbys, drawn with random numbers of their own.
     pub(super) fn with_standbys(mut self, seed: u64, faults: &Faults, definition: &Definition) -> Troubles {
         let mut rng = ChaCha8Rng::seed_from_u64(seed ^ STANDBYS);
-        let with_journals: Vec<&'static str> = definition
-            .steps
+        let with_journals: Vec<SmolStr> = definition
+            .steps()
             .iter()
             .filter(|step| !matches!(step.effect, Effect::ReadOnly { .. }))
-            .map(|step| step.participant)
+            .map(|step| step.participant.clone())
             .collect();
         let wildness = intensity(&mut rng);
         let most = |count: u32| (f64::from(count) * wildness).ceil() as u32;
         let cuts = rng.random_range(0..=most(faults.log_standby_cuts));
         let mut databases = vec![Database::SagaLog; cuts as usize];
         for _ in 0..rng.random_range(0..=most(faults.participant_standby_cuts)) {
-            databases.push(Database::Participant(with_journals[rng.random_range(0..with_journals.len())]));
+            databases.push(Database::Participant(with_journals[rng.random_range(0..with_journals.len())].clone()));
         }
         for of in databases {
             let at = Duration::from_millis(rng.random_range(0..faults.calm_after_ms.max(1)));

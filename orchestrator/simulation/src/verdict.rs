@@ -131,7 +131,7 @@ fn books(sim: &Sim) -> Books {
         books.page(&id.to_string()).saga = Some(Saga {
             status: if is_left { Status::Failed } else { row.status },
             ended_at: if is_left { Some(row.created_at) } else { row.ended_at },
-            stock_rule: StockRule::of_definition(row.definition),
+            stock_rule: StockRule::of_definition(&row.definition),
             cents: Order::of_input(&row.input).amount.cents(),
             attention: row.attention.clone(),
             steps: if is_left { Vec::new() } else { row.timeline.clone() },

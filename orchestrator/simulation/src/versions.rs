@@ -51,7 +51,7 @@ impl Versions {
 
     /// Finds a step of any definition.
     pub(super) fn step(&self, name: &str, participant: &str) -> Option<&Step> {
-        let steps = self.new.known.iter().flat_map(|known| &known.steps);
+        let steps = self.new.known.iter().flat_map(|known| known.steps());
         steps.into_iter().find(|step| step.name == name && step.participant == participant)
     }
 }

@@ -101,8 +101,8 @@ fn settled(
         message,
         details: Details {
             user_id: &order.user_id,
-            product_id: outputs.get(output::PRODUCT_ID),
-            payment_id: outputs.get(output::PAYMENT_ID),
+            product_id: outputs.text(output::PRODUCT_ID),
+            payment_id: outputs.text(output::PAYMENT_ID),
             amount: (status == Status::Completed).then_some(Amount(order.amount)),
             error: if status == Status::Completed { None } else { error },
         },

@@ -14,6 +14,7 @@ use common::wire::journal::{JournalEntry, JournalView};
 use futures::future::join_all;
 use serde::Serialize;
 use serde_json::Value;
+use smol_str::SmolStr;
 use utoipa::ToSchema;
 
 use super::{ApiContext, saga_id, unknown, unreadable, unreadable_row};
@@ -29,7 +30,7 @@ pub(crate) struct Journals {
     http: reqwest::Client,
     bearer: Option<HeaderValue>,
     /// URLs of the participants that keep a journal.
-    participants: BTreeMap<&'static str, String>,
+    participants: BTreeMap<SmolStr, String>,
 }
 
 impl Journals {
@@ -41,10 +42,10 @@ impl Journals {
         settings: &Settings,
         definitions: impl Iterator<Item = &'d Definition>,
     ) -> Result<Journals, reqwest::Error> {
-        let steps = definitions.flat_map(|definition| &definition.steps);
+        let steps = definitions.flat_map(|definition| definition.steps());
         let participants = steps
             .filter(|step| !matches!(step.effect, Effect::ReadOnly { .. }))
-            .map(|step| (step.participant, settings.service(step.participant).url.clone()))
+            .map(|step| (step.participant.clone(), settings.service(&step.participant).url.clone()))
             .collect();
         let http = common::tls::http_client().no_proxy().http2_prior_knowledge().timeout(TIMEOUT).build()?;
         Ok(Journals { http, bearer: outgoing_bearer(&settings.auth), participants })
@@ -78,7 +79,7 @@ pub(super) struct Inspection {
     memory: Option<Value>,
     /// Per participant: its journal, or the error.
     #[schema(value_type = BTreeMap<String, JournalReply>)]
-    participants: BTreeMap<&'static str, JournalReply>,
+    participants: BTreeMap<SmolStr, JournalReply>,
 }
 
 /// A participant's journal, or why it is missing.
@@ -110,7 +111,7 @@ async fn look(api: &ApiContext, id: SagaId) -> Result<Option<Inspection>, ApiErr
                 Ok(journal) => JournalReply::Journal { journal },
                 Err(error) => JournalReply::NoAnswer { error },
             };
-            (*name, held)
+            (name.clone(), held)
         }
     });
     let row = api.saga_log.read(move |connection| Box::pin(full_row::read(connection, id)));

@@ -22,7 +22,7 @@ use crate::store::reader::{self, KeyHolder};
 use saga_engine::actor::StartAnswer;
 use saga_engine::coordinator::{CoordinatorMsg, StartSaga};
 use saga_engine::lease::LeaseState;
-use saga_engine::record::{Fingerprint, IdempotencyKey};
+use saga_engine::record::{Fingerprint, IdempotencyKey, KeyScope};
 use saga_engine::{SagaId, trace};
 
 /// Interval of reads of a row whose saga has no actor here.
@@ -93,7 +93,7 @@ fn no_lease(why: &str) -> ApiError {
 fn read_key(request: &Request, order: &Order) -> Result<Option<IdempotencyKey>, ApiError> {
     let key = request.idempotency_key(ApiError::bad_fields_422)?;
     Ok(key.map(|key| IdempotencyKey {
-        scope: order.user_id.to_string(),
+        scope: KeyScope::User(order.user_id.to_string()),
         key: key.bare().to_owned(),
         fingerprint: fingerprint(order),
     }))
@@ -130,7 +130,13 @@ impl Asked {
         }
         let id = self.api.world.new_saga_id();
         let (waiter, answer) = oneshot::channel();
-        let start = StartSaga { id, input: self.order.to_input(), key: self.key.clone(), waiter };
+        let start = StartSaga {
+            id,
+            definition: self.api.checkout.clone(),
+            input: self.order.to_input(),
+            key: self.key.clone(),
+            waiter,
+        };
         self.api
             .coordinator
             .cast(CoordinatorMsg::StartSaga(Box::new(start)))

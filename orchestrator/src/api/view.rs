@@ -108,7 +108,7 @@ impl SagaView {
         takeovers: Vec<Takeover>,
     ) -> Self {
         let Facts { id, cell, status, order, outputs, steps, created_at, error } = facts;
-        let output = |name| outputs.get(name).map(str::to_owned);
+        let output = |name| outputs.text(name).map(str::to_owned);
         let step = |name: &str| steps.iter().find(|view| view.step == name);
         let (inventory_updated, purchase_registered) = match steps.is_empty() {
             false => (

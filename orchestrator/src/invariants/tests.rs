@@ -434,7 +434,7 @@ fn parts_of_the_books_judged_one_after_another_come_to_the_same() {
 fn the_participants_stand_in_the_order_of_the_steps() {
     let definition = checkout::definition(StockRule::Restore).unwrap();
     let steps: Vec<&str> =
-        definition.steps.iter().filter(|step| !step.is_read_only()).map(|step| step.participant).collect();
+        definition.steps().iter().filter(|step| !step.is_read_only()).map(|step| &*step.participant).collect();
     assert_eq!(steps, Participant::ALL.map(Participant::as_str));
     assert!(Participant::ALL.is_sorted());
 }

@@ -8,6 +8,7 @@ use common::wire;
 use serde::Deserialize;
 use tracing::error;
 
+use saga_engine::definition::ReplyError;
 use saga_engine::outcome::{Failure, Found, Outcome, Retry, Sent, Unknown};
 use saga_engine::world::{Call, Purpose};
 
@@ -54,14 +55,20 @@ fn found(header: Option<&str>) -> Found {
 /// Classifies an answer.
 pub fn classify(service: &str, call: &Call, reply: &Reply<'_>) -> Outcome {
     let again = |detail: &str| unknown(Failure::unavailable(service), detail, reply.retry_after, Sent::Maybe);
-    match (reply.status, call.purpose) {
+    match (reply.status, &call.purpose) {
         (200, _) => match (call.read)(&call.context, reply.body) {
             Ok(outputs) if outputs.fit_the_log() => match call.purpose {
                 Purpose::Action { .. } => Outcome::Done(outputs),
                 Purpose::Compensation => Outcome::Undone(found(reply.action), outputs),
             },
             Ok(_) => again("a 200 with outputs that the saga log cannot store"),
-            Err(error) => again(&format!("a 200 with an invalid body: {error}")),
+            Err(error @ ReplyError::NotTheAnswer(_)) => again(&format!("a 200 with an invalid body: {error}")),
+            // A repeated request has the same answer.
+            Err(error @ ReplyError::OutputMissing(_)) => {
+                error!(saga.id = %call.saga_id, step = %call.step, service, %error, "an answer lacks an output");
+                let (failure, detail) = (Failure::unavailable(service), legible(&error.to_string()));
+                Outcome::Unknown(Unknown { failure, detail, retry: Retry::Never, sent: Sent::Maybe })
+            }
         },
         // 202 and other 2xx confirm nothing.
         (201..=299, _) => again(&format!("{service} answered {}", reply.status)),
@@ -70,13 +77,13 @@ pub fn classify(service: &str, call: &Call, reply: &Reply<'_>) -> Outcome {
             let message = error.or(message).unwrap_or_else(|| "refused".to_owned());
             Outcome::Refused(Failure::refused(status, service, &legible(&message)))
         }
-        (404, Purpose::Action { refusal: Some(refusal) }) if said(reply).r#type.as_deref() == Some(refusal) => {
+        (404, Purpose::Action { refusal: Some(refusal) }) if said(reply).r#type.as_deref() == Some(&**refusal) => {
             let detail = said(reply).detail.unwrap_or_default();
             Outcome::Refused(Failure::refused(404, service, &legible(&detail)))
         }
         (429 | 500..=599, _) => again(&format!("{service} answered {}", reply.status)),
         (status, _) => {
-            error!(saga.id = %call.saga_id, step = call.step, service, status, "unexpected answer of a participant");
+            error!(saga.id = %call.saga_id, step = %call.step, service, status, "unexpected answer of a participant");
             let retry = if status == 422 { Retry::NeverAndRaise } else { Retry::Never };
             let detail = format!("{service} answered {status}");
             Outcome::Unknown(Unknown { failure: Failure::unavailable(service), detail, retry, sent: Sent::Maybe })
@@ -122,23 +129,27 @@ mod tests {
     use crate::checkout::tests::context;
     use saga_engine::definition::{Method, Outputs, Request};
     use saga_engine::world::Urgency;
+    use std::sync::Arc;
 
     fn call(purpose: Purpose) -> Call {
         Call {
             saga_id: context(None).saga_id,
             epoch: 1,
-            step: "charge",
-            participant: "payments",
+            step: "charge".into(),
+            participant: "payments".into(),
             purpose,
             urgency: Urgency::Normal,
             attempt: 1,
-            operation: "charge",
-            request: Request { method: Method::Get, path: "/".into(), body: None },
+            operation: "charge".into(),
+            request: Request::new(Method::Get, "/", None),
             context: context(None),
-            read: |_, body| {
+            read: Arc::new(|_, body| {
                 let value: serde_json::Value = serde_json::from_slice(body)?;
+                if value.get("without").is_some() {
+                    return Err(ReplyError::OutputMissing("payment_id".to_owned()));
+                }
                 Ok(Outputs::one("payment_id", value["payment_id"].as_str().unwrap_or_default()))
-            },
+            }),
             timeout: Duration::from_secs(1),
         }
     }
@@ -146,41 +157,49 @@ mod tests {
     #[test]
     fn only_a_recorded_decision_refuses_and_only_a_readable_2xx_is_done() {
         let action = Purpose::Action { refusal: None };
-        let read = Purpose::Action { refusal: Some("product-not-found") };
+        let read = Purpose::Action { refusal: Some("product-not-found".into()) };
         let undo = Purpose::Compensation;
         type Case = (&'static str, Purpose, u16, Option<&'static str>, &'static str, &'static str);
         let cases: &[Case] = &[
-            ("done", action, 200, None, r#"{"payment_id":1}"#, "done"),
-            ("html 200", action, 200, None, "<html>", "again"),
-            ("refused", action, 409, Some("refused"), r#"{"message":"no money"}"#, "409: payments conflict: no money"),
-            ("409 of something else", action, 409, None, r#"{"message":"no"}"#, "never"),
-            ("404 of something else", action, 404, None, "{}", "never"),
+            ("done", action.clone(), 200, None, r#"{"payment_id":1}"#, "done"),
+            ("html 200", action.clone(), 200, None, "<html>", "again"),
+            ("an output is missing", action.clone(), 200, None, r#"{"without":1}"#, "never"),
+            (
+                "refused",
+                action.clone(),
+                409,
+                Some("refused"),
+                r#"{"message":"no money"}"#,
+                "409: payments conflict: no money",
+            ),
+            ("409 of something else", action.clone(), 409, None, r#"{"message":"no"}"#, "never"),
+            ("404 of something else", action.clone(), 404, None, "{}", "never"),
             (
                 "product not there",
-                read,
+                read.clone(),
                 404,
                 None,
                 r#"{"type":"product-not-found","detail":"Product 7 not found"}"#,
                 "404: payments conflict: Product 7 not found",
             ),
-            ("path not there", read, 404, None, r#"{"type":"about:blank"}"#, "never"),
-            ("accepted", action, 202, None, r#"{"payment_id":"1"}"#, "again"),
-            ("accepted undo", undo, 202, None, r#"{"status":"compensated"}"#, "again"),
-            ("no row holds this", action, 200, None, r#"{"payment_id":"1\u0000"}"#, "again"),
+            ("path not there", read.clone(), 404, None, r#"{"type":"about:blank"}"#, "never"),
+            ("accepted", action.clone(), 202, None, r#"{"payment_id":"1"}"#, "again"),
+            ("accepted undo", undo.clone(), 202, None, r#"{"status":"compensated"}"#, "again"),
+            ("no row holds this", action.clone(), 200, None, r#"{"payment_id":"1\u0000"}"#, "again"),
             (
                 "control characters",
-                action,
+                action.clone(),
                 409,
                 Some("refused"),
                 r#"{"message":"no\u0000\u001b[2J money"}"#,
                 "409: payments conflict: no  [2J money",
             ),
-            ("html 502", action, 502, None, "<html>", "again"),
-            ("busy", action, 503, None, "{}", "again"),
-            ("other contents", action, 422, None, "{}", "raise"),
-            ("undone", undo, 200, None, r#"{"status":"compensated"}"#, "done"),
-            ("html 200 to an undo", undo, 200, None, "<html>", "again"),
-            ("an undo is never refused", undo, 409, Some("refused"), "{}", "never"),
+            ("html 502", action.clone(), 502, None, "<html>", "again"),
+            ("busy", action.clone(), 503, None, "{}", "again"),
+            ("other contents", action.clone(), 422, None, "{}", "raise"),
+            ("undone", undo.clone(), 200, None, r#"{"status":"compensated"}"#, "done"),
+            ("html 200 to an undo", undo.clone(), 200, None, "<html>", "again"),
+            ("an undo is never refused", undo.clone(), 409, Some("refused"), "{}", "never"),
         ];
         for (name, purpose, status, decision, body, expected) in cases {
             let reply = Reply {
@@ -190,11 +209,11 @@ mod tests {
                 retry_after: Duration::ZERO,
                 body: body.as_bytes(),
             };
-            let shown = match classify("payments", &call(*purpose), &reply) {
+            let shown = match classify("payments", &call(purpose.clone()), &reply) {
                 Outcome::Done(_) | Outcome::Undone(..) => "done".to_owned(),
                 Outcome::Refused(failure) => failure.to_string(),
                 Outcome::Unknown(unknown) => match unknown.retry {
-                    Retry::After(_) | Retry::Parked(_) => "again".to_owned(),
+                    Retry::After(_) | Retry::Parked(_) | Retry::Ongoing(_) => "again".to_owned(),
                     Retry::Never => "never".to_owned(),
                     Retry::NeverAndRaise => "raise".to_owned(),
                 },

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use smol_str::SmolStr;
 use tokio::time::Instant;
 
 use super::Calling;
@@ -17,11 +18,11 @@ const MAX_IN_LINE: usize = 1_000;
 
 /// The operations by name.
 pub(super) struct Operations {
-    participant: &'static str,
+    participant: SmolStr,
     breaker: BreakerSettings,
     /// Maximum calls in flight for FAILED sagas, per operation.
     limit: usize,
-    operations: BTreeMap<&'static str, Operation>,
+    operations: BTreeMap<SmolStr, Operation>,
 }
 
 struct Operation {
@@ -31,12 +32,7 @@ struct Operation {
 }
 
 impl Operations {
-    pub(super) fn new(
-        participant: &'static str,
-        names: &[&'static str],
-        breaker: BreakerSettings,
-        limit: usize,
-    ) -> Operations {
+    pub(super) fn new(participant: SmolStr, names: &[SmolStr], breaker: BreakerSettings, limit: usize) -> Operations {
         let mut operations = Operations { participant, breaker, limit: limit.max(1), operations: BTreeMap::new() };
         for name in names {
             operations.of(name);
@@ -44,9 +40,9 @@ impl Operations {
         operations
     }
 
-    fn of(&mut self, name: &'static str) -> &mut Operation {
+    fn of(&mut self, name: &SmolStr) -> &mut Operation {
         let breaker = self.breaker;
-        self.operations.entry(name).or_insert_with(|| Operation {
+        self.operations.entry(name.clone()).or_insert_with(|| Operation {
             breaker: Breaker::new(breaker),
             failed: VecDeque::new(),
             failed_out: 0,
@@ -55,7 +51,7 @@ impl Operations {
 
     /// Enqueues a call for a FAILED saga; returns it if the queue is full.
     pub(super) fn line_up(&mut self, calling: Box<Calling>) -> Option<Box<Calling>> {
-        let operation = self.of(calling.call.operation);
+        let operation = self.of(&calling.call.operation);
         if operation.failed.len() >= MAX_IN_LINE {
             return Some(calling);
         }
@@ -76,7 +72,7 @@ impl Operations {
 
     /// Decides whether a call may be sent.
     pub(super) fn admit(&mut self, call: &Call, now: Instant) -> Admission {
-        let operation = self.of(call.operation);
+        let operation = self.of(&call.operation);
         let admission = operation.breaker.admit(call.urgency, now);
         if admission == Admission::Go && call.urgency == Urgency::Low {
             operation.failed_out += 1;
@@ -87,7 +83,7 @@ impl Operations {
     /// Records the result of a call; returns the breaker's state if it changed.
     pub(super) fn learn(
         &mut self,
-        name: &'static str,
+        name: &SmolStr,
         urgency: Urgency,
         health: Health,
         now: Instant,
@@ -111,9 +107,8 @@ impl Operations {
 
     /// Returns the states of the breakers by the full names of the operations.
     pub(super) fn states(&self) -> BTreeMap<String, &'static str> {
-        let state = |(name, operation): (&&'static str, &Operation)| {
-            (full_name(self.participant, name), operation.breaker.state())
-        };
+        let state =
+            |(name, operation): (&SmolStr, &Operation)| (full_name(&self.participant, name), operation.breaker.state());
         self.operations.iter().map(state).collect()
     }
 
@@ -128,9 +123,11 @@ mod tests {
     use crate::participant_client::tests::call_of;
     use saga_engine::world::Answer;
 
+    const REFUND: SmolStr = SmolStr::new_static("refund");
+
     fn operations() -> Operations {
         let breaker = BreakerSettings { failures: 2, pause: Duration::from_secs(2), wakes_per_second: 10 };
-        Operations::new("payments", &["charge", "refund"], breaker, 3)
+        Operations::new("payments".into(), &["charge".into(), REFUND], breaker, 3)
     }
 
     fn line_up(operations: &mut Operations) -> Option<Box<Calling>> {
@@ -141,8 +138,8 @@ mod tests {
     #[test]
     fn an_operation_that_is_broken_stops_no_other() {
         let (mut operations, now) = (operations(), Instant::now());
-        operations.learn("refund", Urgency::Normal, Health::Failed, now);
-        assert_eq!(operations.learn("refund", Urgency::Normal, Health::Failed, now), Some("open"));
+        operations.learn(&REFUND, Urgency::Normal, Health::Failed, now);
+        assert_eq!(operations.learn(&REFUND, Urgency::Normal, Health::Failed, now), Some("open"));
         assert!(matches!(operations.admit(&call_of("refund", 1), now), Admission::Park(_)));
         assert_eq!(operations.admit(&call_of("charge", 1), now), Admission::Go);
         let states = [("payments.charge".to_owned(), "closed"), ("payments.refund".to_owned(), "open")];
@@ -161,7 +158,7 @@ mod tests {
         })
         .collect();
         assert_eq!((out.len(), operations.waiting()), (3, 7));
-        operations.learn("refund", Urgency::Low, Health::Answered, now);
+        operations.learn(&REFUND, Urgency::Low, Health::Answered, now);
         assert!(operations.next_in_line(now).is_some(), "one has come back");
     }
 
@@ -173,7 +170,7 @@ mod tests {
         }
         assert!(line_up(&mut operations).is_some());
         for _ in 0..2 {
-            operations.learn("refund", Urgency::Normal, Health::Failed, now);
+            operations.learn(&REFUND, Urgency::Normal, Health::Failed, now);
         }
         while let Some(calling) = operations.next_in_line(now) {
             assert!(matches!(operations.admit(&calling.call, now), Admission::Park(_)));

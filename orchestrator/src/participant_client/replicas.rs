@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
+use smol_str::SmolStr;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
@@ -65,7 +66,7 @@ impl Replica {
 }
 
 pub(super) struct Replicas {
-    service: &'static str,
+    service: SmolStr,
     base: Base,
     how: Connecting,
     list: ArcSwap<Vec<Arc<Replica>>>,
@@ -94,8 +95,8 @@ impl Replicas {
     ///
     /// # Errors
     /// [`BadUrl`].
-    pub(super) fn new(service: &'static str, url: &str, how: Connecting) -> Result<Self, BadUrl> {
-        let base = Base::parse(service, url)?;
+    pub(super) fn new(service: SmolStr, url: &str, how: Connecting) -> Result<Self, BadUrl> {
+        let base = Base::parse(&service, url)?;
         let list = ArcSwap::from_pointee(vec![Arc::new(Replica::new(&base, None, how))]);
         Ok(Self { service, base, how, list, turn: AtomicUsize::new(0) })
     }
@@ -144,7 +145,7 @@ impl Replicas {
                 Ok(_) | Err(_) if works => {
                     works = false;
                     warn!(
-                        service = self.service,
+                        service = %self.service,
                         host = self.base.host(),
                         "the host name of a participant cannot be resolved; its known replicas are kept"
                     );
@@ -169,7 +170,7 @@ impl Replicas {
             Some(replica) => (*replica).clone(),
             None => Arc::new(Replica::new(&self.base, Some(*address), self.how)),
         });
-        info!(service = self.service, addresses = ?found, "the replicas of a participant changed");
+        info!(service = %self.service, addresses = ?found, "the replicas of a participant changed");
         self.list.store(Arc::new(replicas.collect()));
     }
 }
@@ -200,7 +201,7 @@ mod tests {
 
     #[test]
     fn calls_go_round_and_an_address_that_rests_is_left_out() {
-        let replicas = Replicas::new("payments", "http://payments:8002", HOW).unwrap();
+        let replicas = Replicas::new("payments".into(), "http://payments:8002", HOW).unwrap();
         assert_eq!(chosen(&replicas, 2), [None, None]);
         replicas.become_these(&[address(2), address(1), address(2)]);
         assert_eq!(replicas.addresses(), [address(1), address(2)]);
@@ -217,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_replica_that_stays_keeps_its_connections_and_one_that_vanishes_is_dropped() {
-        let replicas = Replicas::new("payments", "http://payments:8002", HOW).unwrap();
+        let replicas = Replicas::new("payments".into(), "http://payments:8002", HOW).unwrap();
         replicas.become_these(&[address(1), address(2)]);
         let stays = replicas.list.load()[1].clone();
         replicas.become_these(&[address(2), address(3)]);
@@ -233,13 +234,13 @@ mod tests {
             ("http://payments:8002", true),
             ("http://localhost:1/prefix", true),
         ] {
-            assert_eq!(Replicas::new("payments", url, HOW).unwrap().is_named(), named, "{url}");
+            assert_eq!(Replicas::new("payments".into(), url, HOW).unwrap().is_named(), named, "{url}");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_name_server_that_is_away_takes_nobody_away() {
-        let replicas = Arc::new(Replicas::new("payments", "http://payments:8002", HOW).unwrap());
+        let replicas = Arc::new(Replicas::new("payments".into(), "http://payments:8002", HOW).unwrap());
         let asked = Arc::new(AtomicUsize::new(0));
         let count = asked.clone();
         let lookup: Lookup = Arc::new(move |_| {

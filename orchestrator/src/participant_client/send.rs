@@ -27,7 +27,7 @@ pub(super) async fn send(to: &Arguments, call: &Call, since: Instant) -> (Outcom
     let left = call.timeout.saturating_sub(since.elapsed());
     if left.is_zero() {
         let outcome = unknown(
-            Failure::timeout(to.service),
+            Failure::timeout(&to.service),
             "the timeout passed before the call was sent",
             Duration::ZERO,
             Sent::Nothing,
@@ -81,7 +81,7 @@ async fn exchange(
     part: TraceContext,
 ) -> (Outcome, Option<u16>) {
     let unavailable =
-        |detail: &str, sent| (unknown(Failure::unavailable(to.service), detail, Duration::ZERO, sent), None);
+        |detail: &str, sent| (unknown(Failure::unavailable(&to.service), detail, Duration::ZERO, sent), None);
     let head = match Head::of(to, call, part) {
         Ok(head) => head,
         Err(reason) => return unavailable(&reason, Sent::Nothing),
@@ -96,12 +96,12 @@ async fn exchange(
                 retry_after: header("retry-after").map_or(Duration::ZERO, |text| retry_after(text, Utc::now())),
                 body: answered.body(),
             };
-            (classify(to.service, call, &reply), Some(reply.status))
+            (classify(&to.service, call, &reply), Some(reply.status))
         }
         Err(NoAnswer::NotSent(reason)) => unavailable(&reason, Sent::Nothing),
         Err(NoAnswer::Lost(reason)) => unavailable(&reason, Sent::Maybe),
         Err(NoAnswer::Late) => {
-            (unknown(Failure::timeout(to.service), "no answer in time", Duration::ZERO, Sent::Maybe), None)
+            (unknown(Failure::timeout(&to.service), "no answer in time", Duration::ZERO, Sent::Maybe), None)
         }
     }
 }
@@ -110,6 +110,7 @@ async fn exchange(
 struct Head {
     uri: Uri,
     saga_id: HeaderValue,
+    step: HeaderValue,
     traceparent: HeaderValue,
     bearer: Option<HeaderValue>,
     timelines: Option<HeaderValue>,
@@ -122,6 +123,7 @@ impl Head {
         Ok(Head {
             uri,
             saga_id: unindexed(saga_id),
+            step: HeaderValue::try_from(&*call.step).map_err(|error| error.to_string())?,
             traceparent: unindexed(trace_header(&part)),
             bearer: to.bearer.clone(),
             timelines: timelines(),
@@ -133,13 +135,15 @@ impl Head {
         *request.method_mut() = match call.request.method {
             Method::Get => hyper::Method::GET,
             Method::Post => hyper::Method::POST,
+            Method::Put => hyper::Method::PUT,
+            Method::Patch => hyper::Method::PATCH,
             Method::Delete => hyper::Method::DELETE,
         };
         *request.uri_mut() = self.uri.clone();
         let headers = request.headers_mut();
         headers.reserve(9);
         headers.insert(SAGA_ID, self.saga_id.clone());
-        headers.insert(SAGA_STEP, HeaderValue::from_static(call.step));
+        headers.insert(SAGA_STEP, self.step.clone());
         headers.insert(SAGA_ATTEMPT, HeaderValue::from(call.attempt));
         headers.insert(SAGA_EPOCH, HeaderValue::from(call.epoch));
         headers.insert(TRACEPARENT, self.traceparent.clone());

@@ -45,7 +45,7 @@ impl Counting {
         let settings = Arc::new(settings);
         let health: common::http::HealthCheck = Arc::new(|| Box::pin(async { Vec::<Check>::new() }));
         let front = HttpService {
-            service: "payments",
+            service: "payments".into(),
             routes,
             settings,
             health,
@@ -100,7 +100,7 @@ async fn two_listeners() -> (TcpListener, TcpListener, u16) {
 fn arguments(replicas: Arc<Replicas>, base: String) -> Arguments {
     Arguments {
         entry: ActorEntry::new("payments-client", "HTTP client"),
-        service: "payments",
+        service: "payments".into(),
         replicas,
         look_up_every: Duration::from_secs(1),
         base,
@@ -109,7 +109,7 @@ fn arguments(replicas: Arc<Replicas>, base: String) -> Arguments {
         limit: 10,
         limit_for_actions: 5,
         limit_for_failed: 2,
-        operations: vec!["charge"],
+        operations: vec!["charge".into()],
         findings: Findings::default(),
         breaker: BreakerSettings { failures: 0, pause: Duration::from_secs(1), wakes_per_second: 1 },
     }
@@ -124,15 +124,18 @@ pub(super) fn call_of(operation: &'static str, number: u32) -> Call {
     Call {
         saga_id: context(None).saga_id,
         epoch: 1,
-        step: "charge",
-        participant: "payments",
+        step: "charge".into(),
+        participant: "payments".into(),
         purpose: Purpose::Action { refusal: None },
         urgency: Urgency::Normal,
         attempt: number,
-        operation,
-        request: Request { method: Method::Get, path: "/asked/".into(), body: None },
+        operation: operation.into(),
+        request: Request::new(Method::Get, "/asked/", None),
         context: context(None),
-        read: |_, body| serde_json::from_slice::<serde_json::Value>(body).map(|_| Outputs::one("payment_id", "1")),
+        read: Arc::new(|_, body| {
+            serde_json::from_slice::<serde_json::Value>(body)?;
+            Ok(Outputs::one("payment_id", "1"))
+        }),
         timeout: Duration::from_secs(20),
     }
 }
@@ -143,7 +146,7 @@ async fn replicas_behind_one_name_share_the_calls_and_the_death_of_one_loses_non
     let (first, second) = (Counting::on(first), Counting::on(second));
     let base = format!("http://payments.test:{port}");
     let how = Connecting { connections: 2, timeout: Duration::from_secs(5), in_process: false };
-    let replicas = Arc::new(Replicas::new("payments", &base, how).unwrap());
+    let replicas = Arc::new(Replicas::new("payments".into(), &base, how).unwrap());
     let lookup: Lookup = Arc::new(|host| {
         assert_eq!(host, "payments.test");
         Box::pin(async { Ok(vec![address(1), address(2)]) })
@@ -173,7 +176,7 @@ async fn replicas_behind_one_name_share_the_calls_and_the_death_of_one_loses_non
 
 fn alone(base: &str, in_process: bool) -> Arguments {
     let how = Connecting { connections: 1, timeout: Duration::from_secs(5), in_process };
-    arguments(Arc::new(Replicas::new("payments", base, how).unwrap()), base.to_owned())
+    arguments(Arc::new(Replicas::new("payments".into(), base, how).unwrap()), base.to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,13 +2,14 @@
 
 use hyper::Uri;
 use hyper::http::uri::{Authority, InvalidUri, PathAndQuery, Scheme};
+use smol_str::SmolStr;
 use thiserror::Error;
 
 /// The URL of a participant cannot be used.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("services.{service}.url: expected a URL such as http://{service}:8000, found {url:?}")]
 pub struct BadUrl {
-    service: &'static str,
+    service: SmolStr,
     url: String,
 }
 
@@ -21,8 +22,8 @@ pub(super) struct Base {
 }
 
 impl Base {
-    pub(super) fn parse(service: &'static str, url: &str) -> Result<Self, BadUrl> {
-        let bad = || BadUrl { service, url: url.to_owned() };
+    pub(super) fn parse(service: &str, url: &str) -> Result<Self, BadUrl> {
+        let bad = || BadUrl { service: service.into(), url: url.to_owned() };
         let parsed: Uri = url.parse().map_err(|_| bad())?;
         let of_http = parsed.scheme() == Some(&Scheme::HTTP) && parsed.query().is_none();
         let authority = parsed.authority().filter(|authority| of_http && !authority.host().is_empty());

@@ -6,12 +6,14 @@ use common::db::Connection;
 use common::ids::{ProductId, UserId};
 use common::money::Money;
 use common::reason::with_causes;
+use smol_str::SmolStr;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSqlOwned;
 use tracing::warn;
 
 use crate::checkout::Order;
 use crate::store::row_text;
+use saga_engine::definition::Input;
 use saga_engine::failed::{Marks, WokenBy};
 use saga_engine::log::Direction;
 use saga_engine::record::Fingerprint;
@@ -32,7 +34,7 @@ macro_rules! columns {
              (select json_agg(t order by t.epoch)::text
               from (select node, epoch, at, unowned_ms from saga_takeover where saga_id = s.id
                     order by epoch desc limit 100) t) end,
-         s.failed_marks, s.woken"
+         s.failed_marks, s.woken, s.input, s.started"
     };
 }
 pub(crate) use columns;
@@ -103,24 +105,20 @@ pub(crate) fn from_row(row: &Row) -> ReadRow {
 }
 
 fn read(row: &Row) -> Result<StoredSaga, String> {
-    let user: String = value(row, 3)?;
-    let amount: String = value(row, 4)?;
-    let product: Option<String> = value(row, 5)?;
     let outputs: String = value(row, 6)?;
     let remaining_ms: Option<i64> = value(row, 14)?;
     Ok(StoredSaga {
         id: SagaId(value(row, 0)?),
-        definition: value(row, 1)?,
+        definition: value::<String>(row, 1)?.into(),
         definition_version: value(row, 2)?,
-        input: Order {
-            user_id: UserId::parse(&user).map_err(|error| format!("user_id: {error}"))?,
-            product_id: match product {
-                Some(id) => Some(ProductId::parse(&id).map_err(|error| format!("product_wanted: {error}"))?),
-                None => None,
-            },
-            amount: Money::parse(&amount).map_err(|error| format!("amount: {error}"))?,
-        }
-        .to_input(),
+        input: match value::<Option<String>>(row, 21)? {
+            Some(input) => serde_json::from_str(&input).map(Input::new).map_err(|error| format!("input: {error}"))?,
+            None => order(row)?.to_input(),
+        },
+        started: match value::<Option<String>>(row, 22)? {
+            Some(started) => started.split(',').map(SmolStr::new).collect(),
+            None => Vec::new(),
+        },
         outputs: serde_json::from_str(&outputs).map_err(|error| format!("outputs: {error}"))?,
         status: parse_status(&value::<String>(row, 7)?),
         direction: parse_direction(&value::<String>(row, 8)?),
@@ -145,6 +143,20 @@ fn read(row: &Row) -> Result<StoredSaga, String> {
             woken_by: if value(row, 20)? { WokenBy::Confirmation } else { WokenBy::Time },
         },
         left_by: LeftBy::Loss,
+    })
+}
+
+fn order(row: &Row) -> Result<Order, String> {
+    let user: String = value(row, 3)?;
+    let amount: String = value(row, 4)?;
+    let product: Option<String> = value(row, 5)?;
+    Ok(Order {
+        user_id: UserId::parse(&user).map_err(|error| format!("user_id: {error}"))?,
+        product_id: match product {
+            Some(id) => Some(ProductId::parse(&id).map_err(|error| format!("product_wanted: {error}"))?),
+            None => None,
+        },
+        amount: Money::parse(&amount).map_err(|error| format!("amount: {error}"))?,
     })
 }
 

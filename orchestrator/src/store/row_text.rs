@@ -144,8 +144,8 @@ impl From<StepRow<'static>> for StepView {
             }
         });
         Self {
-            step,
-            participant,
+            step: step.into(),
+            participant: participant.into(),
             state,
             action,
             attempts,
@@ -189,6 +189,7 @@ impl From<ChangeRow<'static>> for StateChange {
     fn from(row: ChangeRow<'static>) -> Self {
         match row {
             ChangeRow::Step(step, participant, state, attempts, error, at) => {
+                let (step, participant) = (step.into(), participant.into());
                 Self::Step { step, participant, state, attempts, error: error.map(Cow::into_owned), at: at.time() }
             }
             ChangeRow::Saga(status, ended, error, at) => {

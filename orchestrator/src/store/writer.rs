@@ -27,7 +27,7 @@ use uuid::Uuid;
 pub use self::item::{LogAnswer, LogItem, SagaState, StateRead};
 
 use self::columns::{BeginColumns, ChangeColumns};
-use self::verdict::{key_of, verdicts};
+use self::verdict::{ScopedKey, key_of, verdicts};
 use crate::store::events::{NewSteps, insert_steps};
 use crate::store::reader::parse_status;
 use saga_engine::owner::Owner;
@@ -48,16 +48,16 @@ static BEGIN_AGAIN: LazyLock<BatchStatement> = LazyLock::new(|| begin_statement(
 fn begin_statement(on_conflict: &str) -> BatchStatement {
     BatchStatement::new(&format!(
         "
-    with i as rows($4: id uuid, definition text, version int, user_id text, cents bigint, product text, outputs text,
-                   error text, timeline text, key text, fingerprint bytea, fingerprint_version smallint, nonce uuid,
+    with i as rows($4: id uuid, definition text, version int, user_id text, cents bigint, product text, input text,
+                   started text, outputs text, error text, timeline text, key text, fingerprint bytea, fingerprint_version smallint, nonce uuid,
                    epoch int, attention text, attention_stays bool, deadline_ms bigint, age_us bigint,
                    decided_by timestamptz, has_ended bool, changes text),
     begun as (
-    insert into saga (id, definition, definition_version, user_id, amount, product_wanted, outputs, status, direction,
-                      error, timeline, idempotency_key, fingerprint, fingerprint_version, begin_nonce, owner_node,
+    insert into saga (id, definition, definition_version, user_id, amount, product_wanted, input, started, outputs,
+                      status, direction, error, timeline, idempotency_key, fingerprint, fingerprint_version, begin_nonce, owner_node,
                       owner_incarnation, epoch, attention, attention_stays, attention_at, deadline_at, created_at,
                       ended_at)
-    select i.id, i.definition, i.version, i.user_id, i.cents::numeric / 100, i.product, i.outputs,
+    select i.id, i.definition, i.version, i.user_id, i.cents::numeric / 100, i.product, i.input, i.started, i.outputs,
            case when i.has_ended then 'COMPENSATED' else 'PENDING' end,
            case when i.has_ended then 'compensating' else 'forward' end,
            i.error, i.timeline, i.key, i.fingerprint, i.fingerprint_version, i.nonce, $1::varchar, $2::uuid, i.epoch,
@@ -88,12 +88,12 @@ const OWNED: &str = "s.id = i.id and s.owner_incarnation is not distinct from $1
 static END: LazyLock<BatchStatement> = LazyLock::new(|| {
     BatchStatement::new(&format!(
         "
-    with i as rows($2: id uuid, epoch int, status text, direction text, error text, outputs text, timeline text,
-                   attention text, attention_stays bool, changes text),
+    with i as rows($2: id uuid, epoch int, status text, direction text, error text, started text, outputs text,
+                   timeline text, attention text, attention_stays bool, changes text),
     ended as (
     update saga s
     set status = i.status, direction = coalesce(i.direction, s.direction), error = coalesce(i.error, s.error),
-        outputs = i.outputs, timeline = i.timeline,
+        started = i.started, outputs = i.outputs, timeline = i.timeline,
         attention = case when i.attention_stays then i.attention when s.attention_stays then s.attention end,
         attention_at = case when s.attention_stays or i.attention_stays
                             then coalesce(s.attention_at, statement_timestamp()) end,
@@ -117,13 +117,13 @@ static END: LazyLock<BatchStatement> = LazyLock::new(|| {
 static CHANGE: LazyLock<BatchStatement> = LazyLock::new(|| {
     BatchStatement::new(&format!(
         "
-    with i as rows($2: id uuid, epoch int, status text, direction text, error text, outputs text, timeline text,
-                   attention text, attention_stays bool, changes text, wake_ms bigint, tells_status bool, marks int,
+    with i as rows($2: id uuid, epoch int, status text, direction text, error text, started text, outputs text,
+                   timeline text, attention text, attention_stays bool, changes text, wake_ms bigint, tells_status bool, marks int,
                    waits_for text),
     changed as (
     update saga s
     set status = coalesce(i.status, s.status), direction = coalesce(i.direction, s.direction),
-        error = coalesce(i.error, s.error), outputs = i.outputs, timeline = i.timeline,
+        error = coalesce(i.error, s.error), started = i.started, outputs = i.outputs, timeline = i.timeline,
         attention = case when s.attention_stays and not i.attention_stays then s.attention
                          when s.attention_until_write then i.attention
                          else coalesce(i.attention, s.attention) end,
@@ -314,6 +314,8 @@ impl SagaLogWriter {
             .column(c.user_id)
             .column(c.cents)
             .column(c.product)
+            .column(c.input)
+            .column(c.started)
             .column(c.outputs)
             .column(c.error)
             .column(c.timeline)
@@ -351,6 +353,7 @@ impl SagaLogWriter {
             .column(c.status)
             .column(c.direction)
             .column(c.error)
+            .column(c.started)
             .column(c.outputs)
             .column(c.timeline)
             .column(c.attention)
@@ -363,7 +366,6 @@ fn state(row: &Row) -> SagaState {
     SagaState { id: SagaId(row.get(0)), status: parse_status(row.get(1)), has_ended: row.get(2) }
 }
 
-fn sort_key(item: &LogWrite) -> (String, String, SagaId) {
-    let (user, key) = key_of(item).unwrap_or_default();
-    (user, key, item.saga_id)
+fn sort_key(item: &LogWrite) -> (Option<ScopedKey>, SagaId) {
+    (key_of(item), item.saga_id)
 }

@@ -24,7 +24,7 @@ fn every_participant_and_every_step_of_a_saga_is_in_the_table_of_operations() {
     assert_eq!(in_table, PARTICIPANTS.into_iter().collect());
 
     let definitions = orchestrator::checkout::known_definitions().expect("the definitions are good");
-    let steps = definitions.iter().flat_map(|definition| &definition.steps);
-    let participants: BTreeSet<&str> = steps.map(|step| step.participant).collect();
+    let steps = definitions.iter().flat_map(|definition| definition.steps());
+    let participants: BTreeSet<&str> = steps.map(|step| &*step.participant).collect();
     assert!(participants.is_subset(&in_table), "{participants:?}");
 }

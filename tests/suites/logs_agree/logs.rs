@@ -19,9 +19,10 @@ use saga_engine::SagaId;
 use saga_engine::definition::Outputs;
 use saga_engine::lease::{RenewRequest, Renewal};
 use saga_engine::owner::Owner;
-use saga_engine::record::{Change, Company, Fingerprint, IdempotencyKey, LogWrite, NewSaga};
+use saga_engine::record::{Change, Company, Fingerprint, IdempotencyKey, KeyScope, LogWrite, NewSaga};
 use saga_engine::recovery::{ActorDeath, Claimer, Free, ListedRow};
 use saga_simulation::durable_log::{DurableLog, LogNow};
+use serde_json::json;
 use tests::database::Database;
 use tests::saga_log::SagaLog;
 use tokio::time::Instant;
@@ -225,16 +226,20 @@ impl Logs {
         let epoch = self.memory.row(saga_id).map_or(1, |row| row.epoch + write.epoch);
         let change = match &write.change {
             Kind::Begin { nonce, key, ended, decided_in, deadline, definition } => {
-                // Two sagas of one user, who has one key.
+                // Two purchases of one user, who has one key, which the sagas of the other definition have too.
                 let user = format!("user {}", saga / 2);
                 let user_id = UserId::parse(&user).expect("a good id");
                 let amount = Money::from_cents(999).expect("a good amount");
+                let (scope, input) = match *definition {
+                    "checkout" => (KeyScope::User(user), Order { user_id, product_id: None, amount }.to_input()),
+                    _ => (KeyScope::Sagas, Arc::new(json!({ "nights": 2 }))),
+                };
                 let new = NewSaga {
-                    definition,
+                    definition: (*definition).into(),
                     definition_version: 1,
-                    input: Order { user_id, product_id: None, amount }.to_input(),
+                    input,
                     key: key.then(|| IdempotencyKey {
-                        scope: user,
+                        scope,
                         key: "key".to_owned(),
                         fingerprint: Fingerprint { version: 1, hash: vec![1] },
                     }),
@@ -257,6 +262,7 @@ impl Logs {
             epoch,
             change,
             outputs: Outputs::one("payment_id", write.payment.to_string()),
+            started: (0..write.payment % 3).map(|step| format!("step-{step}").into()).collect(),
             timeline: Vec::new(),
             attention: write.attention.clone(),
             at: DateTime::UNIX_EPOCH,

@@ -7,83 +7,110 @@ use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::writes::write;
-use super::{Attempt, CurrentCall, SagaMsg, SagaState, advance, apply};
-use crate::definition::{Context, Effect, Operation, full_name};
+use super::{Attempt, CallState, Executed, SagaMsg, SagaState, Stuck, apply};
+use crate::definition::{Context, Definition, Effect, Operation, Step, full_name};
 use crate::failed::WokenBy;
-use crate::log::{Action, Direction, Event, KnownEffect};
+use crate::log::{Direction, Event, Undo};
 use crate::outcome::{Failure, Outcome, Retry, Sent, Unknown};
-use crate::plan::{self, AfterFailure};
+use crate::plan::{self, AfterFailure, Patience};
 use crate::record::{Change, Mark};
 use crate::running::WaitingFor;
 use crate::world::{Answer, Call, Purpose, Urgency};
 
-pub(super) fn run(me: &ActorRef<SagaMsg>, state: &mut SagaState, step: usize) -> Result<(), ActorProcessingErr> {
+/// Calls the action of a step.
+pub(super) fn run(me: &ActorRef<SagaMsg>, state: &mut SagaState, step: usize) -> Result<Executed, ActorProcessingErr> {
     apply(state, Event::ActionSent(step))?;
-    let row = state.saga.definition.steps[step];
+    let definition = state.saga.definition.clone();
+    let row = &definition.steps()[step];
     let number = state.saga.progress().log.step(step).attempts.count;
-    let refusal = match row.effect {
+    let context = context(state, number);
+    let refusal = match &row.effect {
         Effect::ReadOnly { refusal, refuse } => {
-            if let Some(detail) = refuse(&context(state)) {
-                apply(state, Event::ActionRefused(step, Failure::refused(404, row.participant, &detail)))?;
-                return advance(me, state);
+            if let Some(detail) = refuse(&context) {
+                let refused = Failure::refused(404, &row.participant, &detail);
+                apply(state, Event::ActionRefused(step, refused))?;
+                return Ok(Executed::WithoutCall);
             }
-            Some(refusal)
+            refusal.clone()
         }
-        _ => None,
+        Effect::Compensable(_) | Effect::Uncompensated => None,
     };
-    let timeout = state.policy.call_timeout.min(state.deadline.saturating_duration_since(Instant::now()));
+    let timeout = row.timeout.unwrap_or(state.policy.call_timeout);
+    let timeout = timeout.min(state.deadline.saturating_duration_since(Instant::now()));
     let attempt = Attempt { step, direction: Direction::Forward, number };
-    let context = context(state);
-    call(me, state, attempt, Purpose::Action { refusal }, row.action, context, timeout);
-    Ok(())
+    match call(me, state, attempt, Purpose::Action { refusal }, &row.action, context, timeout) {
+        Ok(()) => Ok(Executed::Sent),
+        Err(detail) => {
+            warn!(saga.id = %state.saga.id, step = %row.name, %detail, "the step has no request: it is given up");
+            let failure = Failure::unavailable(&row.participant);
+            apply(state, Event::ActionGivenUp(step, failure, detail, Sent::Nothing))?;
+            Ok(Executed::WithoutCall)
+        }
+    }
 }
 
-pub(super) fn compensate(me: &ActorRef<SagaMsg>, state: &mut SagaState, step: usize) -> Result<(), ActorProcessingErr> {
-    let row = state.saga.definition.steps[step];
+/// Calls the compensation of a step.
+pub(super) fn compensate(
+    me: &ActorRef<SagaMsg>,
+    state: &mut SagaState,
+    step: usize,
+) -> Result<Executed, ActorProcessingErr> {
+    let definition = state.saga.definition.clone();
+    let row = &definition.steps()[step];
     let Some(compensation) = row.compensation() else {
         return Err(format!("step {} has no compensation", row.name).into());
     };
     apply(state, Event::CompensationSent(step))?;
     let number = state.saga.progress().log.step(step).undo_attempts.count;
     let attempt = Attempt { step, direction: Direction::Compensating, number };
-    let (context, timeout) = (context(state), state.policy.call_timeout);
-    call(me, state, attempt, Purpose::Compensation, compensation, context, timeout);
-    Ok(())
+    let timeout = row.timeout.unwrap_or(state.policy.call_timeout);
+    let context = context(state, number);
+    match call(me, state, attempt, Purpose::Compensation, compensation, context, timeout) {
+        Ok(()) => Ok(Executed::Sent),
+        Err(detail) => {
+            compensation_failed(me, state, attempt, detail, Duration::ZERO, Counts::AsAttempt)?;
+            Ok(Executed::WithoutCall)
+        }
+    }
 }
 
-fn context(state: &SagaState) -> Context {
+fn context(state: &SagaState, attempt: u32) -> Context {
     let outputs = state.saga.progress().log.outputs().clone();
-    Context { saga_id: state.saga.id, input: state.saga.input.clone(), outputs }
+    Context { saga_id: state.saga.id, attempt, input: state.saga.input.clone(), outputs }
 }
 
+/// Makes a call, or returns why its request cannot be made.
 fn call(
     me: &ActorRef<SagaMsg>,
     state: &mut SagaState,
     attempt: Attempt,
     purpose: Purpose,
-    operation: Operation,
+    operation: &Operation,
     context: Context,
     timeout: Duration,
-) {
-    let row = state.saga.definition.steps[attempt.step];
-    state.call = CurrentCall::InFlight(attempt);
+) -> Result<(), String> {
+    let request = (operation.request)(&context)?;
+    let definition = state.saga.definition.clone();
+    let row = &definition.steps()[attempt.step];
+    state.calls[attempt.step].state = CallState::InFlight(attempt);
     let urgency = {
         let progress = &mut *state.saga.progress();
-        progress.waiting_for = WaitingFor::Participant(row.participant, row.name);
+        let waiting_for = WaitingFor::Participant(row.participant.clone(), row.name.clone());
+        progress.waiting_for.calls.insert(attempt.step, waiting_for);
         if progress.log.is_marked_failed() { Urgency::Low } else { Urgency::Normal }
     };
     let call = Call {
         saga_id: state.saga.id,
         epoch: state.saga.epoch,
-        step: row.name,
-        participant: row.participant,
+        step: row.name.clone(),
+        participant: row.participant.clone(),
         purpose,
         urgency,
         attempt: attempt.number,
-        operation: operation.name,
-        request: (operation.request)(&context),
+        operation: operation.name.clone(),
+        request,
         context,
-        read: operation.read,
+        read: operation.read.clone(),
         timeout,
     };
     let me = me.clone();
@@ -94,6 +121,7 @@ fn call(
             let _ = me.cast(SagaMsg::CallFinished { attempt, outcome });
         }),
     );
+    Ok(())
 }
 
 pub(super) fn call_finished(
@@ -102,16 +130,17 @@ pub(super) fn call_finished(
     attempt: Attempt,
     outcome: Option<Outcome>,
 ) -> Result<(), ActorProcessingErr> {
-    let row = state.saga.definition.steps[attempt.step];
-    if state.call != CurrentCall::InFlight(attempt) {
-        debug!(saga.id = %state.saga.id, step = row.name, attempt = attempt.number, "late reply recorded");
-        return note_late(state, attempt, outcome);
+    let definition = state.saga.definition.clone();
+    let row = &definition.steps()[attempt.step];
+    let call = &mut state.calls[attempt.step];
+    if call.state != CallState::InFlight(attempt) {
+        return Err(format!("a second reply to attempt {} of step {}", attempt.number, row.name).into());
     }
-    state.call = CurrentCall::Idle;
-    state.saga.progress().waiting_for = WaitingFor::Nothing;
+    call.state = CallState::Idle;
+    state.saga.progress().waiting_for.calls.remove(&attempt.step);
     let outcome = outcome.unwrap_or_else(|| {
         Outcome::Unknown(Unknown {
-            failure: Failure::unavailable(row.participant),
+            failure: Failure::unavailable(&row.participant),
             detail: "the participant's client died".to_owned(),
             retry: Retry::After(Duration::ZERO),
             sent: Sent::Maybe,
@@ -119,48 +148,45 @@ pub(super) fn call_finished(
     });
     match (attempt.direction, outcome) {
         (Direction::Forward, Outcome::Done(outputs)) => {
-            state.tries = 0;
+            state.calls[attempt.step].tries = 0;
             apply(state, Event::ActionDone(attempt.step, outputs))
         }
         (Direction::Forward, Outcome::Refused(failure)) => {
-            debug!(saga.id = %state.saga.id, step = row.name, error = %failure, "step refused");
+            debug!(saga.id = %state.saga.id, step = %row.name, error = %failure, "step refused");
+            state.calls[attempt.step].tries = 0;
             apply(state, Event::ActionRefused(attempt.step, failure))
         }
         (Direction::Forward, Outcome::Unknown(unknown)) => action_unknown(me, state, attempt, unknown),
         (Direction::Compensating, Outcome::Undone(found, outputs)) => {
-            state.tries = 0;
             apply(state, Event::CompensationDone(attempt.step, found, outputs))
         }
         (Direction::Forward, Outcome::Undone(..)) | (Direction::Compensating, Outcome::Done(_)) => {
             Err("the outcome does not match the purpose of the call".into())
         }
         (Direction::Compensating, Outcome::Refused(failure)) => {
-            compensation_failed(me, state, attempt, failure.to_string(), Duration::ZERO)
+            compensation_failed(me, state, attempt, failure.to_string(), Duration::ZERO, Counts::AsAttempt)
         }
         (Direction::Compensating, Outcome::Unknown(unknown)) => {
-            let at_least = match unknown.retry {
+            let (at_least, counts) = match unknown.retry {
                 Retry::Parked(wait) => return compensation_parked(me, state, attempt, unknown.detail, wait),
-                Retry::After(at_least) => at_least,
-                Retry::Never | Retry::NeverAndRaise => Duration::ZERO,
+                Retry::Ongoing(wait) => (wait, Counts::NotAsAttempt),
+                Retry::After(at_least) => (at_least, Counts::AsAttempt),
+                Retry::Never | Retry::NeverAndRaise => (Duration::ZERO, Counts::AsAttempt),
             };
-            compensation_failed(me, state, attempt, unknown.detail, at_least)
+            compensation_failed(me, state, attempt, unknown.detail, at_least, counts)
         }
     }
 }
 
-/// Records the late reply to an action, for display, if the step's effect is still unknown and the saga has not ended.
-fn note_late(state: &SagaState, attempt: Attempt, outcome: Option<Outcome>) -> Result<(), ActorProcessingErr> {
-    let event = match outcome {
-        Some(Outcome::Done(outputs)) => Event::HeardLate(attempt.step, outputs),
-        Some(Outcome::Refused(_)) => Event::RefusedLate(attempt.step),
-        Some(Outcome::Undone(..) | Outcome::Unknown(_)) | None => return Ok(()),
-    };
-    let is_open = {
-        let log = &state.saga.progress().log;
-        let step = log.step(attempt.step);
-        log.ended().is_none() && step.action == Action::Unknown && step.effect() == KnownEffect::Unknown
-    };
-    if attempt.direction == Direction::Forward && is_open { apply(state, event) } else { Ok(()) }
+/// Whether a failed attempt counts towards the number after which the saga is given up or marked FAILED.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counts {
+    AsAttempt,
+    NotAsAttempt,
+}
+
+fn patience_of(policy: Patience, step: &Step) -> Patience {
+    Patience { attempts: step.attempts.unwrap_or(policy.attempts), ..policy }
 }
 
 fn action_unknown(
@@ -170,19 +196,31 @@ fn action_unknown(
     unknown: Unknown,
 ) -> Result<(), ActorProcessingErr> {
     let Unknown { failure, detail, retry, sent } = unknown;
-    let step = state.saga.definition.steps[attempt.step].name;
+    let definition = state.saga.definition.clone();
+    let row = &definition.steps()[attempt.step];
+    let step = &*row.name;
     if retry == Retry::NeverAndRaise {
         error!(saga.id = %state.saga.id, step, %detail, "other work was done under this saga's key: a person should look");
         state.attention = Some(Mark::until_resolved(format!("{step}: {detail}")));
     }
-    if let Retry::Parked(wait) = retry {
+    let turns_back = state.saga.progress().log.cause().is_some();
+    // No wait exceeds the deadline.
+    let until_deadline = state.deadline.saturating_duration_since(Instant::now());
+    if let (Retry::Parked(wait), false) = (retry, turns_back) {
         apply(state, Event::ActionParked(attempt.step))?;
-        park(me, state, attempt, wait.min(state.deadline.saturating_duration_since(Instant::now())));
+        park(me, state, attempt, wait.min(until_deadline));
         return Ok(());
     }
+    let call = &mut state.calls[attempt.step];
     // Attempts of earlier owners are shown but not counted: each owner starts with the full number of attempts.
-    state.tries += 1;
-    match plan::after_failure(state.policy.action, state.tries, retry, state.world.random()) {
+    call.tries += u32::from(!matches!(retry, Retry::Ongoing(_)));
+    let patience = patience_of(state.policy.action, row);
+    let after = match turns_back {
+        // The saga turned back during the call: no further attempt follows.
+        true => AfterFailure::GiveUp,
+        false => plan::after_failure(patience, call.tries, retry, state.world.random()),
+    };
+    match after {
         AfterFailure::GiveUp => {
             warn!(saga.id = %state.saga.id, step, attempt = attempt.number, %detail, "step given up, its effect is unknown");
             apply(state, Event::ActionGivenUp(attempt.step, failure, detail, sent))
@@ -190,9 +228,7 @@ fn action_unknown(
         AfterFailure::Again(wait) => {
             warn!(saga.id = %state.saga.id, step, attempt = attempt.number, ?wait, %detail, "step failed, trying again");
             apply(state, Event::ActionFailed(attempt.step, detail, sent))?;
-            // No wait exceeds the deadline.
-            let wait = wait.min(state.deadline.saturating_duration_since(Instant::now()));
-            back_off(me, state, attempt, wait);
+            back_off(me, state, attempt, wait.min(until_deadline));
             Ok(())
         }
     }
@@ -204,17 +240,19 @@ fn compensation_failed(
     attempt: Attempt,
     detail: String,
     at_least: Duration,
+    counts: Counts,
 ) -> Result<(), ActorProcessingErr> {
-    let step = state.saga.definition.steps[attempt.step].name;
-    warn!(saga.id = %state.saga.id, step, attempt = attempt.number, %detail, "compensation not confirmed, trying again");
+    let step = &state.saga.definition.steps()[attempt.step].name;
+    warn!(saga.id = %state.saga.id, %step, attempt = attempt.number, %detail, "compensation not confirmed, trying again");
     apply(state, Event::CompensationFailed(attempt.step, detail.clone()))?;
-    state.tries += 1;
-    let wait = plan::backoff(state.policy.compensation, state.tries, state.world.random()).max(at_least);
-    if needs_a_person(state) {
+    let call = &mut state.calls[attempt.step];
+    call.tries += u32::from(counts == Counts::AsAttempt);
+    let wait = plan::backoff(state.policy.compensation, call.tries, state.world.random()).max(at_least);
+    if needs_a_person(state, attempt.step) {
         // A confirmation for another saga woke it and it failed again: the fault is its own, so none wakes it again.
         let waits = state.marks.woken_by == WokenBy::Time;
-        let waits_for = waits.then(|| compensation_name(state, attempt.step)).flatten();
-        mark_failed(me, state, attempt.step, &detail, at_least, waits_for);
+        let waits_for = waits.then(|| compensation_name(&state.saga.definition, attempt.step)).flatten();
+        state.stuck = Some(Stuck { step: attempt.step, detail, at_least, waits_for });
     } else {
         back_off(me, state, attempt, wait.min(until_attention(state)));
     }
@@ -230,9 +268,9 @@ fn compensation_parked(
     wait: Duration,
 ) -> Result<(), ActorProcessingErr> {
     apply(state, Event::CompensationParked(attempt.step, detail.clone()))?;
-    if needs_a_person(state) {
-        let waits_for = compensation_name(state, attempt.step);
-        mark_failed(me, state, attempt.step, &detail, wait, waits_for);
+    if needs_a_person(state, attempt.step) {
+        let waits_for = compensation_name(&state.saga.definition, attempt.step);
+        state.stuck = Some(Stuck { step: attempt.step, detail, at_least: wait, waits_for });
     } else {
         park(me, state, attempt, wait.min(until_attention(state)));
     }
@@ -248,41 +286,42 @@ fn until_attention(state: &SagaState) -> Duration {
     state.policy.attention_after.saturating_sub(taken)
 }
 
-fn needs_a_person(state: &SagaState) -> bool {
+fn needs_a_person(state: &SagaState, step: usize) -> bool {
     if state.row_is_gone {
         // There is no row to mark, from which recovery could wake it.
         return false;
     }
-    let too_often = state.tries >= state.policy.attention_after_attempts;
+    let too_often = state.calls[step].tries >= state.policy.attention_after_attempts;
     let too_long = state.turned_at.is_some_and(|at| at.elapsed() >= state.policy.attention_after);
     too_often || too_long || state.saga.progress().log.is_marked_failed()
 }
 
-/// Schedules the compensation again that failed before the row was found gone.
+/// Schedules the compensations again that failed before the row was found gone.
 pub(super) fn try_again_without_row(me: &ActorRef<SagaMsg>, state: &mut SagaState) {
-    let attempt = {
-        let log = &state.saga.progress().log;
-        log.next_to_undo().map(|step| {
-            let number = log.step(step).undo_attempts.count;
-            Attempt { step, direction: Direction::Compensating, number }
-        })
-    };
-    if let Some(attempt) = attempt {
-        let wait = plan::backoff(state.policy.compensation, state.tries, state.world.random());
-        back_off(me, state, attempt, wait);
+    for step in 0..state.calls.len() {
+        let number = {
+            let log = &state.saga.progress().log;
+            let record = log.step(step);
+            let is_idle = state.calls[step].state == CallState::Idle;
+            (is_idle && record.undo == Undo::BackingOff).then_some(record.undo_attempts.count)
+        };
+        if let Some(number) = number {
+            let attempt = Attempt { step, direction: Direction::Compensating, number };
+            let wait = plan::backoff(state.policy.compensation, state.calls[step].tries, state.world.random());
+            back_off(me, state, attempt, wait);
+        }
     }
 }
 
-fn mark_failed(
-    me: &ActorRef<SagaMsg>,
-    state: &mut SagaState,
-    step: usize,
-    detail: &str,
-    at_least: Duration,
-    waits_for: Option<String>,
-) {
-    let step = state.saga.definition.steps[step].name;
-    error!(saga.id = %state.saga.id, step, %detail, "a compensation is not confirmed, the saga is marked FAILED: a person should look");
+/// Marks the saga FAILED if a compensation is stuck and no other call can go on.
+pub(super) fn mark_failed_if_stuck(me: &ActorRef<SagaMsg>, state: &mut SagaState) {
+    let goes_on = state.calls.iter().any(|call| matches!(call.state, CallState::InFlight(_) | CallState::Due(_)));
+    if state.write.is_some() || goes_on {
+        return;
+    }
+    let Some(Stuck { step, detail, at_least, waits_for }) = state.stuck.take() else { return };
+    let step = &state.saga.definition.steps()[step].name;
+    error!(saga.id = %state.saga.id, %step, %detail, "a compensation is not confirmed, the saga is marked FAILED: a person should look");
     state.attention = Some(Mark::until_end(format!("{step} is not undone: {detail}")));
     let marks = state.marks.count.saturating_add(1);
     let wake_in = state.policy.failed.after(marks, at_least, state.world.random());
@@ -290,20 +329,21 @@ fn mark_failed(
 }
 
 /// Returns the full name of the operation that undoes a step.
-fn compensation_name(state: &SagaState, step: usize) -> Option<String> {
-    let row = state.saga.definition.steps[step];
-    row.compensation().map(|operation| full_name(row.participant, operation.name))
+fn compensation_name(definition: &Definition, step: usize) -> Option<String> {
+    let row = &definition.steps()[step];
+    row.compensation().map(|operation| full_name(&row.participant, &operation.name))
 }
 
 /// Waits until a participant that is known to be down may be called again.
 fn park(me: &ActorRef<SagaMsg>, state: &mut SagaState, attempt: Attempt, wait: Duration) {
-    let row = state.saga.definition.steps[attempt.step];
-    wait_for_retry(me, state, attempt, wait, WaitingFor::Parked(row.participant, row.name));
+    let row = &state.saga.definition.steps()[attempt.step];
+    let waiting_for = WaitingFor::Parked(row.participant.clone(), row.name.clone());
+    wait_for_retry(me, state, attempt, wait, waiting_for);
 }
 
 fn back_off(me: &ActorRef<SagaMsg>, state: &mut SagaState, attempt: Attempt, wait: Duration) {
-    let step = state.saga.definition.steps[attempt.step].name;
-    wait_for_retry(me, state, attempt, wait, WaitingFor::BackOff(step));
+    let waiting_for = WaitingFor::BackOff(state.saga.definition.steps()[attempt.step].name.clone());
+    wait_for_retry(me, state, attempt, wait, waiting_for);
 }
 
 fn wait_for_retry(
@@ -313,22 +353,51 @@ fn wait_for_retry(
     wait: Duration,
     waiting_for: WaitingFor,
 ) {
-    state.call = CurrentCall::BackingOff(attempt);
-    state.saga.progress().waiting_for = waiting_for;
+    state.calls[attempt.step].state = CallState::BackingOff(attempt);
+    state.saga.progress().waiting_for.calls.insert(attempt.step, waiting_for);
     me.send_after(wait, move || SagaMsg::RetryDue(attempt));
 }
 
-/// Ends a back-off early. A call in flight is left alone.
+/// Ends all back-offs early. Calls in flight are left alone.
 pub(super) fn retry_now(state: &mut SagaState) {
-    if let CurrentCall::BackingOff(attempt) = state.call {
-        state.call = CurrentCall::Due(attempt);
+    for call in &mut state.calls {
+        if let CallState::BackingOff(attempt) = call.state {
+            call.state = CallState::Due(attempt);
+        }
     }
 }
 
 /// Ends the back-off of an attempt. After an early retry the old timer finds the attempt in flight, since a parked
 /// attempt keeps its number.
 pub(super) fn retry_due(state: &mut SagaState, attempt: Attempt) {
-    if state.call == CurrentCall::BackingOff(attempt) {
-        state.call = CurrentCall::Due(attempt);
+    let call = &mut state.calls[attempt.step];
+    if call.state == CallState::BackingOff(attempt) {
+        call.state = CallState::Due(attempt);
     }
+}
+
+/// Makes the calls whose wait is over. Of a saga that turns back no further attempt at an action follows.
+pub(super) fn call_again(me: &ActorRef<SagaMsg>, state: &mut SagaState) -> Result<(), ActorProcessingErr> {
+    for step in 0..state.calls.len() {
+        let turns_back = state.saga.progress().log.cause().is_some();
+        let call = &mut state.calls[step];
+        match call.state {
+            CallState::BackingOff(attempt) | CallState::Due(attempt)
+                if attempt.direction == Direction::Forward && turns_back =>
+            {
+                call.state = CallState::Idle;
+                call.tries = 0;
+                state.saga.progress().waiting_for.calls.remove(&step);
+            }
+            CallState::Due(Attempt { direction, .. }) => {
+                call.state = CallState::Idle;
+                match direction {
+                    Direction::Forward => run(me, state, step)?,
+                    Direction::Compensating => compensate(me, state, step)?,
+                };
+            }
+            CallState::Idle | CallState::InFlight(_) | CallState::BackingOff(_) => {}
+        }
+    }
+    Ok(())
 }

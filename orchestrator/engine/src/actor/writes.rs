@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use ractor::{ActorProcessingErr, ActorRef};
+use smol_str::SmolStr;
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::calls::try_again_without_row;
-use super::{CurrentCall, SagaMsg, SagaState, Standing, StartAnswer, Texts, Waiter, WriteInFlight, apply};
+use super::{SagaMsg, SagaState, Standing, StartAnswer, Texts, Waiter, WriteInFlight, apply};
 use crate::Status;
 use crate::change::StateChange;
 use crate::log::{Event, OutputsInLog, SagaLog};
@@ -24,7 +25,7 @@ const REFUSED_TEXT: &str = "text refused by the saga log";
 
 pub(super) fn begin(state: &mut SagaState, ended: Option<String>) -> Change {
     let saga = NewSaga {
-        definition: state.saga.definition.name,
+        definition: state.saga.definition.name.clone(),
         definition_version: state.saga.definition.version,
         input: state.saga.input.clone(),
         key: state.key.clone(),
@@ -49,6 +50,7 @@ pub(super) fn write(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: Chang
             epoch: state.saga.epoch,
             change,
             outputs: progress.log.outputs().clone(),
+            started: started(&progress.log),
             timeline: progress.log.timeline(),
             attention: state.attention.clone(),
             at,
@@ -64,6 +66,12 @@ pub(super) fn write(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: Chang
     write_again(me, state);
 }
 
+/// Returns the steps whose start is durable with the next write.
+fn started(log: &SagaLog) -> Vec<SmolStr> {
+    let steps = log.started().chain(plan::starts(log));
+    steps.map(|step| log.definition().steps()[step].name.clone()).collect()
+}
+
 pub(super) fn write_again(me: &ActorRef<SagaMsg>, state: &mut SagaState) {
     let Some(in_flight) = &mut state.write else { return };
     in_flight.attempts += 1;
@@ -73,7 +81,7 @@ pub(super) fn write_again(me: &ActorRef<SagaMsg>, state: &mut SagaState) {
         let _ = me.cast(SagaMsg::LogWritten(Some(report)));
         return;
     }
-    state.saga.progress().waiting_for = WaitingFor::Log(write.change.name());
+    state.saga.progress().waiting_for.write = Some(WaitingFor::Log(write.change.name()));
     let me = me.clone();
     state.world.write(
         write,
@@ -219,24 +227,26 @@ fn written(
     write: &LogWrite,
     at: DateTime<Utc>,
 ) -> Result<(), ActorProcessingErr> {
-    state.saga.progress().waiting_for = WaitingFor::Nothing;
+    state.saga.progress().waiting_for.write = None;
     match &write.change {
         Change::Begin { ended: Some(error), .. } => end(me, state, Status::Compensated, Some(error.clone()), at),
         Change::Begin { ended: None, .. } => {
             let outputs = begun_with(&state.saga.progress().log);
             state.saga.begun(at);
             apply(state, Event::Begun { outputs })?;
+            starts_written(state, write)?;
             let id = state.saga.id;
             for waiter in state.leaving.drain(..) {
                 let _ = waiter.send(StartAnswer::Accepted(id));
             }
             Ok(())
         }
-        Change::Outputs => apply(state, Event::OutputsWritten),
+        Change::Outputs => {
+            apply(state, Event::OutputsWritten)?;
+            starts_written(state, write)
+        }
         Change::TurnBack { .. } => {
             state.turned_at = Some(Instant::now());
-            state.call = CurrentCall::Idle;
-            state.tries = 0;
             apply(state, Event::TurnedBack)
         }
         Change::MarkFailed { .. } => {
@@ -249,6 +259,15 @@ fn written(
         }
         Change::End { status, error } => end(me, state, *status, error.clone(), at),
     }
+}
+
+fn starts_written(state: &SagaState, write: &LogWrite) -> Result<(), ActorProcessingErr> {
+    if write.started.is_empty() {
+        return Ok(());
+    }
+    let steps = state.saga.definition.steps();
+    let index = |name: &SmolStr| steps.iter().position(|step| step.name == *name);
+    apply(state, Event::StartsWritten(write.started.iter().filter_map(index).collect()))
 }
 
 fn begun_with(log: &SagaLog) -> OutputsInLog {

@@ -18,6 +18,8 @@ pub enum Event {
     },
     /// The outputs of the reads are durable.
     OutputsWritten,
+    /// The starts of these steps are durable.
+    StartsWritten(Vec<usize>),
     /// A call for this step's action was sent.
     ActionSent(usize),
     /// The action is done, with these outputs.
@@ -30,12 +32,9 @@ pub enum Event {
     ActionParked(usize),
     /// The last attempt failed; the effect of the action is unknown.
     ActionGivenUp(usize, Failure, String, Sent),
-    /// The deadline passed or a client cancelled.
+    /// The deadline passed or a client cancelled. Calls in flight go on to their end; steps between two attempts are
+    /// given up.
     Interrupted(Cause),
-    /// A late reply: the action that was given up had been done, with these outputs. The plan does not depend on it.
-    HeardLate(usize, Outputs),
-    /// A late reply: the action that was given up had been refused. The plan does not depend on it.
-    RefusedLate(usize),
     /// The direction Compensating is durable.
     TurnedBack,
     /// A call for this step's compensation was sent.

@@ -3,11 +3,11 @@
 //!
 //! A durable timeline is as old as the last awaited write, so an owner that takes over a running saga knows less than
 //! the owner before it did: an action that may have been sent meanwhile is [`KnownEffect::Unknown`] until it is sent
-//! again, or until the reply of its compensation tells. Steps run one after the other, so the effect of one implies
-//! that of others: if a step is done or refused, all steps before it are done; if a step did not happen, no step after
-//! it did.
+//! again, or until the reply of its compensation tells. A step runs once the steps before it are done, so the effect of
+//! one implies that of others: if a step is done or refused, all steps before it are done; if a step did not happen, no
+//! step behind it did.
 
-use super::step::{Kind, StepRecord};
+use super::step::{Kind, StartInLog, StepRecord};
 use super::view::StepView;
 use super::{Direction, SagaLog};
 use crate::outcome::Found;
@@ -44,7 +44,7 @@ impl StepRecord {
         self.effect = match &*view.action {
             "done" => KnownEffect::Done,
             "refused" => KnownEffect::Refused,
-            _ if is_read => KnownEffect::NotDone,
+            _ if is_read || self.start == StartInLog::Missing => KnownEffect::NotDone,
             // A saga that turned back sends no more actions.
             "pending" if direction == Direction::Compensating || left_by == LeftBy::Sleep => KnownEffect::NotDone,
             _ => KnownEffect::Unknown,
@@ -64,20 +64,24 @@ impl StepRecord {
 }
 
 impl SagaLog {
-    /// Records the effect of a step, and what it implies for the other steps.
+    /// Records the effect of a step, and what it implies for the steps before and behind it.
     pub(super) fn learn(&mut self, index: usize, effect: KnownEffect) {
         self.steps[index].effect = effect;
-        let (earlier, later) = self.steps.split_at_mut(index);
-        let learn = |steps: &mut [StepRecord], effect| {
-            for step in steps.iter_mut().filter(|step| step.effect == KnownEffect::Unknown) {
-                step.effect = effect;
-            }
-        };
+        let definition = self.definition.clone();
         if matches!(effect, KnownEffect::Done | KnownEffect::Refused) {
-            learn(earlier, KnownEffect::Done);
+            self.imply(definition.before(index), KnownEffect::Done);
         }
         if matches!(effect, KnownEffect::Refused | KnownEffect::NotDone) {
-            learn(&mut later[1..], KnownEffect::NotDone);
+            self.imply(definition.behind(index), KnownEffect::NotDone);
+        }
+    }
+
+    fn imply(&mut self, steps: impl Iterator<Item = usize>, effect: KnownEffect) {
+        for index in steps {
+            let step = &mut self.steps[index];
+            if step.effect == KnownEffect::Unknown {
+                step.effect = effect;
+            }
         }
     }
 

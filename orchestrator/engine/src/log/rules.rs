@@ -1,6 +1,6 @@
 //! The rules of the protocol: which events are forbidden in a state, and why.
 
-use super::step::{Action, Kind, StepRecord, Undo};
+use super::step::{Action, Kind, StartInLog, Undo};
 use super::{Direction, Event, OutputsInLog, SagaLog};
 use crate::Status;
 use crate::outcome::Cause;
@@ -19,6 +19,10 @@ impl SagaLog {
             Event::BeginWanted => None,
             Event::Begun { .. } => check(!self.begun, "begin is durable already"),
             Event::OutputsWritten => check(self.begun && self.reads_are_done(), "the reads have not answered"),
+            Event::StartsWritten(steps) => check(
+                self.begun && steps.iter().all(|index| *index < self.steps.len()),
+                "begin is not durable, or a step does not exist",
+            ),
             Event::ActionSent(index) => self.forbids_action(*index),
             Event::ActionDone(index, _)
             | Event::ActionRefused(index, _)
@@ -33,9 +37,6 @@ impl SagaLog {
                 self.direction == Direction::Forward && (*cause == Cause::Cancelled || !self.all_actions_done()),
                 "every action is done, or it turned back already",
             ),
-            Event::HeardLate(index, _) | Event::RefusedLate(index) => {
-                check(action_is(index, Action::Unknown), "no call for it was given up")
-            }
             Event::TurnedBack => check(
                 self.begun && self.cause.is_some() && self.direction == Direction::Forward,
                 "it has no cause, is not in the log, or turned back already",
@@ -52,7 +53,7 @@ impl SagaLog {
                 "a step is not done, or it turned back",
             ),
             Event::Ended(Status::Compensated) => {
-                check(self.cause.is_some() && self.next_to_undo().is_none(), "an effect may still be there")
+                check(self.cause.is_some() && self.all_effects_are_undone(), "an effect may still be there")
             }
             Event::Ended(Status::Failed) => {
                 check(self.marked_failed, "only a saga marked FAILED is resolved as FAILED")
@@ -69,11 +70,14 @@ impl SagaLog {
         if !matches!(step.action, Action::Pending | Action::BackingOff) {
             return Some("it is in flight or settled already");
         }
-        if !self.steps[..index].iter().all(|earlier| earlier.action == Action::Done) {
-            return Some("an earlier step is not done");
+        if !self.predecessors_are_done(index) {
+            return Some("a step before it is not done");
         }
         if step.kind != Kind::ReadOnly && !(self.begun && self.outputs_in_log == OutputsInLog::Complete) {
             return Some("begin is not durable with the outputs of the reads");
+        }
+        if step.start == StartInLog::Missing {
+            return Some("its start is not durable");
         }
         None
     }
@@ -89,8 +93,11 @@ impl SagaLog {
         if matches!(step.undo, Undo::Running | Undo::Done) {
             return Some("it is in flight or confirmed already");
         }
-        if self.steps[index + 1..].iter().any(StepRecord::needs_undo) {
-            return Some("a later step is not undone yet");
+        if step.is_open() {
+            return Some("its action is in flight");
+        }
+        if !self.steps_behind_are_undone(index) {
+            return Some("a step behind it is not undone yet");
         }
         None
     }

@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use super::known::{KnownEffect, Undoing};
-use crate::outcome::Sent;
+use crate::definition::{Effect, Start, Step};
+use crate::outcome::{Cause, Sent};
 
 /// State of a step's action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,17 @@ pub(super) enum Kind {
     Uncompensated,
 }
 
+/// Whether the saga log tells that a step started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StartInLog {
+    /// The log does not say: a later owner assumes it.
+    NotRecorded,
+    /// It did not start: its start must be written first.
+    Missing,
+    /// Its start is in the log.
+    Written,
+}
+
 /// Attempts at an action or a compensation, for display.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempts {
@@ -80,9 +92,9 @@ impl Attempts {
 /// One step of one saga.
 #[derive(Clone, Debug)]
 pub struct StepRecord {
-    pub(super) name: &'static str,
-    pub(super) participant: &'static str,
     pub(super) kind: Kind,
+    /// Whether it may have started, as far as an owner that takes the saga over can tell.
+    pub(super) start: StartInLog,
     /// State of its action.
     pub action: Action,
     /// State of its compensation.
@@ -100,16 +112,6 @@ pub struct StepRecord {
 }
 
 impl StepRecord {
-    /// Returns the name of the step.
-    pub fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// Returns the name of the participant.
-    pub fn participant(&self) -> &'static str {
-        self.participant
-    }
-
     /// Returns the known effect of its action, for display.
     pub fn effect(&self) -> KnownEffect {
         self.effect
@@ -155,7 +157,42 @@ impl StepRecord {
         }
     }
 
-    pub(super) fn needs_undo(&self) -> bool {
+    pub(super) fn new(step: &Step) -> StepRecord {
+        let start = match (step.start, &step.effect) {
+            (Start::Recorded, Effect::Compensable(_)) => StartInLog::Missing,
+            (Start::Recorded | Start::Assumed, _) => StartInLog::NotRecorded,
+        };
+        StepRecord {
+            kind: match step.effect {
+                Effect::ReadOnly { .. } => Kind::ReadOnly,
+                Effect::Compensable(_) => Kind::Compensable,
+                Effect::Uncompensated => Kind::Uncompensated,
+            },
+            start,
+            action: Action::Pending,
+            undo: Undo::None,
+            attempts: Attempts::default(),
+            undo_attempts: Attempts::default(),
+            may_have_happened: false,
+            effect: KnownEffect::NotDone,
+            undoing: Undoing::None,
+        }
+    }
+
+    /// Gives the step up between two attempts, since its saga turns back.
+    pub(super) fn abandoned(&mut self, cause: &Cause, at: DateTime<Utc>) {
+        self.action = Action::Unknown;
+        self.attempts.finished_at = Some(at);
+        self.attempts.error.get_or_insert_with(|| cause.to_string());
+    }
+
+    /// Tells whether a call with an effect is in flight.
+    pub(super) fn is_open(&self) -> bool {
+        self.kind != Kind::ReadOnly && self.action == Action::Running
+    }
+
+    /// Tells whether it may have happened and is not confirmed undone.
+    pub fn needs_undo(&self) -> bool {
         self.kind == Kind::Compensable && self.undo != Undo::Done && self.may_have_happened
     }
 }

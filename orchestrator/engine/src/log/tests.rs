@@ -4,7 +4,7 @@ mod history;
 
 use super::*;
 use crate::definition::tests::four_steps;
-use crate::outcome::{Failure, Found};
+use crate::outcome::{Failure, Found, Sent};
 use crate::plan::{self, Decision};
 
 const CHOOSE: usize = 0;
@@ -51,10 +51,9 @@ fn the_happy_path_is_planned_step_by_step() {
         (Decision::Run(DECREASE), vec![Event::ActionSent(DECREASE), done(DECREASE)]),
         (Decision::Run(CREATE), vec![Event::ActionSent(CREATE), done(CREATE)]),
         (Decision::End(Status::Completed), vec![Event::Ended(Status::Completed)]),
-        (Decision::Wait, vec![]),
     ];
     for (decision, events) in path {
-        assert_eq!(plan::next(&log), decision);
+        assert_eq!(plan::next(&log), [decision]);
         for event in events {
             log.apply(event, at()).unwrap();
         }
@@ -70,23 +69,23 @@ fn a_refusal_turns_back_and_undoes_in_reverse_what_happened_or_may_have() {
         Event::ActionGivenUp(CREATE, Failure::timeout("purchases"), "no answer".into(), Sent::Maybe),
     ]);
     let mut log = after(&events);
-    assert_eq!(plan::next(&log), Decision::TurnBack);
+    assert_eq!(plan::next(&log), [Decision::TurnBack]);
     assert_eq!(log.status(), Status::Pending, "the turn does not show before it is durable");
     log.apply(Event::TurnedBack, at()).unwrap();
     assert_eq!(log.status(), Status::Compensating);
     for step in [CREATE, CHARGE] {
-        assert_eq!(plan::next(&log), Decision::Compensate(step));
+        assert_eq!(plan::next(&log), [Decision::Compensate(step)]);
         log.apply(Event::CompensationSent(step), at()).unwrap();
-        assert_eq!(plan::next(&log), Decision::Wait);
+        assert_eq!(plan::next(&log), []);
         log.apply(Event::CompensationDone(step, Found::Done, Outputs::default()), at()).unwrap();
     }
-    assert_eq!(plan::next(&log), Decision::End(Status::Compensated));
+    assert_eq!(plan::next(&log), [Decision::End(Status::Compensated)]);
 }
 
 #[test]
 fn a_saga_without_an_effect_ends_in_the_row_that_begins_it() {
     let log = after(&[Event::ActionSent(CHOOSE), Event::ActionRefused(CHOOSE, refusal())]);
-    assert_eq!(plan::next(&log), Decision::End(Status::Compensated));
+    assert_eq!(plan::next(&log), [Decision::End(Status::Compensated)]);
     assert!(!log.is_begun());
 }
 
@@ -96,36 +95,50 @@ fn an_attempt_that_never_left_needs_no_undoing_and_one_that_may_have_does() {
         let mut events = up_to(CHOOSE);
         let gave_up = Event::ActionGivenUp(CHARGE, Failure::unavailable("payments"), "refused".into(), sent);
         events.extend([Event::ActionSent(CHARGE), gave_up]);
-        assert_eq!(plan::next(&after(&events)), decision, "{sent:?}");
+        assert_eq!(plan::next(&after(&events)), [decision], "{sent:?}");
     }
 }
 
 #[test]
-fn an_interrupted_call_may_have_happened() {
-    let mut events = up_to(CHOOSE);
-    events.extend([Event::ActionSent(CHARGE), Event::Interrupted(Cause::DeadlinePassed)]);
-    let log = after(&events);
-    assert_eq!(plan::next(&log), Decision::TurnBack);
-    assert_eq!(log.next_to_undo(), Some(CHARGE));
+fn a_saga_turns_back_at_once_and_waits_for_its_call_before_it_undoes_it() {
+    let failure = || Failure::timeout("payments");
+    for (outcome, decision) in [
+        (done(CHARGE), Decision::Compensate(CHARGE)),
+        (Event::ActionRefused(CHARGE, refusal()), Decision::End(Status::Compensated)),
+        (Event::ActionGivenUp(CHARGE, failure(), String::new(), Sent::Maybe), Decision::Compensate(CHARGE)),
+        (Event::ActionGivenUp(CHARGE, failure(), String::new(), Sent::Nothing), Decision::End(Status::Compensated)),
+    ] {
+        let mut events = up_to(CHOOSE);
+        events.extend([Event::ActionSent(CHARGE), Event::Interrupted(Cause::Cancelled)]);
+        let mut log = after(&events);
+        assert_eq!(plan::next(&log), [Decision::TurnBack]);
+        assert!(log.apply(Event::Ended(Status::Compensated), at()).is_err(), "its effect may still come");
+        log.apply(Event::TurnedBack, at()).unwrap();
+        assert_eq!(plan::next(&log), [], "the call is in flight");
+        assert!(log.apply(Event::CompensationSent(CHARGE), at()).is_err());
+        log.apply(outcome.clone(), at()).unwrap();
+        assert_eq!(plan::next(&log), [decision], "{outcome:?}");
+    }
 }
 
 #[test]
 fn a_client_that_leaves_early_makes_begin_come_first_and_the_outputs_follow() {
     let mut log = after(&[Event::ActionSent(CHOOSE), Event::BeginWanted]);
-    assert_eq!(plan::next(&log), Decision::Begin);
+    assert_eq!(plan::next(&log), [Decision::Begin]);
     log.apply(Event::Begun { outputs: OutputsInLog::Missing }, at()).unwrap();
-    assert_eq!(plan::next(&log), Decision::Wait);
+    assert_eq!(plan::next(&log), []);
     log.apply(done(CHOOSE), at()).unwrap();
-    assert_eq!(plan::next(&log), Decision::WriteOutputs);
+    assert_eq!(plan::next(&log), [Decision::WriteOutputs]);
     assert!(log.apply(Event::ActionSent(CHARGE), at()).is_err(), "no effect before the outputs are durable");
     log.apply(Event::OutputsWritten, at()).unwrap();
-    assert_eq!(plan::next(&log), Decision::Run(CHARGE));
+    assert_eq!(plan::next(&log), [Decision::Run(CHARGE)]);
 }
 
 #[test]
 fn a_later_owner_asks_again_forward_and_undoes_everything_backward() {
     let row = |direction, cause: Option<&str>| Recovered {
         outputs: Outputs::one("product_id", "1"),
+        started: Vec::new(),
         direction,
         cause: cause.map(str::to_owned),
         status: Status::Pending,
@@ -134,9 +147,9 @@ fn a_later_owner_asks_again_forward_and_undoes_everything_backward() {
     };
     let definition = four_steps();
     let forward = SagaLog::recovered(&definition, row(Direction::Forward, None));
-    assert_eq!(plan::next(&forward), Decision::Run(CHARGE), "an output that is there is not asked for again");
+    assert_eq!(plan::next(&forward), [Decision::Run(CHARGE)], "an output that is there is not asked for again");
     let back = SagaLog::recovered(&definition, row(Direction::Compensating, Some("408: Deadline passed")));
-    assert_eq!(plan::next(&back), Decision::Compensate(CREATE), "a step may have happened although nobody knows");
+    assert_eq!(plan::next(&back), [Decision::Compensate(CREATE)], "a step may have happened although nobody knows");
     assert_eq!(back.cause().map(ToString::to_string).as_deref(), Some("408: Deadline passed"));
 }
 
@@ -146,6 +159,7 @@ fn a_later_owner_still_shows_which_step_was_refused() {
     events.extend([Event::ActionSent(DECREASE), Event::ActionRefused(DECREASE, refusal()), Event::TurnedBack]);
     let row = Recovered {
         outputs: Outputs::one("product_id", "1"),
+        started: Vec::new(),
         direction: Direction::Compensating,
         cause: Some("409: no".to_owned()),
         status: Status::Compensating,

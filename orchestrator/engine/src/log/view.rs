@@ -4,10 +4,12 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 use utoipa::ToSchema;
 
 use super::known::Undoing;
 use super::step::StepRecord;
+use crate::definition::Step;
 
 /// One step as the status endpoint shows it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema, PartialEq, Eq)]
@@ -15,10 +17,10 @@ use super::step::StepRecord;
 pub struct StepView {
     /// Name of the step.
     #[schema(value_type = String)]
-    pub step: Cow<'static, str>,
+    pub step: SmolStr,
     /// Name of the participant.
     #[schema(value_type = String)]
-    pub participant: Cow<'static, str>,
+    pub participant: SmolStr,
     /// `pending` (it did not happen), `running`, `backing_off`, `done`, `refused`, `unknown` (it may have happened),
     /// `compensating` (it was done, or may have been, and is being undone) or `compensated` (it was done and is undone).
     #[schema(
@@ -75,7 +77,7 @@ pub struct CompensationView {
 }
 
 impl StepView {
-    pub(super) fn of(step: &StepRecord) -> StepView {
+    pub(super) fn of(definition: &Step, step: &StepRecord) -> StepView {
         let compensation = (step.undoing != Undoing::None).then(|| CompensationView {
             attempts: step.undo_attempts.count,
             started_at: step.undo_attempts.started_at,
@@ -83,8 +85,8 @@ impl StepView {
             error: step.undo_attempts.error.clone(),
         });
         StepView {
-            step: step.name.into(),
-            participant: step.participant.into(),
+            step: definition.name.clone(),
+            participant: definition.participant.clone(),
             state: step.state().into(),
             action: step.action_state().into(),
             attempts: step.attempts.count,

@@ -92,21 +92,33 @@ fn every_change_of_a_step_is_told_also_where_its_name_stays() {
 }
 
 #[test]
-fn an_interruption_is_told_of_the_step_that_it_interrupts() {
-    let mut saga = Saga::charged();
-    saga.apply(Event::ActionSent(2));
-    saga.apply(Event::Interrupted(Cause::Cancelled));
-    let told = brief(saga.unsent.take());
-    assert_eq!(told[0], "decrease running 1");
-    assert!(told[1].starts_with("decrease unknown 1: "), "{told:?}");
-    assert_eq!(told.len(), 2);
+fn an_interruption_is_told_of_a_step_that_waits_and_later_of_one_whose_call_is_in_flight() {
+    let failure = Failure::timeout("inventory");
+    let given_up = Event::ActionGivenUp(2, failure, "no answer".to_owned(), Sent::Maybe);
+    let failed = Event::ActionFailed(2, "timeout".to_owned(), Sent::Maybe);
+    for (events, expected) in [
+        (
+            vec![failed, Event::Interrupted(Cause::Cancelled)],
+            ["backing_off 1: timeout", "unknown 1: timeout"].as_slice(),
+        ),
+        (vec![Event::Interrupted(Cause::Cancelled), given_up], ["unknown 1: no answer"].as_slice()),
+    ] {
+        let mut saga = Saga::charged();
+        saga.apply(Event::ActionSent(2));
+        for event in events {
+            saga.apply(event);
+        }
+        let told = brief(saga.unsent.take());
+        assert_eq!(told[0], "decrease running 1");
+        assert_eq!(told[1..].iter().map(|one| one.replacen("decrease ", "", 1)).collect::<Vec<_>>(), expected);
+    }
 }
 
 #[test]
 fn every_write_that_changes_the_status_tells_it_and_no_other_one_does() {
     let begin = |ended| {
         let saga = crate::record::NewSaga {
-            definition: "checkout",
+            definition: "checkout".into(),
             definition_version: 1,
             input: crate::definition::Input::default(),
             key: None,

@@ -131,10 +131,11 @@ fn read(id: SagaId, row: &Row, left_by: LeftBy, now: DateTime<Utc>) -> ReadRow {
 fn stored(id: SagaId, row: &Row, left_by: LeftBy, now: DateTime<Utc>) -> StoredSaga {
     StoredSaga {
         id,
-        definition: row.definition.to_owned(),
+        definition: row.definition.clone(),
         definition_version: row.version,
         input: row.input.clone(),
         outputs: row.outputs.clone(),
+        started: row.started.clone(),
         status: row.status,
         direction: row.direction,
         error: row.error.clone(),

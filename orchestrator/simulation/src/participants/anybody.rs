@@ -44,7 +44,7 @@ impl Anybody {
 /// Finds a body that an operation can read. Only the operation's reader knows the fields, so missing ones are taken
 /// from its errors. The body starts with the request's fields, `status` and `transaction_id`, as with all participants.
 fn readable(operation: &Operation, context: &Context) -> String {
-    let asked = (operation.request)(context).body;
+    let asked = (operation.request)(context).ok().and_then(|request| request.body);
     let asked: Map<String, Value> = asked.and_then(|body| serde_json::from_str(&body).ok()).unwrap_or_default();
     let bodies = ["success", "compensated"].map(|status| {
         let mut body = asked.clone();
@@ -87,15 +87,15 @@ mod tests {
     fn context() -> Context {
         let user_id = UserId::parse("user-123").unwrap();
         let input = Order { user_id, product_id: None, amount: Money::parse("99.9").unwrap() }.to_input();
-        Context { saga_id: SagaId(Uuid::nil()), input, outputs: Outputs::one("product_id", "7") }
+        Context { saga_id: SagaId(Uuid::nil()), attempt: 1, input, outputs: Outputs::one("product_id", "7") }
     }
 
     #[test]
     fn every_operation_can_be_answered() {
         let context = context();
-        for step in definition(StockRule::Restore).unwrap().steps {
-            for operation in [Some(step.action), step.compensation()].into_iter().flatten() {
-                let body = readable(&operation, &context);
+        for step in definition(StockRule::Restore).unwrap().steps() {
+            for operation in [Some(&step.action), step.compensation()].into_iter().flatten() {
+                let body = readable(operation, &context);
                 assert!((operation.read)(&context, body.as_bytes()).is_ok(), "{}: {body}", operation.name);
             }
         }
@@ -112,9 +112,9 @@ mod tests {
             let Shipped { parcels, tracking } = serde_json::from_slice(body)?;
             Ok(Outputs::one("tracking", format!("{parcels}/{tracking}")))
         }
-        let request = |_: &Context| Request { method: Method::Post, path: "/".into(), body: None };
-        let (ship, context) = (Operation { name: "ship", request, read }, context());
+        let request = |_: &Context| Request::new(Method::Post, "/", None);
+        let (ship, context) = (Operation::new("ship", request, read), context());
         let body = readable(&ship, &context);
-        assert_eq!((ship.read)(&context, body.as_bytes()).unwrap().get("tracking"), Some("1/1"));
+        assert_eq!((ship.read)(&context, body.as_bytes()).unwrap().text("tracking"), Some("1/1"));
     }
 }

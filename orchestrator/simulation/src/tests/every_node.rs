@@ -1,6 +1,7 @@
 //! Failure at every node: each step of each definition × the fate of its action × the fate of compensations × a process
 //! killed before or after each kind of write. No step is named here, so a new one is covered at once.
 
+use smol_str::SmolStr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -47,16 +48,16 @@ const A_WHILE: u32 = 3;
 /// Observations of a case.
 #[derive(Default)]
 struct Observed {
-    undone: BTreeSet<&'static str>,
+    undone: BTreeSet<SmolStr>,
     killed: bool,
 }
 
 struct Scripted {
-    step: &'static str,
+    step: SmolStr,
     action: ActionFate,
     undo: UndoFate,
     kill: Kill,
-    undo_attempts: BTreeMap<&'static str, u32>,
+    undo_attempts: BTreeMap<SmolStr, u32>,
     observed: Arc<Mutex<Observed>>,
 }
 
@@ -69,8 +70,8 @@ impl Fate for Scripted {
         let fine = copy(MOMENT, There::Participant);
         let copies = match call.purpose {
             Purpose::Compensation => {
-                self.observed.lock().unwrap().undone.insert(call.step);
-                let attempts = self.undo_attempts.entry(call.step).or_default();
+                self.observed.lock().unwrap().undone.insert(call.step.clone());
+                let attempts = self.undo_attempts.entry(call.step.clone()).or_default();
                 *attempts += 1;
                 let fails = match self.undo {
                     UndoFate::Fine => false,
@@ -119,11 +120,12 @@ impl Fate for Scripted {
 }
 
 /// Runs one case; returns whether its kill took place.
-fn try_case(definition: &Arc<Definition>, step: &'static str, action: ActionFate, undo: UndoFate, kill: Kill) -> bool {
+fn try_case(definition: &Arc<Definition>, step: &SmolStr, action: ActionFate, undo: UndoFate, kill: Kill) -> bool {
     // The client of this seed orders a product that exists, unlike one in ten; it has a key and repeats its order.
     const SEED: u64 = 3;
     let observed = Arc::new(Mutex::new(Observed::default()));
-    let fate = Scripted { step, action, undo, kill, undo_attempts: BTreeMap::new(), observed: observed.clone() };
+    let fate =
+        Scripted { step: step.clone(), action, undo, kill, undo_attempts: BTreeMap::new(), observed: observed.clone() };
     let plan = Plan {
         nodes: Some(2),
         sagas: Some(1),
@@ -141,12 +143,12 @@ fn try_case(definition: &Arc<Definition>, step: &'static str, action: ActionFate
         assert!(report.tally.failed_marks > 0, "{case}: nobody was called");
     }
     // Every step that may have happened is undone; after a refusal these are the steps before it.
-    let index = definition.steps.iter().position(|row| row.name == step).unwrap();
+    let index = definition.steps().iter().position(|row| row.name == *step).unwrap();
     let may_have_happened =
         |position: usize| !completes && (position < index || (position == index && action != ActionFate::Refused));
-    for (position, row) in definition.steps.iter().enumerate() {
+    for (position, row) in definition.steps().iter().enumerate() {
         if row.compensation().is_some() && may_have_happened(position) {
-            assert!(observed.undone.contains(row.name), "{case}: {} is not undone", row.name);
+            assert!(observed.undone.contains(&row.name), "{case}: {} is not undone", row.name);
         }
     }
     observed.killed
@@ -163,11 +165,11 @@ fn failure_at_every_node_ends_as_it_must() {
     );
     let mut fired = BTreeSet::new();
     for definition in known_definitions().unwrap().into_iter().map(Arc::new) {
-        for step in &definition.steps {
+        for step in definition.steps() {
             for action in [Fine, Refused, DoneButUnknown, NotDoneAndUnknown, TooLate, Doubled] {
                 for undo in [UndoFate::Fine, UndoFate::FailsForAWhile, UndoFate::FailsForGood] {
                     for kill in &kills {
-                        if try_case(&definition, step.name, action, undo, *kill) {
+                        if try_case(&definition, &step.name, action, undo, *kill) {
                             fired.insert(kill.map(|(write, killed)| format!("{write} {killed:?}")));
                         }
                     }

@@ -5,7 +5,7 @@ use common::ids::ProductId;
 use common::request_hash::HASH_VERSION;
 use uuid::Uuid;
 
-use crate::checkout::Order;
+use crate::checkout::{Order, StockRule};
 use crate::store::row_text;
 use saga_engine::Status;
 use saga_engine::change::StateChange;
@@ -19,9 +19,11 @@ pub(super) struct BeginColumns<'a> {
     pub(super) id: Vec<Uuid>,
     pub(super) definition: Vec<&'a str>,
     pub(super) version: Vec<i32>,
-    pub(super) user_id: Vec<String>,
-    pub(super) cents: Vec<i64>,
+    pub(super) user_id: Vec<Option<String>>,
+    pub(super) cents: Vec<Option<i64>>,
     pub(super) product: Vec<Option<String>>,
+    pub(super) input: Vec<Option<String>>,
+    pub(super) started: Vec<Option<String>>,
     pub(super) outputs: Vec<String>,
     pub(super) error: Vec<Option<&'a str>>,
     pub(super) timeline: Vec<String>,
@@ -42,12 +44,20 @@ pub(super) struct BeginColumns<'a> {
 impl<'a> BeginColumns<'a> {
     pub(super) fn push(&mut self, item: &'a LogWrite, saga: &'a NewSaga, ended: Option<&'a str>) {
         self.id.push(item.saga_id.0);
-        self.definition.push(saga.definition);
+        self.definition.push(&saga.definition);
         self.version.push(saga.definition_version);
-        let Order { user_id, product_id, amount } = Order::of_input(&saga.input);
-        self.user_id.push(user_id.into_string());
-        self.cents.push(amount.cents());
-        self.product.push(product_id.map(ProductId::into_string));
+        let order = StockRule::of_definition(&saga.definition).map(|_| Order::of_input(&saga.input));
+        self.input.push(order.is_none().then(|| saga.input.to_string()));
+        let (user_id, cents, product) = match order {
+            Some(Order { user_id, product_id, amount }) => {
+                (Some(user_id.into_string()), Some(amount.cents()), product_id.map(ProductId::into_string))
+            }
+            None => (None, None, None),
+        };
+        self.user_id.push(user_id);
+        self.cents.push(cents);
+        self.product.push(product);
+        self.started.push(started(item));
         self.outputs.push(json(&item.outputs));
         self.error.push(ended);
         self.timeline.push(row_text::of_steps(&item.timeline));
@@ -73,6 +83,7 @@ pub(super) struct ChangeColumns<'a> {
     pub(super) status: Vec<Option<&'a str>>,
     pub(super) direction: Vec<Option<&'a str>>,
     pub(super) error: Vec<Option<&'a str>>,
+    pub(super) started: Vec<Option<String>>,
     pub(super) outputs: Vec<String>,
     pub(super) timeline: Vec<String>,
     pub(super) attention: Vec<Option<&'a str>>,
@@ -111,6 +122,7 @@ impl<'a> ChangeColumns<'a> {
         self.direction.push(direction);
         self.error.push(error);
         self.outputs.push(json(&item.outputs));
+        self.started.push(started(item));
         self.timeline.push(row_text::of_steps(&item.timeline));
         self.attention.push(reason(item));
         self.attention_stays.push(stays(item));
@@ -124,6 +136,10 @@ impl<'a> ChangeColumns<'a> {
         self.waits_for.push(waits_for);
         self.tells_status.push(item.changes.iter().any(|change| matches!(change, StateChange::Saga { .. })));
     }
+}
+
+fn started(item: &LogWrite) -> Option<String> {
+    (!item.started.is_empty()).then(|| item.started.join(","))
 }
 
 fn reason(item: &LogWrite) -> Option<&str> {

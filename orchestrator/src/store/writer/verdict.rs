@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::store::reader::{parse_direction, parse_status};
 use saga_engine::SagaId;
-use saga_engine::record::{Change, LogWrite, RowState, WriteReport, judge};
+use saga_engine::record::{Change, KeyScope, LogWrite, RowState, WriteReport, judge};
 
 const ROWS: &str = "
     select id, owner_incarnation, epoch, status, direction, ended_at, cancel_requested_at is not null, begin_nonce,
@@ -18,9 +18,12 @@ const ROWS: &str = "
     from saga where id = any($1)";
 
 const KEY_HOLDERS: &str = "
+    with i as (select * from unnest($1::text[], $2::text[]) as i(user_id, key))
     select s.id, s.user_id, s.idempotency_key
-    from saga s join unnest($1::text[], $2::text[]) as i(user_id, key)
-      on s.user_id = i.user_id and s.idempotency_key = i.key";
+    from saga s join i on s.user_id = i.user_id and s.idempotency_key = i.key
+    union all
+    select s.id, s.user_id, s.idempotency_key
+    from saga s join i on i.user_id is null and s.user_id is null and s.idempotency_key = i.key";
 
 /// Returns the reason for each item that changed nothing. Without it, an error leaves the whole batch in doubt.
 pub(super) async fn verdicts(
@@ -29,14 +32,14 @@ pub(super) async fn verdicts(
     items: &[&LogWrite],
 ) -> Result<HashMap<SagaId, WriteReport>, BatchError> {
     let ids: Vec<Uuid> = items.iter().map(|item| item.saga_id.0).collect();
-    let (users, keys): (Vec<String>, Vec<String>) = items.iter().filter_map(|item| key_of(item)).unzip();
+    let (users, keys): (Vec<Option<String>>, Vec<String>) = items.iter().filter_map(|item| key_of(item)).unzip();
     let mut statements = vec![Bound::new(ROWS).with(ids)];
     if !keys.is_empty() {
         statements.push(Bound::new(KEY_HOLDERS).with(users).with(keys));
     }
     let mut found = connection.query_behind_barrier(&statements).await?.into_iter();
     let rows: HashMap<Uuid, RowState> = found.next().iter().flatten().map(|row| (row.get(0), row_state(row))).collect();
-    let holders: HashMap<UserAndKey, SagaId> =
+    let holders: HashMap<ScopedKey, SagaId> =
         found.next().iter().flatten().map(|row| ((row.get(1), row.get(2)), SagaId(row.get(0)))).collect();
     let judged = items.iter().map(|item| {
         let report = match (rows.get(&item.saga_id.0), key_of(item).and_then(|key| holders.get(&key))) {
@@ -48,15 +51,18 @@ pub(super) async fn verdicts(
     Ok(judged.collect())
 }
 
-/// A user and an idempotency key.
-type UserAndKey = (String, String);
+/// An idempotency key and its user, who is absent for a saga that is no purchase.
+pub(super) type ScopedKey = (Option<String>, String);
 
-/// Returns the key of a begin, with its user.
-pub(super) fn key_of(item: &LogWrite) -> Option<UserAndKey> {
-    match &item.change {
-        Change::Begin { saga, .. } => saga.key.as_ref().map(|key| (key.scope.clone(), key.key.clone())),
-        _ => None,
-    }
+/// Returns the key of a begin.
+pub(super) fn key_of(item: &LogWrite) -> Option<ScopedKey> {
+    let Change::Begin { saga, .. } = &item.change else { return None };
+    let key = saga.key.as_ref()?;
+    let user = match &key.scope {
+        KeyScope::User(user) => Some(user.clone()),
+        KeyScope::Sagas => None,
+    };
+    Some((user, key.key.clone()))
 }
 
 fn row_state(row: &Row) -> RowState {

@@ -1,0 +1,14 @@
+-- Sagas of any definition. A purchase has its fields in columns; every other saga has its input as JSON, and no user and
+-- no amount. Without a check of that: PostgreSQL would read it anew for every statement.
+alter table saga
+    alter column user_id drop not null,
+    alter column amount drop not null,
+    -- the input of a saga that is no purchase
+    add column input text null,
+    -- the steps whose start is durable before their first call, separated by commas; null if there are none
+    add column started text null;
+
+-- idempotency keys of sagas that are no purchases
+create unique index saga_key on saga (idempotency_key) where user_id is null and idempotency_key is not null;
+-- "the sagas of a definition", newest first; purchases are listed by the primary key
+create index saga_of_definition on saga (definition, id desc) where user_id is null;
