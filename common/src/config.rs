@@ -26,7 +26,6 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-pub(crate) use check::closest;
 pub use error::{ConfigErrors, ConfigProblem};
 pub use lookup::Found;
 pub use sections::*;

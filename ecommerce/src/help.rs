@@ -128,6 +128,22 @@ Examples:
 Exit codes: 0 every invariant holds; 1 one is broken; 2 a service has no database; 3 a server does not answer;
 4 a database is not the one that its service used, or is not migrated.";
 
+pub(crate) const SAGAS: &str = "\
+Examples:
+  ecommerce sagas check sagas/trip.toml
+      every problem of the file, with its line
+  ecommerce sagas check sagas/trip.toml --participant flights --participant hotels --json
+      participants besides our own four; one JSON document
+
+Exit codes: 0 the definitions can be used, perhaps with warnings; 1 one has an error; 2 bad usage, or a file cannot be
+read.";
+
+pub(crate) const SAGAS_CHECK: &str = "\
+The files are TOML, or JSON if their names end in .json. docs/definitions.md describes them.
+
+Exit codes: 0 the definitions can be used, perhaps with warnings; 1 one has an error; 2 bad usage, or a file cannot be
+read.";
+
 pub(crate) const SIMULATE: &str = "\
 Examples:
   ecommerce simulate

@@ -18,6 +18,7 @@ mod migrate;
 mod operate;
 mod order;
 mod output;
+mod sagas;
 mod serve;
 mod services;
 mod signals;
@@ -44,7 +45,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 const AFTER_HELP: &str = "\
 Exit codes:
     0  done
-    1  the purchase was refused or reverted, the service is unhealthy, or an audit or a simulation found a violation
+    1  the purchase was refused or reverted, the service is unhealthy, a definition has an error, or an audit or a
+       simulation found a violation
     2  bad usage or configuration
     3  no answer: the orchestrator or the database cannot be reached
     4  an error was answered, a service could not start or gave up, or the requested output could not be written
@@ -111,6 +113,9 @@ enum Command {
     /// Check that saga log, money, stock and purchases agree: exit code 0 or 1
     #[command(after_help = help::AUDIT)]
     Audit(audit::Audit),
+    /// Check definitions of sagas: exit code 0 or 1
+    #[command(after_help = help::SAGAS)]
+    Sagas(sagas::Sagas),
     /// Run the engine through thousands of simulated disasters: exit code 0 or 1
     #[command(after_help = help::SIMULATE)]
     Simulate(simulate::Simulate),
@@ -170,6 +175,7 @@ async fn run(command: Command) -> Result<Ended, Failure> {
         Command::Resolve(resolve) => resolve.run().await,
         Command::Inspect(inspect) => inspect.run().await,
         Command::Audit(audit) => audit.run().await,
+        Command::Sagas(sagas) => sagas.run(),
         Command::Simulate(simulate) => match tokio::task::spawn_blocking(|| simulate.run()).await {
             Ok(ended) => ended,
             Err(error) => Err(Failure::broken("the simulation", &error)),

@@ -1,7 +1,8 @@
 //! What both the saga engine and the services stand on: supervised actors, ids that sort by time, times as text, trace
-//! contexts and spans. No configuration, no HTTP, no SQL.
+//! contexts and spans, misspelled names. No configuration, no HTTP, no SQL.
 
 pub mod ids;
+pub mod names;
 pub mod supervision;
 pub mod time;
 pub mod trace_context;

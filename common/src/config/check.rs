@@ -1,6 +1,7 @@
 //! Checks layers against the schema: every key must be known, every value must have the type of its default.
 
 use config::{Map, Value, ValueKind};
+use foundation::names::closest;
 
 use super::{
     error::ConfigProblem,
@@ -196,16 +197,4 @@ fn unknown(siblings: &Map<String, Value>, section: &str, name: &str) -> String {
         Some(near) => format!("unknown key, did you mean {}?", join(section, near)),
         None => format!("unknown key, expected one of {}", known.join(", ")),
     }
-}
-
-/// Finds the known name closest to a misspelled one. Up to three edits are allowed in a long name and one in a short
-/// name, where more would give a different word.
-pub(crate) fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = (name.chars().count() / 3).clamp(1, 3);
-    known
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min()
-        .map(|(_, candidate)| candidate)
 }

@@ -6,11 +6,12 @@ use std::{
 };
 
 use config::{Config, Map, Value, ValueKind};
+use foundation::names::closest;
 use sha2::{Digest, Sha256};
 
 use super::{
     Settings,
-    check::{VARIABLE_PREFIX, check_file, check_variables, closest},
+    check::{VARIABLE_PREFIX, check_file, check_variables},
     error::{ConfigErrors, ConfigProblem},
     layers::{Layer, flatten, parse_toml},
     lookup::Found,

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use foundation::names::closest;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::{MAX_LATENCY_MS, OperationFaults, sampler::InForce};
-use crate::config::closest;
 use crate::fields::FieldError;
 
 /// Why a change of failure settings was rejected.

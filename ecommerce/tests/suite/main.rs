@@ -12,6 +12,7 @@ mod logs;
 mod pooler;
 mod program;
 mod roles;
+mod sagas;
 mod servers;
 mod signals;
 mod simulate;

@@ -1,0 +1,72 @@
+//! Makes the engine's definition of a definition as data.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use saga_engine::definition::{
+    Context, Definition, DefinitionError, Effect, MakeRequest, Operation, ReadReply, Start, Step,
+};
+use smol_str::{SmolStr, format_smolstr};
+
+use crate::call::Call;
+use crate::file::{FileStep, SagaFile};
+use crate::outline::Kind;
+use crate::template::Scope;
+
+/// How a participant's answers are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// It records its decisions: a refusal is a 409 with `Saga-Decision: refused`, and a compensation that comes first
+    /// leaves a tombstone.
+    Recorded,
+    /// Its statuses are all there is: a 409 is a refusal, and only steps that started are undone.
+    Status,
+}
+
+impl SagaFile {
+    /// Makes the engine's definition; `judgement` tells how each participant's answers are judged.
+    ///
+    /// # Errors
+    /// [`DefinitionError`] if the engine has a rule that this crate does not check.
+    pub fn compile(&self, judgement: impl Fn(&str) -> Judgement) -> Result<Definition, DefinitionError> {
+        let steps =
+            self.steps.iter().map(|step| compile_step(&self.name, step, judgement(&step.participant))).collect();
+        let mut definition = Definition::new(self.name.clone(), self.version, steps)?;
+        definition.deadline = self.deadline_ms.map(Duration::from_millis);
+        definition.max_parallel = self.max_parallel;
+        Ok(definition)
+    }
+}
+
+fn compile_step(definition: &SmolStr, step: &Arc<FileStep>, judgement: Judgement) -> Step {
+    let action = format_smolstr!("{definition}.{}", step.name);
+    let action = operation(action, step, |step| &step.action);
+    let effect = match (step.kind, &step.compensation) {
+        (Kind::ReadOnly, _) => Effect::ReadOnly { refusal: None, refuse: |_| None },
+        (Kind::Compensable, Some(_)) => {
+            let undo = format_smolstr!("{definition}.{}.undo", step.name);
+            Effect::Compensable(operation(undo, step, |step| step.compensation.as_ref().unwrap_or(&step.action)))
+        }
+        (Kind::Uncompensated | Kind::Compensable, _) => Effect::Uncompensated,
+    };
+    let is_undone = matches!(effect, Effect::Compensable(_));
+    let must_be_recorded = is_undone && (judgement == Judgement::Status || step.compensation_needs_outputs);
+    let start = if must_be_recorded { Start::Recorded } else { Start::Assumed };
+    Step {
+        after: Some(step.after.clone()),
+        timeout: step.timeout_ms.map(Duration::from_millis),
+        attempts: step.attempts,
+        start,
+        ..Step::new(step.name.clone(), step.participant.clone(), action, effect)
+    }
+}
+
+fn operation(name: SmolStr, step: &Arc<FileStep>, call: fn(&FileStep) -> &Call) -> Operation {
+    let (asking, answered) = (step.clone(), step.clone());
+    let request: MakeRequest = Arc::new(move |context: &Context| {
+        call(&asking).request(Scope::new(&asking.name, context)).map_err(|unusable| unusable.to_string())
+    });
+    let read: ReadReply =
+        Arc::new(move |context: &Context, body: &[u8]| call(&answered).read(Scope::new(&answered.name, context), body));
+    Operation { name, request, read }
+}

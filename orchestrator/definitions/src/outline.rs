@@ -1,0 +1,334 @@
+//! The first reading of a definition: everything but the requests, which are read when the order of the steps and the
+//! fields of the input are known.
+
+use smol_str::SmolStr;
+
+use crate::limits::{ATTEMPTS, DURATIONS_MS, PARALLEL, VERSIONS};
+use crate::name::{self, is_name, is_reserved};
+use crate::pointer::Pointer;
+use crate::problem::{Place, Problems, did_you_mean, listed};
+use crate::source::{Member, Node, Table};
+use saga_engine::definition::{DEFAULT_MAX_PARALLEL, MAX_STEPS};
+
+/// Name and version, if they are known before the definition is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity<'a> {
+    /// The definition names itself.
+    Inside,
+    /// They are given, as in a path; the definition may repeat them.
+    Given {
+        /// The name.
+        name: &'a str,
+        /// The version.
+        version: i32,
+    },
+    /// The steps are given with their saga: the definition is [`crate::INLINE`], version 1.
+    Inline,
+}
+
+/// The effect of a step, as written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    ReadOnly,
+    Compensable,
+    Uncompensated,
+}
+
+pub(crate) struct Outline<'a> {
+    pub(crate) name: SmolStr,
+    pub(crate) version: i32,
+    pub(crate) deadline_ms: Option<u64>,
+    pub(crate) max_parallel: usize,
+    pub(crate) input: Option<&'a Node>,
+    pub(crate) steps: Vec<StepOutline<'a>>,
+}
+
+pub(crate) struct StepOutline<'a> {
+    pub(crate) place: &'a Place,
+    /// Empty if it is missing or wrong, which is reported.
+    pub(crate) name: SmolStr,
+    pub(crate) participant: SmolStr,
+    /// Indexes of the steps that it comes directly after, in their order.
+    pub(crate) after: Vec<usize>,
+    pub(crate) kind: Kind,
+    pub(crate) action: Option<&'a Node>,
+    pub(crate) compensation: Option<&'a Node>,
+    pub(crate) headers: Option<&'a Node>,
+    pub(crate) outputs: Vec<(SmolStr, Pointer)>,
+    pub(crate) timeout_ms: Option<u64>,
+    pub(crate) attempts: Option<u32>,
+}
+
+impl StepOutline<'_> {
+    /// Returns a phrase for messages.
+    pub(crate) fn what(&self) -> String {
+        what(&self.name)
+    }
+}
+
+fn what(step: &str) -> String {
+    match step {
+        "" => "this step".to_owned(),
+        name => format!("step {name:?}"),
+    }
+}
+
+const FILE_KEYS: [&str; 6] = ["name", "version", "deadline_ms", "max_parallel", "input", "steps"];
+const STEP_KEYS: [&str; 11] = [
+    "name",
+    "participant",
+    "after",
+    "read_only",
+    "uncompensated",
+    "action",
+    "compensation",
+    "headers",
+    "outputs",
+    "timeout_ms",
+    "attempts",
+];
+
+/// Reads everything but the requests; `None` if there is too little to read on.
+pub(crate) fn read<'a>(
+    root: &'a Node,
+    identity: Identity<'_>,
+    participants: &[&str],
+    problems: &mut Problems,
+) -> Option<Outline<'a>> {
+    let table = root.table("a definition", &FILE_KEYS, problems)?;
+    let name = read_name(&table, identity, problems).unwrap_or_default();
+    let version = read_version(&table, identity, problems).unwrap_or(1);
+    let deadline_ms = optional_integer(&table, "deadline_ms", DURATIONS_MS, problems);
+    let max_parallel = optional_integer(&table, "max_parallel", PARALLEL, problems);
+    let steps = table.required("the definition", "steps", "at least one [[steps]]", problems)?;
+    let steps = read_steps(steps, participants, problems)?;
+    Some(Outline {
+        name,
+        version,
+        deadline_ms,
+        max_parallel: max_parallel.and_then(|count| count.try_into().ok()).unwrap_or(DEFAULT_MAX_PARALLEL),
+        input: table.get("input"),
+        steps,
+    })
+}
+
+fn read_name(table: &Table<'_>, identity: Identity<'_>, problems: &mut Problems) -> Option<SmolStr> {
+    let node = match (table.get("name"), identity) {
+        (Some(node), _) => node,
+        (None, Identity::Given { name, .. }) => {
+            check_name(name, table.place, problems);
+            return Some(name.into());
+        }
+        (None, Identity::Inline) => return Some(name::INLINE.into()),
+        (None, Identity::Inside) => table.required("the definition", "name", "name = \"trip\"", problems)?,
+    };
+    let name = node.text("name", problems)?;
+    match identity {
+        Identity::Given { name: given, .. } if given != name => {
+            problems.error(&node.place, format!("name is {name:?}, but the path says {given:?}: remove it"));
+        }
+        Identity::Given { .. } | Identity::Inside | Identity::Inline => check_name(name, &node.place, problems),
+    }
+    Some(name.into())
+}
+
+fn check_name(name: &str, place: &Place, problems: &mut Problems) {
+    if !is_name(name) {
+        problems.error(place, format!("{name:?} is not the name of a definition: write {}", name::FORM));
+    } else if is_reserved(name) {
+        problems.error(place, format!("the name {name:?} is the orchestrator's own: choose another one"));
+    }
+}
+
+fn read_version(table: &Table<'_>, identity: Identity<'_>, problems: &mut Problems) -> Option<i32> {
+    let node = match (table.get("version"), identity) {
+        (Some(node), _) => node,
+        (None, Identity::Given { version, .. }) => return Some(version),
+        (None, Identity::Inline) => return Some(1),
+        (None, Identity::Inside) => table.required("the definition", "version", "version = 1", problems)?,
+    };
+    let version = i32::try_from(node.integer("version", VERSIONS, problems)?).ok()?;
+    match identity {
+        Identity::Given { version: given, .. } if given != version => {
+            problems.error(&node.place, format!("version is {version}, but the path says {given}: remove it"));
+        }
+        Identity::Given { .. } | Identity::Inside | Identity::Inline => {}
+    }
+    Some(version)
+}
+
+fn optional_integer(
+    table: &Table<'_>,
+    name: &str,
+    range: std::ops::RangeInclusive<u64>,
+    problems: &mut Problems,
+) -> Option<u64> {
+    table.get(name)?.integer(name, range, problems)
+}
+
+fn read_steps<'a>(list: &'a Node, participants: &[&str], problems: &mut Problems) -> Option<Vec<StepOutline<'a>>> {
+    let nodes = list.list("steps", problems)?;
+    if nodes.is_empty() {
+        problems.error(&list.place, "the definition has no steps: add at least one [[steps]]");
+    }
+    if nodes.len() > MAX_STEPS {
+        problems.error(&list.place, format!("there are {} steps: at most {MAX_STEPS} are possible", nodes.len()));
+        return None;
+    }
+    let tables: Vec<(&Node, Table<'_>)> = nodes
+        .iter()
+        .filter_map(|node| {
+            let what = match &node.data {
+                crate::source::Data::Table(members) => name_of(members),
+                _ => "",
+            };
+            Some((node, node.table(&what_of(what), &STEP_KEYS, problems)?))
+        })
+        .collect();
+    let names = read_names(&tables, problems);
+    let steps = tables.iter().enumerate().map(|(index, (node, table))| {
+        let after = read_after(table, index, &names, problems);
+        read_step(&node.place, table, names[index].clone(), after, participants, problems)
+    });
+    Some(steps.collect())
+}
+
+fn what_of(name: &str) -> String {
+    match name {
+        "" => "a step".to_owned(),
+        name => what(name),
+    }
+}
+
+fn name_of(members: &[Member]) -> &str {
+    members.iter().filter(|member| member.name == "name").find_map(|member| member.node.as_text()).unwrap_or_default()
+}
+
+fn read_names(tables: &[(&Node, Table<'_>)], problems: &mut Problems) -> Vec<SmolStr> {
+    let mut names: Vec<SmolStr> = Vec::new();
+    for (_, table) in tables {
+        let node = table.required("this step", "name", "name = \"flight\"", problems);
+        let name = node.and_then(|node| Some((node, node.text("name", problems)?)));
+        if let Some((node, name)) = name {
+            if !is_name(name) {
+                problems.error(&node.place, format!("{name:?} is not the name of a step: write {}", name::FORM));
+            } else if names.iter().any(|earlier| earlier == name) {
+                problems.error(&node.place, format!("two steps are called {name:?}: rename one"));
+            }
+        }
+        names.push(name.map(|(_, name)| name.into()).unwrap_or_default());
+    }
+    names
+}
+
+fn read_after(table: &Table<'_>, index: usize, names: &[SmolStr], problems: &mut Problems) -> Vec<usize> {
+    let what = what(&names[index]);
+    let Some(node) = table.get("after") else { return index.checked_sub(1).into_iter().collect() };
+    let mut after = Vec::new();
+    for item in node.list("after", problems).unwrap_or_default() {
+        let Some(name) = item.text("a name in after", problems) else { continue };
+        match names.iter().position(|known| known == name) {
+            Some(earlier) if earlier == index => {
+                problems.error(&item.place, format!("{what} comes after itself: remove its name from after"));
+            }
+            Some(earlier) if after.contains(&earlier) => {
+                problems.error(&item.place, format!("after names {name:?} twice: remove one"));
+            }
+            Some(earlier) => after.push(earlier),
+            None => {
+                let meant = did_you_mean(name, names.iter().map(SmolStr::as_str));
+                let text = format!("{what} comes after {name:?}, which is not a step of this definition{meant}");
+                problems.error(&item.place, format!("{text}: name a step, or remove it"));
+            }
+        }
+    }
+    after.sort_unstable();
+    after
+}
+
+fn read_step<'a>(
+    place: &'a Place,
+    table: &Table<'a>,
+    name: SmolStr,
+    after: Vec<usize>,
+    participants: &[&str],
+    problems: &mut Problems,
+) -> StepOutline<'a> {
+    let what = what(&name);
+    let participant = table.required(&what, "participant", "participant = \"flights\"", problems);
+    let participant = participant.and_then(|node| {
+        let participant = node.text("participant", problems)?;
+        if !participants.contains(&participant) {
+            let meant = did_you_mean(participant, participants.iter().copied());
+            let known = listed(participants.iter().copied());
+            let text = format!("there is no participant {participant:?}{meant}: configure it, or name one of {known}");
+            problems.error(&node.place, text);
+        }
+        Some(participant.into())
+    });
+    let action = table.required(&what, "action", "action = { method = \"POST\", path = \"/…\" }", problems);
+    let compensation = table.get("compensation");
+    StepOutline {
+        place,
+        participant: participant.unwrap_or_default(),
+        after,
+        kind: read_kind(&what, table, compensation, problems),
+        action,
+        compensation,
+        headers: table.get("headers"),
+        outputs: read_outputs(&name, table, problems),
+        timeout_ms: optional_integer(table, "timeout_ms", DURATIONS_MS, problems),
+        attempts: optional_integer(table, "attempts", ATTEMPTS, problems).and_then(|count| count.try_into().ok()),
+        name,
+    }
+}
+
+fn read_kind(what: &str, table: &Table<'_>, compensation: Option<&Node>, problems: &mut Problems) -> Kind {
+    let mut flag = |name: &str| table.get(name).and_then(|node| node.flag(name, problems)).unwrap_or(false);
+    let (is_read_only, is_uncompensated) = (flag("read_only"), flag("uncompensated"));
+    let place = |name| table.get(name).map_or(table.place, |node| &node.place);
+    match (is_read_only, is_uncompensated, compensation) {
+        (true, false, None) => Kind::ReadOnly,
+        (false, true, None) => Kind::Uncompensated,
+        (false, false, Some(_)) => Kind::Compensable,
+        (true, _, Some(_)) => {
+            let text = "is read_only and has a compensation, but a read has nothing to undo: remove one of the two";
+            problems.error(place("compensation"), format!("{what} {text}"));
+            Kind::ReadOnly
+        }
+        (true, true, None) => {
+            let text = "is read_only and uncompensated, but a read has nothing to undo: remove uncompensated";
+            problems.error(place("uncompensated"), format!("{what} {text}"));
+            Kind::ReadOnly
+        }
+        (false, true, Some(_)) => {
+            let text = "has a compensation and is uncompensated: remove one of the two";
+            problems.error(place("uncompensated"), format!("{what} {text}"));
+            Kind::Compensable
+        }
+        (false, false, None) => {
+            let text = "has an effect and no compensation: add compensation = { … } to undo it, uncompensated = true if it \
+                        stays for good, or read_only = true if it has no effect";
+            problems.error(table.place, format!("{what} {text}"));
+            Kind::Uncompensated
+        }
+    }
+}
+
+fn read_outputs(step: &str, table: &Table<'_>, problems: &mut Problems) -> Vec<(SmolStr, Pointer)> {
+    let what = format!("outputs of {}", what(step));
+    let members = table.get("outputs").and_then(|node| node.members(&what, problems)).unwrap_or_default();
+    let mut outputs = Vec::new();
+    for Member { name, node } in members {
+        if !is_name(name) {
+            problems.error(&node.place, format!("{name:?} is not the name of an output: write {}", name::FORM));
+        }
+        let Some(pointer) = node.text(&format!("the output {name}"), problems) else { continue };
+        match Pointer::parse(pointer) {
+            Ok(pointer) => outputs.push((name.into(), pointer)),
+            Err(advice) => problems.error(&node.place, format!("the output {name} is {pointer:?}: {advice}")),
+        }
+    }
+    outputs.sort_by(|a: &(SmolStr, Pointer), b| a.0.cmp(&b.0));
+    outputs
+}

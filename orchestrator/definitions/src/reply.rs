@@ -1,0 +1,64 @@
+//! Replies: what must stand in them, and what is kept of them.
+
+use saga_engine::definition::{Outputs, ReplyError};
+use serde_json::Value;
+use smol_str::SmolStr;
+
+use crate::body::Body;
+use crate::pointer::Pointer;
+use crate::template::{Scope, Source};
+
+/// What a reply must say, and what is kept of it.
+#[derive(Debug, Default)]
+pub(crate) struct Reply {
+    pub(crate) expect: Vec<(Pointer, Body)>,
+    /// Names among the outputs of the saga, and where they stand.
+    pub(crate) outputs: Vec<(SmolStr, Pointer)>,
+}
+
+impl Reply {
+    /// Returns the placeholders.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.expect.iter().flat_map(|(_, body)| body.sources())
+    }
+
+    /// Parses a reply. Without expectations and outputs its body does not matter.
+    pub(crate) fn read(&self, scope: Scope<'_>, body: &[u8]) -> Result<Outputs, ReplyError> {
+        if self.expect.is_empty() && self.outputs.is_empty() {
+            return Ok(Outputs::default());
+        }
+        let document: Value = serde_json::from_slice(body)?;
+        for (pointer, expected) in &self.expect {
+            let expected = expected.value(scope).map_err(|unusable| ReplyError::NotTheAnswer(unusable.to_string()))?;
+            let Some(expected) = expected else { continue };
+            if !pointer.find(&document).is_some_and(|actual| equal(actual, &expected)) {
+                let text = format!("{} is not what the definition expects", named(pointer));
+                return Err(ReplyError::NotTheAnswer(text));
+            }
+        }
+        let output = |(name, pointer): &(SmolStr, Pointer)| match pointer.find(&document) {
+            Some(value) => Ok((name.clone(), value.clone())),
+            None => Err(ReplyError::OutputMissing(named(pointer))),
+        };
+        self.outputs.iter().map(output).collect()
+    }
+}
+
+fn named(pointer: &Pointer) -> String {
+    match pointer.as_str() {
+        "" => "the whole answer".to_owned(),
+        text => text.to_owned(),
+    }
+}
+
+/// Compares two values as JSON does: 1 and 1.0 are one number.
+fn equal(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => a == b || (a.is_f64() || b.is_f64()) && a.as_f64() == b.as_f64(),
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(name, a)| b.get(name).is_some_and(|b| equal(a, b)))
+        }
+        (a, b) => a == b,
+    }
+}
