@@ -68,6 +68,8 @@ pub struct Settings {
     pub participants: ParticipantSettings,
     /// Retry policies of calls.
     pub retry: RetrySettings,
+    /// Sagas of users.
+    pub sagas: SagasSettings,
     /// The checkout saga.
     pub checkout: CheckoutSettings,
     /// The catalog service.

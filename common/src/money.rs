@@ -137,6 +137,17 @@ pub mod as_number {
         digits.serialize(serializer)
     }
 
+    /// Writes an amount as a JSON number, or null.
+    ///
+    /// # Errors
+    /// Errors of the serializer.
+    pub fn serialize_option<S: Serializer>(money: &Option<Money>, serializer: S) -> Result<S::Ok, S::Error> {
+        match money {
+            Some(money) => super::as_number::serialize(money, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
     /// Reads a number or a numeric string.
     ///
     /// # Errors

@@ -9,6 +9,8 @@ pub(crate) mod list;
 mod operate;
 mod preference;
 mod purchase;
+mod sagas;
+mod start;
 mod status;
 mod unknown;
 pub(crate) mod view;
@@ -30,6 +32,7 @@ use uuid::Uuid;
 
 use self::cells::Cells;
 use self::inspect::Journals;
+use crate::definitions::Registry;
 use crate::events::Events;
 use crate::store::replicated::Replicated;
 use crate::store::writer::SagaLogWriter;
@@ -51,6 +54,8 @@ pub(crate) struct ApiContext {
     pub(crate) coordinator: Handle<CoordinatorMsg>,
     /// The definition of new purchases.
     pub(crate) checkout: Arc<Definition>,
+    /// All definitions.
+    pub(crate) definitions: Arc<Registry>,
     pub(crate) recovery: Handle<RecoveryMsg>,
     pub(crate) running: Arc<Running>,
     pub(crate) saga_log: BatchSender<SagaLogWriter>,
@@ -84,6 +89,24 @@ pub(crate) fn routes(api: &ApiContext) -> Routes {
         .post("/saga/{transaction_id}/resolve", Access::Operator, describe::resolve, by_id(api, operate::resolve))
         .post("/saga/release", Access::Operator, describe::release, with(api, operate::release))
         .get("/", Access::Public, describe::root, root)
+        .merge(sagas_routes(api))
+}
+
+/// The routes of sagas of any definition. A definition stays for ever, so only an operator gives one.
+fn sagas_routes(api: &ApiContext) -> Routes {
+    use sagas::{definitions, describe as about, list, run, show};
+    Routes::new(crate::SERVICE)
+        .post("/sagas", Access::Client, about::start, with(api, run::start))
+        .get("/sagas", Access::Client, about::list, with(api, list::show))
+        .get("/sagas/{saga_id}", Access::Client, about::status, by_id(api, show::show))
+        .get("/sagas/events", Access::Client, about::events, with(api, events::of_any_cell))
+        .post("/sagas/{saga_id}/cancel", Access::Client, about::cancel, by_id(api, operate::cancel))
+        .get("/sagas/{saga_id}/inspect", Access::Operator, about::inspect, by_id(api, inspect::show))
+        .post("/sagas/{saga_id}/retry", Access::Operator, about::retry, by_id(api, operate::retry))
+        .post("/sagas/{saga_id}/resolve", Access::Operator, about::resolve, by_id(api, operate::resolve))
+        .get("/sagas/definitions", Access::Client, about::definitions, with(api, definitions::list))
+        .get("/sagas/definitions/{name}/{version}", Access::Client, about::definition, with(api, definitions::show))
+        .put("/sagas/definitions/{name}/{version}", Access::Operator, about::put, with(api, definitions::put))
 }
 
 /// Name, state and version of the service.
@@ -140,8 +163,12 @@ where
 
 /// Reads the saga's id from the path.
 fn saga_id(request: &Request) -> Result<SagaId, ApiError> {
-    request.param("transaction_id").parse::<Uuid>().map(SagaId).map_err(|_| {
-        let (field, message) = ("transaction_id".to_owned(), "expected a UUID".to_owned());
+    let (field, text) = match request.find_param("saga_id") {
+        Some(text) => ("saga_id", text),
+        None => ("transaction_id", request.param("transaction_id")),
+    };
+    text.parse::<Uuid>().map(SagaId).map_err(|_| {
+        let (field, message) = (field.to_owned(), "expected a UUID".to_owned());
         ApiError::bad_fields_422(vec![FieldError { field, message }])
     })
 }

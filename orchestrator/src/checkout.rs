@@ -39,6 +39,11 @@ impl Order {
         Input::new(json!({ "user_id": user_id, "product_id": product_id, "amount": amount }))
     }
 
+    /// Reads the input of a saga; `None` if its definition is not that of a purchase.
+    pub fn of_saga(definition: &str, input: &Input) -> Option<Order> {
+        StockRule::of_definition(definition).map(|_| Order::of_input(input))
+    }
+
     /// Reads the input of a purchase.
     ///
     /// # Panics
@@ -69,6 +74,17 @@ pub mod output {
     pub const REMAINING_QUANTITY: &str = "remaining_quantity";
     /// Of a purchase whose details were cleared: set if it is not known whether the stock was taken.
     pub const STOCK_IS_UNKNOWN: &str = "stock_is_unknown";
+}
+
+/// Returns the step of a purchase that has this output.
+pub(crate) fn step_of_output(name: &str) -> Option<&'static str> {
+    match name {
+        output::PRODUCT_ID => Some("choose"),
+        output::PAYMENT_ID => Some("charge"),
+        output::REMAINING_QUANTITY => Some("decrease"),
+        output::PURCHASE_ID => Some("create"),
+        _ => None,
+    }
 }
 
 /// Whether a compensated purchase gives its stock back.

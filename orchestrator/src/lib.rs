@@ -9,6 +9,7 @@
 //! ├─ catalog-client … purchases-client
 //! ├─ handover        gives sagas to nodes from which an operation works
 //! ├─ waker           wakes FAILED sagas when an operation works again
+//! ├─ definitions     keeps the saga definitions in step with the database
 //! ├─ lost-commits    asks all services for commits that a failover has lost
 //! ├─ lease           renews this process's lease
 //! ├─ coordinator     admits, spawns, finds
@@ -20,6 +21,7 @@
 
 mod api;
 pub mod checkout;
+mod definitions;
 pub mod events;
 mod handover;
 mod health;

@@ -19,6 +19,7 @@ use crate::store::replicated::Replicated;
 use crate::store::writer::{LogAnswer, LogItem, SagaLogWriter};
 use saga_engine::SagaId;
 use saga_engine::clock::DatabaseClock;
+use saga_engine::definition::Definitions;
 use saga_engine::lease::{RenewRequest, Renewal};
 use saga_engine::outcome::Outcome;
 use saga_engine::owner::Owner;
@@ -34,7 +35,9 @@ pub(crate) struct LiveWorld {
     pub(crate) clock: Arc<DatabaseClock>,
     /// The cell that new ids name.
     pub(crate) cell: u8,
-    pub(crate) claimer: Arc<Claimer>,
+    /// Claims; its list of definitions is made anew for each look.
+    pub(crate) claimer: Claimer,
+    pub(crate) definitions: Arc<dyn Definitions>,
     pub(crate) lease_session: Arc<LeaseSession>,
     pub(crate) replicated: Arc<Replicated>,
 }
@@ -67,7 +70,8 @@ impl World for LiveWorld {
     }
 
     fn claim(&self, request: ClaimRequest, answer: Answer<Result<Claimed, String>>) {
-        let (saga_log, claimer) = (self.saga_log.clone(), self.claimer.clone());
+        let saga_log = self.saga_log.clone();
+        let claimer = Claimer { definitions: self.definitions.titles(), ..self.claimer.clone() };
         tokio::spawn(async move {
             let look = saga_log.read_in_reserve(move |connection| {
                 Box::pin(async move { recovery::look(&mut Claims { claimer: &claimer, connection }, request).await })

@@ -1,7 +1,7 @@
 //! The orchestrator's supervision tree, start and stop.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::config::{RetryPolicy, Settings};
@@ -24,6 +24,7 @@ use crate::api::cells::Cells;
 use crate::api::inspect::Journals;
 use crate::api::{self, ApiContext};
 use crate::checkout::{self, StockRule};
+use crate::definitions::{FilesError, KnownParticipants, Refresh, Registry, refresh};
 use crate::events::events;
 use crate::handover::{Handover, handover};
 use crate::health::{self, Needs};
@@ -39,10 +40,11 @@ use crate::store::replicated::Replicated;
 use crate::store::writer::SagaLogWriter;
 use crate::ui::{self, Ui};
 use crate::waker::{Waker, waker};
+use saga_definitions::Judgement;
 use saga_engine::actor::Policy;
 use saga_engine::clock::DatabaseClock;
 use saga_engine::coordinator::{CoordinatorArguments, coordinator};
-use saga_engine::definition::{Definition, DefinitionError, Definitions};
+use saga_engine::definition::{Definition, DefinitionError};
 use saga_engine::failed::Sleep;
 use saga_engine::lease::{LeaseArguments, LeaseState, lease};
 use saga_engine::owner::Owner;
@@ -71,6 +73,9 @@ pub enum StartError {
     /// A table of steps breaks a rule of the engine.
     #[error("a saga definition is invalid")]
     Definition(#[from] DefinitionError),
+    /// Files with saga definitions cannot be used.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// A participant cannot be called.
     #[error(transparent)]
     Participant(#[from] BadUrl),
@@ -105,6 +110,9 @@ pub async fn start(
     };
     let owner = Arc::new(Owner { node_id, incarnation });
     let known: Vec<Arc<Definition>> = checkout::known_definitions()?.into_iter().map(Arc::new).collect();
+    let registry = Arc::new(Registry::new(known.clone(), participants(), settings.sagas.inline));
+    let folder = settings.reload.as_ref().and_then(|source| source.dir.as_deref());
+    let files = folder.map_or(Ok(Vec::new()), |folder| registry.read_folder(folder))?;
     let rule = if settings.checkout.compensate_inventory { StockRule::Restore } else { StockRule::Keep };
     let checkout = Arc::new(checkout::definition(rule)?);
 
@@ -146,12 +154,24 @@ pub async fn start(
     meters::measure_node(&lease_state, &running);
     let clock = Arc::new(DatabaseClock::default());
     let superseded = CancellationToken::new();
-    let definitions: Vec<String> = known.titles();
     let lost = Arc::<LostCommits>::default();
     let neighbours = Arc::new(Neighbours::new(&settings)?);
     children.push(loss_watch(
         entry("lost-commits", "watch"),
         LossWatch { saga_log: saga_log.clone(), lost: lost.clone(), neighbours: neighbours.clone() },
+    ));
+    let conflict = CancellationToken::new();
+    children.push(refresh(
+        entry("definitions", "definitions"),
+        Refresh {
+            registry: registry.clone(),
+            saga_log: saga_log.clone(),
+            incarnation,
+            files: Mutex::new(files),
+            newest: Mutex::default(),
+            unusable: Mutex::default(),
+            conflict: conflict.clone(),
+        },
     ));
     let barrier_limit = Duration::from_millis(settings.database.statement_timeout_ms);
     let replicated = Arc::new(Replicated::new(saga_log.clone(), barrier_limit));
@@ -160,12 +180,13 @@ pub async fn start(
         clients,
         clock: clock.clone(),
         cell: orchestrator.cell,
-        claimer: Arc::new(Claimer {
+        claimer: Claimer {
             owner: owner.as_ref().clone(),
-            definitions: definitions.clone(),
+            definitions: Vec::new(),
             batch: i64::from(orchestrator.takeover_batch),
             max_claims: i32::try_from(orchestrator.max_claims).unwrap_or(i32::MAX),
-        }),
+        },
+        definitions: registry.clone(),
         lease_session: Arc::new(
             LeaseSession::new(settings.database_url(SERVICE), database, settings.database.clone(), orchestrator.hold)
                 .publishing(findings.outages.clone())
@@ -176,7 +197,7 @@ pub async fn start(
     children.push(lease(LeaseArguments {
         entry: entry("lease", "lease"),
         owner: owner.clone(),
-        definitions: definitions.clone(),
+        definitions: registry.clone(),
         state: lease_state.clone(),
         clock: clock.clone(),
         world: world.clone(),
@@ -192,7 +213,7 @@ pub async fn start(
             world: world.clone(),
             policy: policy(&settings),
             running: running.clone(),
-            known: Arc::new(known.clone()),
+            known: registry.clone(),
             max_running: orchestrator.max_running,
             tracer: tracer.clone(),
         },
@@ -240,6 +261,7 @@ pub async fn start(
     let api = ApiContext {
         coordinator: handle,
         checkout,
+        definitions: registry,
         recovery: recovery_handle,
         running: running.clone(),
         saga_log,
@@ -287,6 +309,10 @@ pub async fn start(
                 closing.cancel();
                 fail(&tree, "another process has taken this node id".to_owned()).await
             }
+            () = conflict.cancelled() => {
+                closing.cancel();
+                fail(&tree, "a saga definition in a file differs from the one of its name and version".to_owned()).await
+            }
             reason = tree.gave_up() => {
                 closing.cancel();
                 fail(&tree, reason).await
@@ -296,6 +322,12 @@ pub async fn start(
         ended
     });
     Ok(Running { address, root, end })
+}
+
+/// Returns the participants that definitions can name.
+fn participants() -> KnownParticipants {
+    let ours = ["catalog", "payments", "inventory", "purchases"];
+    KnownParticipants(ours.map(|name| (name.to_owned(), Judgement::Recorded)).into())
 }
 
 /// Returns the participants of these definitions, each with the operations that their steps use.

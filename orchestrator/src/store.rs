@@ -2,11 +2,12 @@
 //! the form of [`row_text`]. [`reader`], [`lists`], [`overview`] and [`full_row`] read them;
 //! `replicated` makes sure that what was read cannot be lost. [`flags`] and [`hold`] are
 //! set by clients and operators, [`events`] is the stream for listeners, [`retention`] deletes old data. Time is the
-//! database's ([`saga_engine::clock`]). Tables: `saga`, `saga_takeover`, `node_lease`, `saga_hold` and `saga_event` in
+//! database's ([`saga_engine::clock`]). Tables: `saga`, `saga_definition`, `saga_takeover`, `node_lease`, `saga_hold` and `saga_event` in
 //! `ms_orchestrator`.
 
 pub mod claim;
 pub mod decided;
+pub(crate) mod definitions;
 pub mod event_id;
 pub mod event_place;
 pub mod events;

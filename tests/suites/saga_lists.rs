@@ -55,6 +55,7 @@ async fn a_filter_that_fits_few_sagas_of_very_many_reads_few() {
             let filter = Filter {
                 status: status.and_then(Status::parse),
                 user_id: user.and_then(|user| UserId::parse(user).ok()),
+                definition: None,
                 before: None,
                 limit: PART,
             };

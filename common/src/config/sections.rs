@@ -327,6 +327,14 @@ pub struct RetryPolicy {
     pub backoff_max_ms: u64,
 }
 
+/// Sagas of users, `[sagas]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SagasSettings {
+    /// Whether a client may send the steps of a saga with its request.
+    pub inline: bool,
+}
+
 /// The saga, `[checkout]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

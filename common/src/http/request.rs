@@ -52,7 +52,12 @@ impl Request {
     /// # Panics
     /// If the template has no such parameter.
     pub fn param(&self, name: &str) -> &str {
-        self.params.get(name).unwrap_or_else(|| panic!("the template of {} has no parameter {name}", self.path))
+        self.find_param(name).unwrap_or_else(|| panic!("the template of {} has no parameter {name}", self.path))
+    }
+
+    /// Returns a parameter of the path; `None` if the template has no such parameter.
+    pub fn find_param(&self, name: &str) -> Option<&str> {
+        self.params.get(name)
     }
 
     /// Returns the client's `Idempotency-Key`; `None` if it is absent.

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::clock::DatabaseClock;
+use crate::definition::Definitions;
 use crate::hold::Hold;
 use crate::owner::Owner;
 use crate::world::{Answer, World};
@@ -178,8 +179,8 @@ pub struct LeaseArguments {
     pub entry: Arc<ActorEntry>,
     /// The process that holds the lease.
     pub owner: Arc<Owner>,
-    /// The definitions that this node knows, as `name/version`, for other nodes to read.
-    pub definitions: Vec<String>,
+    /// The definitions that this node knows, listed in its lease for other nodes to read.
+    pub definitions: Arc<dyn Definitions>,
     /// The shared state.
     pub state: Arc<LeaseState>,
     /// The database's clock; each renewal reads it.
@@ -270,7 +271,7 @@ fn renew(me: &ActorRef<LeaseMsg>, arguments: &LeaseArguments) {
         owner: owner.clone(),
         was_registered: state.inner().held_since.is_some(),
         lease: *lease,
-        definitions: definitions.clone(),
+        definitions: definitions.titles(),
     };
     let me = me.clone();
     world.renew(

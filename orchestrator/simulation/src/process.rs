@@ -183,7 +183,7 @@ fn tree(
         lease(LeaseArguments {
             entry: entry("lease"),
             owner: Arc::new(claimer.owner.clone()),
-            definitions: claimer.definitions.clone(),
+            definitions: knowledge.known.clone(),
             state: state.clone(),
             clock: Arc::default(),
             world: world.clone(),

@@ -12,6 +12,7 @@ use super::{ApiContext, unreadable};
 use crate::store::lists::{self, Filter, Search, Total};
 use crate::store::reader::{id_of, readable};
 use saga_engine::Status;
+use saga_engine::stored::StoredSaga;
 
 /// A page of the list of purchases, newest first.
 #[derive(Serialize, ToSchema)]
@@ -29,7 +30,22 @@ pub(super) struct Page {
 }
 
 pub(super) async fn show(api: ApiContext, request: Request) -> Result<Response, ApiError> {
-    let (filter, part) = read(&request)?;
+    let Listed { rows, total, total_is_exact, next_cursor } = find(&api, &request).await?;
+    let transactions = rows.into_iter().map(|row| SagaView::of_row(row, api.cells.own())).collect();
+    Ok(json(StatusCode::OK, &Page { total, total_is_exact, transactions, next_cursor }))
+}
+
+/// The sagas of one page.
+pub(super) struct Listed {
+    pub(super) rows: Vec<StoredSaga>,
+    pub(super) total: i64,
+    pub(super) total_is_exact: Option<bool>,
+    pub(super) next_cursor: Option<String>,
+}
+
+/// Reads the page that a request asks for.
+pub(super) async fn find(api: &ApiContext, request: &Request) -> Result<Listed, ApiError> {
+    let (filter, part) = read(request)?;
     let (total, mut rows) = api
         .saga_log
         .read_list(move |connection| {
@@ -41,10 +57,8 @@ pub(super) async fn show(api: ApiContext, request: Request) -> Result<Response, 
         .await
         .map_err(unreadable)?;
     let next_cursor = part.cut(&mut rows, |row| id_of(row).to_string());
-    let transactions = readable(rows).into_iter().map(|row| SagaView::of_row(row, api.cells.own())).collect();
     let (total, total_is_exact) = shown(total);
-    let page = Page { total, total_is_exact, transactions, next_cursor };
-    Ok(json(StatusCode::OK, &page))
+    Ok(Listed { rows: readable(rows), total, total_is_exact, next_cursor })
 }
 
 /// Returns the `total` and `total_is_exact` of a response; an exact total omits the flag.
@@ -70,5 +84,6 @@ pub(crate) fn read(request: &Request) -> Result<(Filter, page::Page<Uuid>), ApiE
             Err(error) => bad("user_id", error.to_string()),
         }
     }
+    filter.definition = query.get("definition").map(str::to_owned);
     if errors.is_empty() { Ok((filter, part)) } else { Err(ApiError::bad_fields_422(errors)) }
 }

@@ -1,14 +1,34 @@
 //! `GET /saga/status/{transaction_id}`: from memory while the saga runs here, otherwise from the log, once the status in
 //! the row is known to be replicated.
 
+use std::sync::Arc;
+
 use common::http::{ApiError, Request, Response, StatusCode, json};
 
 use super::view::SagaView;
 use super::{ApiContext, saga_id, unconfirmed, unknown, unreadable, unreadable_row};
 use crate::store::reader;
+use saga_engine::running::RunningSaga;
+use saga_engine::stored::StoredSaga;
 
 pub(super) async fn show(api: ApiContext, request: Request) -> Result<Response, ApiError> {
-    let id = saga_id(&request)?;
+    let cell = api.cells.own();
+    let view = match find(&api, &request).await? {
+        Found::Running(saga) => SagaView::of_running(&saga, cell),
+        Found::Row(row) => SagaView::of_row(*row, cell),
+    };
+    Ok(json(StatusCode::OK, &view))
+}
+
+/// A saga that runs here, or its row.
+pub(super) enum Found {
+    Running(Arc<RunningSaga>),
+    Row(Box<StoredSaga>),
+}
+
+/// Finds the saga of a request.
+pub(super) async fn find(api: &ApiContext, request: &Request) -> Result<Found, ApiError> {
+    let id = saga_id(request)?;
     // Without a valid lease another node may own this saga by now. A saga that is not in the log does not exist yet,
     // and an ended one is read from the log.
     if api.lease.covers_memory()
@@ -19,7 +39,7 @@ pub(super) async fn show(api: ApiContext, request: Request) -> Result<Response, 
             log.is_begun() && log.ended().is_none()
         };
         if is_shown {
-            return Ok(json(StatusCode::OK, &SagaView::of_running(&saga, api.cells.own())));
+            return Ok(Found::Running(saga));
         }
     }
     // A read-only server may show the rows it has; only a writable one can tell that there is no such saga.
@@ -30,10 +50,10 @@ pub(super) async fn show(api: ApiContext, request: Request) -> Result<Response, 
             let read = || async {
                 api.saga_log.read(move |connection| Box::pin(reader::by_id(connection, id))).await.map_err(unreadable)
             };
-            unknown::find(&api, id, read).await?
+            unknown::find(api, id, read).await?
         }
     };
     let row = row.map_err(unreadable_row)?;
     api.replicated.confirm(&row).await.map_err(unconfirmed(id))?;
-    Ok(json(StatusCode::OK, &SagaView::of_row(row, api.cells.own())))
+    Ok(Found::Row(Box::new(row)))
 }

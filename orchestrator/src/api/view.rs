@@ -25,7 +25,9 @@ pub(crate) struct SagaView {
     #[schema(maximum = 63)]
     cell: u8,
     status: Status,
-    user_id: UserId,
+    /// The buyer; null for a saga that is no purchase, as all fields of purchases are.
+    #[schema(required)]
+    user_id: Option<UserId>,
     /// The product; null until it is chosen.
     #[schema(required)]
     product_id: Option<String>,
@@ -37,9 +39,9 @@ pub(crate) struct SagaView {
     inventory_updated: Option<bool>,
     /// Whether the purchase is recorded and not cancelled.
     purchase_registered: bool,
-    #[serde(serialize_with = "common::money::as_number::serialize")]
-    #[schema(value_type = Amount)]
-    amount: Money,
+    #[serde(serialize_with = "common::money::as_number::serialize_option")]
+    #[schema(required, value_type = Option<Amount>)]
+    amount: Option<Money>,
     /// When it was accepted.
     #[serde(with = "common::wire::rfc3339")]
     created_at: DateTime<Utc>,
@@ -68,12 +70,12 @@ pub(crate) struct SagaView {
 
 impl SagaView {
     pub(crate) fn of_row(row: StoredSaga, cell: u8) -> Self {
-        let StoredSaga { id, status, input, outputs, timeline, created_at, ended_at, error, .. } = row;
+        let StoredSaga { id, definition, status, input, outputs, timeline, created_at, ended_at, error, .. } = row;
         let facts = Facts {
             id,
             cell,
             status,
-            order: Order::of_input(&input),
+            order: Order::of_saga(&definition, &input),
             outputs: &outputs,
             steps: timeline,
             created_at,
@@ -91,7 +93,7 @@ impl SagaView {
             id: saga.id,
             cell,
             status: log.status(),
-            order: Order::of_input(&saga.input),
+            order: Order::of_saga(&saga.definition.name, &saga.input),
             outputs: log.outputs(),
             steps: log.timeline(),
             created_at: saga.accepted_at(),
@@ -111,6 +113,7 @@ impl SagaView {
         let output = |name| outputs.text(name).map(str::to_owned);
         let step = |name: &str| steps.iter().find(|view| view.step == name);
         let (inventory_updated, purchase_registered) = match steps.is_empty() {
+            _ if order.is_none() => (None, false),
             false => (
                 step("decrease").map_or(Some(false), stands),
                 step("create").is_some_and(|view| stands(view) == Some(true)),
@@ -126,12 +129,12 @@ impl SagaView {
             transaction_id: id,
             cell,
             status,
-            user_id: order.user_id.clone(),
+            user_id: order.as_ref().map(|order| order.user_id.clone()),
             product_id: output(output::PRODUCT_ID),
             payment_id: output(output::PAYMENT_ID),
             inventory_updated,
             purchase_registered,
-            amount: order.amount,
+            amount: order.map(|order| order.amount),
             created_at,
             completed_at,
             turned_back_because: error.clone(),
@@ -149,7 +152,8 @@ struct Facts<'a> {
     id: SagaId,
     cell: u8,
     status: Status,
-    order: Order,
+    /// `None` for a saga that is no purchase.
+    order: Option<Order>,
     outputs: &'a Outputs,
     steps: Vec<StepView>,
     created_at: DateTime<Utc>,

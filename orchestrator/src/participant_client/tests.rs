@@ -45,7 +45,7 @@ impl Counting {
         let settings = Arc::new(settings);
         let health: common::http::HealthCheck = Arc::new(|| Box::pin(async { Vec::<Check>::new() }));
         let front = HttpService {
-            service: "payments".into(),
+            service: "payments",
             routes,
             settings,
             health,

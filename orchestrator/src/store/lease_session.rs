@@ -31,7 +31,7 @@ const RENEW: &str = "
     insert into node_lease (node_id, incarnation, expires_at, definitions, open_breakers)
     values ($1, $2, clock_timestamp() + $3::bigint * interval '1 millisecond', $4, $5)
     on conflict (node_id) do update
-    set expires_at = excluded.expires_at, open_breakers = excluded.open_breakers
+    set expires_at = excluded.expires_at, definitions = excluded.definitions, open_breakers = excluded.open_breakers
     where node_lease.incarnation = excluded.incarnation
     returning clock_timestamp()";
 

@@ -8,13 +8,16 @@
 //! | FAILED | `saga_failed` |
 //! | COMPLETED, COMPENSATED | `saga_of_status` |
 //! | a user, with or without a status | `saga_of_user_and_status`; without, once for each status |
+//! | a definition | `saga_of_definition`, which holds all sagas but purchases; with a status, that status's index |
 
 use common::db::Connection;
 use common::ids::UserId;
 use tokio_postgres::Error;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::reader::{columns, from_row};
+use crate::checkout::StockRule;
 use saga_engine::Status;
 use saga_engine::stored::ReadRow;
 
@@ -31,6 +34,8 @@ pub struct Filter {
     pub status: Option<Status>,
     /// Only this user's.
     pub user_id: Option<UserId>,
+    /// Only of the definition with this name.
+    pub definition: Option<String>,
     /// Only sagas older than this one.
     pub before: Option<Uuid>,
     /// Page size.
@@ -71,8 +76,8 @@ pub struct Found {
     pub searched_to: Option<Uuid>,
 }
 
-/// The statements of one kind of filter. Parameters: `$1` status, `$2` user, `$3` before, `$4` sagas to examine, and
-/// for the list `$5` text and `$6` sagas to show.
+/// The statements of one kind of filter. Parameters: `$1` status, `$2` user, `$3` before, `$4` sagas to examine, `$5`
+/// definition, and for the list `$6` text and `$7` sagas to show.
 struct Statements {
     list: &'static str,
     end_of_window: &'static str,
@@ -82,7 +87,7 @@ struct Statements {
 macro_rules! newest {
     ($condition:literal, $order:literal) => {
         concat!(
-            "select s.* from saga s where ($3::uuid is null or s.id < $3) and ",
+            "select s.* from saga s where ($3::uuid is null or s.id < $3) and ($5::text is null or s.definition = $5) and ",
             $condition,
             " order by ",
             $order,
@@ -112,9 +117,9 @@ macro_rules! statements {
                 " from (",
                 $newest!($condition, $order),
                 ") s
-                  where $5::text is null or position(lower($5) in
-                        lower(concat_ws(' ', s.id::text, s.user_id, s.product_wanted, s.error, s.outputs))) > 0
-                  order by s.id desc limit $6"
+                  where $6::text is null or position(lower($6) in
+                        lower(concat_ws(' ', s.id::text, s.user_id, s.product_wanted, s.definition, s.input, s.error, s.outputs))) > 0
+                  order by s.id desc limit $7"
             ),
             end_of_window: concat!(
                 "select s.id from (",
@@ -150,6 +155,12 @@ const OF_USER: Statements = statements!(
     "s.user_id, s.id desc"
 );
 
+const OF_DEFINITION: Statements = statements!(
+    newest,
+    "s.definition = any(array[$5::text]) and s.user_id is null and $1::text is null and $2::text is null",
+    "s.definition, s.id desc"
+);
+
 // Statistics of the last analyze: the number of rows, and the shares of the status and of the user, assumed to be
 // independent. Reads no saga.
 const ESTIMATED: &str = "
@@ -157,15 +168,19 @@ const ESTIMATED: &str = "
         select t.attname as name, v.share
         from pg_stats t, unnest(t.most_common_vals::text::text[], t.most_common_freqs) as v (value, share)
         where t.schemaname = current_schema() and t.tablename = 'saga'
-          and (t.attname = 'status' and v.value = $1 or t.attname = 'user_id' and v.value = $2))
+          and (t.attname = 'status' and v.value = $1 or t.attname = 'user_id' and v.value = $2
+               or t.attname = 'definition' and v.value = $3))
     select (greatest(c.reltuples, 0)
             * case when $1::text is null then 1 else coalesce((select share from share where name = 'status'), 0) end
             * case when $2::text is null then 1 else coalesce((select share from share where name = 'user_id'), 0) end
+            * case when $3::text is null then 1 else coalesce((select share from share where name = 'definition'), 0) end
            )::float8
     from pg_class c where c.oid = 'saga'::regclass";
 
 fn statements(filter: &Filter) -> &'static Statements {
+    let is_no_purchase = |name: &String| StockRule::of_definition(name).is_none();
     match (&filter.user_id, filter.status) {
+        (None, None) if filter.definition.as_ref().is_some_and(is_no_purchase) => &OF_DEFINITION,
         (Some(_), Some(_)) => &OF_USER_AND_STATUS,
         (Some(_), None) => &OF_USER,
         (None, Some(Status::Pending | Status::Compensating)) => &UNENDED,
@@ -185,13 +200,16 @@ pub async fn list(connection: &mut Connection, search: &Search) -> Result<Found,
     let status = filter.status.map(Status::as_str);
     let user_id = filter.user_id.as_ref().map(UserId::as_str);
     let Statements { list, end_of_window, .. } = statements(filter);
-    let rows = connection.query(list, &[&status, &user_id, &filter.before, &window, text, &filter.limit]).await?;
+    let definition = &filter.definition;
+    let parameters: [&(dyn ToSql + Sync); 7] =
+        [&status, &user_id, &filter.before, &window, definition, text, &filter.limit];
+    let rows = connection.query(list, &parameters).await?;
     let sagas: Vec<_> = rows.iter().map(from_row).collect();
     let is_full = sagas.len() as i64 >= filter.limit;
     if text.is_none() || is_full {
         return Ok(Found { sagas, searched_to: None });
     }
-    let last = connection.query_opt(end_of_window, &[&status, &user_id, &filter.before, &window]).await?;
+    let last = connection.query_opt(end_of_window, &[&status, &user_id, &filter.before, &window, definition]).await?;
     Ok(Found { sagas, searched_to: last.map(|row| row.get(0)) })
 }
 
@@ -204,10 +222,10 @@ pub async fn total(connection: &mut Connection, filter: &Filter) -> Result<Total
     let status = filter.status.map(Status::as_str);
     let user_id = filter.user_id.as_ref().map(UserId::as_str);
     let estimate = async |connection: &mut Connection, at_least: i64| {
-        let estimated: f64 = connection.query_one(ESTIMATED, &[&status, &user_id]).await?.get(0);
+        let estimated: f64 = connection.query_one(ESTIMATED, &[&status, &user_id, &filter.definition]).await?.get(0);
         Ok::<_, Error>(Total { sagas: at_least.max(estimated as i64), is_exact: false })
     };
-    if status.is_none() && user_id.is_none() {
+    if status.is_none() && user_id.is_none() && filter.definition.is_none() {
         // No saga is ever deleted, so above this estimate a count would stop at its limit and add nothing.
         let all = estimate(connection, 0).await?;
         if all.sagas > 2 * COUNTED {
@@ -215,7 +233,8 @@ pub async fn total(connection: &mut Connection, filter: &Filter) -> Result<Total
         }
     }
     let count = statements(filter).count;
-    let counted = connection.query_one(count, &[&status, &user_id, &None::<Uuid>, &(COUNTED + 1)]).await?;
+    let counted =
+        connection.query_one(count, &[&status, &user_id, &None::<Uuid>, &(COUNTED + 1), &filter.definition]).await?;
     let total = Total::of_count(counted.get(0));
     if total.is_exact { Ok(total) } else { estimate(connection, total.sagas).await }
 }

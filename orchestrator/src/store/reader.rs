@@ -16,7 +16,7 @@ use crate::store::row_text;
 use saga_engine::definition::Input;
 use saga_engine::failed::{Marks, WokenBy};
 use saga_engine::log::Direction;
-use saga_engine::record::Fingerprint;
+use saga_engine::record::{Fingerprint, IdempotencyKey, KeyScope};
 use saga_engine::stored::{ReadRow, StoredSaga, UnreadableRow};
 use saga_engine::takeover::LeftBy;
 use saga_engine::{SagaId, Status};
@@ -46,10 +46,15 @@ pub(crate) const NEWEST_FIRST: &str = "Newest first is by transaction id, that i
     accepted the purchase: if a clock was set back, or clocks differ, a later purchase can be listed below an earlier \
     one. The order of purchases never changes.";
 const HAS: &str = "select exists (select from saga where id = $1)";
+const BY_USERS_KEY: &str = concat!(
+    "select ",
+    columns!(),
+    ", s.fingerprint, s.fingerprint_version from saga s where s.idempotency_key = $1 and s.user_id = $2"
+);
 const BY_KEY: &str = concat!(
     "select ",
     columns!(),
-    ", s.fingerprint, s.fingerprint_version from saga s where s.user_id = $1 and s.idempotency_key = $2"
+    ", s.fingerprint, s.fingerprint_version from saga s where s.idempotency_key = $1 and s.user_id is null"
 );
 
 /// Reads one saga.
@@ -77,16 +82,18 @@ pub struct KeyHolder {
     pub fingerprint: Option<Fingerprint>,
 }
 
-/// Finds the saga that holds a user's `Idempotency-Key`.
+/// Finds the saga that holds an `Idempotency-Key`.
 ///
 /// # Errors
 /// The error of the database.
 pub async fn by_key(
     connection: &mut Connection,
-    user_id: &UserId,
-    key: &str,
+    key: &IdempotencyKey,
 ) -> Result<Option<Result<KeyHolder, UnreadableRow>>, tokio_postgres::Error> {
-    let row = connection.query_opt(BY_KEY, &[&user_id.as_str(), &key]).await?;
+    let row = match &key.scope {
+        KeyScope::User(user_id) => connection.query_opt(BY_USERS_KEY, &[&key.key, user_id]).await?,
+        KeyScope::Sagas => connection.query_opt(BY_KEY, &[&key.key]).await?,
+    };
     Ok(row.map(|row| {
         let hash: Option<Vec<u8>> = row.get("fingerprint");
         let fingerprint = hash.map(|hash| Fingerprint { version: row.get("fingerprint_version"), hash });

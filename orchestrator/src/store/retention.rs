@@ -17,7 +17,8 @@ const CLEAR: &str = "
         for update skip locked),
     forgotten as (delete from saga_takeover t using old where t.saga_id = old.id)
     update saga s
-    set cleared_at = clock_timestamp(), timeline = '[]',
+    set cleared_at = clock_timestamp(), timeline = '[]', started = null,
+        input = case when s.input is not null then '{}' end,
         outputs = coalesce(
             (select json_object_agg(kept.key, kept.value)::text
              from (select o.key, o.value from json_each(s.outputs::json) o

@@ -5,7 +5,7 @@ use common::ids::ProductId;
 use common::request_hash::HASH_VERSION;
 use uuid::Uuid;
 
-use crate::checkout::{Order, StockRule};
+use crate::checkout::Order;
 use crate::store::row_text;
 use saga_engine::Status;
 use saga_engine::change::StateChange;
@@ -46,7 +46,7 @@ impl<'a> BeginColumns<'a> {
         self.id.push(item.saga_id.0);
         self.definition.push(&saga.definition);
         self.version.push(saga.definition_version);
-        let order = StockRule::of_definition(&saga.definition).map(|_| Order::of_input(&saga.input));
+        let order = Order::of_saga(&saga.definition, &saga.input);
         self.input.push(order.is_none().then(|| saga.input.to_string()));
         let (user_id, cents, product) = match order {
             Some(Order { user_id, product_id, amount }) => {
