@@ -68,6 +68,8 @@ pub struct Settings {
     pub participants: ParticipantSettings,
     /// Retry policies of calls.
     pub retry: RetrySettings,
+    /// The protocol of DTM's clients.
+    pub dtm: DtmSettings,
     /// Sagas of users.
     pub sagas: SagasSettings,
     /// The checkout saga.

@@ -3,6 +3,7 @@
 mod answer;
 pub(crate) mod cells;
 mod describe;
+mod dtm;
 mod events;
 pub(crate) mod inspect;
 pub(crate) mod list;
@@ -33,6 +34,7 @@ use uuid::Uuid;
 use self::cells::Cells;
 use self::inspect::Journals;
 use crate::definitions::Registry;
+use crate::dtm::AllowedUrls;
 use crate::events::Events;
 use crate::store::replicated::Replicated;
 use crate::store::writer::SagaLogWriter;
@@ -56,6 +58,8 @@ pub(crate) struct ApiContext {
     pub(crate) checkout: Arc<Definition>,
     /// All definitions.
     pub(crate) definitions: Arc<Registry>,
+    /// The URLs that branches of DTM's clients may have.
+    pub(crate) dtm_urls: Arc<AllowedUrls>,
     pub(crate) recovery: Handle<RecoveryMsg>,
     pub(crate) running: Arc<Running>,
     pub(crate) saga_log: BatchSender<SagaLogWriter>,
@@ -74,7 +78,22 @@ pub(crate) struct ApiContext {
     pub(crate) handing_over: CancellationToken,
 }
 
-pub(crate) fn routes(api: &ApiContext) -> Routes {
+pub(crate) fn routes(api: &ApiContext, dtm: Dtm) -> Routes {
+    let routes = own_routes(api).merge(sagas_routes(api));
+    match dtm {
+        Dtm::Spoken => routes.merge(dtm::routes(api)),
+        Dtm::NotSpoken => routes,
+    }
+}
+
+/// Whether the orchestrator speaks DTM's protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dtm {
+    Spoken,
+    NotSpoken,
+}
+
+fn own_routes(api: &ApiContext) -> Routes {
     Routes::new(crate::SERVICE)
         .about(describe::ABOUT)
         .post("/saga/transaction", Access::Client, describe::start, with(api, purchase::start))
@@ -89,7 +108,6 @@ pub(crate) fn routes(api: &ApiContext) -> Routes {
         .post("/saga/{transaction_id}/resolve", Access::Operator, describe::resolve, by_id(api, operate::resolve))
         .post("/saga/release", Access::Operator, describe::release, with(api, operate::release))
         .get("/", Access::Public, describe::root, root)
-        .merge(sagas_routes(api))
 }
 
 /// The routes of sagas of any definition. A definition stays for ever, so only an operator gives one.

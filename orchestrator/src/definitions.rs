@@ -13,15 +13,18 @@ mod refresh;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use std::{fs, io};
 
 use arc_swap::ArcSwap;
+use common::http::ApiError;
 use saga_definitions::{Format, Identity, Judgement, Rejected, SagaFile};
 use serde_json::Value;
 use smol_str::SmolStr;
 use thiserror::Error;
 
 pub(crate) use self::refresh::{Refresh, refresh};
+use crate::dtm::{self, DTM, Submission};
 use crate::store::definitions::StoredDefinition;
 use saga_engine::definition::{
     Context, Definition, DefinitionError, Definitions, Effect, Input, Operation, Step, title,
@@ -91,8 +94,16 @@ pub(crate) struct Registry {
     given: ArcSwap<BTreeMap<Key, Arc<Given>>>,
     /// What the other live nodes list.
     others: ArcSwap<Vec<Vec<String>>>,
+    rules: Rules,
+}
+
+/// Rules for definitions that come with their sagas.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
     /// Whether sagas may bring their steps along.
-    inline: bool,
+    pub(crate) inline: bool,
+    /// The longest wait between two attempts of a saga of DTM's clients.
+    pub(crate) dtm_longest_wait: Duration,
 }
 
 /// Which definition a request wants to start is not clear.
@@ -107,12 +118,12 @@ pub(crate) enum NotFound {
 }
 
 impl Registry {
-    pub(crate) fn new(built_in: Vec<Arc<Definition>>, participants: KnownParticipants, inline: bool) -> Registry {
-        Registry { built_in, participants, given: ArcSwap::default(), others: ArcSwap::default(), inline }
+    pub(crate) fn new(built_in: Vec<Arc<Definition>>, participants: KnownParticipants, rules: Rules) -> Registry {
+        Registry { built_in, participants, given: ArcSwap::default(), others: ArcSwap::default(), rules }
     }
 
     pub(crate) fn allows_inline(&self) -> bool {
-        self.inline
+        self.rules.inline
     }
 
     pub(crate) fn built_in(&self) -> &[Arc<Definition>] {
@@ -218,6 +229,14 @@ impl Registry {
         self.others.load().iter().all(|listed| listed.contains(&title))
     }
 
+    /// Makes the definition and the input of a saga of DTM's clients.
+    pub(crate) fn of_submission(&self, submission: &Submission) -> Result<(Arc<Definition>, Input), ApiError> {
+        let definition = dtm::definition(submission, self.rules.dtm_longest_wait);
+        let definition = definition.map_err(|error| ApiError::malformed(error.to_string()))?;
+        let input = serde_json::to_value(submission).map_err(|error| ApiError::internal(error.to_string()))?;
+        Ok((Arc::new(definition), Input::new(input)))
+    }
+
     /// Makes the definition of a saga that brings its steps along.
     pub(crate) fn inline(&self, saga: &Value) -> Result<(SagaFile, Arc<Definition>), Rejected> {
         let input = saga.get("input").unwrap_or(&Value::Null);
@@ -262,6 +281,10 @@ impl Definitions for Registry {
         if name == INLINE {
             return self.inline(input).ok().map(|(_, definition)| definition);
         }
+        if name == DTM {
+            let submission = Submission::of_input(input)?;
+            return dtm::definition(&submission, self.rules.dtm_longest_wait).ok().map(Arc::new);
+        }
         let built_in = || self.built_in.find(name, version, input);
         let given = self.given.load();
         given.get(&(SmolStr::new(name), version)).map(|given| given.definition.clone()).or_else(built_in)
@@ -270,6 +293,6 @@ impl Definitions for Registry {
     fn titles(&self) -> Vec<String> {
         let given = self.given.load();
         let given = given.values().map(|given| given.definition.title());
-        self.built_in.titles().into_iter().chain([title(INLINE, 1)]).chain(given).collect()
+        self.built_in.titles().into_iter().chain([title(INLINE, 1), title(DTM, dtm::VERSION)]).chain(given).collect()
     }
 }

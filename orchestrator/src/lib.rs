@@ -22,6 +22,7 @@
 mod api;
 pub mod checkout;
 mod definitions;
+mod dtm;
 pub mod events;
 mod handover;
 mod health;

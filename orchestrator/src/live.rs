@@ -12,6 +12,7 @@ use smol_str::SmolStr;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::dtm::{self, Branches};
 use crate::participant_client::{Calling, ClientMsg};
 use crate::store::claim::Claims;
 use crate::store::lease_session::LeaseSession;
@@ -31,6 +32,8 @@ use saga_engine::world::{Answer, Call, World};
 pub(crate) struct LiveWorld {
     pub(crate) saga_log: BatchSender<SagaLogWriter>,
     pub(crate) clients: BTreeMap<SmolStr, Handle<ClientMsg>>,
+    /// The client of branches of DTM's clients.
+    pub(crate) branches: Branches,
     /// The clock for the time in new ids.
     pub(crate) clock: Arc<DatabaseClock>,
     /// The cell that new ids name.
@@ -63,6 +66,9 @@ impl World for LiveWorld {
     }
 
     fn call(&self, call: Call, answer: Answer<Outcome>) {
+        if call.participant == dtm::PARTICIPANT {
+            return self.branches.call(call, answer);
+        }
         // A client that is down drops the call and its answer; the saga then takes the effect as unknown.
         if let Some(client) = self.clients.get(&call.participant) {
             let _ = client.cast(ClientMsg::Call(Box::new(Calling { call, answer, since: Instant::now() })));

@@ -22,9 +22,10 @@ use uuid::Uuid;
 use crate::SERVICE;
 use crate::api::cells::Cells;
 use crate::api::inspect::Journals;
-use crate::api::{self, ApiContext};
+use crate::api::{self, ApiContext, Dtm};
 use crate::checkout::{self, StockRule};
-use crate::definitions::{FilesError, KnownParticipants, Refresh, Registry, refresh};
+use crate::definitions::{self, FilesError, KnownParticipants, Refresh, Registry, refresh};
+use crate::dtm::{AllowedUrls, Branches};
 use crate::events::events;
 use crate::handover::{Handover, handover};
 use crate::health::{self, Needs};
@@ -110,7 +111,11 @@ pub async fn start(
     };
     let owner = Arc::new(Owner { node_id, incarnation });
     let known: Vec<Arc<Definition>> = checkout::known_definitions()?.into_iter().map(Arc::new).collect();
-    let registry = Arc::new(Registry::new(known.clone(), participants(), settings.sagas.inline));
+    let rules = definitions::Rules {
+        inline: settings.sagas.inline,
+        dtm_longest_wait: Duration::from_millis(settings.dtm.backoff_max_ms),
+    };
+    let registry = Arc::new(Registry::new(known.clone(), participants(), rules));
     let folder = settings.reload.as_ref().and_then(|source| source.dir.as_deref());
     let files = folder.map_or(Ok(Vec::new()), |folder| registry.read_folder(folder))?;
     let rule = if settings.checkout.compensate_inventory { StockRule::Restore } else { StockRule::Keep };
@@ -187,6 +192,10 @@ pub async fn start(
             max_claims: i32::try_from(orchestrator.max_claims).unwrap_or(i32::MAX),
         },
         definitions: registry.clone(),
+        branches: Branches::new(
+            Duration::from_millis(settings.participants.connect_timeout_ms),
+            settings.participants.max_concurrent,
+        )?,
         lease_session: Arc::new(
             LeaseSession::new(settings.database_url(SERVICE), database, settings.database.clone(), orchestrator.hold)
                 .publishing(findings.outages.clone())
@@ -262,6 +271,7 @@ pub async fn start(
         coordinator: handle,
         checkout,
         definitions: registry,
+        dtm_urls: Arc::new(AllowedUrls::new(&settings.dtm.allowed_urls)),
         recovery: recovery_handle,
         running: running.clone(),
         saga_log,
@@ -278,9 +288,10 @@ pub async fn start(
     };
     let root = ActorEntry::new(prefix.clone(), "supervisor");
     let draining = Draining::default();
+    let dtm = if settings.dtm.enabled { Dtm::Spoken } else { Dtm::NotSpoken };
     let front = HttpService {
         service: SERVICE,
-        routes: api::routes(&api).merge(ui::routes(&Ui::new(&api, neighbours))).merge(debug::routes(
+        routes: api::routes(&api, dtm).merge(ui::routes(&Ui::new(&api, neighbours))).merge(debug::routes(
             SERVICE,
             root.clone(),
             None,

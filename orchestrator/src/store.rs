@@ -8,6 +8,7 @@
 pub mod claim;
 pub mod decided;
 pub(crate) mod definitions;
+pub(crate) mod dtm;
 pub mod event_id;
 pub mod event_place;
 pub mod events;

@@ -6,11 +6,14 @@ alter table saga
     alter column amount drop not null,
     -- the input of a saga that is no purchase
     add column input text null,
+    -- the id that a client of DTM gave it, which is never released
+    add column gid varchar(128) null,
     -- the steps whose start is durable before their first call, separated by commas; null if there are none
     add column started text null;
 
 -- idempotency keys of sagas that are no purchases
 create unique index saga_key on saga (idempotency_key) where user_id is null and idempotency_key is not null;
+create unique index saga_gid on saga (gid) where gid is not null;
 -- "the sagas of a definition", newest first; purchases are listed by the primary key
 create index saga_of_definition on saga (definition, id desc) where user_id is null;
 

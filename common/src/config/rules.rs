@@ -55,6 +55,13 @@ fn check_value(key: &str, value: &ValueKind) -> Result<(), String> {
         (["services", _, "database"], ValueKind::String(name)) => check_database_name(name),
         (["orchestrator", "node_id"], ValueKind::String(id)) => check_node_id(id),
         (["orchestrator", "cells", _, "url"], ValueKind::String(url)) => check_service_url(url),
+        (["dtm", "allowed_urls"], ValueKind::Array(urls)) => urls.iter().try_for_each(|url| {
+            let url = url.clone().into_string().unwrap_or_default();
+            match url.is_empty() || url.contains('@') {
+                true => Err(format!("has {url:?}, expected prefixes of URLs such as \"http://payments:8080/api\"")),
+                false => check_url(&url, &["http", "https"], "http://payments:8080/api"),
+            }
+        }),
         (["telemetry", "filter"], ValueKind::String(filter)) => match EnvFilter::try_new(filter) {
             Ok(_) => Ok(()),
             Err(error) => Err(format!("is {filter:?}, expected a log filter such as \"info,ractor=warn\": {error}")),
@@ -232,6 +239,10 @@ impl Rules<'_> {
         self.require_distinct(".database");
         if profile == PRODUCTION {
             self.require_token("auth.service_token");
+            let speaks_dtm = self.effective.0.get("dtm.enabled").is_some_and(|on| on.kind == ValueKind::Boolean(true));
+            if speaks_dtm {
+                self.require_token("auth.api_token");
+            }
         }
     }
 

@@ -327,6 +327,18 @@ pub struct RetryPolicy {
     pub backoff_max_ms: u64,
 }
 
+/// The protocol of DTM's clients, `[dtm]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DtmSettings {
+    /// Whether the orchestrator speaks it.
+    pub enabled: bool,
+    /// Prefixes of the URLs that branches may have.
+    pub allowed_urls: Vec<String>,
+    /// The longest wait between two attempts, in milliseconds.
+    pub backoff_max_ms: u64,
+}
+
 /// Sagas of users, `[sagas]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

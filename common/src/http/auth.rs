@@ -7,6 +7,10 @@
 //! | service | the service token, if one is set; the operator token is accepted too |
 //! | operator | the operator token; if none is set: no token in development, closed in production |
 
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
@@ -111,6 +115,24 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = text(headers, AUTHORIZATION.as_str())?.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// Returns headers in which the password of Basic authentication stands as a bearer token.
+pub(super) fn basic_as_bearer(headers: &HeaderMap) -> Cow<'_, HeaderMap> {
+    let password = || {
+        let (scheme, encoded) = text(headers, AUTHORIZATION.as_str())?.split_once(' ')?;
+        let decoded = STANDARD.decode(encoded.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+        let (_, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
+        HeaderValue::try_from(format!("Bearer {password}")).ok()
+    };
+    match password() {
+        Some(bearer) => {
+            let mut headers = headers.clone();
+            headers.insert(AUTHORIZATION, bearer);
+            Cow::Owned(headers)
+        }
+        None => Cow::Borrowed(headers),
+    }
 }
 
 fn is_set(token: &SecretString) -> bool {

@@ -19,7 +19,7 @@ use warp::{Filter, filters::BoxedFilter, path::FullPath};
 
 use super::{
     ApiError, Draining, HttpService, Query, Request, Response, TraceContext,
-    auth::Guard,
+    auth::{Guard, basic_as_bearer},
     body::{self, Limits},
     client::{Clients, Peer},
     cors::Cors,
@@ -227,7 +227,10 @@ impl RequestPipeline {
     {
         let client = head.peer.map(|peer| self.clients.of(peer, &head.headers));
         self.limit_rate(endpoint, client, &head.headers)?;
-        self.guard.check(endpoint.route.access, &head.headers)?;
+        match endpoint.route.basic {
+            true => self.guard.check(endpoint.route.access, &basic_as_bearer(&head.headers))?,
+            false => self.guard.check(endpoint.route.access, &head.headers)?,
+        }
         self.hear_of_timelines(&head);
         let _share = self.share(endpoint, client, &head.headers)?;
         let _at_work = self.admit(endpoint)?;

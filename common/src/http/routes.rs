@@ -48,6 +48,8 @@ pub(super) struct Route {
     pub(super) template: &'static str,
     pub(super) access: Access,
     pub(super) admission: Admission,
+    /// Whether the token may come as the password of Basic authentication.
+    pub(super) basic: bool,
     pub(super) describe: fn() -> Description,
     pub(super) handler: Handler,
 }
@@ -112,6 +114,13 @@ impl Routes {
         self.route(Method::DELETE, template, access, Admission::Limited, describe, handler)
     }
 
+    /// Lets the token of all routes so far come as the password of Basic authentication, for clients that know a URL only.
+    #[must_use]
+    pub fn taking_basic(mut self) -> Self {
+        self.routes.iter_mut().for_each(|route| route.basic = true);
+        self
+    }
+
     /// Adds all routes of another list.
     #[must_use]
     pub fn merge(mut self, other: Routes) -> Self {
@@ -133,7 +142,7 @@ impl Routes {
         Fut: Future<Output = Result<Response, ApiError>> + Send + 'static,
     {
         let handler: Handler = Arc::new(move |request| handler(request).boxed());
-        self.routes.push(Route { method, template, access, admission, describe, handler });
+        self.routes.push(Route { method, template, access, admission, basic: false, describe, handler });
         self
     }
 }

@@ -190,6 +190,8 @@ pub struct SagaState {
     calls: Vec<StepCall>,
     /// The compensation for which a person should look. The saga is marked FAILED once no other call can go on.
     stuck: Option<Stuck>,
+    /// Unknown outcomes of all actions, for a definition that limits them.
+    unknown_outcomes: u32,
     marks: Marks,
 }
 
@@ -276,6 +278,7 @@ impl Actor for SagaActor {
             row_is_gone: false,
             calls,
             stuck: None,
+            unknown_outcomes: 0,
             marks,
         };
         Ok(state)

@@ -279,6 +279,27 @@ impl Step {
     }
 }
 
+/// Retries of a saga's calls, instead of the orchestrator's: an unknown outcome is asked for again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retries {
+    /// The wait after the first unknown outcome, and after each call that is still going on. It doubles with each unknown
+    /// outcome, without jitter.
+    pub interval: Duration,
+    /// The longest wait.
+    pub longest: Duration,
+    /// Number of unknown outcomes and calls going on, of all actions of the saga together, after which the next one turns
+    /// it back; `None` means no limit. Each owner counts anew.
+    pub limit: Option<u32>,
+}
+
+impl Retries {
+    /// Returns the wait after unknown outcome number `tries` of a call (1 is the first).
+    pub fn wait(&self, tries: u32) -> Duration {
+        let doublings = tries.saturating_sub(1).min(20);
+        self.interval.saturating_mul(1 << doublings).min(self.longest.max(self.interval))
+    }
+}
+
 /// A graph of steps. A step runs when the steps that it comes after are done, and is undone when the steps that come
 /// after it are.
 #[derive(Debug)]
@@ -291,6 +312,8 @@ pub struct Definition {
     pub deadline: Option<Duration>,
     /// The most calls of one saga in flight at once.
     pub max_parallel: usize,
+    /// Retries instead of the orchestrator's.
+    pub retries: Option<Retries>,
     steps: Vec<Step>,
     graph: Graph,
 }
@@ -370,7 +393,15 @@ impl Definition {
                 return Err(DefinitionError::ReadAfterEffect { definition: name, step: step.name.clone() });
             }
         }
-        Ok(Definition { name, version, deadline: None, max_parallel: DEFAULT_MAX_PARALLEL, steps, graph })
+        Ok(Definition {
+            name,
+            version,
+            deadline: None,
+            max_parallel: DEFAULT_MAX_PARALLEL,
+            retries: None,
+            steps,
+            graph,
+        })
     }
 
     /// Returns the steps, as listed.

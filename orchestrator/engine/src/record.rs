@@ -30,6 +30,8 @@ pub enum KeyScope {
     User(String),
     /// All sagas that are no purchases.
     Sagas,
+    /// Ids that clients of DTM give; they are never released.
+    Gid,
 }
 
 /// A hash of the meaning of a request.

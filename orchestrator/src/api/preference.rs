@@ -13,6 +13,9 @@ pub(super) struct Preference {
 }
 
 impl Preference {
+    /// To respond once the saga is in the log.
+    pub(super) const ASYNC: Preference = Preference { respond_async: true, wait: None };
+
     /// Reads the header; unknown preferences are ignored, as the RFC says.
     pub(super) fn of(request: &Request) -> Preference {
         let headers = request.headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::preference::Preference;
-use super::{ApiContext, answer, sagas, unconfirmed, unknown, unreadable, unreadable_row};
+use super::{ApiContext, answer, dtm, sagas, unconfirmed, unknown, unreadable, unreadable_row};
 use crate::checkout::Order;
 use crate::store::reader::{self, KeyHolder};
 use saga_engine::actor::{Standing, StartAnswer};
@@ -47,13 +47,14 @@ enum Begin {
 pub(super) enum Wanted {
     Purchase(Order),
     Saga(sagas::Wanted),
+    Dtm(dtm::Submitted),
 }
 
 impl Wanted {
     fn noun(&self) -> &'static str {
         match self {
             Wanted::Purchase(_) => "purchase",
-            Wanted::Saga(_) => "saga",
+            Wanted::Saga(_) | Wanted::Dtm(_) => "saga",
         }
     }
 
@@ -61,6 +62,7 @@ impl Wanted {
         match self {
             Wanted::Purchase(order) => KeyScope::User(order.user_id.to_string()),
             Wanted::Saga(_) => KeyScope::Sagas,
+            Wanted::Dtm(_) => KeyScope::Gid,
         }
     }
 
@@ -68,6 +70,7 @@ impl Wanted {
         match self {
             Wanted::Purchase(order) => super::purchase::fingerprint(order),
             Wanted::Saga(wanted) => wanted.fingerprint(),
+            Wanted::Dtm(_) => Fingerprint { version: 0, hash: Vec::new() },
         }
     }
 
@@ -76,6 +79,7 @@ impl Wanted {
         match self {
             Wanted::Purchase(order) => super::purchase::same_contents(order, fingerprint, holder),
             Wanted::Saga(wanted) => wanted.equals(fingerprint, holder),
+            Wanted::Dtm(_) => true,
         }
     }
 }
@@ -100,6 +104,25 @@ pub(super) async fn start(api: ApiContext, request: Request, wanted: Wanted) -> 
         fingerprint: wanted.fingerprint(),
     });
     let preference = Preference::of(&request);
+    start_with(api, request, wanted, key, preference).await
+}
+
+/// Starts a saga of a client of DTM, whose gid is its key.
+pub(super) async fn submit(api: ApiContext, request: Request, submitted: dtm::Submitted) -> Result<Response, ApiError> {
+    let preference = if submitted.waits { Preference::default() } else { Preference::ASYNC };
+    let key = submitted.submission.gid.clone();
+    let wanted = Wanted::Dtm(submitted);
+    let key = IdempotencyKey { scope: wanted.scope(), key, fingerprint: wanted.fingerprint() };
+    start_with(api, request, wanted, Some(key), preference).await
+}
+
+async fn start_with(
+    api: ApiContext,
+    request: Request,
+    wanted: Wanted,
+    key: Option<IdempotencyKey>,
+    preference: Preference,
+) -> Result<Response, ApiError> {
     let started_at = Instant::now();
     let deadline = started_at + preference.wait_limit(api.wait_limit);
     let asked = Asked { api, request, preference, wanted, key, started_at, deadline };
@@ -141,6 +164,7 @@ impl Asked {
         let (definition, input) = match &self.wanted {
             Wanted::Purchase(order) => (self.api.checkout.clone(), order.to_input()),
             Wanted::Saga(wanted) => Box::pin(wanted.resolve(&self.api)).await?,
+            Wanted::Dtm(submitted) => self.api.definitions.of_submission(&submitted.submission)?,
         };
         let id = self.api.world.new_saga_id();
         let (waiter, answer) = oneshot::channel();
@@ -286,6 +310,7 @@ impl Asked {
         match &self.wanted {
             Wanted::Purchase(_) => answer::of_standing(standing),
             Wanted::Saga(_) => sagas::answer::of_standing(standing),
+            Wanted::Dtm(submitted) => dtm::of_standing(submitted, standing),
         }
     }
 
@@ -293,14 +318,16 @@ impl Asked {
         match &self.wanted {
             Wanted::Purchase(_) => answer::of_row(row),
             Wanted::Saga(_) => sagas::answer::of_row(row),
+            Wanted::Dtm(submitted) => dtm::of_row(submitted, row),
         }
     }
 
     fn accepted(&self, id: SagaId) -> Response {
-        self.preference.mark(match &self.wanted {
-            Wanted::Purchase(_) => answer::accepted(&self.request, id),
-            Wanted::Saga(_) => sagas::answer::accepted(&self.request, id),
-        })
+        match &self.wanted {
+            Wanted::Purchase(_) => self.preference.mark(answer::accepted(&self.request, id)),
+            Wanted::Saga(_) => self.preference.mark(sagas::answer::accepted(&self.request, id)),
+            Wanted::Dtm(submitted) => dtm::accepted(submitted),
+        }
     }
 
     // --- a key that was used before ---------------------------------------------------------------------------------

@@ -41,6 +41,9 @@ pub(crate) use columns;
 
 const BY_ID: &str = concat!("select ", columns!(), " from saga s where s.id = $1");
 
+const BY_GID: &str =
+    concat!("select ", columns!(), ", s.fingerprint, s.fingerprint_version from saga s where s.gid = $1");
+
 /// The order of lists, for API descriptions. Ids sort by time, so it is the primary key backwards.
 pub(crate) const NEWEST_FIRST: &str = "Newest first is by transaction id, that is, by the clock of the node that \
     accepted the purchase: if a clock was set back, or clocks differ, a later purchase can be listed below an earlier \
@@ -92,6 +95,7 @@ pub async fn by_key(
 ) -> Result<Option<Result<KeyHolder, UnreadableRow>>, tokio_postgres::Error> {
     let row = match &key.scope {
         KeyScope::User(user_id) => connection.query_opt(BY_USERS_KEY, &[&key.key, user_id]).await?,
+        KeyScope::Gid => connection.query_opt(BY_GID, &[&key.key]).await?,
         KeyScope::Sagas => connection.query_opt(BY_KEY, &[&key.key]).await?,
     };
     Ok(row.map(|row| {

@@ -8,7 +8,7 @@ use tracing::{debug, error, warn};
 
 use super::writes::write;
 use super::{Attempt, CallState, Executed, SagaMsg, SagaState, Stuck, apply};
-use crate::definition::{Context, Definition, Effect, Operation, Step, full_name};
+use crate::definition::{Context, Definition, Effect, Operation, Retries, Step, full_name};
 use crate::failed::WokenBy;
 use crate::log::{Direction, Event, Undo};
 use crate::outcome::{Failure, Outcome, Retry, Sent, Unknown};
@@ -215,10 +215,15 @@ fn action_unknown(
     // Attempts of earlier owners are shown but not counted: each owner starts with the full number of attempts.
     call.tries += u32::from(!matches!(retry, Retry::Ongoing(_)));
     let patience = patience_of(state.policy.action, row);
-    let after = match turns_back {
+    let tries = call.tries;
+    state.unknown_outcomes = state.unknown_outcomes.saturating_add(1);
+    let after = match &definition.retries {
         // The saga turned back during the call: no further attempt follows.
-        true => AfterFailure::GiveUp,
-        false => plan::after_failure(patience, call.tries, retry, state.world.random()),
+        _ if turns_back => AfterFailure::GiveUp,
+        Some(Retries { limit: Some(limit), .. }) if state.unknown_outcomes > *limit => AfterFailure::GiveUp,
+        Some(retries) if matches!(retry, Retry::Ongoing(_)) => AfterFailure::Again(retries.interval),
+        Some(retries) => AfterFailure::Again(retries.wait(tries)),
+        None => plan::after_failure(patience, tries, retry, state.world.random()),
     };
     match after {
         AfterFailure::GiveUp => {
@@ -247,7 +252,11 @@ fn compensation_failed(
     apply(state, Event::CompensationFailed(attempt.step, detail.clone()))?;
     let call = &mut state.calls[attempt.step];
     call.tries += u32::from(counts == Counts::AsAttempt);
-    let wait = plan::backoff(state.policy.compensation, call.tries, state.world.random()).max(at_least);
+    let wait = match &state.saga.definition.retries {
+        Some(retries) if counts == Counts::NotAsAttempt => retries.interval,
+        Some(retries) => retries.wait(call.tries),
+        None => plan::backoff(state.policy.compensation, call.tries, state.world.random()).max(at_least),
+    };
     if needs_a_person(state, attempt.step) {
         // A confirmation for another saga woke it and it failed again: the fault is its own, so none wakes it again.
         let waits = state.marks.woken_by == WokenBy::Time;

@@ -79,6 +79,15 @@ fn steps_know_what_comes_before_and_behind_them() {
 }
 
 #[test]
+fn waits_double_up_to_the_longest_and_never_fall_below_the_interval() {
+    let seconds = Duration::from_secs;
+    let retries = Retries { interval: seconds(10), longest: seconds(60), limit: None };
+    assert_eq!([1, 2, 3, 4, 40].map(|tries| retries.wait(tries).as_secs()), [10, 20, 40, 60, 60]);
+    let long = Retries { interval: seconds(100), ..retries };
+    assert_eq!([1, 9].map(|tries| long.wait(tries).as_secs()), [100, 100]);
+}
+
+#[test]
 fn outputs_of_later_steps_join_those_of_earlier_ones() {
     let mut outputs = Outputs::one("product_id", "7");
     outputs.merge(Outputs::one("payment_id", 42));

@@ -9,7 +9,7 @@ use crate::checkout::Order;
 use crate::store::row_text;
 use saga_engine::Status;
 use saga_engine::change::StateChange;
-use saga_engine::record::{Change, LogWrite, NewSaga, Until};
+use saga_engine::record::{Change, KeyScope, LogWrite, NewSaga, Until};
 
 /// The longest sleep of a saga, in milliseconds: beyond some point the database rejects the wake-up time.
 const LONGEST_SLEEP_MS: i64 = 24 * 3_600 * 1_000;
@@ -28,6 +28,7 @@ pub(super) struct BeginColumns<'a> {
     pub(super) error: Vec<Option<&'a str>>,
     pub(super) timeline: Vec<String>,
     pub(super) key: Vec<Option<&'a str>>,
+    pub(super) gid: Vec<Option<&'a str>>,
     pub(super) fingerprint: Vec<Option<&'a [u8]>>,
     pub(super) fingerprint_version: Vec<i16>,
     pub(super) nonce: Vec<Uuid>,
@@ -61,7 +62,12 @@ impl<'a> BeginColumns<'a> {
         self.outputs.push(json(&item.outputs));
         self.error.push(ended);
         self.timeline.push(row_text::of_steps(&item.timeline));
-        self.key.push(saga.key.as_ref().map(|key| key.key.as_str()));
+        let (gid, key) = match &saga.key {
+            Some(key) if key.scope == KeyScope::Gid => (Some(key.key.as_str()), None),
+            key => (None, key.as_ref().map(|key| key.key.as_str())),
+        };
+        self.key.push(key);
+        self.gid.push(gid);
         self.fingerprint.push(saga.key.as_ref().map(|key| key.fingerprint.hash.as_slice()));
         self.fingerprint_version.push(saga.key.as_ref().map_or(HASH_VERSION, |key| key.fingerprint.version));
         self.nonce.push(saga.nonce);

@@ -1,0 +1,81 @@
+//! Sagas of DTM's clients: lists of them, and the stop by force.
+
+use chrono::{DateTime, Utc};
+use common::db::{Bound, Connection};
+use tokio_postgres::Error;
+use uuid::Uuid;
+
+use super::reader::{columns, from_row};
+use saga_engine::SagaId;
+use saga_engine::stored::ReadRow;
+
+// By `saga_of_definition`.
+const LIST: &str = concat!(
+    "select ",
+    columns!(),
+    ", s.gid from saga s
+      where s.definition = 'dtm' and s.user_id is null and s.gid is not null and ($1::uuid is null or s.id < $1)
+        and ($2::text is null or s.gid = $2)
+        and ($3::text is null or case when s.ended_at is null and s.status = 'PENDING' then 'submitted'
+                                      when s.ended_at is null then 'aborting'
+                                      when s.status = 'COMPLETED' then 'succeed'
+                                      else 'failed' end = $3)
+        and s.created_at >= coalesce($4::timestamptz, '-infinity') and s.created_at <= coalesce($5::timestamptz, 'infinity')
+      order by s.id desc limit $6"
+);
+
+// A stop by force is a resolution in any running state: nothing more is called, and nothing is compensated. The event has
+// the form of `row_text`.
+const FORCE_STOP: &str = "
+    with stopped as (
+        update saga
+        set status = 'FAILED', direction = 'compensating', error = coalesce(error, '409: stopped by force'),
+            turned_at = coalesce(turned_at, now()), resolved_at = now(), resolved_note = 'forceStop', attention = null,
+            attention_at = null, attention_stays = false, wake_at = null, waits_for = null, ended_at = now()
+        where gid = $1 and ended_at is null
+        returning id, status, error, ended_at),
+    told as (
+        insert into saga_event (saga_id, changes)
+        select id, json_build_array(json_build_array(
+                   status, true, error, (extract(epoch from ended_at) * 1000000)::bigint))::text
+        from stopped)
+    select id from stopped";
+
+const HAS: &str = "select id from saga where gid = $1";
+
+/// Which sagas a list shows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filter {
+    /// Only sagas older than this one.
+    pub(crate) before: Option<Uuid>,
+    pub(crate) gid: Option<String>,
+    /// A status in DTM's words.
+    pub(crate) status: Option<String>,
+    pub(crate) created_from: Option<DateTime<Utc>>,
+    pub(crate) created_to: Option<DateTime<Utc>>,
+    pub(crate) limit: i64,
+}
+
+/// Reads a page of sagas, newest first, with their gids.
+pub(crate) async fn list(connection: &mut Connection, filter: &Filter) -> Result<Vec<(String, ReadRow)>, Error> {
+    let Filter { before, gid, status, created_from, created_to, limit } = filter;
+    let rows = connection.query(LIST, &[before, gid, status, created_from, created_to, limit]).await?;
+    Ok(rows.iter().map(|row| (row.get("gid"), from_row(row))).collect())
+}
+
+/// Result of a stop by force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    Now(SagaId),
+    HadEnded,
+    Unknown,
+}
+
+/// Ends a running saga as FAILED and resolved.
+pub(crate) async fn force_stop(connection: &mut Connection, gid: &str) -> Result<Stopped, Error> {
+    if let Some(row) = connection.query_opt(FORCE_STOP, &[&gid]).await? {
+        return Ok(Stopped::Now(SagaId(row.get(0))));
+    }
+    let rows = connection.query_behind_barrier(&[Bound::new(HAS).with(gid.to_owned())]).await?;
+    Ok(if rows.iter().flatten().next().is_some() { Stopped::HadEnded } else { Stopped::Unknown })
+}

@@ -1,0 +1,135 @@
+//! A service with branches: it notes every call and answers as the test says.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tests::PATIENCE;
+use tests::wait_until;
+use tokio::task::JoinHandle;
+use warp::Filter;
+use warp::http::{HeaderMap, Method, Response, StatusCode};
+
+/// One call as the service got it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub method: Method,
+    /// Path and query.
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+/// An answer, after a while.
+#[derive(Clone, Debug)]
+pub struct Said {
+    pub status: u16,
+    pub body: &'static str,
+    pub after: Duration,
+}
+
+/// 200 at once.
+pub const DONE: Said = Said { status: 200, body: r#"{"dtm_result":"SUCCESS"}"#, after: Duration::ZERO };
+pub const REFUSED: Said = Said { status: 409, body: r#"{"dtm_result":"FAILURE"}"#, after: Duration::ZERO };
+pub const ONGOING: Said = Said { status: 425, body: "", after: Duration::ZERO };
+pub const BROKEN: Said = Said { status: 500, body: "", after: Duration::ZERO };
+
+#[derive(Default)]
+struct State {
+    seen: Vec<Seen>,
+    /// Answers by path; the last one stays.
+    answers: BTreeMap<String, Vec<Said>>,
+}
+
+/// The service.
+pub struct Branches {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+    server: JoinHandle<()>,
+}
+
+impl Branches {
+    pub async fn start() -> Branches {
+        let state = Arc::<Mutex<State>>::default();
+        let shared = state.clone();
+        let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+        let routes = warp::method()
+            .and(warp::path::full())
+            .and(query)
+            .and(warp::header::headers_cloned())
+            .and(warp::body::bytes())
+            .then(move |method, path: warp::path::FullPath, query: String, headers, body: bytes::Bytes| {
+                let state = shared.clone();
+                async move {
+                    let said = {
+                        let mut state = state.lock().unwrap();
+                        let body = String::from_utf8_lossy(&body).into_owned();
+                        let full = format!("{}?{query}", path.as_str());
+                        state.seen.push(Seen { method, path: full, headers, body });
+                        match state.answers.get_mut(path.as_str()) {
+                            Some(answers) if answers.len() > 1 => answers.remove(0),
+                            Some(answers) => answers[0].clone(),
+                            None => DONE,
+                        }
+                    };
+                    tokio::time::sleep(said.after).await;
+                    Response::builder()
+                        .status(StatusCode::from_u16(said.status).unwrap())
+                        .header("location", "http://127.0.0.1:9/")
+                        .body(said.body)
+                        .unwrap()
+                }
+            });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(warp::serve(routes).incoming(listener).run());
+        Branches { address, state, server }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Sets the answers of a path: each once, and the last one from then on.
+    pub fn answer(&self, path: &str, answers: &[Said]) {
+        self.state.lock().unwrap().answers.insert(path.to_owned(), answers.to_vec());
+    }
+
+    pub fn seen(&self) -> Vec<Seen> {
+        self.state.lock().unwrap().seen.clone()
+    }
+
+    /// Returns the paths of all calls, without their queries.
+    pub fn paths(&self) -> Vec<String> {
+        self.seen().iter().map(|seen| seen.path.split('?').next().unwrap().to_owned()).collect()
+    }
+
+    pub fn count(&self, path: &str) -> usize {
+        self.paths().iter().filter(|seen| *seen == path).count()
+    }
+
+    /// Waits until a path was called this often.
+    pub async fn called(&self, path: &str, times: usize) {
+        wait_until(&format!("{path} is called {times} times"), PATIENCE, async || {
+            (self.count(path) >= times).then_some(())
+        })
+        .await;
+    }
+}
+
+impl Drop for Branches {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// Returns the branches of a query as texts: `compensate 01 prepared` …
+pub fn shown(found: &Value) -> Vec<String> {
+    let one = |branch: &Value| {
+        let text = |name: &str| branch[name].as_str().unwrap().to_owned();
+        format!("{} {} {}", text("op"), text("branch_id"), text("status"))
+    };
+    found["branches"].as_array().unwrap_or(&vec![json!(null)]).iter().map(one).collect()
+}
