@@ -1,9 +1,11 @@
 //! JSON with placeholders: bodies of requests and expected values of replies.
 //!
-//! What has no placeholder is written once, when the definition is read.
+//! What has no placeholder is written once, when the definition is read. Members are written in the order of their names,
+//! so that a repeated request has the same bytes wherever it is made.
 
 use serde_json::{Map, Value};
 
+use crate::canonical;
 use crate::template::{Part, Scope, Source, Unusable, sources};
 
 /// A JSON value with placeholders in its strings.
@@ -98,13 +100,13 @@ impl Body {
         match self {
             Body::Fixed(_, text) => out.push_str(text),
             Body::Value(source) => match scope.value(source)? {
-                Some(value) => push_json(&value, out),
+                Some(value) => canonical::push(&value, out),
                 None => return Ok(false),
             },
             Body::Text(parts) => {
                 let mut text = String::with_capacity(64);
                 scope.fill(parts, &mut text)?;
-                push_string(&text, out);
+                canonical::push_string(&text, out);
             }
             Body::List(items) => {
                 out.push('[');
@@ -175,25 +177,5 @@ impl Body {
             Body::List(items) => items.iter().for_each(|item| item.check_input(scope, report)),
             Body::Object(members) => members.iter().for_each(|member| member.value.check_input(scope, report)),
         }
-    }
-}
-
-fn push_json(value: &Value, out: &mut String) {
-    match value {
-        Value::String(text) => push_string(text, out),
-        value => out.push_str(&value.to_string()),
-    }
-}
-
-/// Appends a JSON string. Most need no escapes.
-fn push_string(text: &str, out: &mut String) {
-    let is_plain = text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
-    match is_plain {
-        true => {
-            out.push('"');
-            out.push_str(text);
-            out.push('"');
-        }
-        false => out.push_str(&Value::from(text).to_string()),
     }
 }

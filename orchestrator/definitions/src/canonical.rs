@@ -1,4 +1,4 @@
-//! The text by which definitions are compared: JSON without spaces, names sorted by their bytes.
+//! Canonical text, by which definitions are compared and of which bodies are made: JSON without spaces, names sorted by their bytes.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -15,7 +15,8 @@ fn text(value: &Value) -> String {
     out
 }
 
-fn push(value: &Value, out: &mut String) {
+/// Appends a value's canonical text.
+pub(crate) fn push(value: &Value, out: &mut String) {
     match value {
         Value::Array(items) => {
             out.push('[');
@@ -36,13 +37,27 @@ fn push(value: &Value, out: &mut String) {
                 if index > 0 {
                     out.push(',');
                 }
-                out.push_str(&Value::from(name.as_str()).to_string());
+                push_string(name, out);
                 out.push(':');
                 push(value, out);
             }
             out.push('}');
         }
-        value => out.push_str(&value.to_string()),
+        Value::String(text) => push_string(text, out),
+        Value::Null | Value::Bool(_) | Value::Number(_) => out.push_str(&value.to_string()),
+    }
+}
+
+/// Appends a JSON string. Most need no escapes.
+pub(crate) fn push_string(text: &str, out: &mut String) {
+    let is_plain = text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
+    match is_plain {
+        true => {
+            out.push('"');
+            out.push_str(text);
+            out.push('"');
+        }
+        false => out.push_str(&Value::from(text).to_string()),
     }
 }
 

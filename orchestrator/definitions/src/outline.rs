@@ -143,7 +143,12 @@ fn check_name(name: &str, place: &Place, problems: &mut Problems) {
 fn read_version(table: &Table<'_>, identity: Identity<'_>, problems: &mut Problems) -> Option<i32> {
     let node = match (table.get("version"), identity) {
         (Some(node), _) => node,
-        (None, Identity::Given { version, .. }) => return Some(version),
+        (None, Identity::Given { version, .. }) => {
+            if !u64::try_from(version).is_ok_and(|version| VERSIONS.contains(&version)) {
+                problems.error(table.place, format!("the version {version} is not possible: use 1 or more"));
+            }
+            return Some(version);
+        }
         (None, Identity::Inline) => return Some(1),
         (None, Identity::Inside) => table.required("the definition", "version", "version = 1", problems)?,
     };

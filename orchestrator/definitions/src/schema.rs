@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use jsonschema::{Draft, PatternOptions, Validator};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::limits::MAX_PATTERN_BYTES;
 use crate::pointer::{self, Pointer};
@@ -17,6 +17,10 @@ use crate::source::Node;
 use crate::{InputError, template::InputPath};
 
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
+
+/// Advice for the keyword `type`; the library's names only the rule that it breaks.
+const TYPES: &str =
+    "write \"string\", \"number\", \"integer\", \"boolean\", \"object\", \"array\" or \"null\", or a list of them";
 
 /// Keywords whose value is a schema.
 const ONE: [&str; 12] = [
@@ -54,13 +58,18 @@ impl InputSchema {
     /// Makes a schema; `None` if it cannot be used, which is reported with the place of each problem in `node`.
     pub(crate) fn new(schema: Value, node: Option<&Node>, problems: &mut Problems) -> Option<InputSchema> {
         let mut errors = Vec::new();
-        check(&schema, &mut String::new(), &mut errors);
-        if errors.is_empty() {
-            // The library alone would follow references that were refused above.
-            let meta = jsonschema::draft202012::meta::validator();
-            let errors_of_keywords = meta.iter_errors(&schema);
-            errors.extend(errors_of_keywords.map(|error| (error.instance_path().to_string(), said(&error))));
+        let meta = jsonschema::draft202012::meta::validator();
+        for error in meta.iter_errors(&schema) {
+            let at = error.instance_path().to_string();
+            let text = match at.rsplit('/').next() {
+                Some("type") => TYPES.to_owned(),
+                // Checked below, by the rules of the engine that matches it.
+                Some("pattern") if error.instance().is_string() => continue,
+                _ => said(&error),
+            };
+            errors.push((at, text));
         }
+        check(&schema, &schema, &mut String::new(), &mut errors);
         if errors.is_empty() {
             match options().build(&schema) {
                 Ok(validator) => return Some(InputSchema { schema, validator }),
@@ -158,16 +167,29 @@ fn subschemas(schema: &Value) -> Vec<(String, &Value)> {
     found
 }
 
-/// Refuses what leads out of the schema, or to another draft.
-fn check(schema: &Value, at: &mut String, errors: &mut Vec<(String, String)>) {
+/// Refuses references that lead out of the schema or nowhere, other drafts, and patterns that cannot be matched in linear
+/// time.
+fn check(root: &Value, schema: &Value, at: &mut String, errors: &mut Vec<(String, String)>) {
     let text = |keyword| schema.get(keyword).and_then(Value::as_str);
     for keyword in ["$ref", "$dynamicRef"] {
-        if let Some(reference) = text(keyword).filter(|reference| !reference.starts_with('#')) {
-            let advice = format!(
-                "{reference:?} leads out of this schema, and nothing is fetched: put the schema under $defs and write \
-                 \"#/$defs/name\""
-            );
-            errors.push((format!("{at}/{keyword}"), advice));
+        let Some(reference) = text(keyword) else { continue };
+        let text = match reference.starts_with('#') {
+            false => {
+                "leads out of this schema, and nothing is fetched: put the schema under $defs and write \"#/$defs/name\""
+            }
+            true if referred(root, reference).is_none() => {
+                "leads nowhere: write \"#/$defs/name\" for a schema under $defs"
+            }
+            true => continue,
+        };
+        errors.push((format!("{at}/{keyword}"), format!("{reference:?} {text}")));
+    }
+    let patterns = schema.get("patternProperties").and_then(Value::as_object).into_iter().flatten();
+    let patterns = patterns.map(|(pattern, _)| (pointer::join("/patternProperties", pattern), pattern.as_str()));
+    for (below, pattern) in patterns.chain(text("pattern").map(|pattern| ("/pattern".to_owned(), pattern))) {
+        if options().build(&json!({ "pattern": pattern })).is_err() {
+            let text = "is not a pattern: write a regular expression without look-around and back-references";
+            errors.push((format!("{at}{below}"), format!("{pattern:?} {text}")));
         }
     }
     if let Some(draft) = text("$schema").filter(|draft| draft.trim_end_matches('#') != DRAFT) {
@@ -179,7 +201,7 @@ fn check(schema: &Value, at: &mut String, errors: &mut Vec<(String, String)>) {
     for (below, subschema) in subschemas(schema) {
         let length = at.len();
         at.push_str(&below);
-        check(subschema, at, errors);
+        check(root, subschema, at, errors);
         at.truncate(length);
     }
 }

@@ -203,6 +203,7 @@ fn a_path_is_checked() {
         ("/rooms/../a", "the segment \"..\": write the path that is meant"),
         ("/rooms/.", "the segment \".\""),
         ("/rooms/%2E%2e", "write the dot itself"),
+        ("/rooms/%2Ea", "write the dot itself"),
         ("/rooms/%zz", "write %25 for it"),
         ("/rooms/%2{input.city}", "write %25 for it"),
         ("/rooms/a b", "the path has ' ': write %20 for it"),
@@ -285,17 +286,19 @@ fn the_input_schema_is_checked() {
     let schema = |schema: &str| HEAD.replace(&HEAD.lines().nth(2).unwrap()["input = ".len()..], schema);
     for (text, expected) in [
         ("1", "input is not a table: write a JSON Schema"),
-        ("{ type = \"strin\" }", "the input schema (type):"),
+        ("{ type = \"strin\" }", "the input schema (type): write \"string\""),
         ("{ minLength = -1 }", "the input schema (minLength):"),
-        ("{ properties = { a = { pattern = \"(\" } } }", "the input schema (pattern):"),
-        ("{ properties = { a = { pattern = \"(?=a)b\" } } }", "the input schema (pattern):"),
+        ("{ properties = { a = { pattern = \"(\" } } }", "is not a pattern: write a regular expression"),
+        ("{ properties = { a = { pattern = \"(?=a)b\" } } }", "without look-around and back-references"),
+        ("{ patternProperties = { \"(a)\\\\1\" = {} } }", "without look-around and back-references"),
         (
             "{ properties = { a = { \"$ref\" = \"https://example.com/s.json\" } } }",
             "nothing is fetched: put the schema under $defs",
         ),
         ("{ \"$ref\" = \"file:///etc/passwd\" }", "leads out of this schema"),
         ("{ anyOf = [{ \"$ref\" = \"other.json\" }] }", "leads out of this schema"),
-        ("{ \"$ref\" = \"#/$defs/none\" }", "the input schema"),
+        ("{ \"$ref\" = \"#/$defs/none\" }", "leads nowhere"),
+        ("{ properties = { a = { \"$ref\" = \"#none\" } } }", "leads nowhere"),
         ("{ \"$schema\" = \"http://json-schema.org/draft-07/schema#\" }", "is another draft"),
         ("{ properties = { a = { \"$id\" = \"https://example.com/s.json\" } } }", "the input schema ($id):"),
     ] {
@@ -303,6 +306,8 @@ fn the_input_schema_is_checked() {
         assert!(problems.iter().any(|problem| problem.text.contains(expected)), "{text}: {problems:#?}");
         assert!(problems.iter().all(|problem| problem.place == Place::Line(3)), "{text}: {problems:#?}");
     }
+    check(&schema("{ pattern = \"(\" }"), &[(3, "is not a pattern")]);
+    check(&schema("{ pattern = 1 }"), &[(3, "the input schema (pattern)")]);
     // Data that looks like a reference is none.
     check(&schema("{ const = { \"$ref\" = \"https://example.com\" } }"), &[]);
     check(&schema("{ properties = { \"$ref\" = { type = \"string\" } } }"), &[]);
@@ -311,9 +316,12 @@ fn the_input_schema_is_checked() {
 #[test]
 fn every_problem_of_a_schema_has_its_own_line() {
     let file = "name = \"trip\"\nversion = 1\n[input]\ntype = \"object\"\n[input.properties.a]\ntype = \"strin\"\n\
-                [input.properties.b]\nminLength = -1\n[[steps]]\nname = \"a\"\nparticipant = \"cars\"\nread_only = true\n\
+                [input.properties.b]\nminLength = -1\n[input.properties.c]\npattern = \"(?=a)\"\n\"$ref\" = \"x.json\"\n[[steps]]\nname = \"a\"\nparticipant = \"cars\"\nread_only = true\n\
                 action = { method = \"GET\", path = \"/a\" }\n";
-    check(file, &[(6, "the input schema (type)"), (8, "the input schema (minLength)")]);
+    check(
+        file,
+        &[(6, "the input schema (type)"), (8, "the input schema (minLength)"), (10, "(pattern)"), (11, "($ref)")],
+    );
 }
 
 #[test]
@@ -352,6 +360,7 @@ fn two_steps_at_one_path_are_a_warning() {
     let keyed =
         rental("{saga.step_key}").replace("body = { id = \"{saga.id}\" }", "body = { id = \"{saga.step_key}\" }");
     check(&keyed, &[]);
+    check(&rental("{saga.step_key}"), &[(10, "have the same participant and path")]);
     let elsewhere = rental("{saga.id}")
         .replace("name = \"back\"\nparticipant = \"flights\"", "name = \"back\"\nparticipant = \"cars\"");
     check(&elsewhere, &[]);
@@ -384,6 +393,9 @@ fn problems_of_a_body_have_pointers() {
         assert!(is_same, "{text}: {problems:#?}");
     };
     check(&body, &[]);
+    let unversioned =
+        SagaFile::parse(&body.to_string(), Format::Json, Identity::Given { name: "trip", version: 0 }, &PARTICIPANTS);
+    assert!(unversioned.unwrap_err().to_string().contains("the version 0 is not possible"));
     body["name"] = json!("tour");
     body["version"] = json!(4);
     check(&body, &[("/name", "but the path says \"trip\": remove it"), ("/version", "the path says 3: remove it")]);

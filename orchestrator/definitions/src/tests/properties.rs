@@ -1,10 +1,11 @@
 //! What holds for every value: it stays in its segment, and the canonical form is stable.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use saga_engine::SagaId;
-use saga_engine::definition::{Context, Outputs};
+use saga_engine::definition::{Context, Definition, Effect, Method, Operation, Outputs, ReplyError, Request, Step};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -127,6 +128,39 @@ proptest! {
         if let Ok(toml) = toml::to_string(first.to_json()) {
             let of_toml = parse(&toml, Format::Toml).unwrap();
             prop_assert_eq!(first.hash(), of_toml.hash());
+        }
+    }
+
+    #[test]
+    fn a_graph_is_accepted_exactly_if_the_engine_runs_it(
+        steps in prop::collection::vec((any::<bool>(), prop::option::of(prop::collection::btree_set(0_usize..6, 0..3))), 1..6),
+    ) {
+        let after = |after: &BTreeSet<usize>| after.iter().map(|earlier| format!("s{earlier}")).collect::<Vec<_>>();
+        let step = |(index, (is_read_only, before)): (usize, &(bool, Option<BTreeSet<usize>>))| {
+            let mut step = json!({
+                "name": format!("s{index}"), "participant": "cars", "read_only": is_read_only,
+                "uncompensated": !is_read_only, "action": { "method": "POST", "path": format!("/{index}") },
+            });
+            if let Some(before) = before {
+                step["after"] = json!(after(before));
+            }
+            step
+        };
+        let text = json!({ "name": "trip", "version": 1, "steps": steps.iter().enumerate().map(step).collect::<Vec<_>>() });
+        let file = SagaFile::parse(&text.to_string(), Format::Json, Identity::Inside, &PARTICIPANTS);
+        let operation = || Operation::new("o", |_| Request::new(Method::Get, "/", None), |_, _| Ok::<_, ReplyError>(Outputs::default()));
+        let step = |(index, (is_read_only, before)): (usize, &(bool, Option<BTreeSet<usize>>))| {
+            let effect = match is_read_only {
+                true => Effect::ReadOnly { refusal: None, refuse: |_| None },
+                false => Effect::Uncompensated,
+            };
+            let step = Step::new(format!("s{index}"), "cars", operation(), effect);
+            Step { after: before.as_ref().map(|before| after(before).into_iter().map(Into::into).collect()), ..step }
+        };
+        let direct = Definition::new("trip", 1, steps.iter().enumerate().map(step).collect());
+        prop_assert_eq!(file.is_ok(), direct.is_ok(), "{:?} {:?}", file.err(), direct.err());
+        if let Ok(accepted) = SagaFile::parse(&text.to_string(), Format::Json, Identity::Inside, &PARTICIPANTS) {
+            prop_assert!(accepted.definition.compile(|_| Judgement::Status).is_ok());
         }
     }
 

@@ -268,6 +268,8 @@ fn a_reply_must_say_what_is_expected() {
         ("/id", json!("other")),
         ("/n", json!("3")),
         ("/l", json!([1, { "a": 2, "b": 1 }])),
+        ("/l", json!([1, {}])),
+        ("/l", json!([1])),
     ] {
         let mut bad = good.clone();
         *bad.pointer_mut(pointer).unwrap() = value;
