@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::call::Call;
 use crate::canonical;
 use crate::graph::Graph;
-use crate::inputs::InputError;
+use crate::inputs::{self, InputError};
 use crate::outline::{self, Identity, Kind, Outline, StepOutline};
 use crate::problem::{Place, Problem, Problems, Rejected};
 use crate::requests::{Requests, Role};
@@ -80,7 +80,7 @@ impl SagaFile {
     /// [`Rejected`] has all problems of the steps at once, with JSON pointers into `{"steps": …}`.
     pub fn of_inline_steps(steps: &Value, input: &Value, participants: &[&str]) -> Result<Accepted, Rejected> {
         let mut problems = Problems::default();
-        let root = source::of_value(&json!({ "steps": steps }));
+        let root = source::of_value(&json!({ "steps": steps }), &mut problems);
         let file = SagaFile::of_node(&root, Identity::Inline, Some(schema_of(input)), participants, &mut problems);
         finish(file, problems)
     }
@@ -121,6 +121,7 @@ impl SagaFile {
     /// Every reason why a saga cannot start with it.
     pub fn check_input(&self, input: &Value) -> Result<(), Vec<InputError>> {
         let mut errors = self.schema.check(input);
+        inputs::find_nul(input, &mut String::new(), &mut errors);
         // The schema has said already which fields are missing.
         if errors.is_empty() {
             errors = self.check_fields(input);

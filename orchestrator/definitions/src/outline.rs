@@ -73,8 +73,8 @@ fn what(step: &str) -> String {
     }
 }
 
-const FILE_KEYS: [&str; 6] = ["name", "version", "deadline_ms", "max_parallel", "input", "steps"];
-const STEP_KEYS: [&str; 11] = [
+pub(crate) const FILE_KEYS: [&str; 6] = ["name", "version", "deadline_ms", "max_parallel", "input", "steps"];
+pub(crate) const STEP_KEYS: [&str; 11] = [
     "name",
     "participant",
     "after",

@@ -42,13 +42,13 @@ pub(crate) struct ReadCall {
     pub(crate) canonical: Map<String, Value>,
 }
 
-const KEYS: [&str; 4] = ["method", "path", "body", "expect"];
+pub(crate) const CALL_KEYS: [&str; 4] = ["method", "path", "body", "expect"];
 
 impl Requests<'_> {
     /// Reads a call; `None` if it cannot be used, which is reported.
     pub(crate) fn read(&self, node: &Node, headers: Arc<Headers>, problems: &mut Problems) -> Option<ReadCall> {
         let what = self.what();
-        let table = node.table(&what, &KEYS, problems)?;
+        let table = node.table(&what, &CALL_KEYS, problems)?;
         let method = table.required(&what, "method", "method = \"POST\"", problems);
         let method = method.and_then(|node| self.method(node, problems));
         let path_node = table.required(&what, "path", "path = \"/bookings\"", problems);

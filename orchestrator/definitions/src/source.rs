@@ -14,6 +14,9 @@ use serde_json::{Map, Number, Value};
 use crate::limits::MAX_BYTES;
 use crate::problem::{Place, Problems, did_you_mean, listed};
 
+/// PostgreSQL stores no NUL.
+pub(crate) const NUL: &str = "has the character NUL, which cannot be stored: remove it";
+
 /// A value and its place.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -65,8 +68,10 @@ pub(crate) fn read(text: &str, format: Format, problems: &mut Problems) -> Optio
 }
 
 /// Makes the tree of a JSON value.
-pub(crate) fn of_value(value: &Value) -> Node {
-    json::of_value(value, String::new())
+pub(crate) fn of_value(value: &Value, problems: &mut Problems) -> Node {
+    let node = json::of_value(value, String::new());
+    node.report_foreign(problems);
+    node
 }
 
 impl Node {
@@ -178,7 +183,7 @@ impl Node {
         }
     }
 
-    /// Reports what JSON cannot say, and names that occur twice.
+    /// Reports what JSON cannot say, what cannot be stored, and names that occur twice.
     fn report_foreign(&self, problems: &mut Problems) {
         match &self.data {
             Data::Foreign(advice) => problems.error(&self.place, *advice),
@@ -186,11 +191,17 @@ impl Node {
             Data::Table(members) => {
                 let mut names = HashSet::new();
                 for Member { name, node } in members {
+                    if name.contains('\0') {
+                        problems.error(&node.place, format!("a name {NUL}"));
+                    }
                     if !names.insert(name) {
                         problems.error(&node.place, format!("{name:?} occurs twice: remove one"));
                     }
                     node.report_foreign(problems);
                 }
+            }
+            Data::Text(text) if text.contains('\0') => {
+                problems.error(&self.place, format!("a text {NUL}"));
             }
             Data::Null | Data::Bool(_) | Data::Number(_) | Data::Text(_) => {}
         }

@@ -1,6 +1,7 @@
 //! Tests of whole definitions.
 
 mod bad_files;
+mod document;
 mod properties;
 mod requests;
 

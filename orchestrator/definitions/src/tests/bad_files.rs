@@ -70,6 +70,11 @@ fn what_is_no_toml_is_named_with_its_line() {
     check(&date, &[(2, "JSON has no dates: write it as a string, in quotes")]);
     let nan = HEAD.replace("version = 1", "version = nan");
     check(&nan, &[(2, "JSON has no inf and nan")]);
+    let nul = HEAD.replace("/booking_id", "/\\u0000").replace("\"price\"", "\"\\u0000\"");
+    check(
+        &nul,
+        &[(9, "a name has the character NUL"), (9, "a text has the character NUL"), (9, "not the name of an output")],
+    );
     let long = format!("#{}", " ".repeat(MAX_BYTES));
     check(&long, &[(1, "at most 262144 are possible")]);
 }

@@ -91,7 +91,9 @@ proptest! {
             outputs: Outputs::one("price.y", y.clone()),
         };
         let request = (definition.steps()[1].action.request)(&context);
-        prop_assert_eq!(request.is_ok(), file.check_input(&input).is_ok() && !["", "."].contains(&y.as_str()));
+        // An input with NUL is refused at start, since it cannot be stored.
+        let is_accepted = file.check_input(&input).is_ok() || x.contains('\0');
+        prop_assert_eq!(request.is_ok(), is_accepted && !["", "."].contains(&y.as_str()));
         if let Ok(request) = request {
             // A parser of URLs resolves dots and changes what it thinks is badly encoded: it finds nothing to do.
             let url = url::Url::parse(&format!("http://cars{}", request.path)).unwrap();

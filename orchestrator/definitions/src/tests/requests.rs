@@ -134,7 +134,7 @@ fn headers_carry_visible_ascii_only() {
         Ok(vec![header("x-city", "in Sucre"), header("x-nights", "2")])
     );
     assert_eq!(headers(json!({ "city": "Sucre" })), Ok(vec![header("x-city", "in Sucre")]));
-    for city in ["a\r\nSaga-Id: 1", "\u{7f}", "\0", "é"] {
+    for city in ["a\r\nSaga-Id: 1", "\u{7f}", "é"] {
         let errors = file.check_input(&json!({ "city": city })).unwrap_err();
         assert_eq!(errors.len(), 1, "{errors:?}");
         assert!(errors[0].detail.contains("a header cannot carry"), "{errors:?}");
@@ -208,6 +208,8 @@ action = { method = "GET", path = "/prices" }
     bad.sort();
     assert_eq!(bad, ["", "/a~1b", "/city", "/price", "/when"]);
     assert_eq!(pointers(json!([])), [""]);
+    let nul = json!({ "city": "Su\0cre", "mail": [1, "\0"], "a": { "\0": 1 } });
+    assert_eq!(pointers(nul), ["/a", "/city", "/mail/1"]);
     let secret = file.check_input(&json!({ "city": 12345, "mail": 1 })).unwrap_err();
     assert_eq!(secret[0].detail, "value is not of type \"string\"");
 }
@@ -474,6 +476,10 @@ fn steps_given_with_a_saga_know_the_fields_of_its_input() {
     assert_eq!((file.name(), file.version()), ("inline", 1));
     assert!(file.check_input(&json!({ "a": { "b": 1 } })).is_ok());
     assert!(file.check_input(&json!({ "a": { "b": ".." } })).is_err());
+    let mut nul = steps.clone();
+    nul[0]["action"]["body"] = json!(["\0"]);
+    let rejected = SagaFile::of_inline_steps(&nul, &json!({ "a": { "b": 1 } }), &super::PARTICIPANTS).unwrap_err();
+    assert!(rejected.to_string().starts_with("/steps/0/action/body/0: a text has the character NUL"), "{rejected}");
     let rejected = parse(json!({ "a": 1 })).unwrap_err();
     assert!(rejected.to_string().starts_with("/steps/0/action/path: {input.a.b} can never have a value"), "{rejected}");
 }
