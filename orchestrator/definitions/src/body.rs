@@ -6,7 +6,8 @@
 use serde_json::{Map, Value};
 
 use crate::canonical;
-use crate::template::{Part, Scope, Source, Unusable, sources};
+use crate::scope::{Scope, Unusable};
+use crate::template::{Part, Source, sources};
 
 /// A JSON value with placeholders in its strings.
 #[derive(Debug)]

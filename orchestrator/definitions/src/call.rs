@@ -8,7 +8,8 @@ use crate::body::Body;
 use crate::headers::Headers;
 use crate::path::Path;
 use crate::reply::Reply;
-use crate::template::{Scope, Source, Unusable};
+use crate::scope::{Scope, Unusable};
+use crate::template::Source;
 
 #[derive(Debug)]
 pub(crate) struct Call {

@@ -9,9 +9,10 @@ use saga_engine::definition::{
 use smol_str::{SmolStr, format_smolstr};
 
 use crate::call::Call;
-use crate::file::{FileStep, SagaFile};
+use crate::file::SagaFile;
 use crate::outline::Kind;
-use crate::template::Scope;
+use crate::scope::Scope;
+use crate::steps::FileStep;
 
 /// How a participant's answers are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 
 use smol_str::{SmolStr, StrExt};
 
-use crate::template::{Part, Scope, Source, Unusable, sources};
+use crate::scope::{Scope, Unusable};
+use crate::template::{Part, Source, sources};
 
 /// Headers of the connection, of the participant's settings and of the protocol: never a definition's.
 const RESERVED: [&str; 17] = [

@@ -65,7 +65,9 @@ mod problem;
 mod reply;
 mod requests;
 mod schema;
+mod scope;
 mod source;
+mod steps;
 mod template;
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,8 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode_byte, utf8_percent_encode};
 
-use crate::template::{Part, Scope, Source, Unusable, sources};
+use crate::scope::{Scope, Unusable};
+use crate::template::{Part, Source, sources};
 
 /// Characters of a value that need no encoding, besides letters and digits: the unreserved ones of RFC 3986.
 const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');

@@ -6,7 +6,8 @@ use smol_str::SmolStr;
 
 use crate::body::Body;
 use crate::pointer::Pointer;
-use crate::template::{Scope, Source};
+use crate::scope::Scope;
+use crate::template::Source;
 
 /// What a reply must say, and what is kept of it.
 #[derive(Debug, Default)]

@@ -2,18 +2,21 @@
 
 mod bad_files;
 mod document;
+mod inputs;
 mod properties;
+mod replies;
 mod requests;
+mod whole;
 
 use std::sync::Arc;
 
 use saga_engine::SagaId;
-use saga_engine::definition::{Context, Outputs};
+use saga_engine::definition::{Context, Definition, Outputs};
 use serde_json::Value;
 use smol_str::SmolStr;
 use uuid::Uuid;
 
-use crate::{Accepted, Format, Identity, Rejected, SagaFile};
+use crate::{Accepted, Format, Identity, Judgement, Rejected, SagaFile};
 
 const PARTICIPANTS: [&str; 4] = ["flights", "hotels", "cars", "prices"];
 
@@ -28,4 +31,36 @@ fn accepted(text: &str) -> SagaFile {
 fn context(input: &Value, outputs: &[(&str, Value)]) -> Context {
     let outputs: Outputs = outputs.iter().map(|(name, value)| (SmolStr::new(name), value.clone())).collect();
     Context { saga_id: SagaId(Uuid::nil()), attempt: 2, input: Arc::new(input.clone()), outputs }
+}
+
+const ID: &str = "00000000-0000-0000-0000-000000000000";
+
+/// A read, and a step whose path, headers, body and expectations are written by a test.
+fn trip(path: &str, headers: &str, body: &str, expect: &str) -> SagaFile {
+    accepted(&format!(
+        r##"
+name = "trip"
+version = 1
+[input]
+required = ["city"]
+properties = {{ city = {{}}, nights = {{}}, to = {{ properties = {{ name = {{}} }} }} }}
+[[steps]]
+name = "price"
+participant = "prices"
+read_only = true
+action = {{ method = "GET", path = "/prices" }}
+outputs = {{ quote = "/quote" }}
+[[steps]]
+name = "hotel"
+participant = "hotels"
+headers = {headers}
+action = {{ method = "PUT", path = "{path}", body = {body}, expect = {expect} }}
+compensation = {{ method = "DELETE", path = "/rooms/{{saga.id}}", expect = {{ "/status" = "cancelled" }} }}
+outputs = {{ room = "/room/0" }}
+"##
+    ))
+}
+
+fn compiled(file: &SagaFile) -> Definition {
+    file.compile(|_| Judgement::Recorded).unwrap()
 }
