@@ -1,5 +1,7 @@
 //! TOML with the line of every key and every item.
 
+use std::thread;
+
 use serde_json::Number;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -7,15 +9,37 @@ use toml::de::{DeTable, DeValue};
 use super::{Data, Member, Node};
 use crate::problem::{Place, Problems};
 
+/// The deepest value that is read, as in JSON.
+const MAX_DEPTH: usize = 128;
+
+/// Stack of the thread that parses. The parser allows 80 levels of values with 80 keys each; dropping so deep a tree takes
+/// about 600 bytes a level in a debug build.
+const STACK_BYTES: usize = 32 * 1024 * 1024;
+
 pub(super) fn read(text: &str, problems: &mut Problems) -> Option<Node> {
+    let parsed = thread::scope(|scope| {
+        let parser = thread::Builder::new().stack_size(STACK_BYTES);
+        parser.spawn_scoped(scope, || parse(text, problems)).ok()?.join().ok()
+    });
+    parsed.unwrap_or_else(|| {
+        problems.error(&Place::Line(1), "no thread could be started that reads it: try again");
+        None
+    })
+}
+
+fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
     let lines = Lines::of(text);
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let offset = error.span().map_or(0, |span| span.start);
-        let reason = error.message().lines().next().unwrap_or("a syntax error");
+        let reason = match error.message().lines().next() {
+            Some(reason) if reason.contains("recur") => "it is nested too deeply",
+            Some(reason) => reason,
+            None => "a syntax error",
+        };
         problems.error(&lines.place(offset), format!("this is not TOML: {reason}"));
     }
-    errors.is_empty().then(|| Node { place: Place::Line(1), data: table_data(table.get_ref(), &lines) })
+    errors.is_empty().then(|| Node { place: Place::Line(1), data: table_data(table.get_ref(), &lines, 0) })
 }
 
 /// Offsets at which lines start.
@@ -32,15 +56,18 @@ impl Lines {
     }
 }
 
-fn table_data(table: &DeTable<'_>, lines: &Lines) -> Data {
+fn table_data(table: &DeTable<'_>, lines: &Lines, depth: usize) -> Data {
     let members = table.iter().map(|(name, value)| Member {
         name: name.get_ref().to_string(),
-        node: Node { place: lines.place(name.span().start), data: data(value, lines) },
+        node: Node { place: lines.place(name.span().start), data: data(value, lines, depth + 1) },
     });
     Data::Table(members.collect())
 }
 
-fn data(value: &Spanned<DeValue<'_>>, lines: &Lines) -> Data {
+fn data(value: &Spanned<DeValue<'_>>, lines: &Lines, depth: usize) -> Data {
+    if depth > MAX_DEPTH {
+        return Data::Foreign("this is nested too deeply: make it flatter");
+    }
     match value.get_ref() {
         DeValue::String(text) => Data::Text(text.to_string()),
         DeValue::Integer(integer) => match i64::from_str_radix(integer.as_str(), integer.radix()) {
@@ -54,10 +81,11 @@ fn data(value: &Spanned<DeValue<'_>>, lines: &Lines) -> Data {
         DeValue::Boolean(flag) => Data::Bool(*flag),
         DeValue::Datetime(_) => Data::Foreign("JSON has no dates: write it as a string, in quotes"),
         DeValue::Array(items) => {
-            let items =
-                items.iter().map(|item| Node { place: lines.place(item.span().start), data: data(item, lines) });
+            let items = items
+                .iter()
+                .map(|item| Node { place: lines.place(item.span().start), data: data(item, lines, depth + 1) });
             Data::List(items.collect())
         }
-        DeValue::Table(table) => table_data(table, lines),
+        DeValue::Table(table) => table_data(table, lines, depth),
     }
 }

@@ -422,3 +422,29 @@ fn problems_of_a_body_have_pointers() {
     let rejected = SagaFile::parse(twice, Format::Json, identity, &PARTICIPANTS).unwrap_err();
     assert!(rejected.to_string().contains("/name: \"name\" occurs twice: remove one"), "{rejected}");
 }
+
+#[test]
+fn nesting_is_limited() {
+    let deep = |count: usize| {
+        [
+            format!("{HEAD}\n[x.{}]\n", vec!["a"; count].join(".")),
+            format!("{HEAD}\nx.{} = 1\n", vec!["a"; count].join(".")),
+            format!("{HEAD}\nx = {}{}\n", "[".repeat(count), "]".repeat(count)),
+            format!("{HEAD}\nx = {}1{}\n", "{a=".repeat(count), "}".repeat(count)),
+        ]
+    };
+    for text in deep(50_000) {
+        let rejected = parse(&text).unwrap_err().to_string();
+        assert!(rejected.contains("this is not TOML: it is nested too deeply"), "{rejected:.300}");
+    }
+    let key = vec!["a"; 70].join(".");
+    let both = format!("{HEAD}\nx = {}{}\n", format!("{{ {key} = ").repeat(70), "}".repeat(70));
+    let rejected = parse(&both.replace("= }", "= 1}")).unwrap_err().to_string();
+    assert!(rejected.contains("this is nested too deeply: make it flatter"), "{rejected:.300}");
+    // The deepest that is read: its one problem is the unknown key.
+    for text in deep(70) {
+        assert_eq!(parse(&text).unwrap_err().0.len(), 1);
+    }
+    let text = format!("{}{}", "[".repeat(50_000), "]".repeat(50_000));
+    assert!(SagaFile::parse(&text, Format::Json, Identity::Inside, &PARTICIPANTS).is_err());
+}

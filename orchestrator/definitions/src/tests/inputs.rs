@@ -63,7 +63,11 @@ action = { method = "GET", path = "/prices" }
 
 #[test]
 fn a_schema_that_refers_to_itself_is_no_endless_loop() {
-    for schema in ["{ \"$ref\" = \"#\" }", "{ allOf = [{ \"$ref\" = \"#\" }] }"] {
+    for schema in [
+        "{ \"$ref\" = \"#\" }",
+        "{ allOf = [{ \"$ref\" = \"#\" }] }",
+        "{ \"$ref\" = \"#/$defs/b\", \"$defs\" = { b = { anyOf = [{ \"$ref\" = \"#/$defs/c\" }] }, c = { not = { not = { \"$ref\" = \"#/$defs/b\" } } } } }",
+    ] {
         let text = format!(
             "name = \"trip\"\nversion = 1\ninput = {schema}\n[[steps]]\nname = \"a\"\nparticipant = \"cars\"\n\
              read_only = true\naction = {{ method = \"GET\", path = \"/a\" }}\n"
