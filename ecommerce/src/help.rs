@@ -160,6 +160,35 @@ A file of faults is TOML with the settings that differ from the default mix, suc
 
 Exit codes: 0 every invariant holds; 1 one is broken, and the seed is shown; 2 bad usage or a bad file.";
 
+pub(crate) const CONFORMANCE: &str = "\
+Examples:
+  ecommerce conformance --config flights.toml
+      a line per rule of docs/participants.md, with what was sent and what came back
+  ecommerce conformance --config flights.toml --restart 'docker compose restart flights'
+      also that decisions outlive the process; the command restarts the participant and then ends
+  ecommerce conformance --config flights.toml --json --junit results.xml
+
+The file names the address and the requests of the participant:
+  url = \"http://127.0.0.1:9001\"
+  step = \"flight\"               # Saga-Step, and in Idempotency-Key: <saga id>:flight
+  timeout_ms = 5000             # of each answer
+  [action]
+  path = \"/bookings\"            # method = \"POST\" by default, and headers = {}
+  body = { transaction_id = \"{saga.id}\", city = \"Lima\" }
+  [compensation]
+  method = \"DELETE\"
+  path = \"/bookings/by-transaction/{saga.id}\"
+  [other_contents]
+  body = { city = \"Cusco\" }     # the members of the action's body that differ
+  [refusal]
+  body = { city = \"Atlantis\" }  # or tries = 50: it refuses at random, so try up to 50 keys
+  [effects]                     # optional: counts the effects of a saga; 404 is none
+  path = \"/bookings/by-transaction/{saga.id}\"
+  count = \"/count\"              # a number or a list; or if = { \"/status\" = \"booked\" }
+Placeholders are {saga.id}, {saga.step_key} and {saga.attempt}.
+
+Exit codes: 0 no rule is violated; 1 one is; 2 the file is wrong; 3 no answer; 4 the results cannot be written.";
+
 pub(crate) const HOLD: &str = "\
 Examples:
   ecommerce hold --reason 'restored from the backup of noon'

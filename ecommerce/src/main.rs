@@ -4,6 +4,7 @@
 mod audit;
 mod client;
 mod completions;
+mod conform;
 mod configuration;
 #[cfg(test)]
 mod documents;
@@ -45,8 +46,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 const AFTER_HELP: &str = "\
 Exit codes:
     0  done
-    1  the purchase was refused or reverted, the service is unhealthy, a definition has an error, or an audit or a
-       simulation found a violation
+    1  the purchase was refused or reverted, the service is unhealthy, a definition has an error, or an audit, a
+       simulation or a test of conformance found a violation
     2  bad usage or configuration
     3  no answer: the orchestrator or the database cannot be reached
     4  an error was answered, a service could not start or gave up, or the requested output could not be written
@@ -119,6 +120,9 @@ enum Command {
     /// Run the engine through thousands of simulated disasters: exit code 0 or 1
     #[command(after_help = help::SIMULATE)]
     Simulate(simulate::Simulate),
+    /// Test a running participant, in any language, against the protocol: exit code 0 or 1
+    #[command(after_help = help::CONFORMANCE)]
+    Conformance(conform::Conformance),
     /// Put all purchases on hold after a restore, before the orchestrators start
     #[command(after_help = help::HOLD)]
     Hold(hold::Hold),
@@ -180,6 +184,7 @@ async fn run(command: Command) -> Result<Ended, Failure> {
             Ok(ended) => ended,
             Err(error) => Err(Failure::broken("the simulation", &error)),
         },
+        Command::Conformance(conformance) => conformance.run().await,
         Command::Hold(hold) => hold.run().await,
         Command::Release(release) => release.run().await,
         Command::Health(health) => health.run().await,

@@ -97,6 +97,25 @@ pub(crate) fn word(state: &str) -> String {
     }
 }
 
+/// A color with a meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tint {
+    Good,
+    Bad,
+}
+
+/// Colors a text of our own, on terminals.
+pub(crate) fn tinted(text: &str, tint: Tint) -> String {
+    let code = match tint {
+        Tint::Good => 32,
+        Tint::Bad => 31,
+    };
+    match has_colours() {
+        true => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+        false => text.to_owned(),
+    }
+}
+
 /// Returns the color of a state, for tables and as a terminal code; `None` if colors are off.
 fn colour(state: &str) -> Option<(Color, u8)> {
     if !has_colours() {

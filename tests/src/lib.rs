@@ -20,6 +20,7 @@ pub mod collector;
 pub mod database;
 pub mod events;
 pub mod files;
+pub mod foreign_participant;
 pub mod http;
 pub mod https_proxy;
 pub mod interposer;
