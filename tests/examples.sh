@@ -12,7 +12,7 @@ NO_TOOLCHAIN=3
 missing() { echo "$*" >&2; exit "$NO_TOOLCHAIN"; }
 
 language="${1:?python, typescript or go}"
-folder="${2:-target/examples}/$language"
+folder="${2:-${CARGO_TARGET_DIR:-target}/examples}/$language"
 source="$PWD/examples/$language-participant"
 
 case "$language" in

@@ -31,7 +31,23 @@ export PATH="$PATH:/usr/sbin"
 command -v pgbouncer >/dev/null || install pgbouncer
 # The browser suite drives a real browser.
 command -v chromedriver >/dev/null || { install chromium; install chromium-driver; }
-python3 -c 'import ensurepip' 2>/dev/null || [ $# -gt 0 ] || install python3-venv
+case "$*" in
+  '' | *conformance*)
+    python3 -c 'import ensurepip' 2>/dev/null || install python3-venv
+    # Prepared here, so that the suite does not wait for downloads. Without arguments the languages that are missing are
+    # named again at the end.
+    not_run=()
+    for language in python typescript go; do
+      ended=0
+      tests/examples.sh "$language" || ended=$?
+      case $ended in
+        0) ;;
+        3) not_run+=("$language") ;;
+        *) fail "examples/$language-participant cannot be prepared" ;;
+      esac
+    done
+    ;;
+esac
 
 # A test runs a whole system of five services: with more threads than this the tests only wait for each other.
 cores=$(nproc 2>/dev/null || echo 2)
@@ -43,3 +59,6 @@ cargo test --locked --workspace --no-fail-fast
 tests/schemathesis.sh
 tests/kubernetes.sh
 tests/dependencies.sh
+for language in "${not_run[@]}"; do
+  say "not run: examples/$language-participant, since $language is not installed"
+done

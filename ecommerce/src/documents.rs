@@ -39,10 +39,19 @@ fn anchor(heading: &str) -> String {
     kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
+/// The pages of the examples, by their paths.
+fn examples() -> Vec<(PathBuf, String)> {
+    let folders = fs::read_dir(root().join("examples")).unwrap().map(|entry| entry.unwrap().path());
+    folders
+        .map(|folder| folder.join("README.md"))
+        .map(|path| (path.clone(), fs::read_to_string(path).unwrap()))
+        .collect()
+}
+
 #[test]
 fn every_relative_link_leads_somewhere() {
     let mut checked = 0;
-    for (path, text) in documents() {
+    for (path, text) in documents().into_iter().chain(examples()) {
         for link in links(&text).into_iter().filter(|link| !link.contains("://")) {
             let (file, heading) = link.split_once('#').unwrap_or((link, ""));
             let target = match file {

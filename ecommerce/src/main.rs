@@ -4,8 +4,8 @@
 mod audit;
 mod client;
 mod completions;
-mod conform;
 mod configuration;
+mod conform;
 #[cfg(test)]
 mod documents;
 mod ending;

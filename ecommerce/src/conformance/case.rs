@@ -63,11 +63,7 @@ impl<'a> Case<'a> {
         Self::decided(service, record, Decision::Refused).await
     }
 
-    async fn decided(
-        service: &'a Service<'a>,
-        record: &'a Record,
-        wanted: Decision,
-    ) -> Result<(Self, Answer), Broken> {
+    async fn decided(service: &'a Service<'a>, record: &'a Record, wanted: Decision) -> Result<(Self, Answer), Broken> {
         let (contents, tries) = match (&service.plan.refusal, wanted) {
             (None, Decision::Refused) => return Err(Broken::Skipped("the configuration has no [refusal]".to_owned())),
             (Some(Refusal::Body(_)), Decision::Refused) => (Contents::Refused, 1),
@@ -197,23 +193,28 @@ impl<'a> Case<'a> {
     /// Sends the action and cuts the connection; of its body only the first `part` leaves.
     pub(super) async fn act_and_cut(&self, part: Part, after: std::time::Duration) {
         let values = self.next(0);
-        let body = self.body(self.contents, &values).map(|body| body.to_string().into_bytes()).unwrap_or_default();
-        let length = body.len();
-        let (how, body) = match part {
-            Part::Whole => ("", body),
-            Part::Half => (" with half its body", body[..length / 2].to_vec()),
+        let body = self.body(self.contents, &values).map(|body| {
+            let body = body.to_string().into_bytes();
+            let length = body.len();
+            match part {
+                Part::Whole => (body, length),
+                Part::Half => (body[..length / 2].to_vec(), length),
+            }
+        });
+        let how = match part {
+            Part::Whole => "",
+            Part::Half => " with half its body",
         };
-        let request = &self.service.plan.action;
-        self.service.send_and_cut(request, &values, "", body, length, after).await;
+        self.service.send_and_cut(&self.service.plan.action, &values, "", body, after).await;
         self.note(ACTION, how, format!("cut after {} ms", after.as_millis()));
     }
 
     /// Sends the compensation and cuts the connection.
     pub(super) async fn undo_and_cut(&self, after: std::time::Duration) {
         let values = self.next(1);
-        let body = self.undo_body(&values).map(|body| body.to_string().into_bytes()).unwrap_or_default();
-        let (request, length) = (&self.service.plan.compensation, body.len());
-        self.service.send_and_cut(request, &values, UNDO, body, length, after).await;
+        let body = self.undo_body(&values).map(|body| body.to_string().into_bytes());
+        let body = body.map(|body| (body.clone(), body.len()));
+        self.service.send_and_cut(&self.service.plan.compensation, &values, UNDO, body, after).await;
         self.note(COMPENSATION, "", format!("cut after {} ms", after.as_millis()));
     }
 
@@ -262,8 +263,7 @@ impl<'a> Case<'a> {
             }
         }
         const SHOWN: usize = 3;
-        let mut shown: Vec<String> =
-            kinds.iter().take(SHOWN).map(|(kind, count)| format!("{count}× {kind}")).collect();
+        let mut shown: Vec<String> = kinds.iter().take(SHOWN).map(|(kind, count)| format!("{count}× {kind}")).collect();
         if kinds.len() > SHOWN {
             shown.push(format!("{} other answers", kinds.len() - SHOWN));
         }

@@ -325,7 +325,7 @@ fn header_problems(name: &str, value: &Value) -> Vec<String> {
     if RESERVED.contains(&name.to_ascii_lowercase().as_str()) {
         problems.push("is set by this command; the token stands in token".to_owned());
     }
-    if !value.as_str().is_some_and(|value| HeaderValue::from_str(value).is_ok()) {
+    if value.as_str().is_none_or(|value| HeaderValue::from_str(value).is_err()) {
         problems.push("is not the value of a header: one line of text".to_owned());
     }
     problems

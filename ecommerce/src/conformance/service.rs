@@ -133,31 +133,37 @@ impl<'a> Service<'a> {
         self.send_body(request, values, undo, Some(Body::wrap_stream(pieces)), Some(length)).await
     }
 
-    /// Sends a request and cuts the connection `after` its body has left. Whatever comes back is lost.
+    /// Sends a request and cuts the connection `after` its body has left, which may be a part of the `length` that is
+    /// announced. Whatever comes back is lost.
     pub(super) async fn send_and_cut(
         &self,
         request: &Request,
         values: &Values,
         undo: &str,
-        body: Vec<u8>,
-        length: usize,
+        body: Option<(Vec<u8>, usize)>,
         after: Duration,
     ) {
         let (sent, is_sent) = oneshot::channel();
-        let pieces = stream::unfold(Some((body, sent)), async |piece| {
-            let (body, sent) = piece?;
-            // The cutter may have given up.
-            let _ = sent.send(());
-            Some((Ok(body), None))
-        });
+        let (body, length) = match body {
+            Some((part, length)) => {
+                let pieces = stream::unfold(Some((part, sent)), async |piece| {
+                    let (part, sent) = piece?;
+                    // The cutter may have given up.
+                    let _ = sent.send(());
+                    Some((Ok::<_, std::io::Error>(part), None))
+                });
+                (Some(Body::wrap_stream(pieces)), Some(length))
+            }
+            // Dropping `sent` starts the wait at once.
+            None => (None, None),
+        };
         let cut = async {
-            // A request without a body is sent at once.
             let _ = is_sent.await;
             sleep(after).await;
         };
         // Dropping the request closes its connection, since the answer to it is still due.
         tokio::select! {
-            _ = self.send_pieces(request, values, undo, pieces, length) => {}
+            _ = self.send_body(request, values, undo, body, length) => {}
             () = cut => {}
         }
     }

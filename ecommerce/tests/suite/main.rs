@@ -4,6 +4,7 @@
 mod audit;
 mod backup;
 mod cli;
+mod conformance;
 mod embedded_postgres;
 mod folders;
 mod hold;

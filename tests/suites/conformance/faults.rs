@@ -18,7 +18,7 @@ fn broken_by(fault: Fault) -> &'static [&'static str] {
         Fault::SlowLock => &["concurrent-repeats", "repeated-refusal"],
         Fault::IgnoresContents => &["other-contents", "restart"],
         Fault::KeepsBooking => {
-            &["compensation", "repeated-compensation", "action-after-compensation", "race", "cut-client", "restart"]
+            &["compensation", "repeated-compensation", "action-after-compensation", "cut-client", "restart"]
         }
         Fault::ForgetsCompensation => {
             &["repeated-compensation", "tombstone", "undo-of-refused", "cut-client", "restart"]
@@ -47,7 +47,7 @@ fn broken_by(fault: Fault) -> &'static [&'static str] {
 /// Rules that a fault breaks in some runs only, or not at all, depending on who comes first.
 fn may_break(fault: Fault) -> &'static [&'static str] {
     match fault {
-        Fault::RepeatsUndoneAction | Fault::NoTombstone => &["race"],
+        Fault::KeepsBooking | Fault::RepeatsUndoneAction | Fault::NoTombstone => &["race"],
         Fault::DecidesAgain => &["restart"],
         Fault::LooksBeforeItLocks => &["tombstone"],
         _ => &[],
