@@ -57,7 +57,8 @@ class Booking(BaseModel):
 @app.exception_handler(RequestValidationError)
 def bad_fields(_: Request, error: RequestValidationError) -> JSONResponse:
     """Answers 400: a 422 says that the key is taken by other contents."""
-    return JSONResponse({"errors": [{"field": str(e["loc"][-1]), "message": e["msg"]} for e in error.errors()]}, 400)
+    errors = [{"field": ".".join(map(str, e["loc"])), "message": e["msg"]} for e in error.errors()]
+    return JSONResponse({"errors": errors}, 400)
 
 
 def refusal(reply: dict) -> JSONResponse:

@@ -4,12 +4,12 @@ use std::{fs, path::PathBuf};
 
 use serde_json::Value;
 use tests::{
-    files::TemporaryFolder,
+    files::{TemporaryFolder, workspace},
     foreign_participant::{Fault, ForeignParticipant},
 };
 use tokio::runtime::Runtime;
 
-use crate::program::{Ran, command, finish};
+use crate::program::{Ran, command, finish, run};
 
 /// A participant that serves while commands run, and the file that describes it.
 struct Setup {
@@ -119,4 +119,24 @@ fn a_participant_that_does_not_run_is_exit_code_3_and_an_unwritable_file_4() {
     let ran = setup.run(&[]);
     assert_eq!(ran.code, 3, "{ran:?}");
     assert!(ran.error().contains("Connection refused") && ran.error().contains("is url right?"), "{ran:?}");
+}
+
+#[test]
+fn the_trip_of_the_examples_is_a_definition_and_its_services_can_be_tested() {
+    let trip = workspace().join("examples/trip");
+    let file = |name: &str| trip.join(name).to_str().unwrap().to_owned();
+    let mut arguments = vec!["sagas".to_owned(), "check".to_owned(), file("trip.toml")];
+    let participants = fs::read_to_string(file("participants.toml")).unwrap();
+    let names = ["flights", "hotels", "cars"];
+    for name in names {
+        let (_, section) = participants.split_once(&format!("[participants.{name}]\nurl = ")).unwrap();
+        let url = section.lines().next().unwrap();
+        let plan = fs::read_to_string(file(&format!("{name}.toml"))).unwrap();
+        assert!(plan.contains(&format!("\nurl = {url}\n")), "{name}: the two files name one address");
+        ecommerce::conformance::Plan::parse(&plan).unwrap_or_else(|problems| panic!("{name}: {problems}"));
+        arguments.extend(["--participant".to_owned(), name.to_owned()]);
+    }
+    let ran = run(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(!ran.out.contains("warning"), "{ran:?}");
 }
