@@ -23,7 +23,7 @@ use warp::{
 pub const REFUSED_CITY: &str = "Atlantis";
 
 /// Pause of a slow or unsafe fault.
-const PAUSE: Duration = Duration::from_millis(40);
+const PAUSE: Duration = Duration::from_millis(30);
 
 /// A mistake of a participant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,7 +230,7 @@ impl Shared {
             let saga = saga_of(body);
             let booking = state.insert(&saga);
             // A client that is cut off cancels this.
-            sleep(PAUSE).await;
+            sleep(4 * PAUSE).await;
             state.bookings.get_mut(&saga).expect("booked").retain(|known| *known != booking);
         }
         self.book(&mut state, body)

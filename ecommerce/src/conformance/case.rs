@@ -2,7 +2,7 @@
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use common::wire;
@@ -182,16 +182,24 @@ impl<'a> Case<'a> {
         answers
     }
 
-    /// Sends action and compensation at once.
-    pub(super) async fn race(&self) -> (Answer, Answer) {
-        let answers = futures::join!(self.act_quietly(self.contents), self.undo_quietly());
+    /// Sends action and compensation, each after its wait.
+    pub(super) async fn race(&self, action_after: Duration, compensation_after: Duration) -> (Answer, Answer) {
+        let action = async {
+            sleep(action_after).await;
+            self.act_quietly(self.contents).await
+        };
+        let compensation = async {
+            sleep(compensation_after).await;
+            self.undo_quietly().await
+        };
+        let answers = futures::join!(action, compensation);
         self.note(ACTION, " beside a compensation", answers.0.to_string());
         self.note(COMPENSATION, " beside the action", answers.1.to_string());
         answers
     }
 
     /// Sends the action and cuts the connection; of its body only the first `part` leaves.
-    pub(super) async fn act_and_cut(&self, part: Part, after: std::time::Duration) {
+    pub(super) async fn act_and_cut(&self, part: Part, after: Duration) {
         let values = self.next(0);
         let body = self.body(self.contents, &values).map(|body| {
             let body = body.to_string().into_bytes();
@@ -210,7 +218,7 @@ impl<'a> Case<'a> {
     }
 
     /// Sends the compensation and cuts the connection.
-    pub(super) async fn undo_and_cut(&self, after: std::time::Duration) {
+    pub(super) async fn undo_and_cut(&self, after: Duration) {
         let values = self.next(1);
         let body = self.undo_body(&values).map(|body| body.to_string().into_bytes());
         let body = body.map(|body| (body.clone(), body.len()));

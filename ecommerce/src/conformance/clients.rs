@@ -23,6 +23,16 @@ use super::{
 const PIECES: usize = 10;
 const PAUSE: Duration = Duration::from_millis(30);
 
+/// Waits before each action of another client beside a slow one. It cannot be seen when the participant has read what the
+/// slow client sent so far.
+const BESIDE: [Duration; 5] = [
+    Duration::from_millis(10),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+];
+
 /// Waits before a cut, so that it happens before, during and after the participant's transaction.
 const CUTS: [Duration; 6] = [
     Duration::ZERO,
@@ -44,10 +54,17 @@ pub(super) async fn slow_client(service: &Service<'_>, record: &Record) -> Resul
     let slow = case.act_in_pieces(slowly(body, half_sent, resumed.map(drop).boxed().shared()), length);
     let other = async {
         let _ = timeout(service.plan.timeout, is_half_sent).await;
-        let answered = Case::done(service, record).await;
+        let mut answered = Ok(());
+        for wait in BESIDE {
+            sleep(wait).await;
+            answered = Case::done(service, record).await.map(drop);
+            if answered.is_err() {
+                break;
+            }
+        }
         // The slow client has ended if nobody listens.
         let _ = resume.send(());
-        answered.map(drop)
+        answered
     };
     let (_, other) = futures::join!(slow, other);
     other.map_err(|broken| match broken {

@@ -22,6 +22,9 @@ use super::{
     template::{self, Values},
 };
 
+/// Time limit of a request whose body comes in pieces, in limits of other requests: it outlasts those beside it.
+const PIECES_LIMIT: u32 = 10;
+
 /// A participant and the plan to test it by.
 pub(super) struct Service<'a> {
     pub(super) plan: &'a Plan,
@@ -198,7 +201,8 @@ impl<'a> Service<'a> {
             sending = sending.header("content-type", "application/json").body(body);
         }
         if let Some(length) = length {
-            sending = sending.header("content-length", length);
+            // A body in pieces takes as long as the rule wants; the participant must not be freed by our own limit.
+            sending = sending.header("content-length", length).timeout(self.plan.timeout * PIECES_LIMIT);
         }
         match sending.send().await {
             Ok(response) => self.read(response).await,

@@ -1,13 +1,15 @@
 //! The rules of a compensation.
 
+use std::time::Duration;
+
 use super::{
     case::{Case, FOUND_DONE, FOUND_NONE},
     rule::Broken,
     service::{Record, Service},
 };
 
-/// Sagas whose action and compensation are sent at once.
-const RACES: usize = 16;
+/// Head starts of the one, then of the other, so that each meets the other in all stages of its transaction.
+const LEADS_MS: [u64; 8] = [0, 0, 1, 2, 3, 5, 10, 20];
 
 /// A compensation undoes the effect.
 pub(super) async fn compensation(service: &Service<'_>, record: &Record) -> Result<(), Broken> {
@@ -56,10 +58,13 @@ pub(super) async fn tombstone(service: &Service<'_>, record: &Record) -> Result<
 
 /// Action and compensation at once leave no effect, whichever comes first.
 pub(super) async fn race(service: &Service<'_>, record: &Record) -> Result<(), Broken> {
-    for _ in 0..RACES {
+    let waits = LEADS_MS.into_iter().flat_map(|lead| [(lead, 0), (0, lead)]);
+    for (action_after, compensation_after) in waits {
         record.clear();
         let case = service.case(record);
-        let (action, compensation) = case.race().await;
+        let (action_after, compensation_after) =
+            (Duration::from_millis(action_after), Duration::from_millis(compensation_after));
+        let (action, compensation) = case.race(action_after, compensation_after).await;
         action.decision()?;
         compensation.confirms(&["done", "refused", "none"])?;
         case.expect_never_again().await?;

@@ -68,7 +68,7 @@ async fn a_participant_without_a_fault_keeps_every_rule() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fault_breaks_the_rules_that_it_should_and_every_rule_is_broken_by_one() {
     let reports: Vec<(Fault, Report)> =
-        stream::iter(Fault::ALL).map(async |fault| (fault, report_of(Some(fault)).await)).buffered(4).collect().await;
+        stream::iter(Fault::ALL).map(async |fault| (fault, report_of(Some(fault)).await)).buffered(8).collect().await;
     let mut broken = BTreeSet::new();
     for (fault, report) in &reports {
         let violated = names(report, Outcome::Violated);
