@@ -13,6 +13,7 @@ mod check;
 mod error;
 mod layers;
 mod lookup;
+mod named;
 mod rules;
 mod sections;
 mod source;
@@ -28,6 +29,7 @@ use serde::Deserialize;
 
 pub use error::{ConfigErrors, ConfigProblem};
 pub use lookup::Found;
+pub use named::{Judgement, NamedParticipantSettings};
 pub use sections::*;
 pub use source::{ConfigFiles, ConfigSource, DEVELOPMENT, PRODUCTION};
 
@@ -66,6 +68,9 @@ pub struct Settings {
     pub ui: UiSettings,
     /// Calls from the orchestrator to participants.
     pub participants: ParticipantSettings,
+    /// The participants that users name, `[participants.<name>]`.
+    #[serde(skip)]
+    pub named_participants: BTreeMap<String, NamedParticipantSettings>,
     /// Retry policies of calls.
     pub retry: RetrySettings,
     /// The protocol of DTM's clients.
@@ -92,6 +97,11 @@ impl Settings {
     /// If `name` is not one of the five services: names are constants of this system.
     pub fn service(&self, name: &str) -> &ServiceSettings {
         self.services.get(name).unwrap_or_else(|| panic!("unknown service {name}"))
+    }
+
+    /// Returns how a participant is called: a named one by settings of its own, where it has them.
+    pub fn calls_to(&self, participant: &str) -> &ParticipantSettings {
+        self.named_participants.get(participant).map_or(&self.participants, |named| &named.calls)
     }
 
     /// Returns the URL of the server with a service's database: the service's own, else `database.url`. Empty if neither

@@ -41,7 +41,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 pub use answer::{MAX_ANSWER_BYTES, read_answer};
-pub use auth::outgoing_bearer;
+pub use auth::{bearer, outgoing_bearer};
 pub use behind_others::behind_others;
 pub(crate) use client::network;
 pub use draining::Draining;

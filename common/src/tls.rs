@@ -3,15 +3,19 @@
 //! The roots of the system are read when the first certificate is checked, so a program that only speaks plain HTTP
 //! needs none. `SSL_CERT_FILE` and `SSL_CERT_DIR` name others.
 
+use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{self, CryptoProvider};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, InvalidDnsNameError, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use x509_cert::der::Decode;
 
 /// Makes a builder of HTTP clients.
@@ -25,6 +29,52 @@ pub(crate) fn for_http() -> ClientConfig {
     let mut config = client(Roots::System, Check::ChainAndName, None).expect("suites and versions fit each other");
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config
+}
+
+/// Opens TLS to one host, for HTTP on a connection of the caller's.
+pub struct Https {
+    connector: TlsConnector,
+    host: ServerName<'static>,
+}
+
+/// A connection with TLS.
+pub type HttpsStream = TlsStream<TcpStream>;
+
+/// The version of HTTP that a server has chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// HTTP/1.1, also if it named none.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+impl Https {
+    /// Prepares TLS to a host: a name, or an address without brackets. Its certificate must end at a root of the system.
+    ///
+    /// # Errors
+    /// A host that no certificate can name.
+    pub fn to(host: &str) -> Result<Self, InvalidDnsNameError> {
+        Self::with(for_http(), host)
+    }
+
+    fn with(config: ClientConfig, host: &str) -> Result<Self, InvalidDnsNameError> {
+        let host = ServerName::try_from(host.to_owned())?;
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)), host })
+    }
+
+    /// Opens TLS on a connection, and returns the version of HTTP to speak.
+    ///
+    /// # Errors
+    /// The handshake failed. Nothing of a request was sent.
+    pub async fn open(&self, stream: TcpStream) -> io::Result<(HttpsStream, HttpVersion)> {
+        let stream = self.connector.connect(self.host.clone(), stream).await?;
+        let version = match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => HttpVersion::Http2,
+            Some(_) | None => HttpVersion::Http1,
+        };
+        Ok((stream, version))
+    }
 }
 
 /// The certificates that a chain may end at.
@@ -159,4 +209,68 @@ fn check_dates(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Er
         return Err(CertificateError::Expired.into());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair};
+    use rustls::ServerConfig;
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    /// Serves handshakes with a certificate for `localhost`, and returns it.
+    async fn server(protocols: &[&str]) -> (u16, CertificateDer<'static>) {
+        let mut of = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        of.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+        let key = KeyPair::generate().unwrap();
+        let certificate = of.self_signed(&key).unwrap().der().clone();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let mut config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .unwrap();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let _ = acceptor.accept(stream).await;
+            }
+        });
+        (port, certificate)
+    }
+
+    async fn handshake(port: u16, host: &str, root: CertificateDer<'static>) -> io::Result<HttpVersion> {
+        let mut config = client(Roots::given(vec![root]).unwrap(), Check::ChainAndName, None).unwrap();
+        config.alpn_protocols = for_http().alpn_protocols;
+        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        Ok(Https::with(config, host).unwrap().open(stream).await?.1)
+    }
+
+    #[tokio::test]
+    async fn the_server_chooses_the_version_of_http() {
+        for (protocols, version) in [
+            (&["h2", "http/1.1"][..], HttpVersion::Http2),
+            (&["http/1.1"], HttpVersion::Http1),
+            (&[], HttpVersion::Http1),
+        ] {
+            let (port, root) = server(protocols).await;
+            assert_eq!(handshake(port, "localhost", root).await.unwrap(), version, "{protocols:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_certificate_of_another_host_or_another_authority_ends_the_handshake() {
+        let (port, root) = server(&["h2"]).await;
+        let (_, other_root) = server(&["h2"]).await;
+        for (host, root) in [("localhost", other_root), ("flights.example", root.clone()), ("127.0.0.1", root)] {
+            let error = handshake(port, host, root).await.expect_err(host).to_string();
+            assert!(error.contains("certificate"), "{host}: {error}");
+        }
+    }
 }

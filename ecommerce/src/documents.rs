@@ -174,7 +174,8 @@ fn reference(schema: &str) -> String {
     let schema = schema.replace('<', "&lt;");
     for line in schema.lines() {
         if let Some(comment) = line.strip_prefix('#') {
-            comments.push(comment.trim());
+            // Four spaces make an example, in Markdown too.
+            comments.push(if comment.starts_with("     ") { &comment[1..] } else { comment.trim() });
         } else if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             section = name.to_owned();
             page.push_str(&format!("## {section}\n\n"));

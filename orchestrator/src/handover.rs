@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::config::Settings;
 use common::group_commit::BatchSender;
 use common::supervision::{ActorEntry, ChildSpec, Handle, Periodic, every};
 use tracing::{info, warn};
@@ -17,6 +18,7 @@ use tracing::{info, warn};
 use crate::outages::Outages;
 use crate::store::handover::{self, Waiting};
 use crate::store::writer::SagaLogWriter;
+use crate::waker::wakes_per_second;
 use saga_engine::SagaId;
 use saga_engine::coordinator::CoordinatorMsg;
 use saga_engine::lease::LeaseState;
@@ -34,8 +36,9 @@ pub(crate) struct Handover {
     pub(crate) lease_for: Duration,
     pub(crate) running: Arc<Running>,
     pub(crate) coordinator: Handle<CoordinatorMsg>,
-    /// Maximum number of sagas that wait for one operation and are handed over per second.
-    pub(crate) per_second: u32,
+    /// The participant's `breaker_wakes_per_second` is the maximum number of sagas that wait for one operation and are
+    /// handed over per second.
+    pub(crate) settings: Arc<Settings>,
 }
 
 pub(crate) fn handover(entry: Arc<ActorEntry>, handover: Handover) -> ChildSpec {
@@ -54,7 +57,7 @@ impl Periodic for Handover {
 }
 
 async fn hand_over(from: &Handover, operation: String) {
-    let Handover { saga_log, outages, owner, lease_for, running, per_second, .. } = from;
+    let Handover { saga_log, outages, owner, lease_for, running, settings, .. } = from;
     let parked =
         outages.waiting_for(&operation, |saga| running.get(saga.id).is_some_and(|one| one.epoch == saga.epoch));
     let waiting = Waiting {
@@ -63,7 +66,8 @@ async fn hand_over(from: &Handover, operation: String) {
         lease: *lease_for,
         sagas: parked.iter().map(|saga| (saga.id, saga.epoch)).collect(),
     };
-    let (asked, limit) = (waiting.clone(), i64::from(*per_second));
+    let limit = i64::from(wakes_per_second(settings, &waiting.operation));
+    let asked = waiting.clone();
     let found = saga_log
         .read_in_reserve(move |connection| Box::pin(async move { handover::find(connection, &asked, limit).await }));
     let found = match found.await {

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use common::config::Settings;
 use common::group_commit::{BatchSender, Written};
 use common::ids::uuid_v7_of_cell;
 use common::supervision::Handle;
@@ -34,6 +36,7 @@ pub(crate) struct LiveWorld {
     pub(crate) clients: BTreeMap<SmolStr, Handle<ClientMsg>>,
     /// The client of branches of DTM's clients.
     pub(crate) branches: Branches,
+    pub(crate) settings: Arc<Settings>,
     /// The clock for the time in new ids.
     pub(crate) clock: Arc<DatabaseClock>,
     /// The cell that new ids name.
@@ -73,6 +76,11 @@ impl World for LiveWorld {
         if let Some(client) = self.clients.get(&call.participant) {
             let _ = client.cast(ClientMsg::Call(Box::new(Calling { call, answer, since: Instant::now() })));
         }
+    }
+
+    fn call_timeout(&self, participant: &str) -> Option<Duration> {
+        let named = self.settings.named_participants.get(participant)?;
+        Some(Duration::from_millis(named.calls.timeout_ms))
     }
 
     fn claim(&self, request: ClaimRequest, answer: Answer<Result<Claimed, String>>) {

@@ -2,7 +2,7 @@
 //!
 //! Handles are created once and kept: a lookup by labels costs more than counting.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -56,6 +56,13 @@ const METRICS: [Metric; 16] = [
     (MetricKind::Gauge, WAITING, "Calls queued for a participant."),
 ];
 
+/// Maximum number of a participant's steps, and of its operations, with series of their own: definitions may name any
+/// number, and series stay until the process ends.
+const MAX_SHOWN: usize = 500;
+
+/// Label of the steps beyond them.
+const OTHER_STEPS: &str = "other";
+
 /// Sets up the metrics of the node as a whole; they are read at each scrape while the node lives.
 pub(crate) fn measure_node(lease: &Arc<LeaseState>, running: &Arc<Running>) {
     telemetry::describe(&METRICS);
@@ -96,6 +103,8 @@ pub(crate) struct Attempted {
 /// Metrics of one participant's client.
 pub(crate) struct ClientMeters {
     participant: SmolStr,
+    steps: HashSet<SmolStr>,
+    operations: HashSet<String>,
     seconds: HashMap<(SmolStr, &'static str, &'static str), Histogram>,
 }
 
@@ -112,16 +121,28 @@ impl ClientMeters {
             waiting.set(in_line as f64);
             Some(())
         });
-        Self { participant, seconds: HashMap::new() }
+        Self { participant, steps: HashSet::new(), operations: HashSet::new(), seconds: HashMap::new() }
     }
 
     /// Shows the breaker of an operation: 0 closed, 1 half-open, 2 open.
-    pub(crate) fn breaker(&self, operation: &str, level: f64) {
+    pub(crate) fn breaker(&mut self, operation: &str, level: f64) {
+        if !self.operations.contains(operation) {
+            if self.operations.len() >= MAX_SHOWN {
+                return;
+            }
+            self.operations.insert(operation.to_owned());
+        }
         gauge!(BREAKER, "participant" => self.participant.to_string(), "operation" => operation.to_owned()).set(level);
     }
 
     pub(crate) fn attempted(&mut self, attempted: Attempted) {
-        let Attempted { step, kind, outcome, took } = attempted;
+        let Attempted { mut step, kind, outcome, took } = attempted;
+        if !self.steps.contains(&step) {
+            match self.steps.len() < MAX_SHOWN {
+                true => drop(self.steps.insert(step.clone())),
+                false => step = SmolStr::new_static(OTHER_STEPS),
+            }
+        }
         let participant = &self.participant;
         let seconds = self.seconds.entry((step.clone(), kind, outcome)).or_insert_with(|| {
             let (participant, step) = (participant.to_string(), step.to_string());

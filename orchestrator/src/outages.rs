@@ -44,6 +44,11 @@ impl Outages {
         self.inner().remove(operation);
     }
 
+    /// Records that the breakers of all operations of a participant are closed.
+    pub(crate) fn all_closed(&self, participant: &str) {
+        self.inner().retain(|operation, _| operation.split_once('.').is_none_or(|(of, _)| of != participant));
+    }
+
     /// Records that a saga is parked until the operation works again.
     pub(crate) fn parked(&self, operation: &str, saga: Parked) {
         if let Some(outage) = self.inner().get_mut(operation) {
@@ -96,6 +101,16 @@ mod tests {
         assert_eq!(outages.lasting(4 * second), Vec::<String>::new());
         outages.closed("payments.charge");
         assert_eq!(outages.operations(), ["payments.refund"]);
+    }
+
+    #[tokio::test]
+    async fn the_operations_of_one_participant_are_closed_together() {
+        let outages = Outages::default();
+        for operation in ["pay.a", "payments.charge", "payments.trip.a.undo"] {
+            outages.opened(operation.to_owned(), Instant::now());
+        }
+        outages.all_closed("payments");
+        assert_eq!(outages.operations(), ["pay.a"]);
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@
 
 mod breaker;
 mod connection;
+mod headers;
 mod judgement;
 mod operations;
 mod replicas;
@@ -25,8 +26,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use common::config::Settings;
-use common::http::{HeaderValue, outgoing_bearer};
+use common::http::{HeaderValue, bearer, outgoing_bearer};
 use common::supervision::{ActorEntry, ChildSpec, Handle, child};
+use common::tls::HttpVersion;
 use common::traces::Tracer;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
@@ -36,11 +38,13 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 pub use self::breaker::{Admission, Breaker, BreakerSettings, Health};
+use self::judgement::Judging;
 pub use self::judgement::{Reply as Judged, classify, retry_after as read_retry_after};
 use self::operations::Operations;
 use self::replicas::{Connecting, Replicas, system_lookup};
 use self::send::send;
 pub(crate) use self::url::BadUrl;
+use self::url::Peer;
 use crate::meters::{Attempted, ClientMeters};
 use crate::outages::{Outages, Parked};
 use crate::waker::Confirmations;
@@ -51,6 +55,8 @@ use saga_engine::world::{Answer, Call, Purpose, Urgency};
 /// Label values in metrics.
 const COMPENSATION: &str = "compensation";
 const DONE: &str = "done";
+/// Level of a closed breaker in metrics.
+const CLOSED_LEVEL: f64 = 0.0;
 
 /// A call and the receiver of its outcome.
 pub(crate) struct Calling {
@@ -86,6 +92,7 @@ struct Arguments {
     look_up_every: Duration,
     base: String,
     bearer: Option<HeaderValue>,
+    judging: Judging,
     tracer: Tracer,
     limit: usize,
     limit_for_actions: usize,
@@ -120,7 +127,8 @@ pub(crate) struct Findings {
     pub(crate) outages: Arc<Outages>,
 }
 
-/// Makes the client of a participant and these of its operations.
+/// Makes the client of a participant and these of its operations. The operations of a participant that a user names
+/// appear with definitions.
 ///
 /// # Errors
 /// If no HTTP client can be made.
@@ -133,10 +141,18 @@ pub(crate) fn client(
     tracer: Tracer,
     findings: Findings,
 ) -> Result<ChildSpec, BadUrl> {
-    let participants = &settings.participants;
-    let base = settings.service(&service).url.clone();
+    let participants = settings.calls_to(&service);
+    let (base, bearer, peer, judging) = match settings.named_participants.get(&*service) {
+        None => (settings.service(&service).url.clone(), outgoing_bearer(&settings.auth), Peer::Own, Judging::Own),
+        Some(named) => {
+            let plain = if named.http2 { HttpVersion::Http2 } else { HttpVersion::Http1 };
+            let judging = Judging::Named(named.judgement, named.absent.clone());
+            (named.url.clone(), bearer(&named.token), Peer::Named(plain), judging)
+        }
+    };
     let limit_for_actions = participants.max_concurrent.saturating_sub(participants.reserved_for_compensations).max(1);
     let how = Connecting {
+        peer,
         connections: participants.connections,
         timeout: Duration::from_millis(participants.connect_timeout_ms),
         in_process: participants.in_process,
@@ -146,7 +162,8 @@ pub(crate) fn client(
         replicas: Arc::new(Replicas::new(service.clone(), &base, how)?),
         look_up_every: Duration::from_millis(participants.resolve_ms),
         base,
-        bearer: outgoing_bearer(&settings.auth),
+        bearer,
+        judging,
         tracer,
         limit: participants.max_concurrent,
         limit_for_actions,
@@ -173,10 +190,7 @@ impl Actor for Client {
         let Arguments { ref service, breaker, limit_for_failed, .. } = *arguments;
         let operations = Operations::new(service.clone(), &arguments.operations, breaker, limit_for_failed);
         // The breakers of an actor that died went with it.
-        arguments
-            .operations
-            .iter()
-            .for_each(|operation| arguments.findings.outages.closed(&full_name(service, operation)));
+        arguments.findings.outages.all_closed(service);
         let shown = Arc::new(Shown {
             in_flight: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
@@ -203,7 +217,7 @@ impl Actor for Client {
             let shown = measured.upgrade()?;
             Some((shown.in_flight.load(Ordering::Relaxed), shown.waiting.load(Ordering::Relaxed)))
         });
-        let state = State {
+        let mut state = State {
             arguments,
             shown,
             following,
@@ -212,7 +226,7 @@ impl Actor for Client {
             operations,
             meters,
         };
-        show_breakers(&state);
+        show_breakers(&mut state);
         Ok(state)
     }
 
@@ -271,7 +285,14 @@ fn send_waiting(me: &ActorRef<ClientMsg>, state: &mut State) {
         let Some(calling) = next else { return };
         let operation = calling.call.operation.clone();
         let breaker = state.operations.state(&operation);
-        if let Admission::Park(wait) = state.operations.admit(&calling.call, now) {
+        let admission = state.operations.admit(&calling.call, now);
+        if let Some(forgotten) = state.operations.forgotten() {
+            let name = full_name(&state.arguments.service, &forgotten);
+            state.arguments.findings.outages.closed(&name);
+            state.meters.breaker(&name, CLOSED_LEVEL);
+            show_breakers(state);
+        }
+        if let Admission::Park(wait) = admission {
             park(state, *calling, wait);
             continue;
         }
@@ -347,12 +368,12 @@ fn learn(state: &mut State, finished: Finished) {
     show_breakers(state);
 }
 
-fn show_breakers(state: &State) {
+fn show_breakers(state: &mut State) {
     let states = state.operations.states();
     for (operation, now) in &states {
         // 0 closed, 1 half-open, 2 open.
         let level = match *now {
-            "closed" => 0.0,
+            "closed" => CLOSED_LEVEL,
             "half-open" => 1.0,
             _ => 2.0,
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::config::{RetryPolicy, Settings};
+use common::config::{self, RetryPolicy, Settings};
 use common::db::{self, DbError};
 use common::group_commit::BatchSender;
 use common::http::{Draining, HttpService, debug, server};
@@ -115,7 +115,7 @@ pub async fn start(
         inline: settings.sagas.inline,
         dtm_longest_wait: Duration::from_millis(settings.dtm.backoff_max_ms),
     };
-    let registry = Arc::new(Registry::new(known.clone(), participants(), rules));
+    let registry = Arc::new(Registry::new(known.clone(), participants(&settings), rules));
     let folder = settings.reload.as_ref().and_then(|source| source.dir.as_deref());
     let files = folder.map_or(Ok(Vec::new()), |folder| registry.read_folder(folder))?;
     let rule = if settings.checkout.compensate_inventory { StockRule::Restore } else { StockRule::Keep };
@@ -139,7 +139,7 @@ pub async fn start(
     children.push(housekeeping(housekeeping_entry, saga_log.clone(), Rules::of(orchestrator)));
     let (mut clients, mut client_entries) = (BTreeMap::new(), Vec::new());
     let findings = Findings::default();
-    for (participant, operations) in operations(&known) {
+    for (participant, operations) in operations(&known, &settings) {
         let handle = Handle::new();
         let entry = entry(&format!("{participant}-client"), "HTTP client");
         client_entries.push(entry.clone());
@@ -149,11 +149,7 @@ pub async fn start(
     }
     children.push(waker(
         entry("waker", "waker"),
-        Waker {
-            saga_log: saga_log.clone(),
-            confirmations: findings.confirmations.clone(),
-            wakes_per_second: settings.participants.breaker_wakes_per_second,
-        },
+        Waker { saga_log: saga_log.clone(), confirmations: findings.confirmations.clone(), settings: settings.clone() },
     ));
     let lease_state = Arc::new(LeaseState::default());
     meters::measure_node(&lease_state, &running);
@@ -183,6 +179,7 @@ pub async fn start(
     let world: Arc<dyn World> = Arc::new(LiveWorld {
         saga_log: saga_log.clone(),
         clients,
+        settings: settings.clone(),
         clock: clock.clone(),
         cell: orchestrator.cell,
         claimer: Claimer {
@@ -237,7 +234,7 @@ pub async fn start(
             lease_for: Duration::from_millis(orchestrator.lease_ms),
             running: running.clone(),
             coordinator: handle.clone(),
-            per_second: settings.participants.breaker_wakes_per_second,
+            settings: settings.clone(),
         },
     ));
     children.push(stall_watch(StallArguments {
@@ -336,14 +333,23 @@ pub async fn start(
 }
 
 /// Returns the participants that definitions can name.
-fn participants() -> KnownParticipants {
-    let ours = ["catalog", "payments", "inventory", "purchases"];
-    KnownParticipants(ours.map(|name| (name.to_owned(), Judgement::Recorded)).into())
+fn participants(settings: &Settings) -> KnownParticipants {
+    let ours = ["catalog", "payments", "inventory", "purchases"].map(|name| (name.to_owned(), Judgement::Recorded));
+    let named = settings.named_participants.iter().map(|(name, named)| {
+        let judgement = match named.judgement {
+            config::Judgement::Recorded => Judgement::Recorded,
+            config::Judgement::Status => Judgement::Status,
+        };
+        (name.clone(), judgement)
+    });
+    KnownParticipants(ours.into_iter().chain(named).collect())
 }
 
-/// Returns the participants of these definitions, each with the operations that their steps use.
-fn operations(known: &[Arc<Definition>]) -> BTreeMap<SmolStr, Vec<SmolStr>> {
-    let mut operations: BTreeMap<_, Vec<_>> = BTreeMap::new();
+/// Returns the participants of these definitions, each with the operations that their steps use, and those that users
+/// name.
+fn operations(known: &[Arc<Definition>], settings: &Settings) -> BTreeMap<SmolStr, Vec<SmolStr>> {
+    let named = settings.named_participants.keys();
+    let mut operations: BTreeMap<SmolStr, Vec<_>> = named.map(|name| (name.into(), Vec::new())).collect();
     for step in known.iter().flat_map(|known| known.steps()) {
         let of_participant = operations.entry(step.participant.clone()).or_default();
         let used = [Some(&step.action), step.compensation()].into_iter().flatten();

@@ -6,10 +6,11 @@
 //! ```
 //! Without FAILED sagas the statement reads an empty index.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use common::config::Settings;
 use common::group_commit::BatchSender;
 use common::supervision::{ActorEntry, ChildSpec, Periodic, every};
 use tracing::{info, warn};
@@ -40,8 +41,8 @@ impl Confirmations {
 pub(crate) struct Waker {
     pub(crate) saga_log: BatchSender<SagaLogWriter>,
     pub(crate) confirmations: Arc<Confirmations>,
-    /// Maximum number of sagas that one operation wakes per second.
-    pub(crate) wakes_per_second: u32,
+    /// The participant's `breaker_wakes_per_second` is the maximum number of sagas that one operation wakes per second.
+    pub(crate) settings: Arc<Settings>,
 }
 
 pub(crate) fn waker(entry: Arc<ActorEntry>, waker: Waker) -> ChildSpec {
@@ -50,17 +51,20 @@ pub(crate) fn waker(entry: Arc<ActorEntry>, waker: Waker) -> ChildSpec {
 
 impl Periodic for Waker {
     async fn run(&self) -> Duration {
-        let operations = self.confirmations.take();
-        if !operations.is_empty() {
-            self.wake(operations).await;
+        let mut by_limit: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+        for operation in self.confirmations.take() {
+            by_limit.entry(wakes_per_second(&self.settings, &operation)).or_default().push(operation);
+        }
+        for (most, operations) in by_limit {
+            self.wake(operations, most).await;
         }
         LOOK_EVERY
     }
 }
 
 impl Waker {
-    async fn wake(&self, operations: Vec<String>) {
-        let (asked, most) = (operations.clone(), i64::from(self.wakes_per_second));
+    async fn wake(&self, operations: Vec<String>, most: u32) {
+        let (asked, most) = (operations.clone(), i64::from(most));
         let woken = self
             .saga_log
             .read(move |connection| Box::pin(async move { flags::wake_waiting(connection, &asked, most).await }));
@@ -75,6 +79,12 @@ impl Waker {
             }
         }
     }
+}
+
+/// Returns the number of sagas that an operation resumes each second once it works again.
+pub(crate) fn wakes_per_second(settings: &Settings, operation: &str) -> u32 {
+    let participant = operation.split_once('.').map_or(operation, |(participant, _)| participant);
+    settings.calls_to(participant).breaker_wakes_per_second
 }
 
 #[cfg(test)]

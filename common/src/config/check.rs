@@ -6,6 +6,7 @@ use foundation::names::closest;
 use super::{
     error::ConfigProblem,
     layers::{Layer, join},
+    named::{ANY_NAME, check_name},
 };
 
 /// Prefix of the environment variables that are settings.
@@ -19,6 +20,7 @@ enum Kind {
     Float,
     Text,
     TextList,
+    IntegerList,
     Section,
 }
 
@@ -29,6 +31,7 @@ impl Kind {
             ValueKind::I64(_) | ValueKind::I128(_) | ValueKind::U64(_) | ValueKind::U128(_) => Self::Integer,
             ValueKind::Float(_) => Self::Float,
             ValueKind::String(_) | ValueKind::Nil => Self::Text,
+            ValueKind::Array(items) if !items.is_empty() && all_are(Self::Integer, items) => Self::IntegerList,
             ValueKind::Array(_) => Self::TextList,
             ValueKind::Table(_) => Self::Section,
         }
@@ -41,6 +44,7 @@ impl Kind {
             Self::Float => "a number",
             Self::Text => "a string",
             Self::TextList => "a list of strings",
+            Self::IntegerList => "a list of whole numbers",
             Self::Section => "a section",
         }
     }
@@ -72,9 +76,13 @@ fn check_section(
     for name in names {
         let value = &given[name];
         let key = join(section, name);
-        let Some(default) = schema.get(name) else {
-            problems.push(ConfigProblem::new(&key, place, unknown(schema, section, name)));
-            continue;
+        let is_section = matches!(value.kind, ValueKind::Table(_));
+        let default = match child(schema, section, name, is_section) {
+            Ok(default) => default,
+            Err(message) => {
+                problems.push(ConfigProblem::new(&key, place, message));
+                continue;
+            }
         };
         match (&default.kind, &value.kind) {
             (ValueKind::Table(inner_schema), ValueKind::Table(inner)) => {
@@ -124,14 +132,22 @@ pub(super) fn check_variables(
     layer
 }
 
+/// Finds a key of a section in the schema. In a section with names that the user chooses, an unknown section is one of
+/// these names.
+fn child<'a>(schema: &'a Map<String, Value>, section: &str, name: &str, is_section: bool) -> Result<&'a Value, String> {
+    match (schema.get(name), schema.get(ANY_NAME)) {
+        (Some(known), _) if name != ANY_NAME => Ok(known),
+        (_, Some(any)) if is_section => check_name(name).map(|()| any),
+        _ => Err(unknown(schema, section, name)),
+    }
+}
+
 /// Walks the schema along a path; the error names the first part of the path that is unknown.
-fn find<'a>(schema: &'a Map<String, Value>, path: &[String]) -> Result<&'a ValueKind, String> {
+pub(super) fn find<'a>(schema: &'a Map<String, Value>, path: &[String]) -> Result<&'a ValueKind, String> {
     let mut table = schema;
     let mut section = String::new();
     for (index, name) in path.iter().enumerate() {
-        let Some(value) = table.get(name) else {
-            return Err(unknown(table, &section, name));
-        };
+        let value = child(table, &section, name, index + 1 < path.len())?;
         section = join(&section, name);
         match &value.kind {
             ValueKind::Table(inner) => table = inner,
@@ -151,23 +167,27 @@ fn find<'a>(schema: &'a Map<String, Value>, path: &[String]) -> Result<&'a Value
 fn typed(kind: Kind, given: &ValueKind) -> Option<ValueKind> {
     match (kind, given) {
         (Kind::Float, ValueKind::I64(number)) => Some(ValueKind::Float(*number as f64)),
-        (Kind::TextList, ValueKind::Array(items)) => {
-            let all_texts = items.iter().all(|item| Kind::of(&item.kind) == Kind::Text);
-            all_texts.then(|| given.clone())
-        }
+        (Kind::TextList, ValueKind::Array(items)) => all_are(Kind::Text, items).then(|| given.clone()),
+        (Kind::IntegerList, ValueKind::Array(items)) => all_are(Kind::Integer, items).then(|| given.clone()),
         (kind, given) => (kind == Kind::of(given)).then(|| given.clone()),
     }
 }
 
+fn all_are(kind: Kind, items: &[Value]) -> bool {
+    items.iter().all(|item| Kind::of(&item.kind) == kind)
+}
+
 fn parsed(kind: Kind, text: &str) -> Option<ValueKind> {
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     match kind {
         Kind::Boolean => text.to_lowercase().parse().ok().map(ValueKind::Boolean),
         Kind::Integer => text.parse().ok().map(ValueKind::I64),
         Kind::Float => text.parse().ok().map(ValueKind::Float),
         Kind::Text => Some(ValueKind::String(text.to_owned())),
-        Kind::TextList => {
-            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-            Some(ValueKind::Array(items.map(|item| Value::new(None, item)).collect()))
+        Kind::TextList => Some(ValueKind::Array(items.map(|item| Value::new(None, item)).collect())),
+        Kind::IntegerList => {
+            let numbers = items.map(|item| item.parse().map(|number: i64| Value::new(None, number)));
+            numbers.collect::<Result<Vec<_>, _>>().ok().map(ValueKind::Array)
         }
         Kind::Section => None,
     }
@@ -185,13 +205,16 @@ fn expected(default: &ValueKind) -> String {
 
 fn wrong_type(default: &ValueKind, given: &ValueKind) -> String {
     if let (ValueKind::Array(_), ValueKind::Array(_)) = (default, given) {
-        return "has items that are not strings, expected a list of strings".to_owned();
+        return match Kind::of(default) {
+            Kind::IntegerList => "has items that are not whole numbers, expected a list of whole numbers".to_owned(),
+            _ => "has items that are not strings, expected a list of strings".to_owned(),
+        };
     }
     format!("is {}, expected {}", Kind::of(given).name(), expected(default))
 }
 
 fn unknown(siblings: &Map<String, Value>, section: &str, name: &str) -> String {
-    let mut known: Vec<&str> = siblings.keys().map(String::as_str).collect();
+    let mut known: Vec<&str> = siblings.keys().map(String::as_str).filter(|known| *known != ANY_NAME).collect();
     known.sort_unstable();
     match closest(name, known.iter().copied()) {
         Some(near) => format!("unknown key, did you mean {}?", join(section, near)),

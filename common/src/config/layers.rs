@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use config::{FileFormat, Format as _, Map, Source, Value, ValueKind};
+use config::{Config, ConfigError, FileFormat, Format as _, Map, Source, Value, ValueKind};
+use serde::de::DeserializeOwned;
 
 use super::error::ConfigProblem;
 
@@ -15,7 +16,7 @@ impl Layer {
     pub(super) fn trim_secrets(&mut self) {
         for (key, value) in &mut self.0 {
             let is_secret = key.starts_with("auth.")
-                || [".database_password", ".database_url"].iter().any(|name| key.ends_with(name))
+                || [".database_password", ".database_url", ".token"].iter().any(|name| key.ends_with(name))
                 || key == "database.url";
             if let ValueKind::String(text) = &mut value.kind
                 && is_secret
@@ -26,12 +27,22 @@ impl Layer {
     }
 }
 
+impl Layer {
+    /// Reads the values as settings.
+    ///
+    /// # Errors
+    /// A value that does not fit its field.
+    pub(super) fn read<T: DeserializeOwned>(self) -> Result<T, ConfigError> {
+        Config::builder().add_source(self).build().and_then(Config::try_deserialize)
+    }
+}
+
 impl Source for Layer {
     fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
         Box::new(self.clone())
     }
 
-    fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
+    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
         Ok(self.0.clone().into_iter().collect())
     }
 }

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{
+    check::find,
     layers::{flatten, parse_toml},
     source::schema,
 };
@@ -41,8 +42,9 @@ impl Found {
 fn is_ours(file: &Path) -> bool {
     let Ok(text) = std::fs::read_to_string(file) else { return true };
     let Ok(given) = parse_toml(&file.display().to_string(), &text) else { return true };
-    let (known, given) = (flatten(&schema()), flatten(&given));
-    let count = given.0.keys().filter(|key| known.0.contains_key(*key)).count();
+    let (known, given) = (schema(), flatten(&given));
+    let path = |key: &str| key.split('.').map(str::to_owned).collect::<Vec<_>>();
+    let count = given.0.keys().filter(|key| find(&known, &path(key)).is_ok()).count();
     count * 2 >= given.0.len()
 }
 
@@ -64,6 +66,7 @@ mod tests {
             ("", &ours),
             ("[services.catalog]\nport = 1\n", &ours),
             ("[services.catalog]\nport = 1\nprot = 2\n", &ours),
+            ("[participants.flights]\nurl = 'http://flights:80'\n", &ours),
             ("this is no TOML", &ours),
             ("[server]\nport = 8000\n", &foreign),
             ("name = \"shop\"\n[database]\nurl = \"mysql://x\"\nname = \"y\"\n[log]\nlevel = \"info\"\n", &foreign),

@@ -1,13 +1,18 @@
 //! Ranges of values and rules between settings. They are checked on the layered values rather than on the typed
 //! structs, because only the values know where they were set.
 
-use std::net::IpAddr;
+use std::{iter, net::IpAddr};
 
 use config::{Value, ValueKind};
 use tracing_subscriber::EnvFilter;
 use warp::http::Uri;
 
-use super::{error::ConfigProblem, layers::Layer, source::PRODUCTION};
+use super::{
+    error::ConfigProblem,
+    layers::Layer,
+    named::{self, check_absent, check_judgement, check_participant_url},
+    source::PRODUCTION,
+};
 use crate::{faults::MAX_LATENCY_MS, ids::CELLS};
 
 /// The longest duration of any setting: a day. A larger value is a mistake of units.
@@ -39,7 +44,10 @@ pub(super) fn check(profile: &str, effective: &Layer, problems: &mut Vec<ConfigP
 fn check_value(key: &str, value: &ValueKind) -> Result<(), String> {
     let path: Vec<&str> = key.split('.').collect();
     match (path.as_slice(), value) {
-        (["auth", _], ValueKind::String(token)) => check_token(token),
+        (["auth", _] | ["participants", _, "token"], ValueKind::String(token)) => check_token(token),
+        (["participants", _, "url"], ValueKind::String(url)) => check_participant_url(url),
+        (["participants", _, "judgement"], ValueKind::String(judgement)) => check_judgement(judgement),
+        (["participants", _, "absent"], ValueKind::Array(statuses)) => check_absent(statuses),
         (["database", "url"] | ["services", _, "database_url"], ValueKind::String(url)) => check_database_url(url),
         (["http", "bind"], ValueKind::String(address)) => match address.parse::<IpAddr>() {
             Ok(_) => Ok(()),
@@ -101,7 +109,7 @@ fn range(path: &[&str]) -> (i64, i64) {
         // Here 0 means "for ever", "not at all" or "none".
         ["retry", "compensation", "attempts"] | ["supervision", "max_restarts"] => (0, MAX_COUNT),
         ["runtime", "worker_threads"] => (0, MAX_THREADS),
-        ["participants", "reserved_for_compensations" | "breaker_failures"] | ["rate_limit", "per_second"] => {
+        ["participants", .., "reserved_for_compensations" | "breaker_failures"] | ["rate_limit", "per_second"] => {
             (0, MAX_COUNT)
         }
         [_, "max_connections_per_peer" | "max_in_flight_per_client" | "max_event_listeners_per_client"] => {
@@ -152,7 +160,7 @@ fn check_service_url(url: &str) -> Result<(), String> {
     check_url(url, &["http"], "http://127.0.0.1:8001")
 }
 
-fn check_url(url: &str, schemes: &[&str], expected: &str) -> Result<(), String> {
+pub(super) fn check_url(url: &str, schemes: &[&str], expected: &str) -> Result<(), String> {
     let is_address = |uri: Uri| {
         uri.scheme_str().is_some_and(|scheme| schemes.contains(&scheme))
             && uri.host().is_some_and(|host| !host.is_empty())
@@ -220,10 +228,12 @@ impl Rules<'_> {
         self.require("orchestrator.lease_ms", "more than twice", "orchestrator.heartbeat_ms", |lease, beat| {
             lease > beat.saturating_mul(2)
         });
-        self.require("participants.reserved_for_compensations", "less than", "participants.max_concurrent", |a, b| {
-            a < b
-        });
-        self.require("participants.connect_timeout_ms", "at most", "participants.timeout_ms", |a, b| a <= b);
+        let names = named::names(self.effective);
+        for participant in iter::once(None).chain(names.iter().map(|name| Some(name.as_str()))) {
+            self.require_of(participant, "reserved_for_compensations", "less than", "max_concurrent", |a, b| a < b);
+            self.require_of(participant, "connect_timeout_ms", "at most", "timeout_ms", |a, b| a <= b);
+        }
+        names.iter().for_each(|name| self.require_url(name));
         self.require("group_commit.max_batch", "at most", "group_commit.max_queue", |a, b| a <= b);
         for section in ["supervision", "retry.action", "retry.compensation", "retry.failed"] {
             let (min, max) = (format!("{section}.backoff_min_ms"), format!("{section}.backoff_max_ms"));
@@ -244,6 +254,59 @@ impl Rules<'_> {
                 self.require_token("auth.api_token");
             }
         }
+    }
+
+    /// Compares two settings of calls. A named participant has those of `[participants]` where it has none of its own;
+    /// with none of its own there is nothing to add to what is said of `[participants]`.
+    fn require_of(
+        &mut self,
+        participant: Option<&str>,
+        key: &str,
+        relation: &str,
+        other: &str,
+        holds: impl Fn(i64, i64) -> bool,
+    ) {
+        let general = |key: &str| format!("participants.{key}");
+        let Some(name) = participant else {
+            return self.require(&general(key), relation, &general(other), holds);
+        };
+        let own = |key: &str| {
+            let own = format!("participants.{name}.{key}");
+            self.effective.0.contains_key(&own).then_some(own)
+        };
+        match (own(key), own(other)) {
+            (None, None) => {}
+            (Some(key), Some(other)) => self.require(&key, relation, &other, holds),
+            (Some(key), None) => self.require(&key, relation, &general(other), holds),
+            (None, Some(own_other)) => {
+                let effective = self.effective;
+                let numbers = [&general(key), &own_other].map(|key| effective.0.get(key).map(|value| &value.kind));
+                let [Some(ValueKind::I64(number)), Some(ValueKind::I64(limit))] = numbers else { return };
+                if !holds(*number, *limit) {
+                    let message = format!(
+                        "is {limit}, expected that {}, which is {number}, is {relation} it; set participants.{name}.{key}",
+                        general(key)
+                    );
+                    let place = place(&effective.0[&own_other]);
+                    self.problems.push(ConfigProblem::new(own_other, place, message));
+                }
+            }
+        }
+    }
+
+    /// A participant without an address cannot be called.
+    fn require_url(&mut self, name: &str) {
+        let effective = self.effective;
+        let key = format!("participants.{name}.url");
+        let given = effective.0.get(&key);
+        if given.is_some_and(|url| url.kind != ValueKind::String(String::new())) {
+            return;
+        }
+        let prefix = format!("participants.{name}.");
+        let of_participant = effective.0.iter().find(|(key, _)| key.starts_with(&prefix)).map(|(_, value)| value);
+        let place = given.or(of_participant).map_or("built-in default.toml", place);
+        let message = "is not set, expected the address of the participant, such as https://flights.example";
+        self.problems.push(ConfigProblem::new(key, place, message));
     }
 
     fn require(&mut self, key: &str, relation: &str, other: &str, holds: impl Fn(i64, i64) -> bool) {

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use config::{Config, Map, Value, ValueKind};
+use config::{ConfigError, Map, Value, ValueKind};
 use foundation::names::closest;
 use sha2::{Digest, Sha256};
 
@@ -15,7 +15,7 @@ use super::{
     error::{ConfigErrors, ConfigProblem},
     layers::{Layer, flatten, parse_toml},
     lookup::Found,
-    rules,
+    named, rules,
 };
 use crate::ids::CELLS;
 
@@ -91,7 +91,7 @@ impl ConfigSource {
     pub fn load_from(&self, files: ConfigFiles) -> Result<Settings, ConfigErrors> {
         let schema = schema();
         let ConfigFiles { texts, mut problems } = files;
-        let mut layers = vec![flatten(&schema)];
+        let mut layers = vec![defaults(&schema)];
         for (place, text) in texts {
             match parse_toml(&place, &text) {
                 Ok(table) => layers.push(check_file(&schema, &place, &table, &mut problems)),
@@ -110,13 +110,12 @@ impl ConfigSource {
         self.settings(effective)
     }
 
-    fn settings(&self, effective: Layer) -> Result<Settings, ConfigErrors> {
+    fn settings(&self, mut effective: Layer) -> Result<Settings, ConfigErrors> {
         // Types and ranges were checked above; an error here is a rule missing there.
-        let mut settings: Settings = Config::builder()
-            .add_source(effective)
-            .build()
-            .and_then(Config::try_deserialize)
-            .map_err(|error| ConfigProblem::new("", self.to_string(), error.to_string()))?;
+        let missing_rule = |error: ConfigError| ConfigProblem::new("", self.to_string(), error.to_string());
+        let named = named::take(&mut effective).map_err(missing_rule)?;
+        let mut settings: Settings = effective.read().map_err(missing_rule)?;
+        settings.named_participants = named;
         settings.profile.clone_from(&self.profile);
         settings.reload = Some(self.clone());
         settings.fill_in_urls();
@@ -231,8 +230,15 @@ impl fmt::Debug for ConfigSource {
     }
 }
 
+/// Returns the defaults of all keys whose names are fixed.
+fn defaults(schema: &Map<String, Value>) -> Layer {
+    let mut layer = flatten(schema);
+    layer.0.retain(|key, _| !key.split('.').any(|name| name == named::ANY_NAME));
+    layer
+}
+
 /// Returns the embedded `default.toml`: every key with its default value. The file has the first cell; the others have
-/// the same keys.
+/// the same keys. It has no participant that a user names; their keys are added.
 pub(super) fn schema() -> Map<String, Value> {
     let (_, text) = EMBEDDED[0];
     let mut schema =
@@ -242,6 +248,10 @@ pub(super) fn schema() -> Map<String, Value> {
         && let Some(first) = cells.get("0").cloned()
     {
         cells.extend((1..CELLS).map(|cell| (cell.to_string(), first.clone())));
+    }
+    if let Some(ValueKind::Table(participants)) = schema.get_mut("participants").map(|section| &mut section.kind) {
+        let keys = named::keys(participants);
+        participants.insert(named::ANY_NAME.to_owned(), Value::new(None, ValueKind::Table(keys)));
     }
     schema
 }

@@ -21,7 +21,14 @@ use crate::config::{AuthSettings, Settings};
 /// Returns the `Authorization` header for calls between services: the service token, else the API token; `None` if
 /// neither is set.
 pub fn outgoing_bearer(auth: &AuthSettings) -> Option<HeaderValue> {
-    let token = [&auth.service_token, &auth.api_token].into_iter().find(|token| is_set(token))?;
+    [&auth.service_token, &auth.api_token].into_iter().find_map(bearer)
+}
+
+/// Returns the `Authorization` header with a token; `None` if it is not set.
+pub fn bearer(token: &SecretString) -> Option<HeaderValue> {
+    if !is_set(token) {
+        return None;
+    }
     let mut header = HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).ok()?;
     header.set_sensitive(true);
     Some(header)
@@ -100,7 +107,7 @@ impl Guard {
 }
 
 fn demand(headers: &HeaderMap, accepted: &[&SecretString]) -> Result<(), ApiError> {
-    let Some(given) = bearer(headers) else {
+    let Some(given) = given_bearer(headers) else {
         return Err(ApiError::unauthorized("send the token as Authorization: Bearer <token>"));
     };
     // All tokens are compared, whichever matches: the response time reveals nothing.
@@ -111,7 +118,7 @@ fn demand(headers: &HeaderMap, accepted: &[&SecretString]) -> Result<(), ApiErro
     if bool::from(fits) { Ok(()) } else { Err(ApiError::forbidden("this token does not grant access to this route")) }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+fn given_bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = text(headers, AUTHORIZATION.as_str())?.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)

@@ -28,6 +28,11 @@ pub trait World: Send + Sync + 'static {
     /// Calls a participant once.
     fn call(&self, call: Call, answer: Answer<Outcome>);
 
+    /// Returns the timeout of an attempt at a participant, if it differs from that of the [policy](crate::actor::Policy).
+    fn call_timeout(&self, _participant: &str) -> Option<Duration> {
+        None
+    }
+
     /// Searches the saga log for sagas that need an owner or an actor, and claims them for this process.
     fn claim(&self, request: ClaimRequest, answer: Answer<Result<Claimed, String>>);
 

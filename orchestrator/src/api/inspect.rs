@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::config::Settings;
-use common::http::{ApiError, HeaderValue, Request, Response, StatusCode, json, outgoing_bearer, read_answer};
+use common::http::{ApiError, HeaderValue, Request, Response, StatusCode, bearer, json, outgoing_bearer, read_answer};
 use common::reason::with_causes;
 use common::wire::journal::{JournalEntry, JournalView};
 use futures::future::join_all;
+use reqwest::redirect::Policy;
 use serde::Serialize;
 use serde_json::Value;
 use smol_str::SmolStr;
@@ -25,16 +26,19 @@ use saga_engine::definition::{Definition, Effect};
 /// Time limit for one participant's answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Client for the participants' journals.
-pub(crate) struct Journals {
+/// The journals of the participants that keep one.
+pub(crate) struct Journals(BTreeMap<SmolStr, Journal>);
+
+/// The way to one participant's journal.
+struct Journal {
     http: reqwest::Client,
+    url: String,
     bearer: Option<HeaderValue>,
-    /// URLs of the participants that keep a journal.
-    participants: BTreeMap<SmolStr, String>,
 }
 
 impl Journals {
-    /// Only participants of steps with an effect keep a journal.
+    /// Of our own participants, those of steps with an effect keep a journal; of those that users name, the ones whose
+    /// settings say so.
     ///
     /// # Errors
     /// If no HTTP client can be made.
@@ -42,17 +46,33 @@ impl Journals {
         settings: &Settings,
         definitions: impl Iterator<Item = &'d Definition>,
     ) -> Result<Journals, reqwest::Error> {
+        let http2 = client().http2_prior_knowledge().build()?;
+        let negotiated = client().build()?;
+        let bearer_of_ours = outgoing_bearer(&settings.auth);
+        let own = |name: &SmolStr| {
+            let url = settings.services.get(&**name)?.url.clone();
+            Some(Journal { http: http2.clone(), url, bearer: bearer_of_ours.clone() })
+        };
         let steps = definitions.flat_map(|definition| definition.steps());
-        let participants = steps
-            .filter(|step| !matches!(step.effect, Effect::ReadOnly { .. }))
-            .map(|step| (step.participant.clone(), settings.service(&step.participant).url.clone()))
-            .collect();
-        let http = common::tls::http_client().no_proxy().http2_prior_knowledge().timeout(TIMEOUT).build()?;
-        Ok(Journals { http, bearer: outgoing_bearer(&settings.auth), participants })
+        let with_effect = steps.filter(|step| !matches!(step.effect, Effect::ReadOnly { .. }));
+        let mut journals: BTreeMap<SmolStr, Journal> =
+            with_effect.filter_map(|step| Some((step.participant.clone(), own(&step.participant)?))).collect();
+        for (name, named) in settings.named_participants.iter().filter(|(_, named)| named.journal) {
+            let has_http2 = named.http2 && named.url.starts_with("http://");
+            let http = if has_http2 { http2.clone() } else { negotiated.clone() };
+            journals.insert(name.into(), Journal { http, url: named.url.clone(), bearer: bearer(&named.token) });
+        }
+        Ok(Journals(journals))
     }
+}
 
-    async fn read(&self, url: &str, id: SagaId) -> Result<Vec<JournalEntry>, String> {
-        let mut request = self.http.get(format!("{url}/journal/{id}/"));
+fn client() -> reqwest::ClientBuilder {
+    common::tls::http_client().no_proxy().redirect(Policy::none()).timeout(TIMEOUT)
+}
+
+impl Journal {
+    async fn read(&self, id: SagaId) -> Result<Vec<JournalEntry>, String> {
+        let mut request = self.http.get(format!("{}/journal/{id}/", self.url));
         if let Some(bearer) = &self.bearer {
             request = request.header("authorization", bearer);
         }
@@ -104,15 +124,12 @@ pub(super) async fn show(api: ApiContext, request: Request) -> Result<Response, 
 /// Reads the log and all journals; `None` if neither the log nor any participant knows the transaction.
 async fn look(api: &ApiContext, id: SagaId) -> Result<Option<Inspection>, ApiError> {
     let journals = api.journals.clone();
-    let asked = journals.participants.iter().map(|(name, url)| {
-        let journals = &journals;
-        async move {
-            let held = match journals.read(url, id).await {
-                Ok(journal) => JournalReply::Journal { journal },
-                Err(error) => JournalReply::NoAnswer { error },
-            };
-            (name.clone(), held)
-        }
+    let asked = journals.0.iter().map(|(name, journal)| async move {
+        let held = match journal.read(id).await {
+            Ok(journal) => JournalReply::Journal { journal },
+            Err(error) => JournalReply::NoAnswer { error },
+        };
+        (name.clone(), held)
     });
     let row = api.saga_log.read(move |connection| Box::pin(full_row::read(connection, id)));
     let (log, participants) = futures::join!(row, join_all(asked));

@@ -1,11 +1,17 @@
-//! One HTTP/2 connection to a replica, opened on demand and reopened once it is gone. A service of this process is
-//! called without a connection.
+//! The way to a replica: one HTTP/2 connection, opened on demand and reopened once it is gone, or by HTTP/1.1 one for
+//! each call in flight. A service of this process is called without a connection.
+//!
+//! Our own services speak HTTP/2. A participant that a user names may be reached by TLS, where the handshake chooses the
+//! version; without TLS the configuration does.
 //!
 //! This uses Hyper's connection, not a client above it: a call is one request on one known connection, and a saga
 //! depends on whether any of the request was sent. Redirects, proxies and automatic retries would hide that.
 
+mod http1;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -13,28 +19,29 @@ use bytes::Bytes;
 use common::http::behind_others;
 use common::http::in_process::{self, Lost};
 use common::reason::with_causes;
-use common::wire;
+use common::tls::{HttpVersion, Https};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
 use hyper::client::conn::http2::{self, SendRequest};
-use hyper::http::response::Parts;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
-use super::judgement::is_recorded_refusal;
+use self::http1::Spare;
 use super::replicas::Connecting;
-use super::url::Base;
+use super::url::{Base, Peer};
 
 /// Detects a peer that vanished without closing the connection: it does not answer pings.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Maximum size of a participant's answer: a hundred times the size of our own services' answers.
-const MAX_ANSWER_BYTES: usize = 64 * 1024;
+pub(super) const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// An outgoing request.
 pub(super) type Outgoing = Request<Full<Bytes>>;
@@ -53,6 +60,10 @@ pub(super) enum NoAnswer {
 /// An answer with its body in memory.
 pub(super) type Answered = Response<Bytes>;
 
+/// Marks an answer whose body was longer than [`MAX_ANSWER_BYTES`] and is left out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TooLong;
+
 /// A connection to one address.
 pub(super) struct Connection {
     host: String,
@@ -62,21 +73,55 @@ pub(super) struct Connection {
     connect_timeout: Duration,
     /// The address of a possible service of this process, which needs no connection.
     local: Option<SocketAddr>,
-    open: ArcSwapOption<Sender>,
+    tls: Tls,
+    /// Whether the replica is known to speak HTTP/1.1.
+    is_http1: AtomicBool,
+    open: ArcSwapOption<Shared>,
+    /// HTTP/1.1 connections without a call.
+    spare: Arc<Spare>,
     /// Held while the connection is opened, so that a thousand calls open one. It contains the time and reason of the
     /// last failure, so that waiting calls fail together and not one after the other.
     connect_failure: Mutex<Option<(Instant, String)>>,
 }
 
-type Sender = SendRequest<Full<Bytes>>;
+/// A connection by HTTP/2, for all calls.
+type Shared = SendRequest<Full<Bytes>>;
+
+/// The connection for one call.
+enum Sender {
+    Shared(Arc<Shared>),
+    Own(http1::Own),
+}
+
+/// Whether connections have TLS.
+enum Tls {
+    Without,
+    With(Https),
+    /// No certificate can name the host.
+    Impossible(String),
+}
 
 impl Connection {
     pub(super) fn new(base: &Base, address: Option<IpAddr>, how: Connecting) -> Self {
         let (host, port) = (base.host().to_owned(), base.port());
         let named = address.or_else(|| host.parse().ok());
-        let local = named.filter(|_| how.in_process).map(|address| SocketAddr::new(address, port));
-        let (open, connect_failure) = (ArcSwapOption::empty(), Mutex::new(None));
-        Self { host, port, address, connect_timeout: how.timeout, local, open, connect_failure }
+        let local = named.filter(|_| how.in_process && !base.is_https());
+        let tls = match base.is_https() {
+            true => Https::to(&host).map_or_else(|error| Tls::Impossible(error.to_string()), Tls::With),
+            false => Tls::Without,
+        };
+        Self {
+            port,
+            address,
+            connect_timeout: how.timeout,
+            local: local.map(|address| SocketAddr::new(address, port)),
+            is_http1: AtomicBool::new(!base.is_https() && how.peer == Peer::Named(HttpVersion::Http1)),
+            tls,
+            host,
+            open: ArcSwapOption::empty(),
+            spare: Arc::default(),
+            connect_failure: Mutex::new(None),
+        }
     }
 
     /// Sends a request and reads its answer, both before `give_up`. A request that the server certainly has not
@@ -95,36 +140,47 @@ impl Connection {
                 return Err(NoAnswer::NotSent("no connection before the timeout".to_owned()));
             };
             let sender = sender?;
-            match timeout_at(give_up, exchange(&sender, request())).await {
-                Ok(Err(NoAnswer::NotSent(_))) if !is_second => is_second = true,
-                Ok(answered) => return answered,
+            let asked = async {
+                match sender {
+                    Sender::Shared(sender) => (exchange(&sender, request()).await, Some(sender)),
+                    Sender::Own(own) => (http1::exchange(own, request(), &self.spare).await, None),
+                }
+            };
+            match timeout_at(give_up, asked).await {
+                Ok((Err(NoAnswer::NotSent(_)), gone)) if !is_second => {
+                    is_second = true;
+                    // Discards the connection, unless another call already has. The spare ones were closed with it.
+                    gone.map(|sender| self.open.compare_and_swap(&sender, None));
+                    self.spare.clear();
+                }
+                Ok((answered, _)) => return answered,
                 Err(_) => return Err(NoAnswer::Late),
             }
-            // Discards the connection, unless another call already has.
-            self.open.compare_and_swap(&sender, None);
         }
     }
 
-    async fn sender(&self) -> Result<Arc<Sender>, NoAnswer> {
+    async fn sender(&self) -> Result<Sender, NoAnswer> {
+        if self.is_http1.load(Ordering::Relaxed) {
+            return match self.spare.take() {
+                Some(own) => Ok(Sender::Own(own)),
+                None => self.opened().await.map_err(NoAnswer::NotSent),
+            };
+        }
         if let Some(open) = self.usable() {
-            return Ok(open);
+            return Ok(Sender::Shared(open));
         }
         let wanted_since = Instant::now();
         let mut failure = self.connect_failure.lock().await;
         if let Some(open) = self.usable() {
-            return Ok(open);
+            return Ok(Sender::Shared(open));
         }
         if let Some((at, reason)) = failure.as_ref()
             && *at >= wanted_since
         {
             return Err(NoAnswer::NotSent(reason.clone()));
         }
-        let opened = timeout(self.connect_timeout, self.connect()).await;
-        let opened = opened.unwrap_or_else(|_| Err(format!("no connection within {:?}", self.connect_timeout)));
-        match opened {
+        match self.opened().await {
             Ok(sender) => {
-                let sender = Arc::new(sender);
-                self.open.store(Some(sender.clone()));
                 *failure = None;
                 Ok(sender)
             }
@@ -135,8 +191,19 @@ impl Connection {
         }
     }
 
-    fn usable(&self) -> Option<Arc<Sender>> {
+    fn usable(&self) -> Option<Arc<Shared>> {
         self.open.load_full().filter(|open| !open.is_closed())
+    }
+
+    /// Opens a connection; the others use it too if it speaks HTTP/2.
+    async fn opened(&self) -> Result<Sender, String> {
+        let opened = timeout(self.connect_timeout, self.connect()).await;
+        let sender = opened.unwrap_or_else(|_| Err(format!("no connection within {:?}", self.connect_timeout)))?;
+        if let Sender::Shared(shared) = &sender {
+            self.open.store(Some(shared.clone()));
+        }
+        self.is_http1.store(matches!(sender, Sender::Own(_)), Ordering::Relaxed);
+        Ok(sender)
     }
 
     async fn connect(&self) -> Result<Sender, String> {
@@ -148,22 +215,35 @@ impl Connection {
         // Without it a small request may wait 40 ms for an acknowledgement. It fails only on a broken socket, where the
         // next write fails too.
         let _ = stream.set_nodelay(true);
-        let (sender, connection) = http2::Builder::new(Gathering)
-            .timer(TokioTimer::new())
-            // A stream never carries more than the longest answer that is read.
-            .initial_stream_window_size(u32::try_from(MAX_ANSWER_BYTES).ok())
-            .keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(PING_TIMEOUT)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| with_causes(&error))?;
-        tokio::spawn(behind_others(async move {
-            if let Err(error) = connection.await {
-                debug!(%error, "a connection to a participant failed");
-            }
-        }));
-        Ok(sender)
+        let is_http1 = self.is_http1.load(Ordering::Relaxed);
+        match &self.tls {
+            Tls::Without if is_http1 => http1::open(stream).await.map(Sender::Own),
+            Tls::Without => open_http2(stream).await,
+            Tls::With(https) => match https.open(stream).await.map_err(|error| with_causes(&error))? {
+                (stream, HttpVersion::Http1) => http1::open(stream).await.map(Sender::Own),
+                (stream, HttpVersion::Http2) => open_http2(stream).await,
+            },
+            Tls::Impossible(reason) => Err(reason.clone()),
+        }
     }
+}
+
+async fn open_http2(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Sender, String> {
+    let (sender, connection) = http2::Builder::new(Gathering)
+        .timer(TokioTimer::new())
+        // A stream never carries more than the longest answer that is read.
+        .initial_stream_window_size(u32::try_from(MAX_ANSWER_BYTES).ok())
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| with_causes(&error))?;
+    tokio::spawn(behind_others(async move {
+        if let Err(error) = connection.await {
+            debug!(%error, "a connection to a participant failed");
+        }
+    }));
+    Ok(Sender::Shared(Arc::new(sender)))
 }
 
 /// Runs the tasks of a connection behind others, so that requests of many calls are written together.
@@ -179,34 +259,32 @@ where
     }
 }
 
-async fn exchange(sender: &Sender, request: Outgoing) -> Result<Answered, NoAnswer> {
-    let mut sender = sender.clone();
-    let response: Response<Incoming> = sender.try_send_request(request).await.map_err(|mut failed| {
-        // The request is returned only if none of it was sent.
-        let unsent = failed.take_message().is_some();
-        let error = failed.into_error();
-        match unsent || was_not_looked_at(&error) {
-            true => NoAnswer::NotSent(with_causes(&error)),
-            false => NoAnswer::Lost(with_causes(&error)),
-        }
-    })?;
-    let (head, body) = response.into_parts();
-    // Dropping an unread body resets its stream.
-    match Limited::new(body, MAX_ANSWER_BYTES).collect().await {
-        Ok(body) => Ok(Response::from_parts(head, body.to_bytes())),
-        Err(error) if error.is::<LengthLimitError>() && is_refusal(&head) => {
-            Ok(Response::from_parts(head, Bytes::new()))
-        }
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(NoAnswer::Lost(format!("the answer is longer than {MAX_ANSWER_BYTES} bytes")))
-        }
-        Err(error) => Err(NoAnswer::Lost(with_causes(&*error))),
+async fn exchange(sender: &Shared, request: Outgoing) -> Result<Answered, NoAnswer> {
+    let response = sender.clone().try_send_request(request).await.map_err(no_answer)?;
+    read(response).await
+}
+
+fn no_answer(mut failed: TrySendError<Outgoing>) -> NoAnswer {
+    // The request is returned only if none of it was sent.
+    let unsent = failed.take_message().is_some();
+    let error = failed.into_error();
+    match unsent || was_not_looked_at(&error) {
+        true => NoAnswer::NotSent(with_causes(&error)),
+        false => NoAnswer::Lost(with_causes(&error)),
     }
 }
 
-fn is_refusal(head: &Parts) -> bool {
-    let decision = head.headers.get(wire::SAGA_DECISION).and_then(|value| value.to_str().ok());
-    is_recorded_refusal(head.status.as_u16(), decision)
+async fn read(response: Response<Incoming>) -> Result<Answered, NoAnswer> {
+    let (mut head, body) = response.into_parts();
+    // Dropping an unread body resets its stream, or closes its connection.
+    match Limited::new(body, MAX_ANSWER_BYTES).collect().await {
+        Ok(body) => Ok(Response::from_parts(head, body.to_bytes())),
+        Err(error) if error.is::<LengthLimitError>() => {
+            head.extensions.insert(TooLong);
+            Ok(Response::from_parts(head, Bytes::new()))
+        }
+        Err(error) => Err(NoAnswer::Lost(with_causes(&*error))),
+    }
 }
 
 /// Tells whether the server declares that it has not processed the request: it closes the connection gracefully and

@@ -1,14 +1,19 @@
 //! The classification of an answer. Pure, and strict: only a recorded decision is a refusal, only a valid 200 of the
 //! participant for this saga is done, everything else is unknown.
+//!
+//! A participant that a user names is done by any 2xx but 202. It may be judged by its statuses alone, for services that
+//! were not written for sagas, and may have statuses that confirm a compensation since there is nothing to undo.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use common::config::Judgement;
 use common::wire;
 use serde::Deserialize;
+use serde_json::Value;
 use tracing::error;
 
-use saga_engine::definition::ReplyError;
+use saga_engine::definition::{Outputs, ReplyError};
 use saga_engine::outcome::{Failure, Found, Outcome, Retry, Sent, Unknown};
 use saga_engine::world::{Call, Purpose};
 
@@ -17,6 +22,73 @@ const MAX_SAID_CHARS: usize = 500;
 
 /// Maximum `Retry-After` of a participant. Longer ones are mistakes, or not meant for programs.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
+
+/// Wait after a 425 without a `Retry-After`, and after one of zero.
+const ONGOING_WAIT: Duration = Duration::from_secs(1);
+
+/// Fields of a body that say why something was refused, in order of preference.
+const SAID_IN: [&str; 4] = ["error", "message", "detail", "title"];
+
+/// Whose answers are judged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Judging {
+    /// One of our own services.
+    Own,
+    /// A participant that a user names, with the statuses by which it confirms a compensation.
+    Named(Judgement, Vec<u16>),
+}
+
+impl Judging {
+    fn is_done(&self, status: u16) -> bool {
+        match self {
+            Judging::Own => status == 200,
+            Judging::Named(..) => (200..300).contains(&status) && status != 202,
+        }
+    }
+
+    fn is_by_status(&self) -> bool {
+        matches!(self, Judging::Named(Judgement::Status, _))
+    }
+
+    fn is_refusal(&self, status: u16, decision: Option<&str>) -> bool {
+        status == 409 && (decision == Some(wire::REFUSED) || self.is_by_status())
+    }
+
+    fn is_absent(&self, status: u16) -> bool {
+        match self {
+            Judging::Own => false,
+            Judging::Named(_, absent) => absent.contains(&status),
+        }
+    }
+
+    /// Tells whether an answer needs no body, which may be too long.
+    pub(super) fn is_decided_by_head(&self, purpose: &Purpose, status: u16, decision: Option<&str>) -> bool {
+        self.is_refusal(status, decision)
+            || (self.is_by_status() && status == 425)
+            || (*purpose == Purpose::Compensation && self.is_absent(status))
+    }
+
+    /// Returns why a participant refuses, in its own words.
+    fn reason(&self, reply: &Reply<'_>) -> String {
+        match self {
+            Judging::Own => {
+                let Said { error, message, .. } = said(reply);
+                error.or(message).unwrap_or_else(|| "refused".to_owned())
+            }
+            Judging::Named(..) => {
+                let body: Value = serde_json::from_slice(reply.body).unwrap_or_default();
+                let words = SAID_IN.iter().find_map(|field| text_of(body.get(field)?));
+                words.unwrap_or_else(|| reply.status.to_string())
+            }
+        }
+    }
+}
+
+/// Returns the text of a field: its own, or that of a field in it.
+fn text_of(field: &Value) -> Option<String> {
+    let text = |value: &Value| value.as_str().filter(|text| !text.trim().is_empty()).map(str::to_owned);
+    text(field).or_else(|| SAID_IN.iter().find_map(|inner| text(field.get(inner)?)))
+}
 
 /// The parts of an answer that are classified.
 pub struct Reply<'a> {
@@ -52,17 +124,22 @@ fn found(header: Option<&str>) -> Found {
     }
 }
 
-/// Classifies an answer.
+/// Classifies an answer of one of our own services.
 pub fn classify(service: &str, call: &Call, reply: &Reply<'_>) -> Outcome {
+    judge(&Judging::Own, service, call, reply)
+}
+
+/// Classifies an answer.
+pub(super) fn judge(judging: &Judging, service: &str, call: &Call, reply: &Reply<'_>) -> Outcome {
     let again = |detail: &str| unknown(Failure::unavailable(service), detail, reply.retry_after, Sent::Maybe);
     match (reply.status, &call.purpose) {
-        (200, _) => match (call.read)(&call.context, reply.body) {
+        (status, _) if judging.is_done(status) => match (call.read)(&call.context, reply.body) {
             Ok(outputs) if outputs.fit_the_log() => match call.purpose {
                 Purpose::Action { .. } => Outcome::Done(outputs),
                 Purpose::Compensation => Outcome::Undone(found(reply.action), outputs),
             },
-            Ok(_) => again("a 200 with outputs that the saga log cannot store"),
-            Err(error @ ReplyError::NotTheAnswer(_)) => again(&format!("a 200 with an invalid body: {error}")),
+            Ok(_) => again(&format!("a {status} with outputs that the saga log cannot store")),
+            Err(error @ ReplyError::NotTheAnswer(_)) => again(&format!("a {status} with an invalid body: {error}")),
             // A repeated request has the same answer.
             Err(error @ ReplyError::OutputMissing(_)) => {
                 error!(saga.id = %call.saga_id, step = %call.step, service, %error, "an answer lacks an output");
@@ -72,11 +149,20 @@ pub fn classify(service: &str, call: &Call, reply: &Reply<'_>) -> Outcome {
         },
         // 202 and other 2xx confirm nothing.
         (201..=299, _) => again(&format!("{service} answered {}", reply.status)),
-        (status, Purpose::Action { .. }) if is_recorded_refusal(status, reply.decision) => {
-            let Said { error, message, .. } = said(reply);
-            let message = error.or(message).unwrap_or_else(|| "refused".to_owned());
-            Outcome::Refused(Failure::refused(status, service, &legible(&message)))
+        (status, Purpose::Action { .. }) if judging.is_refusal(status, reply.decision) => {
+            Outcome::Refused(Failure::refused(status, service, &legible(&judging.reason(reply))))
         }
+        // Perhaps an earlier attempt has undone the action, so this does not say that it never ran.
+        (status, Purpose::Compensation) if judging.is_absent(status) => {
+            Outcome::Undone(Found::NotSaid, Outputs::default())
+        }
+        (425, _) if judging.is_by_status() => {
+            let wait = if reply.retry_after.is_zero() { ONGOING_WAIT } else { reply.retry_after };
+            let (failure, detail) =
+                (Failure::unavailable(service), format!("{service} answered 425, it is still at work"));
+            Outcome::Unknown(Unknown { failure, detail, retry: Retry::Ongoing(wait), sent: Sent::Maybe })
+        }
+        (409, Purpose::Compensation) if judging.is_by_status() => again(&format!("{service} answered 409")),
         (404, Purpose::Action { refusal: Some(refusal) }) if said(reply).r#type.as_deref() == Some(&**refusal) => {
             let detail = said(reply).detail.unwrap_or_default();
             Outcome::Refused(Failure::refused(404, service, &legible(&detail)))
@@ -89,11 +175,6 @@ pub fn classify(service: &str, call: &Call, reply: &Reply<'_>) -> Outcome {
             Outcome::Unknown(Unknown { failure: Failure::unavailable(service), detail, retry, sent: Sent::Maybe })
         }
     }
-}
-
-/// Tells whether an answer is a refusal that its participant has recorded. The status and headers alone decide that.
-pub(super) fn is_recorded_refusal(status: u16, decision: Option<&str>) -> bool {
-    status == 409 && decision == Some(wire::REFUSED)
 }
 
 /// Reads `Retry-After`: seconds or a date (RFC 9110, 10.2.3), at most an hour; zero if it is neither.

@@ -1,6 +1,10 @@
 //! The operations of one participant, each with a circuit breaker, so that a broken operation stops no other, and with
 //! a queue for FAILED sagas. A queue sends a few calls at a time, whatever its length, and time in it does not count
 //! against the timeout: no client waits for these calls.
+//!
+//! Operations are not known in advance: definitions may name any. Their number is limited; beyond it the operation that
+//! was used longest ago and has no calls for FAILED sagas is forgotten, one with a closed breaker first. If there is none,
+//! calls of a new operation are parked.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -16,6 +20,9 @@ use saga_engine::world::{Call, Urgency};
 /// Maximum length of a queue; beyond it sagas go back to sleep.
 const MAX_IN_LINE: usize = 1_000;
 
+/// Maximum number of operations: several times the number in ten large definitions.
+const MAX_OPERATIONS: usize = 500;
+
 /// The operations by name.
 pub(super) struct Operations {
     participant: SmolStr,
@@ -23,35 +30,55 @@ pub(super) struct Operations {
     /// Maximum calls in flight for FAILED sagas, per operation.
     limit: usize,
     operations: BTreeMap<SmolStr, Operation>,
+    /// The operation that was forgotten for a new one.
+    forgotten: Option<SmolStr>,
 }
 
 struct Operation {
     breaker: Breaker,
     failed: VecDeque<Box<Calling>>,
     failed_out: usize,
+    used_at: Instant,
 }
 
 impl Operations {
     pub(super) fn new(participant: SmolStr, names: &[SmolStr], breaker: BreakerSettings, limit: usize) -> Operations {
-        let mut operations = Operations { participant, breaker, limit: limit.max(1), operations: BTreeMap::new() };
+        let limit = limit.max(1);
+        let mut operations = Operations { participant, breaker, limit, operations: BTreeMap::new(), forgotten: None };
+        let now = Instant::now();
         for name in names {
-            operations.of(name);
+            operations.of(name, now);
         }
         operations
     }
 
-    fn of(&mut self, name: &SmolStr) -> &mut Operation {
+    /// Returns an operation, a new one if it is unknown; `None` if there is no room for a new one.
+    fn of(&mut self, name: &SmolStr, now: Instant) -> Option<&mut Operation> {
+        if !self.operations.contains_key(name) && self.operations.len() >= MAX_OPERATIONS {
+            let idle = self.operations.iter().filter(|(_, one)| one.failed.is_empty() && one.failed_out == 0);
+            let oldest = idle.min_by_key(|(_, one)| (one.breaker.state() != "closed", one.used_at))?.0.clone();
+            self.operations.remove(&oldest);
+            self.forgotten = Some(oldest);
+        }
         let breaker = self.breaker;
-        self.operations.entry(name.clone()).or_insert_with(|| Operation {
+        let operation = self.operations.entry(name.clone()).or_insert_with(|| Operation {
             breaker: Breaker::new(breaker),
             failed: VecDeque::new(),
             failed_out: 0,
-        })
+            used_at: now,
+        });
+        operation.used_at = now;
+        Some(operation)
+    }
+
+    /// Takes the name of the operation that was forgotten since the last call.
+    pub(super) fn forgotten(&mut self) -> Option<SmolStr> {
+        self.forgotten.take()
     }
 
     /// Enqueues a call for a FAILED saga; returns it if the queue is full.
     pub(super) fn line_up(&mut self, calling: Box<Calling>) -> Option<Box<Calling>> {
-        let operation = self.of(&calling.call.operation);
+        let Some(operation) = self.of(&calling.call.operation, Instant::now()) else { return Some(calling) };
         if operation.failed.len() >= MAX_IN_LINE {
             return Some(calling);
         }
@@ -72,7 +99,8 @@ impl Operations {
 
     /// Decides whether a call may be sent.
     pub(super) fn admit(&mut self, call: &Call, now: Instant) -> Admission {
-        let operation = self.of(&call.operation);
+        let pause = self.breaker.pause;
+        let Some(operation) = self.of(&call.operation, now) else { return Admission::Park(pause) };
         let admission = operation.breaker.admit(call.urgency, now);
         if admission == Admission::Go && call.urgency == Urgency::Low {
             operation.failed_out += 1;
@@ -88,7 +116,8 @@ impl Operations {
         health: Health,
         now: Instant,
     ) -> Option<&'static str> {
-        let operation = self.of(name);
+        // One that was forgotten in the meantime stays so.
+        let operation = self.operations.get_mut(name)?;
         if urgency == Urgency::Low {
             operation.failed_out = operation.failed_out.saturating_sub(1);
         }
@@ -144,6 +173,34 @@ mod tests {
         assert_eq!(operations.admit(&call_of("charge", 1), now), Admission::Go);
         let states = [("payments.charge".to_owned(), "closed"), ("payments.refund".to_owned(), "open")];
         assert_eq!(operations.states(), BTreeMap::from(states));
+    }
+
+    #[test]
+    fn the_operation_used_longest_ago_is_forgotten_and_a_new_one_waits_while_none_can_be() {
+        let (mut operations, start) = (operations(), Instant::now());
+        let named = |number: usize| Call { operation: format!("trip.step-{number}").into(), ..call_of("charge", 1) };
+        let at = |number: usize| start + Duration::from_millis(number as u64);
+        for number in 2..MAX_OPERATIONS {
+            assert_eq!(operations.admit(&named(number), at(number)), Admission::Go);
+        }
+        assert_eq!(operations.forgotten(), None, "there is room for all");
+        // charge is older than refund, but its breaker is open.
+        operations.admit(&call_of("refund", 1), at(1));
+        for _ in 0..2 {
+            operations.learn(&"charge".into(), Urgency::Normal, Health::Failed, start);
+        }
+        operations.admit(&named(0), at(MAX_OPERATIONS));
+        assert_eq!(operations.forgotten(), Some(REFUND));
+        assert_eq!((operations.states().len(), operations.state("charge")), (MAX_OPERATIONS, Some("open")));
+        assert_eq!(operations.learn(&REFUND, Urgency::Normal, Health::Failed, start), None);
+        assert_eq!(operations.state(&REFUND), None, "the result of an earlier call does not bring it back");
+
+        for operation in operations.operations.values_mut() {
+            operation.failed_out = 1;
+        }
+        assert_eq!(operations.admit(&named(1), at(1)), Admission::Park(Duration::from_secs(2)));
+        assert!(line_up(&mut operations).is_some(), "neither is there a queue for it");
+        assert_eq!(operations.forgotten(), None);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::connection::Connection;
-use super::url::{BadUrl, Base};
+use super::url::{BadUrl, Base, Peer};
 
 /// How long an address without an answer is skipped while there are others.
 const REST: Duration = Duration::from_secs(1);
@@ -32,6 +32,8 @@ pub(super) type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec
 /// Settings of connections.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Connecting {
+    /// Whose service it is.
+    pub(super) peer: Peer,
     /// HTTP/2 connections to each address.
     pub(super) connections: usize,
     /// Timeout of a connect.
@@ -96,7 +98,7 @@ impl Replicas {
     /// # Errors
     /// [`BadUrl`].
     pub(super) fn new(service: SmolStr, url: &str, how: Connecting) -> Result<Self, BadUrl> {
-        let base = Base::parse(&service, url)?;
+        let base = Base::parse(&service, url, how.peer)?;
         let list = ArcSwap::from_pointee(vec![Arc::new(Replica::new(&base, None, how))]);
         Ok(Self { service, base, how, list, turn: AtomicUsize::new(0) })
     }
@@ -189,7 +191,8 @@ pub(super) fn system_lookup() -> Lookup {
 mod tests {
     use super::*;
 
-    const HOW: Connecting = Connecting { connections: 2, timeout: Duration::from_secs(1), in_process: false };
+    const HOW: Connecting =
+        Connecting { peer: Peer::Own, connections: 2, timeout: Duration::from_secs(1), in_process: false };
 
     fn address(last: u8) -> IpAddr {
         IpAddr::from([127, 0, 0, last])

@@ -3,21 +3,19 @@
 use std::time::{Duration, SystemTime};
 
 use chrono::Utc;
-use common::db;
-use common::http::{HeaderName, HeaderValue, unindexed};
-use common::http::{TraceContext, trace_header};
+use common::http::{HeaderMap, TraceContext};
 use common::wire;
 use http_body_util::Full;
 use hyper::Uri;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use tokio::time::Instant;
 
 use super::Arguments;
 use super::breaker::Health;
-use super::connection::{Connection, NoAnswer, Outgoing};
-use super::judgement::{Reply, classify, retry_after, unknown};
+use super::connection::{Connection, MAX_ANSWER_BYTES, NoAnswer, Outgoing, TooLong};
+use super::headers::headers;
+use super::judgement::{Reply, judge, retry_after, unknown};
 use saga_engine::definition::Method;
-use saga_engine::outcome::{Failure, Outcome, Sent};
+use saga_engine::outcome::{Failure, Outcome, Retry, Sent, Unknown};
 use saga_engine::trace;
 use saga_engine::world::Call;
 
@@ -37,6 +35,7 @@ pub(super) async fn send(to: &Arguments, call: &Call, since: Instant) -> (Outcom
     let outcome = attempt(to, call, left).await;
     let health = match outcome {
         Outcome::Done(_) | Outcome::Undone(..) | Outcome::Refused(_) => Health::Answered,
+        Outcome::Unknown(Unknown { retry: Retry::Ongoing(_), .. }) => Health::Answered,
         Outcome::Unknown(_) => Health::Failed,
     };
     (outcome, health)
@@ -96,7 +95,11 @@ async fn exchange(
                 retry_after: header("retry-after").map_or(Duration::ZERO, |text| retry_after(text, Utc::now())),
                 body: answered.body(),
             };
-            (classify(&to.service, call, &reply), Some(reply.status))
+            let is_whole = answered.extensions().get::<TooLong>().is_none();
+            if !is_whole && !to.judging.is_decided_by_head(&call.purpose, reply.status, reply.decision) {
+                return unavailable(&format!("the answer is longer than {MAX_ANSWER_BYTES} bytes"), Sent::Maybe);
+            }
+            (judge(&to.judging, &to.service, call, &reply), Some(reply.status))
         }
         Err(NoAnswer::NotSent(reason)) => unavailable(&reason, Sent::Nothing),
         Err(NoAnswer::Lost(reason)) => unavailable(&reason, Sent::Maybe),
@@ -109,25 +112,13 @@ async fn exchange(
 /// The parts of a request that are the same each time it is sent.
 struct Head {
     uri: Uri,
-    saga_id: HeaderValue,
-    step: HeaderValue,
-    traceparent: HeaderValue,
-    bearer: Option<HeaderValue>,
-    timelines: Option<HeaderValue>,
+    headers: HeaderMap,
 }
 
 impl Head {
     fn of(to: &Arguments, call: &Call, part: TraceContext) -> Result<Head, String> {
         let uri = to.replicas.base().at(&call.request.path).map_err(|error| error.to_string())?;
-        let saga_id = HeaderValue::try_from(call.saga_id.to_string()).map_err(|error| error.to_string())?;
-        Ok(Head {
-            uri,
-            saga_id: unindexed(saga_id),
-            step: HeaderValue::try_from(&*call.step).map_err(|error| error.to_string())?,
-            traceparent: unindexed(trace_header(&part)),
-            bearer: to.bearer.clone(),
-            timelines: timelines(),
-        })
+        Ok(Head { uri, headers: headers(to, call, &part)? })
     }
 
     fn request(&self, call: &Call) -> Outgoing {
@@ -140,35 +131,7 @@ impl Head {
             Method::Delete => hyper::Method::DELETE,
         };
         *request.uri_mut() = self.uri.clone();
-        let headers = request.headers_mut();
-        headers.reserve(9);
-        headers.insert(SAGA_ID, self.saga_id.clone());
-        headers.insert(SAGA_STEP, self.step.clone());
-        headers.insert(SAGA_ATTEMPT, HeaderValue::from(call.attempt));
-        headers.insert(SAGA_EPOCH, HeaderValue::from(call.epoch));
-        headers.insert(TRACEPARENT, self.traceparent.clone());
-        if call.request.body.is_some() {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        }
-        if let Some(bearer) = &self.bearer {
-            headers.insert(AUTHORIZATION, bearer.clone());
-        }
-        if let Some(timelines) = &self.timelines {
-            headers.insert(DATABASE_TIMELINE, timelines.clone());
-        }
+        *request.headers_mut() = self.headers.clone();
         request
     }
 }
-
-/// Returns the timelines of the databases of this process, for participants that have not heard of a failover.
-fn timelines() -> Option<HeaderValue> {
-    let known: Vec<String> = db::timelines().iter().map(ToString::to_string).collect();
-    (!known.is_empty()).then(|| HeaderValue::try_from(known.join(", ")).ok()).flatten()
-}
-
-const DATABASE_TIMELINE: HeaderName = HeaderName::from_static(wire::DATABASE_TIMELINE);
-const SAGA_ID: HeaderName = HeaderName::from_static(wire::SAGA_ID);
-const SAGA_STEP: HeaderName = HeaderName::from_static(wire::SAGA_STEP);
-const SAGA_ATTEMPT: HeaderName = HeaderName::from_static(wire::SAGA_ATTEMPT);
-const SAGA_EPOCH: HeaderName = HeaderName::from_static(wire::SAGA_EPOCH);
-const TRACEPARENT: HeaderName = HeaderName::from_static(wire::TRACEPARENT);

@@ -15,8 +15,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::judgement::Judging;
 use super::replicas::{Connecting, Lookup, Replicas};
 use super::send::send;
+use super::url::Peer;
 use super::{Arguments, BreakerSettings, Findings};
 use crate::checkout::tests::context;
 use saga_engine::definition::{Method, Outputs, Request};
@@ -105,6 +107,7 @@ fn arguments(replicas: Arc<Replicas>, base: String) -> Arguments {
         look_up_every: Duration::from_secs(1),
         base,
         bearer: None,
+        judging: Judging::Own,
         tracer: Tracer::off(),
         limit: 10,
         limit_for_actions: 5,
@@ -145,7 +148,7 @@ async fn replicas_behind_one_name_share_the_calls_and_the_death_of_one_loses_non
     let (first, second, port) = two_listeners().await;
     let (first, second) = (Counting::on(first), Counting::on(second));
     let base = format!("http://payments.test:{port}");
-    let how = Connecting { connections: 2, timeout: Duration::from_secs(5), in_process: false };
+    let how = Connecting { peer: Peer::Own, connections: 2, timeout: Duration::from_secs(5), in_process: false };
     let replicas = Arc::new(Replicas::new("payments".into(), &base, how).unwrap());
     let lookup: Lookup = Arc::new(|host| {
         assert_eq!(host, "payments.test");
@@ -175,7 +178,7 @@ async fn replicas_behind_one_name_share_the_calls_and_the_death_of_one_loses_non
 }
 
 fn alone(base: &str, in_process: bool) -> Arguments {
-    let how = Connecting { connections: 1, timeout: Duration::from_secs(5), in_process };
+    let how = Connecting { peer: Peer::Own, connections: 1, timeout: Duration::from_secs(5), in_process };
     arguments(Arc::new(Replicas::new("payments".into(), base, how).unwrap()), base.to_owned())
 }
 

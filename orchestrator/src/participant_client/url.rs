@@ -1,5 +1,6 @@
 //! The URL of a participant, parsed once: every call is to a path below it.
 
+use common::tls::HttpVersion;
 use hyper::Uri;
 use hyper::http::uri::{Authority, InvalidUri, PathAndQuery, Scheme};
 use smol_str::SmolStr;
@@ -7,28 +8,49 @@ use thiserror::Error;
 
 /// The URL of a participant cannot be used.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("services.{service}.url: expected a URL such as http://{service}:8000, found {url:?}")]
+#[error("{key}: expected a URL such as http://{participant}:8000, found {url:?}")]
 pub struct BadUrl {
-    service: SmolStr,
+    key: String,
+    participant: SmolStr,
     url: String,
+}
+
+/// Whose service a participant is: it decides the protocols.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Peer {
+    /// One of our own: HTTP/2 without TLS.
+    Own,
+    /// One that a user names: `https://` negotiates the version of HTTP, `http://` has this one.
+    Named(HttpVersion),
 }
 
 /// The part of the URL before the path of a call.
 #[derive(Clone, Debug)]
 pub(super) struct Base {
+    scheme: Scheme,
     authority: Authority,
     /// Without a trailing slash.
     prefix: String,
 }
 
 impl Base {
-    pub(super) fn parse(service: &str, url: &str) -> Result<Self, BadUrl> {
-        let bad = || BadUrl { service: service.into(), url: url.to_owned() };
+    pub(super) fn parse(participant: &str, url: &str, peer: Peer) -> Result<Self, BadUrl> {
+        let section = match peer {
+            Peer::Own => "services",
+            Peer::Named(_) => "participants",
+        };
+        let key = format!("{section}.{participant}.url");
+        let bad = || BadUrl { key: key.clone(), participant: participant.into(), url: url.to_owned() };
         let parsed: Uri = url.parse().map_err(|_| bad())?;
-        let of_http = parsed.scheme() == Some(&Scheme::HTTP) && parsed.query().is_none();
-        let authority = parsed.authority().filter(|authority| of_http && !authority.host().is_empty());
-        let authority = authority.ok_or_else(bad)?.clone();
-        Ok(Self { authority, prefix: parsed.path().trim_end_matches('/').to_owned() })
+        let is_possible =
+            |scheme: &&Scheme| **scheme == Scheme::HTTP || (peer != Peer::Own && **scheme == Scheme::HTTPS);
+        let scheme = parsed.scheme().filter(is_possible).filter(|_| parsed.query().is_none()).ok_or_else(bad)?.clone();
+        let authority = parsed.authority().filter(|authority| !authority.host().is_empty()).ok_or_else(bad)?.clone();
+        Ok(Self { scheme, authority, prefix: parsed.path().trim_end_matches('/').to_owned() })
+    }
+
+    pub(super) fn is_https(&self) -> bool {
+        self.scheme == Scheme::HTTPS
     }
 
     /// Returns the host: a name or an address, IPv6 without brackets.
@@ -37,7 +59,7 @@ impl Base {
     }
 
     pub(super) fn port(&self) -> u16 {
-        self.authority.port_u16().unwrap_or(80)
+        self.authority.port_u16().unwrap_or(if self.is_https() { 443 } else { 80 })
     }
 
     /// Returns the URL of a path.
@@ -46,7 +68,7 @@ impl Base {
     /// If the path is not valid in a URL.
     pub(super) fn at(&self, path: &str) -> Result<Uri, InvalidUri> {
         let mut parts = hyper::http::uri::Parts::default();
-        parts.scheme = Some(Scheme::HTTP);
+        parts.scheme = Some(self.scheme.clone());
         parts.authority = Some(self.authority.clone());
         parts.path_and_query = Some(PathAndQuery::try_from(format!("{}{path}", self.prefix))?);
         Ok(Uri::from_parts(parts).expect("a scheme, an authority and a path make a URI"))
@@ -65,17 +87,22 @@ mod tests {
             ("http://[::1]:8002/", "::1", 8002, "http://[::1]:8002/x/?y=1"),
             ("http://10.0.0.5:1/prefix/", "10.0.0.5", 1, "http://10.0.0.5:1/prefix/x/?y=1"),
         ] {
-            let base = Base::parse("payments", url).unwrap();
+            let base = Base::parse("payments", url, Peer::Own).unwrap();
             assert_eq!((base.host(), base.port()), (host, port), "{url}");
             assert_eq!(base.at("/x/?y=1").unwrap().to_string(), called);
         }
+        let base = Base::parse("flights", "https://flights.example/api", Peer::Named(HttpVersion::Http1)).unwrap();
+        assert_eq!((base.host(), base.port()), ("flights.example", 443));
+        assert_eq!(base.at("/x").unwrap().to_string(), "https://flights.example/api/x");
     }
 
     #[test]
     fn a_url_that_no_call_can_go_to_is_said() {
         for url in ["", "payments:8002", "https://payments", "http://", "http://payments/?a=b", "/only/a/path"] {
-            let error = Base::parse("payments", url).unwrap_err().to_string();
+            let error = Base::parse("payments", url, Peer::Own).unwrap_err().to_string();
             assert!(error.starts_with("services.payments.url") && error.contains(url), "{error}");
         }
+        let named = Base::parse("flights", "ftp://flights", Peer::Named(HttpVersion::Http1));
+        assert!(named.unwrap_err().to_string().starts_with("participants.flights.url"));
     }
 }

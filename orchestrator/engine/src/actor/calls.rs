@@ -35,8 +35,7 @@ pub(super) fn run(me: &ActorRef<SagaMsg>, state: &mut SagaState, step: usize) ->
         }
         Effect::Compensable(_) | Effect::Uncompensated => None,
     };
-    let timeout = row.timeout.unwrap_or(state.policy.call_timeout);
-    let timeout = timeout.min(state.deadline.saturating_duration_since(Instant::now()));
+    let timeout = timeout_of(state, row).min(state.deadline.saturating_duration_since(Instant::now()));
     let attempt = Attempt { step, direction: Direction::Forward, number };
     match call(me, state, attempt, Purpose::Action { refusal }, &row.action, context, timeout) {
         Ok(()) => Ok(Executed::Sent),
@@ -63,7 +62,7 @@ pub(super) fn compensate(
     apply(state, Event::CompensationSent(step))?;
     let number = state.saga.progress().log.step(step).undo_attempts.count;
     let attempt = Attempt { step, direction: Direction::Compensating, number };
-    let timeout = row.timeout.unwrap_or(state.policy.call_timeout);
+    let timeout = timeout_of(state, row);
     let context = context(state, number);
     match call(me, state, attempt, Purpose::Compensation, compensation, context, timeout) {
         Ok(()) => Ok(Executed::Sent),
@@ -72,6 +71,12 @@ pub(super) fn compensate(
             Ok(Executed::WithoutCall)
         }
     }
+}
+
+/// Returns the timeout of one attempt: the step's, else the participant's, else the one of all.
+fn timeout_of(state: &SagaState, step: &Step) -> Duration {
+    let of_participant = || state.world.call_timeout(&step.participant);
+    step.timeout.or_else(of_participant).unwrap_or(state.policy.call_timeout)
 }
 
 fn context(state: &SagaState, attempt: u32) -> Context {

@@ -1,0 +1,101 @@
+//! The headers of a call: those of its step, and over them those of the orchestrator.
+
+use std::fmt::Display;
+
+use common::db;
+use common::http::{HeaderMap, HeaderName, HeaderValue, TraceContext, trace_header, unindexed};
+use common::wire;
+use hyper::header::{self, AUTHORIZATION, CONTENT_TYPE};
+
+use super::Arguments;
+use super::judgement::Judging;
+use saga_engine::world::{Call, Purpose};
+
+const DATABASE_TIMELINE: HeaderName = HeaderName::from_static(wire::DATABASE_TIMELINE);
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static(wire::IDEMPOTENCY_KEY);
+const SAGA_ID: HeaderName = HeaderName::from_static(wire::SAGA_ID);
+const SAGA_STEP: HeaderName = HeaderName::from_static(wire::SAGA_STEP);
+const SAGA_ATTEMPT: HeaderName = HeaderName::from_static(wire::SAGA_ATTEMPT);
+const SAGA_EPOCH: HeaderName = HeaderName::from_static(wire::SAGA_EPOCH);
+const TRACEPARENT: HeaderName = HeaderName::from_static(wire::TRACEPARENT);
+
+/// Headers of the connection, of the participant's settings and of the orchestrator, which no step may set.
+const RESERVED: [HeaderName; 16] = [
+    AUTHORIZATION,
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::EXPECT,
+    header::HOST,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    DATABASE_TIMELINE,
+    IDEMPOTENCY_KEY,
+    TRACEPARENT,
+];
+
+/// Headers that begin with this are the orchestrator's.
+const OURS: &str = "saga-";
+
+/// Makes the headers of a call.
+///
+/// # Errors
+/// The header that cannot be sent, and why.
+pub(super) fn headers(to: &Arguments, call: &Call, part: &TraceContext) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::with_capacity(10 + call.request.headers.len());
+    if call.request.body.is_some() {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    for (name, value) in &call.request.headers {
+        let (name, value) = of_step(name, value)?;
+        headers.insert(name, value);
+    }
+    let saga_id = call.saga_id.to_string();
+    let key = match call.purpose {
+        Purpose::Action { .. } => format!("{saga_id}:{}", call.step),
+        Purpose::Compensation => format!("{saga_id}:{}:undo", call.step),
+    };
+    headers.insert(SAGA_ID, unindexed(value(&SAGA_ID, saga_id)?));
+    headers.insert(IDEMPOTENCY_KEY, unindexed(value(&IDEMPOTENCY_KEY, key)?));
+    headers.insert(SAGA_STEP, value(&SAGA_STEP, &*call.step)?);
+    headers.insert(SAGA_ATTEMPT, HeaderValue::from(call.attempt));
+    headers.insert(SAGA_EPOCH, HeaderValue::from(call.epoch));
+    headers.insert(TRACEPARENT, unindexed(trace_header(part)));
+    if let Some(bearer) = &to.bearer {
+        headers.insert(AUTHORIZATION, bearer.clone());
+    }
+    // The databases of this process concern our own services alone.
+    if let (Judging::Own, Some(timelines)) = (&to.judging, timelines()) {
+        headers.insert(DATABASE_TIMELINE, timelines);
+    }
+    Ok(headers)
+}
+
+fn of_step(name: &str, text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|error| refused(name, error))?;
+    if RESERVED.contains(&parsed) || parsed.as_str().starts_with(OURS) {
+        return Err(refused(name, "it is not the step's to set"));
+    }
+    let text = value(&parsed, text)?;
+    Ok((parsed, text))
+}
+
+/// Values are visible ASCII, spaces and tabs; other bytes mean something else to each server.
+fn value<T: AsRef<str>>(name: &HeaderName, text: T) -> Result<HeaderValue, String> {
+    HeaderValue::from_str(text.as_ref()).map_err(|error| refused(name.as_str(), error))
+}
+
+fn refused(name: &str, reason: impl Display) -> String {
+    format!("the header {name:?} cannot be sent: {reason}")
+}
+
+/// Returns the timelines of the databases of this process, for participants that have not heard of a failover.
+fn timelines() -> Option<HeaderValue> {
+    let known: Vec<String> = db::timelines().iter().map(ToString::to_string).collect();
+    (!known.is_empty()).then(|| HeaderValue::try_from(known.join(", ")).ok()).flatten()
+}
