@@ -304,6 +304,130 @@ mod tests {
     }
 
     #[test]
+    fn a_named_participant_is_judged_by_its_decisions_or_by_its_statuses() {
+        let action = Purpose::Action { refusal: None };
+        let undo = Purpose::Compensation;
+        let recorded = Judging::Named(Judgement::Recorded, Vec::new());
+        let recorded_absent = Judging::Named(Judgement::Recorded, vec![404]);
+        let status = Judging::Named(Judgement::Status, vec![404, 410]);
+        let status_alone = Judging::Named(Judgement::Status, Vec::new());
+        let id = r#"{"payment_id":"1"}"#;
+        type Case<'a> = (&'a Judging, &'a Purpose, u16, Option<&'static str>, u64, &'static str, &'static str);
+        let cases: &[Case<'_>] = &[
+            // Done is any 2xx but 202, if its body says what it should.
+            (&recorded, &action, 200, None, 0, id, "done"),
+            (&recorded, &action, 201, None, 0, id, "done"),
+            (&status, &action, 204, None, 0, "", "done"),
+            (&status, &action, 299, None, 0, id, "done"),
+            (&recorded, &undo, 204, None, 0, "", "undone"),
+            (&status, &undo, 200, None, 0, id, "undone"),
+            (&recorded, &action, 202, None, 0, id, "after 0"),
+            (&status, &action, 202, None, 0, id, "after 0"),
+            (&status, &undo, 202, None, 0, id, "after 0"),
+            (&status, &action, 201, None, 0, "<html>", "after 0"),
+            (&status, &action, 201, None, 0, r#"{"without":1}"#, "never"),
+            (&status, &action, 199, None, 0, id, "never"),
+            (&status, &action, 300, None, 0, id, "never"),
+            // A refusal is a recorded decision, or a 409.
+            (&recorded, &action, 409, Some("refused"), 0, r#"{"error":"full"}"#, "refused: flights conflict: full"),
+            (&recorded, &action, 409, None, 0, r#"{"error":"full"}"#, "never"),
+            (&recorded, &action, 409, Some("done"), 0, r#"{"error":"full"}"#, "never"),
+            (&status, &action, 409, None, 0, r#"{"error":"full"}"#, "refused: flights conflict: full"),
+            (&status, &action, 409, Some("refused"), 0, "{}", "refused: flights conflict: 409"),
+            (&status, &action, 400, None, 0, "{}", "never"),
+            (&status, &action, 403, Some("refused"), 0, "{}", "never"),
+            // Its words are in the usual fields.
+            (&status, &action, 409, None, 0, r#"{"title":"t","detail":"d"}"#, "refused: flights conflict: d"),
+            (&status, &action, 409, None, 0, r#"{"title":"t","message":"m"}"#, "refused: flights conflict: m"),
+            (&status, &action, 409, None, 0, r#"{"title":"t"}"#, "refused: flights conflict: t"),
+            (&status, &action, 409, None, 0, r#"{"error":{"message":"m"}}"#, "refused: flights conflict: m"),
+            (&status, &action, 409, None, 0, r#"{"error":7,"detail":[1]}"#, "refused: flights conflict: 409"),
+            (&status, &action, 409, None, 0, r#"{"error":" "}"#, "refused: flights conflict: 409"),
+            (&status, &action, 409, None, 0, "sold out", "refused: flights conflict: 409"),
+            (&status, &action, 409, None, 0, "", "refused: flights conflict: 409"),
+            // Still at work.
+            (&status, &action, 425, None, 7, "", "ongoing 7"),
+            (&status, &action, 425, None, 0, "", "ongoing 1"),
+            (&status, &undo, 425, None, 0, "", "ongoing 1"),
+            (&recorded, &action, 425, None, 7, "", "never"),
+            // A compensation is never refused.
+            (&status, &undo, 409, None, 0, r#"{"error":"shipped"}"#, "after 0"),
+            (&status, &undo, 409, Some("refused"), 3, "", "after 3"),
+            (&recorded, &undo, 409, Some("refused"), 0, "", "never"),
+            // Nothing to undo.
+            (&status, &undo, 404, None, 0, "", "undone"),
+            (&status, &undo, 410, None, 0, "<html>", "undone"),
+            (&status_alone, &undo, 404, None, 0, "", "never"),
+            (&recorded_absent, &undo, 404, None, 0, "", "undone"),
+            (&recorded_absent, &undo, 410, None, 0, "", "never"),
+            (&recorded, &undo, 404, None, 0, "", "never"),
+            (&status, &action, 404, None, 0, "", "never"),
+            (&recorded_absent, &action, 404, None, 0, "", "never"),
+            // The rest is as for our own.
+            (&status, &action, 429, None, 5, "", "after 5"),
+            (&status, &undo, 503, None, 0, "", "after 0"),
+            (&status, &action, 500, None, 0, "", "after 0"),
+            (&status, &action, 422, None, 0, "", "raise"),
+            (&recorded, &undo, 422, None, 0, "", "raise"),
+            (&status, &action, 401, None, 0, "", "never"),
+            (&status, &undo, 302, None, 0, "", "never"),
+            // Our own are not judged by status, and done by a 200 alone.
+            (&Judging::Own, &action, 200, None, 0, id, "done"),
+            (&Judging::Own, &action, 201, None, 0, id, "after 0"),
+            (&Judging::Own, &undo, 204, None, 0, "", "after 0"),
+            (&Judging::Own, &action, 409, None, 0, r#"{"error":"full"}"#, "never"),
+            (&Judging::Own, &action, 409, Some("refused"), 0, r#"{"title":"t"}"#, "refused: flights conflict: refused"),
+            (&Judging::Own, &undo, 404, None, 0, "", "never"),
+            (&Judging::Own, &action, 425, None, 0, "", "never"),
+        ];
+        for (judging, purpose, status, decision, retry_after, body, expected) in cases {
+            let retry_after = Duration::from_secs(*retry_after);
+            let reply =
+                Reply { status: *status, decision: *decision, action: None, retry_after, body: body.as_bytes() };
+            let mut call = call((*purpose).clone());
+            let read = call.read.clone();
+            call.read = Arc::new(move |context, body| match body {
+                b"" => Ok(Outputs::default()),
+                body => read(context, body),
+            });
+            let shown = match judge(judging, "flights", &call, &reply) {
+                Outcome::Done(_) => "done".to_owned(),
+                Outcome::Undone(found, _) => {
+                    assert_eq!(found, Found::NotSaid);
+                    "undone".to_owned()
+                }
+                Outcome::Refused(failure) => {
+                    assert_eq!(failure.status, 409);
+                    format!("refused: {}", failure.message)
+                }
+                Outcome::Unknown(Unknown { retry, sent, .. }) => {
+                    assert_eq!(sent, Sent::Maybe);
+                    match retry {
+                        Retry::After(wait) => format!("after {}", wait.as_secs()),
+                        Retry::Ongoing(wait) => format!("ongoing {}", wait.as_secs()),
+                        Retry::Parked(_) => "parked".to_owned(),
+                        Retry::Never => "never".to_owned(),
+                        Retry::NeverAndRaise => "raise".to_owned(),
+                    }
+                }
+            };
+            assert_eq!(shown, *expected, "{judging:?} {purpose:?} {status} {decision:?} {body}");
+        }
+    }
+
+    #[test]
+    fn a_named_participant_may_say_what_a_compensation_found() {
+        let call = Call { read: Arc::new(|_, _| Ok(Outputs::default())), ..call(Purpose::Compensation) };
+        let judging = Judging::Named(Judgement::Recorded, Vec::new());
+        for (said, expected) in [("done", Found::Done), ("none", Found::Nothing), ("refused", Found::Refused)] {
+            let reply =
+                Reply { status: 200, decision: None, action: Some(said), retry_after: Duration::ZERO, body: b"" };
+            let outcome = judge(&judging, "flights", &call, &reply);
+            assert_eq!(outcome, Outcome::Undone(expected, Outputs::default()));
+        }
+    }
+
+    #[test]
     fn what_a_participant_says_is_cut() {
         let body = format!(r#"{{"message":"{}"}}"#, "é".repeat(10_000));
         let reply = Reply {

@@ -1,5 +1,7 @@
 //! Calls to a participant with several replicas behind one name, over real sockets.
 
+mod named;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
