@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tests::{
     StackOptions,
-    actors::{all, tree},
+    actors::{named, tree},
     stack::ORCHESTRATOR,
     with_stack,
 };
@@ -58,8 +58,7 @@ async fn they_have_clients_and_those_with_a_journal_are_inspected_with_their_own
     with_stack(options, async |stack| {
         let root = tree(stack, ORCHESTRATOR).await;
         for (name, participant) in [("flights-client", &flights), ("hotels-client", &hotels)] {
-            let client = all(&root).into_iter().find(|actor| actor.name.ends_with(name));
-            let state = &client.unwrap_or_else(|| panic!("{name} is no actor")).state;
+            let state = &named(&root, name).state;
             assert_eq!(state["url"], format!("http://{}/api", participant.address));
             assert_eq!(state["breakers"], json!({}));
         }
