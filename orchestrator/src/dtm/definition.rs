@@ -156,7 +156,7 @@ mod tests {
             [0, 1, 2].map(|index| definition.predecessors(index).to_vec())
         };
         assert_eq!(predecessors(json!({})), [vec![], vec![0], vec![1]]);
-        assert_eq!(predecessors(json!({ "concurrent": true })), [vec![], vec![], vec![]]);
+        assert_eq!(predecessors(json!({ "concurrent": true })), [Vec::<usize>::new(), vec![], vec![]]);
         let orders = json!({ "concurrent": true, "orders": { "2": [0, 1] } });
         assert_eq!(predecessors(orders), [vec![], vec![], vec![0, 1]]);
     }

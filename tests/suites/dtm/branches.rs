@@ -14,27 +14,27 @@ use warp::http::{HeaderMap, Method, Response, StatusCode};
 
 /// One call as the service got it.
 #[derive(Clone, Debug)]
-pub struct Seen {
-    pub method: Method,
+pub(crate) struct Seen {
+    pub(crate) method: Method,
     /// Path and query.
-    pub path: String,
-    pub headers: HeaderMap,
-    pub body: String,
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
 }
 
 /// An answer, after a while.
 #[derive(Clone, Debug)]
-pub struct Said {
-    pub status: u16,
-    pub body: &'static str,
-    pub after: Duration,
+pub(crate) struct Said {
+    pub(crate) status: u16,
+    pub(crate) body: &'static str,
+    pub(crate) after: Duration,
 }
 
 /// 200 at once.
-pub const DONE: Said = Said { status: 200, body: r#"{"dtm_result":"SUCCESS"}"#, after: Duration::ZERO };
-pub const REFUSED: Said = Said { status: 409, body: r#"{"dtm_result":"FAILURE"}"#, after: Duration::ZERO };
-pub const ONGOING: Said = Said { status: 425, body: "", after: Duration::ZERO };
-pub const BROKEN: Said = Said { status: 500, body: "", after: Duration::ZERO };
+pub(crate) const DONE: Said = Said { status: 200, body: r#"{"dtm_result":"SUCCESS"}"#, after: Duration::ZERO };
+pub(crate) const REFUSED: Said = Said { status: 409, body: r#"{"dtm_result":"FAILURE"}"#, after: Duration::ZERO };
+pub(crate) const ONGOING: Said = Said { status: 425, body: "", after: Duration::ZERO };
+pub(crate) const BROKEN: Said = Said { status: 500, body: "", after: Duration::ZERO };
 
 #[derive(Default)]
 struct State {
@@ -44,14 +44,14 @@ struct State {
 }
 
 /// The service.
-pub struct Branches {
+pub(crate) struct Branches {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
     server: JoinHandle<()>,
 }
 
 impl Branches {
-    pub async fn start() -> Branches {
+    pub(crate) async fn start() -> Branches {
         let state = Arc::<Mutex<State>>::default();
         let shared = state.clone();
         let query = warp::query::raw().or(warp::any().map(String::new)).unify();
@@ -88,30 +88,30 @@ impl Branches {
         Branches { address, state, server }
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
     /// Sets the answers of a path: each once, and the last one from then on.
-    pub fn answer(&self, path: &str, answers: &[Said]) {
+    pub(crate) fn answer(&self, path: &str, answers: &[Said]) {
         self.state.lock().unwrap().answers.insert(path.to_owned(), answers.to_vec());
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.state.lock().unwrap().seen.clone()
     }
 
     /// Returns the paths of all calls, without their queries.
-    pub fn paths(&self) -> Vec<String> {
+    pub(crate) fn paths(&self) -> Vec<String> {
         self.seen().iter().map(|seen| seen.path.split('?').next().unwrap().to_owned()).collect()
     }
 
-    pub fn count(&self, path: &str) -> usize {
+    pub(crate) fn count(&self, path: &str) -> usize {
         self.paths().iter().filter(|seen| *seen == path).count()
     }
 
     /// Waits until a path was called this often.
-    pub async fn called(&self, path: &str, times: usize) {
+    pub(crate) async fn called(&self, path: &str, times: usize) {
         wait_until(&format!("{path} is called {times} times"), PATIENCE, async || {
             (self.count(path) >= times).then_some(())
         })
@@ -126,7 +126,7 @@ impl Drop for Branches {
 }
 
 /// Returns the branches of a query as texts: `compensate 01 prepared` …
-pub fn shown(found: &Value) -> Vec<String> {
+pub(crate) fn shown(found: &Value) -> Vec<String> {
     let one = |branch: &Value| {
         let text = |name: &str| branch[name].as_str().unwrap().to_owned();
         format!("{} {} {}", text("op"), text("branch_id"), text("status"))
