@@ -296,6 +296,15 @@ impl SagaLog {
         &self.outputs
     }
 
+    /// Returns the outputs that a write to the log carries: none until every read is done, since a later owner takes a
+    /// row with outputs for one with the outputs of all reads.
+    pub fn outputs_for_the_row(&self) -> Outputs {
+        match self.reads_are_done() {
+            true => self.outputs.clone(),
+            false => Outputs::default(),
+        }
+    }
+
     /// Returns whether the outputs of the reads are durable.
     pub fn outputs_in_log(&self) -> OutputsInLog {
         self.outputs_in_log

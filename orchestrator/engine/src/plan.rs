@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use smol_str::SmolStr;
+
 use crate::Status;
-use crate::log::{Action, Direction, OutputsInLog, SagaLog, Undo};
+use crate::log::{Action, Direction, OutputsInLog, SagaLog, StepRecord, Undo};
 use crate::outcome::Retry;
 
 /// A thing to do now.
@@ -59,22 +61,32 @@ fn forward(log: &SagaLog) -> Vec<Decision> {
 /// Returns the steps that may run now, as far as calls may be in flight. No effect starts before all reads are done.
 fn ready(log: &SagaLog) -> Vec<usize> {
     let reads_are_done = log.reads_are_done();
-    let is_busy = |action| matches!(action, Action::Running | Action::BackingOff);
-    let busy = log.steps().iter().filter(|step| is_busy(step.action)).count();
     let is_ready = |&step: &usize| {
         log.step(step).action == Action::Pending
             && log.predecessors_are_done(step)
             && (reads_are_done || log.is_read_only(step))
     };
-    (0..log.steps().len()).filter(is_ready).take(log.definition().max_parallel.saturating_sub(busy)).collect()
+    (0..log.steps().len()).filter(is_ready).take(free_calls(log)).collect()
+}
+
+/// Returns how many more calls may be in flight. A call between two attempts is not in flight.
+pub fn free_calls(log: &SagaLog) -> usize {
+    let is_in_flight = |step: &&StepRecord| step.action == Action::Running || step.undo == Undo::Running;
+    log.definition().max_parallel.saturating_sub(log.steps().iter().filter(is_in_flight).count())
 }
 
 /// Returns the steps whose start a write to the log must carry now: those that run next.
-pub fn starts(log: &SagaLog) -> Vec<usize> {
+fn starts(log: &SagaLog) -> Vec<usize> {
     if log.cause().is_some() {
         return Vec::new();
     }
     ready(log).into_iter().filter(|&step| log.start_is_missing(step)).collect()
+}
+
+/// Returns the steps whose start is durable with the next write to the log.
+pub fn started(log: &SagaLog) -> Vec<SmolStr> {
+    let steps = log.started().chain(starts(log));
+    steps.map(|step| log.definition().steps()[step].name.clone()).collect()
 }
 
 fn back(log: &SagaLog) -> Vec<Decision> {
@@ -85,8 +97,6 @@ fn back(log: &SagaLog) -> Vec<Decision> {
     if log.direction() == Direction::Forward {
         return vec![Decision::TurnBack];
     }
-    let is_busy = |undo| matches!(undo, Undo::Running | Undo::BackingOff);
-    let busy = log.steps().iter().filter(|step| is_busy(step.undo)).count();
     let is_due = |&step: &usize| {
         let record = log.step(step);
         record.needs_undo()
@@ -95,7 +105,7 @@ fn back(log: &SagaLog) -> Vec<Decision> {
             && log.steps_behind_are_undone(step)
     };
     let due = (0..log.steps().len()).rev().filter(is_due);
-    due.take(log.definition().max_parallel.saturating_sub(busy)).map(Decision::Compensate).collect()
+    due.take(free_calls(log)).map(Decision::Compensate).collect()
 }
 
 /// Number of attempts and back-off between them.
@@ -139,6 +149,9 @@ pub fn backoff(patience: Patience, attempts: u32, random: f64) -> Duration {
     let cap = patience.backoff_min.saturating_mul(1 << doublings).min(patience.backoff_max);
     cap.mul_f64(random.clamp(0.0, 1.0))
 }
+
+#[cfg(test)]
+mod graphs;
 
 #[cfg(test)]
 mod tests {

@@ -403,14 +403,15 @@ pub(super) fn call_again(me: &ActorRef<SagaMsg>, state: &mut SagaState) -> Resul
                 call.tries = 0;
                 state.saga.progress().waiting_for.calls.remove(&step);
             }
-            CallState::Due(Attempt { direction, .. }) => {
+            // With as many calls in flight as may be, it stays due: the next outcome makes room.
+            CallState::Due(Attempt { direction, .. }) if plan::free_calls(&state.saga.progress().log) > 0 => {
                 call.state = CallState::Idle;
                 match direction {
                     Direction::Forward => run(me, state, step)?,
                     Direction::Compensating => compensate(me, state, step)?,
                 };
             }
-            CallState::Idle | CallState::InFlight(_) | CallState::BackingOff(_) => {}
+            CallState::Idle | CallState::InFlight(_) | CallState::BackingOff(_) | CallState::Due(_) => {}
         }
     }
     Ok(())

@@ -49,8 +49,8 @@ pub(super) fn write(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: Chang
             saga_id: state.saga.id,
             epoch: state.saga.epoch,
             change,
-            outputs: progress.log.outputs().clone(),
-            started: started(&progress.log),
+            outputs: progress.log.outputs_for_the_row(),
+            started: plan::started(&progress.log),
             timeline: progress.log.timeline(),
             attention: state.attention.clone(),
             at,
@@ -64,12 +64,6 @@ pub(super) fn write(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: Chang
     };
     state.write = Some(WriteInFlight { write: Arc::new(write), attempts: 0, was_in_doubt: false });
     write_again(me, state);
-}
-
-/// Returns the steps whose start is durable with the next write.
-fn started(log: &SagaLog) -> Vec<SmolStr> {
-    let steps = log.started().chain(plan::starts(log));
-    steps.map(|step| log.definition().steps()[step].name.clone()).collect()
 }
 
 pub(super) fn write_again(me: &ActorRef<SagaMsg>, state: &mut SagaState) {

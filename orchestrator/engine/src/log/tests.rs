@@ -3,7 +3,8 @@
 mod history;
 
 use super::*;
-use crate::definition::tests::four_steps;
+use crate::definition::Definition;
+use crate::definition::tests::{READ, four_steps, step, undone};
 use crate::outcome::{Failure, Found, Sent};
 use crate::plan::{self, Decision};
 
@@ -132,6 +133,33 @@ fn a_client_that_leaves_early_makes_begin_come_first_and_the_outputs_follow() {
     assert!(log.apply(Event::ActionSent(CHARGE), at()).is_err(), "no effect before the outputs are durable");
     log.apply(Event::OutputsWritten, at()).unwrap();
     assert_eq!(plan::next(&log), [Decision::Run(CHARGE)]);
+}
+
+#[test]
+fn a_row_that_is_written_between_two_reads_holds_none_of_their_outputs() {
+    let reads = vec![step("a", READ).after(&[]), step("b", READ).after(&[]), step("c", undone()).after(&["a", "b"])];
+    let definition = Arc::new(Definition::new("two-reads", 1, reads).unwrap());
+    let mut log = SagaLog::new(&definition);
+    for event in [
+        Event::ActionSent(0),
+        Event::ActionSent(1),
+        Event::ActionDone(0, Outputs::one("a", 1)),
+        Event::BeginWanted,
+        Event::Begun { outputs: OutputsInLog::Missing },
+    ] {
+        log.apply(event, at()).unwrap();
+    }
+    let row = Recovered {
+        outputs: log.outputs_for_the_row(),
+        started: Vec::new(),
+        direction: Direction::Forward,
+        cause: None,
+        status: Status::Pending,
+        timeline: log.timeline(),
+        left_by: LeftBy::Loss,
+    };
+    let later = SagaLog::recovered(&definition, row);
+    assert_eq!(plan::next(&later), [Decision::Run(0), Decision::Run(1)], "the output of b is not known");
 }
 
 #[test]
