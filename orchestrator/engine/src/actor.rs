@@ -15,6 +15,8 @@
 //! A saga that turns back waits for its calls in flight: their outcome tells what there is to undo.
 
 mod calls;
+#[cfg(test)]
+mod running_saga;
 mod writes;
 
 use std::sync::Arc;
@@ -396,3 +398,6 @@ fn apply(state: &SagaState, event: Event) -> Result<(), ActorProcessingErr> {
     let at = state.world.now();
     Ok(state.saga.progress().apply(event, at)?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,15 +14,18 @@
 
 mod clients;
 mod clocks;
+mod definitions;
 pub mod durable_log;
 mod fate;
 mod faults;
+mod graph_verdict;
 mod intermediaries;
 mod knobs;
 mod leases;
 mod line;
 mod log_access;
 mod looks;
+mod mutated_definition;
 mod mutated_world;
 pub(crate) mod mutation;
 mod network;
@@ -41,6 +44,7 @@ mod versions;
 mod watch;
 mod world;
 
+pub use definitions::Sagas;
 pub use faults::{Faults, FaultsError};
 pub use run::{Plan, RunReport, run};
 pub use tally::Tally;

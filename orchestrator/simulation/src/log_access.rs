@@ -131,11 +131,14 @@ fn apply_at(sim: &Sim, process: ProcessId, write: &LogWrite, at: chrono::DateTim
         Some(_) => Mutation::CommitWithoutStandby,
         None => Mutation::VerdictWithoutBarrier,
     };
+    let is_new = changed.is_some();
     let report = changed.unwrap_or_else(|| inner.log.verdict(&owner, write));
     match (&report, &write.change) {
         (WriteReport::Durable { .. }, Change::MarkFailed { .. }) => inner.tally.failed_marks += 1,
         (WriteReport::Durable { .. }, Change::Begin { .. }) => {
-            watch::begun(sim.elapsed(), &mut inner, write.saga_id);
+            if is_new {
+                watch::begun(sim.elapsed(), &mut inner, write.saga_id, at);
+            }
             let is_bad = sim.phase() == FaultPhase::Wild && inner.chance(sim.faults.bad_row_rate);
             if is_bad {
                 inner.tally.bad_rows += 1;

@@ -1,12 +1,15 @@
 //! Mutations of the engine, made from outside: a [`World`] around the simulated one that changes requests and replies
 //! as if the engine were mutated. The engine itself has no test switches.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
+use smol_str::SmolStr;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::definitions::output_of;
 use super::mutation::{Mutation, is_mutated};
 use super::process::policy;
 use orchestrator::checkout::output;
@@ -14,7 +17,7 @@ use orchestrator::participant_client::Judged;
 use saga_engine::definition::{Definition, Outputs};
 use saga_engine::lease::{RenewRequest, Renewal};
 use saga_engine::log::Direction;
-use saga_engine::outcome::{Failure, Found, Outcome, Sent, Unknown};
+use saga_engine::outcome::{Failure, Found, Outcome, Retry, Sent, Unknown};
 use saga_engine::owner::Owner;
 use saga_engine::record::{Change, LogWrite, WriteReport};
 use saga_engine::recovery::{ClaimRequest, Claimed};
@@ -28,6 +31,22 @@ pub(super) struct Mutated<W> {
     pub(super) world: Arc<W>,
     /// The definition of new sagas.
     pub(super) definition: Arc<Definition>,
+    memory: Arc<Mutex<Memory>>,
+}
+
+/// What a mutated engine remembers.
+#[derive(Default)]
+struct Memory {
+    /// The actions in flight of each saga.
+    in_flight: BTreeMap<SagaId, Vec<Arc<Mutex<Option<Answer<Outcome>>>>>>,
+    /// The step of each saga that was refused.
+    refused: BTreeMap<SagaId, SmolStr>,
+}
+
+impl<W> Mutated<W> {
+    pub(super) fn new(world: Arc<W>, definition: Arc<Definition>) -> Mutated<W> {
+        Mutated { world, definition, memory: Arc::default() }
+    }
 }
 
 impl<W: World> World for Mutated<W> {
@@ -39,6 +58,11 @@ impl<W: World> World for Mutated<W> {
             Change::Begin { ended: Some(_), .. } | Change::Outputs | Change::MarkFailed { .. } => false,
         };
         if !is_early {
+            if matches!(write.change, Change::TurnBack { .. }) && is_mutated(Mutation::CallsInFlightForgotten) {
+                let calls = lock(&self.memory).in_flight.remove(&write.saga_id).unwrap_or_default();
+                self.world.write(write, Answer::new(move |report| forget(calls, answer, report)));
+                return;
+            }
             return self.world.write(write, answer);
         }
         answer.give(WriteReport::Durable { cancel_requested: false, at: write.at });
@@ -56,7 +80,9 @@ impl<W: World> World for Mutated<W> {
                 call.request.path = call.request.path.replace(&old, &new.to_string());
                 call.request.body = call.request.body.map(|body| body.replace(&old, &new.to_string()));
             }
+            Purpose::Action { .. } if is_mutated(Mutation::BranchOutputsLost) => self.lose_a_branch(&mut call),
             Purpose::Action { .. } => {}
+            Purpose::Compensation if self.is_beside_a_refused_step(&call) => return answer.give(undone_unasked()),
             Purpose::Compensation => {
                 let is_unknown = call.operation == "refund" && call.context.outputs.text(output::PAYMENT_ID).is_none();
                 let is_last = self.definition.steps().iter().rfind(|step| step.compensation().is_some());
@@ -73,7 +99,8 @@ impl<W: World> World for Mutated<W> {
             }
         }
         let (purpose, attempt) = (call.purpose.clone(), call.attempt);
-        self.world.call(call, changed(answer, move |outcome| heard(purpose, attempt, outcome)));
+        let answer = changed(answer, move |outcome| heard(purpose, attempt, outcome));
+        self.world.call(call.clone(), self.remembered(&call, answer));
     }
 
     fn claim(&self, mut request: ClaimRequest, answer: Answer<Result<Claimed, String>>) {
@@ -121,6 +148,46 @@ impl<W: World> World for Mutated<W> {
 }
 
 impl<W: World> Mutated<W> {
+    /// Remembers a call, as far as a mutation needs that.
+    fn remembered(&self, call: &Call, answer: Answer<Outcome>) -> Answer<Outcome> {
+        let is_action = matches!(call.purpose, Purpose::Action { .. });
+        if is_action && is_mutated(Mutation::CallsInFlightForgotten) {
+            let held = Arc::new(Mutex::new(Some(answer)));
+            lock(&self.memory).in_flight.entry(call.saga_id).or_default().push(held.clone());
+            return Answer::new(move |outcome| reply(&held, outcome));
+        }
+        if is_action && is_mutated(Mutation::SiblingsForgotten) {
+            let (memory, id, step) = (self.memory.clone(), call.saga_id, call.step.clone());
+            return changed(answer, move |outcome| {
+                if matches!(outcome, Outcome::Refused(_)) {
+                    lock(&memory).refused.insert(id, step);
+                }
+                outcome
+            });
+        }
+        answer
+    }
+
+    /// Tells whether a compensation is for a step beside a refused one.
+    fn is_beside_a_refused_step(&self, call: &Call) -> bool {
+        let index = |name: &SmolStr| self.definition.steps().iter().position(|step| step.name == *name);
+        let refused = lock(&self.memory).refused.get(&call.saga_id).and_then(index);
+        let (Some(refused), Some(step)) = (refused, index(&call.step)) else { return false };
+        let is_in_line = |mut steps: Box<dyn Iterator<Item = usize> + '_>| steps.any(|other| other == refused);
+        !is_in_line(Box::new(self.definition.before(step))) && !is_in_line(Box::new(self.definition.behind(step)))
+    }
+
+    /// Makes the request of a step that comes after several without the outputs of one of them.
+    fn lose_a_branch(&self, call: &mut Call) {
+        let steps = self.definition.steps();
+        let Some(index) = steps.iter().position(|step| step.name == call.step) else { return };
+        let [_, lost, ..] = self.definition.predecessors(index) else { return };
+        let lost = output_of(&steps[*lost].name);
+        let others = call.context.outputs.iter().filter(|(name, _)| **name != lost);
+        call.context.outputs = others.map(|(name, value)| (name.clone(), value.clone())).collect();
+        call.request = (steps[index].action.request)(&call.context).expect("a step of a graph can make its request");
+    }
+
     /// Calls the compensation of the first compensable step before the due one.
     fn compensate_first_step_before(&self, call: Call, answer: Answer<Outcome>) {
         let first = self.definition.steps().iter().find_map(|step| Some((step, step.compensation()?)));
@@ -137,6 +204,34 @@ impl<W: World> Mutated<W> {
         };
         let world = self.world.clone();
         self.world.call(early, Answer::new(move |_| world.call(call, answer)));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Passes an outcome on, unless the call was forgotten. Without an outcome the answer is dropped.
+fn reply(held: &Mutex<Option<Answer<Outcome>>>, outcome: Option<Outcome>) {
+    let answer = lock(held).take();
+    if let (Some(answer), Some(outcome)) = (answer, outcome) {
+        answer.give(outcome);
+    }
+}
+
+/// Reports a write, and takes calls for unknown whose outcome is not there.
+fn forget(calls: Vec<Arc<Mutex<Option<Answer<Outcome>>>>>, answer: Answer<WriteReport>, report: Option<WriteReport>) {
+    for call in calls {
+        let unknown = Unknown {
+            failure: Failure::timeout("a participant"),
+            detail: "forgotten".to_owned(),
+            retry: Retry::Never,
+            sent: Sent::Maybe,
+        };
+        reply(&call, Some(Outcome::Unknown(unknown)));
+    }
+    if let Some(report) = report {
+        answer.give(report);
     }
 }
 

@@ -76,6 +76,18 @@ pub(crate) enum Mutation {
     StatusWithoutBarrier,
     /// A commit counts although its standby does not have it.
     CommitWithoutStandby,
+    /// A step that comes after several is called without waiting for one of them.
+    StepTooEarly,
+    /// Calls in flight of a saga that turns back are taken for unknown at once, and their steps undone.
+    CallsInFlightForgotten,
+    /// The start of a step is not recorded although its participant has no tombstones.
+    StartNotRecorded,
+    /// The steps beside a refused one count as undone.
+    SiblingsForgotten,
+    /// A step that comes after several gets the outputs of all but one.
+    BranchOutputsLost,
+    /// Any number of calls is in flight at once.
+    MaxParallelIgnored,
     /// Control: leases are ignored. Correctness does not depend on them.
     IgnoreLease,
     /// Control: an undone action that is repeated gets its first reply. It has no effect, and its saga has turned back.

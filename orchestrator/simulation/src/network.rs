@@ -17,7 +17,8 @@ use super::process::ProcessId;
 use super::sim::Sim;
 use super::standbys::Database;
 use orchestrator::participant_client::{Admission, Health, Judged, classify, parked, read_retry_after};
-use saga_engine::outcome::{Failure, Outcome, Retry, Sent, Unknown};
+use saga_engine::definition::{Outputs, Start};
+use saga_engine::outcome::{Failure, Found, Outcome, Retry, Sent, Unknown};
 use saga_engine::world::{Answer, Call, Purpose};
 
 /// A call under way: its first reply counts.
@@ -29,7 +30,12 @@ pub(super) struct Pending {
 
 /// Makes a call, once the queue to its participant has room.
 pub(super) fn call(sim: &Arc<Sim>, process: ProcessId, call: Call, answer: Answer<Outcome>) {
-    sim.lock().tally.calls += 1;
+    {
+        let most = sim.graph.as_ref().map_or(usize::MAX, |graph| graph.max_parallel);
+        let mut inner = sim.lock();
+        inner.tally.calls += 1;
+        inner.watched.called(process, &call, most);
+    }
     line::enter(sim, process, Arc::new(Pending { call, since: Instant::now(), answer: Mutex::new(Some(answer)) }));
 }
 
@@ -150,7 +156,8 @@ fn arrive(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy
             body: reply.body.as_bytes(),
         };
         let mutated = mutated_world::judged(service, &pending.call, &judged);
-        let outcome = mutated.unwrap_or_else(|| classify(service, &pending.call, &judged));
+        let by_status = || judged_by_status(sim, &pending.call, &judged);
+        let outcome = mutated.or_else(by_status).unwrap_or_else(|| classify(service, &pending.call, &judged));
         let health = match outcome {
             Outcome::Done(_) | Outcome::Undone(..) | Outcome::Refused(_) => Health::Answered,
             Outcome::Unknown(_) => Health::Failed,
@@ -159,12 +166,29 @@ fn arrive(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy
     });
 }
 
+/// Classifies the answer of a participant whose decisions are told by the status alone: a 409 refuses an action, a 404
+/// confirms a compensation.
+fn judged_by_status(sim: &Sim, call: &Call, reply: &Judged<'_>) -> Option<Outcome> {
+    if sim.step(&call.step, &call.participant).start == Start::Assumed {
+        return None;
+    }
+    match (reply.status, &call.purpose) {
+        (409, Purpose::Action { .. }) => Some(Outcome::Refused(Failure::refused(409, &call.participant, "refused"))),
+        (404, Purpose::Compensation) => Some(Outcome::Undone(Found::NotSaid, Outputs::default())),
+        _ => None,
+    }
+}
+
 /// Makes the participant decide; its decision is durable.
 fn decide(sim: &Arc<Sim>, call: &Call) -> Reply {
-    let step = sim.versions.step(&call.step, &call.participant).expect("a call is for a step of a definition");
+    let step = sim.step(&call.step, &call.participant);
     let (at, phase) = (sim.now(), sim.phase());
     let reply = {
         let mut inner = sim.lock();
+        let is_recorded = inner.log.row(call.saga_id).is_some_and(|row| row.started.contains(&call.step));
+        if step.start == Start::Recorded && !is_recorded {
+            inner.watched.unrecorded_starts.insert(call.saga_id, call.step.clone());
+        }
         let (kind, draw) = match &call.purpose {
             Purpose::Action { .. } => (OperationKind::Action, inner.fate.draw(call)),
             Purpose::Compensation => (OperationKind::Compensation, FailureDraw::Accept),
@@ -230,6 +254,7 @@ fn answer(sim: &Arc<Sim>, process: ProcessId, pending: &Pending, outcome: Outcom
         sim.lock().tally.late_replies += 1;
         return;
     };
+    sim.lock().watched.answered(process, &pending.call);
     if health != Health::NotAsked {
         sim.note_at(process, |trace| format!("← {}: {}", describe(trace, &pending.call), shown(&outcome)));
         let now = sim.database_now();

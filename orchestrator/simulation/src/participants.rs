@@ -4,8 +4,10 @@
 mod anybody;
 mod inventory;
 mod journal;
+mod other;
 mod payments;
 mod purchases;
+mod unjournaled;
 
 use std::collections::BTreeMap;
 
@@ -16,10 +18,12 @@ use serde_json::json;
 pub use self::anybody::Anybody;
 pub use self::inventory::Inventory;
 pub use self::journal::{Ask, FailureDraw, Origin, Reply};
+use self::other::Other;
+pub(crate) use self::other::{Happened, Knew, What};
 pub use self::payments::Payments;
 pub use self::purchases::Purchases;
 use orchestrator::invariants::Books;
-use saga_engine::definition::{Context, Effect, Step};
+use saga_engine::definition::{Context, Step};
 use smol_str::SmolStr;
 
 /// Number of products in the catalog, with the ids from 1.
@@ -31,8 +35,10 @@ pub struct Participants {
     payments: Payments,
     inventory: Inventory,
     purchases: Purchases,
-    others: BTreeMap<SmolStr, Anybody>,
+    others: BTreeMap<SmolStr, Other>,
     chosen: u64,
+    /// Number of requests to the others.
+    asked: u64,
 }
 
 /// Kind of a call to a participant.
@@ -61,26 +67,30 @@ impl Participants {
             purchases: Purchases::default(),
             others: BTreeMap::new(),
             chosen: 0,
+            asked: 0,
         }
     }
 
     /// Replies to one request for a step of a saga with this context.
     pub fn answer(&mut self, step: &Step, kind: OperationKind, context: &Context, ask: &Ask<'_>) -> Reply {
-        match (&*step.participant, &step.effect) {
-            ("catalog", _) => self.choose(ask),
-            ("payments", _) => self.payments.answer(ask),
-            ("inventory", _) => self.inventory.answer(ask),
-            ("purchases", _) => self.purchases.answer(ask),
-            (_, Effect::ReadOnly { .. } | Effect::Compensable(_) | Effect::Uncompensated) => {
+        match &*step.participant {
+            "catalog" => self.choose(ask),
+            "payments" => self.payments.answer(ask),
+            "inventory" => self.inventory.answer(ask),
+            "purchases" => self.purchases.answer(ask),
+            _ => {
+                self.asked += 1;
                 let other = self.others.entry(step.participant.clone()).or_default();
-                match (kind, step.compensation()) {
-                    (OperationKind::Compensation, Some(compensation)) => other.compensate(ask, compensation, context),
-                    (OperationKind::Action, _) | (OperationKind::Compensation, None) => {
-                        other.act(ask, &step.action, context)
-                    }
-                }
+                other.answer(step, kind, context, ask, self.asked)
             }
         }
+    }
+
+    /// Returns what happened at the participants of a single step, in order.
+    pub(super) fn happened(&self) -> Vec<&Happened> {
+        let mut happened: Vec<&Happened> = self.others.values().flat_map(|other| &other.happened).collect();
+        happened.sort_by_key(|decision| decision.place);
+        happened
     }
 
     /// Adds the rows of payments, inventory and purchases to the books that the invariants are checked against.
@@ -103,7 +113,7 @@ impl Participants {
 
     pub(super) fn counts(&self) -> JournalCounts {
         let known = [&self.payments.journal, &self.inventory.journal, &self.purchases.journal];
-        let all = known.into_iter().chain(self.others.values().map(|other| &other.journal));
+        let all = known.into_iter().chain(self.others.values().map(|other| &other.with_journal.journal));
         all.fold(JournalCounts::default(), |counts, journal| JournalCounts {
             tombstones_left: counts.tombstones_left + journal.tombstones_left,
             tombstones_hit: counts.tombstones_hit + journal.tombstones_hit,

@@ -178,7 +178,7 @@ fn tree(
     let prefix = format!("simulated-{}", NEXT_TREE.fetch_add(1, Ordering::Relaxed));
     let entry = |name: &str| ActorEntry::new(format!("{prefix}/{name}"), "simulated");
     let world = Arc::new(SimulatedWorld { sim: sim.clone(), process });
-    let world: Arc<dyn World> = Arc::new(Mutated { world, definition: knowledge.definition.clone() });
+    let world: Arc<dyn World> = Arc::new(Mutated::new(world, knowledge.definition.clone()));
     let children = vec![
         lease(LeaseArguments {
             entry: entry("lease"),

@@ -8,10 +8,12 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
 use super::clocks::Clocks;
+use super::definitions::Sagas;
 use super::durable_log::{DurableLog, Row};
 use super::fate::{Drawn, Fate};
 use super::faults::Faults;
 use super::knobs::Knobs;
+use super::mutated_definition::planted;
 use super::participants::Participants;
 use super::partitions::Partitions;
 use super::process;
@@ -24,7 +26,6 @@ use super::verdict::{self, Violation};
 use super::versions::Versions;
 use super::watch::Watched;
 use super::{clients, watch};
-use orchestrator::checkout;
 use saga_engine::Status;
 use saga_engine::definition::{Definition, DefinitionError};
 
@@ -50,6 +51,8 @@ pub struct Plan {
     pub nodes: Option<usize>,
     /// Number of clients; `None`: 3 to 10, or 100 to 399 in a crowd, drawn from the seed.
     pub sagas: Option<usize>,
+    /// The sagas that the clients start.
+    pub definition: Sagas,
     /// Rates, numbers and times of the faults.
     pub faults: Faults,
     /// Whether the run records a trace.
@@ -58,7 +61,7 @@ pub struct Plan {
 
 impl Default for Plan {
     fn default() -> Plan {
-        Plan { nodes: None, sagas: None, faults: Faults::default(), tracing: Tracing::Off }
+        Plan { nodes: None, sagas: None, definition: Sagas::Checkout, faults: Faults::default(), tracing: Tracing::Off }
     }
 }
 
@@ -99,7 +102,7 @@ fn names(line: &str, name: &str) -> bool {
 /// # Panics
 /// If no tokio runtime can be built, or if called inside one.
 pub fn run(seed: u64, plan: &Plan) -> Result<RunReport, DefinitionError> {
-    let known: Vec<Arc<Definition>> = checkout::known_definitions()?.into_iter().map(Arc::new).collect();
+    let known = plan.definition.definitions(seed)?;
     let fate = Box::new(Drawn::new(seed, plan.faults.clone()));
     Ok(run_with(seed, plan, known, fate))
 }
@@ -163,7 +166,8 @@ async fn drive(seed: u64, plan: &Plan, known: Vec<Arc<Definition>>, fate: Box<dy
         standbys: Standbys::default(),
         rng,
     };
-    let sim = Sim::new(inner, faults.clone(), knobs, Versions::new(known, which, are_mixed));
+    let planted = known.iter().map(planted).collect();
+    let sim = Sim::new(inner, faults.clone(), knobs, Versions::new(planted, which, are_mixed), known);
     for node in 0..nodes {
         process::start(&sim, node, format!("node {node}")).await;
     }

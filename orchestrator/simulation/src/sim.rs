@@ -27,7 +27,9 @@ use super::trace::Trace;
 use super::verdict::ClientReport;
 use super::versions::Versions;
 use super::watch::Watched;
+use orchestrator::checkout::StockRule;
 use saga_engine::SagaId;
+use saga_engine::definition::{Definition, Step};
 use saga_engine::running::Running;
 
 /// A run: its settings, and its state behind a lock.
@@ -41,6 +43,10 @@ pub(super) struct Sim {
     pub(super) knobs: Knobs,
     /// Which definitions the nodes know.
     pub(super) versions: Versions,
+    /// The definitions as they are, also if a mutation gives the nodes others.
+    definitions: Vec<Arc<Definition>>,
+    /// The definition of all sagas, unless they are purchases.
+    pub(super) graph: Option<Arc<Definition>>,
 }
 
 /// The state that changes.
@@ -72,9 +78,25 @@ pub(super) struct Inner {
 }
 
 impl Sim {
-    pub(super) fn new(inner: Inner, faults: Faults, knobs: Knobs, versions: Versions) -> Arc<Sim> {
+    pub(super) fn new(
+        inner: Inner,
+        faults: Faults,
+        knobs: Knobs,
+        versions: Versions,
+        definitions: Vec<Arc<Definition>>,
+    ) -> Arc<Sim> {
         let calm_after = Duration::from_millis(faults.calm_after_ms);
-        Arc::new(Sim { inner: Mutex::new(inner), started: Instant::now(), calm_after, faults, knobs, versions })
+        let is_graph = |definition: &&Arc<Definition>| StockRule::of_definition(&definition.name).is_none();
+        let graph = definitions.first().filter(is_graph).cloned();
+        let (inner, started) = (Mutex::new(inner), Instant::now());
+        Arc::new(Sim { inner, started, calm_after, faults, knobs, versions, definitions, graph })
+    }
+
+    /// Finds a step of any definition.
+    pub(super) fn step(&self, name: &str, participant: &str) -> &Step {
+        let mut steps = self.definitions.iter().flat_map(|definition| definition.steps());
+        let is_it = |step: &&Step| step.name == name && step.participant == participant;
+        steps.find(is_it).expect("a call is for a step of a definition")
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {

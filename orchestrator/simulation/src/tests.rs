@@ -1,6 +1,7 @@
 //! Tests of the simulator: a seed repeats its trace, the engine breaks no invariant, and mutations are found.
 
 mod every_node;
+mod graphs;
 mod mutation;
 
 use super::*;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::log_access::REFUSED_VALUE;
 use super::sim::Sim;
-use super::watch;
 use super::world::KILLED;
+use super::{graph_verdict, watch};
 use orchestrator::checkout::{Order, StockRule};
 use orchestrator::invariants::{Books, Run, Saga, judge};
 use saga_engine::{SagaId, Status};
@@ -45,6 +45,7 @@ pub struct Violation {
 }
 
 /// The invariants that only the simulator checks.
+pub(super) const ENDS: &str = "every accepted saga ends";
 pub(super) const TOLD: &str = "what a client is told is what the log holds";
 pub(super) const CANCEL: &str = "a cancel that was accepted is not followed by COMPLETED";
 pub(super) const ACTORS: &str = "no saga's actor dies of its own";
@@ -80,6 +81,7 @@ fn nameless_violations(sim: &Arc<Sim>) -> Vec<Violation> {
         .chain(dead_actors(sim))
         .chain(watched(sim))
         .chain(keys(sim))
+        .chain(graph_verdict::violations(sim))
         .collect()
 }
 
@@ -125,7 +127,9 @@ fn books(sim: &Sim) -> Books {
     let mut books = Books::default();
     let inner = sim.lock();
     inner.participants.add_to(&mut books);
-    for (id, row) in inner.log.rows() {
+    // The invariants of `audit` are about purchases.
+    let rows = inner.log.rows().filter(|(_, row)| StockRule::of_definition(&row.definition).is_some());
+    for (id, row) in rows {
         // A row that cannot be read is on the attention list: it counts as FAILED and settled.
         let is_left = row.is_bad && row.ended_at.is_none() && row.attention.is_some();
         books.page(&id.to_string()).saga = Some(Saga {
@@ -175,6 +179,6 @@ fn dead_actors(sim: &Sim) -> Vec<Violation> {
     deaths.map(|(id, reason)| violation(ACTORS, id.to_string(), reason)).collect()
 }
 
-fn violation(invariant: &'static str, id: String, why: String) -> Violation {
+pub(super) fn violation(invariant: &'static str, id: String, why: String) -> Violation {
     Violation { invariant, name: id.clone(), id, why }
 }

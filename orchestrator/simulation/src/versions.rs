@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use saga_engine::definition::{Definition, Step};
+use saga_engine::definition::Definition;
 
 /// The definitions that one process knows.
 #[derive(Clone)]
@@ -47,11 +47,5 @@ impl Versions {
             Version::Old => &self.old,
             Version::New => &self.new,
         }
-    }
-
-    /// Finds a step of any definition.
-    pub(super) fn step(&self, name: &str, participant: &str) -> Option<&Step> {
-        let steps = self.new.known.iter().flat_map(|known| known.steps());
-        steps.into_iter().find(|step| step.name == name && step.participant == participant)
     }
 }

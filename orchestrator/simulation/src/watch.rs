@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use smol_str::SmolStr;
+
 use super::fate::FaultPhase;
 use super::process::{LEASE, ProcessId, ProcessState};
 use super::sim::{Inner, Sim};
@@ -32,6 +35,12 @@ pub(super) struct Watched {
     pub(super) ignored_holds: BTreeMap<String, Duration>,
     /// Sagas that began during a hold, and when.
     pub(super) begun_on_hold: BTreeMap<SagaId, Duration>,
+    /// Calls in flight of each actor.
+    in_flight: BTreeMap<(usize, SagaId, i32), usize>,
+    /// Sagas with more calls in flight than their definition allows, and their number.
+    pub(super) too_many_calls: BTreeMap<SagaId, usize>,
+    /// Sagas of which a step was called whose start was to be in the log, and that step.
+    pub(super) unrecorded_starts: BTreeMap<SagaId, SmolStr>,
     /// Ids that came with a 503 and whose result their client could not learn.
     pub(super) not_learnt: BTreeSet<SagaId>,
 }
@@ -45,6 +54,22 @@ impl Watched {
         let operation = call.full_name();
         if !self.failed.contains(&(process.0, operation.clone())) {
             self.parked_for_others.entry(call.saga_id).or_insert(operation);
+        }
+    }
+
+    /// Observes a call that an actor makes, of at most `most` at once.
+    pub(super) fn called(&mut self, process: ProcessId, call: &Call, most: usize) {
+        let calls = self.in_flight.entry((process.0, call.saga_id, call.epoch)).or_default();
+        *calls += 1;
+        if *calls > most {
+            self.too_many_calls.insert(call.saga_id, *calls);
+        }
+    }
+
+    /// Observes that a call has its outcome.
+    pub(super) fn answered(&mut self, process: ProcessId, call: &Call) {
+        if let Some(calls) = self.in_flight.get_mut(&(process.0, call.saga_id, call.epoch)) {
+            *calls -= 1;
         }
     }
 
@@ -75,9 +100,10 @@ pub(super) fn claim(sim: &Sim, process: ProcessId) {
     }
 }
 
-/// Observes a begin. The log judges leases by the database's clock, so a jump of it can revive one that a hold ended.
-pub(super) fn begun(elapsed: Duration, inner: &mut Inner, id: SagaId) {
-    if inner.log.leases.is_held_for(LEASE) && inner.tally.clock_jumps == 0 {
+/// Observes a begin whose statement ran at `at`: its transaction may commit much later. The log judges leases by the database's clock, so a jump of it can revive one that a hold ended.
+pub(super) fn begun(elapsed: Duration, inner: &mut Inner, id: SagaId, at: DateTime<Utc>) {
+    let leases = &inner.log.leases;
+    if leases.is_held_for(LEASE) && leases.was_held_at(at) && inner.tally.clock_jumps == 0 {
         inner.watched.begun_on_hold.entry(id).or_insert(elapsed);
     }
 }

@@ -329,7 +329,8 @@ pub(super) fn try_again_without_row(me: &ActorRef<SagaMsg>, state: &mut SagaStat
 
 /// Marks the saga FAILED if a compensation is stuck and no other call can go on.
 pub(super) fn mark_failed_if_stuck(me: &ActorRef<SagaMsg>, state: &mut SagaState) {
-    let goes_on = state.calls.iter().any(|call| matches!(call.state, CallState::InFlight(_) | CallState::Due(_)));
+    // A call between two attempts goes on too: it is confirmed, or stuck itself within `attention_after`.
+    let goes_on = state.calls.iter().any(|call| call.state != CallState::Idle);
     if state.write.is_some() || goes_on {
         return;
     }

@@ -95,6 +95,11 @@ impl Leases {
         self.hold = None;
     }
 
+    /// Tells whether the present hold had been put at this time of the database's clock.
+    pub fn was_held_at(&self, at: DateTime<Utc>) -> bool {
+        self.hold.as_ref().is_some_and(|(hold, _)| hold.since <= at)
+    }
+
     /// Tells whether all sagas have been on hold for longer than this.
     pub fn is_held_for(&self, time: Duration) -> bool {
         self.hold.as_ref().is_some_and(|(_, since)| since.elapsed() > time)

@@ -43,7 +43,7 @@ impl Anybody {
 
 /// Finds a body that an operation can read. Only the operation's reader knows the fields, so missing ones are taken
 /// from its errors. The body starts with the request's fields, `status` and `transaction_id`, as with all participants.
-fn readable(operation: &Operation, context: &Context) -> String {
+pub(super) fn readable(operation: &Operation, context: &Context) -> String {
     let asked = (operation.request)(context).ok().and_then(|request| request.body);
     let asked: Map<String, Value> = asked.and_then(|body| serde_json::from_str(&body).ok()).unwrap_or_default();
     let bodies = ["success", "compensated"].map(|status| {

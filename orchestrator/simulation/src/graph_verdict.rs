@@ -1,0 +1,166 @@
+//! Invariants of any saga whose steps have participants of their own, whatever its graph.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::durable_log::Row;
+use super::participants::{Happened, Knew, What};
+use super::sim::Sim;
+use super::verdict::{ENDS, Violation, violation};
+use saga_engine::definition::{Definition, Start};
+use saga_engine::{SagaId, Status};
+
+pub(super) const EACH_ONCE: &str = "COMPLETED has each effect once, and live";
+pub(super) const NOTHING_LIVE: &str = "COMPENSATED has no live effect of a step with a compensation";
+pub(super) const ONCE: &str = "no effect happens twice";
+pub(super) const FORWARD: &str = "a step takes effect once all steps before it have, and with their outputs";
+pub(super) const BACK: &str = "a step is undone once all steps behind it are";
+pub(super) const STARTS: &str = "a step whose start must be in the log is called, and undone, only if it is";
+pub(super) const ROOM: &str = "at most max_parallel calls of a saga are in flight";
+pub(super) const WITHOUT: &str = "no effect without its saga";
+
+/// Returns the violations of a run whose definitions are graphs.
+pub(super) fn violations(sim: &Sim) -> Vec<Violation> {
+    let inner = sim.lock();
+    let Some(definition) = sim.graph.clone() else { return Vec::new() };
+    let mut by_saga: BTreeMap<SagaId, Vec<&Happened>> = BTreeMap::new();
+    for happened in inner.participants.happened() {
+        by_saga.entry(happened.saga).or_default().push(happened);
+    }
+    let mut found = Vec::new();
+    for (id, happened) in &by_saga {
+        let mut add = |invariant, why: String| found.push(violation(invariant, id.to_string(), why));
+        let saga = Saga { definition: &definition, happened };
+        match inner.log.row(*id) {
+            None => add(WITHOUT, format!("{} decisions", happened.len())),
+            Some(row) => saga.not_in_row(row).into_iter().for_each(|why| add(STARTS, why)),
+        }
+        saga.twice().into_iter().for_each(|why| add(ONCE, why));
+        saga.too_early().into_iter().for_each(|why| add(FORWARD, why));
+        saga.undone_too_early().into_iter().for_each(|why| add(BACK, why));
+    }
+    for (id, row) in inner.log.rows() {
+        let happened = by_saga.get(&id).map(Vec::as_slice).unwrap_or_default();
+        let saga = Saga { definition: &definition, happened };
+        let mut add = |invariant, why: String| found.push(violation(invariant, id.to_string(), why));
+        let is_left = row.is_bad && row.attention.is_some();
+        match (row.ended_at, row.status) {
+            (None, status) if !is_left => add(ENDS, format!("it is {status}")),
+            (Some(_), Status::Completed) => saga.not_complete().into_iter().for_each(|why| add(EACH_ONCE, why)),
+            (Some(_), Status::Compensated) => saga.live().into_iter().for_each(|why| add(NOTHING_LIVE, why)),
+            (Some(_) | None, _) => {}
+        }
+    }
+    let watched = &inner.watched;
+    let unrecorded = watched.unrecorded_starts.iter();
+    found.extend(unrecorded.map(|(id, step)| violation(STARTS, id.to_string(), format!("{step} was called"))));
+    let crowded = watched.too_many_calls.iter();
+    found.extend(crowded.map(|(id, calls)| violation(ROOM, id.to_string(), format!("{calls} were"))));
+    found
+}
+
+/// The decisions about one saga, in order.
+struct Saga<'a> {
+    definition: &'a Arc<Definition>,
+    happened: &'a [&'a Happened],
+}
+
+impl Saga<'_> {
+    fn name(&self, step: usize) -> &str {
+        &self.definition.steps()[step].name
+    }
+
+    fn index(&self, happened: &Happened) -> usize {
+        let steps = self.definition.steps();
+        steps.iter().position(|step| step.name == happened.step).expect("a decision is about a step")
+    }
+
+    /// Returns the number of live effects of a step after the first `decisions`.
+    fn live_after(&self, step: usize, decisions: usize) -> isize {
+        let of_step = self.happened[..decisions].iter().filter(|happened| self.index(happened) == step);
+        of_step
+            .map(|happened| match happened.what {
+                What::Done(_) => 1,
+                What::Undone => -1,
+                What::NothingToUndo => 0,
+            })
+            .sum()
+    }
+
+    /// Returns how often a step took effect in the first `decisions`.
+    fn times_done(&self, step: usize, decisions: usize) -> usize {
+        let is_done = |happened: &&&Happened| self.index(happened) == step && matches!(happened.what, What::Done(_));
+        self.happened[..decisions].iter().filter(is_done).count()
+    }
+
+    fn with_effect(&self) -> impl Iterator<Item = usize> {
+        let steps = self.definition.steps().iter().enumerate();
+        steps.filter(|(_, step)| !step.is_read_only()).map(|(index, _)| index)
+    }
+
+    fn is_compensable(&self, step: usize) -> bool {
+        self.definition.steps()[step].compensation().is_some()
+    }
+
+    fn not_complete(&self) -> Vec<String> {
+        let live = |step| self.live_after(step, self.happened.len());
+        let wrong = self.with_effect().filter(|step| live(*step) != 1);
+        wrong.map(|step| format!("{} has {} live effects", self.name(step), live(step))).collect()
+    }
+
+    fn live(&self) -> Vec<String> {
+        let live = |step: &usize| self.live_after(*step, self.happened.len()) != 0;
+        let wrong = self.with_effect().filter(|step| self.is_compensable(*step) && live(step));
+        wrong.map(|step| format!("{} is live", self.name(step))).collect()
+    }
+
+    fn twice(&self) -> Vec<String> {
+        let times = |step: usize| self.times_done(step, self.happened.len());
+        let wrong = self.with_effect().filter(|step| times(*step) > 1);
+        wrong.map(|step| format!("{} was done {} times", self.name(step), times(step))).collect()
+    }
+
+    /// Returns the steps that took effect before a step before them, or without its output.
+    fn too_early(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (place, happened) in self.happened.iter().enumerate() {
+            let What::Done(knew) = happened.what else { continue };
+            if knew == Knew::NotAll {
+                found.push(format!("{} lacked an output", happened.step));
+            }
+            let index = self.index(happened);
+            let before = self.definition.before(index).filter(|step| !self.definition.steps()[*step].is_read_only());
+            // A late action of a step without a compensation may find that the steps before it are undone.
+            let missing = before.filter(|step| match self.is_compensable(index) {
+                true => self.live_after(*step, place) == 0,
+                false => self.times_done(*step, place) == 0,
+            });
+            found.extend(missing.map(|step| format!("{} came before {}", happened.step, self.name(step))));
+        }
+        found
+    }
+
+    /// Returns the steps that were undone while a step behind them was live.
+    fn undone_too_early(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (place, happened) in self.happened.iter().enumerate() {
+            if happened.what != What::Undone {
+                continue;
+            }
+            let behind = self.definition.behind(self.index(happened)).filter(|step| self.is_compensable(*step));
+            let live = behind.filter(|step| self.live_after(*step, place) > 0);
+            found.extend(live.map(|step| format!("{} was undone before {}", happened.step, self.name(step))));
+        }
+        found
+    }
+
+    /// Returns the steps that took effect or were asked to be undone, without their start in the row.
+    fn not_in_row(&self, row: &Row) -> Vec<String> {
+        let is_missing = |happened: &&&Happened| {
+            let step = &self.definition.steps()[self.index(happened)];
+            step.start == Start::Recorded && !row.started.contains(&step.name)
+        };
+        let wrong = self.happened.iter().filter(is_missing);
+        wrong.map(|happened| format!("{}: {:?}", happened.step, happened.what)).collect()
+    }
+}
