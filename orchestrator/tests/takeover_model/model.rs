@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stateright::Model;
 
-use crate::owner::{Owner, STEPS, Want};
+use crate::graph::{Graph, MOST_STEPS};
+use crate::owner::{Owner, Want};
 use crate::participant::{Decision, Journal};
 use crate::row::{Change, Direction, End, Process, Report, Row, Write};
 use crate::rules::Rules;
@@ -14,6 +15,7 @@ const NOBODY: usize = 0;
 
 /// The takeover protocol under some rules.
 pub(crate) struct Takeover {
+    pub(crate) graph: Graph,
     pub(crate) rules: Rules,
 }
 
@@ -21,7 +23,7 @@ pub(crate) struct Takeover {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct System {
     pub(crate) row: Row,
-    pub(crate) journals: [Journal; STEPS],
+    pub(crate) journals: [Journal; MOST_STEPS],
     /// The living actors in the order of their claims, including those that no longer own the saga.
     pub(crate) owners: BTreeMap<usize, Owner>,
     nodes: [Node; NODES],
@@ -41,10 +43,6 @@ struct Node {
     has_lease: bool,
 }
 
-/// Failures per run: a process or an actor dies, or a lease expires. Two are enough for an owner that is succeeded and
-/// then succeeds its successor.
-const TROUBLES: u8 = 2;
-
 /// If leases are ignored, early claims are failures enough.
 const TROUBLES_WITHOUT_LEASES: u8 = 0;
 
@@ -62,7 +60,7 @@ pub(crate) struct Call {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Kind {
+pub(crate) enum Kind {
     Action,
     Compensation,
 }
@@ -77,8 +75,8 @@ pub(crate) enum Answer {
 /// An event. Owners are identified by the number of their claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Event {
-    /// An owner sends its next call.
-    Send { owner: usize },
+    /// An owner sends a call that is due.
+    Send { owner: usize, step: usize, kind: Kind },
     /// A call arrives, for the first time or repeatedly.
     Arrive { call: Call, decision: Decision, answer: Answer },
     /// An owner finds a reason to turn back.
@@ -101,19 +99,19 @@ pub(crate) enum Event {
 
 impl System {
     /// A saga that node 0 has just begun.
-    pub(crate) fn begun(rules: &Rules) -> Self {
+    pub(crate) fn begun(graph: &Graph, rules: &Rules) -> Self {
         let nodes = [Node { incarnation: 1, has_lease: true }; NODES];
         let owner = Process { node: 0, incarnation: 1 };
         Self {
             row: Row { owner, epoch: 1, direction: Direction::Forward, ended: None },
-            journals: [Journal::Empty; STEPS],
+            journals: [Journal::Empty; MOST_STEPS],
             owners: BTreeMap::from([(1, Owner::first(owner))]),
             nodes,
             calls: BTreeSet::new(),
             stray_writes: BTreeSet::new(),
             told: BTreeSet::new(),
             claims: 1,
-            troubles_left: if rules.claims_wait_for_the_lease { TROUBLES } else { TROUBLES_WITHOUT_LEASES },
+            troubles_left: if rules.claims_wait_for_the_lease { graph.troubles } else { TROUBLES_WITHOUT_LEASES },
         }
     }
 
@@ -133,9 +131,9 @@ impl System {
     }
 
     /// Ends an actor whose write may still arrive.
-    fn lose(&mut self, owner: usize, rules: &Rules) {
+    fn lose(&mut self, owner: usize, graph: &Graph, rules: &Rules) {
         if let Some(gone) = self.remove(owner)
-            && let Want::Write(change) = gone.wants(rules)
+            && let Some(change) = gone.wants_to_write(graph, rules)
         {
             self.stray_writes.insert(gone.write(change));
         }
@@ -159,19 +157,20 @@ impl Takeover {
     pub(crate) fn what_may_happen(&self, system: &System, events: &mut Vec<Event>) {
         let answers = [Answer::Heard, Answer::LostOnTheWay];
         for (&owner, actor) in &system.owners {
-            match actor.wants(&self.rules) {
-                Want::Act(_) | Want::Undo(_) => events.push(Event::Send { owner }),
-                Want::Write(_) => events.extend(answers.map(|answer| Event::WriteArrives { owner, answer })),
+            for want in actor.wants(&self.graph, &self.rules) {
+                match want {
+                    Want::Act(step) => events.push(Event::Send { owner, step, kind: Kind::Action }),
+                    Want::Undo(step) => events.push(Event::Send { owner, step, kind: Kind::Compensation }),
+                    Want::Write(_) => events.extend(answers.map(|answer| Event::WriteArrives { owner, answer })),
+                }
             }
-            if actor.may_turn() {
+            if actor.may_turn(&self.graph) {
                 events.push(Event::Turn { owner });
             }
         }
         for &call in &system.calls {
-            // Only the last step refuses: then every earlier effect has to be undone, while a refusal of the first step
-            // leaves nothing to undo.
-            let decisions =
-                if call.step == STEPS - 1 { &[Decision::Accept, Decision::Refuse][..] } else { &[Decision::Accept] };
+            let may_refuse = self.graph.refusing.contains(&call.step);
+            let decisions = if may_refuse { &[Decision::Accept, Decision::Refuse][..] } else { &[Decision::Accept] };
             let answers = if call.owner == NOBODY { &[Answer::LostOnTheWay][..] } else { &answers };
             for &decision in decisions {
                 events.extend(answers.iter().map(|&answer| Event::Arrive { call, decision, answer }));
@@ -216,15 +215,10 @@ impl Takeover {
     }
 
     pub(crate) fn happens(&self, system: &mut System, event: Event) {
-        let rules = &self.rules;
+        let (graph, rules) = (&self.graph, &self.rules);
         match event {
-            Event::Send { owner } => {
+            Event::Send { owner, step, kind } => {
                 let Some(actor) = system.owners.get_mut(&owner) else { return };
-                let (step, kind) = match actor.wants(rules) {
-                    Want::Act(step) => (step, Kind::Action),
-                    Want::Undo(step) => (step, Kind::Compensation),
-                    Want::Write(_) => return,
-                };
                 if kind == Kind::Action {
                     actor.asked(step);
                 }
@@ -238,7 +232,7 @@ impl Takeover {
             }
             Event::WriteArrives { owner, answer } => {
                 let Some(actor) = system.owners.get(&owner) else { return };
-                let Want::Write(change) = actor.wants(rules) else { return };
+                let Some(change) = actor.wants_to_write(graph, rules) else { return };
                 let report = system.row.write(actor.write(change), rules);
                 if answer == Answer::Heard {
                     hear(system, owner, change, report);
@@ -250,7 +244,7 @@ impl Takeover {
             }
             Event::ActorDies { owner } => {
                 system.troubles_left -= 1;
-                system.lose(owner, rules);
+                system.lose(owner, graph, rules);
             }
             Event::Crash { node } => {
                 system.troubles_left -= 1;
@@ -261,7 +255,7 @@ impl Takeover {
                     .filter(|(_, actor)| actor.process == process)
                     .map(|(&owner, _)| owner)
                     .collect();
-                gone.into_iter().for_each(|owner| system.lose(owner, rules));
+                gone.into_iter().for_each(|owner| system.lose(owner, graph, rules));
                 let node = &mut system.nodes[node];
                 (node.incarnation, node.has_lease) = (node.incarnation + 1, false);
             }
@@ -294,7 +288,7 @@ fn arrive(system: &mut System, call: Call, decision: Decision, answer: Answer, r
         && let Some(actor) = system.owners.get_mut(&owner)
     {
         match kind {
-            Kind::Action => actor.hears_of_action(step, is_done),
+            Kind::Action => actor.hears_of_action(step, is_done, rules),
             Kind::Compensation => actor.hears_of_undo(step),
         }
     }

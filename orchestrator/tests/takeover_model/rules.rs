@@ -22,6 +22,12 @@ pub(crate) struct Rules {
     pub(crate) what_was_undone_is_refused: bool,
     /// A successor that turns back undoes every step, whatever it knows of it.
     pub(crate) successors_undo_every_step: bool,
+    /// A step is called once the steps before it are done.
+    pub(crate) steps_wait_for_those_before: bool,
+    /// A step is undone once the steps behind it are.
+    pub(crate) steps_behind_are_undone_first: bool,
+    /// When a step is refused, the steps called beside it may have happened.
+    pub(crate) steps_beside_a_refused_one_may_have_happened: bool,
 }
 
 impl Rules {
@@ -36,5 +42,8 @@ impl Rules {
         undos_leave_tombstones: true,
         what_was_undone_is_refused: true,
         successors_undo_every_step: true,
+        steps_wait_for_those_before: true,
+        steps_behind_are_undone_first: true,
+        steps_beside_a_refused_one_may_have_happened: true,
     };
 }

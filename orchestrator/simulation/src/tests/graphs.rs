@@ -44,14 +44,3 @@ pub(super) fn without_tombstones() -> Faults {
         ..Faults::default()
     }
 }
-
-#[test]
-fn zz_trace() {
-    let seed = std::env::var("SEED").unwrap().parse().unwrap();
-    let definition: Sagas = std::env::var("SAGAS").unwrap().parse().unwrap();
-    let faults = if definition == Sagas::Status { without_tombstones() } else { Faults::default() };
-    let report = run(seed, &Plan { definition, faults, tracing: crate::Tracing::On, ..Plan::default() }).unwrap();
-    for violation in report.violations.iter().take(1) {
-        println!("{violation:?}\n{}", report.timeline(violation));
-    }
-}
