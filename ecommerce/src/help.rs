@@ -152,6 +152,8 @@ Examples:
       10,000 seeds, with three orchestrators each
   ecommerce simulate --seeds 42..43 --trace
       one seed, with all its messages
+  ecommerce simulate --definition random
+      sagas whose graph of steps is drawn from the seed
 
 A file of faults is TOML with the settings that differ from the default mix, such as
   lost_reply_rate = 0.5     # of all calls

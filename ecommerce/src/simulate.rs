@@ -18,7 +18,7 @@ use std::{
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use saga_simulation::{Faults, Plan, RunReport, Tally, Tracing, Violation, run};
+use saga_simulation::{Faults, Plan, RunReport, Sagas, Tally, Tracing, Violation, run};
 use serde::Serialize;
 
 use crate::{
@@ -37,7 +37,11 @@ pub(crate) struct Simulate {
     /// Orchestrators in each run [default: 1 to 3, drawn from the seed]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=9))]
     nodes: Option<u16>,
-    /// Purchases in each run [default: 3 to 10, drawn from the seed]
+    /// Sagas that the clients start: checkout, chain, diamond, fan-out, random (a graph drawn from the seed) or status
+    /// (participants without tombstones)
+    #[arg(long, default_value_t = Sagas::Checkout, value_name = "NAME")]
+    definition: Sagas,
+    /// Sagas in each run [default: 3 to 10, drawn from the seed]
     #[arg(long, value_name = "M", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     sagas: Option<u16>,
     /// TOML file with the rates of the faults
@@ -128,7 +132,8 @@ impl Simulate {
             }
         };
         let tracing = if self.trace { Tracing::On } else { Tracing::Off };
-        Ok(Plan { nodes: self.nodes.map(usize::from), sagas: self.sagas.map(usize::from), faults, tracing })
+        let (nodes, sagas) = (self.nodes.map(usize::from), self.sagas.map(usize::from));
+        Ok(Plan { nodes, sagas, definition: self.definition, faults, tracing })
     }
 
     /// Runs the seeds on all threads, each taking the next seed; stops early after enough failures.
@@ -180,6 +185,9 @@ impl Simulate {
             if let Some(value) = value {
                 command.push_str(&format!(" --{name} {value}"));
             }
+        }
+        if self.definition != Sagas::Checkout {
+            command.push_str(&format!(" --definition {}", self.definition));
         }
         if let Some(file) = &self.faults {
             command.push_str(&format!(" --faults {}", file.display()));

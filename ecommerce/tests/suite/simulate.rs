@@ -17,6 +17,16 @@ fn a_hundred_seeds_hold_and_say_what_they_went_through() {
 }
 
 #[test]
+fn sagas_of_another_graph_are_chosen_by_name() {
+    for name in ["diamond", "random"] {
+        let ran = run(&["simulate", "--definition", name, "--seeds", "0..20", "--json"]);
+        assert_eq!(ran.code, 0, "{name}: {}", ran.err);
+        let report: Value = serde_json::from_str(&ran.out).unwrap();
+        assert!(report["exercised"]["compensated"].as_u64().unwrap() > 0, "{name}: {report}");
+    }
+}
+
+#[test]
 fn one_seed_is_traced_the_same_way_every_time() {
     let [first, second] = [0, 1].map(|_| run(&["simulate", "--seeds", "7..8", "--nodes", "2", "--trace"]));
     assert_eq!(first.code, 0, "{}", first.err);
@@ -49,6 +59,7 @@ fn bad_seeds_are_refused_with_what_to_write() {
         (vec!["simulate", "--seeds", "5"], "A..B"),
         (vec!["simulate", "--seeds", "5..5"], "larger"),
         (vec!["simulate", "--seeds", "0..9", "--trace"], "one seed"),
+        (vec!["simulate", "--definition", "circle"], "write one of checkout, chain"),
     ] {
         let ran = run(&arguments);
         assert_eq!(ran.code, 2, "{arguments:?}");

@@ -24,7 +24,7 @@ pub use view::{CompensationView, StepView, stuck_because};
 use self::step::{Kind, StartInLog};
 use crate::Status;
 use crate::definition::{Definition, Outputs, Refusal};
-use crate::outcome::Cause;
+use crate::outcome::{Cause, Sent};
 use crate::takeover::LeftBy;
 
 /// Direction of a saga. It turns once, and never turns forward again.
@@ -224,10 +224,16 @@ impl SagaLog {
         Ok(())
     }
 
-    /// Records why the saga turns back, unless it does already. Steps between two attempts are given up.
+    /// Records why the saga turns back, unless it does already. Steps between two attempts are given up, and so are reads
+    /// in flight: nothing waits for them.
     fn turn(&mut self, cause: Cause, at: DateTime<Utc>) {
-        for step in self.steps.iter_mut().filter(|step| step.action == Action::BackingOff) {
-            step.abandoned(&cause, at);
+        for step in &mut self.steps {
+            if step.action == Action::Running && step.kind == Kind::ReadOnly {
+                step.failed(Sent::Maybe);
+                step.abandoned(&cause, at);
+            } else if step.action == Action::BackingOff {
+                step.abandoned(&cause, at);
+            }
         }
         self.cause.get_or_insert(cause);
     }

@@ -17,6 +17,7 @@ pub(super) const FORWARD: &str = "a step takes effect once all steps before it h
 pub(super) const BACK: &str = "a step is undone once all steps behind it are";
 pub(super) const STARTS: &str = "a step whose start must be in the log is called, and undone, only if it is";
 pub(super) const ROOM: &str = "at most max_parallel calls of a saga are in flight";
+pub(super) const SHOWN: &str = "the shown steps agree with what happened";
 pub(super) const WITHOUT: &str = "no effect without its saga";
 
 /// Returns the violations of a run whose definitions are graphs.
@@ -44,6 +45,9 @@ pub(super) fn violations(sim: &Sim) -> Vec<Violation> {
         let saga = Saga { definition: &definition, happened };
         let mut add = |invariant, why: String| found.push(violation(invariant, id.to_string(), why));
         let is_left = row.is_bad && row.attention.is_some();
+        if row.ended_at.is_some() {
+            saga.shown_wrongly(row).into_iter().for_each(|why| add(SHOWN, why));
+        }
         match (row.ended_at, row.status) {
             (None, status) if !is_left => add(ENDS, format!("it is {status}")),
             (Some(_), Status::Completed) => saga.not_complete().into_iter().for_each(|why| add(EACH_ONCE, why)),
@@ -162,5 +166,33 @@ impl Saga<'_> {
         };
         let wrong = self.happened.iter().filter(is_missing);
         wrong.map(|happened| format!("{}: {:?}", happened.step, happened.what)).collect()
+    }
+
+    /// Returns the steps of an ended saga that are shown as what they are not.
+    fn shown_wrongly(&self, row: &Row) -> Vec<String> {
+        let mut found = Vec::new();
+        for view in &row.timeline {
+            let index = self.definition.steps().iter().position(|step| step.name == view.step).expect("a known step");
+            let step = &self.definition.steps()[index];
+            let (done, live) =
+                (self.times_done(index, self.happened.len()), self.live_after(index, self.happened.len()));
+            // Without a journal a refusal may mean that the step was done before.
+            let is_wrong = match (&*view.state, &*view.action) {
+                (_, "running" | "backing_off") => true,
+                _ if step.is_read_only() || step.start == Start::Recorded => false,
+                ("done", _) => live == 0,
+                ("compensated", _) => done == 0 || live != 0,
+                (_, "done") => done == 0,
+                (_, "refused" | "pending") => done != 0,
+                _ => false,
+            };
+            if is_wrong {
+                found.push(format!(
+                    "{} is shown as {} ({}): done {done} times, {live} live",
+                    view.step, view.state, view.action
+                ));
+            }
+        }
+        found
     }
 }

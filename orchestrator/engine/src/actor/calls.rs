@@ -10,7 +10,7 @@ use super::writes::write;
 use super::{Attempt, CallState, Executed, SagaMsg, SagaState, Stuck, apply};
 use crate::definition::{Context, Definition, Effect, Operation, Retries, Step, full_name};
 use crate::failed::WokenBy;
-use crate::log::{Direction, Event, Undo};
+use crate::log::{Action, Direction, Event, Undo};
 use crate::outcome::{Failure, Outcome, Retry, Sent, Unknown};
 use crate::plan::{self, AfterFailure, Patience};
 use crate::record::{Change, Mark};
@@ -143,6 +143,11 @@ pub(super) fn call_finished(
     }
     call.state = CallState::Idle;
     state.saga.progress().waiting_for.calls.remove(&attempt.step);
+    let is_given_up = state.saga.progress().log.step(attempt.step).action != Action::Running;
+    if attempt.direction == Direction::Forward && is_given_up {
+        // A read whose saga turned back meanwhile.
+        return Ok(());
+    }
     let outcome = outcome.unwrap_or_else(|| {
         Outcome::Unknown(Unknown {
             failure: Failure::unavailable(&row.participant),

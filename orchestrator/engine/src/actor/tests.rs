@@ -198,3 +198,19 @@ async fn a_write_in_flight_delays_decisions_and_outcomes_are_noted() {
     assert_eq!(saga.call(done()).await.1, "c");
     assert_eq!(saga.write(DURABLE).await, "end");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_answer_to_a_read_after_the_turn_changes_nothing() {
+    let steps = vec![step("a", READ).after(&[]), step("b", READ).after(&[])];
+    let mut saga = RunningActor::start(Arc::new(Definition::new("reads", 1, steps).unwrap())).await;
+    let mut reads = saga.in_flight().await;
+    reads.remove(0).1.give(refused());
+    let (end, report) = saga.writes.recv().await.unwrap();
+    assert_eq!(end.change.name(), "begin and end");
+    let states: Vec<_> = end.timeline.iter().map(|step| &*step.state).collect();
+    assert_eq!(states, ["refused", "unknown"]);
+    reads.remove(0).1.give(done());
+    settle().await;
+    report.give(DURABLE);
+    assert!(matches!(saga.told.await, Ok(StartAnswer::Settled(Standing { status: Status::Compensated, .. }))));
+}

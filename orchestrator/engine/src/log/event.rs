@@ -32,8 +32,8 @@ pub enum Event {
     ActionParked(usize),
     /// The last attempt failed; the effect of the action is unknown.
     ActionGivenUp(usize, Failure, String, Sent),
-    /// The deadline passed or a client cancelled. Calls in flight go on to their end; steps between two attempts are
-    /// given up.
+    /// The deadline passed or a client cancelled. Calls in flight go on to their end; reads in flight and steps between
+    /// two attempts are given up.
     Interrupted(Cause),
     /// The direction Compensating is durable.
     TurnedBack,

@@ -153,6 +153,13 @@ fn the_outcome_of_a_call_in_flight_is_known_although_the_saga_turned_back() {
 }
 
 #[test]
+fn a_read_in_flight_is_given_up_when_its_saga_turns_back() {
+    let log = after(&[Event::ActionSent(CHOOSE), Event::Interrupted(Cause::Cancelled)]);
+    assert_eq!(plan::next(&log), [Decision::End(Status::Compensated)]);
+    assert_eq!(states(&log), ["unknown", "pending", "pending", "pending"], "an ended saga shows no running step");
+}
+
+#[test]
 fn an_attempt_that_never_left_did_not_happen() {
     let gave_up = Event::ActionGivenUp(CHARGE, Failure::unavailable("payments"), "refused".into(), Sent::Nothing);
     let log = after(&with(up_to(CHOOSE), &[Event::ActionSent(CHARGE), gave_up]));

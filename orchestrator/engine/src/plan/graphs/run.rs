@@ -409,6 +409,10 @@ impl Run {
 
     fn call_ends(&mut self, step: usize) {
         let Some(kind) = self.in_flight.remove(&step) else { return };
+        if kind == Kind::Action && self.log.step(step).action != Action::Running {
+            assert!(self.definition.steps()[step].is_read_only(), "{} was given up in flight", self.name(step));
+            return;
+        }
         let has_tombstones = self.definition.steps()[step].start == Start::Assumed;
         match self.dice.roll(16) {
             // The reply is lost.
