@@ -28,7 +28,7 @@ fn choices() -> impl Strategy<Value = Choices> {
 /// Runs a graph to its end, and checks it on the way.
 fn run(graph: &Graph, choices: Choices) -> Run {
     let mut run = Run::new(graph, choices);
-    run.to_the_end();
+    run.run_to_the_end();
     run
 }
 

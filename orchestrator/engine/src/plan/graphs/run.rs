@@ -134,7 +134,7 @@ impl Run {
     }
 
     /// Runs until the saga has ended, or its owner died before it was in the log.
-    pub(super) fn to_the_end(&mut self) {
+    pub(super) fn run_to_the_end(&mut self) {
         for _ in 0..MOST_EVENTS {
             if self.write.is_none() {
                 self.decide();
