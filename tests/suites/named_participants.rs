@@ -41,7 +41,7 @@ impl Participant {
     }
 
     fn answer(&self, method: &Method, path: &str, headers: HeaderMap) -> Response<String> {
-        self.seen.lock().unwrap().push((format!("{method} {path}"), headers));
+        self.seen.lock().expect("no thread of the test has panicked").push((format!("{method} {path}"), headers));
         if let Some(id) = path.strip_prefix("/api/journal/") {
             let entry = json!({
                 "operation": "book", "status": 201, "reply": { "booking_id": "b-1" }, "from_saga": true,
@@ -52,7 +52,7 @@ impl Participant {
                 json!({ "transaction_id": id.trim_end_matches('/'), "entries": [entry] }).to_string(),
             );
         }
-        let scripted = self.script.lock().unwrap().pop_front();
+        let scripted = self.script.lock().expect("no thread of the test has panicked").pop_front();
         match (scripted, method == Method::DELETE) {
             (None, true) => response(204, String::new()),
             (None, false) => response(201, json!({ "booking_id": "b-1" }).to_string()),
@@ -61,12 +61,12 @@ impl Participant {
     }
 
     fn will_answer(&self, statuses: &[u16]) {
-        self.script.lock().unwrap().extend(statuses);
+        self.script.lock().expect("no thread of the test has panicked").extend(statuses);
     }
 
     /// Takes what it has seen since the last look.
     fn seen(&self) -> Vec<(String, HeaderMap)> {
-        std::mem::take(&mut *self.seen.lock().unwrap())
+        std::mem::take(&mut *self.seen.lock().expect("no thread of the test has panicked"))
     }
 }
 
