@@ -134,6 +134,7 @@ pub fn judge(books: &Books, run: Run) -> Report {
             effects::nothing_ran_twice(books),
             effects::compensations_in_reverse(books),
             history::shown_history_agrees(books),
+            sagas::the_end_agrees_with_the_steps(books),
         ],
         listed: vec![
             listed::unfinished(books, run),

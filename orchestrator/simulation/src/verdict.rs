@@ -127,16 +127,14 @@ fn books(sim: &Sim) -> Books {
     let mut books = Books::default();
     let inner = sim.lock();
     inner.participants.add_to(&mut books);
-    // The invariants of `audit` are about purchases.
-    let rows = inner.log.rows().filter(|(_, row)| StockRule::of_definition(&row.definition).is_some());
-    for (id, row) in rows {
+    for (id, row) in inner.log.rows() {
         // A row that cannot be read is on the attention list: it counts as FAILED and settled.
         let is_left = row.is_bad && row.ended_at.is_none() && row.attention.is_some();
         books.page(&id.to_string()).saga = Some(Saga {
             status: if is_left { Status::Failed } else { row.status },
             ended_at: if is_left { Some(row.created_at) } else { row.ended_at },
             stock_rule: StockRule::of_definition(&row.definition),
-            cents: Order::of_input(&row.input).amount.cents(),
+            cents: Order::of_saga(&row.definition, &row.input).map(|order| order.amount.cents()),
             attention: row.attention.clone(),
             steps: if is_left { Vec::new() } else { row.timeline.clone() },
         });

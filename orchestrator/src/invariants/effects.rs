@@ -2,7 +2,7 @@
 
 use super::sagas::all;
 use super::{
-    Books, Decision, Entry, MovementKind, OperationKind, Participant, PaymentStatus, PurchaseStatus, Transaction,
+    Books, Decision, Entry, MovementKind, OperationKind, Participant, PaymentStatus, PurchaseStatus, Saga, Transaction,
     Verdict,
 };
 
@@ -66,10 +66,11 @@ fn effects(page: &Transaction, participant: Participant) -> (usize, usize) {
 
 /// Within one epoch, the last effect is undone first. There is no order for a compensation that found nothing (a
 /// tombstone), nor between two owners, since calls of the earlier one may still arrive. Times of two servers may differ
-/// by [`Books::clock_allowance`].
+/// by [`Books::clock_allowance`]. The steps of a saga that is no purchase have an order of their own.
 pub(super) fn compensations_in_reverse(books: &Books) -> Verdict {
     let with_several = books
         .untouched()
+        .filter(|(_, page)| page.saga.as_ref().is_none_or(Saga::is_purchase))
         .map(|(id, page)| (id, compensations(page)))
         .filter(|(_, compensations)| compensations.len() > 1);
     Verdict::over("compensations run in reverse order", with_several, |compensations| {

@@ -39,10 +39,11 @@ impl Books {
         self.pages().filter(|(_, page)| !page.is_touched())
     }
 
-    /// Returns the untouched transactions whose saga ended with this status.
+    /// Returns the untouched transactions whose saga is a purchase that ended with this status.
     pub(super) fn ended_as(&self, status: Status) -> impl Iterator<Item = (&str, (&Saga, &Transaction))> {
         self.untouched().filter_map(move |(id, page)| {
-            let saga = page.saga.as_ref().filter(|saga| saga.ended_at.is_some() && saga.status == status)?;
+            let has_ended = |saga: &&Saga| saga.ended_at.is_some() && saga.status == status;
+            let saga = page.saga.as_ref().filter(has_ended).filter(|saga| saga.is_purchase())?;
             Some((id, (saga, page)))
         })
     }
@@ -101,8 +102,8 @@ pub struct Saga {
     pub ended_at: Option<DateTime<Utc>>,
     /// The stock rule of its definition; `None` if the definition is unknown here.
     pub stock_rule: Option<StockRule>,
-    /// The ordered amount, in cents.
-    pub cents: i64,
+    /// The ordered amount, in cents; `None` for a saga that is no purchase.
+    pub cents: Option<i64>,
     /// Why it is in the attention list, if it is.
     pub attention: Option<String>,
     /// Its steps as displayed; empty once the details were cleared.
@@ -110,13 +111,19 @@ pub struct Saga {
 }
 
 impl Saga {
+    /// Tells whether it is a purchase: its participants and their order are known.
+    pub fn is_purchase(&self) -> bool {
+        self.cents.is_some()
+    }
+
     /// Tells whether a participant must have recorded a decision, by what the saga has shown at its end.
     pub fn was_answered_by(&self, participant: Participant) -> bool {
         let has_answered = |step: &StepView| {
             let is_undone = step.compensation.as_ref().is_some_and(|undo| undo.finished_at.is_some());
             step.participant == participant.as_str() && (is_undone || matches!(&*step.action, "done" | "refused"))
         };
-        self.ended_at.is_some() && (self.status == Status::Completed || self.steps.iter().any(has_answered))
+        let is_bought = self.is_purchase() && self.status == Status::Completed;
+        self.ended_at.is_some() && (is_bought || self.steps.iter().any(has_answered))
     }
 }
 

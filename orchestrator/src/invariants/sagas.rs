@@ -3,6 +3,7 @@
 use super::{Books, MovementKind, PaymentStatus, PurchaseStatus, Run, Saga, Transaction, Verdict};
 use crate::checkout::StockRule;
 use saga_engine::Status;
+use saga_engine::log::StepView;
 
 /// Every accepted saga ends. While sagas may run, only ended sagas are checked, for a valid end.
 pub(super) fn every_accepted_saga_ends(books: &Books, run: Run) -> Verdict {
@@ -18,6 +19,29 @@ pub(super) fn every_accepted_saga_ends(books: &Books, run: Run) -> Verdict {
             Some(attention) => format!("{why}, in attention: {attention}"),
             None => why,
         })
+    })
+}
+
+/// The end of any saga agrees with its steps: all of a COMPLETED one are done, and every compensation that was requested
+/// for a COMPENSATED one is confirmed.
+pub(super) fn the_end_agrees_with_the_steps(books: &Books) -> Verdict {
+    let ended = books.pages().filter_map(|(id, page)| {
+        // The steps of old sagas were cleared.
+        let saga = page.saga.as_ref().filter(|saga| saga.ended_at.is_some() && !saga.steps.is_empty())?;
+        Some((id, saga))
+    });
+    Verdict::over("the end of each saga agrees with its steps", ended, |saga| {
+        let is_wrong = |step: &&StepView| match saga.status {
+            Status::Completed => step.state != "done",
+            Status::Compensated => {
+                step.compensation.as_ref().is_some_and(|undo| undo.finished_at.is_none())
+                    || matches!(&*step.state, "running" | "backing_off" | "compensating")
+            }
+            // A person has settled it, or it has not ended.
+            Status::Failed | Status::Pending | Status::Compensating => false,
+        };
+        let shown = |step: &StepView| format!("{} is shown as {}", step.step, step.state);
+        all(saga.steps.iter().filter(is_wrong).map(shown))
     })
 }
 

@@ -53,8 +53,8 @@ pub(super) fn money_agrees(books: &Books) -> Verdict {
         if kept != purchased_cents {
             return Some(format!("{} kept for purchases of {}", amount(kept), amount(purchased_cents)));
         }
-        (saga.status == Status::Completed && kept != saga.cents)
-            .then(|| format!("{} kept, {} ordered", amount(kept), amount(saga.cents)))
+        let ordered = saga.cents.filter(|ordered| saga.status == Status::Completed && kept != *ordered);
+        ordered.map(|ordered| format!("{} kept, {} ordered", amount(kept), amount(ordered)))
     })
 }
 
