@@ -39,7 +39,7 @@ use tracing::{info, warn};
 
 pub use self::breaker::{Admission, Breaker, BreakerSettings, Health};
 use self::judgement::Judging;
-pub use self::judgement::{Reply as Judged, classify, retry_after as read_retry_after};
+pub use self::judgement::{Reply as Judged, classify, classify_by_status, retry_after as read_retry_after};
 use self::operations::Operations;
 use self::replicas::{Connecting, Replicas, system_lookup};
 use self::send::send;

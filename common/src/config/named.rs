@@ -55,7 +55,8 @@ pub enum Judgement {
 }
 
 impl Judgement {
-    fn absent(self) -> Vec<u16> {
+    /// Returns the statuses that confirm a compensation, unless the configuration names others.
+    pub fn absent(self) -> Vec<u16> {
         match self {
             Self::Recorded => Vec::new(),
             Self::Status => vec![404, 410],

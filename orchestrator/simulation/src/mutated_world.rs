@@ -34,11 +34,14 @@ pub(super) struct Mutated<W> {
     memory: Arc<Mutex<Memory>>,
 }
 
+/// The answer to a call, until it is given.
+type HeldAnswer = Arc<Mutex<Option<Answer<Outcome>>>>;
+
 /// What a mutated engine remembers.
 #[derive(Default)]
 struct Memory {
     /// The actions in flight of each saga.
-    in_flight: BTreeMap<SagaId, Vec<Arc<Mutex<Option<Answer<Outcome>>>>>>,
+    in_flight: BTreeMap<SagaId, Vec<HeldAnswer>>,
     /// The step of each saga that was refused.
     refused: BTreeMap<SagaId, SmolStr>,
 }
@@ -220,7 +223,7 @@ fn reply(held: &Mutex<Option<Answer<Outcome>>>, outcome: Option<Outcome>) {
 }
 
 /// Reports a write, and takes calls for unknown whose outcome is not there.
-fn forget(calls: Vec<Arc<Mutex<Option<Answer<Outcome>>>>>, answer: Answer<WriteReport>, report: Option<WriteReport>) {
+fn forget(calls: Vec<HeldAnswer>, answer: Answer<WriteReport>, report: Option<WriteReport>) {
     for call in calls {
         let unknown = Unknown {
             failure: Failure::timeout("a participant"),

@@ -16,9 +16,11 @@ use super::partitions::Operation;
 use super::process::ProcessId;
 use super::sim::Sim;
 use super::standbys::Database;
-use orchestrator::participant_client::{Admission, Health, Judged, classify, parked, read_retry_after};
-use saga_engine::definition::{Outputs, Start};
-use saga_engine::outcome::{Failure, Found, Outcome, Retry, Sent, Unknown};
+use orchestrator::participant_client::{
+    Admission, Health, Judged, classify, classify_by_status, parked, read_retry_after,
+};
+use saga_engine::definition::Start;
+use saga_engine::outcome::{Failure, Outcome, Retry, Sent, Unknown};
 use saga_engine::world::{Answer, Call, Purpose};
 
 /// A call under way: its first reply counts.
@@ -156,27 +158,16 @@ fn arrive(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy
             body: reply.body.as_bytes(),
         };
         let mutated = mutated_world::judged(service, &pending.call, &judged);
-        let by_status = || judged_by_status(sim, &pending.call, &judged);
-        let outcome = mutated.or_else(by_status).unwrap_or_else(|| classify(service, &pending.call, &judged));
+        let outcome = mutated.unwrap_or_else(|| match sim.step(&pending.call.step, service).start {
+            Start::Assumed => classify(service, &pending.call, &judged),
+            Start::Recorded => classify_by_status(service, &pending.call, &judged),
+        });
         let health = match outcome {
             Outcome::Done(_) | Outcome::Undone(..) | Outcome::Refused(_) => Health::Answered,
             Outcome::Unknown(_) => Health::Failed,
         };
         settle(sim, process, &pending, outcome, health);
     });
-}
-
-/// Classifies the answer of a participant whose decisions are told by the status alone: a 409 refuses an action, a 404
-/// confirms a compensation.
-fn judged_by_status(sim: &Sim, call: &Call, reply: &Judged<'_>) -> Option<Outcome> {
-    if sim.step(&call.step, &call.participant).start == Start::Assumed {
-        return None;
-    }
-    match (reply.status, &call.purpose) {
-        (409, Purpose::Action { .. }) => Some(Outcome::Refused(Failure::refused(409, &call.participant, "refused"))),
-        (404, Purpose::Compensation) => Some(Outcome::Undone(Found::NotSaid, Outputs::default())),
-        _ => None,
-    }
 }
 
 /// Makes the participant decide; its decision is durable.

@@ -129,6 +129,11 @@ pub fn classify(service: &str, call: &Call, reply: &Reply<'_>) -> Outcome {
     judge(&Judging::Own, service, call, reply)
 }
 
+/// Classifies an answer of a participant that is judged by its statuses alone, with the usual statuses of what is absent.
+pub fn classify_by_status(service: &str, call: &Call, reply: &Reply<'_>) -> Outcome {
+    judge(&Judging::Named(Judgement::Status, Judgement::Status.absent()), service, call, reply)
+}
+
 /// Classifies an answer.
 pub(super) fn judge(judging: &Judging, service: &str, call: &Call, reply: &Reply<'_>) -> Outcome {
     let again = |detail: &str| unknown(Failure::unavailable(service), detail, reply.retry_after, Sent::Maybe);
