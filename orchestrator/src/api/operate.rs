@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use common::http::{ApiError, Request, Response, StatusCode, json, page};
 use common::wire::requests::ResolveRequest;
 use serde::Serialize;
+use smol_str::SmolStr;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -158,6 +159,11 @@ pub(super) struct Page {
 pub(super) struct AttentionView {
     #[serde(flatten)]
     saga: SagaView,
+    /// Name of its definition.
+    #[schema(value_type = String)]
+    definition: SmolStr,
+    /// Version of its definition.
+    version: i32,
     attention: Why,
 }
 
@@ -241,7 +247,8 @@ fn view(saga: StoredSaga, cell: u8, mark: Mark, now: DateTime<Utc>) -> Attention
     };
     let age_seconds = (now - since).num_seconds().max(0);
     let attention = Why { reason, since, age_seconds, step, attempts, last_error, next_try_at: next_try };
-    AttentionView { saga: SagaView::of_row(saga, cell), attention }
+    let (definition, version) = (saga.definition.clone(), saga.definition_version);
+    AttentionView { saga: SagaView::of_row(saga, cell), definition, version, attention }
 }
 
 fn read_cursor(text: &str) -> Option<(DateTime<Utc>, Uuid)> {

@@ -29,20 +29,21 @@ pub(super) fn file() -> Description {
 }
 
 pub(super) fn summary() -> Description {
-    Description::new("showSummary", "Purchases by status, and recent ends")
-        .detail("The cost does not depend on the number of purchases. At most a second old.")
+    Description::new("showSummary", "Sagas by status, and recent ends")
+        .detail("The cost does not depend on the number of sagas. At most a second old.")
         .answer::<SummaryView>(200, "Numbers of the whole system.")
 }
 
 pub(super) fn list() -> Description {
-    Description::new("searchPurchases", "The purchases, newest first, in pages, without a total")
+    Description::new("searchPurchases", "All sagas, newest first, in pages, without a total")
         .detail(NEWEST_FIRST)
-        .query("status", schema::one_of(Status::ALL.map(Status::as_str)), "Only purchases with this status.")
+        .query("status", schema::one_of(Status::ALL.map(Status::as_str)), "Only sagas with this status.")
+        .query("definition", schema::text(1, 63), "Only sagas of the definition with this name.")
         .query("user_id", schema::text(1, 100), "Only purchases of this user.")
         .query(
             "text",
             schema::text(0, MAX_TEXT),
-            "Only purchases with this text in id, user, product, error or outputs.",
+            "Only sagas with this text in id, definition, user, product, input, error or outputs.",
         )
         .query("limit", schema::whole_number(LIMITS), "Page size; 100 if omitted.")
         .query("cursor", schema::uuid(), "The `next_cursor` of the previous page.")

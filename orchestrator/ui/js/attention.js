@@ -2,10 +2,11 @@
 
 import { useState } from "../vendor/preact/htm-preact.js";
 import { get, post } from "./api.js";
-import { ago, amount, explained, moment, number, shortId } from "./format.js";
+import { ago, explained, moment, number, shortId } from "./format.js";
 import { t } from "./i18n.js";
 import { Empty, Loaded, Status, html } from "./parts.js";
 import { Resolve } from "./resolve.js";
+import { definitionLink, isPurchase, shownAmount } from "./sagas.js";
 import { createStore, usePolling, useStore } from "./store.js";
 import { summary } from "./summary.js";
 import { saying } from "./toasts.js";
@@ -23,7 +24,8 @@ function Item({ saga, reload, resolve }) {
     reload();
   };
   const next = attention.next_try_at;
-  const facts = [["user", saga.user_id], ["amount", amount(saga.amount)], ["step", attention.step ?? "–"], ["tries", number(attention.attempts)],
+  const ofPurchase = isPurchase(saga) ? [["user", saga.user_id], ["amount", shownAmount(saga.amount)]] : [];
+  const facts = [["definition", html`<a href=${definitionLink(saga)}>${saga.definition}/${saga.version}</a>`], ...ofPurchase, ["step", attention.step ?? "–"], ["tries", number(attention.attempts)],
     ["since", html`<span title=${moment(attention.since)}>${ago(attention.since)}</span>`],
     ["nextTry", next && new Date(next) > new Date() ? moment(next) : t("now")]];
   return html`<li class="card waiting" data-id=${saga.transaction_id}>

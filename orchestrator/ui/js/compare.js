@@ -2,7 +2,7 @@
 
 import { useState } from "../vendor/preact/htm-preact.js";
 import { get } from "./api.js";
-import { t } from "./i18n.js";
+import { participantName, t } from "./i18n.js";
 import { Failure, Loading, html } from "./parts.js";
 
 const HIDDEN = ["timeline", "steps", "outputs"];
@@ -32,6 +32,6 @@ export function Compared({ id }) {
   const { value, error, isLoading } = state;
   return html`<section class="card compare"><header><h2>${t("holds")}</h2><button id="compare" class="button small" onClick=${look}>${t("holdsShow")}</button></header>
     ${isLoading && html`<${Loading} />`}${error && html`<${Failure} error=${error} again=${look} />`}
-    ${value && html`<div class="held"><div><h3>${t("orchestrator")}</h3>${value.log ? html`<${Pairs} of=${value.log} />` : html`<p class="note">${t("holdsNothing")}</p>`}</div>
-      ${Object.entries(value.participants).map(([name, held]) => html`<div key=${name}><h3>${t(name)}</h3><${Held} held=${held} /></div>`)}</div>`}</section>`;
+    ${value && html`<div class="held"><div><h3>${participantName("orchestrator")}</h3>${value.log ? html`<${Pairs} of=${value.log} />` : html`<p class="note">${t("holdsNothing")}</p>`}</div>
+      ${Object.entries(value.participants).map(([name, held]) => html`<div key=${name}><h3>${participantName(name)}</h3><${Held} held=${held} /></div>`)}</div>`}</section>`;
 }

@@ -1,7 +1,7 @@
 // A picture of the four steps of a purchase, with the outcomes at each step in the last minute.
 
 import { number } from "./format.js";
-import { t } from "./i18n.js";
+import { participantName, t } from "./i18n.js";
 import { Icon, html } from "./parts.js";
 import { stepCounts } from "./summary.js";
 import { useStore } from "./store.js";
@@ -25,10 +25,10 @@ function Count({ n, name, icon, text }) {
 }
 
 function Step({ step, participant, undo, kept }) {
-  const counts = useStore(stepCounts)[step] ?? {};
+  const counts = useStore(stepCounts)[`${participant} ${step}`] ?? {};
   const { done = 0, refused = 0, unknown = 0, compensated = 0 } = counts;
   return html`<li class="flow-step">
-    <h3>${t(participant)}</h3><p>${t(`step_${step}`)}</p>
+    <h3>${participantName(participant)}</h3><p>${t(`step_${step}`)}</p>
     <${Bar} ...${{ done, refused, unknown }} />
     <div class="flow-counts"><${Count} n=${done} name="good" icon="done" text="flowDone" />
       <${Count} n=${refused} name="bad" icon="refused" text="flowRefused" />

@@ -1,6 +1,6 @@
 // Numbers, times and amounts in the format of the chosen language.
 
-import { language, t } from "./i18n.js";
+import { language, participantName, t } from "./i18n.js";
 
 const cache = new Map();
 
@@ -51,15 +51,18 @@ export const traceId = (id) => id.replaceAll("-", "");
 /** A saga's error as text: the service that refused, and why. An error of another form is shown unchanged. */
 export function explained(error) {
   if (!error) return "";
-  const refusal = /^\d{3}: (\w+) conflict: (.*)$/s.exec(error);
-  if (refusal) return t("why_refused", { service: t(refusal[1]), message: refusal[2] });
-  const silence = /^503: Service (\w+) unavailable$/.exec(error);
-  if (silence) return t("why_unavailable", { service: t(silence[1]) });
-  const timeout = /^504: Timeout while communicating with (\w+)$/.exec(error);
-  if (timeout) return t("why_timeout", { service: t(timeout[1]) });
+  const refusal = /^\d{3}: ([\w-]+) conflict: (.*)$/s.exec(error);
+  if (refusal) return t("why_refused", { service: participantName(refusal[1]), message: refusal[2] });
+  const silence = /^503: Service ([\w-]+) unavailable$/.exec(error);
+  if (silence) return t("why_unavailable", { service: participantName(silence[1]) });
+  const timeout = /^504: Timeout while communicating with ([\w-]+)$/.exec(error);
+  if (timeout) return t("why_timeout", { service: participantName(timeout[1]) });
   if (error === "408: Deadline passed") return t("why_deadline");
   return error === "409: Cancelled" ? t("why_cancelled") : error;
 }
 
 /** Milliseconds from the acceptance of a saga to its end, or to now. */
-export const duration = (saga) => (saga.completed_at ? new Date(saga.completed_at) : Date.now()) - new Date(saga.created_at);
+export function duration({ created_at: from, completed_at: completed, ended_at: ended }) {
+  const end = completed ?? ended;
+  return (end ? new Date(end) : Date.now()) - new Date(from);
+}

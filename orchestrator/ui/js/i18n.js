@@ -26,5 +26,11 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 }
 
+/** Returns the name of a participant or service: its text `service_<name>`, else the name itself. */
+export function participantName(name) {
+  const key = `service_${name}`;
+  return texts[language.get()][key] ?? english[key] ?? name;
+}
+
 /** Renders the component again when the language changes. */
 export const useLanguage = () => useStore(language);

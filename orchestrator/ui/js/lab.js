@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "../vendor/preact/htm-preact.js";
 import { get, put } from "./api.js";
 import { BuyButtons } from "./buy.js";
 import { percent } from "./format.js";
-import { t } from "./i18n.js";
+import { participantName, t } from "./i18n.js";
 import { Operation, RATES } from "./lab_operation.js";
 import { Failure, Icon, Loaded, html } from "./parts.js";
 import { useStore } from "./store.js";
@@ -110,7 +110,7 @@ function Outcomes({ settings }) {
 function ServiceCard({ service, faults, change }) {
   const isSilent = !faults;
   const error = service.replicas.find(({ error: reason }) => reason)?.error;
-  return html`<section class="card lab-service" data-service=${service.service} aria-label=${t(service.service)}><header><h2>${t(service.service)}</h2>
+  return html`<section class="card lab-service" data-service=${service.service} aria-label=${participantName(service.service)}><header><h2>${participantName(service.service)}</h2>
       ${differ(service) && html`<span class="pill bad">${t("differ")}</span>`}</header>
     ${isSilent ? html`<p class="bad">${t("noReplica", { reason: error })}</p>` : Object.entries(onlyOperations(faults)).map(([operation, settings]) => html`
       <${Operation} key=${operation} service=${service.service} operation=${operation} settings=${settings} change=${(member, value) => change(service.service, operation, member, value)} />`)}</section>`;

@@ -2,9 +2,10 @@
 
 import { useEffect, useRef, useState } from "../vendor/preact/htm-preact.js";
 import { get } from "./api.js";
-import { ago, amount, duration, explained, moment, shortId, span } from "./format.js";
+import { ago, duration, explained, moment, shortId, span } from "./format.js";
 import { t } from "./i18n.js";
-import { Empty, Loaded, Status, StepMark, html } from "./parts.js";
+import { Empty, Loaded, Status, StepMarks, html } from "./parts.js";
+import { NOTHING, definitionLink, shownAmount, useDefinitions } from "./sagas.js";
 import { remember, remembered, local } from "./store.js";
 import { onChanges } from "./stream.js";
 
@@ -72,15 +73,27 @@ function patched(page, changes) {
   return { ...page, value: { ...page.value, transactions } };
 }
 
+/** The filters of the list, none of them set. */
+export const NO_FILTER = { status: "", definition: "", user_id: "", text: "" };
+
+/** Names of definitions, and the chosen one, of which there may be old sagas only. */
+function useNames(chosen) {
+  const { value } = useDefinitions();
+  return [...new Set([...(value ?? []).map(({ name }) => name), chosen])].filter(Boolean).sort();
+}
+
 function Filters({ filter, setFilter }) {
+  const names = useNames(filter.definition);
   const set = (name) => (event) => setFilter({ ...filter, [name]: event.target.value });
   const isSet = Object.values(filter).some(Boolean);
   return html`<form class="filters" role="search" aria-label=${t("filters")} onSubmit=${(event) => event.preventDefault()}>
     <label class="field">${t("status")}<select id="filter-status" value=${filter.status} onChange=${set("status")}><option value="">${t("any")}</option>
       ${STATUSES.map((status) => html`<option value=${status}>${t(status)}</option>`)}</select></label>
+    <label class="field">${t("definition")}<select id="filter-definition" value=${filter.definition} onChange=${set("definition")}><option value="">${t("anyDefinition")}</option>
+      ${names.map((name) => html`<option value=${name}>${name}</option>`)}</select></label>
     <label class="field">${t("user")}<input id="filter-user" type="search" maxlength="100" placeholder=${t("userHint")} value=${filter.user_id} onInput=${set("user_id")} /></label>
     <label class="field wide">${t("text")}<input id="filter-text" type="search" maxlength="100" placeholder=${t("textHint")} value=${filter.text} onInput=${set("text")} /></label>
-    <button class="button" type="button" disabled=${!isSet} onClick=${() => setFilter({ status: "", user_id: "", text: "" })}>${t("clear")}</button></form>`;
+    <button class="button" type="button" disabled=${!isSet} onClick=${() => setFilter(NO_FILTER)}>${t("clear")}</button></form>`;
 }
 
 function Row({ saga }) {
@@ -91,18 +104,20 @@ function Row({ saga }) {
   return html`<tr onClick=${follow} data-id=${saga.transaction_id}>
     <td class="c-status"><${Status} status=${saga.status} /></td>
     <th scope="row" class="c-id"><a href=${link} title=${saga.transaction_id}><code>${shortId(saga.transaction_id)}</code></a></th>
-    <td class="c-user">${saga.user_id}</td>
-    <td class="c-steps"><div class="marks">${saga.steps.map((step) => html`<${StepMark} step=${step} saga=${saga} key=${step.step} />`)}</div></td>
-    <td class="c-amount number">${amount(saga.amount)}</td>
+    <td class="c-definition"><a href=${definitionLink(saga)}>${saga.definition}<span class="version">/${saga.version}</span></a></td>
+    <td class="c-user">${saga.user_id ?? NOTHING}</td>
+    <td class="c-product">${saga.product_id ?? NOTHING}</td>
+    <td class="c-steps"><${StepMarks} saga=${saga} /></td>
+    <td class="c-amount number">${shownAmount(saga.amount)}</td>
     <td class="c-took number">${span(duration(saga))}</td>
     <td class="c-started" title=${moment(saga.created_at)}>${ago(saga.created_at)}</td>
     <td class="c-reason" title=${saga.error_message ?? ""}>${explained(saga.error_message)}</td></tr>`;
 }
 
 function Table({ sagas }) {
-  const heads = ["status", "saga", "user", "steps", "amount", "took", "started", "reason"];
+  const heads = ["status", "saga", "definition", "user", "product", "steps", "amount", "took", "started", "reason"];
   return html`<div class="table-frame" tabindex="0" role="region" aria-label=${t("sagas")}><table class="sagas">
-    <thead><tr>${heads.map((head) => html`<th scope="col" class=${["amount", "took"].includes(head) ? "number" : ""}>${t(head)}</th>`)}</tr></thead>
+    <thead><tr>${heads.map((head) => html`<th scope="col" class="h-${head} ${["amount", "took"].includes(head) ? "number" : ""}">${t(head)}</th>`)}</tr></thead>
     <tbody>${sagas.map((saga) => html`<${Row} saga=${saga} key=${saga.transaction_id} />`)}</tbody></table></div>`;
 }
 

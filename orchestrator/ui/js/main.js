@@ -1,10 +1,12 @@
 // The frame of the page: bar, navigation, the view of the address, messages; and the start of the application.
 //
-//   #/  overview    #/saga/ID  one saga    #/attention    #/services    #/lab
+//   #/  overview, with filters #/?definition=NAME    #/saga/ID  one saga    #/definitions    #/definitions/NAME/VERSION
+//   #/attention    #/services    #/lab
 
 import { html, render, useEffect, useRef, useState } from "../vendor/preact/htm-preact.js";
 import { Attention, attentionCount } from "./attention.js";
 import { get } from "./api.js";
+import { Definitions } from "./definitions.js";
 import { TokenDialog, TokenButton } from "./token.js";
 import { clock } from "./format.js";
 import { language, languages, setLanguage, t, useLanguage } from "./i18n.js";
@@ -22,11 +24,13 @@ const THEME = "ecommerce-saga-theme";
 // A short disconnection is not shown, because services restart.
 const PATIENCE_MS = 1500;
 
-const VIEWS = [["", "overview"], ["attention", "attention"], ["services", "services"], ["lab", "lab"]];
+const VIEWS = [["", "overview"], ["definitions", "definitions"], ["attention", "attention"], ["services", "services"], ["lab", "lab"]];
 
 function route() {
-  const [view = "", id] = location.hash.replace(/^#\/?/, "").split("/");
-  return { view, id: id && decodeURIComponent(id) };
+  const [path, search = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  const [view = "", ...parts] = path.split("/");
+  const [id, version] = parts.map(decodeURIComponent);
+  return { view, id, version, search };
 }
 
 function useRoute() {
@@ -81,17 +85,18 @@ function Navigation({ view }) {
       ${name === "attention" && waiting > 0 && html`<span class="count" data-testid="attention-count">${waiting}</span>`}</a>`)}</nav>`;
 }
 
-function View({ view, id }) {
+function View({ view, id, version, search }) {
   if (view === "saga") return html`<${Saga} id=${id} key=${id} />`;
+  if (view === "definitions") return html`<${Definitions} name=${id} version=${version} />`;
   if (view === "attention") return html`<${Attention} />`;
   if (view === "services") return html`<${Services} />`;
   if (view === "lab") return html`<${Lab} />`;
-  return html`<${Overview} />`;
+  return html`<${Overview} search=${search} key=${search} />`;
 }
 
 function App() {
   useLanguage();
-  const { view, id } = useRoute();
+  const { view, id, version, search } = useRoute();
   const { state, since, isLong } = useIsLost();
   const main = useRef();
   const isFirst = useRef(true);
@@ -101,7 +106,7 @@ function App() {
     if (!isFirst.current) main.current.focus({ preventScroll: true });
     isFirst.current = false;
     scrollTo(0, 0);
-  }, [view, id]);
+  }, [view, id, version]);
   const lang = language.get();
   return html`<a class="skip" href="#content" onClick=${(event) => { event.preventDefault(); main.current.focus(); }}>${t("skip")}</a>
     <header class="topbar"><a class="brand" href="#/"><img src="favicon.svg" alt="" width="26" height="26" /><b>${t("title")}</b></a>
@@ -109,7 +114,7 @@ function App() {
       <span class="connection ${state}" data-testid="connection" data-state=${state} role="status"><i></i>${t(state)}</span>
       <${Choices} key="choices-${lang}" /></header>
     ${isLong && html`<div class="banner" role="alert"><${Icon} name="attention" />${t("lostLong", { time: clock(since) })}</div>`}
-    <main id="content" ref=${main} tabindex="-1" key="view-${lang}"><${View} view=${view} id=${id} /></main>
+    <main id="content" ref=${main} tabindex="-1" key="view-${lang}"><${View} view=${view} id=${id} version=${version} search=${search} /></main>
     <${TokenDialog} /><${Toasts} />`;
 }
 

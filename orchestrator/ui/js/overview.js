@@ -6,7 +6,7 @@ import { Charts } from "./charts.js";
 import { Flow } from "./flow.js";
 import { compact, number } from "./format.js";
 import { t } from "./i18n.js";
-import { SagaList } from "./list.js";
+import { NO_FILTER, SagaList } from "./list.js";
 import { Failure, Icon, html } from "./parts.js";
 import { useStore } from "./store.js";
 import { summary } from "./summary.js";
@@ -30,9 +30,24 @@ function Counter({ status, value, about, isChosen, choose }) {
     <small>${t(about ?? `${status}_is`)}</small></button>`;
 }
 
-export function Overview() {
+/** The filters in the address, such as `status=FAILED`, so that a filtered list can be linked to. */
+function filterOf(search) {
+  const given = new URLSearchParams(search);
+  return Object.fromEntries(Object.entries(NO_FILTER).map(([name, none]) => [name, given.get(name) ?? none]));
+}
+
+function addressOf(filter) {
+  const given = new URLSearchParams(Object.entries(filter).filter(([, value]) => value)).toString();
+  return given ? `#/?${given}` : "#/";
+}
+
+export function Overview({ search }) {
   const { value, error } = useStore(summary);
-  const [filter, setFilter] = useState({ status: "", user_id: "", text: "" });
+  const [filter, setChosen] = useState(filterOf(search));
+  const setFilter = (chosen) => {
+    setChosen(chosen);
+    history.replaceState(history.state, "", addressOf(chosen));
+  };
   const all = value ? counts(value) : null;
   const choose = (status) => setFilter({ ...filter, status: filter.status === status ? "" : status });
   return html`<h1 class="hidden">${t("overview")}</h1>

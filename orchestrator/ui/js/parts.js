@@ -1,7 +1,7 @@
 // Small components that all views share: icons, statuses, and the states of loaded data.
 
 import { html, useEffect, useRef, useState } from "../vendor/preact/htm-preact.js";
-import { t } from "./i18n.js";
+import { participantName, t } from "./i18n.js";
 
 export { html };
 
@@ -12,6 +12,7 @@ const SHAPES = {
   COMPLETED: "M5 12.5l4.5 4.5L19 7.5",
   COMPENSATED: "M9 7L4 12l5 5M4 12h16",
   FAILED: "M12 4v9M12 18v1.5",
+  definitions: "M4 12a2.5 2.5 0 1 0 5 0 2.5 2.5 0 1 0-5 0M15 5.5a2.5 2.5 0 1 0 5 0 2.5 2.5 0 1 0-5 0M15 18.5a2.5 2.5 0 1 0 5 0 2.5 2.5 0 1 0-5 0M8.5 10.5l7-4M8.5 13.5l7 4",
   overview: "M4 20V10m6 10V4m6 16v-8m4 8H3",
   attention: "M12 9v4m0 3.5v.1M10.3 4.3 2.9 17a2 2 0 0 0 1.7 3h14.8a2 2 0 0 0 1.7-3L13.7 4.3a2 2 0 0 0-3.4 0z",
   services: "M4 5h16v5H4zM4 14h16v5H4zM7.5 7.5h.1M7.5 16.5h.1",
@@ -21,6 +22,9 @@ const SHAPES = {
   compensating: "M4 10h11a5 5 0 0 1 0 10H9M4 10l4-4m-4 4 4 4", compensated: "M9 7L4 12l5 5M4 12h16",
   copy: "M9 9h11v11H9zM5 15H4V4h11v1", cart: "M3 4h2.5l2.2 11h10.6L20.5 8H7M9.5 20h.1M17 20h.1", arrow: "M5 12h14m-5-5 5 5-5 5", left: "M19 12H5m5-5-5 5 5 5", key: "M14 10a4 4 0 1 0-3.5 4L13 16h3v3h3v-3l-5-5z",
 };
+
+/** The outline of an icon, for drawings that are SVG themselves. */
+export const shape = (name) => SHAPES[name];
 
 export function Icon({ name, size = 16 }) {
   return html`<svg class="icon" width=${size} height=${size} viewBox="0 0 24 24" aria-hidden="true" fill="none"
@@ -34,11 +38,26 @@ export function Status({ status }) {
 /** A step's state as text: in a saga that turned back, a pending step is skipped. */
 export const stateName = (step, saga) => t(step.state === "pending" && saga.status !== "PENDING" ? "skipped" : step.state);
 
-/** A step's state as a small mark with a name. */
-export function StepMark({ step, saga }) {
-  const name = `${t(step.participant)}: ${stateName(step, saga)}`;
-  return html`<span class="mark mark-${step.state}" title=${name}><${Icon} name=${step.state} size="12" /><span class="hidden">${name}</span></span>`;
+// More steps than this are shown as one mark per state.
+const MARKS = 5;
+
+function Mark({ state, name, count }) {
+  return html`<span class="mark mark-${state} ${count ? "counted" : ""}" title=${name}><${Icon} name=${state} size="12" />${count && html`<b aria-hidden="true">${count}</b>`}<span class="hidden">${name}</span></span>`;
 }
+
+/** The states of a saga's steps as small marks with names. */
+export function StepMarks({ saga }) {
+  const { steps } = saga;
+  if (steps.length <= MARKS) {
+    return html`<div class="marks">${steps.map((step) => html`<${Mark} key=${step.step} state=${step.state} name="${participantName(step.participant)}: ${stateName(step, saga)}" />`)}</div>`;
+  }
+  const groups = Map.groupBy(steps, ({ state }) => state);
+  return html`<div class="marks">${[...groups].map(([state, [first, ...others]]) => html`
+    <${Mark} key=${state} state=${state} count=${others.length + 1} name="${others.length + 1} ${stateName(first, saga)}" />`)}</div>`;
+}
+
+/** A value as JSON. Long ones scroll, so the keyboard must reach them. */
+export const Json = ({ value, label }) => html`<pre class="json" tabindex="0" role="region" aria-label=${label}>${JSON.stringify(value, null, 2)}</pre>`;
 
 export const Loading = () => html`<p class="note" role="status"><span class="spinner"></span>${t("loading")}</p>`;
 

@@ -2,11 +2,13 @@
 
 import { useEffect, useState } from "../vendor/preact/htm-preact.js";
 import { get, post } from "./api.js";
-import { amount, clock, duration, explained, moment, span, traceId } from "./format.js";
-import { t } from "./i18n.js";
+import { clock, duration, explained, moment, span, traceId } from "./format.js";
+import { participantName, t } from "./i18n.js";
 import { Compared } from "./compare.js";
-import { Copy, Icon, Loaded, Status, html } from "./parts.js";
+import { Graph } from "./graph.js";
+import { Copy, Icon, Json, Loaded, Status, html } from "./parts.js";
 import { Resolve } from "./resolve.js";
+import { NOTHING, definitionLink, isPurchase, shownAmount, useDefinition } from "./sagas.js";
 import { onChanges } from "./stream.js";
 import { Timeline } from "./timeline.js";
 import { saying } from "./toasts.js";
@@ -14,7 +16,7 @@ import { saying } from "./toasts.js";
 const TICK_MS = 250;
 const MAX_ACTIVITY = 200;
 
-const hasEnded = (saga) => saga.completed_at !== null;
+const hasEnded = (saga) => saga.ended_at !== null;
 
 /** Loads the saga, reloads it after its changes, and keeps the changes as activity. */
 function useSaga(id) {
@@ -31,7 +33,7 @@ function useSaga(id) {
       isBusy = true;
       isDirty = false;
       try {
-        const saga = await get(`saga/status/${encodeURIComponent(id)}`);
+        const saga = await get(`sagas/${encodeURIComponent(id)}`);
         if (!isOver) setState((before) => ({ ...before, saga, error: undefined }));
       } catch (error) {
         if (!isOver) setState((before) => ({ ...before, error }));
@@ -50,7 +52,7 @@ function useSaga(id) {
       stop();
     };
   }, [id]);
-  return { ...state, reload: () => get(`saga/status/${encodeURIComponent(id)}`).then((saga) => setState((before) => ({ ...before, saga })), () => {}) };
+  return { ...state, reload: () => get(`sagas/${encodeURIComponent(id)}`).then((saga) => setState((before) => ({ ...before, saga })), () => {}) };
 }
 
 /** Data for operators only: the saga's wait in memory, and whether it is in the attention list. */
@@ -88,13 +90,13 @@ function useTick(isOn) {
 
 function waitsFor(saga, inspection) {
   const waiting = inspection?.memory?.waiting_for;
-  if (waiting?.parked_until_up) return t("waitsParked", { participant: t(waiting.parked_until_up), step: waiting.step });
+  if (waiting?.parked_until_up) return t("waitsParked", { participant: participantName(waiting.parked_until_up), step: waiting.step });
   if (waiting?.saga_log) return t("waitsLog", { write: waiting.saga_log });
   const undone = saga.steps.findLast(({ compensation }) => compensation?.error || (compensation?.started_at && !compensation.finished_at));
-  if (undone) return t("waitsUndo", { participant: t(undone.participant), step: undone.step, n: undone.compensation.attempts });
+  if (undone) return t("waitsUndo", { participant: participantName(undone.participant), step: undone.step, n: undone.compensation.attempts });
   const active = saga.steps.find(({ state }) => state === "running" || state === "backing_off");
-  if (active?.state === "backing_off") return t("waitsRetry", { participant: t(active.participant), step: active.step });
-  if (active) return t("waitsFor", { participant: t(active.participant), step: active.step, n: active.attempts });
+  if (active?.state === "backing_off") return t("waitsRetry", { participant: participantName(active.participant), step: active.step });
+  if (active) return t("waitsFor", { participant: participantName(active.participant), step: active.step, n: active.attempts });
   return t(saga.status === "FAILED" ? "waitsAttention" : "waitsNothing");
 }
 
@@ -102,14 +104,17 @@ function Fact({ name, children }) {
   return html`<div><dt>${name}</dt><dd>${children}</dd></div>`;
 }
 
+function PurchaseFacts({ saga: { input, outputs } }) {
+  const facts = [["user", input?.user_id], ["amount", input && shownAmount(input.amount)], ["product", outputs.choose?.product_id ?? input?.product_id],
+    ["payment", outputs.charge?.payment_id], ["purchase", outputs.create?.purchase_id]];
+  return facts.map(([name, value]) => html`<${Fact} key=${name} name=${t(name)}>${value ?? NOTHING}</${Fact}>`);
+}
+
 function Facts({ saga }) {
-  const id = saga.transaction_id;
+  const id = saga.saga_id;
   return html`<dl class="facts">
-    <${Fact} name=${t("user")}>${saga.user_id}</${Fact}>
-    <${Fact} name=${t("amount")}>${amount(saga.amount)}</${Fact}>
-    <${Fact} name=${t("product")}>${saga.product_id ?? "–"}</${Fact}>
-    <${Fact} name=${t("payment")}>${saga.payment_id ?? "–"}</${Fact}>
-    <${Fact} name=${t("purchase")}>${saga.purchase_id ?? "–"}</${Fact}>
+    ${isPurchase(saga) && html`<${PurchaseFacts} saga=${saga} />`}
+    <${Fact} name=${t("definition")}><a href=${definitionLink(saga)} data-testid="definition">${saga.definition}/${saga.version}</a></${Fact}>
     <${Fact} name=${t("created")}>${moment(saga.created_at)}</${Fact}>
     <${Fact} name=${t("took")}>${span(duration(saga))}</${Fact}>
     <${Fact} name=${t("id")}><code data-testid="saga-id">${id}</code><${Copy} text=${id} label=${t("id")} /></${Fact}>
@@ -118,7 +123,7 @@ function Facts({ saga }) {
 
 function Actions({ saga, isInAttention, reload }) {
   const [isResolving, setIsResolving] = useState(false);
-  const id = saga.transaction_id;
+  const id = saga.saga_id;
   const canCancel = saga.status === "PENDING";
   const canRetry = !hasEnded(saga) && (saga.status === "FAILED" || isInAttention);
   if (!canCancel && !canRetry) return null;
@@ -139,7 +144,7 @@ function Callout({ status, id, title, reason }) {
 
 /** Why the saga turned back, and separately why it is not undone yet. */
 function Why({ saga }) {
-  const { turned_back_because: turned, stuck_because: stuck } = saga;
+  const { error: turned, stuck_because: stuck } = saga;
   return html`${turned && html`<${Callout} status=${saga.status === "FAILED" ? "COMPENSATING" : saga.status} id="why" title="whyTurned" reason=${turned} />`}
     ${stuck && html`<${Callout} status="FAILED" id="stuck" title="whyStuck" reason=${stuck} />`}`;
 }
@@ -159,20 +164,51 @@ function Activity({ changes }) {
       <li key=${index} class=${change.kind}><time>${clock(change.at)}</time><span>${text(change)}</span></li>`)}</ol>`}</section>`;
 }
 
+/** Scrolls to a step of the timeline, with the focus. */
+function showStep(name) {
+  const step = document.querySelector(`.timeline [data-step="${CSS.escape(name)}"]`);
+  step?.scrollIntoView({ block: "center" });
+  step?.focus({ preventScroll: true });
+}
+
+/** Nothing where this node does not know the definition: the timeline has the same steps. */
+function Steps({ saga }) {
+  const { value } = useDefinition(saga.definition, saga.version);
+  if (!value) return null;
+  const onOpen = saga.steps.length > 0 ? showStep : undefined;
+  return html`<section class="card" data-testid="graph"><header><h2>${t("graph")}</h2></header>
+    <${Graph} steps=${value.steps} saga=${saga} label=${t("graphOf", { name: `${saga.definition}/${saga.version}` })} onOpen=${onOpen} /></section>`;
+}
+
+function Data({ saga: { input, outputs, ended_at: endedAt } }) {
+  const steps = Object.entries(outputs);
+  return html`<section class="card" data-testid="data"><header><h2>${t("data")}</h2></header><div class="data">
+    <div><h3>${t("input")}</h3><${Json} value=${input} label=${t("input")} /></div>
+    <div><h3>${t("outputs")}</h3>${steps.length === 0 ? html`<p class="note">${t(endedAt ? "outputsNoneEnded" : "outputsNone")}</p>` : html`<div class="outputs">${steps.map(([step, values]) => html`
+      <div key=${step} data-output=${step}><h4>${step}</h4><${Json} value=${values} label="${t("outputs")}: ${step}" /></div>`)}</div>`}</div></div></section>`;
+}
+
+function Title({ saga }) {
+  if (!isPurchase(saga)) return html`<h1>${t("saga")} <span class="saga-title">${saga.definition}<span class="version">/${saga.version}</span></span></h1>`;
+  return html`<h1>${t("purchase")} <span class="saga-title">${saga.input?.user_id ?? NOTHING} · ${shownAmount(saga.input?.amount)}</span></h1>`;
+}
+
 function Whole({ saga, activity, reload }) {
-  const inspection = useInspection(saga.transaction_id, saga);
+  const inspection = useInspection(saga.saga_id, saga);
   useTick(!hasEnded(saga));
   const hasActivity = !hasEnded(saga) || activity.length > 0;
   const isInAttention = Boolean(inspection?.log?.attention);
   return html`<article class="saga">
-    <header class="saga-head"><div><h1>${t("saga")} <span class="saga-title">${saga.user_id} · ${amount(saga.amount)}</span></h1><${Status} status=${saga.status} /></div>
+    <header class="saga-head"><div><${Title} saga=${saga} /><${Status} status=${saga.status} /></div>
       <${Actions} saga=${saga} isInAttention=${isInAttention} reload=${reload} /></header>
     <${Why} saga=${saga} />
     ${!hasEnded(saga) && html`<div class="callout callout-PENDING" data-testid="waits"><${Icon} name="PENDING" size="20" /><div><h2>${t("waits")}</h2><p>${waitsFor(saga, inspection)}</p></div></div>`}
+    <${Steps} saga=${saga} />
     <${Timeline} saga=${saga} />
     <${Takeovers} saga=${saga} />
     <div class="card"><${Facts} saga=${saga} /></div>
-    <div class=${hasActivity ? "columns" : ""}>${hasActivity && html`<${Activity} changes=${activity} />`}<${Compared} id=${saga.transaction_id} /></div></article>`;
+    <${Data} saga=${saga} />
+    <div class=${hasActivity ? "columns" : ""}>${hasActivity && html`<${Activity} changes=${activity} />`}<${Compared} id=${saga.saga_id} /></div></article>`;
 }
 
 export function Saga({ id }) {

@@ -3,7 +3,7 @@
 import { useState } from "../vendor/preact/htm-preact.js";
 import { get } from "./api.js";
 import { number, span } from "./format.js";
-import { t } from "./i18n.js";
+import { participantName, t } from "./i18n.js";
 import { Icon, Loaded, html } from "./parts.js";
 import { usePolling } from "./store.js";
 
@@ -60,7 +60,7 @@ function Replica({ replica, index, isOnly }) {
 }
 
 function Service({ service, replicas }) {
-  return html`<section class="card service" data-service=${service} aria-label=${t(service)}><header><h2>${t(service)}</h2>
+  return html`<section class="card service" data-service=${service} aria-label=${participantName(service)}><header><h2>${participantName(service)}</h2>
       ${replicas.length > 1 && html`<small>${t("replicas", { n: replicas.length })}</small>`}</header>
     ${replicas.map((replica, index) => html`<${Replica} replica=${replica} index=${index} isOnly=${replicas.length === 1} key=${replica.url} />`)}</section>`;
 }

@@ -11,7 +11,7 @@ const MAX_REMEMBERED = 20_000;
 /** { value, error }: the last answer of /ui/api/summary. */
 export const summary = createStore({});
 
-/** Number of step changes in the last minute, by step and state. */
+/** Number of step changes in the last minute, by "participant step" and state. */
 export const stepCounts = createStore({});
 
 /** The latest ends, newest first: { id, status }. */
@@ -36,7 +36,7 @@ onChanges((changes) => {
   const ends = [];
   for (const change of changes) {
     if (change.kind === "step" && ["done", "refused", "unknown", "compensated"].includes(change.state)) {
-      remembered.push({ step: change.step, state: change.state, at: now });
+      remembered.push({ step: `${change.participant} ${change.step}`, state: change.state, at: now });
     }
     if (change.kind === "saga" && change.status !== "PENDING" && change.status !== "COMPENSATING") {
       ends.unshift({ id: change.transaction_id, status: change.status });

@@ -1,7 +1,7 @@
 // The steps of a saga over time: a bar for each action, and one below for its compensation. Bars of running calls grow.
 
 import { explained, span } from "./format.js";
-import { t } from "./i18n.js";
+import { participantName, t } from "./i18n.js";
 import { Icon, html, stateName } from "./parts.js";
 
 const TICKS = 4;
@@ -11,15 +11,15 @@ const NARROWEST = 0.6;
 function scale(saga) {
   const start = new Date(saga.created_at).getTime();
   const ends = saga.steps.flatMap(({ finished_at, compensation }) => [finished_at, compensation?.finished_at]);
-  const last = Math.max(start, ...[saga.completed_at, ...ends].filter(Boolean).map((at) => new Date(at).getTime()));
-  const end = saga.completed_at ? last : Math.max(last, Date.now());
+  const last = Math.max(start, ...[saga.ended_at, ...ends].filter(Boolean).map((at) => new Date(at).getTime()));
+  const end = saga.ended_at ? last : Math.max(last, Date.now());
   const length = Math.max(end - start, 1);
   return { start, end, length, place: (at) => (Math.max(0, new Date(at).getTime() - start) / length) * 100 };
 }
 
 /** The bar of an action or compensation; it ends now if still running. */
 function period({ started_at, finished_at }, saga, axis) {
-  const end = finished_at ?? (saga.completed_at ? axis.end : Date.now());
+  const end = finished_at ?? (saga.ended_at ? axis.end : Date.now());
   return { left: axis.place(started_at), width: Math.max(NARROWEST, axis.place(end) - axis.place(started_at)), ms: new Date(end) - new Date(started_at) };
 }
 
@@ -35,7 +35,7 @@ function Bar({ part, name, state, saga, axis }) {
   const tries = part.attempts > 1 ? ` · ${t("attempts", { n: part.attempts })}` : "";
   const label = `${span(ms)}${tries}`;
   const place = labelPlace(left, width);
-  const isRunning = !part.finished_at && !saga.completed_at;
+  const isRunning = !part.finished_at && !saga.ended_at;
   return html`<div class="lane" role="img" aria-label="${name}: ${t(state)}, ${label}">
     <i class="bar bar-${state} ${isRunning ? "growing" : ""}" style=${{ left: `${left}%`, width: `${Math.min(width, 100 - left)}%` }}></i>
     <span class="bar-label" style=${place}>${label}</span></div>`;
@@ -55,8 +55,8 @@ function actionState(step) {
 function Step({ step, saga, axis }) {
   const undo = step.compensation;
   const errors = [...new Set([step.error, undo?.error].filter(Boolean))];
-  return html`<li class="step" data-step=${step.step}>
-    <div class="step-name"><b>${t(step.participant)}</b><small>${step.step}</small><${StepState} step=${step} saga=${saga} /></div>
+  return html`<li class="step" data-step=${step.step} tabindex="-1">
+    <div class="step-name"><b>${participantName(step.participant)}</b><small>${step.step}</small><${StepState} step=${step} saga=${saga} /></div>
     <div class="lanes">
       ${step.started_at ? html`<${Bar} part=${step} name=${t("action")} state=${actionState(step)} saga=${saga} axis=${axis} />` : html`<div class="lane"><span class="bar-label idle">${stateName(step, saga)}</span></div>`}
       ${undo && html`<${Bar} part=${undo} name=${t("undo")} state=${undo.finished_at ? "compensated" : "compensating"} saga=${saga} axis=${axis} />`}

@@ -1,0 +1,97 @@
+// The graph of a definition as SVG: a box for each step, an arrow to each step that comes directly after it. With a
+// saga, boxes have the state of its steps. Each box is one sentence for screen readers.
+
+import { useEffect, useRef, useState } from "../vendor/preact/htm-preact.js";
+import { participantName, t } from "./i18n.js";
+import { narrow, wide } from "./layout.js";
+import { html, shape, stateName } from "./parts.js";
+
+const NODE = { width: 176, height: 50 };
+const GAP = { x: 56, y: 14 };
+const SMALLEST_GAP = 30;
+const NARROW_NODE = { height: 48 };
+// The widest narrow drawing: longer boxes would be empty.
+const WIDEST_NARROW = 560;
+const PADDING = 3;
+const ICON = 14;
+const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif";
+
+const pen = document.createElement("canvas").getContext("2d");
+
+/** Cuts a text to a width in pixels; the whole text is in the title of the box. */
+function fitted(text, width, font) {
+  pen.font = font;
+  if (pen.measureText(text).width <= width) return text;
+  let length = text.length;
+  while (length > 1 && pen.measureText(`${text.slice(0, length)}…`).width > width) length -= 1;
+  return `${text.slice(0, length)}…`;
+}
+
+function useWidth(element) {
+  const [width, setWidth] = useState(0);
+  useEffect(() => {
+    const measure = () => setWidth(element.current?.clientWidth ?? 0);
+    const observer = new ResizeObserver(measure);
+    observer.observe(element.current);
+    measure();
+    return () => observer.disconnect();
+  }, []);
+  return width;
+}
+
+/** The wide form where it fits, with shorter arrows if need be; else the narrow one. */
+function placed(steps, room) {
+  const drawn = wide(steps, NODE, GAP);
+  const columns = Math.round((drawn.width + GAP.x) / (NODE.width + GAP.x));
+  const tight = columns * NODE.width + (columns - 1) * SMALLEST_GAP;
+  if (tight <= room) {
+    const x = columns > 1 ? Math.min(GAP.x, Math.floor((room - columns * NODE.width) / (columns - 1))) : GAP.x;
+    return { ...wide(steps, NODE, { ...GAP, x }), node: NODE, form: "wide" };
+  }
+  const node = { ...NARROW_NODE, width: Math.min(room, WIDEST_NARROW) };
+  const below = narrow(steps, node, GAP);
+  return { ...below, node: { ...node, width: node.width - below.indent }, form: "narrow" };
+}
+
+function sentence(step, state) {
+  const after = step.after.length === 0 ? t("graphFirst") : t("graphAfter", { steps: step.after.join(", ") });
+  return [step.name, participantName(step.participant), state ?? t(`kind_${step.kind}`), after].join(", ");
+}
+
+function Node({ step, at, node, state, text, onOpen }) {
+  const room = node.width - 24;
+  const label = sentence(step, state && text);
+  const open = onOpen && (() => onOpen(step.name));
+  const press = open && ((event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    open();
+  });
+  const interaction = open ? { role: "button", tabindex: 0, onClick: open, onKeyDown: press } : { role: "img" };
+  const isMarked = Boolean(state);
+  const below = `${participantName(step.participant)} · ${isMarked ? text : t(`kind_${step.kind}`)}`;
+  return html`<g class="node node-${state ?? "plain"} kind-${step.kind}" data-node=${step.name} data-state=${state} transform="translate(${at.x} ${at.y})" aria-label=${label} ...${interaction}>
+    <title>${label}</title><rect width=${node.width} height=${node.height} rx="10" />
+    ${isMarked && html`<path class="node-icon" d=${shape(state)} transform="translate(10 ${9}) scale(${ICON / 24})" />`}
+    <text class="node-name" x=${isMarked ? 30 : 12} y="21">${fitted(step.name, room - (isMarked ? 18 : 0), `650 14px ${FONT}`)}</text>
+    <text class="node-detail" x="12" y=${node.height - 11}>${fitted(below, room, `12.5px ${FONT}`)}</text></g>`;
+}
+
+const hasHappened = (state) => ["done", "compensating", "compensated"].includes(state);
+
+/** `steps`: those of the definition. `saga`: with steps of its own, or none. `onOpen`: called with a step's name. */
+export function Graph({ steps, saga, label, onOpen }) {
+  const element = useRef();
+  const width = useWidth(element);
+  const room = width - 2 * PADDING;
+  const drawing = room > 0 ? placed(steps, room) : null;
+  const states = new Map((saga?.steps ?? []).map((step) => [step.step, { state: step.state, text: stateName(step, saga) }]));
+  const byName = new Map(steps.map((step) => [step.name, step]));
+  const isTaken = ({ from }) => from.every((name) => hasHappened(states.get(name)?.state));
+  const picture = drawing && html`<svg class="graph" role="group" aria-label=${label} data-form=${drawing.form} width=${drawing.width + 2 * PADDING} height=${drawing.height + 2 * PADDING}
+      viewBox="${-PADDING} ${-PADDING} ${drawing.width + 2 * PADDING} ${drawing.height + 2 * PADDING}">
+    ${drawing.edges.map((edge) => html`<g class="edge ${isTaken(edge) ? "taken" : ""}" aria-hidden="true" data-edge="${edge.from.join(",")}>${edge.to.join(",")}"><path d=${edge.path} />
+      ${edge.arrows.map(({ x, y, turn }) => html`<path class="arrow" d="M-8,-4.5L0,0L-8,4.5z" transform="translate(${x} ${y}) rotate(${turn})" />`)}</g>`)}
+    ${drawing.nodes.map((at) => html`<${Node} key=${at.name} step=${byName.get(at.name)} at=${at} node=${drawing.node} state=${states.get(at.name)?.state} text=${states.get(at.name)?.text} onOpen=${onOpen} />`)}</svg>`;
+  return html`<div class="graph-frame" ref=${element}>${picture}</div>`;
+}
