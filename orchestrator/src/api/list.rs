@@ -14,6 +14,9 @@ use crate::store::reader::{id_of, readable};
 use saga_engine::Status;
 use saga_engine::stored::StoredSaga;
 
+/// Maximum length of a definition's name, in characters.
+const MAX_DEFINITION: usize = 63;
+
 /// A page of the list of purchases, newest first.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SagaPage)]
@@ -84,6 +87,12 @@ pub(crate) fn read(request: &Request) -> Result<(Filter, page::Page<Uuid>), ApiE
             Err(error) => bad("user_id", error.to_string()),
         }
     }
-    filter.definition = query.get("definition").map(str::to_owned);
+    if let Some(name) = query.get("definition") {
+        if (1..=MAX_DEFINITION).contains(&name.chars().count()) && !name.contains('\0') {
+            filter.definition = Some(name.to_owned());
+        } else {
+            bad("definition", format!("expected the name of a definition, 1 to {MAX_DEFINITION} characters"));
+        }
+    }
     if errors.is_empty() { Ok((filter, part)) } else { Err(ApiError::bad_fields_422(errors)) }
 }

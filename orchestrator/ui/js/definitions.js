@@ -42,7 +42,7 @@ function List() {
 function Steps({ steps }) {
   return html`<table class="definitions"><thead><tr>${["step", "participant", "after", "kind"].map((head) => html`<th scope="col">${t(head)}</th>`)}</tr></thead>
     <tbody>${steps.map(({ name, participant, after, kind }) => html`<tr key=${name} data-step=${name}><th scope="row">${name}</th>
-      <td>${participantName(participant)}</td><td>${after.join(", ") || NOTHING}</td><td>${t(`kind_${kind}`)}</td></tr>`)}</tbody></table>`;
+      <td>${participantName(participant)}</td><td class="d-after" data-label=${t("after")}>${after.join(", ") || NOTHING}</td><td>${t(`kind_${kind}`)}</td></tr>`)}</tbody></table>`;
 }
 
 function Whole({ definition }) {

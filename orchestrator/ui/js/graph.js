@@ -3,12 +3,13 @@
 
 import { useEffect, useRef, useState } from "../vendor/preact/htm-preact.js";
 import { participantName, t } from "./i18n.js";
-import { narrow, wide } from "./layout.js";
+import { layers, narrow, wide } from "./layout.js";
 import { html, shape, stateName } from "./parts.js";
 
-const NODE = { width: 176, height: 50 };
+const HEIGHT = 50;
+const WIDTHS = { least: 140, most: 216 };
 const GAP = { x: 56, y: 14 };
-const SMALLEST_GAP = 30;
+const SMALLEST_GAP = 32;
 const NARROW_NODE = { height: 48 };
 // The widest narrow drawing: longer boxes would be empty.
 const WIDEST_NARROW = 560;
@@ -39,14 +40,13 @@ function useWidth(element) {
   return width;
 }
 
-/** The wide form where it fits, with shorter arrows if need be; else the narrow one. */
+/** The wide form where it fits, with smaller boxes and shorter arrows if need be; else the narrow one. */
 function placed(steps, room) {
-  const drawn = wide(steps, NODE, GAP);
-  const columns = Math.round((drawn.width + GAP.x) / (NODE.width + GAP.x));
-  const tight = columns * NODE.width + (columns - 1) * SMALLEST_GAP;
-  if (tight <= room) {
-    const x = columns > 1 ? Math.min(GAP.x, Math.floor((room - columns * NODE.width) / (columns - 1))) : GAP.x;
-    return { ...wide(steps, NODE, { ...GAP, x }), node: NODE, form: "wide" };
+  const columns = Math.max(...layers(steps).values()) + 1;
+  for (const x of [GAP.x, SMALLEST_GAP]) {
+    const width = Math.min(WIDTHS.most, Math.floor((room - (columns - 1) * x) / columns));
+    const node = { width, height: HEIGHT };
+    if (width >= WIDTHS.least) return { ...wide(steps, node, { ...GAP, x }), node, form: "wide" };
   }
   const node = { ...NARROW_NODE, width: Math.min(room, WIDEST_NARROW) };
   const below = narrow(steps, node, GAP);
@@ -69,10 +69,12 @@ function Node({ step, at, node, state, text, onOpen }) {
   });
   const interaction = open ? { role: "button", tabindex: 0, onClick: open, onKeyDown: press } : { role: "img" };
   const isMarked = Boolean(state);
-  const below = `${participantName(step.participant)} · ${isMarked ? text : t(`kind_${step.kind}`)}`;
+  // That a step can be undone is the usual case, and said in the label.
+  const about = isMarked ? text : step.kind !== "compensable" && t(`kind_${step.kind}`);
+  const below = [participantName(step.participant), about].filter(Boolean).join(" · ");
   return html`<g class="node node-${state ?? "plain"} kind-${step.kind}" data-node=${step.name} data-state=${state} transform="translate(${at.x} ${at.y})" aria-label=${label} ...${interaction}>
     <title>${label}</title><rect width=${node.width} height=${node.height} rx="10" />
-    ${isMarked && html`<path class="node-icon" d=${shape(state)} transform="translate(10 ${9}) scale(${ICON / 24})" />`}
+    ${isMarked && html`<path class="node-icon" d=${shape(state)} transform="translate(10 9) scale(${ICON / 24})" />`}
     <text class="node-name" x=${isMarked ? 30 : 12} y="21">${fitted(step.name, room - (isMarked ? 18 : 0), `650 14px ${FONT}`)}</text>
     <text class="node-detail" x="12" y=${node.height - 11}>${fitted(below, room, `12.5px ${FONT}`)}</text></g>`;
 }

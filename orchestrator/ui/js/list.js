@@ -105,10 +105,10 @@ function Row({ saga }) {
     <td class="c-status"><${Status} status=${saga.status} /></td>
     <th scope="row" class="c-id"><a href=${link} title=${saga.transaction_id}><code>${shortId(saga.transaction_id)}</code></a></th>
     <td class="c-definition"><a href=${definitionLink(saga)}>${saga.definition}<span class="version">/${saga.version}</span></a></td>
-    <td class="c-user">${saga.user_id ?? NOTHING}</td>
+    <td class="c-user ${saga.user_id === null ? "nothing" : ""}">${saga.user_id ?? NOTHING}</td>
     <td class="c-product">${saga.product_id ?? NOTHING}</td>
     <td class="c-steps"><${StepMarks} saga=${saga} /></td>
-    <td class="c-amount number">${shownAmount(saga.amount)}</td>
+    <td class="c-amount number ${saga.amount === null ? "nothing" : ""}">${shownAmount(saga.amount)}</td>
     <td class="c-took number">${span(duration(saga))}</td>
     <td class="c-started" title=${moment(saga.created_at)}>${ago(saga.created_at)}</td>
     <td class="c-reason" title=${saga.error_message ?? ""}>${explained(saga.error_message)}</td></tr>`;

@@ -5,9 +5,11 @@ import { BuyButtons } from "./buy.js";
 import { Charts } from "./charts.js";
 import { Flow } from "./flow.js";
 import { compact, number } from "./format.js";
+import { Graph } from "./graph.js";
 import { t } from "./i18n.js";
 import { NO_FILTER, SagaList } from "./list.js";
 import { Failure, Icon, html } from "./parts.js";
+import { definitionLink, isPurchase, useDefinitions } from "./sagas.js";
 import { useStore } from "./store.js";
 import { summary } from "./summary.js";
 
@@ -41,6 +43,17 @@ function addressOf(filter) {
   return given ? `#/?${given}` : "#/";
 }
 
+/** The steps of purchases with their outcomes, or the graph of the chosen definition's newest version. */
+function Picture({ name }) {
+  const { value } = useDefinitions();
+  const chosen = value?.find((definition) => definition.name === name);
+  if (!chosen || isPurchase({ definition: name })) return html`<${Flow} />`;
+  const title = `${name}/${chosen.version}`;
+  return html`<section class="card flow picture" aria-labelledby="flow-title" data-testid="picture">
+    <header><h2 id="flow-title">${t("howOf")} <a href=${definitionLink({ definition: name, version: chosen.version })}>${title}</a></h2></header>
+    <${Graph} steps=${chosen.steps} label=${t("graphOf", { name: title })} key=${title} /></section>`;
+}
+
 export function Overview({ search }) {
   const { value, error } = useStore(summary);
   const [filter, setChosen] = useState(filterOf(search));
@@ -55,7 +68,7 @@ export function Overview({ search }) {
     <div class="counters" role="group" aria-label=${t("status")}>${STATUSES.map((status) => html`
       <${Counter} key=${status} status=${status} value=${all && all[status]} about=${inexact(status, value)}
         isChosen=${filter.status === status} choose=${() => choose(status)} />`)}</div>
-    <div class="hero"><${Flow} /><div class="card buy-card"><${BuyButtons} /></div></div>
+    <div class="hero"><${Picture} name=${filter.definition} /><div class="card buy-card"><${BuyButtons} /></div></div>
     <${Charts} />
     <${SagaList} filter=${filter} setFilter=${setFilter} />`;
 }

@@ -56,8 +56,18 @@ export function StepMarks({ saga }) {
     <${Mark} key=${state} state=${state} count=${others.length + 1} name="${others.length + 1} ${stateName(first, saga)}" />`)}</div>`;
 }
 
-/** A value as JSON. Long ones scroll, so the keyboard must reach them. */
-export const Json = ({ value, label }) => html`<pre class="json" tabindex="0" role="region" aria-label=${label}>${JSON.stringify(value, null, 2)}</pre>`;
+// Shorter values stand on one line; longer texts than this scroll.
+const ONE_LINE = 48;
+const LINES_SHOWN = 18;
+
+/** A value as JSON. A long one scrolls, so the keyboard must reach it. */
+export function Json({ value, label }) {
+  const indented = JSON.stringify(value, null, 2);
+  const flat = indented.replace(/\n */g, " ");
+  const text = flat.length <= ONE_LINE ? flat : indented;
+  const reach = text.split("\n").length > LINES_SHOWN ? { tabindex: 0, role: "region", "aria-label": label } : {};
+  return html`<pre class="json" ...${reach}>${text}</pre>`;
+}
 
 export const Loading = () => html`<p class="note" role="status"><span class="spinner"></span>${t("loading")}</p>`;
 

@@ -88,16 +88,22 @@ function useTick(isOn) {
   }, [isOn]);
 }
 
+/** Lines that say for what a saga waits: a write to its log, and each of its calls, since steps may run in parallel. */
 function waitsFor(saga, inspection) {
-  const waiting = inspection?.memory?.waiting_for;
-  if (waiting?.parked_until_up) return t("waitsParked", { participant: participantName(waiting.parked_until_up), step: waiting.step });
-  if (waiting?.saga_log) return t("waitsLog", { write: waiting.saga_log });
-  const undone = saga.steps.findLast(({ compensation }) => compensation?.error || (compensation?.started_at && !compensation.finished_at));
-  if (undone) return t("waitsUndo", { participant: participantName(undone.participant), step: undone.step, n: undone.compensation.attempts });
-  const active = saga.steps.find(({ state }) => state === "running" || state === "backing_off");
-  if (active?.state === "backing_off") return t("waitsRetry", { participant: participantName(active.participant), step: active.step });
-  if (active) return t("waitsFor", { participant: participantName(active.participant), step: active.step, n: active.attempts });
-  return t(saga.status === "FAILED" ? "waitsAttention" : "waitsNothing");
+  // One reason, or an array of them.
+  const reasons = [inspection?.memory?.waiting_for ?? []].flat();
+  const parked = reasons.filter(({ parked_until_up: participant }) => participant);
+  const isParked = ({ step }) => parked.some(({ step: other }) => other === step);
+  const line = (text, { participant, step }, n) => t(text, { participant: participantName(participant), step, n });
+  const undoing = saga.steps.filter(({ compensation: undo }) => undo && !undo.finished_at && (undo.error || undo.started_at));
+  const active = saga.steps.filter(({ state }) => state === "running" || state === "backing_off");
+  const lines = [
+    ...reasons.filter(({ saga_log: write }) => write).map(({ saga_log: write }) => t("waitsLog", { write })),
+    ...parked.map(({ parked_until_up: participant, step }) => line("waitsParked", { participant, step })),
+    ...undoing.filter((step) => !isParked(step)).map((step) => line("waitsUndo", step, step.compensation.attempts)),
+    ...active.filter((step) => !isParked(step)).map((step) => line(step.state === "running" ? "waitsFor" : "waitsRetry", step, step.attempts)),
+  ];
+  return lines.length > 0 ? lines : [t(saga.status === "FAILED" ? "waitsAttention" : "waitsNothing")];
 }
 
 function Fact({ name, children }) {
@@ -180,8 +186,9 @@ function Steps({ saga }) {
     <${Graph} steps=${value.steps} saga=${saga} label=${t("graphOf", { name: `${saga.definition}/${saga.version}` })} onOpen=${onOpen} /></section>`;
 }
 
-function Data({ saga: { input, outputs, ended_at: endedAt } }) {
-  const steps = Object.entries(outputs);
+function Data({ saga: { input, outputs, steps: all, ended_at: endedAt } }) {
+  const place = new Map(all.map(({ step }, index) => [step, index]));
+  const steps = Object.entries(outputs).sort(([a], [b]) => place.get(a) - place.get(b));
   return html`<section class="card" data-testid="data"><header><h2>${t("data")}</h2></header><div class="data">
     <div><h3>${t("input")}</h3><${Json} value=${input} label=${t("input")} /></div>
     <div><h3>${t("outputs")}</h3>${steps.length === 0 ? html`<p class="note">${t(endedAt ? "outputsNoneEnded" : "outputsNone")}</p>` : html`<div class="outputs">${steps.map(([step, values]) => html`
@@ -202,7 +209,7 @@ function Whole({ saga, activity, reload }) {
     <header class="saga-head"><div><${Title} saga=${saga} /><${Status} status=${saga.status} /></div>
       <${Actions} saga=${saga} isInAttention=${isInAttention} reload=${reload} /></header>
     <${Why} saga=${saga} />
-    ${!hasEnded(saga) && html`<div class="callout callout-PENDING" data-testid="waits"><${Icon} name="PENDING" size="20" /><div><h2>${t("waits")}</h2><p>${waitsFor(saga, inspection)}</p></div></div>`}
+    ${!hasEnded(saga) && html`<div class="callout callout-PENDING" data-testid="waits"><${Icon} name="PENDING" size="20" /><div><h2>${t("waits")}</h2>${waitsFor(saga, inspection).map((line) => html`<p>${line}</p>`)}</div></div>`}
     <${Steps} saga=${saga} />
     <${Timeline} saga=${saga} />
     <${Takeovers} saga=${saga} />

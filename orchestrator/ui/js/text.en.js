@@ -14,7 +14,7 @@ export default {
   cancelDialog: "Close", dismiss: "Dismiss",
 
   intro: "Every purchase is a saga: four steps at four services. When one refuses, the steps before it are undone in reverse, so that nothing stays half done.",
-  how: "How purchases run", lastMinute: "in the last 60 s",
+  how: "How purchases run", howOf: "Steps of", lastMinute: "in the last 60 s",
   step_choose: "choose a product", step_charge: "take the payment", step_decrease: "take from stock", step_create: "record the purchase",
   undo_charge: "refund", undo_create: "cancel", undo_decrease: "restock",
   service_catalog: "Catalog", service_payments: "Payments", service_inventory: "Inventory", service_purchases: "Purchases", service_orchestrator: "Orchestrator",
@@ -35,7 +35,7 @@ export default {
   sagas: "Sagas", filters: "Filters", status: "Status", any: "Any", anyDefinition: "All", user: "User", userHint: "exact name", text: "Text", textHint: "id, user, input, outputs, error",
   clear: "Clear filters", newer: "Newer", older: "Older", page: "Page {n}", pageSize: "Rows", newest: "Newest",
   saga: "Saga", definition: "Definition", product: "Product", amount: "Amount", steps: "Steps", took: "Took", started: "Started", reason: "Reason",
-  none: "No sagas yet. Buy something to see the first one.", noneFiltered: "No saga fits these filters.",
+  none: "No sagas yet. Buy something, or start a saga with POST /sagas.", noneFiltered: "No saga fits these filters.",
   noneWindow: "No match in the sagas searched so far. There are older ones.",
   sagasLive: "updates by itself", sagasPaused: "older page, without new sagas",
 

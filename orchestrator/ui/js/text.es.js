@@ -14,7 +14,7 @@ export default {
   cancelDialog: "Cerrar", dismiss: "Descartar",
 
   intro: "Cada compra es una saga: cuatro pasos en cuatro servicios. Cuando uno la rechaza, los pasos anteriores se deshacen en orden inverso, y nada queda a medias.",
-  how: "Cómo transcurren las compras", lastMinute: "en los últimos 60 s",
+  how: "Cómo transcurren las compras", howOf: "Pasos de", lastMinute: "en los últimos 60 s",
   step_choose: "elegir un producto", step_charge: "cobrar el pago", step_decrease: "descontar del inventario", step_create: "registrar la compra",
   undo_charge: "reembolso", undo_create: "anulación", undo_decrease: "reposición",
   service_catalog: "Catálogo", service_payments: "Pagos", service_inventory: "Inventario", service_purchases: "Compras", service_orchestrator: "Orquestador",
@@ -35,7 +35,7 @@ export default {
   sagas: "Sagas", filters: "Filtros", status: "Estado", any: "Todos", anyDefinition: "Todas", user: "Usuario", userHint: "nombre exacto", text: "Texto", textHint: "id, usuario, entrada, salidas, error",
   clear: "Quitar filtros", newer: "Más recientes", older: "Más antiguas", page: "Página {n}", pageSize: "Filas", newest: "Las últimas",
   saga: "Saga", definition: "Definición", product: "Producto", amount: "Importe", steps: "Pasos", took: "Duración", started: "Inicio", reason: "Motivo",
-  none: "Aún no hay sagas. Compre algo para ver la primera.", noneFiltered: "Ninguna saga cumple estos filtros.",
+  none: "Aún no hay sagas. Compre algo o inicie una saga con POST /sagas.", noneFiltered: "Ninguna saga cumple estos filtros.",
   noneWindow: "Sin coincidencias en las sagas examinadas. Hay otras más antiguas.",
   sagasLive: "se actualiza sola", sagasPaused: "página más antigua, sin sagas nuevas",
 

@@ -3,6 +3,7 @@
 
 use tests::{Stack, StackOptions, browser::Browser, browser::Screen};
 
+use super::any_saga::{define, run, shop};
 use super::operators::{buy_in_vain, impatient};
 use super::{buy, dashboard, with_dashboard};
 
@@ -27,9 +28,15 @@ async fn look_at_all_views(screen: Screen) {
         assert_fine(browser, screen, "nothing bought").await;
         buy(stack, "grace").await;
         let failed = buy_in_vain(stack).await;
+        define(stack, "shop/1", shop()).await;
+        let any = run(stack, "shop").await;
         for (view, proof) in [
             ("", format!("tr[data-id='{failed}']")),
             (&format!("saga/{failed}"), "[data-step=charge] .bar".to_owned()),
+            ("?definition=shop", format!("tr[data-id='{any}']")),
+            (&format!("saga/{any}"), "[data-node=charge][data-state]".to_owned()),
+            ("definitions", "[data-definition='shop/1']".to_owned()),
+            ("definitions/shop/1", "[data-node=charge]".to_owned()),
             ("attention", ".waiting".to_owned()),
             ("services", "[data-actor=coordinator]".to_owned()),
             ("lab", "#payments-charge-failure_rate".to_owned()),

@@ -78,13 +78,13 @@ async fn five_thousand_sagas_are_paged_through_and_found_while_others_are_bought
     .await;
 }
 
-async fn sagas(browser: &Browser) -> Vec<String> {
+pub(super) async fn sagas(browser: &Browser) -> Vec<String> {
     let ids =
         browser.run("return [...document.querySelectorAll('tbody tr')].map((row) => row.dataset.id)", vec![]).await;
     ids.as_array().into_iter().flatten().filter_map(|id| Some(id.as_str()?.to_owned())).collect()
 }
 
-async fn see_sagas(browser: &Browser, expected: &[&String]) {
+pub(super) async fn see_sagas(browser: &Browser, expected: &[&String]) {
     wait_until(&format!("the list shows {expected:?}"), PATIENCE, async || {
         sagas(browser).await.iter().eq(expected.iter().copied()).then_some(())
     })

@@ -1,7 +1,10 @@
 //! The dashboard in a real Chromium, operated like by a user: read, clicked, typed into; and the page at `/docs`.
 
 mod accessibility;
+mod any_saga;
+mod definitions;
 mod documentation;
+mod graph;
 mod list;
 mod operators;
 mod purchases;

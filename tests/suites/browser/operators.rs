@@ -48,7 +48,7 @@ async fn the_page_of_a_purchase_says_why_it_turned_back_why_it_is_stuck_and_who_
 #[tokio::test(flavor = "multi_thread")]
 async fn an_item_of_the_attention_queue_is_retried_and_another_is_settled() {
     with_dashboard(impatient(), Screen::Desktop, "attention", async |stack, browser| {
-        browser.see_text("main", "No purchase needs an operator").await;
+        browser.see_text("main", "No saga needs an operator").await;
         let (first, second) = (buy_in_vain(stack).await, buy_in_vain(stack).await);
         browser.see_text("[data-testid=attention-count]", "2").await;
         browser.see_text(&format!("[data-id='{first}']"), "charge").await;
@@ -62,7 +62,7 @@ async fn an_item_of_the_attention_queue_is_retried_and_another_is_settled() {
         // Repaired and retried.
         stack.set_faults("payments", json!({ "refund": { "unavailable_rate": 0 } })).await;
         browser.click(&format!("[data-id='{first}'] [data-testid=retry]")).await;
-        browser.see_text("main", "No purchase needs an operator").await;
+        browser.see_text("main", "No saga needs an operator").await;
         browser.see_count("[data-testid=attention-count]", 0).await;
         wait_until("it is undone", PATIENCE, async || {
             (status(stack, &first).await["status"] == "COMPENSATED").then_some(())

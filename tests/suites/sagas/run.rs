@@ -235,6 +235,12 @@ async fn lists_filter_by_definition() {
         assert_eq!(stack.get(ORCHESTRATOR, &rest).await.expect(200).json()["sagas"].as_array().unwrap().len(), 1);
         let all = stack.get(ORCHESTRATOR, "/saga/transactions").await.expect(200).json();
         assert_eq!(all["total"], 4, "both families see all sagas");
+        for path in ["/sagas", "/saga/transactions", "/ui/api/sagas"] {
+            for name in ["", "%00", &"x".repeat(64)] {
+                let answer = stack.get(ORCHESTRATOR, &format!("{path}?definition={name}")).await;
+                assert_bad_fields(&answer, 422, &["definition"]);
+            }
+        }
     })
     .await;
 }
