@@ -1,5 +1,5 @@
 // The graph of a definition as SVG: a box for each step, an arrow to each step that comes directly after it. With a
-// saga, boxes have the state of its steps. Each box is one sentence for screen readers.
+// saga, boxes have the state of its steps. The title of a box is its sentence for screen readers.
 
 import { useEffect, useRef, useState } from "../vendor/preact/htm-preact.js";
 import { participantName, t } from "./i18n.js";
@@ -7,9 +7,10 @@ import { layers, narrow, wide } from "./layout.js";
 import { html, shape, stateName } from "./parts.js";
 
 const HEIGHT = 50;
-const WIDTHS = { least: 140, most: 216 };
 const GAP = { x: 56, y: 14 };
-const SMALLEST_GAP = 32;
+// Tried in turn: the length of arrows, and the least width of boxes with it.
+const FITS = [{ x: GAP.x, least: 176 }, { x: 32, least: 148 }];
+const WIDEST = 216;
 const NARROW_NODE = { height: 48 };
 // The widest narrow drawing: longer boxes would be empty.
 const WIDEST_NARROW = 560;
@@ -43,10 +44,10 @@ function useWidth(element) {
 /** The wide form where it fits, with smaller boxes and shorter arrows if need be; else the narrow one. */
 function placed(steps, room) {
   const columns = Math.max(...layers(steps).values()) + 1;
-  for (const x of [GAP.x, SMALLEST_GAP]) {
-    const width = Math.min(WIDTHS.most, Math.floor((room - (columns - 1) * x) / columns));
+  for (const { x, least } of FITS) {
+    const width = Math.min(WIDEST, Math.floor((room - (columns - 1) * x) / columns));
     const node = { width, height: HEIGHT };
-    if (width >= WIDTHS.least) return { ...wide(steps, node, { ...GAP, x }), node, form: "wide" };
+    if (width >= least) return { ...wide(steps, node, { ...GAP, x }), node, form: "wide" };
   }
   const node = { ...NARROW_NODE, width: Math.min(room, WIDEST_NARROW) };
   const below = narrow(steps, node, GAP);
@@ -72,7 +73,7 @@ function Node({ step, at, node, state, text, onOpen }) {
   // That a step can be undone is the usual case, and said in the label.
   const about = isMarked ? text : step.kind !== "compensable" && t(`kind_${step.kind}`);
   const below = [participantName(step.participant), about].filter(Boolean).join(" · ");
-  return html`<g class="node node-${state ?? "plain"} kind-${step.kind}" data-node=${step.name} data-state=${state} transform="translate(${at.x} ${at.y})" aria-label=${label} ...${interaction}>
+  return html`<g class="node node-${state ?? "plain"} kind-${step.kind}" data-node=${step.name} data-state=${state} transform="translate(${at.x} ${at.y})" ...${interaction}>
     <title>${label}</title><rect width=${node.width} height=${node.height} rx="10" />
     ${isMarked && html`<path class="node-icon" d=${shape(state)} transform="translate(10 9) scale(${ICON / 24})" />`}
     <text class="node-name" x=${isMarked ? 30 : 12} y="21">${fitted(step.name, room - (isMarked ? 18 : 0), `650 14px ${FONT}`)}</text>

@@ -15,6 +15,8 @@ import { saying } from "./toasts.js";
 
 const TICK_MS = 250;
 const MAX_ACTIVITY = 200;
+// More steps at once are a number.
+const WAITS_SHOWN = 3;
 
 const hasEnded = (saga) => saga.ended_at !== null;
 
@@ -103,6 +105,7 @@ function waitsFor(saga, inspection) {
     ...undoing.filter((step) => !isParked(step)).map((step) => line("waitsUndo", step, step.compensation.attempts)),
     ...active.filter((step) => !isParked(step)).map((step) => line(step.state === "running" ? "waitsFor" : "waitsRetry", step, step.attempts)),
   ];
+  if (lines.length > WAITS_SHOWN) return [...lines.slice(0, WAITS_SHOWN), t("moreSteps", { n: lines.length - WAITS_SHOWN })];
   return lines.length > 0 ? lines : [t(saga.status === "FAILED" ? "waitsAttention" : "waitsNothing")];
 }
 

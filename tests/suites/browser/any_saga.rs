@@ -173,7 +173,7 @@ async fn the_page_of_a_saga_has_its_graph_the_bars_of_parallel_steps_and_its_dat
         }
         browser.see_count(".graph .edge", 2).await;
         browser.see_count("[data-edge='charge>record'], [data-edge='stock>record']", 2).await;
-        let label = "return document.querySelector('[data-node=record]').getAttribute('aria-label')";
+        let label = "return document.querySelector('[data-node=record] title').textContent";
         assert_eq!(browser.run(label, vec![]).await, "record, Purchases, refused, after charge, stock");
         // Both actions at once, and both compensations; each compensation after the refusal.
         let refused = extents(browser, "record", "refused").await;
