@@ -62,7 +62,7 @@ function One({ name, version }) {
   const { value, error, again } = useDefinition(name, version);
   const isUnknown = error && [404, 422].includes(error.status);
   return html`<p class="crumb"><a href="#/definitions"><${Icon} name="left" />${t("backDefinitions")}</a></p>
-    ${isUnknown ? html`<p class="failure" role="alert">${t("noDefinition", { name: `${name}/${version}` })}</p>`
+    ${isUnknown ? html`<p class="failure" role="alert">${t("noDefinition", { name: `${name}/${version}` })} <a href=${sagasLink(name)}>${t("itsSagas")}</a></p>`
       : html`<${Loaded} value=${value} error=${error} again=${again}>${(definition) => html`<${Whole} definition=${definition} />`}</${Loaded}>`}`;
 }
 

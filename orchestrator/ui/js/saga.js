@@ -119,11 +119,12 @@ function PurchaseFacts({ saga: { input, outputs } }) {
   return facts.map(([name, value]) => html`<${Fact} key=${name} name=${t(name)}>${value ?? NOTHING}</${Fact}>`);
 }
 
-function Facts({ saga }) {
+function Facts({ saga, definition }) {
   const id = saga.saga_id;
+  const title = `${saga.definition}/${saga.version}`;
   return html`<dl class="facts">
     ${isPurchase(saga) && html`<${PurchaseFacts} saga=${saga} />`}
-    <${Fact} name=${t("definition")}><a href=${definitionLink(saga)} data-testid="definition">${saga.definition}/${saga.version}</a></${Fact}>
+    <${Fact} name=${t("definition")}>${definition ? html`<a href=${definitionLink(saga)} data-testid="definition">${title}</a>` : title}</${Fact}>
     <${Fact} name=${t("created")}>${moment(saga.created_at)}</${Fact}>
     <${Fact} name=${t("took")}>${span(duration(saga))}</${Fact}>
     <${Fact} name=${t("id")}><code data-testid="saga-id">${id}</code><${Copy} text=${id} label=${t("id")} /></${Fact}>
@@ -180,13 +181,12 @@ function showStep(name) {
   step?.focus({ preventScroll: true });
 }
 
-/** Nothing where this node does not know the definition: the timeline has the same steps. */
-function Steps({ saga }) {
-  const { value } = useDefinition(saga.definition, saga.version);
-  if (!value) return null;
+/** Nothing without a definition: the timeline has the same steps. */
+function Steps({ saga, definition }) {
+  if (!definition) return null;
   const onOpen = saga.steps.length > 0 ? showStep : undefined;
   return html`<section class="card" data-testid="graph"><header><h2>${t("graph")}</h2></header>
-    <${Graph} steps=${value.steps} saga=${saga} label=${t("graphOf", { name: `${saga.definition}/${saga.version}` })} onOpen=${onOpen} /></section>`;
+    <${Graph} steps=${definition.steps} saga=${saga} label=${t("graphOf", { name: `${saga.definition}/${saga.version}` })} onOpen=${onOpen} /></section>`;
 }
 
 function Data({ saga: { input, outputs, steps: all, ended_at: endedAt } }) {
@@ -205,6 +205,8 @@ function Title({ saga }) {
 
 function Whole({ saga, activity, reload }) {
   const inspection = useInspection(saga.saga_id, saga);
+  // Sagas of the DTM protocol, and those with steps of their own, have no definition that nodes know by its name.
+  const { value: definition } = useDefinition(saga.definition, saga.version);
   useTick(!hasEnded(saga));
   const hasActivity = !hasEnded(saga) || activity.length > 0;
   const isInAttention = Boolean(inspection?.log?.attention);
@@ -213,10 +215,10 @@ function Whole({ saga, activity, reload }) {
       <${Actions} saga=${saga} isInAttention=${isInAttention} reload=${reload} /></header>
     <${Why} saga=${saga} />
     ${!hasEnded(saga) && html`<div class="callout callout-PENDING" data-testid="waits"><${Icon} name="PENDING" size="20" /><div><h2>${t("waits")}</h2>${waitsFor(saga, inspection).map((line) => html`<p>${line}</p>`)}</div></div>`}
-    <${Steps} saga=${saga} />
+    <${Steps} saga=${saga} definition=${definition} />
     <${Timeline} saga=${saga} />
     <${Takeovers} saga=${saga} />
-    <div class="card"><${Facts} saga=${saga} /></div>
+    <div class="card"><${Facts} saga=${saga} definition=${definition} /></div>
     <${Data} saga=${saga} />
     <div class=${hasActivity ? "columns" : ""}>${hasActivity && html`<${Activity} changes=${activity} />`}<${Compared} id=${saga.saga_id} /></div></article>`;
 }

@@ -237,6 +237,25 @@ async fn the_graph_of_a_running_saga_shows_where_it_waits_and_it_can_be_cancelle
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_saga_whose_definition_is_not_known_has_its_timeline_and_no_graph() {
+    with_dashboard(StackOptions::default(), Screen::Desktop, "", async |stack, browser| {
+        define(stack, "shop/1", shop()).await;
+        let id = run(stack, "shop").await;
+        let unknown = format!("update saga set definition = 'gone', definition_version = 3 where id = '{id}'");
+        stack.database(ORCHESTRATOR).await.run(&unknown).await;
+        browser.open(&dashboard(stack, "?definition=gone")).await;
+        browser.see_text(&format!("tr[data-id='{id}'] .c-definition"), "gone/3").await;
+        browser.click(&format!("tr[data-id='{id}'] .c-id a")).await;
+        browser.see_text("article h1", "Saga gone/3").await;
+        browser.see_text(".facts", "gone/3").await;
+        browser.see_count(".timeline .lane .bar-done", 3).await;
+        browser.see_text("[data-output=charge]", "payment").await;
+        assert_eq!(browser.count(".graph, [data-testid=definition]").await, 0);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_saga_of_the_attention_list_is_named_by_its_definition() {
     with_dashboard(impatient(), Screen::Desktop, "attention", async |stack, browser| {
         define(stack, "shop/1", shop()).await;
