@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use common::http::read_answer;
-use reqwest::{Method, Response, StatusCode, Url};
+use reqwest::{Method, Response, StatusCode, Url, header::HeaderMap};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -71,12 +71,23 @@ impl Target {
 
     /// Sends a request and returns the answer, whatever its status.
     pub(crate) async fn ask(&self, method: Method, url: Url, body: Option<String>) -> Result<Answer, Failure> {
+        self.ask_with(method, url, body, HeaderMap::new()).await
+    }
+
+    /// As [`Target::ask`], with headers.
+    pub(crate) async fn ask_with(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<String>,
+        headers: HeaderMap,
+    ) -> Result<Answer, Failure> {
         let client = way::to(&url)
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)
             .build()
             .map_err(|error| Failure::broken("no HTTP client", &error))?;
-        let mut request = client.request(method, url.clone());
+        let mut request = client.request(method, url.clone()).headers(headers);
         if let Some(token) = self.bearer() {
             request = request.bearer_auth(token);
         }
@@ -150,7 +161,8 @@ pub(crate) struct Page<T> {
     pub(crate) total: u64,
     /// Absent if the total is exact.
     total_is_exact: Option<bool>,
-    pub(crate) transactions: Vec<T>,
+    #[serde(alias = "transactions", alias = "sagas")]
+    pub(crate) rows: Vec<T>,
     next_cursor: Option<String>,
 }
 
@@ -160,7 +172,7 @@ impl<T> Page<T> {
         let more = self.next_cursor.as_ref();
         let more = more.map_or_else(String::new, |cursor| format!("; more with --cursor {}", printable(cursor)));
         let about = if self.total_is_exact == Some(false) { "about " } else { "" };
-        format!("{} of {about}{}{more}", self.transactions.len(), self.total)
+        format!("{} of {about}{}{more}", self.rows.len(), self.total)
     }
 }
 
@@ -185,6 +197,18 @@ impl Answer {
                 self.status.as_u16()
             ))
         })
+    }
+
+    /// Returns the wrong fields of an error answer, each with what is wrong, without control characters.
+    pub(crate) fn field_errors(&self) -> Vec<(String, String)> {
+        let problem: Problem = serde_json::from_str(&self.body).unwrap_or_default();
+        problem.errors.into_iter().map(|error| (printable(&error.field), printable(&error.message))).collect()
+    }
+
+    /// Returns the detail of an error answer, without control characters.
+    pub(crate) fn detail(&self) -> Option<String> {
+        let problem: Problem = serde_json::from_str(&self.body).unwrap_or_default();
+        problem.detail.map(|detail| printable(&detail))
     }
 
     /// Makes a failure of an error answer: RFC 9457, or any body of a proxy.
@@ -253,6 +277,11 @@ pub(crate) fn transaction_id(text: &str) -> Result<Uuid, String> {
 /// Returns the text of a number or string as received, without quotes.
 pub(crate) fn exact(value: &RawValue) -> &str {
     value.get().trim_matches('"')
+}
+
+/// Returns a value as text: a string without its quotes and escapes, anything else as received.
+pub(crate) fn readable(value: &RawValue) -> String {
+    serde_json::from_str::<String>(value.get()).unwrap_or_else(|_| value.get().to_owned())
 }
 
 /// Reads the body of an answer.

@@ -11,26 +11,39 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::ending::Failure;
 
-/// The configuration to load.
+/// The files of the configuration.
 #[derive(Args)]
-pub(crate) struct Configuration {
+pub(crate) struct ConfigurationFiles {
     /// Profile: development, bench, production, or a file of your own in the configuration folder
     #[arg(long, value_name = "NAME", default_value = DEVELOPMENT, env = "ECOMMERCE_PROFILE")]
     profile: String,
     /// Folder with default.toml and the profiles [default: ./config if it is this program's, else the built-in files]
     #[arg(long, value_name = "DIR", env = "ECOMMERCE_CONFIG_DIR")]
     config_dir: Option<PathBuf>,
+}
+
+/// The configuration to load.
+#[derive(Args)]
+pub(crate) struct Configuration {
+    #[command(flatten)]
+    files: ConfigurationFiles,
     /// PostgreSQL server of the services without a database_url of their own: postgres://user:password@host:port/ (a
     /// secret is better given by the variable)
     #[arg(long, value_name = "URL", env = "ECOMMERCE_DATABASE_URL", hide_env_values = true)]
     pub(crate) database_url: Option<String>,
 }
 
+impl ConfigurationFiles {
+    /// Reads the settings from the files and variables.
+    pub(crate) fn read(&self) -> Result<Settings, Failure> {
+        Ok(ConfigSource::of_process(self.config_dir.clone(), self.profile.as_str()).load()?)
+    }
+}
+
 impl Configuration {
     /// Loads the settings and initializes logs and metrics from them.
     pub(crate) fn load(&self) -> Result<Settings, Failure> {
-        let source = ConfigSource::of_process(self.config_dir.clone(), self.profile.as_str());
-        let mut settings = source.load()?;
+        let mut settings = self.files.read()?;
         if let Some(url) = &self.database_url {
             let url = url.trim_end();
             if !url.is_empty() {
@@ -40,7 +53,7 @@ impl Configuration {
             settings.database.url = SecretString::from(url);
         }
         telemetry::init(&settings.telemetry);
-        if let (None, Found::Foreign(dir)) = (&self.config_dir, Found::in_current_folder()) {
+        if let (None, Found::Foreign(dir)) = (&self.files.config_dir, Found::in_current_folder()) {
             telemetry::notice(&format!(
                 "{} is not used: its default.toml belongs to another program; --config-dir uses it anyway",
                 dir.display()

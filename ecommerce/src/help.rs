@@ -130,19 +130,65 @@ Exit codes: 0 every invariant holds; 1 one is broken; 2 a service has no databas
 
 pub(crate) const SAGAS: &str = "\
 Examples:
+  ecommerce sagas run trip --input trip.json
+      a saga of the definition trip, in its newest version
+  ecommerce sagas list --definition trip --status compensated
+      the newest trips that were undone, with their errors
+  ecommerce sagas put sagas/trip.toml
+      gives a definition to all orchestrators
   ecommerce sagas check sagas/trip.toml
       every problem of the file, with its line
-  ecommerce sagas check sagas/trip.toml --participant flights --participant hotels --json
-      participants besides our own four; one JSON document
 
-Exit codes: 0 the definitions can be used, perhaps with warnings; 1 one has an error; 2 bad usage, or a file cannot be
-read.";
+`ecommerce saga run trip` is the same as `ecommerce sagas run trip`. Each command has examples and exit codes:
+ecommerce sagas run --help";
+
+pub(crate) const SAGAS_RUN: &str = "\
+Examples:
+  ecommerce sagas run trip --input trip.json
+      prints the outcome, and the outputs of the steps
+  ecommerce sagas run trip --version 2 --key order-4711 --input - --json
+      the input from a pipe; a repetition of the command gets the same saga; prints the orchestrator's answer
+
+Exit codes: 0 completed (or accepted, if it takes long, or with --no-wait); 1 reverted, or not all steps could be undone
+yet; 2 the input is wrong, or there is no such definition; 3 no answer; 4 an error was answered.";
+
+pub(crate) const SAGAS_LIST: &str = "\
+Examples:
+  ecommerce sagas list --definition trip --limit 5
+  ecommerce sagas list --status failed --json
+
+Purchases are sagas of the definition checkout. Exit codes: 0 listed; 3 no answer; 4 an error was answered.";
+
+pub(crate) const SAGAS_SHOW: &str = "\
+Examples:
+  ecommerce sagas show 0190a2f0-0000-7000-8000-0000deadbeef
+      a saga: input, outputs, every step with its attempts, and the error that reverted it
+  ecommerce sagas show trip/1
+      a definition: its steps and their graph; --json has all of it
+
+Exit codes: 0 shown, whatever its status; 3 no answer; 4 unknown saga or definition.";
+
+pub(crate) const SAGAS_PUT: &str = "\
+Examples:
+  ecommerce sagas put trip.toml
+      checks the file, then gives the definition to all orchestrators; needs the operator token if there is one
+
+A name and a version mean one definition for ever: after a change, raise the version.
+
+Exit codes: 0 created, or there and equal; 1 the definition has an error, or differs from the one with this name and
+version; 2 the file cannot be read; 3 no answer; 4 an error was answered.";
 
 pub(crate) const SAGAS_CHECK: &str = "\
+Examples:
+  ecommerce sagas check sagas/trip.toml --config-dir config --profile trip
+      every problem of the file, with its line; participants are those of the configuration
+  ecommerce sagas check trip.toml --participant flights --participant hotels --json
+      participants besides these; one JSON document
+
 The files are TOML, or JSON if their names end in .json. docs/definitions.md describes them.
 
-Exit codes: 0 the definitions can be used, perhaps with warnings; 1 one has an error; 2 bad usage, or a file cannot be
-read.";
+Exit codes: 0 the definitions can be used, perhaps with warnings; 1 one has an error; 2 bad usage, or a file or the
+configuration is wrong.";
 
 pub(crate) const SIMULATE: &str = "\
 Examples:

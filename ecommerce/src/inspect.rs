@@ -48,7 +48,8 @@ struct Entry {
 }
 
 /// The most informative members of the row, in display order.
-const SHOWN: [&str; 11] = [
+const SHOWN: [&str; 12] = [
+    "definition",
     "status",
     "direction",
     "error",

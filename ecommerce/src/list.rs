@@ -1,4 +1,4 @@
-//! `list`: purchases, newest first.
+//! `list`: purchases and all other sagas, newest first.
 
 use clap::{Args, builder::PossibleValuesParser};
 use serde::Deserialize;
@@ -8,6 +8,7 @@ use crate::{
     client::{Page, Part, Target, exact},
     ending::{Ended, Failure},
     output,
+    sagas::title,
 };
 
 /// All statuses of a saga.
@@ -31,6 +32,8 @@ pub(crate) struct List {
 struct Saga {
     transaction_id: String,
     status: String,
+    definition: Option<String>,
+    version: Option<i32>,
     user_id: Option<String>,
     product_id: Option<String>,
     amount: Option<Box<RawValue>>,
@@ -56,11 +59,12 @@ impl List {
 
 fn shown(page: Page<Saga>) -> String {
     let extent = page.extent();
-    let rows = page.transactions.into_iter().map(|saga| {
+    let rows = page.rows.into_iter().map(|saga| {
         let amount = saga.amount.as_deref().map(exact);
         [
             output::cell(&saga.transaction_id),
             output::state(&saga.status),
+            output::optional(title(saga.definition, saga.version)),
             output::optional(saga.user_id),
             output::optional(saga.product_id),
             output::optional(amount),
@@ -68,7 +72,22 @@ fn shown(page: Page<Saga>) -> String {
             output::optional(saga.error_message),
         ]
     });
-    let header = ["transaction", "status", "user", "product", "amount", "created", "error"];
+    let header = ["transaction", "status", "definition", "user", "product", "amount", "created", "error"];
     let table = output::table(header, rows);
     format!("{table}\n{extent}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_saga_that_is_no_purchase_has_its_definition_and_dashes() {
+        let page = r#"{"total":1,"next_cursor":null,"transactions":[{"transaction_id":"t-1","status":"COMPLETED",
+            "definition":"trip","version":1,"user_id":null,"product_id":null,"amount":null,"error_message":null}]}"#;
+        let table = shown(serde_json::from_str(page).unwrap());
+        let row = table.lines().find(|line| line.contains("t-1")).unwrap();
+        assert!(row.contains("trip/1") && !row.contains("null"), "{table}");
+        assert_eq!(row.matches('–').count(), 5, "user, product, amount, created, error\n{table}");
+    }
 }

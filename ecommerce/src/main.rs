@@ -25,6 +25,7 @@ mod services;
 mod signals;
 mod simulate;
 mod status;
+mod steps;
 mod up;
 mod watch;
 mod way;
@@ -46,8 +47,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 const AFTER_HELP: &str = "\
 Exit codes:
     0  done
-    1  the purchase was refused or reverted, the service is unhealthy, a definition has an error, or an audit, a
-       simulation or a test of conformance found a violation
+    1  the purchase or saga was refused or reverted, the service is unhealthy, a definition has an error, or an audit,
+       a simulation or a test of conformance found a violation
     2  bad usage or configuration
     3  no answer: the orchestrator or the database cannot be reached
     4  an error was answered, a service could not start or gave up, or the requested output could not be written
@@ -114,8 +115,8 @@ enum Command {
     /// Check that saga log, money, stock and purchases agree: exit code 0 or 1
     #[command(after_help = help::AUDIT)]
     Audit(audit::Audit),
-    /// Check definitions of sagas: exit code 0 or 1
-    #[command(after_help = help::SAGAS)]
+    /// Run, list and show sagas of any definition; check and put definitions
+    #[command(after_help = help::SAGAS, visible_alias = "saga")]
     Sagas(sagas::Sagas),
     /// Run the engine through thousands of simulated disasters: exit code 0 or 1
     #[command(after_help = help::SIMULATE)]
@@ -179,7 +180,7 @@ async fn run(command: Command) -> Result<Ended, Failure> {
         Command::Resolve(resolve) => resolve.run().await,
         Command::Inspect(inspect) => inspect.run().await,
         Command::Audit(audit) => audit.run().await,
-        Command::Sagas(sagas) => sagas.run(),
+        Command::Sagas(sagas) => sagas.run().await,
         Command::Simulate(simulate) => match tokio::task::spawn_blocking(|| simulate.run()).await {
             Ok(ended) => ended,
             Err(error) => Err(Failure::broken("the simulation", &error)),

@@ -9,6 +9,7 @@ use crate::{
     client::{Page, Part, Target, transaction_id},
     ending::{Ended, Failure},
     output,
+    sagas::title,
 };
 
 #[derive(Args)]
@@ -89,7 +90,7 @@ async fn post(target: &Target, path: &[&str], body: Option<String>, expected: St
 fn sentence(said: Said) -> String {
     let Said { transaction_id, status, message, note, woken } = said;
     if let Some(woken) = woken {
-        return format!("{woken} purchases are retried now");
+        return format!("{woken} sagas are retried now");
     }
     let id = transaction_id.unwrap_or_default();
     let status = status.unwrap_or_default();
@@ -109,6 +110,8 @@ pub(crate) struct Attention {
 struct Entry {
     transaction_id: String,
     status: String,
+    definition: Option<String>,
+    version: Option<i32>,
     attention: Why,
 }
 
@@ -133,22 +136,23 @@ impl Attention {
 
 fn shown(page: Page<Entry>) -> String {
     if page.total == 0 {
-        return "no purchase needs attention".to_owned();
+        return "no saga needs attention".to_owned();
     }
     let extent = page.extent();
-    let rows = page.transactions.into_iter().map(|entry| {
-        let Entry { transaction_id, status, attention } = entry;
+    let rows = page.rows.into_iter().map(|entry| {
+        let Entry { transaction_id, status, definition, version, attention } = entry;
         let Why { reason, age_seconds, step, attempts, last_error } = attention;
         [
             output::cell(transaction_id),
             output::state(&status),
+            output::optional(title(definition, version)),
             output::optional(step),
             output::cell(attempts.to_string()),
             output::cell(age(age_seconds)),
             output::cell(last_error.unwrap_or(reason)),
         ]
     });
-    let table = output::table(["transaction", "status", "step", "attempts", "age", "error"], rows);
+    let table = output::table(["transaction", "status", "definition", "step", "attempts", "age", "error"], rows);
     format!(
         "{table}\n{extent}\n`ecommerce retry ID` (or --all) retries now, `ecommerce resolve ID --note …` settles one"
     )

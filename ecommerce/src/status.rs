@@ -1,4 +1,4 @@
-//! `status`: the state of one purchase, step by step.
+//! `status`: the state of one purchase, or of another saga, step by step.
 
 use clap::Args;
 use serde::Deserialize;
@@ -9,6 +9,8 @@ use crate::{
     client::{Target, exact, transaction_id},
     ending::{Ended, Failure},
     output,
+    sagas::title,
+    steps::{self, Step, Takeover},
 };
 
 #[derive(Args)]
@@ -24,6 +26,8 @@ pub(crate) struct Status {
 struct Saga {
     transaction_id: String,
     status: String,
+    definition: Option<String>,
+    version: Option<i32>,
     user_id: Option<String>,
     product_id: Option<String>,
     payment_id: Option<String>,
@@ -36,32 +40,6 @@ struct Saga {
     takeovers: Vec<Takeover>,
     #[serde(default)]
     steps: Vec<Step>,
-}
-
-#[derive(Deserialize)]
-struct Takeover {
-    node: String,
-    epoch: i64,
-    at: Option<String>,
-    unowned_ms: Option<i64>,
-}
-
-#[derive(Deserialize)]
-struct Step {
-    step: String,
-    participant: String,
-    state: String,
-    attempts: u64,
-    started_at: Option<String>,
-    finished_at: Option<String>,
-    error: Option<String>,
-    compensation: Option<Compensation>,
-}
-
-#[derive(Deserialize)]
-struct Compensation {
-    attempts: u64,
-    error: Option<String>,
 }
 
 impl Status {
@@ -79,6 +57,7 @@ fn shown(saga: Saga) -> String {
         ["transaction", &saga.transaction_id],
         [
             [output::cell("status"), output::state(&saga.status)],
+            [output::cell("definition"), output::optional(title(saga.definition, saga.version))],
             [output::cell("user"), output::optional(saga.user_id)],
             [output::cell("amount"), output::optional(amount)],
             [output::cell("product"), output::optional(saga.product_id)],
@@ -89,53 +68,9 @@ fn shown(saga: Saga) -> String {
             [output::cell("stuck because"), output::optional(saga.stuck_because)],
         ],
     );
-    let steps = saga.steps.into_iter().map(|step| {
-        let attempts = attempts(&step);
-        let not_undone = not_undone(&step);
-        [
-            output::cell(step.step),
-            output::cell(step.participant),
-            output::state(&step.state),
-            output::cell(attempts),
-            output::moment(step.started_at),
-            output::moment(step.finished_at),
-            output::optional(errors(step.error, not_undone)),
-        ]
-    });
-    let header = ["step", "participant", "state", "attempts", "started", "finished", "error"];
-    let mut tables = vec![facts, output::table(header, steps)];
-    if !saga.takeovers.is_empty() {
-        let takeovers = saga.takeovers.into_iter().map(|takeover| {
-            [
-                output::moment(takeover.at),
-                output::cell(takeover.node),
-                output::cell(takeover.epoch.to_string()),
-                output::optional(takeover.unowned_ms.map(|ms| format!("{ms} ms"))),
-            ]
-        });
-        tables.push(output::table(["taken over", "by", "epoch", "without an owner"], takeovers));
-    }
+    let mut tables = vec![facts];
+    tables.extend(steps::tables(saga.steps, saga.takeovers));
     tables.join("\n")
-}
-
-fn attempts(step: &Step) -> String {
-    match &step.compensation {
-        Some(undo) if undo.attempts > 0 => format!("{}, undo {}", step.attempts, undo.attempts),
-        _ => step.attempts.to_string(),
-    }
-}
-
-/// Joins the errors of a step and of its compensation.
-fn errors(error: Option<String>, not_undone: Option<String>) -> Option<String> {
-    match (error, not_undone) {
-        (Some(error), Some(not_undone)) => Some(format!("{error}; {not_undone}")),
-        (error, not_undone) => error.or(not_undone),
-    }
-}
-
-fn not_undone(step: &Step) -> Option<String> {
-    let error = step.compensation.as_ref()?.error.as_ref()?;
-    Some(format!("not undone: {error}"))
 }
 
 #[cfg(test)]
@@ -161,5 +96,17 @@ mod tests {
         assert!(line("turned back because").contains("409: purchases conflict: CONFLICT"), "{table}");
         assert!(line("stuck because").contains("charge is not undone: payments answered 503"), "{table}");
         assert!(line("node-2").contains("1234 ms"), "{table}");
+    }
+
+    #[test]
+    fn a_saga_that_is_no_purchase_has_its_definition_and_dashes() {
+        let saga = r#"{"transaction_id":"t","status":"COMPLETED","definition":"trip","version":1,"user_id":null,"amount":null,
+            "product_id":null,"payment_id":null,"steps":[]}"#;
+        let table = shown(serde_json::from_str(saga).unwrap());
+        let line = |name: &str| table.lines().find(|line| line.contains(name)).unwrap_or_default();
+        assert!(line("definition").contains("trip/1"), "{table}");
+        for name in ["user", "amount", "product", "payment"] {
+            assert!(line(name).contains('–') && !line(name).contains("null"), "{name}\n{table}");
+        }
     }
 }

@@ -1,16 +1,14 @@
 //! `sagas check`: the problems of definitions, without starting anything.
 
-use std::{
-    fs::File,
-    io::Read,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use saga_definitions::{Accepted, Format, Identity, Place, Problem, Rejected, SagaFile, Severity, limits::MAX_BYTES};
+use saga_definitions::{Accepted, Identity, Problem, Rejected, SagaFile, Severity, limits::MAX_BYTES};
 use serde::Serialize;
 
+use super::file;
 use crate::{
+    configuration::ConfigurationFiles,
     ending::{Ended, Failure},
     output,
 };
@@ -20,9 +18,11 @@ pub(crate) struct Check {
     /// Files with one definition each
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// A participant besides catalog, payments, inventory and purchases; may be repeated
+    /// A participant besides our own four and those of the configuration; may be repeated
     #[arg(long = "participant", value_name = "NAME")]
     participants: Vec<String>,
+    #[command(flatten)]
+    configuration: ConfigurationFiles,
     /// Print the results as JSON, for machines
     #[arg(long)]
     json: bool,
@@ -46,8 +46,11 @@ struct Checked {
 
 impl Check {
     pub(crate) fn run(self) -> Result<Ended, Failure> {
+        let settings = self.configuration.read()?;
         let own = domain_services::PARTICIPANTS.iter().copied();
-        let participants: Vec<&str> = own.chain(self.participants.iter().map(String::as_str)).collect();
+        let configured = settings.named_participants.keys().map(String::as_str);
+        let participants: Vec<&str> =
+            own.chain(configured).chain(self.participants.iter().map(String::as_str)).collect();
         let files = self.files.iter().map(|file| check(file, &participants)).collect::<Result<Vec<_>, _>>()?;
         let clean = files.iter().flat_map(|file| &file.problems).all(|problem| problem.severity == Severity::Warning);
         match self.json {
@@ -62,13 +65,9 @@ impl Check {
 }
 
 fn check(file: &Path, participants: &[&str]) -> Result<Checked, Failure> {
-    let text = read(file).map_err(|reason| Failure::Usage(format!("{}: {reason}", file.display())))?;
-    let format = match file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
-        true => Format::Json,
-        false => Format::Toml,
-    };
+    let text = file::read(file, MAX_BYTES)?;
     let name = file.display().to_string();
-    Ok(match SagaFile::parse(&text, format, Identity::Inside, participants) {
+    Ok(match SagaFile::parse(&text, file::format(file), Identity::Inside, participants) {
         Ok(Accepted { definition, warnings }) => Checked {
             file: name,
             name: Some(definition.name().to_owned()),
@@ -80,35 +79,11 @@ fn check(file: &Path, participants: &[&str]) -> Result<Checked, Failure> {
     })
 }
 
-/// Reads a text, and no more of it than tells that it is too long.
-fn read(file: &Path) -> Result<String, String> {
-    let mut text = Vec::new();
-    let limit = MAX_BYTES as u64 + 1;
-    let opened = File::open(file).and_then(|file| file.take(limit).read_to_end(&mut text));
-    opened.map_err(|error| error.to_string())?;
-    match text.len() > MAX_BYTES {
-        true => Err(format!("it is longer than {MAX_BYTES} bytes")),
-        false => String::from_utf8(text).map_err(|_| "it is not UTF-8".to_owned()),
-    }
-}
-
 /// Returns the lines about a file: its problems, or that it can be used.
 fn lines(checked: &Checked) -> Vec<String> {
-    let file = output::printable(&checked.file);
-    let line = |problem: &Problem| {
-        let place = match &problem.place {
-            Place::Pointer(pointer) if pointer.is_empty() => String::new(),
-            place => format!("{}:", output::printable(&place.to_string())),
-        };
-        let label = match problem.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
-        format!("{file}:{place} {label}: {}", output::printable(&problem.text))
-    };
-    let mut lines: Vec<String> = checked.problems.iter().map(line).collect();
+    let mut lines: Vec<String> = checked.problems.iter().map(|problem| file::line(&checked.file, problem)).collect();
     if let (Some(name), Some(version)) = (&checked.name, checked.version) {
-        lines.push(format!("{file}: {name} {version} can be used"));
+        lines.push(format!("{}: {name} {version} can be used", output::printable(&checked.file)));
     }
     lines
 }

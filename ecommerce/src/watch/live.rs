@@ -147,7 +147,7 @@ fn draw(frame: &mut Frame, board: &Board, elapsed: Duration) {
     let header = columns.of(["time (UTC)", "transaction", "status", "steps", "error"]);
     let table = Table::new(rows.map(Row::new), widths)
         .header(Row::new(header).style(bold))
-        .block(Block::bordered().title(" newest purchases "));
+        .block(Block::bordered().title(" newest sagas "));
     frame.render_widget(table, sagas);
 
     let line = match (board.notice.is_empty(), board.rows.is_empty()) {

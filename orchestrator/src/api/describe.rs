@@ -10,7 +10,7 @@ use super::answer::{Accepted, Settled};
 use super::inspect::Inspection;
 use super::list::Page;
 use super::operate::{self, Asked, ResolutionView, Woken};
-use super::view::SagaView;
+use super::view::WithDefinition;
 use saga_engine::Status;
 
 pub(super) const ABOUT: &str = "Runs purchases as sagas: it calls catalog, payments, inventory and purchases in turn, \
@@ -55,7 +55,7 @@ pub(super) fn status() -> Description {
         )
         .path("transaction_id", schema::uuid(), "The transaction id.")
         .header(Header::SagaCellForwarded)
-        .answer::<SagaView>(200, "The purchase with all its steps.")
+        .answer::<WithDefinition>(200, "The purchase with all its steps.")
         .problem(404, "No purchase has this id.")
         .bad_fields_422()
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::view::SagaView;
+use super::view::WithDefinition;
 use super::{ApiContext, unreadable};
 use crate::store::lists::{self, Filter, Search, Total};
 use crate::store::reader::{id_of, readable};
@@ -26,7 +26,7 @@ pub(super) struct Page {
     /// `false` if the total is an estimate; omitted if it is exact.
     #[serde(skip_serializing_if = "Option::is_none")]
     total_is_exact: Option<bool>,
-    transactions: Vec<SagaView>,
+    transactions: Vec<WithDefinition>,
     /// Cursor of the next page; null on the last page.
     #[schema(required)]
     next_cursor: Option<String>,
@@ -34,7 +34,7 @@ pub(super) struct Page {
 
 pub(super) async fn show(api: ApiContext, request: Request) -> Result<Response, ApiError> {
     let Listed { rows, total, total_is_exact, next_cursor } = find(&api, &request).await?;
-    let transactions = rows.into_iter().map(|row| SagaView::of_row(row, api.cells.own())).collect();
+    let transactions = rows.into_iter().map(|row| WithDefinition::of_row(row, api.cells.own())).collect();
     Ok(json(StatusCode::OK, &Page { total, total_is_exact, transactions, next_cursor }))
 }
 

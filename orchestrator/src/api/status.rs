@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use common::http::{ApiError, Request, Response, StatusCode, json};
 
-use super::view::SagaView;
+use super::view::WithDefinition;
 use super::{ApiContext, saga_id, unconfirmed, unknown, unreadable, unreadable_row};
 use crate::store::reader;
 use saga_engine::running::RunningSaga;
@@ -14,8 +14,8 @@ use saga_engine::stored::StoredSaga;
 pub(super) async fn show(api: ApiContext, request: Request) -> Result<Response, ApiError> {
     let cell = api.cells.own();
     let view = match find(&api, &request).await? {
-        Found::Running(saga) => SagaView::of_running(&saga, cell),
-        Found::Row(row) => SagaView::of_row(*row, cell),
+        Found::Running(saga) => WithDefinition::of_running(&saga, cell),
+        Found::Row(row) => WithDefinition::of_row(*row, cell),
     };
     Ok(json(StatusCode::OK, &view))
 }

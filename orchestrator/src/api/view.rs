@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use common::ids::UserId;
 use common::money::Money;
 use serde::Serialize;
+use smol_str::SmolStr;
 use utoipa::ToSchema;
 
 use super::answer::Amount;
@@ -144,6 +145,31 @@ impl SagaView {
             takeovers,
             steps,
         }
+    }
+}
+
+/// A saga with its definition.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SagaWithDefinition)]
+pub(super) struct WithDefinition {
+    #[serde(flatten)]
+    saga: SagaView,
+    /// Name of its definition.
+    #[schema(value_type = String)]
+    definition: SmolStr,
+    /// Version of its definition.
+    version: i32,
+}
+
+impl WithDefinition {
+    pub(super) fn of_row(row: StoredSaga, cell: u8) -> Self {
+        let (definition, version) = (row.definition.clone(), row.definition_version);
+        Self { saga: SagaView::of_row(row, cell), definition, version }
+    }
+
+    pub(super) fn of_running(saga: &RunningSaga, cell: u8) -> Self {
+        let (definition, version) = (saga.definition.name.clone(), saga.definition.version);
+        Self { saga: SagaView::of_running(saga, cell), definition, version }
     }
 }
 

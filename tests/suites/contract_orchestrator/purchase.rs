@@ -40,7 +40,8 @@ async fn a_purchase_that_goes_through_is_completed_with_all_its_ids() {
         assert_eq!(Uuid::parse_str(id.as_str().unwrap()).unwrap().get_version_num(), 7);
 
         let shape = json!({
-            "transaction_id": id, "cell": 0, "status": "COMPLETED", "user_id": "user-123", "product_id": "1",
+            "transaction_id": id, "cell": 0, "status": "COMPLETED", "definition": "checkout", "version": 1,
+            "user_id": "user-123", "product_id": "1",
             "payment_id": body["details"]["payment_id"], "inventory_updated": true,
             "purchase_registered": true, "amount": 99.9, "created_at": "<time>", "completed_at": "<time>",
             "error_message": null, "purchase_id": "<id>",

@@ -1,0 +1,69 @@
+//! `sagas list`: sagas of all definitions, newest first.
+
+use clap::{Args, builder::PossibleValuesParser};
+use serde::Deserialize;
+
+use super::title;
+use crate::{
+    client::{Page, Part, Target},
+    ending::{Ended, Failure},
+    list::STATUSES,
+    output,
+};
+
+#[derive(Args)]
+pub(crate) struct List {
+    /// Only sagas of this definition
+    #[arg(long, value_name = "NAME")]
+    definition: Option<String>,
+    /// Only sagas with this status
+    #[arg(long, ignore_case = true, value_parser = PossibleValuesParser::new(STATUSES))]
+    status: Option<String>,
+    #[command(flatten)]
+    part: Part,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Deserialize)]
+struct Saga {
+    saga_id: String,
+    definition: Option<String>,
+    version: Option<i32>,
+    status: String,
+    failed_step: Option<String>,
+    created_at: Option<String>,
+    error: Option<String>,
+}
+
+impl List {
+    pub(crate) async fn run(self) -> Result<Ended, Failure> {
+        let mut url = self.target.url(&["sagas"])?;
+        let status = self.status.map(|status| status.to_ascii_uppercase());
+        self.part.add_to(&mut url);
+        for (name, value) in [("definition", self.definition), ("status", status)] {
+            if let Some(value) = value {
+                url.query_pairs_mut().append_pair(name, &value);
+            }
+        }
+        let answer = self.target.get(url).await?;
+        answer.print(self.target.json, shown)?;
+        Ok(Ended::Done)
+    }
+}
+
+fn shown(page: Page<Saga>) -> String {
+    let extent = page.extent();
+    let rows = page.rows.into_iter().map(|saga| {
+        [
+            output::cell(&saga.saga_id),
+            output::state(&saga.status),
+            output::optional(title(saga.definition, saga.version)),
+            output::optional(saga.failed_step),
+            output::moment(saga.created_at),
+            output::optional(saga.error),
+        ]
+    });
+    let table = output::table(["saga", "status", "definition", "failed step", "created", "error"], rows);
+    format!("{table}\n{extent}")
+}

@@ -1,0 +1,70 @@
+//! `sagas show`: a saga with its steps, or a definition with its graph.
+
+mod definition;
+mod saga;
+
+use clap::Args;
+use uuid::Uuid;
+
+use crate::{
+    client::Target,
+    ending::{Ended, Failure},
+};
+
+#[derive(Args)]
+pub(crate) struct Show {
+    /// Id of a saga, or name and version of a definition, such as trip/1
+    #[arg(value_name = "ID|NAME/VERSION", value_parser = what)]
+    what: What,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum What {
+    Saga(Uuid),
+    Definition(String, i32),
+}
+
+fn what(text: &str) -> Result<What, String> {
+    if let Ok(id) = Uuid::parse_str(text) {
+        return Ok(What::Saga(id));
+    }
+    let definition = text.rsplit_once('/').and_then(|(name, version)| {
+        let version: i32 = version.parse().ok()?;
+        (!name.is_empty() && version >= 1).then(|| What::Definition(name.to_owned(), version))
+    });
+    definition.ok_or_else(|| "expected the id of a saga, or name and version of a definition: trip/1".to_owned())
+}
+
+impl Show {
+    pub(crate) async fn run(self) -> Result<Ended, Failure> {
+        let json = self.target.json;
+        match self.what {
+            What::Saga(id) => {
+                let url = self.target.url(&["sagas", &id.to_string()])?;
+                self.target.get(url).await?.print(json, saga::shown)?;
+            }
+            What::Definition(name, version) => {
+                let url = self.target.url(&["sagas", "definitions", &name, &version.to_string()])?;
+                self.target.get(url).await?.print(json, definition::shown)?;
+            }
+        }
+        Ok(Ended::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_a_saga_and_a_name_with_a_version_is_a_definition() {
+        let id = "0190a2f0-0000-7000-8000-0000deadbeef";
+        assert_eq!(what(id), Ok(What::Saga(id.parse().unwrap())));
+        assert_eq!(what("trip/2"), Ok(What::Definition("trip".to_owned(), 2)));
+        for wrong in ["trip", "trip/", "/1", "trip/0", "trip/x", "trip/1/", ""] {
+            assert!(what(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The steps of a saga and its takeovers, as tables.
+
+use serde::Deserialize;
+
+use crate::output;
+
+/// A takeover, as the orchestrator shows it.
+#[derive(Deserialize)]
+pub(crate) struct Takeover {
+    node: String,
+    epoch: i64,
+    at: Option<String>,
+    unowned_ms: Option<i64>,
+}
+
+/// A step, as the orchestrator shows it.
+#[derive(Deserialize)]
+pub(crate) struct Step {
+    step: String,
+    participant: String,
+    state: String,
+    attempts: u64,
+    started_at: Option<String>,
+    finished_at: Option<String>,
+    error: Option<String>,
+    compensation: Option<Compensation>,
+}
+
+#[derive(Deserialize)]
+struct Compensation {
+    attempts: u64,
+    error: Option<String>,
+}
+
+/// Makes the table of the steps, and that of the takeovers if there are any.
+pub(crate) fn tables(steps: Vec<Step>, takeovers: Vec<Takeover>) -> Vec<String> {
+    let steps = steps.into_iter().map(|step| {
+        let attempts = attempts(&step);
+        let not_undone = not_undone(&step);
+        [
+            output::cell(step.step),
+            output::cell(step.participant),
+            output::state(&step.state),
+            output::cell(attempts),
+            output::moment(step.started_at),
+            output::moment(step.finished_at),
+            output::optional(errors(step.error, not_undone)),
+        ]
+    });
+    let header = ["step", "participant", "state", "attempts", "started", "finished", "error"];
+    let mut tables = vec![output::table(header, steps)];
+    if !takeovers.is_empty() {
+        let takeovers = takeovers.into_iter().map(|takeover| {
+            [
+                output::moment(takeover.at),
+                output::cell(takeover.node),
+                output::cell(takeover.epoch.to_string()),
+                output::optional(takeover.unowned_ms.map(|ms| format!("{ms} ms"))),
+            ]
+        });
+        tables.push(output::table(["taken over", "by", "epoch", "without an owner"], takeovers));
+    }
+    tables
+}
+
+fn attempts(step: &Step) -> String {
+    match &step.compensation {
+        Some(undo) if undo.attempts > 0 => format!("{}, undo {}", step.attempts, undo.attempts),
+        _ => step.attempts.to_string(),
+    }
+}
+
+/// Joins the errors of a step and of its compensation.
+fn errors(error: Option<String>, not_undone: Option<String>) -> Option<String> {
+    match (error, not_undone) {
+        (Some(error), Some(not_undone)) => Some(format!("{error}; {not_undone}")),
+        (error, not_undone) => error.or(not_undone),
+    }
+}
+
+fn not_undone(step: &Step) -> Option<String> {
+    let error = step.compensation.as_ref()?.error.as_ref()?;
+    Some(format!("not undone: {error}"))
+}
