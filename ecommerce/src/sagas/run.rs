@@ -93,13 +93,15 @@ impl Run {
             _ => return Err(refused(&self.name, answer)),
         };
         // Another answer with the same status, such as a proxy's 502, is not about a saga.
-        let Ok(outcome) = answer.read::<Outcome>() else {
+        let Ok(mut outcome) = answer.read::<Outcome>() else {
             return Err(answer.into_failure());
         };
         if self.target.json {
             output::tell_json(&answer.body);
             return Ok(ended);
         }
+        // The answer about a saga that still runs does not repeat the definition.
+        outcome.definition.get_or_insert(self.name);
         let id = output::printable(&outcome.saga_id);
         output::tell(&shown(outcome));
         match answer.status {
