@@ -49,6 +49,13 @@ case "$*" in
     ;;
 esac
 
+case "$*" in
+  '' | *dtm*)
+    python3 -c 'import ensurepip' 2>/dev/null || install python3-venv
+    tests/dtmcli.sh || fail "dtmcli cannot be installed"
+    ;;
+esac
+
 # A test runs a whole system of five services: with more threads than this the tests only wait for each other.
 cores=$(nproc 2>/dev/null || echo 2)
 export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((cores < 6 ? cores : 6))}"

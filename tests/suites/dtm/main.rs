@@ -1,6 +1,7 @@
 //! The protocol of DTM's clients, sentence by sentence, against branches that the test answers for.
 
 mod branches;
+mod dtmcli;
 mod protocol;
 mod turning_back;
 
