@@ -120,7 +120,7 @@ async fn a_concurrent_saga_runs_at_once_as_far_as_its_orders_allow() {
     let branches = Branches::start().await;
     with_stack(speaking(&branches), async |stack: &Stack| {
         let slow = Said { after: Duration::from_millis(500), ..DONE };
-        branches.answer("/a", &[slow.clone()]);
+        branches.answer("/a", std::slice::from_ref(&slow));
         branches.answer("/b", &[slow]);
         let custom = json!({ "concurrent": true, "orders": { "2": [0, 1] } }).to_string();
         let body =
