@@ -125,6 +125,10 @@ async fn the_list_has_sagas_of_all_definitions_and_is_filtered_by_definition() {
         browser.see("[data-testid=picture] [data-node=record]").await;
         browser.choose("#filter-definition", "checkout").await;
         see_sagas(browser, &[&bought]).await;
+        // The filters are in the address.
+        browser.run("location.reload()", vec![]).await;
+        browser.see("#filter-definition").await;
+        see_sagas(browser, &[&bought]).await;
         browser.click(".filters button").await;
         // The text is searched for in inputs and definitions too.
         browser.type_into("#filter-text", "zora").await;
@@ -132,7 +136,6 @@ async fn the_list_has_sagas_of_all_definitions_and_is_filtered_by_definition() {
         browser.click(".filters button").await;
         browser.type_into("#filter-text", "checkout").await;
         see_sagas(browser, &[&bought]).await;
-        // The filters are in the address.
         browser.open(&dashboard(stack, "?definition=shop&text=alan")).await;
         see_sagas(browser, &[&ran[1]]).await;
     })
