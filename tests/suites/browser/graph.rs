@@ -121,6 +121,10 @@ async fn generated_graphs_are_drawn_without_a_box_or_an_edge_in_the_way() {
                 for (const [a, one] of boxes) for (const [b, two] of boxes) {
                     if (a < b && one.left < two.right && two.left < one.right && one.top < two.bottom && two.top < one.bottom) flaws.push(`${seed} ${form.name}: ${a} overlaps ${b}`);
                 }
+                const trunks = form === narrow ? edges.map(({ path }) => /^M([\d.]+),([\d.]+)V([\d.]+)/.exec(path).slice(1).map(Number)) : [];
+                trunks.forEach(([x, from, to], index) => {
+                    if (trunks.slice(0, index).some(([other, top, bottom]) => other === x && top < to && from < bottom)) flaws.push(`${seed} narrow: two lines at ${x} are one`);
+                });
                 for (const { from, to, path: line, arrows } of edges) {
                     if (arrows.length !== to.length) flaws.push(`${seed} ${form.name}: ${arrows.length} arrows to ${to}`);
                     const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
