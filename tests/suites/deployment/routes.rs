@@ -108,6 +108,10 @@ fn what_is_for_operators_on_the_inside_is_not() {
             }
         }
     }
+    // The protocol of DTM's clients calls URLs of the client's choice.
+    for outside in ["/orchestrator/api/dtmsvr/submit", "/orchestrator//api/dtmsvr/all", "/orchestrator/api"] {
+        assert!(all().iter().all(|(_, router)| router.leads_to(outside).is_none()), "{outside}");
+    }
     for outside in ["/", "/debug/actors", "/metrics", "/catalogue/products/", "/saga/transaction", "/paymentsx"] {
         assert!(all().iter().all(|(_, router)| router.leads_to(outside).is_none()), "{outside}");
     }
@@ -115,12 +119,12 @@ fn what_is_for_operators_on_the_inside_is_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_of_every_service_is_routed_unless_it_is_one_of_those() {
-    with_stack(StackOptions::default(), async |stack: &Stack| {
+    with_stack(StackOptions::default().set("dtm.enabled", true), async |stack: &Stack| {
         for (service, router) in all() {
             let described = ApiDescription::of(stack, &service).await;
             let paths = described.document()["paths"].as_object().expect("a document has paths").clone();
             for path in paths.keys().map(String::as_str).chain(["/openapi.json", "/docs"]) {
-                let inside = path.starts_with("/debug") || path.starts_with("/metrics");
+                let inside = ["/debug", "/metrics", "/api/"].iter().any(|inside| path.starts_with(inside));
                 let expected = (!inside).then(|| path.to_owned());
                 assert_eq!(router.leads_to(&format!("/{service}{path}")), expected, "{service}");
             }
