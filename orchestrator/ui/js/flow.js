@@ -25,7 +25,7 @@ function Count({ n, name, icon, text }) {
 }
 
 function Step({ step, participant, undo, kept }) {
-  const counts = useStore(stepCounts)[`${participant} ${step}`] ?? {};
+  const counts = useStore(stepCounts)[step] ?? {};
   const { done = 0, refused = 0, unknown = 0, compensated = 0 } = counts;
   return html`<li class="flow-step">
     <h3>${participantName(participant)}</h3><p>${t(`step_${step}`)}</p>

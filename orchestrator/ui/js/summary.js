@@ -11,7 +11,7 @@ const MAX_REMEMBERED = 20_000;
 /** { value, error }: the last answer of /ui/api/summary. */
 export const summary = createStore({});
 
-/** Number of step changes in the last minute, by "participant step" and state. */
+/** Number of step changes of purchases in the last minute, by step and state. */
 export const stepCounts = createStore({});
 
 /** The latest ends, newest first: { id, status }. */
@@ -19,6 +19,16 @@ export const outcomes = createStore([]);
 const MAX_OUTCOMES = 100;
 
 let remembered = [];
+
+// Changes do not name the definition. Purchases are told by their first step: other sagas may have steps of the same
+// names. The oldest are forgotten first.
+const purchases = new Set();
+const isFirstOfPurchase = ({ kind, participant, step }) => kind === "step" && participant === "catalog" && step === "choose";
+
+function note(id) {
+  purchases.add(id);
+  if (purchases.size > MAX_REMEMBERED) purchases.delete(purchases.values().next().value);
+}
 
 function count() {
   const oldest = Date.now() - WINDOW_MS;
@@ -35,8 +45,9 @@ onChanges((changes) => {
   const now = Date.now();
   const ends = [];
   for (const change of changes) {
-    if (change.kind === "step" && ["done", "refused", "unknown", "compensated"].includes(change.state)) {
-      remembered.push({ step: `${change.participant} ${change.step}`, state: change.state, at: now });
+    if (isFirstOfPurchase(change)) note(change.transaction_id);
+    if (change.kind === "step" && purchases.has(change.transaction_id) && ["done", "refused", "unknown", "compensated"].includes(change.state)) {
+      remembered.push({ step: change.step, state: change.state, at: now });
     }
     if (change.kind === "saga" && change.status !== "PENDING" && change.status !== "COMPENSATING") {
       ends.unshift({ id: change.transaction_id, status: change.status });

@@ -118,6 +118,9 @@ async fn the_list_has_sagas_of_all_definitions_and_is_filtered_by_definition() {
         for (cell, text) in [(".c-definition", "checkout/1"), (".c-user", "grace"), (".c-amount", "5.00")] {
             assert_eq!(browser.text_or_nothing(&format!("{row} {cell}")).await, text);
         }
+        // The picture of purchases counts no step of another saga, even one with the same name and participant.
+        browser.see_text(".flow-step:nth-child(4) .flow-count.good", "1 done").await;
+        browser.see_text(".flow-step:nth-child(2) .flow-count.good", "1 done").await;
         // The page that is open learns of the definition when it connects again.
         browser.run("location.reload()", vec![]).await;
         browser.choose("#filter-definition", "shop").await;
