@@ -606,8 +606,8 @@ fn every_mistake_in_a_named_participant_is_reported_with_its_key() {
         ),
         (
             "flights",
-            "url = 'http://f'\ntimeout_ms = 0",
-            "participants.flights.timeout_ms",
+            "url = 'http://f'\nbreaker_pause_ms = 0",
+            "participants.flights.breaker_pause_ms",
             &whole("0", "1 to 86400000"),
         ),
         (
