@@ -151,7 +151,10 @@ fn every_command_in_the_documents_is_one() {
 
 #[test]
 fn every_command_has_examples_that_parse() {
-    for command in Cli::command().get_subcommands() {
+    let cli = Cli::command();
+    let top: Vec<_> = cli.get_subcommands().collect();
+    let nested = top.iter().flat_map(|command| command.get_subcommands());
+    for command in top.iter().copied().chain(nested) {
         let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         let examples: Vec<_> = help.lines().filter(|line| line.starts_with("  ecommerce ")).collect();
         assert!(!examples.is_empty(), "{} has no example", command.get_name());
