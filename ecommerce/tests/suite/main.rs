@@ -22,3 +22,4 @@ mod surroundings;
 mod tls;
 mod up;
 mod watch;
+mod your_own_saga;
