@@ -71,8 +71,8 @@ services=("$@")
 failed=()
 began=$SECONDS
 for service in "${services[@]}"; do
-  # Generated failure settings would make other operations fail, so they come last. The event stream never ends.
-  if check "$service" --exclude-operation-id changeFaults --exclude-operation-id changeAllFaults --exclude-operation-id listen; then
+  # Generated failure settings would make other operations fail, so they come last. The event streams never end.
+  if check "$service" --exclude-operation-id changeFaults --exclude-operation-id changeAllFaults --exclude-operation-id listen --exclude-operation-id listenToSagas; then
     say "$service: $(grep -E '^  [0-9]+ generated' "$work/$service.log" | sed 's/^ *//')"
   else
     failed+=("$service")

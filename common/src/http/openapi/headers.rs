@@ -90,9 +90,11 @@ impl Header {
                 schema::one_of([crate::wire::ACTION_DONE, crate::wire::REFUSED, crate::wire::ACTION_NONE])
             }
             Header::SagaDecision => schema::one_of([crate::wire::REFUSED]),
-            Header::SagaCellForwarded => schema::whole_number(0..=63),
             Header::WwwAuthenticate => schema::one_of(["Bearer"]),
-            Header::Allow | Header::LastEventId | Header::Location | Header::Prefer => schema::string(),
+            // Any value of the header of cells keeps a request here.
+            Header::Allow | Header::LastEventId | Header::Location | Header::Prefer | Header::SagaCellForwarded => {
+                schema::string()
+            }
         }
     }
 
