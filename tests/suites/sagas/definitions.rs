@@ -64,6 +64,8 @@ async fn a_definition_that_is_wrong_is_refused_with_every_problem() {
         }
         assert_bad_fields(&put(stack, "shop/0", shop()).await, 422, &["version"]);
         assert_bad_fields(&put(stack, "shop/x", shop()).await, 422, &["version"]);
+        assert_bad_fields(&put(stack, "Shop/+1", shop()).await, 422, &["name", "version"]);
+        assert_bad_fields(&put(stack, "shop/1", json!([])).await, 422, &["body"]);
         assert_problem(&put(stack, "shop/1", json!("text")).await, 422);
     })
     .await;

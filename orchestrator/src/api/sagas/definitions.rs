@@ -2,7 +2,7 @@
 
 use common::fields::FieldError;
 use common::http::{ApiError, Request, Response, StatusCode, json};
-use saga_definitions::{Format, Identity, Place, Problem};
+use saga_definitions::{Format, Identity, Place, Problem, is_name};
 use serde::Serialize;
 use serde_json::Value;
 use smol_str::SmolStr;
@@ -113,6 +113,7 @@ pub(in crate::api) async fn put(api: ApiContext, request: Request) -> Result<Res
     let given = api.definitions.check(text, Format::Json, identity, OVER_HTTP).map_err(|rejected| {
         let field = |problem: Problem| FieldError {
             field: match problem.place {
+                Place::Pointer(pointer) if pointer.is_empty() => "body".to_owned(),
                 Place::Pointer(pointer) => pointer,
                 Place::Line(line) => format!("line {line}"),
             },
@@ -140,11 +141,18 @@ pub(in crate::api) async fn put(api: ApiContext, request: Request) -> Result<Res
 
 fn identity(request: &Request) -> Result<(String, i32), ApiError> {
     let (name, version) = (request.param("name"), request.param("version"));
-    match version.parse::<i32>() {
-        Ok(number) if number >= 1 => Ok((name.to_owned(), number)),
-        Ok(_) | Err(_) => {
-            let message = format!("expected a whole number from 1 to {}", i32::MAX);
-            Err(ApiError::bad_fields_422(vec![FieldError { field: "version".to_owned(), message }]))
-        }
+    let mut errors = Vec::new();
+    let mut bad = |field: &str, message: String| errors.push(FieldError { field: field.to_owned(), message });
+    if !is_name(name) {
+        bad("name", "expected a lower-case letter, then up to 62 lower-case letters, digits, - and _".to_owned());
+    }
+    let is_number = version.bytes().all(|byte| byte.is_ascii_digit());
+    let number = version.parse::<i32>().ok().filter(|number| is_number && *number >= 1);
+    if number.is_none() {
+        bad("version", format!("expected a whole number from 1 to {}", i32::MAX));
+    }
+    match number {
+        Some(number) if errors.is_empty() => Ok((name.to_owned(), number)),
+        Some(_) | None => Err(ApiError::bad_fields_422(errors)),
     }
 }

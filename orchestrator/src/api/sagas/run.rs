@@ -111,7 +111,10 @@ impl Wanted {
         if self.definition == INLINE && self.version.is_none() && input.get("steps").is_some() {
             let (file, definition) = api.definitions.inline(&input).map_err(|rejected| {
                 let field = |problem: &saga_definitions::Problem| FieldError {
-                    field: problem.place.to_string(),
+                    field: match problem.place.to_string() {
+                        whole if whole.is_empty() => "steps".to_owned(),
+                        pointer => pointer,
+                    },
                     message: problem.text.clone(),
                 };
                 ApiError::bad_fields_422(rejected.0.iter().map(field).collect())
