@@ -145,12 +145,14 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// Adds limit and cursor to a URL.
-    pub(crate) fn add_to(&self, url: &mut Url) {
+    /// Adds limit, cursor and the filters that are given to a URL.
+    pub(crate) fn add_to<const N: usize>(&self, url: &mut Url, filters: [(&str, Option<String>); N]) {
         let mut query = url.query_pairs_mut();
         query.append_pair("limit", &self.limit.to_string());
-        if let Some(cursor) = &self.cursor {
-            query.append_pair("cursor", cursor);
+        for (name, value) in [("cursor", self.cursor.clone())].into_iter().chain(filters) {
+            if let Some(value) = value {
+                query.append_pair(name, &value);
+            }
         }
     }
 }

@@ -49,7 +49,7 @@ pub enum NotTested {
         /// The reason.
         reason: String,
     },
-    /// There is no HTTP client.
+    /// No HTTP client can be made.
     #[error("no HTTP client: {0}")]
     Client(String),
 }

@@ -45,12 +45,7 @@ impl List {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
         let mut url = self.target.url(&["saga", "transactions"])?;
         let status = self.status.map(|status| status.to_ascii_uppercase());
-        self.part.add_to(&mut url);
-        for (name, value) in [("status", status), ("user_id", self.user)] {
-            if let Some(value) = value {
-                url.query_pairs_mut().append_pair(name, &value);
-            }
-        }
+        self.part.add_to(&mut url, [("status", status), ("user_id", self.user)]);
         let answer = self.target.get(url).await?;
         answer.print(self.target.json, shown)?;
         Ok(Ended::Done)

@@ -127,7 +127,7 @@ struct Why {
 impl Attention {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
         let mut url = self.target.url(&["saga", "attention"])?;
-        self.part.add_to(&mut url);
+        self.part.add_to(&mut url, []);
         let answer = self.target.get(url).await?;
         answer.print(self.target.json, shown)?;
         Ok(Ended::Done)

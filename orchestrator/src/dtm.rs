@@ -14,6 +14,6 @@ mod submission;
 mod urls;
 
 pub(crate) use self::branches::{Branches, PARTICIPANT};
-pub(crate) use self::definition::{DTM, VERSION, definition};
+pub(crate) use self::definition::{DTM, VERSION, branch_id, definition};
 pub(crate) use self::submission::{Branch, Submission, gid};
 pub(crate) use self::urls::AllowedUrls;

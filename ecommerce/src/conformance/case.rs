@@ -23,9 +23,9 @@ use super::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Contents {
     Usual,
-    /// Those that provoke a refusal.
+    /// Contents that provoke a refusal.
     Refused,
-    /// Those that differ from the usual ones.
+    /// Contents that differ from the usual ones.
     Other,
 }
 

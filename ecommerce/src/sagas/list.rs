@@ -40,12 +40,7 @@ impl List {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
         let mut url = self.target.url(&["sagas"])?;
         let status = self.status.map(|status| status.to_ascii_uppercase());
-        self.part.add_to(&mut url);
-        for (name, value) in [("definition", self.definition), ("status", status)] {
-            if let Some(value) = value {
-                url.query_pairs_mut().append_pair(name, &value);
-            }
-        }
+        self.part.add_to(&mut url, [("definition", self.definition), ("status", status)]);
         let answer = self.target.get(url).await?;
         answer.print(self.target.json, shown)?;
         Ok(Ended::Done)

@@ -5,7 +5,7 @@ use smol_str::{SmolStr, StrExt};
 use crate::scope::{Scope, Unusable};
 use crate::template::{Part, Source, sources};
 
-/// Headers of the connection, of the participant's settings and of the protocol: never a definition's.
+/// Headers of the connection, of the participant's settings and of the protocol.
 const RESERVED: [&str; 17] = [
     "authorization",
     "connection",
@@ -25,6 +25,14 @@ const RESERVED: [&str; 17] = [
     "transfer-encoding",
     "upgrade",
 ];
+
+/// Begin of the names of the orchestrator's own headers.
+const OURS: &str = "saga-";
+
+/// Tells whether a header, named in lower case, is never a definition's to set.
+pub fn is_reserved_header(name: &str) -> bool {
+    RESERVED.contains(&name) || name.starts_with(OURS)
+}
 
 /// A value that a header cannot carry.
 const NOT_VISIBLE: &str = "has characters that a header cannot carry: only visible ASCII, spaces and tabs are possible";
@@ -48,8 +56,8 @@ pub(crate) fn parse_name(name: &str) -> Result<SmolStr, String> {
     let reason = match lower.as_str() {
         "authorization" => "the token of the participant is set in the configuration",
         "idempotency-key" => "every call carries one already: the step key",
-        lower if lower.starts_with("saga-") => "headers that start with Saga- are the orchestrator's",
-        lower if RESERVED.contains(&lower) => "it is the orchestrator's or belongs to the connection",
+        lower if lower.starts_with(OURS) => "headers that start with Saga- are the orchestrator's",
+        lower if is_reserved_header(lower) => "it is the orchestrator's or belongs to the connection",
         _ => return Ok(lower),
     };
     Err(format!("the header {name} cannot be set: {reason}; remove it"))

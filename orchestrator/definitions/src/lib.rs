@@ -74,6 +74,7 @@ mod tests;
 
 pub use compile::Judgement;
 pub use file::{Accepted, SagaFile};
+pub use headers::is_reserved_header;
 pub use inputs::InputError;
 pub use name::{INLINE, is_name, is_reserved};
 pub use outline::Identity;

@@ -20,7 +20,7 @@ use crate::dtm::Submission;
 use crate::store::dtm::{self, Filter, Stopped};
 use crate::store::reader;
 use saga_engine::coordinator::CoordinatorMsg;
-use saga_engine::record::{Fingerprint, IdempotencyKey, KeyScope};
+use saga_engine::record::KeyScope;
 
 /// Maximum and default number of sagas on a page.
 const MAX_LIMIT: i64 = 1_000;
@@ -91,12 +91,10 @@ struct Found {
 
 async fn query(api: ApiContext, request: Request) -> Result<Response, ApiError> {
     let gid = crate::dtm::gid(request.query.get("gid").unwrap_or_default().to_owned()).map_err(ApiError::malformed)?;
-    let key = IdempotencyKey {
-        scope: KeyScope::Gid,
-        key: gid.clone(),
-        fingerprint: Fingerprint { version: 0, hash: Vec::new() },
-    };
-    let find = api.saga_log.read(move |connection| Box::pin(async move { reader::by_key(connection, &key).await }));
+    let key = gid.clone();
+    let find = api
+        .saga_log
+        .read(move |connection| Box::pin(async move { reader::by_key(connection, &KeyScope::Gid, &key).await }));
     let Some(row) = find.await.map_err(unreadable)? else {
         return Ok(json(StatusCode::OK, &Found { transaction: None, branches: Vec::new() }));
     };

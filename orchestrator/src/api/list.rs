@@ -3,6 +3,7 @@
 use common::fields::FieldError;
 use common::http::{ApiError, Request, Response, StatusCode, json, page};
 use common::ids::UserId;
+use saga_definitions::limits::MAX_NAME;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -13,9 +14,6 @@ use crate::store::lists::{self, Filter, Search, Total};
 use crate::store::reader::{id_of, readable};
 use saga_engine::Status;
 use saga_engine::stored::StoredSaga;
-
-/// Maximum length of a definition's name, in characters.
-const MAX_DEFINITION: usize = 63;
 
 /// A page of the list of purchases, newest first.
 #[derive(Serialize, ToSchema)]
@@ -88,10 +86,10 @@ pub(crate) fn read(request: &Request) -> Result<(Filter, page::Page<Uuid>), ApiE
         }
     }
     if let Some(name) = query.get("definition") {
-        if (1..=MAX_DEFINITION).contains(&name.chars().count()) && !name.contains('\0') {
+        if (1..=MAX_NAME).contains(&name.chars().count()) && !name.contains('\0') {
             filter.definition = Some(name.to_owned());
         } else {
-            bad("definition", format!("expected the name of a definition, 1 to {MAX_DEFINITION} characters"));
+            bad("definition", format!("expected the name of a definition, 1 to {MAX_NAME} characters"));
         }
     }
     if errors.is_empty() { Ok((filter, part)) } else { Err(ApiError::bad_fields_422(errors)) }

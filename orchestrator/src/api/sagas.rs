@@ -1,5 +1,9 @@
 //! Sagas of any definition: `/sagas…`.
 
+use common::fields::FieldError;
+use common::http::ApiError;
+use saga_definitions::{Place, Problem, Rejected};
+
 pub(super) mod answer;
 pub(super) mod definitions;
 pub(super) mod describe;
@@ -10,3 +14,16 @@ pub(super) mod show;
 mod view;
 
 pub(super) use self::run::Wanted;
+
+/// 422 with the problems of a definition; `whole` is the name of what was given.
+fn rejected(Rejected(problems): Rejected, whole: &str) -> ApiError {
+    let field = |problem: Problem| FieldError {
+        field: match problem.place {
+            Place::Pointer(pointer) if pointer.is_empty() => whole.to_owned(),
+            Place::Pointer(pointer) => pointer,
+            Place::Line(line) => format!("line {line}"),
+        },
+        message: problem.text,
+    };
+    ApiError::bad_fields_422(problems.into_iter().map(field).collect())
+}

@@ -334,8 +334,10 @@ impl Asked {
 
     async fn key_holder(&self, key: &IdempotencyKey) -> Result<Option<KeyHolder>, ApiError> {
         let key = key.clone();
-        let find =
-            self.api.saga_log.read(move |connection| Box::pin(async move { reader::by_key(connection, &key).await }));
+        let find = self
+            .api
+            .saga_log
+            .read(move |connection| Box::pin(async move { reader::by_key(connection, &key.scope, &key.key).await }));
         find.await.map_err(unreadable)?.transpose().map_err(unreadable_row)
     }
 

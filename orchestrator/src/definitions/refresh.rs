@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use common::group_commit::{BatchSender, ReadError};
 use common::supervision::{ActorEntry, ChildSpec, Periodic, every};
 use saga_definitions::{Format, Identity};
+use smol_str::SmolStr;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 use uuid::Uuid;
@@ -103,7 +104,7 @@ impl Refresh {
 
     fn learn(&self, stored: &StoredDefinition) {
         let title = saga_engine::definition::title(&stored.name, stored.version);
-        let is_known = self.registry.given().values().any(|given| given.definition.title() == title);
+        let is_known = self.registry.given().contains_key(&(SmolStr::new(&stored.name), stored.version));
         // A file with this name and version is compared first.
         let is_in_a_file = lock(&self.files).iter().any(|given| given.definition.title() == title);
         if is_known || is_in_a_file || lock(&self.unusable).contains(&title) {

@@ -5,21 +5,18 @@ use std::time::Duration;
 
 use common::http::read_answer;
 use common::reason::with_causes;
-use reqwest::Method as HttpMethod;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
-use saga_engine::definition::{Method, Outputs};
+use crate::participant_client::{http_method, legible};
+use saga_engine::definition::Outputs;
 use saga_engine::outcome::{Failure, Found, Outcome, Retry, Sent, Unknown};
 use saga_engine::world::{Answer, Call, Purpose};
 
 /// The participant of all branches.
 pub(crate) const PARTICIPANT: &str = "dtm";
-
-/// The most characters of a refusal that are kept.
-const MAX_SAID_CHARS: usize = 500;
 
 /// The client of all branches.
 pub(crate) struct Branches {
@@ -61,13 +58,7 @@ impl Branches {
 }
 
 async fn send(http: &reqwest::Client, call: &Call, until: Instant) -> Outcome {
-    let method = match call.request.method {
-        Method::Get => HttpMethod::GET,
-        Method::Post => HttpMethod::POST,
-        Method::Put => HttpMethod::PUT,
-        Method::Patch => HttpMethod::PATCH,
-        Method::Delete => HttpMethod::DELETE,
-    };
+    let method = http_method(call.request.method);
     let mut request = http.request(method, &call.request.path).headers(headers(call));
     if let Some(body) = &call.request.body {
         request = request.body(body.clone());
@@ -113,16 +104,12 @@ fn unknown(failure: Failure, detail: String, retry: Retry, sent: Sent) -> Outcom
 
 fn judge(status: u16, body: &[u8], purpose: &Purpose) -> Outcome {
     let body = String::from_utf8_lossy(body);
-    let said = || -> String {
-        let plain = |character: char| if character.is_control() { ' ' } else { character };
-        body.trim().chars().take(MAX_SAID_CHARS).map(plain).collect()
-    };
     let answered = format!("a branch answered {status}");
     let again = |retry| unknown(Failure::unavailable(PARTICIPANT), answered.clone(), retry, Sent::Maybe);
     match purpose {
         _ if status == 425 || body.contains("ONGOING") => again(Retry::Ongoing(Duration::ZERO)),
         Purpose::Action { .. } if status == 409 || body.contains("FAILURE") => {
-            Outcome::Refused(Failure::refused(409, PARTICIPANT, &said()))
+            Outcome::Refused(Failure::refused(409, PARTICIPANT, &legible(body.trim())))
         }
         Purpose::Compensation if status == 409 || body.contains("FAILURE") => again(Retry::After(Duration::ZERO)),
         purpose if status == 200 => done(purpose),

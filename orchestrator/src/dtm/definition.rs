@@ -48,7 +48,7 @@ pub(crate) fn definition(submission: &Submission, longest_wait: Duration) -> Res
 }
 
 /// Returns the id of the branch at an index, and the name of its step: `01` …
-fn branch_id(index: usize) -> SmolStr {
+pub(crate) fn branch_id(index: usize) -> SmolStr {
     format_smolstr!("{:02}", index + 1)
 }
 

@@ -5,7 +5,8 @@ use std::fmt::Display;
 use common::db;
 use common::http::{HeaderMap, HeaderName, HeaderValue, TraceContext, trace_header, unindexed};
 use common::wire;
-use hyper::header::{self, AUTHORIZATION, CONTENT_TYPE};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
+use saga_definitions::is_reserved_header;
 
 use super::Arguments;
 use super::judgement::Judging;
@@ -18,29 +19,6 @@ const SAGA_STEP: HeaderName = HeaderName::from_static(wire::SAGA_STEP);
 const SAGA_ATTEMPT: HeaderName = HeaderName::from_static(wire::SAGA_ATTEMPT);
 const SAGA_EPOCH: HeaderName = HeaderName::from_static(wire::SAGA_EPOCH);
 const TRACEPARENT: HeaderName = HeaderName::from_static(wire::TRACEPARENT);
-
-/// Headers of the connection, of the participant's settings and of the orchestrator, which no step may set.
-const RESERVED: [HeaderName; 16] = [
-    AUTHORIZATION,
-    header::CONNECTION,
-    header::CONTENT_LENGTH,
-    header::EXPECT,
-    header::HOST,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    DATABASE_TIMELINE,
-    IDEMPOTENCY_KEY,
-    TRACEPARENT,
-];
-
-/// Headers that begin with this are the orchestrator's.
-const OURS: &str = "saga-";
 
 /// Makes the headers of a call.
 ///
@@ -78,7 +56,7 @@ pub(super) fn headers(to: &Arguments, call: &Call, part: &TraceContext) -> Resul
 
 fn of_step(name: &str, text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|error| refused(name, error))?;
-    if RESERVED.contains(&parsed) || parsed.as_str().starts_with(OURS) {
+    if is_reserved_header(parsed.as_str()) {
         return Err(refused(name, "it is not the step's to set"));
     }
     let text = value(&parsed, text)?;

@@ -199,7 +199,7 @@ fn said(reply: &Reply<'_>) -> Said {
 }
 
 /// Cleans foreign text for rows, logs and terminals: no control characters, limited length.
-fn legible(text: &str) -> String {
+pub(crate) fn legible(text: &str) -> String {
     let plain = |character: char| if character.is_control() { ' ' } else { character };
     text.chars().take(MAX_SAID_CHARS).map(plain).collect()
 }

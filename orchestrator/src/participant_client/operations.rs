@@ -54,19 +54,18 @@ impl Operations {
 
     /// Returns an operation, a new one if it is unknown; `None` if there is no room for a new one.
     fn of(&mut self, name: &SmolStr, now: Instant) -> Option<&mut Operation> {
-        if !self.operations.contains_key(name) && self.operations.len() >= MAX_OPERATIONS {
-            let idle = self.operations.iter().filter(|(_, one)| one.failed.is_empty() && one.failed_out == 0);
-            let oldest = idle.min_by_key(|(_, one)| (one.breaker.state() != "closed", one.used_at))?.0.clone();
-            self.operations.remove(&oldest);
-            self.forgotten = Some(oldest);
+        if !self.operations.contains_key(name) {
+            if self.operations.len() >= MAX_OPERATIONS {
+                let idle = self.operations.iter().filter(|(_, one)| one.failed.is_empty() && one.failed_out == 0);
+                let oldest = idle.min_by_key(|(_, one)| (one.breaker.state() != "closed", one.used_at))?.0.clone();
+                self.operations.remove(&oldest);
+                self.forgotten = Some(oldest);
+            }
+            let breaker = Breaker::new(self.breaker);
+            let operation = Operation { breaker, failed: VecDeque::new(), failed_out: 0, used_at: now };
+            self.operations.insert(name.clone(), operation);
         }
-        let breaker = self.breaker;
-        let operation = self.operations.entry(name.clone()).or_insert_with(|| Operation {
-            breaker: Breaker::new(breaker),
-            failed: VecDeque::new(),
-            failed_out: 0,
-            used_at: now,
-        });
+        let operation = self.operations.get_mut(name)?;
         operation.used_at = now;
         Some(operation)
     }

@@ -109,6 +109,17 @@ async fn exchange(
     }
 }
 
+/// Returns the method of HTTP.
+pub(crate) fn http_method(method: Method) -> hyper::Method {
+    match method {
+        Method::Get => hyper::Method::GET,
+        Method::Post => hyper::Method::POST,
+        Method::Put => hyper::Method::PUT,
+        Method::Patch => hyper::Method::PATCH,
+        Method::Delete => hyper::Method::DELETE,
+    }
+}
+
 /// The parts of a request that are the same each time it is sent.
 struct Head {
     uri: Uri,
@@ -123,13 +134,7 @@ impl Head {
 
     fn request(&self, call: &Call) -> Outgoing {
         let mut request = Outgoing::new(Full::from(call.request.body.clone().unwrap_or_default()));
-        *request.method_mut() = match call.request.method {
-            Method::Get => hyper::Method::GET,
-            Method::Post => hyper::Method::POST,
-            Method::Put => hyper::Method::PUT,
-            Method::Patch => hyper::Method::PATCH,
-            Method::Delete => hyper::Method::DELETE,
-        };
+        *request.method_mut() = http_method(call.request.method);
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
         request

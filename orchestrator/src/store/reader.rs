@@ -16,7 +16,7 @@ use crate::store::row_text;
 use saga_engine::definition::Input;
 use saga_engine::failed::{Marks, WokenBy};
 use saga_engine::log::Direction;
-use saga_engine::record::{Fingerprint, IdempotencyKey, KeyScope};
+use saga_engine::record::{Fingerprint, KeyScope};
 use saga_engine::stored::{ReadRow, StoredSaga, UnreadableRow};
 use saga_engine::takeover::LeftBy;
 use saga_engine::{SagaId, Status};
@@ -85,18 +85,19 @@ pub struct KeyHolder {
     pub fingerprint: Option<Fingerprint>,
 }
 
-/// Finds the saga that holds an `Idempotency-Key`.
+/// Finds the saga that holds a key of a scope.
 ///
 /// # Errors
 /// The error of the database.
 pub async fn by_key(
     connection: &mut Connection,
-    key: &IdempotencyKey,
+    scope: &KeyScope,
+    key: &str,
 ) -> Result<Option<Result<KeyHolder, UnreadableRow>>, tokio_postgres::Error> {
-    let row = match &key.scope {
-        KeyScope::User(user_id) => connection.query_opt(BY_USERS_KEY, &[&key.key, user_id]).await?,
-        KeyScope::Gid => connection.query_opt(BY_GID, &[&key.key]).await?,
-        KeyScope::Sagas => connection.query_opt(BY_KEY, &[&key.key]).await?,
+    let row = match scope {
+        KeyScope::User(user_id) => connection.query_opt(BY_USERS_KEY, &[&key, user_id]).await?,
+        KeyScope::Gid => connection.query_opt(BY_GID, &[&key]).await?,
+        KeyScope::Sagas => connection.query_opt(BY_KEY, &[&key]).await?,
     };
     Ok(row.map(|row| {
         let hash: Option<Vec<u8>> = row.get("fingerprint");

@@ -1,3 +1,5 @@
+//! Plans that are read, and problems of plans with their lines.
+
 use super::*;
 
 const GOOD: &str = r#"

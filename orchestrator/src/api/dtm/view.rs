@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::dtm::Submission;
+use crate::dtm::{Submission, branch_id};
 use saga_engine::Status;
 use saga_engine::stored::StoredSaga;
 
@@ -114,7 +114,7 @@ pub(super) fn branches(gid: &str, row: &StoredSaga) -> Vec<BranchView> {
     let create_time = common::wire::timestamp(row.created_at);
     let mut views = Vec::with_capacity(2 * submission.steps.len());
     for (index, branch) in submission.steps.into_iter().enumerate() {
-        let branch_id = format!("{:02}", index + 1);
+        let branch_id = branch_id(index).to_string();
         let step = row.timeline.iter().find(|step| step.step == branch_id);
         let undone_at = step.and_then(|step| step.compensation.as_ref()).and_then(|undo| undo.finished_at);
         let action = step.map_or("prepared", |step| match &*step.action {

@@ -2,12 +2,13 @@
 
 use common::fields::FieldError;
 use common::http::{ApiError, Request, Response, StatusCode, json};
-use saga_definitions::{Format, Identity, Place, Problem, is_name};
+use saga_definitions::{Format, Identity, is_name};
 use serde::Serialize;
 use serde_json::Value;
 use smol_str::SmolStr;
 use utoipa::ToSchema;
 
+use super::rejected;
 use crate::api::{ApiContext, unreadable};
 use crate::definitions::{Given, OVER_HTTP};
 use crate::store::definitions::{self, Storing};
@@ -110,17 +111,8 @@ pub(in crate::api) async fn put(api: ApiContext, request: Request) -> Result<Res
     let (name, version) = identity(&request)?;
     let text = std::str::from_utf8(&request.body).map_err(|_| ApiError::malformed("the body is not UTF-8"))?;
     let identity = Identity::Given { name: &name, version };
-    let given = api.definitions.check(text, Format::Json, identity, OVER_HTTP).map_err(|rejected| {
-        let field = |problem: Problem| FieldError {
-            field: match problem.place {
-                Place::Pointer(pointer) if pointer.is_empty() => "body".to_owned(),
-                Place::Pointer(pointer) => pointer,
-                Place::Line(line) => format!("line {line}"),
-            },
-            message: problem.text,
-        };
-        ApiError::bad_fields_422(rejected.0.into_iter().map(field).collect())
-    })?;
+    let given = api.definitions.check(text, Format::Json, identity, OVER_HTTP);
+    let given = given.map_err(|problems| rejected(problems, "body"))?;
     let stored = given.stored();
     let store = api
         .saga_log

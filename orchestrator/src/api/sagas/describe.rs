@@ -3,6 +3,7 @@
 use common::http::openapi::{Description, Header, schema};
 use common::http::page::LIMITS;
 use common::wire::requests::ResolveRequest;
+use saga_definitions::limits::MAX_NAME;
 use serde_json::{Value, json};
 
 use super::answer::{Accepted, Settled};
@@ -59,7 +60,7 @@ pub(in crate::api) fn status() -> Description {
 pub(in crate::api) fn list() -> Description {
     Description::new("listSagas", "The sagas, newest first, in pages")
         .detail("Purchases are among them. Newest first is by the saga's id, as in the list of purchases.")
-        .query("definition", schema::text(1, 63), "Only sagas of the definition with this name.")
+        .query("definition", schema::text(1, MAX_NAME), "Only sagas of the definition with this name.")
         .query("status", schema::one_of(Status::ALL.map(Status::as_str)), "Only sagas with this status.")
         .query("user_id", schema::text(1, 100), "Only purchases of this user.")
         .query("limit", schema::whole_number(LIMITS), "Page size; 100 if omitted.")
@@ -149,7 +150,7 @@ pub(in crate::api) fn put() -> Description {
 }
 
 fn of_definition(description: Description) -> Description {
-    description.path("name", schema::text(1, 63), "Its name.").path(
+    description.path("name", schema::text(1, MAX_NAME), "Its name.").path(
         "version",
         schema::whole_number(1..=i64::from(i32::MAX)),
         "Its version.",

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use common::fields::{FieldError, Fields, RequestBody, read};
 use common::http::{ApiError, Request, Response};
 use common::request_hash::{HASH_VERSION, RequestHash};
+use saga_definitions::limits::MAX_NAME;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+use super::rejected;
 use crate::api::ApiContext;
 use crate::api::start;
 use crate::definitions::{INLINE, NotFound};
@@ -47,7 +49,7 @@ fn read_steps(value: &RawValue) -> Result<Value, String> {
 
 impl RequestBody for SagaRequest {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
-        let definition = fields.optional("definition", read::text(63));
+        let definition = fields.optional("definition", read::text(MAX_NAME));
         let version = fields.optional("version", read::integer(1..=i64::from(i32::MAX)));
         let input = fields.optional("input", read_json);
         let steps = fields.optional("steps", read_steps);
@@ -109,16 +111,8 @@ impl Wanted {
     pub(in crate::api) async fn resolve(&self, api: &ApiContext) -> Result<(Arc<Definition>, Input), ApiError> {
         let input = self.input.clone();
         if self.definition == INLINE && self.version.is_none() && input.get("steps").is_some() {
-            let (file, definition) = api.definitions.inline(&input).map_err(|rejected| {
-                let field = |problem: &saga_definitions::Problem| FieldError {
-                    field: match problem.place.to_string() {
-                        whole if whole.is_empty() => "steps".to_owned(),
-                        pointer => pointer,
-                    },
-                    message: problem.text.clone(),
-                };
-                ApiError::bad_fields_422(rejected.0.iter().map(field).collect())
-            })?;
+            let inline = api.definitions.inline(&input);
+            let (file, definition) = inline.map_err(|problems| rejected(problems, "steps"))?;
             check(&file, input.get("input").unwrap_or(&Value::Null))?;
             return Ok((definition, input));
         }
