@@ -125,8 +125,11 @@ async fn all(api: ApiContext, request: Request) -> Result<Response, ApiError> {
     let time = |name: &str| match given(name) {
         None => Ok(None),
         Some(text) => {
-            let time = text.parse().ok().and_then(DateTime::<Utc>::from_timestamp_millis);
-            time.map(Some).ok_or_else(|| bad(name, "milliseconds since 1970"))
+            let millis = text.parse::<i64>().ok().filter(|millis| *millis >= 0);
+            millis
+                .and_then(DateTime::<Utc>::from_timestamp_millis)
+                .map(Some)
+                .ok_or_else(|| bad(name, "milliseconds since 1970"))
         }
     };
     let before = match given("position").map(str::parse::<Uuid>) {
@@ -136,8 +139,12 @@ async fn all(api: ApiContext, request: Request) -> Result<Response, ApiError> {
     };
     let filter = Filter {
         before,
-        gid: given("gid").map(str::to_owned),
-        status: given("status").map(str::to_owned),
+        gid: given("gid").map(|text| crate::dtm::gid(text.to_owned())).transpose().map_err(ApiError::malformed)?,
+        status: match given("status") {
+            // No query of PostgreSQL takes it.
+            Some(text) if text.contains('\0') => return Err(bad("status", "a status of a saga")),
+            status => status.map(str::to_owned),
+        },
         created_from: time("createTimeStart")?,
         created_to: time("createTimeEnd")?,
         limit: limit + 1,

@@ -189,7 +189,10 @@ async fn lists_are_newest_first_and_filtered() {
         assert_eq!(list("?transType=msg").await.0, Vec::<String>::new());
         assert_eq!(list("?createTimeStart=4000000000000").await.0, Vec::<String>::new());
         assert_eq!(list("?createTimeEnd=4000000000000").await.0.len(), 3);
-        stack.get(ORCHESTRATOR, "/api/dtmsvr/all?limit=x").await.expect(400);
+        for bad in ["limit=x", "gid=a%00", "status=a%00", "createTimeStart=-8000000000000000", "createTimeEnd=x"] {
+            let answer = stack.get(ORCHESTRATOR, &format!("/api/dtmsvr/all?{bad}")).await.expect(400);
+            assert!(answer.text.contains(bad.split_once('=').unwrap().0), "{bad}: {}", answer.text);
+        }
     })
     .await;
 }
