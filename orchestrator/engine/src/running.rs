@@ -3,7 +3,7 @@
 
 mod rows;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
@@ -19,7 +19,7 @@ use crate::log::{Event, IllegalTransition, SagaLog};
 use crate::plan;
 use crate::recovery::ActorDeath;
 use crate::takeover::Takeover;
-use crate::unsent::{Unsent, fingerprints};
+use crate::unsent::Unsent;
 
 /// Maximum number of actor deaths kept for display. One death is a bug, so more would not help.
 const KEPT_DEATHS: usize = 100;
@@ -53,14 +53,28 @@ impl WaitingFor {
 pub struct Waits {
     /// The write, if one is in flight.
     pub write: Option<WaitingFor>,
-    /// The calls in flight or backing off.
-    pub calls: BTreeMap<usize, WaitingFor>,
+    /// The calls in flight or backing off, sorted by step.
+    calls: Vec<(usize, WaitingFor)>,
 }
 
 impl Waits {
+    /// Records what the step at this index waits for, instead of what it waited for before.
+    pub fn step_waits(&mut self, step: usize, waiting_for: WaitingFor) {
+        match self.calls.binary_search_by_key(&step, |(step, _)| *step) {
+            Ok(at) => self.calls[at].1 = waiting_for,
+            Err(at) => self.calls.insert(at, (step, waiting_for)),
+        }
+    }
+
+    /// Records that the step at this index waits for nothing.
+    pub fn step_goes_on(&mut self, step: usize) {
+        self.calls.retain(|(waiting, _)| *waiting != step);
+    }
+
     /// Returns the reason as JSON, for display: null if there is none, and an array if there are several.
     pub fn describe(&self) -> Value {
-        let mut all: Vec<Value> = self.write.iter().chain(self.calls.values()).map(WaitingFor::describe).collect();
+        let calls = self.calls.iter().map(|(_, waiting_for)| waiting_for);
+        let mut all: Vec<Value> = self.write.iter().chain(calls).map(WaitingFor::describe).collect();
         match all.len() {
             0 | 1 => all.pop().unwrap_or_default(),
             _ => Value::Array(all),
@@ -109,9 +123,8 @@ impl Progress {
     /// # Errors
     /// As [`SagaLog::apply`].
     pub fn apply(&mut self, event: Event, at: DateTime<Utc>) -> Result<(), IllegalTransition> {
-        let before = fingerprints(&self.log);
         self.log.apply(event, at)?;
-        self.unsent.note(&before, &self.log, at);
+        self.unsent.note(&self.log, at);
         self.changed_at = Instant::now();
         Ok(())
     }
@@ -129,10 +142,10 @@ impl RunningSaga {
         log: SagaLog,
     ) -> RunningSaga {
         let progress = Mutex::new(Progress {
+            unsent: Unsent::new(&log),
             log,
             waiting_for: Waits::default(),
             changed_at: Instant::now(),
-            unsent: Unsent::default(),
         });
         let (accepted, begun_at) = (Instant::now(), OnceLock::new());
         RunningSaga { id, input, definition, created_at, accepted, begun_at, epoch, takeovers, progress }

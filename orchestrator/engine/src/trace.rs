@@ -36,12 +36,11 @@ pub fn request_of(id: SagaId) -> PartOf {
 
 /// Returns the trace context of the span of the call's step, or of its compensation.
 pub fn of_call(tracer: &Tracer, call: &Call) -> TraceContext {
-    let saga = of_saga(tracer, call.saga_id);
-    // The span id is not needed in a trace that is not sampled.
-    match saga.sampled {
-        true => TraceContext { span_id: span_id(call.saga_id, &span_name(operation_kind(call), &call.step)), ..saga },
-        false => saga,
-    }
+    let trace_id = call.saga_id.0.as_u128();
+    let sampled = tracer.samples(trace_id);
+    // In a trace that is not sampled the span ids name nothing.
+    let span_id = if sampled { span_id(call.saga_id, &span_name(operation_kind(call), &call.step)) } else { 0 };
+    TraceContext { trace_id, span_id, sampled }
 }
 
 /// Records the span of one attempt, which `began` then and ends now; `http_status` is absent without a reply.

@@ -18,16 +18,13 @@ use crate::record::Change;
 type Fingerprint = (&'static str, u32, Option<Undo>);
 
 /// The changes of one saga that wait to be sent.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Unsent {
+    /// The visible state of every step, as the changes so far tell it.
+    told: Vec<Fingerprint>,
     waiting: Vec<StateChange>,
     /// The part of `waiting` that a write in flight carries.
     riding: Option<Range<usize>>,
-}
-
-/// Returns the visible state of every step, for [`Unsent::note`] to compare with.
-pub fn fingerprints(log: &SagaLog) -> Vec<Fingerprint> {
-    log.steps().iter().map(fingerprint).collect()
 }
 
 fn fingerprint(step: &StepRecord) -> Fingerprint {
@@ -36,17 +33,24 @@ fn fingerprint(step: &StepRecord) -> Fingerprint {
 }
 
 impl Unsent {
-    /// Queues a change for every step whose visible state differs from `before`.
-    pub fn note(&mut self, before: &[Fingerprint], log: &SagaLog, at: DateTime<Utc>) {
-        for ((step, named), before) in log.steps().iter().zip(log.definition().steps()).zip(before) {
-            if *before == fingerprint(step) {
+    /// Starts without a change.
+    pub fn new(log: &SagaLog) -> Unsent {
+        Unsent { told: log.steps().iter().map(fingerprint).collect(), waiting: Vec::new(), riding: None }
+    }
+
+    /// Queues a change for every step whose visible state has changed.
+    pub fn note(&mut self, log: &SagaLog, at: DateTime<Utc>) {
+        for ((step, named), told) in log.steps().iter().zip(log.definition().steps()).zip(&mut self.told) {
+            let now = fingerprint(step);
+            if *told == now {
                 continue;
             }
+            *told = now;
             let attempts = step.shown_attempts();
             self.waiting.push(StateChange::Step {
                 step: named.name.clone(),
                 participant: named.participant.clone(),
-                state: step.state().into(),
+                state: now.0.into(),
                 attempts: attempts.count,
                 error: attempts.error.clone(),
                 at,

@@ -77,7 +77,7 @@ async fn new_gid(api: ApiContext, _: Request) -> Result<Response, ApiError> {
 
 async fn submit(api: ApiContext, request: Request) -> Result<Response, ApiError> {
     let (submission, waits) = Submission::read(&request.body, &api.dtm_urls).map_err(ApiError::malformed)?;
-    start::submit(api, request, Submitted { submission, waits }).await
+    start::start(api, request, start::Wanted::Dtm(Submitted { submission, waits })).await
 }
 
 /// One saga, or null.

@@ -98,47 +98,7 @@ pub(super) struct Asked {
 
 /// Starts what a request wants, or answers for the saga that holds its key.
 pub(super) async fn start(api: ApiContext, request: Request, wanted: Wanted) -> Result<Response, ApiError> {
-    let key = request.idempotency_key(ApiError::bad_fields_422)?.map(|key| IdempotencyKey {
-        scope: wanted.scope(),
-        key: key.bare().to_owned(),
-        fingerprint: wanted.fingerprint(),
-    });
-    let preference = Preference::of(&request);
-    start_with(api, request, wanted, key, preference).await
-}
-
-/// Starts a saga of a client of DTM, whose gid is its key.
-pub(super) async fn submit(api: ApiContext, request: Request, submitted: dtm::Submitted) -> Result<Response, ApiError> {
-    let preference = if submitted.waits { Preference::default() } else { Preference::ASYNC };
-    let key = submitted.submission.gid.clone();
-    let wanted = Wanted::Dtm(submitted);
-    let key = IdempotencyKey { scope: wanted.scope(), key, fingerprint: wanted.fingerprint() };
-    start_with(api, request, wanted, Some(key), preference).await
-}
-
-async fn start_with(
-    api: ApiContext,
-    request: Request,
-    wanted: Wanted,
-    key: Option<IdempotencyKey>,
-    preference: Preference,
-) -> Result<Response, ApiError> {
-    let started_at = Instant::now();
-    let deadline = started_at + preference.wait_limit(api.wait_limit);
-    let asked = Asked { api, request, preference, wanted, key, started_at, deadline };
-    // Looked up before admission: a repeat starts no saga, so it is accepted even under full load.
-    let holder = match &asked.key {
-        Some(key) => tokio::select! {
-            biased;
-            holder = Box::pin(asked.key_holder(key)) => holder?,
-            () = run_out_for_long(&asked.api.lease) => return Err(no_lease("its key cannot be looked up")),
-        },
-        None => None,
-    };
-    match holder {
-        Some(holder) => Box::pin(asked.replay(holder)).await,
-        None => asked.start().await,
-    }
+    Asked::of(api, request, wanted)?.answer().await
 }
 
 /// Waits until this node is probably cut off from the saga log. A lease that ran out because the whole process stalled is
@@ -152,8 +112,47 @@ fn no_lease(why: &str) -> ApiError {
     ApiError::unavailable(format!("this node holds no lease: {why}; nothing was done"), 1)
 }
 
+// A future holds what its arguments hold, and is copied into its task: so these borrow, and rare cases are boxed.
 impl Asked {
-    async fn start(self) -> Result<Response, ApiError> {
+    pub(super) fn of(api: ApiContext, request: Request, wanted: Wanted) -> Result<Asked, ApiError> {
+        let key = match &wanted {
+            Wanted::Dtm(submitted) => Some(submitted.submission.gid.clone()),
+            Wanted::Purchase(_) | Wanted::Saga(_) => {
+                request.idempotency_key(ApiError::bad_fields_422)?.map(|key| key.bare().to_owned())
+            }
+        };
+        let key = key.map(|key| IdempotencyKey { scope: wanted.scope(), key, fingerprint: wanted.fingerprint() });
+        let preference = match &wanted {
+            Wanted::Dtm(submitted) if submitted.waits => Preference::default(),
+            Wanted::Dtm(_) => Preference::ASYNC,
+            Wanted::Purchase(_) | Wanted::Saga(_) => Preference::of(&request),
+        };
+        let started_at = Instant::now();
+        let deadline = started_at + preference.wait_limit(api.wait_limit);
+        Ok(Asked { api, request, preference, wanted, key, started_at, deadline })
+    }
+
+    pub(super) async fn answer(&self) -> Result<Response, ApiError> {
+        // Looked up before admission: a repeat starts no saga, so it is accepted even under full load.
+        match &self.key {
+            Some(key) => Box::pin(self.answer_for(key)).await,
+            None => self.start().await,
+        }
+    }
+
+    async fn answer_for(&self, key: &IdempotencyKey) -> Result<Response, ApiError> {
+        let holder = tokio::select! {
+            biased;
+            holder = self.key_holder(key) => holder?,
+            () = run_out_for_long(&self.api.lease) => return Err(no_lease("its key cannot be looked up")),
+        };
+        match holder {
+            Some(holder) => self.replay(holder).await,
+            None => self.start().await,
+        }
+    }
+
+    async fn start(&self) -> Result<Response, ApiError> {
         if let Some(hold) = self.api.lease.hold() {
             let detail = format!("all {}s are on hold ({}); nothing was done", self.wanted.noun(), hold.reason);
             return Err(ApiError::unavailable(detail, HELD_RETRY_AFTER_S));
@@ -179,9 +178,8 @@ impl Asked {
         Ok(part_of(self.wait(id, answer).await?, id))
     }
 
-    /// Waits for the answer of the saga's actor. The rare cases other than an end have large futures; they are boxed,
-    /// so that a request that waits for an end stays small.
-    async fn wait(self, id: SagaId, mut answer: oneshot::Receiver<StartAnswer>) -> Result<Response, ApiError> {
+    /// Waits for the answer of the saga's actor.
+    async fn wait(&self, id: SagaId, mut answer: oneshot::Receiver<StartAnswer>) -> Result<Response, ApiError> {
         // A purchase without a product by this time begins without one: near `begin_limit` the begin could be refused.
         let begin_by = self.started_at + self.api.begin_limit / 2;
         let mut until = self.deadline.min(begin_by);
@@ -225,7 +223,7 @@ impl Asked {
         }
     }
 
-    async fn answered(self, told: StartAnswer) -> Result<Response, ApiError> {
+    async fn answered(&self, told: StartAnswer) -> Result<Response, ApiError> {
         match told {
             StartAnswer::Settled(standing) => Ok(self.of_standing(&standing)),
             StartAnswer::Accepted(id) => Ok(self.accepted(id)),
@@ -248,7 +246,7 @@ impl Asked {
     }
 
     /// Responds as soon as the saga is in the log.
-    async fn leave(mut self, id: SagaId) -> Result<Response, ApiError> {
+    async fn leave(&self, id: SagaId) -> Result<Response, ApiError> {
         let (waiter, answer) = oneshot::channel();
         let sent = self.api.coordinator.cast(CoordinatorMsg::Detach(id, waiter));
         let told = async { if sent.is_ok() { answer.await.ok() } else { None } };
@@ -259,15 +257,16 @@ impl Asked {
         };
         match told {
             Ok(Some(told)) => Box::pin(self.answered(told)).await,
-            Ok(None) | Err(_) => {
-                self.deadline = Instant::now();
-                self.ask_the_row(id, Begin::Uncertain).await
-            }
+            Ok(None) | Err(_) => self.ask_the_row_until(Instant::now(), id, Begin::Uncertain).await,
         }
     }
 
+    async fn ask_the_row(&self, id: SagaId, begin: Begin) -> Result<Response, ApiError> {
+        self.ask_the_row_until(self.deadline, id, begin).await
+    }
+
     /// Waits for the end of a saga without an actor in this process, and responds from its row.
-    async fn ask_the_row(self, id: SagaId, begin: Begin) -> Result<Response, ApiError> {
+    async fn ask_the_row_until(&self, deadline: Instant, id: SagaId, begin: Begin) -> Result<Response, ApiError> {
         let api = &self.api;
         loop {
             let row = tokio::select! {
@@ -275,7 +274,7 @@ impl Asked {
                 row = api.saga_log.read(move |connection| Box::pin(reader::by_id(connection, id))) => row,
                 () = api.lease.run_out() => return self.cut_off(id, begin),
             };
-            let is_late = Instant::now() >= self.deadline || api.handing_over.is_cancelled();
+            let is_late = Instant::now() >= deadline || api.handing_over.is_cancelled();
             match row {
                 Ok(Some(Err(row))) => return Err(unreadable_row(row)),
                 Ok(Some(Ok(row))) if row.is_settled() || is_late => {
@@ -342,7 +341,7 @@ impl Asked {
     }
 
     /// Another request with the same key committed first.
-    async fn lost_the_race(self, holder: SagaId) -> Result<Response, ApiError> {
+    async fn lost_the_race(&self, holder: SagaId) -> Result<Response, ApiError> {
         let found = match &self.key {
             Some(key) => self.key_holder(key).await.map_err(|error| error.with_transaction_id(holder))?,
             None => None,
@@ -355,7 +354,7 @@ impl Asked {
     }
 
     /// Responds with the saga that holds the key: its stored response, or its end once there is one.
-    async fn replay(self, holder: KeyHolder) -> Result<Response, ApiError> {
+    async fn replay(&self, holder: KeyHolder) -> Result<Response, ApiError> {
         // Before any answer that rests on the row: a 422 does too.
         let replicated = self.api.replicated.confirm(&holder.saga).await;
         replicated.map_err(unconfirmed(holder.saga.id))?;
@@ -380,7 +379,7 @@ impl Asked {
     }
 
     /// Waits along with the first client: on the actor if the saga runs here, otherwise on the row.
-    async fn attach(self, id: SagaId) -> Result<Response, ApiError> {
+    async fn attach(&self, id: SagaId) -> Result<Response, ApiError> {
         if !self.api.lease.covers_memory() || self.api.running.get(id).is_none() {
             return self.ask_the_row(id, Begin::InTheLog).await;
         }

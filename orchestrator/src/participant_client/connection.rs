@@ -126,9 +126,17 @@ impl Connection {
 
     /// Sends a request and reads its answer, both before `give_up`. A request that the server certainly has not
     /// processed, because it was closing the connection, is sent again once on a new connection.
-    pub(super) async fn ask(&self, request: impl Fn() -> Outgoing, give_up: Instant) -> Result<Answered, NoAnswer> {
+    ///
+    /// `request` makes the request, or says why there is none.
+    pub(super) async fn ask(
+        &self,
+        request: impl Fn() -> Result<Outgoing, String>,
+        give_up: Instant,
+    ) -> Result<Answered, NoAnswer> {
         if let Some(front) = self.local.and_then(in_process::at) {
-            return match timeout_at(give_up, front.call(request())).await {
+            let request = request().map_err(NoAnswer::NotSent)?;
+            // Boxed, as all ways but a call on an open connection, so that the future of such a call is small.
+            return match timeout_at(give_up, Box::pin(front.call(request))).await {
                 Ok(Ok(answered)) => Ok(answered),
                 Ok(Err(Lost)) => Err(NoAnswer::Lost("the answer is lost".to_owned())),
                 Err(_) => Err(NoAnswer::Late),
@@ -139,11 +147,11 @@ impl Connection {
             let Ok(sender) = timeout_at(give_up, self.sender()).await else {
                 return Err(NoAnswer::NotSent("no connection before the timeout".to_owned()));
             };
-            let sender = sender?;
+            let (sender, request) = (sender?, request().map_err(NoAnswer::NotSent)?);
             let asked = async {
                 match sender {
-                    Sender::Shared(sender) => (exchange(&sender, request()).await, Some(sender)),
-                    Sender::Own(own) => (http1::exchange(own, request(), &self.spare).await, None),
+                    Sender::Shared(sender) => (exchange(&sender, request).await, Some(sender)),
+                    Sender::Own(own) => (Box::pin(http1::exchange(own, request, &self.spare)).await, None),
                 }
             };
             match timeout_at(give_up, asked).await {
@@ -163,7 +171,7 @@ impl Connection {
         if self.is_http1.load(Ordering::Relaxed) {
             return match self.spare.take() {
                 Some(own) => Ok(Sender::Own(own)),
-                None => self.opened().await.map_err(NoAnswer::NotSent),
+                None => Box::pin(self.opened()).await.map_err(NoAnswer::NotSent),
             };
         }
         if let Some(open) = self.usable() {
@@ -179,7 +187,7 @@ impl Connection {
         {
             return Err(NoAnswer::NotSent(reason.clone()));
         }
-        match self.opened().await {
+        match Box::pin(self.opened()).await {
             Ok(sender) => {
                 *failure = None;
                 Ok(sender)

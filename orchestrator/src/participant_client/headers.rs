@@ -40,7 +40,7 @@ pub(super) fn headers(to: &Arguments, call: &Call, part: &TraceContext) -> Resul
     };
     headers.insert(SAGA_ID, unindexed(value(&SAGA_ID, saga_id)?));
     headers.insert(IDEMPOTENCY_KEY, unindexed(value(&IDEMPOTENCY_KEY, key)?));
-    headers.insert(SAGA_STEP, value(&SAGA_STEP, &*call.step)?);
+    headers.insert(SAGA_STEP, value(&SAGA_STEP, call.step.to_string())?);
     headers.insert(SAGA_ATTEMPT, HeaderValue::from(call.attempt));
     headers.insert(SAGA_EPOCH, HeaderValue::from(call.epoch));
     headers.insert(TRACEPARENT, unindexed(trace_header(part)));
@@ -59,13 +59,13 @@ fn of_step(name: &str, text: &str) -> Result<(HeaderName, HeaderValue), String> 
     if is_reserved_header(parsed.as_str()) {
         return Err(refused(name, "it is not the step's to set"));
     }
-    let text = value(&parsed, text)?;
+    let text = value(&parsed, text.to_owned())?;
     Ok((parsed, text))
 }
 
 /// Values are visible ASCII, spaces and tabs; other bytes mean something else to each server.
-fn value<T: AsRef<str>>(name: &HeaderName, text: T) -> Result<HeaderValue, String> {
-    HeaderValue::from_str(text.as_ref()).map_err(|error| refused(name.as_str(), error))
+fn value(name: &HeaderName, text: String) -> Result<HeaderValue, String> {
+    HeaderValue::try_from(text).map_err(|error| refused(name.as_str(), error))
 }
 
 fn refused(name: &str, reason: impl Display) -> String {

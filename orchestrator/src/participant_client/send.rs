@@ -3,10 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use chrono::Utc;
-use common::http::{HeaderMap, TraceContext};
+use common::http::TraceContext;
 use common::wire;
 use http_body_util::Full;
-use hyper::Uri;
 use tokio::time::Instant;
 
 use super::Arguments;
@@ -81,11 +80,7 @@ async fn exchange(
 ) -> (Outcome, Option<u16>) {
     let unavailable =
         |detail: &str, sent| (unknown(Failure::unavailable(&to.service), detail, Duration::ZERO, sent), None);
-    let head = match Head::of(to, call, part) {
-        Ok(head) => head,
-        Err(reason) => return unavailable(&reason, Sent::Nothing),
-    };
-    match connection.ask(|| head.request(call), give_up).await {
+    match connection.ask(|| request(to, call, &part), give_up).await {
         Ok(answered) => {
             let header = |name| answered.headers().get(name).and_then(|value| value.to_str().ok());
             let reply = Reply {
@@ -120,23 +115,11 @@ pub(crate) fn http_method(method: Method) -> hyper::Method {
     }
 }
 
-/// The parts of a request that are the same each time it is sent.
-struct Head {
-    uri: Uri,
-    headers: HeaderMap,
-}
-
-impl Head {
-    fn of(to: &Arguments, call: &Call, part: TraceContext) -> Result<Head, String> {
-        let uri = to.replicas.base().at(&call.request.path).map_err(|error| error.to_string())?;
-        Ok(Head { uri, headers: headers(to, call, &part)? })
-    }
-
-    fn request(&self, call: &Call) -> Outgoing {
-        let mut request = Outgoing::new(Full::from(call.request.body.clone().unwrap_or_default()));
-        *request.method_mut() = http_method(call.request.method);
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = self.headers.clone();
-        request
-    }
+/// Makes the request of a call.
+fn request(to: &Arguments, call: &Call, part: &TraceContext) -> Result<Outgoing, String> {
+    let mut request = Outgoing::new(Full::from(call.request.body.clone().unwrap_or_default()));
+    *request.method_mut() = http_method(call.request.method);
+    *request.uri_mut() = to.replicas.base().at(&call.request.path).map_err(|error| error.to_string())?;
+    *request.headers_mut() = headers(to, call, part)?;
+    Ok(request)
 }

@@ -101,7 +101,7 @@ fn call(
     let urgency = {
         let progress = &mut *state.saga.progress();
         let waiting_for = WaitingFor::Participant(row.participant.clone(), row.name.clone());
-        progress.waiting_for.calls.insert(attempt.step, waiting_for);
+        progress.waiting_for.step_waits(attempt.step, waiting_for);
         if progress.log.is_marked_failed() { Urgency::Low } else { Urgency::Normal }
     };
     let call = Call {
@@ -142,7 +142,7 @@ pub(super) fn call_finished(
         return Err(format!("a second reply to attempt {} of step {}", attempt.number, row.name).into());
     }
     call.state = CallState::Idle;
-    state.saga.progress().waiting_for.calls.remove(&attempt.step);
+    state.saga.progress().waiting_for.step_goes_on(attempt.step);
     let is_given_up = state.saga.progress().log.step(attempt.step).action != Action::Running;
     if attempt.direction == Direction::Forward && is_given_up {
         // A read whose saga turned back meanwhile.
@@ -374,7 +374,7 @@ fn wait_for_retry(
     waiting_for: WaitingFor,
 ) {
     state.calls[attempt.step].state = CallState::BackingOff(attempt);
-    state.saga.progress().waiting_for.calls.insert(attempt.step, waiting_for);
+    state.saga.progress().waiting_for.step_waits(attempt.step, waiting_for);
     me.send_after(wait, move || SagaMsg::RetryDue(attempt));
 }
 
@@ -407,7 +407,7 @@ pub(super) fn call_again(me: &ActorRef<SagaMsg>, state: &mut SagaState) -> Resul
             {
                 call.state = CallState::Idle;
                 call.tries = 0;
-                state.saga.progress().waiting_for.calls.remove(&step);
+                state.saga.progress().waiting_for.step_goes_on(step);
             }
             // With as many calls in flight as may be, it stays due: the next outcome makes room.
             CallState::Due(Attempt { direction, .. }) if plan::free_calls(&state.saga.progress().log) > 0 => {

@@ -13,13 +13,13 @@ struct Saga {
 
 impl Saga {
     fn new() -> Saga {
-        Saga { log: SagaLog::new(&four_steps()), unsent: Unsent::default() }
+        let log = SagaLog::new(&four_steps());
+        Saga { unsent: Unsent::new(&log), log }
     }
 
     fn apply(&mut self, event: Event) {
-        let before = fingerprints(&self.log);
         self.log.apply(event, DateTime::UNIX_EPOCH).unwrap();
-        self.unsent.note(&before, &self.log, DateTime::UNIX_EPOCH);
+        self.unsent.note(&self.log, DateTime::UNIX_EPOCH);
     }
 
     fn charged() -> Saga {
@@ -33,7 +33,7 @@ impl Saga {
         ] {
             saga.apply(event);
         }
-        saga.unsent = Unsent::default();
+        saga.unsent = Unsent::new(&saga.log);
         saga
     }
 
@@ -171,8 +171,10 @@ fn what_a_flush_could_not_send_comes_before_all_that_is_later() {
     assert_eq!(saga.ride(&Change::Outputs), ["decrease done 1"]);
     saga.unsent.put_back(taken);
     // If the write is repeated, it carries both changes; if it is durable, the other change still waits.
-    let mut repeated =
-        Saga { log: saga.log.clone(), unsent: Unsent { waiting: saga.unsent.waiting.clone(), riding: None } };
+    let mut repeated = Saga {
+        log: saga.log.clone(),
+        unsent: Unsent { waiting: saga.unsent.waiting.clone(), ..Unsent::new(&saga.log) },
+    };
     assert_eq!(repeated.ride(&Change::Outputs), ["decrease running 1", "decrease done 1"]);
     saga.unsent.landed();
     assert_eq!(brief(saga.unsent.take()), ["decrease running 1"]);
