@@ -21,4 +21,4 @@ pub mod tls;
 pub mod traces;
 pub mod wire;
 
-pub use foundation::supervision;
+pub use foundation::{names, supervision};

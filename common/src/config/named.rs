@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use config::{ConfigError, Map, Value, ValueKind};
+use foundation::names::{FORM, is_name};
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -14,9 +15,6 @@ pub(super) const ANY_NAME: &str = "<name>";
 
 /// The section of all of them.
 const SECTION: &str = "participants.";
-
-/// The longest name.
-const MAX_NAME: usize = 60;
 
 /// Names of our own services, and of a protocol. The keys of `[participants]` cannot be names either; they are found
 /// first.
@@ -132,14 +130,9 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
     if RESERVED.contains(&name) {
         return Err("is reserved, expected another name for a participant of your own".to_owned());
     }
-    let may_follow = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
-    let is_name = name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(may_follow);
-    match is_name && name.len() <= MAX_NAME {
+    match is_name(name) {
         true => Ok(()),
-        false => Err(format!(
-            "cannot be a name, expected a lower-case letter and then lower-case letters, digits, - and _, at most \
-             {MAX_NAME} characters"
-        )),
+        false => Err(format!("cannot be a name, expected {FORM}")),
     }
 }
 

@@ -523,12 +523,11 @@ fn a_participant_that_a_user_names_has_the_settings_of_all_where_it_has_none_of_
 #[test]
 fn every_mistake_in_a_named_participant_is_reported_with_its_key() {
     let whole = |value: &str, range: &str| format!("is {value}, expected a whole number from {range}");
-    let name = "cannot be a name, expected a lower-case letter and then lower-case letters, digits, - and _, at most 60 \
-                characters";
+    let name = "cannot be a name, expected a lower-case letter, then up to 62 lower-case letters, digits, - and _";
     let reserved = "is reserved, expected another name for a participant of your own";
     let address = "expected an address such as https://flights.example or http://10.0.0.7:9000";
     let statuses = "expected statuses from 400 to 499 such as 404, but none of 401, 408, 409, 425, 429";
-    let long = "f".repeat(61);
+    let long = "f".repeat(64);
     let cases: &[(&str, &str, &str, &str)] = &[
         ("payments", "url = 'http://p:1'", "participants.payments", reserved),
         ("catalog", "url = 'http://p:1'", "participants.catalog", reserved),

@@ -76,7 +76,7 @@ pub use compile::Judgement;
 pub use file::{Accepted, SagaFile};
 pub use headers::is_reserved_header;
 pub use inputs::InputError;
-pub use name::{INLINE, is_name, is_reserved};
+pub use name::{INLINE, is_reserved};
 pub use outline::Identity;
 pub use problem::{Place, Problem, Rejected, Severity};
 pub use source::Format;

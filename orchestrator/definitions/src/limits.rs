@@ -2,10 +2,13 @@
 
 use std::ops::RangeInclusive;
 
+use saga_engine::definition::MAX_STEPS;
+
 /// The longest definition, in bytes.
 pub const MAX_BYTES: usize = 256 * 1024;
-/// The longest name of a definition, a step or an output: one label of a host name, so that it fits everywhere.
-pub const MAX_NAME: usize = 63;
+/// The longest name of a definition, a step or an output.
+pub const MAX_NAME: usize = foundation::names::MAX_NAME;
+const _: () = assert!(MAX_NAME == 63 && MAX_STEPS == 100, "documents say so");
 /// Versions of definitions.
 pub const VERSIONS: RangeInclusive<u64> = 1..=i32::MAX as u64;
 /// Deadlines and timeouts, in milliseconds: up to a day, since more is a mistake of units.

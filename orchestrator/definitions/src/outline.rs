@@ -3,10 +3,11 @@
 
 mod step;
 
+use foundation::names::{FORM, is_name};
 use smol_str::SmolStr;
 
 use crate::limits::{DURATIONS_MS, PARALLEL, VERSIONS};
-use crate::name::{self, is_name, is_reserved};
+use crate::name::{INLINE, is_reserved};
 use crate::pointer::Pointer;
 use crate::problem::{Place, Problems, did_you_mean};
 use crate::source::{Member, Node, Table};
@@ -121,7 +122,7 @@ fn read_name(table: &Table<'_>, identity: Identity<'_>, problems: &mut Problems)
             check_name(name, table.place, problems);
             return Some(name.into());
         }
-        (None, Identity::Inline) => return Some(name::INLINE.into()),
+        (None, Identity::Inline) => return Some(INLINE.into()),
         (None, Identity::Inside) => table.required("the definition", "name", "name = \"trip\"", problems)?,
     };
     let name = node.text("name", problems)?;
@@ -136,7 +137,7 @@ fn read_name(table: &Table<'_>, identity: Identity<'_>, problems: &mut Problems)
 
 fn check_name(name: &str, place: &Place, problems: &mut Problems) {
     if !is_name(name) {
-        problems.error(place, format!("{name:?} is not the name of a definition: write {}", name::FORM));
+        problems.error(place, format!("{name:?} is not the name of a definition: write {FORM}"));
     } else if is_reserved(name) {
         problems.error(place, format!("the name {name:?} is the orchestrator's own: choose another one"));
     }
@@ -218,7 +219,7 @@ fn read_names(tables: &[(&Node, Table<'_>)], problems: &mut Problems) -> Vec<Smo
         let name = node.and_then(|node| Some((node, node.text("name", problems)?)));
         if let Some((node, name)) = name {
             if !is_name(name) {
-                problems.error(&node.place, format!("{name:?} is not the name of a step: write {}", name::FORM));
+                problems.error(&node.place, format!("{name:?} is not the name of a step: write {FORM}"));
             } else if names.iter().any(|earlier| earlier == name) {
                 problems.error(&node.place, format!("two steps are called {name:?}: rename one"));
             }

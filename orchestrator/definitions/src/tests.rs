@@ -35,6 +35,16 @@ fn context(input: &Value, outputs: &[(&str, Value)]) -> Context {
 
 const ID: &str = "00000000-0000-0000-0000-000000000000";
 
+/// A read, to stand before steps with an effect.
+const PRICE: &str = r#"
+[[steps]]
+name = "price"
+participant = "prices"
+read_only = true
+action = { method = "GET", path = "/prices" }
+outputs = { quote = "/quote" }
+"#;
+
 /// A read, and a step whose path, headers, body and expectations are written by a test.
 fn trip(path: &str, headers: &str, body: &str, expect: &str) -> SagaFile {
     accepted(&format!(
@@ -44,12 +54,7 @@ version = 1
 [input]
 required = ["city"]
 properties = {{ city = {{}}, nights = {{}}, to = {{ properties = {{ name = {{}} }} }} }}
-[[steps]]
-name = "price"
-participant = "prices"
-read_only = true
-action = {{ method = "GET", path = "/prices" }}
-outputs = {{ quote = "/quote" }}
+{PRICE}
 [[steps]]
 name = "hotel"
 participant = "hotels"

@@ -1,10 +1,10 @@
 //! The first reading of one step.
 
+use foundation::names::{FORM, is_name};
 use smol_str::SmolStr;
 
 use super::{Kind, StepOutline, optional_integer, what};
 use crate::limits::{ATTEMPTS, DURATIONS_MS};
-use crate::name::{self, is_name};
 use crate::pointer::Pointer;
 use crate::problem::{Place, Problems, did_you_mean, listed};
 use crate::source::{Member, Node, Table};
@@ -84,7 +84,7 @@ fn read_outputs(step: &str, table: &Table<'_>, problems: &mut Problems) -> Vec<(
     let mut outputs = Vec::new();
     for Member { name, node } in members {
         if !is_name(name) {
-            problems.error(&node.place, format!("{name:?} is not the name of an output: write {}", name::FORM));
+            problems.error(&node.place, format!("{name:?} is not the name of an output: write {FORM}"));
         }
         let Some(pointer) = node.text(&format!("the output {name}"), problems) else { continue };
         match Pointer::parse(pointer) {

@@ -5,8 +5,24 @@ use std::time::Duration;
 use saga_engine::definition::{Effect, Start};
 use serde_json::{Value, json};
 
-use super::{PARTICIPANTS, accepted, compiled};
+use super::{PARTICIPANTS, PRICE, accepted, compiled};
 use crate::{Format, Identity, Judgement, SagaFile};
+
+/// Steps to stand behind a flight: one beside it, and one after both.
+const HOTEL_AND_CAR: &str = r#"
+[[steps]]
+name = "hotel"
+participant = "hotels"
+after = []
+uncompensated = true
+action = { method = "POST", path = "/rooms" }
+[[steps]]
+name = "car"
+participant = "cars"
+after = ["hotel", "flight"]
+uncompensated = true
+action = { method = "POST", path = "/cars" }
+"#;
 
 #[test]
 fn a_start_is_recorded_where_the_compensation_must_know_it() {
@@ -15,12 +31,7 @@ fn a_start_is_recorded_where_the_compensation_must_know_it() {
             r#"
 name = "trip"
 version = 1
-[[steps]]
-name = "price"
-participant = "prices"
-read_only = true
-action = {{ method = "GET", path = "/prices" }}
-outputs = {{ quote = "/quote" }}
+{PRICE}
 [[steps]]
 name = "flight"
 participant = "flights"
@@ -58,8 +69,7 @@ compensation = {compensation}
 
 #[test]
 fn a_definition_keeps_its_graph_and_its_limits() {
-    let file = accepted(
-        r#"
+    let flight = r#"
 name = "trip"
 version = 7
 deadline_ms = 60000
@@ -71,20 +81,8 @@ action = { method = "POST", path = "/bookings" }
 compensation = { method = "DELETE", path = "/bookings/{saga.id}" }
 timeout_ms = 250
 attempts = 3
-[[steps]]
-name = "hotel"
-participant = "hotels"
-after = []
-uncompensated = true
-action = { method = "PATCH", path = "/rooms" }
-[[steps]]
-name = "car"
-participant = "cars"
-after = ["hotel", "flight"]
-uncompensated = true
-action = { method = "POST", path = "/cars" }
-"#,
-    );
+"#;
+    let file = accepted(&[flight, HOTEL_AND_CAR].concat());
     let definition = compiled(&file);
     assert_eq!((definition.name.as_str(), definition.version), ("trip", 7));
     assert_eq!((definition.deadline, definition.max_parallel), (Some(Duration::from_secs(60)), 2));
@@ -101,7 +99,7 @@ action = { method = "POST", path = "/cars" }
 
 #[test]
 fn toml_and_json_of_one_meaning_have_one_hash() {
-    let toml = r#"
+    let flight = r#"
 version = 1
 name = "trip"
 [[steps]]
@@ -110,18 +108,6 @@ name = "flight"
 headers = { X-Trace = "{saga.id}" }
 compensation = { path = "/bookings/{saga.id}", method = "DELETE" }
 action = { method = "POST", path = "/bookings", body = { b = 1, a = "{saga.id}" }, expect = {} }
-[[steps]]
-name = "hotel"
-participant = "hotels"
-after = []
-uncompensated = true
-action = { method = "POST", path = "/rooms" }
-[[steps]]
-name = "car"
-participant = "cars"
-after = ["hotel", "flight"]
-uncompensated = true
-action = { method = "POST", path = "/cars" }
 "#;
     let json = json!({
         "max_parallel": 16,
@@ -148,7 +134,7 @@ action = { method = "POST", path = "/cars" }
         let file = SagaFile::parse(&json.to_string(), Format::Json, identity, &PARTICIPANTS);
         file.unwrap_or_else(|rejected| panic!("{rejected}")).definition.hash().to_owned()
     };
-    let file = accepted(toml);
+    let file = accepted(&[flight, HOTEL_AND_CAR].concat());
     assert_eq!(file.hash(), hash(&json, 1));
     assert_eq!(hash(file.to_json(), 1), file.hash());
     // Stored with each definition at its first load: a new form would stop every start.

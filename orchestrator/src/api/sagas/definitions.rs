@@ -2,7 +2,8 @@
 
 use common::fields::FieldError;
 use common::http::{ApiError, Request, Response, StatusCode, json};
-use saga_definitions::{Format, Identity, is_name};
+use common::names::{FORM, is_name};
+use saga_definitions::{Format, Identity};
 use serde::Serialize;
 use serde_json::Value;
 use smol_str::SmolStr;
@@ -136,7 +137,7 @@ fn identity(request: &Request) -> Result<(String, i32), ApiError> {
     let mut errors = Vec::new();
     let mut bad = |field: &str, message: String| errors.push(FieldError { field: field.to_owned(), message });
     if !is_name(name) {
-        bad("name", "expected a lower-case letter, then up to 62 lower-case letters, digits, - and _".to_owned());
+        bad("name", format!("expected {FORM}"));
     }
     let is_number = version.bytes().all(|byte| byte.is_ascii_digit());
     let number = version.parse::<i32>().ok().filter(|number| is_number && *number >= 1);
