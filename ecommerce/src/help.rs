@@ -59,9 +59,9 @@ The first Ctrl-C starts no further purchases, waits for those running and shows 
 pub(crate) const STATUS: &str = "\
 Examples:
   ecommerce status 0190a2f0-0000-7000-8000-0000deadbeef
-      every step, its attempts, and the error that reverted the purchase
+      every step, its attempts, and the error that reverted the saga
 
-Exit codes: 0 shown, whatever its status; 3 no answer; 4 unknown purchase.";
+Exit codes: 0 shown, whatever its status; 3 no answer; 4 unknown saga.";
 
 pub(crate) const WATCH: &str = "\
 Examples:
@@ -70,15 +70,15 @@ Examples:
   ecommerce watch --lines
       one line per change, even on a terminal
   ecommerce watch 0190a2f0-0000-7000-8000-0000deadbeef
-      one purchase, until it ends
+      one saga, until it ends
 
-Exit codes: 0 stopped by the user, or the purchase completed; 1 the purchase did not complete; 3 no answer;
-4 unknown purchase. A lost connection is restored, and no change is missed.";
+Exit codes: 0 stopped by the user, or the saga completed; 1 the saga did not complete; 3 no answer;
+4 unknown saga. A lost connection is restored, and no change is missed.";
 
 pub(crate) const LIST: &str = "\
 Examples:
   ecommerce list --status compensated --limit 5
-      the five newest reverted purchases, with their errors
+      the five newest reverted sagas, with their errors
   ecommerce list --user me --json
 
 Exit codes: 0 listed; 3 no answer; 4 an error was answered.";
@@ -87,12 +87,12 @@ pub(crate) const CANCEL: &str = "\
 Examples:
   ecommerce cancel 0190a2f0-0000-7000-8000-0000deadbeef
 
-Exit codes: 0 the purchase is being undone; 3 no answer; 4 the purchase has ended or is unknown.";
+Exit codes: 0 the saga is being undone; 3 no answer; 4 the saga has ended or is unknown.";
 
 pub(crate) const ATTENTION: &str = "\
 Examples:
   ecommerce attention
-      purchases whose undo has failed for so long that a person must look, with the last error
+      sagas whose undo has failed for so long that a person must look, with the last error
 
 Exit codes: 0 listed; 3 no answer; 4 an error was answered, such as 403 without the operator token.";
 
@@ -102,12 +102,12 @@ Examples:
   ecommerce retry --all
       after a repair, instead of waiting for the next attempt
 
-Exit codes: 0 retried; 3 no answer; 4 the purchase has ended or is unknown.";
+Exit codes: 0 retried; 3 no answer; 4 the saga has ended or is unknown.";
 
 pub(crate) const RESOLVE: &str = "\
 Examples:
   ecommerce resolve 0190a2f0-0000-7000-8000-0000deadbeef --note \"refunded at the bank, ticket 4711\"
-      no further retries; the note is kept with the purchase
+      no further retries; the note is kept with the saga
 
 Exit codes: 0 recorded; 2 the note is blank; 3 no answer; 4 nothing to settle.";
 

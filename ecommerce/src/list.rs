@@ -16,7 +16,7 @@ pub(crate) const STATUSES: [&str; 5] = ["PENDING", "COMPENSATING", "COMPLETED", 
 
 #[derive(Args)]
 pub(crate) struct List {
-    /// Only purchases with this status
+    /// Only sagas with this status
     #[arg(long, ignore_case = true, value_parser = PossibleValuesParser::new(STATUSES))]
     status: Option<String>,
     /// Only purchases of this user

@@ -88,28 +88,28 @@ enum Command {
     /// Make many purchases at once and report the results: table, HTML report, audit
     #[command(after_help = help::LOAD)]
     Load(load::Load),
-    /// Show the status of one purchase
+    /// Show the status of one saga
     #[command(after_help = help::STATUS)]
     Status(status::Status),
-    /// Follow the changes of all purchases, or of one until it ends
+    /// Follow the changes of all sagas, or of one until it ends
     #[command(after_help = help::WATCH)]
     Watch(watch::Watch),
-    /// List purchases, newest first
+    /// List all sagas, newest first
     #[command(after_help = help::LIST)]
     List(list::List),
-    /// Cancel a running purchase: its completed steps are undone
+    /// Cancel a running saga: its completed steps are undone
     #[command(after_help = help::CANCEL)]
     Cancel(operate::Cancel),
-    /// List the purchases that need attention, longest waiting first
+    /// List the sagas that need attention, longest waiting first
     #[command(after_help = help::ATTENTION)]
     Attention(operate::Attention),
-    /// Retry a purchase, or the whole attention list, at once
+    /// Retry a saga, or the whole attention list, at once
     #[command(after_help = help::RETRY)]
     Retry(operate::Retry),
-    /// Mark a purchase of the attention list as settled by a person
+    /// Mark a saga of the attention list as settled by a person
     #[command(after_help = help::RESOLVE)]
     Resolve(operate::Resolve),
-    /// Show the records of one purchase in the saga log and at each participant
+    /// Show the records of one saga in the saga log and at each participant
     #[command(after_help = help::INSPECT)]
     Inspect(inspect::Inspect),
     /// Check that saga log, money, stock and purchases agree: exit code 0 or 1
@@ -124,10 +124,10 @@ enum Command {
     /// Test a running participant, in any language, against the protocol: exit code 0 or 1
     #[command(after_help = help::CONFORMANCE)]
     Conformance(conform::Conformance),
-    /// Put all purchases on hold after a restore, before the orchestrators start
+    /// Put all sagas on hold after a restore, before the orchestrators start
     #[command(after_help = help::HOLD)]
     Hold(hold::Hold),
-    /// Release the hold on all purchases if the databases agree
+    /// Release the hold on all sagas if the databases agree
     #[command(after_help = help::RELEASE)]
     Release(hold::Release),
     /// Check the health of a service: exit code 0 or 1, for containers

@@ -33,7 +33,7 @@ pub(crate) struct Retry {
     /// The transaction id
     #[arg(value_parser = transaction_id, required_unless_present = "all", conflicts_with = "all")]
     id: Option<Uuid>,
-    /// Retry every purchase in the attention list
+    /// Retry every saga in the attention list
     #[arg(long)]
     all: bool,
     #[command(flatten)]
@@ -54,7 +54,7 @@ pub(crate) struct Resolve {
     /// The transaction id
     #[arg(value_parser = transaction_id)]
     id: Uuid,
-    /// How the purchase was settled, for later readers
+    /// How the saga was settled, for later readers
     #[arg(long)]
     note: String,
     #[command(flatten)]

@@ -47,7 +47,7 @@ const SHORT_ID: usize = 8;
 
 #[derive(Args)]
 pub(crate) struct Watch {
-    /// Only this purchase, until it ends: exit code 0 if completed, else 1 [default: all, until Ctrl-C]
+    /// Only this saga, until it ends: exit code 0 if completed, else 1 [default: all, until Ctrl-C]
     #[arg(value_parser = transaction_id)]
     id: Option<Uuid>,
     /// Print lines instead of the live view, even on a terminal

@@ -204,7 +204,7 @@ pub(crate) fn unreadable(error: ReadError) -> ApiError {
 fn unconfirmed(id: SagaId) -> impl FnOnce(String) -> ApiError {
     move |reason| {
         tracing::warn!(saga.id = %id, reason, "it is not known whether the state of a saga is replicated");
-        let detail = "it is not known whether the state of this purchase is replicated; try again";
+        let detail = "it is not known whether the state of this saga is replicated; try again";
         ApiError::unavailable(detail, 1).with_transaction_id(id)
     }
 }

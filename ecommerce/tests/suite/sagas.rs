@@ -196,6 +196,14 @@ fn sagas_are_listed_by_definition_and_status() {
 }
 
 #[test]
+fn the_help_of_commands_for_any_saga_speaks_of_sagas() {
+    for name in ["status", "watch", "cancel", "attention", "retry", "resolve", "inspect"] {
+        let ran = run(&[name, "--help"]);
+        assert!(ran.out.contains("saga") && !ran.out.contains(" purchase "), "{}", ran.out);
+    }
+}
+
+#[test]
 fn a_definition_is_put_once_and_what_differs_is_told() {
     let folder = TemporaryFolder::new();
     let file = folder.path().join("trip.toml");
@@ -301,6 +309,7 @@ fn a_saga_that_is_no_purchase_goes_through_every_command() {
     for refused in [&["cancel", id][..], &["retry", id], &["resolve", id, "--note", "n"]] {
         let refused = ran(refused);
         assert!(refused.code == 4 && refused.err.contains("COMPLETED"), "{refused:?}");
+        assert!(refused.err.contains("the saga ") && !refused.err.contains("purchase"), "{refused:?}");
     }
     up.stop();
 }

@@ -109,7 +109,7 @@ impl Cells {
         let OtherCell { id, cell, .. } = other;
         let unreachable = |reason: String| {
             warn!(saga.id = %id, cell, reason, "a request could not be forwarded to its cell");
-            let detail = format!("cell {cell}, which has this purchase, does not answer; try again");
+            let detail = format!("cell {cell}, which has this saga, does not answer; try again");
             ApiError::unavailable(detail, RETRY_AFTER_S).with_transaction_id(id)
         };
         let late = || format!("no answer within {:?}", self.timeout);

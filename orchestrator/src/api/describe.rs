@@ -47,28 +47,28 @@ pub(super) fn start() -> Description {
 }
 
 pub(super) fn status() -> Description {
-    Description::new("showPurchase", "Status of a purchase")
+    Description::new("showPurchase", "Status of a saga")
         .detail(
-            "Available for every purchase that was ever accepted, from any replica. A 404 is final. While it is not \
-             known whether the purchase was accepted, the answer is 503; it is decided from the time in `decided_by` \
+            "Available for every saga that was ever accepted, from any replica. A 404 is final. While it is not \
+             known whether the saga was accepted, the answer is 503; it is decided from the time in `decided_by` \
              on.",
         )
         .path("transaction_id", schema::uuid(), "The transaction id.")
         .header(Header::SagaCellForwarded)
-        .answer::<WithDefinition>(200, "The purchase with all its steps.")
-        .problem(404, "No purchase has this id.")
+        .answer::<WithDefinition>(200, "The saga with all its steps.")
+        .problem(404, "No saga has this id.")
         .bad_fields_422()
 }
 
 pub(super) fn list() -> Description {
-    Description::new("listPurchases", "The purchases, newest first, in pages")
+    Description::new("listPurchases", "The sagas, newest first, in pages")
         .detail(
-            "Newest first is by transaction id, that is, by the clock of the node that accepted the purchase: if a \
-             clock was set back, or clocks differ, a later purchase can be listed below an earlier one. Purchases take \
+            "Newest first is by transaction id, that is, by the clock of the node that accepted the saga: if a \
+             clock was set back, or clocks differ, a later saga can be listed below an earlier one. Sagas take \
              precedence over lists: a list that would wait for other lists for more than two seconds is answered 503 \
              with `Retry-After`.",
         )
-        .query("status", schema::one_of(Status::ALL.map(Status::as_str)), "Only purchases with this status.")
+        .query("status", schema::one_of(Status::ALL.map(Status::as_str)), "Only sagas with this status.")
         .query("user_id", schema::text(1, 100), "Only purchases of this user.")
         .query("limit", schema::whole_number(LIMITS), "Page size; 100 if omitted.")
         .query("cursor", schema::uuid(), "The `next_cursor` of the previous page.")
@@ -77,83 +77,78 @@ pub(super) fn list() -> Description {
 }
 
 pub(super) fn events() -> Description {
-    Description::new("listen", "Changes of purchases and of their steps, as they happen")
+    Description::new("listen", "Changes of sagas and of their steps, as they happen")
         .detail(
             "Server-sent events of all replicas, in commit order, none skipped. `event` is `saga` or `step`; `data` is \
-             a JSON object. The stream of one purchase begins with its current state. `event` is `gap` if events are \
-             missing, because they are no longer kept or the database was restored; the stream of one purchase then \
+             a JSON object. The stream of one saga begins with its current state. `event` is `gap` if events are \
+             missing, because they are no longer kept or the database was restored; the stream of one saga then \
              sends its current state.",
         )
-        .query("saga", schema::uuid(), "Only this purchase.")
+        .query("saga", schema::uuid(), "Only this saga.")
         .query("last_event_id", schema::string(), "Same as the header, for clients that cannot set one.")
         .header(Header::LastEventId)
         .header(Header::SagaCellForwarded)
         .answer_of(200, "text/event-stream", schema::string(), "The stream; it ends when the service stops.")
-        .problem(404, "No purchase has this id.")
+        .problem(404, "No saga has this id.")
         .bad_fields_422()
 }
 
 pub(super) fn cancel() -> Description {
-    Description::new("cancelPurchase", "Cancels a running purchase")
+    Description::new("cancelPurchase", "Cancels a running saga")
         .path("transaction_id", schema::uuid(), "The transaction id.")
         .header(Header::SagaCellForwarded)
-        .answer::<Asked>(202, "The purchase is being reverted, or will be in a moment.")
-        .problem(404, "No purchase has this id.")
-        .problem(409, "The purchase has ended.")
+        .answer::<Asked>(202, "The saga is being reverted, or will be in a moment.")
+        .problem(404, "No saga has this id.")
+        .problem(409, "The saga has ended.")
         .bad_fields_422()
 }
 
 pub(super) fn attention() -> Description {
-    Description::new(
-        "listAttention",
-        "The attention list: purchases that need a person, longest waiting first, in pages",
-    )
-    .query("limit", schema::whole_number(LIMITS), "Page size; 100 if omitted.")
-    .query("cursor", schema::string(), "The `next_cursor` of the previous page.")
-    .answer::<operate::Page>(200, "A page of the list.")
-    .bad_fields_422()
+    Description::new("listAttention", "The attention list: sagas that need a person, longest waiting first, in pages")
+        .query("limit", schema::whole_number(LIMITS), "Page size; 100 if omitted.")
+        .query("cursor", schema::string(), "The `next_cursor` of the previous page.")
+        .answer::<operate::Page>(200, "A page of the list.")
+        .bad_fields_422()
 }
 
 pub(super) fn retry_all() -> Description {
-    Description::new("retryAttention", "Retries every unfinished purchase of the attention list now")
-        .answer::<Woken>(202, "The number of purchases that are retried.")
+    Description::new("retryAttention", "Retries every unfinished saga of the attention list now")
+        .answer::<Woken>(202, "The number of sagas that are retried.")
 }
 
 pub(super) fn release() -> Description {
-    Description::new("release", "Releases the hold on all purchases")
+    Description::new("release", "Releases the hold on all sagas")
         .detail(
-            "After a restore all purchases are on hold: none begins or continues until it is known that the databases \
+            "After a restore all sagas are on hold: none begins or continues until it is known that the databases \
              fit together. `/health/` shows whether there is a hold.",
         )
         .answer::<operate::Released>(200, "There is no hold.")
 }
 
 pub(super) fn retry() -> Description {
-    Description::new("retryPurchase", "Retries a purchase now, in its current direction")
+    Description::new("retryPurchase", "Retries a saga now, in its current direction")
         .path("transaction_id", schema::uuid(), "The transaction id.")
         .header(Header::SagaCellForwarded)
-        .answer::<Asked>(202, "The purchase is retried.")
-        .problem(404, "No purchase has this id.")
-        .problem(409, "The purchase has ended.")
+        .answer::<Asked>(202, "The saga is retried.")
+        .problem(404, "No saga has this id.")
+        .problem(409, "The saga has ended.")
         .bad_fields_422()
 }
 
 pub(super) fn resolve() -> Description {
-    Description::new("resolvePurchase", "Records that a person has settled a purchase of the attention list")
-        .detail(
-            "A compensating purchase ends FAILED; an ended one only leaves the attention list. The first note is kept.",
-        )
+    Description::new("resolvePurchase", "Records that a person has settled a saga of the attention list")
+        .detail("A compensating saga ends FAILED; an ended one only leaves the attention list. The first note is kept.")
         .path("transaction_id", schema::uuid(), "The transaction id.")
         .header(Header::SagaCellForwarded)
         .body::<ResolveRequest>(json!({ "note": "paid back by hand" }))
         .answer::<ResolutionView>(200, "The resolution is recorded, now or by an earlier request.")
-        .problem(404, "No purchase has this id.")
-        .problem(409, "The purchase is not in the attention list, or it runs forward.")
+        .problem(404, "No saga has this id.")
+        .problem(409, "The saga is not in the attention list, or it runs forward.")
         .bad_fields_422()
 }
 
 pub(super) fn inspect() -> Description {
-    Description::new("inspectPurchase", "Records of a purchase in the saga log and at each participant, side by side")
+    Description::new("inspectPurchase", "Records of a saga in the saga log and at each participant, side by side")
         .path("transaction_id", schema::uuid(), "The transaction id.")
         .header(Header::SagaCellForwarded)
         .answer::<Inspection>(200, "The records of each, or why it did not answer.")

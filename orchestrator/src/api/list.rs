@@ -15,11 +15,11 @@ use crate::store::reader::{id_of, readable};
 use saga_engine::Status;
 use saga_engine::stored::StoredSaga;
 
-/// A page of the list of purchases, newest first.
+/// A page of the list of sagas, newest first.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SagaPage)]
 pub(super) struct Page {
-    /// Number of purchases on all pages: exact up to 10,000, beyond that an estimate of at least 10,001.
+    /// Number of sagas on all pages: exact up to 10,000, beyond that an estimate of at least 10,001.
     total: i64,
     /// `false` if the total is an estimate; omitted if it is exact.
     #[serde(skip_serializing_if = "Option::is_none")]

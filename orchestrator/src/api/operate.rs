@@ -50,7 +50,7 @@ pub(super) async fn retry(api: ApiContext, request: Request) -> Result<Response,
     };
     let status = set(id, unknown::find(&api, id, retry).await?)?;
     let _ = api.recovery.cast(RecoveryMsg::LookNow);
-    let message = "Retry requested: the purchase is retried now";
+    let message = "Retry requested: the saga is retried now";
     Ok(json(StatusCode::ACCEPTED, &Asked { transaction_id: id, status, message }))
 }
 
@@ -80,7 +80,7 @@ fn set(id: SagaId, flagged: Flagged) -> Result<Status, ApiError> {
     match flagged {
         Flagged::Set(status) => Ok(status),
         Flagged::HasEnded(status) => {
-            Err(ApiError::conflict(format!("the purchase has ended: {status}")).with_transaction_id(id))
+            Err(ApiError::conflict(format!("the saga has ended: {status}")).with_transaction_id(id))
         }
     }
 }
@@ -126,11 +126,11 @@ pub(super) async fn resolve(api: ApiContext, request: Request) -> Result<Respons
             Ok(json(StatusCode::OK, &ResolutionView { transaction_id: id, status, resolved_at: at, note }))
         }
         Resolved::RunsForward => {
-            let detail = "the purchase runs forward, so there is nothing to settle yet: cancel it first";
+            let detail = "the saga runs forward, so there is nothing to settle yet: cancel it first";
             Err(ApiError::conflict(detail).with_transaction_id(id))
         }
         Resolved::NotInAttention(status) => {
-            let detail = format!("the purchase is {status} and not in the attention list");
+            let detail = format!("the saga is {status} and not in the attention list");
             Err(ApiError::conflict(detail).with_transaction_id(id))
         }
     }

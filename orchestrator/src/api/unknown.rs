@@ -51,8 +51,7 @@ pub(super) fn in_doubt(api: &ApiContext, id: SagaId) -> ApiError {
 }
 
 fn undecided(id: SagaId, decided_by: DateTime<Utc>, now: DateTime<Utc>) -> ApiError {
-    let detail =
-        "it is not known whether this purchase was accepted; its status shows it, for certain from decided_by on";
+    let detail = "it is not known whether this saga was accepted; its status shows it, for certain from decided_by on";
     let wait_ms = u64::try_from((decided_by - now).num_milliseconds()).unwrap_or(0);
     ApiError::unavailable(detail, wait_ms.div_ceil(1_000).max(1)).with_transaction_id(id).with_decided_by(decided_by)
 }

@@ -114,14 +114,14 @@ async fn a_saga_that_runs_forward_is_cancelled_before_it_can_be_resolved() {
                 answer.json()["detail"].as_str().map(str::to_owned).expect("a detail")
             };
             let told = resolve().await;
-            assert_eq!(told, "the purchase runs forward, so there is nothing to settle yet: cancel it first");
+            assert_eq!(told, "the saga runs forward, so there is nothing to settle yet: cancel it first");
             let untouched = "select count(*) from saga where status = 'PENDING' and resolved_at is null
                              and attention is not distinct from $1::text";
             assert_eq!(saga_log.number(untouched, &[&attention]).await, 1);
 
             stack.post(ORCHESTRATOR, &format!("/saga/{saga}/cancel"), "{}").await.expect(202);
             all_ended(&saga_log).await;
-            assert_eq!(resolve().await, "the purchase is COMPENSATED and not in the attention list");
+            assert_eq!(resolve().await, "the saga is COMPENSATED and not in the attention list");
         })
         .await;
     }

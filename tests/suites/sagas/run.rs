@@ -244,3 +244,24 @@ async fn lists_filter_by_definition() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operations_on_any_saga_speak_of_sagas() {
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        put(stack, "shop/1", shop()).await.expect(201);
+        let done = run(stack, order()).await.expect(200).json();
+        let id = done["saga_id"].as_str().expect("a saga has an id");
+        let ended = "the saga has ended: COMPLETED";
+        for (operation, body, detail) in [
+            ("cancel", json!({}), ended),
+            ("retry", json!({}), ended),
+            ("resolve", json!({ "note": "n" }), "the saga is COMPLETED and not in the attention list"),
+        ] {
+            for family in ["saga", "sagas"] {
+                let answer = stack.post(ORCHESTRATOR, &format!("/{family}/{id}/{operation}"), body.clone()).await;
+                assert_eq!(answer.expect(409).json()["detail"], detail, "/{family}/…/{operation}");
+            }
+        }
+    })
+    .await;
+}
