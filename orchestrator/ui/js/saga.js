@@ -8,7 +8,7 @@ import { Compared } from "./compare.js";
 import { Graph } from "./graph.js";
 import { Copy, Icon, Json, Loaded, Status, html } from "./parts.js";
 import { Resolve } from "./resolve.js";
-import { NOTHING, definitionLink, isPurchase, shownAmount, useDefinition } from "./sagas.js";
+import { NOTHING, definitionLink, isPurchase, shownAmount } from "./sagas.js";
 import { onChanges } from "./stream.js";
 import { Timeline } from "./timeline.js";
 import { saying } from "./toasts.js";
@@ -17,6 +17,10 @@ const TICK_MS = 250;
 const MAX_ACTIVITY = 200;
 // More steps at once are a number.
 const WAITS_SHOWN = 3;
+
+// Sagas of the DTM protocol, and those that bring their steps along, have no definition with a page of its own.
+const WITHOUT_PAGE = ["dtm", "inline"];
+const hasDefinition = (saga) => saga.graph && !WITHOUT_PAGE.includes(saga.definition);
 
 const hasEnded = (saga) => saga.ended_at !== null;
 
@@ -119,12 +123,13 @@ function PurchaseFacts({ saga: { input, outputs } }) {
   return facts.map(([name, value]) => html`<${Fact} key=${name} name=${t(name)}>${value ?? NOTHING}</${Fact}>`);
 }
 
-function Facts({ saga, definition }) {
+function Facts({ saga }) {
   const id = saga.saga_id;
   const title = `${saga.definition}/${saga.version}`;
   return html`<dl class="facts">
     ${isPurchase(saga) && html`<${PurchaseFacts} saga=${saga} />`}
-    <${Fact} name=${t("definition")}>${definition ? html`<a href=${definitionLink(saga)} data-testid="definition">${title}</a>` : title}</${Fact}>
+    ${saga.definition === "dtm" && html`<${Fact} name="gid">${saga.input?.gid ?? NOTHING}</${Fact}>`}
+    <${Fact} name=${t("definition")}>${hasDefinition(saga) ? html`<a href=${definitionLink(saga)} data-testid="definition">${title}</a>` : title}</${Fact}>
     <${Fact} name=${t("created")}>${moment(saga.created_at)}</${Fact}>
     <${Fact} name=${t("took")}>${span(duration(saga))}</${Fact}>
     <${Fact} name=${t("id")}><code data-testid="saga-id">${id}</code><${Copy} text=${id} label=${t("id")} /></${Fact}>
@@ -181,12 +186,12 @@ function showStep(name) {
   step?.focus({ preventScroll: true });
 }
 
-/** Nothing without a definition: the timeline has the same steps. */
-function Steps({ saga, definition }) {
-  if (!definition) return null;
+/** Nothing if the node does not know the definition: the timeline has the same steps. */
+function Steps({ saga }) {
+  if (!saga.graph) return null;
   const onOpen = saga.steps.length > 0 ? showStep : undefined;
   return html`<section class="card" data-testid="graph"><header><h2>${t("graph")}</h2></header>
-    <${Graph} steps=${definition.steps} saga=${saga} label=${t("graphOf", { name: `${saga.definition}/${saga.version}` })} onOpen=${onOpen} /></section>`;
+    <${Graph} steps=${saga.graph} saga=${saga} label=${t("graphOf", { name: `${saga.definition}/${saga.version}` })} onOpen=${onOpen} /></section>`;
 }
 
 function Data({ saga: { input, outputs, steps: all, ended_at: endedAt } }) {
@@ -205,8 +210,6 @@ function Title({ saga }) {
 
 function Whole({ saga, activity, reload }) {
   const inspection = useInspection(saga.saga_id, saga);
-  // Sagas of the DTM protocol, and those with steps of their own, have no definition that nodes know by its name.
-  const { value: definition } = useDefinition(saga.definition, saga.version);
   useTick(!hasEnded(saga));
   const hasActivity = !hasEnded(saga) || activity.length > 0;
   const isInAttention = Boolean(inspection?.log?.attention);
@@ -215,10 +218,10 @@ function Whole({ saga, activity, reload }) {
       <${Actions} saga=${saga} isInAttention=${isInAttention} reload=${reload} /></header>
     <${Why} saga=${saga} />
     ${!hasEnded(saga) && html`<div class="callout callout-PENDING" data-testid="waits"><${Icon} name="PENDING" size="20" /><div><h2>${t("waits")}</h2>${waitsFor(saga, inspection).map((line) => html`<p>${line}</p>`)}</div></div>`}
-    <${Steps} saga=${saga} definition=${definition} />
+    <${Steps} saga=${saga} />
     <${Timeline} saga=${saga} />
     <${Takeovers} saga=${saga} />
-    <div class="card"><${Facts} saga=${saga} definition=${definition} /></div>
+    <div class="card"><${Facts} saga=${saga} /></div>
     <${Data} saga=${saga} />
     <div class=${hasActivity ? "columns" : ""}>${hasActivity && html`<${Activity} changes=${activity} />`}<${Compared} id=${saga.saga_id} /></div></article>`;
 }

@@ -17,7 +17,7 @@ export default {
   how: "How purchases run", howOf: "Steps of", lastMinute: "in the last 60 s",
   step_choose: "choose a product", step_charge: "take the payment", step_decrease: "take from stock", step_create: "record the purchase",
   undo_charge: "refund", undo_create: "cancel", undo_decrease: "restock",
-  service_catalog: "Catalog", service_payments: "Payments", service_inventory: "Inventory", service_purchases: "Purchases", service_orchestrator: "Orchestrator",
+  service_catalog: "Catalog", service_payments: "Payments", service_inventory: "Inventory", service_purchases: "Purchases", service_orchestrator: "Orchestrator", service_dtm: "DTM branch",
   flowDone: "{n} done", flowRefused: "{n} refused", flowUnknown: "{n} unknown", flowUndone: "{n} undone", stock_kept: "not given back, by rule",
   buy: "Buy", buy100: "Buy 100", boughtOne: "A purchase is on its way.", bought: "{n} purchases are on their way.", boughtSome: "{n} of {all} purchases were accepted: {reason}",
   buying: "Buying …",

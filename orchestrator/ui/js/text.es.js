@@ -17,7 +17,7 @@ export default {
   how: "Cómo transcurren las compras", howOf: "Pasos de", lastMinute: "en los últimos 60 s",
   step_choose: "elegir un producto", step_charge: "cobrar el pago", step_decrease: "descontar del inventario", step_create: "registrar la compra",
   undo_charge: "reembolso", undo_create: "anulación", undo_decrease: "reposición",
-  service_catalog: "Catálogo", service_payments: "Pagos", service_inventory: "Inventario", service_purchases: "Compras", service_orchestrator: "Orquestador",
+  service_catalog: "Catálogo", service_payments: "Pagos", service_inventory: "Inventario", service_purchases: "Compras", service_orchestrator: "Orquestador", service_dtm: "rama de DTM",
   flowDone: "{n} hechos", flowRefused: "{n} rechazados", flowUnknown: "{n} desconocidos", flowUndone: "{n} deshechos", stock_kept: "no se devuelve, por regla",
   buy: "Comprar", buy100: "Comprar 100", boughtOne: "Una compra está en curso.", bought: "{n} compras están en curso.", boughtSome: "Se aceptaron {n} de {all} compras: {reason}",
   buying: "Comprando …",

@@ -6,6 +6,7 @@ use tests::{
     stack::with_json, wait_until,
 };
 
+use super::graph::assert_well_drawn;
 use super::list::{sagas, see_sagas};
 use super::operators::impatient;
 use super::{buy, dashboard, with_dashboard};
@@ -240,6 +241,61 @@ async fn the_graph_of_a_running_saga_shows_where_it_waits_and_it_can_be_cancelle
         browser.see_text("[data-node=record]", "not reached").await;
     })
     .await;
+}
+
+/// Submits a saga as a client of DTM, whose branches have no URL and so are done at once; returns its id.
+async fn submit(stack: &Stack) -> String {
+    let branch = json!({ "action": "", "compensate": "" });
+    let custom = json!({ "concurrent": true, "orders": { "2": [0, 1] } }).to_string();
+    let submission = json!({
+        "gid": "trip", "trans_type": "saga", "wait_result": true, "custom_data": custom,
+        "steps": [branch, branch, branch], "payloads": ["", "", ""]
+    });
+    let request = stack.request(reqwest::Method::POST, ORCHESTRATOR, "/api/dtmsvr/submit");
+    send(with_json(request, submission)).await.expect(200);
+    let list = stack.get(ORCHESTRATOR, "/sagas?definition=dtm").await.expect(200).json();
+    list["sagas"][0]["saga_id"].as_str().expect("the saga is listed").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_saga_that_brings_its_steps_along_has_the_graph_of_these_steps() {
+    let options = StackOptions::default()
+        .set("sagas.inline", true)
+        .set("dtm.enabled", true)
+        .set("dtm.allowed_urls", "http://127.0.0.1:9/");
+    for screen in [Screen::Desktop, Screen::Phone] {
+        with_dashboard(options.clone(), screen, "", async |stack, browser| {
+            let steps = shop()["steps"].clone();
+            let input = json!({ "user": "ada", "product": 3, "amount": 12.5 });
+            let request = stack.request(reqwest::Method::POST, ORCHESTRATOR, "/sagas");
+            let inline = send(with_json(request, json!({ "steps": steps, "input": input }))).await.expect(200).json();
+            let inline = inline["saga_id"].as_str().expect("a saga has an id").to_owned();
+            let dtm = submit(stack).await;
+            for (id, title, nodes) in
+                [(inline, "inline", ["charge", "stock", "record"]), (dtm, "dtm", ["01", "02", "03"])]
+            {
+                browser.open(&dashboard(stack, &format!("saga/{id}"))).await;
+                browser.see_text("article h1", &format!("Saga {title}/1")).await;
+                for node in nodes {
+                    browser.see(&format!("[data-node='{node}'][data-state=done]")).await;
+                }
+                browser.see_count(".graph .node", 3).await;
+                let label = format!("return document.querySelector(\"[data-node='{}'] title\").textContent", nodes[2]);
+                let label = browser.run(&label, vec![]).await;
+                let after = format!("after {}, {}", nodes[0], nodes[1]);
+                assert!(label.as_str().expect("a text").ends_with(&after), "{label}");
+                assert_well_drawn(browser, title).await;
+                // There is no page of a definition that only this saga has.
+                browser.see_text(".facts", &format!("{title}/1")).await;
+                assert_eq!(browser.count("[data-testid=definition]").await, 0);
+                assert_no_leftovers(browser, "article").await;
+            }
+            // The page that is open last is that of the saga of DTM's client, who knows it by its gid.
+            let facts = browser.text_or_nothing(".facts").await;
+            assert!(facts.contains("gid") && facts.contains("trip"), "{facts}");
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,7 +33,7 @@ const FLAWS: &str = r#"
     return [...new Set(flaws)];
 "#;
 
-async fn assert_well_drawn(browser: &Browser, what: &str) {
+pub(super) async fn assert_well_drawn(browser: &Browser, what: &str) {
     assert_eq!(browser.run(FLAWS, vec![]).await, json!([]), "{what}");
 }
 

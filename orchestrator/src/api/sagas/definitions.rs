@@ -13,7 +13,7 @@ use super::rejected;
 use crate::api::{ApiContext, unreadable};
 use crate::definitions::{Given, OVER_HTTP};
 use crate::store::definitions::{self, Storing};
-use saga_engine::definition::{Definition, Definitions as _, Effect, Input};
+use saga_engine::definition::{Definition, Definitions as _, Effect, Input, Step};
 
 /// A definition with the graph of its steps.
 #[derive(Serialize, ToSchema)]
@@ -58,10 +58,11 @@ pub(in crate::api) struct List {
     definitions: Vec<DefinitionView>,
 }
 
-impl DefinitionView {
-    fn new(api: &ApiContext, definition: &Definition, given: Option<&Given>) -> Self {
+impl DefinedStep {
+    /// Returns the steps of a definition, in its order.
+    pub(super) fn all_of(definition: &Definition) -> Vec<DefinedStep> {
         let steps = definition.steps();
-        let step = |(index, step): (usize, &saga_engine::definition::Step)| DefinedStep {
+        let defined = |(index, step): (usize, &Step)| DefinedStep {
             name: step.name.clone(),
             participant: step.participant.clone(),
             after: definition.predecessors(index).iter().map(|&earlier| steps[earlier].name.clone()).collect(),
@@ -71,13 +72,19 @@ impl DefinitionView {
                 Effect::Uncompensated => "uncompensated",
             },
         };
+        steps.iter().enumerate().map(defined).collect()
+    }
+}
+
+impl DefinitionView {
+    fn new(api: &ApiContext, definition: &Definition, given: Option<&Given>) -> Self {
         Self {
             name: definition.name.clone(),
             version: definition.version,
             origin: given.map_or_else(|| "built in".to_owned(), |given| given.origin.clone()),
             hash: given.map(|given| given.file.hash().to_owned()),
             known_to_all: api.definitions.is_everywhere(definition),
-            steps: steps.iter().enumerate().map(step).collect(),
+            steps: DefinedStep::all_of(definition),
             body: None,
         }
     }

@@ -6,8 +6,9 @@ use smol_str::SmolStr;
 use utoipa::ToSchema;
 
 use super::answer::failed_step;
+use super::definitions::DefinedStep;
 use super::outputs::{ByStep, by_step};
-use saga_engine::definition::Input;
+use saga_engine::definition::{Definition, Input};
 use saga_engine::log::{StepView, stuck_because};
 use saga_engine::running::RunningSaga;
 use saga_engine::stored::StoredSaga;
@@ -55,6 +56,11 @@ pub(in crate::api) struct SagaView {
     takeovers: Vec<Takeover>,
     /// All steps, pending ones included, in the order of the definition.
     steps: Vec<StepView>,
+    /// The steps as they are defined, each with those before it; null if this node does not know the definition. Lists
+    /// leave it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<DefinedStep>>)]
+    graph: Option<Option<Vec<DefinedStep>>>,
 }
 
 impl SagaView {
@@ -77,6 +83,7 @@ impl SagaView {
             ended_at: row.ended_at,
             takeovers: row.takeovers,
             steps: row.timeline,
+            graph: None,
         }
     }
 
@@ -101,7 +108,12 @@ impl SagaView {
             ended_at: None,
             takeovers: saga.takeovers.clone(),
             steps,
+            graph: None,
         }
+    }
+
+    pub(in crate::api) fn with_graph(self, definition: Option<&Definition>) -> Self {
+        Self { graph: Some(definition.map(DefinedStep::all_of)), ..self }
     }
 }
 
