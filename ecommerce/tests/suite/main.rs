@@ -21,5 +21,6 @@ mod support;
 mod surroundings;
 mod tls;
 mod up;
+mod unknown_definitions;
 mod watch;
 mod your_own_saga;
