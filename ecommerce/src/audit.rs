@@ -1,7 +1,8 @@
-//! `audit`: checks on the live databases that saga log, money, stock and purchases agree.
+//! `audit`: checks on the live databases that saga log, money, stock and purchases agree, and that sagas of any definition
+//! agree with the journals of named participants.
 //!
-//! It may run during purchases: running ones are listed but not judged, unless `--settled` declares that nothing runs
-//! any more. It only reads.
+//! It may run during sagas: running ones are listed but not judged, unless `--settled` declares that nothing runs any
+//! more. It only reads. A journal that cannot be read makes the audit incomplete, which is not a success.
 
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use ecommerce::{
     books::{self, Limits},
     embedded_postgres::{default_data_dir, running_url},
 };
-use orchestrator::invariants::{Report, Run, Verdict};
+use orchestrator::invariants::{JournalCoverage, Report, Run, Verdict};
 use secrecy::SecretString;
 use serde::Serialize;
 
@@ -28,9 +29,13 @@ pub(crate) struct Audit {
     /// Data folder of the `ecommerce up` to audit if no database is configured
     #[arg(long, value_name = "DIR", env = "ECOMMERCE_DATA_DIR")]
     data_dir: Option<PathBuf>,
-    /// The system is stopped: a purchase that has not ended counts as a violation
+    /// The system is stopped: a saga that has not ended counts as a violation
     #[arg(long)]
     settled: bool,
+    /// How many sagas, newest first and purchases aside, are compared with the journals of the participants with
+    /// `participants.<name>.journal = true`
+    #[arg(long, value_name = "SAGAS", default_value_t = Limits::default().journals)]
+    journals: u32,
     /// Print the findings as JSON, for machines
     #[arg(long)]
     json: bool,
@@ -41,6 +46,8 @@ struct Document<'a> {
     /// The cell whose databases these are, by the configuration.
     cell: u8,
     clean: bool,
+    /// Whether each journal that was asked for could be read.
+    complete: bool,
     #[serde(flatten)]
     report: &'a Report,
 }
@@ -50,16 +57,17 @@ impl Audit {
         let run = if self.settled { Run::Over } else { Run::Live };
         let settings = self.configuration.load()?;
         let cell = settings.orchestrator.cell;
-        let report = report(settings, self.data_dir, run).await?;
-        let clean = report.is_clean();
+        let limits = Limits { journals: self.journals, ..Limits::default() };
+        let report = report(settings, self.data_dir, run, limits).await?;
+        let (clean, complete) = (report.is_clean(), report.is_complete());
         match self.json {
             true => output::tell_json(
-                &serde_json::to_string_pretty(&Document { cell, clean, report: &report })
+                &serde_json::to_string_pretty(&Document { cell, clean, complete, report: &report })
                     .map_err(|error| Failure::broken("the report", &error))?,
             ),
             false => output::tell(&shown(&report)),
         }
-        Ok(if clean { Ended::Done } else { Ended::Refused })
+        Ok(if clean && complete { Ended::Done } else { Ended::Refused })
     }
 }
 
@@ -80,17 +88,22 @@ pub(crate) fn with_servers(
 }
 
 /// Audits the configured databases, or those of the `up` running on a data folder.
-pub(crate) async fn report(settings: Settings, data_dir: Option<PathBuf>, run: Run) -> Result<Report, Failure> {
+pub(crate) async fn report(
+    settings: Settings,
+    data_dir: Option<PathBuf>,
+    run: Run,
+    limits: Limits,
+) -> Result<Report, Failure> {
     let settings = with_servers(settings, &AUDITED, data_dir)?;
-    audit(&settings, run).await
+    audit(&settings, run, limits).await
 }
 
 /// Audits the databases of the settings.
-pub(crate) async fn audit(settings: &Settings, run: Run) -> Result<Report, Failure> {
+pub(crate) async fn audit(settings: &Settings, run: Run, limits: Limits) -> Result<Report, Failure> {
     for service in AUDITED {
         services::check_migrated(settings, service).await?;
     }
-    Ok(books::audit(settings, run, Limits::default()).await?)
+    Ok(books::audit(settings, run, limits).await?)
 }
 
 /// Finds the PostgreSQL of a running `up`.
@@ -122,12 +135,32 @@ pub(crate) fn shown(report: &Report) -> String {
         lines.push("not checked:".to_owned());
         lines.extend(listed);
     }
+    lines.extend(journals(report));
     lines.push(format!("money of purchases that ended: {}", report.money));
-    lines.push(match report.verdicts.iter().filter(|verdict| verdict.offending > 0).count() {
-        0 => "every invariant holds".to_owned(),
-        broken => format!("{broken} of {} invariants are broken", report.verdicts.len()),
+    lines.push(match (report.verdicts.iter().filter(|verdict| verdict.offending > 0).count(), report.is_complete()) {
+        (0, true) => "every invariant holds".to_owned(),
+        (0, false) => "every invariant holds as far as the journals could be read: the audit is incomplete".to_owned(),
+        (broken, _) => format!("{broken} of {} invariants are broken", report.verdicts.len()),
     });
     lines.join("\n")
+}
+
+/// Tells how far the journals of named participants were compared, if sagas have steps at any.
+fn journals(report: &Report) -> Option<String> {
+    let rows = report.journals.iter().map(|(participant, covered)| {
+        let JournalCoverage { sagas, steps, failed, reason, skipped, without_journal } = covered;
+        let number = |number: &u64| output::cell(number.to_string());
+        let why = match reason {
+            Some(reason) => Some(format!("could not be read: {reason}")),
+            None if *without_journal > 0 => Some("offers no journal".to_owned()),
+            None if *skipped > 0 => Some("older than the sagas of --journals".to_owned()),
+            None => None,
+        };
+        let unread = failed + skipped + without_journal;
+        [output::cell(participant), number(sagas), number(steps), number(&unread), output::optional(why)]
+    });
+    let header = ["journal of", "sagas", "steps", "sagas not compared", "reason"];
+    (!report.journals.is_empty()).then(|| output::table(header, rows))
 }
 
 /// Lists the findings of a verdict, if it has any.

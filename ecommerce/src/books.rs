@@ -1,4 +1,5 @@
-//! Reads the books of the live system, all five databases, and judges them: the implementation of `ecommerce audit`.
+//! Reads the books of the live system, all five databases and the journals of named participants, and judges them: the
+//! implementation of `ecommerce audit`.
 //!
 //! The databases share no snapshot, so the order of reading makes the facts comparable:
 //! ```text
@@ -14,6 +15,7 @@
 //! same collation. Times of two databases are compared exactly if one server holds both, else with an allowance of a
 //! second.
 
+mod journals;
 mod log;
 mod participants;
 mod range;
@@ -28,24 +30,26 @@ use common::{
 use orchestrator::invariants::{Books, Participant, Report, Run, judge};
 use thiserror::Error;
 
-use self::{log::Log, participants::Journaled, range::Range};
+use self::{journals::NamedJournals, log::Log, participants::Journaled, range::Range};
 
 /// Maximum difference between the clocks of two servers: far more than NTP leaves.
 const CLOCK_ALLOWANCE: TimeDelta = TimeDelta::seconds(1);
 
-/// Limits of memory: facts per read, findings kept.
+/// Limits of memory and requests: facts per read, findings kept, journals read over HTTP.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Sagas, or transactions without a saga, in one part.
     pub part: i64,
     /// Findings kept per invariant; all are counted.
     pub findings: usize,
+    /// Newest sagas, purchases aside, whose journals are read at named participants.
+    pub journals: u32,
 }
 
 impl Default for Limits {
-    /// About ten megabytes of facts at once, and as many findings as a person reads.
+    /// About ten megabytes of facts at once, as many findings as a person reads, and seconds for journals.
     fn default() -> Self {
-        Self { part: 10_000, findings: 20 }
+        Self { part: 10_000, findings: 20, journals: 1_000 }
     }
 }
 
@@ -83,6 +87,9 @@ pub enum BooksError {
         /// The error of the database.
         source: tokio_postgres::Error,
     },
+    /// No HTTP client could be made.
+    #[error("no client for the participants' journals could be made: {0}")]
+    Client(reqwest::Error),
 }
 
 /// Judges the books by every invariant.
@@ -98,6 +105,11 @@ pub async fn audit(settings: &Settings, run: Run, limits: Limits) -> Result<Repo
     ];
     let clock_allowance = clock_allowance(&participants).await?;
     let newest = log.newest().await?;
+    let without_journals = match newest {
+        Some(newest) => log.nth_newest(newest, limits.journals.into()).await?,
+        None => None,
+    };
+    let named = NamedJournals::open(settings, without_journals)?;
     let mut report = judge(&Books::default(), run);
     let mut range = Range::start();
     loop {
@@ -117,6 +129,7 @@ pub async fn audit(settings: &Settings, run: Run, limits: Limits) -> Result<Repo
             participant.check_used(settings, &books).await?;
             participant.read(&range, &mut books).await?;
         }
+        named.read(&mut books).await;
         log.read_missing(&mut books).await?;
         report.absorb(judge(&books, run), limits.findings);
         match range.next() {

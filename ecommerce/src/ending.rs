@@ -83,7 +83,9 @@ impl From<BooksError> for Failure {
     fn from(error: BooksError) -> Self {
         match error {
             BooksError::Database { service, key, source } => Self::database(service, &key, &source),
-            BooksError::Statement { .. } | BooksError::NeverUsed { .. } => Self::Broken(error.to_string()),
+            BooksError::Statement { .. } | BooksError::NeverUsed { .. } | BooksError::Client(_) => {
+                Self::Broken(error.to_string())
+            }
         }
     }
 }

@@ -121,12 +121,14 @@ Exit codes: 0 shown; 3 no answer; 4 an error was answered.";
 pub(crate) const AUDIT: &str = "\
 Examples:
   ecommerce audit
-      the databases of the `ecommerce up` running here, even while purchases run
+      the databases of the `ecommerce up` running here, even while sagas run
   ecommerce audit --settled --database-url postgres://user@localhost/ --json
-      the system is stopped, so every purchase must have ended
+      the system is stopped, so every saga must have ended
+  ecommerce audit --journals 100000
+      compares more than the newest 1,000 sagas with the journals of named participants
 
-Exit codes: 0 every invariant holds; 1 one is broken; 2 a service has no database; 3 a server does not answer;
-4 a database is not the one that its service used, or is not migrated.";
+Exit codes: 0 every invariant holds; 1 one is broken, or a journal could not be read; 2 a service has no database;
+3 a server does not answer; 4 a database is not the one that its service used, or is not migrated.";
 
 pub(crate) const SAGAS: &str = "\
 Examples:

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use common::{config::Settings, db::Connection};
+use ecommerce::books::Limits;
 use orchestrator::{invariants::Run, store::hold};
 use saga_engine::hold::Hold as Held;
 
@@ -60,7 +61,7 @@ impl Release {
             output::tell("there is no hold");
             return Ok(Ended::Done);
         }
-        let is_clean = match audit::audit(&settings, Run::Live).await {
+        let is_clean = match audit::audit(&settings, Run::Live, Limits::default()).await {
             Ok(report) => {
                 output::tell(&audit::shown(&report));
                 report.is_clean()

@@ -29,6 +29,7 @@ use common::{
     config::Settings,
     money::{self, Money},
 };
+use ecommerce::books::Limits;
 use orchestrator::invariants::Run;
 use reqwest::Url;
 
@@ -181,7 +182,7 @@ impl Load {
     }
 
     async fn audit(&self, settings: Settings) -> Result<orchestrator::invariants::Report, Failure> {
-        let report = audit::report(settings, self.data_dir.clone(), Run::Live).await?;
+        let report = audit::report(settings, self.data_dir.clone(), Run::Live, Limits::default()).await?;
         if !self.target.json {
             output::tell(&audit::shown(&report));
         }

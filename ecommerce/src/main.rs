@@ -112,7 +112,7 @@ enum Command {
     /// Show the records of one saga in the saga log and at each participant
     #[command(after_help = help::INSPECT)]
     Inspect(inspect::Inspect),
-    /// Check that saga log, money, stock and purchases agree: exit code 0 or 1
+    /// Check that saga log, money, stock, purchases and journals agree: exit code 0 or 1
     #[command(after_help = help::AUDIT)]
     Audit(audit::Audit),
     /// Run, list and show sagas of any definition; check and put definitions

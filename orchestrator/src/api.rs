@@ -32,7 +32,6 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use self::cells::Cells;
-use self::inspect::Journals;
 use crate::definitions::Registry;
 use crate::dtm::AllowedUrls;
 use crate::events::Events;
@@ -65,7 +64,7 @@ pub(crate) struct ApiContext {
     pub(crate) saga_log: BatchSender<SagaLogWriter>,
     pub(crate) replicated: Arc<Replicated>,
     pub(crate) lease: Arc<LeaseState>,
-    pub(crate) journals: Arc<Journals>,
+    pub(crate) journals: Arc<crate::journals::Journals>,
     pub(crate) events: Events,
     pub(crate) world: Arc<dyn World>,
     pub(crate) cells: Arc<Cells>,

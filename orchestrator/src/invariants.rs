@@ -1,9 +1,9 @@
 //! Invariants between the saga log and the data of the participants: one pure function per invariant.
 //!
 //! ```text
-//! five live databases ──► ecommerce::books ──┐
-//! a chaos test's databases ──────────────────┼──► Books ──► judge ──► Report
-//! a simulator's memory ──────────────────────┘
+//! five live databases, journals over HTTP ──► ecommerce::books ──┐
+//! a chaos test's databases ──────────────────────────────────────┼──► Books ──► judge ──► Report
+//! a simulator's memory ──────────────────────────────────────────┘
 //! ```
 //! They take plain facts ([`Books`]) and no database, clock or network, so the audit, the chaos tests and the simulator
 //! check the same rules.
@@ -16,16 +16,20 @@ mod effects;
 mod facts;
 mod history;
 mod listed;
+mod named;
 mod sagas;
 mod sums;
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
+use smol_str::SmolStr;
 
 pub use self::facts::{
     Books, Decision, Entry, Movement, MovementKind, OperationKind, Participant, Payment, PaymentStatus, Purchase,
     PurchaseStatus, Saga, StockLevel, Transaction,
 };
-pub use self::history::disagreement;
+pub use self::named::{JournalCoverage, NamedEntry, NamedJournal};
 pub use self::sums::MoneySums;
 
 /// Whether sagas may still run.
@@ -97,6 +101,8 @@ pub struct Report {
     pub verdicts: Vec<Verdict>,
     /// Cases that are listed, not judged.
     pub listed: Vec<Verdict>,
+    /// How far the journals of named participants were compared, by participant.
+    pub journals: BTreeMap<SmolStr, JournalCoverage>,
     /// The money of the judged sagas.
     pub money: MoneySums,
 }
@@ -107,6 +113,11 @@ impl Report {
         self.verdicts.iter().all(|verdict| verdict.offending == 0)
     }
 
+    /// Tells whether every journal that the audit asked for could be read.
+    pub fn is_complete(&self) -> bool {
+        self.journals.values().all(|covered| covered.failed == 0)
+    }
+
     /// Merges the report on other books of the same run, so that large books can be judged in parts. The first `keep`
     /// findings of each verdict are kept; all are counted.
     pub fn absorb(&mut self, other: Report, keep: usize) {
@@ -115,6 +126,9 @@ impl Report {
         }
         for (mine, theirs) in self.listed.iter_mut().zip(other.listed) {
             mine.absorb(theirs, keep);
+        }
+        for (participant, theirs) in other.journals {
+            self.journals.entry(participant).or_default().absorb(theirs);
         }
         self.money += other.money;
     }
@@ -134,6 +148,7 @@ pub fn judge(books: &Books, run: Run) -> Report {
             effects::nothing_ran_twice(books),
             effects::compensations_in_reverse(books),
             history::shown_history_agrees(books),
+            history::compensated_has_no_action_left(books),
             sagas::the_end_agrees_with_the_steps(books),
         ],
         listed: vec![
@@ -142,6 +157,7 @@ pub fn judge(books: &Books, run: Run) -> Report {
             listed::calls_from_outside(books),
             listed::late_decrements(books),
         ],
+        journals: named::coverage(books),
         money: sums::money(books),
     }
 }

@@ -28,6 +28,7 @@ mod handover;
 mod health;
 mod housekeeping;
 pub mod invariants;
+pub mod journals;
 mod live;
 mod loss_watch;
 mod lost_commits;

@@ -21,7 +21,6 @@ use uuid::Uuid;
 
 use crate::SERVICE;
 use crate::api::cells::Cells;
-use crate::api::inspect::Journals;
 use crate::api::{self, ApiContext, Dtm};
 use crate::checkout::{self, StockRule};
 use crate::definitions::{self, FilesError, KnownParticipants, Refresh, Registry, refresh};
@@ -30,6 +29,7 @@ use crate::events::events;
 use crate::handover::{Handover, handover};
 use crate::health::{self, Needs};
 use crate::housekeeping::{Rules, housekeeping};
+use crate::journals::Journals;
 use crate::live::LiveWorld;
 use crate::loss_watch::{LossWatch, loss_watch};
 use crate::lost_commits::LostCommits;
@@ -274,7 +274,7 @@ pub async fn start(
         saga_log,
         replicated,
         lease: lease_state.clone(),
-        journals: Arc::new(Journals::new(&settings, known.iter().map(AsRef::as_ref))?),
+        journals: Arc::new(Journals::of_named(&settings)?.and_of_ours(&settings, known.iter().map(AsRef::as_ref))?),
         events,
         world,
         cells: Arc::new(Cells::new(&settings, closing.clone())?),

@@ -2,7 +2,7 @@
 //!
 //! It is for tests of the rules themselves: each [`Fault`] is a mistake that participants have.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, iter, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::{Buf, Bytes};
 use futures::{Stream, StreamExt};
@@ -104,6 +104,8 @@ struct State {
     bookings: HashMap<String, Vec<u64>>,
     newest: u64,
     decisions: u64,
+    /// What the journal shows instead of the truth, by saga.
+    falsified: HashMap<String, Vec<Value>>,
 }
 
 /// A row of the journal.
@@ -145,6 +147,14 @@ impl ForeignParticipant {
             }
         });
         Self { address, shared, server }
+    }
+
+    /// Changes what its journal shows of a saga, and nothing else.
+    pub async fn falsify(&self, saga: &str, change: impl FnOnce(&mut Vec<Value>)) {
+        let mut state = self.shared.state.lock().await;
+        let mut shown = state.shown(saga);
+        change(&mut shown);
+        state.falsified.insert(saga.to_owned(), shown);
     }
 
     /// Restarts it: what is only in memory is gone.
@@ -214,6 +224,11 @@ impl Shared {
                 None => plain(400, &json!({})),
             },
             "DELETE" => self.cancel(saga).await,
+            _ if path.starts_with("/journal/") => {
+                let saga = path.trim_start_matches("/journal/").trim_end_matches('/');
+                let entries = self.state.lock().await.shown(saga);
+                plain(200, &json!({ "transaction_id": saga, "entries": entries }))
+            }
             _ => {
                 let live = self.state.lock().await.bookings.get(&saga).cloned().unwrap_or_default();
                 plain(200, &json!({ "bookings": live }))
@@ -320,11 +335,31 @@ impl Shared {
 }
 
 impl State {
+    /// Returns what the journal shows of a saga.
+    fn shown(&self, saga: &str) -> Vec<Value> {
+        if let Some(shown) = self.falsified.get(saga) {
+            return shown.clone();
+        }
+        let Some(entry) = self.journal.get(saga) else { return Vec::new() };
+        let is_tombstone = entry.found == Some("none");
+        let action = journal_entry("action", if is_tombstone { 409 } else { entry.status }, is_tombstone);
+        let compensation = entry.found.map(|_| journal_entry("compensation", 200, false));
+        iter::once(action).chain(compensation).collect()
+    }
+
     fn insert(&mut self, saga: &str) -> u64 {
         self.newest += 1;
         self.bookings.entry(saga.to_owned()).or_default().push(self.newest);
         self.newest
     }
+}
+
+/// Makes an entry of `GET /journal/{saga id}/`.
+pub fn journal_entry(operation: &str, status: u16, is_tombstone: bool) -> Value {
+    json!({
+        "operation": operation, "status": status, "reply": {}, "decided_at": "2026-11-29T12:00:00Z",
+        "from_saga": true, "tombstone": is_tombstone
+    })
 }
 
 fn saga_of(body: &Value) -> String {

@@ -13,6 +13,7 @@ use common::{
     group_commit::BatchSender,
     http::{Access, ApiError, Request, Response, Routes, StatusCode, json, transport_faults},
     ids::TransactionId,
+    names::MAX_NAME,
     request_hash::RequestHash,
     wire,
 };
@@ -192,14 +193,17 @@ fn simulated_unavailable(service: &str) -> ApiError {
 
 /// Reads the origin from the headers. Malformed headers are ignored: no decision depends on them.
 fn origin(request: &Request, transaction_id: &TransactionId) -> Origin {
-    /// Longer than every step name.
-    const MAX_STEP_CHARS: usize = 60;
     let number = |name| request.header(name).and_then(|text| text.parse().ok());
     Origin {
-        from_saga: request.header(wire::SAGA_ID) == Some(transaction_id.as_str()),
-        step: request.header(wire::SAGA_STEP).map(|step| step.chars().take(MAX_STEP_CHARS).collect()),
+        from_saga: request.header(wire::SAGA_ID).is_some_and(|saga| is_of(transaction_id.as_str(), saga)),
+        step: request.header(wire::SAGA_STEP).map(|step| step.chars().take(MAX_NAME).collect()),
         attempt: number(wire::SAGA_ATTEMPT),
         epoch: number(wire::SAGA_EPOCH),
         trace: Some(request.trace),
     }
+}
+
+/// Tells whether a transaction is a saga's: its id is that of the saga, or the key of a step, `<saga id>:<step>`.
+fn is_of(transaction_id: &str, saga: &str) -> bool {
+    transaction_id.strip_prefix(saga).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
 }

@@ -1,6 +1,7 @@
 //! The saga log's side of the books.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use common::{config::Settings, db::Connection};
 use orchestrator::{
@@ -9,6 +10,8 @@ use orchestrator::{
     store::row_text,
 };
 use saga_engine::Status;
+use serde_json::Value;
+use smol_str::SmolStr;
 use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
@@ -18,18 +21,37 @@ use super::{BooksError, open, range::Range};
 const NEWEST: &str = "select id from saga order by id desc limit 1";
 
 const AFTER: &str = "\
-    select id, status, ended_at, definition, (amount * 100)::bigint, attention, timeline
+    select id, status, ended_at, definition, (amount * 100)::bigint, attention, timeline, definition_version
       from saga where id > $1 and id <= $2 order by id limit $3";
 
 const KNOWN: &str = "\
-    select id, status, ended_at, definition, (amount * 100)::bigint, attention, timeline
+    select id, status, ended_at, definition, (amount * 100)::bigint, attention, timeline, definition_version
       from saga where id = any($1::uuid[])";
 
-pub(super) struct Log(Connection);
+/// The saga that is a number of places before the newest one, purchases aside.
+const NTH_NEWEST: &str = "select id from saga where user_id is null and id <= $1 order by id desc offset $2 limit 1";
+
+const DEFINITIONS: &str = "select name, version, body from saga_definition";
+
+pub(super) struct Log {
+    connection: Connection,
+    /// The steps of each definition that have a compensation.
+    compensable: HashMap<(String, i32), Arc<[SmolStr]>>,
+}
 
 impl Log {
     pub(super) async fn open(settings: &Settings) -> Result<Self, BooksError> {
-        Ok(Self(open(settings, orchestrator::SERVICE).await?))
+        let connection = open(settings, orchestrator::SERVICE).await?;
+        let mut log = Self { connection, compensable: HashMap::new() };
+        for row in log.rows(DEFINITIONS, &[]).await? {
+            log.compensable.insert((row.get(0), row.get(1)), compensable(row.get(2)));
+        }
+        Ok(log)
+    }
+
+    /// Returns the newest saga whose journals are not read, if the named participants' journals of `limit` sagas are.
+    pub(super) async fn nth_newest(&self, newest: Uuid, limit: i64) -> Result<Option<Uuid>, BooksError> {
+        Ok(self.rows(NTH_NEWEST, &[&newest, &limit]).await?.first().map(|row| row.get(0)))
     }
 
     pub(super) async fn newest(&self) -> Result<Option<Uuid>, BooksError> {
@@ -47,7 +69,7 @@ impl Log {
         let rows = self.rows(AFTER, &[&range.after_saga, &newest, &limit]).await?;
         for row in &rows {
             let id: Uuid = row.get(0);
-            books.page(&id.to_string()).saga = Some(saga(row));
+            books.page(&id.to_string()).saga = Some(self.saga(row));
         }
         Ok(rows.last().map(|row| row.get(0)))
     }
@@ -56,36 +78,52 @@ impl Log {
     /// count as running: their effects were read too early to judge them.
     pub(super) async fn read_missing(&self, books: &mut Books) -> Result<(), BooksError> {
         let without_saga = books.transactions.iter().filter(|(_, page)| page.saga.is_none());
-        let missing: HashMap<Uuid, String> = without_saga
-            .filter_map(|(id, _)| Some((Uuid::parse_str(id).ok()?, id.clone())))
+        let missing: BTreeSet<Uuid> = without_saga
+            // The id may be the key of a step, `<saga id>:<step>`.
+            .map(|(id, _)| id.split_once(':').map_or(id.as_str(), |(saga, _)| saga))
+            .filter(|id| books.transactions.get(*id).is_none_or(|page| page.saga.is_none()))
+            .filter_map(|id| Some((Uuid::parse_str(id).ok()?, id)))
             // Sagas write a UUID in this spelling only.
             .filter(|(uuid, id)| uuid.to_string() == *id)
+            .map(|(uuid, _)| uuid)
             .collect();
         if missing.is_empty() {
             return Ok(());
         }
-        let ids: Vec<Uuid> = missing.keys().copied().collect();
+        let ids: Vec<Uuid> = missing.into_iter().collect();
         for row in &self.rows(KNOWN, &[&ids]).await? {
-            let begun = Saga { status: Status::Pending, ended_at: None, ..saga(row) };
-            books.page(&missing[&row.get::<_, Uuid>(0)]).saga = Some(begun);
+            let begun = Saga { status: Status::Pending, ended_at: None, ..self.saga(row) };
+            books.page(&row.get::<_, Uuid>(0).to_string()).saga = Some(begun);
         }
         Ok(())
     }
 
     async fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, BooksError> {
-        let rows = self.0.client().query(sql, parameters).await;
+        let rows = self.connection.client().query(sql, parameters).await;
         rows.map_err(|source| BooksError::Statement { service: orchestrator::SERVICE, source })
+    }
+
+    fn saga(&self, row: &Row) -> Saga {
+        let definition: String = row.get(3);
+        Saga {
+            // The column's check constraint allows no other value.
+            status: Status::parse(row.get(1)).unwrap_or(Status::Pending),
+            ended_at: row.get(2),
+            stock_rule: StockRule::of_definition(&definition),
+            cents: row.get(4),
+            attention: row.get(5),
+            steps: row_text::to_steps(row.get(6)),
+            compensable: self.compensable.get(&(definition, row.get(7))).cloned(),
+        }
     }
 }
 
-fn saga(row: &Row) -> Saga {
-    Saga {
-        // The column's check constraint allows no other value.
-        status: Status::parse(row.get(1)).unwrap_or(Status::Pending),
-        ended_at: row.get(2),
-        stock_rule: StockRule::of_definition(row.get(3)),
-        cents: row.get(4),
-        attention: row.get(5),
-        steps: row_text::to_steps(row.get(6)),
-    }
+/// Returns the steps with a compensation of a definition in its canonical form.
+fn compensable(body: &str) -> Arc<[SmolStr]> {
+    let body: Value = serde_json::from_str(body).unwrap_or_default();
+    let steps = body["steps"].as_array().into_iter().flatten();
+    steps
+        .filter(|step| !step["compensation"].is_null())
+        .filter_map(|step| Some(step["name"].as_str()?.into()))
+        .collect()
 }

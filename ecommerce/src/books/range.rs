@@ -1,5 +1,6 @@
 //! A range of transaction ids: the extent of one part of the books.
 
+use common::names::MAX_NAME;
 use uuid::Uuid;
 
 /// From one id, exclusive, to another, inclusive. Without an upper bound it extends to the last id.
@@ -17,9 +18,11 @@ impl Range {
         Self { after_saga: Uuid::nil(), after: String::new(), up_to: None }
     }
 
-    /// Ends the range at a saga.
+    /// Ends the range at a saga, behind the keys of its steps, `<saga id>:<step>`.
     pub(super) fn up_to_saga(self, last: Uuid) -> Self {
-        Self { after_saga: last, up_to: Some(last.to_string()), ..self }
+        // In every collation behind the name of any step, which is shorter.
+        let behind_steps = "z".repeat(MAX_NAME + 1);
+        Self { after_saga: last, up_to: Some(format!("{last}:{behind_steps}")), ..self }
     }
 
     /// Ends the range at a transaction without a saga.

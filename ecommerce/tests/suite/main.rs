@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails by a panic, with a reason")]
 
 mod audit;
+mod audit_journals;
 mod backup;
 mod cli;
 mod conformance;
@@ -20,7 +21,7 @@ mod simulate;
 mod support;
 mod surroundings;
 mod tls;
-mod up;
 mod unknown_definitions;
+mod up;
 mod watch;
 mod your_own_saga;

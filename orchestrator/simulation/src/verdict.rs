@@ -134,6 +134,8 @@ fn books(sim: &Sim) -> Books {
             status: if is_left { Status::Failed } else { row.status },
             ended_at: if is_left { Some(row.created_at) } else { row.ended_at },
             stock_rule: StockRule::of_definition(&row.definition),
+            // The simulator sees the effects themselves.
+            compensable: None,
             cents: Order::of_saga(&row.definition, &row.input).map(|order| order.amount.cents()),
             attention: row.attention.clone(),
             steps: if is_left { Vec::new() } else { row.timeline.clone() },

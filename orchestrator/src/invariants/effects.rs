@@ -11,7 +11,8 @@ pub(super) fn no_effect_without_a_saga(books: &Books) -> Verdict {
     let with_effect = books.untouched().filter(|(_, page)| {
         !page.payments.is_empty() || !page.purchases.is_empty() || page.movements_of(MovementKind::Decrement) > 0
     });
-    Verdict::over("no payment, purchase or decrement without its saga", with_effect, |page| match page.saga {
+    let with_saga = with_effect.map(|(id, page)| (id, (books.saga_of(id), page)));
+    Verdict::over("no payment, purchase or decrement without its saga", with_saga, |(saga, page)| match saga {
         Some(_) => None,
         None => {
             let Transaction { payments, purchases, movements, .. } = page;

@@ -1,9 +1,12 @@
 //! Plain facts from the log and from each participant, by transaction.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use smol_str::SmolStr;
 
+use super::named::{NamedEntry, NamedJournal};
 use crate::checkout::StockRule;
 use saga_engine::Status;
 use saga_engine::log::StepView;
@@ -27,6 +30,18 @@ impl Books {
             self.transactions.insert(transaction_id.to_owned(), Transaction::default());
         }
         self.transactions.get_mut(transaction_id).expect("it was there, or has just been inserted")
+    }
+
+    /// Returns the saga of a transaction: that of its id, or of the id before the step where its id is the key of a step,
+    /// `<saga id>:<step>`.
+    pub(super) fn saga_of(&self, id: &str) -> Option<&Saga> {
+        let saga = id.split_once(':').map_or(id, |(saga, _)| saga);
+        self.transactions.get(saga)?.saga.as_ref()
+    }
+
+    /// Returns the transaction whose id is the key of a saga's step.
+    pub(super) fn of_step(&self, saga: &str, step: &str) -> Option<&Transaction> {
+        self.transactions.get(&format!("{saga}:{step}"))
     }
 
     /// Returns every transaction with its id.
@@ -60,14 +75,24 @@ pub struct Transaction {
     pub purchases: Vec<Purchase>,
     /// Its stock movements; restocking belongs to no transaction.
     pub movements: Vec<Movement>,
-    /// Its entries in the participants' journals.
+    /// Its entries in the journals of our participants.
     pub journal: Vec<Entry>,
+    /// The journals of named participants, by participant; of those that offer one only.
+    pub named: BTreeMap<SmolStr, NamedJournal>,
 }
 
 impl Transaction {
     /// Tells whether a client other than the orchestrator made a call under this id.
     pub(super) fn is_touched(&self) -> bool {
-        self.journal.iter().any(|entry| !entry.from_saga)
+        self.journal.iter().any(|entry| !entry.from_saga) || self.named_entries().any(|(_, entry)| !entry.from_saga)
+    }
+
+    /// Returns the entries of all named participants' journals.
+    pub(super) fn named_entries(&self) -> impl Iterator<Item = (&SmolStr, &NamedEntry)> {
+        self.named.iter().flat_map(|(participant, journal)| match journal {
+            NamedJournal::Read(entries) => entries.iter().map(|entry| (participant, entry)).collect(),
+            NamedJournal::Failed(_) | NamedJournal::Skipped => Vec::new(),
+        })
     }
 
     pub(super) fn payments_that_are(&self, status: PaymentStatus) -> usize {
@@ -102,6 +127,8 @@ pub struct Saga {
     pub ended_at: Option<DateTime<Utc>>,
     /// The stock rule of its definition; `None` if the definition is unknown here.
     pub stock_rule: Option<StockRule>,
+    /// The steps whose effect must be undone if it turns back; `None` if its definition is unknown here.
+    pub compensable: Option<Arc<[SmolStr]>>,
     /// The ordered amount, in cents; `None` for a saga that is no purchase.
     pub cents: Option<i64>,
     /// Why it is in the attention list, if it is.

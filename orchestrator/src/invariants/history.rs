@@ -1,7 +1,7 @@
-//! The displayed steps of a saga, compared with the participants' journals.
+//! The steps of a saga, compared with the participants' journals: as they are displayed, and by their effects.
 
 use super::sagas::all;
-use super::{Books, Decision, OperationKind, Participant, Saga, Transaction, Verdict};
+use super::{Books, Decision, NamedJournal, OperationKind, Participant, Saga, Transaction, Verdict};
 use saga_engine::Status;
 use saga_engine::log::StepView;
 
@@ -9,14 +9,84 @@ use saga_engine::log::StepView;
 pub(super) fn shown_history_agrees(books: &Books) -> Verdict {
     let shown = books.untouched().filter_map(|(id, page)| {
         let saga = page.saga.as_ref().filter(|saga| saga.ended_at.is_some() && is_judged(saga))?;
-        Some((id, (saga, page)))
+        let steps = recorded(books, id, saga, page);
+        (!steps.is_empty()).then_some((id, (saga.status, steps)))
     });
-    Verdict::over("the shown history agrees with the journals", shown, |(saga, page)| {
-        all(saga
-            .steps
+    Verdict::over("the shown history agrees with the journals", shown, |(status, steps)| {
+        all(steps
             .iter()
-            .filter_map(|step| Some(format!("{} {}", step.step, disagreement(saga.status, step, page)?))))
+            .filter_map(|(step, recorded)| Some(format!("{} {}", step.step, disagreement(*status, step, *recorded)?))))
     })
+}
+
+/// No saga of any definition is COMPENSATED while a journal has the action of a step done and not its compensation.
+pub(super) fn compensated_has_no_action_left(books: &Books) -> Verdict {
+    let compensated = books.untouched().filter_map(|(id, page)| {
+        let saga = page.saga.as_ref().filter(|saga| saga.ended_at.is_some() && saga.status == Status::Compensated)?;
+        let compensable = saga.compensable.as_deref()?;
+        let steps = recorded(books, id, saga, page);
+        (!steps.is_empty()).then_some((id, (compensable, steps)))
+    });
+    Verdict::over("COMPENSATED has no action without its compensation", compensated, |(compensable, steps)| {
+        let left = steps.iter().filter_map(|(step, recorded)| {
+            let is_left = compensable.contains(&step.step) && recorded.is_done && !recorded.is_undone;
+            is_left.then(|| format!("{} was done at {} and not undone", step.step, step.participant))
+        });
+        all(left)
+    })
+}
+
+/// Returns the steps of a saga whose journal was read, each with what is there.
+fn recorded<'b>(books: &'b Books, id: &str, saga: &'b Saga, page: &Transaction) -> Vec<(&'b StepView, Recorded)> {
+    let of_step = |step: &'b StepView| {
+        // One of ours that was called with the key of the step has a transaction of that id.
+        let is_there =
+            |own: &&Transaction| own.journal.iter().any(|entry| entry.participant.as_str() == step.participant);
+        let page = match books.of_step(id, &step.step).filter(is_there) {
+            Some(own) if own.is_touched() => return None,
+            Some(own) => own,
+            None => page,
+        };
+        Some((step, Recorded::of(step, page)?))
+    };
+    saga.steps.iter().filter_map(of_step).collect()
+}
+
+/// What a participant's journal has of a step.
+#[derive(Clone, Copy, Debug, Default)]
+struct Recorded {
+    is_done: bool,
+    is_refused: bool,
+    /// Whether the action was decided on a call, not by a tombstone.
+    has_run: bool,
+    is_undone: bool,
+}
+
+impl Recorded {
+    /// Returns `None` if the journal was not read.
+    fn of(step: &StepView, page: &Transaction) -> Option<Recorded> {
+        let mut recorded = Recorded::default();
+        if let Some(ours) = Participant::ALL.into_iter().find(|known| known.as_str() == step.participant) {
+            let entries = page.journal.iter().filter(|entry| entry.participant == ours);
+            entries.for_each(|entry| recorded.add(entry.kind, entry.decision, entry.tombstone));
+            return Some(recorded);
+        }
+        let NamedJournal::Read(entries) = page.named.get(&step.participant)? else { return None };
+        let of_this_step = entries.iter().filter(|entry| entry.step.as_ref().is_none_or(|name| *name == step.step));
+        of_this_step.for_each(|entry| recorded.add(entry.kind, entry.decision, entry.tombstone));
+        Some(recorded)
+    }
+
+    fn add(&mut self, kind: OperationKind, decision: Decision, tombstone: bool) {
+        match kind {
+            OperationKind::Action => {
+                self.is_done |= decision == Decision::Done;
+                self.is_refused |= decision == Decision::Refused;
+                self.has_run |= !tombstone;
+            }
+            OperationKind::Compensation => self.is_undone |= decision == Decision::Done,
+        }
+    }
 }
 
 /// An earlier version displayed a step as undone regardless of its action.
@@ -25,19 +95,15 @@ fn is_judged(saga: &Saga) -> bool {
 }
 
 /// Returns how the displayed step of an ended saga differs from its participant's journal; `None` if it does not.
-pub fn disagreement(status: Status, step: &StepView, page: &Transaction) -> Option<String> {
-    let participant = Participant::ALL.into_iter().find(|known| known.as_str() == step.participant)?;
-    let decided = |decision| page.entries(participant, OperationKind::Action).any(|entry| entry.decision == decision);
-    let is_done = decided(Decision::Done);
-    let has_run = page.entries(participant, OperationKind::Action).any(|entry| !entry.tombstone);
-    let is_undone = page.entries(participant, OperationKind::Compensation).next().is_some();
+fn disagreement(status: Status, step: &StepView, recorded: Recorded) -> Option<String> {
+    let Recorded { is_done, is_refused, has_run, is_undone } = recorded;
     let is_confirmed = step.compensation.as_ref().is_some_and(|undo| undo.finished_at.is_some());
     let why = match (&*step.state, &*step.action) {
         ("done" | "compensated", _) | (_, "done") if !is_done => "was not done",
         // A person may settle a saga while its next attempt is in flight.
         ("done", _) if is_undone && status != Status::Failed => "was undone",
         ("compensated", _) if !is_undone => "was not undone",
-        (_, "refused") if !decided(Decision::Refused) => "was not refused",
+        (_, "refused") if !is_refused => "was not refused",
         (_, "pending") if has_run => "was decided",
         (_, "running" | "backing_off") => "is no longer running",
         _ if is_confirmed && !is_undone => "was not undone",

@@ -29,12 +29,16 @@ pub(super) fn settled_by_a_person(books: &Books) -> Verdict {
 pub(super) fn calls_from_outside(books: &Books) -> Verdict {
     let touched = books.pages().filter(|(_, page)| page.is_touched());
     Verdict::over("calls that did not come from the orchestrator", touched, |page| {
-        let calls = page.journal.iter().filter(|entry| !entry.from_saga && !entry.tombstone).map(|entry| {
-            let kind = match entry.kind {
+        let ours = page.journal.iter().filter(|entry| !entry.from_saga && !entry.tombstone);
+        let ours = ours.map(|entry| (entry.participant.as_str(), entry.kind));
+        let named = page.named_entries().filter(|(_, entry)| !entry.from_saga && !entry.tombstone);
+        let named = named.map(|(participant, entry)| (participant.as_str(), entry.kind));
+        let calls = ours.chain(named).map(|(participant, kind)| {
+            let kind = match kind {
                 OperationKind::Action => "action",
                 OperationKind::Compensation => "compensation",
             };
-            format!("{} {kind}", entry.participant.as_str())
+            format!("{participant} {kind}")
         });
         let calls = calls.collect::<Vec<_>>().join(", ");
         Some(match page.saga {

@@ -19,6 +19,7 @@ fn saga(status: Status) -> Saga {
         status,
         ended_at: ended.then(|| at(100)),
         stock_rule: Some(StockRule::Keep),
+        compensable: None,
         cents: Some(CENTS),
         attention: None,
         steps: Vec::new(),
@@ -87,6 +88,7 @@ fn completed() -> Transaction {
             .zip(1..)
             .map(|(who, second)| entry(who, OperationKind::Action, second))
             .collect(),
+        named: BTreeMap::new(),
     }
 }
 
@@ -159,6 +161,13 @@ fn clean() -> Books {
         ("compensated with stock", compensated_with_stock()),
         ("refused", refused()),
         ("outside", from_outside()),
+        (
+            "trip",
+            trip(vec![
+                named(OperationKind::Action, Decision::Done),
+                named(OperationKind::Compensation, Decision::Done),
+            ]),
+        ),
     ];
     let transactions = pages.into_iter().map(|(id, page)| (id.to_owned(), page)).collect();
     Books { transactions, shelves: vec![shelf()], ..Books::default() }
@@ -176,7 +185,7 @@ fn clean_books_break_nothing_and_every_invariant_looks_at_something() {
     assert_eq!(broken(&report), []);
     assert!(report.is_clean());
     let looked_at: Vec<u64> = report.verdicts.iter().map(|verdict| verdict.looked_at).collect();
-    assert_eq!(looked_at, [4, 1, 3, 4, 4, 1, 4, 2, 4, 3]);
+    assert_eq!(looked_at, [5, 1, 3, 4, 4, 1, 5, 2, 4, 1, 4]);
     let money = MoneySums { captured_cents: 3 * CENTS, refunded_cents: 2 * CENTS, purchased_cents: CENTS };
     assert_eq!(report.money, money);
 }
@@ -546,4 +555,104 @@ fn a_saga_of_another_definition_is_judged_by_its_steps_and_not_as_a_purchase() {
     page.purchases = vec![purchase(PurchaseStatus::Cancelled)];
     *books.page("another") = page;
     assert_eq!(broken(&judge(&books, Run::Over)), []);
+}
+
+const LEFT: &str = "COMPENSATED has no action without its compensation";
+
+fn named(kind: OperationKind, decision: Decision) -> NamedEntry {
+    NamedEntry { step: None, kind, decision, tombstone: false, from_saga: true }
+}
+
+/// A COMPENSATED saga with a flight that was undone, and its journal.
+fn trip(entries: Vec<NamedEntry>) -> Transaction {
+    let flight = StepView {
+        step: "flight".into(),
+        participant: "flights".into(),
+        ..step(Participant::Payments, "compensated", "done", Some(true))
+    };
+    let mut page = of_another_definition(Status::Compensated, vec![flight]);
+    page.saga.as_mut().unwrap().compensable = Some(["flight".into()].into());
+    page.named.insert("flights".into(), NamedJournal::Read(entries));
+    page
+}
+
+#[test]
+fn a_step_is_compared_with_its_own_entries_in_the_journal_of_a_named_participant() {
+    const SHOWN: &str = "the shown history agrees with the journals";
+    let done = || named(OperationKind::Action, Decision::Done);
+    let undone = || named(OperationKind::Compensation, Decision::Done);
+    let of = |step: &str, entry| NamedEntry { step: Some(step.to_owned()), ..entry };
+    let tombstone = NamedEntry { tombstone: true, ..named(OperationKind::Action, Decision::Refused) };
+    let failed = named(OperationKind::Compensation, Decision::Refused);
+    let cases = [
+        (vec![done(), undone()], vec![]),
+        (vec![of("flight", done()), of("flight", undone())], vec![]),
+        (vec![], vec![SHOWN]),
+        (vec![done()], vec![SHOWN, LEFT]),
+        (vec![done(), failed], vec![SHOWN, LEFT]),
+        (vec![of("flight", done()), of("hotel", undone())], vec![SHOWN, LEFT]),
+        (vec![of("hotel", done()), of("hotel", undone())], vec![SHOWN]),
+        (vec![tombstone, undone()], vec![SHOWN]),
+    ];
+    for (entries, expected) in cases {
+        let mut books = Books::default();
+        *books.page("trip") = trip(entries.clone());
+        let expected: Vec<_> = expected.into_iter().map(|invariant| (invariant, "trip")).collect();
+        assert_eq!(broken(&judge(&books, Run::Live)), expected, "{entries:?}");
+    }
+    // What a definition without compensations leaves is no violation.
+    let mut books = Books::default();
+    let page = books.page("trip");
+    *page = trip(vec![done()]);
+    let saga = page.saga.as_mut().unwrap();
+    saga.compensable = Some([].into());
+    saga.steps[0] = StepView { state: "done".into(), compensation: None, ..saga.steps[0].clone() };
+    assert_eq!(broken(&judge(&books, Run::Live)), []);
+    // The same step left done by mistake is.
+    books.page("trip").saga.as_mut().unwrap().compensable = Some(["flight".into()].into());
+    assert_eq!(broken(&judge(&books, Run::Live)), [(LEFT, "trip")]);
+}
+
+#[test]
+fn the_effects_of_a_step_may_have_its_key_for_their_transaction() {
+    let mut books = Books::default();
+    let taken = StepView { step: "first".into(), ..step(Participant::Payments, "compensated", "done", Some(true)) };
+    let refused = StepView { step: "second".into(), ..step(Participant::Payments, "refused", "refused", None) };
+    *books.page("trip") = of_another_definition(Status::Compensated, vec![taken, refused]);
+    let first = books.page("trip:first");
+    first.payments = vec![payment(PaymentStatus::Refunded)];
+    first.journal.push(entry(Participant::Payments, OperationKind::Action, 1));
+    first.journal.push(entry(Participant::Payments, OperationKind::Compensation, 2));
+    let refusal = Entry { decision: Decision::Refused, ..entry(Participant::Payments, OperationKind::Action, 1) };
+    books.page("trip:second").journal.push(refusal);
+    assert_eq!(broken(&judge(&books, Run::Over)), []);
+    books.page("trip:second").journal.clear();
+    assert_eq!(broken(&judge(&books, Run::Over)), [("the shown history agrees with the journals", "trip")]);
+    books.transactions.get_mut("trip").unwrap().saga = None;
+    assert_eq!(
+        broken(&judge(&books, Run::Over)),
+        [("no payment, purchase or decrement without its saga", "trip:first")]
+    );
+}
+
+#[test]
+fn a_journal_that_was_not_read_is_counted_and_agrees_with_nothing() {
+    let mut books = Books::default();
+    let failed = NamedJournal::Failed("answered 503".to_owned());
+    for (id, journal) in [("failed", Some(failed)), ("skipped", Some(NamedJournal::Skipped)), ("none", None)] {
+        let page = books.page(id);
+        *page = trip(Vec::new());
+        page.named = journal.map(|journal| ("flights".into(), journal)).into_iter().collect();
+    }
+    let report = judge(&books, Run::Live);
+    assert_eq!((report.is_clean(), report.is_complete()), (true, false));
+    let covered = JournalCoverage {
+        failed: 1,
+        reason: Some("answered 503".to_owned()),
+        skipped: 1,
+        without_journal: 1,
+        ..JournalCoverage::default()
+    };
+    assert_eq!(report.journals, BTreeMap::from([("flights".into(), covered)]));
+    assert!(report.verdicts.iter().all(|verdict| verdict.name != LEFT || verdict.looked_at == 0));
 }
