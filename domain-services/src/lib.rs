@@ -14,12 +14,11 @@ use std::sync::Arc;
 use common::config::Settings;
 use refinery::Runner;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 pub use self::participant::journal;
 pub use self::participant::service::StartError;
 use self::participant::service::{Entry, entry};
-pub use common::service::Running;
+pub use common::service::{Running, Shutdown};
 
 const REGISTRY: [Entry; 4] = [
     entry::<catalog::Catalog>(),
@@ -40,7 +39,7 @@ pub const PARTICIPANTS: [&str; REGISTRY.len()] = {
 };
 
 /// Starts a service on a listener. Its database must exist and be migrated, but may be unreachable for now. The service
-/// runs until `shutdown` is cancelled, then drains its requests and stops.
+/// runs until `shutdown` has begun, then drains its requests and stops.
 ///
 /// # Errors
 /// [`StartError`] when the name is unknown, the database settings are invalid, or an actor does not start.
@@ -48,7 +47,7 @@ pub async fn start(
     service: &str,
     settings: Arc<Settings>,
     listener: TcpListener,
-    shutdown: CancellationToken,
+    shutdown: Shutdown,
 ) -> Result<Running, StartError> {
     let entry = find(service).ok_or_else(|| StartError::Unknown(service.to_owned()))?;
     (entry.start)(settings, listener, shutdown).await

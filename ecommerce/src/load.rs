@@ -22,6 +22,7 @@ use std::{
     io::{self, IsTerminal},
     num::NonZeroU32,
     path::PathBuf,
+    time::Duration,
 };
 
 use clap::{ArgAction, Args};
@@ -117,7 +118,7 @@ impl Load {
             false => participants.restock(self.sagas.get()).await,
         };
         let rates = participants.refusal_rates().await;
-        let signals = Signals::listen(Hangup::Stops)?;
+        let signals = Signals::listen(Hangup::Stops, Duration::ZERO)?;
         let work = run::Work {
             shop: buyer::Shop::new(&self.target, body(self.amount)?, self.concurrency)?,
             sagas: u64::from(self.sagas.get()),

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use clap::{Args, builder::PossibleValuesParser};
-use common::db;
+use common::{db, service::Shutdown};
 
 use crate::{
     configuration::{self, Configuration},
@@ -57,12 +57,12 @@ impl Serve {
             true => settings.orchestrator.hold = true,
             false => {}
         }
-        let signals = Signals::listen(Hangup::IsIgnored)?;
+        let signals = Signals::listen(Hangup::IsIgnored, Duration::from_millis(settings.http.drain_delay_ms))?;
         let (listener, address) = services::bind(&settings, service).await?;
         let (url, database) = (settings.database_url(service), settings.service(service).database.clone());
         let start_wait = Duration::from_millis(settings.database.start_wait_ms);
         tokio::select! {
-            () = signals.stop.cancelled() => return Ok(signals.ended()),
+            () = signals.announced.cancelled() => return Ok(signals.ended()),
             answered = db::wait_for(&url, Some(&database), start_wait) => {
                 answered.map_err(services::database_failure(&settings, service))?;
             }
@@ -71,7 +71,8 @@ impl Serve {
 
         let settings = Arc::new(settings);
         let threads = Threads::start(&settings, 1)?;
-        let running = threads.run(service, settings, listener, signals.stop.clone()).await?;
+        let shutdown = Shutdown { announced: signals.announced.clone(), begun: signals.stop.clone() };
+        let running = threads.run(service, settings, listener, shutdown).await?;
         output::tell(&format!("{service} http://{address}"));
         tokio::select! {
             ended = running.finished() => match ended {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, error::Error, net::SocketAddr, num::NonZero, sy
 use common::{
     config::{ServiceSettings, Settings},
     db::{self, DbError},
-    service::Running,
+    service::{Running, Shutdown},
 };
 use refinery::Runner;
 use secrecy::ExposeSecret;
@@ -13,7 +13,6 @@ use tokio::{
     net::TcpListener,
     runtime::{self, Runtime},
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::ending::Failure;
 
@@ -73,7 +72,7 @@ impl Threads {
         service: &'static str,
         settings: Arc<Settings>,
         listener: TcpListener,
-        shutdown: CancellationToken,
+        shutdown: Shutdown,
     ) -> Result<Running, Failure> {
         let not_started = format!("{service} did not start");
         let listener = listener.into_std().map_err(|error| Failure::broken(&not_started, &error))?;

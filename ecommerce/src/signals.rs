@@ -1,15 +1,19 @@
 //! Counts Ctrl-C, SIGTERM and SIGHUP: the first requests an orderly stop, the second a forced stop; the third ends the
 //! process at once, including the PostgreSQL that it started. SIGQUIT (Ctrl-\) does that too: its default action would
-//! leave that PostgreSQL running.
+//! leave that PostgreSQL running. With `http.drain_delay_ms` an orderly stop is announced first and begins after that
+//! time; a signal that arrives in it only makes the stop begin.
 //!
 //! A signal takes effect before its message is written, and the write is not awaited: a terminal may be closed, a pipe
 //! without a reader.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use common::telemetry;
 use ecommerce::embedded_postgres;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::ending::{Ended, Failure};
@@ -18,8 +22,10 @@ use crate::ending::{Ended, Failure};
 #[derive(Clone)]
 pub(crate) struct Signals {
     /// Cancelled by the first signal.
+    pub(crate) announced: CancellationToken,
+    /// Cancelled when the stop begins.
     pub(crate) stop: CancellationToken,
-    /// Cancelled by the second one.
+    /// Cancelled by the next signal.
     pub(crate) force: CancellationToken,
 }
 
@@ -33,8 +39,8 @@ pub(crate) enum Hangup {
 }
 
 impl Signals {
-    /// Starts listening.
-    pub(crate) fn listen(hangup: Hangup) -> Result<Self, Failure> {
+    /// Starts listening. A stop begins `drain_delay` after it is announced, or at the next signal.
+    pub(crate) fn listen(hangup: Hangup, drain_delay: Duration) -> Result<Self, Failure> {
         let failed = |error| Failure::Broken(format!("cannot listen for signals: {error}"));
         let mut stops = Stops {
             interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
@@ -51,10 +57,23 @@ impl Signals {
             }
         }
         let mut quit = signal(SignalKind::quit()).map_err(failed)?;
-        let signals = Self { stop: CancellationToken::new(), force: CancellationToken::new() };
-        let Self { stop, force } = signals.clone();
+        let signals = Self {
+            announced: CancellationToken::new(),
+            stop: CancellationToken::new(),
+            force: CancellationToken::new(),
+        };
+        let Self { announced, stop, force } = signals.clone();
         tokio::spawn(async move {
             stops.next().await;
+            announced.cancel();
+            if !drain_delay.is_zero() {
+                let ms = drain_delay.as_millis();
+                telemetry::notice(&format!(
+                    "a stop begins in {ms} ms; /health/ says so, and all requests are served (Ctrl-C again: it begins now)"
+                ));
+                // An error is the end of that time.
+                let _ = timeout(drain_delay, stops.next()).await;
+            }
             stop.cancel();
             telemetry::notice("stopping: running requests are finished first (Ctrl-C again: at once)");
             stops.next().await;

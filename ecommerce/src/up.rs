@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ports bound ─► PostgreSQL started or reached ─► databases migrated ─► participants, orchestrator ─► URLs shown
-//! first signal ─► orchestrator (running sagas end) ─► participants ─► PostgreSQL ─► exit 0
+//! first signal, and http.drain_delay_ms ─► orchestrator (running sagas end) ─► participants ─► PostgreSQL ─► exit 0
 //! ```
 //! Checks that can fail come first: a taken port leaves nothing half started.
 
@@ -14,6 +14,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 
 use clap::Args;
@@ -74,14 +75,15 @@ impl Up {
         }
         settings.orchestrator.hold |= self.hold;
         let welcome = if self.json { Welcome::Json } else { Welcome::Text };
-        let signals = Signals::listen(match settings.profile == PRODUCTION {
+        let hangup = match settings.profile == PRODUCTION {
             true => Hangup::IsIgnored,
             false => Hangup::Stops,
-        })?;
+        };
+        let signals = Signals::listen(hangup, Duration::from_millis(settings.http.drain_delay_ms))?;
         let bound = bind_all(&mut settings).await?;
         let database = Database::start(&mut settings, self.data_dir, self.offline).await?;
         let ran = tokio::select! {
-            () = signals.stop.cancelled() => Ok(()),
+            () = signals.announced.cancelled() => Ok(()),
             migrated = database.prepare(&settings) => match migrated {
                 Ok(()) => run(settings, bound, &database, &signals, welcome).await,
                 Err(failure) => Err(failure),

@@ -8,7 +8,7 @@ use common::config::{self, RetryPolicy, Settings};
 use common::db::{self, DbError};
 use common::group_commit::BatchSender;
 use common::http::{Draining, HttpService, debug, server};
-use common::service::{Running, actor_prefix};
+use common::service::{Running, Shutdown, actor_prefix};
 use common::supervision::{self, ActorEntry, Handle, Root};
 use common::traces::tracer;
 use smol_str::SmolStr;
@@ -92,11 +92,7 @@ pub enum StartError {
 ///
 /// # Errors
 /// [`StartError`].
-pub async fn start(
-    settings: Arc<Settings>,
-    listener: TcpListener,
-    shutdown: CancellationToken,
-) -> Result<Running, StartError> {
+pub async fn start(settings: Arc<Settings>, listener: TcpListener, shutdown: Shutdown) -> Result<Running, StartError> {
     let address = listener.local_addr().map_err(StartError::Listener)?;
     let prefix = actor_prefix(SERVICE);
     let entry = |name: &str, kind| ActorEntry::new(format!("{prefix}/{name}"), kind);
@@ -131,7 +127,7 @@ pub async fn start(
     );
     let running = Arc::new(running::Running::default());
     // Streams end as soon as a stop begins: they would delay it, and their clients reconnect to another node.
-    let closing = shutdown.child_token();
+    let closing = shutdown.begun.child_token();
     let (events, event_children) = events(entry, orchestrator, &saga_log, &running, closing.clone());
     let mut children = vec![saga_log_child];
     children.extend(event_children);
@@ -254,7 +250,7 @@ pub async fn start(
         lease_for: Duration::from_millis(orchestrator.lease_ms),
         sweep: Duration::from_millis(orchestrator.sweep_ms),
         node_id: owner.node_id.clone(),
-        stopping: shutdown.clone(),
+        stopping: shutdown.begun.clone(),
     }));
     let health = health::check(Needs {
         pool,
@@ -284,7 +280,7 @@ pub async fn start(
         handing_over: handing_over.clone(),
     };
     let root = ActorEntry::new(prefix.clone(), "supervisor");
-    let draining = Draining::default();
+    let draining = Draining::announced_by(shutdown.announced);
     let dtm = if settings.dtm.enabled { Dtm::Spoken } else { Dtm::NotSpoken };
     let front = HttpService {
         service: SERVICE,
@@ -306,7 +302,7 @@ pub async fn start(
     let end = tokio::spawn(async move {
         let ended = tokio::select! {
             biased;
-            () = shutdown.cancelled() => {
+            () = shutdown.begun.cancelled() => {
                 draining.begin();
                 drain(&running, grace).await;
                 handing_over.cancel();

@@ -115,7 +115,7 @@ fn range(path: &[&str]) -> (i64, i64) {
         [_, "max_connections_per_peer" | "max_in_flight_per_client" | "max_event_listeners_per_client"] => {
             (0, MAX_COUNT)
         }
-        [_, "drain_grace_ms" | "grace_ms" | "wait_limit_ms" | "start_wait_ms"] => (0, MAX_MS),
+        [_, "drain_delay_ms" | "drain_grace_ms" | "grace_ms" | "wait_limit_ms" | "start_wait_ms"] => (0, MAX_MS),
         // With a shorter retention, a listener could miss events that it has yet to read.
         [_, "events_keep_ms"] => (60_000, MAX_KEEP_MS),
         // The contract promises a day.

@@ -32,6 +32,8 @@ pub struct HttpSettings {
     pub max_in_flight: usize,
     /// Maximum number of requests in flight of one client behind a trusted proxy; more are answered 503; 0: unlimited.
     pub max_in_flight_per_client: usize,
+    /// How long a service whose stop is announced at `/health/` accepts new work.
+    pub drain_delay_ms: u64,
     /// How long a shutdown waits for requests in flight.
     pub drain_grace_ms: u64,
     /// Origins from which browsers may call; empty: CORS is off.

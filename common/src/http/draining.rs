@@ -1,23 +1,38 @@
-//! The flag of a service that is about to stop.
+//! The state of a service that is about to stop.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
-/// Set once, before a stop. From then on `/health/` answers 503, so that load balancers send no new clients, and only
-/// reads are answered. Clones share the flag.
+use tokio_util::sync::CancellationToken;
+
+/// A stop is announced first: `/health/` answers 503, so that load balancers send no new requests. Then it begins: only
+/// reads are answered. Clones share the state.
 #[derive(Clone, Debug, Default)]
-pub struct Draining(Arc<AtomicBool>);
+pub struct Draining {
+    announced: CancellationToken,
+    begun: Arc<AtomicBool>,
+}
 
 impl Draining {
-    /// Sets the flag: the service is unhealthy from now on and accepts no new work.
-    pub fn begin(&self) {
-        self.0.store(true, Ordering::Release);
+    /// Creates the state of a service whose stop is announced by this token.
+    pub fn announced_by(announced: CancellationToken) -> Self {
+        Self { announced, begun: Arc::default() }
     }
 
-    /// Returns whether the flag is set.
-    pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+    /// Begins to drain, announced or not: the service accepts no new work.
+    pub fn begin(&self) {
+        self.begun.store(true, Ordering::Release);
+    }
+
+    /// Returns whether the service drains.
+    pub fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
+    }
+
+    /// Returns whether the service drains or will soon.
+    pub fn is_announced(&self) -> bool {
+        self.announced.is_cancelled() || self.has_begun()
     }
 }

@@ -101,7 +101,7 @@ async fn health(service: &'static str, check: HealthCheck, draining: Draining) -
     let looked_at = tokio::time::timeout(CHECK_TIME, check()).await;
     let mut checks = looked_at
         .unwrap_or_else(|_| vec![Check::new("checks", Err(format!("not done within {} s", CHECK_TIME.as_secs())))]);
-    if draining.is_set() {
+    if draining.is_announced() {
         checks.push(Check::new("draining", Err("the service is stopping".to_owned())));
     }
     let is_some = |finding: fn(&Finding) -> bool| checks.iter().any(|check| finding(&check.finding));

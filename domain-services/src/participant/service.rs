@@ -16,7 +16,7 @@ use common::{
     faults::{FaultSampler, FaultWatcher, FaultWatcherArgs},
     group_commit::{BatchSender, BatchWriter},
     http::{Check, Draining, HealthCheck, HttpService, Routes, debug, server},
-    service::{Running, actor_prefix},
+    service::{Running, Shutdown, actor_prefix},
     supervision::{self, ActorEntry, ChildSpec, Handle},
     traces::tracer,
 };
@@ -24,7 +24,6 @@ use futures::future::join3;
 use refinery::Runner;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 /// The parts of the tree that differ by service.
@@ -59,7 +58,7 @@ pub(crate) struct Assembly {
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
     pub(crate) migrations: fn() -> Runner,
-    pub(crate) start: fn(Arc<Settings>, TcpListener, CancellationToken) -> Starting,
+    pub(crate) start: fn(Arc<Settings>, TcpListener, Shutdown) -> Starting,
 }
 
 /// The future of a start.
@@ -94,7 +93,7 @@ pub enum StartError {
 async fn start<S: Service>(
     settings: Arc<Settings>,
     listener: TcpListener,
-    shutdown: CancellationToken,
+    shutdown: Shutdown,
 ) -> Result<Running, StartError> {
     let address = listener.local_addr().map_err(StartError::Listener)?;
     let pool = db::pool(&settings.database_url(S::NAME), &settings.service(S::NAME).database, &settings.database)?;
@@ -116,7 +115,7 @@ async fn start<S: Service>(
     let assembly = S::assemble(Parts { ledger, sampler: sampler.clone(), settings: &settings, prefix: &prefix });
 
     let root = ActorEntry::new(prefix.clone(), "supervisor");
-    let draining = Draining::default();
+    let draining = Draining::announced_by(shutdown.announced);
     let front = HttpService {
         service: S::NAME,
         routes: assembly.routes.merge(debug::routes(S::NAME, root.clone(), Some(sampler.clone()))),
@@ -135,7 +134,7 @@ async fn start<S: Service>(
     let end = tokio::spawn(async move {
         let ended = tokio::select! {
             biased;
-            () = shutdown.cancelled() => {
+            () = shutdown.begun.cancelled() => {
                 draining.begin();
                 tree.stop(grace).await;
                 Ok(())

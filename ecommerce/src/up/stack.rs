@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use common::config::Settings;
+use common::{config::Settings, service::Shutdown};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -32,7 +32,7 @@ impl Stack {
         let threads = Threads::start(&settings, all.len())?;
         let mut stack = Self { orchestrator: Group::default(), participants: Group::default(), threads };
         for bound in all {
-            if let Err(failure) = stack.add(bound, settings.clone()).await {
+            if let Err(failure) = stack.add(bound, settings.clone(), signals).await {
                 stack.stop(signals).await;
                 return Err(failure);
             }
@@ -40,13 +40,13 @@ impl Stack {
         Ok(stack)
     }
 
-    async fn add(&mut self, bound: Bound, settings: Arc<Settings>) -> Result<(), Failure> {
+    async fn add(&mut self, bound: Bound, settings: Arc<Settings>, signals: &Signals) -> Result<(), Failure> {
         let Bound { service, listener, .. } = bound;
         let group = match service == orchestrator::SERVICE {
             true => &mut self.orchestrator,
             false => &mut self.participants,
         };
-        let shutdown = group.shutdown.clone();
+        let shutdown = Shutdown { announced: signals.announced.clone(), begun: group.shutdown.clone() };
         let running = self.threads.run(service, settings, listener, shutdown).await?;
         group.running.spawn(async move { (service, running.finished().await) });
         Ok(())
@@ -66,7 +66,7 @@ impl Stack {
         }
     }
 
-    /// Stops all services in order; a second signal aborts the wait.
+    /// Stops all services in order, without waiting for running work after one more signal.
     pub(super) async fn stop(mut self, signals: &Signals) {
         let in_order = async {
             for (name, group) in [("orchestrator", &mut self.orchestrator), ("participants", &mut self.participants)] {

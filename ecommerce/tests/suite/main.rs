@@ -6,6 +6,7 @@ mod audit_journals;
 mod backup;
 mod cli;
 mod conformance;
+mod draining;
 mod embedded_postgres;
 mod folders;
 mod hold;

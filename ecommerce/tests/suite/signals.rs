@@ -61,7 +61,7 @@ fn wait_until_up(out: impl Read) -> String {
 }
 
 /// Makes charges slow, so that a stop has to wait for a purchase.
-fn slow(command: &mut Command) -> &mut Command {
+pub(crate) fn slow(command: &mut Command) -> &mut Command {
     for bound in ["MIN", "MAX"] {
         command.env(format!("ECOMMERCE__FAULTS__PAYMENTS__CHARGE__LATENCY_MS__{bound}"), "60000");
     }

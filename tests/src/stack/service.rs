@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use common::config::Settings;
+use common::{config::Settings, service::Shutdown};
 use tokio::{
     net::TcpListener,
     runtime::{Builder, Runtime},
@@ -13,7 +13,6 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::ORCHESTRATOR;
@@ -29,7 +28,7 @@ const THREADS: usize = 2;
 pub(super) struct Service {
     pub(super) address: SocketAddr,
     name: &'static str,
-    shutdown: CancellationToken,
+    shutdown: Shutdown,
     end: JoinHandle<Result<(), String>>,
     /// The name of its threads.
     pub(super) threads: String,
@@ -39,7 +38,7 @@ pub(super) struct Service {
 
 impl Service {
     pub(super) async fn start(name: &'static str, settings: Arc<Settings>, listener: TcpListener) -> Self {
-        let shutdown = CancellationToken::new();
+        let shutdown = Shutdown::default();
         let threads = panics::watch(&format!("{name} {}", Uuid::new_v4().simple()));
         let runtime = Builder::new_multi_thread().worker_threads(THREADS).thread_name(&threads).enable_all().build();
         let runtime = runtime.expect("a runtime");
@@ -65,7 +64,7 @@ impl Service {
 
     /// Requests a stop and waits for the end of the service.
     pub(super) async fn stop(mut self) -> Result<(), String> {
-        self.shutdown.cancel();
+        self.shutdown.begun.cancel();
         match timeout(PATIENCE, &mut self.end).await {
             Err(_) => Err(format!("{} does not stop", self.name)),
             Ok(Err(panic)) => Err(format!("{}: {panic}", self.name)),

@@ -68,7 +68,7 @@ impl RequestPipeline {
             Admission::Open => return Ok(None),
             Admission::Limited => {}
         }
-        if self.draining.is_set() && !endpoint.is_read() {
+        if self.draining.has_begun() && !endpoint.is_read() {
             return Err(ApiError::unavailable("the service is stopping; nothing was done", RETRY_AFTER_S));
         }
         match self.at_work.try_acquire() {
