@@ -4,7 +4,7 @@
 import { createStore, remember, remembered, session } from "./store.js";
 
 const KEY = "ecommerce-saga-token";
-const BUY_ATTEMPTS = 3;
+const BUY_ATTEMPTS = 5;
 const BUY_PAUSE_MS = 300;
 const root = new URL("..", document.baseURI);
 
@@ -80,15 +80,20 @@ export const put = (path, body, options) => call("PUT", path, { body, ...options
 /** A unique idempotency key. (`crypto.randomUUID` is unavailable on plain HTTP.) */
 const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
+/** No answer, or that of a proxy: the purchase may have been made. 503: it may not. */
+const UNANSWERED = [0, 502, 503, 504];
+
 /** Starts a purchase and returns its id without waiting for the end. Retries use the same key, so it buys once. */
 export async function buy(userId) {
   const order = { user_id: userId, amount: Math.round(100 + Math.random() * 49900) / 100 };
-  const options = { headers: { prefer: "respond-async", "idempotency-key": newKey() }, accept: [409, 502] };
+  const options = { headers: { prefer: "respond-async", "idempotency-key": newKey() }, accept: [409] };
   for (let attempt = 1; ; attempt += 1) {
     try {
       return (await post("saga/transaction", order, options)).transaction_id;
     } catch (error) {
-      if (attempt === BUY_ATTEMPTS || ![0, 503].includes(error.status)) throw error;
+      // The 502 of a purchase that could not be undone yet, unlike a proxy's, has its id.
+      if (error.status === 502 && error.problem?.transaction_id) return error.problem.transaction_id;
+      if (attempt === BUY_ATTEMPTS || !UNANSWERED.includes(error.status)) throw error;
     }
     await new Promise((resolve) => setTimeout(resolve, BUY_PAUSE_MS * attempt));
   }

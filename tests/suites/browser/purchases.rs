@@ -24,6 +24,33 @@ async fn a_purchase_is_bought_and_its_end_is_seen_without_reloading() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_purchase_whose_answer_a_proxy_loses_is_asked_for_again_with_its_key() {
+    // The requests arrive; instead of their first answers the page gets those of a proxy whose replica went.
+    const LOSE_ANSWERS: &str = r#"
+        const real = window.fetch;
+        const lost = [502, 504];
+        window.keys = [];
+        window.fetch = async (address, options) => {
+            const answer = await real(address, options);
+            if (options?.method !== "POST") return answer;
+            window.keys.push(options.headers["idempotency-key"]);
+            return lost.length ? new Response("Bad Gateway", { status: lost.shift() }) : answer;
+        };"#;
+    with_dashboard(StackOptions::default(), Screen::Desktop, "", async |stack, browser| {
+        browser.run(LOSE_ANSWERS, Vec::new()).await;
+        browser.click("#buy").await;
+        browser.see_text(".toast", "on its way").await;
+        browser.see_text("[data-testid=count-COMPLETED] b", "1").await;
+        let keys = browser.run("return window.keys", Vec::new()).await;
+        let keys = keys.as_array().expect("the keys of all requests");
+        assert_eq!(keys.len(), 3, "{keys:?}");
+        assert!(keys[0].is_string() && keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+        assert_eq!(stack.get(ORCHESTRATOR, "/saga/transactions").await.expect(200).json()["total"], 1);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_timeline_of_a_purchase_tells_why_it_was_compensated() {
     with_dashboard(StackOptions::default(), Screen::Desktop, "", async |stack, browser| {
         stack.set_faults("purchases", json!({ "create": { "failure_rate": 1 } })).await;
