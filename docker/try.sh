@@ -9,8 +9,8 @@
 #   TRY_BACKUP=no docker/try.sh   without the backup and the restore
 #   TRY_SAGAS=1500                purchases under load (default)
 #
-# Traefik, Prometheus, Grafana and the collector are not started: they are not part of this project, and their images may
-# be unavailable. tests/suites/deployment checks their files.
+# Traefik is tried where its image is there. Prometheus, Grafana and the collector are not started: they are not part of
+# this project, and their images may be unavailable. tests/suites/deployment checks their files.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -50,6 +50,7 @@ secret() { head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n'; }
 while IFS= read -r line; do
   case "$line" in
     COMPOSE_PROJECT_NAME=*) line="COMPOSE_PROJECT_NAME=$project" ;;
+    HTTP_PORT=* | HTTPS_PORT=* | DASHBOARD_PORT=*) line="${line%%=*}=0" ;; # any free one
     *_PASSWORD= | OPERATOR_TOKEN= | SERVICE_TOKEN=) line="$line$(secret)" ;;
   esac
   echo "$line"
@@ -119,6 +120,30 @@ user="$(awk '/^Uid:/ { print $2 }' "/proc/$(docker inspect --format '{{.State.Pi
 expect "the user of a container" "$user" 65532
 docker exec "$(containers payments)" touch /tmp/x 2>/dev/null && fail "the root file system can be written"
 say "tokens, roles, user and read-only file system: as required"
+
+# --- the routes, on Traefik itself ---
+traefik="$(sed -n 's/^ *image: \(traefik:.*\)/\1/p' docker-compose.prod.yml)"
+if docker image inspect "$traefik" >/dev/null 2>&1; then
+  compose up -d --no-deps traefik >/dev/null 2>&1
+  entry="http://$(address "$(containers traefik)")"
+  began=$SECONDS
+  until [ "$(status "$entry/orchestrator/health/")" = 200 ]; do
+    sleep 0.1
+    [ $((SECONDS - began)) -lt $patience ] || fail "Traefik does not route"
+  done
+  for service in "${services[@]}"; do
+    expect "$service through Traefik" "$(status "$entry/$service/health/")" 200
+    for path in debug/actors metrics %64ebug/actors /metrics; do
+      expect "/$service/$path through Traefik" "$(status "$entry/$service/$path")" 404
+    done
+  done
+  empty=(-X POST -H 'content-type: application/json' -d '{}')
+  expect "a purchase of nothing through Traefik" "$(status "${empty[@]}" "$entry/orchestrator/saga/transaction")" 422
+  compose rm -sf traefik >/dev/null 2>&1
+  say "$traefik: five routes, and no way to /debug and /metrics"
+else
+  say "NOT TRIED: Traefik itself, because $traefik is not among the local images"
+fi
 
 # --- replicas, and one killed under load ---
 began=$SECONDS

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 VERSION=1.37.0
-# The oldest release that has all features in use (sleep in preStop), and a recent one.
+# An old release, and a recent one.
 RELEASES=(1.30 1.34)
 
 target="$(cargo metadata --locked --format-version 1 --no-deps | python3 -c 'import json,sys; print(json.load(sys.stdin)["target_directory"])')"

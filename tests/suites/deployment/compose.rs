@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::files::{
-    assert_pinned, assert_runs_as_itself, list, parse, path, read, services, settings, substitute, text, texts,
-    variables,
+    assert_pinned, assert_runs_as_itself, assert_time_to_stop, list, parse, path, read, services, settings, substitute,
+    text, texts, variables,
 };
 
 const PRODUCTION: &str = "docker-compose.prod.yml";
@@ -126,13 +126,12 @@ fn every_container_is_watched_limited_started_again_and_its_log_rotated() {
 
 #[test]
 fn a_service_has_time_to_stop() {
-    let settings = common::config::ConfigSource::embedded("default").load().expect("valid");
-    let needed = settings.orchestrator.grace_ms + settings.http.drain_grace_ms;
     let document = compose(PRODUCTION);
     for service in services().into_keys() {
         let given = text(&document["services"][&service]["stop_grace_period"]);
-        let given: u64 = given.trim_end_matches('s').parse().expect("seconds");
-        assert!(given * 1000 > needed, "{service}: {given} s, and a stop may take {needed} ms");
+        let given = given.trim_end_matches('s').parse().expect("seconds");
+        let settings = settings(&texts(&document["services"][&service]["environment"]));
+        assert_time_to_stop(&service, &settings, given);
     }
 }
 

@@ -124,6 +124,12 @@ fn assert_knows_clients_behind_traefik(service: &str, settings: &Settings) {
     }
 }
 
+/// Asserts that a stop may take as long as a service with these settings needs for it.
+pub(crate) fn assert_time_to_stop(service: &str, settings: &Settings, seconds: u64) {
+    let needed_ms = settings.http.drain_delay_ms + settings.orchestrator.grace_ms + settings.http.drain_grace_ms;
+    assert!(seconds * 1_000 > needed_ms, "{service}: {seconds} s, and a stop may take {needed_ms} ms");
+}
+
 /// Asserts that an image has a version tag, so that the file gives the same system at any time.
 pub(crate) fn assert_pinned(image: &str) {
     let is_ours = image == "ecommerce-saga:latest";

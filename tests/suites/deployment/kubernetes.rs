@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use common::config::Settings;
 use serde_json::{Value, json};
 
 use crate::{
-    files::{assert_runs_as_itself, list, read, services, settings, text, texts},
+    files::{assert_runs_as_itself, assert_time_to_stop, list, read, services, settings, text, texts},
     kustomize::{FOLDER, objects},
-    routes::Router,
+    traefik::{Traefik, lowercase},
 };
 
 fn object(kind: &str, name: &str) -> Value {
@@ -60,8 +61,6 @@ fn every_service_of_the_code_runs_in_replicas_that_are_probed_and_go_one_after_t
         .collect();
     deployments.sort();
     assert_eq!(deployments, services().into_keys().collect::<Vec<_>>());
-    let defaults = common::config::ConfigSource::embedded("default").load().expect("valid");
-    let stop_ms = defaults.orchestrator.grace_ms + defaults.http.drain_grace_ms;
     for (name, port) in services() {
         let labels = json!({ "app.kubernetes.io/name": name });
         let spec = &object("Deployment", &name)["spec"];
@@ -81,9 +80,9 @@ fn every_service_of_the_code_runs_in_replicas_that_are_probed_and_go_one_after_t
         {
             assert_eq!(container[probe]["httpGet"], json!({ "path": path, "port": "http" }), "{name}: {probe}");
         }
-        let before_stop = container["lifecycle"]["preStop"]["sleep"]["seconds"].as_u64().expect("seconds");
+        assert!(container["lifecycle"].is_null(), "{name}: http.drain_delay_ms is the time before a stop");
         let grace = pod["terminationGracePeriodSeconds"].as_u64().expect("seconds");
-        assert!(grace * 1000 > before_stop * 1000 + stop_ms, "{name}: {grace} s");
+        assert_time_to_stop(&name, &settings(&environment(container)), grace);
 
         let service = &object("Service", &name)["spec"];
         assert_eq!(service["clusterIP"], "None", "{name}: one address would pin callers to one replica");
@@ -147,41 +146,42 @@ fn the_kustomization_names_every_file() {
     assert_eq!(kustomization["images"][0]["name"], "ecommerce-saga");
 }
 
-/// Returns the Traefik router of each service.
-pub(crate) fn routers() -> Vec<(String, Router)> {
-    let route = object("IngressRoute", "ecommerce");
-    let routes = route["spec"]["routes"].as_array().expect("routes").clone();
-    assert_eq!(route["spec"]["entryPoints"], json!(["web", "websecure"]));
-    assert_eq!(routes.len(), services().len());
-    let router = |route: Value| {
-        let service = text(&route["services"][0]["name"]);
-        assert_eq!(route["services"], json!([{ "kind": "Service", "name": service, "port": "http" }]));
-        let shared = ["rate-limit", "security-headers", "retry"].map(str::to_owned);
-        let middlewares = [&shared[..], &[format!("{service}-prefix")]].concat();
-        assert_eq!(
-            route["middlewares"],
-            json!(middlewares.iter().map(|name| json!({ "name": name })).collect::<Vec<_>>())
-        );
-        let prefix = object("Middleware", &middlewares[3]);
-        let stripped = text(&prefix["spec"]["stripPrefix"]["prefixes"][0]);
-        (service.clone(), Router::by_rule(&service, &text(&route["match"]), &stripped))
-    };
-    routes.into_iter().map(router).collect()
+/// Returns the settings of a service in its pods.
+pub(crate) fn settings_of(service: &str) -> Settings {
+    settings(&environment(&object("Deployment", service)["spec"]["template"]["spec"]["containers"][0]))
 }
 
-#[test]
-fn the_middlewares_are_those_of_the_other_ways_to_run() {
-    let limit = object("Middleware", "rate-limit");
-    assert_eq!(limit["spec"]["rateLimit"], json!({ "average": 100, "burst": 200 }));
-    assert_eq!(object("Middleware", "retry")["spec"]["retry"], json!({ "attempts": 6, "initialInterval": "50ms" }));
-    assert_eq!(
-        object("Middleware", "security-headers")["spec"]["headers"],
-        json!({
-            "contentTypeNosniff": true, "frameDeny": true, "referrerPolicy": "no-referrer",
-            "permissionsPolicy": "camera=(), geolocation=(), microphone=()", "stsSeconds": 31_536_000,
-        })
-    );
-    let ours = |object: &Value| object["apiVersion"] == "traefik.io/v1alpha1";
-    let kinds: Vec<Value> = objects().into_iter().filter(ours).map(|object| object["kind"].clone()).collect();
-    assert_eq!(kinds.len(), 1 + 3 + services().len(), "something that nothing checks: {kinds:?}");
+/// Returns what Traefik makes of its kinds.
+pub(crate) fn traefik() -> Traefik {
+    let route = object("IngressRoute", "ecommerce");
+    let entry_points = list(&route["spec"]["entryPoints"]);
+    let named: BTreeSet<String> = ["web", "websecure"].map(str::to_owned).into();
+    let mut http = json!({ "routers": {}, "middlewares": {}, "services": {}, "serverstransports": {} });
+    for route in route["spec"]["routes"].as_array().expect("routes") {
+        let [target] = &route["services"].as_array().expect("services")[..] else { panic!("one service: {route}") };
+        let name = text(&target["name"]);
+        let transport = &target["serversTransport"];
+        assert_eq!(*target, json!({ "kind": "Service", "name": name, "port": "http", "serversTransport": transport }));
+        http["services"][&name] = json!({ "loadbalancer": { "serverstransport": transport } });
+        let middlewares = route["middlewares"].as_array().expect("middlewares").iter();
+        http["routers"][&name] = json!({
+            "rule": route["match"],
+            "entrypoints": entry_points,
+            "middlewares": middlewares.map(|middleware| text(&middleware["name"])).collect::<Vec<_>>(),
+            "service": name,
+        });
+    }
+    let of_traefik = |object: &Value| object["apiVersion"] == "traefik.io/v1alpha1";
+    for object in objects().into_iter().filter(of_traefik) {
+        let section = match object["kind"].as_str() {
+            Some("Middleware") => "middlewares",
+            Some("ServersTransport") => "serverstransports",
+            Some("IngressRoute") => continue,
+            _ => panic!("a kind that nothing checks: {object}"),
+        };
+        http[section][text(&object["metadata"]["name"])] = lowercase(&object["spec"]);
+    }
+    let mut traefik = Traefik::new("docker/kubernetes", named);
+    traefik.add("kubernetes", &json!({ "http": http }));
+    traefik
 }

@@ -11,4 +11,6 @@ mod image;
 mod kubernetes;
 mod kustomize;
 mod routes;
+mod rule;
 mod swarm;
+mod traefik;

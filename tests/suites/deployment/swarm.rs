@@ -3,8 +3,10 @@
 use serde_json::Value;
 
 use crate::files::{
-    assert_pinned, assert_runs_as_itself, list, parse, path, read, services, settings, substitute, texts, variables,
+    assert_pinned, assert_runs_as_itself, assert_time_to_stop, list, parse, read, services, settings, substitute, text,
+    texts, variables,
 };
+use crate::traefik::templates;
 
 fn stack() -> Value {
     let mut variables = variables();
@@ -27,6 +29,9 @@ fn every_service_of_the_code_is_replicated_with_an_address_for_each_replica() {
         assert_runs_as_itself(&name, &texts(&service["environment"]));
         let check = format!("http://127.0.0.1:{port}/health/");
         assert_eq!(list(&service["healthcheck"]["test"]), ["CMD", "/usr/local/bin/ecommerce", "health", &check]);
+        let grace = text(&service["stop_grace_period"]);
+        let grace = grace.trim_end_matches('s').parse().expect("seconds");
+        assert_time_to_stop(&name, &settings(&texts(&service["environment"])), grace);
         let deploy = &service["deploy"];
         assert_eq!(deploy["endpoint_mode"], "dnsrr", "{name}: one address would pin callers to one replica");
         assert!(deploy["replicas"].as_u64().expect("a number") >= 2, "{name}");
@@ -70,8 +75,16 @@ fn only_traefik_is_published_and_by_the_host() {
     let published: Vec<u64> = ports.iter().map(|port| port["published"].as_u64().expect("a number")).collect();
     assert_eq!(published, [80, 443]);
     assert!(ports.iter().all(|port| port["mode"] == "host"), "the mesh would hide the clients' addresses");
-    let config = stack["configs"]["https"]["file"].as_str().expect("a file");
-    assert!(path("docker").join(config).exists());
+    let traefik = &stack["services"]["traefik"];
+    let mut files = Vec::new();
+    for config in traefik["configs"].as_array().expect("configs") {
+        let file = text(&stack["configs"][text(&config["source"])]["file"]);
+        let name = file.strip_prefix("./traefik/").expect("a file of docker/traefik").to_owned();
+        assert_eq!(config["target"], format!("/etc/traefik/dynamic/{name}"));
+        files.push(name);
+    }
+    files.sort();
+    assert_eq!(files, templates());
     assert_eq!(stack["networks"]["edge"]["name"], "ecommerce_edge");
     let command = list(&stack["services"]["traefik"]["command"]);
     assert!(command.contains(&"--providers.swarm.network=ecommerce_edge".to_owned()));
