@@ -4,12 +4,12 @@ use std::{pin::pin, time::Duration};
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures::{Stream, StreamExt};
-use hyper::header::{CONTENT_LENGTH, EXPECT, HeaderMap};
+use hyper::header::{CONTENT_LENGTH, EXPECT, HeaderMap, TRANSFER_ENCODING};
 
 use super::{ApiError, request::text};
 
-/// How much of a body that is too large is read and discarded after the answer: a client cut off while sending may
-/// never see the answer.
+/// How much of a refused body is read and discarded after the answer: a client cut off while sending may never see the
+/// answer.
 const DISCARDED_BYTES: usize = 16 * 1024 * 1024;
 
 /// How long the body is discarded.
@@ -32,7 +32,7 @@ where
     S: Stream<Item = Result<B, warp::Error>> + Send + 'static,
     B: Buf + Send,
 {
-    let declared = text(headers, CONTENT_LENGTH.as_str()).and_then(|length| length.parse::<u64>().ok());
+    let declared = declared(headers);
     if declared.is_some_and(|length| length > limits.bytes as u64) {
         // A client that waits for 100-continue is not told to send, so there is nothing to discard.
         if !headers.contains_key(EXPECT) {
@@ -99,8 +99,20 @@ where
     Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
-/// Reads the rest of a body, within limits, while the answer is being sent.
-fn discard<S, B>(body: std::pin::Pin<Box<S>>)
+/// Tells whether a body follows these headers that must be read even if its request is refused. A client that waits for
+/// 100-continue is not told to send.
+pub(super) fn follows(headers: &HeaderMap) -> bool {
+    let is_sent = headers.contains_key(TRANSFER_ENCODING) || declared(headers).is_some_and(|length| length > 0);
+    is_sent && !headers.contains_key(EXPECT)
+}
+
+fn declared(headers: &HeaderMap) -> Option<u64> {
+    text(headers, CONTENT_LENGTH.as_str())?.parse().ok()
+}
+
+/// Reads the rest of a body, within limits, while the answer is being sent. A body that is left unread ends its
+/// connection without notice, and a proxy may have sent another client's request on it.
+pub(super) fn discard<S, B>(body: std::pin::Pin<Box<S>>)
 where
     S: Stream<Item = Result<B, warp::Error>> + Send + 'static,
     B: Buf + Send,

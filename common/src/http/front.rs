@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use futures::{FutureExt, Stream};
 use hyper::{
     Method, StatusCode,
@@ -149,6 +149,8 @@ impl RequestPipeline {
         let request_id = request::request_id(&head.headers);
         let seen = span::seen(&self.tracer, &head.headers);
         let is_head = head.method == Method::HEAD;
+        let has_body = body::follows(&head.headers);
+        let mut unread = Some(body);
         let method = method_label(&head.method);
         // Kept for the answer, because the handler takes the request.
         let origin = self.cors.as_ref().map(|_| origin(&head.headers));
@@ -160,7 +162,7 @@ impl RequestPipeline {
                 (Err(ApiError::unavailable(detail, RETRY_AFTER_S)), Counted::As(UNMATCHED))
             }
             Found::Endpoint(endpoint, params) => {
-                let answer = self.at_endpoint(endpoint, params, head, body, request_id.clone(), trace).await;
+                let answer = self.at_endpoint(endpoint, params, head, &mut unread, request_id.clone(), trace).await;
                 (answer, Counted::By(endpoint))
             }
             Found::OtherMethods { template, allow } => {
@@ -183,6 +185,9 @@ impl RequestPipeline {
             }
         };
 
+        if let Some(body) = unread.filter(|_| has_body) {
+            body::discard(Box::pin(body));
+        }
         let mut response = answer.unwrap_or_else(|error| {
             error.log(self.service, &request_id);
             error.into_response()
@@ -217,7 +222,7 @@ impl RequestPipeline {
         endpoint: &Endpoint,
         params: super::Params,
         head: Head,
-        body: S,
+        unread: &mut Option<S>,
         request_id: String,
         trace: TraceContext,
     ) -> Result<Response, ApiError>
@@ -235,7 +240,10 @@ impl RequestPipeline {
         let _share = self.share(endpoint, client, &head.headers)?;
         let _at_work = self.admit(endpoint)?;
         let query = Query::parse(&head.query).ok_or_else(|| ApiError::malformed("the query is not UTF-8"))?;
-        let body = body::without_byte_order_mark(body::read(body, &head.headers, self.body).await?);
+        let body = match unread.take() {
+            Some(body) => body::without_byte_order_mark(body::read(body, &head.headers, self.body).await?),
+            None => Bytes::new(),
+        };
         let span = debug_span!(
             "request",
             service = self.service,

@@ -93,9 +93,15 @@ impl Traefik {
             }
             section
         });
-        let unknown = configuration["http"].as_object().into_iter().flat_map(Map::keys);
-        let unknown: Vec<_> = unknown.filter(|section| !known.contains(&section.as_str())).collect();
-        assert!(unknown.is_empty(), "{}: {unknown:?}", self.name);
+        let keys = |value: &Value| value.as_object().into_iter().flat_map(Map::keys).cloned().collect::<Vec<_>>();
+        let mut unknown = keys(configuration);
+        unknown.retain(|key| !["http", "tls", "enable"].contains(&key.as_str()));
+        unknown.extend(keys(&configuration["http"]).into_iter().filter(|section| !known.contains(&section.as_str())));
+        for router in configuration["http"]["routers"].as_object().into_iter().flatten().map(|(_, router)| router) {
+            let checked = ["rule", "entrypoints", "middlewares", "service", "priority"];
+            unknown.extend(keys(router).into_iter().filter(|key| !checked.contains(&key.as_str())));
+        }
+        assert_eq!(unknown, Vec::<String>::new(), "{}: nothing checks them", self.name);
     }
 
     /// Returns what Traefik would reject or not find.

@@ -59,6 +59,27 @@ async fn an_idle_connection_is_closed_in_the_end_without_a_word() {
 }
 
 #[tokio::test]
+async fn a_connection_outlives_a_refusal_that_precedes_the_body() {
+    let server = server(|_| {}).await;
+    for (path, status) in [("/nowhere/", 404), ("/", 405)] {
+        for (framing, body) in
+            [("content-length: 10", "0123456789"), ("transfer-encoding: chunked", "2\r\nab\r\n0\r\n\r\n")]
+        {
+            let mut stream = server.connect().await;
+            let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\n{framing}\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let refused = read_answer(&mut stream).await;
+            assert!(refused.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {refused}");
+            // A proxy sends the rest, and then a request of another client.
+            stream.write_all(body.as_bytes()).await.unwrap();
+            stream.write_all(REQUEST).await.unwrap();
+            assert!(read_answer(&mut stream).await.starts_with("HTTP/1.1 200 OK\r\n"), "{path} {framing}");
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_request_at_work_is_no_idleness() {
     let pipeline = RequestPipeline::default();
     let server =
