@@ -33,7 +33,7 @@ pub use named::{Judgement, NamedParticipantSettings};
 pub use sections::*;
 pub use source::{ConfigFiles, ConfigSource, DEVELOPMENT, PRODUCTION};
 
-use crate::faults::FaultSettings;
+use crate::faults::{FaultChanges, FaultSettings};
 
 /// All settings of all services. Secrets are redacted in the `Debug` form.
 #[derive(Clone, Debug, Deserialize)]
@@ -85,6 +85,9 @@ pub struct Settings {
     pub inventory: InventorySettings,
     /// The failure lab.
     pub faults: FaultSettings,
+    /// Settings that should be others, and with which a system runs nevertheless.
+    #[serde(skip)]
+    pub warnings: Vec<ConfigProblem>,
     /// Source of these settings, for reloading; `None` when they were built in code.
     #[serde(skip)]
     pub reload: Option<ConfigSource>,
@@ -164,6 +167,14 @@ impl Settings {
                 service.url = format!("http://{}", SocketAddr::new(host, service.port));
             }
             service.url.truncate(service.url.trim_end_matches('/').len());
+        }
+    }
+
+    /// Returns whether failure settings may be changed while the system runs.
+    pub fn fault_changes(&self) -> FaultChanges {
+        match self.is_production() && !self.faults.enabled {
+            true => FaultChanges::Refused,
+            false => FaultChanges::Allowed,
         }
     }
 

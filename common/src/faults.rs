@@ -15,6 +15,6 @@ mod watcher;
 
 pub use change::ChangeError;
 pub use sampler::{FailureDraw, FaultSampler, TransportFate};
-pub use settings::{FaultSettings, LatencyRange, MAX_LATENCY_MS, OperationFaults};
+pub use settings::{FaultChanges, FaultSettings, LatencyRange, MAX_LATENCY_MS, OperationFaults};
 pub use shown::{FaultsChange, FaultsView, LatencyChange, OperationFaultsChange};
 pub use watcher::{FaultMsg, FaultWatcher, FaultWatcherArgs};

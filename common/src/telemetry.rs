@@ -137,6 +137,14 @@ pub fn notice(text: &str) {
     }
 }
 
+/// Says that a setting should be another one.
+pub fn warning(text: &str) {
+    match logs_are_json() {
+        true => tracing::warn!("{text}"),
+        false => console::complain(&format!("warning: {text}")),
+    }
+}
+
 /// Returns the renderer of this process's metrics; the first call sets it up. Counters and histograms created before
 /// are not included.
 pub fn metrics_handle() -> &'static PrometheusHandle {

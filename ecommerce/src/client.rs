@@ -2,7 +2,7 @@
 //!
 //! Amounts keep the text of the answer ([`RawValue`]) and are never parsed as binary numbers: 99.90 stays 99.90.
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
 use clap::Args;
 use common::http::read_answer;
@@ -32,9 +32,23 @@ pub(crate) struct Target {
     /// Bearer token, if the orchestrator requires one: the API token, or the operator token for operator commands
     #[arg(long, env = "ECOMMERCE_API_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    /// File with that token
+    #[arg(long, value_name = "FILE", env = "ECOMMERCE_API_TOKEN_FILE", value_parser = read_token)]
+    token_file: Option<TokenFile>,
     /// Print the orchestrator's JSON, for machines
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A token that was read from a file; empty if no file is named.
+#[derive(Clone)]
+struct TokenFile(String);
+
+fn read_token(file: &str) -> Result<TokenFile, String> {
+    match file {
+        "" => Ok(TokenFile(String::new())),
+        file => fs::read_to_string(file).map(TokenFile).map_err(|error| format!("it cannot be read: {error}")),
+    }
 }
 
 /// An answer with any status.
@@ -66,7 +80,9 @@ impl Target {
 
     /// Returns the token to send, if any, without the trailing newline that files of secrets have.
     pub(crate) fn bearer(&self) -> Option<&str> {
-        self.token.as_deref().map(str::trim_end).filter(|token| !token.is_empty())
+        let given = |token: &str| !token.is_empty();
+        let token = self.token.as_deref().map(str::trim_end).filter(|token| given(token));
+        token.or(self.token_file.as_ref().map(|file| file.0.trim_end()).filter(|token| given(token)))
     }
 
     /// Sends a request and returns the answer, whatever its status.

@@ -34,16 +34,28 @@ pub(crate) struct Configuration {
 }
 
 impl ConfigurationFiles {
-    /// Reads the settings from the files and variables.
+    /// Reads the settings of a command that runs no service from the files and variables.
     pub(crate) fn read(&self) -> Result<Settings, Failure> {
-        Ok(ConfigSource::of_process(self.config_dir.clone(), self.profile.as_str()).load()?)
+        Ok(self.source().load_for_tool()?)
+    }
+
+    fn source(&self) -> ConfigSource {
+        ConfigSource::of_process(self.config_dir.clone(), self.profile.as_str())
     }
 }
 
 impl Configuration {
-    /// Loads the settings and initializes logs and metrics from them.
+    /// Loads the settings of a command that runs no service, and initializes logs and metrics from them.
     pub(crate) fn load(&self) -> Result<Settings, Failure> {
-        let mut settings = self.files.read()?;
+        self.initialize(self.files.read()?)
+    }
+
+    /// As [`Configuration::load`], for a command that runs services: they need their tokens.
+    pub(crate) fn load_for_services(&self) -> Result<Settings, Failure> {
+        self.initialize(self.files.source().load()?)
+    }
+
+    fn initialize(&self, mut settings: Settings) -> Result<Settings, Failure> {
         if let Some(url) = &self.database_url {
             let url = url.trim_end();
             if !url.is_empty() {
@@ -62,19 +74,18 @@ impl Configuration {
         let _ = telemetry::metrics_handle();
         Ok(settings)
     }
+}
 
-    /// As [`Configuration::load`], but the databases of these services are required.
-    pub(crate) fn load_with_databases(&self, services: &[&str]) -> Result<Settings, Failure> {
-        let settings = self.load()?;
-        match without_database(&settings, services).as_slice() {
-            [] => Ok(settings),
-            missing => Err(Failure::Usage(format!(
-                "no database is configured for {}: set ECOMMERCE__DATABASE__URL, database.url or --database-url, or \
+/// Returns the settings if they have a database for each of these services.
+pub(crate) fn with_databases(settings: Settings, services: &[&str]) -> Result<Settings, Failure> {
+    match without_database(&settings, services).as_slice() {
+        [] => Ok(settings),
+        missing => Err(Failure::Usage(format!(
+            "no database is configured for {}: set ECOMMERCE__DATABASE__URL, database.url or --database-url, or \
                  services.{}.database_url",
-                missing.join(", "),
-                missing[0],
-            ))),
-        }
+            missing.join(", "),
+            missing[0],
+        ))),
     }
 }
 
@@ -84,8 +95,11 @@ pub(crate) fn without_database<'a>(settings: &Settings, services: &[&'a str]) ->
     services.iter().copied().filter(has_none).collect()
 }
 
-/// Logs the source of the settings when a service starts.
+/// Logs the source of the settings when a service starts, and what should be otherwise in them.
 pub(crate) fn announce(settings: &Settings) {
+    for warning in &settings.warnings {
+        telemetry::warning(&warning.to_string());
+    }
     if let Some(source) = &settings.reload {
         telemetry::notice(&format!("settings: {source}"));
     }

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::{
-    configuration::Configuration,
+    configuration::{self, Configuration},
     ending::{Ended, Failure},
     output,
     services::{self, SERVICES},
@@ -21,7 +21,7 @@ pub(crate) struct Migrate {
 
 impl Migrate {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
-        let settings = self.configuration.load_with_databases(&SERVICES)?;
+        let settings = configuration::with_databases(self.configuration.load()?, &SERVICES)?;
         let migrated = services::migrate(&settings).await?;
         if self.json {
             let all: Vec<_> = migrated

@@ -38,7 +38,7 @@ impl Serve {
             .into_iter()
             .find(|name| *name == self.service)
             .ok_or_else(|| Failure::Usage(format!("{} is not a service", self.service)))?;
-        let mut settings = self.configuration.load_with_databases(&[service])?;
+        let mut settings = configuration::with_databases(self.configuration.load_for_services()?, &[service])?;
         configuration::announce(&settings);
         if let (Some(port), Some(service)) = (self.port, settings.services.get_mut(service)) {
             service.port = port;

@@ -68,7 +68,7 @@ struct Bound {
 
 impl Up {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
-        let mut settings = self.configuration.load()?;
+        let mut settings = self.configuration.load_for_services()?;
         configuration::announce(&settings);
         if settings.orchestrator.node_id.is_empty() {
             settings.orchestrator.node_id = NODE_ID.to_owned();

@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use common::config::Settings;
-use common::http::{ApiError, HeaderValue, Method, StatusCode, outgoing_bearer, read_answer};
+use common::faults::FaultChanges;
+use common::http::{ApiError, HeaderValue, Method, StatusCode, debug, outgoing_bearer, read_answer};
 use common::reason::with_causes;
 use futures::future::join_all;
 use reqwest::Url;
@@ -34,6 +35,7 @@ pub(crate) struct Neighbours {
     /// Services with failure settings.
     faulty: Vec<String>,
     is_on: bool,
+    fault_changes: FaultChanges,
 }
 
 /// A replica and its answer.
@@ -71,7 +73,15 @@ impl Neighbours {
         let mut names: Vec<String> = settings.services.keys().cloned().collect();
         names.sort_by_key(|name| (ORDER.iter().position(|known| known == name).unwrap_or(ORDER.len()), name.clone()));
         let faulty = names.iter().filter(|name| settings.faults.services.contains_key(*name)).cloned().collect();
-        Ok(Neighbours { http, bearer, services: services.collect(), names, faulty, is_on: settings.ui.services })
+        Ok(Neighbours {
+            http,
+            bearer,
+            services: services.collect(),
+            names,
+            faulty,
+            is_on: settings.ui.services,
+            fault_changes: settings.fault_changes(),
+        })
     }
 
     /// Checks that the configuration allows these requests.
@@ -83,6 +93,14 @@ impl Neighbours {
             true => Ok(()),
             false => Err(ApiError::typed_not_found("off", "this route is disabled; ui.services = true enables it")),
         }
+    }
+
+    /// Checks that failure settings may be changed.
+    ///
+    /// # Errors
+    /// 403 if not.
+    pub(crate) fn demand_fault_changes(&self) -> Result<(), ApiError> {
+        debug::demand_changes(self.fault_changes)
     }
 
     /// Returns all services.

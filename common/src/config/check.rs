@@ -1,11 +1,13 @@
 //! Checks layers against the schema: every key must be known, every value must have the type of its default.
 
+use std::fs;
+
 use config::{Map, Value, ValueKind};
 use foundation::names::closest;
 
 use super::{
     error::ConfigProblem,
-    layers::{Layer, join},
+    layers::{Layer, is_secret, join},
     named::{ANY_NAME, check_name},
 };
 
@@ -97,13 +99,15 @@ fn check_section(
 }
 
 /// Reads the variables that begin with [`VARIABLE_PREFIX`]. A value is read as the type of its key, so a token `"8001"`
-/// stays a text. Lists are comma-separated.
+/// stays a text. Lists are comma-separated. A variable of a secret may have `_FILE` behind its name and the path of a
+/// file as its value; the file has the secret.
 pub(super) fn check_variables(
     schema: &Map<String, Value>,
     variables: &[(String, String)],
     problems: &mut Vec<ConfigProblem>,
 ) -> Layer {
     let mut layer = Layer::default();
+    let mut files = Vec::new();
     for (variable, text) in variables {
         let Some(path) = variable.strip_prefix(VARIABLE_PREFIX) else {
             continue;
@@ -111,6 +115,10 @@ pub(super) fn check_variables(
         let place = format!("environment variable {variable}");
         let path: Vec<String> = path.split("__").map(str::to_lowercase).collect();
         let key = path.join(".");
+        if let Some(secret) = secret_in_file(schema, &key) {
+            files.push((secret.to_owned(), variable, text.trim()));
+            continue;
+        }
         let default = match find(schema, &path) {
             Ok(default) => default,
             Err(message) => {
@@ -129,7 +137,39 @@ pub(super) fn check_variables(
             }
         }
     }
+    for (key, variable, file) in files.into_iter().filter(|(_, _, file)| !file.is_empty()) {
+        let place = format!("environment variable {variable}");
+        let is_given = layer.0.get(&key).is_some_and(|given| given.kind != ValueKind::String(String::new()));
+        let secret = match is_given {
+            true => {
+                Err(format!("is set twice, expected either {} or {variable}", &variable[..variable.len() - FILE.len()]))
+            }
+            false => read_secret(file),
+        };
+        match secret {
+            Ok(secret) => drop(layer.0.insert(key, Value::new(Some(&place), secret))),
+            Err(message) => problems.push(ConfigProblem::new(key, place, message)),
+        }
+    }
     layer
+}
+
+/// End of the names of variables that name a file with a secret.
+const FILE: &str = "_FILE";
+
+/// Returns the key of the secret whose file this key names; `None` if it is no such key.
+fn secret_in_file<'a>(schema: &Map<String, Value>, key: &'a str) -> Option<&'a str> {
+    let secret = key.strip_suffix("_file").filter(|secret| is_secret(secret))?;
+    let path: Vec<String> = secret.split('.').map(str::to_owned).collect();
+    find(schema, &path).is_ok().then_some(secret)
+}
+
+fn read_secret(file: &str) -> Result<String, String> {
+    match fs::read_to_string(file) {
+        Ok(text) if text.trim().is_empty() => Err(format!("the file {file} is empty, expected a secret in it")),
+        Ok(text) => Ok(text),
+        Err(error) => Err(format!("the file {file} cannot be read: {error}")),
+    }
 }
 
 /// Finds a key of a section in the schema. In a section with names that the user chooses, an unknown section is one of

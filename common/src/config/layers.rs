@@ -15,16 +15,20 @@ impl Layer {
     /// Trims line ends off secrets: secret files end with one, and neither a header nor a login may contain one.
     pub(super) fn trim_secrets(&mut self) {
         for (key, value) in &mut self.0 {
-            let is_secret = key.starts_with("auth.")
-                || [".database_password", ".database_url", ".token"].iter().any(|name| key.ends_with(name))
-                || key == "database.url";
             if let ValueKind::String(text) = &mut value.kind
-                && is_secret
+                && is_secret(key)
             {
                 text.truncate(text.trim_end_matches(['\r', '\n']).len());
             }
         }
     }
+}
+
+/// Tells whether the value of a key is a secret.
+pub(super) fn is_secret(key: &str) -> bool {
+    key.starts_with("auth.")
+        || [".database_password", ".database_url", ".token"].iter().any(|name| key.ends_with(name))
+        || key == "database.url"
 }
 
 impl Layer {

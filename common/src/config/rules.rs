@@ -11,7 +11,7 @@ use super::{
     error::ConfigProblem,
     layers::Layer,
     named::{self, check_absent, check_judgement, check_participant_url},
-    source::PRODUCTION,
+    source::{PRODUCTION, Program},
 };
 use crate::{faults::MAX_LATENCY_MS, ids::CELLS};
 
@@ -27,18 +27,56 @@ const MAX_COUNT: i64 = 1_000_000_000;
 const MAX_THREADS: i64 = 1_024;
 /// The largest request body that a service may hold in memory.
 const MAX_BODY_BYTES: i64 = 16 * 1024 * 1024;
+/// The shortest token that cannot be guessed, in characters.
+const MIN_TOKEN: usize = 16;
 /// PostgreSQL's limit for names, in bytes.
 const MAX_DATABASE_NAME: usize = 63;
 
+/// What is found in the settings.
+pub(super) struct Findings<'a> {
+    /// Mistakes.
+    pub(super) problems: &'a mut Vec<ConfigProblem>,
+    /// Settings that should be others, and with which a system runs nevertheless.
+    pub(super) warnings: &'a mut Vec<ConfigProblem>,
+}
+
 /// Reports every value out of its range and every pair of values that contradict each other.
-pub(super) fn check(profile: &str, effective: &Layer, problems: &mut Vec<ConfigProblem>) {
+pub(super) fn check(profile: &str, program: Program, effective: &Layer, findings: &mut Findings<'_>) {
     for (key, value) in &effective.0 {
         if let Err(message) = check_value(key, &value.kind) {
-            problems.push(ConfigProblem::new(key, place(value), message));
+            findings.problems.push(ConfigProblem::new(key, place(value), message));
         }
     }
-    let rules = Rules { effective, problems };
-    rules.check(profile);
+    Rules { effective, problems: findings.problems }.check(profile, program);
+    let weak = weak_tokens(effective);
+    match profile == PRODUCTION {
+        true => findings.problems.extend(weak),
+        false => findings.warnings.extend(weak),
+    }
+}
+
+/// Returns the tokens that can be guessed, and those that open more than they should.
+fn weak_tokens(effective: &Layer) -> Vec<ConfigProblem> {
+    let token = |name| {
+        let key = format!("auth.{name}");
+        let value = effective.0.get(&key)?;
+        let text = value.clone().into_string().ok().filter(|text| !text.is_empty())?;
+        Some((key, value, text))
+    };
+    let tokens: Vec<_> = ["operator_token", "service_token", "api_token"].into_iter().filter_map(token).collect();
+    let mut weak = Vec::new();
+    for (index, (key, value, text)) in tokens.iter().enumerate() {
+        let mut complain = |message: String| weak.push(ConfigProblem::new(key, place(value), message));
+        if text.len() < MIN_TOKEN {
+            complain(format!(
+                "is too short, expected at least {MIN_TOKEN} characters, as `openssl rand -hex 24` makes"
+            ));
+        }
+        if let Some((other, ..)) = tokens[..index].iter().find(|(_, _, earlier)| earlier == text) {
+            complain(format!("is the same as {other}, expected a token of its own"));
+        }
+    }
+    weak
 }
 
 fn check_value(key: &str, value: &ValueKind) -> Result<(), String> {
@@ -224,7 +262,7 @@ struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    fn check(mut self, profile: &str) {
+    fn check(mut self, profile: &str, program: Program) {
         self.require("orchestrator.lease_ms", "more than twice", "orchestrator.heartbeat_ms", |lease, beat| {
             lease > beat.saturating_mul(2)
         });
@@ -247,7 +285,7 @@ impl Rules<'_> {
         }
         self.require_distinct(".port");
         self.require_distinct(".database");
-        if profile == PRODUCTION {
+        if profile == PRODUCTION && program == Program::Service {
             self.require_token("auth.service_token");
             let speaks_dtm = self.effective.0.get("dtm.enabled").is_some_and(|on| on.kind == ValueKind::Boolean(true));
             if speaks_dtm {

@@ -84,11 +84,23 @@ impl ConfigSource {
         self.load_from(self.read_files())
     }
 
+    /// As [`ConfigSource::load`], for a program that runs no service: it needs none of the services' tokens.
+    ///
+    /// # Errors
+    /// See [`ConfigSource::load`].
+    pub fn load_for_tool(&self) -> Result<Settings, ConfigErrors> {
+        self.load_for(Program::Tool, self.read_files())
+    }
+
     /// Like [`ConfigSource::load`], from files read earlier.
     ///
     /// # Errors
     /// See [`ConfigSource::load`].
     pub fn load_from(&self, files: ConfigFiles) -> Result<Settings, ConfigErrors> {
+        self.load_for(Program::Service, files)
+    }
+
+    fn load_for(&self, program: Program, files: ConfigFiles) -> Result<Settings, ConfigErrors> {
         let schema = schema();
         let ConfigFiles { texts, mut problems } = files;
         let mut layers = vec![defaults(&schema)];
@@ -105,9 +117,17 @@ impl ConfigSource {
             effective.0.extend(layer.0);
         }
         effective.trim_secrets();
-        rules::check(&self.profile, &effective, &mut problems);
+        let mut warnings = Vec::new();
+        rules::check(
+            &self.profile,
+            program,
+            &effective,
+            &mut rules::Findings { problems: &mut problems, warnings: &mut warnings },
+        );
         ConfigErrors::unless_none(problems)?;
-        self.settings(effective)
+        let mut settings = self.settings(effective)?;
+        settings.warnings = warnings;
+        Ok(settings)
     }
 
     fn settings(&self, mut effective: Layer) -> Result<Settings, ConfigErrors> {
@@ -184,6 +204,15 @@ impl ConfigSource {
         let place = self.dir.as_ref().map_or("built-in profiles".to_owned(), |dir| dir.display().to_string());
         ConfigProblem::new("profile", place, format!("{:?} is unknown{hint}, profiles found: {found}", self.profile))
     }
+}
+
+/// The kind of program that loads settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Program {
+    /// It runs services.
+    Service,
+    /// It only reads or changes their data, or calls them.
+    Tool,
 }
 
 /// The files of a source as read at one moment, so that the hash and the loaded settings belong together.

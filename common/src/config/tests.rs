@@ -60,7 +60,8 @@ fn every_built_in_profile_loads() {
         assert_eq!(settings.profile, profile);
         assert!(!settings.is_production());
     }
-    let production = ConfigSource::embedded("production").with("auth.service_token", "t0ken").load().expect("valid");
+    let production =
+        ConfigSource::embedded("production").with("auth.service_token", "a-token-of-a-test").load().expect("valid");
     assert!(production.is_production());
     assert_eq!(production.telemetry.format, LogFormat::Json);
 }
@@ -111,7 +112,8 @@ fn one_saga_in_eight_completes_by_default_and_every_one_in_bench_and_production(
         assert_eq!((latency.min, latency.max), (100, 500));
     }
     for profile in ["bench", "production"] {
-        let settings = ConfigSource::embedded(profile).with("auth.service_token", "t0ken").load().expect("valid");
+        let settings =
+            ConfigSource::embedded(profile).with("auth.service_token", "a-token-of-a-test").load().expect("valid");
         for (operation, faults) in settings.faults.services.values().flatten() {
             assert_eq!(*faults, Default::default(), "{operation} in {profile}");
         }
@@ -332,6 +334,92 @@ fn production_requires_a_service_token_and_says_how_to_set_it() {
         &["auth.service_token (built-in default.toml): is not set, the production profile requires it; \
            set the environment variable ECOMMERCE__AUTH__SERVICE_TOKEN"],
     );
+}
+
+#[test]
+fn a_command_that_runs_no_service_needs_no_token() {
+    let settings = ConfigSource::embedded("production").load_for_tool().expect("valid");
+    assert!(settings.is_production() && settings.auth.service_token.expose_secret().is_empty());
+}
+
+#[test]
+fn tokens_are_long_and_different_in_production_and_elsewhere_a_warning_says_so() {
+    let weak = |profile| {
+        ConfigSource::embedded(profile)
+            .with("auth.operator_token", "0123456789abcdef")
+            .with("auth.service_token", "0123456789abcdef")
+            .with("auth.api_token", "0123456789abcde")
+    };
+    let expected = [
+        "auth.service_token (environment variable ECOMMERCE__AUTH__SERVICE_TOKEN): is the same as auth.operator_token, \
+         expected a token of its own",
+        "auth.api_token (environment variable ECOMMERCE__AUTH__API_TOKEN): is too short, expected at least 16 \
+         characters, as `openssl rand -hex 24` makes",
+    ];
+    check(&weak("production"), &expected);
+    let errors = weak("production").load_for_tool().expect_err("a tool refuses them too").to_string();
+    assert!(!errors.contains("0123456789abcde"), "{errors}");
+    let warnings = weak("development").load().expect("valid").warnings;
+    assert_eq!(warnings.iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
+    assert!(ConfigSource::embedded("development").load().expect("valid").warnings.is_empty());
+}
+
+#[test]
+fn every_secret_may_be_in_a_file_that_a_variable_names() {
+    let folder = Folder::with(&[
+        ("operator", "operator-token-in-a-file\n"),
+        ("url", "postgres://u:hunter2@db.example/\n"),
+        ("password", "hush\r\n"),
+        ("flights", "of-flights"),
+        ("empty", "\n"),
+    ]);
+    let file = |name: &str| folder.place(name);
+    let settings = ConfigSource::embedded("production")
+        .with("auth.service_token", "service-token-of-a-test")
+        .with("auth.operator_token", "")
+        .with("auth.operator_token_file", file("operator"))
+        .with("auth.api_token_file", "")
+        .with("database.url_file", file("url"))
+        .with("services.payments.database_url_file", file("url"))
+        .with("services.payments.database_password_file", file("password"))
+        .with("participants.flights.url", "http://flights:80")
+        .with("participants.flights.token_file", file("flights"))
+        .load()
+        .unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(settings.auth.operator_token.expose_secret(), "operator-token-in-a-file");
+    assert_eq!(settings.auth.api_token.expose_secret(), "");
+    for url in [&settings.database.url, &settings.service("payments").database_url] {
+        assert_eq!(url.expose_secret(), "postgres://u:hunter2@db.example/");
+    }
+    assert_eq!(settings.service("payments").database_password.expose_secret(), "hush");
+    assert_eq!(settings.named_participants["flights"].token.expose_secret(), "of-flights");
+
+    let variable = |key: &str| format!("environment variable ECOMMERCE__{}", key.to_uppercase().replace('.', "__"));
+    let token = "auth.operator_token_file";
+    for (source, place, message) in [
+        (
+            ConfigSource::embedded("default")
+                .with("auth.operator_token", "secret-of-a-test")
+                .with(token, file("operator")),
+            token,
+            "is set twice, expected either ECOMMERCE__AUTH__OPERATOR_TOKEN or ECOMMERCE__AUTH__OPERATOR_TOKEN_FILE"
+                .to_owned(),
+        ),
+        (
+            ConfigSource::embedded("default").with(token, file("none")),
+            token,
+            format!("the file {} cannot be read: No such file or directory (os error 2)", file("none")),
+        ),
+        (
+            ConfigSource::embedded("default").with(token, file("empty")),
+            token,
+            format!("the file {} is empty, expected a secret in it", file("empty")),
+        ),
+    ] {
+        check(&source, &[&format!("auth.operator_token ({}): {message}", variable(place))]);
+    }
+    let no_secret = ConfigSource::embedded("default").with("http.bind_file", "x").load().expect_err("no secret");
+    assert!(no_secret.to_string().contains("http.bind_file") && no_secret.to_string().contains("unknown key"));
 }
 
 #[test]

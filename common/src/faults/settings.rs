@@ -11,11 +11,22 @@ pub const MAX_LATENCY_MS: u64 = 600_000;
 /// Failure settings of all services, section `[faults]`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FaultSettings {
+    /// Whether the settings may be changed in production while the system runs.
+    pub enabled: bool,
     /// Seed of all draws and generators: another seed gives other outcomes.
     pub seed: u64,
     /// Service → operation → faults.
     #[serde(flatten)]
     pub services: BTreeMap<String, BTreeMap<String, OperationFaults>>,
+}
+
+/// Whether failure settings may be changed while the system runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultChanges {
+    /// By operators, and by a changed file.
+    Allowed,
+    /// Not at all.
+    Refused,
 }
 
 impl FaultSettings {

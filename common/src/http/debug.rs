@@ -12,13 +12,34 @@ use super::{
     routes::Admission,
 };
 use crate::{
-    faults::{ChangeError, FaultSampler, FaultsChange, FaultsView},
+    faults::{ChangeError, FaultChanges, FaultSampler, FaultsChange, FaultsView},
     supervision::ActorEntry,
     supervision::ActorView,
 };
 
-/// Returns the debug routes of a service: its actors, and its failure settings if it has a sampler.
-pub fn routes(service: &'static str, root: Arc<ActorEntry>, sampler: Option<FaultSampler>) -> Routes {
+/// The failure lab of a service.
+pub struct Lab {
+    /// Its failure settings.
+    pub sampler: FaultSampler,
+    /// Whether they may be changed.
+    pub changes: FaultChanges,
+}
+
+/// Checks that failure settings may be changed.
+///
+/// # Errors
+/// 403 if not.
+pub fn demand_changes(changes: FaultChanges) -> Result<(), ApiError> {
+    match changes {
+        FaultChanges::Allowed => Ok(()),
+        FaultChanges::Refused => Err(ApiError::forbidden(
+            "failure settings cannot be changed in production; faults.enabled = true allows it",
+        )),
+    }
+}
+
+/// Returns the debug routes of a service: its actors, and its failure settings if it has any.
+pub fn routes(service: &'static str, root: Arc<ActorEntry>, lab: Option<Lab>) -> Routes {
     let tree = root.clone();
     let routes = Routes::new(service)
         .route(Method::GET, "/debug/actors/", Access::Operator, Admission::Open, describe_actors, move |_| {
@@ -36,7 +57,7 @@ pub fn routes(service: &'static str, root: Arc<ActorEntry>, sampler: Option<Faul
                 async move { found }
             },
         );
-    let Some(sampler) = sampler else { return routes };
+    let Some(Lab { sampler, changes }) = lab else { return routes };
     let shown = sampler.clone();
     routes
         .route(Method::GET, "/debug/faults/", Access::Operator, Admission::Open, describe_faults, move |_| {
@@ -44,7 +65,7 @@ pub fn routes(service: &'static str, root: Arc<ActorEntry>, sampler: Option<Faul
             async move { Ok(answer) }
         })
         .route(Method::PUT, "/debug/faults/", Access::Operator, Admission::Open, describe_change, move |request| {
-            let answer = change(&sampler, &request);
+            let answer = demand_changes(changes).and_then(|()| change(&sampler, &request));
             async move { answer }
         })
 }
@@ -73,7 +94,10 @@ fn describe_faults() -> Description {
 fn describe_change() -> Description {
     Description::new("changeFaults", "Changes the failure settings")
         .tag(OPERATORS)
-        .detail("All or nothing. Omitted members keep their values. Valid until the next reload or restart.")
+        .detail(
+            "All or nothing. Omitted members keep their values. Valid until the next reload or restart. 403 in production \
+             unless `faults.enabled` is set.",
+        )
         .body::<FaultsChange>(json!({ "seed": 7 }))
         .answer::<FaultsView>(200, "The settings now in force.")
         .bad_fields_400()

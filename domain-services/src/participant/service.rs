@@ -3,7 +3,8 @@
 //! ```text
 //! stack-1/payments (supervisor)
 //! ├─ ledger   group commit, owns the pool
-//! ├─ …        the service's own actors ├─ faults   watches the configuration, if it can be reloaded
+//! ├─ …        the service's own actors
+//! ├─ faults   watches the configuration, if failure settings may change
 //! └─ front    the HTTP server
 //! ```
 //! They start in this order and stop in reverse: the front drains first, while the actors it depends on still run.
@@ -13,7 +14,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use common::{
     config::{ConfigSource, Settings},
     db::{self, DbError},
-    faults::{FaultSampler, FaultWatcher, FaultWatcherArgs},
+    faults::{FaultChanges, FaultSampler, FaultWatcher, FaultWatcherArgs},
     group_commit::{BatchSender, BatchWriter},
     http::{Check, Draining, HealthCheck, HttpService, Routes, debug, server},
     service::{Running, Shutdown, actor_prefix},
@@ -116,9 +117,10 @@ async fn start<S: Service>(
 
     let root = ActorEntry::new(prefix.clone(), "supervisor");
     let draining = Draining::announced_by(shutdown.announced);
+    let lab = debug::Lab { sampler: sampler.clone(), changes: settings.fault_changes() };
     let front = HttpService {
         service: S::NAME,
-        routes: assembly.routes.merge(debug::routes(S::NAME, root.clone(), Some(sampler.clone()))),
+        routes: assembly.routes.merge(debug::routes(S::NAME, root.clone(), Some(lab))),
         settings: settings.clone(),
         health,
         draining: draining.clone(),
@@ -126,7 +128,8 @@ async fn start<S: Service>(
     };
     let mut children = vec![ledger_child];
     children.extend(assembly.children);
-    children.extend(settings.reload.clone().map(|source| faults(entry("faults", "failure lab"), source, sampler)));
+    let reloaded = settings.reload.clone().filter(|_| settings.fault_changes() == FaultChanges::Allowed);
+    children.extend(reloaded.map(|source| faults(entry("faults", "failure lab"), source, sampler)));
     children.push(server(entry("front", "HTTP server"), front, listener));
     let tree = supervision::start(settings.supervision.supervisor(root.clone(), children)).await?;
     info!(service = S::NAME, %address, "service started");

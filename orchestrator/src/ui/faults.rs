@@ -66,6 +66,7 @@ pub(super) async fn show(ui: Ui, _: Request) -> Result<Response, ApiError> {
 
 pub(super) async fn change(ui: Ui, request: Request) -> Result<Response, ApiError> {
     ui.neighbours.demand_on()?;
+    ui.neighbours.demand_fault_changes()?;
     let changes = read(&request, ui.neighbours.faulty())?;
     let told = changes.iter().map(|(service, change)| {
         let ui = &ui;

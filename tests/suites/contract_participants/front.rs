@@ -185,7 +185,7 @@ async fn debug_needs_the_operator_token_where_one_is_set() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn debug_is_off_in_production_where_no_operator_token_is_set() {
-    let options = StackOptions::default().profile("production").set("auth.service_token", "secret");
+    let options = StackOptions::default().profile("production").set("auth.service_token", "the-service-token");
     with_stack(options, async |stack: &Stack| {
         for service in SERVICES {
             for path in ["/debug/actors", "/debug/actors/x"] {

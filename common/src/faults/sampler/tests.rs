@@ -8,7 +8,10 @@ const IDS: usize = 10_000;
 
 fn sampler(service: &'static str, seed: u64, faults: OperationFaults) -> FaultSampler {
     let operations = BTreeMap::from([("charge".to_owned(), faults), ("refund".to_owned(), faults)]);
-    FaultSampler::new(service, &FaultSettings { seed, services: BTreeMap::from([(service.to_owned(), operations)]) })
+    FaultSampler::new(
+        service,
+        &FaultSettings { enabled: true, seed, services: BTreeMap::from([(service.to_owned(), operations)]) },
+    )
 }
 
 fn failing(failure_rate: f64) -> OperationFaults {
@@ -161,8 +164,11 @@ fn a_seed_repeats_its_latencies() {
 #[test]
 fn a_change_lasts_until_settings_are_replaced() {
     let sampler = sampler("payments", 1, failing(0.5));
-    let configured =
-        FaultSettings { seed: 1, services: BTreeMap::from([("payments".to_owned(), (*sampler.settings()).clone())]) };
+    let configured = FaultSettings {
+        enabled: true,
+        seed: 1,
+        services: BTreeMap::from([("payments".to_owned(), (*sampler.settings()).clone())]),
+    };
     sampler.apply_json(br#"{"seed": 9, "charge": {"failure_rate": 1, "latency_ms": {"max": 50}}}"#).expect("valid");
     let changed = sampler.settings()["charge"];
     assert_eq!((sampler.seed(), changed.failure_rate, changed.latency_ms.max), (9, 1.0, 50));

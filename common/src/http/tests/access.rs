@@ -116,7 +116,8 @@ fn debug_front() -> (HttpService, FaultSampler) {
     let sampler = FaultSampler::new("payments", &settings.faults);
     let root = ActorEntry::new("stack-1/payments", "supervisor");
     root.add_child(ActorEntry::new("stack-1/payments/ledger", "group commit"));
-    (front(debug::routes("payments", root, Some(sampler.clone())), settings), sampler)
+    let lab = debug::Lab { sampler: sampler.clone(), changes: settings.fault_changes() };
+    (front(debug::routes("payments", root, Some(lab)), settings), sampler)
 }
 
 #[tokio::test]
