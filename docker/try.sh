@@ -109,6 +109,9 @@ expect "a payment without the service token" "$(status "${pay[@]}")" 401
 expect "attention without the operator token" "$(status "$front/saga/attention")" 401
 expect "attention with a wrong one" "$(status -H 'authorization: Bearer wrong' "$front/saga/attention")" 403
 expect "attention with the right one" "$(status -H "authorization: Bearer $(value OPERATOR_TOKEN)" "$front/saga/attention")" 200
+expect "the list of all purchases without a token" "$(status "$front/saga/transactions")" 401
+expect "all events without a token" "$(status "$front/saga/events")" 401
+expect "a payment by its number with no token" "$(status "$payments/payments/1/")" 401
 database() { docker exec -e PGPASSWORD="$(value "$1")" "$(containers postgres)" psql -h 127.0.0.1 -U "$2" -d "$3" -tAc "$4" 2>&1 || true; }
 seen="$(database PAYMENTS_DB_PASSWORD ms_payments ms_payments 'select count(*) from app_payment')"
 expect "the payments role in its own database" "$seen" 1

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::files::{
-    assert_pinned, assert_runs_as_itself, assert_time_to_stop, list, parse, path, read, services, settings, substitute,
-    text, texts, variables,
+    assert_holds_no_token, assert_pinned, assert_runs_as_itself, assert_time_to_stop, list, parse, path, read, services,
+    settings, substitute, text, texts, variables,
 };
 
 const PRODUCTION: &str = "docker-compose.prod.yml";
@@ -58,7 +58,9 @@ fn the_jobs_have_what_they_need_and_no_service_has_it() {
     use secrecy::ExposeSecret;
     let document = compose(PRODUCTION);
     for job in JOBS {
-        let settings = settings(&texts(&document["services"][job]["environment"]));
+        let environment = texts(&document["services"][job]["environment"]);
+        assert_holds_no_token(job, &environment);
+        let settings = settings(&environment);
         for service in services().into_keys() {
             let password = settings.service(&service).database_password.expose_secret();
             assert_eq!(password, format!("secret-of-{service}_db_password"), "{job}");

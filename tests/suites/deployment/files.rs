@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, net::Ipv4Addr, path::PathBuf};
 
-use common::config::{ConfigSource, Settings};
+use common::config::{AuthSettings, ConfigSource, Settings};
 use regex::{Captures, Regex};
 use serde_json::Value;
 
@@ -81,7 +81,9 @@ pub(crate) fn settings(environment: &BTreeMap<String, String>) -> Settings {
     let profile = environment.get("ECOMMERCE_PROFILE").expect("a profile is chosen");
     let mut source = ConfigSource::embedded(profile);
     source.env = environment.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-    source.load().unwrap_or_else(|errors| panic!("{errors}"))
+    let runs_a_service = environment.contains_key("ECOMMERCE__AUTH__SERVICE_TOKEN");
+    let loaded = if runs_a_service { source.load() } else { source.load_for_tool() };
+    loaded.unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 /// Asserts that a service with these variables finds the others by their names and uses its own database.
@@ -100,10 +102,22 @@ pub(crate) fn assert_runs_as_itself(service: &str, environment: &BTreeMap<String
     assert_eq!(url.get_user(), Some(settings.service(service).database.as_str()));
     let administrator: tokio_postgres::Config = settings.database.url.expose_secret().parse().expect("a URL");
     assert!(administrator.get_user().is_none() && administrator.get_password().is_none(), "{service}");
-    for token in [&settings.auth.operator_token, &settings.auth.service_token] {
-        assert!(!token.expose_secret().is_empty(), "{service}");
-    }
+    assert_holds_its_tokens(service, &settings);
     assert!(settings.orchestrator.node_id.is_empty(), "replicas must not share an identity");
+}
+
+/// Asserts that a service holds the tokens that it checks or sends, and no other one: clients call two services only.
+fn assert_holds_its_tokens(service: &str, settings: &Settings) {
+    use secrecy::ExposeSecret;
+    let AuthSettings { operator_token, service_token, api_token } = &settings.auth;
+    let held = [operator_token, service_token, api_token].map(|token| !token.expose_secret().is_empty());
+    assert_eq!(held, [true, true, ["orchestrator", "catalog"].contains(&service)], "{service}");
+}
+
+/// Asserts that the container of a command that runs no service holds no token of the services.
+pub(crate) fn assert_holds_no_token(job: &str, environment: &BTreeMap<String, String>) {
+    let held: Vec<&String> = environment.keys().filter(|name| name.starts_with("ECOMMERCE__AUTH__")).collect();
+    assert!(held.is_empty(), "{job}: {held:?}");
 }
 
 /// Asserts that a proxy's statement of the client's address is trusted only from private networks.

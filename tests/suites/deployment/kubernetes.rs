@@ -7,7 +7,9 @@ use common::config::Settings;
 use serde_json::{Value, json};
 
 use crate::{
-    files::{assert_runs_as_itself, assert_time_to_stop, list, read, services, settings, text, texts},
+    files::{
+        assert_holds_no_token, assert_runs_as_itself, assert_time_to_stop, list, read, services, settings, text, texts,
+    },
     kustomize::{FOLDER, objects},
     traefik::{Traefik, lowercase},
 };
@@ -104,7 +106,9 @@ fn the_migrations_are_a_job_of_the_administrator() {
     assert_hardened(pod, "migrate");
     assert_eq!(pod["restartPolicy"], "OnFailure");
     assert_eq!(list(&pod["containers"][0]["args"]), ["migrate"]);
-    let settings = settings(&environment(&pod["containers"][0]));
+    let environment = environment(&pod["containers"][0]);
+    assert_holds_no_token("migrate", &environment);
+    let settings = settings(&environment);
     for service in services().into_keys() {
         let password = settings.service(&service).database_password.expose_secret();
         assert_eq!(password, format!("ecommerce-database-passwords/{service}"));
@@ -136,7 +140,7 @@ fn secrets_are_referred_to_and_the_kustomization_says_how_to_make_them() {
 fn the_kustomization_names_every_file() {
     let kustomization = crate::files::yaml(&format!("{FOLDER}/kustomization.yaml"));
     let mut named = list(&kustomization["resources"]);
-    named.extend(["kustomization.yaml", "service"].map(str::to_owned));
+    named.extend(["kustomization.yaml", "service", "api-token"].map(str::to_owned));
     named.sort();
     let folder = std::fs::read_dir(crate::files::path(FOLDER)).expect("the folder");
     let mut found: Vec<String> =

@@ -1,5 +1,5 @@
 //! The part of kustomize that `docker/kubernetes` uses: a component whose fields take the values of a generated
-//! ConfigMap. An expression that this module does not know is an error.
+//! ConfigMap, and components that add to lists. An expression that this module does not know is an error.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,8 @@ fn documents(file: &str) -> Vec<Value> {
 /// The objects of one service: the component with the values of the service's ConfigMap.
 fn service(name: &str) -> Vec<Value> {
     let own = yaml(&format!("{FOLDER}/{name}/kustomization.yaml"));
-    assert_eq!(list(&own["components"]), ["../service"], "{name}");
+    let components = list(&own["components"]);
+    assert_eq!(components[0], "../service", "{name}");
     let [generator] = &own["configMapGenerator"].as_array().expect("a generator")[..] else { panic!("{name}: one") };
     assert_eq!(text(&generator["name"]), name);
     assert_eq!(generator["options"]["annotations"]["config.kubernetes.io/local-config"], "true", "{name}");
@@ -46,7 +47,25 @@ fn service(name: &str) -> Vec<Value> {
             }
         }
     }
+    components[1..].iter().for_each(|component| patch(&mut objects, component));
     objects
+}
+
+/// Applies the patches of a component, which add members to lists.
+fn patch(objects: &mut [Value], component: &str) {
+    let folder = component.strip_prefix("../").expect("a folder beside the service's");
+    let component = yaml(&format!("{FOLDER}/{folder}/kustomization.yaml"));
+    for patch in component["patches"].as_array().expect("patches") {
+        let kind = &patch["target"]["kind"];
+        let object = objects.iter_mut().find(|object| object["kind"] == *kind).expect("an object of this kind");
+        for operation in parse(folder, &text(&patch["patch"])).as_array().expect("operations") {
+            assert_eq!(operation["op"], "add", "{folder}");
+            let path = text(&operation["path"]);
+            let place = path.strip_suffix("/-").expect("the end of a list");
+            let members = object.pointer_mut(place).and_then(Value::as_array_mut).expect("a list");
+            members.push(operation["value"].clone());
+        }
+    }
 }
 
 /// Finds a field. `[x]` is a key with dots in it, or the element whose `name`-like member has a value.

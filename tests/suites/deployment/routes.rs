@@ -124,7 +124,7 @@ fn what_is_for_operators_on_the_inside_is_not() {
         }
     }
     // The protocol of DTM's clients calls URLs of the client's choice.
-    for path in ["/api/dtmsvr/submit", "//api/dtmsvr/all", "/api", "/calls", "/calls/", "/calls/1"] {
+    for path in ["/api/dtmsvr/submit", "//api/dtmsvr/all", "/api", "/calls", "/calls/", "/calls/1", "//calls/1"] {
         assert!(!is_routed(&format!("/orchestrator{path}")), "{path}");
     }
     for outside in ["/", "/debug/actors", "/metrics", "/catalogue/products/", "/saga/transaction", "/paymentsx"] {

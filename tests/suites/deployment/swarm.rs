@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::files::{
-    assert_pinned, assert_runs_as_itself, assert_time_to_stop, list, parse, read, services, settings, substitute, text,
-    texts, variables,
+    assert_holds_no_token, assert_pinned, assert_runs_as_itself, assert_time_to_stop, list, parse, path, read, services,
+    settings, substitute, text, texts, variables,
 };
 use crate::traefik::templates;
 
@@ -62,7 +62,9 @@ fn the_migrations_are_a_job_of_the_administrator() {
     let stack = stack();
     let migrate = &stack["services"]["migrate"];
     assert_eq!(migrate["deploy"]["restart_policy"]["condition"], "on-failure");
-    let settings = settings(&texts(&migrate["environment"]));
+    let environment = texts(&migrate["environment"]);
+    assert_holds_no_token("migrate", &environment);
+    let settings = settings(&environment);
     let url: tokio_postgres::Config = settings.database.url.expose_secret().parse().expect("a URL");
     assert_eq!(url.get_user(), Some("postgres"));
     assert_eq!(url.get_hosts(), [tokio_postgres::config::Host::Tcp("db.example".to_owned())]);
