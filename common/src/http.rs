@@ -30,6 +30,7 @@ pub mod page;
 mod rate_limit;
 mod request;
 mod routes;
+mod saga_secret;
 mod serve;
 mod server;
 mod span;
@@ -47,7 +48,10 @@ pub(crate) use client::network;
 pub use draining::Draining;
 pub use error::ApiError;
 pub use event_stream::{SseEvent, byte_stream, event_stream};
-pub use foundation::trace_context::{PartOf, TraceContext};
+pub use foundation::{
+    secret::SecretHash,
+    trace_context::{PartOf, TraceContext},
+};
 pub use front::unindexed;
 pub use health::{Check, Finding, HealthCheck};
 pub use hyper::{
@@ -57,6 +61,7 @@ pub use hyper::{
 pub use idempotency_key::{Form, IdempotencyKey};
 pub use request::{Params, Query, Request};
 pub use routes::{Access, Routes};
+pub use saga_secret::SagaSecret;
 pub use serve::serve;
 pub use server::server;
 pub use span::trace_header;

@@ -38,6 +38,8 @@ pub const DATABASE_TIMELINE: &str = "database-timeline";
 pub const IDEMPOTENT_REPLAYED: &str = "idempotent-replayed";
 /// A client's key for a request, which makes it safe to repeat.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// A client's secret for a saga: its status, events and cancel need it again.
+pub const SAGA_SECRET: &str = "saga-secret";
 /// Identifies a request in the logs of services and client.
 pub const REQUEST_ID: &str = "x-request-id";
 /// W3C Trace Context.

@@ -11,6 +11,7 @@ mod operate;
 mod preference;
 mod purchase;
 mod sagas;
+mod secret;
 mod start;
 mod status;
 mod unknown;
@@ -97,9 +98,11 @@ fn own_routes(api: &ApiContext) -> Routes {
         .about(describe::ABOUT)
         .post("/saga/transaction", Access::Client, describe::start, with(api, purchase::start))
         .get("/saga/status/{transaction_id}", Access::Client, describe::status, by_id(api, status::show))
-        .get("/saga/transactions", Access::Client, describe::list, with(api, list::show))
+        .get("/saga/transactions", Access::Service, describe::list, with(api, list::show))
         .get("/saga/events", Access::Client, describe::events, with(api, events::of_any_cell))
+        .without_query(events::SAGA, Access::Service)
         .post("/saga/{transaction_id}/cancel", Access::Client, describe::cancel, by_id(api, operate::cancel))
+        .without_secret(Access::KnownClient)
         .get("/saga/attention", Access::Operator, describe::attention, with(api, operate::attention))
         .post("/saga/attention/retry", Access::Operator, describe::retry_all, with(api, operate::retry_all))
         .get("/saga/{transaction_id}/inspect", Access::Operator, describe::inspect, by_id(api, inspect::show))
@@ -113,16 +116,22 @@ fn own_routes(api: &ApiContext) -> Routes {
 fn sagas_routes(api: &ApiContext) -> Routes {
     use sagas::{definitions, describe as about, list, run, show};
     Routes::new(crate::SERVICE)
-        .post("/sagas", Access::Client, about::start, with(api, run::start))
-        .get("/sagas", Access::Client, about::list, with(api, list::show))
-        .get("/sagas/{saga_id}", Access::Client, about::status, by_id(api, show::show))
-        .get("/sagas/events", Access::Client, about::events, with(api, events::of_any_cell))
-        .post("/sagas/{saga_id}/cancel", Access::Client, about::cancel, by_id(api, operate::cancel))
+        .post("/sagas", Access::KnownClient, about::start, with(api, run::start))
+        .get("/sagas", Access::Operator, about::list, with(api, list::show))
+        .get("/sagas/{saga_id}", Access::KnownClient, about::status, by_id(api, show::show))
+        .get("/sagas/events", Access::KnownClient, about::events, with(api, events::of_any_cell))
+        .without_query(events::SAGA, Access::Operator)
+        .post("/sagas/{saga_id}/cancel", Access::KnownClient, about::cancel, by_id(api, operate::cancel))
         .get("/sagas/{saga_id}/inspect", Access::Operator, about::inspect, by_id(api, inspect::show))
         .post("/sagas/{saga_id}/retry", Access::Operator, about::retry, by_id(api, operate::retry))
         .post("/sagas/{saga_id}/resolve", Access::Operator, about::resolve, by_id(api, operate::resolve))
-        .get("/sagas/definitions", Access::Client, about::definitions, with(api, definitions::list))
-        .get("/sagas/definitions/{name}/{version}", Access::Client, about::definition, with(api, definitions::show))
+        .get("/sagas/definitions", Access::KnownClient, about::definitions, with(api, definitions::list))
+        .get(
+            "/sagas/definitions/{name}/{version}",
+            Access::KnownClient,
+            about::definition,
+            with(api, definitions::show),
+        )
         .put("/sagas/definitions/{name}/{version}", Access::Operator, about::put, with(api, definitions::put))
 }
 

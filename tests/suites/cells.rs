@@ -119,6 +119,29 @@ async fn any_cell_answers_requests_about_the_purchases_of_both() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_secret_of_a_purchase_passes_through_the_other_cell() {
+    const SECRET: &str = "a-secret-of-the-client";
+    with_two_cells(StackOptions::default(), async |cells| {
+        let (stack, address) = cells.0[0];
+        let buy = stack.request_at(Method::POST, address, "/saga/transaction").header("saga-secret", SECRET);
+        let order = json!({ "user_id": "ada", "product_id": 1, "amount": 5 });
+        let bought = send(with_json(buy, order)).await.expect(200).json();
+        let id = bought["transaction_id"].as_str().expect("an id");
+        let (other, address) = cells.0[1];
+        for (method, path, done) in [
+            (Method::GET, format!("/saga/status/{id}"), 200),
+            (Method::HEAD, format!("/saga/events?saga={id}"), 200),
+            (Method::POST, format!("/saga/{id}/cancel"), 409),
+        ] {
+            let ask = || with_json(other.request_at(method.clone(), address, &path), "{}");
+            send(ask()).await.expect(404);
+            send(ask().header("saga-secret", SECRET)).await.expect(done);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_events_and_the_cancel_of_a_running_purchase_pass_through_the_other_cell() {
     let options = StackOptions::default().through_proxy("payments");
     with_two_cells(options, async |cells| {

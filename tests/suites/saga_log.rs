@@ -99,6 +99,7 @@ fn begin(saga: &SagaId) -> LogItem {
         definition_version: 1,
         input: order.to_input(),
         key: None,
+        secret: None,
         nonce: Uuid::new_v4(),
         deadline: Duration::from_secs(60),
         age: Duration::ZERO,

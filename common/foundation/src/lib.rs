@@ -3,6 +3,7 @@
 
 pub mod ids;
 pub mod names;
+pub mod secret;
 pub mod supervision;
 pub mod time;
 pub mod trace_context;

@@ -1,11 +1,16 @@
-//! Access control by bearer tokens, compared in constant time.
+//! Access control by bearer tokens, compared in constant time. A route declares who may call it; what that means in a
+//! profile, with the tokens that are set, is decided here.
 //!
-//! | access | required token |
+//! | access | accepted tokens |
 //! |---|---|
-//! | public | none |
-//! | client | the API token, if one is set; the service and operator tokens are accepted too |
-//! | service | the service token, if one is set; the operator token is accepted too |
-//! | operator | the operator token; if none is set: no token in development, closed in production |
+//! | public | none is needed |
+//! | client | the API token, if one is set; the service and operator tokens too |
+//! | known client | the API token or the operator token |
+//! | service | the service token or the operator token |
+//! | operator | the operator token |
+//!
+//! In production a route whose tokens are not set is closed. Elsewhere a token that is not set is not required: then the
+//! rule of the next weaker access applies, so without any token all is open.
 
 use std::borrow::Cow;
 
@@ -35,25 +40,36 @@ pub fn bearer(token: &SecretString) -> Option<HeaderValue> {
 }
 
 /// Checks the tokens of requests.
+#[derive(Debug)]
 pub(super) struct Guard {
     auth: AuthSettings,
-    without_operator_token: WithoutOperatorToken,
+    without_token: WithoutToken,
 }
 
-/// Whether operator routes are open if no operator token is set.
+/// What becomes of a route whose token is not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum WithoutOperatorToken {
-    Open,
+enum WithoutToken {
+    /// The rule of the next weaker access applies.
+    Weaker,
+    /// It is closed to all but stronger tokens.
     Closed,
+}
+
+/// What an access requires.
+enum Rule<'a> {
+    /// No token.
+    Open,
+    /// One of these tokens. Those that are not set open nothing.
+    Demand(&'a [&'a SecretString]),
 }
 
 impl Guard {
     pub(super) fn of(settings: &Settings) -> Self {
-        let without_operator_token = match settings.is_production() {
-            true => WithoutOperatorToken::Closed,
-            false => WithoutOperatorToken::Open,
+        let without_token = match settings.is_production() {
+            true => WithoutToken::Closed,
+            false => WithoutToken::Weaker,
         };
-        Self { auth: settings.auth.clone(), without_operator_token }
+        Self { auth: settings.auth.clone(), without_token }
     }
 
     /// Checks the token of a request.
@@ -61,17 +77,32 @@ impl Guard {
     /// # Errors
     /// 401 without a token; 403 with a wrong token, or if no token opens the route.
     pub(super) fn check(&self, access: Access, headers: &HeaderMap) -> Result<(), ApiError> {
-        if self.is_open(access) {
-            return Ok(());
-        }
-        let AuthSettings { operator_token, api_token, service_token } = &self.auth;
+        self.judge(access, |rule| match rule {
+            Rule::Open => Ok(()),
+            Rule::Demand(tokens) if tokens.iter().any(|token| is_set(token)) => demand(headers, tokens),
+            Rule::Demand(_) => Err(ApiError::forbidden(match access {
+                Access::Public | Access::Client | Access::KnownClient => {
+                    "this route is disabled in production until auth.api_token or auth.operator_token is set"
+                }
+                Access::Service => "this route is disabled in production until auth.service_token is set",
+                Access::Operator => "this route is disabled in production until auth.operator_token is set",
+            })),
+        })
+    }
+
+    /// Applies the rule of an access in this profile, with these tokens.
+    fn judge<T>(&self, access: Access, apply: impl FnOnce(Rule<'_>) -> T) -> T {
+        let AuthSettings { operator_token: operator, api_token: api, service_token: service } = &self.auth;
+        let is_required = |token| is_set(token) || self.without_token == WithoutToken::Closed;
         match access {
-            Access::Public => Ok(()),
-            Access::Client => demand(headers, &[api_token, service_token, operator_token]),
-            Access::Service => demand(headers, &[service_token, operator_token]),
-            Access::Operator if is_set(operator_token) => demand(headers, &[operator_token]),
-            Access::Operator => {
-                Err(ApiError::forbidden("this route is disabled in production until auth.operator_token is set"))
+            Access::Operator if is_required(operator) => apply(Rule::Demand(&[operator])),
+            Access::Operator | Access::Service if is_required(service) => apply(Rule::Demand(&[service, operator])),
+            Access::Operator | Access::Service | Access::KnownClient if is_required(api) => {
+                apply(Rule::Demand(&[api, operator]))
+            }
+            Access::Client if is_set(api) => apply(Rule::Demand(&[api, service, operator])),
+            Access::Public | Access::Client | Access::KnownClient | Access::Service | Access::Operator => {
+                apply(Rule::Open)
             }
         }
     }
@@ -95,14 +126,7 @@ impl Guard {
 
     /// Returns whether routes of this access need no token.
     pub(super) fn is_open(&self, access: Access) -> bool {
-        match access {
-            Access::Public => true,
-            Access::Client => !is_set(&self.auth.api_token),
-            Access::Service => !is_set(&self.auth.service_token),
-            Access::Operator => {
-                !is_set(&self.auth.operator_token) && self.without_operator_token == WithoutOperatorToken::Open
-            }
-        }
+        self.judge(access, |rule| matches!(rule, Rule::Open))
     }
 }
 

@@ -232,9 +232,10 @@ impl RequestPipeline {
     {
         let client = head.peer.map(|peer| self.clients.of(peer, &head.headers));
         self.limit_rate(endpoint, client, &head.headers)?;
+        let access = endpoint.route.access_for(&head.query);
         match endpoint.route.basic {
-            true => self.guard.check(endpoint.route.access, &basic_as_bearer(&head.headers))?,
-            false => self.guard.check(endpoint.route.access, &head.headers)?,
+            true => self.guard.check(access, &basic_as_bearer(&head.headers))?,
+            false => self.guard.check(access, &head.headers)?,
         }
         self.hear_of_timelines(&head);
         let _share = self.share(endpoint, client, &head.headers)?;
@@ -262,6 +263,8 @@ impl RequestPipeline {
             request_id,
             trace,
             client: client.map(|client| client.address),
+            guard: self.guard.clone(),
+            without_secret: endpoint.route.exceptions.without_secret,
         };
         let handler = &endpoint.route.handler;
         let handled = AssertUnwindSafe(async { handler(request).await }.instrument(span)).catch_unwind().await;

@@ -57,7 +57,7 @@ pub use utoipa::ToSchema;
 pub(super) use self::document::{Document, Openness};
 use super::{
     Access, Routes, json,
-    routes::{Admission, Route},
+    routes::{Admission, Exceptions, Route},
 };
 
 /// The tag of routes that all services have.
@@ -108,13 +108,15 @@ struct Described {
     method: Method,
     template: &'static str,
     access: Access,
+    exceptions: Exceptions,
     admission: Admission,
     describe: fn() -> Description,
 }
 
 impl Described {
     fn of(route: &Route) -> Self {
-        let Route { method, template, access, admission, describe, .. } = route;
-        Self { method: method.clone(), template, access: *access, admission: *admission, describe: *describe }
+        let Route { method, template, access, exceptions, admission, describe, .. } = route;
+        let (access, exceptions, admission, describe) = (*access, *exceptions, *admission, *describe);
+        Self { method: method.clone(), template, access, exceptions, admission, describe }
     }
 }

@@ -1,6 +1,6 @@
 //! A request for a handler: matched, admitted, its body in memory.
 
-use std::{borrow::Cow, net::IpAddr};
+use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use hyper::{
@@ -10,7 +10,7 @@ use hyper::{
 use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
-use super::{ApiError, IdempotencyKey, TraceContext};
+use super::{Access, ApiError, IdempotencyKey, SagaSecret, SecretHash, TraceContext, auth::Guard};
 use crate::{
     fields::{FieldError, Fields, RequestBody},
     wire,
@@ -39,6 +39,9 @@ pub struct Request {
     pub prefix: String,
     /// The client's address, or its /64 network for IPv6; `None` without a connection.
     pub client: Option<IpAddr>,
+    pub(super) guard: Arc<Guard>,
+    /// The access that the route demands for sagas without a secret.
+    pub(super) without_secret: Option<Access>,
 }
 
 impl Request {
@@ -66,6 +69,40 @@ impl Request {
     /// 422 if there are several keys; the error of `bad` if the header holds no valid key.
     pub fn idempotency_key(&self, bad: fn(Vec<FieldError>) -> ApiError) -> Result<Option<IdempotencyKey>, ApiError> {
         IdempotencyKey::of(&self.headers, bad)
+    }
+
+    /// Returns the client's `Saga-Secret`; `None` if it is absent.
+    ///
+    /// # Errors
+    /// 422 if the header holds no valid secret.
+    pub fn saga_secret(&self) -> Result<Option<SagaSecret>, ApiError> {
+        SagaSecret::of(&self.headers)
+    }
+
+    /// Checks whether this request may touch a saga that was started with this secret, or without one: it must have the
+    /// same `Saga-Secret`, or the operator token. Without one it must have the access that the route declares.
+    ///
+    /// # Errors
+    /// The error of `not_found` without the right secret; 422 if the header holds no valid secret; 401 or 403 without
+    /// the access.
+    pub fn present_secret(
+        &self,
+        saga_id: Uuid,
+        stored: Option<&SecretHash>,
+        not_found: impl FnOnce() -> ApiError,
+    ) -> Result<(), ApiError> {
+        let given = self.saga_secret()?;
+        match (stored, self.without_secret) {
+            (Some(stored), _) => {
+                let is_known = given.is_some_and(|secret| secret.is_of(saga_id, stored));
+                match is_known || self.guard.is_operator(&self.headers) {
+                    true => Ok(()),
+                    false => Err(not_found()),
+                }
+            }
+            (None, Some(access)) => self.guard.check(access, &self.headers),
+            (None, None) => Ok(()),
+        }
     }
 
     /// Reads the JSON body.

@@ -7,21 +7,36 @@ use hyper::{Method, header::HeaderValue};
 use matchit::Router;
 use percent_encoding::percent_decode_str;
 
-use super::{ApiError, Params, Request, Response, metrics::EndpointMetrics, openapi::Description};
+use super::{ApiError, Params, Query, Request, Response, metrics::EndpointMetrics, openapi::Description};
 
 type Handler = Arc<dyn Fn(Request) -> BoxFuture<'static, Result<Response, ApiError>> + Send + Sync>;
 
-/// The access rule of a route.
+/// The callers of a route, weakest first. The module `auth` decides which tokens that means in a profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Open to everyone.
+    /// Everyone.
     Public,
-    /// Clients: the API token, if one is set.
+    /// Clients: everyone, unless an API token is set.
     Client,
-    /// Other services: the service token, if one is set.
+    /// Clients that hold the API token.
+    KnownClient,
+    /// Other services.
     Service,
-    /// Operators: the operator token. Without one: open in development, closed in production.
+    /// Operators.
     Operator,
+}
+
+impl Access {
+    /// Returns the name of the access in the API description.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Access::Public => "public",
+            Access::Client => "client",
+            Access::KnownClient => "known client",
+            Access::Service => "service",
+            Access::Operator => "operator",
+        }
+    }
 }
 
 /// Whether admission limits the route's requests in flight.
@@ -47,11 +62,21 @@ pub(super) struct Route {
     pub(super) method: Method,
     pub(super) template: &'static str,
     pub(super) access: Access,
+    pub(super) exceptions: Exceptions,
     pub(super) admission: Admission,
     /// Whether the token may come as the password of Basic authentication.
     pub(super) basic: bool,
     pub(super) describe: fn() -> Description,
     pub(super) handler: Handler,
+}
+
+/// The requests of a route that need another access.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Exceptions {
+    /// Those without this query parameter.
+    pub(super) without_query: Option<(&'static str, Access)>,
+    /// Those about a saga without a secret.
+    pub(super) without_secret: Option<Access>,
 }
 
 impl Routes {
@@ -114,6 +139,29 @@ impl Routes {
         self.route(Method::DELETE, template, access, Admission::Limited, describe, handler)
     }
 
+    /// Sets the access to the last route of requests without this query parameter, which names one saga.
+    ///
+    /// # Panics
+    /// If there is no route.
+    #[must_use]
+    pub fn without_query(self, parameter: &'static str, access: Access) -> Self {
+        self.with_exceptions(|exceptions| exceptions.without_query = Some((parameter, access)))
+    }
+
+    /// Sets the access to the last route for sagas without a secret; [`Request::present_secret`] demands it.
+    ///
+    /// # Panics
+    /// If there is no route.
+    #[must_use]
+    pub fn without_secret(self, access: Access) -> Self {
+        self.with_exceptions(|exceptions| exceptions.without_secret = Some(access))
+    }
+
+    fn with_exceptions(mut self, change: impl FnOnce(&mut Exceptions)) -> Self {
+        change(&mut self.routes.last_mut().expect("a route was added before").exceptions);
+        self
+    }
+
     /// Lets the token of all routes so far come as the password of Basic authentication, for clients that know a URL only.
     #[must_use]
     pub fn taking_basic(mut self) -> Self {
@@ -142,7 +190,8 @@ impl Routes {
         Fut: Future<Output = Result<Response, ApiError>> + Send + 'static,
     {
         let handler: Handler = Arc::new(move |request| handler(request).boxed());
-        self.routes.push(Route { method, template, access, admission, basic: false, describe, handler });
+        let exceptions = Exceptions::default();
+        self.routes.push(Route { method, template, access, exceptions, admission, basic: false, describe, handler });
         self
     }
 }
@@ -227,6 +276,20 @@ impl Table {
             },
         }
     }
+}
+
+impl Route {
+    /// Returns the access that a request with this query needs. A query that cannot be parsed names nothing.
+    pub(super) fn access_for(&self, raw_query: &str) -> Access {
+        match self.exceptions.without_query {
+            Some((parameter, access)) if !names(raw_query, parameter) => access,
+            Some(_) | None => self.access,
+        }
+    }
+}
+
+fn names(raw_query: &str, parameter: &str) -> bool {
+    Query::parse(raw_query).is_some_and(|query| query.get(parameter).is_some())
 }
 
 impl Endpoint {

@@ -25,7 +25,7 @@ pub(super) fn routes(api: &ParticipantApi<Inventory>) -> Routes {
             with(api, restore),
         )
         .post("/inventory/restock/", Access::Operator, describe::restock, with(api, restock))
-        .get("/inventory/{product_id}/", Access::Client, describe::show, with(api, show))
+        .get("/inventory/{product_id}/", Access::Service, describe::show, with(api, show))
 }
 
 async fn decrease(api: ParticipantApi<Inventory>, request: Request) -> Result<Response, ApiError> {

@@ -23,10 +23,10 @@ pub(super) fn routes(api: &ParticipantApi<Payments>) -> Routes {
         .post("/payments/", Access::Service, describe::charge, with(api, charge))
         .post("/payments/{payment_id}/refund/", Access::Service, describe::refund_by_id, with(api, refund_by_id))
         .post("/payments/by-transaction/{transaction_id}/refund/", Access::Service, describe::refund, with(api, refund))
-        .get("/payments/{payment_id}/", Access::Client, describe::show, with(api, show))
+        .get("/payments/{payment_id}/", Access::Service, describe::show, with(api, show))
         .get(
             "/payments/by-transaction/{transaction_id}/",
-            Access::Client,
+            Access::Service,
             describe::show_by_transaction,
             with(api, show_by_transaction),
         )

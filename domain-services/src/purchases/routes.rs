@@ -22,8 +22,8 @@ pub(super) fn routes(api: &ParticipantApi<Purchases>) -> Routes {
     Routes::new(Purchases::NAME)
         .about(describe::ABOUT)
         .post("/purchases/", Access::Service, describe::create, with(api, create))
-        .get("/purchases/", Access::Client, describe::list, with(api, list))
-        .get("/purchases/{purchase_id}/", Access::Client, describe::show, with(api, show))
+        .get("/purchases/", Access::Service, describe::list, with(api, list))
+        .get("/purchases/{purchase_id}/", Access::Service, describe::show, with(api, show))
         .delete("/purchases/{purchase_id}/cancel/", Access::Service, describe::cancel_by_id, with(api, cancel_by_id))
         .delete(
             "/purchases/by-transaction/{transaction_id}/cancel/",

@@ -7,6 +7,7 @@ mod backup;
 mod cli;
 mod conformance;
 mod draining;
+mod doors;
 mod embedded_postgres;
 mod folders;
 mod hold;

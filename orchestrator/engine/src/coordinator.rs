@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foundation::secret::SecretHash;
 use foundation::supervision::ActorView;
 use foundation::supervision::{ActorEntry, ChildSpec, Handle, child};
 use foundation::traces::Tracer;
@@ -36,6 +37,8 @@ pub struct StartSaga {
     pub input: Input,
     /// The client's idempotency key, if it sent one.
     pub key: Option<IdempotencyKey>,
+    /// The hash of the client's secret for the saga, if it sent one.
+    pub secret: Option<SecretHash>,
     /// Receives the answer.
     pub waiter: Waiter,
 }
@@ -251,7 +254,7 @@ async fn start_saga(
     state: &mut CoordinatorState,
     start: StartSaga,
 ) -> Result<(), ActorProcessingErr> {
-    let StartSaga { id, definition, input, key, waiter } = start;
+    let StartSaga { id, definition, input, key, secret, waiter } = start;
     if state.sagas.len() >= state.arguments.max_running {
         let _ = waiter.send(StartAnswer::Overloaded);
         return Ok(());
@@ -261,7 +264,8 @@ async fn start_saga(
     let now = state.arguments.world.now();
     // The log stores microseconds; truncated, memory and row give the same time.
     let created_at = chrono::DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now);
-    let saga = Arc::new(RunningSaga::new(id, input, definition, created_at, 1, Vec::new(), log));
+    let saga = RunningSaga::new(id, input, definition, created_at, 1, Vec::new(), log).with_secret(secret);
+    let saga = Arc::new(saga);
     spawn(me, state, saga, Origin::New { key, waiter }).await
 }
 
@@ -285,8 +289,9 @@ async fn adopt(
         left_by: stored.left_by,
     };
     let log = SagaLog::recovered(&definition, recovered);
-    let StoredSaga { id, input, created_at, epoch, takeovers, .. } = stored;
-    let saga = Arc::new(RunningSaga::new(id, input, definition, created_at, epoch, takeovers, log));
+    let StoredSaga { id, input, secret, created_at, epoch, takeovers, .. } = stored;
+    let saga = RunningSaga::new(id, input, definition, created_at, epoch, takeovers, log).with_secret(secret);
+    let saga = Arc::new(saga);
     let origin = Origin::Recovered {
         remaining: stored.remaining,
         cancel_requested: stored.cancel_requested,

@@ -78,7 +78,7 @@
 //! let tree = SupervisorSpec { entry: ActorEntry::new("engine", "supervisor"), budget, backoff, children: vec![child] };
 //! let tree = start(tree).await?;
 //! let (waiter, answer) = tokio::sync::oneshot::channel();
-//! let saga = StartSaga { id: InMemory.new_saga_id(), definition: trip, input: Input::default(), key: None, waiter };
+//! let saga = StartSaga { id: InMemory.new_saga_id(), definition: trip, input: Input::default(), key: None, secret: None, waiter };
 //! handle.cast(CoordinatorMsg::StartSaga(Box::new(saga)))?;
 //! let StartAnswer::Settled(standing) = answer.await? else { panic!("it ends") };
 //! assert_eq!((standing.status, standing.error.as_deref()), (Status::Compensated, Some("409: hotels conflict: no room")));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+pub use foundation::secret::SecretHash;
 use smol_str::SmolStr;
 use thiserror::Error;
 use uuid::Uuid;
@@ -84,6 +85,8 @@ pub struct NewSaga {
     pub input: Input,
     /// The client's idempotency key, if it sent one.
     pub key: Option<IdempotencyKey>,
+    /// The hash of the client's secret for the saga, if it sent one.
+    pub secret: Option<SecretHash>,
     /// Nonce that tells this attempt to begin from any other.
     pub nonce: Uuid,
     /// How long the saga may run forward, counted from the write of the row, by the database's clock.
@@ -316,6 +319,7 @@ mod tests {
             definition_version: 1,
             input: Input::default(),
             key: None,
+            secret: None,
             nonce,
             deadline: Duration::from_secs(1),
             age: Duration::ZERO,

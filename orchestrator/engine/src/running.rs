@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use chrono::{DateTime, Utc};
+use foundation::secret::SecretHash;
 use serde_json::{Value, json};
 use smol_str::SmolStr;
 use tokio::time::Instant;
@@ -101,6 +102,8 @@ pub struct RunningSaga {
     pub epoch: i32,
     /// Its takeovers, the newest last.
     pub takeovers: Vec<Takeover>,
+    /// The hash of the client's secret for it, if it was started with one.
+    pub secret: Option<SecretHash>,
     progress: Mutex<Progress>,
 }
 
@@ -148,7 +151,13 @@ impl RunningSaga {
             changed_at: Instant::now(),
         });
         let (accepted, begun_at) = (Instant::now(), OnceLock::new());
-        RunningSaga { id, input, definition, created_at, accepted, begun_at, epoch, takeovers, progress }
+        RunningSaga { id, input, definition, created_at, accepted, begun_at, epoch, takeovers, secret: None, progress }
+    }
+
+    /// Adds the hash of the client's secret.
+    #[must_use]
+    pub fn with_secret(self, secret: Option<SecretHash>) -> RunningSaga {
+        RunningSaga { secret, ..self }
     }
 
     /// Records the time of acceptance in its row.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use foundation::secret::SecretHash;
 use smol_str::SmolStr;
 use thiserror::Error;
 
@@ -38,6 +39,8 @@ pub struct StoredSaga {
     pub definition_version: i32,
     /// Its input.
     pub input: Input,
+    /// The hash of the client's secret for it, if it was started with one.
+    pub secret: Option<SecretHash>,
     /// Outputs of the steps.
     pub outputs: Outputs,
     /// The steps whose start is in the row.

@@ -205,7 +205,8 @@ impl Client {
     async fn ask(&self, process: ProcessId, death: watch::Receiver<bool>, id: SagaId) -> Option<StartAnswer> {
         let (waiter, mut answer) = oneshot::channel();
         let definition = self.sim.definition_at(process);
-        let start = StartSaga { id, definition, input: self.order.to_input(), key: self.key.clone(), waiter };
+        let start =
+            StartSaga { id, definition, input: self.order.to_input(), key: self.key.clone(), secret: None, waiter };
         self.sim.note(|_| "client".to_owned(), |trace| format!("orders {}", trace.name(id)));
         send(&self.sim, process, CoordinatorMsg::StartSaga(Box::new(start)));
         // As the front does for a purchase whose product is not chosen yet.

@@ -14,7 +14,7 @@ pub(crate) use replica::Replica;
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use saga_engine::record::ValueRefused;
+use saga_engine::record::{SecretHash, ValueRefused};
 use smol_str::SmolStr;
 use uuid::Uuid;
 
@@ -38,6 +38,7 @@ pub struct Row {
     pub(super) input: Input,
     pub(super) definition: SmolStr,
     pub(super) started: Vec<SmolStr>,
+    pub(super) secret: Option<SecretHash>,
     pub(super) attention: Option<String>,
     /// Whether the attention mark outlives the end of the saga.
     pub attention_stays: bool,
@@ -178,6 +179,7 @@ impl DurableLog {
             version: saga.definition_version,
             outputs: write.outputs.clone(),
             started: write.started.clone(),
+            secret: saga.secret,
             direction,
             error: ended.cloned(),
             timeline: write.timeline.clone(),

@@ -19,7 +19,7 @@ use common::http::{
 };
 use common::ids::{CELLS, cell_of};
 use common::reason::with_causes;
-use common::wire::{CELL_FORWARDED, FORWARDED_PREFIX, REQUEST_ID, TRACEPARENT};
+use common::wire::{CELL_FORWARDED, FORWARDED_PREFIX, REQUEST_ID, SAGA_SECRET, TRACEPARENT};
 use reqwest::Url;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -38,13 +38,14 @@ const BUFFERED_PARTS: usize = 16;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Headers of a request that are passed on: those of the client, and none of the connection or the proxies.
-const OF_CLIENT: [HeaderName; 6] = [
+const OF_CLIENT: [HeaderName; 7] = [
     header::AUTHORIZATION,
     header::ACCEPT,
     header::CONTENT_TYPE,
     header::ORIGIN,
     header::USER_AGENT,
     HeaderName::from_static("last-event-id"),
+    HeaderName::from_static(SAGA_SECRET),
 ];
 
 /// Headers of an answer that concern one connection (RFC 9110), and the length, which is set anew.

@@ -25,6 +25,7 @@ pub(super) fn start() -> Description {
              starts no second purchase.",
         )
         .header(Header::IdempotencyKey)
+        .header(Header::SagaSecret)
         .header(Header::Prefer)
         .body::<OrderRequest>(json!({ "user_id": "user-123", "product_id": 1, "amount": 99.99 }))
         .answer::<Settled<'_>>(200, "COMPLETED: all steps are done.")
@@ -35,7 +36,11 @@ pub(super) fn start() -> Description {
         .mark(202, Header::IdempotentReplayed)
         .answer::<Settled<'_>>(409, "COMPENSATED: a step was refused or a service unavailable; the purchase is undone.")
         .mark(409, Header::IdempotentReplayed)
-        .problem(422, "Bad fields, listed in `errors`; or the key was used for a purchase with different contents.")
+        .problem(
+            422,
+            "Bad fields, listed in `errors`; or the key was used for a purchase with different contents or another \
+             `Saga-Secret`.",
+        )
         .answer::<Settled<'_>>(502, "FAILED: a step could not be undone yet; the purchase goes on being retried.")
         .mark(502, Header::IdempotentReplayed)
         .problem(
@@ -54,9 +59,10 @@ pub(super) fn status() -> Description {
              on.",
         )
         .path("transaction_id", schema::uuid(), "The transaction id.")
+        .header(Header::SagaSecret)
         .header(Header::SagaCellForwarded)
         .answer::<WithDefinition>(200, "The saga with all its steps.")
-        .problem(404, "No saga has this id.")
+        .problem(404, "No saga has this id, or it was started with another `Saga-Secret`.")
         .bad_fields_422()
 }
 
@@ -84,21 +90,28 @@ pub(super) fn events() -> Description {
              missing, because they are no longer kept or the database was restored; the stream of one saga then \
              sends its current state.",
         )
-        .query("saga", schema::uuid(), "Only this saga.")
+        .query(
+            "saga",
+            schema::uuid(),
+            "Only this saga. Without it, in production, a token of services or operators is needed.",
+        )
         .query("last_event_id", schema::string(), "Same as the header, for clients that cannot set one.")
         .header(Header::LastEventId)
+        .header(Header::SagaSecret)
         .header(Header::SagaCellForwarded)
         .answer_of(200, "text/event-stream", schema::string(), "The stream; it ends when the service stops.")
-        .problem(404, "No saga has this id.")
+        .problem(404, "No saga has this id, or it was started with another `Saga-Secret`.")
         .bad_fields_422()
 }
 
 pub(super) fn cancel() -> Description {
     Description::new("cancelPurchase", "Cancels a running saga")
+        .detail("A saga that was started without a `Saga-Secret` needs a token in production.")
         .path("transaction_id", schema::uuid(), "The transaction id.")
+        .header(Header::SagaSecret)
         .header(Header::SagaCellForwarded)
         .answer::<Asked>(202, "The saga is being reverted, or will be in a moment.")
-        .problem(404, "No saga has this id.")
+        .problem(404, "No saga has this id, or it was started with another `Saga-Secret`.")
         .problem(409, "The saga has ended.")
         .bad_fields_422()
 }

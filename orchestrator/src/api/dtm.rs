@@ -28,10 +28,10 @@ const DEFAULT_LIMIT: i64 = 100;
 
 pub(super) fn routes(api: &ApiContext) -> Routes {
     Routes::new(crate::SERVICE)
-        .get("/api/dtmsvr/version", Access::Client, describe::version, version)
-        .get("/api/dtmsvr/newGid", Access::Client, describe::new_gid, with(api, new_gid))
-        .post("/api/dtmsvr/submit", Access::Client, describe::submit, with(api, submit))
-        .get("/api/dtmsvr/query", Access::Client, describe::query, with(api, query))
+        .get("/api/dtmsvr/version", Access::KnownClient, describe::version, version)
+        .get("/api/dtmsvr/newGid", Access::KnownClient, describe::new_gid, with(api, new_gid))
+        .post("/api/dtmsvr/submit", Access::KnownClient, describe::submit, with(api, submit))
+        .get("/api/dtmsvr/query", Access::KnownClient, describe::query, with(api, query))
         .get("/api/dtmsvr/all", Access::Operator, describe::all, with(api, all))
         .post("/api/dtmsvr/forceStop", Access::Operator, describe::force_stop, with(api, force_stop))
         .taking_basic()

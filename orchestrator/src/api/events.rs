@@ -4,6 +4,7 @@ use common::fields::FieldError;
 use common::http::{ApiError, Request, Response, event_stream};
 use uuid::Uuid;
 
+use super::secret::{self, ReadFrom};
 use super::{ApiContext, cells, unknown, unreadable};
 use crate::events::listener::{ListenError, Wanted};
 use crate::store::event_id::EventId;
@@ -11,6 +12,8 @@ use saga_engine::SagaId;
 
 /// Sent by browsers when they reconnect.
 const HEADER: &str = "Last-Event-ID";
+/// Names the only saga whose events are sent.
+pub(super) const SAGA: &str = "saga";
 /// For clients that cannot set a header.
 const PARAMETER: &str = "last_event_id";
 
@@ -25,6 +28,9 @@ pub(super) async fn of_any_cell(api: ApiContext, request: Request) -> Result<Res
 
 async fn listen(api: ApiContext, request: Request) -> Result<Response, ApiError> {
     let wanted = read(&request)?;
+    if let Some(id) = wanted.saga {
+        secret::check_saga(&api, &request, id, ReadFrom::AnyServer).await?;
+    }
     let mut listening = api.events.listen(wanted).await;
     if let Err(ListenError::NoSaga(id)) = listening {
         unknown::until_decided(&api, id).await?;
@@ -37,10 +43,10 @@ fn read(request: &Request) -> Result<Wanted, ApiError> {
     let mut errors = Vec::new();
     let mut bad = |field: &str, message: String| errors.push(FieldError { field: field.to_owned(), message });
     let mut wanted = Wanted { client: request.client, ..Wanted::default() };
-    if let Some(text) = request.query.get("saga") {
+    if let Some(text) = request.query.get(SAGA) {
         match text.parse::<Uuid>() {
             Ok(id) => wanted.saga = Some(SagaId(id)),
-            Err(_) => bad("saga", "expected a UUID".to_owned()),
+            Err(_) => bad(SAGA, "expected a UUID".to_owned()),
         }
     }
     // The header wins: a reconnecting browser repeats the parameter of its first request, and its last event is in the

@@ -9,6 +9,7 @@ use smol_str::SmolStr;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::secret::{self, ReadFrom};
 use super::view::SagaView;
 use super::{ApiContext, list, saga_id, unknown, unreadable};
 use crate::store::flags::{self, After, Attention, Flagged, Resolution, Resolved};
@@ -31,6 +32,7 @@ pub(super) struct Asked {
 
 pub(super) async fn cancel(api: ApiContext, request: Request) -> Result<Response, ApiError> {
     let id = saga_id(&request)?;
+    secret::check_saga(&api, &request, id, ReadFrom::Reserve).await?;
     let cancel = || async {
         let flagged = api.saga_log.read_in_reserve(move |connection| Box::pin(flags::cancel(connection, id))).await;
         flagged.map_err(unreadable)

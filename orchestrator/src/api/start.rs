@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use common::http::{ApiError, HeaderValue, Request, Response};
+use common::http::{ApiError, HeaderValue, Request, Response, SagaSecret};
 use common::wire;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -91,6 +91,7 @@ pub(super) struct Asked {
     preference: Preference,
     wanted: Wanted,
     key: Option<IdempotencyKey>,
+    secret: Option<SagaSecret>,
     started_at: Instant,
     /// End of the client's wait.
     deadline: Instant,
@@ -122,6 +123,11 @@ impl Asked {
             }
         };
         let key = key.map(|key| IdempotencyKey { scope: wanted.scope(), key, fingerprint: wanted.fingerprint() });
+        let secret = match &wanted {
+            // Its client asks by the gid.
+            Wanted::Dtm(_) => None,
+            Wanted::Purchase(_) | Wanted::Saga(_) => request.saga_secret()?,
+        };
         let preference = match &wanted {
             Wanted::Dtm(submitted) if submitted.waits => Preference::default(),
             Wanted::Dtm(_) => Preference::ASYNC,
@@ -129,7 +135,7 @@ impl Asked {
         };
         let started_at = Instant::now();
         let deadline = started_at + preference.wait_limit(api.wait_limit);
-        Ok(Asked { api, request, preference, wanted, key, started_at, deadline })
+        Ok(Asked { api, request, preference, wanted, key, secret, started_at, deadline })
     }
 
     pub(super) async fn answer(&self) -> Result<Response, ApiError> {
@@ -167,7 +173,8 @@ impl Asked {
         };
         let id = self.api.world.new_saga_id();
         let (waiter, answer) = oneshot::channel();
-        let start = StartSaga { id, definition, input, key: self.key.clone(), waiter };
+        let secret = self.secret.as_ref().map(|secret| secret.hash(id.0));
+        let start = StartSaga { id, definition, input, key: self.key.clone(), secret, waiter };
         self.api
             .coordinator
             .cast(CoordinatorMsg::StartSaga(Box::new(start)))
@@ -277,6 +284,7 @@ impl Asked {
             let is_late = Instant::now() >= deadline || api.handing_over.is_cancelled();
             match row {
                 Ok(Some(Err(row))) => return Err(unreadable_row(row)),
+                Ok(Some(Ok(row))) if !self.has_secret_of(&row) => return Err(self.other_contents()),
                 Ok(Some(Ok(row))) if row.is_settled() || is_late => {
                     let confirmed = tokio::select! {
                         biased;
@@ -358,11 +366,9 @@ impl Asked {
         // Before any answer that rests on the row: a 422 does too.
         let replicated = self.api.replicated.confirm(&holder.saga).await;
         replicated.map_err(unconfirmed(holder.saga.id))?;
-        if self.key.as_ref().is_none_or(|key| !self.wanted.equals(&key.fingerprint, &holder)) {
-            return Err(ApiError::contents_differ(format!(
-                "this Idempotency-Key was used for a {} with different contents",
-                self.wanted.noun()
-            )));
+        let is_same = self.key.as_ref().is_some_and(|key| self.wanted.equals(&key.fingerprint, &holder));
+        if !is_same || !self.has_secret_of(&holder.saga) {
+            return Err(self.other_contents());
         }
         let saga = holder.saga;
         let id = saga.id;
@@ -376,6 +382,22 @@ impl Asked {
             response.headers_mut().insert(wire::IDEMPOTENT_REPLAYED, replayed);
             part_of(response, id)
         })
+    }
+
+    /// Tells whether the saga was started with the secret of this request, or without one as this request.
+    fn has_secret_of(&self, saga: &StoredSaga) -> bool {
+        match (&self.secret, &saga.secret) {
+            (Some(secret), Some(stored)) => secret.is_of(saga.id.0, stored),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
+    fn other_contents(&self) -> ApiError {
+        ApiError::contents_differ(format!(
+            "this Idempotency-Key was used for a {} with different contents or another Saga-Secret",
+            self.wanted.noun()
+        ))
     }
 
     /// Waits along with the first client: on the actor if the saga runs here, otherwise on the row.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use common::http::{ApiError, Request, Response, StatusCode, json};
 
 use super::view::WithDefinition;
-use super::{ApiContext, saga_id, unconfirmed, unknown, unreadable, unreadable_row};
+use super::{ApiContext, saga_id, secret, unconfirmed, unknown, unreadable, unreadable_row};
 use crate::store::reader;
 use saga_engine::running::RunningSaga;
 use saga_engine::stored::StoredSaga;
@@ -39,6 +39,7 @@ pub(super) async fn find(api: &ApiContext, request: &Request) -> Result<Found, A
             log.is_begun() && log.ended().is_none()
         };
         if is_shown {
+            secret::check(request, id, saga.secret.as_ref())?;
             return Ok(Found::Running(saga));
         }
     }
@@ -54,6 +55,7 @@ pub(super) async fn find(api: &ApiContext, request: &Request) -> Result<Found, A
         }
     };
     let row = row.map_err(unreadable_row)?;
+    secret::check(request, id, row.secret.as_ref())?;
     api.replicated.confirm(&row).await.map_err(unconfirmed(id))?;
     Ok(Found::Row(Box::new(row)))
 }

@@ -22,7 +22,7 @@ where
     read().await?.ok_or_else(|| not_found(id))
 }
 
-fn not_found(id: SagaId) -> ApiError {
+pub(super) fn not_found(id: SagaId) -> ApiError {
     ApiError::not_found(format!("there is no saga {id}"))
 }
 

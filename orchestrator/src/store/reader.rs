@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use common::db::Connection;
+use common::http::SecretHash;
 use common::ids::{ProductId, UserId};
 use common::money::Money;
 use common::reason::with_causes;
@@ -34,7 +35,7 @@ macro_rules! columns {
              (select json_agg(t order by t.epoch)::text
               from (select node, epoch, at, unowned_ms from saga_takeover where saga_id = s.id
                     order by epoch desc limit 100) t) end,
-         s.failed_marks, s.woken, s.input, s.started"
+         s.failed_marks, s.woken, s.input, s.started, s.secret_hash"
     };
 }
 pub(crate) use columns;
@@ -48,6 +49,7 @@ const BY_GID: &str =
 pub(crate) const NEWEST_FIRST: &str = "Newest first is by transaction id, that is, by the clock of the node that \
     accepted the purchase: if a clock was set back, or clocks differ, a later purchase can be listed below an earlier \
     one. The order of purchases never changes.";
+const SECRET: &str = "select secret_hash from saga where id = $1";
 const HAS: &str = "select exists (select from saga where id = $1)";
 const BY_USERS_KEY: &str = concat!(
     "select ",
@@ -74,6 +76,18 @@ pub async fn by_id(connection: &mut Connection, id: SagaId) -> Result<Option<Rea
 /// The error of the database.
 pub async fn has(connection: &mut Connection, id: SagaId) -> Result<bool, tokio_postgres::Error> {
     Ok(connection.query_one(HAS, &[&id.0]).await?.get(0))
+}
+
+/// Reads the hash of the client's secret for a saga; `None` if there is no such saga.
+///
+/// # Errors
+/// The error of the database.
+pub async fn secret_of(
+    connection: &mut Connection,
+    id: SagaId,
+) -> Result<Option<Result<Option<SecretHash>, UnreadableRow>>, tokio_postgres::Error> {
+    let row = connection.query_opt(SECRET, &[&id.0]).await?;
+    Ok(row.map(|row| value(&row, 0).and_then(secret).map_err(|reason| UnreadableRow { id, epoch: 0, reason })))
 }
 
 /// A saga that was started with a key.
@@ -131,6 +145,7 @@ fn read(row: &Row) -> Result<StoredSaga, String> {
             Some(started) => started.split(',').map(SmolStr::new).collect(),
             None => Vec::new(),
         },
+        secret: secret(value(row, 23)?)?,
         outputs: serde_json::from_str(&outputs).map_err(|error| format!("outputs: {error}"))?,
         status: parse_status(&value::<String>(row, 7)?),
         direction: parse_direction(&value::<String>(row, 8)?),
@@ -156,6 +171,14 @@ fn read(row: &Row) -> Result<StoredSaga, String> {
         },
         left_by: LeftBy::Loss,
     })
+}
+
+fn secret(hash: Option<Vec<u8>>) -> Result<Option<SecretHash>, String> {
+    let read = |hash: Vec<u8>| {
+        let length = hash.len();
+        hash.try_into().map(SecretHash).map_err(|_| format!("secret_hash: it has {length} bytes, not 32"))
+    };
+    hash.map(read).transpose()
 }
 
 fn order(row: &Row) -> Result<Order, String> {

@@ -50,17 +50,17 @@ fn begin_statement(on_conflict: &str) -> BatchStatement {
         "
     with i as rows($4: id uuid, definition text, version int, user_id text, cents bigint, product text, input text,
                    started text, outputs text, error text, timeline text, key text, gid text, fingerprint bytea, fingerprint_version smallint, nonce uuid,
-                   epoch int, attention text, attention_stays bool, deadline_ms bigint, age_us bigint,
+                   secret_hash bytea, epoch int, attention text, attention_stays bool, deadline_ms bigint, age_us bigint,
                    decided_by timestamptz, has_ended bool, changes text),
     begun as (
     insert into saga (id, definition, definition_version, user_id, amount, product_wanted, input, started, outputs,
-                      status, direction, error, timeline, idempotency_key, gid, fingerprint, fingerprint_version, begin_nonce, owner_node,
+                      status, direction, error, timeline, idempotency_key, gid, fingerprint, fingerprint_version, secret_hash, begin_nonce, owner_node,
                       owner_incarnation, epoch, attention, attention_stays, attention_at, deadline_at, created_at,
                       ended_at)
     select i.id, i.definition, i.version, i.user_id, i.cents::numeric / 100, i.product, i.input, i.started, i.outputs,
            case when i.has_ended then 'COMPENSATED' else 'PENDING' end,
            case when i.has_ended then 'compensating' else 'forward' end,
-           i.error, i.timeline, i.key, i.gid, i.fingerprint, i.fingerprint_version, i.nonce, $1::varchar, $2::uuid, i.epoch,
+           i.error, i.timeline, i.key, i.gid, i.fingerprint, i.fingerprint_version, i.secret_hash, i.nonce, $1::varchar, $2::uuid, i.epoch,
            i.attention, i.attention_stays, case when i.attention is not null then statement_timestamp() end,
            statement_timestamp() + i.deadline_ms * interval '1 millisecond',
            statement_timestamp() - i.age_us * interval '1 microsecond',
@@ -324,6 +324,7 @@ impl SagaLogWriter {
             .column(c.fingerprint)
             .column(c.fingerprint_version)
             .column(c.nonce)
+            .column(c.secret_hash)
             .column(c.epoch)
             .column(c.attention)
             .column(c.attention_stays)

@@ -113,6 +113,38 @@ async fn where_a_token_is_set_the_page_asks_for_it_and_keeps_it_for_the_tab() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn in_production_an_operator_logs_in_with_the_token_and_sees_and_does_everything() {
+    const OPERATOR: &str = "operator-token-of-the-test";
+    let options = impatient()
+        .profile("production")
+        .set("auth.operator_token", OPERATOR)
+        .set("auth.service_token", "service-token-of-the-test")
+        .set("faults.purchases.create.failure_rate", 1)
+        .set("faults.payments.refund.unavailable_rate", 1);
+    with_stack(options, async |stack: &Stack| {
+        with_browser(Screen::Desktop, async |browser| {
+            browser.open(&dashboard(stack, "")).await;
+            browser.see("#token").await;
+            assert_eq!(browser.count("tr [data-status]").await, 0, "a stranger sees no purchase");
+            browser.type_into("#token", &format!("{OPERATOR}\u{e007}")).await;
+            browser.see(LIVE).await;
+            browser.click("#buy").await;
+            browser.see("tr [data-status=FAILED]").await;
+            browser.run("location.hash = '#/attention'", vec![]).await;
+            browser.see_text("[data-testid=attention-count]", "1").await;
+            browser.click("[data-testid=resolve]").await;
+            browser.type_into("#note", "paid back by hand").await;
+            browser.click("dialog button[type=submit]").await;
+            browser.see_text("main", "No saga needs an operator").await;
+            browser.run("location.hash = '#/services'", vec![]).await;
+            browser.see_text("main", "This view is off").await;
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_services_are_not_shown_the_page_says_so() {
     let options = StackOptions::default().set("ui.services", false);
     with_dashboard(options, Screen::Desktop, "services", async |stack, browser| {

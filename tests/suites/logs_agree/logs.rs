@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use common::config::DatabaseSettings;
 use common::db::{self, Connection};
 use common::group_commit::{BatchError, BatchWriter, Try};
+use common::http::SecretHash;
 use common::ids::UserId;
 use common::money::Money;
 use common::traces::Tracer;
@@ -243,6 +244,7 @@ impl Logs {
                         key: "key".to_owned(),
                         fingerprint: Fingerprint { version: 1, hash: vec![1] },
                     }),
+                    secret: key.then(|| SecretHash([u8::try_from(saga).unwrap_or(0); 32])),
                     nonce: Uuid::from_u128(*nonce),
                     deadline: *deadline,
                     age: Duration::from_millis(3),

@@ -25,14 +25,15 @@ pub(crate) fn shown(row: ReadRow) -> String {
             let ended = saga.ended_at.is_some();
             let takeovers: Vec<_> =
                 saga.takeovers.iter().map(|takeover| (takeover.node.clone(), takeover.epoch)).collect();
-            let StoredSaga { id, definition, input, outputs, started, status, direction, error, .. } = &saga;
+            let StoredSaga { id, definition, input, secret, outputs, started, status, direction, error, .. } = &saga;
             let StoredSaga { epoch, deaths, cancel_requested, attention, marks, left_by, .. } = &saga;
             let Marks { count, woken_by } = marks;
             let attention = attention.as_deref().map(without_detail);
             format!(
-                "{id} {definition} {input:?} {outputs:?} {started:?} {status:?} {direction:?} {error:?} epoch {epoch} deaths {deaths} \
+                "{id} {definition} {input:?} {:?} {outputs:?} {started:?} {status:?} {direction:?} {error:?} epoch {epoch} deaths {deaths} \
                  cancel {cancel_requested} over {remaining} ended {ended} {attention:?} {takeovers:?} \
-                 {count} {woken_by:?} {left_by:?}"
+                 {count} {woken_by:?} {left_by:?}",
+                secret.map(|hash| hash.0)
             )
         }
         Err(row) => format!("{} {} cannot be read", row.id, row.epoch),

@@ -1,112 +1,16 @@
-//! Every route of every service, as listed in its description: a request without a token, with a wrong one, or with the
-//! token of a lower role is rejected.
+//! Tokens on whole purchases. Every route with every token, in each profile: the suite of the binary, `doors`.
 
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::json;
 use tests::{
     Stack,
-    http::{Answer, send},
-    problem::{assert_problem, check},
-    stack::{ORCHESTRATOR, SERVICES, with_json},
+    http::send,
+    problem::assert_problem,
+    stack::{ORCHESTRATOR, with_json},
     with_stack,
 };
 
-use super::{API, OPERATOR, SERVICE, with_all_tokens};
-
-/// Public routes, as in the descriptions: none of them reveals a purchase. The page at `/ui/` asks for the token and
-/// shows what the other routes return for it.
-const PUBLIC: [&str; 8] =
-    ["/health/", "/health/live/", "/metrics/", "/openapi.json", "/docs", "/", "/ui/", "/ui/{file}"];
-
-/// Routes that require the operator's token.
-const OPERATORS: [&str; 12] = [
-    "/debug/actors/",
-    "/debug/actors/{name}",
-    "/debug/faults/",
-    "/saga/attention",
-    "/saga/attention/retry",
-    "/saga/{transaction_id}/inspect",
-    "/saga/{transaction_id}/retry",
-    "/saga/{transaction_id}/resolve",
-    "/saga/release",
-    "/ui/api/services",
-    "/ui/api/faults",
-    "/inventory/restock/",
-];
-
-/// Returns method and template of every route.
-async fn routes(stack: &Stack, service: &str) -> Vec<(Method, String)> {
-    let document = stack.get(service, "/openapi.json").await.expect(200).json();
-    let paths = document["paths"].as_object().expect("it has paths");
-    let of_path = |(path, methods): (&String, &Value)| {
-        let methods: Vec<&String> = methods.as_object().expect("methods by name").keys().collect();
-        methods
-            .into_iter()
-            .filter_map(|method| Some((method.to_uppercase().parse::<Method>().ok()?, path.clone())))
-            .filter(|(method, _)| [Method::GET, Method::POST, Method::PUT, Method::DELETE].contains(method))
-            .collect::<Vec<_>>()
-    };
-    paths.iter().flat_map(of_path).collect()
-}
-
-async fn knock(stack: &Stack, service: &str, route: &(Method, String), token: Option<&str>) -> Answer {
-    let (method, template) = route;
-    // The values do not matter, since a rejected request never reaches the handler.
-    let path: String = template
-        .split('/')
-        .map(|part| if part.starts_with('{') { "019396b6-7c1f-7000-8000-000000000001" } else { part })
-        .collect::<Vec<_>>()
-        .join("/");
-    let request = with_json(stack.request(method.clone(), service, &path), "{}");
-    send(match token {
-        Some(token) => request.bearer_auth(token),
-        None => request,
-    })
-    .await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_door_but_the_public_ones_opens_without_a_token_or_with_a_wrong_one() {
-    with_stack(with_all_tokens(), async |stack: &Stack| {
-        for service in SERVICES {
-            let routes = routes(stack, service).await;
-            assert!(routes.len() > 8, "{service}: {routes:?}");
-            for route in routes.iter().filter(|(_, template)| !PUBLIC.contains(&template.as_str())) {
-                let stranger = knock(stack, service, route, None).await;
-                check(&stranger, 401).unwrap_or_else(|wrong| panic!("{service} {route:?}: {wrong}"));
-                assert_eq!(stranger.header("www-authenticate"), Some("Bearer"));
-                for wrong in ["wrong-token-3d1e", &OPERATOR[1..], &format!("{OPERATOR}0")] {
-                    let guess = knock(stack, service, route, Some(wrong)).await;
-                    check(&guess, 403).unwrap_or_else(|wrong| panic!("{service} {route:?}: {wrong}"));
-                    assert!(!guess.text.contains(wrong), "a guess is not repeated: {}", guess.text);
-                }
-            }
-        }
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn operators_doors_open_to_the_operators_token_alone() {
-    with_stack(with_all_tokens(), async |stack: &Stack| {
-        let mut seen = 0;
-        for service in SERVICES {
-            let routes = routes(stack, service).await;
-            for route in routes.iter().filter(|(_, template)| OPERATORS.contains(&template.as_str())) {
-                for token in [API, SERVICE] {
-                    assert_problem(&knock(stack, service, route, Some(token)).await, 403);
-                }
-                let operator = knock(stack, service, route, Some(OPERATOR)).await;
-                assert!(![401, 403].contains(&operator.status), "{service} {route:?}: {}", operator.text);
-                seen += 1;
-            }
-        }
-        // /debug/faults has a GET and a PUT in four services; all five have the two routes of the actors. The
-        // orchestrator has six of its own and three more for the page; inventory has one.
-        assert_eq!(seen, 5 * 2 + 4 * 2 + 6 + 3 + 1);
-    })
-    .await;
-}
+use super::{API, OPERATOR, in_production, with_all_tokens};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_with_the_api_token_buys_and_cannot_write_past_the_saga() {
@@ -127,4 +31,28 @@ async fn a_client_with_the_api_token_buys_and_cannot_write_past_the_saga() {
         }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_production_failure_settings_change_only_where_that_is_enabled() {
+    for (enabled, status) in [(false, 403), (true, 200)] {
+        let options = in_production().set("faults.enabled", enabled).set("ui.services", true);
+        with_stack(options, async |stack: &Stack| {
+            let put = async |service: &str, path: &str, change: serde_json::Value| {
+                let request = with_json(stack.request(Method::PUT, service, path), change);
+                send(request.bearer_auth(OPERATOR)).await
+            };
+            let change = json!({ "charge": { "failure_rate": 1.0 } });
+            let direct = put("payments", "/debug/faults", change.clone()).await.expect(status);
+            let from_page = put(ORCHESTRATOR, "/ui/api/faults", json!({ "payments": change })).await.expect(status);
+            for answer in [direct, from_page].into_iter().filter(|_| !enabled) {
+                assert_problem(&answer, 403);
+                assert!(answer.text.contains("faults.enabled"), "{}", answer.text);
+            }
+            let shown = stack.request(Method::GET, "payments", "/debug/faults").bearer_auth(OPERATOR);
+            let rate = send(shown).await.expect(200).json()["charge"]["failure_rate"].as_f64();
+            assert_eq!(rate, Some(if enabled { 1.0 } else { 0.0 }));
+        })
+        .await;
+    }
 }

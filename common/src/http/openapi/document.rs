@@ -6,15 +6,17 @@ use std::{
 };
 
 use hyper::Method;
+use serde_json::json;
 use utoipa::openapi::{
     Components, Info, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Paths, Server, Tag,
+    extensions::Extensions,
     path::{HttpMethod, Operation, OperationBuilder, ParameterIn},
-    security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     tag::TagBuilder,
 };
 
 use super::{
-    Access, Described, Description, EVERY_SERVICE, OPERATORS, Routes,
+    Access, Described, Description, EVERY_SERVICE, Header, OPERATORS, Routes,
     common_answers::{self, CommonAnswer},
     description::Schemas,
 };
@@ -115,10 +117,10 @@ fn operation(service: &str, route: &Described, description: Description, is_open
     for answer in front.into_iter().filter(|answer| !own.contains(&answer.status())) {
         operation = operation.response(answer.status().to_string(), common_answers::reference(answer));
     }
-    for requirement in security(route.access, is_open) {
+    for requirement in security(route, is_open) {
         operation = operation.security(requirement);
     }
-    operation.build()
+    operation.extensions(Some(callers(route))).build()
 }
 
 /// The kinds of tokens.
@@ -127,16 +129,18 @@ enum Token {
     Api,
     Service,
     Operator,
+    Secret,
 }
 
 impl Token {
-    const ALL: [Self; 3] = [Self::Api, Self::Service, Self::Operator];
+    const ALL: [Self; 4] = [Self::Api, Self::Service, Self::Operator, Self::Secret];
 
     fn scheme(self) -> &'static str {
         match self {
             Self::Api => "apiToken",
             Self::Service => "serviceToken",
             Self::Operator => "operatorToken",
+            Self::Secret => "sagaSecret",
         }
     }
 
@@ -145,22 +149,54 @@ impl Token {
             Self::Api => "The token of clients, `auth.api_token`.",
             Self::Service => "The token for calls between services, `auth.service_token`.",
             Self::Operator => "The token of operators, `auth.operator_token`.",
+            Self::Secret => {
+                let text = "The secret that the saga was started with.";
+                return SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
+                    Header::SagaSecret.name(),
+                    text,
+                )));
+            }
         };
         SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(text)).build())
     }
 }
 
-/// Returns the security requirements of a route; any one of them suffices.
-fn security(access: Access, is_open: &Openness) -> Vec<SecurityRequirement> {
-    let tokens: &[Token] = match access {
+/// Returns the security requirements of a route; any one of them suffices. An access without a query parameter accepts no
+/// token that the route's own does not accept.
+fn security(route: &Described, is_open: &Openness) -> Vec<SecurityRequirement> {
+    let requirement = |token: Token| SecurityRequirement::new(token.scheme(), Vec::<String>::new());
+    match route.exceptions.without_secret {
+        Some(access) if !is_open(access) => {
+            let secret = is_open(route.access).then_some(Token::Secret);
+            secret.iter().chain(tokens(access)).copied().map(requirement).collect()
+        }
+        Some(_) | None => {
+            let without = is_open(route.access).then(SecurityRequirement::default);
+            without.into_iter().chain(tokens(route.access).iter().copied().map(requirement)).collect()
+        }
+    }
+}
+
+fn tokens(access: Access) -> &'static [Token] {
+    match access {
         Access::Public => &[],
         Access::Client => &[Token::Api, Token::Service, Token::Operator],
+        Access::KnownClient => &[Token::Api, Token::Operator],
         Access::Service => &[Token::Service, Token::Operator],
         Access::Operator => &[Token::Operator],
-    };
-    let without = is_open(access).then(SecurityRequirement::default);
-    let with = tokens.iter().map(|token| SecurityRequirement::new(token.scheme(), Vec::<String>::new()));
-    without.into_iter().chain(with).collect()
+    }
+}
+
+/// Returns the declared callers of a route, whatever the profile and the tokens that are set.
+fn callers(route: &Described) -> Extensions {
+    let mut callers = json!({ "access": route.access.name() });
+    if let Some((parameter, access)) = route.exceptions.without_query {
+        callers["without_query"] = json!({ "parameter": parameter, "access": access.name() });
+    }
+    if let Some(access) = route.exceptions.without_secret {
+        callers["without_secret"] = json!({ "access": access.name() });
+    }
+    Extensions::from_iter([("x-callers", callers)])
 }
 
 /// A parameter for the rest of the path becomes an ordinary parameter: OpenAPI has no other kind.

@@ -33,6 +33,8 @@ pub enum Header {
     SagaCellForwarded,
     /// Of a 409: the refusal is a recorded decision.
     SagaDecision,
+    /// Of a request: the client's secret for its saga.
+    SagaSecret,
     /// Of a 401: how to send a token.
     WwwAuthenticate,
 }
@@ -52,6 +54,7 @@ impl Header {
             Header::SagaAction => "Saga-Action",
             Header::SagaCellForwarded => "Saga-Cell-Forwarded",
             Header::SagaDecision => "Saga-Decision",
+            Header::SagaSecret => "Saga-Secret",
             Header::WwwAuthenticate => "WWW-Authenticate",
         }
     }
@@ -76,6 +79,10 @@ impl Header {
                 "Number of the cell that forwarded this request: it is answered by this cell and not forwarded again."
             }
             Header::SagaDecision => "Present if the refusal is a recorded decision, which every repetition returns.",
+            Header::SagaSecret => {
+                "A secret of the client, in visible ASCII characters: a saga that was started with it answers for its \
+                 status, events and cancel only with it, or to the operator token; otherwise 404."
+            }
             Header::WwwAuthenticate => "How to send the token.",
         }
     }
@@ -89,6 +96,7 @@ impl Header {
             Header::SagaAction => {
                 schema::one_of([crate::wire::ACTION_DONE, crate::wire::REFUSED, crate::wire::ACTION_NONE])
             }
+            Header::SagaSecret => schema::pattern("^[!-~]{16,128}$"),
             Header::SagaDecision => schema::one_of([crate::wire::REFUSED]),
             Header::WwwAuthenticate => schema::one_of(["Bearer"]),
             // Any value of the header of cells keeps a request here.

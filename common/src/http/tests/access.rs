@@ -13,9 +13,10 @@ use crate::{
     supervision::ActorEntry,
 };
 
-const ACCESSES: [(&str, Access); 4] = [
+const ACCESSES: [(&str, Access); 5] = [
     ("/public/", Access::Public),
     ("/client/", Access::Client),
+    ("/known-client/", Access::KnownClient),
     ("/service/", Access::Service),
     ("/operator/", Access::Operator),
 ];
@@ -29,8 +30,8 @@ fn all_doors(settings: Arc<Settings>) -> HttpService {
 }
 
 /// Returns the statuses of one route per access rule.
-async fn knock(front: &HttpService, authorization: Option<&'static str>) -> [u16; 4] {
-    let mut statuses = [0; 4];
+async fn knock(front: &HttpService, authorization: Option<&'static str>) -> [u16; 5] {
+    let mut statuses = [0; 5];
     for (status, (path, _)) in statuses.iter_mut().zip(ACCESSES) {
         let mut request = request("GET", path, "");
         if let Some(authorization) = authorization {
@@ -55,28 +56,46 @@ fn set_tokens(settings: &mut Settings) {
 }
 
 #[tokio::test]
-async fn without_tokens_all_is_open_in_development_and_operators_are_locked_out_in_production() {
+async fn without_tokens_all_is_open_in_development_and_clients_alone_come_in_in_production() {
     let development = all_doors(settings(|_| {}));
-    assert_eq!(knock(&development, None).await, [200, 200, 200, 200]);
+    assert_eq!(knock(&development, None).await, [200; 5]);
     let production = all_doors(settings(|settings| settings.profile = "production".to_owned()));
-    assert_eq!(knock(&production, None).await, [200, 200, 200, 403]);
-    assert_eq!(knock(&production, Some("Bearer ")).await, [200, 200, 200, 403]);
+    assert_eq!(knock(&production, None).await, [200, 200, 403, 403, 403]);
+    assert_eq!(knock(&production, Some("Bearer ")).await, [200, 200, 403, 403, 403]);
+}
+
+#[tokio::test]
+async fn a_route_that_names_one_saga_needs_more_without_that_name() {
+    let answer = async |_| Ok(json(StatusCode::OK, ""));
+    let routes =
+        Routes::new("test").get("/events/", Access::Client, undescribed, answer).without_query("saga", Access::Service);
+    let front = front(routes, settings(|settings| settings.auth.service_token = SecretString::from("service")));
+    for (path, status) in [
+        ("/events?saga=1", 200),
+        ("/events?a=b&saga=", 200),
+        ("/events", 401),
+        ("/events?sagas=1", 401),
+        ("/events?%73aga=1", 200),
+        ("/events?saga%ff=1", 401),
+    ] {
+        assert_eq!(call(&front, request("GET", path, "")).await.status, status, "{path}");
+    }
 }
 
 #[tokio::test]
 async fn a_token_opens_its_door_and_those_of_lesser_tokens() {
     let front = all_doors(settings(set_tokens));
     let cases = [
-        (None, [200, 401, 401, 401]),
-        (Some("Bearer api"), [200, 200, 403, 403]),
-        (Some("Bearer service"), [200, 200, 200, 403]),
-        (Some("Bearer operator"), [200, 200, 200, 200]),
-        (Some("bearer  operator "), [200, 200, 200, 200]),
-        (Some("Bearer wrong"), [200, 403, 403, 403]),
-        (Some("Bearer operator2"), [200, 403, 403, 403]),
-        (Some("Bearer"), [200, 401, 401, 401]),
-        (Some("Bearer "), [200, 401, 401, 401]),
-        (Some("Basic operator"), [200, 401, 401, 401]),
+        (None, [200, 401, 401, 401, 401]),
+        (Some("Bearer api"), [200, 200, 200, 403, 403]),
+        (Some("Bearer service"), [200, 200, 403, 200, 403]),
+        (Some("Bearer operator"), [200, 200, 200, 200, 200]),
+        (Some("bearer  operator "), [200, 200, 200, 200, 200]),
+        (Some("Bearer wrong"), [200, 403, 403, 403, 403]),
+        (Some("Bearer operator2"), [200, 403, 403, 403, 403]),
+        (Some("Bearer"), [200, 401, 401, 401, 401]),
+        (Some("Bearer "), [200, 401, 401, 401, 401]),
+        (Some("Basic operator"), [200, 401, 401, 401, 401]),
     ];
     for (authorization, statuses) in cases {
         assert_eq!(knock(&front, authorization).await, statuses, "{authorization:?}");
@@ -88,8 +107,17 @@ async fn a_token_that_is_not_set_is_not_the_empty_token() {
     let front = all_doors(settings(|settings| {
         settings.auth.api_token = SecretString::from("api");
     }));
-    assert_eq!(knock(&front, Some("Bearer x")).await, [200, 403, 200, 200]);
-    assert_eq!(knock(&front, Some("Bearer ")).await, [200, 401, 200, 200]);
+    assert_eq!(knock(&front, Some("Bearer x")).await, [200, 403, 403, 403, 403]);
+    assert_eq!(knock(&front, Some("Bearer ")).await, [200, 401, 401, 401, 401]);
+}
+
+#[tokio::test]
+async fn outside_production_the_weaker_token_guards_what_has_none_of_its_own() {
+    let front = all_doors(settings(|settings| settings.auth.service_token = SecretString::from("service")));
+    assert_eq!(knock(&front, None).await, [200, 200, 200, 401, 401]);
+    assert_eq!(knock(&front, Some("Bearer service")).await, [200; 5]);
+    let front = all_doors(settings(|settings| settings.auth.api_token = SecretString::from("api")));
+    assert_eq!(knock(&front, Some("Bearer api")).await, [200; 5]);
 }
 
 #[test]
@@ -116,8 +144,17 @@ fn debug_front() -> (HttpService, FaultSampler) {
     let sampler = FaultSampler::new("payments", &settings.faults);
     let root = ActorEntry::new("stack-1/payments", "supervisor");
     root.add_child(ActorEntry::new("stack-1/payments/ledger", "group commit"));
-    let lab = debug::Lab { sampler: sampler.clone(), changes: settings.fault_changes() };
-    (front(debug::routes("payments", root, Some(lab)), settings), sampler)
+    (
+        front(
+            debug::routes(
+                "payments",
+                root,
+                Some(debug::Lab { sampler: sampler.clone(), changes: settings.fault_changes() }),
+            ),
+            settings,
+        ),
+        sampler,
+    )
 }
 
 #[tokio::test]

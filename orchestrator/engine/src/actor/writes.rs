@@ -29,6 +29,7 @@ pub(super) fn begin(state: &mut SagaState, ended: Option<String>) -> Change {
         definition_version: state.saga.definition.version,
         input: state.saga.input.clone(),
         key: state.key.clone(),
+        secret: state.saga.secret,
         nonce: state.nonce,
         deadline: state.deadline.saturating_duration_since(Instant::now()),
         age: state.saga.accepted.elapsed(),

@@ -122,6 +122,7 @@ fn every_write_that_changes_the_status_tells_it_and_no_other_one_does() {
             definition_version: 1,
             input: crate::definition::Input::default(),
             key: None,
+            secret: None,
             nonce: uuid::Uuid::nil(),
             deadline: std::time::Duration::ZERO,
             age: std::time::Duration::ZERO,

@@ -134,6 +134,7 @@ fn stored(id: SagaId, row: &Row, left_by: LeftBy, now: DateTime<Utc>) -> StoredS
         definition: row.definition.clone(),
         definition_version: row.version,
         input: row.input.clone(),
+        secret: row.secret,
         outputs: row.outputs.clone(),
         started: row.started.clone(),
         status: row.status,

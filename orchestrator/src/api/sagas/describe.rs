@@ -24,6 +24,7 @@ pub(in crate::api) fn start() -> Description {
              know.",
         )
         .header(Header::IdempotencyKey)
+        .header(Header::SagaSecret)
         .header(Header::Prefer)
         .body::<SagaRequest>(json!({ "definition": "trip", "version": 1, "input": { "city": "Sucre" } }))
         .answer::<Settled>(200, "COMPLETED: all steps are done.")
@@ -37,7 +38,7 @@ pub(in crate::api) fn start() -> Description {
         .problem(
             422,
             "Bad fields, listed in `errors`, those of the input by their JSON pointers; an unknown definition; or the \
-             key was used for a saga with different contents.",
+             key was used for a saga with different contents or another `Saga-Secret`.",
         )
         .answer::<Settled>(502, "FAILED: a step could not be undone yet; the saga goes on being retried.")
         .mark(502, Header::IdempotentReplayed)
@@ -51,9 +52,10 @@ pub(in crate::api) fn start() -> Description {
 
 pub(in crate::api) fn status() -> Description {
     of_saga(Description::new("showSaga", "Status of a saga"))
+        .header(Header::SagaSecret)
         .detail("Available for every saga that was ever accepted, from any replica. A 404 is final.")
         .answer::<SagaView>(200, "The saga with its input, outputs and steps.")
-        .problem(404, "No saga has this id.")
+        .problem(404, "No saga has this id, or it was started with another `Saga-Secret`.")
         .bad_fields_422()
 }
 
@@ -72,19 +74,21 @@ pub(in crate::api) fn list() -> Description {
 pub(in crate::api) fn events() -> Description {
     Description::new("listenToSagas", "Changes of sagas and of their steps, as they happen")
         .detail("The same stream as that of purchases: it has the changes of all sagas.")
-        .query("saga", schema::uuid(), "Only this saga.")
+        .query("saga", schema::uuid(), "Only this saga. Without it, in production, the token of operators is needed.")
         .query("last_event_id", schema::string(), "Same as the header, for clients that cannot set one.")
         .header(Header::LastEventId)
+        .header(Header::SagaSecret)
         .header(Header::SagaCellForwarded)
         .answer_of(200, "text/event-stream", schema::string(), "The stream; it ends when the service stops.")
-        .problem(404, "No saga has this id.")
+        .problem(404, "No saga has this id, or it was started with another `Saga-Secret`.")
         .bad_fields_422()
 }
 
 pub(in crate::api) fn cancel() -> Description {
     of_saga(Description::new("cancelSaga", "Cancels a running saga"))
+        .header(Header::SagaSecret)
         .answer::<Asked>(202, "The saga is being reverted, or will be in a moment.")
-        .problem(404, "No saga has this id.")
+        .problem(404, "No saga has this id, or it was started with another `Saga-Secret`.")
         .problem(409, "The saga has ended.")
         .bad_fields_422()
 }

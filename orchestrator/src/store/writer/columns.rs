@@ -32,6 +32,7 @@ pub(super) struct BeginColumns<'a> {
     pub(super) fingerprint: Vec<Option<&'a [u8]>>,
     pub(super) fingerprint_version: Vec<i16>,
     pub(super) nonce: Vec<Uuid>,
+    pub(super) secret_hash: Vec<Option<&'a [u8]>>,
     pub(super) epoch: Vec<i32>,
     pub(super) attention: Vec<Option<&'a str>>,
     pub(super) attention_stays: Vec<bool>,
@@ -71,6 +72,7 @@ impl<'a> BeginColumns<'a> {
         self.fingerprint.push(saga.key.as_ref().map(|key| key.fingerprint.hash.as_slice()));
         self.fingerprint_version.push(saga.key.as_ref().map_or(HASH_VERSION, |key| key.fingerprint.version));
         self.nonce.push(saga.nonce);
+        self.secret_hash.push(saga.secret.as_ref().map(|hash| hash.0.as_slice()));
         self.epoch.push(item.epoch);
         self.attention.push(reason(item));
         self.attention_stays.push(stays(item));
