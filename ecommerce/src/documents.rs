@@ -89,6 +89,35 @@ fn a_stranger_finds_the_two_commands_the_picture_and_every_page_of_the_guide() {
     }
 }
 
+/// The sources of all tests.
+fn sources(folder: &Path, all: &mut String) {
+    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if entry.is_dir() && name != "target" && !name.starts_with('.') {
+            sources(&entry, all);
+        } else if name.ends_with(".rs") {
+            all.push_str(&fs::read_to_string(&entry).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_test_that_the_page_about_security_names_is_there() {
+    let page = fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let mut all = String::new();
+    sources(&root(), &mut all);
+    let risks: Vec<&str> = page.lines().filter(|line| line.starts_with("| API")).collect();
+    assert_eq!(risks.len(), 10);
+    for risk in risks {
+        let tests = risk.trim_end_matches([' ', '|']).rsplit('|').next().unwrap();
+        let mut named = tests.split('`').skip(1).step_by(2).peekable();
+        assert!(named.peek().is_some(), "{risk}");
+        for test in named {
+            assert!(all.contains(&format!("fn {test}()")), "there is no test {test}");
+        }
+    }
+}
+
 /// Returns the commands in a document's shell blocks, and the complete ones in its text: `ecommerce list`.
 fn commands(text: &str) -> Vec<String> {
     let mut commands = Vec::new();
