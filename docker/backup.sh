@@ -49,3 +49,13 @@ find "$folder" -maxdepth 1 -name 'base-*' | sort -r | tail -n "+$((keep + 1))" |
   rm -rf "$old"
   say "removed $old"
 done
+
+# Read by the node exporter of docker-compose.prod.yml, for the alert BackupTooOld.
+metric=ecommerce_backup_last_success_timestamp_seconds
+{
+  echo "# HELP $metric When the last backup was complete and verified."
+  echo "# TYPE $metric gauge"
+  echo "$metric $(date +%s)"
+} >"$folder/.metrics.partial"
+chmod 644 "$folder/.metrics.partial"
+mv "$folder/.metrics.partial" "$folder/backup.prom"

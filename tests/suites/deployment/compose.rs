@@ -11,10 +11,11 @@ const PRODUCTION: &str = "docker-compose.prod.yml";
 const DEVELOPMENT: &str = "docker-compose.yml";
 
 /// Containers that end by themselves.
-const JOBS: [&str; 2] = ["migrate", "tools"];
+const JOBS: [&str; 3] = ["migrate", "tools", "monitor-role"];
 /// Other containers of the production file, and those of its profile `observability`.
 const OTHERS: [&str; 3] = ["traefik", "postgres", "migrate"];
-const OBSERVERS: [&str; 3] = ["prometheus", "grafana", "otel-collector"];
+const OBSERVERS: [&str; 7] =
+    ["prometheus", "alertmanager", "monitor-role", "postgres-exporter", "node-exporter", "grafana", "otel-collector"];
 /// Its image has no program for a health check.
 const WITHOUT_HEALTH_CHECK: &str = "otel-collector";
 
@@ -111,6 +112,7 @@ fn every_container_is_watched_limited_started_again_and_its_log_rotated() {
         assert_eq!(service["logging"]["options"]["max-file"], "5", "{name}");
         let restart = match name {
             "tools" => Value::Null,
+            "monitor-role" => "no".into(),
             "migrate" => "on-failure".into(),
             _ => "unless-stopped".into(),
         };
@@ -192,14 +194,42 @@ fn what_is_mounted_is_there() {
             for mount in service["volumes"].as_array().into_iter().flatten().map(text) {
                 let source = mount.split(':').next().expect("a source");
                 match source.strip_prefix("./") {
+                    // backup.sh makes it, or else Docker.
+                    Some("backups") => {}
                     Some(inside) => assert!(path(inside).exists(), "{file}: {name} mounts {source}"),
                     None if source.starts_with('/') => assert_eq!(source, "/var/run/docker.sock", "{file}: {name}"),
                     None => assert!(volumes.contains_key(source), "{file}: {name} mounts {source}"),
                 }
-                let is_written = volumes.contains_key(source);
+                let is_written = volumes.contains_key(source) && !mount.contains(":/volumes/");
                 assert_eq!(!mount.ends_with(":ro"), is_written, "{file}: {name} mounts {mount}");
             }
         }
+    }
+}
+
+#[test]
+fn prometheus_finds_every_container_that_has_metrics() {
+    let document = compose(PRODUCTION);
+    let scraped = crate::files::yaml("docker/prometheus/prometheus.yml");
+    let mut found: Vec<(String, u64)> = Vec::new();
+    for job in scraped["scrape_configs"].as_array().expect("jobs") {
+        let Some(dns) = job["dns_sd_configs"].as_array() else { continue };
+        found.push((text(&dns[0]["names"][0]), dns[0]["port"].as_u64().expect("a port")));
+    }
+    let mut expected: Vec<(String, u64)> = services().into_iter().map(|(name, port)| (name, port.into())).collect();
+    let others = [("traefik", 8080), ("postgres-exporter", 9187), ("node-exporter", 9100), ("alertmanager", 9093)];
+    expected.extend(others.map(|(name, port)| (name.to_owned(), port)));
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+    let networks = |name: &str| list(&document["services"][name]["networks"]);
+    for (name, _) in found {
+        let shared = networks(&name).iter().any(|network| networks("prometheus").contains(network));
+        assert!(shared, "Prometheus does not reach {name}");
+    }
+    let prometheus = texts(&document["services"]["prometheus"]["environment"]);
+    for name in services().into_keys() {
+        assert_eq!(prometheus[&format!("{}_REPLICAS", name.to_uppercase())], "1", "{name}");
     }
 }
 
