@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the programs that the tests need and runs all tests. For a fresh Debian 12 with cargo; elsewhere PostgreSQL
 # 14 or newer must be installed already. Arguments go to `cargo test`; without arguments, the checks of schemathesis, the
-# Kubernetes manifests and the dependency policy follow.
+# Kubernetes manifests, the alerts and the dependency policy follow.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -65,6 +65,7 @@ say "cargo test --locked --workspace $*"
 cargo test --locked --workspace --no-fail-fast
 tests/schemathesis.sh
 tests/kubernetes.sh
+tests/prometheus.sh
 tests/dependencies.sh
 for language in "${not_run[@]}"; do
   say "not run: examples/$language-participant, since $language is not installed"

@@ -194,7 +194,7 @@ impl<W: BatchWriter> BatchSender<W> {
             max_batch: settings.max_batch.max(1),
             max_queue: settings.max_queue,
             queue: ArcSwap::from_pointee(Queue::new(Phase::Closed)),
-            meters: Meters::of(name, &waiting),
+            meters: Meters::of(name, &waiting, settings.max_queue),
             waiting,
             hasher: RandomState::new(),
             reads,

@@ -46,7 +46,7 @@ pub use auth::{bearer, outgoing_bearer};
 pub use behind_others::behind_others;
 pub(crate) use client::network;
 pub use draining::Draining;
-pub use error::ApiError;
+pub use error::{ApiError, Because};
 pub use event_stream::{SseEvent, byte_stream, event_stream};
 pub use foundation::{
     secret::SecretHash,

@@ -35,13 +35,16 @@ const DEFAULT_FILTER: &str = "info,ractor=warn";
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Bucket bounds of duration histograms, in seconds: fine for commits and calls, coarse for waits.
-const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0];
+const SECONDS: [f64; 15] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// Bucket bounds of batch size histograms.
 const ITEMS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
 /// Bucket bounds of the duration of sagas, in seconds: they can wait minutes for an unavailable participant.
-const SAGA_SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0];
+const SAGA_SECONDS: [f64; 21] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0,
+    300.0, 1800.0,
+];
 
 /// Kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,7 +156,7 @@ pub fn metrics_handle() -> &'static PrometheusHandle {
         let recorder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
             .expect("the buckets are not empty")
-            .set_buckets_for_metric(Matcher::Full("saga_seconds".to_owned()), &SAGA_SECONDS)
+            .set_buckets_for_metric(Matcher::Full("ecommerce_saga_seconds".to_owned()), &SAGA_SECONDS)
             .expect("the buckets are not empty")
             .set_buckets_for_metric(Matcher::Suffix("_items".to_owned()), &ITEMS)
             .expect("the buckets are not empty")

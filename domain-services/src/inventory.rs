@@ -11,6 +11,7 @@ mod describe;
 mod routes;
 mod seen;
 mod stock;
+mod stock_watch;
 mod table;
 
 use std::borrow::Cow;
@@ -22,6 +23,7 @@ use common::{
     faults::FailureDraw,
     group_commit::Try,
     ids::{ProductId, TransactionId},
+    supervision::ActorEntry,
     wire::inventory::{DecreaseReply, RestockReply, RestoreReply, StockRefused},
 };
 
@@ -271,7 +273,9 @@ impl Service for Inventory {
     }
 
     fn assemble(parts: Parts<'_, JournaledWriter<Inventory>>) -> Assembly {
+        let entry = ActorEntry::new(format!("{}/stock-watch", parts.prefix), "stock watch");
+        let watch = stock_watch::watch(entry, parts.ledger.clone(), parts.settings.inventory.low_stock);
         let api = ParticipantApi { ledger: parts.ledger, sampler: parts.sampler };
-        Assembly { routes: routes::routes(&api).merge(journal_route(&api)), children: Vec::new() }
+        Assembly { routes: routes::routes(&api).merge(journal_route(&api)), children: vec![watch] }
     }
 }

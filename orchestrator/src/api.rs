@@ -23,7 +23,7 @@ use std::time::Duration;
 use common::fields::FieldError;
 use common::group_commit::{BatchSender, ReadError};
 use common::http::{
-    Access, ApiError, HeaderValue, Request, Response, Routes, StatusCode, header, json, negotiation, with_body,
+    Access, ApiError, Because, HeaderValue, Request, Response, Routes, StatusCode, header, json, negotiation, with_body,
 };
 use common::supervision::Handle;
 use futures::future::BoxFuture;
@@ -202,10 +202,10 @@ fn saga_id(request: &Request) -> Result<SagaId, ApiError> {
 /// Maps a failed read of the saga log to a 503.
 pub(crate) fn unreadable(error: ReadError) -> ApiError {
     if matches!(error, ReadError::ListsBusy) {
-        return ApiError::unavailable("too many lists are being read now; try again", 1);
+        return ApiError::unavailable("too many lists are being read now; try again", 1).because(Because::Lists);
     }
     tracing::warn!(%error, "the saga log could not be read");
-    ApiError::unavailable("the saga log cannot be read now; try again", 1)
+    ApiError::unavailable("the saga log cannot be read now; try again", 1).because(Because::Database)
 }
 
 /// Makes the error for the state of a saga that is not known to be replicated: its row may be lost at a failover.

@@ -11,21 +11,22 @@ use metrics::{Gauge, Histogram, counter, gauge, histogram};
 use smol_str::SmolStr;
 
 use saga_engine::lease::LeaseState;
-use saga_engine::meters::{ENDED, RECOVERED, ROWS_GONE, SECONDS, STARTED};
+use saga_engine::meters::{ENDED, RECOVERED, ROWS_GONE, SECONDS, STARTED, TURNED_BACK};
 use saga_engine::recovery;
 use saga_engine::running::Running;
 
-const RUNNING: &str = "sagas_running";
-const WITHOUT_ACTOR: &str = "sagas_without_actor";
-const ATTENTION: &str = "sagas_attention";
-const EVENT_LAG: &str = "event_lag_seconds";
-const LEASE: &str = "node_lease_valid";
-const CALL_SECONDS: &str = "saga_call_seconds";
-const BREAKER: &str = "participant_breaker_state";
-const IN_FLIGHT: &str = "participant_calls_in_flight";
-const WAITING: &str = "participant_calls_waiting";
+const RUNNING: &str = "ecommerce_sagas_running";
+const WITHOUT_ACTOR: &str = "ecommerce_sagas_without_actor";
+const ATTENTION: &str = "ecommerce_sagas_attention";
+const EVENT_LAG: &str = "ecommerce_event_lag_seconds";
+const ON_HOLD: &str = "ecommerce_sagas_on_hold";
+const LEASE: &str = "ecommerce_node_lease_valid";
+const CALL_SECONDS: &str = "ecommerce_saga_call_seconds";
+const BREAKER: &str = "ecommerce_participant_breaker_state";
+const IN_FLIGHT: &str = "ecommerce_participant_calls_in_flight";
+const WAITING: &str = "ecommerce_participant_calls_waiting";
 
-const METRICS: [Metric; 16] = [
+const METRICS: [Metric; 18] = [
     (MetricKind::Counter, STARTED, "Sagas that this node started."),
     (MetricKind::Counter, RECOVERED, "Sagas that this node took over, from other nodes or from itself."),
     (MetricKind::Counter, ENDED, "Sagas that ended on this node, by status."),
@@ -37,10 +38,20 @@ const METRICS: [Metric; 16] = [
         "Unfinished sagas without an actor that this node could run: its own and (up to 10,000) those of dead nodes.",
     ),
     (MetricKind::Gauge, ATTENTION, "Sagas of all nodes in the attention list, counted up to 10,000."),
+    (
+        MetricKind::Counter,
+        TURNED_BACK,
+        "Sagas that turned back on this node, by reason: a step was refused, or it was still unknown after all attempts; the deadline; a cancel.",
+    ),
+    (MetricKind::Gauge, ON_HOLD, "1 while this node knows of a hold on all sagas, else 0."),
     (MetricKind::Gauge, LEASE, "1 while this node holds its lease, else 0: without a lease it starts no sagas."),
-    (MetricKind::Gauge, "sagas_stalled", "Sagas of this node without progress for orchestrator.stalled_after_ms."),
+    (
+        MetricKind::Gauge,
+        "ecommerce_sagas_stalled",
+        "Sagas of this node without progress for orchestrator.stalled_after_ms.",
+    ),
     (MetricKind::Counter, ROWS_GONE, "Sagas of this node whose rows were missing from the saga log at a write."),
-    (MetricKind::Gauge, "event_listeners", "Listeners of /saga/events on this node."),
+    (MetricKind::Gauge, "ecommerce_event_listeners", "Listeners of /saga/events on this node."),
     (
         MetricKind::Gauge,
         EVENT_LAG,
@@ -66,15 +77,17 @@ const OTHER_STEPS: &str = "other";
 /// Sets up the metrics of the node as a whole; they are read at each scrape while the node lives.
 pub(crate) fn measure_node(lease: &Arc<LeaseState>, running: &Arc<Running>) {
     telemetry::describe(&METRICS);
-    let (valid, sagas, without_actor) = (gauge!(LEASE), gauge!(RUNNING), gauge!(WITHOUT_ACTOR));
+    let (valid, on_hold) = (gauge!(LEASE), gauge!(ON_HOLD));
+    let (sagas, without_actor) = (gauge!(RUNNING), gauge!(WITHOUT_ACTOR));
     // Shown from the start, before the first listener.
-    gauge!("event_listeners").set(0.0);
+    gauge!("ecommerce_event_listeners").set(0.0);
     event_lag().set(0.0);
     counter!(ROWS_GONE).absolute(0);
     let (lease, running): (Weak<LeaseState>, Weak<Running>) = (Arc::downgrade(lease), Arc::downgrade(running));
     telemetry::at_scrape(move || {
         let (lease, running) = (lease.upgrade()?, running.upgrade()?);
         valid.set(if lease.is_valid() { 1.0 } else { 0.0 });
+        on_hold.set(if lease.hold().is_some() { 1.0 } else { 0.0 });
         sagas.set(running.len() as f64);
         without_actor.set(recovery::without_actor(&lease, &running) as f64);
         Some(())

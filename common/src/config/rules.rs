@@ -143,7 +143,7 @@ fn range(path: &[&str]) -> (i64, i64) {
         ["services", _, "port"] => (0, u16::MAX.into()),
         ["orchestrator", "cell"] => (0, i64::from(CELLS) - 1),
         ["http", "body_limit_bytes"] => (1, MAX_BODY_BYTES),
-        ["inventory", "initial_stock"] => (0, i32::MAX.into()),
+        ["inventory", "initial_stock" | "low_stock"] => (0, i32::MAX.into()),
         // Here 0 means "for ever", "not at all" or "none".
         ["retry", "compensation", "attempts"] | ["supervision", "max_restarts"] => (0, MAX_COUNT),
         ["runtime", "worker_threads"] => (0, MAX_THREADS),

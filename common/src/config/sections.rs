@@ -371,4 +371,6 @@ pub struct CatalogSettings {
 pub struct InventorySettings {
     /// Stock of a product that inventory has not seen before.
     pub initial_stock: i32,
+    /// Stock at which a product counts as running out in the metrics.
+    pub low_stock: i32,
 }

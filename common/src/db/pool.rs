@@ -144,6 +144,11 @@ impl Pool {
         self.reads.size + self.writes.size
     }
 
+    /// Returns the name of the database.
+    pub(crate) fn database(&self) -> &str {
+        &self.database
+    }
+
     /// Returns the maximum number of connections for reads.
     pub(crate) fn size_for_reads(&self) -> u32 {
         self.reads.size
@@ -219,10 +224,10 @@ fn make(server: &SecretString, database: &str, settings: &DatabaseSettings, rese
     Ok(pool)
 }
 
-const CONNECTIONS: &str = "db_pool_connections";
-const MOST: &str = "db_pool_max_connections";
+const CONNECTIONS: &str = "ecommerce_db_pool_connections";
+const MOST: &str = "ecommerce_db_pool_max_connections";
 
-const LOST_COMMITS: &str = "lost_commits_total";
+const LOST_COMMITS: &str = "ecommerce_lost_commits_total";
 
 const METRICS: [Metric; 3] = [
     (MetricKind::Counter, LOST_COMMITS, "Failovers after which confirmed commits were missing, by database."),

@@ -7,6 +7,7 @@
 //! | reserve | the pool's reserve connection, if it has one |
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bb8::PooledConnection;
@@ -17,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::Instrument;
 
 use super::actor::Msg;
+use super::meters::ReadMeters;
 use super::{BatchSender, BatchWriter, Shared};
 use crate::db::{Connection, DbError, Manager, Pool, describe};
 
@@ -58,6 +60,9 @@ pub enum ReadError {
 pub(super) struct Reads {
     all: Semaphore,
     lists: Arc<Semaphore>,
+    /// Reads that wait for a connection.
+    waiting: Arc<AtomicUsize>,
+    meters: ReadMeters,
 }
 
 impl Reads {
@@ -65,7 +70,44 @@ impl Reads {
         let all = (pool.size_for_reads() as usize).saturating_sub(NOT_FOR_READS).max(1);
         // At most half of the connections, if the pool is small.
         let lists = (all / 2).clamp(1, MAX_LISTS);
-        Self { all: Semaphore::new(all), lists: Arc::new(Semaphore::new(lists)) }
+        let waiting = Arc::default();
+        let meters = ReadMeters::of(pool.database(), &waiting);
+        Self { all: Semaphore::new(all), lists: Arc::new(Semaphore::new(lists)), waiting, meters }
+    }
+
+    fn wait(&self) -> Wait<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Wait { reads: self, ended: Ended::GivenUp }
+    }
+}
+
+/// The wait of one read for a connection.
+struct Wait<'a> {
+    reads: &'a Reads,
+    ended: Ended,
+}
+
+/// How a wait ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    /// The time limit drops the read while it waits.
+    GivenUp,
+    /// It has a connection, or the reason why there is none.
+    Answered,
+}
+
+impl Wait<'_> {
+    fn end(mut self) {
+        self.ended = Ended::Answered;
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        self.reads.waiting.fetch_sub(1, Ordering::Relaxed);
+        if self.ended == Ended::GivenUp {
+            self.reads.meters.given_up();
+        }
     }
 }
 
@@ -149,21 +191,33 @@ impl<W: BatchWriter> Shared<W> {
     where
         F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T, tokio_postgres::Error>>,
     {
-        let Reads { all, lists } = &self.reads;
+        let Reads { all, lists, .. } = &self.reads;
         match kind {
             Kind::Rows => {
+                let wait = self.reads.wait();
                 let _place = all.acquire().await;
-                run(self.pool.get().await, job).await
+                let connection = self.pool.get().await;
+                wait.end();
+                run(connection, job).await
             }
             Kind::Display => {
+                let wait = self.reads.wait();
                 let _place = all.acquire().await;
-                run(self.pool.get_for_display().await, job).await
+                let connection = self.pool.get_for_display().await;
+                wait.end();
+                run(connection, job).await
             }
             Kind::List => {
-                let places = async { (lists.clone().acquire_owned().await, all.acquire().await) };
-                let (place, _place) = timeout(LIST_TIMEOUT, places).await.map_err(|_| ReadError::ListsBusy)?;
+                // The wait for another list is not one for the pool.
+                let places = async {
+                    let place = lists.clone().acquire_owned().await;
+                    (place, self.reads.wait(), all.acquire().await)
+                };
+                let (place, wait, _place) = timeout(LIST_TIMEOUT, places).await.map_err(|_| ReadError::ListsBusy)?;
                 let began = Instant::now();
-                let read = run(self.pool.get_for_display().await, job).await;
+                let connection = self.pool.get_for_display().await;
+                wait.end();
+                let read = run(connection, job).await;
                 let rest = (began.elapsed() * LIST_REST).min(MAX_LIST_REST);
                 tokio::spawn(async move {
                     sleep(rest).await;

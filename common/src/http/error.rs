@@ -33,7 +33,51 @@ struct Problem {
     transaction_id: Option<String>,
     decided_by: Option<String>,
     extra: Extra,
+    because: Option<Because>,
 }
+
+/// Why a service is unavailable for a request, in the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Because {
+    /// Too many connections are open.
+    Connections,
+    /// Too many requests are in progress.
+    Requests,
+    /// Too many sagas are running.
+    Sagas,
+    /// Too many lists are being read.
+    Lists,
+    /// The service is stopping.
+    Stopping,
+    /// All sagas are on hold.
+    Hold,
+    /// The node holds no lease.
+    NoLease,
+    /// The database cannot be read or written now, or has not confirmed a write.
+    Database,
+    /// A failure that the settings ask for.
+    Simulated,
+}
+
+impl Because {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Requests => "requests",
+            Self::Sagas => "sagas",
+            Self::Lists => "lists",
+            Self::Stopping => "stopping",
+            Self::Hold => "hold",
+            Self::NoLease => "no-lease",
+            Self::Database => "database",
+            Self::Simulated => "simulated",
+        }
+    }
+}
+
+/// Why a request got a problem instead of a result: the label of a metric, carried by the response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reason(pub(super) &'static str);
 
 /// Data of one kind of problem beyond the common members.
 #[derive(Clone, Debug)]
@@ -217,6 +261,13 @@ impl ApiError {
         self
     }
 
+    /// Names the reason for the metrics, where the type of the problem does not tell it.
+    #[must_use]
+    pub fn because(mut self, because: Because) -> Self {
+        self.0.because = Some(because);
+        self
+    }
+
     /// Returns the status.
     pub fn status(&self) -> StatusCode {
         self.0.status
@@ -246,6 +297,7 @@ impl ApiError {
         };
         let bytes = serde_json::to_vec(&body).expect("a struct of strings and numbers serializes");
         let mut response = with_body(problem.status, "application/problem+json", bytes);
+        response.extensions_mut().insert(self.reason());
         let headers = response.headers_mut();
         match &problem.extra {
             Extra::None | Extra::Cause(_) => {}
@@ -257,6 +309,10 @@ impl ApiError {
         response
     }
 
+    pub(super) fn reason(&self) -> Reason {
+        Reason(self.0.because.map_or(self.0.kind, Because::as_str))
+    }
+
     /// Logs the cause, which is not part of the answer.
     pub(super) fn log(&self, service: &str, request_id: &str) {
         if let Extra::Cause(cause) = &self.0.extra {
@@ -266,8 +322,8 @@ impl ApiError {
 
     fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         let (detail, errors) = (detail.into(), Vec::new());
-        let (transaction_id, decided_by, extra) = (None, None, Extra::None);
-        Self(Box::new(Problem { status, kind, title, detail, errors, transaction_id, decided_by, extra }))
+        let (transaction_id, decided_by, extra, because) = (None, None, Extra::None, None);
+        Self(Box::new(Problem { status, kind, title, detail, errors, transaction_id, decided_by, extra, because }))
     }
 
     fn bad_fields(status: StatusCode, errors: Vec<FieldError>) -> Self {

@@ -18,7 +18,7 @@ use tracing::{Instrument, debug, debug_span};
 use warp::{Filter, filters::BoxedFilter, path::FullPath};
 
 use super::{
-    ApiError, Draining, HttpService, Query, Request, Response, TraceContext,
+    ApiError, Because, Draining, HttpService, Query, Request, Response, TraceContext,
     auth::{Guard, basic_as_bearer},
     body::{self, Limits},
     client::{Clients, Peer},
@@ -159,7 +159,10 @@ impl RequestPipeline {
         let (answer, counted) = match found {
             _ if self.lacks_room(&found, &head) => {
                 let detail = "too many connections are open; nothing was done";
-                (Err(ApiError::unavailable(detail, RETRY_AFTER_S)), Counted::As(UNMATCHED))
+                (
+                    Err(ApiError::unavailable(detail, RETRY_AFTER_S).because(Because::Connections)),
+                    Counted::As(UNMATCHED),
+                )
             }
             Found::Endpoint(endpoint, params) => {
                 let answer = self.at_endpoint(endpoint, params, head, &mut unread, request_id.clone(), trace).await;
@@ -192,6 +195,9 @@ impl RequestPipeline {
             error.log(self.service, &request_id);
             error.into_response()
         });
+        if let Some(reason) = response.extensions().get() {
+            metrics::count_refused(self.service, *reason);
+        }
         if is_head {
             drop_body(&mut response);
         }

@@ -2,32 +2,38 @@
 
 use std::{sync::OnceLock, time::Duration};
 
-use ::metrics::{Counter, Histogram, counter, histogram};
+use ::metrics::{Counter, Histogram, counter, gauge, histogram};
 use hyper::{Method, StatusCode};
 
 use super::{
     Access, Response, Routes,
+    error::Reason,
     openapi::{Description, EVERY_SERVICE, schema},
     routes::Admission,
     with_body,
 };
 use crate::telemetry::{self, Metric, MetricKind};
 
-const REQUESTS: &str = "http_requests_total";
+const REQUESTS: &str = "ecommerce_http_requests_total";
 const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-const SECONDS: &str = "http_request_seconds";
+const SECONDS: &str = "ecommerce_http_request_seconds";
+const REFUSED: &str = "ecommerce_http_refused_total";
+const BUILD: &str = "ecommerce_build_info";
 
 /// The statuses whose counter handles are cached: all common ones.
 const KEPT: [u16; 12] = [200, 202, 400, 401, 404, 409, 413, 422, 500, 502, 503, 504];
 
-const METRICS: [Metric; 2] = [
+const METRICS: [Metric; 4] = [
     (MetricKind::Counter, REQUESTS, "Requests answered, by service, route template, method and status."),
     (MetricKind::Histogram, SECONDS, "Time from a request's headers to its answer, by service and route template."),
+    (MetricKind::Counter, REFUSED, "Requests answered with a problem instead of a result, by service and reason."),
+    (MetricKind::Gauge, BUILD, "1, with the service and its version as labels."),
 ];
 
 /// Returns the route.
 pub(super) fn routes(service: &'static str) -> Routes {
     telemetry::describe(&METRICS);
+    gauge!(BUILD, "service" => service, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Routes::new(service).route(
         Method::GET,
         "/metrics/",
@@ -79,6 +85,11 @@ impl EndpointMetrics {
     fn counter(&self, status: StatusCode) -> Counter {
         requests(self.service, self.route, self.method, status)
     }
+}
+
+/// Counts a request that was refused. A lookup by labels is no loss here: an answer with a result pays nothing.
+pub(super) fn count_refused(service: &'static str, Reason(reason): Reason) {
+    counter!(REFUSED, "service" => service, "reason" => reason).increment(1);
 }
 
 /// Counts a request that matched no endpoint.

@@ -79,6 +79,19 @@ const TAKEN: &str = "\
 
 const OF_PRODUCT: &str = "select quantity, last_updated from inventory_inventory where product_id = $1";
 
+const LEVELS: &str = "\
+    select count(*) filter (where quantity = 0), count(*) filter (where quantity between 1 and $1), count(*),
+           coalesce(sum(quantity), 0)::bigint
+      from inventory_inventory";
+
+/// The stock of all products in brief.
+pub(super) struct Levels {
+    pub(super) sold_out: i64,
+    pub(super) low: i64,
+    pub(super) products: i64,
+    pub(super) units: i64,
+}
+
 pub(super) struct Movement<'a> {
     pub(super) transaction_id: &'a TransactionId,
     pub(super) kind: Kind,
@@ -196,4 +209,10 @@ pub(super) async fn of_product(
         quantity: row.get(0),
         last_updated: row.get(1),
     }))
+}
+
+/// Counts the products that are sold out and those with at most `low` units.
+pub(super) async fn levels(connection: &mut Connection, low: i32) -> Result<Levels, tokio_postgres::Error> {
+    let row = connection.query_one(LEVELS, &[&low]).await?;
+    Ok(Levels { sold_out: row.get(0), low: row.get(1), products: row.get(2), units: row.get(3) })
 }

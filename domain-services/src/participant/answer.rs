@@ -5,7 +5,7 @@
 
 use common::{
     group_commit::{ReadError, Written},
-    http::{ApiError, HeaderName, HeaderValue, Response, StatusCode, with_body},
+    http::{ApiError, Because, HeaderName, HeaderValue, Response, StatusCode, with_body},
     ids::TransactionId,
     wire,
 };
@@ -38,7 +38,7 @@ pub(crate) fn answer(written: Written<Settled>, transaction_id: &TransactionId) 
 
 pub(crate) fn unreadable(error: ReadError) -> ApiError {
     warn!(%error, "a read failed");
-    ApiError::unavailable("the database cannot be read now; try again", RETRY_AFTER_S)
+    ApiError::unavailable("the database cannot be read now; try again", RETRY_AFTER_S).because(Because::Database)
 }
 
 /// The 503 for an unknown outcome: the work may or may not have happened, and a repeat finds out.
@@ -46,7 +46,7 @@ pub(crate) fn ask_again(what: &str, transaction_id: &TransactionId) -> ApiError 
     let detail = format!(
         "{what}; repeat the request with the same transaction_id, {transaction_id}, to get its result or complete it"
     );
-    ApiError::unavailable(detail, RETRY_AFTER_S).with_transaction_id(transaction_id)
+    ApiError::unavailable(detail, RETRY_AFTER_S).because(Because::Database).with_transaction_id(transaction_id)
 }
 
 fn answer_settled(settled: Settled, transaction_id: &TransactionId) -> Result<Response, ApiError> {

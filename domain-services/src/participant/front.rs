@@ -11,7 +11,7 @@
 use common::{
     faults::{FailureDraw, FaultSampler},
     group_commit::BatchSender,
-    http::{Access, ApiError, Request, Response, Routes, StatusCode, json, transport_faults},
+    http::{Access, ApiError, Because, Request, Response, Routes, StatusCode, json, transport_faults},
     ids::TransactionId,
     names::MAX_NAME,
     request_hash::RequestHash,
@@ -189,6 +189,7 @@ async fn pause(sampler: &FaultSampler, operation: &str) {
 
 fn simulated_unavailable(service: &str) -> ApiError {
     ApiError::unavailable(format!("{service} is unavailable (simulated); nothing was done"), RETRY_AFTER_S)
+        .because(Because::Simulated)
 }
 
 /// Reads the origin from the headers. Malformed headers are ignored: no decision depends on them.

@@ -190,7 +190,7 @@ impl Actor for Coordinator {
                 let saga = state.ids.get(&who.get_id());
                 let id = saga.map(|(id, _)| tracing::field::display(id));
                 error!(saga.id = id, %reason, "a saga's actor died: it is rebuilt from the saga log");
-                metrics::counter!("saga_actors_died_total").increment(1);
+                metrics::counter!("ecommerce_saga_actors_died_total").increment(1);
                 if let Some(&(id, epoch)) = saga {
                     state.arguments.running.died(ActorDeath { id, epoch, reason: reason.to_string() });
                 }

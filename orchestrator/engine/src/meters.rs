@@ -6,21 +6,42 @@ use std::time::Duration;
 use metrics::{Counter, Histogram, counter, histogram};
 
 use crate::Status;
+use crate::outcome::Cause;
 
 /// Counter of sagas that this node started.
-pub const STARTED: &str = "sagas_started_total";
+pub const STARTED: &str = "ecommerce_sagas_started_total";
 /// Counter of sagas that this node recovered.
-pub const RECOVERED: &str = "sagas_recovered_total";
+pub const RECOVERED: &str = "ecommerce_sagas_recovered_total";
 /// Counter of sagas that ended on this node, by status.
-pub const ENDED: &str = "sagas_ended_total";
+pub const ENDED: &str = "ecommerce_sagas_ended_total";
+/// Counter of sagas that turned back on this node, by reason.
+pub const TURNED_BACK: &str = "ecommerce_sagas_turned_back_total";
 /// Histogram of the age of sagas at their end in seconds, by status.
-pub const SECONDS: &str = "saga_seconds";
+pub const SECONDS: &str = "ecommerce_saga_seconds";
 /// Counter of sagas whose row was missing at a write.
-pub const ROWS_GONE: &str = "saga_rows_gone_total";
+pub const ROWS_GONE: &str = "ecommerce_saga_rows_gone_total";
+
+const REFUSED: &str = "refused";
+const UNKNOWN: &str = "unknown";
+const DEADLINE: &str = "deadline";
+const CANCELLED: &str = "cancelled";
 
 /// Counts a saga whose row is gone.
 pub fn row_is_gone() {
     counter!(ROWS_GONE).increment(1);
+}
+
+/// Counts a saga that turned back.
+pub(crate) fn turned_back(cause: &Cause) {
+    let reason = match cause {
+        Cause::Refused(_) => REFUSED,
+        Cause::Unknown(_) => UNKNOWN,
+        Cause::DeadlinePassed => DEADLINE,
+        Cause::Cancelled => CANCELLED,
+        // An owner reads only causes of sagas that have turned.
+        Cause::Recorded(_) => return,
+    };
+    counter!(TURNED_BACK, "reason" => reason).increment(1);
 }
 
 /// The metrics of a coordinator.
@@ -39,6 +60,9 @@ impl Default for SagaMeters {
             let status = status.as_str();
             (status, (counter!(ENDED, "status" => status), histogram!(SECONDS, "status" => status)))
         };
+        for reason in [REFUSED, UNKNOWN, DEADLINE, CANCELLED] {
+            counter!(TURNED_BACK, "reason" => reason).increment(0);
+        }
         let ends = [Status::Completed, Status::Compensated, Status::Failed];
         Self { started: counter!(STARTED), recovered: counter!(RECOVERED), ended: ends.into_iter().map(of).collect() }
     }

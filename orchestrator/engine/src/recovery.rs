@@ -11,7 +11,7 @@
 //! process are searched for such rows, page by page, when there is a hint at one, and every `sweep_ms` without a hint.
 //! A search that failed, or that skipped a locked row, is repeated.
 //!
-//! Claimable rows that are not claimed, of this process and of dead ones, are counted (`sagas_without_actor`).
+//! Claimable rows that are not claimed, of this process and of dead ones, are counted (`ecommerce_sagas_without_actor`).
 //!
 //! Each saga is recovered on its own: one that cannot be recovered does not block the others.
 

@@ -66,7 +66,7 @@ impl StallWatch {
                 (silence >= self.after).then_some((saga, silence))
             })
             .collect();
-        gauge!("sagas_stalled").set(stalled.len() as f64);
+        gauge!("ecommerce_sagas_stalled").set(stalled.len() as f64);
         self.count.store(stalled.len(), Ordering::Relaxed);
         let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
         let new: Vec<_> = stalled.iter().filter(|(saga, _)| !named.contains(&saga.id)).collect();

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use common::http::{ApiError, HeaderValue, Request, Response, SagaSecret};
+use common::http::{ApiError, Because, HeaderValue, Request, Response, SagaSecret};
 use common::wire;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -110,7 +110,7 @@ async fn run_out_for_long(lease: &LeaseState) {
 }
 
 fn no_lease(why: &str) -> ApiError {
-    ApiError::unavailable(format!("this node holds no lease: {why}; nothing was done"), 1)
+    ApiError::unavailable(format!("this node holds no lease: {why}; nothing was done"), 1).because(Because::NoLease)
 }
 
 // A future holds what its arguments hold, and is copied into its task: so these borrow, and rare cases are boxed.
@@ -161,7 +161,7 @@ impl Asked {
     async fn start(&self) -> Result<Response, ApiError> {
         if let Some(hold) = self.api.lease.hold() {
             let detail = format!("all {}s are on hold ({}); nothing was done", self.wanted.noun(), hold.reason);
-            return Err(ApiError::unavailable(detail, HELD_RETRY_AFTER_S));
+            return Err(ApiError::unavailable(detail, HELD_RETRY_AFTER_S).because(Because::Hold));
         }
         if let (true, Err(lost)) = (self.api.lease.has_run_out(), self.api.lease.check()) {
             return Err(no_lease(&lost));
@@ -238,13 +238,18 @@ impl Asked {
             StartAnswer::KeyHeld(id) => Box::pin(self.lost_the_race(id)).await,
             StartAnswer::NotStarted(reason) => {
                 tracing::warn!(reason, "a saga was not started");
-                let why = match self.api.lease.check() {
-                    Err(lost) => format!("this node holds no lease: {lost}"),
-                    Ok(()) => format!("the saga log cannot be written now: {reason}"),
-                };
-                Err(ApiError::unavailable(format!("{why}; nothing was done"), 1))
+                Err(match self.api.lease.check() {
+                    Err(lost) => no_lease(&lost),
+                    Ok(()) => {
+                        let detail = format!("the saga log cannot be written now: {reason}; nothing was done");
+                        ApiError::unavailable(detail, 1).because(Because::Database)
+                    }
+                })
             }
-            StartAnswer::Overloaded => Err(ApiError::unavailable("too many sagas are running; nothing was done", 1)),
+            StartAnswer::Overloaded => {
+                let detail = "too many sagas are running; nothing was done";
+                Err(ApiError::unavailable(detail, 1).because(Because::Sagas))
+            }
             StartAnswer::InDoubt(id) => Err(unknown::in_doubt(&self.api, id)),
             StartAnswer::RowGone(id) => {
                 Err(ApiError::internal(format!("the row of saga {id} is gone")).with_transaction_id(id))

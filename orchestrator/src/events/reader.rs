@@ -127,7 +127,7 @@ impl Actor for Reader {
             ReaderMsg::Poll => poll(&me, state),
             ReaderMsg::Polled(page) => polled(&me, state, page),
         }
-        gauge!("event_listeners").set(state.items.receiver_count() as f64);
+        gauge!("ecommerce_event_listeners").set(state.items.receiver_count() as f64);
         Ok(())
     }
 }

@@ -71,7 +71,7 @@ async fn a_refund_that_is_broken_stops_no_purchase() {
         let metrics = stack.get(ORCHESTRATOR, "/metrics").await.expect(200).text;
         // The gauges are the whole program's, so another test may have set their values.
         for label in [r#"operation="payments.charge""#, r#"operation="payments.refund""#] {
-            let mut gauges = metrics.lines().filter(|line| line.starts_with("participant_breaker_state{"));
+            let mut gauges = metrics.lines().filter(|line| line.starts_with("ecommerce_participant_breaker_state{"));
             assert!(gauges.any(|line| line.contains(label)), "{label}");
         }
     })

@@ -166,7 +166,7 @@ async fn the_lag_of_the_events_is_measured_from_their_commit_until_they_are_told
         stack.database(ORCHESTRATOR).await.run(insert).await;
         wait_until("the lag grows", PATIENCE, async || (lag_ms().await > 500).then_some(())).await;
         let metrics = stack.get(ORCHESTRATOR, "/metrics").await.text;
-        assert!(metrics.contains("\nevent_lag_seconds "), "{metrics}");
+        assert!(metrics.contains("\necommerce_event_lag_seconds "), "{metrics}");
         slow.run("commit").await;
         for _ in 0..2 {
             listener.next().await.expect("it goes on");

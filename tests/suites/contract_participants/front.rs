@@ -114,7 +114,8 @@ async fn metrics_are_in_the_text_format_of_prometheus() {
         let answer = stack.get(service, "/metrics").await.expect(200);
         assert!(answer.header("content-type").is_some_and(|text| text.starts_with("text/plain")));
         let label = format!("service=\"{service}\"");
-        let counted = answer.text.lines().any(|line| line.starts_with("http_requests_total{") && line.contains(&label));
+        let counted =
+            answer.text.lines().any(|line| line.starts_with("ecommerce_http_requests_total{") && line.contains(&label));
         assert!(counted, "{}", answer.text);
     })
     .await;

@@ -29,7 +29,12 @@ async fn checks(stack: &Stack, service: &str) -> Value {
 async fn losses(stack: &Stack) -> Vec<String> {
     let metrics = stack.get(ORCHESTRATOR, "/metrics").await.expect(200).text;
     let of_this = |line: &&str| WRITERS.iter().any(|service| line.contains(&stack.settings.service(service).database));
-    metrics.lines().filter(|line| line.starts_with("lost_commits_total{")).filter(of_this).map(str::to_owned).collect()
+    metrics
+        .lines()
+        .filter(|line| line.starts_with("ecommerce_lost_commits_total{"))
+        .filter(of_this)
+        .map(str::to_owned)
+        .collect()
 }
 
 fn options(cluster: &ReplicatedCluster) -> StackOptions {

@@ -85,7 +85,7 @@ async fn rows_without_an_actor_that_cannot_be_claimed_are_counted() {
     with_stack(options, async |stack: &Stack| {
         without_actor_are(stack, 0).await;
         let metrics = stack.get(ORCHESTRATOR, "/metrics").await.expect(200).text;
-        assert!(metrics.contains("\nsagas_without_actor "), "shown from the start");
+        assert!(metrics.contains("\necommerce_sagas_without_actor "), "shown from the start");
         let saga_log = stack.database(ORCHESTRATOR).await;
         let holder = stack.new_connection(ORCHESTRATOR).await;
         // One sleeps until it is locked.

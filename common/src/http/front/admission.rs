@@ -6,7 +6,7 @@ use tokio::sync::SemaphorePermit;
 use super::{Head, RETRY_AFTER_S, RequestPipeline};
 use crate::{
     http::{
-        Access, ApiError,
+        Access, ApiError, Because,
         client::{Client, Room, Through},
         routes::{Admission, Endpoint, Found},
     },
@@ -42,7 +42,7 @@ impl RequestPipeline {
             {
                 self.at_work_of.take(address).ok_or_else(|| {
                     let detail = "too many requests from this client are in progress; nothing was done";
-                    ApiError::unavailable(detail, RETRY_AFTER_S)
+                    ApiError::unavailable(detail, RETRY_AFTER_S).because(Because::Requests)
                 })
             }
             Some(_) | None => Ok(Share::uncounted()),
@@ -69,11 +69,15 @@ impl RequestPipeline {
             Admission::Limited => {}
         }
         if self.draining.has_begun() && !endpoint.is_read() {
-            return Err(ApiError::unavailable("the service is stopping; nothing was done", RETRY_AFTER_S));
+            let detail = "the service is stopping; nothing was done";
+            return Err(ApiError::unavailable(detail, RETRY_AFTER_S).because(Because::Stopping));
         }
         match self.at_work.try_acquire() {
             Ok(permit) => Ok(Some(permit)),
-            Err(_) => Err(ApiError::unavailable("too many requests are in progress; nothing was done", RETRY_AFTER_S)),
+            Err(_) => {
+                let detail = "too many requests are in progress; nothing was done";
+                Err(ApiError::unavailable(detail, RETRY_AFTER_S).because(Because::Requests))
+            }
         }
     }
 }

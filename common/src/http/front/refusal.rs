@@ -26,6 +26,7 @@ impl RequestPipeline {
 
     fn refuse(&self, method: &'static str, headers: &HeaderMap, error: ApiError) -> Response {
         metrics::count_unmatched(self.service, UNMATCHED, method, error.status());
+        metrics::count_refused(self.service, error.reason());
         let trace = span::begin(&self.tracer, request::parent(headers));
         let mut response = error.into_response();
         name(&mut response, request::request_id(headers), trace);

@@ -258,11 +258,11 @@ async fn requests_are_counted_by_template_and_never_by_path() {
     metered(request("SECRET", "/m/1", "")).await;
     let text = String::from_utf8(metered(request("GET", "/metrics", "")).await.body.to_vec()).unwrap();
     for line in [
-        r#"http_requests_total{service="metered",route="/m/{id}/",method="GET",status="418"} 2"#,
-        r#"http_requests_total{service="metered",route="unmatched",method="GET",status="404"} 1"#,
-        r#"http_requests_total{service="metered",route="/m/{id}/",method="other",status="405"} 1"#,
-        r#"http_request_seconds_count{service="metered",route="/m/{id}/"} 2"#,
-        r#"http_request_seconds_bucket{service="metered",route="/m/{id}/",le="0.01"}"#,
+        r#"ecommerce_http_requests_total{service="metered",route="/m/{id}/",method="GET",status="418"} 2"#,
+        r#"ecommerce_http_requests_total{service="metered",route="unmatched",method="GET",status="404"} 1"#,
+        r#"ecommerce_http_requests_total{service="metered",route="/m/{id}/",method="other",status="405"} 1"#,
+        r#"ecommerce_http_request_seconds_count{service="metered",route="/m/{id}/"} 2"#,
+        r#"ecommerce_http_request_seconds_bucket{service="metered",route="/m/{id}/",le="0.01"}"#,
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }

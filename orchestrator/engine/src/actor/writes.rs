@@ -242,6 +242,9 @@ fn written(
         }
         Change::TurnBack { .. } => {
             state.turned_at = Some(Instant::now());
+            if let Some(cause) = state.saga.progress().log.cause() {
+                meters::turned_back(cause);
+            }
             apply(state, Event::TurnedBack)
         }
         Change::MarkFailed { .. } => {
