@@ -41,7 +41,8 @@ const METRICS: [Metric; 18] = [
     (
         MetricKind::Counter,
         TURNED_BACK,
-        "Sagas that turned back on this node, by reason: a step was refused, or it was still unknown after all attempts; the deadline; a cancel.",
+        "Sagas that ended COMPENSATED on this node, by reason: refused, unknown (after all attempts), deadline, cancelled or \
+         earlier_owner.",
     ),
     (MetricKind::Gauge, ON_HOLD, "1 while this node knows of a hold on all sagas, else 0."),
     (MetricKind::Gauge, LEASE, "1 while this node holds its lease, else 0: without a lease it starts no sagas."),

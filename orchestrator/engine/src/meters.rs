@@ -14,7 +14,7 @@ pub const STARTED: &str = "ecommerce_sagas_started_total";
 pub const RECOVERED: &str = "ecommerce_sagas_recovered_total";
 /// Counter of sagas that ended on this node, by status.
 pub const ENDED: &str = "ecommerce_sagas_ended_total";
-/// Counter of sagas that turned back on this node, by reason.
+/// Counter of sagas that ended COMPENSATED on this node, by reason.
 pub const TURNED_BACK: &str = "ecommerce_sagas_turned_back_total";
 /// Histogram of the age of sagas at their end in seconds, by status.
 pub const SECONDS: &str = "ecommerce_saga_seconds";
@@ -25,21 +25,22 @@ const REFUSED: &str = "refused";
 const UNKNOWN: &str = "unknown";
 const DEADLINE: &str = "deadline";
 const CANCELLED: &str = "cancelled";
+/// An earlier owner turned the saga, and its row has the reason as a text.
+const EARLIER_OWNER: &str = "earlier_owner";
 
 /// Counts a saga whose row is gone.
 pub fn row_is_gone() {
     counter!(ROWS_GONE).increment(1);
 }
 
-/// Counts a saga that turned back.
+/// Counts a saga that ended COMPENSATED.
 pub(crate) fn turned_back(cause: &Cause) {
     let reason = match cause {
         Cause::Refused(_) => REFUSED,
         Cause::Unknown(_) => UNKNOWN,
         Cause::DeadlinePassed => DEADLINE,
         Cause::Cancelled => CANCELLED,
-        // An owner reads only causes of sagas that have turned.
-        Cause::Recorded(_) => return,
+        Cause::Recorded(_) => EARLIER_OWNER,
     };
     counter!(TURNED_BACK, "reason" => reason).increment(1);
 }
@@ -60,7 +61,7 @@ impl Default for SagaMeters {
             let status = status.as_str();
             (status, (counter!(ENDED, "status" => status), histogram!(SECONDS, "status" => status)))
         };
-        for reason in [REFUSED, UNKNOWN, DEADLINE, CANCELLED] {
+        for reason in [REFUSED, UNKNOWN, DEADLINE, CANCELLED, EARLIER_OWNER] {
             counter!(TURNED_BACK, "reason" => reason).increment(0);
         }
         let ends = [Status::Completed, Status::Compensated, Status::Failed];

@@ -242,9 +242,6 @@ fn written(
         }
         Change::TurnBack { .. } => {
             state.turned_at = Some(Instant::now());
-            if let Some(cause) = state.saga.progress().log.cause() {
-                meters::turned_back(cause);
-            }
             apply(state, Event::TurnedBack)
         }
         Change::MarkFailed { .. } => {
@@ -285,6 +282,11 @@ fn end(
 ) -> Result<(), ActorProcessingErr> {
     apply(state, Event::Ended(status))?;
     debug!(saga.id = %state.saga.id, %status, "saga ended");
+    if status == Status::Compensated
+        && let Some(cause) = state.saga.progress().log.cause()
+    {
+        meters::turned_back(cause);
+    }
     answer(state, status, error, at);
     me.stop(None);
     Ok(())
