@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::files::{
-    assert_holds_no_token, assert_pinned, assert_runs_as_itself, assert_time_to_stop, list, parse, path, read, services,
-    settings, substitute, text, texts, variables,
+    assert_holds_no_token, assert_pinned, assert_runs_as_itself, assert_time_to_stop, list, parse, path, read,
+    services, settings, substitute, text, texts, variables,
 };
 
 const PRODUCTION: &str = "docker-compose.prod.yml";

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::files::{
-    assert_holds_no_token, assert_pinned, assert_runs_as_itself, assert_time_to_stop, list, parse, path, read, services,
+    assert_holds_no_token, assert_pinned, assert_runs_as_itself, assert_time_to_stop, list, parse, read, services,
     settings, substitute, text, texts, variables,
 };
 use crate::traefik::templates;
