@@ -9,8 +9,8 @@
 //! | service | the service token or the operator token |
 //! | operator | the operator token |
 //!
-//! In production a route whose tokens are not set is closed. Elsewhere a token that is not set is not required: then the
-//! rule of the next weaker access applies, so without any token all is open.
+//! In production a route whose tokens are not set is closed. Elsewhere a token that is not set is not required, so without
+//! any token all is open; but where clients need the API token, so does everyone else.
 
 use std::borrow::Cow;
 
@@ -49,8 +49,8 @@ pub(super) struct Guard {
 /// What becomes of a route whose token is not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WithoutToken {
-    /// The rule of the next weaker access applies.
-    Weaker,
+    /// It is open to all who may be clients.
+    OpenToClients,
     /// It is closed to all but stronger tokens.
     Closed,
 }
@@ -67,7 +67,7 @@ impl Guard {
     pub(super) fn of(settings: &Settings) -> Self {
         let without_token = match settings.is_production() {
             true => WithoutToken::Closed,
-            false => WithoutToken::Weaker,
+            false => WithoutToken::OpenToClients,
         };
         Self { auth: settings.auth.clone(), without_token }
     }
@@ -96,11 +96,11 @@ impl Guard {
         let is_required = |token| is_set(token) || self.without_token == WithoutToken::Closed;
         match access {
             Access::Operator if is_required(operator) => apply(Rule::Demand(&[operator])),
-            Access::Operator | Access::Service if is_required(service) => apply(Rule::Demand(&[service, operator])),
-            Access::Operator | Access::Service | Access::KnownClient if is_required(api) => {
-                apply(Rule::Demand(&[api, operator]))
+            Access::Service if is_required(service) => apply(Rule::Demand(&[service, operator])),
+            Access::KnownClient if is_required(api) => apply(Rule::Demand(&[api, operator])),
+            Access::Client | Access::Service | Access::Operator if is_set(api) => {
+                apply(Rule::Demand(&[api, service, operator]))
             }
-            Access::Client if is_set(api) => apply(Rule::Demand(&[api, service, operator])),
             Access::Public | Access::Client | Access::KnownClient | Access::Service | Access::Operator => {
                 apply(Rule::Open)
             }

@@ -322,9 +322,9 @@ const INTRODUCTION: &str = "# Who may call what
 Made of the route lists of the services; after a change there, `UPDATE_DOCS=1 cargo test -p ecommerce --test suite doors`
 makes it anew. The same test tries every route with every token, in each profile, on real processes.
 
-The tables show the profile `production`. In all other profiles a token that is not set is not required: without any
-token everything is open. A token is sent as `Authorization: Bearer …`; without one the answer is 401, with one that does
-not open the route 403.
+The tables show the profile `production`. In all other profiles a token that is not set is not required, so without any
+token everything is open; but where the API token is set, routes whose own token is not set need that one. A token is sent
+as `Authorization: Bearer …`; without one the answer is 401, with one that does not open the route 403.
 
 | callers | tokens |
 |---|---|

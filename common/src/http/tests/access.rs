@@ -112,11 +112,12 @@ async fn a_token_that_is_not_set_is_not_the_empty_token() {
 }
 
 #[tokio::test]
-async fn outside_production_the_weaker_token_guards_what_has_none_of_its_own() {
+async fn outside_production_the_api_token_guards_what_has_no_token_of_its_own() {
     let front = all_doors(settings(|settings| settings.auth.service_token = SecretString::from("service")));
-    assert_eq!(knock(&front, None).await, [200, 200, 200, 401, 401]);
+    assert_eq!(knock(&front, None).await, [200, 200, 200, 401, 200]);
     assert_eq!(knock(&front, Some("Bearer service")).await, [200; 5]);
     let front = all_doors(settings(|settings| settings.auth.api_token = SecretString::from("api")));
+    assert_eq!(knock(&front, None).await, [200, 401, 401, 401, 401]);
     assert_eq!(knock(&front, Some("Bearer api")).await, [200; 5]);
 }
 
