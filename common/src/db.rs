@@ -14,6 +14,7 @@ mod hosts;
 mod notices;
 mod pool;
 mod roles;
+mod schema;
 mod session;
 mod setup;
 mod target;
@@ -37,8 +38,9 @@ pub use hosts::timelines;
 pub(crate) use pool::try_write;
 pub use pool::{Manager, Pool, check_writable, pool, pool_with_reserve};
 pub use roles::{ensure_owned_database, names_user};
+pub use schema::{Newer, OtherPrograms, SchemaError};
 pub use session::check_pooling;
-pub use setup::{ensure_database, migrate, wait_for};
+pub use setup::{Migrated, check_schema, ensure_database, migrate, wait_for};
 pub use timeline::{LostCommits, Timeline};
 
 /// Database to connect to if neither the caller nor the URL names one: every cluster has it.

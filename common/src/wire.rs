@@ -31,6 +31,8 @@ pub const SAGA_ACTION: &str = "saga-action";
 pub const ACTION_DONE: &str = "done";
 /// The action never ran, and never will.
 pub const ACTION_NONE: &str = "none";
+/// The problem type of a 503 from a service that is stopping: it did nothing, and a replacement will answer soon.
+pub const STOPPING: &str = "stopping";
 /// On a call of the orchestrator: the newest timeline of each database system that it uses, as
 /// `<system identifier>/<timeline>`, separated by commas.
 pub const DATABASE_TIMELINE: &str = "database-timeline";

@@ -2,7 +2,11 @@
 
 use std::process::ExitCode;
 
-use common::{config::ConfigErrors, db::DbError, reason::with_causes};
+use common::{
+    config::ConfigErrors,
+    db::{DbError, SchemaError},
+    reason::with_causes,
+};
 use ecommerce::{books::BooksError, embedded_postgres::EmbeddedError};
 use thiserror::Error;
 
@@ -40,6 +44,9 @@ pub(crate) enum Failure {
     /// An error answer, or a service that could not start or gave up.
     #[error("{0}")]
     Broken(String),
+    /// This version of the program and a database exclude each other.
+    #[error("{0}")]
+    WrongVersion(String),
 }
 
 impl Failure {
@@ -48,6 +55,7 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::Unreachable(_) => 3,
             Self::Broken(_) => 4,
+            Self::WrongVersion(_) => 5,
         })
     }
 
@@ -64,6 +72,9 @@ impl Failure {
             DbError::Unreachable { .. } => {
                 Self::Unreachable(format!("{line}: is the server running, and the URL right?"))
             }
+            DbError::Schema {
+                reason: SchemaError::ProgramTooOld { .. } | SchemaError::WouldLockOut { .. }, ..
+            } => Self::WrongVersion(line),
             _ => Self::Broken(line),
         }
     }

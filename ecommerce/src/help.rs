@@ -10,7 +10,8 @@ Examples:
       on an existing server; prints the addresses as one JSON document
 
 Exit codes: 0 stopped; 2 the configuration is wrong; 3 the database does not answer;
-4 a port is taken, or a service gave up; 130 stopped at once by a second Ctrl-C.";
+4 a port is taken, or a service gave up; 5 this version does not fit the databases (see `ecommerce migrate --help`);
+130 stopped at once by a second Ctrl-C.";
 
 pub(crate) const SERVE: &str = "\
 Examples:
@@ -20,7 +21,7 @@ Examples:
       a second orchestrator on the same saga log; each takes over the sagas of the other if it fails
 
 Exit codes: 0 stopped; 2 the configuration is wrong; 3 the database does not answer;
-4 the port is taken, the database is not migrated, or the service gave up.";
+4 the port is taken, the database is not migrated, or the service gave up; 5 this version is too old for the database.";
 
 pub(crate) const MIGRATE: &str = "\
 Examples:
@@ -29,7 +30,12 @@ Examples:
   ECOMMERCE__SERVICES__PAYMENTS__DATABASE_URL=postgres://user@payments.db/ ecommerce migrate
       the database of payments on a server of its own, the others on that of ECOMMERCE__DATABASE__URL
 
-Exit codes: 0 all are migrated; 2 a service has no database; 3 a server does not answer; 4 a migration failed.";
+  ecommerce migrate --stopped
+      after all services were stopped, for a version whose migrations lock out earlier ones
+
+Migrations of a newer version are accepted and shown, so that the previous version can be used again.
+Exit codes: 0 all are migrated; 2 a service has no database; 3 a server does not answer; 4 a migration failed, or a
+password is wrong; 5 this version is too old for a database, or would lock out services that may be running.";
 
 pub(crate) const ORDER: &str = "\
 Examples:

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, error::Error, net::SocketAddr, num::NonZero, sy
 
 use common::{
     config::{ServiceSettings, Settings},
-    db::{self, DbError},
+    db::{self, DbError, Newer, OtherPrograms, SchemaError},
     service::{Running, Shutdown},
 };
 use refinery::Runner;
@@ -13,6 +13,7 @@ use tokio::{
     net::TcpListener,
     runtime::{self, Runtime},
 };
+use tracing::info;
 
 use crate::ending::Failure;
 
@@ -107,10 +108,12 @@ pub(crate) struct Migrated {
     pub(crate) service: &'static str,
     pub(crate) database: String,
     pub(crate) applied: usize,
+    /// Migrations of a newer program, which are accepted.
+    pub(crate) newer: Option<Newer>,
 }
 
 /// Waits until the servers answer, creates missing databases and roles on each, and migrates all of them.
-pub(crate) async fn migrate(settings: &Settings) -> Result<Vec<Migrated>, Failure> {
+pub(crate) async fn migrate(settings: &Settings, others: OtherPrograms) -> Result<Vec<Migrated>, Failure> {
     let mut waited_for = BTreeSet::new();
     for service in SERVICES {
         if waited_for.insert(settings.server_url(service).expose_secret()) {
@@ -119,8 +122,9 @@ pub(crate) async fn migrate(settings: &Settings) -> Result<Vec<Migrated>, Failur
     }
     let mut migrated = Vec::new();
     for service in SERVICES {
-        let applied = migrate_one(settings, service).await.map_err(database_failure(settings, service))?;
-        migrated.push(Migrated { service, database: settings.service(service).database.clone(), applied });
+        let done = migrate_one(settings, service, others).await.map_err(database_failure(settings, service))?;
+        let database = settings.service(service).database.clone();
+        migrated.push(Migrated { service, database, applied: done.applied, newer: done.newer });
     }
     Ok(migrated)
 }
@@ -140,15 +144,14 @@ async fn wait_for_server(settings: &Settings, service: &str) -> Result<(), DbErr
     }
 }
 
-/// Returns the number of migrations applied.
-async fn migrate_one(settings: &Settings, service: &str) -> Result<usize, DbError> {
+async fn migrate_one(settings: &Settings, service: &str, others: OtherPrograms) -> Result<db::Migrated, DbError> {
     let server = settings.server_url(service);
     let ServiceSettings { database, database_password, .. } = settings.service(service);
     match database_password.expose_secret().is_empty() {
         true => db::ensure_database(server, database).await?,
         false => db::ensure_owned_database(server, database, database_password).await?,
     }
-    db::migrate(&settings.database_url(service), database, migrations(service)).await
+    db::migrate(&settings.database_url(service), database, migrations(service), others).await
 }
 
 fn migrations(service: &str) -> Runner {
@@ -163,31 +166,27 @@ pub(crate) fn database_failure(settings: &Settings, service: &str) -> impl FnOnc
     move |error| Failure::database(service, &settings.server_key(service), &error)
 }
 
-/// Checks that a service's database exists and has every migration. Additional migrations of a newer program are
-/// accepted, since migrations only add.
+/// Checks that a service's database exists and has every migration. Migrations of a newer program are accepted, unless
+/// they state that this one is too old.
 pub(crate) async fn check_migrated(settings: &Settings, service: &str) -> Result<(), Failure> {
     let (database, key) = (&settings.service(service).database, settings.server_key(service));
     let advice = "`ecommerce migrate` brings it up to date";
-    let newest = migrations(service).get_migrations().iter().map(|migration| migration.version()).max();
-    let outdated = |reason: &str| Failure::Broken(format!("{service} ({key}): database {database} {reason}: {advice}"));
-    let unusable = |error| match Failure::database(service, &key, &error) {
-        Failure::Broken(line) if matches!(error, DbError::Refused { .. }) => {
-            Failure::Broken(format!("{line}; {advice}"))
-        }
-        failure => failure,
+    let unusable = |error| match (Failure::database(service, &key, &error), &error) {
+        (Failure::Broken(line), DbError::Refused { .. }) => Failure::Broken(format!("{line}; {advice}")),
+        (
+            Failure::Broken(line),
+            DbError::Schema { reason: SchemaError::Behind { .. } | SchemaError::NeverMigrated, .. },
+        ) => Failure::Broken(format!("{line}: {advice}")),
+        (failure, _) => failure,
     };
 
     let url = settings.database_url(service);
     db::check_pooling(&url, Some(database)).await.map_err(unusable)?;
     let connection = db::Connection::open(&url, database, &settings.database).await.map_err(unusable)?;
-    let applied = connection
-        .client()
-        .query_one("select max(version)::int8 from refinery_schema_history", &[])
-        .await
-        .map_err(|_| outdated("was never migrated"))?
-        .get::<_, Option<i64>>(0);
-    match applied >= newest.map(i64::from) {
-        true => Ok(()),
-        false => Err(outdated("is behind this program")),
+    if let Some(Newer { applied, known }) =
+        db::check_schema(&connection, database, &migrations(service)).await.map_err(unusable)?
+    {
+        info!(service, database, applied, known, "the database has migrations of a newer program, which are accepted");
     }
+    Ok(())
 }

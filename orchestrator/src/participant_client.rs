@@ -40,7 +40,7 @@ use tracing::{info, warn};
 pub use self::breaker::{Admission, Breaker, BreakerSettings, Health};
 use self::judgement::Judging;
 pub(crate) use self::judgement::legible;
-pub use self::judgement::{Reply as Judged, classify, classify_by_status, retry_after as read_retry_after};
+pub use self::judgement::{Reply as Judged, away, classify, classify_by_status, retry_after as read_retry_after};
 use self::operations::Operations;
 use self::replicas::{Connecting, Replicas, system_lookup};
 pub(crate) use self::send::http_method;

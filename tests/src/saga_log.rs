@@ -30,7 +30,8 @@ impl SagaLog {
         let settings = ConfigSource::embedded("bench").with("database.url", server).load().expect("good settings");
         let (settings, name) = (settings.database, format!("t{}", Uuid::new_v4().simple()));
         db::ensure_database(&settings.url, &name).await.expect("the test server makes databases");
-        let migrated = db::migrate(&settings.url, &name, orchestrator::migrations()).await;
+        let migrated =
+            db::migrate(&settings.url, &name, orchestrator::migrations(), db::OtherPrograms::AreStopped).await;
         migrated.expect("migrations apply to an empty database");
         let pool = db::pool(&settings.url, &name, &settings).expect("a good URL");
         let database = Database::connect(server, &name).await;

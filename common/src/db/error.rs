@@ -5,7 +5,7 @@ use std::error::Error;
 use thiserror::Error as ThisError;
 use tokio_postgres::error::SqlState;
 
-use super::Timeline;
+use super::{SchemaError, Timeline};
 
 /// A reason why the database cannot be used. Each message is one line, without a password.
 #[derive(Clone, Debug, ThisError)]
@@ -61,6 +61,14 @@ pub enum DbError {
     TransactionPooling {
         /// Host and port, or socket.
         place: String,
+    },
+    /// The program and the database do not fit together.
+    #[error("database {database} {reason}")]
+    Schema {
+        /// The database.
+        database: String,
+        /// The reason.
+        reason: SchemaError,
     },
     /// A migration failed.
     #[error("migration of database {database} failed: {reason}")]
@@ -139,6 +147,7 @@ impl DbError {
             Self::TransactionPooling { place } => (place, "a pooler in transaction mode"),
             Self::Url(reason) => ("database.url", reason),
             Self::Migration { database, reason } => (database, reason),
+            Self::Schema { database, .. } => (database, "of another version"),
         }
     }
 

@@ -8,8 +8,9 @@ use tokio::time::{Instant, sleep};
 use tokio_postgres::error::SqlState;
 use tracing::info;
 
+use super::schema::{self, Newer, OtherPrograms, SchemaError};
 use super::session::Session;
-use super::{DbError, MAINTENANCE_DATABASE, Target, describe};
+use super::{Connection, DbError, MAINTENANCE_DATABASE, Target, describe};
 use crate::reason::with_causes;
 
 /// Interval at which an unavailable server is tried again.
@@ -87,17 +88,49 @@ fn is_made_meanwhile(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| made.contains(code))
 }
 
-/// Migrates a database and returns the number of migrations applied. Concurrent callers wait for each other.
+/// Result of migrating a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Migrated {
+    /// Number of migrations applied.
+    pub applied: usize,
+    /// Migrations of a newer program.
+    pub newer: Option<Newer>,
+}
+
+/// Migrates a database. Concurrent callers wait for each other. Migrations of a newer program are accepted.
 ///
 /// # Errors
-/// [`DbError`] if the database cannot be reached or a migration fails.
-pub async fn migrate(server: &SecretString, database: &str, runner: Runner) -> Result<usize, DbError> {
+/// [`DbError`] if the database cannot be reached, does not fit this program, or a migration fails.
+pub async fn migrate(
+    server: &SecretString,
+    database: &str,
+    runner: Runner,
+    others: OtherPrograms,
+) -> Result<Migrated, DbError> {
     // No settings, so no statement timeout: a migration may take long.
     let mut client = Target::new(server, Some(database), None)?.connect().await?.client;
     let failed = |reason: String| DbError::Migration { database: database.to_owned(), reason };
     let lock = client.execute("select pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await;
     lock.map_err(|error| failed(describe(&error)))?;
     // The lock ends with the session, which ends with this function.
+    let history = schema::applied(&client).await.map_err(|error| failed(describe(&error)))?;
+    let judged = schema::migratable(&history, runner.get_migrations(), others);
+    let newer = judged.map_err(|reason| DbError::Schema { database: database.to_owned(), reason })?;
+    if newer.is_some() {
+        // Nothing is left to apply, and refinery would complain about migrations that it does not know.
+        return Ok(Migrated { applied: 0, newer });
+    }
     let report = runner.run_async(&mut client).await.map_err(|error| failed(with_causes(&error)))?;
-    Ok(report.applied_migrations().len())
+    Ok(Migrated { applied: report.applied_migrations().len(), newer })
+}
+
+/// Checks that a database has every migration of this program, and that this program is not too old for it.
+///
+/// # Errors
+/// [`DbError`] if the database cannot be read or does not fit this program.
+pub async fn check_schema(connection: &Connection, database: &str, runner: &Runner) -> Result<Option<Newer>, DbError> {
+    // A history that cannot be read is not this program's.
+    let unfit = |reason: SchemaError| DbError::Schema { database: database.to_owned(), reason };
+    let history = schema::applied(connection.client()).await.map_err(|_| unfit(SchemaError::NeverMigrated))?;
+    schema::usable(&history, runner.get_migrations()).map_err(unfit)
 }

@@ -58,14 +58,15 @@ async fn migrations_are_applied_once_by_any_number_that_come_at_once() {
         Runner::new(&[Migration::unapplied("V1__thing", sql).unwrap()])
     };
     let url = server.url();
-    let migrated = futures::future::join_all((0..4).map(|_| migrate(&url, &database.name, runner()))).await;
-    let applied: usize = migrated.into_iter().map(Result::unwrap).sum();
+    let migrated =
+        futures::future::join_all((0..4).map(|_| migrate(&url, &database.name, runner(), OtherPrograms::MayRun))).await;
+    let applied: usize = migrated.into_iter().map(|one| one.unwrap().applied).sum();
     assert_eq!(applied, 1);
     let wrong = Runner::new(&[
         Migration::unapplied("V1__thing", "create table thing (id int); select pg_sleep(0.1)").unwrap(),
         Migration::unapplied("V2__wrong", "create tabel x ()").unwrap(),
     ]);
-    let error = migrate(&url, &database.name, wrong).await.unwrap_err().to_string();
+    let error = migrate(&url, &database.name, wrong, OtherPrograms::MayRun).await.unwrap_err().to_string();
     assert!(error.contains(&database.name) && error.contains("tabel"), "{error}");
 }
 

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 use super::{Response, with_body};
 use crate::fields::FieldError;
-use crate::wire::timestamp;
+use crate::wire::{STOPPING, timestamp};
 
 /// An error answer, sent as `application/problem+json`.
 #[derive(Clone, Debug)]
@@ -245,6 +245,12 @@ impl ApiError {
     pub fn unavailable(detail: impl Into<String>, retry_after_s: u64) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Unavailable", detail)
             .with(Extra::RetryAfter(retry_after_s))
+    }
+
+    /// 503: the service is stopping and did nothing; its replacement answers soon.
+    pub(super) fn stopping(retry_after_s: u64) -> Self {
+        let detail = "the service is stopping; nothing was done";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, STOPPING, "Stopping", detail).with(Extra::RetryAfter(retry_after_s))
     }
 
     /// Adds the transaction of the request, so that the client can ask for its outcome.

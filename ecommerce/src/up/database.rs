@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use common::config::Settings;
+use common::{config::Settings, db::OtherPrograms};
 use ecommerce::embedded_postgres::{EmbeddedPostgres, Options, default_data_dir};
 use secrecy::SecretString;
 use tokio::task::spawn_blocking;
@@ -57,7 +57,11 @@ impl Database {
 
     /// Waits until the server answers, then migrates the databases.
     pub(super) async fn prepare(&self, settings: &Settings) -> Result<(), Failure> {
-        services::migrate(settings).await?;
+        let others = match self {
+            Self::Configured => OtherPrograms::MayRun,
+            Self::Embedded { .. } => OtherPrograms::AreStopped,
+        };
+        services::migrate(settings, others).await?;
         Ok(())
     }
 

@@ -1,4 +1,5 @@
-//! A rolling restart: each replica is stopped and started again, while clients buy through a load balancer.
+//! Rolling restarts: each orchestrator is stopped and started again while clients buy through a load balancer, and each
+//! participant, which has no other replica.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -6,11 +7,15 @@ use futures::future::join_all;
 use tests::{PATIENCE, http::Answer, wait_until};
 
 use crate::{
-    clients::Answers,
+    clients::{Answers, under_load},
     system::{Options, System},
 };
 
 const CLIENTS: usize = 12;
+
+/// Messages of an orchestrator about calls to one participant, two a call: more than the purchases of all clients send
+/// until their attempts are used up.
+const MANY_CALLS: u64 = 100;
 
 /// The load balancer's state of a replica.
 #[derive(Default)]
@@ -88,4 +93,41 @@ async fn a_rolling_restart_under_load_loses_nothing_and_answers_everybody() {
     let handed_over = handed_over.into_inner();
     println!("{}; {handed_over} clients sent to the status, {passed_over} to the other replica", told.summary());
     assert!(handed_over > 0, "the grace was too short for some");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn participants_that_are_restarted_one_after_the_other_revert_no_purchase() {
+    // Without breakers, which would park purchases too, but only after the first ones have used up their attempts.
+    let options = Options::new(&["a"])
+        .without_failures()
+        .without_proxies()
+        .set("participants.breaker_failures", 0)
+        .set("orchestrator.wait_limit_ms", 10_000);
+    let system = System::start(options).await;
+    let told = Answers::default();
+    let orchestrator = &system.orchestrators[0];
+    under_load(&system, &told, async {
+        for (service, participant) in &system.participants {
+            told.wait_for_sagas(30).await;
+            assert_eq!(participant.terminate().await, Some(0), "{service} ends well");
+            system.wait_for_calls(orchestrator, service, MANY_CALLS).await;
+            participant.start();
+            system.wait_for_health().await;
+
+            told.wait_for_sagas(30).await;
+            // A call in flight is lost with its answer, which takes one attempt.
+            participant.kill();
+            system.wait_for_calls(orchestrator, service, MANY_CALLS).await;
+            participant.start();
+            system.wait_for_health().await;
+        }
+        told.wait_for_sagas(30).await;
+    })
+    .await;
+    system.settle().await;
+    told.confirm(&system).await;
+    system.audit().await;
+    println!("{}", told.summary());
+    let reverted = system.log().await.number("select count(*) from saga where status <> 'COMPLETED'", &[]).await;
+    assert_eq!(reverted, 0, "reverted purchases");
 }

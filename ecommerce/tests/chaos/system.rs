@@ -73,6 +73,16 @@ pub(crate) struct Options {
     profile: String,
     nodes: Vec<&'static str>,
     settings: Vec<(String, String)>,
+    way: Way,
+}
+
+/// How the orchestrators reach the participants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// A proxy accepts connections even while its participant is down.
+    ThroughProxies,
+    /// A participant that is down refuses connections.
+    Direct,
 }
 
 impl Options {
@@ -80,7 +90,7 @@ impl Options {
     /// selects another one), almost no latency, and no other fault.
     pub(crate) fn new(nodes: &[&'static str]) -> Self {
         let profile = env::var(PROFILE).unwrap_or_else(|_| "development".to_owned());
-        let mut options = Self { profile, nodes: nodes.to_vec(), settings: Vec::new() };
+        let mut options = Self { profile, nodes: nodes.to_vec(), settings: Vec::new(), way: Way::ThroughProxies };
         for (key, value) in FOR_CHAOS {
             options = options.set(key, value);
         }
@@ -88,6 +98,18 @@ impl Options {
             options = options.latency(service, operation, 1, 10);
         }
         options
+    }
+
+    /// No participant fails by chance, so every purchase completes unless a disaster reverts it.
+    pub(crate) fn without_failures(mut self) -> Self {
+        "bench".clone_into(&mut self.profile);
+        self
+    }
+
+    /// Without proxies between orchestrators and participants.
+    pub(crate) fn without_proxies(mut self) -> Self {
+        self.way = Way::Direct;
+        self
     }
 
     /// Enables every fault of the transport for every operation.
@@ -148,7 +170,11 @@ impl System {
         for service in domain_services::PARTICIPANTS {
             let address = free_address();
             let proxy = Proxy::before(address).await;
-            options = options.set(&format!("services.{service}.url"), format!("http://{}", proxy.address));
+            let reached_at = match options.way {
+                Way::ThroughProxies => proxy.address,
+                Way::Direct => address,
+            };
+            options = options.set(&format!("services.{service}.url"), format!("http://{reached_at}"));
             ports.insert(service, address);
             proxies.insert(service, proxy);
         }
@@ -268,6 +294,21 @@ impl System {
         let answer = try_send(request).await.ok()?;
         let tree = serde_json::from_str(&answer.text).ok()?;
         actors::named(&tree, "coordinator").state["running"].as_u64()
+    }
+
+    /// Waits until an orchestrator has dealt with this many more messages about calls to a participant: a call is two.
+    pub(crate) async fn wait_for_calls(&self, orchestrator: &Process, participant: &str, messages: u64) {
+        let client = format!("{participant}-client");
+        let handled = async || {
+            let answer = try_send(self.request(Method::GET, orchestrator, "/debug/actors")).await.ok()?;
+            let tree = serde_json::from_str(&answer.text).ok()?;
+            Some(actors::named(&tree, &client).messages_handled)
+        };
+        let begun = wait_until("the orchestrator shows its actors", PATIENCE, handled).await;
+        wait_until(&format!("{participant} is called again and again"), PATIENCE, async || {
+            (handled().await? >= begun + messages).then_some(())
+        })
+        .await;
     }
 
     /// Audits the books after all sagas have ended.

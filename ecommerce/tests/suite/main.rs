@@ -25,5 +25,6 @@ mod surroundings;
 mod tls;
 mod unknown_definitions;
 mod up;
+mod updates;
 mod watch;
 mod your_own_saga;

@@ -52,10 +52,10 @@ pub struct Unknown {
 pub enum Retry {
     /// Yes, after at least this time (zero if the participant named none).
     After(Duration),
-    /// Yes, after this time: the participant is known to be down. Nothing was sent, and it does not count as an
-    /// attempt.
+    /// Yes, after this time: the participant is known to be down, or takes no requests. Nothing was sent, and it does not
+    /// count as an attempt.
     Parked(Duration),
-    /// Yes, after this time: the participant is still at it. It does not count as an attempt.
+    /// Yes, after this time: the participant is still at it, or is being replaced. It does not count as an attempt.
     Ongoing(Duration),
     /// No: the reply would be the same.
     Never,

@@ -17,7 +17,7 @@ use super::process::ProcessId;
 use super::sim::Sim;
 use super::standbys::Database;
 use orchestrator::participant_client::{
-    Admission, Health, Judged, classify, classify_by_status, parked, read_retry_after,
+    Admission, Health, Judged, away, classify, classify_by_status, parked, read_retry_after,
 };
 use saga_engine::definition::Start;
 use saga_engine::outcome::{Failure, Outcome, Retry, Sent, Unknown};
@@ -58,7 +58,7 @@ pub(super) fn send(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>) {
     match fate_of(sim, process, call) {
         CallFate::Unreachable(known_after) => {
             sim.lock().tally.unreachable += 1;
-            let outcome = not_known(Failure::unavailable(&call.participant), "nobody listens", Sent::Nothing);
+            let outcome = away(&call.participant, "nobody listens");
             let pending = pending.clone();
             sim.after(known_after, move |sim| settle(sim, process, &pending, outcome, Health::Failed));
         }

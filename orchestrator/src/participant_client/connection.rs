@@ -49,7 +49,9 @@ pub(super) type Outgoing = Request<Full<Bytes>>;
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NoAnswer {
-    /// The request was not seen by any server.
+    /// No server takes the request: none listens, or it closes its connections. It may be about to be replaced.
+    Away(String),
+    /// The request cannot be sent there: the server is not the right one, or does not speak the protocol.
     NotSent(String),
     /// The request may have been seen: the connection or its answer was lost.
     Lost(String),
@@ -81,7 +83,7 @@ pub(super) struct Connection {
     spare: Arc<Spare>,
     /// Held while the connection is opened, so that a thousand calls open one. It contains the time and reason of the
     /// last failure, so that waiting calls fail together and not one after the other.
-    connect_failure: Mutex<Option<(Instant, String)>>,
+    connect_failure: Mutex<Option<(Instant, NoAnswer)>>,
 }
 
 /// A connection by HTTP/2, for all calls.
@@ -145,7 +147,7 @@ impl Connection {
         let mut is_second = false;
         loop {
             let Ok(sender) = timeout_at(give_up, self.sender()).await else {
-                return Err(NoAnswer::NotSent("no connection before the timeout".to_owned()));
+                return Err(NoAnswer::Away("no connection before the timeout".to_owned()));
             };
             let (sender, request) = (sender?, request().map_err(NoAnswer::NotSent)?);
             let asked = async {
@@ -155,7 +157,7 @@ impl Connection {
                 }
             };
             match timeout_at(give_up, asked).await {
-                Ok((Err(NoAnswer::NotSent(_)), gone)) if !is_second => {
+                Ok((Err(NoAnswer::Away(_)), gone)) if !is_second => {
                     is_second = true;
                     // Discards the connection, unless another call already has. The spare ones were closed with it.
                     gone.map(|sender| self.open.compare_and_swap(&sender, None));
@@ -171,7 +173,7 @@ impl Connection {
         if self.is_http1.load(Ordering::Relaxed) {
             return match self.spare.take() {
                 Some(own) => Ok(Sender::Own(own)),
-                None => Box::pin(self.opened()).await.map_err(NoAnswer::NotSent),
+                None => Box::pin(self.opened()).await,
             };
         }
         if let Some(open) = self.usable() {
@@ -185,7 +187,7 @@ impl Connection {
         if let Some((at, reason)) = failure.as_ref()
             && *at >= wanted_since
         {
-            return Err(NoAnswer::NotSent(reason.clone()));
+            return Err(reason.clone());
         }
         match Box::pin(self.opened()).await {
             Ok(sender) => {
@@ -194,7 +196,7 @@ impl Connection {
             }
             Err(reason) => {
                 *failure = Some((Instant::now(), reason.clone()));
-                Err(NoAnswer::NotSent(reason))
+                Err(reason)
             }
         }
     }
@@ -204,9 +206,10 @@ impl Connection {
     }
 
     /// Opens a connection; the others use it too if it speaks HTTP/2.
-    async fn opened(&self) -> Result<Sender, String> {
+    async fn opened(&self) -> Result<Sender, NoAnswer> {
         let opened = timeout(self.connect_timeout, self.connect()).await;
-        let sender = opened.unwrap_or_else(|_| Err(format!("no connection within {:?}", self.connect_timeout)))?;
+        let late = |_| Err(NoAnswer::Away(format!("no connection within {:?}", self.connect_timeout)));
+        let sender = opened.unwrap_or_else(late)?;
         if let Sender::Shared(shared) = &sender {
             self.open.store(Some(shared.clone()));
         }
@@ -214,25 +217,27 @@ impl Connection {
         Ok(sender)
     }
 
-    async fn connect(&self) -> Result<Sender, String> {
+    async fn connect(&self) -> Result<Sender, NoAnswer> {
         let stream = match self.address {
             Some(address) => TcpStream::connect((address, self.port)).await,
             None => TcpStream::connect((self.host.as_str(), self.port)).await,
         };
-        let stream = stream.map_err(|error| with_causes(&error))?;
+        let stream = stream.map_err(|error| NoAnswer::Away(with_causes(&error)))?;
         // Without it a small request may wait 40 ms for an acknowledgement. It fails only on a broken socket, where the
         // next write fails too.
         let _ = stream.set_nodelay(true);
         let is_http1 = self.is_http1.load(Ordering::Relaxed);
-        match &self.tls {
+        let opened = match &self.tls {
             Tls::Without if is_http1 => http1::open(stream).await.map(Sender::Own),
             Tls::Without => open_http2(stream).await,
-            Tls::With(https) => match https.open(stream).await.map_err(|error| with_causes(&error))? {
-                (stream, HttpVersion::Http1) => http1::open(stream).await.map(Sender::Own),
-                (stream, HttpVersion::Http2) => open_http2(stream).await,
+            Tls::With(https) => match https.open(stream).await {
+                Ok((stream, HttpVersion::Http1)) => http1::open(stream).await.map(Sender::Own),
+                Ok((stream, HttpVersion::Http2)) => open_http2(stream).await,
+                Err(error) => Err(with_causes(&error)),
             },
             Tls::Impossible(reason) => Err(reason.clone()),
-        }
+        };
+        opened.map_err(NoAnswer::NotSent)
     }
 }
 
@@ -277,7 +282,7 @@ fn no_answer(mut failed: TrySendError<Outgoing>) -> NoAnswer {
     let unsent = failed.take_message().is_some();
     let error = failed.into_error();
     match unsent || was_not_looked_at(&error) {
-        true => NoAnswer::NotSent(with_causes(&error)),
+        true => NoAnswer::Away(with_causes(&error)),
         false => NoAnswer::Lost(with_causes(&error)),
     }
 }

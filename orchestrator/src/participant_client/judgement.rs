@@ -26,6 +26,10 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 /// Wait after a 425 without a `Retry-After`, and after one of zero.
 const ONGOING_WAIT: Duration = Duration::from_secs(1);
 
+/// Wait before a participant is asked again that takes no requests. A restart takes about a second; if it takes longer,
+/// the circuit breaker sets the pace.
+const AWAY_WAIT: Duration = Duration::from_millis(250);
+
 /// Fields of a body that say why something was refused, in order of preference.
 const SAID_IN: [&str; 4] = ["error", "message", "detail", "title"];
 
@@ -172,6 +176,11 @@ pub(super) fn judge(judging: &Judging, service: &str, call: &Call, reply: &Reply
             let detail = said(reply).detail.unwrap_or_default();
             Outcome::Refused(Failure::refused(404, service, &legible(&detail)))
         }
+        (503, _) if said(reply).r#type.as_deref() == Some(wire::STOPPING) => {
+            let (failure, detail) = (Failure::unavailable(service), format!("{service} is stopping"));
+            let retry = Retry::Ongoing(reply.retry_after.max(AWAY_WAIT));
+            Outcome::Unknown(Unknown { failure, detail, retry, sent: Sent::Maybe })
+        }
         (429 | 500..=599, _) => again(&format!("{service} answered {}", reply.status)),
         (status, _) => {
             error!(saga.id = %call.saga_id, step = %call.step, service, status, "unexpected answer of a participant");
@@ -207,6 +216,17 @@ pub(crate) fn legible(text: &str) -> String {
 /// Makes the outcome of an attempt whose effect is unknown and which may be repeated.
 pub(super) fn unknown(failure: Failure, detail: &str, retry_after: Duration, sent: Sent) -> Outcome {
     Outcome::Unknown(Unknown { failure, detail: legible(detail), retry: Retry::After(retry_after), sent })
+}
+
+/// Makes the outcome of a call that no server takes: the participant is restarting or being replaced. It does not count as
+/// an attempt, so a restart reverts no saga; the saga's deadline bounds the wait.
+pub fn away(service: &str, detail: &str) -> Outcome {
+    Outcome::Unknown(Unknown {
+        failure: Failure::unavailable(service),
+        detail: legible(detail),
+        retry: Retry::Parked(AWAY_WAIT),
+        sent: Sent::Nothing,
+    })
 }
 
 #[cfg(test)]
@@ -282,6 +302,9 @@ mod tests {
             ),
             ("html 502", action.clone(), 502, None, "<html>", "again"),
             ("busy", action.clone(), 503, None, "{}", "again"),
+            ("stopping", action.clone(), 503, None, r#"{"type":"stopping"}"#, "later"),
+            ("undo while stopping", undo.clone(), 503, None, r#"{"type":"stopping"}"#, "later"),
+            ("another status of a stopping one", action.clone(), 500, None, r#"{"type":"stopping"}"#, "again"),
             ("other contents", action.clone(), 422, None, "{}", "raise"),
             ("undone", undo.clone(), 200, None, r#"{"status":"compensated"}"#, "done"),
             ("html 200 to an undo", undo.clone(), 200, None, "<html>", "again"),
@@ -299,7 +322,8 @@ mod tests {
                 Outcome::Done(_) | Outcome::Undone(..) => "done".to_owned(),
                 Outcome::Refused(failure) => failure.to_string(),
                 Outcome::Unknown(unknown) => match unknown.retry {
-                    Retry::After(_) | Retry::Parked(_) | Retry::Ongoing(_) => "again".to_owned(),
+                    Retry::After(_) => "again".to_owned(),
+                    Retry::Parked(_) | Retry::Ongoing(_) => "later".to_owned(),
                     Retry::Never => "never".to_owned(),
                     Retry::NeverAndRaise => "raise".to_owned(),
                 },

@@ -12,7 +12,7 @@ use super::Arguments;
 use super::breaker::Health;
 use super::connection::{Connection, MAX_ANSWER_BYTES, NoAnswer, Outgoing, TooLong};
 use super::headers::headers;
-use super::judgement::{Reply, judge, retry_after, unknown};
+use super::judgement::{Reply, away, judge, retry_after, unknown};
 use saga_engine::definition::Method;
 use saga_engine::outcome::{Failure, Outcome, Retry, Sent, Unknown};
 use saga_engine::trace;
@@ -96,6 +96,7 @@ async fn exchange(
             }
             (judge(&to.judging, &to.service, call, &reply), Some(reply.status))
         }
+        Err(NoAnswer::Away(reason)) => (away(&to.service, &reason), None),
         Err(NoAnswer::NotSent(reason)) => unavailable(&reason, Sent::Nothing),
         Err(NoAnswer::Lost(reason)) => unavailable(&reason, Sent::Maybe),
         Err(NoAnswer::Late) => {

@@ -175,5 +175,7 @@ async fn make_database(settings: &Settings, service: &str) {
         ORCHESTRATOR => orchestrator::migrations(),
         participant => domain_services::migrations(participant),
     };
-    db::migrate(url, database, migrations).await.expect("migrations apply to an empty database");
+    db::migrate(url, database, migrations, db::OtherPrograms::AreStopped)
+        .await
+        .expect("migrations apply to an empty database");
 }

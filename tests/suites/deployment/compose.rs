@@ -84,7 +84,7 @@ fn nothing_starts_before_what_it_needs() {
         }
         let migrate = &document["services"]["migrate"];
         assert_eq!(migrate["depends_on"]["postgres"]["condition"], "service_healthy", "{file}");
-        assert_eq!(migrate["restart"], "on-failure", "{file}: one that has succeeded stays ended");
+        assert_eq!(migrate["restart"], "on-failure:3", "{file}: one that cannot succeed ends too");
     }
 }
 
@@ -113,7 +113,7 @@ fn every_container_is_watched_limited_started_again_and_its_log_rotated() {
         let restart = match name {
             "tools" => Value::Null,
             "monitor-role" => "no".into(),
-            "migrate" => "on-failure".into(),
+            "migrate" => "on-failure:3".into(),
             _ => "unless-stopped".into(),
         };
         assert_eq!(service["restart"], restart, "{name}");
@@ -147,6 +147,17 @@ fn nothing_hinders_a_second_replica() {
             assert!(service["ports"].is_null() && service["volumes"].is_null(), "{name}");
             assert!(service["networks"].is_array(), "{name}: a network with an address of its own");
         }
+    }
+}
+
+#[test]
+fn the_number_of_replicas_is_a_variable_so_no_start_resets_it() {
+    for service in services().into_keys() {
+        let mut variables = variables();
+        assert_eq!(text(&compose(PRODUCTION)["services"][&service]["scale"]), "1", "{service}");
+        variables.insert(format!("{}_REPLICAS", service.to_uppercase()), "3".to_owned());
+        let document = parse(PRODUCTION, &substitute(&read(PRODUCTION), &variables));
+        assert_eq!(text(&document["services"][&service]["scale"]), "3", "{service}");
     }
 }
 

@@ -69,8 +69,7 @@ impl RequestPipeline {
             Admission::Limited => {}
         }
         if self.draining.has_begun() && !endpoint.is_read() {
-            let detail = "the service is stopping; nothing was done";
-            return Err(ApiError::unavailable(detail, RETRY_AFTER_S).because(Because::Stopping));
+            return Err(ApiError::stopping(RETRY_AFTER_S).because(Because::Stopping));
         }
         match self.at_work.try_acquire() {
             Ok(permit) => Ok(Some(permit)),

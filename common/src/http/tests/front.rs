@@ -8,6 +8,7 @@ use hyper::{Request as HttpRequest, header::HeaderValue};
 
 use super::kit::{Answer, RequestPipeline, SOON, call, filter, front, healthy, request, routes, settings, undescribed};
 use crate::http::{Access, Check, HealthCheck, HttpService, Routes, StatusCode, json};
+use crate::wire;
 
 fn plain() -> HttpService {
     front(routes(), settings(|_| {}))
@@ -213,6 +214,7 @@ async fn while_draining_only_reads_are_answered_and_health_is_bad() {
         assert_eq!(answer.status, status, "{method} {path}");
         if method == "POST" {
             assert_eq!((answer.header("retry-after"), answer.problem()["status"].as_u64()), ("1", Some(503)));
+            assert_eq!(answer.problem()["type"], wire::STOPPING);
         }
     }
     assert!(call(&front, request("GET", "/health/", "")).await.json()["checks"]["draining"].is_string());
