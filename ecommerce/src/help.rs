@@ -62,6 +62,16 @@ Exit codes: 0 every purchase ended COMPLETED or COMPENSATED, and the audit, if a
 4 an error was answered before the first purchase; 130 stopped at once by a second Ctrl-C.
 The first Ctrl-C starts no further purchases, waits for those running and shows the table so far.";
 
+pub(crate) const RESTOCK: &str = "\
+Examples:
+  ecommerce restock --to 1000
+      every product of the catalog has 1,000 pieces at least; a repetition changes nothing
+  ecommerce restock --add 50 --product 7 --key delivery-4711
+      a delivery, counted once, however often it is repeated with this key
+
+Needs the operator token, and the addresses of catalog and inventory (ECOMMERCE__SERVICES__INVENTORY__URL and so on).
+Exit codes: 0 restocked; 2 bad usage; 4 a service does not answer or refused.";
+
 pub(crate) const STATUS: &str = "\
 Examples:
   ecommerce status 0190a2f0-0000-7000-8000-0000deadbeef

@@ -34,7 +34,8 @@ use ecommerce::books::Limits;
 use orchestrator::invariants::Run;
 use reqwest::Url;
 
-use self::{pace::Pace, participants::Participants, summary::Summary};
+pub(crate) use self::participants::Participants;
+use self::{pace::Pace, summary::Summary};
 use crate::{
     audit,
     client::Target,

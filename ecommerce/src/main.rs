@@ -19,6 +19,7 @@ mod migrate;
 mod operate;
 mod order;
 mod output;
+mod restock;
 mod sagas;
 mod serve;
 mod services;
@@ -53,6 +54,7 @@ Exit codes:
     3  no answer: the orchestrator or the database cannot be reached
     4  an error was answered, a service could not start or gave up, or the requested output could not be written
        (full disk); completed work keeps its own exit code
+    5  this version of the program and a database exclude each other
   130  stopped at once by a second Ctrl-C or SIGQUIT
 
 Variables:
@@ -88,6 +90,9 @@ enum Command {
     /// Make many purchases at once and report the results: table, HTML report, audit
     #[command(after_help = help::LOAD)]
     Load(load::Load),
+    /// Add pieces to the stock of one product, or of all
+    #[command(after_help = help::RESTOCK)]
+    Restock(restock::Restock),
     /// Show the status of one saga
     #[command(after_help = help::STATUS)]
     Status(status::Status),
@@ -171,6 +176,7 @@ async fn run(command: Command) -> Result<Ended, Failure> {
         Command::Migrate(migrate) => migrate.run().await,
         Command::Order(order) => order.run().await,
         Command::Load(load) => load.run().await,
+        Command::Restock(restock) => restock.run().await,
         Command::Status(status) => status.run().await,
         Command::Watch(watch) => watch.run().await,
         Command::List(list) => list.run().await,

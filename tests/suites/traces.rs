@@ -172,6 +172,7 @@ async fn a_client_s_own_trace_stays_its_own_and_is_linked_to_the_purchase() {
 async fn nothing_is_sent_of_what_is_not_sampled_and_nothing_at_all_by_default() {
     for profile in ["development", "bench", "production"] {
         let source = common::config::ConfigSource::embedded(profile).with("auth.service_token", "a-token-of-a-test");
+        let source = source.with("inventory.initial_stock", 100);
         let settings = source.load().expect("the profile is good");
         assert_eq!(settings.telemetry.otlp_endpoint, "", "{profile}");
     }

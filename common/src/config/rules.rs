@@ -136,6 +136,9 @@ fn check_value(key: &str, value: &ValueKind) -> Result<(), String> {
     }
 }
 
+/// Value of a number that must be stated and is not.
+const NOT_STATED: i64 = -1;
+
 /// Returns the range of a whole number, both ends included.
 fn range(path: &[&str]) -> (i64, i64) {
     match path {
@@ -143,7 +146,8 @@ fn range(path: &[&str]) -> (i64, i64) {
         ["services", _, "port"] => (0, u16::MAX.into()),
         ["orchestrator", "cell"] => (0, i64::from(CELLS) - 1),
         ["http", "body_limit_bytes"] => (1, MAX_BODY_BYTES),
-        ["inventory", "initial_stock" | "low_stock"] => (0, i32::MAX.into()),
+        ["inventory", "initial_stock"] => (NOT_STATED, i32::MAX.into()),
+        ["inventory", "low_stock"] => (0, i32::MAX.into()),
         // Here 0 means "for ever", "not at all" or "none".
         ["retry", "compensation", "attempts"] | ["supervision", "max_restarts"] => (0, MAX_COUNT),
         ["runtime", "worker_threads"] => (0, MAX_THREADS),
@@ -255,6 +259,11 @@ fn place(value: &Value) -> &str {
     value.origin().unwrap_or("built-in default.toml")
 }
 
+/// Returns the environment variable of a key.
+fn variable(key: &str) -> String {
+    format!("ECOMMERCE__{}", key.to_uppercase().replace('.', "__"))
+}
+
 /// Rules between keys.
 struct Rules<'a> {
     effective: &'a Layer,
@@ -283,6 +292,7 @@ impl Rules<'_> {
             let (min, max) = (format!("{operation}.latency_ms.min"), format!("{operation}.latency_ms.max"));
             self.require(&min, "at most", &max, |a, b| a <= b);
         }
+        self.require_stated("inventory.initial_stock");
         self.require_distinct(".port");
         self.require_distinct(".database");
         if profile == PRODUCTION && program == Program::Service {
@@ -376,12 +386,21 @@ impl Rules<'_> {
         }
     }
 
+    fn require_stated(&mut self, key: &str) {
+        let Some(value) = self.effective.0.get(key).filter(|value| value.kind == ValueKind::I64(NOT_STATED)) else {
+            return;
+        };
+        let variable = variable(key);
+        let message = format!("is not stated; set the environment variable {variable} to a number from 0");
+        self.problems.push(ConfigProblem::new(key, place(value), message));
+    }
+
     fn require_token(&mut self, key: &str) {
         let Some(value) = self.effective.0.get(key) else {
             return;
         };
         if value.kind == ValueKind::String(String::new()) {
-            let variable = format!("ECOMMERCE__{}", key.to_uppercase().replace('.', "__"));
+            let variable = variable(key);
             let message =
                 format!("is not set, the production profile requires it; set the environment variable {variable}");
             self.problems.push(ConfigProblem::new(key, place(value), message));

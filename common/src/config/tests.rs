@@ -40,6 +40,11 @@ impl Drop for Folder {
     }
 }
 
+/// The profile `production` with what it requires.
+fn production() -> ConfigSource {
+    ConfigSource::embedded("production").with("auth.service_token", "a-token-of-a-test").with("inventory.initial_stock", 5)
+}
+
 fn check(source: &ConfigSource, expected: &[&str]) {
     let errors = source.load().expect_err("the configuration is invalid").to_string();
     let lines: Vec<&str> = errors.lines().collect();
@@ -60,8 +65,7 @@ fn every_built_in_profile_loads() {
         assert_eq!(settings.profile, profile);
         assert!(!settings.is_production());
     }
-    let production =
-        ConfigSource::embedded("production").with("auth.service_token", "a-token-of-a-test").load().expect("valid");
+    let production = production().load().expect("valid");
     assert!(production.is_production());
     assert_eq!(production.telemetry.format, LogFormat::Json);
 }
@@ -112,8 +116,11 @@ fn one_saga_in_eight_completes_by_default_and_every_one_in_bench_and_production(
         assert_eq!((latency.min, latency.max), (100, 500));
     }
     for profile in ["bench", "production"] {
-        let settings =
-            ConfigSource::embedded(profile).with("auth.service_token", "a-token-of-a-test").load().expect("valid");
+        let settings = ConfigSource::embedded(profile)
+            .with("auth.service_token", "a-token-of-a-test")
+            .with("inventory.initial_stock", 1_000_000_000)
+            .load()
+            .expect("valid");
         for (operation, faults) in settings.faults.services.values().flatten() {
             assert_eq!(*faults, Default::default(), "{operation} in {profile}");
         }
@@ -258,7 +265,7 @@ fn a_bad_variable_is_answered_with_what_was_expected() {
         ("participants.timeout_ms", "86400001", &whole("86400001", 86_400_000)),
         ("retry.action.attempts", "0", &whole("0", 1_000_000_000)),
         ("orchestrator.max_claims", "0", &whole("0", 1_000_000_000)),
-        ("inventory.initial_stock", "2147483648", "is 2147483648, expected a whole number from 0 to 2147483647"),
+        ("inventory.initial_stock", "2147483648", "is 2147483648, expected a whole number from -1 to 2147483647"),
         (
             "services.payments.url",
             "payments:8002",
@@ -328,11 +335,15 @@ fn all_ports_may_be_0() {
 }
 
 #[test]
-fn production_requires_a_service_token_and_says_how_to_set_it() {
+fn production_requires_a_service_token_and_the_initial_stock_and_says_how_to_set_them() {
     check(
         &ConfigSource::embedded("production"),
-        &["auth.service_token (built-in default.toml): is not set, the production profile requires it; \
-           set the environment variable ECOMMERCE__AUTH__SERVICE_TOKEN"],
+        &[
+            "auth.service_token (built-in default.toml): is not set, the production profile requires it; \
+           set the environment variable ECOMMERCE__AUTH__SERVICE_TOKEN",
+            "inventory.initial_stock (built-in production.toml): is not stated; \
+           set the environment variable ECOMMERCE__INVENTORY__INITIAL_STOCK to a number from 0",
+        ],
     );
 }
 

@@ -10,6 +10,7 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
 use super::{
     buyer::{after, is_later},
@@ -27,7 +28,7 @@ const REFUSING: [(&str, &str); 3] = [("payments", "charge"), ("inventory", "decr
 const SELF: &str = "orchestrator";
 
 /// Client of the participants, if their addresses are known.
-pub(super) struct Participants {
+pub(crate) struct Participants {
     client: Client,
     token: Option<String>,
     place: Place,
@@ -37,6 +38,12 @@ enum Place {
     /// Addresses by name.
     Known(Vec<(&'static str, Url)>),
     Unknown,
+}
+
+/// The stock of a product after it was filled up.
+pub(crate) struct FilledUp {
+    added: u64,
+    pub(crate) now: u64,
 }
 
 /// The configured failure rate of a participant.
@@ -59,7 +66,7 @@ struct Product {
 
 impl Participants {
     /// Finds the participants: beside an orchestrator behind a proxy, or from the configuration.
-    pub(super) fn of(target: &Url, settings: &Settings, token: Option<&str>) -> Result<Self, Failure> {
+    pub(crate) fn of(target: &Url, settings: &Settings, token: Option<&str>) -> Result<Self, Failure> {
         let client = way::to(target).timeout(TIMEOUT).build();
         let client = client.map_err(|error| Failure::broken("no HTTP client", &error))?;
         let configured = [&settings.auth.operator_token, &settings.auth.service_token];
@@ -79,45 +86,60 @@ impl Participants {
                  (ECOMMERCE__SERVICES__INVENTORY__URL and so on)"
             );
         };
-        match self.fill_up(u64::from(sagas)).await {
+        match self.fill_up_all(u64::from(sagas)).await {
             Ok((products, 0)) => format!("{products} products, all with enough stock"),
             Ok((products, filled)) => format!("{products} products, {filled} of them restocked"),
             Err(reason) => format!("not restocked: {reason}"),
         }
     }
 
-    async fn fill_up(&self, wanted: u64) -> Result<(usize, usize), String> {
-        let (mut products, mut filled) = (0, 0);
+    async fn fill_up_all(&self, wanted: u64) -> Result<(usize, usize), String> {
+        let products = self.products().await?;
+        let mut filled = 0;
+        for product in &products {
+            filled += usize::from(self.fill_up(product, wanted).await?.added > 0);
+        }
+        Ok((products.len(), filled))
+    }
+
+    /// Returns the ids of all products of the catalog.
+    pub(crate) async fn products(&self) -> Result<Vec<String>, String> {
+        let mut products = Vec::new();
         let mut cursor = None;
         loop {
             let query = cursor.map_or_else(String::new, |cursor: String| format!("&cursor={cursor}"));
             let page = self.ask(Method::GET, "catalog", &format!("products/?limit=1000{query}"), None).await?;
             let page: Products = serde_json::from_value(page.1).map_err(|error| format!("the catalog: {error}"))?;
-            for Product { product_id } in page.products {
-                products += 1;
-                filled += usize::from(self.fill_up_one(product_id, wanted).await?);
-            }
+            products.extend(page.products.into_iter().map(|product| product.product_id.to_string()));
             cursor = match page.next_cursor {
                 Some(Value::String(next)) => Some(next),
                 Some(Value::Number(next)) => Some(next.to_string()),
-                _ => return Ok((products, filled)),
+                _ => return Ok(products),
             };
         }
     }
 
-    async fn fill_up_one(&self, product_id: i64, wanted: u64) -> Result<bool, String> {
-        let (status, stock) = self.ask(Method::GET, "inventory", &format!("inventory/{product_id}/"), None).await?;
+    /// Adds what a product lacks to have this many pieces.
+    pub(crate) async fn fill_up(&self, product: &str, wanted: u64) -> Result<FilledUp, String> {
+        let (status, stock) = self.ask(Method::GET, "inventory", &format!("inventory/{product}/"), None).await?;
         let there = match status {
             StatusCode::NOT_FOUND => 0,
             _ => stock["quantity"].as_u64().unwrap_or(0),
         };
         let missing = wanted.saturating_sub(there).min(RESTOCK_MAX);
         if missing == 0 {
-            return Ok(false);
+            return Ok(FilledUp { added: 0, now: there });
         }
-        let body = json!({ "product_id": product_id.to_string(), "quantity": missing });
-        self.ask(Method::POST, "inventory", "inventory/restock/", Some(body)).await?;
-        Ok(true)
+        // A repeat of this request after a lost answer must not add twice.
+        let now = self.add(product, missing, &Uuid::new_v4().to_string()).await?;
+        Ok(FilledUp { added: missing, now })
+    }
+
+    /// Adds pieces to a product, once per key, and returns the stock.
+    pub(crate) async fn add(&self, product: &str, pieces: u64, key: &str) -> Result<u64, String> {
+        let body = json!({ "product_id": product, "quantity": pieces, "transaction_id": format!("restock:{key}") });
+        let (_, stock) = self.ask(Method::POST, "inventory", "inventory/restock/", Some(body)).await?;
+        stock["quantity"].as_u64().ok_or_else(|| "inventory did not answer with the stock".to_owned())
     }
 
     /// Reads the failure rate of each participant; empty unless all can be read.
@@ -178,7 +200,11 @@ impl Participants {
                 let body = text_of(response).await?;
                 Ok((status, serde_json::from_str(&body).unwrap_or_default()))
             }
-            _ => Err(format!("{participant} answered {}", status.as_u16())),
+            _ => {
+                let body: Value = serde_json::from_str(&text_of(response).await?).unwrap_or_default();
+                let said = body["detail"].as_str().or(body["message"].as_str()).map(|said| format!(": {said}"));
+                Err(format!("{participant} answered {}{}", status.as_u16(), said.unwrap_or_default()))
+            }
         }
     }
 }

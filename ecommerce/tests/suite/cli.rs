@@ -68,6 +68,7 @@ fn the_help_tells_the_exit_codes_and_every_command() {
         "migrate",
         "order",
         "load",
+        "restock",
         "status",
         "watch",
         "list",

@@ -67,6 +67,7 @@ fn every_line_of_a_purchase_names_its_saga_and_its_trace() {
 fn the_production_profile_logs_what_went_wrong_as_json_with_the_saga() {
     let folder = Folder::new();
     let mut command = up_with("production", &folder.path().join("data"));
+    command.env("ECOMMERCE__INVENTORY__INITIAL_STOCK", "100");
     command.env("ECOMMERCE__AUTH__SERVICE_TOKEN", "the-services-token-of-a-test");
     command.env("ECOMMERCE__FAULTS__PAYMENTS__CHARGE__UNAVAILABLE_RATE", "1.0");
     let mut up = Server::start(&mut command);

@@ -15,6 +15,7 @@ mod load;
 mod logs;
 mod pooler;
 mod program;
+mod restock;
 mod roles;
 mod sagas;
 mod servers;

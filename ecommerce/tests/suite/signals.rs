@@ -214,6 +214,7 @@ fn a_hangup_does_not_stop_a_service_in_production() {
     let folder = Folder::new();
     let mut production = crate::program::up_with("production", &folder.path().join("data"));
     production.env("ECOMMERCE__AUTH__SERVICE_TOKEN", "the-services-token-of-a-test");
+    production.env("ECOMMERCE__INVENTORY__INITIAL_STOCK", "100");
     let mut up = Server::start(&mut with_hangup(&production));
     let front = up.wait_until_up();
     let database = up.said.lines().find_map(|line| line.trim().strip_prefix("database")).unwrap().trim().to_owned();

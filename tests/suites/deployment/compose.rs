@@ -162,6 +162,20 @@ fn the_number_of_replicas_is_a_variable_so_no_start_resets_it() {
 }
 
 #[test]
+fn the_scripts_know_every_service() {
+    for script in ["docker/update.sh", "docker/restore.sh", "docker/try.sh"] {
+        let text = read(script);
+        let line = text.lines().find_map(|line| line.strip_prefix("services=(")?.strip_suffix(')')).expect("a list");
+        let mut known: Vec<&str> = line.split(' ').collect();
+        known.sort_unstable();
+        assert_eq!(known, services().keys().map(String::as_str).collect::<Vec<_>>(), "{script}");
+    }
+    let update = read("docker/update.sh");
+    let line = update.lines().find(|line| line.starts_with("services=(")).expect("a list");
+    assert!(line.ends_with(" orchestrator)"), "participants first: {line}");
+}
+
+#[test]
 fn only_traefik_is_reached_from_outside() {
     let document = compose(PRODUCTION);
     for (name, service) in members(&document) {

@@ -29,7 +29,7 @@ pub(crate) fn parse(name: &str, text: &str) -> Value {
     serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// The variables of `.env.example`, with a value for each empty secret.
+/// The variables of `.env.example`, with a value for each that must be set.
 pub(crate) fn variables() -> BTreeMap<String, String> {
     let lines = read(".env.example");
     let assignments = lines.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
@@ -37,7 +37,11 @@ pub(crate) fn variables() -> BTreeMap<String, String> {
         .map(|line| {
             let (name, value) = line.split_once('=').unwrap_or_else(|| panic!("no assignment: {line}"));
             let is_open = value.is_empty() && (name.ends_with("_PASSWORD") || name.ends_with("_TOKEN"));
-            let value = if is_open { format!("secret-of-{}", name.to_lowercase()) } else { value.to_owned() };
+            let value = match name {
+                "INITIAL_STOCK" => "100".to_owned(),
+                _ if is_open => format!("secret-of-{}", name.to_lowercase()),
+                _ => value.to_owned(),
+            };
             (name.to_owned(), value)
         })
         .collect()
