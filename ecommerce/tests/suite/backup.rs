@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::{MetadataExt, lchown},
+    os::unix::fs::{MetadataExt, PermissionsExt, lchown},
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -62,8 +62,10 @@ fn backups(folder: &Path) -> Vec<PathBuf> {
 fn restore(backup: &Path, cluster: &Path) {
     let owner = fs::metadata(cluster).unwrap();
     fs::remove_dir_all(cluster).unwrap();
-    let copied = Command::new("cp").arg("-a").arg(backup).arg(cluster).status().unwrap();
-    assert!(copied.success());
+    fs::create_dir(cluster).unwrap();
+    fs::set_permissions(cluster, fs::Permissions::from_mode(0o700)).unwrap();
+    let unpacked = Command::new("tar").arg("-xzf").arg(backup).arg("-C").arg(cluster).status().unwrap();
+    assert!(unpacked.success());
     own(cluster, owner.uid(), owner.gid());
 }
 
@@ -135,20 +137,48 @@ fn old_backups_go_and_a_half_one_is_never_shown() {
     let url = up.wait_for_line("database");
     up.wait_for_line("Ctrl-C");
     fs::create_dir_all(kept.join(".base-20200101T000000Z.partial")).unwrap();
-    for old in ["base-20200101T000000Z", "base-20200102T000000Z"] {
-        fs::create_dir(kept.join(old)).unwrap();
+    for old in ["base-20200101T000000Z.tar.gz", "base-20200102T000000Z.tar.gz"] {
+        fs::write(kept.join(old), "").unwrap();
     }
     let ran = backup(&url, &kept);
     assert_eq!(ran.code, 0, "{ran:?}");
     let found = backups(&kept);
     assert_eq!(found.len(), 2, "{found:?}");
-    assert!(found[0].ends_with("base-20200102T000000Z"), "the oldest has gone: {found:?}");
+    assert!(found[0].ends_with("base-20200102T000000Z.tar.gz"), "the oldest has gone: {found:?}");
     assert!(!kept.join(".base-20200101T000000Z.partial").exists());
     up.stop();
 
     let failed = backup(&url, &kept);
     assert_ne!(failed.code, 0, "no server: {failed:?}");
     assert_eq!(backups(&kept), found, "no backup was added or removed");
-    let left = fs::read_dir(&kept).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count();
-    assert_eq!(left, 2, "no partial backup is left");
+    let left: Vec<_> = fs::read_dir(&kept).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 3, "no partial backup is left beside the two and the lock: {left:?}");
+}
+
+/// A WAL file as PostgreSQL hands it to the script: its path and its name.
+fn archive(wal: &Path, name: &str, folder: &Path) -> Ran {
+    let script = fs::read_to_string(workspace().join("docker/postgres/archive.sh")).unwrap();
+    // The container's folder is fixed.
+    let script = script.replace("/archive", &folder.display().to_string());
+    finish(Command::new("sh").args(["-c", &script, "archive.sh"]).arg(wal).arg(name))
+}
+
+#[test]
+fn a_wal_file_is_archived_once_and_never_replaced_by_another() {
+    let folder = Folder::new();
+    let (wal, kept) = (folder.path().join("wal"), folder.path().join("kept"));
+    fs::create_dir(&kept).unwrap();
+    fs::write(&wal, "records").unwrap();
+    // After a crash the server may ask again for a file that is archived.
+    for _ in 0..2 {
+        let ran = archive(&wal, "000000010000000000000001", &kept);
+        assert_eq!(ran.code, 0, "{ran:?}");
+    }
+    fs::write(&wal, "others").unwrap();
+    let ran = archive(&wal, "000000010000000000000001", &kept);
+    assert!(ran.code != 0 && ran.err.contains("exists with other contents"), "{ran:?}");
+    let left: Vec<_> = fs::read_dir(&kept).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["000000010000000000000001.gz"]);
+    let gone = folder.path().join("gone");
+    assert_ne!(archive(&wal, "000000010000000000000002", &gone).code, 0, "PostgreSQL tries again later");
 }
