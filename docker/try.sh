@@ -1,13 +1,19 @@
 #!/usr/bin/env bash
 # Tests the production files on this machine's Docker: builds the image, starts docker-compose.prod.yml, buys, scales,
-# kills containers under load and lets `audit` check that no purchase was lost; then the same image on a swarm of one
-# node. It uses a project, volumes and secrets of its own and no host port, and removes all of it except the image.
+# kills containers under load and lets `audit` check that no purchase was lost; updates to a newer image and goes back
+# under load; takes a backup and restores it, to a moment too; then the same image on a swarm of one node. It uses a
+# project, volumes and secrets of its own and no host port, and removes all of it, images included. It refuses to run
+# beside other containers, since leaving a swarm takes their networks away.
 #
-#   docker/try.sh                 all of it
-#   TRY_BUILD=no docker/try.sh    with the existing image
-#   TRY_SWARM=no docker/try.sh    without the swarm
-#   TRY_BACKUP=no docker/try.sh   without the backup and the restore
-#   TRY_SAGAS=1500                purchases under load (default)
+#   docker/try.sh                          all of it
+#   LTO=off CODEGEN_UNITS=16 docker/try.sh with a faster build, of slower services
+#   TRY_IMAGE=NAME docker/try.sh           with an existing image
+#   TRY_NEWER_IMAGE=NAME docker/try.sh     with an existing newer image: each database has one more migration
+#   TRY_UPDATE=no docker/try.sh            without the update and the rollback
+#   TRY_SWARM=no docker/try.sh             without the swarm
+#   TRY_BACKUP=no docker/try.sh            without the backup and the restores
+#   TRY_SAGAS=1500                         purchases under load (default)
+#   TRY_RATE=20                            purchases a second during the update (default)
 #
 # Traefik is tried where its image is there. Prometheus, Grafana and the collector are not started: they are not part of
 # this project, and their images may be unavailable. tests/suites/deployment checks their files.
@@ -24,12 +30,18 @@ fail() { say "FAILED: $*" >&2; exit 1; }
 docker info >/dev/null 2>&1 || fail "the Docker engine does not answer"
 if docker compose version >/dev/null 2>&1; then compose=(docker compose); else compose=(docker-compose); fi
 command -v "${compose[0]}" >/dev/null || fail "neither docker compose nor docker-compose is installed"
+others="$(docker ps --format '{{.Names}}' | head -n 3 | tr '\n' ' ')"
+[ -z "$others" ] || fail "other containers run on this machine: $others…; use another one"
+[ "$(docker info --format '{{.Swarm.LocalNodeState}}')" = inactive ] || fail "this machine is in a swarm; use another one"
 
 work="$(mktemp -d)"
 project="ecommerce-try"
 stack="ecommerce-try-swarm"
-image="ecommerce-saga:latest"
+image="${TRY_IMAGE:-ecommerce-saga:try}"
+newer_image="${TRY_NEWER_IMAGE:-ecommerce-saga:try-newer}"
 swarm=no
+docker images --all --quiet --no-trunc | sort -u >"$work/images"
+docker images --format '{{.Repository}}:{{.Tag}}' | sort -u >"$work/tags"
 compose() { "${compose[@]}" --project-directory . --env-file "$work/env" -f docker-compose.prod.yml "$@"; }
 end() {
   local code=$?
@@ -40,32 +52,56 @@ end() {
   docker stack rm "$stack" >/dev/null 2>&1 || true
   [ -f "$work/env" ] && compose --profile tools down --volumes --remove-orphans --timeout 5 >/dev/null 2>&1 || true
   [ "$swarm" = no ] || docker swarm leave --force >/dev/null 2>&1 || true
+  touch "$work/stop"
+  # What was pulled and built; a layer goes after those that stand on it.
+  docker images --format '{{.Repository}}:{{.Tag}}' | sort -u | comm -13 "$work/tags" - | grep -v '<none>' | xargs -r docker rmi >/dev/null 2>&1 || true
+  local _
+  for _ in 1 2 3; do
+    docker images --all --quiet --no-trunc | sort -u | comm -13 "$work/images" - | xargs -r docker rmi >/dev/null 2>&1 || true
+  done
+  rm -rf "$work" 2>/dev/null || docker run --rm -v "$work:/work" --entrypoint rm postgres:17-bookworm -rf /work/wal 2>/dev/null || true
   rm -rf "$work"
 }
 trap end EXIT
 trap 'exit 130' INT TERM
 
 # --- secrets of this run ---
-secret() { head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n'; }
-while IFS= read -r line; do
-  case "$line" in
-    COMPOSE_PROJECT_NAME=*) line="COMPOSE_PROJECT_NAME=$project" ;;
-    HTTP_PORT=* | HTTPS_PORT=* | DASHBOARD_PORT=*) line="${line%%=*}=0" ;; # any free one
-    *_PASSWORD= | OPERATOR_TOKEN= | SERVICE_TOKEN=) line="$line$(secret)" ;;
-  esac
-  echo "$line"
-done <.env.example >"$work/env"
-# backup.sh and restore.sh get these variables as they would get those of .env.
+docker/secrets.sh --initial-stock 1000000 "$work/env" >/dev/null
+mkdir -m 1777 "$work/wal"
+set_value() { sed -i "s|^$1=.*|$1=$2|" "$work/env"; }
+set_value COMPOSE_PROJECT_NAME "$project"
+set_value IMAGE "$image"
+# Any free ports.
+for name in HTTP_PORT HTTPS_PORT DASHBOARD_PORT; do set_value "$name" 0; done
+set_value WAL_ARCHIVE_MODE on
+set_value WAL_ARCHIVE "$work/wal"
+# As a caller of compose would set them.
+for name in LTO CODEGEN_UNITS VERSION REVISION CREATED; do
+  [ -z "${!name:-}" ] || set_value "$name" "${!name}"
+done
+# backup.sh, restore.sh and update.sh get these variables as they would get those of .env.
 set -a
 . "$work/env"
 set +a
 value() { sed -n "s/^$1=//p" "$work/env"; }
 
 # --- the image ---
-if [ "${TRY_BUILD:-yes}" = yes ]; then
+if [ -z "${TRY_IMAGE:-}" ]; then
   began=$SECONDS
   compose build migrate >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log"; fail "the image does not build"; }
-  say "image built in $((SECONDS - began)) s"
+  say "image built in $((SECONDS - began)) s with LTO=$LTO"
+fi
+if [ "${TRY_UPDATE:-yes}" = yes ] && [ -z "${TRY_NEWER_IMAGE:-}" ]; then
+  began=$SECONDS
+  mkdir "$work/newer"
+  tar --exclude=./target --exclude=./.git -c . | tar -x -C "$work/newer"
+  for folder in "$work"/newer/sql/*/; do
+    newest="$(find "$folder" -name 'V*' | sed 's|.*/V\([0-9]*\)__.*|\1|' | sort -n | tail -n 1)"
+    echo "create table of_newer_version (id int);" >"$folder/V$((newest + 1))__of_newer_version.sql"
+  done
+  docker build -f "$work/newer/docker/Dockerfile" --build-arg LTO="$LTO" --build-arg CODEGEN_UNITS="$CODEGEN_UNITS" \
+    -t "$newer_image" "$work/newer" >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log"; fail "the newer image does not build"; }
+  say "newer image built in $((SECONDS - began)) s"
 fi
 size="$(docker image inspect --format '{{.Size}}' "$image")"
 base="$(docker image inspect --format '{{.Size}}' debian:bookworm-slim)"
@@ -87,6 +123,19 @@ wait_healthy() {
     sleep 0.5
   done
 }
+
+# --- a wrong password ---
+began=$SECONDS
+compose up -d postgres >/dev/null 2>&1
+wait_healthy postgres 1
+# In its variable the password is that of the caller.
+if POSTGRES_PASSWORD=mistaken compose up -d --no-recreate migrate payments >"$work/up.log" 2>&1; then
+  fail "up -d succeeds with a wrong password"
+fi
+compose logs migrate 2>&1 | grep -q 'password authentication failed' || { compose logs migrate; fail "the log does not name the wrong password"; }
+say "with a wrong password up -d fails $((SECONDS - began)) s after its start: $(grep -i migrate "$work/up.log" | tail -n 1 | tr -d '\r')"
+compose rm --force --stop migrate payments >/dev/null 2>&1
+
 began=$SECONDS
 compose up -d postgres migrate "${services[@]}" >/dev/null 2>"$work/up.log" || { cat "$work/up.log"; fail "compose up"; }
 for service in "${services[@]}"; do wait_healthy "$service" 1; done
@@ -150,7 +199,10 @@ fi
 
 # --- replicas, and one killed under load ---
 began=$SECONDS
-compose up -d --no-recreate --scale orchestrator=3 --scale payments=2 postgres migrate "${services[@]}" >/dev/null 2>&1
+set_value ORCHESTRATOR_REPLICAS 3
+set_value PAYMENTS_REPLICAS 2
+set -a; . "$work/env"; set +a
+compose up -d postgres migrate "${services[@]}" >/dev/null 2>&1
 wait_healthy orchestrator 3
 wait_healthy payments 2
 say "orchestrator=3 payments=2 healthy after $((SECONDS - began)) s"
@@ -209,6 +261,87 @@ completed="$(database ORCHESTRATOR_DB_PASSWORD ms_orchestrator ms_orchestrator "
 expect "completed purchases in the log" "$completed" "$(($(count ' 200$') + 1))"
 say "no purchase was lost: $completed completed in the log, as many as were confirmed to clients"
 
+# --- an update and a rollback, under load ---
+# Purchases at a steady rate until the file `stop` is there. Each is repeated with its key until it has ended; the
+# addresses of the orchestrators are looked up all the time, as a proxy would.
+follow_fronts() {
+  while [ ! -e "$work/stop" ]; do
+    local id
+    for id in $(containers orchestrator); do
+      [ "$(health "$id")" != healthy ] || echo "http://$(address "$id"):8000/saga/transaction"
+    done >"$work/fronts.next" 2>/dev/null
+    [ ! -s "$work/fronts.next" ] || mv "$work/fronts.next" "$work/fronts"
+    sleep 0.3
+  done
+}
+buy_one() {
+  local attempt answer front
+  for ((attempt = 0; attempt < 200; attempt++)); do
+    front="$(shuf -n 1 "$work/fronts")"
+    answer="$(curl -s --connect-timeout 1 --max-time 40 -w ' %{http_code}' -X POST "$front" \
+      -H 'content-type: application/json' -H "idempotency-key: $round-$1" \
+      -d "{\"user_id\":\"user-$(($1 % 7))\",\"amount\":9.99}" || true)"
+    case "$answer" in
+      *" 200" | *" 409" | *" 502") echo "$answer"; return ;;
+      *) echo "again: $answer" >>"$work/again.$round"; sleep 0.2 ;;
+    esac
+  done >>"$work/answers.$round.$(($1 % 50))"
+}
+buy_steadily() {
+  local number=0 began_ms due
+  began_ms=$(date +%s%3N)
+  while [ ! -e "$work/stop" ]; do
+    buy_one "$number" &
+    number=$((number + 1))
+    due=$((began_ms + number * 1000 / rate - $(date +%s%3N)))
+    [ $due -le 0 ] || sleep "$(printf '%d.%03d' $((due / 1000)) $((due % 1000)))"
+  done
+  wait
+  echo "$number" >"$work/bought.$round"
+}
+# Runs update.sh with an image under load, and demands that every purchase completes.
+under_load() {
+  local target="$1" began=$SECONDS service container
+  round="$2"
+  rm -f "$work/stop"
+  follow_fronts & local follower=$!
+  until [ -s "$work/fronts" ]; do sleep 0.1; done
+  buy_steadily & local buyers=$!
+  until [ "$(count ' 200$')" -ge 50 ]; do sleep 0.2; done
+  set_value IMAGE "$target"
+  IMAGE="$target" docker/update.sh >"$work/update" 2>&1 || { cat "$work/update"; fail "the update to $target"; }
+  grep -E 'accepted|all services run' "$work/update" || true
+  touch "$work/stop"
+  wait "$follower" "$buyers"
+  rm -f "$work/stop" "$work/fronts"
+  for service in "${services[@]}"; do
+    for container in $(containers "$service"); do
+      expect "the image of $service" "$(docker inspect --format '{{.Image}}' "$container")" "$(docker image inspect --format '{{.Id}}' "$target")"
+    done
+  done
+  say "$round to $target in $((SECONDS - began)) s: $(count .) of $(cat "$work/bought.$round") purchases answered at $rate a second: $(count ' 200$') completed, $(count ' 409$') reverted, $(count ' 502$') failed; $(wc -l <"$work/again.$round" 2>/dev/null || echo 0) repeated requests"
+  expect "answered purchases" "$(count .)" "$(cat "$work/bought.$round")"
+  expect "completed purchases" "$(count ' 200$')" "$(cat "$work/bought.$round")"
+}
+if [ "${TRY_UPDATE:-yes}" = yes ]; then
+  rate="${TRY_RATE:-20}"
+  under_load "$newer_image" update
+  under_load "$image" rollback
+  grep -q 'of a newer program: accepted' "$work/update" || { cat "$work/update"; fail "migrate does not name the newer migrations"; }
+  expect "orchestrators after both" "$(containers orchestrator | wc -l)" 3
+  audited
+
+  # A schema that states that this image is too old for it.
+  history() { docker exec "$(containers postgres)" psql -U postgres -d ms_payments -qtAc "$1"; }
+  history "insert into refinery_schema_history values (900, 'drop_something_needs_900', '2026-01-02T03:04:05Z', '1')"
+  before="$(containers payments | sort)"
+  if IMAGE="$image" docker/update.sh >"$work/update" 2>&1; then fail "an image that is too old is rolled out"; fi
+  grep 'is too new for this program' "$work/update" || { cat "$work/update"; fail "the refusal does not name the versions"; }
+  expect "replicas after the refusal" "$(containers payments | sort)" "$before"
+  history "delete from refinery_schema_history where version = 900"
+  say "an image that the schema calls too old is refused, and nothing is replaced"
+fi
+
 # --- a backup under load, and a restore ---
 if [ "${TRY_BACKUP:-yes}" = yes ]; then
   round=second
@@ -219,6 +352,9 @@ if [ "${TRY_BACKUP:-yes}" = yes ]; then
   wait_for_buyers
   after="$(database ORCHESTRATOR_DB_PASSWORD ms_orchestrator ms_orchestrator 'select count(*) from saga')"
   began=$SECONDS
+  moment="$(database ORCHESTRATOR_DB_PASSWORD ms_orchestrator ms_orchestrator 'select clock_timestamp()')"
+  at_moment="$after"
+  tools order --user later --amount 1 --target http://orchestrator:8000 >/dev/null
   docker/restore.sh "$work"/backups/base-* >"$work/restore.log" 2>&1 || { cat "$work/restore.log"; fail "the restore"; }
   for service in "${services[@]}"; do wait_healthy "$service" 1; done
   restored="$(database ORCHESTRATOR_DB_PASSWORD ms_orchestrator ms_orchestrator 'select count(*) from saga')"
@@ -230,12 +366,22 @@ if [ "${TRY_BACKUP:-yes}" = yes ]; then
   until tools order --user released --amount 1 --target http://orchestrator:8000 >"$work/released"; do sleep 0.5; done
   audited
   say "released: purchases begin, and the unfinished ones have ended"
+  expect "orchestrators after the restore" "$(containers orchestrator | wc -l)" 3
+
+  # The same backup, brought to the moment after the last purchase of the round.
+  began=$SECONDS
+  docker/restore.sh "$work"/backups/base-* "$moment" >"$work/restore.log" 2>&1 || { cat "$work/restore.log"; fail "the restore to a moment"; }
+  for service in "${services[@]}"; do wait_healthy "$service" 1; done
+  restored="$(database ORCHESTRATOR_DB_PASSWORD ms_orchestrator ms_orchestrator 'select count(*) from saga')"
+  say "restored to $moment in $((SECONDS - began)) s: $restored purchases"
+  expect "purchases at the moment" "$restored" "$at_moment"
+  tools release | tail -n 2
+  audited
 fi
 
 # --- a swarm of one node ---
 if [ "${TRY_SWARM:-yes}" = yes ]; then
   compose stop --timeout 30 "${services[@]}" >/dev/null 2>&1
-  [ "$(docker info --format '{{.Swarm.LocalNodeState}}')" = inactive ] || fail "this machine is already in a swarm: use TRY_SWARM=no"
   docker swarm init --advertise-addr 127.0.0.1 >/dev/null
   swarm=yes
   # The PostgreSQL of the first part is the external server.
