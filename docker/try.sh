@@ -132,7 +132,8 @@ wait_healthy postgres 1
 if POSTGRES_PASSWORD=mistaken compose up -d --no-recreate migrate payments >"$work/up.log" 2>&1; then
   fail "up -d succeeds with a wrong password"
 fi
-compose logs migrate 2>&1 | grep -q 'password authentication failed' || { compose logs migrate; fail "the log does not name the wrong password"; }
+compose logs --no-color migrate >"$work/logs" 2>&1
+grep -q 'password authentication failed' "$work/logs" || { cat "$work/logs"; fail "the log does not name the wrong password"; }
 say "with a wrong password up -d fails $((SECONDS - began)) s after its start: $(grep -i migrate "$work/up.log" | tail -n 1 | tr -d '\r')"
 compose rm --force --stop migrate payments >/dev/null 2>&1
 

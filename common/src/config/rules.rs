@@ -292,7 +292,6 @@ impl Rules<'_> {
             let (min, max) = (format!("{operation}.latency_ms.min"), format!("{operation}.latency_ms.max"));
             self.require(&min, "at most", &max, |a, b| a <= b);
         }
-        self.require_stated("inventory.initial_stock");
         self.require_distinct(".port");
         self.require_distinct(".database");
         if profile == PRODUCTION && program == Program::Service {
@@ -302,6 +301,7 @@ impl Rules<'_> {
                 self.require_token("auth.api_token");
             }
         }
+        self.require_stated("inventory.initial_stock");
     }
 
     /// Compares two settings of calls. A named participant has those of `[participants]` where it has none of its own;

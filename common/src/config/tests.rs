@@ -42,7 +42,9 @@ impl Drop for Folder {
 
 /// The profile `production` with what it requires.
 fn production() -> ConfigSource {
-    ConfigSource::embedded("production").with("auth.service_token", "a-token-of-a-test").with("inventory.initial_stock", 5)
+    ConfigSource::embedded("production")
+        .with("auth.service_token", "a-token-of-a-test")
+        .with("inventory.initial_stock", 5)
 }
 
 fn check(source: &ConfigSource, expected: &[&str]) {

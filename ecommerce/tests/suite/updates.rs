@@ -32,7 +32,7 @@ impl Migrated {
     }
 
     fn serve(&self) -> Command {
-        command(&["serve", "payments", "--port", "0", "--profile", "bench", "--database-url", &self.server.url])
+        command(&["serve", "payments", "--port", "0", "--database-url", &self.server.url])
     }
 
     /// Adds a migration to the history of payments, as if a newer version had applied it.
