@@ -47,7 +47,7 @@ tar -xzf "$partial" -O backup_manifest \
   | sed -n 's/^{ "Path": "\([^"]*\)".*"Checksum": "\([0-9a-f]*\)" }.*/\2 \1/p' | sort >"$partial.expected"
 # shellcheck disable=SC2016 # tar's shell sets the variable
 tar -xzf "$partial" --to-command='echo "$(sha256sum | cut -d" " -f1) $TAR_FILENAME"' | sort >"$partial.found"
-lacking="$(comm -23 "$partial.expected" "$partial.found" | head -n 3)"
+lacking="$(comm -23 "$partial.expected" "$partial.found" | sed -n 1,3p)"
 [ -s "$partial.expected" ] && [ -z "$lacking" ] || { say "the archive does not match its manifest: $lacking" >&2; exit 1; }
 mv "$partial" "$folder/$name"
 say "$folder/$name: $(du -h "$folder/$name" | cut -f1), whole and verified"
@@ -58,7 +58,7 @@ done
 
 # Archived WAL from before the oldest kept backup is of no use.
 if [ -n "$postgres" ] && docker exec "$postgres" test -d /archive; then
-  oldest="$(find "$folder" -maxdepth 1 -name 'base-*.tar.gz' | sort | head -n 1)"
+  oldest="$(find "$folder" -maxdepth 1 -name 'base-*.tar.gz' | sort | sed -n 1p)"
   begins="$(tar -xzf "$oldest" -O backup_label | sed -n 's/^START WAL LOCATION: .*(file \([0-9A-F]*\)).*/\1/p')"
   docker exec --user postgres "$postgres" pg_archivecleanup -x .gz /archive "$begins"
 fi

@@ -15,6 +15,8 @@ fail() { echo "restore: $*" >&2; exit 2; }
 backup="$(cd "$(dirname "$1")" && pwd)/$(basename "$1")"
 moment="${2:-}"
 [ -z "$moment" ] || moment="$(date -u -d "$moment" '+%Y-%m-%d %H:%M:%S.%6N+00')" || fail "$2 is not a time"
+target="recovery_target = 'immediate'"
+[ -z "$moment" ] || target="recovery_target_time = '$moment'"
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if docker compose version >/dev/null 2>&1; then compose=(docker compose); else compose=(docker-compose); fi
 compose() { "${compose[@]}" -f docker-compose.prod.yml "$@"; }
@@ -30,13 +32,16 @@ before="before-$(date -u +%Y%m%dT%H%M%SZ)"
 compose run --rm --no-deps -T --entrypoint bash -v "$backup:/backup.tar.gz:ro" postgres -euc "
   cd $data
   rm -rf restored && mkdir restored && tar -xzf /backup.tar.gz -C restored && pg_verifybackup --quiet restored
-  if [ -n '$moment' ]; then
-    ls /archive/*.gz >/dev/null 2>&1 || { echo 'restore: there is no archived WAL: see WAL_ARCHIVE in .env' >&2; exit 1; }
-    touch restored/recovery.signal
-    echo \"restore_command = 'gzip -dc /archive/%f.gz >%p'\" >>restored/postgresql.auto.conf
-    echo \"recovery_target_time = '$moment'\" >>restored/postgresql.auto.conf
-    echo \"recovery_target_action = 'promote'\" >>restored/postgresql.auto.conf
-  fi
+  [ -z '$moment' ] || ls /archive/*.gz >/dev/null 2>&1 || { echo 'restore: there is no archived WAL: see WAL_ARCHIVE in .env' >&2; exit 1; }
+  # Recovery ends on a timeline of its own, so that no archived WAL of the former one is written again.
+  touch restored/recovery.signal
+  sed -i '/^recovery_target/d; /^restore_command/d' restored/postgresql.auto.conf
+  cat >>restored/postgresql.auto.conf <<'CONF'
+restore_command = 'test -f /archive/%f.gz && gzip -dc /archive/%f.gz >%p'
+recovery_target_timeline = 'current'
+recovery_target_action = 'promote'
+$target
+CONF
   chown -R postgres:postgres restored && chmod 700 restored
   [ ! -e cluster ] || mv cluster $before
   mv restored cluster"

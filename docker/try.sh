@@ -30,7 +30,7 @@ fail() { say "FAILED: $*" >&2; exit 1; }
 docker info >/dev/null 2>&1 || fail "the Docker engine does not answer"
 if docker compose version >/dev/null 2>&1; then compose=(docker compose); else compose=(docker-compose); fi
 command -v "${compose[0]}" >/dev/null || fail "neither docker compose nor docker-compose is installed"
-others="$(docker ps --format '{{.Names}}' | head -n 3 | tr '\n' ' ')"
+others="$(docker ps --format '{{.Names}}' | sed -n 1,3p | tr '\n' ' ')"
 [ -z "$others" ] || fail "other containers run on this machine: $others…; use another one"
 [ "$(docker info --format '{{.Swarm.LocalNodeState}}')" = inactive ] || fail "this machine is in a swarm; use another one"
 
@@ -231,7 +231,7 @@ wait_for_buyers() { local job; for job in $(jobs -p); do wait "$job"; done; }
 began_ms=$(date +%s%3N)
 for ((worker = 0; worker < workers; worker++)); do buy "$worker" & done
 victims=()
-for service in orchestrator payments; do victims+=("$(containers "$service" | head -n 1)"); done
+for service in orchestrator payments; do victims+=("$(containers "$service" | sed -n 1p)"); done
 waited=$SECONDS
 until [ "$(count .)" -ge $((sagas / 4)) ]; do sleep 0.1; [ $((SECONDS - waited)) -lt $patience ] || fail "the load makes no progress"; done
 # As the kernel would kill them; their restart policy starts them again.
@@ -361,6 +361,9 @@ if [ "${TRY_BACKUP:-yes}" = yes ]; then
   restored="$(database ORCHESTRATOR_DB_PASSWORD ms_orchestrator ms_orchestrator 'select count(*) from saga')"
   say "restored in $((SECONDS - began)) s: $restored of $after purchases are present"
   [ "$restored" -lt "$after" ] && [ "$restored" -gt "$completed" ] || fail "the restored data is not from the moment of the backup"
+  # On a timeline of its own the server writes no WAL again that is archived already.
+  wal="$(docker exec "$(containers postgres)" psql -U postgres -tAc 'select pg_walfile_name(pg_current_wal_lsn())')"
+  expect "the timeline after a restore" "${wal:0:8}" 00000002
   tools order --user held --amount 1 --target http://orchestrator:8000 && fail "a purchase began on hold"
   grep -q 'on hold' "$work/tools" || { cat "$work/tools"; fail "the refusal does not name the hold"; }
   tools release | tail -n 2

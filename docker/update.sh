@@ -32,7 +32,7 @@ health() { docker inspect --format '{{if .State.Health}}{{.State.Health.Status}}
 # What IMAGE is after compose has read .env.
 image="$(compose config | awk '$1 == "migrate:" { inside = 1 } inside && $1 == "image:" { print $2; exit }')"
 new="$(docker image inspect --format '{{.Id}}' "$image" 2>/dev/null)" || fail "there is no image $image: build or pull it first"
-running="$(containers orchestrator | head -n 1)"
+running="$(containers orchestrator | sed -n 1p)"
 [ -n "$running" ] || fail "no orchestrator runs: there is nothing to update, use ${compose[*]} -f docker-compose.prod.yml up -d"
 old="$(docker inspect --format '{{.Image}}' "$running")"
 previous="${image%:*}:previous"
