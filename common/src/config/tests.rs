@@ -350,7 +350,7 @@ fn production_requires_a_service_token_and_the_initial_stock_and_says_how_to_set
 }
 
 #[test]
-fn a_command_that_runs_no_service_needs_no_token() {
+fn a_command_that_runs_no_service_needs_no_token_and_no_stock() {
     let settings = ConfigSource::embedded("production").load_for_tool().expect("valid");
     assert!(settings.is_production() && settings.auth.service_token.expose_secret().is_empty());
 }
@@ -359,6 +359,7 @@ fn a_command_that_runs_no_service_needs_no_token() {
 fn tokens_are_long_and_different_in_production_and_elsewhere_a_warning_says_so() {
     let weak = |profile| {
         ConfigSource::embedded(profile)
+            .with("inventory.initial_stock", 5)
             .with("auth.operator_token", "0123456789abcdef")
             .with("auth.service_token", "0123456789abcdef")
             .with("auth.api_token", "0123456789abcde")
@@ -387,7 +388,7 @@ fn every_secret_may_be_in_a_file_that_a_variable_names() {
         ("empty", "\n"),
     ]);
     let file = |name: &str| folder.place(name);
-    let settings = ConfigSource::embedded("production")
+    let settings = production()
         .with("auth.service_token", "service-token-of-a-test")
         .with("auth.operator_token", "")
         .with("auth.operator_token_file", file("operator"))
