@@ -163,6 +163,7 @@ impl System {
         let mut command = up_with(profile, &folder.path().join("data"));
         command
             .env("ECOMMERCE__RATE_LIMIT__PER_SECOND", "0")
+            .env("ECOMMERCE__INVENTORY__INITIAL_STOCK", "100")
             .env("ECOMMERCE__HTTP__DRAIN_DELAY_MS", "0")
             // Without them operators are refused for another reason.
             .env("ECOMMERCE__FAULTS__ENABLED", "true")
