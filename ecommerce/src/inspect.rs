@@ -11,6 +11,7 @@ use crate::{
     client::{Target, transaction_id},
     ending::{Ended, Failure},
     output,
+    steps::{self, Step, Takeover},
 };
 
 #[derive(Args)]
@@ -78,6 +79,9 @@ fn shown(inspection: Inspection) -> String {
         None => vec![[output::cell("log"), output::cell("has no such saga")]],
         Some(row) => SHOWN.iter().map(|name| [output::cell(name), output::optional(text(&row[*name]))]).collect(),
     };
+    let member = |name: &str| log.as_ref().map(|row| row[name].clone()).unwrap_or_default();
+    let steps: Vec<Step> = serde_json::from_value(member("steps")).unwrap_or_default();
+    let takeovers: Vec<Takeover> = serde_json::from_value(member("takeovers")).unwrap_or_default();
     let mut decisions = Vec::new();
     for (participant, held) in participants {
         let journal = match held {
@@ -116,7 +120,15 @@ fn shown(inspection: Inspection) -> String {
         }
     }
     let header = ["participant", "operation", "status", "decided", "requested by", "reply"];
-    format!("{}\n{}", output::table(["transaction", &transaction_id], facts), output::table(header, decisions))
+    let mut tables = vec![output::table(["transaction", &transaction_id], facts)];
+    if !steps.is_empty() {
+        tables.extend(steps::tables(steps, takeovers));
+    }
+    tables.push(match decisions.is_empty() {
+        true => "no participant of this saga offers a journal".to_owned(),
+        false => output::table(header, decisions),
+    });
+    tables.join("\n")
 }
 
 /// Formats a value without the quotes of a string; null becomes `None`.

@@ -304,6 +304,9 @@ fn a_saga_that_is_no_purchase_goes_through_every_command() {
         let is_text_of_services = list[0] == "inspect";
         assert!(is_text_of_services || !listed.out.contains("null"), "{listed:?}");
     }
+    let inspected = ran(&["inspect", id]).out;
+    assert!(inspected.contains("payments") && inspected.contains("done"), "its steps: {inspected}");
+    assert!(!inspected.contains("purchases"), "a service without a part in it: {inspected}");
     assert!(ran(&["sagas", "list"]).out.contains("checkout/1"));
     assert_eq!(ran(&["watch", id]).code, 0);
     for refused in [&["cancel", id][..], &["retry", id], &["resolve", id, "--note", "n"]] {

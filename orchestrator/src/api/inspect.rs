@@ -65,11 +65,17 @@ async fn look(api: &ApiContext, id: SagaId) -> Result<Option<Inspection>, ApiErr
     let row = api.saga_log.read(move |connection| Box::pin(full_row::read(connection, id)));
     let (log, participants) = futures::join!(row, join_all(asked));
     let log = log.map_err(unreadable)?.transpose().map_err(unreadable_row)?;
-    let participants: BTreeMap<_, _> = participants.into_iter().collect();
+    let mut participants: BTreeMap<_, _> = participants.into_iter().collect();
     let nobody_knows =
         participants.values().all(|held| matches!(held, JournalReply::Journal { journal } if journal.is_empty()));
     if log.is_none() && nobody_knows {
         return Ok(None);
+    }
+    if let Some(row) = &log {
+        // A service without a part in the saga has nothing to show.
+        participants.retain(|name, held| {
+            row.calls(name) || matches!(held, JournalReply::Journal { journal } if !journal.is_empty())
+        });
     }
     let memory = api.running.get(id).map(|saga| saga.in_full());
     Ok(Some(Inspection { transaction_id: id, log, memory, participants }))

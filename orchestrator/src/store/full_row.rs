@@ -74,6 +74,13 @@ pub struct FullRow {
     steps: Vec<StepView>,
 }
 
+impl FullRow {
+    /// Tells whether the saga has a step at this participant.
+    pub fn calls(&self, participant: &str) -> bool {
+        self.steps.iter().any(|step| step.participant == participant)
+    }
+}
+
 /// Reads a row in full.
 ///
 /// # Errors
