@@ -301,7 +301,9 @@ impl Rules<'_> {
                 self.require_token("auth.api_token");
             }
         }
-        self.require_stated("inventory.initial_stock");
+        if program == Program::Service {
+            self.require_stated("inventory.initial_stock");
+        }
     }
 
     /// Compares two settings of calls. A named participant has those of `[participants]` where it has none of its own;
