@@ -172,7 +172,7 @@ impl Asked {
             Wanted::Dtm(submitted) => self.api.definitions.of_submission(&submitted.submission)?,
         };
         let id = self.api.world.new_saga_id();
-        let (waiter, answer) = oneshot::channel();
+        let (waiter, mut answer) = oneshot::channel();
         let secret = self.secret.as_ref().map(|secret| secret.hash(id.0));
         let start = StartSaga { id, definition, input, key: self.key.clone(), secret, waiter };
         self.api
@@ -180,7 +180,7 @@ impl Asked {
             .cast(CoordinatorMsg::StartSaga(Box::new(start)))
             .map_err(|_| ApiError::unavailable("the coordinator is being restarted; nothing was done", 1))?;
         if self.preference.respond_async {
-            return Ok(part_of(Box::pin(self.leave(id)).await?, id));
+            return Ok(part_of(Box::pin(self.leave(id, &mut answer)).await?, id));
         }
         Ok(part_of(self.wait(id, answer).await?, id))
     }
@@ -197,7 +197,7 @@ impl Asked {
                 biased;
                 told = tokio::time::timeout_at(due, &mut answer) => told,
                 // Another owner continues the saga; the client gets its status URL.
-                () = self.api.handing_over.cancelled() => return Box::pin(self.leave(id)).await,
+                () = self.api.handing_over.cancelled() => return Box::pin(self.leave(id, &mut answer)).await,
             };
             if told.is_err() && self.api.lease.has_run_out() {
                 return self.cut_off(id, Begin::Uncertain);
@@ -216,7 +216,7 @@ impl Asked {
             Ok(Ok(told)) => self.answered(told).await,
             // The saga's actor died; recovery continues from the row, if there is one.
             Ok(Err(_)) => Box::pin(self.ask_the_row(id, Begin::Uncertain)).await,
-            Err(_) => Box::pin(self.leave(id)).await,
+            Err(_) => Box::pin(self.leave(id, &mut answer)).await,
         }
     }
 
@@ -257,17 +257,20 @@ impl Asked {
         }
     }
 
-    /// Responds as soon as the saga is in the log.
-    async fn leave(&self, id: SagaId) -> Result<Response, ApiError> {
-        let (waiter, answer) = oneshot::channel();
+    /// Responds as soon as the saga is in the log, or does not start: `answer` is what its start told.
+    async fn leave(&self, id: SagaId, answer: &mut oneshot::Receiver<StartAnswer>) -> Result<Response, ApiError> {
+        let (waiter, detached) = oneshot::channel();
         let sent = self.api.coordinator.cast(CoordinatorMsg::Detach(id, waiter));
-        let told = async { if sent.is_ok() { answer.await.ok() } else { None } };
+        let told = async { if sent.is_ok() { detached.await.ok() } else { None } };
         let told = tokio::select! {
             biased;
             told = tokio::time::timeout(LEAVING_TIMEOUT, told) => told,
             () = self.api.lease.run_out() => return self.cut_off(id, Begin::Uncertain),
         };
         match told {
+            Ok(Some(StartAnswer::AskTheRow(_)) | None) | Err(_) if let Ok(told) = answer.try_recv() => {
+                Box::pin(self.answered(told)).await
+            }
             Ok(Some(told)) => Box::pin(self.answered(told)).await,
             Ok(None) | Err(_) => self.ask_the_row_until(Instant::now(), id, Begin::Uncertain).await,
         }

@@ -14,7 +14,7 @@ use tests::{
 };
 use uuid::Uuid;
 
-use super::{buy, status};
+use super::status;
 
 async fn buy_with(stack: &Stack, headers: &[(&str, &str)], body: Value) -> Answer {
     let mut request = with_json(stack.request(Method::POST, ORCHESTRATOR, "/saga/transaction"), body);
@@ -135,7 +135,11 @@ async fn a_repeat_on_a_full_house_is_answered_all_the_same() {
         let body = json!({ "user_id": "ada", "amount": 5 });
         let (first, repeat) = tokio::join!(buy_keyed(stack, "k", body.clone()), async {
             wait_until("the saga is in the log", PATIENCE, async || (count(stack).await == 1).then_some(())).await;
-            assert_problem(&buy(stack, json!({ "user_id": "bob", "amount": 5 })).await, 503);
+            for headers in [&[][..], &[("prefer", "respond-async")]] {
+                let refused = buy_with(stack, headers, json!({ "user_id": "bob", "amount": 5 })).await;
+                assert_problem(&refused, 503);
+                assert!(refused.text.contains("too many sagas are running; nothing was done"), "{}", refused.text);
+            }
             buy_keyed(stack, "k", body.clone()).await
         });
         assert_eq!(first.expect(200).text, repeat.expect(200).text);
