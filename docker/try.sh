@@ -59,7 +59,7 @@ end() {
   for _ in 1 2 3; do
     docker images --all --quiet --no-trunc | sort -u | comm -13 "$work/images" - | xargs -r docker rmi >/dev/null 2>&1 || true
   done
-  rm -rf "$work" 2>/dev/null || docker run --rm -v "$work:/work" --entrypoint rm postgres:17-bookworm -rf /work/wal 2>/dev/null || true
+  rm -rf "$work" 2>/dev/null || docker run --rm -v "$work:/trial" --entrypoint rm postgres:17-bookworm -rf /trial/wal 2>/dev/null || true
   rm -rf "$work"
 }
 trap end EXIT

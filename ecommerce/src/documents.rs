@@ -89,7 +89,7 @@ fn a_stranger_finds_the_two_commands_the_picture_and_every_page_of_the_guide() {
     }
 }
 
-/// The sources of all tests.
+/// Adds the Rust sources below a folder to a text.
 fn sources(folder: &Path, all: &mut String) {
     for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
         let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();

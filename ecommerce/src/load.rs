@@ -168,7 +168,7 @@ impl Load {
             return self.audit;
         }
         let is_attended = io::stdin().is_terminal() && io::stdout().is_terminal();
-        if !is_attended || !participants.are_known() || signals.stop.is_cancelled() {
+        if !is_attended || !participants.are_known() || signals.shutdown.begun.is_cancelled() {
             return false;
         }
         if output::ask("audit the databases now (ecommerce audit)? [Y/n] ").is_err() {

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use clap::{Args, builder::PossibleValuesParser};
-use common::{db, service::Shutdown};
+use common::db;
 
 use crate::{
     configuration::{self, Configuration},
@@ -62,7 +62,7 @@ impl Serve {
         let (url, database) = (settings.database_url(service), settings.service(service).database.clone());
         let start_wait = Duration::from_millis(settings.database.start_wait_ms);
         tokio::select! {
-            () = signals.announced.cancelled() => return Ok(signals.ended()),
+            () = signals.shutdown.announced.cancelled() => return Ok(signals.ended()),
             answered = db::wait_for(&url, Some(&database), start_wait) => {
                 answered.map_err(services::database_failure(&settings, service))?;
             }
@@ -71,8 +71,7 @@ impl Serve {
 
         let settings = Arc::new(settings);
         let threads = Threads::start(&settings, 1)?;
-        let shutdown = Shutdown { announced: signals.announced.clone(), begun: signals.stop.clone() };
-        let running = threads.run(service, settings, listener, shutdown).await?;
+        let running = threads.run(service, settings, listener, signals.shutdown.clone()).await?;
         output::tell(&format!("{service} http://{address}"));
         tokio::select! {
             ended = running.finished() => match ended {

@@ -8,7 +8,7 @@
 
 use std::{fs, time::Duration};
 
-use common::telemetry;
+use common::{service::Shutdown, telemetry};
 use ecommerce::embedded_postgres;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -21,11 +21,9 @@ use crate::ending::{Ended, Failure};
 /// The stops requested so far.
 #[derive(Clone)]
 pub(crate) struct Signals {
-    /// Cancelled by the first signal.
-    pub(crate) announced: CancellationToken,
-    /// Cancelled when the stop begins.
-    pub(crate) stop: CancellationToken,
-    /// Cancelled by the next signal.
+    /// Announced by the first signal, begun after the drain delay or by one more signal.
+    pub(crate) shutdown: Shutdown,
+    /// Cancelled by the next signal after the stop began.
     pub(crate) force: CancellationToken,
 }
 
@@ -57,15 +55,11 @@ impl Signals {
             }
         }
         let mut quit = signal(SignalKind::quit()).map_err(failed)?;
-        let signals = Self {
-            announced: CancellationToken::new(),
-            stop: CancellationToken::new(),
-            force: CancellationToken::new(),
-        };
-        let Self { announced, stop, force } = signals.clone();
+        let signals = Self { shutdown: Shutdown::default(), force: CancellationToken::new() };
+        let Self { shutdown, force } = signals.clone();
         tokio::spawn(async move {
             stops.next().await;
-            announced.cancel();
+            shutdown.announced.cancel();
             if !drain_delay.is_zero() {
                 let ms = drain_delay.as_millis();
                 telemetry::notice(&format!(
@@ -74,7 +68,7 @@ impl Signals {
                 // An error is the end of that time.
                 let _ = timeout(drain_delay, stops.next()).await;
             }
-            stop.cancel();
+            shutdown.begun.cancel();
             telemetry::notice("stopping: running requests are finished first (Ctrl-C again: at once)");
             stops.next().await;
             force.cancel();

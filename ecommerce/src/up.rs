@@ -83,7 +83,7 @@ impl Up {
         let bound = bind_all(&mut settings).await?;
         let database = Database::start(&mut settings, self.data_dir, self.offline).await?;
         let ran = tokio::select! {
-            () = signals.announced.cancelled() => Ok(()),
+            () = signals.shutdown.announced.cancelled() => Ok(()),
             migrated = database.prepare(&settings) => match migrated {
                 Ok(()) => run(settings, bound, &database, &signals, welcome).await,
                 Err(failure) => Err(failure),
@@ -127,7 +127,7 @@ async fn run(
         Welcome::Json => document(&profile, &addresses, database),
     });
     let gave_up = tokio::select! {
-        () = signals.stop.cancelled() => None,
+        () = signals.shutdown.begun.cancelled() => None,
         reason = stack.gave_up() => Some(reason),
         () = database.keep_alive() => None,
     };

@@ -36,6 +36,7 @@ use self::cells::Cells;
 use crate::definitions::Registry;
 use crate::dtm::AllowedUrls;
 use crate::events::Events;
+use crate::journals::Journals;
 use crate::store::replicated::Replicated;
 use crate::store::writer::SagaLogWriter;
 use saga_engine::SagaId;
@@ -65,7 +66,7 @@ pub(crate) struct ApiContext {
     pub(crate) saga_log: BatchSender<SagaLogWriter>,
     pub(crate) replicated: Arc<Replicated>,
     pub(crate) lease: Arc<LeaseState>,
-    pub(crate) journals: Arc<crate::journals::Journals>,
+    pub(crate) journals: Arc<Journals>,
     pub(crate) events: Events,
     pub(crate) world: Arc<dyn World>,
     pub(crate) cells: Arc<Cells>,

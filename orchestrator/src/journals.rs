@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 pub struct Journals(BTreeMap<SmolStr, Journal>);
 
 /// The way to one participant's journal.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Journal {
     http: reqwest::Client,
     url: String,
@@ -63,11 +63,6 @@ impl Journals {
             }
         }
         Ok(self)
-    }
-
-    /// Returns the journal of a participant; `None` if it offers none.
-    pub fn get(&self, participant: &str) -> Option<&Journal> {
-        self.0.get(participant)
     }
 
     /// Returns every journal with its participant.

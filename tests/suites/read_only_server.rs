@@ -143,7 +143,7 @@ async fn purchases_go_on_after_a_switch_to_read_only_was_lifted_though_the_sessi
         for service in SERVICES {
             wait_until_read_only(stack, service).await;
         }
-        // Those that are open now were opened as read-only ones, and are not ended.
+        // Connections that are open now were opened as read-only ones, and are not ended.
         set_read_only(stack, "off").await;
         wait_until_purchases_go_on(stack).await;
         assert_that_none_failed(stack).await;

@@ -14,6 +14,11 @@ use super::{
 /// Prefix of the environment variables that are settings.
 pub(super) const VARIABLE_PREFIX: &str = "ECOMMERCE__";
 
+/// Returns the environment variable that sets a key.
+pub(super) fn variable_of(key: &str) -> String {
+    format!("{VARIABLE_PREFIX}{}", key.to_uppercase().replace('.', "__"))
+}
+
 /// The type of a key, taken from its value in `default.toml`.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
@@ -157,7 +162,7 @@ pub(super) fn check_variables(
 /// End of the names of variables that name a file with a secret.
 const FILE: &str = "_FILE";
 
-/// Returns the key of the secret whose file this key names; `None` if it is no such key.
+/// Returns the key of the secret whose file this key names; `None` if the key names no file.
 fn secret_in_file<'a>(schema: &Map<String, Value>, key: &'a str) -> Option<&'a str> {
     let secret = key.strip_suffix("_file").filter(|secret| is_secret(secret))?;
     let path: Vec<String> = secret.split('.').map(str::to_owned).collect();

@@ -22,16 +22,7 @@ impl Layer {
             }
         }
     }
-}
 
-/// Tells whether the value of a key is a secret.
-pub(super) fn is_secret(key: &str) -> bool {
-    key.starts_with("auth.")
-        || [".database_password", ".database_url", ".token"].iter().any(|name| key.ends_with(name))
-        || key == "database.url"
-}
-
-impl Layer {
     /// Reads the values as settings.
     ///
     /// # Errors
@@ -49,6 +40,13 @@ impl Source for Layer {
     fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
         Ok(self.0.clone().into_iter().collect())
     }
+}
+
+/// Tells whether the value of a key is a secret.
+pub(super) fn is_secret(key: &str) -> bool {
+    key.starts_with("auth.")
+        || [".database_password", ".database_url", ".token"].iter().any(|name| key.ends_with(name))
+        || key == "database.url"
 }
 
 /// Reads TOML text into nested values whose origin is `place`.

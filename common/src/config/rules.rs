@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 use warp::http::Uri;
 
 use super::{
+    check::variable_of,
     error::ConfigProblem,
     layers::Layer,
     named::{self, check_absent, check_judgement, check_participant_url},
@@ -36,7 +37,7 @@ const MAX_DATABASE_NAME: usize = 63;
 pub(super) struct Findings<'a> {
     /// Mistakes.
     pub(super) problems: &'a mut Vec<ConfigProblem>,
-    /// Settings that should be others, and with which a system runs nevertheless.
+    /// Settings that are accepted but weaken the system, such as a token that can be guessed.
     pub(super) warnings: &'a mut Vec<ConfigProblem>,
 }
 
@@ -55,7 +56,7 @@ pub(super) fn check(profile: &str, program: Program, effective: &Layer, findings
     }
 }
 
-/// Returns the tokens that can be guessed, and those that open more than they should.
+/// Returns the tokens that can be guessed, and the tokens that serve two purposes.
 fn weak_tokens(effective: &Layer) -> Vec<ConfigProblem> {
     let token = |name| {
         let key = format!("auth.{name}");
@@ -259,11 +260,6 @@ fn place(value: &Value) -> &str {
     value.origin().unwrap_or("built-in default.toml")
 }
 
-/// Returns the environment variable of a key.
-fn variable(key: &str) -> String {
-    format!("ECOMMERCE__{}", key.to_uppercase().replace('.', "__"))
-}
-
 /// Rules between keys.
 struct Rules<'a> {
     effective: &'a Layer,
@@ -392,7 +388,7 @@ impl Rules<'_> {
         let Some(value) = self.effective.0.get(key).filter(|value| value.kind == ValueKind::I64(NOT_STATED)) else {
             return;
         };
-        let variable = variable(key);
+        let variable = variable_of(key);
         let message = format!("is not stated; set the environment variable {variable} to a number from 0");
         self.problems.push(ConfigProblem::new(key, place(value), message));
     }
@@ -402,7 +398,7 @@ impl Rules<'_> {
             return;
         };
         if value.kind == ValueKind::String(String::new()) {
-            let variable = variable(key);
+            let variable = variable_of(key);
             let message =
                 format!("is not set, the production profile requires it; set the environment variable {variable}");
             self.problems.push(ConfigProblem::new(key, place(value), message));

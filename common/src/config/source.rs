@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Settings,
-    check::{VARIABLE_PREFIX, check_file, check_variables},
+    check::{VARIABLE_PREFIX, check_file, check_variables, variable_of},
     error::{ConfigErrors, ConfigProblem},
     layers::{Layer, flatten, parse_toml},
     lookup::Found,
@@ -70,8 +70,7 @@ impl ConfigSource {
     /// Sets a key above files and earlier variables, like an environment variable of that name:
     /// `with("faults.payments.charge.failure_rate", 0.9)`.
     pub fn with(mut self, key: &str, value: impl fmt::Display) -> Self {
-        let variable = format!("{VARIABLE_PREFIX}{}", key.to_uppercase().replace('.', "__"));
-        self.env.push((variable, value.to_string()));
+        self.env.push((variable_of(key), value.to_string()));
         self
     }
 

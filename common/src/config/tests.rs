@@ -55,9 +55,13 @@ fn check(source: &ConfigSource, expected: &[&str]) {
 
 /// Checks the error line for one variable's value.
 fn check_variable(key: &str, value: &str, expected: &str) {
-    let variable = format!("ECOMMERCE__{}", key.to_uppercase().replace('.', "__"));
     let source = ConfigSource::embedded("default").with(key, value);
-    check(&source, &[&format!("{key} (environment variable {variable}): {expected}")]);
+    check(&source, &[&format!("{key} ({}): {expected}", variable(key))]);
+}
+
+/// Names the environment variable of a key as messages do.
+fn variable(key: &str) -> String {
+    format!("environment variable ECOMMERCE__{}", key.to_uppercase().replace('.', "__"))
 }
 
 #[test]
@@ -408,7 +412,6 @@ fn every_secret_may_be_in_a_file_that_a_variable_names() {
     assert_eq!(settings.service("payments").database_password.expose_secret(), "hush");
     assert_eq!(settings.named_participants["flights"].token.expose_secret(), "of-flights");
 
-    let variable = |key: &str| format!("environment variable ECOMMERCE__{}", key.to_uppercase().replace('.', "__"));
     let token = "auth.operator_token_file";
     for (source, place, message) in [
         (

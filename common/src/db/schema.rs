@@ -1,4 +1,4 @@
-//! Whether a program and a database fit together: the applied migrations against those that the program knows.
+//! Whether a program and a database fit together: compares the migrations of the database with the program's own.
 //!
 //! During an update, and after a rollback, programs of several versions use one database. So a program accepts migrations
 //! that are newer than its own, unless one of them states that this program is too old for the schema. A migration states
@@ -102,7 +102,7 @@ pub(super) struct Applied {
     name: String,
 }
 
-/// Reads the applied migrations; none if there is no history.
+/// Reads the applied migrations. A database without a history has none.
 pub(super) async fn applied(client: &Client) -> Result<Vec<Applied>, tokio_postgres::Error> {
     if !client.query_one(HISTORY_EXISTS, &[]).await?.get::<_, bool>(0) {
         return Ok(Vec::new());
@@ -227,7 +227,7 @@ mod tests {
         let cases: &[Case<'_>] = &[
             (&["V1__a"], MayRun, refused),
             (&["V1__a"], AreStopped, Ok(None)),
-            // Those that run know V2 already.
+            // The programs that run know V2 already.
             (&["V1__a", "V2__b"], MayRun, Ok(None)),
             // Nothing runs on a database without tables.
             (&[], MayRun, Ok(None)),

@@ -59,7 +59,7 @@ enum WithoutToken {
 enum Rule<'a> {
     /// No token.
     Open,
-    /// One of these tokens. Those that are not set open nothing.
+    /// One of these tokens. A token that is not set opens nothing.
     Demand(&'a [&'a SecretString]),
 }
 

@@ -47,8 +47,6 @@ pub enum Because {
     Sagas,
     /// Too many lists are being read.
     Lists,
-    /// The service is stopping.
-    Stopping,
     /// All sagas are on hold.
     Hold,
     /// The node holds no lease.
@@ -66,7 +64,6 @@ impl Because {
             Self::Requests => "requests",
             Self::Sagas => "sagas",
             Self::Lists => "lists",
-            Self::Stopping => "stopping",
             Self::Hold => "hold",
             Self::NoLease => "no-lease",
             Self::Database => "database",

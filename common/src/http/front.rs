@@ -158,11 +158,8 @@ impl RequestPipeline {
         let found = self.table.find(&head.method, &head.path);
         let (answer, counted) = match found {
             _ if self.lacks_room(&found, &head) => {
-                let detail = "too many connections are open; nothing was done";
-                (
-                    Err(ApiError::unavailable(detail, RETRY_AFTER_S).because(Because::Connections)),
-                    Counted::As(UNMATCHED),
-                )
+                let full = ApiError::unavailable("too many connections are open; nothing was done", RETRY_AFTER_S);
+                (Err(full.because(Because::Connections)), Counted::As(UNMATCHED))
             }
             Found::Endpoint(endpoint, params) => {
                 let answer = self.at_endpoint(endpoint, params, head, &mut unread, request_id.clone(), trace).await;

@@ -10,7 +10,7 @@ use common::{config::Settings, wire::journal::JournalEntry};
 use futures::{StreamExt, stream};
 use orchestrator::{
     invariants::{Books, Decision, NamedEntry, NamedJournal, OperationKind},
-    journals::Journals,
+    journals::{Journal, Journals},
 };
 use saga_engine::SagaId;
 use smol_str::SmolStr;
@@ -24,18 +24,23 @@ const PARALLEL: usize = 16;
 const FAILURES: u32 = 5;
 
 pub(super) struct NamedJournals {
-    journals: Journals,
+    by_participant: BTreeMap<SmolStr, Asked>,
     /// Journals of this saga and of older ones are not read.
     not_up_to: Option<Uuid>,
-    /// Failed requests in a row, by participant.
-    failures: BTreeMap<SmolStr, AtomicU32>,
+}
+
+struct Asked {
+    journal: Journal,
+    /// Failed requests in a row.
+    failures: AtomicU32,
 }
 
 impl NamedJournals {
     pub(super) fn open(settings: &Settings, not_up_to: Option<Uuid>) -> Result<Self, BooksError> {
         let journals = Journals::of_named(settings).map_err(BooksError::Client)?;
-        let failures = journals.iter().map(|(name, _)| (name.clone(), AtomicU32::new(0))).collect();
-        Ok(Self { journals, not_up_to, failures })
+        let asked = |journal: &Journal| Asked { journal: journal.clone(), failures: AtomicU32::new(0) };
+        let by_participant = journals.iter().map(|(name, journal)| (name.clone(), asked(journal))).collect();
+        Ok(Self { by_participant, not_up_to })
     }
 
     /// Reads the journals of the ended sagas in a part of the books.
@@ -44,7 +49,7 @@ impl NamedJournals {
         for (id, page) in &books.transactions {
             let Some(saga) = page.saga.as_ref().filter(|saga| saga.ended_at.is_some()) else { continue };
             let participants: BTreeSet<&SmolStr> = saga.steps.iter().map(|step| &step.participant).collect();
-            let asked = participants.into_iter().filter(|name| self.failures.contains_key(*name)).cloned();
+            let asked = participants.into_iter().filter(|name| self.by_participant.contains_key(*name)).cloned();
             let saga = Uuid::parse_str(id).expect("a saga's page is found by its id");
             wanted.extend(asked.map(|participant| (id.clone(), SagaId(saga), participant)));
         }
@@ -62,7 +67,7 @@ impl NamedJournals {
         if self.not_up_to.is_some_and(|last| saga.0 <= last) {
             return NamedJournal::Skipped;
         }
-        let (Some(journal), Some(failures)) = (self.journals.get(participant), self.failures.get(participant)) else {
+        let Some(Asked { journal, failures }) = self.by_participant.get(participant) else {
             return NamedJournal::Skipped;
         };
         if failures.load(Ordering::Relaxed) >= FAILURES {

@@ -93,7 +93,7 @@ async fn buy_on(
     loop {
         // The number is given back if no purchase begins, so that begun equals ended plus abandoned.
         let number = begun.fetch_add(1, Ordering::Relaxed);
-        let is_enough = number >= sagas || signals.stop.is_cancelled();
+        let is_enough = number >= sagas || signals.shutdown.begun.is_cancelled();
         let due = pace.due(number).map(|due| start + due);
         let came = async {
             match due {
@@ -103,7 +103,7 @@ async fn buy_on(
         };
         let is_stopped = tokio::select! {
             () = came => is_enough,
-            () = signals.stop.cancelled() => true,
+            () = signals.shutdown.begun.cancelled() => true,
         };
         if is_stopped {
             begun.fetch_sub(1, Ordering::Relaxed);

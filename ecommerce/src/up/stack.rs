@@ -46,7 +46,7 @@ impl Stack {
             true => &mut self.orchestrator,
             false => &mut self.participants,
         };
-        let shutdown = Shutdown { announced: signals.announced.clone(), begun: group.shutdown.clone() };
+        let shutdown = Shutdown { announced: signals.shutdown.announced.clone(), begun: group.shutdown.clone() };
         let running = self.threads.run(service, settings, listener, shutdown).await?;
         group.running.spawn(async move { (service, running.finished().await) });
         Ok(())

@@ -343,7 +343,7 @@ operator.
 
 ² While `auth.api_token` is not set.
 
-Traefik routes neither `/debug` nor `/metrics`, `/api` and `/calls` of the orchestrator.
+Traefik routes neither `/debug` and `/metrics` nor the orchestrator's `/api` and `/calls`.
 
 ";
 

@@ -1,12 +1,10 @@
 //! `restock`: deliveries that count once, and what production must state.
 
-use std::{
-    io::{Read, Write},
-    net::TcpStream,
-    process::Command,
-};
+use std::process::Command;
 
 use serde_json::Value;
+use tests::http::{client, send};
+use tokio::runtime::Runtime;
 
 use crate::{
     program::{Server, command, finish, up_command, up_with},
@@ -24,11 +22,7 @@ fn restock(addresses: &[(&str, String)], arguments: &[&str]) -> Command {
 }
 
 fn metrics(url: &str) -> String {
-    let mut stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: inventory\r\nconnection: close\r\n\r\n").unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    text
+    Runtime::new().unwrap().block_on(async { send(client().get(format!("{url}/metrics"))).await.text })
 }
 
 #[test]

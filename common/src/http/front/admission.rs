@@ -69,7 +69,7 @@ impl RequestPipeline {
             Admission::Limited => {}
         }
         if self.draining.has_begun() && !endpoint.is_read() {
-            return Err(ApiError::stopping(RETRY_AFTER_S).because(Because::Stopping));
+            return Err(ApiError::stopping(RETRY_AFTER_S));
         }
         match self.at_work.try_acquire() {
             Ok(permit) => Ok(Some(permit)),

@@ -82,7 +82,8 @@ compensation = { method = "DELETE", path = "/bookings/{saga.id}" }
 timeout_ms = 250
 attempts = 3
 "#;
-    let file = accepted(&[flight, HOTEL_AND_CAR].concat());
+    let steps = HOTEL_AND_CAR.replace("POST", "PATCH");
+    let file = accepted(&[flight, &steps].concat());
     let definition = compiled(&file);
     assert_eq!((definition.name.as_str(), definition.version), ("trip", 7));
     assert_eq!((definition.deadline, definition.max_parallel), (Some(Duration::from_secs(60)), 2));
