@@ -4,6 +4,7 @@
 //! services have them. Names are resolved with each request, so replicas may come and go.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -48,8 +49,20 @@ pub(crate) struct Said<T> {
 pub(crate) enum NoAnswer {
     /// The reason as text.
     Because(String),
-    /// The replica rejected the request; the body says why.
-    Refused(Value),
+    /// The replica rejected the request with this status (400, 404, 409 or 422); the body says why.
+    Refused(StatusCode, Value),
+}
+
+impl Display for NoAnswer {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            NoAnswer::Because(reason) => f.write_str(reason),
+            NoAnswer::Refused(status, body) => match body["detail"].as_str().or(body["message"].as_str()) {
+                Some(said) => f.write_str(said),
+                None => write!(f, "answered {status}"),
+            },
+        }
+    }
 }
 
 impl Neighbours {
@@ -132,6 +145,25 @@ impl Neighbours {
         join_all(asked).await
     }
 
+    /// Sends one request to one replica of a service, and if it gives no answer to the next. What has an effect must be
+    /// idempotent.
+    pub(crate) async fn ask_any<T: DeserializeOwned>(
+        &self,
+        service: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<T, NoAnswer> {
+        let mut answer = Err(NoAnswer::Because("it has no address".to_owned()));
+        for url in self.replicas(service).await {
+            answer = self.ask_one(&format!("{url}{path}"), method.clone(), body).await;
+            if !matches!(answer, Err(NoAnswer::Because(_))) {
+                break;
+            }
+        }
+        answer
+    }
+
     async fn ask_one<T: DeserializeOwned>(
         &self,
         url: &str,
@@ -151,7 +183,12 @@ impl Neighbours {
         let bytes = read_answer(reqwest::Body::from(response)).await.map_err(NoAnswer::Because)?;
         match status {
             StatusCode::OK => serde_json::from_slice(&bytes).map_err(|error| NoAnswer::Because(error.to_string())),
-            StatusCode::BAD_REQUEST => Err(NoAnswer::Refused(serde_json::from_slice(&bytes).unwrap_or_default())),
+            StatusCode::BAD_REQUEST
+            | StatusCode::NOT_FOUND
+            | StatusCode::CONFLICT
+            | StatusCode::UNPROCESSABLE_ENTITY => {
+                Err(NoAnswer::Refused(status, serde_json::from_slice(&bytes).unwrap_or_default()))
+            }
             status => Err(NoAnswer::Because(format!("answered {status}"))),
         }
     }

@@ -284,11 +284,9 @@ pub async fn start(settings: Arc<Settings>, listener: TcpListener, shutdown: Shu
     let dtm = if settings.dtm.enabled { Dtm::Spoken } else { Dtm::NotSpoken };
     let front = HttpService {
         service: SERVICE,
-        routes: api::routes(&api, dtm).merge(ui::routes(&Ui::new(&api, neighbours))).merge(debug::routes(
-            SERVICE,
-            root.clone(),
-            None,
-        )),
+        routes: api::routes(&api, dtm)
+            .merge(ui::routes(&Ui::new(&api, neighbours, settings.inventory.low_stock)))
+            .merge(debug::routes(SERVICE, root.clone(), None)),
         settings: settings.clone(),
         health,
         draining: draining.clone(),

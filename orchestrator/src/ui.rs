@@ -6,6 +6,7 @@
 //!         ─ /ui/api/sagas      list       the list without a total, with a bounded search
 //!         ─ /ui/api/services   services ┐
 //!         ─ /ui/api/faults     faults   ┴ neighbours ─ HTTP ─► /debug of every replica of every service
+//!         ─ /ui/api/stock      stock      neighbours ─ HTTP ─► a replica of the catalog and of inventory
 //!         ─ /saga/…            the public API, events included
 //! ```
 //! The files are plain ES modules under `orchestrator/ui/`, without a build step or external resources. Debug builds
@@ -16,6 +17,7 @@ mod describe;
 mod faults;
 mod list;
 mod services;
+mod stock;
 mod summary;
 
 use std::sync::Arc;
@@ -32,11 +34,13 @@ pub(crate) struct Ui {
     api: ApiContext,
     neighbours: Arc<Neighbours>,
     summary: Arc<Cache>,
+    /// A product with at most this many pieces runs out.
+    low_stock: i32,
 }
 
 impl Ui {
-    pub(crate) fn new(api: &ApiContext, neighbours: Arc<Neighbours>) -> Ui {
-        Ui { api: api.clone(), neighbours, summary: Arc::default() }
+    pub(crate) fn new(api: &ApiContext, neighbours: Arc<Neighbours>, low_stock: i32) -> Ui {
+        Ui { api: api.clone(), neighbours, summary: Arc::default(), low_stock }
     }
 }
 
@@ -49,6 +53,8 @@ pub(crate) fn routes(ui: &Ui) -> Routes {
         .get("/ui/api/services", Access::Operator, describe::services, with(ui, services::show))
         .get("/ui/api/faults", Access::Operator, describe::faults, with(ui, faults::show))
         .put("/ui/api/faults", Access::Operator, describe::change_faults, with(ui, faults::change))
+        .get("/ui/api/stock", Access::Operator, describe::stock, with(ui, stock::show))
+        .post("/ui/api/stock", Access::Operator, describe::restock, with(ui, stock::restock))
 }
 
 async fn page(request: Request) -> Result<Response, ApiError> {

@@ -2,11 +2,14 @@
 
 use common::http::openapi::{Description, schema};
 use common::http::page::LIMITS;
+use common::wire::inventory::RestockReply;
+use common::wire::requests::RestockRequest;
 use serde_json::json;
 
 use super::faults::{AllFaultsChange, AllFaultsView};
 use super::list::{ListView, MAX_TEXT};
 use super::services::ServicesView;
+use super::stock::StockView;
 use super::summary::SummaryView;
 use crate::store::reader::NEWEST_FIRST;
 use saga_engine::Status;
@@ -69,5 +72,22 @@ pub(super) fn change_faults() -> Description {
         .body::<AllFaultsChange>(json!({ "payments": { "charge": { "failure_rate": 0.5 } } }))
         .answer::<AllFaultsView>(200, "The settings now in force.")
         .problem(404, "This route is disabled by the configuration.")
+        .bad_fields_422()
+}
+
+pub(super) fn stock() -> Description {
+    Description::new("showAllStock", "The products with their stock, in pages")
+        .query("limit", schema::whole_number(LIMITS), "Page size; 100 if omitted.")
+        .query("cursor", schema::text(1, 20), "The `next_cursor` of the previous page.")
+        .answer::<StockView>(200, "A page of the products.")
+        .bad_fields_422()
+}
+
+pub(super) fn restock() -> Description {
+    Description::new("restockProduct", "Increases the stock of a product")
+        .detail("Counts once per `transaction_id`, so a request without an answer is repeated with the same one.")
+        .body::<RestockRequest>(json!({ "product_id": "1", "quantity": 50, "transaction_id": "delivery-7" }))
+        .answer::<RestockReply>(200, "The stock was increased.")
+        .problem(409, "The stock would exceed its maximum.")
         .bad_fields_422()
 }

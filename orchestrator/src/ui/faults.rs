@@ -78,8 +78,8 @@ pub(super) async fn change(ui: Ui, request: Request) -> Result<Response, ApiErro
     let mut errors = Vec::new();
     for (service, said) in join_all(told).await {
         let refused = said.iter().find_map(|said| match &said.answer {
-            Err(NoAnswer::Refused(problem)) => Some(problem),
-            Ok(_) | Err(NoAnswer::Because(_)) => None,
+            Err(NoAnswer::Refused(StatusCode::BAD_REQUEST, problem)) => Some(problem),
+            Ok(_) | Err(_) => None,
         });
         errors.extend(refused.into_iter().flat_map(|problem| complaints(service, problem)));
     }
@@ -149,8 +149,7 @@ async fn gather(ui: &Ui) -> Result<Response, ApiError> {
 fn view(said: Said<Value>) -> ReplicaFaults {
     let (faults, error) = match said.answer {
         Ok(faults) => (Some(faults), None),
-        Err(NoAnswer::Because(reason)) => (None, Some(reason)),
-        Err(NoAnswer::Refused(_)) => (None, Some("answered 400".to_owned())),
+        Err(no_answer) => (None, Some(no_answer.to_string())),
     };
     ReplicaFaults { url: said.url, faults, error }
 }

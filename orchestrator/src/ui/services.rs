@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Ui;
-use crate::neighbours::{NoAnswer, Said};
+use crate::neighbours::Said;
 
 /// The supervision trees of all services.
 #[derive(Serialize, ToSchema)]
@@ -54,8 +54,7 @@ pub(super) async fn show(ui: Ui, _: Request) -> Result<Response, ApiError> {
 fn view(said: Said<ActorView>) -> ReplicaView {
     let (actors, error) = match said.answer {
         Ok(actors) => (Some(actors), None),
-        Err(NoAnswer::Because(reason)) => (None, Some(reason)),
-        Err(NoAnswer::Refused(_)) => (None, Some("answered 400".to_owned())),
+        Err(no_answer) => (None, Some(no_answer.to_string())),
     };
     ReplicaView { url: said.url, actors, error }
 }

@@ -78,7 +78,7 @@ export const post = (path, body, options) => call("POST", path, { body, ...optio
 export const put = (path, body, options) => call("PUT", path, { body, ...options });
 
 /** A unique idempotency key. (`crypto.randomUUID` is unavailable on plain HTTP.) */
-const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+export const newKey = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** No answer, or that of a proxy: the purchase may have been made. 503: it may not. */
 const UNANSWERED = [0, 502, 503, 504];

@@ -1,7 +1,7 @@
 // The frame of the page: bar, navigation, the view of the address, messages; and the start of the application.
 //
 //   #/  overview, with filters #/?definition=NAME    #/saga/ID  one saga    #/definitions    #/definitions/NAME/VERSION
-//   #/attention    #/services    #/lab
+//   #/attention    #/services    #/stock    #/lab
 
 import { html, render, useEffect, useRef, useState } from "../vendor/preact/htm-preact.js";
 import { Attention, attentionCount } from "./attention.js";
@@ -15,6 +15,7 @@ import { Overview } from "./overview.js";
 import { Icon } from "./parts.js";
 import { Saga } from "./saga.js";
 import { Services } from "./services.js";
+import { Stock } from "./stock.js";
 import { local, remember, remembered, useStore } from "./store.js";
 import { connection, follow } from "./stream.js";
 import { watchSummary } from "./summary.js";
@@ -24,7 +25,7 @@ const THEME = "ecommerce-saga-theme";
 // A short disconnection is not shown, because services restart.
 const PATIENCE_MS = 1500;
 
-const VIEWS = [["", "overview"], ["definitions", "definitions"], ["attention", "attention"], ["services", "services"], ["lab", "lab"]];
+const VIEWS = [["", "overview"], ["definitions", "definitions"], ["attention", "attention"], ["services", "services"], ["stock", "stock"], ["lab", "lab"]];
 
 function route() {
   const [path, search = ""] = location.hash.replace(/^#\/?/, "").split("?");
@@ -90,6 +91,7 @@ function View({ view, id, version, search }) {
   if (view === "definitions") return html`<${Definitions} name=${id} version=${version} />`;
   if (view === "attention") return html`<${Attention} />`;
   if (view === "services") return html`<${Services} />`;
+  if (view === "stock") return html`<${Stock} />`;
   if (view === "lab") return html`<${Lab} />`;
   return html`<${Overview} search=${search} key=${search} />`;
 }

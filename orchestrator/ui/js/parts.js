@@ -16,6 +16,7 @@ const SHAPES = {
   overview: "M4 20V10m6 10V4m6 16v-8m4 8H3",
   attention: "M12 9v4m0 3.5v.1M10.3 4.3 2.9 17a2 2 0 0 0 1.7 3h14.8a2 2 0 0 0 1.7-3L13.7 4.3a2 2 0 0 0-3.4 0z",
   services: "M4 5h16v5H4zM4 14h16v5H4zM7.5 7.5h.1M7.5 16.5h.1",
+  stock: "M4 8l8-4 8 4v8l-8 4-8-4zM4 8l8 4 8-4M12 12v8",
   lab: "M10 3v6l-5.5 9A2 2 0 0 0 6.2 21h11.6a2 2 0 0 0 1.7-3L14 9V3M8.5 3h7M8 15h8",
   pending: "M12 12h.1", running: "M12 3a9 9 0 1 0 9 9", backing_off: "M4 12a8 8 0 1 1 3 6.2M4 20v-5h5",
   done: "M5 12.5l4.5 4.5L19 7.5", refused: "M6 6l12 12M18 6L6 18", unknown: "M9 9a3 3 0 1 1 4 2.8c-.7.3-1 .9-1 1.7v.5m0 3v.1",

@@ -3,7 +3,7 @@
 export default {
   title: "E-Commerce Saga",
   skip: "Skip to the content",
-  overview: "Overview", definitions: "Definitions", attention: "Attention", services: "Services", lab: "Failure lab", api: "API",
+  overview: "Overview", definitions: "Definitions", attention: "Attention", services: "Services", stock: "Stock", lab: "Failure lab", api: "API",
   language: "Language", theme: "Theme", themeAuto: "As the system", themeLight: "Light", themeDark: "Dark",
   token: "Token", tokenTitle: "Token required",
   tokenWhy: "The system requires a token (auth.operator_token, or auth.api_token to look and buy). It is kept in this tab only.",
@@ -77,6 +77,11 @@ export default {
   restarts: "{n} restarts", restart: "1 restart", handled: "{n} messages", queue: "{n} waiting", sinceStart: "up {time}", lastRestart: "last restart: {reason}",
   moreActors: "{n} more", actor_running: "running", actor_starting: "starting", actor_restarting: "restarting", actor_stopped: "stopped", actor_failed: "failed",
   allUp: "All services answer", someDown: "{n} do not answer",
+
+  stockIs: "Pieces of each product in inventory. An order takes one; a delivery adds pieces at once, without a restart.",
+  price: "Price", delivery: "Delivery", pieces: "Pieces of {name} that were delivered", restock: "Restock", restocked: "{name}: {n} in stock.",
+  noProducts: "The catalog has no products yet. The first purchase makes some.", notMoved: "nothing moved yet", soldOut: "sold out", runsOut: "runs out",
+  previousPage: "Previous page", nextPage: "Next page",
 
   labIs: "Make the services fail on purpose and watch how the sagas react. The settings last until the configuration is read again or the service restarts.",
   failure_rate: "Refuses", failure_rate_is: "business refusal (409)", fails: "Fails", failure_rate_undo: "503 without the work", unavailable_rate: "Unavailable", unavailable_rate_is: "503 before the work",

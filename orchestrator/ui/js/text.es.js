@@ -3,7 +3,7 @@
 export default {
   title: "E-Commerce Saga",
   skip: "Saltar al contenido",
-  overview: "Resumen", definitions: "Definiciones", attention: "Atención", services: "Servicios", lab: "Laboratorio de fallos", api: "API",
+  overview: "Resumen", definitions: "Definiciones", attention: "Atención", services: "Servicios", stock: "Existencias", lab: "Laboratorio de fallos", api: "API",
   language: "Idioma", theme: "Tema", themeAuto: "Como el sistema", themeLight: "Claro", themeDark: "Oscuro",
   token: "Token", tokenTitle: "Se requiere un token",
   tokenWhy: "El sistema requiere un token (auth.operator_token, o auth.api_token para ver y comprar). Solo se guarda en esta pestaña.",
@@ -77,6 +77,11 @@ export default {
   restarts: "{n} reinicios", restart: "1 reinicio", handled: "{n} mensajes", queue: "{n} en espera", sinceStart: "activo {time}", lastRestart: "último reinicio: {reason}",
   moreActors: "{n} más", actor_running: "en marcha", actor_starting: "arrancando", actor_restarting: "reiniciando", actor_stopped: "parado", actor_failed: "fallido",
   allUp: "Todos los servicios responden", someDown: "{n} no responden",
+
+  stockIs: "Unidades de cada producto en el inventario. Cada pedido descuenta una; una entrega se suma al instante, sin reiniciar nada.",
+  price: "Precio", delivery: "Entrega", pieces: "Unidades entregadas de {name}", restock: "Reponer", restocked: "{name}: quedan {n} en existencias.",
+  noProducts: "El catálogo aún no tiene productos. La primera compra crea algunos.", notMoved: "aún sin movimientos", soldOut: "agotado", runsOut: "se agota",
+  previousPage: "Página anterior", nextPage: "Página siguiente",
 
   labIs: "Haga fallar los servicios a propósito y observe cómo reaccionan las sagas. Los ajustes duran hasta que se relea la configuración o se reinicie el servicio.",
   failure_rate: "Rechaza", failure_rate_is: "rechazo de negocio (409)", fails: "Falla", failure_rate_undo: "503 sin hacer el trabajo", unavailable_rate: "No disponible", unavailable_rate_is: "503 antes del trabajo",

@@ -39,6 +39,7 @@ async fn look_at_all_views(screen: Screen) {
             ("definitions/shop/1", "[data-node=charge]".to_owned()),
             ("attention", ".waiting".to_owned()),
             ("services", "[data-actor=coordinator]".to_owned()),
+            ("stock", "[data-product='1'] .quantity".to_owned()),
             ("lab", "#payments-charge-failure_rate".to_owned()),
         ] {
             browser.open(&dashboard(stack, view)).await;

@@ -138,6 +138,8 @@ async fn in_production_an_operator_logs_in_with_the_token_and_sees_and_does_ever
             browser.see_text("main", "No saga needs an operator").await;
             browser.run("location.hash = '#/services'", vec![]).await;
             browser.see_text("main", "This view is off").await;
+            browser.run("location.hash = '#/stock'", vec![]).await;
+            browser.see("[data-product='1'] input").await;
         })
         .await;
     })
@@ -153,6 +155,25 @@ async fn where_services_are_not_shown_the_page_says_so() {
         browser.see_text("main h1", "Failure lab").await;
         browser.see_text("main", "This view is off").await;
         stack.get(ORCHESTRATOR, "/ui/api/services").await.expect(404);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_product_that_is_sold_out_is_restocked_on_its_page() {
+    let options = StackOptions::default().set("inventory.initial_stock", 1);
+    with_dashboard(options, Screen::Desktop, "stock", async |stack, browser| {
+        let quantity = "[data-product='1'] [data-testid=quantity]";
+        browser.see_text(quantity, "nothing moved yet").await;
+        buy(stack, "ada").await;
+        browser.see_text(quantity, "0 sold out").await;
+        browser.type_into("[data-product='1'] input", "2000\u{e007}").await;
+        browser.see_text(".toast", "2,000 in stock").await;
+        browser.see_text(quantity, "2,000").await;
+        let stock = stack.get("inventory", "/inventory/1/").await.expect(200).json();
+        assert_eq!(stock["quantity"], 2000);
+        stack.stop("inventory").await;
+        browser.see_text(quantity, "does not answer").await;
     })
     .await;
 }

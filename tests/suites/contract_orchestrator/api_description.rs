@@ -57,7 +57,9 @@ async fn what_it_answers_is_as_described() {
         }
         look("/ui/nothing.js", 404).await;
         look("/ui/api/sagas?limit=0", 422).await;
-        for path in ["/ui/api/summary", "/ui/api/sagas?text=u&limit=1", "/ui/api/services", "/ui/api/faults"] {
+        for path in
+            ["/ui/api/summary", "/ui/api/sagas?text=u&limit=1", "/ui/api/services", "/ui/api/faults", "/ui/api/stock"]
+        {
             look(path, 200).await;
         }
 

@@ -275,3 +275,53 @@ async fn what_shows_the_services_from_inside_is_for_operators_and_can_be_off() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stock_of_all_products_is_listed_and_a_delivery_counts_once() {
+    const STOCK: &str = "/ui/api/stock";
+    with_stack(StackOptions::default().set("inventory.initial_stock", 5), async |stack: &Stack| {
+        let products = stack.get("catalog", "/products/?limit=3").await.expect(200).json();
+        let ids: Vec<_> =
+            products["products"].as_array().unwrap().iter().map(|one| one["product_id"].to_string()).collect();
+        let page = async |query: &str| stack.get(ORCHESTRATOR, &format!("{STOCK}{query}")).await.expect(200).json();
+        let first = page("?limit=2").await;
+        let second = page(&format!("?limit=1&cursor={}", first["next_cursor"].as_str().unwrap())).await;
+        let listed = [&first["products"][0], &first["products"][1], &second["products"][0]];
+        for (one, id) in listed.iter().zip(&ids) {
+            assert_eq!((&one["product_id"], &one["quantity"], &one["error"]), (&json!(id), &Value::Null, &Value::Null));
+        }
+
+        let restock = async |body: Value| stack.post(ORCHESTRATOR, STOCK, body).await;
+        let delivery = json!({ "product_id": ids[0], "quantity": 7, "transaction_id": "restock:1" });
+        for _ in 0..2 {
+            assert_eq!(restock(delivery.clone()).await.expect(200).json()["quantity"], 12);
+        }
+        assert_eq!(page("").await["products"][0]["quantity"], 12);
+        let other = json!({ "product_id": ids[0], "quantity": 8, "transaction_id": "restock:1" });
+        restock(other).await.expect(422);
+        for n in 2.. {
+            let most = json!({ "product_id": ids[0], "quantity": 1_000_000, "transaction_id": format!("restock:{n}") });
+            let answer = restock(most).await;
+            if answer.status == 200 {
+                continue;
+            }
+            assert!(answer.expect(409).json()["detail"].as_str().unwrap().contains("would exceed"));
+            break;
+        }
+        assert_bad_fields(&restock(json!({ "quantity": 0 })).await, 422, &["product_id", "quantity"]);
+        assert_bad_fields(
+            &stack.get(ORCHESTRATOR, &format!("{STOCK}?cursor=x&limit=0")).await,
+            422,
+            &["limit", "cursor"],
+        );
+
+        stack.stop("inventory").await;
+        let one = page("?limit=1").await["products"][0].take();
+        assert_eq!((&one["quantity"], one["error"].is_string()), (&Value::Null, true), "{one}");
+        let answer = restock(delivery).await.expect(503).json();
+        assert!(answer["detail"].as_str().unwrap().starts_with("inventory: "), "{answer}");
+        stack.stop("catalog").await;
+        stack.get(ORCHESTRATOR, STOCK).await.expect(503);
+    })
+    .await;
+}
