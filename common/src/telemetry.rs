@@ -29,7 +29,7 @@ use crate::console::{self, LogLine};
 
 /// Filter for settings that cannot be parsed. ractor opens a span for the whole life of each actor; these spans are of
 /// no use and left out.
-const DEFAULT_FILTER: &str = "info,ractor=warn";
+const DEFAULT_FILTER: &str = "info,ractor=warn,refinery_core=warn";
 
 /// Interval of the exporter's upkeep; without it, histograms grow between two scrapes.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn a_filter_for_the_orchestrator_selects_its_engine_too() {
         for (filter, expected) in [
-            ("info,ractor=warn", "info,ractor=warn"),
+            ("info,ractor=warn,refinery_core=warn", "info,ractor=warn,refinery_core=warn"),
             ("warn,orchestrator=info", "saga_engine=info,warn,orchestrator=info"),
             ("orchestrator::saga::lease=debug", "saga_engine::lease=debug,orchestrator::saga::lease=debug"),
             ("orchestrator=info,saga_engine=warn", "saga_engine=info,orchestrator=info,saga_engine=warn"),

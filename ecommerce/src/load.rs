@@ -34,7 +34,7 @@ use ecommerce::books::Limits;
 use orchestrator::invariants::Run;
 use reqwest::Url;
 
-pub(crate) use self::participants::Participants;
+pub(crate) use self::participants::{Participants, REFUSING};
 use self::{pace::Pace, summary::Summary};
 use crate::{
     audit,

@@ -8,6 +8,7 @@ mod configuration;
 mod conform;
 #[cfg(test)]
 mod documents;
+mod effects;
 mod ending;
 mod health;
 mod help;

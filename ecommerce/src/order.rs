@@ -1,15 +1,28 @@
 //! `order`: makes a purchase and waits for its end.
 
+use std::time::Duration;
+
 use clap::Args;
 use common::money::{self, Money};
-use reqwest::{Method, StatusCode};
+use futures::future::{Either, select};
+use reqwest::{
+    Method, StatusCode,
+    header::{HeaderMap, HeaderName, HeaderValue},
+};
 use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
+use uuid::Uuid;
 
 use crate::{
-    client::Target,
+    client::{Answer, Target},
+    effects,
     ending::{Ended, Failure},
     output,
+    steps::Step,
 };
+
+/// A person is told what a purchase waits for after this time, and whenever that changes.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Args)]
 pub(crate) struct Order {
@@ -54,13 +67,19 @@ struct Details {
     error: Option<String>,
 }
 
+#[derive(Deserialize)]
+struct Progress {
+    status: String,
+    #[serde(default)]
+    steps: Vec<Step>,
+}
+
 impl Order {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
         let request = Request { user_id: &self.user, amount: self.amount, product_id: self.product.as_deref() };
         let body =
             serde_json::to_string(&request).map_err(|error| Failure::broken("cannot serialize the order", &error))?;
-        let url = self.target.url(&["saga", "transaction"])?;
-        let answer = self.target.ask(Method::POST, url, Some(body)).await?;
+        let answer = self.buy(&body).await?;
         let ended = match answer.status {
             StatusCode::OK | StatusCode::ACCEPTED => Ended::Done,
             StatusCode::CONFLICT | StatusCode::BAD_GATEWAY => Ended::Refused,
@@ -79,12 +98,17 @@ impl Order {
             ["transaction", &outcome.transaction_id],
             [
                 [output::cell("status"), output::state(&outcome.status)],
-                [output::cell("product"), output::optional(details.product_id)],
+                [output::cell("product"), output::optional(details.product_id.as_deref())],
                 [output::cell("payment"), output::optional(details.payment_id)],
                 [output::cell("amount"), output::cell(self.amount.to_string())],
                 [output::cell("error"), output::optional(details.error)],
             ],
         ));
+        if let Some(Progress { status, steps }) = self.progress(&outcome.transaction_id).await {
+            let product = details.product_id.as_deref();
+            let effects = effects::in_words(&status, &self.amount.to_string(), product, &steps);
+            effects.into_iter().for_each(|effects| output::tell(&effects));
+        }
         let id = output::printable(&outcome.transaction_id);
         match answer.status {
             StatusCode::ACCEPTED => {
@@ -97,4 +121,49 @@ impl Order {
         }
         Ok(ended)
     }
+
+    /// Sends the purchase and waits for its end; a person is told what it waits for.
+    async fn buy(&self, body: &str) -> Result<Answer, Failure> {
+        let key = Uuid::new_v4().to_string();
+        let url = self.target.url(&["saga", "transaction"])?;
+        let bought =
+            self.target.ask_with(Method::POST, url, Some(body.to_owned()), headers([("idempotency-key", &key)]));
+        if self.target.json {
+            return bought.await;
+        }
+        let told = self.tell_what_it_waits_for(body, &key);
+        match select(Box::pin(bought), Box::pin(told)).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(((), bought)) => bought.await,
+        }
+    }
+
+    /// Ends when there is nothing more to tell. The purchase is found by its key: a repeat names it at once.
+    async fn tell_what_it_waits_for(&self, body: &str, key: &str) {
+        sleep(PATIENCE).await;
+        let Ok(url) = self.target.url(&["saga", "transaction"]) else { return };
+        let repeat = headers([("idempotency-key", key), ("prefer", "respond-async")]);
+        let answer = self.target.ask_with(Method::POST, url, Some(body.to_owned()), repeat).await;
+        let Some(Ok(found)) = answer.ok().map(|answer| answer.read::<Outcome>()) else { return };
+        let mut last = Vec::new();
+        while let Some(Progress { steps, .. }) = self.progress(&found.transaction_id).await {
+            let waits: Vec<String> = steps.iter().filter_map(Step::waits).collect();
+            if !waits.is_empty() && waits != last {
+                output::complain(&format!("waiting for {}", waits.join(", ")));
+            }
+            last = waits;
+            sleep(PATIENCE).await;
+        }
+    }
+
+    /// Reads the steps of the purchase; nothing if that fails, since its outcome is told without them.
+    async fn progress(&self, id: &str) -> Option<Progress> {
+        let url = self.target.url(&["saga", "status", id]).ok()?;
+        self.target.get(url).await.ok()?.read().ok()
+    }
+}
+
+fn headers<const N: usize>(all: [(&'static str, &str); N]) -> HeaderMap {
+    let header = |(name, value)| Some((HeaderName::from_static(name), HeaderValue::from_str(value).ok()?));
+    all.into_iter().filter_map(header).collect()
 }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     client::{Target, exact, transaction_id},
+    effects,
     ending::{Ended, Failure},
     output,
     sagas::title,
@@ -60,7 +61,7 @@ fn shown(saga: Saga) -> String {
             [output::cell("definition"), output::optional(title(saga.definition, saga.version))],
             [output::cell("user"), output::optional(saga.user_id)],
             [output::cell("amount"), output::optional(amount)],
-            [output::cell("product"), output::optional(saga.product_id)],
+            [output::cell("product"), output::optional(saga.product_id.as_deref())],
             [output::cell("payment"), output::optional(saga.payment_id)],
             [output::cell("created"), output::moment(saga.created_at)],
             [output::cell("ended"), output::moment(saga.completed_at)],
@@ -68,8 +69,11 @@ fn shown(saga: Saga) -> String {
             [output::cell("stuck because"), output::optional(saga.stuck_because)],
         ],
     );
+    let amount = saga.amount.as_deref().map_or("?", exact);
+    let effects = effects::in_words(&saga.status, amount, saga.product_id.as_deref(), &saga.steps);
     let mut tables = vec![facts];
     tables.extend(steps::tables(saga.steps, saga.takeovers));
+    tables.extend(effects);
     tables.join("\n")
 }
 

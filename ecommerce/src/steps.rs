@@ -16,9 +16,12 @@ pub(crate) struct Takeover {
 /// A step, as the orchestrator shows it.
 #[derive(Deserialize)]
 pub(crate) struct Step {
-    step: String,
-    participant: String,
-    state: String,
+    pub(crate) step: String,
+    pub(crate) participant: String,
+    pub(crate) state: String,
+    /// State of the action alone.
+    #[serde(default)]
+    pub(crate) action: String,
     attempts: u64,
     started_at: Option<String>,
     finished_at: Option<String>,
@@ -29,7 +32,32 @@ pub(crate) struct Step {
 #[derive(Deserialize)]
 struct Compensation {
     attempts: u64,
+    finished_at: Option<String>,
     error: Option<String>,
+}
+
+impl Step {
+    /// Returns the time at which the action was settled.
+    pub(crate) fn finished(&self) -> Option<&str> {
+        self.finished_at.as_deref()
+    }
+
+    /// Returns the time at which the compensation was confirmed.
+    pub(crate) fn undone(&self) -> Option<&str> {
+        self.compensation.as_ref()?.finished_at.as_deref()
+    }
+
+    /// Describes the call that a saga waits for, if this step has one under way.
+    pub(crate) fn waits(&self) -> Option<String> {
+        let Self { step, participant, .. } = self;
+        let (what, attempts, error) = match (self.state.as_str(), &self.compensation) {
+            ("running" | "backing_off", _) => (step.clone(), self.attempts, &self.error),
+            ("compensating", Some(undo)) => (format!("{step} to be undone"), undo.attempts, &undo.error),
+            _ => return None,
+        };
+        let why = error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
+        Some(output::printable(&format!("{participant}, {what} (attempt {attempts}{why})")))
+    }
 }
 
 /// Makes the table of the steps, and that of the takeovers if there are any.

@@ -25,6 +25,7 @@ use self::{database::Database, stack::Stack};
 use crate::{
     configuration::{self, Configuration},
     ending::{Ended, Failure},
+    load::REFUSING,
     output,
     services::{self, SERVICES},
     signals::{Hangup, Signals},
@@ -120,10 +121,11 @@ async fn run(
     told: Welcome,
 ) -> Result<(), Failure> {
     let profile = settings.profile.clone();
+    let refusing = refusing(&settings);
     let addresses: Vec<_> = bound.iter().map(|bound| (bound.service, bound.address)).collect();
     let mut stack = Stack::start(Arc::new(settings), bound, signals).await?;
     output::tell(&match told {
-        Welcome::Text => welcome(&profile, &addresses, database),
+        Welcome::Text => welcome(&profile, &addresses, database, &refusing),
         Welcome::Json => document(&profile, &addresses, database),
     });
     let gave_up = tokio::select! {
@@ -145,8 +147,16 @@ fn document(profile: &str, addresses: &[(&str, SocketAddr)], database: &Database
     serde_json::json!({ "profile": profile, "services": urls, "database": database.url() }).to_string()
 }
 
-fn welcome(profile: &str, addresses: &[(&str, SocketAddr)], database: &Database) -> String {
-    let mut lines = vec![format!("all services are running (profile {profile}):")];
+/// Returns the operations that refuse on purpose, with their rates.
+fn refusing(settings: &Settings) -> Vec<String> {
+    let rate = |service, operation| Some(settings.faults.services.get(service)?.get(operation)?.failure_rate * 100.0);
+    let rates = REFUSING.into_iter().filter_map(|(service, operation)| Some((service, rate(service, operation)?)));
+    rates.filter(|(_, rate)| *rate > 0.0).map(|(service, rate)| format!("{service} {rate} %")).collect()
+}
+
+fn welcome(profile: &str, addresses: &[(&str, SocketAddr)], database: &Database, refusing: &[String]) -> String {
+    let pid = std::process::id();
+    let mut lines = vec![format!("all services are running (profile {profile}, process {pid}):")];
     let mut front = String::new();
     for (service, address) in addresses {
         let url = format!("http://{}", reachable(*address));
@@ -157,6 +167,14 @@ fn welcome(profile: &str, addresses: &[(&str, SocketAddr)], database: &Database)
     }
     lines.push(format!("  {:<13} {front}/ui/", "dashboard"));
     lines.extend(database.url().map(|url| format!("  {:<13} {url}", "database")));
+    lines.extend(database.data_dir().map(|folder| format!("  {:<13} {}", "data", folder.display())));
+    if !refusing.is_empty() {
+        lines.push(format!(
+            "the failure lab refuses requests on purpose ({}), so most purchases are undone\n  to turn it off: \
+             `All healthy` at {front}/ui/#/lab, or `--profile bench`, or faults.*.failure_rate in the configuration",
+            refusing.join(", ")
+        ));
+    }
     lines.push(format!(
         "open the dashboard in a browser, or try in another terminal:\n  ecommerce order --user me --amount 9.99{}\n  \
          curl -X POST {front}/saga/transaction -H 'content-type: application/json' -d \

@@ -285,7 +285,7 @@ pub async fn start(settings: Arc<Settings>, listener: TcpListener, shutdown: Shu
     let front = HttpService {
         service: SERVICE,
         routes: api::routes(&api, dtm)
-            .merge(ui::routes(&Ui::new(&api, neighbours, settings.inventory.low_stock)))
+            .merge(ui::routes(&Ui::new(&api, neighbours, settings.clone())))
             .merge(debug::routes(SERVICE, root.clone(), None)),
         settings: settings.clone(),
         health,

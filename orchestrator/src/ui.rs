@@ -22,6 +22,7 @@ mod summary;
 
 use std::sync::Arc;
 
+use common::config::Settings;
 use common::http::{Access, ApiError, Request, Response, Routes};
 
 use crate::api::ApiContext;
@@ -34,13 +35,12 @@ pub(crate) struct Ui {
     api: ApiContext,
     neighbours: Arc<Neighbours>,
     summary: Arc<Cache>,
-    /// A product with at most this many pieces runs out.
-    low_stock: i32,
+    settings: Arc<Settings>,
 }
 
 impl Ui {
-    pub(crate) fn new(api: &ApiContext, neighbours: Arc<Neighbours>, low_stock: i32) -> Ui {
-        Ui { api: api.clone(), neighbours, summary: Arc::default(), low_stock }
+    pub(crate) fn new(api: &ApiContext, neighbours: Arc<Neighbours>, settings: Arc<Settings>) -> Ui {
+        Ui { api: api.clone(), neighbours, summary: Arc::default(), settings }
     }
 }
 

@@ -24,7 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Maximum quantity of one restock.
 const RESTOCK_MAX: u64 = 1_000_000;
 /// The participants that may refuse, in the order of the saga, each with its refusable operation.
-const REFUSING: [(&str, &str); 3] = [("payments", "charge"), ("inventory", "decrease"), ("purchases", "create")];
+pub(crate) const REFUSING: [(&str, &str); 3] =
+    [("payments", "charge"), ("inventory", "decrease"), ("purchases", "create")];
 const SELF: &str = "orchestrator";
 
 /// Client of the participants, if their addresses are known.

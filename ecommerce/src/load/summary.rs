@@ -14,8 +14,9 @@ use crate::{ending::Failure, output};
 
 /// The quantiles shown, by name.
 pub(super) const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0)];
-/// Half the width of a 95 % interval of the normal distribution, in standard deviations.
-const WIDTH_95: f64 = 1.96;
+/// Half the width of an interval of the normal distribution, in standard deviations: four shares are within theirs
+/// together with a probability of 95 %.
+const WIDTH_95: f64 = 2.5;
 
 /// An outcome: its count, and its expected share by the failure rates in force.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,25 +92,28 @@ impl Summary {
         self.unwell == 0 && self.left == 0
     }
 
-    /// Describes the expected share of completed purchases.
+    /// Compares the share of every outcome with the expected one.
     pub(super) fn expectation(&self) -> String {
-        let Some(Share { seen, expected: Some(expected), .. }) = self.shares.first() else {
-            return "expected share: unknown, since the failure rates in force cannot be read".to_owned();
+        let expected: Vec<_> = self.shares.iter().filter_map(|share| Some((share, share.expected?))).collect();
+        let Some((completed, rest)) = expected.split_first() else {
+            return "expected shares: unknown, since the failure rates in force cannot be read".to_owned();
         };
         let set: Vec<String> =
             self.rates.iter().map(|rate| format!("{} refuses {}", rate.participant, percent(rate.rate))).collect();
-        let margin = WIDTH_95 * (expected * (1.0 - expected) / self.total.max(1) as f64).sqrt();
-        let verdict = match (seen - expected).abs() <= margin + f64::EPSILON {
-            true => "within chance",
-            false => "outside the 95 % interval",
+        let margin = |expected: f64| WIDTH_95 * (expected * (1.0 - expected) / self.total.max(1) as f64).sqrt();
+        let compared = |(share, expected): &(&Share, f64)| {
+            let margin = percent(margin(*expected));
+            format!("{} {}, expected {} ± {margin}", share.name, percent(share.seen), percent(*expected))
         };
-        format!(
-            "completed {}, expected {} ± {} ({}): {verdict}",
-            percent(*seen),
-            percent(*expected),
-            percent(margin),
-            set.join(", ")
-        )
+        let is_off =
+            |(share, expected): &&(&Share, f64)| (share.seen - expected).abs() > margin(*expected) + f64::EPSILON;
+        let off: Vec<String> = rest.iter().filter(is_off).map(compared).collect();
+        let verdict = match (is_off(&completed), off.is_empty()) {
+            (false, true) => "within chance, as every other outcome".to_owned(),
+            (true, true) => "outside the 95 % interval".to_owned(),
+            (_, false) => format!("outside the 95 % interval: {}", off.join("; ")),
+        };
+        format!("{} ({}): {verdict}", compared(completed), set.join(", "))
     }
 
     /// The facts of the run, one per line.
@@ -305,7 +309,7 @@ mod tests {
         let counts: Vec<_> = summary.shares.iter().map(|share| share.count).collect();
         assert_eq!(counts, [12, 50, 26, 12]);
         assert!(summary.expectation().contains("12.0 %, expected 12.5 %"), "{}", summary.expectation());
-        assert!(summary.expectation().ends_with("within chance"), "{}", summary.expectation());
+        assert!(summary.expectation().ends_with("within chance, as every other outcome"), "{}", summary.expectation());
         assert!(summary.all_ended_well());
 
         // A share of 1/2 instead of 1/8 is beyond any random deviation at n = 100.
@@ -313,6 +317,18 @@ mod tests {
         let rates = ["payments", "inventory", "purchases"].map(|name| rate(name, 0.5)).to_vec();
         let summary = Summary::new(&ran(&half, 0), String::new(), rates);
         assert!(summary.expectation().contains("outside the 95 % interval"), "{}", summary.expectation());
+    }
+
+    #[test]
+    fn every_outcome_is_judged_and_not_only_the_completed_ones() {
+        let rates = || ["payments", "inventory", "purchases"].map(|name| rate(name, 0.5)).to_vec();
+        let verdict =
+            |outcomes: &[(Outcome, u32)]| Summary::new(&ran(outcomes, 0), String::new(), rates()).expectation();
+        let failed = verdict(&[(Outcome::Completed, 1), (Outcome::Failed, 4)]);
+        assert!(failed.contains("failed 80.0 %, expected 0.0 %") && !failed.contains("within chance"), "{failed}");
+        let refused = |by: &str| Outcome::Compensated(Some(by.to_owned()));
+        let other = verdict(&[(Outcome::Completed, 12), (refused("payments"), 10), (refused("purchases"), 78)]);
+        assert!(other.contains("refused by inventory 0.0 %, expected 25.0 %"), "{other}");
     }
 
     #[test]

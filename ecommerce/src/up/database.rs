@@ -1,7 +1,7 @@
 //! The database of `up`: the configured server, or an embedded one that is restarted if it dies.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -30,6 +30,7 @@ pub(super) enum Database {
         /// Shared with the threads that wait for it; taken out when stopped.
         server: Arc<Mutex<Option<EmbeddedPostgres>>>,
         url: String,
+        data_dir: PathBuf,
     },
 }
 
@@ -47,12 +48,12 @@ impl Database {
             Some(data_dir) => data_dir,
             None => default_data_dir()?,
         };
-        let options = Options { offline, ..Options::new(data_dir) };
+        let options = Options { offline, ..Options::new(data_dir.clone()) };
         let server = blocking(move || EmbeddedPostgres::start(options)).await??;
         info!(pid = server.pid(), programs = %server.bin_dir().display(), "PostgreSQL is running");
         let url = server.url();
         settings.database.url = SecretString::from(url.as_str());
-        Ok(Self::Embedded { server: Arc::new(Mutex::new(Some(server))), url })
+        Ok(Self::Embedded { server: Arc::new(Mutex::new(Some(server))), url, data_dir })
     }
 
     /// Waits until the server answers, then migrates the databases.
@@ -70,6 +71,14 @@ impl Database {
         match self {
             Self::Configured => None,
             Self::Embedded { url, .. } => Some(url),
+        }
+    }
+
+    /// Returns the data folder of the embedded server.
+    pub(super) fn data_dir(&self) -> Option<&Path> {
+        match self {
+            Self::Configured => None,
+            Self::Embedded { data_dir, .. } => Some(data_dir),
         }
     }
 

@@ -38,6 +38,9 @@ fn what_was_bought_is_there_after_a_stop_and_a_start() {
     let front = up.wait_until_up();
     assert!(up.said.contains("curl -X POST"), "{}", up.said);
     assert!(up.said.contains(&format!("{front}/ui/")), "the dashboard: {}", up.said);
+    assert!(up.said.contains(&data_dir.display().to_string()), "its data: {}", up.said);
+    assert!(up.said.contains(&format!("process {}", up.pid())), "{}", up.said);
+    assert!(!up.said.contains("on purpose"), "nothing refuses: {}", up.said);
     assert_eq!(run(&["health", &front]).code, 0);
     let id = buy(&front);
     let before = status_of(&front, &id);
@@ -57,6 +60,30 @@ fn what_was_bought_is_there_after_a_stop_and_a_start() {
     up.signal(Signal::INT);
     let (code, err) = up.wait();
     assert_eq!(code, 0, "{err}");
+}
+
+#[test]
+fn a_purchase_says_what_it_waits_for_and_what_became_of_the_money_and_the_stock() {
+    let folder = Folder::new();
+    let mut command = up_command(&folder.path().join("data"));
+    command.env("ECOMMERCE__FAULTS__PURCHASES__CREATE__FAILURE_RATE", "1");
+    command.env("ECOMMERCE__FAULTS__PAYMENTS__CHARGE__LATENCY_MS__MIN", "3000");
+    command.env("ECOMMERCE__FAULTS__PAYMENTS__CHARGE__LATENCY_MS__MAX", "3000");
+    let mut up = Server::start(&mut command);
+    let front = up.wait_until_up();
+    assert!(up.said.contains("refuses requests on purpose (purchases 100 %)"), "{}", up.said);
+    assert!(up.said.contains(&format!("{front}/ui/#/lab")), "the way out: {}", up.said);
+    let ran = run(&["order", "--user", "ada", "--amount", "9.99", "--product", "8", "--target", &front]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("waiting for payments, charge (attempt 1)"), "{ran:?}");
+    let effects = ran.out.lines().last().unwrap();
+    assert!(effects.starts_with("9.99 was taken at ") && effects.contains("Z and given back at "), "{effects}");
+    assert!(effects.ends_with("; one unit of product 8 stays taken (the shop's rule)"), "{effects}");
+    let list = run(&["list", "--json", "--target", &front]);
+    let list: Value = serde_json::from_str(&list.out).unwrap();
+    assert_eq!(list["total"], 1, "asked twice, bought once");
+    let status = run(&["status", list["transactions"][0]["transaction_id"].as_str().unwrap(), "--target", &front]);
+    assert_eq!(status.out.lines().last(), Some(effects));
 }
 
 #[test]

@@ -57,7 +57,7 @@ pub(super) async fn show(ui: Ui, request: Request) -> Result<Response, ApiError>
     let page = ui.neighbours.ask_any::<ProductPage>(CATALOG, Method::GET, &path, None).await;
     let ProductPage { products, next_cursor } = page.map_err(|no_answer| unanswered(CATALOG, &no_answer))?;
     let products = join_all(products.into_iter().map(|product| with_stock(&ui, product))).await;
-    Ok(json(StatusCode::OK, &StockView { products, low_stock: ui.low_stock, next_cursor }))
+    Ok(json(StatusCode::OK, &StockView { products, low_stock: ui.settings.inventory.low_stock, next_cursor }))
 }
 
 fn unanswered(service: &str, no_answer: &NoAnswer) -> ApiError {

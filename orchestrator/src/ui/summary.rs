@@ -43,6 +43,8 @@ pub(super) struct SummaryView {
     standing_is_exact: bool,
     /// Ended sagas by status.
     ended: EndedView,
+    /// Whether a purchase that turns back gives its stock back (`checkout.compensate_inventory`).
+    stock_is_given_back: bool,
     /// The last minutes by second, oldest first; seconds without an end are omitted.
     seconds: Vec<SecondView>,
 }
@@ -85,13 +87,13 @@ pub(super) async fn show(ui: Ui, _: Request) -> Result<Response, ApiError> {
         return Ok(with_body(StatusCode::OK, "application/json", body.clone()));
     }
     let read = ui.api.saga_log.read_list(|connection| Box::pin(overview::overview(connection)));
-    let view = view(read.await.map_err(unreadable)?);
+    let view = view(read.await.map_err(unreadable)?, ui.settings.checkout.compensate_inventory);
     let body = serde_json::to_vec(&view).map_err(|error| ApiError::internal(error.to_string()))?;
     *cache = Some((Instant::now(), body.clone()));
     Ok(with_body(StatusCode::OK, "application/json", body))
 }
 
-fn view(overview: Overview) -> SummaryView {
+fn view(overview: Overview, stock_is_given_back: bool) -> SummaryView {
     let Overview { now, unfinished, attention, ended, seconds } = overview;
     SummaryView {
         now,
@@ -106,6 +108,7 @@ fn view(overview: Overview) -> SummaryView {
             failed: ended.counts.failed,
             is_exact: ended.is_exact,
         },
+        stock_is_given_back,
         seconds: seconds
             .into_iter()
             .map(|second| SecondView {

@@ -3,13 +3,13 @@
 import { number } from "./format.js";
 import { participantName, t } from "./i18n.js";
 import { Icon, html } from "./parts.js";
-import { stepCounts } from "./summary.js";
+import { stepCounts, summary } from "./summary.js";
 import { useStore } from "./store.js";
 
 const STEPS = [
   { step: "choose", participant: "catalog" },
   { step: "charge", participant: "payments", undo: "refund" },
-  { step: "decrease", participant: "inventory", kept: true },
+  { step: "decrease", participant: "inventory", undo: "restore" },
   { step: "create", participant: "purchases", undo: "cancel" },
 ];
 
@@ -24,7 +24,10 @@ function Count({ n, name, icon, text }) {
   return html`<span class="flow-count ${name} ${n ? "" : "zero"}"><${Icon} name=${icon} size="13" />${t(text, { n: number(n) })}</span>`;
 }
 
-function Step({ step, participant, undo, kept }) {
+/** A step whose effect stays when the purchase turns back says so. */
+function Step({ step, participant, undo }) {
+  const { value } = useStore(summary);
+  const isKept = step === "decrease" && value?.stock_is_given_back === false;
   const counts = useStore(stepCounts)[step] ?? {};
   const { done = 0, refused = 0, unknown = 0, compensated = 0 } = counts;
   return html`<li class="flow-step">
@@ -33,8 +36,8 @@ function Step({ step, participant, undo, kept }) {
     <div class="flow-counts"><${Count} n=${done} name="good" icon="done" text="flowDone" />
       <${Count} n=${refused} name="bad" icon="refused" text="flowRefused" />
       ${unknown > 0 && html`<${Count} n=${unknown} name="odd" icon="unknown" text="flowUnknown" />`}</div>
-    ${undo && html`<div class="flow-undo"><${Count} n=${compensated} name="undo" icon="compensated" text="flowUndone" /><small>${t(`undo_${step}`)}</small></div>`}
-    ${kept && html`<div class="flow-undo"><small>${t("stock_kept")}</small></div>`}
+    ${!isKept && undo && html`<div class="flow-undo"><${Count} n=${compensated} name="undo" icon="compensated" text="flowUndone" /><small>${t(`undo_${step}`)}</small></div>`}
+    ${isKept && html`<div class="flow-undo"><small>${t("stock_kept")}</small></div>`}
   </li>`;
 }
 

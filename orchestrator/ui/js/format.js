@@ -19,6 +19,9 @@ export const percent = (value, digits = 0) =>
 export const amount = (value) =>
   formatter(Intl.NumberFormat, { minimumFractionDigits: 2, maximumFractionDigits: 2 }).format(value);
 export const clock = (date) => formatter(Intl.DateTimeFormat, { timeStyle: "medium" }).format(new Date(date));
+/** A time of day with tenths of a second. */
+export const exactClock = (date) =>
+  formatter(Intl.DateTimeFormat, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 1 }).format(new Date(date));
 export const moment = (date) =>
   formatter(Intl.DateTimeFormat, { dateStyle: "medium", timeStyle: "medium" }).format(new Date(date));
 

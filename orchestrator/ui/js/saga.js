@@ -2,6 +2,7 @@
 
 import { useEffect, useState } from "../vendor/preact/htm-preact.js";
 import { get, post } from "./api.js";
+import { effects } from "./effects.js";
 import { clock, duration, explained, moment, span, traceId } from "./format.js";
 import { participantName, t } from "./i18n.js";
 import { Compared } from "./compare.js";
@@ -164,6 +165,11 @@ function Why({ saga }) {
     ${stuck && html`<${Callout} status="FAILED" id="stuck" title="whyStuck" reason=${stuck} />`}`;
 }
 
+function Effects({ saga }) {
+  const text = effects(saga);
+  return text && html`<p class="card effects" data-testid="effects">${text}</p>`;
+}
+
 function Takeovers({ saga }) {
   if (saga.takeovers.length === 0) return null;
   const unowned = (ms) => (ms === null ? "" : t("takenOverUnowned", { time: span(ms) }));
@@ -217,6 +223,7 @@ function Whole({ saga, activity, reload }) {
     <header class="saga-head"><div><${Title} saga=${saga} /><${Status} status=${saga.status} /></div>
       <${Actions} saga=${saga} isInAttention=${isInAttention} reload=${reload} /></header>
     <${Why} saga=${saga} />
+    <${Effects} saga=${saga} />
     ${!hasEnded(saga) && html`<div class="callout callout-PENDING" data-testid="waits"><${Icon} name="PENDING" size="20" /><div><h2>${t("waits")}</h2>${waitsFor(saga, inspection).map((line) => html`<p>${line}</p>`)}</div></div>`}
     <${Steps} saga=${saga} />
     <${Timeline} saga=${saga} />

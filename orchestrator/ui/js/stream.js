@@ -3,7 +3,7 @@
 
 import { createParser } from "../vendor/eventsource-parser/eventsource-parser.js";
 import { address, authorization, noteAccess, token } from "./api.js";
-import { createStore } from "./store.js";
+import { createStore, remember, remembered, session } from "./store.js";
 
 const BATCH_MS = 150;
 // The service sends a keep-alive every 15 s.
@@ -16,7 +16,20 @@ export const connection = createStore({ state: "connecting", since: Date.now() }
 
 const listeners = new Set();
 let batch = [];
-let lastId = "";
+// Kept over a reload, so that changes in between are told too.
+const KEY = "ecommerce-saga-last-event";
+// An older position is not resumed: too much has happened since.
+const KEPT_MS = 60_000;
+let lastId = kept();
+addEventListener("pagehide", () => {
+  flush();
+  remember(session, KEY, lastId ? JSON.stringify({ id: lastId, at: Date.now() }) : null);
+});
+
+function kept() {
+  const { id, at } = JSON.parse(remembered(session, KEY, "{}"));
+  return id && Date.now() - at < KEPT_MS ? id : "";
+}
 
 /** Calls the listener with every batch of changes; "gap": changes were missed. Returns a function that unsubscribes. */
 export function onChanges(listener) {

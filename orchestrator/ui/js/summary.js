@@ -1,11 +1,11 @@
 // The summary of the system, requested every second while the page is visible, and the latest outcomes at each step.
 
-import { createStore } from "./store.js";
+import { createStore, remember, remembered, session } from "./store.js";
 import { onChanges } from "./stream.js";
 
 const EVERY_MS = 1000;
 const WINDOW_MS = 60_000;
-// Limit of remembered step changes: a minute of a very busy system. Beyond it the oldest are dropped.
+// Limit of remembered purchases: more than run at once. Beyond it the oldest are forgotten.
 const MAX_REMEMBERED = 20_000;
 
 /** { value, error }: the last answer of /ui/api/summary. */
@@ -18,11 +18,18 @@ export const stepCounts = createStore({});
 export const outcomes = createStore([]);
 const MAX_OUTCOMES = 100;
 
-let remembered = [];
+// Step changes of purchases by second: [second, { step: { state: count } }], oldest first. A reload keeps them: the stream
+// goes on where it was, so that nothing is missing in between.
+const KEY = "ecommerce-saga-last-minute";
+const kept = JSON.parse(remembered(session, KEY, '{"seconds":[],"ids":[]}'));
+let { seconds } = kept;
 
 // Changes do not name the definition. Purchases are told by their first step: other sagas may have steps of the same
 // names. The oldest are forgotten first.
-const purchases = new Set();
+const purchases = new Set(kept.ids);
+// So many are kept over a reload.
+const IDS_KEPT = 1000;
+addEventListener("pagehide", () => remember(session, KEY, JSON.stringify({ seconds, ids: [...purchases].slice(-IDS_KEPT) })));
 const isFirstOfPurchase = ({ kind, participant, step }) => kind === "step" && participant === "catalog" && step === "choose";
 
 function note(id) {
@@ -30,24 +37,32 @@ function note(id) {
   if (purchases.size > MAX_REMEMBERED) purchases.delete(purchases.values().next().value);
 }
 
+function noteStep(second, step, state) {
+  if (seconds.at(-1)?.[0] !== second) seconds.push([second, {}]);
+  const counts = (seconds.at(-1)[1][step] ??= {});
+  counts[state] = (counts[state] ?? 0) + 1;
+}
+
 function count() {
-  const oldest = Date.now() - WINDOW_MS;
-  remembered = remembered.filter(({ at }) => at >= oldest).slice(-MAX_REMEMBERED);
-  const counts = {};
-  for (const { step, state } of remembered) {
-    counts[step] ??= {};
-    counts[step][state] = (counts[step][state] ?? 0) + 1;
+  const oldest = (Date.now() - WINDOW_MS) / 1000;
+  seconds = seconds.filter(([second]) => second >= oldest);
+  const totals = {};
+  for (const [, steps] of seconds) {
+    for (const [step, counts] of Object.entries(steps)) {
+      totals[step] ??= {};
+      for (const [state, n] of Object.entries(counts)) totals[step][state] = (totals[step][state] ?? 0) + n;
+    }
   }
-  stepCounts.set(counts);
+  stepCounts.set(totals);
 }
 
 onChanges((changes) => {
-  const now = Date.now();
+  const second = Math.floor(Date.now() / 1000);
   const ends = [];
   for (const change of changes) {
     if (isFirstOfPurchase(change)) note(change.transaction_id);
     if (change.kind === "step" && purchases.has(change.transaction_id) && ["done", "refused", "unknown", "compensated"].includes(change.state)) {
-      remembered.push({ step: change.step, state: change.state, at: now });
+      noteStep(second, change.step, change.state);
     }
     if (change.kind === "saga" && change.status !== "PENDING" && change.status !== "COMPENSATING") {
       ends.unshift({ id: change.transaction_id, status: change.status });

@@ -13,7 +13,7 @@ export default {
   loading: "Loading …", retryLoad: "Try again", failedLoad: "This could not be loaded: {reason}", noAnswer: "the orchestrator does not answer",
   cancelDialog: "Close", dismiss: "Dismiss",
 
-  intro: "Every purchase is a saga: four steps at four services. When one refuses, the steps before it are undone in reverse, so that nothing stays half done.",
+  intro: "Every purchase is a saga: four steps at four services. When one refuses, the steps before it that can be undone are undone in reverse, so that nothing stays half done.",
   how: "How purchases run", howOf: "Steps of", lastMinute: "in the last 60 s",
   step_choose: "choose a product", step_charge: "take the payment", step_decrease: "take from stock", step_create: "record the purchase",
   undo_charge: "refund", undo_create: "cancel", undo_decrease: "restock",
@@ -45,6 +45,11 @@ export default {
   compensating: "being undone", compensated: "undone",
 
   back: "Back to the overview", copy: "Copy", copied: "Copied", trace: "Trace", created: "Accepted", id: "Id",
+  effects: "{money}; {stock}.", nothingTaken: "Neither money nor stock was taken.", noMoney: "No money was taken", noStock: "no stock was taken",
+  moneyTaken: "{amount} was taken at {taken}", moneyBack: "{amount} was taken at {taken} and given back at {back}", moneyWaits: "{amount} was taken at {taken} and is not given back yet",
+  moneyBackIfTaken: "{amount} may have been taken and was given back if so at {back}", moneyUnknown: "Whether {amount} was taken is not known yet",
+  stockTaken: "one unit of product {product} was taken from the stock", stockBack: "one unit of product {product} was put back", stockStays: "one unit of product {product} stays taken (the shop's rule)",
+  stockIsTaken: "one unit of product {product} is taken", stockUnknown: "whether one unit of product {product} was taken is not known",
   payment: "Payment", purchase: "Purchase", whyTurned: "Why it turned back", whyStuck: "Why it is stuck",
   takenOver: "Takeovers", takenOverEpoch: "epoch {n}", takenOverUnowned: "· {time} without an owner",
   waits: "Waiting for", waitsFor: "{participant} to answer ({step}), attempt {n}", waitsUndo: "{participant} to confirm the undoing of {step}, attempt {n}",

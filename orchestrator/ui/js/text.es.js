@@ -13,7 +13,7 @@ export default {
   loading: "Cargando …", retryLoad: "Reintentar", failedLoad: "No se pudo cargar: {reason}", noAnswer: "el orquestador no responde",
   cancelDialog: "Cerrar", dismiss: "Descartar",
 
-  intro: "Cada compra es una saga: cuatro pasos en cuatro servicios. Cuando uno la rechaza, los pasos anteriores se deshacen en orden inverso, y nada queda a medias.",
+  intro: "Cada compra es una saga: cuatro pasos en cuatro servicios. Cuando uno la rechaza, los pasos anteriores que admiten compensación se deshacen en orden inverso, y nada queda a medias.",
   how: "Cómo transcurren las compras", howOf: "Pasos de", lastMinute: "en los últimos 60 s",
   step_choose: "elegir un producto", step_charge: "cobrar el pago", step_decrease: "descontar del inventario", step_create: "registrar la compra",
   undo_charge: "reembolso", undo_create: "anulación", undo_decrease: "reposición",
@@ -45,6 +45,11 @@ export default {
   compensating: "deshaciéndose", compensated: "deshecho",
 
   back: "Volver al resumen", copy: "Copiar", copied: "Copiado", trace: "Traza", created: "Aceptada", id: "Id",
+  effects: "{money}; {stock}.", nothingTaken: "No se tomó ni dinero ni mercancía.", noMoney: "No se cobró nada", noStock: "no se descontó ninguna unidad",
+  moneyTaken: "Se cobraron {amount} a las {taken}", moneyBack: "Se cobraron {amount} a las {taken} y se devolvieron a las {back}", moneyWaits: "Se cobraron {amount} a las {taken} y aún no se han devuelto",
+  moneyBackIfTaken: "Puede que se cobraran {amount}; en tal caso se devolvieron a las {back}", moneyUnknown: "Aún no se sabe si se cobraron {amount}",
+  stockTaken: "se descontó una unidad del producto {product}", stockBack: "se repuso una unidad del producto {product}", stockStays: "una unidad del producto {product} queda descontada (regla de la tienda)",
+  stockIsTaken: "una unidad del producto {product} está descontada", stockUnknown: "no se sabe si se descontó una unidad del producto {product}",
   payment: "Pago", purchase: "Compra", whyTurned: "Por qué se revirtió", whyStuck: "Por qué no avanza",
   takenOver: "Cambios de propietario", takenOverEpoch: "época {n}", takenOverUnowned: "· {time} sin propietario",
   waits: "A la espera de", waitsFor: "que {participant} responda ({step}), intento {n}", waitsUndo: "que {participant} confirme deshacer {step}, intento {n}",

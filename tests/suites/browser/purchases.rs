@@ -3,7 +3,7 @@
 use serde_json::json;
 use tests::{PATIENCE, StackOptions, browser::Screen, stack::ORCHESTRATOR, wait_until};
 
-use super::{buy, status, with_dashboard};
+use super::{buy, dashboard, status, with_dashboard};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purchase_is_bought_and_its_end_is_seen_without_reloading() {
@@ -57,6 +57,8 @@ async fn the_timeline_of_a_purchase_tells_why_it_was_compensated() {
         let id = buy(stack, "ada").await;
         browser.click(&format!("tr[data-id='{id}'] a")).await;
         browser.see_text("[data-testid=why]", "Purchases refused").await;
+        browser.see_text("[data-testid=effects]", "5.00 was taken at").await;
+        browser.see_text("[data-testid=effects]", "one unit of product 1 stays taken (the shop's rule).").await;
         browser.see_text("[data-testid=saga-id]", &id).await;
         browser.see_text("[data-testid=trace-id]", &id.replace('-', "")).await;
         for (step, state, bars) in [
@@ -79,6 +81,30 @@ async fn the_timeline_of_a_purchase_tells_why_it_was_compensated() {
         // Back, by keyboard only.
         browser.type_into(".crumb a", "\u{e007}").await;
         browser.see(&format!("tr[data-id='{id}']")).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_counts_of_the_last_minute_outlive_a_reload_and_the_stock_rule_is_the_servers() {
+    let options = StackOptions::default().set("checkout.compensate_inventory", true);
+    with_dashboard(options, Screen::Desktop, "", async |stack, browser| {
+        let charged = ".flow-step:nth-child(2) .flow-count.good";
+        let restored = ".flow-step:nth-child(3) .flow-undo";
+        buy(stack, "ada").await;
+        stack.set_faults("purchases", json!({ "create": { "failure_rate": 1 } })).await;
+        let id = buy(stack, "ada").await;
+        browser.see_text(charged, "2 done").await;
+        browser.see_text(restored, "1 undone").await;
+        // What happens while no page is there is counted too.
+        browser.run("location.href = '../docs'", vec![]).await;
+        browser.see("#buy summary").await;
+        buy(stack, "ada").await;
+        browser.open(&dashboard(stack, "")).await;
+        browser.see_text(charged, "3 done").await;
+        browser.see_text(restored, "2 undone").await;
+        browser.open(&dashboard(stack, &format!("saga/{id}"))).await;
+        browser.see_text("[data-testid=effects]", "one unit of product 1 was put back.").await;
     })
     .await;
 }

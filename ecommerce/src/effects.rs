@@ -1,0 +1,112 @@
+//! What a purchase did to the money and to the stock, in one sentence.
+
+use crate::{output, steps::Step};
+
+/// Describes the effects of a purchase that has ended or turned back; nothing for one that still runs forward, and for
+/// a saga that is no purchase.
+pub(crate) fn in_words(status: &str, amount: &str, product: Option<&str>, steps: &[Step]) -> Option<String> {
+    let step =
+        |name: &str, participant: &str| steps.iter().find(|step| step.step == name && step.participant == participant);
+    let (charge, decrease) = (step("charge", "payments")?, step("decrease", "inventory")?);
+    if status == "PENDING" {
+        return None;
+    }
+    let has_ended = matches!(status, "COMPLETED" | "COMPENSATED");
+    let unit = format!("one unit of product {}", product.unwrap_or("?"));
+    let stock = match (decrease.action.as_str(), decrease.state.as_str()) {
+        ("done" | "unknown", "compensated") => Some(format!("{unit} was put back")),
+        ("done", _) if status == "COMPLETED" => Some(format!("{unit} was taken from the stock")),
+        ("done", _) if has_ended => Some(format!("{unit} stays taken (the shop's rule)")),
+        ("done", _) => Some(format!("{unit} is taken")),
+        ("unknown", _) => Some(format!("whether {unit} was taken is not known")),
+        _ => None,
+    };
+    let money = match (charge.action.as_str(), charge.state.as_str()) {
+        ("done", "compensated") => {
+            Some(format!("{amount} was taken{} and given back{}", at(charge.finished()), at(charge.undone())))
+        }
+        ("unknown", "compensated") => {
+            Some(format!("{amount} may have been taken and was given back if so{}", at(charge.undone())))
+        }
+        ("done", _) if status == "COMPLETED" => Some(format!("{amount} was taken{}", at(charge.finished()))),
+        ("done", _) => Some(format!("{amount} was taken{} and is not given back yet", at(charge.finished()))),
+        ("unknown", _) => Some(format!("whether {amount} was taken is not known yet")),
+        _ => None,
+    };
+    Some(output::printable(&match (money, stock) {
+        (None, None) => "neither money nor stock was taken".to_owned(),
+        (Some(money), None) => format!("{money}; no stock was taken"),
+        (None, Some(stock)) => format!("no money was taken; {stock}"),
+        (Some(money), Some(stock)) => format!("{money}; {stock}"),
+    }))
+}
+
+/// Formats the time of day in UTC with tenths of a second, from RFC 3339.
+fn at(time: Option<&str>) -> String {
+    match time.and_then(|time| time.get(11..21)) {
+        Some(clock) => format!(" at {clock}Z"),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn words(status: &str, charge: [&str; 2], decrease: [&str; 2]) -> Option<String> {
+        let step = |name: &str, participant: &str, [action, state]: [&str; 2]| {
+            json!({
+                "step": name, "participant": participant, "action": action, "state": state, "attempts": 1,
+                "started_at": null, "finished_at": "2026-01-01T20:30:14.612345Z", "error": null,
+                "compensation": { "attempts": 1, "finished_at": "2026-01-01T20:30:14.912345Z", "error": null },
+            })
+        };
+        let steps = json!([step("charge", "payments", charge), step("decrease", "inventory", decrease)]);
+        in_words(status, "9.99", Some("8"), &serde_json::from_value::<Vec<Step>>(steps).unwrap())
+    }
+
+    #[test]
+    fn each_end_says_what_became_of_the_money_and_the_stock() {
+        const TAKEN: &str = "9.99 was taken at 20:30:14.6Z";
+        const UNDONE: [&str; 2] = ["done", "compensated"];
+        let refunded = format!("{TAKEN} and given back at 20:30:14.9Z");
+        for (status, charge, decrease, expected) in [
+            ("COMPLETED", ["done"; 2], ["done"; 2], format!("{TAKEN}; one unit of product 8 was taken from the stock")),
+            (
+                "COMPENSATED",
+                UNDONE,
+                ["done"; 2],
+                format!("{refunded}; one unit of product 8 stays taken (the shop's rule)"),
+            ),
+            ("COMPENSATED", UNDONE, UNDONE, format!("{refunded}; one unit of product 8 was put back")),
+            ("COMPENSATED", UNDONE, ["refused"; 2], format!("{refunded}; no stock was taken")),
+            ("COMPENSATED", ["refused"; 2], ["pending"; 2], "neither money nor stock was taken".to_owned()),
+            // The compensation of what was refused is a precaution.
+            ("COMPENSATED", ["refused", "compensated"], ["pending"; 2], "neither money nor stock was taken".to_owned()),
+            (
+                "COMPENSATED",
+                ["unknown", "compensated"],
+                ["pending"; 2],
+                "9.99 may have been taken and was given back if so at 20:30:14.9Z; no stock was taken".to_owned(),
+            ),
+            (
+                "FAILED",
+                ["done", "compensating"],
+                ["done"; 2],
+                format!("{TAKEN} and is not given back yet; one unit of product 8 is taken"),
+            ),
+            (
+                "COMPENSATING",
+                ["unknown"; 2],
+                ["pending"; 2],
+                "whether 9.99 was taken is not known yet; no stock was taken".to_owned(),
+            ),
+        ] {
+            assert_eq!(words(status, charge, decrease), Some(expected), "{status} {charge:?} {decrease:?}");
+        }
+        assert_eq!(words("PENDING", ["done"; 2], ["pending"; 2]), None);
+        assert_eq!(in_words("COMPLETED", "9.99", None, &[]), None, "a saga that is no purchase");
+    }
+}

@@ -1,0 +1,29 @@
+// What a purchase did to the money and to the stock, in one sentence.
+
+import { exactClock } from "./format.js";
+import { t } from "./i18n.js";
+import { isPurchase, shownAmount } from "./sagas.js";
+
+/** Chooses the text for a step by the state of its action and its own. */
+function textOf({ action, state }, status, texts) {
+  if (action === "done") {
+    if (state === "compensated") return texts.undone;
+    if (status === "COMPLETED") return texts.done;
+    return status === "COMPENSATED" ? texts.kept : texts.waiting;
+  }
+  if (action === "unknown") return state === "compensated" ? texts.undoneIfDone : texts.unknown;
+  return null;
+}
+
+/** Nothing for a purchase that still runs forward, one whose details were deleted, and a saga that is no purchase. */
+export function effects(saga) {
+  const step = (name) => saga.steps.find(({ step: other }) => other === name);
+  const [charge, decrease] = [step("charge"), step("decrease")];
+  if (!isPurchase(saga) || saga.status === "PENDING" || !charge || !decrease) return null;
+  const money = textOf(charge, saga.status, { undone: "moneyBack", done: "moneyTaken", kept: "moneyWaits", waiting: "moneyWaits", undoneIfDone: "moneyBackIfTaken", unknown: "moneyUnknown" });
+  const stock = textOf(decrease, saga.status, { undone: "stockBack", done: "stockTaken", kept: "stockStays", waiting: "stockIsTaken", undoneIfDone: "stockBack", unknown: "stockUnknown" });
+  if (!money && !stock) return t("nothingTaken");
+  const at = (time) => (time ? exactClock(time) : "–");
+  const values = { amount: shownAmount(saga.input?.amount), product: saga.outputs.choose?.product_id ?? saga.input?.product_id ?? "–", taken: at(charge.finished_at), back: at(charge.compensation?.finished_at) };
+  return t("effects", { money: t(money ?? "noMoney", values), stock: t(stock ?? "noStock", values) });
+}
