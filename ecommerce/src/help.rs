@@ -123,7 +123,7 @@ Exit codes: 0 retried; 3 no answer; 4 the saga has ended or is unknown.";
 pub(crate) const RESOLVE: &str = "\
 Examples:
   ecommerce resolve 0190a2f0-0000-7000-8000-0000deadbeef --note \"refunded at the bank, ticket 4711\"
-      no further retries; the note is kept with the saga
+      no further retries; the note and the name of the login are kept with the saga
 
 Exit codes: 0 recorded; 2 the note is blank; 3 no answer; 4 nothing to settle.";
 

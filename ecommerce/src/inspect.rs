@@ -49,7 +49,7 @@ struct Entry {
 }
 
 /// The most informative members of the row, in display order.
-const SHOWN: [&str; 12] = [
+const SHOWN: [&str; 13] = [
     "definition",
     "status",
     "direction",
@@ -62,6 +62,7 @@ const SHOWN: [&str; 12] = [
     "wake_at",
     "attention",
     "resolved_note",
+    "resolved_by",
 ];
 
 impl Inspect {

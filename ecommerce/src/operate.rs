@@ -57,13 +57,16 @@ pub(crate) struct Resolve {
     /// How the saga was settled, for later readers
     #[arg(long)]
     note: String,
+    /// Who settled it [default: the name of the login]
+    #[arg(long, value_name = "NAME", env = "USER")]
+    by: Option<String>,
     #[command(flatten)]
     target: Target,
 }
 
 impl Resolve {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
-        let body = serde_json::json!({ "note": self.note }).to_string();
+        let body = serde_json::json!({ "note": self.note, "by": self.by.filter(|by| !by.is_empty()) }).to_string();
         post(&self.target, &["saga", &self.id.to_string(), "resolve"], Some(body), StatusCode::OK).await
     }
 }
@@ -75,6 +78,7 @@ struct Said {
     status: Option<String>,
     message: Option<String>,
     note: Option<String>,
+    by: Option<String>,
     woken: Option<u64>,
 }
 
@@ -88,14 +92,22 @@ async fn post(target: &Target, path: &[&str], body: Option<String>, expected: St
 }
 
 fn sentence(said: Said) -> String {
-    let Said { transaction_id, status, message, note, woken } = said;
+    let Said { transaction_id, status, message, note, by, woken } = said;
     if let Some(woken) = woken {
         return format!("{woken} sagas are retried now");
     }
     let id = transaction_id.unwrap_or_default();
     let status = status.unwrap_or_default();
-    let said = message.or(note.map(|note| format!("resolved: {note}"))).unwrap_or_default();
+    let said = message.or(note.map(|note| resolution(&note, by.as_deref()))).unwrap_or_default();
     output::printable(&format!("{id} {status}: {said}"))
+}
+
+/// Describes how a person settled a saga.
+pub(crate) fn resolution(note: &str, by: Option<&str>) -> String {
+    match by {
+        Some(by) => format!("resolved by {by}: {note}"),
+        None => format!("resolved: {note}"),
+    }
 }
 
 #[derive(Args)]

@@ -77,10 +77,15 @@ pub(crate) fn optional(text: Option<impl AsRef<str>>) -> Cell {
 
 /// Makes a cell of an optional time, to the second; `--json` has the exact one.
 pub(crate) fn moment(time: Option<impl AsRef<str>>) -> Cell {
-    optional(time.map(|time| match time.as_ref().split_once('.') {
+    optional(time.map(|time| to_the_second(time.as_ref())))
+}
+
+/// Leaves out the fraction of a second of a time in RFC 3339.
+pub(crate) fn to_the_second(time: &str) -> String {
+    match time.split_once('.') {
         Some((seconds, _)) => format!("{seconds}Z"),
-        None => time.as_ref().to_owned(),
-    }))
+        None => time.to_owned(),
+    }
 }
 
 /// Makes a cell of a saga's or step's state, in the state's color.

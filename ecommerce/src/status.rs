@@ -9,7 +9,7 @@ use crate::{
     client::{Target, exact, transaction_id},
     effects,
     ending::{Ended, Failure},
-    output,
+    operate, output,
     sagas::title,
     steps::{self, Step, Takeover},
 };
@@ -37,10 +37,18 @@ struct Saga {
     completed_at: Option<String>,
     turned_back_because: Option<String>,
     stuck_because: Option<String>,
+    resolution: Option<Resolution>,
     #[serde(default)]
     takeovers: Vec<Takeover>,
     #[serde(default)]
     steps: Vec<Step>,
+}
+
+#[derive(Deserialize)]
+struct Resolution {
+    at: Option<String>,
+    note: String,
+    by: Option<String>,
 }
 
 impl Status {
@@ -54,6 +62,10 @@ impl Status {
 
 fn shown(saga: Saga) -> String {
     let amount = saga.amount.as_deref().map(exact);
+    let settled = saga.resolution.map(|Resolution { at, note, by }| {
+        let at = at.map_or_else(String::new, |at| output::to_the_second(&at));
+        format!("{at} {}", operate::resolution(&note, by.as_deref()))
+    });
     let facts = output::table(
         ["transaction", &saga.transaction_id],
         [
@@ -67,6 +79,7 @@ fn shown(saga: Saga) -> String {
             [output::cell("ended"), output::moment(saga.completed_at)],
             [output::cell("turned back because"), output::optional(saga.turned_back_because)],
             [output::cell("stuck because"), output::optional(saga.stuck_because)],
+            [output::cell("settled"), output::optional(settled)],
         ],
     );
     let amount = saga.amount.as_deref().map_or("?", exact);

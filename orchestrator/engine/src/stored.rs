@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use foundation::secret::SecretHash;
+use serde::Serialize;
 use smol_str::SmolStr;
 use thiserror::Error;
+use utoipa::ToSchema;
 
 use crate::definition::{Input, Outputs};
 use crate::failed::Marks;
@@ -27,6 +29,20 @@ pub struct UnreadableRow {
 
 /// A saga, or the reason why its row cannot be read.
 pub type ReadRow = Result<StoredSaga, UnreadableRow>;
+
+/// How a person settled a saga.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = SagaResolution)]
+pub struct Resolution {
+    /// When.
+    #[serde(with = "foundation::time::rfc3339")]
+    pub at: DateTime<Utc>,
+    /// The note.
+    pub note: String,
+    /// Who, if that was said.
+    #[schema(required)]
+    pub by: Option<String>,
+}
 
 /// A saga as read from its row.
 #[derive(Clone, Debug)]
@@ -67,6 +83,8 @@ pub struct StoredSaga {
     pub ended_at: Option<DateTime<Utc>>,
     /// Why it is on the attention list, if it is.
     pub attention: Option<String>,
+    /// How a person settled it, if one did.
+    pub resolution: Option<Resolution>,
     /// Its takeovers, the newest last.
     pub takeovers: Vec<Takeover>,
     /// Number of times it was marked FAILED, and what ended its last sleep.

@@ -12,13 +12,13 @@ use uuid::Uuid;
 use super::secret::{self, ReadFrom};
 use super::view::SagaView;
 use super::{ApiContext, list, saga_id, unknown, unreadable};
-use crate::store::flags::{self, After, Attention, Flagged, Resolution, Resolved};
+use crate::store::flags::{self, After, Attention, Flagged, Resolved};
 use crate::store::hold;
 use crate::store::reader::id_of;
 use saga_engine::coordinator::CoordinatorMsg;
 use saga_engine::hold::Hold;
 use saga_engine::recovery::RecoveryMsg;
-use saga_engine::stored::StoredSaga;
+use saga_engine::stored::{Resolution, StoredSaga};
 use saga_engine::{SagaId, Status};
 
 /// A saga with a cancel or retry request.
@@ -111,21 +111,24 @@ pub(super) struct ResolutionView {
     #[serde(with = "common::wire::rfc3339")]
     resolved_at: DateTime<Utc>,
     note: String,
+    /// Who settled it, if that was said.
+    #[schema(required)]
+    by: Option<String>,
 }
 
 pub(super) async fn resolve(api: ApiContext, request: Request) -> Result<Response, ApiError> {
     let id = saga_id(&request)?;
-    let ResolveRequest { note } = request.json(ApiError::bad_fields_422)?;
+    let ResolveRequest { note, by } = request.json(ApiError::bad_fields_422)?;
     let resolve = || {
-        let note = note.clone();
-        let read = api
-            .saga_log
-            .read_in_reserve(move |connection| Box::pin(async move { flags::resolve(connection, id, &note).await }));
+        let (note, by) = (note.clone(), by.clone());
+        let read = api.saga_log.read_in_reserve(move |connection| {
+            Box::pin(async move { flags::resolve(connection, id, &note, by.as_deref()).await })
+        });
         async { read.await.map_err(unreadable) }
     };
     match unknown::find(&api, id, resolve).await? {
-        Resolved::Recorded(Resolution { status, at, note }) => {
-            Ok(json(StatusCode::OK, &ResolutionView { transaction_id: id, status, resolved_at: at, note }))
+        Resolved::Recorded(status, Resolution { at, note, by }) => {
+            Ok(json(StatusCode::OK, &ResolutionView { transaction_id: id, status, resolved_at: at, note, by }))
         }
         Resolved::RunsForward => {
             let detail = "the saga runs forward, so there is nothing to settle yet: cancel it first";

@@ -13,7 +13,7 @@ use crate::checkout::output;
 use saga_engine::definition::Outputs;
 use saga_engine::log::{StepView, stuck_because};
 use saga_engine::running::RunningSaga;
-use saga_engine::stored::StoredSaga;
+use saga_engine::stored::{Resolution, StoredSaga};
 use saga_engine::takeover::Takeover;
 use saga_engine::{SagaId, Status};
 
@@ -62,6 +62,9 @@ pub(crate) struct SagaView {
     /// Why it is not undone yet, for a saga that is COMPENSATING or FAILED and cannot proceed.
     #[schema(required)]
     stuck_because: Option<String>,
+    /// How a person settled it; null if none did.
+    #[schema(required)]
+    resolution: Option<Resolution>,
     /// Takeovers, oldest first. A process that rebuilds the dead actor of its own saga counts as another owner; one
     /// that wakes its own sleeping saga does not.
     takeovers: Vec<Takeover>,
@@ -84,7 +87,7 @@ impl SagaView {
         };
         // While a saga compensates, an earlier mark is outdated, unless its actor keeps dying.
         let attention = row.attention.filter(|_| status == Status::Failed || row.deaths > 0);
-        Self::new(facts, ended_at, attention, row.takeovers)
+        Self { resolution: row.resolution, ..Self::new(facts, ended_at, attention, row.takeovers) }
     }
 
     pub(crate) fn of_running(saga: &RunningSaga, cell: u8) -> Self {
@@ -142,6 +145,7 @@ impl SagaView {
             error_message: error,
             purchase_id: output(output::PURCHASE_ID),
             stuck_because,
+            resolution: None,
             takeovers,
             steps,
         }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::store::lists::Total;
 use crate::store::reader::{columns, from_row, parse_status};
-use saga_engine::stored::ReadRow;
+use saga_engine::stored::{ReadRow, Resolution};
 use saga_engine::{SagaId, Status};
 
 // A saga that has already turned back needs no cancel; the flag is harmless. A saga that runs forward and sleeps
@@ -41,20 +41,20 @@ const RETRY_ALL: &str = "
 const RESOLVE: &str = "
     with resolved as (
         update saga
-        set resolved_at = now(), resolved_note = $2, attention = null, attention_at = null,
+        set resolved_at = now(), resolved_note = $2, resolved_by = $3, attention = null, attention_at = null,
             attention_stays = false, wake_at = null,
             status = case when ended_at is null then 'FAILED' else status end, ended_at = coalesce(ended_at, now())
         where id = $1 and attention is not null and (ended_at is not null or direction = 'compensating')
-        returning id, status, resolved_at, resolved_note, ended_at, error),
+        returning id, status, resolved_at, resolved_note, resolved_by, ended_at, error),
     told as (
         insert into saga_event (saga_id, changes)
         select id, json_build_array(json_build_array(
                    status, true, error, (extract(epoch from ended_at) * 1000000)::bigint))::text
         from resolved where ended_at = resolved_at)
-    select status, resolved_at, resolved_note from resolved";
+    select status, resolved_at, resolved_note, resolved_by from resolved";
 
 const RESOLUTION: &str = "
-    select status, resolved_at, resolved_note, ended_at is null and direction = 'forward' as runs_forward
+    select status, resolved_at, resolved_note, resolved_by, ended_at is null and direction = 'forward' as runs_forward
     from saga where id = $1";
 
 const ATTENTION: &str = concat!(
@@ -137,22 +137,11 @@ pub async fn wake_waiting(connection: &mut Connection, operations: &[String], mo
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolved {
     /// It is recorded, now or before.
-    Recorded(Resolution),
+    Recorded(Status, Resolution),
     /// The saga runs forward: it is not known yet what there is to settle.
     RunsForward,
     /// The saga is not in the attention list.
     NotInAttention(Status),
-}
-
-/// A saga that a person has settled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resolution {
-    /// Its status.
-    pub status: Status,
-    /// Time of the resolution.
-    pub at: DateTime<Utc>,
-    /// The note.
-    pub note: String,
 }
 
 /// Records that a person has settled a saga; `None` if there is no such saga. The first note stays: a repetition
@@ -160,9 +149,14 @@ pub struct Resolution {
 ///
 /// # Errors
 /// The error of the database.
-pub async fn resolve(connection: &mut Connection, id: SagaId, note: &str) -> Result<Option<Resolved>, Error> {
-    if let Some(row) = connection.query_opt(RESOLVE, &[&id.0, &note]).await? {
-        return Ok(resolution(&row).map(Resolved::Recorded));
+pub async fn resolve(
+    connection: &mut Connection,
+    id: SagaId,
+    note: &str,
+    by: Option<&str>,
+) -> Result<Option<Resolved>, Error> {
+    if let Some(row) = connection.query_opt(RESOLVE, &[&id.0, &note, &by]).await? {
+        return Ok(recorded(&row));
     }
     let rows = connection.query_behind_barrier(&[Bound::new(RESOLUTION).with(id.0)]).await?;
     let Some(row) = rows.iter().flatten().next() else { return Ok(None) };
@@ -171,13 +165,13 @@ pub async fn resolve(connection: &mut Connection, id: SagaId, note: &str) -> Res
     } else {
         Resolved::NotInAttention(parse_status(row.get(0)))
     };
-    Ok(Some(resolution(row).map_or(unresolved, Resolved::Recorded)))
+    Ok(Some(recorded(row).unwrap_or(unresolved)))
 }
 
-fn resolution(row: &Row) -> Option<Resolution> {
-    let at: Option<DateTime<Utc>> = row.get(1);
-    let note: Option<String> = row.get(2);
-    Some(Resolution { status: parse_status(row.get(0)), at: at?, note: note.unwrap_or_default() })
+fn recorded(row: &Row) -> Option<Resolved> {
+    let (at, note): (Option<DateTime<Utc>>, Option<String>) = (row.get(1), row.get(2));
+    let resolution = Resolution { at: at?, note: note.unwrap_or_default(), by: row.get(3) };
+    Some(Resolved::Recorded(parse_status(row.get(0)), resolution))
 }
 
 /// A saga in the attention list.

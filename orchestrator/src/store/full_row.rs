@@ -18,7 +18,7 @@ const FULL_ROW: &str = concat!(
     "select ",
     columns!(),
     ", s.owner_node, s.owner_incarnation, s.cancel_requested_at, s.retry_requested_at, s.attention_at,
-       s.resolved_at, s.resolved_note, s.wake_at, s.deadline_at, s.turned_at, s.idempotency_key
+       s.resolved_at, s.resolved_note, s.resolved_by, s.wake_at, s.deadline_at, s.turned_at, s.idempotency_key
      from saga s where s.id = $1"
 );
 
@@ -69,6 +69,8 @@ pub struct FullRow {
     resolved_at: Option<DateTime<Utc>>,
     #[schema(required)]
     resolved_note: Option<String>,
+    #[schema(required)]
+    resolved_by: Option<String>,
     /// Takeovers, the newest last.
     takeovers: Vec<Takeover>,
     steps: Vec<StepView>,
@@ -109,6 +111,7 @@ pub async fn read(connection: &mut Connection, id: SagaId) -> Result<Option<Resu
         attention_at: row.get("attention_at"),
         resolved_at: row.get("resolved_at"),
         resolved_note: row.get("resolved_note"),
+        resolved_by: row.get("resolved_by"),
         takeovers: saga.takeovers,
         steps: saga.timeline,
     })))

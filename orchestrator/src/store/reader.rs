@@ -18,7 +18,7 @@ use saga_engine::definition::Input;
 use saga_engine::failed::{Marks, WokenBy};
 use saga_engine::log::Direction;
 use saga_engine::record::{Fingerprint, KeyScope};
-use saga_engine::stored::{ReadRow, StoredSaga, UnreadableRow};
+use saga_engine::stored::{ReadRow, Resolution, StoredSaga, UnreadableRow};
 use saga_engine::takeover::LeftBy;
 use saga_engine::{SagaId, Status};
 
@@ -35,7 +35,7 @@ macro_rules! columns {
              (select json_agg(t order by t.epoch)::text
               from (select node, epoch, at, unowned_ms from saga_takeover where saga_id = s.id
                     order by epoch desc limit 100) t) end,
-         s.failed_marks, s.woken, s.input, s.started, s.secret_hash"
+         s.failed_marks, s.woken, s.input, s.started, s.secret_hash, s.resolved_at, s.resolved_note, s.resolved_by"
     };
 }
 pub(crate) use columns;
@@ -47,8 +47,7 @@ const BY_GID: &str =
 
 /// The order of lists, for API descriptions. Ids sort by time, so it is the primary key backwards.
 pub(crate) const NEWEST_FIRST: &str = "Newest first is by transaction id, that is, by the clock of the node that \
-    accepted the purchase: if a clock was set back, or clocks differ, a later purchase can be listed below an earlier \
-    one. The order of purchases never changes.";
+    accepted the saga: if a clock was set back, or clocks differ, a later saga can be listed below an earlier one. The order of sagas never changes.";
 const SECRET: &str = "select secret_hash from saga where id = $1";
 const HAS: &str = "select exists (select from saga where id = $1)";
 const BY_USERS_KEY: &str = concat!(
@@ -161,6 +160,7 @@ fn read(row: &Row) -> Result<StoredSaga, String> {
         created_at: value(row, 15)?,
         ended_at: value(row, 16)?,
         attention: value(row, 17)?,
+        resolution: resolution(row),
         takeovers: match value::<Option<String>>(row, 18)? {
             Some(takeovers) => serde_json::from_str(&takeovers).unwrap_or_default(),
             None => Vec::new(),
@@ -171,6 +171,13 @@ fn read(row: &Row) -> Result<StoredSaga, String> {
         },
         left_by: LeftBy::Loss,
     })
+}
+
+/// Only displayed, so a value that cannot be read is left out.
+fn resolution(row: &Row) -> Option<Resolution> {
+    let at = value::<Option<_>>(row, 24).ok()??;
+    let text = |column| value::<Option<String>>(row, column).ok().flatten();
+    Some(Resolution { at, note: text(25).unwrap_or_default(), by: text(26) })
 }
 
 fn secret(hash: Option<Vec<u8>>) -> Result<Option<SecretHash>, String> {

@@ -7,7 +7,7 @@ import { clock, duration, explained, moment, span, traceId } from "./format.js";
 import { participantName, t } from "./i18n.js";
 import { Compared } from "./compare.js";
 import { Graph } from "./graph.js";
-import { Copy, Icon, Json, Loaded, Status, html } from "./parts.js";
+import { Copy, Dialog, Icon, Json, Loaded, Status, html } from "./parts.js";
 import { Resolve } from "./resolve.js";
 import { NOTHING, definitionLink, isPurchase, shownAmount } from "./sagas.js";
 import { onChanges } from "./stream.js";
@@ -139,18 +139,25 @@ function Facts({ saga }) {
 
 function Actions({ saga, isInAttention, reload }) {
   const [isResolving, setIsResolving] = useState(false);
+  const [isCancelling, setIsCancelling] = useState(false);
   const id = saga.saga_id;
   const canCancel = saga.status === "PENDING";
   const canRetry = !hasEnded(saga) && (saga.status === "FAILED" || isInAttention);
   if (!canCancel && !canRetry) return null;
+  const cancel = () => {
+    setIsCancelling(false);
+    ask("cancel", "cancelAsked");
+  };
   const ask = async (what, message) => {
     await saying(() => post(`saga/${id}/${what}`), () => t(message));
     reload();
   };
   return html`<div class="actions">
-    ${canCancel && html`<button id="cancel" class="button danger" onClick=${() => ask("cancel", "cancelAsked")}>${t("cancel")}</button>`}
+    ${canCancel && html`<button id="cancel" class="button danger" onClick=${() => setIsCancelling(true)}>${t("cancel")}</button>`}
     ${canRetry && html`<button id="retry" class="button primary" onClick=${() => ask("retry", "retryAsked")}>${t("retry")}</button>
       <button id="resolve" class="button" onClick=${() => setIsResolving(true)}>${t("resolve")}</button>`}
+    ${canCancel && isCancelling && html`<${Dialog} title=${t("cancelTitle")} onClose=${() => setIsCancelling(false)}><p>${t("cancelWhy")}</p>
+      <div class="actions"><button class="button" autofocus onClick=${() => setIsCancelling(false)}>${t("keep")}</button><button id="cancel-sure" class="button danger" onClick=${cancel}>${t("cancelSubmit")}</button></div></${Dialog}>`}
     ${isResolving && html`<${Resolve} id=${id} onClose=${() => { setIsResolving(false); reload(); }} />`}</div>`;
 }
 
@@ -163,6 +170,13 @@ function Why({ saga }) {
   const { error: turned, stuck_because: stuck } = saga;
   return html`${turned && html`<${Callout} status=${saga.status === "FAILED" ? "COMPENSATING" : saga.status} id="why" title="whyTurned" reason=${turned} />`}
     ${stuck && html`<${Callout} status="FAILED" id="stuck" title="whyStuck" reason=${stuck} />`}`;
+}
+
+/** How a person settled the saga. */
+function Settled({ saga: { resolution } }) {
+  if (!resolution) return null;
+  const { at, by, note } = resolution;
+  return html`<section class="card settled" data-testid="settled"><header><h2>${t(by ? "settledBy" : "settled", { by, time: moment(at) })}</h2></header><p>${note}</p></section>`;
 }
 
 function Effects({ saga }) {
@@ -223,6 +237,7 @@ function Whole({ saga, activity, reload }) {
     <header class="saga-head"><div><${Title} saga=${saga} /><${Status} status=${saga.status} /></div>
       <${Actions} saga=${saga} isInAttention=${isInAttention} reload=${reload} /></header>
     <${Why} saga=${saga} />
+    <${Settled} saga=${saga} />
     <${Effects} saga=${saga} />
     ${!hasEnded(saga) && html`<div class="callout callout-PENDING" data-testid="waits"><${Icon} name="PENDING" size="20" /><div><h2>${t("waits")}</h2>${waitsFor(saga, inspection).map((line) => html`<p>${line}</p>`)}</div></div>`}
     <${Steps} saga=${saga} />

@@ -62,7 +62,7 @@ export default {
   cancel: "Cancel", retry: "Retry now", resolve: "Resolve …", cancelAsked: "The saga is turning back.", retryAsked: "The saga is retried now.",
   resolved: "The saga is recorded as settled.", notFound: "There is no saga {id}.",
   resolveTitle: "Settle by hand", resolveWhy: "The saga ends FAILED and is not retried any more. Undo its effects by hand first.",
-  resolveNote: "How it was settled", resolveSubmit: "Record as settled",
+  resolveNote: "How it was settled", resolveBy: "Who settled it (optional)", notUndone: "Not undone:", settledBy: "Settled by {by} on {time}", settled: "Settled on {time}", cancelTitle: "Cancel this saga?", cancelWhy: "Its completed steps are undone, as far as they can be. It cannot be continued afterwards.", cancelSubmit: "Cancel the saga", keep: "Keep it running", resolveSubmit: "Record as settled",
 
   attentionIs: "Sagas that could not be undone yet, longest waiting first. They are retried automatically; you can retry them now or settle them by hand.",
   attentionNone: "No saga needs an operator. Every saga is completed, compensated or on its way.", retryAll: "Retry all", since: "Since", step: "Step", lastError: "Last error",

@@ -62,7 +62,7 @@ export default {
   cancel: "Cancelar", retry: "Reintentar ya", resolve: "Resolver …", cancelAsked: "La saga se está revirtiendo.", retryAsked: "La saga se reintenta ahora.",
   resolved: "La saga consta como resuelta.", notFound: "No existe la saga {id}.",
   resolveTitle: "Resolver a mano", resolveWhy: "La saga termina FAILED y ya no se reintenta. Deshaga antes sus efectos a mano.",
-  resolveNote: "Cómo se resolvió", resolveSubmit: "Registrar como resuelta",
+  resolveNote: "Cómo se resolvió", resolveBy: "Quién la resolvió (opcional)", notUndone: "Sin deshacer:", settledBy: "Resuelta por {by}, {time}", settled: "Resuelta, {time}", cancelTitle: "¿Cancelar esta saga?", cancelWhy: "Se deshacen los pasos completados, en la medida en que admiten compensación. Después no se puede reanudar.", cancelSubmit: "Cancelar la saga", keep: "Dejar que siga", resolveSubmit: "Registrar como resuelta",
 
   attentionIs: "Sagas que aún no se pudieron deshacer, primero las que llevan más tiempo esperando. Se reintentan automáticamente; puede reintentarlas ya o resolverlas a mano.",
   attentionNone: "Ninguna saga necesita a un operador. Todas están completadas, compensadas o en curso.", retryAll: "Reintentar todas", since: "Desde", step: "Paso", lastError: "Último error",

@@ -234,6 +234,7 @@ async fn the_graph_of_a_running_saga_shows_where_it_waits_and_it_can_be_cancelle
         browser.see("[data-node=stock]:is([data-state=running], [data-state=backing_off])").await;
         browser.see_text("[data-testid=waits]", "Inventory").await;
         browser.click("#cancel").await;
+        browser.click("#cancel-sure").await;
         browser.see_text(".toast", "The saga is turning back").await;
         browser.see("article [data-status=COMPENSATED]").await;
         browser.see_text("[data-testid=why]", "It was cancelled").await;

@@ -55,10 +55,18 @@ async fn an_item_of_the_attention_queue_is_retried_and_another_is_settled() {
         // Resolved by a person, with a note.
         browser.click(&format!("[data-id='{second}'] [data-testid=resolve]")).await;
         assert_eq!(browser.count("dialog button[type=submit]:disabled").await, 1, "a note is asked for");
+        for settled in ["ada", "5.00", "charge (payments answered 503)"] {
+            browser.see_text("dialog", settled).await;
+        }
         browser.type_into("#note", "paid back by hand").await;
+        browser.type_into("#by", "grace").await;
         browser.click("dialog button[type=submit]").await;
         browser.see_count(".waiting", 1).await;
         assert_eq!(status(stack, &second).await["status"], "FAILED");
+        browser.open(&dashboard(stack, &format!("saga/{second}"))).await;
+        browser.see_text("[data-testid=settled]", "Settled by grace").await;
+        browser.see_text("[data-testid=settled]", "paid back by hand").await;
+        browser.open(&dashboard(stack, "attention")).await;
         // Repaired and retried.
         stack.set_faults("payments", json!({ "refund": { "unavailable_rate": 0 } })).await;
         browser.click(&format!("[data-id='{first}'] [data-testid=retry]")).await;

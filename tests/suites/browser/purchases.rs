@@ -120,6 +120,8 @@ async fn a_purchase_that_waits_says_for_what_and_can_be_cancelled() {
         browser.see_text("[data-testid=waits]", "Inventory").await;
         browser.see_text(".activity", "decrease: ").await;
         browser.click("#cancel").await;
+        browser.see_text("dialog", "cannot be continued afterwards").await;
+        browser.click("#cancel-sure").await;
         browser.see("article [data-status=COMPENSATED]").await;
         browser.see_text("[data-testid=why]", "cancelled").await;
         browser.see("[data-step=charge] [data-state=compensated]").await;

@@ -5,6 +5,7 @@ use tests::{
     PATIENCE, Stack, books,
     interposer::{Act, Interposer},
     problem::assert_problem,
+    shape::assert_shape,
     stack::ORCHESTRATOR,
     wait_until,
 };
@@ -102,10 +103,17 @@ async fn what_a_person_has_settled_is_failed_for_ever_and_asked_no_more() {
         let id = id(&buy(stack).await.expect(502));
         let path = format!("/saga/{id}/resolve");
         assert_problem(&stack.post(ORCHESTRATOR, &path, "{}").await, 422);
-        let first = stack.post(ORCHESTRATOR, &path, json!({ "note": "paid back by hand" })).await.expect(200);
+        let first = stack.post(ORCHESTRATOR, &path, json!({ "note": "paid back by hand", "by": "grace" }));
+        let first = first.await.expect(200);
         let again = stack.post(ORCHESTRATOR, &path, json!({ "note": "another word" })).await.expect(200);
         assert_eq!(first.text, again.text, "the first resolution stands");
         assert_eq!(first.json()["note"], "paid back by hand");
+        assert_problem(&stack.post(ORCHESTRATOR, &path, json!({ "note": "n", "by": " " })).await, 422);
+        let settled = json!({ "at": "<time>", "note": "paid back by hand", "by": "grace" });
+        for path in [format!("/saga/status/{id}"), format!("/sagas/{id}")] {
+            let saga = stack.get(ORCHESTRATOR, &path).await.expect(200).json();
+            assert_shape(&saga["resolution"], &settled);
+        }
         let standing = ended(stack, &id).await;
         assert_eq!(standing["status"], "FAILED");
         assert_problem(&stack.post(ORCHESTRATOR, &format!("/saga/{id}/retry"), "{}").await, 409);

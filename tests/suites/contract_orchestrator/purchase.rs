@@ -45,7 +45,7 @@ async fn a_purchase_that_goes_through_is_completed_with_all_its_ids() {
             "payment_id": body["details"]["payment_id"], "inventory_updated": true,
             "purchase_registered": true, "amount": 99.9, "created_at": "<time>", "completed_at": "<time>",
             "error_message": null, "purchase_id": "<id>",
-            "turned_back_because": null, "stuck_because": null, "takeovers": [],
+            "turned_back_because": null, "stuck_because": null, "resolution": null, "takeovers": [],
             "steps": [
                 step_done("choose", "catalog"), step_done("charge", "payments"),
                 step_done("decrease", "inventory"), step_done("create", "purchases"),

@@ -148,6 +148,7 @@ fn stored(id: SagaId, row: &Row, left_by: LeftBy, now: DateTime<Utc>) -> StoredS
         created_at: row.created_at,
         ended_at: row.ended_at,
         attention: row.attention.clone(),
+        resolution: None,
         takeovers: row.takeovers.clone(),
         marks: row.marks,
         left_by,

@@ -11,7 +11,7 @@ use super::outputs::{ByStep, by_step};
 use saga_engine::definition::{Definition, Input};
 use saga_engine::log::{StepView, stuck_because};
 use saga_engine::running::RunningSaga;
-use saga_engine::stored::StoredSaga;
+use saga_engine::stored::{Resolution, StoredSaga};
 use saga_engine::takeover::Takeover;
 use saga_engine::{SagaId, Status};
 
@@ -45,6 +45,9 @@ pub(in crate::api) struct SagaView {
     /// Why it is not undone yet, for a saga that is COMPENSATING or FAILED and cannot proceed.
     #[schema(required)]
     stuck_because: Option<String>,
+    /// How a person settled it; null if none did.
+    #[schema(required)]
+    resolution: Option<Resolution>,
     /// When it was accepted.
     #[serde(with = "common::wire::rfc3339")]
     created_at: DateTime<Utc>,
@@ -79,6 +82,7 @@ impl SagaView {
             failed_step: failed_step(&row.timeline, row.error.as_deref()).filter(|_| row.error.is_some()),
             error: row.error,
             stuck_because: stuck,
+            resolution: row.resolution,
             created_at: row.created_at,
             ended_at: row.ended_at,
             takeovers: row.takeovers,
@@ -103,6 +107,7 @@ impl SagaView {
             outputs: by_step(log.outputs()),
             failed_step: failed_step(&steps, error.as_deref()).filter(|_| error.is_some()),
             error,
+            resolution: None,
             stuck_because: stuck_because(&steps).filter(|_| matches!(status, Status::Compensating | Status::Failed)),
             created_at: saga.accepted_at(),
             ended_at: None,
