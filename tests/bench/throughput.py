@@ -4,7 +4,7 @@ import load
 import measure
 import report
 
-LAYOUTS = ["one process", "five processes"]
+LAYOUTS = ["five processes", "one process"]
 
 # Connections, and the clients of the pgbench run that they are compared with, just before and just after: the machine's
 # speed changes within minutes, by more than the effect of a change of the program.
