@@ -37,6 +37,14 @@ Migrations of a newer version are accepted and shown, so that the previous versi
 Exit codes: 0 all are migrated; 2 a service has no database; 3 a server does not answer; 4 a migration failed, or a
 password is wrong; 5 this version is too old for a database, or would lock out services that may be running.";
 
+pub(crate) const WAIT: &str = "\
+Examples:
+  ecommerce wait payments && ecommerce serve payments
+      for a service that is started beside `ecommerce migrate`; the reason of the wait is logged when it changes
+
+There is no time limit. Exit codes: 0 the database has every migration of this version, or the wait was stopped;
+2 bad usage or configuration; 5 this version is too old for the database.";
+
 pub(crate) const ORDER: &str = "\
 Examples:
   ecommerce order --user me --amount 9.99

@@ -29,6 +29,7 @@ mod simulate;
 mod status;
 mod steps;
 mod up;
+mod wait;
 mod watch;
 mod way;
 
@@ -85,6 +86,9 @@ enum Command {
     /// Create missing databases and migrate all of them
     #[command(after_help = help::MIGRATE)]
     Migrate(migrate::Migrate),
+    /// Wait until the database of a service is migrated, for containers
+    #[command(after_help = help::WAIT)]
+    Wait(wait::Wait),
     /// Make one purchase and wait for its outcome
     #[command(after_help = help::ORDER)]
     Order(order::Order),
@@ -175,6 +179,7 @@ async fn run(command: Command) -> Result<Ended, Failure> {
         Command::Up(up) => up.run().await,
         Command::Serve(serve) => serve.run().await,
         Command::Migrate(migrate) => migrate.run().await,
+        Command::Wait(wait) => wait.run().await,
         Command::Order(order) => order.run().await,
         Command::Load(load) => load.run().await,
         Command::Restock(restock) => restock.run().await,

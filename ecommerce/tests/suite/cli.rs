@@ -66,6 +66,7 @@ fn the_help_tells_the_exit_codes_and_every_command() {
         "up",
         "serve",
         "migrate",
+        "wait",
         "order",
         "load",
         "restock",

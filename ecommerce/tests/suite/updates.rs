@@ -9,7 +9,33 @@ use crate::program::{Ran, Server, command, finish};
 
 const ADD: &str = "insert into refinery_schema_history (version, name, applied_on, checksum) \
     values ($1::int8::int4, $2, '2026-01-02T03:04:05Z', '1')";
-const REMOVE: &str = "delete from refinery_schema_history where version = $1::int8::int4";
+const REMOVE: &str = "delete from refinery_schema_history where version = $1::int8::int4 returning name";
+
+#[test]
+fn a_service_that_waits_for_its_database_may_start_once_it_is_migrated() {
+    let runtime = Runtime::new().unwrap();
+    let server = runtime.block_on(PrivateCluster::start());
+    let wait = || Server::start(&mut command(&["wait", "payments", "--database-url", &server.url]));
+    let mut stopped = wait();
+    stopped.wait_for_notice("waiting: payments (database.url): ");
+    stopped.stop();
+
+    let mut waits = wait();
+    waits.wait_for_notice("waiting: payments (database.url): ");
+    let ran = finish(&mut command(&["migrate", "--database-url", &server.url]));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(waits.wait_for_line("the"), "database");
+    assert_eq!(waits.wait().0, 0);
+
+    // A database of the previous version is waited for, too.
+    let migrated = Migrated { runtime, server };
+    let known = migrated.applied();
+    let name = migrated.remove(known);
+    let mut waits = Server::start(&mut command(&["wait", "payments", "--database-url", &migrated.server.url]));
+    waits.wait_for_notice("waiting: payments (database.url): database ms_payments");
+    migrated.add(known, &name);
+    assert_eq!(waits.wait().0, 0);
+}
 
 /// A server whose databases this program has migrated.
 struct Migrated {
@@ -43,11 +69,12 @@ impl Migrated {
         });
     }
 
-    fn remove(&self, version: i64) {
+    /// Removes a migration from that history; returns its name.
+    fn remove(&self, version: i64) -> String {
         self.runtime.block_on(async {
             let payments = Database::connect(&self.server.url, "ms_payments").await;
-            payments.rows(REMOVE, &[&version]).await;
-        });
+            payments.rows(REMOVE, &[&version]).await[0].get(0)
+        })
     }
 
     fn applied(&self) -> i64 {
@@ -82,7 +109,8 @@ fn a_version_that_the_schema_calls_too_old_is_refused_and_both_versions_are_name
     let migrated = Migrated::new();
     let known = migrated.applied();
     migrated.add(known + 2, &format!("drop_something_needs_{}", known + 1));
-    for ran in [migrated.migrate(&[]), migrated.migrate(&["--stopped"]), finish(&mut migrated.serve())] {
+    let waited = finish(&mut command(&["wait", "payments", "--database-url", &migrated.server.url]));
+    for ran in [migrated.migrate(&[]), migrated.migrate(&["--stopped"]), finish(&mut migrated.serve()), waited] {
         let said = ran.error();
         assert_eq!(ran.code, 5, "{ran:?}");
         for part in [
