@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::files::{
-    assert_holds_no_token, assert_pinned, assert_runs_as_itself, assert_time_to_stop, list, parse, path, read,
-    services, settings, substitute, text, texts, variables,
+    CALLED_BY_CLIENTS, assert_holds_its_tokens, assert_holds_no_token, assert_pinned, assert_runs_as_itself,
+    assert_time_to_stop, list, parse, path, read, services, settings, substitute, text, texts, variables,
 };
 
 const PRODUCTION: &str = "docker-compose.prod.yml";
@@ -51,6 +51,7 @@ fn every_service_of_the_code_runs_and_nothing_that_nobody_knows() {
         let check = format!("http://127.0.0.1:{port}/health/");
         assert_eq!(list(&service["healthcheck"]["test"]), ["CMD", "/usr/local/bin/ecommerce", "health", &check]);
         assert_runs_as_itself(&name, &texts(&service["environment"]));
+        assert_holds_its_tokens(&name, &texts(&service["environment"]), &CALLED_BY_CLIENTS);
     }
 }
 

@@ -6,6 +6,9 @@ use common::config::{AuthSettings, ConfigSource, Settings};
 use regex::{Captures, Regex};
 use serde_json::Value;
 
+/// The services that clients call.
+pub(crate) const CALLED_BY_CLIENTS: [&str; 2] = ["orchestrator", "catalog"];
+
 /// The services and ports of the code.
 pub(crate) fn services() -> BTreeMap<String, u16> {
     let settings = ConfigSource::embedded("default").load().expect("the defaults are valid");
@@ -106,16 +109,16 @@ pub(crate) fn assert_runs_as_itself(service: &str, environment: &BTreeMap<String
     assert_eq!(url.get_user(), Some(settings.service(service).database.as_str()));
     let administrator: tokio_postgres::Config = settings.database.url.expose_secret().parse().expect("a URL");
     assert!(administrator.get_user().is_none() && administrator.get_password().is_none(), "{service}");
-    assert_holds_its_tokens(service, &settings);
     assert!(settings.orchestrator.node_id.is_empty(), "replicas must not share an identity");
 }
 
-/// Asserts that a service holds the tokens that it checks or sends, and no other one: clients call two services only.
-fn assert_holds_its_tokens(service: &str, settings: &Settings) {
+/// Asserts that a service holds the tokens that it checks or sends, and no other one. `of_clients` are the services that
+/// hold the token of clients.
+pub(crate) fn assert_holds_its_tokens(service: &str, environment: &BTreeMap<String, String>, of_clients: &[&str]) {
     use secrecy::ExposeSecret;
-    let AuthSettings { operator_token, service_token, api_token } = &settings.auth;
+    let AuthSettings { operator_token, service_token, api_token } = settings(environment).auth;
     let held = [operator_token, service_token, api_token].map(|token| !token.expose_secret().is_empty());
-    assert_eq!(held, [true, true, ["orchestrator", "catalog"].contains(&service)], "{service}");
+    assert_eq!(held, [true, true, of_clients.contains(&service)], "{service}");
 }
 
 /// Asserts that the container of a command that runs no service holds no token of the services.

@@ -4,12 +4,13 @@
 //! The code's services are the reference: each must be in every file, with its port and role, and reachable through
 //! Traefik by exactly the routes promised to clients.
 
+mod allowed_paths;
 mod compose;
 mod environment;
 mod files;
 mod image;
 mod kubernetes;
-mod kustomize;
+mod network;
 mod routes;
 mod rule;
 mod swarm;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tests::{Stack, StackOptions, api_description::ApiDescription, raw::exchange, with_stack};
 
 use crate::{
+    allowed_paths::Way,
     files::{list, parse, read, services, settings, substitute, text, texts, variables, yaml},
     rule::Request,
     traefik::{Destination, Traefik},
@@ -168,6 +169,12 @@ async fn no_spelling_of_a_path_leads_to_what_is_for_operators() {
                     let answer = exchange(address, request.as_bytes()).await.expect("an answer");
                     assert!([400, 404].contains(&answer.status), "{}: {path}: {}", traefik.name, answer.status);
                 }
+                // Those that name what is public, whether or not they clean a path first.
+                for path in [path, Request::get(path).path()] {
+                    let led = Way::ALL.map(|way| way.leads_to(&service, path));
+                    let root = path == "/" && service == "orchestrator";
+                    assert_eq!(led.map(|to| to.is_some()), [root; 2], "{service} {path}");
+                }
             }
         }
     })
@@ -188,6 +195,9 @@ async fn every_route_of_every_service_is_routed_unless_it_is_one_of_those() {
                     let destination = Destination { service: service.clone(), path: path.to_owned() };
                     let expected = (!inside).then_some(destination);
                     assert_eq!(leads_to(&traefik, &format!("/{service}{path}")), expected, "{}", traefik.name);
+                    for way in Way::ALL {
+                        assert_eq!(way.leads_to(&service, path), expected, "{way:?}");
+                    }
                 }
             }
         }

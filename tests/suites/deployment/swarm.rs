@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::files::{
-    assert_holds_no_token, assert_pinned, assert_runs_as_itself, assert_time_to_stop, list, parse, read, services,
-    settings, substitute, text, texts, variables,
+    CALLED_BY_CLIENTS, assert_holds_its_tokens, assert_holds_no_token, assert_pinned, assert_runs_as_itself,
+    assert_time_to_stop, list, parse, read, services, settings, substitute, text, texts, variables,
 };
 use crate::traefik::templates;
 
@@ -27,6 +27,7 @@ fn every_service_of_the_code_is_replicated_with_an_address_for_each_replica() {
         let service = &stack["services"][&name];
         assert_eq!(list(&service["command"]), ["serve", &name]);
         assert_runs_as_itself(&name, &texts(&service["environment"]));
+        assert_holds_its_tokens(&name, &texts(&service["environment"]), &CALLED_BY_CLIENTS);
         let check = format!("http://127.0.0.1:{port}/health/");
         assert_eq!(list(&service["healthcheck"]["test"]), ["CMD", "/usr/local/bin/ecommerce", "health", &check]);
         let grace = text(&service["stop_grace_period"]);
