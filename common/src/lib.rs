@@ -1,6 +1,7 @@
 //! The foundation of every service: configuration, the HTTP front, group commit over PostgreSQL, supervised actors, the
 //! failure lab. This crate knows no service and no saga.
 
+pub mod build;
 pub mod config;
 pub mod console;
 pub mod db;

@@ -36,7 +36,10 @@ mod way;
 use std::{process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
-use common::{console, telemetry};
+use common::{
+    build::{self, Build},
+    console, telemetry,
+};
 
 use crate::ending::{Ended, Failure};
 
@@ -46,6 +49,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Time limit for writing the last messages to standard error.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// `0.1.0 (abcdef1 2026-01-02)`: version, revision and the day of its commit.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("ECOMMERCE_BUILD"), ")");
+
+/// The build, as the services state it.
+const BUILD: Build = Build { revision: env!("ECOMMERCE_REVISION"), date: env!("ECOMMERCE_REVISION_DATE") };
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -69,7 +78,7 @@ Variables:
 /// `ecommerce up` runs all services; `ecommerce order --user me --amount 9.99` makes a purchase; `ecommerce watch`
 /// shows its changes. Each command has examples: `ecommerce load --help`.
 #[derive(Parser)]
-#[command(name = "ecommerce", version, after_help = AFTER_HELP)]
+#[command(name = "ecommerce", version = VERSION, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -149,6 +158,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    build::state(BUILD);
     let command = Cli::parse().command;
     let is_service = matches!(command, Command::Up(_) | Command::Serve(_));
     let ended = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -196,7 +196,9 @@ async fn a_hold_a_refusal_a_turn_and_the_stock_are_seen_in_the_metrics() {
             })
             .await;
         };
-        let labels = [r#"service="inventory""#, concat!(r#"version=""#, env!("CARGO_PKG_VERSION"), '"')];
+        let version = concat!(r#"version=""#, env!("CARGO_PKG_VERSION"), '"');
+        // Only a binary states its build.
+        let labels = [r#"service="inventory""#, version, r#"revision="unknown""#, r#"date="unknown""#];
         appears("inventory", "ecommerce_build_info", &labels, 1.0).await;
 
         let take = json!({ "product_id": "rare", "quantity": 98, "transaction_id": "most" });

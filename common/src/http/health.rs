@@ -7,7 +7,10 @@ use hyper::{Method, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::db::LostCommits;
+use crate::{
+    build::{Build, VERSION, build},
+    db::LostCommits,
+};
 
 use super::{
     Access, ApiError, Draining, Response, Routes, json,
@@ -62,6 +65,7 @@ struct Health {
     status: &'static str,
     service: &'static str,
     version: &'static str,
+    build: Build,
     /// The results of the checks, if one is not good or has a remark.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -129,5 +133,5 @@ fn show(
     service: &'static str,
     checks: Option<BTreeMap<&'static str, String>>,
 ) -> Response {
-    json(status, &Health { status: word, service, version: env!("CARGO_PKG_VERSION"), checks })
+    json(status, &Health { status: word, service, version: VERSION, build: build(), checks })
 }

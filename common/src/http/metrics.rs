@@ -12,7 +12,10 @@ use super::{
     routes::Admission,
     with_body,
 };
-use crate::telemetry::{self, Metric, MetricKind};
+use crate::{
+    build::{Build, VERSION, build},
+    telemetry::{self, Metric, MetricKind},
+};
 
 const REQUESTS: &str = "ecommerce_http_requests_total";
 const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -27,13 +30,14 @@ const METRICS: [Metric; 4] = [
     (MetricKind::Counter, REQUESTS, "Requests answered, by service, route template, method and status."),
     (MetricKind::Histogram, SECONDS, "Time from a request's headers to its answer, by service and route template."),
     (MetricKind::Counter, REFUSED, "Requests answered with a problem instead of a result, by service and reason."),
-    (MetricKind::Gauge, BUILD, "1, with the service and its version as labels."),
+    (MetricKind::Gauge, BUILD, "1, with the service, its version, and the revision and day of its build as labels."),
 ];
 
 /// Returns the route.
 pub(super) fn routes(service: &'static str) -> Routes {
     telemetry::describe(&METRICS);
-    gauge!(BUILD, "service" => service, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    let Build { revision, date } = build();
+    gauge!(BUILD, "service" => service, "version" => VERSION, "revision" => revision, "date" => date).set(1.0);
     Routes::new(service).route(
         Method::GET,
         "/metrics/",

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpListener,
+    process::Command,
     thread,
 };
 
@@ -54,7 +55,20 @@ fn an_answer_longer_than_16_mib_is_not_read() {
 #[test]
 fn the_version_is_told() {
     let ran = run(&["--version"]);
-    assert_eq!((ran.code, ran.out), (0, format!("ecommerce {}\n", env!("CARGO_PKG_VERSION"))));
+    let text = ran.out.strip_prefix(concat!("ecommerce ", env!("CARGO_PKG_VERSION"), " ("));
+    let build = text.and_then(|rest| rest.strip_suffix(")\n")).unwrap_or_else(|| panic!("{ran:?}"));
+    let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let git = Command::new("git").args(["-C", repository, "log", "-1", "--format=%H %cs"]).output();
+    let commit = git.ok().filter(|git| git.status.success()).map(|git| String::from_utf8(git.stdout).unwrap());
+    let is_stated = option_env!("ECOMMERCE_REVISION").is_some();
+    match commit.as_deref().map(str::trim).filter(|_| !is_stated) {
+        Some(commit) => {
+            let (revision, date) = commit.split_once(' ').unwrap();
+            assert_eq!(build, format!("{} {date}", &revision[..7]));
+        }
+        // Without a repository the build says that it does not know.
+        None => assert!(build == "revision unknown" || is_stated, "{build}"),
+    }
 }
 
 #[test]

@@ -24,7 +24,8 @@ async fn each_service(test: impl AsyncFn(&Stack, &str)) {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_service_says_that_it_is_healthy_with_and_without_a_slash() {
     each_service(async |stack, service| {
-        let expected = json!({ "status": "healthy", "service": service, "version": "<text>" });
+        let build = json!({ "revision": "<text>", "date": "<text>" });
+        let expected = json!({ "status": "healthy", "service": service, "version": "<text>", "build": build });
         for path in ["/health", "/health/", "/health/live", "/health/live/"] {
             let answer = stack.get(service, path).await.expect(200);
             assert_eq!(answer.header("content-type"), Some("application/json"));

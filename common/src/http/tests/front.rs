@@ -229,13 +229,15 @@ async fn health_says_what_is_wrong_and_nothing_else() {
         })
     });
     let version = env!("CARGO_PKG_VERSION");
+    // No binary has stated its build.
+    let build = r#""build":{"revision":"unknown","date":"unknown"}"#;
     let answer = call(&HttpService { health, ..plain() }, request("GET", "/health/", "")).await;
     let expected = format!(
-        r#"{{"status":"unhealthy","service":"test","version":"{version}","checks":{{"database":"cannot be reached","saga-log":"ok"}}}}"#
+        r#"{{"status":"unhealthy","service":"test","version":"{version}",{build},"checks":{{"database":"cannot be reached","saga-log":"ok"}}}}"#
     );
     assert_eq!((answer.status, std::str::from_utf8(&answer.body).unwrap()), (503, expected.as_str()));
     let answer = call(&HttpService { health: healthy(), ..plain() }, request("GET", "/health", "")).await;
-    let expected = format!(r#"{{"status":"healthy","service":"test","version":"{version}"}}"#);
+    let expected = format!(r#"{{"status":"healthy","service":"test","version":"{version}",{build}}}"#);
     assert_eq!((answer.status, std::str::from_utf8(&answer.body).unwrap()), (200, expected.as_str()));
 }
 
