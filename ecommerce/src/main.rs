@@ -23,6 +23,7 @@ mod output;
 mod restock;
 mod sagas;
 mod serve;
+mod service_manager;
 mod services;
 mod signals;
 mod simulate;

@@ -9,7 +9,7 @@ use common::db;
 use crate::{
     configuration::{self, Configuration},
     ending::{Ended, Failure},
-    output,
+    output, service_manager,
     services::{self, SERVICES, Threads},
     signals::{Hangup, Signals},
 };
@@ -73,6 +73,7 @@ impl Serve {
         let threads = Threads::start(&settings, 1)?;
         let running = threads.run(service, settings, listener, signals.shutdown.clone()).await?;
         output::tell(&format!("{service} http://{address}"));
+        service_manager::ready(service, address, &signals.shutdown);
         tokio::select! {
             ended = running.finished() => match ended {
                 Ok(()) => Ok(signals.ended()),

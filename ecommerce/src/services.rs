@@ -1,6 +1,13 @@
 //! The list of the five services, for the commands that start or migrate them.
 
-use std::{collections::BTreeSet, error::Error, net::SocketAddr, num::NonZero, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    error::Error,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    num::NonZero,
+    sync::Arc,
+    time::Duration,
+};
 
 use common::{
     config::{ServiceSettings, Settings},
@@ -46,6 +53,16 @@ pub(crate) async fn bind(settings: &Settings, service: &str) -> Result<(TcpListe
             service.to_uppercase()
         ))
     })
+}
+
+/// Returns an address that a client can use: loopback for a service on all interfaces.
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
+    let host = match address.ip() {
+        IpAddr::V4(any) if any.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(any) if any.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        host => host,
+    };
+    SocketAddr::new(host, address.port())
 }
 
 /// The runtime of the services. Dropping it ends its threads without waiting for work abandoned by a forced stop.

@@ -9,13 +9,7 @@
 mod database;
 mod stack;
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
 use common::config::{PRODUCTION, Settings};
@@ -27,7 +21,7 @@ use crate::{
     ending::{Ended, Failure},
     load::REFUSING,
     output,
-    services::{self, SERVICES},
+    services::{self, SERVICES, reachable},
     signals::{Hangup, Signals},
 };
 
@@ -186,14 +180,4 @@ fn welcome(profile: &str, addresses: &[(&str, SocketAddr)], database: &Database,
     ));
     lines.push("Ctrl-C stops".to_owned());
     lines.join("\n")
-}
-
-/// Returns an address that a client can use: loopback for a service on all interfaces.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let host = match address.ip() {
-        IpAddr::V4(any) if any.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(any) if any.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        host => host,
-    };
-    SocketAddr::new(host, address.port())
 }

@@ -19,6 +19,7 @@ mod restock;
 mod roles;
 mod sagas;
 mod servers;
+mod service_manager;
 mod signals;
 mod simulate;
 mod support;
