@@ -76,7 +76,7 @@ for name in HTTP_PORT HTTPS_PORT DASHBOARD_PORT; do set_value "$name" 0; done
 set_value WAL_ARCHIVE_MODE on
 set_value WAL_ARCHIVE "$work/wal"
 # As a caller of compose would set them.
-for name in LTO CODEGEN_UNITS VERSION REVISION CREATED; do
+for name in LTO CODEGEN_UNITS RUST_IMAGE RUNTIME_IMAGE; do
   [ -z "${!name:-}" ] || set_value "$name" "${!name}"
 done
 # backup.sh, restore.sh and update.sh get these variables as they would get those of .env.
@@ -88,7 +88,7 @@ value() { sed -n "s/^$1=//p" "$work/env"; }
 # --- the image ---
 if [ -z "${TRY_IMAGE:-}" ]; then
   began=$SECONDS
-  compose build migrate >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log"; fail "the image does not build"; }
+  docker/build.sh "$work/env" >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log"; fail "the image does not build"; }
   say "image built in $((SECONDS - began)) s with LTO=$LTO"
 fi
 if [ "${TRY_UPDATE:-yes}" = yes ] && [ -z "${TRY_NEWER_IMAGE:-}" ]; then
@@ -100,14 +100,21 @@ if [ "${TRY_UPDATE:-yes}" = yes ] && [ -z "${TRY_NEWER_IMAGE:-}" ]; then
     echo "create table of_newer_version (id int);" >"$folder/V$((newest + 1))__of_newer_version.sql"
   done
   docker build -f "$work/newer/docker/Dockerfile" --build-arg LTO="$LTO" --build-arg CODEGEN_UNITS="$CODEGEN_UNITS" \
+    --build-arg RUST_IMAGE="$RUST_IMAGE" --build-arg RUNTIME_IMAGE="$RUNTIME_IMAGE" \
     -t "$newer_image" "$work/newer" >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log"; fail "the newer image does not build"; }
   say "newer image built in $((SECONDS - began)) s"
 fi
 size="$(docker image inspect --format '{{.Size}}' "$image")"
-base="$(docker image inspect --format '{{.Size}}' debian:bookworm-slim)"
+base="$(docker image inspect --format '{{index .Config.Labels "org.opencontainers.image.base.name"}}' "$image")"
+base="$(docker image inspect --format '{{.Size}}' "$base")"
 say "image: $((size / 1000000)) MB, $(((size - base) / 1000000)) MB of it above the base image"
 [ "$(docker image inspect --format '{{.Config.User}}' "$image")" = 65532:65532 ] || fail "the image runs as root"
-docker run --rm --read-only --network none --cap-drop ALL "$image" --version
+label() { docker image inspect --format "{{index .Config.Labels \"org.opencontainers.image.$1\"}}" "$image"; }
+told="$(docker run --rm --read-only --network none --cap-drop ALL "$image" --version)"
+say "$told; revision $(label revision), created $(label created)"
+[[ "$told" == "ecommerce $(label version) ("* ]] || fail "the label of the version is $(label version)"
+# The program shows seven characters of it.
+[[ "$told" == *"$(label revision | cut -c 1-7)"* ]] || fail "the label of the revision is $(label revision)"
 
 # --- start ---
 services=(orchestrator catalog payments inventory purchases)
@@ -171,7 +178,8 @@ for other in ms_purchases ms_orchestrator ms_inventory ms_catalog postgres templ
 done
 user="$(awk '/^Uid:/ { print $2 }' "/proc/$(docker inspect --format '{{.State.Pid}}' "$(containers payments)")/status")"
 expect "the user of a container" "$user" 65532
-docker exec "$(containers payments)" touch /tmp/x 2>/dev/null && fail "the root file system can be written"
+expect "a read-only file system" "$(docker inspect --format '{{.HostConfig.ReadonlyRootfs}}' "$(containers payments)")" true
+docker exec "$(containers payments)" sh -c : 2>/dev/null && fail "the image has a shell"
 say "tokens, roles, user and read-only file system: as required"
 
 # --- the routes, on Traefik itself ---

@@ -2,7 +2,7 @@
 # Replaces the running services of docker-compose.prod.yml with those of the image IMAGE, one replica after the other:
 # a new replica is healthy before an old one stops, and no purchase is reverted. Also the way back to an earlier image.
 #
-#   docker compose -f docker-compose.prod.yml build migrate && docker/update.sh
+#   docker/build.sh && docker/update.sh
 #   IMAGE=ecommerce-saga:previous docker/update.sh
 #
 # IMAGE is that of .env, unless the variable is set. The image that ran before stays as <name>:previous. Nothing is

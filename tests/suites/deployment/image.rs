@@ -27,11 +27,11 @@ fn argument<'a>(lines: &'a [String], instruction: &str) -> &'a str {
 }
 
 #[test]
-fn the_runtime_is_slim_runs_nothing_while_it_is_built_and_is_not_root() {
+fn the_runtime_has_no_shell_runs_nothing_while_it_is_built_and_is_not_root() {
     let all = instructions();
     assert_eq!(all.iter().filter(|line| line.starts_with("FROM ")).count(), 2, "a stage that builds, one that runs");
     assert!(all.contains(&"ARG RUST_IMAGE=rust:1.95-bookworm".to_owned()));
-    assert!(all.contains(&"ARG RUNTIME_IMAGE=debian:bookworm-slim".to_owned()));
+    assert!(all.contains(&"ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot".to_owned()));
     let runtime = runtime();
     assert_eq!(runtime[0], "FROM ${RUNTIME_IMAGE}");
     assert!(!runtime.iter().any(|line| line.starts_with("RUN ")), "it needs no shell: {runtime:?}");
@@ -63,12 +63,24 @@ fn the_runtime_is_slim_runs_nothing_while_it_is_built_and_is_not_root() {
 fn the_image_says_what_it_is() {
     let runtime = runtime();
     let labels = argument(&runtime, "LABEL");
-    for label in ["title", "description", "licenses", "version", "revision", "created"] {
+    for label in ["title", "description", "licenses", "base.name", "version", "revision", "created"] {
         assert!(labels.contains(&format!("org.opencontainers.image.{label}=\"")), "{label}");
     }
     let workspace = read("Cargo.toml");
     let version = workspace.lines().find_map(|line| line.strip_prefix("version = ")).expect("a version");
     assert!(runtime.contains(&format!("ARG VERSION={}", version.trim_matches('"'))), "the version of the workspace");
+    // The program says the same about itself; the arguments come late, or each commit would build the dependencies again.
+    let all = instructions();
+    let build = all.iter().rposition(|line| line.contains("cargo build")).expect("the build of the sources");
+    assert!(
+        all[build].contains(r#"ECOMMERCE_REVISION="$REVISION" ECOMMERCE_REVISION_DATE="$CREATED""#),
+        "{}",
+        all[build]
+    );
+    let dependencies = all.iter().position(|line| line.contains("cargo build")).expect("the build of the dependencies");
+    assert!(
+        all[..=dependencies].iter().all(|line| !line.starts_with("ARG REVISION") && !line.starts_with("ARG CREATED"))
+    );
 }
 
 #[test]
