@@ -10,6 +10,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# renovate: pypi schemathesis
 VERSION=4.32.5
 # Limit of one run of the checks, which takes a tenth of it on an idle machine.
 LIMIT_S=120

@@ -11,6 +11,7 @@ mod files;
 mod image;
 mod kubernetes;
 mod network;
+mod pinned;
 mod routes;
 mod rule;
 mod swarm;
