@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the programs that the tests need and runs all tests. For a fresh Debian 12 with cargo; elsewhere PostgreSQL
 # 14 or newer must be installed already. Arguments go to `cargo test`; without arguments, the checks of schemathesis, the
-# Helm chart, the alerts and the dependencies follow.
+# Helm chart, the alerts, the Debian package and the dependencies follow.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -22,10 +22,25 @@ install() {
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null
 }
 
+not_run=()
+# Runs a script that ends with 3 if it could not run a part, which is named again at the end.
+check() {
+  local part="$1" ended=0
+  shift
+  "$@" || ended=$?
+  case $ended in
+    0) ;;
+    3) not_run+=("$part") ;;
+    *) fail "$1 failed" ;;
+  esac
+}
+
 command -v cargo >/dev/null || fail "cargo is missing: see https://rustup.rs"
 command -v cc >/dev/null || install build-essential
 command -v flock >/dev/null || install util-linux
 has_postgres || install postgresql
+command -v systemd-analyze >/dev/null || install systemd
+command -v lintian >/dev/null || install lintian
 # Debian installs pgbouncer in /usr/sbin, which is not in the PATH of an ordinary account.
 export PATH="$PATH:/usr/sbin"
 command -v pgbouncer >/dev/null || install pgbouncer
@@ -36,15 +51,8 @@ case "$*" in
     python3 -c 'import ensurepip' 2>/dev/null || install python3-venv
     # Prepared here, so that the suite does not wait for downloads. Without arguments the languages that are missing are
     # named again at the end.
-    not_run=()
     for language in python typescript go; do
-      ended=0
-      tests/examples.sh "$language" || ended=$?
-      case $ended in
-        0) ;;
-        3) not_run+=("examples/$language-participant, since $language is not installed") ;;
-        *) fail "examples/$language-participant cannot be prepared" ;;
-      esac
+      check "examples/$language-participant, since $language is not installed" tests/examples.sh "$language"
     done
     ;;
 esac
@@ -64,21 +72,10 @@ say "cargo test --locked --workspace $*"
 [ $# -eq 0 ] || exec cargo test --locked --workspace "$@"
 cargo test --locked --workspace --no-fail-fast
 tests/schemathesis.sh
-ended=0
-tests/kubernetes.sh || ended=$?
-case $ended in
-  0) ;;
-  3) not_run+=("helm and kubeconform on docker/kubernetes, since Go is not installed") ;;
-  *) fail "docker/kubernetes is not valid" ;;
-esac
+check "helm and kubeconform on docker/kubernetes, since Go is not installed" tests/kubernetes.sh
 tests/prometheus.sh
-ended=0
-tests/dependencies.sh || ended=$?
-case $ended in
-  0) ;;
-  3) not_run+=("the check of advisories, since their database cannot be reached") ;;
-  *) fail "a dependency is not allowed" ;;
-esac
+tests/package.sh
+check "the check of advisories, since their database cannot be reached" tests/dependencies.sh
 for what in "${not_run[@]}"; do
   say "not run: $what"
 done
