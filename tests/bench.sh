@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Benchmarks a release build, with PostgreSQL's fsync on, and compares it with pgbench on the same machine and server.
+# Benchmarks the build of the profile `dist`, with PostgreSQL's fsync on, and compares it with pgbench on the same machine and server.
 #
 #   tests/bench.sh [MODE…] [--seconds N] [--runs N] [--connections 1,16,…] [--data-dir DIR] [--quick]
 #   tests/bench.sh --against PROGRAM [--pairs N] [--connections 1,64,…]
@@ -42,6 +42,6 @@ if [ ! -x "$venv/bin/python3" ]; then
   mv "$venv.new" "$venv"
 fi
 
-say "building in release"
-cargo build --locked --quiet --release --package ecommerce
-exec "$venv/bin/python3" -B tests/bench --program "$target/release/ecommerce" --results "$target/bench" "$@"
+say "building as the image does"
+cargo build --locked --quiet --profile dist --package ecommerce
+exec "$venv/bin/python3" -B tests/bench --program "$target/dist/ecommerce" --results "$target/bench" "$@"

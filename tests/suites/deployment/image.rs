@@ -103,7 +103,7 @@ fn dependencies_are_a_layer_of_their_own_and_the_lock_file_holds() {
     let builds: Vec<&str> =
         all.iter().flat_map(|line| line.split("&&")).filter(|part| part.contains("cargo build")).collect();
     assert_eq!(builds.len(), 2);
-    assert!(builds.iter().all(|build| build.contains("--locked") && build.contains("--release")), "{builds:?}");
+    assert!(builds.iter().all(|build| build.contains("--locked") && build.contains("--profile dist")), "{builds:?}");
     // The legacy builder supports no mounts.
     assert!(!all.iter().any(|line| line.contains("--mount")));
 }
