@@ -1,7 +1,7 @@
 //! The settings of the whole system: typed, checked together, loaded from layers.
 //!
 //! ```text
-//! default.toml (embedded: values AND schema) < <dir>/default.toml < <profile>.toml < ECOMMERCE__SECTION__KEY
+//! default.toml (embedded: values AND schema) < <dir>/default.toml < <profile>.toml < OTEL_* < ECOMMERCE__SECTION__KEY
 //! ```
 //! `config/default.toml` lists every key once, with its default and a comment. A key missing there is unknown, and a
 //! value of another type is wrong: a typing mistake is an error at start, never a setting silently ignored. All
@@ -14,6 +14,7 @@ mod error;
 mod layers;
 mod lookup;
 mod named;
+mod otel;
 mod rules;
 mod sections;
 mod source;
@@ -30,6 +31,7 @@ use serde::Deserialize;
 pub use error::{ConfigErrors, ConfigProblem};
 pub use lookup::Found;
 pub use named::{Judgement, NamedParticipantSettings};
+pub(crate) use otel::pairs;
 pub use sections::*;
 pub use source::{ConfigFiles, ConfigSource, DEVELOPMENT, PRODUCTION};
 

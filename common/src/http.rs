@@ -64,7 +64,7 @@ pub use routes::{Access, Routes};
 pub use saga_secret::SagaSecret;
 pub use serve::serve;
 pub use server::server;
-pub use span::trace_header;
+pub use span::{redacted_url, trace_header, version_name};
 
 use crate::config::Settings;
 use crate::traces::Tracer;

@@ -99,7 +99,7 @@ pub async fn start(settings: Arc<Settings>, listener: TcpListener, shutdown: Shu
     let orchestrator = &settings.orchestrator;
     let database = settings.service(SERVICE).database.clone();
     let pool = db::pool_with_reserve(&settings.database_url(SERVICE), &database, &settings.database)?;
-    let tracer = tracer(SERVICE, &settings.telemetry);
+    let tracer = tracer(SERVICE, &settings);
     let incarnation = Uuid::new_v4();
     let node_id = match orchestrator.node_id.as_str() {
         "" => format!("node-{incarnation}"),

@@ -1,20 +1,29 @@
-//! An OpenTelemetry collector on loopback: stores the received spans and shows them as a tree.
+//! An OpenTelemetry collector on loopback, for OTLP over HTTP and gRPC: stores the received spans and shows them as a
+//! tree.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use common::config::ConfigSource;
 use common::http::openapi::Description;
-use common::http::{Access, ApiError, Draining, HttpService, Request, Routes, StatusCode, serve, with_body};
+use common::http::{Access, ApiError, Draining, HeaderMap, HttpService, Request, Routes, StatusCode, serve, with_body};
 use common::traces::Tracer;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use flate2::read::GzDecoder;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
+use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode as SpanStatus;
 use prost::Message;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::codec::CompressionEncoding;
 
 /// A received span.
 #[derive(Clone, Debug)]
@@ -33,20 +42,48 @@ pub struct Span {
     pub status: String,
     /// The reason of a failure.
     pub message: String,
-    /// Its other attributes.
-    pub attributes: BTreeMap<String, String>,
+    /// Its kind, such as `Server`.
+    pub kind: String,
+    /// Its attributes, each with its type.
+    pub attributes: BTreeMap<String, Value>,
+    /// The attributes of its resource.
+    pub resource: BTreeMap<String, Value>,
     /// The traces and spans that it is linked to.
     pub links: Vec<(String, String)>,
     /// Its start and end, in nanoseconds since 1970.
     pub time: (u64, u64),
 }
 
+/// The head of a received request.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// Its path.
+    pub path: String,
+    /// Its headers.
+    pub headers: HeaderMap,
+}
+
 /// The collector.
 pub struct Collector {
-    /// The value for `telemetry.otlp_endpoint`.
+    /// The value for `telemetry.otlp_endpoint` with OTLP over HTTP.
     pub endpoint: String,
-    spans: Arc<Mutex<Vec<Span>>>,
+    /// The value for `telemetry.otlp_endpoint` with gRPC.
+    pub grpc_endpoint: String,
+    kept: Arc<Kept>,
     _end: DropGuard,
+}
+
+#[derive(Default)]
+struct Kept {
+    spans: Mutex<Vec<Span>>,
+    requests: Mutex<Vec<Received>>,
+}
+
+impl Kept {
+    fn keep(&self, path: String, headers: HeaderMap, sent: ExportTraceServiceRequest) {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(Received { path, headers });
+        self.spans.lock().unwrap_or_else(PoisonError::into_inner).extend(spans_of(sent));
+    }
 }
 
 impl Collector {
@@ -57,17 +94,20 @@ impl Collector {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address: SocketAddr = listener.local_addr().expect("a bound listener has an address");
-        let spans = Arc::new(Mutex::new(Vec::new()));
-        let kept = spans.clone();
+        let kept = Arc::<Kept>::default();
         let describe = || Description::new("takeTraces", "Takes traces");
-        let routes = Routes::new("collector").post("/v1/traces", Access::Public, describe, move |request: Request| {
-            let taken = take(&request);
-            let kept = kept.clone();
+        let taker = kept.clone();
+        let take = move |request: Request| {
+            let taken = decode(&request);
+            let kept = taker.clone();
             async move {
-                kept.lock().unwrap_or_else(PoisonError::into_inner).extend(taken?);
+                kept.keep(request.path, request.headers, taken?);
                 Ok(with_body(StatusCode::OK, "application/x-protobuf", Vec::new()))
             }
-        });
+        };
+        let routes = Routes::new("collector").post("/v1/traces", Access::Public, describe, take.clone());
+        let describe = || Description::new("takeTracesElsewhere", "Takes traces on a path of their own");
+        let routes = routes.post("/of/traces", Access::Public, describe, take);
         let source = ConfigSource::embedded("bench").with("http.body_limit_bytes", 8 * 1024 * 1024);
         let front = HttpService {
             service: "collector",
@@ -79,12 +119,25 @@ impl Collector {
         };
         let end = CancellationToken::new();
         tokio::spawn(end.clone().run_until_cancelled_owned(serve(front, Arc::new(listener), end.clone())));
-        Self { endpoint: format!("http://{address}"), spans, _end: end.drop_guard() }
+        let grpc_listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let grpc_address = grpc_listener.local_addr().expect("a bound listener has an address");
+        tokio::spawn(end.clone().run_until_cancelled_owned(serve_grpc(grpc_listener, kept.clone())));
+        Self {
+            endpoint: format!("http://{address}"),
+            grpc_endpoint: format!("http://{grpc_address}"),
+            kept,
+            _end: end.drop_guard(),
+        }
     }
 
     /// Returns all spans received so far.
     pub fn spans(&self) -> Vec<Span> {
-        self.spans.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.kept.spans.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns the heads of all requests received so far.
+    pub fn requests(&self) -> Vec<Received> {
+        self.kept.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns the received spans of one trace.
@@ -95,19 +148,57 @@ impl Collector {
     }
 }
 
-fn take(request: &Request) -> Result<Vec<Span>, ApiError> {
-    let sent = ExportTraceServiceRequest::decode(request.body.clone());
-    let sent = sent.map_err(|error| ApiError::malformed(error.to_string()))?;
+async fn serve_grpc(listener: TcpListener, kept: Arc<Kept>) {
+    let service = TraceServiceServer::new(GrpcCollector(kept)).accept_compressed(CompressionEncoding::Gzip);
+    while let Ok((stream, _)) = listener.accept().await {
+        let service = TowerToHyperService::new(service.clone());
+        tokio::spawn(async move {
+            let protocol = auto::Builder::new(TokioExecutor::new()).http2_only();
+            let _ = protocol.serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+struct GrpcCollector(Arc<Kept>);
+
+#[tonic::async_trait]
+impl TraceService for GrpcCollector {
+    async fn export(
+        &self,
+        request: tonic::Request<ExportTraceServiceRequest>,
+    ) -> Result<tonic::Response<ExportTraceServiceResponse>, tonic::Status> {
+        let (metadata, _, sent) = request.into_parts();
+        self.0.keep("grpc".to_owned(), metadata.into_headers(), sent);
+        Ok(tonic::Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+fn decode(request: &Request) -> Result<ExportTraceServiceRequest, ApiError> {
+    let mut plain = Vec::new();
+    let body = match request.header("content-encoding") {
+        Some("gzip") => match GzDecoder::new(&*request.body).read_to_end(&mut plain) {
+            Ok(_) => plain.as_slice(),
+            Err(error) => return Err(ApiError::malformed(error.to_string())),
+        },
+        _ => &request.body,
+    };
+    ExportTraceServiceRequest::decode(body).map_err(|error| ApiError::malformed(error.to_string()))
+}
+
+fn spans_of(sent: ExportTraceServiceRequest) -> Vec<Span> {
     let mut spans = Vec::new();
     for of_service in sent.resource_spans {
         let resource = attributes(of_service.resource.unwrap_or_default().attributes);
-        let service = resource.get("service.name").cloned().unwrap_or_default();
+        let service = resource.get("service.name").and_then(Value::as_str).unwrap_or_default().to_owned();
         for span in of_service.scope_spans.into_iter().flat_map(|scope| scope.spans) {
+            let kind = span.kind().as_str_name().trim_start_matches("SPAN_KIND_").to_owned();
             let status = span.status.unwrap_or_default();
             spans.push(Span {
                 service: service.clone(),
                 trace_id: hex(&span.trace_id),
                 id: hex(&span.span_id),
+                kind,
+                resource: resource.clone(),
                 parent: hex(&span.parent_span_id),
                 name: span.name,
                 status: match status.code() {
@@ -123,16 +214,18 @@ fn take(request: &Request) -> Result<Vec<Span>, ApiError> {
             });
         }
     }
-    Ok(spans)
+    spans
 }
 
-fn attributes(given: Vec<KeyValue>) -> BTreeMap<String, String> {
-    let text = |value: Option<AnyValue>| match value.and_then(|value| value.value) {
-        Some(Value::StringValue(text)) => text,
-        Some(Value::IntValue(number)) => number.to_string(),
-        other => format!("{other:?}"),
+fn attributes(given: Vec<KeyValue>) -> BTreeMap<String, Value> {
+    let typed = |value: Option<AnyValue>| match value.and_then(|value| value.value) {
+        Some(any_value::Value::StringValue(text)) => Value::from(text),
+        Some(any_value::Value::IntValue(number)) => Value::from(number),
+        Some(any_value::Value::BoolValue(flag)) => Value::from(flag),
+        Some(any_value::Value::DoubleValue(number)) => Value::from(number),
+        other => panic!("an attribute of a type that this system does not use: {other:?}"),
     };
-    given.into_iter().map(|pair| (pair.key, text(pair.value))).collect()
+    given.into_iter().map(|pair| (pair.key, typed(pair.value))).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::{
     PATIENCE, Stack, StackOptions,
     collector::{Collector, Span, as_tree},
@@ -103,7 +103,7 @@ async fn a_purchase_that_completes_is_one_trace_over_all_services() {
         let failed: Vec<&Span> = trace.iter().filter(|span| span.status == "Error").collect();
         assert!(failed.is_empty(), "{failed:?}");
         assert_eq!(status_of(&trace, "saga checkout").0, "Ok");
-        let of_saga = |span: &&Span| span.attributes.get("saga.id") == Some(&id);
+        let of_saga = |span: &&Span| of(span, "saga.id") == id.as_str();
         // The saga, four attempts, and the four requests received for them.
         assert_eq!(trace.iter().filter(of_saga).count(), 9, "{trace:?}");
         for span in &trace {
@@ -212,5 +212,223 @@ async fn a_collector_that_is_away_or_mute_harms_nobody() {
             }
         })
         .await;
+    }
+}
+
+/// Returns an attribute, as JSON.
+fn of(span: &Span, name: &str) -> Value {
+    span.attributes.get(name).cloned().unwrap_or(Value::Null)
+}
+
+fn named<'a>(trace: &'a [Span], name: &str) -> &'a Span {
+    trace.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("no {name}:\n{}", as_tree(trace)))
+}
+
+/// Names of earlier conventions, and those that never were in one.
+const OUTDATED: [&str; 12] = [
+    "http.method",
+    "http.status_code",
+    "http.url",
+    "http.target",
+    "http.scheme",
+    "http.user_agent",
+    "http.client_ip",
+    "http.flavor",
+    "db.system",
+    "db.name",
+    "db.statement",
+    "db.operation",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_have_the_attributes_of_the_semantic_conventions_with_their_types() {
+    let collector = Collector::start().await;
+    let options = traced(&collector).set("participants.in_process", "false").set("http.trusted_proxies", "127.0.0.1");
+    with_stack(options, async |stack| {
+        let port = stack.address("purchases").port();
+        let request = stack.request(reqwest::Method::GET, "purchases", "/purchases/?user_id=ada&limit=3");
+        let header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let request = request.header("traceparent", header).header("user-agent", "shop/1.0");
+        let request = request.header("x-forwarded-for", "2001:db8::1").header("x-forwarded-proto", "https");
+        assert_eq!(send(request).await.status, 200);
+        let method = reqwest::Method::from_bytes(b"BREW").expect("a method");
+        let request = stack.request(method, "purchases", "/coffee").header("traceparent", header);
+        assert_eq!(send(request).await.status, 404);
+        stack.set_faults("purchases", json!({ "create": { "unavailable_rate": 1 } })).await;
+        let answer = buy(stack).await;
+        assert_ne!(answer.status, 200, "{}", answer.text);
+
+        let spans = whole_trace(&collector, "4bf92f3577b34da6a3ce929d0e0e4736", 2).await;
+        let list = named(&spans, "GET /purchases/");
+        assert_eq!((list.kind.as_str(), list.status.as_str()), ("SERVER", "Unset"));
+        for (name, expected) in [
+            ("http.request.method", json!("GET")),
+            ("http.route", json!("/purchases/")),
+            ("http.response.status_code", json!(200)),
+            ("url.path", json!("/purchases/")),
+            ("url.query", json!("user_id=REDACTED&limit=3")),
+            ("url.scheme", json!("https")),
+            ("server.address", json!("127.0.0.1")),
+            ("server.port", json!(port)),
+            ("client.address", json!("2001:db8::1")),
+            ("user_agent.original", json!("shop/1.0")),
+            ("network.protocol.version", json!("1.1")),
+            ("error.type", Value::Null),
+            ("http.request.method_original", Value::Null),
+        ] {
+            assert_eq!(of(list, name), expected, "{name}: {list:?}");
+        }
+        let coffee = named(&spans, "HTTP");
+        assert_eq!(of(coffee, "http.request.method"), "_OTHER");
+        assert_eq!(of(coffee, "http.request.method_original"), "BREW");
+        assert_eq!((of(coffee, "http.route"), of(coffee, "error.type")), (Value::Null, Value::Null));
+        assert_eq!((of(coffee, "http.response.status_code"), coffee.status.as_str()), (json!(404), "Unset"));
+
+        let failed = wait_until("the attempt that failed is sent", PATIENCE, async || {
+            let spans = collector.spans();
+            let answered = spans.iter().find(|span| span.name == "POST /purchases/")?.clone();
+            let asked = spans.iter().find(|span| span.id == answered.parent)?.clone();
+            let committed = spans.iter().find(|span| span.name == "commit payments")?.clone();
+            Some((asked, answered, committed))
+        });
+        let (asked, answered, committed) = failed.await;
+        assert_eq!((answered.kind.as_str(), answered.status.as_str()), ("SERVER", "Error"));
+        assert_eq!(
+            (of(&answered, "error.type"), of(&answered, "http.response.status_code")),
+            (json!("503"), json!(503))
+        );
+        assert_eq!((of(&answered, "url.scheme"), of(&answered, "saga.attempt")), (json!("http"), json!(1)));
+        assert_eq!((asked.kind.as_str(), asked.status.as_str()), ("CLIENT", "Error"));
+        for (name, expected) in [
+            ("http.request.method", json!("POST")),
+            ("http.response.status_code", json!(503)),
+            ("error.type", json!("503")),
+            ("url.full", json!(format!("http://127.0.0.1:{port}/purchases/"))),
+            ("server.address", json!("127.0.0.1")),
+            ("server.port", json!(port)),
+            ("network.protocol.version", json!("2")),
+        ] {
+            assert_eq!(of(&asked, name), expected, "{name}: {asked:?}");
+        }
+        assert_eq!(committed.kind, "CLIENT");
+        for (name, expected) in [
+            ("db.system.name", json!("postgresql")),
+            ("db.operation.name", json!("COMMIT")),
+            ("db.query.summary", json!("COMMIT payments")),
+            ("commit.batch_items", json!(1)),
+        ] {
+            assert_eq!(of(&committed, name), expected, "{name}: {committed:?}");
+        }
+        assert!(
+            of(&committed, "db.namespace").as_str().is_some_and(|name| name.ends_with("_payments")),
+            "{committed:?}"
+        );
+        for span in collector.spans() {
+            let outdated =
+                span.attributes.keys().find(|name| OUTDATED.contains(&name.as_str()) || name.starts_with("net."));
+            assert_eq!(outdated, None, "{span:?}");
+            assert_eq!(span.resource["service.namespace"], "ecommerce-saga");
+            assert_eq!(span.resource["deployment.environment.name"], "bench");
+            assert_eq!(span.resource["telemetry.sdk.language"], "rust");
+            assert_eq!(span.resource["process.pid"], std::process::id());
+            assert!(span.resource["service.instance.id"].as_str().is_some_and(|id| id.len() == 36), "{span:?}");
+            assert!(span.resource["service.version"].is_string(), "{span:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_standard_variables_alone_send_traces_by_each_protocol() {
+    let collector = Collector::start().await;
+    let of_traces = format!("{}/of/traces", collector.endpoint);
+    let (http, grpc) = (collector.endpoint.clone(), collector.grpc_endpoint.clone());
+    let cases: [(&str, &[(&str, &str)]); 4] = [
+        ("/v1/traces", &[("OTEL_EXPORTER_OTLP_ENDPOINT", &http)]),
+        (
+            "/of/traces",
+            &[
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1"),
+                ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &of_traces),
+                ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+            ],
+        ),
+        ("grpc", &[("OTEL_EXPORTER_OTLP_ENDPOINT", &grpc), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]),
+        (
+            "grpc",
+            &[
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", &grpc),
+                ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc"),
+                ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "gzip"),
+            ],
+        ),
+    ];
+    for (number, (path, variables)) in cases.into_iter().enumerate() {
+        let name = format!("shop-{number}");
+        let mut options = StackOptions::default()
+            .variable("OTEL_SERVICE_NAME", &name)
+            .variable("OTEL_RESOURCE_ATTRIBUTES", "service.name=lost,team=a%2Cb,deployment.environment.name=canary")
+            .variable("OTEL_EXPORTER_OTLP_HEADERS", format!("x-api-key=key%20{number}"));
+        for (variable, value) in variables {
+            options = options.variable(variable, value);
+        }
+        let before = collector.requests().len();
+        with_stack(options, async |stack| {
+            assert_eq!(buy(stack).await.status, 200);
+        })
+        .await;
+        // The stack has stopped, and has thereby exported its spans.
+        let requests = collector.requests().split_off(before);
+        assert!(!requests.is_empty(), "{variables:?}");
+        for request in requests {
+            let header = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
+            assert_eq!((request.path.as_str(), header("x-api-key")), (path, Some(format!("key {number}").as_str())));
+            let encoding = if path == "grpc" { header("grpc-encoding") } else { header("content-encoding") };
+            let is_zipped = variables.iter().any(|(_, value)| *value == "gzip");
+            assert_eq!(encoding, is_zipped.then_some("gzip"), "{request:?}");
+        }
+        let sent: Vec<Span> = collector.spans().into_iter().filter(|span| span.service == name).collect();
+        assert_eq!(sent.len(), FORWARD.len(), "{variables:?}");
+        for span in sent {
+            assert_eq!(
+                (&span.resource["team"], &span.resource["deployment.environment.name"]),
+                (&json!("a,b"), &json!("canary"))
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sampler_decides_with_or_without_the_caller() {
+    for (sampler, ratio, of_caller, of_purchase) in [
+        ("always_on", "0.0", true, true),
+        ("always_off", "1.0", false, false),
+        ("traceidratio", "1", true, true),
+        ("traceidratio", "0", false, false),
+        ("parentbased_always_on", "0", true, true),
+        ("parentbased_always_off", "1", true, false),
+        ("parentbased_traceidratio", "0", true, false),
+    ] {
+        let collector = Collector::start().await;
+        let options = StackOptions::default()
+            .variable("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint)
+            .variable("OTEL_TRACES_SAMPLER", sampler)
+            .variable("OTEL_TRACES_SAMPLER_ARG", ratio);
+        with_stack(options, async |stack| {
+            for flags in ["00", "01"] {
+                let header = format!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-{flags}");
+                let request = stack.request(reqwest::Method::GET, "catalog", "/products/1/");
+                let answer = send(request.header("traceparent", header)).await;
+                // What a caller does not record is recorded only by a sampler that does not follow its caller.
+                let is_recorded = of_caller && (flags == "01" || !sampler.starts_with("parentbased"));
+                let given_back = answer.header("traceparent").expect("it is given back");
+                assert_eq!(given_back.ends_with("-01"), is_recorded, "{sampler} {ratio} {flags}: {given_back}");
+            }
+            assert_eq!(buy(stack).await.status, 200);
+        })
+        .await;
+        let names: BTreeSet<String> = collector.spans().into_iter().map(|span| span.name).collect();
+        assert_eq!(names.contains("GET /products/{product_id}/"), of_caller, "{sampler} {ratio}: {names:?}");
+        assert_eq!(names.contains("saga checkout"), of_purchase, "{sampler} {ratio}: {names:?}");
     }
 }

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use uuid::Uuid;
+
 /// version "-" trace id "-" parent id "-" flags; later versions may append to it.
 const LENGTH: usize = 55;
 
@@ -92,6 +94,15 @@ fn hex(digits: &[u8]) -> Option<u128> {
         Some(number << 4 | u128::from(value))
     })
 }
+
+/// Returns the id of the span of a whole, and of each of its parts: the same in every process, and never 0, since it
+/// contains a UUID's variant bits. The whole's own id is that of its trace.
+pub fn span_id_of(whole: Uuid, part: &str) -> u64 {
+    Uuid::new_v5(&whole, part.as_bytes()).as_u64_pair().1
+}
+
+/// The part of a saga that is the saga itself.
+pub const SAGA: &str = "saga";
 
 fn random_u64() -> u64 {
     rand::random::<u64>().max(1)

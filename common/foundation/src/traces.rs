@@ -35,6 +35,25 @@ struct On {
     scope: InstrumentationScope,
     /// Number of traces recorded out of 2^64.
     threshold: u128,
+    follows_parent: FollowsParent,
+}
+
+/// Which traces are recorded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sampler {
+    /// Whether a trace of a caller is recorded if the caller records it.
+    pub follows_parent: FollowsParent,
+    /// The share of the other traces that is recorded, 0 to 1.
+    pub ratio: f64,
+}
+
+/// Whether a sampler follows the caller's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FollowsParent {
+    /// It records the traces that the caller records.
+    Yes,
+    /// It decides by the trace id alone.
+    No,
 }
 
 /// A finished span.
@@ -65,13 +84,12 @@ impl Tracer {
     }
 
     /// Creates a tracer that hands spans to a processor.
-    ///
-    /// `ratio` is the share of traces that are recorded, 0 to 1.
-    pub fn to(processor: BatchSpanProcessor, ratio: f64) -> Self {
+    pub fn to(processor: BatchSpanProcessor, sampler: Sampler) -> Self {
         Self(Some(Arc::new(On {
             processor,
             scope: InstrumentationScope::builder("ecommerce-saga").with_version(env!("CARGO_PKG_VERSION")).build(),
-            threshold: threshold(ratio),
+            threshold: threshold(sampler.ratio),
+            follows_parent: sampler.follows_parent,
         })))
     }
 
@@ -83,6 +101,17 @@ impl Tracer {
     /// Returns whether a trace that begins here is recorded. All services and all owners of a saga agree on the result.
     pub fn samples(&self, trace_id: u128) -> bool {
         self.0.as_ref().is_some_and(|on| u128::from(spread(trace_id)) < on.threshold)
+    }
+
+    /// Begins a span in a caller's trace.
+    pub fn continue_from(&self, parent: &TraceContext) -> TraceContext {
+        let child = parent.child();
+        match &self.0 {
+            Some(on) if on.follows_parent == FollowsParent::No => {
+                TraceContext { sampled: self.samples(parent.trace_id), ..child }
+            }
+            Some(_) | None => child,
+        }
     }
 
     /// Records a span if its trace is sampled. It never waits, and errors are dropped.

@@ -9,6 +9,7 @@ use super::{
     error::ConfigProblem,
     layers::{Layer, is_secret, join},
     named::{ANY_NAME, check_name},
+    otel,
 };
 
 /// Prefix of the environment variables that are settings.
@@ -131,6 +132,9 @@ pub(super) fn check_variables(
                 continue;
             }
         };
+        if text.trim().is_empty() && otel::sets(&key) {
+            continue;
+        }
         match parsed(Kind::of(default), text.trim()) {
             Some(kind) => drop(layer.0.insert(key, Value::new(Some(&place), kind))),
             None if matches!(default, ValueKind::Table(_)) => {

@@ -46,7 +46,7 @@ impl Source for Layer {
 pub(super) fn is_secret(key: &str) -> bool {
     key.starts_with("auth.")
         || [".database_password", ".database_url", ".token"].iter().any(|name| key.ends_with(name))
-        || key == "database.url"
+        || ["database.url", "telemetry.otlp_headers"].contains(&key)
 }
 
 /// Reads TOML text into nested values whose origin is `place`.

@@ -5,13 +5,14 @@ use std::{iter, net::IpAddr};
 
 use config::{Value, ValueKind};
 use tracing_subscriber::EnvFilter;
-use warp::http::Uri;
+use warp::http::{HeaderName, HeaderValue, Uri};
 
 use super::{
     check::variable_of,
     error::ConfigProblem,
     layers::Layer,
     named::{self, check_absent, check_judgement, check_participant_url},
+    otel::pairs,
     source::{PRODUCTION, Program},
 };
 use crate::{faults::MAX_LATENCY_MS, ids::CELLS};
@@ -80,7 +81,7 @@ fn weak_tokens(effective: &Layer) -> Vec<ConfigProblem> {
     weak
 }
 
-fn check_value(key: &str, value: &ValueKind) -> Result<(), String> {
+pub(super) fn check_value(key: &str, value: &ValueKind) -> Result<(), String> {
     let path: Vec<&str> = key.split('.').collect();
     match (path.as_slice(), value) {
         (["auth", _] | ["participants", _, "token"], ValueKind::String(token)) => check_token(token),
@@ -117,9 +118,15 @@ fn check_value(key: &str, value: &ValueKind) -> Result<(), String> {
             "text" | "json" => Ok(()),
             other => Err(format!("is {other:?}, expected \"text\" or \"json\"")),
         },
-        (["telemetry", "otlp_endpoint"], ValueKind::String(url)) => {
+        (["telemetry", "otlp_endpoint" | "otlp_traces_endpoint"], ValueKind::String(url)) => {
             check_url(url, &["http", "https"], "http://otel-collector:4318 or https://otlp.example")
         }
+        (["telemetry", "traces_exporter"], ValueKind::String(name)) => one_of(name, &["", "otlp", "none"]),
+        (["telemetry", "otlp_protocol"], ValueKind::String(name)) => one_of(name, &["http/protobuf", "grpc"]),
+        (["telemetry", "otlp_compression"], ValueKind::String(name)) => one_of(name, &["none", "gzip"]),
+        (["telemetry", "traces_sampler"], ValueKind::String(name)) => one_of(name, &SAMPLERS),
+        (["telemetry", "otlp_headers"], ValueKind::String(headers)) => check_headers(headers),
+        (["telemetry", "resource_attributes"], ValueKind::String(list)) => pairs(list).map(drop),
         (["telemetry", "otlp_sample_ratio"], ValueKind::Float(ratio)) => match (0.0..=1.0).contains(ratio) {
             true => Ok(()),
             false => Err(format!("is {ratio}, expected a ratio from 0 to 1")),
@@ -135,6 +142,41 @@ fn check_value(key: &str, value: &ValueKind) -> Result<(), String> {
         }
         _ => Ok(()),
     }
+}
+
+/// The samplers of OpenTelemetry's specification that need no server.
+const SAMPLERS: [&str; 6] = [
+    "always_on",
+    "always_off",
+    "traceidratio",
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
+];
+
+fn one_of(name: &str, names: &[&str]) -> Result<(), String> {
+    match names.contains(&name) {
+        true => Ok(()),
+        false => {
+            let names: Vec<String> =
+                names.iter().filter(|name| !name.is_empty()).map(|name| format!("{name:?}")).collect();
+            let (last, others) = names.split_last().expect("there is a name");
+            Err(format!("is {name:?}, expected {} or {last}", others.join(", ")))
+        }
+    }
+}
+
+/// The messages have no value of a header: it may be a secret.
+fn check_headers(headers: &str) -> Result<(), String> {
+    for (name, value) in pairs(headers)? {
+        if HeaderName::try_from(&name).is_err() {
+            return Err(format!("has {name:?}, expected the name of a header such as x-api-key"));
+        }
+        if HeaderValue::try_from(&value).is_err() {
+            return Err(format!("has a value for {name} that cannot be sent in a header"));
+        }
+    }
+    Ok(())
 }
 
 /// Value of a number that must be stated and is not.

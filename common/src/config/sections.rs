@@ -104,10 +104,99 @@ pub struct TelemetrySettings {
     pub filter: String,
     /// Format of log lines.
     pub format: LogFormat,
-    /// OTLP over HTTP endpoint for traces, such as `http://otel-collector:4318`; empty: traces are not exported.
+    /// Name of the services in traces and log lines; empty: each has its own.
+    pub service_name: String,
+    /// Further attributes of the resource of all spans, such as `k8s.pod.name=a,team=b`.
+    pub resource_attributes: String,
+    /// Where traces are sent to.
+    pub traces_exporter: TracesExporter,
+    /// OTLP endpoint of all signals, such as `http://otel-collector:4318`; empty: none.
     pub otlp_endpoint: String,
-    /// Share of the traces begun here that is recorded, from 0 to 1.
+    /// OTLP endpoint of traces, whose path is used as it is; empty: that of all signals.
+    pub otlp_traces_endpoint: String,
+    /// Protocol of the collector.
+    pub otlp_protocol: OtlpProtocol,
+    /// Headers of the requests to the collector, such as `authorization=Bearer%20…`.
+    pub otlp_headers: SecretString,
+    /// Time limit for sending a batch.
+    pub otlp_timeout_ms: u64,
+    /// Compression of the requests to the collector.
+    pub otlp_compression: OtlpCompression,
+    /// Which traces are recorded.
+    pub traces_sampler: TracesSampler,
+    /// Share of the traces that a sampler with a ratio records, from 0 to 1.
     pub otlp_sample_ratio: f64,
+}
+
+impl TelemetrySettings {
+    /// Returns the URL that spans are sent to; `None`: traces are off.
+    pub fn traces_url(&self) -> Option<String> {
+        let base = self.otlp_endpoint.trim_end_matches('/');
+        let default = match (self.traces_exporter, self.otlp_protocol) {
+            (TracesExporter::None, _) => return None,
+            (TracesExporter::Unset, _) => "",
+            (TracesExporter::Otlp, OtlpProtocol::HttpProtobuf) => "http://localhost:4318",
+            (TracesExporter::Otlp, OtlpProtocol::Grpc) => "http://localhost:4317",
+        };
+        let base = if base.is_empty() { default } else { base };
+        match (self.otlp_traces_endpoint.as_str(), base, self.otlp_protocol) {
+            ("", "", _) => None,
+            ("", base, OtlpProtocol::HttpProtobuf) => Some(format!("{base}/v1/traces")),
+            ("", base, OtlpProtocol::Grpc) => Some(base.to_owned()),
+            (given, ..) => Some(given.to_owned()),
+        }
+    }
+}
+
+/// Where traces are sent to.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum TracesExporter {
+    /// To the collector, if an endpoint is set.
+    #[serde(rename = "")]
+    Unset,
+    /// To the collector; without an endpoint, to that of this machine.
+    Otlp,
+    /// Nowhere.
+    None,
+}
+
+/// Protocol of the collector.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+pub enum OtlpProtocol {
+    /// OTLP over HTTP, protobuf.
+    #[serde(rename = "http/protobuf")]
+    HttpProtobuf,
+    /// OTLP over gRPC.
+    #[serde(rename = "grpc")]
+    Grpc,
+}
+
+/// Compression of the requests to the collector.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum OtlpCompression {
+    /// None.
+    None,
+    /// gzip.
+    Gzip,
+}
+
+/// Which traces are recorded. The samplers with a parent follow the caller of a request where it has a trace.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names are those of the specification")]
+pub enum TracesSampler {
+    AlwaysOn,
+    AlwaysOff,
+    #[serde(rename = "traceidratio")]
+    TraceIdRatio,
+    #[serde(rename = "parentbased_always_on")]
+    ParentBasedAlwaysOn,
+    #[serde(rename = "parentbased_always_off")]
+    ParentBasedAlwaysOff,
+    #[serde(rename = "parentbased_traceidratio")]
+    ParentBasedTraceIdRatio,
 }
 
 /// Format of log lines.

@@ -15,7 +15,7 @@ use super::{
     error::{ConfigErrors, ConfigProblem},
     layers::{Layer, flatten, parse_toml},
     lookup::Found,
-    named, rules,
+    named, otel, rules,
 };
 use crate::ids::CELLS;
 
@@ -41,8 +41,8 @@ pub struct ConfigSource {
     pub dir: Option<PathBuf>,
     /// Name of the profile.
     pub profile: String,
-    /// Environment variables. Those that begin with `ECOMMERCE__` are settings and override the files; later ones
-    /// override earlier ones.
+    /// Environment variables. Those that begin with `ECOMMERCE__` are settings and override the files, and so do those of
+    /// OpenTelemetry, `OTEL_*`, below them; later ones override earlier ones.
     pub env: Vec<(String, String)>,
 }
 
@@ -61,7 +61,7 @@ impl ConfigSource {
         };
         let env = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-            .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX))
+            .filter(|(name, _)| [VARIABLE_PREFIX, otel::PREFIX].iter().any(|prefix| name.starts_with(prefix)))
             .map(|(name, value)| (name, value.to_string_lossy().into_owned()))
             .collect();
         Self { dir: dir.or_else(found), profile: profile.into(), env }
@@ -100,6 +100,18 @@ impl ConfigSource {
     }
 
     fn load_for(&self, program: Program, files: ConfigFiles) -> Result<Settings, ConfigErrors> {
+        let (mut effective, Noted { mut problems, mut warnings }) = self.layers(program, files);
+        effective.trim_secrets();
+        let mut findings = rules::Findings { problems: &mut problems, warnings: &mut warnings };
+        rules::check(&self.profile, program, &effective, &mut findings);
+        ConfigErrors::unless_none(problems)?;
+        let mut settings = self.settings(effective)?;
+        settings.warnings = warnings;
+        Ok(settings)
+    }
+
+    /// Reads all layers, and returns the values that have the type of their keys.
+    fn layers(&self, program: Program, files: ConfigFiles) -> (Layer, Noted) {
         let schema = schema();
         let ConfigFiles { texts, mut problems } = files;
         let mut layers = vec![defaults(&schema)];
@@ -109,24 +121,19 @@ impl ConfigSource {
                 Err(problem) => problems.push(problem),
             }
         }
+        let mut warnings = Vec::new();
+        // A program that runs no service sends no traces, so variables for other programs do not stop it.
+        if program == Program::Service {
+            let mut findings = rules::Findings { problems: &mut problems, warnings: &mut warnings };
+            layers.push(otel::read(&self.env, &mut findings));
+        }
         layers.push(check_variables(&schema, &self.env, &mut problems));
 
         let mut effective = Layer::default();
         for layer in layers {
-            effective.0.extend(layer.0);
+            otel::lay_over(&mut effective, layer);
         }
-        effective.trim_secrets();
-        let mut warnings = Vec::new();
-        rules::check(
-            &self.profile,
-            program,
-            &effective,
-            &mut rules::Findings { problems: &mut problems, warnings: &mut warnings },
-        );
-        ConfigErrors::unless_none(problems)?;
-        let mut settings = self.settings(effective)?;
-        settings.warnings = warnings;
-        Ok(settings)
+        (effective, Noted { problems, warnings })
     }
 
     fn settings(&self, mut effective: Layer) -> Result<Settings, ConfigErrors> {
@@ -203,6 +210,12 @@ impl ConfigSource {
         let place = self.dir.as_ref().map_or("built-in profiles".to_owned(), |dir| dir.display().to_string());
         ConfigProblem::new("profile", place, format!("{:?} is unknown{hint}, profiles found: {found}", self.profile))
     }
+}
+
+/// What is found while the layers are read.
+struct Noted {
+    problems: Vec<ConfigProblem>,
+    warnings: Vec<ConfigProblem>,
 }
 
 /// The kind of program that loads settings.

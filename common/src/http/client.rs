@@ -12,11 +12,12 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use hyper::header::{FORWARDED, HeaderMap, HeaderName};
+use hyper::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 use tracing::warn;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// How much of an unreadable address is logged; it is untrusted input.
 const MAX_SHOWN_CHARS: usize = 64;
@@ -74,11 +75,30 @@ impl Clients {
         self.trusted.iter().any(|network| network.contains(&address))
     }
 
-    /// Returns the client of a request.
+    /// Returns the client of a request, as limits count it.
     pub(super) fn of(&self, peer: Peer, headers: &HeaderMap) -> Client {
+        let client = self.named(peer, headers);
+        Client { address: bucket_of(client.address), ..client }
+    }
+
+    /// Returns the address of the client of a request.
+    pub(super) fn address(&self, peer: Peer, headers: &HeaderMap) -> IpAddr {
+        self.named(peer, headers).address
+    }
+
+    /// Returns the scheme that the client used: a trusted proxy may have ended its TLS.
+    pub(super) fn scheme(&self, peer: Peer, headers: &HeaderMap) -> &'static str {
+        let named = || headers.get(FORWARDED_PROTO).map(HeaderValue::as_bytes);
+        match self.is_trusted(peer.address) && named() == Some(b"https") {
+            true => "https",
+            false => "http",
+        }
+    }
+
+    fn named(&self, peer: Peer, headers: &HeaderMap) -> Client {
         let mut client = peer.address;
         if !self.is_trusted(client) {
-            return Client { address: bucket_of(client), through: Through::Itself };
+            return Client { address: client, through: Through::Itself };
         }
         for hop in hops(headers).iter().rev() {
             let Some(before) = address(hop) else {
@@ -87,10 +107,10 @@ impl Clients {
             };
             client = before;
             if !self.is_trusted(client) {
-                return Client { address: bucket_of(client), through: Through::Proxy };
+                return Client { address: client, through: Through::Proxy };
             }
         }
-        Client { address: bucket_of(client), through: Through::Unnamed }
+        Client { address: client, through: Through::Unnamed }
     }
 
     fn complain(&self, hop: &str) {
@@ -168,8 +188,6 @@ pub(super) fn bucket_of(client: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderValue;
-
     use super::*;
 
     fn client(trusted: &[&str], from: &str, name: &HeaderName, lines: &[&'static str]) -> String {

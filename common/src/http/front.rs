@@ -9,9 +9,10 @@ use std::{
 use bytes::{Buf, Bytes};
 use futures::{FutureExt, Stream};
 use hyper::{
-    Method, StatusCode,
+    Method, StatusCode, Version,
     body::Body,
     header::{ALLOW, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue},
+    http::uri::Authority,
 };
 use tokio::sync::Semaphore;
 use tracing::{Instrument, debug, debug_span};
@@ -58,11 +59,16 @@ pub(super) fn filter(pipeline: Arc<RequestPipeline>) -> BoxedFilter<(Response,)>
         .and(warp::path::full())
         .and(query)
         .and(warp::header::headers_cloned())
-        .and(warp::ext::optional::<Peer>())
+        .and(warp::ext::optional::<Arrived>())
         .and(warp::body::stream())
-        .then(move |method, path: FullPath, query, headers, peer, body| {
+        .then(move |method, path: FullPath, query, headers, arrived: Option<Arrived>, body| {
             let pipeline = pipeline.clone();
-            let head = Head { method, path: path.as_str().to_owned(), query, headers, peer };
+            let path = path.as_str().to_owned();
+            let (peer, version, authority) = match arrived {
+                Some(Arrived { peer, version, authority }) => (Some(peer), Some(version), authority),
+                None => (None, None, None),
+            };
+            let head = Head { method, path, query, headers, peer, version, authority };
             async move { pipeline.answer(head, body).await }
         })
         .boxed()
@@ -93,6 +99,18 @@ pub(super) struct Head {
     pub(super) headers: HeaderMap,
     /// The peer of the connection; `None` without a connection.
     pub(super) peer: Option<Peer>,
+    /// The version of HTTP; `None` without a connection.
+    pub(super) version: Option<Version>,
+    /// The authority of the URI, which HTTP/2 has instead of `Host`.
+    pub(super) authority: Option<Authority>,
+}
+
+/// What is known of a request from its connection and its first line, for the filter.
+#[derive(Clone)]
+pub(super) struct Arrived {
+    pub(super) peer: Peer,
+    pub(super) version: Version,
+    pub(super) authority: Option<Authority>,
 }
 
 impl RequestPipeline {
@@ -147,7 +165,7 @@ impl RequestPipeline {
     {
         let began = Instant::now();
         let request_id = request::request_id(&head.headers);
-        let seen = span::seen(&self.tracer, &head.headers);
+        let seen = span::seen(&self.tracer, &head, &self.clients);
         let is_head = head.method == Method::HEAD;
         let has_body = body::follows(&head.headers);
         let mut unread = Some(body);
@@ -202,12 +220,15 @@ impl RequestPipeline {
             Counted::By(endpoint) => endpoint.template(),
             Counted::As(route) => route,
         };
-        debug!(service = self.service, method, route, status = response.status().as_u16(), took = ?began.elapsed(), "answered");
-        let trace = match counted {
-            // Operational requests (health, metrics, debug) are frequent and belong to no trace.
-            Counted::By(endpoint) if endpoint.route.admission == Admission::Open => trace,
-            _ => span::end(&self.tracer, parent, trace, seen, Answered { method, route, response: &response }),
+        // Operational requests (health, metrics, debug) are frequent and belong to no trace.
+        let is_operational = matches!(counted, Counted::By(endpoint) if endpoint.route.admission == Admission::Open);
+        let answered = Answered { method, route: (route != UNMATCHED).then_some(route), response: &response };
+        let trace = match is_operational {
+            true => trace,
+            false => span::end(&self.tracer, parent, trace, seen, &answered),
         };
+        let status = response.status().as_u16();
+        debug!(service = self.service, method, route, status, took = ?began.elapsed(), "answered");
         name(&mut response, request_id, trace);
         let headers = response.headers_mut();
         if let (Some(cors), Some(origin)) = (&self.cors, origin) {

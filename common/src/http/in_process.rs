@@ -66,7 +66,15 @@ impl LocalFront {
         let answer = async {
             let (head, body) = request.into_parts();
             let (path, query) = (head.uri.path().to_owned(), head.uri.query().unwrap_or_default().to_owned());
-            let head = Head { method: head.method, path, query, headers: head.headers, peer: None };
+            let head = Head {
+                method: head.method,
+                path,
+                query,
+                headers: head.headers,
+                peer: None,
+                version: None,
+                authority: head.uri.authority().cloned(),
+            };
             let body = stream::once(async { Ok(body.collect().await?.to_bytes()) });
             let response = self.pipeline.answer(head, body).await;
             let marks = response.extensions();

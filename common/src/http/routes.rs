@@ -314,6 +314,9 @@ impl Endpoint {
     }
 }
 
+/// The label of all methods without one of their own.
+pub(super) const OTHER_METHOD: &str = "other";
+
 /// Returns a method as a metrics label. Clients can invent methods, and the number of labels must stay bounded.
 pub(super) fn method_label(method: &Method) -> &'static str {
     match *method {
@@ -324,7 +327,7 @@ pub(super) fn method_label(method: &Method) -> &'static str {
         Method::DELETE => "DELETE",
         Method::PATCH => "PATCH",
         Method::OPTIONS => "OPTIONS",
-        _ => "other",
+        _ => OTHER_METHOD,
     }
 }
 

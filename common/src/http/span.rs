@@ -2,9 +2,16 @@
 
 use std::time::SystemTime;
 
-use hyper::header::{HeaderMap, HeaderValue};
+use hyper::Version;
+use hyper::header::HeaderValue;
 
-use super::{PartOf, Response, TraceContext, request::text};
+use super::{
+    PartOf, Response, TraceContext,
+    client::Clients,
+    front::Head,
+    request::text,
+    routes::{OTHER_METHOD, method_label},
+};
 use crate::{
     traces::{Attribute, Span, SpanKind, Status, Tracer, attribute},
     wire,
@@ -13,7 +20,7 @@ use crate::{
 /// Begins this service's span: part of the client's trace if there is one, else of a new one.
 pub(super) fn begin(tracer: &Tracer, parent: Option<TraceContext>) -> TraceContext {
     match parent {
-        Some(parent) => parent.child(),
+        Some(parent) => tracer.continue_from(&parent),
         None => {
             let started = TraceContext::start();
             TraceContext { sampled: tracer.samples(started.trace_id), ..started }
@@ -24,34 +31,108 @@ pub(super) fn begin(tracer: &Tracer, parent: Option<TraceContext>) -> TraceConte
 /// Data of a request for its span, kept while the handler owns the request.
 pub(super) struct RequestFacts {
     began: SystemTime,
-    saga: Vec<Attribute>,
+    attributes: Vec<Attribute>,
 }
 
 /// Extracts the data if tracing is on. A request that starts a saga is recorded as part of that saga's trace.
-pub(super) fn seen(tracer: &Tracer, headers: &HeaderMap) -> Option<RequestFacts> {
-    const KNOWN: [(&str, &str); 4] = [
+pub(super) fn seen(tracer: &Tracer, head: &Head, clients: &Clients) -> Option<RequestFacts> {
+    tracer.is_on().then(|| RequestFacts { began: SystemTime::now(), attributes: attributes(head, clients) })
+}
+
+/// Makes the attributes of the semantic conventions that are known before the answer, and those of the calling saga.
+fn attributes(head: &Head, clients: &Clients) -> Vec<Attribute> {
+    const SAGA: [(&str, &str); 4] = [
         (wire::SAGA_ID, "saga.id"),
         (wire::SAGA_STEP, "saga.step"),
         (wire::SAGA_ATTEMPT, "saga.attempt"),
         (wire::SAGA_EPOCH, "saga.epoch"),
     ];
-    tracer.is_on().then(|| {
-        let given = KNOWN.into_iter().filter_map(|(header, name)| {
-            let value = text(headers, header)?;
-            // Untrusted input, so its length is limited.
-            Some(attribute(name, value.chars().take(MAX_CHARS).collect::<String>()))
+    let Head { method, path, query, headers, peer, version, authority } = head;
+    let scheme = peer.map_or("http", |peer| clients.scheme(peer, headers));
+    let mut attributes = vec![attribute("url.path", start_of(path)), attribute("url.scheme", scheme)];
+    if method_label(method) == OTHER_METHOD {
+        attributes.push(attribute("http.request.method_original", start_of(method.as_str())));
+    }
+    if !query.is_empty() {
+        attributes.push(attribute("url.query", start_of(&without_values(query))));
+    }
+    let host = authority.clone().or_else(|| text(headers, "host")?.parse().ok());
+    if let Some(host) = host {
+        let port = host.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
+        attributes.push(attribute("server.address", start_of(host.host().trim_matches(['[', ']']))));
+        attributes.push(attribute("server.port", i64::from(port)));
+    }
+    attributes.extend(peer.map(|peer| attribute("client.address", clients.address(peer, headers).to_string())));
+    attributes.extend(text(headers, "user-agent").map(|agent| attribute("user_agent.original", start_of(agent))));
+    let version = version.and_then(version_name);
+    attributes.extend(version.map(|version| attribute("network.protocol.version", version)));
+    for (header, name) in SAGA {
+        let Some(value) = text(headers, header) else { continue };
+        let number = value.parse::<i64>().ok().filter(|_| matches!(name, "saga.attempt" | "saga.epoch"));
+        attributes.push(match number {
+            Some(number) => attribute(name, number),
+            None => attribute(name, start_of(value)),
         });
-        RequestFacts { began: SystemTime::now(), saga: given.collect() }
-    })
+    }
+    attributes
 }
 
-/// Maximum length kept of a header, which is untrusted input.
-const MAX_CHARS: usize = 64;
+/// Maximum length kept of a text of a request, which is untrusted input.
+const MAX_CHARS: usize = 256;
+
+/// Returns the beginning of an untrusted text.
+pub(super) fn start_of(text: &str) -> String {
+    text.chars().take(MAX_CHARS).collect()
+}
+
+/// Parameters of queries that are no secret and no person's data.
+const SAFE_PARAMETERS: [&str; 3] = ["limit", "status", "wait"];
+
+/// What stands for a value that is not shown; the word is that of the semantic conventions.
+const REDACTED: &str = "REDACTED";
+
+/// Replaces the values of a query, but for known parameters: they may be secrets.
+fn without_values(query: &str) -> String {
+    let parts = query.split('&').map(|part| match part.split_once('=') {
+        Some((name, value)) if !value.is_empty() && !SAFE_PARAMETERS.contains(&name) => format!("{name}={REDACTED}"),
+        Some(_) => part.to_owned(),
+        None => REDACTED.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join("&")
+}
+
+/// Returns a URL without what may be a secret: user, password and the values of its query.
+pub fn redacted_url(url: &str) -> String {
+    let (address, query) = url.split_once('?').map_or((url, None), |(address, query)| (address, Some(query)));
+    let address = match address.split_once("://") {
+        Some((scheme, rest)) => {
+            let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+            let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+            format!("{scheme}://{host}{path}")
+        }
+        None => address.to_owned(),
+    };
+    match query {
+        Some(query) => format!("{address}?{}", without_values(query)),
+        None => address,
+    }
+}
+
+/// Returns the version of HTTP as the semantic conventions name it.
+pub fn version_name(version: Version) -> Option<&'static str> {
+    match version {
+        Version::HTTP_10 => Some("1.0"),
+        Version::HTTP_11 => Some("1.1"),
+        Version::HTTP_2 => Some("2"),
+        _ => None,
+    }
+}
 
 /// The result of a request.
 pub(super) struct Answered<'a> {
     pub(super) method: &'static str,
-    pub(super) route: &'static str,
+    /// The template of the route; `None` if there is none.
+    pub(super) route: Option<&'static str>,
     pub(super) response: &'a Response,
 }
 
@@ -61,7 +142,7 @@ pub(super) fn end(
     parent: Option<TraceContext>,
     trace: TraceContext,
     seen: Option<RequestFacts>,
-    answered: Answered<'_>,
+    answered: &Answered<'_>,
 ) -> TraceContext {
     let began_something = answered
         .response
@@ -73,28 +154,28 @@ pub(super) fn end(
         (None, Some(of)) => (TraceContext { span_id: trace.span_id, ..of }, Some(of.span_id), None),
         (parent, link) => (trace, parent.map(|parent| parent.span_id), link),
     };
-    let Some(RequestFacts { began, saga }) = seen else { return trace };
+    let Some(RequestFacts { began, mut attributes }) = seen else { return trace };
     tracer.record(&trace, || {
-        let Answered { method, route, response } = answered;
+        let Answered { method, route, response } = *answered;
         let status = response.status();
-        let mut attributes = vec![
-            attribute("http.request.method", method),
-            attribute("http.route", route),
-            attribute("http.response.status_code", i64::from(status.as_u16())),
-        ];
-        attributes.extend(saga);
+        // The conventions' name for other methods, and for those in the names of spans.
+        let (method, name) = if method == OTHER_METHOD { ("_OTHER", "HTTP") } else { (method, method) };
+        attributes.push(attribute("http.request.method", method));
+        attributes.extend(route.map(|route| attribute("http.route", route)));
+        attributes.push(attribute("http.response.status_code", i64::from(status.as_u16())));
+        if status.is_server_error() {
+            attributes.push(attribute("error.type", status.as_u16().to_string()));
+        }
         Span {
-            name: format!("{method} {route}").into(),
+            name: route.map_or(name.into(), |route| format!("{name} {route}").into()),
             kind: SpanKind::Server,
             parent,
             began,
             ended: SystemTime::now(),
             attributes,
             links: link.into_iter().collect(),
-            status: match status.is_server_error() {
-                true => Status::error(status.canonical_reason().unwrap_or_default()),
-                false => Status::Unset,
-            },
+            // The status code says why.
+            status: if status.is_server_error() { Status::error("") } else { Status::Unset },
         }
     });
     trace
@@ -103,4 +184,24 @@ pub(super) fn end(
 /// Returns the `traceparent` header of a span.
 pub fn trace_header(span: &TraceContext) -> HeaderValue {
     HeaderValue::from_bytes(&span.to_header()).expect("hexadecimal digits and dashes make a header")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_queries_and_users_of_urls_are_not_shown() {
+        for (query, shown) in
+            [("limit=10&user_id=ada&word&x=", "limit=10&user_id=REDACTED&REDACTED&x="), ("token=a=b", "token=REDACTED")]
+        {
+            assert_eq!(without_values(query), shown);
+        }
+        for (url, shown) in [
+            ("http://payments:8002/payments/", "http://payments:8002/payments/"),
+            ("https://user:secret@flights.example/api/@me?key=1", "https://flights.example/api/@me?key=REDACTED"),
+        ] {
+            assert_eq!(redacted_url(url), shown);
+        }
+    }
 }

@@ -1,18 +1,21 @@
-//! The export to the collector: the SDK's batches, its OTLP exporter, and the log lines for a collector that does not
-//! answer.
+//! The export to the collector: the SDK's batches, and the log lines for a collector that does not answer.
+//!
+//! The messages are the SDK's, and so is the client of gRPC. Its exporters are not used: they read `OTEL_*` themselves, and
+//! above the settings of a program, while here `ECOMMERCE__TELEMETRY__…` comes first.
+
+mod grpc;
+mod http;
+mod send;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 
-use opentelemetry_otlp::{Protocol, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SpanData, SpanExporter, SpanProcessor};
 
-use super::attribute;
-use crate::loopback::is_loopback;
-use crate::tls;
+use self::send::OtlpExporter;
+use crate::config::TelemetrySettings;
 
 /// Capacity of the queue in spans, about a kilobyte each; further ones are dropped.
 const MAX_QUEUE: usize = 8_192;
@@ -20,51 +23,27 @@ const MAX_QUEUE: usize = 8_192;
 const MAX_BATCH: usize = 512;
 /// How long a span waits for others in its batch.
 const BATCH_DELAY: Duration = Duration::from_secs(1);
-/// Time limit for sending a batch, shorter than the limit of a shutdown.
-const SEND_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Creates the queue and the exporter thread of a service.
 ///
 /// # Errors
 /// The reason why spans cannot be sent.
-pub(super) fn processor(service: &'static str, endpoint: &str) -> Result<BatchSpanProcessor, String> {
-    let exporter = opentelemetry_otlp::SpanExporter::builder()
-        .with_http()
-        .with_http_client(client(endpoint)?)
-        .with_protocol(Protocol::HttpBinary)
-        .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
-        .with_timeout(SEND_TIMEOUT)
-        .build()
-        .map_err(|error| error.to_string())?;
+pub(super) fn processor(
+    service: &'static str,
+    url: String,
+    settings: &TelemetrySettings,
+    resource: &Resource,
+) -> Result<BatchSpanProcessor, String> {
+    let exporter = OtlpExporter::to(&url, settings)?;
     let batches = BatchConfigBuilder::default()
         .with_max_queue_size(MAX_QUEUE)
         .with_max_export_batch_size(MAX_BATCH)
         .with_scheduled_delay(BATCH_DELAY)
         .build();
-    let told = LogOnce { exporter, service, endpoint: endpoint.to_owned(), silent: AtomicBool::new(false) };
+    let told = LogOnce { exporter, service, endpoint: url, silent: AtomicBool::new(false) };
     let mut processor = BatchSpanProcessor::builder(told).with_batch_config(batches).build();
-    let resource = Resource::builder_empty().with_attributes([
-        attribute("service.namespace", "ecommerce-saga"),
-        attribute("service.name", service),
-        attribute("service.version", env!("CARGO_PKG_VERSION")),
-        attribute("process.pid", i64::from(std::process::id())),
-    ]);
-    processor.set_resource(&resource.build());
+    processor.set_resource(resource);
     Ok(processor)
-}
-
-/// Creates the HTTP client for a collector. A collector on this machine is called without the proxy from the
-/// environment: to a proxy, a loopback address means another machine.
-fn client(endpoint: &str) -> Result<reqwest::blocking::Client, String> {
-    let is_near = is_loopback(endpoint);
-    // A blocking client cannot be created on a thread of a runtime.
-    let made = thread::spawn(move || {
-        let client =
-            reqwest::blocking::Client::builder().tls_backend_preconfigured(tls::for_http()).timeout(SEND_TIMEOUT);
-        if is_near { client.no_proxy().build() } else { client.build() }
-    });
-    let made = made.join().map_err(|_| "the HTTP client could not be created".to_owned())?;
-    made.map_err(|error| error.to_string())
 }
 
 /// An exporter that logs once when the collector stops answering, and once when it answers again.

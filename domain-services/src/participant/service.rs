@@ -102,7 +102,7 @@ async fn start<S: Service>(
     let sampler = FaultSampler::new(S::NAME, &settings.faults);
     let entry = |name: &str, kind| ActorEntry::new(format!("{prefix}/{name}"), kind);
     let writer = S::writer(&settings);
-    let tracer = tracer(S::NAME, &settings.telemetry);
+    let tracer = tracer(S::NAME, &settings);
     let (ledger, ledger_child) = BatchSender::new(
         entry("ledger", "group commit"),
         S::NAME,

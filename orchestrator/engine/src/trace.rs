@@ -10,15 +10,15 @@
 //! saga record one trace without knowing of each other. These spans are recorded when the saga ends, by its last owner,
 //! from the timeline of all owners.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
-use foundation::trace_context::{PartOf, TraceContext};
+use foundation::trace_context::{PartOf, SAGA, TraceContext, span_id_of};
 use foundation::traces::{Attribute, Span, SpanKind, Status as Ended, Tracer, attribute};
-use uuid::Uuid;
 
 use crate::log::SagaLog;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Sent, Unknown};
 use crate::running::RunningSaga;
 use crate::world::{Call, Purpose};
 use crate::{SagaId, Status};
@@ -26,12 +26,12 @@ use crate::{SagaId, Status};
 /// Returns the trace context of the saga's span.
 pub fn of_saga(tracer: &Tracer, id: SagaId) -> TraceContext {
     let trace_id = id.0.as_u128();
-    TraceContext { trace_id, span_id: span_id(id, "saga"), sampled: tracer.samples(trace_id) }
+    TraceContext { trace_id, span_id: span_id(id, SAGA), sampled: tracer.samples(trace_id) }
 }
 
 /// Returns the parent of the span of a request that starts a saga or repeats it.
 pub fn request_of(id: SagaId) -> PartOf {
-    PartOf { trace_id: id.0.as_u128(), span_id: span_id(id, "saga") }
+    PartOf { trace_id: id.0.as_u128(), span_id: span_id(id, SAGA) }
 }
 
 /// Returns the trace context of the span of the call's step, or of its compensation.
@@ -43,15 +43,26 @@ pub fn of_call(tracer: &Tracer, call: &Call) -> TraceContext {
     TraceContext { trace_id, span_id, sampled }
 }
 
-/// Records the span of one attempt, which `began` then and ends now; `http_status` is absent without a reply.
-pub fn record_attempt(
-    tracer: &Tracer,
-    part: &TraceContext,
-    call: &Call,
-    began: SystemTime,
-    outcome: &Outcome,
-    http_status: Option<u16>,
-) {
+/// The exchange over HTTP of an attempt.
+pub struct Exchange {
+    /// When it began.
+    pub began: SystemTime,
+    /// The method.
+    pub method: String,
+    /// The URL, without secrets.
+    pub url: String,
+    /// Host of the URL.
+    pub host: String,
+    /// Port of the URL.
+    pub port: u16,
+    /// The status of the answer; `None` without one.
+    pub status: Option<u16>,
+    /// The version of HTTP of the answer, such as `2`.
+    pub version: Option<&'static str>,
+}
+
+/// Records the span of one attempt, which ends now.
+pub fn record_attempt(tracer: &Tracer, part: &TraceContext, call: &Call, outcome: &Outcome, exchange: Exchange) {
     let step = of_call(tracer, call);
     tracer.record(part, || {
         let (name, status) = match outcome {
@@ -66,14 +77,19 @@ pub fn record_attempt(
             attribute("saga.epoch", i64::from(call.epoch)),
             attribute("saga.outcome", name),
             attribute("peer.service", call.participant.to_string()),
-            attribute("url.path", call.request.path.clone()),
+            attribute("http.request.method", exchange.method),
+            attribute("url.full", exchange.url),
+            attribute("server.address", exchange.host),
+            attribute("server.port", i64::from(exchange.port)),
         ];
-        attributes.extend(http_status.map(|status| attribute("http.response.status_code", i64::from(status))));
+        attributes.extend(exchange.status.map(|status| attribute("http.response.status_code", i64::from(status))));
+        attributes.extend(exchange.version.map(|version| attribute("network.protocol.version", version)));
+        attributes.extend(error_type(outcome, exchange.status).map(|name| attribute("error.type", name)));
         Span {
             name: format!("attempt {}", call.step).into(),
             kind: SpanKind::Client,
             parent: Some(step.span_id),
-            began,
+            began: exchange.began,
             ended: SystemTime::now(),
             attributes,
             links: Vec::new(),
@@ -81,6 +97,21 @@ pub fn record_attempt(
         }
     });
 }
+
+/// Returns the class of the error of an attempt: the status of the answer, or why there is none. An outcome that the saga
+/// counts as done is no error, whatever its status.
+fn error_type(outcome: &Outcome, status: Option<u16>) -> Option<Cow<'static, str>> {
+    match (outcome, status) {
+        (Outcome::Done(_) | Outcome::Undone(..), _) => None,
+        (_, Some(status)) if status >= 400 => Some(status.to_string().into()),
+        (Outcome::Unknown(Unknown { sent: Sent::Nothing, .. }), None) => Some("not_sent".into()),
+        (Outcome::Unknown(unknown), None) if unknown.failure.status == GATEWAY_TIMEOUT => Some("timeout".into()),
+        (Outcome::Refused(_) | Outcome::Unknown(_), _) => Some("no_valid_answer".into()),
+    }
+}
+
+/// The status of a failure by a timeout.
+const GATEWAY_TIMEOUT: u16 = 504;
 
 /// Records the spans of a saga that has ended, and of its steps.
 pub fn record(tracer: &Tracer, saga: &RunningSaga, log: &SagaLog, status: Status, now: DateTime<Utc>) {
@@ -175,10 +206,8 @@ fn span_name(operation_kind: OperationKind, step: &str) -> String {
     }
 }
 
-/// Makes the span id of a part of a saga: the same in every process, and never 0, since it contains a UUID's variant
-/// bits.
 fn span_id(id: SagaId, part: &str) -> u64 {
-    Uuid::new_v5(&id.0, part.as_bytes()).as_u64_pair().1
+    span_id_of(id.0, part)
 }
 
 #[cfg(test)]

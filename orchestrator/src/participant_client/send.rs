@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use chrono::Utc;
-use common::http::TraceContext;
+use common::http::{TraceContext, redacted_url, version_name};
 use common::wire;
 use http_body_util::Full;
 use tokio::time::Instant;
@@ -15,7 +15,7 @@ use super::headers::headers;
 use super::judgement::{Reply, away, judge, retry_after, unknown};
 use saga_engine::definition::Method;
 use saga_engine::outcome::{Failure, Outcome, Retry, Sent, Unknown};
-use saga_engine::trace;
+use saga_engine::trace::{self, Exchange};
 use saga_engine::world::Call;
 
 /// Makes a call, and returns the outcome and the participant's health. `since` is the time of the request: the timeout
@@ -63,21 +63,39 @@ async fn ask(connection: &Connection, to: &Arguments, call: &Call, give_up: Inst
     let step = trace::of_call(&to.tracer, call);
     let part = step.child();
     let began = step.sampled.then(SystemTime::now);
-    let (outcome, status) = exchange(connection, to, call, give_up, part).await;
+    let (outcome, answered) = exchange(connection, to, call, give_up, part).await;
     if let Some(began) = began {
-        trace::record_attempt(&to.tracer, &part, call, began, &outcome, status);
+        let exchange = trace_of(to, call, began, answered);
+        trace::record_attempt(&to.tracer, &part, call, &outcome, exchange);
     }
     outcome
 }
 
-/// Returns the status of the answer too, if there is one.
+/// Status and version of an answer.
+type Answered = (u16, hyper::Version);
+
+fn trace_of(to: &Arguments, call: &Call, began: SystemTime, answered: Option<Answered>) -> Exchange {
+    let base = to.replicas.base();
+    let url = base.at(&call.request.path).map(|url| url.to_string()).unwrap_or_else(|_| call.request.path.clone());
+    Exchange {
+        began,
+        method: http_method(call.request.method).to_string(),
+        url: redacted_url(&url),
+        host: base.host().to_owned(),
+        port: base.port(),
+        status: answered.map(|(status, _)| status),
+        version: answered.and_then(|(_, version)| version_name(version)),
+    }
+}
+
+/// Returns status and version of the answer too, if there is one.
 async fn exchange(
     connection: &Connection,
     to: &Arguments,
     call: &Call,
     give_up: Instant,
     part: TraceContext,
-) -> (Outcome, Option<u16>) {
+) -> (Outcome, Option<Answered>) {
     let unavailable =
         |detail: &str, sent| (unknown(Failure::unavailable(&to.service), detail, Duration::ZERO, sent), None);
     match connection.ask(|| request(to, call, &part), give_up).await {
@@ -94,7 +112,7 @@ async fn exchange(
             if !is_whole && !to.judging.is_decided_by_head(&call.purpose, reply.status, reply.decision) {
                 return unavailable(&format!("the answer is longer than {MAX_ANSWER_BYTES} bytes"), Sent::Maybe);
             }
-            (judge(&to.judging, &to.service, call, &reply), Some(reply.status))
+            (judge(&to.judging, &to.service, call, &reply), Some((reply.status, answered.version())))
         }
         Err(NoAnswer::Away(reason)) => (away(&to.service, &reason), None),
         Err(NoAnswer::NotSent(reason)) => unavailable(&reason, Sent::Nothing),

@@ -46,6 +46,7 @@ pub struct StackOptions {
     profile: Option<String>,
     folder: Option<PathBuf>,
     settings: Vec<(String, String)>,
+    variables: Vec<(String, String)>,
     proxied: Vec<&'static str>,
     behind: BTreeMap<&'static str, String>,
     pub(super) server_url: Option<String>,
@@ -85,6 +86,12 @@ impl StackOptions {
     /// Overrides a key of the configuration files.
     pub fn set(mut self, key: &str, value: impl ToString) -> Self {
         self.settings.push((key.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Sets an environment variable of OpenTelemetry.
+    pub fn variable(mut self, name: &str, value: impl ToString) -> Self {
+        self.variables.push((name.to_owned(), value.to_string()));
         self
     }
 
@@ -131,6 +138,7 @@ impl StackOptions {
         for (key, value) in FOR_TESTS.into_iter().chain(chosen) {
             source = source.with(key, value);
         }
+        source.env.extend(self.variables.iter().cloned());
         source
     }
 

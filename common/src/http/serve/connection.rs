@@ -34,7 +34,7 @@ use super::{
 use crate::http::{
     Response,
     client::{Peer, Room},
-    front::RequestPipeline,
+    front::{Arrived, RequestPipeline},
     head,
     transport_faults::{CutConnection, LostReply},
 };
@@ -177,7 +177,8 @@ impl Asked {
     ) -> impl Future<Output = Result<hyper::Response<Answer<impl WarpBody + use<>>>, NoAnswer>> + Send + use<> {
         let (peer, line, version) = (self.peer, self.line.clone(), request.version());
         let at_work = AtWork::begin(line.clone(), version);
-        request.extensions_mut().insert(peer);
+        let authority = request.uri().authority().cloned();
+        request.extensions_mut().insert(Arrived { peer, version, authority });
         let refused = self.pipeline.check_head(&request);
         let mut routes = warp::service(self.routes.clone());
         async move {
