@@ -8,6 +8,7 @@
 //! Why one filter before a table of templates, instead of a filter per route: a router knows the matched template (the
 //! label of metrics), knows the methods of a path (`Allow`), and costs the same for the first and the last route.
 
+mod access_log;
 mod answer;
 mod auth;
 mod behind_others;

@@ -24,6 +24,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, fmt, fmt::format::JsonFields, prelude::*};
 
 use self::lines::JsonLines;
+pub use self::lines::ServiceName;
 use crate::config::{LogFormat, TelemetrySettings};
 use crate::console::{self, LogLine};
 
@@ -93,7 +94,7 @@ pub fn scrape() -> String {
 
 /// Sets up the logs of this process on standard error: standard output belongs to the output of commands. A second call
 /// changes nothing. An invalid filter is replaced by the default one, and an error is logged.
-pub fn init(settings: &TelemetrySettings) {
+pub fn init(settings: &TelemetrySettings, service: ServiceName) {
     let (filter, problem) = match EnvFilter::builder().parse(with_engine(&settings.filter)) {
         Ok(filter) => (filter, None),
         Err(error) => (EnvFilter::new(DEFAULT_FILTER), Some(error)),
@@ -107,7 +108,9 @@ pub fn init(settings: &TelemetrySettings) {
             registry.with(layer.with_writer(LogLine::Text).log_internal_errors(false)).try_init()
         }
         LogFormat::Json => {
-            let layer = fmt::layer().fmt_fields(JsonFields::new()).event_format(JsonLines::new());
+            let layer = fmt::layer()
+                .fmt_fields(JsonFields::new())
+                .event_format(JsonLines::new(service, &settings.service_name));
             registry.with(layer.with_writer(LogLine::Json).log_internal_errors(false)).try_init()
         }
     };
@@ -216,7 +219,7 @@ mod tests {
     fn a_second_call_and_a_broken_filter_do_no_harm() {
         for (filter, format) in [("warn,common=info", LogFormat::Text), ("no=such=filter", LogFormat::Json)] {
             let settings = ConfigSource::embedded("bench").load().unwrap().telemetry;
-            init(&TelemetrySettings { filter: filter.to_owned(), format, ..settings });
+            init(&TelemetrySettings { filter: filter.to_owned(), format, ..settings }, ServiceName::Of("test"));
         }
     }
 

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use common::{
-    config::{ConfigSource, DEVELOPMENT, Found, Settings},
-    db, telemetry,
+    config::{ConfigSource, DEVELOPMENT, Found, Settings, TelemetrySettings},
+    db,
+    telemetry::{self, ServiceName},
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -47,15 +48,23 @@ impl ConfigurationFiles {
 impl Configuration {
     /// Loads the settings of a command that runs no service, and initializes logs and metrics from them.
     pub(crate) fn load(&self) -> Result<Settings, Failure> {
-        self.initialize(self.files.read()?)
+        self.initialize(self.files.read()?, ServiceName::Of("ecommerce"))
     }
 
-    /// As [`Configuration::load`], for a command that runs services: they need their tokens.
-    pub(crate) fn load_for_services(&self) -> Result<Settings, Failure> {
-        self.initialize(self.files.source().load()?)
+    /// As [`Configuration::load`], for a command that runs services: they need their tokens. `service` is the name in their
+    /// log lines. Problems of the settings are told as log lines, if the settings say so.
+    pub(crate) fn load_for_services(&self, service: ServiceName) -> Result<Settings, Failure> {
+        let source = self.files.source();
+        let settings = source.load().inspect_err(|_| {
+            let defaults = ConfigSource::embedded(DEVELOPMENT).load().expect("the built-in profile is valid");
+            let telemetry = TelemetrySettings { format: source.log_format(), ..defaults.telemetry };
+            telemetry::init(&telemetry, service);
+        })?;
+        self.initialize(settings, service)
     }
 
-    fn initialize(&self, mut settings: Settings) -> Result<Settings, Failure> {
+    fn initialize(&self, mut settings: Settings, service: ServiceName) -> Result<Settings, Failure> {
+        telemetry::init(&settings.telemetry, service);
         if let Some(url) = &self.database_url {
             let url = url.trim_end();
             if !url.is_empty() {
@@ -64,7 +73,6 @@ impl Configuration {
             }
             settings.database.url = SecretString::from(url);
         }
-        telemetry::init(&settings.telemetry);
         if let (None, Found::Foreign(dir)) = (&self.files.config_dir, Found::in_current_folder()) {
             telemetry::notice(&format!(
                 "{} is not used: its default.toml belongs to another program; --config-dir uses it anyway",

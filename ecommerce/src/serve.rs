@@ -4,7 +4,11 @@
 use std::{sync::Arc, time::Duration};
 
 use clap::{Args, builder::PossibleValuesParser};
-use common::db;
+use common::{
+    db,
+    telemetry::{self, ServiceName},
+};
+use tracing::info;
 
 use crate::{
     configuration::{self, Configuration},
@@ -38,7 +42,8 @@ impl Serve {
             .into_iter()
             .find(|name| *name == self.service)
             .ok_or_else(|| Failure::Usage(format!("{} is not a service", self.service)))?;
-        let mut settings = configuration::with_databases(self.configuration.load_for_services()?, &[service])?;
+        let mut settings =
+            configuration::with_databases(self.configuration.load_for_services(ServiceName::Of(service))?, &[service])?;
         configuration::announce(&settings);
         if let (Some(port), Some(service)) = (self.port, settings.services.get_mut(service)) {
             service.port = port;
@@ -72,7 +77,10 @@ impl Serve {
         let settings = Arc::new(settings);
         let threads = Threads::start(&settings, 1)?;
         let running = threads.run(service, settings, listener, signals.shutdown.clone()).await?;
-        output::tell(&format!("{service} http://{address}"));
+        match telemetry::logs_are_json() {
+            true => info!(service, url = %format_args!("http://{address}"), "the service is running"),
+            false => output::tell(&format!("{service} http://{address}")),
+        }
         service_manager::ready(service, address, &signals.shutdown);
         tokio::select! {
             ended = running.finished() => match ended {

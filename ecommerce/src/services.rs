@@ -35,6 +35,18 @@ pub(crate) const SERVICES: [&str; domain_services::PARTICIPANTS.len() + 1] = {
     names
 };
 
+/// Returns the service that a module belongs to, or the program if it belongs to none.
+pub(crate) fn name_of(module: &str) -> &'static str {
+    let mut parts = module.split("::");
+    match (parts.next(), parts.next()) {
+        (Some("orchestrator" | "saga_engine" | "saga_definitions"), _) => orchestrator::SERVICE,
+        (Some("domain_services"), Some(module)) => {
+            SERVICES.into_iter().find(|service| *service == module).unwrap_or("ecommerce")
+        }
+        _ => "ecommerce",
+    }
+}
+
 pub(crate) async fn bind(settings: &Settings, service: &str) -> Result<(TcpListener, SocketAddr), Failure> {
     let address = settings.listen_address(service);
     let bound = async {

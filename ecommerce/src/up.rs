@@ -12,8 +12,12 @@ mod stack;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::Args;
-use common::config::{PRODUCTION, Settings};
+use common::{
+    config::{PRODUCTION, Settings},
+    telemetry::{self, ServiceName},
+};
 use tokio::net::TcpListener;
+use tracing::info;
 
 use self::{database::Database, stack::Stack};
 use crate::{
@@ -63,7 +67,7 @@ struct Bound {
 
 impl Up {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
-        let mut settings = self.configuration.load_for_services()?;
+        let mut settings = self.configuration.load_for_services(ServiceName::ByTarget(services::name_of))?;
         configuration::announce(&settings);
         if settings.orchestrator.node_id.is_empty() {
             settings.orchestrator.node_id = NODE_ID.to_owned();
@@ -118,10 +122,16 @@ async fn run(
     let refusing = refusing(&settings);
     let addresses: Vec<_> = bound.iter().map(|bound| (bound.service, bound.address)).collect();
     let mut stack = Stack::start(Arc::new(settings), bound, signals).await?;
-    output::tell(&match told {
-        Welcome::Text => welcome(&profile, &addresses, database, &refusing),
-        Welcome::Json => document(&profile, &addresses, database),
-    });
+    match told {
+        Welcome::Json => output::tell(&document(&profile, &addresses, database)),
+        Welcome::Text if telemetry::logs_are_json() => {
+            for (service, address) in &addresses {
+                info!(service, url = %format_args!("http://{}", reachable(*address)), "the service is running");
+            }
+            info!(profile, "all services are running");
+        }
+        Welcome::Text => output::tell(&welcome(&profile, &addresses, database, &refusing)),
+    }
     let gave_up = tokio::select! {
         () = signals.shutdown.begun.cancelled() => None,
         reason = stack.gave_up() => Some(reason),

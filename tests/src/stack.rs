@@ -17,6 +17,7 @@ use std::{
 };
 
 use common::config::Settings;
+use common::telemetry::{ServiceName, init};
 use futures::{FutureExt, future::join_all};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
@@ -83,7 +84,7 @@ impl Stack {
     /// # Panics
     /// When a service does not start.
     pub async fn start(options: StackOptions) -> Self {
-        common::telemetry::init(&options.load().telemetry);
+        init(&options.load().telemetry, ServiceName::Of("ecommerce"));
         let slot = cluster::Slot::take().await;
         let server_url = match &options.server_url {
             Some(url) => url.clone(),

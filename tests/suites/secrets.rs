@@ -1,4 +1,4 @@
-//! Secrets must not leak: into logs at any level, `/debug`, metrics, descriptions, errors.
+//! Secrets must not leak: into logs at any level, traces, `/debug`, metrics, descriptions, errors.
 //!
 //! In its own suite: a process initializes its logs once, and this initialization has to be the first.
 
@@ -10,6 +10,7 @@ use std::{
 use reqwest::Method;
 use tests::{
     Stack, StackOptions, cluster,
+    collector::Collector,
     http::send,
     stack::{ORCHESTRATOR, SERVICES, with_json},
     with_stack,
@@ -24,6 +25,7 @@ const SERVICE: &str = "service-c2e84d6f31";
 const OPERATOR: &str = "operator-90b7e5a1d8";
 const SECRET: &str = "secret-of-a-client-4be71c";
 const PASSWORD: &str = "password-7d03f6c2e9";
+const COLLECTOR: &str = "collector-8e14ab90d3";
 
 /// The logs of this process.
 #[derive(Clone, Default)]
@@ -74,7 +76,12 @@ async fn no_secret_shows_in_logs_debug_metrics_descriptions_or_errors() {
     // The kit's own initialization comes later and changes nothing.
     subscriber.try_init().expect("nobody was here before");
     let url = with_password(cluster::server_url().await);
+    let collector = Collector::start().await;
     let options = StackOptions::default()
+        .set("telemetry.access_log", "true")
+        .set("telemetry.otlp_endpoint", &collector.grpc_endpoint)
+        .set("telemetry.otlp_protocol", "grpc")
+        .set("telemetry.otlp_headers", format!("x-api-key={COLLECTOR}"))
         .set("auth.api_token", API)
         .set("auth.service_token", SERVICE)
         .set("auth.operator_token", OPERATOR)
@@ -111,12 +118,24 @@ async fn no_secret_shows_in_logs_debug_metrics_descriptions_or_errors() {
         stack.start_again("payments").await;
     })
     .await;
+    let sent = collector.requests();
+    assert!(!sent.is_empty() && sent.iter().all(|request| request.headers["x-api-key"] == COLLECTOR), "{sent:?}");
+    shown.push_str(&format!("{:?}", collector.spans()));
     let logged = logs.text();
-    assert!(logged.contains("orchestrator started"), "nothing was logged: {}", &logged[..logged.len().min(500)]);
+    assert!(
+        logged.contains("orchestrator started") && logged.contains(r#""target":"access""#),
+        "nothing was logged: {}",
+        &logged[..logged.len().min(500)]
+    );
     assert!(shown.contains("payments-client"), "nothing was shown");
-    for (name, secret) in
-        [("api", API), ("service", SERVICE), ("operator", OPERATOR), ("client's", SECRET), ("database", PASSWORD)]
-    {
+    for (name, secret) in [
+        ("api", API),
+        ("service", SERVICE),
+        ("operator", OPERATOR),
+        ("client's", SECRET),
+        ("database", PASSWORD),
+        ("collector's", COLLECTOR),
+    ] {
         for (place, text) in [("logs", &logged), ("answers", &shown)] {
             if let Some(at) = text.find(secret) {
                 let around = text.get(at.saturating_sub(300)..(at + 100).min(text.len())).unwrap_or_default();

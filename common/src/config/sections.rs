@@ -104,6 +104,8 @@ pub struct TelemetrySettings {
     pub filter: String,
     /// Format of log lines.
     pub format: LogFormat,
+    /// Whether every request is logged at level info.
+    pub access_log: bool,
     /// Name of the services in traces and log lines; empty: each has its own.
     pub service_name: String,
     /// Further attributes of the resource of all spans, such as `k8s.pod.name=a,team=b`.

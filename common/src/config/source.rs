@@ -10,7 +10,7 @@ use foundation::names::closest;
 use sha2::{Digest, Sha256};
 
 use super::{
-    Settings,
+    LogFormat, Settings,
     check::{VARIABLE_PREFIX, check_file, check_variables, variable_of},
     error::{ConfigErrors, ConfigProblem},
     layers::{Layer, flatten, parse_toml},
@@ -97,6 +97,17 @@ impl ConfigSource {
     /// See [`ConfigSource::load`].
     pub fn load_from(&self, files: ConfigFiles) -> Result<Settings, ConfigErrors> {
         self.load_for(Program::Service, files)
+    }
+
+    /// Returns the format of log lines, so that the problems of settings can be told in it. A format that cannot be read
+    /// counts as text.
+    pub fn log_format(&self) -> LogFormat {
+        let (effective, _) = self.layers(Program::Tool, self.read_files());
+        let format = effective.0.get("telemetry.format").map(|value| &value.kind);
+        match format.is_some_and(|format| *format == ValueKind::String("json".to_owned())) {
+            true => LogFormat::Json,
+            false => LogFormat::Text,
+        }
     }
 
     fn load_for(&self, program: Program, files: ConfigFiles) -> Result<Settings, ConfigErrors> {

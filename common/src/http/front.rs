@@ -19,7 +19,7 @@ use tracing::{Instrument, debug, debug_span};
 use warp::{Filter, filters::BoxedFilter, path::FullPath};
 
 use super::{
-    ApiError, Because, Draining, HttpService, Query, Request, Response, TraceContext,
+    ApiError, Because, Draining, HttpService, Query, Request, Response, TraceContext, access_log,
     auth::{Guard, basic_as_bearer},
     body::{self, Limits},
     client::{Clients, Peer},
@@ -89,6 +89,7 @@ pub(super) struct RequestPipeline {
     at_work_of: PerClient,
     body: Limits,
     tracer: Tracer,
+    access_log: bool,
 }
 
 /// A request without its body.
@@ -137,6 +138,7 @@ impl RequestPipeline {
                 time: Duration::from_millis(settings.http.header_timeout_ms),
             },
             tracer,
+            access_log: settings.telemetry.access_log,
         }
     }
 
@@ -148,7 +150,7 @@ impl RequestPipeline {
     {
         let parent = request::parent(&head.headers);
         let trace = span::begin(&self.tracer, parent);
-        let lines = lines::Of { trace_id: trace.trace_id, saga_id: request::saga_id(&head.headers) };
+        let lines = lines::Of { service: self.service, trace, saga_id: request::saga_id(&head.headers) };
         lines::within(lines, self.answer_as_part_of(head, body, parent, trace))
     }
 
@@ -166,6 +168,7 @@ impl RequestPipeline {
         let began = Instant::now();
         let request_id = request::request_id(&head.headers);
         let seen = span::seen(&self.tracer, &head, &self.clients);
+        let access = self.access_log.then(|| access_log::seen(&head, &self.clients));
         let is_head = head.method == Method::HEAD;
         let has_body = body::follows(&head.headers);
         let mut unread = Some(body);
@@ -227,8 +230,14 @@ impl RequestPipeline {
             true => trace,
             false => span::end(&self.tracer, parent, trace, seen, &answered),
         };
-        let status = response.status().as_u16();
-        debug!(service = self.service, method, route, status, took = ?began.elapsed(), "answered");
+        let is_probe = route == "/metrics" || route.starts_with("/health/");
+        match access.flatten().filter(|_| !is_probe) {
+            Some(access) => access.log(self.service, &trace, &answered, began.elapsed()),
+            None => {
+                let status = response.status().as_u16();
+                debug!(service = self.service, method, route, status, took = ?began.elapsed(), "answered");
+            }
+        }
         name(&mut response, request_id, trace);
         let headers = response.headers_mut();
         if let (Some(cors), Some(origin)) = (&self.cors, origin) {
@@ -274,7 +283,7 @@ impl RequestPipeline {
             service = self.service,
             route = endpoint.template(),
             request.id = %request_id,
-            trace.id = format_args!("{:032x}", trace.trace_id)
+            trace_id = format_args!("{:032x}", trace.trace_id)
         );
         let request = Request {
             prefix: request::prefix(&head.headers),

@@ -1,11 +1,12 @@
-//! JSON log lines for machines: one object a line. Lines that belong to a request or a saga have `trace.id` and
-//! `saga.id`.
+//! JSON log lines for machines: one object a line. All have `service.name`; lines that belong to a request or a saga have
+//! `trace_id` and `span_id`, the names that OpenTelemetry gives them outside of its own protocol, and `saga.id`.
 //!
 //! The ids of a request are kept in a task local and read only when a line is written: a span with fields would be a
 //! cost for every request, logged or not. Log lines about a saga name it themselves, and its trace id is its saga id.
 
 use std::fmt::{self, Write};
 
+use foundation::trace_context::{SAGA, TraceContext, span_id_of};
 use tokio::task::futures::TaskLocalFuture;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -18,10 +19,11 @@ tokio::task_local! {
     static REQUEST: Of;
 }
 
-/// The trace and the saga that the lines of a request belong to.
+/// The service, the span and the saga that the lines of a request belong to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Of {
-    pub(crate) trace_id: u128,
+    pub(crate) service: &'static str,
+    pub(crate) trace: TraceContext,
     /// The calling saga, if any.
     pub(crate) saga_id: Option<Uuid>,
 }
@@ -31,13 +33,37 @@ pub(crate) fn within<F: Future>(of: Of, work: F) -> TaskLocalFuture<Of, F> {
     REQUEST.scope(of, work)
 }
 
+/// Returns the name of the service that a line is from.
+#[derive(Clone, Copy, Debug)]
+pub enum ServiceName {
+    /// The same for all lines.
+    Of(&'static str),
+    /// Of several services in a process: that of the line's request, or else that of its target, the path of a module.
+    ByTarget(fn(&str) -> &'static str),
+}
+
 /// Formats an event as JSON and adds missing ids.
-pub(super) struct JsonLines(Format<Json>);
+pub(super) struct JsonLines {
+    format: Format<Json>,
+    service: ServiceName,
+    /// The name in the settings, which replaces all.
+    service_name: String,
+}
 
 impl JsonLines {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(service: ServiceName, service_name: &str) -> Self {
         let json = tracing_subscriber::fmt::format().json();
-        Self(json.flatten_event(true).with_current_span(true).with_span_list(false))
+        let format = json.flatten_event(true).with_current_span(true).with_span_list(false);
+        Self { format, service, service_name: service_name.to_owned() }
+    }
+
+    fn service_name(&self, request: Option<Of>, target: &str) -> &str {
+        match (self.service_name.as_str(), self.service, request) {
+            ("", ServiceName::Of(name), _) => name,
+            ("", ServiceName::ByTarget(_), Some(request)) => request.service,
+            ("", ServiceName::ByTarget(name_of), None) => name_of(target),
+            (given, ..) => given,
+        }
     }
 }
 
@@ -52,9 +78,12 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let mut line = String::with_capacity(256);
-        self.0.format_event(context, Writer::new(&mut line), event)?;
-        let mut ids = String::new();
-        missing(event, &mut ids)?;
+        self.format.format_event(context, Writer::new(&mut line), event)?;
+        let request = REQUEST.try_with(|of| *of).ok();
+        let mut ids = String::with_capacity(128);
+        let service = self.service_name(request, event.metadata().target());
+        write!(ids, r#""service.name":{},"#, serde_json::Value::from(service))?;
+        missing(event, request, &mut ids)?;
         match line.strip_prefix('{') {
             Some(rest) => write!(writer, "{{{ids}{rest}"),
             None => writer.write_str(&line),
@@ -63,23 +92,26 @@ where
 }
 
 /// Writes the ids that the event does not have itself.
-fn missing(event: &Event<'_>, ids: &mut String) -> fmt::Result {
+fn missing(event: &Event<'_>, request: Option<Of>, ids: &mut String) -> fmt::Result {
     let mut own = Own::default();
     event.record(&mut own);
-    let request = REQUEST.try_with(|of| *of).ok();
     if !own.names_saga
         && let Some(saga_id) = request.and_then(|of| of.saga_id)
     {
         write!(ids, r#""saga.id":"{saga_id}","#)?;
     }
-    // The trace id of a saga is its saga id, also for lines written within another request.
-    let of_saga = own.saga_id.map(|id| id.as_u128());
-    if !own.names_trace
-        && let Some(trace_id) = of_saga.or(request.map(|of| of.trace_id))
-    {
-        write!(ids, r#""trace.id":"{trace_id:032x}","#)?;
+    if own.names_trace {
+        return Ok(());
     }
-    Ok(())
+    // The trace id of a saga is its saga id, also for lines written within another request.
+    let of_saga = own.saga_id.map(|id| (id.as_u128(), span_id_of(id, SAGA)));
+    let of_request = request.map(|of| (of.trace.trace_id, of.trace.span_id));
+    let (trace_id, span_id) = match (of_saga, of_request) {
+        (Some(saga), Some(request)) if saga.0 == request.0 => request,
+        (Some(of), _) | (None, Some(of)) => of,
+        (None, None) => return Ok(()),
+    };
+    write!(ids, r#""trace_id":"{trace_id:032x}","span_id":"{span_id:016x}","#)
 }
 
 /// Ids among the event's own fields.
@@ -97,14 +129,14 @@ impl Visit for Own {
                 self.names_saga = true;
                 self.saga_id = value.parse().ok();
             }
-            "trace.id" => self.names_trace = true,
+            "trace_id" => self.names_trace = true,
             _ => {}
         }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         // Other fields are not formatted, to save the cost.
-        if matches!(field.name(), "saga.id" | "trace.id") {
+        if matches!(field.name(), "saga.id" | "trace_id") {
             self.record_str(field, &format!("{value:?}"));
         }
     }
@@ -138,32 +170,48 @@ mod tests {
     async fn a_line_names_the_trace_and_the_saga_that_it_belongs_to() {
         let written = Written::default();
         let writer = written.clone();
-        let layer = tracing_subscriber::fmt::layer().fmt_fields(JsonFields::new()).event_format(JsonLines::new());
+        let layer = tracing_subscriber::fmt::layer()
+            .fmt_fields(JsonFields::new())
+            .event_format(JsonLines::new(ServiceName::ByTarget(|_| "process"), ""));
         let registry = tracing_subscriber::registry().with(layer.with_writer(move || writer.clone()));
         let _logs = tracing::subscriber::set_default(registry);
         let (saga, other) = (Uuid::now_v7(), Uuid::now_v7());
 
         tracing::info!("of nothing");
         tracing::info!(saga.id = %other, "of a saga");
-        within(Of { trace_id: 7, saga_id: Some(saga) }, async {
+        let of = |trace_id, saga_id| {
+            let trace = TraceContext { trace_id, span_id: 5, sampled: false };
+            Of { service: "payments", trace, saga_id }
+        };
+        within(of(7, Some(saga)), async {
             tracing::info!(text = "quotes \" and\nlines", "of a request");
             tracing::info!(saga.id = %other, "of another saga");
         })
         .await;
-        within(Of { trace_id: 7, saga_id: None }, async { tracing::info!("of a client") }).await;
+        within(of(7, None), async { tracing::info!("of a client") }).await;
+        within(of(saga.as_u128(), Some(saga)), async { tracing::info!(saga.id = %saga, "of a saga's request") }).await;
 
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
-        let ids = |of: &Value| ["saga.id", "trace.id"].map(|name| of[name].as_str().unwrap_or("-").to_owned());
-        let seven = format!("{:032x}", 7);
+        let ids = |of: &Value| {
+            ["saga.id", "trace_id", "span_id", "service.name"].map(|name| of[name].as_str().unwrap_or("-").to_owned())
+        };
+        let line = |saga: &str, trace: &str, span: &str, service: &str| [saga, trace, span, service].map(str::to_owned);
+        let (saga_id, other_id) = (saga.to_string(), other.to_string());
+        let (seven, five) = (format!("{:032x}", 7), format!("{:016x}", 5));
+        let (saga_trace, other_trace) = (saga.simple().to_string(), other.simple().to_string());
+        let other_span = format!("{:016x}", span_id_of(other, "saga"));
         let expected = [
-            ["-".to_owned(), "-".to_owned()],
-            [other.to_string(), other.simple().to_string()],
-            [saga.to_string(), seven.clone()],
-            [other.to_string(), other.simple().to_string()],
-            ["-".to_owned(), seven],
+            line("-", "-", "-", "process"),
+            line(&other_id, &other_trace, &other_span, "process"),
+            line(&saga_id, &seven, &five, "payments"),
+            line(&other_id, &other_trace, &other_span, "payments"),
+            line("-", &seven, &five, "payments"),
+            line(&saga_id, &saga_trace, &five, "payments"),
         ];
         assert_eq!(lines.iter().map(ids).collect::<Vec<_>>(), expected, "{text}");
-        assert!(text.lines().all(|line| line.matches("saga.id").count() <= 1), "{text}");
+        for name in ["saga.id", "trace_id", "span_id", "service.name"] {
+            assert!(text.lines().all(|line| line.matches(name).count() <= 1), "{text}");
+        }
     }
 }

@@ -188,6 +188,8 @@ impl System {
             // In production it needs the clients' token.
             command.env("ECOMMERCE__DTM__ENABLED", "true");
         }
+        // The addresses stand in the text for people.
+        command.env("ECOMMERCE__TELEMETRY__FORMAT", "text");
         let mut up = Server::start(&mut command);
         let in_order = ["catalog", "payments", "inventory", "purchases", "orchestrator"];
         let urls = in_order.into_iter().map(|service| (service, up.wait_for_line(service))).collect();

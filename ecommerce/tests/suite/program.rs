@@ -34,11 +34,11 @@ impl Ran {
     }
 }
 
-/// Makes a command without the ECOMMERCE variables of the test's environment, in a folder without a `config`.
+/// Makes a command without the ECOMMERCE and OTEL variables of the test's environment, in a folder without a `config`.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ecommerce"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("ECOMMERCE") {
+        if ["ECOMMERCE", "OTEL"].iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
             command.env_remove(name);
         }
     }
@@ -127,6 +127,23 @@ impl Server {
         front
     }
 
+    /// As [`Server::wait_until_up`], with a log in JSON: every line so far is added to `said`.
+    pub(crate) fn wait_until_logged_up(&mut self) -> String {
+        let mut front = None;
+        loop {
+            let line = self.err.next().expect("the process still writes");
+            self.said.push_str(&line);
+            self.said.push('\n');
+            let line: serde_json::Value = serde_json::from_str(&line).expect(&line);
+            if line["message"] == "the service is running" && line["service"] == "orchestrator" {
+                front = line["url"].as_str().map(str::to_owned);
+            }
+            if line["message"] == "all services are running" {
+                return front.expect("the orchestrator is one of them");
+            }
+        }
+    }
+
     /// Returns whether its output so far contains a text.
     pub(crate) fn has_said(&mut self, text: &str) -> bool {
         while let Ok(line) = self.out.0.try_recv() {
@@ -134,6 +151,11 @@ impl Server {
             self.said.push('\n');
         }
         self.said.contains(text)
+    }
+
+    /// Returns all that it has written to standard output.
+    pub(crate) fn printed(&self) -> String {
+        self.out.1.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits for a line on standard error with this beginning.

@@ -215,6 +215,8 @@ fn a_hangup_does_not_stop_a_service_in_production() {
     let mut production = crate::program::up_with("production", &folder.path().join("data"));
     production.env("ECOMMERCE__AUTH__SERVICE_TOKEN", "the-services-token-of-a-test");
     production.env("ECOMMERCE__INVENTORY__INITIAL_STOCK", "100");
+    // The address of its database stands in the text for people only.
+    production.env("ECOMMERCE__TELEMETRY__FORMAT", "text");
     let mut up = Server::start(&mut with_hangup(&production));
     let front = up.wait_until_up();
     let database = up.said.lines().find_map(|line| line.trim().strip_prefix("database")).unwrap().trim().to_owned();
@@ -350,7 +352,7 @@ fn a_log_of_json_stays_json_when_something_cannot_be_written() {
     let data_dir = folder.path().join("data");
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     let mut up = up_command(&data_dir);
-    up.env("ECOMMERCE__TELEMETRY__FORMAT", "json").stdout(full).stderr(Stdio::piped());
+    up.arg("--json").env("ECOMMERCE__TELEMETRY__FORMAT", "json").stdout(full).stderr(Stdio::piped());
     let mut child = up.spawn().unwrap();
     let mut errors = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
     for line in errors.by_ref() {

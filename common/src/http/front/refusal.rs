@@ -1,12 +1,20 @@
 //! Answers to requests that do not reach the routes because of an invalid head.
 
+use std::time::Duration;
+
 use hyper::{
     Method, Request,
     header::{HeaderMap, HeaderValue},
 };
 
-use super::{RequestPipeline, UNMATCHED, name};
-use crate::http::{ApiError, Response, head, metrics, request, routes::method_label, span};
+use super::{Arrived, RequestPipeline, UNMATCHED, name};
+use crate::http::{
+    ApiError, Response,
+    access_log::{self, RequestLine},
+    head, metrics, request,
+    routes::{OTHER_METHOD, method_label},
+    span::{self, Answered},
+};
 
 impl RequestPipeline {
     /// Answers a request that must not reach the routes. The routes rely on a path, and CONNECT has none.
@@ -16,19 +24,28 @@ impl RequestPipeline {
             _ => head::check(request),
         };
         let error = refused.err()?;
-        Some(self.refuse(method_label(request.method()), request.headers(), error))
+        let client = request.extensions().get().map(|arrived: &Arrived| arrived.peer);
+        let line = RequestLine {
+            path: Some(span::start_of(request.uri().path())),
+            client: client.map(|peer| self.clients.address(peer, request.headers())),
+        };
+        Some(self.refuse(method_label(request.method()), request.headers(), line, error))
     }
 
     /// Answers a head that could not be parsed.
     pub(in crate::http) fn refuse_head(&self, error: ApiError) -> Response {
-        self.refuse("other", &HeaderMap::<HeaderValue>::new(), error)
+        let line = RequestLine { path: None, client: None };
+        self.refuse(OTHER_METHOD, &HeaderMap::<HeaderValue>::new(), line, error)
     }
 
-    fn refuse(&self, method: &'static str, headers: &HeaderMap, error: ApiError) -> Response {
+    fn refuse(&self, method: &'static str, headers: &HeaderMap, line: RequestLine, error: ApiError) -> Response {
         metrics::count_unmatched(self.service, UNMATCHED, method, error.status());
         metrics::count_refused(self.service, error.reason());
         let trace = span::begin(&self.tracer, request::parent(headers));
         let mut response = error.into_response();
+        if self.access_log && access_log::is_wanted() {
+            line.log(self.service, &trace, &Answered { method, route: None, response: &response }, Duration::ZERO);
+        }
         name(&mut response, request::request_id(headers), trace);
         response
     }
