@@ -14,26 +14,22 @@ mod stock;
 mod stock_watch;
 mod table;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::{
     config::Settings,
-    db::Connection,
+    db::{BatchStatement, Connection},
     faults::FailureDraw,
     group_commit::Try,
     ids::{ProductId, TransactionId},
     supervision::ActorEntry,
     wire::inventory::{DecreaseReply, RestockReply, RestoreReply, StockRefused},
 };
+use tokio_postgres::Row;
 
-use self::{
-    seen::StockCache,
-    stock::Stock,
-    table::{Kind, Movement, Take, Taken},
-};
+use self::{seen::StockCache, stock::Stock, table::Taken};
 use crate::participant::{
-    Action, Decision, Decisions, Effect, NewAction, NewCompensation, Participant, Work, body,
+    Action, Decision, Decisions, NewAction, NewCompensation, Outcome, Participant, Recording, Work, body, columns,
     front::{ParticipantApi, journal_route},
     journal::ActionSeen,
     ledger::JournaledWriter,
@@ -54,9 +50,6 @@ pub(crate) struct Inventory {
     /// Quantities at the last look; only a hint.
     seen: StockCache,
 }
-
-/// Placeholder in a reply for the quantity left, which is known only when the statement runs.
-const LEFT_TO_COME: i32 = 0;
 
 /// The business fields of a requested movement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +84,11 @@ impl Participant for Inventory {
     const ACTION: &'static str = DECREASE;
     const COMPENSATION: &'static str = RESTORE;
     type Action = Change;
+    const LOOK_UP: &'static str = table::LOOK_UP;
+
+    fn tombstones() -> &'static BatchStatement {
+        &table::TOMBSTONES
+    }
 
     async fn perform<'a>(
         &self,
@@ -101,6 +99,24 @@ impl Participant for Inventory {
             Some(decisions) => Ok(decisions),
             None => self.after_a_look(connection, work).await,
         }
+    }
+
+    fn answer(_: &TransactionId, change: &Change, outcome: &Outcome, remaining: i64) -> Decision {
+        match outcome {
+            Outcome::Done => Decision { status: 200, reply: moved(change.kind, &change.product_id, remaining) },
+            Outcome::Refused(message) => refused(message),
+        }
+    }
+
+    fn answer_of(row: &Row) -> String {
+        let kind = match row.get("operation") {
+            DECREASE => ChangeKind::Decrease,
+            _ => ChangeKind::Restock,
+        };
+        let product_id = columns::parsed(row.get("product_id"), ProductId::parse);
+        // Unknown of a movement that another program wrote.
+        let remaining: Option<i32> = row.get("remaining");
+        moved(kind, &product_id, remaining.unwrap_or_default().into())
     }
 
     fn too_late(transaction_id: &TransactionId, _action: &Change, _compensation: &str) -> String {
@@ -120,26 +136,24 @@ impl Inventory {
             return None;
         }
         let mut wanted: BTreeMap<&str, i32> = BTreeMap::new();
-        let mut takes = Vec::with_capacity(work.actions.len());
-        let mut decisions = Vec::with_capacity(work.actions.len());
-        for NewAction { transaction_id, action: change, draw } in &work.actions {
-            decisions.push(match (change.kind, draw) {
+        let mut actions = Vec::with_capacity(work.actions.len());
+        for NewAction { action: change, draw, .. } in &work.actions {
+            actions.push(match (change.kind, draw) {
                 (ChangeKind::Restock, _) => return None,
                 (ChangeKind::Decrease, FailureDraw::Refuse) => refused_by_coin(&change.product_id),
                 (ChangeKind::Decrease, FailureDraw::Accept) => {
-                    let (product_id, quantity) = (change.product_id.as_str(), change.quantity);
-                    let total = wanted.entry(product_id).or_default();
-                    *total = total.checked_add(quantity)?;
-                    takes.push(Take { transaction_id, product_id, quantity, taken_up_to_it: *total });
-                    decreased(&change.product_id, LEFT_TO_COME)
+                    let total = wanted.entry(change.product_id.as_str()).or_default();
+                    *total = total.checked_add(change.quantity)?;
+                    Outcome::Done
                 }
             });
         }
         if !self.seen.take(&wanted) {
             return None;
         }
-        let effect = Effect { statement: &table::TAKE_AND_RECORD, parameters: table::takes(&wanted, takes) };
-        Some(Decisions { actions: decisions, compensations: Vec::new(), effect })
+        let parameters = table::takes(&wanted, &work.actions, &actions);
+        let recording = Recording { statement: &table::TAKE, parameters };
+        Some(Decisions { actions, compensations: Vec::new(), before: Vec::new(), recording })
     }
 
     /// Decides any batch after locking the rows of its products.
@@ -158,63 +172,46 @@ impl Inventory {
             .chain(taken.values().map(|taken| taken.product_id.as_str()))
             .collect();
         let mut batch =
-            Batch { stock: table::lock(connection, &products, self.initial_stock).await?, movements: vec![] };
+            Batch { stock: table::lock(connection, &products, self.initial_stock).await?, restored: Vec::new() };
         // Restores first, so that a decrease in the same batch can use the returned stock.
         let compensations =
             work.compensations.iter().map(|new| batch.restore(new, taken.get(new.transaction_id.as_str()))).collect();
-        let actions = work.actions.iter().map(|new| batch.change(new)).collect();
+        let (actions, remaining): (Vec<Outcome>, Vec<Option<i32>>) =
+            work.actions.iter().map(|new| batch.change(new)).unzip();
         self.seen.note(batch.stock.all());
-        let parameters = table::changes(&batch.stock, batch.movements);
-        Ok(Decisions { actions, compensations, effect: Effect { statement: &table::STORE_AND_RECORD, parameters } })
+        let parameters = table::changes(&work.actions, &actions, remaining);
+        let before = table::store(&batch.stock, batch.restored);
+        let recording = Recording { statement: &table::CHANGE, parameters };
+        Ok(Decisions { actions, compensations, before, recording })
     }
 }
 
-/// The decisions of one batch: the changing stock and its movements.
+/// The decisions of one batch: the changing stock and its restores.
 struct Batch<'a> {
     stock: Stock,
-    movements: Vec<Movement<'a>>,
+    restored: Vec<(&'a TransactionId, Taken)>,
 }
 
 impl<'a> Batch<'a> {
-    fn change(&mut self, new: &NewAction<'a, Change>) -> Decision {
-        match new.action.kind {
-            ChangeKind::Decrease => self.decrease(new),
-            ChangeKind::Restock => self.restock(new),
-        }
-    }
-
-    fn decrease(&mut self, new: &NewAction<'a, Change>) -> Decision {
-        let Change { product_id, quantity, .. } = new.action;
-        if new.draw == FailureDraw::Refuse {
-            return refused_by_coin(product_id);
-        }
-        match self.stock.take(product_id.as_str(), *quantity) {
-            Ok(remaining_quantity) => {
-                self.moved(new.transaction_id, Kind::Decrement, Cow::Borrowed(product_id.as_str()), *quantity);
-                decreased(product_id, remaining_quantity)
-            }
-            Err(stock::Insufficient { available }) => Decision::refused(&refusal(format!(
-                "Insufficient stock for product {product_id}. Available: {available}, requested: {quantity}"
-            ))),
-        }
-    }
-
-    fn restock(&mut self, new: &NewAction<'a, Change>) -> Decision {
-        let Change { product_id, quantity, .. } = new.action;
-        match self.stock.add(product_id.as_str(), *quantity) {
-            Ok(quantity_now) => {
-                self.moved(new.transaction_id, Kind::Restock, Cow::Borrowed(product_id.as_str()), *quantity);
-                Decision::done(&RestockReply {
-                    status: "success".to_owned(),
-                    message: "Inventory restocked successfully".to_owned(),
-                    product_id: product_id.clone(),
-                    quantity: quantity_now,
+    /// Returns the outcome of an action, and the stock after it.
+    fn change(&mut self, new: &NewAction<'a, Change>) -> (Outcome, Option<i32>) {
+        let Change { kind, product_id, quantity } = new.action;
+        let changed = match (kind, new.draw) {
+            (ChangeKind::Decrease, FailureDraw::Refuse) => return (refused_by_coin(product_id), None),
+            (ChangeKind::Decrease, FailureDraw::Accept) => {
+                self.stock.take(product_id.as_str(), *quantity).map_err(|stock::Insufficient { available }| {
+                    format!(
+                        "Insufficient stock for product {product_id}. Available: {available}, requested: {quantity}"
+                    )
                 })
             }
-            Err(stock::TooMuch) => Decision::refused(&refusal(format!(
-                "Stock of product {product_id} would exceed {}",
-                stock::MAX_QUANTITY
-            ))),
+            (ChangeKind::Restock, _) => self.stock.add(product_id.as_str(), *quantity).map_err(|stock::TooMuch| {
+                format!("Stock of product {product_id} would exceed {}", stock::MAX_QUANTITY)
+            }),
+        };
+        match changed {
+            Ok(remaining) => (Outcome::Done, Some(remaining)),
+            Err(message) => (Outcome::Refused(message), None),
         }
     }
 
@@ -229,31 +226,41 @@ impl<'a> Batch<'a> {
         if new.action != ActionSeen::Done {
             return Some(Decision::done(&reply));
         }
-        let Taken { product_id, quantity } = taken?;
-        self.stock.put_back(product_id, *quantity).ok()?;
-        self.moved(new.transaction_id, Kind::Restore, Cow::Owned(product_id.clone()), *quantity);
+        let taken = taken?;
+        self.stock.put_back(&taken.product_id, taken.quantity).ok()?;
         reply.message = "Inventory restored successfully".to_owned();
-        reply.product_id = ProductId::parse(product_id).ok();
-        reply.quantity = Some(*quantity);
+        reply.product_id = ProductId::parse(&taken.product_id).ok();
+        reply.quantity = Some(taken.quantity);
+        self.restored.push((new.transaction_id, taken.clone()));
         Some(Decision::done(&reply))
     }
+}
 
-    fn moved(&mut self, transaction_id: &'a TransactionId, kind: Kind, product_id: Cow<'a, str>, quantity: i32) {
-        self.movements.push(Movement { transaction_id, kind, product_id, quantity });
+/// Returns the body of the answer to a decrease or a restock that was done.
+fn moved(kind: ChangeKind, product_id: &ProductId, remaining: i64) -> String {
+    let quantity = i32::try_from(remaining).expect("the column of quantities has 32 bits");
+    match kind {
+        ChangeKind::Decrease => body(&DecreaseReply {
+            status: "success".to_owned(),
+            message: "Inventory decreased successfully".to_owned(),
+            product_id: product_id.clone(),
+            remaining_quantity: quantity,
+        }),
+        ChangeKind::Restock => body(&RestockReply {
+            status: "success".to_owned(),
+            message: "Inventory restocked successfully".to_owned(),
+            product_id: product_id.clone(),
+            quantity,
+        }),
     }
 }
 
-fn decreased(product_id: &ProductId, remaining_quantity: i32) -> Decision {
-    Decision::done(&DecreaseReply {
-        status: "success".to_owned(),
-        message: "Inventory decreased successfully".to_owned(),
-        product_id: product_id.clone(),
-        remaining_quantity,
-    })
+fn refused_by_coin(product_id: &ProductId) -> Outcome {
+    Outcome::Refused(format!("Insufficient stock for product {product_id} (random failure)"))
 }
 
-fn refused_by_coin(product_id: &ProductId) -> Decision {
-    Decision::refused(&refusal(format!("Insufficient stock for product {product_id} (random failure)")))
+fn refused(message: &str) -> Decision {
+    Decision::refused(&refusal(message.to_owned()))
 }
 
 fn refusal(message: String) -> StockRefused {

@@ -3,9 +3,9 @@
 //!
 //! ```text
 //!            front ──────────────► ledger ───────────────► PostgreSQL
-//!   parse, simulated faults   group commit: one batch,   business rows and step_journal,
-//!   (participant/front)       one transaction            one transaction
-//!                             (participant/ledger,        (the participant's SQL)
+//!   parse, simulated faults   group commit: one batch,   one row an action, which is its
+//!   (participant/front)       one transaction            journal row; step_journal
+//!                             (participant/ledger,       (the participant's SQL)
 //!                              participant/journal)
 //! ```
 //! The guarantee (protocol in [`ledger`]): an operation of a transaction is decided once, under any number of
@@ -27,12 +27,13 @@ pub(crate) mod step_journal;
 use std::future::Future;
 
 use common::{
-    db::{BatchStatement, Connection, Parameter},
+    db::{BatchStatement, Bound, Connection, Parameter},
     faults::FailureDraw,
     group_commit::Try,
     ids::TransactionId,
 };
 use serde::Serialize;
+use tokio_postgres::Row;
 
 use self::journal::ActionSeen;
 
@@ -44,6 +45,11 @@ pub(crate) trait Participant: Send + Sync + 'static {
     /// The compensation's name in the journal.
     const COMPENSATION: &'static str;
     type Action: Action;
+    /// Selects decisions by [`step_journal::look_up!`].
+    const LOOK_UP: &'static str;
+
+    /// Returns the statement that records tombstones, made by [`step_journal::tombstones!`].
+    fn tombstones() -> &'static BatchStatement;
 
     /// Does the new work of a batch inside the open transaction, with set-based statements, and returns the decisions
     /// in the order of the work. Both lists are sorted by transaction id, so that all replicas lock in the same order.
@@ -52,6 +58,12 @@ pub(crate) trait Participant: Send + Sync + 'static {
         connection: &mut Connection,
         work: &'a Work<'a, Self::Action>,
     ) -> impl Future<Output = Result<Decisions<'a>, tokio_postgres::Error>> + Send;
+
+    /// Returns the answer to an action that was decided just now. `number` was assigned when its row was written.
+    fn answer(transaction_id: &TransactionId, action: &Self::Action, outcome: &Outcome, number: i64) -> Decision;
+
+    /// Returns the body of the answer to an action of a look-up's row: what [`Participant::answer`] returned first.
+    fn answer_of(row: &Row) -> String;
 
     /// Returns the body of the 409 for an action that arrives after its compensation. `compensation` is the recorded
     /// body of the compensation.
@@ -80,7 +92,6 @@ pub(crate) struct Work<'a, A> {
 }
 
 pub(crate) struct NewAction<'a, A> {
-    pub(crate) transaction_id: &'a TransactionId,
     pub(crate) action: &'a A,
     /// Whether the failure lab refuses the action.
     pub(crate) draw: FailureDraw,
@@ -93,21 +104,31 @@ pub(crate) struct NewCompensation<'a> {
 
 /// The decisions of [`Participant::perform`], in the order of its [`Work`].
 pub(crate) struct Decisions<'a> {
-    pub(crate) actions: Vec<Decision>,
+    pub(crate) actions: Vec<Outcome>,
     /// `None`: the action is recorded as done, but its effect was not found, for no known reason. Such a compensation
     /// must not be confirmed.
     pub(crate) compensations: Vec<Option<Decision>>,
-    /// The statement that carries the decisions out.
-    pub(crate) effect: Effect<'a>,
+    /// Statements that come before the recording, with what they change.
+    pub(crate) before: Vec<Bound<'a>>,
+    pub(crate) recording: Recording<'a>,
 }
 
-/// The statement that carries the decisions out and writes the journal: a single one, so that both cost one round trip.
+/// The outcome of a new action.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Done,
+    /// Refused, with the reason in words.
+    Refused(String),
+}
+
+/// The statement that carries the actions out: it writes the row of each, which is its journal row as well. Nearly
+/// every batch is this statement alone, and so a transaction in one round trip.
 ///
-/// It is composed of [`step_journal::journal_rows!`] and [`step_journal::record!`]. It may return rows of transaction
-/// id, operation and reply, for replies with a value that is known only after the statement has run.
-pub(crate) struct Effect<'a> {
+/// It is composed of [`step_journal::decided_actions!`] and [`step_journal::columns_of_actions!`], and returns the
+/// transaction id of each row with the number that its answer shows.
+pub(crate) struct Recording<'a> {
     pub(crate) statement: &'static BatchStatement,
-    /// Parameters that follow those of the journal.
+    /// Parameters that follow the common columns.
     pub(crate) parameters: Vec<Parameter<'a>>,
 }
 

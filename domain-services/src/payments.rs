@@ -13,7 +13,7 @@ mod table;
 
 use common::{
     config::Settings,
-    db::Connection,
+    db::{BatchStatement, Connection},
     faults::FailureDraw,
     ids::{ProductId, TransactionId, UserId},
     wire::{
@@ -21,13 +21,15 @@ use common::{
         requests::ChargeRequest,
     },
 };
+use tokio_postgres::Row;
 
 use crate::participant::{
-    Action, Decision, Decisions, Effect, NewCompensation, Participant, Work, body,
+    Action, Decision, Decisions, NewCompensation, Outcome, Participant, Recording, Work, body,
     front::{ParticipantApi, journal_route},
     journal::ActionSeen,
     ledger::JournaledWriter,
     service::{Assembly, Parts, Service},
+    step_journal,
 };
 
 mod migrations {
@@ -37,8 +39,8 @@ mod migrations {
 const CHARGE: &str = "charge";
 const REFUND: &str = "refund";
 
-/// Placeholder in a reply for the payment id that the database assigns; ids start at 1.
-const NUMBER_TO_COME: i64 = 0;
+/// The reason of every refusal.
+const REFUSED: &str = "Error processing payment";
 
 pub(crate) struct Payments;
 
@@ -61,6 +63,11 @@ impl Participant for Payments {
     const ACTION: &'static str = CHARGE;
     const COMPENSATION: &'static str = REFUND;
     type Action = ChargeRequest;
+    const LOOK_UP: &'static str = table::LOOK_UP;
+
+    fn tombstones() -> &'static BatchStatement {
+        &table::TOMBSTONES
+    }
 
     async fn perform<'a>(
         &self,
@@ -69,18 +76,32 @@ impl Participant for Payments {
     ) -> Result<Decisions<'a>, tokio_postgres::Error> {
         let refunded = table::refund(connection, &work.compensations).await?;
         let actions = work.actions.iter().map(|new| match new.draw {
-            FailureDraw::Accept => captured(NUMBER_TO_COME, new.transaction_id, new.action),
-            FailureDraw::Refuse => {
-                let message = "Error processing payment";
-                Decision::refused(&refusal(Some(NUMBER_TO_COME), message, new.transaction_id, Some(new.action)))
-            }
+            FailureDraw::Accept => Outcome::Done,
+            FailureDraw::Refuse => Outcome::Refused(REFUSED.to_owned()),
         });
         let compensations = work.compensations.iter().map(|new| match refunded.get(new.transaction_id.as_str()) {
             Some(given_back) => Some(refund(new.transaction_id, Some(given_back))),
             None => nothing_to_refund(new),
         });
-        let effect = Effect { statement: &table::CHARGE_AND_RECORD, parameters: table::charges(&work.actions) };
-        Ok(Decisions { actions: actions.collect(), compensations: compensations.collect(), effect })
+        let recording = Recording { statement: &table::CHARGE, parameters: table::charges(&work.actions) };
+        let (actions, compensations) = (actions.collect(), compensations.collect());
+        Ok(Decisions { actions, compensations, before: Vec::new(), recording })
+    }
+
+    fn answer(transaction_id: &TransactionId, charge: &ChargeRequest, outcome: &Outcome, payment_id: i64) -> Decision {
+        match outcome {
+            Outcome::Done => captured(payment_id, transaction_id, charge),
+            Outcome::Refused(message) => {
+                Decision::refused(&refusal(Some(payment_id), message, transaction_id, Some(charge)))
+            }
+        }
+    }
+
+    fn answer_of(row: &Row) -> String {
+        let transaction_id = step_journal::transaction_id(row);
+        let (payment_id, charge) = table::charge_of(row);
+        let outcome = if step_journal::is_done(row) { Outcome::Done } else { Outcome::Refused(REFUSED.to_owned()) };
+        Self::answer(&transaction_id, &charge, &outcome, payment_id).reply
     }
 
     fn too_late(transaction_id: &TransactionId, charge: &ChargeRequest, compensation: &str) -> String {

@@ -13,7 +13,7 @@ mod table;
 
 use common::{
     config::Settings,
-    db::Connection,
+    db::{BatchStatement, Connection},
     faults::FailureDraw,
     ids::TransactionId,
     wire::{
@@ -21,13 +21,15 @@ use common::{
         requests::PurchaseRequest,
     },
 };
+use tokio_postgres::Row;
 
 use crate::participant::{
-    Action, Decision, Decisions, Effect, NewAction, NewCompensation, Participant, Work, body,
+    Action, Decision, Decisions, NewCompensation, Outcome, Participant, Recording, Work, body,
     front::{ParticipantApi, journal_route},
     journal::ActionSeen,
     ledger::JournaledWriter,
     service::{Assembly, Parts, Service},
+    step_journal,
 };
 
 mod migrations {
@@ -37,8 +39,8 @@ mod migrations {
 const CREATE: &str = "create";
 const CANCEL: &str = "cancel";
 
-/// Placeholder in a reply for the purchase id that the database assigns; ids start at 1.
-const NUMBER_TO_COME: i64 = 0;
+/// The reason of every refusal.
+const REFUSED: &str = "Purchase failed";
 
 pub(crate) struct Purchases;
 
@@ -62,25 +64,49 @@ impl Participant for Purchases {
     const ACTION: &'static str = CREATE;
     const COMPENSATION: &'static str = CANCEL;
     type Action = PurchaseRequest;
+    const LOOK_UP: &'static str = table::LOOK_UP;
+
+    fn tombstones() -> &'static BatchStatement {
+        &table::TOMBSTONES
+    }
 
     async fn perform<'a>(
         &self,
         connection: &mut Connection,
         work: &'a Work<'a, PurchaseRequest>,
     ) -> Result<Decisions<'a>, tokio_postgres::Error> {
-        let accepted: Vec<&NewAction<'_, PurchaseRequest>> =
-            work.actions.iter().filter(|new| new.draw == FailureDraw::Accept).collect();
-        let effect = Effect { statement: &table::CREATE_AND_RECORD, parameters: table::purchases(&accepted) };
+        let recording = Recording { statement: &table::CREATE, parameters: table::purchases(&work.actions) };
         let cancelled = table::cancel(connection, &work.compensations).await?;
         let actions = work.actions.iter().map(|new| match new.draw {
-            FailureDraw::Accept => created(NUMBER_TO_COME, new),
-            FailureDraw::Refuse => Decision::refused(&refusal()),
+            FailureDraw::Accept => Outcome::Done,
+            FailureDraw::Refuse => Outcome::Refused(REFUSED.to_owned()),
         });
         let compensations = work.compensations.iter().map(|new| {
             let is_explained = cancelled.contains(new.transaction_id.as_str()) || new.action != ActionSeen::Done;
             is_explained.then(|| cancel(new))
         });
-        Ok(Decisions { actions: actions.collect(), compensations: compensations.collect(), effect })
+        let (actions, compensations) = (actions.collect(), compensations.collect());
+        Ok(Decisions { actions, compensations, before: Vec::new(), recording })
+    }
+
+    fn answer(
+        transaction_id: &TransactionId,
+        purchase: &PurchaseRequest,
+        outcome: &Outcome,
+        purchase_id: i64,
+    ) -> Decision {
+        match outcome {
+            Outcome::Done => Decision::done(&created(purchase_id, transaction_id, purchase)),
+            Outcome::Refused(_) => Decision::refused(&refusal()),
+        }
+    }
+
+    fn answer_of(row: &Row) -> String {
+        if !step_journal::is_done(row) {
+            return body(&refusal());
+        }
+        let (purchase_id, purchase) = table::purchase_of(row);
+        body(&created(purchase_id, &purchase.transaction_id, &purchase))
     }
 
     fn too_late(_: &TransactionId, _: &PurchaseRequest, _: &str) -> String {
@@ -93,20 +119,19 @@ impl Participant for Purchases {
 }
 
 fn refusal() -> PurchaseRefused {
-    PurchaseRefused { status: "error".to_owned(), message: "Purchase failed".to_owned(), error: "CONFLICT".to_owned() }
+    PurchaseRefused { status: "error".to_owned(), message: REFUSED.to_owned(), error: "CONFLICT".to_owned() }
 }
 
-fn created(purchase_id: i64, new: &NewAction<'_, PurchaseRequest>) -> Decision {
-    let PurchaseRequest { user_id, product_id, payment_id, amount, .. } = new.action;
-    Decision::done(&PurchaseReply {
+fn created(purchase_id: i64, transaction_id: &TransactionId, purchase: &PurchaseRequest) -> PurchaseReply {
+    PurchaseReply {
         purchase_id,
         status: "success".to_owned(),
-        user_id: user_id.clone(),
-        transaction_id: new.transaction_id.clone(),
-        product_id: product_id.clone(),
-        payment_id: payment_id.clone(),
-        amount: *amount,
-    })
+        user_id: purchase.user_id.clone(),
+        transaction_id: transaction_id.clone(),
+        product_id: purchase.product_id.clone(),
+        payment_id: purchase.payment_id.clone(),
+        amount: purchase.amount,
+    }
 }
 
 fn cancel(new: &NewCompensation<'_>) -> Decision {

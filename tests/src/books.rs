@@ -101,7 +101,7 @@ async fn read(stack: &Stack) -> Books {
         let entry: &mut Entry = books.entry(row.get(0)).or_default();
         (entry.status, entry.ended, entry.error) = (row.get(1), row.get(2), row.get(3));
     }
-    let payments = "select transaction_id, id, status from app_payment";
+    let payments = "select transaction_id, id, status from app_payment where status <> 'tombstone'";
     for row in stack.database("payments").await.rows(payments, &[]).await {
         books.entry(row.get(0)).or_default().payment = Some(Payment { id: row.get(1), status: row.get(2) });
     }
@@ -110,7 +110,7 @@ async fn read(stack: &Stack) -> Books {
         books.entry(row.get(0)).or_default().live_purchases += 1;
     }
     let movements = "select transaction_id, case kind when 'decrement' then 1 else -1 end::bigint
-                       from stock_movement where kind <> 'restock'";
+                       from stock_movement where status = 'done' and kind <> 'restock'";
     for row in stack.database("inventory").await.rows(movements, &[]).await {
         books.entry(row.get(0)).or_default().decrements += row.get::<_, i64>(1);
     }

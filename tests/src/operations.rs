@@ -30,6 +30,8 @@ pub struct Operation {
     pub action: &'static str,
     /// The compensation's name in journals and failure settings.
     pub compensation: &'static str,
+    /// The table of its effects, with one row for each decision on an action.
+    pub table: &'static str,
     action_path: &'static str,
     compensation_method: Method,
     compensation_path: &'static str,
@@ -54,6 +56,7 @@ pub const OPERATIONS: [Operation; 3] = [
         service: "payments",
         action: "charge",
         compensation: "refund",
+        table: "app_payment",
         action_path: "/payments/",
         compensation_method: Method::POST,
         compensation_path: "/payments/by-transaction/$ID/refund/",
@@ -79,12 +82,13 @@ pub const OPERATIONS: [Operation; 3] = [
         nothing_to_compensate: r#"{"status":"compensated","message":"<text>","payment_id":null,
             "transaction_id":"$ID","user_id":"<any>","amount":"<any>"}"#,
         live: "select count(*) from app_payment where transaction_id = $1 and status = 'success'",
-        rows: "select count(*) from app_payment where transaction_id = $1",
+        rows: "select count(*) from app_payment where transaction_id = $1 and status <> 'tombstone'",
     },
     Operation {
         service: "inventory",
         action: "decrease",
         compensation: "restore",
+        table: "stock_movement",
         action_path: "/inventory/decrease/",
         compensation_method: Method::POST,
         compensation_path: "/inventory/restore/by-transaction/$ID/",
@@ -105,13 +109,14 @@ pub const OPERATIONS: [Operation; 3] = [
         nothing_to_compensate: r#"{"status":"success","message":"<text>","transaction_id":"$ID","product_id":null,
             "quantity":null}"#,
         live: "select coalesce(sum(case kind when 'decrement' then 1 else -1 end), 0)::bigint
-                 from stock_movement where transaction_id = $1",
-        rows: "select count(*) from stock_movement where transaction_id = $1",
+                 from stock_movement where transaction_id = $1 and status = 'done'",
+        rows: "select count(*) from stock_movement where transaction_id = $1 and status = 'done'",
     },
     Operation {
         service: "purchases",
         action: "create",
         compensation: "cancel",
+        table: "app_purchase",
         action_path: "/purchases/",
         compensation_method: Method::DELETE,
         compensation_path: "/purchases/by-transaction/$ID/cancel/",
@@ -132,7 +137,7 @@ pub const OPERATIONS: [Operation; 3] = [
         compensated: r#"{"status":"success","message":"Purchase cancelled successfully","transaction_id":"$ID"}"#,
         nothing_to_compensate: r#"{"status":"success","message":"<text>","transaction_id":"$ID"}"#,
         live: "select count(*) from app_purchase where transaction_id = $1 and status = 'success'",
-        rows: "select count(*) from app_purchase where transaction_id = $1",
+        rows: "select count(*) from app_purchase where transaction_id = $1 and status in ('success', 'cancelled')",
     },
 ];
 

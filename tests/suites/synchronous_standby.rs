@@ -153,7 +153,7 @@ async fn a_decision_that_may_be_lost_is_not_repeated_from_the_journal() {
         pair.promote().await;
         for (index, operation) in OPERATIONS.iter().enumerate() {
             let standby = pair.on_standby(stack, operation.service).await;
-            let journal = "select count(*) from step_journal where transaction_id = $1";
+            let journal = "select count(*) from journal where transaction_id = $1";
             let mut rows = Vec::new();
             for (_, id) in [&told[index], &late[index], &lost[index]] {
                 rows.push(standby.number(journal, &[id]).await);

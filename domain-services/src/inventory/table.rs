@@ -1,17 +1,19 @@
 //! The tables `inventory_inventory` and `stock_movement`.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::LazyLock;
 
 use common::{
-    db::{BatchStatement, Connection, Parameter},
+    db::{BatchStatement, Bound, Connection, Parameter},
     ids::{ProductId, TransactionId},
     wire,
 };
 
-use super::stock::Stock;
-use crate::participant::step_journal::{journal_rows, record};
+use super::{Change, ChangeKind, stock::Stock};
+use crate::participant::{
+    NewAction, Outcome,
+    step_journal::{columns_of_actions, decided_actions, look_up, tombstones},
+};
 
 /// Locks rows in the order of their product ids, so that replicas cannot deadlock.
 const LOCK: &str = "\
@@ -23,59 +25,75 @@ const ENSURE: &str = "\
     select product_id, $2::integer, $2::integer from unnest($1::varchar[]) as new (product_id)
     on conflict (product_id) do nothing";
 
-/// Writes the changed quantities, their movements (for the auditor and for a later restore) and the journal rows.
-pub(super) static STORE_AND_RECORD: LazyLock<BatchStatement> = LazyLock::new(|| {
+pub(super) const LOOK_UP: &str = look_up!("product_id, remaining");
+
+/// Stores the quantities of products whose rows are locked.
+static STORE: LazyLock<BatchStatement> = LazyLock::new(|| {
+    BatchStatement::new(
+        "with new as rows($1: product_id varchar, quantity integer)
+         update inventory_inventory as kept set quantity = new.quantity, last_updated = clock_timestamp()
+           from new
+          where kept.product_id = new.product_id",
+    )
+});
+
+/// Writes the movements of restores, for the auditor. Their decisions are in the step journal.
+static RESTORE: LazyLock<BatchStatement> = LazyLock::new(|| {
+    BatchStatement::new(
+        "with restored as rows($1: transaction_id varchar, product_id varchar, quantity integer)
+         insert into stock_movement (transaction_id, kind, product_id, quantity, status)
+         select transaction_id, 'restore', product_id, quantity, 'done' from restored",
+    )
+});
+
+/// Records decreases and restocks whose stock is stored already. A refusal has a text and moves nothing.
+pub(super) static CHANGE: LazyLock<BatchStatement> = LazyLock::new(|| {
     BatchStatement::new(concat!(
-        "with ",
-        journal_rows!(),
-        ", new as rows($12: product_id varchar, quantity integer),
-    move as rows($14: transaction_id varchar, kind varchar, product_id varchar, quantity integer),
-    stored as (
-        update inventory_inventory as kept set quantity = new.quantity, last_updated = clock_timestamp()
-          from new
-         where kept.product_id = new.product_id),
-    moved as (
-        insert into stock_movement (transaction_id, kind, product_id, quantity)
-        select transaction_id, kind, product_id, quantity from move)
-    ",
-        record!("j.reply", "")
+        decided_actions!(", kind varchar, product_id varchar, quantity integer, remaining integer, reply text"),
+        " insert into stock_movement (",
+        columns_of_actions!(),
+        ", kind, product_id, quantity, remaining, reply, status, reply_form)
+         select ",
+        columns_of_actions!(),
+        ", kind, product_id, quantity, remaining, reply, case when reply is null then 'done' else 'refused' end,
+                case when reply is null then 1 else 0 end
+           from decided
+         returning transaction_id, remaining::bigint"
     ))
 });
 
-/// Takes the whole stock that a batch wants, or fails; writes the movements and the journal rows. A reply's placeholder
-/// 0 is replaced by the quantity left behind its item: the final quantity plus the stock taken by later items.
-pub(super) static TAKE_AND_RECORD: LazyLock<BatchStatement> = LazyLock::new(|| {
+/// Takes the whole stock that a batch of decreases wants, or fails, and records them. What is left behind an item is
+/// the final quantity plus the stock taken by later items.
+pub(super) static TAKE: LazyLock<BatchStatement> = LazyLock::new(|| {
     BatchStatement::new(concat!(
-        "with ",
-        journal_rows!(),
+        decided_actions!(", product_id varchar, quantity integer, taken_behind integer, reply text"),
         ", wanted as rows($12: product_id varchar, quantity integer),
-    move as rows($14: transaction_id varchar, product_id varchar, quantity integer, taken_behind integer),
     taken as (
         update inventory_inventory as kept
            set quantity = kept.quantity - wanted.quantity, last_updated = clock_timestamp()
           from wanted
          where kept.product_id = wanted.product_id and kept.quantity >= wanted.quantity
-        returning kept.product_id, kept.quantity),
-    moved as (
-        insert into stock_movement (transaction_id, kind, product_id, quantity)
-        select transaction_id, 'decrement', product_id, quantity from move)
-    ",
-        // A quote inside a string of the reply is escaped, so a product id never matches the placeholder. Missing stock
-        // fails the statement: each wanted product is wanted by an item.
-        record!(
-            r#"case when move.transaction_id is null then j.reply else
-                    replace(j.reply, '"remaining_quantity":0', '"remaining_quantity":' ||
-                            coalesce(taken.quantity, stock_must_be_there(false)::int) + move.taken_behind) end"#,
-            "left join move on move.transaction_id = j.transaction_id
-         left join taken on taken.product_id = move.product_id"
-        ),
-        " returning transaction_id, operation, reply"
+        returning kept.product_id, kept.quantity as rest)
+    insert into stock_movement (",
+        columns_of_actions!(),
+        ", kind, product_id, quantity, remaining, reply, status, reply_form)
+    select ",
+        columns_of_actions!(),
+        // Missing stock fails the statement: each wanted product is wanted by an item.
+        ", 'decrement', decided.product_id, quantity,
+           case when reply is null then coalesce(rest, stock_must_be_there(false)::int) + taken_behind end, reply,
+           case when reply is null then 'done' else 'refused' end, case when reply is null then 1 else 0 end
+      from decided left join taken on taken.product_id = decided.product_id
+    returning transaction_id, remaining::bigint"
     ))
 });
 
+pub(super) static TOMBSTONES: LazyLock<BatchStatement> =
+    LazyLock::new(|| BatchStatement::new(tombstones!("stock_movement", ", kind", ", 'decrement'")));
+
 const TAKEN: &str = "\
     select transaction_id, product_id, quantity from stock_movement
-     where kind = 'decrement' and transaction_id = any($1::varchar[])";
+     where kind = 'decrement' and status = 'done' and transaction_id = any($1::varchar[])";
 
 const OF_PRODUCT: &str = "select quantity, last_updated from inventory_inventory where product_id = $1";
 
@@ -92,41 +110,8 @@ pub(super) struct Levels {
     pub(super) units: i64,
 }
 
-pub(super) struct Movement<'a> {
-    pub(super) transaction_id: &'a TransactionId,
-    pub(super) kind: Kind,
-    pub(super) product_id: Cow<'a, str>,
-    pub(super) quantity: i32,
-}
-
-/// The reason for a change of quantity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Decrement,
-    Restore,
-    Restock,
-}
-
-impl Kind {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Decrement => "decrement",
-            Self::Restore => "restore",
-            Self::Restock => "restock",
-        }
-    }
-}
-
-/// A decrease made without a look at the stock first.
-pub(super) struct Take<'a> {
-    pub(super) transaction_id: &'a TransactionId,
-    pub(super) product_id: &'a str,
-    pub(super) quantity: i32,
-    /// Quantity of that product taken by the batch up to and including this item.
-    pub(super) taken_up_to_it: i32,
-}
-
 /// The decrease of a transaction.
+#[derive(Clone)]
 pub(super) struct Taken {
     pub(super) product_id: String,
     pub(super) quantity: i32,
@@ -151,38 +136,88 @@ pub(super) async fn lock(
     Ok(Stock::of(rows.into_iter().map(|row| (row.get(0), row.get(1)))))
 }
 
-/// Returns the parameters of [`STORE_AND_RECORD`] behind those of the journal.
-pub(super) fn changes<'a>(stock: &Stock, movements: Vec<Movement<'a>>) -> Vec<Parameter<'a>> {
-    let (changed, now) = stock.changed();
-    let transaction_ids: Vec<&str> = movements.iter().map(|movement| movement.transaction_id.as_str()).collect();
-    let kinds: Vec<&str> = movements.iter().map(|movement| movement.kind.as_str()).collect();
-    let quantities: Vec<i32> = movements.iter().map(|movement| movement.quantity).collect();
-    let product_ids: Vec<Cow<'_, str>> = movements.into_iter().map(|movement| movement.product_id).collect();
+/// Returns the statements that store what a batch has changed, and the movements of its restores.
+pub(super) fn store<'a>(stock: &Stock, restored: Vec<(&'a TransactionId, Taken)>) -> Vec<Bound<'a>> {
+    let mut statements = Vec::new();
+    let (products, quantities) = stock.changed();
+    if !products.is_empty() {
+        statements.push(Bound::over_rows(&STORE).column(products).column(quantities));
+    }
+    if !restored.is_empty() {
+        let transaction_ids: Vec<&str> = restored.iter().map(|(id, _)| id.as_str()).collect();
+        let quantities: Vec<i32> = restored.iter().map(|(_, taken)| taken.quantity).collect();
+        let products: Vec<String> = restored.into_iter().map(|(_, taken)| taken.product_id).collect();
+        statements.push(Bound::over_rows(&RESTORE).column(transaction_ids).column(products).column(quantities));
+    }
+    statements
+}
+
+/// Returns the parameters of [`CHANGE`] behind the common ones.
+pub(super) fn changes<'a>(
+    actions: &'a [NewAction<'a, Change>],
+    outcomes: &[Outcome],
+    remaining: Vec<Option<i32>>,
+) -> Vec<Parameter<'a>> {
+    let kind = |new: &NewAction<'_, Change>| match new.action.kind {
+        ChangeKind::Decrease => "decrement",
+        ChangeKind::Restock => "restock",
+    };
+    let Moved { products, quantities, replies } = moved(actions, outcomes);
     vec![
-        Parameter::column(changed),
-        Parameter::column(now),
-        Parameter::column(transaction_ids),
-        Parameter::column(kinds),
-        Parameter::column(product_ids),
+        Parameter::column(actions.iter().map(kind).collect()),
+        Parameter::column(products),
         Parameter::column(quantities),
+        Parameter::column(remaining),
+        Parameter::column(replies),
     ]
 }
 
-/// Returns the parameters of [`TAKE_AND_RECORD`] behind those of the journal.
-pub(super) fn takes<'a>(wanted: &BTreeMap<&'a str, i32>, takes: Vec<Take<'a>>) -> Vec<Parameter<'a>> {
-    let (products, totals): (Vec<&str>, Vec<i32>) = wanted.iter().map(|(product, total)| (*product, *total)).unzip();
-    let transaction_ids: Vec<&str> = takes.iter().map(|take| take.transaction_id.as_str()).collect();
-    let product_ids: Vec<&str> = takes.iter().map(|take| take.product_id).collect();
-    let quantities: Vec<i32> = takes.iter().map(|take| take.quantity).collect();
-    let taken_behind: Vec<i32> = takes.iter().map(|take| wanted[take.product_id] - take.taken_up_to_it).collect();
+/// Returns the parameters of [`TAKE`] behind the common ones.
+pub(super) fn takes<'a>(
+    wanted: &BTreeMap<&'a str, i32>,
+    actions: &'a [NewAction<'a, Change>],
+    outcomes: &[Outcome],
+) -> Vec<Parameter<'a>> {
+    let Moved { products, quantities, replies } = moved(actions, outcomes);
+    let mut behind = wanted.clone();
+    let taken_behind = products.iter().zip(&quantities).map(|(product, quantity)| {
+        let behind = behind.get_mut((*product)?)?;
+        *behind -= (*quantity)?;
+        Some(*behind)
+    });
+    let taken_behind: Vec<Option<i32>> = taken_behind.collect();
+    let (wanted, totals): (Vec<&str>, Vec<i32>) = wanted.iter().map(|(product, total)| (*product, *total)).unzip();
     vec![
         Parameter::column(products),
-        Parameter::column(totals),
-        Parameter::column(transaction_ids),
-        Parameter::column(product_ids),
         Parameter::column(quantities),
         Parameter::column(taken_behind),
+        Parameter::column(replies),
+        Parameter::column(wanted),
+        Parameter::column(totals),
     ]
+}
+
+/// What each action of a batch has moved, or the text of its refusal.
+struct Moved<'a> {
+    products: Vec<Option<&'a str>>,
+    quantities: Vec<Option<i32>>,
+    replies: Vec<Option<String>>,
+}
+
+fn moved<'a>(actions: &'a [NewAction<'a, Change>], outcomes: &[Outcome]) -> Moved<'a> {
+    let done = || actions.iter().zip(outcomes).map(|(new, outcome)| (*outcome == Outcome::Done).then_some(new.action));
+    Moved {
+        products: done().map(|change| Some(change?.product_id.as_str())).collect(),
+        quantities: done().map(|change| Some(change?.quantity)).collect(),
+        replies: outcomes.iter().map(refusal).collect(),
+    }
+}
+
+fn refusal(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Done => None,
+        Outcome::Refused(message) => Some(super::refused(message).reply),
+    }
 }
 
 /// Returns the decreases of these transactions.

@@ -76,7 +76,7 @@ impl<P: Participant> ParticipantApi<P> {
         let view = self
             .ledger
             .read_for_display(move |connection| {
-                Box::pin(async move { step_journal::view(connection, transaction_id).await })
+                Box::pin(async move { step_journal::view::<P>(connection, transaction_id).await })
             })
             .await
             .map_err(answer::unreadable)?;

@@ -1,11 +1,12 @@
 //! Writes a batch of operations exactly once: the protocol of the participants.
 //!
 //! A batch is one transaction, committed by group commit:
-//! 1. look up the journal rows of all its transactions (in the same round trip as `begin`);
+//! 1. look up the decisions on all its transactions (in the same round trip as `begin`);
 //! 2. classify each item ([`super::journal`]): repeats are answered from their rows and write nothing;
 //! 3. read the data for the decisions, with the participant's own set-based statements;
-//! 4. do the new work and insert its journal rows, without `on conflict`, in one statement. On the happy path it is the
-//!    only statement, a transaction by itself; otherwise it shares its round trip with the commit.
+//! 4. do the new work and record it. The row of an action is both its effect and its record, inserted without
+//!    `on conflict`. On the happy path that is the only statement, a transaction by itself; otherwise all statements
+//!    share their round trip with the commit.
 //!
 //! The first request for an action by its saga is not looked up: normally nothing is recorded for it. If a row exists
 //! after all, step 4 detects it like a lost race.
@@ -14,9 +15,10 @@
 //! insert it. The other's whole transaction, effects included, fails with a unique violation, and group commit runs it
 //! again: now the look-up sees the winner's row. So a lost race costs a repeat and never an effect.
 //!
-//! The same holds for an action and its compensation. A compensation that sees no action inserts the action's row too,
-//! as a tombstone. If that insert wins, the action's insert fails and its retry finds the tombstone. If the action's
-//! row wins, the compensation fails, and its retry finds an action to undo. In either order one of them sees the other.
+//! The same holds for an action and its compensation. A compensation that sees no action inserts the action's row, as a
+//! tombstone, under the same unique key as the action. If that insert wins, the action's insert fails and its retry
+//! finds the tombstone. If the action's row wins, the compensation fails, and its retry finds an action to undo. In
+//! either order one of them sees the other.
 //!
 //! Only the success of a compensation is recorded, so that a failed one can be retried.
 //!
@@ -37,9 +39,9 @@ use common::{
 };
 
 use super::{
-    Action, Decision, Decisions, NewAction, NewCompensation, Participant, Work,
+    Action, Decision, Decisions, NewAction, NewCompensation, Participant, Recording, Work,
     journal::{ActionSeen, ActionVerdict, CompensationVerdict, Recorded, classify_action, classify_compensation},
-    step_journal::{IS_RECORDED, Journal, JournalRow, Origin, bind},
+    step_journal::{IS_RECORDED, Journal, Origin, bind_actions, bind_undone},
 };
 
 pub(crate) struct JournaledWriter<P> {
@@ -108,48 +110,44 @@ impl<P: Participant> JournaledWriter<P> {
         settled: &mut [Option<Settled>],
     ) -> Result<bool, BatchError> {
         let work = new.work(attempt);
-        let Decisions { actions, compensations, effect } = self.participant.perform(connection, &work).await?;
-        let mut rows = Vec::with_capacity(new.actions.len() + 2 * new.compensations.len());
-        type Decided<'a> = (usize, &'a TransactionId, &'static str, Decision, Option<ActionSeen>);
-        let mut decided: Vec<Decided<'_>> = Vec::with_capacity(rows.capacity());
-        for (new, decision) in new.actions.iter().zip(actions) {
-            let operation = new.action.operation();
-            rows.push(JournalRow::new(new.item, operation, Some(new.hash), decision.clone()));
-            decided.push((new.index, &new.item.transaction_id, operation, decision, None));
+        let Decisions { actions, compensations, before, recording } =
+            self.participant.perform(connection, &work).await?;
+        let mut statements = before;
+        let place = statements.len();
+        if !new.actions.is_empty() {
+            let decided: Vec<_> = new.actions.iter().map(|new| (new.item, Some(new.hash))).collect();
+            let Recording { statement, parameters } = recording;
+            statements.push(bind_actions(statement, &decided).with_all(parameters));
         }
-        let mut is_all_explained = true;
-        for (new, decision) in new.compensations.iter().zip(compensations) {
-            let Some(decision) = decision else {
-                is_all_explained = false;
-                continue;
-            };
-            if new.action == ActionSeen::Never {
-                let refusal = Decision { status: 409, reply: P::tombstone(&new.item.transaction_id) };
-                let row = JournalRow::new(new.item, P::ACTION, None, refusal);
-                rows.push(JournalRow { tombstone: true, ..row });
-            }
-            rows.push(JournalRow::new(new.item, P::COMPENSATION, None, decision.clone()));
-            decided.push((new.index, &new.item.transaction_id, P::COMPENSATION, decision, Some(new.action)));
+        let explained =
+            || new.compensations.iter().zip(&compensations).filter_map(|(new, told)| Some((new, told.as_ref()?)));
+        let never = explained().filter(|(new, _)| new.action == ActionSeen::Never);
+        let tombstones: Vec<_> = never.map(|(new, _)| (new.item, None)).collect();
+        if !tombstones.is_empty() {
+            statements.push(bind_actions(P::tombstones(), &tombstones));
         }
-        if rows.is_empty() {
+        let undone: Vec<_> = explained().map(|(new, decision)| (new.item, decision)).collect();
+        if !undone.is_empty() {
+            statements.push(bind_undone::<P>(&undone));
+        }
+        if statements.is_empty() {
             return Ok(false);
         }
-        let statement = [bind(effect, rows)];
-        let told = match is_all_explained {
-            true => connection.finish(&statement).await?,
+        let told = match undone.len() == compensations.len() {
+            true => connection.finish(&statements).await?,
             // Unexplained compensations still need another look in this transaction.
-            false => connection.query_all(&statement).await?,
+            false => connection.query_all(&statements).await?,
         };
-        let mut replies: HashMap<(&str, &str), String> =
-            told.iter().flatten().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect();
-        for (index, transaction_id, operation, mut decision, undone) in decided {
-            if let Some(reply) = replies.remove(&(transaction_id.as_str(), operation)) {
-                decision.reply = reply;
+        if !new.actions.is_empty() {
+            let numbers: HashMap<&str, Option<i64>> = told[place].iter().map(|row| (row.get(0), row.get(1))).collect();
+            for (new, outcome) in new.actions.iter().zip(actions) {
+                let transaction_id = &new.item.transaction_id;
+                let number = numbers[transaction_id.as_str()].unwrap_or_default();
+                settled[new.index] = Some(Settled::Decided(P::answer(transaction_id, new.action, &outcome, number)));
             }
-            settled[index] = Some(match undone {
-                None => Settled::Decided(decision),
-                Some(action) => Settled::Undone(decision, action),
-            });
+        }
+        for (new, decision) in new.compensations.iter().zip(compensations) {
+            settled[new.index] = decision.map(|decision| Settled::Undone(decision, new.action));
         }
         Ok(true)
     }
@@ -166,7 +164,7 @@ impl<P: Participant> JournaledWriter<P> {
         if open.is_empty() {
             return Ok(());
         }
-        let journal = Journal::look_up(connection, open.iter().map(|new| &new.item.transaction_id)).await?;
+        let journal = Journal::look_up::<P>(connection, open.iter().map(|new| &new.item.transaction_id)).await?;
         for new in open {
             let found = journal.found::<P>(&new.item.transaction_id, P::ACTION);
             if let CompensationVerdict::Replay(recorded, action) = classify_compensation(found) {
@@ -210,7 +208,7 @@ impl<P: Participant> BatchWriter for JournaledWriter<P> {
         attempt: Try,
     ) -> Result<Vec<Settled>, BatchError> {
         let unsure = items.iter().filter(|item| attempt == Try::Again || !item.is_first());
-        let journal = Journal::look_up(connection, unsure.map(|item| &item.transaction_id)).await?;
+        let journal = Journal::look_up::<P>(connection, unsure.map(|item| &item.transaction_id)).await?;
         let (new, mut settled) = sort_out::<P>(&journal, items);
         let mut has_written = false;
         if !new.is_empty() {
@@ -250,11 +248,7 @@ impl<'a, A> NewItems<'a, A> {
     }
 
     fn work(&self, attempt: Try) -> Work<'a, A> {
-        let actions = self.actions.iter().map(|new| NewAction {
-            transaction_id: &new.item.transaction_id,
-            action: new.action,
-            draw: new.draw,
-        });
+        let actions = self.actions.iter().map(|new| NewAction { action: new.action, draw: new.draw });
         let compensations = self
             .compensations
             .iter()

@@ -1,34 +1,57 @@
-//! The table `step_journal`. Each participant has one in its own database.
+//! The journal: the decisions of a participant, in its own database.
+//!
+//! The row of an action is the row of its effect, in the participant's own table. There it also says what was asked and
+//! by whom; the answer is made from its columns. A refusal and a tombstone are rows of that table too, so that every
+//! decision on an action meets every other under one unique key. The table `step_journal` has the compensations. The
+//! view `journal` shows both.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use common::{
-    db::{Bound, Connection},
+    db::{BatchStatement, Bound, Connection, Parameter},
     http::TraceContext,
     ids::TransactionId,
     request_hash::{HASH_VERSION, RequestHash},
     wire::journal::{JournalEntry, JournalView},
 };
+use serde_json::Value;
+use tokio_postgres::Row;
 
 use super::{
-    Decision, Effect, Participant,
+    Decision, Participant,
     journal::{Found, Recorded},
     ledger::Item,
 };
 
-const LOOK_UP: &str = "\
-    select transaction_id, operation, status, reply, request_hash, hash_version, tombstone
-      from step_journal where transaction_id = any($1::varchar[])";
-
-const VIEW: &str = "\
-    select operation, status, reply, decided_at, from_saga, step, attempt, epoch, tombstone
-      from step_journal where transaction_id = $1 order by decided_at, operation";
-
 /// Whether an operation of a transaction is recorded.
 pub(super) const IS_RECORDED: &str =
-    "select exists (select from step_journal where transaction_id = $1::text and operation = $2::text)";
+    "select exists (select from journal where transaction_id = $1::text and operation = $2::text)";
 
-const KNOWN: &str = "select distinct transaction_id from step_journal where transaction_id = any($1::varchar[])";
+const KNOWN: &str = "select distinct transaction_id from journal where transaction_id = any($1::varchar[])";
+
+/// The look-up of a participant: the rows of transactions, with the columns that [`Participant::answer_of`] reads.
+macro_rules! look_up {
+    ($own:literal) => {
+        concat!(
+            "select transaction_id, operation, status, reply_form, reply, request_hash, hash_version, tombstone,
+                    decided_at, from_saga, step, attempt, epoch, ",
+            $own,
+            " from journal where transaction_id = any($1::varchar[])"
+        )
+    };
+}
+pub(crate) use look_up;
+
+/// Records compensations.
+static UNDONE: LazyLock<BatchStatement> = LazyLock::new(|| {
+    BatchStatement::new(
+        "with undone as rows($2: transaction_id varchar, reply text, from_saga boolean, step text, attempt integer,
+                                 epoch integer)
+         insert into step_journal (transaction_id, operation, reply, from_saga, step, attempt, epoch)
+         select transaction_id, $1::varchar, reply, from_saga, step, attempt, epoch from undone",
+    )
+});
 
 /// The origin of a request, for people and for the audit. No decision depends on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,118 +72,151 @@ impl Origin {
     }
 }
 
-pub(crate) struct JournalRow<'a> {
-    pub(crate) transaction_id: &'a TransactionId,
-    pub(crate) operation: &'static str,
-    pub(crate) hash: Option<&'a RequestHash>,
-    pub(crate) decision: Decision,
-    pub(crate) tombstone: bool,
-    pub(crate) origin: &'a Origin,
+/// A decision as it is recorded.
+pub(crate) struct Entry {
+    recorded: Recorded,
+    /// The same for people; its reply is in `recorded`.
+    shown: JournalEntry,
 }
 
-impl<'a> JournalRow<'a> {
-    /// Makes the row for an item's decision.
-    pub(crate) fn new<A>(
-        item: &'a Item<A>,
-        operation: &'static str,
-        hash: Option<&'a RequestHash>,
-        decision: Decision,
-    ) -> Self {
-        Self { transaction_id: &item.transaction_id, operation, hash, decision, tombstone: false, origin: &item.origin }
-    }
-}
-
-/// The journal rows of a batch's transactions: transaction id → (operation, row)
-pub(crate) struct Journal(HashMap<String, Vec<(String, Recorded)>>);
+/// The decisions on a batch's transactions, by transaction id.
+pub(crate) struct Journal(HashMap<String, Vec<Entry>>);
 
 impl Journal {
-    pub(crate) async fn look_up(
+    pub(crate) async fn look_up<P: Participant>(
         connection: &mut Connection,
         transaction_ids: impl Iterator<Item = &TransactionId>,
     ) -> Result<Self, tokio_postgres::Error> {
         let transaction_ids: Vec<&str> = transaction_ids.map(TransactionId::as_str).collect();
-        let mut journal: HashMap<String, Vec<(String, Recorded)>> = HashMap::new();
+        let mut journal: HashMap<String, Vec<Entry>> = HashMap::new();
         if transaction_ids.is_empty() {
             return Ok(Self(journal));
         }
-        for row in connection.query(LOOK_UP, &[&transaction_ids]).await? {
-            let recorded = Recorded {
-                status: row.get(2),
-                reply: row.get(3),
-                hash: row.get(4),
-                hash_version: row.get(5),
-                tombstone: row.get(6),
-            };
-            journal.entry(row.get(0)).or_default().push((row.get(1), recorded));
+        for row in connection.query(P::LOOK_UP, &[&transaction_ids]).await? {
+            journal.entry(row.get(0)).or_default().push(read::<P>(&row));
         }
         Ok(Self(journal))
     }
 
-    /// Returns the recorded rows of an action and of its compensation.
+    /// Returns the recorded decisions on an action and on its compensation.
     pub(crate) fn found<P: Participant>(&self, transaction_id: &TransactionId, action: &'static str) -> Found<'_> {
-        let Some(rows) = self.0.get(transaction_id.as_str()) else { return Found::default() };
-        let row = |operation: &str| rows.iter().find(|(name, _)| name == operation).map(|(_, recorded)| recorded);
+        let Some(entries) = self.0.get(transaction_id.as_str()) else { return Found::default() };
+        let entry = |operation: &str| {
+            entries.iter().find(|entry| entry.shown.operation == operation).map(|entry| &entry.recorded)
+        };
         // An action that no saga uses has no compensation that could forbid it.
-        let compensation = if action == P::ACTION { row(P::COMPENSATION) } else { None };
-        Found { action: row(action), compensation }
+        let compensation = if action == P::ACTION { entry(P::COMPENSATION) } else { None };
+        Found { action: entry(action), compensation }
     }
 }
 
-/// The journal rows of a batch as an input of the statement that does its work. A participant composes a
-/// [`BatchStatement`] of `with`, this macro, the changes to its own tables, and [`record!`]. These parameters are $1 to
-/// $11; the participant's own follow.
-macro_rules! journal_rows {
+/// # Panics
+/// If no known form makes the answer. A migration states the oldest program that knows all forms in its tables.
+fn read<P: Participant>(row: &Row) -> Entry {
+    let (status, tombstone): (i16, bool) = (row.get(2), row.get(7));
+    let reply = match row.get::<_, i16>(3) {
+        0 => row.get(4),
+        1 if tombstone => P::tombstone(&transaction_id(row)),
+        1 => P::answer_of(row),
+        form => panic!("{form} is not a form of answers"),
+    };
+    let shown = JournalEntry {
+        operation: row.get(1),
+        status,
+        reply: Value::Null,
+        decided_at: row.get(8),
+        from_saga: row.get(9),
+        step: row.get(10),
+        attempt: row.get(11),
+        epoch: row.get(12),
+        tombstone,
+    };
+    Entry { recorded: Recorded { status, reply, hash: row.get(5), hash_version: row.get(6), tombstone }, shown }
+}
+
+/// Reads the transaction id of a row of a look-up.
+pub(crate) fn transaction_id(row: &Row) -> TransactionId {
+    TransactionId::parse(row.get(0)).expect("transaction ids are checked before they are stored")
+}
+
+/// Returns whether the action of a look-up's row was done.
+pub(crate) fn is_done(row: &Row) -> bool {
+    row.get::<_, i16>("status") == 200
+}
+
+/// The columns of an action's row that all participants have.
+macro_rules! columns_of_actions {
     () => {
-        "journal as rows($1: transaction_id varchar, operation varchar, request_hash bytea, hash_version smallint,
-                         status smallint, reply text, tombstone boolean, from_saga boolean, step text, attempt integer,
-                         epoch integer)"
+        "transaction_id, request_hash, hash_version, from_saga, step, attempt, epoch"
     };
 }
-pub(crate) use journal_rows;
+pub(crate) use columns_of_actions;
 
-/// The insert of the journal rows, the last part of such a statement. `$reply` is the expression for each reply,
-/// `$join` the joins that the expression needs.
-macro_rules! record {
-    ($reply:literal, $join:literal) => {
+/// The decided actions of a batch as an input of the statement that records them: their common columns are $1 to $7,
+/// the participant's own follow.
+macro_rules! decided_actions {
+    ($own:literal) => {
         concat!(
-            "insert into step_journal (transaction_id, operation, request_hash, hash_version, status, reply, tombstone,
-                                       from_saga, step, attempt, epoch)
-             select j.transaction_id, j.operation, j.request_hash, j.hash_version, j.status, ",
-            $reply,
-            ", j.tombstone, j.from_saga, j.step, j.attempt, j.epoch from journal j ",
-            $join
+            "with decided as rows($1: transaction_id varchar, request_hash bytea, hash_version smallint,
+                                      from_saga boolean, step text, attempt integer, epoch integer",
+            $own,
+            ")"
         )
     };
 }
-pub(crate) use record;
+pub(crate) use decided_actions;
 
-/// Binds the journal rows, sorted by key, to the statement that does the work.
-pub(crate) fn bind<'a>(effect: Effect<'a>, mut rows: Vec<JournalRow<'a>>) -> Bound<'a> {
-    rows.sort_by_key(|row| (row.transaction_id, row.operation));
-    let versions = vec![HASH_VERSION; rows.len()];
-    let column = |of: fn(&JournalRow<'_>) -> bool| rows.iter().map(of).collect::<Vec<_>>();
-    let (tombstones, from_saga) = (column(|row| row.tombstone), column(|row| row.origin.from_saga));
-    let transaction_ids: Vec<&str> = rows.iter().map(|row| row.transaction_id.as_str()).collect();
-    let operations: Vec<&str> = rows.iter().map(|row| row.operation).collect();
-    let hashes: Vec<Option<&[u8]>> = rows.iter().map(|row| row.hash.map(RequestHash::as_bytes)).collect();
-    let statuses: Vec<i16> = rows.iter().map(|row| row.decision.status).collect();
-    let steps: Vec<Option<&str>> = rows.iter().map(|row| row.origin.step.as_deref()).collect();
-    let attempts: Vec<Option<i32>> = rows.iter().map(|row| row.origin.attempt).collect();
-    let epochs: Vec<Option<i32>> = rows.iter().map(|row| row.origin.epoch).collect();
-    let replies: Vec<String> = rows.into_iter().map(|row| row.decision.reply).collect();
-    Bound::over_rows(effect.statement)
-        .column(transaction_ids)
-        .column(operations)
-        .column(hashes)
-        .column(versions)
-        .column(statuses)
-        .column(replies)
-        .column(tombstones)
-        .column(from_saga)
-        .column(steps)
-        .column(attempts)
-        .column(epochs)
-        .with_all(effect.parameters)
+/// A statement that records tombstones: rows of the participant's table, with their status, in the place of actions.
+macro_rules! tombstones {
+    ($table:literal, $columns:literal, $values:literal) => {
+        concat!(
+            decided_actions!(""),
+            " insert into ",
+            $table,
+            " (",
+            columns_of_actions!(),
+            ", status, reply_form",
+            $columns,
+            ") select ",
+            columns_of_actions!(),
+            ", 'tombstone', 1",
+            $values,
+            " from decided"
+        )
+    };
+}
+pub(crate) use tombstones;
+
+/// Binds the common columns of decided actions, sorted by transaction.
+pub(crate) fn bind_actions<'a, A: 'a>(
+    statement: &'static BatchStatement,
+    decided: &[(&'a Item<A>, Option<&'a RequestHash>)],
+) -> Bound<'a> {
+    let items = || decided.iter().map(|(item, _)| *item);
+    Bound::over_rows(statement)
+        .column(items().map(|item| item.transaction_id.as_str()).collect())
+        .column(decided.iter().map(|(_, hash)| hash.map(RequestHash::as_bytes)).collect())
+        .column(vec![HASH_VERSION; decided.len()])
+        .with_all(columns_of_origin(items()))
+}
+
+/// Binds the decisions on a participant's compensations, sorted by transaction.
+pub(crate) fn bind_undone<'a, P: Participant>(undone: &[(&'a Item<P::Action>, &Decision)]) -> Bound<'a> {
+    Bound::over_rows(&UNDONE)
+        .with(P::COMPENSATION)
+        .column(undone.iter().map(|(item, _)| item.transaction_id.as_str()).collect())
+        .column(undone.iter().map(|(_, decision)| decision.reply.clone()).collect())
+        .with_all(columns_of_origin(undone.iter().map(|(item, _)| *item)))
+}
+
+fn columns_of_origin<'a, A: 'a>(items: impl Iterator<Item = &'a Item<A>> + Clone) -> Vec<Parameter<'a>> {
+    let origins = || items.clone().map(|item| &item.origin);
+    vec![
+        Parameter::column(origins().map(|origin| origin.from_saga).collect()),
+        Parameter::column(origins().map(|origin| origin.step.as_deref()).collect()),
+        Parameter::column(origins().map(|origin| origin.attempt).collect()),
+        Parameter::column(origins().map(|origin| origin.epoch).collect()),
+    ]
 }
 
 /// Returns the given transactions that have any journal row.
@@ -175,21 +231,16 @@ pub(crate) async fn known(
 }
 
 /// Returns all journal entries of a transaction, for people.
-pub(crate) async fn view(
+pub(crate) async fn view<P: Participant>(
     connection: &mut Connection,
     transaction_id: TransactionId,
 ) -> Result<JournalView, tokio_postgres::Error> {
-    let rows = connection.query(VIEW, &[&transaction_id.as_str()]).await?;
-    let entries = rows.into_iter().map(|row| JournalEntry {
-        operation: row.get(0),
-        status: row.get(1),
-        reply: serde_json::from_str(row.get(2)).unwrap_or_default(),
-        decided_at: row.get(3),
-        from_saga: row.get(4),
-        step: row.get(5),
-        attempt: row.get(6),
-        epoch: row.get(7),
-        tombstone: row.get(8),
+    let Journal(mut found) = Journal::look_up::<P>(connection, [&transaction_id].into_iter()).await?;
+    let mut entries = found.remove(transaction_id.as_str()).unwrap_or_default();
+    entries.sort_by_key(|entry| (entry.shown.decided_at, entry.shown.operation.clone()));
+    let entries = entries.into_iter().map(|Entry { recorded, shown }| {
+        let reply = serde_json::from_str(&recorded.reply).unwrap_or_default();
+        JournalEntry { reply, ..shown }
     });
     Ok(JournalView { transaction_id: transaction_id.into_string(), entries: entries.collect() })
 }

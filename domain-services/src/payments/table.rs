@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use common::{
     db::{BatchStatement, Connection, Parameter},
     faults::FailureDraw,
-    ids::{ProductId, TransactionId},
+    ids::{ProductId, TransactionId, UserId},
     money::Money,
     wire::{payments::Payment, requests::ChargeRequest},
 };
@@ -14,30 +14,27 @@ use tokio_postgres::Row;
 
 use crate::participant::{
     NewAction, NewCompensation, columns,
-    step_journal::{journal_rows, record},
+    step_journal::{columns_of_actions, decided_actions, look_up, tombstones},
 };
 
-/// Inserts charges, refused ones too, and the journal rows. The placeholder 0 in a reply is replaced by the payment id.
-pub(super) static CHARGE_AND_RECORD: LazyLock<BatchStatement> = LazyLock::new(|| {
+pub(super) const LOOK_UP: &str = look_up!("id, user_id, product_id, cents");
+
+/// Records charges, refused ones too.
+pub(super) static CHARGE: LazyLock<BatchStatement> = LazyLock::new(|| {
     BatchStatement::new(concat!(
-        "with ",
-        journal_rows!(),
-        ", new as rows($12: user_id varchar, transaction_id varchar, product_id varchar, cents bigint, status varchar),
-    paid as (
-        insert into app_payment (user_id, transaction_id, product_id, amount, status)
-        select user_id, transaction_id, product_id, cents::numeric / 100, status from new
-        returning transaction_id, id)
-    ",
-        // A quote inside a string of the reply is escaped, so a user's text never matches the placeholder.
-        record!(
-            r#"coalesce(replace(j.reply, '"payment_id":0', '"payment_id":' || paid.id), j.reply)"#,
-            "left join paid on paid.transaction_id = j.transaction_id and j.operation = 'charge'"
-        ),
-        " returning transaction_id, operation, reply"
+        decided_actions!(", user_id varchar, product_id varchar, cents bigint, status varchar"),
+        " insert into app_payment (",
+        columns_of_actions!(),
+        ", user_id, product_id, amount, status, reply_form) select ",
+        columns_of_actions!(),
+        ", user_id, product_id, cents::numeric / 100, status, 1 from decided returning transaction_id, id"
     ))
 });
 
-/// Refunds captured payments that are not refunded yet; a refused payment stays as it is.
+pub(super) static TOMBSTONES: LazyLock<BatchStatement> =
+    LazyLock::new(|| BatchStatement::new(tombstones!("app_payment", "", "")));
+
+/// Refunds captured payments that are not refunded yet; a refused payment and a tombstone stay as they are.
 const REFUND: &str = "\
     update app_payment set status = 'compensated', compensated_at = clock_timestamp()
      where transaction_id = any($1::varchar[]) and status = 'success'
@@ -45,11 +42,11 @@ const REFUND: &str = "\
 
 const BY_ID: &str = "\
     select id, status, transaction_id, user_id, product_id, (amount * 100)::bigint, created_at, compensated_at
-      from app_payment where id = $1";
+      from app_payment where id = $1 and status <> 'tombstone'";
 
 const BY_TRANSACTION: &str = "\
     select id, status, transaction_id, user_id, product_id, (amount * 100)::bigint, created_at, compensated_at
-      from app_payment where transaction_id = $1";
+      from app_payment where transaction_id = $1 and status <> 'tombstone'";
 
 /// A refunded payment.
 pub(super) struct Refunded {
@@ -58,17 +55,15 @@ pub(super) struct Refunded {
     pub(super) amount: Money,
 }
 
-/// Returns the parameters of [`CHARGE_AND_RECORD`] behind those of the journal.
+/// Returns the parameters of [`CHARGE`] behind the common ones.
 pub(super) fn charges<'a>(charges: &'a [NewAction<'a, ChargeRequest>]) -> Vec<Parameter<'a>> {
     let user_ids: Vec<&str> = charges.iter().map(|new| new.action.user_id.as_str()).collect();
-    let transaction_ids: Vec<&str> = charges.iter().map(|new| new.transaction_id.as_str()).collect();
     let product_ids: Vec<Option<&str>> =
         charges.iter().map(|new| new.action.product_id.as_ref().map(ProductId::as_str)).collect();
     let cents: Vec<i64> = charges.iter().map(|new| new.action.amount.cents()).collect();
     let statuses: Vec<&str> = charges.iter().map(|new| status(new.draw)).collect();
     vec![
         Parameter::column(user_ids),
-        Parameter::column(transaction_ids),
         Parameter::column(product_ids),
         Parameter::column(cents),
         Parameter::column(statuses),
@@ -103,6 +98,17 @@ pub(super) async fn by_transaction(
     transaction_id: &TransactionId,
 ) -> Result<Option<Payment>, tokio_postgres::Error> {
     Ok(connection.query_opt(BY_TRANSACTION, &[&transaction_id.as_str()]).await?.map(read))
+}
+
+/// Reads payment id and charge of a look-up's row.
+pub(super) fn charge_of(row: &Row) -> (i64, ChargeRequest) {
+    let charge = ChargeRequest {
+        user_id: columns::parsed(row.get("user_id"), UserId::parse),
+        transaction_id: None,
+        amount: columns::money(row, "cents"),
+        product_id: row.get::<_, Option<&str>>("product_id").map(|text| columns::parsed(text, ProductId::parse)),
+    };
+    (row.get("id"), charge)
 }
 
 fn status(draw: FailureDraw) -> &'static str {

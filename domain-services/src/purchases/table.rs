@@ -5,35 +5,33 @@ use std::sync::LazyLock;
 
 use common::{
     db::{BatchStatement, Connection, Parameter},
-    ids::{TransactionId, UserId},
+    faults::FailureDraw,
+    ids::{PaymentId, ProductId, TransactionId, UserId},
     wire::{purchases::PurchaseView, requests::PurchaseRequest},
 };
 use tokio_postgres::Row;
 
 use crate::participant::{
     NewAction, NewCompensation, columns,
-    step_journal::{journal_rows, record},
+    step_journal::{self, columns_of_actions, decided_actions, look_up, tombstones},
 };
 
-/// Inserts purchases and the journal rows. The placeholder 0 in a reply is replaced by the purchase id.
-pub(super) static CREATE_AND_RECORD: LazyLock<BatchStatement> = LazyLock::new(|| {
+pub(super) const LOOK_UP: &str = look_up!("id, user_id, product_id, payment_id, cents");
+
+/// Records purchases; of a refused one only that it was refused.
+pub(super) static CREATE: LazyLock<BatchStatement> = LazyLock::new(|| {
     BatchStatement::new(concat!(
-    "with ",
-    journal_rows!(),
-    ", new as rows($12: user_id varchar, transaction_id varchar, product_id varchar, payment_id varchar, cents bigint),
-    made as (
-        insert into app_purchase (user_id, transaction_id, product_id, payment_id, amount, status)
-        select user_id, transaction_id, product_id, payment_id, cents::numeric / 100, 'success' from new
-        returning transaction_id, id)
-    ",
-    // A quote inside a string of the reply is escaped, so a user's text never matches the placeholder.
-    record!(
-        r#"coalesce(replace(j.reply, '"purchase_id":0', '"purchase_id":' || made.id), j.reply)"#,
-        "left join made on made.transaction_id = j.transaction_id and j.operation = 'create'"
-    ),
-    " returning transaction_id, operation, reply"
-))
+        decided_actions!(", user_id varchar, product_id varchar, payment_id varchar, cents bigint, status varchar"),
+        " insert into app_purchase (",
+        columns_of_actions!(),
+        ", user_id, product_id, payment_id, amount, status, reply_form) select ",
+        columns_of_actions!(),
+        ", user_id, product_id, payment_id, cents::numeric / 100, status, 1 from decided returning transaction_id, id"
+    ))
 });
+
+pub(super) static TOMBSTONES: LazyLock<BatchStatement> =
+    LazyLock::new(|| BatchStatement::new(tombstones!("app_purchase", "", "")));
 
 const CANCEL: &str = "\
     update app_purchase set status = 'cancelled', cancelled_at = clock_timestamp()
@@ -42,34 +40,35 @@ const CANCEL: &str = "\
 
 const BY_ID: &str = "\
     select id, status, user_id, transaction_id, product_id, payment_id, (amount * 100)::bigint, created_at, cancelled_at
-      from app_purchase where id = $1";
+      from app_purchase where id = $1 and status in ('success', 'cancelled')";
 
 const BY_TRANSACTION: &str = "\
     select id, status, user_id, transaction_id, product_id, payment_id, (amount * 100)::bigint, created_at, cancelled_at
-      from app_purchase where transaction_id = $1";
+      from app_purchase where transaction_id = $1 and status in ('success', 'cancelled')";
 
-/// Newest first, all users.
+/// Newest first, all users, without refusals and tombstones, which belong to no user either.
 const PAGE: &str = "\
     select id, status, user_id, transaction_id, product_id, payment_id, (amount * 100)::bigint, created_at, cancelled_at
-      from app_purchase where id < $1 order by id desc limit $2";
+      from app_purchase where id < $1 and status in ('success', 'cancelled') order by id desc limit $2";
 
 const PAGE_OF_USER: &str = "\
     select id, status, user_id, transaction_id, product_id, payment_id, (amount * 100)::bigint, created_at, cancelled_at
       from app_purchase where user_id = any(array[$3::text]) and id < $1 order by user_id, id desc limit $2";
 
-/// Returns the parameters of [`CREATE_AND_RECORD`] behind those of the journal.
-pub(super) fn purchases<'a>(purchases: &[&NewAction<'a, PurchaseRequest>]) -> Vec<Parameter<'a>> {
-    let user_ids: Vec<&str> = purchases.iter().map(|new| new.action.user_id.as_str()).collect();
-    let transaction_ids: Vec<&str> = purchases.iter().map(|new| new.transaction_id.as_str()).collect();
-    let product_ids: Vec<&str> = purchases.iter().map(|new| new.action.product_id.as_str()).collect();
-    let payment_ids: Vec<&str> = purchases.iter().map(|new| new.action.payment_id.as_str()).collect();
-    let cents: Vec<i64> = purchases.iter().map(|new| new.action.amount.cents()).collect();
+/// Returns the parameters of [`CREATE`] behind the common ones.
+pub(super) fn purchases<'a>(purchases: &[NewAction<'a, PurchaseRequest>]) -> Vec<Parameter<'a>> {
+    let accepted = || purchases.iter().map(|new| (new.draw == FailureDraw::Accept).then_some(new.action));
+    let user_ids: Vec<Option<&str>> = accepted().map(|purchase| Some(purchase?.user_id.as_str())).collect();
+    let product_ids: Vec<Option<&str>> = accepted().map(|purchase| Some(purchase?.product_id.as_str())).collect();
+    let payment_ids: Vec<Option<&str>> = accepted().map(|purchase| Some(purchase?.payment_id.as_str())).collect();
+    let cents: Vec<Option<i64>> = accepted().map(|purchase| Some(purchase?.amount.cents())).collect();
+    let statuses: Vec<&str> = accepted().map(|purchase| purchase.map_or("refused", |_| "success")).collect();
     vec![
         Parameter::column(user_ids),
-        Parameter::column(transaction_ids),
         Parameter::column(product_ids),
         Parameter::column(payment_ids),
         Parameter::column(cents),
+        Parameter::column(statuses),
     ]
 }
 
@@ -112,6 +111,18 @@ pub(super) async fn page(
         None => connection.query(PAGE, &[&before, &limit]).await?,
     };
     Ok(rows.into_iter().map(read).collect())
+}
+
+/// Reads purchase id and request of a look-up's row.
+pub(super) fn purchase_of(row: &Row) -> (i64, PurchaseRequest) {
+    let purchase = PurchaseRequest {
+        user_id: columns::parsed(row.get("user_id"), UserId::parse),
+        transaction_id: step_journal::transaction_id(row),
+        product_id: columns::parsed(row.get("product_id"), ProductId::parse),
+        payment_id: columns::parsed(row.get("payment_id"), PaymentId::parse),
+        amount: columns::money(row, "cents"),
+    };
+    (row.get("id"), purchase)
 }
 
 fn read(row: Row) -> PurchaseView {

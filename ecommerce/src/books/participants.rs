@@ -10,25 +10,34 @@ use tokio_postgres::{Row, types::ToSql};
 use super::{BooksError, open, range::Range};
 
 const PAYMENTS: &str = "\
-    select transaction_id, status, (amount * 100)::bigint from app_payment where transaction_id > $1";
+    select transaction_id, status, (amount * 100)::bigint from app_payment
+     where status <> 'tombstone' and transaction_id > $1";
 
 const PURCHASES: &str = "\
-    select transaction_id, status, (amount * 100)::bigint from app_purchase where transaction_id > $1";
+    select transaction_id, status, (amount * 100)::bigint from app_purchase
+     where status in ('success', 'cancelled') and transaction_id > $1";
 
 const MOVEMENTS: &str = "\
-    select transaction_id, kind, moved_at from stock_movement where kind <> 'restock' and transaction_id > $1";
+    select transaction_id, kind, moved_at from stock_movement
+     where status = 'done' and kind <> 'restock' and transaction_id > $1";
 
 /// Without restocks, which belong to no step: they count only in the sums of the stock.
 const JOURNAL: &str = "\
     select transaction_id, operation, status, tombstone, from_saga, attempt, epoch, decided_at
-      from step_journal where operation <> 'restock' and transaction_id > $1";
+      from journal where operation <> 'restock' and transaction_id > $1";
 
 /// Appended to the above as a separate condition: an "or" would prevent the use of the index.
 const UP_TO: &str = " and transaction_id <= $2";
 
-const NTH_AFTER: &str = "\
-    select transaction_id from step_journal
-     where operation <> 'restock' and transaction_id > $1 order by transaction_id offset $2 limit 1";
+/// A place in the table of a participant's actions: a transaction without an action has a tombstone there.
+fn nth_after(participant: Participant) -> String {
+    let table = match participant {
+        Participant::Payments => "app_payment",
+        Participant::Inventory => "stock_movement",
+        Participant::Purchases => "app_purchase",
+    };
+    format!("select transaction_id from {table} where transaction_id > $1 order by transaction_id offset $2 limit 1")
+}
 
 /// A full join, so that a movement of a missing product is found too.
 const SHELVES: &str = "\
@@ -39,14 +48,14 @@ const SHELVES: &str = "\
                         sum(quantity) filter (where kind = 'restock')   as restocked,
                         sum(quantity) filter (where kind = 'decrement') as decremented,
                         sum(quantity) filter (where kind = 'restore')   as restored
-                   from stock_movement group by product_id) m using (product_id)
+                   from stock_movement where status = 'done' group by product_id) m using (product_id)
      order by product_id";
 
 /// Identifies a server and its current start.
 const SERVER: &str = "select pg_postmaster_start_time()::text";
 
 /// The journal is never pruned.
-const IS_USED: &str = "select exists (select from step_journal)";
+const IS_USED: &str = "select exists (select from journal)";
 
 /// A participant that keeps a journal.
 pub(super) struct Journaled {
@@ -100,7 +109,8 @@ impl Journaled {
 
     /// Returns the id of the transaction `places` after the start of a range.
     pub(super) async fn nth_after(&self, range: &Range, places: i64) -> Result<Option<String>, BooksError> {
-        Ok(self.rows(NTH_AFTER, &[&range.after, &places]).await?.first().map(|row| row.get(0)))
+        let nth_after = nth_after(self.participant);
+        Ok(self.rows(&nth_after, &[&range.after, &places]).await?.first().map(|row| row.get(0)))
     }
 
     /// Reads the stock of every product. Only inventory has stock.

@@ -7,7 +7,13 @@ use tokio_util::sync::CancellationToken;
 use super::faults::Faults;
 
 /// Text in the awaited writes of ledgers and saga log, and in no other statement.
-const WRITES: [&str; 2] = ["insert into step_journal", "insert into saga_event"];
+const WRITES: [&str; 5] = [
+    "insert into app_payment",
+    "insert into stock_movement",
+    "insert into app_purchase",
+    "insert into step_journal",
+    "insert into saga_event",
+];
 
 /// The type of the message that ends a batch of extended-protocol requests.
 const SYNC: u8 = b'S';

@@ -62,7 +62,7 @@ async fn assert_nothing_happened(stack: &Stack) {
     }
     for service in ["payments", "inventory", "purchases"] {
         let decisions = stack.database(service).await;
-        assert_eq!(decisions.number("select count(*) from step_journal", &[]).await, 0, "{service}");
+        assert_eq!(decisions.number("select count(*) from journal", &[]).await, 0, "{service}");
     }
     let sagas = stack.database("orchestrator").await;
     assert_eq!(sagas.number("select count(*) from saga", &[]).await, 0);

@@ -80,7 +80,8 @@ async fn arrived(interposer: &Interposer, what: &str, times: usize) {
 /// Returns the statuses of the payments of a saga.
 async fn payments(stack: &Stack, id: &str) -> Vec<String> {
     let rows = stack.database("payments").await;
-    let rows = rows.rows("select status from app_payment where transaction_id = $1", &[&id]).await;
+    let rows =
+        rows.rows("select status from app_payment where transaction_id = $1 and status <> 'tombstone'", &[&id]).await;
     rows.iter().map(|row| row.get(0)).collect()
 }
 

@@ -133,7 +133,7 @@ async fn an_unknown_product_is_refused_by_the_catalog_and_nothing_else_is_asked(
         assert_shape(&body, &expected);
         assert_eq!(status(stack, &body["transaction_id"]).await["status"], "COMPENSATED");
         let payments = stack.database("payments").await;
-        assert_eq!(payments.number("select count(*) from step_journal", &[]).await, 0);
+        assert_eq!(payments.number("select count(*) from journal", &[]).await, 0);
     })
     .await;
 }

@@ -20,7 +20,7 @@ async fn a_service_that_stops_finishes_what_is_at_work() {
             let (blocker, watcher) =
                 (Database::connect(server, database).await, Database::connect(server, database).await);
             // Holds the request in the ledger, in a state that the test can observe.
-            blocker.run("begin; lock table step_journal in access exclusive mode").await;
+            blocker.run(&format!("begin; lock table {} in access exclusive mode", operation.table)).await;
             let id = new_transaction();
             let stop = async {
                 wait_until("the request waits for the lock", PATIENCE, async || {
