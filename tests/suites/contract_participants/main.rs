@@ -9,9 +9,12 @@ mod exactly_once;
 mod front;
 mod inventory;
 mod journal;
+mod migrated;
 mod payments;
 mod purchases;
+mod rows_without_effect;
 mod stopping;
+mod two_at_once;
 
 use std::collections::BTreeSet;
 
