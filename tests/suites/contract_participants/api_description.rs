@@ -55,6 +55,8 @@ orchestrator GET    /ui/api/sagas
 orchestrator GET    /ui/api/services
 orchestrator GET    /ui/api/faults
 orchestrator PUT    /ui/api/faults
+orchestrator GET    /ui/api/stock
+orchestrator POST   /ui/api/stock
 orchestrator POST   /saga/transaction
 orchestrator GET    /saga/status/{transaction_id}
 orchestrator GET    /saga/transactions
