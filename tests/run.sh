@@ -70,9 +70,23 @@ export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((cores < 6 ? cores : 6))}"
 say "PostgreSQL is started by the first test and stopped after the last; $RUST_TEST_THREADS tests at a time"
 say "cargo test --locked --workspace $*"
 [ $# -eq 0 ] || exec cargo test --locked --workspace "$@"
-cargo test --locked --workspace --no-fail-fast
+cargo test --locked --workspace --no-run
+# Helm takes minutes to build, and the tests leave the processors idle for half of their time.
+log="$(mktemp)"
+nice -n 19 tests/kubernetes.sh >"$log" 2>&1 &
+background=$!
+kubernetes() {
+  local ended=0
+  wait "$background" || ended=$?
+  cat "$log"
+  rm -f "$log"
+  return "$ended"
+}
+tested=0
+cargo test --locked --workspace --no-fail-fast || tested=$?
+check "helm and kubeconform on docker/kubernetes, since Go is not installed" kubernetes
+[ "$tested" = 0 ] || exit "$tested"
 tests/schemathesis.sh
-check "helm and kubeconform on docker/kubernetes, since Go is not installed" tests/kubernetes.sh
 tests/prometheus.sh
 tests/package.sh
 check "the check of advisories, since their database cannot be reached" tests/dependencies.sh
