@@ -78,7 +78,7 @@ pub(super) fn change_faults() -> Description {
 pub(super) fn stock() -> Description {
     Description::new("showAllStock", "The products with their stock, in pages")
         .query("limit", schema::whole_number(LIMITS), "Page size; 100 if omitted.")
-        .query("cursor", schema::text(1, 20), "The `next_cursor` of the previous page.")
+        .query("cursor", schema::whole_number(0..=i64::MAX), "The `next_cursor` of the previous page.")
         .answer::<StockView>(200, "A page of the products.")
         .bad_fields_422()
 }
