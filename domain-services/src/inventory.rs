@@ -29,7 +29,7 @@ use tokio_postgres::Row;
 
 use self::{seen::StockCache, stock::Stock, table::Taken};
 use crate::participant::{
-    Action, Decision, Decisions, NewAction, NewCompensation, Outcome, Participant, Recording, Work, body, columns,
+    Action, Decisions, NewAction, NewCompensation, Outcome, Participant, Recording, Work, body, columns,
     front::{ParticipantApi, journal_route},
     journal::ActionSeen,
     ledger::JournaledWriter,
@@ -101,14 +101,18 @@ impl Participant for Inventory {
         }
     }
 
-    fn answer(_: &TransactionId, change: &Change, outcome: &Outcome, remaining: i64) -> Decision {
+    fn answer(_: &TransactionId, change: &Change, outcome: &Outcome, remaining: i64) -> String {
         match outcome {
-            Outcome::Done => Decision { status: 200, reply: moved(change.kind, &change.product_id, remaining) },
+            Outcome::Done => {
+                let remaining = i32::try_from(remaining).expect("the column of quantities has 32 bits");
+                done_body(change.kind, &change.product_id, remaining)
+            }
             Outcome::Refused(message) => refused(message),
         }
     }
 
     fn answer_of(row: &Row) -> String {
+        // Only of an action that was done: a refusal is stored as text.
         let kind = match row.get("operation") {
             DECREASE => ChangeKind::Decrease,
             _ => ChangeKind::Restock,
@@ -116,7 +120,7 @@ impl Participant for Inventory {
         let product_id = columns::parsed(row.get("product_id"), ProductId::parse);
         // Unknown of a movement that another program wrote.
         let remaining: Option<i32> = row.get("remaining");
-        moved(kind, &product_id, remaining.unwrap_or_default().into())
+        done_body(kind, &product_id, remaining.unwrap_or_default())
     }
 
     fn too_late(transaction_id: &TransactionId, _action: &Change, _compensation: &str) -> String {
@@ -137,7 +141,7 @@ impl Inventory {
         }
         let mut wanted: BTreeMap<&str, i32> = BTreeMap::new();
         let mut actions = Vec::with_capacity(work.actions.len());
-        for NewAction { action: change, draw, .. } in &work.actions {
+        for NewAction { action: change, draw } in &work.actions {
             actions.push(match (change.kind, draw) {
                 (ChangeKind::Restock, _) => return None,
                 (ChangeKind::Decrease, FailureDraw::Refuse) => refused_by_coin(&change.product_id),
@@ -164,7 +168,7 @@ impl Inventory {
     ) -> Result<Decisions<'a>, tokio_postgres::Error> {
         let to_restore = work.compensations.iter().filter(|new| new.action == ActionSeen::Done);
         let to_restore: Vec<&str> = to_restore.map(|new| new.transaction_id.as_str()).collect();
-        let taken = table::taken_by(connection, &to_restore).await?;
+        let mut taken = table::taken_by(connection, &to_restore).await?;
         let products: BTreeSet<&str> = work
             .actions
             .iter()
@@ -174,8 +178,9 @@ impl Inventory {
         let mut batch =
             Batch { stock: table::lock(connection, &products, self.initial_stock).await?, restored: Vec::new() };
         // Restores first, so that a decrease in the same batch can use the returned stock.
+        let compensations = work.compensations.iter();
         let compensations =
-            work.compensations.iter().map(|new| batch.restore(new, taken.get(new.transaction_id.as_str()))).collect();
+            compensations.map(|new| batch.restore(new, taken.remove(new.transaction_id.as_str()))).collect();
         let (actions, remaining): (Vec<Outcome>, Vec<Option<i32>>) =
             work.actions.iter().map(|new| batch.change(new)).unzip();
         self.seen.note(batch.stock.all());
@@ -215,7 +220,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    fn restore(&mut self, new: &NewCompensation<'a>, taken: Option<&Taken>) -> Option<Decision> {
+    fn restore(&mut self, new: &NewCompensation<'a>, taken: Option<Taken>) -> Option<String> {
         let mut reply = RestoreReply {
             status: "success".to_owned(),
             message: "Nothing to restore".to_owned(),
@@ -224,21 +229,20 @@ impl<'a> Batch<'a> {
             quantity: None,
         };
         if new.action != ActionSeen::Done {
-            return Some(Decision::done(&reply));
+            return Some(body(&reply));
         }
         let taken = taken?;
         self.stock.put_back(&taken.product_id, taken.quantity).ok()?;
         reply.message = "Inventory restored successfully".to_owned();
         reply.product_id = ProductId::parse(&taken.product_id).ok();
         reply.quantity = Some(taken.quantity);
-        self.restored.push((new.transaction_id, taken.clone()));
-        Some(Decision::done(&reply))
+        self.restored.push((new.transaction_id, taken));
+        Some(body(&reply))
     }
 }
 
 /// Returns the body of the answer to a decrease or a restock that was done.
-fn moved(kind: ChangeKind, product_id: &ProductId, remaining: i64) -> String {
-    let quantity = i32::try_from(remaining).expect("the column of quantities has 32 bits");
+fn done_body(kind: ChangeKind, product_id: &ProductId, quantity: i32) -> String {
     match kind {
         ChangeKind::Decrease => body(&DecreaseReply {
             status: "success".to_owned(),
@@ -259,8 +263,8 @@ fn refused_by_coin(product_id: &ProductId) -> Outcome {
     Outcome::Refused(format!("Insufficient stock for product {product_id} (random failure)"))
 }
 
-fn refused(message: &str) -> Decision {
-    Decision::refused(&refusal(message.to_owned()))
+fn refused(message: &str) -> String {
+    body(&refusal(message.to_owned()))
 }
 
 fn refusal(message: String) -> StockRefused {

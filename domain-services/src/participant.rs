@@ -59,8 +59,9 @@ pub(crate) trait Participant: Send + Sync + 'static {
         work: &'a Work<'a, Self::Action>,
     ) -> impl Future<Output = Result<Decisions<'a>, tokio_postgres::Error>> + Send;
 
-    /// Returns the answer to an action that was decided just now. `number` was assigned when its row was written.
-    fn answer(transaction_id: &TransactionId, action: &Self::Action, outcome: &Outcome, number: i64) -> Decision;
+    /// Returns the body of the answer to an action that was decided just now. `number` is what the recording returned for
+    /// its row (an id, or the stock after it); 0 if that is null.
+    fn answer(transaction_id: &TransactionId, action: &Self::Action, outcome: &Outcome, number: i64) -> String;
 
     /// Returns the body of the answer to an action of a look-up's row: what [`Participant::answer`] returned first.
     fn answer_of(row: &Row) -> String;
@@ -69,7 +70,7 @@ pub(crate) trait Participant: Send + Sync + 'static {
     /// body of the compensation.
     fn too_late(transaction_id: &TransactionId, action: &Self::Action, compensation: &str) -> String;
 
-    /// Returns the journaled body of an action that never ran.
+    /// Returns the body of the answer of a tombstone.
     fn tombstone(transaction_id: &TransactionId) -> String;
 }
 
@@ -105,10 +106,10 @@ pub(crate) struct NewCompensation<'a> {
 /// The decisions of [`Participant::perform`], in the order of its [`Work`].
 pub(crate) struct Decisions<'a> {
     pub(crate) actions: Vec<Outcome>,
-    /// `None`: the action is recorded as done, but its effect was not found, for no known reason. Such a compensation
+    /// The body of the 200. `None`: the action is recorded as done, but its effect was not found, for no known reason. Such a compensation
     /// must not be confirmed.
-    pub(crate) compensations: Vec<Option<Decision>>,
-    /// Statements that come before the recording, with what they change.
+    pub(crate) compensations: Vec<Option<String>>,
+    /// Further statements of the batch, sent before the recording.
     pub(crate) before: Vec<Bound<'a>>,
     pub(crate) recording: Recording<'a>,
 }
@@ -119,6 +120,24 @@ pub(crate) enum Outcome {
     Done,
     /// Refused, with the reason in words.
     Refused(String),
+}
+
+impl Outcome {
+    /// Returns the outcome of an action that only the failure lab refuses.
+    pub(crate) fn drawn(draw: FailureDraw, reason: &str) -> Self {
+        match draw {
+            FailureDraw::Accept => Self::Done,
+            FailureDraw::Refuse => Self::Refused(reason.to_owned()),
+        }
+    }
+
+    /// Returns the HTTP status of the answer, as the view `journal` has it.
+    pub(crate) fn status(&self) -> i16 {
+        match self {
+            Self::Done => 200,
+            Self::Refused(_) => 409,
+        }
+    }
 }
 
 /// The statement that carries the actions out: it writes the row of each, which is its journal row as well. Nearly
@@ -132,24 +151,12 @@ pub(crate) struct Recording<'a> {
     pub(crate) parameters: Vec<Parameter<'a>>,
 }
 
-/// A decision as recorded in the journal.
+/// The answer to an operation: the first one and all repetitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Decision {
     pub(crate) status: i16,
-    /// The exact JSON body of the reply.
+    /// The JSON body.
     pub(crate) reply: String,
-}
-
-impl Decision {
-    /// The operation is done.
-    pub(crate) fn done(reply: &impl Serialize) -> Self {
-        Self { status: 200, reply: body(reply) }
-    }
-
-    /// The operation is refused, for good.
-    pub(crate) fn refused(reply: &impl Serialize) -> Self {
-        Self { status: 409, reply: body(reply) }
-    }
 }
 
 /// Serializes a reply as JSON text.

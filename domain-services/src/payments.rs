@@ -14,7 +14,6 @@ mod table;
 use common::{
     config::Settings,
     db::{BatchStatement, Connection},
-    faults::FailureDraw,
     ids::{ProductId, TransactionId, UserId},
     wire::{
         payments::{ChargeRefused, ChargeReply, RefundReply},
@@ -24,7 +23,7 @@ use common::{
 use tokio_postgres::Row;
 
 use crate::participant::{
-    Action, Decision, Decisions, NewCompensation, Outcome, Participant, Recording, Work, body,
+    Action, Decisions, NewCompensation, Outcome, Participant, Recording, Work, body,
     front::{ParticipantApi, journal_route},
     journal::ActionSeen,
     ledger::JournaledWriter,
@@ -75,25 +74,20 @@ impl Participant for Payments {
         work: &'a Work<'a, ChargeRequest>,
     ) -> Result<Decisions<'a>, tokio_postgres::Error> {
         let refunded = table::refund(connection, &work.compensations).await?;
-        let actions = work.actions.iter().map(|new| match new.draw {
-            FailureDraw::Accept => Outcome::Done,
-            FailureDraw::Refuse => Outcome::Refused(REFUSED.to_owned()),
-        });
+        let actions: Vec<_> = work.actions.iter().map(|new| Outcome::drawn(new.draw, REFUSED)).collect();
         let compensations = work.compensations.iter().map(|new| match refunded.get(new.transaction_id.as_str()) {
             Some(given_back) => Some(refund(new.transaction_id, Some(given_back))),
             None => nothing_to_refund(new),
         });
-        let recording = Recording { statement: &table::CHARGE, parameters: table::charges(&work.actions) };
-        let (actions, compensations) = (actions.collect(), compensations.collect());
+        let recording = Recording { statement: &table::CHARGE, parameters: table::charges(&work.actions, &actions) };
+        let compensations = compensations.collect();
         Ok(Decisions { actions, compensations, before: Vec::new(), recording })
     }
 
-    fn answer(transaction_id: &TransactionId, charge: &ChargeRequest, outcome: &Outcome, payment_id: i64) -> Decision {
+    fn answer(transaction_id: &TransactionId, charge: &ChargeRequest, outcome: &Outcome, payment_id: i64) -> String {
         match outcome {
-            Outcome::Done => captured(payment_id, transaction_id, charge),
-            Outcome::Refused(message) => {
-                Decision::refused(&refusal(Some(payment_id), message, transaction_id, Some(charge)))
-            }
+            Outcome::Done => body(&captured(payment_id, transaction_id, charge)),
+            Outcome::Refused(message) => body(&refusal(Some(payment_id), message, transaction_id, Some(charge))),
         }
     }
 
@@ -101,7 +95,7 @@ impl Participant for Payments {
         let transaction_id = step_journal::transaction_id(row);
         let (payment_id, charge) = table::charge_of(row);
         let outcome = if step_journal::is_done(row) { Outcome::Done } else { Outcome::Refused(REFUSED.to_owned()) };
-        Self::answer(&transaction_id, &charge, &outcome, payment_id).reply
+        Self::answer(&transaction_id, &charge, &outcome, payment_id)
     }
 
     fn too_late(transaction_id: &TransactionId, charge: &ChargeRequest, compensation: &str) -> String {
@@ -118,8 +112,8 @@ impl Participant for Payments {
     }
 }
 
-fn captured(payment_id: i64, transaction_id: &TransactionId, charge: &ChargeRequest) -> Decision {
-    Decision::done(&ChargeReply {
+fn captured(payment_id: i64, transaction_id: &TransactionId, charge: &ChargeRequest) -> ChargeReply {
+    ChargeReply {
         payment_id,
         status: "success".to_owned(),
         message: "Payment processed successfully".to_owned(),
@@ -127,7 +121,7 @@ fn captured(payment_id: i64, transaction_id: &TransactionId, charge: &ChargeRequ
         user_id: charge.user_id.clone(),
         product_id: charge.product_id.clone(),
         amount: charge.amount,
-    })
+    }
 }
 
 fn refusal(
@@ -146,12 +140,12 @@ fn refusal(
     }
 }
 
-fn refund(transaction_id: &TransactionId, given_back: Option<&table::Refunded>) -> Decision {
+fn refund(transaction_id: &TransactionId, given_back: Option<&table::Refunded>) -> String {
     let message = match given_back {
         Some(_) => "Payment refunded successfully",
         None => "Nothing to refund",
     };
-    Decision::done(&RefundReply {
+    body(&RefundReply {
         status: "compensated".to_owned(),
         message: message.to_owned(),
         payment_id: given_back.map(|payment| payment.payment_id),
@@ -163,7 +157,7 @@ fn refund(transaction_id: &TransactionId, given_back: Option<&table::Refunded>) 
 
 /// A payment that was refused, or never arrived, needs no refund. A captured payment that is missing has no known
 /// explanation.
-fn nothing_to_refund(new: &NewCompensation<'_>) -> Option<Decision> {
+fn nothing_to_refund(new: &NewCompensation<'_>) -> Option<String> {
     match new.action {
         ActionSeen::Refused | ActionSeen::Never => Some(refund(new.transaction_id, None)),
         ActionSeen::Done => None,

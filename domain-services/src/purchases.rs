@@ -2,7 +2,7 @@
 //!
 //! | route | operation |
 //! |---|---|
-//! | `POST /purchases/` | `create`, the action; a refused one leaves no row |
+//! | `POST /purchases/` | `create`, the action; a refused one leaves a row that no read shows |
 //! | `DELETE /purchases/by-transaction/{transaction_id}/cancel/` | `cancel`, its compensation |
 //! | `DELETE /purchases/{id}/cancel/` | the same, by purchase id; any text that is not a number is a transaction id |
 //! | `GET /purchases/{id}/`, `GET /purchases/` | one purchase, or many, newest first |
@@ -14,7 +14,6 @@ mod table;
 use common::{
     config::Settings,
     db::{BatchStatement, Connection},
-    faults::FailureDraw,
     ids::TransactionId,
     wire::{
         purchases::{CancelReply, PurchaseRefused, PurchaseReply},
@@ -24,7 +23,7 @@ use common::{
 use tokio_postgres::Row;
 
 use crate::participant::{
-    Action, Decision, Decisions, NewCompensation, Outcome, Participant, Recording, Work, body,
+    Action, Decisions, NewCompensation, Outcome, Participant, Recording, Work, body,
     front::{ParticipantApi, journal_route},
     journal::ActionSeen,
     ledger::JournaledWriter,
@@ -75,17 +74,14 @@ impl Participant for Purchases {
         connection: &mut Connection,
         work: &'a Work<'a, PurchaseRequest>,
     ) -> Result<Decisions<'a>, tokio_postgres::Error> {
-        let recording = Recording { statement: &table::CREATE, parameters: table::purchases(&work.actions) };
         let cancelled = table::cancel(connection, &work.compensations).await?;
-        let actions = work.actions.iter().map(|new| match new.draw {
-            FailureDraw::Accept => Outcome::Done,
-            FailureDraw::Refuse => Outcome::Refused(REFUSED.to_owned()),
-        });
+        let actions: Vec<_> = work.actions.iter().map(|new| Outcome::drawn(new.draw, REFUSED)).collect();
         let compensations = work.compensations.iter().map(|new| {
             let is_explained = cancelled.contains(new.transaction_id.as_str()) || new.action != ActionSeen::Done;
             is_explained.then(|| cancel(new))
         });
-        let (actions, compensations) = (actions.collect(), compensations.collect());
+        let compensations = compensations.collect();
+        let recording = Recording { statement: &table::CREATE, parameters: table::purchases(&work.actions, &actions) };
         Ok(Decisions { actions, compensations, before: Vec::new(), recording })
     }
 
@@ -94,10 +90,10 @@ impl Participant for Purchases {
         purchase: &PurchaseRequest,
         outcome: &Outcome,
         purchase_id: i64,
-    ) -> Decision {
+    ) -> String {
         match outcome {
-            Outcome::Done => Decision::done(&created(purchase_id, transaction_id, purchase)),
-            Outcome::Refused(_) => Decision::refused(&refusal()),
+            Outcome::Done => body(&created(purchase_id, transaction_id, purchase)),
+            Outcome::Refused(_) => body(&refusal()),
         }
     }
 
@@ -134,8 +130,8 @@ fn created(purchase_id: i64, transaction_id: &TransactionId, purchase: &Purchase
     }
 }
 
-fn cancel(new: &NewCompensation<'_>) -> Decision {
-    Decision::done(&CancelReply {
+fn cancel(new: &NewCompensation<'_>) -> String {
+    body(&CancelReply {
         status: "success".to_owned(),
         message: "Purchase cancelled successfully".to_owned(),
         transaction_id: new.transaction_id.clone(),

@@ -62,8 +62,8 @@ pub(super) static CHANGE: LazyLock<BatchStatement> = LazyLock::new(|| {
     ))
 });
 
-/// Takes the whole stock that a batch of decreases wants, or fails, and records them. What is left behind an item is
-/// the final quantity plus the stock taken by later items.
+/// Takes the whole stock that a batch of decreases wants, or fails, and records them. `remaining` of an
+/// item is the final quantity plus the stock taken by later items.
 pub(super) static TAKE: LazyLock<BatchStatement> = LazyLock::new(|| {
     BatchStatement::new(concat!(
         decided_actions!(", product_id varchar, quantity integer, taken_behind integer, reply text"),
@@ -111,7 +111,6 @@ pub(super) struct Levels {
 }
 
 /// The decrease of a transaction.
-#[derive(Clone)]
 pub(super) struct Taken {
     pub(super) product_id: String,
     pub(super) quantity: i32,
@@ -197,7 +196,7 @@ pub(super) fn takes<'a>(
     ]
 }
 
-/// What each action of a batch has moved, or the text of its refusal.
+/// Columns of a batch's actions: product and quantity of each that is done, the answer's text of each that is refused.
 struct Moved<'a> {
     products: Vec<Option<&'a str>>,
     quantities: Vec<Option<i32>>,
@@ -216,7 +215,7 @@ fn moved<'a>(actions: &'a [NewAction<'a, Change>], outcomes: &[Outcome]) -> Move
 fn refusal(outcome: &Outcome) -> Option<String> {
     match outcome {
         Outcome::Done => None,
-        Outcome::Refused(message) => Some(super::refused(message).reply),
+        Outcome::Refused(message) => Some(super::refused(message)),
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) fn money<I: RowIndex + Display>(row: &Row, column: I) -> Money {
 /// Reads an id.
 ///
 /// # Panics
-/// If the table holds what no request could have brought.
+/// If the table has an id that no request could have stored.
 pub(crate) fn parsed<T, E: Debug>(text: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> T {
     parse(text).expect("ids are checked before they are stored")
 }

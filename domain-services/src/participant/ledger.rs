@@ -120,13 +120,13 @@ impl<P: Participant> JournaledWriter<P> {
             statements.push(bind_actions(statement, &decided).with_all(parameters));
         }
         let explained =
-            || new.compensations.iter().zip(&compensations).filter_map(|(new, told)| Some((new, told.as_ref()?)));
+            || new.compensations.iter().zip(&compensations).filter_map(|(new, reply)| Some((new, reply.as_deref()?)));
         let never = explained().filter(|(new, _)| new.action == ActionSeen::Never);
         let tombstones: Vec<_> = never.map(|(new, _)| (new.item, None)).collect();
         if !tombstones.is_empty() {
             statements.push(bind_actions(P::tombstones(), &tombstones));
         }
-        let undone: Vec<_> = explained().map(|(new, decision)| (new.item, decision)).collect();
+        let undone: Vec<_> = explained().map(|(new, reply)| (new.item, reply)).collect();
         if !undone.is_empty() {
             statements.push(bind_undone::<P>(&undone));
         }
@@ -143,11 +143,12 @@ impl<P: Participant> JournaledWriter<P> {
             for (new, outcome) in new.actions.iter().zip(actions) {
                 let transaction_id = &new.item.transaction_id;
                 let number = numbers[transaction_id.as_str()].unwrap_or_default();
-                settled[new.index] = Some(Settled::Decided(P::answer(transaction_id, new.action, &outcome, number)));
+                let reply = P::answer(transaction_id, new.action, &outcome, number);
+                settled[new.index] = Some(Settled::Decided(Decision { status: outcome.status(), reply }));
             }
         }
-        for (new, decision) in new.compensations.iter().zip(compensations) {
-            settled[new.index] = decision.map(|decision| Settled::Undone(decision, new.action));
+        for (new, reply) in new.compensations.iter().zip(compensations) {
+            settled[new.index] = reply.map(|reply| Settled::Undone(Decision { status: 200, reply }, new.action));
         }
         Ok(true)
     }

@@ -1,7 +1,7 @@
 //! The journal: the decisions of a participant, in its own database.
 //!
-//! The row of an action is the row of its effect, in the participant's own table. There it also says what was asked and
-//! by whom; the answer is made from its columns. A refusal and a tombstone are rows of that table too, so that every
+//! The row of an action is the row of its effect, in the participant's own table. It also has the request's hash and
+//! origin; the answer is made from its columns. A refusal and a tombstone are rows of that table too, so that every
 //! decision on an action meets every other under one unique key. The table `step_journal` has the compensations. The
 //! view `journal` shows both.
 
@@ -15,11 +15,10 @@ use common::{
     request_hash::{HASH_VERSION, RequestHash},
     wire::journal::{JournalEntry, JournalView},
 };
-use serde_json::Value;
 use tokio_postgres::Row;
 
 use super::{
-    Decision, Participant,
+    Participant, columns,
     journal::{Found, Recorded},
     ledger::Item,
 };
@@ -72,15 +71,8 @@ impl Origin {
     }
 }
 
-/// A decision as it is recorded.
-pub(crate) struct Entry {
-    recorded: Recorded,
-    /// The same for people; its reply is in `recorded`.
-    shown: JournalEntry,
-}
-
-/// The decisions on a batch's transactions, by transaction id.
-pub(crate) struct Journal(HashMap<String, Vec<Entry>>);
+/// The decisions on a batch's transactions: transaction id → operation and decision.
+pub(crate) struct Journal(HashMap<String, Vec<(String, Recorded)>>);
 
 impl Journal {
     pub(crate) async fn look_up<P: Participant>(
@@ -88,12 +80,12 @@ impl Journal {
         transaction_ids: impl Iterator<Item = &TransactionId>,
     ) -> Result<Self, tokio_postgres::Error> {
         let transaction_ids: Vec<&str> = transaction_ids.map(TransactionId::as_str).collect();
-        let mut journal: HashMap<String, Vec<Entry>> = HashMap::new();
+        let mut journal: HashMap<String, Vec<(String, Recorded)>> = HashMap::new();
         if transaction_ids.is_empty() {
             return Ok(Self(journal));
         }
         for row in connection.query(P::LOOK_UP, &[&transaction_ids]).await? {
-            journal.entry(row.get(0)).or_default().push(read::<P>(&row));
+            journal.entry(row.get(0)).or_default().push((row.get(1), recorded::<P>(&row)));
         }
         Ok(Self(journal))
     }
@@ -101,42 +93,51 @@ impl Journal {
     /// Returns the recorded decisions on an action and on its compensation.
     pub(crate) fn found<P: Participant>(&self, transaction_id: &TransactionId, action: &'static str) -> Found<'_> {
         let Some(entries) = self.0.get(transaction_id.as_str()) else { return Found::default() };
-        let entry = |operation: &str| {
-            entries.iter().find(|entry| entry.shown.operation == operation).map(|entry| &entry.recorded)
-        };
+        let entry = |operation: &str| entries.iter().find(|(name, _)| name == operation).map(|(_, recorded)| recorded);
         // An action that no saga uses has no compensation that could forbid it.
         let compensation = if action == P::ACTION { entry(P::COMPENSATION) } else { None };
         Found { action: entry(action), compensation }
     }
 }
 
+/// Form of an answer that is stored as text.
+const FORM_TEXT: i16 = 0;
+/// Form of an answer that is made from the row's columns. Rows of this form are kept forever: an answer that is worded
+/// anew, or has other members, is a new form.
+const FORM_COLUMNS: i16 = 1;
+
 /// # Panics
 /// If no known form makes the answer. A migration states the oldest program that knows all forms in its tables.
-fn read<P: Participant>(row: &Row) -> Entry {
-    let (status, tombstone): (i16, bool) = (row.get(2), row.get(7));
-    let reply = match row.get::<_, i16>(3) {
-        0 => row.get(4),
-        1 if tombstone => P::tombstone(&transaction_id(row)),
-        1 => P::answer_of(row),
+fn recorded<P: Participant>(row: &Row) -> Recorded {
+    let tombstone: bool = row.get(7);
+    let reply = match row.get(3) {
+        FORM_TEXT => row.get(4),
+        FORM_COLUMNS if tombstone => P::tombstone(&transaction_id(row)),
+        FORM_COLUMNS => P::answer_of(row),
         form => panic!("{form} is not a form of answers"),
     };
-    let shown = JournalEntry {
+    Recorded { status: row.get(2), reply, hash: row.get(5), hash_version: row.get(6), tombstone }
+}
+
+/// Reads a decision for people.
+fn shown<P: Participant>(row: &Row) -> JournalEntry {
+    let Recorded { status, reply, tombstone, .. } = recorded::<P>(row);
+    JournalEntry {
         operation: row.get(1),
         status,
-        reply: Value::Null,
+        reply: serde_json::from_str(&reply).unwrap_or_default(),
         decided_at: row.get(8),
         from_saga: row.get(9),
         step: row.get(10),
         attempt: row.get(11),
         epoch: row.get(12),
         tombstone,
-    };
-    Entry { recorded: Recorded { status, reply, hash: row.get(5), hash_version: row.get(6), tombstone }, shown }
+    }
 }
 
 /// Reads the transaction id of a row of a look-up.
 pub(crate) fn transaction_id(row: &Row) -> TransactionId {
-    TransactionId::parse(row.get(0)).expect("transaction ids are checked before they are stored")
+    columns::parsed(row.get(0), TransactionId::parse)
 }
 
 /// Returns whether the action of a look-up's row was done.
@@ -201,11 +202,11 @@ pub(crate) fn bind_actions<'a, A: 'a>(
 }
 
 /// Binds the decisions on a participant's compensations, sorted by transaction.
-pub(crate) fn bind_undone<'a, P: Participant>(undone: &[(&'a Item<P::Action>, &Decision)]) -> Bound<'a> {
+pub(crate) fn bind_undone<'a, P: Participant>(undone: &[(&'a Item<P::Action>, &str)]) -> Bound<'a> {
     Bound::over_rows(&UNDONE)
         .with(P::COMPENSATION)
         .column(undone.iter().map(|(item, _)| item.transaction_id.as_str()).collect())
-        .column(undone.iter().map(|(_, decision)| decision.reply.clone()).collect())
+        .column(undone.iter().map(|(_, reply)| (*reply).to_owned()).collect())
         .with_all(columns_of_origin(undone.iter().map(|(item, _)| *item)))
 }
 
@@ -235,12 +236,8 @@ pub(crate) async fn view<P: Participant>(
     connection: &mut Connection,
     transaction_id: TransactionId,
 ) -> Result<JournalView, tokio_postgres::Error> {
-    let Journal(mut found) = Journal::look_up::<P>(connection, [&transaction_id].into_iter()).await?;
-    let mut entries = found.remove(transaction_id.as_str()).unwrap_or_default();
-    entries.sort_by_key(|entry| (entry.shown.decided_at, entry.shown.operation.clone()));
-    let entries = entries.into_iter().map(|Entry { recorded, shown }| {
-        let reply = serde_json::from_str(&recorded.reply).unwrap_or_default();
-        JournalEntry { reply, ..shown }
-    });
-    Ok(JournalView { transaction_id: transaction_id.into_string(), entries: entries.collect() })
+    let rows = connection.query(P::LOOK_UP, &[&vec![transaction_id.as_str()]]).await?;
+    let mut entries: Vec<JournalEntry> = rows.iter().map(shown::<P>).collect();
+    entries.sort_by_key(|entry| (entry.decided_at, entry.operation.clone()));
+    Ok(JournalView { transaction_id: transaction_id.into_string(), entries })
 }

@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 
 use common::{
     db::{BatchStatement, Connection, Parameter},
-    faults::FailureDraw,
     ids::{ProductId, TransactionId, UserId},
     money::Money,
     wire::{payments::Payment, requests::ChargeRequest},
@@ -13,7 +12,7 @@ use common::{
 use tokio_postgres::Row;
 
 use crate::participant::{
-    NewAction, NewCompensation, columns,
+    NewAction, NewCompensation, Outcome, columns,
     step_journal::{columns_of_actions, decided_actions, look_up, tombstones},
 };
 
@@ -56,12 +55,12 @@ pub(super) struct Refunded {
 }
 
 /// Returns the parameters of [`CHARGE`] behind the common ones.
-pub(super) fn charges<'a>(charges: &'a [NewAction<'a, ChargeRequest>]) -> Vec<Parameter<'a>> {
+pub(super) fn charges<'a>(charges: &'a [NewAction<'a, ChargeRequest>], outcomes: &[Outcome]) -> Vec<Parameter<'a>> {
     let user_ids: Vec<&str> = charges.iter().map(|new| new.action.user_id.as_str()).collect();
     let product_ids: Vec<Option<&str>> =
         charges.iter().map(|new| new.action.product_id.as_ref().map(ProductId::as_str)).collect();
     let cents: Vec<i64> = charges.iter().map(|new| new.action.amount.cents()).collect();
-    let statuses: Vec<&str> = charges.iter().map(|new| status(new.draw)).collect();
+    let statuses: Vec<&str> = outcomes.iter().map(status).collect();
     vec![
         Parameter::column(user_ids),
         Parameter::column(product_ids),
@@ -111,10 +110,10 @@ pub(super) fn charge_of(row: &Row) -> (i64, ChargeRequest) {
     (row.get("id"), charge)
 }
 
-fn status(draw: FailureDraw) -> &'static str {
-    match draw {
-        FailureDraw::Accept => "success",
-        FailureDraw::Refuse => "error",
+fn status(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Done => "success",
+        Outcome::Refused(_) => "error",
     }
 }
 

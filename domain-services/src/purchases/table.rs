@@ -5,14 +5,13 @@ use std::sync::LazyLock;
 
 use common::{
     db::{BatchStatement, Connection, Parameter},
-    faults::FailureDraw,
     ids::{PaymentId, ProductId, TransactionId, UserId},
     wire::{purchases::PurchaseView, requests::PurchaseRequest},
 };
 use tokio_postgres::Row;
 
 use crate::participant::{
-    NewAction, NewCompensation, columns,
+    NewAction, NewCompensation, Outcome, columns,
     step_journal::{self, columns_of_actions, decided_actions, look_up, tombstones},
 };
 
@@ -56,8 +55,9 @@ const PAGE_OF_USER: &str = "\
       from app_purchase where user_id = any(array[$3::text]) and id < $1 order by user_id, id desc limit $2";
 
 /// Returns the parameters of [`CREATE`] behind the common ones.
-pub(super) fn purchases<'a>(purchases: &[NewAction<'a, PurchaseRequest>]) -> Vec<Parameter<'a>> {
-    let accepted = || purchases.iter().map(|new| (new.draw == FailureDraw::Accept).then_some(new.action));
+pub(super) fn purchases<'a>(purchases: &[NewAction<'a, PurchaseRequest>], outcomes: &[Outcome]) -> Vec<Parameter<'a>> {
+    let decided = || purchases.iter().zip(outcomes);
+    let accepted = || decided().map(|(new, outcome)| (*outcome == Outcome::Done).then_some(new.action));
     let user_ids: Vec<Option<&str>> = accepted().map(|purchase| Some(purchase?.user_id.as_str())).collect();
     let product_ids: Vec<Option<&str>> = accepted().map(|purchase| Some(purchase?.product_id.as_str())).collect();
     let payment_ids: Vec<Option<&str>> = accepted().map(|purchase| Some(purchase?.payment_id.as_str())).collect();

@@ -24,12 +24,12 @@ const PARALLEL: usize = 16;
 const FAILURES: u32 = 5;
 
 pub(super) struct NamedJournals {
-    by_participant: BTreeMap<SmolStr, Asked>,
+    by_participant: BTreeMap<SmolStr, ParticipantJournal>,
     /// Journals of this saga and of older ones are not read.
     not_up_to: Option<Uuid>,
 }
 
-struct Asked {
+struct ParticipantJournal {
     journal: Journal,
     /// Failed requests in a row.
     failures: AtomicU32,
@@ -38,8 +38,9 @@ struct Asked {
 impl NamedJournals {
     pub(super) fn open(settings: &Settings, not_up_to: Option<Uuid>) -> Result<Self, BooksError> {
         let journals = Journals::of_named(settings).map_err(BooksError::Client)?;
-        let asked = |journal: &Journal| Asked { journal: journal.clone(), failures: AtomicU32::new(0) };
-        let by_participant = journals.iter().map(|(name, journal)| (name.clone(), asked(journal))).collect();
+        let with_failures =
+            |journal: &Journal| ParticipantJournal { journal: journal.clone(), failures: AtomicU32::new(0) };
+        let by_participant = journals.iter().map(|(name, journal)| (name.clone(), with_failures(journal))).collect();
         Ok(Self { by_participant, not_up_to })
     }
 
@@ -67,7 +68,7 @@ impl NamedJournals {
         if self.not_up_to.is_some_and(|last| saga.0 <= last) {
             return NamedJournal::Skipped;
         }
-        let Some(Asked { journal, failures }) = self.by_participant.get(participant) else {
+        let Some(ParticipantJournal { journal, failures }) = self.by_participant.get(participant) else {
             return NamedJournal::Skipped;
         };
         if failures.load(Ordering::Relaxed) >= FAILURES {

@@ -1,7 +1,7 @@
 //! Two replicas decide on one transaction at the same time: their rows meet under one unique key, whichever comes first
 //! and whether it is committed or not.
 //!
-//! A trigger stops the first one when its row is written and not committed. The second one then waits for that row.
+//! A trigger stops the first transaction when its row is written and not committed. The second then waits for that row.
 
 use tests::{
     PATIENCE, Stack, StackOptions,
@@ -18,7 +18,7 @@ enum Request {
     Compensate,
 }
 
-/// What becomes of the one that came first.
+/// End of the first request's transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum First {
     Commits,
@@ -106,21 +106,21 @@ async fn meet_at(stack: &Stack, operation: &Operation, [first, second]: [Request
     };
     let (told_first, told) = futures::join!(first.send(stack, operation, &id), behind);
     match end {
-        First::Commits => first.assert_alone(operation, &told_first, &id),
         First::IsLost => {
             assert_eq!(told_first.status, 503, "{what}: {}", told_first.text);
             second.assert_alone(operation, &told, &id);
         }
-    }
-    if end == First::Commits {
-        match (first, second) {
-            (Request::Act, Request::Compensate) => operation.assert_outcome(&told, &id, Outcome::Compensated),
-            (Request::Compensate, Request::Act) => {
-                assert!(told.status == 409 && told.is_recorded_refusal(), "{what}: {}", told.text);
-            }
-            _ => {
-                assert_eq!((told.status, &told.text), (told_first.status, &told_first.text), "{what}");
-                assert!(told.is_replayed(), "{what}");
+        First::Commits => {
+            first.assert_alone(operation, &told_first, &id);
+            match (first, second) {
+                (Request::Act, Request::Compensate) => operation.assert_outcome(&told, &id, Outcome::Compensated),
+                (Request::Compensate, Request::Act) => {
+                    assert!(told.status == 409 && told.is_recorded_refusal(), "{what}: {}", told.text);
+                }
+                _ => {
+                    assert_eq!((told.status, &told.text), (told_first.status, &told_first.text), "{what}");
+                    assert!(told.is_replayed(), "{what}");
+                }
             }
         }
     }
