@@ -31,7 +31,7 @@ use serde::Deserialize;
 pub use error::{ConfigErrors, ConfigProblem};
 pub use lookup::Found;
 pub use named::{Judgement, NamedParticipantSettings};
-pub(crate) use otel::pairs;
+pub(crate) use otel::{headers, pairs};
 pub use sections::*;
 pub use source::{ConfigFiles, ConfigSource, DEVELOPMENT, PRODUCTION};
 

@@ -122,6 +122,13 @@ pub(crate) fn client(roots: Roots, check: Check, identity: Option<Identity>) -> 
     }
 }
 
+/// Returns the check of a server's certificate against the roots of the system, for clients with a configuration of their
+/// own.
+pub(crate) fn verifier() -> Arc<dyn ServerCertVerifier> {
+    let provider = Arc::new(crypto::ring::default_provider());
+    Arc::new(Verifier { provider, roots: Roots::System, check: Check::ChainAndName })
+}
+
 fn system_roots() -> Result<Arc<RootCertStore>, Error> {
     static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
     if let Some(roots) = ROOTS.get() {

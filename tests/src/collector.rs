@@ -42,7 +42,7 @@ pub struct Span {
     pub status: String,
     /// The reason of a failure.
     pub message: String,
-    /// Its kind, such as `Server`.
+    /// Its kind, such as `SERVER`.
     pub kind: String,
     /// Its attributes, each with its type.
     pub attributes: BTreeMap<String, Value>,

@@ -224,7 +224,7 @@ fn named<'a>(trace: &'a [Span], name: &str) -> &'a Span {
     trace.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("no {name}:\n{}", as_tree(trace)))
 }
 
-/// Names of earlier conventions, and those that never were in one.
+/// Names of earlier conventions.
 const OUTDATED: [&str; 12] = [
     "http.method",
     "http.status_code",

@@ -95,13 +95,13 @@ fn hex(digits: &[u8]) -> Option<u128> {
     })
 }
 
-/// Returns the id of the span of a whole, and of each of its parts: the same in every process, and never 0, since it
-/// contains a UUID's variant bits. The whole's own id is that of its trace.
-pub fn span_id_of(whole: Uuid, part: &str) -> u64 {
-    Uuid::new_v5(&whole, part.as_bytes()).as_u64_pair().1
+/// Returns the id of the span of a saga, or of a part of it such as a step: the same in every process, and never 0, since
+/// it contains a UUID's variant bits.
+pub fn span_id_of(saga_id: Uuid, part: &str) -> u64 {
+    Uuid::new_v5(&saga_id, part.as_bytes()).as_u64_pair().1
 }
 
-/// The part of a saga that is the saga itself.
+/// The name of the saga's own span among its parts.
 pub const SAGA: &str = "saga";
 
 fn random_u64() -> u64 {

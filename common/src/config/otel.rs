@@ -5,8 +5,13 @@
 //! value is ignored instead, it is, with a warning: the samplers, the compression and `OTEL_SDK_DISABLED`.
 
 use config::{Value, ValueKind};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{error::ConfigProblem, layers::Layer, rules::Findings, rules::check_value};
+use super::{
+    error::ConfigProblem,
+    layers::Layer,
+    rules::{Findings, check_value},
+};
 
 /// Prefix of the standard variables.
 pub(super) const PREFIX: &str = "OTEL_";
@@ -44,7 +49,7 @@ pub(super) fn sets(key: &str) -> bool {
 }
 
 /// Reads the standard variables.
-pub(super) fn read(variables: &[(String, String)], findings: &mut Findings<'_>) -> Layer {
+pub(super) fn read(variables: &[(String, String)], findings: &mut Findings) -> Layer {
     let mut layer = Layer::default();
     let given = |name: &str| {
         let set = variables.iter().rev().find(|(variable, _)| variable == name);
@@ -99,8 +104,8 @@ fn is_ignored(key: &str) -> bool {
     matches!(key, SAMPLER | RATIO | COMPRESSION)
 }
 
-/// Lays a layer over others. Two keys say where traces go: the one that is set in the upper layer counts. So do two keys
-/// that say which traces are recorded: a ratio means the sampler that has one.
+/// Lays a layer over others. An endpoint in the upper layer replaces both endpoints below. A ratio in the upper layer
+/// replaces a sampler below that has no ratio.
 pub(super) fn lay_over(below: &mut Layer, above: Layer) {
     let is_set = |key: &str| {
         let value = above.0.get(key).map(|value| &value.kind);
@@ -119,7 +124,7 @@ pub(super) fn lay_over(below: &mut Layer, above: Layer) {
 /// Splits a list such as `key=value,other=value`. Values are percent-decoded.
 ///
 /// # Errors
-/// A text that is no such list. The message has no value: it may be a secret.
+/// An item without a name or a value. The message has no value of an item: it may be a secret.
 pub(crate) fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty()).enumerate();
     let pair = |(index, item): (usize, &str)| {
@@ -135,6 +140,24 @@ pub(crate) fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
         Ok((name.to_owned(), value.into_owned()))
     };
     items.map(pair).collect()
+}
+
+/// Reads the headers for the collector. The messages have no value of a header: it may be a secret.
+///
+/// # Errors
+/// An item that is not a header.
+pub(crate) fn headers(text: &str) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in pairs(text)? {
+        let parsed = HeaderName::try_from(&name)
+            .map_err(|_| format!("has {name:?}, expected the name of a header such as x-api-key"))?;
+        let mut value = HeaderValue::try_from(value)
+            .map_err(|_| format!("has a value for {name} that cannot be sent in a header"))?;
+        // Not shown in `Debug` forms.
+        value.set_sensitive(true);
+        headers.append(parsed, value);
+    }
+    Ok(headers)
 }
 
 #[cfg(test)]

@@ -5,14 +5,14 @@ use std::{iter, net::IpAddr};
 
 use config::{Value, ValueKind};
 use tracing_subscriber::EnvFilter;
-use warp::http::{HeaderName, HeaderValue, Uri};
+use warp::http::Uri;
 
 use super::{
     check::variable_of,
     error::ConfigProblem,
     layers::Layer,
     named::{self, check_absent, check_judgement, check_participant_url},
-    otel::pairs,
+    otel::{headers, pairs},
     source::{PRODUCTION, Program},
 };
 use crate::{faults::MAX_LATENCY_MS, ids::CELLS};
@@ -34,22 +34,23 @@ const MIN_TOKEN: usize = 16;
 /// PostgreSQL's limit for names, in bytes.
 const MAX_DATABASE_NAME: usize = 63;
 
-/// What is found in the settings.
-pub(super) struct Findings<'a> {
+/// Problems and warnings about the settings.
+#[derive(Default)]
+pub(super) struct Findings {
     /// Mistakes.
-    pub(super) problems: &'a mut Vec<ConfigProblem>,
-    /// Settings that are accepted but weaken the system, such as a token that can be guessed.
-    pub(super) warnings: &'a mut Vec<ConfigProblem>,
+    pub(super) problems: Vec<ConfigProblem>,
+    /// Settings that are accepted but weaken the system, such as a token that can be guessed, or that are ignored.
+    pub(super) warnings: Vec<ConfigProblem>,
 }
 
 /// Reports every value out of its range and every pair of values that contradict each other.
-pub(super) fn check(profile: &str, program: Program, effective: &Layer, findings: &mut Findings<'_>) {
+pub(super) fn check(profile: &str, program: Program, effective: &Layer, findings: &mut Findings) {
     for (key, value) in &effective.0 {
         if let Err(message) = check_value(key, &value.kind) {
             findings.problems.push(ConfigProblem::new(key, place(value), message));
         }
     }
-    Rules { effective, problems: findings.problems }.check(profile, program);
+    Rules { effective, problems: &mut findings.problems }.check(profile, program);
     let weak = weak_tokens(effective);
     match profile == PRODUCTION {
         true => findings.problems.extend(weak),
@@ -114,10 +115,7 @@ pub(super) fn check_value(key: &str, value: &ValueKind) -> Result<(), String> {
             Ok(_) => Ok(()),
             Err(error) => Err(format!("is {filter:?}, expected a log filter such as \"info,ractor=warn\": {error}")),
         },
-        (["telemetry", "format"], ValueKind::String(format)) => match format.as_str() {
-            "text" | "json" => Ok(()),
-            other => Err(format!("is {other:?}, expected \"text\" or \"json\"")),
-        },
+        (["telemetry", "format"], ValueKind::String(format)) => one_of(format, &["text", "json"]),
         (["telemetry", "otlp_endpoint" | "otlp_traces_endpoint"], ValueKind::String(url)) => {
             check_url(url, &["http", "https"], "http://otel-collector:4318 or https://otlp.example")
         }
@@ -125,7 +123,7 @@ pub(super) fn check_value(key: &str, value: &ValueKind) -> Result<(), String> {
         (["telemetry", "otlp_protocol"], ValueKind::String(name)) => one_of(name, &["http/protobuf", "grpc"]),
         (["telemetry", "otlp_compression"], ValueKind::String(name)) => one_of(name, &["none", "gzip"]),
         (["telemetry", "traces_sampler"], ValueKind::String(name)) => one_of(name, &SAMPLERS),
-        (["telemetry", "otlp_headers"], ValueKind::String(headers)) => check_headers(headers),
+        (["telemetry", "otlp_headers"], ValueKind::String(text)) => headers(text).map(drop),
         (["telemetry", "resource_attributes"], ValueKind::String(list)) => pairs(list).map(drop),
         (["telemetry", "otlp_sample_ratio"], ValueKind::Float(ratio)) => match (0.0..=1.0).contains(ratio) {
             true => Ok(()),
@@ -164,19 +162,6 @@ fn one_of(name: &str, names: &[&str]) -> Result<(), String> {
             Err(format!("is {name:?}, expected {} or {last}", others.join(", ")))
         }
     }
-}
-
-/// The messages have no value of a header: it may be a secret.
-fn check_headers(headers: &str) -> Result<(), String> {
-    for (name, value) in pairs(headers)? {
-        if HeaderName::try_from(&name).is_err() {
-            return Err(format!("has {name:?}, expected the name of a header such as x-api-key"));
-        }
-        if HeaderValue::try_from(&value).is_err() {
-            return Err(format!("has a value for {name} that cannot be sent in a header"));
-        }
-    }
-    Ok(())
 }
 
 /// Value of a number that must be stated and is not.

@@ -15,7 +15,8 @@ use super::{
     error::{ConfigErrors, ConfigProblem},
     layers::{Layer, flatten, parse_toml},
     lookup::Found,
-    named, otel, rules,
+    named, otel,
+    rules::{self, Findings},
 };
 use crate::ids::CELLS;
 
@@ -41,8 +42,8 @@ pub struct ConfigSource {
     pub dir: Option<PathBuf>,
     /// Name of the profile.
     pub profile: String,
-    /// Environment variables. Those that begin with `ECOMMERCE__` are settings and override the files, and so do those of
-    /// OpenTelemetry, `OTEL_*`, below them; later ones override earlier ones.
+    /// Environment variables. Variables that begin with `ECOMMERCE__` override those of OpenTelemetry (`OTEL_*`), which
+    /// override the files; of two variables with one name, the later one counts.
     pub env: Vec<(String, String)>,
 }
 
@@ -99,8 +100,8 @@ impl ConfigSource {
         self.load_for(Program::Service, files)
     }
 
-    /// Returns the format of log lines, so that the problems of settings can be told in it. A format that cannot be read
-    /// counts as text.
+    /// Returns the format of log lines, for logging the problems of settings that cannot be loaded. A format that cannot be
+    /// read counts as text.
     pub fn log_format(&self) -> LogFormat {
         let (effective, _) = self.layers(Program::Tool, self.read_files());
         let format = effective.0.get("telemetry.format").map(|value| &value.kind);
@@ -111,40 +112,38 @@ impl ConfigSource {
     }
 
     fn load_for(&self, program: Program, files: ConfigFiles) -> Result<Settings, ConfigErrors> {
-        let (mut effective, Noted { mut problems, mut warnings }) = self.layers(program, files);
+        let (mut effective, mut findings) = self.layers(program, files);
         effective.trim_secrets();
-        let mut findings = rules::Findings { problems: &mut problems, warnings: &mut warnings };
         rules::check(&self.profile, program, &effective, &mut findings);
-        ConfigErrors::unless_none(problems)?;
+        ConfigErrors::unless_none(findings.problems)?;
         let mut settings = self.settings(effective)?;
-        settings.warnings = warnings;
+        settings.warnings = findings.warnings;
         Ok(settings)
     }
 
     /// Reads all layers, and returns the values that have the type of their keys.
-    fn layers(&self, program: Program, files: ConfigFiles) -> (Layer, Noted) {
+    fn layers(&self, program: Program, files: ConfigFiles) -> (Layer, Findings) {
         let schema = schema();
-        let ConfigFiles { texts, mut problems } = files;
+        let ConfigFiles { texts, problems } = files;
+        let mut findings = Findings { problems, warnings: Vec::new() };
         let mut layers = vec![defaults(&schema)];
         for (place, text) in texts {
             match parse_toml(&place, &text) {
-                Ok(table) => layers.push(check_file(&schema, &place, &table, &mut problems)),
-                Err(problem) => problems.push(problem),
+                Ok(table) => layers.push(check_file(&schema, &place, &table, &mut findings.problems)),
+                Err(problem) => findings.problems.push(problem),
             }
         }
-        let mut warnings = Vec::new();
         // A program that runs no service sends no traces, so variables for other programs do not stop it.
         if program == Program::Service {
-            let mut findings = rules::Findings { problems: &mut problems, warnings: &mut warnings };
             layers.push(otel::read(&self.env, &mut findings));
         }
-        layers.push(check_variables(&schema, &self.env, &mut problems));
+        layers.push(check_variables(&schema, &self.env, &mut findings.problems));
 
         let mut effective = Layer::default();
         for layer in layers {
             otel::lay_over(&mut effective, layer);
         }
-        (effective, Noted { problems, warnings })
+        (effective, findings)
     }
 
     fn settings(&self, mut effective: Layer) -> Result<Settings, ConfigErrors> {
@@ -221,12 +220,6 @@ impl ConfigSource {
         let place = self.dir.as_ref().map_or("built-in profiles".to_owned(), |dir| dir.display().to_string());
         ConfigProblem::new("profile", place, format!("{:?} is unknown{hint}, profiles found: {found}", self.profile))
     }
-}
-
-/// What is found while the layers are read.
-struct Noted {
-    problems: Vec<ConfigProblem>,
-    warnings: Vec<ConfigProblem>,
 }
 
 /// The kind of program that loads settings.

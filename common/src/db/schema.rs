@@ -18,7 +18,7 @@ const HISTORY_EXISTS: &str = "select to_regclass('refinery_schema_history') is n
 const HISTORY: &str = "select version::int8, name from refinery_schema_history order by version";
 
 /// Version of the program in messages.
-const PROGRAM: &str = env!("CARGO_PKG_VERSION");
+const PROGRAM: &str = crate::build::VERSION;
 
 /// Whether programs of the previous version may be using the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

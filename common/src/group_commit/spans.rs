@@ -28,15 +28,13 @@ impl Traced {
 impl<W: BatchWriter> Shared<W> {
     /// Records the outcome of a write whose batch began at `began`.
     pub(super) fn trace<A>(&self, ended: &Ended<A>, traced: &Traced, items: usize, began: SystemTime) {
-        let (outcome, error) = match ended {
-            Ended::Committed(_) => ("committed", None),
-            Ended::Refused(error) => ("refused", Some(describe(error))),
-            Ended::NotWritten(reason) | Ended::NoDatabase(reason) => ("not written", Some(reason.clone())),
-            Ended::InDoubt(reason) => ("in doubt", Some(reason.clone())),
-        };
-        let sqlstate = match ended {
-            Ended::Refused(error) => error.code().map(|code| code.code().to_owned()),
-            Ended::Committed(_) | Ended::NotWritten(_) | Ended::NoDatabase(_) | Ended::InDoubt(_) => None,
+        let (outcome, error, sqlstate) = match ended {
+            Ended::Committed(_) => ("committed", None, None),
+            Ended::Refused(error) => {
+                ("refused", Some(describe(error)), error.code().map(|code| code.code().to_owned()))
+            }
+            Ended::NotWritten(reason) | Ended::NoDatabase(reason) => ("not written", Some(reason.clone()), None),
+            Ended::InDoubt(reason) => ("in doubt", Some(reason.clone()), None),
         };
         let waited = began.duration_since(traced.queued).unwrap_or(Duration::ZERO);
         self.tracer.record(&traced.part_of.child(), || {

@@ -1,5 +1,5 @@
-//! The access log: a line at level info for each request, with the target `access`. It has no query, no header but the
-//! trace's, and no body, since these may have secrets.
+//! The access log: a line at level info for each request but those of health and metrics, with the target `access`. It has
+//! no query, no body, and of the headers only the trace and the client's address, since the others may have secrets.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -24,12 +24,9 @@ pub(super) fn is_wanted() -> bool {
     enabled!(target: "access", Level::INFO)
 }
 
-/// Extracts the data if the filter lets the line through.
-pub(super) fn seen(head: &Head, clients: &Clients) -> Option<RequestLine> {
-    is_wanted().then(|| RequestLine {
-        path: Some(start_of(&head.path)),
-        client: head.peer.map(|peer| clients.address(peer, &head.headers)),
-    })
+/// Extracts the data of the line.
+pub(super) fn seen(head: &Head, clients: &Clients) -> RequestLine {
+    RequestLine { path: Some(start_of(&head.path)), client: head.peer.map(|peer| clients.address(peer, &head.headers)) }
 }
 
 impl RequestLine {

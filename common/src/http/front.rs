@@ -106,7 +106,7 @@ pub(super) struct Head {
     pub(super) authority: Option<Authority>,
 }
 
-/// What is known of a request from its connection and its first line, for the filter.
+/// The connection of a request, its version of HTTP and its authority, handed through the filter.
 #[derive(Clone)]
 pub(super) struct Arrived {
     pub(super) peer: Peer,
@@ -167,8 +167,15 @@ impl RequestPipeline {
     {
         let began = Instant::now();
         let request_id = request::request_id(&head.headers);
-        let seen = span::seen(&self.tracer, &head, &self.clients);
-        let access = self.access_log.then(|| access_log::seen(&head, &self.clients));
+        let found = self.table.find(&head.method, &head.path);
+        // Operational requests (health, metrics, debug) are frequent and belong to no trace.
+        let is_operational =
+            matches!(&found, Found::Endpoint(endpoint, _) if endpoint.route.admission == Admission::Open);
+        let seen = match is_operational {
+            true => None,
+            false => span::seen(&self.tracer, parent, trace, &head, &self.clients),
+        };
+        let access = self.logs_access().then(|| access_log::seen(&head, &self.clients));
         let is_head = head.method == Method::HEAD;
         let has_body = body::follows(&head.headers);
         let mut unread = Some(body);
@@ -176,7 +183,6 @@ impl RequestPipeline {
         // Kept for the answer, because the handler takes the request.
         let origin = self.cors.as_ref().map(|_| origin(&head.headers));
 
-        let found = self.table.find(&head.method, &head.path);
         let (answer, counted) = match found {
             _ if self.lacks_room(&found, &head) => {
                 let full = ApiError::unavailable("too many connections are open; nothing was done", RETRY_AFTER_S);
@@ -223,15 +229,10 @@ impl RequestPipeline {
             Counted::By(endpoint) => endpoint.template(),
             Counted::As(route) => route,
         };
-        // Operational requests (health, metrics, debug) are frequent and belong to no trace.
-        let is_operational = matches!(counted, Counted::By(endpoint) if endpoint.route.admission == Admission::Open);
         let answered = Answered { method, route: (route != UNMATCHED).then_some(route), response: &response };
-        let trace = match is_operational {
-            true => trace,
-            false => span::end(&self.tracer, parent, trace, seen, &answered),
-        };
-        let is_probe = route == "/metrics" || route.starts_with("/health/");
-        match access.flatten().filter(|_| !is_probe) {
+        let trace = span::end(&self.tracer, parent, trace, seen, &answered);
+        let is_probe = route == "/metrics/" || route.starts_with("/health/");
+        match access.filter(|_| !is_probe) {
             Some(access) => access.log(self.service, &trace, &answered, began.elapsed()),
             None => {
                 let status = response.status().as_u16();
@@ -248,6 +249,11 @@ impl RequestPipeline {
             Counted::As(route) => metrics::count_unmatched(self.service, route, method, response.status()),
         }
         response
+    }
+
+    /// Returns whether requests are logged: by the settings, and by the filter.
+    pub(super) fn logs_access(&self) -> bool {
+        self.access_log && access_log::is_wanted()
     }
 
     async fn at_endpoint<S, B>(

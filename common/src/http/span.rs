@@ -34,9 +34,17 @@ pub(super) struct RequestFacts {
     attributes: Vec<Attribute>,
 }
 
-/// Extracts the data if tracing is on. A request that starts a saga is recorded as part of that saga's trace.
-pub(super) fn seen(tracer: &Tracer, head: &Head, clients: &Clients) -> Option<RequestFacts> {
-    tracer.is_on().then(|| RequestFacts { began: SystemTime::now(), attributes: attributes(head, clients) })
+/// Extracts the data if the span may be recorded. A request without a parent may still join the trace of a saga that it
+/// starts.
+pub(super) fn seen(
+    tracer: &Tracer,
+    parent: Option<TraceContext>,
+    trace: TraceContext,
+    head: &Head,
+    clients: &Clients,
+) -> Option<RequestFacts> {
+    let may_be_recorded = tracer.is_on() && (trace.sampled || parent.is_none());
+    may_be_recorded.then(|| RequestFacts { began: SystemTime::now(), attributes: attributes(head, clients) })
 }
 
 /// Makes the attributes of the semantic conventions that are known before the answer, and those of the calling saga.
@@ -85,10 +93,10 @@ pub(super) fn start_of(text: &str) -> String {
     text.chars().take(MAX_CHARS).collect()
 }
 
-/// Parameters of queries that are no secret and no person's data.
+/// Parameters of queries whose values are neither secret nor personal.
 const SAFE_PARAMETERS: [&str; 3] = ["limit", "status", "wait"];
 
-/// What stands for a value that is not shown; the word is that of the semantic conventions.
+/// Replaces a hidden value, as the semantic conventions demand.
 const REDACTED: &str = "REDACTED";
 
 /// Replaces the values of a query, but for known parameters: they may be secrets.
@@ -101,7 +109,7 @@ fn without_values(query: &str) -> String {
     parts.collect::<Vec<_>>().join("&")
 }
 
-/// Returns a URL without what may be a secret: user, password and the values of its query.
+/// Returns a URL without user, password and the values of its query, which may be secrets.
 pub fn redacted_url(url: &str) -> String {
     let (address, query) = url.split_once('?').map_or((url, None), |(address, query)| (address, Some(query)));
     let address = match address.split_once("://") {
@@ -158,7 +166,7 @@ pub(super) fn end(
     tracer.record(&trace, || {
         let Answered { method, route, response } = *answered;
         let status = response.status();
-        // The conventions' name for other methods, and for those in the names of spans.
+        // Other methods: the semantic conventions demand `_OTHER` as the attribute and `HTTP` in the span's name.
         let (method, name) = if method == OTHER_METHOD { ("_OTHER", "HTTP") } else { (method, method) };
         attributes.push(attribute("http.request.method", method));
         attributes.extend(route.map(|route| attribute("http.route", route)));

@@ -4,7 +4,7 @@
 //! The ids of a request are kept in a task local and read only when a line is written: a span with fields would be a
 //! cost for every request, logged or not. Log lines about a saga name it themselves, and its trace id is its saga id.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use foundation::trace_context::{SAGA, TraceContext, span_id_of};
 use tokio::task::futures::TaskLocalFuture;
@@ -33,7 +33,7 @@ pub(crate) fn within<F: Future>(of: Of, work: F) -> TaskLocalFuture<Of, F> {
     REQUEST.scope(of, work)
 }
 
-/// Returns the name of the service that a line is from.
+/// The service that a line names.
 #[derive(Clone, Copy, Debug)]
 pub enum ServiceName {
     /// The same for all lines.
@@ -79,39 +79,35 @@ where
     ) -> fmt::Result {
         let mut line = String::with_capacity(256);
         self.format.format_event(context, Writer::new(&mut line), event)?;
+        let Some(rest) = line.strip_prefix('{') else { return writer.write_str(&line) };
         let request = REQUEST.try_with(|of| *of).ok();
-        let mut ids = String::with_capacity(128);
         let service = self.service_name(request, event.metadata().target());
-        write!(ids, r#""service.name":{},"#, serde_json::Value::from(service))?;
-        missing(event, request, &mut ids)?;
-        match line.strip_prefix('{') {
-            Some(rest) => write!(writer, "{{{ids}{rest}"),
-            None => writer.write_str(&line),
-        }
+        write!(writer, r#"{{"service.name":{},"#, serde_json::Value::from(service))?;
+        write_missing_ids(event, request, &mut writer)?;
+        writer.write_str(rest)
     }
 }
 
 /// Writes the ids that the event does not have itself.
-fn missing(event: &Event<'_>, request: Option<Of>, ids: &mut String) -> fmt::Result {
+fn write_missing_ids(event: &Event<'_>, request: Option<Of>, writer: &mut Writer<'_>) -> fmt::Result {
     let mut own = Own::default();
     event.record(&mut own);
     if !own.names_saga
         && let Some(saga_id) = request.and_then(|of| of.saga_id)
     {
-        write!(ids, r#""saga.id":"{saga_id}","#)?;
+        write!(writer, r#""saga.id":"{saga_id}","#)?;
     }
     if own.names_trace {
         return Ok(());
     }
     // The trace id of a saga is its saga id, also for lines written within another request.
-    let of_saga = own.saga_id.map(|id| (id.as_u128(), span_id_of(id, SAGA)));
-    let of_request = request.map(|of| (of.trace.trace_id, of.trace.span_id));
-    let (trace_id, span_id) = match (of_saga, of_request) {
-        (Some(saga), Some(request)) if saga.0 == request.0 => request,
-        (Some(of), _) | (None, Some(of)) => of,
+    let (trace_id, span_id) = match (own.saga_id, request.map(|of| of.trace)) {
+        (Some(id), Some(trace)) if id.as_u128() == trace.trace_id => (trace.trace_id, trace.span_id),
+        (Some(id), _) => (id.as_u128(), span_id_of(id, SAGA)),
+        (None, Some(trace)) => (trace.trace_id, trace.span_id),
         (None, None) => return Ok(()),
     };
-    write!(ids, r#""trace_id":"{trace_id:032x}","span_id":"{span_id:016x}","#)
+    write!(writer, r#""trace_id":"{trace_id:032x}","span_id":"{span_id:016x}","#)
 }
 
 /// Ids among the event's own fields.
@@ -135,9 +131,11 @@ impl Visit for Own {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // Other fields are not formatted, to save the cost.
-        if matches!(field.name(), "saga.id" | "trace_id") {
-            self.record_str(field, &format!("{value:?}"));
+        match field.name() {
+            "saga.id" => self.record_str(field, &format!("{value:?}")),
+            "trace_id" => self.names_trace = true,
+            // Other fields are not formatted, to save the cost.
+            _ => {}
         }
     }
 }

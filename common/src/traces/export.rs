@@ -16,6 +16,7 @@ use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SpanData,
 
 use self::send::OtlpExporter;
 use crate::config::TelemetrySettings;
+use crate::http::redacted_url;
 
 /// Capacity of the queue in spans, about a kilobyte each; further ones are dropped.
 const MAX_QUEUE: usize = 8_192;
@@ -40,7 +41,7 @@ pub(super) fn processor(
         .with_max_export_batch_size(MAX_BATCH)
         .with_scheduled_delay(BATCH_DELAY)
         .build();
-    let told = LogOnce { exporter, service, endpoint: url, silent: AtomicBool::new(false) };
+    let told = LogOnce { exporter, service, endpoint: redacted_url(&url), silent: AtomicBool::new(false) };
     let mut processor = BatchSpanProcessor::builder(told).with_batch_config(batches).build();
     processor.set_resource(resource);
     Ok(processor)

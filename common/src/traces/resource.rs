@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::Attribute;
 use super::attribute;
+use crate::build::VERSION;
 use crate::config::{Settings, pairs};
 
 /// Tells the processes of a service apart. The services of one process share it: they differ by their names.
@@ -25,7 +26,7 @@ pub(super) fn of(service: &'static str, settings: &Settings) -> Resource {
         .with_attributes([
             attribute("service.namespace", "ecommerce-saga"),
             attribute("service.name", service),
-            attribute("service.version", env!("CARGO_PKG_VERSION")),
+            attribute("service.version", VERSION),
             attribute("service.instance.id", INSTANCE.to_string()),
             attribute("deployment.environment.name", settings.profile.clone()),
             attribute("process.pid", i64::from(std::process::id())),

@@ -73,7 +73,7 @@ request_bodies! {
         /// A note about the resolution, for later readers.
         #[schema(min_length = 1, max_length = 1_000)]
         pub note: String = required(read::text_with_content(1_000)),
-        /// Who settled it.
+        /// Name of the person who settled it.
         #[schema(min_length = 1, max_length = 100)]
         pub by: Option<String> = optional(read::text_with_content(100)),
     }

@@ -99,7 +99,7 @@ fn the_access_log_has_a_line_for_each_request_without_its_secrets() {
     let (code, id) = buy(&front);
     assert_eq!(code, 0, "nothing fails in production");
     assert_eq!(run(&["list", "--user", "a-private-name", "--token", TOKEN, "--target", &front]).code, 0);
-    for path in ["/health/", "/health/live/"] {
+    for path in ["/health/", "/health/live/", "/metrics"] {
         assert_eq!(run(&["health", &format!("{front}{path}")]).code, 0);
     }
     let log = log_of(up);

@@ -10,7 +10,7 @@ use hyper::{
 use super::{Arrived, RequestPipeline, UNMATCHED, name};
 use crate::http::{
     ApiError, Response,
-    access_log::{self, RequestLine},
+    access_log::RequestLine,
     head, metrics, request,
     routes::{OTHER_METHOD, method_label},
     span::{self, Answered},
@@ -43,7 +43,7 @@ impl RequestPipeline {
         metrics::count_refused(self.service, error.reason());
         let trace = span::begin(&self.tracer, request::parent(headers));
         let mut response = error.into_response();
-        if self.access_log && access_log::is_wanted() {
+        if self.logs_access() {
             line.log(self.service, &trace, &Answered { method, route: None, response: &response }, Duration::ZERO);
         }
         name(&mut response, request::request_id(headers), trace);

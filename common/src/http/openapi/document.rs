@@ -83,7 +83,7 @@ fn put_together(service: &'static str, about: &'static str, routes: &[Described]
 fn info(service: &str, about: &str) -> Info {
     InfoBuilder::new()
         .title(format!("E-Commerce Saga: {service}"))
-        .version(env!("CARGO_PKG_VERSION"))
+        .version(crate::build::VERSION)
         .description(Some(format!("{about}\n\n{RULES}").trim().to_owned()))
         .license(Some(LicenseBuilder::new().name("MIT").identifier(Some("MIT")).build()))
         .build()

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 use secrecy::ExposeSecret;
 
 use super::send::{Failed, Repeat};
-use crate::config::{OtlpCompression, TelemetrySettings, pairs};
+use crate::config::{OtlpCompression, TelemetrySettings, headers};
 use crate::loopback::is_loopback;
 use crate::reason::with_causes;
 use crate::tls;
@@ -29,7 +29,7 @@ impl Http {
     pub(super) fn to(url: &str, settings: &TelemetrySettings) -> Result<Self, String> {
         let client = tls::http_client();
         let client = if is_loopback(url) { client.no_proxy().build() } else { client.build() };
-        let mut headers = headers(settings)?;
+        let mut headers = headers(settings.otlp_headers.expose_secret())?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         if settings.otlp_compression == OtlpCompression::Gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -44,31 +44,19 @@ impl Http {
             OtlpCompression::Gzip => zipped(&batch.encode_to_vec()),
         };
         let sent = self.client.post(&self.url).headers(self.headers.clone()).body(body).send().await;
-        let answer = sent.map_err(|error| Failed { reason: with_causes(&error), repeat: Repeat::After(None) })?;
+        let answer =
+            sent.map_err(|error| Failed { reason: with_causes(&error), repeat: Repeat::After(Duration::ZERO) })?;
         let status = answer.status();
         let repeat = match status.as_u16() {
             200..=299 => return Ok(()),
             429 | 502 | 503 | 504 => {
                 let asked = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-                Repeat::After(asked.map(Duration::from_secs))
+                Repeat::After(Duration::from_secs(asked.unwrap_or(0)))
             }
             _ => Repeat::Never,
         };
         Err(Failed { reason: format!("it answered {status}"), repeat })
     }
-}
-
-/// Returns the headers of the settings, which the load has checked.
-pub(super) fn headers(settings: &TelemetrySettings) -> Result<HeaderMap, String> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in pairs(settings.otlp_headers.expose_secret())? {
-        let bad = || format!("the header {name} cannot be sent");
-        let mut value = HeaderValue::try_from(value).map_err(|_| bad())?;
-        // Not shown in `Debug` forms.
-        value.set_sensitive(true);
-        headers.append(HeaderName::try_from(&name).map_err(|_| bad())?, value);
-    }
-    Ok(headers)
 }
 
 fn zipped(bytes: &[u8]) -> Vec<u8> {

@@ -28,8 +28,8 @@ pub(super) struct Failed {
 /// Whether the same batch may be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repeat {
-    /// Yes, after this time if the collector named one.
-    After(Option<Duration>),
+    /// Yes, after this time at least.
+    After(Duration),
     /// No: the collector has refused it.
     Never,
 }
@@ -71,7 +71,7 @@ impl OtlpExporter {
         }
     }
 
-    /// Sends a batch until the collector accepts or refuses it.
+    /// Sends a batch until the collector accepts or refuses it, or the time limit passes.
     async fn send(&self, batch: &ExportTraceServiceRequest) -> Result<(), String> {
         let mut wait = FIRST_WAIT;
         let mut last = "no answer in time".to_owned();
@@ -86,7 +86,7 @@ impl OtlpExporter {
                     Err(Failed { reason, repeat: Repeat::Never }) => return Err(reason),
                     Err(Failed { reason, repeat: Repeat::After(asked) }) => {
                         last = reason;
-                        sleep(asked.unwrap_or(wait)).await;
+                        sleep(asked.max(wait)).await;
                         wait *= 2;
                     }
                 }
