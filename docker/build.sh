@@ -16,10 +16,10 @@ REVISION=unknown CREATED=unknown
 if [ "$(git rev-parse --show-toplevel 2>/dev/null)" = "$PWD" ]; then
   REVISION="$(git rev-parse HEAD)"
   CREATED="$(git log -1 --format=%cI)"
-  git diff --quiet HEAD -- || echo "build: changes that are not committed go into the image, and its revision is $REVISION all the same" >&2
+  git diff --quiet HEAD -- || echo "build: the image includes uncommitted changes; its revision is still $REVISION" >&2
 else
-  echo "build: these files are in no repository of git, so the image does not state its revision" >&2
+  echo "build: not a git repository, so the image has no revision" >&2
 fi
 export VERSION REVISION CREATED
-echo "build: $VERSION, revision $REVISION of $CREATED"
+echo "build: version $VERSION, revision $REVISION, created $CREATED"
 exec "${compose[@]}" --env-file "$file" -f docker-compose.prod.yml build migrate

@@ -11,13 +11,19 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# renovate: pypi kubernetes-validate
 KUBERNETES_VALIDATE=1.37.0
+# renovate: pypi checkov
 CHECKOV=3.3.30
+# renovate: go helm.sh/helm/v4
 HELM=v4.3.2
+# renovate: go github.com/yannh/kubeconform
 KUBECONFORM=v0.8.0
+# The Traefik that Compose runs.
+TRAEFIK="$(sed -n 's/^ *image: traefik://p' docker-compose.prod.yml)"
 # The modules with the custom kinds, and their files.
 CRDS=(
-  "github.com/traefik/traefik/v3@v3.7.9:docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml"
+  "github.com/traefik/traefik/v3@$TRAEFIK:docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml"
   "sigs.k8s.io/gateway-api@v1.4.1:config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"
   "github.com/prometheus-operator/prometheus-operator@v0.85.0:example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml"
 )

@@ -39,8 +39,11 @@ command -v cargo >/dev/null || fail "cargo is missing: see https://rustup.rs"
 command -v cc >/dev/null || install build-essential
 command -v flock >/dev/null || install util-linux
 has_postgres || install postgresql
-command -v systemd-analyze >/dev/null || install systemd
-command -v lintian >/dev/null || install lintian
+# For tests/package.sh, which runs only without arguments.
+[ $# -gt 0 ] || {
+  command -v systemd-analyze >/dev/null || install systemd
+  command -v lintian >/dev/null || install lintian
+}
 # Debian installs pgbouncer in /usr/sbin, which is not in the PATH of an ordinary account.
 export PATH="$PATH:/usr/sbin"
 command -v pgbouncer >/dev/null || install pgbouncer
@@ -73,13 +76,15 @@ say "cargo test --locked --workspace $*"
 cargo test --locked --workspace --no-run
 # Helm takes minutes to build, and the tests leave the processors idle for half of their time.
 log="$(mktemp)"
-nice -n 19 tests/kubernetes.sh >"$log" 2>&1 &
+# A group of its own, so that an interrupted run ends Helm's build too.
+setsid nice -n 19 tests/kubernetes.sh >"$log" 2>&1 &
 background=$!
+trap 'kill -- -"$background" 2>/dev/null || true; rm -f "$log"' EXIT
+trap 'exit 130' INT TERM
 kubernetes() {
   local ended=0
   wait "$background" || ended=$?
   cat "$log"
-  rm -f "$log"
   return "$ended"
 }
 tested=0

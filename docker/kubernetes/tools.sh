@@ -27,5 +27,8 @@ for _ in $(seq 600); do
   sleep 1
 done
 kube logs --follow "job/$job"
-until code="$(state terminated.exitCode)" && [ -n "$code" ]; do sleep 1; done
+until code="$(state terminated.exitCode)" && [ -n "$code" ]; do
+  [ -n "$(kube get "${pods[@]}" -o name)" ] || { echo "tools: the pod of $job is gone; its exit code is unknown" >&2; exit 1; }
+  sleep 1
+done
 exit "$code"

@@ -52,7 +52,7 @@ impl Configuration {
     }
 
     /// As [`Configuration::load`], for a command that runs services: they need their tokens. `service` is the name in their
-    /// log lines. Problems of the settings are told as log lines, if the settings say so.
+    /// log lines. Problems of the settings are logged in the format that the settings name.
     pub(crate) fn load_for_services(&self, service: ServiceName) -> Result<Settings, Failure> {
         let source = self.files.source();
         let settings = source.load().inspect_err(|_| {

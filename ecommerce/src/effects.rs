@@ -2,8 +2,8 @@
 
 use crate::{output, steps::Step};
 
-/// Describes the effects of a purchase that has ended or turned back; nothing for one that still runs forward, and for
-/// a saga that is no purchase.
+/// Describes the effects of a purchase that has ended or turned back; `None` for a purchase that still runs forward, and for
+/// a saga of another definition.
 pub(crate) fn in_words(status: &str, amount: &str, product: Option<&str>, steps: &[Step]) -> Option<String> {
     let step =
         |name: &str, participant: &str| steps.iter().find(|step| step.step == name && step.participant == participant);
@@ -107,6 +107,6 @@ mod tests {
             assert_eq!(words(status, charge, decrease), Some(expected), "{status} {charge:?} {decrease:?}");
         }
         assert_eq!(words("PENDING", ["done"; 2], ["pending"; 2]), None);
-        assert_eq!(in_words("COMPLETED", "9.99", None, &[]), None, "a saga that is no purchase");
+        assert_eq!(in_words("COMPLETED", "9.99", None, &[]), None, "a saga of another definition");
     }
 }

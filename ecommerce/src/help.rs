@@ -39,8 +39,8 @@ password is wrong; 5 this version is too old for a database, or would lock out s
 
 pub(crate) const WAIT: &str = "\
 Examples:
-  ecommerce wait payments && ecommerce serve payments
-      for a service that is started beside `ecommerce migrate`; the reason of the wait is logged when it changes
+  ecommerce wait payments
+      in an init container, before `ecommerce serve payments`; the reason of the wait is logged when it changes
 
 There is no time limit. Exit codes: 0 the database has every migration of this version, or the wait was stopped;
 2 bad usage or configuration; 5 this version is too old for the database.";

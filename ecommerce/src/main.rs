@@ -55,7 +55,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("ECOMMERCE_BUILD"), ")");
 
 /// The build, as the services state it.
-const BUILD: Build = Build { revision: env!("ECOMMERCE_REVISION"), date: env!("ECOMMERCE_REVISION_DATE") };
+const BUILD: Build = Build { revision: env!("ECOMMERCE_BUILD_REVISION"), date: env!("ECOMMERCE_BUILD_DATE") };
 
 const AFTER_HELP: &str = "\
 Exit codes:

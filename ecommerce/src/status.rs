@@ -46,7 +46,7 @@ struct Saga {
 
 #[derive(Deserialize)]
 struct Resolution {
-    at: Option<String>,
+    at: String,
     note: String,
     by: Option<String>,
 }
@@ -63,8 +63,7 @@ impl Status {
 fn shown(saga: Saga) -> String {
     let amount = saga.amount.as_deref().map(exact);
     let settled = saga.resolution.map(|Resolution { at, note, by }| {
-        let at = at.map_or_else(String::new, |at| output::to_the_second(&at));
-        format!("{at} {}", operate::resolution(&note, by.as_deref()))
+        format!("{} {}", output::to_the_second(&at), operate::resolution(&note, by.as_deref()))
     });
     let facts = output::table(
         ["transaction", &saga.transaction_id],

@@ -151,11 +151,13 @@ fn document(profile: &str, addresses: &[(&str, SocketAddr)], database: &Database
     serde_json::json!({ "profile": profile, "services": urls, "database": database.url() }).to_string()
 }
 
-/// Returns the operations that refuse on purpose, with their rates.
+/// Returns the participants that refuse on purpose, with their rates in percent.
 fn refusing(settings: &Settings) -> Vec<String> {
     let rate = |service, operation| Some(settings.faults.services.get(service)?.get(operation)?.failure_rate * 100.0);
     let rates = REFUSING.into_iter().filter_map(|(service, operation)| Some((service, rate(service, operation)?)));
-    rates.filter(|(_, rate)| *rate > 0.0).map(|(service, rate)| format!("{service} {rate} %")).collect()
+    // Rounded, since a share such as 0.333 has no exact percentage.
+    let percent = |rate: f64| (rate * 10.0).round() / 10.0;
+    rates.filter(|(_, rate)| *rate > 0.0).map(|(service, rate)| format!("{service} {} %", percent(rate))).collect()
 }
 
 fn welcome(profile: &str, addresses: &[(&str, SocketAddr)], database: &Database, refusing: &[String]) -> String {

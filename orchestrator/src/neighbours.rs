@@ -1,7 +1,7 @@
 //! The reachable replicas of all services, and requests to them for operators.
 //!
 //! Replicas are the configured addresses, or all addresses of the service's host name, as containers and headless
-//! services have them. Names are resolved with each request, so replicas may come and go.
+//! services have them. Names are resolved with each request or page, so replicas may come and go.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -154,8 +154,19 @@ impl Neighbours {
         path: &str,
         body: Option<&Value>,
     ) -> Result<T, NoAnswer> {
+        self.ask_first(&self.replicas(service).await, method, path, body).await
+    }
+
+    /// Sends one request to the first of these replicas that answers. What has an effect must be idempotent.
+    pub(crate) async fn ask_first<T: DeserializeOwned>(
+        &self,
+        replicas: &[String],
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<T, NoAnswer> {
         let mut answer = Err(NoAnswer::Because("it has no address".to_owned()));
-        for url in self.replicas(service).await {
+        for url in replicas {
             answer = self.ask_one(&format!("{url}{path}"), method.clone(), body).await;
             if !matches!(answer, Err(NoAnswer::Because(_))) {
                 break;
@@ -193,7 +204,8 @@ impl Neighbours {
         }
     }
 
-    async fn replicas(&self, service: &str) -> Vec<String> {
+    /// Returns the addresses of a service's replicas.
+    pub(crate) async fn replicas(&self, service: &str) -> Vec<String> {
         let Some((url, configured)) = self.services.get(service) else { return Vec::new() };
         if configured.is_empty() { addresses_of(url).await } else { configured.clone() }
     }

@@ -12,11 +12,12 @@ import statistics
 import types
 
 import load
+import measure
 import processes
 from postgres import DATABASES, Postgres
 from system import System
+from throughput import LAYOUTS
 
-LAYOUTS = ["five processes", "one process"]
 NAMES = ("other", "this")
 TURN_S = 2
 WARM_UP_S = 1
@@ -33,7 +34,7 @@ def run(bench, other, pairs):
         with contextlib.ExitStack() as stack:
             systems = {name: stack.enter_context(started(bench, name, program, layout)) for name, program in programs.items()}
             for system in systems.values():
-                load.buy(system, 64, bench.warm_up_seconds)
+                measure.warm_up(bench, system)
             for connections in bench.connections:
                 found = results[f"{layout}, {connections} connections"] = compared(systems, connections, pairs)
                 print(table(f"{layout}, {connections} connections", found), flush=True)
@@ -69,11 +70,12 @@ def compared(systems, connections, pairs):
             kept.append(pair)
     if not kept:
         raise SystemExit(f"bench: other programs use more than {OTHERS_AT_MOST:.0%} of the machine all the time")
-    ratios = {figure: [pair["this"][figure] / pair["other"][figure] for pair in kept] for figure in ("per_s", "p50_us", "cpu_us")}
+    figures = ("per_s", "p50_us", "cpu_us")
+    ratios = [{figure: measure.share(pair["this"][figure], pair["other"][figure]) for figure in figures} for pair in kept]
     return {
         "pairs": len(kept),
         "dropped": dropped,
-        "ratio": {figure: spread(values) for figure, values in ratios.items()},
+        "ratio": measure.medians(ratios),
         "per_s": {name: statistics.median(pair[name]["per_s"] for pair in kept) for name in NAMES},
         "cpu_us": {name: medians([pair[name]["cpu_us_of"] for pair in kept]) for name in NAMES},
     }
@@ -121,10 +123,6 @@ def own_s(systems):
 
 def medians(runs):
     return {name: statistics.median(run.get(name, 0.0) for run in runs) for name in runs[0]}
-
-
-def spread(values):
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def table(title, found):

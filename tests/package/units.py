@@ -281,9 +281,7 @@ class Postgres:
         if IS_ROOT:
             os.chown(self.folder, self.account.pw_uid, self.account.pw_gid)
         self.password = secrets.token_hex(8)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        [self.port] = free_ports(1)
         password_file = os.path.join(work, "password")
         with open(password_file, "w", encoding="utf-8") as file:
             file.write(self.password)

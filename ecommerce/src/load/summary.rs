@@ -14,8 +14,8 @@ use crate::{ending::Failure, output};
 
 /// The quantiles shown, by name.
 pub(super) const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0)];
-/// Half the width of an interval of the normal distribution, in standard deviations: four shares are within theirs
-/// together with a probability of 95 %.
+/// Half the width of each share's interval, in standard deviations: all four shares are inside theirs with a probability of
+/// 95 %.
 const WIDTH_95: f64 = 2.5;
 
 /// An outcome: its count, and its expected share by the failure rates in force.

@@ -58,8 +58,13 @@ fn the_version_is_told() {
     let text = ran.out.strip_prefix(concat!("ecommerce ", env!("CARGO_PKG_VERSION"), " ("));
     let build = text.and_then(|rest| rest.strip_suffix(")\n")).unwrap_or_else(|| panic!("{ran:?}"));
     let repository = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    let git = Command::new("git").args(["-C", repository, "log", "-1", "--format=%H %cs"]).output();
-    let commit = git.ok().filter(|git| git.status.success()).map(|git| String::from_utf8(git.stdout).unwrap());
+    let git = |arguments: &[&str]| {
+        let ran = Command::new("git").args(["-C", repository]).args(arguments).output();
+        ran.ok().filter(|ran| ran.status.success()).map(|ran| String::from_utf8(ran.stdout).unwrap())
+    };
+    // In a folder of another project's repository the build states nothing.
+    let is_whole = git(&["rev-parse", "--show-prefix"]).is_some_and(|prefix| prefix.trim().is_empty());
+    let commit = git(&["log", "-1", "--format=%H %cs"]).filter(|_| is_whole);
     let is_stated = option_env!("ECOMMERCE_REVISION").is_some();
     match commit.as_deref().map(str::trim).filter(|_| !is_stated) {
         Some(commit) => {

@@ -81,6 +81,9 @@ pub struct Failure {
     pub message: String,
 }
 
+/// The status of a participant that did not answer in time.
+const GATEWAY_TIMEOUT: u16 = 504;
+
 impl Failure {
     /// Makes the error of a refusal by the participant `service`.
     pub fn refused(status: u16, service: &str, message: &str) -> Failure {
@@ -92,9 +95,14 @@ impl Failure {
         Failure { status: 503, message: format!("Service {service} unavailable") }
     }
 
+    /// Returns whether the participant did not answer in time.
+    pub fn is_timeout(&self) -> bool {
+        self.status == GATEWAY_TIMEOUT
+    }
+
     /// Makes a 504: the participant `service` did not answer in time.
     pub fn timeout(service: &str) -> Failure {
-        Failure { status: 504, message: format!("Timeout while communicating with {service}") }
+        Failure { status: GATEWAY_TIMEOUT, message: format!("Timeout while communicating with {service}") }
     }
 }
 

@@ -34,12 +34,12 @@ pub type ReadRow = Result<StoredSaga, UnreadableRow>;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = SagaResolution)]
 pub struct Resolution {
-    /// When.
+    /// Time of the resolution.
     #[serde(with = "foundation::time::rfc3339")]
     pub at: DateTime<Utc>,
-    /// The note.
+    /// The note for later readers.
     pub note: String,
-    /// Who, if that was said.
+    /// Name of the person, if it was given.
     #[schema(required)]
     pub by: Option<String>,
 }

@@ -105,13 +105,10 @@ fn error_type(outcome: &Outcome, status: Option<u16>) -> Option<Cow<'static, str
         (Outcome::Done(_) | Outcome::Undone(..), _) => None,
         (_, Some(status)) if status >= 400 => Some(status.to_string().into()),
         (Outcome::Unknown(Unknown { sent: Sent::Nothing, .. }), None) => Some("not_sent".into()),
-        (Outcome::Unknown(unknown), None) if unknown.failure.status == GATEWAY_TIMEOUT => Some("timeout".into()),
+        (Outcome::Unknown(unknown), None) if unknown.failure.is_timeout() => Some("timeout".into()),
         (Outcome::Refused(_) | Outcome::Unknown(_), _) => Some("no_valid_answer".into()),
     }
 }
-
-/// The status of a failure by a timeout.
-const GATEWAY_TIMEOUT: u16 = 504;
 
 /// Records the spans of a saga that has ended, and of its steps.
 pub fn record(tracer: &Tracer, saga: &RunningSaga, log: &SagaLog, status: Status, now: DateTime<Utc>) {

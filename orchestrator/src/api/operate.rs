@@ -111,7 +111,7 @@ pub(super) struct ResolutionView {
     #[serde(with = "common::wire::rfc3339")]
     resolved_at: DateTime<Utc>,
     note: String,
-    /// Who settled it, if that was said.
+    /// Name of the person who settled it, if it was given.
     #[schema(required)]
     by: Option<String>,
 }

@@ -18,7 +18,7 @@ const FULL_ROW: &str = concat!(
     "select ",
     columns!(),
     ", s.owner_node, s.owner_incarnation, s.cancel_requested_at, s.retry_requested_at, s.attention_at,
-       s.resolved_at, s.resolved_note, s.resolved_by, s.wake_at, s.deadline_at, s.turned_at, s.idempotency_key
+       s.wake_at, s.deadline_at, s.turned_at, s.idempotency_key
      from saga s where s.id = $1"
 );
 

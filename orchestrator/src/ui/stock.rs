@@ -56,7 +56,8 @@ pub(super) async fn show(ui: Ui, request: Request) -> Result<Response, ApiError>
     let path = format!("/products/?limit={limit}{after}");
     let page = ui.neighbours.ask_any::<ProductPage>(CATALOG, Method::GET, &path, None).await;
     let ProductPage { products, next_cursor } = page.map_err(|no_answer| unanswered(CATALOG, &no_answer))?;
-    let products = join_all(products.into_iter().map(|product| with_stock(&ui, product))).await;
+    let inventory = ui.neighbours.replicas(INVENTORY).await;
+    let products = join_all(products.into_iter().map(|product| with_stock(&ui, &inventory, product))).await;
     Ok(json(StatusCode::OK, &StockView { products, low_stock: ui.settings.inventory.low_stock, next_cursor }))
 }
 
@@ -64,9 +65,9 @@ fn unanswered(service: &str, no_answer: &NoAnswer) -> ApiError {
     ApiError::unavailable(format!("{service}: {no_answer}"), RETRY_AFTER_S)
 }
 
-async fn with_stock(ui: &Ui, product: Product) -> ProductStock {
+async fn with_stock(ui: &Ui, inventory: &[String], product: Product) -> ProductStock {
     let path = format!("/inventory/{}/", product.product_id);
-    let stock = ui.neighbours.ask_any::<Stock>(INVENTORY, Method::GET, &path, None).await;
+    let stock = ui.neighbours.ask_first::<Stock>(inventory, Method::GET, &path, None).await;
     let (quantity, error) = match stock {
         Ok(stock) => (Some(stock.quantity), None),
         Err(NoAnswer::Refused(StatusCode::NOT_FOUND, _)) => (None, None),

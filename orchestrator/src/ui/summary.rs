@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use common::config::Settings;
 use common::http::{ApiError, Request, Response, StatusCode, with_body};
 use serde::Serialize;
 use tokio::sync::Mutex;
@@ -87,13 +88,13 @@ pub(super) async fn show(ui: Ui, _: Request) -> Result<Response, ApiError> {
         return Ok(with_body(StatusCode::OK, "application/json", body.clone()));
     }
     let read = ui.api.saga_log.read_list(|connection| Box::pin(overview::overview(connection)));
-    let view = view(read.await.map_err(unreadable)?, ui.settings.checkout.compensate_inventory);
+    let view = view(read.await.map_err(unreadable)?, &ui.settings);
     let body = serde_json::to_vec(&view).map_err(|error| ApiError::internal(error.to_string()))?;
     *cache = Some((Instant::now(), body.clone()));
     Ok(with_body(StatusCode::OK, "application/json", body))
 }
 
-fn view(overview: Overview, stock_is_given_back: bool) -> SummaryView {
+fn view(overview: Overview, settings: &Settings) -> SummaryView {
     let Overview { now, unfinished, attention, ended, seconds } = overview;
     SummaryView {
         now,
@@ -108,7 +109,7 @@ fn view(overview: Overview, stock_is_given_back: bool) -> SummaryView {
             failed: ended.counts.failed,
             is_exact: ended.is_exact,
         },
-        stock_is_given_back,
+        stock_is_given_back: settings.checkout.compensate_inventory,
         seconds: seconds
             .into_iter()
             .map(|second| SecondView {

@@ -27,7 +27,7 @@ let { seconds } = kept;
 // Changes do not name the definition. Purchases are told by their first step: other sagas may have steps of the same
 // names. The oldest are forgotten first.
 const purchases = new Set(kept.ids);
-// So many are kept over a reload.
+// Maximum number of purchases kept over a reload.
 const IDS_KEPT = 1000;
 addEventListener("pagehide", () => remember(session, KEY, JSON.stringify({ seconds, ids: [...purchases].slice(-IDS_KEPT) })));
 const isFirstOfPurchase = ({ kind, participant, step }) => kind === "step" && participant === "catalog" && step === "choose";

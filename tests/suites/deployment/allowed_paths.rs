@@ -1,5 +1,4 @@
-//! Ways in that cannot exclude paths: an HTTPRoute of the Gateway API, and a plain Ingress. They name the paths that are
-//! public.
+//! The HTTPRoute of the Gateway API and the plain Ingress: they cannot exclude paths, so they list those that are public.
 
 use serde_json::Value;
 

@@ -40,7 +40,7 @@ fn object(kind: &str, name: &str) -> Value {
 }
 
 /// Returns the pod of an object that makes pods.
-fn pod(object: &Value) -> Option<&Value> {
+pub(crate) fn pod(object: &Value) -> Option<&Value> {
     let pod = match object["kind"].as_str()? {
         "Deployment" | "Job" => &object["spec"]["template"],
         "CronJob" => &object["spec"]["jobTemplate"]["spec"]["template"],

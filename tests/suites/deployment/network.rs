@@ -2,9 +2,16 @@
 
 use serde_json::{Value, json};
 
-use crate::{files::services, kubernetes::objects};
+use crate::{
+    files::services,
+    kubernetes::{objects, pod},
+};
 
 const COMMANDS: [&str; 3] = ["migrate", "audit", "tools"];
+
+fn policies() -> Vec<Value> {
+    objects("default").into_iter().filter(|object| object["kind"] == "NetworkPolicy").collect()
+}
 
 /// Returns the labels of a pod that policies know.
 fn labels(pod: &str) -> Value {
@@ -45,8 +52,7 @@ fn may_call(policies: &[Value], from: &str, to: &str, port: u16) -> bool {
 
 #[test]
 fn a_pod_calls_those_that_its_program_calls_and_no_other_one() {
-    let mut policies = objects("default");
-    policies.retain(|object| object["kind"] == "NetworkPolicy");
+    let policies = policies();
     for from in services().into_keys().chain(COMMANDS.map(str::to_owned)) {
         for (to, port) in services() {
             let expected = match from.as_str() {
@@ -62,8 +68,7 @@ fn a_pod_calls_those_that_its_program_calls_and_no_other_one() {
 
 #[test]
 fn everything_else_is_denied_but_names_databases_the_proxy_and_the_monitoring() {
-    let mut policies = objects("default");
-    policies.retain(|object| object["kind"] == "NetworkPolicy");
+    let policies = policies();
     let outside = |direction: &str, side: &str, pod: &str| -> Vec<String> {
         let rules = rules(&policies, direction, pod);
         let open = rules.iter().flat_map(|rule| {
@@ -83,8 +88,7 @@ fn everything_else_is_denied_but_names_databases_the_proxy_and_the_monitoring() 
         assert_eq!(outside("ingress", "from", &pod), expected, "{pod}");
     }
     for object in objects("default").iter().filter(|object| object["kind"] == "CronJob" || object["kind"] == "Job") {
-        let template = object.pointer("/spec/jobTemplate/spec/template").unwrap_or(&object["spec"]["template"]);
-        let found = &template["metadata"]["labels"];
+        let found = &pod(object).expect("a pod")["metadata"]["labels"];
         let name = found["app.kubernetes.io/name"].as_str().expect("a name");
         assert!(COMMANDS.contains(&name) && found["app.kubernetes.io/part-of"] == "ecommerce-saga", "{found}");
     }
