@@ -506,7 +506,8 @@ def turn_back(system: System):
 
 @contextlib.contextmanager
 def lag(system: System):
-    listener = urllib.request.urlopen(system.at("orchestrator", "/saga/events"), timeout=PATIENCE)
+    request = urllib.request.Request(system.at("orchestrator", "/saga/events"), headers={"authorization": f"Bearer {OPERATOR}"})
+    listener = urllib.request.urlopen(request, timeout=PATIENCE)
     with system.database.transaction("ms_catalog", "select pg_current_xact_id()"):
         system.buy()
         yield
