@@ -179,7 +179,7 @@ done
 user="$(awk '/^Uid:/ { print $2 }' "/proc/$(docker inspect --format '{{.State.Pid}}' "$(containers payments)")/status")"
 expect "the user of a container" "$user" 65532
 expect "a read-only file system" "$(docker inspect --format '{{.HostConfig.ReadonlyRootfs}}' "$(containers payments)")" true
-docker exec "$(containers payments)" sh -c : 2>/dev/null && fail "the image has a shell"
+docker exec "$(containers payments)" sh -c : >/dev/null 2>&1 && fail "the image has a shell"
 say "tokens, roles, user and read-only file system: as required"
 
 # --- the routes, on Traefik itself ---
