@@ -14,8 +14,9 @@ use super::view::WithDefinition;
 use saga_engine::Status;
 
 pub(super) const ABOUT: &str = "Runs purchases as sagas: it calls catalog, payments, inventory and purchases in turn, \
-    and undoes the purchase if a step is refused. An accepted purchase ends COMPLETED or COMPENSATED; a FAILED \
-    purchase could not be undone yet and goes on being retried.";
+    and if a step is refused it refunds the payment and cancels the purchase; stock that was taken stays taken, unless \
+    `checkout.compensate_inventory` is set. An accepted purchase ends COMPLETED or COMPENSATED; a FAILED one could not \
+    be undone yet and is retried until it is, or until an operator resolves it.";
 
 pub(super) fn start() -> Description {
     Description::new("buy", "Starts a purchase")
@@ -34,7 +35,10 @@ pub(super) fn start() -> Description {
         .mark(202, Header::Location)
         .mark(202, Header::PreferenceApplied)
         .mark(202, Header::IdempotentReplayed)
-        .answer::<Settled<'_>>(409, "COMPENSATED: a step was refused or a service unavailable; the purchase is undone.")
+        .answer::<Settled<'_>>(
+            409,
+            "COMPENSATED: a step was refused or a service unavailable; what can be undone is undone.",
+        )
         .mark(409, Header::IdempotentReplayed)
         .problem(
             422,

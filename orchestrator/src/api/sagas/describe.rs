@@ -33,7 +33,7 @@ pub(in crate::api) fn start() -> Description {
         .mark(202, Header::Location)
         .mark(202, Header::PreferenceApplied)
         .mark(202, Header::IdempotentReplayed)
-        .answer::<Settled>(409, "COMPENSATED: a step was refused or its outcome unknown; the saga is undone.")
+        .answer::<Settled>(409, "COMPENSATED: a step was refused or its outcome unknown; every step with a compensation is undone.")
         .mark(409, Header::IdempotentReplayed)
         .problem(
             422,
