@@ -1,5 +1,5 @@
-//! Tests of the documents: every relative link resolves, every command shown parses, and the configuration reference
-//! matches `default.toml`.
+//! Tests of the documents: every relative link resolves, every command shown parses, the README's first screen is there,
+//! and the configuration reference matches `default.toml`.
 
 use std::{
     fs,
@@ -10,6 +10,8 @@ use clap::{CommandFactory, Parser};
 
 use crate::Cli;
 
+/// The README is the entry; the rest is in docs/.
+const README_LINES: usize = 110;
 const UUID: &str = "0190a2f0-0000-7000-8000-0000deadbeef";
 
 fn root() -> PathBuf {
@@ -71,21 +73,50 @@ fn every_relative_link_leads_somewhere() {
     assert!(checked > 20, "{checked} links");
 }
 
+/// The part of a document from a heading to the next one.
+fn section<'a>(text: &'a str, heading: &str) -> &'a str {
+    let (_, rest) = text.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no heading {heading}"));
+    rest.split("\n## ").next().unwrap_or_default()
+}
+
 #[test]
-fn a_stranger_finds_the_two_commands_the_picture_and_every_page_of_the_guide() {
-    for name in ["README.md", "README.es.md"] {
+fn a_stranger_finds_the_picture_the_two_ways_to_start_the_tests_and_every_page_of_the_guide() {
+    let readmes = [
+        ("README.md", "](docs/images/refunded.png)", "What a saga is", "Development"),
+        ("README.es.md", "](docs/images/refunded.es.png)", "Qué es una saga", "Desarrollo"),
+    ];
+    for (name, picture, saga, development) in readmes {
         let text = fs::read_to_string(root().join(name)).unwrap();
-        let top: Vec<&str> = text.lines().take(25).collect();
-        for command in ["cargo run --release -- up ", "tests/run.sh "] {
-            assert!(top.iter().any(|line| line.starts_with(command)), "{name}: {command}");
-        }
-        assert!(text.contains("](docs/images/dashboard.png)"), "{name}");
+        let screen = text.split("\n## ").next().unwrap();
+        assert!(screen.contains(picture), "{name}: {picture}");
+        assert!(screen.lines().any(|line| line.starts_with("cargo run --release -- up ")), "{name}: up");
+        assert!(screen.contains("`docker compose up"), "{name}: docker compose up");
+        assert!(section(&text, saga).contains("```mermaid"), "{name}: the sequence diagram");
+        let is_tested = section(&text, development).lines().any(|line| line.starts_with("tests/run.sh "));
+        assert!(is_tested, "{name}: tests/run.sh");
+        assert!(text.contains("](docs/images/dashboard.png)"), "{name}: the dashboard");
+        assert!(text.lines().count() <= README_LINES, "{name} is longer than {README_LINES} lines");
     }
     let guide = fs::read_to_string(root().join("docs/README.md")).unwrap();
     for page in fs::read_dir(root().join("docs")).unwrap() {
         let page = page.unwrap().file_name().into_string().unwrap();
         let is_listed = guide.contains(&format!("]({page})"));
         assert!(is_listed || page == "README.md" || !page.ends_with(".md"), "docs/README.md lists {page}");
+    }
+}
+
+#[test]
+fn the_page_of_commands_lists_every_command_and_exit_code() {
+    let page = fs::read_to_string(root().join("docs/cli.md")).unwrap();
+    for command in Cli::command().get_subcommands().map(|command| command.get_name().to_owned()) {
+        assert!(page.contains(&format!("`ecommerce {command}")), "docs/cli.md lists {command}");
+    }
+    let help = Cli::command().get_after_help().map(ToString::to_string).unwrap_or_default();
+    let codes = help.lines().filter_map(|line| line.trim_start().split_once("  ")).map(|(code, _)| code);
+    let codes: Vec<_> = codes.filter(|code| code.parse::<u8>().is_ok()).collect();
+    assert!(codes.len() > 5, "{codes:?}");
+    for code in codes {
+        assert!(page.contains(&format!("| {code} | ")), "docs/cli.md lists exit code {code}");
     }
 }
 
