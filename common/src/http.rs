@@ -13,6 +13,7 @@ mod answer;
 mod auth;
 mod behind_others;
 mod body;
+pub mod calls;
 mod client;
 mod cors;
 pub mod debug;
@@ -89,6 +90,8 @@ pub struct HttpService {
     pub draining: Draining,
     /// Records the spans of requests.
     pub tracer: Tracer,
+    /// Whether requests may arrive as messages on one stream, too: see [`calls`].
+    pub calls: bool,
 }
 
 /// Answers with a JSON body. Bodies are our own types, which always serialize; a serialization error becomes a 500.

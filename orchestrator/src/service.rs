@@ -291,6 +291,7 @@ pub async fn start(settings: Arc<Settings>, listener: TcpListener, shutdown: Shu
         health,
         draining: draining.clone(),
         tracer: tracer.clone(),
+        calls: false,
     };
     children.push(server(entry("front", "HTTP server"), front, listener));
     let tree = supervision::start(settings.supervision.supervisor(root.clone(), children)).await?;

@@ -90,6 +90,8 @@ pub(super) struct RequestPipeline {
     body: Limits,
     tracer: Tracer,
     access_log: bool,
+    /// The most calls of one stream at a time; `None` if the service offers no streams.
+    max_calls: Option<usize>,
 }
 
 /// A request without its body.
@@ -118,7 +120,7 @@ impl RequestPipeline {
     pub(super) fn of(front: HttpService) -> Self {
         // Set up before the endpoints create their counters.
         telemetry::metrics_handle();
-        let HttpService { service, routes, settings, health, draining, tracer } = front;
+        let HttpService { service, routes, settings, health, draining, tracer, calls } = front;
         let routes = routes.merge(health::routes(service, health, draining.clone())).merge(metrics::routes(service));
         let guard = Arc::new(Guard::of(&settings));
         let asked = guard.clone();
@@ -139,7 +141,19 @@ impl RequestPipeline {
             },
             tracer,
             access_log: settings.telemetry.access_log,
+            // More than admission allows, so that a caller above that limit is answered.
+            max_calls: calls.then(|| settings.http.max_in_flight.saturating_mul(2).max(256)),
         }
+    }
+
+    /// Returns the most calls of one stream at a time; `None` if the service offers no streams of calls.
+    pub(super) fn max_calls(&self) -> Option<usize> {
+        self.max_calls
+    }
+
+    /// Returns the largest body of a request, in bytes.
+    pub(super) fn body_limit(&self) -> usize {
+        self.body.bytes
     }
 
     /// Answers a request. Not an `async fn`, which would store all its arguments twice, for every waiting call.

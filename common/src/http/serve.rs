@@ -9,6 +9,7 @@
 //! A connection holds its place until it ends, so a stop is complete when all places are free again.
 
 mod answer;
+mod calls;
 mod connection;
 mod line;
 mod places;

@@ -125,6 +125,7 @@ async fn start<S: Service>(
         health,
         draining: draining.clone(),
         tracer: tracer.clone(),
+        calls: true,
     };
     let mut children = vec![ledger_child];
     children.extend(assembly.children);

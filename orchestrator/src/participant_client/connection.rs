@@ -1,12 +1,14 @@
 //! The way to a replica: one HTTP/2 connection, opened on demand and reopened once it is gone, or by HTTP/1.1 one for
 //! each call in flight. A service of this process is called without a connection.
 //!
-//! Our own services speak HTTP/2. A participant that a user names may be reached by TLS, where the handshake chooses the
-//! version; without TLS the configuration does.
+//! Our own services speak HTTP/2, and offer a stream that carries all calls as messages; without one, as in an older
+//! version, each call is a request. A participant that a user names may be reached by TLS, where the handshake chooses
+//! the version; without TLS the configuration does.
 //!
 //! This uses Hyper's connection, not a client above it: a call is one request on one known connection, and a saga
 //! depends on whether any of the request was sent. Redirects, proxies and automatic retries would hide that.
 
+mod calls;
 mod http1;
 
 use std::net::{IpAddr, SocketAddr};
@@ -17,14 +19,15 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use common::http::behind_others;
+use common::http::calls::PATH;
 use common::http::in_process::{self, Lost};
 use common::reason::with_causes;
 use common::tls::{HttpVersion, Https};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http2::{self, SendRequest};
-use hyper::{Request, Response};
+use hyper::{Request, Response, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -32,6 +35,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
+use self::calls::{Calls, Feed};
 use self::http1::Spare;
 use super::replicas::Connecting;
 use super::url::{Base, Peer};
@@ -43,8 +47,11 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum size of a participant's answer: a hundred times the size of our own services' answers.
 pub(super) const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
+/// Window of the answers that a stream of calls has in flight.
+const CALLS_WINDOW_BYTES: u32 = 1024 * 1024;
+
 /// An outgoing request.
-pub(super) type Outgoing = Request<Full<Bytes>>;
+pub(super) type Outgoing = Request<Bytes>;
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +83,8 @@ pub(super) struct Connection {
     /// The address of a possible service of this process, which needs no connection.
     local: Option<SocketAddr>,
     tls: Tls,
+    /// Where the replica would offer a stream of calls; `None` for participants that are not our own.
+    calls_at: Option<Uri>,
     /// Whether the replica is known to speak HTTP/1.1.
     is_http1: AtomicBool,
     open: ArcSwapOption<Shared>,
@@ -86,8 +95,15 @@ pub(super) struct Connection {
     connect_failure: Mutex<Option<(Instant, NoAnswer)>>,
 }
 
-/// A connection by HTTP/2, for all calls.
-type Shared = SendRequest<Full<Bytes>>;
+/// A connection by HTTP/2: a call is a request of its own, or the body of one is a stream of them.
+type Http2 = SendRequest<Either<Full<Bytes>, Feed>>;
+
+/// A connection for all calls.
+struct Shared {
+    sender: Http2,
+    /// `None` if the participant offers no stream of calls.
+    calls: Option<Calls>,
+}
 
 /// The connection for one call.
 enum Sender {
@@ -112,7 +128,10 @@ impl Connection {
             true => Https::to(&host).map_or_else(|error| Tls::Impossible(error.to_string()), Tls::With),
             false => Tls::Without,
         };
+        // A proxy that serves a participant below a path would see the paths of requests, not those of messages.
+        let calls_at = (how.peer == Peer::Own && base.is_root()).then(|| base.at(PATH).expect("the path is valid"));
         Self {
+            calls_at,
             port,
             address,
             connect_timeout: how.timeout,
@@ -138,7 +157,7 @@ impl Connection {
         if let Some(front) = self.local.and_then(in_process::at) {
             let request = request().map_err(NoAnswer::NotSent)?;
             // Boxed, as all ways but a call on an open connection, so that the future of such a call is small.
-            return match timeout_at(give_up, Box::pin(front.call(request))).await {
+            return match timeout_at(give_up, Box::pin(front.call(request.map(Full::new)))).await {
                 Ok(Ok(answered)) => Ok(answered),
                 Ok(Err(Lost)) => Err(NoAnswer::Lost("the answer is lost".to_owned())),
                 Err(_) => Err(NoAnswer::Late),
@@ -152,7 +171,10 @@ impl Connection {
             let (sender, request) = (sender?, request().map_err(NoAnswer::NotSent)?);
             let asked = async {
                 match sender {
-                    Sender::Shared(sender) => (exchange(&sender, request).await, Some(sender)),
+                    Sender::Shared(shared) => match &shared.calls {
+                        Some(calls) => (calls.ask(request).await, Some(shared)),
+                        None => (Box::pin(exchange(&shared.sender, request)).await, Some(shared)),
+                    },
                     Sender::Own(own) => (Box::pin(http1::exchange(own, request, &self.spare)).await, None),
                 }
             };
@@ -229,10 +251,10 @@ impl Connection {
         let is_http1 = self.is_http1.load(Ordering::Relaxed);
         let opened = match &self.tls {
             Tls::Without if is_http1 => http1::open(stream).await.map(Sender::Own),
-            Tls::Without => open_http2(stream).await,
+            Tls::Without => open_http2(stream, self.calls_at.as_ref()).await,
             Tls::With(https) => match https.open(stream).await {
                 Ok((stream, HttpVersion::Http1)) => http1::open(stream).await.map(Sender::Own),
-                Ok((stream, HttpVersion::Http2)) => open_http2(stream).await,
+                Ok((stream, HttpVersion::Http2)) => open_http2(stream, None).await,
                 Err(error) => Err(with_causes(&error)),
             },
             Tls::Impossible(reason) => Err(reason.clone()),
@@ -241,11 +263,21 @@ impl Connection {
     }
 }
 
-async fn open_http2(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Sender, String> {
+impl Shared {
+    fn is_closed(&self) -> bool {
+        self.sender.is_closed() || self.calls.as_ref().is_some_and(Calls::is_over)
+    }
+}
+
+async fn open_http2(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    calls_at: Option<&Uri>,
+) -> Result<Sender, String> {
+    // Without a stream of calls, a stream never carries more than the longest answer that is read.
+    let window = calls_at.map_or(u32::try_from(MAX_ANSWER_BYTES).ok(), |_| Some(CALLS_WINDOW_BYTES));
     let (sender, connection) = http2::Builder::new(Gathering)
         .timer(TokioTimer::new())
-        // A stream never carries more than the longest answer that is read.
-        .initial_stream_window_size(u32::try_from(MAX_ANSWER_BYTES).ok())
+        .initial_stream_window_size(window)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
         .handshake(TokioIo::new(stream))
@@ -256,7 +288,11 @@ async fn open_http2(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static
             debug!(%error, "a connection to a participant failed");
         }
     }));
-    Ok(Sender::Shared(Arc::new(sender)))
+    let calls = match calls_at {
+        Some(uri) => Calls::open(&sender, uri.clone()).await.map_err(|error| with_causes(&error))?,
+        None => None,
+    };
+    Ok(Sender::Shared(Arc::new(Shared { sender, calls })))
 }
 
 /// Runs the tasks of a connection behind others, so that requests of many calls are written together.
@@ -272,12 +308,13 @@ where
     }
 }
 
-async fn exchange(sender: &Shared, request: Outgoing) -> Result<Answered, NoAnswer> {
+async fn exchange(sender: &Http2, request: Outgoing) -> Result<Answered, NoAnswer> {
+    let request = request.map(|body| Either::Left(Full::new(body)));
     let response = sender.clone().try_send_request(request).await.map_err(no_answer)?;
     read(response).await
 }
 
-fn no_answer(mut failed: TrySendError<Outgoing>) -> NoAnswer {
+fn no_answer<B>(mut failed: TrySendError<Request<B>>) -> NoAnswer {
     // The request is returned only if none of it was sent.
     let unsent = failed.take_message().is_some();
     let error = failed.into_error();

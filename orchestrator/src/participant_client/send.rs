@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime};
 use chrono::Utc;
 use common::http::{TraceContext, redacted_url, version_name};
 use common::wire;
-use http_body_util::Full;
 use tokio::time::Instant;
 
 use super::Arguments;
@@ -136,7 +135,7 @@ pub(crate) fn http_method(method: Method) -> hyper::Method {
 
 /// Makes the request of a call.
 fn request(to: &Arguments, call: &Call, part: &TraceContext) -> Result<Outgoing, String> {
-    let mut request = Outgoing::new(Full::from(call.request.body.clone().unwrap_or_default()));
+    let mut request = Outgoing::new(call.request.body.clone().unwrap_or_default().into());
     *request.method_mut() = http_method(call.request.method);
     *request.uri_mut() = to.replicas.base().at(&call.request.path).map_err(|error| error.to_string())?;
     *request.headers_mut() = headers(to, call, part)?;

@@ -40,6 +40,10 @@ impl Counting {
     }
 
     fn with(listener: TcpListener, settings: Settings) -> Self {
+        Self::taking(listener, settings, true)
+    }
+
+    fn taking(listener: TcpListener, settings: Settings, calls: bool) -> Self {
         let asked = Arc::new(AtomicUsize::new(0));
         let count = asked.clone();
         let routes = Routes::new("payments").get("/asked/", Access::Public, describe, move |_| {
@@ -55,6 +59,7 @@ impl Counting {
             health,
             draining: Draining::default(),
             tracer: Tracer::off(),
+            calls,
         };
         let shutdown = CancellationToken::new();
         let serving = tokio::spawn(serve(front, Arc::new(listener), shutdown.clone()));
@@ -203,6 +208,17 @@ async fn a_server_that_stops_in_peace_and_comes_back_loses_no_call() {
         assert!(matches!(ask(&to, number).await, Outcome::Done(_)));
     }
     assert_eq!(second.stop().await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_participant_without_a_stream_of_calls_gets_a_request_for_each() {
+    let listener = TcpListener::bind(SocketAddr::new(address(1), 0)).await.unwrap();
+    let to = alone(&format!("http://{}", listener.local_addr().unwrap()), false);
+    let older = Counting::taking(listener, ConfigSource::embedded("bench").load().unwrap(), false);
+    for number in 0..3 {
+        assert!(matches!(ask(&to, number).await, Outcome::Done(_)));
+    }
+    assert_eq!(older.stop().await, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -62,6 +62,11 @@ impl Base {
         self.authority.port_u16().unwrap_or(if self.is_https() { 443 } else { 80 })
     }
 
+    /// Whether calls go to the server's own paths, not below one.
+    pub(super) fn is_root(&self) -> bool {
+        self.prefix.is_empty()
+    }
+
     /// Returns the URL of a path.
     ///
     /// # Errors

@@ -27,6 +27,7 @@ use warp::filters::BoxedFilter;
 
 use super::{
     answer::{Answer, AtWork},
+    calls::{self, Calls},
     line::{Line, Overdue, Refusal},
     places::Accepted,
     wire::Wire,
@@ -103,7 +104,8 @@ impl Connections {
 
     async fn speak_http(&self, stream: TcpStream, peer: Peer, line: &Arc<Line>) -> Ended {
         let io = TokioIo::new(Wire::new(stream, line.clone()));
-        let asked = Asked { pipeline: self.pipeline.clone(), routes: self.routes.clone(), peer, line: line.clone() };
+        let (pipeline, routes) = (self.pipeline.clone(), self.routes.clone());
+        let asked = Asked { pipeline, routes, peer, line: line.clone(), drain: self.drain.clone() };
         let answer = service_fn(move |request: Request<Incoming>| asked.answer(request));
         let mut connection = pin!(self.protocol.serve_connection(io, answer));
         let goodbye = tokio::select! {
@@ -168,6 +170,7 @@ struct Asked {
     routes: BoxedFilter<(Response,)>,
     peer: Peer,
     line: Arc<Line>,
+    drain: CancellationToken,
 }
 
 impl Asked {
@@ -180,15 +183,20 @@ impl Asked {
         let authority = request.uri().authority().cloned();
         request.extensions_mut().insert(Arrived { peer, version, authority });
         let refused = self.pipeline.check_head(&request);
+        let stream = calls::opened_by(&request, &self.pipeline, peer);
+        let (pipeline, drain) = (self.pipeline.clone(), self.drain.clone());
         let mut routes = warp::service(self.routes.clone());
         async move {
-            let (mut response, ending) = match refused {
-                None => {
+            let (mut response, ending) = match (refused, stream) {
+                (None, Some(max_running)) => {
+                    (Calls::answer(pipeline, peer, line.clone(), drain, max_running, request), Ending::Open)
+                }
+                (None, None) => {
                     let Ok(response) = routes.call(request).await;
                     let is_last = peer.room == Room::Reserved || line.ends_with_next_answer();
                     (response, if is_last { Ending::Last } else { Ending::Open })
                 }
-                Some(response) => (response, Ending::Refused),
+                (Some(response), _) => (response, Ending::Refused),
             };
             match (ending, version) {
                 (Ending::Open, _) | (Ending::Refused, Version::HTTP_2) => {}

@@ -106,6 +106,7 @@ pub(super) fn front(routes: Routes, settings: Arc<Settings>) -> HttpService {
         health: healthy(),
         draining: Draining::default(),
         tracer: Tracer::off(),
+        calls: true,
     }
 }
 

@@ -78,7 +78,7 @@ pub(super) async fn open(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 's
 /// Makes a call on a connection, which is kept if it can carry another.
 pub(super) async fn exchange(mut own: Own, mut request: Outgoing, spare: &Arc<Spare>) -> Result<Answered, NoAnswer> {
     name_the_host(&mut request);
-    let response = own.try_send_request(request).await.map_err(no_answer)?;
+    let response = own.try_send_request(request.map(Full::new)).await.map_err(no_answer)?;
     let answered = read(response).await?;
     if answered.extensions().get::<TooLong>().is_none() {
         keep(own, spare.clone());

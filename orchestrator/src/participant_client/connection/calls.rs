@@ -1,0 +1,335 @@
+//! The client's end of a stream of calls (`common::http::calls`): all calls to an address as messages on one request of
+//! HTTP/2.
+//!
+//! ```text
+//! call ─► out (a buffer) ─► the body of POST /calls ─► participant ─► the body of its answer ─► call
+//! ```
+//! What was not handed to the connection was certainly not sent. What was handed over before the stream broke may have
+//! been seen, unless the participant named an older request as the last that it took.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Bytes, BytesMut};
+use common::http::behind_others;
+use common::http::calls::{CallAnswer, CallRequest, LAST, LOST, MEDIA_TYPE, Messages};
+use common::http::header::CONTENT_TYPE;
+use common::reason::with_causes;
+use http_body_util::{BodyExt, Either};
+use hyper::body::{Body, Frame, Incoming};
+use hyper::{Request, Response, StatusCode, Uri, Version};
+use tokio::sync::oneshot;
+
+use super::{Answered, Http2, MAX_ANSWER_BYTES, NoAnswer, Outgoing, TooLong};
+
+/// More than the head of an answer takes.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// An open stream. On drop the participant is told that no more calls come.
+pub(super) struct Calls(Arc<Shared>);
+
+struct Shared(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// Messages that were not handed to the connection yet.
+    out: BytesMut,
+    newest: u64,
+    /// The newest call that was handed over.
+    handed: u64,
+    waiting: HashMap<u64, oneshot::Sender<Result<Answered, NoAnswer>>>,
+    /// Why there are no further calls.
+    over: Option<String>,
+    feed: Option<Waker>,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes no further calls, and ends those behind the last one that the participant took.
+    fn end_after(&self, last_taken: u64, reason: &str) {
+        let mut state = self.state();
+        state.over.get_or_insert_with(|| reason.to_owned());
+        state.out.clear();
+        let unseen: Vec<u64> = state.waiting.keys().copied().filter(|id| *id > last_taken).collect();
+        for id in unseen {
+            if let Some(call) = state.waiting.remove(&id) {
+                let _ = call.send(Err(NoAnswer::Away(reason.to_owned())));
+            }
+        }
+        state.feed.take().map(Waker::wake);
+    }
+
+    /// Ends all calls: there will be no answers.
+    fn break_off(&self, reason: &str) {
+        let handed = self.state().handed;
+        self.end_after(handed, reason);
+        for (_, call) in self.state().waiting.drain() {
+            let _ = call.send(Err(NoAnswer::Lost(reason.to_owned())));
+        }
+    }
+
+    fn deliver(&self, id: u64, answered: Result<Answered, NoAnswer>) {
+        let call = self.state().waiting.remove(&id);
+        // The caller may have given up.
+        call.map(|call| call.send(answered));
+    }
+}
+
+impl Calls {
+    /// Opens a stream; `None` if the participant offers none.
+    ///
+    /// # Errors
+    /// If the connection failed.
+    pub(super) async fn open(sender: &Http2, uri: Uri) -> Result<Option<Self>, hyper::Error> {
+        let shared = Arc::new(Shared(Mutex::default()));
+        let calls = Self(shared.clone());
+        let mut request =
+            Request::post(uri).body(Either::Right(Feed(shared.clone()))).expect("a URI is a valid request");
+        request.headers_mut().insert(CONTENT_TYPE, MEDIA_TYPE.parse().expect("a media type is a valid header"));
+        let response = sender.clone().send_request(request).await?;
+        let is_stream = response.headers().get(CONTENT_TYPE).is_some_and(|media| media == MEDIA_TYPE);
+        if response.status() != StatusCode::OK || !is_stream {
+            return Ok(None);
+        }
+        tokio::spawn(behind_others(listen(shared, response.into_body())));
+        Ok(Some(calls))
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.0.state().over.is_some()
+    }
+
+    /// Makes a call. If the future is dropped, the answer is ignored.
+    pub(super) async fn ask(&self, request: Outgoing) -> Result<Answered, NoAnswer> {
+        let (head, body) = request.into_parts();
+        let Some(target) = head.uri.path_and_query().cloned() else {
+            return Err(NoAnswer::NotSent("the URL of the call has no path".to_owned()));
+        };
+        let request = CallRequest { method: head.method, target, headers: head.headers, body };
+        let (give, answer) = oneshot::channel();
+        let id = {
+            let mut state = self.0.state();
+            if let Some(reason) = &state.over {
+                return Err(NoAnswer::Away(reason.clone()));
+            }
+            state.newest += 1;
+            let id = state.newest;
+            request.put(id, &mut state.out);
+            state.waiting.insert(id, give);
+            state.feed.take().map(Waker::wake);
+            id
+        };
+        let _forgotten = Forgotten { calls: &self.0, id };
+        answer.await.unwrap_or_else(|_| Err(NoAnswer::Lost("the stream of calls is gone".to_owned())))
+    }
+}
+
+impl Drop for Calls {
+    fn drop(&mut self) {
+        self.0.end_after(u64::MAX, "the stream of calls is closed");
+    }
+}
+
+/// Removes a call whose caller gave up.
+struct Forgotten<'a> {
+    calls: &'a Shared,
+    id: u64,
+}
+
+impl Drop for Forgotten<'_> {
+    fn drop(&mut self) {
+        self.calls.state().waiting.remove(&self.id);
+    }
+}
+
+/// The body of the request: all messages that are there, in one part.
+pub(super) struct Feed(Arc<Shared>);
+
+impl Body for Feed {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let mut state = self.0.state();
+        if !state.out.is_empty() {
+            state.handed = state.newest;
+            return Poll::Ready(Some(Ok(Frame::data(state.out.split().freeze()))));
+        }
+        if state.over.is_some() {
+            return Poll::Ready(None);
+        }
+        state.feed = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+/// Reads answers to the end of the stream.
+async fn listen(shared: Arc<Shared>, mut body: Incoming) {
+    let mut messages = Messages::up_to(MAX_ANSWER_BYTES + MAX_HEAD_BYTES);
+    let reason = loop {
+        match body.frame().await {
+            None => break "the participant ended the stream of calls".to_owned(),
+            Some(Err(error)) => break with_causes(&error),
+            Some(Ok(frame)) => {
+                if let Ok(part) = frame.into_data() {
+                    messages.push(part);
+                }
+            }
+        }
+        let mut is_sound = true;
+        while let Some(message) = messages.next() {
+            is_sound &= take(&shared, message.id, message.rest, message.is_whole);
+        }
+        if !is_sound {
+            break "the participant answers with something else than the messages of calls".to_owned();
+        }
+    };
+    shared.break_off(&reason);
+}
+
+/// Acts on a message; `false` if it is none.
+fn take(shared: &Shared, id: u64, rest: Bytes, is_whole: bool) -> bool {
+    let Some(CallAnswer { status, headers, body }) = CallAnswer::read(rest) else { return false };
+    let answered = match status {
+        LAST => {
+            shared.end_after(id, "the participant is about to stop");
+            return true;
+        }
+        LOST => Err(NoAnswer::Lost("the answer is lost".to_owned())),
+        status => {
+            let Ok(status) = StatusCode::from_u16(status) else { return false };
+            let is_too_long = !is_whole || body.len() > MAX_ANSWER_BYTES;
+            let mut response = Response::new(if is_too_long { Bytes::new() } else { body });
+            *response.status_mut() = status;
+            *response.headers_mut() = headers;
+            *response.version_mut() = Version::HTTP_2;
+            if is_too_long {
+                response.extensions_mut().insert(TooLong);
+            }
+            Ok(response)
+        }
+    };
+    shared.deliver(id, answered);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use futures::future::BoxFuture;
+    use futures::task::noop_waker;
+
+    use super::*;
+
+    type Asked<'a> = BoxFuture<'a, Result<Answered, NoAnswer>>;
+
+    /// Makes a call, which then waits.
+    fn asked(calls: &Calls) -> Asked<'_> {
+        let mut asked = calls.ask(Request::post("http://x/payments/").body(Bytes::from("{}")).unwrap()).boxed();
+        assert!((&mut asked).now_or_never().is_none());
+        asked
+    }
+
+    fn hand_over(calls: &Calls) -> Bytes {
+        let mut feed = Feed(calls.0.clone());
+        match Pin::new(&mut feed).poll_frame(&mut Context::from_waker(&noop_waker())) {
+            Poll::Ready(Some(Ok(frame))) => frame.into_data().unwrap(),
+            other => panic!("there is nothing to hand over: {other:?}"),
+        }
+    }
+
+    fn arrives(calls: &Calls, id: u64, answer: &CallAnswer) -> bool {
+        let (mut out, mut messages) = (BytesMut::new(), Messages::up_to(MAX_ANSWER_BYTES + MAX_HEAD_BYTES));
+        answer.put(id, &mut out);
+        messages.push(out.freeze());
+        let message = messages.next().unwrap();
+        take(&calls.0, message.id, message.rest, message.is_whole)
+    }
+
+    fn open() -> Calls {
+        Calls(Arc::new(Shared(Mutex::default())))
+    }
+
+    #[test]
+    fn calls_go_together_and_their_answers_find_them() {
+        let calls = open();
+        let (first, second) = (asked(&calls), asked(&calls));
+        let mut messages = Messages::up_to(10_000);
+        messages.push(hand_over(&calls));
+        let ids: Vec<u64> = std::iter::from_fn(|| messages.next()).map(|message| message.id).collect();
+        assert_eq!(ids, [1, 2]);
+        let answer = |body: &'static str| CallAnswer { body: body.into(), ..CallAnswer::of_status(200) };
+        assert!(arrives(&calls, 2, &answer("second")) && arrives(&calls, 1, &answer("first")));
+        for (call, body) in [(first, "first"), (second, "second")] {
+            let answered = call.now_or_never().unwrap().unwrap();
+            assert_eq!((answered.status(), &answered.body()[..]), (StatusCode::OK, body.as_bytes()));
+        }
+        // For callers that gave up.
+        assert!(arrives(&calls, 2, &answer("again")));
+    }
+
+    #[test]
+    fn what_was_handed_over_is_lost_with_the_stream_and_the_rest_was_not_sent() {
+        let calls = open();
+        let handed = asked(&calls);
+        hand_over(&calls);
+        let unsent = asked(&calls);
+        calls.0.break_off("cut");
+        assert_eq!(handed.now_or_never().unwrap().unwrap_err(), NoAnswer::Lost("cut".to_owned()));
+        assert_eq!(unsent.now_or_never().unwrap().unwrap_err(), NoAnswer::Away("cut".to_owned()));
+        assert!(calls.is_over());
+        let late = calls.ask(Request::post("http://x/payments/").body(Bytes::new()).unwrap());
+        assert_eq!(late.now_or_never().unwrap().unwrap_err(), NoAnswer::Away("cut".to_owned()));
+    }
+
+    #[test]
+    fn a_participant_that_stops_answers_what_it_took_and_has_not_seen_the_rest() {
+        let calls = open();
+        let (taken, not_taken) = (asked(&calls), asked(&calls));
+        hand_over(&calls);
+        assert!(arrives(&calls, 1, &CallAnswer::of_status(LAST)));
+        assert!(matches!(not_taken.now_or_never().unwrap().unwrap_err(), NoAnswer::Away(_)));
+        assert!(calls.is_over());
+        assert!(arrives(&calls, 1, &CallAnswer::of_status(409)));
+        assert_eq!(taken.now_or_never().unwrap().unwrap().status(), StatusCode::CONFLICT);
+    }
+
+    #[test]
+    fn a_lost_answer_is_lost_alone() {
+        let calls = open();
+        let (lost, other) = (asked(&calls), asked(&calls));
+        hand_over(&calls);
+        assert!(arrives(&calls, 1, &CallAnswer::of_status(LOST)) && arrives(&calls, 2, &CallAnswer::of_status(200)));
+        assert!(matches!(lost.now_or_never().unwrap().unwrap_err(), NoAnswer::Lost(_)));
+        assert_eq!(other.now_or_never().unwrap().unwrap().status(), StatusCode::OK);
+        assert!(!calls.is_over());
+    }
+
+    #[test]
+    fn a_caller_that_gives_up_leaves_nothing_behind() {
+        let calls = open();
+        drop(asked(&calls));
+        assert!(calls.0.state().waiting.is_empty());
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_has_its_head_and_another_message_is_none() {
+        let calls = open();
+        for length in [MAX_ANSWER_BYTES + 1, MAX_ANSWER_BYTES + 2 * MAX_HEAD_BYTES] {
+            let call = asked(&calls);
+            hand_over(&calls);
+            let id = calls.0.state().newest;
+            assert!(arrives(&calls, id, &CallAnswer { body: vec![0; length].into(), ..CallAnswer::of_status(200) }));
+            let answered = call.now_or_never().unwrap().unwrap();
+            assert!(answered.extensions().get::<TooLong>().is_some() && answered.body().is_empty());
+        }
+        assert!(!arrives(&calls, 9, &CallAnswer::of_status(2)));
+        assert!(!take(&calls.0, 9, Bytes::from_static(b"x"), true));
+    }
+}
