@@ -35,8 +35,9 @@ struct Shared(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// Messages that were not handed to the connection yet.
+    /// Messages that were not handed to the connection yet, with the id and the length of each.
     out: BytesMut,
+    queued: Vec<(u64, usize)>,
     newest: u64,
     /// The newest call that was handed over.
     handed: u64,
@@ -44,6 +45,32 @@ struct State {
     /// Why there are no further calls.
     over: Option<String>,
     feed: Option<Waker>,
+}
+
+impl State {
+    /// Takes all messages whose callers still wait: a participant that hung is not flooded with the others.
+    fn hand_over(&mut self) -> Option<Bytes> {
+        let mut messages = BytesMut::new();
+        let mut queued = std::mem::take(&mut self.queued);
+        if queued.iter().all(|(id, _)| self.waiting.contains_key(id)) {
+            messages = self.out.split();
+        } else {
+            for (id, length) in &queued {
+                let message = self.out.split_to(*length);
+                if self.waiting.contains_key(id) {
+                    messages.extend_from_slice(&message);
+                }
+            }
+        }
+        queued.clear();
+        // Keeps its memory.
+        self.queued = queued;
+        if messages.is_empty() {
+            return None;
+        }
+        self.handed = self.newest;
+        Some(messages.freeze())
+    }
 }
 
 impl Shared {
@@ -56,6 +83,7 @@ impl Shared {
         let mut state = self.state();
         state.over.get_or_insert_with(|| reason.to_owned());
         state.out.clear();
+        state.queued.clear();
         let unseen: Vec<u64> = state.waiting.keys().copied().filter(|id| *id > last_taken).collect();
         for id in unseen {
             if let Some(call) = state.waiting.remove(&id) {
@@ -120,7 +148,10 @@ impl Calls {
             }
             state.newest += 1;
             let id = state.newest;
+            let before = state.out.len();
             request.put(id, &mut state.out);
+            let length = state.out.len() - before;
+            state.queued.push((id, length));
             state.waiting.insert(id, give);
             state.feed.take().map(Waker::wake);
             id
@@ -157,9 +188,8 @@ impl Body for Feed {
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let mut state = self.0.state();
-        if !state.out.is_empty() {
-            state.handed = state.newest;
-            return Poll::Ready(Some(Ok(Frame::data(state.out.split().freeze()))));
+        if let Some(messages) = state.hand_over() {
+            return Poll::Ready(Some(Ok(Frame::data(messages))));
         }
         if state.over.is_some() {
             return Poll::Ready(None);
@@ -312,9 +342,15 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_that_gives_up_leaves_nothing_behind() {
+    fn the_call_of_a_caller_that_gives_up_in_time_is_not_sent() {
         let calls = open();
-        drop(asked(&calls));
+        let (first, second) = (asked(&calls), asked(&calls));
+        drop(first);
+        let mut messages = Messages::up_to(10_000);
+        messages.push(hand_over(&calls));
+        let ids: Vec<u64> = std::iter::from_fn(|| messages.next()).map(|message| message.id).collect();
+        assert_eq!(ids, [2]);
+        drop(second);
         assert!(calls.0.state().waiting.is_empty());
     }
 
