@@ -179,9 +179,13 @@ impl Messages {
         self.skipped -= skipped;
         self.buffer.extend_from_slice(&part);
     }
+}
 
-    /// Takes the next message, once it has arrived.
-    pub fn next(&mut self) -> Option<Message> {
+/// The messages that have arrived.
+impl Iterator for Messages {
+    type Item = Message;
+
+    fn next(&mut self) -> Option<Message> {
         let length = (&self.buffer[..]).try_get_u32().ok()? as usize;
         let kept = length.min(self.max_bytes.max(size_of::<u64>()));
         if self.buffer.len() < LENGTH_BYTES + kept {
@@ -231,7 +235,7 @@ mod tests {
             while !sent.is_empty() {
                 let part = sent.split_to((*cuts.next().unwrap()).min(sent.len()));
                 messages.push(part);
-                found.extend(std::iter::from_fn(|| messages.next()));
+                found.extend(messages.by_ref());
             }
             prop_assert_eq!(found.len(), bodies.len());
             for (id, (message, body)) in found.into_iter().zip(&bodies).enumerate() {
@@ -251,7 +255,7 @@ mod tests {
         fn bytes_that_are_no_message_are_none(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let mut messages = Messages::up_to(150);
             messages.push(bytes.clone().into());
-            while let Some(message) = messages.next() {
+            for message in messages.by_ref() {
                 let _ = (CallRequest::read(message.rest.clone()), CallAnswer::read(message.rest));
             }
             let _ = (CallRequest::read(bytes.clone().into()), CallAnswer::read(bytes.into()));

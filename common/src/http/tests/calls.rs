@@ -80,7 +80,7 @@ impl Stream {
             Some(Ok(frame)) => self.messages.push(frame.into_data().unwrap()),
             Some(Err(_)) | None => return false,
         }
-        while let Some(message) = self.messages.next() {
+        for message in self.messages.by_ref() {
             assert!(self.seen.insert(message.id, CallAnswer::read(message.rest).unwrap()).is_none());
         }
         true

@@ -48,6 +48,13 @@ struct State {
 }
 
 impl State {
+    /// Lets the body of the request be polled.
+    fn wake(&mut self) {
+        if let Some(feed) = self.feed.take() {
+            feed.wake();
+        }
+    }
+
     /// Takes all messages whose callers still wait: a participant that hung is not flooded with the others.
     fn hand_over(&mut self) -> Option<Bytes> {
         let mut messages = BytesMut::new();
@@ -90,7 +97,7 @@ impl Shared {
                 let _ = call.send(Err(NoAnswer::Away(reason.to_owned())));
             }
         }
-        state.feed.take().map(Waker::wake);
+        state.wake();
     }
 
     /// Ends all calls: there will be no answers.
@@ -105,7 +112,9 @@ impl Shared {
     fn deliver(&self, id: u64, answered: Result<Answered, NoAnswer>) {
         let call = self.state().waiting.remove(&id);
         // The caller may have given up.
-        call.map(|call| call.send(answered));
+        if let Some(call) = call {
+            let _ = call.send(answered);
+        }
     }
 }
 
@@ -153,7 +162,7 @@ impl Calls {
             let length = state.out.len() - before;
             state.queued.push((id, length));
             state.waiting.insert(id, give);
-            state.feed.take().map(Waker::wake);
+            state.wake();
             id
         };
         let _forgotten = Forgotten { calls: &self.0, id };
@@ -213,7 +222,7 @@ async fn listen(shared: Arc<Shared>, mut body: Incoming) {
             }
         }
         let mut is_sound = true;
-        while let Some(message) = messages.next() {
+        for message in messages.by_ref() {
             is_sound &= take(&shared, message.id, message.rest, message.is_whole);
         }
         if !is_sound {
@@ -292,7 +301,7 @@ mod tests {
         let (first, second) = (asked(&calls), asked(&calls));
         let mut messages = Messages::up_to(10_000);
         messages.push(hand_over(&calls));
-        let ids: Vec<u64> = std::iter::from_fn(|| messages.next()).map(|message| message.id).collect();
+        let ids: Vec<u64> = messages.by_ref().map(|message| message.id).collect();
         assert_eq!(ids, [1, 2]);
         let answer = |body: &'static str| CallAnswer { body: body.into(), ..CallAnswer::of_status(200) };
         assert!(arrives(&calls, 2, &answer("second")) && arrives(&calls, 1, &answer("first")));
@@ -348,7 +357,7 @@ mod tests {
         drop(first);
         let mut messages = Messages::up_to(10_000);
         messages.push(hand_over(&calls));
-        let ids: Vec<u64> = std::iter::from_fn(|| messages.next()).map(|message| message.id).collect();
+        let ids: Vec<u64> = messages.by_ref().map(|message| message.id).collect();
         assert_eq!(ids, [2]);
         drop(second);
         assert!(calls.0.state().waiting.is_empty());
