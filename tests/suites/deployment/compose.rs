@@ -1,5 +1,8 @@
 //! The compose files.
 
+use std::fs;
+
+use regex::Regex;
 use serde_json::Value;
 
 use crate::files::{
@@ -278,4 +281,22 @@ fn development_has_every_service_on_its_port_of_this_machine_and_no_proxy() {
             assert_eq!(settings.service(&other).url, format!("http://{other}:{port}"), "{name}");
         }
     }
+}
+
+/// With `pipefail` a command that is told that nobody reads on ends the script, and says nothing.
+#[test]
+fn no_script_stops_reading_what_another_command_writes() {
+    let early = Regex::new(r"(compose|docker|curl)\b[^|]*\|\s*(head\b|awk '[^']*\bexit\b|sed -n '?\d+\{?q)")
+        .expect("a pattern");
+    let mut seen = 0;
+    for entry in fs::read_dir(path("docker")).expect("a folder") {
+        let file = entry.expect("an entry").path();
+        if file.extension().is_some_and(|extension| extension == "sh") {
+            let script = fs::read_to_string(&file).expect("a script");
+            let bad = script.lines().find(|line| early.is_match(line));
+            assert_eq!(bad, None, "{}", file.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 5, "{seen} scripts");
 }
