@@ -64,10 +64,8 @@ fn a_list_is_cut_at_a_time_and_sorted_in_every_format() {
 
 #[test]
 fn an_error_is_json_where_the_result_would_be() {
-    let problem = r#"{"type":"about:blank","status":403,"detail":"not
-        for you"}"#
-        .replace("\n        ", " ");
-    let (target, _) = answering("403 Forbidden", problem.leak());
+    let problem = r#"{"type":"about:blank","status":403,"detail":"not for you"}"#;
+    let (target, _) = answering("403 Forbidden", problem);
     let ran = run(&["list", "--json", "--target", &target]);
     let answered = error(&ran);
     assert_eq!((ran.code, &answered["exit_code"], &answered["status"]), (4, &json!(4), &json!(403)), "{ran:?}");
