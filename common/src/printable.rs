@@ -6,14 +6,19 @@
 
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
+/// Returns whether a terminal shows a character as itself.
+pub fn is_shown(character: char) -> bool {
+    !is_control(character) && !is_format(character)
+}
+
 /// Replaces control characters, format characters and line separators by their Rust escapes.
 pub fn printable(text: &str) -> String {
-    replaced(text, |character| is_control(character) || is_format(character), rust_escape)
+    replaced(text, |character| !is_shown(character), rust_escape)
 }
 
 /// Like [`printable`], but keeps line ends, for texts of several lines.
 pub fn printable_lines(text: &str) -> String {
-    replaced(text, |character| character != '\n' && (is_control(character) || is_format(character)), rust_escape)
+    replaced(text, |character| character != '\n' && !is_shown(character), rust_escape)
 }
 
 /// Like [`printable`], for a JSON document. Its value is unchanged: `\u202e` in a string means the character itself.

@@ -19,7 +19,8 @@ use serde::Serialize;
 use crate::{
     configuration::{Configuration, without_database},
     ending::{Ended, Failure},
-    output, services,
+    output::{self, OutputFormat},
+    services,
 };
 
 #[derive(Args)]
@@ -36,9 +37,8 @@ pub(crate) struct Audit {
     /// `participants.<name>.journal = true`
     #[arg(long, value_name = "SAGAS", default_value_t = Limits::default().journals)]
     journals: u32,
-    /// Print the findings as JSON, for machines
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputFormat,
 }
 
 #[derive(Serialize)]
@@ -60,8 +60,8 @@ impl Audit {
         let limits = Limits { journals: self.journals, ..Limits::default() };
         let report = report(settings, self.data_dir, run, limits).await?;
         let (clean, complete) = (report.is_clean(), report.is_complete());
-        match self.json {
-            true => output::tell_json(
+        match self.output.is_document() {
+            true => self.output.tell(
                 &serde_json::to_string_pretty(&Document { cell, clean, complete, report: &report })
                     .map_err(|error| Failure::broken("the report", &error))?,
             ),

@@ -4,16 +4,19 @@
 
 use std::{fs, time::Duration};
 
+use chrono::{DateTime, Utc};
 use clap::Args;
 use common::http::read_answer;
 use reqwest::{Method, Response, StatusCode, Url, header::HeaderMap};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use serde_json::value::RawValue;
-use uuid::Uuid;
 
 use crate::{
     ending::Failure,
-    output::{self, printable},
+    output::{self, Format, OutputFormat, View, printable},
     way,
 };
 
@@ -23,21 +26,26 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 /// Time limit for an orchestrator to open a stream.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Heading of the options that choose the orchestrator.
+const HEADING: &str = "Orchestrator";
+
 /// The orchestrator to call, and the format of its answers.
 #[derive(Args)]
 pub(crate) struct Target {
-    /// Address of the orchestrator
+    /// Address of the orchestrator: http:// or https://, with the path of a proxy if it has one. SSL_CERT_FILE names a
+    /// file with a CA of your own
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8000", env = "ECOMMERCE_TARGET")]
+    #[arg(help_heading = HEADING)]
     target: String,
     /// Bearer token, if the orchestrator requires one: the API token, or the operator token for operator commands
-    #[arg(long, env = "ECOMMERCE_API_TOKEN", hide_env_values = true)]
+    #[arg(long, env = "ECOMMERCE_API_TOKEN", hide_env_values = true, help_heading = HEADING)]
     token: Option<String>,
     /// File with that token
     #[arg(long, value_name = "FILE", env = "ECOMMERCE_API_TOKEN_FILE", value_parser = read_token)]
+    #[arg(help_heading = HEADING)]
     token_file: Option<TokenFile>,
-    /// Print the orchestrator's JSON, for machines
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputFormat,
 }
 
 /// A token that was read from a file; empty if no file is named.
@@ -56,6 +64,8 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) body: String,
     url: Url,
+    /// Time of day of the server; `None` if it does not tell it.
+    date: Option<DateTime<Utc>>,
 }
 
 /// The reason why no stream was opened.
@@ -111,9 +121,9 @@ impl Target {
             request = request.header("content-type", "application/json").body(body);
         }
         let response = request.send().await.map_err(|error| unreachable(&url, error))?;
-        let status = response.status();
+        let (status, date) = (response.status(), date(&response));
         let body = text_of(response).await.map_err(|reason| no_answer(&url, &reason))?;
-        Ok(Answer { status, body, url })
+        Ok(Answer { status, body, url, date })
     }
 
     /// Opens a stream of the events after `last_id`. It has no time limit.
@@ -135,8 +145,9 @@ impl Target {
         if status == StatusCode::OK {
             return Ok(response);
         }
+        let date = date(&response);
         let body = text_of(response).await.unwrap_or_default();
-        Err(NotOpened::Refused(status, Answer { status, body, url }.into_failure()))
+        Err(NotOpened::Refused(status, Answer { status, body, url, date }.into_failure()))
     }
 
     /// Reads a resource; any answer but 200 is a failure.
@@ -195,25 +206,39 @@ impl<T> Page<T> {
 }
 
 impl Answer {
-    /// Prints the answer: unchanged for machines, formatted by `shown` for people. It must be valid in either case.
-    pub(crate) fn print<T: DeserializeOwned>(self, json: bool, shown: impl FnOnce(T) -> String) -> Result<(), Failure> {
+    /// Prints the answer: its document for machines, formatted by `shown` for people. It must be valid in either case.
+    pub(crate) fn print<T: DeserializeOwned>(
+        self,
+        format: Format,
+        shown: impl FnOnce(T, &View) -> String,
+    ) -> Result<(), Failure> {
         let body: T = self.read()?;
-        match json {
-            true => output::print_json(&self.body)?,
-            false => output::print(&shown(body))?,
+        match format.is_document() {
+            true => format.print(&self.body)?,
+            false => output::print(&shown(body, &self.view(format)))?,
         };
         Ok(())
     }
 
+    /// Returns the view of a format at the server's time of day.
+    pub(crate) fn view(&self, format: Format) -> View {
+        View { format, now: self.now() }
+    }
+
+    /// Returns the server's time of day, to the second.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.date.unwrap_or_else(Utc::now)
+    }
+
     /// Parses the body.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        serde_json::from_str(&self.body).map_err(|error| {
-            Failure::Broken(format!(
-                "{}{} answered {} with an unexpected body ({error}): is --target right?",
-                self.url,
-                way::proxy(&self.url),
-                self.status.as_u16()
-            ))
+        serde_json::from_str(&self.body).map_err(|_| {
+            let body = match serde_json::from_str::<IgnoredAny>(&self.body) {
+                Ok(_) => "JSON of another kind",
+                Err(_) => "something that is not JSON",
+            };
+            let (url, proxy, status) = (&self.url, way::proxy(&self.url), self.status.as_u16());
+            Failure::Broken(format!("{url}{proxy} answered {status} with {body}: is --target an orchestrator?"))
         })
     }
 
@@ -254,10 +279,7 @@ impl Answer {
             reason.push_str(&format!("; {advice}"));
         }
         let line = printable(&format!("{}{} answered {status}: {reason}", self.url, way::proxy(&self.url)));
-        match status {
-            400 | 422 => Failure::Usage(line),
-            _ => Failure::Broken(line),
-        }
+        Failure::Answered { line, status, problem: serde_json::from_str(&self.body).ok() }
     }
 }
 
@@ -287,9 +309,10 @@ struct FieldProblem {
     message: String,
 }
 
-/// Parses a transaction id from the command line.
-pub(crate) fn transaction_id(text: &str) -> Result<Uuid, String> {
-    Uuid::parse_str(text).map_err(|_| "a transaction id is a UUID, such as `ecommerce list` shows".to_owned())
+/// Returns the time of day in the header of an answer.
+fn date(response: &Response) -> Option<DateTime<Utc>> {
+    let date = response.headers().get("date")?.to_str().ok()?;
+    DateTime::parse_from_rfc2822(date).ok().map(|date| date.to_utc())
 }
 
 /// Returns the text of a number or string as received, without quotes.
@@ -317,7 +340,7 @@ fn unreachable(url: &Url, error: reqwest::Error) -> Failure {
 }
 
 fn silent(url: &Url) -> Failure {
-    no_answer(url, &format!("no response within {OPEN_TIMEOUT:?}"))
+    no_answer(url, &format!("no response within {} s", OPEN_TIMEOUT.as_secs()))
 }
 
 fn no_answer(url: &Url, reason: &str) -> Failure {

@@ -1,8 +1,9 @@
 //! The command-line options that select the configuration.
 
-use std::path::PathBuf;
+use std::{env, path::PathBuf};
 
 use clap::Args;
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use common::{
     config::{ConfigSource, DEVELOPMENT, Found, Settings, TelemetrySettings},
     db,
@@ -12,14 +13,18 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::ending::Failure;
 
+/// Heading of the options that select the configuration.
+const HEADING: &str = "Configuration";
+
 /// The files of the configuration.
 #[derive(Args)]
 pub(crate) struct ConfigurationFiles {
     /// Profile: development, bench, production, or a file of your own in the configuration folder
-    #[arg(long, value_name = "NAME", default_value = DEVELOPMENT, env = "ECOMMERCE_PROFILE")]
+    #[arg(long, value_name = "NAME", default_value = DEVELOPMENT, env = "ECOMMERCE_PROFILE", help_heading = HEADING)]
+    #[arg(add = ArgValueCandidates::new(profiles))]
     profile: String,
     /// Folder with default.toml and the profiles [default: ./config if it is this program's, else the built-in files]
-    #[arg(long, value_name = "DIR", env = "ECOMMERCE_CONFIG_DIR")]
+    #[arg(long, value_name = "DIR", env = "ECOMMERCE_CONFIG_DIR", help_heading = HEADING)]
     config_dir: Option<PathBuf>,
 }
 
@@ -30,7 +35,7 @@ pub(crate) struct Configuration {
     files: ConfigurationFiles,
     /// PostgreSQL server of the services without a database_url of their own: postgres://user:password@host:port/ (a
     /// secret is better given by the variable)
-    #[arg(long, value_name = "URL", env = "ECOMMERCE_DATABASE_URL", hide_env_values = true)]
+    #[arg(long, value_name = "URL", env = "ECOMMERCE_DATABASE_URL", hide_env_values = true, help_heading = HEADING)]
     pub(crate) database_url: Option<String>,
 }
 
@@ -82,6 +87,16 @@ impl Configuration {
         let _ = telemetry::metrics_handle();
         Ok(settings)
     }
+}
+
+/// Completes the name of a profile. The folder is that of the typed words or of the environment.
+fn profiles() -> Vec<CompletionCandidate> {
+    let words: Vec<String> = env::args().collect();
+    let value = words.windows(2).find(|pair| pair[0] == "--config-dir").map(|pair| pair[1].clone());
+    let joined = words.iter().find_map(|word| word.strip_prefix("--config-dir=").map(str::to_owned));
+    let folder = value.or(joined).or_else(|| env::var("ECOMMERCE_CONFIG_DIR").ok()).filter(|folder| !folder.is_empty());
+    let source = ConfigSource::of_process(folder.map(PathBuf::from), DEVELOPMENT);
+    source.profiles().unwrap_or_default().into_iter().map(CompletionCandidate::new).collect()
 }
 
 /// Returns the settings if they have a database for each of these services.

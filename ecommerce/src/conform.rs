@@ -9,7 +9,7 @@ use tokio::{process::Command, time::timeout};
 
 use crate::{
     ending::{Ended, Failure},
-    output,
+    output::{self, OutputFormat},
 };
 
 /// Time limit of a restart command.
@@ -29,9 +29,8 @@ pub(crate) struct Conformance {
     /// Also write the results as JUnit XML
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// Print the results as JSON, for machines
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputFormat,
 }
 
 impl Conformance {
@@ -40,18 +39,18 @@ impl Conformance {
         let restart = self.restart.as_deref().map(|command| move || restart(command.to_owned()).boxed_local());
         let restart = restart.as_ref().map(|restart| restart as &conformance::Restart<'_>);
         let finished = |rule: &RuleReport| {
-            if !self.json {
+            if !self.output.is_document() {
                 output::tell(&shown(rule));
             }
         };
-        if !self.json {
+        if !self.output.is_document() {
             output::tell(&header(&plan));
         }
         let report = conformance::run(&plan, restart, finished).await?;
-        match self.json {
-            true => output::tell_json(
-                &serde_json::to_string_pretty(&report).map_err(|error| Failure::broken("the report", &error))?,
-            ),
+        match self.output.is_document() {
+            true => self
+                .output
+                .tell(&serde_json::to_string_pretty(&report).map_err(|error| Failure::broken("the report", &error))?),
             false => output::tell(&summary(&report)),
         }
         if let Some(file) = &self.junit {

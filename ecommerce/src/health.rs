@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use clap::Args;
 use reqwest::Url;
+use serde::de::IgnoredAny;
 
 use crate::{
     client::{innermost, text_of},
     ending::{Ended, Failure},
-    output, way,
+    output::{self, OutputFormat},
+    way,
 };
 
 /// A slower health check counts as unhealthy.
@@ -20,9 +22,8 @@ pub(crate) struct Health {
     /// Address of the service, such as http://127.0.0.1:8001; the default path is /health/
     #[arg(env = "ECOMMERCE_HEALTH_URL", value_parser = address)]
     url: Url,
-    /// Print JSON in every case, for machines; a service's own answer is always JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputFormat,
 }
 
 fn address(text: &str) -> Result<Url, String> {
@@ -47,7 +48,11 @@ impl Health {
         };
         match asked.await {
             Ok((status, body)) => {
-                output::tell(&output::printable(body.trim_end()));
+                // A proxy may answer something that is not JSON.
+                match serde_json::from_str::<IgnoredAny>(&body) {
+                    Ok(_) => self.output.tell(&body),
+                    Err(_) => output::tell(&output::printable(body.trim_end())),
+                }
                 Ok(match status.is_success() {
                     true => Ended::Done,
                     false => Ended::Refused,
@@ -55,8 +60,8 @@ impl Health {
             }
             Err(reason) => {
                 let reason: String = reason;
-                if self.json {
-                    output::tell(&serde_json::json!({ "status": "unreachable", "reason": reason }).to_string());
+                if self.output.is_document() {
+                    self.output.tell(&serde_json::json!({ "status": "unreachable", "reason": reason }).to_string());
                 }
                 output::complain(&format!("no answer from {url}: {reason}"));
                 Ok(Ended::Refused)

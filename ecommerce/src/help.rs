@@ -1,4 +1,8 @@
-//! The examples below each command's help. A test parses all of them.
+//! The help: its groups, and the examples below that of each command. A test parses all of them.
+
+mod groups;
+
+pub(crate) use self::groups::grouped;
 
 pub(crate) const UP: &str = "\
 Examples:
@@ -9,8 +13,8 @@ Examples:
   ecommerce up --database-url postgres://user@localhost/ --json
       on an existing server; prints the addresses as one JSON document
 
-Exit codes: 0 stopped; 2 the configuration is wrong; 3 the database does not answer;
-4 a port is taken, or a service gave up; 5 this version does not fit the databases (see `ecommerce migrate --help`);
+Exit codes: 0 stopped; 2 the configuration is wrong; 3 the database does not answer; \
+4 a port is taken, or a service gave up; 5 this version does not fit the databases (see `ecommerce migrate --help`); \
 130 stopped at once by a second Ctrl-C.";
 
 pub(crate) const SERVE: &str = "\
@@ -20,7 +24,7 @@ Examples:
   ecommerce serve orchestrator --node-id b --port 8010
       a second orchestrator on the same saga log; each takes over the sagas of the other if it fails
 
-Exit codes: 0 stopped; 2 the configuration is wrong; 3 the database does not answer;
+Exit codes: 0 stopped; 2 the configuration is wrong; 3 the database does not answer; \
 4 the port is taken, the database is not migrated, or the service gave up; 5 this version is too old for the database.";
 
 pub(crate) const MIGRATE: &str = "\
@@ -33,8 +37,8 @@ Examples:
   ecommerce migrate --stopped
       after all services were stopped, for a version whose migrations lock out earlier ones
 
-Migrations of a newer version are accepted and shown, so that the previous version can be used again.
-Exit codes: 0 all are migrated; 2 a service has no database; 3 a server does not answer; 4 a migration failed, or a
+Migrations of a newer version are accepted and shown, so that the previous version can be used again. \
+Exit codes: 0 all are migrated; 2 a service has no database; 3 a server does not answer; 4 a migration failed, or a \
 password is wrong; 5 this version is too old for a database, or would lock out services that may be running.";
 
 pub(crate) const WAIT: &str = "\
@@ -42,7 +46,7 @@ Examples:
   ecommerce wait payments
       in an init container, before `ecommerce serve payments`; the reason of the wait is logged when it changes
 
-There is no time limit. Exit codes: 0 the database has every migration of this version, or the wait was stopped;
+There is no time limit. Exit codes: 0 the database has every migration of this version, or the wait was stopped; \
 2 bad usage or configuration; 5 this version is too old for the database.";
 
 pub(crate) const ORDER: &str = "\
@@ -52,7 +56,7 @@ Examples:
   ecommerce order --user me --amount 9.99 --product 7 --json
       prints the orchestrator's answer
 
-Exit codes: 0 completed (or accepted, if it takes long); 1 reverted, or not all steps could be undone yet;
+Exit codes: 0 completed (or accepted, if it takes long); 1 reverted, or not all steps could be undone yet; \
 2 the order is invalid; 3 no answer; 4 an error was answered.";
 
 pub(crate) const LOAD: &str = "\
@@ -60,14 +64,16 @@ Examples:
   ecommerce load --sagas 200 --concurrency 20
       200 purchases by 20 buyers, each starting the next purchase after the answer
   ecommerce load --sagas 3000 --concurrency 500 --rate 100
-      100 purchases per second, independent of the answers; latency counts from the scheduled start of a
+      100 purchases per second, independent of the answers; latency counts from the scheduled start of a \
       purchase, so that a stall of the system is measured too
   ecommerce load --sagas 1000 --concurrency 50 --audit --json --report run.html
       for scripts: one JSON document, a report file, and an audit afterwards
+  ecommerce load --sagas 50 --target https://test.shop.example/orchestrator --yes
+      on another computer: without --yes it asks first, since purchases take money and stock there
 
-Exit codes: 0 every purchase ended COMPLETED or COMPENSATED, and the audit, if any, found no violation;
-1 a purchase FAILED or its outcome is unknown, or the audit found a violation; 2 bad usage; 3 no answer;
-4 an error was answered before the first purchase; 130 stopped at once by a second Ctrl-C.
+Exit codes: 0 every purchase ended COMPLETED or COMPENSATED, and the audit, if any, found no violation; \
+1 a purchase FAILED or its outcome is unknown, or the audit found a violation; 2 bad usage; 3 no answer; \
+4 an error was answered before the first purchase; 130 stopped at once by a second Ctrl-C. \
 The first Ctrl-C starts no further purchases, waits for those running and shows the table so far.";
 
 pub(crate) const RESTOCK: &str = "\
@@ -77,15 +83,20 @@ Examples:
   ecommerce restock --add 50 --product 7 --key delivery-4711
       a delivery, counted once, however often it is repeated with this key
 
-Needs the operator token, and the addresses of catalog and inventory (ECOMMERCE__SERVICES__INVENTORY__URL and so on).
+Needs the operator token, and the addresses of catalog and inventory (ECOMMERCE__SERVICES__INVENTORY__URL and so on). \
 Exit codes: 0 restocked; 2 bad usage; 4 a service does not answer or refused.";
 
 pub(crate) const STATUS: &str = "\
 Examples:
   ecommerce status 0190a2f0-0000-7000-8000-0000deadbeef
-      every step, its attempts, and the error that reverted the saga
+      every step, its attempts, and the error that reverted the purchase
+  ecommerce status deadbeef
+      a part of the id is enough if it is unique: its beginning, or the end that `watch` shows; an end is \
+      looked for among the newest 1,000 purchases
+  ecommerce status 0190a2f0 -o yaml
+      the orchestrator's document as YAML; `-o wide` has exact times
 
-Exit codes: 0 shown, whatever its status; 3 no answer; 4 unknown saga.";
+Exit codes: 0 shown, whatever its status; 2 the part of an id is not unique; 3 no answer; 4 unknown purchase.";
 
 pub(crate) const WATCH: &str = "\
 Examples:
@@ -94,29 +105,35 @@ Examples:
   ecommerce watch --lines
       one line per change, even on a terminal
   ecommerce watch 0190a2f0-0000-7000-8000-0000deadbeef
-      one saga, until it ends
+      one purchase, until it ends
 
-Exit codes: 0 stopped by the user, or the saga completed; 1 the saga did not complete; 3 no answer;
-4 unknown saga. A lost connection is restored, and no change is missed.";
+Keys of the live view: arrows (or j and k) select a purchase, whose whole id, steps and error are then shown; Home and End \
+select the first and the last; Esc deselects; q quits.
+
+Exit codes: 0 stopped by the user, or the purchase completed; 1 the purchase did not complete; 3 no answer; \
+4 unknown purchase. A lost connection is restored, and no change is missed.";
 
 pub(crate) const LIST: &str = "\
 Examples:
   ecommerce list --status compensated --limit 5
-      the five newest reverted sagas, with their errors
-  ecommerce list --user me --json
+      the five newest reverted purchases, with their errors
+  ecommerce list --since 2h --sort amount
+      those of the last two hours, largest amount first
+  ecommerce list --user me -o json
 
-Exit codes: 0 listed; 3 no answer; 4 an error was answered.";
+Exit codes: 0 listed; 2 bad usage; 3 no answer; 4 an error was answered.";
 
 pub(crate) const CANCEL: &str = "\
 Examples:
   ecommerce cancel 0190a2f0-0000-7000-8000-0000deadbeef
 
-Exit codes: 0 the saga is being undone; 3 no answer; 4 the saga has ended or is unknown.";
+Exit codes: 0 the purchase is being undone; 2 the part of an id is not unique; 3 no answer; 4 the purchase has ended or \
+is unknown.";
 
 pub(crate) const ATTENTION: &str = "\
 Examples:
   ecommerce attention
-      sagas whose undo has failed for so long that a person must look, with the last error
+      purchases whose undo has failed for so long that a person must look, with the last error
 
 Exit codes: 0 listed; 3 no answer; 4 an error was answered, such as 403 without the operator token.";
 
@@ -126,19 +143,19 @@ Examples:
   ecommerce retry --all
       after a repair, instead of waiting for the next attempt
 
-Exit codes: 0 retried; 3 no answer; 4 the saga has ended or is unknown.";
+Exit codes: 0 retried; 2 the part of an id is not unique; 3 no answer; 4 the purchase has ended or is unknown.";
 
 pub(crate) const RESOLVE: &str = "\
 Examples:
   ecommerce resolve 0190a2f0-0000-7000-8000-0000deadbeef --note \"refunded at the bank, ticket 4711\"
-      no further retries; the note and the name of the login are kept with the saga
+      no further retries; the note and the name of the login are kept with the purchase
 
 Exit codes: 0 recorded; 2 the note is blank; 3 no answer; 4 nothing to settle.";
 
 pub(crate) const INSPECT: &str = "\
 Examples:
   ecommerce inspect 0190a2f0-0000-7000-8000-0000deadbeef
-      the row of the saga log, and the decisions and answers of each participant
+      the record of the orchestrator, and the decisions and answers of each participant
 
 Exit codes: 0 shown; 3 no answer; 4 an error was answered.";
 
@@ -151,7 +168,7 @@ Examples:
   ecommerce audit --journals 100000
       compares more than the newest 1,000 sagas with the journals of named participants
 
-Exit codes: 0 every invariant holds; 1 one is broken, or a journal could not be read; 2 a service has no database;
+Exit codes: 0 every invariant holds; 1 one is broken, or a journal could not be read; 2 a service has no database; \
 3 a server does not answer; 4 a database is not the one that its service used, or is not migrated.";
 
 pub(crate) const SAGAS: &str = "\
@@ -165,7 +182,7 @@ Examples:
   ecommerce sagas check sagas/trip.toml
       every problem of the file, with its line
 
-`ecommerce saga run trip` is the same as `ecommerce sagas run trip`. Each command has examples and exit codes:
+`ecommerce saga run trip` is the same as `ecommerce sagas run trip`. Each command has examples and exit codes: \
 ecommerce sagas run --help";
 
 pub(crate) const SAGAS_RUN: &str = "\
@@ -175,7 +192,7 @@ Examples:
   ecommerce sagas run trip --version 2 --key order-4711 --input - --json
       the input from a pipe; a repetition of the command gets the same saga; prints the orchestrator's answer
 
-Exit codes: 0 completed (or accepted, if it takes long, or with --no-wait); 1 reverted, or not all steps could be undone
+Exit codes: 0 completed (or accepted, if it takes long, or with --no-wait); 1 reverted, or not all steps could be undone \
 yet; 2 the input is wrong, or there is no such definition; 3 no answer; 4 an error was answered.";
 
 pub(crate) const SAGAS_LIST: &str = "\
@@ -201,7 +218,7 @@ Examples:
 
 A name and a version mean one definition for ever: after a change, raise the version.
 
-Exit codes: 0 created, or there and equal; 1 the definition has an error, or differs from the one with this name and
+Exit codes: 0 created, or there and equal; 1 the definition has an error, or differs from the one with this name and \
 version; 2 the file cannot be read; 3 no answer; 4 an error was answered.";
 
 pub(crate) const SAGAS_CHECK: &str = "\
@@ -213,7 +230,7 @@ Examples:
 
 The files are TOML, or JSON if their names end in .json. docs/definitions.md describes them.
 
-Exit codes: 0 the definitions can be used, perhaps with warnings; 1 one has an error; 2 bad usage, or a file or the
+Exit codes: 0 the definitions can be used, perhaps with warnings; 1 one has an error; 2 bad usage, or a file or the \
 configuration is wrong.";
 
 pub(crate) const SIMULATE: &str = "\
@@ -277,7 +294,7 @@ Examples:
   ecommerce release --anyway
       after an operator has checked each violation
 
-Exit codes: 0 released, or no hold; 1 the databases do not agree; 2 a service has no database;
+Exit codes: 0 released, or no hold; 1 the databases do not agree; 2 a service has no database; \
 3 a server does not answer; 4 a database is not the one that its service used, or is not migrated.";
 
 pub(crate) const HEALTH: &str = "\
@@ -290,4 +307,7 @@ Exit codes: 0 healthy; 1 anything else; 2 the address is invalid.";
 pub(crate) const COMPLETIONS: &str = "\
 Examples:
   ecommerce completions bash > /etc/bash_completion.d/ecommerce
-  ecommerce completions zsh > ~/.zfunc/_ecommerce";
+  ecommerce completions zsh > ~/.zfunc/_ecommerce
+
+Commands, options, profiles and ids are completed; ids by the orchestrator of ECOMMERCE_TARGET or, in shells other than \
+bash, of --target, if it answers within a second.";

@@ -5,20 +5,20 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde::Deserialize;
 use serde_json::Value;
-use uuid::Uuid;
 
 use crate::{
-    client::{Target, transaction_id},
+    client::Target,
     ending::{Ended, Failure},
-    output,
+    ids::{self, SagaId, saga_id},
+    output::{self, View},
     steps::{self, Step, Takeover},
 };
 
 #[derive(Args)]
 pub(crate) struct Inspect {
-    /// The transaction id
-    #[arg(value_parser = transaction_id)]
-    id: Uuid,
+    /// Id of the purchase; a unique beginning or end of it is enough
+    #[arg(value_parser = saga_id, add = ids::completer())]
+    id: SagaId,
     #[command(flatten)]
     target: Target,
 }
@@ -67,14 +67,15 @@ const SHOWN: [&str; 13] = [
 
 impl Inspect {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
-        let url = self.target.url(&["saga", &self.id.to_string(), "inspect"])?;
+        let id = self.target.find(&self.id).await?;
+        let url = self.target.url(&["saga", &id.to_string(), "inspect"])?;
         let answer = self.target.get(url).await?;
-        answer.print(self.target.json, shown)?;
+        answer.print(self.target.output.format(), shown)?;
         Ok(Ended::Done)
     }
 }
 
-fn shown(inspection: Inspection) -> String {
+fn shown(inspection: Inspection, view: &View) -> String {
     let Inspection { transaction_id, log, participants } = inspection;
     let facts = match &log {
         None => vec![[output::cell("log"), output::cell("has no such saga")]],
@@ -114,16 +115,16 @@ fn shown(inspection: Inspection) -> String {
                 output::cell(&participant),
                 output::cell(operation),
                 output::cell(status.to_string()),
-                output::moment(decided_at),
+                view.moment(decided_at),
                 output::optional(asked),
                 output::cell(reply.to_string()),
             ]);
         }
     }
     let header = ["participant", "operation", "status", "decided", "requested by", "reply"];
-    let mut tables = vec![output::table(["transaction", &transaction_id], facts)];
+    let mut tables = vec![output::table(["id", &transaction_id], facts)];
     if !steps.is_empty() {
-        tables.extend(steps::tables(steps, takeovers));
+        tables.extend(steps::tables(steps, takeovers, view));
     }
     tables.push(match decisions.is_empty() {
         true => "no participant of this saga offers a journal".to_owned(),

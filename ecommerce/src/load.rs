@@ -28,6 +28,7 @@ use std::{
 use clap::{ArgAction, Args};
 use common::{
     config::Settings,
+    loopback::is_loopback,
     money::{self, Money},
 };
 use ecommerce::books::Limits;
@@ -65,6 +66,9 @@ pub(crate) struct Load {
     /// Write no report
     #[arg(long, conflicts_with = "report")]
     no_report: bool,
+    /// Buy without a question on a target that is not this computer
+    #[arg(long, short)]
+    yes: bool,
     /// Do not restock first: some products may run out
     #[arg(long)]
     no_restock: bool,
@@ -108,6 +112,10 @@ fn body(amount: Money) -> Result<String, Failure> {
 
 impl Load {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
+        if !self.may_buy()? {
+            output::tell("nothing was bought");
+            return Ok(Ended::Refused);
+        }
         let settings = self.configuration.load()?;
         let mut list = self.target.url(&["saga", "transactions"])?;
         list.query_pairs_mut().append_pair("limit", "1");
@@ -129,7 +137,7 @@ impl Load {
         let ran = run::run(work, &signals).await;
         let summary = Summary::new(&ran, stock, rates);
         let written = self.write_report(&ran, &summary);
-        if !self.target.json {
+        if !self.target.output.is_document() {
             output::tell(&summary.shown());
             if let Ok(Some(report)) = &written {
                 output::tell(&format!("report: {report}"));
@@ -139,8 +147,8 @@ impl Load {
             true => Some(self.audit(settings).await?),
             false => None,
         };
-        if self.target.json {
-            output::tell(&summary.json(written.as_ref().ok().cloned().flatten(), audited.as_ref())?);
+        if self.target.output.is_document() {
+            self.target.output.tell(&summary.json(written.as_ref().ok().cloned().flatten(), audited.as_ref())?);
         }
         written?;
         if signals.force.is_cancelled() {
@@ -162,34 +170,58 @@ impl Load {
         Ok(Some(file))
     }
 
+    /// Decides whether purchases are made: on this computer, and elsewhere after a question.
+    fn may_buy(&self) -> Result<bool, Failure> {
+        let url = self.target.url(&[])?;
+        if self.yes || is_loopback(url.as_str()) {
+            return Ok(true);
+        }
+        let sagas = self.sagas;
+        if self.target.output.is_document() || !is_attended() {
+            return Err(Failure::Usage(format!(
+                "{url} is not this computer: --yes makes {sagas} purchases there, which take real money and stock"
+            )));
+        }
+        output::ask(&format!("make {sagas} purchases at {url}, which take money and stock there? [y/N] "))?;
+        Ok(answer().is_some_and(|answer| answer.starts_with('y')))
+    }
+
     /// Decides whether the books are audited; at a terminal the user is asked.
     fn is_audited(&self, participants: &Participants, signals: &Signals) -> bool {
-        if self.audit || self.no_audit || self.target.json {
+        if self.audit || self.no_audit || self.target.output.is_document() {
             return self.audit;
         }
-        let is_attended = io::stdin().is_terminal() && io::stdout().is_terminal();
-        if !is_attended || !participants.are_known() || signals.shutdown.begun.is_cancelled() {
+        if !is_attended() || !participants.are_known() || signals.shutdown.begun.is_cancelled() {
             return false;
         }
         if output::ask("audit the databases now (ecommerce audit)? [Y/n] ").is_err() {
             return false;
         }
-        let mut answer = String::new();
-        let read = io::stdin().read_line(&mut answer);
-        if !answer.ends_with('\n') {
-            output::tell("");
-        }
-        // End of input means no.
-        read.is_ok_and(|count| count > 0) && !answer.trim().to_lowercase().starts_with('n')
+        answer().is_some_and(|answer| !answer.starts_with('n'))
     }
 
     async fn audit(&self, settings: Settings) -> Result<orchestrator::invariants::Report, Failure> {
         let report = audit::report(settings, self.data_dir.clone(), Run::Live, Limits::default()).await?;
-        if !self.target.json {
+        if !self.target.output.is_document() {
             output::tell(&audit::shown(&report));
         }
         Ok(report)
     }
+}
+
+/// Returns whether a person can be asked.
+fn is_attended() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// Reads the answer to a question, in lowercase; `None` at the end of input.
+fn answer() -> Option<String> {
+    let mut answer = String::new();
+    let read = io::stdin().read_line(&mut answer);
+    if !answer.ends_with('\n') {
+        output::tell("");
+    }
+    read.ok().filter(|count| *count > 0).map(|_| answer.trim().to_lowercase())
 }
 
 /// Returns whether two URLs address the same server and path.

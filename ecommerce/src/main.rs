@@ -1,6 +1,7 @@
 //! `ecommerce`: the single binary. Each command has its own file; shared are the exit codes, the configuration, the
 //! HTTP client and the output.
 
+mod arrangement;
 mod audit;
 mod client;
 mod completions;
@@ -13,6 +14,7 @@ mod ending;
 mod health;
 mod help;
 mod hold;
+mod ids;
 mod inspect;
 mod list;
 mod load;
@@ -34,9 +36,9 @@ mod wait;
 mod watch;
 mod way;
 
-use std::{process::ExitCode, time::Duration};
+use std::{env, process::ExitCode, time::Duration};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use common::{
     build::{self, Build},
     console, telemetry,
@@ -60,11 +62,11 @@ const BUILD: Build = Build { revision: env!("ECOMMERCE_BUILD_REVISION"), date: e
 const AFTER_HELP: &str = "\
 Exit codes:
     0  done
-    1  the purchase or saga was refused or reverted, the service is unhealthy, a definition has an error, or an audit,
+    1  the purchase or saga was refused or reverted, the service is unhealthy, a definition has an error, or an audit, \
        a simulation or a test of conformance found a violation
     2  bad usage or configuration
     3  no answer: the orchestrator or the database cannot be reached
-    4  an error was answered, a service could not start or gave up, or the requested output could not be written
+    4  an error was answered, a service could not start or gave up, or the requested output could not be written \
        (full disk); completed work keeps its own exit code
     5  this version of the program and a database exclude each other
   130  stopped at once by a second Ctrl-C or SIGQUIT
@@ -78,6 +80,8 @@ Variables:
 ///
 /// `ecommerce up` runs all services; `ecommerce order --user me --amount 9.99` makes a purchase; `ecommerce watch`
 /// shows its changes. Each command has examples: `ecommerce load --help`.
+///
+/// A purchase is a saga of the definition `checkout`. Commands that name purchases take sagas of other definitions too.
 #[derive(Parser)]
 #[command(name = "ecommerce", version = VERSION, after_help = AFTER_HELP)]
 struct Cli {
@@ -108,28 +112,28 @@ enum Command {
     /// Add pieces to the stock of one product, or of all
     #[command(after_help = help::RESTOCK)]
     Restock(restock::Restock),
-    /// Show the status of one saga
+    /// Show one purchase step by step
     #[command(after_help = help::STATUS)]
     Status(status::Status),
-    /// Follow the changes of all sagas, or of one until it ends
+    /// Follow the changes of all purchases, or of one until it ends
     #[command(after_help = help::WATCH)]
     Watch(watch::Watch),
-    /// List all sagas, newest first
+    /// List purchases, newest first
     #[command(after_help = help::LIST)]
     List(list::List),
-    /// Cancel a running saga: its completed steps are undone
+    /// Cancel a running purchase: its completed steps are undone
     #[command(after_help = help::CANCEL)]
     Cancel(operate::Cancel),
-    /// List the sagas that need attention, longest waiting first
+    /// List the purchases that need attention, longest waiting first
     #[command(after_help = help::ATTENTION)]
     Attention(operate::Attention),
-    /// Retry a saga, or the whole attention list, at once
+    /// Retry a purchase, or the whole attention list, at once
     #[command(after_help = help::RETRY)]
     Retry(operate::Retry),
-    /// Mark a saga of the attention list as settled by a person
+    /// Mark a purchase of the attention list as settled by a person
     #[command(after_help = help::RESOLVE)]
     Resolve(operate::Resolve),
-    /// Show the records of one saga in the saga log and at each participant
+    /// Show the records of one purchase at the orchestrator and at each participant
     #[command(after_help = help::INSPECT)]
     Inspect(inspect::Inspect),
     /// Check that saga log, money, stock, purchases and journals agree: exit code 0 or 1
@@ -144,10 +148,10 @@ enum Command {
     /// Test a running participant, in any language, against the protocol: exit code 0 or 1
     #[command(after_help = help::CONFORMANCE)]
     Conformance(conform::Conformance),
-    /// Put all sagas on hold after a restore, before the orchestrators start
+    /// Put all purchases on hold after a restore, before the orchestrators start
     #[command(after_help = help::HOLD)]
     Hold(hold::Hold),
-    /// Release the hold on all sagas if the databases agree
+    /// Release the hold on all purchases if the databases agree
     #[command(after_help = help::RELEASE)]
     Release(hold::Release),
     /// Check the health of a service: exit code 0 or 1, for containers
@@ -160,7 +164,19 @@ enum Command {
 
 fn main() -> ExitCode {
     build::state(BUILD);
-    let command = Cli::parse().command;
+    if let Some(code) = completions::answer() {
+        return code;
+    }
+    output::errors_follow(env::args_os());
+    let command = match parsed() {
+        Ok(command) => command,
+        Err(error) if error.use_stderr() && output::errors_are_json() => {
+            let text = error.to_string();
+            let text = text.trim_start_matches("error: ").trim_end().to_owned();
+            return stopped(&Failure::Usage(text));
+        }
+        Err(error) => error.exit(),
+    };
     let is_service = matches!(command, Command::Up(_) | Command::Serve(_));
     let ended = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {
@@ -183,6 +199,25 @@ fn main() -> ExitCode {
     };
     console::flush(LAST_WORDS);
     code
+}
+
+/// The command line, as it is parsed and described.
+fn cli() -> clap::Command {
+    help::grouped(Cli::command())
+}
+
+fn parsed() -> Result<Command, clap::Error> {
+    let mut cli = cli();
+    let mut matches = cli.try_get_matches_from_mut(env::args_os())?;
+    let parsed = Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut cli))?;
+    Ok(parsed.command)
+}
+
+/// Tells why nothing was started.
+fn stopped(failure: &Failure) -> ExitCode {
+    output::error(failure);
+    console::flush(LAST_WORDS);
+    failure.code()
 }
 
 async fn run(command: Command) -> Result<Ended, Failure> {

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{
     configuration::{self, Configuration},
     ending::{Ended, Failure},
-    output,
+    output::{self, OutputFormat},
     services::{self, SERVICES},
 };
 
@@ -18,9 +18,8 @@ pub(crate) struct Migrate {
     stopped: bool,
     #[command(flatten)]
     configuration: Configuration,
-    /// Print JSON, for machines
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputFormat,
 }
 
 impl Migrate {
@@ -28,7 +27,7 @@ impl Migrate {
         let settings = configuration::with_databases(self.configuration.load()?, &SERVICES)?;
         let others = if self.stopped { OtherPrograms::AreStopped } else { OtherPrograms::MayRun };
         let migrated = services::migrate(&settings, others).await?;
-        if self.json {
+        if self.output.is_document() {
             let all: Vec<_> = migrated
                 .iter()
                 .map(|one| {
@@ -36,7 +35,7 @@ impl Migrate {
                     json!({"service": one.service, "database": one.database, "applied": one.applied, "newer": newer})
                 })
                 .collect();
-            output::tell(&json!({ "databases": all }).to_string());
+            self.output.tell(&json!({ "databases": all }).to_string());
             return Ok(Ended::Done);
         }
         output::tell(&output::table(

@@ -3,37 +3,38 @@
 use clap::Args;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
-use uuid::Uuid;
 
 use crate::{
-    client::{Page, Part, Target, transaction_id},
+    client::{Page, Part, Target},
     ending::{Ended, Failure},
-    output,
+    ids::{self, SagaId, saga_id},
+    output::{self, View, age},
     sagas::title,
 };
 
 #[derive(Args)]
 pub(crate) struct Cancel {
-    /// The transaction id
-    #[arg(value_parser = transaction_id)]
-    id: Uuid,
+    /// Id of the purchase; a unique beginning or end of it is enough
+    #[arg(value_parser = saga_id, add = ids::completer())]
+    id: SagaId,
     #[command(flatten)]
     target: Target,
 }
 
 impl Cancel {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
-        post(&self.target, &["saga", &self.id.to_string(), "cancel"], None, StatusCode::ACCEPTED).await
+        let id = self.target.find(&self.id).await?;
+        post(&self.target, &["saga", &id.to_string(), "cancel"], None, StatusCode::ACCEPTED).await
     }
 }
 
 #[derive(Args)]
 #[command(override_usage = "ecommerce retry [OPTIONS] <ID>\n       ecommerce retry [OPTIONS] --all")]
 pub(crate) struct Retry {
-    /// The transaction id
-    #[arg(value_parser = transaction_id, required_unless_present = "all", conflicts_with = "all")]
-    id: Option<Uuid>,
-    /// Retry every saga in the attention list
+    /// Id of the purchase; a unique beginning or end of it is enough
+    #[arg(value_parser = saga_id, add = ids::completer(), required_unless_present = "all", conflicts_with = "all")]
+    id: Option<SagaId>,
+    /// Retry every purchase in the attention list
     #[arg(long)]
     all: bool,
     #[command(flatten)]
@@ -43,7 +44,10 @@ pub(crate) struct Retry {
 impl Retry {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
         match self.id {
-            Some(id) => post(&self.target, &["saga", &id.to_string(), "retry"], None, StatusCode::ACCEPTED).await,
+            Some(id) => {
+                let id = self.target.find(&id).await?;
+                post(&self.target, &["saga", &id.to_string(), "retry"], None, StatusCode::ACCEPTED).await
+            }
             None => post(&self.target, &["saga", "attention", "retry"], None, StatusCode::ACCEPTED).await,
         }
     }
@@ -51,10 +55,10 @@ impl Retry {
 
 #[derive(Args)]
 pub(crate) struct Resolve {
-    /// The transaction id
-    #[arg(value_parser = transaction_id)]
-    id: Uuid,
-    /// How the saga was settled, for later readers
+    /// Id of the purchase; a unique beginning or end of it is enough
+    #[arg(value_parser = saga_id, add = ids::completer())]
+    id: SagaId,
+    /// How the purchase was settled, for later readers
     #[arg(long)]
     note: String,
     /// Who settled it [default: the name of the login]
@@ -67,7 +71,8 @@ pub(crate) struct Resolve {
 impl Resolve {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
         let body = serde_json::json!({ "note": self.note, "by": self.by.filter(|by| !by.is_empty()) }).to_string();
-        post(&self.target, &["saga", &self.id.to_string(), "resolve"], Some(body), StatusCode::OK).await
+        let id = self.target.find(&self.id).await?;
+        post(&self.target, &["saga", &id.to_string(), "resolve"], Some(body), StatusCode::OK).await
     }
 }
 
@@ -87,14 +92,14 @@ async fn post(target: &Target, path: &[&str], body: Option<String>, expected: St
     if answer.status != expected {
         return Err(answer.into_failure());
     }
-    answer.print(target.json, sentence)?;
+    answer.print(target.output.format(), |said, _| sentence(said))?;
     Ok(Ended::Done)
 }
 
 fn sentence(said: Said) -> String {
     let Said { transaction_id, status, message, note, by, woken } = said;
     if let Some(woken) = woken {
-        return format!("{woken} sagas are retried now");
+        return format!("{woken} purchases are retried now");
     }
     let id = transaction_id.unwrap_or_default();
     let status = status.unwrap_or_default();
@@ -141,14 +146,14 @@ impl Attention {
         let mut url = self.target.url(&["saga", "attention"])?;
         self.part.add_to(&mut url, []);
         let answer = self.target.get(url).await?;
-        answer.print(self.target.json, shown)?;
+        answer.print(self.target.output.format(), shown)?;
         Ok(Ended::Done)
     }
 }
 
-fn shown(page: Page<Entry>) -> String {
+fn shown(page: Page<Entry>, _: &View) -> String {
     if page.total == 0 {
-        return "no saga needs attention".to_owned();
+        return "no purchase needs attention".to_owned();
     }
     let extent = page.extent();
     let rows = page.rows.into_iter().map(|entry| {
@@ -164,29 +169,8 @@ fn shown(page: Page<Entry>) -> String {
             output::cell(last_error.unwrap_or(reason)),
         ]
     });
-    let table = output::table(["transaction", "status", "definition", "step", "attempts", "age", "error"], rows);
+    let table = output::table(["id", "status", "definition", "step", "attempts", "age", "error"], rows);
     format!(
         "{table}\n{extent}\n`ecommerce retry ID` (or --all) retries now, `ecommerce resolve ID --note …` settles one"
     )
-}
-
-fn age(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3_600 => format!("{} min", seconds / 60),
-        3_600..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} d", seconds / 86_400),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::age;
-
-    #[test]
-    fn an_age_is_shown_in_its_largest_unit() {
-        for (seconds, shown) in [(0, "0 s"), (59, "59 s"), (60, "1 min"), (7_200, "2 h"), (172_800, "2 d")] {
-            assert_eq!(age(seconds), shown);
-        }
-    }
 }

@@ -89,13 +89,13 @@ impl Order {
         let Ok(outcome) = answer.read::<Outcome>() else {
             return Err(answer.into_failure());
         };
-        if self.target.json {
-            output::tell_json(&answer.body);
+        if self.target.output.is_document() {
+            self.target.output.tell(&answer.body);
             return Ok(ended);
         }
         let details = outcome.details;
         output::tell(&output::table(
-            ["transaction", &outcome.transaction_id],
+            ["purchase", &outcome.transaction_id],
             [
                 [output::cell("status"), output::state(&outcome.status)],
                 [output::cell("product"), output::optional(details.product_id.as_deref())],
@@ -128,7 +128,7 @@ impl Order {
         let url = self.target.url(&["saga", "transaction"])?;
         let bought =
             self.target.ask_with(Method::POST, url, Some(body.to_owned()), headers([("idempotency-key", &key)]));
-        if self.target.json {
+        if self.target.output.is_document() {
             return bought.await;
         }
         let told = self.tell_what_it_waits_for(body, &key);

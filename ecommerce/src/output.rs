@@ -3,11 +3,18 @@
 //! Colors are used on terminals unless NO_COLOR is set. Text from a server is shown without characters that control or
 //! mislead a terminal: [`printable`].
 
+mod ago;
+mod format;
+mod plain;
 mod table;
+mod wrap;
+mod yaml;
 
 use std::{
     env,
+    ffi::OsString,
     io::{self, IsTerminal},
+    sync::OnceLock,
 };
 
 use comfy_table::Color;
@@ -18,18 +25,22 @@ use common::{
 };
 pub(crate) use common::{console::Reader, printable::printable};
 
-pub(crate) use self::table::{Cell, table};
+pub(crate) use self::plain::in_plain_words;
+pub(crate) use self::{
+    ago::age,
+    format::{Format, OutputFormat, View},
+    table::{Cell, table},
+    wrap::wrapped,
+};
 use crate::ending::Failure;
+
+/// Whether errors are JSON; see [`errors_follow`].
+static ERRORS_ARE_JSON: OnceLock<bool> = OnceLock::new();
 
 /// Prints a result to standard output; returns whether the reader accepts more. A closed pipe (`| head`) is not an
 /// error.
 pub(crate) fn print(text: &str) -> Result<Reader, Failure> {
     console::write(&format!("{text}\n")).map_err(|error| Failure::Broken(format!("cannot write the output: {error}")))
-}
-
-/// Prints a server's JSON document as [`print`] does. Its JSON value is unchanged.
-pub(crate) fn print_json(document: &str) -> Result<Reader, Failure> {
-    print(&printable_json(document.trim_end()))
 }
 
 /// Prints the outcome of finished work. A write error is only logged: the exit code carries the outcome too.
@@ -42,11 +53,6 @@ pub(crate) fn tell(text: &str) {
     }
 }
 
-/// As [`tell`], for a server's JSON document.
-pub(crate) fn tell_json(document: &str) {
-    tell(&printable_json(document.trim_end()));
-}
-
 /// Prints a question; the answer is typed on the same line.
 pub(crate) fn ask(question: &str) -> Result<Reader, Failure> {
     console::write(question).map_err(|error| Failure::Broken(format!("cannot ask: {error}")))
@@ -54,16 +60,37 @@ pub(crate) fn ask(question: &str) -> Result<Reader, Failure> {
 
 /// Prints a message to standard error.
 pub(crate) fn complain(text: &str) {
-    telemetry::notice(&printable_lines(text));
+    telemetry::notice(&printable_lines(&in_plain_words(text)));
 }
 
-/// Prints a failure to standard error.
+/// Makes errors JSON if the arguments ask for a result in JSON. It looks at the arguments as given, so that an error in
+/// them is JSON too.
+pub(crate) fn errors_follow(arguments: impl IntoIterator<Item = OsString>) {
+    let _ = ERRORS_ARE_JSON.set(asks_for_json(arguments));
+}
+
+fn asks_for_json(arguments: impl IntoIterator<Item = OsString>) -> bool {
+    let arguments: Vec<OsString> = arguments.into_iter().take_while(|argument| argument != "--").collect();
+    let is_one =
+        |argument: &OsString| ["--json", "-ojson", "-o=json", "--output=json"].iter().any(|form| argument == form);
+    let are_two = |pair: &[OsString]| (pair[0] == "-o" || pair[0] == "--output") && pair[1] == "json";
+    arguments.iter().any(is_one) || arguments.windows(2).any(are_two)
+}
+
+pub(crate) fn errors_are_json() -> bool {
+    ERRORS_ARE_JSON.get().copied().unwrap_or(false)
+}
+
+/// Prints a failure to standard error: one line of text or of JSON.
 pub(crate) fn error(failure: &Failure) {
+    if errors_are_json() {
+        return console::complain(&printable_json(&failure.to_json()));
+    }
     let label = match is_colourful(io::stderr().is_terminal()) {
         true => "\u{1b}[1;31merror:\u{1b}[0m",
         false => "error:",
     };
-    console::complain(&format!("{label} {}", printable_lines(&failure.to_string())));
+    console::complain(&format!("{label} {}", printable_lines(&in_plain_words(&failure.to_string()))));
 }
 
 pub(crate) fn cell(text: impl AsRef<str>) -> Cell {
@@ -75,13 +102,8 @@ pub(crate) fn optional(text: Option<impl AsRef<str>>) -> Cell {
     text.map_or_else(|| Cell::plain(table::NOTHING), cell)
 }
 
-/// Makes a cell of an optional time, to the second; `--json` has the exact one.
-pub(crate) fn moment(time: Option<impl AsRef<str>>) -> Cell {
-    optional(time.map(|time| to_the_second(time.as_ref())))
-}
-
 /// Leaves out the fraction of a second of a time in RFC 3339.
-pub(crate) fn to_the_second(time: &str) -> String {
+fn to_the_second(time: &str) -> String {
     match time.split_once('.') {
         Some((seconds, _)) => format!("{seconds}Z"),
         None => time.to_owned(),
@@ -141,4 +163,21 @@ pub(crate) fn has_colours() -> bool {
 
 fn is_colourful(is_terminal: bool) -> bool {
     is_terminal && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_json_in_every_form_in_which_json_can_be_asked_for() {
+        let asks = |line: &str| asks_for_json(line.split(' ').map(OsString::from));
+        for line in ["list --json", "list -o json --limit 1", "list -ojson", "list --output=json", "list --output json"]
+        {
+            assert!(asks(line), "{line}");
+        }
+        for line in ["list", "list -o yaml", "list -o wide", "list -- --json", "list --user json"] {
+            assert!(!asks(line), "{line}");
+        }
+    }
 }

@@ -56,12 +56,12 @@ impl Restock {
             })?;
             rows.push((product, stock));
         }
-        if self.target.json {
+        if self.target.output.is_document() {
             let all: Vec<_> = rows
                 .iter()
                 .map(|(product, stock)| serde_json::json!({ "product_id": product, "quantity": stock }))
                 .collect();
-            output::tell(&serde_json::json!({ "products": all }).to_string());
+            self.target.output.tell(&serde_json::json!({ "products": all }).to_string());
             return Ok(Ended::Done);
         }
         let cells = |(product, stock): (String, u64)| [product, stock.to_string()].map(output::cell);

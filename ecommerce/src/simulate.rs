@@ -23,7 +23,7 @@ use serde::Serialize;
 
 use crate::{
     ending::{Ended, Failure},
-    output,
+    output::{self, OutputFormat},
 };
 
 /// Failing seeds after which the run stops: one is enough to begin with.
@@ -53,9 +53,8 @@ pub(crate) struct Simulate {
     /// Parallel runs [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Print the results as JSON, for machines
-    #[arg(long, conflicts_with = "trace")]
-    json: bool,
+    #[command(flatten)]
+    output: OutputFormat,
 }
 
 /// A non-empty range of seeds.
@@ -111,14 +110,19 @@ impl Simulate {
         if self.trace && self.seeds.to - self.seeds.from != 1 {
             return Err(Failure::Usage("--trace is for one seed: write --seeds A..B with B = A + 1".to_owned()));
         }
+        if self.trace && self.output.is_document() {
+            return Err(Failure::Usage(
+                "--trace prints text: it cannot be used with --json or -o json|yaml".to_owned(),
+            ));
+        }
         let plan = self.plan()?;
         let started = Instant::now();
         let outcome = self.try_all(&plan)?;
         let took = started.elapsed();
-        output::tell(&match self.json {
-            true => self.document(&outcome, took)?,
-            false => self.shown(&plan, &outcome, took)?,
-        });
+        match self.output.is_document() {
+            true => self.output.tell(&self.document(&outcome, took)?),
+            false => output::tell(&self.shown(&plan, &outcome, took)?),
+        }
         Ok(if outcome.failures.is_empty() { Ended::Done } else { Ended::Refused })
     }
 

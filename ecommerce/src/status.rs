@@ -3,22 +3,23 @@
 use clap::Args;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use uuid::Uuid;
 
 use crate::{
-    client::{Target, exact, transaction_id},
+    client::{Target, exact},
     effects,
     ending::{Ended, Failure},
-    operate, output,
+    ids::{self, SagaId, saga_id},
+    operate,
+    output::{self, View},
     sagas::title,
     steps::{self, Step, Takeover},
 };
 
 #[derive(Args)]
 pub(crate) struct Status {
-    /// Transaction id, as shown by `order` and `list`
-    #[arg(value_parser = transaction_id)]
-    id: Uuid,
+    /// Id of the purchase, as shown by `order` and `list`; a unique beginning or end of it is enough
+    #[arg(value_parser = saga_id, add = ids::completer())]
+    id: SagaId,
     #[command(flatten)]
     target: Target,
 }
@@ -53,20 +54,22 @@ struct Resolution {
 
 impl Status {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
-        let url = self.target.url(&["saga", "status", &self.id.to_string()])?;
+        let id = self.target.find(&self.id).await?;
+        let url = self.target.url(&["saga", "status", &id.to_string()])?;
         let answer = self.target.get(url).await?;
-        answer.print(self.target.json, shown)?;
+        answer.print(self.target.output.format(), shown)?;
         Ok(Ended::Done)
     }
 }
 
-fn shown(saga: Saga) -> String {
+fn shown(saga: Saga, view: &View) -> String {
     let amount = saga.amount.as_deref().map(exact);
-    let settled = saga.resolution.map(|Resolution { at, note, by }| {
-        format!("{} {}", output::to_the_second(&at), operate::resolution(&note, by.as_deref()))
-    });
+    let settled = saga
+        .resolution
+        .map(|Resolution { at, note, by }| format!("{} {}", view.time(&at), operate::resolution(&note, by.as_deref())));
+    let kind = if saga.user_id.is_some() { "purchase" } else { "saga" };
     let facts = output::table(
-        ["transaction", &saga.transaction_id],
+        [kind, &saga.transaction_id],
         [
             [output::cell("status"), output::state(&saga.status)],
             [output::cell("definition"), output::optional(title(saga.definition, saga.version))],
@@ -74,8 +77,8 @@ fn shown(saga: Saga) -> String {
             [output::cell("amount"), output::optional(amount)],
             [output::cell("product"), output::optional(saga.product_id.as_deref())],
             [output::cell("payment"), output::optional(saga.payment_id)],
-            [output::cell("created"), output::moment(saga.created_at)],
-            [output::cell("ended"), output::moment(saga.completed_at)],
+            [output::cell("created"), view.moment(saga.created_at)],
+            [output::cell("ended"), view.moment(saga.completed_at)],
             [output::cell("turned back because"), output::optional(saga.turned_back_because)],
             [output::cell("stuck because"), output::optional(saga.stuck_because)],
             [output::cell("settled"), output::optional(settled)],
@@ -84,7 +87,7 @@ fn shown(saga: Saga) -> String {
     let amount = saga.amount.as_deref().map_or("?", exact);
     let effects = effects::in_words(&saga.status, amount, saga.product_id.as_deref(), &saga.steps);
     let mut tables = vec![facts];
-    tables.extend(steps::tables(saga.steps, saga.takeovers));
+    tables.extend(steps::tables(saga.steps, saga.takeovers, view));
     tables.extend(effects);
     tables.join("\n")
 }
@@ -92,12 +95,13 @@ fn shown(saga: Saga) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::Format;
 
     #[test]
     fn a_step_that_cannot_be_undone_says_why_and_how_often_it_was_tried() {
         let saga = r#"{"transaction_id":"t","status":"FAILED","steps":[{"step":"charge","participant":"payments",
             "state":"compensating","attempts":1,"error":null,"compensation":{"attempts":26,"error":"payments answered 503"}}]}"#;
-        let table = shown(serde_json::from_str(saga).unwrap());
+        let table = shown(serde_json::from_str(saga).unwrap(), &View::now(Format::Table));
         assert!(table.contains("1, undo 26") && table.contains("not undone: payments answered 503"), "{table}");
         assert!(!table.contains("taken over"), "{table}");
     }
@@ -107,7 +111,7 @@ mod tests {
         let saga = r#"{"transaction_id":"t","status":"FAILED","turned_back_because":"409: purchases conflict: CONFLICT",
             "stuck_because":"charge is not undone: payments answered 503","steps":[],
             "takeovers":[{"node":"node-2","epoch":2,"at":"2026-01-01T00:00:00.000001Z","unowned_ms":1234}]}"#;
-        let table = shown(serde_json::from_str(saga).unwrap());
+        let table = shown(serde_json::from_str(saga).unwrap(), &View::now(Format::Table));
         let line = |name: &str| table.lines().find(|line| line.contains(name)).unwrap_or_default();
         assert!(line("turned back because").contains("409: purchases conflict: CONFLICT"), "{table}");
         assert!(line("stuck because").contains("charge is not undone: payments answered 503"), "{table}");
@@ -118,7 +122,7 @@ mod tests {
     fn a_saga_that_is_no_purchase_has_its_definition_and_dashes() {
         let saga = r#"{"transaction_id":"t","status":"COMPLETED","definition":"trip","version":1,"user_id":null,"amount":null,
             "product_id":null,"payment_id":null,"steps":[]}"#;
-        let table = shown(serde_json::from_str(saga).unwrap());
+        let table = shown(serde_json::from_str(saga).unwrap(), &View::now(Format::Table));
         let line = |name: &str| table.lines().find(|line| line.contains(name)).unwrap_or_default();
         assert!(line("definition").contains("trip/1"), "{table}");
         for name in ["user", "amount", "product", "payment"] {

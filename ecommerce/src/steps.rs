@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::output;
+use crate::output::{self, View};
 
 /// A takeover, as the orchestrator shows it.
 #[derive(Deserialize)]
@@ -61,7 +61,8 @@ impl Step {
 }
 
 /// Makes the table of the steps, and that of the takeovers if there are any.
-pub(crate) fn tables(steps: Vec<Step>, takeovers: Vec<Takeover>) -> Vec<String> {
+pub(crate) fn tables(steps: Vec<Step>, takeovers: Vec<Takeover>, view: &View) -> Vec<String> {
+    let first = steps.iter().filter_map(|step| step.started_at.clone()).min();
     let steps = steps.into_iter().map(|step| {
         let attempts = attempts(&step);
         let not_undone = not_undone(&step);
@@ -70,8 +71,8 @@ pub(crate) fn tables(steps: Vec<Step>, takeovers: Vec<Takeover>) -> Vec<String> 
             output::cell(step.participant),
             output::state(&step.state),
             output::cell(attempts),
-            output::moment(step.started_at),
-            output::moment(step.finished_at),
+            view.offset(step.started_at, first.as_deref()),
+            view.offset(step.finished_at, first.as_deref()),
             output::optional(errors(step.error, not_undone)),
         ]
     });
@@ -80,7 +81,7 @@ pub(crate) fn tables(steps: Vec<Step>, takeovers: Vec<Takeover>) -> Vec<String> 
     if !takeovers.is_empty() {
         let takeovers = takeovers.into_iter().map(|takeover| {
             [
-                output::moment(takeover.at),
+                view.moment(takeover.at),
                 output::cell(takeover.node),
                 output::cell(takeover.epoch.to_string()),
                 output::optional(takeover.unowned_ms.map(|ms| format!("{ms} ms"))),

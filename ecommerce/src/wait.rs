@@ -38,7 +38,9 @@ impl Wait {
                 looked = services::check_migrated(&settings, &self.service) => match looked {
                     Ok(()) => break,
                     Err(failure @ (Failure::Usage(_) | Failure::WrongVersion(_))) => return Err(failure),
-                    Err(Failure::Unreachable(reason) | Failure::Broken(reason)) => reason,
+                    Err(
+                        Failure::Unreachable(reason) | Failure::Broken(reason) | Failure::Answered { line: reason, .. },
+                    ) => reason,
                 },
             };
             if reason != shown {

@@ -11,6 +11,7 @@
 mod board;
 mod change;
 mod live;
+mod screen;
 
 use std::{
     io::{self, IsTerminal},
@@ -18,7 +19,7 @@ use std::{
 };
 
 use clap::Args;
-use common::{http::MAX_ANSWER_BYTES, printable::printable_json};
+use common::http::MAX_ANSWER_BYTES;
 use futures::{StreamExt, future::ready};
 use reqwest::{Response, StatusCode};
 use sse_stream::{Sse, SseByteStream};
@@ -26,13 +27,13 @@ use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
 };
-use uuid::Uuid;
 
 use self::{change::Change, live::News};
 use crate::{
-    client::{NotOpened, Target, transaction_id},
+    client::{NotOpened, Target},
     ending::{Ended, Failure},
-    output::{self, Reader},
+    ids::{self, SagaId, saga_id},
+    output::{self, Format, Reader},
 };
 
 /// Timeout of a silent connection: the server sends at least a keep-alive every 15 seconds.
@@ -47,9 +48,9 @@ const SHORT_ID: usize = 8;
 
 #[derive(Args)]
 pub(crate) struct Watch {
-    /// Only this saga, until it ends: exit code 0 if completed, else 1 [default: all, until Ctrl-C]
-    #[arg(value_parser = transaction_id)]
-    id: Option<Uuid>,
+    /// Only this purchase, until it ends: exit code 0 if completed, else 1 [default: all, until Ctrl-C]
+    #[arg(value_parser = saga_id, add = ids::completer())]
+    id: Option<SagaId>,
     /// Print lines instead of the live view, even on a terminal
     #[arg(long)]
     lines: bool,
@@ -76,7 +77,7 @@ enum Left {
 impl Watch {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
         let is_terminal = io::stdout().is_terminal() && io::stdin().is_terminal();
-        if !is_terminal || self.lines || self.target.json || self.id.is_some() {
+        if !is_terminal || self.lines || self.target.output.is_document() || self.id.is_some() {
             return self.listen(&Audience::Lines).await;
         }
         let (sender, news) = mpsc::channel(NEWS);
@@ -96,7 +97,8 @@ impl Watch {
     /// Shows events until the watch is over; reconnects when the connection is lost.
     async fn listen(&self, audience: &Audience) -> Result<Ended, Failure> {
         let mut url = self.target.url(&["saga", "events"])?;
-        if let Some(id) = self.id {
+        if let Some(id) = &self.id {
+            let id = self.target.find(id).await?;
             url.query_pairs_mut().append_pair("saga", &id.to_string());
         }
         let mut last_id = None;
@@ -173,8 +175,11 @@ impl Watch {
     /// Shows one event; returns the outcome if it was the last one.
     fn shown(&self, kind: &str, data: &str) -> Result<Option<Ended>, Failure> {
         let change = Change::read(data)?;
-        let line = match (self.target.json, kind) {
-            (true, _) => Some(printable_json(data.trim_end())),
+        let format = self.target.output.format();
+        let line = match (format.is_document(), kind) {
+            // A stream of documents: a line each, or in YAML a separator before each.
+            (true, _) if format == Format::Yaml => Some(format!("---\n{}", format.document(data))),
+            (true, _) => Some(format.document(data)),
             (false, "saga") => Some(of_saga(&change)),
             (false, "step") => Some(of_step(&change)),
             (false, "gap") => {
@@ -243,10 +248,14 @@ fn of_step(change: &Change) -> String {
 
 /// The time of day in UTC, to the millisecond, and the end of the id.
 fn beginning(change: &Change) -> String {
-    let time = change.time();
     let id = change.transaction_id.as_deref().unwrap_or_default();
-    let short = id.get(id.len().saturating_sub(SHORT_ID)..).unwrap_or(id);
-    format!("{}  …{}", output::printable(time), output::printable(short))
+    format!("{}  {}", output::printable(change.time()), output::printable(&short(id)))
+}
+
+/// Returns the end of an id, as the commands take it.
+fn short(id: &str) -> String {
+    let end = id.get(id.len().saturating_sub(SHORT_ID)..).unwrap_or(id);
+    format!("…{end}")
 }
 
 fn error(change: &Change) -> String {

@@ -198,7 +198,10 @@ impl ConfigSource {
     }
 
     /// Returns the names of the available profiles, sorted.
-    fn profiles(&self) -> Result<Vec<String>, ConfigProblem> {
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn profiles(&self) -> Result<Vec<String>, ConfigProblem> {
         match &self.dir {
             None => Ok(EMBEDDED.iter().map(|(name, _)| (*name).to_owned()).filter(|name| name != DEFAULT).collect()),
             Some(dir) => profiles_in(dir).map_err(|error| {

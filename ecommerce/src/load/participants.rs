@@ -110,7 +110,8 @@ impl Participants {
         loop {
             let query = cursor.map_or_else(String::new, |cursor: String| format!("&cursor={cursor}"));
             let page = self.ask(Method::GET, "catalog", &format!("products/?limit=1000{query}"), None).await?;
-            let page: Products = serde_json::from_value(page.1).map_err(|error| format!("the catalog: {error}"))?;
+            let page: Products = serde_json::from_value(page.1)
+                .map_err(|_| "the catalog answered with something else than products".to_owned())?;
             products.extend(page.products.into_iter().map(|product| product.product_id.to_string()));
             cursor = match page.next_cursor {
                 Some(Value::String(next)) => Some(next),

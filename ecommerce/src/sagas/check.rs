@@ -10,7 +10,7 @@ use super::file;
 use crate::{
     configuration::ConfigurationFiles,
     ending::{Ended, Failure},
-    output,
+    output::{self, OutputFormat},
 };
 
 #[derive(Args)]
@@ -23,9 +23,8 @@ pub(crate) struct Check {
     participants: Vec<String>,
     #[command(flatten)]
     configuration: ConfigurationFiles,
-    /// Print the results as JSON, for machines
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: OutputFormat,
 }
 
 #[derive(Serialize)]
@@ -53,10 +52,10 @@ impl Check {
             own.chain(configured).chain(self.participants.iter().map(String::as_str)).collect();
         let files = self.files.iter().map(|file| check(file, &participants)).collect::<Result<Vec<_>, _>>()?;
         let clean = files.iter().flat_map(|file| &file.problems).all(|problem| problem.severity == Severity::Warning);
-        match self.json {
+        match self.output.is_document() {
             true => {
                 let document = serde_json::to_string_pretty(&Document { clean, files });
-                output::tell_json(&document.map_err(|error| Failure::broken("the report", &error))?);
+                self.output.tell(&document.map_err(|error| Failure::broken("the report", &error))?);
             }
             false => files.iter().flat_map(lines).for_each(|line| output::tell(&line)),
         }

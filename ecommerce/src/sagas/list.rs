@@ -5,10 +5,11 @@ use serde::Deserialize;
 
 use super::title;
 use crate::{
+    arrangement::Arrangement,
     client::{Page, Part, Target},
     ending::{Ended, Failure},
     list::STATUSES,
-    output,
+    output::{self, View},
 };
 
 #[derive(Args)]
@@ -19,6 +20,8 @@ pub(crate) struct List {
     /// Only sagas with this status
     #[arg(long, ignore_case = true, value_parser = PossibleValuesParser::new(STATUSES))]
     status: Option<String>,
+    #[command(flatten)]
+    arrangement: Arrangement,
     #[command(flatten)]
     part: Part,
     #[command(flatten)]
@@ -42,12 +45,12 @@ impl List {
         let status = self.status.map(|status| status.to_ascii_uppercase());
         self.part.add_to(&mut url, [("definition", self.definition), ("status", status)]);
         let answer = self.target.get(url).await?;
-        answer.print(self.target.json, shown)?;
+        self.arrangement.apply(answer)?.print(self.target.output.format(), shown)?;
         Ok(Ended::Done)
     }
 }
 
-fn shown(page: Page<Saga>) -> String {
+fn shown(page: Page<Saga>, view: &View) -> String {
     let extent = page.extent();
     let rows = page.rows.into_iter().map(|saga| {
         [
@@ -55,7 +58,7 @@ fn shown(page: Page<Saga>) -> String {
             output::state(&saga.status),
             output::optional(title(saga.definition, saga.version)),
             output::optional(saga.failed_step),
-            output::moment(saga.created_at),
+            view.moment(saga.created_at),
             output::optional(saga.error),
         ]
     });

@@ -64,8 +64,8 @@ impl Put {
             }
             _ => return Err(answer.into_failure()),
         };
-        match self.target.json {
-            true => output::tell_json(&answer.body),
+        match self.target.output.is_document() {
+            true => self.target.output.tell(&answer.body),
             false => output::tell(&said),
         }
         Ok(Ended::Done)

@@ -96,8 +96,8 @@ impl Run {
         let Ok(mut outcome) = answer.read::<Outcome>() else {
             return Err(answer.into_failure());
         };
-        if self.target.json {
-            output::tell_json(&answer.body);
+        if self.target.output.is_document() {
+            self.target.output.tell(&answer.body);
             return Ok(ended);
         }
         // The answer about a saga that still runs does not repeat the definition.

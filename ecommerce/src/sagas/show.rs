@@ -4,17 +4,17 @@ mod definition;
 mod saga;
 
 use clap::Args;
-use uuid::Uuid;
 
 use crate::{
     client::Target,
     ending::{Ended, Failure},
+    ids::{self, SagaId, saga_id},
 };
 
 #[derive(Args)]
 pub(crate) struct Show {
-    /// Id of a saga, or name and version of a definition, such as trip/1
-    #[arg(value_name = "ID|NAME/VERSION", value_parser = what)]
+    /// Id of a saga (a unique beginning or end of it is enough), or name and version of a definition, such as trip/1
+    #[arg(value_name = "ID|NAME/VERSION", value_parser = what, add = ids::completer())]
     what: What,
     #[command(flatten)]
     target: Target,
@@ -22,12 +22,12 @@ pub(crate) struct Show {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum What {
-    Saga(Uuid),
+    Saga(SagaId),
     Definition(String, i32),
 }
 
 fn what(text: &str) -> Result<What, String> {
-    if let Ok(id) = Uuid::parse_str(text) {
+    if let Ok(id) = saga_id(text) {
         return Ok(What::Saga(id));
     }
     let definition = text.rsplit_once('/').and_then(|(name, version)| {
@@ -39,15 +39,16 @@ fn what(text: &str) -> Result<What, String> {
 
 impl Show {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
-        let json = self.target.json;
+        let format = self.target.output.format();
         match self.what {
             What::Saga(id) => {
+                let id = self.target.find(&id).await?;
                 let url = self.target.url(&["sagas", &id.to_string()])?;
-                self.target.get(url).await?.print(json, saga::shown)?;
+                self.target.get(url).await?.print(format, saga::shown)?;
             }
             What::Definition(name, version) => {
                 let url = self.target.url(&["sagas", "definitions", &name, &version.to_string()])?;
-                self.target.get(url).await?.print(json, definition::shown)?;
+                self.target.get(url).await?.print(format, |one, _| definition::shown(one))?;
             }
         }
         Ok(Ended::Done)
@@ -61,7 +62,8 @@ mod tests {
     #[test]
     fn an_id_is_a_saga_and_a_name_with_a_version_is_a_definition() {
         let id = "0190a2f0-0000-7000-8000-0000deadbeef";
-        assert_eq!(what(id), Ok(What::Saga(id.parse().unwrap())));
+        assert_eq!(what(id), Ok(What::Saga(SagaId::Whole(id.parse().unwrap()))));
+        assert_eq!(what("deadbeef"), Ok(What::Saga(SagaId::Part("deadbeef".to_owned()))));
         assert_eq!(what("trip/2"), Ok(What::Definition("trip".to_owned(), 2)));
         for wrong in ["trip", "trip/", "/1", "trip/0", "trip/x", "trip/1/", ""] {
             assert!(what(wrong).is_err(), "{wrong}");

@@ -32,6 +32,8 @@ pub(super) struct Board {
     pub(super) ended: u64,
     /// Whether events arrived since the last count.
     pub(super) is_stale: bool,
+    /// Id of the selected saga. It stays selected while newer ones come.
+    selected: Option<String>,
 }
 
 impl Board {
@@ -68,6 +70,35 @@ impl Board {
             }
             _ => {}
         }
+    }
+}
+
+/// The selection, by keys.
+impl Board {
+    /// Returns the selected saga and its place; `None` if none is, or if it is no longer kept.
+    pub(super) fn selected(&self) -> Option<(usize, &Row)> {
+        let id = self.selected.as_ref()?;
+        self.rows.iter().enumerate().find(|(_, row)| row.id == *id)
+    }
+
+    /// Selects the saga below, at first the newest.
+    pub(super) fn select_next(&mut self) {
+        self.select(self.selected().map_or(0, |(index, _)| index + 1));
+    }
+
+    /// Selects the saga above, at first the newest.
+    pub(super) fn select_previous(&mut self) {
+        self.select(self.selected().map_or(0, |(index, _)| index.saturating_sub(1)));
+    }
+
+    /// Selects a saga by its place; beyond the last one it is the last.
+    pub(super) fn select(&mut self, index: usize) {
+        let index = index.min(self.rows.len().saturating_sub(1));
+        self.selected = self.rows.get(index).map(|row| row.id.clone());
+    }
+
+    pub(super) fn deselect(&mut self) {
+        self.selected = None;
     }
 }
 
@@ -129,6 +160,33 @@ mod tests {
             ]
         );
         assert_eq!((board.rows[1].time.as_str(), board.ended), ("03:04:05.678", 1));
+    }
+
+    #[test]
+    fn a_selected_saga_stays_selected_while_newer_ones_come() {
+        let mut board = Board::default();
+        let come = |board: &mut Board, id: &str| board.hear("saga", &saga(id, "PENDING", false, None));
+        board.select_next();
+        assert_eq!(board.selected(), None, "there is none yet");
+        for id in ["a", "b"] {
+            come(&mut board, id);
+        }
+        let selected = |board: &Board| board.selected().map(|(index, row)| (index, row.id.clone())).unwrap();
+        board.select_next();
+        assert_eq!(selected(&board), (0, "b".to_owned()));
+        come(&mut board, "c");
+        assert_eq!(selected(&board), (1, "b".to_owned()));
+        board.select_next();
+        board.select_next();
+        assert_eq!(selected(&board), (2, "a".to_owned()), "the last one");
+        board.select_previous();
+        assert_eq!(selected(&board), (1, "b".to_owned()));
+        (0..KEPT).for_each(|number| come(&mut board, &number.to_string()));
+        assert_eq!(board.selected(), None, "it is no longer kept");
+        board.select(usize::MAX);
+        assert_eq!(selected(&board).0, KEPT - 1);
+        board.deselect();
+        assert_eq!(board.selected(), None);
     }
 
     #[test]

@@ -24,7 +24,7 @@ impl Change {
     /// Parses an event's data.
     pub(super) fn read(data: &str) -> Result<Self, Failure> {
         serde_json::from_str(data)
-            .map_err(|error| Failure::Broken(format!("unexpected event ({error}): is --target right?")))
+            .map_err(|_| Failure::Broken("an event is not about a saga: is --target an orchestrator?".to_owned()))
     }
 
     /// Returns the time of day in UTC, to the millisecond.

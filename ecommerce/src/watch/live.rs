@@ -6,13 +6,7 @@ use std::time::{Duration, Instant};
 
 use crossterm::event::{Event, EventStream, KeyCode, KeyEventKind, KeyModifiers};
 use futures::StreamExt;
-use ratatui::{
-    DefaultTerminal, Frame,
-    layout::{Constraint, Layout},
-    style::{Color, Modifier, Style},
-    text::{Line, Span},
-    widgets::{Block, Cell, Row, Table},
-};
+use ratatui::DefaultTerminal;
 use serde::Deserialize;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -20,15 +14,11 @@ use tokio::{
     time::interval,
 };
 
-use super::{
-    board::{Board, Row as Saga},
-    change::Change,
-};
+use super::{board::Board, change::Change, screen::draw};
 use crate::{
     client::Target,
     ending::{Ended, Failure},
     list::STATUSES,
-    output,
 };
 
 const REDRAW_EVERY: Duration = Duration::from_millis(100);
@@ -82,15 +72,16 @@ async fn draw_on(
         tokio::select! {
             biased;
             key = keys.next() => match key {
-                Some(Ok(event)) if is_end(&event) => return Ok(Ended::Done),
-                Some(Ok(_)) => {}
+                Some(Ok(event)) => {
+                    if let After::Quit = pressed(&event, board) {
+                        return Ok(Ended::Done);
+                    }
+                    redraw_now(terminal, board, begun)?;
+                }
                 // No more input: no key can end the view any more.
                 Some(Err(_)) | None => return Ok(Ended::Done),
             },
-            _ = redraw.tick() => {
-                let drawn = terminal.draw(|frame| draw(frame, board, begun.elapsed()));
-                drawn.map_err(|error| Failure::Broken(format!("the terminal: {error}")))?;
-            }
+            _ = redraw.tick() => redraw_now(terminal, board, begun)?,
             _ = recount.tick(), if board.is_stale => {
                 // A failed count is repeated later; the connection's notice gives the reason.
                 let _ = count(target, board).await;
@@ -105,10 +96,36 @@ async fn draw_on(
     }
 }
 
-fn is_end(event: &Event) -> bool {
-    let Event::Key(key) = event else { return false };
-    let is_ctrl_c = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
-    key.kind == KeyEventKind::Press && (is_ctrl_c || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc))
+fn redraw_now(terminal: &mut DefaultTerminal, board: &Board, begun: Instant) -> Result<(), Failure> {
+    let drawn = terminal.draw(|frame| draw(frame, board, begun.elapsed()));
+    drawn.map(drop).map_err(|error| Failure::Broken(format!("the terminal: {error}")))
+}
+
+/// What follows a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    Quit,
+    Stay,
+}
+
+/// Handles a key: quits, or moves the selection. Esc deselects first.
+fn pressed(event: &Event, board: &mut Board) -> After {
+    let Event::Key(key) = event else { return After::Stay };
+    if key.kind == KeyEventKind::Release {
+        return After::Stay;
+    }
+    match key.code {
+        KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return After::Quit,
+        KeyCode::Char('q') => return After::Quit,
+        KeyCode::Esc if board.selected().is_none() => return After::Quit,
+        KeyCode::Esc => board.deselect(),
+        KeyCode::Down | KeyCode::Char('j') => board.select_next(),
+        KeyCode::Up | KeyCode::Char('k') => board.select_previous(),
+        KeyCode::Home | KeyCode::Char('g') => board.select(0),
+        KeyCode::End | KeyCode::Char('G') => board.select(usize::MAX),
+        _ => {}
+    }
+    After::Stay
 }
 
 /// Requests the number of sagas by status.
@@ -122,113 +139,35 @@ async fn count(target: &Target, board: &mut Board) -> Result<(), Failure> {
     Ok(())
 }
 
-fn draw(frame: &mut Frame, board: &Board, elapsed: Duration) {
-    let [counts, sagas, foot] =
-        Layout::vertical([Constraint::Length(1), Constraint::Fill(1), Constraint::Length(1)]).areas(frame.area());
-    let mut words = Vec::new();
-    for status in STATUSES {
-        let count = board.totals.get(status).copied().unwrap_or(0);
-        words.push(Span::styled(format!("{status} {count}   "), style(status)));
-    }
-    let rate = board.ended as f64 / elapsed.as_secs_f64().max(1.0);
-    words.push(Span::raw(format!("{rate:.1} ended/s")));
-    frame.render_widget(Line::from(words), counts);
-
-    let columns = Columns::that_fit(sagas.width);
-    let rows = board.rows.iter().take(usize::from(sagas.height)).map(|saga| columns.of(row(saga)));
-    let widths = columns.of([
-        Constraint::Length(12),
-        Constraint::Length(36),
-        Constraint::Length(12),
-        Constraint::Length(38),
-        Constraint::Fill(1),
-    ]);
-    let bold = Style::new().add_modifier(Modifier::BOLD);
-    let header = columns.of(["time (UTC)", "transaction", "status", "steps", "error"]);
-    let table = Table::new(rows.map(Row::new), widths)
-        .header(Row::new(header).style(bold))
-        .block(Block::bordered().title(" newest sagas "));
-    frame.render_widget(table, sagas);
-
-    let line = match (board.notice.is_empty(), board.rows.is_empty()) {
-        (false, _) => Line::styled(output::printable(&board.notice), bold),
-        (true, true) => Line::raw("no events yet: `ecommerce order --user me --amount 9.99` makes a purchase; q quits"),
-        (true, false) => Line::raw("✓ done  ✗ refused  ↩ undone  ? unknown  … running     q quits"),
-    };
-    frame.render_widget(line, foot);
-}
-
-/// The columns that fit. The id, for `ecommerce status`, and the reason of a compensation have priority.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Columns {
-    All,
-    WithoutSteps,
-    WithoutStepsAndTime,
-}
-
-impl Columns {
-    fn that_fit(width: u16) -> Self {
-        match width {
-            130.. => Self::All,
-            96..130 => Self::WithoutSteps,
-            _ => Self::WithoutStepsAndTime,
-        }
-    }
-
-    fn of<T>(self, [time, id, status, steps, error]: [T; 5]) -> Vec<T> {
-        match self {
-            Self::All => vec![time, id, status, steps, error],
-            Self::WithoutSteps => vec![time, id, status, error],
-            Self::WithoutStepsAndTime => vec![id, status, error],
-        }
-    }
-}
-
-fn row(saga: &Saga) -> [Cell<'_>; 5] {
-    [
-        Cell::from(output::printable(&saga.time)),
-        Cell::from(output::printable(&saga.id)),
-        Cell::from(Span::styled(output::printable(&saga.status), style(&saga.status))),
-        Cell::from(output::printable(&saga.steps())),
-        Cell::from(output::printable(&saga.error)),
-    ]
-}
-
-fn style(status: &str) -> Style {
-    if !output::has_colours() {
-        return Style::new();
-    }
-    match status {
-        "COMPLETED" => Style::new().fg(Color::Green),
-        "COMPENSATED" | "COMPENSATING" => Style::new().fg(Color::Yellow),
-        "FAILED" => Style::new().fg(Color::Red),
-        _ => Style::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use ratatui::{Terminal, backend::TestBackend};
+    use crossterm::event::KeyEvent;
 
     use super::*;
 
     #[test]
-    fn why_a_purchase_was_turned_back_is_seen_in_a_terminal_of_any_usual_width() {
-        let id = "01a20dc8-3e63-75c4-b33b-a023543ca3ed";
+    fn keys_select_a_saga_and_quit() {
         let mut board = Board::default();
-        board.rows.push_front(Saga {
-            id: id.to_owned(),
-            status: "COMPENSATED".to_owned(),
-            error: "409: payments conflict: Error processing payment".to_owned(),
-            ..Saga::default()
-        });
-        for width in [80, 100, 120, 200] {
-            let mut terminal = Terminal::new(TestBackend::new(width, 10)).unwrap();
-            terminal.draw(|frame| draw(frame, &board, Duration::from_secs(1))).unwrap();
-            let screen = terminal.backend().to_string();
-            for word in [id, "COMPENSATED", "409: payments conflict"] {
-                assert!(screen.contains(word), "{word} at {width}\n{screen}");
-            }
+        for id in ["a", "b", "c"] {
+            let change = Change { transaction_id: Some(id.to_owned()), ..Change::default() };
+            board.hear("saga", &change);
         }
+        let press = |board: &mut Board, code| pressed(&Event::Key(KeyEvent::new(code, KeyModifiers::NONE)), board);
+        for (code, place) in [
+            (KeyCode::Down, Some(0)),
+            (KeyCode::Char('j'), Some(1)),
+            (KeyCode::End, Some(2)),
+            (KeyCode::Up, Some(1)),
+            (KeyCode::Home, Some(0)),
+            (KeyCode::Char('x'), Some(0)),
+            (KeyCode::Esc, None),
+        ] {
+            assert_eq!(press(&mut board, code), After::Stay, "{code:?}");
+            assert_eq!(board.selected().map(|(index, _)| index), place, "{code:?}");
+        }
+        assert_eq!(press(&mut board, KeyCode::Esc), After::Quit, "nothing is selected any more");
+        assert_eq!(press(&mut board, KeyCode::Char('q')), After::Quit);
+        let interrupt = Event::Key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL));
+        assert_eq!(pressed(&interrupt, &mut board), After::Quit);
     }
 }

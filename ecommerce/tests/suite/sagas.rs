@@ -196,10 +196,12 @@ fn sagas_are_listed_by_definition_and_status() {
 }
 
 #[test]
-fn the_help_of_commands_for_any_saga_speaks_of_sagas() {
+fn the_help_speaks_of_purchases_and_says_once_that_they_are_sagas() {
+    let ran = run(&["--help"]);
+    assert_eq!(ran.out.matches("A purchase is a saga").count(), 1, "{}", ran.out);
     for name in ["status", "watch", "cancel", "attention", "retry", "resolve", "inspect"] {
         let ran = run(&[name, "--help"]);
-        assert!(ran.out.contains("saga") && !ran.out.contains(" purchase "), "{}", ran.out);
+        assert!(ran.out.contains("purchase") && !ran.out.contains(" saga "), "{}", ran.out.replace(" saga ", "[saga]"));
     }
 }
 

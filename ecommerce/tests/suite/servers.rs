@@ -152,7 +152,7 @@ fn an_up_starts_a_server_for_the_services_without_one_and_an_audit_judges_no_for
         let unused = mistaken(arguments);
         assert!(unused.code == 4 && unused.out.is_empty(), "{unused:?}");
         for word in ["payments (database.url): database ms_payments was never used", "Nothing was judged"] {
-            assert!(unused.error().contains(word), "{word}: {unused:?}");
+            assert!(unused.err.contains(word), "{word}: {unused:?}");
         }
     }
     let released = mistaken(&["release", "--anyway"]);

@@ -54,6 +54,14 @@ fn every_command_speaks_tls_to_the_database_to_https_targets_and_to_a_collector(
     assert_eq!(bought.code, 0, "{bought:?}");
     let listed = trusting(&ca, &mut command(&["list", "--target", target]));
     assert!(listed.code == 0 && listed.out.contains("COMPLETED"), "{listed:?}");
+    let page: serde_json::Value =
+        serde_json::from_str(&trusting(&ca, &mut command(&["list", "--json", "--target", target])).out).unwrap();
+    let id = page["transactions"][0]["transaction_id"].as_str().unwrap();
+    let end = &id[28..];
+    let shown = trusting(&ca, &mut command(&["status", end, "--target", target]));
+    assert!(shown.code == 0 && shown.out.contains(id), "a part of an id: {shown:?}");
+    let watched = trusting(&ca, &mut command(&["watch", end, "--target", target]));
+    assert!(watched.code == 0 && watched.out.contains("COMPLETED"), "a stream of events: {watched:?}");
     assert_eq!(trusting(&ca, &mut command(&["health", target])).code, 0);
     let refused = trusting(&of_another_ca, &mut command(&order));
     assert_eq!(refused.code, 3, "{refused:?}");

@@ -108,8 +108,8 @@ fn a_purchase_can_be_looked_into_and_what_has_ended_cannot_be_changed() {
     let unknown = ran(&["inspect", "01890000-0000-7000-8000-000000000000"]);
     assert_eq!(unknown.code, 4, "{unknown:?}");
     assert!(unknown.err.contains("404"), "{unknown:?}");
-    assert!(ran(&["attention"]).out.contains("no saga needs attention"));
-    assert!(ran(&["retry", "--all"]).out.contains("0 sagas"));
+    assert!(ran(&["attention"]).out.contains("no purchase needs attention"));
+    assert!(ran(&["retry", "--all"]).out.contains("0 purchases"));
     assert_eq!(ran(&["retry"]).code, 2, "an id or --all");
     up.stop();
 }

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::super::run::{Outputs, of_outputs};
 use crate::{
-    output,
+    output::{self, View},
     sagas::title,
     steps::{self, Step, Takeover},
 };
@@ -33,15 +33,15 @@ pub(super) struct Saga {
     steps: Vec<Step>,
 }
 
-pub(super) fn shown(saga: Saga) -> String {
+pub(super) fn shown(saga: Saga, view: &View) -> String {
     let facts = output::table(
         ["saga", &saga.saga_id],
         [
             [output::cell("definition"), output::optional(title(saga.definition, saga.version))],
             [output::cell("status"), output::state(&saga.status)],
             [output::cell("input"), output::optional(saga.input.map(|input| shortened(input.get())))],
-            [output::cell("created"), output::moment(saga.created_at)],
-            [output::cell("ended"), output::moment(saga.ended_at)],
+            [output::cell("created"), view.moment(saga.created_at)],
+            [output::cell("ended"), view.moment(saga.ended_at)],
             [output::cell("failed step"), output::optional(saga.failed_step)],
             [output::cell("turned back because"), output::optional(saga.error)],
             [output::cell("stuck because"), output::optional(saga.stuck_because)],
@@ -49,7 +49,7 @@ pub(super) fn shown(saga: Saga) -> String {
     );
     let mut tables = vec![facts];
     tables.extend(of_outputs(&saga.outputs));
-    tables.extend(steps::tables(saga.steps, saga.takeovers));
+    tables.extend(steps::tables(saga.steps, saga.takeovers, view));
     tables.join("\n")
 }
 
@@ -63,6 +63,7 @@ fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::Format;
 
     #[test]
     fn a_saga_is_shown_with_its_definition_outputs_and_steps() {
@@ -71,7 +72,7 @@ mod tests {
             "created_at":"2026-01-01T00:00:00.000001Z","ended_at":null,"takeovers":[],
             "steps":[{"step":"hotel","participant":"hotels","state":"compensated","attempts":1,
             "compensation":{"attempts":2,"error":null}},{"step":"car","participant":"cars","state":"refused","attempts":1}]}"#;
-        let text = shown(serde_json::from_str(saga).unwrap());
+        let text = shown(serde_json::from_str(saga).unwrap(), &View::now(Format::Table));
         let line = |name: &str| text.lines().find(|line| line.contains(name)).unwrap_or_default();
         assert!(line("definition").contains("trip/1") && line("input").contains("Venice"), "{text}");
         assert!(line("failed step").contains("car") && line("ended").contains('–'), "{text}");
