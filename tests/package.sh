@@ -11,12 +11,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 say() { echo "package: $*"; }
 fail() { echo "package: $*" >&2; exit 1; }
 
-# renovate: crate cargo-deb
-VERSION=3.8.0
 for needed in dpkg-deb lintian systemd-analyze python3; do
   command -v $needed >/dev/null || fail "$needed is not installed"
 done
-target="$(cargo metadata --locked --format-version 1 --no-deps | python3 -c 'import json,sys; print(json.load(sys.stdin)["target_directory"])')"
 began=$SECONDS
 work="$(mktemp -d /tmp/ecommerce-package.XXXXXX)"
 chmod 755 "$work"
@@ -25,19 +22,8 @@ trap 'exit 130' INT TERM
 
 package="${1:-}"
 if [ -z "$package" ]; then
-  tools="$target/cargo-deb-$VERSION"
-  if [ ! -x "$tools/bin/cargo-deb" ]; then
-    say "building cargo-deb $VERSION"
-    # Unoptimised: it builds in a fraction of the time.
-    cargo install --quiet --locked --debug --no-default-features --version "$VERSION" --root "$tools.new" --target-dir "$target/tools" cargo-deb
-    rm -rf "$tools"
-    mv "$tools.new" "$tools"
-    rm -rf "$target/tools"
-  fi
-  cargo build --locked --quiet --package ecommerce
-  package="$work/ecommerce.deb"
-  "$tools/bin/cargo-deb" --no-build --locked --fast --profile dev --package ecommerce --output "$package" >/dev/null 2>"$work/log" \
-    || { cat "$work/log" >&2; fail "the package cannot be made"; }
+  docker/packages.sh --profile dev --out "$work/made" deb
+  package="$(echo "$work"/made/*.deb)"
 fi
 
 # --- what is in it ---

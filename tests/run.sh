@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the programs that the tests need and runs all tests. For a fresh Debian 12 with cargo; elsewhere PostgreSQL
 # 14 or newer must be installed already. Arguments go to `cargo test`; without arguments, the checks of schemathesis, the
-# Helm chart, the alerts, the Debian package and the dependencies follow.
+# Helm chart, the alerts, the packages, the workflows and the dependencies follow.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -39,7 +39,7 @@ command -v cargo >/dev/null || fail "cargo is missing: see https://rustup.rs"
 command -v cc >/dev/null || install build-essential
 command -v flock >/dev/null || install util-linux
 has_postgres || install postgresql
-# For tests/package.sh, which runs only without arguments.
+# For tests/package.sh and others, which run only without arguments.
 [ $# -gt 0 ] || {
   command -v systemd-analyze >/dev/null || install systemd
   command -v lintian >/dev/null || install lintian
@@ -94,6 +94,8 @@ check "helm and kubeconform on docker/kubernetes, since Go is not installed" kub
 tests/schemathesis.sh
 tests/prometheus.sh
 tests/package.sh
+check "the npm packages, since npm is not installed" tests/packages.sh
+check "actionlint on .github/workflows, since Go is not installed" tests/workflows.sh
 check "the check of advisories, since their database cannot be reached" tests/dependencies.sh
 for what in "${not_run[@]}"; do
   say "not run: $what"

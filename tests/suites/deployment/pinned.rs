@@ -5,7 +5,7 @@ use std::fs;
 use regex::Regex;
 use serde_json::Value;
 
-use crate::files::{list, path, read, variables};
+use crate::files::{list, path, read, variables, yaml};
 
 /// The files that one of these expressions can select.
 fn candidates() -> Vec<String> {
@@ -52,4 +52,20 @@ fn every_pinned_tool_and_image_is_found_for_updates() {
         let (name, _) = variables[image].rsplit_once(':').expect("a tag");
         assert_eq!(found.iter().filter(|found| found.ends_with(&format!(" {name}"))).count(), 2, "{found:?}");
     }
+}
+
+#[test]
+fn the_workflows_build_in_the_image_of_the_dockerfile() {
+    let image = variables()["RUST_IMAGE"].clone();
+    let mut containers = 0;
+    for file in [".github/workflows/ci.yml", ".github/workflows/release.yml"] {
+        let workflow = yaml(file);
+        for (name, job) in workflow["jobs"].as_object().expect("jobs") {
+            if let Some(container) = job["container"]["image"].as_str() {
+                assert_eq!(container, image, "{file}: {name}");
+                containers += 1;
+            }
+        }
+    }
+    assert_eq!(containers, 2, "the checks, and the packages");
 }
