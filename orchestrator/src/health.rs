@@ -10,8 +10,8 @@ use common::group_commit::BatchSender;
 use common::http::{Check, Finding, HealthCheck};
 use common::supervision::ActorEntry;
 use futures::future::join3;
-use serde_json::Value;
 
+use crate::participant_client::open_breaker::{OpenBreaker, open_breakers};
 use crate::store::writer::SagaLogWriter;
 use saga_engine::hold::Hold;
 use saga_engine::lease::LeaseState;
@@ -49,21 +49,15 @@ pub(crate) fn check(needs: Needs) -> HealthCheck {
             }
             let open = open_breakers(&needs.clients);
             if !open.is_empty() {
-                checks.push(Check { name: "breakers", finding: Finding::Degraded(open.join(", ")) });
+                let named: Vec<String> = open.iter().map(named).collect();
+                checks.push(Check { name: "breakers", finding: Finding::Degraded(named.join(", ")) });
             }
             checks
         })
     })
 }
 
-/// Lists the breakers that are not closed, as `<participant>/<operation>: <state>`.
-fn open_breakers(clients: &[Arc<ActorEntry>]) -> Vec<String> {
-    let of_client = |client: &Arc<ActorEntry>| match client.view().state["breakers"].take() {
-        Value::Object(breakers) => breakers,
-        _ => serde_json::Map::new(),
-    };
-    let breakers = clients.iter().flat_map(of_client);
-    let open = breakers.filter(|(_, state)| state != "closed");
-    open.map(|(operation, state)| format!("{}: {}", operation.replacen('.', "/", 1), state.as_str().unwrap_or("?")))
-        .collect()
+/// Names a breaker, as `<participant>/<operation>: <state>`.
+fn named(breaker: &OpenBreaker) -> String {
+    format!("{}: {}", breaker.operation.replacen('.', "/", 1), breaker.state)
 }

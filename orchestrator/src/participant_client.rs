@@ -12,6 +12,7 @@ mod breaker;
 mod connection;
 mod headers;
 mod judgement;
+pub(crate) mod open_breaker;
 mod operations;
 mod replicas;
 mod send;
@@ -25,6 +26,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use chrono::Utc;
 use common::config::Settings;
 use common::http::{HeaderValue, bearer, outgoing_bearer};
 use common::supervision::{ActorEntry, ChildSpec, Handle, child};
@@ -41,7 +43,8 @@ pub use self::breaker::{Admission, Breaker, BreakerSettings, Health};
 use self::judgement::Judging;
 pub(crate) use self::judgement::legible;
 pub use self::judgement::{Reply as Judged, away, classify, classify_by_status, retry_after as read_retry_after};
-use self::operations::Operations;
+use self::open_breaker::OpenBreaker;
+use self::operations::{Operations, ShownBreaker};
 use self::replicas::{Connecting, Replicas, system_lookup};
 pub(crate) use self::send::http_method;
 use self::send::send;
@@ -118,8 +121,7 @@ struct State {
 struct Shown {
     in_flight: AtomicUsize,
     waiting: AtomicUsize,
-    parked: AtomicUsize,
-    breakers: ArcSwap<BTreeMap<String, &'static str>>,
+    breakers: ArcSwap<BTreeMap<String, ShownBreaker>>,
 }
 
 /// The findings of all clients, for the actors that act on them.
@@ -196,18 +198,19 @@ impl Actor for Client {
         let shown = Arc::new(Shown {
             in_flight: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
-            parked: AtomicUsize::new(0),
-            breakers: ArcSwap::from_pointee(operations.states()),
+            breakers: ArcSwap::from_pointee(operations.shown()),
         });
         let (state, depth, base) = (shown.clone(), shown.clone(), arguments.base.clone());
         let replicas = arguments.replicas.clone();
         arguments.entry.set_state(move || {
+            let breakers = state.breakers.load();
+            let states: BTreeMap<&String, &str> = breakers.iter().map(|(name, one)| (name, one.state)).collect();
             json!({
                 "url": base,
                 "addresses": replicas.addresses(),
                 "in_flight": state.in_flight.load(Ordering::Relaxed),
-                "breakers": **state.breakers.load(),
-                "parked": state.parked.load(Ordering::Relaxed),
+                "breakers": states,
+                (open_breaker::MEMBER): open(&breakers),
             })
         });
         arguments.entry.set_queue_depth(move || depth.waiting.load(Ordering::Relaxed));
@@ -331,7 +334,6 @@ fn attempted(call: &Call, outcome: &Outcome, since: Instant) -> Attempted {
 }
 
 fn park(state: &State, calling: Calling, wait: Duration) {
-    state.shown.parked.fetch_add(1, Ordering::Relaxed);
     let Call { saga_id: id, epoch, .. } = calling.call;
     state.arguments.findings.outages.parked(&calling.call.full_name(), Parked { id, epoch });
     let outcome = parked(&calling.call, wait);
@@ -357,7 +359,6 @@ fn learn(state: &mut State, finished: Finished) {
     state.meters.attempted(attempted);
     match state.operations.learn(&operation, urgency, health, Instant::now()) {
         Some("closed") => {
-            state.shown.parked.store(0, Ordering::Relaxed);
             state.arguments.findings.outages.closed(&full_name(service, &operation));
             info!(service, %operation, "the operation works again: its circuit breaker is closed");
         }
@@ -371,15 +372,28 @@ fn learn(state: &mut State, finished: Finished) {
 }
 
 fn show_breakers(state: &mut State) {
-    let states = state.operations.states();
-    for (operation, now) in &states {
+    let breakers = state.operations.shown();
+    for (operation, breaker) in &breakers {
         // 0 closed, 1 half-open, 2 open.
-        let level = match *now {
+        let level = match breaker.state {
             "closed" => CLOSED_LEVEL,
             "half-open" => 1.0,
             _ => 2.0,
         };
         state.meters.breaker(operation, level);
     }
-    state.shown.breakers.store(Arc::new(states));
+    state.shown.breakers.store(Arc::new(breakers));
+}
+
+/// The breakers that are not closed, with times of day.
+fn open(breakers: &BTreeMap<String, ShownBreaker>) -> Vec<OpenBreaker> {
+    let (now, time) = (Instant::now(), Utc::now());
+    let not_closed = breakers.iter().filter(|(_, breaker)| breaker.next_probe.is_some());
+    let shown = |(operation, breaker): (&String, &ShownBreaker)| OpenBreaker {
+        operation: operation.clone(),
+        state: breaker.state.to_owned(),
+        next_probe_at: breaker.next_probe.map(|probe| time + probe.saturating_duration_since(now)),
+        turned_away: breaker.turned_away.load(Ordering::Relaxed),
+    };
+    not_closed.map(shown).collect()
 }

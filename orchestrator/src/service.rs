@@ -256,7 +256,7 @@ pub async fn start(settings: Arc<Settings>, listener: TcpListener, shutdown: Shu
         pool,
         saga_log: saga_log.clone(),
         lease: lease_state.clone(),
-        clients: client_entries,
+        clients: client_entries.clone(),
         stalled_after: Duration::from_millis(settings.health.writer_stalled_ms),
     });
     let handing_over = CancellationToken::new();
@@ -285,7 +285,7 @@ pub async fn start(settings: Arc<Settings>, listener: TcpListener, shutdown: Shu
     let front = HttpService {
         service: SERVICE,
         routes: api::routes(&api, dtm)
-            .merge(ui::routes(&Ui::new(&api, neighbours, settings.clone())))
+            .merge(ui::routes(&Ui::new(&api, neighbours, client_entries, settings.clone())))
             .merge(debug::routes(SERVICE, root.clone(), None)),
         settings: settings.clone(),
         health,

@@ -1,7 +1,7 @@
 //! The saga log in PostgreSQL. The records are [`saga_engine::record`]; [`writer`] writes them, under group commit, in
-//! the form of [`row_text`]. [`reader`], [`lists`], [`overview`] and [`full_row`] read them;
+//! the form of [`row_text`]. [`reader`], [`lists`], [`overview`], [`recent`] and [`full_row`] read them;
 //! `replicated` makes sure that what was read cannot be lost. [`flags`] and [`hold`] are
-//! set by clients and operators, [`events`] is the stream for listeners, [`retention`] deletes old data. Time is the
+//! set by clients and operators, [`events`] is the stream for listeners, [`saga_events`] those of one saga, [`retention`] deletes old data. Time is the
 //! database's ([`saga_engine::clock`]). Tables: `saga`, `saga_definition`, `saga_takeover`, `node_lease`, `saga_hold` and `saga_event` in
 //! `ms_orchestrator`.
 
@@ -21,9 +21,11 @@ pub mod lists;
 pub mod overview;
 pub(crate) mod owned;
 pub mod reader;
+pub mod recent;
 pub(crate) mod replicated;
 pub mod retention;
 pub mod row_text;
+pub mod saga_events;
 pub mod writer;
 
 mod migrations {

@@ -4,6 +4,8 @@
 //! The participants' journals are read at the time of the request. A participant that does not answer is listed with
 //! the reason; the others are shown regardless.
 
+mod requests;
+
 use std::collections::BTreeMap;
 
 use common::http::{ApiError, Request, Response, StatusCode, json};
@@ -14,9 +16,11 @@ use serde_json::Value;
 use smol_str::SmolStr;
 use utoipa::ToSchema;
 
+use self::requests::StepRequests;
 use super::{ApiContext, saga_id, unknown, unreadable, unreadable_row};
 use crate::store::full_row::{self, FullRow};
 use saga_engine::SagaId;
+use saga_engine::definition::Definitions as _;
 
 /// One transaction in the log, in memory and in the journals.
 #[derive(Serialize, ToSchema)]
@@ -28,6 +32,10 @@ pub(super) struct Inspection {
     /// The saga's actor on this node; null if the saga runs on another node or not at all.
     #[schema(required, value_type = Option<Object>)]
     memory: Option<Value>,
+    /// The requests of each step that was called, made anew from the row; empty without a row, or if this node does not
+    /// know the definition.
+    #[schema(value_type = BTreeMap<String, StepRequests>)]
+    requests: BTreeMap<SmolStr, StepRequests>,
     /// Per participant: its journal, or the error.
     #[schema(value_type = BTreeMap<String, JournalReply>)]
     participants: BTreeMap<SmolStr, JournalReply>,
@@ -78,5 +86,9 @@ async fn look(api: &ApiContext, id: SagaId) -> Result<Option<Inspection>, ApiErr
         });
     }
     let memory = api.running.get(id).map(|saga| saga.in_full());
-    Ok(Some(Inspection { transaction_id: id, log, memory, participants }))
+    let requests = log.as_ref().and_then(|row| {
+        let definition = api.definitions.find(&row.name, row.version, &row.input)?;
+        Some(requests::of_steps(&definition, id, row))
+    });
+    Ok(Some(Inspection { transaction_id: id, log, memory, requests: requests.unwrap_or_default(), participants }))
 }

@@ -101,15 +101,19 @@ impl Breaker {
         }
     }
 
+    /// Returns the time from which the next call is a probe; `None` if the breaker is closed.
+    pub fn next_probe(&self) -> Option<Instant> {
+        match self.state {
+            State::Closed { .. } => None,
+            State::Open { until } => Some(until),
+            // A probe that never returned gives way to the next.
+            State::HalfOpen { since } => Some(since + self.settings.pause),
+        }
+    }
+
     /// Returns the time until which calls are blocked, if they are blocked now.
     pub fn blocked_until(&self, now: Instant) -> Option<Instant> {
-        let until = match self.state {
-            State::Closed { .. } => return None,
-            State::Open { until } => until,
-            // A probe that never returned gives way to the next.
-            State::HalfOpen { since } => since + self.settings.pause,
-        };
-        (now < until).then_some(until)
+        self.next_probe().filter(|until| now < *until)
     }
 
     fn park(&mut self, earliest: Instant, now: Instant) -> Admission {

@@ -7,6 +7,8 @@
 //! calls of a new operation are parked.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use smol_str::SmolStr;
@@ -39,6 +41,15 @@ struct Operation {
     failed: VecDeque<Box<Calling>>,
     failed_out: usize,
     used_at: Instant,
+    /// Calls that the breaker turned away since it opened.
+    turned_away: Arc<AtomicU64>,
+}
+
+/// A breaker as it is shown.
+pub(super) struct ShownBreaker {
+    pub(super) state: &'static str,
+    pub(super) next_probe: Option<Instant>,
+    pub(super) turned_away: Arc<AtomicU64>,
 }
 
 impl Operations {
@@ -62,7 +73,8 @@ impl Operations {
                 self.forgotten = Some(oldest);
             }
             let breaker = Breaker::new(self.breaker);
-            let operation = Operation { breaker, failed: VecDeque::new(), failed_out: 0, used_at: now };
+            let turned_away = Arc::default();
+            let operation = Operation { breaker, failed: VecDeque::new(), failed_out: 0, used_at: now, turned_away };
             self.operations.insert(name.clone(), operation);
         }
         let operation = self.operations.get_mut(name)?;
@@ -101,8 +113,12 @@ impl Operations {
         let pause = self.breaker.pause;
         let Some(operation) = self.of(&call.operation, now) else { return Admission::Park(pause) };
         let admission = operation.breaker.admit(call.urgency, now);
-        if admission == Admission::Go && call.urgency == Urgency::Low {
-            operation.failed_out += 1;
+        match admission {
+            Admission::Go if call.urgency == Urgency::Low => operation.failed_out += 1,
+            Admission::Go => {}
+            Admission::Park(_) => {
+                operation.turned_away.fetch_add(1, Ordering::Relaxed);
+            }
         }
         admission
     }
@@ -120,7 +136,11 @@ impl Operations {
         if urgency == Urgency::Low {
             operation.failed_out = operation.failed_out.saturating_sub(1);
         }
-        operation.breaker.learn(health, now)
+        let changed = operation.breaker.learn(health, now);
+        if changed == Some("closed") {
+            operation.turned_away.store(0, Ordering::Relaxed);
+        }
+        changed
     }
 
     /// Returns the state of an operation's breaker.
@@ -133,11 +153,15 @@ impl Operations {
         self.operations.values().map(|operation| operation.failed.len()).sum()
     }
 
-    /// Returns the states of the breakers by the full names of the operations.
-    pub(super) fn states(&self) -> BTreeMap<String, &'static str> {
-        let state =
-            |(name, operation): (&SmolStr, &Operation)| (full_name(&self.participant, name), operation.breaker.state());
-        self.operations.iter().map(state).collect()
+    /// Returns the breakers by the full names of the operations.
+    pub(super) fn shown(&self) -> BTreeMap<String, ShownBreaker> {
+        let shown = |(name, operation): (&SmolStr, &Operation)| {
+            let Operation { breaker, turned_away, .. } = operation;
+            let (state, next_probe) = (breaker.state(), breaker.next_probe());
+            let shown = ShownBreaker { state, next_probe, turned_away: turned_away.clone() };
+            (full_name(&self.participant, name), shown)
+        };
+        self.operations.iter().map(shown).collect()
     }
 
     pub(super) fn pause(&self) -> Duration {
@@ -158,6 +182,10 @@ mod tests {
         Operations::new("payments".into(), &["charge".into(), REFUND], breaker, 3)
     }
 
+    fn states(operations: &Operations) -> BTreeMap<String, &'static str> {
+        operations.shown().into_iter().map(|(name, breaker)| (name, breaker.state)).collect()
+    }
+
     fn line_up(operations: &mut Operations) -> Option<Box<Calling>> {
         let call = Call { urgency: Urgency::Low, ..call_of("refund", 1) };
         operations.line_up(Box::new(Calling { call, answer: Answer::new(|_| {}), since: Instant::now() }))
@@ -170,8 +198,30 @@ mod tests {
         assert_eq!(operations.learn(&REFUND, Urgency::Normal, Health::Failed, now), Some("open"));
         assert!(matches!(operations.admit(&call_of("refund", 1), now), Admission::Park(_)));
         assert_eq!(operations.admit(&call_of("charge", 1), now), Admission::Go);
-        let states = [("payments.charge".to_owned(), "closed"), ("payments.refund".to_owned(), "open")];
-        assert_eq!(operations.states(), BTreeMap::from(states));
+        let expected = [("payments.charge".to_owned(), "closed"), ("payments.refund".to_owned(), "open")];
+        assert_eq!(states(&operations), BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn the_calls_that_a_breaker_turns_away_are_counted_until_it_closes() {
+        let (mut operations, now) = (operations(), Instant::now());
+        for _ in 0..2 {
+            operations.learn(&REFUND, Urgency::Normal, Health::Failed, now);
+        }
+        for _ in 0..3 {
+            operations.admit(&call_of("refund", 1), now);
+        }
+        operations.admit(&call_of("charge", 1), now);
+        let shown = |operations: &Operations, name: &str| {
+            let shown = operations.shown();
+            (shown[name].next_probe, shown[name].turned_away.load(Ordering::Relaxed))
+        };
+        let probe = now + Duration::from_secs(2);
+        assert_eq!(shown(&operations, "payments.refund"), (Some(probe), 3));
+        assert_eq!(shown(&operations, "payments.charge"), (None, 0));
+        assert_eq!(operations.admit(&call_of("refund", 1), probe), Admission::Go);
+        assert_eq!(operations.learn(&REFUND, Urgency::Normal, Health::Answered, probe), Some("closed"));
+        assert_eq!(shown(&operations, "payments.refund"), (None, 0));
     }
 
     #[test]
@@ -190,7 +240,7 @@ mod tests {
         }
         operations.admit(&named(0), at(MAX_OPERATIONS));
         assert_eq!(operations.forgotten(), Some(REFUND));
-        assert_eq!((operations.states().len(), operations.state("charge")), (MAX_OPERATIONS, Some("open")));
+        assert_eq!((operations.shown().len(), operations.state("charge")), (MAX_OPERATIONS, Some("open")));
         assert_eq!(operations.learn(&REFUND, Urgency::Normal, Health::Failed, start), None);
         assert_eq!(operations.state(&REFUND), None, "the result of an earlier call does not bring it back");
 

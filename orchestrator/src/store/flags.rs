@@ -71,6 +71,17 @@ const ATTENTION_COUNT: &str = "
     select count(*) from (
         select from saga where attention is not null and attention_at between '-infinity' and 'infinity' limit 10001) s";
 
+// As the count: by `saga_attention`, up to a limit, the longest waiting first. Cents, since sums exceed the type of
+// money.
+const ATTENTION_CAUSES: &str = "
+    select definition, definition_version, attention, count(*), (sum(amount) * 100)::bigint, min(attention_at),
+           min(wake_at)
+    from (select definition, definition_version, attention, amount, attention_at, wake_at from saga
+          where attention is not null and attention_at between '-infinity' and 'infinity'
+          order by attention_at limit 10001) s
+    group by definition, definition_version, attention
+    order by min(attention_at), definition, definition_version, attention";
+
 const STATUS: &str = "select status from saga where id = $1";
 
 // By `saga_waiting`. The longest sleepers come first: the others wake soon enough by themselves.
@@ -187,6 +198,25 @@ pub struct Attention {
     pub next_try: Option<DateTime<Utc>>,
 }
 
+/// Sagas of the attention list that have a definition and a reason in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// Name of the definition.
+    pub definition: String,
+    /// Its version.
+    pub version: i32,
+    /// The reason.
+    pub reason: String,
+    /// Number of the sagas.
+    pub sagas: i64,
+    /// Sum of their amounts in cents; `None` if none of them has an amount.
+    pub cents: Option<i64>,
+    /// Time when the first of them entered the list.
+    pub since: DateTime<Utc>,
+    /// Time of the first retry.
+    pub next_try: Option<DateTime<Utc>>,
+}
+
 /// Start of a page of the attention list: after this saga; `None` is the first page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct After(pub Option<(DateTime<Utc>, Uuid)>);
@@ -197,6 +227,24 @@ pub struct After(pub Option<(DateTime<Utc>, Uuid)>);
 /// The error of the database.
 pub async fn attention_count(connection: &mut Connection) -> Result<Total, Error> {
     Ok(Total::of_count(connection.query_one(ATTENTION_COUNT, &[]).await?.get(0)))
+}
+
+/// Groups the attention list by causes, up to the limit of [`attention_count`].
+///
+/// # Errors
+/// The error of the database.
+pub async fn attention_causes(connection: &mut Connection) -> Result<Vec<Cause>, Error> {
+    let rows = connection.query(ATTENTION_CAUSES, &[]).await?;
+    let cause = |row: &Row| Cause {
+        definition: row.get(0),
+        version: row.get(1),
+        reason: row.get(2),
+        sagas: row.get(3),
+        cents: row.get(4),
+        since: row.get(5),
+        next_try: row.get(6),
+    };
+    Ok(rows.iter().map(cause).collect())
 }
 
 /// Reads a page of the attention list, longest waiting first, and the total over all pages.

@@ -3,13 +3,14 @@
 use chrono::{DateTime, Utc};
 use common::db::Connection;
 use serde::Serialize;
+use smol_str::SmolStr;
 use tokio_postgres::Error;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::store::reader::{columns, from_row};
 use saga_engine::SagaId;
-use saga_engine::definition::Outputs;
+use saga_engine::definition::{Input, Outputs};
 use saga_engine::log::StepView;
 use saga_engine::stored::UnreadableRow;
 use saga_engine::takeover::Takeover;
@@ -29,6 +30,15 @@ pub struct FullRow {
     status: &'static str,
     direction: String,
     definition: String,
+    /// Name of the definition.
+    #[serde(skip)]
+    pub(crate) name: SmolStr,
+    /// Version of the definition.
+    #[serde(skip)]
+    pub(crate) version: i32,
+    /// Input of the saga.
+    #[serde(skip)]
+    pub(crate) input: Input,
     #[schema(value_type = BTreeMap<String, String>)]
     outputs: Outputs,
     #[schema(required)]
@@ -81,6 +91,16 @@ impl FullRow {
     pub fn calls(&self, participant: &str) -> bool {
         self.steps.iter().any(|step| step.participant == participant)
     }
+
+    /// Returns the outputs so far.
+    pub fn outputs(&self) -> &Outputs {
+        &self.outputs
+    }
+
+    /// Returns the steps.
+    pub fn steps(&self) -> &[StepView] {
+        &self.steps
+    }
 }
 
 /// Reads a row in full.
@@ -93,6 +113,9 @@ pub async fn read(connection: &mut Connection, id: SagaId) -> Result<Option<Resu
         status: saga.status.as_str(),
         direction: format!("{:?}", saga.direction).to_lowercase(),
         definition: format!("{}/{}", saga.definition, saga.definition_version),
+        name: saga.definition,
+        version: saga.definition_version,
+        input: saga.input,
         outputs: saga.outputs,
         error: saga.error,
         owner_node: row.get("owner_node"),

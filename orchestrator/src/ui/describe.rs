@@ -6,8 +6,11 @@ use common::wire::inventory::RestockReply;
 use common::wire::requests::RestockRequest;
 use serde_json::json;
 
+use super::attention::CausesView;
+use super::changes::ChangesView;
 use super::faults::{AllFaultsChange, AllFaultsView};
 use super::list::{ListView, MAX_TEXT};
+use super::recent::{RANGES, RecentView};
 use super::services::ServicesView;
 use super::stock::StockView;
 use super::summary::SummaryView;
@@ -37,6 +40,22 @@ pub(super) fn summary() -> Description {
         .answer::<SummaryView>(200, "Numbers of the whole system.")
 }
 
+pub(super) fn recent() -> Description {
+    Description::new(
+        "showRecent",
+        "The sagas that ended within a range of time: rates, durations, and reasons to turn back",
+    )
+    .detail("From the newest 20,000 ends: `since` says where they begin if there were more in the range.")
+    .query("minutes", schema::one_of(RANGES.map(|range| range.name)), "Length of the range; 5 if omitted.")
+    .answer::<RecentView>(200, "The ends of the range.")
+    .bad_fields_422()
+}
+
+pub(super) fn attention() -> Description {
+    Description::new("showCauses", "The attention list by causes, the longest waiting first")
+        .answer::<CausesView>(200, "The causes.")
+}
+
 pub(super) fn list() -> Description {
     Description::new("searchPurchases", "All sagas, newest first, in pages, without a total")
         .detail(NEWEST_FIRST)
@@ -51,6 +70,17 @@ pub(super) fn list() -> Description {
         .query("limit", schema::whole_number(LIMITS), "Page size; 100 if omitted.")
         .query("cursor", schema::uuid(), "The `next_cursor` of the previous page.")
         .answer::<ListView>(200, "A page of the list.")
+        .bad_fields_422()
+}
+
+pub(super) fn changes() -> Description {
+    Description::new("showChanges", "The changes of one saga that are kept, as its events")
+        .detail(
+            "As long as `orchestrator.events_keep_ms` keeps them; of a saga that outlasts very many others, the first.",
+        )
+        .path("saga_id", schema::uuid(), "The saga.")
+        .answer::<ChangesView>(200, "The changes, oldest first.")
+        .problem(404, "There is no such saga.")
         .bad_fields_422()
 }
 

@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 
 use super::Ui;
 use crate::api::unreadable;
+use crate::participant_client::open_breaker::{OpenBreaker, open_breakers};
 use crate::store::overview::{self, Overview};
 
 /// Maximum age of a cached response.
@@ -46,6 +47,8 @@ pub(super) struct SummaryView {
     ended: EndedView,
     /// Whether a purchase that turns back gives its stock back (`checkout.compensate_inventory`).
     stock_is_given_back: bool,
+    /// The circuit breakers of this node that are not closed.
+    breakers: Vec<OpenBreaker>,
     /// The last minutes by second, oldest first; seconds without an end are omitted.
     seconds: Vec<SecondView>,
 }
@@ -88,13 +91,13 @@ pub(super) async fn show(ui: Ui, _: Request) -> Result<Response, ApiError> {
         return Ok(with_body(StatusCode::OK, "application/json", body.clone()));
     }
     let read = ui.api.saga_log.read_list(|connection| Box::pin(overview::overview(connection)));
-    let view = view(read.await.map_err(unreadable)?, &ui.settings);
+    let view = view(read.await.map_err(unreadable)?, open_breakers(&ui.clients), &ui.settings);
     let body = serde_json::to_vec(&view).map_err(|error| ApiError::internal(error.to_string()))?;
     *cache = Some((Instant::now(), body.clone()));
     Ok(with_body(StatusCode::OK, "application/json", body))
 }
 
-fn view(overview: Overview, settings: &Settings) -> SummaryView {
+fn view(overview: Overview, breakers: Vec<OpenBreaker>, settings: &Settings) -> SummaryView {
     let Overview { now, unfinished, attention, ended, seconds } = overview;
     SummaryView {
         now,
@@ -110,6 +113,7 @@ fn view(overview: Overview, settings: &Settings) -> SummaryView {
             is_exact: ended.is_exact,
         },
         stock_is_given_back: settings.checkout.compensate_inventory,
+        breakers,
         seconds: seconds
             .into_iter()
             .map(|second| SecondView {

@@ -75,6 +75,57 @@ async fn a_file_that_the_browser_has_is_not_sent_again_and_the_page_may_load_not
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_data_of_the_dashboard_is_compressed_for_clients_that_take_it() {
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        stack.database(ORCHESTRATOR).await.run(&ended_sagas(200)).await;
+        let path = "/ui/api/sagas?limit=200";
+        let (status, plain, text) = get_with(stack, path, &[]).await;
+        assert_eq!((status, plain.get("content-encoding")), (200, None));
+        let (status, packed, _) = get_with(stack, path, &[("accept-encoding", "gzip")]).await;
+        assert_eq!(
+            (status, &packed["content-encoding"], &packed["vary"]),
+            (200, &"gzip".parse().unwrap(), &"accept-encoding".parse().unwrap())
+        );
+        let length = packed["content-length"].to_str().unwrap().parse::<usize>().unwrap();
+        assert!(length < text.len() / 4, "{length} of {}", text.len());
+        // A small answer fits into a packet.
+        let (status, small, _) = get_with(stack, "/ui/api/attention", &[("accept-encoding", "gzip")]).await;
+        assert_eq!((status, small.get("content-encoding")), (200, None));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ends_of_a_range_are_read_with_their_reasons_and_say_where_they_begin_if_they_are_cut() {
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        stack.database(ORCHESTRATOR).await.run(&ended_sagas(100)).await;
+        let recent = async |minutes: &str| {
+            let path = format!("/ui/api/recent?minutes={minutes}");
+            stack.get(ORCHESTRATOR, &path).await.expect(200).json()
+        };
+        let hour = recent("60").await;
+        assert_eq!((&hour["all"]["completed"], &hour["all"]["compensated"]), (&json!(25), &json!(75)));
+        assert_eq!((&hour["since"], hour["interval_s"].as_i64()), (&json!(null), Some(60)));
+        // One reason, whatever the numbers in it.
+        let reasons = hour["reasons"].as_array().unwrap();
+        assert_eq!(reasons.len(), 1, "{hour}");
+        assert_eq!(
+            (&reasons[0]["reason"], &reasons[0]["sagas"]),
+            (&json!("409: payments conflict: no money …"), &json!(75))
+        );
+        let more = ended_sagas(20_100).replace("generate_series(1,", "generate_series(101,");
+        stack.database(ORCHESTRATOR).await.run(&more).await;
+        let day = recent("1440").await;
+        assert!(day["since"].is_string(), "{day}");
+        let total = |name: &str| day["all"][name].as_i64().unwrap();
+        assert_eq!(total("completed") + total("compensated"), 20_000);
+        assert_bad_fields(&stack.get(ORCHESTRATOR, "/ui/api/recent?minutes=7").await, 422, &["minutes"]);
+        stack.get(ORCHESTRATOR, "/ui/api/sagas/01890000-0000-7000-8000-000000000000/changes").await.expect(404);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_page_is_there_with_and_without_its_last_slash_and_finds_its_files_from_both() {
     with_stack(StackOptions::default(), async |stack: &Stack| {
         let (_, _, page) = get_with(stack, "/ui/", &[]).await;
