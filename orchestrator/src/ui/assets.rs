@@ -15,6 +15,19 @@ use rust_embed::RustEmbed;
 /// The page itself.
 const PAGE: &str = "index.html";
 
+/// All style sheets as one file: a browser shows nothing before it has all of them.
+const STYLE: &str = "style/all.css";
+const STYLES: [&str; 8] = [
+    "vendor/uplot/uPlot.css",
+    "style/base.css",
+    "style/frame.css",
+    "style/overview.css",
+    "style/list.css",
+    "style/saga.css",
+    "style/graph.css",
+    "style/operate.css",
+];
+
 /// The page may load its own files and call its own service, nothing else; no inline scripts or styles.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; manifest-src 'self'; base-uri 'self'; form-action 'none'; frame-ancestors 'none'";
@@ -31,8 +44,24 @@ static COMPRESSED: LazyLock<Mutex<HashMap<[u8; 32], Vec<u8>>>> = LazyLock::new(M
 /// # Errors
 /// 404 if there is no such file.
 pub(super) fn answer(request: &Request, name: &str) -> Result<Response, ApiError> {
+    if name == STYLE {
+        return Ok(unless_known(request, style()));
+    }
     let file = Files::get(name).ok_or_else(|| ApiError::not_found(format!("the dashboard has no file {name}")))?;
     Ok(unless_known(request, Contents { name, hash: file.metadata.sha256_hash(), data: file.data }))
+}
+
+/// Joins the style sheets. The hash of the whole is made of theirs.
+fn style() -> Contents<'static> {
+    let (mut hash, mut data) = ([0_u8; 32], Vec::new());
+    for file in STYLES.iter().filter_map(|name| Files::get(name)) {
+        for (whole, part) in hash.iter_mut().zip(file.metadata.sha256_hash()) {
+            *whole = whole.rotate_left(1) ^ part;
+        }
+        data.extend_from_slice(&file.data);
+        data.push(b'\n');
+    }
+    Contents { name: STYLE, hash, data: data.into() }
 }
 
 /// Returns the page. Its links are relative, so that it works behind any prefix. Requested without the trailing slash,
@@ -109,6 +138,8 @@ fn content_type(name: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -125,6 +156,45 @@ mod tests {
                 assert!(!text.contains(load), "{name} loads from elsewhere: {load}");
             }
         }
+    }
+
+    /// The text of a file.
+    fn text(name: &str) -> String {
+        let file = Files::get(name).unwrap_or_else(|| panic!("{name} is missing"));
+        String::from_utf8(file.data.into_owned()).expect("all of them are text")
+    }
+
+    #[test]
+    fn the_one_style_sheet_has_all_of_them() {
+        let sheets: BTreeSet<_> = Files::iter().filter(|name| name.ends_with(".css")).collect();
+        assert_eq!(sheets, STYLES.iter().map(|name| (*name).into()).collect());
+        let all = String::from_utf8(style().data.into_owned()).expect("all of them are text");
+        for name in STYLES {
+            assert!(all.contains(&text(name)), "{name} is not in it");
+        }
+        assert!(text(PAGE).contains(STYLE));
+    }
+
+    #[test]
+    fn the_page_preloads_the_modules_that_its_first_view_imports_and_no_others() {
+        let mut imported = BTreeSet::new();
+        let mut open = vec!["js/main.js".to_owned()];
+        while let Some(name) = open.pop() {
+            if !imported.insert(name.clone()) {
+                continue;
+            }
+            let text = text(&name);
+            let from = text.lines().filter(|line| line.starts_with("import ") || line.starts_with("export {"));
+            for path in from.filter_map(|line| line.split_once(" from \"")?.1.split_once('"')).map(|(path, _)| path) {
+                open.push(match path.strip_prefix("../") {
+                    Some(vendored) => vendored.to_owned(),
+                    None => format!("js/{}", path.trim_start_matches("./")),
+                });
+            }
+        }
+        let page = text(PAGE);
+        let preloaded = page.split("rel=\"modulepreload\" href=\"").skip(1).filter_map(|rest| rest.split_once('"'));
+        assert_eq!(preloaded.map(|(path, _)| path.to_owned()).collect::<BTreeSet<_>>(), imported);
     }
 
     #[test]

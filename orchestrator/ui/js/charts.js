@@ -1,18 +1,18 @@
-// Throughput and latency over the last five minutes, drawn by uPlot. The same numbers are beside the charts as text,
-// because a canvas is not accessible to screen readers.
+// Throughput, durations and reasons of the sagas that ended within a range of time; the charts are drawn by uPlot. The
+// same numbers are beside the charts as text, because a canvas is not accessible to screen readers.
 
 import { useEffect, useRef, useState } from "../vendor/preact/htm-preact.js";
 import uPlot from "../vendor/uplot/uPlot.esm.js";
-import { number, span } from "./format.js";
+import { go, withParameters } from "./address.js";
+import { get } from "./api.js";
+import { clock, explained, moment, number, span } from "./format.js";
 import { language, t } from "./i18n.js";
-import { html } from "./parts.js";
-import { useStore } from "./store.js";
-import { summary } from "./summary.js";
+import { Failure, Time, html } from "./parts.js";
+import { usePolling } from "./store.js";
 
 const HEIGHT = 168;
-const SPAN_S = 300;
-// Rates jump from second to second; a bucket of some seconds shows the trend.
-const BUCKET_S = 5;
+// Minutes of each range, and how often it is read.
+const RANGES = [{ minutes: "5", name: "fiveMinutes", everyMs: 2000 }, { minutes: "60", name: "anHour", everyMs: 10_000 }, { minutes: "1440", name: "aDay", everyMs: 30_000 }];
 
 /** Reads the current colours of the style sheet, because a canvas cannot use CSS variables. */
 function colours(names) {
@@ -28,21 +28,33 @@ function colours(names) {
 
 const faded = (colour, alpha) => colour.replace("rgb(", "rgba(").replace(")", `, ${alpha})`);
 
+// Width of a character of the labels, and the space beside them.
+const CHARACTER = 7;
+const BESIDE = 16;
+
+/** The longest label decides the width of its axis, so that none is cut. */
+const widthOf = (_, labels) => BESIDE + CHARACTER * Math.max(4, ...(labels ?? []).map((label) => String(label).length));
+
 function axes(format, grid, text) {
   const shared = { stroke: text, grid: { stroke: grid, width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
   const hour = new Intl.DateTimeFormat(language.get(), { timeStyle: "short" });
   return [
+    // The labels need room on both sides.
     { ...shared, grid: { show: false }, size: 30, space: 70, values: (_, splits) => splits.map((second) => hour.format(second * 1000)) },
-    { ...shared, size: 62, space: 32, values: (_, splits) => splits.map(format) },
+    { ...shared, size: widthOf, space: 32, values: (_, splits) => splits.map(format) },
   ];
 }
 
+const intervalOf = ([at]) => at[1] - at[0];
+
 /** A chart that is drawn again when theme, language or width change, and otherwise only gets new data. */
-function Chart({ data, series, format, label }) {
+function Chart({ data, series, format, label, rangeS, onLook }) {
   const element = useRef();
   const chart = useRef(null);
   const latest = useRef(data);
   latest.current = data;
+  const looked = useRef(onLook);
+  looked.current = onLook;
   useEffect(() => {
     const draw = () => {
       chart.current?.destroy();
@@ -51,12 +63,12 @@ function Chart({ data, series, format, label }) {
       const [grid, text, ...strokes] = colours(["grid", "muted", ...names]);
       const lines = series.map(({ fill, dash, width: thickness = 2 }, index) => ({
         stroke: strokes[index], fill: fill ? faded(strokes[index], fill) : undefined, dash, width: thickness,
-        points: { show: !fill, size: 5 }, spanGaps: true, paths: fill ? uPlot.paths.bars({ size: [0.86, 40], align: 1, radius: 0.15 }) : undefined,
+        points: { show: !fill, size: 5 }, spanGaps: false, paths: fill ? uPlot.paths.bars({ size: [0.86, 40], align: 1, radius: 0.15 }) : undefined,
       }));
       chart.current = new uPlot({
-        width, height: HEIGHT, padding: [10, 6, 0, 0], legend: { show: false },
-        cursor: { show: false },
-        scales: { x: { time: true, range: (_, __, max) => [max - SPAN_S, max + BUCKET_S] }, y: { range: (_, __, max) => [0, Math.max(max, 0.001) * 1.15] } },
+        width, height: HEIGHT, padding: [10, 24, 0, 0], legend: { show: false },
+        cursor: { y: false, points: { show: false }, drag: { x: false, y: false } }, hooks: { setCursor: [({ cursor: { idx } }) => looked.current(idx ?? null)] },
+        scales: { x: { time: true, range: (_, __, max) => [max - rangeS, max + intervalOf(latest.current)] }, y: { range: (_, __, max) => [0, Math.max(max, 0.001) * 1.15] } },
         axes: axes(format, grid, text), series: [{}, ...lines],
       }, latest.current, element.current);
     };
@@ -84,67 +96,96 @@ function Chart({ data, series, format, label }) {
   return html`<div class="chart" ref=${element} role="img" aria-label=${label}></div>`;
 }
 
-/** Groups the seconds into buckets up to now: sums of the counts, maxima of the quantiles. */
-function buckets({ now, seconds }) {
-  const end = Math.floor(new Date(now) / 1000 / BUCKET_S) * BUCKET_S;
-  const count = SPAN_S / BUCKET_S + 1;
-  const all = Array.from({ length: count }, (_, index) => ({ at: end - (count - 1 - index) * BUCKET_S, completed: 0, compensated: 0, failed: 0, p50: null, p90: null, p99: null }));
-  const higher = (a, b) => (a === null ? b : Math.max(a, b));
-  for (const second of seconds) {
-    const bucket = all[(Math.floor(second.at / BUCKET_S) * BUCKET_S - all[0].at) / BUCKET_S];
-    if (!bucket) continue;
-    bucket.completed += second.completed;
-    bucket.compensated += second.compensated;
-    bucket.failed += second.failed;
-    bucket.p50 = higher(bucket.p50, second.p50_ms);
-    bucket.p90 = higher(bucket.p90, second.p90_ms);
-    bucket.p99 = higher(bucket.p99, second.p99_ms);
-  }
-  return all;
+/** All intervals of the range up to now; those without an end have no durations, and leave a gap. */
+function intervals({ now, minutes, interval_s: length, intervals: known }) {
+  const end = Math.floor(new Date(now) / 1000 / length) * length;
+  const count = (minutes * 60) / length + 1;
+  const byTime = new Map(known.map((interval) => [interval.at, interval]));
+  return Array.from({ length: count }, (_, index) => {
+    const at = end - (count - 1 - index) * length;
+    return byTime.get(at) ?? { at, completed: 0, compensated: 0, failed: 0, p50_ms: null, p90_ms: null, p99_ms: null };
+  });
 }
 
 function Key({ items }) {
   return html`<dl class="key">${items.map(({ colour, dash, name, value }) => html`
-    <div><dt><i class="swatch probe-${colour} ${dash ? "dashed" : ""}"></i>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+    <div key=${name}><dt><i class="swatch probe-${colour} ${dash ? "dashed" : ""}"></i>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
-function Panel({ title, about, children }) {
-  return html`<section class="card chart-card"><header><h2>${title}</h2><small>${about}</small></header>${children}</section>`;
+/** A chart with its numbers: of the whole range, or of the interval under the pointer. */
+function Panel({ id, title, about, empty, children }) {
+  return html`<section class="card chart-card" data-testid=${id}><header><h2>${title}</h2><small>${about}</small></header>${children}${empty && html`<p class="chart-empty">${empty}</p>`}</section>`;
 }
 
-export function Charts() {
-  const { value } = useStore(summary);
-  const [shown, setShown] = useState(null);
-  useEffect(() => {
-    if (value) setShown(buckets(value));
-  }, [value]);
-  if (!shown) return html`<div class="charts"><section class="card chart-card skeleton"></section><section class="card chart-card skeleton"></section></div>`;
-  const column = (read) => shown.map(read);
-  // null draws no bar; 0 would draw one of height 0.
-  const ended = (...names) => column((bucket) => names.reduce((sum, name) => sum + bucket[name], 0) / BUCKET_S || null);
-  const at = column(({ at }) => at);
-  const whole = shown.slice(-3, -1);
-  const rate = (name) => whole.reduce((sum, bucket) => sum + bucket[name], 0) / (BUCKET_S * whole.length);
-  const last = shown.findLast(({ p50 }) => p50 !== null);
-  const isQuiet = !last;
-  const perSecond = (n) => `${number(n, n < 10 ? 1 : 0)}${t("perSecond")}`;
-  const rates = [["COMPLETED", "completed"], ["COMPENSATED", "compensated"], ["FAILED", "failed"]]
-    .map(([status, name]) => ({ colour: status, name: t(status), value: perSecond(rate(name)) }));
-  const times = [["p50", t("median")], ["p90", t("nine")], ["p99", t("ninetynine")]]
-    .map(([name, text], index) => ({ colour: name, dash: index > 0, name: text, value: span(last?.[name]) }));
-  const told = (items) => items.map(({ name, value: text }) => `${name} ${text}`).join(", ");
-  return html`<div class="charts">
-    <${Panel} title=${t("throughput")} about="${t("throughputIs")} · ${t("fiveMinutes")}">
-      <${Key} items=${rates} />
-      <${Chart} key="rates" label="${t("throughput")}: ${told(rates)}" format=${(n) => number(n, 1)}
-        data=${[at, ended("completed", "compensated", "failed"), ended("completed", "failed"), ended("failed")]}
-        series=${[{ colour: "COMPENSATED", fill: 0.25, width: 1 }, { colour: "COMPLETED", fill: 0.85, width: 1 }, { colour: "FAILED", fill: 0.85, width: 1 }]} />
-    </${Panel}>
-    <${Panel} title=${t("latency")} about="${t("latencyIs")} · ${t("fiveMinutes")}">
-      <${Key} items=${times} />
-      <${Chart} key="times" label="${t("latency")}: ${told(times)}" format=${span}
-        data=${[at, column((b) => b.p50), column((b) => b.p90), column((b) => b.p99)]}
-        series=${[{ colour: "p50", width: 2.5 }, { colour: "p90", dash: [6, 4] }, { colour: "p99", dash: [2, 3] }]} />
-    </${Panel}>
-    ${isQuiet && html`<p class="charts-quiet">${t("quiet")}</p>`}</div>`;
+const RATES = [["COMPLETED", "completed"], ["COMPENSATED", "compensated"], ["FAILED", "failed"]];
+const TIMES = ["p50", "p90", "p99"];
+
+function Rates({ shown, recent, range }) {
+  const [looked, look] = useState(null);
+  const length = recent.interval_s;
+  const column = (...names) => shown.map((interval) => names.reduce((sum, name) => sum + interval[name], 0) / length || null);
+  const interval = shown[looked];
+  const rate = (name) => (interval ? interval[name] / length : (recent.all?.[name] ?? 0) / (recent.minutes * 60));
+  const perSecond = (n) => `${number(n, n < 10 ? 2 : 0)}${t("perSecond")}`;
+  const items = RATES.map(([status, name]) => ({ colour: status, name: t(status), value: perSecond(rate(name)) }));
+  const label = `${t("throughput")}: ${items.map(({ name, value }) => `${name} ${value}`).join(", ")}`;
+  return html`<${Panel} id="throughput" title=${t("throughput")} about=${interval ? period(interval, length) : t("throughputIs")} empty=${!recent.all && t("quietRates", { range: t(range.name) })}>
+    <${Key} items=${items} />
+    <${Chart} key=${range.minutes} label=${label} format=${(n) => number(n, 2)} rangeS=${recent.minutes * 60} onLook=${look}
+      data=${[shown.map(({ at }) => at), column("completed", "compensated", "failed"), column("completed", "failed"), column("failed")]}
+      series=${[{ colour: "COMPENSATED", fill: 0.25, width: 1 }, { colour: "COMPLETED", fill: 0.85, width: 1 }, { colour: "FAILED", fill: 0.85, width: 1 }]} /></${Panel}>`;
+}
+
+function Durations({ shown, recent, range }) {
+  const [looked, look] = useState(null);
+  const interval = shown[looked];
+  const of = interval ?? recent.all;
+  const items = TIMES.map((name, index) => ({ colour: name, dash: index > 0, name, value: span(of?.[`${name}_ms`]) }));
+  const label = `${t("latency")}: ${items.map(({ name, value }) => `${name} ${value}`).join(", ")}`;
+  return html`<${Panel} id="latency" title=${t("latency")} about=${interval ? period(interval, recent.interval_s) : t("latencyIs")} empty=${!recent.all && t("quietTimes", { range: t(range.name) })}>
+    <${Key} items=${items} />
+    <${Chart} key=${range.minutes} label=${label} format=${span} rangeS=${recent.minutes * 60} onLook=${look}
+      data=${[shown.map(({ at }) => at), ...TIMES.map((name) => shown.map((one) => one[`${name}_ms`]))]}
+      series=${[{ colour: "p50", width: 2.5 }, { colour: "p90", dash: [6, 4] }, { colour: "p99", dash: [2, 3] }]} /></${Panel}>`;
+}
+
+/** The interval under the pointer, as times of the day. */
+const period = ({ at }, length) => `${length < 600 ? clock(at * 1000) : moment(at * 1000)} – ${clock((at + length) * 1000)}`;
+
+/** A link to the sagas with a reason; its numbers differ, so the longest text between them is searched for. */
+function reasonLink(reason) {
+  const text = reason.replace(/^\d+: /, "").split("…").map((part) => part.trim()).sort((a, b) => b.length - a.length)[0];
+  return `#/?${new URLSearchParams({ status: "COMPENSATED", text: text.slice(0, 100) })}`;
+}
+
+function Reasons({ recent, range }) {
+  const { reasons } = recent;
+  const most = Math.max(...reasons.map(({ sagas }) => sagas));
+  return html`<section class="card reasons" data-testid="reasons"><header><h2>${t("refusals")}</h2><small>${t("refusalsIs")}</small></header>
+    ${reasons.length === 0 ? html`<p class="note">${t("noRefusals", { range: t(range.name) })}</p>` : html`<ul>${reasons.map(({ reason, sagas, last_at: last }) => html`
+      <li key=${reason} class="linked"><a class="row-link" href=${reasonLink(reason)}>${explained(reason)}</a><b>${number(sagas)}</b><small><${Time} at=${last}>${t("lastAt", { time: clock(last) })}</${Time}></small><i style=${{ width: `${(sagas / most) * 100}%` }}></i></li>`)}</ul>`}</section>`;
+}
+
+export function Charts({ search }) {
+  const minutes = new URLSearchParams(search).get("range");
+  const range = RANGES.find((one) => one.minutes === minutes) ?? RANGES[0];
+  const [state, setState] = useState({});
+  usePolling(async (isOver) => {
+    try {
+      const value = await get(`ui/api/recent?minutes=${range.minutes}`);
+      if (!isOver()) setState({ value });
+    } catch (error) {
+      if (!isOver()) setState((before) => ({ ...before, error }));
+    }
+  }, range.everyMs, [range.minutes]);
+  const choose = (one) => go(withParameters({ range: one === RANGES[0] ? "" : one.minutes }), { kept: { ...history.state, scroll: scrollY } });
+  const { value: recent, error } = state;
+  const isShown = recent && String(recent.minutes) === range.minutes;
+  return html`<section aria-label=${t("range")} class="ranges"><div role="group" aria-label=${t("range")}>${RANGES.map((one) => html`
+      <button key=${one.minutes} class="button small" data-range=${one.minutes} aria-pressed=${one === range} onClick=${() => choose(one)}>${t(one.name)}</button>`)}</div>
+      ${isShown && recent.since && html`<small data-testid="recent-since">${t("recentSince", { time: moment(recent.since) })}</small>`}</section>
+    ${error && error.status !== 0 && html`<${Failure} error=${error} />`}
+    <div class="charts">${isShown ? html`
+      <${Rates} shown=${intervals(recent)} recent=${recent} range=${range} /><${Durations} shown=${intervals(recent)} recent=${recent} range=${range} /><${Reasons} recent=${recent} range=${range} />`
+      : html`<section class="card chart-card skeleton"></section><section class="card chart-card skeleton"></section>`}</div>`;
 }

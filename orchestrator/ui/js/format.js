@@ -25,6 +25,16 @@ export const exactClock = (date) =>
 export const moment = (date) =>
   formatter(Intl.DateTimeFormat, { dateStyle: "medium", timeStyle: "medium" }).format(new Date(date));
 
+/** A time to the millisecond, for a look at one. */
+export const exact = (date) =>
+  formatter(Intl.DateTimeFormat, { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, timeZoneName: "short" }).format(new Date(date));
+
+/** The time that is left until a moment; one that has passed is now. */
+export function until(date) {
+  const seconds = Math.ceil((new Date(date) - Date.now()) / 1000);
+  return seconds > 0 ? t("inTime", { time: span(seconds * 1000) }) : t("now");
+}
+
 /** A span of time in a suitable unit. */
 export function span(ms) {
   if (ms === null || ms === undefined || Number.isNaN(ms)) return "–";

@@ -7,10 +7,11 @@ import { percent } from "./format.js";
 import { participantName, t } from "./i18n.js";
 import { Operation, RATES } from "./lab_operation.js";
 import { Failure, Icon, Loaded, html } from "./parts.js";
-import { useStore } from "./store.js";
+import { usePolling, useStore } from "./store.js";
 import { outcomes } from "./summary.js";
 import { say } from "./toasts.js";
 
+const EVERY_MS = 2000;
 // A moving slider is sent once it has rested for this long.
 const REST_MS = 250;
 const ACTIONS = [["payments", "charge"], ["inventory", "decrease"], ["purchases", "create"]];
@@ -47,26 +48,35 @@ function useFaults() {
   const first = useRef(null);
   const pending = useRef({});
   const timer = useRef(null);
-  const load = async () => {
+  // Counts the changes made here: an answer to a question asked before one of them is older than the page.
+  const made = useRef(0);
+  const isSaving = useRef(false);
+  const load = async (isOver = () => false) => {
+    const before = made.current;
     try {
       const value = await get("ui/api/faults");
       first.current ??= settingsOf(value);
-      setState({ value, settings: settingsOf(value) });
+      if (!isOver() && made.current === before) setState({ value, settings: settingsOf(value) });
     } catch (error) {
-      setState((before) => ({ ...before, error }));
+      if (!isOver()) setState((shown) => ({ ...shown, error }));
     }
   };
   const send = async (change) => {
+    made.current += 1;
     try {
       const value = await put("ui/api/faults", change);
       // Sliders moved since the request are newer than this answer.
+      isSaving.current = Object.keys(pending.current).length > 0;
       setState((before) => ({ value, settings: Object.keys(pending.current).length ? before.settings : settingsOf(value), isSaving: Object.keys(pending.current).length > 0 }));
     } catch (error) {
       say(error.status === 0 ? t("noAnswer") : error.problem?.errors?.[0]?.message ?? error.message, "bad");
+      isSaving.current = false;
       load();
     }
   };
   const change = (service, operation, member, value) => {
+    made.current += 1;
+    isSaving.current = true;
     setState((before) => ({ ...before, isSaving: true, settings: { ...before.settings, [service]: { ...before.settings[service], [operation]: { ...before.settings[service][operation], [member]: value } } } }));
     pending.current[service] ??= {};
     pending.current[service][operation] = { ...pending.current[service][operation], [member]: value };
@@ -77,15 +87,15 @@ function useFaults() {
       send(all);
     }, REST_MS);
   };
-  useEffect(() => {
-    load();
-    return () => clearTimeout(timer.current);
-  }, []);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  // Other operators and programs change them too.
+  usePolling((isOver) => (isSaving.current ? undefined : load(isOver)), EVERY_MS, []);
   const preset = (make) => {
     setState((before) => ({ ...before, isSaving: true }));
+    isSaving.current = true;
     send(make(state.settings, first.current));
   };
-  return { ...state, load, change, preset };
+  return { ...state, load: () => load(), change, preset };
 }
 
 const PRESETS = [

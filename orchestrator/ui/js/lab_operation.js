@@ -1,6 +1,6 @@
 // One operation of a service in the failure lab: a slider for each kind of fault.
 
-import { number, percent } from "./format.js";
+import { percent } from "./format.js";
 import { t } from "./i18n.js";
 import { html } from "./parts.js";
 
@@ -24,7 +24,7 @@ function Latency({ id, range, change }) {
   };
   const box = (end, label) => html`<input id="${id}-${end}" type="number" inputmode="numeric" min="0" max=${LONGEST_MS} step="50" value=${range[end]} aria-label=${label} onChange=${set(end)} />`;
   return html`<div class="slider latency ${range.max > 0 ? "on" : ""}"><span class="slider-name">${t("latency_ms")}<small>${t("latency_is")}</small></span>
-    <span class="latency-range">${box("min", t("latencyMin"))}–${box("max", t("latencyMax"))}</span><output>${number(range.min)}–${number(range.max)} ms</output></div>`;
+    <span class="latency-range">${box("min", t("latencyMin"))}–${box("max", t("latencyMax"))} ms</span></div>`;
 }
 
 export function Operation({ service, operation, settings, change }) {

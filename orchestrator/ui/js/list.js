@@ -1,10 +1,11 @@
 // The list of sagas: filters, pages, and a first page that follows changes.
 
-import { useEffect, useRef, useState } from "../vendor/preact/htm-preact.js";
+import { useEffect, useState } from "../vendor/preact/htm-preact.js";
+import { go, here, withParameters } from "./address.js";
 import { get } from "./api.js";
-import { ago, duration, explained, moment, shortId, span } from "./format.js";
+import { ago, duration, exact, explained, shortId, span } from "./format.js";
 import { t } from "./i18n.js";
-import { Empty, Loaded, Status, StepMarks, html } from "./parts.js";
+import { Empty, Loaded, Status, StepMarks, Time, html } from "./parts.js";
 import { NOTHING, definitionLink, shownAmount, useDefinitions } from "./sagas.js";
 import { remember, remembered, local } from "./store.js";
 import { onChanges } from "./stream.js";
@@ -26,6 +27,7 @@ function query(filter, limit, cursor) {
 /** Loads a page, and reloads the first one after changes. */
 function usePage(filter, limit, cursor) {
   const [page, setPage] = useState({});
+  const [round, setRound] = useState(0);
   const key = JSON.stringify([filter, limit, cursor]);
   useEffect(() => {
     let isOver = false;
@@ -60,8 +62,8 @@ function usePage(filter, limit, cursor) {
       clearTimeout(timer);
       abort.abort();
     };
-  }, [key]);
-  return { ...page, isStale: page.key !== key };
+  }, [key, round]);
+  return { ...page, isStale: page.key !== key, again: () => setRound((n) => n + 1) };
 }
 
 /** The page with the same rows, and the current statuses of their sagas. */
@@ -75,6 +77,8 @@ function patched(page, changes) {
 
 /** The filters of the list, none of them set. */
 export const NO_FILTER = { status: "", definition: "", user_id: "", text: "" };
+/** The parameters of the address that name a page, for the first one. */
+export const FIRST_PAGE = { page: "", before: "" };
 
 /** Names of definitions, and the chosen one, of which there may be old sagas only. */
 function useNames(chosen) {
@@ -84,7 +88,7 @@ function useNames(chosen) {
 
 function Filters({ filter, setFilter }) {
   const names = useNames(filter.definition);
-  const set = (name) => (event) => setFilter({ ...filter, [name]: event.target.value });
+  const set = (name) => (event) => setFilter({ ...filter, [name]: event.target.value }, { isTyped: event.type === "input" && event.target.type === "search" });
   const isSet = Object.values(filter).some(Boolean);
   return html`<form class="filters" role="search" aria-label=${t("filters")} onSubmit=${(event) => event.preventDefault()}>
     <label class="field">${t("status")}<select id="filter-status" value=${filter.status} onChange=${set("status")}><option value="">${t("any")}</option>
@@ -98,19 +102,16 @@ function Filters({ filter, setFilter }) {
 
 function Row({ saga }) {
   const link = `#/saga/${saga.transaction_id}`;
-  const follow = (event) => {
-    if (!event.target.closest("a, button")) location.hash = link;
-  };
-  return html`<tr onClick=${follow} data-id=${saga.transaction_id}>
+  return html`<tr class="linked" data-id=${saga.transaction_id}>
     <td class="c-status"><${Status} status=${saga.status} /></td>
-    <th scope="row" class="c-id"><a href=${link} title=${saga.transaction_id}><code>${shortId(saga.transaction_id)}</code></a></th>
+    <th scope="row" class="c-id"><a class="row-link" href=${link} title=${saga.transaction_id}><code>${shortId(saga.transaction_id)}</code></a></th>
     <td class="c-definition"><a href=${definitionLink(saga)}>${saga.definition}<span class="version">/${saga.version}</span></a></td>
     <td class="c-user ${saga.user_id === null ? "nothing" : ""}">${saga.user_id ?? NOTHING}</td>
     <td class="c-product">${saga.product_id ?? NOTHING}</td>
     <td class="c-steps"><${StepMarks} saga=${saga} /></td>
     <td class="c-amount number ${saga.amount === null ? "nothing" : ""}">${shownAmount(saga.amount)}</td>
-    <td class="c-took number">${span(duration(saga))}</td>
-    <td class="c-started" title=${moment(saga.created_at)}>${ago(saga.created_at)}</td>
+    <td class="c-took number" title=${saga.completed_at ? exact(saga.completed_at) : ""}>${span(duration(saga))}</td>
+    <td class="c-started"><${Time} at=${saga.created_at}>${ago(saga.created_at)}</${Time}></td>
     <td class="c-reason" title=${saga.error_message ?? ""}>${explained(saga.error_message)}</td></tr>`;
 }
 
@@ -121,34 +122,42 @@ function Table({ sagas }) {
     <tbody>${sagas.map((saga) => html`<${Row} saga=${saga} key=${saga.transaction_id} />`)}</tbody></table></div>`;
 }
 
-export function SagaList({ filter, setFilter }) {
+/** The page in the address, and the cursors of the pages before it as far as this entry of the history knows them. */
+function pageOf(search) {
+  const given = new URLSearchParams(search);
+  const before = given.get("before");
+  return { number: before ? Math.max(2, Number(given.get("page")) || 2) : 1, before, earlier: here.get().kept.earlier ?? [] };
+}
+
+function show(number, before, earlier) {
+  go(withParameters(before ? { page: String(number), before } : FIRST_PAGE), { kept: { page: number, earlier, scroll: scrollY } });
+}
+
+function Pages({ page, next, isStale, size, resize }) {
+  const { number, before, earlier } = page;
+  return html`<footer class="pages"><label>${t("pageSize")} <select id="page-size" value=${size} onChange=${resize}>${SIZES.map((n) => html`<option value=${n}>${n}</option>`)}</select></label>
+    <span data-testid="page">${t("page", { n: number })}</span>
+    <button id="newest" class="button small" disabled=${number < 3} onClick=${() => show(1, null, [])}>${t("newest")}</button>
+    <button id="newer" class="button small" disabled=${number < 2} onClick=${() => show(number - 1, earlier.at(-1), earlier.slice(0, -1))}>${t("newer")}</button>
+    <button id="older" class="button small" disabled=${!next || isStale} onClick=${() => show(number + 1, next, before ? [...earlier, before] : [])}>${t("older")}</button></footer>`;
+}
+
+export function SagaList({ filter, setFilter, search }) {
   const [size, setSize] = useState(Number(remembered(local, SIZE_KEY, "25")) || 25);
-  // The cursors of the pages up to this one; the first page has none.
-  const [cursors, setCursors] = useState([null]);
-  const filters = useRef(filter);
-  if (filters.current !== filter) {
-    filters.current = filter;
-    if (cursors.length > 1) setCursors([null]);
-  }
-  const cursor = cursors[cursors.length - 1];
-  const { value, error, isStale } = usePage(filter, size, cursor);
+  const page = pageOf(search);
+  const { value, error, isStale, again } = usePage(filter, size, page.before);
   const resize = (event) => {
     remember(local, SIZE_KEY, event.target.value);
     setSize(Number(event.target.value));
-    setCursors([null]);
+    if (page.before) go(withParameters(FIRST_PAGE), { kept: { scroll: scrollY } });
   };
   const isFiltered = Object.values(filter).some(Boolean);
   const nothing = isFiltered ? (value?.next_cursor ? "noneWindow" : "noneFiltered") : "none";
   return html`<section class="card list" aria-labelledby="list-title">
-    <header><h2 id="list-title">${t("sagas")}</h2><small>${t(cursor ? "sagasPaused" : "sagasLive")}</small></header>
+    <header><h2 id="list-title">${t("sagas")}</h2><small>${t(page.before ? "sagasPaused" : "sagasLive")}</small></header>
     <${Filters} filter=${filter} setFilter=${setFilter} />
     <div class=${isStale && value ? "stale" : ""} data-testid="list" data-ready=${!isStale}>
-      <${Loaded} value=${value} error=${error} again=${() => setFilter({ ...filter })}>${(page) =>
-        page.transactions.length > 0 ? html`<${Table} sagas=${page.transactions} />` : html`<${Empty}>${t(nothing)}</${Empty}>`}</${Loaded}></div>
-    <footer class="pages"><label>${t("pageSize")} <select id="page-size" value=${size} onChange=${resize}>${SIZES.map((n) => html`<option value=${n}>${n}</option>`)}</select></label>
-      <span data-testid="page">${t("page", { n: cursors.length })}</span>
-      <button id="newest" class="button small" disabled=${cursors.length < 3} onClick=${() => setCursors([null])}>${t("newest")}</button>
-      <button id="newer" class="button small" disabled=${cursors.length < 2} onClick=${() => setCursors(cursors.slice(0, -1))}>${t("newer")}</button>
-      <button id="older" class="button small" disabled=${!value?.next_cursor || isStale} onClick=${() => setCursors([...cursors, value.next_cursor])}>${t("older")}</button></footer>
-  </section>`;
+      <${Loaded} value=${value} error=${error} again=${again}>${({ transactions }) =>
+        transactions.length > 0 ? html`<${Table} sagas=${transactions} />` : html`<${Empty}>${t(nothing)}</${Empty}>`}</${Loaded}></div>
+    <${Pages} page=${page} next=${value?.next_cursor} isStale=${isStale} size=${size} resize=${resize} /></section>`;
 }

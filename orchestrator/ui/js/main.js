@@ -1,48 +1,35 @@
 // The frame of the page: bar, navigation, the view of the address, messages; and the start of the application.
 //
-//   #/  overview, with filters #/?definition=NAME    #/saga/ID  one saga    #/definitions    #/definitions/NAME/VERSION
+//   #/  overview, with filters and page #/?definition=NAME&range=1h    #/saga/ID  one saga    #/definitions    #/definitions/NAME/VERSION
 //   #/attention    #/services    #/stock    #/lab
 
 import { html, render, useEffect, useRef, useState } from "../vendor/preact/htm-preact.js";
-import { Attention, attentionCount } from "./attention.js";
+import { here, restoreScroll } from "./address.js";
 import { get } from "./api.js";
-import { Definitions } from "./definitions.js";
 import { TokenDialog, TokenButton } from "./token.js";
 import { clock } from "./format.js";
 import { language, languages, setLanguage, t, useLanguage } from "./i18n.js";
-import { Lab } from "./lab.js";
+import { KeysHelp, followKeys } from "./keys.js";
+import { lazy } from "./lazy.js";
 import { Overview } from "./overview.js";
 import { Icon } from "./parts.js";
-import { Saga } from "./saga.js";
-import { Services } from "./services.js";
-import { Stock } from "./stock.js";
 import { local, remember, remembered, useStore } from "./store.js";
 import { connection, follow } from "./stream.js";
-import { watchSummary } from "./summary.js";
+import { attentionCount, watchSummary } from "./summary.js";
 import { Toasts } from "./toasts.js";
+
+const Attention = lazy(() => import("./attention.js").then((module) => module.Attention));
+const Definitions = lazy(() => import("./definitions.js").then((module) => module.Definitions));
+const Lab = lazy(() => import("./lab.js").then((module) => module.Lab));
+const Saga = lazy(() => import("./saga.js").then((module) => module.Saga));
+const Services = lazy(() => import("./services.js").then((module) => module.Services));
+const Stock = lazy(() => import("./stock.js").then((module) => module.Stock));
 
 const THEME = "ecommerce-saga-theme";
 // A short disconnection is not shown, because services restart.
 const PATIENCE_MS = 1500;
 
 const VIEWS = [["", "overview"], ["definitions", "definitions"], ["attention", "attention"], ["services", "services"], ["stock", "stock"], ["lab", "lab"]];
-
-function route() {
-  const [path, search = ""] = location.hash.replace(/^#\/?/, "").split("?");
-  const [view = "", ...parts] = path.split("/");
-  const [id, version] = parts.map(decodeURIComponent);
-  return { view, id, version, search };
-}
-
-function useRoute() {
-  const [current, setCurrent] = useState(route());
-  useEffect(() => {
-    const change = () => setCurrent(route());
-    addEventListener("hashchange", change);
-    return () => removeEventListener("hashchange", change);
-  }, []);
-  return current;
-}
 
 function applyTheme(theme) {
   if (theme === "auto") delete document.documentElement.dataset.theme;
@@ -93,22 +80,22 @@ function View({ view, id, version, search }) {
   if (view === "services") return html`<${Services} />`;
   if (view === "stock") return html`<${Stock} />`;
   if (view === "lab") return html`<${Lab} />`;
-  return html`<${Overview} search=${search} key=${search} />`;
+  return html`<${Overview} search=${search} />`;
 }
 
 function App() {
   useLanguage();
-  const { view, id, version, search } = useRoute();
+  const { view, id, version, search, kept } = useStore(here);
   const { state, since, isLong } = useIsLost();
   const main = useRef();
   const isFirst = useRef(true);
   useEffect(() => {
     document.title = `${t(VIEWS.find(([path]) => path === view)?.[1] ?? "saga")} · ${t("title")}`;
-    // Move the focus for users of keyboards and screen readers.
-    if (!isFirst.current) main.current.focus({ preventScroll: true });
+    // Move the focus for users of keyboards and screen readers, unless the new view has it already.
+    if (!isFirst.current && !main.current.contains(document.activeElement)) main.current.focus({ preventScroll: true });
     isFirst.current = false;
-    scrollTo(0, 0);
   }, [view, id, version]);
+  useEffect(() => restoreScroll(kept), [view, id, version, kept.page ?? ""]);
   const lang = language.get();
   return html`<a class="skip" href="#content" onClick=${(event) => { event.preventDefault(); main.current.focus(); }}>${t("skip")}</a>
     <header class="topbar"><a class="brand" href="#/"><img src="favicon.svg" alt="" width="26" height="26" /><b>${t("title")}</b></a>
@@ -117,10 +104,11 @@ function App() {
       <${Choices} key="choices-${lang}" /></header>
     ${isLong && html`<div class="banner" role="alert"><${Icon} name="attention" />${t("lostLong", { time: clock(since) })}</div>`}
     <main id="content" ref=${main} tabindex="-1" key="view-${lang}"><${View} view=${view} id=${id} version=${version} search=${search} /></main>
-    <${TokenDialog} /><${Toasts} />`;
+    <${TokenDialog} /><${KeysHelp} /><${Toasts} />`;
 }
 
 applyTheme(remembered(local, THEME, "auto"));
 render(html`<${App} />`, document.getElementById("app"));
 follow();
+followKeys();
 watchSummary(get);

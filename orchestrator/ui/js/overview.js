@@ -1,17 +1,20 @@
 // The first view: five counters, the steps of purchases, charts, and the list.
 
-import { useState } from "../vendor/preact/htm-preact.js";
+import { go, withParameters } from "./address.js";
+import { Breakers } from "./breakers.js";
 import { BuyButtons } from "./buy.js";
-import { Charts } from "./charts.js";
 import { Flow } from "./flow.js";
 import { compact, number } from "./format.js";
-import { Graph } from "./graph.js";
 import { t } from "./i18n.js";
-import { NO_FILTER, SagaList } from "./list.js";
+import { lazy } from "./lazy.js";
+import { FIRST_PAGE, NO_FILTER, SagaList } from "./list.js";
 import { Failure, Icon, html } from "./parts.js";
 import { definitionLink, isPurchase, useDefinitions } from "./sagas.js";
 import { useStore } from "./store.js";
 import { summary } from "./summary.js";
+
+const Charts = lazy(() => import("./charts.js").then((module) => module.Charts));
+const Graph = lazy(() => import("./graph.js").then((module) => module.Graph));
 
 const STATUSES = ["PENDING", "COMPENSATING", "COMPLETED", "COMPENSATED", "FAILED"];
 
@@ -32,15 +35,10 @@ function Counter({ status, value, about, isChosen, choose }) {
     <small>${t(about ?? `${status}_is`)}</small></button>`;
 }
 
-/** The filters in the address, such as `status=FAILED`, so that a filtered list can be linked to. */
+/** The filters in the address, such as `status=FAILED`. */
 function filterOf(search) {
   const given = new URLSearchParams(search);
   return Object.fromEntries(Object.entries(NO_FILTER).map(([name, none]) => [name, given.get(name) ?? none]));
-}
-
-function addressOf(filter) {
-  const given = new URLSearchParams(Object.entries(filter).filter(([, value]) => value)).toString();
-  return given ? `#/?${given}` : "#/";
 }
 
 /** The steps of purchases with their outcomes, or the graph of the chosen definition's newest version. */
@@ -56,19 +54,18 @@ function Picture({ name }) {
 
 export function Overview({ search }) {
   const { value, error } = useStore(summary);
-  const [filter, setChosen] = useState(filterOf(search));
-  const setFilter = (chosen) => {
-    setChosen(chosen);
-    history.replaceState(history.state, "", addressOf(chosen));
-  };
+  const filter = filterOf(search);
+  // A chosen filter is an entry of the history; letters that are typed change the present one.
+  const setFilter = (chosen, { isTyped = false } = {}) => go(withParameters({ ...chosen, ...FIRST_PAGE }), { kept: { scroll: scrollY }, replaces: isTyped });
   const all = value ? counts(value) : null;
   const choose = (status) => setFilter({ ...filter, status: filter.status === status ? "" : status });
   return html`<h1 class="hidden">${t("overview")}</h1>
     ${error && error.status !== 0 && html`<${Failure} error=${error} />`}
+    <${Breakers} of=${value?.breakers ?? []} />
     <div class="counters" role="group" aria-label=${t("status")}>${STATUSES.map((status) => html`
       <${Counter} key=${status} status=${status} value=${all && all[status]} about=${inexact(status, value)}
         isChosen=${filter.status === status} choose=${() => choose(status)} />`)}</div>
     <div class="hero"><${Picture} name=${filter.definition} /><div class="card buy-card"><${BuyButtons} /></div></div>
-    <${Charts} />
-    <${SagaList} filter=${filter} setFilter=${setFilter} />`;
+    <${Charts} search=${search} />
+    <${SagaList} filter=${filter} setFilter=${setFilter} search=${search} />`;
 }

@@ -1,6 +1,7 @@
 // Small components that all views share: icons, statuses, and the states of loaded data.
 
 import { html, useEffect, useRef, useState } from "../vendor/preact/htm-preact.js";
+import { exact } from "./format.js";
 import { participantName, t } from "./i18n.js";
 
 export { html };
@@ -35,6 +36,9 @@ export function Icon({ name, size = 16 }) {
 export function Status({ status }) {
   return html`<span class="status status-${status}" data-status=${status}><${Icon} name=${status} size="14" />${t(status)}</span>`;
 }
+
+/** A time as text, and to the millisecond on a look. */
+export const Time = ({ at, children }) => html`<time datetime=${at} title=${exact(at)}>${children}</time>`;
 
 /** A step's state as text: in a saga that turned back, a pending step is skipped. */
 export const stateName = (step, saga) => t(step.state === "pending" && saga.status !== "PENDING" ? "skipped" : step.state);
@@ -88,15 +92,38 @@ export function Loaded({ value, error, again, children }) {
   return error ? html`<${Failure} error=${error} again=${again} />` : html`<${Loading} />`;
 }
 
-export function Copy({ text, label }) {
-  const [copied, setCopied] = useState(false);
-  const copy = async () => {
-    await navigator.clipboard?.writeText(text).catch(() => {});
-    setCopied(true);
-    setTimeout(() => setCopied(false), 1500);
+/** Copies a text. Over plain HTTP a browser has no clipboard for scripts, but takes the copy of a selection. */
+async function copied(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text).then(() => true, () => false);
+  const field = document.createElement("textarea");
+  field.value = text;
+  document.body.append(field);
+  field.select();
+  const isDone = document.execCommand("copy");
+  field.remove();
+  return isDone;
+}
+
+function useCopy() {
+  const [isDone, setIsDone] = useState(false);
+  const copy = async (text) => {
+    if (!(await copied(text))) return;
+    setIsDone(true);
+    setTimeout(() => setIsDone(false), 1500);
   };
-  const name = copied ? t("copied") : `${t("copy")}: ${label}`;
-  return html`<button class="ghost" onClick=${copy} title=${name} aria-label=${name}><${Icon} name=${copied ? "done" : "copy"} size="14" /></button>`;
+  return [isDone, copy];
+}
+
+export function Copy({ text, label }) {
+  const [isDone, copy] = useCopy();
+  const name = isDone ? t("copied") : `${t("copy")}: ${label}`;
+  return html`<button class="ghost" onClick=${() => copy(text)} title=${name} aria-label=${name}><${Icon} name=${isDone ? "done" : "copy"} size="14" /></button>`;
+}
+
+/** A button with a name; its text is made when it is copied. */
+export function CopyButton({ id, text, label }) {
+  const [isDone, copy] = useCopy();
+  return html`<button id=${id} class="button small" onClick=${() => copy(text())}><${Icon} name=${isDone ? "done" : "copy"} size="14" />${isDone ? t("copied") : label}</button>`;
 }
 
 /** A dialog over the page; the browser keeps the focus in it, and Escape closes it. */

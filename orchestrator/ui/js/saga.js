@@ -1,21 +1,24 @@
 // One saga: its status and cause, its current wait, its timeline, and the actions of an operator.
 
 import { useEffect, useState } from "../vendor/preact/htm-preact.js";
+import { go, lastOverview } from "./address.js";
 import { get, post } from "./api.js";
+import { attemptsOf, merged } from "./attempts.js";
+import { Compared } from "./compare.js";
 import { effects } from "./effects.js";
 import { clock, duration, explained, moment, span, traceId } from "./format.js";
-import { participantName, t } from "./i18n.js";
-import { Compared } from "./compare.js";
 import { Graph } from "./graph.js";
-import { Copy, Dialog, Icon, Json, Loaded, Status, html } from "./parts.js";
+import { participantName, t } from "./i18n.js";
+import { Copy, Dialog, Icon, Json, Loaded, Status, Time, html } from "./parts.js";
 import { Resolve } from "./resolve.js";
+import { Links, Slowness } from "./saga_links.js";
 import { NOTHING, definitionLink, isPurchase, shownAmount } from "./sagas.js";
+import { useTick } from "./store.js";
 import { onChanges } from "./stream.js";
 import { Timeline } from "./timeline.js";
 import { saying } from "./toasts.js";
 
-const TICK_MS = 250;
-const MAX_ACTIVITY = 200;
+const MAX_ACTIVITY = 500;
 // More steps at once are a number.
 const WAITS_SHOWN = 3;
 
@@ -30,6 +33,8 @@ function useSaga(id) {
   const [state, setState] = useState({ activity: [] });
   useEffect(() => {
     let isOver = false;
+    // What happened before the page was opened is kept for a day.
+    get(`ui/api/sagas/${encodeURIComponent(id)}/changes`).then(({ changes }) => !isOver && setState((before) => ({ ...before, activity: merged(changes, before.activity).slice(-MAX_ACTIVITY) })), () => {});
     let isBusy = false;
     let isDirty = false;
     const load = async () => {
@@ -51,7 +56,7 @@ function useSaga(id) {
     load();
     const stop = onChanges((changes) => {
       const own = changes.filter((change) => change.transaction_id === id);
-      if (own.length > 0) setState((before) => ({ ...before, activity: [...before.activity, ...own].slice(-MAX_ACTIVITY) }));
+      if (own.length > 0) setState((before) => ({ ...before, activity: merged(before.activity, own).slice(-MAX_ACTIVITY) }));
       if (own.length > 0 || changes.some(({ kind }) => kind === "gap")) load();
     });
     return () => {
@@ -83,16 +88,6 @@ function useInspection(id, saga) {
     };
   }, [id, isRunning]);
   return isRunning ? inspection : null;
-}
-
-/** Renders periodically while the saga runs, so that bars and times grow. */
-function useTick(isOn) {
-  const [, setNow] = useState(0);
-  useEffect(() => {
-    if (!isOn) return undefined;
-    const timer = setInterval(() => setNow(Date.now()), TICK_MS);
-    return () => clearInterval(timer);
-  }, [isOn]);
 }
 
 /** Lines that say for what a saga waits: a write to its log, and each of its calls, since steps may run in parallel. */
@@ -131,8 +126,8 @@ function Facts({ saga }) {
     ${isPurchase(saga) && html`<${PurchaseFacts} saga=${saga} />`}
     ${saga.definition === "dtm" && html`<${Fact} name="gid">${saga.input?.gid ?? NOTHING}</${Fact}>`}
     <${Fact} name=${t("definition")}>${hasDefinition(saga) ? html`<a href=${definitionLink(saga)} data-testid="definition">${title}</a>` : title}</${Fact}>
-    <${Fact} name=${t("created")}>${moment(saga.created_at)}</${Fact}>
-    <${Fact} name=${t("took")}>${span(duration(saga))}</${Fact}>
+    <${Fact} name=${t("created")}><${Time} at=${saga.created_at}>${moment(saga.created_at)}</${Time}></${Fact}>
+    <${Fact} name=${t("took")}>${saga.ended_at ? html`<${Time} at=${saga.ended_at}>${span(duration(saga))}</${Time}>` : span(duration(saga))}<${Slowness} saga=${saga} /></${Fact}>
     <${Fact} name=${t("id")}><code data-testid="saga-id">${id}</code><${Copy} text=${id} label=${t("id")} /></${Fact}>
     <${Fact} name=${t("trace")}><code data-testid="trace-id">${traceId(id)}</code><${Copy} text=${traceId(id)} label=${t("trace")} /></${Fact}></dl>`;
 }
@@ -188,7 +183,7 @@ function Takeovers({ saga }) {
   if (saga.takeovers.length === 0) return null;
   const unowned = (ms) => (ms === null ? "" : t("takenOverUnowned", { time: span(ms) }));
   return html`<section class="card takeovers" data-testid="takeovers"><header><h2>${t("takenOver")}</h2></header><ol>${saga.takeovers.map(({ node, epoch, at, unowned_ms }) => html`
-    <li key=${epoch}><time>${moment(at)}</time> <code>${node}</code> · ${t("takenOverEpoch", { n: epoch })} ${unowned(unowned_ms)}</li>`)}</ol></section>`;
+    <li key=${epoch}><${Time} at=${at}>${moment(at)}</${Time}> <code>${node}</code> · ${t("takenOverEpoch", { n: epoch })} ${unowned(unowned_ms)}</li>`)}</ol></section>`;
 }
 
 function Activity({ changes }) {
@@ -196,7 +191,7 @@ function Activity({ changes }) {
     kind === "saga" ? t(status) : `${step}: ${t(state)}${attempts > 1 ? ` (${t("attempts", { n: attempts })})` : ""}${error ? ` – ${explained(error)}` : ""}`;
   return html`<section class="card activity"><header><h2>${t("activity")}</h2></header>
     ${changes.length === 0 ? html`<p class="note">${t("activityNone")}</p>` : html`<ol>${changes.map((change, index) => html`
-      <li key=${index} class=${change.kind}><time>${clock(change.at)}</time><span>${text(change)}</span></li>`)}</ol>`}</section>`;
+      <li key=${index} class="of-${change.kind}"><${Time} at=${change.at}>${clock(change.at)}</${Time}><span>${text(change)}</span></li>`)}</ol>`}</section>`;
 }
 
 /** Scrolls to a step of the timeline, with the focus. */
@@ -236,12 +231,13 @@ function Whole({ saga, activity, reload }) {
   return html`<article class="saga">
     <header class="saga-head"><div><${Title} saga=${saga} /><${Status} status=${saga.status} /></div>
       <${Actions} saga=${saga} isInAttention=${isInAttention} reload=${reload} /></header>
+    <${Links} saga=${saga} />
     <${Why} saga=${saga} />
     <${Settled} saga=${saga} />
     <${Effects} saga=${saga} />
     ${!hasEnded(saga) && html`<div class="callout callout-PENDING" data-testid="waits"><${Icon} name="PENDING" size="20" /><div><h2>${t("waits")}</h2>${waitsFor(saga, inspection).map((line) => html`<p>${line}</p>`)}</div></div>`}
     <${Steps} saga=${saga} />
-    <${Timeline} saga=${saga} />
+    <${Timeline} saga=${saga} attempts=${attemptsOf(activity)} />
     <${Takeovers} saga=${saga} />
     <div class="card"><${Facts} saga=${saga} /></div>
     <${Data} saga=${saga} />
@@ -251,7 +247,14 @@ function Whole({ saga, activity, reload }) {
 export function Saga({ id }) {
   const { saga, error, activity, reload } = useSaga(id);
   const isUnknown = error && [404, 422].includes(error.status);
-  return html`<p class="crumb"><a href="#/"><${Icon} name="left" />${t("back")}</a></p>
+  const { hash, kept } = lastOverview();
+  // The list as it was: its filters, its page, and where it was scrolled to.
+  const back = (event) => {
+    if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey) return;
+    event.preventDefault();
+    go(hash, { kept });
+  };
+  return html`<p class="crumb"><a href=${hash} onClick=${back}><${Icon} name="left" />${t("back")}</a></p>
     ${isUnknown ? html`<p class="failure" role="alert">${t("notFound", { id })}</p>`
       : html`<${Loaded} value=${saga} error=${error} again=${reload}>${(value) => html`<${Whole} saga=${value} activity=${activity} reload=${reload} />`}</${Loaded}>`}`;
 }

@@ -2,9 +2,10 @@
 
 import { useState } from "../vendor/preact/htm-preact.js";
 import { get } from "./api.js";
+import { Breakers } from "./breakers.js";
 import { number, span } from "./format.js";
 import { participantName, t } from "./i18n.js";
-import { Icon, Loaded, html } from "./parts.js";
+import { Icon, Loaded, Time, html } from "./parts.js";
 import { usePolling } from "./store.js";
 
 const EVERY_MS = 1500;
@@ -17,11 +18,14 @@ function restartsOf(actor) {
   return actor.restarts + actor.children.reduce((sum, child) => sum + restartsOf(child), 0);
 }
 
+// Shown as pills of their own.
+const OPEN_BREAKERS = "open";
+
 /** The state of an actor in one line, without empty fields. */
 function brief(state, separator = " · ") {
   if (state === null || typeof state !== "object") return state === null ? "" : String(state);
   if (Array.isArray(state)) return state.map((item) => brief(item, ", ")).join(", ");
-  return Object.entries(state).map(([name, value]) => [name.replaceAll("_", " "), brief(value, ", ")]).filter(([, text]) => text !== "")
+  return Object.entries(state).filter(([name]) => name !== OPEN_BREAKERS).map(([name, value]) => [name.replaceAll("_", " "), brief(value, ", ")]).filter(([, text]) => text !== "")
     .map(([name, text]) => `${name}${text.includes(",") ? ":" : ""} ${text}`).join(separator);
 }
 
@@ -33,16 +37,17 @@ function Actor({ actor, depth }) {
   const facts = [
     actor.messages_handled > 0 && t("handled", { n: number(actor.messages_handled) }),
     actor.queue_depth > 0 && t("queue", { n: number(actor.queue_depth) }),
-    actor.started_at && t("sinceStart", { time: span(Date.now() - new Date(actor.started_at)) }),
   ].filter(Boolean).join(" · ");
+  const started = actor.started_at && html`<${Time} at=${actor.started_at}>${t("sinceStart", { time: span(Date.now() - new Date(actor.started_at)) })}</${Time}>`;
   const restarts = actor.restarts === 1 ? t("restart") : t("restarts", { n: actor.restarts });
   return html`<li><div class="actor actor-${actor.status}" data-actor=${name} data-status=${actor.status} data-restarts=${actor.restarts}>
       <span class="actor-mark" title=${t(`actor_${actor.status}`)}><${Icon} name=${MARKS[actor.status] ?? "unknown"} size="12" /></span>
       <b>${name}</b><small class="actor-kind">${actor.kind}</small>
       ${actor.status !== "running" && html`<span class="actor-status">${t(`actor_${actor.status}`)}</span>`}
       ${actor.restarts > 0 && html`<span class="restarts">${restarts}</span>`}
-      <small class="actor-facts">${facts}</small>
+      <small class="actor-facts">${facts}${facts && started && " · "}${started}</small>
       ${actor.last_restart_reason && html`<small class="actor-reason">${t("lastRestart", { reason: actor.last_restart_reason })}</small>`}
+      <${Breakers} of=${actor.state?.[OPEN_BREAKERS] ?? []} />
       ${brief(actor.state) && html`<small class="actor-state">${brief(actor.state)}</small>`}</div>
     ${actor.children.length > 0 && html`<ul>${shown.map((child) => html`<${Actor} actor=${child} depth=${depth + 1} key=${child.name} />`)}
       ${hidden > 0 && html`<li><button class="ghost more" onClick=${() => setIsOpen(true)}>${t("moreActors", { n: number(hidden) })}</button></li>`}</ul>`}</li>`;
@@ -58,6 +63,9 @@ function Replica({ replica, index, isOnly }) {
     ${error && html`<p class="bad" role="alert">${t("noReplica", { reason: error })}</p>`}
     ${actors && html`<ul class="tree"><${Actor} actor=${actors} depth=${0} /></ul>`}</div>`;
 }
+
+/** The open breakers of a tree. */
+const openBreakers = (actor) => [...(actor.state?.[OPEN_BREAKERS] ?? []), ...actor.children.flatMap(openBreakers)];
 
 function Service({ service, replicas }) {
   return html`<section class="card service" data-service=${service} aria-label=${participantName(service)}><header><h2>${participantName(service)}</h2>
@@ -77,9 +85,11 @@ export function Services() {
     }
   }, EVERY_MS, [round]);
   const { value, error } = state;
+  const open = [...new Map((value?.services ?? []).flatMap(({ replicas }) => replicas).flatMap(({ actors }) => (actors ? openBreakers(actors) : [])).map((breaker) => [breaker.operation, breaker])).values()];
   const down = (value?.services ?? []).flatMap(({ replicas }) => replicas).filter(({ actors }) => !actors).length;
   return html`<header class="view-head"><div><h1>${t("services")}</h1><p class="lead">${t("servicesIs")}</p></div>
       ${value && html`<span class="pill ${down ? "bad" : "good"}" role="status"><${Icon} name=${down ? "refused" : "done"} size="13" />${down ? t("someDown", { n: down }) : t("allUp")}</span>`}</header>
+    <${Breakers} of=${open} />
     ${error?.status === 404 ? html`<p class="card note">${t("servicesOff")}</p>` : html`
       <${Loaded} value=${value} error=${error} again=${() => setRound(round + 1)}>${({ services }) => html`
         <div class="services">${services.map((service) => html`<${Service} ...${service} key=${service.service} />`)}</div>`}</${Loaded}>`}`;

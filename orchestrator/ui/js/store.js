@@ -66,3 +66,15 @@ export function usePolling(callback, everyMs, dependencies) {
     };
   }, dependencies);
 }
+
+const TICK_MS = 250;
+
+/** Renders the component periodically, so that times and bars move. */
+export function useTick(isOn, everyMs = TICK_MS) {
+  const [, setNow] = useState(0);
+  useEffect(() => {
+    if (!isOn) return undefined;
+    const timer = setInterval(() => setNow(Date.now()), everyMs);
+    return () => clearInterval(timer);
+  }, [isOn, everyMs]);
+}

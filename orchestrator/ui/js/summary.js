@@ -11,6 +11,10 @@ const MAX_REMEMBERED = 20_000;
 /** { value, error }: the last answer of /ui/api/summary. */
 export const summary = createStore({});
 
+/** Number of sagas in the attention list, for the navigation. */
+export const attentionCount = createStore(0);
+summary.subscribe(({ value }) => value && attentionCount.set(value.attention));
+
 /** Number of step changes of purchases in the last minute, by step and state. */
 export const stepCounts = createStore({});
 

@@ -46,6 +46,21 @@ async fn look_at_all_views(screen: Screen) {
             browser.see(&proof).await;
             assert_fine(browser, screen, view).await;
         }
+        // The largest latency can be read in its field.
+        let cut = "return [...document.querySelectorAll('details[open] .latency-range input')]
+            .map((input) => { input.value = 5000; return input.scrollWidth > input.clientWidth })";
+        let cut = browser.run(cut, vec![]).await;
+        assert!(
+            cut.as_array().is_some_and(|fields| !fields.is_empty() && fields.iter().all(|cut| cut == false)),
+            "{cut}"
+        );
+        browser.open(&dashboard(stack, &format!("saga/{failed}"))).await;
+        browser.click("[data-step=charge] [data-testid=exchange] summary").await;
+        browser.see("[data-step=charge] .call").await;
+        assert_fine(browser, screen, "requests and answers").await;
+        browser.type_into("main", "?").await;
+        browser.see("dialog .keys").await;
+        assert_fine(browser, screen, "the keys").await;
         browser.open(&dashboard(stack, "attention")).await;
         browser.click("[data-testid=resolve]").await;
         browser.see("#note").await;

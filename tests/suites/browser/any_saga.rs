@@ -326,7 +326,7 @@ async fn a_saga_of_the_attention_list_is_named_by_its_definition() {
         stack.set_faults("payments", json!({ "refund": { "unavailable_rate": 1 } })).await;
         let id = run(stack, "shop").await;
         let item = format!("[data-id='{id}']");
-        browser.see_text(&item, "shop/1").await;
+        browser.see_text("[data-testid=cause] .cause", "shop/1").await;
         browser.see_text(&item, "charge").await;
         assert_no_leftovers(browser, &item).await;
         let text = browser.text_or_nothing(&item).await;

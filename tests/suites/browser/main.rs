@@ -1,7 +1,9 @@
 //! The dashboard in a real Chromium, operated like by a user: read, clicked, typed into; and the page at `/docs`.
 
 mod accessibility;
+mod address;
 mod any_saga;
+mod attention;
 mod definitions;
 mod documentation;
 mod graph;
@@ -9,6 +11,7 @@ mod list;
 mod operators;
 mod purchases;
 mod restarts;
+mod saga_page;
 
 use serde_json::{Value, json};
 use tests::{

@@ -1,0 +1,41 @@
+// Ways from a saga to elsewhere: its address and its command line to copy, and the sagas like it.
+
+import { useEffect, useState } from "../vendor/preact/htm-preact.js";
+import { address, get } from "./api.js";
+import { duration } from "./format.js";
+import { t } from "./i18n.js";
+import { CopyButton, html } from "./parts.js";
+import { isPurchase, sagasLink } from "./sagas.js";
+
+// With fewer sagas, a share of them says little.
+const ENOUGH = 10;
+
+const listOf = (parameters) => `#/?${new URLSearchParams(parameters)}`;
+
+/** The part of an error that sagas with the same cause share: the text without its numbers. */
+const searched = (error) => error.replace(/^\d+: /, "").split(/\d+/).sort((a, b) => b.length - a.length)[0].trim().slice(0, 100);
+
+export function Links({ saga }) {
+  const id = saga.saga_id;
+  const target = address("").replace(/\/$/, "");
+  const user = isPurchase(saga) && saga.input?.user_id;
+  return html`<div class="saga-links" role="group" aria-label=${t("links")}>
+    <${CopyButton} id="copy-link" text=${() => location.href} label=${t("copyLink")} />
+    <${CopyButton} id="copy-cli" text=${() => `ecommerce inspect ${id} --target ${target}`} label=${t("copyCli")} />
+    <span class="siblings">${t("siblings")} <a href=${sagasLink(saga.definition)} data-sibling="definition">${t("sameDefinition")}</a>
+      ${user && html` · <a href=${listOf({ user_id: user })} data-sibling="user">${t("sameUser")}</a>`}
+      ${saga.error && html` · <a href=${listOf({ status: saga.status, text: searched(saga.error) })} data-sibling="reason">${t("sameReason")}</a>`}</span></div>`;
+}
+
+/** How slow a saga was among those that ended in the last hour; nothing for one that was not slow. */
+export function Slowness({ saga }) {
+  const [all, setAll] = useState(null);
+  const hasEnded = saga.ended_at !== null;
+  useEffect(() => {
+    if (hasEnded) get("ui/api/recent?minutes=60").then(({ all: found }) => setAll(found), () => {});
+  }, [saga.saga_id, hasEnded]);
+  if (!all || all.completed + all.compensated + all.failed < ENOUGH) return null;
+  const took = duration(saga);
+  const text = took > all.p99_ms ? "slowerThan99" : took > all.p90_ms ? "slowerThan9" : null;
+  return text && html` <small class="slowness" data-testid="slowness">${t(text)}</small>`;
+}
