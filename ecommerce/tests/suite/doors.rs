@@ -345,7 +345,8 @@ operator.
 
 ² While `auth.api_token` is not set.
 
-Traefik routes neither `/debug` and `/metrics` nor the orchestrator's `/api` and `/calls`.
+Traefik routes neither `/debug`, `/metrics` and `/calls` nor the orchestrator's `/api`. `POST /calls` of the participants is
+the stream of the orchestrator's calls: each call in it needs what a request of its own would.
 
 ";
 
