@@ -176,7 +176,7 @@ fn welcome(profile: &str, addresses: &[(&str, SocketAddr)], database: &Database,
     lines.extend(database.data_dir().map(|folder| format!("  {:<13} {}", "data", folder.display())));
     if !refusing.is_empty() {
         lines.push(format!(
-            "the failure lab refuses requests on purpose ({}), so most purchases are undone\n  to turn it off: \
+            "the failure lab refuses requests on purpose ({}), so most purchases are refused\n  to turn it off: \
              `All healthy` at {front}/ui/#/lab, or `--profile bench`, or faults.*.failure_rate in the configuration",
             refusing.join(", ")
         ));

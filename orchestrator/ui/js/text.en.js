@@ -13,7 +13,7 @@ export default {
   loading: "Loading …", retryLoad: "Try again", failedLoad: "This could not be loaded: {reason}", noAnswer: "the orchestrator does not answer",
   cancelDialog: "Close", dismiss: "Dismiss",
 
-  intro: "Every purchase is a saga: four steps at four services. When one refuses, the steps before it that can be undone are undone in reverse, so that nothing stays half done.",
+  intro: "Every purchase is a saga: four steps at four services. When one refuses, the steps before it that have a compensation are undone in reverse order.",
   how: "How purchases run", howOf: "Steps of", lastMinute: "in the last 60 s",
   step_choose: "choose a product", step_charge: "take the payment", step_decrease: "take from stock", step_create: "record the purchase",
   undo_charge: "refund", undo_create: "cancel", undo_decrease: "restock",
@@ -24,7 +24,7 @@ export default {
 
   PENDING: "Running", COMPENSATING: "Turning back", COMPLETED: "Completed", COMPENSATED: "Compensated", FAILED: "Failed",
   PENDING_is: "on their way through the steps", COMPENSATING_is: "being undone right now", COMPLETED_is: "all steps done",
-  COMPENSATED_is: "refused, everything undone", FAILED_is: "could not be undone yet",
+  COMPENSATED_is: "refused, the money given back", FAILED_is: "could not be undone yet",
   estimated: "estimated", orMore: "or more", filterBy: "Show only: {status}",
 
   throughput: "Throughput", throughputIs: "sagas that ended per second", latency: "Latency", latencyIs: "from acceptance to the end",

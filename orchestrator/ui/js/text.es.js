@@ -13,7 +13,7 @@ export default {
   loading: "Cargando …", retryLoad: "Reintentar", failedLoad: "No se pudo cargar: {reason}", noAnswer: "el orquestador no responde",
   cancelDialog: "Cerrar", dismiss: "Descartar",
 
-  intro: "Cada compra es una saga: cuatro pasos en cuatro servicios. Cuando uno la rechaza, los pasos anteriores que admiten compensación se deshacen en orden inverso, y nada queda a medias.",
+  intro: "Cada compra es una saga: cuatro pasos en cuatro servicios. Cuando uno la rechaza, los pasos anteriores que admiten compensación se deshacen en orden inverso.",
   how: "Cómo transcurren las compras", howOf: "Pasos de", lastMinute: "en los últimos 60 s",
   step_choose: "elegir un producto", step_charge: "cobrar el pago", step_decrease: "descontar del inventario", step_create: "registrar la compra",
   undo_charge: "reembolso", undo_create: "anulación", undo_decrease: "reposición",
@@ -24,7 +24,7 @@ export default {
 
   PENDING: "En curso", COMPENSATING: "Compensando", COMPLETED: "Completada", COMPENSATED: "Compensada", FAILED: "Fallida",
   PENDING_is: "recorriendo los pasos", COMPENSATING_is: "deshaciéndose ahora", COMPLETED_is: "todos los pasos hechos",
-  COMPENSATED_is: "rechazadas, todo deshecho", FAILED_is: "aún sin deshacer",
+  COMPENSATED_is: "rechazadas, con el dinero devuelto", FAILED_is: "aún sin deshacer",
   estimated: "estimado", orMore: "o más", filterBy: "Mostrar solo: {status}",
 
   throughput: "Rendimiento", throughputIs: "sagas terminadas por segundo", latency: "Latencia", latencyIs: "desde la aceptación hasta el final",
