@@ -48,6 +48,19 @@ struct State {
 }
 
 impl State {
+    fn end_after(&mut self, last_taken: u64, reason: &str) {
+        self.over.get_or_insert_with(|| reason.to_owned());
+        self.out.clear();
+        self.queued.clear();
+        let unseen: Vec<u64> = self.waiting.keys().copied().filter(|id| *id > last_taken).collect();
+        for id in unseen {
+            if let Some(call) = self.waiting.remove(&id) {
+                let _ = call.send(Err(NoAnswer::Away(reason.to_owned())));
+            }
+        }
+        self.wake();
+    }
+
     /// Lets the body of the request be polled.
     fn wake(&mut self) {
         if let Some(feed) = self.feed.take() {
@@ -87,24 +100,16 @@ impl Shared {
 
     /// Takes no further calls, and ends those behind the last one that the participant took.
     fn end_after(&self, last_taken: u64, reason: &str) {
-        let mut state = self.state();
-        state.over.get_or_insert_with(|| reason.to_owned());
-        state.out.clear();
-        state.queued.clear();
-        let unseen: Vec<u64> = state.waiting.keys().copied().filter(|id| *id > last_taken).collect();
-        for id in unseen {
-            if let Some(call) = state.waiting.remove(&id) {
-                let _ = call.send(Err(NoAnswer::Away(reason.to_owned())));
-            }
-        }
-        state.wake();
+        self.state().end_after(last_taken, reason);
     }
 
     /// Ends all calls: there will be no answers.
     fn break_off(&self, reason: &str) {
-        let handed = self.state().handed;
-        self.end_after(handed, reason);
-        for (_, call) in self.state().waiting.drain() {
+        // Under one lock: otherwise a call could be handed over after it was declared unsent.
+        let mut state = self.state();
+        let handed = state.handed;
+        state.end_after(handed, reason);
+        for (_, call) in state.waiting.drain() {
             let _ = call.send(Err(NoAnswer::Lost(reason.to_owned())));
         }
     }
