@@ -106,7 +106,7 @@ impl Interposer {
             health: Arc::new(|| Box::pin(async { Vec::new() })),
             draining: Draining::default(),
             tracer: Tracer::off(),
-            calls: false,
+            calls: true,
         };
         let end = CancellationToken::new();
         tokio::spawn(end.clone().run_until_cancelled_owned(serve(front, Arc::new(listener), end.clone())));

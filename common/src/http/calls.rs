@@ -30,6 +30,9 @@ pub const LOST: u16 = 0;
 /// were not looked at, those before it are still answered.
 pub const LAST: u16 = 1;
 
+/// How much of an answer's body is sent, in bytes: more than a caller of a saga accepts, so that it notices a longer one.
+pub const MAX_BODY_BYTES: usize = 128 * 1024;
+
 const LENGTH_BYTES: usize = size_of::<u32>();
 
 /// A request without its id.

@@ -249,9 +249,10 @@ impl Connection {
         // next write fails too.
         let _ = stream.set_nodelay(true);
         let is_http1 = self.is_http1.load(Ordering::Relaxed);
+        let calls = self.calls_at.as_ref().map(|uri| (uri, self.connect_timeout / 2));
         let opened = match &self.tls {
             Tls::Without if is_http1 => http1::open(stream).await.map(Sender::Own),
-            Tls::Without => open_http2(stream, self.calls_at.as_ref()).await,
+            Tls::Without => open_http2(stream, calls).await,
             Tls::With(https) => match https.open(stream).await {
                 Ok((stream, HttpVersion::Http1)) => http1::open(stream).await.map(Sender::Own),
                 Ok((stream, HttpVersion::Http2)) => open_http2(stream, None).await,
@@ -271,10 +272,10 @@ impl Shared {
 
 async fn open_http2(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    calls_at: Option<&Uri>,
+    calls: Option<(&Uri, Duration)>,
 ) -> Result<Sender, String> {
     // Without a stream of calls, a stream never carries more than the longest answer that is read.
-    let window = calls_at.map_or(u32::try_from(MAX_ANSWER_BYTES).ok(), |_| Some(CALLS_WINDOW_BYTES));
+    let window = calls.map_or(u32::try_from(MAX_ANSWER_BYTES).ok(), |_| Some(CALLS_WINDOW_BYTES));
     let (sender, connection) = http2::Builder::new(Gathering)
         .timer(TokioTimer::new())
         .initial_stream_window_size(window)
@@ -288,8 +289,12 @@ async fn open_http2(
             debug!(%error, "a connection to a participant failed");
         }
     }));
-    let calls = match calls_at {
-        Some(uri) => Calls::open(&sender, uri.clone()).await.map_err(|error| with_causes(&error))?,
+    let calls = match calls {
+        // A proxy that reads whole requests before it passes them on never answers.
+        Some((uri, limit)) => match timeout(limit, Calls::open(&sender, uri.clone())).await {
+            Ok(opened) => opened.map_err(|error| with_causes(&error))?,
+            Err(_) => None,
+        },
         None => None,
     };
     Ok(Sender::Shared(Arc::new(Shared { sender, calls })))

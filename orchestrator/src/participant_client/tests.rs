@@ -40,17 +40,18 @@ impl Counting {
     }
 
     fn with(listener: TcpListener, settings: Settings) -> Self {
-        Self::taking(listener, settings, true)
+        Self::beside(listener, settings, Routes::new("payments"), true)
     }
 
-    fn taking(listener: TcpListener, settings: Settings, calls: bool) -> Self {
+    /// With other routes beside its own.
+    fn beside(listener: TcpListener, settings: Settings, others: Routes, calls: bool) -> Self {
         let asked = Arc::new(AtomicUsize::new(0));
         let count = asked.clone();
         let routes = Routes::new("payments").get("/asked/", Access::Public, describe, move |_| {
             count.fetch_add(1, Ordering::Relaxed);
             async { Ok(json(StatusCode::OK, &serde_json::json!({ "status": "success" }))) }
         });
-        let settings = Arc::new(settings);
+        let (settings, routes) = (Arc::new(settings), routes.merge(others));
         let health: common::http::HealthCheck = Arc::new(|| Box::pin(async { Vec::<Check>::new() }));
         let front = HttpService {
             service: "payments",
@@ -212,13 +213,20 @@ async fn a_server_that_stops_in_peace_and_comes_back_loses_no_call() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_participant_without_a_stream_of_calls_gets_a_request_for_each() {
-    let listener = TcpListener::bind(SocketAddr::new(address(1), 0)).await.unwrap();
-    let to = alone(&format!("http://{}", listener.local_addr().unwrap()), false);
-    let older = Counting::taking(listener, ConfigSource::embedded("bench").load().unwrap(), false);
-    for number in 0..3 {
-        assert!(matches!(ask(&to, number).await, Outcome::Done(_)));
+    let reads_all = Routes::new("payments").post("/calls/", Access::Public, describe, async |_| {
+        // As a proxy that waits for the whole request.
+        std::future::pending().await
+    });
+    for others in [Routes::new("payments"), reads_all] {
+        let listener = TcpListener::bind(SocketAddr::new(address(1), 0)).await.unwrap();
+        let to = alone(&format!("http://{}", listener.local_addr().unwrap()), false);
+        let settings = ConfigSource::embedded("bench").load().unwrap();
+        let without = Counting::beside(listener, settings, others, false);
+        for number in 0..3 {
+            assert!(matches!(ask(&to, number).await, Outcome::Done(_)));
+        }
+        assert_eq!(without.stop().await, 3);
     }
-    assert_eq!(older.stop().await, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,7 +25,7 @@ use warp::Reply;
 use super::line::Line;
 use crate::http::{
     Response,
-    calls::{CallAnswer, CallRequest, LAST, LOST, MEDIA_TYPE, Message, Messages, PATH},
+    calls::{CallAnswer, CallRequest, LAST, LOST, MAX_BODY_BYTES, MEDIA_TYPE, Message, Messages, PATH},
     client::{Peer, Room},
     front::{Head, RequestPipeline},
     head::MAX_HEADER_BYTES,
@@ -197,8 +197,26 @@ async fn answered(pipeline: &RequestPipeline, head: Head, body: Bytes) -> Answer
         return Answered::With(CallAnswer::of_status(LOST));
     }
     let (head, body) = response.into_parts();
-    Answered::With(match body.collect().await {
-        Ok(body) => CallAnswer { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes() },
+    Answered::With(match start_of(body).await {
+        Ok(body) => CallAnswer { status: head.status.as_u16(), headers: head.headers, body },
         Err(_) => CallAnswer::of_status(LOST),
     })
+}
+
+/// Reads a body up to [`MAX_BODY_BYTES`].
+async fn start_of<B: Body<Data = Bytes> + Unpin>(mut body: B) -> Result<Bytes, B::Error> {
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await.transpose()? {
+        let Ok(part) = frame.into_data() else { continue };
+        // Nearly every body is one part, which is used without a copy.
+        if all.is_empty() && body.is_end_stream() {
+            return Ok(part);
+        }
+        all.extend_from_slice(&part);
+        if all.len() > MAX_BODY_BYTES {
+            all.truncate(MAX_BODY_BYTES);
+            break;
+        }
+    }
+    Ok(all.freeze())
 }
