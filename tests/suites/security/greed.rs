@@ -12,12 +12,17 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 use tests::{
     PATIENCE, Stack, StackOptions,
-    http::send,
+    http::{send, try_send},
     problem::assert_problem,
     stack::{ORCHESTRATOR, SERVICES},
     with_stack,
 };
-use tokio::{io::AsyncReadExt, io::AsyncWriteExt, net::TcpStream, time::timeout};
+use tokio::{
+    io::AsyncReadExt,
+    io::AsyncWriteExt,
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 
 const DOORS: [(&str, &str); 5] = [
     ("catalog", "/products/random/"),
@@ -168,8 +173,17 @@ async fn four_thousand_connections_of_http2_with_a_request_each_do_not_stop_the_
             }));
         }
         for path in ["/health/", "/metrics"] {
-            let fresh = tests::http::client().get(format!("http://{address}{path}"));
-            send(fresh.timeout(PATIENCE)).await.expect(200);
+            // While all reserved connections are being answered, one more is turned away; the next probe is not.
+            let answer = async {
+                loop {
+                    let fresh = tests::http::client().get(format!("http://{address}{path}"));
+                    match try_send(fresh).await {
+                        Ok(answer) => break answer,
+                        Err(_) => sleep(Duration::from_millis(100)).await,
+                    }
+                }
+            };
+            timeout(PATIENCE, answer).await.unwrap_or_else(|_| panic!("{path} is never answered")).expect(200);
         }
         drop(open);
     })
