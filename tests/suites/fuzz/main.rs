@@ -7,7 +7,7 @@
 //! ```
 //! The routes come from the descriptions, so a new route is covered automatically. Cases are the same in every run;
 //! `PROPTEST_RNG_SEED` selects others, `PROPTEST_CASES` their number per route. A failed case is written to
-//! `tests/fuzz/regressions`, to be committed with the fix; from then on it is tried first.
+//! `regressions` beside this file, to be committed with the fix; from then on it is tried first.
 
 mod attempt;
 mod endpoint;

@@ -27,7 +27,7 @@ where
     S: Strategy,
     S::Value: Debug,
 {
-    let regressions: &'static str = format!("tests/fuzz/regressions/{service}-{what}.txt").leak();
+    let regressions: &'static str = format!("suites/fuzz/regressions/{service}-{what}.txt").leak();
     // Reads the environment variables.
     let mut config = Config::default();
     if config.rng_seed == RngSeed::Random {

@@ -1,8 +1,9 @@
 //! A separate connection for each attempt, HTTP/1.1 or HTTP/2, that can be checked afterwards.
 
-use std::net::SocketAddr;
+use std::{io::Read, net::SocketAddr};
 
 use bytes::Bytes;
+use flate2::read::GzDecoder;
 use futures::FutureExt;
 use http_body_util::{BodyExt, Full};
 use hyper::{
@@ -76,11 +77,17 @@ impl Wire {
             true => Bytes::new(),
             false => body.collect().await.map_err(|error| format!("half an answer: {error:?}"))?.to_bytes(),
         };
-        let text = match head.headers.contains_key("content-encoding") {
-            // A compressed file of the dashboard: the request accepted that.
-            true => String::new(),
-            false => String::from_utf8(bytes.to_vec()).map_err(|_| "the body is no text".to_owned())?,
+        let bytes = match head.headers.get("content-encoding") {
+            // The answer to a HEAD has no body.
+            Some(coding) if coding == "gzip" && !bytes.is_empty() => {
+                let mut plain = Vec::new();
+                GzDecoder::new(&*bytes).read_to_end(&mut plain).map_err(|error| format!("no gzip: {error}"))?;
+                plain
+            }
+            Some(_) => Vec::new(),
+            None => bytes.to_vec(),
         };
+        let text = String::from_utf8(bytes).map_err(|_| "the body is no text".to_owned())?;
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, text })
     }
 }
