@@ -54,6 +54,9 @@ orchestrator GET    /ui/api/summary
 orchestrator GET    /ui/api/sagas
 orchestrator GET    /ui/api/services
 orchestrator GET    /ui/api/faults
+orchestrator GET    /ui/api/attention
+orchestrator GET    /ui/api/recent
+orchestrator GET    /ui/api/sagas/{saga_id}/changes
 orchestrator PUT    /ui/api/faults
 orchestrator GET    /ui/api/stock
 orchestrator POST   /ui/api/stock
