@@ -107,7 +107,7 @@ package["version"] = version
 package["optionalDependencies"] = {name: version for name in package["optionalDependencies"]}
 name = os.path.basename(native)
 if name not in package["optionalDependencies"]:
-    sys.exit(f"packages: {name} is no dependency of {package['name']}")
+    sys.exit(f"packages: {package['name']} has no dependency {name}")
 for folder, contents in [
     (main, package),
     (native, {

@@ -18,7 +18,7 @@ use crate::{
 
 #[derive(Args)]
 pub(crate) struct Arrangement {
-    /// Only those created since then: 30min, 2h or 7days ago, or a time such as 2026-01-31T12:00:00Z
+    /// Only rows created since then: 30min, 2h or 7days ago, or a time such as 2026-01-31T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<Since>,
     /// Order of the rows of this page
@@ -40,7 +40,7 @@ enum Since {
 enum Column {
     /// Newest first
     Created,
-    /// Latest end first; those that still run come last
+    /// Latest end first, then the rows without an end
     Ended,
     /// Largest amount first
     Amount,

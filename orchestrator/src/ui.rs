@@ -17,6 +17,7 @@
 
 mod assets;
 mod attention;
+mod cached;
 mod changes;
 mod compressed;
 mod describe;
@@ -44,7 +45,7 @@ pub(crate) struct Ui {
     neighbours: Arc<Neighbours>,
     /// The clients of the participants, which show their breakers.
     clients: Vec<Arc<ActorEntry>>,
-    summary: Arc<summary::Cache>,
+    summary: Arc<cached::Cached>,
     recent: Arc<recent::Cache>,
     settings: Arc<Settings>,
 }

@@ -70,7 +70,7 @@ impl CallRequest {
         });
     }
 
-    /// Reads the rest of a message; `None` if it is no request.
+    /// Reads the rest of a message; `None` if the bytes are not a request.
     pub fn read(mut rest: Bytes) -> Option<Self> {
         let method = Method::from_bytes(&take_text(&mut rest)?).ok()?;
         let target = PathAndQuery::from_maybe_shared(take_text(&mut rest)?).ok()?;
@@ -94,7 +94,7 @@ impl CallAnswer {
         });
     }
 
-    /// Reads the rest of a message; `None` if it is no answer.
+    /// Reads the rest of a message; `None` if the bytes are not an answer.
     pub fn read(mut rest: Bytes) -> Option<Self> {
         let status = rest.try_get_u16().ok()?;
         let headers = take_headers(&mut rest)?;
@@ -200,7 +200,7 @@ impl Iterator for Messages {
         let here = more.min(self.buffer.len());
         self.buffer.advance(here);
         self.skipped = more - here;
-        // A message without an id is no message; with this one nobody waits for it.
+        // No caller waits for this id, which stands for that of a message too short to have one.
         let id = rest.try_get_u64().unwrap_or(u64::MAX);
         Some(Message { id, rest, is_whole: more == 0 })
     }

@@ -7,6 +7,7 @@ use tokio_postgres::{Error, Row};
 
 use super::flags;
 use super::lists::Total;
+use super::recent::{self, Interval};
 use saga_engine::Status;
 
 // By `saga_unfinished`, which holds only unfinished sagas; counted up to a limit.
@@ -29,18 +30,6 @@ const ESTIMATED: &str = "
          unnest(t.most_common_vals::text::text[], t.most_common_freqs) as v (status, share)
     where c.oid = 'saga'::regclass";
 
-// The newest ends of the last five minutes by `saga_in_full`, at most 20,000.
-const SECONDS: &str = "
-    select floor(extract(epoch from ended_at))::bigint as second,
-           count(*) filter (where status = 'COMPLETED'), count(*) filter (where status = 'COMPENSATED'),
-           count(*) filter (where status = 'FAILED'),
-           percentile_cont(array[0.5, 0.9, 0.99])
-               within group (order by greatest(0, extract(epoch from ended_at - created_at) * 1000)::float8)
-    from (select status, created_at, ended_at from saga
-           where ended_at is not null and cleared_at is null and ended_at > now() - interval '5 minutes'
-           order by ended_at desc limit 20000) s
-    group by second order by second";
-
 /// The saga log in numbers.
 #[derive(Clone, Debug)]
 pub struct Overview {
@@ -53,7 +42,7 @@ pub struct Overview {
     /// Sagas that have ended.
     pub ended: Ended,
     /// The last five minutes by second, oldest first, without seconds in which nothing ended.
-    pub seconds: Vec<Second>,
+    pub seconds: Vec<Interval>,
 }
 
 /// Sagas that have not ended, by status.
@@ -89,17 +78,6 @@ pub struct Counts {
     pub failed: i64,
 }
 
-/// One second.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Second {
-    /// Seconds since 1970.
-    pub at: i64,
-    /// Sagas that ended in it.
-    pub counts: Counts,
-    /// Time from acceptance to end in milliseconds: 50th, 90th and 99th percentile.
-    pub quantiles_ms: [f64; 3],
-}
-
 /// Reads the numbers.
 ///
 /// # Errors
@@ -119,17 +97,12 @@ pub async fn overview(connection: &mut Connection) -> Result<Overview, Error> {
         false => Ended { counts: counts(&counted, 0), is_exact: true },
         true => estimate(counts(&counted, 0), &connection.query(ESTIMATED, &[]).await?),
     };
-    let seconds = connection.query(SECONDS, &[]).await?.iter().map(second).collect();
+    let seconds = recent::seconds(connection).await?;
     Ok(Overview { now, unfinished, attention, ended, seconds })
 }
 
-fn counts(row: &Row, first: usize) -> Counts {
+pub(super) fn counts(row: &Row, first: usize) -> Counts {
     Counts { completed: row.get(first), compensated: row.get(first + 1), failed: row.get(first + 2) }
-}
-
-fn second(row: &Row) -> Second {
-    let quantiles: Vec<f64> = row.get(4);
-    Second { at: row.get(0), counts: counts(row, 1), quantiles_ms: std::array::from_fn(|index| quantiles[index]) }
 }
 
 /// Estimates each status from the statistics; no estimate is below the counted rows.

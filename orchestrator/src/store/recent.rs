@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use common::db::Connection;
 use tokio_postgres::{Error, Row};
 
-use super::overview::Counts;
+use super::overview::{Counts, counts};
 
 /// Maximum number of ends that are read.
 const MOST: i64 = 20_000;
@@ -21,17 +21,32 @@ macro_rules! ends {
     };
 }
 
+macro_rules! by_status_and_time {
+    () => {
+        "count(*) filter (where status = 'COMPLETED'), count(*) filter (where status = 'COMPENSATED'),
+         count(*) filter (where status = 'FAILED'),
+         percentile_cont(array[0.5, 0.9, 0.99])
+             within group (order by greatest(0, extract(epoch from ended_at - created_at) * 1000)::float8)"
+    };
+}
+
 // One row for each interval of $3 seconds, and one for all of them: its interval is null, and it exists without an end
 // too.
 const INTERVALS: &str = concat!(
-    "select at, count(*) filter (where status = 'COMPLETED'), count(*) filter (where status = 'COMPENSATED'),
-            count(*) filter (where status = 'FAILED'),
-            percentile_cont(array[0.5, 0.9, 0.99])
-                within group (order by greatest(0, extract(epoch from ended_at - created_at) * 1000)::float8),
-            count(*), min(ended_at), now()
+    "select at, ",
+    by_status_and_time!(),
+    ", count(*), min(ended_at), now()
      from (select *, (floor(extract(epoch from ended_at) / $3::int) * $3::int)::bigint as at from ",
     ends!(),
     ") e group by grouping sets ((at), ()) order by at nulls first"
+);
+
+const SECONDS: &str = concat!(
+    "select floor(extract(epoch from ended_at))::bigint as at, ",
+    by_status_and_time!(),
+    " from ",
+    ends!(),
+    " group by at order by at"
 );
 
 // Numbers differ from saga to saga, as those of products do. The status at the start of an error stays.
@@ -100,11 +115,24 @@ pub async fn recent(connection: &mut Connection, minutes: i32, interval_s: i32) 
     })
 }
 
-/// `None` for a row without an end.
+/// Reads the ends of the last five minutes by second, oldest first, without seconds in which nothing ended.
+///
+/// # Errors
+/// The error of the database.
+pub async fn seconds(connection: &mut Connection) -> Result<Vec<Interval>, Error> {
+    const MINUTES: i32 = 5;
+    let rows = connection.query(SECONDS, &[&MINUTES, &MOST]).await?;
+    Ok(rows.iter().filter_map(interval).collect())
+}
+
+/// `None` for a row without an end: PostgreSQL has no percentiles of nothing.
 fn interval(row: &Row) -> Option<Interval> {
     let quantiles: Option<Vec<f64>> = row.get(4);
-    let quantiles = quantiles.filter(|_| row.get::<_, i64>(5) > 0)?;
-    let counts = Counts { completed: row.get(1), compensated: row.get(2), failed: row.get(3) };
+    let quantiles = quantiles?;
     let at: Option<i64> = row.get(0);
-    Some(Interval { at: at.unwrap_or_default(), counts, quantiles_ms: std::array::from_fn(|index| quantiles[index]) })
+    Some(Interval {
+        at: at.unwrap_or_default(),
+        counts: counts(row, 1),
+        quantiles_ms: std::array::from_fn(|index| quantiles[index]),
+    })
 }

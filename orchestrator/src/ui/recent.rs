@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use common::fields::FieldError;
-use common::http::{ApiError, Request, Response, StatusCode, with_body};
+use common::http::{ApiError, Request, Response};
 use serde::Serialize;
-use tokio::sync::Mutex;
-use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::Ui;
+use super::cached::Cached;
 use crate::api::unreadable;
 use crate::store::recent::{self, Interval, Reason, Recent};
 
@@ -35,12 +34,8 @@ pub(super) const RANGES: [Range; 3] = [
     Range { name: "1440", minutes: 1_440, interval_s: 1_200, fresh: Duration::from_secs(30) },
 ];
 
-/// A response and its time.
-type Kept = (Instant, Vec<u8>);
-
 /// The last response for each range.
-#[derive(Default)]
-pub(super) struct Cache([Mutex<Option<Kept>>; RANGES.len()]);
+pub(super) type Cache = [Cached; RANGES.len()];
 
 /// The sagas that ended within a range of time.
 #[derive(Serialize, ToSchema)]
@@ -69,7 +64,7 @@ pub(super) struct RecentView {
 /// Sagas that ended within an interval.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RecentInterval)]
-struct IntervalView {
+pub(super) struct IntervalView {
     /// Its start, in seconds since 1970.
     at: i64,
     completed: i64,
@@ -102,19 +97,13 @@ pub(super) async fn show(ui: Ui, request: Request) -> Result<Response, ApiError>
         return Err(ApiError::bad_fields_422(vec![FieldError { field: "minutes".to_owned(), message }]));
     };
     let range = RANGES[index];
-    // Held during the read, so that concurrent requests share its result.
-    let mut cache = ui.recent.0[index].lock().await;
-    if let Some((_, body)) = cache.as_ref().filter(|(at, _)| at.elapsed() < range.fresh) {
-        return Ok(with_body(StatusCode::OK, "application/json", body.clone()));
-    }
-    let read = ui
-        .api
-        .saga_log
-        .read_list(move |connection| Box::pin(recent::recent(connection, range.minutes, range.interval_s)));
-    let view = view(range, read.await.map_err(unreadable)?);
-    let body = serde_json::to_vec(&view).map_err(|error| ApiError::internal(error.to_string()))?;
-    *cache = Some((Instant::now(), body.clone()));
-    Ok(with_body(StatusCode::OK, "application/json", body))
+    let make = async {
+        let Range { minutes, interval_s, .. } = range;
+        let read =
+            ui.api.saga_log.read_list(move |connection| Box::pin(recent::recent(connection, minutes, interval_s)));
+        Ok(view(range, read.await.map_err(unreadable)?))
+    };
+    ui.recent[index].answer(range.fresh, make).await
 }
 
 fn view(range: Range, recent: Recent) -> RecentView {
@@ -131,7 +120,7 @@ fn view(range: Range, recent: Recent) -> RecentView {
     }
 }
 
-fn interval(interval: Interval) -> IntervalView {
+pub(super) fn interval(interval: Interval) -> IntervalView {
     let Interval { at, counts, quantiles_ms: [p50_ms, p90_ms, p99_ms] } = interval;
     let (completed, compensated, failed) = (counts.completed, counts.compensated, counts.failed);
     IntervalView { at, completed, compensated, failed, p50_ms, p90_ms, p99_ms }

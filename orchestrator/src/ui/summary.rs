@@ -8,23 +8,18 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use common::config::Settings;
-use common::http::{ApiError, Request, Response, StatusCode, with_body};
+use common::http::{ApiError, Request, Response};
 use serde::Serialize;
-use tokio::sync::Mutex;
-use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::Ui;
+use super::recent::{IntervalView, interval};
 use crate::api::unreadable;
 use crate::participant_client::open_breaker::{OpenBreaker, open_breakers};
 use crate::store::overview::{self, Overview};
 
 /// Maximum age of a cached response.
 const FRESH: Duration = Duration::from_secs(1);
-
-/// The last response, with its time.
-#[derive(Default)]
-pub(super) struct Cache(Mutex<Option<(Instant, Vec<u8>)>>);
 
 /// Numbers of the whole system.
 #[derive(Serialize, ToSchema)]
@@ -50,7 +45,7 @@ pub(super) struct SummaryView {
     /// The circuit breakers of this node that are not closed.
     breakers: Vec<OpenBreaker>,
     /// The last minutes by second, oldest first; seconds without an end are omitted.
-    seconds: Vec<SecondView>,
+    seconds: Vec<IntervalView>,
 }
 
 /// All that ever ended.
@@ -65,36 +60,12 @@ struct EndedView {
     is_exact: bool,
 }
 
-/// One second.
-#[derive(Serialize, ToSchema)]
-#[schema(as = SummarySecond)]
-struct SecondView {
-    /// Seconds since 1970.
-    at: i64,
-    completed: i64,
-    compensated: i64,
-    /// Settled by hand.
-    failed: i64,
-    /// Time from acceptance to end in milliseconds: median.
-    p50_ms: f64,
-    /// 90th percentile.
-    p90_ms: f64,
-    /// 99th percentile.
-    p99_ms: f64,
-}
-
 pub(super) async fn show(ui: Ui, _: Request) -> Result<Response, ApiError> {
-    // Held during the read, so that concurrent requests share its result.
-    let mut cache = ui.summary.0.lock().await;
-    if let Some((at, body)) = cache.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
-        let _ = at;
-        return Ok(with_body(StatusCode::OK, "application/json", body.clone()));
-    }
-    let read = ui.api.saga_log.read_list(|connection| Box::pin(overview::overview(connection)));
-    let view = view(read.await.map_err(unreadable)?, open_breakers(&ui.clients), &ui.settings);
-    let body = serde_json::to_vec(&view).map_err(|error| ApiError::internal(error.to_string()))?;
-    *cache = Some((Instant::now(), body.clone()));
-    Ok(with_body(StatusCode::OK, "application/json", body))
+    let make = async {
+        let read = ui.api.saga_log.read_list(|connection| Box::pin(overview::overview(connection)));
+        Ok(view(read.await.map_err(unreadable)?, open_breakers(&ui.clients), &ui.settings))
+    };
+    ui.summary.answer(FRESH, make).await
 }
 
 fn view(overview: Overview, breakers: Vec<OpenBreaker>, settings: &Settings) -> SummaryView {
@@ -114,17 +85,6 @@ fn view(overview: Overview, breakers: Vec<OpenBreaker>, settings: &Settings) -> 
         },
         stock_is_given_back: settings.checkout.compensate_inventory,
         breakers,
-        seconds: seconds
-            .into_iter()
-            .map(|second| SecondView {
-                at: second.at,
-                completed: second.counts.completed,
-                compensated: second.counts.compensated,
-                failed: second.counts.failed,
-                p50_ms: second.quantiles_ms[0],
-                p90_ms: second.quantiles_ms[1],
-                p99_ms: second.quantiles_ms[2],
-            })
-            .collect(),
+        seconds: seconds.into_iter().map(interval).collect(),
     }
 }

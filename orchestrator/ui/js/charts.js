@@ -8,6 +8,7 @@ import { get } from "./api.js";
 import { clock, explained, moment, number, span } from "./format.js";
 import { language, t } from "./i18n.js";
 import { Failure, Time, html } from "./parts.js";
+import { sagasLink, sharedText } from "./sagas.js";
 import { usePolling } from "./store.js";
 
 const HEIGHT = 168;
@@ -152,18 +153,12 @@ function Durations({ shown, recent, range }) {
 /** The interval under the pointer, as times of the day. */
 const period = ({ at }, length) => `${length < 600 ? clock(at * 1000) : moment(at * 1000)} – ${clock((at + length) * 1000)}`;
 
-/** A link to the sagas with a reason; its numbers differ, so the longest text between them is searched for. */
-function reasonLink(reason) {
-  const text = reason.replace(/^\d+: /, "").split("…").map((part) => part.trim()).sort((a, b) => b.length - a.length)[0];
-  return `#/?${new URLSearchParams({ status: "COMPENSATED", text: text.slice(0, 100) })}`;
-}
-
 function Reasons({ recent, range }) {
   const { reasons } = recent;
   const most = Math.max(...reasons.map(({ sagas }) => sagas));
   return html`<section class="card reasons" data-testid="reasons"><header><h2>${t("refusals")}</h2><small>${t("refusalsIs")}</small></header>
     ${reasons.length === 0 ? html`<p class="note">${t("noRefusals", { range: t(range.name) })}</p>` : html`<ul>${reasons.map(({ reason, sagas, last_at: last }) => html`
-      <li key=${reason} class="linked"><a class="row-link" href=${reasonLink(reason)}>${explained(reason)}</a><b>${number(sagas)}</b><small><${Time} at=${last}>${t("lastAt", { time: clock(last) })}</${Time}></small><i style=${{ width: `${(sagas / most) * 100}%` }}></i></li>`)}</ul>`}</section>`;
+      <li key=${reason} class="linked"><a class="row-link" href=${sagasLink({ status: "COMPENSATED", text: sharedText(reason) })}>${explained(reason)}</a><b>${number(sagas)}</b><small><${Time} at=${last}>${t("lastAt", { time: clock(last) })}</${Time}></small><i style=${{ width: `${(sagas / most) * 100}%` }}></i></li>`)}</ul>`}</section>`;
 }
 
 export function Charts({ search }) {
@@ -181,11 +176,12 @@ export function Charts({ search }) {
   const choose = (one) => go(withParameters({ range: one === RANGES[0] ? "" : one.minutes }), { kept: { ...history.state, scroll: scrollY } });
   const { value: recent, error } = state;
   const isShown = recent && String(recent.minutes) === range.minutes;
+  const shown = isShown ? intervals(recent) : [];
   return html`<section aria-label=${t("range")} class="ranges"><div role="group" aria-label=${t("range")}>${RANGES.map((one) => html`
       <button key=${one.minutes} class="button small" data-range=${one.minutes} aria-pressed=${one === range} onClick=${() => choose(one)}>${t(one.name)}</button>`)}</div>
       ${isShown && recent.since && html`<small data-testid="recent-since">${t("recentSince", { time: moment(recent.since) })}</small>`}</section>
     ${error && error.status !== 0 && html`<${Failure} error=${error} />`}
     <div class="charts">${isShown ? html`
-      <${Rates} shown=${intervals(recent)} recent=${recent} range=${range} /><${Durations} shown=${intervals(recent)} recent=${recent} range=${range} /><${Reasons} recent=${recent} range=${range} />`
+      <${Rates} shown=${shown} recent=${recent} range=${range} /><${Durations} shown=${shown} recent=${recent} range=${range} /><${Reasons} recent=${recent} range=${range} />`
       : html`<section class="card chart-card skeleton"></section><section class="card chart-card skeleton"></section>`}</div>`;
 }

@@ -26,7 +26,7 @@ function Row({ definition }) {
     <td class="d-known"><${Known} definition=${definition} /></td>
     <td class="d-origin">${originOf(definition)}</td>
     <td class="d-steps">${names.slice(0, STEPS_SHOWN).join(", ")}${more > 0 && ` ${t("moreSteps", { n: more })}`}</td>
-    <td class="d-sagas"><a href=${sagasLink(definition.name)}>${t("itsSagas")}</a></td></tr>`;
+    <td class="d-sagas"><a href=${sagasLink({ definition: definition.name })}>${t("itsSagas")}</a></td></tr>`;
 }
 
 function List() {
@@ -47,7 +47,7 @@ function Steps({ steps }) {
 
 function Whole({ definition }) {
   const { name, version, hash, steps, body } = definition;
-  return html`<header class="view-head"><div><h1>${name}<span class="version">/${version}</span></h1></div><a class="button" href=${sagasLink(name)}>${t("itsSagas")}</a></header>
+  return html`<header class="view-head"><div><h1>${name}<span class="version">/${version}</span></h1></div><a class="button" href=${sagasLink({ definition: name })}>${t("itsSagas")}</a></header>
     <section class="card"><header><h2>${t("graph")}</h2></header><${Graph} steps=${steps} label=${t("graphOf", { name: `${name}/${version}` })} /></section>
     <div class="card"><dl class="facts">
       <div><dt>${t("origin")}</dt><dd data-testid="origin">${originOf(definition)}</dd></div>
@@ -62,7 +62,7 @@ function One({ name, version }) {
   const { value, error, again } = useDefinition(name, version);
   const isUnknown = error && [404, 422].includes(error.status);
   return html`<p class="crumb"><a href="#/definitions"><${Icon} name="left" />${t("backDefinitions")}</a></p>
-    ${isUnknown ? html`<p class="failure" role="alert">${t("noDefinition", { name: `${name}/${version}` })} <a href=${sagasLink(name)}>${t("itsSagas")}</a></p>`
+    ${isUnknown ? html`<p class="failure" role="alert">${t("noDefinition", { name: `${name}/${version}` })} <a href=${sagasLink({ definition: name })}>${t("itsSagas")}</a></p>`
       : html`<${Loaded} value=${value} error=${error} again=${again}>${(definition) => html`<${Whole} definition=${definition} />`}</${Loaded}>`}`;
 }
 

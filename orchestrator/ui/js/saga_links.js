@@ -5,15 +5,10 @@ import { address, get } from "./api.js";
 import { duration } from "./format.js";
 import { t } from "./i18n.js";
 import { CopyButton, html } from "./parts.js";
-import { isPurchase, sagasLink } from "./sagas.js";
+import { isPurchase, sagasLink, sharedText } from "./sagas.js";
 
 // With fewer sagas, a share of them says little.
 const ENOUGH = 10;
-
-const listOf = (parameters) => `#/?${new URLSearchParams(parameters)}`;
-
-/** The part of an error that sagas with the same cause share: the text without its numbers. */
-const searched = (error) => error.replace(/^\d+: /, "").split(/\d+/).sort((a, b) => b.length - a.length)[0].trim().slice(0, 100);
 
 export function Links({ saga }) {
   const id = saga.saga_id;
@@ -22,9 +17,9 @@ export function Links({ saga }) {
   return html`<div class="saga-links" role="group" aria-label=${t("links")}>
     <${CopyButton} id="copy-link" text=${() => location.href} label=${t("copyLink")} />
     <${CopyButton} id="copy-cli" text=${() => `ecommerce inspect ${id} --target ${target}`} label=${t("copyCli")} />
-    <span class="siblings">${t("siblings")} <a href=${sagasLink(saga.definition)} data-sibling="definition">${t("sameDefinition")}</a>
-      ${user && html` · <a href=${listOf({ user_id: user })} data-sibling="user">${t("sameUser")}</a>`}
-      ${saga.error && html` · <a href=${listOf({ status: saga.status, text: searched(saga.error) })} data-sibling="reason">${t("sameReason")}</a>`}</span></div>`;
+    <span class="siblings">${t("siblings")} <a href=${sagasLink({ definition: saga.definition })} data-sibling="definition">${t("sameDefinition")}</a>
+      ${user && html` · <a href=${sagasLink({ user_id: user })} data-sibling="user">${t("sameUser")}</a>`}
+      ${saga.error && html` · <a href=${sagasLink({ status: saga.status, text: sharedText(saga.error) })} data-sibling="reason">${t("sameReason")}</a>`}</span></div>`;
 }
 
 /** How slow a saga was among those that ended in the last hour; nothing for one that was not slow. */

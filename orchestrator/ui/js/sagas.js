@@ -14,7 +14,10 @@ export const isPurchase = ({ definition }) => PURCHASES.includes(definition);
 export const shownAmount = (value) => (value === null || value === undefined ? NOTHING : amount(value));
 
 export const definitionLink = ({ definition, version }) => `#/definitions/${encodeURIComponent(definition)}/${version}`;
-export const sagasLink = (definition) => `#/?definition=${encodeURIComponent(definition)}`;
+/** The list with a filter, such as { definition }. */
+export const sagasLink = (filter) => `#/?${new URLSearchParams(filter)}`;
+/** The longest text without a number of an error or a reason (where `…` stands for numbers): sagas with one cause share it. */
+export const sharedText = (error) => error.replace(/^\d+: /, "").split(/\d+|…/).map((part) => part.trim()).sort((a, b) => b.length - a.length)[0].slice(0, 100);
 
 const read = (name, version) => get(`sagas/definitions/${encodeURIComponent(name)}/${encodeURIComponent(version)}`);
 

@@ -64,7 +64,7 @@ enum Answered {
     Cut,
 }
 
-/// Returns the most calls at a time on the stream that a request opens; `None` if it opens none. A connection beyond the
+/// Returns the most calls at a time on the stream that a request opens; `None` if the request opens no stream. A connection beyond the
 /// limits carries none.
 pub(super) fn opened_by<B>(request: &Request<B>, pipeline: &RequestPipeline, peer: Peer) -> Option<usize> {
     let is_opening = request.method() == Method::POST

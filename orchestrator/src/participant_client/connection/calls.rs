@@ -237,7 +237,7 @@ async fn listen(shared: Arc<Shared>, mut body: Incoming) {
     shared.break_off(&reason);
 }
 
-/// Acts on a message; `false` if it is none.
+/// Acts on a message; `false` if its bytes are not an answer.
 fn take(shared: &Shared, id: u64, rest: Bytes, is_whole: bool) -> bool {
     let Some(CallAnswer { status, headers, body }) = CallAnswer::read(rest) else { return false };
     let answered = match status {
