@@ -6,8 +6,10 @@
 //! saga_event ─► reader (polls while there are listeners) ─► broadcast ─► a listener's task ─► SSE body
 //!      └──────── pages, for listeners that reconnect with Last-Event-ID or lag ────┘
 //! ```
-//! A change of a saga's status is written in the transaction that makes it true, so it cannot be missing. A change of a
-//! step is not awaited: a process that dies loses those of its last `event_flush_ms`.
+//! A change of a saga's status is written in the transaction that makes it true, so it cannot be missing; PENDING is told
+//! with the first event of its saga, and the row says whether it was. A change of a step is not awaited: a process that
+//! dies loses those of its last `event_flush_ms`. What ends before anything is told has no row in `saga_event`: readers
+//! make its events from the row of the saga.
 
 pub(crate) mod listener;
 pub(crate) mod outbox;

@@ -24,6 +24,7 @@ pub mod reader;
 pub mod recent;
 pub(crate) mod replicated;
 pub mod retention;
+pub mod row_events;
 pub mod row_text;
 pub mod saga_events;
 pub mod writer;

@@ -14,7 +14,10 @@ use common::{
 };
 use orchestrator::{
     checkout::Order,
-    store::writer::{LogAnswer, LogItem, SagaLogWriter},
+    store::{
+        events,
+        writer::{LogAnswer, LogItem, SagaLogWriter},
+    },
 };
 use saga_engine::{
     SagaId, Status,
@@ -57,12 +60,14 @@ impl Log {
         assert!(reports.len() == items.len() && reports.iter().all(is_durable), "{reports:?}");
     }
 
-    /// Returns the rows of these sagas without their individual columns, and the events for listeners.
+    /// Returns the rows of these sagas without their individual columns, with their rows of events and the number of these.
     async fn written(&self, sagas: &[SagaId]) -> Vec<(String, i64)> {
         let sql = "
-            select (to_jsonb(s) - array['id', 'begin_nonce', 'created_at', 'deadline_at', 'ended_at'])::text
-                   || string_agg(e.changes, ';' order by e.transaction, e.position), count(*)
-            from saga s join saga_event e on e.saga_id = s.id where s.id = any($1) group by s.id";
+            select (to_jsonb(s) - array['id', 'begin_nonce', 'created_at', 'deadline_at', 'ended_at',
+                                        'ended_transaction', 'ended_position'])::text
+                   || coalesce(string_agg(regexp_replace(e.changes, '[0-9]{16}', 'at', 'g'), ';'
+                                          order by e.transaction, e.position), ''), count(e.saga_id)
+            from saga s left join saga_event e on e.saga_id = s.id where s.id = any($1) group by s.id";
         let ids: Vec<Uuid> = sagas.iter().map(|saga| saga.0).collect();
         self.database.rows(sql, &[&ids]).await.iter().map(|row| (row.get(0), row.get(1))).collect()
     }
@@ -105,7 +110,7 @@ fn begin(saga: &SagaId) -> LogItem {
         age: Duration::ZERO,
         decided_by: saga.decided_by(BEGIN_LIMIT).expect("an id has its time"),
     };
-    write(*saga, Change::Begin { saga: Box::new(new), ended: None }, told(Status::Pending))
+    write(*saga, Change::Begin { saga: Box::new(new), ended: None }, Vec::new())
 }
 
 fn step(saga: &SagaId) -> StepChanges {
@@ -124,12 +129,18 @@ fn end(saga: &SagaId) -> LogItem {
     write(*saga, Change::End { status: Status::Completed, error: None }, told(Status::Completed))
 }
 
+/// The end of a saga of which something was told before: its row alone does not tell it.
+fn late_end(saga: &SagaId) -> LogItem {
+    let changes = step(saga).changes.into_iter().chain(told(Status::Completed)).collect();
+    write(*saga, Change::End { status: Status::Completed, error: None }, changes)
+}
+
 /// Writes the whole life of some sagas, one batch per stage.
 async fn live(log: &Log, connection: &mut Connection, batch: &[SagaId]) {
     log.write(connection, batch.iter().map(begin).collect()).await;
     log.write(connection, vec![LogItem::Steps(batch.iter().map(step).collect())]).await;
     log.write(connection, batch.iter().map(|saga| write(*saga, Change::Outputs, Vec::new())).collect()).await;
-    log.write(connection, batch.iter().map(end).collect()).await;
+    log.write(connection, batch.iter().map(late_end).collect()).await;
 }
 
 #[tokio::test]
@@ -143,7 +154,7 @@ async fn a_saga_alone_is_written_as_in_a_batch() {
     let written = log.written(&sagas).await;
     assert_eq!(written.len(), sagas.len());
     assert!(written[0].0.contains("COMPLETED") && written[0].0.contains("running"), "{}", written[0].0);
-    assert_eq!(written[0].1, 3, "the begin, the step and the end");
+    assert_eq!(written[0].1, 3, "the begin, with the step, and the end: {written:?}");
     assert!(written.iter().all(|saga| *saga == written[0]), "{written:#?}");
 }
 
@@ -185,7 +196,48 @@ async fn a_begin_that_is_there_already_costs_its_batch_a_second_try_and_no_more(
         assert!(are_durable, "the same begin is durable, whoever wrote it: {reports:?}");
     }
     let written = log.written(&sagas).await;
-    assert!(written.len() == 3 && written.iter().all(|(_, events)| *events == 1), "each once: {written:#?}");
+    assert_eq!(written.len(), 3, "each once: {written:#?}");
+}
+
+#[tokio::test]
+async fn a_saga_that_ends_before_anything_of_it_is_told_has_no_rows_of_events_and_its_row_tells_them() {
+    let log = Log::new().await;
+    let mut connection = log.pool.writer().await.expect("a connection");
+    let sagas = new_sagas(3);
+    let [early, late, open] = &sagas[..] else { panic!("there are three") };
+    let start = events::present(&mut connection).await.expect("a place").after;
+    log.write(&mut connection, sagas.iter().map(begin).collect()).await;
+    log.write(&mut connection, vec![end(early), late_end(late)]).await;
+    log.write(&mut connection, vec![LogItem::Steps(vec![step(open)])]).await;
+    let in_rows = log.written(&sagas).await.iter().map(|(_, rows)| *rows).sum::<i64>();
+    assert_eq!(in_rows, 4, "PENDING and another one, of all but the early one");
+
+    let page = events::page(&mut connection, start, 100).await.expect("a page");
+    let told: Vec<_> = page.rows.iter().map(|row| (row.saga_id, brief(&row.changes))).collect();
+    let of = |saga: &SagaId| told.iter().filter(|(id, _)| id == saga).map(|(_, told)| &told[..]).collect::<Vec<_>>();
+    assert_eq!(of(early), ["PENDING, COMPLETED"]);
+    assert_eq!(of(late), ["PENDING", "charge running, COMPLETED"]);
+    assert_eq!(of(open), ["PENDING", "charge running"]);
+    assert!(page.rows.is_sorted_by_key(|row| row.first), "{page:?}");
+
+    // From any place, one row at a time, the same rows come.
+    let mut from = start;
+    for row in &page.rows {
+        let rows = events::page(&mut connection, from, 2).await.expect("a page").rows;
+        let next = rows.iter().find(|next| next.first.row() > from.row()).expect("another row");
+        assert_eq!(next, row);
+        from = next.first;
+    }
+    let last = events::present(&mut connection).await.expect("a place");
+    assert_eq!(last.after.row(), from.row());
+}
+
+fn brief(changes: &[StateChange]) -> String {
+    let one = |change: &StateChange| match change {
+        StateChange::Saga { status, .. } => status.to_string(),
+        StateChange::Step { step, state, .. } => format!("{step} {state}"),
+    };
+    changes.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 #[tokio::test]

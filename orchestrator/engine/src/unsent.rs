@@ -58,18 +58,22 @@ impl Unsent {
         }
     }
 
-    /// Returns the changes that the write of `change` carries: all that wait and, if the status changes, that change.
-    /// The first change of a saga is PENDING; its end is the last.
+    /// Returns the changes that the write of `change` carries: all that wait and, if the status changes, that change;
+    /// the end of a saga is the last. A begin carries none: the log itself tells PENDING before the saga's first
+    /// change.
     pub fn ride(&mut self, change: &Change, log: &SagaLog, at: DateTime<Utc>) -> Vec<StateChange> {
+        if matches!(change, Change::Begin { ended: None, .. }) {
+            self.riding = Some(0..0);
+            return Vec::new();
+        }
         self.riding = Some(0..self.waiting.len());
         let mut changes = self.waiting.clone();
         let saga = |status, ending, error: Option<&String>| StateChange::of_saga(status, ending, error.cloned(), at);
         match change {
-            Change::Begin { ended: None, .. } => changes.insert(0, saga(Status::Pending, Ending::GoesOn, None)),
+            Change::Begin { ended: None, .. } | Change::Outputs => {}
             Change::Begin { ended: Some(error), .. } => {
                 changes.push(saga(Status::Compensated, Ending::Ended, Some(error)));
             }
-            Change::Outputs => {}
             Change::TurnBack { cause } => changes.push(saga(Status::Compensating, Ending::GoesOn, Some(cause))),
             // A saga that is FAILED already does not change its status.
             Change::MarkFailed { .. } if log.is_marked_failed() => {}

@@ -25,8 +25,8 @@ use crate::store::event_id::EventId;
 use crate::store::event_place::Place;
 use crate::store::events::{self, EventRow, SagaStanding, Snapshot};
 use crate::store::writer::SagaLogWriter;
-use saga_engine::SagaId;
 use saga_engine::change::StateChange;
+use saga_engine::{SagaId, Status};
 
 /// Idle time after which a listener gets a comment with its current position, to keep the stream open.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -104,6 +104,7 @@ impl Events {
             saga: wanted.saga,
             cursor: wanted.after.unwrap_or(from),
             seen,
+            knows_begin: first.is_some(),
             items,
             out,
             last_sent: Instant::now(),
@@ -156,6 +157,9 @@ struct Listener {
     cursor: EventId,
     /// The transactions that committed before the listener began; their events are not sent.
     seen: Option<Snapshot>,
+    /// Whether the client was told the state of its saga. PENDING, which is told with the first event of the saga, is then
+    /// not sent any more.
+    knows_begin: bool,
     items: broadcast::Receiver<Item>,
     out: mpsc::Sender<SseEvent>,
     last_sent: Instant,
@@ -238,6 +242,7 @@ impl Listener {
             self.saga_log.read_for_display(move |connection| Box::pin(events::standing(connection, id))).await;
         if let Some(SagaStanding { change, seen }) = standing.map_err(|_| Over::Unreadable)? {
             self.seen = Some(seen);
+            self.knows_begin = true;
             self.send(event(self.cursor, id, &change, self.cell)).await?;
         }
         Ok(())
@@ -253,7 +258,8 @@ impl Listener {
         if concerns {
             for (index, change) in (0..).zip(&row.changes) {
                 let id = EventId { index, ..row.first };
-                if id > self.cursor {
+                let is_known = self.knows_begin && matches!(change, StateChange::Saga { status: Status::Pending, .. });
+                if id > self.cursor && !is_known {
                     self.send(event(id, row.saga_id, change, self.cell)).await?;
                 }
             }

@@ -5,6 +5,7 @@ use common::db::{Bound, Connection};
 use tokio_postgres::Error;
 use uuid::Uuid;
 
+use super::events::pending;
 use super::reader::{columns, from_row};
 use saga_engine::SagaId;
 use saga_engine::stored::ReadRow;
@@ -26,20 +27,28 @@ const LIST: &str = concat!(
 
 // A stop by force is a resolution in any running state: nothing more is called, and nothing is compensated. The event has
 // the form of `row_text`.
-const FORCE_STOP: &str = "
+const FORCE_STOP: &str = concat!(
+    "
     with stopped as (
         update saga
         set status = 'FAILED', direction = 'compensating', error = coalesce(error, '409: stopped by force'),
             turned_at = coalesce(turned_at, now()), resolved_at = now(), resolved_note = 'forceStop', attention = null,
             attention_at = null, attention_stays = false, wake_at = null, waits_for = null, ended_at = now()
         where gid = $1 and ended_at is null
-        returning id, status, error, ended_at),
+        returning id, status, error, created_at, ended_at, begin_told),
     told as (
         insert into saga_event (saga_id, changes)
-        select id, json_build_array(json_build_array(
-                   status, true, error, (extract(epoch from ended_at) * 1000000)::bigint))::text
-        from stopped)
-    select id from stopped";
+        select id, changes from (
+            select id, 0 as number, ",
+    pending!("s"),
+    " as changes from stopped s where not begin_told
+            union all
+            select id, 1, json_build_array(json_build_array(
+                       status, true, error, (extract(epoch from ended_at) * 1000000)::bigint))::text
+            from stopped) told
+        order by number)
+    select id from stopped"
+);
 
 const HAS: &str = "select id from saga where gid = $1";
 

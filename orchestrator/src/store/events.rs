@@ -1,4 +1,5 @@
-//! The table `saga_event`: inserts besides the saga log's own writes, and reads in commit order without a gap.
+//! The stream of events: inserts into `saga_event` besides the saga log's own writes, and reads in commit order without a
+//! gap, of that table and of the rows of ended sagas.
 //!
 //! A row becomes visible when its transaction commits, possibly long after rows of later transactions. So readers stop
 //! at the oldest running transaction, the xmin of a snapshot: everything before it is final, and a reader that
@@ -15,58 +16,103 @@ use uuid::Uuid;
 use crate::store::event_id::EventId;
 use crate::store::event_place::Place;
 use crate::store::reader::parse_status;
+use crate::store::row_events::{self, EndedRow};
 use crate::store::row_text;
 use saga_engine::change::StateChange;
 use saga_engine::owner::Owner;
 use saga_engine::record::StepChanges;
 use saga_engine::{SagaId, Status};
 
+/// The changes of a row of events that tells the begin of a saga: PENDING, in the form of
+/// [`row_text`](crate::store::row_text). The argument is the name of the saga's row.
+macro_rules! pending {
+    ($row:literal) => {
+        concat!(
+            "json_build_array(json_build_array('PENDING', false, null, (extract(epoch from ",
+            $row,
+            ".created_at) * 1000000)::bigint))::text"
+        )
+    };
+}
+pub(super) use pending;
+
 // Only of sagas that the writer owns: a process that was paused must not report steps that a newer owner has
 // superseded. Rows are inserted in queue order, which becomes the order of positions. As in the writer's own
 // statements, owner and end are tested in a form that only the primary key can serve, not the index of unfinished
 // sagas.
 static INSERT_STEPS: LazyLock<BatchStatement> = LazyLock::new(|| {
-    BatchStatement::new(
+    let owned = "s.id = i.id and s.owner_incarnation is not distinct from $1 and s.epoch = i.epoch
+                 and coalesce(s.ended_at, 'infinity') = 'infinity'";
+    let pending = pending!("b");
+    BatchStatement::new(&format!(
         "
-    with i as rows($2: id uuid, epoch int, changes text, number bigint)
+    with i as rows($2: id uuid, epoch int, changes text, number bigint),
+    begun as (
+    update saga s set begin_told = true from i where {owned} and not s.begin_told returning s.id, s.created_at)
     insert into saga_event (saga_id, changes)
-    select i.id, i.changes
-    from i
-    where exists (select 1 from saga s
-                  where s.id = i.id and s.owner_incarnation is not distinct from $1 and s.epoch = i.epoch
-                    and coalesce(s.ended_at, 'infinity') = 'infinity')
-    order by i.number",
-    )
+    select id, changes from (
+        select b.id, -1 as number, {pending} as changes from begun b
+        union all
+        select i.id, i.number, i.changes from i where exists (select 1 from saga s where {owned})) told
+    order by number"
+    ))
 });
 
+/// The stream: rows of `saga_event`, and the rows of ended sagas whose events are made from them.
+macro_rules! stream {
+    () => {
+        "(select transaction, position, saga_id, changes, at, null::text as timeline, null::text as status,
+                 null::text as error, null::timestamptz as begun_at
+          from saga_event
+          union all
+          select ended_transaction, ended_position, id, null::text, ended_at, timeline, status::text, error,
+                 case when not begin_told then created_at end
+          from saga)"
+    };
+}
+
 // One statement, so all of it is one snapshot: the end of the stream, the horizon, the rows, and the age of the oldest
-// committed row after the given place. The driver does not know the type xid8, so it is sent as text.
-const PAGE: &str = "
+// committed row after the given place. Rows of sagas outlast the horizon, so the page starts behind it; a horizon that this
+// server has not reached is another one's. The driver does not know the type xid8, so it is sent as text.
+const PAGE: &str = concat!(
+    "
     select pg_snapshot_xmin(pg_current_snapshot())::text, h.transaction::text, h.position,
            (select greatest(0, extract(epoch from clock_timestamp() - w.at) * 1000)::bigint
-            from saga_event w
+            from ",
+    stream!(),
+    " w
             where (w.transaction, w.position) > ($1::text::xid8, $2)
               and w.transaction < pg_snapshot_xmax(pg_current_snapshot())
             order by w.transaction, w.position limit 1),
-           e.transaction::text, e.position, e.saga_id, e.changes, e.at
-    from saga_event_horizon h
+           e.transaction::text, e.position, e.saga_id, e.changes, e.at, e.timeline, e.status, e.error, e.begun_at
+    from (
+        select *, transaction < pg_snapshot_xmin(pg_current_snapshot())
+                  and (transaction, position) >= ($1::text::xid8, $2) as hides_start
+        from saga_event_horizon) h
     left join lateral (
-        select p.transaction, p.position, p.saga_id, p.changes, p.at
-        from saga_event p
+        select * from ",
+    stream!(),
+    " p
         where p.transaction < pg_snapshot_xmin(pg_current_snapshot())
-          and (p.transaction, p.position) >= ($1::text::xid8, $2)
+          and (p.transaction, p.position) >= (case when h.hides_start then h.transaction else $1::text::xid8 end,
+                                              case when h.hides_start then h.position + 1 else $2 end)
         order by p.transaction, p.position limit $3) e on true
-    order by e.transaction, e.position";
+    order by e.transaction, e.position"
+);
 
 // The last final row of the stream, or else the id that precedes everything that is not final.
-const PRESENT: &str = "
-    select pg_snapshot_xmin(pg_current_snapshot())::text, e.transaction::text, e.position, e.saga_id, e.changes, e.at
+const PRESENT: &str = concat!(
+    "
+    select pg_snapshot_xmin(pg_current_snapshot())::text, e.transaction::text, e.position, e.saga_id, e.changes, e.at,
+           e.timeline, e.status, e.error, e.begun_at
     from (select) nothing
     left join lateral (
-        select p.transaction, p.position, p.saga_id, p.changes, p.at
-        from saga_event p
+        select * from ",
+    stream!(),
+    " p
         where p.transaction < pg_snapshot_xmin(pg_current_snapshot())
-        order by p.transaction desc, p.position desc limit 1) e on true";
+        order by p.transaction desc, p.position desc limit 1) e on true"
+);
 
 const SEEN: &str = "select pg_current_snapshot()::text";
 
@@ -102,7 +148,7 @@ pub(super) fn insert_steps(owner: &Owner, steps: NewSteps) -> Bound<'static> {
     Bound::over_rows(&INSERT_STEPS).with(owner.incarnation).column(saga_id).column(epoch).column(changes).column(number)
 }
 
-/// A row: all changes of one saga by one write.
+/// A row of the stream: all changes of one saga by one write, or all of a saga that ended before any was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventRow {
     /// The id of its first change.
@@ -123,15 +169,25 @@ impl EventRow {
         EventId { index: u32::try_from(others).unwrap_or(u32::MAX), ..self.first }
     }
 
-    /// Reads five columns, from this one on; `None` if they are null.
+    /// Reads the columns of the stream, from this one on; `None` if they are null.
     fn read(row: &Row, column: usize) -> Option<EventRow> {
         let transaction: Option<&str> = row.get(column);
-        Some(EventRow {
-            first: EventId { transaction: number(transaction?), position: row.get(column + 1), index: 0 },
-            saga_id: SagaId(row.get(column + 2)),
-            changes: row_text::to_changes(row.get(column + 3)),
-            at: row.get(column + 4),
-        })
+        let transaction = number(transaction?);
+        let (changes, at): (Option<&str>, DateTime<Utc>) = (row.get(column + 3), row.get(column + 4));
+        let changes = changes.map_or_else(
+            || {
+                row_events::of_row(EndedRow {
+                    begun_at: row.get(column + 8),
+                    steps: row_text::to_steps(row.get(column + 5)),
+                    status: parse_status(row.get(column + 6)),
+                    error: row.get(column + 7),
+                    ended_at: at,
+                })
+            },
+            row_text::to_changes,
+        );
+        let first = EventId { transaction, position: row.get(column + 1), index: 0 };
+        Some(EventRow { first, saga_id: SagaId(row.get(column + 2)), changes, at })
     }
 }
 

@@ -42,7 +42,8 @@ const RELEASE_KEYS: &str = "
 
 // The row of the horizon is also the lock that keeps two nodes from pruning at once. The statement examines the oldest
 // rows whatever their age, so a table without old rows is not scanned. The limit is PRUNE_BATCH as a literal: for a
-// parameter, the planner would assume a tenth of the table.
+// parameter, the planner would assume a tenth of the table. The horizon also passes the ends of that age whose events are
+// made from the rows of their sagas, by `saga_in_full`.
 const PRUNE: &str = "
     with mine as (select 1 from saga_event_horizon for update skip locked),
     oldest as (select e.transaction, e.position, e.at from mine, saga_event e
@@ -51,7 +52,15 @@ const PRUNE: &str = "
              where e.transaction = o.transaction and e.position = o.position
                and o.at < clock_timestamp() - $1::bigint * interval '1 millisecond'
              returning e.transaction, e.position),
-    last as (select transaction, position from gone order by transaction desc, position desc limit 1),
+    newest_old as materialized (
+        select s.ended_transaction as transaction, s.ended_position as position
+        from mine, saga s
+        where s.ended_at < now() - $1::bigint * interval '1 millisecond' and s.cleared_at is null
+        order by s.ended_at desc limit 100),
+    ended as (select transaction, position from newest_old
+              where transaction < pg_snapshot_xmin(pg_current_snapshot())),
+    last as (select transaction, position from (table gone union all table ended) old
+             order by transaction desc, position desc limit 1),
     moved as (update saga_event_horizon h set transaction = last.transaction, position = last.position from last
               where (h.transaction, h.position) < (last.transaction, last.position))
     select count(*) from gone";
@@ -60,9 +69,11 @@ const PRUNE: &str = "
 // place in this server's order means nothing.
 const HAS_ANOTHER_LIFE: &str = "
     select exists (select from saga_event where transaction >= pg_snapshot_xmax(pg_current_snapshot()))
+           or exists (select from saga where ended_transaction >= pg_snapshot_xmax(pg_current_snapshot()))
            or exists (select from saga_event_horizon where transaction >= pg_snapshot_xmax(pg_current_snapshot()))";
 
-// The lowest first: this server would reach those first. The limit is PRUNE_BATCH.
+// The lowest first: this server would reach those first. The limits are PRUNE_BATCH. A saga loses only its place in the
+// stream.
 const FORGET_ANOTHER_LIFE: &str = "
     with mine as (select 1 from saga_event_horizon for update skip locked),
     foreign_events as (select e.transaction, e.position from mine, saga_event e
@@ -70,9 +81,14 @@ const FORGET_ANOTHER_LIFE: &str = "
                        order by e.transaction, e.position limit 2000),
     gone as (delete from saga_event e using foreign_events f
              where e.transaction = f.transaction and e.position = f.position returning 1),
+    foreign_ends as (select s.id from mine, saga s
+                     where s.ended_transaction >= pg_snapshot_xmax(pg_current_snapshot())
+                     order by s.ended_transaction, s.ended_position limit 2000),
+    displaced as (update saga s set ended_transaction = null from foreign_ends f
+                  where s.id = f.id returning 1),
     horizon as (update saga_event_horizon h set transaction = pg_snapshot_xmin(pg_current_snapshot()), position = 0
                 from mine where h.transaction >= pg_snapshot_xmax(pg_current_snapshot()))
-    select count(*) from gone";
+    select greatest((select count(*) from gone), (select count(*) from displaced))";
 
 /// The outputs that are kept of a saga whose details are cleared.
 #[derive(Clone, Debug)]

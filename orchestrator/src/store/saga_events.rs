@@ -1,11 +1,13 @@
-//! The kept events of one saga, for people. `saga_event` has no index by saga, which each insert would pay for: the rows
-//! since the saga's acceptance are found by a search for their time, since transactions are numbered about in the order
-//! of time, and the saga's own are picked from those up to its end.
+//! The kept events of one saga, for people: made from its row, or those in `saga_event`. That table has no index by saga,
+//! which each insert would pay for: the rows since the saga's acceptance are found by a search for their time, since
+//! transactions are numbered about in the order of time, and the saga's own are picked from those up to its end.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use common::db::Connection;
 use tokio_postgres::Error;
 
+use crate::store::reader::parse_status;
+use crate::store::row_events::{self, EndedRow};
 use crate::store::row_text;
 use saga_engine::SagaId;
 use saga_engine::change::StateChange;
@@ -16,7 +18,8 @@ const SEARCHED: i64 = 100_000;
 const SLACK: TimeDelta = TimeDelta::seconds(5);
 
 const TIMES: &str = "
-    select s.created_at, coalesce(s.ended_at, now()), h.transaction::text, pg_snapshot_xmax(pg_current_snapshot())::text
+    select s.created_at, coalesce(s.ended_at, now()), h.transaction::text, pg_snapshot_xmax(pg_current_snapshot())::text,
+           s.ended_position is not null, s.timeline, s.status, s.error, s.begin_told
     from saga s cross join saga_event_horizon h where s.id = $1";
 
 const TIME_OF: &str = "
@@ -36,6 +39,15 @@ const CHANGES: &str = "
 pub async fn read(connection: &mut Connection, id: SagaId) -> Result<Option<Vec<StateChange>>, Error> {
     let Some(row) = connection.query_opt(TIMES, &[&id.0]).await? else { return Ok(None) };
     let (accepted, ended): (DateTime<Utc>, DateTime<Utc>) = (row.get(0), row.get(1));
+    if row.get(4) {
+        return Ok(Some(row_events::of_row(EndedRow {
+            begun_at: (!row.get::<_, bool>(8)).then_some(accepted),
+            steps: row_text::to_steps(row.get(5)),
+            status: parse_status(row.get(6)),
+            error: row.get(7),
+            ended_at: ended,
+        })));
+    }
     let bounds = (number(row.get(2)), number(row.get(3)));
     let first = first_since(connection, bounds, accepted - SLACK).await?.to_string();
     let rows = connection.query(CHANGES, &[&id.0, &first, &(ended + SLACK), &SEARCHED]).await?;

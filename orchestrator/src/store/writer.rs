@@ -3,8 +3,9 @@
 //! nothing, a separate statement after the commit finds out why: it sees the state at the end of the transaction or a
 //! later one, and both are true answers.
 //!
-//! Events go into `saga_event` in the statement that makes them true. Changes of steps that no caller awaits come first
-//! in a transaction: they are older than any write of their saga in it.
+//! Events go into `saga_event` in the statement that makes them true, unless the row of an ended saga tells them
+//! ([`row_events`](super::row_events)). PENDING is told with the first event of its saga. Changes of steps that no caller
+//! awaits come first in a transaction: they are older than any write of their saga in it.
 
 mod columns;
 mod item;
@@ -28,7 +29,7 @@ pub use self::item::{LogAnswer, LogItem, SagaState, StateRead};
 
 use self::columns::{BeginColumns, ChangeColumns};
 use self::verdict::{ScopedKey, key_of, verdicts};
-use crate::store::events::{NewSteps, insert_steps};
+use crate::store::events::{NewSteps, insert_steps, pending};
 use crate::store::reader::parse_status;
 use saga_engine::owner::Owner;
 use saga_engine::record::{Change, Company, LogWrite, WriteReport};
@@ -56,7 +57,7 @@ fn begin_statement(on_conflict: &str) -> BatchStatement {
     insert into saga (id, definition, definition_version, user_id, amount, product_wanted, input, started, outputs,
                       status, direction, error, timeline, idempotency_key, gid, fingerprint, fingerprint_version, secret_hash, begin_nonce, owner_node,
                       owner_incarnation, epoch, attention, attention_stays, attention_at, deadline_at, created_at,
-                      ended_at)
+                      ended_at, begin_told, ended_transaction, ended_position)
     select i.id, i.definition, i.version, i.user_id, i.cents::numeric / 100, i.product, i.input, i.started, i.outputs,
            case when i.has_ended then 'COMPENSATED' else 'PENDING' end,
            case when i.has_ended then 'compensating' else 'forward' end,
@@ -64,7 +65,9 @@ fn begin_statement(on_conflict: &str) -> BatchStatement {
            i.attention, i.attention_stays, case when i.attention is not null then statement_timestamp() end,
            statement_timestamp() + i.deadline_ms * interval '1 millisecond',
            statement_timestamp() - i.age_us * interval '1 microsecond',
-           case when i.has_ended then statement_timestamp() end
+           case when i.has_ended then statement_timestamp() end, i.has_ended,
+           case when i.has_ended and i.changes is null then pg_current_xact_id() end,
+           case when i.has_ended and i.changes is null then nextval('saga_event_position_seq') end
     from i, node_lease l
     where l.node_id = $1::varchar and l.incarnation = $2::uuid and l.expires_at > clock_timestamp()
       and i.decided_by > clock_timestamp()
@@ -73,7 +76,7 @@ fn begin_statement(on_conflict: &str) -> BatchStatement {
     returning id, coalesce(ended_at, created_at) as at),
     told as (
     insert into saga_event (saga_id, changes)
-    select i.id, coalesce(i.changes, '[]') from i join begun on begun.id = i.id)
+    select i.id, i.changes from i join begun on begun.id = i.id where i.changes is not null)
     select id, at from begun"
     ))
 }
@@ -84,7 +87,7 @@ const OWNED: &str = "s.id = i.id and s.owner_incarnation is not distinct from $1
       and coalesce(s.ended_at, 'infinity') = 'infinity'";
 
 // COMPLETED only against a row that never turned back and carries no cancel. An end removes the saga from the attention
-// list, unless its mark stays.
+// list, unless its mark stays. An end without changes tells them by its own row.
 static END: LazyLock<BatchStatement> = LazyLock::new(|| {
     BatchStatement::new(&format!(
         "
@@ -100,15 +103,22 @@ static END: LazyLock<BatchStatement> = LazyLock::new(|| {
         attention_stays = s.attention_stays or i.attention_stays,
         turned_at = case when i.direction = 'compensating' then coalesce(s.turned_at, statement_timestamp())
                          else s.turned_at end,
-        attention_until_write = false, wake_at = null, ended_at = statement_timestamp(), deaths = 0
+        attention_until_write = false, wake_at = null, ended_at = statement_timestamp(), deaths = 0,
+        ended_transaction = case when i.changes is null then pg_current_xact_id() end,
+        ended_position = case when i.changes is null then nextval('saga_event_position_seq') end
     from i
     where {OWNED} and i.status not in ('PENDING', 'COMPENSATING')
       and (i.status <> 'COMPLETED' or (s.direction = 'forward' and s.cancel_requested_at is null))
-    returning s.id, i.changes, s.ended_at),
+    returning s.id, i.changes, s.ended_at, s.created_at, s.begin_told),
     told as (
     insert into saga_event (saga_id, changes)
-    select id, coalesce(changes, '[]') from ended)
-    select id, ended_at from ended"
+    select id, changes from (
+        select id, 0 as number, {pending} as changes from ended e where changes is not null and not begin_told
+        union all
+        select id, 1, changes from ended where changes is not null) told
+    order by number)
+    select id, ended_at from ended",
+        pending = pending!("e")
     ))
 });
 
@@ -134,16 +144,25 @@ static CHANGE: LazyLock<BatchStatement> = LazyLock::new(|| {
         turned_at = case when i.direction = 'compensating' then coalesce(s.turned_at, statement_timestamp())
                          else s.turned_at end,
         wake_at = clock_timestamp() + i.wake_ms * interval '1 millisecond', deaths = 0,
-        failed_marks = coalesce(i.marks, s.failed_marks), waits_for = i.waits_for, woken = false
+        failed_marks = coalesce(i.marks, s.failed_marks), waits_for = i.waits_for, woken = false,
+        begin_told = s.begin_told or i.changes is not null
     from i
     where {OWNED}
-    returning s.id, s.cancel_requested_at is not null as cancel_requested, i.changes, i.status, i.tells_status),
+    returning s.id, s.cancel_requested_at is not null as cancel_requested, i.changes, i.status, i.tells_status,
+              s.created_at),
     told as (
     insert into saga_event (saga_id, changes)
-    select c.id, c.changes from changed c
-    where c.changes is not null
-      and case when c.tells_status then c.status <> (select was.status from saga was where was.id = c.id) else true end)
-    select id, statement_timestamp(), cancel_requested from changed"
+    select id, changes from (
+        select c.id, 0 as number, {pending} as changes from changed c
+        where c.changes is not null and not (select was.begin_told from saga was where was.id = c.id)
+        union all
+        select c.id, 1, c.changes from changed c
+        where c.changes is not null
+          and case when c.tells_status then c.status <> (select was.status from saga was where was.id = c.id)
+                   else true end) told
+    order by number)
+    select id, statement_timestamp(), cancel_requested from changed",
+        pending = pending!("c")
     ))
 });
 

@@ -4,7 +4,8 @@ use serde_json::json;
 use tests::{
     PATIENCE, Stack, StackOptions, actors, books,
     events::{Event, Listener},
-    stack::ORCHESTRATOR,
+    http::send,
+    stack::{ORCHESTRATOR, with_json},
     wait_until, with_stack,
 };
 use uuid::Uuid;
@@ -23,8 +24,9 @@ fn brief(events: &[Event]) -> Vec<String> {
     events.iter().map(Event::brief).collect()
 }
 
-/// Makes an old friend of every event: older than any is kept.
-const AGE: &str = "update saga_event set at = at - interval '400 days'";
+/// Makes every event older than any is kept.
+const AGE: &str = "update saga_event set at = at - interval '400 days';
+                   update saga set ended_at = ended_at - interval '400 days'";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_change_of_a_saga_and_its_steps_is_told_in_order() {
@@ -165,6 +167,55 @@ async fn of_one_saga_the_present_state_comes_first_and_then_only_what_is_its() {
     .await;
 }
 
+/// Before it ends, a saga is told only with a flush of the outbox, which comes late here.
+fn rarely_told() -> StackOptions {
+    StackOptions::default().set("orchestrator.event_flush_ms", 5_000).set("http.drain_grace_ms", 100)
+}
+
+async fn charge_takes_ms(stack: &Stack, ms: u64) {
+    stack.set_faults("payments", json!({ "charge": { "latency_ms": { "min": ms, "max": ms } } })).await;
+}
+
+/// Starts a purchase and leaves it to itself; returns its id.
+async fn start(stack: &Stack) -> String {
+    let request = stack.request(reqwest::Method::POST, ORCHESTRATOR, "/saga/transaction");
+    let answer = send(with_json(request.header("prefer", "respond-async"), order())).await.expect(202);
+    answer.json()["transaction_id"].as_str().expect("an id").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_listens_to_a_saga_before_anything_of_it_is_told_hears_once_that_it_has_begun() {
+    with_stack(rarely_told(), async |stack: &Stack| {
+        charge_takes_ms(stack, 60_000).await;
+        let id = start(stack).await;
+        let mut listener = Listener::open(stack, &format!("?saga={id}")).await;
+        let events = listener.until(|event| event.brief() == "charge running").await;
+        stack.restart("payments").await;
+        let told: Vec<_> = brief(&events).into_iter().chain(brief(&listener.until(is_end).await)).collect();
+        let begins = told.iter().filter(|event| *event == "PENDING").count();
+        assert_eq!((begins, told[0].as_str()), (1, "PENDING"), "{told:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_saga_whose_owner_dies_before_it_tells_anything_is_told_from_its_begin() {
+    let options = rarely_told().set("orchestrator.node_id", "the-node").set("orchestrator.event_flush_ms", 60_000);
+    with_stack(options, async |stack: &Stack| {
+        charge_takes_ms(stack, 60_000).await;
+        let before = Listener::open(stack, "").await.last_id;
+        let id = start(stack).await;
+        stack.crash(ORCHESTRATOR).await;
+        charge_takes_ms(stack, 0).await;
+        stack.start_again(ORCHESTRATOR).await;
+        let told = Listener::come_back(stack, "", &before).await.until(is_end).await;
+        assert!(told.iter().all(|event| event.saga() == id), "{told:?}");
+        let statuses: Vec<_> = told.iter().filter(|event| event.name == "saga").map(Event::brief).collect();
+        assert_eq!((statuses.len(), told[0].brief().as_str()), (2, "PENDING"), "{told:?}");
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_was_away_for_longer_than_events_are_kept_is_told_of_the_gap() {
     with_stack(StackOptions::default(), async |stack: &Stack| {
@@ -176,7 +227,9 @@ async fn who_was_away_for_longer_than_events_are_kept_is_told_of_the_gap() {
         let database = stack.database(ORCHESTRATOR).await;
         database.run(AGE).await;
         wait_until("the old events are pruned", PATIENCE, async || {
-            (database.number("select count(*) from saga_event", &[]).await == 0).then_some(())
+            let left = "select (select count(*) from saga_event) + (
+                            select count(*) from saga join saga_event_horizon on ended_transaction > transaction)";
+            (database.number(left, &[]).await == 0).then_some(())
         })
         .await;
         buy(stack, order()).await.expect(200);

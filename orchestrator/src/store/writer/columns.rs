@@ -6,7 +6,7 @@ use common::request_hash::HASH_VERSION;
 use uuid::Uuid;
 
 use crate::checkout::Order;
-use crate::store::row_text;
+use crate::store::{row_events, row_text};
 use saga_engine::Status;
 use saga_engine::change::StateChange;
 use saga_engine::record::{Change, KeyScope, LogWrite, NewSaga, Until};
@@ -80,7 +80,7 @@ impl<'a> BeginColumns<'a> {
         self.age_us.push(i64::try_from(saga.age.as_micros()).unwrap_or(i64::MAX));
         self.decided_by.push(saga.decided_by);
         self.has_ended.push(ended.is_some());
-        self.changes.push(row_text::of_changes(&item.changes));
+        self.changes.push(changes(item));
     }
 }
 
@@ -135,7 +135,7 @@ impl<'a> ChangeColumns<'a> {
         self.attention.push(reason(item));
         self.attention_stays.push(stays(item));
         self.wake_ms.push(wake_ms);
-        self.changes.push(row_text::of_changes(&item.changes));
+        self.changes.push(changes(item));
         let (marks, waits_for) = match &item.change {
             Change::MarkFailed { marks, waits_for, .. } => (i32::try_from(*marks).ok(), waits_for.as_deref()),
             _ => (None, None),
@@ -144,6 +144,11 @@ impl<'a> ChangeColumns<'a> {
         self.waits_for.push(waits_for);
         self.tells_status.push(item.changes.iter().any(|change| matches!(change, StateChange::Saga { .. })));
     }
+}
+
+/// Returns the changes that need a row of events: none if the saga ends and its own row tells them.
+fn changes(item: &LogWrite) -> Option<String> {
+    if row_events::hold_all(item) { None } else { row_text::of_changes(&item.changes) }
 }
 
 fn started(item: &LogWrite) -> Option<String> {

@@ -65,14 +65,14 @@ async fn a_write_that_is_repeated_carries_the_changes_of_its_first_attempt_and_l
     let (leaver, _accepted) = oneshot::channel();
     actor.cast(SagaMsg::Detach(leaver)).unwrap();
     let (first, in_doubt) = asked_to_write.recv().await.unwrap();
-    assert_eq!(brief(&first.changes), ["PENDING", "choose running"]);
     chosen.give(Outcome::Done(Outputs::one("product_id", "1")));
     in_doubt.give(WriteReport::InDoubt("its reply was lost".to_owned()));
     let (repeated, durable) = asked_to_write.recv().await.unwrap();
-    assert_eq!(brief(&repeated.changes), brief(&first.changes), "a repeat tells what the first attempt told");
+    assert_eq!((brief(&first.changes), brief(&repeated.changes)), (vec![], vec![]), "a begin carries none");
     durable.give(WriteReport::Durable { cancel_requested: false, at: DateTime::UNIX_EPOCH });
     let (next, _) = asked_to_write.recv().await.unwrap();
-    assert_eq!((next.change.name(), brief(&next.changes)), ("outputs", vec!["choose done".to_owned()]));
+    let told = ["choose running", "choose done"].map(str::to_owned).to_vec();
+    assert_eq!((next.change.name(), brief(&next.changes)), ("outputs", told));
 
     actor.stop(None);
     ended.await.unwrap();

@@ -1,0 +1,13 @@
+-- The events of a saga that ends before anything of it was told are made from its row, and it has no rows in saga_event.
+--
+-- A program that does not know this migration would not tell these events, so it must not run any more.
+
+alter table saga
+    -- whether a row of saga_event tells that the saga has begun
+    add column begin_told boolean not null default true,
+    -- the place of its end in the stream of events, as in saga_event, if its events are made from this row. After a
+    -- restore on another server it has no transaction any more
+    add column ended_transaction xid8 null,
+    add column ended_position bigint null;
+
+create index saga_ends on saga (ended_transaction, ended_position) where ended_transaction is not null;
