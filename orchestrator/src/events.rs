@@ -7,7 +7,7 @@
 //!      └──────── pages, for listeners that reconnect with Last-Event-ID or lag ────┘
 //! ```
 //! A change of a saga's status is written in the transaction that makes it true, so it cannot be missing; PENDING is told
-//! with the first event of its saga, and the row says whether it was. A change of a step is not awaited: a process that
+//! with the first event of its saga. A change of a step is not awaited: a process that
 //! dies loses those of its last `event_flush_ms`. What ends before anything is told has no row in `saga_event`: readers
 //! make its events from the row of the saga.
 
@@ -66,12 +66,15 @@ pub(crate) fn events(
         cell: settings.cell,
         closing,
     };
+    // A change waits for up to event_flush_ms: until it is due, and then for the next flush.
+    let longest = std::time::Duration::from_millis(settings.event_flush_ms);
     let outbox = outbox::outbox(
         entry("event-outbox", "event outbox"),
         Outbox {
             saga_log: saga_log.clone(),
             running: running.clone(),
-            every: std::time::Duration::from_millis(settings.event_flush_ms),
+            every: longest / 4,
+            once_waited: longest * 3 / 4,
             sent: Arc::default(),
         },
     );

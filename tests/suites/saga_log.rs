@@ -25,6 +25,7 @@ use saga_engine::{
     definition::Outputs,
     owner::Owner,
     record::{Change, Company, LogWrite, NewSaga, StepChanges, WriteReport},
+    unsent::BeginTold,
 };
 use tests::{database::Database, saga_log::SagaLog};
 use tokio_postgres::error::SqlState;
@@ -82,7 +83,9 @@ fn write(saga_id: SagaId, change: Change, changes: Vec<StateChange>) -> LogItem 
     let (outputs, timeline) = (Outputs::one("payment_id", "7"), Vec::new());
     let (epoch, attention, company) = (1, None, Company::Any);
     let started = Vec::new();
-    let write = LogWrite { saga_id, epoch, change, outputs, started, timeline, attention, at, changes, company };
+    let begin_told = BeginTold::No;
+    let write =
+        LogWrite { saga_id, epoch, change, outputs, started, timeline, attention, at, changes, begin_told, company };
     LogItem::Write(Arc::new(write))
 }
 
@@ -122,7 +125,7 @@ fn step(saga: &SagaId) -> StepChanges {
         error: None,
         at: DateTime::UNIX_EPOCH,
     };
-    StepChanges { saga_id: *saga, epoch: 1, changes: vec![change] }
+    StepChanges { saga_id: *saga, epoch: 1, changes: vec![change], begin_told: BeginTold::No }
 }
 
 fn end(saga: &SagaId) -> LogItem {

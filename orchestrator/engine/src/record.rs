@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::change::StateChange;
 use crate::definition::{Input, Outputs};
 use crate::log::{Direction, StepView};
+use crate::unsent::BeginTold;
 use crate::{SagaId, Status};
 
 /// An `Idempotency-Key` with its scope and the fingerprint of its request.
@@ -118,6 +119,8 @@ pub struct LogWrite {
     pub at: DateTime<Utc>,
     /// Changes for listeners, sent if the write takes place: its change of status, and earlier changes of steps.
     pub changes: Vec<StateChange>,
+    /// Whether listeners were told that the saga has begun. If not, the log tells it before these changes.
+    pub begin_told: BeginTold,
     /// The writes that may share its transaction.
     pub company: Company,
 }
@@ -140,6 +143,8 @@ pub struct StepChanges {
     pub epoch: i32,
     /// The changes.
     pub changes: Vec<StateChange>,
+    /// Whether listeners were told that the saga has begun. If not, the log tells it before these changes.
+    pub begin_told: BeginTold,
 }
 
 /// The change that a write makes.
@@ -296,6 +301,7 @@ mod tests {
             attention: None,
             at: DateTime::UNIX_EPOCH,
             changes: Vec::new(),
+            begin_told: BeginTold::No,
             company: Company::Any,
         }
     }

@@ -5,13 +5,15 @@
 //! the saga.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use tokio::time::Instant;
 
 use crate::Status;
 use crate::change::{Ending, StateChange};
 use crate::log::{SagaLog, StepRecord, Undo};
-use crate::record::Change;
+use crate::record::{Change, LogWrite};
 
 /// Visible state of a step: its name, the number of attempts at the action or compensation that it names, and the state
 /// of the compensation. A compensation as a precaution is not visible, so it makes no change.
@@ -23,8 +25,22 @@ pub struct Unsent {
     /// The visible state of every step, as the changes so far tell it.
     told: Vec<Fingerprint>,
     waiting: Vec<StateChange>,
+    /// Since when the first of them waits.
+    since: Option<Instant>,
     /// The part of `waiting` that a write in flight carries.
     riding: Option<Range<usize>>,
+    begin: BeginTold,
+}
+
+/// Whether listeners are told that a saga has begun: PENDING. The log tells it before the first change that it is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BeginTold {
+    /// Nothing of the saga was given to the log.
+    No,
+    /// Changes were given to the log, and it is not known whether they were written.
+    Maybe,
+    /// It was told, by this owner or by the claim of the saga.
+    Yes,
 }
 
 fn fingerprint(step: &StepRecord) -> Fingerprint {
@@ -35,7 +51,18 @@ fn fingerprint(step: &StepRecord) -> Fingerprint {
 impl Unsent {
     /// Starts without a change.
     pub fn new(log: &SagaLog) -> Unsent {
-        Unsent { told: log.steps().iter().map(fingerprint).collect(), waiting: Vec::new(), riding: None }
+        Unsent {
+            told: log.steps().iter().map(fingerprint).collect(),
+            waiting: Vec::new(),
+            since: None,
+            riding: None,
+            begin: if log.is_begun() { BeginTold::Yes } else { BeginTold::No },
+        }
+    }
+
+    /// Tells whether the begin was told.
+    pub fn begin_told(&self) -> BeginTold {
+        self.begin
     }
 
     /// Queues a change for every step whose visible state has changed.
@@ -46,6 +73,7 @@ impl Unsent {
                 continue;
             }
             *told = now;
+            self.since.get_or_insert_with(Instant::now);
             let attempts = step.shown_attempts();
             self.waiting.push(StateChange::Step {
                 step: named.name.clone(),
@@ -87,9 +115,13 @@ impl Unsent {
     }
 
     /// Removes the changes of a write that is durable.
-    pub fn landed(&mut self) {
+    pub fn landed(&mut self, write: &LogWrite) {
         if let Some(riding) = self.riding.take() {
             self.waiting.drain(riding);
+            self.since = (!self.waiting.is_empty()).then(Instant::now);
+        }
+        if !write.changes.is_empty() {
+            self.begin = BeginTold::Yes;
         }
     }
 
@@ -98,16 +130,29 @@ impl Unsent {
         self.riding = None;
     }
 
-    /// Takes the changes that the outbox may send: none while a write carries some.
-    pub fn take(&mut self) -> Vec<StateChange> {
-        match self.riding {
-            Some(_) => Vec::new(),
-            None => std::mem::take(&mut self.waiting),
+    /// Takes the changes that the outbox may send: none while a write carries some, or before the first of them has waited
+    /// for this time.
+    pub fn take(&mut self, once_waited: Duration) -> Vec<StateChange> {
+        match (&self.riding, self.since) {
+            (None, Some(since)) if since.elapsed() >= once_waited => {
+                self.since = None;
+                std::mem::take(&mut self.waiting)
+            }
+            _ => Vec::new(),
         }
     }
 
-    /// Puts back changes that the outbox could not send, before all later ones.
+    /// Records that changes that were taken are written.
+    pub fn sent(&mut self) {
+        self.begin = BeginTold::Yes;
+    }
+
+    /// Puts back changes that the outbox sent without a known result, before all later ones.
     pub fn put_back(&mut self, changes: Vec<StateChange>) {
+        if self.begin == BeginTold::No {
+            self.begin = BeginTold::Maybe;
+        }
+        self.since.get_or_insert_with(Instant::now);
         if let Some(riding) = &mut self.riding {
             *riding = riding.start + changes.len()..riding.end + changes.len();
         }

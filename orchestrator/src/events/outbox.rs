@@ -1,7 +1,7 @@
 //! The outbox: an actor that writes changes of steps which no awaited write has carried in time.
 //!
 //! ```text
-//! flush ─► waiting changes of all sagas into the saga log's queue ─► they are written ─► (event_flush_ms later) flush
+//! flush ─► waiting changes of all sagas into the saga log's queue ─► they are written ─► (a quarter of event_flush_ms later) flush
 //! ```
 //! One flush runs at a time, so a slow database gets fewer and larger ones. The changes of a saga are taken and
 //! enqueued while the saga is locked, so no later write of that saga can be queued before them.
@@ -25,7 +25,10 @@ const SAGAS_AN_ITEM: usize = 128;
 pub(crate) struct Outbox {
     pub(crate) saga_log: BatchSender<SagaLogWriter>,
     pub(crate) running: Arc<Running>,
+    /// Pause between two flushes.
     pub(crate) every: Duration,
+    /// How long a change waits for a write of its saga before a flush takes it.
+    pub(crate) once_waited: Duration,
     /// Number of changes sent.
     pub(crate) sent: Arc<AtomicU64>,
 }
@@ -38,27 +41,31 @@ pub(crate) fn outbox(entry: Arc<ActorEntry>, outbox: Outbox) -> ChildSpec {
 
 impl Periodic for Outbox {
     async fn run(&self) -> Duration {
-        self.flush().await;
+        self.flush(self.once_waited).await;
         self.every
     }
 
     /// Writes the changes of the sagas that are handed over to their next owner.
     async fn stop(&self) {
-        self.flush().await;
+        self.flush(Duration::ZERO).await;
     }
 }
 
 impl Outbox {
-    /// Enqueues the waiting changes, and waits until they are written or refused.
-    async fn flush(&self) {
+    /// Enqueues the changes that have waited for this time, and waits until they are written or refused.
+    async fn flush(&self, once_waited: Duration) {
         let sagas = self.running.all();
-        let items: Vec<_> = sagas.chunks(SAGAS_AN_ITEM).filter_map(|sagas| send(self, sagas)).collect();
+        let items: Vec<_> = sagas.chunks(SAGAS_AN_ITEM).filter_map(|sagas| send(self, sagas, once_waited)).collect();
         join_all(items).await;
     }
 }
 
 /// Enqueues the changes of these sagas; `None` if there are none.
-fn send(outbox: &Outbox, sagas: &[Arc<RunningSaga>]) -> Option<impl Future<Output = ()> + Send + use<>> {
+fn send(
+    outbox: &Outbox,
+    sagas: &[Arc<RunningSaga>],
+    once_waited: Duration,
+) -> Option<impl Future<Output = ()> + Send + use<>> {
     let mut from = Vec::new();
     let mut steps = Vec::new();
     // Every other task locks one saga at a time, so no deadlock is possible.
@@ -67,12 +74,13 @@ fn send(outbox: &Outbox, sagas: &[Arc<RunningSaga>]) -> Option<impl Future<Outpu
         let mut progress = saga.progress();
         // A saga that is not in the log does not exist yet, and after its end it has no changes.
         let changes = match progress.log.is_begun() && progress.log.ended().is_none() {
-            true => progress.unsent.take(),
+            true => progress.unsent.take(once_waited),
             false => Vec::new(),
         };
         if !changes.is_empty() {
             outbox.sent.fetch_add(changes.len() as u64, Ordering::Relaxed);
-            steps.push(StepChanges { saga_id: saga.id, epoch: saga.epoch, changes });
+            let begin_told = progress.unsent.begin_told();
+            steps.push(StepChanges { saga_id: saga.id, epoch: saga.epoch, changes, begin_told });
             from.push(saga.clone());
             locked.push(progress);
         }
@@ -84,7 +92,7 @@ fn send(outbox: &Outbox, sagas: &[Arc<RunningSaga>]) -> Option<impl Future<Outpu
     drop(locked);
     Some(async move {
         match written.await {
-            Written::Committed(_) => {}
+            Written::Committed(_) => from.iter().for_each(|saga| saga.progress().unsent.sent()),
             // At least once: after an unknown result the changes are written again.
             Written::NotWritten(_) | Written::InDoubt(_) => {
                 for (saga, steps) in from.iter().zip(steps) {

@@ -38,13 +38,13 @@ macro_rules! may_run {
 macro_rules! free {
     () => {
         "f.id, f.owner_node as last_node, f.owner_incarnation as last_incarnation,
-         f.wake_at is not null and not f.attention_until_write as slept, f.begin_told as was_told"
+         f.wake_at is not null and not f.attention_until_write as slept"
     };
 }
 
 /// Ends a statement whose CTE `claimed` has the claimed rows and how their last owner left them (`last_node`,
-/// `last_incarnation`, `slept`, `was_told`). A claim is recorded as a takeover, unless a process wakes its own sleeping
-/// saga. It tells that the saga has begun if the last owner has not: what that owner had to tell is lost.
+/// `last_incarnation`, `slept`). A claim is recorded as a takeover, unless a process wakes its own sleeping saga. It tells
+/// that the saga has begun if nothing was told of it: what the last owner had to tell is lost.
 macro_rules! noted {
     () => {
         concat!(
@@ -58,10 +58,11 @@ macro_rules! noted {
              from claimed c where not c.slept or c.last_incarnation <> $2
              returning saga_id, node, epoch, at, unowned_ms),
              told as (
-             insert into saga_event (saga_id, changes)
+             insert into saga_event (saga_id, changes, begins)
              select c.id, ",
             pending!("c"),
-            " from claimed c where not c.was_told)
+            ", true from claimed c where c.status = 'PENDING'
+             on conflict (saga_id) where begins do nothing)
              select ",
             columns!(),
             ", s.slept, n.node, n.at, n.unowned_ms from claimed s left join noted n on n.saga_id = s.id"
@@ -80,9 +81,9 @@ macro_rules! claim {
              claimed as (
              update saga s
              set owner_node = $1::varchar, owner_incarnation = $2::uuid, epoch = s.epoch + 1, wake_at = null,
-                 waits_for = null, begin_told = true
+                 waits_for = null
              from free where s.id = free.id
-             returning s.*, free.last_node, free.last_incarnation, free.slept, free.was_told)",
+             returning s.*, free.last_node, free.last_incarnation, free.slept)",
             noted!()
         )
     };
@@ -140,7 +141,7 @@ macro_rules! set_back {
     ($deaths_before_rest:literal, $mark:literal) => {
         concat!(
             "with died as (
-                 select s.id, s.begin_told as was_told, i.reason, s.deaths + 1 as deaths, s.deaths + 1 - ",
+                 select s.id, i.reason, s.deaths + 1 as deaths, s.deaths + 1 - ",
             $deaths_before_rest,
             " as too_many,
                         case when s.direction = 'forward' and s.deadline_at > clock_timestamp()
@@ -152,7 +153,7 @@ macro_rules! set_back {
                  for update of s),
              claimed as (
              update saga s
-             set epoch = s.epoch + 1, deaths = d.deaths, begin_told = true,
+             set epoch = s.epoch + 1, deaths = d.deaths,
                  attention = case when d.too_many >= 0 and not s.attention_stays then ",
             $mark,
             " else s.attention end,
@@ -164,7 +165,7 @@ macro_rules! set_back {
                            clock_timestamp() + least(30, power(2, least(d.too_many, 5))) * interval '1 minute') end
              from died d where s.id = d.id
              returning s.*, s.owner_node as last_node, s.owner_incarnation as last_incarnation,
-                       s.wake_at is not null as slept, d.was_told)",
+                       s.wake_at is not null as slept)",
             noted!()
         )
     };

@@ -35,18 +35,20 @@ const FORCE_STOP: &str = concat!(
             turned_at = coalesce(turned_at, now()), resolved_at = now(), resolved_note = 'forceStop', attention = null,
             attention_at = null, attention_stays = false, wake_at = null, waits_for = null, ended_at = now()
         where gid = $1 and ended_at is null
-        returning id, status, error, created_at, ended_at, begin_told),
+        returning id, status, error, created_at, ended_at),
     told as (
-        insert into saga_event (saga_id, changes)
-        select id, changes from (
-            select id, 0 as number, ",
+        insert into saga_event (saga_id, changes, begins)
+        select id, changes, begins from (
+            select id, ",
     pending!("s"),
-    " as changes from stopped s where not begin_told
+    " as changes, true as begins from stopped s
+            where (select was.status from saga was where was.id = s.id) = 'PENDING'
             union all
-            select id, 1, json_build_array(json_build_array(
-                       status, true, error, (extract(epoch from ended_at) * 1000000)::bigint))::text
+            select id, json_build_array(json_build_array(
+                       status, true, error, (extract(epoch from ended_at) * 1000000)::bigint))::text, false
             from stopped) told
-        order by number)
+        order by begins desc
+        on conflict (saga_id) where begins do nothing)
     select id from stopped"
 );
 

@@ -21,6 +21,7 @@ use crate::store::row_text;
 use saga_engine::change::StateChange;
 use saga_engine::owner::Owner;
 use saga_engine::record::StepChanges;
+use saga_engine::unsent::BeginTold;
 use saga_engine::{SagaId, Status};
 
 /// The changes of a row of events that tells the begin of a saga: PENDING, in the form of
@@ -41,20 +42,21 @@ pub(super) use pending;
 // statements, owner and end are tested in a form that only the primary key can serve, not the index of unfinished
 // sagas.
 static INSERT_STEPS: LazyLock<BatchStatement> = LazyLock::new(|| {
-    let owned = "s.id = i.id and s.owner_incarnation is not distinct from $1 and s.epoch = i.epoch
-                 and coalesce(s.ended_at, 'infinity') = 'infinity'";
-    let pending = pending!("b");
+    let pending = pending!("o");
     BatchStatement::new(&format!(
         "
-    with i as rows($2: id uuid, epoch int, changes text, number bigint),
-    begun as (
-    update saga s set begin_told = true from i where {owned} and not s.begin_told returning s.id, s.created_at)
-    insert into saga_event (saga_id, changes)
-    select id, changes from (
-        select b.id, -1 as number, {pending} as changes from begun b
+    with i as rows($2: id uuid, epoch int, changes text, tells_begin bool, number bigint),
+    owned as (
+    select i.*, s.created_at from i join saga s
+        on s.id = i.id and s.owner_incarnation is not distinct from $1 and s.epoch = i.epoch
+           and coalesce(s.ended_at, 'infinity') = 'infinity')
+    insert into saga_event (saga_id, changes, begins)
+    select id, changes, begins from (
+        select id, number, {pending} as changes, true as begins from owned o where tells_begin
         union all
-        select i.id, i.number, i.changes from i where exists (select 1 from saga s where {owned})) told
-    order by number"
+        select id, number, changes, false from owned) told
+    order by number, begins desc
+    on conflict (saga_id) where begins do nothing"
     ))
 });
 
@@ -65,8 +67,7 @@ macro_rules! stream {
                  null::text as error, null::timestamptz as begun_at
           from saga_event
           union all
-          select ended_transaction, ended_position, id, null::text, ended_at, timeline, status::text, error,
-                 case when not begin_told then created_at end
+          select ended_transaction, ended_position, id, null::text, ended_at, timeline, status::text, error, created_at
           from saga)"
     };
 }
@@ -87,7 +88,7 @@ const PAGE: &str = concat!(
            e.transaction::text, e.position, e.saga_id, e.changes, e.at, e.timeline, e.status, e.error, e.begun_at
     from (
         select *, transaction < pg_snapshot_xmin(pg_current_snapshot())
-                  and (transaction, position) >= ($1::text::xid8, $2) as hides_start
+                  and (transaction, position) > ($1::text::xid8, $2) as hides_start
         from saga_event_horizon) h
     left join lateral (
         select * from ",
@@ -127,6 +128,7 @@ pub(super) struct NewSteps {
     saga_id: Vec<Uuid>,
     epoch: Vec<i32>,
     changes: Vec<String>,
+    tells_begin: Vec<bool>,
 }
 
 impl NewSteps {
@@ -135,6 +137,7 @@ impl NewSteps {
         self.saga_id.push(of_saga.saga_id.0);
         self.epoch.push(of_saga.epoch);
         self.changes.push(changes);
+        self.tells_begin.push(of_saga.begin_told != BeginTold::Yes);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -143,9 +146,15 @@ impl NewSteps {
 }
 
 pub(super) fn insert_steps(owner: &Owner, steps: NewSteps) -> Bound<'static> {
-    let NewSteps { saga_id, epoch, changes } = steps;
+    let NewSteps { saga_id, epoch, changes, tells_begin } = steps;
     let number: Vec<i64> = (0..).take(changes.len()).collect();
-    Bound::over_rows(&INSERT_STEPS).with(owner.incarnation).column(saga_id).column(epoch).column(changes).column(number)
+    Bound::over_rows(&INSERT_STEPS)
+        .with(owner.incarnation)
+        .column(saga_id)
+        .column(epoch)
+        .column(changes)
+        .column(tells_begin)
+        .column(number)
 }
 
 /// A row of the stream: all changes of one saga by one write, or all of a saga that ended before any was told.

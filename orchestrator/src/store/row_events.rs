@@ -8,10 +8,14 @@ use chrono::{DateTime, Utc};
 use saga_engine::Status;
 use saga_engine::change::{Ending, StateChange};
 use saga_engine::log::StepView;
-use saga_engine::record::LogWrite;
+use saga_engine::record::{Change, LogWrite};
+use saga_engine::unsent::BeginTold;
 
 /// Tells whether the events of a write that ends its saga can be made from the row that it leaves.
 pub(super) fn hold_all(write: &LogWrite) -> bool {
+    if write.begin_told != BeginTold::No || !matches!(write.change, Change::End { .. }) {
+        return false;
+    }
     let Some((StateChange::Saga { ended: true, .. }, told)) = write.changes.split_last() else { return false };
     of_steps(&write.timeline).is_some_and(|steps| {
         steps.len() == told.len() && steps.iter().zip(told).all(|(from_row, told)| is_same(from_row, told))
@@ -32,8 +36,8 @@ fn is_same(a: &StateChange, b: &StateChange) -> bool {
 /// The row of an ended saga.
 #[derive(Clone, Debug)]
 pub struct EndedRow {
-    /// Time of acceptance, if the events begin with PENDING.
-    pub begun_at: Option<DateTime<Utc>>,
+    /// Time of acceptance.
+    pub begun_at: DateTime<Utc>,
     /// The steps; none if the details were cleared.
     pub steps: Vec<StepView>,
     /// The final status.
@@ -47,10 +51,10 @@ pub struct EndedRow {
 /// Makes the events of a saga from its row.
 pub fn of_row(row: EndedRow) -> Vec<StateChange> {
     let EndedRow { begun_at, steps, status, error, ended_at } = row;
-    let begin = begun_at.map(|at| StateChange::of_saga(Status::Pending, Ending::GoesOn, None, at));
+    let begin = StateChange::of_saga(Status::Pending, Ending::GoesOn, None, begun_at);
     let steps = of_steps(&steps).unwrap_or_default();
     let end = StateChange::of_saga(status, Ending::Ended, error, ended_at);
-    begin.into_iter().chain(steps).chain([end]).collect()
+    [begin].into_iter().chain(steps).chain([end]).collect()
 }
 
 /// Makes the changes of steps from their last state, in the order of time; `None` if that does not tell all of them.
@@ -84,12 +88,13 @@ fn of_steps(steps: &[StepView]) -> Option<Vec<StateChange>> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use saga_engine::SagaId;
     use saga_engine::definition::Outputs;
     use saga_engine::log::{Event, OutputsInLog, SagaLog};
     use saga_engine::outcome::{Cause, Failure, Found, Sent};
-    use saga_engine::record::{Change, Company};
+    use saga_engine::record::Company;
     use saga_engine::unsent::Unsent;
 
     use super::*;
@@ -136,6 +141,7 @@ mod tests {
                 attention: None,
                 at: self.now,
                 changes,
+                begin_told: self.unsent.begin_told(),
                 company: Company::Any,
             }
         }
@@ -152,7 +158,7 @@ mod tests {
     }
 
     /// What a reader makes of the row of this write.
-    fn read(write: &LogWrite, begun_at: Option<DateTime<Utc>>) -> Vec<StateChange> {
+    fn read(write: &LogWrite, begun_at: DateTime<Utc>) -> Vec<StateChange> {
         let Some(StateChange::Saga { status, error, at, .. }) = write.changes.last().cloned() else { panic!("no end") };
         let steps = row_text::to_steps(&row_text::of_steps(&write.timeline));
         of_row(EndedRow { begun_at, steps, status, error, ended_at: at })
@@ -169,13 +175,12 @@ mod tests {
             let begun_at = saga.now;
             let write = saga.end(status, error);
             assert!(hold_all(&write), "{write:?}");
-            let made = read(&write, Some(begun_at));
+            let made = read(&write, begun_at);
             assert!(is_same(&made[0], &StateChange::of_saga(Status::Pending, Ending::GoesOn, None, begun_at)));
             assert_eq!(made.len(), 1 + write.changes.len());
             for (made, told) in made[1..].iter().zip(&write.changes) {
                 assert!(is_same(made, told), "{made:?} {told:?}");
             }
-            assert_eq!(read(&write, None), made[1..], "PENDING was told before");
         }
     }
 
@@ -185,7 +190,10 @@ mod tests {
         repeated.live([Event::ActionSent(0), Event::ActionFailed(0, "503".to_owned(), Sent::Maybe)]);
         repeated.live(step(0).into_iter().chain([BEGUN]).chain((1..4).flat_map(step)));
         let mut partly_told = happy();
-        partly_told.unsent.take();
+        partly_told.unsent.take(Duration::ZERO);
+        let mut maybe_told = happy();
+        let taken = maybe_told.unsent.take(Duration::ZERO);
+        maybe_told.unsent.put_back(taken);
         let mut undone = happy();
         undone.live([
             Event::Interrupted(Cause::Cancelled),
@@ -193,15 +201,17 @@ mod tests {
             Event::CompensationSent(3),
             Event::CompensationDone(3, Found::Done, Outputs::default()),
         ]);
-        for (name, mut saga) in [("repeated", repeated), ("partly told", partly_told), ("undone", undone)] {
+        let sagas =
+            [("repeated", repeated), ("partly told", partly_told), ("maybe told", maybe_told), ("undone", undone)];
+        for (name, mut saga) in sagas {
             assert!(!hold_all(&saga.end(Status::Compensated, None)), "{name}");
         }
     }
 
     #[test]
     fn only_an_end_is_an_event_by_its_row() {
-        let mut saga = happy();
-        let mut write = saga.end(Status::Completed, None);
+        let mut write = happy().end(Status::Completed, None);
+        assert!(!hold_all(&LogWrite { change: Change::Outputs, ..write.clone() }), "it ends nothing");
         write.changes.pop();
         assert!(!hold_all(&write), "its last change is one of a step");
         write.changes.clear();

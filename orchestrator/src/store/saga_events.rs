@@ -19,7 +19,7 @@ const SLACK: TimeDelta = TimeDelta::seconds(5);
 
 const TIMES: &str = "
     select s.created_at, coalesce(s.ended_at, now()), h.transaction::text, pg_snapshot_xmax(pg_current_snapshot())::text,
-           s.ended_position is not null, s.timeline, s.status, s.error, s.begin_told
+           s.ended_position is not null, s.timeline, s.status, s.error
     from saga s cross join saga_event_horizon h where s.id = $1";
 
 const TIME_OF: &str = "
@@ -41,7 +41,7 @@ pub async fn read(connection: &mut Connection, id: SagaId) -> Result<Option<Vec<
     let (accepted, ended): (DateTime<Utc>, DateTime<Utc>) = (row.get(0), row.get(1));
     if row.get(4) {
         return Ok(Some(row_events::of_row(EndedRow {
-            begun_at: (!row.get::<_, bool>(8)).then_some(accepted),
+            begun_at: accepted,
             steps: row_text::to_steps(row.get(5)),
             status: parse_status(row.get(6)),
             error: row.get(7),

@@ -57,7 +57,7 @@ fn begin_statement(on_conflict: &str) -> BatchStatement {
     insert into saga (id, definition, definition_version, user_id, amount, product_wanted, input, started, outputs,
                       status, direction, error, timeline, idempotency_key, gid, fingerprint, fingerprint_version, secret_hash, begin_nonce, owner_node,
                       owner_incarnation, epoch, attention, attention_stays, attention_at, deadline_at, created_at,
-                      ended_at, begin_told, ended_transaction, ended_position)
+                      ended_at)
     select i.id, i.definition, i.version, i.user_id, i.cents::numeric / 100, i.product, i.input, i.started, i.outputs,
            case when i.has_ended then 'COMPENSATED' else 'PENDING' end,
            case when i.has_ended then 'compensating' else 'forward' end,
@@ -65,9 +65,7 @@ fn begin_statement(on_conflict: &str) -> BatchStatement {
            i.attention, i.attention_stays, case when i.attention is not null then statement_timestamp() end,
            statement_timestamp() + i.deadline_ms * interval '1 millisecond',
            statement_timestamp() - i.age_us * interval '1 microsecond',
-           case when i.has_ended then statement_timestamp() end, i.has_ended,
-           case when i.has_ended and i.changes is null then pg_current_xact_id() end,
-           case when i.has_ended and i.changes is null then nextval('saga_event_position_seq') end
+           case when i.has_ended then statement_timestamp() end
     from i, node_lease l
     where l.node_id = $1::varchar and l.incarnation = $2::uuid and l.expires_at > clock_timestamp()
       and i.decided_by > clock_timestamp()
@@ -92,7 +90,7 @@ static END: LazyLock<BatchStatement> = LazyLock::new(|| {
     BatchStatement::new(&format!(
         "
     with i as rows($2: id uuid, epoch int, status text, direction text, error text, started text, outputs text,
-                   timeline text, attention text, attention_stays bool, changes text),
+                   timeline text, attention text, attention_stays bool, changes text, tells_begin bool),
     ended as (
     update saga s
     set status = i.status, direction = coalesce(i.direction, s.direction), error = coalesce(i.error, s.error),
@@ -109,14 +107,15 @@ static END: LazyLock<BatchStatement> = LazyLock::new(|| {
     from i
     where {OWNED} and i.status not in ('PENDING', 'COMPENSATING')
       and (i.status <> 'COMPLETED' or (s.direction = 'forward' and s.cancel_requested_at is null))
-    returning s.id, i.changes, s.ended_at, s.created_at, s.begin_told),
+    returning s.id, i.changes, i.tells_begin, s.ended_at, s.created_at),
     told as (
-    insert into saga_event (saga_id, changes)
-    select id, changes from (
-        select id, 0 as number, {pending} as changes from ended e where changes is not null and not begin_told
+    insert into saga_event (saga_id, changes, begins)
+    select id, changes, begins from (
+        select id, {pending} as changes, true as begins from ended e where changes is not null and tells_begin
         union all
-        select id, 1, changes from ended where changes is not null) told
-    order by number)
+        select id, changes, false from ended where changes is not null) told
+    order by begins desc
+    on conflict (saga_id) where begins do nothing)
     select id, ended_at from ended",
         pending = pending!("e")
     ))
@@ -128,8 +127,8 @@ static CHANGE: LazyLock<BatchStatement> = LazyLock::new(|| {
     BatchStatement::new(&format!(
         "
     with i as rows($2: id uuid, epoch int, status text, direction text, error text, started text, outputs text,
-                   timeline text, attention text, attention_stays bool, changes text, wake_ms bigint, tells_status bool, marks int,
-                   waits_for text),
+                   timeline text, attention text, attention_stays bool, changes text, tells_begin bool, wake_ms bigint,
+                   tells_status bool, marks int, waits_for text),
     changed as (
     update saga s
     set status = coalesce(i.status, s.status), direction = coalesce(i.direction, s.direction),
@@ -144,23 +143,22 @@ static CHANGE: LazyLock<BatchStatement> = LazyLock::new(|| {
         turned_at = case when i.direction = 'compensating' then coalesce(s.turned_at, statement_timestamp())
                          else s.turned_at end,
         wake_at = clock_timestamp() + i.wake_ms * interval '1 millisecond', deaths = 0,
-        failed_marks = coalesce(i.marks, s.failed_marks), waits_for = i.waits_for, woken = false,
-        begin_told = s.begin_told or i.changes is not null
+        failed_marks = coalesce(i.marks, s.failed_marks), waits_for = i.waits_for, woken = false
     from i
     where {OWNED}
-    returning s.id, s.cancel_requested_at is not null as cancel_requested, i.changes, i.status, i.tells_status,
-              s.created_at),
+    returning s.id, s.cancel_requested_at is not null as cancel_requested, i.changes, i.tells_begin, i.status,
+              i.tells_status, s.created_at),
     told as (
-    insert into saga_event (saga_id, changes)
-    select id, changes from (
-        select c.id, 0 as number, {pending} as changes from changed c
-        where c.changes is not null and not (select was.begin_told from saga was where was.id = c.id)
+    insert into saga_event (saga_id, changes, begins)
+    select id, changes, begins from (
+        select id, {pending} as changes, true as begins from changed c where changes is not null and tells_begin
         union all
-        select c.id, 1, c.changes from changed c
+        select c.id, c.changes, false from changed c
         where c.changes is not null
           and case when c.tells_status then c.status <> (select was.status from saga was where was.id = c.id)
                    else true end) told
-    order by number)
+    order by begins desc
+    on conflict (saga_id) where begins do nothing)
     select id, statement_timestamp(), cancel_requested from changed",
         pending = pending!("c")
     ))
@@ -380,6 +378,7 @@ impl SagaLogWriter {
             .column(c.attention)
             .column(c.attention_stays)
             .column(c.changes)
+            .column(c.tells_begin)
     }
 }
 

@@ -22,6 +22,7 @@ use saga_engine::lease::{RenewRequest, Renewal};
 use saga_engine::owner::Owner;
 use saga_engine::record::{Change, Company, Fingerprint, IdempotencyKey, KeyScope, LogWrite, NewSaga};
 use saga_engine::recovery::{ActorDeath, Claimer, Free, ListedRow};
+use saga_engine::unsent::BeginTold;
 use saga_simulation::durable_log::{DurableLog, LogNow};
 use serde_json::json;
 use tests::database::Database;
@@ -269,6 +270,7 @@ impl Logs {
             attention: write.attention.clone(),
             at: DateTime::UNIX_EPOCH,
             changes: Vec::new(),
+            begin_told: BeginTold::No,
             company: Company::Any,
         }
     }

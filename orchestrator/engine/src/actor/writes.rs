@@ -56,6 +56,7 @@ pub(super) fn write(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: Chang
             attention: state.attention.clone(),
             at,
             changes,
+            begin_told: progress.unsent.begin_told(),
             company: Company::Any,
         }
     };
@@ -99,7 +100,7 @@ pub(super) fn log_written(
     match report {
         WriteReport::Durable { cancel_requested, at } => {
             state.write = None;
-            state.saga.progress().unsent.landed();
+            state.saga.progress().unsent.landed(&write);
             state.cancel_is_waiting |= cancel_requested;
             written(me, state, &write, at)
         }

@@ -40,7 +40,27 @@ impl Saga {
     fn ride(&mut self, change: &Change) -> Vec<String> {
         brief(self.unsent.ride(change, &self.log, DateTime::UNIX_EPOCH))
     }
+
+    /// The write of the last ride is durable.
+    fn landed(&mut self, changes: Vec<StateChange>) {
+        let write = LogWrite {
+            saga_id: crate::SagaId(uuid::Uuid::nil()),
+            epoch: 1,
+            change: Change::Outputs,
+            outputs: Outputs::default(),
+            started: Vec::new(),
+            timeline: Vec::new(),
+            attention: None,
+            at: DateTime::UNIX_EPOCH,
+            changes,
+            begin_told: self.unsent.begin_told(),
+            company: crate::record::Company::Any,
+        };
+        self.unsent.landed(&write);
+    }
 }
+
+const NOW: Duration = Duration::ZERO;
 
 fn brief(changes: Vec<StateChange>) -> Vec<String> {
     let one = |change| match change {
@@ -75,7 +95,7 @@ fn every_change_of_a_step_is_told_also_where_its_name_stays() {
     ] {
         saga.apply(event);
     }
-    let told = brief(saga.unsent.take());
+    let told = brief(saga.unsent.take(NOW));
     assert_eq!(
         told,
         [
@@ -108,7 +128,7 @@ fn an_interruption_is_told_of_a_step_that_waits_and_later_of_one_whose_call_is_i
         for event in events {
             saga.apply(event);
         }
-        let told = brief(saga.unsent.take());
+        let told = brief(saga.unsent.take(NOW));
         assert_eq!(told[0], "decrease running 1");
         assert_eq!(told[1..].iter().map(|one| one.replacen("decrease ", "", 1)).collect::<Vec<_>>(), expected);
     }
@@ -134,7 +154,7 @@ fn every_write_that_changes_the_status_tells_it_and_no_other_one_does() {
     let mut saga = Saga::new();
     saga.apply(Event::ActionSent(0));
     assert_eq!(saga.ride(&begin(None)), Vec::<String>::new(), "the log tells PENDING, and changes of steps wait");
-    saga.unsent.landed();
+    saga.landed(Vec::new());
     assert_eq!(saga.ride(&begin(Some("no".to_owned()))), ["choose running 1", "COMPENSATED, ended"]);
     let mut saga = Saga::charged();
     assert_eq!(saga.ride(&Change::Outputs), Vec::<String>::new());
@@ -154,21 +174,21 @@ fn what_a_write_carries_is_sent_once_and_kept_when_the_write_fails() {
     saga.apply(Event::ActionSent(2));
     let running = ["decrease running 1"];
     assert_eq!(saga.ride(&Change::Outputs), running);
-    assert_eq!(saga.unsent.take(), [], "the outbox leaves alone what a write carries");
+    assert_eq!(saga.unsent.take(NOW), [], "the outbox leaves alone what a write carries");
     saga.unsent.stayed();
     assert_eq!(saga.ride(&Change::Outputs), running);
     // A change during the write stays for the next one.
     saga.apply(Event::ActionDone(2, Outputs::default()));
-    saga.unsent.landed();
-    assert_eq!(brief(saga.unsent.take()), ["decrease done 1"]);
-    assert_eq!(saga.unsent.take(), []);
+    saga.landed(Vec::new());
+    assert_eq!(brief(saga.unsent.take(NOW)), ["decrease done 1"]);
+    assert_eq!(saga.unsent.take(NOW), []);
 }
 
 #[test]
 fn what_a_flush_could_not_send_comes_before_all_that_is_later() {
     let mut saga = Saga::charged();
     saga.apply(Event::ActionSent(2));
-    let taken = saga.unsent.take();
+    let taken = saga.unsent.take(NOW);
     saga.apply(Event::ActionDone(2, Outputs::default()));
     assert_eq!(saga.ride(&Change::Outputs), ["decrease done 1"]);
     saga.unsent.put_back(taken);
@@ -178,6 +198,37 @@ fn what_a_flush_could_not_send_comes_before_all_that_is_later() {
         unsent: Unsent { waiting: saga.unsent.waiting.clone(), ..Unsent::new(&saga.log) },
     };
     assert_eq!(repeated.ride(&Change::Outputs), ["decrease running 1", "decrease done 1"]);
-    saga.unsent.landed();
-    assert_eq!(brief(saga.unsent.take()), ["decrease running 1"]);
+    saga.landed(Vec::new());
+    assert_eq!(brief(saga.unsent.take(NOW)), ["decrease running 1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_outbox_takes_changes_once_the_first_of_them_has_waited() {
+    const WAIT: Duration = Duration::from_millis(100);
+    let mut saga = Saga::charged();
+    saga.apply(Event::ActionSent(2));
+    tokio::time::advance(WAIT / 2).await;
+    saga.apply(Event::ActionDone(2, Outputs::default()));
+    assert_eq!(saga.unsent.take(WAIT), []);
+    tokio::time::advance(WAIT / 2).await;
+    assert_eq!(brief(saga.unsent.take(WAIT)), ["decrease running 1", "decrease done 1"]);
+    saga.apply(Event::ActionSent(3));
+    assert_eq!(saga.unsent.take(WAIT), [], "a later change waits anew");
+}
+
+#[test]
+fn the_begin_counts_as_told_once_a_change_is_known_to_be_written() {
+    let mut saga = Saga::new();
+    saga.apply(Event::ActionSent(0));
+    saga.ride(&Change::Outputs);
+    saga.landed(Vec::new());
+    assert_eq!(saga.unsent.begin_told(), BeginTold::No, "that write carried nothing");
+    saga.apply(Event::ActionDone(0, Outputs::one("product_id", "1")));
+    let taken = saga.unsent.take(NOW);
+    saga.unsent.put_back(taken);
+    assert_eq!(saga.unsent.begin_told(), BeginTold::Maybe);
+    let taken = saga.unsent.take(NOW);
+    saga.unsent.sent();
+    assert_eq!((taken.len(), saga.unsent.begin_told()), (1, BeginTold::Yes));
+    assert_eq!(Saga::charged().unsent.begin_told(), BeginTold::Yes, "the claim of a saga tells it");
 }

@@ -10,6 +10,7 @@ use crate::store::{row_events, row_text};
 use saga_engine::Status;
 use saga_engine::change::StateChange;
 use saga_engine::record::{Change, KeyScope, LogWrite, NewSaga, Until};
+use saga_engine::unsent::BeginTold;
 
 /// The longest sleep of a saga, in milliseconds: beyond some point the database rejects the wake-up time.
 const LONGEST_SLEEP_MS: i64 = 24 * 3_600 * 1_000;
@@ -98,6 +99,7 @@ pub(super) struct ChangeColumns<'a> {
     pub(super) attention_stays: Vec<bool>,
     pub(super) wake_ms: Vec<Option<i64>>,
     pub(super) changes: Vec<Option<String>>,
+    pub(super) tells_begin: Vec<bool>,
     pub(super) tells_status: Vec<bool>,
     pub(super) marks: Vec<Option<i32>>,
     pub(super) waits_for: Vec<Option<&'a str>>,
@@ -136,6 +138,7 @@ impl<'a> ChangeColumns<'a> {
         self.attention_stays.push(stays(item));
         self.wake_ms.push(wake_ms);
         self.changes.push(changes(item));
+        self.tells_begin.push(item.begin_told != BeginTold::Yes);
         let (marks, waits_for) = match &item.change {
             Change::MarkFailed { marks, waits_for, .. } => (i32::try_from(*marks).ok(), waits_for.as_deref()),
             _ => (None, None),
