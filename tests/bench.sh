@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Benchmarks the build of the profile `dist`, with PostgreSQL's fsync on, and compares it with pgbench on the same machine and server.
 #
-#   tests/bench.sh [MODE…] [--seconds N] [--runs N] [--connections 1,16,…] [--data-dir DIR] [--quick]
+#   tests/bench.sh [MODE…] [--seconds N] [--runs N] [--pairs N] [--connections 1,16,…] [--data-dir DIR] [--quick]
 #   tests/bench.sh --against PROGRAM [--pairs N] [--connections 1,64,…]
 #
 # The second form compares the build with another one: both run at once, are loaded in turns, and the ratios of each pair
 # count; pairs during which other programs used more than 6 % of the machine are dropped. Results: target/bench/compare.json.
 #
-# Modes (all by default): throughput in-flight finished products replicas recovery failures. It starts its own
+# Modes (all by default): throughput layouts in-flight finished products replicas recovery failures. The mode layouts
+# compares one process with five in the same way. It starts its own
 # PostgreSQL with fresh data and services on free ports, and makes a virtual environment in target/. Results go to
 # target/bench/ (JSON) and docs/images/bench-*.svg; --quick only checks that it works and writes no plots to docs.
 # It needs wrk, python3 with venv, and PostgreSQL's programs including pgbench; on Debian it installs the missing ones.

@@ -159,14 +159,9 @@ impl Settings {
 
     /// Sets each empty service URL to the listen address of the service; loopback if it listens on all interfaces.
     fn fill_in_urls(&mut self) {
-        let host = match self.http.bind {
-            IpAddr::V4(address) if address.is_unspecified() => IpAddr::from(Ipv4Addr::LOCALHOST),
-            IpAddr::V6(address) if address.is_unspecified() => IpAddr::from(Ipv6Addr::LOCALHOST),
-            address => address,
-        };
         for service in self.services.values_mut() {
             if service.url.is_empty() {
-                service.url = format!("http://{}", SocketAddr::new(host, service.port));
+                service.url = format!("http://{}", reachable(SocketAddr::new(self.http.bind, service.port)));
             }
             service.url.truncate(service.url.trim_end_matches('/').len());
         }
@@ -184,6 +179,16 @@ impl Settings {
     pub fn is_production(&self) -> bool {
         self.profile == PRODUCTION
     }
+}
+
+/// Returns an address that a client can use: loopback for a service on all interfaces.
+pub fn reachable(listening: SocketAddr) -> SocketAddr {
+    let host = match listening.ip() {
+        IpAddr::V4(any) if any.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(any) if any.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        host => host,
+    };
+    SocketAddr::new(host, listening.port())
 }
 
 /// Replaces the user in a PostgreSQL URL. In both forms of such a URL the last value wins, so the user is appended.

@@ -13,6 +13,7 @@ mod answer;
 mod auth;
 mod behind_others;
 mod body;
+mod call;
 pub mod calls;
 mod client;
 mod cors;
@@ -24,7 +25,6 @@ mod front;
 mod head;
 mod health;
 mod idempotency_key;
-pub mod in_process;
 mod metrics;
 pub mod negotiation;
 pub mod openapi;
@@ -36,6 +36,7 @@ mod saga_secret;
 mod serve;
 mod server;
 mod span;
+mod transport;
 pub mod transport_faults;
 
 use std::sync::Arc;
@@ -67,6 +68,7 @@ pub use saga_secret::SagaSecret;
 pub use serve::serve;
 pub use server::server;
 pub use span::{redacted_url, trace_header, version_name};
+pub use transport::{LocalConnection, Transport};
 
 use crate::config::Settings;
 use crate::traces::Tracer;
@@ -90,8 +92,9 @@ pub struct HttpService {
     pub draining: Draining,
     /// Records the spans of requests.
     pub tracer: Tracer,
-    /// Whether requests may arrive as messages on one stream, too: see [`calls`].
-    pub calls: bool,
+    /// The way by which it takes calls of other services, beside messages on one stream (see [`calls`]); `None` if it takes
+    /// neither.
+    pub calls: Option<Transport>,
 }
 
 /// Answers with a JSON body. Bodies are our own types, which always serialize; a serialization error becomes a 500.

@@ -12,6 +12,7 @@ mod purchases;
 use std::sync::Arc;
 
 use common::config::Settings;
+use common::http::Transport;
 use refinery::Runner;
 use tokio::net::TcpListener;
 
@@ -39,7 +40,7 @@ pub const PARTICIPANTS: [&str; REGISTRY.len()] = {
 };
 
 /// Starts a service on a listener. Its database must exist and be migrated, but may be unreachable for now. The service
-/// runs until `shutdown` has begun, then drains its requests and stops.
+/// takes calls over the network and by `transport` until `shutdown` has begun, then drains its requests and stops.
 ///
 /// # Errors
 /// [`StartError`] when the name is unknown, the database settings are invalid, or an actor does not start.
@@ -47,10 +48,11 @@ pub async fn start(
     service: &str,
     settings: Arc<Settings>,
     listener: TcpListener,
+    transport: Transport,
     shutdown: Shutdown,
 ) -> Result<Running, StartError> {
     let entry = find(service).ok_or_else(|| StartError::Unknown(service.to_owned()))?;
-    (entry.start)(settings, listener, shutdown).await
+    (entry.start)(settings, listener, transport, shutdown).await
 }
 
 /// Returns the migrations of a service's database.

@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use clap::{Args, builder::PossibleValuesParser};
 use common::{
     db,
+    http::Transport,
     telemetry::{self, ServiceName},
 };
 use tracing::info;
@@ -76,7 +77,7 @@ impl Serve {
 
         let settings = Arc::new(settings);
         let threads = Threads::start(&settings, 1)?;
-        let running = threads.run(service, settings, listener, signals.shutdown.clone()).await?;
+        let running = threads.run(service, settings, listener, Transport::network(), signals.shutdown.clone()).await?;
         match telemetry::logs_are_json() {
             true => info!(service, url = %format_args!("http://{address}"), "the service is running"),
             false => output::tell(&format!("{service} http://{address}")),

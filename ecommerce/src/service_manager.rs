@@ -6,11 +6,11 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use common::service::Shutdown;
+use common::{config::reachable, service::Shutdown};
 use sd_notify::NotifyState;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::{services::reachable, way};
+use crate::way;
 
 /// Tells that the service is ready, and from then on its stop and its signs of life.
 pub(crate) fn ready(service: &str, address: SocketAddr, shutdown: &Shutdown) {

@@ -1,17 +1,11 @@
 //! The list of the five services, for the commands that start or migrate them.
 
-use std::{
-    collections::BTreeSet,
-    error::Error,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    num::NonZero,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, error::Error, net::SocketAddr, num::NonZero, sync::Arc, time::Duration};
 
 use common::{
     config::{ServiceSettings, Settings},
     db::{self, DbError, Newer, OtherPrograms, SchemaError},
+    http::Transport,
     service::{Running, Shutdown},
 };
 use refinery::Runner;
@@ -67,16 +61,6 @@ pub(crate) async fn bind(settings: &Settings, service: &str) -> Result<(TcpListe
     })
 }
 
-/// Returns an address that a client can use: loopback for a service on all interfaces.
-pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
-    let host = match address.ip() {
-        IpAddr::V4(any) if any.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(any) if any.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        host => host,
-    };
-    SocketAddr::new(host, address.port())
-}
-
 /// The runtime of the services. Dropping it ends its threads without waiting for work abandoned by a forced stop.
 pub(crate) struct Threads {
     /// `None` only while it is dropped.
@@ -102,6 +86,7 @@ impl Threads {
         service: &'static str,
         settings: Arc<Settings>,
         listener: TcpListener,
+        transport: Transport,
         shutdown: Shutdown,
     ) -> Result<Running, Failure> {
         let not_started = format!("{service} did not start");
@@ -110,8 +95,8 @@ impl Threads {
             // Registers the listener with this runtime.
             let listener = TcpListener::from_std(listener)?;
             match service == orchestrator::SERVICE {
-                true => Ok(orchestrator::start(settings, listener, shutdown).await?),
-                false => Ok(domain_services::start(service, settings, listener, shutdown).await?),
+                true => Ok(orchestrator::start(settings, listener, transport, shutdown).await?),
+                false => Ok(domain_services::start(service, settings, listener, transport, shutdown).await?),
             }
         };
         let Some(runtime) = &self.runtime else { return Err(Failure::Broken(not_started)) };

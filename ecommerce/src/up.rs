@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 
 use clap::Args;
 use common::{
-    config::{PRODUCTION, Settings},
+    config::{PRODUCTION, Settings, reachable},
     telemetry::{self, ServiceName},
 };
 use tokio::net::TcpListener;
@@ -25,7 +25,7 @@ use crate::{
     ending::{Ended, Failure},
     load::REFUSING,
     output,
-    services::{self, SERVICES, reachable},
+    services::{self, SERVICES},
     signals::{Hangup, Signals},
 };
 

@@ -28,7 +28,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use chrono::Utc;
 use common::config::Settings;
-use common::http::{HeaderValue, bearer, outgoing_bearer};
+use common::http::{HeaderValue, Transport, bearer, outgoing_bearer};
 use common::supervision::{ActorEntry, ChildSpec, Handle, child};
 use common::tls::HttpVersion;
 use common::traces::Tracer;
@@ -131,6 +131,14 @@ pub(crate) struct Findings {
     pub(crate) outages: Arc<Outages>,
 }
 
+/// What all clients share.
+pub(crate) struct ClientContext<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) transport: Transport,
+    pub(crate) tracer: Tracer,
+    pub(crate) findings: Findings,
+}
+
 /// Makes the client of a participant and these of its operations. The operations of a participant that a user names
 /// appear with definitions.
 ///
@@ -141,10 +149,9 @@ pub(crate) fn client(
     handle: Handle<ClientMsg>,
     service: SmolStr,
     operations: Vec<SmolStr>,
-    settings: &Settings,
-    tracer: Tracer,
-    findings: Findings,
+    context: &ClientContext<'_>,
 ) -> Result<ChildSpec, BadUrl> {
+    let settings = context.settings;
     let participants = settings.calls_to(&service);
     let (base, bearer, peer, judging) = match settings.named_participants.get(&*service) {
         None => (settings.service(&service).url.clone(), outgoing_bearer(&settings.auth), Peer::Own, Judging::Own),
@@ -159,7 +166,7 @@ pub(crate) fn client(
         peer,
         connections: participants.connections,
         timeout: Duration::from_millis(participants.connect_timeout_ms),
-        in_process: participants.in_process,
+        transport: context.transport.clone(),
     };
     let arguments = Arc::new(Arguments {
         entry: entry.clone(),
@@ -168,7 +175,7 @@ pub(crate) fn client(
         base,
         bearer,
         judging,
-        tracer,
+        tracer: context.tracer.clone(),
         limit: participants.max_concurrent,
         limit_for_actions,
         // With a low limit, FAILED sagas use at most half of it.
@@ -180,7 +187,7 @@ pub(crate) fn client(
         },
         service,
         operations,
-        findings,
+        findings: context.findings.clone(),
     });
     Ok(child(entry, handle, move || (Client, arguments.clone())))
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::config::{self, RetryPolicy, Settings};
 use common::db::{self, DbError};
 use common::group_commit::BatchSender;
-use common::http::{Draining, HttpService, debug, server};
+use common::http::{Draining, HttpService, Transport, debug, server};
 use common::service::{Running, Shutdown, actor_prefix};
 use common::supervision::{self, ActorEntry, Handle, Root};
 use common::traces::tracer;
@@ -35,7 +35,7 @@ use crate::loss_watch::{LossWatch, loss_watch};
 use crate::lost_commits::LostCommits;
 use crate::meters;
 use crate::neighbours::Neighbours;
-use crate::participant_client::{BadUrl, Findings, client};
+use crate::participant_client::{BadUrl, ClientContext, Findings, client};
 use crate::store::lease_session::LeaseSession;
 use crate::store::replicated::Replicated;
 use crate::store::writer::SagaLogWriter;
@@ -88,11 +88,17 @@ pub enum StartError {
     Tree(#[from] ractor::SpawnErr),
 }
 
-/// Starts the orchestrator on a listener. Its database must exist and be migrated, but need not be reachable yet.
+/// Starts the orchestrator on a listener. Its database must exist and be migrated, but need not be reachable yet. It calls
+/// the participants by `transport`.
 ///
 /// # Errors
 /// [`StartError`].
-pub async fn start(settings: Arc<Settings>, listener: TcpListener, shutdown: Shutdown) -> Result<Running, StartError> {
+pub async fn start(
+    settings: Arc<Settings>,
+    listener: TcpListener,
+    transport: Transport,
+    shutdown: Shutdown,
+) -> Result<Running, StartError> {
     let address = listener.local_addr().map_err(StartError::Listener)?;
     let prefix = actor_prefix(SERVICE);
     let entry = |name: &str, kind| ActorEntry::new(format!("{prefix}/{name}"), kind);
@@ -135,12 +141,12 @@ pub async fn start(settings: Arc<Settings>, listener: TcpListener, shutdown: Shu
     children.push(housekeeping(housekeeping_entry, saga_log.clone(), Rules::of(orchestrator)));
     let (mut clients, mut client_entries) = (BTreeMap::new(), Vec::new());
     let findings = Findings::default();
+    let context = ClientContext { settings: &settings, transport, tracer: tracer.clone(), findings: findings.clone() };
     for (participant, operations) in operations(&known, &settings) {
         let handle = Handle::new();
         let entry = entry(&format!("{participant}-client"), "HTTP client");
         client_entries.push(entry.clone());
-        let (tracer, findings) = (tracer.clone(), findings.clone());
-        children.push(client(entry, handle.clone(), participant.clone(), operations, &settings, tracer, findings)?);
+        children.push(client(entry, handle.clone(), participant.clone(), operations, &context)?);
         clients.insert(participant, handle);
     }
     children.push(waker(
@@ -291,7 +297,7 @@ pub async fn start(settings: Arc<Settings>, listener: TcpListener, shutdown: Shu
         health,
         draining: draining.clone(),
         tracer: tracer.clone(),
-        calls: false,
+        calls: None,
     };
     children.push(server(entry("front", "HTTP server"), front, listener));
     let tree = supervision::start(settings.supervision.supervisor(root.clone(), children)).await?;

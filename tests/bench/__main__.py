@@ -32,6 +32,7 @@ from postgres import Postgres
 
 MODES = {
     "throughput": throughput.run,
+    "layouts": compare.layouts,
     "failures": failures.run,
     "products": products.run,
     "replicas": replicas.run,
@@ -48,13 +49,12 @@ def arguments():
     parser.add_argument("--results", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=int, default=10, help="of each measurement")
     parser.add_argument("--runs", type=int, default=3, help="of each measurement; the median counts")
-    parser.add_argument("--connections", help="1,16,64,256,1024 by default; 1,64,256 with --against")
+    parser.add_argument("--connections", help="1,16,64,256,1024 by default; 1,64,256 in layouts and with --against")
     parser.add_argument("--data-dir", type=pathlib.Path, help="on the disk that is to be measured; a folder in /tmp otherwise")
     parser.add_argument("--against", type=pathlib.Path, metavar="PROGRAM", help="only compares with another build, in turns")
-    parser.add_argument("--pairs", type=int, default=8, help="of turns, with --against")
+    parser.add_argument("--pairs", type=int, default=8, help="of turns, in layouts and with --against")
     parser.add_argument("--quick", action="store_true", help="two seconds a point, one run, small numbers: only shows that it works")
     given = parser.parse_args()
-    given.connections = given.connections or ("1,64,256" if given.against else "1,16,64,256,1024")
     unknown = [mode for mode in given.modes if mode not in MODES]
     if unknown:
         parser.error(f"no such mode: {', '.join(unknown)}; there are {', '.join(MODES)}")
@@ -83,7 +83,7 @@ def main():
             results["postgresql"] = postgres.version
             bench = Bench(given, postgres, folder)
             if given.against:
-                results["compare"] = compare.run(bench, given.against, 2 if given.quick else given.pairs)
+                results["compare"] = compare.builds(bench, given.against)
                 (given.results / "compare.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
                 return
             for mode in given.modes or MODES:

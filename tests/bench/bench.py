@@ -5,6 +5,10 @@ import contextlib
 from system import System
 
 
+def numbers(text):
+    return [int(number) for number in text.split(",")]
+
+
 class Bench:
     def __init__(self, given, postgres, folder):
         self.postgres = postgres
@@ -14,7 +18,10 @@ class Bench:
         self.seconds = 2 if given.quick else given.seconds
         self.warm_up_seconds = 1 if given.quick else 3
         self.runs = 1 if given.quick else given.runs
-        self.connections = [int(number) for number in given.connections.split(",")]
+        self.connections = numbers(given.connections or "1,16,64,256,1024")
+        # Of two systems in turns, which takes longer.
+        self.compared_connections = numbers(given.connections or "1,64,256")
+        self.pairs = 2 if given.quick else given.pairs
 
     def size(self, number):
         """The number, or a hundredth of it with --quick."""

@@ -1,6 +1,6 @@
-"""Two builds side by side, each with a PostgreSQL of its own, under load in turns.
+"""Two systems side by side, each with a PostgreSQL of its own, under load in turns: two builds, or one build in two layouts.
 
-Both stay up for a whole layout, so that a turn is short and the machine has no time to change between the two. A pair of
+Both stay up for all measurements, so that a turn is short and the machine has no time to change between the two. A pair of
 turns during which other programs used more than a few per cent of the machine counts for nothing and is repeated.
 """
 
@@ -18,7 +18,6 @@ from postgres import DATABASES, Postgres
 from system import System
 from throughput import LAYOUTS
 
-NAMES = ("other", "this")
 TURN_S = 2
 WARM_UP_S = 1
 # Of the whole machine.
@@ -27,24 +26,38 @@ OTHERS_AT_MOST = 0.06
 TRIES_PER_PAIR = 3
 
 
-def run(bench, other, pairs):
-    results = {}
-    programs = dict(zip(NAMES, (other.resolve(), bench.program.resolve()), strict=True))
+def builds(bench, other):
+    """This build against another one, in each layout."""
+    results, other = {}, other.resolve()
     for layout in LAYOUTS:
-        with contextlib.ExitStack() as stack:
-            systems = {name: stack.enter_context(started(bench, name, program, layout)) for name, program in programs.items()}
-            for system in systems.values():
-                measure.warm_up(bench, system)
-            for connections in bench.connections:
-                found = results[f"{layout}, {connections} connections"] = compared(systems, connections, pairs)
-                print(table(f"{layout}, {connections} connections", found), flush=True)
+        systems = {"this": (bench.program, layout), "other": (other, layout)}
+        results |= {f"{layout}, {of}": found for of, found in side_by_side(bench, systems, f"{layout}, ").items()}
+    return results
+
+
+def layouts(bench):
+    """One process against five."""
+    return side_by_side(bench, {layout: (bench.program, layout) for layout in ("one process", "five processes")})
+
+
+def side_by_side(bench, systems, title=""):
+    """The first system, a program and its layout by name, compared with the second one for each number of connections."""
+    results = {}
+    with contextlib.ExitStack() as stack:
+        running = {name: stack.enter_context(started(bench, name, *how)) for name, how in systems.items()}
+        for system in running.values():
+            measure.warm_up(bench, system)
+        for connections in bench.compared_connections:
+            of = f"{connections} connections"
+            found = results[of] = compared(running, connections, bench.pairs)
+            print(table(title + of, found), flush=True)
     return results
 
 
 @contextlib.contextmanager
 def started(bench, name, program, layout):
     """A build with a server of its own. Its folder has no config, so each build uses the one that it contains."""
-    folder = bench.folder / f"{name}-{layout.replace(' ', '-')}"
+    folder = bench.folder / f"{name}-{layout}".replace(" ", "-")
     folder.mkdir()
     folder.chmod(0o755)
     with Postgres(folder) as postgres:
@@ -59,10 +72,11 @@ def started(bench, name, program, layout):
 
 
 def compared(systems, connections, pairs):
-    """The figures of each build, and their ratios pair by pair."""
-    kept, dropped = [], 0
+    """The figures of each system, and their ratios pair by pair."""
+    names, kept, dropped = list(systems), [], 0
+    first, second = names
     while len(kept) < pairs and len(kept) + dropped < pairs * TRIES_PER_PAIR:
-        order = NAMES if (len(kept) + dropped) % 2 == 0 else NAMES[::-1]
+        order = names if (len(kept) + dropped) % 2 == 0 else names[::-1]
         pair = {name: turn(systems[name], connections, systems.values()) for name in order}
         if any(figures["others"] > OTHERS_AT_MOST for figures in pair.values()):
             dropped += 1
@@ -71,18 +85,18 @@ def compared(systems, connections, pairs):
     if not kept:
         raise SystemExit(f"bench: other programs use more than {OTHERS_AT_MOST:.0%} of the machine all the time")
     figures = ("per_s", "p50_us", "cpu_us")
-    ratios = [{figure: measure.share(pair["this"][figure], pair["other"][figure]) for figure in figures} for pair in kept]
+    ratios = [{figure: measure.share(pair[first][figure], pair[second][figure]) for figure in figures} for pair in kept]
     return {
         "pairs": len(kept),
         "dropped": dropped,
         "ratio": measure.medians(ratios),
-        "per_s": {name: statistics.median(pair[name]["per_s"] for pair in kept) for name in NAMES},
-        "cpu_us": {name: medians([pair[name]["cpu_us_of"] for pair in kept]) for name in NAMES},
+        "per_s": {name: statistics.median(pair[name]["per_s"] for pair in kept) for name in names},
+        "cpu_us": {name: medians([pair[name]["cpu_us_of"] for pair in kept]) for name in names},
     }
 
 
 def turn(system, connections, systems):
-    """One build under load: its rate, and the CPU microseconds a purchase of each process and database."""
+    """One system under load: its rate, and the CPU microseconds a purchase of each process and database."""
     load.buy(system, connections, WARM_UP_S)
     before, busy = costs(system), busy_s()
     ours = own_s(systems)
@@ -127,12 +141,12 @@ def medians(runs):
 
 def table(title, found):
     ratio = {figure: f"{s['median']:.3f} ({s['min']:.2f}–{s['max']:.2f})" for figure, s in found["ratio"].items()}
+    (first, cpu), (second, other_cpu) = found["cpu_us"].items()
     lines = [
         f"{title}: {found['pairs']} pairs, {found['dropped']} dropped",
-        f"  this ÷ other: purchases a second {ratio['per_s']}, p50 {ratio['p50_us']}, CPU a purchase {ratio['cpu_us']}",
-        f"  purchases a second: {found['per_s']['this']:.0f}, other {found['per_s']['other']:.0f}",
+        f"  {first} ÷ {second}: purchases a second {ratio['per_s']}, p50 {ratio['p50_us']}, CPU a purchase {ratio['cpu_us']}",
+        f"  purchases a second: {found['per_s'][first]:.0f}, {second} {found['per_s'][second]:.0f}",
     ]
-    for name in found["cpu_us"]["this"]:
-        this, other = (found["cpu_us"][build].get(name, 0.0) for build in ("this", "other"))
-        lines.append(f"  {name:<28} {this:7.1f} µs a purchase, other {other:7.1f}")
+    for name in dict.fromkeys([*cpu, *other_cpu]):
+        lines.append(f"  {name:<28} {cpu.get(name, 0.0):7.1f} µs a purchase, {second} {other_cpu.get(name, 0.0):7.1f}")
     return "\n".join(lines)

@@ -116,7 +116,7 @@ impl Collector {
             health: Arc::new(|| Box::pin(async { Vec::new() })),
             draining: Draining::default(),
             tracer: Tracer::off(),
-            calls: false,
+            calls: None,
         };
         let end = CancellationToken::new();
         tokio::spawn(end.clone().run_until_cancelled_owned(serve(front, Arc::new(listener), end.clone())));

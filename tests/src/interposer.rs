@@ -13,7 +13,7 @@ use common::{
     config::ConfigSource,
     http::{
         Access, ApiError, Draining, HeaderValue, HttpService, Request, Response, Routes, SseEvent, StatusCode,
-        event_stream, openapi::Description, serve, transport_faults,
+        Transport, event_stream, openapi::Description, serve, transport_faults,
     },
     traces::Tracer,
 };
@@ -97,16 +97,14 @@ impl Interposer {
             .get("/{*path}", Access::Public, || Description::new("carryGet", "Carries a request"), handler.clone())
             .post("/{*path}", Access::Public, || Description::new("carryPost", "Carries a request"), handler.clone())
             .delete("/{*path}", Access::Public, || Description::new("carryDelete", "Carries a request"), handler);
-        // It represents the network, so it must not be called in process.
-        let settings = ConfigSource::embedded("bench").with("participants.in_process", "false");
         let front = HttpService {
             service: "interposer",
             routes,
-            settings: Arc::new(settings.load().expect("the profile is good")),
+            settings: Arc::new(ConfigSource::embedded("bench").load().expect("the profile is good")),
             health: Arc::new(|| Box::pin(async { Vec::new() })),
             draining: Draining::default(),
             tracer: Tracer::off(),
-            calls: true,
+            calls: Some(Transport::network()),
         };
         let end = CancellationToken::new();
         tokio::spawn(end.clone().run_until_cancelled_owned(serve(front, Arc::new(listener), end.clone())));

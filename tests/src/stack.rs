@@ -1,6 +1,7 @@
 //! A whole system in this process: the five services on free ports, each with its own database.
 //!
-//! They are started by the same functions as in production and talk to each other over HTTP.
+//! They are started by the same functions as in production. The orchestrator calls the participants in process, as with
+//! `up`, unless the options say otherwise or a proxy is between them.
 
 mod options;
 mod service;
@@ -17,6 +18,7 @@ use std::{
 };
 
 use common::config::Settings;
+use common::http::Transport;
 use common::telemetry::{ServiceName, init};
 use futures::{FutureExt, future::join_all};
 use reqwest::{Client, Method, RequestBuilder};
@@ -56,6 +58,8 @@ pub struct Stack {
     /// The running services.
     services: Mutex<BTreeMap<&'static str, Service>>,
     replicas: Mutex<Vec<Service>>,
+    /// The way between the services; replicas of participants are not on it.
+    transport: Transport,
     databases: Mutex<BTreeMap<String, Database>>,
     /// The thread names of all services started so far.
     threads: RwLock<Vec<String>>,
@@ -95,7 +99,7 @@ impl Stack {
         let mut services = BTreeMap::new();
         let mut addresses = BTreeMap::new();
         for (name, listener) in prepared.listeners {
-            let service = Service::start(name, prepared.settings.clone(), listener).await;
+            let service = Service::start(name, prepared.settings.clone(), listener, prepared.transport.clone()).await;
             addresses.insert(name, vec![service.address]);
             threads.push(service.threads.clone());
             services.insert(name, service);
@@ -108,6 +112,7 @@ impl Stack {
             proxies: prepared.proxies,
             services: Mutex::new(services),
             replicas: Mutex::default(),
+            transport: prepared.transport,
             databases: Mutex::default(),
             threads: RwLock::new(threads),
             panics: options.panics,
@@ -178,7 +183,7 @@ impl Stack {
         let mut settings = self.settings.as_ref().clone();
         change(&mut settings);
         let listener = service::listen(service::ANY_PORT).await;
-        let replica = Service::start(service, Arc::new(settings), listener).await;
+        let replica = Service::start(service, Arc::new(settings), listener, self.transport.clone()).await;
         self.watch(&replica);
         self.announce(service, replica.address);
         self.replicas.lock().await.push(replica);
@@ -303,7 +308,7 @@ impl Stack {
         let address = self.address(service);
         // A killed service releases its port with a short delay.
         let listener = wait_until("the port is free", PATIENCE, async || TcpListener::bind(address).await.ok()).await;
-        let running = Service::start(service, self.settings.clone(), listener).await;
+        let running = Service::start(service, self.settings.clone(), listener, self.transport.clone()).await;
         self.watch(&running);
         self.services.lock().await.insert(service, running);
     }

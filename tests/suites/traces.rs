@@ -243,7 +243,7 @@ const OUTDATED: [&str; 12] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn spans_have_the_attributes_of_the_semantic_conventions_with_their_types() {
     let collector = Collector::start().await;
-    let options = traced(&collector).set("participants.in_process", "false").set("http.trusted_proxies", "127.0.0.1");
+    let options = traced(&collector).over_the_network().set("http.trusted_proxies", "127.0.0.1");
     with_stack(options, async |stack| {
         let port = stack.address("purchases").port();
         let request = stack.request(reqwest::Method::GET, "purchases", "/purchases/?user_id=ada&limit=3");

@@ -59,15 +59,10 @@ impl TraceContext {
     }
 }
 
-/// Marks an answer whose request started work with its own trace: the request joins that trace, unless its client named
-/// another one, which is then linked to it.
+/// Marks an answer whose request started this saga, or repeated it: the request joins the saga's trace, unless its client
+/// named another one, which is then linked to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PartOf {
-    /// Id of the trace.
-    pub trace_id: u128,
-    /// Id of the parent span.
-    pub span_id: u64,
-}
+pub struct PartOf(pub Uuid);
 
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

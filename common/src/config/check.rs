@@ -10,10 +10,17 @@ use super::{
     layers::{Layer, is_secret, join},
     named::{ANY_NAME, check_name},
     otel,
+    rules::Findings,
 };
 
 /// Prefix of the environment variables that are settings.
 pub(super) const VARIABLE_PREFIX: &str = "ECOMMERCE__";
+
+/// Keys of the previous version that have no effect any more, each with its successor. The next version rejects them.
+const RETIRED: [(&str, &str); 1] = [(
+    "participants.in_process",
+    "is retired and has no effect: `up` calls participants in process, `serve` over the network",
+)];
 
 /// Returns the environment variable that sets a key.
 pub(super) fn variable_of(key: &str) -> String {
@@ -63,10 +70,10 @@ pub(super) fn check_file(
     schema: &Map<String, Value>,
     place: &str,
     given: &Map<String, Value>,
-    problems: &mut Vec<ConfigProblem>,
+    findings: &mut Findings,
 ) -> Layer {
     let mut layer = Layer::default();
-    check_section(schema, place, "", given, &mut layer, problems);
+    check_section(schema, place, "", given, &mut layer, findings);
     layer
 }
 
@@ -76,7 +83,7 @@ fn check_section(
     section: &str,
     given: &Map<String, Value>,
     layer: &mut Layer,
-    problems: &mut Vec<ConfigProblem>,
+    findings: &mut Findings,
 ) {
     // Sorted by name: the map is a hash map, and the order of messages should not vary between runs.
     let mut names: Vec<&String> = given.keys().collect();
@@ -88,17 +95,17 @@ fn check_section(
         let default = match child(schema, section, name, is_section) {
             Ok(default) => default,
             Err(message) => {
-                problems.push(ConfigProblem::new(&key, place, message));
+                report_unknown(ConfigProblem::new(key, place, message), findings);
                 continue;
             }
         };
         match (&default.kind, &value.kind) {
             (ValueKind::Table(inner_schema), ValueKind::Table(inner)) => {
-                check_section(inner_schema, place, &key, inner, layer, problems);
+                check_section(inner_schema, place, &key, inner, layer, findings);
             }
             (default, given) => match typed(Kind::of(default), given) {
                 Some(kind) => drop(layer.0.insert(key, Value::new(Some(&place.to_owned()), kind))),
-                None => problems.push(ConfigProblem::new(&key, place, wrong_type(default, given))),
+                None => findings.problems.push(ConfigProblem::new(&key, place, wrong_type(default, given))),
             },
         }
     }
@@ -110,7 +117,7 @@ fn check_section(
 pub(super) fn check_variables(
     schema: &Map<String, Value>,
     variables: &[(String, String)],
-    problems: &mut Vec<ConfigProblem>,
+    findings: &mut Findings,
 ) -> Layer {
     let mut layer = Layer::default();
     let mut files = Vec::new();
@@ -128,7 +135,7 @@ pub(super) fn check_variables(
         let default = match find(schema, &path) {
             Ok(default) => default,
             Err(message) => {
-                problems.push(ConfigProblem::new(key, place, message));
+                report_unknown(ConfigProblem::new(key, place, message), findings);
                 continue;
             }
         };
@@ -138,11 +145,11 @@ pub(super) fn check_variables(
         match parsed(Kind::of(default), text.trim()) {
             Some(kind) => drop(layer.0.insert(key, Value::new(Some(&place), kind))),
             None if matches!(default, ValueKind::Table(_)) => {
-                problems.push(ConfigProblem::new(key, place, "is a section, expected one of its keys"));
+                findings.problems.push(ConfigProblem::new(key, place, "is a section, expected one of its keys"));
             }
             None => {
                 let message = format!("cannot be read, expected {}", expected(default));
-                problems.push(ConfigProblem::new(key, place, message));
+                findings.problems.push(ConfigProblem::new(key, place, message));
             }
         }
     }
@@ -157,7 +164,7 @@ pub(super) fn check_variables(
         };
         match secret {
             Ok(secret) => drop(layer.0.insert(key, Value::new(Some(&place), secret))),
-            Err(message) => problems.push(ConfigProblem::new(key, place, message)),
+            Err(message) => findings.problems.push(ConfigProblem::new(key, place, message)),
         }
     }
     layer
@@ -178,6 +185,19 @@ fn read_secret(file: &str) -> Result<String, String> {
         Ok(text) if text.trim().is_empty() => Err(format!("the file {file} is empty, expected a secret in it")),
         Ok(text) => Ok(text),
         Err(error) => Err(format!("the file {file} cannot be read: {error}")),
+    }
+}
+
+/// Reports an unknown key as a problem, and a retired one as a warning.
+fn report_unknown(unknown: ConfigProblem, findings: &mut Findings) {
+    let of_any_name = match unknown.key.split('.').collect::<Vec<_>>().as_slice() {
+        // A participant that a user names has the keys of the section too.
+        [section, _, key] => join(section, key),
+        _ => unknown.key.clone(),
+    };
+    match RETIRED.iter().find(|(retired, _)| *retired == of_any_name) {
+        Some((_, successor)) => findings.warnings.push(ConfigProblem { message: (*successor).to_owned(), ..unknown }),
+        None => findings.problems.push(unknown),
     }
 }
 

@@ -372,8 +372,6 @@ pub struct ParticipantSettings {
     pub reserved_for_compensations: usize,
     /// HTTP/2 connections to each address of a participant.
     pub connections: usize,
-    /// Whether participants in the same process are called without a socket.
-    pub in_process: bool,
     /// Interval of DNS lookups of a participant's name.
     pub resolve_ms: u64,
     /// Consecutive failed calls of an operation that open its circuit breaker; 0: never.

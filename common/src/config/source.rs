@@ -129,7 +129,7 @@ impl ConfigSource {
         let mut layers = vec![defaults(&schema)];
         for (place, text) in texts {
             match parse_toml(&place, &text) {
-                Ok(table) => layers.push(check_file(&schema, &place, &table, &mut findings.problems)),
+                Ok(table) => layers.push(check_file(&schema, &place, &table, &mut findings)),
                 Err(problem) => findings.problems.push(problem),
             }
         }
@@ -137,7 +137,7 @@ impl ConfigSource {
         if program == Program::Service {
             layers.push(otel::read(&self.env, &mut findings));
         }
-        layers.push(check_variables(&schema, &self.env, &mut findings.problems));
+        layers.push(check_variables(&schema, &self.env, &mut findings));
 
         let mut effective = Layer::default();
         for layer in layers {

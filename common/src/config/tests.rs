@@ -738,7 +738,7 @@ fn every_mistake_in_a_named_participant_is_reported_with_its_key() {
             "participants.flights",
             "http://f",
             "unknown key, expected one of breaker_failures, breaker_pause_ms, \
-          breaker_wakes_per_second, connect_timeout_ms, connections, failed_compensations, in_process, max_concurrent, \
+          breaker_wakes_per_second, connect_timeout_ms, connections, failed_compensations, max_concurrent, \
           reserved_for_compensations, resolve_ms, timeout_ms",
         ),
         ("participants.timeot_ms", "1", "unknown key, did you mean participants.timeout_ms?"),
@@ -746,6 +746,23 @@ fn every_mistake_in_a_named_participant_is_reported_with_its_key() {
     ] {
         check_variable(key, value, expected);
     }
+}
+
+#[test]
+fn a_retired_key_is_a_warning_that_names_its_successor() {
+    let folder = Folder::with(&[(
+        "mine.toml",
+        "[participants]\nin_process = false\n\n[participants.flights]\nurl = 'http://f'\nin_process = true\n",
+    )]);
+    let settings = folder.source("mine").with("participants.in_process", "false").load().expect("valid");
+    let (file, successor) = (folder.place("mine.toml"), "`up` calls participants in process, `serve` over the network");
+    let expected = [
+        ("participants.flights.in_process", file.as_str()),
+        ("participants.in_process", file.as_str()),
+        ("participants.in_process", &variable("participants.in_process")),
+    ]
+    .map(|(key, place)| format!("{key} ({place}): is retired and has no effect: {successor}"));
+    assert_eq!(settings.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
 }
 
 #[test]

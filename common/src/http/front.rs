@@ -142,7 +142,7 @@ impl RequestPipeline {
             tracer,
             access_log: settings.telemetry.access_log,
             // More than admission allows, so that a caller above that limit is answered.
-            max_calls: calls.then(|| settings.http.max_in_flight.saturating_mul(2).max(256)),
+            max_calls: calls.map(|_| settings.http.max_in_flight.saturating_mul(2).max(256)),
         }
     }
 

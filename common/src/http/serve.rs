@@ -17,13 +17,13 @@ mod wire;
 
 use std::{sync::Arc, time::Duration};
 
+use futures::future::{OptionFuture, join};
 use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
     server::conn::auto,
 };
 use tokio::{
     net::TcpListener,
-    sync::Semaphore,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -37,7 +37,7 @@ use super::{
     HttpService, behind_others,
     front::{RequestPipeline, filter},
     head::MAX_HEADER_BYTES,
-    in_process,
+    transport::TakesCalls,
 };
 use crate::config::HttpSettings;
 
@@ -55,10 +55,15 @@ const MAX_ABANDONED_STREAMS: usize = 512;
 /// Serves until `shutdown`. Then it drops the listener, lets requests in flight finish within `http.drain_grace_ms`,
 /// and returns. If the listener has no other owner, later clients are refused and can try elsewhere; in the listen
 /// queue they would wait in vain. If the future is dropped, its connections are cut.
-pub async fn serve(front: HttpService, listener: Arc<TcpListener>, shutdown: CancellationToken) {
+///
+/// Calls in process are taken from the return of this function on, before the future is polled.
+pub fn serve(
+    front: HttpService,
+    listener: Arc<TcpListener>,
+    shutdown: CancellationToken,
+) -> impl Future<Output = ()> + Send {
     let http = front.settings.http.clone();
-    let (service, draining) = (front.service, front.draining.clone());
-    let is_known = front.settings.participants.in_process;
+    let (service, draining, transport) = (front.service, front.draining.clone(), front.calls.clone());
     let pipeline = Arc::new(RequestPipeline::of(front));
     let connections = Connections {
         service,
@@ -70,39 +75,43 @@ pub async fn serve(front: HttpService, listener: Arc<TcpListener>, shutdown: Can
         cut: CancellationToken::new(),
     };
     let cut_on_drop = connections.cut.clone().drop_guard();
-    let places = Arc::new(Places::of(&http));
-    let calls = Arc::new(Semaphore::new(in_process::PLACES as usize));
-    let known = listener.local_addr().ok().filter(|_| is_known);
-    let known = known.map(|address| in_process::make_known(address, pipeline, calls.clone(), connections.cut.clone()));
+    let in_process = transport.zip(listener.local_addr().ok()).and_then(|(transport, address)| {
+        let calls = u32::try_from(pipeline.max_calls()?).unwrap_or(u32::MAX);
+        transport.serve(address, pipeline, calls, connections.cut.clone())
+    });
 
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => break,
-            accepted = places.accept(&listener) => accepted,
-        };
-        match accepted {
-            Ok(Some(accepted)) => {
-                tokio::spawn(behind_others(connections.clone().serve(accepted)));
-            }
-            Ok(None) => {}
-            Err(error) => {
-                warn!(service, %error, "cannot accept connections");
-                sleep(ACCEPT_REST).await;
+    async move {
+        let places = Arc::new(Places::of(&http));
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                accepted = places.accept(&listener) => accepted,
+            };
+            match accepted {
+                Ok(Some(accepted)) => {
+                    tokio::spawn(behind_others(connections.clone().serve(accepted)));
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    warn!(service, %error, "cannot accept connections");
+                    sleep(ACCEPT_REST).await;
+                }
             }
         }
-    }
 
-    draining.begin();
-    drop(known);
-    drop(listener);
-    let grace = Duration::from_millis(http.drain_grace_ms);
-    let all_done = || futures::future::join(places.all_free(), calls.acquire_many(in_process::PLACES));
-    if timeout(grace, all_done()).await.is_err() {
-        let open = places.taken();
-        info!(service, open, "closing connections that did not finish within http.drain_grace_ms");
-        drop(cut_on_drop);
-        let _ = timeout(GOODBYE_TIME, all_done()).await;
+        draining.begin();
+        in_process.iter().for_each(TakesCalls::stop);
+        drop(listener);
+        let grace = Duration::from_millis(http.drain_grace_ms);
+        let calls = || OptionFuture::from(in_process.as_ref().map(TakesCalls::all_ended));
+        let all_done = || join(places.all_free(), calls());
+        if timeout(grace, all_done()).await.is_err() {
+            let open = places.taken();
+            info!(service, open, "closing connections that did not finish within http.drain_grace_ms");
+            drop(cut_on_drop);
+            let _ = timeout(GOODBYE_TIME, all_done()).await;
+        }
     }
 }
 

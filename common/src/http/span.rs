@@ -2,8 +2,10 @@
 
 use std::time::SystemTime;
 
+use foundation::trace_context::{SAGA, span_id_of};
 use hyper::Version;
 use hyper::header::HeaderValue;
+use uuid::Uuid;
 
 use super::{
     PartOf, Response, TraceContext,
@@ -152,15 +154,14 @@ pub(super) fn end(
     seen: Option<RequestFacts>,
     answered: &Answered<'_>,
 ) -> TraceContext {
-    let began_something = answered
-        .response
-        .extensions()
-        .get::<PartOf>()
-        .copied()
-        .map(|PartOf { trace_id, span_id }| TraceContext { trace_id, span_id, sampled: tracer.samples(trace_id) });
-    let (trace, parent, link) = match (parent, began_something) {
-        (None, Some(of)) => (TraceContext { span_id: trace.span_id, ..of }, Some(of.span_id), None),
-        (parent, link) => (trace, parent.map(|parent| parent.span_id), link),
+    let saga_id = answered.response.extensions().get().map(|PartOf(id)| *id);
+    let of_saga = |id: Uuid, span_id| {
+        let trace_id = id.as_u128();
+        TraceContext { trace_id, span_id, sampled: tracer.samples(trace_id) }
+    };
+    let trace = match (parent, saga_id) {
+        (None, Some(id)) => of_saga(id, trace.span_id),
+        (Some(_), _) | (None, None) => trace,
     };
     let Some(RequestFacts { began, mut attributes }) = seen else { return trace };
     tracer.record(&trace, || {
@@ -174,6 +175,12 @@ pub(super) fn end(
         if status.is_server_error() {
             attributes.push(attribute("error.type", status.as_u16().to_string()));
         }
+        // The saga's span id is a hash, computed only for a span that is recorded.
+        let saga = saga_id.map(|id| of_saga(id, span_id_of(id, SAGA)));
+        let (parent, link) = match (parent, saga) {
+            (None, Some(saga)) => (Some(saga.span_id), None),
+            (parent, link) => (parent.map(|parent| parent.span_id), link),
+        };
         Span {
             name: route.map_or(name.into(), |route| format!("{name} {route}").into()),
             kind: SpanKind::Server,

@@ -16,7 +16,7 @@ use common::{
     db::{self, DbError},
     faults::{FaultChanges, FaultSampler, FaultWatcher, FaultWatcherArgs},
     group_commit::{BatchSender, BatchWriter},
-    http::{Check, Draining, HealthCheck, HttpService, Routes, debug, server},
+    http::{Check, Draining, HealthCheck, HttpService, Routes, Transport, debug, server},
     service::{Running, Shutdown, actor_prefix},
     supervision::{self, ActorEntry, ChildSpec, Handle},
     traces::tracer,
@@ -59,7 +59,7 @@ pub(crate) struct Assembly {
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
     pub(crate) migrations: fn() -> Runner,
-    pub(crate) start: fn(Arc<Settings>, TcpListener, Shutdown) -> Starting,
+    pub(crate) start: fn(Arc<Settings>, TcpListener, Transport, Shutdown) -> Starting,
 }
 
 /// The future of a start.
@@ -70,7 +70,7 @@ pub(crate) const fn entry<S: Service>() -> Entry {
     Entry {
         name: S::NAME,
         migrations: S::migrations,
-        start: |settings, listener, shutdown| Box::pin(start::<S>(settings, listener, shutdown)),
+        start: |settings, listener, transport, shutdown| Box::pin(start::<S>(settings, listener, transport, shutdown)),
     }
 }
 
@@ -94,6 +94,7 @@ pub enum StartError {
 async fn start<S: Service>(
     settings: Arc<Settings>,
     listener: TcpListener,
+    transport: Transport,
     shutdown: Shutdown,
 ) -> Result<Running, StartError> {
     let address = listener.local_addr().map_err(StartError::Listener)?;
@@ -125,7 +126,7 @@ async fn start<S: Service>(
         health,
         draining: draining.clone(),
         tracer: tracer.clone(),
-        calls: true,
+        calls: Some(transport),
     };
     let mut children = vec![ledger_child];
     children.extend(assembly.children);

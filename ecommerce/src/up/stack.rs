@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use common::{config::Settings, service::Shutdown};
+use common::{config::Settings, http::Transport, service::Shutdown};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -30,9 +30,10 @@ impl Stack {
     /// Starts all services in the given order; if one does not start, the others are stopped.
     pub(super) async fn start(settings: Arc<Settings>, all: Vec<Bound>, signals: &Signals) -> Result<Self, Failure> {
         let threads = Threads::start(&settings, all.len())?;
+        let transport = Transport::in_process(all.iter().map(|bound| bound.address));
         let mut stack = Self { orchestrator: Group::default(), participants: Group::default(), threads };
         for bound in all {
-            if let Err(failure) = stack.add(bound, settings.clone(), signals).await {
+            if let Err(failure) = stack.add(bound, settings.clone(), transport.clone(), signals).await {
                 stack.stop(signals).await;
                 return Err(failure);
             }
@@ -40,14 +41,20 @@ impl Stack {
         Ok(stack)
     }
 
-    async fn add(&mut self, bound: Bound, settings: Arc<Settings>, signals: &Signals) -> Result<(), Failure> {
+    async fn add(
+        &mut self,
+        bound: Bound,
+        settings: Arc<Settings>,
+        transport: Transport,
+        signals: &Signals,
+    ) -> Result<(), Failure> {
         let Bound { service, listener, .. } = bound;
         let group = match service == orchestrator::SERVICE {
             true => &mut self.orchestrator,
             false => &mut self.participants,
         };
         let shutdown = Shutdown { announced: signals.shutdown.announced.clone(), begun: group.shutdown.clone() };
-        let running = self.threads.run(service, settings, listener, shutdown).await?;
+        let running = self.threads.run(service, settings, listener, transport, shutdown).await?;
         group.running.spawn(async move { (service, running.finished().await) });
         Ok(())
     }

@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
-use foundation::trace_context::{PartOf, SAGA, TraceContext, span_id_of};
+use foundation::trace_context::{SAGA, TraceContext, span_id_of};
 use foundation::traces::{Attribute, Span, SpanKind, Status as Ended, Tracer, attribute};
 
 use crate::log::SagaLog;
@@ -25,22 +25,19 @@ use crate::{SagaId, Status};
 
 /// Returns the trace context of the saga's span.
 pub fn of_saga(tracer: &Tracer, id: SagaId) -> TraceContext {
-    let trace_id = id.0.as_u128();
-    TraceContext { trace_id, span_id: span_id(id, SAGA), sampled: tracer.samples(trace_id) }
-}
-
-/// Returns the parent of the span of a request that starts a saga or repeats it.
-pub fn request_of(id: SagaId) -> PartOf {
-    PartOf { trace_id: id.0.as_u128(), span_id: span_id(id, SAGA) }
+    of_part(tracer, id, || SAGA.into())
 }
 
 /// Returns the trace context of the span of the call's step, or of its compensation.
 pub fn of_call(tracer: &Tracer, call: &Call) -> TraceContext {
-    let trace_id = call.saga_id.0.as_u128();
+    of_part(tracer, call.saga_id, || span_name(operation_kind(call), &call.step).into())
+}
+
+fn of_part(tracer: &Tracer, id: SagaId, name: impl FnOnce() -> Cow<'static, str>) -> TraceContext {
+    let trace_id = id.0.as_u128();
     let sampled = tracer.samples(trace_id);
-    // In a trace that is not sampled the span ids name nothing.
-    let span_id = if sampled { span_id(call.saga_id, &span_name(operation_kind(call), &call.step)) } else { 0 };
-    TraceContext { trace_id, span_id, sampled }
+    // In a trace that is not sampled the span ids name nothing, and no hash is computed for them.
+    TraceContext { trace_id, span_id: if sampled { span_id_of(id.0, &name()) } else { 0 }, sampled }
 }
 
 /// The exchange over HTTP of an attempt.
@@ -138,7 +135,7 @@ pub fn record(tracer: &Tracer, saga: &RunningSaga, log: &SagaLog, status: Status
         |operation_kind, step: &str, times: (Option<DateTime<Utc>>, Option<DateTime<Utc>>), told: StepFacts<'_>| {
             let (Some(began), ended) = times else { return };
             let name = span_name(operation_kind, step);
-            let step = TraceContext { span_id: span_id(saga.id, &name), ..part };
+            let step = TraceContext { span_id: span_id_of(saga.id.0, &name), ..part };
             tracer.record(&step, || Span {
                 name: name.into(),
                 kind: SpanKind::Internal,
@@ -203,18 +200,14 @@ fn span_name(operation_kind: OperationKind, step: &str) -> String {
     }
 }
 
-fn span_id(id: SagaId, part: &str) -> u64 {
-    span_id_of(id.0, part)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_parts_of_a_saga_have_the_same_ids_in_every_process() {
-        let id = SagaId(uuid::uuid!("0190a8c4-1b2d-7f3e-8a9b-0c1d2e3f4a5b"));
-        let ids = ["saga", "step charge", "undo charge", "step create"].map(|part| span_id(id, part));
+        let id = uuid::uuid!("0190a8c4-1b2d-7f3e-8a9b-0c1d2e3f4a5b");
+        let ids = ["saga", "step charge", "undo charge", "step create"].map(|part| span_id_of(id, part));
         assert_eq!(
             ids[0], 9_720_589_942_809_587_274,
             "another version of the program records other spans of the same saga"

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use common::http::{ApiError, Because, HeaderValue, Request, Response, SagaSecret};
+use common::http::{ApiError, Because, HeaderValue, PartOf, Request, Response, SagaSecret};
 use common::wire;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -17,12 +17,12 @@ use super::preference::Preference;
 use super::{ApiContext, answer, dtm, sagas, unconfirmed, unknown, unreadable, unreadable_row};
 use crate::checkout::Order;
 use crate::store::reader::{self, KeyHolder};
+use saga_engine::SagaId;
 use saga_engine::actor::{Standing, StartAnswer};
 use saga_engine::coordinator::{CoordinatorMsg, StartSaga};
 use saga_engine::lease::LeaseState;
 use saga_engine::record::{Fingerprint, IdempotencyKey, KeyScope};
 use saga_engine::stored::StoredSaga;
-use saga_engine::{SagaId, trace};
 
 /// Interval of reads of a row whose saga has no actor here.
 const ASK_THE_ROW_EVERY: Duration = Duration::from_millis(100);
@@ -423,6 +423,6 @@ impl Asked {
 
 /// Links a request to the trace of a saga, unless it is linked already.
 fn part_of(mut response: Response, id: SagaId) -> Response {
-    response.extensions_mut().get_or_insert_with(|| trace::request_of(id));
+    response.extensions_mut().get_or_insert(PartOf(id.0));
     response
 }

@@ -1,5 +1,5 @@
 //! The way to a replica: one HTTP/2 connection, opened on demand and reopened once it is gone, or by HTTP/1.1 one for
-//! each call in flight. A service of this process is called without a connection.
+//! each call in flight. A service that was started with the same [`Transport`] is called without a socket.
 //!
 //! Our own services speak HTTP/2, and offer a stream that carries all calls as messages; without one, as in an older
 //! version, each call is a request. A participant that a user names may be reached by TLS, where the handshake chooses
@@ -18,9 +18,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use common::http::behind_others;
-use common::http::calls::PATH;
-use common::http::in_process::{self, Lost};
+use common::http::calls::{CallRequest, PATH};
+use common::http::{LocalConnection, behind_others};
 use common::reason::with_causes;
 use common::tls::{HttpVersion, Https};
 use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
@@ -80,8 +79,8 @@ pub(super) struct Connection {
     /// The address; `None` resolves the name with each open.
     address: Option<IpAddr>,
     connect_timeout: Duration,
-    /// The address of a possible service of this process, which needs no connection.
-    local: Option<SocketAddr>,
+    /// The way to a service of this process; then there are no others.
+    local: Option<LocalConnection>,
     tls: Tls,
     /// Where the replica would offer a stream of calls; `None` for participants that are not our own.
     calls_at: Option<Uri>,
@@ -120,10 +119,10 @@ enum Tls {
 }
 
 impl Connection {
-    pub(super) fn new(base: &Base, address: Option<IpAddr>, how: Connecting) -> Self {
+    pub(super) fn new(base: &Base, address: Option<IpAddr>, how: &Connecting) -> Self {
         let (host, port) = (base.host().to_owned(), base.port());
-        let named = address.or_else(|| host.parse().ok());
-        let local = named.filter(|_| how.in_process && !base.is_https());
+        let known = address.or_else(|| host.parse().ok()).filter(|_| how.peer == Peer::Own);
+        let local = known.and_then(|address| how.transport.connect(SocketAddr::new(address, port)));
         let tls = match base.is_https() {
             true => Https::to(&host).map_or_else(|error| Tls::Impossible(error.to_string()), Tls::With),
             false => Tls::Without,
@@ -135,7 +134,7 @@ impl Connection {
             port,
             address,
             connect_timeout: how.timeout,
-            local: local.map(|address| SocketAddr::new(address, port)),
+            local,
             is_http1: AtomicBool::new(!base.is_https() && how.peer == Peer::Named(HttpVersion::Http1)),
             tls,
             host,
@@ -154,14 +153,9 @@ impl Connection {
         request: impl Fn() -> Result<Outgoing, String>,
         give_up: Instant,
     ) -> Result<Answered, NoAnswer> {
-        if let Some(front) = self.local.and_then(in_process::at) {
-            let request = request().map_err(NoAnswer::NotSent)?;
-            // Boxed, as all ways but a call on an open connection, so that the future of such a call is small.
-            return match timeout_at(give_up, Box::pin(front.call(request.map(Full::new)))).await {
-                Ok(Ok(answered)) => Ok(answered),
-                Ok(Err(Lost)) => Err(NoAnswer::Lost("the answer is lost".to_owned())),
-                Err(_) => Err(NoAnswer::Late),
-            };
+        if let Some(local) = &self.local {
+            let request = calls::message(request().map_err(NoAnswer::NotSent)?)?;
+            return ask_in_process(local, request, give_up).await;
         }
         let mut is_second = false;
         loop {
@@ -310,6 +304,19 @@ where
 {
     fn execute(&self, task: F) {
         tokio::spawn(behind_others(task));
+    }
+}
+
+async fn ask_in_process(local: &LocalConnection, call: CallRequest, give_up: Instant) -> Result<Answered, NoAnswer> {
+    // Boxed, as all ways but a call on an open connection, so that the future of such a call is small.
+    let mut call = Box::pin(local.call(call));
+    match timeout_at(give_up, &mut call).await {
+        Ok(Some(answer)) => calls::received(answer).expect("a service of this process answers by HTTP"),
+        Ok(None) => Err(NoAnswer::Away("the participant does not run".to_owned())),
+        Err(_) => {
+            tokio::spawn(call);
+            Err(NoAnswer::Late)
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use common::http::Transport;
 use futures::future::BoxFuture;
 use smol_str::SmolStr;
 use tokio::time::{Instant, sleep};
@@ -30,7 +31,7 @@ const REST: Duration = Duration::from_secs(1);
 pub(super) type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync>;
 
 /// Settings of connections.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub(super) struct Connecting {
     /// Whose service it is.
     pub(super) peer: Peer,
@@ -38,8 +39,8 @@ pub(super) struct Connecting {
     pub(super) connections: usize,
     /// Timeout of a connect.
     pub(super) timeout: Duration,
-    /// Whether services of this process are called without a connection.
-    pub(super) in_process: bool,
+    /// The way to services of this process.
+    pub(super) transport: Transport,
 }
 
 /// One address and its connections.
@@ -51,7 +52,7 @@ pub(super) struct Replica {
 }
 
 impl Replica {
-    fn new(base: &Base, address: Option<IpAddr>, how: Connecting) -> Self {
+    fn new(base: &Base, address: Option<IpAddr>, how: &Connecting) -> Self {
         let connection = |_| Connection::new(base, address, how);
         let connections = (0..how.connections.max(1)).map(connection).collect();
         Self { address, connections, rests_until: Mutex::new(None) }
@@ -99,7 +100,7 @@ impl Replicas {
     /// [`BadUrl`].
     pub(super) fn new(service: SmolStr, url: &str, how: Connecting) -> Result<Self, BadUrl> {
         let base = Base::parse(&service, url, how.peer)?;
-        let list = ArcSwap::from_pointee(vec![Arc::new(Replica::new(&base, None, how))]);
+        let list = ArcSwap::from_pointee(vec![Arc::new(Replica::new(&base, None, &how))]);
         Ok(Self { service, base, how, list, turn: AtomicUsize::new(0) })
     }
 
@@ -170,7 +171,7 @@ impl Replicas {
         }
         let replicas = found.iter().map(|address| match known.get(address) {
             Some(replica) => (*replica).clone(),
-            None => Arc::new(Replica::new(&self.base, Some(*address), self.how)),
+            None => Arc::new(Replica::new(&self.base, Some(*address), &self.how)),
         });
         info!(service = %self.service, addresses = ?found, "the replicas of a participant changed");
         self.list.store(Arc::new(replicas.collect()));
@@ -191,8 +192,11 @@ pub(super) fn system_lookup() -> Lookup {
 mod tests {
     use super::*;
 
-    const HOW: Connecting =
-        Connecting { peer: Peer::Own, connections: 2, timeout: Duration::from_secs(1), in_process: false };
+    fn replicas(url: &str) -> Replicas {
+        let (timeout, transport) = (Duration::from_secs(1), Transport::network());
+        Replicas::new("payments".into(), url, Connecting { peer: Peer::Own, connections: 2, timeout, transport })
+            .unwrap()
+    }
 
     fn address(last: u8) -> IpAddr {
         IpAddr::from([127, 0, 0, last])
@@ -204,7 +208,7 @@ mod tests {
 
     #[test]
     fn calls_go_round_and_an_address_that_rests_is_left_out() {
-        let replicas = Replicas::new("payments".into(), "http://payments:8002", HOW).unwrap();
+        let replicas = replicas("http://payments:8002");
         assert_eq!(chosen(&replicas, 2), [None, None]);
         replicas.become_these(&[address(2), address(1), address(2)]);
         assert_eq!(replicas.addresses(), [address(1), address(2)]);
@@ -221,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_replica_that_stays_keeps_its_connections_and_one_that_vanishes_is_dropped() {
-        let replicas = Replicas::new("payments".into(), "http://payments:8002", HOW).unwrap();
+        let replicas = replicas("http://payments:8002");
         replicas.become_these(&[address(1), address(2)]);
         let stays = replicas.list.load()[1].clone();
         replicas.become_these(&[address(2), address(3)]);
@@ -237,13 +241,13 @@ mod tests {
             ("http://payments:8002", true),
             ("http://localhost:1/prefix", true),
         ] {
-            assert_eq!(Replicas::new("payments".into(), url, HOW).unwrap().is_named(), named, "{url}");
+            assert_eq!(replicas(url).is_named(), named, "{url}");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_name_server_that_is_away_takes_nobody_away() {
-        let replicas = Arc::new(Replicas::new("payments".into(), "http://payments:8002", HOW).unwrap());
+        let replicas = Arc::new(replicas("http://payments:8002"));
         let asked = Arc::new(AtomicUsize::new(0));
         let count = asked.clone();
         let lookup: Lookup = Arc::new(move |_| {

@@ -1,5 +1,6 @@
-//! Calls to a participant with several replicas behind one name, over real sockets.
+//! Calls to a participant: with several replicas behind one name over real sockets, and in the same process.
 
+mod carriers;
 mod named;
 
 use std::net::{IpAddr, SocketAddr};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use common::config::{ConfigSource, Settings};
 use common::http::openapi::Description;
-use common::http::{Access, Check, Draining, HttpService, Routes, StatusCode, json, serve};
+use common::http::{Access, Check, Draining, HttpService, Routes, StatusCode, Transport, json, serve};
 use common::supervision::ActorEntry;
 use common::traces::Tracer;
 use tokio::net::{TcpListener, TcpStream};
@@ -40,11 +41,11 @@ impl Counting {
     }
 
     fn with(listener: TcpListener, settings: Settings) -> Self {
-        Self::beside(listener, settings, Routes::new("payments"), true)
+        Self::beside(listener, settings, Routes::new("payments"), Some(Transport::network()))
     }
 
     /// With other routes beside its own.
-    fn beside(listener: TcpListener, settings: Settings, others: Routes, calls: bool) -> Self {
+    fn beside(listener: TcpListener, settings: Settings, others: Routes, calls: Option<Transport>) -> Self {
         let asked = Arc::new(AtomicUsize::new(0));
         let count = asked.clone();
         let routes = Routes::new("payments").get("/asked/", Access::Public, describe, move |_| {
@@ -156,8 +157,7 @@ async fn replicas_behind_one_name_share_the_calls_and_the_death_of_one_loses_non
     let (first, second, port) = two_listeners().await;
     let (first, second) = (Counting::on(first), Counting::on(second));
     let base = format!("http://payments.test:{port}");
-    let how = Connecting { peer: Peer::Own, connections: 2, timeout: Duration::from_secs(5), in_process: false };
-    let replicas = Arc::new(Replicas::new("payments".into(), &base, how).unwrap());
+    let replicas = Arc::new(Replicas::new("payments".into(), &base, connecting(2, Transport::network())).unwrap());
     let lookup: Lookup = Arc::new(|host| {
         assert_eq!(host, "payments.test");
         Box::pin(async { Ok(vec![address(1), address(2)]) })
@@ -185,9 +185,12 @@ async fn replicas_behind_one_name_share_the_calls_and_the_death_of_one_loses_non
     assert_eq!((before, second.asked()), (20, 60), "the name still had the dead one, and all went to the other");
 }
 
-fn alone(base: &str, in_process: bool) -> Arguments {
-    let how = Connecting { peer: Peer::Own, connections: 1, timeout: Duration::from_secs(5), in_process };
-    arguments(Arc::new(Replicas::new("payments".into(), base, how).unwrap()), base.to_owned())
+fn connecting(connections: usize, transport: Transport) -> Connecting {
+    Connecting { peer: Peer::Own, connections, timeout: Duration::from_secs(5), transport }
+}
+
+fn alone(base: &str, transport: Transport) -> Arguments {
+    arguments(Arc::new(Replicas::new("payments".into(), base, connecting(1, transport)).unwrap()), base.to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,7 +198,7 @@ async fn a_server_that_stops_in_peace_and_comes_back_loses_no_call() {
     let listener = TcpListener::bind(SocketAddr::new(address(1), 0)).await.unwrap();
     let place = listener.local_addr().unwrap();
     let first = Counting::on(listener);
-    let to = alone(&format!("http://{place}"), false);
+    let to = alone(&format!("http://{place}"), Transport::network());
     assert!(matches!(ask(&to, 1).await, Outcome::Done(_)));
     assert_eq!(first.stop().await, 1);
     let nobody = ask(&to, 2).await;
@@ -219,9 +222,9 @@ async fn a_participant_without_a_stream_of_calls_gets_a_request_for_each() {
     });
     for others in [Routes::new("payments"), reads_all] {
         let listener = TcpListener::bind(SocketAddr::new(address(1), 0)).await.unwrap();
-        let to = alone(&format!("http://{}", listener.local_addr().unwrap()), false);
+        let to = alone(&format!("http://{}", listener.local_addr().unwrap()), Transport::network());
         let settings = ConfigSource::embedded("bench").load().unwrap();
-        let without = Counting::beside(listener, settings, others, false);
+        let without = Counting::beside(listener, settings, others, None);
         for number in 0..3 {
             assert!(matches!(ask(&to, number).await, Outcome::Done(_)));
         }
@@ -230,26 +233,30 @@ async fn a_participant_without_a_stream_of_calls_gets_a_request_for_each() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_participant_of_this_process_is_called_without_a_socket_as_long_as_it_serves() {
+async fn a_participant_of_this_process_is_called_without_a_socket_whenever_it_runs() {
     let mut settings = ConfigSource::embedded("bench").load().unwrap();
     settings.http.max_connections = 1;
     let listener = TcpListener::bind(SocketAddr::new(address(1), 0)).await.unwrap();
     let place = listener.local_addr().unwrap();
-    let participant = Counting::with(listener, settings);
-    // The front is known once its task runs; a call before that goes over a socket.
-    while common::http::in_process::at(place).is_none() {
-        tokio::task::yield_now().await;
-    }
+    let transport = Transport::in_process([place]);
+    let start =
+        |listener| Counting::beside(listener, settings.clone(), Routes::new("payments"), Some(transport.clone()));
+    let participant = start(listener);
     // Occupies the only connection slot: a call over a socket would be refused with 503.
     let stranger = TcpStream::connect(place).await.unwrap();
     stranger.writable().await.unwrap();
-    let to = alone(&format!("http://{place}"), true);
+    let to = alone(&format!("http://{place}"), transport.clone());
     for number in 0..3 {
         assert!(matches!(ask(&to, number).await, Outcome::Done(_)));
     }
     drop(stranger);
     assert_eq!(participant.stop().await, 3);
-    assert!(common::http::in_process::at(place).is_none());
     let nobody = ask(&to, 9).await;
-    assert!(matches!(&nobody, Outcome::Unknown(Unknown { sent: Sent::Nothing, .. })), "{nobody:?}");
+    assert!(
+        matches!(&nobody, Outcome::Unknown(Unknown { sent: Sent::Nothing, retry: Retry::Parked(_), .. })),
+        "it may be restarting: {nobody:?}"
+    );
+    let again = start(TcpListener::bind(place).await.unwrap());
+    assert!(matches!(ask(&to, 10).await, Outcome::Done(_)));
+    assert_eq!(again.stop().await, 1);
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use common::{
     config::{ConfigSource, Settings},
     db,
+    http::Transport,
 };
 use tokio::net::TcpListener;
 use uuid::Uuid;
@@ -51,6 +52,7 @@ pub struct StackOptions {
     behind: BTreeMap<&'static str, String>,
     pub(super) server_url: Option<String>,
     services_url: Option<String>,
+    calls: Calls,
     pub(super) panics: Panics,
 }
 
@@ -64,10 +66,19 @@ pub enum Panics {
     Provoked,
 }
 
+/// How the orchestrator calls the participants.
+#[derive(Clone, Copy, Debug, Default)]
+enum Calls {
+    #[default]
+    InProcess,
+    OverTheNetwork,
+}
+
 pub(super) struct Prepared {
     pub(super) settings: Arc<Settings>,
     pub(super) listeners: Vec<(&'static str, TcpListener)>,
     pub(super) proxies: BTreeMap<&'static str, Proxy>,
+    pub(super) transport: Transport,
 }
 
 impl StackOptions {
@@ -104,6 +115,12 @@ impl StackOptions {
     /// Makes the orchestrator call a participant at this URL, for a proxy between the two.
     pub fn behind(mut self, participant: &'static str, url: &str) -> Self {
         self.behind.insert(participant, url.to_owned());
+        self
+    }
+
+    /// Makes the orchestrator call the participants over the network, as from a process of its own.
+    pub fn over_the_network(mut self) -> Self {
+        self.calls = Calls::OverTheNetwork;
         self
     }
 
@@ -146,11 +163,12 @@ impl StackOptions {
     pub(super) async fn prepare(&self, server_url: &str) -> Prepared {
         let stack = format!("t{}", Uuid::new_v4().simple());
         let mut source = self.source().with("database.url", self.services_url.as_deref().unwrap_or(server_url));
-        let mut listeners = Vec::new();
+        let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
         let mut proxies = BTreeMap::new();
         for name in SERVICES {
             let listener = listen(ANY_PORT).await;
             let mut address = listener.local_addr().expect("a bound listener has an address");
+            addresses.push(address);
             source = source
                 .with(&format!("services.{name}.port"), address.port())
                 .with(&format!("services.{name}.database"), format!("{stack}_{name}"));
@@ -172,7 +190,11 @@ impl StackOptions {
         for name in SERVICES {
             make_database(&settings, name).await;
         }
-        Prepared { settings, listeners, proxies }
+        let transport = match self.calls {
+            Calls::InProcess => Transport::in_process(addresses),
+            Calls::OverTheNetwork => Transport::network(),
+        };
+        Prepared { settings, listeners, proxies, transport }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use common::{config::Settings, service::Shutdown};
+use common::{config::Settings, http::Transport, service::Shutdown};
 use tokio::{
     net::TcpListener,
     runtime::{Builder, Runtime},
@@ -37,7 +37,12 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) async fn start(name: &'static str, settings: Arc<Settings>, listener: TcpListener) -> Self {
+    pub(super) async fn start(
+        name: &'static str,
+        settings: Arc<Settings>,
+        listener: TcpListener,
+        transport: Transport,
+    ) -> Self {
         let shutdown = Shutdown::default();
         let threads = panics::watch(&format!("{name} {}", Uuid::new_v4().simple()));
         let runtime = Builder::new_multi_thread().worker_threads(THREADS).thread_name(&threads).enable_all().build();
@@ -49,9 +54,9 @@ impl Service {
             let listener = TcpListener::from_std(listener).expect("a listener can change its runtime");
             match name {
                 ORCHESTRATOR => {
-                    orchestrator::start(settings, listener, stop).await.map_err(|error| format!("{error:?}"))
+                    orchestrator::start(settings, listener, transport, stop).await.map_err(|error| format!("{error:?}"))
                 }
-                participant => domain_services::start(participant, settings, listener, stop)
+                participant => domain_services::start(participant, settings, listener, transport, stop)
                     .await
                     .map_err(|error| format!("{error:?}")),
             }

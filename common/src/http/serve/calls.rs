@@ -1,4 +1,4 @@
-//! The server's end of a stream of calls: each message passes the whole front, as a request of its own would.
+//! The server's end of a stream of calls.
 //!
 //! The body of the answer is what drives the calls: it takes the requests that have arrived, runs them together, and
 //! gives all answers that are ready in one part.
@@ -12,12 +12,10 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream, stream::FuturesUnordered};
-use http_body_util::BodyExt;
 use hyper::{
     Method, Request, Version,
     body::{Body, Incoming},
-    header::{CONTENT_LENGTH, CONTENT_TYPE, FORWARDED, HeaderName, HeaderValue},
-    http::uri::Authority,
+    header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue},
 };
 use tokio_util::sync::CancellationToken;
 use warp::Reply;
@@ -25,47 +23,31 @@ use warp::Reply;
 use super::line::Line;
 use crate::http::{
     Response,
-    calls::{CallAnswer, CallRequest, LAST, LOST, MAX_BODY_BYTES, MEDIA_TYPE, Message, Messages, PATH},
+    call::{Caller, Taken, take},
+    calls::{CallAnswer, CallRequest, LAST, MEDIA_TYPE, Message, Messages, PATH},
     client::{Peer, Room},
-    front::{Head, RequestPipeline},
+    front::RequestPipeline,
     head::MAX_HEADER_BYTES,
-    transport_faults::{CutConnection, LostReply},
 };
-
-/// Headers of proxies. Within a stream no proxy wrote them.
-const OF_PROXIES: [HeaderName; 4] = [
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-forwarded-proto"),
-    HeaderName::from_static("x-forwarded-prefix"),
-    FORWARDED,
-];
 
 /// State of a stream.
 pub(super) struct Calls {
     pipeline: Arc<RequestPipeline>,
-    peer: Peer,
-    authority: Option<Authority>,
+    caller: Caller,
     line: Arc<Line>,
     /// `None` after the last request.
     requests: Option<Incoming>,
     messages: Messages,
     newest: u64,
     max_running: usize,
-    running: FuturesUnordered<BoxFuture<'static, (u64, Answered)>>,
+    running: FuturesUnordered<BoxFuture<'static, (u64, Taken)>>,
     /// Completes when no further requests are taken.
     stop: Option<BoxFuture<'static, ()>>,
     answers: BytesMut,
 }
 
-/// The result of a call.
-enum Answered {
-    With(CallAnswer),
-    /// The failure lab cuts the connection.
-    Cut,
-}
-
-/// Returns the most calls at a time on the stream that a request opens; `None` if the request opens no stream. A connection beyond the
-/// limits carries none.
+/// Returns the most calls at a time on the stream that a request opens; `None` if the request opens no stream. A
+/// connection beyond the limits carries none.
 pub(super) fn opened_by<B>(request: &Request<B>, pipeline: &RequestPipeline, peer: Peer) -> Option<usize> {
     let is_opening = request.method() == Method::POST
         && request.uri().path() == PATH
@@ -85,12 +67,11 @@ impl Calls {
         max_running: usize,
         request: Request<Incoming>,
     ) -> Response {
-        let authority = request.uri().authority().cloned();
+        let caller = Caller { peer: Some(peer), authority: request.uri().authority().cloned() };
         let messages = Messages::up_to(pipeline.body_limit() + 2 * MAX_HEADER_BYTES);
         let calls = Self {
             pipeline,
-            peer,
-            authority,
+            caller,
             line,
             requests: Some(request.into_body()),
             messages,
@@ -112,26 +93,14 @@ impl Calls {
 
     fn run(&mut self, message: Message) -> Result<(), Malformed> {
         let Message { id, rest, is_whole } = message;
-        let CallRequest { method, target, mut headers, body } = CallRequest::read(rest).ok_or(Malformed)?;
-        for name in OF_PROXIES {
-            headers.remove(name);
-        }
+        let mut request = CallRequest::read(rest).ok_or(Malformed)?;
         if !is_whole {
             // The front refuses a body by its declared length, and nothing of it follows.
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(self.pipeline.body_limit() as u64 + 1));
+            request.headers.insert(CONTENT_LENGTH, HeaderValue::from(self.pipeline.body_limit() as u64 + 1));
         }
-        let head = Head {
-            method,
-            path: target.path().to_owned(),
-            query: target.query().unwrap_or_default().to_owned(),
-            headers,
-            peer: Some(self.peer),
-            version: Some(Version::HTTP_2),
-            authority: self.authority.clone(),
-        };
-        let pipeline = self.pipeline.clone();
+        let (pipeline, caller) = (self.pipeline.clone(), self.caller.clone());
         self.newest = id;
-        self.running.push(async move { (id, answered(&pipeline, head, body).await) }.boxed());
+        self.running.push(async move { (id, take(&pipeline, caller, request).await) }.boxed());
         Ok(())
     }
 
@@ -168,10 +137,10 @@ impl Calls {
         if self.take_requests(context).is_err() {
             return Poll::Ready(None);
         }
-        while let Poll::Ready(Some((id, answered))) = self.running.poll_next_unpin(context) {
-            match answered {
-                Answered::With(answer) => answer.put(id, &mut self.answers),
-                Answered::Cut => self.line.cut.notify_one(),
+        while let Poll::Ready(Some((id, taken))) = self.running.poll_next_unpin(context) {
+            match taken {
+                Taken::Answered(answer) => answer.put(id, &mut self.answers),
+                Taken::Cut => self.line.cut.notify_one(),
             }
         }
         if !self.answers.is_empty() {
@@ -186,37 +155,3 @@ impl Calls {
 
 /// The peer does not speak the protocol.
 struct Malformed;
-
-async fn answered(pipeline: &RequestPipeline, head: Head, body: Bytes) -> Answered {
-    let response = pipeline.answer(head, stream::once(async { Ok(body) })).await;
-    let marks = response.extensions();
-    if marks.get::<CutConnection>().is_some() {
-        return Answered::Cut;
-    }
-    if marks.get::<LostReply>().is_some() {
-        return Answered::With(CallAnswer::of_status(LOST));
-    }
-    let (head, body) = response.into_parts();
-    Answered::With(match start_of(body).await {
-        Ok(body) => CallAnswer { status: head.status.as_u16(), headers: head.headers, body },
-        Err(_) => CallAnswer::of_status(LOST),
-    })
-}
-
-/// Reads a body up to [`MAX_BODY_BYTES`].
-async fn start_of<B: Body<Data = Bytes> + Unpin>(mut body: B) -> Result<Bytes, B::Error> {
-    let mut all = BytesMut::new();
-    while let Some(frame) = body.frame().await.transpose()? {
-        let Ok(part) = frame.into_data() else { continue };
-        // Nearly every body is one part, which is used without a copy.
-        if all.is_empty() && body.is_end_stream() {
-            return Ok(part);
-        }
-        all.extend_from_slice(&part);
-        if all.len() > MAX_BODY_BYTES {
-            all.truncate(MAX_BODY_BYTES);
-            break;
-        }
-    }
-    Ok(all.freeze())
-}

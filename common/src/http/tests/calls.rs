@@ -244,7 +244,7 @@ async fn bytes_that_are_no_message_end_the_stream_alone() {
 
 #[tokio::test]
 async fn a_service_that_offers_no_stream_answers_404() {
-    let server = Server::start(HttpService { calls: false, ..front(routes(), settings(|_| {})) }).await;
+    let server = Server::start(HttpService { calls: None, ..front(routes(), settings(|_| {})) }).await;
     assert_eq!(open(&server).await.1.status(), 404);
     server.stop().await;
 }

@@ -21,8 +21,8 @@ use warp::filters::BoxedFilter;
 use crate::{
     config::{ConfigSource, Settings},
     http::{
-        Access, Check, Draining, HealthCheck, HttpService, Request, Response, Routes, StatusCode, front as fronts,
-        json, openapi::Description, serve, transport_faults,
+        Access, Check, Draining, HealthCheck, HttpService, Request, Response, Routes, StatusCode, Transport,
+        front as fronts, json, openapi::Description, serve, transport_faults,
     },
 };
 
@@ -106,7 +106,7 @@ pub(super) fn front(routes: Routes, settings: Arc<Settings>) -> HttpService {
         health: healthy(),
         draining: Draining::default(),
         tracer: Tracer::off(),
-        calls: true,
+        calls: Some(Transport::network()),
     }
 }
 

@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use common::http::behind_others;
-use common::http::calls::{CallAnswer, CallRequest, LAST, LOST, MEDIA_TYPE, Messages};
+use common::http::calls::{CallAnswer, CallRequest, LAST, LOST, MEDIA_TYPE, Message, Messages};
 use common::http::header::CONTENT_TYPE;
 use common::reason::with_causes;
 use http_body_util::{BodyExt, Either};
@@ -149,11 +149,7 @@ impl Calls {
 
     /// Makes a call. If the future is dropped, the answer is ignored.
     pub(super) async fn ask(&self, request: Outgoing) -> Result<Answered, NoAnswer> {
-        let (head, body) = request.into_parts();
-        let Some(target) = head.uri.path_and_query().cloned() else {
-            return Err(NoAnswer::NotSent("the URL of the call has no path".to_owned()));
-        };
-        let request = CallRequest { method: head.method, target, headers: head.headers, body };
+        let request = message(request)?;
         let (give, answer) = oneshot::channel();
         let id = {
             let mut state = self.0.state();
@@ -228,7 +224,7 @@ async fn listen(shared: Arc<Shared>, mut body: Incoming) {
         }
         let mut is_sound = true;
         for message in messages.by_ref() {
-            is_sound &= take(&shared, message.id, message.rest, message.is_whole);
+            is_sound &= take(&shared, message);
         }
         if !is_sound {
             break "the participant answers with something else than the messages of calls".to_owned();
@@ -238,29 +234,43 @@ async fn listen(shared: Arc<Shared>, mut body: Incoming) {
 }
 
 /// Acts on a message; `false` if its bytes are not an answer.
-fn take(shared: &Shared, id: u64, rest: Bytes, is_whole: bool) -> bool {
-    let Some(CallAnswer { status, headers, body }) = CallAnswer::read(rest) else { return false };
-    let answered = match status {
-        LAST => {
-            shared.end_after(id, "the participant is about to stop");
-            return true;
-        }
-        LOST => Err(NoAnswer::Lost("the answer is lost".to_owned())),
-        status => {
-            let Ok(status) = StatusCode::from_u16(status) else { return false };
-            let is_too_long = !is_whole || body.len() > MAX_ANSWER_BYTES;
-            let mut response = Response::new(if is_too_long { Bytes::new() } else { body });
-            *response.status_mut() = status;
-            *response.headers_mut() = headers;
-            *response.version_mut() = Version::HTTP_2;
-            if is_too_long {
-                response.extensions_mut().insert(TooLong);
-            }
-            Ok(response)
-        }
-    };
+fn take(shared: &Shared, Message { id, rest, is_whole }: Message) -> bool {
+    let Some(answer) = CallAnswer::read(rest) else { return false };
+    if answer.status == LAST {
+        shared.end_after(id, "the participant is about to stop");
+        return true;
+    }
+    // Otherwise its head alone is too long.
+    let is_readable = is_whole || answer.body.len() > MAX_ANSWER_BYTES;
+    let Some(answered) = received(answer).filter(|_| is_readable) else { return false };
     shared.deliver(id, answered);
     true
+}
+
+/// Makes the message of a request.
+pub(super) fn message(request: Outgoing) -> Result<CallRequest, NoAnswer> {
+    let (head, body) = request.into_parts();
+    let Some(target) = head.uri.path_and_query().cloned() else {
+        return Err(NoAnswer::NotSent("the URL of the call has no path".to_owned()));
+    };
+    Ok(CallRequest { method: head.method, target, headers: head.headers, body })
+}
+
+/// Reads an answer; `None` if its status is none.
+pub(super) fn received(answer: CallAnswer) -> Option<Result<Answered, NoAnswer>> {
+    let CallAnswer { status, headers, body } = answer;
+    if status == LOST {
+        return Some(Err(NoAnswer::Lost("the answer is lost".to_owned())));
+    }
+    let is_too_long = body.len() > MAX_ANSWER_BYTES;
+    let mut response = Response::new(if is_too_long { Bytes::new() } else { body });
+    *response.status_mut() = StatusCode::from_u16(status).ok()?;
+    *response.headers_mut() = headers;
+    *response.version_mut() = Version::HTTP_2;
+    if is_too_long {
+        response.extensions_mut().insert(TooLong);
+    }
+    Some(Ok(response))
 }
 
 #[cfg(test)]
@@ -293,7 +303,7 @@ mod tests {
         answer.put(id, &mut out);
         messages.push(out.freeze());
         let message = messages.next().unwrap();
-        take(&calls.0, message.id, message.rest, message.is_whole)
+        take(&calls.0, message)
     }
 
     fn open() -> Calls {
@@ -380,6 +390,6 @@ mod tests {
             assert!(answered.extensions().get::<TooLong>().is_some() && answered.body().is_empty());
         }
         assert!(!arrives(&calls, 9, &CallAnswer::of_status(2)));
-        assert!(!take(&calls.0, 9, Bytes::from_static(b"x"), true));
+        assert!(!take(&calls.0, Message { id: 9, rest: Bytes::from_static(b"x"), is_whole: true }));
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::config::{ConfigSource, Settings};
+use common::http::Transport;
 use common::supervision::{self, ActorEntry, Handle, Root};
 use common::traces::Tracer;
 use futures::future::join_all;
@@ -27,7 +28,7 @@ use uuid::Uuid;
 use warp::Filter;
 use warp::http::{HeaderMap, Response};
 
-use super::super::{Calling, ClientMsg, Findings, client};
+use super::super::{Calling, ClientContext, ClientMsg, Findings, client};
 use super::call_of;
 use saga_engine::definition::{Method, Outputs, ReplyError, Request};
 use saga_engine::outcome::{Failure, Found, Outcome, Retry, Sent, Unknown};
@@ -119,9 +120,9 @@ impl Flights {
         // Names are unique in a process.
         let tree = Uuid::new_v4();
         let (handle, entry) = (Handle::new(), ActorEntry::new(format!("{tree}/flights-client"), "HTTP client"));
-        let (tracer, findings) = (Tracer::off(), Findings::default());
-        let name = "flights".into();
-        let child = client(entry.clone(), handle.clone(), name, Vec::new(), &settings, tracer, findings).unwrap();
+        let (tracer, findings, transport) = (Tracer::off(), Findings::default(), Transport::network());
+        let context = ClientContext { settings: &settings, transport, tracer, findings };
+        let child = client(entry.clone(), handle.clone(), "flights".into(), Vec::new(), &context).unwrap();
         let root = ActorEntry::new(tree.to_string(), "supervisor");
         let root = supervision::start(settings.supervision.supervisor(root, vec![child])).await.unwrap();
         Flights { handle, root, entry }
