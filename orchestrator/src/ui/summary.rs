@@ -41,6 +41,9 @@ pub(super) struct SummaryView {
     ended: EndedView,
     /// Whether a purchase that turns back gives its stock back (`checkout.compensate_inventory`).
     stock_is_given_back: bool,
+    /// Address of a trace in a viewer, with `{trace_id}` in place of the trace id (`ui.trace_url`); null if not set.
+    #[schema(required)]
+    trace_url: Option<String>,
     /// The circuit breakers of this node that are not closed.
     breakers: Vec<OpenBreaker>,
 }
@@ -81,6 +84,7 @@ fn view(overview: Overview, breakers: Vec<OpenBreaker>, settings: &Settings) -> 
             is_exact: ended.is_exact,
         },
         stock_is_given_back: settings.checkout.compensate_inventory,
+        trace_url: Some(settings.ui.trace_url.clone()).filter(|url| !url.is_empty()),
         breakers,
     }
 }

@@ -57,7 +57,7 @@ export default {
   waits: "Waiting for", waitsFor: "{participant} to answer ({step}), attempt {n}", waitsUndo: "{participant} to confirm the undoing of {step}, attempt {n}",
   waitsRetry: "the next attempt at {participant} ({step}) after a failure", waitsParked: "{participant} to be up again; its circuit breaker is open ({step})",
   waitsLog: "the saga log to write \"{write}\"", waitsNothing: "nothing: it is being processed right now", waitsAttention: "its next attempt at undoing",
-  links: "Links", copyLink: "Copy link", copyCli: "Copy command", siblings: "Sagas with the same", sameDefinition: "definition", sameUser: "user", sameReason: "reason",
+  links: "Links", copyLink: "Copy link", copyCli: "Copy command", openTrace: "Open trace", siblings: "Sagas with the same", sameDefinition: "definition", sameUser: "user", sameReason: "reason",
   slowerThan9: "slower than 9 of 10 in the last hour", slowerThan99: "slower than 99 of 100 in the last hour",
   exchange: "Request and answer", request: "Request", answer: "Answer", fromJournal: "from the participant's journal", fromLog: "The participant keeps no journal; the saga log kept:", noEntry: "The participant's journal has no entry: it did not decide.",
   noBodySent: "without a body", noRequest: "No request was sent, or this node does not know the definition.", operatorsOnly: "Only operators see requests and answers.",

@@ -57,7 +57,7 @@ export default {
   waits: "A la espera de", waitsFor: "que {participant} responda ({step}), intento {n}", waitsUndo: "que {participant} confirme deshacer {step}, intento {n}",
   waitsRetry: "el próximo intento en {participant} ({step}) tras un fallo", waitsParked: "que {participant} vuelva a funcionar; su cortacircuitos está abierto ({step})",
   waitsLog: "que el registro de sagas escriba «{write}»", waitsNothing: "nada: se está procesando ahora mismo", waitsAttention: "su próximo intento de deshacer",
-  links: "Enlaces", copyLink: "Copiar enlace", copyCli: "Copiar comando", siblings: "Sagas con", sameDefinition: "la misma definición", sameUser: "el mismo usuario", sameReason: "el mismo motivo",
+  links: "Enlaces", copyLink: "Copiar enlace", copyCli: "Copiar comando", openTrace: "Abrir traza", siblings: "Sagas con", sameDefinition: "la misma definición", sameUser: "el mismo usuario", sameReason: "el mismo motivo",
   slowerThan9: "más lenta que 9 de cada 10 en la última hora", slowerThan99: "más lenta que 99 de cada 100 en la última hora",
   exchange: "Petición y respuesta", request: "Petición", answer: "Respuesta", fromJournal: "del diario del participante", fromLog: "El participante no lleva diario; el registro de sagas conserva:", noEntry: "El diario del participante no tiene entrada: no decidió.",
   noBodySent: "sin cuerpo", noRequest: "No se envió ninguna petición, o este nodo no conoce la definición.", operatorsOnly: "Solo los operadores ven peticiones y respuestas.",
