@@ -33,6 +33,8 @@ pub enum Screen {
     Desktop,
     /// The same, dark.
     Dark,
+    /// 768 × 1024.
+    Tablet,
     /// 360 × 740.
     Phone,
 }
@@ -258,7 +260,11 @@ async fn port_of(driver: &mut Child) -> u16 {
 }
 
 fn capabilities(screen: Screen) -> Capabilities {
-    let size = if screen == Screen::Phone { "--window-size=500,740" } else { "--window-size=1600,1000" };
+    let size = match screen {
+        Screen::Desktop | Screen::Dark => "--window-size=1600,1000",
+        Screen::Tablet => "--window-size=768,1024",
+        Screen::Phone => "--window-size=500,740",
+    };
     // Tests may run as root, in a container with little shared memory.
     let arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--lang=en", size];
     let mut options = json!({ "args": arguments });

@@ -98,6 +98,7 @@ pub(super) fn check_value(key: &str, value: &ValueKind) -> Result<(), String> {
         (["ui", "replicas", _], ValueKind::Array(urls)) => {
             urls.iter().try_for_each(|url| check_service_url(&url.clone().into_string().unwrap_or_default()))
         }
+        (["ui", "trace_url"], ValueKind::String(url)) => check_trace_url(url),
         (["http", "trusted_proxies"], ValueKind::Array(networks)) => networks.iter().try_for_each(check_network),
         (["services", _, "url"], ValueKind::String(url)) => check_service_url(url),
         (["services", _, "database_password"], ValueKind::String(password)) => check_password(password),
@@ -231,14 +232,28 @@ fn check_service_url(url: &str) -> Result<(), String> {
 }
 
 pub(super) fn check_url(url: &str, schemes: &[&str], expected: &str) -> Result<(), String> {
-    let is_address = |uri: Uri| {
-        uri.scheme_str().is_some_and(|scheme| schemes.contains(&scheme))
-            && uri.host().is_some_and(|host| !host.is_empty())
-            && uri.query().is_none()
-    };
-    match url.is_empty() || url.parse().is_ok_and(is_address) {
+    match url.is_empty() || address(url, schemes).is_some_and(|uri| uri.query().is_none()) {
         true => Ok(()),
         false => Err(format!("is {url:?}, expected an address such as {expected}")),
+    }
+}
+
+/// Parses a URL with a host and one of these schemes.
+fn address(url: &str, schemes: &[&str]) -> Option<Uri> {
+    let uri: Uri = url.parse().ok()?;
+    let has_scheme = uri.scheme_str().is_some_and(|scheme| schemes.contains(&scheme));
+    (has_scheme && uri.host().is_some_and(|host| !host.is_empty())).then_some(uri)
+}
+
+/// Some viewers have the trace id in the query.
+fn check_trace_url(url: &str) -> Result<(), String> {
+    const TRACE_ID: &str = "{trace_id}";
+    let example = url.replace(TRACE_ID, &"0".repeat(32));
+    match url.is_empty() || (url.contains(TRACE_ID) && address(&example, &["http", "https"]).is_some()) {
+        true => Ok(()),
+        false => Err(format!(
+            "is {url:?}, expected an address with {TRACE_ID} in it, such as http://localhost:16686/trace/{TRACE_ID}"
+        )),
     }
 }
 

@@ -354,6 +354,8 @@ pub struct CellSettings {
 pub struct UiSettings {
     /// Whether it shows supervision trees and failure settings of all services.
     pub services: bool,
+    /// Address of a trace in a viewer, with `{trace_id}` in place of the trace id; empty: pages have no link to it.
+    pub trace_url: String,
     /// Replicas of each service by name; none: the addresses of its host name.
     pub replicas: BTreeMap<String, Vec<String>>,
 }

@@ -287,6 +287,18 @@ fn a_bad_variable_is_answered_with_what_was_expected() {
             "shop.example/",
             "has \"shop.example/\", expected origins such as https://shop.example, or *",
         ),
+        (
+            "ui.trace_url",
+            "http://localhost:16686/trace/{traceId}",
+            "is \"http://localhost:16686/trace/{traceId}\", expected an address with {trace_id} in it, such as \
+             http://localhost:16686/trace/{trace_id}",
+        ),
+        (
+            "ui.trace_url",
+            "javascript:alert('{trace_id}')",
+            "is \"javascript:alert('{trace_id}')\", expected an address with {trace_id} in it, such as \
+             http://localhost:16686/trace/{trace_id}",
+        ),
         ("telemetry.format", "xml", "is \"xml\", expected \"text\" or \"json\""),
         (
             "orchestrator.node_id",
@@ -321,6 +333,19 @@ fn a_bad_variable_is_answered_with_what_was_expected() {
     ];
     for (key, value, expected) in cases {
         check_variable(key, value, expected);
+    }
+}
+
+#[test]
+fn the_address_of_a_trace_may_have_its_id_in_the_path_the_query_or_the_fragment() {
+    for url in [
+        "",
+        "http://localhost:16686/trace/{trace_id}",
+        "https://grafana.example/explore?panes=%7B%22query%22:%22{trace_id}%22%7D",
+        "https://traces.example/#/trace/{trace_id}?from={trace_id}",
+    ] {
+        let source = ConfigSource::embedded("default").with("ui.trace_url", url);
+        assert_eq!(source.load().unwrap_or_else(|errors| panic!("{errors}")).ui.trace_url, url);
     }
 }
 

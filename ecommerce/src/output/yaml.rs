@@ -2,7 +2,7 @@
 //!
 //! Numbers keep their text, so that an amount of 99.90 stays 99.90, and members keep their order: a serializer of parsed
 //! values would keep neither. Every string that is more than a plain word is quoted, with the escapes of JSON, which are
-//! YAML's too, so nothing in it can mislead a terminal.
+//! YAML's too, so nothing in it can mislead a terminal. serde-saphyr writes 99.90 as 99.9 and U+202E as it is.
 
 use std::fmt;
 

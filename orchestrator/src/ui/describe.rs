@@ -35,7 +35,7 @@ pub(super) fn file() -> Description {
 }
 
 pub(super) fn summary() -> Description {
-    Description::new("showSummary", "Sagas by status, and recent ends")
+    Description::new("showSummary", "Sagas by status, and facts about this node")
         .detail("The cost does not depend on the number of sagas. At most a second old.")
         .answer::<SummaryView>(200, "Numbers of the whole system.")
 }

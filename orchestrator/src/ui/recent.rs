@@ -64,7 +64,7 @@ pub(super) struct RecentView {
 /// Sagas that ended within an interval.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RecentInterval)]
-pub(super) struct IntervalView {
+struct IntervalView {
     /// Its start, in seconds since 1970.
     at: i64,
     completed: i64,
@@ -120,7 +120,7 @@ fn view(range: Range, recent: Recent) -> RecentView {
     }
 }
 
-pub(super) fn interval(interval: Interval) -> IntervalView {
+fn interval(interval: Interval) -> IntervalView {
     let Interval { at, counts, quantiles_ms: [p50_ms, p90_ms, p99_ms] } = interval;
     let (completed, compensated, failed) = (counts.completed, counts.compensated, counts.failed);
     IntervalView { at, completed, compensated, failed, p50_ms, p90_ms, p99_ms }

@@ -1,8 +1,8 @@
-//! `GET /ui/api/summary`: sagas by status, and rates and durations of recent ends.
+//! `GET /ui/api/summary`: sagas by status, and facts about this node that the pages show.
 //!
 //! It is read from the saga log, so all replicas agree, and it costs the same with a thousand sagas and with a million:
-//! unfinished sagas and the attention list have their own indexes, rates use the newest ends only, and the total of
-//! ended sagas is counted while it is small and estimated beyond. All clients share one response per second.
+//! unfinished sagas and the attention list have their own indexes, and the total of ended sagas is counted while it is
+//! small and estimated beyond. All clients share one response per second.
 
 use std::time::Duration;
 
@@ -13,7 +13,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Ui;
-use super::recent::{IntervalView, interval};
 use crate::api::unreadable;
 use crate::participant_client::open_breaker::{OpenBreaker, open_breakers};
 use crate::store::overview::{self, Overview};
@@ -42,10 +41,11 @@ pub(super) struct SummaryView {
     ended: EndedView,
     /// Whether a purchase that turns back gives its stock back (`checkout.compensate_inventory`).
     stock_is_given_back: bool,
+    /// Address of a trace in a viewer, with `{trace_id}` in place of the trace id (`ui.trace_url`); null if not set.
+    #[schema(required)]
+    trace_url: Option<String>,
     /// The circuit breakers of this node that are not closed.
     breakers: Vec<OpenBreaker>,
-    /// The last minutes by second, oldest first; seconds without an end are omitted.
-    seconds: Vec<IntervalView>,
 }
 
 /// All that ever ended.
@@ -69,7 +69,7 @@ pub(super) async fn show(ui: Ui, _: Request) -> Result<Response, ApiError> {
 }
 
 fn view(overview: Overview, breakers: Vec<OpenBreaker>, settings: &Settings) -> SummaryView {
-    let Overview { now, unfinished, attention, ended, seconds } = overview;
+    let Overview { now, unfinished, attention, ended, .. } = overview;
     SummaryView {
         now,
         pending: unfinished.pending,
@@ -84,7 +84,7 @@ fn view(overview: Overview, breakers: Vec<OpenBreaker>, settings: &Settings) -> 
             is_exact: ended.is_exact,
         },
         stock_is_given_back: settings.checkout.compensate_inventory,
+        trace_url: Some(settings.ui.trace_url.clone()).filter(|url| !url.is_empty()),
         breakers,
-        seconds: seconds.into_iter().map(interval).collect(),
     }
 }

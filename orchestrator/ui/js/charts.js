@@ -29,6 +29,14 @@ function colours(names) {
 
 const faded = (colour, alpha) => colour.replace("rgb(", "rgba(").replace(")", `, ${alpha})`);
 
+const MINUTE = 60;
+const HOUR = 60 * MINUTE;
+const DAY_MS = 24 * HOUR * 1000;
+// Distances of labels: of times of the day in seconds, of durations in milliseconds. All of them are round.
+const TIME_STEPS = [...[1, 2, 5, 10, 15, 30].map((n) => n * MINUTE), ...[1, 2, 3, 4, 6, 8, 12].map((n) => n * HOUR)];
+const DURATION_STEPS = [0.1, 0.2, 0.5, ...[1, 10, 100].flatMap((ten) => [ten, 2 * ten, 5 * ten]), ...[1, 2, 5, 10, 15, 30].map((n) => n * 1000),
+  ...TIME_STEPS.map((s) => s * 1000), ...[1, 2, 5, 10, 20, 50, 100, 200, 500].map((n) => n * DAY_MS)];
+
 // Width of a character of the labels, and the space beside them.
 const CHARACTER = 7;
 const BESIDE = 16;
@@ -36,20 +44,23 @@ const BESIDE = 16;
 /** The longest label decides the width of its axis, so that none is cut. */
 const widthOf = (_, labels) => BESIDE + CHARACTER * Math.max(4, ...(labels ?? []).map((label) => String(label).length));
 
-function axes(format, grid, text) {
+function axes({ format, steps, hasEnds }, grid, text) {
   const shared = { stroke: text, grid: { stroke: grid, width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
   const hour = new Intl.DateTimeFormat(language.get(), { timeStyle: "short" });
   return [
     // The labels need room on both sides.
-    { ...shared, grid: { show: false }, size: 30, space: 70, values: (_, splits) => splits.map((second) => hour.format(second * 1000)) },
-    { ...shared, size: widthOf, space: 32, values: (_, splits) => splits.map(format) },
+    { ...shared, grid: { show: false }, size: 30, space: 70, incrs: TIME_STEPS, values: (_, splits) => splits.map((second) => hour.format(second * 1000)) },
+    { ...shared, size: widthOf, space: 32, incrs: steps, values: (_, splits) => splits.map((value) => (hasEnds() ? format(value) : "")) },
   ];
 }
 
 const intervalOf = ([at]) => at[1] - at[0];
 
+/** The values without a neighbour: a line does not show them. */
+const alone = ({ data }, series) => [...data[series].keys()].filter((at) => data[series][at] !== null && (data[series][at - 1] ?? null) === null && (data[series][at + 1] ?? null) === null);
+
 /** A chart that is drawn again when theme, language or width change, and otherwise only gets new data. */
-function Chart({ data, series, format, label, rangeS, onLook }) {
+function Chart({ data, series, format, steps, label, rangeS, onLook }) {
   const element = useRef();
   const chart = useRef(null);
   const latest = useRef(data);
@@ -64,13 +75,14 @@ function Chart({ data, series, format, label, rangeS, onLook }) {
       const [grid, text, ...strokes] = colours(["grid", "muted", ...names]);
       const lines = series.map(({ fill, dash, width: thickness = 2 }, index) => ({
         stroke: strokes[index], fill: fill ? faded(strokes[index], fill) : undefined, dash, width: thickness,
-        points: { show: !fill, size: 5 }, spanGaps: false, paths: fill ? uPlot.paths.bars({ size: [0.86, 40], align: 1, radius: 0.15 }) : undefined,
+        points: fill ? { show: false } : { show: true, size: 5, fill: strokes[index], filter: alone }, spanGaps: false, paths: fill ? uPlot.paths.bars({ size: [0.86, 40], align: 1, radius: 0.15 }) : undefined,
       }));
+      const hasEnds = () => latest.current.slice(1).some((values) => values.some((value) => value !== null));
       chart.current = new uPlot({
         width, height: HEIGHT, padding: [10, 24, 0, 0], legend: { show: false },
         cursor: { y: false, points: { show: false }, drag: { x: false, y: false } }, hooks: { setCursor: [({ cursor: { idx } }) => looked.current(idx ?? null)] },
         scales: { x: { time: true, range: (_, __, max) => [max - rangeS, max + intervalOf(latest.current)] }, y: { range: (_, __, max) => [0, Math.max(max, 0.001) * 1.15] } },
-        axes: axes(format, grid, text), series: [{}, ...lines],
+        axes: axes({ format, steps, hasEnds }, grid, text), series: [{}, ...lines],
       }, latest.current, element.current);
     };
     draw();
@@ -145,7 +157,7 @@ function Durations({ shown, recent, range }) {
   const label = `${t("latency")}: ${items.map(({ name, value }) => `${name} ${value}`).join(", ")}`;
   return html`<${Panel} id="latency" title=${t("latency")} about=${interval ? period(interval, recent.interval_s) : t("latencyIs")} empty=${!recent.all && t("quietTimes", { range: t(range.name) })}>
     <${Key} items=${items} />
-    <${Chart} key=${range.minutes} label=${label} format=${span} rangeS=${recent.minutes * 60} onLook=${look}
+    <${Chart} key=${range.minutes} label=${label} format=${span} steps=${DURATION_STEPS} rangeS=${recent.minutes * 60} onLook=${look}
       data=${[shown.map(({ at }) => at), ...TIMES.map((name) => shown.map((one) => one[`${name}_ms`]))]}
       series=${[{ colour: "p50", width: 2.5 }, { colour: "p90", dash: [6, 4] }, { colour: "p99", dash: [2, 3] }]} /></${Panel}>`;
 }

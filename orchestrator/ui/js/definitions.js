@@ -22,7 +22,7 @@ function Row({ definition }) {
   const names = definition.steps.map(({ name }) => name);
   const more = names.length - STEPS_SHOWN;
   return html`<tr data-definition="${definition.name}/${definition.version}">
-    <th scope="row"><a href=${linked(definition)}>${definition.name}<span class="version">/${definition.version}</span></a></th>
+    <th scope="row" class="d-name"><a href=${linked(definition)}>${definition.name}<span class="version">/${definition.version}</span></a></th>
     <td class="d-known"><${Known} definition=${definition} /></td>
     <td class="d-origin">${originOf(definition)}</td>
     <td class="d-steps">${names.slice(0, STEPS_SHOWN).join(", ")}${more > 0 && ` ${t("moreSteps", { n: more })}`}</td>
@@ -42,7 +42,7 @@ function List() {
 function Steps({ steps }) {
   return html`<table class="definitions"><thead><tr>${["step", "participant", "after", "kind"].map((head) => html`<th scope="col">${t(head)}</th>`)}</tr></thead>
     <tbody>${steps.map(({ name, participant, after, kind }) => html`<tr key=${name} data-step=${name}><th scope="row">${name}</th>
-      <td>${participantName(participant)}</td><td class="d-after" data-label=${t("after")}>${after.join(", ") || NOTHING}</td><td>${t(`kind_${kind}`)}</td></tr>`)}</tbody></table>`;
+      <td class="d-side">${participantName(participant)}</td><td class="d-after" data-label=${t("after")}>${after.join(", ") || NOTHING}</td><td class="d-side">${t(`kind_${kind}`)}</td></tr>`)}</tbody></table>`;
 }
 
 function Whole({ definition }) {

@@ -35,15 +35,17 @@ export function until(date) {
   return seconds > 0 ? t("inTime", { time: span(seconds * 1000) }) : t("now");
 }
 
-/** A span of time in a suitable unit. */
+const inUnits = (whole, unit, part, smaller) => (part > 0 ? `${whole} ${unit} ${part} ${smaller}` : `${whole} ${unit}`);
+
+/** A span of time in a suitable unit, or in two. */
 export function span(ms) {
   if (ms === null || ms === undefined || Number.isNaN(ms)) return "–";
   if (ms < 1) return `${number(ms, 1)} ms`;
   if (ms < 1000) return `${number(ms)} ms`;
   if (ms < 60_000) return `${number(ms / 1000, 1)} s`;
-  if (ms < 3_600_000) return `${Math.floor(ms / 60_000)} min ${Math.floor((ms % 60_000) / 1000)} s`;
-  if (ms < 86_400_000) return `${Math.floor(ms / 3_600_000)} h ${Math.floor((ms % 3_600_000) / 60_000)} min`;
-  return `${Math.floor(ms / 86_400_000)} d ${Math.floor((ms % 86_400_000) / 3_600_000)} h`;
+  if (ms < 3_600_000) return inUnits(Math.floor(ms / 60_000), "min", Math.floor((ms % 60_000) / 1000), "s");
+  if (ms < 86_400_000) return inUnits(Math.floor(ms / 3_600_000), "h", Math.floor((ms % 3_600_000) / 60_000), "min");
+  return inUnits(Math.floor(ms / 86_400_000), "d", Math.floor((ms % 86_400_000) / 3_600_000), "h");
 }
 
 export function ago(date) {

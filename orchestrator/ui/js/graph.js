@@ -14,19 +14,24 @@ const WIDEST = 216;
 const NARROW_NODE = { height: 48 };
 // The widest narrow drawing: longer boxes would be empty.
 const WIDEST_NARROW = 560;
+// Sizes of letters in pixels, tried in turn.
+const NAME_SIZES = [14, 13, 12];
+const DETAIL_SIZES = [12.5, 11.5];
 const PADDING = 3;
 const ICON = 14;
 const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif";
 
 const pen = document.createElement("canvas").getContext("2d");
 
-/** Cuts a text to a width in pixels; the whole text is in the title of the box. */
-function fitted(text, width, font) {
-  pen.font = font;
-  if (pen.measureText(text).width <= width) return text;
+/** Fits a text into a width in pixels, by smaller letters or else by a cut; the whole text is in the title of the box. */
+function fitted(text, width, weight, sizes) {
+  for (const size of sizes) {
+    pen.font = `${weight} ${size}px ${FONT}`;
+    if (pen.measureText(text).width <= width) return { text, size };
+  }
   let length = text.length;
   while (length > 1 && pen.measureText(`${text.slice(0, length)}…`).width > width) length -= 1;
-  return `${text.slice(0, length)}…`;
+  return { text: `${text.slice(0, length)}…`, size: sizes.at(-1) };
 }
 
 function useWidth(element) {
@@ -72,12 +77,13 @@ function Node({ step, at, node, state, text, onOpen }) {
   const isMarked = Boolean(state);
   // That a step can be undone is the usual case, and said in the label.
   const about = isMarked ? text : step.kind !== "compensable" && t(`kind_${step.kind}`);
-  const below = [participantName(step.participant), about].filter(Boolean).join(" · ");
+  const name = fitted(step.name, room - (isMarked ? 18 : 0), 650, NAME_SIZES);
+  const below = fitted([participantName(step.participant), about].filter(Boolean).join(" · "), room, 400, DETAIL_SIZES);
   return html`<g class="node node-${state ?? "plain"} kind-${step.kind}" data-node=${step.name} data-state=${state} transform="translate(${at.x} ${at.y})" ...${interaction}>
     <title>${label}</title><rect width=${node.width} height=${node.height} rx="10" />
     ${isMarked && html`<path class="node-icon" d=${shape(state)} transform="translate(10 9) scale(${ICON / 24})" />`}
-    <text class="node-name" x=${isMarked ? 30 : 12} y="21">${fitted(step.name, room - (isMarked ? 18 : 0), `650 14px ${FONT}`)}</text>
-    <text class="node-detail" x="12" y=${node.height - 11}>${fitted(below, room, `12.5px ${FONT}`)}</text></g>`;
+    <text class="node-name" x=${isMarked ? 30 : 12} y="21" style=${{ fontSize: `${name.size}px` }}>${name.text}</text>
+    <text class="node-detail" x="12" y=${node.height - 11} style=${{ fontSize: `${below.size}px` }}>${below.text}</text></g>`;
 }
 
 const hasHappened = (state) => ["done", "compensating", "compensated"].includes(state);

@@ -91,11 +91,11 @@ function Filters({ filter, setFilter }) {
   const set = (name) => (event) => setFilter({ ...filter, [name]: event.target.value }, { isTyped: event.type === "input" && event.target.type === "search" });
   const isSet = Object.values(filter).some(Boolean);
   return html`<form class="filters" role="search" aria-label=${t("filters")} onSubmit=${(event) => event.preventDefault()}>
-    <label class="field">${t("status")}<select id="filter-status" value=${filter.status} onChange=${set("status")}><option value="">${t("any")}</option>
+    <label class="field by-status">${t("status")}<select id="filter-status" value=${filter.status} onChange=${set("status")}><option value="">${t("any")}</option>
       ${STATUSES.map((status) => html`<option value=${status}>${t(status)}</option>`)}</select></label>
-    <label class="field">${t("definition")}<select id="filter-definition" value=${filter.definition} onChange=${set("definition")}><option value="">${t("anyDefinition")}</option>
+    <label class="field by-definition">${t("definition")}<select id="filter-definition" value=${filter.definition} onChange=${set("definition")}><option value="">${t("anyDefinition")}</option>
       ${names.map((name) => html`<option value=${name}>${name}</option>`)}</select></label>
-    <label class="field">${t("user")}<input id="filter-user" type="search" maxlength="100" placeholder=${t("userHint")} value=${filter.user_id} onInput=${set("user_id")} /></label>
+    <label class="field by-user">${t("user")}<input id="filter-user" type="search" maxlength="100" placeholder=${t("userHint")} value=${filter.user_id} onInput=${set("user_id")} /></label>
     <label class="field wide">${t("text")}<input id="filter-text" type="search" maxlength="100" placeholder=${t("textHint")} value=${filter.text} onInput=${set("text")} /></label>
     <button class="button" type="button" disabled=${!isSet} onClick=${() => setFilter(NO_FILTER)}>${t("clear")}</button></form>`;
 }
@@ -105,8 +105,8 @@ function Row({ saga }) {
   return html`<tr class="linked" data-id=${saga.transaction_id}>
     <td class="c-status"><${Status} status=${saga.status} /></td>
     <th scope="row" class="c-id"><a class="row-link" href=${link} title=${saga.transaction_id}><code>${shortId(saga.transaction_id)}</code></a></th>
-    <td class="c-definition"><a href=${definitionLink(saga)}>${saga.definition}<span class="version">/${saga.version}</span></a></td>
-    <td class="c-user ${saga.user_id === null ? "nothing" : ""}">${saga.user_id ?? NOTHING}</td>
+    <td class="c-definition" title="${saga.definition}/${saga.version}"><a href=${definitionLink(saga)}>${saga.definition}<span class="version">/${saga.version}</span></a></td>
+    <td class="c-user ${saga.user_id === null ? "nothing" : ""}" title=${saga.user_id ?? ""}>${saga.user_id ?? NOTHING}</td>
     <td class="c-product">${saga.product_id ?? NOTHING}</td>
     <td class="c-steps"><${StepMarks} saga=${saga} /></td>
     <td class="c-amount number ${saga.amount === null ? "nothing" : ""}">${shownAmount(saga.amount)}</td>

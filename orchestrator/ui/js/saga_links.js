@@ -1,14 +1,22 @@
-// Ways from a saga to elsewhere: its address and its command line to copy, and the sagas like it.
+// Ways from a saga to elsewhere: its address and its command line to copy, its trace, and the sagas like it.
 
 import { useEffect, useState } from "../vendor/preact/htm-preact.js";
 import { address, get } from "./api.js";
-import { duration } from "./format.js";
+import { duration, traceId } from "./format.js";
 import { t } from "./i18n.js";
 import { CopyButton, html } from "./parts.js";
 import { isPurchase, sagasLink, sharedText } from "./sagas.js";
+import { useStore } from "./store.js";
+import { summary } from "./summary.js";
 
 // With fewer sagas, a share of them says little.
 const ENOUGH = 10;
+
+/** The saga's trace in the viewer of `ui.trace_url`; nothing if that is not set. */
+function TraceLink({ id }) {
+  const address = useStore(summary).value?.trace_url;
+  return address && html`<a id="open-trace" class="button small" href=${address.replaceAll("{trace_id}", traceId(id))} target="_blank" rel="noopener">${t("openTrace")}</a>`;
+}
 
 export function Links({ saga }) {
   const id = saga.saga_id;
@@ -17,6 +25,7 @@ export function Links({ saga }) {
   return html`<div class="saga-links" role="group" aria-label=${t("links")}>
     <${CopyButton} id="copy-link" text=${() => location.href} label=${t("copyLink")} />
     <${CopyButton} id="copy-cli" text=${() => `ecommerce inspect ${id} --target ${target}`} label=${t("copyCli")} />
+    <${TraceLink} id=${id} />
     <span class="siblings">${t("siblings")} <a href=${sagasLink({ definition: saga.definition })} data-sibling="definition">${t("sameDefinition")}</a>
       ${user && html` · <a href=${sagasLink({ user_id: user })} data-sibling="user">${t("sameUser")}</a>`}
       ${saga.error && html` · <a href=${sagasLink({ status: saga.status, text: sharedText(saga.error) })} data-sibling="reason">${t("sameReason")}</a>`}</span></div>`;

@@ -21,12 +21,12 @@ function restartsOf(actor) {
 // Shown as pills of their own.
 const OPEN_BREAKERS = "open";
 
-/** The state of an actor in one line, without empty fields. */
-function brief(state, separator = " · ") {
-  if (state === null || typeof state !== "object") return state === null ? "" : String(state);
-  if (Array.isArray(state)) return state.map((item) => brief(item, ", ")).join(", ");
-  return Object.entries(state).filter(([name]) => name !== OPEN_BREAKERS).map(([name, value]) => [name.replaceAll("_", " "), brief(value, ", ")]).filter(([, text]) => text !== "")
-    .map(([name, text]) => `${name}${text.includes(",") ? ":" : ""} ${text}`).join(separator);
+/** The fields of an actor's state as texts, without empty ones. */
+function facts(state) {
+  if (state === null || typeof state !== "object") return state === null ? [] : [String(state)];
+  if (Array.isArray(state)) return state.flatMap(facts);
+  return Object.entries(state).filter(([name]) => name !== OPEN_BREAKERS).map(([name, value]) => [name.replaceAll("_", " "), facts(value).join(", ")]).filter(([, text]) => text !== "")
+    .map(([name, text]) => `${name}${text.includes(",") ? ":" : ""} ${text}`);
 }
 
 function Actor({ actor, depth }) {
@@ -34,10 +34,11 @@ function Actor({ actor, depth }) {
   const name = actor.name.split("/").slice(depth === 0 ? 1 : 2).join("/") || actor.name;
   const shown = isOpen ? actor.children : actor.children.slice(0, Math.max(CHILDREN_SHOWN, depth === 0 ? 99 : 0));
   const hidden = actor.children.length - shown.length;
-  const facts = [
+  const counts = [
     actor.messages_handled > 0 && t("handled", { n: number(actor.messages_handled) }),
     actor.queue_depth > 0 && t("queue", { n: number(actor.queue_depth) }),
   ].filter(Boolean).join(" · ");
+  const state = facts(actor.state ?? null);
   const started = actor.started_at && html`<${Time} at=${actor.started_at}>${t("sinceStart", { time: span(Date.now() - new Date(actor.started_at)) })}</${Time}>`;
   const restarts = actor.restarts === 1 ? t("restart") : t("restarts", { n: actor.restarts });
   return html`<li><div class="actor actor-${actor.status}" data-actor=${name} data-status=${actor.status} data-restarts=${actor.restarts}>
@@ -45,10 +46,10 @@ function Actor({ actor, depth }) {
       <b>${name}</b><small class="actor-kind">${actor.kind}</small>
       ${actor.status !== "running" && html`<span class="actor-status">${t(`actor_${actor.status}`)}</span>`}
       ${actor.restarts > 0 && html`<span class="restarts">${restarts}</span>`}
-      <small class="actor-facts">${facts}${facts && started && " · "}${started}</small>
+      <small class="actor-facts">${counts}${counts && started && " · "}${started}</small>
       ${actor.last_restart_reason && html`<small class="actor-reason">${t("lastRestart", { reason: actor.last_restart_reason })}</small>`}
       <${Breakers} of=${actor.state?.[OPEN_BREAKERS] ?? []} />
-      ${brief(actor.state) && html`<small class="actor-state">${brief(actor.state)}</small>`}</div>
+      ${state.length > 0 && html`<small class="actor-state">${state.map((fact) => html`<span key=${fact}>${fact}</span>`)}</small>`}</div>
     ${actor.children.length > 0 && html`<ul>${shown.map((child) => html`<${Actor} actor=${child} depth=${depth + 1} key=${child.name} />`)}
       ${hidden > 0 && html`<li><button class="ghost more" onClick=${() => setIsOpen(true)}>${t("moreActors", { n: number(hidden) })}</button></li>`}</ul>`}</li>`;
 }

@@ -46,9 +46,9 @@ function Quantity({ quantity, error, low }) {
 
 function Row({ product, low, reload }) {
   return html`<tr data-product=${product.product_id}><th scope="row">${product.name} <small>${product.product_id}</small></th>
-    <td data-label=${t("price")}>${amount(product.price)}</td>
+    <td class="number" data-label=${t("price")}>${amount(product.price)}</td>
     <td data-label=${t("stock")} data-testid="quantity"><${Quantity} ...${product} low=${low} /></td>
-    <td class="d-deliver"><${Deliver} product=${product} reload=${reload} /></td></tr>`;
+    <td class="d-deliver" data-label=${t("delivery")}><${Deliver} product=${product} reload=${reload} /></td></tr>`;
 }
 
 export function Stock() {
@@ -70,7 +70,7 @@ export function Stock() {
   return html`<header class="view-head"><div><h1>${t("stock")}</h1><p class="lead">${t("stockIs")}</p></div></header>
     <${Loaded} value=${state.value} error=${state.error} again=${reload}>${({ products, low_stock: low }) => html`<section class="card" aria-label=${t("stock")}>
       ${products.length === 0 ? html`<${Empty}>${t("noProducts")}</${Empty}>` : html`<table class="definitions stock" data-testid="stock">
-        <thead><tr>${heads.map((head) => html`<th scope="col">${t(head)}</th>`)}</tr></thead>
+        <thead><tr>${heads.map((head) => html`<th scope="col" class=${head === "price" ? "number" : ""}>${t(head)}</th>`)}</tr></thead>
         <tbody>${products.map((product) => html`<${Row} product=${product} low=${low} reload=${reload} key=${product.product_id} />`)}</tbody></table>`}
       ${(cursor || next) && html`<div class="actions">
         <button class="button small" disabled=${!cursor} onClick=${() => setCursors(cursors.slice(0, -1))}>${t("previousPage")}</button>

@@ -1,6 +1,7 @@
-//! Accessibility of the dashboard: no serious finding of axe-core in any view on any screen, no page wider than a
-//! phone, and a Spanish translation.
+//! Accessibility of the dashboard: no serious finding of axe-core in any view on any screen, no page wider than the
+//! screen, no text that is cut, and a Spanish translation.
 
+use serde_json::json;
 use tests::{Stack, StackOptions, browser::Browser, browser::Screen};
 
 use super::any_saga::{define, run, shop};
@@ -18,6 +19,11 @@ async fn no_view_has_serious_findings_in_the_dark() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_view_has_serious_findings_on_a_tablet_or_is_wider_than_it() {
+    look_at_all_views(Screen::Tablet).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_view_has_serious_findings_on_a_phone_or_is_wider_than_it() {
     look_at_all_views(Screen::Phone).await;
 }
@@ -27,9 +33,14 @@ async fn look_at_all_views(screen: Screen) {
         browser.see_text("[data-testid=list]", "No sagas yet").await;
         assert_fine(browser, screen, "nothing bought").await;
         buy(stack, "grace").await;
+        let largest = json!({ "user_id": "long-".repeat(20), "product_id": 1, "amount": 99_999_999.99 });
+        stack.post(tests::stack::ORCHESTRATOR, "/saga/transaction", largest).await.expect(200);
         let failed = buy_in_vain(stack).await;
         define(stack, "shop/1", shop()).await;
         let any = run(stack, "shop").await;
+        let long = "booking-of-a-holiday-for-a-group-of-people";
+        define(stack, &format!("{long}/1"), shop()).await;
+        run(stack, long).await;
         for (view, proof) in [
             ("", format!("tr[data-id='{failed}']")),
             (&format!("saga/{failed}"), "[data-step=charge] .bar".to_owned()),
@@ -65,6 +76,10 @@ async fn look_at_all_views(screen: Screen) {
         browser.click("[data-testid=resolve]").await;
         browser.see("#note").await;
         assert_fine(browser, screen, "a dialog").await;
+        browser.open(&dashboard(stack, "")).await;
+        browser.choose("#language", "es").await;
+        browser.see_text("nav", "Laboratorio de fallos").await;
+        assert_fine(browser, screen, "Spanish").await;
         documentation(stack, browser).await;
     })
     .await;
@@ -83,7 +98,33 @@ async fn assert_fine(browser: &Browser, screen: Screen, what: &str) {
     assert!(findings.is_empty(), "{what} ({screen:?}): {findings:#?}");
     let too_wide = "return document.documentElement.scrollWidth > innerWidth";
     assert_eq!(browser.run(too_wide, vec![]).await, false, "{what} ({screen:?}) is wider than the screen");
+    assert_eq!(browser.run(CUT, vec![]).await, json!([]), "{what} ({screen:?}) cuts texts");
 }
+
+/// Lists the texts that end outside of the page, of their link or button, or of a box that hides them, unless a title
+/// has them. Boxes that scroll show all of their texts.
+const CUT: &str = r#"
+    const cut = [];
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    for (let text; (text = texts.nextNode());) {
+        const parent = text.parentElement;
+        if (!text.textContent.trim() || parent.closest(".hidden, .skip, option, noscript, title") || !parent.checkVisibility()) continue;
+        const range = document.createRange();
+        range.selectNodeContents(text);
+        const { left, right } = range.getBoundingClientRect();
+        let [from, to, isWhole] = [0, innerWidth, left === right];
+        for (let box = parent; box !== document.body && !isWhole; box = box.parentElement) {
+            const { overflowX, display } = getComputedStyle(box);
+            isWhole = ["auto", "scroll"].includes(overflowX) || Boolean(box.title);
+            const isEdge = ["hidden", "clip"].includes(overflowX) || box.matches("a, button");
+            if (!isEdge || display === "inline") continue;
+            const edges = box.getBoundingClientRect();
+            [from, to] = [Math.max(from, edges.left), Math.min(to, edges.right)];
+        }
+        if (!isWhole && (left < from - 1 || right > to + 1)) cut.push(`${text.textContent} (${parent.tagName} ${parent.className})`);
+    }
+    return cut;
+"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_speaks_spanish_and_remembers_it_and_it_can_be_dark() {

@@ -29,6 +29,7 @@ const FLAWS: &str = r#"
         const { left, right } = text.getBoundingClientRect();
         const box = text.parentNode.querySelector("rect").getBoundingClientRect();
         if (left < box.left || right > box.right) flaws.push(`${text.textContent} is wider than its box`);
+        if (text.textContent.endsWith("…")) flaws.push(`${text.textContent} is cut`);
     }
     return [...new Set(flaws)];
 "#;

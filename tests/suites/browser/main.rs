@@ -4,6 +4,7 @@ mod accessibility;
 mod address;
 mod any_saga;
 mod attention;
+mod charts;
 mod definitions;
 mod documentation;
 mod graph;

@@ -70,6 +70,7 @@ async fn a_saga_has_its_link_its_command_and_the_sagas_like_it() {
         let page = dashboard(stack, &format!("saga/{}", siblings[0]));
         browser.open(&page).await;
         browser.see("#copy-link").await;
+        assert_eq!(browser.count("#open-trace").await, 0, "no viewer is set");
         browser
             .run("window.copied = []; navigator.clipboard.writeText = async (text) => { copied.push(text) }", vec![])
             .await;
@@ -134,6 +135,19 @@ async fn a_saga_slower_than_nine_of_ten_says_so() {
         .await;
         browser.open(&dashboard(stack, &format!("saga/{id}"))).await;
         browser.see_text("[data-testid=slowness]", "slower than 9").await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_saga_links_to_its_trace_in_the_viewer_of_the_configuration() {
+    let viewer = "http://jaeger.example/trace/{trace_id}?uiFind={trace_id}";
+    with_dashboard(StackOptions::default().set("ui.trace_url", viewer), Screen::Desktop, "", async |stack, browser| {
+        let id = buy(stack, "ada").await;
+        browser.open(&dashboard(stack, &format!("saga/{id}"))).await;
+        browser.see_text("#open-trace", "Open trace").await;
+        let link = browser.run("return document.querySelector('#open-trace').href", vec![]).await;
+        assert_eq!(link, viewer.replace("{trace_id}", &id.replace('-', "")));
     })
     .await;
 }
