@@ -7,12 +7,13 @@ use std::{fs, time::Duration};
 use chrono::{DateTime, Utc};
 use clap::Args;
 use common::http::read_answer;
-use reqwest::{Method, Response, StatusCode, Url, header::HeaderMap};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header::HeaderMap};
 use serde::{
     Deserialize,
     de::{DeserializeOwned, IgnoredAny},
 };
 use serde_json::value::RawValue;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     ending::Failure,
@@ -25,6 +26,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(300);
 /// Time limit for an orchestrator to open a stream.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Pause between two attempts to connect.
+const CONNECT_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// Heading of the options that choose the orchestrator.
 const HEADING: &str = "Orchestrator";
@@ -44,6 +48,10 @@ pub(crate) struct Target {
     #[arg(long, value_name = "FILE", env = "ECOMMERCE_API_TOKEN_FILE", value_parser = read_token)]
     #[arg(help_heading = HEADING)]
     token_file: Option<TokenFile>,
+    /// Seconds to try again while no connection is made. A pod is often refused until network policies know its address
+    #[arg(long, value_name = "SECONDS", default_value = "0", env = "ECOMMERCE_CONNECT_PATIENCE", hide = true)]
+    #[arg(value_parser = clap::value_parser!(u16).range(..=3600), help_heading = HEADING)]
+    connect_patience: u16,
     #[command(flatten)]
     pub(crate) output: OutputFormat,
 }
@@ -95,6 +103,11 @@ impl Target {
         token.or(self.token_file.as_ref().map(|file| file.0.trim_end()).filter(|token| given(token)))
     }
 
+    /// Returns how long to try again while no connection is made.
+    pub(crate) fn connect_patience(&self) -> Duration {
+        Duration::from_secs(self.connect_patience.into())
+    }
+
     /// Sends a request and returns the answer, whatever its status.
     pub(crate) async fn ask(&self, method: Method, url: Url, body: Option<String>) -> Result<Answer, Failure> {
         self.ask_with(method, url, body, HeaderMap::new()).await
@@ -120,7 +133,8 @@ impl Target {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);
         }
-        let response = request.send().await.map_err(|error| unreachable(&url, error))?;
+        let sent = send(request, self.connect_patience()).await;
+        let response = sent.map_err(|error| unreachable(&url, error))?;
         let (status, date) = (response.status(), date(&response));
         let body = text_of(response).await.map_err(|reason| no_answer(&url, &reason))?;
         Ok(Answer { status, body, url, date })
@@ -138,7 +152,7 @@ impl Target {
             request = request.header("last-event-id", id);
         }
         // The timeout bounds only the opening.
-        let sent = tokio::time::timeout(OPEN_TIMEOUT, request.send()).await;
+        let sent = tokio::time::timeout(OPEN_TIMEOUT, send(request, self.connect_patience())).await;
         let sent = sent.map_err(|_| NotOpened::Unreachable(silent(&url)))?;
         let response = sent.map_err(|error| NotOpened::Unreachable(unreachable(&url, error)))?;
         let status = response.status();
@@ -309,6 +323,19 @@ struct FieldProblem {
     message: String,
 }
 
+/// Sends a request. While no connection is made nothing was sent, so it tries again until the patience ends.
+pub(crate) async fn send(mut request: RequestBuilder, patience: Duration) -> reqwest::Result<Response> {
+    let begun = Instant::now();
+    loop {
+        let again = request.try_clone();
+        match (request.send().await, again) {
+            (Err(error), Some(again)) if error.is_connect() && begun.elapsed() < patience => request = again,
+            (sent, _) => return sent,
+        }
+        sleep(CONNECT_AGAIN_AFTER).await;
+    }
+}
+
 /// Returns the time of day in the header of an answer.
 fn date(response: &Response) -> Option<DateTime<Utc>> {
     let date = response.headers().get("date")?.to_str().ok()?;
@@ -357,4 +384,35 @@ pub(crate) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
         error = cause;
     }
     error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpSocket,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_refused_connection_is_tried_again_while_the_patience_lasts() {
+        // Bound, but not listening: connections are refused.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let url = format!("http://{}/", socket.local_addr().unwrap());
+        let client = way::straight().build().unwrap();
+        let refused = send(client.get(&url), Duration::ZERO).await.unwrap_err();
+        assert!(refused.is_connect(), "{refused}");
+
+        let patient = tokio::spawn(send(client.post(&url).body("once"), Duration::from_secs(60)));
+        let listener = socket.listen(1).unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut read = Vec::new();
+        while !read.ends_with(b"once") {
+            assert_ne!(stream.read_buf(&mut read).await.unwrap(), 0);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        assert_eq!(patient.await.unwrap().unwrap().status(), StatusCode::OK);
+    }
 }

@@ -121,7 +121,7 @@ impl Load {
         list.query_pairs_mut().append_pair("limit", "1");
         // A wrong address or token must be reported before anything is changed.
         self.target.get(list).await?;
-        let participants = Participants::of(&self.target.url(&[])?, &settings, self.target.bearer())?;
+        let participants = Participants::of(&self.target, &settings)?;
         let stock = match self.no_restock {
             true => "unchanged".to_owned(),
             false => participants.restock(self.sagas.get()).await,

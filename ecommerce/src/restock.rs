@@ -35,7 +35,7 @@ pub(crate) struct Restock {
 impl Restock {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
         let settings = self.configuration.load()?;
-        let participants = Participants::of(&self.target.url(&[])?, &settings, self.target.bearer())?;
+        let participants = Participants::of(&self.target, &settings)?;
         let products = match self.products.is_empty() {
             true => participants.products().await.map_err(Failure::Broken)?,
             false => self.products,

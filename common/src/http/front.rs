@@ -151,6 +151,11 @@ impl RequestPipeline {
         self.max_calls
     }
 
+    /// Returns whether a stop was announced or has begun.
+    pub(super) fn stop_is_announced(&self) -> bool {
+        self.draining.is_announced()
+    }
+
     /// Returns the largest body of a request, in bytes.
     pub(super) fn body_limit(&self) -> usize {
         self.body.bytes

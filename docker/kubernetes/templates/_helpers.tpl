@@ -208,6 +208,9 @@ containers:
         value: http://orchestrator:8000
       - name: ECOMMERCE_API_TOKEN_FILE
         value: /run/secrets/tokens/operator-token
+      # A new pod is refused until the network policies of the services know its address, often a second or two.
+      - name: ECOMMERCE_CONNECT_PATIENCE
+        value: "20"
       {{- end }}
     volumeMounts:
       - name: database-passwords

@@ -16,7 +16,11 @@ use super::{
     buyer::{after, is_later},
     is_same_place,
 };
-use crate::{client::text_of, ending::Failure, way};
+use crate::{
+    client::{Target, send, text_of},
+    ending::Failure,
+    way,
+};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Time limit for retries of a participant that is busy or limits the rate.
@@ -32,6 +36,7 @@ const SELF: &str = "orchestrator";
 pub(crate) struct Participants {
     client: Client,
     token: Option<String>,
+    connect_patience: Duration,
     place: Place,
 }
 
@@ -67,12 +72,18 @@ struct Product {
 
 impl Participants {
     /// Finds the participants: beside an orchestrator behind a proxy, or from the configuration.
-    pub(crate) fn of(target: &Url, settings: &Settings, token: Option<&str>) -> Result<Self, Failure> {
+    pub(crate) fn of(orchestrator: &Target, settings: &Settings) -> Result<Self, Failure> {
+        let target = &orchestrator.url(&[])?;
         let client = way::to(target).timeout(TIMEOUT).build();
         let client = client.map_err(|error| Failure::broken("no HTTP client", &error))?;
         let configured = [&settings.auth.operator_token, &settings.auth.service_token];
         let configured = configured.into_iter().map(|token| token.expose_secret()).find(|token| !token.is_empty());
-        Ok(Self { client, token: configured.or(token).map(str::to_owned), place: Place::find(target, settings) })
+        Ok(Self {
+            client,
+            token: configured.or(orchestrator.bearer()).map(str::to_owned),
+            connect_patience: orchestrator.connect_patience(),
+            place: Place::find(target, settings),
+        })
     }
 
     pub(super) fn are_known(&self) -> bool {
@@ -184,7 +195,7 @@ impl Participants {
             if let Some(body) = &body {
                 request = request.header("content-type", "application/json").body(body.to_string());
             }
-            let response = request.send().await.map_err(failed)?;
+            let response = send(request, self.connect_patience).await.map_err(failed)?;
             let wait = after(response.headers());
             if !is_later(response.status()) || begun.elapsed() + wait > PATIENCE {
                 break response;

@@ -216,6 +216,8 @@ fn the_audit_and_the_tools_have_passwords_and_only_the_tools_a_token() {
         let environment = environment(pod, only_container(pod));
         assert_holds_no_token(name, &environment);
         assert_eq!(environment.contains_key("ECOMMERCE_API_TOKEN"), has_token, "{name}");
+        // The commands that call a service: network policies know a new pod only after a moment.
+        assert_eq!(environment.contains_key("ECOMMERCE_CONNECT_PATIENCE"), has_token, "{name}");
         let with_password = environment.keys().filter(|name| name.ends_with("__DATABASE_PASSWORD")).count();
         // The catalog has no books.
         assert_eq!(with_password, services().len() - usize::from(name == "audit"), "{name}");

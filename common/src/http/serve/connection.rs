@@ -185,6 +185,7 @@ impl Asked {
         let refused = self.pipeline.check_head(&request);
         let stream = calls::opened_by(&request, &self.pipeline, peer);
         let (pipeline, drain) = (self.pipeline.clone(), self.drain.clone());
+        let announcing = self.pipeline.clone();
         let mut routes = warp::service(self.routes.clone());
         async move {
             let (mut response, ending) = match (refused, stream) {
@@ -193,7 +194,10 @@ impl Asked {
                 }
                 (None, None) => {
                     let Ok(response) = routes.call(request).await;
-                    let is_last = peer.room == Room::Reserved || line.ends_with_next_answer();
+                    // A load balancer that forwards connections, such as kube-proxy, takes none away from a service that
+                    // stops. So they end before it accepts no more work; HTTP/2 tells its clients at that moment.
+                    let is_leaving = version != Version::HTTP_2 && announcing.stop_is_announced();
+                    let is_last = peer.room == Room::Reserved || is_leaving || line.ends_with_next_answer();
                     (response, if is_last { Ending::Last } else { Ending::Open })
                 }
                 (Some(response), _) => (response, Ending::Refused),
@@ -218,7 +222,7 @@ impl Asked {
 enum Ending {
     /// More requests.
     Open,
-    /// The end: the connection was accepted beyond a limit, or the service stops.
+    /// The end: the connection was accepted beyond a limit, or the service stops or, with HTTP/1, will soon.
     Last,
     /// The end with HTTP/1: the start of the next request is unknown.
     Refused,

@@ -5,9 +5,13 @@ use std::time::{Duration, Instant};
 use http_body_util::{BodyExt, Full};
 use hyper::Request as HttpRequest;
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::kit::{RequestPipeline, SOON, Server, front, read_answer, read_to_end, routes, settings};
-use crate::config::Settings;
+use crate::{
+    config::Settings,
+    http::{Draining, HttpService},
+};
 
 async fn server(change: impl FnOnce(&mut Settings)) -> Server {
     Server::start(front(routes(), settings(change))).await
@@ -191,6 +195,29 @@ async fn requests_that_meet_a_stop_are_answered_on_new_and_on_kept_connections()
         let answer = read_to_end(stream).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{request}: {answer:?}");
         assert!(answer.contains("connection: close\r\n"), "{request}: {answer:?}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_announced_stop_ends_http1_connections_with_their_next_answer() {
+    let announced = CancellationToken::new();
+    let draining = Draining::announced_by(announced.clone());
+    let server = Server::start(HttpService { draining, ..front(routes(), settings(|_| {})) }).await;
+    let request = b"POST /things/7 HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n";
+    let (mut kept, mut http2) = (server.connect().await, server.http2().await);
+    kept.write_all(request).await.unwrap();
+    assert!(!read_answer(&mut kept).await.contains("connection: close"));
+    announced.cancel();
+    // Another client may still come, and nothing is refused.
+    for mut stream in [kept, server.connect().await] {
+        stream.write_all(request).await.unwrap();
+        let answer = read_to_end(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert!(answer.contains("connection: close\r\n"), "{answer}");
+    }
+    for _ in 0..2 {
+        assert_eq!(http2.send_request(server.post("/things/7")).await.unwrap().status(), 200);
     }
     server.stop().await;
 }
