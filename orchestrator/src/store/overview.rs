@@ -1,5 +1,4 @@
-//! Aggregates of the saga log for people: sagas by status, and recent ends. The cost does not grow with the number of
-//! sagas.
+//! Aggregates of the saga log for people: sagas by status. The cost does not grow with their number.
 
 use chrono::{DateTime, Utc};
 use common::db::Connection;
@@ -7,7 +6,6 @@ use tokio_postgres::{Error, Row};
 
 use super::flags;
 use super::lists::Total;
-use super::recent::{self, Interval};
 use saga_engine::Status;
 
 // By `saga_unfinished`, which holds only unfinished sagas; counted up to a limit.
@@ -41,8 +39,6 @@ pub struct Overview {
     pub attention: Total,
     /// Sagas that have ended.
     pub ended: Ended,
-    /// The last five minutes by second, oldest first, without seconds in which nothing ended.
-    pub seconds: Vec<Interval>,
 }
 
 /// Sagas that have not ended, by status.
@@ -97,8 +93,7 @@ pub async fn overview(connection: &mut Connection) -> Result<Overview, Error> {
         false => Ended { counts: counts(&counted, 0), is_exact: true },
         true => estimate(counts(&counted, 0), &connection.query(ESTIMATED, &[]).await?),
     };
-    let seconds = recent::seconds(connection).await?;
-    Ok(Overview { now, unfinished, attention, ended, seconds })
+    Ok(Overview { now, unfinished, attention, ended })
 }
 
 pub(super) fn counts(row: &Row, first: usize) -> Counts {

@@ -41,14 +41,6 @@ const INTERVALS: &str = concat!(
     ") e group by grouping sets ((at), ()) order by at nulls first"
 );
 
-const SECONDS: &str = concat!(
-    "select floor(extract(epoch from ended_at))::bigint as at, ",
-    by_status_and_time!(),
-    " from ",
-    ends!(),
-    " group by at order by at"
-);
-
 // Numbers differ from saga to saga, as those of products do. The status at the start of an error stays.
 const REASONS: &str = concat!(
     r"select regexp_replace(error, '(\D)[0-9]+', '\1…', 'g') as reason, count(*), max(ended_at) from ",
@@ -113,16 +105,6 @@ pub async fn recent(connection: &mut Connection, minutes: i32, interval_s: i32) 
             .map(|row| Reason { reason: row.get(0), sagas: row.get(1), last_at: row.get(2) })
             .collect(),
     })
-}
-
-/// Reads the ends of the last five minutes by second, oldest first, without seconds in which nothing ended.
-///
-/// # Errors
-/// The error of the database.
-pub async fn seconds(connection: &mut Connection) -> Result<Vec<Interval>, Error> {
-    const MINUTES: i32 = 5;
-    let rows = connection.query(SECONDS, &[&MINUTES, &MOST]).await?;
-    Ok(rows.iter().filter_map(interval).collect())
 }
 
 /// `None` for a row without an end: PostgreSQL has no percentiles of nothing.

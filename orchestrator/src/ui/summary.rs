@@ -69,7 +69,7 @@ pub(super) async fn show(ui: Ui, _: Request) -> Result<Response, ApiError> {
 }
 
 fn view(overview: Overview, breakers: Vec<OpenBreaker>, settings: &Settings) -> SummaryView {
-    let Overview { now, unfinished, attention, ended, .. } = overview;
+    let Overview { now, unfinished, attention, ended } = overview;
     SummaryView {
         now,
         pending: unfinished.pending,
