@@ -1,8 +1,11 @@
 //! The outbox: an actor that writes changes of steps which no awaited write has carried in time.
 //!
 //! ```text
-//! flush ─► waiting changes of all sagas into the saga log's queue ─► they are written ─► (a quarter of event_flush_ms later) flush
+//! flush ─► changes that are due, of all sagas, into the saga log's queue ─► they are written ─► (soon again) flush
 //! ```
+//! A change is due after three quarters of `event_flush_ms`, and a flush comes every quarter. Most sagas end before that, and
+//! then nothing of them is written here.
+//!
 //! One flush runs at a time, so a slow database gets fewer and larger ones. The changes of a saga are taken and
 //! enqueued while the saga is locked, so no later write of that saga can be queued before them.
 
