@@ -1,10 +1,23 @@
 //! What a purchase did to the money and to the stock, in one sentence.
 
-use crate::{output, steps::Step};
+use crate::{
+    output,
+    steps::{Settled, Step, Takeover},
+};
 
 /// Describes the effects of a purchase that has ended or turned back; `None` for a purchase that still runs forward, and for
 /// a saga of another definition.
-pub(crate) fn in_words(status: &str, amount: &str, product: Option<&str>, steps: &[Step]) -> Option<String> {
+///
+/// The time at which an answer arrived is that of the effect if it was the answer to the first and only request; an answer
+/// that was lost, or an owner that died, may have been told earlier.
+pub(crate) fn in_words(
+    status: &str,
+    amount: &str,
+    product: Option<&str>,
+    steps: &[Step],
+    takeovers: &[Takeover],
+) -> Option<String> {
+    let at = |settled: Option<Settled<'_>>| moment(settled, takeovers.is_empty());
     let step =
         |name: &str, participant: &str| steps.iter().find(|step| step.step == name && step.participant == participant);
     let (charge, decrease) = (step("charge", "payments")?, step("decrease", "inventory")?);
@@ -42,11 +55,12 @@ pub(crate) fn in_words(status: &str, amount: &str, product: Option<&str>, steps:
 }
 
 /// Formats the time of day in UTC with tenths of a second, from RFC 3339.
-fn at(time: Option<&str>) -> String {
-    match time.and_then(|time| time.get(11..21)) {
-        Some(clock) => format!(" at {clock}Z"),
-        None => String::new(),
-    }
+fn moment(settled: Option<Settled<'_>>, has_first_owner: bool) -> String {
+    let Some((attempts, clock)) = settled.and_then(|Settled { at, attempts }| Some((attempts, at.get(11..21)?))) else {
+        return String::new();
+    };
+    let word = if attempts == 1 && has_first_owner { "at" } else { "by" };
+    format!(" {word} {clock}Z")
 }
 
 #[cfg(test)]
@@ -64,7 +78,7 @@ mod tests {
             })
         };
         let steps = json!([step("charge", "payments", charge), step("decrease", "inventory", decrease)]);
-        in_words(status, "9.99", Some("8"), &serde_json::from_value::<Vec<Step>>(steps).unwrap())
+        in_words(status, "9.99", Some("8"), &serde_json::from_value::<Vec<Step>>(steps).unwrap(), &[])
     }
 
     #[test]
@@ -107,6 +121,33 @@ mod tests {
             assert_eq!(words(status, charge, decrease), Some(expected), "{status} {charge:?} {decrease:?}");
         }
         assert_eq!(words("PENDING", ["done"; 2], ["pending"; 2]), None);
-        assert_eq!(in_words("COMPLETED", "9.99", None, &[]), None, "a saga of another definition");
+        assert_eq!(in_words("COMPLETED", "9.99", None, &[], &[]), None, "a saga of another definition");
+    }
+
+    #[test]
+    fn a_time_is_exact_only_if_the_first_answer_arrived_at_the_first_owner() {
+        let words = |attempts: u64, undone_after: u64, takeovers: serde_json::Value| {
+            let charge = json!({
+                "step": "charge", "participant": "payments", "action": "done", "state": "compensated",
+                "attempts": attempts, "started_at": null, "finished_at": "2026-01-01T20:30:14.612345Z", "error": null,
+                "compensation": { "attempts": undone_after, "finished_at": "2026-01-01T20:30:14.912345Z", "error": null },
+            });
+            let decrease = json!({
+                "step": "decrease", "participant": "inventory", "action": "refused", "state": "refused", "attempts": 1,
+                "started_at": null, "finished_at": null, "error": null, "compensation": null,
+            });
+            let steps: Vec<Step> = serde_json::from_value(json!([charge, decrease])).unwrap();
+            let takeovers: Vec<Takeover> = serde_json::from_value(takeovers).unwrap();
+            in_words("COMPENSATED", "9.99", Some("8"), &steps, &takeovers).unwrap()
+        };
+        let taken_over = json!([{ "node": "n", "epoch": 2, "at": null, "unowned_ms": null }]);
+        for (said, expected) in [
+            (words(1, 1, json!([])), "at 20:30:14.6Z and given back at 20:30:14.9Z"),
+            (words(4, 1, json!([])), "by 20:30:14.6Z and given back at 20:30:14.9Z"),
+            (words(1, 2, json!([])), "at 20:30:14.6Z and given back by 20:30:14.9Z"),
+            (words(1, 1, taken_over), "by 20:30:14.6Z and given back by 20:30:14.9Z"),
+        ] {
+            assert_eq!(said, format!("9.99 was taken {expected}; no stock was taken"));
+        }
     }
 }

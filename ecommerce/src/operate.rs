@@ -99,7 +99,8 @@ async fn post(target: &Target, path: &[&str], body: Option<String>, expected: St
 fn sentence(said: Said) -> String {
     let Said { transaction_id, status, message, note, by, woken } = said;
     if let Some(woken) = woken {
-        return format!("{woken} purchases are retried now");
+        let are_retried = if woken == 1 { "purchase is" } else { "purchases are" };
+        return format!("{woken} {are_retried} retried now");
     }
     let id = transaction_id.unwrap_or_default();
     let status = status.unwrap_or_default();

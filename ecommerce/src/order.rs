@@ -18,7 +18,7 @@ use crate::{
     effects,
     ending::{Ended, Failure},
     output,
-    steps::Step,
+    steps::{Step, Takeover},
 };
 
 /// A person is told what a purchase waits for after this time, and whenever that changes.
@@ -72,6 +72,8 @@ struct Progress {
     status: String,
     #[serde(default)]
     steps: Vec<Step>,
+    #[serde(default)]
+    takeovers: Vec<Takeover>,
 }
 
 impl Order {
@@ -104,9 +106,9 @@ impl Order {
                 [output::cell("error"), output::optional(details.error)],
             ],
         ));
-        if let Some(Progress { status, steps }) = self.progress(&outcome.transaction_id).await {
+        if let Some(Progress { status, steps, takeovers }) = self.progress(&outcome.transaction_id).await {
             let product = details.product_id.as_deref();
-            let effects = effects::in_words(&status, &self.amount.to_string(), product, &steps);
+            let effects = effects::in_words(&status, &self.amount.to_string(), product, &steps, &takeovers);
             effects.into_iter().for_each(|effects| output::tell(&effects));
         }
         let id = output::printable(&outcome.transaction_id);

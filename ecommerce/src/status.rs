@@ -85,7 +85,7 @@ fn shown(saga: Saga, view: &View) -> String {
         ],
     );
     let amount = saga.amount.as_deref().map_or("?", exact);
-    let effects = effects::in_words(&saga.status, amount, saga.product_id.as_deref(), &saga.steps);
+    let effects = effects::in_words(&saga.status, amount, saga.product_id.as_deref(), &saga.steps, &saga.takeovers);
     let mut tables = vec![facts];
     tables.extend(steps::tables(saga.steps, saga.takeovers, view));
     tables.extend(effects);

@@ -36,15 +36,24 @@ struct Compensation {
     error: Option<String>,
 }
 
+/// The end of an action or of a compensation.
+#[derive(Clone, Copy)]
+pub(crate) struct Settled<'a> {
+    /// When its answer arrived.
+    pub(crate) at: &'a str,
+    pub(crate) attempts: u64,
+}
+
 impl Step {
-    /// Returns the time at which the action was settled.
-    pub(crate) fn finished(&self) -> Option<&str> {
-        self.finished_at.as_deref()
+    /// Returns when the action was settled.
+    pub(crate) fn finished(&self) -> Option<Settled<'_>> {
+        Some(Settled { at: self.finished_at.as_deref()?, attempts: self.attempts })
     }
 
-    /// Returns the time at which the compensation was confirmed.
-    pub(crate) fn undone(&self) -> Option<&str> {
-        self.compensation.as_ref()?.finished_at.as_deref()
+    /// Returns when the compensation was confirmed.
+    pub(crate) fn undone(&self) -> Option<Settled<'_>> {
+        let undo = self.compensation.as_ref()?;
+        Some(Settled { at: undo.finished_at.as_deref()?, attempts: undo.attempts })
     }
 
     /// Describes the call that a saga waits for, if this step has one under way.

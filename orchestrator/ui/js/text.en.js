@@ -24,7 +24,7 @@ export default {
 
   PENDING: "Running", COMPENSATING: "Turning back", COMPLETED: "Completed", COMPENSATED: "Compensated", FAILED: "Failed",
   PENDING_is: "on their way through the steps", COMPENSATING_is: "being undone right now", COMPLETED_is: "all steps done",
-  COMPENSATED_is: "refused, the money given back", FAILED_is: "could not be undone yet",
+  COMPENSATED_is: "refused; no money was kept", FAILED_is: "could not be undone yet",
   estimated: "estimated", orMore: "or more", filterBy: "Show only: {status}",
 
   throughput: "Throughput", throughputIs: "sagas that ended per second", latency: "Latency", latencyIs: "from acceptance to the end",
@@ -48,8 +48,9 @@ export default {
   keys: "Keys", keySearch: "search", keyNext: "next row", keyPrevious: "previous row", keyOpen: "open the row", keyClose: "close a dialog", keyHelp: "this list",
   back: "Back to the overview", copy: "Copy", copied: "Copied", trace: "Trace", created: "Accepted", id: "Id",
   effects: "{money}; {stock}.", nothingTaken: "Neither money nor stock was taken.", noMoney: "No money was taken", noStock: "no stock was taken",
-  moneyTaken: "{amount} was taken at {taken}", moneyBack: "{amount} was taken at {taken} and given back at {back}", moneyWaits: "{amount} was taken at {taken} and is not given back yet",
-  moneyBackIfTaken: "{amount} may have been taken and was given back if so at {back}", moneyUnknown: "Whether {amount} was taken is not known yet",
+  momentAt: "at {time}", momentBy: "by {time}",
+  moneyTaken: "{amount} was taken {taken}", moneyBack: "{amount} was taken {taken} and given back {back}", moneyWaits: "{amount} was taken {taken} and is not given back yet",
+  moneyBackIfTaken: "{amount} may have been taken and was given back if so {back}", moneyUnknown: "Whether {amount} was taken is not known yet",
   stockTaken: "one unit of product {product} was taken from the stock", stockBack: "one unit of product {product} was put back", stockStays: "one unit of product {product} stays taken (the shop's rule)",
   stockIsTaken: "one unit of product {product} is taken", stockUnknown: "whether one unit of product {product} was taken is not known",
   payment: "Payment", purchase: "Purchase", whyTurned: "Why it turned back", whyStuck: "Why it is stuck",

@@ -24,7 +24,7 @@ export default {
 
   PENDING: "En curso", COMPENSATING: "Compensando", COMPLETED: "Completada", COMPENSATED: "Compensada", FAILED: "Fallida",
   PENDING_is: "recorriendo los pasos", COMPENSATING_is: "deshaciéndose ahora", COMPLETED_is: "todos los pasos hechos",
-  COMPENSATED_is: "rechazadas, con el dinero devuelto", FAILED_is: "aún sin deshacer",
+  COMPENSATED_is: "rechazadas; no se retuvo dinero", FAILED_is: "aún sin deshacer",
   estimated: "estimado", orMore: "o más", filterBy: "Mostrar solo: {status}",
 
   throughput: "Rendimiento", throughputIs: "sagas terminadas por segundo", latency: "Latencia", latencyIs: "desde la aceptación hasta el final",
@@ -48,8 +48,9 @@ export default {
   keys: "Teclas", keySearch: "buscar", keyNext: "fila siguiente", keyPrevious: "fila anterior", keyOpen: "abrir la fila", keyClose: "cerrar un diálogo", keyHelp: "esta lista",
   back: "Volver al resumen", copy: "Copiar", copied: "Copiado", trace: "Traza", created: "Aceptada", id: "Id",
   effects: "{money}; {stock}.", nothingTaken: "No se tomó ni dinero ni mercancía.", noMoney: "No se cobró nada", noStock: "no se descontó ninguna unidad",
-  moneyTaken: "Se cobraron {amount} a las {taken}", moneyBack: "Se cobraron {amount} a las {taken} y se devolvieron a las {back}", moneyWaits: "Se cobraron {amount} a las {taken} y aún no se han devuelto",
-  moneyBackIfTaken: "Puede que se cobraran {amount}; en tal caso se devolvieron a las {back}", moneyUnknown: "Aún no se sabe si se cobraron {amount}",
+  momentAt: "a las {time}", momentBy: "a más tardar a las {time}",
+  moneyTaken: "Se cobraron {amount} {taken}", moneyBack: "Se cobraron {amount} {taken} y se devolvieron {back}", moneyWaits: "Se cobraron {amount} {taken} y aún no se han devuelto",
+  moneyBackIfTaken: "Puede que se cobraran {amount}; en tal caso se devolvieron {back}", moneyUnknown: "Aún no se sabe si se cobraron {amount}",
   stockTaken: "se descontó una unidad del producto {product}", stockBack: "se repuso una unidad del producto {product}", stockStays: "una unidad del producto {product} queda descontada (regla de la tienda)",
   stockIsTaken: "una unidad del producto {product} está descontada", stockUnknown: "no se sabe si se descontó una unidad del producto {product}",
   payment: "Pago", purchase: "Compra", whyTurned: "Por qué se revirtió", whyStuck: "Por qué no avanza",
