@@ -23,6 +23,11 @@ impl EventId {
         EventId { transaction, position: 0, index: 0 }
     }
 
+    /// Returns an id behind every event of its row.
+    pub fn end_of_row(self) -> EventId {
+        EventId { index: u32::MAX, ..self }
+    }
+
     /// Returns the key of its row.
     pub fn row(self) -> (u64, i64) {
         (self.transaction, self.position)

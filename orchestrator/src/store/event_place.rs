@@ -39,7 +39,8 @@ impl Place {
         // A horizon beyond the present belongs to another server's history.
         let pruned = Some(page.bounds.pruned).filter(|pruned| *pruned <= present).unwrap_or_default();
         if self.after.row() < pruned.row() {
-            return Some(pruned);
+            // The row may still be there, as that of a saga.
+            return Some(pruned.end_of_row());
         }
         let is_row = self.after.position > 0 && self.after.row() > pruned.row();
         let is_there = page.rows.first().is_some_and(|row| {
@@ -78,8 +79,8 @@ mod tests {
     fn a_gap_is_told_only_where_events_are_missing() {
         let there = |cursor: &str| Some(row(&format!("{}-0", cursor.rsplit_once('-').unwrap().0), 1));
         for (cursor, expected) in [
-            ("100-6-3", Some("100-7-0")),
-            ("5-0-0", Some("100-7-0")),
+            ("100-6-3", Some("100-7-4294967295")),
+            ("5-0-0", Some("100-7-4294967295")),
             ("100-7-2", None),
             ("100-8-0", None),
             ("199-9-0", None),

@@ -25,13 +25,15 @@ use saga_engine::unsent::BeginTold;
 use saga_engine::{SagaId, Status};
 
 /// The changes of a row of events that tells the begin of a saga: PENDING, in the form of
-/// [`row_text`](crate::store::row_text). The argument is the name of the saga's row.
+/// [`row_text`](crate::store::row_text). The argument is the name of the saga's row. No time makes it fail: the statement
+/// would fail for all sagas.
 macro_rules! pending {
     ($row:literal) => {
         concat!(
-            "json_build_array(json_build_array('PENDING', false, null, (extract(epoch from ",
+            "json_build_array(json_build_array('PENDING', false, null,
+                 greatest(least(extract(epoch from ",
             $row,
-            ".created_at) * 1000000)::bigint))::text"
+            ".created_at) * 1000000, 8e18), -8e18)::bigint))::text"
         )
     };
 }

@@ -79,7 +79,8 @@ function Chart({ data, series, format, steps, label, rangeS, onLook }) {
       }));
       const hasEnds = () => latest.current.slice(1).some((values) => values.some((value) => value !== null));
       chart.current = new uPlot({
-        width, height: HEIGHT, padding: [10, 24, 0, 0], legend: { show: false },
+        // Half of the last label of time is beyond the end of its axis.
+        width, height: HEIGHT, padding: [10, 32, 0, 0], legend: { show: false },
         cursor: { y: false, points: { show: false }, drag: { x: false, y: false } }, hooks: { setCursor: [({ cursor: { idx } }) => looked.current(idx ?? null)] },
         scales: { x: { time: true, range: (_, __, max) => [max - rangeS, max + intervalOf(latest.current)] }, y: { range: (_, __, max) => [0, Math.max(max, 0.001) * 1.15] } },
         axes: axes({ format, steps, hasEnds }, grid, text), series: [{}, ...lines],

@@ -88,7 +88,12 @@ async fn look_at_labels(screen: Screen) {
 async fn assert_whole_labels(browser: &Browser, what: &str) {
     const LABELS: &str = r#"
         const drawn = new Map();
-        const fillText = CanvasRenderingContext2D.prototype.fillText;
+        const { fillText, clearRect } = CanvasRenderingContext2D.prototype;
+        // Each drawing begins with this; new data may arrive meanwhile.
+        CanvasRenderingContext2D.prototype.clearRect = function (...area) {
+            drawn.delete(this.canvas);
+            return clearRect.apply(this, area);
+        };
         CanvasRenderingContext2D.prototype.fillText = function (text, x, y, ...rest) {
             const { actualBoundingBoxLeft: left, actualBoundingBoxRight: right, actualBoundingBoxAscent: above, actualBoundingBoxDescent: below } = this.measureText(text);
             const at = this.getTransform().transformPoint({ x, y });
@@ -99,7 +104,7 @@ async fn assert_whole_labels(browser: &Browser, what: &str) {
         dispatchEvent(new Event("themechange"));
         while (document.querySelectorAll(".chart canvas").length < 2 || drawn.size < 2) await new Promise(requestAnimationFrame);
         await new Promise(requestAnimationFrame);
-        CanvasRenderingContext2D.prototype.fillText = fillText;
+        Object.assign(CanvasRenderingContext2D.prototype, { fillText, clearRect });
         const flaws = [];
         let count = 0;
         for (const [canvas, labels] of drawn) {
