@@ -8,8 +8,8 @@ use crate::{
 /// Describes the effects of a purchase that has ended or turned back; `None` for a purchase that still runs forward, and for
 /// a saga of another definition.
 ///
-/// The time at which an answer arrived is that of the effect if it was the answer to the first and only request; an answer
-/// that was lost, or an owner that died, may have been told earlier.
+/// The time of an effect is that of the answer to the first and only request. After a repeated request or a takeover the
+/// effect may be older than the answer: an earlier answer was lost, or an earlier owner died with it.
 pub(crate) fn in_words(
     status: &str,
     amount: &str,
@@ -69,16 +69,21 @@ mod tests {
 
     use super::*;
 
-    fn words(status: &str, charge: [&str; 2], decrease: [&str; 2]) -> Option<String> {
+    /// The steps of a purchase by action and state, with the attempts at the charge and at the refund.
+    fn steps(charge: [&str; 2], decrease: [&str; 2], [attempts, refund_attempts]: [u64; 2]) -> Vec<Step> {
         let step = |name: &str, participant: &str, [action, state]: [&str; 2]| {
             json!({
-                "step": name, "participant": participant, "action": action, "state": state, "attempts": 1,
+                "step": name, "participant": participant, "action": action, "state": state, "attempts": attempts,
                 "started_at": null, "finished_at": "2026-01-01T20:30:14.612345Z", "error": null,
-                "compensation": { "attempts": 1, "finished_at": "2026-01-01T20:30:14.912345Z", "error": null },
+                "compensation": { "attempts": refund_attempts, "finished_at": "2026-01-01T20:30:14.912345Z", "error": null },
             })
         };
         let steps = json!([step("charge", "payments", charge), step("decrease", "inventory", decrease)]);
-        in_words(status, "9.99", Some("8"), &serde_json::from_value::<Vec<Step>>(steps).unwrap(), &[])
+        serde_json::from_value(steps).unwrap()
+    }
+
+    fn words(status: &str, charge: [&str; 2], decrease: [&str; 2]) -> Option<String> {
+        in_words(status, "9.99", Some("8"), &steps(charge, decrease, [1, 1]), &[])
     }
 
     #[test]
@@ -126,26 +131,17 @@ mod tests {
 
     #[test]
     fn a_time_is_exact_only_if_the_first_answer_arrived_at_the_first_owner() {
-        let words = |attempts: u64, undone_after: u64, takeovers: serde_json::Value| {
-            let charge = json!({
-                "step": "charge", "participant": "payments", "action": "done", "state": "compensated",
-                "attempts": attempts, "started_at": null, "finished_at": "2026-01-01T20:30:14.612345Z", "error": null,
-                "compensation": { "attempts": undone_after, "finished_at": "2026-01-01T20:30:14.912345Z", "error": null },
-            });
-            let decrease = json!({
-                "step": "decrease", "participant": "inventory", "action": "refused", "state": "refused", "attempts": 1,
-                "started_at": null, "finished_at": null, "error": null, "compensation": null,
-            });
-            let steps: Vec<Step> = serde_json::from_value(json!([charge, decrease])).unwrap();
+        let words = |attempts, takeovers: serde_json::Value| {
+            let steps = steps(["done", "compensated"], ["refused"; 2], attempts);
             let takeovers: Vec<Takeover> = serde_json::from_value(takeovers).unwrap();
             in_words("COMPENSATED", "9.99", Some("8"), &steps, &takeovers).unwrap()
         };
         let taken_over = json!([{ "node": "n", "epoch": 2, "at": null, "unowned_ms": null }]);
         for (said, expected) in [
-            (words(1, 1, json!([])), "at 20:30:14.6Z and given back at 20:30:14.9Z"),
-            (words(4, 1, json!([])), "by 20:30:14.6Z and given back at 20:30:14.9Z"),
-            (words(1, 2, json!([])), "at 20:30:14.6Z and given back by 20:30:14.9Z"),
-            (words(1, 1, taken_over), "by 20:30:14.6Z and given back by 20:30:14.9Z"),
+            (words([1, 1], json!([])), "at 20:30:14.6Z and given back at 20:30:14.9Z"),
+            (words([4, 1], json!([])), "by 20:30:14.6Z and given back at 20:30:14.9Z"),
+            (words([1, 2], json!([])), "at 20:30:14.6Z and given back by 20:30:14.9Z"),
+            (words([1, 1], taken_over), "by 20:30:14.6Z and given back by 20:30:14.9Z"),
         ] {
             assert_eq!(said, format!("9.99 was taken {expected}; no stock was taken"));
         }

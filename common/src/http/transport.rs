@@ -6,8 +6,8 @@
 //! ```
 //! `up` makes one [`Transport`] for its services and hands it to each at its start. In process a call ends as on a
 //! connection: a cut takes every call of its connection along, and a service that stops takes no further call and
-//! answers those that it took. Such a call has no client address, so it is exempt from the limits of a client, as
-//! the service token makes it on the network.
+//! answers the calls that it took. A call in process has no client address, so the limits of a client do not apply to
+//! it; on the network the service token has that effect.
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
@@ -27,12 +27,13 @@ use crate::config::reachable;
 pub struct Transport(Arc<HashMap<SocketAddr, Arc<ArcSwapOption<LocalService>>>>);
 
 impl Transport {
-    /// Creates the way of a process with one service: sockets only.
+    /// Creates the transport of a process with one service: sockets only.
     pub fn network() -> Self {
         Self::default()
     }
 
-    /// Creates the way of a process with several services, without sockets between those that listen on these addresses.
+    /// Creates the transport of a process with several services: no sockets between the services that listen on these
+    /// addresses.
     pub fn in_process(listening: impl IntoIterator<Item = SocketAddr>) -> Self {
         Self(Arc::new(listening.into_iter().map(|address| (reachable(address), Arc::default())).collect()))
     }

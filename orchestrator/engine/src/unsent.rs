@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::Status;
 use crate::change::{Ending, StateChange};
 use crate::log::{SagaLog, StepRecord, Undo};
-use crate::record::{Change, LogWrite};
+use crate::record::Change;
 
 /// Visible state of a step: its name, the number of attempts at the action or compensation that it names, and the state
 /// of the compensation. A compensation as a precaution is not visible, so it makes no change.
@@ -114,13 +114,13 @@ impl Unsent {
         changes
     }
 
-    /// Removes the changes of a write that is durable.
-    pub fn landed(&mut self, write: &LogWrite) {
+    /// Removes the changes that a write carried, since it is durable.
+    pub fn landed(&mut self, carried: &[StateChange]) {
         if let Some(riding) = self.riding.take() {
             self.waiting.drain(riding);
             self.since = (!self.waiting.is_empty()).then(Instant::now);
         }
-        if !write.changes.is_empty() {
+        if !carried.is_empty() {
             self.begin = BeginTold::Yes;
         }
     }

@@ -251,10 +251,10 @@ async fn a_participant_of_this_process_is_called_without_a_socket_whenever_it_ru
     }
     drop(stranger);
     assert_eq!(participant.stop().await, 3);
-    let nobody = ask(&to, 9).await;
+    let stopped = ask(&to, 9).await;
     assert!(
-        matches!(&nobody, Outcome::Unknown(Unknown { sent: Sent::Nothing, retry: Retry::Parked(_), .. })),
-        "it may be restarting: {nobody:?}"
+        matches!(&stopped, Outcome::Unknown(Unknown { sent: Sent::Nothing, retry: Retry::Parked(_), .. })),
+        "the participant may be restarting: {stopped:?}"
     );
     let again = start(TcpListener::bind(place).await.unwrap());
     assert!(matches!(ask(&to, 10).await, Outcome::Done(_)));

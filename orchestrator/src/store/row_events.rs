@@ -51,10 +51,10 @@ pub struct EndedRow {
 /// Makes the events of a saga from its row.
 pub fn of_row(row: EndedRow) -> Vec<StateChange> {
     let EndedRow { begun_at, steps, status, error, ended_at } = row;
-    let begin = StateChange::of_saga(Status::Pending, Ending::GoesOn, None, begun_at);
+    let begin = std::iter::once(StateChange::of_saga(Status::Pending, Ending::GoesOn, None, begun_at));
     let steps = of_steps(&steps).unwrap_or_default();
     let end = StateChange::of_saga(status, Ending::Ended, error, ended_at);
-    [begin].into_iter().chain(steps).chain([end]).collect()
+    begin.chain(steps).chain([end]).collect()
 }
 
 /// Makes the changes of steps from their last state, in the order of time; `None` if that does not tell all of them.

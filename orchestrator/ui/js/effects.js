@@ -23,7 +23,7 @@ export function effects(saga) {
   const money = textOf(charge, saga.status, { undone: "moneyBack", done: "moneyTaken", kept: "moneyWaits", waiting: "moneyWaits", undoneIfDone: "moneyBackIfTaken", unknown: "moneyUnknown" });
   const stock = textOf(decrease, saga.status, { undone: "stockBack", done: "stockTaken", kept: "stockStays", waiting: "stockIsTaken", undoneIfDone: "stockBack", unknown: "stockUnknown" });
   if (!money && !stock) return t("nothingTaken");
-  // An answer that was lost, or an owner that died, may have been told of the effect earlier.
+  // After a repeated request or a takeover the effect may be older than the answer.
   const moment = (time, attempts) => (time ? t(attempts === 1 && saga.takeovers.length === 0 ? "momentAt" : "momentBy", { time: exactClock(time) }) : "–");
   const values = { amount: shownAmount(saga.input?.amount), product: saga.outputs.choose?.product_id ?? saga.input?.product_id ?? "–", taken: moment(charge.finished_at, charge.attempts), back: moment(charge.compensation?.finished_at, charge.compensation?.attempts) };
   return t("effects", { money: t(money ?? "noMoney", values), stock: t(stock ?? "noStock", values) });

@@ -5,7 +5,7 @@ use tests::{StackOptions, browser::Browser, browser::Screen, stack::ORCHESTRATOR
 
 use super::{LIVE, dashboard, with_dashboard};
 
-/// SQL that makes sagas with an end a second in two minutes, of which the second is that before the last three.
+/// SQL that makes sagas with an end in each second of the last minute, and of the minute that began four minutes ago.
 fn ends_on_both_sides_of_a_gap() -> &'static str {
     "insert into saga (id, definition, definition_version, user_id, amount, status, begin_nonce, owner_node,
                        owner_incarnation, deadline_at, created_at, ended_at)

@@ -100,7 +100,7 @@ pub(super) fn log_written(
     match report {
         WriteReport::Durable { cancel_requested, at } => {
             state.write = None;
-            state.saga.progress().unsent.landed(&write);
+            state.saga.progress().unsent.landed(&write.changes);
             state.cancel_is_waiting |= cancel_requested;
             written(me, state, &write, at)
         }

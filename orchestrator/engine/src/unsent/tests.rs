@@ -40,24 +40,6 @@ impl Saga {
     fn ride(&mut self, change: &Change) -> Vec<String> {
         brief(self.unsent.ride(change, &self.log, DateTime::UNIX_EPOCH))
     }
-
-    /// The write of the last ride is durable.
-    fn landed(&mut self, changes: Vec<StateChange>) {
-        let write = LogWrite {
-            saga_id: crate::SagaId(uuid::Uuid::nil()),
-            epoch: 1,
-            change: Change::Outputs,
-            outputs: Outputs::default(),
-            started: Vec::new(),
-            timeline: Vec::new(),
-            attention: None,
-            at: DateTime::UNIX_EPOCH,
-            changes,
-            begin_told: self.unsent.begin_told(),
-            company: crate::record::Company::Any,
-        };
-        self.unsent.landed(&write);
-    }
 }
 
 const NOW: Duration = Duration::ZERO;
@@ -154,7 +136,7 @@ fn every_write_that_changes_the_status_tells_it_and_no_other_one_does() {
     let mut saga = Saga::new();
     saga.apply(Event::ActionSent(0));
     assert_eq!(saga.ride(&begin(None)), Vec::<String>::new(), "the log tells PENDING, and changes of steps wait");
-    saga.landed(Vec::new());
+    saga.unsent.landed(&[]);
     assert_eq!(saga.ride(&begin(Some("no".to_owned()))), ["choose running 1", "COMPENSATED, ended"]);
     let mut saga = Saga::charged();
     assert_eq!(saga.ride(&Change::Outputs), Vec::<String>::new());
@@ -179,7 +161,7 @@ fn what_a_write_carries_is_sent_once_and_kept_when_the_write_fails() {
     assert_eq!(saga.ride(&Change::Outputs), running);
     // A change during the write stays for the next one.
     saga.apply(Event::ActionDone(2, Outputs::default()));
-    saga.landed(Vec::new());
+    saga.unsent.landed(&[]);
     assert_eq!(brief(saga.unsent.take(NOW)), ["decrease done 1"]);
     assert_eq!(saga.unsent.take(NOW), []);
 }
@@ -198,7 +180,7 @@ fn what_a_flush_could_not_send_comes_before_all_that_is_later() {
         unsent: Unsent { waiting: saga.unsent.waiting.clone(), ..Unsent::new(&saga.log) },
     };
     assert_eq!(repeated.ride(&Change::Outputs), ["decrease running 1", "decrease done 1"]);
-    saga.landed(Vec::new());
+    saga.unsent.landed(&[]);
     assert_eq!(brief(saga.unsent.take(NOW)), ["decrease running 1"]);
 }
 
@@ -221,7 +203,7 @@ fn the_begin_counts_as_told_once_a_change_is_known_to_be_written() {
     let mut saga = Saga::new();
     saga.apply(Event::ActionSent(0));
     saga.ride(&Change::Outputs);
-    saga.landed(Vec::new());
+    saga.unsent.landed(&[]);
     assert_eq!(saga.unsent.begin_told(), BeginTold::No, "that write carried nothing");
     saga.apply(Event::ActionDone(0, Outputs::one("product_id", "1")));
     let taken = saga.unsent.take(NOW);

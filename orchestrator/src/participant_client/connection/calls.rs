@@ -256,7 +256,7 @@ pub(super) fn message(request: Outgoing) -> Result<CallRequest, NoAnswer> {
     Ok(CallRequest { method: head.method, target, headers: head.headers, body })
 }
 
-/// Reads an answer; `None` if its status is none.
+/// Reads an answer; `None` if its status is not one of HTTP.
 pub(super) fn received(answer: CallAnswer) -> Option<Result<Answered, NoAnswer>> {
     let CallAnswer { status, headers, body } = answer;
     if status == LOST {

@@ -290,9 +290,9 @@ async fn a_participant_that_stops_answers_what_it_took_and_takes_no_more() {
         system.release.add_permits(1);
         let taken = taken.await.unwrap();
         timeout(SOON, &mut system.serving.serving).await.expect("nothing is left to wait for").unwrap();
-        let nobody = system.post("/done/").await;
+        let stopped = system.post("/done/").await;
         system.start_again().await;
-        vec![refused, taken, nobody, system.post("/refused/").await]
+        vec![refused, taken, stopped, system.post("/refused/").await]
     })
     .await;
     assert_eq!((&seen[0], seen[1].status(), &seen[2], seen[3].status()), (&Seen::NotSent, 200, &Seen::NotSent, 409));

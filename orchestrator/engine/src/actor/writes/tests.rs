@@ -70,9 +70,17 @@ async fn a_write_that_is_repeated_carries_the_changes_of_its_first_attempt_and_l
     let (repeated, durable) = asked_to_write.recv().await.unwrap();
     assert_eq!((brief(&first.changes), brief(&repeated.changes)), (vec![], vec![]), "a begin carries none");
     durable.give(WriteReport::Durable { cancel_requested: false, at: DateTime::UNIX_EPOCH });
-    let (next, _) = asked_to_write.recv().await.unwrap();
+    let (outputs, in_doubt) = asked_to_write.recv().await.unwrap();
     let told = ["choose running", "choose done"].map(str::to_owned).to_vec();
-    assert_eq!((next.change.name(), brief(&next.changes)), ("outputs", told));
+    assert_eq!((outputs.change.name(), brief(&outputs.changes)), ("outputs", told));
+    in_doubt.give(WriteReport::InDoubt("its reply was lost".to_owned()));
+    let (repeated, durable) = asked_to_write.recv().await.unwrap();
+    assert_eq!(brief(&repeated.changes), brief(&outputs.changes), "a repeat tells what the first attempt told");
+    durable.give(WriteReport::Durable { cancel_requested: false, at: DateTime::UNIX_EPOCH });
+    let (_, charged) = asked_to_call.recv().await.unwrap();
+    charged.give(Outcome::Refused(Failure::refused(409, "p", "no")));
+    let (next, _) = asked_to_write.recv().await.unwrap();
+    assert_eq!(brief(&next.changes)[..2], ["charge running", "charge refused"], "later changes go with the next write");
 
     actor.stop(None);
     ended.await.unwrap();
