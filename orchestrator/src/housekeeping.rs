@@ -3,7 +3,7 @@
 //! | data | when | left |
 //! |---|---|---|
 //! | events | older than `events_keep_ms`, or from another server's dump | the horizon, which reveals the gap to a listener that reconnects |
-//! | details of a saga | `retention_days` after its end | a slim row: its status stays available, in brief |
+//! | details of a saga | `retention_days` after its end | a slim row in `saga_brief`: its status stays available, in brief |
 //! | an idempotency key | `key_keep_ms` after its saga's end, if retention is on | – |
 //!
 //! Every node runs it. Rows locked by another node are skipped, and a failed part does not stop the others. The
@@ -12,7 +12,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::config::OrchestratorSettings;
 use common::db::Connection;
@@ -32,6 +32,9 @@ use crate::store::{flags, retention, row_text};
 const EVERY: Duration = Duration::from_secs(1);
 /// Pause while there is a backlog: events arrive as fast as sagas run.
 const EVERY_WHILE_BEHIND: Duration = Duration::from_millis(100);
+
+/// Pause between two looks at the partitions: they lock tables that purchases use, though not for long.
+const EVERY_FOR_MONTHS: Duration = Duration::from_secs(60);
 
 /// Retention times.
 #[derive(Clone, Copy, Debug)]
@@ -70,9 +73,12 @@ enum Part {
     Details,
     /// Releases the keys of old sagas.
     Keys,
+    /// Makes and drops the partitions of ended sagas.
+    Months,
 }
 
-const PARTS: [Part; 5] = [Part::Attention, Part::ForeignEvents, Part::OldEvents, Part::Details, Part::Keys];
+const PARTS: [Part; 6] =
+    [Part::Attention, Part::ForeignEvents, Part::OldEvents, Part::Details, Part::Keys, Part::Months];
 
 impl Part {
     /// Runs this part in one batch and returns the number of rows affected.
@@ -86,6 +92,7 @@ impl Part {
             }
             (Part::Keys, Some(Retention { key_keep_ms, .. })) => retention::release_keys(connection, key_keep_ms).await,
             (Part::Details | Part::Keys, None) => Ok(0),
+            (Part::Months, _) => retention::months(connection).await.map(|()| 0),
         }
     }
 }
@@ -108,6 +115,8 @@ struct Housekeeping {
     totals: Arc<Totals>,
     /// The parts that failed in the last round, so that an outage is logged once.
     failing: Mutex<BTreeSet<Part>>,
+    /// When partitions were looked at for the last time.
+    months_at: Mutex<Option<Instant>>,
     attention: Gauge,
 }
 
@@ -123,14 +132,18 @@ pub(crate) fn housekeeping(entry: Arc<ActorEntry>, saga_log: BatchSender<SagaLog
             "sagas_in_attention": of(&shown.attention),
         })
     });
-    let failing = Mutex::default();
-    every(entry, Duration::ZERO, Housekeeping { saga_log, rules, totals, failing, attention: meters::attention() })
+    let (failing, months_at) = (Mutex::default(), Mutex::default());
+    let attention = meters::attention();
+    every(entry, Duration::ZERO, Housekeeping { saga_log, rules, totals, failing, months_at, attention })
 }
 
 impl Periodic for Housekeeping {
     async fn run(&self) -> Duration {
         let (mut rest, rules) = (EVERY, self.rules);
         for part in PARTS {
+            if part == Part::Months && !self.months_are_due() {
+                continue;
+            }
             let done = self.saga_log.read(move |connection| Box::pin(part.run(connection, rules))).await;
             let mut failing = self.failing.lock().unwrap_or_else(PoisonError::into_inner);
             match done {
@@ -148,6 +161,17 @@ impl Periodic for Housekeeping {
             }
         }
         rest
+    }
+}
+
+impl Housekeeping {
+    fn months_are_due(&self) -> bool {
+        let mut last = self.months_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = last.is_none_or(|last| last.elapsed() >= EVERY_FOR_MONTHS);
+        if is_due {
+            *last = Some(Instant::now());
+        }
+        is_due
     }
 }
 
@@ -177,6 +201,7 @@ fn counted(state: &Housekeeping, part: Part, rows: u64) -> Progress {
         Part::OldEvents => _ = pruned.fetch_add(rows, Ordering::Relaxed),
         Part::Details => _ = cleared.fetch_add(rows, Ordering::Relaxed),
         Part::Keys => _ = released.fetch_add(rows, Ordering::Relaxed),
+        Part::Months => {}
     }
     if rows > 0 && matches!(part, Part::Details | Part::Keys) {
         info!(?part, rows, "old sagas were reduced");

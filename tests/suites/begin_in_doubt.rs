@@ -114,10 +114,8 @@ async fn a_begin_in_a_transaction_that_stays_open_keeps_its_status_undecided_unt
         // Another session takes the key, and does not say yet whether it keeps it: the begin waits for that.
         let other = past_the_proxy(stack).await;
         let copy = format!(
-            "begin; insert into saga (id, definition, definition_version, user_id, amount, status, idempotency_key,
-                                      begin_nonce, owner_node, owner_incarnation, deadline_at, ended_at)
-             select gen_random_uuid(), definition, definition_version, user_id, amount, 'COMPENSATED', 'k', begin_nonce,
-                    owner_node, owner_incarnation, deadline_at, now() from saga where id = '{}'",
+            "begin; insert into saga_key
+             select 'user', user_id, 'k', gen_random_uuid(), null, 1 from saga where id = '{}'",
             first["transaction_id"].as_str().unwrap()
         );
         other.run(&copy).await;

@@ -26,10 +26,11 @@ const FEW: i64 = 200;
 /// Maximum number of rows that a total may read per status.
 const COUNTED: i64 = 10_001;
 
-/// Returns the number of rows of `saga` that `list` reads.
+/// Returns the number of rows of sagas that `list` reads.
 async fn rows_read(connection: &mut Connection, list: impl AsyncFnOnce(&mut Connection)) -> i64 {
     const READ: &str = "
-        select seq_tup_read + coalesce(idx_tup_fetch, 0) from pg_stat_xact_user_tables where relname = 'saga'";
+        select sum(s.seq_tup_read + coalesce(s.idx_tup_fetch, 0))::bigint
+        from pg_partition_tree('saga') p join pg_stat_xact_user_tables s on s.relid = p.relid";
     // The session's counters are separate until its transaction ends.
     connection.batch_execute("begin").await.expect("a transaction");
     let before: i64 = connection.query_one(READ, &[]).await.expect("a number").get(0);

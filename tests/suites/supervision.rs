@@ -97,8 +97,8 @@ async fn the_catalogs_ledger_is_restarted_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purchase_goes_on_when_the_saga_log_panics_under_it() {
-    // The first write for a saga of this user changes no row, so the writer looks for the reason and finds a row that
-    // no version of this program writes.
+    // The first end of a saga of this user changes no row, so the writer looks for the reason and finds a row that no
+    // version of this program writes.
     const BREAK_ONCE: &str = "
         create sequence breaks;
         alter table saga alter column begin_nonce drop not null;
@@ -107,13 +107,13 @@ async fn a_purchase_goes_on_when_the_saga_log_panics_under_it() {
             if new.user_id = 'breaks-the-log' then new.begin_nonce := null; end if;
             return new;
         end $$;
-        create function break_change() returns trigger language plpgsql as $$
+        create function break_end() returns trigger language plpgsql as $$
         begin
-            if new.user_id = 'breaks-the-log' and nextval('breaks') = 1 then return null; end if;
-            return new;
+            if old.user_id = 'breaks-the-log' and nextval('breaks') = 1 then return null; end if;
+            return old;
         end $$;
         create trigger break_begin before insert on saga for each row execute function break_begin();
-        create trigger break_change before update on saga for each row execute function break_change();";
+        create trigger break_end before delete on saga_open for each row execute function break_end();";
     with_stack(StackOptions::default().provoking_panics(), async |stack: &Stack| {
         let order = |user: &str| json!({ "user_id": user, "product_id": 1, "amount": 5 });
         let saga_log = stack.database(ORCHESTRATOR).await;

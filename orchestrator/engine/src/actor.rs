@@ -202,8 +202,6 @@ struct WriteInFlight {
     write: Arc<LogWrite>,
     /// Number of attempts at it.
     attempts: u32,
-    /// Whether an earlier attempt may have been written.
-    was_in_doubt: bool,
 }
 
 /// The call of one step.

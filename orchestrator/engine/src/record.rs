@@ -123,6 +123,8 @@ pub struct LogWrite {
     pub begin_told: BeginTold,
     /// The writes that may share its transaction.
     pub company: Company,
+    /// Whether it repeats an attempt whose result is not known.
+    pub was_in_doubt: bool,
 }
 
 /// The other writes that may share the transaction of a write.
@@ -303,6 +305,7 @@ mod tests {
             changes: Vec::new(),
             begin_told: BeginTold::No,
             company: Company::Any,
+            was_in_doubt: false,
         }
     }
 

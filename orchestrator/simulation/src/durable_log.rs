@@ -94,6 +94,8 @@ pub struct DurableLog {
     pub(super) keys_released: u64,
     /// Number of claims by the process that owned the saga.
     pub(super) wakes: u64,
+    /// Sagas that would have two rows on PostgreSQL.
+    pub(super) with_two_rows: Vec<SagaId>,
 }
 
 impl DurableLog {
@@ -153,9 +155,16 @@ impl DurableLog {
         ended: Option<&String>,
         now: DateTime<Utc>,
     ) -> Option<(bool, DateTime<Utc>)> {
-        let is_taken = self.rows.contains_key(&write.saga_id) || self.key_holder(saga).is_some();
+        let has_key = self.key_holder(saga).is_some();
         let is_in_time = now < saga.decided_by && saga.decided_by < now + 2 * BEGIN_LIMIT;
-        if is_taken || !is_in_time || !self.leases.is_live(owner, now) {
+        if has_key || !is_in_time || !self.leases.is_live(owner, now) {
+            return None;
+        }
+        if let Some(row) = self.rows.get(&write.saga_id) {
+            // The row of an ended saga has moved and is in no begin's way; only a repeat looks for it.
+            if row.ended_at.is_some() && row.attention.is_none() && !write.was_in_doubt {
+                self.with_two_rows.push(write.saga_id);
+            }
             return None;
         }
         let created_at = now - saga.age;

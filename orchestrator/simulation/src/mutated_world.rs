@@ -60,6 +60,10 @@ impl<W: World> World for Mutated<W> {
             Change::TurnBack { .. } => is_mutated(Mutation::CompensateBeforeTurn),
             Change::Begin { ended: Some(_), .. } | Change::Outputs | Change::MarkFailed { .. } => false,
         };
+        if matches!(write.change, Change::Begin { .. }) && is_mutated(Mutation::RepeatedBeginLooksNew) {
+            let as_new = LogWrite { was_in_doubt: false, ..LogWrite::clone(&write) };
+            return self.world.write(Arc::new(as_new), answer);
+        }
         if !is_early {
             if matches!(write.change, Change::TurnBack { .. }) && is_mutated(Mutation::CallsInFlightForgotten) {
                 let calls = lock(&self.memory).in_flight.remove(&write.saga_id).unwrap_or_default();

@@ -88,6 +88,8 @@ pub(crate) enum Mutation {
     BranchOutputsLost,
     /// Any number of calls is in flight at once.
     MaxParallelIgnored,
+    /// A begin that is repeated after an unknown result looks like a new one.
+    RepeatedBeginLooksNew,
     /// Control: leases are ignored. Correctness does not depend on them.
     IgnoreLease,
     /// Control: an undone action that is repeated gets its first reply. It has no effect, and its saga has turned back.

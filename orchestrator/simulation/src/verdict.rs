@@ -56,6 +56,7 @@ pub(super) const LEARNS: &str = "an id that came with a 503 can be asked for unt
 pub(super) const PARKED: &str = "a call is parked only where its own operation has failed";
 pub(super) const LEASE: &str = "a node trusts its lease for no longer than the log grants it";
 pub(super) const HOLD: &str = "on hold nothing begins and nothing is claimed";
+pub(super) const ONE_ROW: &str = "a saga has one row";
 pub(super) const KEY: &str = "one key buys once within its retention";
 
 /// Returns the violations of a run.
@@ -106,7 +107,10 @@ fn watched(sim: &Sim) -> Vec<Violation> {
     let begun = watched.begun_on_hold.iter();
     let begun =
         begun.map(|(id, at)| violation(HOLD, id.to_string(), format!("it begins at {:.1} s", at.as_secs_f64())));
+    let doubled = inner.log.with_two_rows.iter();
+    let doubled = doubled.map(|id| violation(ONE_ROW, id.to_string(), "it began again after its end".to_owned()));
     orphans
+        .chain(doubled)
         .chain(leases)
         .chain(held)
         .chain(begun)

@@ -79,7 +79,7 @@ macro_rules! claim {
             $($free,)+
             ",
              claimed as (
-             update saga s
+             update saga_open s
              set owner_node = $1::varchar, owner_incarnation = $2::uuid, epoch = s.epoch + 1, wake_at = null,
                  waits_for = null
              from free where s.id = free.id
@@ -98,7 +98,7 @@ const OF_THE_DEAD: &str = claim!(
          select ",
     free!(),
     "
-         from saga f join dead d on f.owner_node = d.node and f.owner_incarnation = d.incarnation
+         from saga_open f join dead d on f.owner_node = d.node and f.owner_incarnation = d.incarnation
          where ",
     may_run!(),
     "
@@ -111,7 +111,7 @@ const OF_OWN_SLEEPERS: &str = claim!(
          select ",
     free!(),
     "
-         from saga f
+         from saga_open f
          where f.wake_at is not null and f.owner_incarnation = $2::uuid and ",
     may_run!(),
     "
@@ -125,7 +125,7 @@ const OF_OWN_ORPHANS: &str = claim!(
          select ",
     free!(),
     "
-         from saga f join unnest($5::uuid[], $6::int[]) as i (id, epoch) on f.id = i.id and f.epoch = i.epoch
+         from saga_open f join unnest($5::uuid[], $6::int[]) as i (id, epoch) on f.id = i.id and f.epoch = i.epoch
          where f.owner_incarnation = $2::uuid and ",
     may_run!(),
     "
@@ -146,13 +146,13 @@ macro_rules! set_back {
             " as too_many,
                         case when s.direction = 'forward' and s.deadline_at > clock_timestamp()
                              then s.deadline_at else 'infinity' end as deadline_at
-                 from saga s join unnest($3::uuid[], $4::int[], $5::text[]) as i (id, epoch, reason)
+                 from saga_open s join unnest($3::uuid[], $4::int[], $5::text[]) as i (id, epoch, reason)
                    on s.id = i.id and s.epoch = i.epoch
                  where s.ended_at is null and s.owner_node = $1::varchar and s.owner_incarnation = $2::uuid
                  order by s.id
                  for update of s),
              claimed as (
-             update saga s
+             update saga_open s
              set epoch = s.epoch + 1, deaths = d.deaths,
                  attention = case when d.too_many >= 0 and not s.attention_stays then ",
             $mark,
@@ -178,13 +178,13 @@ const UNREADABLE: &str = set_back!("1", "'its row cannot be read: ' || d.reason"
 // nodes own no saga now: what is known of a lease counts once its node does.
 const OWNERS: &str = "
     with recursive owners as (
-         (select owner_node, owner_incarnation from saga where ended_at is null
+         (select owner_node, owner_incarnation from saga_open where ended_at is null
           order by owner_node, owner_incarnation limit 1)
          union all
          select n.owner_node, n.owner_incarnation
          from owners o
          cross join lateral (
-             select owner_node, owner_incarnation from saga
+             select owner_node, owner_incarnation from saga_open
              where ended_at is null and (owner_node, owner_incarnation) > (o.owner_node, o.owner_incarnation)
              order by owner_node, owner_incarnation limit 1) n)
     select coalesce(o.owner_node, l.node_id), coalesce(o.owner_incarnation, l.incarnation), l.expires_at::text,
@@ -193,14 +193,14 @@ const OWNERS: &str = "
     where coalesce(o.owner_incarnation, l.incarnation) <> $1";
 
 const OWN_ROWS: &str = concat!(
-    "select f.id, f.epoch from saga f
+    "select f.id, f.epoch from saga_open f
      where f.owner_node = $1 and f.owner_incarnation = $2 and f.id > $4 and ",
     may_run!(),
     " order by f.id limit $5"
 );
 
 const STILL_FREE: &str = concat!(
-    "select count(*) from saga f join unnest($4::uuid[], $5::int[]) as i (id, epoch) on f.id = i.id and f.epoch = i.epoch
+    "select count(*) from saga_open f join unnest($4::uuid[], $5::int[]) as i (id, epoch) on f.id = i.id and f.epoch = i.epoch
      where f.owner_node = $1 and f.owner_incarnation = $2 and ",
     may_run!()
 );
@@ -208,7 +208,7 @@ const STILL_FREE: &str = concat!(
 // By the index of unfinished sagas, up to a limit: a dead node may leave any number.
 const FREE_OF_THE_DEAD: &str = concat!(
     "select count(*) from (
-         select from saga f join unnest($1::text[], $2::uuid[]) as d (node, incarnation)
+         select from saga_open f join unnest($1::text[], $2::uuid[]) as d (node, incarnation)
              on f.owner_node = d.node and f.owner_incarnation = d.incarnation
          where ",
     may_run!(),
@@ -217,7 +217,7 @@ const FREE_OF_THE_DEAD: &str = concat!(
 
 // A node of an earlier version does not publish its definitions (null); it counts as knowing all.
 const NOT_KNOWN: &str = "
-    update saga s
+    update saga_open s
     set attention = 'definition ' || s.definition || '/' || s.definition_version || ' is not known to any live node',
         attention_at = clock_timestamp(), attention_until_write = true
     from unnest($1::text[], $2::uuid[]) as d (node, incarnation)
@@ -233,7 +233,7 @@ const FORGET_LEASES: &str = "
     delete from node_lease l
     where l.incarnation <> $1 and l.expires_at < clock_timestamp() - interval '1 day'
       and not exists (
-          select 1 from saga s
+          select 1 from saga_open s
           where s.ended_at is null and s.owner_node = l.node_id and s.owner_incarnation = l.incarnation)";
 
 /// A claimer at a connection.

@@ -6,17 +6,18 @@ use tokio_postgres::Error;
 use uuid::Uuid;
 
 use super::events::pending;
-use super::reader::{columns, from_row};
+use super::reader::{columns, from_row, kept};
 use saga_engine::SagaId;
 use saga_engine::stored::ReadRow;
 
-// By `saga_of_definition`.
+// By `saga_ended_of_definition`.
 const LIST: &str = concat!(
     "select ",
     columns!(),
     ", s.gid from saga s
       where s.definition = 'dtm' and s.user_id is null and s.gid is not null and ($1::uuid is null or s.id < $1)
-        and ($2::text is null or s.gid = $2)
+        and ($2::text is null
+             or s.id = (select k.saga_id from saga_key k where k.key = $2 and k.user_id = '' and k.scope = 'gid'))
         and ($3::text is null or case when s.ended_at is null and s.status = 'PENDING' then 'submitted'
                                       when s.ended_at is null then 'aborting'
                                       when s.status = 'COMPLETED' then 'succeed'
@@ -29,20 +30,26 @@ const LIST: &str = concat!(
 // the form of `row_text`.
 const FORCE_STOP: &str = concat!(
     "
-    with stopped as (
-        update saga
-        set status = 'FAILED', direction = 'compensating', error = coalesce(error, '409: stopped by force'),
-            turned_at = coalesce(turned_at, now()), resolved_at = now(), resolved_note = 'forceStop', attention = null,
-            attention_at = null, attention_stays = false, wake_at = null, waits_for = null, ended_at = now()
-        where gid = $1 and ended_at is null
-        returning id, status, error, created_at, ended_at),
+    with gone as (
+        delete from saga_open s using saga_key k
+        where k.key = $1 and k.user_id = '' and k.scope = 'gid' and s.id = k.saga_id and s.ended_at is null
+        returning s.*),
+    stopped as (
+        insert into saga (",
+    kept!(),
+    ", status, direction, error, started, outputs, timeline, turned_at, ended_at, resolved_at, resolved_note)
+        select ",
+    kept!(),
+    ", 'FAILED', 'compensating', coalesce(error, '409: stopped by force'), started, outputs, timeline,
+                          coalesce(turned_at, now()), now(), now(), 'forceStop'
+        from gone
+        returning id, status, error, ended_at),
     told as (
         insert into saga_event (saga_id, changes, begins)
         select id, changes, begins from (
             select id, ",
-    pending!("s"),
-    " as changes, true as begins from stopped s
-            where (select was.status from saga was where was.id = s.id) = 'PENDING'
+    pending!("g"),
+    " as changes, true as begins from gone g where status = 'PENDING'
             union all
             select id, json_build_array(json_build_array(
                        status, true, error, (extract(epoch from ended_at) * 1000000)::bigint))::text, false
@@ -52,7 +59,7 @@ const FORCE_STOP: &str = concat!(
     select id from stopped"
 );
 
-const HAS: &str = "select id from saga where gid = $1";
+const HAS: &str = "select saga_id from saga_key where key = $1 and user_id = '' and scope = 'gid'";
 
 /// Which sagas a list shows.
 #[derive(Clone, Debug, Default)]

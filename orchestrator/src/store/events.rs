@@ -41,15 +41,14 @@ pub(super) use pending;
 
 // Only of sagas that the writer owns: a process that was paused must not report steps that a newer owner has
 // superseded. Rows are inserted in queue order, which becomes the order of positions. As in the writer's own
-// statements, owner and end are tested in a form that only the primary key can serve, not the index of unfinished
-// sagas.
+// statements, owner and end are tested in a form that only the primary key can serve.
 static INSERT_STEPS: LazyLock<BatchStatement> = LazyLock::new(|| {
     let pending = pending!("o");
     BatchStatement::new(&format!(
         "
     with i as rows($2: id uuid, epoch int, changes text, tells_begin bool, number bigint),
     owned as (
-    select i.*, s.created_at from i join saga s
+    select i.*, s.created_at from i join saga_open s
         on s.id = i.id and s.owner_incarnation is not distinct from $1 and s.epoch = i.epoch
            and coalesce(s.ended_at, 'infinity') = 'infinity')
     insert into saga_event (saga_id, changes, begins)
@@ -70,7 +69,10 @@ macro_rules! stream {
           from saga_event
           union all
           select ended_transaction, ended_position, id, null::text, ended_at, timeline, status::text, error, created_at
-          from saga)"
+          from saga_ended
+          union all
+          select ended_transaction, ended_position, id, null::text, ended_at, timeline, status::text, error, created_at
+          from saga_open)"
     };
 }
 

@@ -8,14 +8,14 @@ use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
 use crate::store::lists::Total;
-use crate::store::reader::{columns, from_row, parse_status};
+use crate::store::reader::{columns, from_row, kept, parse_status};
 use saga_engine::stored::{ReadRow, Resolution};
 use saga_engine::{SagaId, Status};
 
 // A saga that has already turned back needs no cancel; the flag is harmless. A saga that runs forward and sleeps
 // because its actors died is woken to turn back.
 const CANCEL: &str = "
-    update saga
+    update saga_open
     set cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()),
         wake_at = case when wake_at is not null and direction = 'forward' then clock_timestamp() else wake_at end
     where id = $1 and ended_at is null
@@ -23,35 +23,45 @@ const CANCEL: &str = "
 
 // Wakes a sleeping saga and resets the count of its actor's deaths.
 const RETRY: &str = "
-    update saga
+    update saga_open
     set retry_requested_at = clock_timestamp(), deaths = 0,
         wake_at = case when wake_at is not null then clock_timestamp() end
     where id = $1 and ended_at is null
     returning status";
 
 const RETRY_ALL: &str = "
-    update saga
+    update saga_open
     set retry_requested_at = clock_timestamp(), deaths = 0,
         wake_at = case when wake_at is not null then clock_timestamp() end
     where attention is not null and ended_at is null";
 
-// A compensating saga that a person has settled ends, with an event in the form of `row_text`; on an ended saga only
-// the mark is removed. A saga that runs forward is never resolved: it is not known yet what there is to settle. `now()`
-// is the same in the whole statement, so an `ended_at` equal to `resolved_at` was set by this statement.
-const RESOLVE: &str = "
-    with resolved as (
-        update saga
-        set resolved_at = now(), resolved_note = $2, resolved_by = $3, attention = null, attention_at = null,
-            attention_stays = false, wake_at = null,
-            status = case when ended_at is null then 'FAILED' else status end, ended_at = coalesce(ended_at, now())
+// A compensating saga that a person has settled ends, with an event in the form of `row_text`; an ended saga only loses
+// its mark. Either way nothing keeps it in `saga_open`. A saga that runs forward is never resolved: it is not known yet what
+// there is to settle.
+const RESOLVE: &str = concat!(
+    "
+    with gone as (
+        delete from saga_open
         where id = $1 and attention is not null and (ended_at is not null or direction = 'compensating')
+        returning *),
+    resolved as (
+        insert into saga (",
+    kept!(),
+    ", status, direction, error, started, outputs, timeline, turned_at, ended_at, ended_transaction, ended_position,
+                          resolved_at, resolved_note, resolved_by)
+        select ",
+    kept!(),
+    ", case when ended_at is null then 'FAILED' else status end, direction, error, started, outputs, timeline, turned_at,
+                          coalesce(ended_at, now()), ended_transaction, ended_position, now(), $2, $3
+        from gone
         returning id, status, resolved_at, resolved_note, resolved_by, ended_at, error),
     told as (
         insert into saga_event (saga_id, changes)
-        select id, json_build_array(json_build_array(
-                   status, true, error, (extract(epoch from ended_at) * 1000000)::bigint))::text
-        from resolved where ended_at = resolved_at)
-    select status, resolved_at, resolved_note, resolved_by from resolved";
+        select r.id, json_build_array(json_build_array(
+                   r.status, true, r.error, (extract(epoch from r.ended_at) * 1000000)::bigint))::text
+        from resolved r join gone on gone.id = r.id where gone.ended_at is null)
+    select status, resolved_at, resolved_note, resolved_by from resolved"
+);
 
 const RESOLUTION: &str = "
     select status, resolved_at, resolved_note, resolved_by, ended_at is null and direction = 'forward' as runs_forward
@@ -60,23 +70,23 @@ const RESOLUTION: &str = "
 const ATTENTION: &str = concat!(
     "select ",
     columns!(),
-    ", s.attention_at, s.wake_at from saga s
+    ", s.attention_at, s.wake_at from saga_open s
       where s.attention is not null and ($1::timestamptz is null or (s.attention_at, s.id) > ($1, $2))
       order by s.attention_at, s.id limit $3"
 );
 
-// By `saga_attention`, up to a limit. The bounds exclude nothing (every saga in attention has a time); without them a
+// By `saga_open_attention`, up to a limit. The bounds exclude nothing (every saga in attention has a time); without them a
 // planner without statistics would scan the whole table, once a second.
 const ATTENTION_COUNT: &str = "
     select count(*) from (
-        select from saga where attention is not null and attention_at between '-infinity' and 'infinity' limit 10001) s";
+        select from saga_open where attention is not null and attention_at between '-infinity' and 'infinity' limit 10001) s";
 
-// As the count: by `saga_attention`, up to a limit, the longest waiting first. Cents, since sums exceed the type of
+// As the count: by `saga_open_attention`, up to a limit, the longest waiting first. Cents, since sums exceed the type of
 // money.
 const ATTENTION_CAUSES: &str = "
     select definition, definition_version, attention, count(*), (sum(amount) * 100)::bigint, min(attention_at),
            min(wake_at)
-    from (select definition, definition_version, attention, amount, attention_at, wake_at from saga
+    from (select definition, definition_version, attention, amount, attention_at, wake_at from saga_open
           where attention is not null and attention_at between '-infinity' and 'infinity'
           order by attention_at limit 10001) s
     group by definition, definition_version, attention
@@ -84,15 +94,15 @@ const ATTENTION_CAUSES: &str = "
 
 const STATUS: &str = "select status from saga where id = $1";
 
-// By `saga_waiting`. The longest sleepers come first: the others wake soon enough by themselves.
+// By `saga_open_waiting`. The longest sleepers come first: the others wake soon enough by themselves.
 const WAKE_WAITING: &str = "
     with found as materialized (
         select w.id from unnest($1::text[]) as o(operation)
         cross join lateral (
-            select s.id from saga s
+            select s.id from saga_open s
             where s.waits_for = o.operation and s.wake_at > clock_timestamp() and s.ended_at is null
             order by s.wake_at desc limit $2 for update skip locked) w)
-    update saga s set wake_at = clock_timestamp(), waits_for = null, woken = true
+    update saga_open s set wake_at = clock_timestamp(), waits_for = null, woken = true
     from found where s.id = found.id";
 
 /// Result of setting a flag.

@@ -39,12 +39,12 @@ const FIND: &str = concat!(
     "with ",
     able!(),
     "
-     select s.id, s.epoch from saga s join unnest($5::uuid[], $6::int[]) as p (id, epoch) on s.id = p.id and s.epoch = p.epoch
+     select s.id, s.epoch from saga_open s join unnest($5::uuid[], $6::int[]) as p (id, epoch) on s.id = p.id and s.epoch = p.epoch
      where s.wake_at is null and ",
     may_go!(),
     "
      union all
-     select s.id, s.epoch from saga s
+     select s.id, s.epoch from saga_open s
      where s.waits_for = $3 and s.wake_at is not null and ",
     may_go!(),
     "
@@ -60,18 +60,18 @@ const HAND_OVER: &str = concat!(
     ",
      free as materialized (
          select s.id, s.wake_at is not null as sleeps
-         from saga s join unnest($5::uuid[], $6::int[]) as p (id, epoch) on s.id = p.id and s.epoch = p.epoch
+         from saga_open s join unnest($5::uuid[], $6::int[]) as p (id, epoch) on s.id = p.id and s.epoch = p.epoch
          where ",
     may_go!(),
     "
          order by s.id for update of s skip locked),
      given as (
-         update saga s
+         update saga_open s
          set owner_node = a.node_id, owner_incarnation = a.incarnation, epoch = s.epoch + 1, waits_for = null,
              wake_at = case when f.sleeps then clock_timestamp() end,
              retry_requested_at = case when f.sleeps then s.retry_requested_at else clock_timestamp() end
          from free f cross join lateral (
-             select a.node_id, a.incarnation from able a, saga d
+             select a.node_id, a.incarnation from able a, saga_open d
              where d.id = f.id and d.definition || '/' || d.definition_version = any(a.definitions)
              order by hashtextextended(a.node_id || f.id::text, 0) limit 1) a
          where s.id = f.id

@@ -4,11 +4,11 @@
 //! | filter | index |
 //! |---|---|
 //! | none | the primary key: ids sort by time |
-//! | PENDING, COMPENSATING | `saga_unfinished`, which holds only unfinished sagas |
-//! | FAILED | `saga_failed` |
-//! | COMPLETED, COMPENSATED | `saga_of_status` |
-//! | a user, with or without a status | `saga_of_user_and_status`; without, once for each status |
-//! | a definition | `saga_of_definition`, which holds all sagas but purchases; with a status, that status's index |
+//! | a status | `saga_ended_of_status`; `saga_open` is scanned, and stays small |
+//! | a user, with or without a status | `saga_ended_of_user`, without a status once for each; `saga_open_of_user` |
+//! | a definition | `saga_ended_of_definition`, which holds all sagas but purchases; with a status, that status's index |
+//!
+//! `saga_brief` has the indexes of `saga_ended`.
 
 use common::db::Connection;
 use common::ids::UserId;
@@ -135,18 +135,8 @@ macro_rules! statements {
 // are constant. Otherwise it would walk the primary key and filter: fast if matches are many and evenly spread, as the
 // statistics assume, and a scan of the whole table if they are few or old.
 const ALL: Statements = statements!(newest, "$1::text is null and $2::text is null", "s.id desc");
-const UNENDED: Statements = statements!(
-    newest,
-    "s.status = any(array[$1::text]) and s.ended_at is null and $2::text is null",
-    "s.status, s.id desc"
-);
-const FAILED: Statements =
-    statements!(newest, "$1::text is not null and s.status = 'FAILED' and $2::text is null", "s.id desc");
-const ENDED: Statements = statements!(
-    newest,
-    "s.status = any(array[$1::text]) and s.ended_at is not null and $2::text is null",
-    "s.status, s.id desc"
-);
+const OF_STATUS: Statements =
+    statements!(newest, "s.status = any(array[$1::text]) and $2::text is null", "s.status, s.id desc");
 const OF_USER_AND_STATUS: Statements =
     statements!(newest, "s.user_id = any(array[$2::text]) and s.status = $1::text", "s.user_id, s.id desc");
 const OF_USER: Statements = statements!(
@@ -161,21 +151,21 @@ const OF_DEFINITION: Statements = statements!(
     "s.definition, s.id desc"
 );
 
-// Statistics of the last analyze: the number of rows, and the shares of the status and of the user, assumed to be
-// independent. Reads no saga.
+// Statistics of the last analyze, partition by partition: the number of rows, and the shares of the status, the user and
+// the definition, assumed to be independent. Reads no saga.
 const ESTIMATED: &str = "
     with share as (
-        select t.attname as name, v.share
+        select t.tablename, t.attname as name, v.share
         from pg_stats t, unnest(t.most_common_vals::text::text[], t.most_common_freqs) as v (value, share)
-        where t.schemaname = current_schema() and t.tablename = 'saga'
+        where t.schemaname = current_schema() and starts_with(t.tablename, 'saga_')
           and (t.attname = 'status' and v.value = $1 or t.attname = 'user_id' and v.value = $2
                or t.attname = 'definition' and v.value = $3))
-    select (greatest(c.reltuples, 0)
-            * case when $1::text is null then 1 else coalesce((select share from share where name = 'status'), 0) end
-            * case when $2::text is null then 1 else coalesce((select share from share where name = 'user_id'), 0) end
-            * case when $3::text is null then 1 else coalesce((select share from share where name = 'definition'), 0) end
-           )::float8
-    from pg_class c where c.oid = 'saga'::regclass";
+    select coalesce(sum(greatest(c.reltuples, 0) * (
+               select case when $1::text is null then 1 else coalesce(max(share) filter (where name = 'status'), 0) end
+                    * case when $2::text is null then 1 else coalesce(max(share) filter (where name = 'user_id'), 0) end
+                    * case when $3::text is null then 1 else coalesce(max(share) filter (where name = 'definition'), 0) end
+               from share where tablename = c.relname)), 0)::float8
+    from pg_partition_tree('saga') p join pg_class c on c.oid = p.relid where p.isleaf";
 
 fn statements(filter: &Filter) -> &'static Statements {
     let is_no_purchase = |name: &String| StockRule::of_definition(name).is_none();
@@ -183,9 +173,7 @@ fn statements(filter: &Filter) -> &'static Statements {
         (None, None) if filter.definition.as_ref().is_some_and(is_no_purchase) => &OF_DEFINITION,
         (Some(_), Some(_)) => &OF_USER_AND_STATUS,
         (Some(_), None) => &OF_USER,
-        (None, Some(Status::Pending | Status::Compensating)) => &UNENDED,
-        (None, Some(Status::Failed)) => &FAILED,
-        (None, Some(Status::Completed | Status::Compensated)) => &ENDED,
+        (None, Some(_)) => &OF_STATUS,
         (None, None) => &ALL,
     }
 }

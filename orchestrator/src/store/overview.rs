@@ -8,11 +8,11 @@ use super::flags;
 use super::lists::Total;
 use saga_engine::Status;
 
-// By `saga_unfinished`, which holds only unfinished sagas; counted up to a limit.
+// Counted up to a limit.
 const UNFINISHED: &str = "
     select count(*) filter (where status = 'PENDING'), count(*) filter (where status = 'COMPENSATING'),
            count(*) filter (where status = 'FAILED'), now(), count(*)
-    from (select status from saga where ended_at is null limit 10001) s";
+    from (select status from saga_open where ended_at is null limit 10001) s";
 
 // The limit bounds the rows that are read; a count at the limit means "estimate instead".
 const COUNTED: &str = "
@@ -20,13 +20,14 @@ const COUNTED: &str = "
            count(*) filter (where status = 'FAILED'), count(*) = 20001
     from (select status from saga where ended_at is not null limit 20001) s";
 
-// Statistics of the last analyze: the number of rows and the share of each status. Reads no saga.
+// Statistics of the last analyze, summed over the partitions: the rows of each status. Reads no saga.
 const ESTIMATED: &str = "
-    select greatest(c.reltuples, 0)::float8, v.status, v.share::float8
-    from pg_class c
-    join pg_stats t on t.schemaname = current_schema() and t.tablename = 'saga' and t.attname = 'status',
+    select v.status, sum(greatest(c.reltuples, 0) * v.share)::float8
+    from pg_partition_tree('saga') p
+    join pg_class c on c.oid = p.relid and p.isleaf
+    join pg_stats t on t.schemaname = current_schema() and t.tablename = c.relname and t.attname = 'status',
          unnest(t.most_common_vals::text::text[], t.most_common_freqs) as v (status, share)
-    where c.oid = 'saga'::regclass";
+    group by v.status";
 
 /// The saga log in numbers.
 #[derive(Clone, Debug)]
@@ -103,8 +104,8 @@ pub(super) fn counts(row: &Row, first: usize) -> Counts {
 /// Estimates each status from the statistics; no estimate is below the counted rows.
 fn estimate(counted: Counts, statistics: &[Row]) -> Ended {
     let of = |status: Status, counted: i64| {
-        let row = statistics.iter().find(|row| row.get::<_, &str>(1) == status.as_str());
-        let estimated = row.map_or(0.0, |row| row.get::<_, f64>(0) * row.get::<_, f64>(2));
+        let row = statistics.iter().find(|row| row.get::<_, &str>(0) == status.as_str());
+        let estimated = row.map_or(0.0, |row| row.get::<_, f64>(1));
         counted.max(estimated as i64)
     };
     let counts = Counts {

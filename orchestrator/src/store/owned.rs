@@ -12,7 +12,7 @@ use saga_engine::recovery::Flag;
 // Its partial index holds only flagged rows. A sleeping saga reads its flags when it is claimed.
 const FLAGS: &str = "
     select id, cancel_requested_at is not null and direction = 'forward', retry_requested_at
-    from saga
+    from saga_open
     where ended_at is null and (cancel_requested_at is not null or retry_requested_at is not null)
       and owner_incarnation = $1 and (wake_at is null or wake_at <= clock_timestamp())
       and ((cancel_requested_at is not null and direction = 'forward')

@@ -14,6 +14,7 @@ use tracing::warn;
 
 use crate::checkout::Order;
 use crate::store::row_text;
+use crate::store::writer::columns_of;
 use saga_engine::definition::Input;
 use saga_engine::failed::{Marks, WokenBy};
 use saga_engine::log::Direction;
@@ -40,25 +41,28 @@ macro_rules! columns {
 }
 pub(crate) use columns;
 
-const BY_ID: &str = concat!("select ", columns!(), " from saga s where s.id = $1");
+/// The columns that a saga keeps when its row moves at its end.
+macro_rules! kept {
+    () => {
+        "id, definition, definition_version, user_id, amount, product_wanted, input, idempotency_key, gid, secret_hash,
+         begin_nonce, owner_node, owner_incarnation, epoch, cancel_requested_at, retry_requested_at, deadline_at,
+         created_at, failed_marks, woken"
+    };
+}
+pub(crate) use kept;
 
-const BY_GID: &str =
-    concat!("select ", columns!(), ", s.fingerprint, s.fingerprint_version from saga s where s.gid = $1");
+const BY_ID: &str = concat!("select ", columns!(), " from saga s where s.id = $1");
 
 /// The order of lists, for API descriptions. Ids sort by time, so it is the primary key backwards.
 pub(crate) const NEWEST_FIRST: &str = "Newest first is by transaction id, that is, by the clock of the node that \
     accepted the saga: if a clock was set back, or clocks differ, a later saga can be listed below an earlier one. The order of sagas never changes.";
 const SECRET: &str = "select secret_hash from saga where id = $1";
 const HAS: &str = "select exists (select from saga where id = $1)";
-const BY_USERS_KEY: &str = concat!(
-    "select ",
-    columns!(),
-    ", s.fingerprint, s.fingerprint_version from saga s where s.idempotency_key = $1 and s.user_id = $2"
-);
 const BY_KEY: &str = concat!(
     "select ",
     columns!(),
-    ", s.fingerprint, s.fingerprint_version from saga s where s.idempotency_key = $1 and s.user_id is null"
+    ", k.fingerprint, k.fingerprint_version from saga_key k join saga s on s.id = k.saga_id
+      where k.key = $1 and k.user_id = $2 and k.scope = $3"
 );
 
 /// Reads one saga.
@@ -107,11 +111,8 @@ pub async fn by_key(
     scope: &KeyScope,
     key: &str,
 ) -> Result<Option<Result<KeyHolder, UnreadableRow>>, tokio_postgres::Error> {
-    let row = match scope {
-        KeyScope::User(user_id) => connection.query_opt(BY_USERS_KEY, &[&key, user_id]).await?,
-        KeyScope::Gid => connection.query_opt(BY_GID, &[&key]).await?,
-        KeyScope::Sagas => connection.query_opt(BY_KEY, &[&key]).await?,
-    };
+    let (scope, user_id) = columns_of(scope);
+    let row = connection.query_opt(BY_KEY, &[&key, &user_id, &scope]).await?;
     Ok(row.map(|row| {
         let hash: Option<Vec<u8>> = row.get("fingerprint");
         let fingerprint = hash.map(|hash| Fingerprint { version: row.get("fingerprint_version"), hash });

@@ -12,11 +12,15 @@ const MOST: i64 = 20_000;
 /// Maximum number of reasons.
 const REASONS_SHOWN: i64 = 12;
 
-// By `saga_in_full`. Parameters: $1 minutes, $2 the maximum of ends.
+// By `saga_ended_by_time`; an ended saga that a person should look at is in `saga_open`. Parameters: $1 minutes, $2 the
+// maximum of ends.
 macro_rules! ends {
     () => {
-        "(select status, error, created_at, ended_at from saga
-           where ended_at is not null and cleared_at is null and ended_at > now() - make_interval(mins => $1)
+        "(select * from (
+              select status, error, created_at, ended_at from saga_ended
+              union all
+              select status, error, created_at, ended_at from saga_open where attention is not null) e
+           where ended_at > now() - make_interval(mins => $1)
            order by ended_at desc limit $2) s"
     };
 }

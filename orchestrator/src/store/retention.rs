@@ -1,5 +1,5 @@
-//! Retention: deletes details and keys of old sagas (their rows stay), old events, and events that a restored dump
-//! brought from another server.
+//! Retention: moves old sagas to `saga_brief`, without their details, deletes their keys, old events, and events that a
+//! restored dump brought from another server.
 
 use common::db::Connection;
 use tokio_postgres::Error;
@@ -7,19 +7,27 @@ use tokio_postgres::Error;
 // The limits are literals: for parameters, the planner would assume a tenth of the table. `now()` is stable, so an
 // index can be searched by it; the clock is not.
 
-// A saga in the attention list is kept in full, whenever it ended. The outputs that are kept are copied as they are:
-// `json` does not rewrite texts. Rows locked by another node are skipped.
-const CLEAR: &str = "
+// A saga in the attention list is in `saga_open`, and kept in full, whenever it ended. The outputs that are kept are
+// copied as they are: `json` does not rewrite texts. Rows locked by another node are skipped. The row leaves the stream of
+// events: the horizon has passed it.
+const CLEAR: &str = concat!(
+    "
     with old as materialized (
-        select id from saga
-        where ended_at < now() - make_interval(days => $1) and cleared_at is null and attention is null
+        select id from saga_ended
+        where ended_at < now() - make_interval(days => $1)
         order by ended_at limit 500
         for update skip locked),
-    forgotten as (delete from saga_takeover t using old where t.saga_id = old.id)
-    update saga s
-    set cleared_at = clock_timestamp(), timeline = '[]', started = null,
-        input = case when s.input is not null then '{}' end,
-        outputs = coalesce(
+    forgotten as (delete from saga_takeover t using old where t.saga_id = old.id),
+    gone as (delete from saga_ended s using old where s.id = old.id returning s.*)
+    insert into saga (id, definition, definition_version, user_id, amount, product_wanted, input, gid, secret_hash,
+                      begin_nonce, owner_node, owner_incarnation, epoch, cancel_requested_at, deadline_at, created_at,
+                      failed_marks, status, direction, error, turned_at, ended_at, ended_position, resolved_at,
+                      resolved_note, resolved_by, cleared_at, timeline, outputs)
+    select id, definition, definition_version, user_id, amount, product_wanted,
+           case when input is not null then '{}' end, gid, secret_hash, begin_nonce, owner_node, owner_incarnation, epoch,
+           cancel_requested_at, deadline_at, created_at, failed_marks, status, direction, error, turned_at, ended_at,
+           ended_position, resolved_at, resolved_note, resolved_by, clock_timestamp(), '[]',
+           coalesce(
             (select json_object_agg(kept.key, kept.value)::text
              from (select o.key, o.value from json_each(s.outputs::json) o
                    where o.key = any($2)
@@ -30,20 +38,26 @@ const CLEAR: &str = "
                    select distinct on (added.key) added.key, '\"true\"'::text::json from unnest($5::text[], $6::text[]) as added(key, mark)
                    where strpos(s.timeline, added.mark) > 0) kept),
             '{}')
-    from old where s.id = old.id";
+    from gone s"
+);
 
+// The oldest first. A saga's id has the time of its begin, so those of young sagas are not looked at.
 const RELEASE_KEYS: &str = "
     with old as materialized (
-        select id from saga
-        where ended_at < now() - $1::bigint * interval '1 millisecond' and idempotency_key is not null
-        order by ended_at limit 500
-        for update skip locked)
-    update saga s set idempotency_key = null, fingerprint = null from old where s.id = old.id";
+        select k.scope, k.user_id, k.key from saga_key k
+        where k.scope <> 'gid' and k.saga_id < saga_id_at(now() - $1::bigint * interval '1 millisecond')
+          and exists (select from saga s where s.id = k.saga_id
+                      and s.ended_at < now() - $1::bigint * interval '1 millisecond')
+        order by k.saga_id limit 500
+        for update of k skip locked)
+    delete from saga_key k using old where k.key = old.key and k.user_id = old.user_id and k.scope = old.scope";
+
+const MONTHS: &str = "select saga_months()";
 
 // The row of the horizon is also the lock that keeps two nodes from pruning at once. The statement examines the oldest
 // rows whatever their age, so a table without old rows is not scanned. The limit is PRUNE_BATCH as a literal: for a
 // parameter, the planner would assume a tenth of the table. The horizon also passes the ends of that age whose events are
-// made from the rows of their sagas, by `saga_in_full`.
+// made from the rows of their sagas, by `saga_ended_by_time`.
 const PRUNE: &str = "
     with mine as (select 1 from saga_event_horizon for update skip locked),
     oldest as (select e.transaction, e.position, e.at from mine, saga_event e
@@ -54,8 +68,8 @@ const PRUNE: &str = "
              returning e.transaction, e.position),
     newest_old as materialized (
         select s.ended_transaction as transaction, s.ended_position as position
-        from mine, saga s
-        where s.ended_at < now() - $1::bigint * interval '1 millisecond' and s.cleared_at is null
+        from mine, saga_ended s
+        where s.ended_at < now() - $1::bigint * interval '1 millisecond'
         order by s.ended_at desc limit 100),
     ended as (select transaction, position from newest_old
               where transaction < pg_snapshot_xmin(pg_current_snapshot())),
@@ -69,7 +83,8 @@ const PRUNE: &str = "
 // place in this server's order means nothing.
 const HAS_ANOTHER_LIFE: &str = "
     select exists (select from saga_event where transaction >= pg_snapshot_xmax(pg_current_snapshot()))
-           or exists (select from saga where ended_transaction >= pg_snapshot_xmax(pg_current_snapshot()))
+           or exists (select from saga_ended where ended_transaction >= pg_snapshot_xmax(pg_current_snapshot()))
+           or exists (select from saga_open where ended_transaction >= pg_snapshot_xmax(pg_current_snapshot()))
            or exists (select from saga_event_horizon where transaction >= pg_snapshot_xmax(pg_current_snapshot()))";
 
 // The lowest first: this server would reach those first. The limits are PRUNE_BATCH. A saga loses only its place in the
@@ -81,7 +96,9 @@ const FORGET_ANOTHER_LIFE: &str = "
                        order by e.transaction, e.position limit 2000),
     gone as (delete from saga_event e using foreign_events f
              where e.transaction = f.transaction and e.position = f.position returning 1),
-    foreign_ends as (select s.id from mine, saga s
+    foreign_ends as (select s.id from mine, (
+                         select id, ended_transaction, ended_position from saga_ended
+                         union all select id, ended_transaction, ended_position from saga_open) s
                      where s.ended_transaction >= pg_snapshot_xmax(pg_current_snapshot())
                      order by s.ended_transaction, s.ended_position limit 2000),
     displaced as (update saga s set ended_transaction = null from foreign_ends f
@@ -112,6 +129,14 @@ pub async fn clear(connection: &mut Connection, days: i32, in_brief: &InBrief) -
     let (keys, marks) = columns(&in_brief.only_if);
     let (added, added_marks) = columns(&in_brief.added);
     connection.execute(CLEAR, &[&days, &in_brief.names, &keys, &marks, &added, &added_marks]).await
+}
+
+/// Makes the partitions of this month and the next, and drops those of earlier months that have become empty.
+///
+/// # Errors
+/// The error of the database, also if a partition is in use at the moment.
+pub async fn months(connection: &mut Connection) -> Result<(), Error> {
+    connection.execute(MONTHS, &[]).await.map(drop)
 }
 
 /// Releases the idempotency keys of up to 500 sagas that ended more than `kept_ms` ago, and returns their number.

@@ -143,6 +143,7 @@ mod tests {
                 changes,
                 begin_told: self.unsent.begin_told(),
                 company: Company::Any,
+                was_in_doubt: false,
             }
         }
     }

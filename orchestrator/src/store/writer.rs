@@ -1,7 +1,7 @@
 //! Writes to the saga log, one transaction per batch: begins in one statement, ends in another, all other changes in a
 //! third, sent in one round trip with the commit. Reads of states share the transaction, with a barrier. If items changed
 //! nothing, a separate statement after the commit finds out why: it sees the state at the end of the transaction or a
-//! later one, and both are true answers.
+//! later one, and both are true answers. The row of a saga is in `saga_open` until its end.
 //!
 //! Events go into `saga_event` in the statement that makes them true, unless the row of an ended saga tells them
 //! ([`row_events`](super::row_events)). PENDING is told with the first event of its saga. Changes of steps that no caller
@@ -25,12 +25,13 @@ use common::traces::Tracer;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+pub(in crate::store) use self::columns::columns_of;
 pub use self::item::{LogAnswer, LogItem, SagaState, StateRead};
 
 use self::columns::{BeginColumns, ChangeColumns};
 use self::verdict::{ScopedKey, key_of, verdicts};
 use crate::store::events::{NewSteps, insert_steps, pending};
-use crate::store::reader::parse_status;
+use crate::store::reader::{kept, parse_status};
 use saga_engine::owner::Owner;
 use saga_engine::record::{Change, Company, LogWrite, WriteReport};
 use saga_engine::{SagaId, trace};
@@ -41,27 +42,44 @@ const STATES: &str = "select id, status, ended_at is not null from saga where id
 // than a begin can be is not from this log's clock: readers do not wait for it, so the saga must not begin. The rows
 // keep the caller's order (by user and key), so two nodes never deadlock.
 //
-// A duplicate id or key is rare. In the plain form it fails the batch, as a lost race does; the batch is then written
+// A duplicate id or key is rare. In the plain forms it fails the batch, as a lost race does; the batch is then written
 // again in the form that skips such rows, which costs more, since each insert is speculative.
-static BEGIN: LazyLock<BatchStatement> = LazyLock::new(|| begin_statement(""));
-static BEGIN_AGAIN: LazyLock<BatchStatement> = LazyLock::new(|| begin_statement("on conflict do nothing"));
+static BEGIN: LazyLock<BatchStatement> = LazyLock::new(|| begin_statement("", None));
+static BEGIN_WITH_KEYS: LazyLock<BatchStatement> = LazyLock::new(|| begin_statement("", Some("true")));
+static BEGIN_AGAIN: LazyLock<BatchStatement> = LazyLock::new(|| {
+    begin_statement("on conflict do nothing", Some("not exists (select from saga s where s.id = i.id)"))
+});
 
-fn begin_statement(on_conflict: &str) -> BatchStatement {
+/// Makes a statement that writes begins. The keys are those of the sagas that meet a condition.
+fn begin_statement(on_conflict: &str, keys_where: Option<&str>) -> BatchStatement {
+    let key_columns =
+        keys_where.map_or("", |_| ", key_scope text, key_user text, fingerprint bytea, fingerprint_version smallint");
+    let keyed = keys_where.map_or(String::new(), |condition| {
+        format!(
+            ",
+    keyed as (
+    insert into saga_key (scope, user_id, key, saga_id, fingerprint, fingerprint_version)
+    select i.key_scope, i.key_user, coalesce(i.key, i.gid), i.id, i.fingerprint, i.fingerprint_version
+    from i join begun on begun.id = i.id
+    where i.key_scope is not null and {condition}
+    {on_conflict})"
+        )
+    });
     BatchStatement::new(&format!(
         "
     with i as rows($4: id uuid, definition text, version int, user_id text, cents bigint, product text, input text,
-                   started text, outputs text, error text, timeline text, key text, gid text, fingerprint bytea, fingerprint_version smallint, nonce uuid,
+                   started text, outputs text, error text, timeline text, key text, gid text, nonce uuid,
                    secret_hash bytea, epoch int, attention text, attention_stays bool, deadline_ms bigint, age_us bigint,
-                   decided_by timestamptz, has_ended bool, changes text),
+                   decided_by timestamptz, has_ended bool, changes text{key_columns}),
     begun as (
     insert into saga (id, definition, definition_version, user_id, amount, product_wanted, input, started, outputs,
-                      status, direction, error, timeline, idempotency_key, gid, fingerprint, fingerprint_version, secret_hash, begin_nonce, owner_node,
+                      status, direction, error, timeline, idempotency_key, gid, secret_hash, begin_nonce, owner_node,
                       owner_incarnation, epoch, attention, attention_stays, attention_at, deadline_at, created_at,
                       ended_at)
     select i.id, i.definition, i.version, i.user_id, i.cents::numeric / 100, i.product, i.input, i.started, i.outputs,
            case when i.has_ended then 'COMPENSATED' else 'PENDING' end,
            case when i.has_ended then 'compensating' else 'forward' end,
-           i.error, i.timeline, i.key, i.gid, i.fingerprint, i.fingerprint_version, i.secret_hash, i.nonce, $1::varchar, $2::uuid, i.epoch,
+           i.error, i.timeline, i.key, i.gid, i.secret_hash, i.nonce, $1::varchar, $2::uuid, i.epoch,
            i.attention, i.attention_stays, case when i.attention is not null then statement_timestamp() end,
            statement_timestamp() + i.deadline_ms * interval '1 millisecond',
            statement_timestamp() - i.age_us * interval '1 microsecond',
@@ -71,7 +89,7 @@ fn begin_statement(on_conflict: &str) -> BatchStatement {
       and i.decided_by > clock_timestamp()
       and i.decided_by < clock_timestamp() + 2 * $3::bigint * interval '1 millisecond'
     {on_conflict}
-    returning id, coalesce(ended_at, created_at) as at),
+    returning id, coalesce(ended_at, created_at) as at){keyed},
     told as (
     insert into saga_event (saga_id, changes)
     select i.id, i.changes from i join begun on begun.id = i.id where i.changes is not null)
@@ -79,7 +97,23 @@ fn begin_statement(on_conflict: &str) -> BatchStatement {
     ))
 }
 
-// Owner and end are tested in a form that no index can serve: `saga_unfinished` would be scanned for every running
+// What this transaction must not have begun after all ($1 ids, $2 those with a key): a saga that is there, in another
+// partition, and one whose key another saga holds. A statement sees what was committed before it began, so this one sees
+// the end of a saga whose row made way for the begin.
+const TAKE_BACK: &str = "
+    with mine as materialized (
+        select id from saga where id = any($1) and xmin = pg_current_xact_id()::xid),
+    back as materialized (
+        select id from mine
+        where exists (select from saga s where s.id = mine.id and s.xmin <> pg_current_xact_id()::xid)
+           or id = any($2) and not exists (select from saga_key k where k.saga_id = mine.id)),
+    gone as (delete from saga s using back where s.id = back.id and s.xmin = pg_current_xact_id()::xid),
+    untold as (
+        delete from saga_event e using back
+        where e.saga_id = back.id and e.transaction = pg_current_xact_id())
+    select id from back";
+
+// Owner and end are tested in a form that no index can serve: `saga_open_of_owner` would be scanned for every running
 // saga, while the primary key finds the rows of the batch.
 const OWNED: &str = "s.id = i.id and s.owner_incarnation is not distinct from $1 and s.epoch = i.epoch
       and coalesce(s.ended_at, 'infinity') = 'infinity'";
@@ -91,32 +125,35 @@ static END: LazyLock<BatchStatement> = LazyLock::new(|| {
         "
     with i as rows($2: id uuid, epoch int, status text, direction text, error text, started text, outputs text,
                    timeline text, attention text, attention_stays bool, changes text, tells_begin bool),
-    ended as (
-    update saga s
-    set status = i.status, direction = coalesce(i.direction, s.direction), error = coalesce(i.error, s.error),
-        started = i.started, outputs = i.outputs, timeline = i.timeline,
-        attention = case when i.attention_stays then i.attention when s.attention_stays then s.attention end,
-        attention_at = case when s.attention_stays or i.attention_stays
-                            then coalesce(s.attention_at, statement_timestamp()) end,
-        attention_stays = s.attention_stays or i.attention_stays,
-        turned_at = case when i.direction = 'compensating' then coalesce(s.turned_at, statement_timestamp())
-                         else s.turned_at end,
-        attention_until_write = false, wake_at = null, ended_at = statement_timestamp(), deaths = 0,
-        ended_transaction = case when i.changes is null then pg_current_xact_id() end,
-        ended_position = case when i.changes is null then nextval('saga_event_position_seq') end
-    from i
+    gone as (
+    delete from saga_open s using i
     where {OWNED} and i.status not in ('PENDING', 'COMPENSATING')
       and (i.status <> 'COMPLETED' or (s.direction = 'forward' and s.cancel_requested_at is null))
-    returning s.id, i.changes, i.tells_begin, s.ended_at, s.created_at),
+    returning s.*, i.status as now_status, i.direction as now_direction, i.error as now_error, i.started as now_started,
+              i.outputs as now_outputs, i.timeline as now_timeline, i.attention as now_attention,
+              i.attention_stays as now_stays, i.changes, i.tells_begin),
+    ended as (
+    insert into saga ({kept}, status, direction, error, started, outputs, timeline, attention, attention_at, attention_stays,
+                      turned_at, ended_at, ended_transaction, ended_position)
+    select {kept}, now_status, coalesce(now_direction, direction), coalesce(now_error, error), now_started, now_outputs,
+           now_timeline, case when now_stays then now_attention when attention_stays then attention end,
+           case when attention_stays or now_stays then coalesce(attention_at, statement_timestamp()) end,
+           attention_stays or now_stays,
+           case when now_direction = 'compensating' then coalesce(turned_at, statement_timestamp()) else turned_at end,
+           statement_timestamp(), case when changes is null then pg_current_xact_id() end,
+           case when changes is null then nextval('saga_event_position_seq') end
+    from gone
+    returning id, ended_at),
     told as (
     insert into saga_event (saga_id, changes, begins)
     select id, changes, begins from (
-        select id, {pending} as changes, true as begins from ended e where changes is not null and tells_begin
+        select id, {pending} as changes, true as begins from gone e where changes is not null and tells_begin
         union all
-        select id, changes, false from ended where changes is not null) told
+        select id, changes, false from gone where changes is not null) told
     order by begins desc
     on conflict (saga_id) where begins do nothing)
     select id, ended_at from ended",
+        kept = kept!(),
         pending = pending!("e")
     ))
 });
@@ -130,7 +167,7 @@ static CHANGE: LazyLock<BatchStatement> = LazyLock::new(|| {
                    timeline text, attention text, attention_stays bool, changes text, tells_begin bool, wake_ms bigint,
                    tells_status bool, marks int, waits_for text),
     changed as (
-    update saga s
+    update saga_open s
     set status = coalesce(i.status, s.status), direction = coalesce(i.direction, s.direction),
         error = coalesce(i.error, s.error), started = i.started, outputs = i.outputs, timeline = i.timeline,
         attention = case when s.attention_stays and not i.attention_stays then s.attention
@@ -155,7 +192,7 @@ static CHANGE: LazyLock<BatchStatement> = LazyLock::new(|| {
         union all
         select c.id, c.changes, false from changed c
         where c.changes is not null
-          and case when c.tells_status then c.status <> (select was.status from saga was where was.id = c.id)
+          and case when c.tells_status then c.status <> (select was.status from saga_open was where was.id = c.id)
                    else true end) told
     order by begins desc
     on conflict (saga_id) where begins do nothing)
@@ -266,8 +303,10 @@ impl SagaLogWriter {
         if is_of_steps {
             statements.push(insert_steps(&self.owner, steps));
         }
+        // Whether a begin may be in the log already.
+        let is_repeated = attempt == Try::Again || begins.iter().any(|item| item.was_in_doubt);
         if !begins.is_empty() {
-            statements.push(self.begin(&begins, attempt));
+            statements.extend(self.begin(&begins, is_repeated));
         }
         if !changes.is_empty() {
             statements.push(self.change(&changes));
@@ -291,6 +330,9 @@ impl SagaLogWriter {
         let durable = |row: &Row, cancel_requested| WriteReport::Durable { cancel_requested, at: row.get(1) };
         if !begins.is_empty() {
             written.extend(answers.next().iter().flatten().map(|row| (SagaId(row.get(0)), durable(row, false))));
+            if is_repeated {
+                answers.next().iter().flatten().for_each(|row| _ = written.remove(&SagaId(row.get(0))));
+            }
         }
         if !changes.is_empty() {
             written.extend(answers.next().iter().flatten().map(|row| (SagaId(row.get(0)), durable(row, row.get(2)))));
@@ -310,18 +352,21 @@ impl SagaLogWriter {
         Ok((states, items.iter().map(report).collect()))
     }
 
-    fn begin<'a>(&'a self, items: &[&'a LogWrite], attempt: Try) -> Bound<'a> {
+    fn begin<'a>(&'a self, items: &[&'a LogWrite], is_repeated: bool) -> Vec<Bound<'a>> {
         let mut c = BeginColumns::default();
         for item in items {
             if let Change::Begin { saga, ended } = &item.change {
                 c.push(item, saga, ended.as_deref());
             }
         }
-        let statement = match attempt {
-            Try::First => &BEGIN,
-            Try::Again => &BEGIN_AGAIN,
+        let with_key = c.key_scope.iter().zip(&c.id).filter(|(scope, _)| scope.is_some());
+        let (ids, with_key) = (c.id.clone(), with_key.map(|(_, id)| *id).collect::<Vec<_>>());
+        let statement = match (is_repeated, &with_key[..]) {
+            (true, _) => &BEGIN_AGAIN,
+            (false, []) => &BEGIN,
+            (false, [..]) => &BEGIN_WITH_KEYS,
         };
-        Bound::over_rows(statement)
+        let mut begin = Bound::over_rows(statement)
             .with(&self.owner.node_id)
             .with(self.owner.incarnation)
             .with(self.begin_limit_ms)
@@ -338,8 +383,6 @@ impl SagaLogWriter {
             .column(c.timeline)
             .column(c.key)
             .column(c.gid)
-            .column(c.fingerprint)
-            .column(c.fingerprint_version)
             .column(c.nonce)
             .column(c.secret_hash)
             .column(c.epoch)
@@ -349,7 +392,12 @@ impl SagaLogWriter {
             .column(c.age_us)
             .column(c.decided_by)
             .column(c.has_ended)
-            .column(c.changes)
+            .column(c.changes);
+        if is_repeated || !with_key.is_empty() {
+            begin = begin.column(c.key_scope).column(c.key_user).column(c.fingerprint).column(c.fingerprint_version);
+        }
+        let take_back = is_repeated.then(|| Bound::new(TAKE_BACK).with(ids).with(with_key));
+        [begin].into_iter().chain(take_back).collect()
     }
 
     fn change<'a>(&self, items: &[&'a LogWrite]) -> Bound<'a> {

@@ -21,13 +21,15 @@ const LISTS: [&str; 4] = ["/saga/transactions", "/saga/attention", "/ui/api/saga
 /// Lets every statement that lists or counts sagas wait for a lock, and no other one.
 const GATE: &str = "
     alter table saga rename to saga_rows;
+    alter table saga_open rename to saga_open_rows;
     create function lists_wait() returns boolean language plpgsql as $$ begin
         if current_query() ~ 'count\\(|order by s\\.(id|attention_at)' then
             perform pg_advisory_xact_lock_shared(7);
         end if;
         return true;
     end $$;
-    create view saga as select * from saga_rows where (select lists_wait())";
+    create view saga as select *, xmin from saga_rows where (select lists_wait());
+    create view saga_open as select *, xmin from saga_open_rows where (select lists_wait())";
 
 const WAITING: &str = "
     select count(*) from pg_stat_activity

@@ -97,12 +97,15 @@ async fn a_key_is_free_again_a_day_after_the_end_where_retention_is_on() {
                 let id = bought["transaction_id"].as_str().unwrap();
                 database
                     .run(&format!(
-                        "update saga set idempotency_key = '{key}', fingerprint = 'f',
-                                ended_at = ended_at - interval '{hours} hours' where id = '{id}'"
+                        "with aged as (
+                             update saga set ended_at = ended_at - interval '{hours} hours',
+                                             id = saga_id_at(created_at - interval '{hours} hours')
+                             where id = '{id}' returning id)
+                         insert into saga_key select 'user', 'u', '{key}', id, 'f', 1 from aged"
                     ))
                     .await;
             }
-            let held = "select count(*) from saga where idempotency_key is not null and fingerprint is not null";
+            let held = "select count(*) from saga_key";
             wait_until("the old key is free", PATIENCE, async || {
                 (database.number(held, &[]).await == expected).then_some(())
             })

@@ -58,13 +58,14 @@ pub(super) fn write(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: Chang
             changes,
             begin_told: progress.unsent.begin_told(),
             company: Company::Any,
+            was_in_doubt: false,
         }
     };
     let write = match state.texts {
         Texts::Carried => write,
         Texts::LeftOut => without_texts(write),
     };
-    state.write = Some(WriteInFlight { write: Arc::new(write), attempts: 0, was_in_doubt: false });
+    state.write = Some(WriteInFlight { write: Arc::new(write), attempts: 0 });
     write_again(me, state);
 }
 
@@ -92,10 +93,10 @@ pub(super) fn log_written(
     state: &mut SagaState,
     report: Option<WriteReport>,
 ) -> Result<(), ActorProcessingErr> {
-    let Some(WriteInFlight { write, was_in_doubt, .. }) = &state.write else { return Ok(()) };
-    let (write, was_in_doubt) = (write.clone(), *was_in_doubt);
+    let Some(WriteInFlight { write, .. }) = &state.write else { return Ok(()) };
+    let write = write.clone();
     // A begin that is known not to be in the log may be given up; any other write is repeated until its result is known.
-    let is_new_begin = matches!(write.change, Change::Begin { .. }) && !was_in_doubt;
+    let is_new_begin = matches!(write.change, Change::Begin { .. }) && !write.was_in_doubt;
     let report = report.unwrap_or_else(|| WriteReport::InDoubt("the saga log's writer died".to_owned()));
     match report {
         WriteReport::Durable { cancel_requested, at } => {
@@ -121,7 +122,7 @@ pub(super) fn log_written(
         }
         WriteReport::Rejected(refused) => rejected(me, state, &write, refused),
         // This attempt was not admitted, but an earlier attempt at the same begin may have been written.
-        WriteReport::NotAdmitted if was_in_doubt => give_up(me, state, StartAnswer::InDoubt(state.saga.id)),
+        WriteReport::NotAdmitted if write.was_in_doubt => give_up(me, state, StartAnswer::InDoubt(state.saga.id)),
         WriteReport::NotAdmitted => {
             let reason = "this node's lease is not live, or the saga took too long to begin";
             give_up(me, state, StartAnswer::NotStarted(reason.to_owned()))
@@ -162,7 +163,7 @@ fn undo_without_row(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: &Chan
 fn write_later(me: &ActorRef<SagaMsg>, state: &mut SagaState, reason: &str) {
     let Some(in_flight) = &mut state.write else { return };
     // After the first failed attempt only the row tells whether the write took place.
-    in_flight.was_in_doubt = true;
+    Arc::make_mut(&mut in_flight.write).was_in_doubt = true;
     let wait = plan::backoff(state.policy.compensation, in_flight.attempts, state.world.random());
     warn!(saga.id = %state.saga.id, reason, ?wait, "write to the saga log not confirmed, trying again");
     me.send_after(wait, || SagaMsg::WriteAgain);

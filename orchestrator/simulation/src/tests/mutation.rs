@@ -4,7 +4,7 @@
 use super::graphs::without_tombstones;
 use crate::graph_verdict::{BACK, FORWARD, NOTHING_LIVE, ROOM, STARTS};
 use crate::mutation::{Mutation, with_mutation};
-use crate::verdict::{CANCEL, ENDS, FINAL, HOLD, KEY, LEASE, ORPHAN, PARKED, TOLD};
+use crate::verdict::{CANCEL, ENDS, FINAL, HOLD, KEY, LEASE, ONE_ROW, ORPHAN, PARKED, TOLD};
 use crate::{Faults, Plan, Sagas, Tracing, Violation, run};
 
 const COMPLETED: &str = "COMPLETED has one live payment, one decrement, one live purchase";
@@ -19,7 +19,7 @@ const MOST_SEEDS: u64 = 200;
 /// Number of seeds in which a control must break no invariant.
 const CONTROL_SEEDS: u64 = 150;
 
-const BUGS: [(Mutation, &str); 34] = [
+const BUGS: [(Mutation, &str); 35] = [
     (Mutation::SkipTombstone, COMPENSATED),
     (Mutation::TossAgain, TWICE),
     (Mutation::ForgetJournal, TWICE),
@@ -54,6 +54,7 @@ const BUGS: [(Mutation, &str); 34] = [
     (Mutation::VerdictWithoutBarrier, TOLD),
     (Mutation::StatusWithoutBarrier, TOLD),
     (Mutation::CommitWithoutStandby, TOLD),
+    (Mutation::RepeatedBeginLooksNew, ONE_ROW),
 ];
 
 /// Mutations of what a graph adds, each with the sagas that show it.

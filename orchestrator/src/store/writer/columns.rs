@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use common::ids::ProductId;
-use common::request_hash::HASH_VERSION;
 use uuid::Uuid;
 
 use crate::checkout::Order;
@@ -30,8 +29,6 @@ pub(super) struct BeginColumns<'a> {
     pub(super) timeline: Vec<String>,
     pub(super) key: Vec<Option<&'a str>>,
     pub(super) gid: Vec<Option<&'a str>>,
-    pub(super) fingerprint: Vec<Option<&'a [u8]>>,
-    pub(super) fingerprint_version: Vec<i16>,
     pub(super) nonce: Vec<Uuid>,
     pub(super) secret_hash: Vec<Option<&'a [u8]>>,
     pub(super) epoch: Vec<i32>,
@@ -42,6 +39,10 @@ pub(super) struct BeginColumns<'a> {
     pub(super) decided_by: Vec<DateTime<Utc>>,
     pub(super) has_ended: Vec<bool>,
     pub(super) changes: Vec<Option<String>>,
+    pub(super) key_scope: Vec<Option<&'static str>>,
+    pub(super) key_user: Vec<Option<&'a str>>,
+    pub(super) fingerprint: Vec<Option<&'a [u8]>>,
+    pub(super) fingerprint_version: Vec<Option<i16>>,
 }
 
 impl<'a> BeginColumns<'a> {
@@ -70,8 +71,6 @@ impl<'a> BeginColumns<'a> {
         };
         self.key.push(key);
         self.gid.push(gid);
-        self.fingerprint.push(saga.key.as_ref().map(|key| key.fingerprint.hash.as_slice()));
-        self.fingerprint_version.push(saga.key.as_ref().map_or(HASH_VERSION, |key| key.fingerprint.version));
         self.nonce.push(saga.nonce);
         self.secret_hash.push(saga.secret.as_ref().map(|hash| hash.0.as_slice()));
         self.epoch.push(item.epoch);
@@ -82,6 +81,20 @@ impl<'a> BeginColumns<'a> {
         self.decided_by.push(saga.decided_by);
         self.has_ended.push(ended.is_some());
         self.changes.push(changes(item));
+        let (scope, user_id) = saga.key.as_ref().map(|key| columns_of(&key.scope)).unzip();
+        self.key_scope.push(scope);
+        self.key_user.push(user_id);
+        self.fingerprint.push(saga.key.as_ref().map(|key| key.fingerprint.hash.as_slice()));
+        self.fingerprint_version.push(saga.key.as_ref().map(|key| key.fingerprint.version));
+    }
+}
+
+/// Returns the columns `scope` and `user_id` of a key.
+pub(in crate::store) fn columns_of(scope: &KeyScope) -> (&'static str, &str) {
+    match scope {
+        KeyScope::User(user) => ("user", user),
+        KeyScope::Sagas => ("sagas", ""),
+        KeyScope::Gid => ("gid", ""),
     }
 }
 

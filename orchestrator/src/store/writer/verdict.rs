@@ -8,6 +8,7 @@ use common::group_commit::BatchError;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::columns::columns_of;
 use crate::store::reader::{parse_direction, parse_status};
 use saga_engine::SagaId;
 use saga_engine::record::{Change, KeyScope, LogWrite, RowState, WriteReport, judge};
@@ -18,14 +19,9 @@ const ROWS: &str = "
     from saga where id = any($1)";
 
 const KEY_HOLDERS: &str = "
-    with i as (select * from unnest($1::text[], $2::text[], $3::bool[]) as i(user_id, key, is_gid))
-    select s.id, s.user_id, s.idempotency_key, false
-    from saga s join i on s.user_id = i.user_id and s.idempotency_key = i.key
-    union all
-    select s.id, s.user_id, s.idempotency_key, false
-    from saga s join i on i.user_id is null and not i.is_gid and s.user_id is null and s.idempotency_key = i.key
-    union all
-    select s.id, null, s.gid, true from saga s join i on i.is_gid and s.gid = i.key";
+    select k.saga_id, k.scope, k.user_id, k.key
+    from saga_key k join unnest($1::text[], $2::text[], $3::text[]) as i(scope, user_id, key)
+        on k.key = i.key and k.user_id = i.user_id and k.scope = i.scope";
 
 /// Returns the reason for each item that changed nothing. Without it, an error leaves the whole batch in doubt.
 pub(super) async fn verdicts(
@@ -35,12 +31,11 @@ pub(super) async fn verdicts(
 ) -> Result<HashMap<SagaId, WriteReport>, BatchError> {
     let ids: Vec<Uuid> = items.iter().map(|item| item.saga_id.0).collect();
     let scoped: Vec<ScopedKey> = items.iter().filter_map(|item| key_of(item)).collect();
-    let users: Vec<Option<String>> = scoped.iter().map(|(scope, _)| user_of(scope)).collect();
-    let keys: Vec<String> = scoped.iter().map(|(_, key)| key.clone()).collect();
-    let are_gids: Vec<bool> = scoped.iter().map(|(scope, _)| *scope == KeyScope::Gid).collect();
+    let (scopes, users): (Vec<&str>, Vec<&str>) = scoped.iter().map(|(scope, _)| columns_of(scope)).unzip();
+    let keys: Vec<&str> = scoped.iter().map(|(_, key)| key.as_str()).collect();
     let mut statements = vec![Bound::new(ROWS).with(ids)];
     if !keys.is_empty() {
-        statements.push(Bound::new(KEY_HOLDERS).with(users).with(keys).with(are_gids));
+        statements.push(Bound::new(KEY_HOLDERS).with(scopes).with(users).with(keys));
     }
     let mut found = connection.query_behind_barrier(&statements).await?.into_iter();
     let rows: HashMap<Uuid, RowState> = found.next().iter().flatten().map(|row| (row.get(0), row_state(row))).collect();
@@ -65,20 +60,13 @@ pub(super) fn key_of(item: &LogWrite) -> Option<ScopedKey> {
     saga.key.as_ref().map(|key| (key.scope.clone(), key.key.clone()))
 }
 
-fn user_of(scope: &KeyScope) -> Option<String> {
-    match scope {
-        KeyScope::User(user) => Some(user.clone()),
-        KeyScope::Sagas | KeyScope::Gid => None,
-    }
-}
-
 fn scoped_key(row: &Row) -> ScopedKey {
-    let scope = match (row.get::<_, Option<String>>(1), row.get(3)) {
-        (Some(user), _) => KeyScope::User(user),
-        (None, true) => KeyScope::Gid,
-        (None, false) => KeyScope::Sagas,
+    let scope = match row.get(1) {
+        "user" => KeyScope::User(row.get(2)),
+        "gid" => KeyScope::Gid,
+        _ => KeyScope::Sagas,
     };
-    (scope, row.get(2))
+    (scope, row.get(3))
 }
 
 fn row_state(row: &Row) -> RowState {
