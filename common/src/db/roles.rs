@@ -36,7 +36,8 @@ const HAND_OVER: &str = "
             where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'S')
               and c.relowner <> owner_id
               and not exists (select 1 from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid
-                              and d.deptype in ('a', 'i', 'e'))
+                              -- a sequence of a column follows its table
+                              and (d.deptype = 'e' or c.relkind = 'S' and d.deptype in ('a', 'i')))
             union all
             select format('alter routine %s owner to %I', p.oid::regprocedure, owner_name)
             from pg_proc p

@@ -155,6 +155,10 @@ fn faults_for(bug: Mutation) -> Faults {
         // The call before the due one is made outside an actor, where a panic is not allowed.
         Mutation::CompensateInOrder => Faults { actor_death_rate: 0.0, ..Faults::default() },
         Mutation::BadRowFailsAll => Faults { bad_row_rate: 0.05, operator_rate: 0.0, ..Faults::default() },
+        // A process that is stopped while its begin is in doubt, until its successor has ended the saga.
+        Mutation::RepeatedBeginLooksNew => {
+            Faults { crowd_rate: 1.0, write_in_doubt_rate: 0.3, pause_at_write_rate: 0.1, pauses: 0, ..calmer() }
+        }
         // Clocks as far apart as badly synchronized ones.
         Mutation::EndedByNodeClock => Faults { clock_skew_ms: 2_000, ..Faults::default() },
         _ => Faults::default(),
