@@ -80,6 +80,7 @@ export function explained(error) {
   if (answered) return t("why_answered", { service: answered[1], status: answered[2] });
   const breaker = /^the circuit breaker of ([\w.-]+) is open$/.exec(error);
   if (breaker) return t("why_breaker", { operation: breaker[1] });
+  if (error === "no answer in time") return t("why_late");
   if (error === "408: Deadline passed") return t("why_deadline");
   return error === "409: Cancelled" ? t("why_cancelled") : error;
 }

@@ -41,7 +41,7 @@ export default {
   sagasLive: "updates by itself", sagasPaused: "older page, without new sagas",
 
   why_refused: "{service} refused: {message}", why_unavailable: "{service} gave no answer, or only an error", why_timeout: "{service} did not answer in time",
-  why_notUndone: "{step} is not undone: {message}", why_answered: "{service} answered {status}", why_breaker: "the circuit breaker of {operation} is open",
+  why_notUndone: "{step} is not undone: {message}", why_answered: "{service} answered {status}", why_late: "no answer in time", why_breaker: "the circuit breaker of {operation} is open",
   why_deadline: "Its deadline passed", why_cancelled: "It was cancelled",
   pending: "to come", skipped: "not reached", running: "running", backing_off: "trying again", done: "done", refused: "refused", unknown: "unknown",
   compensating: "being undone", compensated: "undone",

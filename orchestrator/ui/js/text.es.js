@@ -41,7 +41,7 @@ export default {
   sagasLive: "se actualiza sola", sagasPaused: "página más antigua, sin sagas nuevas",
 
   why_refused: "{service} rechazó: {message}", why_unavailable: "{service} no respondió, o solo con un error", why_timeout: "{service} no respondió a tiempo",
-  why_notUndone: "{step} no se ha deshecho: {message}", why_answered: "{service} respondió {status}", why_breaker: "el cortacircuitos de {operation} está abierto",
+  why_notUndone: "{step} no se ha deshecho: {message}", why_answered: "{service} respondió {status}", why_late: "sin respuesta a tiempo", why_breaker: "el cortacircuitos de {operation} está abierto",
   why_deadline: "Venció su plazo", why_cancelled: "Se canceló",
   pending: "pendiente", skipped: "no alcanzado", running: "en curso", backing_off: "reintentando", done: "hecho", refused: "rechazado", unknown: "desconocido",
   compensating: "deshaciéndose", compensated: "deshecho",
