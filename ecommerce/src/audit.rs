@@ -126,9 +126,13 @@ fn find_server(missing: &[&str], data_dir: Option<PathBuf>) -> Result<String, Fa
 /// Formats a report for people.
 pub(crate) fn shown(report: &Report) -> String {
     let invariants = report.verdicts.iter().map(|verdict| {
-        [verdict.name.to_owned(), verdict.looked_at.to_string(), verdict.offending.to_string()].map(output::cell)
+        let checked = format!("{} {}", verdict.looked_at, verdict.items);
+        [verdict.name.to_owned(), checked, verdict.offending.to_string()].map(output::cell)
     });
-    let mut lines = vec![output::table(["invariant", "checked", "violations"], invariants)];
+    let mut lines = vec![
+        format!("read, and not changed: the databases of {}", AUDITED.join(", ")),
+        output::table(["invariant", "checked", "violations"], invariants),
+    ];
     lines.extend(report.verdicts.iter().filter_map(details));
     let listed: Vec<String> = report.listed.iter().filter_map(details).collect();
     if !listed.is_empty() {

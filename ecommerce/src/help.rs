@@ -73,7 +73,10 @@ Examples:
 
 Exit codes: 0 every purchase ended COMPLETED or COMPENSATED, and the audit, if any, found no violation; \
 1 a purchase FAILED or its outcome is unknown, or the audit found a violation; 2 bad usage; 3 no answer; \
-4 an error was answered before the first purchase; 130 stopped at once by a second Ctrl-C. \
+4 an error was answered before the first purchase; 130 stopped at once by a second Ctrl-C.
+
+The expected shares follow from the refusal rates of the failure lab. None is computed where calls without an answer, such \
+as lost replies, turned purchases back, or where the settings changed or cannot be read. \
 The first Ctrl-C starts no further purchases, waits for those running and shows the table so far.";
 
 pub(crate) const RESTOCK: &str = "\
@@ -126,6 +129,8 @@ Exit codes: 0 listed; 2 bad usage; 3 no answer; 4 an error was answered.";
 pub(crate) const CANCEL: &str = "\
 Examples:
   ecommerce cancel 0190a2f0-0000-7000-8000-0000deadbeef
+      the purchase ends COMPENSATED: a payment is refunded; stock stays taken, unless \
+      checkout.compensate_inventory is set
 
 Exit codes: 0 the purchase is being undone; 2 the part of an id is not unique; 3 no answer; 4 the purchase has ended or \
 is unknown.";
@@ -148,7 +153,8 @@ Exit codes: 0 retried; 2 the part of an id is not unique; 3 no answer; 4 the pur
 pub(crate) const RESOLVE: &str = "\
 Examples:
   ecommerce resolve 0190a2f0-0000-7000-8000-0000deadbeef --note \"refunded at the bank, ticket 4711\"
-      no further retries; the note and the name of the login are kept with the purchase
+      after you have undone by hand what was left: this command changes no money and no stock. The purchase ends FAILED, \
+      with the note and the name of the login, and is not retried any more
 
 Exit codes: 0 recorded; 2 the note is blank; 3 no answer; 4 nothing to settle.";
 
@@ -167,6 +173,9 @@ Examples:
       the system is stopped, so every saga must have ended
   ecommerce audit --journals 100000
       compares more than the newest 1,000 sagas with the journals of named participants
+
+The table has a line for each invariant: how many sagas, transactions or products were checked for it, and how many \
+violate it. Purchases that still run, and calls that did not come from the orchestrator, are listed but not judged.
 
 Exit codes: 0 every invariant holds; 1 one is broken, or a journal could not be read; 2 a service has no database; \
 3 a server does not answer; 4 a database is not the one that its service used, or is not migrated.";
@@ -283,7 +292,7 @@ Exit codes: 0 no rule is violated; 1 one is; 2 the file is wrong; 3 no answer; 4
 pub(crate) const HOLD: &str = "\
 Examples:
   ecommerce hold --reason 'restored from the backup of noon'
-      before the orchestrators start; from then on they neither start nor recover purchases
+      before the orchestrators start; they show every purchase, but begin and continue none until `ecommerce release`
 
 Exit codes: 0 on hold; 2 no database is configured; 3 the database does not answer.";
 

@@ -1,7 +1,7 @@
 //! `load`: makes many purchases at once and reports the results.
 //!
 //! ```text
-//! orchestrator answers? ─► restock ─► failure rates in force ─► buyers ─► table, report ─► audit
+//! orchestrator answers? ─► restock ─► failure settings ─► buyers ─► failure settings ─► table, report ─► audit
 //!                                                              (closed loop: each buyer continues after its answer;
 //!                                                               open loop: one purchase every 1/rate seconds)
 //! ```
@@ -10,6 +10,7 @@
 
 mod buyer;
 mod charts;
+mod expectation;
 mod pace;
 mod participants;
 mod report;
@@ -35,8 +36,8 @@ use ecommerce::books::Limits;
 use orchestrator::invariants::Run;
 use reqwest::Url;
 
-pub(crate) use self::participants::{Participants, REFUSING};
-use self::{pace::Pace, summary::Summary};
+use self::{expectation::Expectation, pace::Pace, summary::Summary};
+pub(crate) use self::{expectation::REFUSING, participants::Participants};
 use crate::{
     audit,
     client::Target,
@@ -126,7 +127,7 @@ impl Load {
             true => "unchanged".to_owned(),
             false => participants.restock(self.sagas.get()).await,
         };
-        let rates = participants.refusal_rates().await;
+        let faults = participants.faults().await;
         let signals = Signals::listen(Hangup::Stops, Duration::ZERO)?;
         let work = run::Work {
             shop: buyer::Shop::new(&self.target, body(self.amount)?, self.concurrency)?,
@@ -135,7 +136,9 @@ impl Load {
             pace: self.rate.map_or(Pace::Closed, |rate| Pace::Open { rate }),
         };
         let ran = run::run(work, &signals).await;
-        let summary = Summary::new(&ran, stock, rates);
+        let call_limit = Duration::from_millis(settings.participants.timeout_ms);
+        let expectation = Expectation::of(faults, participants.faults().await, call_limit);
+        let summary = Summary::new(&ran, stock, expectation);
         let written = self.write_report(&ran, &summary);
         if !self.target.output.is_document() {
             output::tell(&summary.shown());

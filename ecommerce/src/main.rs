@@ -65,7 +65,7 @@ Exit codes:
     1  the purchase or saga was refused or reverted, the service is unhealthy, a definition has an error, or an audit, \
        a simulation or a test of conformance found a violation
     2  bad usage or configuration
-    3  no answer: the orchestrator or the database cannot be reached
+    3  no answer from the orchestrator or the database
     4  an error was answered, a service could not start or gave up, or the requested output could not be written \
        (full disk); completed work keeps its own exit code
     5  this version of the program and a database exclude each other
@@ -121,7 +121,7 @@ enum Command {
     /// List purchases, newest first
     #[command(after_help = help::LIST)]
     List(list::List),
-    /// Cancel a running purchase: its completed steps are undone
+    /// Turn a running purchase back: its completed steps that have a compensation are undone
     #[command(after_help = help::CANCEL)]
     Cancel(operate::Cancel),
     /// List the purchases that need attention, longest waiting first
@@ -130,13 +130,13 @@ enum Command {
     /// Retry a purchase, or the whole attention list, at once
     #[command(after_help = help::RETRY)]
     Retry(operate::Retry),
-    /// Mark a purchase of the attention list as settled by a person
+    /// Record that a person settled a purchase of the attention list; this undoes nothing
     #[command(after_help = help::RESOLVE)]
     Resolve(operate::Resolve),
     /// Show the records of one purchase at the orchestrator and at each participant
     #[command(after_help = help::INSPECT)]
     Inspect(inspect::Inspect),
-    /// Check that saga log, money, stock, purchases and journals agree: exit code 0 or 1
+    /// Check that saga log, money, stock, purchases and journals agree; only reads: exit code 0 or 1
     #[command(after_help = help::AUDIT)]
     Audit(audit::Audit),
     /// Run, list and show sagas of any definition; check and put definitions
@@ -148,10 +148,10 @@ enum Command {
     /// Test a running participant, in any language, against the protocol: exit code 0 or 1
     #[command(after_help = help::CONFORMANCE)]
     Conformance(conform::Conformance),
-    /// Put all purchases on hold after a restore, before the orchestrators start
+    /// Stop all purchases from beginning and continuing until `release`, such as after a restore
     #[command(after_help = help::HOLD)]
     Hold(hold::Hold),
-    /// Release the hold on all purchases if the databases agree
+    /// Audit the databases and, if they agree, let the purchases on hold continue
     #[command(after_help = help::RELEASE)]
     Release(hold::Release),
     /// Check the health of a service: exit code 0 or 1, for containers

@@ -177,7 +177,7 @@ fn welcome(profile: &str, addresses: &[(&str, SocketAddr)], database: &Database,
     if !refusing.is_empty() {
         lines.push(format!(
             "the failure lab refuses requests on purpose ({}), so most purchases are refused\n  to turn it off: \
-             `All healthy` at {front}/ui/#/lab, or `--profile bench`, or faults.*.failure_rate in the configuration",
+             `No failures` at {front}/ui/#/lab, or `--profile bench`, or faults.*.failure_rate in the configuration",
             refusing.join(", ")
         ));
     }

@@ -58,6 +58,8 @@ pub struct Verdict {
     pub name: &'static str,
     /// Number of items checked.
     pub looked_at: u64,
+    /// What the items are, such as "ended sagas".
+    pub items: &'static str,
     /// Number of violations.
     pub offending: u64,
     /// The violations, or the first of them.
@@ -68,10 +70,11 @@ impl Verdict {
     /// Checks items, each with its id, and records the complaints.
     fn over<'a, T: 'a>(
         name: &'static str,
+        items: &'static str,
         things: impl Iterator<Item = (&'a str, T)>,
         complaint: impl Fn(&T) -> Option<String>,
     ) -> Self {
-        let mut verdict = Self { name, looked_at: 0, offending: 0, findings: Vec::new() };
+        let mut verdict = Self { name, items, looked_at: 0, offending: 0, findings: Vec::new() };
         for (id, thing) in things {
             verdict.looked_at += 1;
             if let Some(why) = complaint(&thing) {

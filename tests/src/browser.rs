@@ -33,6 +33,8 @@ pub enum Screen {
     Desktop,
     /// The same, dark.
     Dark,
+    /// 1280 × 800.
+    Laptop,
     /// 768 × 1024.
     Tablet,
     /// 360 × 740.
@@ -262,6 +264,7 @@ async fn port_of(driver: &mut Child) -> u16 {
 fn capabilities(screen: Screen) -> Capabilities {
     let size = match screen {
         Screen::Desktop | Screen::Dark => "--window-size=1600,1000",
+        Screen::Laptop => "--window-size=1280,800",
         Screen::Tablet => "--window-size=768,1024",
         Screen::Phone => "--window-size=500,740",
     };

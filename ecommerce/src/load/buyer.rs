@@ -55,7 +55,7 @@ pub(super) enum Outcome {
 #[derive(Clone, Debug)]
 pub(super) struct Bought {
     pub(super) outcome: Outcome,
-    /// Retries because the server was busy, unreachable or limited the rate.
+    /// Retries because the server was busy, gave no answer or limited the rate.
     pub(super) asked_again: u32,
     /// Those of them after a rate limit (429).
     pub(super) limited: u32,
@@ -87,7 +87,7 @@ enum Next {
 /// Wait before a retry, by its cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
-    /// The server is busy or unreachable.
+    /// The server is busy or gave no answer.
     Busy(Duration),
     /// The client has exceeded its rate limit.
     Limited(Duration),
@@ -228,7 +228,7 @@ async fn judge(response: Response) -> Next {
             }
         }
         (status, _) if is_later(status) => Next::AskAgain(wait, format!("answered {}", status.as_u16())),
-        // A proxy's answer for an unreachable server.
+        // A proxy's answer for a server that gave none.
         (StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT, Err(_)) => {
             Next::AskAgain(wait, format!("answered {}, not by the orchestrator", status.as_u16()))
         }

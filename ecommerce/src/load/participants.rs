@@ -1,4 +1,4 @@
-//! The participants behind an orchestrator: their stock and their configured failure rates.
+//! The participants behind an orchestrator: their stock and their failure settings.
 //!
 //! If it is not certain that the known participants belong to the orchestrator under load, they are not touched.
 
@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::{
     buyer::{after, is_later},
+    expectation::Faults,
     is_same_place,
 };
 use crate::{
@@ -27,9 +28,6 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Maximum quantity of one restock.
 const RESTOCK_MAX: u64 = 1_000_000;
-/// The participants that may refuse, in the order of the saga, each with its refusable operation.
-pub(crate) const REFUSING: [(&str, &str); 3] =
-    [("payments", "charge"), ("inventory", "decrease"), ("purchases", "create")];
 const SELF: &str = "orchestrator";
 
 /// Client of the participants, if their addresses are known.
@@ -50,13 +48,6 @@ enum Place {
 pub(crate) struct FilledUp {
     added: u64,
     pub(crate) now: u64,
-}
-
-/// The configured failure rate of a participant.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct RefusalRate {
-    pub(super) participant: &'static str,
-    pub(super) rate: f64,
 }
 
 #[derive(Deserialize)]
@@ -155,19 +146,21 @@ impl Participants {
         stock["quantity"].as_u64().ok_or_else(|| "inventory did not answer with the stock".to_owned())
     }
 
-    /// Reads the failure rate of each participant; empty unless all can be read.
-    pub(super) async fn refusal_rates(&self) -> Vec<RefusalRate> {
-        let mut rates = Vec::new();
-        for (participant, operation) in REFUSING {
-            let Ok((_, faults)) = self.ask(Method::GET, participant, "debug/faults/", None).await else {
-                return Vec::new();
+    /// Reads the failure settings in force at all participants.
+    pub(super) async fn faults(&self) -> Result<Faults, String> {
+        let mut all = Faults::new();
+        for participant in domain_services::PARTICIPANTS {
+            let (status, faults) = self.ask(Method::GET, participant, "debug/faults/", None).await?;
+            let Value::Object(members) = faults else {
+                return Err(format!("{participant} answered {} without them", status.as_u16()));
             };
-            let Some(rate) = faults[operation]["failure_rate"].as_f64() else {
-                return Vec::new();
-            };
-            rates.push(RefusalRate { participant, rate });
+            // The seed is the member that is no operation.
+            let operations = members.into_iter().filter(|(_, value)| value.is_object());
+            let operations = operations.map(|(operation, faults)| Ok((operation, serde_json::from_value(faults)?)));
+            let operations: Result<_, serde_json::Error> = operations.collect();
+            all.insert(participant, operations.map_err(|error| format!("{participant}: {error}"))?);
         }
-        rates
+        Ok(all)
     }
 
     /// Sends a request to a participant; 404 counts as an answer.

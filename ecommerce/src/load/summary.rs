@@ -5,10 +5,10 @@ use orchestrator::invariants::Report;
 use serde_json::{Value, json};
 
 use super::{
+    expectation::{Expectation, RefusalRate},
     pace::Pace,
-    participants::RefusalRate,
     run::Ran,
-    tally::{Kind, Tally},
+    tally::{Kind, NOT_REFUSED, Tally},
 };
 use crate::{ending::Failure, output};
 
@@ -40,7 +40,7 @@ pub(super) struct Summary {
     took_s: f64,
     loop_: String,
     pub(super) stock: String,
-    rates: Vec<RefusalRate>,
+    expectation: Expectation,
     notes: Vec<String>,
     errors: Vec<(String, u64)>,
     asked_again: u64,
@@ -51,7 +51,7 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    pub(super) fn new(ran: &Ran, stock: String, rates: Vec<RefusalRate>) -> Self {
+    pub(super) fn new(ran: &Ran, stock: String, expectation: Expectation) -> Self {
         let tally = &ran.tally;
         let total = tally.total();
         let took_s = ran.took.as_secs_f64();
@@ -63,8 +63,10 @@ impl Summary {
         if total < ran.wanted {
             notes.push(format!("stopped after {total} of {} purchases", ran.wanted));
         }
+        let unwell = tally.count(Kind::Failed) + tally.count(Kind::Unknown);
+        let expectation = expectation.after(unwell + tally.refused_by.get(NOT_REFUSED).copied().unwrap_or(0));
         Self {
-            shares: shares(tally, total, &rates),
+            shares: shares(tally, total, expectation.rates()),
             rows,
             all: (total, quantiles(&tally.all_latencies())),
             total,
@@ -76,14 +78,14 @@ impl Summary {
                 Pace::Open { rate } => format!("open loop, {rate} per second, at most {} at once", ran.concurrency),
             },
             stock,
-            rates,
+            expectation,
             notes,
             errors: tally.errors.iter().map(|(why, count)| (why.clone(), *count)).collect(),
             asked_again: tally.asked_again,
             limited: tally.limited,
             followed: tally.followed,
             left: ran.left,
-            unwell: tally.count(Kind::Failed) + tally.count(Kind::Unknown),
+            unwell,
         }
     }
 
@@ -94,12 +96,17 @@ impl Summary {
 
     /// Compares the share of every outcome with the expected one.
     pub(super) fn expectation(&self) -> String {
+        let (rates, unanswered) = match &self.expectation {
+            Expectation::Refusals { rates, unanswered } => (rates, unanswered),
+            Expectation::Nothing(why) => return format!("expected shares: none computed, since {why}"),
+        };
         let expected: Vec<_> = self.shares.iter().filter_map(|share| Some((share, share.expected?))).collect();
         let Some((completed, rest)) = expected.split_first() else {
-            return "expected shares: unknown, since the failure rates in force cannot be read".to_owned();
+            return "expected shares: none computed, since no participant can refuse".to_owned();
         };
-        let set: Vec<String> =
-            self.rates.iter().map(|rate| format!("{} refuses {}", rate.participant, percent(rate.rate))).collect();
+        let mut set: Vec<String> =
+            rates.iter().map(|rate| format!("{} refuses {}", rate.participant, percent(rate.rate))).collect();
+        set.extend(unanswered.iter().cloned());
         let margin = |expected: f64| WIDTH_95 * (expected * (1.0 - expected) / self.total.max(1) as f64).sqrt();
         let compared = |(share, expected): &(&Share, f64)| {
             let margin = percent(margin(*expected));
@@ -109,7 +116,8 @@ impl Summary {
             |(share, expected): &&(&Share, f64)| (share.seen - expected).abs() > margin(*expected) + f64::EPSILON;
         let off: Vec<String> = rest.iter().filter(is_off).map(compared).collect();
         let verdict = match (is_off(&completed), off.is_empty()) {
-            (false, true) => "within chance, as every other outcome".to_owned(),
+            (false, true) if unanswered.is_empty() => "within chance, as every other outcome".to_owned(),
+            (false, true) => "within chance, as every other outcome; every call was answered in the end".to_owned(),
             (true, true) => "outside the 95 % interval".to_owned(),
             (_, false) => format!("outside the 95 % interval: {}", off.join("; ")),
         };
@@ -128,7 +136,7 @@ impl Summary {
         ];
         let busy = self.asked_again.saturating_sub(self.limited);
         if busy > 0 {
-            facts.push(format!("{busy} retries, when the system was busy or unreachable"));
+            facts.push(format!("{busy} retries, when the system was busy or gave no answer"));
         }
         if self.limited > 0 {
             facts.push(format!(
@@ -210,6 +218,7 @@ impl Summary {
             "stock": self.stock,
             "outcomes": outcomes,
             "shares": shares,
+            "expectation": self.expectation(),
             "asked_again": self.asked_again,
             "rate_limited": self.limited,
             "followed": self.followed,
@@ -249,7 +258,7 @@ fn shares(tally: &Tally, total: u64, rates: &[RefusalRate]) -> Vec<Share> {
     let mut shares = vec![share("completed", tally.count(Kind::Completed), known)];
     shares.extend(refused);
     shares.extend(others.into_iter().map(|(name, count)| match name.as_str() {
-        "other" => share("reverted otherwise", count, none),
+        NOT_REFUSED => share("reverted otherwise", count, none),
         participant => share(&format!("refused by {participant}"), count, none),
     }));
     for (kind, name) in [(Kind::Failed, "failed"), (Kind::Unknown, "unknown")] {
@@ -277,8 +286,17 @@ mod tests {
 
     use super::{super::buyer::*, *};
 
-    fn rate(participant: &'static str, rate: f64) -> RefusalRate {
-        RefusalRate { participant, rate }
+    /// Each of the three refuses half of its requests.
+    fn halves(unanswered: &[&str]) -> Expectation {
+        let rates = ["payments", "inventory", "purchases"].map(|participant| RefusalRate { participant, rate: 0.5 });
+        Expectation::Refusals {
+            rates: rates.to_vec(),
+            unanswered: unanswered.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn nothing() -> Expectation {
+        Expectation::Nothing("the failure rates in force cannot be read".to_owned())
     }
 
     fn ran(outcomes: &[(Outcome, u32)], left: u64) -> Ran {
@@ -302,8 +320,7 @@ mod tests {
             (refused("inventory"), 26),
             (refused("purchases"), 12),
         ];
-        let rates = ["payments", "inventory", "purchases"].map(|name| rate(name, 0.5)).to_vec();
-        let summary = Summary::new(&ran(&outcomes, 0), String::new(), rates);
+        let summary = Summary::new(&ran(&outcomes, 0), String::new(), halves(&[]));
         let expected: Vec<_> = summary.shares.iter().map(|share| share.expected.unwrap()).collect();
         assert_eq!(expected, [0.125, 0.5, 0.25, 0.125]);
         let counts: Vec<_> = summary.shares.iter().map(|share| share.count).collect();
@@ -314,16 +331,14 @@ mod tests {
 
         // A share of 1/2 instead of 1/8 is beyond any random deviation at n = 100.
         let half = [(Outcome::Completed, 50), (refused("payments"), 50)];
-        let rates = ["payments", "inventory", "purchases"].map(|name| rate(name, 0.5)).to_vec();
-        let summary = Summary::new(&ran(&half, 0), String::new(), rates);
+        let summary = Summary::new(&ran(&half, 0), String::new(), halves(&[]));
         assert!(summary.expectation().contains("outside the 95 % interval"), "{}", summary.expectation());
     }
 
     #[test]
     fn every_outcome_is_judged_and_not_only_the_completed_ones() {
-        let rates = || ["payments", "inventory", "purchases"].map(|name| rate(name, 0.5)).to_vec();
         let verdict =
-            |outcomes: &[(Outcome, u32)]| Summary::new(&ran(outcomes, 0), String::new(), rates()).expectation();
+            |outcomes: &[(Outcome, u32)]| Summary::new(&ran(outcomes, 0), String::new(), halves(&[])).expectation();
         let failed = verdict(&[(Outcome::Completed, 1), (Outcome::Failed, 4)]);
         assert!(failed.contains("failed 80.0 %, expected 0.0 %") && !failed.contains("within chance"), "{failed}");
         let refused = |by: &str| Outcome::Compensated(Some(by.to_owned()));
@@ -332,18 +347,45 @@ mod tests {
     }
 
     #[test]
+    fn lost_replies_leave_the_expectation_as_it_is_until_they_decide_a_purchase() {
+        let refused = |by: &str| Outcome::Compensated(Some(by.to_owned()));
+        let mut outcomes = vec![
+            (Outcome::Completed, 12),
+            (refused("payments"), 50),
+            (refused("inventory"), 26),
+            (refused("purchases"), 12),
+        ];
+        let summary = |outcomes: &[(Outcome, u32)], unanswered: &[&str]| {
+            Summary::new(&ran(outcomes, 0), String::new(), halves(unanswered))
+        };
+        let lossy = ["payments charge loses replies"];
+        let answered = summary(&outcomes, &lossy).expectation();
+        assert!(answered.contains("payments charge loses replies"), "{answered}");
+        assert!(answered.ends_with("within chance, as every other outcome; every call was answered in the end"));
+        outcomes.push((Outcome::Compensated(None), 6));
+        let given_up = summary(&outcomes, &lossy);
+        assert!(given_up.shares.iter().all(|share| share.expected.is_none()), "{:?}", given_up.shares);
+        let text = given_up.expectation();
+        assert!(text.contains("none computed, since 6 purchases were neither completed nor refused"), "{text}");
+        assert!(!text.contains("interval"), "{text}");
+        // Without such a setting nothing explains them.
+        let unexplained = summary(&outcomes, &[]).expectation();
+        assert!(unexplained.contains("reverted otherwise 5.7 %, expected 0.0 %"), "{unexplained}");
+    }
+
+    #[test]
     fn a_purchase_that_failed_or_whose_end_nobody_knows_or_waited_for_is_no_good_end() {
         for outcome in [Outcome::Failed, Outcome::Unknown("answered 500".to_owned())] {
-            assert!(!Summary::new(&ran(&[(outcome, 1)], 0), String::new(), Vec::new()).all_ended_well());
+            assert!(!Summary::new(&ran(&[(outcome, 1)], 0), String::new(), nothing()).all_ended_well());
         }
-        assert!(!Summary::new(&ran(&[(Outcome::Completed, 1)], 1), String::new(), Vec::new()).all_ended_well());
+        assert!(!Summary::new(&ran(&[(Outcome::Completed, 1)], 1), String::new(), nothing()).all_ended_well());
     }
 
     #[test]
     fn without_the_rates_nothing_is_expected() {
-        let summary = Summary::new(&ran(&[(Outcome::Compensated(None), 1)], 0), String::new(), Vec::new());
+        let summary = Summary::new(&ran(&[(Outcome::Compensated(None), 1)], 0), String::new(), nothing());
         assert!(summary.shares.iter().all(|share| share.expected.is_none()), "{:?}", summary.shares);
-        assert!(summary.expectation().contains("unknown"));
+        assert!(summary.expectation().contains("none computed, since the failure rates"), "{}", summary.expectation());
         let table = summary.shown();
         for word in ["COMPLETED", "COMPENSATED", "p99 ms", "20", "0.5 per second"] {
             assert!(table.contains(word), "{word}: {table}");

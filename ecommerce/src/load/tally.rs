@@ -35,16 +35,19 @@ impl Kind {
     }
 }
 
+/// The key of [`Tally::refused_by`] for purchases that were reverted without a refusal.
+pub(super) const NOT_REFUSED: &str = "other";
+
 /// All counts and latencies of a run.
 pub(super) struct Tally {
     latencies: BTreeMap<Kind, Histogram<u64>>,
-    /// Compensated purchases by refusing participant.
+    /// Compensated purchases by refusing participant, or [`NOT_REFUSED`].
     pub(super) refused_by: BTreeMap<String, u64>,
     /// Purchases with an unknown end, by reason.
     pub(super) errors: BTreeMap<String, u64>,
     /// Purchases ended in each [`SLOT`] of time.
     pub(super) timeline: Vec<BTreeMap<Kind, u64>>,
-    /// Retries because the server was busy, unreachable or limited the rate.
+    /// Retries because the server was busy, gave no answer or limited the rate.
     pub(super) asked_again: u64,
     /// Those of them after a rate limit (429).
     pub(super) limited: u64,
@@ -76,7 +79,7 @@ impl Tally {
         let kind = match bought.outcome {
             Outcome::Completed => Kind::Completed,
             Outcome::Compensated(refuser) => {
-                *self.refused_by.entry(refuser.unwrap_or_else(|| "other".to_owned())).or_default() += 1;
+                *self.refused_by.entry(refuser.unwrap_or_else(|| NOT_REFUSED.to_owned())).or_default() += 1;
                 Kind::Compensated
             }
             Outcome::Failed => Kind::Failed,

@@ -104,7 +104,7 @@ fn an_audit_of_a_running_system_is_clean_until_somebody_falsifies_its_books() {
     let found = finish(command(&["audit", "--data-dir"]).arg(&data_dir));
     assert_eq!(found.code, 0, "the PostgreSQL of `up` is found: {found:?}");
     assert!(found.out.contains("every invariant holds"), "{found:?}");
-    assert!(found.out.contains("37.50 captured, 0.00 refunded, 37.50 in live purchases"), "{found:?}");
+    assert!(found.out.contains("37.50 charged, 0.00 refunded, 37.50 in purchases in force"), "{found:?}");
     assert!(found.out.contains("txn-1  payments action"), "reported, not counted as a violation: {found:?}");
 
     let ran = system.audit(&["--json", "--settled"]);
@@ -133,7 +133,7 @@ fn an_audit_of_a_running_system_is_clean_until_somebody_falsifies_its_books() {
             "ms_payments",
             "update app_payment set amount = amount + 0.01 where transaction_id = $1",
             "update app_payment set amount = amount - 0.01 where transaction_id = $1",
-            "captured",
+            "money charged",
             id,
         ),
         (
@@ -142,7 +142,7 @@ fn an_audit_of_a_running_system_is_clean_until_somebody_falsifies_its_books() {
                 (select product_id from stock_movement where transaction_id = $1)",
             "update inventory_inventory set quantity = quantity + 1 where product_id =
                 (select product_id from stock_movement where transaction_id = $1)",
-            "initial",
+            "first stock",
             "",
         ),
         (

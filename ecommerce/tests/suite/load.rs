@@ -45,6 +45,15 @@ impl System {
         command
     }
 
+    /// Changes the failure settings of payments.
+    fn set_faults(&self, faults: String) {
+        let (_, payments) = self.addresses.iter().find(|(name, _)| *name == "payments").unwrap();
+        let request = tests::http::client().put(format!("{payments}/debug/faults/"));
+        let request = request.header("content-type", "application/json").body(faults);
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        assert_eq!(runtime.block_on(async { request.send().await.unwrap().status() }), 200);
+    }
+
     fn report(&self) -> std::path::PathBuf {
         self.folder.path().join("report.html")
     }
@@ -136,6 +145,21 @@ fn a_rate_limit_slows_a_run_and_nothing_else() {
 
     let told = finish(&mut system.load(&["--sagas", "40", "--concurrency", "20"]));
     assert!(told.code == 0 && told.out.contains("Retry-After"), "{told:?}");
+    system.up.stop();
+}
+
+#[test]
+fn shares_are_expected_only_while_every_call_is_answered() {
+    let mut system = System::refusing(&[]);
+    let lose = |rate: f64| system.set_faults(serde_json::json!({ "charge": { "lost_reply_rate": rate } }).to_string());
+    // A charge gets no answer at all if all four replies are lost: one in six million.
+    lose(0.02);
+    let answered = finish(&mut system.load(&["--sagas", "40", "--concurrency", "8", "--json"]));
+    assert_eq!(json(&answered)["shares"][0]["expected"], 0.125, "{answered:?}");
+    lose(1.0);
+    let lost = finish(&mut system.load(&["--sagas", "3", "--concurrency", "3"]));
+    assert!(lost.out.contains("expected shares: none computed, since 3 purchases were neither"), "{lost:?}");
+    assert!(lost.out.contains("payments charge loses replies"), "{lost:?}");
     system.up.stop();
 }
 

@@ -104,7 +104,7 @@ fn every_command_finds_each_database_on_its_own_server() {
         assert!(inspected.out.contains(word), "{word}: {inspected:?}");
     }
     let audited = servers.run(&["audit", "--settled"]);
-    assert!(audited.code == 0 && audited.out.contains("12.50 captured"), "{audited:?}");
+    assert!(audited.code == 0 && audited.out.contains("12.50 charged"), "{audited:?}");
 
     // Only the saga log is needed for a hold.
     let held = finish(servers.divide(&mut command(&["hold", "--reason", "a drill"])));
@@ -133,7 +133,7 @@ fn an_up_starts_a_server_for_the_services_without_one_and_an_audit_judges_no_for
     buy(&front);
     assert_eq!(servers.databases(&servers.payments), ["ms_payments"]);
     let audited = on_data(&["audit", "--settled"]);
-    assert!(audited.code == 0 && audited.out.contains("12.50 captured"), "{audited:?}");
+    assert!(audited.code == 0 && audited.out.contains("12.50 charged"), "{audited:?}");
 
     // Without the URL of payments its database is looked for on the server of the others.
     let mistaken = |arguments: &[&str]| {

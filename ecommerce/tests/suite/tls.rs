@@ -72,7 +72,7 @@ fn every_command_speaks_tls_to_the_database_to_https_targets_and_to_a_collector(
         collector.spans().iter().any(|span| span.service == "orchestrator")
     });
     let audited = on_database(&["audit", "--settled"]);
-    assert!(audited.code == 0 && audited.out.contains("12.50 captured"), "{audited:?}");
+    assert!(audited.code == 0 && audited.out.contains("12.50 charged"), "{audited:?}");
     assert_eq!(on_database(&["hold", "--reason", "a drill"]).code, 0);
     assert_eq!(on_database(&["release"]).code, 0);
     up.stop();

@@ -37,7 +37,7 @@ pub(super) fn start() -> Description {
         .mark(202, Header::IdempotentReplayed)
         .answer::<Settled<'_>>(
             409,
-            "COMPENSATED: a step was refused or a service unavailable; what can be undone is undone.",
+            "COMPENSATED: a step was refused, or a service gave no answer; what can be undone is undone.",
         )
         .mark(409, Header::IdempotentReplayed)
         .problem(

@@ -12,19 +12,21 @@ pub(super) fn no_effect_without_a_saga(books: &Books) -> Verdict {
         !page.payments.is_empty() || !page.purchases.is_empty() || page.movements_of(MovementKind::Decrement) > 0
     });
     let with_saga = with_effect.map(|(id, page)| (id, (books.saga_of(id), page)));
-    Verdict::over("no payment, purchase or decrement without its saga", with_saga, |(saga, page)| match saga {
-        Some(_) => None,
-        None => {
-            let Transaction { payments, purchases, movements, .. } = page;
-            let (payments, purchases, movements) = (payments.len(), purchases.len(), movements.len());
-            Some(format!("{payments} payments, {purchases} purchases, {movements} movements of stock, and no saga"))
+    Verdict::over("no payment, purchase or decrement without its saga", "transactions", with_saga, |(saga, page)| {
+        match saga {
+            Some(_) => None,
+            None => {
+                let Transaction { payments, purchases, movements, .. } = page;
+                let (payments, purchases, movements) = (payments.len(), purchases.len(), movements.len());
+                Some(format!("{payments} payments, {purchases} purchases, {movements} movements of stock, and no saga"))
+            }
         }
     })
 }
 
 /// Nothing ran twice: each operation was decided once, and the effects match the decisions.
 pub(super) fn nothing_ran_twice(books: &Books) -> Verdict {
-    Verdict::over("nothing ran twice", books.untouched(), |page| {
+    Verdict::over("nothing ran twice", "transactions", books.untouched(), |page| {
         all(Participant::ALL.into_iter().flat_map(|participant| twice(page, participant)))
     })
 }
@@ -74,7 +76,7 @@ pub(super) fn compensations_in_reverse(books: &Books) -> Verdict {
         .filter(|(_, page)| page.saga.as_ref().is_none_or(Saga::is_purchase))
         .map(|(id, page)| (id, compensations(page)))
         .filter(|(_, compensations)| compensations.len() > 1);
-    Verdict::over("compensations run in reverse order", with_several, |compensations| {
+    Verdict::over("compensations run in reverse order", "transactions", with_several, |compensations| {
         let pairs = compensations.iter().flat_map(|first| compensations.iter().map(move |second| (first, second)));
         let too_early = pairs.filter(|(earlier, later)| {
             let is_before = earlier.at + books.clock_allowance < later.at;

@@ -12,7 +12,7 @@ pub(super) fn shown_history_agrees(books: &Books) -> Verdict {
         let steps = recorded(books, id, saga, page);
         (!steps.is_empty()).then_some((id, (saga.status, steps)))
     });
-    Verdict::over("the shown history agrees with the journals", shown, |(status, steps)| {
+    Verdict::over("the shown history agrees with the journals", "ended sagas", shown, |(status, steps)| {
         all(steps
             .iter()
             .filter_map(|(step, recorded)| Some(format!("{} {}", step.step, disagreement(*status, step, *recorded)?))))
@@ -27,7 +27,7 @@ pub(super) fn compensated_has_no_action_left(books: &Books) -> Verdict {
         let steps = recorded(books, id, saga, page);
         (!steps.is_empty()).then_some((id, (compensable, steps)))
     });
-    Verdict::over("COMPENSATED has no action without its compensation", compensated, |(compensable, steps)| {
+    Verdict::over("COMPENSATED has no action without its compensation", "sagas", compensated, |(compensable, steps)| {
         let left = steps.iter().filter_map(|(step, recorded)| {
             let is_left = compensable.contains(&step.step) && recorded.is_done && !recorded.is_undone;
             is_left.then(|| format!("{} was done at {} and not undone", step.step, step.participant))

@@ -8,7 +8,7 @@ use saga_engine::Status;
 pub(super) fn unfinished(books: &Books, run: Run) -> Verdict {
     let sagas = books.pages().filter_map(|(id, page)| Some((id, page.saga.as_ref()?)));
     let open = sagas.filter(|(_, saga)| run == Run::Live && saga.ended_at.is_none());
-    Verdict::over("sagas that run", open, |saga| {
+    Verdict::over("sagas that run", "sagas", open, |saga| {
         Some(match &saga.attention {
             Some(attention) => format!("{}, in attention: {attention}", saga.status),
             None => saga.status.to_string(),
@@ -20,7 +20,7 @@ pub(super) fn unfinished(books: &Books, run: Run) -> Verdict {
 pub(super) fn settled_by_a_person(books: &Books) -> Verdict {
     let sagas = books.pages().filter_map(|(id, page)| Some((id, page.saga.as_ref()?)));
     let settled = sagas.filter(|(_, saga)| saga.status == Status::Failed && saga.ended_at.is_some());
-    Verdict::over("sagas that a person settled", settled, |saga| {
+    Verdict::over("sagas that a person settled", "sagas", settled, |saga| {
         Some(saga.attention.clone().unwrap_or_else(|| "FAILED".to_owned()))
     })
 }
@@ -28,7 +28,7 @@ pub(super) fn settled_by_a_person(books: &Books) -> Verdict {
 /// Calls that no orchestrator made.
 pub(super) fn calls_from_outside(books: &Books) -> Verdict {
     let touched = books.pages().filter(|(_, page)| page.is_touched());
-    Verdict::over("calls that did not come from the orchestrator", touched, |page| {
+    Verdict::over("calls that did not come from the orchestrator", "transactions", touched, |page| {
         let ours = page.journal.iter().filter(|entry| !entry.from_saga && !entry.tombstone);
         let ours = ours.map(|entry| (entry.participant.as_str(), entry.kind));
         let named = page.named_entries().filter(|(_, entry)| !entry.from_saga && !entry.tombstone);
@@ -58,7 +58,7 @@ pub(super) fn late_decrements(books: &Books) -> Verdict {
         let movement = page.movements.iter().find(|moved| moved.kind == MovementKind::Decrement)?;
         (movement.at > ended_at + books.clock_allowance).then_some((id, (movement.at, ended_at)))
     });
-    Verdict::over("decrements after the end of their saga", late, |(at, ended_at)| {
+    Verdict::over("decrements after the end of their saga", "purchases", late, |(at, ended_at)| {
         Some(format!("{} ms after the end", (*at - *ended_at).num_milliseconds()))
     })
 }

@@ -9,7 +9,7 @@ use saga_engine::log::StepView;
 pub(super) fn every_accepted_saga_ends(books: &Books, run: Run) -> Verdict {
     let sagas = books.pages().filter_map(|(id, page)| Some((id, page.saga.as_ref()?)));
     let judged = sagas.filter(|(_, saga)| run == Run::Over || saga.ended_at.is_some());
-    Verdict::over("every accepted saga ends", judged, |saga| {
+    Verdict::over("every accepted saga ends", "sagas", judged, |saga| {
         let why = match (saga.status, saga.ended_at) {
             (Status::Completed | Status::Compensated | Status::Failed, Some(_)) => return None,
             (status, Some(_)) => format!("it has ended as {status}"),
@@ -30,7 +30,7 @@ pub(super) fn the_end_agrees_with_the_steps(books: &Books) -> Verdict {
         let saga = page.saga.as_ref().filter(|saga| saga.ended_at.is_some() && !saga.steps.is_empty())?;
         Some((id, saga))
     });
-    Verdict::over("the end of each saga agrees with its steps", ended, |saga| {
+    Verdict::over("the end of each saga agrees with its steps", "ended sagas", ended, |saga| {
         let is_wrong = |step: &&StepView| match saga.status {
             Status::Completed => step.state != "done",
             Status::Compensated => {
@@ -48,22 +48,29 @@ pub(super) fn the_end_agrees_with_the_steps(books: &Books) -> Verdict {
 /// COMPLETED means one live payment, one live purchase, and stock taken once and not given back.
 pub(super) fn completed_has_one_of_each(books: &Books) -> Verdict {
     let completed = books.ended_as(Status::Completed);
-    Verdict::over("COMPLETED has one live payment, one decrement, one live purchase", completed, |(_, page)| {
-        let counts = [
-            ("live payments", page.payments_that_are(PaymentStatus::Captured)),
-            ("decrements", page.movements_of(MovementKind::Decrement)),
-            ("live purchases", page.purchases_that_are(PurchaseStatus::Live)),
-        ];
-        let wrong = counts.into_iter().filter(|(_, count)| *count != 1).map(|(what, count)| format!("{count} {what}"));
-        let given_back = (page.movements_of(MovementKind::Restore) > 0).then(|| "its stock was given back".to_owned());
-        all(wrong.chain(given_back))
-    })
+    Verdict::over(
+        "COMPLETED has one live payment, one decrement, one live purchase",
+        "purchases",
+        completed,
+        |(_, page)| {
+            let counts = [
+                ("live payments", page.payments_that_are(PaymentStatus::Captured)),
+                ("decrements", page.movements_of(MovementKind::Decrement)),
+                ("live purchases", page.purchases_that_are(PurchaseStatus::Live)),
+            ];
+            let wrong =
+                counts.into_iter().filter(|(_, count)| *count != 1).map(|(what, count)| format!("{count} {what}"));
+            let given_back =
+                (page.movements_of(MovementKind::Restore) > 0).then(|| "its stock was given back".to_owned());
+            all(wrong.chain(given_back))
+        },
+    )
 }
 
 /// COMPENSATED means no live payment and no live purchase; and no stock taken, if the definition gives stock back.
 pub(super) fn compensated_has_nothing_live(books: &Books) -> Verdict {
     let compensated = books.ended_as(Status::Compensated);
-    Verdict::over("COMPENSATED has no live payment and no live purchase", compensated, |(saga, page)| {
+    Verdict::over("COMPENSATED has no live payment and no live purchase", "purchases", compensated, |(saga, page)| {
         let counts = [
             ("live payments", page.payments_that_are(PaymentStatus::Captured)),
             ("live purchases", page.purchases_that_are(PurchaseStatus::Live)),

@@ -31,7 +31,7 @@ impl fmt::Display for MoneySums {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [captured, refunded, purchased] =
             [self.captured_cents, self.refunded_cents, self.purchased_cents].map(amount);
-        write!(f, "{captured} captured, {refunded} refunded, {purchased} in live purchases")
+        write!(f, "{captured} charged, {refunded} refunded, {purchased} in purchases in force")
     }
 }
 
@@ -44,10 +44,10 @@ pub(super) fn money(books: &Books) -> MoneySums {
     sums
 }
 
-/// Captured − refunded = live purchases, for each saga, so that two errors cannot cancel out; and a completed saga cost
+/// Money charged − refunded = purchases in force, for each saga, so that two errors cannot cancel out; and a completed saga cost
 /// the ordered amount.
 pub(super) fn money_agrees(books: &Books) -> Verdict {
-    Verdict::over("captured − refunded = live purchases", ended(books), |(saga, page)| {
+    Verdict::over("money charged − refunded = purchases in force", "ended purchases", ended(books), |(saga, page)| {
         let MoneySums { captured_cents, refunded_cents, purchased_cents } = money_of(page);
         let kept = captured_cents - refunded_cents;
         if kept != purchased_cents {
@@ -58,10 +58,10 @@ pub(super) fn money_agrees(books: &Books) -> Verdict {
     })
 }
 
-/// Initial + restocked − decremented + restored = quantity, for every product, including movements without a saga.
+/// First stock + delivered − taken + put back = stock now, for every product, including movements without a saga.
 pub(super) fn stock_adds_up(books: &Books) -> Verdict {
     let shelves = books.shelves.iter().map(|shelf| (shelf.product_id.as_str(), shelf));
-    Verdict::over("initial + restocked − decremented + restored = quantity", shelves, |shelf| {
+    Verdict::over("first stock + delivered − taken + put back = stock now", "products", shelves, |shelf| {
         let expected = shelf.initial + shelf.restocked - shelf.decremented + shelf.restored;
         (expected != shelf.quantity).then(|| format!("{} in stock, {expected} expected", shelf.quantity))
     })

@@ -199,7 +199,7 @@ fn each_violation_is_found_by_its_invariant_and_by_no_other() {
     const COMPLETED: &str = "COMPLETED has one live payment, one decrement, one live purchase";
     const COMPENSATED: &str = "COMPENSATED has no live payment and no live purchase";
     const SAGALESS: &str = "no payment, purchase or decrement without its saga";
-    const MONEY: &str = "captured − refunded = live purchases";
+    const MONEY: &str = "money charged − refunded = purchases in force";
     const TWICE: &str = "nothing ran twice";
     const REVERSE: &str = "compensations run in reverse order";
     let cases: [Case; 22] = [
@@ -358,7 +358,7 @@ fn stock_that_its_movements_do_not_explain_is_found() {
         let mut books = clean();
         harm(&mut books.shelves[0]);
         let report = judge(&books, Run::Over);
-        assert_eq!(broken(&report), [("initial + restocked − decremented + restored = quantity", "7")]);
+        assert_eq!(broken(&report), [("first stock + delivered − taken + put back = stock now", "7")]);
     }
 }
 

@@ -47,8 +47,11 @@ export function noteAccess(status) {
   else if (status < 300 && held) accepted = held;
 }
 
-/** Sends a request and returns the parsed body; throws ApiError for statuses other than 2xx and `accept`. */
-export async function call(method, path, { body, accept = [], headers = {}, signal } = {}) {
+/**
+ * Sends a request and returns the parsed body; throws ApiError for statuses other than 2xx and `accept`. The page asks for
+ * a token if one is required, except for what is optional.
+ */
+export async function call(method, path, { body, accept = [], headers = {}, signal, isOptional = false } = {}) {
   const options = { method, signal, headers: { accept: "application/json", ...authorization(), ...headers } };
   if (body !== undefined) {
     options.body = JSON.stringify(body);
@@ -68,7 +71,7 @@ export async function call(method, path, { body, accept = [], headers = {}, sign
   } catch {
     parsed = null;
   }
-  noteAccess(response.status);
+  if (!isOptional) noteAccess(response.status);
   if (response.ok || accept.includes(response.status)) return parsed;
   throw new ApiError(response.status, parsed);
 }

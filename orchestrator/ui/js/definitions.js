@@ -53,7 +53,7 @@ function Whole({ definition }) {
       <div><dt>${t("origin")}</dt><dd data-testid="origin">${originOf(definition)}</dd></div>
       <div><dt>${t("known")}</dt><dd><${Known} definition=${definition} /></dd></div>
       ${hash && html`<div><dt>${t("hash")}</dt><dd><code title=${hash}>${hash.slice(0, 16)}…</code><${Copy} text=${hash} label=${t("hash")} /></dd></div>`}</dl></div>
-    <section class="card" data-testid="definition-steps"><header><h2>${t("steps")}</h2></header><${Steps} steps=${steps} /></section>
+    <section class="card" data-testid="definition-steps"><header><h2>${t("stepsInDetail")}</h2></header><${Steps} steps=${steps} /></section>
     <section class="card" data-testid="body"><header><h2>${t("canonical")}</h2><small>${t("canonicalIs")}</small></header>
       ${body ? html`<${Json} value=${body} label=${t("canonical")} />` : html`<p class="note">${t("noBody")}</p>`}</section>`;
 }

@@ -18,6 +18,8 @@ export const percent = (value, digits = 0) =>
   formatter(Intl.NumberFormat, { style: "percent", maximumFractionDigits: digits }).format(value);
 export const amount = (value) =>
   formatter(Intl.NumberFormat, { minimumFractionDigits: 2, maximumFractionDigits: 2 }).format(value);
+/** Names in a row, with the last two joined by a word. */
+export const list = (names) => formatter(Intl.ListFormat, { type: "conjunction" }).format(names);
 export const clock = (date) => formatter(Intl.DateTimeFormat, { timeStyle: "medium" }).format(new Date(date));
 /** A time of day with tenths of a second. */
 export const exactClock = (date) =>
@@ -72,6 +74,13 @@ export function explained(error) {
   if (silence) return t("why_unavailable", { service: participantName(silence[1]) });
   const timeout = /^504: Timeout while communicating with ([\w-]+)$/.exec(error);
   if (timeout) return t("why_timeout", { service: participantName(timeout[1]) });
+  const stuck = /^([\w-]+) is not undone: (.*)$/s.exec(error);
+  if (stuck) return t("why_notUndone", { step: stuck[1], message: explained(stuck[2]) });
+  const answered = /^([\w-]+) answered (\d{3})$/.exec(error);
+  if (answered) return t("why_answered", { service: answered[1], status: answered[2] });
+  const breaker = /^the circuit breaker of ([\w.-]+) is open$/.exec(error);
+  if (breaker) return t("why_breaker", { operation: breaker[1] });
+  if (error === "no answer in time") return t("why_late");
   if (error === "408: Deadline passed") return t("why_deadline");
   return error === "409: Cancelled" ? t("why_cancelled") : error;
 }

@@ -43,6 +43,14 @@ function expected(settings) {
   return ACTIONS.reduce((product, [service, operation]) => product * (1 - (settings[service]?.[operation]?.failure_rate ?? 0)), 1);
 }
 
+/** Whether calls of a purchase stay without an answer: after some repeats it turns back. */
+function hasUnanswered(settings) {
+  return [["catalog", "product"], ...ACTIONS].some(([service, operation]) => {
+    const faults = settings[service]?.[operation];
+    return faults?.unavailable_rate > 0 || faults?.lost_reply_rate > 0 || faults?.cut_connection_rate > 0;
+  });
+}
+
 function useFaults() {
   const [state, setState] = useState({});
   const first = useRef(null);
@@ -109,7 +117,7 @@ function Outcomes({ settings }) {
   const latest = useStore(outcomes);
   const completed = latest.filter(({ status }) => status === "COMPLETED").length;
   return html`<section class="card outcomes" aria-label=${t("outcomes")}>
-    <dl><div><dt>${t("expected")}</dt><dd data-testid="expected">${percent(expected(settings), 1)}</dd></div>
+    <dl><div><dt>${t("expected")}</dt><dd data-testid="expected">${percent(expected(settings), 1)} <small>${hasUnanswered(settings) && t("atMost")}</small></dd></div>
       <div><dt>${t("actual")}</dt><dd data-testid="actual">${latest.length ? percent(completed / latest.length, 1) : "–"} <small>${latest.length > 0 && t("ofLast", { n: latest.length })}</small></dd></div></dl>
     <${BuyButtons} />
     <h2>${t("outcomes")}</h2>
@@ -133,7 +141,7 @@ export function Lab() {
       ${value && html`<span class="pill ${isSaving ? "" : "good"}" role="status" data-testid="saved" data-saved=${!isSaving}><${Icon} name=${isSaving ? "running" : "done"} size="13" />${t(isSaving ? "saving" : "saved")}</span>`}</header>
     ${isOff ? html`<p class="card note">${t("servicesOff")}</p>` : html`<${Loaded} value=${value} error=${error} again=${load}>${({ services }) => html`
       <div class="presets" role="group" aria-label=${t("presets")}><span>${t("presets")}</span>${PRESETS.map(([name, make]) => html`
-        <button key=${name} id=${name} class="button small" onClick=${() => preset(make)}>${t(name)}</button>`)}</div>
+        <button key=${name} id=${name} class="button small" title=${t(`${name}_is`)} onClick=${() => preset(make)}>${t(name)}</button>`)}</div>
       ${error && error.status !== 0 && html`<${Failure} error=${error} again=${load} />`}
       <div class="lab"><${Outcomes} settings=${settings} /><div class="lab-services">${services.map((service) => html`
         <${ServiceCard} key=${service.service} service=${service} faults=${settings[service.service]} change=${change} />`)}</div></div>`}</${Loaded}>`}`;

@@ -4,6 +4,7 @@ import { go, withParameters } from "./address.js";
 import { Breakers } from "./breakers.js";
 import { BuyButtons } from "./buy.js";
 import { Flow } from "./flow.js";
+import { FaultsOn } from "./faults_on.js";
 import { compact, number } from "./format.js";
 import { t } from "./i18n.js";
 import { lazy } from "./lazy.js";
@@ -62,6 +63,7 @@ export function Overview({ search }) {
   return html`<h1 class="hidden">${t("overview")}</h1>
     ${error && error.status !== 0 && html`<${Failure} error=${error} />`}
     <${Breakers} of=${value?.breakers ?? []} />
+    <${FaultsOn} />
     <div class="counters" role="group" aria-label=${t("status")}>${STATUSES.map((status) => html`
       <${Counter} key=${status} status=${status} value=${all && all[status]} about=${inexact(status, value)}
         isChosen=${filter.status === status} choose=${() => choose(status)} />`)}</div>

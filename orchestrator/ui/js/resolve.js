@@ -2,6 +2,7 @@
 
 import { useEffect, useState } from "../vendor/preact/htm-preact.js";
 import { get, post } from "./api.js";
+import { explained } from "./format.js";
 import { t } from "./i18n.js";
 import { Dialog, html } from "./parts.js";
 import { NOTHING, isPurchase, shownAmount } from "./sagas.js";
@@ -10,8 +11,8 @@ import { saying } from "./toasts.js";
 
 const NAME = "ecommerce-saga-name";
 
-/** The steps whose effect may still stand. */
-const notUndone = (saga) => saga.steps.filter(({ state, compensation }) => compensation && state !== "compensated");
+/** The steps whose effect may still stand. The undo of a step that was never reached is a precaution. */
+const notUndone = (saga) => saga.steps.filter(({ state, compensation }) => compensation && !compensation.finished_at && state !== "compensated");
 
 function What({ id }) {
   const [saga, setSaga] = useState(null);
@@ -22,7 +23,7 @@ function What({ id }) {
   const { input, outputs } = saga;
   const facts = isPurchase(saga) ? [["user", input?.user_id], ["amount", shownAmount(input?.amount)], ["payment", outputs.charge?.payment_id]] : [["definition", `${saga.definition}/${saga.version}`]];
   return html`<dl class="facts" data-testid="resolve-what">${facts.map(([name, value]) => html`<div key=${name}><dt>${t(name)}</dt><dd>${value ?? NOTHING}</dd></div>`)}</dl>
-    <p><b>${t("notUndone")}</b> ${notUndone(saga).map(({ step, compensation }) => `${step}${compensation.error ? ` (${compensation.error})` : ""}`).join(", ") || NOTHING}</p>`;
+    <p><b>${t("notUndone")}</b> ${notUndone(saga).map(({ step, compensation }) => `${step}${compensation.error ? ` (${explained(compensation.error)})` : ""}`).join(", ") || NOTHING}</p>`;
 }
 
 export function Resolve({ id, onClose }) {

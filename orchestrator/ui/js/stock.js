@@ -33,7 +33,7 @@ function Deliver({ product, reload }) {
     setKey(newKey());
   };
   return html`<form class="deliver" onSubmit=${submit}><label><span class="hidden">${t("pieces", { name: product.name })}</span>
-      <input type="number" inputmode="numeric" min="1" max=${MOST} step="1" required value=${pieces} onInput=${change} /></label>
+      <input type="number" inputmode="numeric" min="1" max=${MOST} step="1" required placeholder=${t("piecesHint")} value=${pieces} onInput=${change} /></label>
     <button class="button small" type="submit" disabled=${isSending || !pieces}>${t("restock")}</button></form>`;
 }
 

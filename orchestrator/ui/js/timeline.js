@@ -24,10 +24,18 @@ function period({ started_at, finished_at }, saga, axis) {
   return { left: axis.place(started_at), width: Math.max(NARROWEST, axis.place(end) - axis.place(started_at)), ms: new Date(end) - new Date(started_at) };
 }
 
+// Below this width the name of a step is above its lanes; the frames around a lane take the rest of the width.
+const NARROW_PX = 760;
+const laneWidth = () => (innerWidth <= NARROW_PX ? innerWidth - 56 : innerWidth - 300);
+const CHARACTER_PX = 7.5;
+const LABEL_PADDING_PX = 18;
+
 /** Position of the label: after the bar if there is room, else before it, else on it. */
-function labelPlace(left, width) {
-  if (left + width <= 72) return { left: `calc(${left + width}% + 6px)` };
-  return left >= 20 ? { right: `calc(${100 - left}% + 6px)` } : { left: `calc(${left}% + 8px)` };
+function labelPlace(left, width, label) {
+  const needed = ((label.length * CHARACTER_PX + LABEL_PADDING_PX) / laneWidth()) * 100;
+  if (left + width <= 100 - Math.max(28, needed)) return { left: `calc(${left + width}% + 6px)` };
+  if (left >= Math.max(20, needed)) return { right: `calc(${100 - left}% + 6px)` };
+  return { left: `calc(${Math.max(0, Math.min(left, 100 - needed))}% + 8px)` };
 }
 
 /** The mark of an attempt on its bar; hovering tells its error and the pause after it. */
@@ -43,7 +51,7 @@ function Bar({ part, name, state, saga, axis, attempts = [] }) {
   const { left, width, ms } = period(part, saga, axis);
   const tries = part.attempts > 1 ? ` · ${t("attempts", { n: part.attempts })}` : "";
   const label = `${span(ms)}${tries}`;
-  const place = labelPlace(left, width);
+  const place = labelPlace(left, width, label);
   const isRunning = !part.finished_at && !saga.ended_at;
   const from = exact(part.started_at);
   return html`<div class="lane" role="img" aria-label="${name}: ${t(state)}, ${label}" title="${name}: ${from} – ${part.finished_at ? exact(part.finished_at) : t(state)}">

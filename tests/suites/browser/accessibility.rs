@@ -2,7 +2,7 @@
 //! screen, no text that is cut, and a Spanish translation.
 
 use serde_json::json;
-use tests::{Stack, StackOptions, browser::Browser, browser::Screen};
+use tests::{Stack, StackOptions, browser::Browser, browser::Screen, browser::with_browser, with_stack};
 
 use super::any_saga::{define, run, shop};
 use super::operators::{buy_in_vain, impatient};
@@ -86,6 +86,42 @@ async fn look_at_all_views(screen: Screen) {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn no_view_is_wider_than_any_screen_in_either_language() {
+    with_stack(impatient(), async |stack: &Stack| {
+        // The count of the attention list makes the navigation wider, and so does the line of faults that are on.
+        let failed = buy_in_vain(stack).await;
+        let faults =
+            json!({ "lost_reply_rate": 0.1, "cut_connection_rate": 0.1, "latency_ms": { "min": 0, "max": 1 } });
+        stack.set_faults("payments", json!({ "charge": faults })).await;
+        for screen in [Screen::Desktop, Screen::Laptop, Screen::Tablet, Screen::Phone] {
+            with_browser(screen, async |browser: &Browser| {
+                browser.open(&dashboard(stack, "")).await;
+                for (language, lab) in [("en", "Failure lab"), ("es", "Laboratorio de fallos")] {
+                    browser.choose("#language", language).await;
+                    browser.see_text("nav", lab).await;
+                    for (view, proof) in [
+                        ("", "[data-testid=faults-on]"),
+                        (&format!("saga/{failed}"), "[data-step=charge] .bar"),
+                        ("definitions", ".definitions"),
+                        ("attention", ".waiting"),
+                        ("services", "[data-actor=coordinator]"),
+                        ("stock", "[data-product='1'] .quantity"),
+                        ("lab", "#payments-charge-failure_rate"),
+                    ] {
+                        browser.open(&dashboard(stack, view)).await;
+                        browser.see(proof).await;
+                        browser.see_text("[data-testid=attention-count]", "1").await;
+                        assert_fits(browser, screen, &format!("{view:?} in {language}")).await;
+                    }
+                }
+            })
+            .await;
+        }
+    })
+    .await;
+}
+
 /// Checks the page of the API too.
 async fn documentation(stack: &Stack, browser: &Browser) {
     browser.open(&format!("http://{}/docs", stack.address(tests::stack::ORCHESTRATOR))).await;
@@ -97,6 +133,10 @@ async fn documentation(stack: &Stack, browser: &Browser) {
 async fn assert_fine(browser: &Browser, screen: Screen, what: &str) {
     let findings = browser.serious_findings().await;
     assert!(findings.is_empty(), "{what} ({screen:?}): {findings:#?}");
+    assert_fits(browser, screen, what).await;
+}
+
+async fn assert_fits(browser: &Browser, screen: Screen, what: &str) {
     let too_wide = "return document.documentElement.scrollWidth > innerWidth";
     assert_eq!(browser.run(too_wide, vec![]).await, false, "{what} ({screen:?}) is wider than the screen");
     assert_eq!(browser.run(CUT, vec![]).await, json!([]), "{what} ({screen:?}) cuts texts");

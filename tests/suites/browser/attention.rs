@@ -47,6 +47,34 @@ async fn sagas_in_attention_are_in_a_table_by_causes_with_their_sums_the_oldest_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn on_a_phone_a_tap_on_resolve_opens_the_dialog_and_a_tap_elsewhere_in_the_row_opens_the_saga() {
+    // Taps the middle of an element: what is there gets the tap, whatever it is.
+    const TAP: &str = "const element = document.querySelector(arguments[0]);
+                       element.scrollIntoView({ block: 'center' });
+                       const { left, top, width, height } = element.getBoundingClientRect();
+                       const hit = document.elementFromPoint(left + width / 2, top + height / 2);
+                       hit.click();
+                       return [hit.tagName, Math.round(height)]";
+    with_dashboard(impatient(), Screen::Phone, "attention", async |stack, browser| {
+        let id = buy_in_vain(stack).await;
+        browser.see(".waiting").await;
+        let tapped = browser.run(TAP, vec![".waiting [data-testid=resolve]".into()]).await;
+        browser.see("dialog #note").await;
+        assert!(tapped[1].as_u64().is_some_and(|height| height >= 44), "a thumb hits the button: {tapped}");
+        browser.click("dialog button[type=button]").await;
+        browser.see_count("dialog", 0).await;
+        for place in [".waiting .a-what", ".waiting td:nth-of-type(1)", ".waiting td:nth-of-type(5)"] {
+            let tapped = browser.run(TAP, vec![place.into()]).await;
+            browser.see_text("[data-testid=saga-id]", &id).await;
+            assert_eq!(tapped[0], "A", "{place}");
+            browser.open(&dashboard(stack, "attention")).await;
+            browser.see(".waiting").await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_open_breaker_is_a_red_pill_with_its_next_probe_and_the_calls_that_it_turned_away() {
     let options = StackOptions::default()
         .set("participants.breaker_failures", 2)

@@ -168,11 +168,47 @@ async fn where_services_are_not_shown_the_page_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_overview_says_which_faults_the_lab_makes_and_leads_there() {
+    const LINE: &str = "[data-testid=faults-on]";
+    with_dashboard(StackOptions::default(), Screen::Desktop, "", async |stack, browser| {
+        browser.see_text("[data-testid=list]", "No sagas yet").await;
+        browser.see_count(LINE, 0).await;
+        let slow = json!({ "failure_rate": 0.5, "latency_ms": { "min": 1, "max": 2 } });
+        stack.set_faults("payments", json!({ "charge": slow, "refund": { "failure_rate": 0.1 } })).await;
+        stack.set_faults("inventory", json!({ "decrease": { "failure_rate": 0.5, "lost_reply_rate": 0.1 } })).await;
+        browser
+            .see_text(LINE, "refusals at Payments and Inventory; errors at Payments; lost replies at Inventory")
+            .await;
+        browser.see_text(LINE, "delays at Payments.").await;
+        browser.choose("#language", "es").await;
+        browser.see_text(LINE, "rechazos en Pagos e Inventario").await;
+        browser.click(&format!("{LINE} a")).await;
+        browser.click("#presetHealthy").await;
+        browser.see("[data-testid=saved][data-saved=true]").await;
+        stack.set_faults("payments", json!({ "charge": { "latency_ms": { "min": 0, "max": 0 } } })).await;
+        browser.open(&dashboard(stack, "")).await;
+        browser.see_count(LINE, 0).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_an_operator_token_alone_is_set_the_overview_asks_for_none() {
+    let options = StackOptions::default().set("auth.operator_token", "op");
+    with_dashboard(options, Screen::Desktop, "", async |_, browser| {
+        browser.click("#buy").await;
+        browser.see("tr [data-status=COMPLETED]").await;
+        assert_eq!(browser.count("dialog").await, 0);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_product_that_is_sold_out_is_restocked_on_its_page() {
     let options = StackOptions::default().set("inventory.initial_stock", 1);
     with_dashboard(options, Screen::Desktop, "stock", async |stack, browser| {
         let quantity = "[data-product='1'] [data-testid=quantity]";
-        browser.see_text(quantity, "nothing moved yet").await;
+        browser.see_text(quantity, "not sold yet").await;
         buy(stack, "ada").await;
         browser.see_text(quantity, "0 sold out").await;
         browser.type_into("[data-product='1'] input", "2000\u{e007}").await;
