@@ -42,9 +42,9 @@ impl Earlier {
 
     async fn migrate_to(&mut self, version: i32) {
         let runner = orchestrator::migrations();
-        let mut due: Vec<_> = runner.get_migrations().iter().filter(|m| m.version() > self.version.into()).collect();
+        let mut due: Vec<_> = runner.get_migrations().iter().filter(|m| m.version() > self.version).collect();
         due.sort_by_key(|migration| migration.version());
-        for migration in due.iter().filter(|migration| migration.version() <= version.into()) {
+        for migration in due.iter().filter(|migration| migration.version() <= version) {
             let sql = migration.sql().expect("migrations are embedded");
             self.database.run(&format!("begin; {sql}; commit")).await;
         }

@@ -10,8 +10,7 @@ use tokio_postgres::Error;
 // A saga in the attention list is in `saga_open`, and kept in full, whenever it ended. The outputs that are kept are
 // copied as they are: `json` does not rewrite texts. Rows locked by another node are skipped. The row leaves the stream of
 // events: the horizon has passed it.
-const CLEAR: &str = concat!(
-    "
+const CLEAR: &str = "
     with old as materialized (
         select id from saga_ended
         where ended_at < now() - make_interval(days => $1)
@@ -38,8 +37,7 @@ const CLEAR: &str = concat!(
                    select distinct on (added.key) added.key, '\"true\"'::text::json from unnest($5::text[], $6::text[]) as added(key, mark)
                    where strpos(s.timeline, added.mark) > 0) kept),
             '{}')
-    from gone s"
-);
+    from gone s";
 
 // The oldest first. A saga's id has the time of its begin, so those of young sagas are not looked at.
 const RELEASE_KEYS: &str = "
