@@ -12,7 +12,6 @@ use tests::{
     stack::{ORCHESTRATOR, with_json},
     wait_until, with_stack,
 };
-use uuid::Uuid;
 
 use super::status;
 
