@@ -76,6 +76,8 @@ alter table saga_brief add primary key (id);
 create index saga_brief_of_user on saga_brief (user_id, status, id desc);
 create index saga_brief_of_status on saga_brief (status, id desc);
 create index saga_brief_of_definition on saga_brief (definition, id desc) where user_id is null;
+-- those whose events are kept for longer than their details
+create index saga_brief_ends on saga_brief (ended_transaction, ended_position) where ended_transaction is not null;
 
 -- The first id of a moment: ids begin with their time, in milliseconds since 1970.
 create function saga_id_at(moment timestamptz) returns uuid language sql stable as $$

@@ -4,6 +4,7 @@ use common::{
     config::{ConfigSource, DatabaseSettings},
     db::{self, Pool},
 };
+use saga_engine::owner::Owner;
 use uuid::Uuid;
 
 use crate::{cluster, database::Database};
@@ -37,4 +38,16 @@ impl SagaLog {
         let database = Database::connect(server, &name).await;
         Self { name, settings, pool, database }
     }
+}
+
+/// Registers a process with a lease that outlasts any test, and returns it.
+///
+/// # Panics
+/// When the statement fails.
+pub async fn owner(database: &Database, node_id: &str) -> Owner {
+    let owner = Owner { node_id: node_id.to_owned(), incarnation: Uuid::new_v4() };
+    let register =
+        "insert into node_lease (node_id, incarnation, expires_at) values ($1, $2, now() + interval '1 day')";
+    database.rows(register, &[&owner.node_id, &owner.incarnation]).await;
+    owner
 }

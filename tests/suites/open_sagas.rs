@@ -20,7 +20,9 @@ use saga_engine::record::{Change, Company, Fingerprint, IdempotencyKey, KeyScope
 use saga_engine::recovery::{Claimer, Free, Statements};
 use saga_engine::unsent::BeginTold;
 use saga_engine::{SagaId, Status};
-use tests::{PATIENCE, cluster, database::Database, saga_log::SagaLog, wait_until};
+use tests::database::Database;
+use tests::saga_log::{self, SagaLog};
+use tests::{PATIENCE, cluster, wait_until};
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
@@ -147,10 +149,7 @@ const END: &str = "
 impl Log {
     async fn new() -> Log {
         let SagaLog { pool, database, .. } = SagaLog::new().await;
-        let owner = Owner { node_id: "node".to_owned(), incarnation: Uuid::new_v4() };
-        let register =
-            "insert into node_lease (node_id, incarnation, expires_at) values ($1, $2, now() + interval '1 day')";
-        database.rows(register, &[&owner.node_id, &owner.incarnation]).await;
+        let owner = saga_log::owner(&database, "node").await;
         Log { pool, other: database, owner }
     }
 
@@ -296,18 +295,15 @@ async fn a_claim_passes_a_saga_that_is_ending_and_a_cancel_waits_for_the_end() {
     let log = Log::new().await;
     let id = new_id();
     assert!(log.begin(&[item(begin(id, None))]).await.iter().all(is_durable));
-    log.other.run("begin").await;
-    log.other.rows(END, &[&id.0]).await;
     let claimer = Claimer {
-        owner: Owner { node_id: "other".to_owned(), incarnation: Uuid::new_v4() },
+        owner: saga_log::owner(&log.other, "other").await,
         definitions: vec!["checkout/1".to_owned()],
         batch: 10,
         max_claims: 3,
     };
-    let register =
-        "insert into node_lease (node_id, incarnation, expires_at) values ($1, $2, now() + interval '1 day')";
+    log.other.run("begin").await;
+    log.other.rows(END, &[&id.0]).await;
     let mut connection = log.pool.get().await.expect("a connection");
-    connection.execute(register, &[&claimer.owner.node_id, &claimer.owner.incarnation]).await.expect("a lease");
     let dead = [log.owner.clone()];
     let claim = async |connection: &mut Connection| {
         let mut claims = Claims { claimer: &claimer, connection };
@@ -369,11 +365,11 @@ async fn an_earlier_month_is_dropped_once_it_is_empty_and_nobody_has_to_wait_for
     let mut reader = log.pool.get().await.expect("a connection");
     reader.batch_execute("begin; select from saga").await.expect("a read");
     let mut housekeeping = log.pool.get().await.expect("a connection");
-    let refused = housekeeping.query(MONTHS, &[]).await.expect_err("somebody reads");
+    let refused = housekeeping.query(MONTHS, &[]).await.expect_err("another session reads");
     assert_eq!(refused.code(), Some(&SqlState::LOCK_NOT_AVAILABLE));
     assert_eq!(log.number(PARTITIONS).await, 4);
     reader.batch_execute("commit").await.expect("the end of the read");
-    housekeeping.query(MONTHS, &[]).await.expect("nobody reads");
+    housekeeping.query(MONTHS, &[]).await.expect("no other session reads");
     assert_eq!(log.number(PARTITIONS).await, 3);
     log.other.rows(ENDED, &[&"2024-01-08 12:00Z"]).await;
     assert_eq!(log.number("select count(*) from saga_ended_rest").await, 1, "a late end has its place");

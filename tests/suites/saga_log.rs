@@ -23,11 +23,15 @@ use saga_engine::{
     SagaId, Status,
     change::StateChange,
     definition::Outputs,
-    owner::Owner,
     record::{Change, Company, LogWrite, NewSaga, StepChanges, WriteReport},
     unsent::BeginTold,
 };
-use tests::{PATIENCE, database::Database, saga_log::SagaLog, wait_until};
+use tests::{
+    PATIENCE,
+    database::Database,
+    saga_log::{self, SagaLog},
+    wait_until,
+};
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
@@ -47,10 +51,7 @@ struct Log {
 impl Log {
     async fn new() -> Self {
         let SagaLog { pool, database, .. } = SagaLog::new().await;
-        let owner = Owner { node_id: "node".to_owned(), incarnation: Uuid::new_v4() };
-        let register =
-            "insert into node_lease (node_id, incarnation, expires_at) values ($1, $2, now() + interval '1 day')";
-        database.rows(register, &[&owner.node_id, &owner.incarnation]).await;
+        let owner = saga_log::owner(&database, "node").await;
         Self { pool, database, writer: SagaLogWriter::new(Arc::new(owner), BEGIN_LIMIT, Tracer::off()) }
     }
 

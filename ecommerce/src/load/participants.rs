@@ -154,7 +154,7 @@ impl Participants {
             let Value::Object(members) = faults else {
                 return Err(format!("{participant} answered {} without them", status.as_u16()));
             };
-            // The seed is the member that is no operation.
+            // The member `seed` is a number, and names no operation.
             let operations = members.into_iter().filter(|(_, value)| value.is_object());
             let operations = operations.map(|(operation, faults)| Ok((operation, serde_json::from_value(faults)?)));
             let operations: Result<_, serde_json::Error> = operations.collect();

@@ -69,10 +69,7 @@ macro_rules! stream {
           from saga_event
           union all
           select ended_transaction, ended_position, id, null::text, ended_at, timeline, status::text, error, created_at
-          from saga_ended
-          union all
-          select ended_transaction, ended_position, id, null::text, ended_at, timeline, status::text, error, created_at
-          from saga_open)"
+          from saga)"
     };
 }
 

@@ -8,8 +8,8 @@ use tokio_postgres::Error;
 // index can be searched by it; the clock is not.
 
 // A saga in the attention list is in `saga_open`, and kept in full, whenever it ended. The outputs that are kept are
-// copied as they are: `json` does not rewrite texts. Rows locked by another node are skipped. The row leaves the stream of
-// events: the horizon has passed it.
+// copied as they are: `json` does not rewrite texts. Rows locked by another node are skipped. A row that the horizon has
+// passed leaves the stream of events; any other keeps its place, and tells the begin and the end.
 const CLEAR: &str = "
     with old as materialized (
         select id from saga_ended
@@ -20,11 +20,12 @@ const CLEAR: &str = "
     gone as (delete from saga_ended s using old where s.id = old.id returning s.*)
     insert into saga (id, definition, definition_version, user_id, amount, product_wanted, input, gid, secret_hash,
                       begin_nonce, owner_node, owner_incarnation, epoch, cancel_requested_at, deadline_at, created_at,
-                      failed_marks, status, direction, error, turned_at, ended_at, ended_position, resolved_at,
-                      resolved_note, resolved_by, cleared_at, timeline, outputs)
+                      failed_marks, status, direction, error, turned_at, ended_at, ended_transaction, ended_position,
+                      resolved_at, resolved_note, resolved_by, cleared_at, timeline, outputs)
     select id, definition, definition_version, user_id, amount, product_wanted,
            case when input is not null then '{}' end, gid, secret_hash, begin_nonce, owner_node, owner_incarnation, epoch,
            cancel_requested_at, deadline_at, created_at, failed_marks, status, direction, error, turned_at, ended_at,
+           case when (s.ended_transaction, s.ended_position) > (h.transaction, h.position) then s.ended_transaction end,
            ended_position, resolved_at, resolved_note, resolved_by, clock_timestamp(), '[]',
            coalesce(
             (select json_object_agg(kept.key, kept.value)::text
@@ -37,7 +38,7 @@ const CLEAR: &str = "
                    select distinct on (added.key) added.key, '\"true\"'::text::json from unnest($5::text[], $6::text[]) as added(key, mark)
                    where strpos(s.timeline, added.mark) > 0) kept),
             '{}')
-    from gone s";
+    from gone s cross join saga_event_horizon h";
 
 // The oldest first. A saga's id has the time of its begin, so those of young sagas are not looked at.
 const RELEASE_KEYS: &str = "
@@ -81,8 +82,7 @@ const PRUNE: &str = "
 // place in this server's order means nothing.
 const HAS_ANOTHER_LIFE: &str = "
     select exists (select from saga_event where transaction >= pg_snapshot_xmax(pg_current_snapshot()))
-           or exists (select from saga_ended where ended_transaction >= pg_snapshot_xmax(pg_current_snapshot()))
-           or exists (select from saga_open where ended_transaction >= pg_snapshot_xmax(pg_current_snapshot()))
+           or exists (select from saga where ended_transaction >= pg_snapshot_xmax(pg_current_snapshot()))
            or exists (select from saga_event_horizon where transaction >= pg_snapshot_xmax(pg_current_snapshot()))";
 
 // The lowest first: this server would reach those first. The limits are PRUNE_BATCH. A saga loses only its place in the
@@ -94,9 +94,7 @@ const FORGET_ANOTHER_LIFE: &str = "
                        order by e.transaction, e.position limit 2000),
     gone as (delete from saga_event e using foreign_events f
              where e.transaction = f.transaction and e.position = f.position returning 1),
-    foreign_ends as (select s.id from mine, (
-                         select id, ended_transaction, ended_position from saga_ended
-                         union all select id, ended_transaction, ended_position from saga_open) s
+    foreign_ends as (select s.id from mine, saga s
                      where s.ended_transaction >= pg_snapshot_xmax(pg_current_snapshot())
                      order by s.ended_transaction, s.ended_position limit 2000),
     displaced as (update saga s set ended_transaction = null from foreign_ends f

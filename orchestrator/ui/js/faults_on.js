@@ -1,5 +1,5 @@
-// A line that says which faults the failure lab makes, with a link to it. Without faults, or without the right to see them,
-// there is no line.
+// A line that says which faults the failure lab makes, with a link to it. It is left out without
+// faults, and for clients that may not see them.
 
 import { useRef, useState } from "../vendor/preact/htm-preact.js";
 import { get, token } from "./api.js";

@@ -87,6 +87,28 @@ async fn the_status_of_an_old_saga_says_the_same_in_brief() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn events_that_are_kept_for_longer_than_details_are_still_told_when_these_are_cleared() {
+    let options =
+        StackOptions::default().set("orchestrator.retention_days", 1).set("orchestrator.events_keep_ms", 864_000_000);
+    with_stack(options, async |stack: &Stack| {
+        let start = tests::events::Listener::open(stack, "").await.last_id.clone();
+        buy(stack, order()).await.expect(200);
+        let database = stack.database(ORCHESTRATOR).await;
+        database.run("update saga set ended_at = ended_at - interval '2 days'").await;
+        wait_until("the details are cleared", PATIENCE, async || {
+            let cleared = "select count(*) from saga where cleared_at is not null";
+            (database.number(cleared, &[]).await == 1).then_some(())
+        })
+        .await;
+        let mut listener = tests::events::Listener::come_back(stack, "", &start).await;
+        let told = listener.until(super::events::is_end).await;
+        assert_eq!(told.first().map(|event| event.brief()).as_deref(), Some("PENDING"));
+        assert_eq!(told.last().map(|event| event.brief()).as_deref(), Some("COMPLETED!"));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_free_again_a_day_after_the_end_where_retention_is_on() {
     for (retention_days, expected) in [(100, 2), (0, 3)] {
         let options = StackOptions::default().set("orchestrator.retention_days", retention_days);
