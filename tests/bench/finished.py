@@ -28,7 +28,7 @@ PLANS = {
     "newest": "select id from saga order by id desc limit 100",
     "newest of a user": "select id from saga where user_id = 'user-77' order by id desc limit 100",
     "newest failed": "select id from saga where status = 'FAILED' order by id desc limit 100",
-    "unfinished by owner": "select owner_node from saga_open where ended_at is null order by owner_node, owner_incarnation limit 1",
+    "unfinished by owner": "select owner_node from saga_open where ended_at is null order by owner_incarnation limit 1",
 }
 
 

@@ -22,17 +22,17 @@ const CHECK_LIMIT: Duration = Duration::from_millis(1_800);
 /// How much longer than a connect a connection is waited for, so that the reason is known why there is none.
 const CONNECT_MARGIN: Duration = Duration::from_millis(100);
 
-/// Settings of sessions that write batches: each statement is planned once and finds its rows by an index.
+/// Settings of all sessions: each statement is planned once and finds its rows by an index.
 ///
 /// By default the planner uses the table statistics of the moment when a statement is first run. In a new database
 /// these are empty: it picks sequential scans, keeps that plan while the tables grow, and plans again and again where
-/// the number of rows in a batch matters to it. A batch is also too short for JIT compilation to pay off.
-const OF_WRITERS: [(&str, &str); 4] =
+/// the number of rows in a batch matters to it. Planning costs more than a short statement, above all on a table with
+/// many partitions. A batch is also too short for JIT compilation to pay off.
+///
+/// So a statement must have a good plan without its parameters: `id < coalesce($1, …)` can use an index, and
+/// `$1 is null or id < $1` cannot.
+const PLANS: [(&str, &str); 4] =
     [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"), ("enable_mergejoin", "off"), ("jit", "off")];
-
-/// Settings of sessions that read: each statement is planned for every run. Reads are few and their filters vary, and
-/// otherwise a plan made for an empty table would be kept for ever.
-const OF_READERS: [(&str, &str); 2] = [("plan_cache_mode", "force_custom_plan"), ("jit", "off")];
 
 /// A pool of connections to one database, one of them for batches of writes. Clones are cheap and share the
 /// connections.
@@ -76,7 +76,7 @@ impl Pool {
         self.get_of(&self.reads).await
     }
 
-    /// Takes the writer's connection. It is the only one with the plans of a writer, and no read ever uses it.
+    /// Takes the writer's connection. No read ever uses it.
     ///
     /// # Errors
     /// See [`Pool::get`].
@@ -214,10 +214,10 @@ fn make(server: &SecretString, database: &str, settings: &DatabaseSettings, rese
             .build_unchecked(manager);
         Connections { pool: Arc::new(pool), size }
     };
-    let writes = connections(target.clone().with_session(&OF_WRITERS), 1);
-    let reader = target.with_session(&OF_READERS);
-    let reserve = (reserve == Reserve::One).then(|| connections(reader.clone(), 1));
-    let reads = connections(reader, settings.pool_size.saturating_sub(1).max(1));
+    let target = target.with_session(&PLANS);
+    let writes = connections(target.clone(), 1);
+    let reserve = (reserve == Reserve::One).then(|| connections(target.clone(), 1));
+    let reads = connections(target, settings.pool_size.saturating_sub(1).max(1));
     let (database_name, lost) = (Arc::from(database), Arc::default());
     let pool = Pool { reads, writes, reserve, place, trouble, database: database_name, hosts, lost };
     measure(database, &pool);

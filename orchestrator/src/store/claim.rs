@@ -179,14 +179,14 @@ const UNREADABLE: &str = set_back!("1", "'its row cannot be read: ' || d.reason"
 const OWNERS: &str = "
     with recursive owners as (
          (select owner_node, owner_incarnation from saga_open where ended_at is null
-          order by owner_node, owner_incarnation limit 1)
+          order by owner_incarnation limit 1)
          union all
          select n.owner_node, n.owner_incarnation
          from owners o
          cross join lateral (
              select owner_node, owner_incarnation from saga_open
-             where ended_at is null and (owner_node, owner_incarnation) > (o.owner_node, o.owner_incarnation)
-             order by owner_node, owner_incarnation limit 1) n)
+             where ended_at is null and owner_incarnation > o.owner_incarnation
+             order by owner_incarnation limit 1) n)
     select coalesce(o.owner_node, l.node_id), coalesce(o.owner_incarnation, l.incarnation), l.expires_at::text,
            o.owner_node is not null, l.given_up_at is not null
     from owners o full join node_lease l on l.node_id = o.owner_node and l.incarnation = o.owner_incarnation

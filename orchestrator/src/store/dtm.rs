@@ -10,14 +10,21 @@ use super::reader::{columns, from_row, kept};
 use saga_engine::SagaId;
 use saga_engine::stored::ReadRow;
 
-// By `saga_ended_of_definition`.
+macro_rules! of_gid {
+    () => {
+        "select k.saga_id from saga_key k where k.key = $2 and k.user_id = '' and k.scope = 'gid'"
+    };
+}
+
+// By `saga_ended_of_definition`, or by the id that belongs to a gid.
 const LIST: &str = concat!(
     "select ",
     columns!(),
     ", s.gid from saga s
-      where s.definition = 'dtm' and s.user_id is null and s.gid is not null and ($1::uuid is null or s.id < $1)
-        and ($2::text is null
-             or s.id = (select k.saga_id from saga_key k where k.key = $2 and k.user_id = '' and k.scope = 'gid'))
+      where s.definition = 'dtm' and s.user_id is null and s.gid is not null
+        and s.id < coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+        and s.id between case when $2::text is null then '00000000-0000-0000-0000-000000000000' else (", of_gid!(), ") end
+                     and case when $2::text is null then 'ffffffff-ffff-ffff-ffff-ffffffffffff' else (", of_gid!(), ") end
         and ($3::text is null or case when s.ended_at is null and s.status = 'PENDING' then 'submitted'
                                       when s.ended_at is null then 'aborting'
                                       when s.status = 'COMPLETED' then 'succeed'

@@ -71,7 +71,8 @@ const ATTENTION: &str = concat!(
     "select ",
     columns!(),
     ", s.attention_at, s.wake_at from saga_open s
-      where s.attention is not null and ($1::timestamptz is null or (s.attention_at, s.id) > ($1, $2))
+      where s.attention is not null and (s.attention_at, s.id) > (coalesce($1::timestamptz, '-infinity'),
+                                      coalesce($2::uuid, '00000000-0000-0000-0000-000000000000'))
       order by s.attention_at, s.id limit $3"
 );
 

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | none | the primary key: ids sort by time |
 //! | a status | `saga_ended_of_status`; `saga_open` is scanned, and stays small |
-//! | a user, with or without a status | `saga_ended_of_user`, without a status once for each; `saga_open_of_user` |
+//! | a user, with or without a status | `saga_ended_of_user`, without a status once for each; `saga_open` is scanned |
 //! | a definition | `saga_ended_of_definition`, which holds all sagas but purchases; with a status, that status's index |
 //!
 //! `saga_brief` has the indexes of `saga_ended`.
@@ -87,7 +87,8 @@ struct Statements {
 macro_rules! newest {
     ($condition:literal, $order:literal) => {
         concat!(
-            "select s.* from saga s where ($3::uuid is null or s.id < $3) and ($5::text is null or s.definition = $5) and ",
+            "select s.* from saga s
+             where s.id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff') and ($5::text is null or s.definition = $5) and ",
             $condition,
             " order by ",
             $order,
@@ -136,19 +137,19 @@ macro_rules! statements {
 // statistics assume, and a scan of the whole table if they are few or old.
 const ALL: Statements = statements!(newest, "$1::text is null and $2::text is null", "s.id desc");
 const OF_STATUS: Statements =
-    statements!(newest, "s.status = any(array[$1::text]) and $2::text is null", "s.status, s.id desc");
+    statements!(newest, "s.status = any(array[$1::text]) and $2::text is null", "s.status desc, s.id desc");
 const OF_USER_AND_STATUS: Statements =
-    statements!(newest, "s.user_id = any(array[$2::text]) and s.status = $1::text", "s.user_id, s.id desc");
+    statements!(newest, "s.user_id = any(array[$2::text]) and s.status = $1::text", "s.user_id desc, s.id desc");
 const OF_USER: Statements = statements!(
     newest_of_each,
     "s.user_id = any(array[$2::text]) and s.status = each.status and $1::text is null",
-    "s.user_id, s.id desc"
+    "s.user_id desc, s.id desc"
 );
 
 const OF_DEFINITION: Statements = statements!(
     newest,
     "s.definition = any(array[$5::text]) and s.user_id is null and $1::text is null and $2::text is null",
-    "s.definition, s.id desc"
+    "s.definition desc, s.id desc"
 );
 
 // Statistics of the last analyze, partition by partition: the number of rows, and the shares of the status, the user and

@@ -18,7 +18,7 @@ const UNFINISHED: &str = "
 const COUNTED: &str = "
     select count(*) filter (where status = 'COMPLETED'), count(*) filter (where status = 'COMPENSATED'),
            count(*) filter (where status = 'FAILED'), count(*) = 20001
-    from (select status from saga where ended_at is not null limit 20001) s";
+    from (select status from saga where ended_at is not null order by id desc limit 20001) s";
 
 // Statistics of the last analyze, summed over the partitions: the rows of each status. Reads no saga.
 const ESTIMATED: &str = "

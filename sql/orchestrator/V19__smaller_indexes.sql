@@ -1,0 +1,19 @@
+-- Fewer and smaller entries in indexes. Programs of the version before run on beside it.
+
+-- saga_open stays small: what a user has in it is found by a scan, as what has a status is
+drop index saga_open_of_user;
+
+-- an incarnation is of one node
+drop index saga_open_of_owner;
+create index saga_open_of_owner on saga_open (owner_incarnation, id) where ended_at is null;
+
+-- Ids grow, so new entries come last and fill their pages. Lists read backwards.
+drop index saga_ended_of_user, saga_ended_of_status, saga_ended_of_definition;
+create index saga_ended_of_user on saga_ended (user_id, status, id);
+create index saga_ended_of_status on saga_ended (status, id);
+create index saga_ended_of_definition on saga_ended (definition, id) where user_id is null;
+
+drop index saga_brief_of_user, saga_brief_of_status, saga_brief_of_definition;
+create index saga_brief_of_user on saga_brief (user_id, status, id);
+create index saga_brief_of_status on saga_brief (status, id);
+create index saga_brief_of_definition on saga_brief (definition, id) where user_id is null;
