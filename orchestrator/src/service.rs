@@ -108,7 +108,8 @@ pub async fn start(
     let tracer = tracer(SERVICE, &settings);
     let incarnation = Uuid::new_v4();
     let node_id = match orchestrator.node_id.as_str() {
-        "" => format!("node-{incarnation}"),
+        // short, since the rows of all its sagas name it
+        "" => format!("node-{}", &incarnation.simple().to_string()[..8]),
         fixed => fixed.to_owned(),
     };
     let owner = Arc::new(Owner { node_id, incarnation });

@@ -101,7 +101,7 @@ pub fn classify_compensation(found: Found<'_>) -> CompensationVerdict<'_> {
 /// A row hashed by another version of the fields cannot be compared. It is replayed: the transaction id is the key, and
 /// its decision stands.
 fn same_contents(hash: &RequestHash, action: &Recorded) -> bool {
-    action.hash_version != HASH_VERSION || action.hash.as_deref() == Some(hash.as_bytes())
+    action.hash_version != HASH_VERSION || action.hash.as_deref().is_some_and(|stored| hash.is_stored_as(stored))
 }
 
 #[cfg(test)]
@@ -128,11 +128,14 @@ mod tests {
         let refused = row(409, Some("a"));
         let tombstone = row(409, None);
         let undone = row(200, None);
+        let all_bytes = Recorded { hash: Some([hash("a").as_bytes(), &[7; 16]].concat()), ..row(200, Some("a")) };
         let other_version = Recorded { hash_version: HASH_VERSION + 1, ..row(200, Some("z")) };
         #[rustfmt::skip]
         let cases = [
             ("a", None,                 None,          ActionVerdict::New),
             ("a", Some(&done),          None,          ActionVerdict::Replay(&done)),
+            ("a", Some(&all_bytes),     None,          ActionVerdict::Replay(&all_bytes)),
+            ("b", Some(&all_bytes),     None,          ActionVerdict::ContentsDiffer),
             ("a", Some(&refused),       None,          ActionVerdict::Replay(&refused)),
             ("b", Some(&done),          None,          ActionVerdict::ContentsDiffer),
             ("b", Some(&refused),       None,          ActionVerdict::ContentsDiffer),
@@ -195,6 +198,6 @@ mod tests {
         // Databases hold rows with this hash: a change of the rule needs a new version.
         let hash = RequestHash::of("charge", &[Some("user-1".to_owned()), Some("9990".to_owned()), None]);
         let hex: String = hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, "8f6e82f3ced2de5ab22550e6db0a7397aaee43021ca4f0975f3e80ba5d4f19ef");
+        assert_eq!(hex, "8f6e82f3ced2de5ab22550e6db0a7397");
     }
 }

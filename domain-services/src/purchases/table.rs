@@ -52,7 +52,7 @@ const PAGE: &str = "\
 
 const PAGE_OF_USER: &str = "\
     select id, status, user_id, transaction_id, product_id, payment_id, (amount * 100)::bigint, created_at, cancelled_at
-      from app_purchase where user_id = any(array[$3::text]) and id < $1 order by user_id, id desc limit $2";
+      from app_purchase where user_id = any(array[$3::text]) and id < $1 order by user_id desc, id desc limit $2";
 
 /// Returns the parameters of [`CREATE`] behind the common ones.
 pub(super) fn purchases<'a>(purchases: &[NewAction<'a, PurchaseRequest>], outcomes: &[Outcome]) -> Vec<Parameter<'a>> {

@@ -45,6 +45,14 @@ pub struct Fingerprint {
     pub hash: Vec<u8>,
 }
 
+impl Fingerprint {
+    /// Tells whether the stored fingerprint is of an equal request; `None` if their versions cannot be compared. Earlier
+    /// programs stored more bytes of the same hash.
+    pub fn equals_stored(&self, stored: &Fingerprint) -> Option<bool> {
+        (self.version == stored.version).then(|| stored.hash.starts_with(&self.hash))
+    }
+}
+
 /// Why a person should look at a saga.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {

@@ -29,8 +29,6 @@ pub(super) fn fingerprint(order: &Order) -> Fingerprint {
 /// Tells whether the key holder's order equals the order with this fingerprint. Hashes of different versions cannot be
 /// compared; the order itself is in the row too.
 pub(super) fn same_contents(order: &Order, fingerprint: &Fingerprint, holder: &KeyHolder) -> bool {
-    match &holder.fingerprint {
-        Some(stored) if stored.version == fingerprint.version => stored.hash == fingerprint.hash,
-        Some(_) | None => Order::of_input(&holder.saga.input) == *order,
-    }
+    let compared = holder.fingerprint.as_ref().and_then(|stored| fingerprint.equals_stored(stored));
+    compared.unwrap_or_else(|| Order::of_input(&holder.saga.input) == *order)
 }

@@ -1,20 +1,24 @@
-//! The format of a saga's steps and changes in its rows: JSON arrays, one value per position, times in microseconds.
+//! The format of a saga's steps and changes in its rows: JSON arrays, one value per position, times in microseconds. In the
+//! steps, each time but the first is the difference from the one before it in the text.
 //!
 //! ```text
-//!   saga.timeline        [["charge","payments","done",1,1767225600000001,1767225600000002,null],["decrease","inventory"], …]
-//!                          step, participant; unless it is pending: state, attempts, started, finished, error
-//!                          [, [undoing: attempts, started, finished, error, state of the action alone]]
+//!   saga.timeline        [["charge","payments","done",1,1767225600000001,2577],["decrease","inventory"], …]
+//!                          step, participant
+//!                          [, state, attempts, started, finished   unless it is pending
+//!                          [, error
+//!                          [, [undoing: attempts, started, finished, error, state of the action alone]]]]
 //!   saga_event.changes   [["charge","payments","running",1,null,1767225600000001],["COMPLETED",true,null,1767225600000002], …]
 //!                          of a step: step, participant, state, attempts, error, at;  of the saga: status, ended, error, at
 //! ```
 //! The format is compact because the database receives, copies and logs every byte: a completed purchase writes 1.0 kB,
-//! and wrote 2.5 kB with member names. Rows of earlier versions are read as well: with member names, and without the
-//! action of an undone step, whose state is then unknown.
+//! and wrote 2.5 kB with member names. Rows of earlier versions are read as well: with all times in full, with member names,
+//! and without the action of an undone step, whose state is then unknown.
 
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeSeq;
+use serde::{Deserialize, Serialize, Serializer};
 
 use saga_engine::Status;
 use saga_engine::change::StateChange;
@@ -22,17 +26,19 @@ use saga_engine::log::{CompensationView, StepView};
 
 /// Writes the steps of a saga.
 pub fn of_steps(steps: &[StepView]) -> String {
-    let row = |view| match is_pending(view) {
-        true => StepText::Pending(&view.step, &view.participant),
-        false => StepText::Other(StepRow::of(view)),
-    };
-    json(&steps.iter().map(row).collect::<Vec<_>>())
+    let mut times = Times::default();
+    json(&steps.iter().map(|view| StepText::of(view, &mut times)).collect::<Vec<_>>())
 }
 
 /// Reads the text of [`of_steps`]. Any other text reads as no steps: no decision rests on it.
 pub fn to_steps(text: &str) -> Vec<StepView> {
-    let steps: Vec<Stored<StepRow<'static>, StepView>> = serde_json::from_str(text).unwrap_or_default();
-    steps.into_iter().map(Stored::into_it).map(with_action).collect()
+    let steps: Vec<Stored<StepRow, StepView>> = serde_json::from_str(text).unwrap_or_default();
+    let mut times = Times::default();
+    let view = |step| match step {
+        Stored::Row(row) => StepRow::into_view(row, &mut times),
+        Stored::Named(view) => view,
+    };
+    steps.into_iter().map(view).map(with_action).collect()
 }
 
 /// Fills in the state of the action if a row lacks it: of a step that was not undone it is the step's state; of an
@@ -93,91 +99,119 @@ impl Micros {
     }
 }
 
-/// A step as it is written. Nothing has happened yet to most steps of a saga that begins.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum StepText<'a> {
-    Pending(&'a str, &'a str),
-    Other(StepRow<'a>),
+/// A moment in microseconds since 1970, or the difference from the moment before it in the text. Any difference is less
+/// than this, 31 years.
+const FIRST_MOMENT: i64 = 1_000_000_000_000_000;
+
+/// The times of the steps, in the order of the text.
+#[derive(Default)]
+struct Times {
+    last: i64,
 }
 
-fn is_pending(view: &StepView) -> bool {
-    let StepView { step: _, participant: _, state, action, attempts, started_at, finished_at, error, compensation } =
-        view;
-    (&**state, &**action, *attempts) == ("pending", "pending", 0)
-        && started_at.is_none()
-        && finished_at.is_none()
-        && error.is_none()
-        && compensation.is_none()
+impl Times {
+    fn write(&mut self, at: Option<DateTime<Utc>>) -> Option<i64> {
+        let at = at?.timestamp_micros();
+        Some(at.wrapping_sub(std::mem::replace(&mut self.last, at)))
+    }
+
+    fn read(&mut self, written: Option<i64>) -> Option<DateTime<Utc>> {
+        let written = written?;
+        self.last = if written < FIRST_MOMENT { self.last.wrapping_add(written) } else { written };
+        DateTime::from_timestamp_micros(self.last)
+    }
 }
 
-fn pending() -> Cow<'static, str> {
-    Cow::Borrowed("pending")
+/// A step as it is written. Nothing has happened yet to most steps of a saga that begins, and most others have no error.
+struct StepText<'a> {
+    view: &'a StepView,
+    times: [Option<i64>; 2],
+    undo: Option<UndoRow<'a>>,
 }
 
-/// Step, participant, state, attempts, started, finished, error, and the compensation if one was requested.
-#[derive(Serialize, Deserialize)]
-struct StepRow<'a>(
-    Cow<'a, str>,
-    Cow<'a, str>,
-    #[serde(default = "pending")] Cow<'a, str>,
-    #[serde(default)] u32,
-    #[serde(default)] Option<Micros>,
-    #[serde(default)] Option<Micros>,
-    #[serde(default)] Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")] Option<UndoRow<'a>>,
-);
-
-/// Attempts, started, finished, error, and the state of the action alone.
-#[derive(Serialize, Deserialize)]
-struct UndoRow<'a>(u32, Option<Micros>, Option<Micros>, Option<Cow<'a, str>>, #[serde(default)] Cow<'a, str>);
-
-impl<'a> StepRow<'a> {
-    fn of(view: &'a StepView) -> Self {
+impl<'a> StepText<'a> {
+    fn of(view: &'a StepView, times: &mut Times) -> Self {
+        let of_action = [times.write(view.started_at), times.write(view.finished_at)];
         let undo = view.compensation.as_ref().map(|undo| {
             UndoRow(
                 undo.attempts,
-                undo.started_at.map(Micros),
-                undo.finished_at.map(Micros),
+                times.write(undo.started_at),
+                times.write(undo.finished_at),
                 undo.error.as_deref().map(Cow::Borrowed),
                 Cow::Borrowed(&*view.action),
             )
         });
-        Self(
-            Cow::Borrowed(&view.step),
-            Cow::Borrowed(&view.participant),
-            Cow::Borrowed(&view.state),
-            view.attempts,
-            view.started_at.map(Micros),
-            view.finished_at.map(Micros),
-            view.error.as_deref().map(Cow::Borrowed),
-            undo,
-        )
+        Self { view, times: of_action, undo }
     }
 }
 
-impl From<StepRow<'static>> for StepView {
-    fn from(row: StepRow<'static>) -> Self {
-        let StepRow(step, participant, state, attempts, started, finished, error, undo) = row;
+impl Serialize for StepText<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { view, times: [started, finished], undo } = self;
+        let mut values = serializer.serialize_seq(None)?;
+        values.serialize_element(&view.step)?;
+        values.serialize_element(&view.participant)?;
+        let is_plain = view.error.is_none() && undo.is_none();
+        if !(is_plain && (&*view.state, view.attempts, started, finished) == ("pending", 0, &None, &None)) {
+            values.serialize_element(&view.state)?;
+            values.serialize_element(&view.attempts)?;
+            values.serialize_element(started)?;
+            values.serialize_element(finished)?;
+        }
+        if !is_plain {
+            values.serialize_element(&view.error)?;
+        }
+        if let Some(undo) = undo {
+            values.serialize_element(undo)?;
+        }
+        values.end()
+    }
+}
+
+fn pending() -> String {
+    "pending".to_owned()
+}
+
+/// Step, participant, state, attempts, started, finished, error, and the compensation if one was requested.
+#[derive(Deserialize)]
+struct StepRow(
+    String,
+    String,
+    #[serde(default = "pending")] String,
+    #[serde(default)] u32,
+    #[serde(default)] Option<i64>,
+    #[serde(default)] Option<i64>,
+    #[serde(default)] Option<String>,
+    #[serde(default)] Option<UndoRow<'static>>,
+);
+
+/// Attempts, started, finished, error, and the state of the action alone.
+#[derive(Serialize, Deserialize)]
+struct UndoRow<'a>(u32, Option<i64>, Option<i64>, Option<Cow<'a, str>>, #[serde(default)] Cow<'a, str>);
+
+impl StepRow {
+    fn into_view(self, times: &mut Times) -> StepView {
+        let Self(step, participant, state, attempts, started, finished, error, undo) = self;
+        let (started_at, finished_at) = (times.read(started), times.read(finished));
         let mut action = Cow::Borrowed("");
         let compensation = undo.map(|UndoRow(attempts, started, finished, error, of_action)| {
             action = of_action;
             CompensationView {
                 attempts,
-                started_at: started.map(Micros::time),
-                finished_at: finished.map(Micros::time),
+                started_at: times.read(started),
+                finished_at: times.read(finished),
                 error: error.map(Cow::into_owned),
             }
         });
-        Self {
+        StepView {
             step: step.into(),
             participant: participant.into(),
-            state,
+            state: state.into(),
             action,
             attempts,
-            started_at: started.map(Micros::time),
-            finished_at: finished.map(Micros::time),
-            error: error.map(Cow::into_owned),
+            started_at,
+            finished_at,
+            error,
             compensation,
         }
     }
@@ -294,7 +328,10 @@ mod tests {
 
     #[test]
     fn a_row_of_an_earlier_version_is_read() {
-        assert_eq!(to_steps(r#"[["create","purchases","pending",0,null,null,null]]"#), steps()[1..]);
+        let full_times = r#"[["charge","payments","done",1,1767225600000005,1767225600000002,null],["create","purchases","pending",0,null,null,null]]"#;
+        let read = to_steps(full_times);
+        assert_eq!((read[0].started_at, read[0].finished_at), (Some(at(5)), Some(at(2))));
+        assert_eq!(read[1..], steps()[1..]);
         assert_eq!(to_steps(&json(&steps())), steps());
         assert_eq!(to_changes(&json(&changes())), changes());
     }
@@ -324,7 +361,18 @@ mod tests {
         let undone = StepView { error: None, ..steps().remove(0) };
         assert_eq!(
             of_steps(&[undone]),
-            r#"[["charge","payments","compensated",2,1767225600000001,1767225600000002,null,[3,1767225600000003,null,"\u0000","done"]]]"#
+            r#"[["charge","payments","compensated",2,1767225600000001,1,null,[3,1,null,"\u0000","done"]]]"#
+        );
+        let done = StepView {
+            state: "done".into(),
+            action: "done".into(),
+            started_at: Some(at(7)),
+            finished_at: Some(at(4)),
+            ..steps().remove(1)
+        };
+        assert_eq!(
+            of_steps(&[done.clone(), done]),
+            r#"[["create","purchases","done",0,1767225600000007,-3],["create","purchases","done",0,3,-3]]"#
         );
         assert_eq!(of_changes(&changes()[1..]).unwrap(), r#"[["COMPENSATED",true,"409: no",1767225600000002]]"#);
     }

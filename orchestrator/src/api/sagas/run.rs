@@ -97,11 +97,8 @@ impl Wanted {
     pub(in crate::api) fn equals(&self, fingerprint: &Fingerprint, holder: &KeyHolder) -> bool {
         let KeyHolder { saga, fingerprint: stored } = holder;
         let same_version = self.version.is_none_or(|version| version == saga.definition_version);
-        let same_contents = match stored {
-            Some(stored) if stored.version == fingerprint.version => stored.hash == fingerprint.hash,
-            Some(_) | None => saga.definition == self.definition && saga.input == self.input,
-        };
-        same_version && same_contents
+        let compared = stored.as_ref().and_then(|stored| fingerprint.equals_stored(stored));
+        same_version && compared.unwrap_or_else(|| saga.definition == self.definition && saga.input == self.input)
     }
 
     /// Returns the definition and the input of the new saga.
