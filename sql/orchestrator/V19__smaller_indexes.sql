@@ -1,13 +1,13 @@
--- Fewer and smaller entries in indexes. Programs of the version before run on beside it.
-
--- saga_open stays small: what a user has in it is found by a scan, as what has a status is
-drop index saga_open_of_user;
+-- Smaller indexes. Programs of the version before run on beside it.
 
 -- an incarnation is of one node
 drop index saga_open_of_owner;
 create index saga_open_of_owner on saga_open (owner_incarnation, id) where ended_at is null;
 
 -- Ids grow, so new entries come last and fill their pages. Lists read backwards.
+drop index saga_open_of_user;
+create index saga_open_of_user on saga_open (user_id, id);
+
 drop index saga_ended_of_user, saga_ended_of_status, saga_ended_of_definition;
 create index saga_ended_of_user on saga_ended (user_id, status, id);
 create index saga_ended_of_status on saga_ended (status, id);

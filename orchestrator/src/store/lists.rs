@@ -5,7 +5,7 @@
 //! |---|---|
 //! | none | the primary key: ids sort by time |
 //! | a status | `saga_ended_of_status`; `saga_open` is scanned, and stays small |
-//! | a user, with or without a status | `saga_ended_of_user`, without a status once for each; `saga_open` is scanned |
+//! | a user, with or without a status | `saga_ended_of_user`, without a status once for each; `saga_open_of_user` |
 //! | a definition | `saga_ended_of_definition`, which holds all sagas but purchases; with a status, that status's index |
 //!
 //! `saga_brief` has the indexes of `saga_ended`.
