@@ -9,8 +9,8 @@
 
 mod describe;
 mod routes;
-mod seen;
 mod stock;
+mod stock_cache;
 mod stock_watch;
 mod table;
 
@@ -27,10 +27,11 @@ use common::{
 };
 use tokio_postgres::Row;
 
-use self::{seen::StockCache, stock::Stock, table::Taken};
+use self::{stock::Stock, stock_cache::StockCache, table::Taken};
 use crate::participant::{
-    Action, Decisions, NewAction, NewCompensation, Outcome, Participant, Recording, Work, body, columns,
-    front::{ParticipantApi, journal_route},
+    Action, Decisions, NewAction, NewCompensation, Outcome, Participant, Recording, Work,
+    api::{ParticipantApi, journal_route},
+    body, columns,
     journal::ActionSeen,
     ledger::JournaledWriter,
     service::{Assembly, Parts, Service},

@@ -2,9 +2,9 @@
 //! module ensures that it is done exactly once.
 //!
 //! ```text
-//!            front ──────────────► ledger ───────────────► PostgreSQL
+//!            api ────────────────► ledger ───────────────► PostgreSQL
 //!   parse, simulated faults   group commit: one batch,   one row an action, which is its
-//!   (participant/front)       one transaction            journal row; step_journal
+//!   (participant/api)         one transaction            journal row; step_journal
 //!                             (participant/ledger,       (the participant's SQL)
 //!                              participant/journal)
 //! ```
@@ -13,9 +13,9 @@
 //! has been compensated, even before it arrived, can never happen.
 
 pub(crate) mod answer;
+pub(crate) mod api;
 pub(crate) mod columns;
 pub(crate) mod describe;
-pub(crate) mod front;
 pub(crate) mod idempotency;
 pub mod journal;
 pub(crate) mod ledger;

@@ -23,8 +23,9 @@ use common::{
 use tokio_postgres::Row;
 
 use crate::participant::{
-    Action, Decisions, NewCompensation, Outcome, Participant, Recording, Work, body,
-    front::{ParticipantApi, journal_route},
+    Action, Decisions, NewCompensation, Outcome, Participant, Recording, Work,
+    api::{ParticipantApi, journal_route},
+    body,
     journal::ActionSeen,
     ledger::JournaledWriter,
     service::{Assembly, Parts, Service},

@@ -76,10 +76,10 @@ impl fmt::Display for LostCommits {
 
 /// The newest timeline that was seen at the hosts of a URL.
 #[derive(Debug, Default)]
-pub(super) struct Fence(Mutex<Seen>);
+pub(super) struct Fence(Mutex<Observed>);
 
 #[derive(Debug, Default)]
-struct Seen {
+struct Observed {
     newest: Option<Timeline>,
     /// A newer timeline that a caller told of: the hosts are to be asked for it.
     rumour: Option<Timeline>,
@@ -88,7 +88,7 @@ struct Seen {
 }
 
 impl Fence {
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn observed(&self) -> MutexGuard<'_, Observed> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -97,7 +97,7 @@ impl Fence {
     /// # Errors
     /// The newer timeline that was seen.
     pub(super) fn check(&self, timeline: Timeline) -> Result<(), Timeline> {
-        match self.seen().newest {
+        match self.observed().newest {
             Some(newest) if newest.is_after(timeline) => Err(newest),
             _ => Ok(()),
         }
@@ -105,7 +105,7 @@ impl Fence {
 
     /// Returns whether there may be a server on a newer timeline, for which the other hosts are asked first.
     pub(super) fn is_doubtful(&self, timeline: Timeline) -> bool {
-        self.seen().rumour.is_some_and(|rumour| rumour.is_after(timeline))
+        self.observed().rumour.is_some_and(|rumour| rumour.is_after(timeline))
     }
 
     /// Remembers the timeline of a server that is used from now on, as [`Fence::check`] allows; a doubtful one is used
@@ -114,7 +114,7 @@ impl Fence {
     /// # Errors
     /// The newer timeline that was seen meanwhile.
     pub(super) fn admit(&self, timeline: Timeline) -> Result<bool, Timeline> {
-        let mut seen = self.seen();
+        let mut seen = self.observed();
         if let Some(newest) = seen.newest.filter(|newest| newest.is_after(timeline)) {
             return Err(newest);
         }
@@ -126,7 +126,7 @@ impl Fence {
 
     /// Notes that a caller knows this timeline. Returns whether that is a reason to look again.
     pub(super) fn hear(&self, timeline: Timeline) -> bool {
-        let mut seen = self.seen();
+        let mut seen = self.observed();
         let is_news = seen.newest.is_some_and(|newest| timeline.is_after(newest));
         let was_looked_for = seen.looked_at.is_some_and(|at| at.elapsed() < LOOK_LIFE);
         let is_due = is_news && !was_looked_for && seen.rumour.is_none();
@@ -138,7 +138,7 @@ impl Fence {
 
     /// Returns the newest timeline.
     pub(super) fn newest(&self) -> Option<Timeline> {
-        self.seen().newest
+        self.observed().newest
     }
 }
 

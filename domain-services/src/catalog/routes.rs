@@ -16,7 +16,7 @@ use super::{EnsureOne, ShelfWriter, describe, memory::Memory, table};
 use crate::participant::{
     self,
     answer::{self, RETRY_AFTER_S},
-    front::{simulated_read, with},
+    api::{simulated_read, with},
     pages::page_by_id,
     request::transaction_in_path,
 };

@@ -9,7 +9,7 @@ use common::{
 use super::{Change, ChangeKind, Inventory, describe, table};
 use crate::participant::{
     Action, Participant, answer,
-    front::{ParticipantApi, with},
+    api::{ParticipantApi, with},
     idempotency::{Scope, transaction_id},
     request::transaction_in_path,
 };

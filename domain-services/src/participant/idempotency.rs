@@ -15,7 +15,7 @@ use common::{
 };
 use uuid::Uuid;
 
-use super::{Participant, answer, front::ParticipantApi, step_journal};
+use super::{Participant, answer, api::ParticipantApi, step_journal};
 
 /// The namespace of derived ids (RFC 9562, version 5): an arbitrary value that must never change.
 const NAMESPACE: Uuid = uuid::uuid!("6b0d3f0e-52a5-4f43-9c8e-0d4ad1f6b9a7");

@@ -12,7 +12,7 @@ use common::{
 use super::{CHARGE, Payments, describe, table};
 use crate::participant::{
     Participant, answer,
-    front::{ParticipantApi, with},
+    api::{ParticipantApi, with},
     idempotency::{Scope, transaction_id},
     request::transaction_in_path,
 };

@@ -13,7 +13,7 @@ use common::{
 use super::{Purchases, describe, table};
 use crate::participant::{
     Participant, answer,
-    front::{ParticipantApi, with},
+    api::{ParticipantApi, with},
     pages::page_by_id,
     request::transaction_in_path,
 };

@@ -1,12 +1,12 @@
 //! Tests of the binary and its embedded PostgreSQL from outside, with real processes.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails by a panic, with a reason")]
 
+mod access;
 mod audit;
 mod audit_journals;
 mod backup;
 mod cli;
 mod conformance;
-mod doors;
 mod draining;
 mod embedded_postgres;
 mod folders;

@@ -1,12 +1,12 @@
 //! Tests of whole definitions.
 
 mod bad_files;
+mod compiled;
 mod document;
 mod inputs;
 mod properties;
 mod replies;
 mod requests;
-mod whole;
 
 use std::sync::Arc;
 

@@ -3,187 +3,25 @@
 //! A step names the participant, the request, the compensation and the outputs to keep from the reply, and the steps
 //! that it comes after. Retries, order, compensation and durability are the engine's.
 
-use std::collections::BTreeMap;
-use std::fmt;
+mod graph;
+mod operation;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use smol_str::SmolStr;
 use thiserror::Error;
 
-use crate::SagaId;
-
-/// The longest output of a step, in bytes of JSON: several times the longest id of our own participants.
-const MAX_OUTPUT_BYTES: usize = 1_000;
+use self::graph::Graph;
+pub use self::operation::{
+    Context, Input, MakeRequest, Method, Operation, Outputs, ReadReply, ReplyError, Request, full_name,
+};
 
 /// The most steps of a definition: a saga is one row, which is read and written whole.
 pub const MAX_STEPS: usize = 100;
 
 /// The most calls of one saga in flight at once, unless its definition says otherwise.
 pub const DEFAULT_MAX_PARALLEL: usize = 16;
-
-/// The input of a saga: a JSON value that only its definition reads. It never changes during the saga.
-pub type Input = Arc<Value>;
-
-/// Outputs of the steps so far, by name (`product_id`, `payment_id` …).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Outputs(BTreeMap<SmolStr, Value>);
-
-impl Outputs {
-    /// Makes outputs with one value.
-    pub fn one(name: impl Into<SmolStr>, value: impl Into<Value>) -> Outputs {
-        Outputs(BTreeMap::from([(name.into(), value.into())]))
-    }
-
-    /// Returns the output of that name, if there is one.
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
-    }
-
-    /// Returns the output of that name, if there is one and it is a text.
-    pub fn text(&self, name: &str) -> Option<&str> {
-        self.get(name)?.as_str()
-    }
-
-    /// Returns names and values, sorted by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&SmolStr, &Value)> {
-        self.0.iter()
-    }
-
-    /// Tells whether the saga log can store them: at most 1,000 bytes a value, to keep rows small, and no NUL, which
-    /// PostgreSQL refuses.
-    pub fn fit_the_log(&self) -> bool {
-        self.0.values().all(|value| match value {
-            Value::String(text) => text.len() <= MAX_OUTPUT_BYTES && !text.contains('\0'),
-            Value::Null | Value::Bool(_) | Value::Number(_) => true,
-            Value::Array(_) | Value::Object(_) => {
-                let text = value.to_string();
-                text.len() <= MAX_OUTPUT_BYTES && !text.contains("\\u0000")
-            }
-        })
-    }
-
-    /// Adds the outputs of another step; they replace outputs of the same name.
-    pub fn merge(&mut self, other: Outputs) {
-        self.0.extend(other.0);
-    }
-}
-
-impl FromIterator<(SmolStr, Value)> for Outputs {
-    fn from_iter<T: IntoIterator<Item = (SmolStr, Value)>>(outputs: T) -> Outputs {
-        Outputs(outputs.into_iter().collect())
-    }
-}
-
-/// The data from which a step makes its request.
-#[derive(Clone, Debug)]
-pub struct Context {
-    /// The saga's id, the key of every call.
-    pub saga_id: SagaId,
-    /// Number of the attempt, 1 for the first.
-    pub attempt: u32,
-    /// The input of the saga.
-    pub input: Input,
-    /// Outputs of earlier steps.
-    pub outputs: Outputs,
-}
-
-/// The HTTP method of a request to a participant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// `GET`.
-    Get,
-    /// `POST`.
-    Post,
-    /// `PUT`.
-    Put,
-    /// `PATCH`.
-    Patch,
-    /// `DELETE`.
-    Delete,
-}
-
-/// A request to a participant, without its address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// The HTTP method.
-    pub method: Method,
-    /// Path and query, percent-encoded.
-    pub path: String,
-    /// The JSON body, if there is one.
-    pub body: Option<String>,
-    /// Additional headers, as names in lower case and values.
-    pub headers: Vec<(SmolStr, String)>,
-}
-
-impl Request {
-    /// Makes a request without additional headers.
-    pub fn new(method: Method, path: impl Into<String>, body: Option<String>) -> Request {
-        Request { method, path: path.into(), body, headers: Vec::new() }
-    }
-}
-
-/// Makes a request from the saga's context. The error says which output of an earlier step makes it impossible: nothing
-/// is sent then, and the step is unknown.
-pub type MakeRequest = Arc<dyn Fn(&Context) -> Result<Request, String> + Send + Sync>;
-
-/// Parses the outputs to keep from the body of a reply that says "done".
-pub type ReadReply = Arc<dyn Fn(&Context, &[u8]) -> Result<Outputs, ReplyError> + Send + Sync>;
-
-/// Why a reply with a good status confirms nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum ReplyError {
-    /// It is not the participant's answer to this saga: a proxy may have answered. Another attempt follows.
-    #[error("{0}")]
-    NotTheAnswer(String),
-    /// It lacks an output that later steps need, and a repeated answer is the same: no further attempt follows.
-    #[error("the answer has no {0}")]
-    OutputMissing(String),
-}
-
-impl From<serde_json::Error> for ReplyError {
-    fn from(error: serde_json::Error) -> ReplyError {
-        ReplyError::NotTheAnswer(error.to_string())
-    }
-}
-
-/// One operation of a participant.
-#[derive(Clone)]
-pub struct Operation {
-    /// Its name at the participant, as in `[faults]`: `charge`, `refund` …
-    pub name: SmolStr,
-    /// Makes the request.
-    pub request: MakeRequest,
-    /// Parses the reply.
-    pub read: ReadReply,
-}
-
-impl Operation {
-    /// Makes an operation of two functions.
-    pub fn new<R: Into<ReplyError>>(
-        name: impl Into<SmolStr>,
-        request: impl Fn(&Context) -> Request + Send + Sync + 'static,
-        read: impl Fn(&Context, &[u8]) -> Result<Outputs, R> + Send + Sync + 'static,
-    ) -> Operation {
-        let request = move |context: &Context| Ok(request(context));
-        let read = move |context: &Context, body: &[u8]| read(context, body).map_err(Into::into);
-        Operation { name: name.into(), request: Arc::new(request), read: Arc::new(read) }
-    }
-}
-
-impl fmt::Debug for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Operation").field(&self.name).finish()
-    }
-}
-
-/// Returns participant and operation: `payments.refund`.
-pub fn full_name(participant: &str, operation: &str) -> String {
-    format!("{participant}.{operation}")
-}
 
 /// Effect of a step on its participant, and how it is undone.
 #[derive(Clone, Debug)]
@@ -433,83 +271,6 @@ impl Definition {
 /// Returns name and version of a definition: `checkout/1`.
 pub fn title(name: &str, version: i32) -> String {
     format!("{name}/{version}")
-}
-
-/// The order of a definition's steps. At most [`MAX_STEPS`] steps fit into the bits of a `u128`.
-#[derive(Debug)]
-struct Graph {
-    predecessors: Vec<Vec<usize>>,
-    before: Vec<u128>,
-    behind: Vec<u128>,
-}
-
-impl Graph {
-    fn of(definition: &SmolStr, steps: &[Step]) -> Result<Graph, DefinitionError> {
-        let mut predecessors = Vec::with_capacity(steps.len());
-        for (index, step) in steps.iter().enumerate() {
-            let Some(after) = &step.after else {
-                predecessors.push(index.checked_sub(1).into_iter().collect());
-                continue;
-            };
-            let find = |name: &SmolStr| {
-                steps.iter().position(|step| step.name == *name).ok_or_else(|| DefinitionError::UnknownPredecessor {
-                    definition: definition.clone(),
-                    step: step.name.clone(),
-                    predecessor: name.clone(),
-                })
-            };
-            let mut indices = after.iter().map(find).collect::<Result<Vec<usize>, _>>()?;
-            indices.sort_unstable();
-            indices.dedup();
-            predecessors.push(indices);
-        }
-        let mut before = vec![0_u128; steps.len()];
-        let mut placed = 0_u128;
-        // Each round places the steps whose predecessors are placed; a round that places none has met a cycle.
-        while placed.count_ones() as usize != steps.len() {
-            let ready: Vec<usize> = (0..steps.len())
-                .filter(|&index| {
-                    placed & bit(index) == 0 && predecessors[index].iter().all(|&earlier| placed & bit(earlier) != 0)
-                })
-                .collect();
-            if ready.is_empty() {
-                let waiting = (0..steps.len()).filter(|&index| placed & bit(index) == 0);
-                let steps = waiting.map(|index| steps[index].name.clone()).collect();
-                return Err(DefinitionError::Cycle { definition: definition.clone(), steps });
-            }
-            for index in ready {
-                placed |= bit(index);
-                before[index] = predecessors[index].iter().fold(0, |all, &at| all | bit(at) | before[at]);
-            }
-        }
-        let behind = (0..steps.len())
-            .map(|index| {
-                (0..steps.len()).filter(|&other| before[other] & bit(index) != 0).fold(0, |all, at| all | bit(at))
-            })
-            .collect();
-        Ok(Graph { predecessors, before, behind })
-    }
-
-    fn before(&self, index: usize) -> impl Iterator<Item = usize> {
-        bits(self.before[index])
-    }
-
-    fn behind(&self, index: usize) -> impl Iterator<Item = usize> {
-        bits(self.behind[index])
-    }
-}
-
-fn bit(index: usize) -> u128 {
-    1 << index
-}
-
-/// Returns the indices of the set bits, in ascending order.
-fn bits(mut set: u128) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let lowest = (set != 0).then(|| set.trailing_zeros() as usize)?;
-        set &= set - 1;
-        Some(lowest)
-    })
 }
 
 /// The definitions that a node knows.

@@ -14,7 +14,7 @@ use warp::http::{HeaderMap, Method, Response, StatusCode};
 
 /// One call as the service got it.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct Received {
     pub(crate) method: Method,
     /// Path and query.
     pub(crate) path: String,
@@ -24,23 +24,23 @@ pub(crate) struct Seen {
 
 /// An answer, after a while.
 #[derive(Clone, Debug)]
-pub(crate) struct Said {
+pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) body: &'static str,
     pub(crate) after: Duration,
 }
 
 /// 200 at once.
-pub(crate) const DONE: Said = Said { status: 200, body: r#"{"dtm_result":"SUCCESS"}"#, after: Duration::ZERO };
-pub(crate) const REFUSED: Said = Said { status: 409, body: r#"{"dtm_result":"FAILURE"}"#, after: Duration::ZERO };
-pub(crate) const ONGOING: Said = Said { status: 425, body: "", after: Duration::ZERO };
-pub(crate) const BROKEN: Said = Said { status: 500, body: "", after: Duration::ZERO };
+pub(crate) const DONE: Reply = Reply { status: 200, body: r#"{"dtm_result":"SUCCESS"}"#, after: Duration::ZERO };
+pub(crate) const REFUSED: Reply = Reply { status: 409, body: r#"{"dtm_result":"FAILURE"}"#, after: Duration::ZERO };
+pub(crate) const ONGOING: Reply = Reply { status: 425, body: "", after: Duration::ZERO };
+pub(crate) const BROKEN: Reply = Reply { status: 500, body: "", after: Duration::ZERO };
 
 #[derive(Default)]
 struct State {
-    seen: Vec<Seen>,
+    seen: Vec<Received>,
     /// Answers by path; the last one stays.
-    answers: BTreeMap<String, Vec<Said>>,
+    answers: BTreeMap<String, Vec<Reply>>,
 }
 
 /// The service.
@@ -67,7 +67,7 @@ impl Branches {
                         let mut state = state.lock().expect("no test panics with it");
                         let body = String::from_utf8_lossy(&body).into_owned();
                         let full = format!("{}?{query}", path.as_str());
-                        state.seen.push(Seen { method, path: full, headers, body });
+                        state.seen.push(Received { method, path: full, headers, body });
                         match state.answers.get_mut(path.as_str()) {
                             Some(answers) if answers.len() > 1 => answers.remove(0),
                             Some(answers) => answers[0].clone(),
@@ -93,11 +93,11 @@ impl Branches {
     }
 
     /// Sets the answers of a path: each once, and the last one from then on.
-    pub(crate) fn answer(&self, path: &str, answers: &[Said]) {
+    pub(crate) fn answer(&self, path: &str, answers: &[Reply]) {
         self.state.lock().expect("no test panics with it").answers.insert(path.to_owned(), answers.to_vec());
     }
 
-    pub(crate) fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Received> {
         self.state.lock().expect("no test panics with it").seen.clone()
     }
 

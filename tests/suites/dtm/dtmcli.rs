@@ -8,7 +8,7 @@ use tests::{PATIENCE, Stack, files, stack::ORCHESTRATOR, wait_until, with_stack}
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
-use super::branches::{BROKEN, Branches, DONE, ONGOING, REFUSED, Said, shown};
+use super::branches::{BROKEN, Branches, DONE, ONGOING, REFUSED, Reply, shown};
 use super::{query, speaking, status};
 
 /// The time within which the client answers: it waits for eight seconds at most.
@@ -105,7 +105,7 @@ async fn an_unchanged_client_gets_what_dtm_would_tell_it() {
 async fn a_saga_of_the_client_survives_its_orchestrator() {
     let branches = Branches::start().await;
     with_stack(speaking(&branches), async |stack: &Stack| {
-        branches.answer("/b", &[Said { after: Duration::from_secs(1), ..BROKEN }, DONE]);
+        branches.answer("/b", &[Reply { after: Duration::from_secs(1), ..BROKEN }, DONE]);
         let set = json!({ "retry_interval": 1 });
         let (gid, result) = submit(stack, &branches, json!({ "steps": ["a", "b"], "set": set })).await;
         assert_eq!(result, "done");

@@ -6,7 +6,7 @@ use serde_json::json;
 use tests::{PATIENCE, Stack, StackOptions, http::send, stack::ORCHESTRATOR, wait_until, with_stack};
 use warp::http::Method;
 
-use super::branches::{BROKEN, Branches, DONE, ONGOING, REFUSED, Said, shown};
+use super::branches::{BROKEN, Branches, DONE, ONGOING, REFUSED, Reply, shown};
 use super::{query, speaking, status, submit, two, with};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,7 +79,7 @@ async fn an_empty_payload_is_a_get_and_an_empty_url_is_done_at_once() {
 async fn a_gid_submitted_again_changes_nothing_and_is_told_what_became_of_it() {
     let branches = Branches::start().await;
     with_stack(speaking(&branches), async |stack: &Stack| {
-        branches.answer("/b", &[Said { after: Duration::from_millis(700), ..DONE }]);
+        branches.answer("/b", &[Reply { after: Duration::from_millis(700), ..DONE }]);
         let no_wait = with(two(&branches, "g"), json!({ "wait_result": false }));
         // Never 202; and contents of a repeat do not count.
         assert_eq!(submit(stack, no_wait.clone()).await.expect(200).text, r#"{"dtm_result":"SUCCESS"}"#);
@@ -119,7 +119,7 @@ async fn what_has_not_ended_within_the_wait_is_ongoing() {
 async fn a_concurrent_saga_runs_at_once_as_far_as_its_orders_allow() {
     let branches = Branches::start().await;
     with_stack(speaking(&branches), async |stack: &Stack| {
-        let slow = Said { after: Duration::from_millis(500), ..DONE };
+        let slow = Reply { after: Duration::from_millis(500), ..DONE };
         branches.answer("/a", std::slice::from_ref(&slow));
         branches.answer("/b", &[slow]);
         let custom = json!({ "concurrent": true, "orders": { "2": [0, 1] } }).to_string();
@@ -242,7 +242,7 @@ async fn every_other_answer_is_asked_for_again() {
     let branches = Branches::start().await;
     with_stack(speaking(&branches), async |stack: &Stack| {
         for (number, status) in [201_u16, 202, 204, 302, 400, 404, 500].into_iter().enumerate() {
-            branches.answer("/a", &[Said { status, ..BROKEN }, DONE]);
+            branches.answer("/a", &[Reply { status, ..BROKEN }, DONE]);
             let gid = format!("g{number}");
             submit(stack, two(&branches, &gid)).await.expect(200);
             let calls = branches

@@ -10,7 +10,7 @@ use tests::{
     wait_until, with_stack,
 };
 
-use super::branches::{BROKEN, Branches, DONE, ONGOING, REFUSED, Said, shown};
+use super::branches::{BROKEN, Branches, DONE, ONGOING, REFUSED, Reply, shown};
 use super::{of, query, speaking, status, submit, two, with};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,7 +96,7 @@ async fn a_timeout_counts_since_the_submission_and_without_one_a_saga_never_give
 async fn calls_in_flight_are_waited_for_before_their_compensation() {
     let branches = Branches::start().await;
     with_stack(speaking(&branches), async |stack: &Stack| {
-        branches.answer("/a", &[Said { after: Duration::from_millis(1_200), ..DONE }]);
+        branches.answer("/a", &[Reply { after: Duration::from_millis(1_200), ..DONE }]);
         branches.answer("/b", &[REFUSED]);
         let custom = json!({ "concurrent": true }).to_string();
         submit(stack, with(two(&branches, "g"), json!({ "custom_data": custom }))).await.expect(409);
@@ -138,7 +138,7 @@ async fn a_stop_by_force_ends_a_running_saga_and_undoes_nothing() {
 async fn a_saga_survives_its_orchestrator_and_undoes_only_what_started() {
     let branches = Branches::start().await;
     with_stack(speaking(&branches), async |stack: &Stack| {
-        branches.answer("/b", &[Said { after: Duration::from_secs(2), ..DONE }, REFUSED]);
+        branches.answer("/b", &[Reply { after: Duration::from_secs(2), ..DONE }, REFUSED]);
         submit(stack, with(of(&branches, "g", &["a", "b", "c"]), json!({ "wait_result": false }))).await.expect(200);
         branches.called("/b", 1).await;
         stack.crash(ORCHESTRATOR).await;

@@ -28,7 +28,7 @@ const REST: Duration = Duration::from_millis(50);
 
 /// The answers to all purchases so far.
 #[derive(Default)]
-pub(crate) struct Told(Mutex<Notes>);
+pub(crate) struct Answers(Mutex<Notes>);
 
 #[derive(Default)]
 struct Notes {
@@ -37,7 +37,7 @@ struct Notes {
     completions: Vec<Instant>,
 }
 
-impl Told {
+impl Answers {
     fn notes(&self) -> std::sync::MutexGuard<'_, Notes> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -75,7 +75,7 @@ impl Told {
 }
 
 /// Buys until the token is cancelled; then each buyer asks on until the last purchase is told.
-pub(crate) async fn buy(stack: &Stack, told: &Told, stop: &CancellationToken) {
+pub(crate) async fn buy(stack: &Stack, told: &Answers, stop: &CancellationToken) {
     join_all((0..BUYERS).map(|buyer| async move {
         while !stop.is_cancelled() {
             buy_one(stack, told, buyer).await;
@@ -85,7 +85,7 @@ pub(crate) async fn buy(stack: &Stack, told: &Told, stop: &CancellationToken) {
     .await;
 }
 
-async fn buy_one(stack: &Stack, told: &Told, buyer: usize) {
+async fn buy_one(stack: &Stack, told: &Answers, buyer: usize) {
     let key = Uuid::new_v4().to_string();
     // Every fourth buyer does not wait for the end.
     let waits = !buyer.is_multiple_of(4);

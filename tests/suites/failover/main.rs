@@ -21,7 +21,7 @@ use tests::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    buyers::{Told, buy},
+    buyers::{Answers, buy},
     ends::Ends,
 };
 
@@ -61,7 +61,7 @@ impl Failure {
 /// The servers under purchases.
 struct Scene<'a> {
     cluster: &'a mut ReplicatedCluster,
-    told: &'a Told,
+    told: &'a Answers,
     primary: usize,
 }
 
@@ -131,7 +131,7 @@ impl Scene<'_> {
 }
 
 /// Checks that everything that was told is true on the present primary.
-async fn judge(stack: &Stack, told: &Told, ends: &Ends) {
+async fn judge(stack: &Stack, told: &Answers, ends: &Ends) {
     let books = balanced(stack).await;
     let mut wrong = Vec::new();
     for (id, end) in told.answers() {
@@ -155,7 +155,7 @@ async fn judge(stack: &Stack, told: &Told, ends: &Ends) {
 async fn what_was_told_survives_every_failure_of_a_server() {
     let mut cluster = ReplicatedCluster::start(Replication::Synchronous).await;
     with_stack(options(&cluster), async |stack: &Stack| {
-        let (told, ends, stop) = (Told::default(), Ends::default(), CancellationToken::new());
+        let (told, ends, stop) = (Answers::default(), Ends::default(), CancellationToken::new());
         let listener = Listener::open(stack, "").await;
         let mut scene = Scene { cluster: &mut cluster, told: &told, primary: 0 };
         let test = async {

@@ -1,7 +1,7 @@
 //! Attempts that must fail (SECURITY.md): unauthorized requests to every route, and clients that take more than their
 //! share. The leak of secrets has its own suite, `secrets`.
 
-mod doors;
+mod access;
 mod greed;
 mod rates;
 mod saga_secrets;

@@ -21,7 +21,7 @@ const ACCESSES: [(&str, Access); 5] = [
     ("/operator/", Access::Operator),
 ];
 
-fn all_doors(settings: Arc<Settings>) -> HttpService {
+fn all_routes(settings: Arc<Settings>) -> HttpService {
     let answer = async |_| Ok(json(StatusCode::OK, ""));
     let routes = ACCESSES
         .iter()
@@ -57,9 +57,9 @@ fn set_tokens(settings: &mut Settings) {
 
 #[tokio::test]
 async fn without_tokens_all_is_open_in_development_and_clients_alone_come_in_in_production() {
-    let development = all_doors(settings(|_| {}));
+    let development = all_routes(settings(|_| {}));
     assert_eq!(knock(&development, None).await, [200; 5]);
-    let production = all_doors(settings(|settings| settings.profile = "production".to_owned()));
+    let production = all_routes(settings(|settings| settings.profile = "production".to_owned()));
     assert_eq!(knock(&production, None).await, [200, 200, 403, 403, 403]);
     assert_eq!(knock(&production, Some("Bearer ")).await, [200, 200, 403, 403, 403]);
 }
@@ -84,7 +84,7 @@ async fn a_route_that_names_one_saga_needs_more_without_that_name() {
 
 #[tokio::test]
 async fn a_token_opens_its_door_and_those_of_lesser_tokens() {
-    let front = all_doors(settings(set_tokens));
+    let front = all_routes(settings(set_tokens));
     let cases = [
         (None, [200, 401, 401, 401, 401]),
         (Some("Bearer api"), [200, 200, 200, 403, 403]),
@@ -104,7 +104,7 @@ async fn a_token_opens_its_door_and_those_of_lesser_tokens() {
 
 #[tokio::test]
 async fn a_token_that_is_not_set_is_not_the_empty_token() {
-    let front = all_doors(settings(|settings| {
+    let front = all_routes(settings(|settings| {
         settings.auth.api_token = SecretString::from("api");
     }));
     assert_eq!(knock(&front, Some("Bearer x")).await, [200, 403, 403, 403, 403]);
@@ -113,10 +113,10 @@ async fn a_token_that_is_not_set_is_not_the_empty_token() {
 
 #[tokio::test]
 async fn outside_production_the_api_token_guards_what_has_no_token_of_its_own() {
-    let front = all_doors(settings(|settings| settings.auth.service_token = SecretString::from("service")));
+    let front = all_routes(settings(|settings| settings.auth.service_token = SecretString::from("service")));
     assert_eq!(knock(&front, None).await, [200, 200, 200, 401, 200]);
     assert_eq!(knock(&front, Some("Bearer service")).await, [200; 5]);
-    let front = all_doors(settings(|settings| settings.auth.api_token = SecretString::from("api")));
+    let front = all_routes(settings(|settings| settings.auth.api_token = SecretString::from("api")));
     assert_eq!(knock(&front, None).await, [200, 401, 401, 401, 401]);
     assert_eq!(knock(&front, Some("Bearer api")).await, [200; 5]);
 }
@@ -133,7 +133,7 @@ fn services_call_each_other_with_the_token_that_opens_most() {
 
 #[tokio::test]
 async fn a_stranger_is_turned_away_before_the_body_is_read() {
-    let front = all_doors(settings(|settings| {
+    let front = all_routes(settings(|settings| {
         set_tokens(settings);
         settings.http.body_limit_bytes = 1;
     }));

@@ -1,5 +1,7 @@
 //! Definitions for the engine's tests, and the graphs that are none.
 
+use serde_json::Value;
+
 use super::*;
 
 /// A read, a step with a compensation, a step without one, and another step with a compensation.

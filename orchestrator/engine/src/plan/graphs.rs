@@ -52,7 +52,7 @@ proptest! {
 #[test]
 fn the_runs_meet_what_they_are_meant_to_meet() {
     let mut runner = TestRunner::deterministic();
-    let mut seen = BTreeMap::<&str, usize>::new();
+    let mut coverage = BTreeMap::<&str, usize>::new();
     for _ in 0..500 {
         let mut draw = || (graphs(), choices()).new_tree(&mut runner).unwrap().current();
         let (graph, choices) = draw();
@@ -61,16 +61,16 @@ fn the_runs_meet_what_they_are_meant_to_meet() {
             ("completed", usize::from(run.ended() == Some(Status::Completed))),
             ("compensated", usize::from(run.ended() == Some(Status::Compensated))),
             ("never in the log", usize::from(run.ended().is_none())),
-            ("owners that go on forward", run.seen.forward_owners),
-            ("owners that undo", run.seen.undoing_owners),
-            ("owners that find a recorded start", run.seen.owners_with_starts),
-            ("owners of a saga marked FAILED", run.seen.woken),
-            ("calls in flight as the saga turned back", run.seen.in_flight_at_turn),
-            ("compensations in parallel", run.seen.parallel_compensations),
-            ("calls that wait for room", run.seen.full),
+            ("owners that go on forward", run.coverage.forward_owners),
+            ("owners that undo", run.coverage.undoing_owners),
+            ("owners that find a recorded start", run.coverage.owners_with_starts),
+            ("owners of a saga marked FAILED", run.coverage.woken),
+            ("calls in flight as the saga turned back", run.coverage.in_flight_at_turn),
+            ("compensations in parallel", run.coverage.parallel_compensations),
+            ("calls that wait for room", run.coverage.full),
         ] {
-            *seen.entry(what).or_default() += times;
+            *coverage.entry(what).or_default() += times;
         }
     }
-    assert!(seen.values().all(|times| *times >= 10), "{seen:#?}");
+    assert!(coverage.values().all(|times| *times >= 10), "{coverage:#?}");
 }

@@ -30,14 +30,14 @@ const OF_ONE_ANSWER: [&str; 2] = [wire::TRACEPARENT, "date"];
 
 /// The outcome of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Seen {
+enum Outcome {
     Answer { status: u16, headers: BTreeMap<String, String>, body: Bytes, is_too_long: bool },
     NotSent,
     Lost,
     Late,
 }
 
-impl Seen {
+impl Outcome {
     fn of(outcome: Result<Answered, NoAnswer>) -> Self {
         match outcome {
             Ok(answered) => Self::Answer {
@@ -127,7 +127,7 @@ impl System {
         token: Option<&'static str>,
         body: Bytes,
         limit: Duration,
-    ) -> impl Future<Output = Seen> + Send + use<> {
+    ) -> impl Future<Output = Outcome> + Send + use<> {
         let mut request = Outgoing::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = self.base.at(path).unwrap();
@@ -136,10 +136,10 @@ impl System {
             request.headers_mut().insert(AUTHORIZATION, HeaderValue::from_static(token));
         }
         let connection = self.connection.clone();
-        async move { Seen::of(connection.ask(|| Ok(request.clone()), Instant::now() + limit).await) }
+        async move { Outcome::of(connection.ask(|| Ok(request.clone()), Instant::now() + limit).await) }
     }
 
-    fn post(&self, path: &str) -> impl Future<Output = Seen> + Send + use<> {
+    fn post(&self, path: &str) -> impl Future<Output = Outcome> + Send + use<> {
         self.ask(Method::POST, path, Some(TOKEN), Bytes::from_static(b"{}"), SOON)
     }
 
@@ -193,7 +193,7 @@ fn serving(
 type Carrier = fn(SocketAddr) -> Transport;
 
 /// Runs a scenario over both carriers, and returns its outcomes, which must be the same.
-async fn over_both<S: AsyncFn(&mut System) -> Vec<Seen>>(grace: Duration, scenario: S) -> Vec<Seen> {
+async fn over_both<S: AsyncFn(&mut System) -> Vec<Outcome>>(grace: Duration, scenario: S) -> Vec<Outcome> {
     let mut over = Vec::new();
     let carriers: [Carrier; 2] = [|_| Transport::network(), |address| Transport::in_process([address])];
     for carrier in carriers {
@@ -231,12 +231,12 @@ async fn a_request_has_the_same_answer() {
         seen
     })
     .await;
-    let statuses: Vec<u16> = seen.iter().map(Seen::status).collect();
+    let statuses: Vec<u16> = seen.iter().map(Outcome::status).collect();
     assert_eq!(statuses, [200, 200, 413, 413, 409, 404, 405, 401, 403, 500, 200, 200], "{seen:?}");
-    let is_too_long = |seen: &Seen| matches!(seen, Seen::Answer { is_too_long: true, .. });
+    let is_too_long = |seen: &Outcome| matches!(seen, Outcome::Answer { is_too_long: true, .. });
     assert_eq!(seen.iter().position(is_too_long), Some(10));
     let refusal =
-        |seen: &Seen| matches!(seen, Seen::Answer { headers, .. } if headers.contains_key(wire::SAGA_DECISION));
+        |seen: &Outcome| matches!(seen, Outcome::Answer { headers, .. } if headers.contains_key(wire::SAGA_DECISION));
     assert_eq!(seen.iter().position(refusal), Some(4));
 }
 
@@ -252,7 +252,7 @@ async fn a_lost_reply_is_lost_alone_and_a_cut_takes_all_calls_of_the_connection_
         vec![lost, cut, beside, system.post("/refused/").await]
     })
     .await;
-    assert_eq!(seen[..3], [Seen::Lost, Seen::Lost, Seen::Lost]);
+    assert_eq!(seen[..3], [Outcome::Lost, Outcome::Lost, Outcome::Lost]);
     assert_eq!(seen[3].status(), 409);
 }
 
@@ -268,7 +268,7 @@ async fn a_call_beyond_its_deadline_is_finished_by_the_participant() {
         vec![late, system.post("/refused/").await]
     })
     .await;
-    assert_eq!((seen[0].clone(), seen[1].status()), (Seen::Late, 409));
+    assert_eq!((seen[0].clone(), seen[1].status()), (Outcome::Late, 409));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -281,7 +281,7 @@ async fn a_participant_that_stops_answers_what_it_took_and_takes_no_more() {
             loop {
                 // The stop may take a moment to arrive.
                 match system.post("/done/").await {
-                    Seen::Answer { .. } => tokio::task::yield_now().await,
+                    Outcome::Answer { .. } => tokio::task::yield_now().await,
                     other => break other,
                 }
             }
@@ -295,7 +295,10 @@ async fn a_participant_that_stops_answers_what_it_took_and_takes_no_more() {
         vec![refused, taken, stopped, system.post("/refused/").await]
     })
     .await;
-    assert_eq!((&seen[0], seen[1].status(), &seen[2], seen[3].status()), (&Seen::NotSent, 200, &Seen::NotSent, 409));
+    assert_eq!(
+        (&seen[0], seen[1].status(), &seen[2], seen[3].status()),
+        (&Outcome::NotSent, 200, &Outcome::NotSent, 409)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -314,6 +317,6 @@ async fn a_call_is_lost_with_a_participant_that_is_killed_or_stops_without_waiti
             vec![in_flight, system.post("/done/").await]
         })
         .await;
-        assert_eq!(seen, [Seen::Lost, Seen::NotSent], "killed: {kill}");
+        assert_eq!(seen, [Outcome::Lost, Outcome::NotSent], "killed: {kill}");
     }
 }

@@ -40,7 +40,7 @@ const ACTION: Purpose = Purpose::Action { refusal: None };
 const TOGETHER: usize = 8;
 
 /// A request as the participant saw it.
-struct Seen {
+struct Received {
     peer: SocketAddr,
     request: String,
     headers: HeaderMap,
@@ -50,14 +50,14 @@ struct Seen {
 /// Answers a request with the status at the end of its path: `/api/bookings/409`.
 struct Participant {
     address: SocketAddr,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    received: Arc<Mutex<Vec<Received>>>,
 }
 
 impl Participant {
     async fn start() -> Participant {
-        let seen = Arc::<Mutex<Vec<Seen>>>::default();
+        let received = Arc::<Mutex<Vec<Received>>>::default();
         let together = Arc::new(Barrier::new(TOGETHER));
-        let seeing = seen.clone();
+        let seeing = received.clone();
         let routes = warp::addr::remote()
             .and(warp::method())
             .and(warp::path::full())
@@ -66,7 +66,7 @@ impl Participant {
             .and_then(move |peer: Option<SocketAddr>, method, path: warp::path::FullPath, headers, body| {
                 let path = path.as_str().to_owned();
                 let request = format!("{method} {path}");
-                seeing.lock().unwrap().push(Seen { peer: peer.unwrap(), request, headers, body });
+                seeing.lock().unwrap().push(Received { peer: peer.unwrap(), request, headers, body });
                 let together = together.clone();
                 async move {
                     if path.contains("together") {
@@ -78,15 +78,15 @@ impl Participant {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(warp::serve(routes).incoming(listener).run());
-        Participant { address, seen }
+        Participant { address, received }
     }
 
     fn url(&self) -> String {
         format!("http://{}/api", self.address)
     }
 
-    fn take(&self) -> Vec<Seen> {
-        std::mem::take(&mut *self.seen.lock().unwrap())
+    fn take(&self) -> Vec<Received> {
+        std::mem::take(&mut *self.received.lock().unwrap())
     }
 }
 
@@ -183,18 +183,18 @@ async fn a_call_has_the_keys_of_its_step_and_the_participants_own_token() {
         let undone = flights.call(call(Purpose::Compensation, undo)).await;
         assert_eq!(undone, Outcome::Undone(Found::NotSaid, Outputs::one("booking", "b-1")));
 
-        let seen = participant.take();
+        let received = participant.take();
         let expected = [
             ("POST /api/bookings".to_owned(), format!("{id}:book"), Some("text/json"), Some("blue"), &*body),
             (format!("DELETE /api/bookings/{id}"), format!("{id}:book:undo"), None, None, ""),
         ];
-        assert_eq!(seen.len(), expected.len());
-        for (seen, (request, key, content_type, tenant, body)) in seen.iter().zip(expected) {
+        assert_eq!(received.len(), expected.len());
+        for (received, (request, key, content_type, tenant, body)) in received.iter().zip(expected) {
             let header = |name: &str| {
-                assert!(seen.headers.get_all(name).iter().count() < 2, "{name}");
-                seen.headers.get(name).map(|value| value.to_str().unwrap())
+                assert!(received.headers.get_all(name).iter().count() < 2, "{name}");
+                received.headers.get(name).map(|value| value.to_str().unwrap())
             };
-            assert_eq!((&seen.request, &*seen.body), (&request, body.as_bytes()));
+            assert_eq!((&received.request, &*received.body), (&request, body.as_bytes()));
             assert_eq!(header("idempotency-key"), Some(&*key));
             assert_eq!(header("saga-id"), Some(&*id.to_string()));
             assert_eq!(
@@ -281,8 +281,8 @@ async fn no_redirect_is_followed() {
         let Outcome::Unknown(Unknown { detail, .. }) = outcome else { panic!("{outcome:?}") };
         assert_eq!(detail, format!("flights answered {status}"));
     }
-    let seen: Vec<_> = participant.take().into_iter().map(|seen| seen.request).collect();
-    assert_eq!(seen, [301, 302, 303, 307, 308].map(|status| format!("POST /api/moved/{status}")));
+    let received: Vec<_> = participant.take().into_iter().map(|received| received.request).collect();
+    assert_eq!(received, [301, 302, 303, 307, 308].map(|status| format!("POST /api/moved/{status}")));
     flights.end().await;
 }
 
@@ -306,7 +306,7 @@ async fn an_operation_that_fails_gets_a_breaker_of_its_own() {
 async fn by_http1_calls_have_connections_of_their_own_which_later_calls_use() {
     let participant = Participant::start().await;
     let flights = Flights::with(&participant.url(), &[]).await;
-    let peers = || participant.take().into_iter().map(|seen| seen.peer).collect::<BTreeSet<_>>();
+    let peers = || participant.take().into_iter().map(|received| received.peer).collect::<BTreeSet<_>>();
     let calls = || join_all((0..TOGETHER).map(|_| flights.post(ACTION, "/together")));
     assert!(calls().await.iter().all(|outcome| matches!(outcome, Outcome::Done(_))));
     assert_eq!(peers().len(), TOGETHER);
@@ -399,8 +399,8 @@ async fn calls_go_over_tls_by_the_version_of_http_that_the_server_chooses() {
         let ended = second.kill_on_drop(true).output().await.unwrap();
         std::fs::remove_file(&root).unwrap();
         assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stdout));
-        let seen = participant.take();
-        assert_eq!(seen.len(), 3);
-        assert!(seen.iter().all(|seen| seen.headers.contains_key("host") == has_host), "{protocol}");
+        let received = participant.take();
+        assert_eq!(received.len(), 3);
+        assert!(received.iter().all(|received| received.headers.contains_key("host") == has_host), "{protocol}");
     }
 }

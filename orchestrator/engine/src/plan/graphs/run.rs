@@ -33,11 +33,11 @@ impl fmt::Debug for Choices {
     }
 }
 
-struct Dice(std::vec::IntoIter<u8>);
+struct Draws(std::vec::IntoIter<u8>);
 
-impl Dice {
+impl Draws {
     /// Draws a number below `most`; 0 is the choice without trouble.
-    fn roll(&mut self, most: usize) -> usize {
+    fn draw(&mut self, most: usize) -> usize {
         usize::from(self.0.next().unwrap_or_default()) % most
     }
 }
@@ -82,7 +82,7 @@ enum Write {
 
 pub(super) struct Run {
     definition: Arc<Definition>,
-    dice: Dice,
+    draws: Draws,
     log: SagaLog,
     row: Option<Row>,
     write: Option<(Write, Row)>,
@@ -94,12 +94,12 @@ pub(super) struct Run {
     strays: Vec<(usize, Kind)>,
     owners: usize,
     pub(super) writes: usize,
-    pub(super) seen: Seen,
+    pub(super) coverage: Coverage,
 }
 
 /// How often a run met a situation that the properties are about.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(super) struct Coverage {
     pub(super) forward_owners: usize,
     pub(super) undoing_owners: usize,
     pub(super) owners_with_starts: usize,
@@ -116,7 +116,7 @@ impl Run {
         Run {
             log: SagaLog::new(&definition),
             definition,
-            dice: Dice(choices.0.into_iter()),
+            draws: Draws(choices.0.into_iter()),
             row: None,
             write: None,
             in_flight: BTreeMap::new(),
@@ -125,7 +125,7 @@ impl Run {
             strays: Vec::new(),
             owners: 1,
             writes: 0,
-            seen: Seen::default(),
+            coverage: Coverage::default(),
         }
     }
 
@@ -191,8 +191,8 @@ impl Run {
                 }
             }
         }
-        self.seen.full += usize::from(self.in_flight.len() == self.definition.max_parallel);
-        self.seen.parallel_compensations +=
+        self.coverage.full += usize::from(self.in_flight.len() == self.definition.max_parallel);
+        self.coverage.parallel_compensations +=
             usize::from(self.in_flight.values().filter(|kind| **kind == Kind::Compensation).count() > 1);
         // A saga that turns back has given its reads up: nothing waits for their answers, and they take no place.
         let is_given_up = |step: usize| self.log.cause().is_some() && self.log.is_read_only(step);
@@ -301,25 +301,25 @@ impl Run {
 
     /// Lets one thing happen; tells whether the saga goes on.
     fn something_happens(&mut self) -> bool {
-        if self.owners < MOST_OWNERS && self.dice.roll(24) == 23 {
+        if self.owners < MOST_OWNERS && self.draws.draw(24) == 23 {
             return self.owner_dies();
         }
-        if self.dice.roll(16) == 15 {
+        if self.draws.draw(16) == 15 {
             self.interrupt();
         }
-        if self.dice.roll(8) == 7 && !self.strays.is_empty() {
+        if self.draws.draw(8) == 7 && !self.strays.is_empty() {
             let (step, kind) = self.strays.swap_remove(0);
             self.arrives(step, kind);
         }
-        if !self.log.is_begun() && self.dice.roll(8) == 7 {
+        if !self.log.is_begun() && self.draws.draw(8) == 7 {
             self.apply(Event::BeginWanted);
         }
-        if self.dice.roll(4) == 3 && self.retry() {
+        if self.draws.draw(4) == 3 && self.retry() {
             return true;
         }
         let calls: Vec<usize> = self.in_flight.keys().copied().collect();
-        if !calls.is_empty() && (self.write.is_none() || self.dice.roll(2) == 1) {
-            let step = calls[self.dice.roll(calls.len())];
+        if !calls.is_empty() && (self.write.is_none() || self.draws.draw(2) == 1) {
+            let step = calls[self.draws.draw(calls.len())];
             self.call_ends(step);
         } else if self.write.is_some() {
             self.write_lands();
@@ -339,14 +339,14 @@ impl Run {
     fn owner_dies(&mut self) -> bool {
         for (step, kind) in std::mem::take(&mut self.in_flight) {
             // A participant without tombstones holds no promise for calls that arrive after their owner's death.
-            match (self.definition.steps()[step].start, self.dice.roll(2)) {
+            match (self.definition.steps()[step].start, self.draws.draw(2)) {
                 (Start::Assumed, _) => self.strays.push((step, kind)),
                 (Start::Recorded, 0) => {}
                 (Start::Recorded, _) => drop(self.arrives(step, kind)),
             }
         }
         if let Some((_, row)) = self.write.take()
-            && self.dice.roll(2) == 0
+            && self.draws.draw(2) == 0
         {
             self.row = Some(row);
         }
@@ -360,11 +360,11 @@ impl Run {
             return false;
         };
         if !ended {
-            self.seen.woken += usize::from(left_by == LeftBy::Sleep);
-            self.seen.owners_with_starts += usize::from(!started.is_empty());
+            self.coverage.woken += usize::from(left_by == LeftBy::Sleep);
+            self.coverage.owners_with_starts += usize::from(!started.is_empty());
             match direction {
-                Direction::Forward => self.seen.forward_owners += 1,
-                Direction::Compensating => self.seen.undoing_owners += 1,
+                Direction::Forward => self.coverage.forward_owners += 1,
+                Direction::Compensating => self.coverage.undoing_owners += 1,
             }
             let recovered = Recovered { outputs, started, direction, cause, status, timeline, left_by };
             self.log = SagaLog::recovered(&self.definition, recovered);
@@ -389,7 +389,7 @@ impl Run {
                 self.starts_written(&started);
             }
             Write::TurnBack => {
-                self.seen.in_flight_at_turn += self.in_flight.len();
+                self.coverage.in_flight_at_turn += self.in_flight.len();
                 self.apply(Event::TurnedBack);
             }
             Write::MarkFailed => {
@@ -413,7 +413,7 @@ impl Run {
             return;
         }
         let has_tombstones = self.definition.steps()[step].start == Start::Assumed;
-        match self.dice.roll(16) {
+        match self.draws.draw(16) {
             // The reply is lost.
             12 => {
                 self.arrives(step, kind);
@@ -440,7 +440,7 @@ impl Run {
         let refused = || Event::ActionRefused(step, Failure::refused(409, "p", "no"));
         let done = || Event::ActionDone(step, Outputs::one(row.name.clone(), json!(1)));
         if row.is_read_only() {
-            if self.dice.roll(24) == 23 {
+            if self.draws.draw(24) == 23 {
                 return refused();
             }
             self.answered[step] = true;
@@ -451,10 +451,10 @@ impl Run {
         match kind {
             Kind::Action => {
                 match *journal {
-                    Journal::Empty if self.dice.roll(12) == 11 => *journal = Journal::Refused,
+                    Journal::Empty if self.draws.draw(12) == 11 => *journal = Journal::Refused,
                     Journal::Empty => *journal = Journal::Done,
                     // Without a journal the answer to a repeat may be a refusal: it exists already.
-                    Journal::Done if !has_tombstones && self.dice.roll(2) == 1 => return refused(),
+                    Journal::Done if !has_tombstones && self.draws.draw(2) == 1 => return refused(),
                     Journal::Refused if !has_tombstones => *journal = Journal::Done,
                     Journal::Undone if !has_tombstones => *journal = Journal::Done,
                     Journal::Done | Journal::Refused | Journal::Undone | Journal::Forbidden => {}
@@ -481,13 +481,13 @@ impl Run {
     fn unknown(&mut self, step: usize, kind: Kind, sent: Sent) {
         let failure = Failure::timeout("p");
         let event = match (kind, self.log.cause()) {
-            (Kind::Compensation, _) => match (sent, self.dice.roll(2)) {
+            (Kind::Compensation, _) => match (sent, self.draws.draw(2)) {
                 (Sent::Nothing, 1) => Event::CompensationParked(step, "away".to_owned()),
                 _ => Event::CompensationFailed(step, "no answer".to_owned()),
             },
             // No attempt follows, as the saga turns back.
             (Kind::Action, Some(_)) => Event::ActionGivenUp(step, failure, "no answer".to_owned(), sent),
-            (Kind::Action, None) => match (self.dice.roll(4), sent) {
+            (Kind::Action, None) => match (self.draws.draw(4), sent) {
                 (3, _) => Event::ActionGivenUp(step, failure, "no answer".to_owned(), sent),
                 (2, Sent::Nothing) => Event::ActionParked(step),
                 _ => Event::ActionFailed(step, "no answer".to_owned(), sent),
@@ -509,10 +509,10 @@ impl Run {
         if waiting.is_empty() {
             return false;
         }
-        let step = waiting[self.dice.roll(waiting.len())];
+        let step = waiting[self.draws.draw(waiting.len())];
         if self.log.step(step).undo != Undo::BackingOff {
             self.send_action(step);
-        } else if self.in_flight.is_empty() && self.owners < MOST_OWNERS && self.dice.roll(4) == 3 {
+        } else if self.in_flight.is_empty() && self.owners < MOST_OWNERS && self.draws.draw(4) == 3 {
             self.write_with(Write::MarkFailed);
         } else {
             self.send_compensation(step);

@@ -84,7 +84,7 @@ fn may_call(caller: Caller, access: &str, tokens: Tokens) -> bool {
 
 /// One way to call a route.
 #[derive(Clone, Debug)]
-struct Door {
+struct Route {
     method: String,
     template: String,
     access: String,
@@ -97,9 +97,9 @@ struct Door {
     security: Value,
 }
 
-impl Door {
+impl Route {
     /// Returns the ways to call the routes of a service, from its description.
-    fn all(description: &Value) -> Vec<Door> {
+    fn all(description: &Value) -> Vec<Route> {
         let paths = description["paths"].as_object().unwrap();
         let operations = paths.iter().flat_map(|(template, methods)| {
             let methods = methods.as_object().unwrap().iter();
@@ -108,11 +108,11 @@ impl Door {
         operations.flat_map(|(template, method, operation)| Self::of(template, method, operation)).collect()
     }
 
-    fn of(template: &str, method: &str, operation: &Value) -> Vec<Door> {
+    fn of(template: &str, method: &str, operation: &Value) -> Vec<Route> {
         let callers = &operation["x-callers"];
         let parameters = operation["parameters"].as_array();
         let access = |value: &Value| value["access"].as_str().expect("every route declares its callers").to_owned();
-        let door = Door {
+        let route = Route {
             method: method.to_uppercase(),
             template: template.to_owned(),
             access: access(callers),
@@ -121,20 +121,20 @@ impl Door {
             is_without_secret: false,
             security: operation["security"].clone(),
         };
-        let mut doors = vec![door.clone()];
+        let mut routes = vec![route.clone()];
         if let Some(parameter) = callers["without_query"]["parameter"].as_str() {
-            doors[0].query = format!("?{parameter}=$ID");
+            routes[0].query = format!("?{parameter}=$ID");
             let access = access(&callers["without_query"]);
-            doors.push(Door { access, is_guarded: false, ..door.clone() });
+            routes.push(Route { access, is_guarded: false, ..route.clone() });
         }
         if callers["without_secret"].is_object() {
             let access = access(&callers["without_secret"]);
-            doors.push(Door { access, is_guarded: false, is_without_secret: true, ..door });
+            routes.push(Route { access, is_guarded: false, is_without_secret: true, ..route });
         }
-        doors
+        routes
     }
 
-    /// Adds the secret to a request, if the door has one.
+    /// Adds the secret to a request, if the route has one.
     fn with_secret(&self, request: RequestBuilder) -> RequestBuilder {
         match self.is_guarded {
             true => request.header("saga-secret", SECRET),
@@ -206,19 +206,26 @@ impl System {
         descriptions
     }
 
-    /// Makes a purchase for a door, with a secret if the door has one, and returns its id.
-    async fn buy(&self, client: &Client, door: &Door) -> String {
+    /// Makes a purchase for a route, with a secret if the route has one, and returns its id.
+    async fn buy(&self, client: &Client, route: &Route) -> String {
         let request = client.post(format!("{}/saga/transaction", self.urls["orchestrator"])).bearer_auth(OPERATOR);
-        let answer = door.with_secret(request).json(&json!({ "user_id": "ada", "amount": 5 })).send().await.unwrap();
+        let answer = route.with_secret(request).json(&json!({ "user_id": "ada", "amount": 5 })).send().await.unwrap();
         let body: Value = answer.json().await.unwrap();
         body["transaction_id"].as_str().unwrap_or_else(|| panic!("nothing was bought: {body}")).to_owned()
     }
 
-    /// Tries a door. The body of an answer that lets in is not read: a stream of events has no end.
-    async fn try_door(&self, client: &Client, service: &str, door: &Door, saga: &str, caller: Caller) -> (u16, String) {
-        let url = format!("{}{}", self.urls[service], door.path(saga));
-        let request = client.request(door.method.parse::<Method>().unwrap(), url).json(&json!({}));
-        let request = door.with_secret(request);
+    /// Tries a route. The body of an answer that lets in is not read: a stream of events has no end.
+    async fn try_route(
+        &self,
+        client: &Client,
+        service: &str,
+        route: &Route,
+        saga: &str,
+        caller: Caller,
+    ) -> (u16, String) {
+        let url = format!("{}{}", self.urls[service], route.path(saga));
+        let request = client.request(route.method.parse::<Method>().unwrap(), url).json(&json!({}));
+        let request = route.with_secret(request);
         let request = caller.token().into_iter().fold(request, |request, token| request.bearer_auth(token));
         let answer = request.send().await.unwrap();
         match answer.status().as_u16() {
@@ -244,14 +251,15 @@ async fn try_all(system: &System, tokens: Tokens) -> usize {
     let client = tests::http::client();
     let mut tried = 0;
     for (service, description) in system.descriptions(&client).await {
-        for door in Door::all(&description) {
-            assert_described(&door, service, tokens);
-            // A new one for each door, because some end it or change what is known of it.
-            let saga = system.buy(&client, &door).await;
+        for route in Route::all(&description) {
+            assert_described(&route, service, tokens);
+            // A new one for each route, because some end it or change what is known of it.
+            let saga = system.buy(&client, &route).await;
             for caller in Caller::ALL {
-                let (status, text) = system.try_door(&client, service, &door, &saga, caller).await;
-                let place = format!("{service} {} {} {caller:?}, {tokens:?}: {status}", door.method, door.path(&saga));
-                match (may_call(caller, &door.access, tokens), caller) {
+                let (status, text) = system.try_route(&client, service, &route, &saga, caller).await;
+                let place =
+                    format!("{service} {} {} {caller:?}, {tokens:?}: {status}", route.method, route.path(&saga));
+                match (may_call(caller, &route.access, tokens), caller) {
                     (true, _) => assert!(![401, 403].contains(&status), "closed: {place}"),
                     (false, Caller::Anyone) => assert_eq!(status, 401, "{place}"),
                     (false, _) => assert_eq!(status, 403, "{place}"),
@@ -267,63 +275,66 @@ async fn try_all(system: &System, tokens: Tokens) -> usize {
 }
 
 /// Asserts that the description tells whether a token is needed.
-fn assert_described(door: &Door, service: &str, tokens: Tokens) {
-    let requirements = door.security.as_array().unwrap_or_else(|| panic!("{service} {}: no security", door.template));
+fn assert_described(route: &Route, service: &str, tokens: Tokens) {
+    let requirements = route.security.as_array().unwrap_or_else(|| panic!("{service} {}: no security", route.template));
     let needs_none = requirements.contains(&json!({}));
     let needs_a_secret = requirements.contains(&json!({ "sagaSecret": [] }));
-    let is_open = may_call(Caller::Anyone, &door.access, tokens);
-    match door {
-        Door { is_without_secret: true, .. } => assert_eq!(needs_none, is_open, "{door:?}"),
-        Door { query, .. } if query.is_empty() && door.template.ends_with("/events") => {}
-        _ => assert_eq!(needs_none || needs_a_secret, is_open, "{door:?}"),
+    let is_open = may_call(Caller::Anyone, &route.access, tokens);
+    match route {
+        Route { is_without_secret: true, .. } => assert_eq!(needs_none, is_open, "{route:?}"),
+        Route { query, .. } if query.is_empty() && route.template.ends_with("/events") => {}
+        _ => assert_eq!(needs_none || needs_a_secret, is_open, "{route:?}"),
     }
 }
 
 /// Makes docs/access.md.
 fn page(descriptions: &BTreeMap<&'static str, Value>) -> String {
-    let doors: BTreeMap<&str, Vec<Door>> =
-        descriptions.iter().map(|(service, description)| (*service, Door::all(description))).collect();
-    let name = |door: &Door| (door.method.clone(), door.template.clone(), door.query.clone(), door.access.clone());
-    let is_everywhere = |door: &Door| doors.values().all(|others| others.iter().any(|other| name(other) == name(door)));
+    let routes: BTreeMap<&str, Vec<Route>> =
+        descriptions.iter().map(|(service, description)| (*service, Route::all(description))).collect();
+    let name =
+        |route: &Route| (route.method.clone(), route.template.clone(), route.query.clone(), route.access.clone());
+    let is_everywhere =
+        |route: &Route| routes.values().all(|others| others.iter().any(|other| name(other) == name(route)));
     let mut page = INTRODUCTION.to_owned();
-    let common = doors["catalog"].iter().filter(|door| is_everywhere(door));
+    let common = routes["catalog"].iter().filter(|route| is_everywhere(route));
     section(&mut page, "Every service", common);
     for service in SERVICES {
-        section(&mut page, service, doors[service].iter().filter(|door| !is_everywhere(door)));
+        section(&mut page, service, routes[service].iter().filter(|route| !is_everywhere(route)));
     }
     format!("{}\n", page.trim_end())
 }
 
-fn section<'a>(page: &mut String, title: &str, doors: impl Iterator<Item = &'a Door>) {
+fn section<'a>(page: &mut String, title: &str, routes: impl Iterator<Item = &'a Route>) {
     let _ = writeln!(page, "## {title}\n");
     page.push_str(
         "| route | callers | anyone | API token | service token | operator token |\n|---|---|---|---|---|---|\n",
     );
-    for door in doors {
-        let mut route = format!("`{} {}{}`", door.method, door.template, door.query.replace("$ID", "…"));
-        if door.is_guarded {
-            route.push_str(" ¹");
+    for route in routes {
+        let mut shown = format!("`{} {}{}`", route.method, route.template, route.query.replace("$ID", "…"));
+        if route.is_guarded {
+            shown.push_str(" ¹");
         }
-        if door.is_without_secret {
-            route.push_str(" of a saga without a secret");
+        if route.is_without_secret {
+            shown.push_str(" of a saga without a secret");
         }
         let callers = [Caller::Anyone, Caller::Client, Caller::Service, Caller::Operator];
         let marks = callers.map(|caller| {
-            let [with, without] = [Tokens::All, Tokens::AllButApi].map(|tokens| may_call(caller, &door.access, tokens));
+            let [with, without] =
+                [Tokens::All, Tokens::AllButApi].map(|tokens| may_call(caller, &route.access, tokens));
             match (with, without) {
                 (true, _) => "yes",
                 (false, true) => "yes ²",
                 (false, false) => "–",
             }
         });
-        let _ = writeln!(page, "| {route} | {} | {} |", door.access, marks.join(" | "));
+        let _ = writeln!(page, "| {shown} | {} | {} |", route.access, marks.join(" | "));
     }
     page.push('\n');
 }
 
 const INTRODUCTION: &str = "# Who may call what
 
-Made of the route lists of the services; after a change there, `UPDATE_DOCS=1 cargo test -p ecommerce --test suite doors`
+Made of the route lists of the services; after a change there, `UPDATE_DOCS=1 cargo test -p ecommerce --test suite access`
 makes it anew. The same test tries every route with every token, in each profile, on real processes.
 
 The tables show the profile `production`. In all other profiles a token that is not set is not required, so without any
@@ -360,6 +371,6 @@ fn the_page_about_access_is_what_the_routes_declare() {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::write(&file, &expected).unwrap();
     }
-    let advice = "UPDATE_DOCS=1 cargo test -p ecommerce --test suite doors";
+    let advice = "UPDATE_DOCS=1 cargo test -p ecommerce --test suite access";
     assert!(fs::read_to_string(&file).unwrap_or_default() == expected, "docs/access.md is out of date: {advice}");
 }

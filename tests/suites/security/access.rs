@@ -1,4 +1,4 @@
-//! Tokens on whole purchases. Every route with every token, in each profile: the suite of the binary, `doors`.
+//! Tokens on whole purchases. Every route with every token, in each profile: the suite of the binary, `routes`.
 
 use reqwest::Method;
 use serde_json::json;
