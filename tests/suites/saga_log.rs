@@ -15,7 +15,7 @@ use common::{
 use orchestrator::{
     checkout::Order,
     store::{
-        events,
+        events, reader,
         writer::{LogAnswer, LogItem, SagaLogWriter},
     },
 };
@@ -180,14 +180,29 @@ async fn writes_look_at_their_own_sagas_and_at_no_others() {
     for number in [1, 4] {
         live(&log, &mut connection, &new_sagas(number)).await;
     }
-    let without_statistics = plans(&connection).await;
+    let without_statistics = plans(&connection, "with i as%").await;
     log.database.run("analyze saga_open").await;
-    for plans in [without_statistics, plans(&connection).await] {
+    for plans in [without_statistics, plans(&connection, "with i as%").await] {
         assert_eq!(plans.len(), 8, "two forms of four statements: {plans:#?}");
         for plan in plans {
             let by_key = plan.contains("saga_open_pkey") || plan.contains("Insert on saga ");
             assert!(by_key && !plan.contains("saga_open_of_owner"), "{plan}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_plan_made_while_the_log_is_empty_finds_sagas_by_their_key() {
+    let log = Log::new().await;
+    log.database.run("analyze saga").await;
+    let mut writer = log.pool.writer().await.expect("a connection");
+    let sagas = new_sagas(4);
+    live(&log, &mut writer, &sagas).await;
+    let mut reader = log.pool.get().await.expect("a connection");
+    reader::by_id(&mut reader, sagas[0]).await.expect("a row").expect("the saga was written").expect("it is readable");
+    for (connection, statements) in [(&*writer, "with i as%"), (&*reader, "select s.id,%")] {
+        let plans = plans(connection, statements).await;
+        assert!(!plans.is_empty() && plans.iter().all(|plan| !plan.contains("_of_")), "{plans:#?}");
     }
 }
 
@@ -276,13 +291,13 @@ async fn nothing_ends_as_what_goes_on() {
 }
 
 /// Returns the plans of the session's prepared statements on sagas.
-async fn plans(connection: &Connection) -> Vec<String> {
+async fn plans(connection: &Connection, statements: &str) -> Vec<String> {
     let client = connection.client();
     let prepared = "
         select name, array(select 'null::' || kind from unnest(parameter_types) as kind)
-        from pg_prepared_statements where ltrim(statement, E' \n') like 'with i as%'";
+        from pg_prepared_statements where ltrim(statement, E' \n') like $1";
     let mut plans = Vec::new();
-    for statement in client.query(prepared, &[]).await.expect("a list") {
+    for statement in client.query(prepared, &[&statements]).await.expect("a list") {
         let (name, nulls): (String, Vec<String>) = (statement.get(0), statement.get(1));
         let explain = format!("explain execute {name}({})", nulls.join(", "));
         let lines = client.simple_query(&explain).await.unwrap_or_else(|error| panic!("{explain}: {error:?}"));
