@@ -29,8 +29,8 @@ const CONNECT_MARGIN: Duration = Duration::from_millis(100);
 /// the number of rows in a batch matters to it. Planning costs more than a short statement, above all on a table with
 /// many partitions. A batch is also too short for JIT compilation to pay off.
 ///
-/// So a statement must have a good plan without its parameters: `id < coalesce($1, …)` can use an index, and
-/// `$1 is null or id < $1` cannot.
+/// So a statement must have a good plan without its parameters: `id < $1` can use an index, and `$1 is null or id < $1`
+/// cannot.
 const PLANS: [(&str, &str); 4] =
     [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off"), ("enable_mergejoin", "off"), ("jit", "off")];
 

@@ -10,27 +10,19 @@ use super::reader::{columns, from_row, kept};
 use saga_engine::SagaId;
 use saga_engine::stored::ReadRow;
 
-macro_rules! of_gid {
-    () => {
-        "select k.saga_id from saga_key k where k.key = $2 and k.user_id = '' and k.scope = 'gid'"
-    };
-}
-
 // By `saga_ended_of_definition`, or by the id that belongs to a gid.
 const LIST: &str = concat!(
     "select ",
     columns!(),
     ", s.gid from saga s
       where s.definition = 'dtm' and s.user_id is null and s.gid is not null
-        and s.id < coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-        and s.id between case when $2::text is null then '00000000-0000-0000-0000-000000000000' else (", of_gid!(), ") end
-                     and case when $2::text is null then 'ffffffff-ffff-ffff-ffff-ffffffffffff' else (", of_gid!(), ") end
-        and ($3::text is null or case when s.ended_at is null and s.status = 'PENDING' then 'submitted'
+        and s.id < $1 and s.id between $2 and $3
+        and ($4::text is null or case when s.ended_at is null and s.status = 'PENDING' then 'submitted'
                                       when s.ended_at is null then 'aborting'
                                       when s.status = 'COMPLETED' then 'succeed'
-                                      else 'failed' end = $3)
-        and s.created_at >= coalesce($4::timestamptz, '-infinity') and s.created_at <= coalesce($5::timestamptz, 'infinity')
-      order by s.id desc limit $6"
+                                      else 'failed' end = $4)
+        and s.created_at >= coalesce($5::timestamptz, '-infinity') and s.created_at <= coalesce($6::timestamptz, 'infinity')
+      order by s.id desc limit $7"
 );
 
 // A stop by force is a resolution in any running state: nothing more is called, and nothing is compensated. The event has
@@ -84,7 +76,15 @@ pub(crate) struct Filter {
 /// Reads a page of sagas, newest first, with their gids.
 pub(crate) async fn list(connection: &mut Connection, filter: &Filter) -> Result<Vec<(String, ReadRow)>, Error> {
     let Filter { before, gid, status, created_from, created_to, limit } = filter;
-    let rows = connection.query(LIST, &[before, gid, status, created_from, created_to, limit]).await?;
+    let before = before.unwrap_or(Uuid::max());
+    let (first, last) = match gid {
+        None => (Uuid::nil(), Uuid::max()),
+        Some(gid) => match connection.query_opt(HAS, &[gid]).await? {
+            Some(row) => (row.get(0), row.get(0)),
+            None => return Ok(Vec::new()),
+        },
+    };
+    let rows = connection.query(LIST, &[&before, &first, &last, status, created_from, created_to, limit]).await?;
     Ok(rows.iter().map(|row| (row.get("gid"), from_row(row))).collect())
 }
 

@@ -87,8 +87,7 @@ struct Statements {
 macro_rules! newest {
     ($condition:literal, $order:literal) => {
         concat!(
-            "select s.* from saga s
-             where s.id < coalesce($3::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff') and ($5::text is null or s.definition = $5) and ",
+            "select s.* from saga s where s.id < $3 and ($5::text is null or s.definition = $5) and ",
             $condition,
             " order by ",
             $order,
@@ -190,15 +189,15 @@ pub async fn list(connection: &mut Connection, search: &Search) -> Result<Found,
     let user_id = filter.user_id.as_ref().map(UserId::as_str);
     let Statements { list, end_of_window, .. } = statements(filter);
     let definition = &filter.definition;
-    let parameters: [&(dyn ToSql + Sync); 7] =
-        [&status, &user_id, &filter.before, &window, definition, text, &filter.limit];
+    let before = filter.before.unwrap_or(Uuid::max());
+    let parameters: [&(dyn ToSql + Sync); 7] = [&status, &user_id, &before, &window, definition, text, &filter.limit];
     let rows = connection.query(list, &parameters).await?;
     let sagas: Vec<_> = rows.iter().map(from_row).collect();
     let is_full = sagas.len() as i64 >= filter.limit;
     if text.is_none() || is_full {
         return Ok(Found { sagas, searched_to: None });
     }
-    let last = connection.query_opt(end_of_window, &[&status, &user_id, &filter.before, &window, definition]).await?;
+    let last = connection.query_opt(end_of_window, &[&status, &user_id, &before, &window, definition]).await?;
     Ok(Found { sagas, searched_to: last.map(|row| row.get(0)) })
 }
 
@@ -223,7 +222,7 @@ pub async fn total(connection: &mut Connection, filter: &Filter) -> Result<Total
     }
     let count = statements(filter).count;
     let counted =
-        connection.query_one(count, &[&status, &user_id, &None::<Uuid>, &(COUNTED + 1), &filter.definition]).await?;
+        connection.query_one(count, &[&status, &user_id, &Uuid::max(), &(COUNTED + 1), &filter.definition]).await?;
     let total = Total::of_count(counted.get(0));
     if total.is_exact { Ok(total) } else { estimate(connection, total.sagas).await }
 }
