@@ -216,8 +216,9 @@ fn purchase_in_brief() -> InBrief {
     InBrief {
         names: vec![output::PRODUCT_ID, output::PAYMENT_ID, output::PURCHASE_ID, output::REMAINING_QUANTITY],
         only_if: row_text::marks_of("decrease", "inventory", "done")
+            .into_iter()
             .map(|mark| (output::REMAINING_QUANTITY, mark))
-            .to_vec(),
+            .collect(),
         added: ["unknown", "compensating"]
             .into_iter()
             .flat_map(|state| row_text::marks_of("decrease", "inventory", state))

@@ -23,7 +23,7 @@ use saga_engine::{
     SagaId, Status,
     change::StateChange,
     definition::Outputs,
-    record::{Change, Company, LogWrite, NewSaga, StepChanges, WriteReport},
+    record::{Change, Company, Fingerprint, IdempotencyKey, KeyScope, LogWrite, NewSaga, StepChanges, WriteReport},
     unsent::BeginTold,
 };
 use tests::{
@@ -37,6 +37,9 @@ use uuid::Uuid;
 
 /// Enough that a plan which reads all of them costs more than one that looks each up.
 const RUNNING: usize = 200;
+
+/// The statements that write, as a pattern of their text.
+const WRITES: &str = "with%i as %";
 
 /// Far longer than a test takes.
 const BEGIN_LIMIT: Duration = Duration::from_secs(600);
@@ -111,13 +114,17 @@ fn told(status: Status) -> Vec<StateChange> {
 }
 
 fn begin(saga: &SagaId) -> LogItem {
+    begin_with(saga, None)
+}
+
+fn begin_with(saga: &SagaId, key: Option<IdempotencyKey>) -> LogItem {
     let user_id = UserId::parse("somebody").expect("a good id");
     let order = Order { user_id, product_id: None, amount: Money::from_cents(999).expect("a good amount") };
     let new = NewSaga {
         definition: "checkout".into(),
         definition_version: 1,
         input: order.to_input(),
-        key: None,
+        key,
         secret: None,
         nonce: Uuid::new_v4(),
         deadline: Duration::from_secs(60),
@@ -157,6 +164,34 @@ async fn live(log: &Log, connection: &mut Connection, batch: &[SagaId]) {
     log.write(connection, batch.iter().map(late_end).collect()).await;
 }
 
+/// Writes the begins of some sagas, and then ends that their rows tell.
+async fn live_quickly(log: &Log, connection: &mut Connection, batch: &[SagaId]) {
+    log.write(connection, batch.iter().map(begin).collect()).await;
+    log.write(connection, batch.iter().map(end).collect()).await;
+}
+
+#[tokio::test]
+async fn a_saga_is_written_the_same_beside_one_that_needs_all_columns() {
+    let log = Log::new().await;
+    let mut connection = log.pool.writer().await.expect("a connection");
+    let sagas = new_sagas(3);
+    let [alone, beside, special] = [0, 1, 2].map(|index| &sagas[index]);
+    let fingerprint = Fingerprint { version: 1, hash: vec![7; 16] };
+    let key = IdempotencyKey { scope: KeyScope::User("somebody".to_owned()), key: "k".to_owned(), fingerprint };
+    log.write(&mut connection, vec![begin(alone)]).await;
+    log.write(&mut connection, vec![begin(beside), begin_with(special, Some(key))]).await;
+    assert_eq!(log.database.number("select count(*) from saga_key", &[]).await, 1);
+    let begun = log.written(&[*alone, *beside]).await;
+    assert!(begun[0].0.contains("PENDING") && begun[0] == begun[1], "{begun:#?}");
+    let of_special = &log.written(&[*special]).await[0].0;
+    assert_eq!(*of_special, begun[0].0.replace(r#""idempotency_key": null"#, r#""idempotency_key": "k""#));
+    log.write(&mut connection, vec![end(alone)]).await;
+    log.write(&mut connection, vec![end(beside), late_end(special)]).await;
+    let ended = log.written(&[*alone, *beside]).await;
+    assert!(ended[0].0.contains("COMPLETED") && ended[0] == ended[1], "{ended:#?}");
+    assert_eq!(log.written(&[*special]).await[0].1, 2, "the begin, and the step with the end");
+}
+
 #[tokio::test]
 async fn a_saga_alone_is_written_as_in_a_batch() {
     let log = Log::new().await;
@@ -179,11 +214,12 @@ async fn writes_look_at_their_own_sagas_and_at_no_others() {
     log.write(&mut connection, new_sagas(RUNNING).iter().map(begin).collect()).await;
     for number in [1, 4] {
         live(&log, &mut connection, &new_sagas(number)).await;
+        live_quickly(&log, &mut connection, &new_sagas(number)).await;
     }
-    let without_statistics = plans(&connection, "with i as%").await;
+    let without_statistics = plans(&connection, WRITES).await;
     log.database.run("analyze saga_open").await;
-    for plans in [without_statistics, plans(&connection, "with i as%").await] {
-        assert_eq!(plans.len(), 8, "two forms of four statements: {plans:#?}");
+    for plans in [without_statistics, plans(&connection, WRITES).await] {
+        assert_eq!(plans.len(), 10, "two forms of five statements: {plans:#?}");
         for plan in plans {
             let by_key = plan.contains("saga_open_pkey") || plan.contains("Insert on saga ");
             assert!(by_key && !plan.contains("saga_open_of_owner"), "{plan}");
@@ -200,7 +236,7 @@ async fn a_plan_made_while_the_log_is_empty_finds_sagas_by_their_key() {
     live(&log, &mut writer, &sagas).await;
     let mut reader = log.pool.get().await.expect("a connection");
     reader::by_id(&mut reader, sagas[0]).await.expect("a row").expect("the saga was written").expect("it is readable");
-    for (connection, statements) in [(&*writer, "with i as%"), (&*reader, "select s.id,%")] {
+    for (connection, statements) in [(&*writer, WRITES), (&*reader, "select s.id,%")] {
         let plans = plans(connection, statements).await;
         assert!(!plans.is_empty() && plans.iter().all(|plan| !plan.contains("_of_")), "{plans:#?}");
     }

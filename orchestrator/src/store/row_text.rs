@@ -2,17 +2,17 @@
 //! steps, each time but the first is the difference from the one before it in the text.
 //!
 //! ```text
-//!   saga.timeline        [["charge","payments","done",1,1767225600000001,2577],["decrease","inventory"], …]
+//!   saga.timeline        [["charge","payments",1,1767225600000001,2577],["decrease","inventory"], …]
 //!                          step, participant
-//!                          [, state, attempts, started, finished   unless it is pending
+//!                          [, state, attempts, started, finished   unless it is pending; without its state it is done
 //!                          [, error
 //!                          [, [undoing: attempts, started, finished, error, state of the action alone]]]]
 //!   saga_event.changes   [["charge","payments","running",1,null,1767225600000001],["COMPLETED",true,null,1767225600000002], …]
 //!                          of a step: step, participant, state, attempts, error, at;  of the saga: status, ended, error, at
 //! ```
 //! The format is compact because the database receives, copies and logs every byte: a completed purchase writes 0.9 kB,
-//! and wrote 2.5 kB with member names. Rows of earlier versions are read as well: with all times in full, with member names,
-//! and without the action of an undone step, whose state is then unknown.
+//! and wrote 2.5 kB with member names. Rows of earlier versions are read as well: with the state of each step, with all
+//! times in full, with member names, and without the action of an undone step, whose state is then unknown.
 
 use std::borrow::Cow;
 
@@ -32,11 +32,14 @@ pub fn of_steps(steps: &[StepView]) -> String {
 
 /// Reads the text of [`of_steps`]. Any other text reads as no steps: no decision rests on it.
 pub fn to_steps(text: &str) -> Vec<StepView> {
-    let steps: Vec<Stored<StepRow, StepView>> = serde_json::from_str(text).unwrap_or_default();
+    let steps: Vec<StoredStep> = serde_json::from_str(text).unwrap_or_default();
     let mut times = Times::default();
     let view = |step| match step {
-        Stored::Row(row) => StepRow::into_view(row, &mut times),
-        Stored::Named(view) => view,
+        StoredStep::Done(step, participant, attempts, started, finished) => {
+            StepRow(step, participant, DONE.to_owned(), attempts, started, finished, None, None).into_view(&mut times)
+        }
+        StoredStep::Row(row) => row.into_view(&mut times),
+        StoredStep::Named(view) => *view,
     };
     steps.into_iter().map(view).map(with_action).collect()
 }
@@ -63,13 +66,31 @@ pub fn to_changes(text: &str) -> Vec<StateChange> {
     changes.into_iter().map(Stored::into_it).collect()
 }
 
-/// Returns two texts; a saga's steps contain one of them exactly if this step has this state. Foreign text cannot
-/// contain one: its quotes are escaped.
-pub(crate) fn marks_of(step: &str, participant: &str, state: &str) -> [String; 2] {
-    [
+/// Returns texts; a saga's steps contain one of them exactly if this step has this state. Foreign text cannot contain
+/// one: its quotes are escaped.
+pub(crate) fn marks_of(step: &str, participant: &str, state: &str) -> Vec<String> {
+    let mut marks = vec![
         format!(r#"["{step}","{participant}","{state}""#),
         format!(r#""step":"{step}","participant":"{participant}","state":"{state}""#),
-    ]
+    ];
+    if state == DONE {
+        marks.push(format!(r#"["{step}","{participant}",{ONCE},"#));
+    }
+    marks
+}
+
+/// The state of a step whose action was confirmed.
+const DONE: &str = "done";
+/// Number of attempts of most steps that are done; only these are written without their state.
+const ONCE: u32 = 1;
+
+/// A step in the format of a row: one that is done at once, or any other; or in the earlier format with member names.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StoredStep {
+    Done(String, String, u32, Option<i64>, Option<i64>),
+    Row(StepRow),
+    Named(Box<StepView>),
 }
 
 /// A value in the format of a row, or in the earlier format with member names.
@@ -153,7 +174,9 @@ impl Serialize for StepText<'_> {
         values.serialize_element(&view.participant)?;
         let is_plain = view.error.is_none() && undo.is_none();
         if !(is_plain && (&*view.state, view.attempts, started, finished) == ("pending", 0, &None, &None)) {
-            values.serialize_element(&view.state)?;
+            if !(is_plain && (&*view.state, view.attempts) == (DONE, ONCE)) {
+                values.serialize_element(&view.state)?;
+            }
             values.serialize_element(&view.attempts)?;
             values.serialize_element(started)?;
             values.serialize_element(finished)?;
@@ -269,8 +292,7 @@ mod tests {
     use saga_engine::change::Ending;
 
     /// A participant's error may contain any text.
-    const ERROR: &str =
-        r#"a " and ["charge","payments","done" and "step":"charge","participant":"payments","state":"done""#;
+    const ERROR: &str = r#"a " and ["charge","payments","done" and ["charge","payments",1, and "step":"charge","participant":"payments","state":"done""#;
 
     fn at(micros: i64) -> DateTime<Utc> {
         DateTime::from_timestamp_micros(1_767_225_600_000_000 + micros).unwrap()
@@ -307,6 +329,20 @@ mod tests {
         vec![undone, pending]
     }
 
+    fn done() -> StepView {
+        StepView {
+            step: "charge".into(),
+            participant: "payments".into(),
+            state: "done".into(),
+            action: "done".into(),
+            attempts: 1,
+            started_at: Some(at(7)),
+            finished_at: Some(at(4)),
+            error: None,
+            compensation: None,
+        }
+    }
+
     fn changes() -> Vec<StateChange> {
         let step = StateChange::Step {
             step: "charge".into(),
@@ -321,7 +357,11 @@ mod tests {
 
     #[test]
     fn a_row_gives_back_what_was_written() {
-        assert_eq!(to_steps(&of_steps(&steps())), steps());
+        let again = StepView { attempts: 12, ..done() };
+        let told = StepView { error: Some(ERROR.to_owned()), ..done() };
+        for written in [steps(), vec![done(), again, told, StepView { finished_at: None, ..done() }]] {
+            assert_eq!(to_steps(&of_steps(&written)), written);
+        }
         assert_eq!(to_changes(&of_changes(&changes()).unwrap()), changes());
         assert_eq!(of_changes(&[]), None);
     }
@@ -363,16 +403,10 @@ mod tests {
             of_steps(&[undone]),
             r#"[["charge","payments","compensated",2,1767225600000001,1,null,[3,1,null,"\u0000","done"]]]"#
         );
-        let done = StepView {
-            state: "done".into(),
-            action: "done".into(),
-            started_at: Some(at(7)),
-            finished_at: Some(at(4)),
-            ..steps().remove(1)
-        };
+        let again = StepView { attempts: 2, ..done() };
         assert_eq!(
-            of_steps(&[done.clone(), done]),
-            r#"[["create","purchases","done",0,1767225600000007,-3],["create","purchases","done",0,3,-3]]"#
+            of_steps(&[done(), again]),
+            r#"[["charge","payments",1,1767225600000007,-3],["charge","payments","done",2,3,-3]]"#
         );
         assert_eq!(of_changes(&changes()[1..]).unwrap(), r#"[["COMPENSATED",true,"409: no",1767225600000002]]"#);
     }
@@ -385,6 +419,13 @@ mod tests {
         for text in [of_steps(&steps()), json(&steps())] {
             assert!(is_marked(&text, "compensated"), "{text}");
             assert!(!is_marked(&text, "done"), "{text}");
+        }
+        for step in [done(), StepView { attempts: 12, ..done() }, StepView { error: Some(ERROR.to_owned()), ..done() }]
+        {
+            let step = [step];
+            for text in [of_steps(&step), json(&step)] {
+                assert!(is_marked(&text, "done") && !is_marked(&text, "unknown"), "{text}");
+            }
         }
     }
 }

@@ -28,7 +28,7 @@ use uuid::Uuid;
 pub(in crate::store) use self::columns::columns_of;
 pub use self::item::{LogAnswer, LogItem, SagaState, StateRead};
 
-use self::columns::{BeginColumns, ChangeColumns};
+use self::columns::{BeginColumns, ChangeColumns, Columns};
 use self::verdict::{ScopedKey, key_of, verdicts};
 use crate::store::events::{NewSteps, insert_steps, pending};
 use crate::store::reader::{kept, parse_status};
@@ -38,39 +38,67 @@ use saga_engine::{SagaId, trace};
 
 const STATES: &str = "select id, status, ended_at is not null from saga where id = any($1)";
 
+// The rows of a batch. Few writes use the columns of the second part, and a statement without them costs less.
+const BEGIN_ROWS: [&str; 2] = [
+    "id uuid, definition text, version int, user_id text, cents bigint, product text, input text, outputs text,
+     timeline text, nonce uuid, epoch int, deadline_ms bigint, age_us bigint, decided_by timestamptz",
+    "started text, error text, key text, gid text, secret_hash bytea, attention text, attention_stays bool, has_ended bool,
+     changes text, key_scope text, key_user text, fingerprint bytea, fingerprint_version smallint",
+];
+const CHANGE_ROWS: [&str; 2] = [
+    "id uuid, epoch int, status text, direction text, error text, outputs text, timeline text",
+    "started text, attention text, attention_stays bool, changes text, tells_begin bool",
+];
+
+/// Makes the rows `i` of a statement, whose first column is the parameter `first`.
+fn rows(first: usize, [few, others]: [&str; 2], columns: Columns) -> String {
+    match columns {
+        Columns::All => format!("i as rows(${first}: {few}, {others})"),
+        Columns::Few => {
+            let absent = others.split(',').filter_map(|column| column.trim().split_once(' '));
+            let absent = absent.map(|(name, kind)| match kind {
+                "bool" => format!("false as {name}"),
+                kind => format!("null::{kind} as {name}"),
+            });
+            let absent: Vec<String> = absent.collect();
+            format!("given as rows(${first}: {few}), i as (select given.*, {} from given)", absent.join(", "))
+        }
+    }
+}
+
 // A begin needs a live lease of its process, and must come before the saga's `decided_by`. A `decided_by` further ahead
 // than a begin can be is not from this log's clock: readers do not wait for it, so the saga must not begin. The rows
 // keep the caller's order (by user and key), so two nodes never deadlock.
 //
-// A duplicate id or key is rare. In the plain forms it fails the batch, as a lost race does; the batch is then written
-// again in the form that skips such rows, which costs more, since each insert is speculative.
-static BEGIN: LazyLock<BatchStatement> = LazyLock::new(|| begin_statement("", None));
-static BEGIN_WITH_KEYS: LazyLock<BatchStatement> = LazyLock::new(|| begin_statement("", Some("true")));
+// A duplicate id or key is rare. In the first two forms it fails the batch, as a lost race does; the batch is then
+// written again in the third, which skips such rows and costs more, since each insert is speculative.
+static BEGIN: LazyLock<BatchStatement> = LazyLock::new(|| begin_statement(Columns::Few, "", ""));
+static BEGIN_WITH_ALL: LazyLock<BatchStatement> = LazyLock::new(|| begin_statement(Columns::All, "", "true"));
 static BEGIN_AGAIN: LazyLock<BatchStatement> = LazyLock::new(|| {
-    begin_statement("on conflict do nothing", Some("not exists (select from saga s where s.id = i.id)"))
+    begin_statement(Columns::All, "on conflict do nothing", "not exists (select from saga s where s.id = i.id)")
 });
 
 /// Makes a statement that writes begins. The keys are those of the sagas that meet a condition.
-fn begin_statement(on_conflict: &str, keys_where: Option<&str>) -> BatchStatement {
-    let key_columns =
-        keys_where.map_or("", |_| ", key_scope text, key_user text, fingerprint bytea, fingerprint_version smallint");
-    let keyed = keys_where.map_or(String::new(), |condition| {
-        format!(
+fn begin_statement(columns: Columns, on_conflict: &str, keys_where: &str) -> BatchStatement {
+    let rows = rows(4, BEGIN_ROWS, columns);
+    let others = match columns {
+        Columns::Few => String::new(),
+        Columns::All => format!(
             ",
     keyed as (
     insert into saga_key (scope, user_id, key, saga_id, fingerprint, fingerprint_version)
     select i.key_scope, i.key_user, coalesce(i.key, i.gid), i.id, i.fingerprint, i.fingerprint_version
     from i join begun on begun.id = i.id
-    where i.key_scope is not null and {condition}
-    {on_conflict})"
-        )
-    });
+    where i.key_scope is not null and {keys_where}
+    {on_conflict}),
+    told as (
+    insert into saga_event (saga_id, changes)
+    select i.id, i.changes from i join begun on begun.id = i.id where i.changes is not null)"
+        ),
+    };
     BatchStatement::new(&format!(
         "
-    with i as rows($4: id uuid, definition text, version int, user_id text, cents bigint, product text, input text,
-                   started text, outputs text, error text, timeline text, key text, gid text, nonce uuid,
-                   secret_hash bytea, epoch int, attention text, attention_stays bool, deadline_ms bigint, age_us bigint,
-                   decided_by timestamptz, has_ended bool, changes text{key_columns}),
+    with {rows},
     begun as (
     insert into saga (id, definition, definition_version, user_id, amount, product_wanted, input, started, outputs,
                       status, direction, error, timeline, idempotency_key, gid, secret_hash, begin_nonce, owner_node,
@@ -89,10 +117,7 @@ fn begin_statement(on_conflict: &str, keys_where: Option<&str>) -> BatchStatemen
       and i.decided_by > clock_timestamp()
       and i.decided_by < clock_timestamp() + 2 * $3::bigint * interval '1 millisecond'
     {on_conflict}
-    returning id, coalesce(ended_at, created_at) as at){keyed},
-    told as (
-    insert into saga_event (saga_id, changes)
-    select i.id, i.changes from i join begun on begun.id = i.id where i.changes is not null)
+    returning id, coalesce(ended_at, created_at) as at){others}
     select id, at from begun"
     ))
 }
@@ -120,11 +145,29 @@ const OWNED: &str = "s.id = i.id and s.owner_incarnation is not distinct from $1
 
 // COMPLETED only against a row that never turned back and carries no cancel. An end removes the saga from the attention
 // list, unless its mark stays. An end without changes tells them by its own row.
-static END: LazyLock<BatchStatement> = LazyLock::new(|| {
+static END: LazyLock<BatchStatement> = LazyLock::new(|| end_statement(Columns::Few));
+static END_WITH_ALL: LazyLock<BatchStatement> = LazyLock::new(|| end_statement(Columns::All));
+
+fn end_statement(columns: Columns) -> BatchStatement {
+    let told = match columns {
+        Columns::Few => "",
+        Columns::All => concat!(
+            ",
+    told as (
+    insert into saga_event (saga_id, changes, begins)
+    select id, changes, begins from (
+        select id, ",
+            pending!("e"),
+            " as changes, true as begins from gone e where changes is not null and tells_begin
+        union all
+        select id, changes, false from gone where changes is not null) told
+    order by begins desc
+    on conflict (saga_id) where begins do nothing)"
+        ),
+    };
     BatchStatement::new(&format!(
         "
-    with i as rows($2: id uuid, epoch int, status text, direction text, error text, started text, outputs text,
-                   timeline text, attention text, attention_stays bool, changes text, tells_begin bool),
+    with {rows},
     gone as (
     delete from saga_open s using i
     where {OWNED} and i.status not in ('PENDING', 'COMPENSATING')
@@ -143,29 +186,20 @@ static END: LazyLock<BatchStatement> = LazyLock::new(|| {
            statement_timestamp(), case when changes is null then pg_current_xact_id() end,
            case when changes is null then nextval('saga_event_position_seq') end
     from gone
-    returning id, ended_at),
-    told as (
-    insert into saga_event (saga_id, changes, begins)
-    select id, changes, begins from (
-        select id, {pending} as changes, true as begins from gone e where changes is not null and tells_begin
-        union all
-        select id, changes, false from gone where changes is not null) told
-    order by begins desc
-    on conflict (saga_id) where begins do nothing)
+    returning id, ended_at){told}
     select id, ended_at from ended",
+        rows = rows(2, CHANGE_ROWS, columns),
         kept = kept!(),
-        pending = pending!("e")
     ))
-});
+}
 
 // A write that is repeated after an unknown result finds its own status in the row (`was` is the row before this
 // statement) and adds no second event.
 static CHANGE: LazyLock<BatchStatement> = LazyLock::new(|| {
+    let [few, others] = CHANGE_ROWS;
     BatchStatement::new(&format!(
         "
-    with i as rows($2: id uuid, epoch int, status text, direction text, error text, started text, outputs text,
-                   timeline text, attention text, attention_stays bool, changes text, tells_begin bool, wake_ms bigint,
-                   tells_status bool, marks int, waits_for text),
+    with i as rows($2: {few}, {others}, wake_ms bigint, tells_status bool, marks int, waits_for text),
     changed as (
     update saga_open s
     set status = coalesce(i.status, s.status), direction = coalesce(i.direction, s.direction),
@@ -361,10 +395,11 @@ impl SagaLogWriter {
         }
         let with_key = c.key_scope.iter().zip(&c.id).filter(|(scope, _)| scope.is_some());
         let (ids, with_key) = (c.id.clone(), with_key.map(|(_, id)| *id).collect::<Vec<_>>());
-        let statement = match (is_repeated, &with_key[..]) {
+        let columns = if is_repeated { Columns::All } else { c.needed() };
+        let statement = match (is_repeated, columns) {
             (true, _) => &BEGIN_AGAIN,
-            (false, []) => &BEGIN,
-            (false, [..]) => &BEGIN_WITH_KEYS,
+            (false, Columns::All) => &BEGIN_WITH_ALL,
+            (false, Columns::Few) => &BEGIN,
         };
         let mut begin = Bound::over_rows(statement)
             .with(&self.owner.node_id)
@@ -377,24 +412,28 @@ impl SagaLogWriter {
             .column(c.cents)
             .column(c.product)
             .column(c.input)
-            .column(c.started)
             .column(c.outputs)
-            .column(c.error)
             .column(c.timeline)
-            .column(c.key)
-            .column(c.gid)
             .column(c.nonce)
-            .column(c.secret_hash)
             .column(c.epoch)
-            .column(c.attention)
-            .column(c.attention_stays)
             .column(c.deadline_ms)
             .column(c.age_us)
-            .column(c.decided_by)
-            .column(c.has_ended)
-            .column(c.changes);
-        if is_repeated || !with_key.is_empty() {
-            begin = begin.column(c.key_scope).column(c.key_user).column(c.fingerprint).column(c.fingerprint_version);
+            .column(c.decided_by);
+        if columns == Columns::All {
+            begin = begin
+                .column(c.started)
+                .column(c.error)
+                .column(c.key)
+                .column(c.gid)
+                .column(c.secret_hash)
+                .column(c.attention)
+                .column(c.attention_stays)
+                .column(c.has_ended)
+                .column(c.changes)
+                .column(c.key_scope)
+                .column(c.key_user)
+                .column(c.fingerprint)
+                .column(c.fingerprint_version);
         }
         let take_back = is_repeated.then(|| Bound::new(TAKE_BACK).with(ids).with(with_key));
         [begin].into_iter().chain(take_back).collect()
@@ -404,29 +443,36 @@ impl SagaLogWriter {
         let mut c = ChangeColumns::of(items);
         let (wake_ms, tells_status) = (take(&mut c.wake_ms), take(&mut c.tells_status));
         let (marks, waits_for) = (take(&mut c.marks), take(&mut c.waits_for));
-        self.bind(&CHANGE, c).column(wake_ms).column(tells_status).column(marks).column(waits_for)
+        self.bind(&CHANGE, c, Columns::All).column(wake_ms).column(tells_status).column(marks).column(waits_for)
     }
 
     fn end<'a>(&self, items: &[&'a LogWrite]) -> Bound<'a> {
-        self.bind(&END, ChangeColumns::of(items))
+        let c = ChangeColumns::of(items);
+        match c.needed() {
+            Columns::Few => self.bind(&END, c, Columns::Few),
+            Columns::All => self.bind(&END_WITH_ALL, c, Columns::All),
+        }
     }
 
-    /// Binds the parameters that changes and ends have in common.
-    fn bind<'a>(&self, statement: &'static BatchStatement, c: ChangeColumns<'a>) -> Bound<'a> {
-        Bound::over_rows(statement)
+    fn bind<'a>(&self, statement: &'static BatchStatement, c: ChangeColumns<'a>, columns: Columns) -> Bound<'a> {
+        let bound = Bound::over_rows(statement)
             .with(self.owner.incarnation)
             .column(c.id)
             .column(c.epoch)
             .column(c.status)
             .column(c.direction)
             .column(c.error)
-            .column(c.started)
             .column(c.outputs)
-            .column(c.timeline)
-            .column(c.attention)
-            .column(c.attention_stays)
-            .column(c.changes)
-            .column(c.tells_begin)
+            .column(c.timeline);
+        match columns {
+            Columns::Few => bound,
+            Columns::All => bound
+                .column(c.started)
+                .column(c.attention)
+                .column(c.attention_stays)
+                .column(c.changes)
+                .column(c.tells_begin),
+        }
     }
 }
 

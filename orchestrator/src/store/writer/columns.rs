@@ -14,6 +14,20 @@ use saga_engine::unsent::BeginTold;
 /// The longest sleep of a saga, in milliseconds: beyond some point the database rejects the wake-up time.
 const LONGEST_SLEEP_MS: i64 = 24 * 3_600 * 1_000;
 
+/// The columns that a statement takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Columns {
+    All,
+    /// Those that every write has.
+    Few,
+}
+
+impl Columns {
+    fn few_if(condition: bool) -> Columns {
+        if condition { Columns::Few } else { Columns::All }
+    }
+}
+
 #[derive(Default)]
 pub(super) struct BeginColumns<'a> {
     pub(super) id: Vec<Uuid>,
@@ -86,6 +100,21 @@ impl<'a> BeginColumns<'a> {
         self.key_user.push(user_id);
         self.fingerprint.push(saga.key.as_ref().map(|key| key.fingerprint.hash.as_slice()));
         self.fingerprint_version.push(saga.key.as_ref().map(|key| key.fingerprint.version));
+    }
+
+    /// Returns the columns that have values. A key comes with its scope, and an end with an error.
+    pub(super) fn needed(&self) -> Columns {
+        let Self { started, error, secret_hash, attention, attention_stays, has_ended, changes, key_scope, .. } = self;
+        Columns::few_if(
+            are_empty(started)
+                && are_empty(error)
+                && are_empty(secret_hash)
+                && are_empty(attention)
+                && are_empty(changes)
+                && are_empty(key_scope)
+                && !attention_stays.contains(&true)
+                && !has_ended.contains(&true),
+        )
     }
 }
 
@@ -160,6 +189,17 @@ impl<'a> ChangeColumns<'a> {
         self.waits_for.push(waits_for);
         self.tells_status.push(item.changes.iter().any(|change| matches!(change, StateChange::Saga { .. })));
     }
+
+    /// Returns the columns that have values.
+    pub(super) fn needed(&self) -> Columns {
+        let Self { started, attention, attention_stays, changes, .. } = self;
+        let has_marks = !are_empty(attention) || attention_stays.contains(&true);
+        Columns::few_if(are_empty(started) && !has_marks && are_empty(changes))
+    }
+}
+
+fn are_empty<T>(values: &[Option<T>]) -> bool {
+    values.iter().all(Option::is_none)
 }
 
 /// Returns the changes that need a row of events: none if the saga ends and its own row tells them.
