@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use clap::Args;
 use common::config::Settings;
 use ecommerce::{
-    books::{self, Limits},
     embedded_postgres::{default_data_dir, running_url},
+    facts::{self, Limits},
 };
 use orchestrator::invariants::{JournalCoverage, Report, Run, Verdict};
 use secrecy::SecretString;
@@ -71,7 +71,7 @@ impl Audit {
     }
 }
 
-/// Services with books; the catalog has none.
+/// Services whose data is audited; the catalog has none.
 pub(crate) const AUDITED: [&str; 4] = ["payments", "inventory", "purchases", orchestrator::SERVICE];
 
 /// Sets the database of a running `up` for the services without one, if any of the given ones has none.
@@ -103,7 +103,7 @@ pub(crate) async fn audit(settings: &Settings, run: Run, limits: Limits) -> Resu
     for service in AUDITED {
         services::check_migrated(settings, service).await?;
     }
-    Ok(books::audit(settings, run, limits).await?)
+    Ok(facts::audit(settings, run, limits).await?)
 }
 
 /// Finds the PostgreSQL of a running `up`.

@@ -7,7 +7,7 @@ use common::{
     db::{DbError, SchemaError},
     reason::with_causes,
 };
-use ecommerce::{books::BooksError, embedded_postgres::EmbeddedError};
+use ecommerce::{embedded_postgres::EmbeddedError, facts::FactsError};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -19,7 +19,7 @@ use crate::output::in_plain_words;
 pub(crate) enum Ended {
     /// Success.
     Done,
-    /// A negative answer: a reverted purchase, an unhealthy service, books that do not agree.
+    /// A negative answer: a reverted purchase, an unhealthy service, an audit with findings.
     Refused,
     /// Ended by a second Ctrl-C during work.
     Forced,
@@ -138,11 +138,11 @@ impl From<ConfigErrors> for Failure {
     }
 }
 
-impl From<BooksError> for Failure {
-    fn from(error: BooksError) -> Self {
+impl From<FactsError> for Failure {
+    fn from(error: FactsError) -> Self {
         match error {
-            BooksError::Database { service, key, source } => Self::database(service, &key, &source),
-            BooksError::Statement { .. } | BooksError::NeverUsed { .. } | BooksError::Client(_) => {
+            FactsError::Database { service, key, source } => Self::database(service, &key, &source),
+            FactsError::Statement { .. } | FactsError::NeverUsed { .. } | FactsError::Client(_) => {
                 Self::Broken(error.to_string())
             }
         }

@@ -1,13 +1,13 @@
 //! `hold` and `release`: keep sagas from running after a restore, until the databases are known to agree.
 //!
 //! Both write to the saga log's database directly, so that a hold can be set before any orchestrator runs. `release`
-//! first audits the books and keeps the hold if they do not agree, unless an operator overrides it.
+//! first audits the data and keeps the hold if it does not agree, unless an operator overrides it.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use common::{config::Settings, db::Connection};
-use ecommerce::books::Limits;
+use ecommerce::facts::Limits;
 use orchestrator::{invariants::Run, store::hold};
 use saga_engine::hold::Hold as Held;
 

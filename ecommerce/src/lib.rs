@@ -2,6 +2,6 @@
 //!
 //! The commands are in `main.rs` and its modules, since nothing else runs them.
 
-pub mod books;
 pub mod conformance;
 pub mod embedded_postgres;
+pub mod facts;

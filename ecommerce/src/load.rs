@@ -32,7 +32,7 @@ use common::{
     loopback::is_loopback,
     money::{self, Money},
 };
-use ecommerce::books::Limits;
+use ecommerce::facts::Limits;
 use orchestrator::invariants::Run;
 use reqwest::Url;
 
@@ -189,7 +189,7 @@ impl Load {
         Ok(answer().is_some_and(|answer| answer.starts_with('y')))
     }
 
-    /// Decides whether the books are audited; at a terminal the user is asked.
+    /// Decides whether the data is audited; at a terminal the user is asked.
     fn is_audited(&self, participants: &Participants, signals: &Signals) -> bool {
         if self.audit || self.no_audit || self.target.output.is_document() {
             return self.audit;

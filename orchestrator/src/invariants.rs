@@ -1,11 +1,11 @@
 //! Invariants between the saga log and the data of the participants: one pure function per invariant.
 //!
 //! ```text
-//! five live databases, journals over HTTP ──► ecommerce::books ──┐
-//! a chaos test's databases ──────────────────────────────────────┼──► Books ──► judge ──► Report
+//! five live databases, journals over HTTP ──► ecommerce::facts ──┐
+//! a chaos test's databases ──────────────────────────────────────┼──► Facts ──► judge ──► Report
 //! a simulator's memory ──────────────────────────────────────────┘
 //! ```
-//! They take plain facts ([`Books`]) and no database, clock or network, so the audit, the chaos tests and the simulator
+//! They take plain facts ([`Facts`]) and no database, clock or network, so the audit, the chaos tests and the simulator
 //! check the same rules.
 //!
 //! Some cases are listed, not judged: calls that no orchestrator made, sagas that a person settled, and stock taken by
@@ -26,7 +26,7 @@ use serde::Serialize;
 use smol_str::SmolStr;
 
 pub use self::facts::{
-    Books, Decision, Entry, Movement, MovementKind, OperationKind, Participant, Payment, PaymentStatus, Purchase,
+    Decision, Entry, Facts, Movement, MovementKind, OperationKind, Participant, Payment, PaymentStatus, Purchase,
     PurchaseStatus, Saga, StockLevel, Transaction,
 };
 pub use self::named::{JournalCoverage, NamedEntry, NamedJournal};
@@ -85,7 +85,7 @@ impl Verdict {
         verdict
     }
 
-    /// Merges the result for other books; the first `keep` findings are kept.
+    /// Merges the result for other facts; the first `keep` findings are kept.
     fn absorb(&mut self, other: Verdict, keep: usize) {
         self.looked_at += other.looked_at;
         self.offending += other.offending;
@@ -121,7 +121,7 @@ impl Report {
         self.journals.values().all(|covered| covered.failed == 0)
     }
 
-    /// Merges the report on other books of the same run, so that large books can be judged in parts. The first `keep`
+    /// Merges the report on other facts of the same run, so that many facts can be judged in parts. The first `keep`
     /// findings of each verdict are kept; all are counted.
     pub fn absorb(&mut self, other: Report, keep: usize) {
         for (mine, theirs) in self.verdicts.iter_mut().zip(other.verdicts) {
@@ -138,30 +138,30 @@ impl Report {
 }
 
 /// Checks every invariant.
-pub fn judge(books: &Books, run: Run) -> Report {
+pub fn judge(facts: &Facts, run: Run) -> Report {
     Report {
         run,
         verdicts: vec![
-            sagas::every_accepted_saga_ends(books, run),
-            sagas::completed_has_one_of_each(books),
-            sagas::compensated_has_nothing_live(books),
-            effects::no_effect_without_a_saga(books),
-            sums::money_agrees(books),
-            sums::stock_adds_up(books),
-            effects::nothing_ran_twice(books),
-            effects::compensations_in_reverse(books),
-            history::shown_history_agrees(books),
-            history::compensated_has_no_action_left(books),
-            sagas::the_end_agrees_with_the_steps(books),
+            sagas::every_accepted_saga_ends(facts, run),
+            sagas::completed_has_one_of_each(facts),
+            sagas::compensated_has_nothing_live(facts),
+            effects::no_effect_without_a_saga(facts),
+            sums::money_agrees(facts),
+            sums::stock_adds_up(facts),
+            effects::nothing_ran_twice(facts),
+            effects::compensations_in_reverse(facts),
+            history::shown_history_agrees(facts),
+            history::compensated_has_no_action_left(facts),
+            sagas::the_end_agrees_with_the_steps(facts),
         ],
         listed: vec![
-            listed::unfinished(books, run),
-            listed::settled_by_a_person(books),
-            listed::calls_from_outside(books),
-            listed::late_decrements(books),
+            listed::unfinished(facts, run),
+            listed::settled_by_a_person(facts),
+            listed::calls_from_outside(facts),
+            listed::late_decrements(facts),
         ],
-        journals: named::coverage(books),
-        money: sums::money(books),
+        journals: named::coverage(facts),
+        money: sums::money(facts),
     }
 }
 

@@ -1,9 +1,9 @@
 //! The test kit: a whole system in one process, and the means to inspect and disturb it.
 //!
 //! ```text
-//! suite ── with_stack ──► Stack: orchestrator + participants on free ports, with their own databases
-//!   │                       │
-//!   │ http, faults, books   └──► cluster: one PostgreSQL for all test processes, started on demand
+//! suite ── with_stack ──────────► Stack: orchestrator + participants on free ports, with their own databases
+//!   │                               │
+//!   │ http, faults, transactions    └──► cluster: one PostgreSQL for all test processes, started on demand
 //!   └ wait_until: the only place where a test waits for a condition
 //! ```
 //! A test owns everything it uses except the PostgreSQL server, so tests run in parallel and in any order. A test that
@@ -11,7 +11,6 @@
 
 pub mod actors;
 pub mod api_description;
-pub mod books;
 pub mod browser;
 pub mod certificates;
 pub mod chance;
@@ -38,6 +37,7 @@ pub mod shape;
 pub mod stack;
 pub mod standby;
 pub mod tls_server;
+pub mod transactions;
 pub mod wait;
 
 pub use self::{

@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use common::ids::cell_of;
-use ecommerce::books::{self, Limits};
+use ecommerce::facts::{self, Limits};
 use futures::future::join_all;
 use orchestrator::invariants::Run;
 use reqwest::Method;
@@ -110,7 +110,9 @@ async fn any_cell_answers_requests_about_the_purchases_of_both() {
             let own = users.iter().filter(|user| Cells::of_user(user) == cell).count();
             assert_eq!(rows.len(), own, "a list is of one cell");
             assert!(rows.iter().all(|row| row["cell"] == number), "{list}");
-            let report = books::audit(&cells.0[cell].0.settings, Run::Over, Limits::default()).await.expect("books");
+            let report = facts::audit(&cells.0[cell].0.settings, Run::Over, Limits::default())
+                .await
+                .expect("the databases can be read");
             assert!(report.is_clean(), "{report:?}");
             assert_eq!(report.verdicts[0].looked_at, u64::try_from(own).expect("few"));
         }

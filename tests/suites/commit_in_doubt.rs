@@ -3,7 +3,7 @@
 
 use serde_json::json;
 use tests::{
-    Stack, StackOptions, books, cluster,
+    Stack, StackOptions, cluster,
     operations::{OPERATIONS, Outcome},
     postgres_proxy::{
         Loss::{self, CommitLost, ReplyLost},
@@ -11,7 +11,7 @@ use tests::{
     },
     problem::assert_problem,
     stack::{ORCHESTRATOR, new_transaction},
-    with_stack,
+    transactions, with_stack,
 };
 
 async fn with_proxy(test: impl AsyncFnOnce(&Stack, &PostgresProxy)) {
@@ -48,7 +48,7 @@ async fn a_participant_whose_commit_is_in_doubt_says_so_and_tells_the_truth_when
     .await;
 }
 
-/// Buys once for each commit of a saga that can be lost, in both ways, and checks answers and books.
+/// Buys once for each commit of a saga that can be lost, in both ways, and checks answers and databases.
 async fn buy_with_losses(status: &str, commits: usize, proxy: &PostgresProxy, stack: &Stack) {
     let database = &stack.settings.service(ORCHESTRATOR).database;
     let losses = (0..commits).flat_map(|pass| [(CommitLost, pass), (ReplyLost, pass)]);
@@ -60,8 +60,8 @@ async fn buy_with_losses(status: &str, commits: usize, proxy: &PostgresProxy, st
         // Written again until it is known, so the client waits, and is told the end.
         assert_eq!(answer.json()["status"], status, "{loss:?} of commit {pass}: {}", answer.text);
     }
-    let books = books::balanced(stack).await;
-    assert!(books.values().all(|entry| entry.status == status), "{books:#?}");
+    let transactions = transactions::consistent(stack).await;
+    assert!(transactions.values().all(|entry| entry.status == status), "{transactions:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,8 +92,8 @@ async fn a_purchase_ends_well_whichever_commit_of_a_participant_is_lost() {
                 purchases += 1;
             }
         }
-        let books = books::balanced(stack).await;
-        assert_eq!(books::with_status(&books, "COMPLETED").len(), purchases);
+        let transactions = transactions::consistent(stack).await;
+        assert_eq!(transactions::with_status(&transactions, "COMPLETED").len(), purchases);
     })
     .await;
 }

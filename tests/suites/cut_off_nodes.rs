@@ -8,13 +8,13 @@ use reqwest::Method;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tests::{
-    PATIENCE, Stack, StackOptions, books,
+    PATIENCE, Stack, StackOptions,
     http::{Answer, send},
     postgres_proxy::PostgresProxy,
     problem::assert_problem,
     proxy::Proxy,
     stack::{ORCHESTRATOR, with_json},
-    wait_until, with_stack,
+    transactions, wait_until, with_stack,
 };
 
 /// More purchases than failures that open a breaker.
@@ -94,7 +94,7 @@ async fn purchases_of_a_node_that_cannot_reach_payments_are_completed_by_one_tha
         })
         .await;
         wait_until_listed_by(stack, 0).await;
-        books::balanced(stack).await;
+        transactions::consistent(stack).await;
     })
     .await;
 }
@@ -127,7 +127,7 @@ async fn purchases_stay_where_they_are_while_payments_fails_for_every_node() {
         for answer in answers {
             answer.expect(200);
         }
-        books::balanced(stack).await;
+        transactions::consistent(stack).await;
     })
     .await;
 }
@@ -175,7 +175,7 @@ async fn a_purchase_that_no_node_can_run_alone_changes_its_owner_once_in_the_tim
             let gaps = moved.windows(2).map(|pair| pair[1] - pair[0]);
             assert!(gaps.min() >= TimeDelta::from_std(lease).ok(), "{moved:?}");
         }
-        books::balanced(stack).await;
+        transactions::consistent(stack).await;
     })
     .await;
 }
@@ -215,7 +215,7 @@ async fn undos_of_a_node_that_cannot_reach_payments_are_done_by_one_that_can() {
             .await;
         }
         stack.proxy("payments").flow();
-        books::balanced(stack).await;
+        transactions::consistent(stack).await;
     })
     .await;
 }
@@ -292,7 +292,7 @@ async fn clients_of_a_node_without_a_database_are_answered_when_its_lease_has_ru
         })
         .await;
         assert!(known.is_null() || known["status"] == "COMPLETED", "{known}");
-        books::balanced(stack).await;
+        transactions::consistent(stack).await;
     })
     .await;
 }

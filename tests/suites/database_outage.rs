@@ -8,12 +8,12 @@ use std::{
 use futures::future::join_all;
 use serde_json::json;
 use tests::{
-    PATIENCE, Stack, StackOptions, actors, books,
+    PATIENCE, Stack, StackOptions, actors,
     http::Answer,
     operations::OPERATIONS,
     private_cluster::PrivateCluster,
     stack::{ORCHESTRATOR, SERVICES, new_transaction},
-    wait_until, with_stack,
+    transactions, wait_until, with_stack,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -92,17 +92,17 @@ async fn purchases_survive_an_outage_of_the_database() {
         };
         futures::join!(clients, disturb);
 
-        let books = books::balanced(stack).await;
+        let transactions = transactions::consistent(stack).await;
         let mut statuses = std::collections::BTreeMap::<u16, usize>::new();
         for answer in told.answers() {
             *statuses.entry(answer.status).or_default() += 1;
             let body = answer.json();
-            let entry = body["transaction_id"].as_str().map(|id| (id, books.get(id)));
+            let entry = body["transaction_id"].as_str().map(|id| (id, transactions.get(id)));
             match (answer.status, entry) {
                 (200 | 409, Some((_, Some(entry)))) => assert_eq!(body["status"], entry.status, "{body}"),
                 // An accepted saga is in the log; one in doubt may be.
                 (202 | 502, Some((_, Some(_)))) | (503, _) => {}
-                _ => panic!("{} is not what the books hold: {body}", answer.status),
+                _ => panic!("{} is not what the databases hold: {body}", answer.status),
             }
         }
         println!("answers by status: {statuses:?}");

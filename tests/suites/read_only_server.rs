@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use tests::{
-    PATIENCE, Stack, StackOptions, books,
+    PATIENCE, Stack, StackOptions,
     database::Database,
     events::{Event, Listener},
     postgres_proxy::PostgresProxy,
@@ -14,7 +14,7 @@ use tests::{
     problem::assert_problem,
     stack::{ORCHESTRATOR, SERVICES},
     standby::Standby,
-    wait_until, with_stack,
+    transactions, wait_until, with_stack,
 };
 
 /// As long as an address leads to the standby, at least.
@@ -48,9 +48,9 @@ async fn wait_until_purchases_go_on(stack: &Stack) {
     wait_until("purchases go on", PATIENCE, async || (buy(stack).await == 200).then_some(())).await;
 }
 
-/// No saga was ever FAILED, and the books agree.
+/// No saga was ever FAILED, and the databases agree.
 async fn assert_that_none_failed(stack: &Stack) {
-    books::balanced(stack).await;
+    transactions::consistent(stack).await;
     let failed = "select count(*) from saga_event where changes like '%\"FAILED\"%'";
     assert_eq!(stack.database(ORCHESTRATOR).await.number(failed, &[]).await, 0, "purchases were FAILED for a while");
 }

@@ -123,7 +123,7 @@ async fn a_purchase_goes_on_when_the_saga_log_panics_under_it() {
         assert_eq!(saga_log.number("select last_value from breaks", &[]).await, 2, "it broke");
         assert_restart_is_shown(stack, ORCHESTRATOR, "saga-log").await;
         stack.post(ORCHESTRATOR, "/saga/transaction", order("another")).await.expect(200);
-        tests::books::balanced(stack).await;
+        tests::transactions::consistent(stack).await;
     })
     .await;
 }

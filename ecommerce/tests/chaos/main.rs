@@ -1,5 +1,5 @@
 //! Real processes, killed, paused and cut off under load: every accepted purchase still ends, no client receives two
-//! different ends, and the books agree.
+//! different ends, and the databases agree.
 //!
 //! ```text
 //! clients ──► orchestrator a, b ──► proxies ──► catalog, payments, inventory, purchases ──► a PostgreSQL of the test

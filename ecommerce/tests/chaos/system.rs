@@ -10,7 +10,7 @@ use std::{
 };
 
 use common::config::{ConfigSource, Settings};
-use ecommerce::books::{self, Limits};
+use ecommerce::facts::{self, Limits};
 use orchestrator::invariants::{Report, Run};
 use rand::RngExt;
 use reqwest::{Client, Method, RequestBuilder};
@@ -311,9 +311,9 @@ impl System {
         .await;
     }
 
-    /// Audits the books after all sagas have ended.
+    /// Audits the databases after all sagas have ended.
     pub(crate) async fn audit(&self) -> Report {
-        let report = books::audit(&self.settings, Run::Over, Limits::default()).await.unwrap();
+        let report = facts::audit(&self.settings, Run::Over, Limits::default()).await.unwrap();
         assert!(report.is_clean(), "the databases do not agree: {report:#?}");
         report
     }

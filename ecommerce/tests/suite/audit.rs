@@ -1,7 +1,7 @@
-//! `audit` on the books of a running system: clean, and with each database falsified in turn.
+//! `audit` on the databases of a running system: clean, and with each database falsified in turn.
 
 use common::config::{ConfigSource, Settings};
-use ecommerce::books::{self, Limits};
+use ecommerce::facts::{self, Limits};
 use orchestrator::invariants::{Report, Run};
 use serde_json::Value;
 use tokio_postgres::{NoTls, types::ToSql};
@@ -74,7 +74,7 @@ impl System {
 
     fn report(&self, part: i64) -> Report {
         let settings = self.settings();
-        in_runtime(books::audit(&settings, Run::Over, Limits { part, findings: 100, ..Limits::default() })).unwrap()
+        in_runtime(facts::audit(&settings, Run::Over, Limits { part, findings: 100, ..Limits::default() })).unwrap()
     }
 }
 

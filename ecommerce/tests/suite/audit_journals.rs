@@ -4,8 +4,8 @@ use std::fs;
 
 use common::config::ConfigSource;
 use ecommerce::{
-    books::{self, Limits},
     embedded_postgres::running_url,
+    facts::{self, Limits},
 };
 use orchestrator::invariants::Run;
 use serde_json::{Value, json};
@@ -238,7 +238,7 @@ fn payments_of_one_saga_with_the_keys_of_its_steps_are_found_in_whatever_parts_t
     let settings = ConfigSource::embedded("bench").with("database.url", &url).load().unwrap();
     for part in [1, 2, 100] {
         let limits = Limits { part, ..Limits::default() };
-        let report = system.runtime.block_on(books::audit(&settings, Run::Over, limits)).unwrap();
+        let report = system.runtime.block_on(facts::audit(&settings, Run::Over, limits)).unwrap();
         assert!(report.is_clean(), "in parts of {part}: {report:?}");
         for (name, looked_at) in [(SHOWN, 3), ("no payment, purchase or decrement without its saga", 6)] {
             let verdict = report.verdicts.iter().find(|verdict| verdict.name == name).unwrap();

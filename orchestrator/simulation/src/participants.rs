@@ -22,7 +22,7 @@ use self::other::Other;
 pub(crate) use self::other::{Happened, Knew, What};
 pub use self::payments::Payments;
 pub use self::purchases::Purchases;
-use orchestrator::invariants::Books;
+use orchestrator::invariants::Facts;
 use saga_engine::definition::{Context, Step};
 use smol_str::SmolStr;
 
@@ -93,11 +93,11 @@ impl Participants {
         happened
     }
 
-    /// Adds the rows of payments, inventory and purchases to the books that the invariants are checked against.
-    pub fn add_to(&self, books: &mut Books) {
-        self.payments.add_to(books);
-        self.inventory.add_to(books);
-        self.purchases.add_to(books);
+    /// Adds the rows of payments, inventory and purchases to the facts that the invariants are checked against.
+    pub fn add_to(&self, facts: &mut Facts) {
+        self.payments.add_to(facts);
+        self.inventory.add_to(facts);
+        self.purchases.add_to(facts);
     }
 
     /// Replaces a participant by its standby.

@@ -8,7 +8,7 @@ use super::sim::Sim;
 use super::world::KILLED;
 use super::{graph_verdict, watch};
 use orchestrator::checkout::{Order, StockRule};
-use orchestrator::invariants::{Books, Run, Saga, judge};
+use orchestrator::invariants::{Facts, Run, Saga, judge};
 use saga_engine::{SagaId, Status};
 
 /// An answer that a client got about a saga.
@@ -72,7 +72,7 @@ pub(super) fn violations(sim: &Arc<Sim>) -> Vec<Violation> {
 }
 
 fn nameless_violations(sim: &Arc<Sim>) -> Vec<Violation> {
-    let report = judge(&books(sim), Run::Over);
+    let report = judge(&facts(sim), Run::Over);
     let by_books = report.verdicts.iter().flat_map(|verdict| {
         verdict.findings.iter().map(|finding| violation(verdict.name, finding.id.clone(), finding.why.clone()))
     });
@@ -127,14 +127,14 @@ fn keys(sim: &Sim) -> Vec<Violation> {
     twice.map(|(user, ids)| violation(KEY, ids[0].to_string(), format!("{} sagas of {user}", ids.len()))).collect()
 }
 
-fn books(sim: &Sim) -> Books {
-    let mut books = Books::default();
+fn facts(sim: &Sim) -> Facts {
+    let mut facts = Facts::default();
     let inner = sim.lock();
-    inner.participants.add_to(&mut books);
+    inner.participants.add_to(&mut facts);
     for (id, row) in inner.log.rows() {
         // A row that cannot be read is on the attention list: it counts as FAILED and settled.
         let is_left = row.is_bad && row.ended_at.is_none() && row.attention.is_some();
-        books.page(&id.to_string()).saga = Some(Saga {
+        facts.transaction(&id.to_string()).saga = Some(Saga {
             status: if is_left { Status::Failed } else { row.status },
             ended_at: if is_left { Some(row.created_at) } else { row.ended_at },
             stock_rule: StockRule::of_definition(&row.definition),
@@ -145,7 +145,7 @@ fn books(sim: &Sim) -> Books {
             steps: if is_left { Vec::new() } else { row.timeline.clone() },
         });
     }
-    books
+    facts
 }
 
 fn untrue_answers(sim: &Sim) -> Vec<Violation> {

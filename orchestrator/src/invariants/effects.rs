@@ -2,43 +2,50 @@
 
 use super::sagas::all;
 use super::{
-    Books, Decision, Entry, MovementKind, OperationKind, Participant, PaymentStatus, PurchaseStatus, Saga, Transaction,
+    Decision, Entry, Facts, MovementKind, OperationKind, Participant, PaymentStatus, PurchaseStatus, Saga, Transaction,
     Verdict,
 };
 
 /// No payment, purchase or decrement without its saga.
-pub(super) fn no_effect_without_a_saga(books: &Books) -> Verdict {
-    let with_effect = books.untouched().filter(|(_, page)| {
-        !page.payments.is_empty() || !page.purchases.is_empty() || page.movements_of(MovementKind::Decrement) > 0
+pub(super) fn no_effect_without_a_saga(facts: &Facts) -> Verdict {
+    let with_effect = facts.untouched().filter(|(_, transaction)| {
+        !transaction.payments.is_empty()
+            || !transaction.purchases.is_empty()
+            || transaction.movements_of(MovementKind::Decrement) > 0
     });
-    let with_saga = with_effect.map(|(id, page)| (id, (books.saga_of(id), page)));
-    Verdict::over("no payment, purchase or decrement without its saga", "transactions", with_saga, |(saga, page)| {
-        match saga {
+    let with_saga = with_effect.map(|(id, transaction)| (id, (facts.saga_of(id), transaction)));
+    Verdict::over(
+        "no payment, purchase or decrement without its saga",
+        "transactions",
+        with_saga,
+        |(saga, transaction)| match saga {
             Some(_) => None,
             None => {
-                let Transaction { payments, purchases, movements, .. } = page;
+                let Transaction { payments, purchases, movements, .. } = transaction;
                 let (payments, purchases, movements) = (payments.len(), purchases.len(), movements.len());
                 Some(format!("{payments} payments, {purchases} purchases, {movements} movements of stock, and no saga"))
             }
-        }
-    })
+        },
+    )
 }
 
 /// Nothing ran twice: each operation was decided once, and the effects match the decisions.
-pub(super) fn nothing_ran_twice(books: &Books) -> Verdict {
-    Verdict::over("nothing ran twice", "transactions", books.untouched(), |page| {
-        all(Participant::ALL.into_iter().flat_map(|participant| twice(page, participant)))
+pub(super) fn nothing_ran_twice(facts: &Facts) -> Verdict {
+    Verdict::over("nothing ran twice", "transactions", facts.untouched(), |transaction| {
+        all(Participant::ALL.into_iter().flat_map(|participant| twice(transaction, participant)))
     })
 }
 
-fn twice(page: &Transaction, participant: Participant) -> Vec<String> {
-    let (effects, undone) = effects(page, participant);
-    let decided = page.entries(participant, OperationKind::Action).count();
-    let done =
-        page.entries(participant, OperationKind::Action).filter(|entry| entry.decision == Decision::Done).count();
-    let compensations = page.entries(participant, OperationKind::Compensation).count();
+fn twice(transaction: &Transaction, participant: Participant) -> Vec<String> {
+    let (effects, undone) = effects(transaction, participant);
+    let decided = transaction.entries(participant, OperationKind::Action).count();
+    let done = transaction
+        .entries(participant, OperationKind::Action)
+        .filter(|entry| entry.decision == Decision::Done)
+        .count();
+    let compensations = transaction.entries(participant, OperationKind::Compensation).count();
     // A compensation that found nothing to undo is a decision without an effect.
-    let effective = if page.did(participant) { compensations } else { 0 };
+    let effective = if transaction.did(participant) { compensations } else { 0 };
     let name = participant.as_str();
     let checks = [
         (decided > 1, format!("{name} decided the action {decided} times")),
@@ -51,35 +58,35 @@ fn twice(page: &Transaction, participant: Participant) -> Vec<String> {
 }
 
 /// Returns the number of a participant's effects, undone ones included, and the number of undone ones.
-fn effects(page: &Transaction, participant: Participant) -> (usize, usize) {
+fn effects(transaction: &Transaction, participant: Participant) -> (usize, usize) {
     match participant {
         Participant::Payments => {
-            let refunded = page.payments_that_are(PaymentStatus::Refunded);
-            (page.payments_that_are(PaymentStatus::Captured) + refunded, refunded)
+            let refunded = transaction.payments_that_are(PaymentStatus::Refunded);
+            (transaction.payments_that_are(PaymentStatus::Captured) + refunded, refunded)
         }
         Participant::Inventory => {
-            (page.movements_of(MovementKind::Decrement), page.movements_of(MovementKind::Restore))
+            (transaction.movements_of(MovementKind::Decrement), transaction.movements_of(MovementKind::Restore))
         }
         Participant::Purchases => {
-            let cancelled = page.purchases_that_are(PurchaseStatus::Cancelled);
-            (page.purchases_that_are(PurchaseStatus::Live) + cancelled, cancelled)
+            let cancelled = transaction.purchases_that_are(PurchaseStatus::Cancelled);
+            (transaction.purchases_that_are(PurchaseStatus::Live) + cancelled, cancelled)
         }
     }
 }
 
 /// Within one epoch, the last effect is undone first. There is no order for a compensation that found nothing (a
 /// tombstone), nor between two owners, since calls of the earlier one may still arrive. Times of two servers may differ
-/// by [`Books::clock_allowance`]. The steps of a saga that is no purchase have an order of their own.
-pub(super) fn compensations_in_reverse(books: &Books) -> Verdict {
-    let with_several = books
+/// by [`Facts::clock_allowance`]. The steps of a saga that is no purchase have an order of their own.
+pub(super) fn compensations_in_reverse(facts: &Facts) -> Verdict {
+    let with_several = facts
         .untouched()
-        .filter(|(_, page)| page.saga.as_ref().is_none_or(Saga::is_purchase))
-        .map(|(id, page)| (id, compensations(page)))
+        .filter(|(_, transaction)| transaction.saga.as_ref().is_none_or(Saga::is_purchase))
+        .map(|(id, transaction)| (id, compensations(transaction)))
         .filter(|(_, compensations)| compensations.len() > 1);
     Verdict::over("compensations run in reverse order", "transactions", with_several, |compensations| {
         let pairs = compensations.iter().flat_map(|first| compensations.iter().map(move |second| (first, second)));
         let too_early = pairs.filter(|(earlier, later)| {
-            let is_before = earlier.at + books.clock_allowance < later.at;
+            let is_before = earlier.at + facts.clock_allowance < later.at;
             earlier.epoch == later.epoch && earlier.participant < later.participant && is_before
         });
         all(too_early.map(|(earlier, later)| {
@@ -90,9 +97,10 @@ pub(super) fn compensations_in_reverse(books: &Books) -> Verdict {
 }
 
 /// Returns the compensations that undid something or could have.
-fn compensations(page: &Transaction) -> Vec<&Entry> {
-    let undone = page.journal.iter().filter(|entry| entry.kind == OperationKind::Compensation && entry.epoch.is_some());
+fn compensations(transaction: &Transaction) -> Vec<&Entry> {
+    let undone =
+        transaction.journal.iter().filter(|entry| entry.kind == OperationKind::Compensation && entry.epoch.is_some());
     let is_tombstone =
-        |entry: &Entry| page.entries(entry.participant, OperationKind::Action).any(|action| action.tombstone);
+        |entry: &Entry| transaction.entries(entry.participant, OperationKind::Action).any(|action| action.tombstone);
     undone.filter(|entry| !is_tombstone(entry)).collect()
 }

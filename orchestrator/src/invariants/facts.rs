@@ -13,18 +13,18 @@ use saga_engine::log::StepView;
 
 /// All facts, or a part of them. A transaction is in one part only.
 #[derive(Clone, Debug, Default)]
-pub struct Books {
+pub struct Facts {
     /// By transaction id, in the participants' spelling.
     pub transactions: BTreeMap<String, Transaction>,
     /// The stock of every product.
-    pub shelves: Vec<StockLevel>,
+    pub stock: Vec<StockLevel>,
     /// Maximum difference between the databases' clocks; zero if one server has all of them.
     pub clock_allowance: TimeDelta,
 }
 
-impl Books {
+impl Facts {
     /// Returns the facts of a transaction, empty for a new one.
-    pub fn page(&mut self, transaction_id: &str) -> &mut Transaction {
+    pub fn transaction(&mut self, transaction_id: &str) -> &mut Transaction {
         // It usually exists: this lookup copies no id.
         if !self.transactions.contains_key(transaction_id) {
             self.transactions.insert(transaction_id.to_owned(), Transaction::default());
@@ -45,21 +45,21 @@ impl Books {
     }
 
     /// Returns every transaction with its id.
-    pub(super) fn pages(&self) -> impl Iterator<Item = (&str, &Transaction)> {
-        self.transactions.iter().map(|(id, page)| (id.as_str(), page))
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, &Transaction)> {
+        self.transactions.iter().map(|(id, transaction)| (id.as_str(), transaction))
     }
 
     /// Returns the transactions without manual changes.
     pub(super) fn untouched(&self) -> impl Iterator<Item = (&str, &Transaction)> {
-        self.pages().filter(|(_, page)| !page.is_touched())
+        self.all().filter(|(_, transaction)| !transaction.is_touched())
     }
 
     /// Returns the untouched transactions whose saga is a purchase that ended with this status.
     pub(super) fn ended_as(&self, status: Status) -> impl Iterator<Item = (&str, (&Saga, &Transaction))> {
-        self.untouched().filter_map(move |(id, page)| {
+        self.untouched().filter_map(move |(id, transaction)| {
             let has_ended = |saga: &&Saga| saga.ended_at.is_some() && saga.status == status;
-            let saga = page.saga.as_ref().filter(has_ended).filter(|saga| saga.is_purchase())?;
-            Some((id, (saga, page)))
+            let saga = transaction.saga.as_ref().filter(has_ended).filter(|saga| saga.is_purchase())?;
+            Some((id, (saga, transaction)))
         })
     }
 }

@@ -1,15 +1,15 @@
 //! The steps of a saga, compared with the participants' journals: as they are displayed, and by their effects.
 
 use super::sagas::all;
-use super::{Books, Decision, NamedJournal, OperationKind, Participant, Saga, Transaction, Verdict};
+use super::{Decision, Facts, NamedJournal, OperationKind, Participant, Saga, Transaction, Verdict};
 use saga_engine::Status;
 use saga_engine::log::StepView;
 
 /// The displayed history agrees with the journals.
-pub(super) fn shown_history_agrees(books: &Books) -> Verdict {
-    let shown = books.untouched().filter_map(|(id, page)| {
-        let saga = page.saga.as_ref().filter(|saga| saga.ended_at.is_some() && is_judged(saga))?;
-        let steps = recorded(books, id, saga, page);
+pub(super) fn shown_history_agrees(facts: &Facts) -> Verdict {
+    let shown = facts.untouched().filter_map(|(id, transaction)| {
+        let saga = transaction.saga.as_ref().filter(|saga| saga.ended_at.is_some() && is_judged(saga))?;
+        let steps = recorded(facts, id, saga, transaction);
         (!steps.is_empty()).then_some((id, (saga.status, steps)))
     });
     Verdict::over("the shown history agrees with the journals", "ended sagas", shown, |(status, steps)| {
@@ -20,11 +20,12 @@ pub(super) fn shown_history_agrees(books: &Books) -> Verdict {
 }
 
 /// No saga of any definition is COMPENSATED while a journal has the action of a step done and not its compensation.
-pub(super) fn compensated_has_no_action_left(books: &Books) -> Verdict {
-    let compensated = books.untouched().filter_map(|(id, page)| {
-        let saga = page.saga.as_ref().filter(|saga| saga.ended_at.is_some() && saga.status == Status::Compensated)?;
+pub(super) fn compensated_has_no_action_left(facts: &Facts) -> Verdict {
+    let compensated = facts.untouched().filter_map(|(id, transaction)| {
+        let saga =
+            transaction.saga.as_ref().filter(|saga| saga.ended_at.is_some() && saga.status == Status::Compensated)?;
         let compensable = saga.compensable.as_deref()?;
-        let steps = recorded(books, id, saga, page);
+        let steps = recorded(facts, id, saga, transaction);
         (!steps.is_empty()).then_some((id, (compensable, steps)))
     });
     Verdict::over("COMPENSATED has no action without its compensation", "sagas", compensated, |(compensable, steps)| {
@@ -37,17 +38,22 @@ pub(super) fn compensated_has_no_action_left(books: &Books) -> Verdict {
 }
 
 /// Returns the steps of a saga whose journal was read, each with what is there.
-fn recorded<'b>(books: &'b Books, id: &str, saga: &'b Saga, page: &Transaction) -> Vec<(&'b StepView, Recorded)> {
+fn recorded<'b>(
+    facts: &'b Facts,
+    id: &str,
+    saga: &'b Saga,
+    transaction: &Transaction,
+) -> Vec<(&'b StepView, Recorded)> {
     let of_step = |step: &'b StepView| {
         // One of ours that was called with the key of the step has a transaction of that id.
         let is_there =
             |own: &&Transaction| own.journal.iter().any(|entry| entry.participant.as_str() == step.participant);
-        let page = match books.of_step(id, &step.step).filter(is_there) {
+        let transaction = match facts.of_step(id, &step.step).filter(is_there) {
             Some(own) if own.is_touched() => return None,
             Some(own) => own,
-            None => page,
+            None => transaction,
         };
-        Some((step, Recorded::of(step, page)?))
+        Some((step, Recorded::of(step, transaction)?))
     };
     saga.steps.iter().filter_map(of_step).collect()
 }
@@ -64,14 +70,14 @@ struct Recorded {
 
 impl Recorded {
     /// Returns `None` if the journal was not read.
-    fn of(step: &StepView, page: &Transaction) -> Option<Recorded> {
+    fn of(step: &StepView, transaction: &Transaction) -> Option<Recorded> {
         let mut recorded = Recorded::default();
         if let Some(ours) = Participant::ALL.into_iter().find(|known| known.as_str() == step.participant) {
-            let entries = page.journal.iter().filter(|entry| entry.participant == ours);
+            let entries = transaction.journal.iter().filter(|entry| entry.participant == ours);
             entries.for_each(|entry| recorded.add(entry.kind, entry.decision, entry.tombstone));
             return Some(recorded);
         }
-        let NamedJournal::Read(entries) = page.named.get(&step.participant)? else { return None };
+        let NamedJournal::Read(entries) = transaction.named.get(&step.participant)? else { return None };
         let of_this_step = entries.iter().filter(|entry| entry.step.as_ref().is_none_or(|name| *name == step.step));
         of_this_step.for_each(|entry| recorded.add(entry.kind, entry.decision, entry.tombstone));
         Some(recorded)

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use smol_str::SmolStr;
 
-use super::{Books, Decision, OperationKind, Participant};
+use super::{Decision, Facts, OperationKind, Participant};
 
 /// A named participant's journal of one saga.
 #[derive(Clone, Debug)]
@@ -65,17 +65,17 @@ impl JournalCoverage {
 }
 
 /// Returns the coverage by participant.
-pub(super) fn coverage(books: &Books) -> BTreeMap<SmolStr, JournalCoverage> {
+pub(super) fn coverage(facts: &Facts) -> BTreeMap<SmolStr, JournalCoverage> {
     let mut coverage = BTreeMap::<SmolStr, JournalCoverage>::new();
-    for (_, page) in books.pages() {
-        let Some(saga) = page.saga.as_ref().filter(|saga| saga.ended_at.is_some()) else { continue };
+    for (_, transaction) in facts.all() {
+        let Some(saga) = transaction.saga.as_ref().filter(|saga| saga.ended_at.is_some()) else { continue };
         let mut steps = BTreeMap::<&SmolStr, u64>::new();
         for step in saga.steps.iter().filter(|step| !is_ours(&step.participant)) {
             *steps.entry(&step.participant).or_default() += 1;
         }
         for (participant, steps) in steps {
             let covered = coverage.entry(participant.clone()).or_default();
-            match page.named.get(participant) {
+            match transaction.named.get(participant) {
                 Some(NamedJournal::Read(_)) => {
                     covered.sagas += 1;
                     covered.steps += steps;

@@ -1,13 +1,13 @@
 //! Invariants on the effects of an ended saga.
 
-use super::{Books, MovementKind, PaymentStatus, PurchaseStatus, Run, Saga, Transaction, Verdict};
+use super::{Facts, MovementKind, PaymentStatus, PurchaseStatus, Run, Saga, Transaction, Verdict};
 use crate::checkout::StockRule;
 use saga_engine::Status;
 use saga_engine::log::StepView;
 
 /// Every accepted saga ends. While sagas may run, only ended sagas are checked, for a valid end.
-pub(super) fn every_accepted_saga_ends(books: &Books, run: Run) -> Verdict {
-    let sagas = books.pages().filter_map(|(id, page)| Some((id, page.saga.as_ref()?)));
+pub(super) fn every_accepted_saga_ends(facts: &Facts, run: Run) -> Verdict {
+    let sagas = facts.all().filter_map(|(id, transaction)| Some((id, transaction.saga.as_ref()?)));
     let judged = sagas.filter(|(_, saga)| run == Run::Over || saga.ended_at.is_some());
     Verdict::over("every accepted saga ends", "sagas", judged, |saga| {
         let why = match (saga.status, saga.ended_at) {
@@ -24,10 +24,10 @@ pub(super) fn every_accepted_saga_ends(books: &Books, run: Run) -> Verdict {
 
 /// The end of any saga agrees with its steps: all of a COMPLETED one are done, and every compensation that was requested
 /// for a COMPENSATED one is confirmed.
-pub(super) fn the_end_agrees_with_the_steps(books: &Books) -> Verdict {
-    let ended = books.pages().filter_map(|(id, page)| {
+pub(super) fn the_end_agrees_with_the_steps(facts: &Facts) -> Verdict {
+    let ended = facts.all().filter_map(|(id, transaction)| {
         // The steps of old sagas were cleared.
-        let saga = page.saga.as_ref().filter(|saga| saga.ended_at.is_some() && !saga.steps.is_empty())?;
+        let saga = transaction.saga.as_ref().filter(|saga| saga.ended_at.is_some() && !saga.steps.is_empty())?;
         Some((id, saga))
     });
     Verdict::over("the end of each saga agrees with its steps", "ended sagas", ended, |saga| {
@@ -46,46 +46,51 @@ pub(super) fn the_end_agrees_with_the_steps(books: &Books) -> Verdict {
 }
 
 /// COMPLETED means one live payment, one live purchase, and stock taken once and not given back.
-pub(super) fn completed_has_one_of_each(books: &Books) -> Verdict {
-    let completed = books.ended_as(Status::Completed);
+pub(super) fn completed_has_one_of_each(facts: &Facts) -> Verdict {
+    let completed = facts.ended_as(Status::Completed);
     Verdict::over(
         "COMPLETED has one live payment, one decrement, one live purchase",
         "purchases",
         completed,
-        |(_, page)| {
+        |(_, transaction)| {
             let counts = [
-                ("live payments", page.payments_that_are(PaymentStatus::Captured)),
-                ("decrements", page.movements_of(MovementKind::Decrement)),
-                ("live purchases", page.purchases_that_are(PurchaseStatus::Live)),
+                ("live payments", transaction.payments_that_are(PaymentStatus::Captured)),
+                ("decrements", transaction.movements_of(MovementKind::Decrement)),
+                ("live purchases", transaction.purchases_that_are(PurchaseStatus::Live)),
             ];
             let wrong =
                 counts.into_iter().filter(|(_, count)| *count != 1).map(|(what, count)| format!("{count} {what}"));
             let given_back =
-                (page.movements_of(MovementKind::Restore) > 0).then(|| "its stock was given back".to_owned());
+                (transaction.movements_of(MovementKind::Restore) > 0).then(|| "its stock was given back".to_owned());
             all(wrong.chain(given_back))
         },
     )
 }
 
 /// COMPENSATED means no live payment and no live purchase; and no stock taken, if the definition gives stock back.
-pub(super) fn compensated_has_nothing_live(books: &Books) -> Verdict {
-    let compensated = books.ended_as(Status::Compensated);
-    Verdict::over("COMPENSATED has no live payment and no live purchase", "purchases", compensated, |(saga, page)| {
-        let counts = [
-            ("live payments", page.payments_that_are(PaymentStatus::Captured)),
-            ("live purchases", page.purchases_that_are(PurchaseStatus::Live)),
-            ("decrements that were not given back", owed_stock(saga, page)),
-        ];
-        all(counts.into_iter().filter(|(_, count)| *count != 0).map(|(what, count)| format!("{count} {what}")))
-    })
+pub(super) fn compensated_has_nothing_live(facts: &Facts) -> Verdict {
+    let compensated = facts.ended_as(Status::Compensated);
+    Verdict::over(
+        "COMPENSATED has no live payment and no live purchase",
+        "purchases",
+        compensated,
+        |(saga, transaction)| {
+            let counts = [
+                ("live payments", transaction.payments_that_are(PaymentStatus::Captured)),
+                ("live purchases", transaction.purchases_that_are(PurchaseStatus::Live)),
+                ("decrements that were not given back", owed_stock(saga, transaction)),
+            ];
+            all(counts.into_iter().filter(|(_, count)| *count != 0).map(|(what, count)| format!("{count} {what}")))
+        },
+    )
 }
 
 /// Returns the number of decrements that were not given back although the saga's definition says so.
-fn owed_stock(saga: &Saga, page: &Transaction) -> usize {
+fn owed_stock(saga: &Saga, transaction: &Transaction) -> usize {
     match saga.stock_rule {
-        Some(StockRule::Restore) => {
-            page.movements_of(MovementKind::Decrement).saturating_sub(page.movements_of(MovementKind::Restore))
-        }
+        Some(StockRule::Restore) => transaction
+            .movements_of(MovementKind::Decrement)
+            .saturating_sub(transaction.movements_of(MovementKind::Restore)),
         // By the product owner's rule the stock stays taken; for an unknown definition there is no rule to check.
         Some(StockRule::Keep) | None => 0,
     }

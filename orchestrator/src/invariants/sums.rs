@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 
 use serde::Serialize;
 
-use super::{Books, PaymentStatus, PurchaseStatus, Saga, Transaction, Verdict};
+use super::{Facts, PaymentStatus, PurchaseStatus, Saga, Transaction, Verdict};
 use saga_engine::Status;
 
 /// The money of the sagas that were judged, in cents.
@@ -36,46 +36,56 @@ impl fmt::Display for MoneySums {
 }
 
 /// Returns the sums over all sagas that have ended.
-pub(super) fn money(books: &Books) -> MoneySums {
+pub(super) fn money(facts: &Facts) -> MoneySums {
     let mut sums = MoneySums::default();
-    for (_, (_, page)) in ended(books) {
-        sums += money_of(page);
+    for (_, (_, transaction)) in ended(facts) {
+        sums += money_of(transaction);
     }
     sums
 }
 
 /// Money charged − refunded = purchases in force, for each saga, so that two errors cannot cancel out; and a completed saga cost
 /// the ordered amount.
-pub(super) fn money_agrees(books: &Books) -> Verdict {
-    Verdict::over("money charged − refunded = purchases in force", "ended purchases", ended(books), |(saga, page)| {
-        let MoneySums { captured_cents, refunded_cents, purchased_cents } = money_of(page);
-        let kept = captured_cents - refunded_cents;
-        if kept != purchased_cents {
-            return Some(format!("{} kept for purchases of {}", amount(kept), amount(purchased_cents)));
-        }
-        let ordered = saga.cents.filter(|ordered| saga.status == Status::Completed && kept != *ordered);
-        ordered.map(|ordered| format!("{} kept, {} ordered", amount(kept), amount(ordered)))
-    })
+pub(super) fn money_agrees(facts: &Facts) -> Verdict {
+    Verdict::over(
+        "money charged − refunded = purchases in force",
+        "ended purchases",
+        ended(facts),
+        |(saga, transaction)| {
+            let MoneySums { captured_cents, refunded_cents, purchased_cents } = money_of(transaction);
+            let kept = captured_cents - refunded_cents;
+            if kept != purchased_cents {
+                return Some(format!("{} kept for purchases of {}", amount(kept), amount(purchased_cents)));
+            }
+            let ordered = saga.cents.filter(|ordered| saga.status == Status::Completed && kept != *ordered);
+            ordered.map(|ordered| format!("{} kept, {} ordered", amount(kept), amount(ordered)))
+        },
+    )
 }
 
 /// First stock + delivered − taken + put back = stock now, for every product, including movements without a saga.
-pub(super) fn stock_adds_up(books: &Books) -> Verdict {
-    let shelves = books.shelves.iter().map(|shelf| (shelf.product_id.as_str(), shelf));
-    Verdict::over("first stock + delivered − taken + put back = stock now", "products", shelves, |shelf| {
-        let expected = shelf.initial + shelf.restocked - shelf.decremented + shelf.restored;
-        (expected != shelf.quantity).then(|| format!("{} in stock, {expected} expected", shelf.quantity))
+pub(super) fn stock_adds_up(facts: &Facts) -> Verdict {
+    let stock = facts.stock.iter().map(|level| (level.product_id.as_str(), level));
+    Verdict::over("first stock + delivered − taken + put back = stock now", "products", stock, |level| {
+        let expected = level.initial + level.restocked - level.decremented + level.restored;
+        (expected != level.quantity).then(|| format!("{} in stock, {expected} expected", level.quantity))
     })
 }
 
-fn ended(books: &Books) -> impl Iterator<Item = (&str, (&Saga, &Transaction))> {
-    books.ended_as(Status::Completed).chain(books.ended_as(Status::Compensated))
+fn ended(facts: &Facts) -> impl Iterator<Item = (&str, (&Saga, &Transaction))> {
+    facts.ended_as(Status::Completed).chain(facts.ended_as(Status::Compensated))
 }
 
-fn money_of(page: &Transaction) -> MoneySums {
+fn money_of(transaction: &Transaction) -> MoneySums {
     let paid = |wanted: &[PaymentStatus]| {
-        page.payments.iter().filter(|payment| wanted.contains(&payment.status)).map(|payment| payment.cents).sum()
+        transaction
+            .payments
+            .iter()
+            .filter(|payment| wanted.contains(&payment.status))
+            .map(|payment| payment.cents)
+            .sum()
     };
-    let live = page.purchases.iter().filter(|purchase| purchase.status == PurchaseStatus::Live);
+    let live = transaction.purchases.iter().filter(|purchase| purchase.status == PurchaseStatus::Live);
     MoneySums {
         captured_cents: paid(&[PaymentStatus::Captured, PaymentStatus::Refunded]),
         refunded_cents: paid(&[PaymentStatus::Refunded]),

@@ -1,4 +1,4 @@
-//! Each invariant, on clean books and on books that violate only it.
+//! Each invariant, on clean facts and on facts that violate only it.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -94,28 +94,28 @@ fn completed() -> Transaction {
 
 /// Every step was done, then undone in reverse; the stock stays taken.
 fn compensated() -> Transaction {
-    let mut page = completed();
+    let mut transaction = completed();
     let steps = vec![
         step(Participant::Payments, "compensated", "done", Some(true)),
         step(Participant::Inventory, "done", "done", None),
         step(Participant::Purchases, "compensated", "done", Some(true)),
     ];
-    page.saga = Some(Saga { steps, ..saga(Status::Compensated) });
-    page.payments = vec![payment(PaymentStatus::Refunded)];
-    page.purchases = vec![purchase(PurchaseStatus::Cancelled)];
-    page.journal.push(entry(Participant::Purchases, OperationKind::Compensation, 10));
-    page.journal.push(entry(Participant::Payments, OperationKind::Compensation, 11));
-    page
+    transaction.saga = Some(Saga { steps, ..saga(Status::Compensated) });
+    transaction.payments = vec![payment(PaymentStatus::Refunded)];
+    transaction.purchases = vec![purchase(PurchaseStatus::Cancelled)];
+    transaction.journal.push(entry(Participant::Purchases, OperationKind::Compensation, 10));
+    transaction.journal.push(entry(Participant::Payments, OperationKind::Compensation, 11));
+    transaction
 }
 
 /// The same under the definition that gives stock back.
 fn compensated_with_stock() -> Transaction {
-    let mut page = compensated();
-    page.saga = Some(Saga { stock_rule: Some(StockRule::Restore), ..saga(Status::Compensated) });
-    page.movements.push(movement(MovementKind::Restore, 10));
-    page.journal[4].at = at(12);
-    page.journal.push(entry(Participant::Inventory, OperationKind::Compensation, 11));
-    page
+    let mut transaction = compensated();
+    transaction.saga = Some(Saga { stock_rule: Some(StockRule::Restore), ..saga(Status::Compensated) });
+    transaction.movements.push(movement(MovementKind::Restore, 10));
+    transaction.journal[4].at = at(12);
+    transaction.journal.push(entry(Participant::Inventory, OperationKind::Compensation, 11));
+    transaction
 }
 
 /// The payment was refused, the other steps never ran: the compensations found nothing.
@@ -150,11 +150,11 @@ fn from_outside() -> Transaction {
     Transaction { payments: vec![payment(PaymentStatus::Captured)], journal, ..Transaction::default() }
 }
 
-fn shelf() -> StockLevel {
+fn level() -> StockLevel {
     StockLevel { product_id: "7".to_owned(), initial: 100, restocked: 10, decremented: 4, restored: 1, quantity: 107 }
 }
 
-fn clean() -> Books {
+fn clean() -> Facts {
     let pages = [
         ("completed", completed()),
         ("compensated", compensated()),
@@ -169,8 +169,8 @@ fn clean() -> Books {
             ]),
         ),
     ];
-    let transactions = pages.into_iter().map(|(id, page)| (id.to_owned(), page)).collect();
-    Books { transactions, shelves: vec![shelf()], ..Books::default() }
+    let transactions = pages.into_iter().map(|(id, transaction)| (id.to_owned(), transaction)).collect();
+    Facts { transactions, stock: vec![level()], ..Facts::default() }
 }
 
 /// Returns the violated invariants, each with the id of the finding.
@@ -203,110 +203,125 @@ fn each_violation_is_found_by_its_invariant_and_by_no_other() {
     const TWICE: &str = "nothing ran twice";
     const REVERSE: &str = "compensations run in reverse order";
     let cases: [Case; 22] = [
-        ("unfinished", completed, |page| page.saga = Some(saga(Status::Pending)), &[ENDS]),
+        ("unfinished", completed, |transaction| transaction.saga = Some(saga(Status::Pending)), &[ENDS]),
         (
             "FAILED is no end",
             compensated,
-            |page| page.saga = Some(Saga { ended_at: None, ..saga(Status::Failed) }),
+            |transaction| transaction.saga = Some(Saga { ended_at: None, ..saga(Status::Failed) }),
             &[ENDS],
         ),
         (
             "decrement missing",
             completed,
-            |page| {
-                page.movements.clear();
-                page.journal.remove(1);
+            |transaction| {
+                transaction.movements.clear();
+                transaction.journal.remove(1);
             },
             &[COMPLETED],
         ),
         (
             "stock of a completed one given back",
             completed,
-            |page| {
-                page.movements.push(movement(MovementKind::Restore, 9));
-                page.journal.push(entry(Participant::Inventory, OperationKind::Compensation, 9));
+            |transaction| {
+                transaction.movements.push(movement(MovementKind::Restore, 9));
+                transaction.journal.push(entry(Participant::Inventory, OperationKind::Compensation, 9));
             },
             &[COMPLETED],
         ),
         (
             "nothing bought",
             completed,
-            |page| *page = Transaction { saga: page.saga.take(), ..Transaction::default() },
+            |transaction| *transaction = Transaction { saga: transaction.saga.take(), ..Transaction::default() },
             &[COMPLETED, MONEY],
         ),
-        ("everything live", completed, |page| page.saga = Some(saga(Status::Compensated)), &[COMPENSATED]),
+        (
+            "everything live",
+            completed,
+            |transaction| transaction.saga = Some(saga(Status::Compensated)),
+            &[COMPENSATED],
+        ),
         (
             "payment live",
             compensated,
-            |page| {
-                page.payments[0].status = PaymentStatus::Captured;
-                page.journal.pop();
+            |transaction| {
+                transaction.payments[0].status = PaymentStatus::Captured;
+                transaction.journal.pop();
             },
             &[COMPENSATED, MONEY],
         ),
         (
             "purchase live",
             compensated,
-            |page| {
-                page.purchases[0].status = PurchaseStatus::Live;
-                page.journal.remove(3);
+            |transaction| {
+                transaction.purchases[0].status = PurchaseStatus::Live;
+                transaction.journal.remove(3);
             },
             &[COMPENSATED, MONEY],
         ),
         (
             "stock kept although it is owed",
             compensated,
-            |page| page.saga.as_mut().unwrap().stock_rule = Some(StockRule::Restore),
+            |transaction| transaction.saga.as_mut().unwrap().stock_rule = Some(StockRule::Restore),
             &[COMPENSATED],
         ),
-        ("completed without a saga", completed, |page| page.saga = None, &[SAGALESS]),
-        ("refused without a saga", refused, |page| page.saga = None, &[SAGALESS]),
+        ("completed without a saga", completed, |transaction| transaction.saga = None, &[SAGALESS]),
+        ("refused without a saga", refused, |transaction| transaction.saga = None, &[SAGALESS]),
         (
             "only a decrement, without a saga",
             completed,
-            |page| {
-                *page = Transaction {
-                    movements: page.movements.clone(),
-                    journal: vec![page.journal[1].clone()],
+            |transaction| {
+                *transaction = Transaction {
+                    movements: transaction.movements.clone(),
+                    journal: vec![transaction.journal[1].clone()],
                     ..Transaction::default()
                 };
             },
             &[SAGALESS],
         ),
-        ("other amounts", completed, |page| page.payments[0].cents += 1, &[MONEY]),
+        ("other amounts", completed, |transaction| transaction.payments[0].cents += 1, &[MONEY]),
         (
             "another amount than ordered",
             completed,
-            |page| page.saga.as_mut().unwrap().cents = Some(CENTS + 1),
+            |transaction| transaction.saga.as_mut().unwrap().cents = Some(CENTS + 1),
             &[MONEY],
         ),
-        ("charged twice", completed, |page| page.payments.push(payment(PaymentStatus::Refunded)), &[TWICE]),
-        ("refused twice", refused, |page| page.journal.push(page.journal[0].clone()), &[TWICE]),
-        ("decremented twice", compensated, |page| page.movements.push(movement(MovementKind::Decrement, 3)), &[TWICE]),
+        (
+            "charged twice",
+            completed,
+            |transaction| transaction.payments.push(payment(PaymentStatus::Refunded)),
+            &[TWICE],
+        ),
+        ("refused twice", refused, |transaction| transaction.journal.push(transaction.journal[0].clone()), &[TWICE]),
+        (
+            "decremented twice",
+            compensated,
+            |transaction| transaction.movements.push(movement(MovementKind::Decrement, 3)),
+            &[TWICE],
+        ),
         (
             "restored twice",
             compensated_with_stock,
-            |page| page.movements.push(movement(MovementKind::Restore, 13)),
+            |transaction| transaction.movements.push(movement(MovementKind::Restore, 13)),
             &[TWICE],
         ),
-        ("an effect that nobody decided", completed, |page| page.journal.truncate(2), &[TWICE]),
-        ("a decision without its effect", compensated, |page| page.movements.clear(), &[TWICE]),
-        ("undone in the order of the steps", compensated, |page| page.journal[4].at = at(9), &[REVERSE]),
+        ("an effect that nobody decided", completed, |transaction| transaction.journal.truncate(2), &[TWICE]),
+        ("a decision without its effect", compensated, |transaction| transaction.movements.clear(), &[TWICE]),
+        ("undone in the order of the steps", compensated, |transaction| transaction.journal[4].at = at(9), &[REVERSE]),
         (
             "stock given back before the purchase was cancelled",
             compensated_with_stock,
-            |page| page.journal[5].at = at(9),
+            |transaction| transaction.journal[5].at = at(9),
             &[REVERSE],
         ),
     ];
-    for (name, page, harm, expected) in cases {
-        let mut books = clean();
-        let mut harmed = page();
+    for (name, transaction, harm, expected) in cases {
+        let mut facts = clean();
+        let mut harmed = transaction();
         // The history has its own test.
         harmed.saga.as_mut().unwrap().steps.clear();
         harm(&mut harmed);
-        books.transactions.insert("harmed".to_owned(), harmed);
-        let report = judge(&books, Run::Over);
+        facts.transactions.insert("harmed".to_owned(), harmed);
+        let report = judge(&facts, Run::Over);
         let expected: Vec<(&str, &str)> = expected.iter().map(|invariant| (*invariant, "harmed")).collect();
         assert_eq!(broken(&report), expected, "{name}");
         assert!(!report.is_clean(), "{name}");
@@ -332,12 +347,12 @@ fn a_history_that_the_journals_do_not_bear_out_is_found() {
         ("a precaution that was not confirmed", refused, step(inventory, "pending", "pending", Some(true)), true),
         ("by an earlier version", refused, step(purchases, "compensated", "unknown", Some(true)), false),
     ];
-    for (name, page, shown, is_found) in cases {
-        let mut books = clean();
-        let mut harmed = page();
+    for (name, transaction, shown, is_found) in cases {
+        let mut facts = clean();
+        let mut harmed = transaction();
         harmed.saga.as_mut().unwrap().steps = vec![shown];
-        books.transactions.insert("harmed".to_owned(), harmed);
-        let report = judge(&books, Run::Over);
+        facts.transactions.insert("harmed".to_owned(), harmed);
+        let report = judge(&facts, Run::Over);
         // A completed saga with a step that is not done is no end either.
         let found: Vec<_> = broken(&report).into_iter().filter(|(invariant, _)| *invariant == HISTORY).collect();
         let expected = if is_found { vec![(HISTORY, "harmed")] } else { Vec::new() };
@@ -348,101 +363,101 @@ fn a_history_that_the_journals_do_not_bear_out_is_found() {
 #[test]
 fn stock_that_its_movements_do_not_explain_is_found() {
     let harms: [fn(&mut StockLevel); 5] = [
-        |shelf| shelf.initial += 1,
-        |shelf| shelf.restocked += 1,
-        |shelf| shelf.decremented += 1,
-        |shelf| shelf.restored += 1,
-        |shelf| shelf.quantity += 1,
+        |level| level.initial += 1,
+        |level| level.restocked += 1,
+        |level| level.decremented += 1,
+        |level| level.restored += 1,
+        |level| level.quantity += 1,
     ];
     for harm in harms {
-        let mut books = clean();
-        harm(&mut books.shelves[0]);
-        let report = judge(&books, Run::Over);
+        let mut facts = clean();
+        harm(&mut facts.stock[0]);
+        let report = judge(&facts, Run::Over);
         assert_eq!(broken(&report), [("first stock + delivered − taken + put back = stock now", "7")]);
     }
 }
 
 #[test]
 fn while_sagas_may_run_only_those_that_ended_are_judged() {
-    let mut books = clean();
+    let mut facts = clean();
     let mut running = completed();
     running.saga = Some(saga(Status::Compensating));
     running.purchases.clear();
     running.journal.pop();
-    books.transactions.insert("running".to_owned(), running);
-    let report = judge(&books, Run::Live);
+    facts.transactions.insert("running".to_owned(), running);
+    let report = judge(&facts, Run::Live);
     assert!(report.is_clean(), "{report:?}");
     assert_eq!(listed(&report, "sagas that run"), ["running"]);
-    let report = judge(&books, Run::Over);
+    let report = judge(&facts, Run::Over);
     assert_eq!(broken(&report), [("every accepted saga ends", "running")]);
     assert_eq!(listed(&report, "sagas that run"), [""; 0]);
 }
 
 #[test]
 fn what_a_hand_touched_is_listed_and_not_judged() {
-    let mut books = clean();
+    let mut facts = clean();
     // A person refunds a completed purchase.
     let mut refunded = completed();
     refunded.payments[0].status = PaymentStatus::Refunded;
     let by_hand =
         Entry { from_saga: false, epoch: None, ..entry(Participant::Payments, OperationKind::Compensation, 200) };
     refunded.journal.push(by_hand);
-    books.transactions.insert("refunded".to_owned(), refunded);
-    let report = judge(&books, Run::Over);
+    facts.transactions.insert("refunded".to_owned(), refunded);
+    let report = judge(&facts, Run::Over);
     assert!(report.is_clean(), "{report:?}");
     assert_eq!(listed(&report, "calls that did not come from the orchestrator"), ["outside", "refunded"]);
 }
 
 #[test]
 fn what_came_late_or_was_settled_is_listed_and_not_judged() {
-    let mut books = clean();
+    let mut facts = clean();
     let mut late = compensated();
     late.movements[0].at = at(101);
-    books.transactions.insert("late".to_owned(), late);
+    facts.transactions.insert("late".to_owned(), late);
     let mut settled = compensated();
     settled.saga = Some(Saga { attention: Some("charge is not undone".to_owned()), ..saga(Status::Failed) });
     settled.payments[0].status = PaymentStatus::Captured;
     settled.journal.pop();
-    books.transactions.insert("settled".to_owned(), settled);
-    let report = judge(&books, Run::Over);
+    facts.transactions.insert("settled".to_owned(), settled);
+    let report = judge(&facts, Run::Over);
     assert!(report.is_clean(), "{report:?}");
     assert_eq!(listed(&report, "decrements after the end of their saga"), ["late"]);
     assert_eq!(listed(&report, "sagas that a person settled"), ["settled"]);
     // Under the other definition such stock must be given back.
-    books.transactions.get_mut("late").unwrap().saga.as_mut().unwrap().stock_rule = Some(StockRule::Restore);
-    assert!(!judge(&books, Run::Over).is_clean());
+    facts.transactions.get_mut("late").unwrap().saga.as_mut().unwrap().stock_rule = Some(StockRule::Restore);
+    assert!(!judge(&facts, Run::Over).is_clean());
 }
 
 #[test]
 fn there_is_no_order_between_two_owners() {
-    let mut books = clean();
-    let mut page = compensated();
-    page.journal[4].at = at(9);
-    page.journal[4].epoch = Some(2);
-    books.transactions.insert("two owners".to_owned(), page);
-    assert!(judge(&books, Run::Over).is_clean());
+    let mut facts = clean();
+    let mut transaction = compensated();
+    transaction.journal[4].at = at(9);
+    transaction.journal[4].epoch = Some(2);
+    facts.transactions.insert("two owners".to_owned(), transaction);
+    assert!(judge(&facts, Run::Over).is_clean());
 }
 
 #[test]
 fn parts_of_the_books_judged_one_after_another_come_to_the_same() {
-    let mut books = clean();
+    let mut facts = clean();
     for number in 0..5 {
-        let mut page = completed();
-        page.payments.clear();
-        books.transactions.insert(format!("harmed {number}"), page);
+        let mut transaction = completed();
+        transaction.payments.clear();
+        facts.transactions.insert(format!("harmed {number}"), transaction);
     }
-    let whole = judge(&books, Run::Over);
-    let part = |transactions| Books { transactions, ..Books::default() };
-    let mut rest = books.transactions.clone();
+    let whole = judge(&facts, Run::Over);
+    let part = |transactions| Facts { transactions, ..Facts::default() };
+    let mut rest = facts.transactions.clone();
     let second = rest.split_off("harmed 2");
-    let mut parts = judge(&Books { shelves: vec![shelf()], ..Books::default() }, Run::Over);
+    let mut parts = judge(&Facts { stock: vec![level()], ..Facts::default() }, Run::Over);
     for transactions in [rest, second] {
         parts.absorb(judge(&part(transactions), Run::Over), 100);
     }
     assert_eq!(parts, whole);
 
-    let mut few = judge(&books, Run::Over);
-    few.absorb(judge(&part(books.transactions), Run::Over), 3);
+    let mut few = judge(&facts, Run::Over);
+    few.absorb(judge(&part(facts.transactions), Run::Over), 3);
     assert_eq!(few.verdicts[1].findings.len(), 3);
     assert_eq!(few.verdicts[1].offending, 10);
 }
@@ -463,17 +478,17 @@ fn listed<'a>(report: &'a Report, name: &str) -> Vec<&'a str> {
 
 #[test]
 fn times_of_two_servers_are_compared_with_the_allowance_of_their_clocks() {
-    let mut books = clean();
-    let mut page = compensated();
+    let mut facts = clean();
+    let mut transaction = compensated();
     // The refund, by a clock that is behind by less than the allowance.
-    let refund = page.journal.len() - 1;
-    page.journal[refund].at = page.journal[refund - 1].at - TimeDelta::milliseconds(500);
-    books.transactions.insert("skewed".to_owned(), page);
-    assert!(!judge(&books, Run::Over).is_clean());
-    books.clock_allowance = TimeDelta::seconds(1);
-    assert!(judge(&books, Run::Over).is_clean());
-    books.clock_allowance = TimeDelta::milliseconds(499);
-    assert!(!judge(&books, Run::Over).is_clean());
+    let refund = transaction.journal.len() - 1;
+    transaction.journal[refund].at = transaction.journal[refund - 1].at - TimeDelta::milliseconds(500);
+    facts.transactions.insert("skewed".to_owned(), transaction);
+    assert!(!judge(&facts, Run::Over).is_clean());
+    facts.clock_allowance = TimeDelta::seconds(1);
+    assert!(judge(&facts, Run::Over).is_clean());
+    facts.clock_allowance = TimeDelta::milliseconds(499);
+    assert!(!judge(&facts, Run::Over).is_clean());
 }
 
 /// A participant that no saga has reached may have an empty database.
@@ -519,9 +534,9 @@ fn of_another_definition(status: Status, steps: Vec<StepView>) -> Transaction {
 fn a_saga_of_another_definition_is_judged_by_its_steps_and_not_as_a_purchase() {
     const STEPS: &str = "the end of each saga agrees with its steps";
     let of = |status, steps| {
-        let mut books = Books::default();
-        *books.page("another") = of_another_definition(status, steps);
-        judge(&books, Run::Over)
+        let mut facts = Facts::default();
+        *facts.transaction("another") = of_another_definition(status, steps);
+        judge(&facts, Run::Over)
     };
     let elsewhere = |state, action, undone| StepView {
         participant: "flights".into(),
@@ -545,16 +560,16 @@ fn a_saga_of_another_definition_is_judged_by_its_steps_and_not_as_a_purchase() {
         assert_eq!(broken(&of(status, steps.clone())), expected, "{status} {steps:?}");
     }
     // The order of compensations is that of its definition.
-    let mut books = Books::default();
-    let mut page = of_another_definition(Status::Compensated, Vec::new());
+    let mut facts = Facts::default();
+    let mut transaction = of_another_definition(Status::Compensated, Vec::new());
     for (participant, second) in [(Participant::Payments, 10), (Participant::Purchases, 11)] {
-        page.journal.push(entry(participant, OperationKind::Action, 1));
-        page.journal.push(entry(participant, OperationKind::Compensation, second));
+        transaction.journal.push(entry(participant, OperationKind::Action, 1));
+        transaction.journal.push(entry(participant, OperationKind::Compensation, second));
     }
-    page.payments = vec![payment(PaymentStatus::Refunded)];
-    page.purchases = vec![purchase(PurchaseStatus::Cancelled)];
-    *books.page("another") = page;
-    assert_eq!(broken(&judge(&books, Run::Over)), []);
+    transaction.payments = vec![payment(PaymentStatus::Refunded)];
+    transaction.purchases = vec![purchase(PurchaseStatus::Cancelled)];
+    *facts.transaction("another") = transaction;
+    assert_eq!(broken(&judge(&facts, Run::Over)), []);
 }
 
 const LEFT: &str = "COMPENSATED has no action without its compensation";
@@ -570,10 +585,10 @@ fn trip(entries: Vec<NamedEntry>) -> Transaction {
         participant: "flights".into(),
         ..step(Participant::Payments, "compensated", "done", Some(true))
     };
-    let mut page = of_another_definition(Status::Compensated, vec![flight]);
-    page.saga.as_mut().unwrap().compensable = Some(["flight".into()].into());
-    page.named.insert("flights".into(), NamedJournal::Read(entries));
-    page
+    let mut transaction = of_another_definition(Status::Compensated, vec![flight]);
+    transaction.saga.as_mut().unwrap().compensable = Some(["flight".into()].into());
+    transaction.named.insert("flights".into(), NamedJournal::Read(entries));
+    transaction
 }
 
 #[test]
@@ -595,56 +610,56 @@ fn a_step_is_compared_with_its_own_entries_in_the_journal_of_a_named_participant
         (vec![tombstone, undone()], vec![SHOWN]),
     ];
     for (entries, expected) in cases {
-        let mut books = Books::default();
-        *books.page("trip") = trip(entries.clone());
+        let mut facts = Facts::default();
+        *facts.transaction("trip") = trip(entries.clone());
         let expected: Vec<_> = expected.into_iter().map(|invariant| (invariant, "trip")).collect();
-        assert_eq!(broken(&judge(&books, Run::Live)), expected, "{entries:?}");
+        assert_eq!(broken(&judge(&facts, Run::Live)), expected, "{entries:?}");
     }
     // What a definition without compensations leaves is no violation.
-    let mut books = Books::default();
-    let page = books.page("trip");
-    *page = trip(vec![done()]);
-    let saga = page.saga.as_mut().unwrap();
+    let mut facts = Facts::default();
+    let transaction = facts.transaction("trip");
+    *transaction = trip(vec![done()]);
+    let saga = transaction.saga.as_mut().unwrap();
     saga.compensable = Some([].into());
     saga.steps[0] = StepView { state: "done".into(), compensation: None, ..saga.steps[0].clone() };
-    assert_eq!(broken(&judge(&books, Run::Live)), []);
+    assert_eq!(broken(&judge(&facts, Run::Live)), []);
     // The same step left done by mistake is.
-    books.page("trip").saga.as_mut().unwrap().compensable = Some(["flight".into()].into());
-    assert_eq!(broken(&judge(&books, Run::Live)), [(LEFT, "trip")]);
+    facts.transaction("trip").saga.as_mut().unwrap().compensable = Some(["flight".into()].into());
+    assert_eq!(broken(&judge(&facts, Run::Live)), [(LEFT, "trip")]);
 }
 
 #[test]
 fn the_effects_of_a_step_may_have_its_key_for_their_transaction() {
-    let mut books = Books::default();
+    let mut facts = Facts::default();
     let taken = StepView { step: "first".into(), ..step(Participant::Payments, "compensated", "done", Some(true)) };
     let refused = StepView { step: "second".into(), ..step(Participant::Payments, "refused", "refused", None) };
-    *books.page("trip") = of_another_definition(Status::Compensated, vec![taken, refused]);
-    let first = books.page("trip:first");
+    *facts.transaction("trip") = of_another_definition(Status::Compensated, vec![taken, refused]);
+    let first = facts.transaction("trip:first");
     first.payments = vec![payment(PaymentStatus::Refunded)];
     first.journal.push(entry(Participant::Payments, OperationKind::Action, 1));
     first.journal.push(entry(Participant::Payments, OperationKind::Compensation, 2));
     let refusal = Entry { decision: Decision::Refused, ..entry(Participant::Payments, OperationKind::Action, 1) };
-    books.page("trip:second").journal.push(refusal);
-    assert_eq!(broken(&judge(&books, Run::Over)), []);
-    books.page("trip:second").journal.clear();
-    assert_eq!(broken(&judge(&books, Run::Over)), [("the shown history agrees with the journals", "trip")]);
-    books.transactions.get_mut("trip").unwrap().saga = None;
+    facts.transaction("trip:second").journal.push(refusal);
+    assert_eq!(broken(&judge(&facts, Run::Over)), []);
+    facts.transaction("trip:second").journal.clear();
+    assert_eq!(broken(&judge(&facts, Run::Over)), [("the shown history agrees with the journals", "trip")]);
+    facts.transactions.get_mut("trip").unwrap().saga = None;
     assert_eq!(
-        broken(&judge(&books, Run::Over)),
+        broken(&judge(&facts, Run::Over)),
         [("no payment, purchase or decrement without its saga", "trip:first")]
     );
 }
 
 #[test]
 fn a_journal_that_was_not_read_is_counted_and_agrees_with_nothing() {
-    let mut books = Books::default();
+    let mut facts = Facts::default();
     let failed = NamedJournal::Failed("answered 503".to_owned());
     for (id, journal) in [("failed", Some(failed)), ("skipped", Some(NamedJournal::Skipped)), ("none", None)] {
-        let page = books.page(id);
-        *page = trip(Vec::new());
-        page.named = journal.map(|journal| ("flights".into(), journal)).into_iter().collect();
+        let transaction = facts.transaction(id);
+        *transaction = trip(Vec::new());
+        transaction.named = journal.map(|journal| ("flights".into(), journal)).into_iter().collect();
     }
-    let report = judge(&books, Run::Live);
+    let report = judge(&facts, Run::Live);
     assert_eq!((report.is_clean(), report.is_complete()), (true, false));
     let covered = JournalCoverage {
         failed: 1,

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 use tests::{
-    PATIENCE, Stack, StackOptions, books,
+    PATIENCE, Stack, StackOptions,
     interposer::{Act, Interposer},
     stack::ORCHESTRATOR,
-    wait_until,
+    transactions, wait_until,
 };
 
 use super::{REFUND, buy, ended, id, options, status, with_interposer};
@@ -87,7 +87,7 @@ async fn a_refund_that_works_again_ends_the_sagas_that_waited_for_it() {
         for id in failed {
             assert_eq!(ended(stack, &id).await["status"], "COMPENSATED");
         }
-        books::balanced(stack).await;
+        transactions::consistent(stack).await;
     })
     .await;
 }

@@ -3,11 +3,11 @@
 use reqwest::Method;
 use serde_json::json;
 use tests::{
-    PATIENCE, Stack, StackOptions, books,
+    PATIENCE, Stack, StackOptions,
     http::send,
     interposer::{Act, Interposer},
     stack::ORCHESTRATOR,
-    wait_until,
+    transactions, wait_until,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +27,7 @@ async fn a_process_that_dies_between_a_participants_commit_and_its_own_write_cha
         assert_eq!(ended["status"], "COMPLETED");
         assert_eq!(payments(stack, &id).await, ["success"]);
         assert!(link.arrived(CHARGE) >= 2, "the next process asked again");
-        books::balanced(stack).await;
+        transactions::consistent(stack).await;
     })
     .await;
 }
@@ -74,7 +74,7 @@ async fn a_saga_that_turned_back_is_never_completed_by_who_comes_after_a_crash()
             );
             held.iter().for_each(CancellationToken::cancel);
             assert_eq!(payments(stack, &id).await, ["compensated"], "{at:?}");
-            books::balanced(stack).await;
+            transactions::consistent(stack).await;
         })
         .await;
     }
@@ -108,7 +108,7 @@ async fn a_saga_that_turned_back_is_never_completed_by_who_takes_over_from_a_pau
                 assert_eq!(now, ended, "{at:?}");
             }
             assert_eq!(payments(stack, &id).await, ["compensated"]);
-            books::balanced(stack).await;
+            transactions::consistent(stack).await;
         })
         .await;
     }

@@ -3,11 +3,11 @@
 
 use serde_json::{Value, json};
 use tests::{
-    PATIENCE, Stack, StackOptions, books,
+    PATIENCE, Stack, StackOptions,
     http::send,
     interposer::{Act, Interposer},
     stack::ORCHESTRATOR,
-    wait_until,
+    transactions, wait_until,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -49,7 +49,7 @@ async fn stock_that_was_taken_and_a_step_that_was_refused_show_as_such_after_a_c
         assert_eq!(takeovers[0]["unowned_ms"], Value::Null);
         let inspected = stack.get(ORCHESTRATOR, &format!("/saga/{id}/inspect")).await.expect(200).json();
         assert_eq!(inspected["log"]["takeovers"], ended["takeovers"]);
-        books::balanced(stack).await;
+        transactions::consistent(stack).await;
     })
     .await;
 }

@@ -3,12 +3,12 @@
 use reqwest::Method;
 use serde_json::json;
 use tests::{
-    PATIENCE, Stack, StackOptions, books,
+    PATIENCE, Stack, StackOptions,
     http::send,
     interposer::{Act, Interposer},
     problem::assert_problem,
     stack::{ORCHESTRATOR, with_json},
-    wait_until,
+    transactions, wait_until,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -69,7 +69,7 @@ async fn a_deadline_that_passes_during_a_call_turns_the_saga_back() {
         assert_eq!(answer.json()["details"]["error"], "408: Deadline passed");
         release.cancel();
         assert_eq!(payments(stack, &id(&answer)).await, ["compensated"]);
-        books::balanced(stack).await;
+        transactions::consistent(stack).await;
     })
     .await;
 }

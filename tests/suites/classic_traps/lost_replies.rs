@@ -1,8 +1,9 @@
 //! Replies that get lost, and answers that come from something else than the participant.
 
 use tests::{
-    Stack, books,
+    Stack,
     interposer::{Act, Interposer},
+    transactions,
 };
 
 use super::{CHARGE, CREATE, buy, id, options, payments, refusing_purchases, with_interposer};
@@ -15,7 +16,7 @@ async fn where_the_reply_of_the_payment_is_lost_it_is_charged_once_and_used_or_g
             let answer = buy(stack).await.expect(code);
             assert_eq!(payments_link.arrived(CHARGE), 3, "it was asked again with the same key");
             assert_eq!(payments(stack, &id(&answer)).await, [payment]);
-            books::balanced(stack).await;
+            transactions::consistent(stack).await;
         })
         .await;
     }
@@ -32,7 +33,7 @@ async fn where_the_reply_of_the_purchase_is_lost_it_is_neither_free_nor_double()
             let live = "select count(*) from app_purchase where transaction_id = $1 and status = 'success'";
             let expected = i64::from(code == 200);
             assert_eq!(rows.number(live, &[&id(&answer)]).await, expected);
-            books::balanced(stack).await;
+            transactions::consistent(stack).await;
         })
         .await;
     }
@@ -51,7 +52,7 @@ async fn an_answer_of_something_else_to_a_repeated_payment_is_no_refusal() {
             let answer = buy(stack).await.expect(409);
             assert_eq!(answer.json()["details"]["error"], "503: Service payments unavailable");
             assert_eq!(payments(stack, &id(&answer)).await, ["compensated"], "{stranger:?}");
-            books::balanced(stack).await;
+            transactions::consistent(stack).await;
         })
         .await;
     }

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 use tests::{
-    PATIENCE, Stack, books,
+    PATIENCE, Stack,
     interposer::{Act, Interposer},
     problem::assert_problem,
     shape::assert_shape,
     stack::ORCHESTRATOR,
-    wait_until,
+    transactions, wait_until,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +35,7 @@ async fn a_refund_that_overtakes_its_payment_forbids_it() {
         .await;
         assert_eq!(late.status, Some(409));
         assert!(!payments(stack, &id(&answer)).await.contains(&"success".to_owned()));
-        books::balanced(stack).await;
+        transactions::consistent(stack).await;
     })
     .await;
 }
@@ -89,7 +89,7 @@ async fn a_refund_that_fails_for_good_is_failed_until_a_person_says_retry() {
         assert_eq!(ended(stack, &id).await["status"], "COMPENSATED");
         let list = stack.get(ORCHESTRATOR, "/saga/attention").await.expect(200).json();
         assert_eq!(list["total"], 0, "{list}");
-        books::balanced(stack).await;
+        transactions::consistent(stack).await;
     })
     .await;
 }

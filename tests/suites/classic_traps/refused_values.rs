@@ -2,11 +2,11 @@
 
 use serde_json::json;
 use tests::{
-    Stack, StackOptions, books,
+    Stack, StackOptions,
     interposer::{Act, Interposer},
     problem::assert_problem,
     stack::ORCHESTRATOR,
-    with_stack,
+    transactions, with_stack,
 };
 
 use super::{CREATE, buy, id, options, payments, with_interposer};
@@ -32,7 +32,7 @@ async fn a_text_that_the_log_refuses_is_left_out_and_its_saga_ends_and_waits_for
         stack.post(ORCHESTRATOR, &format!("/saga/{id}/resolve"), note).await.expect(200);
         let attention = stack.get(ORCHESTRATOR, "/saga/attention").await.expect(200).json();
         assert_eq!(attention["total"], 0);
-        books::balanced(stack).await;
+        transactions::consistent(stack).await;
     })
     .await;
 }

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 use tests::{
-    PATIENCE, Stack, StackOptions, books,
+    PATIENCE, Stack, StackOptions,
     interposer::{Act, Interposer},
-    wait_until,
+    transactions, wait_until,
 };
 
 use super::{
@@ -43,7 +43,7 @@ async fn an_undo_is_confirmed_by_the_participants_own_words_alone() {
             let answer = buy(stack).await.expect(409);
             assert_eq!(answer.json()["status"], "COMPENSATED");
             assert_eq!(link.arrived(undo), STRANGERS.len() + 1, "{undo} was asked until it was confirmed");
-            books::balanced(stack).await;
+            transactions::consistent(stack).await;
         })
         .await;
     }
@@ -83,7 +83,7 @@ async fn an_action_is_done_by_the_participants_own_words_alone() {
             let answer = stack.post("orchestrator", "/saga/transaction", order).await.expect(200);
             assert_eq!(answer.json()["details"]["product_id"], "2");
             assert_eq!(link.arrived(action), STRANGERS.len() + 1);
-            books::balanced(stack).await;
+            transactions::consistent(stack).await;
         })
         .await;
     }

@@ -3,7 +3,8 @@
 use reqwest::Method;
 use serde_json::json;
 use tests::{
-    Stack, StackOptions, books, http::send, problem::assert_problem, stack::ORCHESTRATOR, stack::with_json, with_stack,
+    Stack, StackOptions, http::send, problem::assert_problem, stack::ORCHESTRATOR, stack::with_json, transactions,
+    with_stack,
 };
 
 use super::buy;
@@ -31,7 +32,7 @@ async fn where_a_service_token_is_set_the_orchestrator_sends_it() {
         buy(stack, json!({ "user_id": "u", "product_id": 1, "amount": 5 })).await.expect(200);
         stack.set_faults("purchases", json!({ "create": { "failure_rate": 1 } })).await;
         buy(stack, json!({ "user_id": "u", "product_id": 1, "amount": 5 })).await.expect(409);
-        books::balanced(stack).await;
+        transactions::consistent(stack).await;
     })
     .await;
 }

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 use tests::{
-    PATIENCE, Stack, StackOptions, actors, books,
+    PATIENCE, Stack, StackOptions, actors,
     events::{Event, Listener},
     http::send,
     stack::{ORCHESTRATOR, with_json},
-    wait_until, with_stack,
+    transactions, wait_until, with_stack,
 };
 use uuid::Uuid;
 
@@ -251,7 +251,7 @@ async fn who_was_away_for_longer_than_events_are_kept_is_told_of_the_gap() {
         // An id of another database, from before a dump was restored.
         let mut listener = Listener::come_back(stack, "", "999999999999-1-0").await;
         assert_eq!(listener.next().await.expect("it goes on").name, "gap");
-        books::balanced(stack).await;
+        transactions::consistent(stack).await;
     })
     .await;
 }

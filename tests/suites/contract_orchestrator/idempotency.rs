@@ -6,11 +6,11 @@ use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::{
-    PATIENCE, Stack, StackOptions, books,
+    PATIENCE, Stack, StackOptions,
     http::{Answer, send},
     problem::{assert_bad_fields, assert_problem},
     stack::{ORCHESTRATOR, with_json},
-    wait_until, with_stack,
+    transactions, wait_until, with_stack,
 };
 
 use super::status;
@@ -54,7 +54,7 @@ async fn the_same_key_fifty_times_at_once_is_one_saga_with_fifty_equal_answers()
             assert_eq!(texts.len(), 1, "{texts:?}");
             assert_eq!(answers.iter().filter(|answer| !answer.is_replayed()).count(), 1, "one of them started it");
             assert_eq!(count(stack).await, 1);
-            books::balanced(stack).await;
+            transactions::consistent(stack).await;
         })
         .await;
     }

@@ -3,8 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::{
-    PATIENCE, Stack, StackOptions, assert_shape, books, http::send, shape::is_time, stack::ORCHESTRATOR,
-    stack::with_json, wait_until, with_stack,
+    PATIENCE, Stack, StackOptions, assert_shape, http::send, shape::is_time, stack::ORCHESTRATOR, stack::with_json,
+    transactions, wait_until, with_stack,
 };
 use uuid::Uuid;
 
@@ -112,7 +112,7 @@ async fn a_refusal_at_any_step_reverts_the_purchase_and_says_who_refused_and_why
             assert!(is_time(status["completed_at"].as_str().unwrap()));
             assert_eq!(states(&status), expected_states, "{status:#}");
         }
-        books::balanced(stack).await;
+        transactions::consistent(stack).await;
     })
     .await;
 }
@@ -150,7 +150,7 @@ async fn a_participant_that_stays_away_is_named_and_its_own_words_do_not_leak() 
             let error = format!("503: Service {service} unavailable");
             assert_eq!(body["details"]["error"], error);
         }
-        books::balanced(stack).await;
+        transactions::consistent(stack).await;
     })
     .await;
 }
@@ -168,7 +168,7 @@ async fn a_participant_that_does_not_answer_in_time_is_named() {
         assert_eq!(body["details"]["error"], "504: Timeout while communicating with payments");
         // What was asked for may still arrive, and must find its tombstone.
         stack.set_faults("payments", json!({ "charge": { "latency_ms": { "min": 0, "max": 0 } } })).await;
-        books::balanced(stack).await;
+        transactions::consistent(stack).await;
     })
     .await;
 }
@@ -190,7 +190,7 @@ async fn what_could_not_be_undone_yet_is_failed_and_is_undone_in_the_end() {
             (status(stack, id).await["status"] == "COMPENSATED").then_some(())
         })
         .await;
-        books::balanced(stack).await;
+        transactions::consistent(stack).await;
     })
     .await;
 }

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 use tests::{
-    PATIENCE, Stack, StackOptions, actors, assert_shape, books,
+    PATIENCE, Stack, StackOptions, actors, assert_shape,
     problem::{assert_bad_fields, assert_problem},
     stack::{ORCHESTRATOR, unknown_saga},
-    wait_until, with_stack,
+    transactions, wait_until, with_stack,
 };
 
 use super::{buy, status};
@@ -126,7 +126,7 @@ async fn a_running_saga_is_in_the_supervision_tree_with_its_log_and_what_it_wait
             actors::named(&tree, "coordinator").children.is_empty().then_some(())
         })
         .await;
-        books::balanced(stack).await;
+        transactions::consistent(stack).await;
     })
     .await;
 }

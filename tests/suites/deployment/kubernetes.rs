@@ -219,7 +219,7 @@ fn the_audit_and_the_tools_have_passwords_and_only_the_tools_a_token() {
         // The commands that call a service: network policies know a new pod only after a moment.
         assert_eq!(environment.contains_key("ECOMMERCE_CONNECT_PATIENCE"), has_token, "{name}");
         let with_password = environment.keys().filter(|name| name.ends_with("__DATABASE_PASSWORD")).count();
-        // The catalog has no books.
+        // The audit does not read the catalog.
         assert_eq!(with_password, services().len() - usize::from(name == "audit"), "{name}");
         assert_eq!(job["spec"]["suspend"], has_token, "{name}: the tools are a pattern of jobs");
         assert_eq!(job["spec"]["jobTemplate"]["spec"]["backoffLimit"], 0, "{name}");

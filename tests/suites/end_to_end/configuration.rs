@@ -3,9 +3,9 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use tests::{
-    PATIENCE, Stack, StackOptions, actors, books,
+    PATIENCE, Stack, StackOptions, actors,
     files::{TemporaryFolder, workspace},
-    wait_until, with_stack,
+    transactions, wait_until, with_stack,
 };
 
 use super::{buy, simple_order};
@@ -50,7 +50,8 @@ async fn a_change_of_the_configuration_is_taken_up_while_running_and_a_broken_on
         write_profile(folder.path(), &calm);
         wait_until("payments accepts", PATIENCE, async || (rate().await == 0.0).then_some(())).await;
         buy(stack, simple_order(4)).await.expect(200);
-        let statuses: BTreeSet<String> = books::balanced(stack).await.into_values().map(|entry| entry.status).collect();
+        let statuses: BTreeSet<String> =
+            transactions::consistent(stack).await.into_values().map(|entry| entry.status).collect();
         assert_eq!(statuses.len(), 2, "{statuses:?}");
     })
     .await;

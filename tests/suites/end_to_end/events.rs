@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use orchestrator::store::row_text;
 use serde_json::{Value, json};
 use tests::{
-    Stack, StackOptions, books,
-    books::Books,
+    Stack, StackOptions,
     events::{Event, Listener},
     stack::ORCHESTRATOR,
+    transactions,
+    transactions::Transactions,
     with_stack,
 };
 
@@ -26,13 +27,13 @@ async fn hear(listener: &mut Listener, sagas: usize) -> Vec<Event> {
 }
 
 /// Checks that every change of status of each saga was received once and in order.
-fn assert_statuses_are_complete(events: &[Event], books: &Books) {
+fn assert_statuses_are_complete(events: &[Event], transactions: &Transactions) {
     let mut told: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for event in events.iter().filter(|event| event.name == "saga") {
         told.entry(event.saga()).or_default().push(event.brief());
     }
-    assert_eq!(told.len(), books.len());
-    for (id, entry) in books {
+    assert_eq!(told.len(), transactions.len());
+    for (id, entry) in transactions {
         let told: Vec<&str> = told[id.as_str()].iter().map(String::as_str).collect();
         let expected: &[&[&str]] = match entry.status.as_str() {
             "COMPLETED" => &[&["PENDING", "COMPLETED!"]],
@@ -72,8 +73,8 @@ async fn listeners_at_both_of_two_orchestrators_hear_every_change_of_every_saga_
         let [one, other] = &mut listeners[..] else { panic!("two orchestrators run") };
         let buying = buy_all(stack, (0..SAGAS).map(simple_order), 24);
         let (_, heard, heard_too) = futures::join!(buying, hear(one, SAGAS), hear(other, SAGAS));
-        let books = books::balanced(stack).await;
-        assert_statuses_are_complete(&heard, &books);
+        let transactions = transactions::consistent(stack).await;
+        assert_statuses_are_complete(&heard, &transactions);
         assert_steps_stand_as_told(stack, &heard).await;
         let ids = |events: &[Event]| events.iter().map(|event| event.id.clone()).collect::<Vec<_>>();
         assert_eq!(ids(&heard), ids(&heard_too));
@@ -113,8 +114,8 @@ async fn a_listener_hears_of_sagas_that_change_their_owner_as_of_any_other() {
             heard
         };
         let (_, heard) = futures::join!(buying, listen);
-        let books = books::balanced(stack).await;
-        assert_statuses_are_complete(&heard, &books);
+        let transactions = transactions::consistent(stack).await;
+        assert_statuses_are_complete(&heard, &transactions);
         let taken_over = "select count(*) from saga where epoch > 1";
         assert!(stack.database(ORCHESTRATOR).await.number(taken_over, &[]).await > 0);
     })

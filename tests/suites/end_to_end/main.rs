@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
-use tests::{Stack, StackOptions, books::Books, http::Answer, operations::FAULTY, stack::ORCHESTRATOR};
+use tests::{Stack, StackOptions, http::Answer, operations::FAULTY, stack::ORCHESTRATOR, transactions::Transactions};
 use uuid::Uuid;
 
 /// Draws a seed for the failure lab's draws and prints it.
@@ -45,8 +45,8 @@ fn simple_order(number: usize) -> Value {
     json!({ "user_id": format!("user-{number}"), "amount": 10 })
 }
 
-/// Checks that each answer agrees with the books; returns the answered statuses by transaction.
-fn assert_answers_are_true(answers: &[Answer], books: &Books) -> BTreeMap<String, String> {
+/// Checks that each answer agrees with the databases; returns the answered statuses by transaction.
+fn assert_answers_are_true(answers: &[Answer], transactions: &Transactions) -> BTreeMap<String, String> {
     let mut told = BTreeMap::new();
     for answer in answers {
         let body = answer.json();
@@ -60,7 +60,7 @@ fn assert_answers_are_true(answers: &[Answer], books: &Books) -> BTreeMap<String
             _ => panic!("{}: {body}", answer.status),
         };
         assert_eq!(answer.status, code, "{body}");
-        let entry = &books[id];
+        let entry = &transactions[id];
         if code == 200 || code == 409 {
             assert_eq!(entry.status, status, "{body}");
             let taken = entry.payment.as_ref().filter(|payment| payment.status != "error");

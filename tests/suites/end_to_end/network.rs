@@ -1,7 +1,8 @@
 //! Purchases over a network that loses, repeats and cuts.
 
 use tests::{
-    PATIENCE, Stack, StackOptions, actors, books, operations::FAULTY, stack::ORCHESTRATOR, wait_until, with_stack,
+    PATIENCE, Stack, StackOptions, actors, operations::FAULTY, stack::ORCHESTRATOR, transactions, wait_until,
+    with_stack,
 };
 
 use super::{assert_answers_are_true, buy, buy_all, default_failures, simple_order};
@@ -23,10 +24,10 @@ async fn with_every_fault_of_the_network_at_once_every_saga_ends_and_the_books_a
         .set("retry.action.attempts", 8);
     with_stack(options, async |stack: &Stack| {
         let answers = buy_all(stack, (0..PURCHASES).map(simple_order), 32).await;
-        let books = books::balanced(stack).await;
-        assert_eq!(assert_answers_are_true(&answers, &books).len(), PURCHASES);
+        let transactions = transactions::consistent(stack).await;
+        assert_eq!(assert_answers_are_true(&answers, &transactions).len(), PURCHASES);
         for status in ["COMPLETED", "COMPENSATED"] {
-            let count = books::with_status(&books, status).len();
+            let count = transactions::with_status(&transactions, status).len();
             println!("{count} {status}");
             assert!(count > 0, "no saga is {status}: this run shows nothing");
         }
@@ -54,7 +55,7 @@ async fn a_purchase_outlives_a_network_that_stops_and_breaks_between_the_service
             };
             let (answer, ()) = futures::join!(purchase, disturb);
             answer.expect(200);
-            assert_eq!(books::with_status(&books::balanced(stack).await, "COMPLETED").len(), 2);
+            assert_eq!(transactions::with_status(&transactions::consistent(stack).await, "COMPLETED").len(), 2);
         })
         .await;
     }

@@ -3,7 +3,8 @@
 use futures::future::join_all;
 use serde_json::{Value, json};
 use tests::{
-    PATIENCE, Stack, StackOptions, actors, books, chance::plausible_counts, stack::ORCHESTRATOR, wait_until, with_stack,
+    PATIENCE, Stack, StackOptions, actors, chance::plausible_counts, stack::ORCHESTRATOR, transactions, wait_until,
+    with_stack,
 };
 
 use super::{assert_answers_are_true, buy, buy_all, default_failures, simple_order};
@@ -16,11 +17,11 @@ async fn two_hundred_purchases_with_the_default_failure_rates_end_as_chance_has_
     const PURCHASES: usize = 200;
     with_stack(default_failures(), async |stack: &Stack| {
         let answers = buy_all(stack, (0..PURCHASES).map(simple_order), 16).await;
-        let books = books::balanced(stack).await;
-        assert_eq!(assert_answers_are_true(&answers, &books).len(), PURCHASES);
+        let transactions = transactions::consistent(stack).await;
+        assert_eq!(assert_answers_are_true(&answers, &transactions).len(), PURCHASES);
 
-        let completed = books::with_status(&books, "COMPLETED").len();
-        assert_eq!(completed + books::with_status(&books, "COMPENSATED").len(), PURCHASES);
+        let completed = transactions::with_status(&transactions, "COMPLETED").len();
+        assert_eq!(completed + transactions::with_status(&transactions, "COMPENSATED").len(), PURCHASES);
         // Three independent draws must accept: 0.5 each.
         let plausible = plausible_counts(PURCHASES as u32, 0.125, RISK);
         assert!(plausible.contains(&(completed as u32)), "{completed} completed, expected {plausible:?}");
@@ -28,7 +29,7 @@ async fn two_hundred_purchases_with_the_default_failure_rates_end_as_chance_has_
         // Without lost replies each answer names the payment exactly if it was taken.
         for answer in answers {
             let body = answer.json();
-            let entry = &books[body["transaction_id"].as_str().unwrap()];
+            let entry = &transactions[body["transaction_id"].as_str().unwrap()];
             let payment = entry.payment.as_ref().expect("the catalog never refuses, so all were charged");
             let expected = match payment.status.as_str() {
                 "error" => Value::Null,
@@ -37,7 +38,7 @@ async fn two_hundred_purchases_with_the_default_failure_rates_end_as_chance_has_
             assert_eq!(body["details"]["payment_id"], expected, "{body}");
         }
         for (service, share) in [("payments", 0.5), ("inventory", 0.25), ("purchases", 0.125)] {
-            let refused = books.values().filter(|entry| {
+            let refused = transactions.values().filter(|entry| {
                 let error = entry.error.as_deref().unwrap_or_default();
                 error.starts_with(&format!("409: {service} conflict: "))
             });
@@ -62,8 +63,8 @@ async fn a_hundred_clients_at_once_are_each_told_of_their_own_purchase() {
             .clone()
             .map(|(user, product, amount)| json!({ "user_id": user, "product_id": product, "amount": amount }));
         let answers = join_all(bodies.map(|body| buy(stack, body))).await;
-        let books = books::balanced(stack).await;
-        assert_eq!(assert_answers_are_true(&answers, &books).len(), CLIENTS);
+        let transactions = transactions::consistent(stack).await;
+        assert_eq!(assert_answers_are_true(&answers, &transactions).len(), CLIENTS);
         for ((user, product, amount), answer) in orders.zip(&answers) {
             let body = answer.json();
             let details = &body["details"];
@@ -88,15 +89,15 @@ async fn when_the_stock_runs_out_buyers_get_their_money_back_and_are_told_why() 
     with_stack(options, async |stack: &Stack| {
         let order = |number| json!({ "user_id": format!("user-{number}"), "product_id": 5, "amount": 10 });
         let answers = buy_all(stack, (0..BUYERS).map(order), BUYERS).await;
-        let books = books::balanced(stack).await;
-        assert_answers_are_true(&answers, &books);
+        let transactions = transactions::consistent(stack).await;
+        assert_answers_are_true(&answers, &transactions);
         let (lucky, late): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
         assert_eq!((lucky.len(), late.len()), (STOCK, BUYERS - STOCK));
         for answer in late {
             let body = answer.json();
             let error = "409: inventory conflict: Insufficient stock for product 5. Available: 0, requested: 1";
             assert_eq!(body["details"]["error"], error);
-            let payment = books[body["transaction_id"].as_str().unwrap()].payment.clone().unwrap();
+            let payment = transactions[body["transaction_id"].as_str().unwrap()].payment.clone().unwrap();
             assert_eq!(payment.status, "compensated");
             assert_eq!(body["details"]["payment_id"], payment.id.to_string());
         }
@@ -111,8 +112,8 @@ async fn with_the_other_stock_rule_a_reverted_purchase_gives_its_stock_back() {
     with_stack(options, async |stack: &Stack| {
         stack.set_faults("purchases", json!({ "create": { "failure_rate": 1 } })).await;
         buy(stack, json!({ "user_id": "u", "product_id": 5, "amount": 10 })).await.expect(409);
-        let books = books::balanced(stack).await;
-        assert!(books.values().all(|entry| entry.decrements == 0), "{books:?}");
+        let transactions = transactions::consistent(stack).await;
+        assert!(transactions.values().all(|entry| entry.decrements == 0), "{transactions:?}");
         assert_eq!(stack.get("inventory", "/inventory/5/").await.expect(200).json()["quantity"], 100);
     })
     .await;
@@ -149,9 +150,9 @@ async fn five_hundred_waiting_sagas_are_all_to_be_seen_while_they_wait() {
             stack.restart("inventory").await;
         };
         let (answers, ()) = futures::join!(purchases, look);
-        let books = books::balanced(stack).await;
-        assert_answers_are_true(&answers, &books);
-        assert_eq!(books::with_status(&books, "COMPLETED").len(), SAGAS);
+        let transactions = transactions::consistent(stack).await;
+        assert_answers_are_true(&answers, &transactions);
+        assert_eq!(transactions::with_status(&transactions, "COMPLETED").len(), SAGAS);
     })
     .await;
 }

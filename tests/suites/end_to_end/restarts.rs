@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use serde_json::json;
-use tests::{PATIENCE, Stack, StackOptions, books, stack::ORCHESTRATOR, wait_until, with_stack};
+use tests::{PATIENCE, Stack, StackOptions, stack::ORCHESTRATOR, transactions, wait_until, with_stack};
 
 use super::{assert_answers_are_true, buy, buy_all, simple_order};
 
@@ -17,9 +17,9 @@ async fn participants_may_restart_under_load_and_no_purchase_is_lost() {
             }
         };
         let (answers, ()) = futures::join!(purchases, restart);
-        let books = books::balanced(stack).await;
-        assert_answers_are_true(&answers, &books);
-        assert!(!books::with_status(&books, "COMPLETED").is_empty());
+        let transactions = transactions::consistent(stack).await;
+        assert_answers_are_true(&answers, &transactions);
+        assert!(!transactions::with_status(&transactions, "COMPLETED").is_empty());
     })
     .await;
 }
@@ -56,9 +56,9 @@ async fn a_restarted_orchestrator_goes_on_with_what_was_running() {
                 let location = format!("/saga/status/{}", body["transaction_id"].as_str().unwrap());
                 assert_eq!(answer.header("location"), Some(location.as_str()));
             }
-            let books = books::balanced(stack).await;
-            assert_answers_are_true(&answers, &books);
-            assert_eq!(books::with_status(&books, "COMPLETED").len(), SAGAS);
+            let transactions = transactions::consistent(stack).await;
+            assert_answers_are_true(&answers, &transactions);
+            assert_eq!(transactions::with_status(&transactions, "COMPLETED").len(), SAGAS);
             // Only one takeover: two actors of one saga would send every request twice.
             let taken_over = "select count(*) from saga where epoch = 2";
             assert_eq!(sagas.number(taken_over, &[]).await, SAGAS as i64);
@@ -87,9 +87,9 @@ async fn when_one_of_two_orchestrators_stops_the_other_one_goes_on_with_its_saga
             stack.stop(ORCHESTRATOR).await;
         };
         let (answers, ()) = futures::join!(purchases, stop);
-        let books = books::balanced(stack).await;
-        assert_answers_are_true(&answers, &books);
-        assert_eq!(books::with_status(&books, "COMPLETED").len(), SAGAS);
+        let transactions = transactions::consistent(stack).await;
+        assert_answers_are_true(&answers, &transactions);
+        assert_eq!(transactions::with_status(&transactions, "COMPLETED").len(), SAGAS);
         assert!(answers.iter().any(|answer| answer.status == 202), "the one that stopped had sagas");
         assert_eq!(sagas.number("select count(distinct owner_incarnation) from saga", &[]).await, 1);
     })

@@ -1,5 +1,5 @@
 //! A primary with two standbys fails in every way that servers fail in, while 16 buyers buy. Each purchase that was told
-//! is on the survivor with the same end, the books agree, and events miss nothing. Purchases go on by themselves.
+//! is on the survivor with the same end, the databases agree, and events miss nothing. Purchases go on by themselves.
 
 mod buyers;
 mod ends;
@@ -8,14 +8,14 @@ mod lost;
 
 use std::time::Instant;
 
-use ecommerce::books::{Limits, audit};
+use ecommerce::facts::{Limits, audit};
 use futures::future::{Either, join, select};
 use orchestrator::invariants::Run;
 use tests::{
     PATIENCE, Stack, StackOptions,
-    books::balanced,
     events::Listener,
     replicated_cluster::{ReplicatedCluster, Replication},
+    transactions::consistent,
     wait_until, with_stack,
 };
 use tokio_util::sync::CancellationToken;
@@ -132,10 +132,10 @@ impl Scene<'_> {
 
 /// Checks that everything that was told is true on the present primary.
 async fn judge(stack: &Stack, told: &Answers, ends: &Ends) {
-    let books = balanced(stack).await;
+    let transactions = consistent(stack).await;
     let mut wrong = Vec::new();
     for (id, end) in told.answers() {
-        match (books.get(&id), end) {
+        match (transactions.get(&id), end) {
             (None, _) => wrong.push(format!("{id} is lost")),
             (Some(entry), _) if !entry.ended => wrong.push(format!("{id} has not ended")),
             (Some(entry), Some(end)) if entry.status != end => {
@@ -145,10 +145,12 @@ async fn judge(stack: &Stack, told: &Answers, ends: &Ends) {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    let report = audit(&stack.settings, Run::Over, Limits::default()).await.expect("the books can be read");
+    let report = audit(&stack.settings, Run::Over, Limits::default()).await.expect("the databases can be read");
     assert!(report.is_clean(), "{report:#?}");
-    wait_until("the end of every saga is told", PATIENCE, async || ends.missing(books.keys()).is_empty().then_some(()))
-        .await;
+    wait_until("the end of every saga is told", PATIENCE, async || {
+        ends.missing(transactions.keys()).is_empty().then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

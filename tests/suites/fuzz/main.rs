@@ -27,9 +27,9 @@ use serde_json::{Value, json};
 use tests::{
     Stack, StackOptions,
     api_description::ApiDescription,
-    books::{self, Strangers},
     http::send,
     stack::{ORCHESTRATOR, SERVICES, with_json},
+    transactions::{self, Strangers},
     with_stack,
 };
 
@@ -116,8 +116,8 @@ async fn whatever_is_sent_to_a_participant_is_answered_as_described() {
         }
         assert_unharmed(stack).await;
         buy(stack).await;
-        // Effects without a saga stay for good; the books must still explain them.
-        books::balanced_beside(stack, Strangers::Allowed).await;
+        // Effects without a saga stay for good; the databases must still agree.
+        transactions::consistent_beside(stack, Strangers::Allowed).await;
     })
     .await;
 }
@@ -129,7 +129,7 @@ async fn whatever_is_sent_to_the_orchestrator_is_answered_as_described_and_the_b
         fuzz(stack, ORCHESTRATOR, &known_ids).await;
         assert_unharmed(stack).await;
         buy(stack).await;
-        books::balanced(stack).await;
+        transactions::consistent(stack).await;
     })
     .await;
 }
@@ -165,7 +165,7 @@ async fn what_is_no_http_is_refused_and_nothing_else_suffers() {
         }
         assert_unharmed(stack).await;
         buy(stack).await;
-        books::balanced(stack).await;
+        transactions::consistent(stack).await;
     })
     .await;
 }

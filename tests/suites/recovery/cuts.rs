@@ -12,12 +12,12 @@ use futures::future::join_all;
 use reqwest::Method;
 use serde_json::json;
 use tests::{
-    PATIENCE, Stack, StackOptions, books, cluster,
+    PATIENCE, Stack, StackOptions, cluster,
     database::Database,
     http::{Answer, try_send},
     postgres_proxy::PostgresProxy,
     stack::{ORCHESTRATOR, SERVICES, with_json},
-    wait_until, with_stack,
+    transactions, wait_until, with_stack,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -71,15 +71,15 @@ async fn every_accepted_purchase_ends_after_connections_were_cut_under_load() {
         let saga_log = Database::connect(cluster::server_url().await, saga_log).await;
         all_ended(&saga_log).await;
         without_actor_are(stack, 0).await;
-        let books = books::balanced(stack).await;
+        let transactions = transactions::consistent(stack).await;
         let answers = answers.into_inner().expect("no client panics with it");
         let mut counts = BTreeMap::new();
         for answer in &answers {
             *counts.entry(answer.status).or_insert(0) += 1;
-            assert_true(answer, &books);
+            assert_true(answer, &transactions);
         }
         let claimed = saga_log.number("select count(*) from saga where epoch > 1", &[]).await;
-        println!("{counts:?}, {} sagas, {claimed} of them claimed", books.len());
+        println!("{counts:?}, {} sagas, {claimed} of them claimed", transactions.len());
     })
     .await;
 }
@@ -102,9 +102,9 @@ fn is_accepted(answer: &Answer) -> bool {
 }
 
 /// Checks that the log holds what a client was told.
-fn assert_true(answer: &Answer, books: &books::Books) {
+fn assert_true(answer: &Answer, transactions: &transactions::Transactions) {
     let id = answer.json()["transaction_id"].as_str().map(str::to_owned);
-    let status = id.and_then(|id| books.get(&id)).map(|entry| entry.status.as_str());
+    let status = id.and_then(|id| transactions.get(&id)).map(|entry| entry.status.as_str());
     let is_true = match answer.status {
         200 => status == Some("COMPLETED"),
         202 => matches!(status, Some("COMPLETED" | "COMPENSATED")),

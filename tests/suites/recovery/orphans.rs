@@ -2,11 +2,11 @@
 
 use reqwest::Method;
 use tests::{
-    PATIENCE, Stack, StackOptions, actors, books, cluster,
+    PATIENCE, Stack, StackOptions, actors, cluster,
     http::try_send,
     postgres_proxy::{Loss, PostgresProxy},
     stack::ORCHESTRATOR,
-    wait_until, with_stack,
+    transactions, wait_until, with_stack,
 };
 
 use super::{all_ended, plant_orphans, start};
@@ -24,7 +24,7 @@ async fn rows_without_an_actor_are_found_although_nothing_hints_at_them() {
             plant_orphans(&saga_log, "swept", 23).await;
             all_ended(&saga_log).await;
         }
-        assert_eq!(books::with_status(&books::balanced(stack).await, "COMPLETED").len(), 69);
+        assert_eq!(transactions::with_status(&transactions::consistent(stack).await, "COMPLETED").len(), 69);
         // Once: a second claim would give a saga a second actor.
         assert_eq!(saga_log.number("select count(*) from saga where epoch = 2", &[]).await, 69);
     })
@@ -41,7 +41,10 @@ async fn a_cancel_or_a_retry_of_a_row_without_an_actor_wakes_it_and_all_others()
             stack.post(ORCHESTRATOR, &format!("/saga/{}/{flag}", sagas[3]), "{}").await.expect(202);
             all_ended(&saga_log).await;
             let cancelled = usize::from(flag == "cancel");
-            assert_eq!(books::with_status(&books::balanced(stack).await, "COMPENSATED").len(), cancelled);
+            assert_eq!(
+                transactions::with_status(&transactions::consistent(stack).await, "COMPENSATED").len(),
+                cancelled
+            );
         })
         .await;
     }
@@ -74,7 +77,7 @@ async fn sagas_whose_claims_were_answered_to_nobody_find_an_actor() {
         futures::join!(lose_three_claims, stack.start_again(ORCHESTRATOR));
         stack.start_again("payments").await;
         all_ended(&saga_log).await;
-        assert_eq!(books::with_status(&books::balanced(stack).await, "COMPLETED").len(), SAGAS);
+        assert_eq!(transactions::with_status(&transactions::consistent(stack).await, "COMPLETED").len(), SAGAS);
     })
     .await;
 }
@@ -146,7 +149,7 @@ async fn rows_of_a_dead_process_that_cannot_be_claimed_are_counted() {
             without_actor_are(stack, 0).await;
             saga_log.run("update saga set wake_at = null, definition_version = 1 where ended_at is null").await;
             all_ended(&saga_log).await;
-            assert_eq!(books::with_status(&books::balanced(stack).await, "COMPLETED").len(), 5);
+            assert_eq!(transactions::with_status(&transactions::consistent(stack).await, "COMPLETED").len(), 5);
         })
         .await;
     }

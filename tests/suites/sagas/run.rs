@@ -2,10 +2,10 @@
 
 use serde_json::json;
 use tests::{
-    PATIENCE, Stack, StackOptions, books,
+    PATIENCE, Stack, StackOptions,
     problem::{assert_bad_fields, assert_problem},
     stack::ORCHESTRATOR,
-    wait_until, with_stack,
+    transactions, wait_until, with_stack,
 };
 
 use super::{order, put, run, run_with, shop, show};
@@ -33,7 +33,7 @@ async fn a_saga_completes_with_its_outputs_and_its_row_says_the_same() {
             (&purchase["status"], &purchase["user_id"], &purchase["amount"]),
             (&json!("COMPLETED"), &json!(null), &json!(null))
         );
-        books::balanced(stack).await;
+        transactions::consistent(stack).await;
     })
     .await;
 }
@@ -60,7 +60,7 @@ async fn a_refusal_of_any_step_undoes_the_others_whichever_came_first() {
                 };
                 assert!(expected.contains(&view["state"].as_str().unwrap()), "{step}: {view}");
             }
-            books::balanced(stack).await;
+            transactions::consistent(stack).await;
         })
         .await;
     }
@@ -137,7 +137,7 @@ async fn a_client_need_not_wait_and_may_cancel() {
         .await;
         let view = show(stack, &json!(id)).await;
         assert_eq!(view["error"], "409: Cancelled");
-        books::balanced(stack).await;
+        transactions::consistent(stack).await;
     })
     .await;
 }
@@ -184,7 +184,7 @@ async fn a_saga_may_bring_its_steps_along_where_that_is_allowed() {
         let mut wrong = body;
         wrong["steps"][0]["participant"] = json!("nobody");
         assert_eq!(run(stack, wrong).await.status, 422);
-        books::balanced(stack).await;
+        transactions::consistent(stack).await;
     })
     .await;
 }
@@ -207,7 +207,7 @@ async fn a_saga_survives_its_orchestrator() {
         let view = show(stack, &accepted["saga_id"]).await;
         assert!(view["outputs"]["record"]["purchase"].is_i64(), "{view}");
         assert_eq!(view["takeovers"].as_array().map(Vec::len), Some(1), "{view}");
-        books::balanced(stack).await;
+        transactions::consistent(stack).await;
     })
     .await;
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::journal::{Ask, Decided, FailureDraw, Journal, Reply};
 use super::{malformed, show, transaction_in};
-use orchestrator::invariants::{Books, Movement, MovementKind, Participant, StockLevel};
+use orchestrator::invariants::{Facts, Movement, MovementKind, Participant, StockLevel};
 
 /// Inventory: stock and its movements.
 #[derive(Clone, Debug)]
@@ -126,17 +126,17 @@ impl Inventory {
         )
     }
 
-    pub(super) fn add_to(&self, books: &mut Books) {
-        self.journal.add_to(Participant::Inventory, books);
+    pub(super) fn add_to(&self, facts: &mut Facts) {
+        self.journal.add_to(Participant::Inventory, facts);
         for Moved { transaction, kind, at, .. } in &self.movements {
-            books.page(transaction).movements.push(Movement { kind: *kind, at: *at });
+            facts.transaction(transaction).movements.push(Movement { kind: *kind, at: *at });
         }
         for (product_id, quantity) in &self.stock {
             let sum = |wanted: MovementKind| -> i64 {
                 let of_this = self.movements.iter().filter(|moved| moved.product_id == *product_id);
                 of_this.filter(|moved| moved.kind == wanted).map(|moved| i64::from(moved.quantity)).sum()
             };
-            books.shelves.push(StockLevel {
+            facts.stock.push(StockLevel {
                 product_id: product_id.to_string(),
                 initial: i64::from(self.initial_stock),
                 restocked: 0,

@@ -11,7 +11,7 @@ use domain_services::journal::{
 };
 
 use crate::mutation::{Mutation, is_mutated};
-use orchestrator::invariants::{Books, Decision, Entry, OperationKind, Participant};
+use orchestrator::invariants::{Decision, Entry, Facts, OperationKind, Participant};
 
 /// A request to a participant.
 #[derive(Clone, Debug)]
@@ -204,10 +204,10 @@ impl Journal {
         Reply { action: action(seen), ..Reply::plain(200, body) }
     }
 
-    /// Adds its rows to the books that the invariants are checked against.
-    pub(super) fn add_to(&self, participant: Participant, books: &mut Books) {
+    /// Adds its rows to the facts that the invariants are checked against.
+    pub(super) fn add_to(&self, participant: Participant, facts: &mut Facts) {
         for (transaction, page) in &self.pages {
-            let entries = &mut books.page(transaction).journal;
+            let entries = &mut facts.transaction(transaction).journal;
             let rows = page.actions.iter().map(|row| (row, OperationKind::Action));
             for (row, kind) in rows.chain(page.compensations.iter().map(|row| (row, OperationKind::Compensation))) {
                 entries.push(Entry {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::journal::{Ask, Decided, FailureDraw, Journal, Reply};
 use super::{malformed, show, transaction_in};
-use orchestrator::invariants::{Books, Participant, Payment, PaymentStatus};
+use orchestrator::invariants::{Facts, Participant, Payment, PaymentStatus};
 
 /// Payments, captured, refused and refunded.
 #[derive(Clone, Debug, Default)]
@@ -141,10 +141,10 @@ impl Payments {
         })
     }
 
-    pub(super) fn add_to(&self, books: &mut Books) {
-        self.journal.add_to(Participant::Payments, books);
+    pub(super) fn add_to(&self, facts: &mut Facts) {
+        self.journal.add_to(Participant::Payments, facts);
         for Row { transaction, amount, status, .. } in &self.rows {
-            books.page(transaction).payments.push(Payment { cents: amount.cents(), status: *status });
+            facts.transaction(transaction).payments.push(Payment { cents: amount.cents(), status: *status });
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::journal::{Ask, Decided, FailureDraw, Journal, Reply};
 use super::{malformed, show, transaction_in};
-use orchestrator::invariants::{Books, Participant, Purchase, PurchaseStatus};
+use orchestrator::invariants::{Facts, Participant, Purchase, PurchaseStatus};
 
 /// Purchases, live and cancelled.
 #[derive(Clone, Debug, Default)]
@@ -94,10 +94,10 @@ impl Purchases {
         })
     }
 
-    pub(super) fn add_to(&self, books: &mut Books) {
-        self.journal.add_to(Participant::Purchases, books);
+    pub(super) fn add_to(&self, facts: &mut Facts) {
+        self.journal.add_to(Participant::Purchases, facts);
         for Row { transaction, amount, status } in &self.rows {
-            books.page(transaction).purchases.push(Purchase { cents: amount.cents(), status: *status });
+            facts.transaction(transaction).purchases.push(Purchase { cents: amount.cents(), status: *status });
         }
     }
 }

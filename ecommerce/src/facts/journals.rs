@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use common::{config::Settings, wire::journal::JournalEntry};
 use futures::{StreamExt, stream};
 use orchestrator::{
-    invariants::{Books, Decision, NamedEntry, NamedJournal, OperationKind},
+    invariants::{Decision, Facts, NamedEntry, NamedJournal, OperationKind},
     journals::{Journal, Journals},
 };
 use saga_engine::SagaId;
 use smol_str::SmolStr;
 use uuid::Uuid;
 
-use super::BooksError;
+use super::FactsError;
 
 /// Maximum number of requests in flight.
 const PARALLEL: usize = 16;
@@ -36,22 +36,22 @@ struct ParticipantJournal {
 }
 
 impl NamedJournals {
-    pub(super) fn open(settings: &Settings, not_up_to: Option<Uuid>) -> Result<Self, BooksError> {
-        let journals = Journals::of_named(settings).map_err(BooksError::Client)?;
+    pub(super) fn open(settings: &Settings, not_up_to: Option<Uuid>) -> Result<Self, FactsError> {
+        let journals = Journals::of_named(settings).map_err(FactsError::Client)?;
         let with_failures =
             |journal: &Journal| ParticipantJournal { journal: journal.clone(), failures: AtomicU32::new(0) };
         let by_participant = journals.iter().map(|(name, journal)| (name.clone(), with_failures(journal))).collect();
         Ok(Self { by_participant, not_up_to })
     }
 
-    /// Reads the journals of the ended sagas in a part of the books.
-    pub(super) async fn read(&self, books: &mut Books) {
+    /// Reads the journals of the ended sagas in a part of the facts.
+    pub(super) async fn read(&self, facts: &mut Facts) {
         let mut wanted = Vec::new();
-        for (id, page) in &books.transactions {
-            let Some(saga) = page.saga.as_ref().filter(|saga| saga.ended_at.is_some()) else { continue };
+        for (id, transaction) in &facts.transactions {
+            let Some(saga) = transaction.saga.as_ref().filter(|saga| saga.ended_at.is_some()) else { continue };
             let participants: BTreeSet<&SmolStr> = saga.steps.iter().map(|step| &step.participant).collect();
             let asked = participants.into_iter().filter(|name| self.by_participant.contains_key(*name)).cloned();
-            let saga = Uuid::parse_str(id).expect("a saga's page is found by its id");
+            let saga = Uuid::parse_str(id).expect("a saga's facts are found by its id");
             wanted.extend(asked.map(|participant| (id.clone(), SagaId(saga), participant)));
         }
         let reading = stream::iter(wanted).map(async |(id, saga, participant)| {
@@ -60,7 +60,7 @@ impl NamedJournals {
         });
         let read: Vec<_> = reading.buffer_unordered(PARALLEL).collect().await;
         for (id, participant, journal) in read {
-            books.page(&id).named.insert(participant, journal);
+            facts.transaction(&id).named.insert(participant, journal);
         }
     }
 

@@ -1,4 +1,4 @@
-//! The books: the combined contents of the five databases after all sagas have ended.
+//! All transactions: the combined contents of the five databases after all sagas have ended.
 //!
 //! Read directly from the databases, so that wrong answers of a service are detected.
 
@@ -33,7 +33,7 @@ pub struct Payment {
 }
 
 /// All transactions, by id.
-pub type Books = BTreeMap<String, Entry>;
+pub type Transactions = BTreeMap<String, Entry>;
 
 /// Whether effects without a saga are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,34 +44,33 @@ pub enum Strangers {
     Allowed,
 }
 
-/// Waits until every saga has ended; returns the books, which agree.
+/// Waits until every saga has ended; returns the transactions, on which the databases agree.
 ///
 /// # Panics
-/// When a saga does not end, or the books do not agree; the message lists every wrong transaction.
-pub async fn balanced(stack: &Stack) -> Books {
-    balanced_beside(stack, Strangers::Forbidden).await
+/// When a saga does not end, or the databases do not agree; the message lists every wrong transaction.
+pub async fn consistent(stack: &Stack) -> Transactions {
+    consistent_beside(stack, Strangers::Forbidden).await
 }
 
-/// Waits until every saga has ended; returns the books, which agree, except for effects without a saga where those are
-/// allowed.
+/// Like [`consistent`], except for effects without a saga where those are allowed.
 ///
 /// # Panics
-/// When a saga does not end, or the books do not agree; the message lists every wrong transaction.
-pub async fn balanced_beside(stack: &Stack, strangers: Strangers) -> Books {
-    let books = wait_until("every saga has ended", PATIENCE * 2, async || {
-        let books = read(stack).await;
-        books.values().all(|entry| entry.ended || entry.status.is_empty()).then_some(books)
+/// When a saga does not end, or the databases do not agree; the message lists every wrong transaction.
+pub async fn consistent_beside(stack: &Stack, strangers: Strangers) -> Transactions {
+    let transactions = wait_until("every saga has ended", PATIENCE * 2, async || {
+        let transactions = read(stack).await;
+        transactions.values().all(|entry| entry.ended || entry.status.is_empty()).then_some(transactions)
     })
     .await;
     let counts = |entry: &Entry| strangers == Strangers::Forbidden || !entry.status.is_empty();
-    let judged = books.iter().filter(|(_, entry)| counts(entry));
+    let judged = transactions.iter().filter(|(_, entry)| counts(entry));
     let wrong: Vec<String> =
         judged.filter_map(|(id, entry)| Some(format!("{id}: {}, {entry:?}", complaint(entry)?))).collect();
-    assert!(wrong.is_empty(), "the books do not agree:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "the databases do not agree:\n{}", wrong.join("\n"));
     let differences = "select count(*) from stock_difference";
     let differences = stack.database("inventory").await.number(differences, &[]).await;
     assert_eq!(differences, 0, "products whose stock its movements do not explain");
-    books
+    transactions
 }
 
 /// Returns the inconsistency of a transaction, if any.
@@ -93,31 +92,31 @@ fn complaint(entry: &Entry) -> Option<&'static str> {
     }
 }
 
-async fn read(stack: &Stack) -> Books {
+async fn read(stack: &Stack) -> Transactions {
     // The log first: a saga that has ended by then has all its effects.
-    let mut books = Books::new();
+    let mut transactions = Transactions::new();
     let sagas = "select id::text, status, ended_at is not null, error from saga";
     for row in stack.database(ORCHESTRATOR).await.rows(sagas, &[]).await {
-        let entry: &mut Entry = books.entry(row.get(0)).or_default();
+        let entry: &mut Entry = transactions.entry(row.get(0)).or_default();
         (entry.status, entry.ended, entry.error) = (row.get(1), row.get(2), row.get(3));
     }
     let payments = "select transaction_id, id, status from app_payment where status <> 'tombstone'";
     for row in stack.database("payments").await.rows(payments, &[]).await {
-        books.entry(row.get(0)).or_default().payment = Some(Payment { id: row.get(1), status: row.get(2) });
+        transactions.entry(row.get(0)).or_default().payment = Some(Payment { id: row.get(1), status: row.get(2) });
     }
     let purchases = "select transaction_id from app_purchase where status = 'success'";
     for row in stack.database("purchases").await.rows(purchases, &[]).await {
-        books.entry(row.get(0)).or_default().live_purchases += 1;
+        transactions.entry(row.get(0)).or_default().live_purchases += 1;
     }
     let movements = "select transaction_id, case kind when 'decrement' then 1 else -1 end::bigint
                        from stock_movement where status = 'done' and kind <> 'restock'";
     for row in stack.database("inventory").await.rows(movements, &[]).await {
-        books.entry(row.get(0)).or_default().decrements += row.get::<_, i64>(1);
+        transactions.entry(row.get(0)).or_default().decrements += row.get::<_, i64>(1);
     }
-    books
+    transactions
 }
 
 /// Returns the ids of the transactions with a status.
-pub fn with_status<'a>(books: &'a Books, status: &str) -> BTreeSet<&'a str> {
-    books.iter().filter(|(_, entry)| entry.status == status).map(|(id, _)| id.as_str()).collect()
+pub fn with_status<'a>(transactions: &'a Transactions, status: &str) -> BTreeSet<&'a str> {
+    transactions.iter().filter(|(_, entry)| entry.status == status).map(|(id, _)| id.as_str()).collect()
 }

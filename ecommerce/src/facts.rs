@@ -1,4 +1,4 @@
-//! Reads the books of the live system, all five databases and the journals of named participants, and judges them: the
+//! Reads the facts of the live system, all five databases and the journals of named participants, and judges them: the
 //! implementation of `ecommerce audit`.
 //!
 //! The databases share no snapshot, so the order of reading makes the facts comparable:
@@ -10,7 +10,7 @@
 //! Effects are judged only for sagas that had ended at the first read of the log. Each participant's journal and rows
 //! are read in one snapshot.
 //!
-//! Large books are read in parts, by ranges of transaction ids, so that memory stays bounded. Each part has its own
+//! The facts are read in parts, by ranges of transaction ids, so that memory stays bounded. Each part has its own
 //! read-only transaction, so that the audit delays neither vacuum nor any writer. All databases of a system use the
 //! same collation. Times of two databases are compared exactly if one server holds both, else with an allowance of a
 //! second.
@@ -27,7 +27,7 @@ use common::{
     config::Settings,
     db::{Connection, DbError, describe},
 };
-use orchestrator::invariants::{Books, Participant, Report, Run, judge};
+use orchestrator::invariants::{Facts, Participant, Report, Run, judge};
 use thiserror::Error;
 
 use self::{journals::NamedJournals, log::Log, participants::Journaled, range::Range};
@@ -53,9 +53,9 @@ impl Default for Limits {
     }
 }
 
-/// Why the books could not be read.
+/// Why the facts could not be read.
 #[derive(Debug, Error)]
-pub enum BooksError {
+pub enum FactsError {
     /// No connection to a database.
     #[error("{service} ({key}): {source}")]
     Database {
@@ -92,11 +92,11 @@ pub enum BooksError {
     Client(reqwest::Error),
 }
 
-/// Judges the books by every invariant.
+/// Judges the facts by every invariant.
 ///
 /// # Errors
-/// [`BooksError`] if a database cannot be read, or is not the one that the participant used.
-pub async fn audit(settings: &Settings, run: Run, limits: Limits) -> Result<Report, BooksError> {
+/// [`FactsError`] if a database cannot be read, or is not the one that the participant used.
+pub async fn audit(settings: &Settings, run: Run, limits: Limits) -> Result<Report, FactsError> {
     let log = Log::open(settings).await?;
     let mut participants = [
         Journaled::open(settings, Participant::Payments).await?,
@@ -110,12 +110,12 @@ pub async fn audit(settings: &Settings, run: Run, limits: Limits) -> Result<Repo
         None => None,
     };
     let named = NamedJournals::open(settings, without_journals)?;
-    let mut report = judge(&Books::default(), run);
+    let mut report = judge(&Facts::default(), run);
     let mut range = Range::start();
     loop {
-        let mut books = Books { clock_allowance, ..Books::default() };
+        let mut facts = Facts { clock_allowance, ..Facts::default() };
         let last_saga = match newest {
-            Some(newest) => log.read_after(&range, newest, limits.part, &mut books).await?,
+            Some(newest) => log.read_after(&range, newest, limits.part, &mut facts).await?,
             None => None,
         };
         range = match last_saga {
@@ -126,25 +126,25 @@ pub async fn audit(settings: &Settings, run: Run, limits: Limits) -> Result<Repo
             }
         };
         for participant in &mut participants {
-            participant.check_used(settings, &books).await?;
-            participant.read(&range, &mut books).await?;
+            participant.check_used(settings, &facts).await?;
+            participant.read(&range, &mut facts).await?;
         }
-        named.read(&mut books).await;
-        log.read_missing(&mut books).await?;
-        report.absorb(judge(&books, run), limits.findings);
+        named.read(&mut facts).await;
+        log.read_missing(&mut facts).await?;
+        report.absorb(judge(&facts, run), limits.findings);
         match range.next() {
             Some(next) => range = next,
             None => break,
         }
     }
     // All stock is in one database, so one read is one snapshot, independent of the parts read before.
-    let shelves = participants[1].shelves().await?;
-    report.absorb(judge(&Books { shelves, ..Books::default() }, run), limits.findings);
+    let stock = participants[1].stock().await?;
+    report.absorb(judge(&Facts { stock, ..Facts::default() }, run), limits.findings);
     Ok(report)
 }
 
 /// Returns the maximum difference between the clocks of the databases.
-async fn clock_allowance(participants: &[Journaled]) -> Result<TimeDelta, BooksError> {
+async fn clock_allowance(participants: &[Journaled]) -> Result<TimeDelta, FactsError> {
     let mut servers = BTreeSet::new();
     for participant in participants {
         servers.insert(participant.server().await?);
@@ -153,7 +153,7 @@ async fn clock_allowance(participants: &[Journaled]) -> Result<TimeDelta, BooksE
 }
 
 /// Returns the end of a part without sagas; `None` for the last part.
-async fn boundary(participants: &[Journaled], range: &Range, part: i64) -> Result<Option<String>, BooksError> {
+async fn boundary(participants: &[Journaled], range: &Range, part: i64) -> Result<Option<String>, FactsError> {
     let mut boundary: Option<String> = None;
     for participant in participants {
         if let Some(id) = participant.nth_after(range, part).await? {
@@ -164,15 +164,15 @@ async fn boundary(participants: &[Journaled], range: &Range, part: i64) -> Resul
 }
 
 /// Opens a read-only session without timeouts, since an audit reads whole tables.
-async fn open(settings: &Settings, service: &'static str) -> Result<Connection, BooksError> {
+async fn open(settings: &Settings, service: &'static str) -> Result<Connection, FactsError> {
     const PATIENT_READER: &str = "\
         set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;
         set default_transaction_read_only = on; set default_transaction_isolation = 'repeatable read'";
     let database = &settings.service(service).database;
     let opened = Connection::open(&settings.database_url(service), database, &settings.database).await;
-    let unreachable = |source| BooksError::Database { service, key: settings.server_key(service), source };
+    let unreachable = |source| FactsError::Database { service, key: settings.server_key(service), source };
     let connection = opened.map_err(unreachable)?;
     let set = connection.client().batch_execute(PATIENT_READER).await;
-    set.map_err(|source| BooksError::Statement { service, source })?;
+    set.map_err(|source| FactsError::Statement { service, source })?;
     Ok(connection)
 }

@@ -1,13 +1,13 @@
-//! The participants' side of the books: their business rows, and the journal that explains them.
+//! The participants' side of the facts: their business rows, and the journal that explains them.
 
 use common::{config::Settings, db::Connection};
 use orchestrator::invariants::{
-    Books, Decision, Entry, Movement, MovementKind, OperationKind, Participant, Payment, PaymentStatus, Purchase,
+    Decision, Entry, Facts, Movement, MovementKind, OperationKind, Participant, Payment, PaymentStatus, Purchase,
     PurchaseStatus, StockLevel,
 };
 use tokio_postgres::{Row, types::ToSql};
 
-use super::{BooksError, open, range::Range};
+use super::{FactsError, open, range::Range};
 
 const PAYMENTS: &str = "\
     select transaction_id, status, (amount * 100)::bigint from app_payment
@@ -66,14 +66,14 @@ pub(super) struct Journaled {
 }
 
 impl Journaled {
-    pub(super) async fn open(settings: &Settings, participant: Participant) -> Result<Self, BooksError> {
+    pub(super) async fn open(settings: &Settings, participant: Participant) -> Result<Self, FactsError> {
         Ok(Self { participant, connection: open(settings, participant.as_str()).await?, is_used: false })
     }
 
     /// Checks that its database was ever used if sagas show its answers: another database that is just as well migrated
     /// would make each of them a violation.
-    pub(super) async fn check_used(&mut self, settings: &Settings, books: &Books) -> Result<(), BooksError> {
-        let sagas = || books.transactions.values().filter_map(|page| page.saga.as_ref());
+    pub(super) async fn check_used(&mut self, settings: &Settings, facts: &Facts) -> Result<(), FactsError> {
+        let sagas = || facts.transactions.values().filter_map(|transaction| transaction.saga.as_ref());
         if self.is_used || !sagas().any(|saga| saga.was_answered_by(self.participant)) {
             return Ok(());
         }
@@ -81,7 +81,7 @@ impl Journaled {
         let service = self.participant.as_str();
         match self.is_used {
             true => Ok(()),
-            false => Err(BooksError::NeverUsed {
+            false => Err(FactsError::NeverUsed {
                 service,
                 key: settings.server_key(service),
                 database: settings.service(service).database.clone(),
@@ -90,33 +90,33 @@ impl Journaled {
     }
 
     /// Returns the identity of its database server.
-    pub(super) async fn server(&self) -> Result<String, BooksError> {
+    pub(super) async fn server(&self) -> Result<String, FactsError> {
         Ok(self.rows(SERVER, &[]).await?.first().map(|row| row.get(0)).unwrap_or_default())
     }
 
     /// Reads its rows for a range of transactions, in one snapshot.
-    pub(super) async fn read(&self, range: &Range, books: &mut Books) -> Result<(), BooksError> {
+    pub(super) async fn read(&self, range: &Range, facts: &mut Facts) -> Result<(), FactsError> {
         self.run("begin").await?;
         match self.participant {
-            Participant::Payments => self.read_rows(PAYMENTS, range, books, add_payment).await?,
-            Participant::Inventory => self.read_rows(MOVEMENTS, range, books, add_movement).await?,
-            Participant::Purchases => self.read_rows(PURCHASES, range, books, add_purchase).await?,
+            Participant::Payments => self.read_rows(PAYMENTS, range, facts, add_payment).await?,
+            Participant::Inventory => self.read_rows(MOVEMENTS, range, facts, add_movement).await?,
+            Participant::Purchases => self.read_rows(PURCHASES, range, facts, add_purchase).await?,
         }
         let participant = self.participant;
-        self.read_rows(JOURNAL, range, books, |books, row| add_entry(books, row, participant)).await?;
+        self.read_rows(JOURNAL, range, facts, |facts, row| add_entry(facts, row, participant)).await?;
         self.run("commit").await
     }
 
     /// Returns the id of the transaction `places` after the start of a range.
-    pub(super) async fn nth_after(&self, range: &Range, places: i64) -> Result<Option<String>, BooksError> {
+    pub(super) async fn nth_after(&self, range: &Range, places: i64) -> Result<Option<String>, FactsError> {
         let nth_after = nth_after(self.participant);
         Ok(self.rows(&nth_after, &[&range.after, &places]).await?.first().map(|row| row.get(0)))
     }
 
     /// Reads the stock of every product. Only inventory has stock.
-    pub(super) async fn shelves(&self) -> Result<Vec<StockLevel>, BooksError> {
+    pub(super) async fn stock(&self) -> Result<Vec<StockLevel>, FactsError> {
         let rows = self.rows(SHELVES, &[]).await?;
-        let shelves = rows.iter().map(|row| StockLevel {
+        let stock = rows.iter().map(|row| StockLevel {
             product_id: row.get(0),
             initial: row.get(1),
             quantity: row.get(2),
@@ -124,65 +124,65 @@ impl Journaled {
             decremented: row.get(4),
             restored: row.get(5),
         });
-        Ok(shelves.collect())
+        Ok(stock.collect())
     }
 
     async fn read_rows(
         &self,
         sql: &str,
         range: &Range,
-        books: &mut Books,
-        add: impl Fn(&mut Books, &Row),
-    ) -> Result<(), BooksError> {
+        facts: &mut Facts,
+        add: impl Fn(&mut Facts, &Row),
+    ) -> Result<(), FactsError> {
         let rows = match &range.up_to {
             None => self.rows(sql, &[&range.after]).await?,
             Some(up_to) => self.rows(&format!("{sql}{UP_TO}"), &[&range.after, up_to]).await?,
         };
-        rows.iter().for_each(|row| add(books, row));
+        rows.iter().for_each(|row| add(facts, row));
         Ok(())
     }
 
-    async fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, BooksError> {
+    async fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, FactsError> {
         self.connection.client().query(sql, parameters).await.map_err(|source| self.error(source))
     }
 
-    async fn run(&self, sql: &str) -> Result<(), BooksError> {
+    async fn run(&self, sql: &str) -> Result<(), FactsError> {
         self.connection.client().batch_execute(sql).await.map_err(|source| self.error(source))
     }
 
-    fn error(&self, source: tokio_postgres::Error) -> BooksError {
-        BooksError::Statement { service: self.participant.as_str(), source }
+    fn error(&self, source: tokio_postgres::Error) -> FactsError {
+        FactsError::Statement { service: self.participant.as_str(), source }
     }
 }
 
 // The columns' check constraints allow only the values matched below.
 
-fn add_payment(books: &mut Books, row: &Row) {
+fn add_payment(facts: &mut Facts, row: &Row) {
     let status = match row.get(1) {
         "success" => PaymentStatus::Captured,
         "compensated" => PaymentStatus::Refunded,
         _ => PaymentStatus::Refused,
     };
-    books.page(row.get(0)).payments.push(Payment { cents: row.get(2), status });
+    facts.transaction(row.get(0)).payments.push(Payment { cents: row.get(2), status });
 }
 
-fn add_purchase(books: &mut Books, row: &Row) {
+fn add_purchase(facts: &mut Facts, row: &Row) {
     let status = match row.get(1) {
         "success" => PurchaseStatus::Live,
         _ => PurchaseStatus::Cancelled,
     };
-    books.page(row.get(0)).purchases.push(Purchase { cents: row.get(2), status });
+    facts.transaction(row.get(0)).purchases.push(Purchase { cents: row.get(2), status });
 }
 
-fn add_movement(books: &mut Books, row: &Row) {
+fn add_movement(facts: &mut Facts, row: &Row) {
     let kind = match row.get(1) {
         "decrement" => MovementKind::Decrement,
         _ => MovementKind::Restore,
     };
-    books.page(row.get(0)).movements.push(Movement { kind, at: row.get(2) });
+    facts.transaction(row.get(0)).movements.push(Movement { kind, at: row.get(2) });
 }
 
-fn add_entry(books: &mut Books, row: &Row, participant: Participant) {
+fn add_entry(facts: &mut Facts, row: &Row, participant: Participant) {
     let kind = match row.get(1) {
         "charge" | "decrease" | "create" => OperationKind::Action,
         _ => OperationKind::Compensation,
@@ -191,7 +191,7 @@ fn add_entry(books: &mut Books, row: &Row, participant: Participant) {
         200 => Decision::Done,
         _ => Decision::Refused,
     };
-    books.page(row.get(0)).journal.push(Entry {
+    facts.transaction(row.get(0)).journal.push(Entry {
         participant,
         kind,
         decision,

@@ -1,4 +1,4 @@
-//! The saga log's side of the books.
+//! The saga log's side of the facts.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use common::{config::Settings, db::Connection};
 use orchestrator::{
     checkout::StockRule,
-    invariants::{Books, Saga},
+    invariants::{Facts, Saga},
     store::row_text,
 };
 use saga_engine::Status;
@@ -15,7 +15,7 @@ use smol_str::SmolStr;
 use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
-use super::{BooksError, open, range::Range};
+use super::{FactsError, open, range::Range};
 
 /// The newest saga when the audit starts. Later sagas are not audited.
 const NEWEST: &str = "select id from saga order by id desc limit 1";
@@ -40,7 +40,7 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub(super) async fn open(settings: &Settings) -> Result<Self, BooksError> {
+    pub(super) async fn open(settings: &Settings) -> Result<Self, FactsError> {
         let connection = open(settings, orchestrator::SERVICE).await?;
         let mut log = Self { connection, compensable: HashMap::new() };
         for row in log.rows(DEFINITIONS, &[]).await? {
@@ -50,11 +50,11 @@ impl Log {
     }
 
     /// Returns the newest saga whose journals are not read, if the named participants' journals of `limit` sagas are.
-    pub(super) async fn nth_newest(&self, newest: Uuid, limit: i64) -> Result<Option<Uuid>, BooksError> {
+    pub(super) async fn nth_newest(&self, newest: Uuid, limit: i64) -> Result<Option<Uuid>, FactsError> {
         Ok(self.rows(NTH_NEWEST, &[&newest, &limit]).await?.first().map(|row| row.get(0)))
     }
 
-    pub(super) async fn newest(&self) -> Result<Option<Uuid>, BooksError> {
+    pub(super) async fn newest(&self) -> Result<Option<Uuid>, FactsError> {
         Ok(self.rows(NEWEST, &[]).await?.first().map(|row| row.get(0)))
     }
 
@@ -64,24 +64,24 @@ impl Log {
         range: &Range,
         newest: Uuid,
         limit: i64,
-        books: &mut Books,
-    ) -> Result<Option<Uuid>, BooksError> {
+        facts: &mut Facts,
+    ) -> Result<Option<Uuid>, FactsError> {
         let rows = self.rows(AFTER, &[&range.after_saga, &newest, &limit]).await?;
         for row in &rows {
             let id: Uuid = row.get(0);
-            books.page(&id.to_string()).saga = Some(self.saga(row));
+            facts.transaction(&id.to_string()).saga = Some(self.saga(row));
         }
         Ok(rows.last().map(|row| row.get(0)))
     }
 
     /// Reads the log again for transactions without a saga at the first read. Sagas found now began in between and
     /// count as running: their effects were read too early to judge them.
-    pub(super) async fn read_missing(&self, books: &mut Books) -> Result<(), BooksError> {
-        let without_saga = books.transactions.iter().filter(|(_, page)| page.saga.is_none());
+    pub(super) async fn read_missing(&self, facts: &mut Facts) -> Result<(), FactsError> {
+        let without_saga = facts.transactions.iter().filter(|(_, transaction)| transaction.saga.is_none());
         let missing: BTreeSet<Uuid> = without_saga
             // The id may be the key of a step, `<saga id>:<step>`.
             .map(|(id, _)| id.split_once(':').map_or(id.as_str(), |(saga, _)| saga))
-            .filter(|id| books.transactions.get(*id).is_none_or(|page| page.saga.is_none()))
+            .filter(|id| facts.transactions.get(*id).is_none_or(|transaction| transaction.saga.is_none()))
             .filter_map(|id| Some((Uuid::parse_str(id).ok()?, id)))
             // Sagas write a UUID in this spelling only.
             .filter(|(uuid, id)| uuid.to_string() == *id)
@@ -93,14 +93,14 @@ impl Log {
         let ids: Vec<Uuid> = missing.into_iter().collect();
         for row in &self.rows(KNOWN, &[&ids]).await? {
             let begun = Saga { status: Status::Pending, ended_at: None, ..self.saga(row) };
-            books.page(&row.get::<_, Uuid>(0).to_string()).saga = Some(begun);
+            facts.transaction(&row.get::<_, Uuid>(0).to_string()).saga = Some(begun);
         }
         Ok(())
     }
 
-    async fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, BooksError> {
+    async fn rows(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, FactsError> {
         let rows = self.connection.client().query(sql, parameters).await;
-        rows.map_err(|source| BooksError::Statement { service: orchestrator::SERVICE, source })
+        rows.map_err(|source| FactsError::Statement { service: orchestrator::SERVICE, source })
     }
 
     fn saga(&self, row: &Row) -> Saga {

@@ -1,4 +1,4 @@
-//! A range of transaction ids: the extent of one part of the books.
+//! A range of transaction ids: the extent of one part of the facts.
 
 use common::names::MAX_NAME;
 use uuid::Uuid;
