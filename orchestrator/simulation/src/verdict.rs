@@ -73,10 +73,10 @@ pub(super) fn violations(sim: &Arc<Sim>) -> Vec<Violation> {
 
 fn nameless_violations(sim: &Arc<Sim>) -> Vec<Violation> {
     let report = judge(&facts(sim), Run::Over);
-    let by_books = report.verdicts.iter().flat_map(|verdict| {
+    let by_facts = report.verdicts.iter().flat_map(|verdict| {
         verdict.findings.iter().map(|finding| violation(verdict.name, finding.id.clone(), finding.why.clone()))
     });
-    by_books
+    by_facts
         .chain(untrue_answers(sim))
         .chain(ignored_cancels(sim))
         .chain(dead_actors(sim))

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use common::http::calls::{CallRequest, PATH};
+use common::http::calls::{CallRequest, OutgoingRequest, PATH};
 use common::http::{LocalConnection, behind_others};
 use common::reason::with_causes;
 use common::tls::{HttpVersion, Https};
@@ -49,9 +49,6 @@ pub(super) const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// Window of the answers that a stream of calls has in flight.
 const CALLS_WINDOW_BYTES: u32 = 1024 * 1024;
 
-/// An outgoing request.
-pub(super) type Outgoing = Request<Bytes>;
-
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NoAnswer {
@@ -74,8 +71,7 @@ pub(super) struct TooLong;
 
 /// A connection to one address.
 pub(super) struct Connection {
-    host: String,
-    port: u16,
+    base: Base,
     /// The address; `None` resolves the name with each open.
     address: Option<IpAddr>,
     connect_timeout: Duration,
@@ -120,24 +116,22 @@ enum Tls {
 
 impl Connection {
     pub(super) fn new(base: &Base, address: Option<IpAddr>, how: &Connecting) -> Self {
-        let (host, port) = (base.host().to_owned(), base.port());
-        let known = address.or_else(|| host.parse().ok()).filter(|_| how.peer == Peer::Own);
-        let local = known.and_then(|address| how.transport.connect(SocketAddr::new(address, port)));
+        let known = address.or_else(|| base.host().parse().ok()).filter(|_| how.peer == Peer::Own);
+        let local = known.and_then(|address| how.transport.connect(SocketAddr::new(address, base.port())));
         let tls = match base.is_https() {
-            true => Https::to(&host).map_or_else(|error| Tls::Impossible(error.to_string()), Tls::With),
+            true => Https::to(base.host()).map_or_else(|error| Tls::Impossible(error.to_string()), Tls::With),
             false => Tls::Without,
         };
         // A proxy that serves a participant below a path would see the paths of requests, not those of messages.
         let calls_at = (how.peer == Peer::Own && base.is_root()).then(|| base.at(PATH).expect("the path is valid"));
         Self {
             calls_at,
-            port,
+            base: base.clone(),
             address,
             connect_timeout: how.timeout,
             local,
             is_http1: AtomicBool::new(!base.is_https() && how.peer == Peer::Named(HttpVersion::Http1)),
             tls,
-            host,
             open: ArcSwapOption::empty(),
             spare: Arc::default(),
             connect_failure: Mutex::new(None),
@@ -150,12 +144,12 @@ impl Connection {
     /// `request` makes the request, or says why there is none.
     pub(super) async fn ask(
         &self,
-        request: impl Fn() -> Result<Outgoing, String>,
+        request: impl Fn() -> Result<OutgoingRequest, String>,
         give_up: Instant,
     ) -> Result<Answered, NoAnswer> {
         if let Some(local) = &self.local {
-            let request = calls::message(request().map_err(NoAnswer::NotSent)?)?;
-            return ask_in_process(local, request, give_up).await;
+            let request = request().map_err(NoAnswer::NotSent)?;
+            return ask_in_process(local, request.into(), give_up).await;
         }
         let mut is_second = false;
         loop {
@@ -167,9 +161,9 @@ impl Connection {
                 match sender {
                     Sender::Shared(shared) => match &shared.calls {
                         Some(calls) => (calls.ask(request).await, Some(shared)),
-                        None => (Box::pin(exchange(&shared.sender, request)).await, Some(shared)),
+                        None => (Box::pin(exchange(&shared.sender, self.plain(request))).await, Some(shared)),
                     },
-                    Sender::Own(own) => (Box::pin(http1::exchange(own, request, &self.spare)).await, None),
+                    Sender::Own(own) => (Box::pin(http1::exchange(own, self.plain(request), &self.spare)).await, None),
                 }
             };
             match timeout_at(give_up, asked).await {
@@ -183,6 +177,16 @@ impl Connection {
                 Err(_) => return Err(NoAnswer::Late),
             }
         }
+    }
+
+    /// Makes the request of plain HTTP.
+    fn plain(&self, request: OutgoingRequest) -> Request<Bytes> {
+        let OutgoingRequest { method, target, headers, body } = request;
+        let mut plain = Request::new(body);
+        *plain.method_mut() = method;
+        *plain.uri_mut() = self.base.with(target);
+        plain.headers_mut().extend(headers);
+        plain
     }
 
     async fn sender(&self) -> Result<Sender, NoAnswer> {
@@ -235,8 +239,8 @@ impl Connection {
 
     async fn connect(&self) -> Result<Sender, NoAnswer> {
         let stream = match self.address {
-            Some(address) => TcpStream::connect((address, self.port)).await,
-            None => TcpStream::connect((self.host.as_str(), self.port)).await,
+            Some(address) => TcpStream::connect((address, self.base.port())).await,
+            None => TcpStream::connect((self.base.host(), self.base.port())).await,
         };
         let stream = stream.map_err(|error| NoAnswer::Away(with_causes(&error)))?;
         // Without it a small request may wait 40 ms for an acknowledgement. It fails only on a broken socket, where the
@@ -320,7 +324,7 @@ async fn ask_in_process(local: &LocalConnection, call: CallRequest, give_up: Ins
     }
 }
 
-async fn exchange(sender: &Http2, request: Outgoing) -> Result<Answered, NoAnswer> {
+async fn exchange(sender: &Http2, request: Request<Bytes>) -> Result<Answered, NoAnswer> {
     let request = request.map(|body| Either::Left(Full::new(body)));
     let response = sender.clone().try_send_request(request).await.map_err(no_answer)?;
     read(response).await

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use common::db;
-use common::http::{HeaderMap, HeaderName, HeaderValue, TraceContext, trace_header, unindexed};
+use common::http::{HeaderName, HeaderValue, TraceContext, trace_header, unindexed};
 use common::wire;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use saga_definitions::is_reserved_header;
@@ -20,36 +20,39 @@ const SAGA_ATTEMPT: HeaderName = HeaderName::from_static(wire::SAGA_ATTEMPT);
 const SAGA_EPOCH: HeaderName = HeaderName::from_static(wire::SAGA_EPOCH);
 const TRACEPARENT: HeaderName = HeaderName::from_static(wire::TRACEPARENT);
 
-/// Makes the headers of a call.
+/// Makes the headers of a call, each name once.
 ///
 /// # Errors
 /// The header that cannot be sent, and why.
-pub(super) fn headers(to: &Arguments, call: &Call, part: &TraceContext) -> Result<HeaderMap, String> {
-    let mut headers = HeaderMap::with_capacity(10 + call.request.headers.len());
+pub(super) fn headers(
+    to: &Arguments,
+    call: &Call,
+    part: &TraceContext,
+) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
+    let mut headers = Vec::with_capacity(10 + call.request.headers.len());
     if call.request.body.is_some() {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.push((CONTENT_TYPE, HeaderValue::from_static("application/json")));
     }
     for (name, value) in &call.request.headers {
         let (name, value) = of_step(name, value)?;
-        headers.insert(name, value);
+        headers.retain(|(other, _)| *other != name);
+        headers.push((name, value));
     }
     let saga_id = call.saga_id.to_string();
-    let key = match call.purpose {
-        Purpose::Action { .. } => format!("{saga_id}:{}", call.step),
-        Purpose::Compensation => format!("{saga_id}:{}:undo", call.step),
-    };
-    headers.insert(SAGA_ID, unindexed(value(&SAGA_ID, saga_id)?));
-    headers.insert(IDEMPOTENCY_KEY, unindexed(value(&IDEMPOTENCY_KEY, key)?));
-    headers.insert(SAGA_STEP, value(&SAGA_STEP, call.step.to_string())?);
-    headers.insert(SAGA_ATTEMPT, HeaderValue::from(call.attempt));
-    headers.insert(SAGA_EPOCH, HeaderValue::from(call.epoch));
-    headers.insert(TRACEPARENT, unindexed(trace_header(part)));
+    let undo = if call.purpose == Purpose::Compensation { ":undo" } else { "" };
+    let key = [&*saga_id, ":", &call.step, undo].concat();
+    headers.push((SAGA_ID, unindexed(value(&SAGA_ID, saga_id)?)));
+    headers.push((IDEMPOTENCY_KEY, unindexed(value(&IDEMPOTENCY_KEY, key)?)));
+    headers.push((SAGA_STEP, value(&SAGA_STEP, call.step.to_string())?));
+    headers.push((SAGA_ATTEMPT, HeaderValue::from(call.attempt)));
+    headers.push((SAGA_EPOCH, HeaderValue::from(call.epoch)));
+    headers.push((TRACEPARENT, unindexed(trace_header(part))));
     if let Some(bearer) = &to.bearer {
-        headers.insert(AUTHORIZATION, bearer.clone());
+        headers.push((AUTHORIZATION, bearer.clone()));
     }
     // The databases of this process concern our own services alone.
     if let (Judging::Own, Some(timelines)) = (&to.judging, timelines()) {
-        headers.insert(DATABASE_TIMELINE, timelines);
+        headers.push((DATABASE_TIMELINE, timelines));
     }
     Ok(headers)
 }

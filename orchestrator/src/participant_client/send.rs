@@ -3,13 +3,14 @@
 use std::time::{Duration, SystemTime};
 
 use chrono::Utc;
+use common::http::calls::OutgoingRequest;
 use common::http::{TraceContext, redacted_url, version_name};
 use common::wire;
 use tokio::time::Instant;
 
 use super::Arguments;
 use super::breaker::Health;
-use super::connection::{Connection, MAX_ANSWER_BYTES, NoAnswer, Outgoing, TooLong};
+use super::connection::{Connection, MAX_ANSWER_BYTES, NoAnswer, TooLong};
 use super::headers::headers;
 use super::judgement::{Reply, away, judge, retry_after, unknown};
 use saga_engine::definition::Method;
@@ -134,10 +135,11 @@ pub(crate) fn http_method(method: Method) -> hyper::Method {
 }
 
 /// Makes the request of a call.
-fn request(to: &Arguments, call: &Call, part: &TraceContext) -> Result<Outgoing, String> {
-    let mut request = Outgoing::new(call.request.body.clone().unwrap_or_default().into());
-    *request.method_mut() = http_method(call.request.method);
-    *request.uri_mut() = to.replicas.base().at(&call.request.path).map_err(|error| error.to_string())?;
-    *request.headers_mut() = headers(to, call, part)?;
-    Ok(request)
+fn request(to: &Arguments, call: &Call, part: &TraceContext) -> Result<OutgoingRequest, String> {
+    Ok(OutgoingRequest {
+        method: http_method(call.request.method),
+        target: to.replicas.base().target(&call.request.path).map_err(|error| error.to_string())?,
+        headers: headers(to, call, part)?,
+        body: call.request.body.clone().unwrap_or_default().into(),
+    })
 }

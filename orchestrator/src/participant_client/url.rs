@@ -67,16 +67,32 @@ impl Base {
         self.prefix.is_empty()
     }
 
-    /// Returns the URL of a path.
+    /// Returns the path of a call on its server.
+    ///
+    /// # Errors
+    /// If the path is not valid in a URL.
+    pub(super) fn target(&self, path: &str) -> Result<PathAndQuery, InvalidUri> {
+        match self.is_root() {
+            true => PathAndQuery::try_from(path),
+            false => PathAndQuery::try_from(format!("{}{path}", self.prefix)),
+        }
+    }
+
+    /// Returns the URL of a path on the server.
+    pub(super) fn with(&self, target: PathAndQuery) -> Uri {
+        let mut parts = hyper::http::uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(target);
+        Uri::from_parts(parts).expect("a scheme, an authority and a path make a URI")
+    }
+
+    /// Returns the URL of a call.
     ///
     /// # Errors
     /// If the path is not valid in a URL.
     pub(super) fn at(&self, path: &str) -> Result<Uri, InvalidUri> {
-        let mut parts = hyper::http::uri::Parts::default();
-        parts.scheme = Some(self.scheme.clone());
-        parts.authority = Some(self.authority.clone());
-        parts.path_and_query = Some(PathAndQuery::try_from(format!("{}{path}", self.prefix))?);
-        Ok(Uri::from_parts(parts).expect("a scheme, an authority and a path make a URI"))
+        Ok(self.with(self.target(path)?))
     }
 }
 

@@ -9,7 +9,7 @@ use hyper::{
     Method, Request, Response, StatusCode,
     body::{Frame, Incoming},
     client::conn::http2,
-    header::{HeaderMap, HeaderName, HeaderValue},
+    header::{HeaderName, HeaderValue},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{sync::mpsc, time::timeout};
@@ -19,7 +19,7 @@ use crate::{
     config::Settings,
     http::{
         Access, HttpService, Routes,
-        calls::{CallAnswer, CallRequest, LAST, LOST, MEDIA_TYPE, Messages, PATH},
+        calls::{CallAnswer, LAST, LOST, MEDIA_TYPE, Messages, OutgoingRequest, PATH},
         json,
     },
 };
@@ -56,13 +56,13 @@ impl Stream {
     }
 
     fn send(&self, id: u64, method: &Method, path: &str, headers: &[(&'static str, &'static str)], body: &str) {
-        let headers: HeaderMap = headers
+        let headers = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect();
         let (method, target) = (method.clone(), path.parse().unwrap());
         let mut out = BytesMut::new();
-        CallRequest { method, target, headers, body: Bytes::copy_from_slice(body.as_bytes()) }.put(id, &mut out);
+        OutgoingRequest { method, target, headers, body: Bytes::copy_from_slice(body.as_bytes()) }.put(id, &mut out);
         self.write(out.freeze());
     }
 

@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use common::http::behind_others;
-use common::http::calls::{CallAnswer, CallRequest, LAST, LOST, MEDIA_TYPE, Message, Messages};
+use common::http::calls::{CallAnswer, LAST, LOST, MEDIA_TYPE, Message, Messages, OutgoingRequest};
 use common::http::header::CONTENT_TYPE;
 use common::reason::with_causes;
 use http_body_util::{BodyExt, Either};
@@ -23,7 +23,7 @@ use hyper::body::{Body, Frame, Incoming};
 use hyper::{Request, Response, StatusCode, Uri, Version};
 use tokio::sync::oneshot;
 
-use super::{Answered, Http2, MAX_ANSWER_BYTES, NoAnswer, Outgoing, TooLong};
+use super::{Answered, Http2, MAX_ANSWER_BYTES, NoAnswer, TooLong};
 
 /// More than the head of an answer takes.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -148,8 +148,7 @@ impl Calls {
     }
 
     /// Makes a call. If the future is dropped, the answer is ignored.
-    pub(super) async fn ask(&self, request: Outgoing) -> Result<Answered, NoAnswer> {
-        let request = message(request)?;
+    pub(super) async fn ask(&self, request: OutgoingRequest) -> Result<Answered, NoAnswer> {
         let (give, answer) = oneshot::channel();
         let id = {
             let mut state = self.0.state();
@@ -166,6 +165,7 @@ impl Calls {
             state.wake();
             id
         };
+        drop(request);
         let _forgotten = Forgotten { calls: &self.0, id };
         answer.await.unwrap_or_else(|_| Err(NoAnswer::Lost("the stream of calls is gone".to_owned())))
     }
@@ -247,15 +247,6 @@ fn take(shared: &Shared, Message { id, rest, is_whole }: Message) -> bool {
     true
 }
 
-/// Makes the message of a request.
-pub(super) fn message(request: Outgoing) -> Result<CallRequest, NoAnswer> {
-    let (head, body) = request.into_parts();
-    let Some(target) = head.uri.path_and_query().cloned() else {
-        return Err(NoAnswer::NotSent("the URL of the call has no path".to_owned()));
-    };
-    Ok(CallRequest { method: head.method, target, headers: head.headers, body })
-}
-
 /// Reads an answer; `None` if its status is not one of HTTP.
 pub(super) fn received(answer: CallAnswer) -> Option<Result<Answered, NoAnswer>> {
     let CallAnswer { status, headers, body } = answer;
@@ -278,14 +269,21 @@ mod tests {
     use futures::FutureExt;
     use futures::future::BoxFuture;
     use futures::task::noop_waker;
+    use hyper::Method;
+    use hyper::http::uri::PathAndQuery;
 
     use super::*;
+
+    fn request(body: &'static str) -> OutgoingRequest {
+        let target = PathAndQuery::from_static("/payments/");
+        OutgoingRequest { method: Method::POST, target, headers: Vec::new(), body: Bytes::from_static(body.as_bytes()) }
+    }
 
     type Asked<'a> = BoxFuture<'a, Result<Answered, NoAnswer>>;
 
     /// Makes a call, which then waits.
     fn asked(calls: &Calls) -> Asked<'_> {
-        let mut asked = calls.ask(Request::post("http://x/payments/").body(Bytes::from("{}")).unwrap()).boxed();
+        let mut asked = calls.ask(request("{}")).boxed();
         assert!((&mut asked).now_or_never().is_none());
         asked
     }
@@ -338,7 +336,7 @@ mod tests {
         assert_eq!(handed.now_or_never().unwrap().unwrap_err(), NoAnswer::Lost("cut".to_owned()));
         assert_eq!(unsent.now_or_never().unwrap().unwrap_err(), NoAnswer::Away("cut".to_owned()));
         assert!(calls.is_over());
-        let late = calls.ask(Request::post("http://x/payments/").body(Bytes::new()).unwrap());
+        let late = calls.ask(request(""));
         assert_eq!(late.now_or_never().unwrap().unwrap_err(), NoAnswer::Away("cut".to_owned()));
     }
 

@@ -10,14 +10,14 @@ use bytes::Bytes;
 use common::http::{HeaderValue, header::HOST};
 use common::reason::with_causes;
 use http_body_util::Full;
-use hyper::Uri;
 use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Request, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::{Answered, NoAnswer, Outgoing, TooLong, no_answer, read};
+use super::{Answered, NoAnswer, TooLong, no_answer, read};
 
 /// How long a connection is kept without a call. Node.js and uvicorn close theirs after 5 s.
 const KEPT_FOR: Duration = Duration::from_secs(3);
@@ -76,7 +76,11 @@ pub(super) async fn open(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 's
 }
 
 /// Makes a call on a connection, which is kept if it can carry another.
-pub(super) async fn exchange(mut own: Own, mut request: Outgoing, spare: &Arc<Spare>) -> Result<Answered, NoAnswer> {
+pub(super) async fn exchange(
+    mut own: Own,
+    mut request: Request<Bytes>,
+    spare: &Arc<Spare>,
+) -> Result<Answered, NoAnswer> {
     name_the_host(&mut request);
     let response = own.try_send_request(request.map(Full::new)).await.map_err(no_answer)?;
     let answered = read(response).await?;
@@ -87,7 +91,7 @@ pub(super) async fn exchange(mut own: Own, mut request: Outgoing, spare: &Arc<Sp
 }
 
 /// By HTTP/1.1 the host is a header and the URI a path.
-fn name_the_host(request: &mut Outgoing) {
+fn name_the_host(request: &mut Request<Bytes>) {
     let uri = request.uri_mut();
     let path = uri.path_and_query().cloned().map(Uri::from).unwrap_or_default();
     let uri = std::mem::replace(uri, path);

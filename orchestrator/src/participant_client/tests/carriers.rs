@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::config::ConfigSource;
+use common::http::calls::OutgoingRequest;
 use common::http::header::AUTHORIZATION;
-use common::http::{Access, HeaderValue, Routes, StatusCode, Transport, json, transport_faults, with_body};
+use common::http::{Access, HeaderName, HeaderValue, Routes, StatusCode, Transport, json, transport_faults, with_body};
 use common::wire;
 use hyper::Method;
 use tokio::net::TcpListener;
@@ -17,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, timeout};
 
-use super::super::connection::{Answered, Connection, MAX_ANSWER_BYTES, NoAnswer, Outgoing, TooLong};
+use super::super::connection::{Answered, Connection, MAX_ANSWER_BYTES, NoAnswer, TooLong};
 use super::super::url::{Base, Peer};
 use super::{Counting, connecting, describe};
 
@@ -128,13 +129,9 @@ impl System {
         body: Bytes,
         limit: Duration,
     ) -> impl Future<Output = Outcome> + Send + use<> {
-        let mut request = Outgoing::new(body);
-        *request.method_mut() = method;
-        *request.uri_mut() = self.base.at(path).unwrap();
-        request.headers_mut().insert(wire::REQUEST_ID, HeaderValue::from_static("mine"));
-        if let Some(token) = token {
-            request.headers_mut().insert(AUTHORIZATION, HeaderValue::from_static(token));
-        }
+        let mut headers = vec![(HeaderName::from_static(wire::REQUEST_ID), HeaderValue::from_static("mine"))];
+        headers.extend(token.map(|token| (AUTHORIZATION, HeaderValue::from_static(token))));
+        let request = OutgoingRequest { method, target: self.base.target(path).unwrap(), headers, body };
         let connection = self.connection.clone();
         async move { Outcome::of(connection.ask(|| Ok(request.clone()), Instant::now() + limit).await) }
     }
