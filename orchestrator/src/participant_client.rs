@@ -281,6 +281,11 @@ impl Drop for State {
 /// Sends waiting calls, compensations first, within the limits.
 fn send_waiting(me: &ActorRef<ClientMsg>, state: &mut State) {
     loop {
+        let waiting = state.actions.len() + state.compensations.len() + state.operations.waiting();
+        state.shown.waiting.store(waiting, Ordering::Relaxed);
+        if waiting == 0 {
+            return;
+        }
         let in_flight = state.shown.in_flight.load(Ordering::Relaxed);
         let now = Instant::now();
         let next = match in_flight {
@@ -292,8 +297,6 @@ fn send_waiting(me: &ActorRef<ClientMsg>, state: &mut State) {
                 .or_else(|| state.operations.next_in_line(now))
                 .or_else(|| state.actions.pop_front()),
         };
-        let waiting = state.actions.len() + state.compensations.len() + state.operations.waiting();
-        state.shown.waiting.store(waiting, Ordering::Relaxed);
         let Some(calling) = next else { return };
         let operation = calling.call.operation.clone();
         let breaker = state.operations.state(&operation);
