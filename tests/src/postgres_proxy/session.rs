@@ -7,11 +7,12 @@ use tokio_util::sync::CancellationToken;
 use super::faults::Faults;
 
 /// Text in the awaited writes of ledgers and saga log, and in no other statement.
-const WRITES: [&str; 5] = [
+const WRITES: [&str; 6] = [
     "insert into app_payment",
     "insert into stock_movement",
     "insert into app_purchase",
     "insert into step_journal",
+    "insert into saga (",
     "insert into saga_event",
 ];
 
