@@ -118,7 +118,7 @@ fn begin(saga: &SagaId) -> LogItem {
 }
 
 fn begin_with(saga: &SagaId, key: Option<IdempotencyKey>) -> LogItem {
-    let user_id = UserId::parse("somebody").expect("a good id");
+    let user_id = UserId::parse("ada").expect("a good id");
     let order = Order { user_id, product_id: None, amount: Money::from_cents(999).expect("a good amount") };
     let new = NewSaga {
         definition: "checkout".into(),
@@ -177,7 +177,7 @@ async fn a_saga_is_written_the_same_beside_one_that_needs_all_columns() {
     let sagas = new_sagas(3);
     let [alone, beside, special] = [0, 1, 2].map(|index| &sagas[index]);
     let fingerprint = Fingerprint { version: 1, hash: vec![7; 16] };
-    let key = IdempotencyKey { scope: KeyScope::User("somebody".to_owned()), key: "k".to_owned(), fingerprint };
+    let key = IdempotencyKey { scope: KeyScope::User("ada".to_owned()), key: "k".to_owned(), fingerprint };
     log.write(&mut connection, vec![begin(alone)]).await;
     log.write(&mut connection, vec![begin(beside), begin_with(special, Some(key))]).await;
     assert_eq!(log.database.number("select count(*) from saga_key", &[]).await, 1);

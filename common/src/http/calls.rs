@@ -35,7 +35,7 @@ pub const MAX_BODY_BYTES: usize = 128 * 1024;
 
 const LENGTH_BYTES: usize = size_of::<u32>();
 
-/// A request as its caller makes it, without its id. Its headers are in a list, which costs less to make than a map.
+/// A request as its caller makes it, without its id. Its headers are in a list: a message needs no map.
 #[derive(Clone, Debug)]
 pub struct OutgoingRequest {
     /// The method.

@@ -76,7 +76,8 @@ fn effects(transaction: &Transaction, participant: Participant) -> (usize, usize
 
 /// Within one epoch, the last effect is undone first. There is no order for a compensation that found nothing (a
 /// tombstone), nor between two owners, since calls of the earlier one may still arrive. Times of two servers may differ
-/// by [`Facts::clock_allowance`]. The steps of a saga that is no purchase have an order of their own.
+/// by [`Facts::clock_allowance`]. Sagas of other definitions are not judged, since their steps have
+/// another order.
 pub(super) fn compensations_in_reverse(facts: &Facts) -> Verdict {
     let with_several = facts
         .untouched()

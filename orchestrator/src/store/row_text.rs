@@ -10,9 +10,9 @@
 //!   saga_event.changes   [["charge","payments","running",1,null,1767225600000001],["COMPLETED",true,null,1767225600000002], …]
 //!                          of a step: step, participant, state, attempts, error, at;  of the saga: status, ended, error, at
 //! ```
-//! The format is compact because the database receives, copies and logs every byte: a completed purchase writes 0.9 kB,
-//! and wrote 2.5 kB with member names. Rows of earlier versions are read as well: with the state of each step, with all
-//! times in full, with member names, and without the action of an undone step, whose state is then unknown.
+//! The format is compact because the database receives, copies and logs every byte. Rows of earlier versions are read as
+//! well: with the state of each step, with all times in full, with member names, and without the action of an undone
+//! step, whose state is then unknown.
 
 use std::borrow::Cow;
 

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A saga that is no purchase: its steps have an order of their own, and only some of our participants.
+/// A saga of another definition: other steps in another order, of which some are calls to our participants.
 fn of_another_definition(status: Status, steps: Vec<StepView>) -> Transaction {
     Transaction { saga: Some(Saga { cents: None, stock_rule: None, steps, ..saga(status) }), ..Transaction::default() }
 }
@@ -92,7 +92,7 @@ fn a_step_is_compared_with_its_own_entries_in_the_journal_of_a_named_participant
         let expected: Vec<_> = expected.into_iter().map(|invariant| (invariant, "trip")).collect();
         assert_eq!(broken(&judge(&facts, Run::Live)), expected, "{entries:?}");
     }
-    // What a definition without compensations leaves is no violation.
+    // The effects of a definition without compensations stay.
     let mut facts = Facts::default();
     let transaction = facts.transaction("trip");
     *transaction = trip(vec![done()]);

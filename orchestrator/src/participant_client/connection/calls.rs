@@ -165,6 +165,7 @@ impl Calls {
             state.wake();
             id
         };
+        // A call that waits needs no memory for its request.
         drop(request);
         let _forgotten = Forgotten { calls: &self.0, id };
         answer.await.unwrap_or_else(|_| Err(NoAnswer::Lost("the stream of calls is gone".to_owned())))

@@ -18,7 +18,7 @@ const LONGEST_SLEEP_MS: i64 = 24 * 3_600 * 1_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Columns {
     All,
-    /// Those that every write has.
+    /// The columns that every write fills.
     Few,
 }
 
@@ -102,18 +102,16 @@ impl<'a> BeginColumns<'a> {
         self.fingerprint_version.push(saga.key.as_ref().map(|key| key.fingerprint.version));
     }
 
-    /// Returns the columns that have values. A key comes with its scope, and an end with an error.
+    /// Returns the columns that have values. Each key has a scope, each ended saga an error, each mark that stays a reason.
     pub(super) fn needed(&self) -> Columns {
-        let Self { started, error, secret_hash, attention, attention_stays, has_ended, changes, key_scope, .. } = self;
+        let Self { started, error, secret_hash, attention, changes, key_scope, .. } = self;
         Columns::few_if(
             are_empty(started)
                 && are_empty(error)
                 && are_empty(secret_hash)
                 && are_empty(attention)
                 && are_empty(changes)
-                && are_empty(key_scope)
-                && !attention_stays.contains(&true)
-                && !has_ended.contains(&true),
+                && are_empty(key_scope),
         )
     }
 }
@@ -192,9 +190,8 @@ impl<'a> ChangeColumns<'a> {
 
     /// Returns the columns that have values.
     pub(super) fn needed(&self) -> Columns {
-        let Self { started, attention, attention_stays, changes, .. } = self;
-        let has_marks = !are_empty(attention) || attention_stays.contains(&true);
-        Columns::few_if(are_empty(started) && !has_marks && are_empty(changes))
+        let Self { started, attention, changes, .. } = self;
+        Columns::few_if(are_empty(started) && are_empty(attention) && are_empty(changes))
     }
 }
 
