@@ -15,9 +15,12 @@ mod layers;
 mod lookup;
 mod named;
 mod otel;
+mod pairs;
+mod profiles;
 mod rules;
 mod sections;
 mod source;
+mod values;
 
 use std::{
     collections::BTreeMap,
@@ -31,9 +34,10 @@ use serde::Deserialize;
 pub use error::{ConfigErrors, ConfigProblem};
 pub use lookup::Found;
 pub use named::{Judgement, NamedParticipantSettings};
-pub(crate) use otel::{headers, pairs};
+pub(crate) use pairs::{headers, pairs};
+pub use profiles::{DEVELOPMENT, PRODUCTION};
 pub use sections::*;
-pub use source::{ConfigFiles, ConfigSource, DEVELOPMENT, PRODUCTION};
+pub use source::{ConfigFiles, ConfigSource};
 
 use crate::faults::{FaultChanges, FaultSettings};
 

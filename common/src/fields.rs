@@ -18,9 +18,8 @@ use serde::{
     de::{Deserializer, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
+use thiserror::Error;
 use utoipa::ToSchema;
-
-use crate::http::ApiError;
 
 /// Maximum nesting of a body. Our bodies have one level; deeper nesting could be made expensive to parse.
 const MAX_DEPTH: usize = 32;
@@ -33,6 +32,11 @@ pub struct FieldError {
     /// The fault, or the expected value.
     pub message: String,
 }
+
+/// Why a body cannot be read at all.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct Malformed(String);
 
 /// A request body, read member by member: see [`crate::wire::requests`].
 pub trait RequestBody: Sized {
@@ -59,14 +63,14 @@ impl<'a> Fields<'a> {
     /// Parses a body.
     ///
     /// # Errors
-    /// 400 if the body is not a JSON object, not UTF-8, or nested more than 32 levels deep.
-    pub fn parse(body: &'a [u8]) -> Result<Self, ApiError> {
-        let text = std::str::from_utf8(body).map_err(|_| ApiError::malformed("the body is not UTF-8"))?;
+    /// If the body is not a JSON object, not UTF-8, or nested more than 32 levels deep.
+    pub fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
+        let text = std::str::from_utf8(body).map_err(|_| Malformed("the body is not UTF-8".to_owned()))?;
         if depth(body) > MAX_DEPTH {
-            return Err(ApiError::malformed(format!("the body is nested more than {MAX_DEPTH} levels deep")));
+            return Err(Malformed(format!("the body is nested more than {MAX_DEPTH} levels deep")));
         }
-        let Members(members) = serde_json::from_str(text)
-            .map_err(|error| ApiError::malformed(format!("the body is not a JSON object: {error}")))?;
+        let Members(members) =
+            serde_json::from_str(text).map_err(|error| Malformed(format!("the body is not a JSON object: {error}")))?;
         Ok(Self { members, errors: Vec::new() })
     }
 

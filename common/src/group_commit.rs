@@ -44,12 +44,12 @@ pub use reads::ReadError;
 
 use activity::{Activity, Verdict};
 use actor::{GroupCommit, Msg, Phase, Queue};
+use batch::Traced;
 use batch::{Pending, Reply};
 use flush::Stats;
 use history::{History, Kept};
 use meters::Meters;
 use reads::Reads;
-use spans::Traced;
 
 /// Writes the batches of a group commit.
 pub trait BatchWriter: Send + Sync + 'static {
@@ -222,7 +222,7 @@ impl<W: BatchWriter> BatchSender<W> {
             // An error means that the caller has gone.
             let _ = sender.send(written);
         });
-        async move { written.await.unwrap_or_else(|_| Written::InDoubt("the ledger died".to_owned())) }
+        async move { written.await.unwrap_or_else(|_| Written::InDoubt("the writer died".to_owned())) }
     }
 
     /// Like [`BatchSender::write`], for callers that do not await: `then` receives the outcome, exactly once. It may run

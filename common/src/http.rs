@@ -8,6 +8,7 @@
 //! Why one filter before a table of templates, instead of a filter per route: a router knows the matched template (the
 //! label of metrics), knows the methods of a path (`Allow`), and costs the same for the first and the last route.
 
+mod access;
 mod access_log;
 mod answer;
 mod auth;
@@ -23,6 +24,7 @@ mod error;
 mod event_stream;
 mod front;
 mod head;
+mod headers;
 mod health;
 mod idempotency_key;
 mod metrics;
@@ -44,6 +46,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 
+pub use access::Access;
 pub use answer::{MAX_ANSWER_BYTES, read_answer};
 pub use auth::{bearer, outgoing_bearer};
 pub use behind_others::behind_others;
@@ -63,11 +66,11 @@ pub use hyper::{
 };
 pub use idempotency_key::{Form, IdempotencyKey};
 pub use request::{Params, Query, Request};
-pub use routes::{Access, Routes};
+pub use routes::Routes;
 pub use saga_secret::SagaSecret;
 pub use serve::serve;
 pub use server::server;
-pub use span::{redacted_url, trace_header, version_name};
+pub use span::{trace_header, version_name};
 pub use transport::{LocalConnection, Transport};
 
 use crate::config::Settings;

@@ -15,6 +15,7 @@ pub mod money;
 pub mod per_client;
 pub mod printable;
 pub mod reason;
+pub mod redaction;
 pub mod request_hash;
 pub mod service;
 pub mod telemetry;

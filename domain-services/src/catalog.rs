@@ -8,13 +8,13 @@
 //! | `GET /journal/{transaction_id}/` | constant: always empty |
 //!
 //! ```text
-//! GET ──► Memory ◄── replaced every catalog.refresh_ms by the shelf-keeper (catalog/keeper)
+//! GET ──► Memory ◄── replaced every catalog.refresh_ms by the refresher (catalog/refresher)
 //!   └ empty ──► ledger (EnsureOne, serialized across all replicas) ──► database
 //! ```
 
 mod describe;
-mod keeper;
 mod memory;
+mod refresher;
 mod routes;
 mod table;
 
@@ -32,7 +32,7 @@ use common::{
     wire::catalog::Product,
 };
 
-use self::{keeper::ShelfKeeper, memory::Memory};
+use self::{memory::Memory, refresher::Refresher};
 use crate::participant::service::{Assembly, Parts, Service};
 
 mod migrations {
@@ -42,7 +42,7 @@ mod migrations {
 pub(crate) struct Catalog;
 
 /// The writer of the catalog's ledger.
-pub(crate) struct ShelfWriter;
+pub(crate) struct ProductWriter;
 
 /// Ensures that a product is available. The reply is the list of all active products.
 ///
@@ -59,7 +59,7 @@ impl EnsureOne {
     }
 }
 
-impl BatchWriter for ShelfWriter {
+impl BatchWriter for ProductWriter {
     type Item = EnsureOne;
     type Answer = Vec<Product>;
 
@@ -81,23 +81,23 @@ impl BatchWriter for ShelfWriter {
 
 impl Service for Catalog {
     const NAME: &'static str = "catalog";
-    type Writer = ShelfWriter;
+    type Writer = ProductWriter;
 
     fn migrations() -> refinery::Runner {
         migrations::migrations::runner()
     }
 
-    fn writer(_: &Settings) -> ShelfWriter {
-        ShelfWriter
+    fn writer(_: &Settings) -> ProductWriter {
+        ProductWriter
     }
 
-    fn assemble(parts: Parts<'_, ShelfWriter>) -> Assembly {
+    fn assemble(parts: Parts<'_, ProductWriter>) -> Assembly {
         let memory = Memory::default();
         let api = routes::CatalogApi { ledger: parts.ledger.clone(), sampler: parts.sampler, memory: memory.clone() };
-        let entry = ActorEntry::new(format!("{}/shelf-keeper", parts.prefix), "shelf keeper");
+        let entry = ActorEntry::new(format!("{}/refresher", parts.prefix), "refresher");
         let refresh_every = Duration::from_millis(parts.settings.catalog.refresh_ms);
         let (ledger, has_failed) = (parts.ledger, AtomicBool::new(false));
-        let keeper = keeper::keeper(entry, ShelfKeeper { ledger, memory, refresh_every, has_failed });
-        Assembly { routes: routes::routes(&api), children: vec![keeper] }
+        let refresher = refresher::refresher(entry, Refresher { ledger, memory, refresh_every, has_failed });
+        Assembly { routes: routes::routes(&api), children: vec![refresher] }
     }
 }

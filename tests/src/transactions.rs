@@ -37,7 +37,7 @@ pub type Transactions = BTreeMap<String, Entry>;
 
 /// Whether effects without a saga are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strangers {
+pub enum WithoutSaga {
     /// Only sagas call the participants.
     Forbidden,
     /// The test has called participants directly.
@@ -49,20 +49,20 @@ pub enum Strangers {
 /// # Panics
 /// When a saga does not end, or the databases do not agree; the message lists every wrong transaction.
 pub async fn consistent(stack: &Stack) -> Transactions {
-    consistent_beside(stack, Strangers::Forbidden).await
+    consistent_beside(stack, WithoutSaga::Forbidden).await
 }
 
 /// Like [`consistent`], except for effects without a saga where those are allowed.
 ///
 /// # Panics
 /// When a saga does not end, or the databases do not agree; the message lists every wrong transaction.
-pub async fn consistent_beside(stack: &Stack, strangers: Strangers) -> Transactions {
+pub async fn consistent_beside(stack: &Stack, without_saga: WithoutSaga) -> Transactions {
     let transactions = wait_until("every saga has ended", PATIENCE * 2, async || {
         let transactions = read(stack).await;
         transactions.values().all(|entry| entry.ended || entry.status.is_empty()).then_some(transactions)
     })
     .await;
-    let counts = |entry: &Entry| strangers == Strangers::Forbidden || !entry.status.is_empty();
+    let counts = |entry: &Entry| without_saga == WithoutSaga::Forbidden || !entry.status.is_empty();
     let judged = transactions.iter().filter(|(_, entry)| counts(entry));
     let wrong: Vec<String> =
         judged.filter_map(|(id, entry)| Some(format!("{id}: {}, {entry:?}", complaint(entry)?))).collect();

@@ -191,13 +191,13 @@ async fn ask(stack: &Stack, service: Service, request: &Request) -> Answer {
 /// Runs a sequence on both: one group after another, the operations of a group concurrently.
 async fn compare(
     stack: &Stack,
-    dice: &FaultSampler,
+    sampler: &FaultSampler,
     service: Service,
     groups: &[Vec<Operation>],
 ) -> Result<(), TestCaseError> {
     let transactions: Vec<String> = (0..3).map(|_| new_transaction()).collect();
     let product = new_transaction();
-    let draw = |transaction: &str| match dice.decision(service.action(), transaction) {
+    let draw = |transaction: &str| match sampler.decision(service.action(), transaction) {
         faults::FailureDraw::Accept => FailureDraw::Accept,
         faults::FailureDraw::Refuse => FailureDraw::Refuse,
     };
@@ -270,10 +270,10 @@ fn check(service: Service) {
     let fault = format!("faults.{}.{}.failure_rate", service.name(), service.action());
     let options = StackOptions::default().set("inventory.initial_stock", STOCK).set(&fault, "0.25");
     let stack = runtime.block_on(Stack::start(options));
-    let dice = FaultSampler::new(service.name(), &stack.settings.faults);
+    let sampler = FaultSampler::new(service.name(), &stack.settings.faults);
     let mut runner = TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
     let groups = prop::collection::vec(prop::collection::vec(operation(), 1..=4), 1..=8);
-    let outcome = runner.run(&groups, |groups| runtime.block_on(compare(&stack, &dice, service, &groups)));
+    let outcome = runner.run(&groups, |groups| runtime.block_on(compare(&stack, &sampler, service, &groups)));
     let ended = runtime.block_on(stack.end());
     if let Err(failure) = outcome {
         panic!("{failure}");

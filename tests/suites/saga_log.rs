@@ -21,10 +21,9 @@ use orchestrator::{
 };
 use saga_engine::{
     SagaId, Status,
-    change::StateChange,
+    change::{BeginTold, StateChange},
     definition::Outputs,
     record::{Change, Company, Fingerprint, IdempotencyKey, KeyScope, LogWrite, NewSaga, StepChanges, WriteReport},
-    unsent::BeginTold,
 };
 use tests::{
     PATIENCE,

@@ -6,26 +6,17 @@ use config::{Map, Value, ValueKind};
 use foundation::names::closest;
 
 use super::{
-    error::ConfigProblem,
-    layers::{Layer, is_secret, join},
+    error::{ConfigProblem, Findings},
+    layers::{Layer, VARIABLE_PREFIX, is_secret, join},
     named::{ANY_NAME, check_name},
     otel,
-    rules::Findings,
 };
-
-/// Prefix of the environment variables that are settings.
-pub(super) const VARIABLE_PREFIX: &str = "ECOMMERCE__";
 
 /// Keys of the previous version that have no effect any more, each with its successor. The next version rejects them.
 const RETIRED: [(&str, &str); 1] = [(
     "participants.in_process",
     "is retired and has no effect: `up` calls participants in process, `serve` over the network",
 )];
-
-/// Returns the environment variable that sets a key.
-pub(super) fn variable_of(key: &str) -> String {
-    format!("{VARIABLE_PREFIX}{}", key.to_uppercase().replace('.', "__"))
-}
 
 /// The type of a key, taken from its value in `default.toml`.
 #[derive(Clone, Copy, PartialEq)]

@@ -28,6 +28,15 @@ impl fmt::Display for ConfigProblem {
     }
 }
 
+/// Problems and warnings about the settings.
+#[derive(Default)]
+pub(super) struct Findings {
+    /// Mistakes.
+    pub(super) problems: Vec<ConfigProblem>,
+    /// Settings that are accepted but weaken the system, such as a token that can be guessed, or that are ignored.
+    pub(super) warnings: Vec<ConfigProblem>,
+}
+
 /// All problems of all layers, displayed one a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors(Vec<ConfigProblem>);

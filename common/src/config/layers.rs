@@ -7,6 +7,9 @@ use serde::de::DeserializeOwned;
 
 use super::error::ConfigProblem;
 
+/// Prefix of the environment variables that are settings.
+pub(super) const VARIABLE_PREFIX: &str = "ECOMMERCE__";
+
 /// Values of a layer by dotted key. The `origin` of a value is the place named in errors.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Layer(pub(super) BTreeMap<String, Value>);
@@ -94,4 +97,9 @@ pub(super) fn join(prefix: &str, name: &str) -> String {
         "" => name.to_owned(),
         prefix => format!("{prefix}.{name}"),
     }
+}
+
+/// Returns the environment variable that sets a key.
+pub(super) fn variable_of(key: &str) -> String {
+    format!("{VARIABLE_PREFIX}{}", key.to_uppercase().replace('.', "__"))
 }

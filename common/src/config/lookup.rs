@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::{
     check::find,
     layers::{flatten, parse_toml},
-    source::schema,
+    profiles::schema,
 };
 
 /// Result of looking for `config/default.toml` in the current folder.

@@ -8,7 +8,7 @@ use foundation::names::{FORM, is_name};
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::{ParticipantSettings, layers::Layer, rules::check_url};
+use super::{ParticipantSettings, layers::Layer};
 
 /// The place of the user's name in the schema. No name can be equal to it.
 pub(super) const ANY_NAME: &str = "<name>";
@@ -19,9 +19,6 @@ const SECTION: &str = "participants.";
 /// Names of our own services, and of a protocol. The keys of `[participants]` cannot be names either; they are found
 /// first.
 const RESERVED: [&str; 6] = ["catalog", "payments", "inventory", "purchases", "orchestrator", "dtm"];
-
-/// Statuses that say something else than "there is nothing".
-const NEVER_ABSENT: [i64; 5] = [401, 408, 409, 425, 429];
 
 /// A participant that a user names, `[participants.<name>]`.
 #[derive(Clone, Debug)]
@@ -133,35 +130,5 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
     match is_name(name) {
         true => Ok(()),
         false => Err(format!("cannot be a name, expected {FORM}")),
-    }
-}
-
-pub(super) fn check_participant_url(url: &str) -> Result<(), String> {
-    // The text before the @ may be a password.
-    if url.contains('@') {
-        return Err("has a user or an @, expected an address without them; set token instead".to_owned());
-    }
-    check_url(url, &["http", "https"], "https://flights.example or http://10.0.0.7:9000")
-}
-
-pub(super) fn check_judgement(judgement: &str) -> Result<(), String> {
-    match judgement {
-        "recorded" | "status" => Ok(()),
-        other => Err(format!("is {other:?}, expected \"recorded\" or \"status\"")),
-    }
-}
-
-pub(super) fn check_absent(statuses: &[Value]) -> Result<(), String> {
-    let number = |status: &Value| match status.kind {
-        ValueKind::I64(number) => number,
-        _ => 0,
-    };
-    let says_something_else = |status: &i64| !(400..500).contains(status) || NEVER_ABSENT.contains(status);
-    match statuses.iter().map(number).find(says_something_else) {
-        None => Ok(()),
-        Some(status) => {
-            let others = NEVER_ABSENT.map(|status| status.to_string()).join(", ");
-            Err(format!("has {status}, expected statuses from 400 to 499 such as 404, but none of {others}"))
-        }
     }
 }

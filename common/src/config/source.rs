@@ -5,35 +5,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use config::{ConfigError, Map, Value, ValueKind};
+use config::{ConfigError, ValueKind};
 use foundation::names::closest;
 use sha2::{Digest, Sha256};
 
 use super::{
     LogFormat, Settings,
-    check::{VARIABLE_PREFIX, check_file, check_variables, variable_of},
-    error::{ConfigErrors, ConfigProblem},
-    layers::{Layer, flatten, parse_toml},
+    check::{check_file, check_variables},
+    error::{ConfigErrors, ConfigProblem, Findings},
+    layers::{Layer, VARIABLE_PREFIX, parse_toml, variable_of},
     lookup::Found,
     named, otel,
-    rules::{self, Findings},
+    profiles::{DEFAULT, EMBEDDED, Program, defaults, schema},
+    rules,
 };
-use crate::ids::CELLS;
-
-/// Profile for development: the failures of the exercise, text logs.
-pub const DEVELOPMENT: &str = "development";
-/// Profile without failures, with JSON logs; refuses to start without a service token.
-pub const PRODUCTION: &str = "production";
-/// The layer beneath all profiles; as a profile name, it means that layer alone.
-const DEFAULT: &str = "default";
-
-/// The files of `config/`, compiled in: used without a folder; `default.toml` always, as the schema.
-const EMBEDDED: [(&str, &str); 4] = [
-    (DEFAULT, include_str!("../../../config/default.toml")),
-    (DEVELOPMENT, include_str!("../../../config/development.toml")),
-    ("bench", include_str!("../../../config/bench.toml")),
-    (PRODUCTION, include_str!("../../../config/production.toml")),
-];
 
 /// Where settings come from. Each load reads the files anew.
 #[derive(Clone)]
@@ -225,15 +210,6 @@ impl ConfigSource {
     }
 }
 
-/// The kind of program that loads settings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Program {
-    /// It runs services.
-    Service,
-    /// It only reads or changes their data, or calls them.
-    Tool,
-}
-
 /// The files of a source as read at one moment, so that the hash and the loaded settings belong together.
 pub struct ConfigFiles {
     /// Place and text, in the order of the layers.
@@ -276,32 +252,6 @@ impl fmt::Debug for ConfigSource {
             .field("env", &variables)
             .finish()
     }
-}
-
-/// Returns the defaults of all keys whose names are fixed.
-fn defaults(schema: &Map<String, Value>) -> Layer {
-    let mut layer = flatten(schema);
-    layer.0.retain(|key, _| !key.split('.').any(|name| name == named::ANY_NAME));
-    layer
-}
-
-/// Returns the embedded `default.toml`: every key with its default value. The file has the first cell; the others have
-/// the same keys. It has no participant that a user names; their keys are added.
-pub(super) fn schema() -> Map<String, Value> {
-    let (_, text) = EMBEDDED[0];
-    let mut schema =
-        parse_toml("built-in default.toml", text).expect("the built-in default.toml is valid, as a test checks");
-    if let Some(ValueKind::Table(orchestrator)) = schema.get_mut("orchestrator").map(|section| &mut section.kind)
-        && let Some(ValueKind::Table(cells)) = orchestrator.get_mut("cells").map(|section| &mut section.kind)
-        && let Some(first) = cells.get("0").cloned()
-    {
-        cells.extend((1..CELLS).map(|cell| (cell.to_string(), first.clone())));
-    }
-    if let Some(ValueKind::Table(participants)) = schema.get_mut("participants").map(|section| &mut section.kind) {
-        let keys = named::keys(participants);
-        participants.insert(named::ANY_NAME.to_owned(), Value::new(None, ValueKind::Table(keys)));
-    }
-    schema
 }
 
 fn profiles_in(dir: &Path) -> io::Result<Vec<String>> {

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
+use super::host::Host;
 use super::timeline::{Fence, Timeline};
-use super::url::Host;
 
 /// The hosts of all URLs that this process uses.
 static KNOWN: LazyLock<Mutex<HashMap<String, Arc<Hosts>>>> = LazyLock::new(Mutex::default);

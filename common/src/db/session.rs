@@ -7,19 +7,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use postgres_protocol::escape::escape_literal;
-use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, SimpleQueryMessage, SimpleQueryRow};
 
+use super::DbError;
 use super::hosts::Hosts;
 use super::notices::CancelledWait;
 use super::timeline::{TIMELINE, Timeline};
-use super::{DbError, Target};
 
 /// How long a read-only session is used: after that, there may be a writable server again.
 const READ_ONLY_SESSION_LIFE: Duration = Duration::from_secs(1);
-/// How long [`check_pooling`] waits for a session whose server connection may be held by another session.
-const POOLING_CHECK_LIMIT: Duration = Duration::from_secs(2);
 
 const READ_ACCESS: &str = "(pg_is_in_recovery() or current_setting('transaction_read_only')::bool
     or current_setting('default_transaction_read_only')::bool)::text";
@@ -105,7 +102,7 @@ impl Origin {
 }
 
 /// Runs a simple query and returns the last column of its last row.
-async fn last_value(client: &Client, sql: &str) -> Result<Option<String>, Error> {
+pub(super) async fn last_value(client: &Client, sql: &str) -> Result<Option<String>, Error> {
     let row = last_row(client, sql).await?;
     Ok(row.and_then(|row| row.get(row.len().checked_sub(1)?).map(str::to_owned)))
 }
@@ -117,32 +114,4 @@ async fn last_row(client: &Client, sql: &str) -> Result<Option<SimpleQueryRow>, 
         SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
     }))
-}
-
-/// Detects a pooler in transaction mode (PgBouncer's `pool_mode = transaction`), which breaks all state of a session:
-/// settings, prepared statements, advisory locks.
-///
-/// The first session makes a setting. A second session opens a transaction; if server connections are shared, it takes
-/// the one used last. Then the first session reads its setting. If it gets no answer, both share the only connection.
-///
-/// # Errors
-/// [`DbError::TransactionPooling`], or an error of the check itself.
-pub async fn check_pooling(server: &secrecy::SecretString, database: Option<&str>) -> Result<(), DbError> {
-    const MARK: &str = "select set_config('ecommerce.session_check', 'kept', false)";
-    const LOOK: &str = "select coalesce(current_setting('ecommerce.session_check', true), '')";
-    let target = Target::new(server, database, None)?;
-    let (first, second) = (target.connect().await?, target.connect().await?);
-    let failed = |error: Error| first.failed(&error);
-    last_value(&first.client, MARK).await.map_err(failed)?;
-    // A second session that gets no server connection is waiting for the first one's: each session has its own then.
-    let Ok(begun) = timeout(POOLING_CHECK_LIMIT, second.client.batch_execute("begin")).await else { return Ok(()) };
-    begun.map_err(failed)?;
-    let kept = match timeout(POOLING_CHECK_LIMIT, last_value(&first.client, LOOK)).await {
-        Ok(kept) => kept.map_err(failed)?,
-        Err(_) => None,
-    };
-    match kept.as_deref() {
-        Some("kept") => Ok(()),
-        _ => Err(DbError::TransactionPooling { place: first.origin.place.clone() }),
-    }
 }

@@ -13,12 +13,13 @@ use tokio_postgres::{Client, Config, Error, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::info;
 
+use super::host::Host;
 use super::hosts::{Hosts, Place, TimeForAll, preferred_first};
 use super::notices::{self, CancelledWait};
 use super::session::{self, Origin, Role, Session};
 use super::timeline::Timeline;
 use super::tls::{Tls, may_work_otherwise};
-use super::url::{Host, ServerUrl, Standbys};
+use super::url::{ServerUrl, Standbys};
 use super::{DbError, MAINTENANCE_DATABASE};
 use crate::config::DatabaseSettings;
 

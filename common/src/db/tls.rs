@@ -15,7 +15,7 @@ use tokio_postgres::Error;
 use tokio_postgres::config::{SslMode, SslNegotiation};
 use tokio_postgres::error::SqlState;
 
-use super::url::Host;
+use super::host::Host;
 use crate::tls::{Check, Identity, Roots};
 
 /// The keys that are handled here.

@@ -5,14 +5,12 @@
 //! handles itself are taken out here; the login and all other keys are left to tokio-postgres.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use tokio_postgres::Config;
 
+use super::host::{DEFAULT_PORT, Host};
 use super::tls::{self, Tls};
 
 /// The keys that are handled here.
@@ -31,7 +29,6 @@ const LEFT: [&str; 10] = [
     "keepalives_interval",
     "keepalives_retries",
 ];
-const DEFAULT_PORT: u16 = 5432;
 /// How long a server may leave packets unacknowledged before its sessions are closed. A machine that is gone resets
 /// nothing: otherwise each session to it is only found dead by its next statement, when that reaches its time limit, in
 /// one service after the other. A server that is slow, or waits for its standby, still acknowledges packets.
@@ -56,40 +53,6 @@ pub(super) struct ServerUrl {
 pub(super) enum Standbys {
     Accepted,
     Refused,
-}
-
-/// One of the hosts, as the URL names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Host {
-    /// A name to look up, or an address as text.
-    Name {
-        name: String,
-        port: u16,
-    },
-    /// An address that is not looked up; certificates are for the name.
-    Address {
-        name: Option<String>,
-        address: IpAddr,
-        port: u16,
-    },
-    Socket {
-        folder: PathBuf,
-        port: u16,
-    },
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name { name, port } if name.contains(':') => write!(formatter, "[{name}]:{port}"),
-            Self::Name { name, port } => write!(formatter, "{name}:{port}"),
-            Self::Address { name: Some(name), address, port } => write!(formatter, "{name}:{port} ({address})"),
-            Self::Address { name: None, address: IpAddr::V6(address), port } => write!(formatter, "[{address}]:{port}"),
-            Self::Address { name: None, address, port } => write!(formatter, "{address}:{port}"),
-            Self::Socket { folder, port: DEFAULT_PORT } => write!(formatter, "socket {}", folder.display()),
-            Self::Socket { folder, port } => write!(formatter, "socket {}, port {port}", folder.display()),
-        }
-    }
 }
 
 impl ServerUrl {

@@ -6,7 +6,7 @@ use foundation::names::closest;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::{MAX_LATENCY_MS, OperationFaults, sampler::InForce};
+use super::{MAX_LATENCY_MS, OperationFaults, settings::InForce};
 use crate::fields::FieldError;
 
 /// Why a change of failure settings was rejected.

@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{ChangeError, FaultSettings, FaultsView, LatencyRange, OperationFaults, change};
+use super::{ChangeError, FaultSettings, FaultsView, LatencyRange, OperationFaults, change, settings::InForce};
 
 /// The outcome of a draw for the business decision of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,12 +48,6 @@ struct Shared {
     /// The last settings from the configuration; a change through `/debug/faults` makes `in_force` differ.
     configured: ArcSwap<InForce>,
     latency: Mutex<ChaCha8Rng>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct InForce {
-    pub(super) seed: u64,
-    pub(super) operations: Arc<BTreeMap<String, OperationFaults>>,
 }
 
 impl FaultSampler {
@@ -199,16 +193,6 @@ impl fmt::Debug for FaultSampler {
             .field("service", &self.service())
             .field("in_force", &self.shared.in_force.load())
             .finish()
-    }
-}
-
-impl InForce {
-    fn of(service: &str, settings: &FaultSettings) -> Self {
-        Self { seed: settings.seed, operations: Arc::new(settings.of(service)) }
-    }
-
-    fn of_operation(&self, operation: &str) -> OperationFaults {
-        self.operations.get(operation).copied().unwrap_or_default()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The failure settings of the configuration, per service and operation.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -68,4 +69,21 @@ pub struct LatencyRange {
     pub min: u64,
     /// Longest.
     pub max: u64,
+}
+
+/// The failure settings of one service that are in force.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct InForce {
+    pub(super) seed: u64,
+    pub(super) operations: Arc<BTreeMap<String, OperationFaults>>,
+}
+
+impl InForce {
+    pub(super) fn of(service: &str, settings: &FaultSettings) -> Self {
+        Self { seed: settings.seed, operations: Arc::new(settings.of(service)) }
+    }
+
+    pub(super) fn of_operation(&self, operation: &str) -> OperationFaults {
+        self.operations.get(operation).copied().unwrap_or_default()
+    }
 }

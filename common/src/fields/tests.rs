@@ -1,13 +1,9 @@
 //! Invalid bodies and invalid fields, each of them named in the error.
 
-use hyper::StatusCode;
-
 use super::*;
 
-fn refusal(body: &[u8]) -> ApiError {
-    let error = Fields::parse(body).unwrap_err();
-    assert_eq!(error.status(), StatusCode::BAD_REQUEST);
-    error
+fn refusal(body: &[u8]) -> String {
+    Fields::parse(body).unwrap_err().to_string()
 }
 
 fn finish(fields: Fields<'_>) -> Result<(), Vec<FieldError>> {
@@ -73,7 +69,7 @@ fn what_is_no_json_object_is_refused() {
         b"\xef\xbb\xbf{}",
     ];
     for body in bodies {
-        refusal(body);
+        assert!(refusal(body).starts_with("the body is not "), "{body:?}");
     }
 }
 
@@ -81,8 +77,8 @@ fn what_is_no_json_object_is_refused() {
 fn deep_nesting_is_refused_wherever_it_hides() {
     let nested = |levels: usize| format!("{{\"x\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
     assert!(Fields::parse(nested(31).as_bytes()).is_ok());
-    assert!(refusal(nested(32).as_bytes()).detail().contains("32 levels"));
-    refusal(nested(30_000).as_bytes());
+    assert!(refusal(nested(32).as_bytes()).contains("32 levels"));
+    assert!(refusal(nested(30_000).as_bytes()).contains("32 levels"));
     // Brackets in strings do not count, also behind an escaped quote.
     let text = format!(r#"{{"x":"\"{}"}}"#, "[".repeat(1_000));
     assert!(Fields::parse(text.as_bytes()).is_ok());

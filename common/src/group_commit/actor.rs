@@ -160,7 +160,7 @@ impl<W: BatchWriter> Queue<W> {
     /// Answers all queued items as not written, once the actor has stopped.
     fn give_up(&self) {
         for pending in self.close() {
-            pending.reply.give(Written::NotWritten("the ledger has stopped".to_owned()));
+            pending.reply.give(Written::NotWritten("the writer has stopped".to_owned()));
         }
     }
 }

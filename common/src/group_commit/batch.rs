@@ -1,9 +1,11 @@
 //! Batches: their items, and the selection of items from the queue.
 
 use std::collections::{HashSet, VecDeque};
+use std::time::SystemTime;
 
-use super::spans::Traced;
 use super::{BatchWriter, Place, Written};
+use crate::http::TraceContext;
+use crate::traces::Tracer;
 
 /// Number of queue items examined for a batch, as a multiple of its maximum size. Without a limit, a long queue of one
 /// key would be walked again for every batch.
@@ -18,6 +20,23 @@ pub(super) struct Pending<W: BatchWriter> {
     pub(super) place: Place,
     /// The trace it belongs to; boxed, because it is rare.
     pub(super) traced: Option<Box<Traced>>,
+}
+
+/// A write that is part of a trace.
+pub(super) struct Traced {
+    pub(super) part_of: TraceContext,
+    pub(super) what: &'static str,
+    pub(super) queued: SystemTime,
+}
+
+impl Traced {
+    pub(super) fn of<W: BatchWriter>(tracer: &Tracer, writer: &W, item: &W::Item) -> Option<Box<Self>> {
+        if !tracer.is_on() {
+            return None;
+        }
+        let (part_of, what) = writer.traced(item).filter(|(part_of, _)| part_of.sampled)?;
+        Some(Box::new(Self { part_of, what, queued: SystemTime::now() }))
+    }
 }
 
 /// The callback for an answer, called exactly once: dropping the reply answers too.
@@ -43,8 +62,8 @@ impl<A> Drop for Reply<A> {
     fn drop(&mut self) {
         if let Some(then) = self.then.take() {
             then(match self.is_in_batch {
-                true => Written::InDoubt("the ledger died".to_owned()),
-                false => Written::NotWritten("the ledger is being restarted".to_owned()),
+                true => Written::InDoubt("the writer died".to_owned()),
+                false => Written::NotWritten("the writer is being restarted".to_owned()),
             });
         }
     }

@@ -40,7 +40,7 @@ const MAX_LIST_REST: Duration = Duration::from_millis(100);
 #[derive(Debug, Error)]
 pub enum ReadError {
     /// The actor that owns the pool is down.
-    #[error("the ledger is being restarted")]
+    #[error("the writer is being restarted")]
     Down,
     /// The pool had no connection.
     #[error("no database connection: {0}")]

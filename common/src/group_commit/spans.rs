@@ -2,28 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::batch::Traced;
 use super::flush::Ended;
 use super::{BatchWriter, Shared};
 use crate::db::describe;
-use crate::http::TraceContext;
-use crate::traces::{Span, SpanKind, Status, Tracer, attribute};
-
-/// A write that is part of a trace.
-pub(super) struct Traced {
-    part_of: TraceContext,
-    what: &'static str,
-    queued: SystemTime,
-}
-
-impl Traced {
-    pub(super) fn of<W: BatchWriter>(tracer: &Tracer, writer: &W, item: &W::Item) -> Option<Box<Self>> {
-        if !tracer.is_on() {
-            return None;
-        }
-        let (part_of, what) = writer.traced(item).filter(|(part_of, _)| part_of.sampled)?;
-        Some(Box::new(Self { part_of, what, queued: SystemTime::now() }))
-    }
-}
+use crate::traces::{Span, SpanKind, Status, attribute};
 
 impl<W: BatchWriter> Shared<W> {
     /// Records the outcome of a write whose batch began at `began`.

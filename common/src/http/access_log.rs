@@ -9,7 +9,7 @@ use tracing::{Level, enabled, info};
 
 use super::TraceContext;
 use super::client::Clients;
-use super::front::Head;
+use super::head::Head;
 use super::span::{Answered, start_of};
 
 /// Data of a request for its line, kept while the handler owns the request.

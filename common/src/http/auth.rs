@@ -20,7 +20,7 @@ use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
-use super::{Access, ApiError, request::text};
+use super::{Access, ApiError, headers::text};
 use crate::config::{AuthSettings, Settings};
 
 /// Returns the `Authorization` header for calls between services: the service token, else the API token; `None` if

@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 use hyper::header::{CONTENT_LENGTH, EXPECT, HeaderMap, TRANSFER_ENCODING};
 
-use super::{ApiError, request::text};
+use super::{ApiError, headers::text};
 
 /// How much of a refused body is read and discarded after the answer: a client cut off while sending may never see the
 /// answer.

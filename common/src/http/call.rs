@@ -14,7 +14,8 @@ use hyper::{
 use super::{
     calls::{CallAnswer, CallRequest, LOST, MAX_BODY_BYTES},
     client::Peer,
-    front::{Head, RequestPipeline},
+    front::RequestPipeline,
+    head::Head,
     transport_faults::{CutConnection, LostReply},
 };
 

@@ -9,10 +9,9 @@ use std::{
 use bytes::{Buf, Bytes};
 use futures::{FutureExt, Stream};
 use hyper::{
-    Method, StatusCode, Version,
+    Method, StatusCode,
     body::Body,
     header::{ALLOW, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue},
-    http::uri::Authority,
 };
 use tokio::sync::Semaphore;
 use tracing::{Instrument, debug, debug_span};
@@ -22,12 +21,15 @@ use super::{
     ApiError, Because, Draining, HttpService, Query, Request, Response, TraceContext, access_log,
     auth::{Guard, basic_as_bearer},
     body::{self, Limits},
-    client::{Clients, Peer},
+    client::Clients,
     cors::Cors,
-    health, metrics, openapi,
+    head::{Arrived, Head},
+    headers, health, metrics, openapi,
     rate_limit::RateLimit,
-    request,
-    routes::{Admission, Endpoint, Found, Table, method_label},
+    routes::{
+        Admission, method_label,
+        table::{Endpoint, Found, Table},
+    },
     span::{self, Answered, trace_header},
 };
 use crate::{
@@ -94,28 +96,6 @@ pub(super) struct RequestPipeline {
     max_calls: Option<usize>,
 }
 
-/// A request without its body.
-pub(super) struct Head {
-    pub(super) method: Method,
-    pub(super) path: String,
-    pub(super) query: String,
-    pub(super) headers: HeaderMap,
-    /// The peer of the connection; `None` without a connection.
-    pub(super) peer: Option<Peer>,
-    /// The version of HTTP; `None` without a connection.
-    pub(super) version: Option<Version>,
-    /// The authority of the URI, which HTTP/2 has instead of `Host`.
-    pub(super) authority: Option<Authority>,
-}
-
-/// The connection of a request, its version of HTTP and its authority, handed through the filter.
-#[derive(Clone)]
-pub(super) struct Arrived {
-    pub(super) peer: Peer,
-    pub(super) version: Version,
-    pub(super) authority: Option<Authority>,
-}
-
 impl RequestPipeline {
     pub(super) fn of(front: HttpService) -> Self {
         // Set up before the endpoints create their counters.
@@ -167,9 +147,9 @@ impl RequestPipeline {
         S: Stream<Item = Result<B, warp::Error>> + Send + 'static,
         B: Buf + Send,
     {
-        let parent = request::parent(&head.headers);
+        let parent = headers::parent(&head.headers);
         let trace = span::begin(&self.tracer, parent);
-        let lines = lines::Of { service: self.service, trace, saga_id: request::saga_id(&head.headers) };
+        let lines = lines::Of { service: self.service, trace, saga_id: headers::saga_id(&head.headers) };
         lines::within(lines, self.answer_as_part_of(head, body, parent, trace))
     }
 
@@ -185,7 +165,7 @@ impl RequestPipeline {
         B: Buf + Send,
     {
         let began = Instant::now();
-        let request_id = request::request_id(&head.headers);
+        let request_id = headers::request_id(&head.headers);
         let found = self.table.find(&head.method, &head.path);
         // Operational requests (health, metrics, debug) are frequent and belong to no trace.
         let is_operational =
@@ -311,7 +291,7 @@ impl RequestPipeline {
             trace_id = format_args!("{:032x}", trace.trace_id)
         );
         let request = Request {
-            prefix: request::prefix(&head.headers),
+            prefix: headers::prefix(&head.headers),
             path: head.path,
             method: head.method,
             params,
@@ -336,7 +316,7 @@ impl RequestPipeline {
     /// Listens to what another service knows of the database's timelines. Without a service token it is believed from
     /// this machine and from trusted proxies.
     fn hear_of_timelines(&self, head: &Head) {
-        let Some(known) = request::text(&head.headers, wire::DATABASE_TIMELINE) else { return };
+        let Some(known) = headers::text(&head.headers, wire::DATABASE_TIMELINE) else { return };
         let is_near =
             || head.peer.is_none_or(|peer| peer.address.is_loopback() || self.clients.is_trusted(peer.address));
         if self.guard.is_service(&head.headers).unwrap_or_else(is_near) {

@@ -9,13 +9,35 @@ use hyper::{
     http::uri::Authority,
 };
 
-use super::ApiError;
+use super::{ApiError, client::Peer};
 
 /// The longest request target. Servers should accept at least 8000 bytes (RFC 9110, 4.1).
 const MAX_TARGET_BYTES: usize = 8 * 1024;
 
 /// The maximum size of all headers together. Hyper enforces it for HTTP/1.
 pub(super) const MAX_HEADER_BYTES: usize = 64 * 1024;
+
+/// A request without its body.
+pub(super) struct Head {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) query: String,
+    pub(super) headers: HeaderMap,
+    /// The peer of the connection; `None` without a connection.
+    pub(super) peer: Option<Peer>,
+    /// The version of HTTP; `None` without a connection.
+    pub(super) version: Option<Version>,
+    /// The authority of the URI, which HTTP/2 has instead of `Host`.
+    pub(super) authority: Option<Authority>,
+}
+
+/// The connection of a request, its version of HTTP and its authority, handed through the filter.
+#[derive(Clone)]
+pub(super) struct Arrived {
+    pub(super) peer: Peer,
+    pub(super) version: Version,
+    pub(super) authority: Option<Authority>,
+}
 
 /// Checks a head that was parsed. CONNECT, which has no path, is checked elsewhere.
 ///

@@ -16,7 +16,7 @@ use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SpanData,
 
 use self::send::OtlpExporter;
 use crate::config::TelemetrySettings;
-use crate::http::redacted_url;
+use crate::redaction::redacted_url;
 
 /// Capacity of the queue in spans, about a kilobyte each; further ones are dropped.
 const MAX_QUEUE: usize = 8_192;

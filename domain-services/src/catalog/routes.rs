@@ -12,7 +12,7 @@ use common::{
 use serde::Serialize;
 use tracing::{info, warn};
 
-use super::{EnsureOne, ShelfWriter, describe, memory::Memory, table};
+use super::{EnsureOne, ProductWriter, describe, memory::Memory, table};
 use crate::participant::{
     self,
     answer::{self, RETRY_AFTER_S},
@@ -27,7 +27,7 @@ const PRODUCT: &str = "product";
 /// Shared state of the handlers.
 #[derive(Clone)]
 pub(super) struct CatalogApi {
-    pub(super) ledger: BatchSender<ShelfWriter>,
+    pub(super) ledger: BatchSender<ProductWriter>,
     pub(super) sampler: FaultSampler,
     pub(super) memory: Memory,
 }

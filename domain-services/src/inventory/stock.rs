@@ -33,9 +33,9 @@ pub(super) struct TooMuch;
 
 impl Stock {
     pub(super) fn of(rows: impl IntoIterator<Item = (String, i32)>) -> Self {
-        let shelves =
+        let rows =
             rows.into_iter().map(|(product_id, quantity)| (product_id, StockRow { before: quantity, now: quantity }));
-        Self { products: shelves.collect() }
+        Self { products: rows.collect() }
     }
 
     /// Takes stock and returns the remaining quantity.
@@ -43,12 +43,12 @@ impl Stock {
     /// # Errors
     /// [`Insufficient`] when the stock is too low; nothing is taken then.
     pub(super) fn take(&mut self, product_id: &str, quantity: i32) -> Result<i32, Insufficient> {
-        let Some(shelf) = self.products.get_mut(product_id) else { return Err(Insufficient { available: 0 }) };
-        if shelf.now < quantity {
-            return Err(Insufficient { available: shelf.now });
+        let Some(row) = self.products.get_mut(product_id) else { return Err(Insufficient { available: 0 }) };
+        if row.now < quantity {
+            return Err(Insufficient { available: row.now });
         }
-        shelf.now -= quantity;
-        Ok(shelf.now)
+        row.now -= quantity;
+        Ok(row.now)
     }
 
     /// Adds new stock and returns the new quantity.
@@ -68,21 +68,21 @@ impl Stock {
     }
 
     fn put(&mut self, product_id: &str, quantity: i32, limit: i32) -> Result<i32, TooMuch> {
-        let shelf = self.products.get_mut(product_id).ok_or(TooMuch)?;
-        let sum = shelf.now.checked_add(quantity).filter(|sum| *sum <= limit).ok_or(TooMuch)?;
-        shelf.now = sum;
+        let row = self.products.get_mut(product_id).ok_or(TooMuch)?;
+        let sum = row.now.checked_add(quantity).filter(|sum| *sum <= limit).ok_or(TooMuch)?;
+        row.now = sum;
         Ok(sum)
     }
 
     /// Returns the current quantity of each product.
     pub(super) fn all(&self) -> impl Iterator<Item = (&str, i32)> {
-        self.products.iter().map(|(product_id, shelf)| (product_id.as_str(), shelf.now))
+        self.products.iter().map(|(product_id, row)| (product_id.as_str(), row.now))
     }
 
     /// Returns the current quantity of each product that changed, sorted by product.
     pub(super) fn changed(&self) -> (Vec<String>, Vec<i32>) {
-        let changed = self.products.iter().filter(|(_, shelf)| shelf.before != shelf.now);
-        changed.map(|(product_id, shelf)| (product_id.clone(), shelf.now)).unzip()
+        let changed = self.products.iter().filter(|(_, row)| row.before != row.now);
+        changed.map(|(product_id, row)| (product_id.clone(), row.now)).unzip()
     }
 }
 

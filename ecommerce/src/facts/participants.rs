@@ -40,7 +40,7 @@ fn nth_after(participant: Participant) -> String {
 }
 
 /// A full join, so that a movement of a missing product is found too.
-const SHELVES: &str = "\
+const STOCK: &str = "\
     select product_id, coalesce(i.initial_quantity, 0)::bigint, coalesce(i.quantity, 0)::bigint,
            coalesce(m.restocked, 0), coalesce(m.decremented, 0), coalesce(m.restored, 0)
       from inventory_inventory i
@@ -115,7 +115,7 @@ impl Journaled {
 
     /// Reads the stock of every product. Only inventory has stock.
     pub(super) async fn stock(&self) -> Result<Vec<StockLevel>, FactsError> {
-        let rows = self.rows(SHELVES, &[]).await?;
+        let rows = self.rows(STOCK, &[]).await?;
         let stock = rows.iter().map(|row| StockLevel {
             product_id: row.get(0),
             initial: row.get(1),

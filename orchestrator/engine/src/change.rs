@@ -52,6 +52,17 @@ pub enum Ending {
     Ended,
 }
 
+/// Whether listeners are told that a saga has begun: PENDING. The log tells it before the first change that it is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BeginTold {
+    /// Nothing of the saga was given to the log.
+    No,
+    /// Changes were given to the log, and it is not known whether they were written.
+    Maybe,
+    /// It was told, by this owner or by the claim of the saga.
+    Yes,
+}
+
 impl StateChange {
     /// Makes a change of a saga's status.
     pub fn of_saga(status: Status, ending: Ending, error: Option<String>, at: DateTime<Utc>) -> StateChange {

@@ -5,10 +5,11 @@
 //! process with the same id waits until the first ends, and logs that. A process whose row carries another incarnation
 //! has been superseded: it gives up and never registers again.
 
+mod renewal;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use foundation::supervision::{ActorEntry, ChildSpec, Handle, child};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
@@ -23,6 +24,8 @@ use crate::hold::Hold;
 use crate::owner::Owner;
 use crate::world::{Answer, World};
 
+pub use renewal::{RenewRequest, Renewal};
+
 /// How long a stop waits until the lease is given up. After that the lease expires by itself.
 const GIVE_UP_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -32,37 +35,6 @@ const RUN_OUT_MARGIN: Duration = Duration::from_millis(100);
 
 /// Interval of looks at a lease that this process does not hold yet, or not during a hold.
 const LOOK_WITHOUT_LEASE: Duration = Duration::from_secs(1);
-
-/// A request to register this process, or to renew its lease.
-#[derive(Clone, Debug)]
-pub struct RenewRequest {
-    /// The process.
-    pub owner: Arc<Owner>,
-    /// Whether this process has held a lease before; then it only renews its own row.
-    pub was_registered: bool,
-    /// Duration of the lease.
-    pub lease: Duration,
-    /// The definitions that this node knows, as `name/version`.
-    pub definitions: Vec<String>,
-}
-
-/// The answer to a [`RenewRequest`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Renewal {
-    /// The lease is renewed.
-    Granted {
-        /// When the statement was sent, from which the lease counts.
-        sent_at: Instant,
-        /// The database's time.
-        time: DateTime<Utc>,
-    },
-    /// A hold on all sagas is in force, so the lease is not granted.
-    Held(Hold),
-    /// Another process with this node id is alive.
-    TwinLives,
-    /// Another process has taken this node id.
-    Superseded,
-}
 
 /// The state of the lease, shared with its readers.
 #[derive(Debug, Default)]

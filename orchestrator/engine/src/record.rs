@@ -8,10 +8,9 @@ use smol_str::SmolStr;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::change::StateChange;
+use crate::change::{BeginTold, StateChange};
 use crate::definition::{Input, Outputs};
 use crate::log::{Direction, StepView};
-use crate::unsent::BeginTold;
 use crate::{SagaId, Status};
 
 /// An `Idempotency-Key` with its scope and the fingerprint of its request.

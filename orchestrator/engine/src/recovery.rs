@@ -31,9 +31,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-pub use self::judgement::{Leases, SeenLease, SeenOwner};
-pub use self::look::{ActorDeath, ClaimRequest, Claimed, ListedRow, Reach, Searched, look};
-pub use self::statements::{Claimer, Flag, Free, Statements};
+pub use self::judgement::{Leases, Reach, SeenLease, SeenOwner};
+pub use self::look::{ClaimRequest, Claimed, Searched, look};
+pub use self::statements::{ActorDeath, Claimer, Flag, Free, ListedRow, Statements};
 use crate::coordinator::CoordinatorMsg;
 use crate::lease::LeaseState;
 use crate::running::Running;

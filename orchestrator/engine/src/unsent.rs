@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use crate::Status;
-use crate::change::{Ending, StateChange};
+use crate::change::{BeginTold, Ending, StateChange};
 use crate::log::{SagaLog, StepRecord, Undo};
 use crate::record::Change;
 
@@ -30,17 +30,6 @@ pub struct Unsent {
     /// The part of `waiting` that a write in flight carries.
     riding: Option<Range<usize>>,
     begin: BeginTold,
-}
-
-/// Whether listeners are told that a saga has begun: PENDING. The log tells it before the first change that it is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BeginTold {
-    /// Nothing of the saga was given to the log.
-    No,
-    /// Changes were given to the log, and it is not known whether they were written.
-    Maybe,
-    /// It was told, by this owner or by the claim of the saga.
-    Yes,
 }
 
 fn fingerprint(step: &StepRecord) -> Fingerprint {

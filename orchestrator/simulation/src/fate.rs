@@ -169,7 +169,7 @@ pub(super) struct Drawn {
     renewals: ChaCha8Rng,
 }
 
-const STRANGERS: [Intermediary; 5] = [
+const INTERMEDIARIES: [Intermediary; 5] = [
     Intermediary::BadGateway,
     Intermediary::LoginPage,
     Intermediary::NotFound,
@@ -253,13 +253,13 @@ impl Drawn {
                 true => Intermediary::ComeBack(self.one_of(&COME_BACK)),
                 false => Intermediary::Busy,
             });
-        } else if self.chance(rates.json_stranger_rate * scale) {
+        } else if self.chance(rates.json_intermediary_rate * scale) {
             let intermediary = Intermediary::Json(self.one_of(&JSON_STATUSES));
             copy.there = self.before_or_after(intermediary);
         } else if self.chance(rates.other_reply_rate * scale) {
             copy.there = self.before_or_after(Intermediary::OtherReply);
-        } else if self.chance(rates.stranger_rate * scale) {
-            let intermediary = self.one_of(&STRANGERS);
+        } else if self.chance(rates.intermediary_rate * scale) {
+            let intermediary = self.one_of(&INTERMEDIARIES);
             copy.there = self.before_or_after(intermediary);
         }
         copy

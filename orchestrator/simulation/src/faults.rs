@@ -79,9 +79,9 @@ faults! {
         /// Share of these with `Retry-After`, from a second to centuries, or invalid.
         retry_after_rate = 0.3;
         /// An intermediary replies in the participant's place, before or after the work.
-        stranger_rate = 0.03;
+        intermediary_rate = 0.03;
         /// An intermediary replies with 200 and JSON.
-        json_stranger_rate = 0.02;
+        json_intermediary_rate = 0.02;
         /// The reply is the participant's, but to another transaction.
         other_reply_rate = 0.02;
         /// The text of a refusal has characters that the log refuses.

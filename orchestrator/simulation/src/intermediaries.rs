@@ -32,7 +32,7 @@ pub(super) fn answer(sim: &Arc<Sim>, call: &Call, intermediary: Intermediary) ->
     {
         let tally = &mut sim.lock().tally;
         match intermediary {
-            Intermediary::Json(_) => tally.json_strangers += 1,
+            Intermediary::Json(_) => tally.json_intermediaries += 1,
             Intermediary::OtherReply if others.is_some() => tally.other_replies += 1,
             Intermediary::ComeBack(_) => tally.retry_afters += 1,
             _ => tally.intermediaries += 1,

@@ -7,7 +7,7 @@ use saga_engine::definition::{Definition, MAX_STEPS, Start, Step};
 use super::mutation::{Mutation, is_mutated};
 
 /// Returns the definition that the engine follows.
-pub(super) fn planted(definition: &Arc<Definition>) -> Arc<Definition> {
+pub(super) fn mutated(definition: &Arc<Definition>) -> Arc<Definition> {
     let change = |index: usize, step: &Step| {
         let before: Vec<&str> =
             definition.predecessors(index).iter().map(|at| definition.steps()[*at].name.as_str()).collect();

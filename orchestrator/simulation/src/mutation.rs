@@ -113,23 +113,23 @@ mod switch {
     use super::Mutation;
 
     thread_local! {
-        static PLANTED: Cell<Option<Mutation>> = const { Cell::new(None) };
+        static ACTIVE: Cell<Option<Mutation>> = const { Cell::new(None) };
     }
 
     pub(crate) fn is_mutated(bug: Mutation) -> bool {
-        PLANTED.get() == Some(bug)
+        ACTIVE.get() == Some(bug)
     }
 
     /// Calls `run` with a mutation in everything that this thread runs.
     pub(crate) fn with_mutation<T>(bug: Mutation, run: impl FnOnce() -> T) -> T {
-        struct Unplant;
-        impl Drop for Unplant {
+        struct Deactivate;
+        impl Drop for Deactivate {
             fn drop(&mut self) {
-                PLANTED.set(None);
+                ACTIVE.set(None);
             }
         }
-        PLANTED.set(Some(bug));
-        let _unplant = Unplant;
+        ACTIVE.set(Some(bug));
+        let _deactivate = Deactivate;
         run()
     }
 }

@@ -13,7 +13,7 @@ use super::durable_log::{DurableLog, Row};
 use super::fate::{Drawn, Fate};
 use super::faults::Faults;
 use super::knobs::Knobs;
-use super::mutated_definition::planted;
+use super::mutated_definition::mutated;
 use super::participants::Participants;
 use super::partitions::Partitions;
 use super::process;
@@ -166,8 +166,8 @@ async fn drive(seed: u64, plan: &Plan, known: Vec<Arc<Definition>>, fate: Box<dy
         standbys: Standbys::default(),
         rng,
     };
-    let planted = known.iter().map(planted).collect();
-    let sim = Sim::new(inner, faults.clone(), knobs, Versions::new(planted, which, are_mixed), known);
+    let followed = known.iter().map(mutated).collect();
+    let sim = Sim::new(inner, faults.clone(), knobs, Versions::new(followed, which, are_mixed), known);
     for node in 0..nodes {
         process::start(&sim, node, format!("node {node}")).await;
     }

@@ -51,7 +51,7 @@ tally! {
     /// Replies of an intermediary in a participant's place.
     intermediaries "answers of intermediaries"
     /// Replies of an intermediary with 200 and JSON.
-    json_strangers "answers of intermediaries, in JSON"
+    json_intermediaries "answers of intermediaries, in JSON"
     /// Replies of a participant to another transaction.
     other_replies "answers to another transaction"
     /// Replies with `Retry-After`.

@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use chrono::Utc;
 use common::http::calls::OutgoingRequest;
-use common::http::{TraceContext, redacted_url, version_name};
+use common::http::{TraceContext, version_name};
+use common::redaction::redacted_url;
 use common::wire;
 use tokio::time::Instant;
 

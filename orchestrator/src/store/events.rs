@@ -18,10 +18,10 @@ use crate::store::event_place::Place;
 use crate::store::reader::parse_status;
 use crate::store::row_events::{self, EndedRow};
 use crate::store::row_text;
+use saga_engine::change::BeginTold;
 use saga_engine::change::StateChange;
 use saga_engine::owner::Owner;
 use saga_engine::record::StepChanges;
-use saga_engine::unsent::BeginTold;
 use saga_engine::{SagaId, Status};
 
 /// The changes of a row of events that tells the begin of a saga: PENDING, in the form of

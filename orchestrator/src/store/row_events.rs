@@ -6,10 +6,10 @@
 
 use chrono::{DateTime, Utc};
 use saga_engine::Status;
+use saga_engine::change::BeginTold;
 use saga_engine::change::{Ending, StateChange};
 use saga_engine::log::StepView;
 use saga_engine::record::{Change, LogWrite};
-use saga_engine::unsent::BeginTold;
 
 /// Tells whether the events of a write that ends its saga can be made from the row that it leaves.
 pub(super) fn hold_all(write: &LogWrite) -> bool {

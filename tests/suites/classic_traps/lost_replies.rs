@@ -44,14 +44,14 @@ async fn an_answer_of_something_else_to_a_repeated_payment_is_no_refusal() {
     const NOT_FOUND: Act = Act::Answer(404, "text/html", "<h1>Not Found</h1>");
     const BAD_GATEWAY: Act = Act::Answer(502, "text/html", "<h1>Bad Gateway</h1>");
     const CONFLICT: Act = Act::Answer(409, "application/json", r#"{"status":"error","message":"edit conflict"}"#);
-    for stranger in [NOT_FOUND, BAD_GATEWAY, CONFLICT] {
+    for foreign in [NOT_FOUND, BAD_GATEWAY, CONFLICT] {
         with_interposer("payments", options(), async |stack: &Stack, link: &Interposer| {
             // The first payment is made, and nobody hears of it.
             link.next(1, CHARGE, Act::LoseReply);
-            link.next(100, CHARGE, stranger.clone());
+            link.next(100, CHARGE, foreign.clone());
             let answer = buy(stack).await.expect(409);
             assert_eq!(answer.json()["details"]["error"], "503: Service payments unavailable");
-            assert_eq!(payments(stack, &id(&answer)).await, ["compensated"], "{stranger:?}");
+            assert_eq!(payments(stack, &id(&answer)).await, ["compensated"], "{foreign:?}");
             transactions::consistent(stack).await;
         })
         .await;

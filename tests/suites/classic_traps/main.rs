@@ -3,11 +3,11 @@
 mod broken_undo;
 mod crashes;
 mod histories;
+mod intermediaries;
 mod interruptions;
 mod lost_replies;
 mod refunds;
 mod refused_values;
-mod strangers;
 mod waiting;
 
 use reqwest::Method;

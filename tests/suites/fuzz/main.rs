@@ -29,7 +29,7 @@ use tests::{
     api_description::ApiDescription,
     http::send,
     stack::{ORCHESTRATOR, SERVICES, with_json},
-    transactions::{self, Strangers},
+    transactions::{self, WithoutSaga},
     with_stack,
 };
 
@@ -117,7 +117,7 @@ async fn whatever_is_sent_to_a_participant_is_answered_as_described() {
         assert_unharmed(stack).await;
         buy(stack).await;
         // Effects without a saga stay for good; the databases must still agree.
-        transactions::consistent_beside(stack, Strangers::Allowed).await;
+        transactions::consistent_beside(stack, WithoutSaga::Allowed).await;
     })
     .await;
 }

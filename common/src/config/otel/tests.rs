@@ -77,7 +77,7 @@ fn each_variable_sets_its_key_and_one_of_traces_comes_before_one_of_all_signals(
     assert_eq!((read.otlp_protocol, read.otlp_compression), (OtlpProtocol::Grpc, OtlpCompression::Gzip));
     assert_eq!(read.otlp_headers.expose_secret(), "x-key=of%20traces,other=1");
     assert_eq!((read.otlp_timeout_ms, read.service_name.as_str()), (500, "shop"));
-    let attributes = super::pairs(&read.resource_attributes).unwrap();
+    let attributes = crate::config::pairs(&read.resource_attributes).unwrap();
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     assert_eq!(attributes, [pair("team", "a,b"), pair("k8s.pod.name", "p")]);
     assert_eq!((read.traces_sampler, read.otlp_sample_ratio), (TracesSampler::TraceIdRatio, 0.25));

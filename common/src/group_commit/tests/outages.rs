@@ -237,7 +237,7 @@ async fn a_stop_without_a_database_tells_all_that_wait_and_does_not_try_each() {
     let mut given_up = 0;
     for write in writes {
         let Written::NotWritten(reason) = write.await.unwrap() else { panic!("written without a database") };
-        given_up += usize::from(reason == "the ledger has stopped");
+        given_up += usize::from(reason == "the writer has stopped");
     }
     assert!(given_up > 400, "only {given_up} were not tried");
 }

@@ -3,12 +3,16 @@
 use hyper::header::HeaderMap;
 use tokio::sync::SemaphorePermit;
 
-use super::{Head, RETRY_AFTER_S, RequestPipeline};
+use super::{RETRY_AFTER_S, RequestPipeline};
 use crate::{
     http::{
         Access, ApiError, Because,
         client::{Client, Room, Through},
-        routes::{Admission, Endpoint, Found},
+        head::Head,
+        routes::{
+            Admission,
+            table::{Endpoint, Found},
+        },
     },
     per_client::Share,
 };

@@ -7,11 +7,12 @@ use hyper::{
     header::{HeaderMap, HeaderValue},
 };
 
-use super::{Arrived, RequestPipeline, UNMATCHED, name};
+use super::{RequestPipeline, UNMATCHED, name};
 use crate::http::{
     ApiError, Response,
     access_log::RequestLine,
-    head, metrics, request,
+    head::{self, Arrived},
+    headers, metrics,
     routes::{OTHER_METHOD, method_label},
     span::{self, Answered},
 };
@@ -41,12 +42,12 @@ impl RequestPipeline {
     fn refuse(&self, method: &'static str, headers: &HeaderMap, line: RequestLine, error: ApiError) -> Response {
         metrics::count_unmatched(self.service, UNMATCHED, method, error.status());
         metrics::count_refused(self.service, error.reason());
-        let trace = span::begin(&self.tracer, request::parent(headers));
+        let trace = span::begin(&self.tracer, headers::parent(headers));
         let mut response = error.into_response();
         if self.logs_access() {
             line.log(self.service, &trace, &Answered { method, route: None, response: &response }, Duration::ZERO);
         }
-        name(&mut response, request::request_id(headers), trace);
+        name(&mut response, headers::request_id(headers), trace);
         response
     }
 }

@@ -35,8 +35,8 @@ use super::{
 use crate::http::{
     Response,
     client::{Peer, Room},
-    front::{Arrived, RequestPipeline},
-    head,
+    front::RequestPipeline,
+    head::{self, Arrived},
     transport_faults::{CutConnection, LostReply},
 };
 

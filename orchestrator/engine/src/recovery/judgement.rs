@@ -9,8 +9,19 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::look::Reach;
 use crate::owner::Owner;
+
+/// The owners whose sagas may be claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// None: this process is about to stop.
+    Nothing,
+    /// This process, earlier processes of its node, and processes that gave up their lease. Of no other: after an
+    /// outage every process looks dead.
+    OwnNode,
+    /// Also every process whose lease no longer changes.
+    Everybody,
+}
 
 /// Another process, as seen by one look.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use tracing::error;
 use uuid::Uuid;
 
-use super::judgement::Leases;
-use super::statements::{Flag, Free, Statements};
+use super::judgement::{Leases, Reach};
+use super::statements::{Flag, Free, ListedRow, Statements};
 use crate::SagaId;
 use crate::owner::Owner;
 use crate::running::Running;
@@ -35,18 +35,6 @@ pub struct ClaimRequest {
     pub leases: Arc<Leases>,
 }
 
-/// The owners whose sagas may be claimed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// None: this process is about to stop.
-    Nothing,
-    /// This process, earlier processes of its node, and processes that gave up their lease. Of no other: after an
-    /// outage every process looks dead.
-    OwnNode,
-    /// Also every process whose lease no longer changes.
-    Everybody,
-}
-
 /// Result of one look.
 #[derive(Clone, Debug, Default)]
 pub struct Claimed {
@@ -69,26 +57,6 @@ pub struct Searched {
     pub next: Option<Uuid>,
     /// Number of rows found that could not be claimed.
     pub left: usize,
-}
-
-/// The death of a saga's actor that failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ActorDeath {
-    /// The saga.
-    pub id: SagaId,
-    /// The epoch under which it ran.
-    pub epoch: i32,
-    /// The reason for its death.
-    pub reason: String,
-}
-
-/// A row, as found by a search.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListedRow {
-    /// The saga.
-    pub id: SagaId,
-    /// Its epoch.
-    pub epoch: i32,
 }
 
 /// Performs one look. One claim takes at most [`Statements::batch`] rows.

@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::judgement::SeenOwner;
-use super::look::{ActorDeath, ListedRow};
 use crate::SagaId;
 use crate::owner::Owner;
 use crate::stored::{ReadRow, UnreadableRow};
@@ -31,6 +30,26 @@ pub struct Flag {
     pub cancel: bool,
     /// Time of the last requested retry.
     pub retry_at: Option<DateTime<Utc>>,
+}
+
+/// The death of a saga's actor that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActorDeath {
+    /// The saga.
+    pub id: SagaId,
+    /// The epoch under which it ran.
+    pub epoch: i32,
+    /// The reason for its death.
+    pub reason: String,
+}
+
+/// A row, as found by a search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListedRow {
+    /// The saga.
+    pub id: SagaId,
+    /// Its epoch.
+    pub epoch: i32,
 }
 
 /// Rows that a process may claim, if it knows their definition and they do not sleep.

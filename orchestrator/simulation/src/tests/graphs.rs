@@ -35,7 +35,7 @@ pub(super) fn without_tombstones() -> Faults {
         late_rate: 0.0,
         duplicate_rate: 0.0,
         // A 404 or 409 of something else.
-        stranger_rate: 0.0,
+        intermediary_rate: 0.0,
         // An owner that goes on after its successor began: it was stopped, or its lease ran out.
         slow_renewal_rate: 0.0,
         pauses: 0,

@@ -74,7 +74,7 @@ const CONTROLS: [Mutation; 2] = [Mutation::IgnoreLease, Mutation::UndoneActionRe
 fn calmer() -> Faults {
     Faults {
         retry_after_rate: 0.0,
-        json_stranger_rate: 0.0,
+        json_intermediary_rate: 0.0,
         other_reply_rate: 0.0,
         hostile_text_rate: 0.0,
         late_commit_rate: 0.0,
@@ -142,8 +142,8 @@ fn faults_for(bug: Mutation) -> Faults {
             refusal_rate: 0.02,
             ..mix
         },
-        Mutation::AnyConflictRefuses => Faults { stranger_rate: 0.2, ..Faults::default() },
-        Mutation::AnyJsonConfirms => Faults { json_stranger_rate: 0.1, ..Faults::default() },
+        Mutation::AnyConflictRefuses => Faults { intermediary_rate: 0.2, ..Faults::default() },
+        Mutation::AnyJsonConfirms => Faults { json_intermediary_rate: 0.1, ..Faults::default() },
         Mutation::IgnoreCancel => Faults { cancel_rate: 1.0, refusal_rate: 0.02, ..mix },
         Mutation::ClaimsPoison => {
             Faults { small_knobs_rate: 1.0, crowd_rate: 1.0, operator_rate: 0.0, crashes: 20, ..Faults::default() }

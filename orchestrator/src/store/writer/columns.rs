@@ -7,9 +7,9 @@ use uuid::Uuid;
 use crate::checkout::Order;
 use crate::store::{row_events, row_text};
 use saga_engine::Status;
+use saga_engine::change::BeginTold;
 use saga_engine::change::StateChange;
 use saga_engine::record::{Change, KeyScope, LogWrite, NewSaga, Until};
-use saga_engine::unsent::BeginTold;
 
 /// The longest sleep of a saga, in milliseconds: beyond some point the database rejects the wake-up time.
 const LONGEST_SLEEP_MS: i64 = 24 * 3_600 * 1_000;

@@ -11,26 +11,26 @@ use common::supervision::{ActorEntry, ChildSpec, Periodic, every};
 use serde_json::json;
 use tracing::warn;
 
-use super::{ShelfWriter, memory::Memory, table};
+use super::{ProductWriter, memory::Memory, table};
 
-pub(super) struct ShelfKeeper {
-    pub(super) ledger: BatchSender<ShelfWriter>,
+pub(super) struct Refresher {
+    pub(super) ledger: BatchSender<ProductWriter>,
     pub(super) memory: Memory,
     pub(super) refresh_every: Duration,
     /// Whether the last read failed, so that an outage is logged once and not at every refresh.
     pub(super) has_failed: AtomicBool,
 }
 
-pub(super) fn keeper(entry: Arc<ActorEntry>, keeper: ShelfKeeper) -> ChildSpec {
-    let memory = keeper.memory.clone();
+pub(super) fn refresher(entry: Arc<ActorEntry>, refresher: Refresher) -> ChildSpec {
+    let memory = refresher.memory.clone();
     entry.set_state(move || match memory.snapshot().map(|snapshot| snapshot.counts()) {
         None => json!({ "products": null }),
         Some((products, available)) => json!({ "products": products, "available": available }),
     });
-    every(entry, Duration::ZERO, keeper)
+    every(entry, Duration::ZERO, refresher)
 }
 
-impl Periodic for ShelfKeeper {
+impl Periodic for Refresher {
     async fn run(&self) -> Duration {
         match self.ledger.read(|connection| Box::pin(table::active(connection))).await {
             Ok(products) => {

@@ -18,7 +18,7 @@ const REFUSED: &[(&str, &str)] = &[("saga-decision", "refused")];
 const JSON: &str = "application/json";
 
 /// 2xx answers that confirm nothing, to whatever is asked.
-const STRANGERS: [Act; 6] = [
+const FOREIGN: [Act; 6] = [
     Act::Answer(200, JSON, r#"{"status":"maintenance"}"#),
     Act::Answer(200, JSON, r#"{"status":"compensated"}"#),
     Act::Answer(200, JSON, r#"{"status":"success","message":"ok"}"#),
@@ -39,10 +39,10 @@ async fn an_undo_is_confirmed_by_the_participants_own_words_alone() {
     for (participant, undo, options) in cases {
         with_interposer(participant, options, async |stack: &Stack, link: &Interposer| {
             link.next(2, CREATE, Act::LoseReply);
-            STRANGERS.into_iter().for_each(|stranger| link.next(1, undo, stranger));
+            FOREIGN.into_iter().for_each(|foreign| link.next(1, undo, foreign));
             let answer = buy(stack).await.expect(409);
             assert_eq!(answer.json()["status"], "COMPENSATED");
-            assert_eq!(link.arrived(undo), STRANGERS.len() + 1, "{undo} was asked until it was confirmed");
+            assert_eq!(link.arrived(undo), FOREIGN.len() + 1, "{undo} was asked until it was confirmed");
             transactions::consistent(stack).await;
         })
         .await;
@@ -62,7 +62,7 @@ async fn an_undo_that_is_only_accepted_is_asked_for_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_action_is_done_by_the_participants_own_words_alone() {
-    const STRANGERS: [Act; 4] = [
+    const FOREIGN: [Act; 4] = [
         Act::Answer(200, JSON, r#"{"status":"maintenance","payment_id":1,"purchase_id":1,"remaining_quantity":1}"#),
         Act::Answer(
             200,
@@ -76,13 +76,13 @@ async fn an_action_is_done_by_the_participants_own_words_alone() {
     for (participant, action) in
         [("payments", CHARGE), ("inventory", DECREASE), ("purchases", CREATE), ("catalog", "/products/2/$")]
     {
-        let options = options().set("retry.action.attempts", STRANGERS.len() + 1);
+        let options = options().set("retry.action.attempts", FOREIGN.len() + 1);
         with_interposer(participant, options, async |stack: &Stack, link: &Interposer| {
-            STRANGERS.into_iter().for_each(|stranger| link.next(1, action, stranger));
+            FOREIGN.into_iter().for_each(|foreign| link.next(1, action, foreign));
             let order = serde_json::json!({ "user_id": "ada", "amount": 5, "product_id": 2 });
             let answer = stack.post("orchestrator", "/saga/transaction", order).await.expect(200);
             assert_eq!(answer.json()["details"]["product_id"], "2");
-            assert_eq!(link.arrived(action), STRANGERS.len() + 1);
+            assert_eq!(link.arrived(action), FOREIGN.len() + 1);
             transactions::consistent(stack).await;
         })
         .await;
