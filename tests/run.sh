@@ -31,7 +31,7 @@ check() {
   case $ended in
     0) ;;
     3) not_run+=("$part") ;;
-    *) fail "$1 failed" ;;
+    *) fail "$* failed" ;;
   esac
 }
 
@@ -74,29 +74,40 @@ say "PostgreSQL is started by the first test and stopped after the last; $RUST_T
 say "cargo test --locked --workspace $*"
 [ $# -eq 0 ] || exec cargo test --locked --workspace "$@"
 cargo test --locked --workspace --no-run
-# Helm takes minutes to build, and the tests leave the processors idle for half of their time.
-log="$(mktemp)"
-# A group of its own, so that an interrupted run ends Helm's build too.
-setsid nice -n 19 tests/kubernetes.sh >"$log" 2>&1 &
+# These build tools and wait for downloads, which takes minutes, and the tests leave the processors idle for half of their
+# time.
+beside=(kubernetes workflows dependencies prometheus)
+logs="$(mktemp -d)"
+# For the tests alone, which leave nothing there. A short name, since the paths of sockets are limited; PostgreSQL runs as
+# another account.
+temporary="$(mktemp -d /tmp/t.XXXX)"
+chmod 755 "$temporary"
+shopt -s dotglob nullglob
+# A group of its own, so that an interrupted run ends the builds too.
+setsid nice -n 19 bash -c 'logs="$1"; shift
+  for name in "$@"; do ended=0; "tests/$name.sh" >"$logs/$name" 2>&1 || ended=$?; echo $ended >"$logs/$name.ended"; done
+' beside "$logs" "${beside[@]}" &
 background=$!
-trap 'kill -- -"$background" 2>/dev/null || true; rm -f "$log"' EXIT
+trap 'kill -- -"$background" 2>/dev/null || true; rm -rf "$logs" "$temporary"' EXIT
 trap 'exit 130' INT TERM
-kubernetes() {
-  local ended=0
-  wait "$background" || ended=$?
-  cat "$log"
-  return "$ended"
+# Prints what a script printed, and returns its exit code; 1 if it did not end by itself.
+ended_beside() {
+  wait "$background" || true
+  cat "$logs/$1"
+  return "$(cat "$logs/$1.ended" 2>/dev/null || echo 1)"
 }
 tested=0
-cargo test --locked --workspace --no-fail-fast || tested=$?
-check "helm and kubeconform on docker/kubernetes, since Go is not installed" kubernetes
+TMPDIR="$temporary" cargo test --locked --workspace --no-fail-fast || tested=$?
+left=("$temporary"/*)
+check "helm and kubeconform on docker/kubernetes, since Go is not installed" ended_beside kubernetes
+check "actionlint on .github/workflows, since Go is not installed" ended_beside workflows
+check "the check of advisories, since their database cannot be reached" ended_beside dependencies
+check "the alerts" ended_beside prometheus
 [ "$tested" = 0 ] || exit "$tested"
+[ ${#left[@]} = 0 ] || fail "the tests leave files behind: ${left[*]##*/}"
 tests/schemathesis.sh
-tests/prometheus.sh
 tests/package.sh
 check "the npm packages, since npm is not installed" tests/packages.sh
-check "actionlint on .github/workflows, since Go is not installed" tests/workflows.sh
-check "the check of advisories, since their database cannot be reached" tests/dependencies.sh
 for what in "${not_run[@]}"; do
   say "not run: $what"
 done

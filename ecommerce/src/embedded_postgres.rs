@@ -180,7 +180,7 @@ impl EmbeddedPostgres {
     /// # Errors
     /// When the server did not stop in time and was killed; the next start recovers it.
     pub fn stop(mut self) -> Result<(), EmbeddedError> {
-        self.process.stop(&self.folder.cluster())
+        self.end()
     }
 
     /// Releases the folder and leaves the server running, for the next launcher to adopt.
@@ -208,6 +208,12 @@ impl EmbeddedPostgres {
         })
     }
 
+    fn end(&mut self) -> Result<(), EmbeddedError> {
+        let ended = self.process.stop(&self.folder.cluster());
+        self.folder.remove_socket_dir(&self.socket_dir);
+        ended
+    }
+
     fn adopt(folder: DataFolder, extra_settings: Vec<(String, String)>, running: Running) -> Self {
         Self {
             folder,
@@ -225,7 +231,7 @@ impl Drop for EmbeddedPostgres {
     fn drop(&mut self) {
         // After `stop` the process is gone, and this does nothing.
         if self.at_the_end == AtTheEnd::Stop && self.is_running() {
-            let _ = self.process.stop(&self.folder.cluster());
+            let _ = self.end();
         }
     }
 }

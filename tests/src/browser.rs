@@ -6,6 +6,7 @@
 //! ```
 
 use std::{
+    fs,
     panic::{AssertUnwindSafe, resume_unwind},
     process::Stdio,
 };
@@ -24,7 +25,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::{PATIENCE, wait_until};
+use crate::{PATIENCE, files::TemporaryFolder, wait_until};
 
 /// The screen of the browser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub enum Screen {
 pub struct Browser {
     client: Client,
     driver: Child,
+    /// The folder for temporary files of both processes, which leave some behind.
+    files: TemporaryFolder,
 }
 
 /// Runs a test with its own browser and closes it, even if the test fails.
@@ -65,8 +68,10 @@ pub async fn with_browser(screen: Screen, test: impl AsyncFnOnce(&Browser)) {
 
 impl Browser {
     async fn start(screen: Screen) -> Self {
+        let files = TemporaryFolder::new();
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
+            .env("TMPDIR", files.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -77,7 +82,7 @@ impl Browser {
         let mut builder = ClientBuilder::new(HttpConnector::new());
         builder.capabilities(capabilities(screen));
         let client = builder.connect(&format!("http://127.0.0.1:{port}")).await.expect("Chromium starts");
-        let browser = Self { client, driver };
+        let browser = Self { client, driver, files };
         if screen == Screen::Dark {
             let features = json!([{ "name": "prefers-color-scheme", "value": "dark" }]);
             browser.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
@@ -86,10 +91,13 @@ impl Browser {
     }
 
     async fn end(self) {
-        let Self { client, mut driver } = self;
+        let Self { client, mut driver, files } = self;
         // Closing lets Chromium end in order; afterwards its driver is not needed.
         let closed = client.close().await;
         let _ = driver.kill().await;
+        // Its last processes may still write there.
+        let removed = async || fs::remove_dir_all(files.path()).ok();
+        wait_until("the browser's files are removed", PATIENCE, removed).await;
         closed.expect("a session can be closed");
     }
 

@@ -118,6 +118,13 @@ impl DataFolder {
         Ok(dir)
     }
 
+    /// Removes a socket's folder outside of this one, once its server has ended. What a killed server left in it stays.
+    pub(super) fn remove_socket_dir(&self, dir: &Path) {
+        if !dir.starts_with(&self.dir) {
+            let _ = fs::remove_dir(dir);
+        }
+    }
+
     /// Any account can create a name in /tmp: refuses a link or another account's folder.
     fn refuse_foreign(&self, dir: &Path) -> Result<(), EmbeddedError> {
         match fs::symlink_metadata(dir) {

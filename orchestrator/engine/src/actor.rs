@@ -15,8 +15,6 @@
 //! A saga that turns back waits for its calls in flight: their outcome tells what there is to undo.
 
 mod calls;
-#[cfg(test)]
-mod running_saga;
 mod writes;
 
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Steps beside each other: called at once, up to a limit, and each undone on its own.
 
+pub(super) mod running_saga;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -7,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use super::running_saga::{DURABLE, RunningActor, done, unavailable, undo, undone};
+use self::running_saga::{DURABLE, RunningActor, done, unavailable, undo, undone};
 use super::*;
 use crate::definition::tests::{READ, step, undone as compensable};
 use crate::definition::{Definition, Effect};

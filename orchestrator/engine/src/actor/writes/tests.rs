@@ -4,7 +4,7 @@
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::actor::running_saga::{DURABLE, RunningActor, done, unavailable, undo, undone};
+use crate::actor::tests::running_saga::{DURABLE, RunningActor, done, unavailable, undo, undone};
 use crate::change::StateChange;
 use crate::definition::Outputs;
 use crate::definition::tests::four_steps;

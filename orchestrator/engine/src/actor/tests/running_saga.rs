@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::{Origin, Policy, SagaActor, SagaArguments, SagaMsg, StartAnswer};
 use crate::SagaId;
+use crate::actor::{Origin, Policy, SagaActor, SagaArguments, SagaMsg, StartAnswer};
 use crate::definition::{Definition, Input, Outputs};
 use crate::failed::Sleep;
 use crate::lease::{RenewRequest, Renewal};
@@ -64,18 +64,18 @@ impl World for TestWorld {
 }
 
 /// A running saga whose writes and calls the test answers.
-pub(super) struct RunningActor {
-    pub(super) saga: Arc<RunningSaga>,
-    pub(super) actor: ActorRef<SagaMsg>,
-    pub(super) ended: JoinHandle<()>,
-    pub(super) writes: mpsc::UnboundedReceiver<(Arc<LogWrite>, Answer<WriteReport>)>,
-    pub(super) calls: mpsc::UnboundedReceiver<(Call, Answer<Outcome>)>,
-    pub(super) told: oneshot::Receiver<StartAnswer>,
+pub(in crate::actor) struct RunningActor {
+    pub(in crate::actor) saga: Arc<RunningSaga>,
+    pub(in crate::actor) actor: ActorRef<SagaMsg>,
+    pub(in crate::actor) ended: JoinHandle<()>,
+    pub(in crate::actor) writes: mpsc::UnboundedReceiver<(Arc<LogWrite>, Answer<WriteReport>)>,
+    pub(in crate::actor) calls: mpsc::UnboundedReceiver<(Call, Answer<Outcome>)>,
+    pub(in crate::actor) told: oneshot::Receiver<StartAnswer>,
 }
 
 impl RunningActor {
     /// Starts a new saga.
-    pub(super) async fn start(definition: Arc<Definition>) -> RunningActor {
+    pub(in crate::actor) async fn start(definition: Arc<Definition>) -> RunningActor {
         let patience =
             Patience { attempts: 5, backoff_min: Duration::from_millis(5), backoff_max: Duration::from_millis(5) };
         let minute = Duration::from_secs(60);
@@ -110,35 +110,36 @@ impl RunningActor {
     }
 
     /// Answers the next write and returns its name.
-    pub(super) async fn write(&mut self, report: WriteReport) -> &'static str {
+    pub(in crate::actor) async fn write(&mut self, report: WriteReport) -> &'static str {
         let (write, answer) = self.writes.recv().await.unwrap();
         answer.give(report);
         write.change.name()
     }
 
     /// Answers the next call and returns its operation and step.
-    pub(super) async fn call(&mut self, outcome: Outcome) -> (String, String) {
+    pub(in crate::actor) async fn call(&mut self, outcome: Outcome) -> (String, String) {
         let (call, answer) = self.calls.recv().await.unwrap();
         answer.give(outcome);
         (call.operation.to_string(), call.step.to_string())
     }
 }
 
-pub(super) const DURABLE: WriteReport = WriteReport::Durable { cancel_requested: false, at: DateTime::UNIX_EPOCH };
+pub(in crate::actor) const DURABLE: WriteReport =
+    WriteReport::Durable { cancel_requested: false, at: DateTime::UNIX_EPOCH };
 
-pub(super) fn undo(step: &str) -> (String, String) {
+pub(in crate::actor) fn undo(step: &str) -> (String, String) {
     ("undo".to_owned(), step.to_owned())
 }
 
-pub(super) fn done() -> Outcome {
+pub(in crate::actor) fn done() -> Outcome {
     Outcome::Done(Outputs::default())
 }
 
-pub(super) fn undone() -> Outcome {
+pub(in crate::actor) fn undone() -> Outcome {
     Outcome::Undone(Found::Done, Outputs::default())
 }
 
-pub(super) fn unavailable() -> Outcome {
+pub(in crate::actor) fn unavailable() -> Outcome {
     Outcome::Unknown(Unknown {
         failure: Failure::unavailable("p"),
         detail: "away".to_owned(),
