@@ -162,7 +162,7 @@ impl Load {
     }
 
     /// Writes the report and returns its path.
-    fn write_report(&self, ran: &run::Ran, summary: &Summary) -> Result<Option<String>, Failure> {
+    fn write_report(&self, ran: &run::RunResults, summary: &Summary) -> Result<Option<String>, Failure> {
         if self.no_report {
             return Ok(None);
         }

@@ -78,7 +78,7 @@ impl Resolve {
 
 /// The orchestrator's answer about one saga or several.
 #[derive(Deserialize)]
-struct Said {
+struct OperatorReply {
     transaction_id: Option<String>,
     status: Option<String>,
     message: Option<String>,
@@ -96,8 +96,8 @@ async fn post(target: &Target, path: &[&str], body: Option<String>, expected: St
     Ok(Ended::Done)
 }
 
-fn sentence(said: Said) -> String {
-    let Said { transaction_id, status, message, note, by, woken } = said;
+fn sentence(said: OperatorReply) -> String {
+    let OperatorReply { transaction_id, status, message, note, by, woken } = said;
     if let Some(woken) = woken {
         let are_retried = if woken == 1 { "purchase is" } else { "purchases are" };
         return format!("{woken} {are_retried} retried now");
@@ -130,11 +130,11 @@ struct Entry {
     status: String,
     definition: Option<String>,
     version: Option<i32>,
-    attention: Why,
+    attention: AttentionReason,
 }
 
 #[derive(Deserialize)]
-struct Why {
+struct AttentionReason {
     reason: String,
     age_seconds: u64,
     step: Option<String>,
@@ -159,7 +159,7 @@ fn shown(page: Page<Entry>, _: &View) -> String {
     let extent = page.extent();
     let rows = page.rows.into_iter().map(|entry| {
         let Entry { transaction_id, status, definition, version, attention } = entry;
-        let Why { reason, age_seconds, step, attempts, last_error } = attention;
+        let AttentionReason { reason, age_seconds, step, attempts, last_error } = attention;
         [
             output::cell(transaction_id),
             output::state(&status),

@@ -54,7 +54,7 @@ pub(crate) struct Up {
 
 /// Format of the message that all services run.
 #[derive(Clone, Copy)]
-enum Welcome {
+enum MessageFormat {
     Text,
     Json,
 }
@@ -73,7 +73,7 @@ impl Up {
             settings.orchestrator.node_id = NODE_ID.to_owned();
         }
         settings.orchestrator.hold |= self.hold;
-        let welcome = if self.json { Welcome::Json } else { Welcome::Text };
+        let format = if self.json { MessageFormat::Json } else { MessageFormat::Text };
         let hangup = match settings.profile == PRODUCTION {
             true => Hangup::IsIgnored,
             false => Hangup::Stops,
@@ -84,7 +84,7 @@ impl Up {
         let ran = tokio::select! {
             () = signals.shutdown.announced.cancelled() => Ok(()),
             migrated = database.prepare(&settings) => match migrated {
-                Ok(()) => run(settings, bound, &database, &signals, welcome).await,
+                Ok(()) => run(settings, bound, &database, &signals, format).await,
                 Err(failure) => Err(failure),
             },
         };
@@ -116,21 +116,21 @@ async fn run(
     bound: Vec<Bound>,
     database: &Database,
     signals: &Signals,
-    told: Welcome,
+    format: MessageFormat,
 ) -> Result<(), Failure> {
     let profile = settings.profile.clone();
     let refusing = refusing(&settings);
     let addresses: Vec<_> = bound.iter().map(|bound| (bound.service, bound.address)).collect();
     let mut stack = Stack::start(Arc::new(settings), bound, signals).await?;
-    match told {
-        Welcome::Json => output::tell(&document(&profile, &addresses, database)),
-        Welcome::Text if telemetry::logs_are_json() => {
+    match format {
+        MessageFormat::Json => output::tell(&document(&profile, &addresses, database)),
+        MessageFormat::Text if telemetry::logs_are_json() => {
             for (service, address) in &addresses {
                 info!(service, url = %format_args!("http://{}", reachable(*address)), "the service is running");
             }
             info!(profile, "all services are running");
         }
-        Welcome::Text => output::tell(&welcome(&profile, &addresses, database, &refusing)),
+        MessageFormat::Text => output::tell(&welcome(&profile, &addresses, database, &refusing)),
     }
     let gave_up = tokio::select! {
         () = signals.shutdown.begun.cancelled() => None,

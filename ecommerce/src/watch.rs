@@ -67,7 +67,7 @@ enum Audience {
 }
 
 /// The end of a connection.
-enum Left {
+enum StreamEnd {
     /// There are no more events to show.
     Over(Ended),
     /// The connection was lost; more events may follow.
@@ -112,7 +112,7 @@ impl Watch {
                     }
                     has_worked = true;
                     wait = COME_BACK_AFTER;
-                    if let Left::Over(ended) = self.follow(response, &mut last_id, audience).await? {
+                    if let StreamEnd::Over(ended) = self.follow(response, &mut last_id, audience).await? {
                         return Ok(ended);
                     }
                     let gone = "connection lost; reconnecting";
@@ -134,7 +134,7 @@ impl Watch {
         response: Response,
         last_id: &mut Option<String>,
         audience: &Audience,
-    ) -> Result<Left, Failure> {
+    ) -> Result<StreamEnd, Failure> {
         let mut of_one_event = 0;
         let pieces = response.bytes_stream().take_while(|piece| {
             let piece = piece.as_deref().unwrap_or_default();
@@ -155,7 +155,7 @@ impl Watch {
             match audience {
                 Audience::Lines => {
                     if let Some(ended) = self.shown(kind, &data)? {
-                        return Ok(Left::Over(ended));
+                        return Ok(StreamEnd::Over(ended));
                     }
                 }
                 Audience::View(view) => {
@@ -169,7 +169,7 @@ impl Watch {
             }
             *last_id = id.or(last_id.take());
         }
-        Ok(Left::Lost)
+        Ok(StreamEnd::Lost)
     }
 
     /// Shows one event; returns the outcome if it was the last one.

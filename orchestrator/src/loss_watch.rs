@@ -11,7 +11,7 @@ use futures::future::join_all;
 use serde::Deserialize;
 
 use crate::lost_commits::LostCommits;
-use crate::neighbours::{Neighbours, Said};
+use crate::neighbours::{Neighbours, ReplicaAnswer};
 use crate::store::writer::SagaLogWriter;
 
 /// Time between two looks.
@@ -41,7 +41,7 @@ impl Periodic for LossWatch {
         }
         let participants = self.neighbours.all().iter().filter(|name| *name != crate::SERVICE);
         let asked = participants.map(|name| self.neighbours.ask::<Health>(name, Method::GET, "/health/", None));
-        for Said { answer, .. } in join_all(asked).await.into_iter().flatten() {
+        for ReplicaAnswer { answer, .. } in join_all(asked).await.into_iter().flatten() {
             if let Some(loss) = answer.ok().and_then(|mut health| health.checks.remove("lost_commits")) {
                 self.lost.note(&loss);
             }

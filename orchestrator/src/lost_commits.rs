@@ -15,17 +15,17 @@ use tracing::error;
 
 /// The losses that this process has heard of.
 #[derive(Debug, Default)]
-pub(crate) struct LostCommits(Mutex<BTreeMap<String, Treated>>);
+pub(crate) struct LostCommits(Mutex<BTreeMap<String, KnownToLog>>);
 
 /// Whether the saga log knows a loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Treated {
+enum KnownToLog {
     No,
     Yes,
 }
 
 impl LostCommits {
-    fn known(&self) -> MutexGuard<'_, BTreeMap<String, Treated>> {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, KnownToLog>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -34,19 +34,19 @@ impl LostCommits {
         let mut known = self.known();
         if !known.contains_key(loss) {
             error!(loss, "confirmed commits are lost: all sagas are put on hold");
-            known.insert(loss.to_owned(), Treated::No);
+            known.insert(loss.to_owned(), KnownToLog::No);
         }
     }
 
     /// Returns the losses that the saga log may not know.
     pub(crate) fn open(&self) -> Vec<String> {
         let known = self.known();
-        known.iter().filter(|(_, treated)| **treated == Treated::No).map(|(loss, _)| loss.clone()).collect()
+        known.iter().filter(|(_, known)| **known == KnownToLog::No).map(|(loss, _)| loss.clone()).collect()
     }
 
     /// Marks a loss that the saga log knows.
     pub(crate) fn treated(&self, loss: &str) {
-        self.known().insert(loss.to_owned(), Treated::Yes);
+        self.known().insert(loss.to_owned(), KnownToLog::Yes);
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct Neighbours {
 }
 
 /// A replica and its answer.
-pub(crate) struct Said<T> {
+pub(crate) struct ReplicaAnswer<T> {
     pub(crate) url: String,
     pub(crate) answer: Result<T, NoAnswer>,
 }
@@ -133,13 +133,13 @@ impl Neighbours {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Vec<Said<T>> {
+    ) -> Vec<ReplicaAnswer<T>> {
         let replicas = self.replicas(service).await;
         let asked = replicas.into_iter().map(|url| {
             let method = method.clone();
             async move {
                 let answer = self.ask_one(&format!("{url}{path}"), method, body).await;
-                Said { url, answer }
+                ReplicaAnswer { url, answer }
             }
         });
         join_all(asked).await

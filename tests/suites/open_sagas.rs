@@ -17,7 +17,7 @@ use orchestrator::store::writer::{LogAnswer, LogItem, SagaLogWriter};
 use saga_engine::change::BeginTold;
 use saga_engine::definition::Outputs;
 use saga_engine::owner::Owner;
-use saga_engine::record::{Change, Company, Fingerprint, IdempotencyKey, KeyScope, LogWrite, NewSaga, WriteReport};
+use saga_engine::record::{Batching, Change, Fingerprint, IdempotencyKey, KeyScope, LogWrite, NewSaga, WriteReport};
 use saga_engine::recovery::{Claimer, Free, Statements};
 use saga_engine::{SagaId, Status};
 use tests::database::Database;
@@ -228,7 +228,7 @@ fn begin(id: SagaId, key: Option<&str>) -> LogWrite {
         at: DateTime::UNIX_EPOCH,
         changes: Vec::new(),
         begin_told: BeginTold::No,
-        company: Company::Any,
+        batching: Batching::Any,
         was_in_doubt: false,
     }
 }

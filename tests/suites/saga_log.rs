@@ -23,7 +23,7 @@ use saga_engine::{
     SagaId, Status,
     change::{BeginTold, StateChange},
     definition::Outputs,
-    record::{Change, Company, Fingerprint, IdempotencyKey, KeyScope, LogWrite, NewSaga, StepChanges, WriteReport},
+    record::{Batching, Change, Fingerprint, IdempotencyKey, KeyScope, LogWrite, NewSaga, StepChanges, WriteReport},
 };
 use tests::{
     PATIENCE,
@@ -84,7 +84,7 @@ fn new_sagas(number: usize) -> Vec<SagaId> {
 fn write(saga_id: SagaId, change: Change, changes: Vec<StateChange>) -> LogItem {
     let at = DateTime::UNIX_EPOCH;
     let (outputs, timeline) = (Outputs::one("payment_id", "7"), Vec::new());
-    let (epoch, attention, company) = (1, None, Company::Any);
+    let (epoch, attention, batching) = (1, None, Batching::Any);
     let started = Vec::new();
     LogItem::Write(Arc::new(LogWrite {
         saga_id,
@@ -97,7 +97,7 @@ fn write(saga_id: SagaId, change: Change, changes: Vec<StateChange>) -> LogItem 
         at,
         changes,
         begin_told: BeginTold::No,
-        company,
+        batching,
         was_in_doubt: false,
     }))
 }

@@ -27,10 +27,10 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Records the spans of one service, or nothing. Clones share one queue.
 #[derive(Clone, Debug, Default)]
-pub struct Tracer(Option<Arc<On>>);
+pub struct Tracer(Option<Arc<Enabled>>);
 
 #[derive(Debug)]
-struct On {
+struct Enabled {
     processor: BatchSpanProcessor,
     scope: InstrumentationScope,
     /// Number of traces recorded out of 2^64.
@@ -85,7 +85,7 @@ impl Tracer {
 
     /// Creates a tracer that hands spans to a processor.
     pub fn to(processor: BatchSpanProcessor, sampler: Sampler) -> Self {
-        Self(Some(Arc::new(On {
+        Self(Some(Arc::new(Enabled {
             processor,
             scope: InstrumentationScope::builder("ecommerce-saga").with_version(env!("CARGO_PKG_VERSION")).build(),
             threshold: threshold(sampler.ratio),

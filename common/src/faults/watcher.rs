@@ -82,11 +82,11 @@ enum Phase {
     /// An event came; the read follows when the writer is likely done.
     Settling,
     /// A read is under way.
-    Reading(Meanwhile),
+    Reading(DuringRead),
 }
 
 #[derive(PartialEq)]
-enum Meanwhile {
+enum DuringRead {
     Quiet,
     Changed,
 }
@@ -155,7 +155,7 @@ fn settle(myself: &ActorRef<FaultMsg>, state: &mut FaultWatcherState) {
         }
         // The coming read will see this change too.
         Phase::Settling => {}
-        Phase::Reading(meanwhile) => *meanwhile = Meanwhile::Changed,
+        Phase::Reading(meanwhile) => *meanwhile = DuringRead::Changed,
     }
 }
 
@@ -163,7 +163,7 @@ fn look(myself: &ActorRef<FaultMsg>, state: &mut FaultWatcherState) {
     if let Phase::Reading(_) = state.phase {
         return;
     }
-    state.phase = Phase::Reading(Meanwhile::Quiet);
+    state.phase = Phase::Reading(DuringRead::Quiet);
     let (source, seen, myself) = (state.source.clone(), state.seen, myself.clone());
     let reading = spawn_blocking(move || read(&source, seen));
     tokio::spawn(async move {
@@ -206,7 +206,7 @@ fn take_up(myself: &ActorRef<FaultMsg>, reading: Reading, state: &mut FaultWatch
         }
     }
     state.phase = match state.phase {
-        Phase::Reading(Meanwhile::Changed) => {
+        Phase::Reading(DuringRead::Changed) => {
             myself.send_after(SETTLE, || FaultMsg::Poll);
             Phase::Settling
         }

@@ -43,12 +43,12 @@ pub(super) enum Room {
 pub(super) struct Client {
     /// Its address, or its network.
     pub(super) address: IpAddr,
-    pub(super) through: Through,
+    pub(super) identified_by: IdentifiedBy,
 }
 
 /// How a client was identified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Through {
+pub(super) enum IdentifiedBy {
     /// It is the peer of the connection.
     Itself,
     /// A trusted proxy named it.
@@ -98,7 +98,7 @@ impl Clients {
     fn named(&self, peer: Peer, headers: &HeaderMap) -> Client {
         let mut client = peer.address;
         if !self.is_trusted(client) {
-            return Client { address: client, through: Through::Itself };
+            return Client { address: client, identified_by: IdentifiedBy::Itself };
         }
         for hop in hops(headers).iter().rev() {
             let Some(before) = address(hop) else {
@@ -107,10 +107,10 @@ impl Clients {
             };
             client = before;
             if !self.is_trusted(client) {
-                return Client { address: client, through: Through::Proxy };
+                return Client { address: client, identified_by: IdentifiedBy::Proxy };
             }
         }
-        Client { address: client, through: Through::Unnamed }
+        Client { address: client, identified_by: IdentifiedBy::Unnamed }
     }
 
     fn complain(&self, hop: &str) {
@@ -250,7 +250,7 @@ mod tests {
         ]);
         let peer = Peer { address: "10.0.0.1".parse().unwrap(), room: Room::Free };
         let client = Clients::behind(&["10.0.0.1".to_owned()]).of(peer, &headers);
-        assert_eq!(client, Client { address: "198.51.100.9".parse().unwrap(), through: Through::Proxy });
+        assert_eq!(client, Client { address: "198.51.100.9".parse().unwrap(), identified_by: IdentifiedBy::Proxy });
     }
 
     #[test]
@@ -259,7 +259,7 @@ mod tests {
         let headers = HeaderMap::from_iter([(FORWARDED_FOR, HeaderValue::from_bytes(b"\xff").unwrap())]);
         let peer = Peer { address: "10.0.0.1".parse().unwrap(), room: Room::Free };
         assert!(!clients.complained.load(Ordering::Relaxed));
-        assert_eq!(clients.of(peer, &headers).through, Through::Unnamed);
+        assert_eq!(clients.of(peer, &headers).identified_by, IdentifiedBy::Unnamed);
         assert!(clients.complained.load(Ordering::Relaxed));
     }
 }

@@ -149,7 +149,7 @@ impl RequestPipeline {
     {
         let parent = headers::parent(&head.headers);
         let trace = span::begin(&self.tracer, parent);
-        let lines = lines::Of { service: self.service, trace, saga_id: headers::saga_id(&head.headers) };
+        let lines = lines::LineContext { service: self.service, trace, saga_id: headers::saga_id(&head.headers) };
         lines::within(lines, self.answer_as_part_of(head, body, parent, trace))
     }
 

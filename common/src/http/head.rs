@@ -1,4 +1,4 @@
-//! Checks the head of a request before any processing (RFC 9110 and 9112).
+//! The head of a request, and its checks before any processing (RFC 9110 and 9112).
 //!
 //! Hyper refuses most invalid heads with empty answers: [`explain`] finds the reason. [`check`] finds invalid heads
 //! that hyper accepts and that must not reach the routes.

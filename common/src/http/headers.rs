@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::TraceContext;
 use crate::wire;
 
+/// Returns the first header of a name; `None` if it is absent or not text.
 pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
 }

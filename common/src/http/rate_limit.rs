@@ -57,7 +57,7 @@ mod tests {
     use super::*;
     use crate::{
         config::ConfigSource,
-        http::client::{Through, bucket_of},
+        http::client::{IdentifiedBy, bucket_of},
     };
 
     fn limit() -> RateLimit {
@@ -70,7 +70,7 @@ mod tests {
     }
 
     fn client(address: IpAddr) -> Client {
-        Client { address: bucket_of(address), through: Through::Itself }
+        Client { address: bucket_of(address), identified_by: IdentifiedBy::Itself }
     }
 
     #[test]

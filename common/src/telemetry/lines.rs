@@ -16,12 +16,12 @@ use tracing_subscriber::registry::LookupSpan;
 use uuid::Uuid;
 
 tokio::task_local! {
-    static REQUEST: Of;
+    static REQUEST: LineContext;
 }
 
 /// The service, the span and the saga that the lines of a request belong to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Of {
+pub(crate) struct LineContext {
     pub(crate) service: &'static str,
     pub(crate) trace: TraceContext,
     /// The calling saga, if any.
@@ -29,7 +29,7 @@ pub(crate) struct Of {
 }
 
 /// Runs the work of a request; its log lines get the ids of `of`.
-pub(crate) fn within<F: Future>(of: Of, work: F) -> TaskLocalFuture<Of, F> {
+pub(crate) fn within<F: Future>(of: LineContext, work: F) -> TaskLocalFuture<LineContext, F> {
     REQUEST.scope(of, work)
 }
 
@@ -57,7 +57,7 @@ impl JsonLines {
         Self { format, service, service_name: service_name.to_owned() }
     }
 
-    fn service_name(&self, request: Option<Of>, target: &str) -> &str {
+    fn service_name(&self, request: Option<LineContext>, target: &str) -> &str {
         match (self.service_name.as_str(), self.service, request) {
             ("", ServiceName::Of(name), _) => name,
             ("", ServiceName::ByTarget(_), Some(request)) => request.service,
@@ -89,7 +89,7 @@ where
 }
 
 /// Writes the ids that the event does not have itself.
-fn write_missing_ids(event: &Event<'_>, request: Option<Of>, writer: &mut Writer<'_>) -> fmt::Result {
+fn write_missing_ids(event: &Event<'_>, request: Option<LineContext>, writer: &mut Writer<'_>) -> fmt::Result {
     let mut own = Own::default();
     event.record(&mut own);
     if !own.names_saga
@@ -179,7 +179,7 @@ mod tests {
         tracing::info!(saga.id = %other, "of a saga");
         let of = |trace_id, saga_id| {
             let trace = TraceContext { trace_id, span_id: 5, sampled: false };
-            Of { service: "payments", trace, saga_id }
+            LineContext { service: "payments", trace, saga_id }
         };
         within(of(7, Some(saga)), async {
             tracing::info!(text = "quotes \" and\nlines", "of a request");

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, error::Error};
 use plotters::prelude::*;
 
 use super::{
-    run::Ran,
+    run::RunResults,
     summary::{Share, percent},
     tally::{Kind, SLOT},
 };
@@ -30,7 +30,7 @@ pub(super) fn colour(kind: Kind) -> RGBColor {
 }
 
 /// Histogram of latencies, stacked by outcome.
-pub(super) fn latencies(ran: &Ran) -> Drawn {
+pub(super) fn latencies(ran: &RunResults) -> Drawn {
     let longest = ran.tally.all_latencies().value_at_quantile(SHOWN_QUANTILE).max(1);
     let width = longest.div_ceil(COLUMNS as u64).max(1);
     let mut columns = vec![BTreeMap::new(); COLUMNS];
@@ -47,7 +47,7 @@ pub(super) fn latencies(ran: &Ran) -> Drawn {
 }
 
 /// Purchases ended per second.
-pub(super) fn throughput(ran: &Ran) -> Drawn {
+pub(super) fn throughput(ran: &RunResults) -> Drawn {
     let slots = &ran.tally.timeline;
     let together = slots.len().div_ceil(COLUMNS).max(1);
     let columns: Vec<_> = slots

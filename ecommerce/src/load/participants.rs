@@ -45,7 +45,7 @@ enum Place {
 }
 
 /// The stock of a product after it was filled up.
-pub(crate) struct FilledUp {
+pub(crate) struct Restocked {
     added: u64,
     pub(crate) now: u64,
 }
@@ -124,7 +124,7 @@ impl Participants {
     }
 
     /// Adds what a product lacks to have this many pieces.
-    pub(crate) async fn fill_up(&self, product: &str, wanted: u64) -> Result<FilledUp, String> {
+    pub(crate) async fn fill_up(&self, product: &str, wanted: u64) -> Result<Restocked, String> {
         let (status, stock) = self.ask(Method::GET, "inventory", &format!("inventory/{product}/"), None).await?;
         let there = match status {
             StatusCode::NOT_FOUND => 0,
@@ -132,11 +132,11 @@ impl Participants {
         };
         let missing = wanted.saturating_sub(there).min(RESTOCK_MAX);
         if missing == 0 {
-            return Ok(FilledUp { added: 0, now: there });
+            return Ok(Restocked { added: 0, now: there });
         }
         // A repeat of this request after a lost answer must not add twice.
         let now = self.add(product, missing, &Uuid::new_v4().to_string()).await?;
-        Ok(FilledUp { added: missing, now })
+        Ok(Restocked { added: missing, now })
     }
 
     /// Adds pieces to a product, once per key, and returns the stock.

@@ -4,14 +4,14 @@ use std::error::Error;
 
 use super::{
     charts,
-    run::Ran,
+    run::RunResults,
     summary::{HEADER, Summary},
     tally::Kind,
 };
 
 const STYLE: &str = include_str!("report.css");
 
-pub(super) fn page(ran: &Ran, summary: &Summary) -> Result<String, Box<dyn Error>> {
+pub(super) fn page(ran: &RunResults, summary: &Summary) -> Result<String, Box<dyn Error>> {
     let now = chrono::Utc::now().format("%Y-%m-%d %H:%M UTC");
     let head: String = HEADER.iter().map(|name| format!("<th scope=\"col\">{name}</th>")).collect();
     let rows: String = summary

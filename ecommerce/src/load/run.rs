@@ -34,7 +34,7 @@ pub(super) struct Work {
 }
 
 /// Results of a run.
-pub(super) struct Ran {
+pub(super) struct RunResults {
     pub(super) tally: Tally,
     pub(super) took: Duration,
     pub(super) wanted: u64,
@@ -51,7 +51,7 @@ struct Ended {
 }
 
 /// Makes purchases until all are done or a signal stops the run.
-pub(super) async fn run(work: Work, signals: &Signals) -> Ran {
+pub(super) async fn run(work: Work, signals: &Signals) -> RunResults {
     let Work { shop, sagas, concurrency, pace } = work;
     let start = Instant::now();
     let begun = Arc::new(AtomicU64::new(0));
@@ -78,7 +78,7 @@ pub(super) async fn run(work: Work, signals: &Signals) -> Ran {
     buyers.abort_all();
     bar.finish_and_clear();
     let left = begun.load(Ordering::Relaxed).saturating_sub(tally.total());
-    Ran { tally, took: start.elapsed(), wanted: sagas, concurrency, pace, left }
+    RunResults { tally, took: start.elapsed(), wanted: sagas, concurrency, pace, left }
 }
 
 async fn buy_on(

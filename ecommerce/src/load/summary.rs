@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     expectation::{Expectation, RefusalRate},
     pace::Pace,
-    run::Ran,
+    run::RunResults,
     tally::{Kind, NOT_REFUSED, Tally},
 };
 use crate::{ending::Failure, output};
@@ -51,7 +51,7 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    pub(super) fn new(ran: &Ran, stock: String, expectation: Expectation) -> Self {
+    pub(super) fn new(ran: &RunResults, stock: String, expectation: Expectation) -> Self {
         let tally = &ran.tally;
         let total = tally.total();
         let took_s = ran.took.as_secs_f64();
@@ -299,7 +299,7 @@ mod tests {
         Expectation::Nothing("the failure rates in force cannot be read".to_owned())
     }
 
-    fn ran(outcomes: &[(Outcome, u32)], left: u64) -> Ran {
+    fn ran(outcomes: &[(Outcome, u32)], left: u64) -> RunResults {
         let mut tally = Tally::default();
         for (outcome, count) in outcomes {
             for _ in 0..*count {
@@ -308,7 +308,7 @@ mod tests {
             }
         }
         let wanted = tally.total() + left;
-        Ran { tally, took: Duration::from_secs(2), wanted, concurrency: 3, pace: Pace::Closed, left }
+        RunResults { tally, took: Duration::from_secs(2), wanted, concurrency: 3, pace: Pace::Closed, left }
     }
 
     #[test]

@@ -128,18 +128,18 @@ pub struct LogWrite {
     pub changes: Vec<StateChange>,
     /// Whether listeners were told that the saga has begun. If not, the log tells it before these changes.
     pub begin_told: BeginTold,
-    /// The writes that may share its transaction.
-    pub company: Company,
+    /// Whether it may share its transaction.
+    pub batching: Batching,
     /// Whether it repeats an attempt whose result is not known.
     pub was_in_doubt: bool,
 }
 
-/// The other writes that may share the transaction of a write.
+/// Whether a write may share its transaction with others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Company {
-    /// Any writes.
+pub enum Batching {
+    /// With any.
     Any,
-    /// None: the log has refused a value of this write, and might refuse another.
+    /// With none: the log has refused a value of this write, and might refuse another.
     None,
 }
 
@@ -311,7 +311,7 @@ mod tests {
             at: DateTime::UNIX_EPOCH,
             changes: Vec::new(),
             begin_told: BeginTold::No,
-            company: Company::Any,
+            batching: Batching::Any,
             was_in_doubt: false,
         }
     }

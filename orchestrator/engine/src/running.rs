@@ -315,6 +315,11 @@ impl Running {
         self.of_the_dead.store(number, Ordering::Relaxed);
     }
 
+    /// Returns the number that [`Running::left_of_the_dead`] recorded.
+    pub(crate) fn of_the_dead(&self) -> usize {
+        self.of_the_dead.load(Ordering::Relaxed)
+    }
+
     /// Returns the number of rows found that this process could run and that have no actor.
     pub fn without_actor(&self) -> usize {
         self.without_actor.load(Ordering::Relaxed) + self.of_the_dead.load(Ordering::Relaxed)

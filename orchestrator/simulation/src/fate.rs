@@ -53,14 +53,14 @@ pub(super) struct Copy {
     /// Time until it arrives; `None` if it is lost.
     pub(super) arrives: Option<Duration>,
     /// What answers it.
-    pub(super) there: There,
+    pub(super) responder: Responder,
     /// Time that the reply takes; `None` if it is lost.
     pub(super) reply: Option<Duration>,
 }
 
 /// What answers a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum There {
+pub(super) enum Responder {
     /// The participant.
     Participant,
     /// The participant does its work, but the reply is an intermediary's.
@@ -106,12 +106,12 @@ pub(super) struct WriteFate {
     /// How long its process is paused right before the commit, if at all.
     pub(super) pause: Option<Duration>,
     /// Whether it commits if its process dies first.
-    pub(super) outlives_process: Outlives,
+    pub(super) after_death: AfterDeath,
 }
 
 /// Whether a write in flight commits when its process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outlives {
+pub(super) enum AfterDeath {
     Yes,
     No,
 }
@@ -221,16 +221,16 @@ impl Drawn {
     }
 
     /// Draws whether the participant does its work before the intermediary answers.
-    fn before_or_after(&mut self, intermediary: Intermediary) -> There {
+    fn before_or_after(&mut self, intermediary: Intermediary) -> Responder {
         match self.rng.random() {
-            true => There::ParticipantThen(intermediary),
-            false => There::Only(intermediary),
+            true => Responder::ParticipantThen(intermediary),
+            false => Responder::Only(intermediary),
         }
     }
 
     fn copy(&mut self, phase: FaultPhase) -> Copy {
         let (arrives, reply) = (Some(self.travel(phase)), Some(self.travel(phase)));
-        let mut copy = Copy { arrives, there: There::Participant, reply };
+        let mut copy = Copy { arrives, responder: Responder::Participant, reply };
         if phase == FaultPhase::Calm {
             return copy;
         }
@@ -246,21 +246,21 @@ impl Drawn {
             // Killed after its commit, it has done its work and does not reply.
             copy.reply = None;
             if self.rng.random() {
-                copy.there = There::Dying;
+                copy.responder = Responder::Dying;
             }
         } else if self.chance(rates.unavailable_rate * scale) {
-            copy.there = There::Only(match self.chance(rates.retry_after_rate) {
+            copy.responder = Responder::Only(match self.chance(rates.retry_after_rate) {
                 true => Intermediary::ComeBack(self.one_of(&COME_BACK)),
                 false => Intermediary::Busy,
             });
         } else if self.chance(rates.json_intermediary_rate * scale) {
             let intermediary = Intermediary::Json(self.one_of(&JSON_STATUSES));
-            copy.there = self.before_or_after(intermediary);
+            copy.responder = self.before_or_after(intermediary);
         } else if self.chance(rates.other_reply_rate * scale) {
-            copy.there = self.before_or_after(Intermediary::OtherReply);
+            copy.responder = self.before_or_after(Intermediary::OtherReply);
         } else if self.chance(rates.intermediary_rate * scale) {
             let intermediary = self.one_of(&INTERMEDIARIES);
-            copy.there = self.before_or_after(intermediary);
+            copy.responder = self.before_or_after(intermediary);
         }
         copy
     }
@@ -317,10 +317,10 @@ impl Fate for Drawn {
         } else {
             WriteEnd::Committed
         };
-        let outlives_process = if self.rng.random() { Outlives::Yes } else { Outlives::No };
+        let after_death = if self.rng.random() { AfterDeath::Yes } else { AfterDeath::No };
         let pause = self.chance(self.faults.pause_at_write_rate * scale);
         let pause = pause.then(|| self.millis(100, self.faults.pause_ms.max(101)));
-        WriteFate { commits: self.millis(1, 12), end, report: self.millis(0, 5), pause, outlives_process }
+        WriteFate { commits: self.millis(1, 12), end, report: self.millis(0, 5), pause, after_death }
     }
 
     fn look(&mut self, phase: FaultPhase) -> LookFate {

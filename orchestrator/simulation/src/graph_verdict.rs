@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::durable_log::Row;
-use super::participants::{Happened, Knew, What};
+use super::participants::{KnownOutputs, StepDecision, StepEffect};
 use super::sim::Sim;
 use super::verdict::{ENDS, Violation, violation};
 use saga_engine::definition::{Definition, Start};
@@ -17,23 +17,23 @@ pub(super) const FORWARD: &str = "a step takes effect once all steps before it h
 pub(super) const BACK: &str = "a step is undone once all steps behind it are";
 pub(super) const STARTS: &str = "a step whose start must be in the log is called, and undone, only if it is";
 pub(super) const ROOM: &str = "at most max_parallel calls of a saga are in flight";
-pub(super) const SHOWN: &str = "the shown steps agree with what happened";
+pub(super) const SHOWN: &str = "the shown steps agree with the decisions";
 pub(super) const WITHOUT: &str = "no effect without its saga";
 
 /// Returns the violations of a run whose definitions are graphs.
 pub(super) fn violations(sim: &Sim) -> Vec<Violation> {
     let inner = sim.lock();
     let Some(definition) = sim.graph.clone() else { return Vec::new() };
-    let mut by_saga: BTreeMap<SagaId, Vec<&Happened>> = BTreeMap::new();
-    for happened in inner.participants.happened() {
-        by_saga.entry(happened.saga).or_default().push(happened);
+    let mut by_saga: BTreeMap<SagaId, Vec<&StepDecision>> = BTreeMap::new();
+    for decision in inner.participants.decisions() {
+        by_saga.entry(decision.saga).or_default().push(decision);
     }
     let mut found = Vec::new();
-    for (id, happened) in &by_saga {
+    for (id, decisions) in &by_saga {
         let mut add = |invariant, why: String| found.push(violation(invariant, id.to_string(), why));
-        let saga = Saga { definition: &definition, happened };
+        let saga = Saga { definition: &definition, decisions };
         match inner.log.row(*id) {
-            None => add(WITHOUT, format!("{} decisions", happened.len())),
+            None => add(WITHOUT, format!("{} decisions", decisions.len())),
             Some(row) => saga.not_in_row(row).into_iter().for_each(|why| add(STARTS, why)),
         }
         saga.twice().into_iter().for_each(|why| add(ONCE, why));
@@ -41,8 +41,8 @@ pub(super) fn violations(sim: &Sim) -> Vec<Violation> {
         saga.undone_too_early().into_iter().for_each(|why| add(BACK, why));
     }
     for (id, row) in inner.log.rows() {
-        let happened = by_saga.get(&id).map(Vec::as_slice).unwrap_or_default();
-        let saga = Saga { definition: &definition, happened };
+        let decisions = by_saga.get(&id).map(Vec::as_slice).unwrap_or_default();
+        let saga = Saga { definition: &definition, decisions };
         let mut add = |invariant, why: String| found.push(violation(invariant, id.to_string(), why));
         let is_left = row.is_bad && row.attention.is_some();
         if row.ended_at.is_some() {
@@ -66,7 +66,7 @@ pub(super) fn violations(sim: &Sim) -> Vec<Violation> {
 /// The decisions about one saga, in order.
 struct Saga<'a> {
     definition: &'a Arc<Definition>,
-    happened: &'a [&'a Happened],
+    decisions: &'a [&'a StepDecision],
 }
 
 impl Saga<'_> {
@@ -74,27 +74,28 @@ impl Saga<'_> {
         &self.definition.steps()[step].name
     }
 
-    fn index(&self, happened: &Happened) -> usize {
+    fn index(&self, decision: &StepDecision) -> usize {
         let steps = self.definition.steps();
-        steps.iter().position(|step| step.name == happened.step).expect("a decision is about a step")
+        steps.iter().position(|step| step.name == decision.step).expect("a decision is about a step")
     }
 
-    /// Returns the number of live effects of a step after the first `decisions`.
-    fn live_after(&self, step: usize, decisions: usize) -> isize {
-        let of_step = self.happened[..decisions].iter().filter(|happened| self.index(happened) == step);
+    /// Returns the number of live effects of a step after the first `count` decisions.
+    fn live_after(&self, step: usize, count: usize) -> isize {
+        let of_step = self.decisions[..count].iter().filter(|decision| self.index(decision) == step);
         of_step
-            .map(|happened| match happened.what {
-                What::Done(_) => 1,
-                What::Undone => -1,
-                What::NothingToUndo => 0,
+            .map(|decision| match decision.effect {
+                StepEffect::Done(_) => 1,
+                StepEffect::Undone => -1,
+                StepEffect::NothingToUndo => 0,
             })
             .sum()
     }
 
-    /// Returns how often a step took effect in the first `decisions`.
-    fn times_done(&self, step: usize, decisions: usize) -> usize {
-        let is_done = |happened: &&&Happened| self.index(happened) == step && matches!(happened.what, What::Done(_));
-        self.happened[..decisions].iter().filter(is_done).count()
+    /// Returns how often a step took effect in the first `count` decisions.
+    fn times_done(&self, step: usize, count: usize) -> usize {
+        let is_done =
+            |decision: &&&StepDecision| self.index(decision) == step && matches!(decision.effect, StepEffect::Done(_));
+        self.decisions[..count].iter().filter(is_done).count()
     }
 
     fn with_effect(&self) -> impl Iterator<Item = usize> {
@@ -107,19 +108,19 @@ impl Saga<'_> {
     }
 
     fn not_complete(&self) -> Vec<String> {
-        let live = |step| self.live_after(step, self.happened.len());
+        let live = |step| self.live_after(step, self.decisions.len());
         let wrong = self.with_effect().filter(|step| live(*step) != 1);
         wrong.map(|step| format!("{} has {} live effects", self.name(step), live(step))).collect()
     }
 
     fn live(&self) -> Vec<String> {
-        let live = |step: &usize| self.live_after(*step, self.happened.len()) != 0;
+        let live = |step: &usize| self.live_after(*step, self.decisions.len()) != 0;
         let wrong = self.with_effect().filter(|step| self.is_compensable(*step) && live(step));
         wrong.map(|step| format!("{} is live", self.name(step))).collect()
     }
 
     fn twice(&self) -> Vec<String> {
-        let times = |step: usize| self.times_done(step, self.happened.len());
+        let times = |step: usize| self.times_done(step, self.decisions.len());
         let wrong = self.with_effect().filter(|step| times(*step) > 1);
         wrong.map(|step| format!("{} was done {} times", self.name(step), times(step))).collect()
     }
@@ -127,19 +128,19 @@ impl Saga<'_> {
     /// Returns the steps that took effect before a step before them, or without its output.
     fn too_early(&self) -> Vec<String> {
         let mut found = Vec::new();
-        for (place, happened) in self.happened.iter().enumerate() {
-            let What::Done(knew) = happened.what else { continue };
-            if knew == Knew::NotAll {
-                found.push(format!("{} lacked an output", happened.step));
+        for (place, decision) in self.decisions.iter().enumerate() {
+            let StepEffect::Done(knew) = decision.effect else { continue };
+            if knew == KnownOutputs::NotAll {
+                found.push(format!("{} lacked an output", decision.step));
             }
-            let index = self.index(happened);
+            let index = self.index(decision);
             let before = self.definition.before(index).filter(|step| !self.definition.steps()[*step].is_read_only());
             // A late action of a step without a compensation may find that the steps before it are undone.
             let missing = before.filter(|step| match self.is_compensable(index) {
                 true => self.live_after(*step, place) == 0,
                 false => self.times_done(*step, place) == 0,
             });
-            found.extend(missing.map(|step| format!("{} came before {}", happened.step, self.name(step))));
+            found.extend(missing.map(|step| format!("{} came before {}", decision.step, self.name(step))));
         }
         found
     }
@@ -147,25 +148,25 @@ impl Saga<'_> {
     /// Returns the steps that were undone while a step behind them was live.
     fn undone_too_early(&self) -> Vec<String> {
         let mut found = Vec::new();
-        for (place, happened) in self.happened.iter().enumerate() {
-            if happened.what != What::Undone {
+        for (place, decision) in self.decisions.iter().enumerate() {
+            if decision.effect != StepEffect::Undone {
                 continue;
             }
-            let behind = self.definition.behind(self.index(happened)).filter(|step| self.is_compensable(*step));
+            let behind = self.definition.behind(self.index(decision)).filter(|step| self.is_compensable(*step));
             let live = behind.filter(|step| self.live_after(*step, place) > 0);
-            found.extend(live.map(|step| format!("{} was undone before {}", happened.step, self.name(step))));
+            found.extend(live.map(|step| format!("{} was undone before {}", decision.step, self.name(step))));
         }
         found
     }
 
     /// Returns the steps that took effect or were asked to be undone, without their start in the row.
     fn not_in_row(&self, row: &Row) -> Vec<String> {
-        let is_missing = |happened: &&&Happened| {
-            let step = &self.definition.steps()[self.index(happened)];
+        let is_missing = |decision: &&&StepDecision| {
+            let step = &self.definition.steps()[self.index(decision)];
             step.start == Start::Recorded && !row.started.contains(&step.name)
         };
-        let wrong = self.happened.iter().filter(is_missing);
-        wrong.map(|happened| format!("{}: {:?}", happened.step, happened.what)).collect()
+        let wrong = self.decisions.iter().filter(is_missing);
+        wrong.map(|decision| format!("{}: {:?}", decision.step, decision.effect)).collect()
     }
 
     /// Returns the steps of an ended saga that are shown as what they are not.
@@ -175,7 +176,7 @@ impl Saga<'_> {
             let index = self.definition.steps().iter().position(|step| step.name == view.step).expect("a known step");
             let step = &self.definition.steps()[index];
             let (done, live) =
-                (self.times_done(index, self.happened.len()), self.live_after(index, self.happened.len()));
+                (self.times_done(index, self.decisions.len()), self.live_after(index, self.decisions.len()));
             // Without a journal a refusal may mean that the step was done before.
             let is_wrong = match (&*view.state, &*view.action) {
                 (_, "running" | "backing_off") => true,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use saga_engine::record::ValueRefused;
 
-use super::fate::{FaultPhase, Outlives, WriteEnd, WriteFate};
+use super::fate::{AfterDeath, FaultPhase, WriteEnd, WriteFate};
 use super::mutation::{Mutation, is_mutated};
 use super::process::{ProcessId, kill, pause};
 use super::sim::Sim;
@@ -33,7 +33,7 @@ pub(super) fn write(sim: &Arc<Sim>, process: ProcessId, write: Arc<LogWrite>, an
 }
 
 fn commit(sim: &Arc<Sim>, process: ProcessId, write: &Arc<LogWrite>, fate: WriteFate, answer: Answer<WriteReport>) {
-    if sim.is_dead(process) && fate.outlives_process == Outlives::No {
+    if sim.is_dead(process) && fate.after_death == AfterDeath::No {
         return;
     }
     let locked_until = sim.lock().log.open.on(write.saga_id);

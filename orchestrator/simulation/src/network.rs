@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::fate::{CallFate, Copy, Intermediary, There};
+use super::fate::{CallFate, Copy, Intermediary, Responder};
 use super::intermediaries::{self, Answered};
 use super::line;
 use super::mutated_world;
@@ -85,7 +85,7 @@ fn fate_of(sim: &Sim, process: ProcessId, call: &Call) -> CallFate {
         return CallFate::Unreachable(Duration::from_millis(2));
     }
     if !sim.reaches(process, &call.participant) {
-        return CallFate::Sent(vec![Copy { arrives: None, there: There::Participant, reply: None }]);
+        return CallFate::Sent(vec![Copy { arrives: None, responder: Responder::Participant, reply: None }]);
     }
     let phase = sim.phase();
     sim.lock().fate.call(call, phase)
@@ -120,9 +120,9 @@ fn send_copy(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: C
 
 fn arrive(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy) {
     let is_away = sim.is_away(&pending.call.participant) || sim.is_out(Operation::of(&pending.call));
-    let there = if is_away { There::Only(Intermediary::Busy) } else { copy.there };
+    let there = if is_away { Responder::Only(Intermediary::Busy) } else { copy.responder };
     let Answered { reply, retry_after } = match there {
-        There::Dying => {
+        Responder::Dying => {
             sim.lock().tally.participant_crashes += 1;
             sim.note(
                 |_| pending.call.participant.to_string(),
@@ -130,12 +130,12 @@ fn arrive(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy
             );
             return;
         }
-        There::Participant => confirmed(sim, pending, decide(sim, &pending.call)),
-        There::ParticipantThen(intermediary) => {
+        Responder::Participant => confirmed(sim, pending, decide(sim, &pending.call)),
+        Responder::ParticipantThen(intermediary) => {
             decide(sim, &pending.call);
             answer_of(sim, pending, intermediary)
         }
-        There::Only(intermediary) => answer_of(sim, pending, intermediary),
+        Responder::Only(intermediary) => answer_of(sim, pending, intermediary),
     };
     let Some(travels) = copy.reply else {
         sim.lock().tally.lost_replies += 1;

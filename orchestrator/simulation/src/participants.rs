@@ -1,7 +1,7 @@
 //! The participants in memory: decisions, journals and replies, with the bodies of the real ones. They behave like
 //! those of `domain-services` on PostgreSQL, and a test compares the two.
 
-mod anybody;
+mod generic;
 mod inventory;
 mod journal;
 mod other;
@@ -15,11 +15,11 @@ use common::ids::TransactionId;
 use serde::Serialize;
 use serde_json::json;
 
-pub use self::anybody::Anybody;
+pub use self::generic::GenericParticipant;
 pub use self::inventory::Inventory;
 pub use self::journal::{Ask, FailureDraw, Origin, Reply};
 use self::other::Other;
-pub(crate) use self::other::{Happened, Knew, What};
+pub(crate) use self::other::{KnownOutputs, StepDecision, StepEffect};
 pub use self::payments::Payments;
 pub use self::purchases::Purchases;
 use orchestrator::invariants::Facts;
@@ -86,11 +86,11 @@ impl Participants {
         }
     }
 
-    /// Returns what happened at the participants of a single step, in order.
-    pub(super) fn happened(&self) -> Vec<&Happened> {
-        let mut happened: Vec<&Happened> = self.others.values().flat_map(|other| &other.happened).collect();
-        happened.sort_by_key(|decision| decision.place);
-        happened
+    /// Returns the decisions of the participants of a single step, in order.
+    pub(super) fn decisions(&self) -> Vec<&StepDecision> {
+        let mut decisions: Vec<&StepDecision> = self.others.values().flat_map(|other| &other.decisions).collect();
+        decisions.sort_by_key(|decision| decision.place);
+        decisions
     }
 
     /// Adds the rows of payments, inventory and purchases to the facts that the invariants are checked against.

@@ -20,8 +20,8 @@ use super::process;
 use super::sim::{Inner, Sim};
 use super::standbys::Standbys;
 use super::tally::Tally;
+use super::timed_faults::TimedFaults;
 use super::trace::{Trace, Tracing};
-use super::troubles::Troubles;
 use super::verdict::{self, Violation};
 use super::versions::Versions;
 use super::watch::Watched;
@@ -123,7 +123,7 @@ async fn drive(seed: u64, plan: &Plan, known: Vec<Arc<Definition>>, fate: Box<dy
     let nodes = plan.nodes.unwrap_or_else(|| rng.random_range(1..=3)).max(1);
     let mut sagas = plan.sagas.unwrap_or_else(|| rng.random_range(3..=10));
     let which = rng.random_range(0..known.len());
-    let troubles = Troubles::draw(&mut rng, faults, &known[which], nodes).with_hold(seed, faults).with_standbys(
+    let timed_faults = TimedFaults::draw(&mut rng, faults, &known[which], nodes).with_hold(seed, faults).with_standbys(
         seed,
         faults,
         &known[which],
@@ -171,7 +171,7 @@ async fn drive(seed: u64, plan: &Plan, known: Vec<Arc<Definition>>, fate: Box<dy
     for node in 0..nodes {
         process::start(&sim, node, format!("node {node}")).await;
     }
-    troubles.start(&sim);
+    timed_faults.start(&sim);
     for index in 0..sagas {
         let sim = sim.clone();
         tokio::spawn(async move { clients::run(sim, seed, index).await });

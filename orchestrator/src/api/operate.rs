@@ -169,7 +169,7 @@ pub(super) struct AttentionView {
     definition: SmolStr,
     /// Version of its definition.
     version: i32,
-    attention: Why,
+    attention: AttentionReason,
 }
 
 /// A saga in the attention list whose row cannot be read.
@@ -185,7 +185,7 @@ pub(super) struct UnreadableView {
 /// Why the saga is in the attention list.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Attention)]
-struct Why {
+struct AttentionReason {
     reason: String,
     #[serde(with = "common::wire::rfc3339")]
     since: DateTime<Utc>,
@@ -251,7 +251,7 @@ fn view(saga: StoredSaga, cell: u8, mark: Mark, now: DateTime<Utc>) -> Attention
         None => (None, 0, None),
     };
     let age_seconds = (now - since).num_seconds().max(0);
-    let attention = Why { reason, since, age_seconds, step, attempts, last_error, next_try_at: next_try };
+    let attention = AttentionReason { reason, since, age_seconds, step, attempts, last_error, next_try_at: next_try };
     let (definition, version) = (saga.definition.clone(), saga.definition_version);
     AttentionView { saga: SagaView::of_row(saga, cell), definition, version, attention }
 }

@@ -142,7 +142,7 @@ enum Start {
 
 /// Why a stream ended.
 #[derive(Debug)]
-enum Over {
+enum StreamEnd {
     /// The client disconnected.
     ClientLeft,
     /// This process stops, or its reader was restarted.
@@ -171,7 +171,7 @@ struct Listener {
 }
 
 impl Listener {
-    async fn run(mut self, start: Start) -> Result<std::convert::Infallible, Over> {
+    async fn run(mut self, start: Start) -> Result<std::convert::Infallible, StreamEnd> {
         // A comment opens the stream at once and gives the client a position to resume from, should no event follow.
         let come_back_after_ms = rand::rng().random_range(COME_BACK_AFTER_MS);
         self.send(self.mark().retry(Duration::from_millis(come_back_after_ms))).await?;
@@ -186,14 +186,14 @@ impl Listener {
         loop {
             tokio::select! {
                 biased;
-                () = self.closing.cancelled() => return Err(Over::Closing),
-                () = self.out.closed() => return Err(Over::ClientLeft),
+                () = self.closing.cancelled() => return Err(StreamEnd::Closing),
+                () = self.out.closed() => return Err(StreamEnd::ClientLeft),
                 () = sleep_until(self.last_sent + KEEP_ALIVE) => self.send(self.mark()).await?,
                 item = self.items.recv() => match item {
                     Ok(Item::Row(row)) => self.deliver(&row).await?,
                     Ok(Item::Gap(goes_on_after)) => self.tell_gap(goes_on_after).await?,
                     Err(broadcast::error::RecvError::Lagged(_)) => self.catch_up().await?,
-                    Err(broadcast::error::RecvError::Closed) => return Err(Over::Closing),
+                    Err(broadcast::error::RecvError::Closed) => return Err(StreamEnd::Closing),
                 },
             }
         }
@@ -205,14 +205,14 @@ impl Listener {
     }
 
     /// Sends all events in the table after the cursor.
-    async fn catch_up(&mut self) -> Result<(), Over> {
+    async fn catch_up(&mut self) -> Result<(), StreamEnd> {
         loop {
             let from = self.cursor;
             let read = {
-                let _permit = self.catching_up.acquire().await.map_err(|_| Over::Closing)?;
+                let _permit = self.catching_up.acquire().await.map_err(|_| StreamEnd::Closing)?;
                 self.saga_log.read_for_display(move |connection| Box::pin(events::page(connection, from, PAGE))).await
             };
-            let page = read.map_err(|_| Over::Unreadable)?;
+            let page = read.map_err(|_| StreamEnd::Unreadable)?;
             if let Some(goes_on_after) = Place::at(from).gap(&page) {
                 self.tell_gap(goes_on_after).await?;
                 continue;
@@ -228,7 +228,7 @@ impl Listener {
 
     /// Reports a gap. A listener of one saga also gets its current state, since its end may be among the missing
     /// events.
-    async fn tell_gap(&mut self, goes_on_after: EventId) -> Result<(), Over> {
+    async fn tell_gap(&mut self, goes_on_after: EventId) -> Result<(), StreamEnd> {
         if self.cursor == goes_on_after {
             // The catch-up from the table has already reported this gap.
             return Ok(());
@@ -240,7 +240,7 @@ impl Listener {
         let Some(id) = self.saga else { return Ok(()) };
         let standing =
             self.saga_log.read_for_display(move |connection| Box::pin(events::standing(connection, id))).await;
-        if let Some(SagaStanding { change, seen }) = standing.map_err(|_| Over::Unreadable)? {
+        if let Some(SagaStanding { change, seen }) = standing.map_err(|_| StreamEnd::Unreadable)? {
             self.seen = Some(seen);
             self.knows_begin = true;
             self.send(event(self.cursor, id, &change, self.cell)).await?;
@@ -249,7 +249,7 @@ impl Listener {
     }
 
     /// Sends the row's changes that follow the cursor and concern this listener.
-    async fn deliver(&mut self, row: &EventRow) -> Result<(), Over> {
+    async fn deliver(&mut self, row: &EventRow) -> Result<(), StreamEnd> {
         if row.last() <= self.cursor {
             return Ok(());
         }
@@ -269,14 +269,14 @@ impl Listener {
     }
 
     /// Waits until the client's buffer has room.
-    async fn send(&mut self, event: SseEvent) -> Result<(), Over> {
+    async fn send(&mut self, event: SseEvent) -> Result<(), StreamEnd> {
         let sent = tokio::select! {
             biased;
-            () = self.closing.cancelled() => return Err(Over::Closing),
+            () = self.closing.cancelled() => return Err(StreamEnd::Closing),
             sent = self.out.send(event) => sent,
         };
         self.last_sent = Instant::now();
-        sent.map_err(|_| Over::ClientLeft)
+        sent.map_err(|_| StreamEnd::ClientLeft)
     }
 }
 

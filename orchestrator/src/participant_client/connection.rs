@@ -274,7 +274,7 @@ async fn open_http2(
 ) -> Result<Sender, String> {
     // Without a stream of calls, a stream never carries more than the longest answer that is read.
     let window = calls.map_or(u32::try_from(MAX_ANSWER_BYTES).ok(), |_| Some(CALLS_WINDOW_BYTES));
-    let (sender, connection) = http2::Builder::new(Gathering)
+    let (sender, connection) = http2::Builder::new(BehindOthers)
         .timer(TokioTimer::new())
         .initial_stream_window_size(window)
         .keep_alive_interval(PING_INTERVAL)
@@ -300,9 +300,9 @@ async fn open_http2(
 
 /// Runs the tasks of a connection behind others, so that requests of many calls are written together.
 #[derive(Clone, Copy)]
-struct Gathering;
+struct BehindOthers;
 
-impl<F> hyper::rt::Executor<F> for Gathering
+impl<F> hyper::rt::Executor<F> for BehindOthers
 where
     F: Future<Output = ()> + Send + 'static,
 {

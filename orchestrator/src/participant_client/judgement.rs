@@ -76,7 +76,7 @@ impl Judging {
     fn reason(&self, reply: &Reply<'_>) -> String {
         match self {
             Judging::Own => {
-                let Said { error, message, .. } = said(reply);
+                let RefusalFields { error, message, .. } = said(reply);
                 error.or(message).unwrap_or_else(|| "refused".to_owned())
             }
             Judging::Named(..) => {
@@ -111,7 +111,7 @@ pub struct Reply<'a> {
 /// Fields of a participant's refusals and problems.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Said {
+struct RefusalFields {
     r#type: Option<String>,
     detail: Option<String>,
     message: Option<String>,
@@ -203,7 +203,7 @@ pub fn retry_after(text: &str, now: DateTime<Utc>) -> Duration {
     asked.min(MAX_RETRY_AFTER)
 }
 
-fn said(reply: &Reply<'_>) -> Said {
+fn said(reply: &Reply<'_>) -> RefusalFields {
     serde_json::from_slice(reply.body).unwrap_or_default()
 }
 

@@ -21,7 +21,7 @@ use saga_engine::stored::{ReadRow, UnreadableRow};
 use saga_engine::takeover::{LeftBy, Takeover};
 
 /// Claimable rows of dead processes are counted up to this number.
-const MOST_COUNTED: i64 = 10_000;
+const MOST_COUNTED: i64 = 100_000;
 
 /// Maximum length of a reason in the attention list, in characters.
 const LONGEST_REASON: usize = 500;
@@ -89,44 +89,48 @@ macro_rules! claim {
     };
 }
 
+// Owner by owner in the order of an index, so that a takeover of very many sagas reads each row once.
 const OF_THE_DEAD: &str = claim!(
     "dead as materialized (
          select d.node, d.incarnation from unnest($5::text[], $6::uuid[]) as d (node, incarnation)
          -- a process whose name another one has taken, and that has not heard of it yet, claims nothing
          where exists (select 1 from node_lease l where l.node_id = $1::varchar and l.incarnation = $2::uuid)),
      free as materialized (
-         select ",
+         select o.* from dead d cross join lateral (
+             select ",
     free!(),
     "
-         from saga_open f join dead d on f.owner_node = d.node and f.owner_incarnation = d.incarnation
-         where ",
+             from saga_open f where f.owner_node = d.node and f.owner_incarnation = d.incarnation and ",
     may_run!(),
     "
-         order by f.id limit $4
-         for update of f skip locked)"
+             order by f.id limit $4
+             for update skip locked) o
+         limit $4)"
 );
 
+// In the order of the index by time, so that rows that are not due are not read: there may be very many.
 const OF_OWN_SLEEPERS: &str = claim!(
     "free as materialized (
          select ",
     free!(),
     "
          from saga_open f
-         where f.wake_at is not null and f.owner_incarnation = $2::uuid and ",
+         where f.wake_at <= statement_timestamp() and f.owner_incarnation = $2::uuid and ",
     may_run!(),
     "
-         order by f.id limit $4
+         order by f.wake_at limit $4
          for update skip locked)"
 );
 
-// By id and epoch: a row that was claimed or has ended since it was listed is skipped.
+// By id and epoch: a row that was claimed or has ended since it was listed is skipped. Here and below the owner is tested in a
+// form that no index can serve, since the index of owners would be read for every row of this one.
 const OF_OWN_ORPHANS: &str = claim!(
     "free as materialized (
          select ",
     free!(),
     "
          from saga_open f join unnest($5::uuid[], $6::int[]) as i (id, epoch) on f.id = i.id and f.epoch = i.epoch
-         where f.owner_incarnation = $2::uuid and ",
+         where f.owner_incarnation is not distinct from $2::uuid and ",
     may_run!(),
     "
          order by f.id limit $4
@@ -148,7 +152,8 @@ macro_rules! set_back {
                              then s.deadline_at else 'infinity' end as deadline_at
                  from saga_open s join unnest($3::uuid[], $4::int[], $5::text[]) as i (id, epoch, reason)
                    on s.id = i.id and s.epoch = i.epoch
-                 where s.ended_at is null and s.owner_node = $1::varchar and s.owner_incarnation = $2::uuid
+                 where s.ended_at is null and s.owner_node = $1::varchar
+                   and s.owner_incarnation is not distinct from $2::uuid
                  order by s.id
                  for update of s),
              claimed as (
@@ -201,7 +206,7 @@ const OWN_ROWS: &str = concat!(
 
 const STILL_FREE: &str = concat!(
     "select count(*) from saga_open f join unnest($4::uuid[], $5::int[]) as i (id, epoch) on f.id = i.id and f.epoch = i.epoch
-     where f.owner_node = $1 and f.owner_incarnation = $2 and ",
+     where f.owner_node = $1 and f.owner_incarnation is not distinct from $2 and ",
     may_run!()
 );
 

@@ -94,7 +94,7 @@ mod tests {
     use saga_engine::definition::Outputs;
     use saga_engine::log::{Event, OutputsInLog, SagaLog};
     use saga_engine::outcome::{Cause, Failure, Found, Sent};
-    use saga_engine::record::Company;
+    use saga_engine::record::Batching;
     use saga_engine::unsent::Unsent;
 
     use super::*;
@@ -142,7 +142,7 @@ mod tests {
                 at: self.now,
                 changes,
                 begin_told: self.unsent.begin_told(),
-                company: Company::Any,
+                batching: Batching::Any,
                 was_in_doubt: false,
             }
         }

@@ -35,7 +35,7 @@ use self::verdict::{ScopedKey, key_of, verdicts};
 use crate::store::events::{NewSteps, insert_steps};
 use crate::store::reader::parse_status;
 use saga_engine::owner::Owner;
-use saga_engine::record::{Change, Company, LogWrite, WriteReport};
+use saga_engine::record::{Batching, Change, LogWrite, WriteReport};
 use saga_engine::{SagaId, trace};
 
 /// Writes batches of [`LogWrite`]s for one owner.
@@ -69,7 +69,7 @@ impl BatchWriter for SagaLogWriter {
     }
 
     fn goes_alone(item: &LogItem) -> bool {
-        matches!(item, LogItem::Write(write) if write.company == Company::None)
+        matches!(item, LogItem::Write(write) if write.batching == Batching::None)
     }
 
     fn traced(&self, item: &LogItem) -> Option<(TraceContext, &'static str)> {

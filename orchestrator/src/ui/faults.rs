@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::Ui;
-use crate::neighbours::{NoAnswer, Said};
+use crate::neighbours::{NoAnswer, ReplicaAnswer};
 
 const PATH: &str = "/debug/faults/";
 /// The random seed for all services.
@@ -71,7 +71,7 @@ pub(super) async fn change(ui: Ui, request: Request) -> Result<Response, ApiErro
     let told = changes.iter().map(|(service, change)| {
         let ui = &ui;
         async move {
-            let said: Vec<Said<Value>> = ui.neighbours.ask(service, Method::PUT, PATH, Some(change)).await;
+            let said: Vec<ReplicaAnswer<Value>> = ui.neighbours.ask(service, Method::PUT, PATH, Some(change)).await;
             (*service, said)
         }
     });
@@ -146,7 +146,7 @@ async fn gather(ui: &Ui) -> Result<Response, ApiError> {
     Ok(json(StatusCode::OK, &AllFaultsView { services: join_all(services).await }))
 }
 
-fn view(said: Said<Value>) -> ReplicaFaults {
+fn view(said: ReplicaAnswer<Value>) -> ReplicaFaults {
     let (faults, error) = match said.answer {
         Ok(faults) => (Some(faults), None),
         Err(no_answer) => (None, Some(no_answer.to_string())),

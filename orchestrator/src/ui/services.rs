@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Ui;
-use crate::neighbours::Said;
+use crate::neighbours::ReplicaAnswer;
 
 /// The supervision trees of all services.
 #[derive(Serialize, ToSchema)]
@@ -51,7 +51,7 @@ pub(super) async fn show(ui: Ui, _: Request) -> Result<Response, ApiError> {
     Ok(json(StatusCode::OK, &ServicesView { services: join_all(services).await }))
 }
 
-fn view(said: Said<ActorView>) -> ReplicaView {
+fn view(said: ReplicaAnswer<ActorView>) -> ReplicaView {
     let (actors, error) = match said.answer {
         Ok(actors) => (Some(actors), None),
         Err(no_answer) => (None, Some(no_answer.to_string())),

@@ -21,7 +21,7 @@ use saga_engine::change::BeginTold;
 use saga_engine::definition::Outputs;
 use saga_engine::lease::{RenewRequest, Renewal};
 use saga_engine::owner::Owner;
-use saga_engine::record::{Change, Company, Fingerprint, IdempotencyKey, KeyScope, LogWrite, NewSaga};
+use saga_engine::record::{Batching, Change, Fingerprint, IdempotencyKey, KeyScope, LogWrite, NewSaga};
 use saga_engine::recovery::{ActorDeath, Claimer, Free, ListedRow};
 use saga_simulation::durable_log::{DurableLog, LogNow};
 use serde_json::json;
@@ -271,7 +271,7 @@ impl Logs {
             at: DateTime::UNIX_EPOCH,
             changes: Vec::new(),
             begin_told: BeginTold::No,
-            company: Company::Any,
+            batching: Batching::Any,
             // A begin of a saga that is there repeats another one; any other may.
             was_in_doubt: self.memory.row(saga_id).is_some() || write.payment.is_multiple_of(2),
         }

@@ -7,7 +7,7 @@ use super::{RETRY_AFTER_S, RequestPipeline};
 use crate::{
     http::{
         Access, ApiError, Because,
-        client::{Client, Room, Through},
+        client::{Client, IdentifiedBy, Room},
         head::Head,
         routes::{
             Admission,
@@ -41,7 +41,7 @@ impl RequestPipeline {
         headers: &HeaderMap,
     ) -> Result<Share, ApiError> {
         match client {
-            Some(Client { address, through: Through::Proxy })
+            Some(Client { address, identified_by: IdentifiedBy::Proxy })
                 if endpoint.route.admission == Admission::Limited && !self.guard.is_one_of_us(headers) =>
             {
                 self.at_work_of.take(address).ok_or_else(|| {

@@ -11,7 +11,7 @@ use crate::problem::{Place, Problems};
 
 pub(super) fn read(text: &str, problems: &mut Problems) -> Option<Node> {
     let mut reader = serde_json::Deserializer::from_str(text);
-    let node = At(String::new()).deserialize(&mut reader).and_then(|node| reader.end().map(|()| node));
+    let node = ReadAt(String::new()).deserialize(&mut reader).and_then(|node| reader.end().map(|()| node));
     match node {
         Ok(node) => Some(node),
         Err(error) => {
@@ -43,9 +43,9 @@ pub(super) fn of_value(value: &Value, at: String) -> Node {
 }
 
 /// Reads the value at this pointer.
-struct At(String);
+struct ReadAt(String);
 
-impl<'de> DeserializeSeed<'de> for At {
+impl<'de> DeserializeSeed<'de> for ReadAt {
     type Value = Node;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
@@ -53,13 +53,13 @@ impl<'de> DeserializeSeed<'de> for At {
     }
 }
 
-impl At {
+impl ReadAt {
     fn node(self, data: Data) -> Node {
         Node { place: Place::Pointer(self.0), data }
     }
 }
 
-impl<'de> Visitor<'de> for At {
+impl<'de> Visitor<'de> for ReadAt {
     type Value = Node;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -93,7 +93,7 @@ impl<'de> Visitor<'de> for At {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
         let mut list = Vec::new();
-        while let Some(item) = items.next_element_seed(At(format!("{}/{}", self.0, list.len())))? {
+        while let Some(item) = items.next_element_seed(ReadAt(format!("{}/{}", self.0, list.len())))? {
             list.push(item);
         }
         Ok(self.node(Data::List(list)))
@@ -102,7 +102,7 @@ impl<'de> Visitor<'de> for At {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Node, A::Error> {
         let mut table = Vec::new();
         while let Some(name) = members.next_key::<String>()? {
-            let node = members.next_value_seed(At(pointer::join(&self.0, &name)))?;
+            let node = members.next_value_seed(ReadAt(pointer::join(&self.0, &name)))?;
             table.push(Member { name, node });
         }
         Ok(self.node(Data::Table(table)))

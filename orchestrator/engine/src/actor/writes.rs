@@ -16,7 +16,7 @@ use crate::change::StateChange;
 use crate::log::{Event, OutputsInLog, SagaLog};
 use crate::meters;
 use crate::plan;
-use crate::record::{Change, Company, LogWrite, Mark, NewSaga, Until, ValueRefused, WriteReport};
+use crate::record::{Batching, Change, LogWrite, Mark, NewSaga, Until, ValueRefused, WriteReport};
 use crate::running::WaitingFor;
 use crate::world::Answer;
 
@@ -57,7 +57,7 @@ pub(super) fn write(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: Chang
             at,
             changes,
             begin_told: progress.unsent.begin_told(),
-            company: Company::Any,
+            batching: Batching::Any,
             was_in_doubt: false,
         }
     };
@@ -185,7 +185,7 @@ fn rejected(
     let mark = Mark::until_resolved(format!("value refused by the log: {}", refused.code));
     state.attention = Some(mark.clone());
     state.texts = Texts::LeftOut;
-    let again = LogWrite { attention: Some(mark), company: Company::None, ..without_texts(write.clone()) };
+    let again = LogWrite { attention: Some(mark), batching: Batching::None, ..without_texts(write.clone()) };
     if let Some(in_flight) = &mut state.write {
         in_flight.write = Arc::new(again);
     }

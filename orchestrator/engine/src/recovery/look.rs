@@ -102,20 +102,31 @@ pub async fn look<S: Statements>(log: &mut S, question: ClaimRequest) -> Result<
     Ok(found)
 }
 
-/// Claims rows of dead processes. They are counted first, so that they stay counted if the claim fails.
+/// Claims rows of dead processes. They are counted first, so that they stay counted if the claim fails. A count reads all
+/// of them, so a takeover of many batches counts only for its first and last ones.
 async fn claim_of_the_dead<S: Statements>(
     log: &mut S,
     dead: &[Owner],
     running: &Running,
     found: &mut Claimed,
 ) -> Result<(), S::Error> {
-    let free = if dead.is_empty() { 0 } else { log.free_of_the_dead(dead).await? };
-    running.left_of_the_dead(free);
+    if dead.is_empty() {
+        running.left_of_the_dead(0);
+        return Ok(());
+    }
+    let batch = usize::try_from(log.batch()).unwrap_or(usize::MAX);
+    let mut free = running.of_the_dead();
+    if free <= batch {
+        free = log.free_of_the_dead(dead).await?;
+        running.left_of_the_dead(free);
+    }
     if free == 0 {
         return Ok(());
     }
     let claimed = claim(log, Free::OfTheDead(dead), found).await?;
-    running.left_of_the_dead(free.saturating_sub(claimed));
+    let left = free.saturating_sub(claimed);
+    // After less than a batch another node may have the others: the next look counts.
+    running.left_of_the_dead(if claimed < batch { left.min(batch) } else { left });
     Ok(())
 }
 

@@ -1,11 +1,11 @@
-//! A participant of a single step, and what happened at it.
+//! A participant of a single step, and its decisions.
 
 use common::wire;
 use serde_json::Value;
 use smol_str::SmolStr;
 
 use super::OperationKind;
-use super::anybody::Anybody;
+use super::generic::GenericParticipant;
 use super::journal::{Ask, Reply};
 use super::unjournaled::Unjournaled;
 use crate::definitions::KNOWN;
@@ -15,26 +15,26 @@ use saga_engine::definition::{Context, Start, Step};
 /// A participant of a single step.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Other {
-    pub(super) with_journal: Anybody,
+    pub(super) with_journal: GenericParticipant,
     without: Unjournaled,
-    pub(super) happened: Vec<Happened>,
+    pub(super) decisions: Vec<StepDecision>,
 }
 
 /// A new decision of a participant, not a repeated one.
 #[derive(Clone, Debug)]
-pub(crate) struct Happened {
+pub(crate) struct StepDecision {
     /// Its place among the decisions of all participants.
     pub(crate) place: u64,
     pub(crate) saga: SagaId,
     pub(crate) step: SmolStr,
-    pub(crate) what: What,
+    pub(crate) effect: StepEffect,
 }
 
-/// What a participant decided.
+/// The decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum What {
+pub(crate) enum StepEffect {
     /// The action took effect.
-    Done(Knew),
+    Done(KnownOutputs),
     /// The action was undone.
     Undone,
     /// A compensation found nothing to undo.
@@ -43,7 +43,7 @@ pub(crate) enum What {
 
 /// Whether a request had the outputs of all steps before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Knew {
+pub(crate) enum KnownOutputs {
     All,
     NotAll,
 }
@@ -66,24 +66,24 @@ impl Other {
             (Start::Recorded, None) => self.without.act(ask, &step.action, context),
         };
         let found_it = step.start == Start::Recorded || reply.action == Some(wire::ACTION_DONE);
-        let what = match (compensation, reply.status, reply.replayed) {
-            (None, 200, false) => What::Done(knew(ask)),
-            (Some(_), 200, false) if found_it => What::Undone,
-            (Some(_), 200 | 404, false) => What::NothingToUndo,
+        let effect = match (compensation, reply.status, reply.replayed) {
+            (None, 200, false) => StepEffect::Done(known_outputs(ask)),
+            (Some(_), 200, false) if found_it => StepEffect::Undone,
+            (Some(_), 200 | 404, false) => StepEffect::NothingToUndo,
             _ => return reply,
         };
         if !step.is_read_only() {
-            self.happened.push(Happened { place, saga: context.saga_id, step: step.name.clone(), what });
+            self.decisions.push(StepDecision { place, saga: context.saga_id, step: step.name.clone(), effect });
         }
         reply
     }
 }
 
-fn knew(ask: &Ask<'_>) -> Knew {
+fn known_outputs(ask: &Ask<'_>) -> KnownOutputs {
     let body = ask.request.body.as_deref().and_then(|body| serde_json::from_str::<Value>(body).ok());
     let known = body.as_ref().and_then(|body| body.get(KNOWN)).and_then(Value::as_object);
     match known.is_none_or(|known| known.values().all(|output| !output.is_null())) {
-        true => Knew::All,
-        false => Knew::NotAll,
+        true => KnownOutputs::All,
+        false => KnownOutputs::NotAll,
     }
 }

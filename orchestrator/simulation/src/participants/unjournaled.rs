@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::anybody::readable;
+use super::generic::readable;
 use super::journal::{Ask, FailureDraw, Reply};
 use saga_engine::SagaId;
 use saga_engine::definition::{Context, Operation};

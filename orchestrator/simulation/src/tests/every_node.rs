@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::fate::{CallFate, Copy, Fate, FaultPhase, Intermediary, LookEnd, LookFate, Outlives, There};
+use crate::fate::{AfterDeath, CallFate, Copy, Fate, FaultPhase, Intermediary, LookEnd, LookFate, Responder};
 use crate::fate::{WriteEnd, WriteFate};
 use crate::participants::FailureDraw;
 use crate::run::run_with;
@@ -61,13 +61,13 @@ struct Scripted {
     observed: Arc<Mutex<Observed>>,
 }
 
-fn copy(arrives: Duration, there: There) -> Copy {
-    Copy { arrives: Some(arrives), there, reply: Some(MOMENT) }
+fn copy(arrives: Duration, responder: Responder) -> Copy {
+    Copy { arrives: Some(arrives), responder, reply: Some(MOMENT) }
 }
 
 impl Fate for Scripted {
     fn call(&mut self, call: &Call, phase: FaultPhase) -> CallFate {
-        let fine = copy(MOMENT, There::Participant);
+        let fine = copy(MOMENT, Responder::Participant);
         let copies = match call.purpose {
             Purpose::Compensation => {
                 self.observed.lock().unwrap().undone.insert(call.step.clone());
@@ -78,15 +78,15 @@ impl Fate for Scripted {
                     UndoFate::FailsForAWhile => *attempts <= A_WHILE,
                     UndoFate::FailsForGood => phase == FaultPhase::Wild,
                 };
-                vec![if fails { copy(MOMENT, There::Only(Intermediary::BadGateway)) } else { fine }]
+                vec![if fails { copy(MOMENT, Responder::Only(Intermediary::BadGateway)) } else { fine }]
             }
             Purpose::Action { .. } if call.step != self.step => vec![fine],
             Purpose::Action { .. } => match self.action {
                 ActionFate::Fine | ActionFate::Refused => vec![fine],
                 ActionFate::DoneButUnknown => vec![Copy { reply: None, ..fine }],
                 ActionFate::NotDoneAndUnknown => vec![Copy { arrives: None, ..fine }],
-                ActionFate::TooLate => vec![copy(call.timeout + Duration::from_secs(12), There::Participant)],
-                ActionFate::Doubled => vec![fine, copy(Duration::from_secs(1), There::Participant)],
+                ActionFate::TooLate => vec![copy(call.timeout + Duration::from_secs(12), Responder::Participant)],
+                ActionFate::Doubled => vec![fine, copy(Duration::from_secs(1), Responder::Participant)],
             },
         };
         CallFate::Sent(copies)
@@ -107,7 +107,7 @@ impl Fate for Scripted {
             (end, self.kill) = (killed, None);
             self.observed.lock().unwrap().killed = true;
         }
-        WriteFate { commits: MOMENT, end, report: MOMENT, pause: None, outlives_process: Outlives::No }
+        WriteFate { commits: MOMENT, end, report: MOMENT, pause: None, after_death: AfterDeath::No }
     }
 
     fn look(&mut self, _: FaultPhase) -> LookFate {

@@ -167,7 +167,7 @@ impl Calls {
         };
         // A call that waits needs no memory for its request.
         drop(request);
-        let _forgotten = Forgotten { calls: &self.0, id };
+        let _forget = ForgetOnDrop { calls: &self.0, id };
         answer.await.unwrap_or_else(|_| Err(NoAnswer::Lost("the stream of calls is gone".to_owned())))
     }
 }
@@ -179,12 +179,12 @@ impl Drop for Calls {
 }
 
 /// Removes a call whose caller gave up.
-struct Forgotten<'a> {
+struct ForgetOnDrop<'a> {
     calls: &'a Shared,
     id: u64,
 }
 
-impl Drop for Forgotten<'_> {
+impl Drop for ForgetOnDrop<'_> {
     fn drop(&mut self) {
         self.calls.state().waiting.remove(&self.id);
     }

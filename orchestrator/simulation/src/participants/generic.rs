@@ -12,11 +12,11 @@ const MAX_FIELDS: usize = 32;
 
 /// A generic participant.
 #[derive(Clone, Debug, Default)]
-pub struct Anybody {
+pub struct GenericParticipant {
     pub(super) journal: Journal,
 }
 
-impl Anybody {
+impl GenericParticipant {
     /// Replies to the action of a step.
     pub fn act(&mut self, ask: &Ask<'_>, operation: &Operation, context: &Context) -> Reply {
         let contents = vec![ask.request.body.clone()];

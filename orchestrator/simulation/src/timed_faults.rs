@@ -25,11 +25,11 @@ const HOLDS: u64 = 0x686f_6c64;
 /// Mixed into the seed for standbys.
 const STANDBYS: u64 = 0x7374_6279;
 
-/// All such faults of a run, with their times.
-pub(super) struct Troubles(Vec<(Duration, Trouble)>);
+/// The faults of a run that have times.
+pub(super) struct TimedFaults(Vec<(Duration, TimedFault)>);
 
 #[derive(Clone, Debug)]
-enum Trouble {
+enum TimedFault {
     Kill,
     KillCoordinator,
     Pause { lasts: Duration, twin: bool },
@@ -40,8 +40,8 @@ enum Trouble {
     CutStandby { of: Database, lasts: Duration, end: CutEnd },
 }
 
-impl Troubles {
-    pub(super) fn draw(rng: &mut ChaCha8Rng, faults: &Faults, definition: &Definition, nodes: usize) -> Troubles {
+impl TimedFaults {
+    pub(super) fn draw(rng: &mut ChaCha8Rng, faults: &Faults, definition: &Definition, nodes: usize) -> TimedFaults {
         let wildness = intensity(rng);
         let latest = faults.calm_after_ms.max(1);
         let times = |most: u32, rng: &mut ChaCha8Rng| -> Vec<Duration> {
@@ -50,61 +50,61 @@ impl Troubles {
             (0..count).map(|_| Duration::from_millis(rng.random_range(0..latest))).collect()
         };
         let step = |rng: &mut ChaCha8Rng| definition.steps()[rng.random_range(0..definition.steps().len())].clone();
-        let mut troubles = Vec::new();
-        let mut add = |at, trouble| troubles.push((at, trouble));
+        let mut timed_faults = Vec::new();
+        let mut add = |at, trouble| timed_faults.push((at, trouble));
         for at in times(faults.crashes, rng) {
-            add(at, Trouble::Kill);
+            add(at, TimedFault::Kill);
         }
         for at in times(faults.pauses, rng) {
             let lasts = lasting(rng, faults.pause_ms);
             let twin = rng.random::<f64>() < faults.twin_rate;
-            add(at, Trouble::Pause { lasts, twin });
+            add(at, TimedFault::Pause { lasts, twin });
         }
         for at in times(faults.database_outages, rng) {
-            add(at, Trouble::Away { what: Unreached::Database, lasts: lasting(rng, faults.outage_ms) });
+            add(at, TimedFault::Away { what: Unreached::Database, lasts: lasting(rng, faults.outage_ms) });
         }
         for at in times(faults.participant_outages, rng) {
             let what = Unreached::Participant(step(rng).participant);
-            add(at, Trouble::Away { what, lasts: lasting(rng, faults.outage_ms) });
+            add(at, TimedFault::Away { what, lasts: lasting(rng, faults.outage_ms) });
         }
         for at in times(faults.operation_outages, rng) {
             let operation = Operation { step: step(rng).name, is_undo: rng.random() };
-            add(at, Trouble::Away { what: Unreached::Operation(operation), lasts: lasting(rng, faults.outage_ms) });
+            add(at, TimedFault::Away { what: Unreached::Operation(operation), lasts: lasting(rng, faults.outage_ms) });
         }
         for at in times(faults.partitions, rng) {
             let what = match rng.random() {
                 true => Unreached::Database,
                 false => Unreached::Participant(step(rng).participant),
             };
-            add(at, Trouble::Partition { what, lasts: lasting(rng, faults.outage_ms) });
+            add(at, TimedFault::Partition { what, lasts: lasting(rng, faults.outage_ms) });
         }
         for at in times(faults.clock_jumps, rng) {
             let of = match rng.random_range(0..=nodes) {
                 0 => ClockOf::Database,
                 node => ClockOf::Node(node - 1),
             };
-            add(at, Trouble::ClockJump { of, by: either_way(rng, faults.clock_jump_ms) });
+            add(at, TimedFault::ClockJump { of, by: either_way(rng, faults.clock_jump_ms) });
         }
         for at in times(faults.coordinator_deaths, rng) {
-            add(at, Trouble::KillCoordinator);
+            add(at, TimedFault::KillCoordinator);
         }
-        Troubles(troubles)
+        TimedFaults(timed_faults)
     }
 
     /// Adds a hold on all sagas, drawn with random numbers of its own, which do not shift the others. It is released
     /// when faults end.
-    pub(super) fn with_hold(mut self, seed: u64, faults: &Faults) -> Troubles {
+    pub(super) fn with_hold(mut self, seed: u64, faults: &Faults) -> TimedFaults {
         let mut rng = ChaCha8Rng::seed_from_u64(seed ^ HOLDS);
         if rng.random::<f64>() < faults.hold_rate {
             let at = rng.random_range(0..faults.calm_after_ms.max(1));
             let lasts = lasting(&mut rng, faults.pause_ms.min(faults.calm_after_ms - at));
-            self.0.push((Duration::from_millis(at), Trouble::Hold { lasts }));
+            self.0.push((Duration::from_millis(at), TimedFault::Hold { lasts }));
         }
         self
     }
 
     /// Adds cuts of databases from their standbys, drawn with random numbers of their own.
-    pub(super) fn with_standbys(mut self, seed: u64, faults: &Faults, definition: &Definition) -> Troubles {
+    pub(super) fn with_standbys(mut self, seed: u64, faults: &Faults, definition: &Definition) -> TimedFaults {
         let mut rng = ChaCha8Rng::seed_from_u64(seed ^ STANDBYS);
         let with_journals: Vec<SmolStr> = definition
             .steps()
@@ -124,7 +124,7 @@ impl Troubles {
             let lasts = lasting(&mut rng, faults.outage_ms);
             let takes_over = rng.random::<f64>() < faults.take_over_rate;
             let end = if takes_over { CutEnd::TakesOver } else { CutEnd::Back };
-            self.0.push((at, Trouble::CutStandby { of, lasts, end }));
+            self.0.push((at, TimedFault::CutStandby { of, lasts, end }));
         }
         self
     }
@@ -148,15 +148,15 @@ fn is_alive(state: ProcessState) -> bool {
     state == ProcessState::Alive
 }
 
-async fn make(sim: &Arc<Sim>, trouble: Trouble) {
+async fn make(sim: &Arc<Sim>, trouble: TimedFault) {
     match trouble {
-        Trouble::Kill => {
+        TimedFault::Kill => {
             let process = pick(&mut sim.lock(), is_alive);
             if let Some(process) = process {
                 process::kill(sim, process);
             }
         }
-        Trouble::KillCoordinator => {
+        TimedFault::KillCoordinator => {
             let process = pick(&mut sim.lock(), is_alive);
             let Some(process) = process else { return };
             let coordinator = sim.lock().processes[process.0].coordinator.get();
@@ -166,7 +166,7 @@ async fn make(sim: &Arc<Sim>, trouble: Trouble) {
                 coordinator.kill();
             }
         }
-        Trouble::Pause { lasts, twin } => {
+        TimedFault::Pause { lasts, twin } => {
             let process = pick(&mut sim.lock(), is_alive);
             let Some(process) = process else { return };
             process::pause(sim, process, lasts);
@@ -183,7 +183,7 @@ async fn make(sim: &Arc<Sim>, trouble: Trouble) {
                 process::start(sim, node, name).await;
             }
         }
-        Trouble::Away { what, lasts } => {
+        TimedFault::Away { what, lasts } => {
             let back = sim.elapsed() + lasts;
             sim.note(|_| "network".to_owned(), |_| format!("{what:?} is away for {lasts:?}"));
             let mut inner = sim.lock();
@@ -194,7 +194,7 @@ async fn make(sim: &Arc<Sim>, trouble: Trouble) {
             }
             inner.partitions.cut(None, what, back);
         }
-        Trouble::Partition { what, lasts } => {
+        TimedFault::Partition { what, lasts } => {
             let process = pick(&mut sim.lock(), is_alive);
             let Some(process) = process else { return };
             let back = sim.elapsed() + lasts;
@@ -203,14 +203,14 @@ async fn make(sim: &Arc<Sim>, trouble: Trouble) {
             inner.tally.partitions += 1;
             inner.partitions.cut(Some(process), what, back);
         }
-        Trouble::ClockJump { of, by } => {
+        TimedFault::ClockJump { of, by } => {
             sim.note(|_| "clock".to_owned(), |_| format!("of {of:?} jumps by {} ms", by.num_milliseconds()));
             let mut inner = sim.lock();
             inner.tally.clock_jumps += 1;
             inner.clocks.jump(of, by);
         }
-        Trouble::CutStandby { of, lasts, end } => sim.cut_standby_off(of, lasts, end),
-        Trouble::Hold { lasts } => {
+        TimedFault::CutStandby { of, lasts, end } => sim.cut_standby_off(of, lasts, end),
+        TimedFault::Hold { lasts } => {
             sim.note(|_| "operator".to_owned(), |_| format!("puts all sagas on hold for {lasts:?}"));
             let since = sim.database_now();
             {
