@@ -1,4 +1,4 @@
-//! Ranges of values and rules between settings. They are checked on the layered values rather than on the typed
+//! Rules between settings. They are checked on the layered values rather than on the typed
 //! structs, because only the values know where they were set.
 
 use std::iter;

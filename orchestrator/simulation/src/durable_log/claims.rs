@@ -62,7 +62,14 @@ impl LogNow<'_> {
         // Rows locked by another transaction are skipped.
         let is_locked = |id: SagaId| self.log.open.on(id).is_some();
         let rows = self.log.rows.iter().filter(|(id, row)| is_free(**id, row) && !is_locked(**id));
-        rows.map(|(id, _)| *id).take(limit).collect()
+        let mut rows: Vec<(&SagaId, &Row)> = rows.collect();
+        // The order of the statements: owner by owner, or those first that are due for the longest.
+        match free {
+            Free::OfTheDead(owners) => rows.sort_by_key(|(_, row)| owners.iter().position(|owner| *owner == row.owner)),
+            Free::OwnSleepers => rows.sort_by_key(|(_, row)| row.wake_at),
+            Free::Orphans(_) | Free::Died(_) => {}
+        }
+        rows.into_iter().map(|(id, _)| *id).take(limit).collect()
     }
 
     fn take(&mut self, id: SagaId) -> Option<ReadRow> {
