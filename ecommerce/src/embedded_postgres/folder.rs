@@ -41,7 +41,19 @@ pub fn default_data_dir() -> Result<PathBuf, EmbeddedError> {
 pub(super) struct DataFolder {
     dir: PathBuf,
     account: Account,
-    _lock: File,
+    _lock: Lock,
+}
+
+/// The lock of a data folder.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    /// Unlocks the file itself, which a child that has not yet begun its program has a copy of: the lock would be the copy's
+    /// too.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
 }
 
 impl DataFolder {
@@ -174,7 +186,7 @@ fn create(dir: &Path, account: &Account) -> Result<(), EmbeddedError> {
 }
 
 /// The kernel releases the lock when the process ends in any way. The process id in the file is only for messages.
-fn take_lock(dir: &Path, account: &Account) -> Result<File, EmbeddedError> {
+fn take_lock(dir: &Path, account: &Account) -> Result<Lock, EmbeddedError> {
     let path = dir.join("lock");
     let mut options = OpenOptions::new();
     let opened = account.open(options.read(true).write(true).create(true).truncate(false), OFlags::empty(), &path);
@@ -199,5 +211,23 @@ fn take_lock(dir: &Path, account: &Account) -> Result<File, EmbeddedError> {
         .and_then(|()| file.rewind())
         .and_then(|()| writeln!(file, "{}", std::process::id()))
         .map_err(EmbeddedError::io("write", &path))?;
-    Ok(file)
+    Ok(Lock(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_the_locks_descriptor_locks_nothing() {
+        let dir = env::temp_dir().join(format!("ecommerce-lock-{}", std::process::id()));
+        fs::create_dir(&dir).unwrap();
+        let lock = take_lock(&dir, &Account::Own).unwrap();
+        assert!(matches!(take_lock(&dir, &Account::Own), Err(EmbeddedError::InUse { .. })));
+        let copy = lock.0.try_clone().unwrap();
+        drop(lock);
+        drop(take_lock(&dir, &Account::Own).unwrap());
+        drop(copy);
+        fs::remove_dir_all(&dir).unwrap();
+    }
 }
