@@ -1,5 +1,5 @@
-//! Rules between settings. They are checked on the layered values rather than on the typed
-//! structs, because only the values know where they were set.
+//! Rules between settings. They are checked on the layered values rather than on the typed structs, because only the
+//! values know where they were set.
 
 use std::iter;
 

@@ -49,8 +49,8 @@ pub(super) struct DataFolder {
 struct Lock(File);
 
 impl Drop for Lock {
-    /// Unlocks the file itself, which a child that has not yet begun its program has a copy of: the lock would be the copy's
-    /// too.
+    /// Unlocks the file before it is closed: a child between fork and exec has a copy of the descriptor, and as long as that
+    /// is open, closing ours releases nothing.
     fn drop(&mut self) {
         let _ = self.0.unlock();
     }

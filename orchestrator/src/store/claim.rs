@@ -89,7 +89,7 @@ macro_rules! claim {
     };
 }
 
-// Owner by owner in the order of an index, so that a takeover of very many sagas reads each row once.
+// Owner by owner in the order of an index, so that a takeover of very many running sagas reads each row once.
 const OF_THE_DEAD: &str = claim!(
     "dead as materialized (
          select d.node, d.incarnation from unnest($5::text[], $6::uuid[]) as d (node, incarnation)
