@@ -24,6 +24,11 @@ pub fn http_client() -> reqwest::ClientBuilder {
     reqwest::Client::builder().tls_backend_preconfigured(for_http())
 }
 
+/// Makes a builder of clients for servers that the configuration names: no proxy, and no redirect leads a token elsewhere.
+pub fn internal_client() -> reqwest::ClientBuilder {
+    http_client().no_proxy().redirect(reqwest::redirect::Policy::none())
+}
+
 /// Returns the configuration of an HTTP client: certificates are checked against the roots of the system.
 pub(crate) fn for_http() -> ClientConfig {
     let mut config = client(Roots::System, Check::ChainAndName, None).expect("suites and versions fit each other");

@@ -39,9 +39,9 @@ impl Order {
         Input::new(json!({ "user_id": user_id, "product_id": product_id, "amount": amount }))
     }
 
-    /// Reads the input of a saga; `None` if its definition is not that of a purchase.
+    /// Reads the input of a saga; `None` if its definition is not that of a purchase, or its row was changed by hand.
     pub fn of_saga(definition: &str, input: &Input) -> Option<Order> {
-        StockRule::of_definition(definition).map(|_| Order::of_input(input))
+        StockRule::of_definition(definition).and_then(|_| Order::read(input))
     }
 
     /// Reads the input of a purchase.
@@ -49,16 +49,17 @@ impl Order {
     /// # Panics
     /// If the input was not made by [`Order::to_input`]; the sagas of these definitions have no other.
     pub fn of_input(input: &Input) -> Order {
+        Order::read(input).expect("the input of a purchase is an order")
+    }
+
+    fn read(input: &Input) -> Option<Order> {
         let text = |name| input.get(name).and_then(Value::as_str);
-        let order = || {
-            let product_id = match text("product_id") {
-                Some(product_id) => Some(ProductId::parse(product_id).ok()?),
-                None => None,
-            };
-            let (user_id, amount) = (UserId::parse(text("user_id")?).ok()?, Money::parse(text("amount")?).ok()?);
-            Some(Order { user_id, product_id, amount })
+        let product_id = match text("product_id") {
+            Some(product_id) => Some(ProductId::parse(product_id).ok()?),
+            None => None,
         };
-        order().expect("the input of a purchase is an order")
+        let (user_id, amount) = (UserId::parse(text("user_id")?).ok()?, Money::parse(text("amount")?).ok()?);
+        Some(Order { user_id, product_id, amount })
     }
 }
 

@@ -76,6 +76,7 @@ pub(crate) fn events(
             every: longest / 4,
             once_waited: longest * 3 / 4,
             sent: Arc::default(),
+            one_by_one: Arc::default(),
         },
     );
     let reader = reader::reader(

@@ -20,7 +20,7 @@ use common::group_commit::BatchSender;
 use common::supervision::{ActorEntry, ChildSpec, Periodic, every};
 use metrics::Gauge;
 use serde_json::json;
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 use crate::checkout::output;
 use crate::meters;
@@ -30,7 +30,7 @@ use crate::store::{flags, retention, row_text};
 
 /// Pause between two rounds.
 const EVERY: Duration = Duration::from_secs(1);
-/// Pause while there is a backlog: events arrive as fast as sagas run.
+/// Pause while there is a backlog: events arrive as fast as sagas run, and sagas come of age as fast as they once ended.
 const EVERY_WHILE_BEHIND: Duration = Duration::from_millis(100);
 
 /// Pause between two looks at the partitions: they lock tables that purchases use, though not for long.
@@ -94,6 +94,16 @@ impl Part {
             (Part::Details | Part::Keys, None) => Ok(0),
             (Part::Months, _) => retention::months(connection).await.map(|()| 0),
         }
+    }
+
+    /// Returns whether a batch of this number of rows leaves some.
+    fn progress(self, rows: u64) -> Progress {
+        let batch = match self {
+            Part::ForeignEvents | Part::OldEvents => retention::PRUNE_BATCH,
+            Part::Details | Part::Keys => retention::CLEAR_BATCH,
+            Part::Attention | Part::Months => return Progress::UpToDate,
+        };
+        if rows == batch { Progress::MoreToDo } else { Progress::UpToDate }
     }
 }
 
@@ -176,7 +186,7 @@ impl Housekeeping {
 }
 
 /// Whether a part has rows left to process.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
     UpToDate,
     MoreToDo,
@@ -204,10 +214,9 @@ fn counted(state: &Housekeeping, part: Part, rows: u64) -> Progress {
         Part::Months => {}
     }
     if rows > 0 && matches!(part, Part::Details | Part::Keys) {
-        info!(?part, rows, "old sagas were reduced");
+        debug!(?part, rows, "old sagas were reduced");
     }
-    let is_full = matches!(part, Part::ForeignEvents | Part::OldEvents) && rows == retention::PRUNE_BATCH;
-    if is_full { Progress::MoreToDo } else { Progress::UpToDate }
+    part.progress(rows)
 }
 
 /// Returns the outputs that a purchase keeps when its details are cleared. The remaining quantity is kept only if the
@@ -224,5 +233,20 @@ fn purchase_in_brief() -> InBrief {
             .flat_map(|state| row_text::marks_of("decrease", "inventory", state))
             .map(|mark| (output::STOCK_IS_UNKNOWN, mark))
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_batch_leaves_more_to_do() {
+        for (part, batch) in
+            [(Part::ForeignEvents, 2_000), (Part::OldEvents, 2_000), (Part::Details, 500), (Part::Keys, 500)]
+        {
+            assert_eq!([batch - 1, batch].map(|rows| part.progress(rows)), [Progress::UpToDate, Progress::MoreToDo]);
+        }
+        assert_eq!(Part::Attention.progress(2_000), Progress::UpToDate, "a count");
     }
 }

@@ -7,7 +7,6 @@ use common::config::Settings;
 use common::http::{HeaderValue, StatusCode, bearer, outgoing_bearer, read_answer};
 use common::reason::with_causes;
 use common::wire::journal::{JournalEntry, JournalView};
-use reqwest::redirect::Policy;
 use saga_engine::SagaId;
 use saga_engine::definition::{Definition, Effect};
 use smol_str::SmolStr;
@@ -72,7 +71,7 @@ impl Journals {
 }
 
 fn client() -> reqwest::ClientBuilder {
-    common::tls::http_client().no_proxy().redirect(Policy::none()).timeout(TIMEOUT)
+    common::tls::internal_client().timeout(TIMEOUT)
 }
 
 impl Journal {

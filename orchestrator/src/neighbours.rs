@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use common::config::Settings;
 use common::faults::FaultChanges;
-use common::http::{ApiError, HeaderValue, Method, StatusCode, debug, outgoing_bearer, read_answer};
+use common::http::{ApiError, HeaderValue, Method, StatusCode, bearer, debug, outgoing_bearer, read_answer};
 use common::reason::with_causes;
 use futures::future::join_all;
 use reqwest::Url;
-use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::net::lookup_host;
@@ -67,22 +66,14 @@ impl Display for NoAnswer {
 
 impl Neighbours {
     pub(crate) fn new(settings: &Settings) -> Result<Neighbours, reqwest::Error> {
-        let http = common::tls::http_client()
-            .no_proxy()
-            .http2_prior_knowledge()
-            .connect_timeout(TIMEOUT)
-            .timeout(TIMEOUT)
-            .build()?;
+        let http =
+            common::tls::internal_client().http2_prior_knowledge().connect_timeout(TIMEOUT).timeout(TIMEOUT).build()?;
         let replicas = |name: &str| settings.ui.replicas.get(name).cloned().unwrap_or_default();
         let services = settings.services.iter().map(|(name, service)| {
             let configured = replicas(name).iter().map(|url| url.trim_end_matches('/').to_owned()).collect();
             (name.clone(), (service.url.clone(), configured))
         });
-        let operator = settings.auth.operator_token.expose_secret();
-        let bearer = match operator.is_empty() {
-            true => outgoing_bearer(&settings.auth),
-            false => HeaderValue::try_from(format!("Bearer {operator}")).ok(),
-        };
+        let bearer = bearer(&settings.auth.operator_token).or_else(|| outgoing_bearer(&settings.auth));
         let mut names: Vec<String> = settings.services.keys().cloned().collect();
         names.sort_by_key(|name| (ORDER.iter().position(|known| known == name).unwrap_or(ORDER.len()), name.clone()));
         let faulty = names.iter().filter(|name| settings.faults.services.contains_key(*name)).cloned().collect();

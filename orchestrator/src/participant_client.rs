@@ -60,6 +60,7 @@ use saga_engine::world::{Answer, Call, Purpose, Urgency};
 /// Label values in metrics.
 const COMPENSATION: &str = "compensation";
 const DONE: &str = "done";
+const UNKNOWN: &str = "unknown";
 /// Level of a closed breaker in metrics.
 const CLOSED_LEVEL: f64 = 0.0;
 
@@ -319,28 +320,52 @@ fn send_waiting(me: &ActorRef<ClientMsg>, state: &mut State) {
         // Boxed, since Tokio moves a task's future when it starts and again when it ends, and this one is large.
         tokio::spawn(Box::pin(async move {
             let Calling { call, answer, since } = *calling;
+            let mut slot = Slot::of(me, &call, since);
             let (outcome, health) = send(&arguments, &call, since).await;
-            let attempted = attempted(&call, &outcome, since);
-            let finished = Finished { operation: call.operation.clone(), urgency: call.urgency, health, attempted };
+            slot.ends_with(&outcome, health);
             answer.give(outcome);
             // Yield, so the saga's actor runs first.
             yield_now().await;
-            let _ = me.cast(ClientMsg::Finished(finished));
         }));
     }
 }
 
-fn attempted(call: &Call, outcome: &Outcome, since: Instant) -> Attempted {
-    let kind = match call.purpose {
-        Purpose::Action { .. } => "action",
-        Purpose::Compensation => COMPENSATION,
-    };
-    let outcome = match outcome {
-        Outcome::Done(_) | Outcome::Undone(..) => DONE,
-        Outcome::Refused(_) => "refused",
-        Outcome::Unknown(_) => "unknown",
-    };
-    Attempted { step: call.step.clone(), kind, outcome, took: since.elapsed() }
+/// The slot of a call in flight. It is given back even if the task panics; the call then counts as failed.
+struct Slot {
+    client: ActorRef<ClientMsg>,
+    since: Instant,
+    finished: Option<Finished>,
+}
+
+impl Slot {
+    fn of(client: ActorRef<ClientMsg>, call: &Call, since: Instant) -> Slot {
+        let kind = match call.purpose {
+            Purpose::Action { .. } => "action",
+            Purpose::Compensation => COMPENSATION,
+        };
+        let attempted = Attempted { step: call.step.clone(), kind, outcome: UNKNOWN, took: Duration::ZERO };
+        let (operation, urgency, health) = (call.operation.clone(), call.urgency, Health::Failed);
+        Slot { client, since, finished: Some(Finished { operation, urgency, health, attempted }) }
+    }
+
+    fn ends_with(&mut self, outcome: &Outcome, health: Health) {
+        let Some(finished) = &mut self.finished else { return };
+        finished.health = health;
+        finished.attempted.took = self.since.elapsed();
+        finished.attempted.outcome = match outcome {
+            Outcome::Done(_) | Outcome::Undone(..) => DONE,
+            Outcome::Refused(_) => "refused",
+            Outcome::Unknown(_) => UNKNOWN,
+        };
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(finished) = self.finished.take() {
+            let _ = self.client.cast(ClientMsg::Finished(finished));
+        }
+    }
 }
 
 fn park(state: &State, calling: Calling, wait: Duration) {

@@ -109,6 +109,14 @@ impl Browser {
         self.client.goto(url).await.unwrap_or_else(|error| panic!("{url}: {error}"));
     }
 
+    /// Loads the page again, and waits until it is loaded: what follows does not meet the old page.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn reload(&self) {
+        self.client.refresh().await.expect("a page can be loaded again");
+    }
+
     /// Runs a script in the page, given as a function body, and returns its result.
     ///
     /// # Panics
@@ -193,13 +201,16 @@ impl Browser {
         element.send_keys(keys).await.unwrap_or_else(|error| panic!("{css}: {error}"));
     }
 
-    /// Selects an option by its value.
+    /// Selects an option by its value as soon as there is one.
     ///
     /// # Panics
-    /// When there is no such option.
+    /// On timeout.
     pub async fn choose(&self, css: &str, value: &str) {
-        let element = self.see(css).await;
-        element.select_by_value(value).await.unwrap_or_else(|error| panic!("{css}: {error}"));
+        wait_until(&format!("{css} offers {value}"), PATIENCE, async || {
+            let element = self.client.find(Locator::Css(css)).await.ok()?;
+            if element.is_displayed().await.ok()? { element.select_by_value(value).await.ok() } else { None }
+        })
+        .await;
     }
 
     /// Returns the text of an element; empty without the element.

@@ -110,7 +110,7 @@ fn enter(folder: &Path) -> (File, File, Company) {
 /// Drops the databases of killed tests. Only for the first user.
 async fn drop_leftovers(url: &str) {
     let server = Database::connect(url, "postgres").await;
-    let leftovers = r"select datname from pg_database where datname ~ '^t[0-9a-f]{32}_'";
+    let leftovers = r"select datname from pg_database where datname ~ '^t[0-9a-f]{32}(_|$)'";
     for row in server.rows(leftovers, &[]).await {
         let name: String = row.get(0);
         server.run(&format!("drop database if exists {name} with (force)")).await;

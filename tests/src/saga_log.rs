@@ -5,6 +5,7 @@ use common::{
     db::{self, Pool},
 };
 use saga_engine::owner::Owner;
+use secrecy::ExposeSecret;
 use uuid::Uuid;
 
 use crate::{cluster, database::Database};
@@ -37,6 +38,15 @@ impl SagaLog {
         let pool = db::pool(&settings.url, &name, &settings).expect("a good URL");
         let database = Database::connect(server, &name).await;
         Self { name, settings, pool, database }
+    }
+
+    /// Drops the database, whatever connections to it are open.
+    ///
+    /// # Panics
+    /// When it cannot be dropped.
+    pub async fn drop_database(self) {
+        let server = Database::connect(self.settings.url.expose_secret(), "postgres").await;
+        server.run(&format!("drop database {} with (force)", self.name)).await;
     }
 }
 

@@ -19,6 +19,11 @@ use tests::{
     stack::{ORCHESTRATOR, with_json},
     wait_until, with_stack,
 };
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    time::timeout,
+};
 use uuid::Uuid;
 
 const USERS: usize = 12;
@@ -164,6 +169,33 @@ async fn the_events_and_the_cancel_of_a_running_purchase_pass_through_the_other_
         listener.until(|event| event.name == "saga" && event.data["ended"] == true).await;
         let status = cells.get(1 - own, &format!("/saga/status/{id}")).await.expect(200).json();
         assert_eq!(status["status"], "COMPENSATED");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_that_leaves_ends_its_stream_at_a_silent_cell_too() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", silent.local_addr().expect("it is bound"));
+    let options =
+        StackOptions::default().set("orchestrator.cell", 5).set("orchestrator.cells.5.url", "http://127.0.0.1:1");
+    with_stack(options.set("orchestrator.cells.42.url", url), async |stack: &Stack| {
+        let id = common::ids::uuid_v7_of_cell(chrono::Utc::now(), 42);
+        let query = format!("?saga={id}");
+        let listen = Listener::open(stack, &query);
+        let serve = async {
+            let (mut connection, _) = silent.accept().await.expect("the request is forwarded");
+            let mut request = [0; 16];
+            connection.read_exact(&mut request).await.expect("the request is sent");
+            assert_eq!(&request, b"GET /saga/events");
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n:\nid:1-0-0\nretry:1000\n\n";
+            connection.write_all(head.as_bytes()).await.expect("the head is sent");
+            connection
+        };
+        let (listener, mut connection) = futures::join!(listen, serve);
+        drop(listener);
+        let mut rest = Vec::new();
+        timeout(PATIENCE, connection.read_to_end(&mut rest)).await.expect("it is closed").expect("its end is read");
     })
     .await;
 }

@@ -7,11 +7,7 @@ use orchestrator::store::lists::{self, Filter, Search};
 use saga_engine::owner::Owner;
 use saga_engine::recovery::{ActorDeath, Claimer, Free, ListedRow, Statements};
 use saga_engine::{SagaId, Status};
-use secrecy::ExposeSecret;
-use tests::{
-    database::Database,
-    saga_log::{self, SagaLog},
-};
+use tests::saga_log::{self, SagaLog};
 
 /// The older half completed; the newer half belongs to one user and none of it completed. Both filters match many
 /// sagas, their combination few. A few failed or still run.
@@ -49,7 +45,8 @@ async fn rows_read(connection: &mut Connection, statements: impl AsyncFnOnce(&mu
 
 #[tokio::test]
 async fn a_filter_that_fits_few_sagas_of_very_many_reads_few() {
-    let SagaLog { name, settings, pool, database } = SagaLog::new().await;
+    let log = SagaLog::new().await;
+    let SagaLog { pool, database, .. } = &log;
     let mut connection = pool.get().await.expect("a connection");
     database.run(SAGAS).await;
     // Rows read by parallel workers are missing from the session's counts.
@@ -87,8 +84,7 @@ async fn a_filter_that_fits_few_sagas_of_very_many_reads_few() {
         connection.batch_execute("analyze saga").await.expect("statistics");
     }
     drop(connection);
-    let server = Database::connect(settings.url.expose_secret(), "postgres").await;
-    server.run(&format!("drop database {name} with (force)")).await;
+    log.drop_database().await;
     assert!(failures.is_empty(), "{failures:#?}");
 }
 
@@ -106,11 +102,12 @@ async fn recovery_reads_few_of_very_many_sagas() {
     const BATCH: i64 = 100;
     // PostgreSQL plans a prepared statement anew five times, then it may keep a plan for any parameters.
     const EXECUTIONS: usize = 8;
-    let SagaLog { name, settings, pool, database } = SagaLog::new().await;
+    let log = SagaLog::new().await;
+    let SagaLog { pool, database, .. } = &log;
     let mut connection = pool.get().await.expect("a connection");
-    let dead = saga_log::owner(&database, "dead").await;
-    let all_due = saga_log::owner(&database, "all due").await;
-    let few_due = saga_log::owner(&database, "few due").await;
+    let dead = saga_log::owner(database, "dead").await;
+    let all_due = saga_log::owner(database, "all due").await;
+    let few_due = saga_log::owner(database, "few due").await;
     let open: [(&Owner, Option<&str>, i32); 4] = [
         (&dead, None, SAGAS),
         (&all_due, Some("yesterday"), SAGAS),
@@ -169,7 +166,6 @@ async fn recovery_reads_few_of_very_many_sagas() {
         connection.batch_execute("analyze saga").await.expect("statistics");
     }
     drop(connection);
-    let server = Database::connect(settings.url.expose_secret(), "postgres").await;
-    server.run(&format!("drop database {name} with (force)")).await;
+    log.drop_database().await;
     assert!(failures.is_empty(), "{failures:#?}");
 }

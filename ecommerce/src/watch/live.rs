@@ -2,10 +2,17 @@
 //!
 //! The terminal is restored however the view ends: by key, signal, error or panic (`ratatui::init` covers the panic).
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    pin::pin,
+    time::{Duration, Instant},
+};
 
 use crossterm::event::{Event, EventStream, KeyCode, KeyEventKind, KeyModifiers};
-use futures::StreamExt;
+use futures::{
+    FutureExt, StreamExt,
+    future::{Fuse, FusedFuture},
+};
 use ratatui::DefaultTerminal;
 use serde::Deserialize;
 use tokio::{
@@ -47,7 +54,7 @@ pub(super) async fn show(target: &Target, mut news: mpsc::Receiver<News>) -> Res
     let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
     let mut board = Board::default();
     // Before the terminal is taken over, so that a wrong address is an error in one line.
-    count(target, &mut board).await?;
+    board.totals = totals(target).await?;
     let mut terminal = ratatui::try_init().map_err(|error| Failure::Broken(format!("no terminal: {error}")))?;
     let shown = tokio::select! {
         shown = draw_on(target, &mut terminal, &mut board, &mut news) => shown,
@@ -68,6 +75,8 @@ async fn draw_on(
     let mut keys = EventStream::new();
     let mut redraw = interval(REDRAW_EVERY);
     let mut recount = interval(COUNT_EVERY);
+    // A server that hangs keeps no key waiting.
+    let mut counting = pin!(Fuse::terminated());
     loop {
         tokio::select! {
             biased;
@@ -82,10 +91,15 @@ async fn draw_on(
                 Some(Err(_)) | None => return Ok(Ended::Done),
             },
             _ = redraw.tick() => redraw_now(terminal, board, begun)?,
-            _ = recount.tick(), if board.is_stale => {
-                // A failed count is repeated later; the connection's notice gives the reason.
-                let _ = count(target, board).await;
+            _ = recount.tick(), if board.is_stale && counting.is_terminated() => {
+                board.is_stale = false;
+                counting.set(totals(target).fuse());
             }
+            counted = &mut counting => match counted {
+                Ok(totals) => board.totals = totals,
+                // The count is repeated; the connection's notice gives the reason.
+                Err(_) => board.is_stale = true,
+            },
             one = news.recv() => match one {
                 Some(News::Event(kind, change)) => board.hear(&kind, &change),
                 Some(News::Notice(notice)) => board.notice = notice,
@@ -129,14 +143,14 @@ fn pressed(event: &Event, board: &mut Board) -> After {
 }
 
 /// Requests the number of sagas by status.
-async fn count(target: &Target, board: &mut Board) -> Result<(), Failure> {
-    board.is_stale = false;
+async fn totals(target: &Target) -> Result<BTreeMap<&'static str, u64>, Failure> {
+    let mut totals = BTreeMap::new();
     for status in STATUSES {
         let mut url = target.url(&["saga", "transactions"])?;
         url.query_pairs_mut().append_pair("status", status).append_pair("limit", "1");
-        board.totals.insert(status, target.get(url).await?.read::<Total>()?.total);
+        totals.insert(status, target.get(url).await?.read::<Total>()?.total);
     }
-    Ok(())
+    Ok(totals)
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@
 use serde_json::{Map, Value};
 
 use crate::canonical;
-use crate::scope::{Scope, Unusable};
+use crate::limits::MAX_BODY_BYTES;
+use crate::scope::{BODY, Scope, Unusable, check_length};
 use crate::template::{Part, Source, sources};
 
 /// A JSON value with placeholders in its strings.
@@ -101,13 +102,17 @@ impl Body {
         match self {
             Body::Fixed(_, text) => out.push_str(text),
             Body::Value(source) => match scope.value(source)? {
-                Some(value) => canonical::push(&value, out),
+                Some(value) => {
+                    canonical::push(&value, out);
+                    check_length(BODY, out.len(), MAX_BODY_BYTES)?;
+                }
                 None => return Ok(false),
             },
             Body::Text(parts) => {
                 let mut text = String::with_capacity(64);
                 scope.fill(parts, &mut text)?;
                 canonical::push_string(&text, out);
+                check_length(BODY, out.len(), MAX_BODY_BYTES)?;
             }
             Body::List(items) => {
                 out.push('[');

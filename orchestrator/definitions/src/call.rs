@@ -47,6 +47,13 @@ impl Call {
         self.request_sources().chain(self.reply.sources())
     }
 
+    /// Checks the lengths of the parts of the request and of the expected values, before any output is known. Any other
+    /// error is [`Call::check_input`]'s to report.
+    pub(crate) fn check_lengths(&self, scope: Scope<'_>) -> Result<(), Unusable> {
+        self.request(scope)?;
+        self.reply.expect.iter().try_for_each(|(_, body)| body.fill(scope).map(drop))
+    }
+
     /// Reports what is wrong with the fields of an input, before any output is known.
     pub(crate) fn check_input(&self, scope: Scope<'_>, report: &mut dyn FnMut(Unusable)) {
         self.path.check_input(scope, report);

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use saga_engine::SagaId;
-use saga_engine::definition::Outputs;
 use serde_json::{Map, Value, json};
 use smol_str::SmolStr;
 use uuid::Uuid;
@@ -13,7 +12,7 @@ use crate::inputs::{self, InputError};
 use crate::outline::{self, Identity, Outline};
 use crate::problem::{Problem, Problems, Rejected};
 use crate::schema::InputSchema;
-use crate::scope::Scope;
+use crate::scope::{Scope, Unusable};
 use crate::source::{self, Format, Node};
 use crate::steps::{FileStep, check_graph, read_step, warn_of_shared_paths};
 use crate::template::Source;
@@ -114,19 +113,23 @@ impl SagaFile {
     }
 
     fn check_fields(&self, input: &Value) -> Vec<InputError> {
-        let outputs = Outputs::default();
         let mut errors: Vec<InputError> = Vec::new();
         for step in &self.steps {
-            let scope = Scope { step: &step.name, saga_id: SagaId(Uuid::nil()), attempt: 1, input, outputs: &outputs };
+            let scope = Scope { step: &step.name, saga_id: SagaId(Uuid::nil()), attempt: 1, input, outputs: None };
             for call in std::iter::once(&step.action).chain(&step.compensation) {
-                call.check_input(scope, &mut |unusable| {
-                    let Source::Input(path) = &unusable.source else { return };
-                    let detail = format!("{} (step {})", unusable.reason, step.name);
-                    let error = InputError { pointer: path.pointer(), detail };
+                let mut report = |unusable: Unusable| {
+                    let (pointer, reason) = match unusable {
+                        Unusable::Value { source: Source::Input(path), reason } => (path.pointer(), reason),
+                        Unusable::Value { .. } => return,
+                        Unusable::TooLong { .. } => (String::new(), unusable.to_string().into()),
+                    };
+                    let error = InputError { pointer, detail: format!("{reason} (step {})", step.name) };
                     if !errors.contains(&error) {
                         errors.push(error);
                     }
-                });
+                };
+                call.check_input(scope, &mut report);
+                call.check_lengths(scope).unwrap_or_else(report);
             }
         }
         errors

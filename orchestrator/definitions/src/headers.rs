@@ -2,7 +2,8 @@
 
 use smol_str::{SmolStr, StrExt};
 
-use crate::scope::{Scope, Unusable};
+use crate::limits::MAX_HEADER_BYTES;
+use crate::scope::{Scope, Unusable, check_length};
 use crate::template::{Part, Source, sources};
 
 /// Headers of the connection, of the participant's settings and of the protocol.
@@ -36,6 +37,9 @@ pub fn is_reserved_header(name: &str) -> bool {
 
 /// A value that a header cannot carry.
 const NOT_VISIBLE: &str = "has characters that a header cannot carry: only visible ASCII, spaces and tabs are possible";
+
+/// The name of the headers in errors.
+const HEADERS: &str = "headers";
 
 #[derive(Debug, Default)]
 pub(crate) struct Headers(Vec<Header>);
@@ -89,8 +93,12 @@ impl Headers {
     /// Returns names and values. A header that is one absent field is left out.
     pub(crate) fn fill(&self, scope: Scope<'_>) -> Result<Vec<(SmolStr, String)>, Unusable> {
         let mut headers = Vec::with_capacity(self.0.len());
+        let mut length = 0;
         for header in self.0.iter().filter(|header| !header.is_absent(scope)) {
-            headers.push((header.name.clone(), header.fill(scope)?));
+            let value = header.fill(scope)?;
+            length += header.name.len() + value.len();
+            check_length(HEADERS, length, MAX_HEADER_BYTES)?;
+            headers.push((header.name.clone(), value));
         }
         Ok(headers)
     }
@@ -122,6 +130,7 @@ impl Header {
                 Part::Text(text) => out.push_str(text),
                 Part::Value(source) => out.push_str(&visible(source, scope)?),
             }
+            check_length(HEADERS, out.len(), MAX_HEADER_BYTES)?;
         }
         Ok(out)
     }

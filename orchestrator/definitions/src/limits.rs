@@ -18,5 +18,12 @@ pub const ATTEMPTS: RangeInclusive<u64> = 1..=1_000;
 /// Calls of one saga in flight at once.
 pub const PARALLEL: RangeInclusive<u64> = 1..=100;
 
+/// The longest path of a call with its query, in bytes, encoded. Servers accept as much (RFC 9110, section 4.1).
+pub const MAX_TARGET_BYTES: usize = 8_000;
+/// The longest headers of a call that a definition sets, in bytes: names and values together.
+pub const MAX_HEADER_BYTES: usize = 8_000;
+/// The longest body of a call, and the longest expected value, in bytes.
+pub const MAX_BODY_BYTES: usize = 1024 * 1024;
+
 /// The longest pattern of an input schema once compiled, in bytes.
 pub(crate) const MAX_PATTERN_BYTES: usize = 1024 * 1024;

@@ -2,7 +2,8 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode_byte, utf8_percent_encode};
 
-use crate::scope::{Scope, Unusable};
+use crate::limits::MAX_TARGET_BYTES;
+use crate::scope::{Scope, Unusable, check_length};
 use crate::template::{Part, Source, sources};
 
 /// Characters of a value that need no encoding, besides letters and digits: the unreserved ones of RFC 3986.
@@ -25,6 +26,23 @@ enum Piece {
     /// A placeholder of the query.
     Query(Source),
 }
+
+impl Piece {
+    /// Returns the length of the text beside the placeholders.
+    fn text_bytes(&self) -> usize {
+        match self {
+            Piece::Text(text) => text.len(),
+            Piece::Segment(parts) => {
+                let text = |part: &Part| if let Part::Text(text) = part { text.len() } else { 0 };
+                parts.iter().map(text).sum()
+            }
+            Piece::Query(_) => 0,
+        }
+    }
+}
+
+/// The name of a path in errors.
+const PATH: &str = "path";
 
 /// Of a value that makes its segment empty or a step upwards.
 const NO_SEGMENT: &str = "makes a segment of the path empty, \".\" or \"..\"";
@@ -64,6 +82,12 @@ impl Path {
                 }
             }
         }
+        let length: usize = pieces.0.iter().map(Piece::text_bytes).sum();
+        if length > MAX_TARGET_BYTES {
+            errors.push(format!(
+                "the path has {length} bytes of text: at most {MAX_TARGET_BYTES} are possible; send a body"
+            ));
+        }
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -88,6 +112,7 @@ impl Path {
                 Piece::Segment(parts) => fill_segment(parts, scope, &mut out)?,
                 Piece::Query(source) => out.extend(utf8_percent_encode(&scope.text(source)?, VALUE)),
             }
+            check_length(PATH, out.len(), MAX_TARGET_BYTES)?;
         }
         Ok(out)
     }
@@ -120,6 +145,7 @@ fn fill_segment(parts: &[Part], scope: Scope<'_>, out: &mut String) -> Result<()
                 last = Some(source);
             }
         }
+        check_length(PATH, out.len(), MAX_TARGET_BYTES)?;
     }
     match (&out[start..], last) {
         ("" | "." | "..", Some(source)) => Err(Unusable::new(source, NO_SEGMENT)),

@@ -7,7 +7,8 @@ use saga_engine::SagaId;
 use saga_engine::definition::{Context, Outputs};
 use serde_json::Value;
 
-use crate::template::{Part, Source, sources};
+use crate::limits::MAX_BODY_BYTES;
+use crate::template::{OutputName, Part, Source, sources};
 
 /// The step whose request is made, and the saga's values.
 #[derive(Clone, Copy)]
@@ -16,32 +17,51 @@ pub(crate) struct Scope<'a> {
     pub(crate) saga_id: SagaId,
     pub(crate) attempt: u32,
     pub(crate) input: &'a Value,
-    pub(crate) outputs: &'a Outputs,
+    /// `None` before the saga starts: an output then has a short text for its value.
+    pub(crate) outputs: Option<&'a Outputs>,
 }
 
-/// A value that cannot stand where its placeholder stands.
+/// The name of a body in errors.
+pub(crate) const BODY: &str = "body";
+
+/// The value of an output before the saga starts.
+const NOT_KNOWN_YET: &str = "x";
+
+/// Why no request can be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Unusable {
-    pub(crate) source: Source,
-    pub(crate) reason: Cow<'static, str>,
+pub(crate) enum Unusable {
+    /// A value cannot stand where its placeholder stands.
+    Value { source: Source, reason: Cow<'static, str> },
+    /// A part of the request is too long with the values of all its placeholders.
+    TooLong { part: &'static str, limit: usize },
 }
 
 impl Unusable {
     pub(crate) fn new(source: &Source, reason: impl Into<Cow<'static, str>>) -> Unusable {
-        Unusable { source: source.clone(), reason: reason.into() }
+        Unusable::Value { source: source.clone(), reason: reason.into() }
     }
 }
 
 impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.source, self.reason)
+        match self {
+            Unusable::Value { source, reason } => write!(f, "{source} {reason}"),
+            Unusable::TooLong { part, limit } => {
+                write!(f, "these values make the {part} longer than {limit} bytes; shorten them")
+            }
+        }
     }
+}
+
+/// Checks the length of a part of a request, while it is made.
+pub(crate) fn check_length(part: &'static str, length: usize, limit: usize) -> Result<(), Unusable> {
+    if length > limit { Err(Unusable::TooLong { part, limit }) } else { Ok(()) }
 }
 
 impl<'a> Scope<'a> {
     pub(crate) fn new(step: &'a str, context: &'a Context) -> Scope<'a> {
         let Context { saga_id, attempt, input, outputs, .. } = context;
-        Scope { step, saga_id: *saga_id, attempt: *attempt, input, outputs }
+        Scope { step, saga_id: *saga_id, attempt: *attempt, input, outputs: Some(outputs) }
     }
 
     /// Returns the value with its JSON type; `None` if an optional field of the input is absent.
@@ -51,10 +71,7 @@ impl<'a> Scope<'a> {
             Source::Attempt => Some(Cow::Owned(self.attempt.into())),
             Source::StepKey => Some(Cow::Owned(Value::String(self.step_key()))),
             Source::Input(path) => path.find(self.input).map(Cow::Borrowed),
-            Source::Output(output) => match self.outputs.get(output.key()) {
-                Some(value) => Some(Cow::Borrowed(value)),
-                None => return Err(Unusable::new(source, "is not there")),
-            },
+            Source::Output(output) => Some(self.output(source, output)?),
         })
     }
 
@@ -68,20 +85,31 @@ impl<'a> Scope<'a> {
                 Some(value) => scalar(value).map_err(|reason| Unusable::new(source, reason)),
                 None => Err(Unusable::new(source, ABSENT)),
             },
-            Source::Output(output) => match self.outputs.get(output.key()) {
-                Some(value) => scalar(value).map_err(|reason| Unusable::new(source, reason)),
-                None => Err(Unusable::new(source, "is not there")),
+            Source::Output(output) => match self.output(source, output)? {
+                Cow::Borrowed(value) => scalar(value).map_err(|reason| Unusable::new(source, reason)),
+                Cow::Owned(_) => Ok(Cow::Borrowed(NOT_KNOWN_YET)),
             },
         }
     }
 
-    /// Appends a text with its placeholders filled.
+    /// Returns the value of an output; an owned one is not known yet.
+    fn output(self, source: &Source, output: &OutputName) -> Result<Cow<'a, Value>, Unusable> {
+        match self.outputs {
+            None => Ok(Cow::Owned(Value::String(NOT_KNOWN_YET.to_owned()))),
+            Some(outputs) => {
+                outputs.get(output.key()).map(Cow::Borrowed).ok_or_else(|| Unusable::new(source, "is not there"))
+            }
+        }
+    }
+
+    /// Appends a text of a body with its placeholders filled.
     pub(crate) fn fill(self, parts: &[Part], out: &mut String) -> Result<(), Unusable> {
         for part in parts {
             match part {
                 Part::Text(text) => out.push_str(text),
                 Part::Value(source) => out.push_str(&self.text(source)?),
             }
+            check_length(BODY, out.len(), MAX_BODY_BYTES)?;
         }
         Ok(())
     }

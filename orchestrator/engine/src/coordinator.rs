@@ -276,7 +276,13 @@ async fn adopt(
 ) -> Result<(), ActorProcessingErr> {
     let StoredSaga { definition: name, definition_version: version, .. } = &stored;
     let Some(definition) = state.arguments.known.find(name, *version, &stored.input) else {
-        warn!(saga.id = %stored.id, definition = %name, version, "this node does not know the saga's definition");
+        // A node claims sagas of definitions that it makes from the input, whatever that names.
+        let reason =
+            format!("this node cannot make its definition {name}/{version}: its configuration may lack a participant");
+        warn!(saga.id = %stored.id, reason, "a saga cannot be recovered here");
+        let running = &state.arguments.running;
+        running.died(ActorDeath { id: stored.id, epoch: stored.epoch, reason });
+        running.not_handed_over(stored.id);
         return Ok(());
     };
     let recovered = Recovered {

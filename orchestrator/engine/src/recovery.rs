@@ -17,12 +17,12 @@
 
 mod judgement;
 mod look;
+mod retries;
 mod statements;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use foundation::supervision::{ActorEntry, ChildSpec, Handle, child};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
@@ -33,6 +33,7 @@ use uuid::Uuid;
 
 pub use self::judgement::{Leases, Reach, SeenLease, SeenOwner};
 pub use self::look::{ClaimRequest, Claimed, Searched, look};
+use self::retries::Retries;
 pub use self::statements::{ActorDeath, Claimer, Flag, Free, ListedRow, Statements};
 use crate::coordinator::CoordinatorMsg;
 use crate::lease::LeaseState;
@@ -85,8 +86,7 @@ pub enum RecoveryMsg {
 
 struct State {
     arguments: RecoveryArguments,
-    /// Time of the newest retry that was passed on to the coordinator.
-    retries_until: Option<DateTime<Utc>>,
+    retries: Retries,
     look: Look,
     search: Option<Search>,
     leases: Arc<Leases>,
@@ -136,7 +136,7 @@ impl Actor for Recovery {
         me.cast(RecoveryMsg::Look)?;
         me.send_after(arguments.sweep, || RecoveryMsg::Sweep);
         let leases = Arc::new(Leases::new(&arguments.node_id, arguments.lease_for));
-        Ok(State { arguments, retries_until: None, look: Look::Idle, search: None, leases })
+        Ok(State { arguments, retries: Retries::default(), look: Look::Idle, search: None, leases })
     }
 
     async fn handle(
@@ -201,7 +201,7 @@ fn begin_look(me: &ActorRef<RecoveryMsg>, state: &mut State) {
         },
         search_after: state.search.map(|search| search.after),
         mine: (!state.arguments.lease.is_checked(Some(held_since))).then(|| running.ids()),
-        retries_since: state.retries_until,
+        retries_since: state.retries.since(),
         running: running.clone(),
         leases: state.leases.clone(),
     };
@@ -229,8 +229,8 @@ fn take_in(state: &mut State, found: Claimed, held_since: Instant) -> bool {
     }
     lease.checked(held_since);
     for Flag { id, cancel, retry_at } in flags {
-        let is_new_retry = retry_at.is_some() && retry_at > state.retries_until;
-        if running.get(id).is_none() {
+        let is_new_retry = retry_at.is_some_and(|at| state.retries.note(id, at));
+        if (cancel || is_new_retry) && running.get(id).is_none() {
             running.suspect_orphans();
         }
         if cancel {
@@ -239,8 +239,8 @@ fn take_in(state: &mut State, found: Claimed, held_since: Instant) -> bool {
         if is_new_retry {
             let _ = coordinator.cast(CoordinatorMsg::Retry(id));
         }
-        state.retries_until = state.retries_until.max(retry_at);
     }
+    state.retries.forget_old();
     if !claimed.is_empty() {
         info!(sagas = claimed.len(), "unfinished sagas recovered");
     }

@@ -13,7 +13,7 @@ pub(crate) use replica::Replica;
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use saga_engine::record::{SecretHash, ValueRefused};
 use smol_str::SmolStr;
 use uuid::Uuid;
@@ -309,8 +309,10 @@ impl DurableLog {
 
     /// Requests a retry of every saga on the attention list, and wakes it.
     pub fn retry_all(&mut self, now: DateTime<Utc>) {
-        for row in self.rows.values_mut().filter(|row| row.attention.is_some() && row.ended_at.is_none()) {
-            row.retry_requested_at = Some(now);
+        let in_attention = self.rows.values_mut().filter(|row| row.attention.is_some() && row.ended_at.is_none());
+        // Each row takes its own time; the order of reads is not theirs.
+        for (index, row) in (0..).zip(in_attention) {
+            row.retry_requested_at = Some(now - TimeDelta::microseconds(index));
             row.deaths = 0;
             row.wake_at = row.wake_at.map(|_| now);
         }

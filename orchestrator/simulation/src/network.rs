@@ -162,10 +162,7 @@ fn arrive(sim: &Arc<Sim>, process: ProcessId, pending: &Arc<Pending>, copy: Copy
             Start::Assumed => classify(service, &pending.call, &judged),
             Start::Recorded => classify_by_status(service, &pending.call, &judged),
         });
-        let health = match outcome {
-            Outcome::Done(_) | Outcome::Undone(..) | Outcome::Refused(_) => Health::Answered,
-            Outcome::Unknown(_) => Health::Failed,
-        };
+        let health = Health::of(&outcome);
         settle(sim, process, &pending, outcome, health);
     });
 }

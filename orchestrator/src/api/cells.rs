@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::{ApiContext, unreadable};
+use crate::events::listener::KEEP_ALIVE;
 use crate::store::reader;
 use saga_engine::SagaId;
 
@@ -59,6 +60,9 @@ const OF_CONNECTION: [HeaderName; 7] = [
     HeaderName::from_static("keep-alive"),
 ];
 
+/// How long another cell's event stream may send nothing.
+const LONGEST_SILENCE: Duration = KEEP_ALIVE.saturating_mul(3);
+
 /// The own cell and the way to the others.
 pub(crate) struct Cells {
     own: u8,
@@ -84,9 +88,7 @@ impl Cells {
         let (own, participants) = (settings.orchestrator.cell, &settings.participants);
         let others = (0..CELLS).filter(|cell| *cell != own);
         let urls = others.filter_map(|cell| Some((cell, settings.orchestrator.cell_url(cell)?.to_owned()))).collect();
-        let http = common::tls::http_client()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
+        let http = common::tls::internal_client()
             .connect_timeout(Duration::from_millis(participants.connect_timeout_ms))
             .build()?;
         Ok(Cells { own, urls, http, timeout: Duration::from_millis(participants.timeout_ms), closing })
@@ -172,12 +174,18 @@ impl Cells {
         headers
     }
 
-    /// Passes the parts of an event stream on until one side ends it. Listeners reconnect by themselves.
+    /// Passes the parts of an event stream on until one side ends it, or the other cell falls silent: its host may be lost,
+    /// which no packet says. Listeners reconnect by themselves.
     fn pass_on(&self, mut answer: reqwest::Response) -> mpsc::Receiver<Bytes> {
         let (sender, parts) = mpsc::channel(BUFFERED_PARTS);
         let closing = self.closing.clone();
         let pass = async move {
-            while let Ok(Some(part)) = answer.chunk().await {
+            loop {
+                let part = tokio::select! {
+                    part = tokio::time::timeout(LONGEST_SILENCE, answer.chunk()) => part,
+                    () = sender.closed() => return,
+                };
+                let Ok(Ok(Some(part))) = part else { return };
                 if sender.send(part).await.is_err() {
                     return;
                 }

@@ -165,7 +165,8 @@ async fn all(api: ApiContext, request: Request) -> Result<Response, ApiError> {
         Some((_, row)) if has_more => reader::id_of(row).to_string(),
         Some(_) | None => String::new(),
     };
-    let readable = rows.into_iter().filter_map(|(gid, row)| Some(TransactionView::new(gid, &row.ok()?)));
+    let view = |(gid, row)| reader::if_readable(row).map(|row| TransactionView::new(gid, &row));
+    let readable = rows.into_iter().filter_map(view);
     Ok(json(StatusCode::OK, &Page { transactions: readable.collect(), next_position }))
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use common::http::read_answer;
 use common::reason::with_causes;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::redirect::Policy;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
@@ -29,8 +28,7 @@ impl Branches {
     /// # Errors
     /// If no HTTP client can be made.
     pub(crate) fn new(connect_timeout: Duration, max_concurrent: usize) -> Result<Branches, reqwest::Error> {
-        let http =
-            common::tls::http_client().no_proxy().redirect(Policy::none()).connect_timeout(connect_timeout).build()?;
+        let http = common::tls::internal_client().connect_timeout(connect_timeout).build()?;
         Ok(Branches { http, room: Arc::new(Semaphore::new(max_concurrent)) })
     }
 

@@ -29,7 +29,7 @@ use saga_engine::change::StateChange;
 use saga_engine::{SagaId, Status};
 
 /// Idle time after which a listener gets a comment with its current position, to keep the stream open.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Events buffered per client.
 const WINDOW: usize = 64;
 /// Delay before a client reconnects, in milliseconds. Each client gets a random one, so that the listeners of a

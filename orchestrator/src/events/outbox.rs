@@ -10,7 +10,7 @@
 //! enqueued while the saga is locked, so no later write of that saga can be queued before them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::group_commit::{BatchSender, Written};
@@ -34,6 +34,9 @@ pub(crate) struct Outbox {
     pub(crate) once_waited: Duration,
     /// Number of changes sent.
     pub(crate) sent: Arc<AtomicU64>,
+    /// Whether the database refused an item of several sagas: the next flush sends each saga alone, so that only the one
+    /// whose value is refused loses its changes.
+    pub(crate) one_by_one: Arc<AtomicBool>,
 }
 
 pub(crate) fn outbox(entry: Arc<ActorEntry>, outbox: Outbox) -> ChildSpec {
@@ -58,7 +61,11 @@ impl Outbox {
     /// Enqueues the changes that have waited for this time, and waits until they are written or refused.
     async fn flush(&self, once_waited: Duration) {
         let sagas = self.running.all();
-        let items: Vec<_> = sagas.chunks(SAGAS_AN_ITEM).filter_map(|sagas| send(self, sagas, once_waited)).collect();
+        let (sagas_an_item, once_waited) = match self.one_by_one.swap(false, Ordering::Relaxed) {
+            true => (1, Duration::ZERO),
+            false => (SAGAS_AN_ITEM, once_waited),
+        };
+        let items: Vec<_> = sagas.chunks(sagas_an_item).filter_map(|sagas| send(self, sagas, once_waited)).collect();
         join_all(items).await;
     }
 }
@@ -93,18 +100,25 @@ fn send(
     }
     let written = outbox.saga_log.write(LogItem::Steps(steps.clone()));
     drop(locked);
+    let one_by_one = outbox.one_by_one.clone();
+    let put_back = move |from: &[Arc<RunningSaga>], steps: Vec<StepChanges>| {
+        for (saga, steps) in from.iter().zip(steps) {
+            saga.progress().unsent.put_back(steps.changes);
+        }
+    };
     Some(async move {
         match written.await {
             Written::Committed(_) => from.iter().for_each(|saga| saga.progress().unsent.sent()),
             // At least once: after an unknown result the changes are written again.
-            Written::NotWritten(_) | Written::InDoubt(_) => {
-                for (saga, steps) in from.iter().zip(steps) {
-                    saga.progress().unsent.put_back(steps.changes);
-                }
+            Written::NotWritten(_) | Written::InDoubt(_) => put_back(&from, steps),
+            Written::Rejected(_) if from.len() > 1 => {
+                one_by_one.store(true, Ordering::Relaxed);
+                put_back(&from, steps);
             }
             // A retry would be rejected too.
             Written::Rejected(refused) => {
-                tracing::error!(%refused, "the database rejected changes of steps")
+                let id = from.first().map(|saga| tracing::field::display(saga.id));
+                tracing::error!(saga.id = id, %refused, "the database rejected changes of steps")
             }
         }
     })

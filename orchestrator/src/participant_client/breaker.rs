@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use saga_engine::outcome::{Outcome, Retry, Unknown};
 use saga_engine::world::Urgency;
 
 /// Settings of a breaker.
@@ -69,6 +70,17 @@ pub enum Health {
     Failed,
     /// Nothing was sent: no evidence either way.
     NotAsked,
+}
+
+impl Health {
+    /// Returns what the outcome of a call that was sent, or could not be, says about the participant.
+    pub fn of(outcome: &Outcome) -> Health {
+        match outcome {
+            Outcome::Done(_) | Outcome::Undone(..) | Outcome::Refused(_) => Health::Answered,
+            Outcome::Unknown(Unknown { retry: Retry::Ongoing(_), .. }) => Health::Answered,
+            Outcome::Unknown(_) => Health::Failed,
+        }
+    }
 }
 
 impl Breaker {

@@ -56,6 +56,8 @@ pub(super) enum NoAnswer {
     Away(String),
     /// The request cannot be sent there: the server is not the right one, or does not speak the protocol.
     NotSent(String),
+    /// There is no such request, for any server.
+    NoRequest(String),
     /// The request may have been seen: the connection or its answer was lost.
     Lost(String),
     /// The deadline passed after the request was sent.
@@ -148,7 +150,7 @@ impl Connection {
         give_up: Instant,
     ) -> Result<Answered, NoAnswer> {
         if let Some(local) = &self.local {
-            let request = request().map_err(NoAnswer::NotSent)?;
+            let request = request().map_err(NoAnswer::NoRequest)?;
             return ask_in_process(local, request.into(), give_up).await;
         }
         let mut is_second = false;
@@ -156,7 +158,7 @@ impl Connection {
             let Ok(sender) = timeout_at(give_up, self.sender()).await else {
                 return Err(NoAnswer::Away("no connection before the timeout".to_owned()));
             };
-            let (sender, request) = (sender?, request().map_err(NoAnswer::NotSent)?);
+            let (sender, request) = (sender?, request().map_err(NoAnswer::NoRequest)?);
             let asked = async {
                 match sender {
                     Sender::Shared(shared) => match &shared.calls {

@@ -15,7 +15,7 @@ use super::connection::{Connection, MAX_ANSWER_BYTES, NoAnswer, TooLong};
 use super::headers::headers;
 use super::judgement::{Reply, away, judge, retry_after, unknown};
 use saga_engine::definition::Method;
-use saga_engine::outcome::{Failure, Outcome, Retry, Sent, Unknown};
+use saga_engine::outcome::{Failure, Outcome, Sent};
 use saga_engine::trace::{self, Exchange};
 use saga_engine::world::Call;
 
@@ -32,44 +32,46 @@ pub(super) async fn send(to: &Arguments, call: &Call, since: Instant) -> (Outcom
         );
         return (outcome, Health::NotAsked);
     }
-    let outcome = attempt(to, call, left).await;
-    let health = match outcome {
-        Outcome::Done(_) | Outcome::Undone(..) | Outcome::Refused(_) => Health::Answered,
-        Outcome::Unknown(Unknown { retry: Retry::Ongoing(_), .. }) => Health::Answered,
-        Outcome::Unknown(_) => Health::Failed,
-    };
-    (outcome, health)
+    attempt(to, call, left).await
 }
 
 /// If nothing was sent because a replica does not answer, the same attempt tries another replica.
-async fn attempt(to: &Arguments, call: &Call, left: Duration) -> Outcome {
+async fn attempt(to: &Arguments, call: &Call, left: Duration) -> (Outcome, Health) {
     let give_up = Instant::now() + left;
     let mut others = to.replicas.len().saturating_sub(1);
     loop {
         let chosen = to.replicas.next();
-        let outcome = ask(chosen.connection(), to, call, give_up).await;
-        let nobody_there = matches!(&outcome, Outcome::Unknown(unknown) if unknown.sent == Sent::Nothing);
-        if nobody_there {
-            chosen.rest();
+        let Exchanged { outcome, health, .. } = ask(chosen.connection(), to, call, give_up).await;
+        let was_sent = !matches!(&outcome, Outcome::Unknown(unknown) if unknown.sent == Sent::Nothing);
+        if was_sent || health == Health::NotAsked {
+            return (outcome, health);
         }
-        if !nobody_there || others == 0 || Instant::now() >= give_up {
-            return outcome;
+        chosen.rest();
+        if others == 0 || Instant::now() >= give_up {
+            return (outcome, health);
         }
         others -= 1;
     }
 }
 
 /// Calls one replica, and records the call in the saga's trace.
-async fn ask(connection: &Connection, to: &Arguments, call: &Call, give_up: Instant) -> Outcome {
+async fn ask(connection: &Connection, to: &Arguments, call: &Call, give_up: Instant) -> Exchanged {
     let step = trace::of_call(&to.tracer, call);
     let part = step.child();
     let began = step.sampled.then(SystemTime::now);
-    let (outcome, answered) = exchange(connection, to, call, give_up, part).await;
+    let exchanged = exchange(connection, to, call, give_up, part).await;
     if let Some(began) = began {
-        let exchange = trace_of(to, call, began, answered);
-        trace::record_attempt(&to.tracer, &part, call, &outcome, exchange);
+        let exchange = trace_of(to, call, began, exchanged.answered);
+        trace::record_attempt(&to.tracer, &part, call, &exchanged.outcome, exchange);
     }
-    outcome
+    exchanged
+}
+
+/// The result of asking one replica.
+struct Exchanged {
+    outcome: Outcome,
+    health: Health,
+    answered: Option<Answered>,
 }
 
 /// Status and version of an answer.
@@ -89,16 +91,16 @@ fn trace_of(to: &Arguments, call: &Call, began: SystemTime, answered: Option<Ans
     }
 }
 
-/// Returns status and version of the answer too, if there is one.
 async fn exchange(
     connection: &Connection,
     to: &Arguments,
     call: &Call,
     give_up: Instant,
     part: TraceContext,
-) -> (Outcome, Option<Answered>) {
+) -> Exchanged {
+    let of = |outcome: Outcome, answered| Exchanged { health: Health::of(&outcome), outcome, answered };
     let unavailable =
-        |detail: &str, sent| (unknown(Failure::unavailable(&to.service), detail, Duration::ZERO, sent), None);
+        |detail: &str, sent| of(unknown(Failure::unavailable(&to.service), detail, Duration::ZERO, sent), None);
     match connection.ask(|| request(to, call, &part), give_up).await {
         Ok(answered) => {
             let header = |name| answered.headers().get(name).and_then(|value| value.to_str().ok());
@@ -113,13 +115,17 @@ async fn exchange(
             if !is_whole && !to.judging.is_decided_by_head(&call.purpose, reply.status, reply.decision) {
                 return unavailable(&format!("the answer is longer than {MAX_ANSWER_BYTES} bytes"), Sent::Maybe);
             }
-            (judge(&to.judging, &to.service, call, &reply), Some((reply.status, answered.version())))
+            of(judge(&to.judging, &to.service, call, &reply), Some((reply.status, answered.version())))
         }
-        Err(NoAnswer::Away(reason)) => (away(&to.service, &reason), None),
+        Err(NoAnswer::Away(reason)) => of(away(&to.service, &reason), None),
+        // It says nothing about the participant, whose breaker is for other sagas too.
+        Err(NoAnswer::NoRequest(reason)) => {
+            Exchanged { health: Health::NotAsked, ..unavailable(&reason, Sent::Nothing) }
+        }
         Err(NoAnswer::NotSent(reason)) => unavailable(&reason, Sent::Nothing),
         Err(NoAnswer::Lost(reason)) => unavailable(&reason, Sent::Maybe),
         Err(NoAnswer::Late) => {
-            (unknown(Failure::timeout(&to.service), "no answer in time", Duration::ZERO, Sent::Maybe), None)
+            of(unknown(Failure::timeout(&to.service), "no answer in time", Duration::ZERO, Sent::Maybe), None)
         }
     }
 }

@@ -217,13 +217,15 @@ pub(crate) fn id_of(row: &ReadRow) -> SagaId {
 
 /// Drops the rows of a list that cannot be read, with a log line each.
 pub(crate) fn readable(rows: Vec<ReadRow>) -> Vec<StoredSaga> {
-    let read = |row: ReadRow| {
-        row.inspect_err(
-            |row| warn!(saga.id = %row.id, reason = row.reason, "a row that cannot be read was left out of a list"),
-        )
-        .ok()
-    };
-    rows.into_iter().filter_map(read).collect()
+    rows.into_iter().filter_map(if_readable).collect()
+}
+
+/// Returns a row that can be read; logs any other.
+pub(crate) fn if_readable(row: ReadRow) -> Option<StoredSaga> {
+    let row = row.inspect_err(
+        |row| warn!(saga.id = %row.id, reason = row.reason, "a row that cannot be read was left out of a list"),
+    );
+    row.ok()
 }
 
 /// Reads a status column. The table's check constraint allows no other.

@@ -143,6 +143,9 @@ pub async fn release_keys(connection: &mut Connection, kept_ms: i64) -> Result<u
     connection.execute(RELEASE_KEYS, &[&kept_ms]).await
 }
 
+/// Maximum number of sagas that [`clear`] moves, and of keys that [`release_keys`] deletes, at once.
+pub const CLEAR_BATCH: u64 = 500;
+
 /// Maximum number of events that [`prune`] deletes at once.
 pub const PRUNE_BATCH: u64 = 2_000;
 

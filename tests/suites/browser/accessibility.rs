@@ -173,7 +173,7 @@ async fn it_speaks_spanish_and_remembers_it_and_it_can_be_dark() {
         browser.choose("#language", "es").await;
         browser.see_text("nav", "Laboratorio de fallos").await;
         browser.choose("#theme", "dark").await;
-        browser.run("location.reload()", vec![]).await;
+        browser.reload().await;
         browser.see_text("nav", "Laboratorio de fallos").await;
         let look = "return [document.documentElement.lang, getComputedStyle(document.documentElement).colorScheme]";
         assert_eq!(browser.run(look, vec![]).await, serde_json::json!(["es", "dark"]));

@@ -72,7 +72,7 @@ async fn filters_search_page_and_scroll_are_as_they_were_after_back_and_after_a_
         browser.click(".crumb a").await;
         see_page(browser, 3).await;
         see_scrolled(browser, 640).await;
-        browser.run("location.reload()", vec![]).await;
+        browser.reload().await;
         browser.see(LIVE).await;
         see_page(browser, 3).await;
         assert_eq!((sagas(browser).await, hash(browser).await), (shown, address));

@@ -123,14 +123,14 @@ async fn the_list_has_sagas_of_all_definitions_and_is_filtered_by_definition() {
         browser.see_text(".flow-step:nth-child(4) .flow-count.good", "1 done").await;
         browser.see_text(".flow-step:nth-child(2) .flow-count.good", "1 done").await;
         // The page that is open learns of the definition when it connects again.
-        browser.run("location.reload()", vec![]).await;
+        browser.reload().await;
         browser.choose("#filter-definition", "shop").await;
         see_sagas(browser, &newest_first).await;
         browser.see("[data-testid=picture] [data-node=record]").await;
         browser.choose("#filter-definition", "checkout").await;
         see_sagas(browser, &[&bought]).await;
         // The filters are in the address.
-        browser.run("location.reload()", vec![]).await;
+        browser.reload().await;
         browser.see("#filter-definition").await;
         see_sagas(browser, &[&bought]).await;
         browser.click(".filters button").await;

@@ -109,8 +109,8 @@ async fn where_a_token_is_set_the_page_asks_for_it_and_keeps_it_for_the_tab() {
             browser.see(LIVE).await;
             browser.click("#buy").await;
             browser.see("tr [data-status=COMPLETED]").await;
-            let kept = "location.hash = '#/services'; location.reload()";
-            browser.run(kept, vec![]).await;
+            browser.run("location.hash = '#/services'", vec![]).await;
+            browser.reload().await;
             browser.see("[data-service=payments] [data-actor=ledger]").await;
             assert_eq!(browser.count("dialog").await, 0);
             assert!(browser.run("return localStorage.length", vec![]).await == 0, "a token is kept for the tab alone");

@@ -27,7 +27,7 @@ async fn each_attempt_is_a_mark_on_its_bar_with_its_error_and_its_pause_also_aft
             assert_eq!(title.contains("then a pause of"), index < 2, "{title}");
         }
         browser.see_text(".activity", "decrease: ").await;
-        browser.run("location.reload()", vec![]).await;
+        browser.reload().await;
         browser.see(LIVE).await;
         browser.see_count(marks, 3).await;
         browser.click("[data-step=decrease] [data-testid=exchange] summary").await;

@@ -199,6 +199,37 @@ async fn who_listens_to_a_saga_before_anything_of_it_is_told_hears_once_that_it_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_the_database_refuses_takes_no_event_of_another_saga_along() {
+    let options = StackOptions::default().set("orchestrator.event_flush_ms", 1_000);
+    with_stack(options, async |stack: &Stack| {
+        charge_takes_ms(stack, 60_000).await;
+        let ids = [start(stack).await, start(stack).await];
+        let refuse = format!(
+            "create function refuse() returns trigger language plpgsql as $$ begin
+                 raise exception 'refused' using errcode = 'check_violation';
+             end $$;
+             create trigger refuse before insert on saga_event for each row when (new.saga_id = '{}')
+             execute function refuse()",
+            ids[0]
+        );
+        let saga_log = stack.database(ORCHESTRATOR).await;
+        saga_log.run(&refuse).await;
+        let mut listener = Listener::open(stack, &format!("?saga={}", ids[1])).await;
+        listener.until(|event| event.brief() == "charge running").await;
+        saga_log.run("drop trigger refuse on saga_event").await;
+        stack.restart("payments").await;
+        for id in &ids {
+            wait_until("it completes", PATIENCE, async || {
+                let status = stack.get(ORCHESTRATOR, &format!("/saga/status/{id}")).await.json()["status"].clone();
+                (status == "COMPLETED").then_some(())
+            })
+            .await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_saga_whose_owner_dies_before_it_tells_anything_is_told_from_its_begin() {
     let options = rarely_told().set("orchestrator.node_id", "the-node").set("orchestrator.event_flush_ms", 60_000);
     with_stack(options, async |stack: &Stack| {

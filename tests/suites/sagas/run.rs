@@ -189,6 +189,49 @@ async fn a_saga_may_bring_its_steps_along_where_that_is_allowed() {
     .await;
 }
 
+/// As the node of a configuration that lacks the participant: it claims the sagas of every node that brought their steps.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_saga_whose_steps_cannot_be_run_any_more_is_set_aside_and_named() {
+    let options = StackOptions::default()
+        .set("sagas.inline", true)
+        .set("faults.purchases.create.latency_ms.min", 1_500)
+        .set("faults.purchases.create.latency_ms.max", 1_500);
+    with_stack(options, async |stack: &Stack| {
+        let body = json!({ "steps": shop()["steps"], "input": order()["input"] });
+        let accepted = run_with(stack, &[("prefer", "respond-async")], body).await.expect(202).json();
+        stack.crash(ORCHESTRATOR).await;
+        let saga_log = stack.database(ORCHESTRATOR).await;
+        let rename = async |from: &str, to: &str| {
+            saga_log.rows("update saga set input = replace(input, $1, $2)", &[&from, &to]).await;
+        };
+        rename("\"payments\"", "\"gone\"").await;
+        stack.start_again(ORCHESTRATOR).await;
+        let row = async || -> (Option<String>, i32) {
+            let rows = saga_log.rows("select attention, epoch from saga", &[]).await;
+            (rows[0].get(0), rows[0].get(1))
+        };
+        let (reason, epoch) = wait_until("it is named", PATIENCE, async || {
+            let (attention, epoch) = row().await;
+            attention.map(|reason| (reason, epoch))
+        })
+        .await;
+        assert!(
+            reason.ends_with("this node cannot make its definition inline/1: its configuration may lack a participant")
+        );
+        assert!(epoch < 10, "it was claimed {epoch} times");
+        rename("\"gone\"", "\"payments\"").await;
+        stack.post(ORCHESTRATOR, "/saga/attention/retry", "").await.expect(202);
+        wait_until("it completes", PATIENCE, async || {
+            let path = format!("/sagas/{}", accepted["saga_id"].as_str()?);
+            (stack.get(ORCHESTRATOR, &path).await.json()["status"] == "COMPLETED").then_some(())
+        })
+        .await;
+        assert_eq!(row().await.0, None);
+        transactions::consistent(stack).await;
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_saga_survives_its_orchestrator() {
     let options = StackOptions::default()

@@ -27,6 +27,39 @@ fn an_input_is_checked_before_the_saga_starts() {
 }
 
 #[test]
+fn an_input_that_makes_a_request_too_long_is_refused() {
+    let repeated = format!("{{ a = [{}] }}", ["\"{input.to.name}\""; 20].join(","));
+    let in_text = format!("{{ a = \"{}\" }}", "{input.to.name}".repeat(20));
+    let expected = format!("{{ \"/x\" = [{}] }}", ["\"{input.to.name}\""; 20].join(","));
+    for (path, headers, body, expect, at_most, what) in [
+        // Each of these letters is three bytes in UTF-8, and nine in a path.
+        ("/r/{input.to.name}", "{}", "{}", "{}", (8_000 - 3) / 9, "path longer than 8000 bytes"),
+        ("/r/{input.nights}{input.to.name}", "{}", "{}", "{}", (8_000 - 4) / 9, "path longer than 8000 bytes"),
+        ("/r?q={input.to.name}", "{}", "{}", "{}", (8_000 - 5) / 9, "path longer than 8000 bytes"),
+        ("/r/{outputs.price.quote}{input.to.name}", "{}", "{}", "{}", (8_000 - 4) / 9, "path longer than 8000 bytes"),
+        ("/r", "{}", &repeated, "{}", 17_475, "body longer than 1048576 bytes"),
+        ("/r", "{}", &in_text, "{}", 17_476, "body longer than 1048576 bytes"),
+        ("/r", "{}", "{}", &expected, 17_475, "body longer than 1048576 bytes"),
+    ] {
+        let file = trip(path, headers, body, expect);
+        let input = |letters: usize| json!({ "city": "x", "nights": 1, "to": { "name": "€".repeat(letters) } });
+        assert_eq!(file.check_input(&input(at_most)), Ok(()), "{path} {body} {expect}");
+        let [error] = &file.check_input(&input(at_most + 1)).unwrap_err()[..] else { panic!("{path} {body} {expect}") };
+        let expected = format!("these values make the {what}; shorten them (step hotel)");
+        assert_eq!((error.pointer.as_str(), &error.detail), ("", &expected), "{path} {body} {expect}");
+    }
+    let file = trip("/r", "{ X-City = \"{input.city}\", X-Name = \"{input.to.name}\" }", "{}", "{}");
+    let check = |letters: usize| {
+        let name = "x".repeat(letters);
+        file.check_input(&json!({ "city": "y", "nights": 1, "to": { "name": name } }))
+            .map_err(|errors| errors[0].to_string())
+    };
+    assert_eq!(check(8_000 - 13), Ok(()));
+    let too_long = "these values make the headers longer than 8000 bytes; shorten them (step hotel)";
+    assert_eq!(check(8_000 - 12), Err(too_long.to_owned()));
+}
+
+#[test]
 fn every_error_of_an_input_has_its_pointer() {
     let file = accepted(
         r#"

@@ -55,6 +55,8 @@ fn an_output_that_would_leave_its_segment_makes_the_request_impossible() {
         let error = path_of(template, &json!({ "city": "." }), Some(quote)).unwrap_err();
         assert!(error.starts_with("{outputs.price.quote} ") && error.contains(expected), "{template}: {error}");
     }
+    let long = path_of("/a/{outputs.price.quote}", &json!({ "city": "x" }), Some("é".repeat(1400).into())).unwrap_err();
+    assert_eq!(long, "these values make the path longer than 8000 bytes; shorten them");
     let error = path_of("/a/{outputs.price.quote}", &json!({ "city": "x" }), None).unwrap_err();
     assert_eq!(error, "{outputs.price.quote} is not there");
 }

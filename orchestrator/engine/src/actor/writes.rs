@@ -107,7 +107,11 @@ pub(super) fn log_written(
         }
         WriteReport::CancelRequested => {
             state.write = None;
-            state.saga.progress().unsent.stayed();
+            {
+                let mut progress = state.saga.progress();
+                progress.waiting_for.write = None;
+                progress.unsent.stayed();
+            }
             state.cancel_is_waiting = true;
             Ok(())
         }
@@ -149,6 +153,7 @@ pub(super) fn log_written(
 fn undo_without_row(me: &ActorRef<SagaMsg>, state: &mut SagaState, change: &Change) -> Result<(), ActorProcessingErr> {
     state.row_is_gone = true;
     state.write = None;
+    state.saga.progress().waiting_for.write = None;
     state.cancel_is_waiting = true;
     state.turned_at.get_or_insert_with(Instant::now);
     for waiter in state.waiters.drain(..).chain(state.leaving.drain(..)) {

@@ -52,7 +52,7 @@ impl Outcome {
                 is_too_long: answered.extensions().get::<TooLong>().is_some(),
                 body: answered.into_body(),
             },
-            Err(NoAnswer::Away(_) | NoAnswer::NotSent(_)) => Self::NotSent,
+            Err(NoAnswer::Away(_) | NoAnswer::NotSent(_) | NoAnswer::NoRequest(_)) => Self::NotSent,
             Err(NoAnswer::Lost(_)) => Self::Lost,
             Err(NoAnswer::Late) => Self::Late,
         }

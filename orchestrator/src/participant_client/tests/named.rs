@@ -303,6 +303,22 @@ async fn an_operation_that_fails_gets_a_breaker_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_cannot_be_made_says_nothing_about_the_participant() {
+    let participant = Participant::start().await;
+    for http2 in ["false", "true"] {
+        let keys = [("breaker_failures", "1"), ("http2", http2)];
+        let flights = Flights::with(&participant.url(), &keys).await;
+        let outcome = flights.post(ACTION, &format!("/{}", "x".repeat(70_000))).await;
+        assert!(matches!(outcome, Outcome::Unknown(Unknown { sent: Sent::Nothing, .. })), "{outcome:?}");
+        flights.settle().await;
+        assert_eq!(flights.entry.view().state["breakers"], serde_json::json!({ "flights.trip.book": "closed" }));
+        let next = flights.post(ACTION, "/up").await;
+        assert!(matches!(next, Outcome::Done(_)), "http2 = {http2}: {next:?}");
+        flights.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn by_http1_calls_have_connections_of_their_own_which_later_calls_use() {
     let participant = Participant::start().await;
     let flights = Flights::with(&participant.url(), &[]).await;
