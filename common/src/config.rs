@@ -37,7 +37,7 @@ pub use named::{Judgement, NamedParticipantSettings};
 pub(crate) use pairs::{headers, pairs};
 pub use profiles::{DEVELOPMENT, PRODUCTION};
 pub use sections::*;
-pub use source::{ConfigFiles, ConfigSource};
+pub use source::{ConfigFiles, ConfigSource, is_absent};
 
 use crate::faults::{FaultChanges, FaultSettings};
 

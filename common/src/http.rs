@@ -18,6 +18,7 @@ mod call;
 pub mod calls;
 mod client;
 mod cors;
+mod cross_origin;
 pub mod debug;
 mod draining;
 mod error;

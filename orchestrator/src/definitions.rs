@@ -17,6 +17,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use arc_swap::ArcSwap;
+use common::config::is_absent;
 use common::http::ApiError;
 use saga_definitions::{Format, Identity, Judgement, Rejected, SagaFile};
 use serde_json::Value;
@@ -174,7 +175,7 @@ impl Registry {
             move |error| FilesError::Unreadable(path, error)
         };
         let entries = match fs::read_dir(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(_) if is_absent(&folder) => return Ok(Vec::new()),
             entries => entries.map_err(unreadable(&folder))?,
         };
         let mut paths = Vec::new();

@@ -172,10 +172,12 @@ impl ConfigSource {
             let embedded = EMBEDDED.iter().filter(|(name, _)| *name != DEFAULT && *name == self.profile);
             files.texts = embedded.map(|(name, text)| (format!("built-in {name}.toml"), (*text).to_owned())).collect();
         }
-        for path in self.paths().into_iter().filter(|path| path.exists()) {
+        for path in self.paths() {
             let place = path.display().to_string();
             match fs::read_to_string(&path) {
                 Ok(text) => files.texts.push((place, text)),
+                // default.toml may be absent, and an unknown profile is reported above.
+                Err(_) if is_absent(&path) => {}
                 Err(error) => files.problems.push(ConfigProblem::new("", place, format!("cannot be read: {error}"))),
             }
         }
@@ -252,6 +254,11 @@ impl fmt::Debug for ConfigSource {
             .field("env", &variables)
             .finish()
     }
+}
+
+/// Returns whether a path has no file. A link that leads nowhere is one, and so is a file that may not be looked at.
+pub fn is_absent(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 fn profiles_in(dir: &Path) -> io::Result<Vec<String>> {

@@ -216,6 +216,25 @@ fn an_unknown_profile_is_answered_with_the_profiles_found() {
     );
 }
 
+/// Without the file, the rules of `default.toml` would hold in production.
+#[test]
+fn a_file_that_is_a_link_to_nowhere_is_an_error() {
+    use std::os::unix::fs::symlink;
+
+    for name in ["default.toml", "mine.toml"] {
+        for target in ["/nowhere/at-all.toml", name] {
+            let folder = Folder::with(&[("other.toml", "")]);
+            symlink(target, folder.0.join(name)).expect("a link can be made");
+            if name == "default.toml" {
+                fs::write(folder.0.join("mine.toml"), "").expect("a file can be written");
+            }
+            let errors = folder.source("mine").load().expect_err("it cannot be read").to_string();
+            assert!(errors.starts_with(&format!("{}: cannot be read: ", folder.place(name))), "{errors}");
+            assert_eq!(errors.lines().count(), 1, "{errors}");
+        }
+    }
+}
+
 #[test]
 fn a_folder_that_does_not_exist_is_an_error() {
     let source = ConfigSource { dir: Some("/nonexistent".into()), ..ConfigSource::embedded("development") };

@@ -23,6 +23,7 @@ use super::{
     body::{self, Limits},
     client::Clients,
     cors::Cors,
+    cross_origin,
     head::{Arrived, Head},
     headers, health, metrics, openapi,
     rate_limit::RateLimit,
@@ -270,6 +271,7 @@ impl RequestPipeline {
     {
         let client = head.peer.map(|peer| self.clients.of(peer, &head.headers));
         self.limit_rate(endpoint, client, &head.headers)?;
+        cross_origin::check(&head.method, &head.headers, head.authority.as_ref(), self.cors.as_ref())?;
         let access = endpoint.route.access_for(&head.query);
         match endpoint.route.basic {
             true => self.guard.check(access, &basic_as_bearer(&head.headers))?,

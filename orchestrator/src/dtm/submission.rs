@@ -205,7 +205,22 @@ fn seconds(name: &str, value: Option<i64>) -> Result<u64, String> {
     }
 }
 
-fn headers(given: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
+/// Headers of the connection, which clients may pass on from a request of their own. As DTM does, they are left out.
+const OF_CONNECTION: [&str; 10] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+fn headers(mut given: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
+    given.retain(|name, _| !OF_CONNECTION.contains(&name.to_ascii_lowercase().as_str()));
     for (name, value) in &given {
         let is_good = reqwest::header::HeaderName::try_from(name).is_ok()
             && reqwest::header::HeaderValue::try_from(value).is_ok();
@@ -244,6 +259,18 @@ mod tests {
         assert_eq!(submission.steps, [branch]);
         let input = serde_json::to_value(&submission).unwrap();
         assert_eq!(Submission::of_input(&input), Some(submission));
+    }
+
+    #[test]
+    fn headers_of_the_connection_are_left_out() {
+        let mut given: BTreeMap<String, String> =
+            OF_CONNECTION.iter().map(|name| (name.to_ascii_uppercase(), "5".to_owned())).collect();
+        given.insert("X-Trace".to_owned(), "7".to_owned());
+        given.insert("Content-Type".to_owned(), "text/plain".to_owned());
+        let mut body = body();
+        body["branch_headers"] = json!(given);
+        let (submission, _) = read(&body).unwrap();
+        assert_eq!(submission.branch_headers.keys().collect::<Vec<_>>(), ["Content-Type", "X-Trace"]);
     }
 
     #[test]

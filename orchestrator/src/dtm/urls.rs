@@ -1,6 +1,8 @@
 //! The URLs that branches may have.
 
+use percent_encoding::percent_decode_str;
 use reqwest::Url;
+use saga_definitions::limits::MAX_TARGET_BYTES;
 
 /// Prefixes of URLs, normalised; each ends with a slash.
 #[derive(Clone, Debug, Default)]
@@ -25,12 +27,19 @@ impl AllowedUrls {
     /// # Errors
     /// Why it may not be called.
     pub(crate) fn check(&self, text: &str) -> Result<String, String> {
+        if text.len() > MAX_TARGET_BYTES {
+            return Err(format!("a URL of {} bytes is longer than {MAX_TARGET_BYTES} bytes", text.len()));
+        }
         let mut url = Url::parse(text).map_err(|error| format!("{text:?} is no URL: {error}"))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(format!("{text:?} is not an http or https URL"));
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err("a URL with a user or a password is not allowed".to_owned());
+        }
+        // Some servers decode a path before they resolve its dot segments.
+        if percent_decode_str(url.path()).decode_utf8_lossy().split(['/', '\\']).any(|segment| segment == "..") {
+            return Err(format!("{text:?} has an encoded step upwards (..)"));
         }
         url.set_fragment(None);
         let without_query = url.as_str().split('?').next().unwrap_or_default();
@@ -66,12 +75,17 @@ mod tests {
             "https://b.example/api/../x",
             "https://b.example/api/%2e%2e/x",
             "https://b.example/api\\..\\x",
+            "https://b.example/api/..%2fx",
+            "https://b.example/api/x%2F..%2f..",
+            "https://b.example/api/..%5Cx",
             "ftp://a/",
             "/relative",
             "",
         ] {
             assert!(allowed.check(url).is_err(), "{url}");
         }
+        let long = format!("http://a/{}", "x".repeat(MAX_TARGET_BYTES));
+        assert_eq!(allowed.check(&long), Err("a URL of 8009 bytes is longer than 8000 bytes".to_owned()));
         assert!(AllowedUrls::default().check("http://a/").is_err());
     }
 }
