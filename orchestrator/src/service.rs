@@ -14,6 +14,7 @@ use common::traces::tracer;
 use smol_str::SmolStr;
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::sync::SetOnce;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -164,7 +165,7 @@ pub async fn start(
         entry("lost-commits", "watch"),
         LossWatch { saga_log: saga_log.clone(), lost: lost.clone(), neighbours: neighbours.clone() },
     ));
-    let conflict = CancellationToken::new();
+    let conflict = Arc::new(SetOnce::new());
     children.push(refresh(
         entry("definitions", "definitions"),
         Refresh {
@@ -319,9 +320,9 @@ pub async fn start(
                 closing.cancel();
                 fail(&tree, "another process has taken this node id".to_owned()).await
             }
-            () = conflict.cancelled() => {
+            conflict = conflict.wait() => {
                 closing.cancel();
-                fail(&tree, "a saga definition in a file differs from the one of its name and version".to_owned()).await
+                fail(&tree, conflict.clone()).await
             }
             reason = tree.gave_up() => {
                 closing.cancel();

@@ -127,7 +127,8 @@ impl Participants {
     pub(crate) async fn fill_up(&self, product: &str, wanted: u64) -> Result<Restocked, String> {
         let (status, stock) = self.ask(Method::GET, "inventory", &format!("inventory/{product}/"), None).await?;
         let there = match status {
-            StatusCode::NOT_FOUND => 0,
+            // It has the initial stock from its first change on, which this is.
+            StatusCode::NOT_FOUND => self.add(product, 1, &Uuid::new_v4().to_string()).await?,
             _ => stock["quantity"].as_u64().unwrap_or(0),
         };
         let missing = wanted.saturating_sub(there).min(RESTOCK_MAX);

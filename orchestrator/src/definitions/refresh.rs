@@ -9,8 +9,8 @@ use common::group_commit::{BatchSender, ReadError};
 use common::supervision::{ActorEntry, ChildSpec, Periodic, every};
 use saga_definitions::{Format, Identity};
 use smol_str::SmolStr;
-use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tokio::sync::SetOnce;
+use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use super::{Given, Registry};
@@ -35,8 +35,8 @@ pub(crate) struct Refresh {
     pub(crate) newest: Mutex<Option<DateTime<Utc>>>,
     /// Definitions in the database that this node cannot run.
     pub(crate) unusable: Mutex<BTreeSet<String>>,
-    /// Cancelled when a file differs from the definition of its name and version.
-    pub(crate) conflict: CancellationToken,
+    /// Set when a file differs from the definition of its name and version, to what must be done.
+    pub(crate) conflict: Arc<SetOnce<String>>,
 }
 
 pub(crate) fn refresh(entry: Arc<ActorEntry>, refresh: Refresh) -> ChildSpec {
@@ -91,11 +91,10 @@ impl Refresh {
                     self.registry.add(given);
                 }
                 Storing::Differs(other) => {
-                    error!(
-                        definition = title,
-                        origin, other, "another definition has this name and version: raise the version in the file"
-                    );
-                    self.conflict.cancel();
+                    let _ = self.conflict.set(format!(
+                        "{origin} is not the definition {title} of this database, which came from {other}: raise the \
+                         version in the file"
+                    ));
                     return Ok(());
                 }
             }

@@ -79,13 +79,32 @@ impl Judging {
                 let RefusalFields { error, message, .. } = said(reply);
                 error.or(message).unwrap_or_else(|| "refused".to_owned())
             }
-            Judging::Named(..) => {
-                let body: Value = serde_json::from_slice(reply.body).unwrap_or_default();
-                let words = SAID_IN.iter().find_map(|field| text_of(body.get(field)?));
-                words.unwrap_or_else(|| reply.status.to_string())
-            }
+            Judging::Named(..) => words(reply.body).unwrap_or_else(|| reply.status.to_string()),
         }
     }
+
+    /// Describes an answer that decides nothing. A participant that a user names explains itself: its words are the only
+    /// hint at a request that it does not take.
+    fn answered(&self, service: &str, reply: &Reply<'_>) -> String {
+        let words = match self {
+            Judging::Own => None,
+            Judging::Named(..) => words(reply.body).or_else(|| plain_text(reply.body)),
+        };
+        let words = words.map(|words| format!(": {words}")).unwrap_or_default();
+        format!("{service} answered {}{words}", reply.status)
+    }
+}
+
+/// Returns the explanation in a JSON body.
+fn words(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    SAID_IN.iter().find_map(|field| text_of(body.get(field)?))
+}
+
+/// Returns a body that is text for people; none if it is HTML or JSON.
+fn plain_text(body: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(body).ok()?.trim();
+    (!text.is_empty() && !text.starts_with(['<', '{', '['])).then(|| text.to_owned())
 }
 
 /// Returns the text of a field: its own, or that of a field in it.
@@ -157,7 +176,7 @@ pub(super) fn judge(judging: &Judging, service: &str, call: &Call, reply: &Reply
             }
         },
         // 202 and other 2xx confirm nothing.
-        (201..=299, _) => again(&format!("{service} answered {}", reply.status)),
+        (201..=299, _) => again(&judging.answered(service, reply)),
         (status, Purpose::Action { .. }) if judging.is_refusal(status, reply.decision) => {
             Outcome::Refused(Failure::refused(status, service, &legible(&judging.reason(reply))))
         }
@@ -171,7 +190,7 @@ pub(super) fn judge(judging: &Judging, service: &str, call: &Call, reply: &Reply
                 (Failure::unavailable(service), format!("{service} answered 425, it is still at work"));
             Outcome::Unknown(Unknown { failure, detail, retry: Retry::Ongoing(wait), sent: Sent::Maybe })
         }
-        (409, Purpose::Compensation) if judging.is_by_status() => again(&format!("{service} answered 409")),
+        (409, Purpose::Compensation) if judging.is_by_status() => again(&judging.answered(service, reply)),
         (404, Purpose::Action { refusal: Some(refusal) }) if said(reply).r#type.as_deref() == Some(&**refusal) => {
             let detail = said(reply).detail.unwrap_or_default();
             Outcome::Refused(Failure::refused(404, service, &legible(&detail)))
@@ -181,11 +200,11 @@ pub(super) fn judge(judging: &Judging, service: &str, call: &Call, reply: &Reply
             let retry = Retry::Ongoing(reply.retry_after.max(AWAY_WAIT));
             Outcome::Unknown(Unknown { failure, detail, retry, sent: Sent::Maybe })
         }
-        (429 | 500..=599, _) => again(&format!("{service} answered {}", reply.status)),
+        (429 | 500..=599, _) => again(&judging.answered(service, reply)),
         (status, _) => {
-            error!(saga.id = %call.saga_id, step = %call.step, service, status, "unexpected answer of a participant");
+            let detail = legible(&judging.answered(service, reply));
+            error!(saga.id = %call.saga_id, step = %call.step, detail, "unexpected answer of a participant");
             let retry = if status == 422 { Retry::NeverAndRaise } else { Retry::Never };
-            let detail = format!("{service} answered {status}");
             Outcome::Unknown(Unknown { failure: Failure::unavailable(service), detail, retry, sent: Sent::Maybe })
         }
     }

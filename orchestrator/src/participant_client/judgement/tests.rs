@@ -259,3 +259,31 @@ fn a_wait_is_a_number_or_a_date_and_an_hour_at_most() {
         assert_eq!(retry_after(text, now), Duration::from_secs(seconds), "{text:?}");
     }
 }
+
+#[test]
+fn what_a_named_participant_says_of_an_answer_that_decides_nothing_is_kept() {
+    let detail = |judging: &Judging, status: u16, body: &str| {
+        let reply = Reply { status, decision: None, action: None, retry_after: Duration::ZERO, body: body.as_bytes() };
+        match judge(judging, "flights", &call(Purpose::Compensation), &reply) {
+            Outcome::Unknown(unknown) => unknown.detail,
+            other => panic!("{other:?}"),
+        }
+    };
+    for judgement in [Judgement::Recorded, Judgement::Status] {
+        let named = Judging::Named(judgement, Vec::new());
+        for (status, body, expected) in [
+            (400, r#"{"detail":"city is missing"}"#, "flights answered 400: city is missing"),
+            (422, r#"{"error":{"message":"no\nsuch seat"}}"#, "flights answered 422: no such seat"),
+            (409, r#"{"error":"busy"}"#, "flights answered 409: busy"),
+            (503, " the printer is on fire\n", "flights answered 503: the printer is on fire"),
+            (202, "later", "flights answered 202: later"),
+            (503, "<html>down</html>", "flights answered 503"),
+            (500, r#"{"code":7}"#, "flights answered 500"),
+            (500, "", "flights answered 500"),
+        ] {
+            assert_eq!(detail(&named, status, body), expected, "{judgement:?}");
+        }
+        assert_eq!(detail(&named, 500, &"x".repeat(1_000)).chars().count(), MAX_SAID_CHARS);
+    }
+    assert_eq!(detail(&Judging::Own, 503, r#"{"detail":"no room"}"#), "flights answered 503");
+}
