@@ -32,13 +32,14 @@ async function buyMany(count) {
 }
 
 export function BuyButtons() {
-  const [isBusy, setIsBusy] = useState(false);
+  const [buying, setBuying] = useState(0);
   const start = async (count) => {
-    setIsBusy(true);
+    setBuying(count);
     await buyMany(count);
-    setIsBusy(false);
+    setBuying(0);
   };
+  const label = (count, text) => t(buying === count ? "buying" : text);
   return html`<div class="buy">
-    <button id="buy" class="button primary" disabled=${isBusy} onClick=${() => start(1)}><${Icon} name="cart" />${t("buy")}</button>
-    <button id="buy-100" class="button" disabled=${isBusy} onClick=${() => start(100)}>${isBusy ? t("buying") : t("buy100")}</button></div>`;
+    <button id="buy" class="button primary" disabled=${buying > 0} onClick=${() => start(1)}><${Icon} name="cart" />${label(1, "buy")}</button>
+    <button id="buy-100" class="button" disabled=${buying > 0} onClick=${() => start(100)}>${label(100, "buy100")}</button></div>`;
 }

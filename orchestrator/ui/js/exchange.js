@@ -21,11 +21,13 @@ export function useRecords(id) {
   return { ...state, load };
 }
 
-function Attempts({ list, name }) {
+function Attempts({ list, name, saga }) {
+  // A call that the end of its saga overtook has no change of its own at its end.
+  const open = saga.ended_at ? "–" : t("running");
   return list.length > 0 && html`<table class="attempts" data-testid="attempts"><caption>${name}</caption>
     <thead><tr><th scope="col">${t("attempt")}</th><th scope="col">${t("started")}</th><th scope="col">${t("took")}</th><th scope="col">${t("lastError")}</th><th scope="col">${t("pause")}</th></tr></thead>
     <tbody>${list.map(({ n, from, to, error, pauseMs }) => html`<tr key=${n}><td>${n}</td><td><${Time} at=${from}>${exactClock(from)}</${Time}></td>
-      <td>${to ? span(new Date(to) - new Date(from)) : t("running")}</td><td class="attempt-error">${explained(error) || "–"}</td><td>${pauseMs === null ? "–" : span(pauseMs)}</td></tr>`)}</tbody></table>`;
+      <td>${to ? span(new Date(to) - new Date(from)) : open}</td><td class="attempt-error">${explained(error) || "–"}</td><td>${pauseMs === null ? "–" : span(pauseMs)}</td></tr>`)}</tbody></table>`;
 }
 
 // Participants that a user names call their operations by these names.
@@ -59,6 +61,6 @@ function Calls({ step, saga, records }) {
 export function Exchange({ step, saga, records, attempts }) {
   const { value, error, load } = records;
   return html`<details class="exchanges" data-testid="exchange" onToggle=${(event) => event.target.open && load()}><summary>${t("exchange")}</summary>
-    <${Attempts} list=${attempts?.action ?? []} name=${t("action")} /><${Attempts} list=${attempts?.undo ?? []} name=${t("undo")} />
+    <${Attempts} list=${attempts?.action ?? []} name=${t("action")} saga=${saga} /><${Attempts} list=${attempts?.undo ?? []} name=${t("undo")} saga=${saga} />
     ${value ? html`<${Calls} step=${step} saga=${saga} records=${value} />` : error ? ([401, 403].includes(error.status) ? html`<p class="note">${t("operatorsOnly")}</p>` : html`<${Failure} error=${error} again=${load} />`) : html`<${Loading} />`}</details>`;
 }

@@ -42,7 +42,7 @@ function labelPlace(left, width, label) {
 function Attempt({ attempt, saga, axis }) {
   const { n, from, to, error, pauseMs } = attempt;
   const { left, width } = period({ started_at: from, finished_at: to }, saga, axis);
-  const parts = [t("attemptOf", { n }), explained(error), `${exact(from)} – ${to ? exact(to) : t("running")}`, pauseMs !== null && t("pauseAfter", { time: span(pauseMs) })];
+  const parts = [t("attemptOf", { n }), explained(error), `${exact(from)} – ${to ? exact(to) : saga.ended_at ? "" : t("running")}`, pauseMs !== null && t("pauseAfter", { time: span(pauseMs) })];
   return html`<i class="attempt ${error ? "attempt-bad" : ""}" data-attempt=${n} title=${parts.filter(Boolean).join(" · ")} style=${{ left: `${left}%`, width: `${Math.min(width, 100 - left)}%` }}></i>`;
 }
 
