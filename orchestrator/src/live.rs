@@ -23,7 +23,7 @@ use crate::store::writer::{LogAnswer, LogItem, SagaLogWriter};
 use saga_engine::SagaId;
 use saga_engine::clock::DatabaseClock;
 use saga_engine::definition::Definitions;
-use saga_engine::lease::{RenewRequest, Renewal};
+use saga_engine::lease::{LeaseState, RenewRequest, Renewal};
 use saga_engine::outcome::Outcome;
 use saga_engine::owner::Owner;
 use saga_engine::record::{LogWrite, ValueRefused, WriteReport};
@@ -45,6 +45,7 @@ pub(crate) struct LiveWorld {
     pub(crate) claimer: Claimer,
     pub(crate) definitions: Arc<dyn Definitions>,
     pub(crate) lease_session: Arc<LeaseSession>,
+    pub(crate) lease: Arc<LeaseState>,
     pub(crate) replicated: Arc<Replicated>,
 }
 
@@ -76,6 +77,10 @@ impl World for LiveWorld {
         if let Some(client) = self.clients.get(&call.participant) {
             let _ = client.cast(ClientMsg::Call(Box::new(Calling { call, answer, since: Instant::now() })));
         }
+    }
+
+    fn may_call_actions(&self) -> bool {
+        self.lease.covers_actions()
     }
 
     fn call_timeout(&self, participant: &str) -> Option<Duration> {

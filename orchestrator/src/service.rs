@@ -202,6 +202,7 @@ pub async fn start(
                 .publishing(findings.outages.clone())
                 .with_losses(lost.clone()),
         ),
+        lease: lease_state.clone(),
         replicated: replicated.clone(),
     });
     children.push(lease(LeaseArguments {

@@ -15,7 +15,9 @@ use common::{
 use orchestrator::{
     checkout::Order,
     store::{
-        events, reader,
+        events,
+        lease_session::LeaseSession,
+        reader,
         writer::{LogAnswer, LogItem, SagaLogWriter},
     },
 };
@@ -23,6 +25,8 @@ use saga_engine::{
     SagaId, Status,
     change::{BeginTold, StateChange},
     definition::Outputs,
+    lease::{RenewRequest, Renewal},
+    owner::Owner,
     record::{Batching, Change, Fingerprint, IdempotencyKey, KeyScope, LogWrite, NewSaga, StepChanges, WriteReport},
 };
 use tests::{
@@ -343,4 +347,39 @@ async fn plans(connection: &Connection, statements: &str) -> Vec<String> {
         plans.push(text.collect::<Vec<_>>().join("\n"));
     }
     plans
+}
+
+/// As behind a proxy that closed the client's side of a connection, and keeps the server's open.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_left_over_with_a_node_id_keeps_no_process_from_its_lease() {
+    let SagaLog { name, settings, .. } = SagaLog::new().await;
+    let session = || LeaseSession::new(settings.url.clone(), name.clone(), settings.clone(), false);
+    let owner = || Arc::new(Owner { node_id: "node".to_owned(), incarnation: Uuid::new_v4() });
+    let renew = async |session: &LeaseSession, owner: &Arc<Owner>, was_registered: bool, lease: Duration| {
+        let request = RenewRequest { owner: owner.clone(), was_registered, lease, definitions: Vec::new() };
+        session.renew(request).await.expect("a renewal")
+    };
+    let is_granted = |renewal: &Renewal| matches!(renewal, Renewal::Granted { .. });
+    let (minute, moment) = (Duration::from_secs(60), Duration::from_millis(1));
+
+    let (first, left_over) = (owner(), session());
+    assert!(is_granted(&renew(&left_over, &first, false, minute).await));
+    // Another process, while the lease is live.
+    let (second, other) = (owner(), session());
+    for _ in 0..3 {
+        assert_eq!(renew(&other, &second, false, minute).await, Renewal::TwinLives);
+    }
+    // The same process, on another session.
+    let again = session();
+    wait_until("the process has its lease again", PATIENCE, async || {
+        is_granted(&renew(&again, &first, true, moment).await).then_some(())
+    })
+    .await;
+    // Another process, after the lease has run out.
+    wait_until("the other process has the node id", PATIENCE, async || {
+        is_granted(&renew(&other, &second, false, minute).await).then_some(())
+    })
+    .await;
+    assert_eq!(renew(&session(), &first, true, minute).await, Renewal::Superseded);
+    drop((left_over, again));
 }

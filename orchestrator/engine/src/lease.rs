@@ -44,6 +44,8 @@ pub struct LeaseState(Mutex<Inner>);
 struct Inner {
     valid_until: Option<Instant>,
     held_since: Option<Instant>,
+    /// The first `held_since`: no gap lies before it, in which another node might have taken sagas over.
+    first_held: Option<Instant>,
     /// The `held_since` under which the sagas in memory were last known to be this process's.
     checked_under: Option<Instant>,
     last_error: Option<String>,
@@ -104,6 +106,14 @@ impl LeaseState {
         self.is_checked(self.held_since())
     }
 
+    /// Tells whether actions may be called: the lease is valid, and no saga in memory can have been taken over in an
+    /// earlier gap unnoticed.
+    pub fn covers_actions(&self) -> bool {
+        let inner = self.inner();
+        inner.valid_until.is_some_and(|until| Instant::now() < until)
+            && (inner.held_since == inner.first_held || inner.held_since == inner.checked_under)
+    }
+
     /// Tells whether such a look took place under the lease held since `held_since`.
     pub fn is_checked(&self, held_since: Option<Instant>) -> bool {
         held_since.is_some() && self.inner().checked_under == held_since
@@ -135,6 +145,7 @@ impl LeaseState {
         let had_gap = inner.valid_until.is_none_or(|until| Instant::now() >= until);
         if had_gap {
             inner.held_since = Some(Instant::now());
+            inner.first_held = inner.first_held.or(inner.held_since);
         }
         inner.valid_until = Some(sent_at + lease);
         inner.last_error = None;

@@ -28,6 +28,12 @@ pub trait World: Send + Sync + 'static {
     /// Calls a participant once.
     fn call(&self, call: Call, answer: Answer<Outcome>);
 
+    /// Tells whether this process may begin an attempt at an action: it is certainly the owner of its sagas. An action that is
+    /// called after a successor has turned the saga back would stay done at a participant without tombstones.
+    fn may_call_actions(&self) -> bool {
+        true
+    }
+
     /// Returns the timeout of an attempt at a participant, if it differs from that of the [policy](crate::actor::Policy).
     fn call_timeout(&self, _participant: &str) -> Option<Duration> {
         None

@@ -110,6 +110,10 @@ impl<W: World> World for Mutated<W> {
         self.world.call(call.clone(), self.remembered(&call, answer));
     }
 
+    fn may_call_actions(&self) -> bool {
+        self.world.may_call_actions() || is_mutated(Mutation::ActionWithoutLease)
+    }
+
     fn claim(&self, mut request: ClaimRequest, answer: Answer<Result<Claimed, String>>) {
         if is_mutated(Mutation::NoSearchForOrphans) {
             request.search_after = None;

@@ -66,6 +66,8 @@ pub(crate) enum Mutation {
     LostRenewalCounts,
     /// A lease counts from the answer to its renewal.
     LeaseFromAnswer,
+    /// Actions are called without a lease.
+    ActionWithoutLease,
     /// A hold on all sagas does not end the lease.
     IgnoreHold,
     /// A participant repeats a decision from a row that its standby does not have.

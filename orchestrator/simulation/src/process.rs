@@ -177,7 +177,7 @@ fn tree(
     let node_id = claimer.owner.node_id.clone();
     let prefix = format!("simulated-{}", NEXT_TREE.fetch_add(1, Ordering::Relaxed));
     let entry = |name: &str| ActorEntry::new(format!("{prefix}/{name}"), "simulated");
-    let world = Arc::new(SimulatedWorld { sim: sim.clone(), process });
+    let world = Arc::new(SimulatedWorld { sim: sim.clone(), process, lease: state.clone() });
     let world: Arc<dyn World> = Arc::new(Mutated::new(world, knowledge.definition.clone()));
     let children = vec![
         lease(LeaseArguments {

@@ -55,6 +55,7 @@ pub(super) const FINAL: &str = "a 404 is final";
 pub(super) const LEARNS: &str = "an id that came with a 503 can be asked for until its end is known";
 pub(super) const PARKED: &str = "a call is parked only where its own operation has failed";
 pub(super) const LEASE: &str = "a node trusts its lease for no longer than the log grants it";
+pub(super) const ACTION: &str = "a node without a lease calls no action";
 pub(super) const HOLD: &str = "on hold nothing begins and nothing is claimed";
 pub(super) const ONE_ROW: &str = "a saga has one row";
 pub(super) const KEY: &str = "one key buys once within its retention";
@@ -102,6 +103,9 @@ fn watched(sim: &Sim) -> Vec<Violation> {
     let counted = counted.map(|(node, number)| violation(COUNTED, node, format!("it counts {number}")));
     let leases = watched.trusted_leases.iter();
     let leases = leases.map(|(node, at)| violation(LEASE, node.clone(), format!("not at {:.1} s", at.as_secs_f64())));
+    let unleased = watched.unleased_calls.iter();
+    let unleased =
+        unleased.map(|(node, at)| violation(ACTION, node.clone(), format!("not at {:.1} s", at.as_secs_f64())));
     let held = watched.ignored_holds.iter();
     let held = held.map(|(node, at)| violation(HOLD, node.clone(), format!("it claims at {:.1} s", at.as_secs_f64())));
     let begun = watched.begun_on_hold.iter();
@@ -112,6 +116,7 @@ fn watched(sim: &Sim) -> Vec<Violation> {
     orphans
         .chain(doubled)
         .chain(leases)
+        .chain(unleased)
         .chain(held)
         .chain(begun)
         .chain(counted)

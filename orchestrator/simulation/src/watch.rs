@@ -12,7 +12,7 @@ use super::fate::FaultPhase;
 use super::process::{LEASE, ProcessId, ProcessState};
 use super::sim::{Inner, Sim};
 use saga_engine::SagaId;
-use saga_engine::world::Call;
+use saga_engine::world::{Call, Purpose};
 
 /// How long a row may lack an actor once faults have ended: the sweep of recovery, a restart, and two leases.
 const MOST_WITHOUT_ACTOR: Duration = Duration::from_secs(60);
@@ -31,6 +31,8 @@ pub(super) struct Watched {
     pub(super) parked_for_others: BTreeMap<SagaId, String>,
     /// Nodes that trusted their lease for longer than it lasted in the log, and when that was observed.
     pub(super) trusted_leases: BTreeMap<String, Duration>,
+    /// Nodes that called an action without a lease, and when.
+    pub(super) unleased_calls: BTreeMap<String, Duration>,
     /// Nodes that searched the log for sagas to claim during a hold, and when.
     pub(super) ignored_holds: BTreeMap<String, Duration>,
     /// Sagas that began during a hold, and when.
@@ -87,6 +89,17 @@ pub(super) fn leases(sim: &Sim) {
         if process.lease.is_valid() && !log.leases.was_renewed_within(&process.owner, LEASE) {
             watched.trusted_leases.entry(process.title()).or_insert(elapsed);
         }
+    }
+}
+
+/// Observes a call: a node without a lease may have a successor, so it calls no action.
+pub(super) fn call(sim: &Sim, process: ProcessId, call: &Call) {
+    let elapsed = sim.elapsed();
+    let mut inner = sim.lock();
+    let Inner { processes, watched, .. } = &mut *inner;
+    let process = &processes[process.0];
+    if matches!(call.purpose, Purpose::Action { .. }) && !process.lease.is_valid() {
+        watched.unleased_calls.entry(process.title()).or_insert(elapsed);
     }
 }
 

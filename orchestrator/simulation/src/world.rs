@@ -10,7 +10,7 @@ use super::process::ProcessId;
 use super::sim::{Sim, saga_id};
 use super::{leases, log_access, looks, network, watch};
 use saga_engine::SagaId;
-use saga_engine::lease::{RenewRequest, Renewal};
+use saga_engine::lease::{LeaseState, RenewRequest, Renewal};
 use saga_engine::outcome::Outcome;
 use saga_engine::owner::Owner;
 use saga_engine::record::{LogWrite, WriteReport};
@@ -23,6 +23,7 @@ pub(super) const KILLED: &str = "the simulator killed this actor";
 pub(super) struct SimulatedWorld {
     pub(super) sim: Arc<Sim>,
     pub(super) process: ProcessId,
+    pub(super) lease: Arc<LeaseState>,
 }
 
 impl SimulatedWorld {
@@ -56,8 +57,13 @@ impl World for SimulatedWorld {
     fn call(&self, call: Call, answer: Answer<Outcome>) {
         let process = self.process;
         self.maybe_die();
+        watch::call(&self.sim, process, &call);
         self.sim.at(process, move |sim| network::call(sim, process, call, answer));
         self.maybe_die();
+    }
+
+    fn may_call_actions(&self) -> bool {
+        self.lease.covers_actions()
     }
 
     fn claim(&self, request: ClaimRequest, answer: Answer<Result<Claimed, String>>) {

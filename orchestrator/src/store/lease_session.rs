@@ -8,6 +8,7 @@ use common::db::{Connection, describe};
 use secrecy::SecretString;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use tracing::info;
 use uuid::Uuid;
 
 use super::hold;
@@ -36,6 +37,17 @@ const RENEW: &str = "
     returning clock_timestamp()";
 
 const INCARNATION: &str = "select incarnation from node_lease where node_id = $1";
+
+// The lock is held by a session whose process uses it no more: a former one of this process, or one of a process that has
+// not renewed its lease in time. Whatever stands between may keep such a session open for hours. During a hold no process
+// renews its lease.
+const END_FORMER_SESSION: &str = "
+    select pg_terminate_backend(l.pid)
+    from pg_locks l join node_lease n on n.node_id = $1
+    where (n.incarnation = $2 or n.expires_at < clock_timestamp()) and not exists (select from saga_hold)
+      and l.locktype = 'advisory' and l.granted and l.objsubid = 1 and l.pid <> pg_backend_pid()
+      and l.database = (select oid from pg_database where datname = current_database())
+      and (l.classid::bigint << 32) | l.objid::bigint = hashtextextended('saga node ' || $1::text, 0)";
 
 // A server does not notice by itself that the host of a connection has died: it probes after two seconds of silence,
 // and three more times.
@@ -159,8 +171,8 @@ impl LeaseSession {
     }
 }
 
-/// Handles another live process with this node id. A process that was registered and finds another incarnation in its
-/// row has been superseded; a process that never was registered waits.
+/// Handles another session with this node id. A process that was registered and finds another incarnation in its row has
+/// been superseded. A session that is left over is ended, so that the next renewal gets the lock; else the process waits.
 async fn twin(
     connection: &mut Connection,
     owner: &Owner,
@@ -171,6 +183,10 @@ async fn twin(
         && row.get::<_, Uuid>(0) != owner.incarnation
     {
         return Ok(Renewal::Superseded);
+    }
+    let ended = connection.execute(END_FORMER_SESSION, &[&owner.node_id, &owner.incarnation]).await?;
+    if ended > 0 {
+        info!(node.id = owner.node_id, "a session that was left over with this node id is ended");
     }
     Ok(Renewal::TwinLives)
 }

@@ -84,6 +84,19 @@ fn context(state: &SagaState, attempt: u32) -> Context {
     Context { saga_id: state.saga.id, attempt, input: state.saga.input.clone(), outputs }
 }
 
+/// Pause before a process without a lease looks again whether it has one.
+const LEASE_WAIT: Duration = Duration::from_millis(500);
+
+/// Makes the outcome of an action that is not called since this process may not own the saga any more.
+fn without_lease(call: &Call, wait: Duration) -> Outcome {
+    Outcome::Unknown(Unknown {
+        failure: Failure::unavailable(&call.participant),
+        detail: "this node holds no lease, so it calls no action".to_owned(),
+        retry: Retry::Parked(wait),
+        sent: Sent::Nothing,
+    })
+}
+
 /// Makes a call, or returns why its request cannot be made.
 fn call(
     me: &ActorRef<SagaMsg>,
@@ -119,6 +132,11 @@ fn call(
         timeout,
     };
     let me = me.clone();
+    if attempt.direction == Direction::Forward && !state.world.may_call_actions() {
+        let wait = LEASE_WAIT.mul_f64(0.5 + state.world.random());
+        let _ = me.cast(SagaMsg::CallFinished { attempt, outcome: Some(without_lease(&call, wait)) });
+        return Ok(());
+    }
     state.world.call(
         call,
         Answer::new(move |outcome| {

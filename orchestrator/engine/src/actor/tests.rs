@@ -3,6 +3,7 @@
 pub(super) mod running_saga;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -215,4 +216,34 @@ async fn the_answer_to_a_read_after_the_turn_changes_nothing() {
     settle().await;
     report.give(DURABLE);
     assert!(matches!(saga.told.await, Ok(StartAnswer::Settled(Standing { status: Status::Compensated, .. }))));
+}
+
+/// Its successor may have turned the saga back already; what a compensation finds, any number of them may find.
+#[tokio::test(start_paused = true)]
+async fn without_a_lease_compensations_are_called_but_no_action_and_that_is_no_attempt() {
+    let mut saga = RunningActor::start(beside_each_other(&["a", "b"], &compensable(), 16)).await;
+    assert_eq!(saga.write(DURABLE).await, "begin");
+    let calls = saga.in_flight().await;
+    assert_eq!(names(&calls), BTreeSet::from(["a", "b"]));
+    saga.has_lease.store(false, Ordering::Relaxed);
+    for (call, answer) in calls {
+        answer.give(if call.step == "a" { done() } else { unavailable() });
+    }
+    for _ in 0..20 {
+        assert_eq!(saga.in_flight().await.len(), 0);
+        tokio::time::advance(Duration::from_millis(500)).await;
+    }
+    saga.has_lease.store(true, Ordering::Relaxed);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let mut calls = saga.in_flight().await;
+    let (call, answer) = calls.pop().expect("it is called again");
+    assert_eq!((&*call.step, call.attempt), ("b", 2));
+    saga.has_lease.store(false, Ordering::Relaxed);
+    answer.give(refused());
+    assert_eq!(saga.write(DURABLE).await, "turn back");
+    let undoing = saga.in_flight().await;
+    // The first attempt at b may have taken place.
+    assert_eq!(names(&undoing), BTreeSet::from(["a", "b"]));
+    undoing.into_iter().for_each(|(_, answer)| answer.give(undone()));
+    assert_eq!(saga.write(DURABLE).await, "end");
 }

@@ -4,7 +4,7 @@
 use super::graphs::without_tombstones;
 use crate::graph_verdict::{BACK, FORWARD, NOTHING_LIVE, ROOM, STARTS};
 use crate::mutation::{Mutation, with_mutation};
-use crate::verdict::{CANCEL, ENDS, FINAL, HOLD, KEY, LEASE, ONE_ROW, ORPHAN, PARKED, TOLD};
+use crate::verdict::{ACTION, CANCEL, ENDS, FINAL, HOLD, KEY, LEASE, ONE_ROW, ORPHAN, PARKED, TOLD};
 use crate::{Faults, Plan, Sagas, Tracing, Violation, run};
 
 const COMPLETED: &str = "COMPLETED has one live payment, one decrement, one live purchase";
@@ -19,7 +19,7 @@ const MOST_SEEDS: u64 = 200;
 /// Number of seeds in which a control must break no invariant.
 const CONTROL_SEEDS: u64 = 150;
 
-const BUGS: [(Mutation, &str); 35] = [
+const BUGS: [(Mutation, &str); 36] = [
     (Mutation::SkipTombstone, COMPENSATED),
     (Mutation::TossAgain, TWICE),
     (Mutation::ForgetJournal, TWICE),
@@ -49,6 +49,7 @@ const BUGS: [(Mutation, &str); 35] = [
     (Mutation::EndedByNodeClock, KEY),
     (Mutation::LostRenewalCounts, LEASE),
     (Mutation::LeaseFromAnswer, LEASE),
+    (Mutation::ActionWithoutLease, ACTION),
     (Mutation::IgnoreHold, HOLD),
     (Mutation::ReplayWithoutBarrier, COMPLETED),
     (Mutation::VerdictWithoutBarrier, TOLD),

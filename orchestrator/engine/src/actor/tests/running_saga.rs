@@ -1,6 +1,7 @@
 //! A saga's actor in a world whose writes and calls a test answers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -29,6 +30,7 @@ type Asked<Q, A> = mpsc::UnboundedSender<(Q, Answer<A>)>;
 struct TestWorld {
     writes: Asked<Arc<LogWrite>, WriteReport>,
     calls: Asked<Call, Outcome>,
+    has_lease: Arc<AtomicBool>,
 }
 
 impl World for TestWorld {
@@ -38,6 +40,10 @@ impl World for TestWorld {
 
     fn call(&self, call: Call, answer: Answer<Outcome>) {
         let _ = self.calls.send((call, answer));
+    }
+
+    fn may_call_actions(&self) -> bool {
+        self.has_lease.load(Ordering::Relaxed)
     }
 
     fn claim(&self, _: ClaimRequest, _: Answer<Result<Claimed, String>>) {}
@@ -70,6 +76,7 @@ pub(in crate::actor) struct RunningActor {
     pub(in crate::actor) ended: JoinHandle<()>,
     pub(in crate::actor) writes: mpsc::UnboundedReceiver<(Arc<LogWrite>, Answer<WriteReport>)>,
     pub(in crate::actor) calls: mpsc::UnboundedReceiver<(Call, Answer<Outcome>)>,
+    pub(in crate::actor) has_lease: Arc<AtomicBool>,
     pub(in crate::actor) told: oneshot::Receiver<StartAnswer>,
 }
 
@@ -91,7 +98,8 @@ impl RunningActor {
         };
         let (write, writes) = mpsc::unbounded_channel();
         let (call, calls) = mpsc::unbounded_channel();
-        let world = Arc::new(TestWorld { writes: write, calls: call });
+        let has_lease = Arc::new(AtomicBool::new(true));
+        let world = Arc::new(TestWorld { writes: write, calls: call, has_lease: has_lease.clone() });
         let log = SagaLog::new(&definition);
         let saga = Arc::new(RunningSaga::new(
             SagaId(Uuid::nil()),
@@ -106,7 +114,7 @@ impl RunningActor {
         let origin = Origin::New { key: None, waiter };
         let (actor, ended) =
             Actor::spawn(None, SagaActor, SagaArguments { saga: saga.clone(), origin, world, policy }).await.unwrap();
-        RunningActor { saga, actor, ended, writes, calls, told }
+        RunningActor { saga, actor, ended, writes, calls, has_lease, told }
     }
 
     /// Answers the next write and returns its name.
