@@ -19,6 +19,7 @@ mod inspect;
 mod list;
 mod load;
 mod migrate;
+mod open_files;
 mod operate;
 mod order;
 mod output;

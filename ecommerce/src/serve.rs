@@ -14,7 +14,7 @@ use tracing::info;
 use crate::{
     configuration::{self, Configuration},
     ending::{Ended, Failure},
-    output, service_manager,
+    open_files, output, service_manager,
     services::{self, SERVICES, Threads},
     signals::{Hangup, Signals},
 };
@@ -63,6 +63,7 @@ impl Serve {
             true => settings.orchestrator.hold = true,
             false => {}
         }
+        open_files::fit(&mut settings, 1);
         let signals = Signals::listen(Hangup::IsIgnored, Duration::from_millis(settings.http.drain_delay_ms))?;
         let (listener, address) = services::bind(&settings, service).await?;
         let (url, database) = (settings.database_url(service), settings.service(service).database.clone());

@@ -24,7 +24,7 @@ use crate::{
     configuration::{self, Configuration},
     ending::{Ended, Failure},
     load::REFUSING,
-    output,
+    open_files, output,
     services::{self, SERVICES},
     signals::{Hangup, Signals},
 };
@@ -79,6 +79,7 @@ impl Up {
             false => Hangup::Stops,
         };
         let signals = Signals::listen(hangup, Duration::from_millis(settings.http.drain_delay_ms))?;
+        open_files::fit(&mut settings, SERVICES.len());
         let bound = bind_all(&mut settings).await?;
         let database = Database::start(&mut settings, self.data_dir, self.offline).await?;
         let ran = tokio::select! {

@@ -82,6 +82,7 @@ pub fn serve(
 
     async move {
         let places = Arc::new(Places::of(&http));
+        let mut is_failing = false;
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -90,11 +91,15 @@ pub fn serve(
             };
             match accepted {
                 Ok(Some(accepted)) => {
+                    is_failing = false;
                     tokio::spawn(behind_others(connections.clone().serve(accepted)));
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    warn!(service, %error, "cannot accept connections");
+                    // Once, since the next attempt comes soon.
+                    if !std::mem::replace(&mut is_failing, true) {
+                        warn!(service, %error, "cannot accept connections");
+                    }
                     sleep(ACCEPT_REST).await;
                 }
             }

@@ -21,11 +21,13 @@ use super::{FactsError, open, range::Range};
 const NEWEST: &str = "select id from saga order by id desc limit 1";
 
 const AFTER: &str = "\
-    select id, status, ended_at, definition, (amount * 100)::bigint, attention, timeline, definition_version
+    select id, status, ended_at, definition, (amount * 100)::bigint, attention, timeline, definition_version,
+           resolved_at is not null
       from saga where id > $1 and id <= $2 order by id limit $3";
 
 const KNOWN: &str = "\
-    select id, status, ended_at, definition, (amount * 100)::bigint, attention, timeline, definition_version
+    select id, status, ended_at, definition, (amount * 100)::bigint, attention, timeline, definition_version,
+           resolved_at is not null
       from saga where id = any($1::uuid[])";
 
 /// The saga that is a number of places before the newest one, purchases aside.
@@ -112,6 +114,7 @@ impl Log {
             stock_rule: StockRule::of_definition(&definition),
             cents: row.get(4),
             attention: row.get(5),
+            is_settled: row.get(8),
             steps: row_text::to_steps(row.get(6)),
             compensable: self.compensable.get(&(definition, row.get(7))).cloned(),
         }

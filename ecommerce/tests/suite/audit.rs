@@ -121,7 +121,7 @@ fn an_audit_of_a_running_system_is_clean_until_somebody_falsifies_its_books() {
 
     // The change that falsifies a database, the change that reverts it, and the invariant that must detect it.
     let id: &str = &bought[1];
-    let cases: [(&str, &str, &str, &str, &str); 5] = [
+    let cases: [(&str, &str, &str, &str, &str); 9] = [
         (
             "ms_purchases",
             "update app_purchase set status = 'cancelled', cancelled_at = now() where transaction_id = $1",
@@ -133,6 +133,27 @@ fn an_audit_of_a_running_system_is_clean_until_somebody_falsifies_its_books() {
             "ms_payments",
             "update app_payment set amount = amount + 0.01 where transaction_id = $1",
             "update app_payment set amount = amount - 0.01 where transaction_id = $1",
+            "money charged",
+            id,
+        ),
+        (
+            "ms_payments",
+            "update app_payment set amount = null where transaction_id = $1",
+            "update app_payment set amount = 12.50 where transaction_id = $1",
+            "money charged",
+            id,
+        ),
+        (
+            "ms_payments",
+            "update app_payment set status = 'success' where status = 'tombstone' and $1::text is not null",
+            "update app_payment set status = 'tombstone' where user_id is null and $1::text is not null",
+            "nothing ran twice",
+            "",
+        ),
+        (
+            "ms_purchases",
+            "update app_purchase set amount = null where transaction_id = $1",
+            "update app_purchase set amount = 12.50 where transaction_id = $1",
             "money charged",
             id,
         ),
@@ -152,6 +173,13 @@ fn an_audit_of_a_running_system_is_clean_until_somebody_falsifies_its_books() {
                from stock_movement where transaction_id = $1",
             "delete from stock_movement where kind = 'restore' and transaction_id = $1",
             "nothing ran twice",
+            id,
+        ),
+        (
+            "ms_orchestrator",
+            "update saga set status = 'FAILED' where id::text = $1",
+            "update saga set status = 'COMPLETED' where id::text = $1",
+            "the end of each saga",
             id,
         ),
         (

@@ -146,6 +146,8 @@ fn facts(sim: &Sim) -> Facts {
             // The simulator sees the effects themselves.
             compensable: None,
             cents: Order::of_saga(&row.definition, &row.input).map(|order| order.amount.cents()),
+            // No person does in a run.
+            is_settled: is_left,
             attention: row.attention.clone(),
             steps: if is_left { Vec::new() } else { row.timeline.clone() },
         });

@@ -92,8 +92,11 @@ pub(super) fn leases(sim: &Sim) {
     }
 }
 
-/// Observes a call: a node without a lease may have a successor, so it calls no action.
+/// Observes a call: a node without a lease may have a successor, so it calls no action. A read does no harm.
 pub(super) fn call(sim: &Sim, process: ProcessId, call: &Call) {
+    if sim.step(&call.step, &call.participant).is_read_only() {
+        return;
+    }
     let elapsed = sim.elapsed();
     let mut inner = sim.lock();
     let Inner { processes, watched, .. } = &mut *inner;

@@ -131,6 +131,8 @@ pub struct Saga {
     pub compensable: Option<Arc<[SmolStr]>>,
     /// The ordered amount, in cents; `None` for a saga that is no purchase.
     pub cents: Option<i64>,
+    /// Whether a person has settled it.
+    pub is_settled: bool,
     /// Why it is in the attention list, if it is.
     pub attention: Option<String>,
     /// Its steps as displayed; empty once the details were cleared.

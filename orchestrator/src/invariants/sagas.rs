@@ -22,13 +22,13 @@ pub(super) fn every_accepted_saga_ends(facts: &Facts, run: Run) -> Verdict {
     })
 }
 
-/// The end of any saga agrees with its steps: all of a COMPLETED one are done, and every compensation that was requested
-/// for a COMPENSATED one is confirmed.
+/// The end of any saga agrees with its steps: all of a COMPLETED one are done, every compensation that was requested for a
+/// COMPENSATED one is confirmed, and a person has settled a FAILED one.
 pub(super) fn the_end_agrees_with_the_steps(facts: &Facts) -> Verdict {
     let ended = facts.all().filter_map(|(id, transaction)| {
+        let saga = transaction.saga.as_ref().filter(|saga| saga.ended_at.is_some())?;
         // The steps of old sagas were cleared.
-        let saga = transaction.saga.as_ref().filter(|saga| saga.ended_at.is_some() && !saga.steps.is_empty())?;
-        Some((id, saga))
+        (saga.status == Status::Failed || !saga.steps.is_empty()).then_some((id, saga))
     });
     Verdict::over("the end of each saga agrees with its steps", "ended sagas", ended, |saga| {
         let is_wrong = |step: &&StepView| match saga.status {
@@ -37,11 +37,13 @@ pub(super) fn the_end_agrees_with_the_steps(facts: &Facts) -> Verdict {
                 step.compensation.as_ref().is_some_and(|undo| undo.finished_at.is_none())
                     || matches!(&*step.state, "running" | "backing_off" | "compensating")
             }
-            // A person has settled it, or it has not ended.
+            // A person knows its steps, or it has not ended.
             Status::Failed | Status::Pending | Status::Compensating => false,
         };
         let shown = |step: &StepView| format!("{} is shown as {}", step.step, step.state);
-        all(saga.steps.iter().filter(is_wrong).map(shown))
+        let is_abandoned = saga.status == Status::Failed && !saga.is_settled;
+        let abandoned = is_abandoned.then(|| "it ended as FAILED, and no person has settled it".to_owned());
+        all(saga.steps.iter().filter(is_wrong).map(shown).chain(abandoned))
     })
 }
 

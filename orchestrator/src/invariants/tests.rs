@@ -35,13 +35,20 @@ fn each_violation_is_found_by_its_invariant_and_by_no_other() {
     const MONEY: &str = "money charged − refunded = purchases in force";
     const TWICE: &str = "nothing ran twice";
     const REVERSE: &str = "compensations run in reverse order";
-    let cases: [Case; 22] = [
+    const END: &str = "the end of each saga agrees with its steps";
+    let cases: [Case; 23] = [
         ("unfinished", completed, |transaction| transaction.saga = Some(saga(Status::Pending)), &[ENDS]),
         (
             "FAILED is no end",
             compensated,
             |transaction| transaction.saga = Some(Saga { ended_at: None, ..saga(Status::Failed) }),
             &[ENDS],
+        ),
+        (
+            "FAILED by no person",
+            compensated,
+            |transaction| transaction.saga = Some(Saga { is_settled: false, ..saga(Status::Failed) }),
+            &[END],
         ),
         (
             "decrement missing",

@@ -132,7 +132,7 @@ fn call(
         timeout,
     };
     let me = me.clone();
-    if attempt.direction == Direction::Forward && !state.world.may_call_actions() {
+    if attempt.direction == Direction::Forward && !row.is_read_only() && !state.world.may_call_actions() {
         let wait = LEASE_WAIT.mul_f64(0.5 + state.world.random());
         let _ = me.cast(SagaMsg::CallFinished { attempt, outcome: Some(without_lease(&call, wait)) });
         return Ok(());

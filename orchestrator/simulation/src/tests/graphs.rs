@@ -36,11 +36,9 @@ pub(super) fn without_tombstones() -> Faults {
         duplicate_rate: 0.0,
         // A 404 or 409 of something else.
         intermediary_rate: 0.0,
-        // An owner that goes on after its successor began: it was stopped, or its lease ran out.
-        slow_renewal_rate: 0.0,
+        // An owner that goes on after its successor began: it was stopped.
         pauses: 0,
         pause_at_write_rate: 0.0,
-        partitions: 0,
         ..Faults::default()
     }
 }

@@ -143,6 +143,8 @@ fn faults_for(bug: Mutation) -> Faults {
             refusal_rate: 0.02,
             ..mix
         },
+        // Calls that arrive after their compensation.
+        Mutation::SkipTombstone => Faults { late_rate: 0.1, ..Faults::default() },
         Mutation::AnyConflictRefuses => Faults { intermediary_rate: 0.2, ..Faults::default() },
         Mutation::AnyJsonConfirms => Faults { json_intermediary_rate: 0.1, ..Faults::default() },
         Mutation::IgnoreCancel => Faults { cancel_rate: 1.0, refusal_rate: 0.02, ..mix },

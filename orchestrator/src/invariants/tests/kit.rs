@@ -16,6 +16,7 @@ pub(super) fn saga(status: Status) -> Saga {
         stock_rule: Some(StockRule::Keep),
         compensable: None,
         cents: Some(CENTS),
+        is_settled: status == Status::Failed,
         attention: None,
         steps: Vec::new(),
     }
