@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! default.toml (embedded: values AND schema) < <dir>/default.toml < <profile>.toml < OTEL_* < ECOMMERCE__SECTION__KEY
+//!                                                                                           < flags (`--node-id`)
 //! ```
 //! `config/default.toml` lists every key once, with its default and a comment. A key missing there is unknown, and a
 //! value of another type is wrong: a typing mistake is an error at start, never a setting silently ignored. All
@@ -37,7 +38,7 @@ pub use named::{Judgement, NamedParticipantSettings};
 pub(crate) use pairs::{headers, pairs};
 pub use profiles::{DEVELOPMENT, PRODUCTION};
 pub use sections::*;
-pub use source::{ConfigFiles, ConfigSource, is_absent};
+pub use source::{ConfigFiles, ConfigSource, FlagSetting, is_absent};
 
 use crate::faults::{FaultChanges, FaultSettings};
 

@@ -5,16 +5,18 @@ use std::{env, path::PathBuf};
 use clap::Args;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use common::{
-    config::{ConfigSource, DEVELOPMENT, Found, Settings, TelemetrySettings},
-    db,
+    config::{ConfigSource, DEVELOPMENT, FlagSetting, Found, Settings, TelemetrySettings},
     telemetry::{self, ServiceName},
 };
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
 use crate::ending::Failure;
 
 /// Heading of the options that select the configuration.
 const HEADING: &str = "Configuration";
+
+/// The flag of the database server and its variable, in messages.
+const DATABASE_URL: &str = "--database-url or ECOMMERCE_DATABASE_URL";
 
 /// The files of the configuration.
 #[derive(Args)]
@@ -36,7 +38,7 @@ pub(crate) struct Configuration {
     /// PostgreSQL server of the services without a database_url of their own: postgres://user:password@host:port/ (a
     /// secret is better given by the variable)
     #[arg(long, value_name = "URL", env = "ECOMMERCE_DATABASE_URL", hide_env_values = true, help_heading = HEADING)]
-    pub(crate) database_url: Option<String>,
+    database_url: Option<String>,
 }
 
 impl ConfigurationFiles {
@@ -53,31 +55,30 @@ impl ConfigurationFiles {
 impl Configuration {
     /// Loads the settings of a command that runs no service, and initializes logs and metrics from them.
     pub(crate) fn load(&self) -> Result<Settings, Failure> {
-        self.initialize(self.files.read()?, ServiceName::Of("ecommerce"))
+        Ok(self.initialize(self.source(Vec::new()).load_for_tool()?, ServiceName::Of("ecommerce")))
     }
 
     /// As [`Configuration::load`], for a command that runs services: they need their tokens. `service` is the name in their
-    /// log lines. Problems of the settings are logged in the format that the settings name.
-    pub(crate) fn load_for_services(&self, service: ServiceName) -> Result<Settings, Failure> {
-        let source = self.files.source();
+    /// log lines, `flags` are the settings among the command's own flags. Problems of the settings are logged in the format
+    /// that the settings name.
+    pub(crate) fn load_for_services(&self, service: ServiceName, flags: Vec<FlagSetting>) -> Result<Settings, Failure> {
+        let source = self.source(flags);
         let settings = source.load().inspect_err(|_| {
             let defaults = ConfigSource::embedded(DEVELOPMENT).load().expect("the built-in profile is valid");
             let telemetry = TelemetrySettings { format: source.log_format(), ..defaults.telemetry };
             telemetry::init(&telemetry, service);
         })?;
-        self.initialize(settings, service)
+        Ok(self.initialize(settings, service))
     }
 
-    fn initialize(&self, mut settings: Settings, service: ServiceName) -> Result<Settings, Failure> {
+    fn source(&self, mut flags: Vec<FlagSetting>) -> ConfigSource {
+        let url = self.database_url.as_ref().map(|url| FlagSetting::new(DATABASE_URL, "database.url", url.trim_end()));
+        flags.extend(url);
+        ConfigSource { flags, ..self.files.source() }
+    }
+
+    fn initialize(&self, settings: Settings, service: ServiceName) -> Settings {
         telemetry::init(&settings.telemetry, service);
-        if let Some(url) = &self.database_url {
-            let url = url.trim_end();
-            if !url.is_empty() {
-                db::check_url(url)
-                    .map_err(|reason| Failure::Usage(format!("--database-url cannot be used: {reason}")))?;
-            }
-            settings.database.url = SecretString::from(url);
-        }
         if let (None, Found::Foreign(dir)) = (&self.files.config_dir, Found::in_current_folder()) {
             telemetry::notice(&format!(
                 "{} is not used: its default.toml belongs to another program; --config-dir uses it anyway",
@@ -85,7 +86,7 @@ impl Configuration {
             ));
         }
         let _ = telemetry::metrics_handle();
-        Ok(settings)
+        settings
     }
 }
 

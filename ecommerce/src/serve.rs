@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use clap::{Args, builder::PossibleValuesParser};
 use common::{
+    config::FlagSetting,
     db,
     http::Transport,
     telemetry::{self, ServiceName},
@@ -43,29 +44,12 @@ impl Serve {
             .into_iter()
             .find(|name| *name == self.service)
             .ok_or_else(|| Failure::Usage(format!("{} is not a service", self.service)))?;
-        let mut settings =
-            configuration::with_databases(self.configuration.load_for_services(ServiceName::Of(service))?, &[service])?;
+        let settings = self.configuration.load_for_services(ServiceName::Of(service), self.flags(service)?)?;
+        let mut settings = configuration::with_databases(settings, &[service])?;
         configuration::announce(&settings);
-        if let (Some(port), Some(service)) = (self.port, settings.services.get_mut(service)) {
-            service.port = port;
-        }
-        match self.node_id {
-            Some(_) if service != orchestrator::SERVICE => {
-                return Err(Failure::Usage(format!("--node-id is for the orchestrator, not for {service}")));
-            }
-            Some(node_id) => settings.orchestrator.node_id = node_id,
-            None => {}
-        }
-        match self.hold {
-            true if service != orchestrator::SERVICE => {
-                return Err(Failure::Usage(format!("--hold is for the orchestrator, not for {service}")));
-            }
-            true => settings.orchestrator.hold = true,
-            false => {}
-        }
         open_files::fit(&mut settings, 1);
         let signals = Signals::listen(Hangup::IsIgnored, Duration::from_millis(settings.http.drain_delay_ms))?;
-        let (listener, address) = services::bind(&settings, service).await?;
+        let (listener, address) = services::bind(&mut settings, service).await?;
         let (url, database) = (settings.database_url(service), settings.service(service).database.clone());
         let start_wait = Duration::from_millis(settings.database.start_wait_ms);
         tokio::select! {
@@ -91,5 +75,26 @@ impl Serve {
             },
             () = signals.force.cancelled() => Ok(Ended::Forced),
         }
+    }
+    /// Returns the settings among the flags, so that they are checked with all others.
+    fn flags(&self, service: &str) -> Result<Vec<FlagSetting>, Failure> {
+        let only_for = |flag: &str| Failure::Usage(format!("{flag} is for the orchestrator, not for {service}"));
+        let mut flags = Vec::new();
+        if let Some(port) = self.port {
+            flags.push(FlagSetting::new("--port", format!("services.{service}.port"), port));
+        }
+        if let Some(node_id) = &self.node_id {
+            if service != orchestrator::SERVICE {
+                return Err(only_for("--node-id"));
+            }
+            flags.push(FlagSetting::new("--node-id", "orchestrator.node_id", node_id));
+        }
+        if self.hold {
+            if service != orchestrator::SERVICE {
+                return Err(only_for("--hold"));
+            }
+            flags.push(FlagSetting::new("--hold", "orchestrator.hold", true));
+        }
+        Ok(flags)
     }
 }

@@ -41,14 +41,15 @@ pub(crate) fn name_of(module: &str) -> &'static str {
     }
 }
 
-pub(crate) async fn bind(settings: &Settings, service: &str) -> Result<(TcpListener, SocketAddr), Failure> {
+/// Binds the port of a service, and replaces port 0 by the chosen port in its settings.
+pub(crate) async fn bind(settings: &mut Settings, service: &str) -> Result<(TcpListener, SocketAddr), Failure> {
     let address = settings.listen_address(service);
     let bound = async {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         Ok((listener, address))
     };
-    bound.await.map_err(|error: std::io::Error| {
+    let (listener, address) = bound.await.map_err(|error: std::io::Error| {
         let reason = match error.kind() {
             std::io::ErrorKind::AddrInUse => "the port is taken".to_owned(),
             _ => error.to_string(),
@@ -58,7 +59,14 @@ pub(crate) async fn bind(settings: &Settings, service: &str) -> Result<(TcpListe
              (ECOMMERCE__SERVICES__{}__PORT) or http.bind",
             service.to_uppercase()
         ))
-    })
+    })?;
+    if let Some(service) = settings.services.get_mut(service) {
+        if let Some(host) = service.url.strip_suffix(":0") {
+            service.url = format!("{host}:{}", address.port());
+        }
+        service.port = address.port();
+    }
+    Ok((listener, address))
 }
 
 /// The runtime of the services. Dropping it ends its threads without waiting for work abandoned by a forced stop.

@@ -13,7 +13,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 
 use clap::Args;
 use common::{
-    config::{PRODUCTION, Settings, reachable},
+    config::{FlagSetting, PRODUCTION, Settings, reachable},
     telemetry::{self, ServiceName},
 };
 use tokio::net::TcpListener;
@@ -67,12 +67,13 @@ struct Bound {
 
 impl Up {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
-        let mut settings = self.configuration.load_for_services(ServiceName::ByTarget(services::name_of))?;
+        let hold = self.hold.then(|| FlagSetting::new("--hold", "orchestrator.hold", true));
+        let name = ServiceName::ByTarget(services::name_of);
+        let mut settings = self.configuration.load_for_services(name, hold.into_iter().collect())?;
         configuration::announce(&settings);
         if settings.orchestrator.node_id.is_empty() {
             settings.orchestrator.node_id = NODE_ID.to_owned();
         }
-        settings.orchestrator.hold |= self.hold;
         let format = if self.json { MessageFormat::Json } else { MessageFormat::Text };
         let hangup = match settings.profile == PRODUCTION {
             true => Hangup::IsIgnored,
@@ -95,17 +96,11 @@ impl Up {
     }
 }
 
-/// Binds all ports, and replaces port 0 by the chosen port in the addresses that the services use for each other.
+/// Binds all ports.
 async fn bind_all(settings: &mut Settings) -> Result<Vec<Bound>, Failure> {
     let mut all = Vec::new();
     for service in SERVICES {
         let (listener, address) = services::bind(settings, service).await?;
-        if let Some(service) = settings.services.get_mut(service) {
-            if let Some(host) = service.url.strip_suffix(":0") {
-                service.url = format!("{host}:{}", address.port());
-            }
-            service.port = address.port();
-        }
         all.push(Bound { service, listener, address });
     }
     Ok(all)

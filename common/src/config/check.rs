@@ -10,6 +10,7 @@ use super::{
     layers::{Layer, VARIABLE_PREFIX, is_secret, join},
     named::{ANY_NAME, check_name},
     otel,
+    source::FlagSetting,
 };
 
 /// Keys of the previous version that have no effect any more, each with its successor. The next version rejects them.
@@ -133,15 +134,9 @@ pub(super) fn check_variables(
         if text.trim().is_empty() && otel::sets(&key) {
             continue;
         }
-        match parsed(Kind::of(default), text.trim()) {
-            Some(kind) => drop(layer.0.insert(key, Value::new(Some(&place), kind))),
-            None if matches!(default, ValueKind::Table(_)) => {
-                findings.problems.push(ConfigProblem::new(key, place, "is a section, expected one of its keys"));
-            }
-            None => {
-                let message = format!("cannot be read, expected {}", expected(default));
-                findings.problems.push(ConfigProblem::new(key, place, message));
-            }
+        match value_of(default, text.trim()) {
+            Ok(kind) => drop(layer.0.insert(key, Value::new(Some(&place), kind))),
+            Err(message) => findings.problems.push(ConfigProblem::new(key, place, message)),
         }
     }
     for (key, variable, file) in files.into_iter().filter(|(_, _, file)| !file.is_empty()) {
@@ -156,6 +151,19 @@ pub(super) fn check_variables(
         match secret {
             Ok(secret) => drop(layer.0.insert(key, Value::new(Some(&place), secret))),
             Err(message) => findings.problems.push(ConfigProblem::new(key, place, message)),
+        }
+    }
+    layer
+}
+
+/// Reads the settings given as flags of the command line. A value is not trimmed, so that blanks are seen by its rule.
+pub(super) fn check_flags(schema: &Map<String, Value>, flags: &[FlagSetting], findings: &mut Findings) -> Layer {
+    let mut layer = Layer::default();
+    for FlagSetting { flag, key, value } in flags {
+        let path: Vec<String> = key.split('.').map(str::to_owned).collect();
+        match find(schema, &path).and_then(|default| value_of(default, value)) {
+            Ok(kind) => drop(layer.0.insert(key.clone(), Value::new(Some(&(*flag).to_owned()), kind))),
+            Err(message) => findings.problems.push(ConfigProblem::new(key, *flag, message)),
         }
     }
     layer
@@ -235,6 +243,14 @@ fn typed(kind: Kind, given: &ValueKind) -> Option<ValueKind> {
 
 fn all_are(kind: Kind, items: &[Value]) -> bool {
     items.iter().all(|item| Kind::of(&item.kind) == kind)
+}
+
+/// Reads a text as the value of a key; the error says what was expected.
+fn value_of(default: &ValueKind, text: &str) -> Result<ValueKind, String> {
+    parsed(Kind::of(default), text).ok_or_else(|| match default {
+        ValueKind::Table(_) => "is a section, expected one of its keys".to_owned(),
+        _ => format!("cannot be read, expected {}", expected(default)),
+    })
 }
 
 fn parsed(kind: Kind, text: &str) -> Option<ValueKind> {

@@ -7,7 +7,7 @@ use std::fmt;
 pub struct ConfigProblem {
     /// Dotted key, such as `faults.payments.charge.failure_rate`; empty when a whole file is at fault.
     pub key: String,
-    /// File path or `environment variable NAME`.
+    /// File path, `environment variable NAME`, or the flag.
     pub place: String,
     /// The fault and the expected value.
     pub message: String,

@@ -169,10 +169,15 @@ impl Rules<'_> {
         }
     }
 
-    /// No two services may share a port or a database; port 0 means any free port.
+    /// No two services may share a port or a database; port 0 means any free port. A flag is about one process, whose
+    /// service may have the port of another one elsewhere.
     fn require_distinct(&mut self, suffix: &str) {
         let effective = self.effective;
-        let of_services = effective.0.iter().filter(|(key, _)| key.starts_with("services.") && key.ends_with(suffix));
+        let is_flag = |value: &Value| place(value).starts_with("--");
+        let of_services = effective
+            .0
+            .iter()
+            .filter(|(key, value)| key.starts_with("services.") && key.ends_with(suffix) && !is_flag(value));
         let taken: Vec<(&String, &Value)> = of_services.filter(|(_, value)| value.kind != ValueKind::I64(0)).collect();
         for (index, (key, value)) in taken.iter().enumerate() {
             let twin = taken[..index].iter().find(|(_, earlier)| earlier.kind == value.kind);

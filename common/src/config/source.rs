@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     LogFormat, Settings,
-    check::{check_file, check_variables},
+    check::{check_file, check_flags, check_variables},
     error::{ConfigErrors, ConfigProblem, Findings},
     layers::{Layer, VARIABLE_PREFIX, parse_toml, variable_of},
     lookup::Found,
@@ -30,12 +30,32 @@ pub struct ConfigSource {
     /// Environment variables. Variables that begin with `ECOMMERCE__` override those of OpenTelemetry (`OTEL_*`), which
     /// override the files; of two variables with one name, the later one counts.
     pub env: Vec<(String, String)>,
+    /// Settings given as flags of the command line; they override the variables.
+    pub flags: Vec<FlagSetting>,
+}
+
+/// A setting given as a flag of the command line.
+#[derive(Clone)]
+pub struct FlagSetting {
+    /// Name of the flag, such as `--node-id`, for messages.
+    pub flag: &'static str,
+    /// Dotted key that it sets.
+    pub key: String,
+    /// Its value, as typed.
+    pub value: String,
+}
+
+impl FlagSetting {
+    /// Creates the setting of a flag.
+    pub fn new(flag: &'static str, key: impl Into<String>, value: impl fmt::Display) -> Self {
+        Self { flag, key: key.into(), value: value.to_string() }
+    }
 }
 
 impl ConfigSource {
     /// Creates a source for a compiled-in profile, without variables, for tests and tools.
     pub fn embedded(profile: impl Into<String>) -> Self {
-        Self { dir: None, profile: profile.into(), env: Vec::new() }
+        Self { dir: None, profile: profile.into(), env: Vec::new(), flags: Vec::new() }
     }
 
     /// Creates the source of a process: the given folder, else `./config` if it is [ours](Found), else the compiled-in
@@ -50,7 +70,7 @@ impl ConfigSource {
             .filter(|(name, _)| [VARIABLE_PREFIX, otel::PREFIX].iter().any(|prefix| name.starts_with(prefix)))
             .map(|(name, value)| (name, value.to_string_lossy().into_owned()))
             .collect();
-        Self { dir: dir.or_else(found), profile: profile.into(), env }
+        Self { dir: dir.or_else(found), profile: profile.into(), env, flags: Vec::new() }
     }
 
     /// Sets a key above files and earlier variables, like an environment variable of that name:
@@ -123,6 +143,7 @@ impl ConfigSource {
             layers.push(otel::read(&self.env, &mut findings));
         }
         layers.push(check_variables(&schema, &self.env, &mut findings));
+        layers.push(check_flags(&schema, &self.flags, &mut findings));
 
         let mut effective = Layer::default();
         for layer in layers {
@@ -252,6 +273,7 @@ impl fmt::Debug for ConfigSource {
             .field("dir", &self.dir)
             .field("profile", &self.profile)
             .field("env", &variables)
+            .field("flags", &self.flags.iter().map(|setting| setting.flag).collect::<Vec<_>>())
             .finish()
     }
 }

@@ -278,6 +278,39 @@ fn variables_that_are_no_settings_are_left_alone() {
 }
 
 #[test]
+fn a_flag_is_above_the_variables_is_checked_as_they_are_and_is_named() {
+    let with = |flag, key: &str, value: &str| {
+        let source = ConfigSource::embedded("default").with(key, 1);
+        ConfigSource { flags: vec![FlagSetting::new(flag, key, value)], ..source }
+    };
+    let settings = with("--node-id", "orchestrator.node_id", "b").load().expect("valid");
+    assert_eq!(settings.orchestrator.node_id, "b");
+    assert_eq!(settings.reload.expect("loaded").load().expect("valid").orchestrator.node_id, "b");
+    for id in ["a b", " ", "é", "a\n", &"x".repeat(101)] {
+        let expected = format!(
+            "orchestrator.node_id (--node-id): is {id:?}, expected at most 100 visible ASCII characters without \
+             spaces, or none"
+        );
+        check(&with("--node-id", "orchestrator.node_id", id), &[&expected]);
+    }
+    check(
+        &with("--port", "services.catalog.port", "70000"),
+        &["services.catalog.port (--port): is 70000, expected a whole number from 0 to 65535"],
+    );
+    check(
+        &with("--hold", "orchestrator.hold", "perhaps"),
+        &[
+            "orchestrator.hold (environment variable ECOMMERCE__ORCHESTRATOR__HOLD): cannot be read, expected true or \
+             false such as false",
+            "orchestrator.hold (--hold): cannot be read, expected true or false such as false",
+        ],
+    );
+    // One process may have the port of another service, which runs elsewhere; the address follows.
+    let settings = with("--port", "services.catalog.port", "8002").load().expect("valid");
+    assert_eq!(settings.service("catalog").url, "http://127.0.0.1:8002");
+}
+
+#[test]
 fn a_bad_variable_is_answered_with_what_was_expected() {
     let whole = |value: &str, max: u64| format!("is {value}, expected a whole number from 1 to {max}");
     let cases: &[(&str, &str, &str)] = &[

@@ -9,6 +9,7 @@ mod cli;
 mod conformance;
 mod draining;
 mod embedded_postgres;
+mod flags;
 mod folders;
 mod formats;
 mod hold;
