@@ -22,6 +22,7 @@ mod rules;
 mod sections;
 mod source;
 mod values;
+mod variables;
 
 use std::{
     collections::BTreeMap,
@@ -39,6 +40,7 @@ pub(crate) use pairs::{headers, pairs};
 pub use profiles::{DEVELOPMENT, PRODUCTION};
 pub use sections::*;
 pub use source::{ConfigFiles, ConfigSource, FlagSetting, is_absent};
+pub use variables::PROGRAM_VARIABLES;
 
 use crate::faults::{FaultChanges, FaultSettings};
 

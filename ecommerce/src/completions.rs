@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Set by the script: the shell whose words are to be completed.
-const VARIABLE: &str = "ECOMMERCE_COMPLETE";
+pub(crate) const VARIABLE: &str = "ECOMMERCE_COMPLETE";
 const PROGRAM: &str = "ecommerce";
 
 #[derive(Args)]

@@ -262,4 +262,18 @@ mod tests {
     fn the_command_line_holds_together() {
         Cli::command().debug_assert();
     }
+
+    #[test]
+    fn every_variable_of_a_flag_is_known_to_the_configuration() {
+        fn variables(command: &clap::Command) -> Vec<String> {
+            let own = command.get_arguments().filter_map(|argument| argument.get_env()?.to_str().map(str::to_owned));
+            own.chain(command.get_subcommands().flat_map(variables)).collect()
+        }
+        let ours: Vec<_> =
+            variables(&Cli::command()).into_iter().filter(|name| name.starts_with("ECOMMERCE")).collect();
+        assert!(ours.len() > 20, "{ours:?}");
+        for name in ours.iter().map(String::as_str).chain([completions::VARIABLE, "ECOMMERCE_PG_BIN"]) {
+            assert!(common::config::PROGRAM_VARIABLES.contains(&name), "{name}");
+        }
+    }
 }

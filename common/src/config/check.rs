@@ -170,7 +170,7 @@ pub(super) fn check_flags(schema: &Map<String, Value>, flags: &[FlagSetting], fi
 }
 
 /// End of the names of variables that name a file with a secret.
-const FILE: &str = "_FILE";
+pub(super) const FILE: &str = "_FILE";
 
 /// Returns the key of the secret whose file this key names; `None` if the key names no file.
 fn secret_in_file<'a>(schema: &Map<String, Value>, key: &'a str) -> Option<&'a str> {

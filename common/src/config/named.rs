@@ -92,6 +92,21 @@ pub(super) fn names(effective: &Layer) -> BTreeSet<String> {
     of_section.map(|(name, _)| name.to_owned()).collect()
 }
 
+/// Adds the participants whose section in a file sets no key, so that their missing addresses are found.
+pub(super) fn add_empty(effective: &mut Layer, schema: &Map<String, Value>, place: &str, file: &Map<String, Value>) {
+    let table = |tables: &Map<String, Value>| match tables.get("participants").map(|section| &section.kind) {
+        Some(ValueKind::Table(table)) => table.clone(),
+        _ => Map::new(),
+    };
+    let (known, given, set) = (table(schema), table(file), names(effective));
+    let is_section = |(_, value): &(&String, &Value)| matches!(value.kind, ValueKind::Table(_));
+    for (name, _) in given.iter().filter(is_section) {
+        if !known.contains_key(name) && !set.contains(name) && check_name(name).is_ok() {
+            effective.0.insert(format!("{SECTION}{name}.url"), Value::new(Some(&place.to_owned()), ""));
+        }
+    }
+}
+
 /// Takes the named participants out of the values.
 ///
 /// # Errors

@@ -31,15 +31,20 @@ pub(super) fn check(profile: &str, program: Program, effective: &Layer, findings
     }
 }
 
-/// Returns the tokens that can be guessed, and the tokens that serve two purposes.
-fn weak_tokens(effective: &Layer) -> Vec<ConfigProblem> {
+/// Returns the tokens of `[auth]` that are set: key, value and text.
+fn tokens(effective: &Layer) -> Vec<(String, &Value, String)> {
     let token = |name| {
         let key = format!("auth.{name}");
         let value = effective.0.get(&key)?;
         let text = value.clone().into_string().ok().filter(|text| !text.is_empty())?;
         Some((key, value, text))
     };
-    let tokens: Vec<_> = ["operator_token", "service_token", "api_token"].into_iter().filter_map(token).collect();
+    ["operator_token", "service_token", "api_token"].into_iter().filter_map(token).collect()
+}
+
+/// Returns the tokens that can be guessed, and the tokens that serve two purposes.
+fn weak_tokens(effective: &Layer) -> Vec<ConfigProblem> {
+    let tokens = tokens(effective);
     let mut weak = Vec::new();
     for (index, (key, value, text)) in tokens.iter().enumerate() {
         let mut complain = |message: String| weak.push(ConfigProblem::new(key, place(value), message));
@@ -76,6 +81,7 @@ impl Rules<'_> {
             self.require_of(participant, "connect_timeout_ms", "at most", "timeout_ms", |a, b| a <= b);
         }
         names.iter().for_each(|name| self.require_url(name));
+        names.iter().for_each(|name| self.require_own_token(name));
         self.require("group_commit.max_batch", "at most", "group_commit.max_queue", |a, b| a <= b);
         for section in ["supervision", "retry.action", "retry.compensation", "retry.failed"] {
             let (min, max) = (format!("{section}.backoff_min_ms"), format!("{section}.backoff_max_ms"));
@@ -152,6 +158,17 @@ impl Rules<'_> {
         let place = given.or(of_participant).map_or("built-in default.toml", place);
         let message = "is not set, expected the address of the participant, such as https://flights.example";
         self.problems.push(ConfigProblem::new(key, place, message));
+    }
+
+    /// A participant that is sent a token of `[auth]` could use it on our own services.
+    fn require_own_token(&mut self, name: &str) {
+        let key = format!("participants.{name}.token");
+        let Some(value) = self.effective.0.get(&key) else { return };
+        let given = value.clone().into_string().unwrap_or_default();
+        if let Some((other, ..)) = tokens(self.effective).iter().find(|(_, _, text)| *text == given) {
+            let message = format!("is the same as {other}, expected a token that only this participant knows");
+            self.problems.push(ConfigProblem::new(key, place(value), message));
+        }
     }
 
     fn require(&mut self, key: &str, relation: &str, other: &str, holds: impl Fn(i64, i64) -> bool) {

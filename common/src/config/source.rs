@@ -13,11 +13,11 @@ use super::{
     LogFormat, Settings,
     check::{check_file, check_flags, check_variables},
     error::{ConfigErrors, ConfigProblem, Findings},
-    layers::{Layer, VARIABLE_PREFIX, parse_toml, variable_of},
+    layers::{Layer, parse_toml, variable_of},
     lookup::Found,
     named, otel,
     profiles::{DEFAULT, EMBEDDED, Program, defaults, schema},
-    rules,
+    rules, variables,
 };
 
 /// Where settings come from. Each load reads the files anew.
@@ -67,7 +67,7 @@ impl ConfigSource {
         };
         let env = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-            .filter(|(name, _)| [VARIABLE_PREFIX, otel::PREFIX].iter().any(|prefix| name.starts_with(prefix)))
+            .filter(|(name, _)| variables::is_ours(name) || name.starts_with(otel::PREFIX))
             .map(|(name, value)| (name, value.to_string_lossy().into_owned()))
             .collect();
         Self { dir: dir.or_else(found), profile: profile.into(), env, flags: Vec::new() }
@@ -132,9 +132,13 @@ impl ConfigSource {
         let ConfigFiles { texts, problems } = files;
         let mut findings = Findings { problems, warnings: Vec::new() };
         let mut layers = vec![defaults(&schema)];
+        let mut files = Vec::new();
         for (place, text) in texts {
             match parse_toml(&place, &text) {
-                Ok(table) => layers.push(check_file(&schema, &place, &table, &mut findings)),
+                Ok(table) => {
+                    layers.push(check_file(&schema, &place, &table, &mut findings));
+                    files.push((place, table));
+                }
                 Err(problem) => findings.problems.push(problem),
             }
         }
@@ -142,12 +146,16 @@ impl ConfigSource {
         if program == Program::Service {
             layers.push(otel::read(&self.env, &mut findings));
         }
+        variables::check_names(&schema, &self.env, &mut findings);
         layers.push(check_variables(&schema, &self.env, &mut findings));
         layers.push(check_flags(&schema, &self.flags, &mut findings));
 
         let mut effective = Layer::default();
         for layer in layers {
             otel::lay_over(&mut effective, layer);
+        }
+        for (place, file) in &files {
+            named::add_empty(&mut effective, &schema, place, file);
         }
         (effective, findings)
     }

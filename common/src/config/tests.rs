@@ -269,12 +269,60 @@ fn a_whole_number_in_a_file_is_a_rate_too() {
     assert_eq!(faults.services["payments"]["charge"].failure_rate, 1.0);
 }
 
+fn with_variables(variables: &[(&str, &str)]) -> ConfigSource {
+    let mut source = ConfigSource::embedded("default");
+    source.env.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    source
+}
+
 #[test]
 fn variables_that_are_no_settings_are_left_alone() {
-    let mut source = ConfigSource::embedded("default");
-    source.env.push(("ECOMMERCE_PG_BIN".to_owned(), "/usr/lib/postgresql".to_owned()));
-    source.env.push(("PATH".to_owned(), "/bin".to_owned()));
-    source.load().expect("valid");
+    let source = with_variables(&[
+        ("ECOMMERCE_PG_BIN", "/usr/lib/postgresql"),
+        ("PATH", "/bin"),
+        ("ECOMMERCE", "x"),
+        // Kubernetes and Docker make these of a service `ecommerce-payments`.
+        ("ECOMMERCE_PAYMENTS_SERVICE_HOST", "10.0.0.1"),
+        ("ECOMMERCE_PAYMENTS_SERVICE_PORT_HTTP", "8002"),
+        ("ECOMMERCE_PAYMENTS_PORT", "tcp://10.0.0.1:8002"),
+        ("ECOMMERCE_PAYMENTS_PORT_8002_TCP_PROTO", "tcp"),
+    ]);
+    assert_eq!(source.load().expect("valid").warnings, []);
+}
+
+#[test]
+fn a_variable_that_misspells_a_key_is_a_problem_that_names_the_right_one() {
+    for (name, right) in [
+        ("ECOMMERCE_HTTP_BIND", "ECOMMERCE__HTTP__BIND"),
+        ("ecommerce__http__bind", "ECOMMERCE__HTTP__BIND"),
+        ("ecommerce_http_bind", "ECOMMERCE__HTTP__BIND"),
+        ("Ecommerce__Http__Bnd", "ECOMMERCE__HTTP__BND"),
+        ("ECOMMERCE_HTTP__BIND", "ECOMMERCE__HTTP__BIND"),
+        ("ECOMMERCE_ORCHESTRATOR_NODE_ID", "ECOMMERCE__ORCHESTRATOR__NODE_ID"),
+        ("ECOMMERCE_AUTH_API_TOKEN_FILE", "ECOMMERCE__AUTH__API_TOKEN_FILE"),
+        ("ECOMMERCE_DATABASE_URL_FILE", "ECOMMERCE__DATABASE__URL_FILE"),
+        ("ECOMMERCE_PARTICIPANTS_TIMEOUT_MS", "ECOMMERCE__PARTICIPANTS__TIMEOUT_MS"),
+        ("ECOMMERCE_PARTICIPANTS_MY_CARS_CONNECT_TIMEOUT_MS", "ECOMMERCE__PARTICIPANTS__MY_CARS__CONNECT_TIMEOUT_MS"),
+        ("ECOMMERCE_PARTICIPANTS_FLIGHTS_TOKEN_FILE", "ECOMMERCE__PARTICIPANTS__FLIGHTS__TOKEN_FILE"),
+    ] {
+        let expected = format!("environment variable {name}: is not a variable of this program, expected {right}");
+        check(&with_variables(&[(name, "hush")]), &[&expected]);
+    }
+}
+
+#[test]
+fn another_unknown_variable_of_this_program_is_a_warning() {
+    for (name, advice) in [
+        ("ECOMMERCE_HTTP_BND", "did you mean ECOMMERCE__HTTP__BIND?"),
+        ("ecommerce_target", "did you mean ECOMMERCE_TARGET?"),
+        ("ECOMMERCE_PROFIL", "did you mean ECOMMERCE_PROFILE?"),
+        ("ECOMMERCE_STAGE_OF_ANOTHER_PROGRAM", "settings are named ECOMMERCE__SECTION__KEY"),
+    ] {
+        let warnings = with_variables(&[(name, "hush")]).load().expect("valid").warnings;
+        let expected =
+            format!("environment variable {name}: is not a variable of this program and is ignored; {advice}");
+        assert_eq!(warnings.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
+    }
 }
 
 #[test]
@@ -308,6 +356,30 @@ fn a_flag_is_above_the_variables_is_checked_as_they_are_and_is_named() {
     // One process may have the port of another service, which runs elsewhere; the address follows.
     let settings = with("--port", "services.catalog.port", "8002").load().expect("valid");
     assert_eq!(settings.service("catalog").url, "http://127.0.0.1:8002");
+}
+
+#[test]
+fn no_address_has_a_user_and_its_password_is_not_shown() {
+    let refused = "has a user or an @, expected an address without them";
+    for (key, advice) in [
+        ("services.payments.url", ""),
+        ("orchestrator.cells.7.url", ""),
+        ("ui.replicas.payments", ""),
+        ("ui.trace_url", ""),
+        ("dtm.allowed_urls", ""),
+        ("http.cors_origins", ""),
+        ("telemetry.otlp_endpoint", "; set telemetry.otlp_headers instead"),
+        ("telemetry.otlp_traces_endpoint", "; set telemetry.otlp_headers instead"),
+        ("participants.flights.url", "; set token instead"),
+    ] {
+        for url in ["http://user:hunter2@shop.example", "http://user:hunter2@shop.example:x"] {
+            let url = if key == "ui.trace_url" { format!("{url}/{{trace_id}}") } else { url.to_owned() };
+            check_variable(key, &url, &format!("{refused}{advice}"));
+        }
+    }
+    let column = "http://viewer.example/traces?column=@timestamp&id={trace_id}";
+    let settings = ConfigSource::embedded("default").with("ui.trace_url", column).load().expect("valid");
+    assert_eq!(settings.ui.trace_url, column);
 }
 
 #[test]

@@ -52,8 +52,8 @@ pub(super) fn check_value(key: &str, value: &ValueKind) -> Result<(), String> {
         (["orchestrator", "cells", _, "url"], ValueKind::String(url)) => check_service_url(url),
         (["dtm", "allowed_urls"], ValueKind::Array(urls)) => urls.iter().try_for_each(|url| {
             let url = url.clone().into_string().unwrap_or_default();
-            match url.is_empty() || url.contains('@') {
-                true => Err(format!("has {url:?}, expected prefixes of URLs such as \"http://payments:8080/api\"")),
+            match url.is_empty() {
+                true => Err("has \"\", expected prefixes of URLs such as \"http://payments:8080/api\"".to_owned()),
                 false => check_url(&url, &["http", "https"], "http://payments:8080/api"),
             }
         }),
@@ -62,9 +62,9 @@ pub(super) fn check_value(key: &str, value: &ValueKind) -> Result<(), String> {
             Err(error) => Err(format!("is {filter:?}, expected a log filter such as \"info,ractor=warn\": {error}")),
         },
         (["telemetry", "format"], ValueKind::String(format)) => one_of(format, &["text", "json"]),
-        (["telemetry", "otlp_endpoint" | "otlp_traces_endpoint"], ValueKind::String(url)) => {
-            check_url(url, &["http", "https"], "http://otel-collector:4318 or https://otlp.example")
-        }
+        (["telemetry", "otlp_endpoint" | "otlp_traces_endpoint"], ValueKind::String(url)) => check_no_user(url)
+            .map_err(|message| format!("{message}; set telemetry.otlp_headers instead"))
+            .and_then(|()| check_url(url, &["http", "https"], "http://otel-collector:4318 or https://otlp.example")),
         (["telemetry", "traces_exporter"], ValueKind::String(name)) => one_of(name, &["", "otlp", "none"]),
         (["telemetry", "otlp_protocol"], ValueKind::String(name)) => one_of(name, &["http/protobuf", "grpc"]),
         (["telemetry", "otlp_compression"], ValueKind::String(name)) => one_of(name, &["none", "gzip"]),
@@ -176,7 +176,16 @@ fn check_service_url(url: &str) -> Result<(), String> {
     check_url(url, &["http"], "http://127.0.0.1:8001")
 }
 
+/// The text before the @ may be a password, so a URL with an @ is refused without being shown.
+fn check_no_user(url: &str) -> Result<(), String> {
+    match url.contains('@') {
+        true => Err("has a user or an @, expected an address without them".to_owned()),
+        false => Ok(()),
+    }
+}
+
 fn check_url(url: &str, schemes: &[&str], expected: &str) -> Result<(), String> {
+    check_no_user(url)?;
     match url.is_empty() || address(url, schemes).is_some_and(|uri| uri.query().is_none()) {
         true => Ok(()),
         false => Err(format!("is {url:?}, expected an address such as {expected}")),
@@ -193,6 +202,9 @@ fn address(url: &str, schemes: &[&str]) -> Option<Uri> {
 /// Some viewers have the trace id in the query.
 fn check_trace_url(url: &str) -> Result<(), String> {
     const TRACE_ID: &str = "{trace_id}";
+    // An @ may stand in the query, such as in a name of a column, but not before the path.
+    let (_, after_scheme) = url.split_once("//").unwrap_or_default();
+    check_no_user(after_scheme.split(['/', '?', '#']).next().unwrap_or_default())?;
     let example = url.replace(TRACE_ID, &"0".repeat(32));
     match url.is_empty() || (url.contains(TRACE_ID) && address(&example, &["http", "https"]).is_some()) {
         true => Ok(()),
@@ -204,6 +216,7 @@ fn check_trace_url(url: &str) -> Result<(), String> {
 
 fn check_origin(origin: &Value) -> Result<(), String> {
     let text = origin.clone().into_string().unwrap_or_default();
+    check_no_user(&text)?;
     let is_origin = |uri: Uri| {
         // `Uri` returns an absent path as "/", so a trailing slash is looked for in the text.
         matches!(uri.scheme_str(), Some("http" | "https"))
@@ -244,10 +257,7 @@ fn check_node_id(id: &str) -> Result<(), String> {
 }
 
 fn check_participant_url(url: &str) -> Result<(), String> {
-    // The text before the @ may be a password.
-    if url.contains('@') {
-        return Err("has a user or an @, expected an address without them; set token instead".to_owned());
-    }
+    check_no_user(url).map_err(|message| format!("{message}; set token instead"))?;
     check_url(url, &["http", "https"], "https://flights.example or http://10.0.0.7:9000")
 }
 

@@ -195,3 +195,33 @@ fn the_example_of_a_named_participant_can_be_used_as_it_is() {
     }
     assert_eq!(participant(&example).judgement, Judgement::Status);
 }
+
+#[test]
+fn a_participant_whose_section_is_empty_has_no_address() {
+    let url = "is not set, expected the address of the participant, such as https://flights.example";
+    for text in ["[participants.flights]\n", "[participants]\nflights = {}\n"] {
+        let folder = Folder::with(&[("default.toml", ""), ("mine.toml", text)]);
+        check(&folder.source("mine"), &[&format!("participants.flights.url ({}): {url}", folder.place("mine.toml"))]);
+        let elsewhere = folder.source("mine").with("participants.flights.url", "http://flights:80").load();
+        assert_eq!(elsewhere.expect("valid").named_participants["flights"].url, "http://flights:80");
+    }
+}
+
+#[test]
+fn the_token_of_a_participant_is_none_of_auth_and_is_not_shown() {
+    for name in ["operator_token", "service_token", "api_token"] {
+        let source = ConfigSource::embedded("default")
+            .with(&format!("auth.{name}"), "0123456789abcdef-secret")
+            .with("participants.flights.url", "http://flights:80")
+            .with("participants.flights.token", "0123456789abcdef-secret\n");
+        check(
+            &source,
+            &[&format!(
+                "participants.flights.token ({}): is the same as auth.{name}, expected a token that only this \
+                 participant knows",
+                variable("participants.flights.token")
+            )],
+        );
+        source.with("participants.flights.token", "").load().expect("no token");
+    }
+}
