@@ -6,7 +6,7 @@ use std::{fs, time::Duration};
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use common::http::read_answer;
+use common::{config::check_token, http::read_answer};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header::HeaderMap};
 use serde::{
     Deserialize,
@@ -39,8 +39,8 @@ pub(crate) struct Target {
     /// Address of the orchestrator: http:// or https://, with the path of a proxy if it has one. SSL_CERT_FILE names a
     /// file with a CA of your own
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8000", env = "ECOMMERCE_TARGET")]
-    #[arg(help_heading = HEADING)]
-    target: String,
+    #[arg(value_parser = way::address, help_heading = HEADING)]
+    target: Url,
     /// Bearer token, if the orchestrator requires one: the API token, or the operator token for operator commands
     #[arg(long, env = "ECOMMERCE_API_TOKEN", hide_env_values = true, help_heading = HEADING)]
     token: Option<String>,
@@ -63,7 +63,11 @@ struct TokenFile(String);
 fn read_token(file: &str) -> Result<TokenFile, String> {
     match file {
         "" => Ok(TokenFile(String::new())),
-        file => fs::read_to_string(file).map(TokenFile).map_err(|error| format!("it cannot be read: {error}")),
+        file => match fs::read_to_string(file) {
+            Ok(token) if token.trim().is_empty() => Err("it is empty, expected a token in it".to_owned()),
+            Ok(token) => Ok(TokenFile(token)),
+            Err(error) => Err(format!("it cannot be read: {error}")),
+        },
     }
 }
 
@@ -78,7 +82,7 @@ pub(crate) struct Answer {
 
 /// The reason why no stream was opened.
 pub(crate) enum NotOpened {
-    /// No server answers.
+    /// No request could be sent, or no server answers.
     Unreachable(Failure),
     /// The server answered with an error.
     Refused(StatusCode, Failure),
@@ -87,20 +91,31 @@ pub(crate) enum NotOpened {
 impl Target {
     /// Makes the URL of a path below the target, which may have a path itself (behind a proxy).
     pub(crate) fn url(&self, segments: &[&str]) -> Result<Url, Failure> {
-        let wrong = |reason: &str| Failure::Usage(format!("--target {}: {reason}", self.target));
-        let mut url = Url::parse(&self.target).map_err(|error| wrong(&error.to_string()))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(wrong("expected an address such as http://127.0.0.1:8000 or https://shop.example"));
-        }
-        url.path_segments_mut().map_err(|()| wrong("has no host"))?.pop_if_empty().extend(segments);
+        let mut url = self.target.clone();
+        let no_path = |()| Failure::Usage(format!("--target {}: it cannot have a path", self.target));
+        url.path_segments_mut().map_err(no_path)?.pop_if_empty().extend(segments);
         Ok(url)
     }
 
     /// Returns the token to send, if any, without the trailing newline that files of secrets have.
-    pub(crate) fn bearer(&self) -> Option<&str> {
-        let given = |token: &str| !token.is_empty();
-        let token = self.token.as_deref().map(str::trim_end).filter(|token| given(token));
-        token.or(self.token_file.as_ref().map(|file| file.0.trim_end()).filter(|token| given(token)))
+    ///
+    /// It is checked here rather than when the flag is parsed, since clap's error would show it.
+    pub(crate) fn bearer(&self) -> Result<Option<&str>, Failure> {
+        const FLAG: &str = "--token (ECOMMERCE_API_TOKEN)";
+        const FILE: &str = "--token-file (ECOMMERCE_API_TOKEN_FILE)";
+        let given = |token: &&str| !token.is_empty();
+        let of_flag = self.token.as_deref().map(str::trim_end).filter(given);
+        let of_file = self.token_file.as_ref().map(|file| file.0.trim_end()).filter(given);
+        let (name, token) = match (of_flag, of_file) {
+            (None, None) => return Ok(None),
+            (Some(_), Some(_)) => {
+                return Err(Failure::Usage(format!("{FLAG} and {FILE} are both given: give one of them")));
+            }
+            (Some(token), None) => (FLAG, token),
+            (None, Some(token)) => (FILE, token),
+        };
+        check_token(token).map_err(|message| Failure::Usage(format!("{name} {message}")))?;
+        Ok(Some(token))
     }
 
     /// Returns how long to try again while no connection is made.
@@ -127,7 +142,7 @@ impl Target {
             .build()
             .map_err(|error| Failure::broken("no HTTP client", &error))?;
         let mut request = client.request(method, url.clone()).headers(headers);
-        if let Some(token) = self.bearer() {
+        if let Some(token) = self.bearer()? {
             request = request.bearer_auth(token);
         }
         if let Some(body) = body {
@@ -145,7 +160,7 @@ impl Target {
         let client = way::to(&url).connect_timeout(CONNECT_TIMEOUT).build();
         let client = client.map_err(|error| NotOpened::Unreachable(Failure::broken("no HTTP client", &error)))?;
         let mut request = client.get(url.clone()).header("accept", "text/event-stream");
-        if let Some(token) = self.bearer() {
+        if let Some(token) = self.bearer().map_err(NotOpened::Unreachable)? {
             request = request.bearer_auth(token);
         }
         if let Some(id) = last_id {

@@ -71,7 +71,8 @@ impl Conformance {
             })
         })?;
         if let Some(token) = &self.token {
-            plan.set_token(token);
+            let wrong = |message| Failure::Usage(format!("--token (ECOMMERCE_PARTICIPANT_TOKEN) {message}"));
+            plan.set_token(token).map_err(wrong)?;
         }
         Ok(plan)
     }

@@ -20,17 +20,10 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Args)]
 pub(crate) struct Health {
     /// Address of the service, such as http://127.0.0.1:8001; the default path is /health/
-    #[arg(env = "ECOMMERCE_HEALTH_URL", value_parser = address)]
+    #[arg(env = "ECOMMERCE_HEALTH_URL", value_parser = way::address)]
     url: Url,
     #[command(flatten)]
     output: OutputFormat,
-}
-
-fn address(text: &str) -> Result<Url, String> {
-    match Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
-        _ => Err("expected an address such as http://127.0.0.1:8002".to_owned()),
-    }
 }
 
 impl Health {

@@ -33,3 +33,43 @@ pub(crate) fn proxy(server: &Url) -> String {
         None => String::new(),
     }
 }
+
+/// Parses the address of a server, as a flag gives it; the error says what to write instead.
+pub(crate) fn address(text: &str) -> Result<Url, String> {
+    let is_server = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+    if let Some(url) = Url::parse(text).ok().filter(is_server) {
+        return Ok(url);
+    }
+    let with_scheme = format!("http://{text}");
+    let begins_with_host = text.starts_with(|first: char| first.is_alphanumeric() || first == '[');
+    match begins_with_host && !text.contains("://") && Url::parse(&with_scheme).is_ok() {
+        true => Err(format!("expected an address with http:// or https:// before it, such as {with_scheme}")),
+        false => Err("expected an address such as http://127.0.0.1:8000 or https://shop.example".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_a_scheme_and_one_without_is_answered_with_it() {
+        for good in ["http://127.0.0.1:8000", "https://shop.example/orchestrator/", "http://[::1]:8000"] {
+            assert_eq!(
+                address(good).map(|url| url.as_str().trim_end_matches('/') == good.trim_end_matches('/')),
+                Ok(true)
+            );
+        }
+        for bare in ["127.0.0.1:21000", "localhost:8000", "shop.example", "[::1]:8000", "shop.example/orchestrator"] {
+            let error = address(bare).unwrap_err();
+            assert!(error.ends_with(&format!("such as http://{bare}")), "{bare}: {error}");
+        }
+        for wrong in ["", " ", "/", "http://", "ftp://shop.example", "unix:/run/shop"] {
+            let error = address(wrong).unwrap_err();
+            assert!(
+                error.contains("http://127.0.0.1:8000 or https://") || wrong == "unix:/run/shop",
+                "{wrong}: {error}"
+            );
+        }
+    }
+}

@@ -149,7 +149,11 @@ fn within(number: i64, min: i64, max: i64) -> Result<(), String> {
     }
 }
 
-fn check_token(token: &str) -> Result<(), String> {
+/// Checks that a bearer token can be sent; the error says what was expected, without the token.
+///
+/// # Errors
+/// It has characters that no header may have.
+pub fn check_token(token: &str) -> Result<(), String> {
     match token.bytes().all(|byte| byte.is_ascii_graphic()) {
         true => Ok(()),
         false => Err("cannot be sent in a header, expected visible ASCII characters without spaces".to_owned()),

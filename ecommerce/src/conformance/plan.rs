@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use common::config::check_token;
 use reqwest::{
     Method, Url,
     header::{HeaderName, HeaderValue},
@@ -135,8 +136,12 @@ impl Plan {
     }
 
     /// Replaces the token of the file; an empty one is none.
-    pub fn set_token(&mut self, token: &str) {
-        self.token = secret(token);
+    ///
+    /// # Errors
+    /// The token cannot be sent.
+    pub fn set_token(&mut self, token: &str) -> Result<(), String> {
+        self.token = secret(token)?;
+        Ok(())
     }
 
     /// Method and path of action and compensation.
@@ -150,9 +155,11 @@ impl Plan {
     }
 }
 
-fn secret(token: &str) -> Option<SecretString> {
+fn secret(token: &str) -> Result<Option<SecretString>, String> {
     // Files of secrets have a trailing newline.
-    Some(token.trim_end()).filter(|token| !token.is_empty()).map(SecretString::from)
+    let token = token.trim_end();
+    check_token(token)?;
+    Ok(Some(token).filter(|token| !token.is_empty()).map(SecretString::from))
 }
 
 fn read<'t>(reader: &mut Reader<'t>, table: &DeTable<'t>) -> Option<Plan> {
@@ -161,7 +168,7 @@ fn read<'t>(reader: &mut Reader<'t>, table: &DeTable<'t>) -> Option<Plan> {
     let whole = reader.whole(table, &[KEYS.as_slice(), &SECTIONS].concat());
     let url = reader.required(whole, "url", r#""http://127.0.0.1:9001""#);
     let url = reader.text(whole, "url", url, address);
-    let token = reader.text(whole, "token", reader.optional(whole, "token"), |text| Ok(secret(text)));
+    let token = reader.text(whole, "token", reader.optional(whole, "token"), secret);
     let step = reader.text(whole, "step", reader.optional(whole, "step"), step_name);
     let timeout_ms = reader.number(whole, "timeout_ms", MAX_MS, DEFAULT_TIMEOUT_MS);
     let callers = reader.number(whole, "callers", MAX_CALLERS, DEFAULT_CALLERS);
@@ -273,12 +280,9 @@ fn effects<'t>(reader: &mut Reader<'t>, whole: Section<'_, 't>) -> Option<Effect
 
 fn address(text: &str) -> Result<Url, String> {
     match Url::parse(text) {
-        Ok(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
-            Err("is an address such as http://127.0.0.1:9001".to_owned())
-        }
         Ok(url) if url.query().is_some() || url.fragment().is_some() => Err("has a query; paths have one".to_owned()),
-        Ok(url) => Ok(url),
-        Err(error) => Err(format!("is an address such as http://127.0.0.1:9001: {error}")),
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
+        _ => Err("is an address such as http://127.0.0.1:9001".to_owned()),
     }
 }
 

@@ -140,7 +140,7 @@ impl Shop {
             .map_err(|error| Failure::broken("no HTTP client", &error))?;
         Ok(Self {
             client,
-            token: target.bearer().map(str::to_owned),
+            token: target.bearer()?.map(str::to_owned),
             buy,
             status: target.url(&["saga", "status", ""])?,
             body,

@@ -71,7 +71,7 @@ impl Participants {
         let configured = configured.into_iter().map(|token| token.expose_secret()).find(|token| !token.is_empty());
         Ok(Self {
             client,
-            token: configured.or(orchestrator.bearer()).map(str::to_owned),
+            token: configured.or(orchestrator.bearer()?).map(str::to_owned),
             connect_patience: orchestrator.connect_patience(),
             place: Place::find(target, settings),
         })

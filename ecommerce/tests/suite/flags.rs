@@ -1,7 +1,18 @@
 //! Values of flags and variables: what cannot be used is refused before anything is done, and the message says what to
 //! write.
 
-use crate::program::{Ran, command, finish, run};
+use std::fs;
+
+use tests::foreign_participant::ForeignParticipant;
+use tokio::runtime::Runtime;
+
+use crate::{
+    cli::answering,
+    program::{Ran, command, finish, run},
+    support::Folder,
+};
+
+const PAGE: &str = r#"{"total":0,"transactions":[],"next_cursor":null}"#;
 
 fn check_usage(ran: &Ran, words: &[&str]) {
     assert_eq!(ran.code, 2, "{ran:?}");
@@ -23,6 +34,72 @@ fn a_flag_of_serve_is_checked_like_the_setting_that_it_stands_for() {
     assert!(!secret.err.contains("hush"), "{secret:?}");
     // The port of another service, which runs elsewhere, is no mistake: only the database is missing.
     check_usage(&run(&["serve", "payments", "--port", "8000"]), &["no database is configured"]);
+}
+
+#[test]
+fn an_address_without_a_scheme_is_answered_with_the_address_to_write() {
+    let id = "0190a2f0-0000-7000-8000-000000000000";
+    for arguments in [
+        &["list", "--target"][..],
+        &["order", "--user", "u", "--amount", "1", "--target"],
+        &["load", "--no-report", "--target"],
+        &["status", id, "--target"],
+        &["watch", "--target"],
+        &["sagas", "list", "--target"],
+        &["health"],
+    ] {
+        for address in ["127.0.0.1:21000", "localhost:21000"] {
+            let ran = finish(command(arguments).arg(address));
+            check_usage(&ran, &[&format!("such as http://{address}")]);
+        }
+        check_usage(&finish(command(arguments).arg("ftp://shop.example")), &["http://", "https://"]);
+    }
+    let ran = finish(command(&["list"]).env("ECOMMERCE_TARGET", "127.0.0.1:21000"));
+    check_usage(&ran, &["--target", "such as http://127.0.0.1:21000"]);
+}
+
+#[test]
+fn a_token_that_cannot_be_sent_is_bad_usage_and_is_not_shown() {
+    let folder = Folder::new();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (broken, empty, blank, good) =
+        (file("broken", "hush\nhush\n"), file("empty", ""), file("blank", " \n"), file("good", "hush-in-a-file\n"));
+    for (flags, words) in [
+        (&["--token", "hush\nhush"][..], &["--token", "visible ASCII characters without spaces"][..]),
+        (&["--token", "hush hush"], &["--token", "visible ASCII characters without spaces"]),
+        (&["--token-file", &broken], &["--token-file", "visible ASCII characters without spaces"]),
+        (&["--token-file", &empty], &["--token-file", "it is empty, expected a token in it"]),
+        (&["--token-file", &blank], &["--token-file", "it is empty, expected a token in it"]),
+        (&["--token", "hush", "--token-file", &good], &["--token", "--token-file", "give one of them"]),
+    ] {
+        for asked in [&["list"][..], &["order", "--user", "u", "--amount", "1"], &["watch"], &["load", "--no-report"]] {
+            let ran = finish(command(asked).args(["--target", "http://127.0.0.1:1"]).args(flags));
+            check_usage(&ran, words);
+            assert!(!ran.err.contains("hush"), "{ran:?}");
+        }
+    }
+    let mut both = command(&["list", "--token-file", &good]);
+    check_usage(&finish(both.env("ECOMMERCE_API_TOKEN", "hush")), &["ECOMMERCE_API_TOKEN", "give one of them"]);
+
+    for flags in
+        [&["--token", "hush-in-a-file\n"][..], &["--token-file", &good], &["--token", "", "--token-file", &good]]
+    {
+        let (target, asked) = answering("200 OK", PAGE);
+        let ran = finish(command(&["list", "--target", &target]).args(flags));
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(asked.join().unwrap().contains("authorization: Bearer hush-in-a-file\r\n"));
+    }
+
+    let participant = Runtime::new().unwrap();
+    let participant = participant.block_on(ForeignParticipant::start(None)).plan();
+    let plan = file("plan.toml", &participant);
+    let ran = run(&["conformance", "--config", &plan, "--token", "hush\nhush"]);
+    check_usage(&ran, &["--token", "visible ASCII characters without spaces"]);
+    assert!(!ran.err.contains("hush"), "{ran:?}");
 }
 
 #[test]
