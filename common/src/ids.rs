@@ -13,7 +13,7 @@ use utoipa::{
 pub use foundation::ids::{CELLS, cell_of, uuid_v7, uuid_v7_of_cell};
 
 /// Maximum length of an id in characters, as in the database columns.
-const MAX_CHARS: usize = 100;
+pub const MAX_CHARS: usize = 100;
 
 /// Why a text is not a valid id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

@@ -37,7 +37,10 @@ use orchestrator::invariants::Run;
 use reqwest::Url;
 
 use self::{expectation::Expectation, pace::Pace, summary::Summary};
-pub(crate) use self::{expectation::REFUSING, participants::Participants};
+pub(crate) use self::{
+    expectation::REFUSING,
+    participants::{Participants, delivery_id},
+};
 use crate::{
     audit,
     client::Target,

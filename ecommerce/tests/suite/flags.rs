@@ -103,6 +103,22 @@ fn a_token_that_cannot_be_sent_is_bad_usage_and_is_not_shown() {
 }
 
 #[test]
+fn the_key_of_a_delivery_is_not_blank_fits_into_an_id_and_is_for_added_pieces() {
+    let restock = |arguments: &[&str]| finish(command(&["restock", "--target", "http://127.0.0.1:1"]).args(arguments));
+    for blank in ["", " ", "\t"] {
+        check_usage(&restock(&["--add", "5", "--key", blank]), &["--key", "expected 1 to 90 characters, not blank"]);
+    }
+    check_usage(&restock(&["--to", "5", "--key", "d-1"]), &["--key", "cannot be used with"]);
+    let long = "d".repeat(91);
+    let ran = restock(&["--add", "5", "--product", "7", "--key", &long]);
+    check_usage(&ran, &["--key has 91 characters, expected 1 to 90", "product 7"]);
+    assert!(!ran.err.contains("transaction_id"), "{ran:?}");
+    // The longest key is not refused; the orchestrator at this address is unknown to the configuration.
+    let ran = restock(&["--add", "5", "--product", "7", "--key", &long[1..]]);
+    assert_eq!(ran.code, 4, "{ran:?}");
+}
+
+#[test]
 fn a_misspelled_variable_of_a_setting_is_refused() {
     for (name, right) in [
         ("ECOMMERCE_HTTP_BIND", "ECOMMERCE__HTTP__BIND"),
