@@ -108,8 +108,23 @@ fn sentence(said: OperatorReply) -> String {
     output::printable(&format!("{id} {status}: {said}"))
 }
 
+/// How a person settled a saga, as the orchestrator shows it.
+#[derive(Deserialize)]
+pub(crate) struct Resolution {
+    at: String,
+    note: String,
+    by: Option<String>,
+}
+
+impl Resolution {
+    /// Describes it with its time.
+    pub(crate) fn shown(&self, view: &View) -> String {
+        format!("{} {}", view.time(&self.at), resolution(&self.note, self.by.as_deref()))
+    }
+}
+
 /// Describes how a person settled a saga.
-pub(crate) fn resolution(note: &str, by: Option<&str>) -> String {
+fn resolution(note: &str, by: Option<&str>) -> String {
     match by {
         Some(by) => format!("resolved by {by}: {note}"),
         None => format!("resolved: {note}"),

@@ -9,7 +9,7 @@ use crate::{
     effects,
     ending::{Ended, Failure},
     ids::{self, SagaId, saga_id},
-    operate,
+    operate::Resolution,
     output::{self, View},
     sagas::title,
     steps::{self, Step, Takeover},
@@ -45,13 +45,6 @@ struct Saga {
     steps: Vec<Step>,
 }
 
-#[derive(Deserialize)]
-struct Resolution {
-    at: String,
-    note: String,
-    by: Option<String>,
-}
-
 impl Status {
     pub(crate) async fn run(self) -> Result<Ended, Failure> {
         let id = self.target.find(&self.id).await?;
@@ -64,9 +57,7 @@ impl Status {
 
 fn shown(saga: Saga, view: &View) -> String {
     let amount = saga.amount.as_deref().map(exact);
-    let settled = saga
-        .resolution
-        .map(|Resolution { at, note, by }| format!("{} {}", view.time(&at), operate::resolution(&note, by.as_deref())));
+    let settled = saga.resolution.map(|resolution| resolution.shown(view));
     let kind = if saga.user_id.is_some() { "purchase" } else { "saga" };
     let facts = output::table(
         [kind, &saga.transaction_id],

@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 
 use super::super::run::{Outputs, of_outputs};
 use crate::{
+    operate::Resolution,
     output::{self, View},
     sagas::title,
     steps::{self, Step, Takeover},
@@ -25,6 +26,7 @@ pub(super) struct Saga {
     error: Option<String>,
     failed_step: Option<String>,
     stuck_because: Option<String>,
+    resolution: Option<Resolution>,
     created_at: Option<String>,
     ended_at: Option<String>,
     #[serde(default)]
@@ -45,6 +47,7 @@ pub(super) fn shown(saga: Saga, view: &View) -> String {
             [output::cell("failed step"), output::optional(saga.failed_step)],
             [output::cell("turned back because"), output::optional(saga.error)],
             [output::cell("stuck because"), output::optional(saga.stuck_because)],
+            [output::cell("settled"), output::optional(saga.resolution.map(|resolution| resolution.shown(view)))],
         ],
     );
     let mut tables = vec![facts];
@@ -78,5 +81,13 @@ mod tests {
         assert!(line("failed step").contains("car") && line("ended").contains('–'), "{text}");
         assert!(line("booking").contains('7') && line("hotels").contains("1, undo 2"), "{text}");
         assert_eq!(shortened(&"é".repeat(INPUT_CHARS + 1)), format!("{}…", "é".repeat(INPUT_CHARS)));
+    }
+    #[test]
+    fn a_saga_that_a_person_settled_has_the_note_the_name_and_the_time() {
+        let saga = r#"{"saga_id":"s","definition":"trip","version":1,"status":"FAILED","steps":[],
+            "resolution":{"at":"2026-01-01T00:00:00.000001Z","note":"refunded at the bank","by":"ann"}}"#;
+        let text = shown(serde_json::from_str(saga).unwrap(), &View::now(Format::Wide));
+        let line = text.lines().find(|line| line.contains("settled")).unwrap_or_default();
+        assert!(line.contains("2026-01-01T00:00:00.000001Z resolved by ann: refunded at the bank"), "{text}");
     }
 }
