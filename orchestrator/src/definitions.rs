@@ -112,6 +112,8 @@ pub(crate) struct Rules {
 pub(crate) enum NotFound {
     #[error("there is no definition {0}")]
     Name(String),
+    #[error("{name} cannot be started here: {way}")]
+    StartedElsewhere { name: String, way: &'static str },
     #[error("there is no version {1} of definition {0}")]
     Version(String, i32),
     #[error("not all live nodes know a version of definition {0} yet: give a version, or try again in a moment")]
@@ -203,6 +205,20 @@ impl Registry {
             }
         }
         if problems.is_empty() { Ok(read) } else { Err(FilesError::Problems(problems.join("\n"))) }
+    }
+
+    /// Checks that a request for a saga may name this definition: those of the orchestrator itself are listed, but have
+    /// requests of their own.
+    pub(crate) fn check_startable(&self, name: &str) -> Result<(), NotFound> {
+        let way = match name {
+            INLINE => "POST /sagas takes steps instead of this name",
+            DTM => "clients of DTM start its sagas with POST /api/dtmsvr/submit",
+            _ if self.built_in.iter().any(|definition| definition.name == name) => {
+                "purchases are started by POST /saga/transaction, or `ecommerce order`"
+            }
+            _ => return Ok(()),
+        };
+        Err(NotFound::StartedElsewhere { name: name.to_owned(), way })
     }
 
     /// Returns the definition of a new saga: of the version given, else of the highest that all live nodes know.

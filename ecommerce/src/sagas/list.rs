@@ -14,8 +14,8 @@ use crate::{
 
 #[derive(Args)]
 pub(crate) struct List {
-    /// Only sagas of this definition
-    #[arg(long, value_name = "NAME")]
+    /// Only sagas of this definition, in all its versions
+    #[arg(long, value_name = "NAME", value_parser = name)]
     definition: Option<String>,
     /// Only sagas with this status
     #[arg(long, ignore_case = true, value_parser = PossibleValuesParser::new(STATUSES))]
@@ -26,6 +26,14 @@ pub(crate) struct List {
     part: Part,
     #[command(flatten)]
     target: Target,
+}
+
+/// The table shows `trip/1`, but the list takes the name alone.
+fn name(text: &str) -> Result<String, String> {
+    match text.split_once('/') {
+        None => Ok(text.to_owned()),
+        Some((name, _)) => Err(format!("expected the name without the version: {name}")),
+    }
 }
 
 #[derive(Deserialize)]

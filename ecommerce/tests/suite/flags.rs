@@ -119,6 +119,12 @@ fn the_key_of_a_delivery_is_not_blank_fits_into_an_id_and_is_for_added_pieces() 
 }
 
 #[test]
+fn a_definition_is_named_without_its_version_in_a_list() {
+    let ran = run(&["sagas", "list", "--definition", "trip/1"]);
+    check_usage(&ran, &["--definition", "expected the name without the version: trip"]);
+}
+
+#[test]
 fn a_misspelled_variable_of_a_setting_is_refused() {
     for (name, right) in [
         ("ECOMMERCE_HTTP_BIND", "ECOMMERCE__HTTP__BIND"),

@@ -3,7 +3,7 @@
 use common::fields::FieldError;
 use common::http::{ApiError, Request, Response, StatusCode, json, page};
 use common::ids::UserId;
-use saga_definitions::limits::MAX_NAME;
+use common::names::{FORM, is_name};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -86,10 +86,12 @@ pub(crate) fn read(request: &Request) -> Result<(Filter, page::Page<Uuid>), ApiE
         }
     }
     if let Some(name) = query.get("definition") {
-        if (1..=MAX_NAME).contains(&name.chars().count()) && !name.contains('\0') {
-            filter.definition = Some(name.to_owned());
-        } else {
-            bad("definition", format!("expected the name of a definition, 1 to {MAX_NAME} characters"));
+        match name.split_once('/') {
+            _ if is_name(name) => filter.definition = Some(name.to_owned()),
+            Some((name, _)) if is_name(name) => {
+                bad("definition", format!("expected the name of a definition without its version: {name}"));
+            }
+            _ => bad("definition", format!("expected the name of a definition: {FORM}")),
         }
     }
     if errors.is_empty() { Ok((filter, part)) } else { Err(ApiError::bad_fields_422(errors)) }

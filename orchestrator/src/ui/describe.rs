@@ -60,7 +60,7 @@ pub(super) fn list() -> Description {
     Description::new("searchPurchases", "All sagas, newest first, in pages, without a total")
         .detail(NEWEST_FIRST)
         .query("status", schema::one_of(Status::ALL.map(Status::as_str)), "Only sagas with this status.")
-        .query("definition", schema::text(1, 63), "Only sagas of the definition with this name.")
+        .query("definition", schema::text(1, 63), "Only sagas of the definition with this name, in all its versions.")
         .query("user_id", schema::text(1, 100), "Only purchases of this user.")
         .query(
             "text",

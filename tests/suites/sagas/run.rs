@@ -279,10 +279,38 @@ async fn lists_filter_by_definition() {
         let all = stack.get(ORCHESTRATOR, "/saga/transactions").await.expect(200).json();
         assert_eq!(all["total"], 4, "both families see all sagas");
         for path in ["/sagas", "/saga/transactions", "/ui/api/sagas"] {
-            for name in ["", "%00", &"x".repeat(64)] {
+            for (name, said) in [
+                ("", "expected the name of a definition: a lower-case letter"),
+                ("%00", "expected the name of a definition: "),
+                ("A", "expected the name of a definition: "),
+                (&"x".repeat(64), "expected the name of a definition: "),
+                ("checkout/1", "expected the name of a definition without its version: checkout"),
+                ("shop%2F1", "expected the name of a definition without its version: shop"),
+            ] {
                 let answer = stack.get(ORCHESTRATOR, &format!("{path}?definition={name}")).await;
                 assert_bad_fields(&answer, 422, &["definition"]);
+                assert!(answer.text.contains(said), "{path} {name}: {}", answer.text);
             }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_definition_of_the_orchestrator_itself_says_how_its_sagas_are_started() {
+    with_stack(StackOptions::default(), async |stack: &Stack| {
+        let of_steps = json!({ "definition": "inline", "input": { "steps": shop()["steps"], "input": {} } });
+        for (request, said) in [
+            (json!({ "definition": "checkout" }), "POST /saga/transaction, or `ecommerce order`"),
+            (json!({ "definition": "checkout", "version": 1 }), "POST /saga/transaction, or `ecommerce order`"),
+            (json!({ "definition": "dtm" }), "POST /api/dtmsvr/submit"),
+            (json!({ "definition": "inline" }), "POST /sagas takes steps"),
+            (of_steps, "POST /sagas takes steps"),
+            (json!({ "definition": "checkouts" }), "there is no definition checkouts"),
+        ] {
+            let answer = run(stack, request).await;
+            assert_bad_fields(&answer, 422, &["definition"]);
+            assert!(answer.text.contains(said), "{}", answer.text);
         }
     })
     .await;

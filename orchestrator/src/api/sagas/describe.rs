@@ -62,7 +62,11 @@ pub(in crate::api) fn status() -> Description {
 pub(in crate::api) fn list() -> Description {
     Description::new("listSagas", "The sagas, newest first, in pages")
         .detail("Purchases are among them. Newest first is by the saga's id, as in the list of purchases.")
-        .query("definition", schema::text(1, MAX_NAME), "Only sagas of the definition with this name.")
+        .query(
+            "definition",
+            schema::text(1, MAX_NAME),
+            "Only sagas of the definition with this name, in all its versions.",
+        )
         .query("status", schema::one_of(Status::ALL.map(Status::as_str)), "Only sagas with this status.")
         .query("user_id", schema::text(1, 100), "Only purchases of this user.")
         .query("limit", schema::whole_number(LIMITS), "Page size; 100 if omitted.")

@@ -69,7 +69,10 @@ pub(in crate::api) async fn start(api: ApiContext, request: Request) -> Result<R
     let SagaRequest { definition, version, input, steps } = request.json(ApiError::bad_fields_422)?;
     let input = input.unwrap_or_else(|| json!({}));
     let wanted = match (definition, steps) {
-        (Some(definition), None) => Wanted { definition, version, input: Input::new(input) },
+        (Some(definition), None) => {
+            api.definitions.check_startable(&definition).map_err(not_found)?;
+            Wanted { definition, version, input: Input::new(input) }
+        }
         (None, Some(steps)) if api.definitions.allows_inline() => {
             let input = Input::new(json!({ "steps": steps, "input": input }));
             Wanted { definition: INLINE.to_owned(), version: None, input }
@@ -83,6 +86,14 @@ pub(in crate::api) async fn start(api: ApiContext, request: Request) -> Result<R
 
 fn bad(field: &str, message: impl Into<String>) -> ApiError {
     ApiError::bad_fields_422(vec![FieldError { field: field.to_owned(), message: message.into() }])
+}
+
+fn not_found(error: NotFound) -> ApiError {
+    match error {
+        NotFound::Name(_) | NotFound::StartedElsewhere { .. } => bad("definition", error.to_string()),
+        NotFound::Version(..) => bad("version", error.to_string()),
+        NotFound::NotEverywhere(_) => ApiError::unavailable(error.to_string(), 1),
+    }
 }
 
 impl Wanted {
@@ -113,11 +124,7 @@ impl Wanted {
             check(&file, input.get("input").unwrap_or(&Value::Null))?;
             return Ok((definition, input));
         }
-        let given = api.definitions.resolve(&self.definition, self.version).map_err(|not_found| match not_found {
-            NotFound::Name(_) => bad("definition", not_found.to_string()),
-            NotFound::Version(..) => bad("version", not_found.to_string()),
-            NotFound::NotEverywhere(_) => ApiError::unavailable(not_found.to_string(), 1),
-        })?;
+        let given = api.definitions.resolve(&self.definition, self.version).map_err(not_found)?;
         check(&given.file, &input)?;
         Ok((given.definition.clone(), input))
     }
