@@ -60,13 +60,14 @@ impl Audit {
         let limits = Limits { journals: self.journals, ..Limits::default() };
         let report = report(settings, self.data_dir, run, limits).await?;
         let (clean, complete) = (report.is_clean(), report.is_complete());
-        match self.output.is_document() {
-            true => self.output.tell(
+        let format = self.output.format();
+        match format.is_document() {
+            true => format.print(
                 &serde_json::to_string_pretty(&Document { cell, clean, complete, report: &report })
                     .map_err(|error| Failure::broken("the report", &error))?,
-            ),
-            false => output::tell(&shown(&report)),
-        }
+            )?,
+            false => output::print(&shown(&report))?,
+        };
         Ok(if clean && complete { Ended::Done } else { Ended::Refused })
     }
 }

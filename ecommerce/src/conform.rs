@@ -9,7 +9,7 @@ use tokio::{process::Command, time::timeout};
 
 use crate::{
     ending::{Ended, Failure},
-    output::{self, OutputFormat},
+    output::{self, OutputFile, OutputFormat, Reader},
 };
 
 /// Time limit of a restart command.
@@ -38,26 +38,37 @@ impl Conformance {
         let plan = self.plan()?;
         let restart = self.restart.as_deref().map(|command| move || restart(command.to_owned()).boxed_local());
         let restart = restart.as_ref().map(|restart| restart as &conformance::Restart<'_>);
-        let finished = |rule: &RuleReport| {
-            if !self.output.is_document() {
-                output::tell(&shown(rule));
+        let junit = self.junit.as_ref().map(|path| OutputFile { path, contents: "the results", flag: "--junit" });
+        if let Some(file) = &junit {
+            file.prepare()?;
+        }
+        let format = self.output.format();
+        // The test goes on, since the file may be written nevertheless.
+        let mut printed = Ok(Reader::There);
+        let mut print = |text: &str| {
+            if printed.is_ok() {
+                printed = output::print(text);
             }
         };
-        if !self.output.is_document() {
-            output::tell(&header(&plan));
+        if !format.is_document() {
+            print(&header(&plan));
         }
+        let finished = |rule: &RuleReport| {
+            if !format.is_document() {
+                print(&shown(rule));
+            }
+        };
         let report = conformance::run(&plan, restart, finished).await?;
-        match self.output.is_document() {
-            true => self
-                .output
-                .tell(&serde_json::to_string_pretty(&report).map_err(|error| Failure::broken("the report", &error))?),
-            false => output::tell(&summary(&report)),
+        if let Some(file) = &junit {
+            file.write(&conformance::junit(&report))?;
         }
-        if let Some(file) = &self.junit {
-            fs::write(file, conformance::junit(&report)).map_err(|error| {
-                Failure::Broken(format!("cannot write the results to {}: {error}; give --junit", file.display()))
-            })?;
-        }
+        printed?;
+        match format.is_document() {
+            true => format.print(
+                &serde_json::to_string_pretty(&report).map_err(|error| Failure::broken("the report", &error))?,
+            )?,
+            false => output::print(&summary(&report))?,
+        };
         Ok(if report.conforms { Ended::Done } else { Ended::Refused })
     }
 

@@ -112,11 +112,11 @@ fn the_page_of_commands_lists_every_command_and_exit_code() {
         assert!(page.contains(&format!("`ecommerce {command}")), "docs/cli.md lists {command}");
     }
     let help = Cli::command().get_after_help().map(ToString::to_string).unwrap_or_default();
-    let codes = help.lines().filter_map(|line| line.trim_start().split_once("  ")).map(|(code, _)| code);
-    let codes: Vec<_> = codes.filter(|code| code.parse::<u8>().is_ok()).collect();
+    let codes = help.lines().filter_map(|line| line.trim_start().split_once("  "));
+    let codes: Vec<_> = codes.filter(|(code, _)| code.parse::<u8>().is_ok()).collect();
     assert!(codes.len() > 5, "{codes:?}");
-    for code in codes {
-        assert!(page.contains(&format!("| {code} | ")), "docs/cli.md lists exit code {code}");
+    for (code, meaning) in codes {
+        assert!(page.contains(&format!("| {code} | {meaning} |")), "docs/cli.md says of exit code {code}: {meaning}");
     }
 }
 

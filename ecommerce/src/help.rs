@@ -73,7 +73,7 @@ Examples:
 
 Exit codes: 0 every purchase ended COMPLETED or COMPENSATED, and the audit, if any, found no violation; \
 1 a purchase FAILED or its outcome is unknown, or the audit found a violation; 2 bad usage; 3 no answer; \
-4 an error was answered before the first purchase; 130 stopped at once by a second Ctrl-C.
+4 an error was answered before the first purchase, or the report cannot be written; 130 stopped at once by a second Ctrl-C.
 
 The expected shares follow from the refusal rates of the failure lab. None is computed where calls without an answer, such \
 as lost replies, turned purchases back, or where the settings changed or cannot be read. \

@@ -19,7 +19,6 @@ mod summary;
 mod tally;
 
 use std::{
-    fs,
     io::{self, IsTerminal},
     num::NonZeroU32,
     path::PathBuf,
@@ -46,7 +45,7 @@ use crate::{
     client::Target,
     configuration::Configuration,
     ending::{Ended, Failure},
-    output,
+    output::{self, OutputFile},
     signals::{Hangup, Signals},
 };
 
@@ -126,6 +125,9 @@ impl Load {
         // A wrong address or token must be reported before anything is changed.
         self.target.get(list).await?;
         let participants = Participants::of(&self.target, &settings)?;
+        if let Some(file) = self.report_file() {
+            file.prepare()?;
+        }
         let stock = match self.no_restock {
             true => "unchanged".to_owned(),
             false => participants.restock(self.sagas.get()).await,
@@ -164,16 +166,18 @@ impl Load {
         Ok(if is_clean && summary.all_ended_well() { Ended::Done } else { Ended::Refused })
     }
 
+    /// Returns the file of the report, if one is written.
+    fn report_file(&self) -> Option<OutputFile<'_>> {
+        let file = OutputFile { path: &self.report, contents: "the report", flag: "--report" };
+        (!self.no_report).then_some(file)
+    }
+
     /// Writes the report and returns its path.
     fn write_report(&self, ran: &run::RunResults, summary: &Summary) -> Result<Option<String>, Failure> {
-        if self.no_report {
-            return Ok(None);
-        }
+        let Some(file) = self.report_file() else { return Ok(None) };
         let page = report::page(ran, summary).map_err(|error| Failure::Broken(format!("the report: {error}")))?;
-        let file = self.report.display().to_string();
-        fs::write(&self.report, page)
-            .map_err(|error| Failure::Broken(format!("cannot write the report to {file}: {error}; give --report")))?;
-        Ok(Some(file))
+        file.write(&page)?;
+        Ok(Some(self.report.display().to_string()))
     }
 
     /// Decides whether purchases are made: on this computer, and elsewhere after a question.

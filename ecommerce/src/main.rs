@@ -37,7 +37,12 @@ mod wait;
 mod watch;
 mod way;
 
-use std::{env, process::ExitCode, time::Duration};
+use std::{
+    env,
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use common::{
@@ -67,8 +72,9 @@ Exit codes:
        a simulation or a test of conformance found a violation
     2  bad usage or configuration
     3  no answer from the orchestrator or the database
-    4  an error was answered, a service could not start or gave up, or the requested output could not be written \
-       (full disk); completed work keeps its own exit code
+    4  an error was answered, a service could not start or gave up, or a result could not be written (a full disk): a \
+       file such as that of --report, or the output of a command that only reads; a command that changes something, and \
+       health, keep the exit code of their work
     5  this version of the program and a database exclude each other
   130  stopped at once by a second Ctrl-C or SIGQUIT
 
@@ -176,7 +182,7 @@ fn main() -> ExitCode {
             let text = text.trim_start_matches("error: ").trim_end().to_owned();
             return stopped(&Failure::Usage(text));
         }
-        Err(error) => error.exit(),
+        Err(error) => return told(&error),
     };
     let is_service = matches!(command, Command::Up(_) | Command::Serve(_));
     let ended = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -212,6 +218,17 @@ fn parsed() -> Result<Command, clap::Error> {
     let mut matches = cli.try_get_matches_from_mut(env::args_os())?;
     let parsed = Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut cli))?;
     Ok(parsed.command)
+}
+
+/// Prints the help, the version, or what is wrong with the arguments.
+fn told(error: &clap::Error) -> ExitCode {
+    let printed = error.print().and_then(|()| io::stdout().flush());
+    match printed {
+        Err(unwritten) if !error.use_stderr() && unwritten.kind() != io::ErrorKind::BrokenPipe => {
+            stopped(&Failure::Broken(format!("cannot write the output: {unwritten}")))
+        }
+        Ok(()) | Err(_) => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(u8::MAX)),
+    }
 }
 
 /// Tells why nothing was started.
@@ -262,7 +279,6 @@ mod tests {
     fn the_command_line_holds_together() {
         Cli::command().debug_assert();
     }
-
     #[test]
     fn every_variable_of_a_flag_is_known_to_the_configuration() {
         fn variables(command: &clap::Command) -> Vec<String> {

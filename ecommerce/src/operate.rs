@@ -92,7 +92,11 @@ async fn post(target: &Target, path: &[&str], body: Option<String>, expected: St
     if answer.status != expected {
         return Err(answer.into_failure());
     }
-    answer.print(target.output.format(), |said, _| sentence(said))?;
+    let said = answer.read()?;
+    match target.output.is_document() {
+        true => target.output.tell(&answer.body),
+        false => output::tell(&sentence(said)),
+    }
     Ok(Ended::Done)
 }
 

@@ -4,6 +4,7 @@
 //! mislead a terminal: [`printable`].
 
 mod ago;
+mod file;
 mod format;
 mod plain;
 mod table;
@@ -28,6 +29,7 @@ pub(crate) use common::{console::Reader, printable::printable};
 pub(crate) use self::plain::in_plain_words;
 pub(crate) use self::{
     ago::age,
+    file::OutputFile,
     format::{Format, OutputFormat, View},
     table::{Cell, table},
     wrap::wrapped,
@@ -43,7 +45,8 @@ pub(crate) fn print(text: &str) -> Result<Reader, Failure> {
     console::write(&format!("{text}\n")).map_err(|error| Failure::Broken(format!("cannot write the output: {error}")))
 }
 
-/// Prints the outcome of finished work. A write error is only logged: the exit code carries the outcome too.
+/// Prints the outcome of work that changed something, or that has an exit code of its own. A write error is only logged:
+/// the exit code carries the outcome too, and a caller that took the error for a failure might repeat the work.
 pub(crate) fn tell(text: &str) {
     if let Err(failure) = print(text) {
         match telemetry::logs_are_json() {

@@ -119,10 +119,11 @@ impl Simulate {
         let started = Instant::now();
         let outcome = self.try_all(&plan)?;
         let took = started.elapsed();
-        match self.output.is_document() {
-            true => self.output.tell(&self.document(&outcome, took)?),
-            false => output::tell(&self.shown(&plan, &outcome, took)?),
-        }
+        let format = self.output.format();
+        match format.is_document() {
+            true => format.print(&self.document(&outcome, took)?)?,
+            false => output::print(&self.shown(&plan, &outcome, took)?)?,
+        };
         Ok(if outcome.failures.is_empty() { Ended::Done } else { Ended::Refused })
     }
 
@@ -161,7 +162,7 @@ impl Simulate {
                 outcome.tally += report.tally;
                 outcome.simulated += report.lasted;
                 if self.trace {
-                    output::tell(report.trace.trim_end());
+                    output::print(report.trace.trim_end()).map_err(|failure| failure.to_string())?;
                 }
                 if !report.violations.is_empty() {
                     outcome.failures.push(report);

@@ -52,13 +52,14 @@ impl Check {
             own.chain(configured).chain(self.participants.iter().map(String::as_str)).collect();
         let files = self.files.iter().map(|file| check(file, &participants)).collect::<Result<Vec<_>, _>>()?;
         let clean = files.iter().flat_map(|file| &file.problems).all(|problem| problem.severity == Severity::Warning);
-        match self.output.is_document() {
+        let format = self.output.format();
+        match format.is_document() {
             true => {
                 let document = serde_json::to_string_pretty(&Document { clean, files });
-                self.output.tell(&document.map_err(|error| Failure::broken("the report", &error))?);
+                format.print(&document.map_err(|error| Failure::broken("the report", &error))?)?
             }
-            false => files.iter().flat_map(lines).for_each(|line| output::tell(&line)),
-        }
+            false => output::print(&files.iter().flat_map(lines).collect::<Vec<_>>().join("\n"))?,
+        };
         Ok(if clean { Ended::Done } else { Ended::Refused })
     }
 }

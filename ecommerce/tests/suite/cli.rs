@@ -41,7 +41,10 @@ pub(crate) fn answering(status: &'static str, body: &'static str) -> (String, th
 
 /// A request without a body ends with its headers, one with JSON at the closing brace.
 fn is_complete(request: &str) -> bool {
-    request.split_once("\r\n\r\n").is_some_and(|(_, body)| request.starts_with("GET") || body.ends_with('}'))
+    request.split_once("\r\n\r\n").is_some_and(|(head, body)| {
+        let has_body = head.contains("content-length: ") && !head.contains("content-length: 0");
+        !has_body || body.ends_with('}')
+    })
 }
 
 #[test]

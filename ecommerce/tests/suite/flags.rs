@@ -1,7 +1,7 @@
 //! Values of flags and variables: what cannot be used is refused before anything is done, and the message says what to
 //! write.
 
-use std::fs;
+use std::{fs, net::TcpListener};
 
 use tests::foreign_participant::ForeignParticipant;
 use tokio::runtime::Runtime;
@@ -116,6 +116,27 @@ fn the_key_of_a_delivery_is_not_blank_fits_into_an_id_and_is_for_added_pieces() 
     // The longest key is not refused; the orchestrator at this address is unknown to the configuration.
     let ran = restock(&["--add", "5", "--product", "7", "--key", &long[1..]]);
     assert_eq!(ran.code, 4, "{ran:?}");
+}
+
+#[test]
+fn nothing_is_bought_and_no_participant_is_tested_if_the_result_cannot_be_written() {
+    let (target, asked) = answering("200 OK", PAGE);
+    let ran = run(&["load", "--sagas", "1", "--report", "/nope/x.html", "--target", &target]);
+    assert!(ran.code == 4 && ran.error().contains("/nope/x.html") && ran.error().contains("--report"), "{ran:?}");
+    assert!(ran.out.is_empty(), "no table of purchases: {ran:?}");
+    assert!(asked.join().unwrap().starts_with("GET /saga/transactions"), "the only request");
+
+    let folder = Folder::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let runtime = Runtime::new().unwrap();
+    let participant = runtime.block_on(ForeignParticipant::start(None));
+    let (theirs, ours) = (participant.address.to_string(), listener.local_addr().unwrap().to_string());
+    let plan = folder.path().join("plan.toml");
+    fs::write(&plan, participant.plan().replace(&theirs, &ours)).unwrap();
+    let ran = run(&["conformance", "--config", plan.to_str().unwrap(), "--junit", "/nope/x.xml"]);
+    assert!(ran.code == 4 && ran.error().contains("--junit") && ran.out.is_empty(), "{ran:?}");
+    assert!(listener.accept().is_err(), "no request");
 }
 
 #[test]

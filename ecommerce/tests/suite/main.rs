@@ -12,6 +12,7 @@ mod embedded_postgres;
 mod flags;
 mod folders;
 mod formats;
+mod full_disk;
 mod hold;
 mod ids;
 mod load;
