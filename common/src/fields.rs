@@ -98,6 +98,16 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Reads an optional field whose value has parts, like [`Fields::optional`]. The reader names the part of each error.
+    pub fn optional_parts<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&RawValue) -> Result<T, Vec<FieldError>>,
+    ) -> Option<T> {
+        let value = self.find(name)??;
+        read(value).map_err(|errors| self.errors.extend(errors)).ok()
+    }
+
     /// `None`: the field was given twice, and the error is recorded. `Some(None)`: absent or null.
     fn find(&mut self, name: &'static str) -> Option<Option<&'a RawValue>> {
         let mut values = self.members.iter().filter(|(member, _)| member == name).map(|(_, value)| *value);

@@ -35,6 +35,18 @@ fn all_bad_fields_are_named_at_once() {
 }
 
 #[test]
+fn a_field_with_parts_has_an_error_for_each() {
+    let error = |field: &str| FieldError { field: field.to_owned(), message: "is bad".to_owned() };
+    let mut fields = Fields::parse(br#"{"x":{},"twice":1,"twice":2}"#).unwrap();
+    assert_eq!(fields.optional_parts::<()>("x", |_| Err(vec![error("/x/a"), error("/x/b")])), None);
+    assert_eq!(fields.optional_parts("y", |_| Ok(1)), None);
+    assert_eq!(fields.optional_parts("twice", |_| Ok(1)), None);
+    let errors = finish(fields).unwrap_err();
+    let named: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
+    assert_eq!(named, ["/x/a", "/x/b", "twice"]);
+}
+
+#[test]
 fn null_is_as_good_as_absent() {
     let mut fields = Fields::parse(br#"{"a":null,"b": null }"#).unwrap();
     assert_eq!(fields.optional("a", read::user_id), None);

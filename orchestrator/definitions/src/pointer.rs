@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::parts::Parts;
+
 /// A pointer into a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pointer {
@@ -39,6 +41,17 @@ impl Pointer {
             Value::Object(members) => members.get(&key.name),
             Value::Array(items) => items.get(key.index?),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+        })
+    }
+
+    /// Returns the text of the value that it points to.
+    pub(crate) fn find_text<'a>(&self, json: &'a str) -> Option<&'a str> {
+        self.keys.iter().try_fold(json, |json, key| match Parts::of(json).ok()? {
+            Parts::Object(members) => {
+                members.iter().rev().find(|(name, _)| *name == key.name).map(|(_, value)| value.get())
+            }
+            Parts::List(items) => items.get(key.index?).map(|item| item.get()),
+            Parts::Scalar => None,
         })
     }
 }
@@ -84,7 +97,11 @@ mod tests {
             ("/a/b", None),
             ("/m~0n/x", None),
         ] {
-            assert_eq!(Pointer::parse(text).unwrap().find(&document), expected.as_ref(), "{text}");
+            let pointer = Pointer::parse(text).unwrap();
+            assert_eq!(pointer.find(&document), expected.as_ref(), "{text}");
+            let json = document.to_string();
+            let found = pointer.find_text(&json).map(|found| serde_json::from_str::<Value>(found).unwrap());
+            assert_eq!(found, expected, "{text}");
         }
     }
 

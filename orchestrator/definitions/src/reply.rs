@@ -5,6 +5,7 @@ use serde_json::Value;
 use smol_str::SmolStr;
 
 use crate::body::Body;
+use crate::exact;
 use crate::pointer::Pointer;
 use crate::scope::Scope;
 use crate::template::Source;
@@ -28,20 +29,37 @@ impl Reply {
         if self.expect.is_empty() && self.outputs.is_empty() {
             return Ok(Outputs::default());
         }
-        let document: Value = serde_json::from_slice(body)?;
+        let text = str::from_utf8(body).map_err(|error| ReplyError::NotTheAnswer(error.to_string()))?;
+        let document: Value = serde_json::from_str(text)?;
+        // Few replies have a number that would change, and only these are taken apart.
+        let suspect = (!exact::is_exact(text)).then_some(text);
+        let inexact_at = |pointer: &Pointer| suspect.and_then(|text| inexact_number(text, pointer));
         for (pointer, expected) in &self.expect {
             let expected = expected.value(scope).map_err(|unusable| ReplyError::NotTheAnswer(unusable.to_string()))?;
             let Some(expected) = expected else { continue };
-            if !pointer.find(&document).is_some_and(|actual| equal(actual, &expected)) {
+            let is_expected = pointer.find(&document).is_some_and(|actual| equal(actual, &expected));
+            if !is_expected || inexact_at(pointer).is_some() {
                 let text = format!("{} is not what the definition expects", named(pointer));
                 return Err(ReplyError::NotTheAnswer(text));
             }
         }
         let output = |(name, pointer): &(SmolStr, Pointer)| match pointer.find(&document) {
-            Some(value) => Ok((name.clone(), value.clone())),
+            Some(value) => match inexact_at(pointer) {
+                Some(number) => Err(ReplyError::OutputInexact(number)),
+                None => Ok((name.clone(), value.clone())),
+            },
             None => Err(ReplyError::OutputMissing(named(pointer))),
         };
         self.outputs.iter().map(output).collect()
+    }
+}
+
+/// Names a number that would change, in the value at a pointer.
+fn inexact_number(reply: &str, pointer: &Pointer) -> Option<String> {
+    let numbers = exact::inexact_numbers(pointer.find_text(reply)?);
+    match format!("{}{}", pointer.as_str(), numbers.first()?.pointer) {
+        whole if whole.is_empty() => Some("the whole answer".to_owned()),
+        part => Some(format!("the output {part}")),
     }
 }
 
@@ -55,7 +73,7 @@ fn named(pointer: &Pointer) -> String {
 /// Compares two values as JSON does: 1 and 1.0 are one number.
 fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
-        (Value::Number(a), Value::Number(b)) => a == b || (a.is_f64() || b.is_f64()) && a.as_f64() == b.as_f64(),
+        (Value::Number(a), Value::Number(b)) => exact::are_equal(a, b),
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
         (Value::Object(a), Value::Object(b)) => {
             a.len() == b.len() && a.iter().all(|(name, a)| b.get(name).is_some_and(|b| equal(a, b)))

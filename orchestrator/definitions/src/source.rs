@@ -13,6 +13,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::limits::MAX_BYTES;
 use crate::problem::{Place, Problems, did_you_mean, listed};
+use crate::repeated;
 
 /// PostgreSQL stores no NUL.
 pub(crate) const NUL: &str = "has the character NUL, which cannot be stored: remove it";
@@ -195,7 +196,7 @@ impl Node {
                         problems.error(&node.place, format!("a name {NUL}"));
                     }
                     if !names.insert(name) {
-                        problems.error(&node.place, format!("{name:?} occurs twice: remove one"));
+                        problems.error(&node.place, repeated::advice(name));
                     }
                     node.report_foreign(problems);
                 }

@@ -4,6 +4,7 @@ mod bad_files;
 mod compiled;
 mod document;
 mod inputs;
+mod numbers;
 mod properties;
 mod replies;
 mod requests;

@@ -169,8 +169,8 @@ pub(super) fn judge(judging: &Judging, service: &str, call: &Call, reply: &Reply
             Ok(_) => again(&format!("a {status} with outputs that the saga log cannot store")),
             Err(error @ ReplyError::NotTheAnswer(_)) => again(&format!("a {status} with an invalid body: {error}")),
             // A repeated request has the same answer.
-            Err(error @ ReplyError::OutputMissing(_)) => {
-                error!(saga.id = %call.saga_id, step = %call.step, service, %error, "an answer lacks an output");
+            Err(error @ (ReplyError::OutputMissing(_) | ReplyError::OutputInexact(_))) => {
+                error!(saga.id = %call.saga_id, step = %call.step, service, %error, "an answer lacks a usable output");
                 let (failure, detail) = (Failure::unavailable(service), legible(&error.to_string()));
                 Outcome::Unknown(Unknown { failure, detail, retry: Retry::Never, sent: Sent::Maybe })
             }

@@ -1,10 +1,12 @@
 //! Definitions over HTTP: one for each name and version, for ever, on every node.
 
+use reqwest::Method;
 use serde_json::json;
 use tests::{
     PATIENCE, Stack, StackOptions,
+    http::send,
     problem::{assert_bad_fields, assert_problem},
-    stack::ORCHESTRATOR,
+    stack::{ORCHESTRATOR, with_json},
     wait_until, with_stack,
 };
 
@@ -62,6 +64,10 @@ async fn a_definition_that_is_wrong_is_refused_with_every_problem() {
         for reserved in ["checkout/2", "checkout-mine/1", "inline/1", "dtm/1"] {
             assert_eq!(put(stack, reserved, shop()).await.status, 422, "{reserved}");
         }
+        let text = shop().to_string().replace(r#""quantity":1"#, r#""quantity":100000000000000.01"#);
+        let path = "/sagas/definitions/shop/1";
+        let answer = send(with_json(stack.request(Method::PUT, ORCHESTRATOR, path), text)).await;
+        assert_bad_fields(&answer, 422, &["/steps/1/action/body/quantity"]);
         assert_bad_fields(&put(stack, "shop/0", shop()).await, 422, &["version"]);
         assert_bad_fields(&put(stack, "shop/x", shop()).await, 422, &["version"]);
         assert_bad_fields(&put(stack, "Shop/+1", shop()).await, 422, &["name", "version"]);

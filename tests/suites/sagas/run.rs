@@ -173,6 +173,32 @@ async fn an_input_that_does_not_fit_is_refused_with_every_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_would_change_is_refused_with_its_pointer() {
+    with_stack(StackOptions::default().set("sagas.inline", true), async |stack: &Stack| {
+        put(stack, "shop/1", shop()).await.expect(201);
+        let shop_with = |input: &str| format!(r#"{{"definition":"shop","input":{input}}}"#);
+        let input = r#"{"user":"ada","product":18446744073709551616,"amount":100000000000000.01}"#;
+        let answer = stack.post(ORCHESTRATOR, "/sagas", shop_with(input)).await;
+        assert_bad_fields(&answer, 422, &["/input/product", "/input/amount"]);
+        assert!(
+            answer.text.contains("100000000000000.01 cannot be carried exactly: write it as a string"),
+            "{answer:?}"
+        );
+        let twice = shop_with(r#"{"user":"ada","product":3,"amount":12.5,"amount":1}"#);
+        assert_bad_fields(&stack.post(ORCHESTRATOR, "/sagas", twice).await, 422, &["/input/amount"]);
+        let steps = shop()["steps"].to_string().replace(r#""quantity":1"#, r#""quantity":1e-400"#);
+        let inline = format!(r#"{{"steps":{steps},"input":{}}}"#, order()["input"]);
+        let answer = stack.post(ORCHESTRATOR, "/sagas", inline).await;
+        assert_bad_fields(&answer, 422, &["/steps/1/action/body/quantity"]);
+        let rows = stack.database(ORCHESTRATOR).await.number("select count(*) from saga", &[]).await;
+        assert_eq!(rows, 0);
+        let other_notation = shop_with(r#"{"user":"ada","product":3,"amount":1.250e1}"#);
+        stack.post(ORCHESTRATOR, "/sagas", other_notation).await.expect(200);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_saga_may_bring_its_steps_along_where_that_is_allowed() {
     with_stack(StackOptions::default().set("sagas.inline", true), async |stack: &Stack| {
         let body = json!({ "steps": shop()["steps"], "input": order()["input"] });

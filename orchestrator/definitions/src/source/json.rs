@@ -6,14 +6,21 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::{Number, Value};
 
 use super::{Data, Member, Node};
+use crate::exact;
 use crate::pointer;
 use crate::problem::{Place, Problems};
 
 pub(super) fn read(text: &str, problems: &mut Problems) -> Option<Node> {
     let mut reader = serde_json::Deserializer::from_str(text);
     let node = ReadAt(String::new()).deserialize(&mut reader).and_then(|node| reader.end().map(|()| node));
+    let inexact = exact::inexact_numbers(text);
+    for number in &inexact {
+        problems.error(&Place::Pointer(number.pointer.clone()), number.to_string());
+    }
     match node {
         Ok(node) => Some(node),
+        // Numbers beyond 64-bit floats are reported already.
+        Err(_) if !inexact.is_empty() => None,
         Err(error) => {
             problems.error(&Place::Line(error.line()), format!("this is not JSON: {error}"));
             None

@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{Data, Member, Node};
+use crate::exact;
 use crate::problem::{Place, Problems};
 
 /// The deepest value that is read, as in JSON.
@@ -74,10 +75,7 @@ fn data(value: &Spanned<DeValue<'_>>, lines: &Lines, depth: usize) -> Data {
             Ok(integer) => Data::Number(integer.into()),
             Err(_) => Data::Foreign("this integer does not fit into 64 bits: write it as a string"),
         },
-        DeValue::Float(float) => match float.as_str().parse().ok().and_then(Number::from_f64) {
-            Some(number) => Data::Number(number),
-            None => Data::Foreign("JSON has no inf and nan: write a finite number"),
-        },
+        DeValue::Float(float) => float_data(float.as_str()),
         DeValue::Boolean(flag) => Data::Bool(*flag),
         DeValue::Datetime(_) => Data::Foreign("JSON has no dates: write it as a string, in quotes"),
         DeValue::Array(items) => {
@@ -87,5 +85,15 @@ fn data(value: &Spanned<DeValue<'_>>, lines: &Lines, depth: usize) -> Data {
             Data::List(items.collect())
         }
         DeValue::Table(table) => table_data(table, lines, depth),
+    }
+}
+
+fn float_data(text: &str) -> Data {
+    if text.ends_with(['f', 'n']) {
+        return Data::Foreign("JSON has no inf and nan: write a finite number");
+    }
+    match text.parse().ok().and_then(Number::from_f64) {
+        Some(number) if exact::has_value_of(&number, text) => Data::Number(number),
+        Some(_) | None => Data::Foreign("this number cannot be carried exactly: write it as a string"),
     }
 }

@@ -132,6 +132,9 @@ pub enum ReplyError {
     /// It lacks an output that later steps need, and a repeated answer is the same: no further attempt follows.
     #[error("the answer has no {0}")]
     OutputMissing(String),
+    /// Later steps would send another number than it has, and a repeated answer is the same: no further attempt follows.
+    #[error("{0} is a number that cannot be carried exactly: the participant should return it as a string")]
+    OutputInexact(String),
 }
 
 impl From<serde_json::Error> for ReplyError {

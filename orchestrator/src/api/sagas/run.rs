@@ -6,6 +6,7 @@ use common::fields::{FieldError, Fields, RequestBody, read};
 use common::http::{ApiError, Request, Response};
 use common::request_hash::{HASH_VERSION, RequestHash};
 use saga_definitions::limits::MAX_NAME;
+use saga_definitions::{InputError, SagaFile, read_exactly};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -36,23 +37,28 @@ pub(in crate::api) struct SagaRequest {
     pub(super) steps: Option<Value>,
 }
 
-fn read_json(value: &RawValue) -> Result<Value, String> {
-    serde_json::from_str(value.get()).map_err(|error| error.to_string())
+fn read_input(value: &RawValue) -> Result<Value, Vec<FieldError>> {
+    read_exactly(value.get()).map_err(|errors| errors_below("/input", errors))
 }
 
-fn read_steps(value: &RawValue) -> Result<Value, String> {
-    match read_json(value)? {
+fn read_steps(value: &RawValue) -> Result<Value, Vec<FieldError>> {
+    match read_exactly(value.get()).map_err(|errors| errors_below("/steps", errors))? {
         steps @ Value::Array(_) => Ok(steps),
-        _ => Err("expected an array of steps".to_owned()),
+        _ => Err(vec![FieldError { field: "steps".to_owned(), message: "expected an array of steps".to_owned() }]),
     }
+}
+
+fn errors_below(field: &str, errors: Vec<InputError>) -> Vec<FieldError> {
+    let below = |InputError { pointer, detail }| FieldError { field: format!("{field}{pointer}"), message: detail };
+    errors.into_iter().map(below).collect()
 }
 
 impl RequestBody for SagaRequest {
     fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let definition = fields.optional("definition", read::text(MAX_NAME));
         let version = fields.optional("version", read::integer(1..=i64::from(i32::MAX)));
-        let input = fields.optional("input", read_json);
-        let steps = fields.optional("steps", read_steps);
+        let input = fields.optional_parts("input", read_input);
+        let steps = fields.optional_parts("steps", read_steps);
         Some(Self { definition, version, input, steps })
     }
 }
@@ -130,12 +136,6 @@ impl Wanted {
     }
 }
 
-fn check(file: &saga_definitions::SagaFile, input: &Value) -> Result<(), ApiError> {
-    file.check_input(input).map_err(|errors| {
-        let field = |error: saga_definitions::InputError| FieldError {
-            field: format!("/input{}", error.pointer),
-            message: error.detail,
-        };
-        ApiError::bad_fields_422(errors.into_iter().map(field).collect())
-    })
+fn check(file: &SagaFile, input: &Value) -> Result<(), ApiError> {
+    file.check_input(input).map_err(|errors| ApiError::bad_fields_422(errors_below("/input", errors)))
 }

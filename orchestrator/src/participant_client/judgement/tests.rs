@@ -25,6 +25,9 @@ fn call(purpose: Purpose) -> Call {
             if value.get("without").is_some() {
                 return Err(ReplyError::OutputMissing("payment_id".to_owned()));
             }
+            if value.get("inexact").is_some() {
+                return Err(ReplyError::OutputInexact("the output /payment_id".to_owned()));
+            }
             Ok(Outputs::one("payment_id", value["payment_id"].as_str().unwrap_or_default()))
         }),
         timeout: Duration::from_secs(1),
@@ -41,6 +44,7 @@ fn only_a_recorded_decision_refuses_and_only_a_readable_2xx_is_done() {
         ("done", action.clone(), 200, None, r#"{"payment_id":1}"#, "done"),
         ("html 200", action.clone(), 200, None, "<html>", "again"),
         ("an output is missing", action.clone(), 200, None, r#"{"without":1}"#, "never"),
+        ("an output is inexact", action.clone(), 200, None, r#"{"inexact":1}"#, "never"),
         (
             "refused",
             action.clone(),
